@@ -1,0 +1,133 @@
+/** What programs pass to {@link KvClient} and get from it. */
+import type { KeyValue } from "../kv/command.ts";
+import type { NodeStatus } from "../net/client_messages.ts";
+import type { Clock, Random } from "../net/clock.ts";
+import type { Network } from "../net/network.ts";
+
+/** A key or a value going in: bytes, or text that is sent as UTF-8. */
+export type Bytes = string | Uint8Array;
+
+/** How to reach a cluster. */
+export interface ConnectOptions {
+  /** `host:port` of one or more nodes; ids (`1=host:port`) may be given and are not needed. */
+  readonly cluster: readonly string[];
+  /** Deadline of each call that names none, in milliseconds. Default 5000. */
+  readonly timeoutMs?: number;
+  /** Ends the attempt to connect. */
+  readonly signal?: AbortSignal;
+  /** Sockets, time and chance; the real ones unless a test brings its own. */
+  readonly platform?: ClientPlatform;
+}
+
+/** What the client takes from its surroundings. */
+export interface ClientPlatform {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Options of every call. */
+export interface CallOptions {
+  /** Ends the call; a write that may have left is then unknown. */
+  readonly signal?: AbortSignal;
+  /** Deadline of this call in milliseconds, retries included. */
+  readonly timeoutMs?: number;
+}
+
+/** Options of a read. */
+export interface ReadOptions extends CallOptions {
+  /** Default "linearizable". "stale" answers from whatever node is reached, even without a leader. */
+  readonly consistency?: "linearizable" | "stale";
+}
+
+/** Which keys to list. */
+export interface ListOptions extends ReadOptions {
+  /** Only keys that begin so. */
+  readonly prefix?: Bytes;
+  /** First key (included). */
+  readonly start?: Bytes;
+  /** End (excluded). */
+  readonly end?: Bytes;
+  /** From the greatest key down. */
+  readonly reverse?: boolean;
+  /** Entries of a page. Default 100. */
+  readonly limit?: number;
+  /** The `cursor` of the page before; null or left out for the first page. */
+  readonly cursor?: string | null;
+}
+
+/** A condition of a transaction. */
+export type TransactionCheck =
+  | { readonly key: Bytes; readonly modRevision: number }
+  | { readonly key: Bytes; readonly exists: boolean }
+  | { readonly key: Bytes; readonly value: Bytes };
+
+/** A change in a transaction. */
+export type TransactionMutation =
+  | { readonly kind: "put"; readonly key: Bytes; readonly value: Bytes }
+  | { readonly kind: "delete"; readonly key: Bytes };
+
+/** Checks and mutations, applied whole or not at all. */
+export interface TransactionRequest {
+  readonly checks?: readonly TransactionCheck[];
+  readonly mutations: readonly TransactionMutation[];
+}
+
+/** What {@link KvClient.put} gives. */
+export interface PutResult {
+  readonly revision: number;
+}
+
+/** What {@link KvClient.delete} gives. */
+export interface DeleteResult {
+  readonly deleted: boolean;
+  readonly revision: number;
+}
+
+/** What {@link KvClient.list} gives. */
+export interface ListResult {
+  readonly entries: readonly KeyValue[];
+  /** Pass to the next call to go on; null when this was the last page. */
+  readonly cursor: string | null;
+  /** Revision of this page. Pages of different revisions may be told apart by it. */
+  readonly revision: number;
+}
+
+/** What {@link KvClient.compareAndSet} gives: `current` is the key as it stands after the call. */
+export interface CompareAndSetResult {
+  readonly succeeded: boolean;
+  readonly current: KeyValue | null;
+  readonly revision: number;
+}
+
+/** What {@link KvClient.transaction} gives. */
+export interface TransactionResult {
+  readonly succeeded: boolean;
+  /** Positions of the checks that did not hold. */
+  readonly failedChecks: readonly number[];
+  readonly revision: number;
+}
+
+/** One node as the client sees it. */
+export type NodeView =
+  | ({ readonly reachable: true; readonly address: string } & Omit<NodeStatus, "members">)
+  | {
+    readonly reachable: false;
+    readonly address: string;
+    readonly id: number | null;
+    readonly reason: string;
+  };
+
+/** What {@link KvClient.status} gives. */
+export interface ClusterStatus {
+  /** Who leads according to the reachable node with the highest term; null when none does. */
+  readonly leader: number | null;
+  readonly term: number;
+  /** Sorted by id. */
+  readonly nodes: readonly NodeView[];
+}
+
+/** The state of the client's connection, for prompts and status lines. */
+export type ConnectionState =
+  | { readonly kind: "connected"; readonly node: number; readonly leader: number | null }
+  | { readonly kind: "reconnecting"; readonly reason: string };

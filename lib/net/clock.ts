@@ -1,0 +1,26 @@
+/**
+ * Time and chance as kvraft uses them: `deno_clock.ts` is the real one; a simulator provides another.
+ * Time here is monotonic and has no date: nothing that matters to safety is decided by it.
+ */
+
+/** A timer that can be stopped. */
+export interface Timer {
+  /** Stops it; without effect once it fired or was stopped. */
+  cancel(): void;
+}
+
+/** Monotonic time. */
+export interface Clock {
+  /** Milliseconds since some fixed point; never falls. */
+  now(): number;
+  /** Calls `callback` once after `delayMs`. */
+  after(delayMs: number, callback: () => void): Timer;
+  /**
+   * Calls `callback` once, after everything that has already arrived in this turn of the event loop was handled:
+   * what is gathered until then becomes one batch.
+   */
+  endOfTurn(callback: () => void): void;
+}
+
+/** A source of random numbers in [0, 1). */
+export type Random = () => number;

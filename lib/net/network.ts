@@ -1,0 +1,40 @@
+/**
+ * The network as kvraft uses it: listen, connect, read, write, close. `deno_network.ts` is the real one; a
+ * simulator provides another. Nothing else in the house opens a socket.
+ */
+
+/** A host (name or address, without brackets) and a port. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One stream connection. Exactly one reader and one writer use it at a time. */
+export interface Connection {
+  /** The other end, for logs: `127.0.0.1:50312`. */
+  readonly remote: string;
+  /** Reads into `buffer`; resolves to the number of bytes, or null at the end of the stream. Rejects when broken. */
+  read(buffer: Uint8Array): Promise<number | null>;
+  /** Writes some of `bytes` and resolves to how many; the caller continues with the rest. Rejects when broken. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Ends the connection; a pending read or write rejects. May be called again without effect. */
+  close(): void;
+}
+
+/** A listening socket. */
+export interface Listener {
+  /** Where it listens (the port is the real one when 0 was asked for). */
+  readonly address: Address;
+  /** Resolves to the next connection, or to null once the listener was closed. */
+  accept(): Promise<Connection | null>;
+  /** Stops listening. May be called again without effect. */
+  close(): void;
+}
+
+/** Opens listeners and connections. */
+export interface Network {
+  /** Listens on `address`; throws when the port is taken or the address is not local. */
+  listen(address: Address): Listener;
+  /** Connects, resolving names anew each time; rejects when refused, unreachable or aborted. */
+  connect(address: Address, signal: AbortSignal): Promise<Connection>;
+}

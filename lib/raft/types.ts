@@ -1,0 +1,67 @@
+/**
+ * The nouns of the consensus core: entries, durable state, configuration.
+ *
+ * Terms and indexes are integers in the safe range of a number; whatever comes from outside (wire, disk) is
+ * checked before it becomes one of these types.
+ */
+
+/** Identifies a node of the cluster: an integer from 1 up, never used twice. */
+export type NodeId = number;
+
+/** What an entry is for. The core looks into none of them; `configuration` is reserved for membership changes. */
+export type EntryKind = "noop" | "command" | "configuration";
+
+/**
+ * One entry of the replicated log (Raft §5.3).
+ *
+ * Invariants: index ≥ 1 and term ≥ 1; two entries with the same index and term are the same entry (log matching);
+ * `data` is owned by the entry and never changes.
+ */
+export interface Entry {
+  /** Position in the log, from 1 up without gaps. */
+  readonly index: number;
+  /** Term of the leader that created it. */
+  readonly term: number;
+  /** What it is for. */
+  readonly kind: EntryKind;
+  /** The payload as its proposer encoded it; empty for a no-op. */
+  readonly data: Uint8Array;
+}
+
+/**
+ * What a node must remember across restarts beside its log (Raft Figure 2).
+ *
+ * Invariants: term never falls; within a term, vote goes from null to one node and stays.
+ * `commitIndex` is a hint that lets a restarted node apply at once: it may be older than what was known, never newer.
+ */
+export interface HardState {
+  /** Latest term this node has seen; 0 before the first. */
+  readonly term: number;
+  /** Whom it voted for in that term, or null. */
+  readonly vote: NodeId | null;
+  /** Highest index known to be committed when this was written. */
+  readonly commitIndex: number;
+}
+
+/**
+ * Who takes part (Raft §6, thesis §4.3). Every list is sorted and without repetition.
+ *
+ * `votersOutgoing` is not empty only during a joint configuration; then both majorities decide. Learners receive
+ * entries and do not count.
+ */
+export interface ConfState {
+  /** Nodes whose majority decides. */
+  readonly voters: readonly NodeId[];
+  /** Nodes that receive the log without a vote. */
+  readonly learners: readonly NodeId[];
+  /** Voters of the configuration being left, in a joint configuration; else empty. */
+  readonly votersOutgoing: readonly NodeId[];
+}
+
+/** A run of entries of one term: the term of every entry from `firstIndex` up to the next run. */
+export interface TermRun {
+  /** First index of the run. */
+  readonly firstIndex: number;
+  /** Term of all entries in it. */
+  readonly term: number;
+}

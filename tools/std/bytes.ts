@@ -1,0 +1,25 @@
+/** Stand-in for `jsr:@std/bytes` where JSR cannot be reached (see tools/std_imports.ts). */
+
+/** Joins byte arrays into a new one. */
+export function concat(arrays: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let length = 0;
+  for (const array of arrays) length += array.length;
+  const joined = new Uint8Array(length);
+  let offset = 0;
+  for (const array of arrays) {
+    joined.set(array, offset);
+    offset += array.length;
+  }
+  return joined;
+}
+
+/** Whether two byte arrays hold the same bytes. */
+export function equals(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((byte, position) => byte === b[position]);
+}
+
+/** Whether `source` begins with `prefix`. */
+export function startsWith(source: Uint8Array, prefix: Uint8Array): boolean {
+  return prefix.length <= source.length && prefix.every((byte, position) => byte === source[position]);
+}

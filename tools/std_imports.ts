@@ -1,0 +1,47 @@
+/**
+ * Prints the flags that `deno` needs to find `@std/*` on this machine.
+ *
+ * Where JSR answers, that is nothing: deno.json names the real packages. Where it does not (a closed network),
+ * it is the import map of the stand-ins in tools/std/, which offer the same names and types over npm packages
+ * and Node's built-in modules. The answer is remembered in .cache/, so only the first task of a checkout asks.
+ */
+const root = new URL("..", import.meta.url);
+const answerFile = new URL(".cache/std_imports", root);
+const standIns = `--import-map=${new URL("tools/std/import_map.json", root).pathname}`;
+
+/** A registry that hangs must not hang every task: after this long it counts as out of reach. */
+const JSR_PATIENCE_MS = 8_000;
+
+type Answer = "jsr" | "stand-ins";
+
+function remembered(): Answer | null {
+  try {
+    const text = Deno.readTextFileSync(answerFile).trim();
+    return text === "jsr" || text === "stand-ins" ? text : null;
+  } catch {
+    return null;
+  }
+}
+
+async function ask(): Promise<Answer> {
+  const config = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const specifiers = Object.values<string>(config.imports).filter((specifier) =>
+    specifier.startsWith("jsr:")
+  );
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["cache", "-q", "--no-config", "--no-lock", ...specifiers],
+    stdout: "null",
+    stderr: "null",
+    signal: AbortSignal.timeout(JSR_PATIENCE_MS),
+  });
+  return (await command.output()).success ? "jsr" : "stand-ins";
+}
+
+let answer = remembered();
+if (answer === null) {
+  answer = await ask();
+  Deno.mkdirSync(new URL(".cache", root), { recursive: true });
+  Deno.writeTextFileSync(answerFile, answer + "\n");
+}
+// deno-lint-ignore no-console -- the task shell reads standard output
+if (answer === "stand-ins") console.log(standIns);
