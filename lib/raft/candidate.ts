@@ -1,0 +1,76 @@
+/** What candidates and pre-candidates do: count votes, and try again when nobody wins. */
+import type { Message } from "./message.ts";
+import type { Disposition } from "./disposition.ts";
+import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
+import { countVotes } from "./quorum.ts";
+import type { Candidate, PreCandidate } from "./role.ts";
+import type { RaftState } from "./state.ts";
+import { becomeFollower, becomeLeader } from "./transitions.ts";
+
+/** Time passes: an election without a winner begins anew, by asking first. */
+export function tickCandidate(state: RaftState, role: PreCandidate | Candidate): void {
+  role.elapsedTicks++;
+  if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable) startPreVote(state);
+}
+
+/** A message of the current term (or a PreVote granted for the next). */
+export function stepCandidate(
+  state: RaftState,
+  role: PreCandidate | Candidate,
+  message: Message,
+): Disposition {
+  switch (message.kind) {
+    case "preVoteResponse":
+      if (role.kind !== "preCandidate") return "answer to a role that has ended";
+      role.votes.set(message.from, message.granted);
+      settlePreVote(state, role);
+      return null;
+    case "requestVoteResponse":
+      if (role.kind !== "candidate") return "answer to a role that has ended";
+      role.votes.set(message.from, message.granted);
+      settleElection(state, role);
+      return null;
+    case "preVote":
+      answerPreVote(state, message);
+      return null;
+    case "requestVote":
+      answerRequestVote(state, message);
+      return null;
+    case "readIndex": {
+      const { id: from, term } = state;
+      state.sendAnswer({
+        kind: "readIndexResponse",
+        from,
+        to: message.from,
+        term,
+        readId: message.readId,
+        index: null,
+      });
+      return null;
+    }
+    case "timeoutNow":
+      return "not from the leader";
+    case "readIndexResponse":
+      return "read is not waited for";
+    case "appendEntriesResponse":
+    case "heartbeatResponse":
+    case "appendEntries":
+    case "heartbeat":
+      // The two requests of a leader make a candidate a follower before they come here (raft.ts).
+      return "answer to a role that has ended";
+  }
+}
+
+/** Goes on to the real election once a majority would vote for this node. */
+export function settlePreVote(state: RaftState, role: PreCandidate): void {
+  const result = countVotes(state.confState, role.votes);
+  if (result === "won") startElection(state, false);
+  else if (result === "lost") becomeFollower(state, state.term, null);
+}
+
+/** Leads once a majority has voted for this node. */
+export function settleElection(state: RaftState, role: Candidate): void {
+  const result = countVotes(state.confState, role.votes);
+  if (result === "won") becomeLeader(state);
+  else if (result === "lost") becomeFollower(state, state.term, null);
+}

@@ -1,0 +1,84 @@
+/** What a node of the core is told when it is made: who it is, how long things take, and how much it may hold. */
+import { assert } from "../assert.ts";
+import type { ConfState, HardState, NodeId, TermRun } from "./types.ts";
+import type { Entry } from "./types.ts";
+
+/** Bounds of the core's memory and of what it sends. Every one of them is a limit, not a target. */
+export interface RaftLimits {
+  /** Payload bytes of one AppendEntries; a single larger entry still goes alone. */
+  readonly appendBytes: number;
+  /** AppendEntries under way to one follower without an answer. */
+  readonly inflightMessages: number;
+  /** Payload bytes under way to one follower without an answer. */
+  readonly inflightBytes: number;
+  /** Payload bytes of entries that a leader holds uncommitted before it refuses proposals. */
+  readonly uncommittedBytes: number;
+  /** Payload bytes of durable, applied entries kept in memory for followers that are a little behind. */
+  readonly tailBytes: number;
+  /** Payload bytes of committed entries handed out in one Ready. */
+  readonly applyBytes: number;
+  /** Reads that wait for a round of heartbeats, or for the leader's answer. */
+  readonly pendingReads: number;
+}
+
+/** Limits that suit a server with some hundred MiB of memory. */
+export const DEFAULT_LIMITS: RaftLimits = {
+  appendBytes: 1_048_576,
+  inflightMessages: 128,
+  inflightBytes: 8_388_608,
+  uncommittedBytes: 67_108_864,
+  tailBytes: 33_554_432,
+  applyBytes: 4_194_304,
+  pendingReads: 65_536,
+};
+
+/** What storage gave back at the start. */
+export interface RecoveredState {
+  readonly hardState: HardState;
+  /** Terms of all entries, in runs, oldest first; empty for an empty log. */
+  readonly termRuns: readonly TermRun[];
+  /** Index of the last entry; 0 for an empty log. */
+  readonly lastIndex: number;
+  /** The last entries, as many as storage read back; they end at `lastIndex`. */
+  readonly tail: readonly Entry[];
+}
+
+/** The state of a node that has never run. */
+export const EMPTY_STATE: RecoveredState = {
+  hardState: { term: 0, vote: null, commitIndex: 0 },
+  termRuns: [],
+  lastIndex: 0,
+  tail: [],
+};
+
+/** Everything that a node of the core is made from. */
+export interface RaftConfig {
+  readonly id: NodeId;
+  readonly confState: ConfState;
+  /** Ticks without a word from a leader before a node campaigns; the real timeout is drawn from [n, 2n). */
+  readonly electionTicks: number;
+  /** Ticks between the leader's heartbeats. */
+  readonly heartbeatTicks: number;
+  /** Random numbers in [0, 1), for election timeouts and for the first read id. */
+  readonly random: () => number;
+  readonly limits: RaftLimits;
+  readonly recovered: RecoveredState;
+}
+
+/** Refuses a configuration that no correct caller can ask for. */
+export function assertConfig(config: RaftConfig): void {
+  const { id, confState, electionTicks, heartbeatTicks, recovered } = config;
+  assert(Number.isSafeInteger(id) && id >= 1, "a node id is an integer from 1 up");
+  assert(confState.voters.length > 0, "a cluster has at least one voter");
+  assert(
+    confState.learners.length === 0 && confState.votersOutgoing.length === 0,
+    "membership changes are not supported yet: no learners, no outgoing voters",
+  );
+  assert(confState.voters.includes(id), "this node is one of the voters");
+  assert(heartbeatTicks >= 1 && electionTicks > heartbeatTicks, "elections take longer than heartbeats");
+  assert(recovered.hardState.commitIndex <= recovered.lastIndex, "what was committed is in the log");
+  assert(
+    recovered.tail.length === 0 || recovered.tail.at(-1)?.index === recovered.lastIndex,
+    "the tail ends the log",
+  );
+}

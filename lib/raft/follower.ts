@@ -1,0 +1,125 @@
+/** What a follower does: take entries from the leader, notice its silence, pass reads on. */
+import type { AppendEntries, Heartbeat, Message, ReadIndexResponse, TimeoutNow } from "./message.ts";
+import type { Disposition } from "./disposition.ts";
+import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
+import type { Follower } from "./role.ts";
+import type { RaftState } from "./state.ts";
+
+/** Time passes: forwarded reads grow old, and a silent leader is replaced. */
+export function tickFollower(state: RaftState, role: Follower): void {
+  for (const [readId, waitedTicks] of role.forwardedReads) {
+    if (waitedTicks < state.electionTicks) role.forwardedReads.set(readId, waitedTicks + 1);
+    else {
+      role.forwardedReads.delete(readId);
+      state.reads.push({ readId, index: null });
+    }
+  }
+  role.elapsedTicks++;
+  if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable) startPreVote(state);
+}
+
+/** A message of the current term. */
+export function stepFollower(state: RaftState, role: Follower, message: Message): Disposition {
+  switch (message.kind) {
+    case "appendEntries":
+      if (!acceptLeader(role, message)) return "second leader of the term";
+      return appendFromLeader(state, message);
+    case "heartbeat":
+      if (!acceptLeader(role, message)) return "second leader of the term";
+      return heartbeatFromLeader(state, message);
+    case "preVote":
+      answerPreVote(state, message);
+      return null;
+    case "requestVote":
+      answerRequestVote(state, message);
+      return null;
+    case "timeoutNow":
+      return campaignAtOnce(state, role, message);
+    case "readIndexResponse":
+      return readAnswered(state, role, message);
+    case "readIndex": {
+      const { id: from, term } = state;
+      state.sendAnswer({
+        kind: "readIndexResponse",
+        from,
+        to: message.from,
+        term,
+        readId: message.readId,
+        index: null,
+      });
+      return null;
+    }
+    case "preVoteResponse":
+    case "requestVoteResponse":
+    case "appendEntriesResponse":
+    case "heartbeatResponse":
+      return "answer to a role that has ended";
+  }
+}
+
+/** Sends a read of this node on to the leader; null when no leader is known or too many reads wait. */
+export function forwardRead(state: RaftState, role: Follower): number | null {
+  if (role.leader === null || role.forwardedReads.size >= state.limits.pendingReads) return null;
+  const readId = state.nextReadId();
+  role.forwardedReads.set(readId, 0);
+  state.send({ kind: "readIndex", from: state.id, to: role.leader, term: state.term, readId });
+  return readId;
+}
+
+/** Learns who leads the term; false when the term has another leader already, which must never be. */
+function acceptLeader(role: Follower, message: AppendEntries | Heartbeat): boolean {
+  if (role.leader !== null && role.leader !== message.from) return false;
+  role.leader = message.from;
+  role.elapsedTicks = 0;
+  return true;
+}
+
+/** AppendEntries, receiver's side (Raft Figure 2, with hints in a refusal). */
+function appendFromLeader(state: RaftState, message: AppendEntries): Disposition {
+  const { log, id: from, term } = state;
+  const { prevLogIndex, prevLogTerm, entries } = message;
+  if (entries.some((entry) => entry.kind === "configuration")) return "membership change not supported";
+  const answer = { kind: "appendEntriesResponse", from, to: message.from, term } as const;
+  if (log.termAt(prevLogIndex) !== prevLogTerm) {
+    const { index: conflictIndex, term: conflictTerm } = log.lastNotAbove(prevLogIndex, prevLogTerm);
+    state.sendAnswer({ ...answer, result: { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } });
+    return null;
+  }
+  // Entries that match stay: a shorter message that was overtaken must not cut off what a later one brought.
+  const fresh = entries.findIndex((entry) => log.termAt(entry.index) !== entry.term);
+  const news = fresh === -1 ? [] : entries.slice(fresh);
+  const first = news[0];
+  if (first !== undefined) {
+    if (first.index <= log.commitIndex) return "conflicts with a committed entry";
+    log.write(news);
+  }
+  const matchIndex = prevLogIndex + entries.length;
+  // Not this log's own end: what lies beyond the last entry of this message is not known to match.
+  log.commitTo(Math.max(log.commitIndex, Math.min(message.leaderCommit, matchIndex)));
+  state.sendWhenDurable({ ...answer, result: { kind: "accepted", matchIndex } });
+  return null;
+}
+
+/** The leader never says a leaderCommit above what it knows this node to have; anything else is not believed. */
+function heartbeatFromLeader(state: RaftState, message: Heartbeat): Disposition {
+  const { log, id: from, term } = state;
+  if (message.leaderCommit > log.lastIndex) return "heartbeat commits what is not in the log";
+  log.commitTo(message.leaderCommit);
+  state.sendAnswer({ kind: "heartbeatResponse", from, to: message.from, term, round: message.round });
+  return null;
+}
+
+/** The leader hands over to this node: no PreVote, and the others need not wait for its silence (thesis §3.10). */
+function campaignAtOnce(state: RaftState, role: Follower, message: TimeoutNow): Disposition {
+  if (role.leader !== message.from) return "not from the leader";
+  if (!state.isPromotable) return "cannot lead";
+  startElection(state, true);
+  return null;
+}
+
+function readAnswered(state: RaftState, role: Follower, message: ReadIndexResponse): Disposition {
+  if (role.leader !== message.from) return "not from the leader";
+  if (!role.forwardedReads.delete(message.readId)) return "read is not waited for";
+  state.reads.push({ readId: message.readId, index: message.index });
+  return null;
+}

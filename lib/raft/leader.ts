@@ -1,0 +1,169 @@
+/** What a leader does beside replication: keep its followers, answer reads, hand over, and step down when it must. */
+import type { Disposition } from "./disposition.ts";
+import { answerPreVote, answerRequestVote } from "./election.ts";
+import { entryBytes } from "./log.ts";
+import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
+import { becomeProbe, type Peer } from "./progress.ts";
+import { hasQuorum, quorumReached } from "./quorum.ts";
+import { appendAnswered, hurryTransfer } from "./replication.ts";
+import type { Leader } from "./role.ts";
+import type { RaftState } from "./state.ts";
+import { becomeFollower } from "./transitions.ts";
+import type { Entry, NodeId } from "./types.ts";
+
+/** Time passes: heartbeats are due, the quorum is checked, a transfer that does not end is given up. */
+export function tickLeader(state: RaftState, role: Leader): void {
+  // Its heartbeats would keep the others from electing a node whose disk works (reliability §3, 14 and h).
+  if (state.isDiskStuck) return becomeFollower(state, state.term, null);
+  role.quorumElapsedTicks++;
+  if (role.quorumElapsedTicks >= state.electionTicks && !checkQuorum(state, role)) {
+    return becomeFollower(state, state.term, null);
+  }
+  if (role.transfer !== null) {
+    role.transfer.elapsedTicks++;
+    if (role.transfer.elapsedTicks >= state.electionTicks) role.transfer = null;
+  }
+  for (const peer of role.peers.values()) tickPeer(state, peer);
+  role.heartbeatElapsedTicks++;
+  if (role.heartbeatElapsedTicks >= state.heartbeatTicks) sendHeartbeats(state, role);
+}
+
+/** A message of the current term. */
+export function stepLeader(state: RaftState, role: Leader, message: Message): Disposition {
+  switch (message.kind) {
+    case "appendEntriesResponse":
+      return appendAnswered(state, role, message);
+    case "heartbeatResponse":
+      return heartbeatAnswered(state, role, message);
+    case "readIndex":
+      return readFromFollower(state, role, message);
+    case "preVote":
+      answerPreVote(state, message);
+      return null;
+    case "requestVote":
+      answerRequestVote(state, message);
+      return null;
+    case "appendEntries":
+    case "heartbeat":
+      return "second leader of the term";
+    case "timeoutNow":
+      return "not from the leader";
+    case "readIndexResponse":
+      return "read is not waited for";
+    case "preVoteResponse":
+    case "requestVoteResponse":
+      return "answer to a role that has ended";
+  }
+}
+
+/** A heartbeat to everybody, in a new round that carries all reads that wait. */
+export function sendHeartbeats(state: RaftState, role: Leader): void {
+  const { id: from, term, log } = state;
+  role.heartbeatElapsedTicks = 0;
+  const round = role.reads.beginRound(log.commitIndex);
+  for (const [to, peer] of role.peers) {
+    // What the follower is not known to have must not be committed there: it may hold something else in its place.
+    const leaderCommit = Math.min(log.commitIndex, peer.progress.matchIndex);
+    state.send({ kind: "heartbeat", from, to, term, leaderCommit, round });
+  }
+  confirmReads(state, role);
+}
+
+/** Appends an entry of this term; null when too much is under way or leadership is being handed over. */
+export function appendProposal(
+  state: RaftState,
+  role: Leader,
+  data: Uint8Array,
+): Entry | "busy" | "transferring" {
+  if (role.transfer !== null) return "transferring";
+  const entry: Entry = { index: state.log.lastIndex + 1, term: state.term, kind: "command", data };
+  const bytes = entryBytes(entry);
+  if (role.unappliedBytes > 0 && role.unappliedBytes + bytes > state.limits.uncommittedBytes) return "busy";
+  role.unappliedBytes += bytes;
+  state.log.write([entry]);
+  return entry;
+}
+
+/** Whether this leader has committed in its term, and so knows everything that was committed before (thesis §6.4). */
+export function canServeReads(state: RaftState, role: Leader): boolean {
+  return state.log.commitIndex >= role.termStartIndex && role.reads.count < state.limits.pendingReads;
+}
+
+/** Begins to hand leadership to `target`; null when it can't be done. */
+export function startTransfer(state: RaftState, role: Leader, target: NodeId | null): NodeId | null {
+  if (role.transfer !== null) return null;
+  const chosen = target ?? bestSuccessor(state, role);
+  const peer = chosen === null ? undefined : role.peers.get(chosen);
+  if (chosen === null || peer === undefined || !state.confState.voters.includes(chosen)) return null;
+  role.transfer = { target: chosen, elapsedTicks: 0, timeoutNowSent: false };
+  hurryTransfer(state, role, chosen, peer);
+  return chosen;
+}
+
+/** The active voter that has most of the log; the lowest id among equals. */
+function bestSuccessor(state: RaftState, role: Leader): NodeId | null {
+  let best: { node: NodeId; matchIndex: number } | null = null;
+  for (const [node, peer] of role.peers) {
+    if (!peer.recentlyActive || !state.confState.voters.includes(node)) continue;
+    if (best === null || peer.progress.matchIndex > best.matchIndex) {
+      best = { node, matchIndex: peer.progress.matchIndex };
+    }
+  }
+  return best?.node ?? null;
+}
+
+/** Whether a majority was heard from since the last check; one that was not may have another leader by now. */
+function checkQuorum(state: RaftState, role: Leader): boolean {
+  role.quorumElapsedTicks = 0;
+  const active = hasQuorum(
+    state.confState,
+    (node) => node === state.id || role.peers.get(node)?.recentlyActive === true,
+  );
+  for (const peer of role.peers.values()) peer.recentlyActive = false;
+  return active;
+}
+
+/** What was sent and is not answered for so long is lost: ask again where the logs agree. */
+function tickPeer(state: RaftState, peer: Peer): void {
+  const { progress } = peer;
+  const waiting = progress.kind === "probe" ? progress.probeSent : peer.sentIndex > progress.matchIndex;
+  if (!waiting) return;
+  peer.stalledTicks++;
+  if (peer.stalledTicks >= state.electionTicks) becomeProbe(peer, progress.matchIndex + 1);
+}
+
+function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatResponse): Disposition {
+  const peer = role.peers.get(message.from);
+  if (peer === undefined) return "from a stranger";
+  if (message.round > role.reads.lastRound) return "acknowledges what was not sent";
+  peer.recentlyActive = true;
+  peer.confirmedRound = Math.max(peer.confirmedRound, message.round);
+  confirmReads(state, role);
+  return null;
+}
+
+/** Answers every read whose round a majority has confirmed. */
+function confirmReads(state: RaftState, role: Leader): void {
+  const round = quorumReached(
+    state.confState,
+    (node) => node === state.id ? role.reads.lastRound : role.peers.get(node)?.confirmedRound ?? 0,
+  );
+  for (const { readId, from, index } of role.reads.confirm(round)) {
+    if (from === state.id) state.reads.push({ readId, index });
+    else state.send({ kind: "readIndexResponse", from: state.id, to: from, term: state.term, readId, index });
+  }
+}
+
+function readFromFollower(state: RaftState, role: Leader, message: ReadIndex): Disposition {
+  const { from: asker, readId } = message;
+  if (canServeReads(state, role)) role.reads.add({ readId, from: asker });
+  else {state.send({
+      kind: "readIndexResponse",
+      from: state.id,
+      to: asker,
+      term: state.term,
+      readId,
+      index: null,
+    });}
+  return null;
+}

@@ -1,0 +1,109 @@
+/**
+ * What a leader knows of one other node (Raft §5.3, thesis §10.2.1), and how much it may have under way to it.
+ *
+ * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; nothing above sentIndex was ever sent in
+ * this term; in "snapshot" nothing is sent before the node has answered.
+ */
+import { assert } from "../assert.ts";
+
+/** AppendEntries that were sent and not yet answered, oldest first. */
+export class Inflight {
+  readonly #maxMessages: number;
+  readonly #maxBytes: number;
+  #sent: { readonly lastIndex: number; readonly bytes: number }[] = [];
+  #bytes = 0;
+
+  constructor(maxMessages: number, maxBytes: number) {
+    this.#maxMessages = maxMessages;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Messages under way. */
+  get messages(): number {
+    return this.#sent.length;
+  }
+
+  /** Whether nothing more may be sent before an answer. */
+  get isFull(): boolean {
+    return this.#sent.length >= this.#maxMessages || this.#bytes >= this.#maxBytes;
+  }
+
+  /** A message whose last entry is `lastIndex` was sent. */
+  add(lastIndex: number, bytes: number): void {
+    assert(lastIndex > (this.#sent.at(-1)?.lastIndex ?? 0), "messages go out in order");
+    this.#sent.push({ lastIndex, bytes });
+    this.#bytes += bytes;
+  }
+
+  /** The follower has everything up to `matchIndex`. */
+  freeUpTo(matchIndex: number): void {
+    let freed = 0;
+    for (const { lastIndex, bytes } of this.#sent) {
+      if (lastIndex > matchIndex) break;
+      this.#bytes -= bytes;
+      freed++;
+    }
+    this.#sent.splice(0, freed);
+  }
+}
+
+/** How the leader sends to one node. */
+export type Progress =
+  /** Where the logs agree is not known: one AppendEntries at a time. */
+  | { readonly kind: "probe"; matchIndex: number; nextIndex: number; probeSent: boolean }
+  /** The logs agree up to matchIndex: AppendEntries are pipelined, nextIndex runs ahead. */
+  | { readonly kind: "replicate"; matchIndex: number; nextIndex: number; readonly inflight: Inflight }
+  /** The node needs a snapshot up to snapshotIndex; reserved for log compaction, which nothing starts yet. */
+  | { readonly kind: "snapshot"; matchIndex: number; nextIndex: number; readonly snapshotIndex: number };
+
+/** The leader's record of another node. */
+export interface Peer {
+  progress: Progress;
+  /** Highest index sent in this term: no honest answer can be above it. */
+  sentIndex: number;
+  /** Whether older entries for it are being read back from storage. */
+  loading: boolean;
+  /** Whether it was heard from since the last CheckQuorum. */
+  recentlyActive: boolean;
+  /** Highest heartbeat round it has answered. */
+  confirmedRound: number;
+  /** Ticks since something unanswered was sent and matchIndex last rose. */
+  stalledTicks: number;
+}
+
+/** A peer of a leader that has just been elected: nothing is known but the guess that logs agree (Raft §5.3). */
+export function newPeer(lastIndex: number): Peer {
+  return {
+    progress: { kind: "probe", matchIndex: 0, nextIndex: lastIndex + 1, probeSent: false },
+    sentIndex: 0,
+    loading: false,
+    recentlyActive: true,
+    confirmedRound: 0,
+    stalledTicks: 0,
+  };
+}
+
+/** Goes back to asking where the logs agree, beginning at `nextIndex` (never at or below what is known to match). */
+export function becomeProbe(peer: Peer, nextIndex: number): void {
+  const { matchIndex } = peer.progress;
+  peer.progress = {
+    kind: "probe",
+    matchIndex,
+    nextIndex: Math.max(matchIndex + 1, nextIndex),
+    probeSent: false,
+  };
+  peer.stalledTicks = 0;
+}
+
+/** The logs agree up to matchIndex: from here on entries are pipelined. */
+export function becomeReplicate(peer: Peer, inflight: Inflight): void {
+  const { matchIndex } = peer.progress;
+  peer.progress = { kind: "replicate", matchIndex, nextIndex: matchIndex + 1, inflight };
+}
+
+/** What must hold of every peer whenever the core is entered or left. */
+export function assertPeer(peer: Peer): void {
+  const { matchIndex, nextIndex } = peer.progress;
+  assert(matchIndex < nextIndex, "matchIndex < nextIndex");
+  assert(matchIndex <= peer.sentIndex, "matchIndex never exceeds what was sent in this term");
+}

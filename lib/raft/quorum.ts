@@ -1,0 +1,39 @@
+/** Majorities: of one configuration, or of both halves of a joint one (Raft §6). */
+import type { ConfState, NodeId } from "./types.ts";
+
+/** Where an election stands. */
+export type VoteResult = "won" | "lost" | "pending";
+
+/** The largest number that a majority of `nodes` has reached. */
+function majorityReached(nodes: readonly NodeId[], reached: (node: NodeId) => number): number {
+  const numbers = nodes.map(reached).sort((a, b) => b - a);
+  return numbers[Math.floor(numbers.length / 2)] ?? Number.MAX_SAFE_INTEGER;
+}
+
+/**
+ * The largest number (an index, a round) that the deciding majorities have reached. In a joint configuration both
+ * must have.
+ */
+export function quorumReached(confState: ConfState, reached: (node: NodeId) => number): number {
+  return Math.min(
+    majorityReached(confState.voters, reached),
+    majorityReached(confState.votersOutgoing, reached),
+  );
+}
+
+/** Whether the deciding majorities consist of nodes of which `holds` is true. */
+export function hasQuorum(confState: ConfState, holds: (node: NodeId) => boolean): boolean {
+  return quorumReached(confState, (node) => holds(node) ? 1 : 0) >= 1;
+}
+
+/** Counts the votes given so far. */
+export function countVotes(confState: ConfState, votes: ReadonlyMap<NodeId, boolean>): VoteResult {
+  if (hasQuorum(confState, (node) => votes.get(node) === true)) return "won";
+  return hasQuorum(confState, (node) => votes.get(node) !== false) ? "pending" : "lost";
+}
+
+/** Every node that receives the log, in ascending order. */
+export function members(confState: ConfState): NodeId[] {
+  const all = new Set([...confState.voters, ...confState.votersOutgoing, ...confState.learners]);
+  return [...all].sort((a, b) => a - b);
+}

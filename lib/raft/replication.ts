@@ -1,0 +1,166 @@
+/** How a leader brings its log to the others, and finds out what is committed (Raft §5.3, §5.4.2). */
+import { assert } from "../assert.ts";
+import type { Disposition } from "./disposition.ts";
+import { entryBytes } from "./log.ts";
+import type { AppendEntriesResponse } from "./message.ts";
+import { becomeProbe, becomeReplicate, Inflight, type Peer } from "./progress.ts";
+import { quorumReached } from "./quorum.ts";
+import type { Leader } from "./role.ts";
+import type { RaftState } from "./state.ts";
+import type { Entry, NodeId } from "./types.ts";
+
+/**
+ * Sends every follower what it lacks. Only entries that were handed to this node's own disk leave, so that what
+ * gathers while a write is under way goes out as one batch, to the disk and to the followers alike.
+ */
+export function replicate(state: RaftState, role: Leader): void {
+  for (const [to, peer] of role.peers) {
+    while (maySend(state, peer)) {
+      if (!sendNext(state, to, peer)) break;
+    }
+  }
+}
+
+/** Entries for a follower have been read back from storage. */
+export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: readonly Entry[]): void {
+  const peer = role.peers.get(to);
+  if (peer === undefined || !peer.loading) return;
+  peer.loading = false;
+  const sameLog = entries.every((entry) => state.log.termAt(entry.index) === entry.term);
+  if (sameLog && entries[0]?.index === peer.progress.nextIndex && maySend(state, peer)) {
+    sendAppend(state, to, peer, entries);
+  }
+}
+
+/** An answer to AppendEntries, in the present term. */
+export function appendAnswered(state: RaftState, role: Leader, message: AppendEntriesResponse): Disposition {
+  const peer = role.peers.get(message.from);
+  if (peer === undefined) return "from a stranger";
+  peer.recentlyActive = true;
+  switch (message.result.kind) {
+    case "accepted":
+      return accepted(state, message.from, peer, message.result.matchIndex);
+    case "rejected":
+      return rejected(state, peer, message.result);
+  }
+}
+
+/**
+ * Commits what a majority has on disk, this node included only as far as its own disk has it. Only an entry of the
+ * present term is committed by counting; older ones are committed with it (Raft §5.4.2, Figure 8).
+ */
+export function advanceCommit(state: RaftState, role: Leader): void {
+  const { log } = state;
+  const index = quorumReached(
+    state.confState,
+    (node) => node === state.id ? log.durableIndex : role.peers.get(node)?.progress.matchIndex ?? 0,
+  );
+  if (index > log.commitIndex && log.termAt(index) === state.term) log.commitTo(index);
+}
+
+function maySend(state: RaftState, peer: Peer): boolean {
+  if (peer.loading) return false;
+  const { progress } = peer;
+  switch (progress.kind) {
+    case "probe":
+      return !progress.probeSent;
+    case "replicate":
+      return progress.nextIndex <= state.log.handedIndex && !progress.inflight.isFull;
+    case "snapshot":
+      return false;
+  }
+}
+
+/** Sends the next entries from memory, or asks for them from storage; false when nothing was sent. */
+function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
+  const { nextIndex } = peer.progress;
+  const { log, limits } = state;
+  const entries = nextIndex > log.handedIndex
+    ? []
+    : log.slice(nextIndex, log.handedIndex, limits.appendBytes);
+  if (entries === null) {
+    peer.loading = true;
+    state.loads.push({ to, firstIndex: nextIndex, maxBytes: limits.appendBytes });
+    return false;
+  }
+  sendAppend(state, to, peer, entries);
+  return true;
+}
+
+function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly Entry[]): void {
+  const { log, id: from, term } = state;
+  const { progress } = peer;
+  const prevLogIndex = progress.nextIndex - 1;
+  const prevLogTerm = log.termAt(prevLogIndex);
+  assert(prevLogTerm !== null, "the leader has the entry before the ones it sends");
+  const leaderCommit = log.commitIndex;
+  state.send({ kind: "appendEntries", from, to, term, prevLogIndex, prevLogTerm, leaderCommit, entries });
+  const lastSent = prevLogIndex + entries.length;
+  peer.sentIndex = Math.max(peer.sentIndex, lastSent);
+  switch (progress.kind) {
+    case "probe":
+      progress.probeSent = true;
+      return;
+    case "replicate":
+      progress.nextIndex = lastSent + 1;
+      progress.inflight.add(lastSent, entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0));
+      return;
+    case "snapshot":
+      assert(false, "nothing is appended at a node that waits for a snapshot");
+  }
+}
+
+/** The follower has everything up to matchIndex on disk. A repeated or late answer is still true, and changes nothing. */
+function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number): Disposition {
+  if (matchIndex > peer.sentIndex) return "acknowledges what was not sent";
+  const { progress } = peer;
+  if (matchIndex > progress.matchIndex) {
+    progress.matchIndex = matchIndex;
+    progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);
+    peer.stalledTicks = 0;
+  } else if (progress.kind !== "probe" || matchIndex < progress.matchIndex) {
+    return "answers nothing that is outstanding";
+  }
+  switch (progress.kind) {
+    case "probe":
+      becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
+      break;
+    case "replicate":
+      progress.inflight.freeUpTo(matchIndex);
+      break;
+    case "snapshot":
+      break;
+  }
+  if (state.role.kind === "leader") {
+    advanceCommit(state, state.role);
+    hurryTransfer(state, state.role, from, peer);
+  }
+  return null;
+}
+
+/** The follower lacks the entry before those sent: go back to the last place where the logs may agree. */
+function rejected(
+  state: RaftState,
+  peer: Peer,
+  answer: { prevLogIndex: number; conflictIndex: number; conflictTerm: number },
+): Disposition {
+  const { progress } = peer;
+  const { prevLogIndex, conflictIndex, conflictTerm } = answer;
+  const outstanding = progress.kind === "probe"
+    ? progress.probeSent && prevLogIndex === progress.nextIndex - 1
+    : prevLogIndex < progress.nextIndex;
+  if (!outstanding || prevLogIndex <= progress.matchIndex) return "answers nothing that is outstanding";
+  // Entries of the follower above conflictTerm can't be in this log, nor can ours of a term above what it has there.
+  const agreement = state.log.lastNotAbove(Math.min(conflictIndex, prevLogIndex - 1), conflictTerm);
+  becomeProbe(peer, agreement.index + 1);
+  return null;
+}
+
+/** Tells the target of a transfer to campaign, once it has the whole log: before, it could not win (thesis §3.10). */
+export function hurryTransfer(state: RaftState, role: Leader, target: NodeId, peer: Peer): void {
+  const { transfer } = role;
+  if (transfer === null || transfer.target !== target || transfer.timeoutNowSent) return;
+  if (peer.progress.matchIndex !== state.log.lastIndex) return;
+  transfer.timeoutNowSent = true;
+  state.send({ kind: "timeoutNow", from: state.id, to: target, term: state.term });
+}

@@ -1,0 +1,182 @@
+/**
+ * What every role of a node shares: term and vote, the log, what waits to be sent, and how it is sent.
+ *
+ * Invariants: term never falls; within a term the vote changes once, from null; a message that promises something
+ * (a vote, an acknowledgement, a term) waits in `promises` until what it promises is durable.
+ */
+import { assert } from "../assert.ts";
+import { assertConfig, type RaftConfig, type RaftLimits } from "./config.ts";
+import { RaftLog } from "./log.ts";
+import type { Message } from "./message.ts";
+import type { Load, Persist, ReadState } from "./ready.ts";
+import type { Role } from "./role.ts";
+import type { ConfState, HardState, NodeId } from "./types.ts";
+
+/** The state of one node of the core. The files of the roles act on it; raft.ts is the door. */
+export class RaftState {
+  readonly id: NodeId;
+  readonly confState: ConfState;
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly limits: RaftLimits;
+  readonly log: RaftLog;
+  readonly random: () => number;
+  role: Role;
+
+  /** Reads that are decided and not yet handed out. */
+  readonly reads: ReadState[] = [];
+  /** Loads that are wanted and not yet handed out. */
+  readonly loads: Load[] = [];
+  /** Whether entries to apply here are being read back from storage. */
+  loadingCommitted = false;
+  /** Ticks since the write under way was handed out; null without one. */
+  persistingTicks: number | null = null;
+
+  #term: number;
+  #vote: NodeId | null;
+  /** The hard state last handed out, durable once its write has ended. */
+  #handed: HardState;
+  /** The hard state that is durable: what messages may speak of before anything else is synced. */
+  #durable: HardState;
+  #messages: Message[] = [];
+  #promises: Message[] = [];
+  #nextReadId: number;
+
+  constructor(config: RaftConfig) {
+    assertConfig(config);
+    const { hardState } = config.recovered;
+    this.id = config.id;
+    this.confState = config.confState;
+    this.electionTicks = config.electionTicks;
+    this.heartbeatTicks = config.heartbeatTicks;
+    this.limits = config.limits;
+    this.random = config.random;
+    this.log = new RaftLog(config.recovered, config.limits.tailBytes);
+    this.#term = hardState.term;
+    this.#vote = hardState.vote;
+    this.#handed = hardState;
+    this.#durable = hardState;
+    // A restarted process must not take an answer to its predecessor's read for one to its own (reliability §3, f).
+    this.#nextReadId = Math.floor(config.random() * 2 ** 48);
+    this.role = {
+      kind: "follower",
+      leader: null,
+      elapsedTicks: 0,
+      timeoutTicks: this.drawTimeoutTicks(),
+      forwardedReads: new Map(),
+    };
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  get vote(): NodeId | null {
+    return this.#vote;
+  }
+
+  /** Whether this node may become a leader: it votes, and its disk answers. */
+  get isPromotable(): boolean {
+    const { voters, votersOutgoing } = this.confState;
+    return (voters.includes(this.id) || votersOutgoing.includes(this.id)) && !this.isDiskStuck;
+  }
+
+  /** Whether a write has been under way for longer than an election takes: such a node can't keep promises. */
+  get isDiskStuck(): boolean {
+    return this.persistingTicks !== null && this.persistingTicks >= this.electionTicks;
+  }
+
+  /** Whether the current term is on disk. */
+  get isTermDurable(): boolean {
+    return this.#durable.term === this.#term;
+  }
+
+  /** Whether the vote of the current term is on disk. */
+  get isVoteDurable(): boolean {
+    return this.isTermDurable && this.#durable.vote === this.#vote;
+  }
+
+  /** Enters a later term, in which nobody was voted for yet. */
+  enterTerm(term: number): void {
+    assert(term > this.#term, "term never falls");
+    this.#term = term;
+    this.#vote = null;
+  }
+
+  /** Votes in the current term. */
+  voteFor(node: NodeId): void {
+    assert(this.#vote === null || this.#vote === node, "one vote a term");
+    this.#vote = node;
+  }
+
+  /** A number of ticks in [electionTicks, 2 × electionTicks), so that seldom two nodes campaign at once. */
+  drawTimeoutTicks(): number {
+    return this.electionTicks + Math.floor(this.random() * this.electionTicks);
+  }
+
+  /** An id for a read of this node, not used before by this process. */
+  nextReadId(): number {
+    this.#nextReadId++;
+    return this.#nextReadId;
+  }
+
+  /** Sends a message that promises nothing which is not durable already. */
+  send(message: Message): void {
+    assert(message.term <= this.#term + 1, "nobody speaks for a later term (PreVote asks for the next)");
+    this.#messages.push(message);
+  }
+
+  /** Sends a message once everything that this node holds at the moment is durable. */
+  sendWhenDurable(message: Message): void {
+    this.#promises.push(message);
+  }
+
+  /** Sends an answer that promises no more than the sender's term. */
+  sendAnswer(message: Message): void {
+    if (this.isTermDurable) this.send(message);
+    else this.sendWhenDurable(message);
+  }
+
+  /** The messages that may leave now. */
+  takeMessages(): Message[] {
+    const taken = this.#messages;
+    this.#messages = [];
+    return taken;
+  }
+
+  /**
+   * What is to be made durable now, if anything, and no write is under way; promises leave with it. Promises that
+   * need nothing more join the messages that may leave now.
+   */
+  takePersist(): Persist | null {
+    if (this.persistingTicks !== null) return null;
+    const hardState = { term: this.#term, vote: this.#vote, commitIndex: this.log.commitIndex };
+    const changed = hardState.term !== this.#handed.term || hardState.vote !== this.#handed.vote;
+    const promises = this.#promises;
+    this.#promises = [];
+    if (!changed && this.log.handedIndex === this.log.lastIndex) {
+      this.#messages.push(...promises);
+      return null;
+    }
+    // A newer commitIndex alone is not worth a write; beside one it costs nothing.
+    const write = changed || hardState.commitIndex !== this.#handed.commitIndex;
+    this.#handed = hardState;
+    this.persistingTicks = 0;
+    const entries = this.log.takeUnpersisted();
+    return {
+      hardState: write ? hardState : null,
+      entries,
+      messagesAfter: promises,
+      lastIndex: this.log.lastIndex,
+      lastTerm: this.log.lastTerm,
+    };
+  }
+
+  /** The write under way, whose last entry is (index, term), is durable. */
+  persisted(index: number, term: number): void {
+    assert(this.persistingTicks !== null, "persisted() answers a write that was handed out");
+    this.persistingTicks = null;
+    this.#durable = this.#handed;
+    this.log.persisted(index, term);
+  }
+}
