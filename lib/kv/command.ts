@@ -12,6 +12,14 @@ export const MAX_KEY_BYTES = 4_096;
 export const MAX_VALUE_BYTES = 1_048_576;
 /** Checks plus mutations in one transaction. */
 export const MAX_TRANSACTION_OPERATIONS = 128;
+/**
+ * How far a session's writes may run ahead of what it has acknowledged: `sequence − acknowledgedBelow` stays below
+ * this. It bounds the answers that the store remembers for one session, and it is a rule of the log: every node must
+ * judge by the same number.
+ */
+export const MAX_SESSION_WINDOW = 4_096;
+/** Most that one {@link ExpireSessions} may add to the store's clock; a leader that slept longer gives no more. */
+export const MAX_ELAPSED_MS = 60_000;
 /** Bytes of one encoded command: what every log record, frame and snapshot chunk must be able to hold. */
 export const MAX_COMMAND_BYTES = 8_388_608;
 /** Entries that one page of a listing may have. */
@@ -54,9 +62,11 @@ export interface SessionStamp {
 
 /** All or nothing: when every check holds, every mutation is made, in one revision. */
 export interface Transaction {
+  /** Which command this is. */
   readonly kind: "transaction";
   /** Null for a write that is sent at most once and never retried. */
   readonly session: SessionStamp | null;
+  /** Conditions; none for a plain write. A key may appear in several. */
   readonly checks: readonly Check[];
   /** At least one; no key twice. */
   readonly mutations: readonly Mutation[];
@@ -64,15 +74,22 @@ export interface Transaction {
 
 /** Opens a session, or keeps an open one from expiring. */
 export interface RegisterSession {
+  /** Which command this is. */
   readonly kind: "registerSession";
+  /** As in {@link SessionStamp}. */
   readonly sessionId: number;
+  /** As in {@link SessionStamp}. */
   readonly openedAt: number;
 }
 
 /** The leader's word that time has passed: the only clock the store knows. */
 export interface ExpireSessions {
+  /** Which command this is. */
   readonly kind: "expireSessions";
-  /** Milliseconds that the leader's monotonic clock advanced since its last such entry in this term. */
+  /**
+   * Whole milliseconds that the leader's monotonic clock advanced since its last such entry in this term;
+   * 0 … MAX_ELAPSED_MS.
+   */
   readonly elapsedMs: number;
 }
 
@@ -81,7 +98,9 @@ export type Command = Transaction | RegisterSession | ExpireSessions;
 
 /** A key with its value and its three numbers, as of one revision. */
 export interface KeyValue {
+  /** 1 … MAX_KEY_BYTES bytes. */
   readonly key: Uint8Array;
+  /** 0 … MAX_VALUE_BYTES bytes. */
   readonly value: Uint8Array;
   /** Revision of the write that created the key (since it was last absent). */
   readonly createRevision: number;
@@ -138,6 +157,7 @@ export interface ListQuery {
 
 /** One page of a listing, all of one revision. */
 export interface ListPage {
+  /** In the direction of the listing. */
   readonly entries: readonly KeyValue[];
   /** Whether the range goes on behind the last entry. */
   readonly more: boolean;

@@ -63,8 +63,8 @@ export function answerRequestVote(state: RaftState, message: RequestVote): void 
   const granted = free && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   if (granted) {
     state.voteFor(message.from);
+    if (state.role.kind !== "follower") becomeFollower(state, state.term, null);
     if (state.role.kind === "follower") state.role.elapsedTicks = 0;
-    else becomeFollower(state, state.term, null);
   }
   const { id: from, term } = state;
   state.sendWhenDurable({ kind: "requestVoteResponse", from, to: message.from, term, granted });

@@ -99,6 +99,7 @@ export function becomeProbe(peer: Peer, nextIndex: number): void {
 export function becomeReplicate(peer: Peer, inflight: Inflight): void {
   const { matchIndex } = peer.progress;
   peer.progress = { kind: "replicate", matchIndex, nextIndex: matchIndex + 1, inflight };
+  peer.stalledTicks = 0;
 }
 
 /** What must hold of every peer whenever the core is entered or left. */

@@ -186,10 +186,13 @@ export class Raft {
       return;
     }
     state.loadingCommitted = false;
-    const { appliedIndex, commitIndex } = state.log;
-    if (entries[0]?.index !== appliedIndex + 1) return;
-    this.#loadedCommitted = entries.filter((entry) => entry.index <= commitIndex);
-    state.log.markApplied(this.#loadedCommitted);
+    const { log } = state;
+    const { appliedIndex, commitIndex } = log;
+    // The read may have met an entry that was rewritten since, and whose successor is committed by now.
+    const committed = entries.filter(({ index, term }) => index <= commitIndex && log.termAt(index) === term);
+    if (committed[0]?.index !== appliedIndex + 1) return;
+    this.#loadedCommitted = committed;
+    log.markApplied(committed);
   }
 
   /**
@@ -252,12 +255,14 @@ export class Raft {
       answerPreVote(state, message);
       return null;
     }
-    if (message.term > state.term) {
-      if (message.kind === "preVoteResponse" && message.granted) {
-        if (message.term !== state.term + 1) return "answer to an earlier term";
-      } else if (message.kind === "requestVote" && !message.leadershipTransfer && hearsLiveLeader(state)) {
+    if (message.kind === "preVoteResponse" && message.granted) {
+      // It repeats the term that was asked for: one asked for before the present term began counts no more.
+      if (message.term !== state.term + 1) return "answer to an earlier term";
+    } else if (message.term > state.term) {
+      if (message.kind === "requestVote" && !message.leadershipTransfer && hearsLiveLeader(state)) {
         return "leader is alive";
-      } else becomeFollower(state, message.term, leaderOf(message));
+      }
+      becomeFollower(state, message.term, leaderOf(message));
     }
     let { role } = state;
     if ((role.kind === "preCandidate" || role.kind === "candidate") && leaderOf(message) !== null) {
@@ -281,6 +286,9 @@ export class Raft {
   /**
    * A request of an earlier term is answered with the present one, so that its sender learns of it: without that, a
    * node with a higher term and an older log, and a leader that ignores its votes, would never come together.
+   *
+   * By the time the answer arrives its receiver may lead this very term, so it must say nothing untrue there: it
+   * confirms no round of heartbeats (0 is none), and its hint is a place where this log really stands.
    */
   #stepEarlier(message: Message): Disposition {
     const { id: from, term } = this.#state;
@@ -293,13 +301,17 @@ export class Raft {
         this.#state.sendAnswer({ kind: "requestVoteResponse", from, to, term, granted: false });
         break;
       case "appendEntries": {
-        const { prevLogIndex } = message;
-        const result = { kind: "rejected", prevLogIndex, conflictIndex: 0, conflictTerm: 0 } as const;
+        const { prevLogIndex, prevLogTerm } = message;
+        const { index: conflictIndex, term: conflictTerm } = this.#state.log.lastNotAbove(
+          prevLogIndex,
+          prevLogTerm,
+        );
+        const result = { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } as const;
         this.#state.sendAnswer({ kind: "appendEntriesResponse", from, to, term, result });
         break;
       }
       case "heartbeat":
-        this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: message.round });
+        this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: 0 });
         break;
       case "preVoteResponse":
       case "requestVoteResponse":

@@ -122,7 +122,9 @@ export class RaftState {
 
   /** Sends a message that promises nothing which is not durable already. */
   send(message: Message): void {
-    assert(message.term <= this.#term + 1, "nobody speaks for a later term (PreVote asks for the next)");
+    // A PreVote asks for the next term; a granted one repeats what was asked, by a node that may be terms ahead.
+    const limit = message.kind === "preVote" ? this.#term + 1 : this.#term;
+    assert(message.term <= limit || message.kind === "preVoteResponse", "nobody speaks for a later term");
     this.#messages.push(message);
   }
 
@@ -150,7 +152,9 @@ export class RaftState {
    */
   takePersist(): Persist | null {
     if (this.persistingTicks !== null) return null;
-    const hardState = { term: this.#term, vote: this.#vote, commitIndex: this.log.commitIndex };
+    // Not beyond what is durable already: were this write torn, its hard state must not speak of lost entries.
+    const commitIndex = Math.min(this.log.commitIndex, this.log.durableIndex);
+    const hardState = { term: this.#term, vote: this.#vote, commitIndex };
     const changed = hardState.term !== this.#handed.term || hardState.vote !== this.#handed.vote;
     const promises = this.#promises;
     this.#promises = [];

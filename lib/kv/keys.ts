@@ -1,0 +1,51 @@
+/**
+ * Keys as text: one character of code 0 … 255 for each byte.
+ *
+ * JavaScript compares strings by code unit, so such texts stand in unsigned byte order, and a text makes a smaller
+ * and faster key of a tree than an array of bytes. None of them is ever a property name: `__proto__` is a key like
+ * any other.
+ */
+
+/** Bytes turned to text in one call (each is an argument of it, and these take room on the stack). */
+const TEXT_CHUNK_BYTES = 4_096;
+
+/** The text of a key's bytes. */
+export function keyText(bytes: Uint8Array): string {
+  let text = "";
+  for (let start = 0; start < bytes.length; start += TEXT_CHUNK_BYTES) {
+    text += Reflect.apply(String.fromCharCode, null, bytes.subarray(start, start + TEXT_CHUNK_BYTES));
+  }
+  return text;
+}
+
+/** The bytes of a text, in a new array. */
+export function keyBytes(text: string): Uint8Array {
+  return keyWriter(text.length)(text);
+}
+
+/**
+ * Turns several texts of `totalBytes` together to bytes that share one buffer. Making a buffer for each key of a long
+ * page would take many times longer than filling it.
+ */
+export function keyWriter(totalBytes: number): (text: string) => Uint8Array {
+  const buffer = new Uint8Array(totalBytes);
+  let end = 0;
+  return (text) => {
+    const start = end;
+    for (let i = 0; i < text.length; i++) buffer[end++] = text.charCodeAt(i);
+    return buffer.subarray(start, end);
+  };
+}
+
+/** The least text behind `text`: nothing lies between the two. */
+export function successor(text: string): string {
+  return text + "\0";
+}
+
+/** The least text behind all that begin with `prefix`; null when there is none (an empty prefix, or all bytes 255). */
+export function prefixEnd(prefix: string): string | null {
+  let length = prefix.length;
+  while (length > 0 && prefix.charCodeAt(length - 1) === 255) length--;
+  if (length === 0) return null;
+  return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1);
+}

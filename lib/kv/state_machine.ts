@@ -1,0 +1,246 @@
+/**
+ * The state machine: committed commands in, answers out, the same on every node.
+ *
+ * Nothing but the log enters: no clock, no chance, no configuration, no order of a hash map. Applying never throws
+ * because of what a command says: what can't be done is refused, on every node alike.
+ */
+import type {
+  Command,
+  CommandResult,
+  KeyValue,
+  ListPage,
+  ListQuery,
+  RefusalReason,
+  Transaction,
+} from "./command.ts";
+import { assert, assertNever } from "../assert.ts";
+import { keyBytes, keyText } from "./keys.ts";
+import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
+import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
+import { ownedBytes, Store } from "./store.ts";
+
+/** What tests may make small. Every node of a cluster must have the same; production takes the defaults. */
+export interface StateMachineOptions {
+  /** Log time after which an idle session is forgotten, in milliseconds. Default one hour. */
+  readonly sessionTtlMs?: number;
+  /** Sessions known at a time. Default 10,000. */
+  readonly maxSessions?: number;
+  /** What the remembered answers of all sessions may count for. Default 64 MiB. */
+  readonly maxAnswersBytes?: number;
+}
+
+/** The whole state as of one applied index; what is applied later does not show in it. */
+export interface StateView {
+  /** Index of the last entry in it. */
+  readonly appliedIndex: number;
+  /** The store's revision. */
+  readonly revision: number;
+  /** The state in canonical order: same log, same records. May be iterated more than once, and in slices. */
+  records(): Iterable<StateRecord>;
+}
+
+/**
+ * The keys and sessions that the log up to `appliedIndex` gives.
+ *
+ * Invariants: entries are applied one by one in the order of the log; `revision` grows by one with each transaction
+ * whose checks hold, by nothing else, and so never exceeds `appliedIndex`.
+ *
+ * The bytes of an applied command must never change afterwards (those of a log entry don't): the store keeps them.
+ * What comes back is for reading: the store's own bytes are in it.
+ *
+ * @example
+ * ```ts
+ * import { StateMachine } from "./state_machine.ts";
+ * const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+ * const machine = new StateMachine();
+ * machine.applyNoop(1);
+ * machine.apply(2, {
+ *   kind: "transaction",
+ *   session: null,
+ *   checks: [{ kind: "exists", key: bytes("greeting"), exists: false }],
+ *   mutations: [{ kind: "put", key: bytes("greeting"), value: bytes("hello") }],
+ * }); // { kind: "applied", revision: 1, outcomes: [{ kind: "put", createRevision: 1, version: 1 }] }
+ * ```
+ */
+export class StateMachine {
+  readonly #store = new Store();
+  readonly #sessions: SessionTable;
+  #appliedIndex = 0;
+  #revision = 0;
+
+  /** An empty state, before the first entry. */
+  constructor(options: StateMachineOptions = {}) {
+    this.#sessions = new SessionTable({
+      ttlMs: options.sessionTtlMs ?? SESSION_LIMITS.ttlMs,
+      maxSessions: options.maxSessions ?? SESSION_LIMITS.maxSessions,
+      maxAnswersBytes: options.maxAnswersBytes ?? SESSION_LIMITS.maxAnswersBytes,
+    });
+  }
+
+  /**
+   * The state that a view's records tell of. They are taken as they are: whoever read them from a disk or a wire has
+   * checked them.
+   */
+  static restore(records: Iterable<StateRecord>, options: StateMachineOptions = {}): StateMachine {
+    const machine = new StateMachine(options);
+    const sessionRecords: (HeaderRecord | SessionRecord | AnswerRecord)[] = [];
+    for (const record of records) {
+      switch (record[0]) {
+        case "header":
+          [, machine.#appliedIndex, machine.#revision] = record;
+          sessionRecords.push(record);
+          break;
+        case "key": {
+          const [, key, value, createRevision, modRevision, version] = record;
+          machine.#store.place(keyText(key), {
+            value: ownedBytes(value),
+            createRevision,
+            modRevision,
+            version,
+          });
+          break;
+        }
+        case "session":
+        case "answer":
+          sessionRecords.push(record);
+          break;
+        default:
+          return assertNever(record);
+      }
+    }
+    machine.#sessions.restore(sessionRecords);
+    return machine;
+  }
+
+  /** Index of the last applied entry; 0 before the first. */
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /** Number of transactions applied so far. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Number of keys. */
+  get keyCount(): number {
+    return this.#store.size;
+  }
+
+  /** Number of sessions. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Applies the command of the next entry; null stands for bytes that are no command. O(operations × log n). */
+  apply(index: number, command: Command | null): CommandResult {
+    this.#advance(index);
+    const revisionBefore = this.#revision;
+    const result = command === null ? refused("invalidCommand") : this.#execute(command);
+    assert(
+      this.#revision === revisionBefore || this.#revision === revisionBefore + 1,
+      "an entry advances the revision by one at most",
+    );
+    return result;
+  }
+
+  /** Applies an entry that changes nothing. */
+  applyNoop(index: number): void {
+    this.#advance(index);
+  }
+
+  /** The key as it stands, or null. The answer's `key` is the very array that was asked with. O(log n). */
+  get(key: Uint8Array): KeyValue | null {
+    return this.#store.get(key);
+  }
+
+  /** One page of a range, as it stands at the current revision. O(log n + page). */
+  list(query: ListQuery): ListPage {
+    return this.#store.list(query, this.#revision);
+  }
+
+  /** The state as it stands, at the price of nothing: what changes later is copied first. O(1). */
+  snapshot(): StateView {
+    const appliedIndex = this.#appliedIndex;
+    const revision = this.#revision;
+    const { logTimeMs, forgottenIndex } = this.#sessions;
+    const keys = this.#store.view();
+    const sessions = this.#sessions.view();
+    function* records(): Iterable<StateRecord> {
+      yield ["header", appliedIndex, revision, logTimeMs, forgottenIndex];
+      for (const [text, { value, createRevision, modRevision, version }] of keys) {
+        yield ["key", keyBytes(text), value, createRevision, modRevision, version];
+      }
+      for (const session of sessions) yield* session.records();
+    }
+    return { appliedIndex, revision, records };
+  }
+
+  #advance(index: number): void {
+    assert(index === this.#appliedIndex + 1, "entries are applied in the order of the log, each once");
+    this.#appliedIndex = index;
+  }
+
+  #execute(command: Command): CommandResult {
+    switch (command.kind) {
+      case "transaction":
+        return this.#executeOnce(command);
+      case "registerSession": {
+        const reason = this.#sessions.register(command, this.#appliedIndex);
+        return reason === null ? { kind: "sessionRegistered" } : refused(reason);
+      }
+      case "expireSessions": {
+        const expired = this.#sessions.expire(command.elapsedMs);
+        return expired === null ? refused("invalidCommand") : { kind: "sessionsExpired", expired };
+      }
+      default:
+        return assertNever(command);
+    }
+  }
+
+  #executeOnce(transaction: Transaction): CommandResult {
+    const stamp = transaction.session;
+    if (stamp === null) return this.#executeTransaction(transaction);
+    const admission = this.#sessions.admit(stamp, this.#appliedIndex);
+    switch (admission.kind) {
+      case "refused":
+        return admission;
+      case "answered":
+        return admission.answer;
+      case "execute": {
+        const result = this.#executeTransaction(transaction);
+        this.#sessions.remember(stamp, result);
+        return result;
+      }
+      default:
+        return assertNever(admission);
+    }
+  }
+
+  #executeTransaction({ checks, mutations }: Transaction): TransactionResult {
+    const failed = checks.flatMap((check, position) => this.#store.holds(check) ? [] : [{ check, position }]);
+    const [first] = failed;
+    if (first !== undefined) {
+      // The answer may be remembered for long, so its key must not keep the whole command alive.
+      const current = this.#store.get(ownedBytes(first.check.key));
+      const failedChecks = failed.map(({ position }) => position);
+      return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
+    }
+    this.#revision++;
+    const outcomes = mutations.map((mutation) => {
+      switch (mutation.kind) {
+        case "put":
+          return this.#store.put(mutation.key, mutation.value, this.#revision);
+        case "delete":
+          return this.#store.delete(mutation.key);
+        default:
+          return assertNever(mutation);
+      }
+    });
+    return { kind: "applied", revision: this.#revision, outcomes };
+  }
+}
+
+function refused(reason: RefusalReason): CommandResult {
+  return { kind: "refused", reason };
+}

@@ -1,0 +1,171 @@
+/** Answers what clients ask: every request gets one answer, at once or when its write or read is settled. */
+import { assertNever } from "../assert.ts";
+import { validateKey, validateListQuery } from "../kv/mod.ts";
+import type {
+  ClientRequest,
+  Consistency,
+  GetRequest,
+  ListRequest,
+  NodeStatus,
+  ServerMessage,
+  StateHashRequest,
+  TransferLeadershipRequest,
+} from "../net/client_messages.ts";
+import type { Clock } from "../net/clock.ts";
+import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
+import type { Driver } from "./driver.ts";
+import type { LeadershipWatch } from "./leadership.ts";
+import type { Replica } from "./replica.ts";
+import { hashState } from "./state_hash.ts";
+import { stateRecordEncoder } from "./state_record_codec.ts";
+import type { Writes } from "./writes.ts";
+
+/** Sends one message to the client that asked; drops it when the client is gone. */
+export type Send = (message: ServerMessage) => void;
+
+/** What the service leads to. */
+export interface ClientServiceOptions {
+  readonly driver: Driver;
+  readonly replica: Replica;
+  readonly writes: Writes;
+  readonly leadership: LeadershipWatch;
+  readonly clock: Clock;
+  /** How long a transfer of leadership may take. */
+  readonly transferTimeoutMs: number;
+  /** This node's view of itself. */
+  readonly status: () => NodeStatus;
+}
+
+/** Serves the clients of one node. */
+export class ClientService {
+  readonly #options: ClientServiceOptions;
+  #stopping = false;
+  /** Hashes under way; one at a time, since each walks the whole state. */
+  #hashing: Promise<void> = Promise.resolve();
+
+  constructor(options: ClientServiceOptions) {
+    this.#options = options;
+  }
+
+  /** From now on every request is refused; another node will serve it. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** Answers `request` through `send`. */
+  handle(request: ClientRequest, send: Send): void {
+    if (this.#stopping) {
+      return this.#refuse(request, send, notApplied("stopping", "Cannot serve: this node is stopping."));
+    }
+    switch (request.kind) {
+      case "write":
+        return this.#options.writes.submit(request.command, (answer) => {
+          if (answer.kind === "error") return this.#refuse(request, send, answer);
+          send({ kind: "writeResult", requestId: request.requestId, result: answer.result });
+        });
+      case "get":
+        return this.#get(request, send);
+      case "list":
+        return this.#list(request, send);
+      case "status":
+        return send({ kind: "statusResult", requestId: request.requestId, status: this.#options.status() });
+      case "stateHash":
+        return this.#stateHash(request, send);
+      case "transferLeadership":
+        return this.#transferLeadership(request, send);
+      default:
+        return assertNever(request);
+    }
+  }
+
+  #get(request: GetRequest, send: Send): void {
+    const problem = validateKey(request.key);
+    if (problem !== null) return this.#refuse(request, send, notApplied(problem.kind, problem.message));
+    this.#whenReadable(request, send, () => {
+      const { stateMachine } = this.#options.replica;
+      const entry = stateMachine.get(request.key);
+      send({ kind: "getResult", requestId: request.requestId, entry, revision: stateMachine.revision });
+    });
+  }
+
+  #list(request: ListRequest, send: Send): void {
+    const problem = validateListQuery(request.query);
+    if (problem !== null) return this.#refuse(request, send, notApplied(problem.kind, problem.message));
+    this.#whenReadable(request, send, () => {
+      const page = this.#options.replica.stateMachine.list(request.query);
+      send({ kind: "listResult", requestId: request.requestId, page });
+    });
+  }
+
+  /** Calls `read` once this node's state may answer the request, or refuses it. */
+  #whenReadable(request: ClientRequest & { consistency: Consistency }, send: Send, read: () => void): void {
+    if (request.consistency === "stale") return read();
+    const { driver, replica } = this.#options;
+    const asked = driver.ask((raft) => raft.readIndex());
+    if (asked.kind === "refused") return this.#refuse(request, send, notReadable());
+    replica.awaitRead(asked.readId, (ready) => ready ? read() : this.#refuse(request, send, notReadable()));
+  }
+
+  #stateHash(request: StateHashRequest, send: Send): void {
+    const { replica, clock } = this.#options;
+    const pause = (): Promise<void> => new Promise((resolve) => clock.after(0, resolve));
+    this.#hashing = this.#hashing.then(async () => {
+      const view = replica.stateMachine.snapshot();
+      const { appliedIndex, revision } = view;
+      const hash = await hashState(view, { encode: stateRecordEncoder(), pause });
+      send({ kind: "stateHashResult", requestId: request.requestId, appliedIndex, revision, hash });
+    });
+  }
+
+  #transferLeadership(request: TransferLeadershipRequest, send: Send): void {
+    const { driver, leadership, clock, transferTimeoutMs } = this.#options;
+    const { requestId, target } = request;
+    const { leader, self, accepted } = driver.ask((raft) => ({
+      leader: raft.leader,
+      self: raft.status().id,
+      accepted: raft.isLeader && target !== raft.status().id ? raft.transferLeadership(target) : null,
+    }));
+    if (leader === self && target === self) {
+      return send({ kind: "transferLeadershipResult", requestId, leader });
+    }
+    if (leader !== self) {
+      return this.#refuse(
+        request,
+        send,
+        notApplied("notLeader", "Cannot hand over: this node does not lead. Ask the leader."),
+      );
+    }
+    if (accepted === null) {
+      const whom = target === null ? "no other node is close enough" : `node ${target} cannot take over now`;
+      return this.#refuse(
+        request,
+        send,
+        notApplied("invalidRequest", `Cannot hand over leadership: ${whom}.`),
+      );
+    }
+    const timer = clock.after(transferTimeoutMs, () => {
+      unwatch();
+      const message =
+        `Cannot tell who will lead: node ${accepted} did not take over in ${transferTimeoutMs} ms.`;
+      this.#refuse(request, send, unknownOutcome("noLeader", message));
+    });
+    const unwatch = leadership.onChange(({ leader }) => {
+      if (leader === null || leader === self) return;
+      timer.cancel();
+      unwatch();
+      send({ kind: "transferLeadershipResult", requestId, leader });
+    });
+  }
+
+  #refuse(request: ClientRequest, send: Send, { code, message, outcome }: Refusal): void {
+    const { leader } = this.#options.leadership.current;
+    send({ kind: "error", requestId: request.requestId, code, message, outcome, leader });
+  }
+}
+
+function notReadable(): Refusal {
+  return notApplied(
+    "noLeader",
+    "Cannot read: no leader has confirmed that this node is up to date. Try again.",
+  );
+}

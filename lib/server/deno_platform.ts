@@ -1,0 +1,26 @@
+/** What a server takes from the machine that it really runs on. */
+import { DenoClock } from "../net/deno_clock.ts";
+import { DenoNetwork } from "../net/deno_network.ts";
+import { DenoDisk } from "../storage/mod.ts";
+import type { LogFormat, LogLevel } from "./config.ts";
+import { Log } from "./log.ts";
+import type { ServerPlatform } from "./server.ts";
+
+/** Files, sockets, time and chance from Deno, and a log whose lines go to `writeLog`. Dispose of the log in the end. */
+export function denoPlatform(
+  options: {
+    readonly logLevel: LogLevel;
+    readonly logFormat: LogFormat;
+    readonly writeLog: (line: string) => void;
+  },
+): ServerPlatform & { readonly logger: Log } {
+  const clock = new DenoClock();
+  const logger = new Log({
+    level: options.logLevel,
+    format: options.logFormat,
+    write: options.writeLog,
+    now: () => new Date(),
+    clock,
+  });
+  return { disk: new DenoDisk(), network: new DenoNetwork(), clock, random: Math.random, logger };
+}

@@ -1,0 +1,236 @@
+/**
+ * Turns what the consensus core wants into I/O, in the order that the core's contract fixes:
+ *
+ *     begin the write and its sync → send → apply and answer → (sync ends) → send promises → tell the core
+ *
+ * Whatever arrives in one turn of the event loop, or while a sync is under way, becomes one batch: one write, one
+ * sync, one message a peer. That is the one performance idea of the system; it lives in `#schedule` and in the core's
+ * rule that only one write is under way at a time.
+ *
+ * The driver takes storage, transport and clock as interfaces and never reaches for Deno: a simulator can run it.
+ */
+import { assert } from "../assert.ts";
+import type { Clock, Timer } from "../net/clock.ts";
+import type { Logger } from "../net/logger.ts";
+import type {
+  Disposition,
+  Entry,
+  Load,
+  Message,
+  NodeId,
+  Persist,
+  Raft,
+  ReadState,
+  Ready,
+} from "../raft/mod.ts";
+import { LogFullError, type PersistBatch } from "../storage/mod.ts";
+
+/** Committed entries after which a turn ends, so that a long replay does not hold up heartbeats. */
+const ENTRIES_PER_TURN = 4_096;
+/** How long a full disk is left alone before the write is tried again. */
+const FULL_DISK_RETRY_MS = 500;
+
+/** The log as the driver uses it (lib/storage's WriteAheadLog is one). */
+export interface LogStore {
+  /** Writes a batch; throws LogFullError when there is no room, and then nothing of it remains. */
+  append(batch: PersistBatch): void;
+  /** Resolves when everything appended is durable. A rejection is final. */
+  sync(): Promise<void>;
+  /** Reads entries back, at least one. */
+  readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]>;
+}
+
+/** What the driver tells the rest of the server. None of these may throw or wait. */
+export interface DriverEvents {
+  /** A message leaves for `message.to`; it may be dropped. */
+  send(message: Message): void;
+  /** The next committed entries, in order, each once. */
+  apply(entries: readonly Entry[]): void;
+  /** A read that was asked for may be answered, or can't be. */
+  read(read: ReadState): void;
+  /** A batch was processed: role, term or leader may have changed. */
+  settled(): void;
+  /** The node can't go on: the log failed, or an invariant did not hold. */
+  failed(error: unknown): void;
+}
+
+/** What a driver is made from. */
+export interface DriverOptions {
+  readonly raft: Raft;
+  readonly log: LogStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: DriverEvents;
+  /** Real time of one tick of the core. */
+  readonly tickMs: number;
+}
+
+/** Runs one node of the core. */
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #raft: Raft;
+  #ticker: Timer | null = null;
+  #retry: Timer | null = null;
+  #scheduled = false;
+  #stopped = false;
+  #diskFull = false;
+  /** Settles when the write under way has ended, for a clean stop. */
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: DriverOptions) {
+    this.#options = options;
+    this.#raft = options.raft;
+  }
+
+  /** Whether the last write found no room on the disk. */
+  get isDiskFull(): boolean {
+    return this.#diskFull;
+  }
+
+  /** Begins to tick. */
+  start(): void {
+    assert(this.#ticker === null && !this.#stopped, "a driver starts once");
+    this.#tick();
+  }
+
+  /** Ends ticking and batches; resolves when the write under way is durable. Nothing is sent or applied after it. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#ticker?.cancel();
+    this.#retry?.cancel();
+    await this.#writing;
+  }
+
+  /** A message came in. */
+  step(message: Message): void {
+    this.#input(() => this.#noteIgnored(message, this.#raft.step(message)));
+  }
+
+  /** Hands something to the core on behalf of a client; what it causes is done at the end of the turn. */
+  ask<Answer>(question: (raft: Raft) => Answer): Answer {
+    try {
+      return question(this.#raft);
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    } finally {
+      this.#schedule();
+    }
+  }
+
+  /** Messages to `node` may have been lost. */
+  messagesLost(node: NodeId): void {
+    this.#input(() => this.#raft.messagesLost(node));
+  }
+
+  #tick(): void {
+    // One tick each time the timer fires, however late: after a pause, missed ticks must not fire an election at once.
+    this.#ticker = this.#options.clock.after(this.#options.tickMs, () => {
+      if (this.#stopped) return;
+      this.#tick();
+      this.#input(() => this.#raft.tick());
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    this.#options.clock.endOfTurn(() => {
+      this.#scheduled = false;
+      this.#guard(() => this.#run());
+    });
+  }
+
+  /** Gives the core an input; whatever it throws ends the node in an orderly way instead of the process. */
+  #input(act: () => void): void {
+    this.#guard(act);
+    this.#schedule();
+  }
+
+  #guard(act: () => void): void {
+    if (this.#stopped) return;
+    try {
+      act();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #run(): void {
+    for (let applied = 0; applied < ENTRIES_PER_TURN;) {
+      const ready = this.#raft.takeReady();
+      if (ready === null) return this.#options.events.settled();
+      applied += ready.committed.length;
+      this.#process(ready);
+    }
+    this.#schedule();
+  }
+
+  #process(ready: Ready): void {
+    const { events } = this.#options;
+    if (ready.persist !== null) this.#persist(ready.persist);
+    for (const message of ready.messages) events.send(message);
+    if (ready.committed.length > 0) events.apply(ready.committed);
+    for (const read of ready.reads) events.read(read);
+    for (const load of ready.loads) void this.#load(load);
+  }
+
+  #persist(persist: Persist): void {
+    const { log, logger, clock } = this.#options;
+    try {
+      log.append({ hardState: persist.hardState, entries: persist.entries });
+    } catch (error) {
+      if (!(error instanceof LogFullError)) throw error;
+      if (!this.#diskFull) {
+        logger.error("disk full: this node takes no part until there is room", { reason: error.message });
+      }
+      this.#diskFull = true;
+      this.#raft.storageStalled();
+      this.#retry = clock.after(FULL_DISK_RETRY_MS, () => this.#input(() => this.#persist(persist)));
+      return;
+    }
+    if (this.#diskFull) logger.info("disk has room again");
+    this.#diskFull = false;
+    this.#writing = this.#syncThen(persist);
+  }
+
+  /** Waits for the sync, then keeps the promises that hung on it. Never rejects. */
+  async #syncThen(persist: Persist): Promise<void> {
+    try {
+      await this.#options.log.sync();
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.#input(() => {
+      for (const message of persist.messagesAfter) this.#options.events.send(message);
+      this.#raft.persisted(persist.lastIndex, persist.lastTerm);
+    });
+  }
+
+  /** Reads entries back for the core. Never rejects. */
+  async #load(load: Load): Promise<void> {
+    try {
+      const entries = await this.#options.log.readEntries(load.firstIndex, load.maxBytes);
+      this.#input(() => this.#raft.loaded(load, entries));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#ticker?.cancel();
+    this.#retry?.cancel();
+    this.#options.events.failed(error);
+  }
+
+  #noteIgnored(message: Message, disposition: Disposition): void {
+    if (disposition === null) return;
+    this.#options.logger.debug("message ignored", {
+      kind: message.kind,
+      from: message.from,
+      reason: disposition,
+    });
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The server's log: lines of text or JSON on standard error.
+ *
+ * The only room that reads the wall clock, since a person reads its lines; nothing is decided by it. A line that
+ * repeats itself is counted instead of written, so that a peer that stays down does not fill a disk.
+ */
+import type { Clock, Timer } from "../net/clock.ts";
+import type { LogFields, Logger } from "../net/logger.ts";
+import { LOG_LEVELS, type LogFormat, type LogLevel } from "./config.ts";
+
+/** Different lines of which repetitions are counted; beyond it the one seen first is let go. */
+const MAX_FOLDED_LINES = 64;
+/** A repetition is over when the line was not seen for this long. */
+const REPETITION_ENDS_MS = 5_000;
+/** A repetition that goes on is reported this often. */
+const REPETITION_REPORT_MS = 60_000;
+/** Longer lines are cut: what is in them may come from another machine. */
+const MAX_LINE_CHARACTERS = 8_192;
+
+/** What a log is made of. */
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** Takes whole lines, newline included. */
+  readonly write: (line: string) => void;
+  /** The date, for the lines. */
+  readonly now: () => Date;
+  /** Times repetitions. */
+  readonly clock: Clock;
+}
+
+interface Repetition {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: LogFields;
+  /** When the line was written, or its repetitions reported, last. */
+  reportedAt: number;
+  lastSeenAt: number;
+  /** How often it came since then. */
+  times: number;
+}
+
+/** Writes log lines. Close it, so that repetitions not yet reported are. */
+export class Log implements Logger, Disposable {
+  readonly #options: LogOptions;
+  /** By the line without its time, in the order in which the lines came first. */
+  readonly #repetitions = new Map<string, Repetition>();
+  #timer: Timer | null = null;
+
+  /** Writes nothing yet. */
+  constructor(options: LogOptions) {
+    this.#options = options;
+  }
+
+  /** For those who look for a fault. */
+  debug(message: string, fields: LogFields = {}): void {
+    this.#log("debug", message, fields);
+  }
+
+  /** What an operator wants to have seen. */
+  info(message: string, fields: LogFields = {}): void {
+    this.#log("info", message, fields);
+  }
+
+  /** Something is wrong and handled. */
+  warn(message: string, fields: LogFields = {}): void {
+    this.#log("warn", message, fields);
+  }
+
+  /** Something is wrong and this node cannot go on, or has lost something. */
+  error(message: string, fields: LogFields = {}): void {
+    this.#log("error", message, fields);
+  }
+
+  /** Reports the repetitions that are still counted and stops the timer. */
+  [Symbol.dispose](): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    for (const repetition of this.#repetitions.values()) this.#report(repetition);
+    this.#repetitions.clear();
+  }
+
+  #log(level: LogLevel, message: string, fields: LogFields): void {
+    if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(this.#options.level)) return;
+    const now = this.#options.clock.now();
+    const key = JSON.stringify([level, message, fields]).slice(0, MAX_LINE_CHARACTERS);
+    const repetition = this.#repetitions.get(key);
+    if (repetition !== undefined && now - repetition.lastSeenAt < REPETITION_ENDS_MS) {
+      repetition.times += 1;
+      repetition.lastSeenAt = now;
+      this.#watch();
+      return;
+    }
+    if (repetition !== undefined) this.#forget(key, repetition);
+    this.#write({ level, message, fields });
+    this.#makeRoom();
+    this.#repetitions.set(key, { level, message, fields, reportedAt: now, lastSeenAt: now, times: 0 });
+  }
+
+  #makeRoom(): void {
+    for (const [key, repetition] of this.#repetitions) {
+      if (this.#repetitions.size < MAX_FOLDED_LINES) return;
+      this.#forget(key, repetition);
+    }
+  }
+
+  /** Has repetitions reported in time, while there are any. */
+  #watch(): void {
+    this.#timer ??= this.#options.clock.after(REPETITION_ENDS_MS, () => {
+      this.#timer = null;
+      const now = this.#options.clock.now();
+      for (const [key, repetition] of this.#repetitions) {
+        if (now - repetition.lastSeenAt >= REPETITION_ENDS_MS) this.#forget(key, repetition);
+        else if (now - repetition.reportedAt >= REPETITION_REPORT_MS) this.#report(repetition);
+      }
+      if ([...this.#repetitions.values()].some(({ times }) => times > 0)) this.#watch();
+    });
+  }
+
+  #forget(key: string, repetition: Repetition): void {
+    this.#report(repetition);
+    this.#repetitions.delete(key);
+  }
+
+  #report(repetition: Repetition): void {
+    const { level, message, fields, times } = repetition;
+    if (times === 0) return;
+    repetition.times = 0;
+    repetition.reportedAt = this.#options.clock.now();
+    this.#write({
+      level,
+      message: `${message} (repeated ${times} ${times === 1 ? "time" : "times"})`,
+      fields,
+    });
+  }
+
+  #write(line: { level: LogLevel; message: string; fields: LogFields }): void {
+    const time = this.#options.now().toISOString();
+    this.#options.write(this.#options.format === "json" ? jsonLine(time, line) : textLine(time, line));
+  }
+}
+
+function jsonLine(time: string, { level, message, fields }: Line): string {
+  const first = { time, level, message: message.slice(0, MAX_LINE_CHARACTERS) };
+  const line = JSON.stringify({ ...first, ...fields, ...first });
+  return line.length <= MAX_LINE_CHARACTERS ? `${line}\n` : `${JSON.stringify({ ...first, cut: true })}\n`;
+}
+
+interface Line {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+function textLine(time: string, { level, message, fields }: Line): string {
+  const words = Object.entries(fields).map(([name, value]) => `${name}=${textValue(value)}`);
+  const line = [time, level.toUpperCase().padEnd(5), printable(message), ...words].join(" ");
+  return `${line.length <= MAX_LINE_CHARACTERS ? line : `${line.slice(0, MAX_LINE_CHARACTERS)}…`}\n`;
+}
+
+/** A value as one word: in quotes when it would be more. */
+function textValue(value: LogFields[string]): string {
+  const text = String(value);
+  return /^[^\s"=]+$/.test(text) ? printable(text) : printable(JSON.stringify(text));
+}
+
+/** Text of other machines may end up in a line; it must neither end it nor command a terminal. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return `\\u{${code.toString(16)}}`;
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * This node's copy of the state machine, and the writes and reads that wait for it.
+ *
+ * Invariants: entries are applied in order, each once; a waiting write is answered once, by the entry of its own
+ * index *and* term, or refused as unknown when that entry can't be told to commit any more; a waiting read is
+ * answered from a state that has applied the index it was given.
+ */
+import { assert } from "../assert.ts";
+import { type CommandResult, StateMachine } from "../kv/mod.ts";
+import { decodeCommand, encodeResult } from "../net/command_codec.ts";
+import { DecodeError } from "../net/errors.ts";
+import type { Entry, ReadState } from "../raft/mod.ts";
+import { unknownOutcome, type WriteAnswer } from "./answers.ts";
+
+/** A proposal of this node that was accepted and is not applied yet. */
+interface WaitingWrite {
+  readonly term: number;
+  readonly answer: (answer: WriteAnswer) => void;
+}
+
+/** A read whose index is known and not applied yet. */
+interface WaitingRead {
+  readonly index: number;
+  readonly answer: (ready: boolean) => void;
+}
+
+/** The state machine with its waiting room. */
+export class Replica {
+  readonly stateMachine: StateMachine;
+  readonly #writes = new Map<number, WaitingWrite>();
+  /** Reads that wait for the core to name an index. */
+  readonly #unconfirmed = new Map<number, (ready: boolean) => void>();
+  /** Reads that wait for an index to be applied, in ascending order of it. */
+  #confirmed: WaitingRead[] = [];
+
+  constructor(stateMachine: StateMachine) {
+    this.stateMachine = stateMachine;
+  }
+
+  /** Writes that wait for their entry. */
+  get waitingWrites(): number {
+    return this.#writes.size;
+  }
+
+  /** A proposal was accepted at (index, term): `answer` is called once, when its fate is known. */
+  awaitWrite(index: number, write: WaitingWrite): void {
+    // A proposal of an earlier term at this index can't be committed any more; whether its write took effect through
+    // another attempt is not known here.
+    this.#writes.get(index)?.answer(lostLeadership());
+    this.#writes.set(index, write);
+  }
+
+  /** A read was accepted by the core: `answer` is called once, with whether this node's state may answer it now. */
+  awaitRead(readId: number, answer: (ready: boolean) => void): void {
+    assert(!this.#unconfirmed.has(readId), "read ids are not reused");
+    this.#unconfirmed.set(readId, answer);
+  }
+
+  /** Applies committed entries and answers who waited for them. */
+  apply(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const result = this.#applyEntry(entry);
+      const waiting = this.#writes.get(entry.index);
+      if (waiting === undefined) continue;
+      this.#writes.delete(entry.index);
+      if (waiting.term === entry.term && result !== null) {
+        waiting.answer({ kind: "result", result: encodeResult(result) });
+      } else {
+        waiting.answer(lostLeadership());
+      }
+    }
+    this.#answerReads();
+  }
+
+  /** The core has decided a read. */
+  confirmRead(read: ReadState): void {
+    const answer = this.#unconfirmed.get(read.readId);
+    if (answer === undefined) return;
+    this.#unconfirmed.delete(read.readId);
+    if (read.index === null) return answer(false);
+    if (read.index <= this.stateMachine.appliedIndex) return answer(true);
+    const { index } = read;
+    const position = this.#confirmed.findLastIndex((waiting) => waiting.index <= index) + 1;
+    this.#confirmed.splice(position, 0, { index, answer });
+  }
+
+  /** Writes proposed in another term than the one that this node leads may or may not commit under somebody else. */
+  abandonWrites(leadingTerm: number | null): void {
+    for (const [index, { term, answer }] of this.#writes) {
+      if (term === leadingTerm) continue;
+      this.#writes.delete(index);
+      answer(lostLeadership());
+    }
+  }
+
+  /** Ends every wait (the node stops). */
+  close(): void {
+    this.abandonWrites(null);
+    for (const answer of this.#unconfirmed.values()) answer(false);
+    for (const { answer } of this.#confirmed) answer(false);
+    this.#unconfirmed.clear();
+    this.#confirmed = [];
+  }
+
+  #applyEntry(entry: Entry): CommandResult | null {
+    switch (entry.kind) {
+      case "noop":
+      case "configuration":
+        this.stateMachine.applyNoop(entry.index);
+        return null;
+      case "command":
+        return this.stateMachine.apply(entry.index, decodeOrNull(entry.data));
+    }
+  }
+
+  #answerReads(): void {
+    const { appliedIndex } = this.stateMachine;
+    const later = this.#confirmed.findIndex((waiting) => waiting.index > appliedIndex);
+    const due = this.#confirmed.splice(0, later === -1 ? this.#confirmed.length : later);
+    for (const { answer } of due) answer(true);
+  }
+}
+
+/** Bytes that are no command are refused by the state machine, on every node alike. */
+function decodeOrNull(data: Uint8Array): ReturnType<typeof decodeCommand> | null {
+  try {
+    return decodeCommand(data);
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
+}
+
+function lostLeadership(): WriteAnswer {
+  return unknownOutcome(
+    "leadershipLost",
+    "Cannot tell whether the write took effect: this node lost the leadership.",
+  );
+}

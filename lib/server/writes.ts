@@ -1,0 +1,80 @@
+/**
+ * The way of a write through this node: checked at the door, then proposed here if this node leads, else passed on to
+ * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
+ */
+import { validateCommand } from "../kv/mod.ts";
+import { decodeCommand } from "../net/command_codec.ts";
+import { DecodeError } from "../net/errors.ts";
+import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
+import type { Driver } from "./driver.ts";
+import type { Forwarding } from "./forwarding.ts";
+import type { Replica } from "./replica.ts";
+
+/** What the way of a write leads over. */
+export interface WritesOptions {
+  readonly driver: Driver;
+  readonly replica: Replica;
+  readonly forwarding: Forwarding;
+  readonly maxValueBytes: number;
+}
+
+/** Takes writes. Every `answer` is called exactly once. */
+export class Writes {
+  readonly #options: WritesOptions;
+
+  constructor(options: WritesOptions) {
+    this.#options = options;
+  }
+
+  /** A client of this node writes: done here, or at the leader. */
+  submit(command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const problem = this.#problemOf(command);
+    if (problem !== null) return answer(problem);
+    const { driver, forwarding } = this.#options;
+    const { leader, isLeader } = driver.ask((raft) => ({ leader: raft.leader, isLeader: raft.isLeader }));
+    if (isLeader) return this.#propose(command, answer);
+    if (leader !== null) return forwarding.forward(leader, command, answer);
+    if (driver.isDiskFull) {
+      return answer(
+        notApplied(
+          "storageFull",
+          "Cannot write: the disk of this node is full. Make room; it goes on by itself.",
+        ),
+      );
+    }
+    answer(notApplied("noLeader", "Cannot write: this node knows of no leader. Try again."));
+  }
+
+  /** A node that took this one for the leader passes a write on. It is not passed on again. */
+  submitForwarded(command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const problem = this.#problemOf(command);
+    if (problem !== null) return answer(problem);
+    this.#propose(command, answer);
+  }
+
+  #propose(command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const { driver, replica } = this.#options;
+    const proposed = driver.ask((raft) => raft.propose(command));
+    if (proposed.kind === "accepted") {
+      return replica.awaitWrite(proposed.index, { term: proposed.term, answer });
+    }
+    switch (proposed.reason) {
+      case "notLeader":
+        return answer(notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader."));
+      case "busy":
+        return answer(notApplied("busy", "Cannot write: too much is under way. Try again later."));
+      case "transferring":
+        return answer(notApplied("noLeader", "Cannot write: leadership is being handed over. Try again."));
+    }
+  }
+
+  #problemOf(command: Uint8Array): Refusal | null {
+    try {
+      const problem = validateCommand(decodeCommand(command), { maxValueBytes: this.#options.maxValueBytes });
+      return problem === null ? null : notApplied(problem.kind, problem.message);
+    } catch (error) {
+      if (error instanceof DecodeError) return notApplied("invalidRequest", error.message);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * The state machine as one would write it without a thought for speed: arrays, sorting and scans. Property tests hold
+ * the real one against it.
+ */
+import type {
+  Check,
+  Command,
+  CommandResult,
+  KeyValue,
+  ListPage,
+  ListQuery,
+  MutationOutcome,
+  RefusalReason,
+  SessionStamp,
+  Transaction,
+} from "../../../lib/kv/command.ts";
+import {
+  LIST_PAGE_BYTES,
+  MAX_ELAPSED_MS,
+  MAX_LIST_ENTRIES,
+  MAX_SESSION_WINDOW,
+} from "../../../lib/kv/command.ts";
+import type { StateRecord, TransactionResult } from "../../../lib/kv/record.ts";
+
+interface NaiveSession {
+  readonly sessionId: number;
+  readonly openedAt: number;
+  readonly openedIndex: number;
+  lastActiveIndex: number;
+  lastActiveMs: number;
+  acknowledgedBelow: number;
+  answers: { readonly sequence: number; readonly answer: TransactionResult }[];
+}
+
+/** Limits of the sessions, all named. */
+export interface NaiveLimits {
+  readonly sessionTtlMs: number;
+  readonly maxSessions: number;
+  readonly maxAnswersBytes: number;
+}
+
+/** Unsigned byte order, a prefix before what it begins. */
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+/** All keys of a query's range, in its direction, and a page of them. */
+export function naiveList(sorted: readonly KeyValue[], query: ListQuery, revision: number): ListPage {
+  const { prefix, start, end, after, reverse } = query;
+  const found = (reverse ? sorted.toReversed() : sorted).filter(({ key }) =>
+    compareBytes(key.subarray(0, prefix.length), prefix) === 0 &&
+    (start === null || compareBytes(key, start) >= 0) &&
+    (end === null || compareBytes(key, end) < 0) &&
+    (after === null || (reverse ? compareBytes(key, after) < 0 : compareBytes(key, after) > 0))
+  );
+  let bytes = 0;
+  const entries: KeyValue[] = [];
+  for (const entry of found) {
+    if (entries.length >= Math.min(query.limit, MAX_LIST_ENTRIES) || bytes >= LIST_PAGE_BYTES) break;
+    entries.push(entry);
+    bytes += entry.key.length + entry.value.length;
+  }
+  return { entries, more: entries.length < found.length, revision };
+}
+
+/** The same doors as the real state machine's. */
+export class NaiveMachine {
+  readonly #limits: NaiveLimits;
+  #keys: KeyValue[] = [];
+  #sessions: NaiveSession[] = [];
+  #index = 0;
+  #revision = 0;
+  #timeMs = 0;
+  #forgottenIndex = 0;
+
+  constructor(limits: NaiveLimits) {
+    this.#limits = limits;
+  }
+
+  /** Applies the next entry. */
+  apply(command: Command | null): CommandResult {
+    this.#index++;
+    if (command === null) return { kind: "refused", reason: "invalidCommand" };
+    switch (command.kind) {
+      case "transaction":
+        return this.#once(command);
+      case "registerSession": {
+        const session = this.#enter({ ...command, sequence: 1, acknowledgedBelow: 1 });
+        return typeof session === "string"
+          ? { kind: "refused", reason: session }
+          : { kind: "sessionRegistered" };
+      }
+      case "expireSessions":
+        return this.#expire(command.elapsedMs);
+    }
+  }
+
+  /** One page. */
+  list(query: ListQuery): ListPage {
+    return naiveList(this.#keys, query, this.#revision);
+  }
+
+  /** The whole state. */
+  records(): readonly StateRecord[] {
+    return [
+      ["header", this.#index, this.#revision, this.#timeMs, this.#forgottenIndex],
+      ...this.#keys.map((
+        k,
+      ): StateRecord => ["key", k.key, k.value, k.createRevision, k.modRevision, k.version]),
+      ...this.#sessions.toSorted((a, b) => a.sessionId - b.sessionId).flatMap((s): readonly StateRecord[] => [
+        [
+          "session",
+          s.sessionId,
+          s.openedAt,
+          s.openedIndex,
+          s.lastActiveIndex,
+          s.lastActiveMs,
+          s.acknowledgedBelow,
+        ],
+        ...s.answers.toSorted((a, b) => a.sequence - b.sequence).map((a): StateRecord => [
+          "answer",
+          s.sessionId,
+          a.sequence,
+          a.answer,
+        ]),
+      ]),
+    ];
+  }
+
+  #once(command: Transaction): CommandResult {
+    if (command.session === null) return this.#execute(command);
+    const { sequence, acknowledgedBelow } = command.session;
+    const session = this.#enter(command.session);
+    if (typeof session === "string") return { kind: "refused", reason: session };
+    session.acknowledgedBelow = Math.max(session.acknowledgedBelow, acknowledgedBelow);
+    session.answers = session.answers.filter((kept) => kept.sequence >= session.acknowledgedBelow);
+    if (sequence < session.acknowledgedBelow) return { kind: "refused", reason: "answerForgotten" };
+    const remembered = session.answers.find((kept) => kept.sequence === sequence);
+    if (remembered !== undefined) return remembered.answer;
+    const answer = this.#execute(command);
+    session.answers.push({ sequence, answer });
+    this.#forgetOverflow();
+    return answer;
+  }
+
+  #enter(stamp: SessionStamp): NaiveSession | RefusalReason {
+    const { sessionId, openedAt, sequence, acknowledgedBelow } = stamp;
+    const numbersAreSafe = [sessionId, openedAt, sequence, acknowledgedBelow].every(Number.isSafeInteger);
+    if (!numbersAreSafe || sessionId < 1 || openedAt < 0 || acknowledgedBelow < 1) return "invalidCommand";
+    if (sequence < acknowledgedBelow || sequence >= acknowledgedBelow + MAX_SESSION_WINDOW) {
+      return "invalidCommand";
+    }
+    let session = this.#sessions.find((s) => s.sessionId === sessionId);
+    if (session !== undefined && session.openedAt !== openedAt) return "sessionExpired";
+    if (session === undefined) {
+      if (openedAt < this.#forgottenIndex || openedAt >= this.#index) return "sessionExpired";
+      session = {
+        sessionId,
+        openedAt,
+        openedIndex: this.#index,
+        lastActiveIndex: this.#index,
+        lastActiveMs: this.#timeMs,
+        acknowledgedBelow: 1,
+        answers: [],
+      };
+      this.#sessions.push(session);
+    }
+    session.lastActiveIndex = this.#index;
+    session.lastActiveMs = this.#timeMs;
+    this.#forgetOverflow();
+    return session;
+  }
+
+  #expire(elapsedMs: number): CommandResult {
+    if (!Number.isSafeInteger(elapsedMs) || elapsedMs < 0 || elapsedMs > MAX_ELAPSED_MS) {
+      return { kind: "refused", reason: "invalidCommand" };
+    }
+    this.#timeMs += elapsedMs;
+    const idle = this.#sessions.filter((s) => this.#timeMs - s.lastActiveMs >= this.#limits.sessionTtlMs);
+    for (const session of idle) this.#forget(session);
+    return { kind: "sessionsExpired", expired: idle.length };
+  }
+
+  #forgetOverflow(): void {
+    const bytes = (answer: TransactionResult): number =>
+      answer.kind === "applied" ? 64 + 32 * answer.outcomes.length : 64 + 32 * answer.failedChecks.length +
+        (answer.current === null ? 0 : answer.current.key.length + answer.current.value.length);
+    const total = (): number =>
+      this.#sessions.flatMap((s) => s.answers).reduce((sum, { answer }) => sum + bytes(answer), 0);
+    while (this.#sessions.length > this.#limits.maxSessions || total() > this.#limits.maxAnswersBytes) {
+      this.#forget(this.#sessions.reduce((a, b) => a.lastActiveIndex < b.lastActiveIndex ? a : b));
+    }
+  }
+
+  #forget(session: NaiveSession): void {
+    this.#sessions = this.#sessions.filter((other) => other !== session);
+    this.#forgottenIndex = Math.max(this.#forgottenIndex, session.openedIndex);
+  }
+
+  #find(key: Uint8Array): KeyValue | null {
+    return this.#keys.find((entry) => compareBytes(entry.key, key) === 0) ?? null;
+  }
+
+  #holds(check: Check): boolean {
+    const entry = this.#find(check.key);
+    switch (check.kind) {
+      case "modRevision":
+        return check.modRevision === (entry === null ? 0 : entry.modRevision);
+      case "exists":
+        return check.exists === (entry !== null);
+      case "value":
+        return entry !== null && compareBytes(entry.value, check.value) === 0;
+    }
+  }
+
+  #execute({ checks, mutations }: Transaction): TransactionResult {
+    const failedChecks = checks.flatMap((check, i) => this.#holds(check) ? [] : [i]);
+    const failed = checks[failedChecks[0] ?? checks.length];
+    if (failed !== undefined) {
+      return {
+        kind: "checksFailed",
+        revision: this.#revision,
+        failedChecks,
+        current: this.#find(failed.key),
+      };
+    }
+    const revision = ++this.#revision;
+    const outcomes = mutations.map((mutation): MutationOutcome => {
+      const before = this.#find(mutation.key);
+      this.#keys = this.#keys.filter((entry) => entry !== before);
+      if (mutation.kind === "delete") return { kind: "delete", deleted: before !== null };
+      const createRevision = before === null ? revision : before.createRevision;
+      const version = before === null ? 1 : before.version + 1;
+      const { key, value } = mutation;
+      this.#keys.push({ key, value, createRevision, modRevision: revision, version });
+      this.#keys.sort((a, b) => compareBytes(a.key, b.key));
+      return { kind: "put", createRevision, version };
+    });
+    return { kind: "applied", revision, outcomes };
+  }
+}

@@ -1,0 +1,184 @@
+/** The driver keeps the core's contract: what is promised leaves only after it is durable, and nothing else waits. */
+import { assert, assertEquals } from "@std/assert";
+import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
+import { DEFAULT_LIMITS, EMPTY_STATE, type Entry, type Message, Raft } from "../../../lib/raft/mod.ts";
+import { LogFailedError, LogFullError, type PersistBatch } from "../../../lib/storage/mod.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+const ELECTION_TICKS = 10;
+
+/** A log whose syncs end when the test says so. */
+class HeldLog implements LogStore {
+  readonly batches: PersistBatch[] = [];
+  readonly syncs: PromiseWithResolvers<void>[] = [];
+  full = false;
+
+  append(batch: PersistBatch): void {
+    if (this.full) throw new LogFullError("wal", { reason: "no space left on device", cause: null });
+    this.batches.push(batch);
+  }
+
+  sync(): Promise<void> {
+    const sync = Promise.withResolvers<void>();
+    this.syncs.push(sync);
+    return sync.promise;
+  }
+
+  readEntries(): Promise<readonly Entry[]> {
+    return Promise.reject(new Error("nothing is read back in these tests"));
+  }
+}
+
+/** A driver of node `id` of `voters`, with everything that it does written down. */
+class Bench {
+  readonly clock = new ManualClock();
+  readonly log = new HeldLog();
+  readonly logger = new RecordingLogger();
+  readonly sent: Message[] = [];
+  readonly applied: Entry[] = [];
+  readonly failures: unknown[] = [];
+  readonly driver: Driver;
+  readonly raft: Raft;
+
+  constructor(id: number, voters: number[]) {
+    this.raft = new Raft({
+      id,
+      confState: { voters, learners: [], votersOutgoing: [] },
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: 1,
+      random: () => 0,
+      limits: DEFAULT_LIMITS,
+      recovered: EMPTY_STATE,
+    });
+    const events: DriverEvents = {
+      send: (message) => void this.sent.push(message),
+      apply: (entries) => void this.applied.push(...entries),
+      read: () => {},
+      settled: () => {},
+      failed: (error) => void this.failures.push(error),
+    };
+    const { raft, log, clock, logger } = this;
+    this.driver = new Driver({ raft, log, clock, logger, events, tickMs: 10 });
+    this.driver.start();
+  }
+
+  async tick(count: number): Promise<void> {
+    for (let tick = 0; tick < count; tick++) {
+      this.clock.advance(10);
+      await settle();
+    }
+  }
+
+  async endSync(): Promise<void> {
+    this.log.syncs.at(-1)?.resolve();
+    await settle();
+  }
+
+  kinds(): string[] {
+    return this.sent.splice(0).map((message) => message.kind);
+  }
+}
+
+Deno.test("a single node applies nothing before its own sync has ended", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  assertEquals(bench.raft.isLeader, false, "its vote for itself is not durable yet");
+  await bench.endSync();
+  assertEquals(bench.raft.isLeader, true);
+  assertEquals(bench.applied, []);
+  await bench.endSync();
+  assertEquals(bench.applied.map(({ index, kind }) => ({ index, kind })), [{ index: 1, kind: "noop" }]);
+  await bench.driver.stop();
+});
+
+Deno.test("what is proposed while a sync is under way becomes one batch", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  const before = bench.log.batches.length;
+  for (const byte of [1, 2, 3]) bench.driver.ask((raft) => raft.propose(new Uint8Array([byte])));
+  await settle();
+  assertEquals(bench.log.batches.length, before, "the no-op's sync is still under way");
+  await bench.endSync();
+  assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2, 3, 4]);
+  await bench.endSync();
+  assertEquals(bench.applied.map(({ index }) => index), [1, 2, 3, 4]);
+  await bench.driver.stop();
+});
+
+Deno.test("a follower's acknowledgement leaves only after its sync", async () => {
+  const bench = new Bench(2, [1, 2, 3]);
+  const entries: Entry[] = [{ index: 1, term: 1, kind: "noop", data: new Uint8Array(0) }];
+  bench.driver.step({
+    kind: "appendEntries",
+    from: 1,
+    to: 2,
+    term: 1,
+    prevLogIndex: 0,
+    prevLogTerm: 0,
+    leaderCommit: 0,
+    entries,
+  });
+  await settle();
+  assertEquals(bench.log.batches.map(({ entries }) => entries), [entries]);
+  assertEquals(bench.kinds(), []);
+  await bench.endSync();
+  assertEquals(bench.kinds(), ["appendEntriesResponse"]);
+  await bench.driver.stop();
+});
+
+Deno.test("a leader sends entries while its own sync is under way", async () => {
+  const bench = new Bench(1, [1, 2, 3]);
+  await bench.tick(ELECTION_TICKS);
+  bench.driver.step({ kind: "preVoteResponse", from: 2, to: 1, term: 1, granted: true });
+  await settle();
+  assertEquals(bench.kinds(), ["preVote", "preVote"], "vote requests wait for the sync of the own vote");
+  await bench.endSync();
+  assertEquals(bench.kinds(), ["requestVote", "requestVote"]);
+  bench.driver.step({ kind: "requestVoteResponse", from: 2, to: 1, term: 1, granted: true });
+  await settle();
+  assertEquals(bench.kinds(), ["appendEntries", "appendEntries"]);
+  assertEquals(bench.applied, [], "nobody has acknowledged");
+  await bench.endSync();
+  await bench.driver.stop();
+});
+
+Deno.test("a full disk makes a leader step down, and it goes on once there is room", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  await bench.endSync();
+  bench.log.full = true;
+  bench.driver.ask((raft) => raft.propose(new Uint8Array([7])));
+  await settle();
+  assertEquals({ full: bench.driver.isDiskFull, leads: bench.raft.isLeader }, { full: true, leads: false });
+  bench.log.full = false;
+  await bench.tick(50);
+  await bench.endSync();
+  assertEquals(bench.driver.isDiskFull, false);
+  assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2], "what it has, it keeps");
+  assertEquals(bench.failures, []);
+  await bench.driver.stop();
+});
+
+Deno.test("a failed sync ends the node and is never tried again", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  const error = new LogFailedError("wal", { reason: "input/output error", cause: null });
+  bench.log.syncs.at(-1)?.reject(error);
+  await settle();
+  assertEquals(bench.failures, [error]);
+  await bench.tick(3 * ELECTION_TICKS);
+  assertEquals(bench.log.syncs.length, 1);
+  assertEquals(bench.clock.timerCount, 0);
+});
+
+Deno.test("a sync that never ends makes a leader step down", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  assert(bench.raft.isLeader);
+  await bench.tick(ELECTION_TICKS);
+  assertEquals(bench.raft.isLeader, false);
+});

@@ -1,0 +1,96 @@
+/** Who waits at the replica is answered once, and only by what they waited for. */
+import { assertEquals } from "@std/assert";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
+import type { Entry } from "../../../lib/raft/mod.ts";
+import type { WriteAnswer } from "../../../lib/server/answers.ts";
+import { Replica } from "../../../lib/server/replica.ts";
+
+const TEXT = new TextEncoder();
+
+function put(index: number, term: number): Entry {
+  const data = encodeCommand({
+    kind: "transaction",
+    session: null,
+    checks: [],
+    mutations: [{ kind: "put", key: TEXT.encode("k"), value: TEXT.encode(`${index}@${term}`) }],
+  });
+  return { index, term, kind: "command", data };
+}
+
+/** What an answer comes to, without its words. */
+function gist(answer: WriteAnswer): string {
+  return answer.kind === "result" ? decodeResult(answer.result).kind : `${answer.code}, ${answer.outcome}`;
+}
+
+function newReplica(): { replica: Replica; answers: string[]; answer: (answer: WriteAnswer) => void } {
+  const answers: string[] = [];
+  return {
+    replica: new Replica(new StateMachine()),
+    answers,
+    answer: (answer) => void answers.push(gist(answer)),
+  };
+}
+
+Deno.test("a write is answered with its result when its own entry is applied", () => {
+  const { replica, answers, answer } = newReplica();
+  replica.awaitWrite(1, { term: 3, answer });
+  replica.apply([put(1, 3)]);
+  assertEquals(answers, ["applied"]);
+  assertEquals(replica.waitingWrites, 0);
+});
+
+Deno.test("another leader's entry at the same index answers nobody: the outcome is unknown", () => {
+  const { replica, answers, answer } = newReplica();
+  replica.awaitWrite(1, { term: 3, answer });
+  replica.apply([put(1, 4)]);
+  assertEquals(answers, ["leadershipLost, unknown"]);
+});
+
+Deno.test("losing the leadership answers the writes of the lost term, not those of a new one", () => {
+  const { replica, answers, answer } = newReplica();
+  replica.awaitWrite(1, { term: 3, answer });
+  replica.awaitWrite(2, { term: 5, answer });
+  replica.abandonWrites(5);
+  assertEquals(answers, ["leadershipLost, unknown"]);
+  replica.apply([put(1, 3), put(2, 5)]);
+  assertEquals(answers, ["leadershipLost, unknown", "applied"]);
+});
+
+Deno.test("an entry that is no command is refused and does not stop the ones behind it", () => {
+  const { replica, answers, answer } = newReplica();
+  replica.awaitWrite(1, { term: 1, answer });
+  replica.awaitWrite(2, { term: 1, answer });
+  replica.apply([{ index: 1, term: 1, kind: "command", data: new Uint8Array([0xc1]) }, put(2, 1)]);
+  assertEquals(answers, ["refused", "applied"]);
+  assertEquals(replica.stateMachine.appliedIndex, 2);
+});
+
+Deno.test("a read waits until the index that it was given is applied", () => {
+  const { replica } = newReplica();
+  const seen: string[] = [];
+  for (const readId of [1, 2, 3]) {
+    replica.awaitRead(
+      readId,
+      (ready) => void seen.push(`${readId}: ${ready} at ${replica.stateMachine.appliedIndex}`),
+    );
+  }
+  replica.confirmRead({ readId: 2, index: 2 });
+  replica.confirmRead({ readId: 1, index: 1 });
+  replica.confirmRead({ readId: 3, index: null });
+  assertEquals(seen, ["3: false at 0"]);
+  replica.apply([put(1, 1)]);
+  replica.apply([put(2, 1)]);
+  assertEquals(seen, ["3: false at 0", "1: true at 1", "2: true at 2"]);
+});
+
+Deno.test("closing ends every wait", () => {
+  const { replica, answers, answer } = newReplica();
+  replica.awaitWrite(1, { term: 1, answer });
+  const reads: boolean[] = [];
+  replica.awaitRead(1, (ready) => void reads.push(ready));
+  replica.awaitRead(2, (ready) => void reads.push(ready));
+  replica.confirmRead({ readId: 2, index: 9 });
+  replica.close();
+  assertEquals({ answers, reads }, { answers: ["leadershipLost, unknown"], reads: [false, false] });
+});
