@@ -4,6 +4,8 @@ import type { NodeStatus } from "../net/client_messages.ts";
 import type { Clock, Random } from "../net/clock.ts";
 import type { Network } from "../net/network.ts";
 
+export type { NodeId } from "../raft/types.ts";
+
 /** A key or a value going in: bytes, or text that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
 
@@ -21,8 +23,11 @@ export interface ConnectOptions {
 
 /** What the client takes from its surroundings. */
 export interface ClientPlatform {
+  /** Opens the sockets. */
   readonly network: Network;
+  /** Measures deadlines and pauses. */
   readonly clock: Clock;
+  /** Chooses the session's id, the order of dialling, and the jitter of pauses. */
   readonly random: Random;
 }
 
@@ -69,23 +74,37 @@ export type TransactionMutation =
 
 /** Checks and mutations, applied whole or not at all. */
 export interface TransactionRequest {
+  /** All of them must hold. Left out: none. */
   readonly checks?: readonly TransactionCheck[];
+  /** At least one; no key twice. */
   readonly mutations: readonly TransactionMutation[];
+}
+
+/** What {@link KvClient.compareAndSet} compares with, and puts. */
+export interface CompareAndSetRequest {
+  /** The value that the key must have; null when it must not exist. */
+  readonly expect: Bytes | null;
+  /** What to put if so. */
+  readonly value: Bytes;
 }
 
 /** What {@link KvClient.put} gives. */
 export interface PutResult {
+  /** The store's revision that the put made. */
   readonly revision: number;
 }
 
 /** What {@link KvClient.delete} gives. */
 export interface DeleteResult {
+  /** Whether the key existed. */
   readonly deleted: boolean;
+  /** The store's revision after the call. */
   readonly revision: number;
 }
 
 /** What {@link KvClient.list} gives. */
 export interface ListResult {
+  /** In byte order, or against it where `reverse` was asked for. */
   readonly entries: readonly KeyValue[];
   /** Pass to the next call to go on; null when this was the last page. */
   readonly cursor: string | null;
@@ -93,18 +112,23 @@ export interface ListResult {
   readonly revision: number;
 }
 
-/** What {@link KvClient.compareAndSet} gives: `current` is the key as it stands after the call. */
+/** What {@link KvClient.compareAndSet} gives. */
 export interface CompareAndSetResult {
+  /** Whether the key had the expected value. */
   readonly succeeded: boolean;
+  /** The key as it stands after the call; null when it does not exist. */
   readonly current: KeyValue | null;
+  /** The store's revision after the call. */
   readonly revision: number;
 }
 
 /** What {@link KvClient.transaction} gives. */
 export interface TransactionResult {
+  /** Whether all checks held; then every mutation was made. */
   readonly succeeded: boolean;
   /** Positions of the checks that did not hold. */
   readonly failedChecks: readonly number[];
+  /** The store's revision after the call. */
   readonly revision: number;
 }
 
@@ -118,10 +142,21 @@ export type NodeView =
     readonly reason: string;
   };
 
+/** What {@link KvClient.stateHash} gives. */
+export interface StateHash {
+  /** The newest log index that the node has applied. */
+  readonly appliedIndex: number;
+  /** The store's revision there. */
+  readonly revision: number;
+  /** SHA-256 of the state in hexadecimal: two nodes at one `appliedIndex` have the same. */
+  readonly hash: string;
+}
+
 /** What {@link KvClient.status} gives. */
 export interface ClusterStatus {
   /** Who leads according to the reachable node with the highest term; null when none does. */
   readonly leader: number | null;
+  /** The highest term that a reachable node knows; 0 when none was reached. */
   readonly term: number;
   /** Sorted by id. */
   readonly nodes: readonly NodeView[];

@@ -64,6 +64,7 @@ export type ClientRequest =
 
 /** A member as the cluster knows it. */
 export interface Member {
+  /** Its id, never given to another. */
   readonly id: NodeId;
   /** Where others dial it: `host:port`, brackets around an IPv6 address. */
   readonly address: string;
@@ -71,17 +72,29 @@ export interface Member {
 
 /** A node's own view of itself. */
 export interface NodeStatus {
+  /** The node that answers. */
   readonly id: NodeId;
+  /** What it is in its term. */
   readonly role: "follower" | "preCandidate" | "candidate" | "leader";
+  /** The newest term that it knows. */
   readonly term: number;
+  /** Who leads in that term, as far as it knows. */
   readonly leader: NodeId | null;
+  /** Newest log index that it knows to be committed. */
   readonly commitIndex: number;
+  /** Newest log index that its store contains. */
   readonly appliedIndex: number;
+  /** Index of the last entry in its log. */
   readonly lastLogIndex: number;
+  /** Its store's revision. */
   readonly revision: number;
+  /** Keys in its store. */
   readonly keys: number;
+  /** Client sessions in its store. */
   readonly sessions: number;
+  /** Version of the program. */
   readonly version: string;
+  /** All nodes, sorted by id. */
   readonly members: readonly Member[];
 }
 

@@ -5,7 +5,9 @@
 
 /** A host (name or address, without brackets) and a port. */
 export interface Address {
+  /** A name, an IPv4 address, or an IPv6 address without brackets. */
   readonly host: string;
+  /** 1 to 65535; where one listens, 0 asks for any that is free. */
   readonly port: number;
 }
 

@@ -1,0 +1,110 @@
+/**
+ * What ends a call before its answer: its deadline, its caller's signal, the closing of the client. Everything that
+ * a call waits for, it waits for through its scope, so no timer and no listener outlives it.
+ */
+import type { Clock, Timer } from "../net/clock.ts";
+import type { Closing } from "./closing.ts";
+
+/** Timers may fire early by less than this: a call with less time left has none. */
+const TIMER_TICK_MS = 1;
+
+/** Why a call stopped waiting. */
+export type StopReason = "deadline" | "aborted" | "closed";
+
+/** What waiting came to. */
+export type Waited<T> =
+  | { readonly kind: "done"; readonly value: T }
+  | { readonly kind: "stopped"; readonly reason: StopReason };
+
+/** What a scope is made of. */
+export interface CallScopeOptions {
+  readonly clock: Clock;
+  /** From now, retries included. */
+  readonly timeoutMs: number;
+  /** The caller's. */
+  readonly signal: AbortSignal | null;
+  /** The client's. */
+  readonly closing: Closing;
+}
+
+/** The limits of one call. */
+export class CallScope {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | null;
+  readonly #closing: Closing;
+  readonly #deadline: number;
+
+  /** The call begins now. */
+  constructor({ clock, timeoutMs, signal, closing }: CallScopeOptions) {
+    this.clock = clock;
+    this.timeoutMs = timeoutMs;
+    this.signal = signal;
+    this.#closing = closing;
+    this.#deadline = clock.now() + timeoutMs;
+  }
+
+  /** Milliseconds until the deadline; 0 or less when it has passed. */
+  get remainingMs(): number {
+    return this.#deadline - this.clock.now();
+  }
+
+  /** Why the call must end now, or null while it may go on. */
+  get stopped(): StopReason | null {
+    if (this.#closing.isClosed) return "closed";
+    if (this.signal !== null && this.signal.aborted) return "aborted";
+    return this.remainingMs < TIMER_TICK_MS ? "deadline" : null;
+  }
+
+  /** Waits for `promise` as long as the call may. Rejects when the promise does. */
+  async waitFor<T>(promise: Promise<T>): Promise<Waited<T>> {
+    const stop = Promise.withResolvers<Waited<T>>();
+    const release = this.#onStop((reason) => stop.resolve({ kind: "stopped", reason }));
+    try {
+      return await Promise.race([
+        promise.then((value): Waited<T> => ({ kind: "done", value })),
+        stop.promise,
+      ]);
+    } finally {
+      release();
+    }
+  }
+
+  /** Waits so long, or until the call must end. */
+  async pause(delayMs: number): Promise<void> {
+    await new CallScope({
+      clock: this.clock,
+      timeoutMs: Math.min(delayMs, this.remainingMs),
+      signal: this.signal,
+      closing: this.#closing,
+    }).untilStopped();
+  }
+
+  /** Waits until the call must end. */
+  async untilStopped(): Promise<StopReason> {
+    const { promise, resolve } = Promise.withResolvers<StopReason>();
+    const release = this.#onStop(resolve);
+    const reason = await promise;
+    release();
+    return reason;
+  }
+
+  /** Calls `stop` once when the call must end; the function given back releases timer and listeners. */
+  #onStop(stop: (reason: StopReason) => void): () => void {
+    const reason = this.stopped;
+    if (reason !== null) {
+      stop(reason);
+      return () => {};
+    }
+    const onSignal = (): void => stop("aborted");
+    const onClosing = (): void => stop("closed");
+    const timer: Timer = this.clock.after(this.remainingMs, () => stop("deadline"));
+    this.signal?.addEventListener("abort", onSignal);
+    this.#closing.add(onClosing);
+    return () => {
+      timer.cancel();
+      this.signal?.removeEventListener("abort", onSignal);
+      this.#closing.remove(onClosing);
+    };
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Carries one request through to its answer: chooses the connection, waits, tries again, and ends with the call's
+ * deadline. Knows nothing of sessions: what it sends, it sends again as it is.
+ */
+import { assertNever } from "../assert.ts";
+import type { ErrorResponse, Outcome } from "../net/client_messages.ts";
+import type { Random } from "../net/clock.ts";
+import type { NodeId } from "../raft/types.ts";
+import { Admission, type Admittance } from "./admission.ts";
+import type { CallScope, StopReason } from "./call_scope.ts";
+import type { NodeConnection, RequestKind, RequestOf, ResultOf } from "./connection.ts";
+import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
+import type { ConnectionPool } from "./pool.ts";
+import {
+  type AttemptFailure,
+  attemptTimeoutMs,
+  backoffMs,
+  type CallKind,
+  decide,
+  describeFailure,
+  describeOutcome,
+  mayHaveApplied,
+  toError,
+} from "./retry.ts";
+
+/** One request of a call. */
+export interface Call<K extends RequestKind> {
+  readonly kind: CallKind;
+  /** What is to be done, for messages: "put a key". */
+  readonly action: string;
+  readonly request: RequestOf<K>;
+  readonly scope: CallScope;
+}
+
+/** An answer, and what is needed to read it rightly. */
+export interface Answered<K extends RequestKind> {
+  readonly message: ResultOf<K>;
+  /** What may have come of the attempts before the one that was answered. */
+  readonly outcome: Outcome;
+}
+
+/** What one attempt came to; "stopped" when the call had to end first. */
+type Attempted<K extends RequestKind> =
+  | { readonly kind: "answered"; readonly message: ResultOf<K> }
+  | { readonly kind: "stopped"; readonly left: boolean }
+  | AttemptFailure;
+
+/** What a call that enters says of itself. */
+type CallNotes = Pick<Call<RequestKind>, "action" | "scope">;
+
+/** Sends the requests of one client. */
+export class Caller {
+  readonly #pool: ConnectionPool;
+  readonly #random: Random;
+  readonly #admission = new Admission();
+
+  /** `random` jitters the pauses. */
+  constructor(pool: ConnectionPool, random: Random) {
+    this.#pool = pool;
+    this.#random = random;
+  }
+
+  /** Waits for a place among the calls under way; {@link leave} gives it back. Rejects with a {@link KvraftError}. */
+  async enter<T>(admittance: Admittance<T>, { action, scope }: CallNotes): Promise<T> {
+    const taken = this.#admission.tryEnter(admittance);
+    if (taken !== null) return taken;
+    const waiting = this.#admission.wait(admittance);
+    const waited = await scope.waitFor(waiting.entered);
+    if (waited.kind === "done") return waited.value;
+    const late = waiting.cancel();
+    if (late !== null) return late;
+    throw stopError(waited.reason, { action, scope, outcome: "not-applied", failure: null });
+  }
+
+  /** The call that entered with so many bytes has ended. */
+  leave(bytes: number): void {
+    this.#admission.leave(bytes);
+  }
+
+  /** Resolves to the answer. Rejects with a {@link KvraftError} whose outcome counts every attempt. */
+  async run<K extends RequestKind>(call: Call<K>): Promise<Answered<K>> {
+    const { kind, action, scope } = call;
+    let outcome: Outcome = "not-applied";
+    let failure: AttemptFailure | null = null;
+    let avoided: NodeId | null = null;
+    for (let attempt = 0;; attempt++) {
+      throwIfStopped({ action, scope, outcome, failure });
+      const attempted = await this.#attempt(call, attempt, avoided);
+      if (attempted.kind === "answered") return { message: attempted.message, outcome };
+      if (kind !== "read" && mayHaveApplied(attempted)) outcome = "unknown";
+      if (attempted.kind === "stopped") continue;
+      failure = attempted;
+      const decision = decide(failure, kind);
+      if (decision.kind === "giveUp") {
+        if (failure.kind !== "refused") throwIfStopped({ action, scope, outcome, failure });
+        throw toError(failure, action, outcome);
+      }
+      avoided = decision.except;
+      await scope.pause(backoffMs(attempt, this.#random));
+    }
+  }
+
+  /** Asks the node at one address, once, with all the time there is. */
+  async runAt<K extends RequestKind>(address: string, call: Call<K>): Promise<ResultOf<K>> {
+    const { action, scope } = call;
+    const ending = { action, scope, outcome: "not-applied", failure: null } as const;
+    throwIfStopped(ending);
+    const waited = await scope.waitFor(this.#pool.dial(address));
+    if (waited.kind === "stopped") throw stopError(waited.reason, ending);
+    if (waited.value.kind === "failed") {
+      throw new ConnectionError(`Cannot ${action}. ${waited.value.error.message}`);
+    }
+    const attempted = await this.#send(waited.value.connection, call, scope.remainingMs);
+    if (attempted.kind === "answered") return attempted.message;
+    throwIfStopped(ending);
+    throw attempted.kind === "stopped"
+      ? stopError("deadline", ending)
+      : toError(attempted, action, "not-applied");
+  }
+
+  async #attempt<K extends RequestKind>(
+    call: Call<K>,
+    attempt: number,
+    avoided: NodeId | null,
+  ): Promise<Attempted<K>> {
+    const { kind, scope } = call;
+    let connection = this.#pool.route(avoided);
+    if (connection === null) {
+      const waited = await scope.waitFor(this.#pool.reach(avoided));
+      if (waited.kind === "stopped") return { kind: "stopped", left: false };
+      if (waited.value.kind === "unreachable") return waited.value;
+      connection = waited.value.connection;
+    }
+    const { remainingMs } = scope;
+    return await this.#send(
+      connection,
+      call,
+      kind === "transfer" ? remainingMs : attemptTimeoutMs(attempt, remainingMs),
+    );
+  }
+
+  async #send<K extends RequestKind>(
+    connection: NodeConnection,
+    { request, scope }: Call<K>,
+    timeoutMs: number,
+  ): Promise<Attempted<K>> {
+    const { node } = connection;
+    const end = await connection.request(request, { timeoutMs, signal: scope.signal });
+    switch (end.kind) {
+      case "answered":
+        return { kind: "answered", message: end.message };
+      case "refused":
+        return this.#refusal(end.error, node);
+      case "lost":
+        return { kind: "lost", node, left: end.left, reason: end.reason };
+      case "silent":
+        return { kind: "silent", node, left: end.left, waitedMs: timeoutMs };
+      case "aborted":
+        return { kind: "stopped", left: end.left };
+      default:
+        return assertNever(end);
+    }
+  }
+
+  #refusal({ code, message, outcome, leader }: ErrorResponse, node: NodeId): AttemptFailure {
+    if (code === "noLeader" || code === "notLeader" || code === "leadershipLost") {
+      this.#pool.noteLeader(node, leader);
+    }
+    return { kind: "refused", node, code, message, outcome };
+  }
+}
+
+/** What is known of a call that has to end. */
+interface Ending {
+  readonly action: string;
+  readonly scope: CallScope;
+  readonly outcome: Outcome;
+  /** What went wrong last. */
+  readonly failure: AttemptFailure | null;
+}
+
+function throwIfStopped(ending: Ending): void {
+  const reason = ending.scope.stopped;
+  if (reason !== null) throw stopError(reason, ending);
+}
+
+/** The error of a call that its deadline, its caller or the client's closing ended. */
+export function stopError(reason: StopReason, { action, scope, outcome, failure }: Ending): KvraftError {
+  const fate = describeOutcome(outcome);
+  switch (reason) {
+    case "deadline": {
+      const last = failure === null ? {} : { cause: toError(failure, action, outcome) };
+      const why = failure === null ? "" : ` (the last attempt: ${describeFailure(failure)})`;
+      return new TimeoutError(`Cannot ${action} within ${scope.timeoutMs} ms${why}. ${fate}`, {
+        outcome,
+        ...last,
+      });
+    }
+    case "aborted":
+      return new AbortError(`Cannot ${action}: the caller's signal ended the call. ${fate}`, {
+        outcome,
+        cause: scope.signal?.reason,
+      });
+    case "closed":
+      return new ClosedError(`Cannot ${action}: the client was closed. ${fate}`, { outcome });
+    default:
+      return assertNever(reason);
+  }
+}

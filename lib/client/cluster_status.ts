@@ -1,0 +1,53 @@
+/** Asks every node about itself, each directly: what the client thinks of the cluster does not matter here. */
+import type { Member } from "../net/client_messages.ts";
+import type { CallScope } from "./call_scope.ts";
+import type { Caller } from "./caller.ts";
+import { KvraftError } from "./errors.ts";
+import type { ConnectionPool } from "./pool.ts";
+import type { ClusterStatus, NodeView } from "./types.ts";
+
+/** How long the nodes are given to answer, unless the caller gives less. */
+export const STATUS_TIMEOUT_MS = 2_000;
+
+/** What gathering the status needs. */
+interface Tools {
+  readonly pool: ConnectionPool;
+  readonly caller: Caller;
+  readonly scope: CallScope;
+}
+
+/** What every member says of itself within the scope's time; a node that can't be reached is said to be so. */
+export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
+  const { pool, scope } = tools;
+  await scope.waitFor(pool.identify());
+  const nodes = await Promise.all(pool.members.map((member) => viewNode(member, tools)));
+  let term = 0;
+  let leader: number | null = null;
+  for (const node of nodes) {
+    if (!node.reachable || node.term < term) continue;
+    leader = node.term > term ? node.leader : leader ?? node.leader;
+    term = node.term;
+  }
+  return { leader, term, nodes };
+}
+
+async function viewNode({ id, address }: Member, { pool, caller, scope }: Tools): Promise<NodeView> {
+  let reason = "there is no address for it";
+  for (const candidate of pool.addressesOf(id)) {
+    const action = `ask the node at ${candidate} for its status`;
+    try {
+      const { status } = await caller.runAt(candidate, {
+        kind: "read",
+        action,
+        request: { kind: "status" },
+        scope,
+      });
+      const { members: _, ...view } = status;
+      return { reachable: true, address, ...view };
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      reason = error.message;
+    }
+  }
+  return { reachable: false, address, id, reason };
+}

@@ -1,0 +1,128 @@
+/**
+ * What programs pass, turned into what the store takes: bytes copied or encoded, arguments checked. Everything wrong
+ * that can be found here is found before anything is sent.
+ */
+import { assertNever } from "../assert.ts";
+import { type Check, type ListQuery, type Mutation, type Transaction } from "../kv/command.ts";
+import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
+import { decodeCursor } from "./cursor.ts";
+import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
+import type {
+  Bytes,
+  ListOptions,
+  TransactionCheck,
+  TransactionMutation,
+  TransactionRequest,
+} from "./types.ts";
+
+/** Entries of a page unless the caller says otherwise. */
+const DEFAULT_LIST_LIMIT = 100;
+/** The longest time that a call may take: what a timer can measure. */
+const MAX_TIMEOUT_MS = 2_147_483_647;
+const TEXT = new TextEncoder();
+const NO_BYTES = new Uint8Array(0);
+
+/** A transaction that has no stamp yet. */
+export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations">;
+
+/** The bytes of a key or value, owned by the client from here on. */
+export function toBytes(value: Bytes, what: string): Uint8Array {
+  if (value instanceof Uint8Array) return value.slice();
+  if (typeof value !== "string") {
+    throw new InvalidRequestError(`Cannot take this ${what}: it is neither text nor a Uint8Array.`);
+  }
+  if (!value.isWellFormed()) {
+    throw new InvalidRequestError(
+      `Cannot take this ${what}: it is not well-formed Unicode. Pass its bytes instead.`,
+    );
+  }
+  return TEXT.encode(value);
+}
+
+/** A key to be read. */
+export function toKey(key: Bytes): Uint8Array {
+  const bytes = toBytes(key, "key");
+  throwProblem(validateKey(bytes));
+  return bytes;
+}
+
+/** A transaction as the store takes it; `maxValueBytes` is what the cluster takes. */
+export function toTransaction(request: TransactionRequest, maxValueBytes: number): UnstampedTransaction {
+  const checks = (request.checks ?? []).map(toCheck);
+  const mutations = request.mutations.map(toMutation);
+  throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, { maxValueBytes }));
+  return { checks, mutations };
+}
+
+/** Bytes of keys and values in a transaction. */
+export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
+  let bytes = 0;
+  for (const { key } of checks) bytes += key.length;
+  for (const check of checks) if (check.kind === "value") bytes += check.value.length;
+  for (const { key } of mutations) bytes += key.length;
+  for (const mutation of mutations) if (mutation.kind === "put") bytes += mutation.value.length;
+  return bytes;
+}
+
+/** A page of a listing as the store takes it. */
+export function toListQuery(options: ListOptions): ListQuery {
+  const reverse = options.reverse ?? false;
+  const query: ListQuery = {
+    prefix: options.prefix === undefined ? NO_BYTES : toBytes(options.prefix, "prefix"),
+    start: options.start === undefined ? null : toBytes(options.start, "start"),
+    end: options.end === undefined ? null : toBytes(options.end, "end"),
+    after: options.cursor === undefined || options.cursor === null
+      ? null
+      : decodeCursor(options.cursor, { reverse }),
+    reverse,
+    limit: options.limit ?? DEFAULT_LIST_LIMIT,
+  };
+  throwProblem(validateListQuery(query));
+  return query;
+}
+
+/** A deadline in milliseconds. */
+export function toTimeoutMs(timeoutMs: number): number {
+  if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS)) {
+    throw new InvalidRequestError(
+      `Cannot wait for ${timeoutMs} ms: timeoutMs is a number from 1 to ${MAX_TIMEOUT_MS}.`,
+    );
+  }
+  return timeoutMs;
+}
+
+function toCheck(check: TransactionCheck): Check {
+  const key = toBytes(check.key, "key");
+  if ("modRevision" in check) return { kind: "modRevision", key, modRevision: check.modRevision };
+  if ("exists" in check) return { kind: "exists", key, exists: check.exists };
+  return { kind: "value", key, value: toBytes(check.value, "value") };
+}
+
+function toMutation(mutation: TransactionMutation): Mutation {
+  const key = toBytes(mutation.key, "key");
+  switch (mutation.kind) {
+    case "put":
+      return { kind: "put", key, value: toBytes(mutation.value, "value") };
+    case "delete":
+      return { kind: "delete", key };
+    default:
+      return assertNever(mutation);
+  }
+}
+
+function throwProblem(problem: CommandProblem | null): void {
+  if (problem !== null) throw problemError(problem);
+}
+
+function problemError({ kind, message }: CommandProblem): KvraftError {
+  switch (kind) {
+    case "keyTooLarge":
+      return new KeyTooLargeError(message);
+    case "valueTooLarge":
+      return new ValueTooLargeError(message);
+    case "invalidRequest":
+      return new InvalidRequestError(message);
+    default:
+      return assertNever(kind);
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * What to do after an attempt that brought no answer: pure decisions, made in one place.
+ *
+ * Two questions are kept apart. Can the attempt still be (or already have been) applied? That only grows: once an
+ * attempt's fate is unknown, the call's is, until an attempt with the same stamp is answered. And is another attempt
+ * of use? A write carries one stamp through all its attempts, so trying again is always safe; a handover of
+ * leadership carries none, so it is not repeated once it may have begun.
+ */
+import { assertNever } from "../assert.ts";
+import type { ErrorCode, Outcome } from "../net/client_messages.ts";
+import type { Random } from "../net/clock.ts";
+import type { NodeId } from "../raft/types.ts";
+import {
+  BusyError,
+  ConnectionError,
+  InternalError,
+  InvalidRequestError,
+  KeyTooLargeError,
+  type KvraftError,
+  type KvraftErrorOptions,
+  NoLeaderError,
+  NotLeaderError,
+  StorageFullError,
+  ValueTooLargeError,
+  VersionMismatchError,
+} from "./errors.ts";
+
+/** The longest that the first attempt of a call waits; each further one may wait twice as long as the one before. */
+export const ATTEMPT_TIMEOUT_MS = 1_000;
+/** The shortest that an attempt waits, unless the deadline is nearer. */
+export const MIN_ATTEMPT_TIMEOUT_MS = 50;
+/** The middle of the pause before the second attempt; each further one is twice as long. */
+const BACKOFF_MIN_MS = 10;
+/** The longest middle of a pause: below the time of an election, so that a new leader is not kept waiting. */
+const BACKOFF_MAX_MS = 200;
+
+/** What kind of call it is that failed. */
+export type CallKind = "read" | "write" | "transfer";
+
+/** How an attempt failed. */
+export type AttemptFailure =
+  /** A node answered that it did not do it. */
+  | {
+    readonly kind: "refused";
+    readonly node: NodeId;
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly outcome: Outcome;
+  }
+  /** The connection ended first. `left`: whether the request's bytes may have been sent. */
+  | { readonly kind: "lost"; readonly node: NodeId; readonly left: boolean; readonly reason: string }
+  /** Nothing came in the attempt's time. */
+  | { readonly kind: "silent"; readonly node: NodeId; readonly left: boolean; readonly waitedMs: number }
+  /** There was no connection to send it over. */
+  | { readonly kind: "unreachable"; readonly error: KvraftError };
+
+/** What follows. */
+export type Decision =
+  /** Try again; at another node than `except` if another can be reached. */
+  | { readonly kind: "retry"; readonly except: NodeId | null }
+  /** The call fails with the failure's own error. */
+  | { readonly kind: "giveUp" };
+
+/** Whether an attempt without an answer may have been carried out, or may yet be. */
+export function mayHaveApplied(
+  attempt: AttemptFailure | { readonly kind: "stopped"; readonly left: boolean },
+): boolean {
+  switch (attempt.kind) {
+    case "refused":
+      return attempt.outcome === "unknown";
+    case "lost":
+    case "silent":
+    case "stopped":
+      return attempt.left;
+    case "unreachable":
+      return false;
+    default:
+      return assertNever(attempt);
+  }
+}
+
+/** Whether and where a call of this kind should be tried again. */
+export function decide(failure: AttemptFailure, call: CallKind): Decision {
+  if (call === "transfer" && mayHaveApplied(failure)) return { kind: "giveUp" };
+  switch (failure.kind) {
+    case "refused":
+      return decideOnCode(failure.code, failure.node);
+    case "lost":
+    case "silent":
+      return { kind: "retry", except: failure.node };
+    case "unreachable":
+      return { kind: "retry", except: null };
+    default:
+      return assertNever(failure);
+  }
+}
+
+function decideOnCode(code: ErrorCode, node: NodeId): Decision {
+  switch (code) {
+    case "busy":
+      return { kind: "retry", except: null };
+    case "noLeader":
+    case "notLeader":
+    case "leadershipLost":
+    case "stopping":
+      return { kind: "retry", except: node };
+    case "keyTooLarge":
+    case "valueTooLarge":
+    case "invalidRequest":
+    case "storageFull":
+    case "unknownKind":
+    case "internal":
+      return { kind: "giveUp" };
+    default:
+      return assertNever(code);
+  }
+}
+
+/** The failure as an error; `action` is what could not be done: "put a key". */
+export function toError(failure: AttemptFailure, action: string, outcome: Outcome): KvraftError {
+  const message = `Cannot ${action}: ${describeFailure(failure)} ${describeOutcome(outcome)}`;
+  switch (failure.kind) {
+    case "refused":
+      return refusalError(failure.code, message, { outcome });
+    case "lost":
+    case "silent":
+      return new ConnectionError(message, { outcome });
+    case "unreachable":
+      return failure.error;
+    default:
+      return assertNever(failure);
+  }
+}
+
+/** The failure as a sentence. */
+export function describeFailure(failure: AttemptFailure): string {
+  switch (failure.kind) {
+    case "refused":
+      return `node ${failure.node} answered: ${failure.message}`;
+    case "lost":
+      return `the connection to node ${failure.node} was lost: ${failure.reason}.`;
+    case "silent":
+      return `node ${failure.node} did not answer within ${Math.ceil(failure.waitedMs)} ms.`;
+    case "unreachable":
+      return failure.error.message;
+    default:
+      return assertNever(failure);
+  }
+}
+
+/** What an outcome means, as a sentence. */
+export function describeOutcome(outcome: Outcome): string {
+  switch (outcome) {
+    case "not-applied":
+      return "Nothing was changed.";
+    case "unknown":
+      return "It may have been applied: read before trying again.";
+    default:
+      return assertNever(outcome);
+  }
+}
+
+function refusalError(code: ErrorCode, message: string, options: KvraftErrorOptions): KvraftError {
+  switch (code) {
+    case "noLeader":
+      return new NoLeaderError(message, options);
+    case "notLeader":
+      return new NotLeaderError(message, options);
+    case "busy":
+      return new BusyError(message, options);
+    case "leadershipLost":
+    case "stopping":
+      return new ConnectionError(message, options);
+    case "keyTooLarge":
+      return new KeyTooLargeError(message, options);
+    case "valueTooLarge":
+      return new ValueTooLargeError(message, options);
+    case "invalidRequest":
+      return new InvalidRequestError(message, options);
+    case "storageFull":
+      return new StorageFullError(message, options);
+    case "unknownKind":
+      return new VersionMismatchError(message, options);
+    case "internal":
+      return new InternalError(message, options);
+    default:
+      return assertNever(code);
+  }
+}
+
+/**
+ * How long an attempt may wait for its answer. A hung node must leave time to ask another: at most half of what is
+ * left is spent on one attempt. A slow cluster must not be sent more and more copies: the wait grows.
+ */
+export function attemptTimeoutMs(attempt: number, remainingMs: number): number {
+  const patienceMs = Math.min(ATTEMPT_TIMEOUT_MS * 2 ** attempt, remainingMs / 2);
+  return Math.min(remainingMs, Math.max(MIN_ATTEMPT_TIMEOUT_MS, patienceMs));
+}
+
+/** The pause after `attempt` (from 0), jittered so that clients that failed together do not return together. */
+export function backoffMs(attempt: number, random: Random): number {
+  const middleMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** attempt);
+  return middleMs * (0.5 + random());
+}

@@ -1,0 +1,157 @@
+/**
+ * Writes, exactly once: stamps each with the session's next number, and never sends one write under two stamps
+ * unless it is certain that nothing came of the first.
+ *
+ * The store refuses a stamp of a session that it has dropped. When the refused attempt was the write's only one,
+ * nothing happened, and the write goes again under a new session. When an attempt before it was lost, that one may
+ * have been applied before the session was dropped: nobody can tell any more, and the caller is told so.
+ */
+import { assertNever } from "../assert.ts";
+import type { CommandResult, SessionStamp } from "../kv/command.ts";
+import type { Random } from "../net/clock.ts";
+import { decodeResult, encodeCommand } from "../net/command_codec.ts";
+import type { CallScope } from "./call_scope.ts";
+import type { Caller } from "./caller.ts";
+import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
+import { bytesOf, type UnstampedTransaction } from "./input.ts";
+import { backoffMs, describeOutcome } from "./retry.ts";
+import { ClientSession } from "./session.ts";
+
+/** What the store did with a write. */
+export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
+
+/** One write as its caller wants it done. */
+export interface Write {
+  /** For messages: "put a key". */
+  readonly action: string;
+  readonly transaction: UnstampedTransaction;
+  readonly scope: CallScope;
+}
+
+/** What a {@link SessionWriter} works with. */
+export interface SessionWriterOptions {
+  readonly caller: Caller;
+  readonly random: Random;
+  /** The newest log index that some node is known to have applied. */
+  readonly appliedIndex: () => number;
+}
+
+/** A number that a write holds until it is finished. */
+interface Stamped {
+  readonly session: ClientSession;
+  readonly stamp: SessionStamp;
+}
+
+/** The writes of one client. */
+export class SessionWriter {
+  readonly #caller: Caller;
+  readonly #random: Random;
+  readonly #appliedIndex: () => number;
+  #session: ClientSession | null = null;
+
+  /** Opens no session before the first write. */
+  constructor({ caller, random, appliedIndex }: SessionWriterOptions) {
+    this.#caller = caller;
+    this.#random = random;
+    this.#appliedIndex = appliedIndex;
+  }
+
+  /** Resolves to what the store did. Rejects with a KvraftError that says whether the write may have been applied. */
+  async write(write: Write): Promise<WriteResult> {
+    const { transaction, scope } = write;
+    const bytes = bytesOf(transaction);
+    for (let round = 0;; round++) {
+      const stamped = await this.#caller.enter({ bytes, take: () => this.#stamp() }, write);
+      try {
+        const result = await this.#send(write, stamped.stamp);
+        if (result !== "sessionExpired") return result;
+      } finally {
+        stamped.session.finish(stamped.stamp.sequence);
+        this.#caller.leave(bytes);
+      }
+      if (round > 0) await scope.pause(backoffMs(round, this.#random));
+      await this.#replace(stamped.session, write);
+    }
+  }
+
+  /** Takes a number of the current session, or null while its window is full. */
+  #stamp(): Stamped | null {
+    this.#session ??= new ClientSession(this.#appliedIndex(), this.#random);
+    return this.#session.hasRoom ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
+  }
+
+  /** Sends the write under one stamp; "sessionExpired" when it is certain that nothing came of it. */
+  async #send(
+    { action, transaction, scope }: Write,
+    session: SessionStamp,
+  ): Promise<WriteResult | "sessionExpired"> {
+    const command = encodeCommand({ kind: "transaction", session, ...transaction });
+    const request = { kind: "write", command } as const;
+    const { message, outcome } = await this.#caller.run({ kind: "write", action, request, scope });
+    const result = readResult(message.result, action);
+    switch (result.kind) {
+      case "applied":
+      case "checksFailed":
+        return result;
+      case "refused":
+        break;
+      case "sessionRegistered":
+      case "sessionsExpired":
+        throw new InternalError(
+          `Cannot ${action}: the answer is not one to a write. ${describeOutcome("unknown")}`,
+          {
+            outcome: "unknown",
+          },
+        );
+      default:
+        assertNever(result);
+    }
+    switch (result.reason) {
+      case "sessionExpired":
+        if (outcome === "not-applied") return "sessionExpired";
+        throw new SessionExpiredError(
+          `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${
+            describeOutcome(outcome)
+          }`,
+          { outcome },
+        );
+      case "invalidCommand":
+        throw new VersionMismatchError(
+          `Cannot ${action}: the cluster does not know this kind of write. ${describeOutcome(outcome)} ` +
+            "Update its nodes, or use a client of their version.",
+          { outcome },
+        );
+      case "answerForgotten":
+        // The client acknowledges no number before its write has ended, so this is a fault of one side or the other.
+        throw new InternalError(
+          `Cannot ${action}: the cluster has dropped the answer to this write. ${describeOutcome("unknown")}`,
+          { outcome: "unknown" },
+        );
+      default:
+        return assertNever(result.reason);
+    }
+  }
+
+  /**
+   * Puts a new session in the place of one that the store has dropped. It has to be opened at an index no older than
+   * what the store has dropped, so a node is asked what it has applied now: what was heard before may be too old, or
+   * of a log that was rebuilt since.
+   */
+  async #replace(expired: ClientSession, { action, scope }: Write): Promise<void> {
+    if (this.#session !== expired) return;
+    const { message } = await this.#caller.run({ kind: "read", action, request: { kind: "status" }, scope });
+    if (this.#session !== expired) return;
+    this.#session = new ClientSession(message.status.appliedIndex, this.#random);
+  }
+}
+
+function readResult(bytes: Uint8Array, action: string): CommandResult {
+  try {
+    return decodeResult(bytes);
+  } catch (cause) {
+    throw new InternalError(`Cannot ${action}: the answer can't be read. ${describeOutcome("unknown")}`, {
+      outcome: "unknown",
+      cause,
+    });
+  }
+}

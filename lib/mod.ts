@@ -1,0 +1,22 @@
+/**
+ * kvraft's client library: a linearizable key-value store in a few calls. {@link KvClient} is the way in.
+ *
+ * @example
+ * ```ts
+ * import { KvClient } from "./mod.ts";
+ *
+ * export async function greet(): Promise<void> {
+ *   await using client = await KvClient.connect({ cluster: ["127.0.0.1:7001", "127.0.0.1:7002"] });
+ *   await client.put("greeting", "hello");
+ * }
+ * ```
+ *
+ * @module
+ */
+export { KvClient } from "./client/client.ts";
+export * from "./client/errors.ts";
+export type * from "./client/types.ts";
+export type { KeyValue } from "./kv/command.ts";
+export type { Member, NodeStatus, Outcome } from "./net/client_messages.ts";
+export type { Clock, Random, Timer } from "./net/clock.ts";
+export type { Address, Connection, Listener, Network } from "./net/network.ts";

@@ -1,0 +1,138 @@
+/**
+ * A client's connection, as the server sees it: requests come in, messages go out, and a client that asks for more
+ * than it takes is held back before it costs anybody else.
+ *
+ * Reading pauses while MAX_CLIENT_REQUESTS_IN_FLIGHT requests wait for answers, while CLIENT_QUEUE_PAUSE_BYTES of
+ * answers wait to leave, or while the server wishes it. Beyond CLIENT_QUEUE_BUSY_BYTES what was read is answered
+ * `busy`; beyond CLIENT_QUEUE_MAX_BYTES the connection is closed.
+ */
+import { decodeClientRequest, encodeServerMessage, requestIdOf } from "./client_codec.ts";
+import type { ClientRequest, ErrorCode, ErrorResponse, ServerMessage } from "./client_messages.ts";
+import { DecodeError, UnknownKindError } from "./errors.ts";
+import type { FrameChannel } from "./frame_channel.ts";
+import {
+  CLIENT_QUEUE_BUSY_BYTES,
+  CLIENT_QUEUE_PAUSE_BYTES,
+  CLOSE_FLUSH_TIMEOUT_MS,
+  MAX_CLIENT_REQUESTS_IN_FLIGHT,
+} from "./limits.ts";
+
+/** What the server does with a client's connection. */
+export interface ClientHandlers {
+  /** A request came in; it gets exactly one answer, now or later, through {@link ClientConnection.send}. */
+  readonly onRequest: (request: ClientRequest) => void;
+  /** The connection is gone: nothing comes in or goes out any more. Called once. */
+  readonly onClose: () => void;
+}
+
+/** One client. */
+export class ClientConnection {
+  /** The other end, for logs. */
+  readonly remote: string;
+  readonly #channel: FrameChannel;
+  #unanswered = 0;
+  #isPausedByServer = false;
+
+  /** Made by the listener once the client has said hello. */
+  constructor(channel: FrameChannel) {
+    this.remote = channel.remote;
+    this.#channel = channel;
+    channel.onProgress(() => this.#updateReading());
+  }
+
+  /** Requests that wait for an answer. */
+  get requestsInFlight(): number {
+    return this.#unanswered;
+  }
+
+  /** Bytes that wait to leave. */
+  get queuedBytes(): number {
+    return this.#channel.queuedBytes;
+  }
+
+  /** Queues a message for the end of the turn; false when the connection is closed (or is now, for not reading). */
+  send(message: ServerMessage): boolean {
+    if (message.kind !== "leader") this.#unanswered -= 1;
+    const isSent = this.#send(this.#orBusy(message));
+    this.#updateReading();
+    return isSent;
+  }
+
+  /** Hands over no further requests until {@link resumeReading}. */
+  pauseReading(): void {
+    this.#isPausedByServer = true;
+    this.#updateReading();
+  }
+
+  /** Goes on after {@link pauseReading}. */
+  resumeReading(): void {
+    this.#isPausedByServer = false;
+    this.#updateReading();
+  }
+
+  /** Closes once what waits is out, or after a while. */
+  close(reason: string): Promise<void> {
+    return this.#channel.finish(reason, CLOSE_FLUSH_TIMEOUT_MS);
+  }
+
+  /** Hands requests to `onRequest` until the connection ends; resolves to why. Rejects with what `onRequest` throws. */
+  serve(onRequest: (request: ClientRequest) => void): Promise<string> {
+    return this.#channel.readFrames((payload) => {
+      const request = this.#decode(payload);
+      if (request === null) return;
+      this.#unanswered += 1;
+      this.#updateReading();
+      onRequest(request);
+    });
+  }
+
+  /** The request in a frame; null when there is none that this version knows, which the client has then been told. */
+  #decode(payload: Uint8Array): ClientRequest | null {
+    try {
+      return decodeClientRequest(payload);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      const requestId = requestIdOf(payload);
+      if (error instanceof UnknownKindError) {
+        this.#send(refusal("unknownKind", { requestId, message: error.message }));
+      } else {
+        this.#send(refusal("invalidRequest", { requestId, message: error.message }));
+        void this.close(error.message); // never rejects
+      }
+      return null;
+    }
+  }
+
+  /** What was read gives way to a short word when too much waits: the client may ask again, a write it could not. */
+  #orBusy(message: ServerMessage): ServerMessage {
+    const wasRead = message.kind === "getResult" || message.kind === "listResult";
+    if (!wasRead || this.queuedBytes < CLIENT_QUEUE_BUSY_BYTES) return message;
+    return refusal("busy", {
+      requestId: message.requestId,
+      message:
+        "Cannot send the answer: too many bytes wait to be read on this connection. Ask again with fewer at once.",
+    });
+  }
+
+  #send(message: ServerMessage): boolean {
+    if (!this.#channel.isOpen) return false;
+    const isSent = this.#channel.send(encodeServerMessage, message);
+    if (!isSent) this.#channel.close("the client does not read its answers");
+    return isSent;
+  }
+
+  #updateReading(): void {
+    const mustPause = this.#isPausedByServer ||
+      this.#unanswered >= MAX_CLIENT_REQUESTS_IN_FLIGHT ||
+      this.queuedBytes >= CLIENT_QUEUE_PAUSE_BYTES;
+    if (mustPause) this.#channel.pauseReading();
+    else this.#channel.resumeReading();
+  }
+}
+
+function refusal(
+  code: ErrorCode,
+  details: { readonly requestId: number; readonly message: string },
+): ErrorResponse {
+  return { kind: "error", code, ...details, outcome: "not-applied", leader: null };
+}

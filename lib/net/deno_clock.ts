@@ -1,0 +1,47 @@
+/**
+ * The real clock. Its timers keep the process running until they fire: whoever starts one cancels it when it closes,
+ * so a process that has closed what it opened ends.
+ */
+import { setImmediate } from "node:timers";
+import type { Clock, Timer } from "./clock.ts";
+
+/** Monotonic time, timers and the end of the turn, from Deno. */
+export class DenoClock implements Clock {
+  #atEndOfTurn: (() => void)[] = [];
+
+  /** Milliseconds since the process began. */
+  now(): number {
+    return performance.now();
+  }
+
+  /** Calls `callback` once after `delayMs`. */
+  after(delayMs: number, callback: () => void): Timer {
+    const id = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(id) };
+  }
+
+  /**
+   * Calls `callback` once everything that the event loop had ready was handled. Measured on Deno 2.9.6 with 64
+   * connections under load: setImmediate comes after 26 reads on average, at no cost in throughput; setTimeout(0)
+   * after 63, at a sixth of it.
+   */
+  endOfTurn(callback: () => void): void {
+    if (this.#atEndOfTurn.push(callback) === 1) setImmediate(() => this.#endTurn());
+  }
+
+  /** What is added meanwhile runs in the same pass: what a batch sends leaves in the turn that made it. */
+  #endTurn(): void {
+    let next = 0;
+    try {
+      while (next < this.#atEndOfTurn.length) {
+        const callback = this.#atEndOfTurn[next];
+        next += 1;
+        callback?.();
+      }
+    } finally {
+      // After an exception (a bug, on its way to whoever ends the process) the others still get their turn.
+      this.#atEndOfTurn = this.#atEndOfTurn.slice(next);
+      if (this.#atEndOfTurn.length > 0) setImmediate(() => this.#endTurn());
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/** The real network: TCP through Deno. The only file of the house that opens a socket. */
+import { formatAddress } from "./address.ts";
+import { NetworkError, type NetworkErrorCode } from "./errors.ts";
+import type { Address, Connection, Listener, Network } from "./network.ts";
+
+/** TCP sockets, without Nagle's delay. */
+export class DenoNetwork implements Network {
+  /** Listens on `address`; throws {@link NetworkError} when the port is taken or the address is not local. */
+  listen(address: Address): Listener {
+    try {
+      return new DenoListener(Deno.listen({ hostname: address.host, port: address.port }));
+    } catch (error) {
+      throw networkError(error, `Cannot listen on ${formatAddress(address)}`);
+    }
+  }
+
+  /** Connects; the name is resolved anew. Rejects with {@link NetworkError}. */
+  async connect(address: Address, signal: AbortSignal): Promise<Connection> {
+    let connection: Deno.TcpConn;
+    try {
+      signal.throwIfAborted();
+      connection = await Deno.connect({ hostname: address.host, port: address.port, signal });
+    } catch (error) {
+      const what = `Cannot connect to ${formatAddress(address)}`;
+      if (signal.aborted) throw new NetworkError("aborted", { message: `${what}: given up.`, cause: error });
+      throw networkError(error, what);
+    }
+    return new DenoConnection(connection);
+  }
+}
+
+class DenoListener implements Listener {
+  readonly address: Address;
+  readonly #listener: Deno.TcpListener;
+  #closed = false;
+
+  constructor(listener: Deno.TcpListener) {
+    this.#listener = listener;
+    this.address = { host: listener.addr.hostname, port: listener.addr.port };
+  }
+
+  async accept(): Promise<Connection | null> {
+    try {
+      return this.#closed ? null : new DenoConnection(await this.#listener.accept());
+    } catch (error) {
+      if (this.#closed) return null;
+      throw networkError(error, `Cannot accept a connection on ${formatAddress(this.address)}`);
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#listener.close();
+  }
+}
+
+class DenoConnection implements Connection {
+  readonly remote: string;
+  readonly #connection: Deno.TcpConn;
+  #closed = false;
+
+  constructor(connection: Deno.TcpConn) {
+    this.#connection = connection;
+    this.remote = formatAddress({ host: connection.remoteAddr.hostname, port: connection.remoteAddr.port });
+    try {
+      connection.setNoDelay(true);
+      // A client whose machine is gone would otherwise hold its place for ever.
+      connection.setKeepAlive(true);
+    } catch {
+      // Already broken by the other end; the first read says so.
+    }
+  }
+
+  read(buffer: Uint8Array): Promise<number | null> {
+    return this.#connection.read(buffer);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.#connection.write(bytes);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#connection.close();
+  }
+}
+
+/** Names the reason of an error that Deno gave, and what to check. */
+function networkError(cause: unknown, what: string): NetworkError {
+  const [code, why] = explain(cause);
+  return new NetworkError(code, { message: `${what}: ${why}.`, cause });
+}
+
+function explain(cause: unknown): [NetworkErrorCode, string] {
+  if (cause instanceof Deno.errors.AddrInUse) {
+    return ["addressInUse", "the port is in use. Stop the process that has it, or choose another port"];
+  }
+  if (cause instanceof Deno.errors.AddrNotAvailable) {
+    return [
+      "addressNotLocal",
+      "the address is not one of this machine's. Choose one that is, or 0.0.0.0 for all",
+    ];
+  }
+  if (cause instanceof Deno.errors.ConnectionRefused) return ["refused", "nothing listens there"];
+  if (cause instanceof Deno.errors.TimedOut) return ["timedOut", "no answer"];
+  if (cause instanceof Deno.errors.NotCapable || cause instanceof Deno.errors.PermissionDenied) {
+    return ["notPermitted", `not permitted (${cause.message})`];
+  }
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (/failed to lookup address|name or service not known|nodename nor servname/i.test(message)) {
+    return ["nameNotFound", "the name is not known"];
+  }
+  return ["failed", message];
+}

@@ -1,0 +1,145 @@
+/**
+ * A connection that carries frames: its reader, its writer, and the one place where it is closed and says why.
+ */
+import type { Clock } from "./clock.ts";
+import { describeEnd, type FrameLimits, FrameReader, type StreamEnd } from "./frame_reader.ts";
+import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
+import { MAX_HELLO_BYTES } from "./limits.ts";
+import type { Connection } from "./network.ts";
+
+/** How much memory a channel uses while nothing out of the ordinary comes. */
+export interface ChannelSizes {
+  /** Size of the read buffer at rest. */
+  readonly readBytes: number;
+  /** Buffers that grew beyond this are given back after the burst. */
+  readonly retainedBytes: number;
+  /** Bytes that may wait to be sent. */
+  readonly maxQueuedBytes: number;
+}
+
+/** What a channel is made from. */
+export interface FrameChannelOptions {
+  readonly clock: Clock;
+  readonly sizes: ChannelSizes;
+}
+
+/** Frames both ways over one connection, which it owns. Until {@link allow}, only frames as long as a hello come in. */
+export class FrameChannel {
+  /** The other end, for logs. */
+  readonly remote: string;
+  readonly #connection: Connection;
+  readonly #clock: Clock;
+  readonly #reader: FrameReader;
+  readonly #writer: FrameWriter;
+  #closeReason: string | null = null;
+  #finishing: Promise<void> | null = null;
+  #onProgress: () => void = () => {};
+
+  /** Takes the connection over. */
+  constructor(connection: Connection, { clock, sizes }: FrameChannelOptions) {
+    this.remote = connection.remote;
+    this.#connection = connection;
+    this.#clock = clock;
+    this.#reader = new FrameReader(connection, {
+      bufferBytes: sizes.readBytes,
+      retainedBytes: sizes.retainedBytes,
+      maxFrameBytes: MAX_HELLO_BYTES,
+    });
+    this.#writer = new FrameWriter(connection, {
+      clock,
+      maxQueuedBytes: sizes.maxQueuedBytes,
+      retainedBytes: sizes.retainedBytes,
+      onProgress: () => this.#onProgress(),
+      onFailed: (error) => this.close(describeEnd({ kind: "failed", error })),
+    });
+  }
+
+  /** Why it was closed from this side; null while it was not. */
+  get closeReason(): string | null {
+    return this.#closeReason;
+  }
+
+  /** Whether frames still go out: it is neither closed nor about to be. */
+  get isOpen(): boolean {
+    return this.#closeReason === null && this.#finishing === null;
+  }
+
+  /** Bytes that wait to leave. */
+  get queuedBytes(): number {
+    return this.#writer.queuedBytes;
+  }
+
+  /** Bytes that have left. */
+  get bytesOut(): number {
+    return this.#writer.bytesOut;
+  }
+
+  /** Bytes that may have left; see {@link FrameWriter.bytesHandedOut}. */
+  get bytesHandedOut(): number {
+    return this.#writer.bytesHandedOut;
+  }
+
+  /** Calls `listener` whenever fewer bytes wait to leave than before. */
+  onProgress(listener: () => void): void {
+    this.#onProgress = listener;
+  }
+
+  /** Changes how long frames may be that come in. */
+  allow(limits: FrameLimits): void {
+    this.#reader.allow(limits);
+  }
+
+  /** Queues a frame for the end of the turn; false when it is not taken. */
+  send<T>(encode: EncodePayload<T>, message: T): boolean {
+    return this.#writer.send(encode, message);
+  }
+
+  /** Reads one frame; see {@link FrameReader.readFrame}. */
+  readFrame(): Promise<{ readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd> {
+    return this.#reader.readFrame();
+  }
+
+  /** Reads frames until the stream ends, then closes; resolves to the reason. See {@link FrameReader.readFrames}. */
+  async readFrames(onFrame: (payload: Uint8Array) => void): Promise<string> {
+    const end = await this.#reader.readFrames(onFrame);
+    if (this.#finishing !== null) await this.#finishing;
+    this.close(describeEnd(end));
+    return this.#closeReason ?? "";
+  }
+
+  /** Hands out no further frames until {@link resumeReading}; the other end feels it once the buffers are full. */
+  pauseReading(): void {
+    this.#reader.pause();
+  }
+
+  /** Goes on after {@link pauseReading}. */
+  resumeReading(): void {
+    this.#reader.resume();
+  }
+
+  /** Closes at once; what waits to leave is lost. The first reason counts. */
+  close(reason: string): void {
+    if (this.#closeReason !== null) return;
+    this.#closeReason = reason;
+    this.#reader.stop();
+    this.#writer.stop();
+    this.#connection.close();
+  }
+
+  /** Takes no further frames in either direction, and closes once those that wait are out, or after `timeoutMs`. */
+  finish(reason: string, timeoutMs: number): Promise<void> {
+    this.#finishing ??= this.#finishNow(reason, timeoutMs);
+    return this.#finishing;
+  }
+
+  async #finishNow(reason: string, timeoutMs: number): Promise<void> {
+    this.#reader.stop();
+    const timer = this.#clock.after(
+      timeoutMs,
+      () => this.close(`${reason} (and the last frames were not taken)`),
+    );
+    await this.#writer.finish();
+    timer.cancel();
+    this.close(reason);
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * The bounds of everything that comes from or goes to another process, in one place, each with what happens at it.
+ * docs/protocol.md repeats those that another implementation must know.
+ */
+
+/** Nodes of one cluster. More are refused when the member list is read. */
+export const MAX_CLUSTER_NODES = 7;
+
+/** Bytes of one frame's payload. A longer one closes the connection; nothing is allocated for it. */
+export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+/** The same, until the hello has been answered. */
+export const MAX_HELLO_BYTES = 4 * 1024;
+/** Entries of one AppendEntries: 1 MiB of the smallest commands. More are refused as undecodable. */
+export const MAX_APPEND_ENTRIES = 262_144;
+
+/** How long a connection may take to say hello before it is closed. */
+export const HELLO_TIMEOUT_MS = 5_000;
+/** Connections that have not said hello yet; one more closes the oldest of them. */
+export const MAX_PENDING_HELLOS = 256;
+/** How long a node that closes goes on writing what it has queued. */
+export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
+/** How long the listener waits after a failed accept (no file descriptors left, say) before it tries again. */
+export const ACCEPT_RETRY_MS = 100;
+
+/** Requests of one client connection without an answer; at this many, reading from it pauses. */
+export const MAX_CLIENT_REQUESTS_IN_FLIGHT = 1_024;
+/** Bytes queued for one client at which reading from it pauses until fewer are. */
+export const CLIENT_QUEUE_PAUSE_BYTES = 1024 * 1024;
+/** Bytes queued for one client at which what it reads is answered `busy` in place of data. */
+export const CLIENT_QUEUE_BUSY_BYTES = 32 * 1024 * 1024;
+/** Bytes queued for one client at which its connection is closed. */
+export const CLIENT_QUEUE_MAX_BYTES = 64 * 1024 * 1024;
+
+/** Bytes queued on one lane to a peer at which further messages are dropped; the core sends them again. */
+export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
+/** How long a lane may take from dialling to the welcome. */
+export const PEER_CONNECT_TIMEOUT_MS = 2_000;
+/** Wait after the first failure to connect; doubled with each further one. */
+export const PEER_RETRY_MIN_MS = 50;
+/** Longest wait between two attempts to connect. */
+export const PEER_RETRY_MAX_MS = 1_000;
+/** Wait after a refusal that only an operator can end (another cluster, another version, another node). */
+export const PEER_RETRY_REFUSED_MS = 10_000;
+/** How often a lane asks its other end for a sign of life. */
+export const PEER_PING_INTERVAL_MS = 1_000;
+/** Intervals in a row without an answer, and without a byte written, after which a lane counts as dead. */
+export const PEER_UNANSWERED_PINGS = 5;
+/** Failures to connect to one peer are logged at first and then this often. */
+export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;

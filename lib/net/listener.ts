@@ -1,0 +1,286 @@
+/**
+ * The accepting end: takes connections, hears their hello, and hands what follows to the server, as messages of
+ * peers and as connections of clients.
+ *
+ * What a stranger can cost is a socket and a small buffer for HELLO_TIMEOUT_MS. Connections that have not said hello
+ * push out the oldest of their kind, so silent ones can't keep others away; a client beyond the limit is told `busy`.
+ * Peers are few and known: they have no limit, but a newer connection of a lane replaces the one before.
+ */
+import { MAX_KEY_BYTES } from "../kv/command.ts";
+import type { NodeId } from "../raft/types.ts";
+import { formatAddress, type NodeAddress } from "./address.ts";
+import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
+import type { Clock } from "./clock.ts";
+import { DecodeError, type RefusalCode } from "./errors.ts";
+import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
+import { describeEnd } from "./frame_reader.ts";
+import {
+  type Caller,
+  decodeHello,
+  encodeRefusal,
+  encodeWelcome,
+  type Hello,
+  MAX_PROTOCOL_VERSION,
+  MIN_PROTOCOL_VERSION,
+  type PeerCaller,
+  type Refusal,
+} from "./hello_codec.ts";
+import {
+  ACCEPT_RETRY_MS,
+  CLIENT_QUEUE_MAX_BYTES,
+  CLOSE_FLUSH_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
+  MAX_FRAME_BYTES,
+  MAX_PENDING_HELLOS,
+} from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { Address, Connection, Listener, Network } from "./network.ts";
+import { pause } from "./pause.ts";
+import type { PeerMessage } from "./peer_codec.ts";
+import { PeerLane } from "./peer_lane.ts";
+
+const SIZES: ChannelSizes = {
+  readBytes: 16_384,
+  retainedBytes: 65_536,
+  maxQueuedBytes: CLIENT_QUEUE_MAX_BYTES,
+};
+const PEER_RETAINED_BYTES = 1_048_576;
+
+/** What a welcome says of the node's situation at that moment. */
+export interface Situation {
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly appliedIndex: number;
+}
+
+/** What the accepting end is made from. */
+export interface ConnectionListenerOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where to listen. */
+  readonly bind: Address;
+  readonly self: NodeId;
+  readonly clusterId: string;
+  /** All nodes, sorted by id; clients are told, and only these may call as peers. */
+  readonly members: readonly NodeAddress[];
+  /** Clients at a time. */
+  readonly maxConnections: number;
+  /** Bytes of a value that clients are told to keep to. */
+  readonly maxValueBytes: number;
+  readonly situation: () => Situation;
+  /** A peer's message, checked: it comes from `from` and is meant for this node. */
+  readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
+  /** A client has said hello; what is to be done with its requests. */
+  readonly onClient: (client: ClientConnection) => ClientHandlers;
+  /** One of the functions above threw: a fault of this program. The connection it was called for is closed. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** Takes connections until it is closed. */
+export class ConnectionListener {
+  readonly #options: ConnectionListenerOptions;
+  readonly #listener: Listener;
+  readonly #closing = new AbortController();
+  readonly #accepting: Promise<void>;
+  /** Connections that have not said hello, oldest first. */
+  readonly #pending = new Set<FrameChannel>();
+  readonly #clients = new Set<ClientConnection>();
+  /** Accepted lanes, by node and lane. */
+  readonly #peers = new Map<string, FrameChannel>();
+  readonly #serving = new Set<Promise<void>>();
+
+  /** Begins to listen; throws NetworkError when that can't be. */
+  constructor(options: ConnectionListenerOptions) {
+    this.#options = options;
+    this.#listener = options.network.listen(options.bind);
+    this.#accepting = this.#acceptAll();
+  }
+
+  /** Where it listens (the real port, when 0 was asked for). */
+  get address(): Address {
+    return this.#listener.address;
+  }
+
+  /** Clients that are connected. */
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  /** Stops listening and ends every connection, those of clients once their answers are out. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#listener.close();
+    const reason = "this node is stopping";
+    for (const channel of [...this.#pending, ...this.#peers.values()]) channel.close(reason);
+    await Promise.all([...this.#clients].map((client) => client.close(reason)));
+    await Promise.all([this.#accepting, ...this.#serving]);
+  }
+
+  async #acceptAll(): Promise<void> {
+    const { clock, logger } = this.#options;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        const connection = await this.#listener.accept();
+        if (connection !== null) this.#take(connection);
+      } catch (error) {
+        logger.warn("Cannot accept connections; trying again", { reason: messageOf(error) });
+        await pause(ACCEPT_RETRY_MS, { clock, signal });
+      }
+    }
+  }
+
+  #take(connection: Connection): void {
+    const channel = new FrameChannel(connection, { clock: this.#options.clock, sizes: SIZES });
+    if (this.#closing.signal.aborted) return channel.close("this node is stopping");
+    const serving = this.#serve(channel)
+      .catch((error: unknown) => this.#options.onFault(error))
+      .finally(() => {
+        channel.close("it was served to its end");
+        this.#serving.delete(serving);
+      });
+    this.#serving.add(serving);
+  }
+
+  /** One connection from its hello to its end. */
+  async #serve(channel: FrameChannel): Promise<void> {
+    const payload = await this.#hear(channel);
+    if (payload === null) return;
+    const verdict = this.#judge(payload);
+    if (verdict.kind === "refusal") return await this.#refuse(channel, verdict);
+    const { version, caller } = verdict;
+    this.#welcome(channel, version);
+    if (caller.role === "client") {
+      channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: SIZES.retainedBytes });
+      await this.#serveClient(channel);
+    } else {
+      channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: PEER_RETAINED_BYTES });
+      await this.#servePeer(channel, caller);
+    }
+  }
+
+  /** The first frame; null when none came. */
+  async #hear(channel: FrameChannel): Promise<Uint8Array | null> {
+    const { clock, logger } = this.#options;
+    const [oldest] = this.#pending;
+    if (oldest !== undefined && this.#pending.size >= MAX_PENDING_HELLOS) {
+      this.#pending.delete(oldest);
+      oldest.close("it said no hello, and others want to");
+    }
+    this.#pending.add(channel);
+    const timer = clock.after(
+      HELLO_TIMEOUT_MS,
+      () => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`),
+    );
+    const first = await channel.readFrame();
+    timer.cancel();
+    this.#pending.delete(channel);
+    if (first.kind === "frame") return first.payload;
+    channel.close(describeEnd(first));
+    logger.debug("A connection ended without a hello", {
+      remote: channel.remote,
+      reason: channel.closeReason,
+    });
+    return null;
+  }
+
+  #judge(payload: Uint8Array): Extract<Hello, { kind: "hello" }> | Refusal {
+    let hello: Hello;
+    try {
+      hello = decodeHello(payload);
+    } catch (error) {
+      if (error instanceof DecodeError) return refusal("badHello", error.message);
+      throw error;
+    }
+    if (hello.kind === "otherVersions") {
+      return refusal(
+        "versionMismatch",
+        `This node speaks versions ${MIN_PROTOCOL_VERSION} to ${MAX_PROTOCOL_VERSION} of the protocol, the other end ` +
+          `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
+      );
+    }
+    return this.#judgeCaller(hello.caller) ?? hello;
+  }
+
+  #judgeCaller(caller: Caller): Refusal | null {
+    const { clusterId, self, members, maxConnections } = this.#options;
+    if (caller.clusterId !== null && caller.clusterId !== clusterId) {
+      return refusal(
+        "wrongCluster",
+        `This node belongs to cluster ${clusterId}, and the connection is meant for ${caller.clusterId}. ` +
+          "Check the addresses; all nodes of a cluster are started with the same --cluster.",
+      );
+    }
+    if (caller.role === "client") {
+      return this.#clients.size < maxConnections ? null : refusal(
+        "busy",
+        `This node has ${maxConnections} clients, as many as it may. Try another node, or later.`,
+      );
+    }
+    if (caller.nodeId !== self && members.some(({ id }) => id === caller.nodeId)) return null;
+    return refusal(
+      "unknownNode",
+      `Node ${caller.nodeId} is not one of the others here: this is node ${self} of ${
+        members.map(({ id }) => id)
+      }. ` +
+        "Check --node-id and --cluster.",
+    );
+  }
+
+  async #refuse(channel: FrameChannel, answer: Refusal): Promise<void> {
+    const { remote } = channel;
+    this.#options.logger.info("Refused a connection", { remote, code: answer.code, reason: answer.message });
+    channel.send(encodeRefusal, answer);
+    await channel.finish(answer.message, CLOSE_FLUSH_TIMEOUT_MS);
+  }
+
+  #welcome(channel: FrameChannel, version: number): void {
+    const { clusterId, self, members, maxValueBytes, situation } = this.#options;
+    channel.send(encodeWelcome, {
+      kind: "welcome",
+      version,
+      clusterId,
+      nodeId: self,
+      ...situation(),
+      members: members.map(({ id, address }) => ({ id, address: formatAddress(address) })),
+      limits: { maxKeyBytes: MAX_KEY_BYTES, maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
+    });
+  }
+
+  async #serveClient(channel: FrameChannel): Promise<void> {
+    const client = new ClientConnection(channel);
+    const handlers = this.#options.onClient(client);
+    this.#clients.add(client);
+    try {
+      const reason = await client.serve(handlers.onRequest);
+      this.#options.logger.debug("A client's connection ended", { remote: client.remote, reason });
+    } finally {
+      channel.close("it was served to its end");
+      this.#clients.delete(client);
+      handlers.onClose();
+    }
+  }
+
+  async #servePeer(channel: FrameChannel, peer: PeerCaller): Promise<void> {
+    const key = `${peer.nodeId}/${peer.lane}`;
+    this.#peers.get(key)?.close("the peer has opened a newer connection");
+    this.#peers.set(key, channel);
+    const { self, logger, onPeerMessage } = this.#options;
+    const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
+    try {
+      const reason = await channel.readFrames((payload) => lane.onFrame(payload));
+      this.#options.logger.debug("A peer's connection ended", { peer: peer.nodeId, lane: peer.lane, reason });
+    } finally {
+      if (this.#peers.get(key) === channel) this.#peers.delete(key);
+    }
+  }
+}
+
+function refusal(code: RefusalCode, message: string): Refusal {
+  return { kind: "refusal", code, message };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,82 @@
+/** The accepting end of a peer's lane: checks what comes in, passes it on, and answers the pings. */
+import type { NodeId } from "../raft/types.ts";
+import { DecodeError, UnknownKindError } from "./errors.ts";
+import type { FrameChannel } from "./frame_channel.ts";
+import type { PeerCaller } from "./hello_codec.ts";
+import type { Logger } from "./logger.ts";
+import {
+  decodePeerFrame,
+  encodePeerFrame,
+  type PeerFrame,
+  type PeerMessage,
+  type Pong,
+} from "./peer_codec.ts";
+
+const PONG: Pong = { kind: "pong" };
+
+/** What an accepted lane is made from. */
+export interface PeerLaneOptions {
+  /** Who calls, as it said in its hello. */
+  readonly peer: PeerCaller;
+  readonly self: NodeId;
+  readonly logger: Logger;
+  readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
+}
+
+/** One accepted lane. */
+export class PeerLane {
+  readonly #channel: FrameChannel;
+  readonly #options: PeerLaneOptions;
+  #hasLoggedUnknownKind = false;
+
+  /** Reads nothing by itself: frames come through {@link onFrame}. */
+  constructor(channel: FrameChannel, options: PeerLaneOptions) {
+    this.#channel = channel;
+    this.#options = options;
+  }
+
+  /** Takes one frame. A frame that no honest peer sends closes the channel. */
+  onFrame(payload: Uint8Array): void {
+    const frame = this.#decode(payload);
+    if (frame === null) return;
+    const { peer, self, onPeerMessage } = this.#options;
+    switch (frame.kind) {
+      case "ping":
+        this.#channel.send(encodePeerFrame, PONG);
+        return;
+      case "pong":
+        return;
+      case "forward":
+      case "forwardResult":
+        return onPeerMessage(frame, peer.nodeId);
+      default:
+        if (frame.from === peer.nodeId && frame.to === self) return onPeerMessage(frame, peer.nodeId);
+        this.#close(`it sent a ${frame.kind} from node ${frame.from} to node ${frame.to}`);
+    }
+  }
+
+  #decode(payload: Uint8Array): PeerFrame | null {
+    try {
+      return decodePeerFrame(payload);
+    } catch (error) {
+      if (error instanceof UnknownKindError) this.#noteUnknownKind(error);
+      else if (error instanceof DecodeError) this.#close(error.message);
+      else throw error;
+      return null;
+    }
+  }
+
+  /** A newer node may say more than this version understands. Once per connection is enough. */
+  #noteUnknownKind(error: UnknownKindError): void {
+    if (this.#hasLoggedUnknownKind) return;
+    this.#hasLoggedUnknownKind = true;
+    const { logger, peer } = this.#options;
+    logger.warn("Ignored a peer's frame of an unknown kind", { peer: peer.nodeId, kind: error.kind });
+  }
+
+  #close(reason: string): void {
+    const { logger, peer } = this.#options;
+    logger.warn("Closed a peer's connection", { peer: peer.nodeId, lane: peer.lane, reason });
+    this.#channel.close(reason);
+  }
+}

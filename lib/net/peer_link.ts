@@ -1,0 +1,241 @@
+/**
+ * One lane to one peer: a connection that this node dials, keeps open, and sends on.
+ *
+ * Messages go from the dialling node to the accepting one only; what comes back is the welcome and the answers to
+ * pings. A lane that can't send drops what it is given and says so: the core sends again what matters.
+ *
+ * The kernel notices a dead other end after minutes, so the lane asks: after PEER_UNANSWERED_PINGS intervals without
+ * an answer and without a byte written it starts over. Intervals are counted, not time, so that this process being
+ * paused does not look like the other end's silence.
+ */
+import { assertNever } from "../assert.ts";
+import type { NodeId } from "../raft/types.ts";
+import { formatAddress, type NodeAddress } from "./address.ts";
+import type { Clock, Random, Timer } from "./clock.ts";
+import { HandshakeError } from "./errors.ts";
+import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
+import { dial } from "./handshake.ts";
+import type { Lane } from "./hello_codec.ts";
+import {
+  PEER_CONNECT_TIMEOUT_MS,
+  PEER_PING_INTERVAL_MS,
+  PEER_QUEUE_MAX_BYTES,
+  PEER_RETRY_MAX_MS,
+  PEER_RETRY_MIN_MS,
+  PEER_RETRY_REFUSED_MS,
+  PEER_UNANSWERED_PINGS,
+} from "./limits.ts";
+import type { Network } from "./network.ts";
+import { pause } from "./pause.ts";
+import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from "./peer_codec.ts";
+
+const SIZES: ChannelSizes = {
+  readBytes: 1_024,
+  retainedBytes: 1_048_576,
+  maxQueuedBytes: PEER_QUEUE_MAX_BYTES,
+};
+const PING: Ping = { kind: "ping" };
+
+/** What a lane tells of itself. */
+export type LinkEvent =
+  | { readonly kind: "connected" }
+  /** It was connected and is no more; what it had queued is lost. */
+  | { readonly kind: "disconnected"; readonly reason: string }
+  /** An attempt to connect failed; it goes on trying. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** What a lane is made from. */
+export interface PeerLinkOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly self: NodeId;
+  readonly clusterId: string;
+  readonly peer: NodeAddress;
+  readonly lane: Lane;
+  readonly onEvent: (event: LinkEvent) => void;
+}
+
+/** One lane to one peer. It connects when it is made and goes on until it is closed. */
+export class PeerLink {
+  readonly #options: PeerLinkOptions;
+  readonly #closing = new AbortController();
+  readonly #running: Promise<void>;
+  /** The connection in use; null while there is none. */
+  #channel: FrameChannel | null = null;
+  #failures = 0;
+
+  /** Begins to connect. */
+  constructor(options: PeerLinkOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Whether messages can be sent. */
+  get isConnected(): boolean {
+    return this.#channel !== null;
+  }
+
+  /** Queues a message; false when it was dropped: not connected, or too much is queued. */
+  send(message: PeerMessage): boolean {
+    return this.#channel !== null && this.#channel.send(encodePeerFrame, message);
+  }
+
+  /** Ends the connection and all attempts; resolves when nothing is left of it. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#channel?.close("this node is stopping");
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // A turn later, so that no event comes before the constructor's caller has the link.
+    await Promise.resolve();
+    while (!this.#closing.signal.aborted) {
+      const waitMs = await this.#connectAndServe();
+      await pause(waitMs, { clock: this.#options.clock, signal: this.#closing.signal });
+    }
+  }
+
+  /** One connection from dialling to its end; resolves to how long to wait before the next. */
+  async #connectAndServe(): Promise<number> {
+    let channel: FrameChannel;
+    try {
+      channel = await this.#connect();
+    } catch (error) {
+      if (this.#closing.signal.aborted) return 0;
+      this.#options.onEvent({
+        kind: "failed",
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      return error instanceof HandshakeError && needsOperator(error)
+        ? PEER_RETRY_REFUSED_MS
+        : this.#retryMs();
+    }
+    await this.#serve(channel);
+    return this.#retryMs();
+  }
+
+  async #connect(): Promise<FrameChannel> {
+    const { network, clock, self, clusterId, peer, lane } = this.#options;
+    const { channel, welcome } = await dial({
+      network,
+      clock,
+      address: peer.address,
+      caller: { role: "peer", clusterId, nodeId: self, lane },
+      sizes: SIZES,
+      timeoutMs: PEER_CONNECT_TIMEOUT_MS,
+      signal: this.#closing.signal,
+    });
+    try {
+      this.#checkIdentity(welcome);
+    } catch (error) {
+      channel.close("it is not the node that was meant");
+      throw error;
+    }
+    return channel;
+  }
+
+  #checkIdentity(welcome: { readonly nodeId: NodeId; readonly clusterId: string }): void {
+    const { peer, clusterId } = this.#options;
+    const where = formatAddress(peer.address);
+    if (welcome.clusterId !== clusterId) {
+      throw new HandshakeError(
+        "wrongCluster",
+        `Cannot use the node at ${where}: it belongs to cluster ${welcome.clusterId}, this node to ${clusterId}. ` +
+          "Give every node the same --cluster.",
+      );
+    }
+    if (welcome.nodeId !== peer.id) {
+      throw new HandshakeError(
+        "wrongNode",
+        `Cannot use the node at ${where} as node ${peer.id}: it is node ${welcome.nodeId}. Check --cluster and --node-id.`,
+      );
+    }
+  }
+
+  /** Sends and pings on `channel` until it ends. */
+  async #serve(channel: FrameChannel): Promise<void> {
+    const pings = new Pings(channel, this.#options.clock);
+    this.#channel = channel;
+    this.#options.onEvent({ kind: "connected" });
+    const reason = await channel.readFrames((payload) => {
+      try {
+        if (decodePeerFrame(payload).kind !== "pong") return;
+        pings.answered();
+        this.#failures = 0; // a welcome alone does not show that the lane lasts
+      } catch (error) {
+        channel.close(error instanceof Error ? error.message : String(error));
+      }
+    });
+    pings.stop();
+    this.#channel = null;
+    this.#options.onEvent({ kind: "disconnected", reason });
+  }
+
+  /** Doubles with each failure in a row, and is drawn from the upper half of that: no two nodes retry in step. */
+  #retryMs(): number {
+    const fullMs = Math.min(PEER_RETRY_MAX_MS, PEER_RETRY_MIN_MS * 2 ** this.#failures);
+    this.#failures += 1;
+    return fullMs * (0.5 + this.#options.random() / 2);
+  }
+}
+
+/** Whether trying again soon is of no use: only another configuration or program helps. */
+function needsOperator(error: HandshakeError): boolean {
+  switch (error.code) {
+    case "badHello":
+    case "versionMismatch":
+    case "wrongCluster":
+    case "unknownNode":
+    case "wrongNode":
+    case "notKvraft":
+      return true;
+    case "busy":
+    case "stopping":
+      return false;
+    default:
+      return assertNever(error.code);
+  }
+}
+
+/** Finds out whether anybody is at the other end of a channel, and closes it if not. */
+class Pings {
+  readonly #channel: FrameChannel;
+  readonly #clock: Clock;
+  #timer: Timer;
+  #unanswered = 0;
+  #bytesOut = 0;
+
+  constructor(channel: FrameChannel, clock: Clock) {
+    this.#channel = channel;
+    this.#clock = clock;
+    this.#timer = this.#schedule();
+  }
+
+  answered(): void {
+    this.#unanswered = 0;
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  #schedule(): Timer {
+    return this.#clock.after(PEER_PING_INTERVAL_MS, () => this.#ping());
+  }
+
+  #ping(): void {
+    const { bytesOut, queuedBytes } = this.#channel;
+    // A long queue that is getting shorter is a sign of life too: the ping waits in it.
+    if (queuedBytes > 0 && bytesOut > this.#bytesOut) this.#unanswered = 0;
+    this.#bytesOut = bytesOut;
+    if (this.#unanswered >= PEER_UNANSWERED_PINGS) {
+      const silentMs = PEER_UNANSWERED_PINGS * PEER_PING_INTERVAL_MS;
+      return this.#channel.close(`the other end has given no sign of life for ${silentMs} ms`);
+    }
+    this.#unanswered += 1;
+    this.#channel.send(encodePeerFrame, PING);
+    this.#timer = this.#schedule();
+  }
+}

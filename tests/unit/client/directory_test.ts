@@ -1,0 +1,78 @@
+/** What the client makes of what nodes tell it. */
+import { assertEquals } from "@std/assert";
+import { Directory } from "../../../lib/client/directory.ts";
+
+const members = [
+  { id: 1, address: "n1:1" },
+  { id: 2, address: "n2:1" },
+  { id: 3, address: "n3:1" },
+];
+
+Deno.test("given addresses are dialled before learned ones, the leader first, and those that failed last", () => {
+  const directory = new Directory(["n3:1", "alias:1"]);
+  directory.noteMembers(members);
+  directory.noteAnswer("alias:1", 1);
+  const order = (): readonly string[] => directory.dialOrder(0, () => 0.5);
+  assertEquals(order(), ["n3:1", "alias:1", "n1:1", "n2:1"]);
+  directory.noteLeader(3, 2, 4);
+  assertEquals(order(), ["n2:1", "n3:1", "alias:1", "n1:1"]);
+  directory.noteFailure("n2:1", 0);
+  assertEquals(order(), ["n3:1", "alias:1", "n1:1", "n2:1"]);
+});
+
+Deno.test("a node is dialled where it has answered before its own address", () => {
+  const directory = new Directory(["alias:1"]);
+  directory.noteMembers(members);
+  assertEquals(directory.addressesOf(2), ["n2:1"]);
+  directory.noteAnswer("alias:1", 2);
+  assertEquals(directory.addressesOf(2), ["alias:1", "n2:1"]);
+  assertEquals([directory.nodeAt("alias:1"), directory.nodeAt("elsewhere:1")], [2, null]);
+});
+
+Deno.test("the newest term's word counts, unless the node named has said otherwise", () => {
+  const directory = new Directory([]);
+  directory.noteMembers(members);
+  directory.noteLeader(1, 1, 4);
+  directory.noteLeader(2, 1, 4);
+  assertEquals(directory.leader, 1);
+  directory.noteLeader(1, null, 4);
+  assertEquals(directory.leader, null);
+  directory.noteLeader(3, 2, 5);
+  assertEquals(directory.leader, 2);
+  directory.noteLeader(1, 1, 4);
+  assertEquals(directory.leader, 2);
+  directory.forgetView(3);
+  directory.forgetView(1);
+  directory.forgetView(2);
+  assertEquals(directory.leader, null);
+});
+
+Deno.test("an address is left alone longer with each failure, until it answers or its node is elected", () => {
+  const directory = new Directory(["n1:1"]);
+  directory.noteMembers(members);
+  const avoidedFor = (): number => {
+    let ms = 0;
+    while (directory.isAvoided("n1:1", ms)) ms += 500;
+    return ms;
+  };
+  assertEquals(avoidedFor(), 0);
+  const waits = [1, 2, 3, 4, 5, 6].map(() => {
+    directory.noteFailure("n1:1", 0);
+    return avoidedFor();
+  });
+  assertEquals(waits, [500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+  directory.noteLeader(2, 1, 1);
+  assertEquals(avoidedFor(), 0);
+  directory.noteFailure("n1:1", 0);
+  assertEquals(avoidedFor(), 500);
+  directory.noteAnswer("n1:1", 1);
+  assertEquals(avoidedFor(), 0);
+});
+
+Deno.test("addresses that are no longer a member's are forgotten", () => {
+  const directory = new Directory(["n1:1"]);
+  directory.noteMembers(members);
+  directory.noteAnswer("n3:1", 3);
+  directory.noteMembers(members.slice(0, 2));
+  assertEquals([directory.addresses(), directory.nodeAt("n3:1")], [["n1:1", "n2:1"], null]);
+});

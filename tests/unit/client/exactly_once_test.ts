@@ -1,0 +1,185 @@
+/** Writes over lost answers, leader changes and forgotten sessions: one stamp for one write, and honest outcomes. */
+import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { InternalError, KvraftError, SessionExpiredError, TimeoutError } from "../../../lib/mod.ts";
+import type { ClientRequest, ErrorCode, Outcome } from "../../../lib/net/client_messages.ts";
+import { applied, FakeCluster, type FakeNode, type Reply, writeResult } from "../../support/fake_node.ts";
+
+function refuse(
+  code: ErrorCode,
+  outcome: Outcome,
+  leader: number | null = null,
+): (request: ClientRequest) => Reply {
+  return ({ requestId }) => ({ kind: "error", requestId, code, message: `It is ${code}.`, outcome, leader });
+}
+
+/** Answers the first requests with these in turn, and what follows with the last. */
+function inTurn(
+  ...answers: readonly ((request: ClientRequest) => Reply)[]
+): (request: ClientRequest) => Reply {
+  let next = 0;
+  return (request) => answers[Math.min(next++, answers.length - 1)]?.(request) ?? "silence";
+}
+
+const expired = (request: ClientRequest): Reply =>
+  writeResult(request, { kind: "refused", reason: "sessionExpired" });
+const silence = (): Reply => "silence";
+const disconnect = (): Reply => "disconnect";
+
+function commands(node: FakeNode): Uint8Array[] {
+  return node.requests.filter((request) => request.kind === "write").map(({ command }) => command);
+}
+
+Deno.test("a write whose answer is lost is sent again with the same bytes, to another node", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = disconnect;
+  cluster.node(2).answer = (request) => applied(request, 42);
+  assertEquals(await cluster.finish(client.put("k", "v")), { revision: 42 });
+  assertEquals(commands(cluster.node(1)).length, 1);
+  assertEquals(commands(cluster.node(2)), commands(cluster.node(1)));
+});
+
+Deno.test("a write refused by a node that lost its leadership is sent again with the same bytes", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = refuse("leadershipLost", "unknown", 2);
+  await cluster.finish(client.put("k", "v"));
+  assertEquals(commands(cluster.node(2)), commands(cluster.node(1)));
+});
+
+Deno.test("a hung node does not eat the deadline: the same stamp goes to another node", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  cluster.node(1).isHung = true;
+  const start = cluster.clock.now();
+  await cluster.finish(client.put("k", "v", { timeoutMs: 5_000 }));
+  assertEquals(cluster.clock.now() - start < 2_500, true);
+  assertEquals(commands(cluster.node(2)), commands(cluster.node(1)));
+});
+
+Deno.test("each write has the next number, and acknowledges those before it that ended", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  for (let i = 0; i < 3; i++) await cluster.finish(client.put("k", "v"));
+  const stamps = cluster.node(1).writes.map(({ stamp }) => stamp);
+  assertEquals(stamps.map(({ sequence, acknowledgedBelow }) => [sequence, acknowledgedBelow]), [[1, 1], [
+    2,
+    2,
+  ], [3, 3]]);
+  assertEquals(new Set(stamps.map(({ sessionId }) => sessionId)).size, 1);
+});
+
+Deno.test("a write without an answer holds back what the client acknowledges", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = inTurn(silence, (request) => applied(request, 1));
+  const first = client.put("a", "v", { timeoutMs: 60_000 });
+  await cluster.finish(client.put("b", "v"));
+  await cluster.finish(client.put("c", "v"));
+  const stamps = cluster.node(1).writes.map(({ stamp }) => [stamp.sequence, stamp.acknowledgedBelow]);
+  assertEquals(stamps, [[1, 1], [2, 1], [3, 1]]);
+  await cluster.finish(first);
+});
+
+Deno.test("a write given up as unknown keeps its number for ever, and is acknowledged by those after it", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = silence;
+  const error = await assertRejects(
+    () => cluster.finish(client.put("a", "v", { timeoutMs: 300 })),
+    TimeoutError,
+  );
+  assertEquals(error.outcome, "unknown");
+  cluster.node(1).answer = (request) => applied(request, 1);
+  await cluster.finish(client.put("b", "v"));
+  const { stamp } = cluster.node(1).writes.at(-1) ?? {};
+  assertEquals([stamp?.sequence, stamp?.acknowledgedBelow], [2, 2]);
+});
+
+Deno.test("at the deadline a write is not applied when every attempt was surely refused", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  for (const node of cluster.nodes) node.answer = refuse("noLeader", "not-applied");
+  const error = await assertRejects(() => cluster.finish(client.put("k", "v")), TimeoutError, "noLeader");
+  assertEquals([error.outcome, error.code], ["not-applied", "timeout"]);
+  assertEquals(error.cause instanceof Error && error.cause.name, "NoLeaderError");
+});
+
+Deno.test("at the deadline a write is unknown when one attempt among many was", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  const refusal = refuse("noLeader", "not-applied");
+  cluster.node(1).answer = inTurn(refusal, refuse("leadershipLost", "unknown"), refusal);
+  cluster.node(2).answer = refusal;
+  const error = await assertRejects(() => cluster.finish(client.put("k", "v")), TimeoutError);
+  assertEquals(error.outcome, "unknown");
+});
+
+Deno.test("a write refused for its session's age alone is sent again under a new session", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const node = cluster.node(1);
+  const obey = node.answer;
+  node.answer = inTurn(expired, obey);
+  node.appliedIndex = 500;
+  await cluster.finish(client.put("k", "v"));
+  const [first, second] = node.writes.map(({ stamp }) => stamp);
+  assertNotEquals(first?.sessionId, second?.sessionId);
+  assertEquals([first?.sequence, first?.openedAt], [1, 10]);
+  assertEquals([second?.sequence, second?.openedAt], [1, 500]);
+  await cluster.finish(client.put("k", "v"));
+  assertEquals(node.writes.at(-1)?.stamp.sequence, 2);
+});
+
+Deno.test("writes under way together move to one new session", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const obey = cluster.node(1).answer;
+  cluster.node(1).answer = inTurn(expired, expired, expired, obey);
+  await cluster.finish(Promise.all([client.put("a", "v"), client.put("b", "v"), client.put("c", "v")]));
+  const stamps = cluster.node(1).writes.map(({ stamp }) => stamp);
+  assertEquals(new Set(stamps.slice(0, 3).map(({ sessionId }) => sessionId)).size, 1);
+  assertEquals(new Set(stamps.slice(3).map(({ sessionId }) => sessionId)).size, 1);
+  assertEquals(stamps.slice(3).map(({ sequence }) => sequence).sort(), [1, 2, 3]);
+});
+
+Deno.test("a retry that finds its session forgotten is unknown, and is not sent under another stamp", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = inTurn(disconnect, expired);
+  const error = await assertRejects(() => cluster.finish(client.put("k", "v")), SessionExpiredError);
+  assertEquals(error.outcome, "unknown");
+  assertEquals(cluster.node(1).writes.length, 2);
+});
+
+Deno.test("what a node refuses for good is not tried again", async () => {
+  const codes = [
+    "keyTooLarge",
+    "valueTooLarge",
+    "invalidRequest",
+    "storageFull",
+    "unknownKind",
+    "internal",
+  ] as const;
+  for (const code of codes) {
+    const cluster = new FakeCluster(2);
+    await using client = await cluster.connect();
+    for (const node of cluster.nodes) node.answer = refuse(code, "not-applied");
+    const error = await assertRejects(() => cluster.finish(client.put("k", "v")), KvraftError, code);
+    assertEquals(error.code, code === "unknownKind" ? "versionMismatch" : code);
+    assertEquals(error.outcome, "not-applied");
+    assertEquals(cluster.nodes.flatMap(({ requests }) => requests).length, 1);
+  }
+});
+
+Deno.test("an answer that can't be read leaves the write unknown", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = ({ requestId }) => ({
+    kind: "writeResult",
+    requestId,
+    result: new Uint8Array([0xc1]),
+  });
+  const error = await assertRejects(() => cluster.finish(client.put("k", "v")), InternalError);
+  assertEquals(error.outcome, "unknown");
+});

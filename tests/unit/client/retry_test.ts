@@ -1,0 +1,90 @@
+/** The decisions after a failed attempt, each by itself. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { ConnectionError } from "../../../lib/mod.ts";
+import {
+  type AttemptFailure,
+  attemptTimeoutMs,
+  backoffMs,
+  decide,
+  mayHaveApplied,
+} from "../../../lib/client/retry.ts";
+import type { ErrorCode, Outcome } from "../../../lib/net/client_messages.ts";
+
+function refused(code: ErrorCode, outcome: Outcome = "not-applied"): AttemptFailure {
+  return { kind: "refused", node: 3, code, message: "No.", outcome };
+}
+
+Deno.test("what each refusal leads to is as the table says", () => {
+  const elsewhere = { kind: "retry", except: 3 } as const;
+  const again = { kind: "retry", except: null } as const;
+  const giveUp = { kind: "giveUp" } as const;
+  const table: Readonly<Record<ErrorCode, ReturnType<typeof decide>>> = {
+    noLeader: elsewhere,
+    notLeader: elsewhere,
+    leadershipLost: elsewhere,
+    stopping: elsewhere,
+    busy: again,
+    keyTooLarge: giveUp,
+    valueTooLarge: giveUp,
+    invalidRequest: giveUp,
+    storageFull: giveUp,
+    unknownKind: giveUp,
+    internal: giveUp,
+  };
+  const codes: readonly ErrorCode[] = [
+    "noLeader",
+    "notLeader",
+    "leadershipLost",
+    "stopping",
+    "busy",
+    "keyTooLarge",
+    "valueTooLarge",
+    "invalidRequest",
+    "storageFull",
+    "unknownKind",
+    "internal",
+  ];
+  for (const code of codes) assertEquals(decide(refused(code), "write"), table[code], code);
+});
+
+Deno.test("only a node's word, or bytes that stayed here, make an attempt surely not applied", () => {
+  const failures: readonly [AttemptFailure, boolean][] = [
+    [refused("noLeader"), false],
+    [refused("busy", "unknown"), true],
+    [{ kind: "lost", node: 1, left: false, reason: "reset" }, false],
+    [{ kind: "lost", node: 1, left: true, reason: "reset" }, true],
+    [{ kind: "silent", node: 1, left: true, waitedMs: 5 }, true],
+    [{ kind: "unreachable", error: new ConnectionError("nobody") }, false],
+  ];
+  for (const [failure, expected] of failures) assertEquals(mayHaveApplied(failure), expected, failure.kind);
+});
+
+Deno.test("a handover is tried again only if it surely did not begin", () => {
+  assertEquals(decide(refused("notLeader"), "transfer").kind, "retry");
+  assertEquals(decide(refused("leadershipLost", "unknown"), "transfer").kind, "giveUp");
+  assertEquals(decide({ kind: "lost", node: 1, left: true, reason: "reset" }, "transfer").kind, "giveUp");
+  assertEquals(decide({ kind: "lost", node: 1, left: false, reason: "reset" }, "transfer").kind, "retry");
+});
+
+Deno.test("an attempt never outlasts the call, and leaves time for another while there is any", () => {
+  fc.assert(fc.property(fc.nat(100), fc.double({ min: 1, max: 1e9, noNaN: true }), (attempt, remainingMs) => {
+    const timeoutMs = attemptTimeoutMs(attempt, remainingMs);
+    assert(timeoutMs > 0 && timeoutMs <= remainingMs);
+    assert(timeoutMs <= 50 || timeoutMs <= remainingMs / 2);
+  }));
+  assertEquals([0, 1, 2].map((attempt) => attemptTimeoutMs(attempt, 60_000)), [1_000, 2_000, 4_000]);
+});
+
+Deno.test("pauses grow to a bound, and differ between clients", () => {
+  assertEquals([0, 1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, () => 0.5)), [
+    10,
+    20,
+    40,
+    80,
+    160,
+    200,
+    200,
+  ]);
+  assertEquals([0, 0.999].map((chance) => Math.round(backoffMs(9, () => chance))), [100, 300]);
+});

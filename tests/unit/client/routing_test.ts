@@ -1,0 +1,173 @@
+/** Which node a request goes to: the leader where it can be reached, else whoever can. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ConnectionError, type ConnectionState, KvClient, VersionMismatchError } from "../../../lib/mod.ts";
+import type { ClientRequest } from "../../../lib/net/client_messages.ts";
+import { FakeCluster, type FakeNode } from "../../support/fake_node.ts";
+
+function lead(cluster: FakeCluster, leader: number, term: number): void {
+  for (const node of cluster.nodes) {
+    node.leader = leader;
+    node.term = term;
+  }
+}
+
+function kinds({ requests }: FakeNode): readonly ClientRequest["kind"][] {
+  return requests.map(({ kind }) => kind);
+}
+
+Deno.test("a client given one follower's address finds the leader and sends to it", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect([3]);
+  await cluster.finish(client.put("k", "v"));
+  assertEquals(cluster.nodes.map(kinds), [["write"], [], []]);
+  assertEquals(client.connectionState(), { kind: "connected", node: 1, leader: 1 });
+});
+
+Deno.test("where the leader can't be dialled, a node that can passes requests on", async () => {
+  const cluster = new FakeCluster(3);
+  cluster.node(1).kill();
+  await using client = await cluster.connect([2]);
+  await cluster.finish(client.put("k", "v"));
+  await cluster.finish(client.get("k"));
+  assertEquals(kinds(cluster.node(2)), ["write", "get"]);
+});
+
+Deno.test("a notice of another leader moves the next request there", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect();
+  const states: ConnectionState[] = [];
+  client.onStateChange((state) => states.push(state));
+  cluster.node(1).notify(2, 2);
+  await cluster.pass(0);
+  await cluster.finish(client.put("k", "v"));
+  assertEquals(kinds(cluster.node(2)), ["write"]);
+  assertEquals(states.at(-1), { kind: "connected", node: 2, leader: 2 });
+});
+
+Deno.test("news of an older term does not move requests back", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  cluster.node(1).notify(2, 5);
+  await cluster.pass(0);
+  cluster.node(2).notify(2, 5);
+  cluster.node(1).notify(1, 3);
+  await cluster.pass(0);
+  await cluster.finish(client.put("k", "v"));
+  assertEquals(cluster.nodes.map(kinds), [[], ["write"]]);
+});
+
+Deno.test("a node that does not lead and names the leader is not asked twice", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect([1]);
+  cluster.node(1).answer = ({ requestId }) => (
+    {
+      kind: "error",
+      requestId,
+      code: "notLeader",
+      message: "Node 2 leads.",
+      outcome: "not-applied",
+      leader: 2,
+    }
+  );
+  assertEquals(await cluster.finish(client.transferLeadership(1)), 1);
+  assertEquals(cluster.nodes.map(kinds), [["transferLeadership"], ["transferLeadership"]]);
+});
+
+Deno.test("a handover that may have begun is not asked for again", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = () => "disconnect";
+  const error = await assertRejects(() => cluster.finish(client.transferLeadership(2)), ConnectionError);
+  assertEquals(error.outcome, "unknown");
+  assertEquals(cluster.nodes.flatMap(kinds), ["transferLeadership"]);
+});
+
+Deno.test("when the leader is killed, its writes go to the others at once", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = () => "silence";
+  const writes = Promise.all([client.put("a", "v"), client.put("b", "v")]);
+  await cluster.pass(0);
+  const start = cluster.clock.now();
+  cluster.node(1).kill();
+  lead(cluster, 2, 2);
+  await cluster.finish(writes);
+  assert(cluster.clock.now() - start < 100, "nobody waited for a deadline");
+});
+
+Deno.test("stale reads are answered by a node that knows of no leader", async () => {
+  const cluster = new FakeCluster(3);
+  for (const node of cluster.nodes) node.leader = null;
+  for (const id of [1, 3]) cluster.node(id).kill();
+  await using client = await cluster.connect();
+  assertEquals(await cluster.finish(client.get("k", { consistency: "stale" })), null);
+  assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: null });
+});
+
+Deno.test("a cluster that can't be reached is said to be so, with each address and its reason", async () => {
+  const cluster = new FakeCluster(3);
+  cluster.node(1).kill();
+  cluster.node(2).isHung = true;
+  cluster.node(3).refusal = { kind: "refusal", code: "stopping", message: "This node is stopping." };
+  const error = await assertRejects(() => cluster.connect(), ConnectionError);
+  for (
+    const part of ["10.0.0.1:7001: nothing listens", "10.0.0.2:7001: no answer within 1000 ms", "is stopping"]
+  ) {
+    assert(error.message.includes(part), `"${error.message}" says "${part}"`);
+  }
+  await cluster.pass(0);
+  assertEquals([cluster.clock.timerCount, ...cluster.nodes.map(({ connections }) => connections)], [
+    0,
+    0,
+    0,
+    0,
+  ]);
+});
+
+Deno.test("a cluster of other versions only is told apart from one that is down", async () => {
+  const cluster = new FakeCluster(1);
+  cluster.node(1).refusal = { kind: "refusal", code: "versionMismatch", message: "This node speaks 2 to 3." };
+  await assertRejects(() => cluster.connect(), VersionMismatchError, "speaks 2 to 3");
+});
+
+Deno.test("nodes of two clusters are not mixed", async () => {
+  const cluster = new FakeCluster(2);
+  cluster.node(2).clusterId = "fedcba9876543210";
+  await using client = await cluster.connect([1]);
+  const { nodes } = await cluster.finish(client.status());
+  assertEquals(nodes.map(({ reachable }) => reachable), [true, false]);
+});
+
+Deno.test("a lost cluster is reached again by the next call", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  cluster.node(1).kill();
+  await cluster.pass(0);
+  assertEquals(client.connectionState().kind, "reconnecting");
+  assertEquals(cluster.clock.timerCount, 0);
+  const put = client.put("k", "v");
+  await cluster.pass(500);
+  cluster.node(1).start();
+  await cluster.finish(put);
+});
+
+Deno.test("while somebody watches the state, a lost cluster is reached again without a call", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const states: ConnectionState["kind"][] = [];
+  const stop = client.onStateChange(({ kind }) => {
+    states.push(kind);
+    throw new Error("a listener's mistake");
+  });
+  cluster.node(1).kill();
+  await cluster.pass(1_000);
+  cluster.node(1).start();
+  await cluster.pass(1_000);
+  assertEquals([...new Set(states)], ["reconnecting", "connected"]);
+  stop();
+});
+
+Deno.test("addresses that are none are refused before anything is dialled", async () => {
+  await assertRejects(() => KvClient.connect({ cluster: [] }), Error, "empty");
+  await assertRejects(() => KvClient.connect({ cluster: ["127.0.0.1"] }), Error, "127.0.0.1");
+});

@@ -1,0 +1,50 @@
+/** Stamps: what a session hands out, and what it lets the store forget. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { InvariantError } from "../../../lib/assert.ts";
+import { ClientSession } from "../../../lib/client/session.ts";
+import { MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
+import { stampProblem } from "../../../lib/kv/session.ts";
+
+Deno.test("in whatever order writes finish, each stamp is one that the store takes and acknowledges what ended", () => {
+  fc.assert(fc.property(fc.array(fc.nat(9), { maxLength: 300 }), (choices) => {
+    const session = new ClientSession(7, () => 0.25);
+    const underWay: number[] = [];
+    let newest = 0;
+    for (const choice of choices) {
+      if (choice < 5 && underWay.length > 0) {
+        const [finished] = underWay.splice(choice % underWay.length, 1);
+        assert(finished !== undefined);
+        session.finish(finished);
+        continue;
+      }
+      const stamp = session.nextStamp();
+      newest += 1;
+      underWay.push(newest);
+      assertEquals(stampProblem(stamp), null);
+      assertEquals(stamp, {
+        sessionId: stamp.sessionId,
+        sequence: newest,
+        acknowledgedBelow: Math.min(...underWay),
+        openedAt: 7,
+      });
+    }
+  }));
+});
+
+Deno.test("a session has room until the store could not remember more answers", () => {
+  const session = new ClientSession(0, Math.random);
+  for (let i = 1; i <= MAX_SESSION_WINDOW; i++) session.nextStamp();
+  assertEquals(session.hasRoom, false);
+  assertThrows(() => session.nextStamp(), InvariantError);
+  session.finish(2);
+  assertEquals(session.hasRoom, false);
+  session.finish(1);
+  assertEquals(session.hasRoom, true);
+});
+
+Deno.test("a session's id is one that the store takes, whatever the source of chance gives", () => {
+  for (const chance of [0, 0.5, 1 - 2 ** -53]) {
+    assertEquals(stampProblem(new ClientSession(0, () => chance).nextStamp()), null);
+  }
+});
