@@ -19,9 +19,49 @@ const REFUSAL_REASONS = [
   "invalidCommand",
 ] as const satisfies RefusalReason[];
 
+/** Where everything is encoded before it is copied out: one encoding is over before the next begins. */
+const SCRATCH = new MessagePackWriter();
+const SCRATCH_RETAINED_BYTES = 65_536;
+
 /** Encodes a command as bytes that the caller owns. */
 export function encodeCommand(command: Command): Uint8Array {
-  const out = new MessagePackWriter();
+  return encoded(writeCommand, command);
+}
+
+/** Encodes the result of a command as bytes that the caller owns. */
+export function encodeResult(result: CommandResult): Uint8Array {
+  return encoded(writeResult, result);
+}
+
+/**
+ * Decodes a command; throws DecodeError. Its keys and values are views of `bytes`, which the caller must own.
+ */
+export function decodeCommand(bytes: Uint8Array): Command {
+  const input = new MessagePackReader(bytes, { what: "a command", copies: false });
+  input.open("the command");
+  const command = readCommand(input);
+  input.close();
+  input.end();
+  return command;
+}
+
+/** Decodes a result; throws DecodeError. Its bytes are views of `bytes`, which the caller must own. */
+export function decodeResult(bytes: Uint8Array): CommandResult {
+  const input = new MessagePackReader(bytes, { what: "a command's result", copies: false });
+  input.open("the result");
+  const result = readResult(input);
+  input.close();
+  input.end();
+  return result;
+}
+
+function encoded<T>(write: (out: MessagePackWriter, value: T) => void, value: T): Uint8Array {
+  SCRATCH.clear(SCRATCH_RETAINED_BYTES);
+  write(SCRATCH, value);
+  return SCRATCH.copy();
+}
+
+function writeCommand(out: MessagePackWriter, command: Command): void {
   switch (command.kind) {
     case "transaction":
       out.array(4);
@@ -46,24 +86,9 @@ export function encodeCommand(command: Command): Uint8Array {
     default:
       assertNever(command);
   }
-  return out.copy();
 }
 
-/**
- * Decodes a command; throws DecodeError. Its keys and values are views of `bytes`, which the caller must own.
- */
-export function decodeCommand(bytes: Uint8Array): Command {
-  const input = new MessagePackReader(bytes, { what: "a command", copies: false });
-  input.open("the command");
-  const command = readCommand(input);
-  input.close();
-  input.end();
-  return command;
-}
-
-/** Encodes the result of a command as bytes that the caller owns. */
-export function encodeResult(result: CommandResult): Uint8Array {
-  const out = new MessagePackWriter();
+function writeResult(out: MessagePackWriter, result: CommandResult): void {
   switch (result.kind) {
     case "applied":
       out.array(3);
@@ -97,17 +122,6 @@ export function encodeResult(result: CommandResult): Uint8Array {
     default:
       assertNever(result);
   }
-  return out.copy();
-}
-
-/** Decodes a result; throws DecodeError. Its bytes are views of `bytes`, which the caller must own. */
-export function decodeResult(bytes: Uint8Array): CommandResult {
-  const input = new MessagePackReader(bytes, { what: "a command's result", copies: false });
-  input.open("the result");
-  const result = readResult(input);
-  input.close();
-  input.end();
-  return result;
 }
 
 function writeSession(out: MessagePackWriter, session: SessionStamp | null): void {

@@ -57,8 +57,6 @@ export const REFUSAL_CODES = [
   "unknownNode",
   /** Too many connections; try again later, or try another node. */
   "busy",
-  /** This node is stopping; try another. */
-  "stopping",
 ] as const;
 
 /** One of {@link REFUSAL_CODES}. */

@@ -45,5 +45,7 @@ export const PEER_RETRY_REFUSED_MS = 10_000;
 export const PEER_PING_INTERVAL_MS = 1_000;
 /** Intervals in a row without an answer, and without a byte written, after which a lane counts as dead. */
 export const PEER_UNANSWERED_PINGS = 5;
+/** How long after the start failures to connect to a peer are not worth a log line: the others are starting too. */
+export const PEER_START_QUIET_MS = 3_000;
 /** Failures to connect to one peer are logged at first and then this often. */
 export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;

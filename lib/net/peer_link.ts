@@ -41,8 +41,8 @@ export type LinkEvent =
   | { readonly kind: "connected" }
   /** It was connected and is no more; what it had queued is lost. */
   | { readonly kind: "disconnected"; readonly reason: string }
-  /** An attempt to connect failed; it goes on trying. */
-  | { readonly kind: "failed"; readonly reason: string };
+  /** An attempt to connect failed; it goes on trying, seldom where only an operator can help. */
+  | { readonly kind: "failed"; readonly reason: string; readonly needsOperator: boolean };
 
 /** What a lane is made from. */
 export interface PeerLinkOptions {
@@ -53,6 +53,7 @@ export interface PeerLinkOptions {
   readonly clusterId: string;
   readonly peer: NodeAddress;
   readonly lane: Lane;
+  /** Not called any more once {@link PeerLink.close} was. */
   readonly onEvent: (event: LinkEvent) => void;
 }
 
@@ -104,15 +105,13 @@ export class PeerLink {
       channel = await this.#connect();
     } catch (error) {
       if (this.#closing.signal.aborted) return 0;
-      this.#options.onEvent({
-        kind: "failed",
-        reason: error instanceof Error ? error.message : String(error),
-      });
-      return error instanceof HandshakeError && needsOperator(error)
-        ? PEER_RETRY_REFUSED_MS
-        : this.#retryMs();
+      const reason = error instanceof Error ? error.message : String(error);
+      const needsOperator = error instanceof HandshakeError && onlyOperatorHelps(error);
+      this.#options.onEvent({ kind: "failed", reason, needsOperator });
+      return needsOperator ? PEER_RETRY_REFUSED_MS : this.#retryMs();
     }
-    await this.#serve(channel);
+    if (this.#closing.signal.aborted) channel.close("this node is stopping");
+    else await this.#serve(channel);
     return this.#retryMs();
   }
 
@@ -170,7 +169,7 @@ export class PeerLink {
     });
     pings.stop();
     this.#channel = null;
-    this.#options.onEvent({ kind: "disconnected", reason });
+    if (!this.#closing.signal.aborted) this.#options.onEvent({ kind: "disconnected", reason });
   }
 
   /** Doubles with each failure in a row, and is drawn from the upper half of that: no two nodes retry in step. */
@@ -182,7 +181,7 @@ export class PeerLink {
 }
 
 /** Whether trying again soon is of no use: only another configuration or program helps. */
-function needsOperator(error: HandshakeError): boolean {
+function onlyOperatorHelps(error: HandshakeError): boolean {
   switch (error.code) {
     case "badHello":
     case "versionMismatch":
@@ -192,7 +191,6 @@ function needsOperator(error: HandshakeError): boolean {
     case "notKvraft":
       return true;
     case "busy":
-    case "stopping":
       return false;
     default:
       return assertNever(error.code);

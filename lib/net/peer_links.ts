@@ -9,7 +9,7 @@ import type { NodeId } from "../raft/types.ts";
 import { formatAddress, type NodeAddress } from "./address.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { Lane } from "./hello_codec.ts";
-import { PEER_FAILURE_LOG_INTERVAL_MS } from "./limits.ts";
+import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Network } from "./network.ts";
 import type { PeerMessage } from "./peer_codec.ts";
@@ -25,7 +25,7 @@ export interface PeerLinksOptions {
   readonly clusterId: string;
   /** All nodes; this one among them or not. */
   readonly members: readonly NodeAddress[];
-  /** A lane came up or went down; with it went what was queued on it. */
+  /** A lane came up or went down; with it went what was queued on it. Not called once {@link PeerLinks.close} was. */
   readonly onStateChange: (change: LinkChange) => void;
 }
 
@@ -71,6 +71,8 @@ class Peer {
   readonly #peer: NodeAddress;
   readonly #options: PeerLinksOptions;
   readonly #lanes: Readonly<Record<Lane, PeerLink>>;
+  /** Nodes that are started together find each other within moments; until then silence is not worth a line. */
+  readonly #startingUntil: number;
   /** When a failure was last logged; null since both lanes were up. */
   #loggedFailureAt: number | null = null;
   #failures = 0;
@@ -78,6 +80,7 @@ class Peer {
   constructor(peer: NodeAddress, options: PeerLinksOptions) {
     this.#peer = peer;
     this.#options = options;
+    this.#startingUntil = options.clock.now() + PEER_START_QUIET_MS;
     this.#lanes = { control: this.#open("control"), bulk: this.#open("bulk") };
   }
 
@@ -107,11 +110,15 @@ class Peer {
         this.#options.onStateChange({ id, lane, connected: true });
         break;
       case "disconnected":
+        this.#failures += 1;
         this.#logFailure("Lost the connection to a node", event.reason);
         this.#options.onStateChange({ id, lane, connected: false });
         break;
       case "failed":
-        this.#logFailure("Cannot reach a node; trying again", event.reason);
+        this.#failures += 1;
+        if (event.needsOperator || this.#options.clock.now() >= this.#startingUntil) {
+          this.#logFailure("Cannot reach a node; trying again", event.reason);
+        }
         break;
       default:
         assertNever(event);
@@ -126,7 +133,6 @@ class Peer {
 
   /** The first failure, then one line for all of an interval. */
   #logFailure(what: string, reason: string): void {
-    this.#failures += 1;
     const now = this.#options.clock.now();
     if (this.#loggedFailureAt !== null && now - this.#loggedFailureAt < PEER_FAILURE_LOG_INTERVAL_MS) return;
     this.#loggedFailureAt = now;

@@ -1,0 +1,312 @@
+/** The links of a node to the others: two lanes each, up again after every failure. */
+import { assert, assertEquals } from "@std/assert";
+import { formatAddress } from "../../../lib/net/address.ts";
+import {
+  PEER_CONNECT_TIMEOUT_MS,
+  PEER_FAILURE_LOG_INTERVAL_MS,
+  PEER_PING_INTERVAL_MS,
+  PEER_RETRY_MAX_MS,
+  PEER_RETRY_REFUSED_MS,
+  PEER_START_QUIET_MS,
+  PEER_UNANSWERED_PINGS,
+} from "../../../lib/net/limits.ts";
+import type { Address, Connection } from "../../../lib/net/network.ts";
+import type { PeerMessage } from "../../../lib/net/peer_codec.ts";
+import { type LinkChange, PeerLinks } from "../../../lib/net/peer_links.ts";
+import { within } from "../../support/eventually.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryNetwork } from "../../support/memory_network.ts";
+import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/net_node.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+const HEARTBEAT: PeerMessage = { kind: "heartbeat", from: 2, to: 1, term: 7, leaderCommit: 0, round: 1 };
+const APPEND: PeerMessage = {
+  kind: "appendEntries",
+  from: 2,
+  to: 1,
+  term: 7,
+  prevLogIndex: 0,
+  prevLogTerm: 0,
+  leaderCommit: 0,
+  entries: [{ index: 1, term: 7, kind: "command", data: new Uint8Array(2 ** 20) }],
+};
+
+/** The links of node 2, which know of node 1 alone. */
+class Scene {
+  readonly clock = new ManualClock();
+  readonly network: MemoryNetwork;
+  readonly logger = new RecordingLogger();
+  readonly changes: LinkChange[] = [];
+  readonly links: PeerLinks;
+
+  constructor(options: { readonly clusterId?: string; readonly network?: MemoryNetwork } = {}) {
+    this.network = options.network ?? new MemoryNetwork();
+    this.links = new PeerLinks({
+      network: this.network,
+      clock: this.clock,
+      random: () => 1,
+      logger: this.logger,
+      self: 2,
+      clusterId: options.clusterId ?? CLUSTER_ID,
+      members: MEMBERS.filter(({ id }) => id <= 2),
+      onStateChange: (change) => void this.changes.push(change),
+    });
+  }
+
+  listen(self = 1): NetNode {
+    return new NetNode({ network: this.network, clock: this.clock, self });
+  }
+
+  async connected(): Promise<void> {
+    await until("both lanes are up", () => this.links.isConnected(1));
+  }
+
+  async close(...nodes: readonly NetNode[]): Promise<void> {
+    await this.links.close();
+    await Promise.all(nodes.map((node) => node.listener.close()));
+    assertEquals(this.clock.timerCount, 0);
+  }
+}
+
+Deno.test("messages go to the node they are for, each kind over its lane", async () => {
+  const scene = new Scene();
+  const node = scene.listen();
+  assertEquals(scene.links.send(HEARTBEAT, 1), false);
+  await scene.connected();
+  assertEquals([HEARTBEAT, APPEND].map((message) => scene.links.send(message, 1)), [true, true]);
+  assertEquals([scene.links.send(HEARTBEAT, 2), scene.links.send(HEARTBEAT, 3)], [false, false]);
+  await until("both have arrived", () => node.messages.length === 2);
+  assertEquals(new Set(node.messages.map(({ message }) => message)), new Set([HEARTBEAT, APPEND]));
+  assertEquals(scene.changes, [
+    { id: 1, lane: "control", connected: true },
+    { id: 1, lane: "bulk", connected: true },
+  ]);
+  assertEquals(scene.logger.messages, ["Connected to a node"]);
+  await scene.close(node);
+});
+
+Deno.test("a heartbeat does not wait behind entries that the other end is slow to take", async () => {
+  const scene = new Scene();
+  const node = scene.listen();
+  await scene.connected();
+  scene.network.connections[1]?.stall();
+  assert(scene.links.send(APPEND, 1) && scene.links.send(HEARTBEAT, 1), "both are queued");
+  await until("the heartbeat is there", () => node.messages.length === 1);
+  assertEquals(node.messages, [{ from: 2, message: HEARTBEAT }]);
+  await scene.close(node);
+});
+
+Deno.test("messages are dropped once a lane has too much queued", async () => {
+  const scene = new Scene();
+  const node = scene.listen();
+  await scene.connected();
+  scene.network.connections[1]?.stall();
+  let queued = 0;
+  while (scene.links.send(APPEND, 1)) queued += 1;
+  assertEquals(queued, 16);
+  await scene.close(node);
+});
+
+Deno.test("a node that comes back is reached within the longest wait between two attempts", async () => {
+  const scene = new Scene();
+  const first = scene.listen();
+  await scene.connected();
+  await first.listener.close();
+  await until("both lanes are down", () => scene.changes.length === 4);
+  for (let second = 0; second < 30; second++) {
+    scene.clock.advance(PEER_RETRY_MAX_MS);
+    await settle();
+  }
+  assertEquals(scene.links.isConnected(1), false);
+  const second = scene.listen();
+  scene.clock.advance(PEER_RETRY_MAX_MS);
+  await scene.connected();
+  assertEquals(scene.logger.messages, [
+    "Connected to a node",
+    "Lost the connection to a node",
+    "Connected to a node",
+  ]);
+  await scene.close(second);
+});
+
+Deno.test("attempts to connect come fast at first and then less and less often", async () => {
+  const scene = new Scene();
+  const attempts: number[] = [];
+  for (let elapsedMs = 0; elapsedMs <= 3_000; elapsedMs += 50) {
+    await settle();
+    if (scene.network.attempts / 2 > attempts.length) attempts.push(elapsedMs);
+    scene.clock.advance(50);
+  }
+  assertEquals(attempts, [0, 50, 150, 350, 750, 1_550, 2_550]);
+  await scene.close();
+});
+
+Deno.test("failures to connect are logged once the others had time to start, and then once a minute, with their number", async () => {
+  const scene = new Scene();
+  await settle();
+  scene.clock.advance(PEER_START_QUIET_MS - 1);
+  await settle();
+  assertEquals(scene.logger.lines, []);
+  for (let second = 0; second < 2 * PEER_FAILURE_LOG_INTERVAL_MS / 1_000; second++) {
+    await settle();
+    scene.clock.advance(1_000);
+  }
+  const address = formatAddress(MEMBERS[0]?.address ?? { host: "", port: 0 });
+  assertEquals(scene.logger.lines.length, 2);
+  const [line] = scene.logger.lines;
+  const failures = line?.fields["failures"];
+  assert(typeof failures === "number" && failures > 1, "failures of the start are counted");
+  assertEquals(line, {
+    level: "warn",
+    message: "Cannot reach a node; trying again",
+    fields: { peer: 1, address, reason: "Cannot connect to n1:7001: nothing listens there.", failures },
+  });
+  await scene.close();
+});
+
+Deno.test("a lane whose other end has gone silent is closed and opened anew", async () => {
+  const scene = new Scene();
+  const node = scene.listen();
+  await scene.connected();
+  for (const connection of scene.network.connections) connection.stall();
+  for (let interval = 0; interval < PEER_UNANSWERED_PINGS; interval++) {
+    scene.clock.advance(PEER_PING_INTERVAL_MS);
+    await settle();
+  }
+  assertEquals(scene.links.isConnected(1), true);
+  scene.clock.advance(PEER_PING_INTERVAL_MS);
+  await until("both lanes are down", () => scene.changes.length === 4);
+  scene.clock.advance(PEER_RETRY_MAX_MS);
+  await scene.connected();
+  assert(scene.links.send(HEARTBEAT, 1), "the new lane takes messages");
+  await until("the message is there", () => node.messages.length === 1);
+  await scene.close(node);
+});
+
+Deno.test("a lane whose pings are answered stays", async () => {
+  const scene = new Scene();
+  const node = scene.listen();
+  await scene.connected();
+  for (let interval = 0; interval < 3 * PEER_UNANSWERED_PINGS; interval++) {
+    scene.clock.advance(PEER_PING_INTERVAL_MS);
+    await settle();
+  }
+  assertEquals([scene.changes.length, scene.network.attempts], [2, 2]);
+  await scene.close(node);
+});
+
+Deno.test("an address that takes connections and says nothing is given up after a while, and tried again", async () => {
+  const scene = new Scene();
+  scene.network.isSilent = true;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await settle();
+    scene.clock.advance(PEER_CONNECT_TIMEOUT_MS);
+    await settle();
+    scene.clock.advance(PEER_RETRY_MAX_MS);
+  }
+  await settle();
+  assertEquals(
+    scene.logger.lines[0]?.fields["reason"],
+    "Cannot connect to n1:7001: no answer within 2000 ms.",
+  );
+  scene.clock.advance(PEER_CONNECT_TIMEOUT_MS); // the attempt that is under way
+  await settle();
+  scene.network.isSilent = false;
+  const node = scene.listen();
+  scene.clock.advance(PEER_RETRY_MAX_MS);
+  await scene.connected();
+  await scene.close(node);
+});
+
+Deno.test("a node of another cluster is told of in the log, and tried again only now and then", async () => {
+  const scene = new Scene({ clusterId: "another" });
+  const node = scene.listen();
+  await until("both lanes were refused", () => node.logger.lines.length === 2);
+  await settle();
+  assertEquals(scene.logger.lines.length, 1);
+  assertEquals(
+    scene.logger.lines[0]?.fields["reason"],
+    `Cannot use the node at n1:7001: This node belongs to cluster ${CLUSTER_ID}, and the connection is meant for ` +
+      "another. Check the addresses; all nodes of a cluster are started with the same --cluster.",
+  );
+  scene.clock.advance(PEER_RETRY_REFUSED_MS - 1);
+  await settle();
+  assertEquals(scene.network.attempts, 2);
+  scene.clock.advance(1);
+  await until("it was tried again", () => scene.network.attempts === 4);
+  await scene.close(node);
+});
+
+Deno.test("another node at a peer's address is not taken for the peer", async () => {
+  const scene = new Scene();
+  const stray = new NetNode({
+    network: scene.network,
+    clock: scene.clock,
+    self: 3,
+    overrides: { bind: { host: "n1", port: 7001 } },
+  });
+  await until("it was noticed", () => scene.logger.lines.length === 1);
+  assertEquals(
+    scene.logger.lines[0]?.fields["reason"],
+    "Cannot use the node at n1:7001 as node 1: it is node 3. Check --cluster and --node-id.",
+  );
+  assertEquals([scene.links.isConnected(1), scene.changes], [false, []]);
+  await scene.close(stray);
+});
+
+Deno.test("closing ends attempts to connect that are under way", async () => {
+  const scene = new Scene();
+  scene.network.isSilent = true;
+  await settle();
+  await scene.close();
+  assertEquals(scene.logger.lines, []);
+});
+
+/** Calls `onRead` a number of steps of promises after each read of a dialling end has brought something. */
+class WatchedNetwork extends MemoryNetwork {
+  readonly #steps: number;
+  onRead: () => void = () => {};
+
+  constructor(steps: number) {
+    super();
+    this.#steps = steps;
+  }
+
+  override async connect(address: Address, signal: AbortSignal): Promise<Connection> {
+    const connection = await super.connect(address, signal);
+    return {
+      remote: connection.remote,
+      read: async (buffer) => {
+        const count = await connection.read(buffer);
+        void this.#stepAndTell();
+        return count;
+      },
+      write: (bytes) => connection.write(bytes),
+      close: () => connection.close(),
+    };
+  }
+
+  async #stepAndTell(): Promise<void> {
+    for (let step = 0; step < this.#steps; step++) await Promise.resolve();
+    this.onRead();
+  }
+}
+
+Deno.test("closing ends a link, however far the welcome has got", async () => {
+  for (let steps = 0; steps < 40; steps++) {
+    const network = new WatchedNetwork(steps);
+    const scene = new Scene({ network });
+    const node = scene.listen();
+    const { promise, resolve } = Promise.withResolvers<Promise<void>>();
+    network.onRead = () => resolve(scene.close(node));
+    await within(`the links are closed, ${steps} steps after the welcome was read`, promise);
+  }
+});
+
+Deno.test("closing is not taken for a lost connection", async () => {
+  const scene = new Scene();
+  const node = scene.listen();
+  await scene.connected();
+  await scene.close(node);
+  assertEquals([scene.changes.length, scene.logger.messages], [2, ["Connected to a node"]]);
+});
