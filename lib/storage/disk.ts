@@ -1,0 +1,74 @@
+/**
+ * The disk as kvraft uses it. `deno_disk.ts` is the real one; tests and the simulator provide others. Nothing else
+ * in the house touches a file of the data directory.
+ *
+ * All but two operations are synchronous: a write into the page cache takes microseconds, and what creates, renames
+ * or removes is rare. The two that wait for the device on the data path, `read` and `syncData`, leave the event loop
+ * free. Every operation throws an `Error`; where the operating system gave a reason, its name is in `code` (`ENOSPC`).
+ */
+
+/** How a file is opened: an existing one for reading, an existing one for both, or a new (or emptied) one for both. */
+export type OpenMode = "read" | "write" | "create";
+
+/** One open file. Whoever opened it closes it. */
+export interface DiskFile {
+  /** Its size in bytes. */
+  size(): number;
+  /**
+   * Writes all of `bytes` at `offset`, growing the file where needed. When it throws, any part may have been written.
+   * Durable only after a later sync. It does not wait for a sync under way.
+   */
+  write(bytes: Uint8Array, offset: number): void;
+  /** Reads from `offset` on into `into`; resolves to the number of bytes, fewer than asked only at the file's end. */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  /** Cuts the file to `size` bytes. Durable only after `syncNow`. */
+  truncate(size: number): void;
+  /** Makes durable what was written before the call: the data, and of the metadata what is needed to read it (fdatasync). */
+  syncData(): Promise<void>;
+  /** Makes data and metadata durable before it returns (fsync). For rare steps only: it holds up the event loop. */
+  syncNow(): void;
+  /** Closes the file. Nothing of it may be called afterwards. */
+  close(): void;
+}
+
+/** A lock held on a file, against other processes. */
+export interface DiskLock {
+  /** Gives the lock up. The end of the process does so too, however it ends. */
+  release(): void;
+}
+
+/** Files and directories. Paths are used as given. */
+export interface Disk {
+  /** What is at `path`, or null when there is nothing. */
+  stat(path: string): "file" | "directory" | null;
+  /** Opens a file. */
+  open(path: string, mode: OpenMode): DiskFile;
+  /** Names in a directory, sorted. */
+  list(path: string): readonly string[];
+  /** Creates one directory; its parent must exist. Durable once the parent is synced. */
+  createDirectory(path: string): void;
+  /** Makes durable which names the directory holds: without it, a new, renamed or removed file may be as before after a crash. */
+  syncDirectory(path: string): void;
+  /** Renames a file within a directory, replacing `to`; after a crash one of the two states holds. */
+  rename(from: string, to: string): void;
+  /** Removes a file. */
+  remove(path: string): void;
+  /** Locks a file (created when missing) against other processes; null when another holds it. */
+  lock(path: string): DiskLock | null;
+}
+
+/** The operating system's name for why a disk operation failed, or null. */
+export function errorCode(error: unknown): string | null {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
+}
+
+/** Whether an operation failed for want of room (which may come back) and not because the device did (which may not). */
+export function isDiskFull(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
+/** The sentence an error carries, for use inside another one. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

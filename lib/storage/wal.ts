@@ -1,0 +1,399 @@
+/**
+ * The write-ahead log: entries and hard states in segment files, appended batch by batch.
+ *
+ * Writing an entry overrides every entry at its index and above; bytes once synced are never changed. A batch is one
+ * write, and one sync makes every batch before it durable. What a crash, a full disk or a failing one leaves behind
+ * is decided in recovery.ts and in `append` and `sync` here.
+ */
+import { assert, InvariantError } from "../assert.ts";
+import type { Entry, HardState, TermRun } from "../raft/types.ts";
+import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
+import type { BatchPlan, PersistBatch } from "./batch.ts";
+import { isDiskFull, reasonOf } from "./disk.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import { LogDamagedError, LogFailedError, LogFullError, NewerFormatError } from "./errors.ts";
+import type { Identity } from "./identity.ts";
+import { readEntries } from "./log_reader.ts";
+import type { LogState } from "./log_state.ts";
+import { encodeRecord, segmentSeed, SYNC_MARK_BYTES } from "./record.ts";
+import type { SegmentHeader } from "./record.ts";
+import { recover, RECOVERY_WINDOW_BYTES } from "./recovery.ts";
+import type { CutTail, LastSegment, Recovery } from "./recovery.ts";
+import { NextSegment, preallocate, removeUnfinishedSegment, segmentName } from "./segment.ts";
+import type { ActiveSegment } from "./segment.ts";
+
+/** Size of a segment unless configured otherwise. */
+export const DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Smallest segment: its header and a few records must fit. */
+export const MIN_SEGMENT_BYTES = 512;
+/** Largest segment: offsets are kept in 32 bits, and a batch may reach beyond the segment's size. */
+export const MAX_SEGMENT_BYTES = 1024 * 1024 * 1024;
+/** Largest batch. */
+export const MAX_BATCH_BYTES = 1024 * 1024 * 1024;
+
+/** What opening a log needs. */
+export interface WriteAheadLogOptions {
+  /** Where it lies. */
+  readonly disk: Disk;
+  /** The log's directory, which exists and is nobody else's (data_directory.ts). */
+  readonly directory: string;
+  /** Whose log it is. */
+  readonly identity: Identity;
+  /** Size at which a new segment is begun; each is preallocated to it. */
+  readonly segmentBytes: number;
+  /** Most bytes of entries handed back by recovery. */
+  readonly tailBytes: number;
+}
+
+/** A log as it was found when it was opened. */
+export interface RecoveredLog {
+  /** The last hard state. */
+  readonly hardState: HardState;
+  /** Index of the first entry there is, or would be. */
+  readonly firstIndex: number;
+  /** Index of the last entry; `firstIndex - 1` when there is none. */
+  readonly lastIndex: number;
+  /** The terms of all entries. */
+  readonly termRuns: readonly TermRun[];
+  /** The last entries, as many as fit `tailBytes`. */
+  readonly tail: readonly Entry[];
+  /** The torn tail that was cut, for a log line; null when there was none. */
+  readonly cut: CutTail | null;
+  /** Number of segment files. */
+  readonly segments: number;
+  /** Bytes of all records. */
+  readonly bytes: number;
+}
+
+/**
+ * An open log. One owner calls it; `readEntries` may be under way beside anything else, `sync` beside `append`.
+ *
+ * Invariants: all segments but the last are wholly synced; what stands in the last one before `synced` is durable;
+ * behind `end` there is nothing but zeros, or one sync mark and zeros, or the file ends.
+ */
+export class WriteAheadLog {
+  readonly #options: WriteAheadLogOptions;
+  readonly #state: LogState;
+  readonly #encoder = new BatchEncoder();
+  #segment: ActiveSegment;
+  /** The next segment once half of this one is used; null before, and when preparing it failed. */
+  #next: NextSegment | null = null;
+  #nextWasTried = false;
+  #syncing: Promise<void> | null = null;
+  /** Segments that were left while a sync of theirs was under way. */
+  #left: DiskFile[] = [];
+  #failure: LogFailedError | null = null;
+  #closed = false;
+
+  private constructor(options: WriteAheadLogOptions, state: LogState, segment: ActiveSegment) {
+    this.#options = options;
+    this.#state = state;
+    this.#segment = segment;
+  }
+
+  /**
+   * Reads the log back, cuts a torn tail, and makes durable what is left before anything builds on it.
+   * Throws `LogDamagedError` or `NewerFormatError` with nothing changed, `LogFullError` or `LogFailedError`.
+   */
+  static async open(options: WriteAheadLogOptions): Promise<{ log: WriteAheadLog; recovered: RecoveredLog }> {
+    const { disk, directory, segmentBytes } = options;
+    assert(
+      segmentBytes >= MIN_SEGMENT_BYTES && segmentBytes <= MAX_SEGMENT_BYTES,
+      "a segment's size is in bounds",
+    );
+    try {
+      const recovery = await recover(options);
+      removeUnfinishedSegment(disk, directory);
+      const segment = recovery.last === null
+        ? createSegment(options, { state: recovery.state, previous: null, next: null })
+        : await reopenSegment(options, recovery.last);
+      const log = new WriteAheadLog(options, recovery.state, segment);
+      try {
+        // Whoever gave the last segment its name may have died before this sync.
+        disk.syncDirectory(directory);
+      } catch (error) {
+        segment.file.close();
+        throw error;
+      }
+      log.#leaveSyncMark();
+      return { log, recovered: describe(recovery, segment) };
+    } catch (error) {
+      throw storageError(directory, error);
+    }
+  }
+
+  /**
+   * Writes a batch; durable after the next `sync`. An empty batch writes nothing.
+   * Throws {@link LogFullError} when there is no room: nothing of the batch is in the log then, and the call may be
+   * repeated. Throws {@link LogFailedError} when the disk failed: the log is of no more use.
+   */
+  append(batch: PersistBatch): void {
+    this.#assertUsable();
+    const plan = planBatch(batch, this.#state);
+    if (plan.bytes === 0) return;
+    assert(plan.bytes <= MAX_BATCH_BYTES, "a batch is in bounds");
+    const { segmentBytes } = this.#options;
+    // A batch larger than a whole segment goes into the next one, which then grows beyond its size.
+    if (this.#segment.end + plan.bytes > segmentBytes && this.#segment.end > this.#segment.begin) {
+      this.#beginSegment();
+    }
+    this.#write(plan);
+    noteBatch(plan, this.#state, { segment: this.#segment.number, offset: this.#segment.end });
+    this.#segment.end += plan.bytes;
+    if (this.#segment.end > segmentBytes / 2) this.#prepareNext();
+  }
+
+  /**
+   * Makes every batch appended before the call durable. One call at a time.
+   * Rejects with {@link LogFailedError} when the disk failed: what it holds is unknown then, since the operating
+   * system may call pages clean that never reached the disk, so no sync is ever tried again.
+   */
+  async sync(): Promise<void> {
+    this.#assertUsable();
+    assert(this.#syncing === null, "one sync at a time");
+    this.#syncing = this.#syncSegment();
+    try {
+      await this.#syncing;
+    } finally {
+      this.#syncing = null;
+    }
+  }
+
+  /**
+   * Reads consecutive entries from `firstIndex` on, at least one, of together at most `maxBytes` bytes in the log.
+   * They are the entries of the moment of the call. Checksums are verified; rejects with `LogDamagedError` where
+   * one doesn't hold.
+   */
+  async readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]> {
+    this.#assertUsable();
+    const { lastIndex, checkpoints } = this.#state;
+    assert(firstIndex >= this.#state.firstIndex && firstIndex <= lastIndex, "entries that are read exist");
+    const { disk, directory } = this.#options;
+    try {
+      return await readEntries({ disk, directory, checkpoints, firstIndex, lastIndex, maxBytes });
+    } catch (error) {
+      throw storageError(directory, error);
+    }
+  }
+
+  /** Makes everything durable and closes the log. After a failure it only closes it. May be called again without effect. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.#syncing?.catch(() => {});
+      if (this.#failure === null) await this.#syncSegment();
+      // Once more, for the sync mark.
+      if (this.#failure === null) await this.#segment.file.syncData();
+    } finally {
+      for (const file of [...this.#left, this.#segment.file]) file.close();
+      await this.#next?.stop();
+    }
+  }
+
+  /** Writes the batch behind the last; takes back what was written of it when that fails. */
+  #write(plan: BatchPlan): void {
+    const { file, seed, end, synced } = this.#segment;
+    const bytes = this.#encoder.encode(plan, { seed, offset: end, syncedOffset: synced });
+    try {
+      file.write(bytes, end);
+    } catch (error) {
+      this.#takeBack();
+      throw this.#refused(error);
+    }
+  }
+
+  /**
+   * Cuts off a batch that was written in part, durably before anything else is written: a record of it must not
+   * come alive after a crash behind a shorter batch that took its place.
+   */
+  #takeBack(): void {
+    try {
+      this.#segment.file.truncate(this.#segment.end);
+      this.#segment.file.syncNow();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async #syncSegment(): Promise<void> {
+    const segment = this.#segment;
+    const { end } = segment;
+    try {
+      await segment.file.syncData();
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      for (const file of this.#left.splice(0)) file.close();
+    }
+    if (this.#failure !== null) throw this.#failure;
+    segment.synced = Math.max(segment.synced, end);
+    this.#leaveSyncMark();
+  }
+
+  /**
+   * Notes behind the last batch that all before is durable, so that later damage to that batch is told from a torn
+   * write. The mark takes no room: the next batch is written over it and says the same. While batches follow each
+   * other without a pause none is written.
+   */
+  #leaveSyncMark(): void {
+    const { file, seed, end, synced } = this.#segment;
+    if (synced !== end) return;
+    const bytes = new Uint8Array(SYNC_MARK_BYTES);
+    const view = new DataView(bytes.buffer);
+    encodeRecord({ kind: "syncMark" }, {
+      bytes,
+      view,
+      position: 0,
+      place: { seed, offset: end },
+      syncedOffset: synced,
+    });
+    try {
+      file.write(bytes, end);
+    } catch (error) {
+      // Without room the log goes without the mark. A part of it does no harm: it is written over, or cut as torn.
+      if (!isDiskFull(error)) this.#fail(error);
+    }
+  }
+
+  /** Closes the last segment off and goes on in a new one. */
+  #beginSegment(): void {
+    const old = this.#segment;
+    const { disk, directory } = this.#options;
+    try {
+      // The new segment's header says where this one ends, and that all of it is durable. It no longer needs its zeros.
+      old.file.truncate(old.end);
+      old.file.syncNow();
+      old.synced = old.end;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    const previous = { number: old.number, end: old.end };
+    try {
+      this.#segment = createSegment(this.#options, { state: this.#state, previous, next: this.#next });
+    } catch (error) {
+      throw this.#refused(error);
+    } finally {
+      this.#next = null;
+      this.#nextWasTried = false;
+    }
+    if (this.#syncing === null) old.file.close();
+    else this.#left.push(old.file);
+    try {
+      disk.syncDirectory(directory);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #prepareNext(): void {
+    if (this.#next !== null || this.#nextWasTried) return;
+    this.#nextWasTried = true;
+    const { disk, directory, segmentBytes } = this.#options;
+    try {
+      const next = new NextSegment({ disk, directory, bytes: segmentBytes });
+      this.#next = next;
+      next.prepare((error) => this.#nextFailed(next, error));
+    } catch {
+      // There will be another attempt when the segment is needed, and that one reports what is wrong.
+    }
+  }
+
+  #nextFailed(next: NextSegment, error: unknown): void {
+    if (this.#next !== next) {
+      // It is in use by now, and a sync of it has failed.
+      if (!isDiskFull(error) && !this.#closed) this.#fail(error);
+      return;
+    }
+    this.#next = null;
+    try {
+      next.discard();
+    } catch {
+      // There will be another attempt, as above.
+    }
+  }
+
+  #refused(error: unknown): Error {
+    return isDiskFull(error) ? storageError(this.#options.directory, error) : this.#fail(error);
+  }
+
+  #fail(error: unknown): LogFailedError {
+    this.#failure ??= new LogFailedError(this.#options.directory, { reason: reasonOf(error), cause: error });
+    return this.#failure;
+  }
+
+  #assertUsable(): void {
+    assert(!this.#closed, "a closed log is not used");
+    if (this.#failure !== null) throw this.#failure;
+  }
+}
+
+/** The log's next segment, on disk under its name; the name is not durable yet. Throws what the disk throws. */
+function createSegment(
+  options: WriteAheadLogOptions,
+  begin: { state: LogState; previous: SegmentHeader["previous"]; next: NextSegment | null },
+): ActiveSegment {
+  const { disk, directory, identity, segmentBytes } = options;
+  const { state, previous } = begin;
+  const firstIndex = state.lastIndex + 1;
+  const number = Math.max(firstIndex, (previous?.number ?? 0) + 1);
+  const next = begin.next ?? new NextSegment({ disk, directory, bytes: segmentBytes });
+  try {
+    return next.complete({ number, firstIndex, previous, hardState: state.hardState, identity });
+  } catch (error) {
+    next.discard();
+    throw error;
+  }
+}
+
+/** Opens the last segment to go on in it: cuts what is torn, and makes all the rest durable. */
+async function reopenSegment(options: WriteAheadLogOptions, last: LastSegment): Promise<ActiveSegment> {
+  const { number, begin, end, synced } = last;
+  const file = options.disk.open(`${options.directory}/${segmentName(number)}`, "write");
+  try {
+    if (last.cut !== null) file.truncate(end);
+    await rewrite(file, synced, end);
+    preallocate(file, options.segmentBytes);
+    file.syncNow();
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return { number, seed: segmentSeed(number), file, begin, end, synced: end };
+}
+
+/**
+ * Writes a part of a file once more as it is. If the process before this one ended over a failed sync, the operating
+ * system may hold these bytes in memory and take them for written; only bytes written anew are synced for certain.
+ */
+async function rewrite(file: DiskFile, from: number, to: number): Promise<void> {
+  for (let offset = from; offset < to; offset += RECOVERY_WINDOW_BYTES) {
+    const bytes = new Uint8Array(Math.min(RECOVERY_WINDOW_BYTES, to - offset));
+    await file.read(bytes, offset);
+    file.write(bytes, offset);
+  }
+}
+
+function describe(recovery: Recovery, segment: ActiveSegment): RecoveredLog {
+  const { state, tail, last } = recovery;
+  return {
+    hardState: state.hardState,
+    firstIndex: state.firstIndex,
+    lastIndex: state.lastIndex,
+    termRuns: [...state.termRuns],
+    tail,
+    cut: last?.cut ?? null,
+    segments: last === null ? 1 : recovery.segments,
+    bytes: last === null ? segment.end : recovery.bytes,
+  };
+}
+
+/** The named error for what went wrong. */
+function storageError(directory: string, error: unknown): Error {
+  if (
+    error instanceof LogDamagedError || error instanceof NewerFormatError || error instanceof LogFullError ||
+    error instanceof LogFailedError || error instanceof InvariantError
+  ) return error;
+  const details = { reason: reasonOf(error), cause: error };
+  return isDiskFull(error) ? new LogFullError(directory, details) : new LogFailedError(directory, details);
+}

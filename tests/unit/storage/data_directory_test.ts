@@ -1,0 +1,204 @@
+/** Whose data directory it is: set up once, refused to everybody else, unchanged by every refusal. */
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  DataDirectory,
+  DataDirectoryDamagedError,
+  DataDirectoryError,
+  DataDirectoryLockedError,
+  DataDirectoryUnusableError,
+  ForeignClusterError,
+  ForeignNodeError,
+  NewerFormatError,
+} from "../../../lib/storage/mod.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+import { IDENTITY } from "../../support/storage.ts";
+
+const PATH = "/srv/data/node-1";
+
+function open(disk: MemoryDisk, identity = IDENTITY): Promise<DataDirectory> {
+  return DataDirectory.open({ disk, path: PATH, identity });
+}
+
+async function setUp(): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  (await open(disk)).close();
+  return disk;
+}
+
+function writeIdentity(disk: MemoryDisk, content: string | Uint8Array<ArrayBuffer>): void {
+  disk.edit(
+    `${PATH}/identity`,
+    () => typeof content === "string" ? new TextEncoder().encode(content) : content,
+  );
+}
+
+Deno.test("a missing directory is created with its parents, and says whose it is", async () => {
+  const disk = new MemoryDisk();
+  const directory = await open(disk);
+  assertEquals(directory.walDirectory, `${PATH}/wal`);
+  assertEquals(disk.list(PATH), ["LOCK", "identity", "wal"]);
+  const identity = new TextDecoder().decode(disk.bytesOf(`${PATH}/identity`));
+  assertEquals(identity, '{"formatVersion":1,"clusterId":"7f3a9c0012345678","nodeId":1}\n');
+  directory.close();
+});
+
+Deno.test("once it is open it is durable with all its parents", async () => {
+  const disk = await setUp();
+  const after = disk.crash(() => false);
+  assertEquals(after.list(PATH), ["LOCK", "identity", "wal"]);
+  assertEquals(after.contents(), disk.contents());
+});
+
+Deno.test("a crash at any step of setting it up leaves what the next start can set up", async () => {
+  for (let stopAt = 1;; stopAt += 1) {
+    const disk = new MemoryDisk();
+    disk.intercept = ({ number }) => number === stopAt ? { code: "STOPPED", writtenBytes: 17 } : null;
+    const finished = await open(disk).then(() => true, () => false);
+    let turn = stopAt;
+    const random = (): boolean => (turn = Math.imul(turn, 48271) + 11) % 2 === 0;
+    for (
+      const after of [
+        disk.killProcess(),
+        ...[() => false, () => true, random].map((keep) => disk.crash(keep)),
+      ]
+    ) {
+      (await open(after)).close();
+      assertEquals(after.crash(() => false).list(PATH), ["LOCK", "identity", "wal"]);
+    }
+    if (finished) break;
+    assert(stopAt < 50);
+  }
+});
+
+Deno.test("the same node opens it again, and finds its log's folder as it left it", async () => {
+  const disk = await setUp();
+  const before = disk.contents();
+  (await open(disk)).close();
+  assertEquals(disk.contents(), before);
+});
+
+Deno.test("a second opening is refused while the first lasts", async () => {
+  const disk = new MemoryDisk();
+  const first = await open(disk);
+  const error = await assertRejects(
+    () => open(disk),
+    DataDirectoryLockedError,
+    "another process is using it",
+  );
+  assertStringIncludes(error.message, PATH);
+  assertStringIncludes(error.message, "Stop that process first");
+  first.close();
+  (await open(disk)).close();
+});
+
+/** A directory that is refused, and what the refusal says. */
+interface Refusal {
+  name: string;
+  change: (disk: MemoryDisk) => void;
+  identity?: typeof IDENTITY;
+  error: new (...args: never[]) => DataDirectoryError;
+  says: readonly string[];
+}
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    name: "another node's",
+    change: () => {},
+    identity: { ...IDENTITY, nodeId: 2 },
+    error: ForeignNodeError,
+    says: [
+      "it belongs to node 1 of cluster 7f3a9c0012345678, not to node 2",
+      "--node-id",
+      "another --data-dir",
+    ],
+  },
+  {
+    name: "another cluster's",
+    change: () => {},
+    identity: { ...IDENTITY, clusterId: "00112233" },
+    error: ForeignClusterError,
+    says: ["it belongs to node 1 of cluster 7f3a9c0012345678, not to cluster 00112233", "--cluster"],
+  },
+  {
+    name: "a newer format, whatever else it says",
+    change: (disk) => writeIdentity(disk, '{"formatVersion":2,"owner":"?"}'),
+    error: NewerFormatError,
+    says: ["format version 2", "Start the newer kvraft"],
+  },
+  {
+    name: "a log without an identity",
+    change: (disk) => {
+      disk.open(`${PATH}/wal/00000000000000000001.log`, "create").close();
+      disk.remove(`${PATH}/identity`);
+    },
+    error: DataDirectoryDamagedError,
+    says: ["it holds a log (wal/) but no identity file", "Restore"],
+  },
+  {
+    name: "an identity without its log's folder",
+    change: (disk) => disk.rename(`${PATH}/wal`, `${PATH}/lost`),
+    error: DataDirectoryDamagedError,
+    says: ["the log (wal/) of node 1 is gone", "rebuild the node from its peers"],
+  },
+];
+
+/** What is no identity. */
+const DAMAGED: readonly (string | Uint8Array<ArrayBuffer>)[] = [
+  "",
+  "{",
+  "null",
+  "[1]",
+  "7",
+  '{"clusterId":"a","nodeId":1}',
+  '{"formatVersion":0,"clusterId":"a","nodeId":1}',
+  '{"formatVersion":"1","clusterId":"a","nodeId":1}',
+  '{"formatVersion":1,"nodeId":1}',
+  '{"formatVersion":1,"clusterId":"","nodeId":1}',
+  '{"formatVersion":1,"clusterId":7,"nodeId":1}',
+  '{"formatVersion":1,"clusterId":"a"}',
+  '{"formatVersion":1,"clusterId":"a","nodeId":0}',
+  '{"formatVersion":1,"clusterId":"a","nodeId":1.5}',
+  `{"formatVersion":1,"clusterId":"a","nodeId":1}${" ".repeat(5000)}x`,
+  new Uint8Array([0xff, 0xfe, 0x00]),
+];
+
+Deno.test("every refusal names the directory, the owner where known and what to do, and changes nothing", async () => {
+  const damaged = DAMAGED.map((content): Refusal => ({
+    name: `damaged: ${String(content).slice(0, 60)}`,
+    change: (disk) => writeIdentity(disk, content),
+    error: DataDirectoryDamagedError,
+    says: ["its identity file is damaged", "Restore"],
+  }));
+  for (const { name, change, identity, error, says } of [...REFUSALS, ...damaged]) {
+    const disk = await setUp();
+    change(disk);
+    disk.remove(`${PATH}/LOCK`);
+    const before = disk.contents();
+    const thrown = await open(disk, identity).then(() => null, (reason) => reason);
+    assertInstanceOf(thrown, error, name);
+    for (const part of [`Cannot open the data directory ${PATH}: `, ...says]) {
+      assertStringIncludes(thrown.message, part);
+    }
+    assertEquals(thrown.path, PATH);
+    assertEquals(disk.contents(), before, name);
+  }
+});
+
+Deno.test("a directory that can't be created, written or read is refused with the disk's reason", async () => {
+  const inTheWay = new MemoryDisk();
+  inTheWay.open("/srv", "create").close();
+  await assertRejects(() => open(inTheWay), DataDirectoryUnusableError, PATH);
+  const full = new MemoryDisk();
+  full.capacityBytes = 10;
+  await assertRejects(() => open(full), DataDirectoryUnusableError, "ENOSPC");
+  full.capacityBytes = 1000;
+  (await open(full)).close();
+});
+
+Deno.test("names that are not kvraft's are left alone", async () => {
+  const disk = new MemoryDisk();
+  for (const path of ["/srv", "/srv/data", PATH]) disk.createDirectory(path);
+  disk.open(`${PATH}/notes.txt`, "create").close();
+  (await open(disk)).close();
+  assertEquals(disk.list(PATH), ["LOCK", "identity", "notes.txt", "wal"]);
+});

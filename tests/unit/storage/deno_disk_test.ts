@@ -1,0 +1,184 @@
+/** The real disk: positional reads and writes, errors by their code, locks between real processes, and a large log in little memory. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { join } from "@std/path";
+import {
+  DataDirectory,
+  DataDirectoryLockedError,
+  DenoDisk,
+  WriteAheadLog,
+} from "../../../lib/storage/mod.ts";
+import type { Disk, DiskFile, DiskLock, OpenMode } from "../../../lib/storage/mod.ts";
+import { errorCode, isDiskFull } from "../../../lib/storage/disk.ts";
+import { batch, entry, hardState, IDENTITY } from "../../support/storage.ts";
+import { TemporaryFolder } from "../../support/temporary.ts";
+
+Deno.test("reads and writes go to their positions, also while a sync is under way", async () => {
+  await using folder = await TemporaryFolder.make();
+  const file = new DenoDisk().open(join(folder.path, "f"), "create");
+  file.write(new Uint8Array([1, 2, 3, 4]), 0);
+  const syncing = file.syncData();
+  file.write(new Uint8Array([9]), 2);
+  file.write(new Uint8Array([7, 8]), 6);
+  file.syncNow();
+  await syncing;
+  const into = new Uint8Array(10).fill(255);
+  const [all, middle] = await Promise.all([file.read(into, 0), file.read(new Uint8Array(2), 1)]);
+  assertEquals([all, middle, ...into], [8, 2, 1, 2, 9, 4, 0, 0, 7, 8, 255, 255]);
+  file.truncate(3);
+  assertEquals([file.size(), await file.read(into, 3)], [3, 0]);
+  file.close();
+});
+
+Deno.test("directories are listed in order, and files renamed and removed", async () => {
+  await using folder = await TemporaryFolder.make();
+  const disk = new DenoDisk();
+  const path = (name: string): string => join(folder.path, name);
+  disk.createDirectory(path("d"));
+  for (const name of ["d/b", "d/c", "d/a"]) disk.open(path(name), "create").close();
+  disk.rename(path("d/c"), path("d/a"));
+  disk.syncDirectory(path("d"));
+  assertEquals(disk.list(path("d")), ["a", "b"]);
+  disk.remove(path("d/a"));
+  assertEquals([disk.stat(path("d/a")), disk.stat(path("d/b")), disk.stat(path("d"))], [
+    null,
+    "file",
+    "directory",
+  ]);
+});
+
+Deno.test("errors carry the system's code", async () => {
+  await using folder = await TemporaryFolder.make();
+  const disk = new DenoDisk();
+  const codeOf = (operation: () => unknown): string | null => errorCode(assertThrows(operation, Error));
+  assertEquals(codeOf(() => disk.open(join(folder.path, "none"), "read")), "ENOENT");
+  assertEquals(codeOf(() => disk.createDirectory(folder.path)), "EEXIST");
+  assertEquals(codeOf(() => disk.open(folder.path, "write")), "EISDIR");
+});
+
+Deno.test({
+  name: "a device without room is told apart from one that fails",
+  ignore: Deno.build.os !== "linux",
+  fn(): void {
+    const full = new DenoDisk().open("/dev/full", "write");
+    const error = assertThrows(() => full.write(new Uint8Array(10), 0), Error);
+    full.close();
+    assertEquals([isDiskFull(error), isDiskFull(new Error("ENOSPC"))], [true, false]);
+  },
+});
+
+const HOLDER = `
+  import { DataDirectory, DenoDisk } from ${
+  JSON.stringify(new URL("../../../lib/storage/mod.ts", import.meta.url).href)
+};
+  const [path] = Deno.args;
+  await DataDirectory.open({ disk: new DenoDisk(), path, identity: ${JSON.stringify(IDENTITY)} });
+  await Deno.stdout.write(new TextEncoder().encode("held"));
+  for await (const _ of Deno.stdin.readable);
+`;
+
+Deno.test("a directory held by another process is refused, and free again once that one is killed with -9", async () => {
+  await using folder = await TemporaryFolder.make();
+  const path = join(folder.path, "node-1");
+  const script = join(folder.path, "holder.ts");
+  await Deno.writeTextFile(script, HOLDER);
+  const importMap = new URL("../../../tools/std/import_map.json", import.meta.url).href;
+  const holder = new Deno.Command(Deno.execPath(), {
+    // No other right than to this one directory: what storage needs is exactly that.
+    args: [
+      "run",
+      "--no-prompt",
+      "--no-lock",
+      `--import-map=${importMap}`,
+      `--allow-read=${path},${folder.path}`,
+      `--allow-write=${path}`,
+      script,
+      path,
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const reader = holder.stdout.getReader();
+  assertEquals(new TextDecoder().decode((await reader.read()).value), "held");
+  const open = (): Promise<DataDirectory> =>
+    DataDirectory.open({ disk: new DenoDisk(), path, identity: IDENTITY });
+  await assertRejects(open, DataDirectoryLockedError, path);
+  holder.kill("SIGKILL");
+  await holder.status;
+  (await open()).close();
+  await reader.cancel();
+  await holder.stdin.abort().catch(() => {});
+});
+
+/** The real disk, counting the largest read that was asked for. */
+class MeasuredDisk implements Disk {
+  readonly #disk = new DenoDisk();
+  largestReadBytes = 0;
+
+  open(path: string, mode: OpenMode): DiskFile {
+    const file = this.#disk.open(path, mode);
+    return {
+      size: () => file.size(),
+      write: (bytes, offset) => file.write(bytes, offset),
+      read: (into, offset) => {
+        this.largestReadBytes = Math.max(this.largestReadBytes, into.length);
+        return file.read(into, offset);
+      },
+      truncate: (size) => file.truncate(size),
+      syncData: () => file.syncData(),
+      syncNow: () => file.syncNow(),
+      close: () => file.close(),
+    };
+  }
+
+  stat(path: string): "file" | "directory" | null {
+    return this.#disk.stat(path);
+  }
+  list(path: string): readonly string[] {
+    return this.#disk.list(path);
+  }
+  createDirectory(path: string): void {
+    this.#disk.createDirectory(path);
+  }
+  syncDirectory(path: string): void {
+    this.#disk.syncDirectory(path);
+  }
+  rename(from: string, to: string): void {
+    this.#disk.rename(from, to);
+  }
+  remove(path: string): void {
+    this.#disk.remove(path);
+  }
+  lock(path: string): DiskLock | null {
+    return this.#disk.lock(path);
+  }
+}
+
+Deno.test("a log of 96 MiB is read in pieces, and of its entries only the tail is handed back", async () => {
+  await using folder = await TemporaryFolder.make();
+  const options = {
+    disk: new DenoDisk(),
+    directory: folder.path,
+    identity: IDENTITY,
+    segmentBytes: 8 * 1024 * 1024,
+    tailBytes: 1024 * 1024,
+  };
+  const { log } = await WriteAheadLog.open(options);
+  const data = crypto.getRandomValues(new Uint8Array(64 * 1024 - 100));
+  const perBatch = 16;
+  log.append(batch(hardState(1)));
+  for (let index = 1; index <= 1536; index += perBatch) {
+    const entries = Array.from({ length: perBatch }, (_, at) => entry(index + at, 1, data));
+    log.append(batch(null, ...entries));
+  }
+  await log.sync();
+  await log.close();
+  const disk = new MeasuredDisk();
+  const { log: again, recovered } = await WriteAheadLog.open({ ...options, disk });
+  assert(recovered.bytes > 95 * 1024 * 1024, `${recovered.bytes} bytes`);
+  assertEquals([recovered.lastIndex, recovered.tail.length, recovered.cut], [1536, 16, null]);
+  assert(recovered.segments > 10, `${recovered.segments} segments`);
+  assert(disk.largestReadBytes <= 1024 * 1024, `${disk.largestReadBytes} bytes were read at once`);
+  assertEquals(await again.readEntries(700, 100_000), [entry(700, 1, data)]);
+  await again.close();
+});

@@ -1,0 +1,446 @@
+/**
+ * What the log makes of a crash or of damage. Every test compares with what was acknowledged (synced): it comes back
+ * whole, or the log is refused and says why; what was written after it may come back in part, but only its beginning.
+ */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  LogDamagedError,
+  LogFailedError,
+  NewerFormatError,
+  WriteAheadLog,
+} from "../../../lib/storage/mod.ts";
+import type { PersistBatch } from "../../../lib/storage/mod.ts";
+import { encodeRecord, recordBytes, segmentSeed } from "../../../lib/storage/record.ts";
+import type { LogRecord } from "../../../lib/storage/record.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+import type { Unsynced } from "../../support/memory_disk.ts";
+import {
+  appendSynced,
+  batch,
+  contentOf,
+  entry,
+  entryText,
+  FIRST_SEGMENT,
+  hardState,
+  IDENTITY,
+  lastSegmentPath,
+  openLog,
+  WAL,
+} from "../../support/storage.ts";
+import type { LogContent } from "../../support/storage.ts";
+
+const losingAll = (): boolean => false;
+const keepingAll = (): boolean => true;
+
+async function contentAfter(disk: MemoryDisk): Promise<LogContent> {
+  const { log, recovered } = await openLog(disk);
+  await log.close();
+  return contentOf(recovered);
+}
+
+/** A small log in which every kind of record occurs, and several segments. All of it is synced. */
+async function smallLog(): Promise<{ disk: MemoryDisk; log: WriteAheadLog; content: LogContent }> {
+  const disk = new MemoryDisk();
+  const { log } = await openLog(disk, { segmentBytes: 512 });
+  await appendSynced(log, [
+    batch(hardState(1, 1), entry(1, 1), entry(2, 1, "a".repeat(150))),
+    batch(hardState(2, 3, 1), entry(2, 2, "b".repeat(100))),
+    batch(null, entry(3, 2, "c".repeat(200))),
+    batch(hardState(2, 3, 4), entry(4, 2, "d".repeat(90))),
+  ]);
+  const entries = [
+    entry(1, 1),
+    entry(2, 2, "b".repeat(100)),
+    entry(3, 2, "c".repeat(200)),
+    entry(4, 2, "d".repeat(90)),
+  ];
+  return { disk, log, content: { hardState: hardState(2, 3, 4), entries: entries.map(entryText) } };
+}
+
+/** The batch whose crash is tried at every point, and the logs that may be found after it. */
+const LAST_BATCH = batch(
+  hardState(3, 2, 5),
+  entry(4, 3, "over"),
+  entry(5, 3, "e".repeat(700)),
+  entry(6, 3, "f".repeat(1200)),
+  entry(7, 3),
+);
+
+function beginningsOf(before: LogContent, last: PersistBatch): readonly LogContent[] {
+  const state = last.hardState ?? before.hardState;
+  const first = last.entries[0]?.index ?? 1;
+  const beginnings = [before, {
+    ...before,
+    hardState: { ...state, commitIndex: Math.min(state.commitIndex, first - 1) },
+  }];
+  for (let count = 1; count <= last.entries.length; count += 1) {
+    const entries = [...before.entries.slice(0, first - 1), ...last.entries.slice(0, count).map(entryText)];
+    beginnings.push({
+      hardState: { ...state, commitIndex: Math.min(state.commitIndex, first - 1) },
+      entries,
+    });
+  }
+  beginnings.push({ hardState: state, entries: beginnings.at(-1)?.entries ?? [] });
+  return beginnings;
+}
+
+function includes(contents: readonly LogContent[], content: LogContent): boolean {
+  return contents.some((each) => JSON.stringify(each) === JSON.stringify(content));
+}
+
+/** A log with three acknowledged entries, and where the last batch would begin. */
+async function beforeLastBatch(): Promise<
+  { disk: MemoryDisk; log: WriteAheadLog; content: LogContent; end: number }
+> {
+  const disk = new MemoryDisk();
+  const { log, recovered } = await openLog(disk, { segmentBytes: 8192 });
+  const acknowledged = batch(
+    hardState(2, 1, 3),
+    entry(1, 1),
+    entry(2, 1),
+    entry(3, 2),
+    entry(4, 2, "overridden"),
+  );
+  await appendSynced(log, [acknowledged]);
+  const content = { hardState: hardState(2, 1, 3), entries: acknowledged.entries.map(entryText) };
+  const { recovered: now } = await openLog(disk.killProcess());
+  assert(now.bytes > recovered.bytes);
+  return { disk, log, content, end: now.bytes };
+}
+
+Deno.test("a crash after every byte of the last batch leaves the acknowledged log and a beginning of the batch", async () => {
+  const { disk, log, content, end } = await beforeLastBatch();
+  const blank = disk.bytesOf(FIRST_SEGMENT);
+  log.append(LAST_BATCH);
+  const full = disk.bytesOf(FIRST_SEGMENT);
+  const beginnings = beginningsOf(content, LAST_BATCH);
+  const found = new Set<string>();
+  const last = full.findLastIndex((byte) => byte !== 0) + 1;
+  for (let reached = end; reached <= last; reached += 1) {
+    const torn = disk.killProcess();
+    const bytes = blank.slice();
+    bytes.set(full.subarray(end, reached), end);
+    torn.edit(FIRST_SEGMENT, () => bytes);
+    const { log: again, recovered } = await openLog(torn);
+    const after = contentOf(recovered);
+    assert(includes(beginnings, after), `crash after byte ${reached}: ${JSON.stringify(after)}`);
+    found.add(JSON.stringify(after));
+    if (recovered.cut !== null) assert(recovered.cut.offset <= reached && recovered.cut.bytes > 0);
+    // A shorter batch in its place stands alone: nothing of the torn one comes alive behind it.
+    again.append(batch(hardState(9, null, after.hardState.commitIndex)));
+    await again.sync();
+    const later = await contentAfter(torn.crash(losingAll));
+    assertEquals(later, { ...after, hardState: hardState(9, null, after.hardState.commitIndex) });
+    await again.close();
+  }
+  assertEquals(found.size, beginnings.length, "every beginning was met");
+});
+
+Deno.test("of an unsynced batch any sectors may survive: never more than a beginning of it comes back", async () => {
+  const { disk, log, content } = await beforeLastBatch();
+  log.append(LAST_BATCH);
+  const sectors: Unsynced[] = [];
+  disk.crash((unsynced) => {
+    sectors.push(unsynced);
+    return true;
+  });
+  assert(sectors.length >= 5 && sectors.length <= 8, `${sectors.length} sectors`);
+  const beginnings = beginningsOf(content, LAST_BATCH);
+  for (let kept = 0; kept < 2 ** sectors.length; kept += 1) {
+    let at = 0;
+    const after = await contentAfter(disk.crash(() => (kept >> at++ & 1) === 1));
+    assert(includes(beginnings, after), `sectors ${kept.toString(2)}: ${JSON.stringify(after)}`);
+  }
+});
+
+Deno.test("several unsynced batches: a later one never comes back without those before it", async () => {
+  const { disk, log, content } = await beforeLastBatch();
+  const batches = [5, 6, 7].map((index) => batch(null, entry(index, 2, `${index}`.repeat(500))));
+  for (const each of batches) log.append(each);
+  const all = [...content.entries, ...batches.flatMap(({ entries }) => entries.map(entryText))];
+  for (let kept = 0; kept < 64; kept += 1) {
+    let at = 0;
+    const after = await contentAfter(disk.crash(() => (kept >> at++ & 1) === 1));
+    assertEquals(after.entries, all.slice(0, after.entries.length));
+    assert(after.entries.length >= content.entries.length);
+  }
+});
+
+Deno.test("a flipped bit anywhere in a synced log: all of it comes back, or a refusal that names the place", async () => {
+  for (const how of ["closed", "running", "recovered"] as const) {
+    const { disk: lived, log, content } = await smallLog();
+    if (how === "closed") await log.close();
+    const disk = how === "recovered" ? lived.crash(losingAll) : lived;
+    if (how === "recovered") await openLog(disk, { segmentBytes: 512 });
+    const paths = disk.list(WAL).filter((name) => name.endsWith(".log")).map((name) => `${WAL}/${name}`);
+    assert(paths.length >= 2);
+    let [refused, whole] = [0, 0];
+    for (const path of paths) {
+      for (let at = 0; at < disk.bytesOf(path).length; at += 1) {
+        const damaged = disk.killProcess();
+        damaged.edit(path, (bytes) => bytes.with(at, (bytes[at] ?? 0) ^ (1 << at % 8)));
+        const before = damaged.contents();
+        try {
+          assertEquals(await contentAfter(damaged), content, `bit of byte ${at} of ${path}`);
+          whole += 1;
+        } catch (error) {
+          if (!(error instanceof LogDamagedError)) throw error;
+          assert(paths.includes(error.file) && error.offset >= 0 && error.index >= 1);
+          assertStringIncludes(error.message, "To rebuild this node from its peers");
+          assertEquals(damaged.contents(), before, "a refusal changes nothing");
+          refused += 1;
+        }
+      }
+    }
+    assert(refused > 800 && whole > 0, `${refused} refused, ${whole} whole`);
+    if (how !== "closed") await log.close();
+  }
+});
+
+Deno.test("a bad record is damage when a later record says that it was synced, wherever it stands", async () => {
+  const { disk, log } = await smallLog();
+  await log.close();
+  const path = lastSegmentPath(disk);
+  const zeroed = disk.killProcess();
+  const begin = disk.bytesOf(path).findLastIndex((byte) => byte === 0x64) - 80;
+  zeroed.edit(path, (bytes) => bytes.fill(0, begin, begin + 40));
+  const error = await assertRejects(() => openLog(zeroed), LogDamagedError, "no valid record stands there");
+  assertEquals([error.file, error.index], [path, 4]);
+});
+
+Deno.test("without the mark behind it a bad last batch can't be told from a torn one: it is cut, and said so", async () => {
+  const { disk, log, content } = await beforeLastBatch();
+  await appendSynced(log, [LAST_BATCH]);
+  const crashed = disk.crash(losingAll);
+  const at = crashed.bytesOf(FIRST_SEGMENT).findLastIndex((byte) => byte === 0x66);
+  crashed.edit(FIRST_SEGMENT, (bytes) => bytes.with(at, 0));
+  const { log: again, recovered } = await openLog(crashed);
+  assertEquals(contentOf(recovered), beginningsOf(content, LAST_BATCH)[3]);
+  assertEquals(recovered.cut?.file, FIRST_SEGMENT);
+  await again.close();
+});
+
+Deno.test("a missing, shortened or foreign segment is damage, and so is a log that goes on elsewhere", async () => {
+  const { disk, log } = await smallLog();
+  await log.close();
+  const [first = "", second = "", third = ""] = disk.list(WAL);
+  const cases: Record<string, (copy: MemoryDisk) => void> = {
+    "the segments before it are missing": (copy) => copy.remove(`${WAL}/${first}`),
+    "segments between": (copy) => copy.remove(`${WAL}/${second}`),
+    "no valid record stands there": (copy) => copy.edit(`${WAL}/${first}`, (bytes) => bytes.slice(0, -1)),
+    "has no valid header": (copy) => copy.edit(`${WAL}/${third}`, () => new Uint8Array(0)),
+    "the segment has no valid header": (copy) =>
+      copy.rename(`${WAL}/${third}`, `${WAL}/00000000000000000099.log`),
+    "no segment has such a name": (copy) => copy.rename(`${WAL}/${third}`, `${WAL}/9${third}`),
+  };
+  assert(third !== "");
+  for (const [reason, change] of Object.entries(cases)) {
+    const copy = disk.killProcess();
+    change(copy);
+    await assertRejects(() => openLog(copy), LogDamagedError, reason);
+  }
+});
+
+Deno.test("a whole segment of another node's log is refused", async () => {
+  const { disk, log } = await smallLog();
+  await log.close();
+  const identity = { ...IDENTITY, nodeId: 2 };
+  const opening = WriteAheadLog.open({ disk, directory: WAL, identity, segmentBytes: 512, tailBytes: 0 });
+  await assertRejects(
+    () => opening,
+    LogDamagedError,
+    `it belongs to node 1 of cluster ${IDENTITY.clusterId}`,
+  );
+});
+
+/** Puts records with right checksums behind the log's end. */
+async function withRecords(records: readonly LogRecord[]): Promise<{ disk: MemoryDisk; end: number }> {
+  const { disk, log, end } = await beforeLastBatch();
+  await log.close();
+  disk.edit(FIRST_SEGMENT, (bytes) => {
+    let offset = end;
+    for (const record of records) {
+      const place = { seed: segmentSeed(1), offset };
+      const view = new DataView(bytes.buffer);
+      offset = encodeRecord(record, { bytes, view, position: offset, place, syncedOffset: end });
+    }
+    return bytes;
+  });
+  return { disk, end };
+}
+
+Deno.test("records that are whole but can't follow each other are damage", async () => {
+  const cases: [string, LogRecord][] = [
+    ["entry 6 does not follow entry 4", { kind: "entry", entry: entry(6, 2) }],
+    ["entry 3 is committed", { kind: "entry", entry: entry(3, 2) }],
+    ["below its predecessor's", { kind: "entry", entry: entry(5, 1) }],
+    ["above the node's term 2", { kind: "entry", entry: entry(5, 3) }],
+    ["the term would fall", { kind: "hardState", hardState: hardState(1, 1, 3) }],
+    ["the vote of term 2 would change", { kind: "hardState", hardState: hardState(2, 3, 3) }],
+    ["the commit index would fall", { kind: "hardState", hardState: hardState(2, 1, 2) }],
+    ["the log ends at 4", { kind: "hardState", hardState: hardState(2, 1, 5) }],
+  ];
+  for (const [reason, record] of cases) {
+    const { disk, end } = await withRecords([record]);
+    const error = await assertRejects(() => openLog(disk), LogDamagedError, reason);
+    assertEquals([error.file, error.offset, error.index], [FIRST_SEGMENT, end, 5]);
+  }
+  const { disk } = await withRecords([{ kind: "hardState", hardState: hardState(2, 1, 4) }]);
+  assertEquals(
+    (await contentAfter(disk)).hardState,
+    hardState(2, 1, 4),
+    "the same way of writing, and a record that fits",
+  );
+});
+
+Deno.test("a segment of a newer format is refused as such", async () => {
+  const disk = new MemoryDisk();
+  disk.createDirectory("/wal");
+  const header = {
+    formatVersion: 2,
+    number: 1,
+    firstIndex: 1,
+    previous: null,
+    hardState: hardState(0),
+    identity: IDENTITY,
+  };
+  const record: LogRecord = { kind: "segmentHeader", header };
+  const bytes = new Uint8Array(recordBytes(record));
+  const view = new DataView(bytes.buffer);
+  encodeRecord(record, {
+    bytes,
+    view,
+    position: 0,
+    place: { seed: segmentSeed(1), offset: 0 },
+    syncedOffset: 0,
+  });
+  disk.open("/wal/00000000000000000001.log", "create").write(bytes, 0);
+  const options = { disk, directory: "/wal", identity: IDENTITY, segmentBytes: 512, tailBytes: 0 };
+  await assertRejects(() => WriteAheadLog.open(options), NewerFormatError, "format version 2");
+});
+
+Deno.test("a value that is itself a piece of a log is data, not a record: a torn tail with it inside is cut", async () => {
+  const { disk, log, content, end } = await beforeLastBatch();
+  await appendSynced(log, [batch(null, entry(5, 2, disk.bytesOf(FIRST_SEGMENT).slice(0, end)))]);
+  const copies = disk.bytesOf(FIRST_SEGMENT).slice(0, end + 200);
+  const { recovered: before } = await openLog(disk.killProcess());
+  log.append(batch(null, entry(6, 2, copies), entry(7, 2, "x".repeat(900))));
+  const isFirst = (unsynced: Unsynced): boolean =>
+    unsynced.kind === "sector" && unsynced.offset <= before.bytes &&
+    unsynced.offset + unsynced.bytes.length > before.bytes;
+  const { log: again, recovered } = await openLog(disk.crash((unsynced) => !isFirst(unsynced)));
+  assertEquals(contentOf(recovered).entries.slice(0, 4), content.entries);
+  assertEquals([recovered.lastIndex, recovered.cut !== null], [5, true]);
+  await again.close();
+});
+
+Deno.test("a second crash at any step of recovery changes nothing in what the third start finds", async () => {
+  const { disk, log, content } = await beforeLastBatch();
+  log.append(LAST_BATCH);
+  const beginnings = beginningsOf(content, LAST_BATCH);
+  let steps = 0;
+  for (const lost of [0, 1, 2, 3]) {
+    let at = 0;
+    const torn = (): MemoryDisk => {
+      at = 0;
+      return disk.crash(() => at++ !== lost);
+    };
+    const first = await contentAfter(torn());
+    assert(includes(beginnings, first));
+    for (let stopAt = 1;; stopAt += 1) {
+      const second = torn();
+      second.intercept = ({ number }) =>
+        number === stopAt ? { code: "STOPPED", writtenBytes: stopAt * 37 % 512 } : null;
+      try {
+        const { log: recovered } = await openLog(second);
+        await recovered.close();
+        break;
+      } catch (error) {
+        assertStringIncludes(String(error), "STOPPED");
+      }
+      for (const keep of [losingAll, keepingAll, () => Math.imul(++steps, 2654435761) >>> 31 === 0]) {
+        assertEquals(await contentAfter(second.crash(keep)), first, `lost ${lost}, stopped at ${stopAt}`);
+      }
+      steps += 1;
+    }
+  }
+  assert(steps > 20, `${steps} steps`);
+});
+
+Deno.test("what recovery hands back is durable by then, also where only the process had died", async () => {
+  const { disk, log } = await beforeLastBatch();
+  log.append(LAST_BATCH);
+  const killed = disk.killProcess();
+  const { log: again, recovered } = await openLog(killed);
+  assertEquals(recovered.lastIndex, 7);
+  assertEquals(await contentAfter(killed.crash(losingAll)), contentOf(recovered));
+  await again.close();
+});
+
+Deno.test("what recovery hands back after a failed sync is durable, though no sync of what was written then would write it", async () => {
+  const { disk, log, content } = await beforeLastBatch();
+  log.append(LAST_BATCH);
+  disk.intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
+  await assertRejects(() => log.sync(), LogFailedError);
+  assertEquals(
+    await contentAfter(disk.crash(keepingAll)),
+    content,
+    "as it is without the step that is tested here",
+  );
+  const killed = disk.killProcess();
+  const { log: again, recovered } = await openLog(killed);
+  assertEquals(recovered.lastIndex, 7);
+  assertEquals(await contentAfter(killed.crash(losingAll)), contentOf(recovered));
+  await again.close();
+});
+
+Deno.test("a crash at every step of a life with rolls, overrides and restarts keeps what was acknowledged", async () => {
+  let steps = 0;
+  for (let stopAt = 1;; stopAt += 1) {
+    const disk = new MemoryDisk();
+    disk.intercept = ({ number }) =>
+      number === stopAt ? { code: "STOPPED", writtenBytes: stopAt * 97 % 600 } : null;
+    const life = new Life();
+    const finished = await life.run(disk);
+    for (const keep of [losingAll, keepingAll, () => Math.imul(++steps, 2654435761) >>> 31 === 0]) {
+      const after = await contentAfter(disk.crash(keep));
+      assert(includes(life.possible, after), `stopped at ${stopAt}: ${JSON.stringify(after)}`);
+    }
+    if (finished) break;
+  }
+  assert(steps > 100, `${steps} steps`);
+});
+
+/** A fixed course of appends and syncs, and what may be found after it at any time. */
+class Life {
+  possible: readonly LogContent[] = [{ hardState: hardState(0), entries: [] }];
+
+  /** Returns whether it came to its end. */
+  async run(disk: MemoryDisk): Promise<boolean> {
+    const batches = [
+      batch(hardState(1, 1), entry(1, 1), entry(2, 1, "a".repeat(250))),
+      batch(null, entry(3, 1, "b".repeat(300))),
+      batch(hardState(2, null, 1), entry(2, 2, "c".repeat(400))),
+      batch(hardState(2, 2, 2), entry(3, 2), entry(4, 2, "d".repeat(900))),
+      batch(hardState(4, 3, 4)),
+      batch(null, entry(5, 4, "e".repeat(100)), entry(6, 4)),
+    ];
+    try {
+      for (const half of [batches.slice(0, 3), batches.slice(3)]) {
+        const { log } = await openLog(disk, { segmentBytes: 512 });
+        for (const each of half) {
+          const before = this.possible.at(-1) ?? { hardState: hardState(0), entries: [] };
+          this.possible = [...this.possible, ...beginningsOf(before, each)];
+          log.append(each);
+          await log.sync();
+          this.possible = this.possible.slice(-1);
+        }
+        await log.close();
+      }
+      return true;
+    } catch (error) {
+      if (String(error).includes("STOPPED")) return false;
+      throw error;
+    }
+  }
+}
