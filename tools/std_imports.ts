@@ -7,7 +7,8 @@
  */
 const root = new URL("..", import.meta.url);
 const answerFile = new URL(".cache/std_imports", root);
-const standIns = `--import-map=${new URL("tools/std/import_map.json", root).pathname}`;
+/** Relative to the checkout, where tasks run: a task splits what this prints at spaces, and a folder may have one. */
+const standIns = "--import-map=tools/std/import_map.json";
 
 /** A registry that hangs must not hang every task: after this long it counts as out of reach. */
 const JSR_PATIENCE_MS = 8_000;

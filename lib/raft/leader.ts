@@ -3,7 +3,7 @@ import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote } from "./election.ts";
 import { entryBytes } from "./log.ts";
 import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
-import { becomeProbe, type Peer } from "./progress.ts";
+import { type Peer, probeAgain } from "./progress.ts";
 import { hasQuorum, quorumReached } from "./quorum.ts";
 import { appendAnswered, hurryTransfer } from "./replication.ts";
 import type { Leader } from "./role.ts";
@@ -123,13 +123,13 @@ function checkQuorum(state: RaftState, role: Leader): boolean {
   return active;
 }
 
-/** What was sent and is not answered for so long is lost: ask again where the logs agree. */
+/** What was sent and is not answered for so long is lost: ask again. */
 function tickPeer(state: RaftState, peer: Peer): void {
   const { progress } = peer;
   const waiting = progress.kind === "probe" ? progress.probeSent : peer.sentIndex > progress.matchIndex;
   if (!waiting) return;
   peer.stalledTicks++;
-  if (peer.stalledTicks >= state.electionTicks) becomeProbe(peer, progress.matchIndex + 1);
+  if (peer.stalledTicks >= state.electionTicks) probeAgain(peer);
 }
 
 function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatResponse): Disposition {

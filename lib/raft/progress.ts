@@ -95,6 +95,15 @@ export function becomeProbe(peer: Peer, nextIndex: number): void {
   peer.stalledTicks = 0;
 }
 
+/**
+ * What was sent may be lost: asks again. Where entries were pipelined, that is behind matchIndex; where the place of
+ * agreement was still being looked for, it is the same place (matchIndex may be 0 there, with a long log that agrees).
+ */
+export function probeAgain(peer: Peer): void {
+  const { kind, matchIndex, nextIndex } = peer.progress;
+  becomeProbe(peer, kind === "probe" ? nextIndex : matchIndex + 1);
+}
+
 /** The logs agree up to matchIndex: from here on entries are pipelined. */
 export function becomeReplicate(peer: Peer, inflight: Inflight): void {
   const { matchIndex } = peer.progress;

@@ -15,7 +15,7 @@ import {
 } from "./leader.ts";
 import { entryBytes } from "./log.ts";
 import type { Message } from "./message.ts";
-import { assertPeer, becomeProbe } from "./progress.ts";
+import { assertPeer, probeAgain } from "./progress.ts";
 import { members } from "./quorum.ts";
 import type { Load, ReadState, Ready } from "./ready.ts";
 import { advanceCommit, replicate, sendLoaded } from "./replication.ts";
@@ -202,7 +202,7 @@ export class Raft {
   messagesLost(node: NodeId): void {
     const { role } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
-    if (peer !== undefined) becomeProbe(peer, peer.progress.matchIndex + 1);
+    if (peer !== undefined) probeAgain(peer);
   }
 
   /** What must now be done, or null when there is nothing. */

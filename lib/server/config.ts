@@ -276,7 +276,12 @@ function fileSettings(sources: ConfigSources): ReadonlyMap<string, Setting> {
 
 function read<T>(row: Row<T>, settings: ReadonlyMap<string, Setting>): T {
   const text = settings.get(row.name)?.text ?? row.fallback;
-  const result = text === null ? { reason: "is missing" } : row.read(text);
+  if (text === null) {
+    throw new ConfigError(
+      `--${row.name} is missing. Allowed: ${row.allowed}. Example: --${row.name} ${row.example}`,
+    );
+  }
+  const result = row.read(text);
   if ("value" in result) return result.value;
   throw problem(row, { settings, reason: result.reason, allowed: row.allowed, example: row.example });
 }

@@ -108,10 +108,14 @@ Deno.test("a cluster that can't be reached is said to be so, with each address a
   const cluster = new FakeCluster(3);
   cluster.node(1).kill();
   cluster.node(2).isHung = true;
-  cluster.node(3).refusal = { kind: "refusal", code: "stopping", message: "This node is stopping." };
+  cluster.node(3).refusal = { kind: "refusal", code: "busy", message: "This node has its limit of clients." };
   const error = await assertRejects(() => cluster.connect(), ConnectionError);
   for (
-    const part of ["10.0.0.1:7001: nothing listens", "10.0.0.2:7001: no answer within 1000 ms", "is stopping"]
+    const part of [
+      "10.0.0.1:7001: nothing listens",
+      "10.0.0.2:7001: no answer within 1000 ms",
+      "its limit of clients",
+    ]
   ) {
     assert(error.message.includes(part), `"${error.message}" says "${part}"`);
   }
