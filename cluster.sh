@@ -1,0 +1,423 @@
+#!/usr/bin/env bash
+# A kvraft cluster on this machine; `./cluster.sh help` lists what it does.
+#
+# Data, logs and pid files are in ./data. A process counts as ours only while it runs with the very data folder of
+# its pid file, so nothing else is ever signalled. Written for bash 3.2 (macOS) and later.
+set -eu
+cd -P -- "$(dirname -- "$0")" >/dev/null
+
+READY_LINE='ready to serve'
+START_DEADLINE_S=30
+# The server promises to be gone 5 seconds after SIGTERM.
+STOP_DEADLINE_S=8
+POLL_S=0.05
+
+usage() {
+  cat <<'USAGE'
+Usage: ./cluster.sh [command]
+
+  start [nodes]   build if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
+  client [args]   the client, pointed at this cluster; a shell when nothing follows
+  status          which nodes run, and what they say of themselves
+  stop            stop the nodes (SIGTERM: they hand over, sync and exit)
+  restart <n>     stop node n if it runs, and start it
+  kill <n>        kill -9: node n is gone in the middle of whatever it does
+  pause <n>       freeze node n (SIGSTOP)
+  resume <n>      let it go on (SIGCONT)
+  logs [-f] <n>   the log of node n; -f follows it
+  demo            write, kill the leader, bring it back, and count what was lost
+  clean           stop the nodes and remove their data
+
+Nodes listen on 127.0.0.1, ports 7001 and up. KVRAFT_BASE_PORT=8001 ./cluster.sh begins at another port;
+KVRAFT_SOURCE=1 runs the source even where ./kvraft can be compiled.
+USAGE
+}
+
+say() { printf '%s\n' "$*"; }
+fail() {
+  say "$*" >&2
+  exit 1
+}
+misused() {
+  say "$*" >&2
+  say "Try: ./cluster.sh help" >&2
+  exit 2
+}
+
+# --- what cluster this is ------------------------------------------------------------------------------------
+
+nodes=0 # 0: none was ever started here
+base_port=${KVRAFT_BASE_PORT:-7001}
+case $base_port in
+  '' | 0* | *[!0-9]*) misused "KVRAFT_BASE_PORT is '$base_port'; it must be a port number such as 7001." ;;
+esac
+if [ "${#base_port}" -gt 5 ] || [ "$base_port" -gt 65529 ]; then
+  misused "KVRAFT_BASE_PORT is '$base_port'; it must be from 1 to 65529."
+fi
+
+# The addresses are part of a cluster's identity, so data made under one base port is refused under another.
+if [ -r data/cluster ]; then
+  read -r nodes stored_port <data/cluster
+  if [ -n "${KVRAFT_BASE_PORT:-}" ] && [ "$base_port" != "$stored_port" ]; then
+    fail "The cluster in ./data listens on ports $stored_port and up, and KVRAFT_BASE_PORT says $base_port." \
+      "Unset it, or remove that cluster: KVRAFT_BASE_PORT=$stored_port ./cluster.sh clean"
+  fi
+  base_port=$stored_port
+fi
+
+address() { printf '127.0.0.1:%s' $((base_port + $1 - 1)); }
+
+members() {
+  local n list=
+  for ((n = 1; n <= nodes; n++)); do list=$list,$n=$(address "$n"); done
+  printf '%s' "${list#,}"
+}
+
+require_cluster() {
+  [ "$nodes" -gt 0 ] || fail "No cluster was started here. Start one: ./cluster.sh"
+}
+
+# Checks that $1 is a node of this cluster.
+require_node() {
+  require_cluster
+  case ${1:-} in
+    [1-7]) [ "$1" -le "$nodes" ] || misused "There is no node $1: this cluster has nodes 1 to $nodes." ;;
+    '') misused "Which node? This cluster has nodes 1 to $nodes." ;;
+    *) misused "'$1' is no node: this cluster has nodes 1 to $nodes." ;;
+  esac
+}
+
+# --- processes -----------------------------------------------------------------------------------------------
+
+data_folder() { printf '%s/data/node-%s' "$PWD" "$1"; }
+
+# The words a process was started with; nothing when there is no such process.
+command_line() {
+  if [ -r "/proc/$1/cmdline" ]; then
+    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null
+  else
+    printf '%s ' "$(ps -o args= -p "$1" 2>/dev/null)"
+  fi
+}
+
+# Prints the pid of node $1 while it runs; fails when it does not.
+pid_of() {
+  local pid
+  [ -r "data/node-$1.pid" ] || return 1
+  read -r pid <"data/node-$1.pid" || return 1
+  case $(command_line "$pid") in
+    *" --data-dir $(data_folder "$1") "*) printf '%s' "$pid" ;;
+    *) return 1 ;;
+  esac
+}
+
+running_nodes() {
+  local n
+  for ((n = 1; n <= nodes; n++)); do
+    if pid_of "$n" >/dev/null; then printf '%s ' "$n"; fi
+  done
+}
+
+port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# --- the program: ./kvraft where Deno can compile it, else the source -------------------------------------------
+
+program=()
+program_name=
+
+compiled_is_current() {
+  [ -x kvraft ] && [ -z "$(find main.ts lib deno.json -newer kvraft | head -n 1)" ]
+}
+
+# Sets `deno` and `flags`: what runs a source file of this checkout.
+find_deno() {
+  deno=$(bash tools/find_deno.sh) || exit 1
+  flags=$("$deno" run -A --no-config tools/std_imports.ts)
+}
+
+# One attempt; where Deno's base binary cannot be had, that is remembered and no later start asks again.
+compile_if_possible() {
+  local pinned code=0
+  read -r pinned <.deno-version
+  [ ! -e ".cache/no-compile-$pinned" ] || return 0
+  say "Compiling ./kvraft …"
+  # shellcheck disable=SC2086 # the flags are words
+  "$deno" run -A --no-config tools/compile.ts $flags || code=$?
+  if [ "$code" -eq 3 ]; then : >".cache/no-compile-$pinned"; fi
+}
+
+# Sets `program`; with "build", makes ./kvraft first where that is possible.
+choose_program() {
+  if [ -z "${KVRAFT_SOURCE:-}" ]; then
+    if [ "${1:-}" = build ] && ! compiled_is_current; then
+      find_deno
+      compile_if_possible
+    fi
+    if compiled_is_current; then
+      program=(./kvraft)
+      program_name='the compiled ./kvraft'
+      return
+    fi
+  fi
+  find_deno
+  # shellcheck disable=SC2206 # the flags are words
+  program=("$deno" run -q -P=kvraft --no-prompt $flags main.ts)
+  program_name='the source, with the permissions of the compiled form'
+  if [ "${1:-}" = build ]; then
+    # Fetches the packages before three nodes would do so at the same time.
+    # shellcheck disable=SC2086 # the flags are words
+    "$deno" cache -q $flags main.ts || fail "Cannot load kvraft's packages: see above."
+  fi
+}
+
+run_client() { "${program[@]}" client --cluster "$(members)" "$@"; }
+
+# --- starting and stopping -----------------------------------------------------------------------------------
+
+log_from=() # by node: bytes its log had before it was started
+
+launch() {
+  local n=$1 log=data/node-$1.log
+  touch "$log"
+  log_from[n]=$(wc -c <"$log")
+  # A process group of its own: Ctrl-C on this script does not reach the node.
+  set -m
+  (
+    trap '' HUP
+    exec "${program[@]}" server --node-id "$n" --bind "$(address "$n")" --cluster "$(members)" \
+      --data-dir "$(data_folder "$n")"
+  ) </dev/null >>"$log" 2>&1 &
+  echo $! >"data/node-$n.pid"
+  disown
+  set +m
+}
+
+log_since_launch() { tail -c +$((log_from[$1] + 1)) "data/node-$1.log"; }
+
+# Waits until node $1 says that it serves. The process is ours by construction: it may not have become itself yet.
+wait_until_ready() {
+  local n=$1 pid deadline=$((SECONDS + START_DEADLINE_S))
+  read -r pid <"data/node-$n.pid"
+  until log_since_launch "$n" | grep -q "$READY_LINE"; do
+    if ! kill -0 "$pid" 2>/dev/null; then
+      log_since_launch "$n" | tail -n 20 >&2
+      rm -f "data/node-$n.pid"
+      fail "Node $n did not start; its last words are above (data/node-$n.log)."
+    fi
+    [ "$SECONDS" -lt "$deadline" ] || fail "Node $n is not ready after $START_DEADLINE_S s; see data/node-$n.log."
+    sleep $POLL_S
+  done
+}
+
+# Stops the nodes named, all at the same time; says which had to be killed.
+stop_nodes() {
+  local n pid deadline=$((SECONDS + STOP_DEADLINE_S))
+  for n in "$@"; do
+    if pid=$(pid_of "$n"); then
+      kill -TERM "$pid"
+      kill -CONT "$pid" # one that is paused hears it only now
+    fi
+  done
+  for n in "$@"; do
+    while pid=$(pid_of "$n"); do
+      if [ "$SECONDS" -ge "$deadline" ]; then
+        say "Node $n did not stop within $STOP_DEADLINE_S s and was killed; see data/node-$n.log." >&2
+        kill -KILL "$pid"
+        deadline=$((SECONDS + STOP_DEADLINE_S))
+      fi
+      sleep $POLL_S
+    done
+    rm -f "data/node-$n.pid"
+  done
+}
+
+start_node() {
+  if port_is_taken $((base_port + $1 - 1)); then
+    fail "Cannot start node $1: another program listens on $(address "$1"). Stop it, or use other ports:" \
+      "KVRAFT_BASE_PORT=$((base_port + 1000)) ./cluster.sh"
+  fi
+  launch "$1"
+}
+
+# --- commands ------------------------------------------------------------------------------------------------
+
+start() {
+  local wanted=${1:-} n fresh=
+  case $wanted in
+    '' | [1-7]) ;;
+    *) misused "Cannot start '$wanted' nodes: a cluster has 1 to 7." ;;
+  esac
+  if [ "$nodes" -gt 0 ] && [ -n "$wanted" ] && [ "$wanted" -ne "$nodes" ]; then
+    fail "The cluster in ./data has $nodes nodes, not $wanted. Start it as it is (./cluster.sh), or remove it first" \
+      "(./cluster.sh clean)."
+  fi
+  if [ -n "$(running_nodes)" ]; then
+    say "The cluster runs already."
+    status
+    return
+  fi
+  if [ "$nodes" -eq 0 ]; then
+    nodes=${wanted:-3}
+    fresh=yes
+  fi
+  for ((n = 1; n <= nodes; n++)); do
+    if port_is_taken $((base_port + n - 1)); then
+      fail "Cannot start node $n: another program listens on $(address "$n"). Stop it, or use other ports:" \
+        "KVRAFT_BASE_PORT=$((base_port + 1000)) ./cluster.sh"
+    fi
+  done
+  choose_program build
+  mkdir -p data
+  echo "$nodes $base_port" >data/cluster
+  if [ "$nodes" -eq 1 ]; then say "Starting one node: $program_name."; else say "Starting $nodes nodes: $program_name."; fi
+  say "Data and logs go to ./data."
+  for ((n = 1; n <= nodes; n++)); do launch "$n"; done
+  for ((n = 1; n <= nodes; n++)); do wait_until_ready "$n"; done
+  say
+  if [ -n "$fresh" ]; then
+    shown put greeting 'hello, world'
+  fi
+  shown get greeting
+  shown status
+  cat <<'NEXT'
+What to try next:
+  ./cluster.sh client             a shell: put, get, list, help
+  ./cluster.sh kill 1             kill a node; writes go on with the others (then: ./cluster.sh restart 1)
+  ./cluster.sh demo               a minute that counts what a killed leader costs
+  ./cluster.sh stop               stop the nodes; their data stays until ./cluster.sh clean
+NEXT
+}
+
+# Runs a client command as the reader could type it, and shows both. A key that is not there is an answer too.
+shown() {
+  local code=0 word typed=
+  for word in "$@"; do
+    case $word in *[!A-Za-z0-9_./-]*) word="'$word'" ;; esac
+    typed="$typed $word"
+  done
+  say "\$ ./cluster.sh client$typed"
+  run_client "$@" || code=$?
+  [ "$code" -le 1 ] || fail "The nodes run, and that did not succeed (exit code $code). See ./cluster.sh logs 1."
+  say
+}
+
+status() {
+  local n pid
+  require_cluster
+  for ((n = 1; n <= nodes; n++)); do
+    if pid=$(pid_of "$n"); then
+      say "n$n  $(address "$n")  runs, pid $pid"
+    else
+      say "n$n  $(address "$n")  is down; start it with ./cluster.sh restart $n"
+    fi
+  done
+  if [ -z "$(running_nodes)" ]; then
+    say "Nothing runs. Start all: ./cluster.sh"
+    exit 3
+  fi
+  say
+  choose_program
+  run_client status
+}
+
+stop() {
+  local running
+  running=$(running_nodes)
+  if [ -z "$running" ]; then
+    say "Nothing runs."
+    return
+  fi
+  # shellcheck disable=SC2086 # numbers, one a word
+  stop_nodes $running
+  say "Stopped. The data stays in ./data; ./cluster.sh starts it again."
+}
+
+restart() {
+  require_node "$@"
+  stop_nodes "$1"
+  choose_program build
+  start_node "$1"
+  wait_until_ready "$1"
+  say "Node $1 serves on $(address "$1") ($program_name)."
+}
+
+# signal_node <n> <signal> <what to say then>
+signal_node() {
+  local pid
+  require_node "$1"
+  pid=$(pid_of "$1") || fail "Node $1 does not run."
+  kill -"$2" "$pid"
+  say "$3"
+}
+
+kill_node() {
+  local pid
+  require_node "${1:-}"
+  pid=$(pid_of "$1") || fail "Node $1 does not run."
+  signal_node "$1" KILL "Killed node $1. Bring it back: ./cluster.sh restart $1"
+  while kill -0 "$pid" 2>/dev/null && pid_of "$1" >/dev/null; do sleep $POLL_S; done
+  rm -f "data/node-$1.pid"
+}
+
+logs() {
+  local follow=
+  if [ "${1:-}" = -f ]; then
+    follow=yes
+    shift
+  fi
+  require_node "${1:-}"
+  [ -r "data/node-$1.log" ] || fail "Node $1 has no log yet."
+  if [ -n "$follow" ]; then exec tail -n 20 -f "data/node-$1.log"; else cat "data/node-$1.log"; fi
+}
+
+demo() {
+  local running
+  if [ "$nodes" -ne 0 ] && [ "$nodes" -lt 3 ]; then
+    fail "The demo kills the leader, so it needs three nodes: ./cluster.sh clean, then ./cluster.sh start 3"
+  fi
+  if [ -z "$(running_nodes)" ]; then start; fi
+  running=$(running_nodes)
+  # shellcheck disable=SC2086 # numbers, one a word
+  set -- $running
+  [ $# -eq "$nodes" ] || fail "The demo needs all $nodes nodes running: see ./cluster.sh status"
+  find_deno
+  # shellcheck disable=SC2086 # the flags are words
+  exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags tools/demo.ts "$(members)"
+}
+
+clean() {
+  local n running
+  if [ "$nodes" -eq 0 ]; then
+    say "There is no cluster to remove."
+    return
+  fi
+  running=$(running_nodes)
+  # shellcheck disable=SC2086 # numbers, one a word
+  stop_nodes $running
+  for ((n = 1; n <= nodes; n++)); do rm -rf "data/node-$n" "data/node-$n.log" "data/node-$n.pid"; done
+  rm -f data/cluster
+  if [ -d data ]; then rmdir data 2>/dev/null || say "./data holds other files too; they stay."; fi
+  say "Removed the cluster and its data."
+}
+
+command=${1:-start}
+[ $# -eq 0 ] || shift
+case $command in
+  start) start "$@" ;;
+  client)
+    require_cluster
+    choose_program
+    exec "${program[@]}" client --cluster "$(members)" "$@"
+    ;;
+  status) status ;;
+  stop) stop ;;
+  restart) restart "$@" ;;
+  kill) kill_node "$@" ;;
+  pause) signal_node "${1:-}" STOP "Froze node ${1:-}. Let it go on: ./cluster.sh resume ${1:-}" ;;
+  resume) signal_node "${1:-}" CONT "Node ${1:-} goes on." ;;
+  logs) logs "$@" ;;
+  demo) demo ;;
+  clean) clean ;;
+  help | -h | --help) usage ;;
+  *) misused "'$command' is no command of cluster.sh." ;;
+esac

@@ -1,0 +1,231 @@
+/** `kvraft client`: one command, commands from standard input, or the shell. */
+import { InvalidRequestError } from "../client/errors.ts";
+import { type Answer, exitCodeOf } from "./answer.ts";
+import type { OptionSpec } from "./arguments.ts";
+import type { Call, CommandContext } from "./command.ts";
+import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./command_options.ts";
+import { COMMANDS, parseCommand, type ParsedLine } from "./commands.ts";
+import { ExitCode, failureOf, OutputClosedError, UsageError } from "./errors.ts";
+import { answerAsText, dim, type Reader } from "./format.ts";
+import { clientHelp } from "./help.ts";
+import { MAX_VALUE_INPUT_BYTES, readLines, readValueFrom, valueTooLarge } from "./input.ts";
+import { answerAsJson, failureAsJson } from "./json.ts";
+import { runShell } from "./shell.ts";
+import type { StoreClient } from "./store_client.ts";
+import type { System } from "./system.ts";
+import { tokenize } from "./tokenize.ts";
+import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import { fit } from "./width.ts";
+import { textOfBytes } from "./words.ts";
+
+/** Options of the client beside those that every command takes. */
+const CLIENT_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "cluster",
+    placeholder: "<nodes>",
+    help: "one or more nodes, as host:port, parted by commas (required)",
+  },
+];
+
+/** Reaches a cluster. */
+export type Connect = (options: { cluster: readonly string[]; timeoutMs?: number }) => Promise<StoreClient>;
+
+/** What the command works with. */
+export interface ClientSurroundings {
+  readonly system: System;
+  readonly connect: Connect;
+}
+
+/** Runs `kvraft client` with these arguments; resolves to the exit code. */
+export async function clientCommand(
+  args: readonly string[],
+  surroundings: ClientSurroundings,
+): Promise<ExitCode> {
+  const client = new Client(surroundings, mentionsJson(args) ? "json" : "text");
+  try {
+    return await client.run(args);
+  } catch (error) {
+    return await client.report(error);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Whether errors found before the arguments are understood are to be JSON. */
+function mentionsJson(args: readonly string[]): boolean {
+  return args.some((arg, position) =>
+    arg === "--output=json" || (arg === "--output" && args[position + 1] === "json")
+  );
+}
+
+class Client {
+  readonly #system: System;
+  readonly #connect: Connect;
+  #output: OutputFormat;
+  #timeoutMs: number | null = null;
+  #cluster: string | null = null;
+  #connected: Promise<StoreClient> | null = null;
+
+  constructor({ system, connect }: ClientSurroundings, output: OutputFormat) {
+    this.#system = system;
+    this.#connect = connect;
+    this.#output = output;
+  }
+
+  async run(args: readonly string[]): Promise<ExitCode> {
+    const { call, options } = parseCommand(args, CLIENT_OPTIONS);
+    this.#output = outputOf(options) ?? "text";
+    this.#timeoutMs = timeoutOf(options);
+    this.#cluster = options.get("cluster") ?? null;
+    if (call !== null) return await this.#runCall(call, () => readValueFrom(this.#system.stdin.stream));
+    if (options.has("help")) {
+      await this.#system.stdout.write(clientHelp([...CLIENT_OPTIONS, ...COMMON_OPTIONS], COMMANDS));
+      return ExitCode.done;
+    }
+    const { stdin, stdout } = this.#system;
+    if (!stdin.isTerminal || !stdout.isTerminal) return await this.#runLines();
+    await runShell({
+      system: this.#system,
+      client: await this.#client(),
+      output: this.#output,
+      timeoutMs: this.#timeoutMs,
+      readFile: (path) => this.#readFile(path),
+    });
+    return ExitCode.done;
+  }
+
+  /** Says what went wrong; gives the exit code for it. `where` stands before the message. */
+  async report(error: unknown, where = ""): Promise<ExitCode> {
+    if (error instanceof OutputClosedError) return ExitCode.done;
+    const failure = failureOf(error);
+    const message = `${where}${failure.message}`;
+    const text = this.#output === "json" ? failureAsJson({ ...failure, message }) : `kvraft: ${message}`;
+    await this.#system.stderr.write(`${text}\n`);
+    return failure.exitCode;
+  }
+
+  async close(): Promise<void> {
+    const client = await this.#connected?.catch(() => null);
+    await client?.close();
+  }
+
+  /**
+   * Runs the lines of standard input one after the other, each whatever became of those before. The codes are made
+   * so that the highest is the worst: that is the exit code.
+   */
+  async #runLines(): Promise<ExitCode> {
+    await this.#client();
+    const output = this.#output;
+    let worst: ExitCode = ExitCode.done;
+    let number = 0;
+    for await (const line of readLines(this.#system.stdin.stream)) {
+      number += 1;
+      this.#output = output;
+      try {
+        const text = line.kind === "line" ? textOfBytes(line.bytes) : null;
+        if (text === null) throw new UsageError(`The line ${line.kind === "line" ? NOT_UTF8 : TOO_LONG}`);
+        const code = await this.#runLine(text);
+        if (code === "quit") break;
+        if (code > worst) worst = code;
+      } catch (error) {
+        if (error instanceof OutputClosedError) break;
+        const code = await this.report(error, `line ${number}: `);
+        if (code > worst) worst = code;
+      }
+    }
+    return worst;
+  }
+
+  async #runLine(line: string): Promise<ExitCode | "quit"> {
+    const words = tokenize(line).map(({ word }) => word);
+    if (words.length === 0) return ExitCode.done;
+    const { call, options }: ParsedLine = parseCommand(words);
+    this.#output = outputOf(options) ?? this.#output;
+    if (call === null) throw new UsageError("There is no command, only options. Type help for the commands.");
+    if (call.command.name === "quit") return "quit";
+    return await this.#runCall(call, () => {
+      throw new UsageError(
+        "Here - cannot stand for standard input, where the commands come from. Use --file.",
+      );
+    });
+  }
+
+  async #runCall(call: Call, readStdin: () => Promise<Uint8Array>): Promise<ExitCode> {
+    const context: CommandContext = {
+      client: () => this.#client(),
+      readStdin,
+      readFile: (path) => this.#readFile(path),
+      timeoutMs: this.#timeoutMs,
+      signal: null,
+    };
+    const answer = await this.#withWaitingLine(call.command.run(call, context));
+    await this.#show(answer);
+    return exitCodeOf(answer);
+  }
+
+  async #show(answer: Answer): Promise<void> {
+    if (answer.kind === "quit") return;
+    const { stdout, stderr } = this.#system;
+    if (this.#output === "json") return await stdout.write(`${answerAsJson(answer)}\n`);
+    const { output, note } = answerAsText(answer, this.#reader(stdout.isTerminal));
+    if (output.length > 0) await stdout.write(output);
+    if (note !== "") await stderr.write(note);
+  }
+
+  async #withWaitingLine<T>(work: Promise<T>): Promise<T> {
+    const { stderr, clock } = this.#system;
+    if (!stderr.isTerminal || this.#output === "json") return await work;
+    const write = (text: string): void => void stderr.write(text).catch(() => {});
+    return await withWaitingLine(work, {
+      clock,
+      look: async () => {
+        const client = await this.#connected;
+        if (client === null) throw new Error("nothing to look at yet");
+        return await client.status({ timeoutMs: LOOK_TIMEOUT_MS });
+      },
+      show: (line) => write(`\r\x1b[2K${dim(fit(line, this.#system.columns() - 1), this.#reader(true))}`),
+      clear: () => write("\r\x1b[2K"),
+    });
+  }
+
+  /** The connected client; connects at the first call. */
+  async #client(): Promise<StoreClient> {
+    this.#connected ??= this.#open();
+    return await this.#connected;
+  }
+
+  async #open(): Promise<StoreClient> {
+    const example = "Example: --cluster 127.0.0.1:7001,127.0.0.1:7002";
+    if (this.#cluster === null) {
+      throw new UsageError(`--cluster is missing: which cluster is meant? ${example}`);
+    }
+    try {
+      const timeout = this.#timeoutMs === null ? {} : { timeoutMs: this.#timeoutMs };
+      return await this.#connect({ cluster: this.#cluster.split(","), ...timeout });
+    } catch (error) {
+      if (error instanceof InvalidRequestError) {
+        throw new UsageError(`--cluster: ${error.message} ${example}`);
+      }
+      throw error;
+    }
+  }
+
+  #readFile(path: string): Promise<Uint8Array> {
+    let bytes: Uint8Array;
+    try {
+      bytes = this.#system.readFile(path, MAX_VALUE_INPUT_BYTES);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new UsageError(`--file: cannot read ${path}: ${reason}.`);
+    }
+    if (bytes.length > MAX_VALUE_INPUT_BYTES) throw valueTooLarge(path);
+    return Promise.resolve(bytes);
+  }
+
+  #reader(isTerminal: boolean): Reader {
+    return { isTerminal, color: isTerminal && this.#system.wantsColor, columns: this.#system.columns() };
+  }
+}
+
+const NOT_UTF8 = "is not UTF-8. Write other bytes as \\xHH.";
+const TOO_LONG = "is too long. Use put <key> --file <path> for long values.";

@@ -1,0 +1,103 @@
+/** What a command of the client is: the shape of the table that drives running, help, Tab and hints alike. */
+import type { Answer } from "./answer.ts";
+import { type OptionSpec, optionUsage, type ParsedArguments, type Positional } from "./arguments.ts";
+import { UsageError } from "./errors.ts";
+import type { StoreClient } from "./store_client.ts";
+
+/** A positional argument of a command. */
+export interface ArgumentSpec {
+  readonly name: string;
+  readonly required: boolean;
+  /** Whether Tab offers the store's keys for it. */
+  readonly isKey: boolean;
+  /** The option that, when given, stands in its place; null when there is none. */
+  readonly replacedBy: string | null;
+}
+
+/** A command. */
+export interface Command {
+  readonly name: string;
+  /** Other names for it. */
+  readonly aliases: readonly string[];
+  readonly arguments: readonly ArgumentSpec[];
+  /** Its own options, beside those that every command takes. */
+  readonly options: readonly OptionSpec[];
+  /** What it does, in a few words. */
+  readonly summary: string;
+  /** More, for its own help page; whole lines. */
+  readonly details: readonly string[];
+  /** A line to type, and what may come of it. */
+  readonly example: readonly string[];
+  run(call: Call, context: CommandContext): Promise<Answer>;
+}
+
+/** A command with what it was given. */
+export interface Call {
+  readonly command: Command;
+  /** By the argument's name. */
+  readonly args: ReadonlyMap<string, Positional>;
+  readonly options: ReadonlyMap<string, string>;
+}
+
+/** What a command works with. */
+export interface CommandContext {
+  /** The client; connects first where that was not done yet. */
+  client(): Promise<StoreClient>;
+  /** The bytes on standard input. Throws {@link UsageError} where that is where the commands come from. */
+  readStdin(): Promise<Uint8Array>;
+  readFile(path: string): Promise<Uint8Array>;
+  /** Deadline unless the call has its own; null for the client's. */
+  readonly timeoutMs: number | null;
+  /** Ends the call; null when nothing does. */
+  readonly signal: AbortSignal | null;
+}
+
+/** The arguments that a command wants in the presence of `options`. */
+export function wantedArguments(command: Command, options: Iterable<string>): readonly ArgumentSpec[] {
+  const given = new Set(options);
+  return command.arguments.filter(({ replacedBy }) => replacedBy === null || !given.has(replacedBy));
+}
+
+/** `<key>`, or `[prefix]` for one that may be left out. */
+export function argumentUsage(spec: ArgumentSpec): string {
+  return spec.required ? `<${spec.name}>` : `[${spec.name}]`;
+}
+
+/** `put <key> <value> [--file <path>]`. */
+export function commandUsage(command: Command): string {
+  return [
+    command.name,
+    ...command.arguments.map(argumentUsage),
+    ...command.options.map((option) => `[${optionUsage(option)}]`),
+  ].join(" ");
+}
+
+/** Gives the arguments their names. Throws {@link UsageError} when there are too few or too many. */
+export function bindArguments(command: Command, parsed: ParsedArguments): Call {
+  const wanted = wantedArguments(command, parsed.options.keys());
+  const missing = wanted.slice(parsed.positionals.length).find(({ required }) => required);
+  if (missing !== undefined) {
+    throw new UsageError(
+      `${command.name} needs <${missing.name}>. Usage: ${commandUsage(command)}. Example: ${
+        command.example[0]
+      }`,
+    );
+  }
+  if (parsed.positionals.length > wanted.length) {
+    throw new UsageError(
+      `${command.name} takes ${countOf(wanted.length)}, not ${parsed.positionals.length}. ` +
+        `Usage: ${commandUsage(command)}. Text with spaces goes in quotes.`,
+    );
+  }
+  const args = new Map<string, Positional>();
+  for (const [position, { name }] of wanted.entries()) {
+    const positional = parsed.positionals[position];
+    if (positional !== undefined) args.set(name, positional);
+  }
+  return { command, args, options: parsed.options };
+}
+
+function countOf(count: number): string {
+  if (count === 0) return "no arguments";
+  return count === 1 ? "1 argument" : `${count} arguments`;
+}

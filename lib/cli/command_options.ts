@@ -1,0 +1,92 @@
+/** Options and arguments that several commands share, and what they mean to the client. */
+import type { CallOptions, ReadOptions } from "../client/types.ts";
+import { integerOfText, type OptionSpec } from "./arguments.ts";
+import type { ArgumentSpec, Call, CommandContext } from "./command.ts";
+import { UsageError } from "./errors.ts";
+import { bytesOfWord } from "./words.ts";
+
+/** How answers are written. */
+export const OUTPUT_FORMATS = ["text", "json"] as const;
+/** One of {@link OUTPUT_FORMATS}. */
+export type OutputFormat = typeof OUTPUT_FORMATS[number];
+
+/** Longest deadline that may be asked for: an hour. */
+const MAX_TIMEOUT_MS = 3_600_000;
+
+/** Options that every command takes. */
+export const COMMON_OPTIONS: readonly OptionSpec[] = [
+  { name: "output", placeholder: "text|json", help: "how answers are written (text)" },
+  { name: "timeout-ms", placeholder: "<ms>", help: "deadline of each command, retries included (5000)" },
+  { name: "help", placeholder: null, help: "explain, and do nothing" },
+];
+
+/** Options of commands that read. */
+export const READ_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "consistency",
+    placeholder: "linearizable|stale",
+    help: "stale: what the node that is asked has, even without a leader",
+  },
+  { name: "stale", placeholder: null, help: "short for --consistency stale" },
+];
+
+/** A key, completed by Tab. */
+export const KEY: ArgumentSpec = { name: "key", required: true, isKey: true, replacedBy: null };
+/** The output format that was asked for, or null. Throws {@link UsageError}. */
+export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | null {
+  const text = options.get("output");
+  const format = OUTPUT_FORMATS.find((candidate) => candidate === text);
+  if (text !== undefined && format === undefined) {
+    throw new UsageError(`--output must be text or json, not "${text}". Example: --output json`);
+  }
+  return format ?? null;
+}
+
+/** The deadline that was asked for, or null. Throws {@link UsageError}. */
+export function timeoutOf(options: ReadonlyMap<string, string>): number | null {
+  const text = options.get("timeout-ms");
+  return text === undefined
+    ? null
+    : integerOfText(text, { name: "--timeout-ms", min: 1, max: MAX_TIMEOUT_MS });
+}
+
+/** The client's options for a call: its own deadline or the context's, and the context's signal. */
+export function callOptions(call: Call, context: CommandContext): CallOptions {
+  const timeoutMs = timeoutOf(call.options) ?? context.timeoutMs;
+  return {
+    ...(timeoutMs === null ? {} : { timeoutMs }),
+    ...(context.signal === null ? {} : { signal: context.signal }),
+  };
+}
+
+/** The same for a call that reads. Throws {@link UsageError}. */
+export function readOptions(call: Call, context: CommandContext): ReadOptions {
+  const text = call.options.get("consistency") ?? (call.options.has("stale") ? "stale" : "linearizable");
+  if (text !== "linearizable" && text !== "stale") {
+    throw new UsageError(
+      `--consistency must be linearizable or stale, not "${text}". Example: --consistency stale`,
+    );
+  }
+  if (text === "linearizable" && call.options.has("stale")) {
+    throw new UsageError("--stale and --consistency linearizable contradict each other. Give one of them.");
+  }
+  return { ...callOptions(call, context), consistency: text };
+}
+
+/** The bytes of the argument `key`. */
+export function keyOf(call: Call): Uint8Array {
+  return bytesOfWord(call.args.get("key")?.text ?? "");
+}
+
+/** Whether an argument stands for standard input. */
+export function isStdin(call: Call, name: string): boolean {
+  const argument = call.args.get(name);
+  return argument?.text === "-" && !argument.literal;
+}
+
+/** The bytes of a value: from the argument, from standard input, or, without the argument, from `--file`. */
+export async function readValue(call: Call, name: string, context: CommandContext): Promise<Uint8Array> {
+  const argument = call.args.get(name);
+  if (argument === undefined) return await context.readFile(call.options.get("file") ?? "");
+  return isStdin(call, name) ? await context.readStdin() : bytesOfWord(argument.text);
+}

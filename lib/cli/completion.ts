@@ -1,0 +1,50 @@
+/** What the Tab key offers: commands, options, and the store's own keys. */
+import { wantedArguments } from "./command.ts";
+import { COMMON_OPTIONS } from "./command_options.ts";
+import { COMMAND_NAMES, COMMANDS } from "./commands.ts";
+import { escapeBytes, wordAsTyped } from "./escape.ts";
+import { type Token, tokenizePartly } from "./tokenize.ts";
+import { bytesOfWord } from "./words.ts";
+
+/** Words that may stand in place of `typed`, which is what the line ends with. Each of them begins with `typed`. */
+export interface Completions {
+  readonly words: readonly string[];
+  readonly typed: string;
+}
+
+/** Gives some keys that begin with a prefix. */
+export type KeySource = (prefix: Uint8Array) => Promise<readonly Uint8Array[]>;
+
+/** What may stand at the end of `line`. */
+export async function complete(line: string, keys: KeySource): Promise<Completions> {
+  const { tokens } = tokenizePartly(line);
+  const last = tokens.at(-1);
+  const current = last === undefined || last.end < line.length ? null : last;
+  const before = current === null ? tokens : tokens.slice(0, -1);
+  const typed = current === null ? "" : line.slice(current.start);
+  const offer = (words: readonly string[]): Completions => {
+    const fitting = words.filter((word) => word.startsWith(typed));
+    const [only] = fitting;
+    return { words: fitting.length === 1 && only !== undefined ? [`${only} `] : fitting, typed };
+  };
+  const [first, ...rest] = before.map(({ word }) => word);
+  if (first === undefined) return offer(COMMAND_NAMES);
+  const command = COMMANDS.find(({ name, aliases }) => [name, ...aliases].includes(first));
+  if (command === undefined) return offer([]);
+  if (typed.startsWith("-")) {
+    return offer([...command.options, ...COMMON_OPTIONS].map(({ name }) => `--${name}`));
+  }
+  const options = rest.filter((word) => word.startsWith("--")).map((word) => word.slice(2));
+  const given = rest.filter((word) => !word.startsWith("--")).length;
+  const argument = wantedArguments(command, options)[given];
+  if (command.name === "help") return offer(given === 0 ? COMMAND_NAMES : []);
+  if (argument === undefined || !argument.isKey) return offer([]);
+  const found = await keys(current === null ? new Uint8Array() : bytesOfWord(current.word));
+  return offer(found.map((key) => quotedLike(typed, current, key)));
+}
+
+/** A key, quoted the way its beginning was typed. */
+function quotedLike(typed: string, current: Token | null, key: Uint8Array): string {
+  if (current === null || !typed.startsWith(`"`)) return wordAsTyped(key);
+  return `"${escapeBytes(key).replaceAll(`"`, `\\"`)}"`;
+}

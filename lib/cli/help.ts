@@ -1,0 +1,118 @@
+/** Help, made from the tables that drive what it explains. */
+import { SERVER_OPTIONS } from "../server/config.ts";
+import { type OptionSpec, optionUsage } from "./arguments.ts";
+import { argumentUsage, type Command, commandUsage } from "./command.ts";
+
+/** `kvraft --help`. */
+export const MAIN_HELP = `kvraft: a linearizable key-value store of 1 to 7 nodes
+
+Usage:
+  kvraft server --node-id <n> --bind <host:port> --cluster <nodes> [options]
+  kvraft client --cluster <nodes> [options] [command [arguments]]
+  kvraft --help | --version
+
+  kvraft server --help    a node: its options, with examples
+  kvraft client --help    the client and its shell: options, commands, exit codes
+
+Example, a cluster of one node and a first key:
+  kvraft server --node-id 1 --bind 127.0.0.1:7001 --cluster 1=127.0.0.1:7001 &
+  kvraft client --cluster 127.0.0.1:7001 put greeting hello
+`;
+
+/** `kvraft server --help`. */
+export function serverHelp(): string {
+  const rows = SERVER_OPTIONS.map((option): [string, string] => {
+    const fallback = option.fallback === null ? "required" : `default ${option.fallback}`;
+    return [optionUsage(option), `${option.help} (${fallback})\n${option.allowed}`];
+  });
+  rows.push(["--help", "explain, and do nothing"]);
+  return `Runs one node of a cluster.
+
+Usage:
+  kvraft server --node-id <n> --bind <host:port> --cluster <nodes> [--data-dir <path>] [options]
+
+Options:
+${columns(rows)}
+
+It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
+SIGTERM; a second signal ends it at once. Exit codes: 0 stopped; 1 could not start, or had to stop; 2 usage.
+
+Examples:
+  kvraft server --node-id 1 --bind 127.0.0.1:7001 \\
+    --cluster 1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003
+  kvraft server --config node1.json --log-format json
+
+node1.json, with the names of the options as keys:
+  {
+    // this node
+    "node-id": 1,
+    "bind": "0.0.0.0:7001",
+    "cluster": "1=node1:7001,2=node2:7001,3=node3:7001"
+  }
+`;
+}
+
+/** `kvraft client --help`. */
+export function clientHelp(options: readonly OptionSpec[], commands: readonly Command[]): string {
+  return `Talks to a cluster: one command, a shell, or commands from standard input.
+
+Usage:
+  kvraft client --cluster <nodes> [options]                        the shell
+  kvraft client --cluster <nodes> [options] <command> [arguments]  one command
+  kvraft client --cluster <nodes> [options] < file                 one command a line, quoted as in the shell
+
+Options:
+${columns(options.map((option) => [optionUsage(option), option.help]))}
+
+${helpOfCommands(commands)}
+Values come from the argument, from standard input (-), or from a file (--file). As text, what is not printable is
+shown with escapes (\\n, \\xHH) that the shell understands; a get into a pipe or file gives the value's bytes.
+
+With commands from standard input every line is run, whatever became of the one before, and the exit code is the
+highest of all. A line that begins with # is a comment.
+
+Exit codes: 0 done; 1 the answer is no (key not found, compare failed); 2 usage; 3 the cluster could not be reached or
+has no leader, and nothing happened; 4 a write whose outcome is not known.
+
+Examples:
+  kvraft client --cluster 127.0.0.1:7001 put greeting hello
+  kvraft client --cluster 127.0.0.1:7001,127.0.0.1:7002 list user: --limit 10 --output json
+  kvraft client --cluster 127.0.0.1:7001 put photo - < photo.jpg
+`;
+}
+
+/** `help`: every command. */
+export function helpOfCommands(commands: readonly Command[]): string {
+  const rows = commands.map((command): [string, string] => [
+    [command.name, ...command.arguments.map(argumentUsage)].join(" "),
+    command.summary,
+  ]);
+  return `Commands:\n${columns(rows)}\n\nhelp put explains put, with its options and an example.\n`;
+}
+
+/** `help put`: one command. */
+export function helpOfCommand(command: Command, common: readonly OptionSpec[]): string {
+  const rows = [...command.options, ...common].map((
+    option,
+  ): [string, string] => [optionUsage(option), option.help]);
+  const [typed = "", ...shown] = command.example;
+  const details = command.details.map((line) => `${line}\n`).join("");
+  const example = [`  > ${typed}`, ...shown.map((line) => `  ${line}`)].join("\n");
+  return `${commandUsage(command)}\n${sentence(command.summary)}\n${details}\nOptions:\n${
+    columns(rows)
+  }\n\nExample:\n${example}\n`;
+}
+
+/** Two columns, the second one aligned; a newline within it starts another line of it. */
+function columns(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => {
+    const [first = "", ...rest] = right.split("\n");
+    return [`  ${left.padEnd(width)}  ${first}`, ...rest.map((line) => `  ${" ".repeat(width)}  ${line}`)]
+      .join("\n");
+  }).join("\n");
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

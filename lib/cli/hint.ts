@@ -1,0 +1,45 @@
+/** The grey hint of the arguments that are still to be typed. */
+import { optionUsage } from "./arguments.ts";
+import { argumentUsage, type Command, wantedArguments } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { tokenizePartly } from "./tokenize.ts";
+
+/** What could follow `line`, as it would be put behind it; "" when nothing is known to. */
+export function argumentHint(line: string): string {
+  const { tokens } = tokenizePartly(line);
+  const [first, ...rest] = tokens.map(({ word }) => word);
+  const command = COMMANDS.find(({ name, aliases }) =>
+    first !== undefined && [name, ...aliases].includes(first)
+  );
+  if (command === undefined) return "";
+  const { given, options, isValueMissing } = sortOut(rest, command);
+  if (isValueMissing) return "";
+  const missing = wantedArguments(command, options).slice(given).map(argumentUsage);
+  const untouched = given === 0 && options.length === 0;
+  const offered = untouched ? command.options.map((option) => `[${optionUsage(option)}]`) : [];
+  const hint = [...missing, ...offered].join(" ");
+  return hint === "" || /[ \t]$/.test(line) ? hint : ` ${hint}`;
+}
+
+/** Which of the words are arguments, which are options, and whether the last option still wants its value. */
+function sortOut(
+  words: readonly string[],
+  command: Command,
+): { given: number; options: string[]; isValueMissing: boolean } {
+  const options: string[] = [];
+  let given = 0;
+  let isValueMissing = false;
+  for (const word of words) {
+    if (isValueMissing) {
+      isValueMissing = false;
+    } else if (word.startsWith("--")) {
+      const [name = ""] = word.slice(2).split("=", 1);
+      options.push(name);
+      const spec = command.options.find((option) => option.name === name);
+      isValueMissing = spec !== undefined && spec.placeholder !== null && !word.includes("=");
+    } else {
+      given += 1;
+    }
+  }
+  return { given, options, isValueMissing };
+}

@@ -1,0 +1,70 @@
+/** Reading standard input with bounds: all of it, or line by line. */
+import { ValueTooLargeError } from "../client/errors.ts";
+
+/** Bytes of a value from standard input or a file; no cluster takes as many. */
+export const MAX_VALUE_INPUT_BYTES = 8_388_608;
+/** Bytes of one line of commands: a value with every byte escaped, and room for the key. */
+export const MAX_LINE_BYTES = 4 * MAX_VALUE_INPUT_BYTES;
+
+/** A line of input, or a sign that one was too long to be kept. */
+export type Line = { readonly kind: "line"; readonly bytes: Uint8Array } | { readonly kind: "tooLong" };
+
+/** All of `stream`. Throws {@link ValueTooLargeError} past {@link MAX_VALUE_INPUT_BYTES}. */
+export async function readValueFrom(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_VALUE_INPUT_BYTES) throw valueTooLarge("standard input");
+  }
+  return concatenated(chunks, length);
+}
+
+/** Why a value from `source` is not even read to its end. */
+export function valueTooLarge(source: string): ValueTooLargeError {
+  return new ValueTooLargeError(
+    `Cannot take the value from ${source}: it is longer than ${MAX_VALUE_INPUT_BYTES} bytes, which no cluster takes.`,
+  );
+}
+
+/** The lines of `stream`, without their ends (LF or CRLF); the last one may lack its end. */
+export async function* readLines(
+  stream: ReadableStream<Uint8Array>,
+  maxBytes = MAX_LINE_BYTES,
+): AsyncGenerator<Line> {
+  let chunks: Uint8Array[] = [];
+  let length = 0;
+  const keep = (bytes: Uint8Array): void => {
+    length += bytes.length;
+    if (length <= maxBytes) chunks.push(bytes.slice());
+    else chunks = [];
+  };
+  const take = (): Line => {
+    const bytes = length <= maxBytes ? concatenated(chunks, length) : null;
+    chunks = [];
+    length = 0;
+    if (bytes === null) return { kind: "tooLong" };
+    return { kind: "line", bytes: bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes };
+  };
+  for await (const chunk of stream) {
+    let start = 0;
+    for (let end = chunk.indexOf(0x0a); end !== -1; end = chunk.indexOf(0x0a, start)) {
+      keep(chunk.subarray(start, end));
+      yield take();
+      start = end + 1;
+    }
+    keep(chunk.subarray(start));
+  }
+  if (length > 0) yield take();
+}
+
+function concatenated(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}

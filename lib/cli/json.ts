@@ -1,0 +1,79 @@
+/** Answers as JSON, in the shapes that scripts count on. One document, on one line. */
+import type { NodeView } from "../client/types.ts";
+import type { KeyValue } from "../kv/command.ts";
+import { assertNever } from "../assert.ts";
+import type { Answer } from "./answer.ts";
+import type { Failure } from "./errors.ts";
+import { textOfBytes } from "./words.ts";
+
+/** The document for an answer, without a newline. */
+export function answerAsJson(answer: Answer): string {
+  return JSON.stringify(documentOf(answer));
+}
+
+/** The document for an error. */
+export function failureAsJson({ code, message }: Failure): string {
+  return JSON.stringify({ error: { code, message } });
+}
+
+function documentOf(answer: Answer): unknown {
+  switch (answer.kind) {
+    case "put":
+      return { revision: answer.revision };
+    case "get":
+      return entryDocument(answer.entry);
+    case "delete":
+      return { deleted: answer.result.deleted, revision: answer.result.revision };
+    case "list": {
+      const { entries, cursor, revision } = answer.result;
+      return { entries: entries.map(entryDocument), cursor, revision };
+    }
+    case "cas": {
+      const { succeeded, current, revision } = answer.result;
+      return { succeeded, current: entryDocument(current), revision };
+    }
+    case "status": {
+      const { leader, term, nodes } = answer.status;
+      return { leader, term, nodes: nodes.map(nodeDocument) };
+    }
+    case "members":
+      return { members: answer.members.map(({ id, address }) => ({ id, address })) };
+    case "transferLeader":
+      return { leader: answer.leader };
+    case "help":
+      return { help: answer.text };
+    case "quit":
+      return null;
+    default:
+      return assertNever(answer);
+  }
+}
+
+function entryDocument(entry: KeyValue | null): unknown {
+  if (entry === null) return null;
+  const { createRevision, modRevision, version } = entry;
+  return {
+    ...bytesField("key", entry.key),
+    ...bytesField("value", entry.value),
+    createRevision,
+    modRevision,
+    version,
+  };
+}
+
+/** `{ key: "text" }`, or `{ keyBase64: "…" }` for bytes that are not UTF-8. */
+function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
+  const text = textOfBytes(bytes);
+  return text === null ? { [`${name}Base64`]: bytes.toBase64() } : { [name]: text };
+}
+
+/** A node that did not answer has the same fields; what only it could have said is null. */
+function nodeDocument(node: NodeView): unknown {
+  const { id, address, reachable } = node;
+  if (!node.reachable) {
+    const unsaid = { term: null, commitIndex: null, appliedIndex: null, version: null };
+    return { id, address, role: null, reachable, ...unsaid };
+  }
+  const { role, term, commitIndex, appliedIndex, version } = node;
+  return { id, address, role, reachable, term, commitIndex, appliedIndex, version };
+}

@@ -1,0 +1,154 @@
+/**
+ * The line that the shell's user types: node:readline, with three things that it lacks. A grey hint behind the
+ * cursor, a prompt that changes while somebody types, and silence while a command runs (what is typed meanwhile is
+ * kept and shown with the next prompt).
+ */
+import { createInterface, type Interface } from "node:readline";
+import { Writable } from "node:stream";
+import type { Completions } from "./completion.ts";
+import { dim } from "./format.ts";
+import type { Keyboard } from "./system.ts";
+
+/** Lines that the up key reaches. They are in memory only. */
+const HISTORY_LINES = 500;
+/** How long after Esc the rest of a key's sequence may come. */
+const ESCAPE_TIMEOUT_MS = 50;
+
+/** What the editor asks and tells its owner. */
+export interface LineEditorOptions {
+  readonly keyboard: Keyboard;
+  readonly prompt: string;
+  /** Hints are drawn only in colour: without it they would look like text that was typed. */
+  readonly color: boolean;
+  columns(): number;
+  hint(line: string): string;
+  complete(line: string): Promise<Completions>;
+  /** A line was ended. */
+  onLine(line: string): void;
+  /** Ctrl-C; `line` is what was typed. */
+  onInterrupt(line: string): void;
+  /** Ctrl-D on an empty line, or the terminal is gone. */
+  onEnd(): void;
+}
+
+/** Reads lines from a terminal. Begins hidden: {@link show} shows the prompt. */
+export class LineEditor implements Disposable {
+  readonly #options: LineEditorOptions;
+  readonly #screen: Screen;
+  readonly #readline: Interface;
+  #isHintShown = false;
+  #isClosed = false;
+
+  /** Takes the terminal over until it is disposed of. */
+  constructor(options: LineEditorOptions) {
+    const { keyboard: { input, output }, prompt } = options;
+    this.#options = options;
+    this.#screen = new Screen(output, () => options.columns());
+    // Ours comes first, so that a hint is gone before readline writes.
+    const clearHint = (): void => this.#clearHint();
+    input.prependListener("keypress", clearHint);
+    this.#readline = createInterface({
+      input,
+      output: this.#screen,
+      terminal: true,
+      prompt,
+      historySize: HISTORY_LINES,
+      removeHistoryDuplicates: true,
+      escapeCodeTimeout: ESCAPE_TIMEOUT_MS,
+      completer: (line: string, callback: (error: null, result: [string[], string]) => void): void => {
+        options.complete(line).then(
+          ({ words, typed }) => callback(null, [[...words], typed]),
+          () => callback(null, [[], line]),
+        );
+      },
+    });
+    const drawHint = (): void => this.#drawHint();
+    input.on("keypress", drawHint);
+    this.#readline.on("line", (line: string) => options.onLine(line));
+    this.#readline.on("SIGINT", () => options.onInterrupt(this.#readline.line));
+    // Without a listener readline would stop this process, for which it has no permission.
+    this.#readline.on("SIGTSTP", () => {});
+    this.#readline.on("close", () => {
+      this.#isClosed = true;
+      input.off("keypress", clearHint);
+      input.off("keypress", drawHint);
+      options.onEnd();
+    });
+  }
+
+  /** Shows the prompt, with what has been typed. */
+  show(): void {
+    if (this.#isClosed) return;
+    this.#screen.isMuted = false;
+    this.#readline.prompt(true);
+    this.#drawHint();
+  }
+
+  /** What is typed from now on is kept, and not shown. */
+  hide(): void {
+    this.#screen.isMuted = true;
+  }
+
+  /** Another prompt, at once where it is shown; what was typed stays as it is. */
+  setPrompt(prompt: string): void {
+    this.#readline.setPrompt(prompt);
+    if (!this.#screen.isMuted) this.show();
+  }
+
+  /** Takes back everything that was typed. */
+  clearLine(): void {
+    this.#clearHint();
+    this.#readline.write(null, { ctrl: true, name: "e" });
+    this.#readline.write(null, { ctrl: true, name: "u" });
+  }
+
+  /** Writes to the terminal, beside the line. Only while hidden. */
+  print(text: string | Uint8Array): void {
+    this.#options.keyboard.output.write(text);
+  }
+
+  /** Gives the terminal back. */
+  [Symbol.dispose](): void {
+    if (!this.#isClosed) this.#readline.close();
+  }
+
+  #drawHint(): void {
+    const { line, cursor } = this.#readline;
+    if (!this.#options.color || this.#screen.isMuted || this.#isClosed || cursor < line.length) return;
+    const room = this.#options.columns() - this.#readline.getCursorPos().cols - 1;
+    const hint = this.#options.hint(line).slice(0, Math.max(0, room));
+    if (hint === "") return;
+    this.#isHintShown = true;
+    this.#screen.write(`${dim(hint, this.#options)}\x1b[${hint.length}D`);
+  }
+
+  #clearHint(): void {
+    if (!this.#isHintShown) return;
+    this.#isHintShown = false;
+    this.#screen.write("\x1b[K");
+  }
+}
+
+/** The terminal as readline sees it: it can be made to swallow what is written. */
+class Screen extends Writable {
+  isMuted = true;
+  readonly #output: Writable;
+  readonly #columns: () => number;
+
+  constructor(output: Writable, columns: () => number) {
+    super({ decodeStrings: false });
+    this.#output = output;
+    this.#columns = columns;
+    output.on("resize", () => this.emit("resize"));
+  }
+
+  /** Asked for by readline. */
+  get columns(): number {
+    return this.#columns();
+  }
+
+  override _write(chunk: string | Uint8Array, _encoding: string, done: () => void): void {
+    if (!this.isMuted) this.#output.write(chunk);
+    done();
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * The command line: `kvraft server`, `kvraft client` and the client's shell.
+ *
+ * `arguments.ts` reads flags by a table; `server_command.ts` runs a node. `client_command.ts` runs one command, the
+ * lines of standard input, or `shell.ts`. All of them go by the table in `commands.ts`, whose commands give an
+ * `answer.ts`, shown by `format.ts` or `json.ts`. `system.ts` is all that is known of the process.
+ *
+ * Left out, and why: membership changes, snapshots, `bench` and `check`, which come with the work they need; `watch`,
+ * `txn`, `lease` and `lock`, whose names are kept.
+ *
+ * @module
+ */
+import { KvClient } from "../client/client.ts";
+import { nearest } from "../server/nearest.ts";
+import { VERSION } from "../server/mod.ts";
+import { clientCommand, type Connect } from "./client_command.ts";
+import { denoSystem } from "./deno_system.ts";
+import { ExitCode, OutputClosedError } from "./errors.ts";
+import { MAIN_HELP } from "./help.ts";
+import { serverCommand, startOnThisMachine, type StartServer } from "./server_command.ts";
+import type { System } from "./system.ts";
+
+/** What the command line works with; the real things unless a test brings its own. */
+export interface Surroundings {
+  readonly system: System;
+  readonly connect: Connect;
+  readonly start: StartServer;
+}
+
+/** The process that this program runs in. */
+export function thisProcess(): Surroundings {
+  return { system: denoSystem(), connect: (options) => KvClient.connect(options), start: startOnThisMachine };
+}
+
+/** Runs `kvraft` with these arguments; resolves to the exit code, whatever happens. */
+export async function runKvraft(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
+  try {
+    return await dispatch(args, surroundings);
+  } catch (error) {
+    if (error instanceof OutputClosedError) return ExitCode.done;
+    surroundings.system.writeLog(`${describeFault(error, args)}\n`);
+    return ExitCode.internal;
+  }
+}
+
+/** What to say of an error that nobody foresaw; with `--log-level debug` also where it came from. */
+export function describeFault(error: unknown, args: readonly string[]): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const isDebug = args.includes("--log-level=debug") ||
+    args.some((arg, position) => arg === "--log-level" && args[position + 1] === "debug");
+  const stack = isDebug && error instanceof Error ? `\n${error.stack}` : "";
+  return `kvraft: a fault in kvraft itself: ${message}${stack}`;
+}
+
+async function dispatch(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
+  const { system } = surroundings;
+  const [command, ...rest] = args;
+  switch (command) {
+    case "server":
+      return await serverCommand(rest, surroundings);
+    case "client":
+      return await clientCommand(rest, surroundings);
+    case "--help":
+    case "help":
+      await system.stdout.write(MAIN_HELP);
+      return ExitCode.done;
+    case "--version":
+      await system.stdout.write(`kvraft ${VERSION}\n`);
+      return ExitCode.done;
+    case undefined:
+      await system.stderr.write(MAIN_HELP);
+      return ExitCode.usage;
+    default: {
+      const near = nearest(command, ["server", "client", "--help", "--version"]);
+      const hint = near === null ? "Allowed: server, client, --help, --version." : `Did you mean ${near}?`;
+      await system.stderr.write(`kvraft: there is no "${command}". ${hint} Example: kvraft server --help\n`);
+      return ExitCode.usage;
+    }
+  }
+}

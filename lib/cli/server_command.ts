@@ -1,0 +1,163 @@
+/** `kvraft server`: configuration, start, the ready line, and a clean stop. */
+import {
+  ConfigError,
+  formatAddress,
+  readServerConfig,
+  SERVER_OPTIONS,
+  type ServerConfig,
+} from "../server/config.ts";
+import { denoPlatform } from "../server/deno_platform.ts";
+import { type RunningServer, startServer } from "../server/mod.ts";
+import { parseArguments } from "./arguments.ts";
+import { ExitCode, UsageError } from "./errors.ts";
+import { serverHelp } from "./help.ts";
+import type { System } from "./system.ts";
+
+/** How long a clean stop may take before the process ends anyhow: within 5 s of the signal. */
+const STOP_DEADLINE_MS = 4_500;
+/** Bytes of a config file; a longer one is not one. */
+const MAX_CONFIG_BYTES = 65_536;
+
+/** Starts a server that logs through `writeLog`. */
+export type StartServer = (config: ServerConfig, writeLog: (line: string) => void) => Promise<StartedServer>;
+
+/** A server and what is to be done with its log in the end. */
+export interface StartedServer {
+  readonly server: RunningServer;
+  /** Writes what the log still holds. */
+  closeLog(): void;
+}
+
+/** What the command works with. */
+export interface ServerSurroundings {
+  readonly system: System;
+  readonly start: StartServer;
+}
+
+/** Starts a server on this machine. */
+export async function startOnThisMachine(
+  config: ServerConfig,
+  writeLog: (line: string) => void,
+): Promise<StartedServer> {
+  const { logLevel, logFormat } = config;
+  const platform = denoPlatform({ logLevel, logFormat, writeLog });
+  const closeLog = (): void => platform.logger[Symbol.dispose]();
+  try {
+    return { server: await startServer(config, platform), closeLog };
+  } catch (error) {
+    closeLog();
+    throw error;
+  }
+}
+
+/** Runs `kvraft server` with these arguments until it is told to stop, or can't go on; resolves to the exit code. */
+export async function serverCommand(
+  args: readonly string[],
+  { system, start }: ServerSurroundings,
+): Promise<ExitCode> {
+  let config: ServerConfig | null;
+  try {
+    config = readConfig(args, system);
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
+    await system.stderr.write(`kvraft: ${error.message}\n`);
+    return ExitCode.usage;
+  }
+  if (config === null) {
+    await system.stdout.write(serverHelp());
+    return ExitCode.done;
+  }
+  using stop = new StopRequest(system);
+  let started: StartedServer;
+  try {
+    started = await start(config, (line) => system.writeLog(line));
+  } catch (error) {
+    if (!isNamed(error)) throw error;
+    await system.stderr.write(`kvraft: ${error.message}\n`);
+    return ExitCode.no;
+  }
+  return await serve(started, { config, system, stop });
+}
+
+/** The configuration, or null when help was asked for. */
+function readConfig(args: readonly string[], system: System): ServerConfig | null {
+  const help = { name: "help", placeholder: null, help: "" };
+  const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, help]);
+  if (options.has("help")) return null;
+  const [extra] = positionals;
+  if (extra !== undefined) {
+    throw new UsageError(`"${extra.text}" belongs to no option. See kvraft server --help.`);
+  }
+  return readServerConfig({
+    flags: options,
+    readFile: (path) => readConfigText(path, system),
+    mayWrite: (path) => system.mayWrite(path),
+  });
+}
+
+function readConfigText(path: string, system: System): string {
+  const bytes = system.readFile(path, MAX_CONFIG_BYTES);
+  if (bytes.length > MAX_CONFIG_BYTES) throw new Error(`it is longer than ${MAX_CONFIG_BYTES} bytes`);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error("it is not UTF-8");
+  }
+}
+
+async function serve(
+  { server, closeLog }: StartedServer,
+  { config, system, stop }: { config: ServerConfig; system: System; stop: StopRequest },
+): Promise<ExitCode> {
+  const { nodeId, dataDir } = config;
+  await system.stdout.write(
+    `kvraft server ${nodeId} is ready to serve on ${formatAddress(server.address)} ` +
+      `(cluster ${server.clusterId}, data ${dataDir})\n`,
+  );
+  const ended = await Promise.race([server.finished, stop.requested]);
+  if (ended !== "stop") {
+    closeLog();
+    await system.stderr.write(
+      `kvraft: this node stopped: ${ended instanceof Error ? ended.message : String(ended)}\n`,
+    );
+    return ExitCode.no;
+  }
+  const deadline = Promise.withResolvers<"late">();
+  const timer = system.clock.after(STOP_DEADLINE_MS, () => deadline.resolve("late"));
+  const outcome = await Promise.race([server.stop(), deadline.promise]);
+  timer.cancel();
+  closeLog();
+  if (outcome === "late") {
+    await system.stderr.write(
+      `kvraft: not everything was finished within ${STOP_DEADLINE_MS} ms. Nothing acknowledged is lost.\n`,
+    );
+  }
+  return ExitCode.done;
+}
+
+/** Waits for the first signal that asks the process to end; at the second one the process ends at once. */
+class StopRequest implements Disposable {
+  /** Resolves at the first signal. */
+  readonly requested: Promise<"stop">;
+  readonly #ignore: () => void;
+
+  constructor(system: System) {
+    const { promise, resolve } = Promise.withResolvers<"stop">();
+    let signals = 0;
+    this.requested = promise;
+    this.#ignore = system.onEndSignal(() => {
+      signals += 1;
+      if (signals === 1) resolve("stop");
+      else system.exit(ExitCode.no);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#ignore();
+  }
+}
+
+/** Whether an error is one of those that the house names: its message is made for the user. */
+function isNamed(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && "code" in error && typeof error.code === "string";
+}

@@ -1,0 +1,227 @@
+/**
+ * The interactive shell: reads lines, runs them one after the other, and says at every moment how the cluster is.
+ *
+ * The prompt follows the leader (`n2>`, `(no leader)>`, `(reconnecting)>`); an answer comes with its revision and
+ * time; a wait of more than half a second says what for; Ctrl-C ends what runs, else clears the line; Ctrl-D leaves.
+ */
+import { AbortError } from "../client/errors.ts";
+import type { ClusterStatus, ConnectionState } from "../client/types.ts";
+import type { Call, CommandContext } from "./command.ts";
+import { type OutputFormat, outputOf } from "./command_options.ts";
+import { parseCommand } from "./commands.ts";
+import { complete } from "./completion.ts";
+import { type Failure, failureOf, UsageError } from "./errors.ts";
+import { answerInShell, dim, type Reader } from "./format.ts";
+import { argumentHint } from "./hint.ts";
+import { answerAsJson, failureAsJson } from "./json.ts";
+import { LineEditor } from "./line_editor.ts";
+import type { StoreClient } from "./store_client.ts";
+import type { System } from "./system.ts";
+import { tokenize } from "./tokenize.ts";
+import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import { fit } from "./width.ts";
+
+/** Keys that Tab looks at. */
+const COMPLETED_KEYS = 100;
+/** How long Tab waits for keys. */
+const COMPLETION_TIMEOUT_MS = 1_000;
+/** Lines that may wait while one runs (pasted ones, mostly); more are refused. */
+const MAX_WAITING_LINES = 1_000;
+/** How long the greeting waits for nodes that do not answer. */
+const GREETING_TIMEOUT_MS = 1_000;
+
+/** What a shell is made of. */
+export interface ShellOptions {
+  readonly system: System;
+  readonly client: StoreClient;
+  /** Unless a line says otherwise. */
+  readonly output: OutputFormat;
+  readonly timeoutMs: number | null;
+  readFile(path: string): Promise<Uint8Array>;
+}
+
+/** Runs a shell until its user leaves. */
+export async function runShell(options: ShellOptions): Promise<void> {
+  using shell = new Shell(options);
+  await shell.run();
+}
+
+/** `n2> `, `(no leader)> ` or `(reconnecting)> `. */
+export function promptFor(state: ConnectionState): string {
+  switch (state.kind) {
+    case "connected":
+      return state.leader === null ? "(no leader)> " : `n${state.leader}> `;
+    case "reconnecting":
+      return "(reconnecting)> ";
+  }
+}
+
+/** `Connected: 3 of 3 nodes, leader n2`. */
+export function greetingFor({ leader, nodes }: ClusterStatus): string {
+  const reachable = nodes.filter((node) => node.reachable).length;
+  const nouns = nodes.length === 1 ? "node" : "nodes";
+  const leading = leader === null ? "no leader" : `leader n${leader}`;
+  return `Connected: ${reachable} of ${nodes.length} ${nouns}, ${leading}`;
+}
+
+/** Whoever pressed Ctrl-C knows that the call was ended, and wants to know what became of it. */
+function cancelled(error: AbortError): Failure {
+  const outcome = error.outcome === "unknown"
+    ? "whether it was applied is not known: look before you write again."
+    : "nothing was changed.";
+  return { ...failureOf(error), message: `cancelled; ${outcome}` };
+}
+
+class Shell implements Disposable {
+  readonly #options: ShellOptions;
+  readonly #editor: LineEditor;
+  readonly #left = Promise.withResolvers<void>();
+  readonly #waiting: string[] = [];
+  readonly #unfollow: () => void;
+  #running: AbortController | null = null;
+  #isLeft = false;
+
+  constructor(options: ShellOptions) {
+    const { system, client } = options;
+    this.#options = options;
+    this.#editor = new LineEditor({
+      keyboard: system.openKeyboard(),
+      prompt: promptFor(client.connectionState()),
+      color: system.wantsColor,
+      columns: () => system.columns(),
+      hint: argumentHint,
+      complete: (line) => complete(line, (prefix) => this.#keysWith(prefix)),
+      onLine: (line) => this.#takeLine(line),
+      onInterrupt: (line) => this.#interrupt(line),
+      onEnd: () => {
+        if (!this.#isLeft) this.#editor.print("\n");
+        this.#leave();
+      },
+    });
+    this.#unfollow = client.onStateChange((state) => this.#editor.setPrompt(promptFor(state)));
+  }
+
+  async run(): Promise<void> {
+    const { client, system } = this.#options;
+    const status = await client.status({ timeoutMs: GREETING_TIMEOUT_MS });
+    const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", { color: system.wantsColor });
+    this.#editor.print(`${greetingFor(status)}\n${help}\n`);
+    this.#editor.show();
+    await this.#left.promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isLeft = true;
+    this.#unfollow();
+    this.#editor[Symbol.dispose]();
+  }
+
+  #takeLine(line: string): void {
+    if (this.#running === null) {
+      void this.#runLines(line);
+    } else if (this.#waiting.length < MAX_WAITING_LINES) {
+      this.#waiting.push(line);
+    } else {
+      this.#editor.print(`error: ${MAX_WAITING_LINES} lines wait already; this one is dropped: ${line}\n`);
+    }
+  }
+
+  /** Runs a line and those that came while it ran. */
+  async #runLines(first: string): Promise<void> {
+    this.#editor.hide();
+    let line: string | undefined = first;
+    while (line !== undefined && !this.#isLeft) {
+      this.#running = new AbortController();
+      const goesOn = await this.#runLine(line, this.#running.signal);
+      this.#running = null;
+      if (!goesOn) return this.#leave();
+      line = this.#waiting.shift();
+      if (line !== undefined) {
+        this.#editor.print(`${promptFor(this.#options.client.connectionState())}${line}\n`);
+      }
+    }
+    if (!this.#isLeft) this.#editor.show();
+  }
+
+  /** Runs one line; false when it asks to leave. Everything that goes wrong is said, nothing is thrown. */
+  async #runLine(line: string, signal: AbortSignal): Promise<boolean> {
+    let format = this.#options.output;
+    try {
+      const words = tokenize(line).map(({ word }) => word);
+      if (words.length === 0) return true;
+      const { call, options } = parseCommand(words);
+      format = outputOf(options) ?? format;
+      if (call === null) {
+        throw new UsageError("There is no command, only options. Type help for the commands.");
+      }
+      return await this.#call(call, { format, signal });
+    } catch (error) {
+      const failure = error instanceof AbortError ? cancelled(error) : failureOf(error);
+      this.#editor.print(format === "json" ? `${failureAsJson(failure)}\n` : `error: ${failure.message}\n`);
+      return true;
+    }
+  }
+
+  async #call(call: Call, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
+    const { client, system, timeoutMs, readFile } = this.#options;
+    const startedAt = system.clock.now();
+    const context: CommandContext = {
+      client: () => Promise.resolve(client),
+      readStdin: () =>
+        Promise.reject(
+          new UsageError(
+            "Here - cannot stand for standard input, which you type on. Use --file, or -- - for a dash.",
+          ),
+        ),
+      readFile,
+      timeoutMs,
+      signal: how.signal,
+    };
+    const answer = await withWaitingLine(call.command.run(call, context), {
+      clock: system.clock,
+      look: () => client.status({ timeoutMs: LOOK_TIMEOUT_MS }),
+      show: (text) => this.#editor.print(`\r\x1b[2K${dim(fit(text, system.columns() - 1), this.#reader())}`),
+      clear: () => this.#editor.print("\r\x1b[2K"),
+    });
+    if (answer.kind === "quit") return false;
+    const view = { reader: this.#reader(), elapsedMs: system.clock.now() - startedAt };
+    this.#editor.print(how.format === "json" ? `${answerAsJson(answer)}\n` : answerInShell(answer, view));
+    return true;
+  }
+
+  #interrupt(line: string): void {
+    if (this.#running !== null) {
+      this.#waiting.length = 0;
+      this.#running.abort(new Error("cancelled"));
+    } else if (line !== "") {
+      this.#editor.clearLine();
+    } else {
+      this.#editor.hide();
+      this.#editor.print("\nCtrl-D or quit leaves.\n");
+      this.#editor.show();
+    }
+  }
+
+  /** Reached by quit, by Ctrl-D, and when the terminal goes away. */
+  #leave(): void {
+    if (this.#isLeft) return;
+    this.#isLeft = true;
+    this.#running?.abort(new Error("the shell was left"));
+    this.#left.resolve();
+  }
+
+  async #keysWith(prefix: Uint8Array): Promise<readonly Uint8Array[]> {
+    const { entries } = await this.#options.client.list({
+      prefix,
+      limit: COMPLETED_KEYS,
+      consistency: "stale",
+      timeoutMs: COMPLETION_TIMEOUT_MS,
+    });
+    return entries.map(({ key }) => key);
+  }
+
+  #reader(): Reader {
+    const { system } = this.#options;
+    return { isTerminal: true, color: system.wantsColor, columns: system.columns() };
+  }
+}

@@ -1,0 +1,18 @@
+/** What the command line needs of a client, so that a test can bring its own. */
+import type { KvClient } from "../client/client.ts";
+
+/** The part of {@link KvClient} that commands call. */
+export type StoreClient = Pick<
+  KvClient,
+  | "put"
+  | "get"
+  | "delete"
+  | "list"
+  | "compareAndSet"
+  | "status"
+  | "members"
+  | "transferLeadership"
+  | "connectionState"
+  | "onStateChange"
+  | "close"
+>;

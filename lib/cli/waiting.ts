@@ -1,0 +1,69 @@
+/**
+ * What is said while an answer keeps its user waiting: after half a second a line that tells for what, brought up to
+ * date until the answer is there. Never silence.
+ */
+import type { ClusterStatus, NodeView } from "../client/types.ts";
+import type { Timer } from "../net/clock.ts";
+import type { Stopwatch } from "./system.ts";
+
+/** Nothing is said before. */
+const PATIENCE_MS = 500;
+/** Between two looks at the cluster. */
+const LOOK_INTERVAL_MS = 500;
+/** A node that takes longer to say how it is counts as down. */
+export const LOOK_TIMEOUT_MS = 400;
+
+/** How waiting is shown. */
+export interface WaitingDisplay {
+  readonly clock: Stopwatch;
+  /** Looks at the cluster. */
+  look(): Promise<ClusterStatus>;
+  /** Shows a line in place of the one shown before. */
+  show(line: string): void;
+  /** Takes the line away. */
+  clear(): void;
+}
+
+/** Waits for `work`, and says for what when it takes long. */
+export async function withWaitingLine<T>(work: Promise<T>, display: WaitingDisplay): Promise<T> {
+  let timer: Timer | null = null;
+  let isOver = false;
+  let isShown = false;
+  const look = async (): Promise<void> => {
+    const sentence = await display.look().then(describeWaiting, () => "waiting for an answer");
+    if (isOver) return;
+    isShown = true;
+    display.show(`${sentence}; Ctrl-C cancels`);
+    timer = display.clock.after(LOOK_INTERVAL_MS, () => void look());
+  };
+  timer = display.clock.after(PATIENCE_MS, () => void look());
+  try {
+    return await work;
+  } finally {
+    isOver = true;
+    timer.cancel();
+    if (isShown) display.clear();
+  }
+}
+
+/** What a cluster in this state is waited for. */
+export function describeWaiting({ leader, nodes }: ClusterStatus): string {
+  const down = nodes.filter((node) => !node.reachable);
+  const up = nodes.filter((node) => node.reachable);
+  const downPart = down.length === 0 ? [] : [`${namesOf(down)} down`];
+  if (up.length === 0) return ["no node answers", ...downPart].join(": ");
+  if (leader === null) {
+    const parts = [...downPart, `${namesOf(up)} electing`];
+    return `no leader yet: ${parts.join(", ")}`;
+  }
+  const isLeaderDown = down.some(({ id }) => id === leader);
+  const first = isLeaderDown ? `leader n${leader} does not answer` : `waiting for leader n${leader}`;
+  return [first, ...downPart].join(": ");
+}
+
+/** `n1`, `n1 and n2`, `n1, n2 and n3`. */
+function namesOf(nodes: readonly NodeView[]): string {
+  const names = nodes.map(({ id, address }) => id === null ? address : `n${id}`);
+  const last = names.at(-1) ?? "";
+  return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
+}

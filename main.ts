@@ -1,0 +1,22 @@
+/** The program: everything is in lib/cli/. */
+import { describeFault, runKvraft, thisProcess } from "./lib/cli/mod.ts";
+import { ExitCode } from "./lib/cli/errors.ts";
+
+const surroundings = thisProcess();
+
+/** A fault that reached nobody's `catch`: one line, and the end. */
+function endWith(error: unknown): void {
+  surroundings.system.writeLog(`${describeFault(error, Deno.args)}\n`);
+  Deno.exit(ExitCode.internal);
+}
+
+globalThis.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  endWith(event.reason);
+});
+globalThis.addEventListener("error", (event) => {
+  event.preventDefault();
+  endWith(event.error);
+});
+
+Deno.exit(await runKvraft(Deno.args, surroundings));

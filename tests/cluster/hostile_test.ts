@@ -1,0 +1,145 @@
+/**
+ * What strangers, wrong clients and wrong peers send to the port costs them their connection and nobody else
+ * anything: the writers go on, and leader and term stay what they were.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { ValueType } from "@std/msgpack";
+import { FRAME_KIND } from "../../lib/net/kinds.ts";
+import { step } from "../support/step.ts";
+import { underLoad } from "../support/under_load.ts";
+import { clientHello, frame, Wire } from "../support/wire.ts";
+
+const IDLE_CONNECTIONS = 1_000;
+/** Fewer than a node lets wait for the answer to their hello. */
+const CONNECTIONS_AT_ONCE = 100;
+const FOREIGN_CLUSTER = "0123456789abcdef";
+
+/** Connects and says hello as a client. */
+async function greeted(port: number): Promise<Wire> {
+  const wire = await Wire.connect(port);
+  await wire.send(frame(clientHello()));
+  await wire.take([FRAME_KIND.welcome]);
+  return wire;
+}
+
+/** Says `hello`, expects a refusal that says `words`, and the end. */
+async function assertRefused(
+  port: number,
+  { hello, words }: { hello: ValueType; words: string },
+): Promise<void> {
+  using wire = await Wire.connect(port);
+  await wire.send(frame(hello));
+  const { elements: [, , message] } = await wire.take([FRAME_KIND.refusal]);
+  assertStringIncludes(`${message}`, words);
+  await wire.waitForEnd();
+}
+
+/** What is done to the port, and what comes of it. */
+const attacks: readonly { readonly name: string; readonly run: (port: number) => Promise<void> }[] = [
+  {
+    name: "garbage ends the connection",
+    async run(port): Promise<void> {
+      using wire = await Wire.connect(port);
+      await wire.send(crypto.getRandomValues(new Uint8Array(65_536)).fill(0xc1, 0, 8));
+      await wire.waitForEnd();
+    },
+  },
+  {
+    name: "a length of 4 GiB ends the connection",
+    async run(port): Promise<void> {
+      using wire = await Wire.connect(port);
+      await wire.send(new Uint8Array([0xff, 0xff, 0xff, 0xff, 0x90]));
+      await wire.waitForEnd();
+    },
+  },
+  {
+    name: "a length over the limit ends the connection after a good hello, too",
+    async run(port): Promise<void> {
+      using wire = await greeted(port);
+      await wire.send(new Uint8Array([0x7f, 0xff, 0xff, 0xff, 0x90]));
+      await wire.waitForEnd();
+    },
+  },
+  {
+    name: "half a hello and the end of the connection is nothing to anybody",
+    async run(port): Promise<void> {
+      using wire = await Wire.connect(port);
+      const hello = frame(clientHello());
+      await wire.send(hello.subarray(0, hello.length / 2));
+    },
+  },
+  {
+    name: "a client of another cluster is told so and refused",
+    run: (port) =>
+      assertRefused(port, { hello: clientHello({ clusterId: FOREIGN_CLUSTER }), words: "cluster" }),
+  },
+  {
+    name: "a peer of another cluster is told so and refused",
+    run: (port) =>
+      assertRefused(port, { hello: [0, "kvraft", 1, 1, 1, FOREIGN_CLUSTER, 2, 1, null], words: "cluster" }),
+  },
+  {
+    name: "version 999 is told that it is not spoken here, and refused",
+    run: (port) =>
+      assertRefused(port, { hello: clientHello({ minVersion: 999, maxVersion: 999 }), words: "999" }),
+  },
+  {
+    name: "a newer client that also speaks version 1 is welcome",
+    async run(port): Promise<void> {
+      using wire = await Wire.connect(port);
+      await wire.send(frame(clientHello({ minVersion: 1, maxVersion: 999 })));
+      const { elements: [, version] } = await wire.take([FRAME_KIND.welcome]);
+      assertEquals(version, 1);
+    },
+  },
+  {
+    name: "a frame of an unknown kind is answered by name, and the connection lives",
+    async run(port): Promise<void> {
+      using wire = await greeted(port);
+      await wire.send(frame([199, 5, "from the future"]));
+      const { elements: [, , code] } = await wire.take([FRAME_KIND.error]);
+      assertEquals(code, "unknownKind");
+      await wire.send(frame([FRAME_KIND.status, 6]));
+      const { elements: [, requestId] } = await wire.take([FRAME_KIND.statusResult]);
+      assertEquals(requestId, 6);
+    },
+  },
+  {
+    name: "a request with a field of the wrong type ends that connection",
+    async run(port): Promise<void> {
+      using wire = await greeted(port);
+      await wire.send(frame([FRAME_KIND.status, "six"]));
+      await wire.waitForEnd();
+    },
+  },
+];
+
+Deno.test("whatever arrives on the port, everybody else notices nothing", async (t) => {
+  await underLoad({}, async ({ cluster, progress }) => {
+    const leader = await cluster.waitForLeader();
+    const port = cluster.port(leader);
+    const term = (await cluster.status(leader))?.term;
+
+    // Stays open, in the middle of its hello, while everything else happens.
+    using silent = await Wire.connect(port);
+    await silent.send(frame(clientHello()).subarray(0, 9));
+    for (const { name, run } of attacks) await step(t, name, () => run(port));
+    await progress();
+
+    await step(t, "a thousand idle connections are held, and the cluster serves", async () => {
+      using idle = new DisposableStack();
+      const wires: Wire[] = [];
+      for (let opened = 0; opened < IDLE_CONNECTIONS; opened += CONNECTIONS_AT_ONCE) {
+        const more = await Promise.all(Array.from({ length: CONNECTIONS_AT_ONCE }, () => greeted(port)));
+        for (const wire of more) wires.push(idle.use(wire));
+      }
+      await progress();
+      assertEquals(wires.filter((wire) => wire.ended).length, 0);
+      using oneMore = await greeted(port);
+      assert(!oneMore.ended);
+    });
+
+    assertEquals(await cluster.waitForLeader(), leader, cluster.logs());
+    assertEquals((await cluster.status(leader))?.term, term, "nothing here was a reason for an election");
+  });
+});

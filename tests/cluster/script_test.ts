@@ -1,0 +1,127 @@
+/** cluster.sh as its reader uses it, in a copy of the checkout, from another folder, on ports of its own. */
+import { assert, assertEquals } from "@std/assert";
+import { dirname } from "@std/path";
+import { copyCheckout } from "../support/checkout.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Finished, Process } from "../support/process.ts";
+import { step } from "../support/step.ts";
+import { freePorts, TemporaryFolder } from "../support/temporary.ts";
+
+const SCRIPT_DEADLINE_MS = 120_000;
+
+/** A copy of the checkout with a cluster of its own. */
+class Copy implements AsyncDisposable {
+  readonly basePort = freePorts(3);
+  readonly #folder: TemporaryFolder;
+
+  private constructor(folder: TemporaryFolder) {
+    this.#folder = folder;
+  }
+
+  static async make(): Promise<Copy> {
+    const folder = await TemporaryFolder.make();
+    copyCheckout(folder.path);
+    return new Copy(folder);
+  }
+
+  get path(): string {
+    return this.#folder.path;
+  }
+
+  /** Runs ./cluster.sh with these arguments; it must exit with `code`. */
+  async run(args: readonly string[], { code = 0 }: { code?: number } = {}): Promise<Finished> {
+    await using process = Process.start("bash", [`${this.path}/cluster.sh`, ...args], {
+      cwd: "/",
+      env: {
+        KVRAFT_BASE_PORT: `${this.basePort}`,
+        KVRAFT_SOURCE: "1",
+        PATH: `${dirname(Deno.execPath())}:${Deno.env.get("PATH") ?? ""}`,
+      },
+    });
+    const finished = await process.end({ deadlineMs: SCRIPT_DEADLINE_MS });
+    assertEquals(finished.code, code, `cluster.sh ${args.join(" ")}\n${process.printed}`);
+    return finished;
+  }
+
+  /** Who leads. */
+  async leader(): Promise<number> {
+    return await eventually("there is a leader", async () => {
+      const { stdout } = await this.run(["client", "status", "--output", "json"]);
+      return JSON.parse(stdout).leader;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.run(["clean"]);
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t) => {
+  await using copy = await Copy.make();
+  const run = copy.run.bind(copy);
+
+  await step(t, "start puts and gets a first key, and says what to type next", async () => {
+    const { stdout } = await run([]);
+    assert(stdout.includes("hello, world"), stdout);
+    assert(stdout.includes("./cluster.sh client"), stdout);
+  });
+
+  await step(t, "a second start is a status", async () => {
+    const { stdout } = await run(["start"]);
+    assert(stdout.includes("runs already"), stdout);
+  });
+
+  await step(t, "a write succeeds after the leader was killed, and the killed node comes back", async () => {
+    await run(["client", "put", "before", "1"]);
+    const leader = await copy.leader();
+    await run(["kill", `${leader}`]);
+    await run(["client", "put", "after", "2"]);
+    await run(["restart", `${leader}`]);
+    const { stdout } = await run(["status"]);
+    assert(!stdout.includes("is down"), stdout);
+  });
+
+  await step(t, "stop leaves nothing running, and the data", async () => {
+    await run(["stop"]);
+    const { stdout } = await run(["status"], { code: 3 });
+    assert(stdout.includes("Nothing runs"), stdout);
+  });
+
+  await step(t, "every write is there after kill -9 of all nodes", async () => {
+    await run(["start"]);
+    for (const node of ["1", "2", "3"]) await run(["kill", node]);
+    await run(["start"]);
+    assertEquals((await run(["client", "get", "before"])).stdout, "1\n");
+    assertEquals((await run(["client", "get", "after"])).stdout, "2\n");
+  });
+
+  await step(t, "a frozen node goes on where it was, and its log can be read", async () => {
+    await run(["pause", "1"]);
+    await run(["resume", "1"]);
+    const { stdout } = await run(["logs", "1"]);
+    assert(stdout.includes("ready to serve"), stdout);
+  });
+
+  await step(t, "clean removes every trace", async () => {
+    await run(["clean"]);
+    const traces = [...Deno.readDirSync(copy.path)].map(({ name }) => name).filter((name) => name === "data");
+    assertEquals(traces, []);
+  });
+});
+
+Deno.test("cluster.sh names a port that is taken, and starts nothing", async () => {
+  await using copy = await Copy.make();
+  const port = copy.basePort + 1;
+  using _taken = Deno.listen({ hostname: "127.0.0.1", port });
+  const { stderr } = await copy.run(["start"], { code: 1 });
+  assert(stderr.includes(`127.0.0.1:${port}`) && stderr.includes("KVRAFT_BASE_PORT"), stderr);
+});
+
+Deno.test("cluster.sh says what it can do when it is asked for something else", async () => {
+  await using copy = await Copy.make();
+  const { stderr } = await copy.run(["fly"], { code: 2 });
+  assert(stderr.includes("./cluster.sh help"), stderr);
+  await copy.run(["kill", "1"], { code: 1 });
+  await copy.run(["start", "9"], { code: 2 });
+});

@@ -1,0 +1,42 @@
+/** The files of this checkout, for tests that read the house itself or start programs from it. */
+import { fromFileUrl, join } from "@std/path";
+
+/** Absolute path of the checkout. */
+export const CHECKOUT = fromFileUrl(new URL("../..", import.meta.url));
+
+/** Folders that hold no part of the project. */
+const FOREIGN_FOLDERS = new Set([".git", ".cache", "data", "node_modules", "coverage"]);
+
+/** Paths of all files whose name ends in one of `endings`, relative to the checkout, sorted. */
+export function filesOfCheckout(endings: readonly string[]): readonly string[] {
+  const found: string[] = [];
+  const walk = (folder: string): void => {
+    for (const entry of Deno.readDirSync(join(CHECKOUT, folder))) {
+      const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory && !FOREIGN_FOLDERS.has(entry.name)) walk(path);
+      if (entry.isFile && endings.some((ending) => entry.name.endsWith(ending))) found.push(path);
+    }
+  };
+  walk("");
+  return found.sort();
+}
+
+/** Text of a file of the checkout. */
+export function readCheckout(path: string): string {
+  return Deno.readTextFileSync(join(CHECKOUT, path));
+}
+
+/** Copies the project into `target`, without data and history; with what is remembered about this machine. */
+export function copyCheckout(target: string): void {
+  const copy = (path: string): void => {
+    const to = join(target, path);
+    Deno.mkdirSync(join(to, ".."), { recursive: true });
+    Deno.copyFileSync(join(CHECKOUT, path), to);
+  };
+  for (const path of filesOfCheckout([""])) {
+    if (path !== "kvraft") copy(path);
+  }
+  for (const entry of Deno.readDirSync(join(CHECKOUT, ".cache"))) {
+    if (entry.isFile) copy(`.cache/${entry.name}`);
+  }
+}

@@ -1,0 +1,61 @@
+/** Checks that what the documents tell a reader to type or open exists. */
+import { dirname, join, relative } from "@std/path";
+import { CHECKOUT, readCheckout } from "./checkout.ts";
+
+/** What `path`, a Markdown document with the text `source`, names that is not there; one sentence each. */
+export function documentProblems(path: string, source: string): readonly string[] {
+  return [...commandProblems(source), ...linkProblems(path, source)].map((problem) => `${path} ${problem}`);
+}
+
+function commandProblems(source: string): readonly string[] {
+  const tasks = Object.keys(JSON.parse(readCheckout("deno.json")).tasks);
+  const commands = clusterCommands();
+  const pinned = readCheckout(".deno-version").trim();
+  const problems: string[] = [];
+  for (const [, task = ""] of source.matchAll(/\bdeno(?:@\S+)? task (?:-\S+ )*([a-z]\w*)/g)) {
+    if (!tasks.includes(task)) {
+      problems.push(`tells to run "deno task ${task}", and deno.json has no task of that name`);
+    }
+  }
+  for (const [, command = ""] of source.matchAll(/\.\/cluster\.sh ([a-z]\w*)/g)) {
+    if (!commands.includes(command)) {
+      problems.push(`tells to run "./cluster.sh ${command}", and cluster.sh has no command of that name`);
+    }
+  }
+  for (const [, version = ""] of source.matchAll(/\bdeno@(\d[\d.]*\d)/g)) {
+    if (version !== pinned) problems.push(`names deno@${version}; .deno-version says ${pinned} is pinned`);
+  }
+  return problems;
+}
+
+/** The commands that cluster.sh knows, read from its last `case`. */
+function clusterCommands(): readonly string[] {
+  const script = readCheckout("cluster.sh");
+  const dispatch = script.slice(script.lastIndexOf("case $command in"));
+  return [...dispatch.matchAll(/^ {2}([a-z]+)(?: \| \S+)*\)/gm)].map(([, name = ""]) => name);
+}
+
+/** Links to files, and paths of this checkout in backticks. */
+function linkProblems(path: string, source: string): readonly string[] {
+  const problems: string[] = [];
+  const check = (target: string): void => {
+    const file = join(CHECKOUT, target);
+    if (!exists(file)) {
+      problems.push(`points to ${relative(CHECKOUT, file)}, and there is no file of that name`);
+    }
+  };
+  for (const [, target = ""] of source.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+    if (!/^[a-z]+:/.test(target)) check(join(dirname(path), target));
+  }
+  for (const [, target = ""] of source.matchAll(/`((?:lib|tests|tools|docs)\/[\w./-]*\w)`/g)) check(target);
+  return problems;
+}
+
+function exists(file: string): boolean {
+  try {
+    Deno.statSync(file);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Waiting in tests: for a condition or for an event, always with a deadline, and with an error that says what was
+ * waited for. Nothing else in the tests waits.
+ */
+
+/** How long a test waits for what should take moments. Generous: a busy machine is no failure. */
+export const DEADLINE_MS = 30_000;
+const POLL_MS = 20;
+
+/** How to wait. */
+export interface WaitOptions {
+  /** Default {@link DEADLINE_MS}. */
+  readonly deadlineMs?: number;
+  /** Added to the error: the logs of whoever did not do what was waited for. */
+  readonly explain?: () => string;
+}
+
+/** What was waited for did not come. */
+export class DeadlineError extends Error {
+  override readonly name = "DeadlineError";
+}
+
+/**
+ * Tries until `attempt` gives something other than null, and gives that. An attempt that throws counts as null;
+ * the last such error ends up in the error at the deadline.
+ */
+export async function eventually<T>(
+  what: string,
+  attempt: () => T | null | Promise<T | null>,
+  options: WaitOptions = {},
+): Promise<T> {
+  const { deadlineMs = DEADLINE_MS, explain = (): string => "" } = options;
+  const start = performance.now();
+  let lastError: unknown = null;
+  while (true) {
+    try {
+      const result = await attempt();
+      if (result !== null) return result;
+      lastError = null;
+    } catch (error) {
+      lastError = error;
+    }
+    if (performance.now() - start > deadlineMs) {
+      const because = lastError === null ? "" : ` (last: ${lastError})`;
+      throw new DeadlineError(`Waited ${deadlineMs} ms in vain until ${what}${because}\n${explain()}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Gives what `promise` gives, unless that takes longer than the deadline. */
+export async function within<T>(what: string, promise: Promise<T>, options: WaitOptions = {}): Promise<T> {
+  const { deadlineMs = DEADLINE_MS, explain = (): string => "" } = options;
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new DeadlineError(`Waited ${deadlineMs} ms in vain until ${what}\n${explain()}`)),
+    deadlineMs,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,43 @@
+/** What a folder holds, to the byte: to show that a refusal changed nothing. */
+import { join } from "@std/path";
+
+/** Every file below `folder` by its path in it, with the SHA-256 of its bytes. */
+export async function contentOf(folder: string): Promise<Readonly<Record<string, string>>> {
+  const content: Record<string, string> = {};
+  const walk = async (below: string): Promise<void> => {
+    const entries = [...Deno.readDirSync(join(folder, below))];
+    for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
+      const path = join(below, entry.name);
+      if (entry.isDirectory) await walk(path);
+      else content[path] = await hashOf(join(folder, path));
+    }
+  };
+  await walk(".");
+  return content;
+}
+
+/** Flips one bit of the first place where the bytes of `text` stand in a file below `folder`; gives the file's name. */
+export function damage(folder: string, text: string): string {
+  for (const entry of Deno.readDirSync(folder)) {
+    const file = join(folder, entry.name);
+    const bytes = Deno.readFileSync(file);
+    const at = indexOf(bytes, new TextEncoder().encode(text));
+    if (at < 0) continue;
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    Deno.writeFileSync(file, bytes);
+    return entry.name;
+  }
+  throw new Error(`No file in ${folder} holds ${text}`);
+}
+
+async function hashOf(file: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(file));
+  return new Uint8Array(digest).toHex();
+}
+
+function indexOf(bytes: Uint8Array, sought: Uint8Array): number {
+  for (let at = 0; at + sought.length <= bytes.length; at++) {
+    if (sought.every((byte, offset) => bytes[at + offset] === byte)) return at;
+  }
+  return -1;
+}

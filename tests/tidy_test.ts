@@ -1,0 +1,96 @@
+/**
+ * Reads the whole checkout and fails with the sentence a reader needs: who imports whom, what the pure rooms may
+ * not touch, how long files and functions are, what was left behind, and whether the documents name things that exist.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { checkFile, type Finding } from "./support/house_rules.ts";
+import { documentProblems } from "./support/documents.ts";
+import { filesOfCheckout, readCheckout } from "./support/checkout.ts";
+
+function sentences(findings: readonly Finding[]): readonly string[] {
+  return findings.map(({ path, line, message }) => `${path}:${line} ${message}`);
+}
+
+Deno.test("every source file keeps the rules of the house", () => {
+  const files = filesOfCheckout([".ts"]);
+  assert(files.includes("lib/raft/types.ts"), "the walk over the checkout finds the sources");
+  assertEquals(sentences(files.flatMap((path) => checkFile(path, readCheckout(path)))), []);
+});
+
+Deno.test("every command, file and link that a document names exists", () => {
+  assertEquals(filesOfCheckout([".md"]).flatMap((path) => documentProblems(path, readCheckout(path))), []);
+});
+
+Deno.test("every room says on its first lines why a file exists", () => {
+  const silent = filesOfCheckout([".ts"]).filter((path) => !/^(#!.*\n)?\/\*\*/.test(readCheckout(path)));
+  assertEquals(silent.map((path) => `${path} does not begin with a comment that says why it exists`), []);
+});
+
+/** A rule that can't fail is no rule: for each, a line that breaks it and a word of the sentence that must come. */
+const broken: readonly { readonly path: string; readonly source: string; readonly says: string }[] = [
+  { path: "lib/raft/a.ts", source: `import { x } from "../net/x.ts";`, says: "may import only" },
+  { path: "lib/raft/a.ts", source: `import { x } from "../kv/x.ts";`, says: "only the types" },
+  { path: "lib/raft/a.ts", source: `import x from "sorted-btree";`, says: "may use no package" },
+  { path: "lib/kv/a.ts", source: `export * from "node:fs";`, says: "is pure" },
+  { path: "lib/server/a.ts", source: `import { x } from "../client/x.ts";`, says: "may import only" },
+  { path: "lib/server/a.ts", source: `import { x } from "fast-check";`, says: "only tests" },
+  { path: "lib/server/a.ts", source: `import { x } from "../../tools/x.ts";`, says: "may import only" },
+  { path: "lib/attic/a.ts", source: `import { x } from "./b.ts";`, says: "a room that" },
+  { path: "lib/server/a.ts", source: `await import("./x.ts");`, says: "at run time" },
+  { path: "main.ts", source: `import { x } from "./lib/server/x.ts";`, says: "may import only" },
+  { path: "lib/raft/a.ts", source: "const now = Date.now();", says: "uses Date" },
+  { path: "lib/raft/a.ts", source: "const die = Math.random();", says: "Math.random" },
+  { path: "lib/kv/a.ts", source: "Deno.exit(1);", says: "uses Deno" },
+  { path: "lib/kv/a.ts", source: "export async function f(): Wait { }", says: "is async" },
+  { path: "lib/kv/a.ts", source: "await x;", says: "awaits" },
+  { path: "lib/kv/a.ts", source: "console.log(1);", says: "uses console" },
+  { path: "lib/net/a.ts", source: "const x: any = 1;", says: "uses any" },
+  { path: "lib/net/a.ts", source: "const x = y!;", says: "uses !" },
+  { path: "lib/net/a.ts", source: "const x = y as unknown as Z;", says: "casts twice" },
+  { path: "lib/net/a.ts", source: `const x = 1; // ${"TO"}DO later`, says: "finish it" },
+  { path: "lib/net/a.ts", source: `// ${"deno-lint"}-ignore no-console\nx();`, says: "without saying why" },
+  {
+    path: "tests/a_test.ts",
+    source: "await new Promise((r) => setTimeout(r, 100));",
+    says: "never for time",
+  },
+  { path: "tests/a_test.ts", source: "await delay(5);", says: "never for time" },
+  { path: "tests/a_test.ts", source: `Deno.test.only("x", f);`, says: "every test runs" },
+  { path: "tests/a_test.ts", source: `Deno.test({ name: "x", ignore: true, fn });`, says: "every test runs" },
+  { path: "lib/net/a.ts", source: `function f(): void {${"\n".repeat(70)}}`, says: "fits a screen" },
+  { path: "lib/net/a.ts", source: "x();\n".repeat(501), says: "at most 500" },
+];
+
+for (const { path, source, says } of broken) {
+  const shown = source.length > 60 ? `${source.slice(0, 30).trim()}…` : source;
+  Deno.test(`the rules refuse ${JSON.stringify(shown)} in ${path}`, () => {
+    const messages = checkFile(path, source).map((finding) => finding.message);
+    assert(messages.some((message) => message.includes(says)), `found only ${JSON.stringify(messages)}`);
+  });
+}
+
+Deno.test("the rules allow what looks alike and is not the same", () => {
+  const source = [
+    `import type { Command } from "../kv/command.ts";`,
+    `import { assert } from "../assert.ts";`,
+    `import { x } from "./x.ts";`,
+    "const entry = { process: 1, Date: 2 };",
+    "export const sum = entry.process + entry.Date + Math.max(1, 2);",
+  ].join("\n");
+  assertEquals(checkFile("lib/raft/a.ts", source), []);
+});
+
+const brokenDocuments: readonly { readonly source: string; readonly says: string }[] = [
+  { source: "```sh\ndeno task nothing\n```", says: "no task" },
+  { source: "```sh\n./cluster.sh fly\n```", says: "no command" },
+  { source: "```sh\nnpx -y deno@2.0.0 task test\n```", says: "pinned" },
+  { source: "See [there](docs/nowhere.md).", says: "no file" },
+  { source: "Shown by `tests/cluster/nothing_test.ts`.", says: "no file" },
+];
+
+for (const { source, says } of brokenDocuments) {
+  Deno.test(`a document may not say ${JSON.stringify(source)}`, () => {
+    const problems = documentProblems("README.md", source);
+    assert(problems.some((problem) => problem.includes(says)), `found only ${JSON.stringify(problems)}`);
+  });
+}

@@ -1,0 +1,72 @@
+/** Reading arguments by a table of options. */
+import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { type OptionSpec, parseArguments } from "../../../lib/cli/arguments.ts";
+import { UsageError } from "../../../lib/cli/errors.ts";
+
+const SPECS: readonly OptionSpec[] = [
+  { name: "limit", placeholder: "<n>", help: "" },
+  { name: "raw", placeholder: null, help: "" },
+];
+
+function parse(...args: readonly string[]): unknown {
+  const { options, positionals } = parseArguments(args, SPECS);
+  return {
+    ...Object.fromEntries(options),
+    _: positionals.map(({ text, literal }) => literal ? `literal ${text}` : text),
+  };
+}
+
+Deno.test("options may stand anywhere, and what follows -- is text", () => {
+  assertEquals(parse("get", "--raw", "k"), { raw: "", _: ["get", "k"] });
+  assertEquals(parse("--limit", "3", "list"), { limit: "3", _: ["list"] });
+  assertEquals(parse("list", "--limit=-3"), { limit: "-3", _: ["list"] });
+  assertEquals(parse("list", "--limit=a=b"), { limit: "a=b", _: ["list"] });
+  assertEquals(parse("put", "-", "--", "-", "--raw"), { _: ["put", "-", "literal -", "literal --raw"] });
+});
+
+Deno.test("nothing that looks like a number, a truth value or a property is taken for one", () => {
+  const words = ["true", "0x10", "1e3", "-0".slice(1), "", "__proto__", "constructor"];
+  assertEquals(parse(...words, "--raw", "false"), { raw: "", _: [...words, "false"] });
+});
+
+Deno.test("an option that is unknown, repeated or incomplete is refused by name", () => {
+  const table = [["--limt", "3"], ["--limit"], ["--limit", "--raw"], ["--limit="], ["--raw", "--raw"], [
+    "--raw=yes",
+  ], [
+    "--__proto__",
+  ], ["-x"]];
+  assertEquals(
+    table.map((args) => assertThrows(() => parse(...args), UsageError).message.split(/[.:] /)[0]),
+    [
+      "There is no option --limt",
+      "--limit needs a value",
+      "--limit needs a value",
+      "--limit needs a value",
+      "--raw is given 2 times",
+      "--raw takes no value",
+      "There is no option --__proto__",
+      "There is no option -x",
+    ],
+  );
+});
+
+Deno.test("arguments are read or refused by name, and none is lost or changed", () => {
+  const arg = fc.oneof(
+    fc.constantFrom("--limit", "--raw", "--limit=1", "true", "false", "-", "--", "-1"),
+    fc.string(),
+  );
+  fc.assert(fc.property(fc.array(arg, { maxLength: 6 }), (args) => {
+    try {
+      const { options, positionals } = parseArguments(args, SPECS);
+      const kept = [...options.values()].filter((value) => value !== "").length + positionals.length;
+      const expected = args.filter((text, position) =>
+        text !== "--raw" && text !== "--limit" && !(text === "--" && args.indexOf("--") === position) ||
+        (args.includes("--") && position > args.indexOf("--"))
+      );
+      assertEquals(kept, expected.length);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+    }
+  }));
+});

@@ -1,0 +1,389 @@
+/** `kvraft client`: what each command prints where, and what the process ends with. */
+import { assertEquals } from "@std/assert";
+import { clientCommand } from "../../../lib/cli/client_command.ts";
+import {
+  ConnectionError,
+  InvalidRequestError,
+  KeyTooLargeError,
+  NoLeaderError,
+  TimeoutError,
+} from "../../../lib/client/errors.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+
+interface Run extends FakeSystemOptions {
+  readonly store?: FakeStore;
+}
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+const CLUSTER = ["--cluster", "127.0.0.1:7001,127.0.0.1:7002"];
+
+async function run(
+  args: readonly string[],
+  { store = new FakeStore(), ...options }: Run = {},
+): Promise<Ended> {
+  const system = new FakeSystem(options);
+  const code = await clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
+  return { code, out: system.stdout.text, err: system.stderr.text };
+}
+
+/** A store with `greeting` = hello, and a key and value that are not text. */
+async function filled(): Promise<FakeStore> {
+  const store = new FakeStore();
+  await store.put("greeting", "hello");
+  await store.put(Uint8Array.of(0xff, 0x0a), Uint8Array.of(0x00, 0x80));
+  store.calls.length = 0;
+  return store;
+}
+
+Deno.test("put prints the revision, get the value and a newline, and they end with 0", async () => {
+  const store = new FakeStore();
+  assertEquals(await run(["put", "k", "two words"], { store }), { code: 0, out: "revision 1\n", err: "" });
+  assertEquals(await run(["get", "k"], { store }), { code: 0, out: "two words\n", err: "" });
+  assertEquals(await run(["get", "--raw", "k"], { store }), { code: 0, out: "two words", err: "" });
+  assertEquals(store.closed, 3);
+});
+
+Deno.test("a key that is not there ends with 1, and standard output stays empty", async () => {
+  assertEquals(await run(["get", "k"]), { code: 1, out: "", err: "(not found)\n" });
+  assertEquals(await run(["delete", "k"]), { code: 1, out: "(not found), revision 1\n", err: "" });
+});
+
+Deno.test("keys and values named like switches and numbers stay what they are", async () => {
+  const store = new FakeStore();
+  for (const [key = "", value = ""] of [["true", "false"], ["007", "1e3"], ["", ""], ["-", "0x10"]]) {
+    await run(["put", key, value], { store });
+    assertEquals((await run(["get", "--raw", key], { store })).out, value);
+  }
+  await run(["put", "k", "--", "--raw"], { store });
+  await run(["put", "--", "m", "-"], { store });
+  assertEquals((await run(["get", "k"], { store })).out, "--raw\n");
+  assertEquals((await run(["get", "m"], { store })).out, "-\n");
+});
+
+Deno.test("values come from standard input and from files, byte for byte", async () => {
+  const store = new FakeStore();
+  const bytes = Uint8Array.of(0, 255, 10, 13);
+  await run(["put", "a", "-"], { store, input: [bytes.subarray(0, 1), bytes.subarray(1)] });
+  await run(["put", "b", "--file", "photo"], { store, files: { photo: bytes } });
+  await run(["cas", "b", "-", "--file", "new"], { store, input: [bytes], files: { new: "n" } });
+  await run(["cas", "c", "--absent", "fresh"], { store });
+  const values = [...store.entries.values()].map(({ value }) => value);
+  assertEquals(values, [bytes, new TextEncoder().encode("n"), new TextEncoder().encode("fresh")]);
+});
+
+Deno.test("cas says whether it succeeded, and what stands there when it did not", async () => {
+  const store = await filled();
+  assertEquals(await run(["cas", "greeting", "hello", "bye"], { store }), {
+    code: 0,
+    out: "succeeded, revision 3\n",
+    err: "",
+  });
+  assertEquals(await run(["cas", "greeting", "hello", "bye"], { store }), {
+    code: 1,
+    out: "failed: the key has the value bye, revision 3\n",
+    err: "",
+  });
+  assertEquals((await run(["cas", "nope", "a", "b"], { store })).out, "failed: the key does not exist\n");
+});
+
+Deno.test("list prints a key and its value a line, escaped, and says on standard error that there is more", async () => {
+  const store = await filled();
+  assertEquals(await run(["list"], { store }), {
+    code: 0,
+    out: "greeting\thello\n\\xff\\n\t\\x00\\x80\n",
+    err: "",
+  });
+  assertEquals(await run(["list", "--limit", "1"], { store }), {
+    code: 0,
+    out: "greeting\thello\n",
+    err: "-- 1 of more; list --limit 1 --after greeting\n",
+  });
+});
+
+Deno.test("on a terminal list is a table, and no value can command the terminal", async () => {
+  const store = await filled();
+  assertEquals(
+    (await run(["list"], { store, terminal: true })).out,
+    [
+      "key       revision  value\n",
+      "greeting  1         hello\n",
+      "\\xff\\n    2         \\x00\\x80\n",
+    ].join(""),
+  );
+  await store.put("evil", "\x1b[2Jboo");
+  assertEquals((await run(["get", "evil"], { store, terminal: true })).out, "\\x1b[2Jboo\n");
+  assertEquals((await run(["get", "evil"], { store })).out, "\x1b[2Jboo\n");
+});
+
+Deno.test("a listing goes on behind a key, in both directions", async () => {
+  const store = new FakeStore();
+  await run(["list", "u", "--after", "user:2", "--limit", "5"], { store });
+  await run(["list", "--reverse", "--after", "user:2", "--start", "a", "--stale"], { store });
+  await run(["list", "--cursor", "abc", "--consistency", "linearizable"], { store });
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  assertEquals(store.calls, [
+    {
+      name: "list",
+      consistency: "linearizable",
+      reverse: false,
+      prefix: bytes("u"),
+      limit: 5,
+      start: bytes("user:2\0"),
+    },
+    { name: "list", consistency: "stale", reverse: true, start: bytes("a"), end: bytes("user:2") },
+    { name: "list", consistency: "linearizable", reverse: false, cursor: "abc" },
+  ]);
+});
+
+Deno.test("JSON answers have the shapes that scripts count on", async () => {
+  const store = await filled();
+  const entry = { key: "greeting", value: "hello", createRevision: 1, modRevision: 1, version: 1 };
+  const binary = { keyBase64: "/wo=", valueBase64: "AIA=", createRevision: 2, modRevision: 2, version: 1 };
+  const node = { reachable: true, term: 5, commitIndex: 12, appliedIndex: 12, version: "0.1.0" };
+  const down = {
+    role: null,
+    reachable: false,
+    term: null,
+    commitIndex: null,
+    appliedIndex: null,
+    version: null,
+  };
+  const table: readonly (readonly [readonly string[], number, unknown])[] = [
+    [["get", "greeting"], 0, entry],
+    [["get", "nope"], 1, null],
+    [["list"], 0, { entries: [entry, binary], cursor: null, revision: 2 }],
+    [["list", "--limit", "1"], 0, { entries: [entry], cursor: "next", revision: 2 }],
+    [["cas", "greeting", "x", "y"], 1, { succeeded: false, current: entry, revision: 2 }],
+    [["cas", "nope", "x", "y"], 1, { succeeded: false, current: null, revision: 2 }],
+    [["put", "new", "v"], 0, { revision: 3 }],
+    [["delete", "new"], 0, { deleted: true, revision: 4 }],
+    [["delete", "new"], 1, { deleted: false, revision: 5 }],
+    [["transfer-leader", "3"], 0, { leader: 3 }],
+    [["members"], 0, { members: [{ id: 1, address: "127.0.0.1:7001" }, { id: 2, address: "[::1]:7002" }] }],
+    [["status"], 0, {
+      leader: 2,
+      term: 5,
+      nodes: [
+        { id: 1, address: "127.0.0.1:7001", ...down },
+        { id: 2, address: "127.0.0.1:7002", role: "leader", ...node },
+        { id: 3, address: "127.0.0.1:7003", role: "follower", ...node },
+      ],
+    }],
+  ];
+  for (const [args, code, document] of table) {
+    const ended = await run([...args, "--output", "json"], { store });
+    assertEquals([ended.code, JSON.parse(ended.out), ended.out.split("\n").length, ended.err], [
+      code,
+      document,
+      2,
+      "",
+    ]);
+  }
+});
+
+Deno.test("status, members and transfer-leader are readable", async () => {
+  assertEquals(
+    (await run(["status"])).out,
+    [
+      "leader n2, term 5\n",
+      "node  address         role                         term  commit  applied  version\n",
+      "n1    127.0.0.1:7001  down: nothing listens there\n",
+      "n2    127.0.0.1:7002  leader                       5     12      12       0.1.0\n",
+      "n3    127.0.0.1:7003  follower                     5     12      12       0.1.0\n",
+    ].join(""),
+  );
+  assertEquals((await run(["members"])).out, "1=127.0.0.1:7001\n2=[::1]:7002\n");
+  assertEquals((await run(["transfer-leader", "n3"])).out, "leader n3\n");
+});
+
+Deno.test("each error ends with its code, on standard error, as text or as JSON", async () => {
+  const table: readonly (readonly [Error, number, string])[] = [
+    [new KeyTooLargeError("Key."), 2, "keyTooLarge"],
+    [new NoLeaderError("No leader."), 3, "noLeader"],
+    [new ConnectionError("Nobody."), 3, "unavailable"],
+    [new TimeoutError("Late."), 3, "timeout"],
+    [new TimeoutError("Late.", { outcome: "unknown" }), 4, "timeout"],
+  ];
+  for (const [error, code, name] of table) {
+    const store = new FakeStore();
+    store.before = () => Promise.reject(error);
+    const { message } = error;
+    assertEquals(await run(["put", "k", "v"], { store }), { code, out: "", err: `kvraft: ${message}\n` });
+    assertEquals(await run(["put", "k", "v", "--output=json"], { store }), {
+      code,
+      out: "",
+      err: `${JSON.stringify({ error: { code: name, message } })}\n`,
+    });
+  }
+  const store = new FakeStore();
+  store.before = () => Promise.reject(new TypeError("x is undefined"));
+  assertEquals(await run(["get", "k"], { store }), {
+    code: 70,
+    out: "",
+    err: "kvraft: A fault in kvraft itself: x is undefined\n",
+  });
+});
+
+Deno.test("wrong usage ends with 2 before anything is sent, and says what is allowed", async () => {
+  const store = new FakeStore();
+  const table: readonly (readonly [readonly string[], string])[] = [
+    [["lst"], 'There is no command "lst". Did you mean list?'],
+    [["frobnicate"], 'There is no command "frobnicate". Type help for those there are.'],
+    [
+      ["put", "k"],
+      "put needs <value>. Usage: put <key> <value> [--file <path>]. Example: put greeting hello",
+    ],
+    [
+      ["get", "a", "b"],
+      "get takes 1 argument, not 2. Usage: get <key> [--raw] [--consistency linearizable|stale] [--stale]. " +
+      "Text with spaces goes in quotes.",
+    ],
+    [["put", "k", "v", "--limit", "1"], "put has no option --limit; list has. See help put."],
+    [["list", "--limt", "1"], "There is no option --limt. Did you mean --limit?"],
+    [
+      ["list", "--limit"],
+      "--limit needs a value: --limit <n>. (For one that begins with a dash write --limit=…)",
+    ],
+    [["list", "--limit", "0"], '--limit must be an integer from 1 to 10000, not "0".'],
+    [["list", "--limit", "1", "--limit", "2"], "--limit is given 2 times. Give it once."],
+    [["get", "k", "--raw=no"], "--raw takes no value. Write --raw alone."],
+    [["get", "k", "--output", "xml"], '--output must be text or json, not "xml". Example: --output json'],
+    [["get", "k", "--timeout-ms", "soon"], '--timeout-ms must be an integer from 1 to 3600000, not "soon".'],
+    [
+      ["put", "k", "-5"],
+      "There is no option -5. See --help for all options. To pass text that begins with a dash, put -- before it.",
+    ],
+    [
+      ["get", "k", "--stale", "--consistency", "linearizable"],
+      "--stale and --consistency linearizable contradict each other. Give one of them.",
+    ],
+    [
+      ["list", "--after", "a", "--start", "b"],
+      "--after says where to begin, and so does --start. Give one of them.",
+    ],
+    [["put", "k", "--file", "gone"], "--file: cannot read gone: there is no such file."],
+    [
+      ["cas", "k", "-", "-"],
+      "cas can take only one of <expected> and <new> from standard input. Use --file for <new>.",
+    ],
+    [["transfer-leader", "two"], '<n> must be an integer from 1 to 9007199254740991, not "two".'],
+  ];
+  for (const [args, message] of table) {
+    assertEquals(
+      await run(args, { store }),
+      { code: 2, out: "", err: `kvraft: ${message}\n` },
+      args.join(" "),
+    );
+  }
+  assertEquals(store.calls, []);
+});
+
+Deno.test("a cluster that is not named, or not readable, is wrong usage", async () => {
+  const system = new FakeSystem();
+  const connect = (): Promise<never> => Promise.reject(new InvalidRequestError("Cannot read it."));
+  assertEquals(await clientCommand(["get", "k"], { system, connect }), 2);
+  assertEquals(
+    await clientCommand(["get", "k", "--cluster", "x", "--output", "json"], { system, connect }),
+    2,
+  );
+  const example = "Example: --cluster 127.0.0.1:7001,127.0.0.1:7002";
+  assertEquals(system.stderr.text.split("\n"), [
+    `kvraft: --cluster is missing: which cluster is meant? ${example}`,
+    JSON.stringify({ error: { code: "usage", message: `--cluster: Cannot read it. ${example}` } }),
+    "",
+  ]);
+});
+
+Deno.test("a value that no cluster takes is not read to its end", async () => {
+  const megabyte = new Uint8Array(1_048_576);
+  const { code, err } = await run(["put", "k", "-"], { input: Array.from({ length: 100 }, () => megabyte) });
+  assertEquals([code, err], [
+    2,
+    "kvraft: Cannot take the value from standard input: it is longer than 8388608 bytes, which no cluster takes.\n",
+  ]);
+});
+
+Deno.test("deadline and consistency reach the client", async () => {
+  const store = new FakeStore();
+  await run(["--timeout-ms", "70", "get", "k", "--stale"], { store });
+  await run(["put", "k", "v", "--timeout-ms=80"], { store });
+  assertEquals(store.calls, [
+    { name: "get", timeoutMs: 70, consistency: "stale" },
+    { name: "put", timeoutMs: 80 },
+  ]);
+});
+
+Deno.test("lines of standard input are run one after the other, and the worst code is the exit code", async () => {
+  const store = new FakeStore();
+  const input = [
+    "put a 'x y'\nget a\n\n# comment\nget no",
+    "pe\r\nget a --output json\nput b ",
+    '"\\xff"\nget a',
+  ];
+  assertEquals(await run([], { store, input }), {
+    code: 1,
+    out: "revision 1\nx y\n" +
+      '{"key":"a","value":"x y","createRevision":1,"modRevision":1,"version":1}\nrevision 2\nx y\n',
+    err: "(not found)\n",
+  });
+  assertEquals(store.entries.get("b")?.value, Uint8Array.of(0xff));
+});
+
+Deno.test("a line that can't be run is named by its number, and the next one runs", async () => {
+  const input = ["pt a b\nput a 'b\nput a -\n", Uint8Array.of(0x70, 0xff, 0x0a), "put a b\nquit\nput a c\n"];
+  assertEquals(await run([], { input }), {
+    code: 2,
+    out: "revision 1\n",
+    err: [
+      'kvraft: line 1: There is no command "pt". Did you mean put?\n',
+      "kvraft: line 2: The quote ' at column 7 is not closed.\n",
+      "kvraft: line 3: Here - cannot stand for standard input, where the commands come from. Use --file.\n",
+      "kvraft: line 4: The line is not UTF-8. Write other bytes as \\xHH.\n",
+    ].join(""),
+  });
+});
+
+Deno.test("a reader that goes away ends the client without a word", async () => {
+  const system = new FakeSystem({ input: ["put a b\nput a c\n"] });
+  system.stdout.isClosed = true;
+  const store = new FakeStore();
+  const code = await clientCommand(CLUSTER, { system, connect: () => Promise.resolve(store) });
+  assertEquals([code, system.stderr.text, store.revision], [0, "", 1]);
+});
+
+Deno.test("help needs no cluster, and every command's example can be typed", async () => {
+  const system = new FakeSystem();
+  const connect = (): Promise<never> => Promise.reject(new Error("not needed"));
+  for (const args of [["--help"], ["help"], ["help", "put"], ["put", "--help"], ["exit"]]) {
+    assertEquals(await clientCommand(args, { system, connect }), 0);
+  }
+  assertEquals(system.stdout.text.includes("put greeting hello"), true);
+});
+
+Deno.test("after half a second a line on the terminal says what is waited for, and goes away", async () => {
+  const system = new FakeSystem({ terminal: true });
+  const store = new FakeStore();
+  store.clusterStatus = { leader: null, term: 5, nodes: store.clusterStatus.nodes };
+  const waited = Promise.withResolvers<void>();
+  store.before = () => waited.promise;
+  const code = clientCommand([...CLUSTER, "put", "k", "v"], {
+    system,
+    connect: () => Promise.resolve(store),
+  });
+  await settle();
+  system.clock.advance(499);
+  await settle();
+  assertEquals(system.stderr.text, "");
+  system.clock.advance(1);
+  await settle();
+  assertEquals(system.stderr.text, "\r\x1b[2Kno leader yet: n1 down, n2 and n3 electing; Ctrl-C cancels");
+  waited.resolve();
+  assertEquals([await code, system.stderr.text.endsWith("\r\x1b[2K"), system.clock.timerCount], [0, true, 0]);
+});

@@ -1,0 +1,88 @@
+/** The table of commands and what is made from it: help, hints, completions. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { commandUsage } from "../../../lib/cli/command.ts";
+import { COMMAND_NAMES, COMMANDS, parseCommand } from "../../../lib/cli/commands.ts";
+import { complete } from "../../../lib/cli/completion.ts";
+import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
+import { argumentHint } from "../../../lib/cli/hint.ts";
+import { tokenize } from "../../../lib/cli/tokenize.ts";
+import { SERVER_OPTIONS } from "../../../lib/server/config.ts";
+
+Deno.test("every command's example is a line that the shell takes for that command", () => {
+  for (const command of COMMANDS) {
+    const { call } = parseCommand(tokenize(command.example[0] ?? "").map(({ word }) => word));
+    assertEquals(call?.command, command);
+  }
+});
+
+Deno.test("the help names every option and every command, and only those", () => {
+  for (const { name } of SERVER_OPTIONS) assert(serverHelp().includes(`--${name} <`), name);
+  const help = clientHelp([], COMMANDS);
+  for (const { name } of COMMANDS) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
+  for (const name of ["watch", "txn", "lease", "lock", "snapshot", "bench", "check", "member"]) {
+    assert(!COMMAND_NAMES.includes(name), `${name} does not work yet`);
+  }
+});
+
+Deno.test("help fits a terminal of 120 columns", () => {
+  const lines = [...serverHelp().split("\n"), ...clientHelp([], COMMANDS).split("\n")];
+  assertEquals(lines.filter((line) => line.length > 120), []);
+});
+
+Deno.test("usage shows what must be given, what may be, and the options", () => {
+  const usages = COMMANDS.filter(({ name }) => ["put", "cas", "transfer-leader"].includes(name)).map(
+    commandUsage,
+  );
+  assertEquals(usages, [
+    "put <key> <value> [--file <path>]",
+    "cas <key> <expected> <new> [--absent] [--file <path>]",
+    "transfer-leader [n]",
+  ]);
+});
+
+Deno.test("the hint shows what is still to be typed", () => {
+  const table: readonly (readonly [string, string])[] = [
+    ["", ""],
+    ["pu", ""],
+    ["put", " <key> <value> [--file <path>]"],
+    ["put ", "<key> <value> [--file <path>]"],
+    ["put k", " <value>"],
+    ["put 'a b' ", "<value>"],
+    ["put 'a b", " <value>"],
+    ["put k v", ""],
+    ["put k --file ", ""],
+    ["put k --file f ", ""],
+    ["put --file f ", "<key>"],
+    ["cas --absent k ", "<new>"],
+    ["transfer-leader ", "[n]"],
+    ["status", ""],
+    ["nonsense ", ""],
+  ];
+  assertEquals(table.map(([line]) => argumentHint(line)), table.map(([, hint]) => hint));
+});
+
+Deno.test("Tab offers commands, options, and keys quoted so that they can be typed", async () => {
+  const keys = ["user:1", "user:2", "two words", "käse", '"q"'].map((key) => new TextEncoder().encode(key));
+  const source = (prefix: Uint8Array): Promise<Uint8Array[]> =>
+    Promise.resolve(keys.filter((key) => prefix.every((byte, position) => key[position] === byte)));
+  const offered = async (line: string): Promise<readonly string[]> => (await complete(line, source)).words;
+  const table: readonly (readonly [string, readonly string[]])[] = [
+    ["", COMMAND_NAMES],
+    ["g", ["get "]],
+    ["e", ["exit "]],
+    ["nonsense ", []],
+    ["get u", ["user:1", "user:2"]],
+    ["get user:1", ["user:1 "]],
+    ["get two\\ w", ["two\\ words "]],
+    [`get "two w`, [`"two words" `]],
+    ["get k", ["käse "]],
+    ["get x", []],
+    ["get ", ["user:1", "user:2", "two\\ words", "käse", '\\"q\\"']],
+    ["put user:1 ", []],
+    ["list u", ["user:1", "user:2"]],
+    ["list --li", ["--limit "]],
+    ["get user:1 --", ["--raw", "--consistency", "--stale", "--output", "--timeout-ms", "--help"]],
+    ["help p", ["put "]],
+  ];
+  for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});

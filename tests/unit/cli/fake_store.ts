@@ -1,0 +1,161 @@
+/** A store in memory behind the part of the client that commands use, and ways to make it fail. */
+import type { StoreClient } from "../../../lib/cli/store_client.ts";
+import type {
+  Bytes,
+  ClusterStatus,
+  CompareAndSetResult,
+  ConnectionState,
+  DeleteResult,
+  ListOptions,
+  ListResult,
+  PutResult,
+} from "../../../lib/client/types.ts";
+import type { KeyValue } from "../../../lib/kv/command.ts";
+import type { Member } from "../../../lib/net/client_messages.ts";
+
+/** A node that is well, as `status` shows it. */
+export function healthy(id: number, role: "leader" | "follower"): ClusterStatus["nodes"][number] {
+  return {
+    reachable: true,
+    id,
+    address: `127.0.0.1:700${id}`,
+    role,
+    term: 5,
+    leader: 2,
+    commitIndex: 12,
+    appliedIndex: 12,
+    lastLogIndex: 12,
+    revision: 7,
+    keys: 1,
+    sessions: 1,
+    version: "0.1.0",
+  };
+}
+
+/** Node 1 is down, node 2 leads, node 3 follows. */
+export const STATUS: ClusterStatus = {
+  leader: 2,
+  term: 5,
+  nodes: [
+    { reachable: false, id: 1, address: "127.0.0.1:7001", reason: "nothing listens there" },
+    healthy(2, "leader"),
+    healthy(3, "follower"),
+  ],
+};
+
+/** The store. */
+export class FakeStore implements StoreClient {
+  readonly entries = new Map<string, KeyValue>();
+  revision = 0;
+  state: ConnectionState = { kind: "connected", node: 2, leader: 2 };
+  clusterStatus: ClusterStatus = STATUS;
+  /** What the next calls on keys wait for, or fail with. */
+  before: (options: { readonly signal?: AbortSignal }) => Promise<void> = () => Promise.resolve();
+  /** Options of every call, in order. */
+  readonly calls: unknown[] = [];
+  closed = 0;
+  readonly #listeners = new Set<(state: ConnectionState) => void>();
+
+  get listenerCount(): number {
+    return this.#listeners.size;
+  }
+
+  /** The connection, or who leads, changes. */
+  become(state: ConnectionState): void {
+    this.state = state;
+    for (const listener of this.#listeners) listener(state);
+  }
+
+  async put(key: Bytes, value: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<PutResult> {
+    await this.#call("put", options);
+    this.#set(key, value);
+    return { revision: this.revision };
+  }
+
+  async get(key: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<KeyValue | null> {
+    await this.#call("get", options);
+    return this.entries.get(id(key)) ?? null;
+  }
+
+  async delete(key: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<DeleteResult> {
+    await this.#call("delete", options);
+    this.revision += 1;
+    return { deleted: this.entries.delete(id(key)), revision: this.revision };
+  }
+
+  async list(options: ListOptions = {}): Promise<ListResult> {
+    await this.#call("list", options);
+    const { prefix = "", limit = 100 } = options;
+    const keys = [...this.entries.keys()].filter((key) => key.startsWith(id(prefix))).sort();
+    const entries = keys.flatMap((key) => this.entries.get(key) ?? []).slice(0, limit);
+    return { entries, cursor: keys.length > limit ? "next" : null, revision: this.revision };
+  }
+
+  async compareAndSet(
+    key: Bytes,
+    change: { readonly expect: Bytes | null; readonly value: Bytes },
+  ): Promise<CompareAndSetResult> {
+    await this.#call("cas", {});
+    const current = this.entries.get(id(key)) ?? null;
+    const holds = change.expect === null
+      ? current === null
+      : current !== null && id(current.value) === id(change.expect);
+    if (!holds) return { succeeded: false, current, revision: this.revision };
+    return { succeeded: true, current: this.#set(key, change.value), revision: this.revision };
+  }
+
+  status(): Promise<ClusterStatus> {
+    return Promise.resolve(this.clusterStatus);
+  }
+
+  members(): Promise<readonly Member[]> {
+    return Promise.resolve([{ id: 1, address: "127.0.0.1:7001" }, { id: 2, address: "[::1]:7002" }]);
+  }
+
+  transferLeadership(target: number | null): Promise<number> {
+    return Promise.resolve(target ?? 3);
+  }
+
+  connectionState(): ConnectionState {
+    return this.state;
+  }
+
+  onStateChange(listener: (state: ConnectionState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  close(): Promise<void> {
+    this.closed += 1;
+    return Promise.resolve();
+  }
+
+  async #call(name: string, options: { readonly signal?: AbortSignal }): Promise<void> {
+    const { signal: _, ...told } = options;
+    this.calls.push({ name, ...told });
+    await this.before(options);
+  }
+
+  #set(key: Bytes, value: Bytes): KeyValue {
+    this.revision += 1;
+    const old = this.entries.get(id(key));
+    const entry = {
+      key: bytes(key),
+      value: bytes(value),
+      createRevision: old?.createRevision ?? this.revision,
+      modRevision: this.revision,
+      version: (old?.version ?? 0) + 1,
+    };
+    this.entries.set(id(key), entry);
+    return entry;
+  }
+}
+
+function bytes(given: Bytes): Uint8Array {
+  return typeof given === "string" ? new TextEncoder().encode(given) : given;
+}
+
+/** Equal for equal bytes, and in their order. */
+function id(given: Bytes): string {
+  return String.fromCharCode(...bytes(given));
+}

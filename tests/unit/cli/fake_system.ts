@@ -1,0 +1,108 @@
+/** A process in memory: what a command reads is given, what it writes is kept. */
+import { PassThrough } from "node:stream";
+import { OutputClosedError } from "../../../lib/cli/errors.ts";
+import type { Keyboard, Output, System } from "../../../lib/cli/system.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+
+/** What the process finds. */
+export interface FakeSystemOptions {
+  /** Chunks of standard input; a terminal when null. Default: no bytes. */
+  readonly input?: readonly (string | Uint8Array)[] | null;
+  readonly terminal?: boolean;
+  readonly color?: boolean;
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  readonly columns?: number;
+}
+
+/** Keeps what is written to it, until its reader goes away. */
+export class FakeOutput implements Output {
+  bytes = new Uint8Array();
+  isClosed = false;
+
+  constructor(readonly isTerminal: boolean) {}
+
+  get text(): string {
+    return new TextDecoder().decode(this.bytes);
+  }
+
+  write(text: string | Uint8Array): Promise<void> {
+    if (this.isClosed) return Promise.reject(new OutputClosedError("closed"));
+    const added = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    const bytes = new Uint8Array(this.bytes.length + added.length);
+    bytes.set(this.bytes);
+    bytes.set(added, this.bytes.length);
+    this.bytes = bytes;
+    return Promise.resolve();
+  }
+}
+
+/** The process. */
+export class FakeSystem implements System {
+  readonly stdin: System["stdin"];
+  readonly stdout: FakeOutput;
+  readonly stderr: FakeOutput;
+  readonly wantsColor: boolean;
+  readonly clock = new ManualClock();
+  /** What is typed, and what the terminal is sent. */
+  readonly keyboard = { input: new PassThrough(), output: new PassThrough() };
+  /** Every exit code asked for. */
+  readonly exits: number[] = [];
+  logged = "";
+  readonly #options: FakeSystemOptions;
+  readonly #signalHandlers = new Set<() => void>();
+
+  constructor(options: FakeSystemOptions = {}) {
+    const { input = [], terminal = false, color = false } = options;
+    this.#options = options;
+    this.stdin = {
+      isTerminal: input === null,
+      stream: ReadableStream.from(
+        (input ?? []).map((chunk) => typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk),
+      ),
+    };
+    this.stdout = new FakeOutput(terminal);
+    this.stderr = new FakeOutput(terminal);
+    this.wantsColor = color;
+  }
+
+  /** Whether somebody listens for signals. */
+  get listensForSignals(): boolean {
+    return this.#signalHandlers.size > 0;
+  }
+
+  columns(): number {
+    return this.#options.columns ?? 80;
+  }
+
+  readFile(path: string, maxBytes: number): Uint8Array {
+    const file = this.#options.files?.[path];
+    if (file === undefined) throw new Error("there is no such file");
+    return (typeof file === "string" ? new TextEncoder().encode(file) : file).subarray(0, maxBytes + 1);
+  }
+
+  mayWrite(path: string): boolean {
+    return path.startsWith("./data");
+  }
+
+  openKeyboard(): Keyboard {
+    return this.keyboard;
+  }
+
+  onEndSignal(handler: () => void): () => void {
+    this.#signalHandlers.add(handler);
+    return () => void this.#signalHandlers.delete(handler);
+  }
+
+  /** SIGINT or SIGTERM comes. */
+  signal(): void {
+    for (const handler of this.#signalHandlers) handler();
+  }
+
+  writeLog(line: string): void {
+    this.logged += line;
+  }
+
+  exit(code: number): void {
+    this.exits.push(code);
+  }
+}

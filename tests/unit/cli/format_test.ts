@@ -1,0 +1,104 @@
+/** What the shell shows, and how it fits a terminal. */
+import { assert, assertEquals } from "@std/assert";
+import type { Answer } from "../../../lib/cli/answer.ts";
+import { answerInShell, duration, type Reader } from "../../../lib/cli/format.ts";
+import { describeWaiting } from "../../../lib/cli/waiting.ts";
+import { columnsOf, fit, table } from "../../../lib/cli/width.ts";
+import type { KeyValue } from "../../../lib/kv/command.ts";
+import { healthy, STATUS } from "./fake_store.ts";
+
+const READER: Reader = { isTerminal: true, color: false, columns: 60 };
+
+function entry(key: string, value: string | Uint8Array): KeyValue {
+  const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
+  return { key: new TextEncoder().encode(key), value: bytes, createRevision: 1, modRevision: 7, version: 2 };
+}
+
+function shown(answer: Answer, reader: Reader = READER): string {
+  return answerInShell(answer, { reader, elapsedMs: 1.234 });
+}
+
+function got(value: string | Uint8Array, raw = false): string {
+  return shown({ kind: "get", entry: entry("k", value), raw });
+}
+
+Deno.test("each answer comes with its revision and time", () => {
+  assertEquals(shown({ kind: "put", revision: 7 }), "ok  revision 7, 1.2 ms\n");
+  assertEquals(got("hello\nworld"), "hello\nworld\nrevision 7, version 2, 1.2 ms\n");
+  assertEquals(shown({ kind: "get", entry: null, raw: false }), "(not found)  1.2 ms\n");
+  const result = { deleted: true, revision: 8 };
+  assertEquals(shown({ kind: "delete", result }), "deleted, revision 8  1.2 ms\n");
+});
+
+Deno.test("what is no data is grey where colour is used", () => {
+  const reader = { ...READER, color: true };
+  assertEquals(shown({ kind: "put", revision: 7 }, reader), "ok  \x1b[90mrevision 7, 1.2 ms\x1b[39m\n");
+});
+
+Deno.test("a long or binary value is shown as its head with its size, and raw as it is", () => {
+  const [long = ""] = got("x".repeat(100_000)).split("\n");
+  assertEquals(long, `${"x".repeat(400)}… (100000 bytes)`);
+  const [binary = ""] = got(Uint8Array.of(0, 1, 0xff)).split("\n");
+  assertEquals(binary, "\\x00\\x01\\xff (3 bytes)");
+  const [bomb = ""] = got(new Uint8Array(1_000_000)).split("\n");
+  assert(bomb.length < 500 && bomb.endsWith("… (1000000 bytes)"));
+  assertEquals(got("x".repeat(1_000), true).split("\n")[0], "x".repeat(1_000));
+});
+
+Deno.test("a listing is a table that fits the terminal, and tells how to go on", () => {
+  const entries = [entry("user:1", "ada"), entry("日本", "y".repeat(200))];
+  const nextPage = (): string => "list --after x";
+  const answer: Answer = { kind: "list", result: { entries, cursor: "c", revision: 9 }, nextPage };
+  const lines = shown(answer).split("\n");
+  assertEquals(lines, [
+    "key     revision  value",
+    "user:1  7         ada",
+    `日本    7         ${"y".repeat(29)}… (200 bytes)`,
+    "-- 2 of more; list --after x",
+    "2 keys, revision 9, 1.2 ms",
+    "",
+  ]);
+  assert(lines.slice(0, 3).every((line) => columnsOf(line) <= READER.columns));
+});
+
+Deno.test("columns are counted as a terminal does", () => {
+  assertEquals(["abc", "käse", "日本", "e\u0301", "👍", "👩‍🔬", ""].map(columnsOf), [3, 4, 4, 1, 2, 2, 0]);
+  assertEquals([fit("abcdef", 4), fit("日本語", 4), fit("abc", 3)], ["abc…", "日…", "abc"]);
+  assertEquals(table([["日", "b"], ["abc", "d"]]), ["日   b", "abc  d"]);
+});
+
+Deno.test("times are said as people say them", () => {
+  assertEquals([0.04, 1.25, 9.99, 42.4, 999, 2_345].map(duration), [
+    "0.0 ms",
+    "1.3 ms",
+    "10.0 ms",
+    "42 ms",
+    "999 ms",
+    "2.3 s",
+  ]);
+});
+
+Deno.test("a wait is explained by how the cluster is", () => {
+  const [down, two, three] = STATUS.nodes;
+  assert(down !== undefined && !down.reachable && two !== undefined && three !== undefined);
+  const say = (leader: number | null, ...nodes: (typeof STATUS)["nodes"][number][]): string =>
+    describeWaiting({ leader, term: 5, nodes });
+  assertEquals(
+    [
+      say(null, down, two, three),
+      say(null, two, healthy(3, "follower")),
+      say(null, down, { ...down, id: 2 }, { ...down, id: null, address: "127.0.0.1:7009" }),
+      say(2, down, two, three),
+      say(2, two, three),
+      say(1, down, two, three),
+    ],
+    [
+      "no leader yet: n1 down, n2 and n3 electing",
+      "no leader yet: n2 and n3 electing",
+      "no node answers: n1, n2 and 127.0.0.1:7009 down",
+      "waiting for leader n2: n1 down",
+      "waiting for leader n2",
+      "leader n1 does not answer: n1 down",
+    ],
+  );
+});

@@ -1,0 +1,174 @@
+/** `kvraft server` and the words before it: start, the ready line, signals, and the exit codes. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describeFault, runKvraft } from "../../../lib/cli/mod.ts";
+import type { StartServer } from "../../../lib/cli/server_command.ts";
+import type { ServerConfig } from "../../../lib/server/config.ts";
+import type { RunningServer } from "../../../lib/server/mod.ts";
+import config from "../../../deno.json" with { type: "json" };
+import { settle } from "../../support/manual_clock.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+
+const FLAGS = ["server", "--node-id", "1", "--bind", "127.0.0.1:7001", "--cluster", "1=127.0.0.1:7001"];
+const READY = "kvraft server 1 is ready to serve on 127.0.0.1:7001 (cluster 7f3a, data ./data/node-1)\n";
+
+class FakeServer implements RunningServer {
+  readonly address = { host: "127.0.0.1", port: 7001 };
+  readonly clusterId = "7f3a";
+  readonly ended = Promise.withResolvers<unknown>();
+  readonly stopped = Promise.withResolvers<void>();
+  stops = 0;
+
+  get finished(): Promise<unknown> {
+    return this.ended.promise;
+  }
+
+  stop(): Promise<void> {
+    this.stops += 1;
+    return this.stopped.promise;
+  }
+}
+
+interface Started {
+  readonly system: FakeSystem;
+  readonly server: FakeServer;
+  readonly configs: ServerConfig[];
+  readonly code: Promise<number>;
+}
+
+function start(args: readonly string[], options: FakeSystemOptions & { failure?: Error } = {}): Started {
+  const system = new FakeSystem(options);
+  const server = new FakeServer();
+  const configs: ServerConfig[] = [];
+  const startServer: StartServer = (given, writeLog) => {
+    configs.push(given);
+    if (options.failure !== undefined) return Promise.reject(options.failure);
+    return Promise.resolve({ server, closeLog: () => writeLog("log closed\n") });
+  };
+  const connect = (): Promise<FakeStore> => Promise.resolve(new FakeStore());
+  return { system, server, configs, code: runKvraft(args, { system, connect, start: startServer }) };
+}
+
+/** What a command that ends by itself wrote. */
+async function run(
+  args: readonly string[],
+  options?: FakeSystemOptions,
+): Promise<readonly [number, string, string]> {
+  const { system, code } = start(args, options);
+  return [await code, system.stdout.text, system.stderr.text];
+}
+
+Deno.test("a server says one line when it serves, and stops cleanly at the first signal", async () => {
+  const { system, server, code } = start(FLAGS);
+  await settle();
+  assertEquals([system.stdout.text, server.stops], [READY, 0]);
+  system.signal();
+  await settle();
+  assertEquals(server.stops, 1);
+  server.stopped.resolve();
+  assertEquals([await code, system.stdout.text, system.stderr.text, system.logged], [
+    0,
+    READY,
+    "",
+    "log closed\n",
+  ]);
+  assertEquals([system.listensForSignals, system.clock.timerCount], [false, 0]);
+});
+
+Deno.test("a second signal ends the process at once", async () => {
+  const { system, server, code } = start(FLAGS);
+  await settle();
+  system.signal();
+  system.signal();
+  assertEquals(system.exits, [1]);
+  server.stopped.resolve();
+  await code;
+});
+
+Deno.test("a stop that takes too long ends after 4.5 s all the same", async () => {
+  const { system, code } = start(FLAGS);
+  await settle();
+  system.signal();
+  await settle();
+  system.clock.advance(4_499);
+  await settle();
+  assertEquals(system.stderr.text, "");
+  system.clock.advance(1);
+  assertEquals(await code, 0);
+  assertMatch(system.stderr.text, /not everything was finished/);
+});
+
+Deno.test("a server that can't go on ends with 1 and says why", async () => {
+  const { system, server, code } = start(FLAGS);
+  await settle();
+  server.ended.resolve(new Error("the disk failed"));
+  assertEquals([await code, system.stderr.text], [1, "kvraft: this node stopped: the disk failed\n"]);
+});
+
+Deno.test("what keeps a server from starting is said in its own words, with 1", async () => {
+  const failure = Object.assign(new Error("Cannot listen on 127.0.0.1:7001: the port is in use."), {
+    code: "addressInUse",
+  });
+  const { system, code } = start(FLAGS, { failure });
+  assertEquals([await code, system.stderr.text], [1, `kvraft: ${failure.message}\n`]);
+});
+
+Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only when debugging", async () => {
+  const failure = new TypeError("x is undefined");
+  const { system, code } = start(FLAGS, { failure });
+  assertEquals([await code, system.logged], [70, "kvraft: a fault in kvraft itself: x is undefined\n"]);
+  assertMatch(describeFault(failure, ["server", "--log-level", "debug"]), /x is undefined\n[^]*at /);
+});
+
+Deno.test("the config file and the flags make the configuration", async () => {
+  const files = { "node.json": '{ "heartbeat-ms": 50, "node-id": 1 }' };
+  const args = ["server", "--config", "node.json", ...FLAGS.slice(3), "--log-format", "json"];
+  const { server, system, configs, code } = start(args, { files });
+  await settle();
+  system.signal();
+  server.stopped.resolve();
+  assertEquals(await code, 0);
+  assertEquals(configs.map(({ nodeId, heartbeatMs, logFormat }) => ({ nodeId, heartbeatMs, logFormat })), [
+    { nodeId: 1, heartbeatMs: 50, logFormat: "json" },
+  ]);
+});
+
+Deno.test("wrong usage of a server ends with 2, and nothing is started", async () => {
+  const table: readonly (readonly [readonly string[], string])[] = [
+    [["server", "--nod-id", "1"], "There is no option --nod-id. Did you mean --node-id?"],
+    [["server", "extra"], '"extra" belongs to no option. See kvraft server --help.'],
+    [
+      [...FLAGS, "--data-dir", "/srv/kv"],
+      "--data-dir: this program may write only under ./data of the directory it was started in, and /srv/kv is not " +
+      "there. Either start it in another working directory, whose ./data holds the path, or compile it for that " +
+      "place: KVRAFT_DATA_DIR=/srv/kv deno task compile. Example: --data-dir ./data/node-1",
+    ],
+    [
+      ["server", "--config", "big.json"],
+      "--config: cannot read big.json: it is longer than 65536 bytes. Allowed: a file in the working directory or " +
+      "below. Example: --config kvraft.json",
+    ],
+  ];
+  for (const [args, message] of table) {
+    const { system, configs, code } = start(args, { files: { "big.json": " ".repeat(70_000) } });
+    assertEquals([await code, system.stderr.text, configs], [2, `kvraft: ${message}\n`, []]);
+  }
+});
+
+Deno.test("help and version need nothing, and the version is the package's", async () => {
+  assertEquals(await run(["--version"]), [0, `kvraft ${config.version}\n`, ""]);
+  for (const args of [["--help"], ["server", "--help"], ["client", "--help"]]) {
+    const [code, out, err] = await run(args);
+    assertEquals([code, out.includes("Usage:"), err], [0, true, ""]);
+  }
+});
+
+Deno.test("a word that is no command is answered with the nearest one", async () => {
+  assertEquals(await run(["sever"]), [
+    2,
+    "",
+    'kvraft: there is no "sever". Did you mean server? Example: kvraft server --help\n',
+  ]);
+  const [code, out, err] = await run([]);
+  assertEquals([code, out, err.includes("Usage:")], [2, "", true]);
+});

@@ -1,0 +1,248 @@
+/** What a server's flags and config file make, and what each wrong one is told. */
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  ConfigError,
+  readServerConfig,
+  SERVER_OPTIONS,
+  type ServerConfig,
+} from "../../../lib/server/config.ts";
+
+const CLUSTER = "2=127.0.0.1:7002,1=127.0.0.1:7001,3=[::1]:7003";
+
+interface Given {
+  readonly flags?: Readonly<Record<string, string>>;
+  readonly file?: string;
+  readonly mayWrite?: (path: string) => boolean;
+}
+
+function read({ flags = {}, file, mayWrite = (): boolean => true }: Given): ServerConfig {
+  const given = new Map(Object.entries(flags));
+  if (file !== undefined) given.set("config", "node.json");
+  return readServerConfig({
+    flags: given,
+    readFile(path): string {
+      if (file === undefined || path !== "node.json") throw new Error("there is no such file");
+      return file;
+    },
+    mayWrite,
+  });
+}
+
+const REQUIRED = { "node-id": "1", bind: "127.0.0.1:7001", cluster: CLUSTER };
+
+/** The message of the error that `given` is refused with. */
+function refusal(given: Given): string {
+  return assertThrows(() => read(given), ConfigError).message;
+}
+
+const DEFAULTS: ServerConfig = {
+  nodeId: 1,
+  bind: { host: "127.0.0.1", port: 7001 },
+  members: [
+    { id: 1, address: { host: "127.0.0.1", port: 7001 } },
+    { id: 2, address: { host: "127.0.0.1", port: 7002 } },
+    { id: 3, address: { host: "::1", port: 7003 } },
+  ],
+  clusterName: "kvraft",
+  dataDir: "./data/node-1",
+  electionTimeoutMs: 1000,
+  heartbeatMs: 100,
+  logLevel: "info",
+  logFormat: "text",
+  maxValueBytes: 1_048_576,
+  segmentBytes: 67_108_864,
+  maxConnections: 4096,
+};
+
+Deno.test("three flags are enough, and the rest has its defaults", () => {
+  assertEquals(read({ flags: REQUIRED }), DEFAULTS);
+});
+
+Deno.test("every setting can be given as a flag", () => {
+  const flags = {
+    ...REQUIRED,
+    "cluster-name": "orders",
+    "data-dir": "./data/one",
+    "election-timeout-ms": "300",
+    "heartbeat-ms": "50",
+    "log-level": "debug",
+    "log-format": "json",
+    "max-value-bytes": "1024",
+    "segment-bytes": "4096",
+    "max-connections": "16",
+  };
+  assertEquals(
+    Object.keys(flags).sort(),
+    SERVER_OPTIONS.map(({ name }) => name).filter((n) => n !== "config").sort(),
+  );
+  assertEquals(read({ flags }), {
+    ...DEFAULTS,
+    clusterName: "orders",
+    dataDir: "./data/one",
+    electionTimeoutMs: 300,
+    heartbeatMs: 50,
+    logLevel: "debug",
+    logFormat: "json",
+    maxValueBytes: 1024,
+    segmentBytes: 4096,
+    maxConnections: 16,
+  });
+});
+
+Deno.test("the config file takes every setting, with comments and trailing commas, and flags win", () => {
+  const file = `{
+    // this node
+    "node-id": 2, "bind": "127.0.0.1:7001", /* all of them */ "cluster": "${CLUSTER}",
+    "heartbeat-ms": 50, "log-format": "json",
+  }`;
+  const expected = {
+    ...DEFAULTS,
+    nodeId: 2,
+    dataDir: "./data/node-2",
+    heartbeatMs: 60,
+    logFormat: "json",
+  } as const;
+  assertEquals(read({ file, flags: { "heartbeat-ms": "60" } }), expected);
+});
+
+Deno.test("the example that each option shows is accepted", () => {
+  for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
+    read({ flags: { ...REQUIRED, [name]: example } });
+  }
+});
+
+Deno.test("a wrong flag is told the reason, what is allowed, and an example", () => {
+  const table: readonly (readonly [Record<string, string>, string])[] = [
+    [
+      { "node-id": "4" },
+      "--node-id: 4 is not in --cluster. Allowed: one of its ids: 1, 2, 3. Example: --node-id 1",
+    ],
+    [
+      { "node-id": "x" },
+      '--node-id: "x" is not an integer. Allowed: an integer from 1 up. Example: --node-id 1',
+    ],
+    [{ "node-id": "0" }, "--node-id: 0 is too small. Allowed: an integer from 1 up. Example: --node-id 1"],
+    [
+      { "node-id": "99999999999999999999" },
+      "--node-id: 99999999999999999999 is too large. Allowed: an integer from 1 up. Example: --node-id 1",
+    ],
+    [
+      { "segment-bytes": "1e6" },
+      '--segment-bytes: "1e6" is not an integer. Allowed: an integer from 4096 to 1073741824. ' +
+      "Example: --segment-bytes 16777216",
+    ],
+    [
+      { "heartbeat-ms": "400" },
+      "--heartbeat-ms: 400 is too long for an election timeout of 1000 ms, which must be at least 3 heartbeats. " +
+      "Allowed: 10 to 333, or a longer --election-timeout-ms. Example: --heartbeat-ms 100",
+    ],
+    [
+      { "log-level": "wran" },
+      '--log-level: there is no "wran"; the nearest is warn. Allowed: debug, info, warn, error. ' +
+      "Example: --log-level warn",
+    ],
+    [
+      { "cluster-name": "a b" },
+      `--cluster-name: "a b" can't be used. Allowed: 1 to 64 letters, digits, dots, dashes and underscores. ` +
+      "Example: --cluster-name orders",
+    ],
+  ];
+  for (const [flags, message] of table) assertEquals(refusal({ flags: { ...REQUIRED, ...flags } }), message);
+});
+
+Deno.test("a flag that must be there is asked for", () => {
+  const { bind: _, ...flags } = REQUIRED;
+  assertEquals(
+    refusal({ flags }),
+    "--bind is missing. Allowed: a host and a port of this machine; 0.0.0.0 and [::] for all its addresses. " +
+      "Example: --bind 127.0.0.1:7001",
+  );
+});
+
+Deno.test("addresses that can't be used are refused with the flag that has them", () => {
+  const one = "1=127.0.0.1:7001";
+  const table = [
+    { bind: "localhost" },
+    { bind: "127.0.0.1:0" },
+    { bind: "127.0.0.1:70000" },
+    { bind: "::1:7001" },
+    { cluster: "" },
+    { cluster: "127.0.0.1:7001" },
+    { cluster: `${one},1=127.0.0.1:7002` },
+    { cluster: `${one},2=127.0.0.1:7001` },
+    { cluster: "1=0.0.0.0:7001" },
+    { cluster: "0=127.0.0.1:7001" },
+    { cluster: Array.from({ length: 8 }, (_, n) => `${n + 1}=127.0.0.1:${7001 + n}`).join(",") },
+  ];
+  for (const flags of table) {
+    const [name = ""] = Object.keys(flags);
+    const message = refusal({ flags: { ...REQUIRED, ...flags } });
+    assertEquals([message.startsWith(`--${name}: Cannot `), message.includes(`Example: --${name} `)], [
+      true,
+      true,
+    ]);
+  }
+});
+
+const SETTINGS =
+  "node-id, bind, cluster, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, log-level, " +
+  "log-format, max-value-bytes, segment-bytes, max-connections";
+
+Deno.test("an error in the config file is told with line and column", () => {
+  const table = [
+    [
+      '{\n  "node-id": 1,\n  "nod-id": 2\n}',
+      '"nod-id" (node.json, line 3, column 3) is no setting. Did you mean "node-id"?',
+    ],
+    ['{ "config": "x.json" }', `"config" (node.json, line 1, column 3) is no setting. Allowed: ${SETTINGS}.`],
+    ['{ "node-id": "1" }', '"node-id" (node.json, line 1, column 3) must be a number.'],
+    ['{ "bind": 7001 }', '"bind" (node.json, line 1, column 3) must be text in quotes.'],
+    ['{ "bind": null }', '"bind" (node.json, line 1, column 3) must be text in quotes.'],
+    [
+      '{ "node-id": 1,\n"node-id": 1 }',
+      '"node-id" (node.json, line 2, column 1) stands there twice. Keep one of them.',
+    ],
+    ["[]", '--config: node.json must hold one JSON object. Example: { "node-id": 1 }'],
+    [
+      '{\n "node-id" 1 }',
+      "--config: node.json, line 2, column 12 is not valid JSON: colon expected. Allowed: a JSON object; comments " +
+      'and trailing commas are fine. Example: { "node-id": 1 }',
+    ],
+    [
+      '{ "é": 1, "heartbeat-ms": 5 }',
+      `"é" (node.json, line 1, column 3) is no setting. Allowed: ${SETTINGS}.`,
+    ],
+    [
+      '{ "heartbeat-ms": 5 }',
+      '"heartbeat-ms" (node.json, line 1, column 3): 5 is too small. Allowed: an integer from 10 to 20000. ' +
+      "Example: --heartbeat-ms 100",
+    ],
+  ] as const;
+  for (const [file, message] of table) {
+    assertEquals(refusal({ file, flags: REQUIRED }), message);
+  }
+});
+
+Deno.test("a config file that can't be read is named, with the reason", () => {
+  assertEquals(
+    refusal({ flags: { ...REQUIRED, config: "other.json" } }),
+    "--config: cannot read other.json: there is no such file. Allowed: a file in the working directory or below. " +
+      "Example: --config kvraft.json",
+  );
+});
+
+Deno.test("a data directory that the program may not write is refused with both ways out", () => {
+  const asked: string[] = [];
+  const mayWrite = (path: string): boolean => {
+    asked.push(path);
+    return path.startsWith("./data/");
+  };
+  assertEquals(read({ flags: REQUIRED, mayWrite }), DEFAULTS);
+  assertEquals(
+    refusal({ flags: { ...REQUIRED, "data-dir": "/srv/kv" }, mayWrite }),
+    "--data-dir: this program may write only under ./data of the directory it was started in, and /srv/kv is not " +
+      "there. Either start it in another working directory, whose ./data holds the path, or compile it for that " +
+      "place: KVRAFT_DATA_DIR=/srv/kv deno task compile. Example: --data-dir ./data/node-1",
+  );
+  assertEquals(asked, ["./data/node-1", "/srv/kv"]);
+});

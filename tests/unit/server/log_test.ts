@@ -1,0 +1,121 @@
+/** Log lines: their forms, what is left out, and how repetitions are counted. */
+import { assert, assertEquals } from "@std/assert";
+import type { LogFormat, LogLevel } from "../../../lib/server/config.ts";
+import { Log } from "../../../lib/server/log.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+
+interface Fixture {
+  readonly log: Log;
+  readonly clock: ManualClock;
+  /** What was written, without the time. */
+  lines(): string[];
+}
+
+function make({ level = "debug", format = "text" }: { level?: LogLevel; format?: LogFormat } = {}): Fixture {
+  const clock = new ManualClock();
+  let written = "";
+  const log = new Log({
+    level,
+    format,
+    clock,
+    write: (line) => void (written += line),
+    now: () => new Date(clock.now()),
+  });
+  return {
+    log,
+    clock,
+    lines: () => written.split("\n").slice(0, -1).map((line) => line.replace(/^\S*Z /, "")),
+  };
+}
+
+Deno.test("a text line has time, level, message and fields", () => {
+  const { log, lines } = make();
+  log.info("leader known", { leader: 2, term: 5, alone: false, reason: null, why: 'a "b" c' });
+  log.error("stopped");
+  assertEquals(lines(), [
+    'INFO  leader known leader=2 term=5 alone=false reason=null why="a \\"b\\" c"',
+    "ERROR stopped",
+  ]);
+});
+
+Deno.test("a JSON line is one object, and no field hides its time, level or message", () => {
+  const { log, lines } = make({ format: "json" });
+  log.warn("cut", { bytes: 17, level: "forged", file: "a\nb" });
+  assertEquals(lines().map((line) => JSON.parse(line)), [
+    { time: "1970-01-01T00:00:00.000Z", level: "warn", message: "cut", bytes: 17, file: "a\nb" },
+  ]);
+});
+
+Deno.test("lines below the level are not written", () => {
+  const { log, lines } = make({ level: "warn" });
+  log.debug("a");
+  log.info("b");
+  log.warn("c");
+  log.error("d");
+  assertEquals(lines(), ["WARN  c", "ERROR d"]);
+});
+
+Deno.test("what came from elsewhere can neither end a line nor command a terminal, and has a bound", () => {
+  const { log, lines } = make();
+  log.info("x\ny", { reason: "\x1b[2J\u202eok" });
+  log.info("z".repeat(100_000));
+  const [first, second = ""] = lines();
+  assertEquals(first, "INFO  x\\u{a}y reason=\\u{1b}[2J\\u{202e}ok");
+  assert(second.length < 10_000);
+});
+
+Deno.test("a repeated line is counted, and the count written once it has stopped", () => {
+  const { log, clock, lines } = make();
+  for (let times = 0; times < 42; times += 1) {
+    log.warn("cannot connect", { peer: 2 });
+    clock.advance(100);
+  }
+  log.warn("cannot connect", { peer: 3 });
+  assertEquals(lines(), ["WARN  cannot connect peer=2", "WARN  cannot connect peer=3"]);
+  clock.advance(10_000);
+  assertEquals(lines().slice(2), ["WARN  cannot connect (repeated 41 times) peer=2"]);
+  assertEquals(clock.timerCount, 0);
+});
+
+Deno.test("a repetition that goes on is reported every minute", () => {
+  const { log, clock, lines } = make();
+  for (let second = 0; second < 125; second += 1) {
+    log.warn("cannot connect");
+    clock.advance(1_000);
+  }
+  log[Symbol.dispose]();
+  assertEquals(lines(), [
+    "WARN  cannot connect",
+    "WARN  cannot connect (repeated 60 times)",
+    "WARN  cannot connect (repeated 60 times)",
+    "WARN  cannot connect (repeated 4 times)",
+  ]);
+});
+
+Deno.test("a line that comes back later is written again", () => {
+  const { log, clock, lines } = make();
+  log.info("connected");
+  clock.advance(5_000);
+  log.info("connected");
+  assertEquals(lines(), ["INFO  connected", "INFO  connected"]);
+});
+
+Deno.test("closing the log writes the counts that are left, and leaves no timer", () => {
+  const { log, clock, lines } = make();
+  log.info("a");
+  log.info("a");
+  log[Symbol.dispose]();
+  assertEquals([lines(), clock.timerCount], [["INFO  a", "INFO  a (repeated 1 time)"], 0]);
+});
+
+Deno.test("many different lines are all written, and lose no count", () => {
+  const { log, lines } = make();
+  log.info("first");
+  log.info("first");
+  for (let line = 0; line < 200; line += 1) log.info("other", { line });
+  assertEquals(lines().filter((line) => line.includes("first")), [
+    "INFO  first",
+    "INFO  first (repeated 1 time)",
+  ]);
+  assertEquals(lines().length, 202);
+});

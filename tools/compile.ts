@@ -1,0 +1,81 @@
+/**
+ * Makes ./kvraft: one executable with Deno, kvraft, and the permissions of deno.json in it.
+ *
+ * Deno fetches the base binary for that from its own site, once. Where the site is out of reach, this says so in one
+ * line and exits with 3, so that cluster.sh can go on with the source. KVRAFT_DATA_DIR names one more folder
+ * that the binary may read and write.
+ */
+// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+import { permissionFlags } from "./permissions.ts";
+
+const BASE_BINARY_SITE = "https://dl.deno.land/";
+/** A site that hangs must not hang the first start of a cluster. */
+const SITE_PATIENCE_MS = 5_000;
+const COMPILE_DEADLINE_MS = 180_000;
+const EXIT_NO_BASE_BINARY = 3;
+
+/** Whether a compilation can find its base binary: given, in Deno's cache, or to be had from the site. */
+async function baseBinaryCanBeHad(): Promise<boolean> {
+  if (Deno.env.get("DENORT_BIN") !== undefined) return true;
+  const { denoDir } = await denoInfo();
+  const name = `denort-${Deno.build.target}.zip`;
+  try {
+    await Deno.stat(`${denoDir}/dl/release/v${Deno.version.deno}/${name}`);
+    return true;
+  } catch {
+    // Not fetched before.
+  }
+  try {
+    const answer = await fetch(BASE_BINARY_SITE, {
+      method: "HEAD",
+      signal: AbortSignal.timeout(SITE_PATIENCE_MS),
+    });
+    await answer.body?.cancel();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function denoInfo(): Promise<{ denoDir: string }> {
+  const command = new Deno.Command(Deno.execPath(), { args: ["info", "--json", "--no-config"] });
+  return JSON.parse(new TextDecoder().decode((await command.output()).stdout));
+}
+
+async function compile(importMapFlags: readonly string[]): Promise<number> {
+  if (!await baseBinaryCanBeHad()) {
+    console.error(
+      `Cannot compile: Deno's base binary cannot be fetched from ${BASE_BINARY_SITE}. kvraft runs from source all the same.`,
+    );
+    return EXIT_NO_BASE_BINARY;
+  }
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "compile",
+      "--quiet",
+      "--exclude-unused-npm",
+      ...permissionFlags(Deno.env.get("KVRAFT_DATA_DIR") ?? null),
+      ...importMapFlags,
+      "--output=kvraft",
+      "main.ts",
+    ],
+    stdout: "null",
+    stderr: "piped",
+    signal: AbortSignal.timeout(COMPILE_DEADLINE_MS),
+  }).output();
+  if (code === 0) {
+    const megabytes = Math.round((await Deno.stat("kvraft")).size / 1e6);
+    console.log(`Compiled ./kvraft with Deno ${Deno.version.deno} (${megabytes} MB).`);
+    return 0;
+  }
+  const reason = new TextDecoder().decode(stderr);
+  if (reason.includes("dl.deno.land")) {
+    console.error(`Cannot compile: Deno's base binary could not be fetched from ${BASE_BINARY_SITE}.`);
+    return EXIT_NO_BASE_BINARY;
+  }
+  console.error(`Cannot compile:\n${reason}`);
+  return 1;
+}
+
+Deno.chdir(new URL("..", import.meta.url));
+Deno.exit(await compile(Deno.args));

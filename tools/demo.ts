@@ -1,0 +1,121 @@
+/**
+ * `./cluster.sh demo`: writers run, the leader is killed in the middle of it and comes back, and then every write
+ * is looked for.
+ *
+ * Each write is a key of its own, so that the store itself tells what became of it: an acknowledged write whose key
+ * is missing was lost; a key of version 2 was written twice. Argument: the cluster's nodes.
+ */
+// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+import { KvClient } from "../lib/mod.ts";
+
+const WRITERS = 8;
+/** How long the writers run before the leader is killed, and again after each thing that happens. */
+const PHASE_MS = 4_000;
+const CALL_DEADLINE_MS = 30_000;
+const KEYS_OF_ONE_TRANSACTION = 100;
+
+/** What the writers did. */
+class Tally {
+  /** Keys whose write was acknowledged. */
+  readonly acknowledged: string[] = [];
+  /** Keys whose write ended with an error. */
+  readonly failed: string[] = [];
+  longestPauseMs = 0;
+  #lastAcknowledgedAt = performance.now();
+
+  acknowledge(key: string): void {
+    const now = performance.now();
+    this.longestPauseMs = Math.max(this.longestPauseMs, now - this.#lastAcknowledgedAt);
+    this.#lastAcknowledgedAt = now;
+    this.acknowledged.push(key);
+  }
+}
+
+async function write(client: KvClient, prefix: string, tally: Tally, stopped: AbortSignal): Promise<void> {
+  for (let number = 1; !stopped.aborted; number++) {
+    const key = `${prefix}/${String(number).padStart(6, "0")}`;
+    try {
+      await client.put(key, String(number), { timeoutMs: CALL_DEADLINE_MS });
+      tally.acknowledge(key);
+    } catch (error) {
+      tally.failed.push(key);
+      console.error(`A write failed: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+/** Lets the writers go on for a while. */
+function phase(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PHASE_MS));
+}
+
+async function clusterScript(...args: readonly string[]): Promise<void> {
+  const { success } = await new Deno.Command("./cluster.sh", { args: [...args] }).spawn().status;
+  if (!success) throw new Error(`./cluster.sh ${args.join(" ")} failed`);
+}
+
+async function leaderOf(client: KvClient): Promise<number> {
+  const { leader } = await client.status();
+  if (leader === null) throw new Error("The cluster has no leader: see ./cluster.sh status");
+  return leader;
+}
+
+/** Every key under `prefix` with its version. */
+async function versionsUnder(client: KvClient, prefix: string): Promise<Map<string, number>> {
+  const versions = new Map<string, number>();
+  const decoder = new TextDecoder();
+  let cursor: string | null = null;
+  do {
+    const page = await client.list({ prefix, cursor, limit: 1000, timeoutMs: CALL_DEADLINE_MS });
+    for (const entry of page.entries) versions.set(decoder.decode(entry.key), entry.version);
+    cursor = page.cursor;
+  } while (cursor !== null);
+  return versions;
+}
+
+async function removeAll(client: KvClient, keys: readonly string[]): Promise<void> {
+  for (let from = 0; from < keys.length; from += KEYS_OF_ONE_TRANSACTION) {
+    await client.transaction({
+      mutations: keys.slice(from, from + KEYS_OF_ONE_TRANSACTION).map((key) => ({ kind: "delete", key })),
+    });
+  }
+}
+
+function withThousands(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, " ");
+}
+
+async function main(cluster: readonly string[]): Promise<boolean> {
+  await using client = await KvClient.connect({ cluster, timeoutMs: CALL_DEADLINE_MS });
+  const run = `demo/${crypto.randomUUID()}`;
+  const tally = new Tally();
+  const stop = new AbortController();
+  console.log(`${WRITERS} writers, each waiting for one answer before its next write …`);
+  const writers = Array.from(
+    { length: WRITERS },
+    (_, writer) => write(client, `${run}/writer-${writer + 1}`, tally, stop.signal),
+  );
+  await phase();
+  const leader = await leaderOf(client);
+  console.log(`Node ${leader} leads, ${withThousands(tally.acknowledged.length)} writes so far. Killing it.`);
+  await clusterScript("kill", String(leader));
+  await phase();
+  console.log(`Node ${await leaderOf(client)} leads now. Bringing node ${leader} back.`);
+  await clusterScript("restart", String(leader));
+  await phase();
+  stop.abort();
+  await Promise.all(writers);
+
+  const versions = await versionsUnder(client, `${run}/`);
+  const lost = tally.acknowledged.filter((key) => !versions.has(key));
+  const doubled = [...versions.values()].filter((version) => version > 1);
+  const failed = tally.failed.length === 0 ? "" : `${tally.failed.length} failed, `;
+  console.log(
+    `\n${withThousands(tally.acknowledged.length)} writes acknowledged, ${failed}${lost.length} lost, ` +
+      `${doubled.length} doubled, longest pause ${Math.round(tally.longestPauseMs)} ms`,
+  );
+  await removeAll(client, [...versions.keys()]);
+  return lost.length === 0 && doubled.length === 0;
+}
+
+Deno.exit(await main((Deno.args[0] ?? "").split(",")) ? 0 : 1);

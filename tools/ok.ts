@@ -1,0 +1,87 @@
+/**
+ * `deno task ok`: everything that must hold before a commit, one line for each step, the quick ones first.
+ *
+ * It changes nothing, stops at the first step that fails, shows what that step printed, and exits with 1.
+ * Its arguments are the flags of tools/std_imports.ts.
+ */
+// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+
+/** One thing to check. */
+interface Step {
+  readonly name: string;
+  /** Arguments of `deno`. */
+  readonly args: readonly string[];
+  /** What the step did, in a few words, from what it printed. */
+  readonly summary: (output: string) => string;
+}
+
+const STEP_DEADLINE_MS = 10 * 60_000;
+
+const importFlags = Deno.args;
+const testFlags = ["test", "--quiet", "-P", ...importFlags];
+
+const steps: readonly Step[] = [
+  {
+    name: "format",
+    args: ["fmt", "--check"],
+    summary: (output) => `${firstNumber(output, /Checked (\d+) files?/)} files are formatted`,
+  },
+  {
+    name: "lint",
+    args: ["lint"],
+    summary: (output) => `${firstNumber(output, /Checked (\d+) files?/)} files have no lint`,
+  },
+  {
+    name: "types",
+    args: ["check", "--quiet", ...importFlags, "main.ts", "lib", "tests", "tools"],
+    summary: () => "every file type-checks at the strictest setting",
+  },
+  {
+    name: "docs",
+    args: ["doc", "--lint", ...importFlags, "lib/mod.ts"],
+    summary: () => "every public symbol is documented and typed",
+  },
+  {
+    name: "examples",
+    args: ["check", "--quiet", "--doc", ...importFlags, "lib", "README.md"],
+    summary: () => "every example in the documentation type-checks",
+  },
+  { name: "tidy", args: [...testFlags, "tests/tidy_test.ts"], summary: passedTests },
+  { name: "unit", args: [...testFlags, "tests/unit"], summary: passedTests },
+  { name: "golden", args: [...testFlags, "tests/golden"], summary: passedTests },
+  { name: "cluster", args: [...testFlags, "tests/cluster"], summary: passedTests },
+];
+
+function firstNumber(output: string, pattern: RegExp): string {
+  return pattern.exec(output)?.[1] ?? "all";
+}
+
+function passedTests(output: string): string {
+  return `${firstNumber(output, /(\d+) passed/)} tests passed`;
+}
+
+async function run(step: Step): Promise<{ success: boolean; output: string; seconds: string }> {
+  const start = performance.now();
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...step.args],
+    cwd: new URL("..", import.meta.url),
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    signal: AbortSignal.timeout(STEP_DEADLINE_MS),
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    success,
+    output: decoder.decode(stdout) + decoder.decode(stderr),
+    seconds: ((performance.now() - start) / 1000).toFixed(1),
+  };
+}
+
+for (const step of steps) {
+  const { success, output, seconds } = await run(step);
+  if (!success) {
+    console.error(`${output}\nfailed  ${step.name.padEnd(8)} after ${seconds} s; what it printed is above`);
+    Deno.exit(1);
+  }
+  console.log(`ok  ${step.name.padEnd(8)} ${step.summary(output)} (${seconds} s)`);
+}
