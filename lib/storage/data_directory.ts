@@ -20,6 +20,7 @@ import {
   ForeignClusterError,
   ForeignNodeError,
   NewerFormatError,
+  REBUILD_ADVICE,
 } from "./errors.ts";
 import { decodeIdentity, encodeIdentity, FORMAT_VERSION, MAX_IDENTITY_BYTES } from "./identity.ts";
 import type { Identity } from "./identity.ts";
@@ -111,7 +112,12 @@ function createDirectories(disk: Disk, path: string): void {
   if (disk.stat(path) === "directory") return;
   const parent = dirname(path);
   if (parent !== path) createDirectories(disk, parent);
-  disk.createDirectory(path);
+  try {
+    disk.createDirectory(path);
+  } catch (error) {
+    // Nodes that are started side by side create the folder above theirs at the same moment.
+    if (disk.stat(path) !== "directory") throw error;
+  }
 }
 
 /** Makes durable the names that lead to `path`: whoever created them may have died before syncing them. */
@@ -178,9 +184,7 @@ async function checkOwner(options: DataDirectoryOptions): Promise<boolean> {
     throw new DataDirectoryDamagedError(path, {
       reason:
         `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
-      advice:
-        "Restore wal/. If it is lost, rebuild the node from its peers: when all others are up, have a leader and " +
-        "have applied the same index (kvraft client status), move this directory away and start the node again.",
+      advice: `Restore wal/ if you can. ${REBUILD_ADVICE}`,
     });
   }
   return true;

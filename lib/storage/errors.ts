@@ -1,5 +1,13 @@
 /** What storage refuses, by name. Every message says what could not be done, why, and what to do. */
 
+/**
+ * How a node that lost its log comes back. The others must hold everything without it, and the leader must be one
+ * that never counted it: an emptied node no longer has what it acknowledged. docs/operations.md has the reasons.
+ */
+export const REBUILD_ADVICE = "To rebuild this node from its peers, with this node off and all others up: hand " +
+  "leadership to another node (`kvraft client … transfer-leader`), put any key, wait until `kvraft client … status` " +
+  "shows that all the others have applied it, move this node's data directory away, and start the node again.";
+
 /** The disk has no room for a batch. Nothing of the batch was kept; the log works again once there is room. */
 export class LogFullError extends Error {
   override readonly name = "LogFullError";
@@ -57,9 +65,7 @@ export class LogDamagedError extends Error {
   constructor(damage: LogDamage) {
     super(
       `Cannot read the log: ${damage.file} is damaged at byte ${damage.offset}, where entry ${damage.index} was ` +
-        `expected (${damage.reason}). Nothing was changed. To rebuild this node from its peers: with this node ` +
-        "stopped, check with `kvraft client status` that all others are up, have a leader and have applied the same " +
-        "index; move this node's data directory away and start the node again; it gets the log from the leader.",
+        `expected (${damage.reason}). Nothing was changed. ${REBUILD_ADVICE}`,
     );
     this.file = damage.file;
     this.offset = damage.offset;

@@ -70,6 +70,22 @@ Deno.test("a crash at any step of setting it up leaves what the next start can s
   }
 });
 
+Deno.test("a neighbour that creates the folder above at the same moment is no obstacle", async () => {
+  const disk = new MemoryDisk();
+  let raced = false;
+  disk.intercept = ({ kind, path }) => {
+    if (kind === "createDirectory" && path === "/srv/data" && !raced) {
+      raced = true;
+      disk.createDirectory("/srv/data");
+    }
+    return null;
+  };
+  const directory = await open(disk);
+  assert(raced, "the neighbour came first");
+  assertEquals(disk.list(PATH), ["LOCK", "identity", "wal"]);
+  directory.close();
+});
+
 Deno.test("the same node opens it again, and finds its log's folder as it left it", async () => {
   const disk = await setUp();
   const before = disk.contents();
@@ -138,7 +154,7 @@ const REFUSALS: readonly Refusal[] = [
     name: "an identity without its log's folder",
     change: (disk) => disk.rename(`${PATH}/wal`, `${PATH}/lost`),
     error: DataDirectoryDamagedError,
-    says: ["the log (wal/) of node 1 is gone", "rebuild the node from its peers"],
+    says: ["the log (wal/) of node 1 is gone", "To rebuild this node from its peers"],
   },
 ];
 
