@@ -1,4 +1,5 @@
 /** Reading standard input with bounds: all of it, or line by line. */
+import { concat } from "@std/bytes";
 import { ValueTooLargeError } from "../client/errors.ts";
 
 /** Bytes of a value from standard input or a file; no cluster takes as many. */
@@ -18,7 +19,7 @@ export async function readValueFrom(stream: ReadableStream<Uint8Array>): Promise
     length += chunk.length;
     if (length > MAX_VALUE_INPUT_BYTES) throw valueTooLarge("standard input");
   }
-  return concatenated(chunks, length);
+  return concat(chunks);
 }
 
 /** Why a value from `source` is not even read to its end. */
@@ -41,7 +42,7 @@ export async function* readLines(
     else chunks = [];
   };
   const take = (): Line => {
-    const bytes = length <= maxBytes ? concatenated(chunks, length) : null;
+    const bytes = length <= maxBytes ? concat(chunks) : null;
     chunks = [];
     length = 0;
     if (bytes === null) return { kind: "tooLong" };
@@ -57,14 +58,4 @@ export async function* readLines(
     keep(chunk.subarray(start));
   }
   if (length > 0) yield take();
-}
-
-function concatenated(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
 }

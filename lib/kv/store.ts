@@ -4,6 +4,7 @@
  * The store owns what it keeps. What it hands out (the values in {@link KeyValue}s) are its own bytes, uncopied,
  * because reads are the hot path: nobody writes into them. It never does so either: a put replaces a record.
  */
+import { equals } from "@std/bytes";
 import type { Check, KeyValue, ListPage, ListQuery, MutationOutcome } from "./command.ts";
 import { LIST_PAGE_BYTES, MAX_LIST_ENTRIES } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
@@ -56,7 +57,7 @@ export class Store {
       case "exists":
         return (record !== undefined) === check.exists;
       case "value":
-        return record !== undefined && equalBytes(record.value, check.value);
+        return record !== undefined && equals(record.value, check.value);
       default:
         return assertNever(check);
     }
@@ -161,10 +162,4 @@ function keyValue(key: Uint8Array, record: VersionedValue): KeyValue {
  */
 export function ownedBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice();
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -40,7 +40,10 @@ const DOORS: Readonly<Record<string, Doors>> = {
 };
 
 /** The pure rooms, and the packages each may use. */
-const PURE_ROOMS: Readonly<Record<string, readonly string[]>> = { raft: [], kv: ["sorted-btree"] };
+const PURE_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  raft: [],
+  kv: ["sorted-btree", "@std/bytes"],
+};
 
 /** Packages that only tests may use. */
 const TEST_PACKAGES = ["fast-check", "@std/assert"];

@@ -18,8 +18,3 @@ export function equals(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   return a.every((byte, position) => byte === b[position]);
 }
-
-/** Whether `source` begins with `prefix`. */
-export function startsWith(source: Uint8Array, prefix: Uint8Array): boolean {
-  return prefix.length <= source.length && prefix.every((byte, position) => byte === source[position]);
-}
