@@ -45,7 +45,7 @@ export async function clientCommand(
   try {
     return await client.run(args);
   } catch (error) {
-    return await client.report(error);
+    return client.report(error);
   } finally {
     await client.close();
   }
@@ -95,12 +95,12 @@ class Client {
   }
 
   /** Says what went wrong; gives the exit code for it. `where` stands before the message. */
-  async report(error: unknown, where = ""): Promise<ExitCode> {
+  report(error: unknown, where = ""): ExitCode {
     if (error instanceof OutputClosedError) return ExitCode.done;
     const failure = failureOf(error);
     const message = `${where}${failure.message}`;
     const text = this.#output === "json" ? failureAsJson({ ...failure, message }) : `kvraft: ${message}`;
-    await this.#system.stderr.write(`${text}\n`);
+    this.#system.stderr.write(`${text}\n`);
     return failure.exitCode;
   }
 
@@ -129,7 +129,7 @@ class Client {
         if (code > worst) worst = code;
       } catch (error) {
         if (error instanceof OutputClosedError) break;
-        const code = await this.report(error, `line ${number}: `);
+        const code = this.report(error, `line ${number}: `);
         if (code > worst) worst = code;
       }
     }
@@ -169,13 +169,12 @@ class Client {
     if (this.#output === "json") return await stdout.write(`${answerAsJson(answer)}\n`);
     const { output, note } = answerAsText(answer, this.#reader(stdout.isTerminal));
     if (output.length > 0) await stdout.write(output);
-    if (note !== "") await stderr.write(note);
+    if (note !== "") stderr.write(note);
   }
 
   async #withWaitingLine<T>(work: Promise<T>): Promise<T> {
     const { stderr, clock } = this.#system;
     if (!stderr.isTerminal || this.#output === "json") return await work;
-    const write = (text: string): void => void stderr.write(text).catch(() => {});
     return await withWaitingLine(work, {
       clock,
       look: async () => {
@@ -183,8 +182,9 @@ class Client {
         if (client === null) throw new Error("nothing to look at yet");
         return await client.status({ timeoutMs: LOOK_TIMEOUT_MS });
       },
-      show: (line) => write(`\r\x1b[2K${dim(fit(line, this.#system.columns() - 1), this.#reader(true))}`),
-      clear: () => write("\r\x1b[2K"),
+      show: (line) =>
+        stderr.write(`\r\x1b[2K${dim(fit(line, this.#system.columns() - 1), this.#reader(true))}`),
+      clear: () => stderr.write("\r\x1b[2K"),
     });
   }
 

@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { Timer } from "../net/clock.ts";
 import { OutputClosedError } from "./errors.ts";
-import { END_SIGNALS, type Keyboard, type Output, type Stopwatch, type System } from "./system.ts";
+import { END_SIGNALS, type Keyboard, type Stopwatch, type System } from "./system.ts";
 
 /** Columns where the terminal does not say. */
 const DEFAULT_COLUMNS = 80;
@@ -26,8 +26,8 @@ export function denoSystem(): System {
         return Deno.stdin.readable;
       },
     },
-    stdout: denoOutput(Deno.stdout),
-    stderr: denoOutput(Deno.stderr),
+    stdout: { isTerminal: Deno.stdout.isTerminal(), write: writeOutput },
+    stderr: { isTerminal: Deno.stderr.isTerminal(), write: writeDiagnostics },
     wantsColor: !Deno.noColor,
     clock: STOPWATCH,
     columns,
@@ -37,26 +37,20 @@ export function denoSystem(): System {
       Deno.permissions.querySync({ name: "read", path }).state === "granted",
     openKeyboard: (): Keyboard => ({ input: process.stdin, output: process.stdout }),
     onEndSignal,
-    writeLog,
     exit: (code) => Deno.exit(code),
   };
 }
 
-function denoOutput(stream: typeof Deno.stdout): Output {
-  return {
-    isTerminal: stream.isTerminal(),
-    async write(text): Promise<void> {
-      let rest = typeof text === "string" ? utf8.encode(text) : text;
-      try {
-        while (rest.length > 0) rest = rest.subarray(await stream.write(rest));
-      } catch (error) {
-        if (error instanceof Deno.errors.BrokenPipe) {
-          throw new OutputClosedError("Nobody reads the output any more.");
-        }
-        throw error;
-      }
-    },
-  };
+async function writeOutput(text: string | Uint8Array): Promise<void> {
+  let rest = typeof text === "string" ? utf8.encode(text) : text;
+  try {
+    while (rest.length > 0) rest = rest.subarray(await Deno.stdout.write(rest));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) {
+      throw new OutputClosedError("Nobody reads the output any more.");
+    }
+    throw error;
+  }
 }
 
 function columns(): number {
@@ -100,8 +94,8 @@ function onEndSignal(handler: () => void): () => void {
   };
 }
 
-function writeLog(line: string): void {
-  let rest = utf8.encode(line);
+function writeDiagnostics(text: string): void {
+  let rest = utf8.encode(text);
   try {
     while (rest.length > 0) rest = rest.subarray(Deno.stderr.writeSync(rest));
   } catch {

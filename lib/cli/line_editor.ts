@@ -56,10 +56,12 @@ export class LineEditor implements Disposable {
       removeHistoryDuplicates: true,
       escapeCodeTimeout: ESCAPE_TIMEOUT_MS,
       completer: (line: string, callback: (error: null, result: [string[], string]) => void): void => {
-        options.complete(line).then(
-          ({ words, typed }) => callback(null, [[...words], typed]),
-          () => callback(null, [[], line]),
-        );
+        const offer = (words: readonly string[], typed: string): void => {
+          this.#clearHint();
+          callback(null, [[...words], typed]);
+          this.#drawHint();
+        };
+        options.complete(line).then(({ words, typed }) => offer(words, typed), () => offer([], line));
       },
     });
     const drawHint = (): void => this.#drawHint();

@@ -38,7 +38,7 @@ export async function runKvraft(args: readonly string[], surroundings: Surroundi
     return await dispatch(args, surroundings);
   } catch (error) {
     if (error instanceof OutputClosedError) return ExitCode.done;
-    surroundings.system.writeLog(`${describeFault(error, args)}\n`);
+    surroundings.system.stderr.write(`${describeFault(error, args)}\n`);
     return ExitCode.internal;
   }
 }
@@ -68,12 +68,12 @@ async function dispatch(args: readonly string[], surroundings: Surroundings): Pr
       await system.stdout.write(`kvraft ${VERSION}\n`);
       return ExitCode.done;
     case undefined:
-      await system.stderr.write(MAIN_HELP);
+      system.stderr.write(MAIN_HELP);
       return ExitCode.usage;
     default: {
       const near = nearest(command, ["server", "client", "--help", "--version"]);
       const hint = near === null ? "Allowed: server, client, --help, --version." : `Did you mean ${near}?`;
-      await system.stderr.write(`kvraft: there is no "${command}". ${hint} Example: kvraft server --help\n`);
+      system.stderr.write(`kvraft: there is no "${command}". ${hint} Example: kvraft server --help\n`);
       return ExitCode.usage;
     }
   }

@@ -9,7 +9,7 @@ import {
 import { denoPlatform } from "../server/deno_platform.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { parseArguments } from "./arguments.ts";
-import { ExitCode, UsageError } from "./errors.ts";
+import { ExitCode, OutputClosedError, UsageError } from "./errors.ts";
 import { serverHelp } from "./help.ts";
 import type { System } from "./system.ts";
 
@@ -60,7 +60,7 @@ export async function serverCommand(
     config = readConfig(args, system);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
-    await system.stderr.write(`kvraft: ${error.message}\n`);
+    system.stderr.write(`kvraft: ${error.message}\n`);
     return ExitCode.usage;
   }
   if (config === null) {
@@ -70,10 +70,10 @@ export async function serverCommand(
   using stop = new StopRequest(system);
   let started: StartedServer;
   try {
-    started = await start(config, (line) => system.writeLog(line));
+    started = await start(config, (line) => system.stderr.write(line));
   } catch (error) {
     if (!isNamed(error)) throw error;
-    await system.stderr.write(`kvraft: ${error.message}\n`);
+    system.stderr.write(`kvraft: ${error.message}\n`);
     return ExitCode.no;
   }
   return await serve(started, { config, system, stop });
@@ -110,14 +110,15 @@ async function serve(
   { config, system, stop }: { config: ServerConfig; system: System; stop: StopRequest },
 ): Promise<ExitCode> {
   const { nodeId, dataDir } = config;
-  await system.stdout.write(
+  await announce(
     `kvraft server ${nodeId} is ready to serve on ${formatAddress(server.address)} ` +
       `(cluster ${server.clusterId}, data ${dataDir})\n`,
+    system,
   );
   const ended = await Promise.race([server.finished, stop.requested]);
   if (ended !== "stop") {
     closeLog();
-    await system.stderr.write(
+    system.stderr.write(
       `kvraft: this node stopped: ${ended instanceof Error ? ended.message : String(ended)}\n`,
     );
     return ExitCode.no;
@@ -128,11 +129,20 @@ async function serve(
   timer.cancel();
   closeLog();
   if (outcome === "late") {
-    await system.stderr.write(
+    system.stderr.write(
       `kvraft: not everything was finished within ${STOP_DEADLINE_MS} ms. Nothing acknowledged is lost.\n`,
     );
   }
   return ExitCode.done;
+}
+
+/** Writes to standard output, if somebody reads it: a server serves all the same. */
+async function announce(line: string, system: System): Promise<void> {
+  try {
+    await system.stdout.write(line);
+  } catch (error) {
+    if (!(error instanceof OutputClosedError)) throw error;
+  }
 }
 
 /** Waits for the first signal that asks the process to end; at the second one the process ends at once. */

@@ -5,12 +5,20 @@ import type { Clock } from "../net/clock.ts";
 /** What measures how long something takes. */
 export type Stopwatch = Pick<Clock, "now" | "after">;
 
-/** Standard output or standard error. */
+/** Standard output. */
 export interface Output {
   /** Whether a person looks at it. */
   readonly isTerminal: boolean;
   /** Writes all of it; throws {@link OutputClosedError} when nobody reads any more. */
   write(text: string | Uint8Array): Promise<void>;
+}
+
+/** Standard error. */
+export interface Diagnostics {
+  /** Whether a person looks at it. */
+  readonly isTerminal: boolean;
+  /** Writes at once; what goes wrong is dropped, since there is nobody to tell. */
+  write(text: string): void;
 }
 
 /** The terminal as an interactive program uses it. */
@@ -26,7 +34,7 @@ export const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 export interface System {
   readonly stdin: { readonly isTerminal: boolean; readonly stream: ReadableStream<Uint8Array> };
   readonly stdout: Output;
-  readonly stderr: Output;
+  readonly stderr: Diagnostics;
   /** Whether colour is wanted at all (NO_COLOR); whether it is used also depends on the output. */
   readonly wantsColor: boolean;
   readonly clock: Stopwatch;
@@ -34,14 +42,12 @@ export interface System {
   columns(): number;
   /** The file's first `maxBytes` + 1 bytes, all of it when it has no more; throws when it cannot be read. */
   readFile(path: string, maxBytes: number): Uint8Array;
-  /** Whether this process is permitted to write there, and to read. */
+  /** Whether this process is permitted to write there, and to read what it wrote. */
   mayWrite(path: string): boolean;
   /** Takes the terminal over, for an interactive program. */
   openKeyboard(): Keyboard;
   /** Calls `handler` at every {@link END_SIGNALS} instead of ending; the function given back ends that. */
   onEndSignal(handler: () => void): () => void;
-  /** Writes a line to standard error at once; what goes wrong is dropped, since there is nobody to tell. */
-  writeLog(line: string): void;
   /** Ends the process at once. */
   exit(code: number): void;
 }

@@ -351,7 +351,8 @@ function readAppendResult(input: MessagePackReader, term: number): AppendEntries
   if (kind === ANSWER_KIND.yes) {
     result = { kind: "accepted", matchIndex: input.integer("matchIndex") };
   } else if (kind === ANSWER_KIND.no) {
-    const prevLogIndex = input.integer("prevLogIndex", 1);
+    // 0 in the answer to a request of an earlier term, which is refused whatever it asked for.
+    const prevLogIndex = input.integer("prevLogIndex");
     const conflictIndex = input.integer("conflictIndex");
     if (conflictIndex > prevLogIndex) throw input.error("conflictIndex", "must not be above prevLogIndex");
     const conflictTerm = readTermAt(input, { field: "conflictTerm", index: conflictIndex, term });

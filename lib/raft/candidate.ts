@@ -1,5 +1,5 @@
 /** What candidates and pre-candidates do: count votes, and try again when nobody wins. */
-import type { Message } from "./message.ts";
+import type { Message, PreVoteResponse, RequestVoteResponse } from "./message.ts";
 import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
 import { countVotes } from "./quorum.ts";
@@ -22,12 +22,12 @@ export function stepCandidate(
   switch (message.kind) {
     case "preVoteResponse":
       if (role.kind !== "preCandidate") return "answer to a role that has ended";
-      role.votes.set(message.from, message.granted);
+      noteVote(role, message);
       settlePreVote(state, role);
       return null;
     case "requestVoteResponse":
       if (role.kind !== "candidate") return "answer to a role that has ended";
-      role.votes.set(message.from, message.granted);
+      noteVote(role, message);
       settleElection(state, role);
       return null;
     case "preVote":
@@ -73,4 +73,9 @@ export function settleElection(state: RaftState, role: Candidate): void {
   const result = countVotes(state.confState, role.votes);
   if (result === "won") becomeLeader(state);
   else if (result === "lost") becomeFollower(state, state.term, null);
+}
+
+/** A vote once given stays given: a refusal beside it is the late answer to an earlier request. */
+function noteVote(role: PreCandidate | Candidate, message: PreVoteResponse | RequestVoteResponse): void {
+  if (role.votes.get(message.from) !== true) role.votes.set(message.from, message.granted);
 }

@@ -5,8 +5,8 @@
  * read back from storage on request (see `Ready.loads`), never by the core itself.
  *
  * Invariants: appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ handedIndex ≤ lastIndex; the tail ends at
- * lastIndex and holds every entry above min(durableIndex, appliedIndex); runs have rising indexes and rising terms;
- * no entry at or below commitIndex is ever discarded.
+ * lastIndex and holds every entry that is not durable; runs have rising indexes and rising terms; no entry at or
+ * below commitIndex is ever discarded.
  */
 import { assert } from "../assert.ts";
 import type { RecoveredState } from "./config.ts";

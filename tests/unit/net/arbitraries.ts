@@ -80,7 +80,7 @@ function logMessage(maxInteger: number): fc.Arbitrary<PeerFrame> {
         { kind: "requestVote", ...from, lastLogIndex, lastLogTerm, leadershipTransfer },
       );
     }),
-    fc.tuple(head, integer({ min: 1, max: maxInteger }), count, fc.nat()).map((
+    fc.tuple(head, count, count, fc.nat()).map((
       [from, index, conflict, seed],
     ) => rejection(from, { prevLogIndex: index, conflict, seed })),
     fc.tuple(head, count, count, fc.array(entrySeed(), { maxLength: 20 })).map((

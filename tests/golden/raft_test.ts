@@ -1,0 +1,26 @@
+/**
+ * Runs every golden script of the consensus core and compares its text with what the core does now.
+ *
+ * To write down a wanted change: `deno task unit -- --update`, then read the diff.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { runScript } from "../support/raft_script.ts";
+
+const folder = new URL("./raft/", import.meta.url);
+const update = Deno.args.includes("--update");
+
+const names = [...Deno.readDirSync(folder)].map((file) => file.name).filter((name) => name.endsWith(".txt"))
+  .sort();
+
+for (const name of names) {
+  Deno.test(`the core does what golden/raft/${name} says`, () => {
+    const file = new URL(name, folder);
+    const expected = Deno.readTextFileSync(file);
+    assert(expected.startsWith("# "), "a script begins with a sentence that says what it shows");
+    const actual = runScript(expected);
+    if (update) Deno.writeTextFileSync(file, actual);
+    else assertEquals(actual.split("\n"), expected.split("\n"));
+  });
+}
+
+Deno.test("there is a golden script for the core", () => assert(names.length > 0));

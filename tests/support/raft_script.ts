@@ -1,0 +1,420 @@
+/**
+ * Golden scripts of the consensus core: steps a person can read, and under each what the nodes did.
+ *
+ * A line that begins with `>` is a step, one that begins with two spaces is what it gave, every other line is prose.
+ * {@link runScript} executes the steps and returns the text as it should be: when the core behaves as written, that
+ * is the text it was given.
+ *
+ *     > nodes 3 election=10 heartbeat=2   nodes 1 to 3; limits may follow (appendBytes=…, tailBytes=…, …)
+ *     > recover 2 term=4 log=1,1,4        node 2 anew, from a disk with entries of these terms (commit=…, tail=…)
+ *     > timeout 1 12                      election timeouts of node 1 from its next role on, in ticks
+ *     > tick 1 10                         time passes for node 1 (`all` for every node)
+ *     > elect 1                           silently: all time out, node 1 first; everything is delivered
+ *     > propose 1 a | read 2 | transfer 1 3 (or `any`)
+ *     > ready 1                           carries out one Ready: writes and syncs, sends, applies, answers
+ *     > deliver 1 2                       what is on its way from 1 to 2 arrives (only one kind, if named)
+ *     > settle                            readies and deliveries until nothing moves
+ *     > drop | delay | duplicate 1 2      on its way from 1 to 2: lost, kept back, or copied and the copy kept back
+ *     > arrive                            what was kept back arrives (only the last of it: `arrive last`)
+ *     > cut 1 2 | heal 1 2                both ways; `cut 1>2` one way
+ *     > reconnect 1 2                     node 1 is told that messages to 2 may have been lost
+ *     > hold-disk 1 | release-disk 1      syncs of node 1 take until they are released
+ *     > stall-disk 1                      the disk of node 1 reports that it can't take the write under way
+ *     > hold-loads 1 | release-loads 1    entries that node 1 wants back from its disk come when released
+ *     > crash 1 | restart 1               what was not synced is lost
+ *     > log 1 | status                    what the disk of node 1 holds; every node's view of itself
+ *
+ * Steps may share a line (`> ready 1; deliver 1 2`). `quietly` before them hides what they do and shows only how the
+ * nodes stand afterwards.
+ */
+import { assert } from "@std/assert";
+import {
+  DEFAULT_LIMITS,
+  type Entry,
+  type Load,
+  type Message,
+  type NodeId,
+  Raft,
+  type RaftLimits,
+} from "../../lib/raft/mod.ts";
+import { RaftDisk } from "./raft_disk.ts";
+import { entriesText, entryText, messageText, persistText, statusText } from "./raft_text.ts";
+
+/** Runs the steps of a script; returns its text with the output that they give now. */
+export function runScript(source: string): string {
+  const world = new ScriptWorld();
+  const lines: string[] = [];
+  for (const line of source.split("\n")) {
+    if (line.startsWith("  ")) continue;
+    lines.push(line);
+    if (line.startsWith("> ")) lines.push(...world.execute(line.slice(2)).map((said) => `  ${said}`));
+  }
+  return lines.join("\n");
+}
+
+/** More moves than this without coming to rest is a loop. */
+const MAX_SETTLE_MOVES = 10_000;
+
+interface ScriptNode {
+  readonly id: NodeId;
+  disk: RaftDisk;
+  /** null while crashed. */
+  raft: Raft | null;
+  timeoutTicks: number;
+  /** Payload entries that a restart finds in memory. */
+  tailEntries: number;
+  diskHeld: boolean;
+  loadsHeld: boolean;
+  /** Loads under way, with what the disk held when they began. */
+  loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
+  /** How it was last shown. */
+  shown: string;
+}
+
+class ScriptWorld {
+  readonly #nodes = new Map<NodeId, ScriptNode>();
+  #electionTicks = 10;
+  #heartbeatTicks = 2;
+  #limits: RaftLimits = DEFAULT_LIMITS;
+  #inFlight: Message[] = [];
+  #keptBack: Message[] = [];
+  readonly #cuts = new Set<string>();
+  readonly #readNames = new Map<string, string>();
+  #said: string[] = [];
+  #draws = 0;
+
+  /** Executes the steps of a line; returns what they gave. */
+  execute(step: string): readonly string[] {
+    this.#said = [];
+    const quietly = step.startsWith("quietly ");
+    const act = (): void => {
+      for (const one of (quietly ? step.slice("quietly ".length) : step).split("; ")) {
+        const [command = "", ...args] = one.split(" ");
+        this.#command(command, args);
+        for (const node of this.#nodes.values()) this.#showChange(node);
+      }
+    };
+    if (quietly) this.#quietly(act);
+    else act();
+    for (const node of this.#nodes.values()) this.#showChange(node);
+    return this.#said;
+  }
+
+  #command(command: string, args: readonly string[]): void {
+    const [first = "", second = ""] = args;
+    switch (command) {
+      case "nodes":
+        return this.#makeNodes(Number(first), args.slice(1));
+      case "settle":
+        return this.#settle();
+      case "status":
+        return this.#sayStatus();
+      case "deliver":
+      case "drop":
+      case "delay":
+      case "duplicate":
+        return this.#handleMessages(command, args);
+      case "arrive":
+        return this.#arrive(first === "last");
+      case "cut":
+        for (const link of links(args)) this.#cuts.add(link);
+        return;
+      case "heal":
+        if (args.length === 0) this.#cuts.clear();
+        for (const link of links(args)) this.#cuts.delete(link);
+        return;
+      case "elect":
+        return this.#quietly(() => this.#elect(Number(first)));
+      case "tick":
+        return this.#tick(first === "all" ? [...this.#nodes.keys()] : [Number(first)], Number(second || 1));
+      default:
+        return this.#nodeCommand(command, this.#node(Number(first)), args.slice(1));
+    }
+  }
+
+  #nodeCommand(command: string, node: ScriptNode, args: readonly string[]): void {
+    const [first = ""] = args;
+    switch (command) {
+      case "recover":
+        return this.#recover(node, args);
+      case "timeout":
+        node.timeoutTicks = Number(first);
+        return;
+      case "log":
+        this.#say(`${node.id} holds ${entriesText(node.disk.entries)}`);
+        return;
+      case "ready":
+        if (!this.#takeReady(node)) this.#say(`${node.id} has nothing to do`);
+        return;
+      case "hold-disk":
+        node.diskHeld = true;
+        return;
+      case "release-disk":
+        node.diskHeld = false;
+        if (node.disk.underWay !== null) this.#syncEnds(node);
+        return;
+      case "hold-loads":
+        node.loadsHeld = true;
+        return;
+      case "release-loads":
+        node.loadsHeld = false;
+        for (const { load, entries } of node.loads.splice(0)) node.raft?.loaded(load, entries);
+        return;
+      case "crash":
+        node.raft = null;
+        node.loads = [];
+        node.disk.crash();
+        return;
+      case "restart":
+        return this.#start(node);
+      default:
+        return this.#coreCommand(command, node, first);
+    }
+  }
+
+  #coreCommand(command: string, node: ScriptNode, argument: string): void {
+    const { id, raft } = node;
+    assert(raft !== null, `node ${id} is down`);
+    switch (command) {
+      case "propose": {
+        const proposed = raft.propose(new TextEncoder().encode(argument));
+        if (proposed.kind === "refused") this.#say(`${id} refuses: ${proposed.reason}`);
+        else this.#say(`${id} takes it as ${proposed.index}@${proposed.term}`);
+        return;
+      }
+      case "read": {
+        const requested = raft.readIndex();
+        if (requested.kind === "refused") this.#say(`${id} refuses the read`);
+        else this.#say(`${id} takes it as ${this.#nameRead(id, requested.readId)}`);
+        return;
+      }
+      case "transfer": {
+        const target = raft.transferLeadership(argument === "any" ? null : Number(argument));
+        this.#say(target === null ? `${id} refuses to hand over` : `${id} hands over to ${target}`);
+        return;
+      }
+      case "reconnect":
+        return raft.messagesLost(Number(argument));
+      case "stall-disk":
+        return raft.storageStalled();
+      default:
+        throw new Error(`Cannot run the script: there is no step "${command}"`);
+    }
+  }
+
+  #makeNodes(count: number, options: readonly string[]): void {
+    const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+    for (const [name, value] of assignments(options)) {
+      if (name === "election") this.#electionTicks = Number(value);
+      else if (name === "heartbeat") this.#heartbeatTicks = Number(value);
+      else {
+        assert(name in limits, `there is no limit ${name}`);
+        limits[name] = Number(value);
+      }
+    }
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    const tailEntries = Number.MAX_SAFE_INTEGER;
+    const started = { raft: null, diskHeld: false, loadsHeld: false, shown: "", tailEntries };
+    for (let id = 1; id <= count; id++) {
+      const timeoutTicks = 2 * this.#electionTicks - 1;
+      this.#nodes.set(id, { id, disk: new RaftDisk(), timeoutTicks, loads: [], ...started });
+    }
+    for (const node of this.#nodes.values()) {
+      this.#start(node);
+      node.shown = stands(node);
+    }
+  }
+
+  #recover(node: ScriptNode, options: readonly string[]): void {
+    const given = new Map(assignments(options));
+    const terms = (given.get("log") ?? "").split(",").filter((term) => term !== "").map(Number);
+    const entries = terms.map((term, position): Entry => {
+      const index = position + 1;
+      return { index, term, kind: "command", data: new TextEncoder().encode(`x${index}`) };
+    });
+    const hardState = {
+      term: Number(given.get("term") ?? terms.at(-1) ?? 0),
+      vote: given.has("vote") ? Number(given.get("vote")) : null,
+      commitIndex: Number(given.get("commit") ?? 0),
+    };
+    node.tailEntries = Number(given.get("tail") ?? Number.MAX_SAFE_INTEGER);
+    node.disk = new RaftDisk(hardState, entries);
+    this.#start(node);
+  }
+
+  #start(node: ScriptNode): void {
+    node.raft = new Raft({
+      id: node.id,
+      confState: { voters: [...this.#nodes.keys()], learners: [], votersOutgoing: [] },
+      electionTicks: this.#electionTicks,
+      heartbeatTicks: this.#heartbeatTicks,
+      random: () => this.#random(node),
+      limits: this.#limits,
+      recovered: node.disk.recovered(node.tailEntries),
+    });
+  }
+
+  /** Gives the election timeout that the script asks for, and yet no number twice (read ids are drawn from them too). */
+  #random(node: ScriptNode): number {
+    this.#draws++;
+    const fraction = (this.#draws * 0.618) % 1;
+    return (node.timeoutTicks - this.#electionTicks + fraction * 0.99) / this.#electionTicks;
+  }
+
+  #tick(nodes: readonly NodeId[], count: number): void {
+    for (let tick = 0; tick < count; tick++) {
+      for (const id of nodes) this.#node(id).raft?.tick();
+    }
+  }
+
+  #elect(id: NodeId): void {
+    const others = [...this.#nodes.keys()].filter((other) => other !== id);
+    this.#tick(others, this.#electionTicks);
+    this.#tick([id], 2 * this.#electionTicks);
+    this.#settle();
+    this.#tick([id], this.#heartbeatTicks);
+    this.#settle();
+    assert(this.#node(id).raft?.isLeader === true, `node ${id} was elected`);
+  }
+
+  #settle(): void {
+    for (let move = 0; move < MAX_SETTLE_MOVES; move++) {
+      const worked = [...this.#nodes.values()].filter((node) => this.#takeReady(node));
+      const arriving = this.#inFlight;
+      this.#inFlight = [];
+      for (const message of arriving) this.#deliver(message);
+      if (worked.length === 0 && arriving.length === 0) return;
+    }
+    throw new Error("Cannot settle: the nodes do not come to rest");
+  }
+
+  /** Carries out what a node wants done; false when there was nothing. */
+  #takeReady(node: ScriptNode): boolean {
+    const { id, raft, disk } = node;
+    const ready = raft?.takeReady() ?? null;
+    if (raft === null || ready === null) return false;
+    if (ready.persist !== null) {
+      this.#say(`${id} writes ${persistText(ready.persist)}`);
+      disk.begin(ready.persist);
+    }
+    for (const message of ready.messages) this.#send(message);
+    if (ready.committed.length > 0) this.#say(`${id} applies ${ready.committed.map(entryText).join(", ")}`);
+    for (const { readId, index } of ready.reads) {
+      const name = this.#nameRead(id, readId);
+      this.#say(index === null ? `${id} gives up ${name}` : `${id} may answer ${name} at index ${index}`);
+    }
+    for (const load of ready.loads) {
+      const use = load.to === null ? "to apply" : `to send to ${load.to}`;
+      this.#say(`${id} reads back from ${load.firstIndex} ${use}`);
+      const entries = disk.read(load);
+      if (node.loadsHeld) node.loads.push({ load, entries });
+      else raft.loaded(load, entries);
+    }
+    if (ready.persist !== null && !node.diskHeld) this.#syncEnds(node);
+    return true;
+  }
+
+  #syncEnds(node: ScriptNode): void {
+    const { lastIndex, lastTerm, messagesAfter } = node.disk.complete();
+    this.#say(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
+    for (const message of messagesAfter) this.#send(message);
+    node.raft?.persisted(lastIndex, lastTerm);
+    this.#showChange(node);
+  }
+
+  #send(message: Message): void {
+    const cut = this.#cuts.has(`${message.from}>${message.to}`);
+    this.#say(this.#text(message) + (cut ? " (lost)" : ""));
+    if (!cut) this.#inFlight.push(message);
+  }
+
+  #deliver(message: Message): void {
+    const node = this.#node(message.to);
+    if (node.raft === null) return;
+    const disposition = node.raft.step(message);
+    if (disposition !== null) {
+      const { from, kind, term } = message;
+      this.#say(`${node.id} ignores ${kind} term=${term} of ${from}: ${disposition}`);
+    }
+    this.#showChange(node);
+  }
+
+  #handleMessages(command: "deliver" | "drop" | "delay" | "duplicate", args: readonly string[]): void {
+    const [from, to, kind] = args;
+    const isMeant = (message: Message): boolean =>
+      message.from === Number(from) && message.to === Number(to) && (kind ?? message.kind) === message.kind;
+    const meant = this.#inFlight.filter(isMeant);
+    assert(meant.length > 0, `no such message is on its way from ${from} to ${to}`);
+    if (command === "delay" || command === "duplicate") this.#keptBack.push(...meant);
+    if (command !== "duplicate") this.#inFlight = this.#inFlight.filter((message) => !isMeant(message));
+    if (command === "deliver") { for (const message of meant) this.#deliver(message); }
+  }
+
+  #arrive(onlyLast: boolean): void {
+    for (const message of this.#keptBack.splice(onlyLast ? -1 : 0)) {
+      this.#say(this.#text(message));
+      this.#deliver(message);
+    }
+  }
+
+  #node(id: NodeId): ScriptNode {
+    const node = this.#nodes.get(id);
+    assert(node !== undefined, `there is no node ${id}`);
+    return node;
+  }
+
+  #nameRead(node: NodeId, readId: number): string {
+    const key = `${node}/${readId}`;
+    const name = this.#readNames.get(key) ?? `r${this.#readNames.size + 1}`;
+    this.#readNames.set(key, name);
+    return name;
+  }
+
+  #text(message: Message): string {
+    return messageText(message, (node, readId) => this.#nameRead(node, readId));
+  }
+
+  #say(line: string): void {
+    this.#said.push(line);
+  }
+
+  /** Hides what `act` says, and shows how the nodes that changed stand afterwards. */
+  #quietly(act: () => void): void {
+    const before = this.#said;
+    const shown = new Map([...this.#nodes.values()].map((node) => [node, node.shown]));
+    this.#said = [];
+    act();
+    this.#said = before;
+    for (const [node, text] of shown) node.shown = text;
+  }
+
+  #showChange(node: ScriptNode): void {
+    const text = stands(node);
+    if (text === node.shown) return;
+    node.shown = text;
+    this.#say(`${node.id} is ${text}`);
+  }
+
+  #sayStatus(): void {
+    for (const node of this.#nodes.values()) this.#say(`${node.id} is ${stands(node)}`);
+  }
+}
+
+function stands({ raft }: ScriptNode): string {
+  return raft === null ? "down" : statusText(raft.status());
+}
+
+/** `1 2` or `1>2` as one-way links. */
+function links(args: readonly string[]): string[] {
+  const [first, second] = args;
+  if (first === undefined) return [];
+  return second === undefined ? [first] : [`${first}>${second}`, `${second}>${first}`];
+}
+
+/** `name=value` words. */
+function assignments(words: readonly string[]): [string, string][] {
+  return words.map((word) => {
+    const [name = "", value = ""] = word.split("=");
+    return [name, value];
+  });
+}

@@ -1,0 +1,374 @@
+/**
+ * One node at its door: messages that are late, foreign or untrue, bounds, and faults of the caller. How nodes work
+ * together is in tests/golden/raft.
+ */
+import { assertEquals, assertThrows } from "@std/assert";
+import { InvariantError } from "../../../lib/assert.ts";
+import {
+  type AppendEntries,
+  DEFAULT_LIMITS,
+  EMPTY_STATE,
+  type Entry,
+  type Message,
+  Raft,
+  type RaftConfig,
+} from "../../../lib/raft/mod.ts";
+import { RaftDisk } from "../../support/raft_disk.ts";
+
+const ELECTION_TICKS = 10;
+
+function entry(index: number, term: number, payload = ""): Entry {
+  return { index, term, kind: "command", data: new TextEncoder().encode(payload) };
+}
+
+function config(changes: Partial<RaftConfig> = {}): RaftConfig {
+  return {
+    id: 1,
+    confState: { voters: [1, 2, 3], learners: [], votersOutgoing: [] },
+    electionTicks: ELECTION_TICKS,
+    heartbeatTicks: 2,
+    random: () => 0,
+    limits: DEFAULT_LIMITS,
+    recovered: EMPTY_STATE,
+    ...changes,
+  };
+}
+
+/** Node 1 with a log of these terms, in the last of them, and these payloads in memory. */
+function nodeWith(terms: readonly number[], changes: Partial<RaftConfig> = {}): Raft {
+  const entries = terms.map((term, position) => entry(position + 1, term));
+  const disk = new RaftDisk({ term: terms.at(-1) ?? 0, vote: null, commitIndex: 0 }, entries);
+  return new Raft(config({ recovered: disk.recovered(), ...changes }));
+}
+
+/** Carries out what the node wants done, syncs at once; returns what it sent. */
+function work(raft: Raft): Message[] {
+  const sent: Message[] = [];
+  for (let ready = raft.takeReady(); ready !== null; ready = raft.takeReady()) {
+    sent.push(...ready.messages);
+    if (ready.persist === null) continue;
+    sent.push(...ready.persist.messagesAfter);
+    raft.persisted(ready.persist.lastIndex, ready.persist.lastTerm);
+  }
+  return sent;
+}
+
+function tick(raft: Raft, times: number): void {
+  for (let count = 0; count < times; count++) raft.tick();
+}
+
+/** Makes node 1 the leader of the next term, by the vote of node 2. */
+function elect(raft: Raft): Raft {
+  tick(raft, ELECTION_TICKS);
+  work(raft);
+  raft.step({ kind: "preVoteResponse", from: 2, to: 1, term: raft.term + 1, granted: true });
+  work(raft);
+  raft.step({ kind: "requestVoteResponse", from: 2, to: 1, term: raft.term, granted: true });
+  work(raft);
+  assertEquals(raft.isLeader, true);
+  return raft;
+}
+
+function append(changes: Partial<AppendEntries>): AppendEntries {
+  const place = { term: 1, prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0, entries: [] };
+  return { kind: "appendEntries", from: 2, to: 1, ...place, ...changes };
+}
+
+Deno.test("messages for another node, from a stranger or from itself change nothing", () => {
+  const raft = nodeWith([1]);
+  const before = raft.status();
+  assertEquals(raft.step({ ...append({ term: 9 }), to: 2, from: 3 }), "addressed to another node");
+  assertEquals(raft.step({ ...append({ term: 9 }), from: 4 }), "from a stranger");
+  assertEquals(raft.step({ ...append({ term: 9 }), from: 1 }), "from a stranger");
+  assertEquals([raft.status(), raft.takeReady()], [before, null]);
+});
+
+Deno.test("requests of an earlier term are answered with the present one, and with nothing that could be misread", () => {
+  const raft = nodeWith([1, 1, 5]);
+  const old = { from: 2, to: 1, term: 2 } as const;
+  const requests: Message[] = [
+    { kind: "preVote", ...old, lastLogIndex: 9, lastLogTerm: 2 },
+    { kind: "requestVote", ...old, lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: true },
+    { kind: "heartbeat", ...old, leaderCommit: 2, round: 7 },
+    append({ ...old, prevLogIndex: 2, prevLogTerm: 1, entries: [entry(3, 2)] }),
+  ];
+  for (const request of requests) assertEquals(raft.step(request), "of an earlier term");
+  const answer = { from: 1, to: 2, term: 5 } as const;
+  assertEquals(work(raft), [
+    { kind: "preVoteResponse", ...answer, granted: false },
+    { kind: "requestVoteResponse", ...answer, granted: false },
+    { kind: "heartbeatResponse", ...answer, round: 0 },
+    {
+      kind: "appendEntriesResponse",
+      ...answer,
+      result: { kind: "rejected", prevLogIndex: 2, conflictIndex: 2, conflictTerm: 1 },
+    },
+  ]);
+});
+
+Deno.test("answers, words and questions of an earlier term are ignored", () => {
+  const raft = elect(nodeWith([1, 5]));
+  const old = { from: 2, to: 1, term: 5 } as const;
+  const messages: Message[] = [
+    { kind: "preVoteResponse", ...old, granted: true },
+    { kind: "requestVoteResponse", ...old, granted: true },
+    { kind: "appendEntriesResponse", ...old, result: { kind: "accepted", matchIndex: 3 } },
+    { kind: "heartbeatResponse", ...old, round: 1 },
+    { kind: "timeoutNow", ...old },
+    { kind: "readIndex", ...old, readId: 1 },
+    { kind: "readIndexResponse", ...old, readId: 1, index: 3 },
+  ];
+  const before = raft.status();
+  for (const message of messages) assertEquals(raft.step(message), "of an earlier term");
+  assertEquals([raft.status(), raft.takeReady()], [before, null]);
+});
+
+Deno.test("a follower commits no further than the last entry of the message, whatever it has behind it", () => {
+  const raft = nodeWith([1, 1, 1, 1]);
+  raft.step(append({ term: 2, entries: [entry(1, 1), entry(2, 1)], leaderCommit: 4 }));
+  assertEquals([raft.status().commitIndex, raft.status().lastIndex], [2, 4]);
+  raft.step(append({ term: 2, prevLogIndex: 3, prevLogTerm: 1, leaderCommit: 4 }));
+  assertEquals(raft.status().commitIndex, 3);
+});
+
+Deno.test("a follower keeps entries that match, and acknowledges only what the message showed", () => {
+  const raft = nodeWith([1, 1, 1]);
+  raft.step(append({ entries: [entry(1, 1)] }));
+  const [answer] = work(raft);
+  assertEquals(raft.status().lastIndex, 3);
+  assertEquals(answer?.kind === "appendEntriesResponse" && answer.result, {
+    kind: "accepted",
+    matchIndex: 1,
+  });
+});
+
+Deno.test("a heartbeat that commits what is not in the log is not believed", () => {
+  const raft = nodeWith([1, 1]);
+  const heartbeat = { kind: "heartbeat", from: 2, to: 1, term: 1, round: 1 } as const;
+  assertEquals(raft.step({ ...heartbeat, leaderCommit: 3 }), "heartbeat commits what is not in the log");
+  assertEquals([raft.status().commitIndex, work(raft)], [0, []]);
+});
+
+Deno.test("nothing overwrites a committed entry, and no membership change comes in", () => {
+  const raft = nodeWith([1, 1]);
+  raft.step(append({ entries: [entry(1, 1), entry(2, 1)], leaderCommit: 2 }));
+  work(raft);
+  assertEquals(raft.step(append({ term: 2, entries: [entry(1, 2)] })), "conflicts with a committed entry");
+  const change: Entry = { ...entry(3, 2), kind: "configuration" };
+  assertEquals(
+    raft.step(append({ term: 2, prevLogIndex: 2, prevLogTerm: 1, entries: [change] })),
+    "membership change not supported",
+  );
+  assertEquals([raft.status().commitIndex, raft.status().lastIndex], [2, 2]);
+});
+
+Deno.test("a leader believes no answer to what it did not send", () => {
+  const raft = elect(nodeWith([1]));
+  const head = { from: 2, to: 1, term: raft.term } as const;
+  assertEquals(
+    raft.step({ kind: "appendEntriesResponse", ...head, result: { kind: "accepted", matchIndex: 3 } }),
+    "acknowledges what was not sent",
+  );
+  assertEquals(raft.step({ kind: "heartbeatResponse", ...head, round: 1 }), "acknowledges what was not sent");
+  const rejected = { kind: "rejected", prevLogIndex: 7, conflictIndex: 6, conflictTerm: 1 } as const;
+  assertEquals(
+    raft.step({ kind: "appendEntriesResponse", ...head, result: rejected }),
+    "answers nothing that is outstanding",
+  );
+  assertEquals(raft.status().commitIndex, 0);
+});
+
+Deno.test("entries proposed while a write is under way are neither sent nor counted before they are handed to the disk", () => {
+  const raft = elect(nodeWith([1]));
+  raft.step({
+    kind: "appendEntriesResponse",
+    from: 2,
+    to: 1,
+    term: raft.term,
+    result: { kind: "accepted", matchIndex: 2 },
+  });
+  work(raft);
+  raft.propose(new Uint8Array(1));
+  const first = raft.takeReady();
+  raft.propose(new Uint8Array(2));
+  assertEquals(first?.messages.length, 1);
+  assertEquals(raft.takeReady(), null);
+});
+
+Deno.test("a term has one leader: a second one is not followed", () => {
+  const raft = nodeWith([1]);
+  raft.step(append({ term: 2, from: 2 }));
+  assertEquals(raft.step(append({ term: 2, from: 3 })), "second leader of the term");
+  const heartbeat = { kind: "heartbeat", to: 1, leaderCommit: 0, round: 1 } as const;
+  assertEquals(raft.step({ ...heartbeat, from: 3, term: 2 }), "second leader of the term");
+  assertEquals(raft.leader, 2);
+  const leader = elect(nodeWith([1]));
+  assertEquals(leader.step({ ...heartbeat, from: 3, term: leader.term }), "second leader of the term");
+  assertEquals(leader.isLeader, true);
+});
+
+Deno.test("only the leader makes a follower campaign at once, and only its answer to a read counts", () => {
+  const raft = nodeWith([1]);
+  raft.step(append({ term: 2 }));
+  const requested = raft.readIndex();
+  const readId = requested.kind === "accepted" ? requested.readId : 0;
+  assertEquals(raft.step({ kind: "timeoutNow", from: 3, to: 1, term: 2 }), "not from the leader");
+  assertEquals(
+    raft.step({ kind: "readIndexResponse", from: 3, to: 1, term: 2, readId, index: 1 }),
+    "not from the leader",
+  );
+  assertEquals(
+    raft.step({ kind: "readIndexResponse", from: 2, to: 1, term: 2, readId: readId + 1, index: 1 }),
+    "read is not waited for",
+  );
+  assertEquals([raft.status().role, raft.takeReady()?.reads], ["follower", []]);
+  raft.step({ kind: "readIndexResponse", from: 2, to: 1, term: 2, readId, index: 1 });
+  assertEquals(raft.takeReady()?.reads, [{ readId, index: 1 }]);
+});
+
+Deno.test("a node that does not lead says so to whoever asks it for a read index", () => {
+  const question = { kind: "readIndex", from: 2, to: 1, term: 1, readId: 4 } as const;
+  const answer = { kind: "readIndexResponse", from: 1, to: 2, term: 1, readId: 4, index: null } as const;
+  const follower = nodeWith([1]);
+  follower.step(question);
+  assertEquals(work(follower), [answer]);
+  const candidate = nodeWith([1]);
+  tick(candidate, ELECTION_TICKS);
+  work(candidate);
+  candidate.step(question);
+  assertEquals(work(candidate), [answer]);
+});
+
+Deno.test("a pre-vote is granted to a node that is many terms ahead", () => {
+  const raft = nodeWith([1]);
+  raft.step({ kind: "preVote", from: 2, to: 1, term: 9, lastLogIndex: 1, lastLogTerm: 1 });
+  assertEquals(work(raft), [{ kind: "preVoteResponse", from: 1, to: 2, term: 9, granted: true }]);
+  assertEquals(raft.term, 1);
+});
+
+Deno.test("a refused vote leaves the election timer alone, a granted one starts it anew", () => {
+  const refused = nodeWith([1, 1]);
+  tick(refused, ELECTION_TICKS - 1);
+  const request = { kind: "requestVote", from: 2, to: 1, leadershipTransfer: false } as const;
+  refused.step({ ...request, term: 2, lastLogIndex: 1, lastLogTerm: 1 });
+  refused.tick();
+  assertEquals([refused.status().role, refused.term], ["preCandidate", 2]);
+  const granted = nodeWith([1, 1]);
+  tick(granted, ELECTION_TICKS - 1);
+  granted.step({ ...request, term: 2, lastLogIndex: 2, lastLogTerm: 1 });
+  tick(granted, ELECTION_TICKS - 1);
+  assertEquals([granted.status().role, granted.status().vote], ["follower", 2]);
+});
+
+Deno.test("a pre-candidate that grants a vote waits a whole timeout again", () => {
+  const raft = nodeWith([1]);
+  tick(raft, 2 * ELECTION_TICKS - 1);
+  assertEquals(raft.status().role, "preCandidate");
+  raft.step({
+    kind: "requestVote",
+    from: 2,
+    to: 1,
+    term: 1,
+    lastLogIndex: 1,
+    lastLogTerm: 1,
+    leadershipTransfer: false,
+  });
+  tick(raft, ELECTION_TICKS - 1);
+  assertEquals([raft.status().role, raft.status().vote], ["follower", 2]);
+});
+
+Deno.test("a leader takes no more proposals than may wait to be applied, and takes them again afterwards", () => {
+  const limits = { ...DEFAULT_LIMITS, uncommittedBytes: 300 };
+  const raft = elect(
+    new Raft(config({ confState: { voters: [1, 2], learners: [], votersOutgoing: [] }, limits })),
+  );
+  assertEquals(raft.propose(new Uint8Array(200)), { kind: "accepted", index: 2, term: 1 });
+  assertEquals(raft.propose(new Uint8Array(10)), { kind: "refused", reason: "busy" });
+  work(raft);
+  raft.step({
+    kind: "appendEntriesResponse",
+    from: 2,
+    to: 1,
+    term: 1,
+    result: { kind: "accepted", matchIndex: 1 },
+  });
+  work(raft);
+  raft.step({
+    kind: "appendEntriesResponse",
+    from: 2,
+    to: 1,
+    term: 1,
+    result: { kind: "accepted", matchIndex: 2 },
+  });
+  work(raft);
+  assertEquals(raft.propose(new Uint8Array(10)), { kind: "accepted", index: 3, term: 1 });
+});
+
+Deno.test("reads are refused without a leader, and beyond the bound of reads that wait", () => {
+  const raft = nodeWith([1], { limits: { ...DEFAULT_LIMITS, pendingReads: 1 } });
+  assertEquals(raft.readIndex().kind, "refused");
+  raft.step(append({}));
+  assertEquals([raft.readIndex().kind, raft.readIndex().kind], ["accepted", "refused"]);
+});
+
+Deno.test("entries read back for a follower are not sent when the node leads no more", () => {
+  const disk = new RaftDisk({ term: 1, vote: null, commitIndex: 0 }, [entry(1, 1), entry(2, 1)]);
+  const raft = elect(new Raft(config({ recovered: disk.recovered(1) })));
+  raft.step({
+    kind: "appendEntriesResponse",
+    from: 2,
+    to: 1,
+    term: 2,
+    result: { kind: "rejected", prevLogIndex: 2, conflictIndex: 0, conflictTerm: 0 },
+  });
+  const load = raft.takeReady()?.loads[0];
+  assertEquals(load, { to: 2, firstIndex: 1, maxBytes: DEFAULT_LIMITS.appendBytes });
+  raft.step(append({ term: 3, from: 3, prevLogIndex: 3, prevLogTerm: 2 }));
+  work(raft);
+  if (load !== undefined) raft.loaded(load, disk.read(load));
+  assertEquals(raft.takeReady(), null);
+});
+
+Deno.test("entries read back in an earlier leadership are not sent in a later one, where they may have changed", () => {
+  const disk = new RaftDisk({ term: 1, vote: null, commitIndex: 0 }, [entry(1, 1, "old"), entry(2, 1)]);
+  const limits = { ...DEFAULT_LIMITS, tailBytes: 0 };
+  const raft = elect(new Raft(config({ recovered: disk.recovered(0), limits })));
+  const refused = { kind: "rejected", prevLogIndex: 2, conflictIndex: 0, conflictTerm: 0 } as const;
+  raft.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 2, result: refused });
+  const late = raft.takeReady()?.loads[0];
+  const before = disk.read({ to: 2, firstIndex: 1, maxBytes: 100 });
+  const entries = [entry(1, 3, "new"), entry(2, 3)];
+  raft.step(append({ term: 3, from: 3, entries, leaderCommit: 2 }));
+  work(raft);
+  elect(raft);
+  raft.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 4, result: refused });
+  assertEquals([late, raft.takeReady()?.loads[0]], [late, late]);
+  if (late !== undefined) raft.loaded(late, before);
+  assertEquals(raft.takeReady()?.messages ?? [], []);
+});
+
+Deno.test("a refusal makes the leader step back, whatever place it hints at", () => {
+  const raft = elect(nodeWith([1, 1, 1]));
+  const rejected = { kind: "rejected", prevLogIndex: 3, conflictIndex: 3, conflictTerm: 2 } as const;
+  raft.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 2, result: rejected });
+  const [probe] = work(raft);
+  assertEquals(probe?.kind === "appendEntries" && [probe.to, probe.prevLogIndex], [2, 2]);
+});
+
+Deno.test("what no correct caller asks for is refused when a node is made", () => {
+  const joint = { voters: [1], learners: [], votersOutgoing: [2] };
+  const learner = { voters: [1], learners: [2], votersOutgoing: [] };
+  const foreign = { voters: [2], learners: [], votersOutgoing: [] };
+  for (const confState of [joint, learner, foreign, { ...foreign, voters: [] }]) {
+    assertThrows(() => new Raft(config({ confState })), InvariantError);
+  }
+  assertThrows(() => new Raft(config({ electionTicks: 2 })), InvariantError, "longer than heartbeats");
+  const recovered = { ...EMPTY_STATE, hardState: { term: 1, vote: null, commitIndex: 1 } };
+  assertThrows(() => new Raft(config({ recovered })), InvariantError, "in the log");
+});
+
+Deno.test("the end of a write that was not begun is a fault of the caller", () => {
+  const raft = nodeWith([1]);
+  assertThrows(() => raft.persisted(1, 1), InvariantError, "handed out");
+  assertThrows(() => raft.storageStalled(), InvariantError, "under way");
+});

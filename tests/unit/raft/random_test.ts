@@ -1,0 +1,40 @@
+/**
+ * The bare core under random faults: many short runs, each decided by its seed (tests/support/raft_network.ts).
+ *
+ * `deno test … random_test.ts -- --seeds=5000 --first-seed=1` runs more of them; `-- --seed=17` runs one again and
+ * shows in its failure all that happened.
+ */
+import { RaftNetwork } from "../../support/raft_network.ts";
+
+const SEEDS = 600;
+const STEPS = 1_500;
+/** Of a failing run, so many of its last events are shown. */
+const SHOWN_EVENTS = 60;
+
+function option(name: string): number | null {
+  const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
+  return given === undefined ? null : Number(given.split("=")[1]);
+}
+
+function runSeed(seed: number, options: { trace: boolean }): string[] {
+  const network = new RaftNetwork(seed, options);
+  try {
+    network.run(STEPS);
+    network.mustRecover();
+  } catch (error) {
+    if (!options.trace) return runSeed(seed, { trace: true });
+    const shown = option("seed") === null ? network.trace.slice(-SHOWN_EVENTS) : network.trace;
+    throw new Error(`Seed ${seed} failed (again: -- --seed=${seed}) after\n${shown.join("\n")}`, {
+      cause: error,
+    });
+  }
+  return network.trace;
+}
+
+Deno.test("no run of random faults breaks a promise of the core, and every majority recovers", () => {
+  const only = option("seed");
+  if (only !== null) return void runSeed(only, { trace: true });
+  const first = option("first-seed") ?? 1;
+  const count = option("seeds") ?? SEEDS;
+  for (let seed = first; seed < first + count; seed++) runSeed(seed, { trace: false });
+});
