@@ -6,7 +6,7 @@ const surroundings = thisProcess();
 
 /** A fault that reached nobody's `catch`: one line, and the end. */
 function endWith(error: unknown): void {
-  surroundings.system.writeLog(`${describeFault(error, Deno.args)}\n`);
+  surroundings.system.stderr.write(`${describeFault(error, Deno.args)}\n`);
   Deno.exit(ExitCode.internal);
 }
 

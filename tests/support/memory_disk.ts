@@ -423,8 +423,12 @@ function written(
   return grown;
 }
 
+/** `bytes` cut, or with zeros behind. A buffer that grows gets room to spare, all zeros, which the next growth takes. */
 function resized(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
-  const next = new Uint8Array(size);
+  const { buffer, byteOffset, length } = bytes;
+  if (size >= length && byteOffset === 0 && size <= buffer.byteLength) return new Uint8Array(buffer, 0, size);
+  const roomBytes = size > length ? Math.ceil(size * 1.5) : size;
+  const next = new Uint8Array(new ArrayBuffer(roomBytes), 0, size);
   next.set(bytes.subarray(0, size));
   return next;
 }

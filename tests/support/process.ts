@@ -145,19 +145,24 @@ const importFlags: readonly string[] = (() => {
     .map((flag) => flag.replace("--import-map=", `--import-map=${CHECKOUT}`));
 })();
 
-/** Starts `kvraft` with these arguments, permitted what the compiled form is permitted, in `options.cwd`. */
-export function startKvraft(args: readonly string[], options: StartOptions): Process {
-  const deno = [
+/** The program and its arguments that run `kvraft` with `args`, permitted what the compiled form is permitted. */
+export function kvraftCommand(args: readonly string[]): readonly [string, ...string[]] {
+  return [
+    Deno.execPath(),
     "run",
     "--quiet",
     `--config=${join(CHECKOUT, "deno.json")}`,
     ...importFlags,
     ...permissionFlags(null),
+    join(CHECKOUT, "main.ts"),
+    ...args,
   ];
-  return Process.start(Deno.execPath(), [...deno, join(CHECKOUT, "main.ts"), ...args], {
-    name: "kvraft",
-    ...options,
-  });
+}
+
+/** Starts `kvraft` with these arguments in `options.cwd`. */
+export function startKvraft(args: readonly string[], options: StartOptions): Process {
+  const [program, ...programArgs] = kvraftCommand(args);
+  return Process.start(program, programArgs, { name: "kvraft", ...options });
 }
 
 /** Runs `kvraft` with these arguments to its end. */

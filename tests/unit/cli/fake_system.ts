@@ -1,7 +1,7 @@
 /** A process in memory: what a command reads is given, what it writes is kept. */
 import { PassThrough } from "node:stream";
 import { OutputClosedError } from "../../../lib/cli/errors.ts";
-import type { Keyboard, Output, System } from "../../../lib/cli/system.ts";
+import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/system.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
 /** What the process finds. */
@@ -36,18 +36,28 @@ export class FakeOutput implements Output {
   }
 }
 
+/** Keeps what is written to it. */
+export class FakeDiagnostics implements Diagnostics {
+  text = "";
+
+  constructor(readonly isTerminal: boolean) {}
+
+  write(text: string): void {
+    this.text += text;
+  }
+}
+
 /** The process. */
 export class FakeSystem implements System {
   readonly stdin: System["stdin"];
   readonly stdout: FakeOutput;
-  readonly stderr: FakeOutput;
+  readonly stderr: FakeDiagnostics;
   readonly wantsColor: boolean;
   readonly clock = new ManualClock();
   /** What is typed, and what the terminal is sent. */
   readonly keyboard = { input: new PassThrough(), output: new PassThrough() };
   /** Every exit code asked for. */
   readonly exits: number[] = [];
-  logged = "";
   readonly #options: FakeSystemOptions;
   readonly #signalHandlers = new Set<() => void>();
 
@@ -61,7 +71,7 @@ export class FakeSystem implements System {
       ),
     };
     this.stdout = new FakeOutput(terminal);
-    this.stderr = new FakeOutput(terminal);
+    this.stderr = new FakeDiagnostics(terminal);
     this.wantsColor = color;
   }
 
@@ -96,10 +106,6 @@ export class FakeSystem implements System {
   /** SIGINT or SIGTERM comes. */
   signal(): void {
     for (const handler of this.#signalHandlers) handler();
-  }
-
-  writeLog(line: string): void {
-    this.logged += line;
   }
 
   exit(code: number): void {

@@ -66,12 +66,7 @@ Deno.test("a server says one line when it serves, and stops cleanly at the first
   await settle();
   assertEquals(server.stops, 1);
   server.stopped.resolve();
-  assertEquals([await code, system.stdout.text, system.stderr.text, system.logged], [
-    0,
-    READY,
-    "",
-    "log closed\n",
-  ]);
+  assertEquals([await code, system.stdout.text, system.stderr.text], [0, READY, "log closed\n"]);
   assertEquals([system.listensForSignals, system.clock.timerCount], [false, 0]);
 });
 
@@ -102,7 +97,20 @@ Deno.test("a server that can't go on ends with 1 and says why", async () => {
   const { system, server, code } = start(FLAGS);
   await settle();
   server.ended.resolve(new Error("the disk failed"));
-  assertEquals([await code, system.stderr.text], [1, "kvraft: this node stopped: the disk failed\n"]);
+  assertEquals([await code, system.stderr.text], [
+    1,
+    "log closed\nkvraft: this node stopped: the disk failed\n",
+  ]);
+});
+
+Deno.test("a server whose output nobody reads serves all the same", async () => {
+  const { system, server, code } = start(FLAGS);
+  system.stdout.isClosed = true;
+  await settle();
+  assertEquals(system.listensForSignals, true);
+  system.signal();
+  server.stopped.resolve();
+  assertEquals([await code, server.stops], [0, 1]);
 });
 
 Deno.test("what keeps a server from starting is said in its own words, with 1", async () => {
@@ -116,7 +124,7 @@ Deno.test("what keeps a server from starting is said in its own words, with 1", 
 Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only when debugging", async () => {
   const failure = new TypeError("x is undefined");
   const { system, code } = start(FLAGS, { failure });
-  assertEquals([await code, system.logged], [70, "kvraft: a fault in kvraft itself: x is undefined\n"]);
+  assertEquals([await code, system.stderr.text], [70, "kvraft: a fault in kvraft itself: x is undefined\n"]);
   assertMatch(describeFault(failure, ["server", "--log-level", "debug"]), /x is undefined\n[^]*at /);
 });
 

@@ -1,0 +1,114 @@
+/** The shell in a real terminal, with a real cluster: what is typed, and what the screen shows. */
+import { assert } from "@std/assert";
+import { TestCluster } from "../support/cluster.ts";
+import { kvraftCommand } from "../support/process.ts";
+import { step } from "../support/step.ts";
+import { hasTmux, Terminal } from "../support/terminal.ts";
+
+const tmuxIsHere = hasTmux();
+
+Deno.test({
+  name: `the shell in a terminal${tmuxIsHere ? "" : " (skipped: tmux is not installed)"}`,
+  ignore: !tmuxIsHere,
+  async fn(t): Promise<void> {
+    await using cluster = await TestCluster.start({ flags: ["--election-timeout-ms", "500"] });
+    const leader = await cluster.waitForLeader();
+    const nodes = cluster.ids.map((id) => cluster.address(id)).join(",");
+    await using terminal = await Terminal.open({
+      cwd: cluster.folder.path,
+      command: kvraftCommand(["client", "--cluster", nodes]),
+    });
+    await typing(t, { terminal, leader });
+    await losses(t, { terminal, leader, cluster });
+  },
+});
+
+/** What somebody sees who types. */
+async function typing(
+  t: Deno.TestContext,
+  { terminal, leader }: { readonly terminal: Terminal; readonly leader: number },
+): Promise<void> {
+  await step(t, "greets with what it reached and a prompt that names the leader", async () => {
+    await terminal.waitFor(new RegExp(`^Connected: 3 of 3 nodes, leader n${leader}\n[^]*\nn${leader}>$`));
+  });
+  await step(t, "hints at the arguments while a command is typed", async () => {
+    await terminal.type("put ");
+    await terminal.waitFor(/> put <key> <value> \[--file <path>\]$/);
+    await terminal.type("greeting ");
+    await terminal.waitFor(/> put greeting <value>$/);
+  });
+  await step(t, "takes wide text, and answers with revision and time", async () => {
+    await terminal.type("käse日本");
+    await terminal.press("Left", "Left", "BSpace", "x", "Enter");
+    await terminal.waitFor(/put greeting käsx日本\nok {2}revision 1, [0-9.]+ m?s\nn\d>$/);
+  });
+  await step(t, "completes commands and keys at the Tab key", async () => {
+    await terminal.type("ge");
+    await terminal.waitFor(/> ge$/);
+    await terminal.press("Tab");
+    await terminal.waitFor(/> get <key> /);
+    await terminal.type("gre");
+    await terminal.waitFor(/> get gre$/);
+    await terminal.press("Tab");
+    await terminal.waitFor(/> get greeting$/);
+    await terminal.press("Enter");
+    await terminal.waitFor(/> get greeting\s*\nkäsx日本\nrevision 1, version 1, [0-9.]+ m?s\nn\d>$/);
+  });
+  await step(t, "brings lines back at the up key", async () => {
+    await terminal.press("Up", "Up");
+    await terminal.waitFor(/> put greeting käsx日本$/);
+    await terminal.press("Enter");
+    await terminal.waitFor(/ok {2}revision 2, [0-9.]+ m?s\nn\d>$/);
+  });
+  await step(t, "takes the line back at Ctrl-C, and stays", async () => {
+    await terminal.type("delete greeting");
+    await terminal.waitFor(/delete greeting$/);
+    await terminal.press("C-c");
+    await terminal.waitFor(/m?s\nn\d>$/);
+    await terminal.type("get nothing");
+    await terminal.press("Enter");
+    await terminal.waitFor(/\(not found\) {2}[0-9.]+ m?s\nn\d>$/);
+  });
+  await step(t, "offers the nearest of a mistyped command", async () => {
+    await terminal.type("lsit");
+    await terminal.press("Enter");
+    await terminal.waitFor(/There is no command "lsit"\. Did you mean list\?\nn\d>$/);
+  });
+}
+
+/** What they see while nodes are lost. */
+async function losses(
+  t: Deno.TestContext,
+  { terminal, leader, cluster }: {
+    readonly terminal: Terminal;
+    readonly leader: number;
+    readonly cluster: TestCluster;
+  },
+): Promise<void> {
+  const others = cluster.ids.filter((id) => id !== leader);
+  await step(t, "follows the leader with its prompt while a line is being typed", async () => {
+    await terminal.type("put half ty");
+    await terminal.waitFor(/put half ty$/);
+    await cluster.kill(leader);
+    const next = await cluster.waitForLeader(others);
+    await terminal.waitFor(new RegExp(`\nn${next}> put half ty$`));
+    await terminal.type("ped");
+    await terminal.press("Enter");
+    await terminal.waitFor(/put half typed\nok {2}revision 3, [0-9.]+ m?s\nn\d>$/);
+  });
+  await step(t, "says what it waits for without a majority, and cancels at Ctrl-C", async () => {
+    const [one] = others;
+    assert(one !== undefined);
+    await cluster.kill(one);
+    await terminal.waitFor(/\n\(no leader\)>$/);
+    await terminal.type("put k v");
+    await terminal.press("Enter");
+    await terminal.waitFor(/\(no leader\)> put k v\nno leader yet: .* down, .* electing; Ctrl-C cancels$/);
+    await terminal.press("C-c");
+    await terminal.waitFor(/error: cancelled; [^]*\(no leader\)>$/);
+  });
+  await step(t, "leaves at Ctrl-D with 0", async () => {
+    await terminal.press("C-d");
+    await terminal.waitFor(/\nended with 0$/);
+  });
+}

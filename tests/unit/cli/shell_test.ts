@@ -1,0 +1,207 @@
+/** The shell, over streams in memory: what is typed goes in, what the screen is sent comes out. */
+import { assert, assertEquals } from "@std/assert";
+import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell.ts";
+import { AbortError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { eventually, within } from "../../support/eventually.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { FakeStore, STATUS } from "./fake_store.ts";
+import { FakeSystem } from "./fake_system.ts";
+
+const CTRL_C = "\x03";
+const CTRL_D = "\x04";
+const UP = "\x1b[A";
+
+/** A shell that runs, its typist and its screen. */
+class Session {
+  readonly system = new FakeSystem({ input: null, terminal: true });
+  readonly ended: Promise<void>;
+  #sent = "";
+
+  constructor(readonly store: FakeStore = new FakeStore()) {
+    this.system.keyboard.output.on(
+      "data",
+      (chunk: Uint8Array) => void (this.#sent += new TextDecoder().decode(chunk)),
+    );
+    this.ended = runShell({
+      system: this.system,
+      client: store,
+      output: "text",
+      timeoutMs: null,
+      readFile: () => Promise.reject(new Error("there are no files")),
+    });
+  }
+
+  /** Everything that was sent to the screen, without control sequences. */
+  get screen(): string {
+    // deno-lint-ignore no-control-regex -- control sequences are what is taken out
+    return this.#sent.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r\n", "\n");
+  }
+
+  /** What was sent since `mark`, which is an earlier length of `screen`. */
+  since(mark: number): string {
+    return this.screen.slice(mark);
+  }
+
+  async type(keys: string): Promise<void> {
+    this.system.keyboard.input.write(keys);
+    await settle();
+  }
+
+  async shows(text: string): Promise<void> {
+    await eventually(`the screen shows ${text}`, () => this.screen.includes(text) ? true : null, {
+      explain: () => JSON.stringify(this.screen),
+    });
+  }
+
+  async leave(): Promise<void> {
+    await this.type(CTRL_D);
+    await within("the shell ends", this.ended, { explain: () => JSON.stringify(this.screen) });
+  }
+}
+
+Deno.test("the shell greets with what it reached, and its prompt names the leader", async () => {
+  const session = new Session();
+  await session.shows("Connected: 2 of 3 nodes, leader n2\n");
+  await session.shows("n2> ");
+  await session.leave();
+  assertEquals([session.store.listenerCount, session.system.clock.timerCount], [0, 0]);
+});
+
+Deno.test("greeting and prompt say when there is no leader, and no connection", () => {
+  const [one] = STATUS.nodes;
+  assert(one !== undefined);
+  assertEquals(greetingFor({ leader: null, term: 0, nodes: [one] }), "Connected: 0 of 1 node, no leader");
+  assertEquals(promptFor({ kind: "connected", node: 1, leader: null }), "(no leader)> ");
+  assertEquals(promptFor({ kind: "reconnecting", reason: "lost" }), "(reconnecting)> ");
+});
+
+Deno.test("lines are run and answered, one after the other, also when they come at once", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  await session.type("put k 'two words'\rget k\rget nope\r");
+  await session.shows("(not found)");
+  assert(session.screen.includes("ok  revision 1, 0.0 ms\n"), session.screen);
+  assert(session.screen.includes("two words\nrevision 1, version 1, 0.0 ms\n"), session.screen);
+  await session.leave();
+});
+
+Deno.test("a mistyped command is answered with the nearest, an open quote with its column", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  await session.type("gte k\r");
+  await session.shows('error: There is no command "gte". Did you mean get?\n');
+  await session.type("put k 'x\r");
+  await session.shows("error: The quote ' at column 7 is not closed.\n");
+  await session.type("get k --output json\r");
+  await session.shows("null\n");
+  await session.type("get k --output json --raw --raw\r");
+  await session.leave();
+});
+
+Deno.test("the up key brings the last line back", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  await session.type("put k v\r");
+  await session.shows("revision 1,");
+  await session.type(`${UP}\r`);
+  await session.shows("revision 2,");
+  await session.leave();
+});
+
+Deno.test("Tab completes commands, and keys of the store", async () => {
+  const session = new Session();
+  await session.store.put("greeting", "hello");
+  await session.shows("n2> ");
+  await session.type("ge\t");
+  await session.shows("n2> get ");
+  await session.type("gr\t");
+  await session.shows("greeting ");
+  await session.type("\r");
+  await session.shows("hello\nrevision 1, version 1");
+  await session.leave();
+});
+
+Deno.test("the prompt follows the leader while a line is typed, and keeps the line", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  await session.type("put k v");
+  session.store.become({ kind: "reconnecting", reason: "lost" });
+  await session.shows("(reconnecting)> put k v");
+  session.store.become({ kind: "connected", node: 1, leader: null });
+  await session.shows("(no leader)> put k v");
+  session.store.become({ kind: "connected", node: 1, leader: 3 });
+  await session.shows("n3> put k v");
+  await session.type("\r");
+  await session.shows("ok  revision 1");
+  assertEquals(session.store.entries.size, 1);
+  await session.leave();
+});
+
+Deno.test("Ctrl-C takes a line back, and what follows is a new one", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  await session.type("delete k");
+  await session.type(CTRL_C);
+  await session.type("put k v\r");
+  await session.shows("ok  revision 1");
+  assertEquals(session.store.calls, [{ name: "put" }]);
+  await session.type(CTRL_C);
+  await session.shows("Ctrl-D or quit leaves.");
+  await session.leave();
+});
+
+Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async () => {
+  const session = new Session();
+  session.store.before = ({ signal }) =>
+    new Promise((_, reject) => {
+      signal?.addEventListener("abort", () => reject(new AbortError("ended", { outcome: "unknown" })));
+    });
+  session.store.clusterStatus = { ...STATUS, leader: null };
+  await session.shows("n2> ");
+  await session.type("put k v\r");
+  session.system.clock.advance(500);
+  await session.shows("no leader yet: n1 down, n2 and n3 electing; Ctrl-C cancels");
+  await session.type("get never-run\r");
+  await session.type(CTRL_C);
+  await session.shows(
+    "error: cancelled; whether it was applied is not known: look before you write again.\n",
+  );
+  assertEquals(session.store.calls, [{ name: "put" }]);
+  assertEquals(session.system.clock.timerCount, 0);
+  await session.leave();
+});
+
+Deno.test("what is typed while a command runs is not shown until its prompt is there", async () => {
+  const session = new Session();
+  const gate = Promise.withResolvers<void>();
+  session.store.before = () => gate.promise;
+  await session.shows("n2> ");
+  await session.type("put a 1\r");
+  const mark = session.screen.length;
+  await session.type("get a\rhalf");
+  assertEquals(session.since(mark), "");
+  gate.resolve();
+  await session.shows("n2> half");
+  assert(session.since(mark).includes("n2> get a\n1\nrevision 1, version 1"), session.screen);
+  await session.type(CTRL_C);
+  await session.leave();
+});
+
+Deno.test("an error leaves the shell running", async () => {
+  const session = new Session();
+  session.store.before = () => Promise.reject(new NoLeaderError("Cannot get a key: no leader."));
+  await session.shows("n2> ");
+  await session.type("get k\r");
+  await session.shows("error: Cannot get a key: no leader.\n");
+  await session.type("put k -\r");
+  await session.shows("error: Here - cannot stand for standard input");
+  await session.leave();
+});
+
+Deno.test("quit leaves, and drops the lines behind it", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  await session.type("quit\rput k v\r");
+  await within("the shell ends", session.ended);
+  assertEquals(session.store.calls, []);
+});
