@@ -202,17 +202,23 @@ function nextPageNote({ result: { entries, cursor }, nextPage }: Extract<Answer,
 
 function statusTable({ leader, term, nodes }: ClusterStatus): string {
   const header = ["node", "address", "role", "term", "commit", "applied", "version"];
-  const lines = table([header, ...nodes.map(statusRow)]);
-  return [leader === null ? `no leader, term ${term}` : `leader n${leader}, term ${term}`, ...lines]
-    .map((line) => `${line}\n`).join("");
+  const first = leader === null ? `no leader, term ${term}` : `leader n${leader}, term ${term}`;
+  const reasons = nodes.flatMap((node) =>
+    node.reachable ? [] : [`${nodeName(node)}: ${escapeText(node.reason)}`]
+  );
+  return [first, ...table([header, ...nodes.map(statusRow)]), ...reasons].map((line) => `${line}\n`).join("");
 }
 
 function statusRow(node: NodeView): string[] {
-  const name = node.id === null ? "?" : `n${node.id}`;
+  const name = nodeName(node);
   const address = escapeText(node.address);
-  if (!node.reachable) return [name, address, `down: ${escapeText(node.reason)}`];
+  if (!node.reachable) return [name, address, "down"];
   const numbers = [node.term, node.commitIndex, node.appliedIndex].map(String);
   return [name, address, node.role, ...numbers, escapeText(node.version)];
+}
+
+function nodeName({ id }: NodeView): string {
+  return id === null ? "?" : `n${id}`;
 }
 
 function countOf(count: number, noun: string): string {

@@ -193,10 +193,11 @@ Deno.test("status, members and transfer-leader are readable", async () => {
     (await run(["status"])).out,
     [
       "leader n2, term 5\n",
-      "node  address         role                         term  commit  applied  version\n",
-      "n1    127.0.0.1:7001  down: nothing listens there\n",
-      "n2    127.0.0.1:7002  leader                       5     12      12       0.1.0\n",
-      "n3    127.0.0.1:7003  follower                     5     12      12       0.1.0\n",
+      "node  address         role      term  commit  applied  version\n",
+      "n1    127.0.0.1:7001  down\n",
+      "n2    127.0.0.1:7002  leader    5     12      12       0.1.0\n",
+      "n3    127.0.0.1:7003  follower  5     12      12       0.1.0\n",
+      "n1: nothing listens there\n",
     ].join(""),
   );
   assertEquals((await run(["members"])).out, "1=127.0.0.1:7001\n2=[::1]:7002\n");
