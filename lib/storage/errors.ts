@@ -4,7 +4,8 @@
  * How a node that lost its log comes back. The others must hold everything without it, and the leader must be one
  * that never counted it: an emptied node no longer has what it acknowledged. docs/operations.md has the reasons.
  */
-export const REBUILD_ADVICE = "To rebuild this node from its peers, with this node off and all others up: hand " +
+export const REBUILD_ADVICE =
+  "To rebuild this node from its peers, with this node off and all others up: hand " +
   "leadership to another node (`kvraft client … transfer-leader`), put any key, wait until `kvraft client … status` " +
   "shows that all the others have applied it, move this node's data directory away, and start the node again.";
 
