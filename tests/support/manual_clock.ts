@@ -48,6 +48,17 @@ export class ManualClock implements Clock {
     this.#nowMs = untilMs;
   }
 
+  /**
+   * Time moves on while nothing runs, as for a process that was stopped: afterwards every timer due fires once, late.
+   */
+  sleep(durationMs: number): void {
+    this.#nowMs += durationMs;
+    for (const alarm of [...this.#alarms]) {
+      if (alarm.atMs > this.#nowMs || !this.#alarms.delete(alarm)) continue;
+      alarm.callback();
+    }
+  }
+
   #earliest(): Alarm | null {
     let earliest: Alarm | null = null;
     for (const alarm of this.#alarms) {

@@ -182,3 +182,21 @@ Deno.test("a sync that never ends makes a leader step down", async () => {
   await bench.tick(ELECTION_TICKS);
   assertEquals(bench.raft.isLeader, false);
 });
+
+Deno.test("after a pause of an hour a follower waits for its leader as if a moment had passed", async () => {
+  const bench = new Bench(2, [1, 2, 3]);
+  const heartbeat: Message = { kind: "heartbeat", from: 1, to: 2, term: 1, leaderCommit: 0, round: 1 };
+  bench.driver.step(heartbeat);
+  await settle();
+  await bench.endSync();
+  bench.clock.sleep(3_600_000);
+  await settle();
+  assertEquals(
+    bench.kinds(),
+    ["heartbeatResponse"],
+    "no election, though the timeout is long over by the clock",
+  );
+  await bench.tick(ELECTION_TICKS);
+  assertEquals(bench.kinds(), ["preVote", "preVote"], "the leader's silence counts from now on");
+  await bench.driver.stop();
+});
