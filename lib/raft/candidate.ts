@@ -4,6 +4,7 @@ import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
 import { countVotes } from "./quorum.ts";
 import type { Candidate, PreCandidate } from "./role.ts";
+import { refuseRead } from "./read_index.ts";
 import type { RaftState } from "./state.ts";
 import { becomeFollower, becomeLeader } from "./transitions.ts";
 
@@ -36,18 +37,9 @@ export function stepCandidate(
     case "requestVote":
       answerRequestVote(state, message);
       return null;
-    case "readIndex": {
-      const { id: from, term } = state;
-      state.sendAnswer({
-        kind: "readIndexResponse",
-        from,
-        to: message.from,
-        term,
-        readId: message.readId,
-        index: null,
-      });
+    case "readIndex":
+      refuseRead(state, message);
       return null;
-    }
     case "timeoutNow":
       return "not from the leader";
     case "readIndexResponse":

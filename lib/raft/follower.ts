@@ -3,6 +3,7 @@ import type { AppendEntries, Heartbeat, Message, ReadIndexResponse, TimeoutNow }
 import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
 import type { Follower } from "./role.ts";
+import { refuseRead } from "./read_index.ts";
 import type { RaftState } from "./state.ts";
 
 /** Time passes: forwarded reads grow old, and a silent leader is replaced. */
@@ -37,18 +38,9 @@ export function stepFollower(state: RaftState, role: Follower, message: Message)
       return campaignAtOnce(state, role, message);
     case "readIndexResponse":
       return readAnswered(state, role, message);
-    case "readIndex": {
-      const { id: from, term } = state;
-      state.sendAnswer({
-        kind: "readIndexResponse",
-        from,
-        to: message.from,
-        term,
-        readId: message.readId,
-        index: null,
-      });
+    case "readIndex":
+      refuseRead(state, message);
       return null;
-    }
     case "preVoteResponse":
     case "requestVoteResponse":
     case "appendEntriesResponse":

@@ -5,6 +5,7 @@ import { entryBytes } from "./log.ts";
 import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
 import { type Peer, probeAgain } from "./progress.ts";
 import { hasQuorum, quorumReached } from "./quorum.ts";
+import { refuseRead } from "./read_index.ts";
 import { appendAnswered, hurryTransfer } from "./replication.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
@@ -154,16 +155,8 @@ function confirmReads(state: RaftState, role: Leader): void {
   }
 }
 
-function readFromFollower(state: RaftState, role: Leader, message: ReadIndex): Disposition {
-  const { from: asker, readId } = message;
-  if (canServeReads(state, role)) role.reads.add({ readId, from: asker });
-  else {state.send({
-      kind: "readIndexResponse",
-      from: state.id,
-      to: asker,
-      term: state.term,
-      readId,
-      index: null,
-    });}
+function readFromFollower(state: RaftState, role: Leader, { from, readId }: ReadIndex): Disposition {
+  if (canServeReads(state, role)) role.reads.add({ readId, from });
+  else refuseRead(state, { readId, from });
   return null;
 }

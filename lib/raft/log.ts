@@ -10,6 +10,7 @@
  */
 import { assert } from "../assert.ts";
 import type { RecoveredState } from "./config.ts";
+import type { LogDump } from "./dump.ts";
 import type { Entry, TermRun } from "./types.ts";
 
 /** Dropped entries that may stand before the tail before the array is compacted. */
@@ -193,6 +194,20 @@ export class RaftLog {
     this.#appliedIndex += entries.length;
     assert(this.#appliedIndex <= this.#commitIndex, "only what is committed is applied");
     this.#trimTail();
+  }
+
+  /** All that this log remembers. */
+  dump(): LogDump {
+    return {
+      lastIndex: this.#lastIndex,
+      commitIndex: this.#commitIndex,
+      appliedIndex: this.#appliedIndex,
+      durableIndex: this.#durableIndex,
+      handedIndex: this.#handedIndex,
+      persisting: this.#persisting,
+      runs: this.#runs,
+      tail: this.#tail.slice(this.#tailStart),
+    };
   }
 
   assertInvariants(): void {

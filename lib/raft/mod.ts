@@ -22,6 +22,7 @@
 export { DEFAULT_LIMITS, EMPTY_STATE } from "./config.ts";
 export type { RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { Disposition } from "./disposition.ts";
+export type { LogDump, RaftDump, StateDump } from "./dump.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
 export type { Proposed, RaftStatus, ReadRequested } from "./raft.ts";

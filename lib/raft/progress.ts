@@ -45,12 +45,27 @@ export class Inflight {
     }
     this.#sent.splice(0, freed);
   }
+
+  /** What is under way (see dump.ts). */
+  dump(): unknown {
+    return this.#sent;
+  }
 }
 
 /** How the leader sends to one node. */
 export type Progress =
-  /** Where the logs agree is not known: one AppendEntries at a time. */
-  | { readonly kind: "probe"; matchIndex: number; nextIndex: number; probeSent: boolean }
+  /**
+   * Where the logs agree is not known: one AppendEntries at a time. After a silence what was sent may be lost, or may
+   * still be on its way over a slow link: then the probe carries no entries, and only its own answer, which repeats
+   * `askedIndex`, ends it; else the same megabytes would be sent again and again.
+   */
+  | {
+    readonly kind: "probe";
+    matchIndex: number;
+    nextIndex: number;
+    probeSent: boolean;
+    askedIndex: number | null;
+  }
   /** The logs agree up to matchIndex: AppendEntries are pipelined, nextIndex runs ahead. */
   | { readonly kind: "replicate"; matchIndex: number; nextIndex: number; readonly inflight: Inflight }
   /** The node needs a snapshot up to snapshotIndex; reserved for log compaction, which nothing starts yet. */
@@ -74,7 +89,7 @@ export interface Peer {
 /** A peer of a leader that has just been elected: nothing is known but the guess that logs agree (Raft §5.3). */
 export function newPeer(lastIndex: number): Peer {
   return {
-    progress: { kind: "probe", matchIndex: 0, nextIndex: lastIndex + 1, probeSent: false },
+    progress: { kind: "probe", matchIndex: 0, nextIndex: lastIndex + 1, probeSent: false, askedIndex: null },
     sentIndex: 0,
     loading: false,
     recentlyActive: true,
@@ -91,6 +106,7 @@ export function becomeProbe(peer: Peer, nextIndex: number): void {
     matchIndex,
     nextIndex: Math.max(matchIndex + 1, nextIndex),
     probeSent: false,
+    askedIndex: null,
   };
   peer.stalledTicks = 0;
 }
@@ -100,8 +116,10 @@ export function becomeProbe(peer: Peer, nextIndex: number): void {
  * agreement was still being looked for, it is the same place (matchIndex may be 0 there, with a long log that agrees).
  */
 export function probeAgain(peer: Peer): void {
-  const { kind, matchIndex, nextIndex } = peer.progress;
-  becomeProbe(peer, kind === "probe" ? nextIndex : matchIndex + 1);
+  const { kind, matchIndex } = peer.progress;
+  const nextIndex = kind === "probe" ? peer.progress.nextIndex : matchIndex + 1;
+  peer.progress = { kind: "probe", matchIndex, nextIndex, probeSent: false, askedIndex: nextIndex - 1 };
+  peer.stalledTicks = 0;
 }
 
 /** The logs agree up to matchIndex: from here on entries are pipelined. */

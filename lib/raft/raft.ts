@@ -3,6 +3,7 @@ import { assert, assertNever } from "../assert.ts";
 import { settleElection, settlePreVote, stepCandidate, tickCandidate } from "./candidate.ts";
 import type { RaftConfig } from "./config.ts";
 import type { Disposition } from "./disposition.ts";
+import type { RaftDump } from "./dump.ts";
 import { answerPreVote, hearsLiveLeader } from "./election.ts";
 import { forwardRead, stepFollower, tickFollower } from "./follower.ts";
 import {
@@ -91,6 +92,11 @@ export class Raft {
       lastIndex,
       confState,
     };
+  }
+
+  /** All that this node remembers, for tests that compare and explore states. */
+  dump(): RaftDump {
+    return { ...this.#state.dump(), loadedCommitted: this.#loadedCommitted };
   }
 
   /** One unit of logical time has passed. */

@@ -7,6 +7,7 @@
  *
  * Invariants: rounds rise and are never reused within a term; a read belongs to a round that began after it came in.
  */
+import type { RaftState } from "./state.ts";
 import type { NodeId } from "./types.ts";
 
 /** A read and where its answer goes. */
@@ -88,4 +89,16 @@ export class PendingReads {
     this.#count = 0;
     return reads;
   }
+
+  /** The reads that wait, and for what (see dump.ts). */
+  dump(): unknown {
+    return { lastRound: this.#lastRound, waiting: this.#waiting, rounds: this.#rounds };
+  }
+}
+
+/** Tells whoever asked that a read is not confirmed. */
+export function refuseRead(state: RaftState, { readId, from: asker }: Read): void {
+  const { id: from, term } = state;
+  if (asker === from) state.reads.push({ readId, index: null });
+  else state.sendAnswer({ kind: "readIndexResponse", from, to: asker, term, readId, index: null });
 }

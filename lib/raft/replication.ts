@@ -73,9 +73,11 @@ function maySend(state: RaftState, peer: Peer): boolean {
 
 /** Sends the next entries from memory, or asks for them from storage; false when nothing was sent. */
 function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
-  const { nextIndex } = peer.progress;
+  const { progress } = peer;
+  const { nextIndex } = progress;
   const { log, limits } = state;
-  const entries = nextIndex > log.handedIndex
+  const isQuestion = progress.kind === "probe" && progress.askedIndex !== null;
+  const entries = isQuestion || nextIndex > log.handedIndex
     ? []
     : log.slice(nextIndex, log.handedIndex, limits.appendBytes);
   if (entries === null) {
@@ -114,18 +116,25 @@ function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly 
 function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number): Disposition {
   if (matchIndex > peer.sentIndex) return "acknowledges what was not sent";
   const { progress } = peer;
-  if (matchIndex > progress.matchIndex) {
+  const isNews = matchIndex > progress.matchIndex;
+  if (isNews) {
     progress.matchIndex = matchIndex;
     progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);
     peer.stalledTicks = 0;
-  } else if (progress.kind !== "probe" || matchIndex < progress.matchIndex) {
-    return "answers nothing that is outstanding";
   }
   switch (progress.kind) {
-    case "probe":
-      becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
+    case "probe": {
+      const { askedIndex } = progress;
+      const isItsAnswer = askedIndex === null
+        ? matchIndex === progress.matchIndex
+        : matchIndex === askedIndex;
+      if (isItsAnswer) {
+        becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
+      } else if (!isNews) return "answers nothing that is outstanding";
       break;
+    }
     case "replicate":
+      if (!isNews) return "answers nothing that is outstanding";
       progress.inflight.freeUpTo(matchIndex);
       break;
     case "snapshot":

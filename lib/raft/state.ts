@@ -6,6 +6,7 @@
  */
 import { assert } from "../assert.ts";
 import { assertConfig, type RaftConfig, type RaftLimits } from "./config.ts";
+import type { StateDump } from "./dump.ts";
 import { RaftLog } from "./log.ts";
 import type { Message } from "./message.ts";
 import type { Load, Persist, ReadState } from "./ready.ts";
@@ -182,5 +183,25 @@ export class RaftState {
     this.persistingTicks = null;
     this.#durable = this.#handed;
     this.log.persisted(index, term);
+  }
+
+  /** All that this node remembers; see {@link StateDump}. */
+  dump(): StateDump {
+    const { role, reads, loads, loadingCommitted, persistingTicks } = this;
+    return {
+      term: this.#term,
+      vote: this.#vote,
+      handed: this.#handed,
+      durable: this.#durable,
+      role,
+      log: this.log.dump(),
+      messages: this.#messages,
+      promises: this.#promises,
+      reads,
+      loads,
+      loadingCommitted,
+      persistingTicks,
+      nextReadId: this.#nextReadId,
+    };
   }
 }

@@ -3,7 +3,7 @@ import { assert } from "../assert.ts";
 import { entryBytes } from "./log.ts";
 import { members } from "./quorum.ts";
 import { newPeer } from "./progress.ts";
-import { PendingReads } from "./read_index.ts";
+import { PendingReads, refuseRead } from "./read_index.ts";
 import type { RaftState } from "./state.ts";
 import type { Entry, NodeId } from "./types.ts";
 
@@ -79,14 +79,8 @@ export function becomeLeader(state: RaftState): void {
 function abandonReads(state: RaftState): void {
   const { role } = state;
   if (role.kind === "follower") {
-    for (const readId of role.forwardedReads.keys()) state.reads.push({ readId, index: null });
+    for (const readId of role.forwardedReads.keys()) refuseRead(state, { readId, from: state.id });
   } else if (role.kind === "leader") {
-    for (const { readId, from } of role.reads.drain()) {
-      if (from === state.id) state.reads.push({ readId, index: null });
-      else {
-        const answer = { kind: "readIndexResponse", from: state.id, to: from, term: state.term } as const;
-        state.sendAnswer({ ...answer, readId, index: null });
-      }
-    }
+    for (const read of role.reads.drain()) refuseRead(state, read);
   }
 }

@@ -42,6 +42,8 @@ export class ClientService {
   #stopping = false;
   /** Hashes under way; one at a time, since each walks the whole state. */
   #hashing: Promise<void> = Promise.resolve();
+  /** Gives up a transfer that waits for its end. */
+  readonly #transfers = new Set<() => void>();
 
   constructor(options: ClientServiceOptions) {
     this.#options = options;
@@ -50,6 +52,7 @@ export class ClientService {
   /** From now on every request is refused; another node will serve it. */
   stop(): void {
     this.#stopping = true;
+    for (const giveUp of this.#transfers) giveUp();
   }
 
   /** Answers `request` through `send`. */
@@ -143,18 +146,23 @@ export class ClientService {
         notApplied("invalidRequest", `Cannot hand over leadership: ${whom}.`),
       );
     }
-    const timer = clock.after(transferTimeoutMs, () => {
-      unwatch();
-      const message =
-        `Cannot tell who will lead: node ${accepted} did not take over in ${transferTimeoutMs} ms.`;
-      this.#refuse(request, send, unknownOutcome("noLeader", message));
-    });
     const unwatch = leadership.onChange(({ leader }) => {
       if (leader === null || leader === self) return;
-      timer.cancel();
-      unwatch();
+      end();
       send({ kind: "transferLeadershipResult", requestId, leader });
     });
+    const giveUp = (): void => {
+      end();
+      const message = `Cannot tell who will lead: node ${accepted} has not taken over yet.`;
+      this.#refuse(request, send, unknownOutcome("noLeader", message));
+    };
+    const timer = clock.after(transferTimeoutMs, giveUp);
+    const end = (): void => {
+      timer.cancel();
+      unwatch();
+      this.#transfers.delete(giveUp);
+    };
+    this.#transfers.add(giveUp);
   }
 
   #refuse(request: ClientRequest, send: Send, { code, message, outcome }: Refusal): void {

@@ -48,27 +48,45 @@ Deno.test("messages that do not go out in order are a fault of the caller", () =
 
 Deno.test("a new leader guesses that a follower's log is like its own, and has sent nothing", () => {
   const { progress, sentIndex } = newPeer(7);
-  assertEquals(progress, { kind: "probe", matchIndex: 0, nextIndex: 8, probeSent: false });
+  assertEquals(progress, { kind: "probe", matchIndex: 0, nextIndex: 8, probeSent: false, askedIndex: null });
   assertEquals(sentIndex, 0);
 });
 
 Deno.test("probing never begins at or below what is known to match", () => {
   const peer = replicating(5, 9);
   becomeProbe(peer, 2);
-  assertEquals(peer.progress, { kind: "probe", matchIndex: 5, nextIndex: 6, probeSent: false });
+  assertEquals(peer.progress, {
+    kind: "probe",
+    matchIndex: 5,
+    nextIndex: 6,
+    probeSent: false,
+    askedIndex: null,
+  });
 });
 
 Deno.test("after a loss a pipeline begins again behind what is known to match", () => {
   const peer = replicating(5, 9);
   probeAgain(peer);
-  assertEquals(peer.progress, { kind: "probe", matchIndex: 5, nextIndex: 6, probeSent: false });
+  assertEquals(peer.progress, {
+    kind: "probe",
+    matchIndex: 5,
+    nextIndex: 6,
+    probeSent: false,
+    askedIndex: 5,
+  });
 });
 
 Deno.test("after a loss a probe asks at the same place, not at the beginning of the log", () => {
   const peer = newPeer(1_000_000);
   if (peer.progress.kind === "probe") peer.progress.probeSent = true;
   probeAgain(peer);
-  assertEquals(peer.progress, { kind: "probe", matchIndex: 0, nextIndex: 1_000_001, probeSent: false });
+  assertEquals(peer.progress, {
+    kind: "probe",
+    matchIndex: 0,
+    nextIndex: 1_000_001,
+    probeSent: false,
+    askedIndex: 1_000_000,
+  });
 });
 
 Deno.test("each change of state counts the ticks without an answer anew", () => {

@@ -372,3 +372,24 @@ Deno.test("the end of a write that was not begun is a fault of the caller", () =
   assertThrows(() => raft.persisted(1, 1), InvariantError, "handed out");
   assertThrows(() => raft.storageStalled(), InvariantError, "under way");
 });
+
+Deno.test("a restarted process does not take the answer to its predecessor's read for one to its own", () => {
+  const asked = (random: () => number): { raft: Raft; readId: number } => {
+    const raft = nodeWith([1], { random });
+    raft.step({ kind: "heartbeat", from: 2, to: 1, term: 1, leaderCommit: 0, round: 1 });
+    const read = raft.readIndex();
+    return { raft, readId: read.kind === "accepted" ? read.readId : 0 };
+  };
+  const before = asked(() => 0.1);
+  const after = asked(() => 0.2);
+  const late = {
+    kind: "readIndexResponse",
+    from: 2,
+    to: 1,
+    term: 1,
+    readId: before.readId,
+    index: 1,
+  } as const;
+  assertEquals(after.raft.step(late), "read is not waited for");
+  assertEquals(before.raft.step(late), null, "whoever asked takes it");
+});

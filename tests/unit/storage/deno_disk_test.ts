@@ -1,4 +1,5 @@
 /** The real disk: positional reads and writes, errors by their code, locks between real processes, and a large log in little memory. */
+import fs from "node:fs";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import {
@@ -64,6 +65,32 @@ Deno.test({
     full.close();
     assertEquals([isDiskFull(error), isDiskFull(new Error("ENOSPC"))], [true, false]);
   },
+});
+
+Deno.test("a write of which the system takes a part at a time is whole in the end", async () => {
+  await using folder = await TemporaryFolder.make();
+  const file = new DenoDisk().open(join(folder.path, "f"), "create");
+  const system = fs.writeSync;
+  const parts: number[] = [];
+  const inParts = (
+    descriptor: number,
+    bytes: Uint8Array,
+    ...[offset, length, position]: [number, number, number]
+  ): number => {
+    parts.push(length);
+    return system(descriptor, bytes, offset, Math.min(length, 400), position);
+  };
+  Object.assign(fs, { writeSync: inParts });
+  const bytes = Uint8Array.from({ length: 1_000 }, (_, at) => at % 251);
+  try {
+    file.write(bytes, 3);
+  } finally {
+    Object.assign(fs, { writeSync: system });
+  }
+  const into = new Uint8Array(1_003);
+  await file.read(into, 0);
+  file.close();
+  assertEquals([parts, into], [[1_000, 600, 200], Uint8Array.of(0, 0, 0, ...bytes)]);
 });
 
 const HOLDER = `

@@ -293,6 +293,12 @@ Deno.test("records that are whole but can't follow each other are damage", async
   );
 });
 
+Deno.test("a whole record behind a sync mark is damage: the next batch would have been written over the mark", async () => {
+  const { disk, end } = await withRecords([{ kind: "syncMark" }, { kind: "entry", entry: entry(5, 2) }]);
+  const error = await assertRejects(() => openLog(disk), LogDamagedError, "behind a sync mark");
+  assertEquals([error.offset, error.index], [end + 16, 5]);
+});
+
 Deno.test("a segment of a newer format is refused as such", async () => {
   const disk = new MemoryDisk();
   disk.createDirectory("/wal");

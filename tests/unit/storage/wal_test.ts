@@ -286,6 +286,19 @@ Deno.test("a failed sync is final: nothing is tried again, every later call says
   assertEquals(disk.openFiles, 0);
 });
 
+Deno.test("a sync that failed is not tried again, though the second attempt would succeed", async () => {
+  const disk = new MemoryDisk();
+  const { log } = await openLog(disk);
+  log.append(batch(hardState(1), entry(1, 1)));
+  let syncs = 0;
+  disk.intercept = ({ kind }) => kind === "syncData" && syncs++ === 0 ? { code: "EIO" } : null;
+  await assertRejects(() => log.sync(), LogFailedError, "EIO");
+  await assertRejects(() => log.sync(), LogFailedError, "EIO");
+  await log.close();
+  assertEquals(syncs, 1);
+  assertEquals(contentOf(await reopened(disk.crash(losingAll))).entries, [], "the second would have lied");
+});
+
 Deno.test("a failed write, or a failed cut after a full disk, is final", async () => {
   const faults: Record<string, { write: string; truncate: string | null }> = {
     "a device error": { write: "EIO", truncate: null },
