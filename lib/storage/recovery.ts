@@ -194,7 +194,8 @@ class Replay {
       if (found === null || (stated !== null && found.end > stated)) {
         throw this.#damage(number, stop, `no valid record stands there, though the log goes on after it`);
       }
-      const reason = this.#replay(found, number);
+      // Nobody writes behind a mark: recovery would take what the reader of entries refuses.
+      const reason = stop === end ? this.#replay(found, number) : "a record stands behind a sync mark";
       if (reason !== null) throw this.#damage(number, stop, reason);
       synced = Math.max(synced, found.syncedOffset);
       stop = found.end;

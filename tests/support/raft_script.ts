@@ -15,6 +15,8 @@
  *     > deliver 1 2                       what is on its way from 1 to 2 arrives (only one kind, if named)
  *     > settle                            readies and deliveries until nothing moves
  *     > drop | delay | duplicate 1 2      on its way from 1 to 2: lost, kept back, or copied and the copy kept back
+ *     > repeat 1 2                        what is on its way from 1 to 2 arrives, and a copy is still on its way
+ *                                         (of all these only the second, with `#2` at the end)
  *     > arrive                            what was kept back arrives (only the last of it: `arrive last`)
  *     > cut 1 2 | heal 1 2                both ways; `cut 1>2` one way
  *     > reconnect 1 2                     node 1 is told that messages to 2 may have been lost
@@ -113,6 +115,7 @@ class ScriptWorld {
       case "drop":
       case "delay":
       case "duplicate":
+      case "repeat":
         return this.#handleMessages(command, args);
       case "arrive":
         return this.#arrive(first === "last");
@@ -339,15 +342,26 @@ class ScriptWorld {
     this.#showChange(node);
   }
 
-  #handleMessages(command: "deliver" | "drop" | "delay" | "duplicate", args: readonly string[]): void {
-    const [from, to, kind] = args;
-    const isMeant = (message: Message): boolean =>
-      message.from === Number(from) && message.to === Number(to) && (kind ?? message.kind) === message.kind;
-    const meant = this.#inFlight.filter(isMeant);
+  #handleMessages(
+    command: "deliver" | "repeat" | "drop" | "delay" | "duplicate",
+    [from, to, which = ""]: readonly string[],
+  ): void {
+    const number = which.startsWith("#") ? Number(which.slice(1)) : null;
+    const kind = number === null && which !== "" ? which : null;
+    const alike = this.#inFlight.filter((message) =>
+      message.from === Number(from) && message.to === Number(to) && (kind ?? message.kind) === message.kind
+    );
+    const meant = number === null ? alike : alike.slice(number - 1, number);
     assert(meant.length > 0, `no such message is on its way from ${from} to ${to}`);
     if (command === "delay" || command === "duplicate") this.#keptBack.push(...meant);
-    if (command !== "duplicate") this.#inFlight = this.#inFlight.filter((message) => !isMeant(message));
-    if (command === "deliver") { for (const message of meant) this.#deliver(message); }
+    if (command !== "duplicate" && command !== "repeat") {
+      this.#inFlight = this.#inFlight.filter((message) => !meant.includes(message));
+    }
+    if (command === "deliver" || command === "repeat") {
+      for (const message of meant) {
+        this.#deliver(message);
+      }
+    }
   }
 
   #arrive(onlyLast: boolean): void {

@@ -46,6 +46,25 @@ export function contentOf(recovered: RecoveredLog): LogContent {
   return { hardState: recovered.hardState, entries: recovered.tail.map(entryText) };
 }
 
+/** What may be found of a log to which `last` was written and not synced: each beginning of it, from none to all. */
+export function beginningsOf(before: LogContent, last: PersistBatch): readonly LogContent[] {
+  const state = last.hardState ?? before.hardState;
+  const first = last.entries[0]?.index ?? Number.POSITIVE_INFINITY;
+  const early = { ...state, commitIndex: Math.min(state.commitIndex, first - 1) };
+  const beginnings = [before];
+  for (let count = 0; count <= last.entries.length; count += 1) {
+    const entries = [...before.entries.slice(0, first - 1), ...last.entries.slice(0, count).map(entryText)];
+    beginnings.push({ hardState: early, entries: count === 0 ? before.entries : entries });
+  }
+  beginnings.push({ hardState: state, entries: beginnings.at(-1)?.entries ?? [] });
+  return beginnings;
+}
+
+/** Whether one of `contents` is `content`. */
+export function includes(contents: readonly LogContent[], content: LogContent): boolean {
+  return contents.some((each) => JSON.stringify(each) === JSON.stringify(content));
+}
+
 /** Opens data directory and log. `segmentBytes` is small unless given, `tailBytes` enough for all of a test's log. */
 export async function openLog(
   disk: Disk,

@@ -393,3 +393,22 @@ Deno.test("a restarted process does not take the answer to its predecessor's rea
   assertEquals(after.raft.step(late), "read is not waited for");
   assertEquals(before.raft.step(late), null, "whoever asked takes it");
 });
+
+Deno.test("a vote in a term that is on disk already is itself on disk before it is answered", () => {
+  const raft = nodeWith([1]);
+  raft.step({
+    kind: "requestVote",
+    from: 2,
+    to: 1,
+    term: 1,
+    lastLogIndex: 1,
+    lastLogTerm: 1,
+    leadershipTransfer: false,
+  });
+  const ready = raft.takeReady();
+  assertEquals(ready?.messages, []);
+  assertEquals(ready?.persist?.hardState, { term: 1, vote: 2, commitIndex: 0 });
+  assertEquals(ready?.persist?.messagesAfter, [
+    { kind: "requestVoteResponse", from: 1, to: 2, term: 1, granted: true },
+  ]);
+});

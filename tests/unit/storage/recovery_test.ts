@@ -9,7 +9,6 @@ import {
   NewerFormatError,
   WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
-import type { PersistBatch } from "../../../lib/storage/mod.ts";
 import { encodeRecord, recordBytes, segmentSeed } from "../../../lib/storage/record.ts";
 import type { LogRecord } from "../../../lib/storage/record.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
@@ -17,12 +16,14 @@ import type { Unsynced } from "../../support/memory_disk.ts";
 import {
   appendSynced,
   batch,
+  beginningsOf,
   contentOf,
   entry,
   entryText,
   FIRST_SEGMENT,
   hardState,
   IDENTITY,
+  includes,
   lastSegmentPath,
   openLog,
   WAL,
@@ -65,28 +66,6 @@ const LAST_BATCH = batch(
   entry(6, 3, "f".repeat(1200)),
   entry(7, 3),
 );
-
-function beginningsOf(before: LogContent, last: PersistBatch): readonly LogContent[] {
-  const state = last.hardState ?? before.hardState;
-  const first = last.entries[0]?.index ?? 1;
-  const beginnings = [before, {
-    ...before,
-    hardState: { ...state, commitIndex: Math.min(state.commitIndex, first - 1) },
-  }];
-  for (let count = 1; count <= last.entries.length; count += 1) {
-    const entries = [...before.entries.slice(0, first - 1), ...last.entries.slice(0, count).map(entryText)];
-    beginnings.push({
-      hardState: { ...state, commitIndex: Math.min(state.commitIndex, first - 1) },
-      entries,
-    });
-  }
-  beginnings.push({ hardState: state, entries: beginnings.at(-1)?.entries ?? [] });
-  return beginnings;
-}
-
-function includes(contents: readonly LogContent[], content: LogContent): boolean {
-  return contents.some((each) => JSON.stringify(each) === JSON.stringify(content));
-}
 
 /** A log with three acknowledged entries, and where the last batch would begin. */
 async function beforeLastBatch(): Promise<

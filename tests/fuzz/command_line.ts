@@ -1,0 +1,149 @@
+/** Targets that a person or a script types: the server's configuration, a command line, and lines for the shell. */
+import { assert, assertEquals } from "@std/assert";
+import { parseCommand } from "../../lib/cli/commands.ts";
+import { ExitCode, UsageError } from "../../lib/cli/errors.ts";
+import { runKvraft } from "../../lib/cli/mod.ts";
+import { tokenizePartly } from "../../lib/cli/tokenize.ts";
+import { ConfigError } from "../../lib/server/config_error.ts";
+import type { ServerConfig } from "../../lib/server/config.ts";
+import { FakeStore } from "../unit/cli/fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "../unit/cli/fake_system.ts";
+import { type FuzzTarget, texts, unrepaired } from "./target.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const CLIENT = ["client", "--cluster", "127.0.0.1:7001"];
+/** Between the arguments of a command line. */
+const SEPARATOR = "\n";
+
+/** Runs `kvraft`, whose servers are not started but noted. It must end, and not over a fault of its own. */
+async function run(args: readonly string[], options: FakeSystemOptions): Promise<readonly ServerConfig[]> {
+  const system = new FakeSystem(options);
+  const configs: ServerConfig[] = [];
+  const exitCode = await runKvraft(args, {
+    system,
+    connect: () => Promise.resolve(new FakeStore()),
+    start: (config) => {
+      configs.push(config);
+      return Promise.reject(new ConfigError("servers are not started here"));
+    },
+  });
+  assert(exitCode !== ExitCode.internal, system.stderr.text);
+  const said = system.stderr.text.length + system.stdout.bytes.length;
+  assert(exitCode === ExitCode.done || said > 0, "what does not succeed says why");
+  assertEquals(system.clock.timerCount, 0, "nothing is left behind");
+  return configs;
+}
+
+async function configure(input: Bytes): Promise<void> {
+  const args = ["server", "--config", "kvraft.json"];
+  for (const config of await run(args, { files: { "kvraft.json": input } })) {
+    const { nodeId, members, electionTimeoutMs, heartbeatMs, dataDir } = config;
+    assert(members.some(({ id }) => id === nodeId), "a node is one of its cluster");
+    assert(3 * heartbeatMs <= electionTimeoutMs, "the leader is heard before it is doubted");
+    assert(dataDir.startsWith("./data"), "nothing is written elsewhere");
+  }
+}
+
+async function command(input: Bytes): Promise<void> {
+  const args = new TextDecoder().decode(input).split(SEPARATOR);
+  await run(args, { files: { "value.bin": "a value" }, input: ["a value"] });
+}
+
+/** Splitting never loses its place, and what it refuses it refuses in words. */
+function split(line: string): void {
+  const { tokens, error } = tokenizePartly(line);
+  let end = 0;
+  for (const token of tokens) {
+    assert(
+      token.start >= end && token.end >= token.start && token.end <= line.length,
+      "words stand in order",
+    );
+    end = token.end;
+  }
+  try {
+    if (error === null) parseCommand(tokens.map(({ word }) => word));
+  } catch (refusal) {
+    if (!(refusal instanceof UsageError)) throw refusal;
+  }
+}
+
+async function script(input: Bytes): Promise<void> {
+  for (const line of new TextDecoder().decode(input).split("\n")) split(line);
+  await run(CLIENT, { input: [input], files: { "value.bin": "a value" } });
+}
+
+/** The config file of a server. */
+export const CONFIG_FILE: FuzzTarget = {
+  name: "config_file",
+  promise: "a configuration is refused in words, or makes sense",
+  tokens: texts(
+    "/*",
+    "//",
+    ",",
+    '"node-id": 1,',
+    '"cluster": "1=n1:7001",',
+    '"heartbeat-ms": 20000,',
+    '"data-dir": "../data",',
+    "1e400",
+    "-0",
+    "true",
+    '{"__proto__":',
+    "[[[[[[[[[[[[[[[[",
+    "\\u0000",
+    "\uFEFF",
+  ),
+  repair: unrepaired,
+  run: configure,
+};
+
+/** The arguments of the process, one a line. */
+export const COMMAND_LINE: FuzzTarget = {
+  name: "command_line",
+  promise: "every command line ends with an exit code that says what came of it",
+  tokens: texts(
+    "\n--",
+    "\n-",
+    "\n--help",
+    "\n--output\njson",
+    "\n--timeout\n0",
+    "=",
+    "\n--raw=true",
+    "\n--file\nvalue.bin",
+    "\n--limit\n99999999999999999999",
+    "\n__proto__",
+    "\nconstructor",
+    "\0",
+    "\u{1F600}",
+  ),
+  repair: unrepaired,
+  run: command,
+};
+
+/** Lines of commands on standard input, as the shell reads them. */
+export const SHELL_LINES: FuzzTarget = {
+  name: "shell_lines",
+  promise: "every line is done or refused in words, and the next one is read",
+  tokens: texts(
+    "\n",
+    "\r\n",
+    "\\x",
+    "\\xff",
+    "\\u{110000}",
+    "\\u{d800}",
+    "\\u{1F600}",
+    "\\",
+    "'",
+    '"',
+    "#",
+    "put k v\n",
+    "list --prefix ",
+    "cas k ",
+    "quit\n",
+    "\0",
+    "\u2028",
+    "--output json",
+  ),
+  repair: unrepaired,
+  run: script,
+};

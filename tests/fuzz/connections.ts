@@ -1,0 +1,231 @@
+/**
+ * Targets on the port: a whole server over a network in memory, a stranger who sends the input, and another client,
+ * who must be served all the same. Each input meets a server of its own, so that it does the same every time.
+ */
+import { assert, assertEquals } from "@std/assert";
+import type { ValueType } from "@std/msgpack";
+import { FRAME_KIND } from "../../lib/net/kinds.ts";
+import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
+import type { Address, Connection, Listener, Network } from "../../lib/net/network.ts";
+import { clusterIdOf } from "../../lib/server/cluster_id.ts";
+import { type RunningServer, startServer } from "../../lib/server/mod.ts";
+import { ManualClock, settle } from "../support/manual_clock.ts";
+import { MemoryDisk } from "../support/memory_disk.ts";
+import { MemoryNetwork } from "../support/memory_network.ts";
+import { MEMBERS, Stranger, until } from "../support/net_node.ts";
+import { RecordingLogger } from "../support/recording_logger.ts";
+import { SeededRandom } from "../support/seeded_random.ts";
+import { LYING_LENGTHS } from "./mutator.ts";
+import { type FuzzTarget, texts, unrepaired } from "./target.ts";
+
+const ELECTION_TIMEOUT_MS = 1_000;
+const CLUSTER_NAME = "fuzz";
+/** Rounds of half an election timeout in which what the input began comes to its end. */
+const ROUNDS = 4;
+const HEADER_BYTES = 4;
+const LIE_CHANCE = 0.1;
+const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
+/** Of node 2, for its lane of entries. */
+const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null];
+/** A buffer may be twice what arrived, or what the listener lets a connection keep. */
+const KEPT_BYTES = 1_048_576;
+
+/** A network that notes how large the buffers are that the listening side reads into. */
+class MeasuredNetwork implements Network {
+  readonly #network = new MemoryNetwork();
+  largestBufferBytes = 0;
+
+  listen(address: Address): Listener {
+    const listener = this.#network.listen(address);
+    return {
+      address: listener.address,
+      accept: async () => {
+        const connection = await listener.accept();
+        return connection === null ? null : this.#measured(connection);
+      },
+      close: () => listener.close(),
+    };
+  }
+
+  connect(address: Address, signal: AbortSignal): Promise<Connection> {
+    return this.#network.connect(address, signal);
+  }
+
+  #measured(connection: Connection): Connection {
+    return {
+      remote: connection.remote,
+      read: (buffer) => {
+        this.largestBufferBytes = Math.max(this.largestBufferBytes, buffer.buffer.byteLength);
+        return connection.read(buffer);
+      },
+      write: (bytes) => connection.write(bytes),
+      close: () => connection.close(),
+    };
+  }
+}
+
+/** A server with a client that is being served. */
+class Arena {
+  readonly network: MeasuredNetwork;
+  readonly clock: ManualClock;
+  readonly #server: RunningServer;
+  #fault: unknown = null;
+  #asked = 0;
+  #witness: Stranger | null = null;
+
+  private constructor(server: RunningServer, network: MeasuredNetwork, clock: ManualClock) {
+    this.#server = server;
+    this.network = network;
+    this.clock = clock;
+    void server.finished.then((fault) => this.#fault = fault);
+  }
+
+  /** Node 1 of a cluster of so many; alone it leads, of three it waits for the others. */
+  static async open(nodes: number): Promise<Arena> {
+    const network = new MeasuredNetwork();
+    const clock = new ManualClock();
+    const random = new SeededRandom(1);
+    const server = await startServer({
+      nodeId: 1,
+      bind: { host: "n1", port: 7001 },
+      members: MEMBERS.slice(0, nodes),
+      clusterName: CLUSTER_NAME,
+      dataDir: "/data",
+      electionTimeoutMs: ELECTION_TIMEOUT_MS,
+      heartbeatMs: 100,
+      logLevel: "error",
+      logFormat: "text",
+      maxValueBytes: 1_000,
+      segmentBytes: 4_096,
+      maxConnections: 16,
+    }, {
+      disk: new MemoryDisk(),
+      network,
+      clock,
+      random: () => random.next(),
+      logger: new RecordingLogger(),
+    });
+    const arena = new Arena(server, network, clock);
+    if (nodes === 1) await arena.pass(4);
+    arena.#witness = await Stranger.connect(network);
+    await arena.#witness.send(CLIENT_HELLO);
+    return arena;
+  }
+
+  /** Lets time go by. */
+  async pass(rounds: number): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      this.clock.advance(ELECTION_TIMEOUT_MS / 2);
+      await settle();
+    }
+  }
+
+  /** The node lives, and the other client gets its answer. */
+  async mustServe(): Promise<void> {
+    const requestId = ++this.#asked;
+    await this.#witness?.send([FRAME_KIND.status, requestId]);
+    const isAnswer = (frame: ValueType): boolean =>
+      Array.isArray(frame) && frame[0] === FRAME_KIND.statusResult && frame[1] === requestId;
+    await until("the other client is served", () => this.#witness?.received.some(isAnswer) ?? false);
+    assertEquals(this.#fault, null, "the node goes on");
+  }
+
+  async close(): Promise<void> {
+    let isStopped = false;
+    const stopping = this.#server.stop().then(() => isStopped = true);
+    while (!isStopped) await this.pass(1);
+    await stopping;
+    assertEquals(this.clock.timerCount, 0, "a server that has stopped leaves no timer behind");
+  }
+}
+
+interface Attack {
+  /** Nodes of the cluster. */
+  readonly nodes: number;
+  /** What the stranger says before the input; null: nothing. */
+  readonly hello: ValueType | null;
+}
+
+async function attack(input: Uint8Array<ArrayBuffer>, { nodes, hello }: Attack): Promise<void> {
+  const arena = await Arena.open(nodes);
+  await arena.mustServe();
+  const stranger = await Stranger.connect(arena.network);
+  if (hello !== null) await stranger.send(hello);
+  await settle();
+  // In two pieces, so that a frame may be cut anywhere.
+  const half = Math.floor(input.length / 2);
+  await stranger.sendBytes(input.subarray(0, half));
+  await settle();
+  await stranger.sendBytes(input.subarray(half)).catch(() => {
+    // The node has closed the connection over the first half.
+  });
+  await settle();
+  await arena.mustServe();
+  await arena.pass(ROUNDS);
+  await arena.mustServe();
+  const limit = Math.max(KEPT_BYTES, 2 * input.length);
+  const { largestBufferBytes } = arena.network;
+  assert(largestBufferBytes <= limit, `${input.length} bytes made a buffer of ${largestBufferBytes}`);
+  if (input.length % 2 === 0) stranger.close();
+  await arena.close();
+}
+
+/** Heads of MessagePack values, and lengths at the limits. */
+const TOKENS: readonly Uint8Array[] = [
+  [0xc0],
+  [0xc4, 0x01, 0x61],
+  [0xc6, 0xff, 0xff, 0xff, 0xff],
+  [0xdd, 0xff, 0xff, 0xff, 0xff],
+  [0xdc, 0xff, 0xff],
+  [0xcb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0],
+  [0xcf, 0, 0x20, 0, 0, 0, 0, 0, 0],
+  [0xcf, 0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+  [0xd3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+  [0xdb, 0x7f, 0xff, 0xff, 0xff],
+  [0x80],
+  new Array<number>(200).fill(0x91),
+].map((bytes) => Uint8Array.from(bytes));
+
+/** Writes into each length how many bytes there are (the last frame takes what is left), and now and then a lie into one. */
+function reframed(input: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Array<ArrayBuffer> {
+  const view = new DataView(input.buffer);
+  const headers: number[] = [];
+  for (let at = 0; at + HEADER_BYTES <= input.length;) {
+    const rest = input.length - at - HEADER_BYTES;
+    const length = Math.min(view.getUint32(at), rest, MAX_FRAME_BYTES);
+    view.setUint32(at, length);
+    headers.push(at);
+    at += HEADER_BYTES + length;
+  }
+  if (headers.length > 0 && random.chance(LIE_CHANCE)) {
+    view.setUint32(random.pick(headers), random.pick(LYING_LENGTHS));
+  }
+  return input;
+}
+
+/** From the first byte on: the hello and what comes behind it. */
+export const HANDSHAKE: FuzzTarget = {
+  name: "handshake",
+  promise: "a stranger's first bytes cost nobody but itself",
+  tokens: [...TOKENS, ...texts("kvraft", "\0\0\0\x01\xc0")],
+  repair: unrepaired,
+  run: (input) => attack(input, { nodes: 1, hello: null }),
+};
+
+/** Frames of a client that was welcomed, at a leader. */
+export const CLIENT_FRAMES: FuzzTarget = {
+  name: "client_frames",
+  promise: "a client's frames cost nobody but itself",
+  tokens: TOKENS,
+  repair: reframed,
+  run: (input) => attack(input, { nodes: 1, hello: CLIENT_HELLO }),
+};
+
+/** Frames of node 2 at node 1 of three. */
+export const PEER_FRAMES: FuzzTarget = {
+  name: "peer_frames",
+  promise: "a peer's frames never end a node",
+  tokens: TOKENS,
+  repair: reframed,
+  run: (input) => attack(input, { nodes: 3, hello: PEER_HELLO }),
+};

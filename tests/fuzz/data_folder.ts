@@ -1,0 +1,173 @@
+/** Targets in the data folder: whatever stands in its files, a start refuses it by name, or goes on from a log that is whole. */
+import { crc32 } from "node:zlib";
+import { assert, assertEquals } from "@std/assert";
+import type { Entry } from "../../lib/raft/types.ts";
+import {
+  DataDirectory,
+  DataDirectoryError,
+  LogDamagedError,
+  NewerFormatError,
+  type RecoveredLog,
+} from "../../lib/storage/mod.ts";
+import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/record.ts";
+import { segmentName } from "../../lib/storage/segment.ts";
+import { MemoryDisk } from "../support/memory_disk.ts";
+import { IDENTITY, openLog, WAL } from "../support/storage.ts";
+import { joined } from "./mutator.ts";
+import { type FuzzTarget, texts, unrepaired } from "./target.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What parts the segments of a log in one input. */
+export const SEGMENT_MARK = new TextEncoder().encode("\n=== segment ===\n");
+const CHECKSUM_BYTES = 4;
+/** Where a segment's header holds its number. */
+const NUMBER_AT = RECORD_HEADER_BYTES + 4;
+const TWO_TO_32 = 2 ** 32;
+const ALL_BYTES = 1 << 24;
+
+function segmentsOf(input: Bytes): { number: number; bytes: Bytes }[] {
+  const segments: { number: number; bytes: Bytes }[] = [];
+  let rest = input;
+  for (let at = indexOf(rest, SEGMENT_MARK); at !== -1; at = indexOf(rest, SEGMENT_MARK)) {
+    segments.push(numbered(rest.slice(0, at), segments.length));
+    rest = rest.slice(at + SEGMENT_MARK.length);
+  }
+  return [...segments, numbered(rest, segments.length)];
+}
+
+/** A segment with the number in its header, so that names fit where nothing was changed. */
+function numbered(bytes: Bytes, position: number): { number: number; bytes: Bytes } {
+  if (bytes.length < NUMBER_AT + 8) return { number: position + 1, bytes };
+  const view = new DataView(bytes.buffer);
+  const number = view.getUint32(NUMBER_AT) * TWO_TO_32 + view.getUint32(NUMBER_AT + 4);
+  return { number: Number.isSafeInteger(number) && number > 0 ? number : position + 1, bytes };
+}
+
+function indexOf(bytes: Bytes, part: Uint8Array): number {
+  const [first = 0] = part;
+  for (let at = bytes.indexOf(first); at !== -1; at = bytes.indexOf(first, at + 1)) {
+    if (part.every((byte, offset) => bytes[at + offset] === byte)) return at;
+  }
+  return -1;
+}
+
+/** Gives every record the checksum of what it says now, as far as its lengths lead. */
+function rechecked(input: Bytes): Bytes {
+  const segments = segmentsOf(input).map(({ number, bytes }) => {
+    const view = new DataView(bytes.buffer);
+    for (let at = 0; at + RECORD_HEADER_BYTES <= bytes.length;) {
+      const frame = readFrame(view, at, at);
+      const end = at + RECORD_HEADER_BYTES + (frame?.bodyBytes ?? bytes.length);
+      if (frame === null || end > bytes.length) break;
+      view.setUint32(at, crc32(bytes.subarray(at + CHECKSUM_BYTES, end), (segmentSeed(number) ^ at) >>> 0));
+      at = end;
+    }
+    return bytes;
+  });
+  return joined(...segments.flatMap((bytes, at) => at === 0 ? [bytes] : [SEGMENT_MARK, bytes]));
+}
+
+async function openFolder(files: ReadonlyMap<string, Bytes>): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  (await DataDirectory.open({ disk, path: "/data", identity: IDENTITY })).close();
+  for (const [path, bytes] of files) {
+    disk.open(path, "create").close();
+    disk.edit(path, () => bytes);
+  }
+  return disk;
+}
+
+/** Opens the log; null when it was refused, by name and with nothing changed. */
+async function openedOrRefused(disk: MemoryDisk): Promise<Awaited<ReturnType<typeof openLog>> | null> {
+  const before = disk.contents();
+  try {
+    return await openLog(disk, { segmentBytes: 512, tailBytes: ALL_BYTES });
+  } catch (error) {
+    if (!(error instanceof LogDamagedError || error instanceof NewerFormatError)) throw error;
+    assertEquals(disk.contents(), before, "a refusal changes nothing");
+    return null;
+  }
+}
+
+/** What a start has to go by. */
+function promisesOf({ hardState, lastIndex, termRuns, tail }: RecoveredLog): unknown {
+  return { hardState, lastIndex, termRuns, tail };
+}
+
+async function openAndGoOn(input: Bytes): Promise<void> {
+  const files = segmentsOf(input).map(({ number, bytes }): [string, Bytes] => [
+    `${WAL}/${segmentName(number)}`,
+    bytes,
+  ]);
+  const disk = await openFolder(new Map(files));
+  const opened = await openedOrRefused(disk);
+  if (opened === null) return;
+  const { log, recovered } = opened;
+  const { hardState, lastIndex } = recovered;
+  assertEquals(recovered.tail.length, lastIndex, "every entry is handed back");
+  if (lastIndex > 0) assertEquals(await log.readEntries(1, ALL_BYTES), recovered.tail);
+  const term = Math.max(hardState.term, 1);
+  const next: Entry = { index: lastIndex + 1, term, kind: "command", data: new TextEncoder().encode("next") };
+  const vote = term === hardState.term ? hardState.vote : null;
+  log.append({ hardState: { ...hardState, term, vote }, entries: [next] });
+  await log.sync();
+  const again = await openedOrRefused(disk.crash(() => false));
+  assert(again !== null, "a log that was gone on with opens again");
+  assertEquals(promisesOf(again.recovered), {
+    hardState: { ...hardState, term, vote },
+    lastIndex: lastIndex + 1,
+    termRuns: recovered.termRuns.at(-1)?.term === term
+      ? recovered.termRuns
+      : [...recovered.termRuns, { firstIndex: next.index, term }],
+    tail: [...recovered.tail, next],
+  });
+  await Promise.all([log.close(), again.log.close()]);
+  assertEquals(disk.openFiles, 0);
+}
+
+async function openOwned(input: Bytes): Promise<void> {
+  const disk = await openFolder(new Map([["/data/identity", input]]));
+  const before = disk.contents();
+  let directory: DataDirectory;
+  try {
+    directory = await DataDirectory.open({ disk, path: "/data", identity: IDENTITY });
+  } catch (error) {
+    if (!(error instanceof DataDirectoryError)) throw error;
+    assertEquals(disk.contents(), before, "a refusal changes nothing");
+    return;
+  }
+  directory.close();
+  const { clusterId, nodeId } = JSON.parse(new TextDecoder().decode(input));
+  assertEquals({ clusterId, nodeId }, IDENTITY, "only its own folder is opened");
+}
+
+/** The write-ahead log: one or more segments. */
+export const LOG_FILES: FuzzTarget = {
+  name: "log_files",
+  promise: "a log is refused by name and left as it is, or is gone on with and read back whole",
+  tokens: [SEGMENT_MARK, ...texts("kvr", "\0\0\0\0kvr\x03", "\0\0\0\0kvr\x04\0\0\0\0\0\0\0\0")],
+  repair: rechecked,
+  run: openAndGoOn,
+};
+
+/** The file that says whose folder it is. */
+export const IDENTITY_FILE: FuzzTarget = {
+  name: "identity_file",
+  promise: "a folder is refused by name and left as it is, or is this node's own",
+  tokens: texts(
+    '"formatVersion":',
+    '"clusterId":',
+    '"nodeId":',
+    "1e308",
+    "9007199254740993",
+    "-0",
+    "null",
+    '{"__proto__":{',
+    "[[[[[[[[",
+    "\\ud800",
+    "\uFEFF",
+  ),
+  repair: unrepaired,
+  run: openOwned,
+};

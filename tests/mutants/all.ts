@@ -1,0 +1,18 @@
+/** Every mutant there is, by number. */
+import { CONSENSUS_MUTANTS } from "./consensus.ts";
+import { INPUT_MUTANTS } from "./input.ts";
+import type { Mutant } from "./mutant.ts";
+import { NETWORK_MUTANTS } from "./network.ts";
+import { SERVICE_MUTANTS } from "./service.ts";
+import { STORAGE_MUTANTS } from "./storage.ts";
+
+const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
+
+/** The mutants of `deno task mutants`. */
+export const MUTANTS: readonly Mutant[] = [
+  ...CONSENSUS_MUTANTS,
+  ...STORAGE_MUTANTS,
+  ...SERVICE_MUTANTS,
+  ...NETWORK_MUTANTS,
+  ...INPUT_MUTANTS,
+].sort((a, b) => numberOf(a) - numberOf(b));

@@ -1,0 +1,79 @@
+/** What can notice a mutant: commands that pass on the code as it is, cheap ones first. */
+
+/** One command. */
+export interface Check {
+  readonly name: string;
+  /** Arguments of `deno`, without the flags that every run gets (laboratory.ts). */
+  readonly args: readonly string[];
+  /** A check that takes longer than this has hung, and that too is a way to notice. */
+  readonly deadlineMs: number;
+}
+
+/** A node process, or a whole simulated cluster, may spin; nothing here needs a tenth of this on a quiet machine. */
+const TEST_DEADLINE_MS = 120_000;
+const CAMPAIGN_DEADLINE_MS = 300_000;
+/** Random worlds that the simulator runs for each mutant that comes to it. */
+const SIMULATED_SEEDS = "1..60";
+
+/** The tests in a file or folder, up to the first that fails. */
+export function tests(name: string, ...args: readonly string[]): Check {
+  return { name, args: ["test", "--fail-fast", ...args], deadlineMs: TEST_DEADLINE_MS };
+}
+
+/** Scripts of the core: a third of a second. */
+export const GOLDEN = tests("golden", "tests/golden");
+/** The core's own tests without the campaign of random faults. */
+export const RAFT = tests("raft", "tests/unit/raft", "--ignore=tests/unit/raft/random_test.ts");
+/** Three to five cores under random faults. */
+export const RANDOM = tests("random", "tests/unit/raft/random_test.ts");
+/** The store and its sessions. */
+export const KV = tests("kv", "tests/unit/kv");
+/** The data directory and the log, with crashes at every step. */
+export const STORAGE = tests("storage", "tests/unit/storage");
+/** What a loss of power may leave before every operation of a disk. */
+export const RECORDING = tests("recording", "tests/unit/storage/crash_consistency_test.ts");
+/** Strangers' bytes at every door. */
+export const FUZZ = tests("fuzz", "tests/fuzz");
+/** Frames and their format. */
+export const FRAMES = tests("frames", "tests/unit/net/frame_test.ts", "tests/unit/net/message_pack_test.ts");
+/** The accepting end, against strangers. */
+export const LISTENER = tests("listener", "tests/unit/net/listener_test.ts");
+/** All of the network room. */
+export const NET = tests("net", "tests/unit/net");
+/** The driver, and who waits for it. */
+export const SERVER = tests("server", "tests/unit/server");
+/** The client's library. */
+export const CLIENT = tests("client", "tests/unit/client");
+/** The command line and the shell. */
+export const CLI = tests("cli", "tests/unit/cli");
+/** All that can happen to three cores within small bounds. */
+export const MODEL: Check = {
+  name: "model",
+  args: ["run", "-A", "tests/model/main.ts", "--short"],
+  deadlineMs: CAMPAIGN_DEADLINE_MS,
+};
+/** Whole clusters in virtual time. */
+export const SIM: Check = {
+  name: "sim",
+  args: ["run", "-A", "tests/sim/main.ts", "--seeds", SIMULATED_SEEDS],
+  deadlineMs: CAMPAIGN_DEADLINE_MS,
+};
+
+/** Every check by name, for those who want to know what one of them finds. */
+export const ALL_CHECKS: readonly Check[] = [
+  GOLDEN,
+  RAFT,
+  RANDOM,
+  KV,
+  STORAGE,
+  RECORDING,
+  FUZZ,
+  FRAMES,
+  LISTENER,
+  NET,
+  SERVER,
+  CLIENT,
+  CLI,
+  MODEL,
+  SIM,
+];

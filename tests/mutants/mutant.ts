@@ -1,0 +1,44 @@
+/**
+ * A mutant: a small fault planted in the production code, to show that the tests would notice it. Mutants are data;
+ * what is done with them is in laboratory.ts.
+ */
+import type { Check } from "./checks.ts";
+
+/** One fault. */
+export interface Mutant {
+  /** `M1` and up; those of reliability.md have their numbers there. */
+  readonly id: string;
+  /** What the mutated program does, in a few words. */
+  readonly title: string;
+  /** What users would see of it, or which rule it breaks. */
+  readonly failure: string;
+  /** The one file that is changed, relative to the checkout. */
+  readonly file: string;
+  /** Text that stands there exactly once. Short and distinctive, so that edits around it do no harm. */
+  readonly from: string;
+  /** What stands there instead. It must compile. */
+  readonly to: string;
+  /** Who is expected to notice, from cheap to dear. */
+  readonly checks: readonly Check[];
+}
+
+/** A mutant that can't be planted as it is written: its entry must be brought up to date with the code. */
+export class StaleMutantError extends Error {
+  override readonly name = "StaleMutantError";
+}
+
+/** The text of the mutant's file with the fault in it. Throws {@link StaleMutantError} when the place isn't there, or isn't one. */
+export function planted(mutant: Mutant, source: string): string {
+  const { id, file, from, to } = mutant;
+  const places = source.split(from).length - 1;
+  if (places !== 1) {
+    throw new StaleMutantError(
+      `Cannot plant ${id} in ${file}: the text ${
+        JSON.stringify(from)
+      } stands there ${places} times instead of once. ` +
+        "Look up where the code it breaks has gone, and adapt the mutant in tests/mutants.",
+    );
+  }
+  // As a function: a replacement text would give "$" a meaning.
+  return source.replace(from, () => to);
+}

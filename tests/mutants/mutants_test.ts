@@ -1,0 +1,86 @@
+/** Mutants that can't be planted any more show nothing, and a runner that can't tell a survivor shows less. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { filesOfCheckout, readCheckout } from "../support/checkout.ts";
+import { MUTANTS } from "./all.ts";
+import { ALL_CHECKS, tests } from "./checks.ts";
+import { Laboratory, LaboratoryError } from "./laboratory.ts";
+import { tryAll } from "./main.ts";
+import { type Mutant, planted, StaleMutantError } from "./mutant.ts";
+
+const QUORUM = tests("quorum", "tests/unit/raft/quorum_test.ts");
+
+/** A majority that is one too few: what half a page of tests must notice. */
+const SMALL_MAJORITY: Mutant = {
+  id: "X1",
+  title: "half of the nodes are a majority",
+  failure: "two halves decide apart",
+  file: "lib/raft/quorum.ts",
+  from: "numbers[Math.floor(numbers.length / 2)]",
+  to: "numbers[Math.floor((numbers.length - 1) / 2)]",
+  checks: [QUORUM],
+};
+
+/** The same program in other words. */
+const HARMLESS: Mutant = {
+  ...SMALL_MAJORITY,
+  id: "X2",
+  title: "nothing is wrong",
+  to: "numbers[Math.trunc(numbers.length / 2)]",
+};
+
+const STALE: Mutant = { ...SMALL_MAJORITY, id: "X3", title: "stands nowhere", from: "no such text" };
+const STALE_REASON =
+  'Cannot plant X3 in lib/raft/quorum.ts: the text "no such text" stands there 0 times instead of once. ' +
+  "Look up where the code it breaks has gone, and adapt the mutant in tests/mutants.";
+
+Deno.test("every mutant can be planted, and changes something", () => {
+  const unchanged = MUTANTS.filter((mutant) => {
+    const source = readCheckout(mutant.file);
+    return planted(mutant, source) === source;
+  });
+  assertEquals(unchanged, []);
+});
+
+Deno.test("there are enough mutants, each with its own number and somebody to notice it", () => {
+  assert(MUTANTS.length >= 30);
+  assertEquals(new Set(MUTANTS.map(({ id }) => id)).size, MUTANTS.length);
+  assertEquals(MUTANTS.filter(({ checks }) => checks.length === 0), []);
+});
+
+Deno.test("every check runs something that is there", () => {
+  const named = ALL_CHECKS.flatMap(({ args }) => args.filter((arg) => arg.startsWith("tests/")));
+  const files = filesOfCheckout([".ts"]);
+  assertEquals(named.filter((name) => !files.some((file) => file.startsWith(name))), []);
+});
+
+Deno.test("a mutant whose place is gone, or is not one place, is refused by name", () => {
+  const source = readCheckout(SMALL_MAJORITY.file);
+  assertThrows(() => planted(STALE, source), StaleMutantError, STALE_REASON);
+  const twice = { ...SMALL_MAJORITY, from: "numbers" };
+  assertThrows(() => planted(twice, source), StaleMutantError, "Cannot plant X1");
+});
+
+Deno.test("what the tests notice is caught; what they don't, or what can't be tried, makes the exit code 1", async () => {
+  const lines: string[] = [];
+  const exitCode = await tryAll({
+    mutants: [SMALL_MAJORITY, HARMLESS, STALE],
+    print: (line) => void lines.push(line),
+  });
+  assertEquals(lines.map((line) => line.replace(/ +[0-9.]+ s +/, " … ")), [
+    "X1   quorum … half of the nodes are a majority",
+    "X2   SURVIVED … nothing is wrong",
+    "X3   NOT TRIED                stands nowhere",
+    "3 mutants, 1 caught, 2 not",
+    "X2 in lib/raft/quorum.ts survived: the tests would not notice that two halves decide apart",
+    STALE_REASON,
+  ]);
+  assertEquals(exitCode, 1);
+});
+
+Deno.test("neither the compiler nor a check that fails anyway counts as having noticed", async () => {
+  await using laboratory = await Laboratory.make();
+  const untyped = { ...SMALL_MAJORITY, to: "numbers[numbers]" };
+  await assertRejects(() => laboratory.try(untyped, [QUORUM]), LaboratoryError, "X1 does not compile");
+  const broken = tests("broken", "tests/unit/raft/no_such_test.ts");
+  await assertRejects(() => laboratory.try(HARMLESS, [broken]), LaboratoryError, "without any mutant");
+});

@@ -1,0 +1,98 @@
+/** Mutants of frames, connections and handshakes (reliability.md §3, 50 to 64, and its §5). */
+import { FRAMES, LISTENER, NET, SIM } from "./checks.ts";
+import type { Mutant } from "./mutant.ts";
+
+const CHECKS = [FRAMES, LISTENER, NET, SIM];
+
+export const NETWORK_MUTANTS: readonly Mutant[] = [
+  {
+    id: "M28",
+    title: "the rest of a partial write to a socket is dropped",
+    failure: "the other end sees garbage in the middle of a frame",
+    file: "lib/net/frame_writer.ts",
+    from: "this.#leavingBytes -= count;",
+    to: "this.#leavingBytes = 0;",
+    checks: CHECKS,
+  },
+  {
+    id: "M29",
+    title: "the limit of a frame counts its header too",
+    failure: "the longest frame that may be sent ends the connection",
+    file: "lib/net/frame_reader.ts",
+    from: "if (length > maxFrameBytes)",
+    to: "if (length + FRAME_HEADER_BYTES > maxFrameBytes)",
+    checks: CHECKS,
+  },
+  {
+    id: "M72",
+    title: "bytes out of a frame are views of the read buffer",
+    failure: "a value changes when the next frame arrives",
+    file: "lib/net/message_pack_reader.ts",
+    from: "this.#copies ? view.slice() : view",
+    to: "view",
+    checks: CHECKS,
+  },
+  {
+    id: "M73",
+    title: "a length from 2 GiB up is read as negative",
+    failure: "four bytes from a stranger make the reader walk backwards",
+    file: "lib/net/frame_reader.ts",
+    from: "this.#byteAt(0) * 2 ** 24",
+    to: "(this.#byteAt(0) << 24)",
+    checks: CHECKS,
+  },
+  {
+    id: "M74",
+    title: "memory is set aside for a length before its bytes arrive",
+    failure: "a few strangers with four bytes each take all memory",
+    file: "lib/net/frame_reader.ts",
+    from: "Math.min(needed, Math.max(unread * 2, retainedBytes))",
+    to: "Math.max(needed, retainedBytes)",
+    checks: CHECKS,
+  },
+  {
+    id: "M75",
+    title: "a peer may speak in another's name",
+    failure: "one confused node votes for all",
+    file: "lib/net/peer_lane.ts",
+    from: "frame.from === peer.nodeId && frame.to === self",
+    to: "frame.to === self",
+    checks: CHECKS,
+  },
+  {
+    id: "M76",
+    title: "nodes and clients of another cluster are let in",
+    failure: "two clusters meet on a reused address and mix their logs",
+    file: "lib/net/listener.ts",
+    from: "caller.clusterId !== null && caller.clusterId !== clusterId",
+    to: 'caller.clusterId === ""',
+    checks: CHECKS,
+  },
+  {
+    id: "M77",
+    title: "a stranger may take for ever to say hello",
+    failure: "silent connections stay and use up what the node has",
+    file: "lib/net/listener.ts",
+    from: "() => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`)",
+    to: "() => {}",
+    checks: CHECKS,
+  },
+  {
+    id: "M78",
+    title: "requests are read on however many wait for their answers",
+    failure: "one client takes all memory",
+    file: "lib/net/client_connection.ts",
+    from: "this.#unanswered >= MAX_CLIENT_REQUESTS_IN_FLIGHT",
+    to: "this.#unanswered < 0",
+    checks: CHECKS,
+  },
+  {
+    id: "M79",
+    title: "a lane whose other end is silent is kept",
+    failure: "a half-open connection is noticed after minutes",
+    file: "lib/net/peer_link.ts",
+    from: "this.#unanswered >= PEER_UNANSWERED_PINGS",
+    to: "this.#unanswered < 0",
+    checks: CHECKS,
+  },
+];
