@@ -36,7 +36,12 @@ export function copyCheckout(target: string): void {
   for (const path of filesOfCheckout([""])) {
     if (path !== "kvraft") copy(path);
   }
-  for (const entry of Deno.readDirSync(join(CHECKOUT, ".cache"))) {
-    if (entry.isFile) copy(`.cache/${entry.name}`);
+  try {
+    for (const entry of Deno.readDirSync(join(CHECKOUT, ".cache"))) {
+      if (entry.isFile) copy(`.cache/${entry.name}`);
+    }
+  } catch (error) {
+    // Without a task run before, nothing is remembered yet.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
