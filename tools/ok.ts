@@ -49,7 +49,10 @@ const steps: readonly Step[] = [
   { name: "tidy", args: [...testFlags, "tests/tidy_test.ts"], summary: passedTests },
   { name: "unit", args: [...testFlags, "tests/unit"], summary: passedTests },
   { name: "golden", args: [...testFlags, "tests/golden"], summary: passedTests },
-  { name: "cluster", args: [...testFlags, "tests/cluster"], summary: passedTests },
+  { name: "model", args: [...testFlags, "tests/model"], summary: passedTests },
+  { name: "sim", args: [...testFlags, "tests/sim"], summary: passedTests },
+  { name: "hostile", args: [...testFlags, "tests/fuzz", "tests/mutants"], summary: passedTests },
+  { name: "cluster", args: [...testFlags, "tests/cluster", "tests/torture"], summary: passedTests },
 ];
 
 function firstNumber(output: string, pattern: RegExp): string {

@@ -3,6 +3,7 @@ import type { ClusterStatus, CompareAndSetResult, DeleteResult, ListResult } fro
 import type { KeyValue } from "../kv/command.ts";
 import type { Member } from "../net/client_messages.ts";
 import { assertNever } from "../assert.ts";
+import { type CheckReport, exitCodeOfCheck } from "./check_report.ts";
 import { ExitCode } from "./errors.ts";
 
 /** The result of one command. */
@@ -17,6 +18,7 @@ export type Answer =
   | { readonly kind: "status"; readonly status: ClusterStatus }
   | { readonly kind: "members"; readonly members: readonly Member[] }
   | { readonly kind: "transferLeader"; readonly leader: number }
+  | { readonly kind: "check"; readonly report: CheckReport }
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "quit" };
 
@@ -29,6 +31,8 @@ export function exitCodeOf(answer: Answer): ExitCode {
       return answer.result.deleted ? ExitCode.done : ExitCode.no;
     case "cas":
       return answer.result.succeeded ? ExitCode.done : ExitCode.no;
+    case "check":
+      return exitCodeOfCheck(answer.report);
     case "put":
     case "list":
     case "status":

@@ -87,6 +87,7 @@ class Client {
     await runShell({
       system: this.#system,
       client: await this.#client(),
+      connect: () => this.#open(),
       output: this.#output,
       timeoutMs: this.#timeoutMs,
       readFile: (path) => this.#readFile(path),
@@ -153,14 +154,39 @@ class Client {
   async #runCall(call: Call, readStdin: () => Promise<Uint8Array>): Promise<ExitCode> {
     const context: CommandContext = {
       client: () => this.#client(),
+      connect: () => this.#open(),
       readStdin,
       readFile: (path) => this.#readFile(path),
+      system: this.#system,
+      showProgress: () => {},
       timeoutMs: this.#timeoutMs,
       signal: null,
     };
-    const answer = await this.#withWaitingLine(call.command.run(call, context));
+    const answer =
+      await (call.command.isLong
+        ? this.#runLong(call, context)
+        : this.#withWaitingLine(call.command.run(call, context)));
     await this.#show(answer);
     return exitCodeOf(answer);
+  }
+
+  /** The first Ctrl-C asks the command to end; the second is again what it is to any program. */
+  async #runLong(call: Call, context: CommandContext): Promise<Answer> {
+    const { stderr } = this.#system;
+    const interrupted = new AbortController();
+    const unlisten = this.#system.onEndSignal(() => {
+      unlisten();
+      interrupted.abort(new Error("interrupted"));
+    });
+    const showProgress = (line: string): void => {
+      if (stderr.isTerminal && this.#output !== "json") this.#showLine(line);
+    };
+    try {
+      return await call.command.run(call, { ...context, showProgress, signal: interrupted.signal });
+    } finally {
+      showProgress("");
+      unlisten();
+    }
   }
 
   async #show(answer: Answer): Promise<void> {
@@ -182,10 +208,15 @@ class Client {
         if (client === null) throw new Error("nothing to look at yet");
         return await client.status({ timeoutMs: LOOK_TIMEOUT_MS });
       },
-      show: (line) =>
-        stderr.write(`\r\x1b[2K${dim(fit(line, this.#system.columns() - 1), this.#reader(true))}`),
-      clear: () => stderr.write("\r\x1b[2K"),
+      show: (line) => this.#showLine(line),
+      clear: () => this.#showLine(""),
     });
+  }
+
+  /** Puts a line in place of the one before, on a terminal. */
+  #showLine(line: string): void {
+    const { stderr } = this.#system;
+    stderr.write(`\r\x1b[2K${dim(fit(line, this.#system.columns() - 1), this.#reader(true))}`);
   }
 
   /** The connected client; connects at the first call. */

@@ -8,6 +8,7 @@ import { callOptions } from "./command_options.ts";
 export const STATUS: Command = {
   name: "status",
   aliases: [],
+  isLong: false,
   arguments: [],
   options: [],
   summary: "who leads, and how each node is",
@@ -23,6 +24,7 @@ export const STATUS: Command = {
 export const MEMBERS: Command = {
   name: "members",
   aliases: [],
+  isLong: false,
   arguments: [],
   options: [],
   summary: "the nodes of the cluster and their addresses",
@@ -38,6 +40,7 @@ export const MEMBERS: Command = {
 export const TRANSFER_LEADER: Command = {
   name: "transfer-leader",
   aliases: [],
+  isLong: false,
   arguments: [{ name: "n", required: false, isKey: false, replacedBy: null }],
   options: [],
   summary: "have the leader hand over to node n, or to the best follower",

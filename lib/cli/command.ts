@@ -3,6 +3,7 @@ import type { Answer } from "./answer.ts";
 import { type OptionSpec, optionUsage, type ParsedArguments, type Positional } from "./arguments.ts";
 import { UsageError } from "./errors.ts";
 import type { StoreClient } from "./store_client.ts";
+import type { System } from "./system.ts";
 
 /** A positional argument of a command. */
 export interface ArgumentSpec {
@@ -19,6 +20,11 @@ export interface Command {
   readonly name: string;
   /** Other names for it. */
   readonly aliases: readonly string[];
+  /**
+   * Whether it is meant to take seconds and more. Then it says itself how far it is, and Ctrl-C asks it to end with
+   * what it has, through the context's signal.
+   */
+  readonly isLong: boolean;
   readonly arguments: readonly ArgumentSpec[];
   /** Its own options, beside those that every command takes. */
   readonly options: readonly OptionSpec[];
@@ -43,9 +49,15 @@ export interface Call {
 export interface CommandContext {
   /** The client; connects first where that was not done yet. */
   client(): Promise<StoreClient>;
+  /** Another client of the same cluster, with connections of its own. Who asks for it closes it. */
+  connect(): Promise<StoreClient>;
   /** The bytes on standard input. Throws {@link UsageError} where that is where the commands come from. */
   readStdin(): Promise<Uint8Array>;
   readFile(path: string): Promise<Uint8Array>;
+  /** Time, chance, and where files can be written. */
+  readonly system: Pick<System, "clock" | "random" | "mayWrite" | "writeFile">;
+  /** Shows a line in place of the one before, "" none; without effect where nobody looks. */
+  showProgress(line: string): void;
   /** Deadline unless the call has its own; null for the client's. */
   readonly timeoutMs: number | null;
   /** Ends the call; null when nothing does. */

@@ -2,6 +2,7 @@
 import { nearest } from "../server/nearest.ts";
 import type { Answer } from "./answer.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
+import { CHECK } from "./check_command.ts";
 import { MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
 import { bindArguments, type Call, type Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command_options.ts";
@@ -13,6 +14,7 @@ import { LIST } from "./list_command.ts";
 const HELP: Command = {
   name: "help",
   aliases: [],
+  isLong: false,
   arguments: [{ name: "command", required: false, isKey: false, replacedBy: null }],
   options: [],
   summary: "the commands, or one of them with an example",
@@ -30,6 +32,7 @@ const HELP: Command = {
 const QUIT: Command = {
   name: "quit",
   aliases: ["exit"],
+  isLong: false,
   arguments: [],
   options: [],
   summary: "leave the shell (exit and Ctrl-D do the same)",
@@ -48,6 +51,7 @@ export const COMMANDS: readonly Command[] = [
   STATUS,
   MEMBERS,
   TRANSFER_LEADER,
+  CHECK,
   HELP,
   QUIT,
 ];

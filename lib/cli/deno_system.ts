@@ -1,5 +1,6 @@
 /** The process, through Deno, with nothing but the permissions of the compiled binary. */
 import process from "node:process";
+import { dirname } from "@std/path";
 import type { Timer } from "../net/clock.ts";
 import { OutputClosedError } from "./errors.ts";
 import { END_SIGNALS, type Keyboard, type Stopwatch, type System } from "./system.ts";
@@ -30,8 +31,10 @@ export function denoSystem(): System {
     stderr: { isTerminal: Deno.stderr.isTerminal(), write: writeDiagnostics },
     wantsColor: !Deno.noColor,
     clock: STOPWATCH,
+    random: Math.random,
     columns,
     readFile,
+    writeFile,
     mayWrite: (path) =>
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
       Deno.permissions.querySync({ name: "read", path }).state === "granted",
@@ -72,6 +75,15 @@ function readFile(path: string, maxBytes: number): Uint8Array {
       length += count;
     }
     return buffer.subarray(0, length);
+  } catch (error) {
+    throw new Error(reasonOf(error), { cause: error });
+  }
+}
+
+function writeFile(path: string, text: string): void {
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true });
+    Deno.writeTextFileSync(path, text);
   } catch (error) {
     throw new Error(reasonOf(error), { cause: error });
   }

@@ -8,6 +8,7 @@ import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../assert.ts";
 import type { Answer } from "./answer.ts";
+import { checkAsText } from "./check_report.ts";
 import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
 import { columnsOf, fit, table } from "./width.ts";
 import { textOfBytes } from "./words.ts";
@@ -61,6 +62,7 @@ export function answerAsText(answer: Answer, reader: Reader): Shown {
     case "status":
     case "members":
     case "transferLeader":
+    case "check":
     case "help":
     case "quit":
       return { output: plainText(answer), note: "" };
@@ -98,6 +100,7 @@ export function answerInShell(
     case "status":
     case "members":
       return `${plainText(answer)}${grey(took)}\n`;
+    case "check":
     case "help":
     case "quit":
       return plainText(answer);
@@ -114,7 +117,7 @@ export function duration(ms: number): string {
 
 /** Text in grey, where colour is used. */
 export function dim(text: string, { color }: { readonly color: boolean }): string {
-  return color ? `\x1b[90m${text}\x1b[39m` : text;
+  return color && text !== "" ? `\x1b[90m${text}\x1b[39m` : text;
 }
 
 function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): string {
@@ -136,6 +139,8 @@ function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): s
       return answer.members.map(({ id, address }) => `${id}=${escapeText(address)}\n`).join("");
     case "transferLeader":
       return `leader n${answer.leader}\n`;
+    case "check":
+      return checkAsText(answer.report);
     case "help":
       return answer.text;
     case "quit":

@@ -3,6 +3,7 @@ import type { NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../assert.ts";
 import type { Answer } from "./answer.ts";
+import { checkDocument } from "./check_report.ts";
 import type { Failure } from "./errors.ts";
 import { textOfBytes } from "./words.ts";
 
@@ -40,6 +41,8 @@ function documentOf(answer: Answer): unknown {
       return { members: answer.members.map(({ id, address }) => ({ id, address })) };
     case "transferLeader":
       return { leader: answer.leader };
+    case "check":
+      return checkDocument(answer.report);
     case "help":
       return { help: answer.text };
     case "quit":

@@ -15,6 +15,7 @@ const VALUE_HELP = [
 export const PUT: Command = {
   name: "put",
   aliases: [],
+  isLong: false,
   arguments: [KEY, { name: "value", required: true, isKey: false, replacedBy: "file" }],
   options: [FILE],
   summary: "set a key",
@@ -32,6 +33,7 @@ export const PUT: Command = {
 export const GET: Command = {
   name: "get",
   aliases: [],
+  isLong: false,
   arguments: [KEY],
   options: [{ name: "raw", placeholder: null, help: "the value's bytes and nothing else" }, ...READ_OPTIONS],
   summary: "read a key",
@@ -48,6 +50,7 @@ export const GET: Command = {
 export const DELETE: Command = {
   name: "delete",
   aliases: [],
+  isLong: false,
   arguments: [KEY],
   options: [],
   summary: "remove a key",
@@ -63,6 +66,7 @@ export const DELETE: Command = {
 export const CAS: Command = {
   name: "cas",
   aliases: [],
+  isLong: false,
   arguments: [
     KEY,
     { name: "expected", required: true, isKey: false, replacedBy: "absent" },

@@ -25,6 +25,7 @@ const OPTIONS: readonly OptionSpec[] = [
 export const LIST: Command = {
   name: "list",
   aliases: [],
+  isLong: false,
   arguments: [{ name: "prefix", required: false, isKey: true, replacedBy: null }],
   options: OPTIONS,
   summary: "the keys that begin with prefix, and their values",

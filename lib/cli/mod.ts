@@ -5,7 +5,7 @@
  * lines of standard input, or `shell.ts`. All of them go by the table in `commands.ts`, whose commands give an
  * `answer.ts`, shown by `format.ts` or `json.ts`. `system.ts` is all that is known of the process.
  *
- * Left out, and why: membership changes, snapshots, `bench` and `check`, which come with the work they need; `watch`,
+ * Left out, and why: membership changes, snapshots and `bench`, which come with the work they need; `watch`,
  * `txn`, `lease` and `lock`, whose names are kept.
  *
  * @module

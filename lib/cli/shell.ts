@@ -34,6 +34,8 @@ const GREETING_TIMEOUT_MS = 1_000;
 export interface ShellOptions {
   readonly system: System;
   readonly client: StoreClient;
+  /** Opens another client of the same cluster. */
+  connect(): Promise<StoreClient>;
   /** Unless a line says otherwise. */
   readonly output: OutputFormat;
   readonly timeoutMs: number | null;
@@ -163,10 +165,13 @@ class Shell implements Disposable {
   }
 
   async #call(call: Call, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
-    const { client, system, timeoutMs, readFile } = this.#options;
+    const { client, connect, system, timeoutMs, readFile } = this.#options;
     const startedAt = system.clock.now();
+    const showLine = (line: string): void =>
+      this.#editor.print(`\r\x1b[2K${dim(fit(line, system.columns() - 1), this.#reader())}`);
     const context: CommandContext = {
       client: () => Promise.resolve(client),
+      connect,
       readStdin: () =>
         Promise.reject(
           new UsageError(
@@ -174,15 +179,18 @@ class Shell implements Disposable {
           ),
         ),
       readFile,
+      system,
+      showProgress: showLine,
       timeoutMs,
       signal: how.signal,
     };
-    const answer = await withWaitingLine(call.command.run(call, context), {
+    const run = call.command.run(call, context);
+    const answer = await (call.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
       clock: system.clock,
       look: () => client.status({ timeoutMs: LOOK_TIMEOUT_MS }),
-      show: (text) => this.#editor.print(`\r\x1b[2K${dim(fit(text, system.columns() - 1), this.#reader())}`),
-      clear: () => this.#editor.print("\r\x1b[2K"),
-    });
+      show: showLine,
+      clear: () => showLine(""),
+    }));
     if (answer.kind === "quit") return false;
     const view = { reader: this.#reader(), elapsedMs: system.clock.now() - startedAt };
     this.#editor.print(how.format === "json" ? `${answerAsJson(answer)}\n` : answerInShell(answer, view));

@@ -9,6 +9,7 @@ export type StoreClient = Pick<
   | "delete"
   | "list"
   | "compareAndSet"
+  | "transaction"
   | "status"
   | "members"
   | "transferLeadership"

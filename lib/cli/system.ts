@@ -1,6 +1,6 @@
 /** What the command line uses of the process it runs in; deno_system.ts is the real one, tests bring their own. */
 import type { Readable, Writable } from "node:stream";
-import type { Clock } from "../net/clock.ts";
+import type { Clock, Random } from "../net/clock.ts";
 
 /** What measures how long something takes. */
 export type Stopwatch = Pick<Clock, "now" | "after">;
@@ -38,10 +38,13 @@ export interface System {
   /** Whether colour is wanted at all (NO_COLOR); whether it is used also depends on the output. */
   readonly wantsColor: boolean;
   readonly clock: Stopwatch;
+  readonly random: Random;
   /** Columns of the terminal. */
   columns(): number;
   /** The file's first `maxBytes` + 1 bytes, all of it when it has no more; throws when it cannot be read. */
   readFile(path: string, maxBytes: number): Uint8Array;
+  /** Writes a file, the folders on its way included; throws when that can't be done. */
+  writeFile(path: string, text: string): void;
   /** Whether this process is permitted to write there, and to read what it wrote. */
   mayWrite(path: string): boolean;
   /** Takes the terminal over, for an interactive program. */

@@ -4,7 +4,7 @@ import type { Clock } from "./clock.ts";
 /** Resolves after `durationMs`, or as soon as `signal` is aborted; leaves neither timer nor listener behind. */
 export async function pause(
   durationMs: number,
-  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+  { clock, signal }: { readonly clock: Pick<Clock, "after">; readonly signal: AbortSignal },
 ): Promise<void> {
   if (signal.aborted) return;
   const done = Promise.withResolvers<void>();

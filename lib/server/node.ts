@@ -8,12 +8,13 @@ import { formatAddress, type NodeAddress } from "../net/address.ts";
 import type { Clock, Random } from "../net/clock.ts";
 import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
-import { DEFAULT_LIMITS, type NodeId, Raft, type RecoveredState } from "../raft/mod.ts";
+import { type NodeId, Raft, type RecoveredState } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
 import { Driver, type LogStore } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { Replica } from "./replica.ts";
+import type { ServerLimits } from "./server_limits.ts";
 import { SessionClock } from "./session_clock.ts";
 import { VERSION } from "./version.ts";
 import { Writes } from "./writes.ts";
@@ -28,6 +29,7 @@ export interface NodeOptions {
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;
   readonly maxValueBytes: number;
+  readonly limits: ServerLimits;
   readonly log: LogStore;
   readonly recovered: RecoveredState;
   readonly clock: Clock;
@@ -52,11 +54,13 @@ export class Node {
   readonly #sessionClock: SessionClock;
 
   constructor(options: NodeOptions) {
-    const { clock, random, logger, electionTimeoutMs } = options;
+    const { clock, random, logger, electionTimeoutMs, maxValueBytes, limits } = options;
     this.#options = options;
     this.#raft = makeRaft(options);
     this.leadership = new LeadershipWatch(this.#raft, logger);
-    this.#replica = new Replica(new StateMachine());
+    this.#replica = new Replica(
+      new StateMachine({ ...limits.sessions, sessionTtlMs: limits.sessions.ttlMs }),
+    );
     this.#driver = new Driver({
       raft: this.#raft,
       log: options.log,
@@ -77,7 +81,6 @@ export class Node {
       timeoutMs: 2 * electionTimeoutMs,
       send: (to, message) => options.send(message, to),
     });
-    const { maxValueBytes } = options;
     this.#writes = new Writes({
       driver: this.#driver,
       replica: this.#replica,
@@ -180,7 +183,8 @@ export class Node {
   }
 }
 
-function makeRaft({ id, members, electionTimeoutMs, heartbeatMs, random, recovered }: NodeOptions): Raft {
+function makeRaft(options: NodeOptions): Raft {
+  const { id, members, electionTimeoutMs, heartbeatMs, limits, random, recovered } = options;
   const tickMs = heartbeatMs / TICKS_PER_HEARTBEAT;
   return new Raft({
     id,
@@ -192,7 +196,7 @@ function makeRaft({ id, members, electionTimeoutMs, heartbeatMs, random, recover
     electionTicks: Math.round(electionTimeoutMs / tickMs),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
     random,
-    limits: DEFAULT_LIMITS,
+    limits: limits.raft,
     recovered,
   });
 }

@@ -9,11 +9,12 @@ import type { Clock, Random } from "../net/clock.ts";
 import type { Logger } from "../net/logger.ts";
 import type { Address, Network } from "../net/network.ts";
 import { PeerLinks } from "../net/peer_links.ts";
-import { DEFAULT_LIMITS, type RecoveredState } from "../raft/mod.ts";
+import type { RecoveredState } from "../raft/mod.ts";
 import { DataDirectory, type Disk, type RecoveredLog, WriteAheadLog } from "../storage/mod.ts";
 import { clusterIdOf } from "./cluster_id.ts";
 import type { ServerConfig } from "./config.ts";
 import { Node } from "./node.ts";
+import { SERVER_LIMITS, type ServerLimits } from "./server_limits.ts";
 
 /** What a server takes from its surroundings; a simulator brings its own. */
 export interface ServerPlatform {
@@ -22,6 +23,8 @@ export interface ServerPlatform {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Default {@link SERVER_LIMITS}. */
+  readonly limits?: ServerLimits;
 }
 
 /** A server that serves. */
@@ -46,7 +49,7 @@ export interface RunningServer {
  * (the address is taken, or not local).
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
-  const { disk, logger } = platform;
+  const { disk, logger, limits = SERVER_LIMITS } = platform;
   const identity = { clusterId: clusterIdOf(config.clusterName, config.members), nodeId: config.nodeId };
   const directory = await DataDirectory.open({ disk, path: config.dataDir, identity });
   try {
@@ -55,11 +58,12 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
       directory: directory.walDirectory,
       identity,
       segmentBytes: config.segmentBytes,
-      tailBytes: DEFAULT_LIMITS.tailBytes,
+      tailBytes: limits.raft.tailBytes,
     });
     try {
       noteRecovery(logger, recovered);
-      return new Server(config, { ...platform, directory, log, recovered, clusterId: identity.clusterId });
+      const { clusterId } = identity;
+      return new Server(config, { ...platform, limits, directory, log, recovered, clusterId });
     } catch (error) {
       await log.close();
       throw error;
@@ -72,6 +76,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
 
 /** What was opened before the server could be made. */
 interface Opened extends ServerPlatform {
+  readonly limits: ServerLimits;
   readonly directory: DataDirectory;
   readonly log: WriteAheadLog;
   readonly recovered: RecoveredState;
@@ -93,13 +98,14 @@ class Server implements RunningServer {
     this.#config = config;
     this.#opened = opened;
     this.clusterId = opened.clusterId;
-    const { clock, random, logger, network, log, recovered } = opened;
+    const { clock, random, logger, limits, network, log, recovered } = opened;
     this.#node = new Node({
       id: config.nodeId,
       members: config.members,
       electionTimeoutMs: config.electionTimeoutMs,
       heartbeatMs: config.heartbeatMs,
       maxValueBytes: config.maxValueBytes,
+      limits,
       log,
       recovered,
       clock,

@@ -1,7 +1,8 @@
 /**
  * Whose data directory it is. The file `identity` says so in JSON, so that an operator can read it:
- * `{"formatVersion":1,"clusterId":"7f3a…","nodeId":2}`.
+ * `{"formatVersion":1,"clusterId":"7f3a…","nodeId":2,"checksum":…}`.
  */
+import { crc32 } from "node:zlib";
 
 /** Whose data this is. */
 export interface Identity {
@@ -26,9 +27,15 @@ export type DecodedIdentity =
 /** The content of the identity file. */
 export function encodeIdentity(identity: Identity): Uint8Array {
   const { clusterId, nodeId } = identity;
+  const checksum = checksumOf(identity);
   return new TextEncoder().encode(
-    JSON.stringify({ formatVersion: FORMAT_VERSION, clusterId, nodeId }) + "\n",
+    JSON.stringify({ formatVersion: FORMAT_VERSION, clusterId, nodeId, checksum }) + "\n",
   );
+}
+
+/** Without it a flipped bit would make the folder look like somebody else's (found by the simulator). */
+function checksumOf({ clusterId, nodeId }: Identity): number {
+  return crc32(`${FORMAT_VERSION} ${clusterId} ${nodeId}`);
 }
 
 /** Reads the content of an identity file. Fields it does not know are ignored; a newer version is found before anything else is asked of it. */
@@ -52,7 +59,11 @@ export function decodeIdentity(bytes: Uint8Array): DecodedIdentity {
     return { kind: "damaged", reason: "clusterId is not a cluster id" };
   }
   if (!isPositiveInteger(nodeId)) return { kind: "damaged", reason: "nodeId is not a node id" };
-  return { kind: "identity", identity: { clusterId, nodeId } };
+  const identity = { clusterId, nodeId };
+  if (!("checksum" in value) || value.checksum !== checksumOf(identity)) {
+    return { kind: "damaged", reason: "its checksum does not hold" };
+  }
+  return { kind: "identity", identity };
 }
 
 function isPositiveInteger(value: unknown): value is number {

@@ -21,6 +21,11 @@ export interface ClusterOptions {
   readonly proxied?: boolean;
   /** Added to every node's flags. */
   readonly flags?: readonly string[];
+  /**
+   * Called before the nodes start, to lay out their data folders. What it gives is disposed of once their processes
+   * have ended.
+   */
+  readonly prepare?: (cluster: TestCluster) => Promise<AsyncDisposable | null>;
 }
 
 /** One member, running or not. */
@@ -43,6 +48,7 @@ export class TestCluster implements AsyncDisposable {
   readonly membersFlag: string;
   readonly #members: readonly Member[];
   readonly #flags: readonly string[];
+  #prepared: AsyncDisposable | null = null;
 
   private constructor(folder: TemporaryFolder, options: ClusterOptions) {
     const { nodes = 3, proxied = false, flags = [] } = options;
@@ -63,6 +69,7 @@ export class TestCluster implements AsyncDisposable {
     const cluster = new TestCluster(await TemporaryFolder.make(), options);
     await using unlessReady = new AsyncDisposableStack();
     unlessReady.use(cluster);
+    cluster.#prepared = await options.prepare?.(cluster) ?? null;
     await cluster.startNodes(cluster.ids);
     unlessReady.move();
     return cluster;
@@ -111,6 +118,11 @@ export class TestCluster implements AsyncDisposable {
   /** kill -9. */
   async kill(id: number): Promise<void> {
     await this.#process(id).kill();
+  }
+
+  /** Whether a node's process has ended, by itself or not. */
+  hasEnded(id: number): boolean {
+    return this.#process(id).hasEnded;
   }
 
   /** Freezes a node: its sockets stay open and nothing answers. */
@@ -218,6 +230,7 @@ export class TestCluster implements AsyncDisposable {
     for (const { processes } of this.#members) {
       for (const process of processes) await process[Symbol.asyncDispose]();
     }
+    await this.#prepared?.[Symbol.asyncDispose]();
     for (const { proxy } of this.#members) await proxy?.[Symbol.asyncDispose]();
     await this.folder[Symbol.asyncDispose]();
   }

@@ -34,7 +34,8 @@ const DOORS: Readonly<Record<string, Doors>> = {
   server: { whole: ["raft", "kv", "storage", "net"], types: [] },
   client: { whole: ["kv", "net"], types: ["raft"] },
   check: { whole: [], types: ["kv"] },
-  cli: { whole: ["client", "server", "check"], types: ["raft", "kv", "net"] },
+  workload: { whole: ["check", "client", "net"], types: ["kv"] },
+  cli: { whole: ["client", "server", "check", "workload"], types: ["raft", "kv", "net"] },
   "main.ts": { whole: ["cli"], types: [] },
   "lib/mod.ts": { whole: ["client"], types: ["kv", "net"] },
 };

@@ -68,6 +68,11 @@ export class Process implements AsyncDisposable {
     return this.#printed;
   }
 
+  /** Whether the program has ended. */
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
   /** Waits until what was printed matches `pattern`; fails at once when the program ends without. */
   async waitForOutput(pattern: RegExp, options: WaitOptions = {}): Promise<void> {
     const what = `${this.#name} prints ${pattern}`;

@@ -48,6 +48,8 @@ export class RaftInvariants {
     if (status.role !== "leader" || this.#leaders.get(term) === id) return;
     assert(!this.#leaders.has(term), `term ${term} has one leader, not ${this.#leaders.get(term)} and ${id}`);
     this.#leaders.set(term, id);
+    // A late vote may still elect the leader of a term that is over; what later terms committed it need not have.
+    if (Math.max(...this.#leaders.keys()) > term) return;
     for (const entry of this.#committed) {
       assert(
         this.#holds(id, entry),

@@ -2,6 +2,7 @@
 import type { StoreClient } from "../../../lib/cli/store_client.ts";
 import type {
   Bytes,
+  CallOptions,
   ClusterStatus,
   CompareAndSetResult,
   ConnectionState,
@@ -9,6 +10,9 @@ import type {
   ListOptions,
   ListResult,
   PutResult,
+  TransactionCheck,
+  TransactionRequest,
+  TransactionResult,
 } from "../../../lib/client/types.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
 import type { Member } from "../../../lib/net/client_messages.ts";
@@ -85,23 +89,41 @@ export class FakeStore implements StoreClient {
 
   async list(options: ListOptions = {}): Promise<ListResult> {
     await this.#call("list", options);
-    const { prefix = "", limit = 100 } = options;
-    const keys = [...this.entries.keys()].filter((key) => key.startsWith(id(prefix))).sort();
+    const { prefix = "", start = "", end = null, reverse = false, limit = 100 } = options;
+    const keys = [...this.entries.keys()].filter((key) =>
+      key.startsWith(id(prefix)) && key >= id(start) && (end === null || key < id(end))
+    ).sort();
+    if (reverse) keys.reverse();
     const entries = keys.flatMap((key) => this.entries.get(key) ?? []).slice(0, limit);
     return { entries, cursor: keys.length > limit ? "next" : null, revision: this.revision };
   }
 
   async compareAndSet(
     key: Bytes,
-    change: { readonly expect: Bytes | null; readonly value: Bytes },
+    change: { readonly expect: Bytes | null; readonly value: Bytes; readonly signal?: AbortSignal },
   ): Promise<CompareAndSetResult> {
-    await this.#call("cas", {});
+    const { signal } = change;
+    await this.#call("cas", signal === undefined ? {} : { signal });
     const current = this.entries.get(id(key)) ?? null;
     const holds = change.expect === null
       ? current === null
       : current !== null && id(current.value) === id(change.expect);
     if (!holds) return { succeeded: false, current, revision: this.revision };
     return { succeeded: true, current: this.#set(key, change.value), revision: this.revision };
+  }
+
+  async transaction(
+    { checks = [], mutations, ...options }: TransactionRequest & CallOptions,
+  ): Promise<TransactionResult> {
+    await this.#call("transaction", options);
+    const failedChecks = checks.flatMap((check, position) => this.#holds(check) ? [] : [position]);
+    if (failedChecks.length > 0) return { succeeded: false, failedChecks, revision: this.revision };
+    this.revision += 1;
+    for (const mutation of mutations) {
+      if (mutation.kind === "delete") this.entries.delete(id(mutation.key));
+      else this.#put(mutation.key, mutation.value);
+    }
+    return { succeeded: true, failedChecks, revision: this.revision };
   }
 
   status(): Promise<ClusterStatus> {
@@ -136,8 +158,19 @@ export class FakeStore implements StoreClient {
     await this.before(options);
   }
 
+  #holds(check: TransactionCheck): boolean {
+    const entry = this.entries.get(id(check.key));
+    if ("exists" in check) return (entry !== undefined) === check.exists;
+    if ("modRevision" in check) return (entry?.modRevision ?? 0) === check.modRevision;
+    return entry !== undefined && id(entry.value) === id(check.value);
+  }
+
   #set(key: Bytes, value: Bytes): KeyValue {
     this.revision += 1;
+    return this.#put(key, value);
+  }
+
+  #put(key: Bytes, value: Bytes): KeyValue {
     const old = this.entries.get(id(key));
     const entry = {
       key: bytes(key),

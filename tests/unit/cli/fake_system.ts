@@ -2,6 +2,7 @@
 import { PassThrough } from "node:stream";
 import { OutputClosedError } from "../../../lib/cli/errors.ts";
 import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/system.ts";
+import { seededRandom } from "../../../lib/workload/mod.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
 /** What the process finds. */
@@ -12,6 +13,7 @@ export interface FakeSystemOptions {
   readonly color?: boolean;
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   readonly columns?: number;
+  readonly isDiskFull?: boolean;
 }
 
 /** Keeps what is written to it, until its reader goes away. */
@@ -54,6 +56,9 @@ export class FakeSystem implements System {
   readonly stderr: FakeDiagnostics;
   readonly wantsColor: boolean;
   readonly clock = new ManualClock();
+  readonly random = seededRandom(1);
+  /** What was written, by path. */
+  readonly written = new Map<string, string>();
   /** What is typed, and what the terminal is sent. */
   readonly keyboard = { input: new PassThrough(), output: new PassThrough() };
   /** Every exit code asked for. */
@@ -90,8 +95,13 @@ export class FakeSystem implements System {
     return (typeof file === "string" ? new TextEncoder().encode(file) : file).subarray(0, maxBytes + 1);
   }
 
+  writeFile(path: string, text: string): void {
+    if (this.#options.isDiskFull === true) throw new Error("the disk is full");
+    this.written.set(path, text);
+  }
+
   mayWrite(path: string): boolean {
-    return path.startsWith("./data");
+    return /^(?:\.\/)?data(?:\/|$)/.test(path);
   }
 
   openKeyboard(): Keyboard {

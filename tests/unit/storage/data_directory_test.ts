@@ -38,7 +38,10 @@ Deno.test("a missing directory is created with its parents, and says whose it is
   assertEquals(directory.walDirectory, `${PATH}/wal`);
   assertEquals(disk.list(PATH), ["LOCK", "identity", "wal"]);
   const identity = new TextDecoder().decode(disk.bytesOf(`${PATH}/identity`));
-  assertEquals(identity, '{"formatVersion":1,"clusterId":"7f3a9c0012345678","nodeId":1}\n');
+  assertEquals(
+    identity,
+    '{"formatVersion":1,"clusterId":"7f3a9c0012345678","nodeId":1,"checksum":1885955008}\n',
+  );
   directory.close();
 });
 
@@ -174,6 +177,8 @@ const DAMAGED: readonly (string | Uint8Array<ArrayBuffer>)[] = [
   '{"formatVersion":1,"clusterId":"a"}',
   '{"formatVersion":1,"clusterId":"a","nodeId":0}',
   '{"formatVersion":1,"clusterId":"a","nodeId":1.5}',
+  '{"formatVersion":1,"clusterId":"7f3a9c0012345678","nodeId":1}',
+  '{"formatVersion":1,"clusterId":"7f3a9c0012345679","nodeId":1,"checksum":1885955008}',
   `{"formatVersion":1,"clusterId":"a","nodeId":1}${" ".repeat(5000)}x`,
   new Uint8Array([0xff, 0xfe, 0x00]),
 ];

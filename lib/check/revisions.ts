@@ -1,0 +1,345 @@
+/**
+ * What the revisions in a history tell. They are a witness of the order of all writes, across keys, and they make the
+ * search both stronger and faster:
+ *
+ * - An operation whose revision is known has its place among all others that have one; only instants before the next
+ *   one's return and after the last one's call are left to it (its window).
+ * - A write without an answer is known to have happened, and at which revision, once somebody has seen what it wrote
+ *   under a revision that nobody else can have made.
+ * - A write that nobody has seen needs a revision of its own: it finds none between 7 and 8.
+ *
+ * All of it follows from one rule of the store: every write that takes effect has a greater revision than the one
+ * before. Where a history has no revisions, nothing here constrains anything.
+ */
+import type { Step } from "./model.ts";
+
+/** An operation's place in the order of revisions. */
+export interface Place {
+  readonly revision: number;
+  /** Whether the revision was made here; false for an answer that was given at it. */
+  readonly writes: boolean;
+  /** Position of its step, or null for a write that was seen and is not known by name. */
+  readonly step: number | null;
+}
+
+/** Two operations whose revisions say the opposite of their times, or both say the same. */
+export interface RevisionClash {
+  /** Position of the step that has the smaller (or the same) revision, though it came later. */
+  readonly late: number;
+  readonly early: number;
+}
+
+/** When a step may take effect, and which steps' revisions narrowed that. */
+export interface Window {
+  readonly from: number;
+  readonly until: number;
+  readonly narrowedBy: readonly number[];
+}
+
+/** That someone saw a key last changed (or created) at some revision. */
+interface Sighting {
+  readonly key: string;
+  /** What the write put there; null where later writes covered it. */
+  readonly value: string | null;
+  readonly step: number;
+}
+
+/** A place with the bounds that its neighbours give it. */
+interface BoundedPlace extends Place {
+  from: number;
+  fromBy: number | null;
+  until: number;
+  untilBy: number | null;
+}
+
+/** The order of revisions of a history. */
+export class RevisionOrder {
+  readonly #steps: readonly Step[];
+  /** By step; null where not known. */
+  readonly #revisions: (number | null)[];
+  readonly #sightings = new Map<number, Sighting[]>();
+  /** Revisions that a check asked for and nobody has certainly seen, with the keys they were asked of. */
+  readonly #guesses = new Map<number, Set<string>>();
+  readonly #candidates = new Map<number, number[]>();
+  readonly #places: BoundedPlace[];
+  readonly #windows: Window[];
+  readonly #made: Runs;
+  readonly #seen: Runs;
+  /** The first contradiction between revisions and time, or null. */
+  readonly clash: RevisionClash | null;
+
+  /** O(n log n) for n steps. */
+  constructor(steps: readonly Step[]) {
+    this.#steps = steps;
+    this.#revisions = steps.map(({ revision }) => revision);
+    for (const [position, step] of steps.entries()) this.#note(step, position);
+    const made = new Set(steps.filter(({ writes }) => writes).map(({ revision }) => revision));
+    const unnamed = [...this.#sightings.keys()].filter((revision) => revision > 0 && !made.has(revision));
+    const orphans = this.#attribute(new Set(unnamed));
+    this.#places = this.#sortedPlaces(orphans);
+    this.#boundPlaces();
+    this.#windows = steps.map((_, position) => this.#windowFromCall(position));
+    for (const place of this.#places) {
+      if (place.step !== null) this.#windows[place.step] = windowOf(place);
+    }
+    this.clash = this.#findClash();
+    // An answer given at a revision does not tell who made it: that may well be a write that nobody saw.
+    const writes = this.#places.filter((place) => place.writes);
+    this.#made = new Runs(writes.filter(({ step }) => step !== null).map(({ revision }) => revision));
+    this.#seen = new Runs(writes.map(({ revision }) => revision));
+  }
+
+  /** All places, by revision; at one revision the write comes before the answers. */
+  get places(): readonly Place[] {
+    return this.#places;
+  }
+
+  /** The revision of a step, told or inferred; null where it is not known. */
+  revisionOf(step: number): number | null {
+    return this.#revisions[step] ?? null;
+  }
+
+  /** When a step may take effect. */
+  windowOf(step: number): Window {
+    return this.#windows[step] ?? { from: -Infinity, until: Infinity, narrowedBy: [] };
+  }
+
+  /** Revisions under which a write of unknown revision may have been seen, rising. */
+  candidatesOf(step: number): readonly number[] {
+    return this.#candidates.get(step) ?? [];
+  }
+
+  /** Keys on which a revision was seen. */
+  keysSeenAt(revision: number): readonly string[] {
+    return (this.#sightings.get(revision) ?? []).map(({ key }) => key);
+  }
+
+  /** The greatest revision that the store had certainly reached before `time`; 0 when none is known. O(log n). */
+  reachedBefore(time: number): number {
+    const reached = partitionPoint(this.#places, (place) => place.until < time);
+    return this.#places[reached - 1]?.revision ?? 0;
+  }
+
+  /** The greatest revision that a write up to `time` can have made, whoever made it. O(log n). */
+  greatestUntil(time: number): number {
+    const later = this.#places[partitionPoint(this.#places, (place) => place.from <= time)];
+    return later === undefined ? Infinity : later.writes ? later.revision - 1 : later.revision;
+  }
+
+  /** The least revision above `revision` of which it is not known who made it. */
+  nextOpen(revision: number): number {
+    return this.#made.nextGap(revision);
+  }
+
+  /**
+   * The least revision above `revision` that a write (the position of its step) may have without anybody having seen
+   * or asked for it.
+   */
+  nextUnseen(revision: number, step: number): number {
+    const candidates = this.candidatesOf(step);
+    let next = this.#seen.nextGap(revision);
+    while (candidates.includes(next)) next = this.#seen.nextGap(next);
+    return next;
+  }
+
+  #note(step: Step, position: number): void {
+    for (const condition of [...step.before, ...step.after]) {
+      if (condition.kind === "entry" && condition.entry !== null) {
+        const { value, createRevision, modRevision } = condition.entry;
+        this.#see(modRevision, { key: condition.key, value, step: position });
+        if (createRevision !== modRevision) {
+          this.#see(createRevision, { key: condition.key, value: null, step: position });
+        }
+      } else if (condition.kind === "modRevision" && condition.modRevision > 0) {
+        const { key, modRevision } = condition;
+        if (condition.holds && !step.optional) this.#see(modRevision, { key, value: null, step: position });
+        else append(this.#guesses, modRevision, () => new Set<string>()).add(key);
+      }
+    }
+  }
+
+  #see(revision: number | null, sighting: Sighting): void {
+    if (revision !== null) append(this.#sightings, revision, () => []).push(sighting);
+  }
+
+  /**
+   * Finds out which writes of unknown revision made the revisions that were seen. A write that alone can have made
+   * one did: its revision is known from here on. Gives back the revisions that stay without a name.
+   */
+  #attribute(unnamed: ReadonlySet<number>): ReadonlySet<number> {
+    const writersOf = new Map<string, number[]>();
+    for (const [position, { writes, changes }] of this.#steps.entries()) {
+      if (!writes || this.#revisions[position] !== null) continue;
+      for (const { key, value } of changes) {
+        if (value !== null) append(writersOf, key, () => []).push(position);
+      }
+    }
+    const suspects = new Map<number, Set<number>>();
+    for (const revision of unnamed) suspects.set(revision, this.#suspectsOf(revision, writersOf));
+    const orphans = new Set(unnamed);
+    for (let found = true; found;) {
+      found = false;
+      for (const revision of orphans) {
+        const [writer, other] = suspects.get(revision) ?? [];
+        if (writer === undefined || other !== undefined) continue;
+        this.#revisions[writer] = revision;
+        orphans.delete(revision);
+        for (const others of suspects.values()) others.delete(writer);
+        found = true;
+      }
+    }
+    for (const revision of [...orphans].sort((a, b) => a - b)) {
+      for (const writer of suspects.get(revision) ?? []) {
+        append(this.#candidates, writer, () => []).push(revision);
+      }
+    }
+    this.#addGuesses(writersOf, unnamed);
+    return orphans;
+  }
+
+  #suspectsOf(revision: number, writersOf: ReadonlyMap<string, readonly number[]>): Set<number> {
+    const sightings = this.#sightings.get(revision) ?? [];
+    const firstSeen = Math.min(...sightings.map(({ step }) => this.#returnOf(step)));
+    const writers = writersOf.get(sightings[0]?.key ?? "") ?? [];
+    return new Set(writers.filter((writer) => {
+      const step = this.#steps[writer];
+      return step !== undefined && step.calledAt <= firstSeen &&
+        sightings.every(({ key, value }) =>
+          step.changes.some((change) =>
+            change.key === key && change.value !== null && (value === null || change.value === value)
+          )
+        );
+    }));
+  }
+
+  /** What a check asked for may be the revision of a write that nobody saw. */
+  #addGuesses(writersOf: ReadonlyMap<string, readonly number[]>, unnamed: ReadonlySet<number>): void {
+    const made = new Set(this.#steps.flatMap(({ writes }, step) => writes ? [this.#revisions[step]] : []));
+    for (const [revision, keys] of this.#guesses) {
+      if (made.has(revision) || unnamed.has(revision)) continue;
+      for (const writer of new Set([...keys].flatMap((key) => writersOf.get(key) ?? []))) {
+        if (this.#revisions[writer] !== null) continue;
+        append(this.#candidates, writer, () => []).push(revision);
+      }
+    }
+    for (const revisions of this.#candidates.values()) revisions.sort((a, b) => a - b);
+  }
+
+  #sortedPlaces(orphans: ReadonlySet<number>): BoundedPlace[] {
+    const places: BoundedPlace[] = [];
+    const unbounded = { from: -Infinity, fromBy: null, until: Infinity, untilBy: null };
+    for (const revision of orphans) places.push({ revision, writes: true, step: null, ...unbounded });
+    for (const [step, { writes, calledAt, returnedAt }] of this.#steps.entries()) {
+      const revision = this.revisionOf(step);
+      if (revision === null) continue;
+      places.push({ revision, writes, step, from: calledAt, fromBy: step, until: returnedAt, untilBy: step });
+    }
+    return places.sort((a, b) =>
+      a.revision - b.revision || Number(b.writes) - Number(a.writes) || (a.step ?? -1) - (b.step ?? -1)
+    );
+  }
+
+  /** Nothing takes effect before what has a smaller revision was called, nor after what has a greater one returned. */
+  #boundPlaces(): void {
+    let from = -Infinity;
+    let fromBy: number | null = null;
+    for (const place of this.#places) {
+      if (place.from > from) ({ from, fromBy } = place);
+      else Object.assign(place, { from, fromBy });
+    }
+    let until = Infinity;
+    let untilBy: number | null = null;
+    for (const place of this.#places.toReversed()) {
+      if (place.until < until) ({ until, untilBy } = place);
+      if (place.writes) {
+        for (const { step } of this.#sightings.get(place.revision) ?? []) {
+          if (this.#returnOf(step) < until) [until, untilBy] = [this.#returnOf(step), step];
+        }
+      }
+      place.until = until;
+      place.untilBy = untilBy;
+    }
+  }
+
+  /** What a step of unknown revision saw bounds it as well. */
+  #windowFromCall(position: number): Window {
+    const step = this.#steps[position];
+    if (step === undefined) return { from: -Infinity, until: Infinity, narrowedBy: [] };
+    let from = step.calledAt;
+    let by: number | null = null;
+    for (const condition of step.before) {
+      if (condition.kind !== "entry" || step.optional) continue;
+      const place = this.#writePlace(condition.entry?.modRevision ?? null);
+      if (place !== null && place.from > from) [from, by] = [place.from, place.fromBy];
+    }
+    return { from, until: step.returnedAt, narrowedBy: by === null ? [] : [by] };
+  }
+
+  #writePlace(revision: number | null): BoundedPlace | null {
+    if (revision === null) return null;
+    const place = this.#places[partitionPoint(this.#places, (each) => each.revision < revision)];
+    return place !== undefined && place.revision === revision && place.writes ? place : null;
+  }
+
+  #findClash(): RevisionClash | null {
+    for (const [i, { from, until, fromBy, untilBy, revision, writes, step }] of this.#places.entries()) {
+      if (from > until && fromBy !== null && untilBy !== null) return { late: fromBy, early: untilBy };
+      const next = this.#places[i + 1];
+      if (next === undefined || !next.writes || !writes || next.revision !== revision) continue;
+      if (step !== null && next.step !== null) return { late: next.step, early: step };
+    }
+    for (const [position, { from, until, narrowedBy: [by] }] of this.#windows.entries()) {
+      if (from > until && by !== undefined) return { late: by, early: position };
+    }
+    return null;
+  }
+
+  #returnOf(step: number): number {
+    return this.#steps[step]?.returnedAt ?? Infinity;
+  }
+}
+
+function windowOf({ from, fromBy, until, untilBy, step }: BoundedPlace): Window {
+  return {
+    from,
+    until,
+    narrowedBy: [fromBy, untilBy].filter((by) => by !== null).filter((by) => by !== step),
+  };
+}
+
+/** How many elements at the beginning of `sorted` are so; those behind them are not. O(log n). */
+function partitionPoint<T>(sorted: readonly T[], isSo: (element: T) => boolean): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const element = sorted[middle];
+    if (element !== undefined && isSo(element)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function append<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const present = map.get(key);
+  if (present !== undefined) return present;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+/** Numbers of which many follow one another. */
+class Runs {
+  /** Last number of the unbroken run that a number is in. */
+  readonly #ends = new Map<number, number>();
+
+  constructor(numbers: readonly number[]) {
+    const falling = [...new Set(numbers)].sort((a, b) => b - a);
+    for (const number of falling) this.#ends.set(number, this.#ends.get(number + 1) ?? number);
+  }
+
+  /** The least number above `number` that is none of these. */
+  nextGap(number: number): number {
+    return (this.#ends.get(number + 1) ?? number) + 1;
+  }
+}

@@ -1,0 +1,133 @@
+/** The options of `check`, and what they make of a run. */
+import { DEFAULT_MIX, MAX_KEYS, MAX_PREFIX_BYTES, MAX_SEED, type Mix } from "../workload/mod.ts";
+import { OPERATION_KINDS, type OperationKind } from "../workload/mod.ts";
+import { integerOfText, type OptionSpec } from "./arguments.ts";
+import type { Call, CommandContext } from "./command.ts";
+import { timeoutOf } from "./command_options.ts";
+import { UsageError } from "./errors.ts";
+import { bytesOfWord } from "./words.ts";
+
+/** Most clients: each has a connection of its own. */
+const MAX_CLIENTS = 64;
+const MAX_WEIGHT = 1_000_000;
+const MAX_DURATION_MS = 3_600_000;
+const DEFAULT_TIMEOUT_MS = 2_000;
+const DEFAULT_REPORT = "data/check.json";
+const PREFIX_LETTERS = 8;
+const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** The kinds of operation, by the names of the commands that do the same. */
+export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
+  put: "put",
+  get: "get",
+  delete: "delete",
+  compareAndSet: "cas",
+  transaction: "transaction",
+  list: "list",
+};
+
+/** In the order of the help. */
+export const CHECK_OPTIONS: readonly OptionSpec[] = [
+  { name: "duration", placeholder: "<time>", help: "how long the clients work: 500ms, 10s, 5m (10s)" },
+  { name: "clients", placeholder: "<n>", help: "clients, one operation at a time each (8)" },
+  { name: "keys", placeholder: "<n>", help: "keys they meet on; fewer means more conflicts (16)" },
+  { name: "mix", placeholder: "<kind=n,…>", help: `what they do how often (${mixAsText(DEFAULT_MIX)})` },
+  { name: "seed", placeholder: "<n>", help: "decides what each client does (random)" },
+  { name: "prefix", placeholder: "<prefix>", help: "of the keys, which must be unused (check/<random>/)" },
+  {
+    name: "report",
+    placeholder: "<path>",
+    help: `where the history is written if it is bad (${DEFAULT_REPORT})`,
+  },
+];
+
+/** What was asked for. */
+export interface CheckPlan {
+  readonly durationMs: number;
+  readonly clients: number;
+  readonly keys: number;
+  readonly mix: Mix;
+  readonly seed: number;
+  readonly prefix: Uint8Array;
+  readonly report: string;
+  /** Deadline of each operation. */
+  readonly timeoutMs: number;
+}
+
+/** What the options ask for. Throws {@link UsageError}. */
+export function checkPlanOf({ options }: Call, { system, timeoutMs }: CommandContext): CheckPlan {
+  const count = (name: string, { fallback, max }: { fallback: number; max: number }): number => {
+    const text = options.get(name);
+    return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min: 1, max });
+  };
+  const seed = options.get("seed");
+  const mix = options.get("mix");
+  return {
+    durationMs: durationOf(options.get("duration") ?? "10s"),
+    clients: count("clients", { fallback: 8, max: MAX_CLIENTS }),
+    keys: count("keys", { fallback: 16, max: MAX_KEYS }),
+    mix: mix === undefined ? DEFAULT_MIX : mixOf(mix),
+    seed: seed === undefined
+      ? Math.floor(system.random() * (MAX_SEED + 1))
+      : integerOfText(seed, { name: "--seed", min: 0, max: MAX_SEED }),
+    prefix: prefixOf(options.get("prefix") ?? randomPrefix(system)),
+    report: reportOf(options.get("report") ?? DEFAULT_REPORT, system),
+    timeoutMs: timeoutOf(options) ?? timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  };
+}
+
+function durationOf(text: string): number {
+  const [, number = "", unit = ""] = /^([0-9]{1,7})(ms|s|m|h)$/.exec(text) ?? [];
+  const durationMs = Number(number) * (MS_OF_UNIT[unit] ?? 0);
+  if (durationMs >= 1 && durationMs <= MAX_DURATION_MS) return durationMs;
+  throw new UsageError(`--duration must be a time from 1ms to 1h, such as 500ms, 10s or 5m, not "${text}".`);
+}
+
+function mixOf(text: string): Mix {
+  const weights: Record<OperationKind, number> = {
+    put: 0,
+    get: 0,
+    delete: 0,
+    compareAndSet: 0,
+    transaction: 0,
+    list: 0,
+  };
+  for (const part of text.split(",")) {
+    const [name = "", weight = ""] = part.split("=", 2);
+    const kind = OPERATION_KINDS.find((candidate) => KIND_NAMES[candidate] === name);
+    if (kind === undefined) {
+      throw new UsageError(
+        `--mix: there is no kind of operation "${name}"; there are ${
+          Object.values(KIND_NAMES).join(", ")
+        }. ` +
+          "Example: --mix put=50,get=50",
+      );
+    }
+    weights[kind] = integerOfText(weight, { name: `--mix: ${name}`, min: 0, max: MAX_WEIGHT });
+  }
+  if (Object.values(weights).some((weight) => weight > 0)) return weights;
+  throw new UsageError(`--mix: "${text}" leaves nothing to do. Example: --mix put=50,get=50`);
+}
+
+function mixAsText(mix: Mix): string {
+  return OPERATION_KINDS.map((kind) => `${KIND_NAMES[kind]}=${mix[kind]}`).join(",");
+}
+
+function randomPrefix({ random }: CommandContext["system"]): string {
+  const letters = Array.from({ length: PREFIX_LETTERS }, () => Math.floor(random() * 36).toString(36));
+  return `check/${letters.join("")}/`;
+}
+
+function prefixOf(word: string): Uint8Array {
+  const prefix = bytesOfWord(word);
+  if (prefix.length <= MAX_PREFIX_BYTES) return prefix;
+  throw new UsageError(`--prefix has ${prefix.length} bytes; at most ${MAX_PREFIX_BYTES} are allowed.`);
+}
+
+function reportOf(path: string, system: CommandContext["system"]): string {
+  if (system.mayWrite(path)) return path;
+  throw new UsageError(
+    `--report: cannot write ${path}: this program may write only ./data below the directory it was started in. ` +
+      "Example: --report data/check.json",
+  );
+}

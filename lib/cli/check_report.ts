@@ -1,0 +1,174 @@
+/** What `check` found out, as text and as JSON. */
+import { assertNever } from "../assert.ts";
+import type { Undecided } from "../check/mod.ts";
+import type { KvraftErrorCode } from "../client/errors.ts";
+import { type Count, type Figures, OPERATION_KINDS } from "../workload/mod.ts";
+import { KIND_NAMES } from "./check_options.ts";
+import { ExitCode } from "./errors.ts";
+import { escapeBytes } from "./escape.ts";
+import { table } from "./width.ts";
+
+/** What a run showed. */
+export type CheckVerdict =
+  /** An order of all operations explains every answer. `presumed`: unknown outcomes that it has happen. */
+  | { readonly kind: "linearizable"; readonly presumed: number }
+  /** None does. The report has the history, unless it could not be written, for this reason. */
+  | {
+    readonly kind: "violation";
+    /** Sentences for people. */
+    readonly explanation: string;
+    readonly report: string;
+    readonly reportProblem: string | null;
+  }
+  /** A bound of the search was reached. */
+  | { readonly kind: "undecided"; readonly reason: Undecided["reason"]; readonly operations: number }
+  /** No operation was answered, so there was nothing to judge. */
+  | { readonly kind: "nothingAnswered" };
+
+/** What ended the run. */
+export type CheckEnd = "duration" | "interrupted" | "full";
+
+/** Everything there is to tell. */
+export interface CheckReport {
+  readonly verdict: CheckVerdict;
+  readonly end: CheckEnd;
+  readonly ranMs: number;
+  readonly clients: number;
+  readonly keys: number;
+  readonly seed: number;
+  readonly prefix: Uint8Array;
+  readonly figures: Figures;
+  /** Failed operations by the error's code. */
+  readonly errors: ReadonlyMap<KvraftErrorCode, number>;
+  /** Whether its keys could be removed. */
+  readonly isCleared: boolean;
+}
+
+/** What the process ends with. */
+export function exitCodeOfCheck({ verdict }: CheckReport): ExitCode {
+  switch (verdict.kind) {
+    case "linearizable":
+      return ExitCode.done;
+    case "violation":
+      return ExitCode.no;
+    case "undecided":
+      return ExitCode.unknown;
+    case "nothingAnswered":
+      return ExitCode.unavailable;
+    default:
+      return assertNever(verdict);
+  }
+}
+
+/** The report as text: the verdict first. */
+export function checkAsText(report: CheckReport): string {
+  const { figures, errors, ranMs, clients, keys, seed } = report;
+  const perSecond = ranMs === 0 ? 0 : figures.operations / ranMs * 1_000;
+  const lines = [
+    verdictText(report),
+    "",
+    `${withThousands(figures.operations)} operations in ${seconds(ranMs)} (${withThousands(perSecond)}/s), ` +
+    `${clients} clients, ${keys} keys, seed ${seed}${END_TEXT[report.end]}`,
+    ...countsTable(figures),
+    `errors: ${errors.size === 0 ? "none" : errorsText(errors)}`,
+  ];
+  if (figures.longestWithoutWriteMs !== null) {
+    lines.push(`longest time without a successful write: ${seconds(figures.longestWithoutWriteMs)}`);
+  }
+  if (!report.isCleared) {
+    lines.push(`Not all of its keys could be removed; they begin with ${escapeBytes(report.prefix)}`);
+  }
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** The report as a document. */
+export function checkDocument(report: CheckReport): Readonly<Record<string, unknown>> {
+  const { figures, verdict, ranMs } = report;
+  const { operations, answered, notApplied, unknown } = figures;
+  return {
+    verdict: verdict.kind,
+    ...(verdict.kind === "violation" ? { explanation: verdict.explanation } : {}),
+    report: verdict.kind === "violation" && verdict.reportProblem === null ? verdict.report : null,
+    end: report.end,
+    ranMs: Math.round(ranMs),
+    operations,
+    answered,
+    notApplied,
+    unknown,
+    byKind: Object.fromEntries(OPERATION_KINDS.map((kind) => [KIND_NAMES[kind], figures.byKind[kind]])),
+    errors: Object.fromEntries([...report.errors].sort()),
+    longestWithoutWriteMs: figures.longestWithoutWriteMs === null
+      ? null
+      : Math.round(figures.longestWithoutWriteMs),
+    clients: report.clients,
+    keys: report.keys,
+    seed: report.seed,
+    prefix: escapeBytes(report.prefix),
+    cleared: report.isCleared,
+  };
+}
+
+/** `12 431`. */
+export function withThousands(count: number): string {
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
+}
+
+const END_TEXT: Readonly<Record<CheckEnd, string>> = {
+  duration: "",
+  interrupted: "; ended by Ctrl-C",
+  full: "; ended early, since no longer history is kept",
+};
+
+function verdictText({ verdict, figures }: CheckReport): string {
+  switch (verdict.kind) {
+    case "linearizable": {
+      const { unknown } = figures;
+      const presumed = unknown === 0
+        ? ""
+        : ` Of ${writes(unknown)} of unknown outcome, ${verdict.presumed} must have happened in it.`;
+      return `LINEARIZABLE: an order of the operations explains every answer.${presumed}`;
+    }
+    case "violation": {
+      const report = verdict.reportProblem === null
+        ? `The report ${verdict.report} has the history.`
+        : `The report ${verdict.report} with the history could not be written: ${verdict.reportProblem}.`;
+      return `NOT LINEARIZABLE: ${verdict.explanation}\n${report}`;
+    }
+    case "undecided":
+      return `UNDECIDED: neither an order of ${
+        withThousands(verdict.operations)
+      } operations nor that there is ` +
+        `none was found within ${verdict.reason === "time" ? "the time" : "the memory"} for it.\n` +
+        "Try a shorter run, fewer clients or more keys.";
+    case "nothingAnswered":
+      return "NOTHING DONE: no operation was answered, so there is nothing to judge.";
+    default:
+      return assertNever(verdict);
+  }
+}
+
+function countsTable(figures: Figures): string[] {
+  const row = (name: string, { operations, answered, notApplied, unknown }: Count): string[] => [
+    `  ${name}`,
+    ...[operations, answered, notApplied, unknown].map(withThousands),
+  ];
+  return table([
+    ["", "operations", "answered", "failed", "unknown"],
+    ...OPERATION_KINDS.filter((kind) => figures.byKind[kind].operations > 0)
+      .map((kind) => row(KIND_NAMES[kind], figures.byKind[kind])),
+    row("all", figures),
+  ]);
+}
+
+function errorsText(errors: CheckReport["errors"]): string {
+  return [...errors].sort(([, a], [, b]) => b - a).map(([code, count]) => `${withThousands(count)} ${code}`)
+    .join(", ");
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`;
+}
+
+function writes(count: number): string {
+  return count === 1 ? "1 write" : `${withThousands(count)} writes`;
+}

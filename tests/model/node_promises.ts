@@ -1,0 +1,138 @@
+/** What one node shows of itself, and the promises that can be checked on it alone whenever something happens to it. */
+import { assertNever } from "../../lib/assert.ts";
+import type { Entry, HardState, Message, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
+import type { Effects, Input, ModelNode } from "./node.ts";
+import { ELECTION_TICKS, SELF } from "./node.ts";
+
+/** A state of a node, as far as choosing inputs and checking promises needs it. */
+export interface NodeView {
+  readonly role: Role["kind"];
+  readonly term: number;
+  readonly vote: NodeId | null;
+  readonly leader: NodeId | null;
+  readonly commitIndex: number;
+  /** The log in memory and the log on disk, one character an entry (see {@link entryMark}). */
+  readonly log: string;
+  readonly disk: string;
+  readonly durable: HardState;
+  /** Whether a write is under way. */
+  readonly isWriting: boolean;
+  /** Whether that takes so long that the node may not campaign. */
+  readonly isDiskStuck: boolean;
+  /** Whether it takes a leader to be alive. */
+  readonly hearsLeader: boolean;
+  /** Of a leader: rounds of heartbeats it began; else 0. */
+  readonly rounds: number;
+  /** Of a leader: matchIndex of nodes 2 and 3 (as seen by it); else zeros. */
+  readonly matched: readonly [number, number];
+}
+
+/**
+ * An entry as one character: its term and what it is for. Every command of a small world has the same payload, so
+ * that is all there is to an entry beside its index.
+ */
+export function entryMark(entry: Entry): string {
+  return String.fromCharCode(2 * entry.term + (entry.kind === "noop" ? 0 : 1));
+}
+
+/** The term of an entry by its mark. */
+export function markedTerm(mark: string): number {
+  return mark.charCodeAt(0) >> 1;
+}
+
+/** Looks at a node. */
+export function viewOf(node: ModelNode): NodeView {
+  const { role, term, vote, log, persistingTicks } = node.dump();
+  const leader = role.kind === "leader" ? role : null;
+  return {
+    role: role.kind,
+    term,
+    vote,
+    leader: leader !== null ? SELF : role.kind === "follower" ? role.leader : null,
+    commitIndex: log.commitIndex,
+    log: log.tail.map(entryMark).join(""),
+    disk: node.disk.entries.map(entryMark).join(""),
+    durable: node.disk.hardState,
+    isWriting: node.disk.underWay !== null,
+    isDiskStuck: persistingTicks !== null && persistingTicks >= ELECTION_TICKS,
+    hearsLeader: hearsLeader(role),
+    rounds: leader?.reads.lastRound ?? 0,
+    matched: [leader?.peers.get(2)?.progress.matchIndex ?? 0, leader?.peers.get(3)?.progress.matchIndex ?? 0],
+  };
+}
+
+function hearsLeader(role: RaftDump["role"]): boolean {
+  return role.kind === "follower" && role.leader !== null && role.elapsedTicks === 0;
+}
+
+/** A promise that a node broke when `input` took it from one state to another, or null. */
+export function brokenBy(
+  { before, after, input, effects }: {
+    readonly before: NodeView;
+    readonly after: NodeView;
+    readonly input: Input;
+    readonly effects: Effects;
+  },
+): string | null {
+  if (regresses(before.durable, after.durable)) return "term and vote never go back on disk";
+  if (input.kind !== "restart") {
+    if (regresses(before, after)) return "term and vote never go back";
+    if (after.commitIndex < before.commitIndex) return "the commit index never goes back";
+  }
+  if (before.role === "leader" && after.role === "leader" && before.term === after.term) {
+    if (!after.log.startsWith(before.log)) return "a leader never changes what is in its log";
+    const committed = after.log[after.commitIndex - 1];
+    if (after.commitIndex > before.commitIndex && committed !== undefined) {
+      if (markedTerm(committed) !== after.term) {
+        return "a leader commits by counting only entries of its own term";
+      }
+    }
+  }
+  for (const entry of effects.applied) {
+    if (after.log[entry.index - 1] !== entryMark(entry)) return "a node applies what is in its log";
+  }
+  for (const message of effects.sent) {
+    if (!isCovered(message, after)) return `nothing is promised before it is on disk: ${message.kind}`;
+  }
+  return null;
+}
+
+function regresses(
+  before: { readonly term: number; readonly vote: NodeId | null },
+  after: { readonly term: number; readonly vote: NodeId | null },
+): boolean {
+  if (after.term !== before.term) return after.term < before.term;
+  return before.vote !== null && after.vote !== before.vote;
+}
+
+/**
+ * Whether the disk of the sender holds what a message promises. A promise of an earlier term than the disk's can't
+ * be judged: what it spoke of may have been rewritten by a later leader, which then has it (Raft §5.4.3).
+ */
+function isCovered(message: Message, { durable, disk }: NodeView): boolean {
+  switch (message.kind) {
+    case "requestVoteResponse":
+      if (durable.term > message.term) return true;
+      return durable.term === message.term && (!message.granted || durable.vote === message.to);
+    case "requestVote":
+      return durable.term > message.term || (durable.term === message.term && durable.vote === SELF);
+    case "appendEntriesResponse":
+      if (durable.term > message.term || message.result.kind === "rejected") {
+        return durable.term >= message.term;
+      }
+      return durable.term === message.term && disk.length >= message.result.matchIndex;
+    case "appendEntries":
+    case "heartbeat":
+    case "heartbeatResponse":
+    case "timeoutNow":
+    case "readIndexResponse":
+      return durable.term >= message.term;
+    // They ask, or answer for somebody else's term.
+    case "readIndex":
+    case "preVote":
+    case "preVoteResponse":
+      return true;
+    default:
+      return assertNever(message);
+  }
+}

@@ -1,0 +1,90 @@
+/** Many seeds in a row, what they visited, and, for a seed that fails, the fewest faults with which it still does. */
+import { Coverage, type RareState } from "./coverage.ts";
+import { type Fault, planOf } from "./plan.ts";
+import { run, type RunReport } from "./run.ts";
+
+/** Runs that shrinking may take. */
+const MAX_SHRINK_RUNS = 150;
+
+/** A seed that failed. */
+export interface Failure {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  /** The faults with which it still fails, as few as were found. */
+  readonly kept: readonly Fault[];
+}
+
+/** What came of a campaign. */
+export interface Summary {
+  readonly seeds: number;
+  readonly virtualMs: number;
+  readonly steps: number;
+  readonly operations: number;
+  readonly faults: number;
+  /** Histories that the checker could not decide within its bounds. */
+  readonly undecided: number;
+  readonly failures: readonly Failure[];
+  readonly coverage: Coverage;
+}
+
+/** What a campaign is told. */
+export interface CampaignOptions {
+  /** The seeds, in order. */
+  readonly seeds: Iterable<number>;
+  /** Asked before each seed; true ends the campaign. */
+  readonly isOver: () => boolean;
+  /** Called after each run. */
+  readonly onRun: (report: RunReport) => void;
+}
+
+/** Runs seeds until they end or it is over. A failed seed is shrunk at once. */
+export async function campaign({ seeds, isOver, onRun }: CampaignOptions): Promise<Summary> {
+  const coverage = new Coverage();
+  const failures: Failure[] = [];
+  const sums = { seeds: 0, virtualMs: 0, steps: 0, operations: 0, faults: 0, undecided: 0 };
+  for (const seed of seeds) {
+    if (isOver()) break;
+    const report = await run(planOf(seed));
+    onRun(report);
+    coverage.add(report.coverage);
+    sums.seeds += 1;
+    sums.virtualMs += report.virtualMs;
+    sums.steps += report.steps;
+    sums.operations += report.operations;
+    sums.faults += report.faults;
+    sums.undecided += Number(report.verdict === "undecided");
+    if (report.violations.length === 0) continue;
+    failures.push({ seed, violations: report.violations, kept: await shrink(report) });
+  }
+  return { ...sums, failures, coverage };
+}
+
+/** The listed rare states that never occurred. */
+export function unvisited(coverage: Coverage): RareState[] {
+  return coverage.entries().flatMap(([state, count]) => count === 0 ? [state] : []);
+}
+
+/**
+ * Leaves faults out, first many at a time and then one by one, as long as the run still fails in the same way (delta
+ * debugging). What is left need not be the least there is.
+ */
+async function shrink({ plan, violations: [first = ""] }: RunReport): Promise<readonly Fault[]> {
+  let kept = plan.faults;
+  let runs = 0;
+  for (let share = Math.ceil(kept.length / 2); share >= 1; share = share === 1 ? 0 : Math.ceil(share / 2)) {
+    for (let begin = 0; begin < kept.length;) {
+      runs += 1;
+      if (runs > MAX_SHRINK_RUNS) return kept;
+      const fewer = [...kept.slice(0, begin), ...kept.slice(begin + share)];
+      const { violations } = await run({ ...plan, faults: fewer });
+      if (violations.some((one) => sortOf(one) === sortOf(first))) kept = fewer;
+      else begin += share;
+    }
+  }
+  return kept;
+}
+
+/** A violation without who and how many: two with the same sort are one finding. */
+function sortOf(violation: string): string {
+  return violation.split("\n", 1)[0]?.replaceAll(/[0-9.]+/g, "#") ?? "";
+}

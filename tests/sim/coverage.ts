@@ -1,0 +1,71 @@
+/** Counts of what a run or a campaign visited: rare states that never occur are tried by nobody. */
+
+/** Rare states that a campaign must have met, each with what it is. */
+export const RARE_STATES = {
+  elections: "a node won an election",
+  splitVotes: "a candidate's term ended without a leader",
+  preVoteRefusals: "a pre-vote was refused",
+  voteRefusals: "a vote was refused",
+  conflictTruncations: "a follower threw entries away that conflicted with the leader's",
+  conflictHints: "a follower rejected entries and said where to look",
+  earlierTermCommits: "an entry of an earlier term was committed under a later one",
+  lateMessages: "a message of an earlier term arrived",
+  tornTails: "recovery cut a torn tail",
+  lostUnsynced: "entries that were written and not synced were gone after a crash",
+  segmentRolls: "a log was found in several segments",
+  deathsInDiskOperations: "a process died in the middle of a disk operation",
+  diskFailures: "a write or sync failed, and the node ended",
+  fullDisks: "a disk was full",
+  duplicatesAbsorbed: "a retry was answered with the first answer",
+  sessionsExpired: "a session was forgotten or refused",
+  forwardedWrites: "a node passed a write on to the leader",
+  unknownOutcomes: "a client was told that the outcome is unknown",
+  notAppliedOutcomes: "a client was told that nothing happened",
+  leadershipTransfers: "an operator moved leadership",
+  orderlyStops: "a server stopped in good order",
+  busyLeaders: "a leader refused a write because too much was under way",
+  writesDuringTransfers: "a leader refused a write because it was handing leadership over",
+  refusedReads: "a node could not serve a read yet",
+  stalledWrites: "a full disk did not take a write, and it was tried again",
+  lostPipelines: "a leader learned that what it had sent may be lost",
+  disturbances: "a node did not let a candidate disturb a leader that is alive",
+  staleAnswers: "an answer to what nobody waited for any more was left aside",
+  leadersResigned: "a leader stepped down because of its quorum or its disk, without a later term",
+  entriesReadBack: "entries that are no longer in memory were read from the disk",
+  refusedFolders: "a node found its folder damaged, and did not start",
+  hugeTerms: "a node won an election in a term beyond 2^32",
+  brokenLeaders: "the leader was among those that stay broken",
+  readsThroughFollowers: "a follower asked the leader for a read index",
+} as const;
+
+/** One of {@link RARE_STATES}. */
+export type RareState = keyof typeof RARE_STATES;
+
+/** Counters. */
+export class Coverage {
+  readonly #counts = new Map<RareState, number>();
+
+  /** It happened, so often. */
+  count(state: RareState, times = 1): void {
+    this.#counts.set(state, this.of(state) + times);
+  }
+
+  /** How often it happened. */
+  of(state: RareState): number {
+    return this.#counts.get(state) ?? 0;
+  }
+
+  /** Every listed state with its count, in the order of the list. */
+  entries(): [RareState, number][] {
+    return Object.keys(RARE_STATES).filter(isRareState).map((state) => [state, this.of(state)]);
+  }
+
+  /** Takes another's counts in. */
+  add(other: Coverage): void {
+    for (const [state, count] of other.#counts) this.count(state, count);
+  }
+}
+
+function isRareState(text: string): text is RareState {
+  return text in RARE_STATES;
+}

@@ -1,0 +1,294 @@
+/**
+ * A machine that runs a server: it starts it, kills it, loses its power, and starts it again as an init system does.
+ */
+import type { ServerConfig } from "../../lib/server/config.ts";
+import { type RunningServer, type ServerPlatform, startServer } from "../../lib/server/server.ts";
+import type { ServerLimits } from "../../lib/server/server_limits.ts";
+import type { LogFields, Logger } from "../../lib/net/logger.ts";
+import {
+  DataDirectoryDamagedError,
+  ForeignClusterError,
+  ForeignNodeError,
+  LogDamagedError,
+  NewerFormatError,
+} from "../../lib/storage/mod.ts";
+import type { SeededRandom } from "../support/seeded_random.ts";
+import { prepareDisk } from "./prepared_disk.ts";
+import { Process } from "./process.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { SimClock } from "./sim_clock.ts";
+import { SimDisk, SimDrive } from "./sim_disk.ts";
+import { type Fabric, SimNetwork } from "./sim_network.ts";
+
+/** After a server ended by itself, it is started again so much later. */
+const RESTART_MS = 300;
+
+/** A server that was told to stop ends within so many election timeouts. */
+const STOP_TIMEOUTS = 5;
+
+/** A turn of the event loop takes no longer. */
+const LAST_TURN_MS = 2;
+
+/** What a machine is made from. */
+export interface MachineOptions {
+  readonly config: ServerConfig;
+  readonly limits: ServerLimits;
+  readonly host: string;
+  readonly scheduler: Scheduler;
+  readonly fabric: Fabric;
+  readonly random: SeededRandom;
+  readonly clockSpeed: number;
+  readonly syncMs: number;
+  readonly violated: (message: string) => void;
+  /** Its process is no more. */
+  readonly onDeath: () => void;
+  readonly onDiskFault: (fault: "failed" | "died") => void;
+  /** It was started on a damaged folder, and refused. */
+  readonly onRefusal: () => void;
+  readonly trace: (line: () => string) => void;
+}
+
+/** One node's machine. */
+export class Machine {
+  readonly drive: SimDrive;
+  readonly #options: MachineOptions;
+  #process: Process | null = null;
+  #clock: SimClock | null = null;
+  #server: RunningServer | null = null;
+  /** Whether its disk failed it since it was started, so that it may end by itself. */
+  #mayEnd = false;
+  /** Faults that want it down. */
+  #downs = 0;
+  #starts = 0;
+  /** A process died and its machine did not: what it had open is still to be cleared away. */
+  #leftBehind = false;
+  /** A bit of its folder flipped. */
+  #isDamaged = false;
+  /** It refused to work on its folder, and waits for an operator who never comes. */
+  #isRetired = false;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.drive = new SimDrive({ random: options.random, syncMs: options.syncMs });
+    this.drive.onFault = (fault): void => {
+      this.#mayEnd = true;
+      options.onDiskFault(fault);
+      if (fault !== "died") return;
+      this.#died("died in a disk operation");
+      options.scheduler.after(RESTART_MS, null, () => this.start());
+    };
+  }
+
+  /** The node's id. */
+  get id(): number {
+    return this.#options.config.nodeId;
+  }
+
+  /** Its address in the network. */
+  get host(): string {
+    return this.#options.host;
+  }
+
+  /** The server's process; null while there is none. */
+  get process(): Process | null {
+    return this.#process;
+  }
+
+  /** The server, once it serves. */
+  get server(): RunningServer | null {
+    return this.#server;
+  }
+
+  /** Starts the server, unless it runs or something keeps it down. */
+  start(): void {
+    if (this.#process !== null || this.#downs > 0 || this.#isRetired) return;
+    const { config, limits, host, scheduler, fabric, random, clockSpeed } = this.#options;
+    this.#starts += 1;
+    if (this.#leftBehind) this.drive.processDied();
+    this.#leftBehind = false;
+    this.#mayEnd = this.drive.isFull;
+    const process = new Process(`n${this.id}`, { host, scheduler });
+    this.#process = process;
+    const clock = new SimClock({ process, random, speed: clockSpeed });
+    this.#clock = clock;
+    const platform: ServerPlatform = {
+      disk: new SimDisk(this.drive, process),
+      network: new SimNetwork(fabric, process),
+      clock,
+      random: (): number => random.next(),
+      logger: this.#logger(process),
+      limits,
+    };
+    this.#options.trace(() => `n${this.id} starts (${this.#starts})`);
+    process.wake(() => {
+      startServer(config, platform).then(
+        (server) => this.#started(process, server),
+        (error: unknown) => this.#ended(process, error),
+      );
+    });
+  }
+
+  /** kill -9. It is started again when {@link recover} was called as often. */
+  kill(): void {
+    this.#downs += 1;
+    this.#died("killed");
+  }
+
+  /** The power goes: what was not synced may be gone. */
+  losePower(): void {
+    this.#downs += 1;
+    // The others hear nothing: sockets vanish before the process can end them.
+    this.#options.fabric.powerOff(this.host);
+    this.#died("lost its power");
+    this.drive.powerLost();
+    this.#leftBehind = false;
+  }
+
+  /** Ends one {@link kill} or {@link losePower}. */
+  recover(): void {
+    this.#downs = Math.max(0, this.#downs - 1);
+    if (this.#downs > 0) return;
+    this.#options.fabric.powerOn(this.host);
+    this.start();
+  }
+
+  /** Ends whatever keeps it down, and every trouble of its disk. */
+  healAll(): void {
+    Object.assign(this.drive.trouble, { failNext: null, operationsToDeath: null });
+    this.drive.speedUp();
+    this.drive.setRoom(null);
+    this.#process?.resume();
+    this.#downs = 1;
+    this.recover();
+  }
+
+  /**
+   * Its server is killed, a bit of its folder flips, and it is started again: all as soon as it runs on a disk with
+   * room. (A full disk takes no sync mark, and without one the last write can't be told from a torn one; so a run
+   * would ask for more than is promised.)
+   */
+  damage(): void {
+    const { scheduler, trace } = this.#options;
+    if (this.#server === null || this.drive.isFull) {
+      scheduler.after(RESTART_MS, null, () => this.damage());
+      return;
+    }
+    this.#isDamaged = true;
+    this.#died("killed");
+    const place = this.drive.flipBit();
+    trace(() => `n${this.id}: a bit of ${place} flips`);
+    this.start();
+  }
+
+  /** Gives it a disk from which it wakes up in `term`; before its first start. */
+  prepare(term: number): Promise<void> {
+    return prepareDisk(this.drive.memory, { config: this.#options.config, term });
+  }
+
+  /** Its clock is ahead by so much. */
+  jumpClock(byMs: number): void {
+    this.#clock?.jump(byMs);
+  }
+
+  /** Takes the room on its disk away, but for some bytes. */
+  fillDisk(bytes: number): void {
+    this.#mayEnd = true;
+    this.drive.setRoom(bytes);
+  }
+
+  /** Stops the server in good order, and starts it again. */
+  restartInOrder(): void {
+    const process = this.#process;
+    const server = this.#server;
+    if (process === null || server === null) return;
+    process.wake(() => {
+      server.stop().then(() => this.#stopped(process), (error: unknown) => this.#ended(process, error));
+    });
+    this.#mustEnd(process);
+  }
+
+  /** It was told to stop, and does so in time, unless it stands still or its disk does. */
+  #mustEnd(process: Process): void {
+    const { scheduler, config, violated } = this.#options;
+    scheduler.after(STOP_TIMEOUTS * config.electionTimeoutMs, null, () => {
+      if (process.isDead) return;
+      if (process.isPaused || this.drive.isTroubled) return this.#mustEnd(process);
+      violated(`node ${this.id} was told to stop, and has not after ${STOP_TIMEOUTS} election timeouts`);
+    });
+  }
+
+  /** It says that it has stopped: then nothing of it may be left. */
+  #stopped(process: Process): void {
+    if (process.isDead) return;
+    const { fabric, scheduler, violated } = this.#options;
+    // The last turn of the event loop may still be under way.
+    scheduler.after(LAST_TURN_MS, null, () => {
+      if (process.isDead || process.isPaused) return this.#ended(process, null);
+      const left = [
+        [fabric.socketsOf(process), "sockets"],
+        [this.drive.memory.openFiles, "files"],
+        [scheduler.pendingOf(process), "timers"],
+      ] as const;
+      for (const [count, what] of left) {
+        if (count > 0) violated(`node ${this.id} has stopped, and ${count} ${what} of it are open`);
+      }
+      this.#ended(process, null);
+    });
+  }
+
+  #started(process: Process, server: RunningServer): void {
+    if (process.isDead) return;
+    this.#server = server;
+    server.finished.then((error) => {
+      if (error !== null) this.#ended(process, error);
+    });
+  }
+
+  /** The program ended by itself: in good order, or because of an error. */
+  #ended(process: Process, error: unknown): void {
+    if (process.isDead || process !== this.#process) return;
+    const reason = error === null ? "stopped" : error instanceof Error ? error.message : String(error);
+    if (this.#isDamaged && isRefusal(error)) {
+      this.#isRetired = true;
+      this.#options.onRefusal();
+      return this.#died(`refuses: ${reason}`);
+    }
+    if (error !== null && !this.#mayEnd) {
+      this.#options.violated(`node ${this.id} ended by itself: ${reason}`);
+    }
+    this.#died(`ended: ${reason}`);
+    this.#options.scheduler.after(RESTART_MS, null, () => this.start());
+  }
+
+  #died(how: string): void {
+    const process = this.#process;
+    if (process === null) return;
+    this.#process = null;
+    this.#server = null;
+    this.#options.trace(() => `n${this.id} ${how}`);
+    process.kill();
+    this.#options.onDeath();
+    this.#leftBehind = true;
+  }
+
+  #logger(process: Process): Logger {
+    const write = (level: string) => (message: string, fields?: LogFields): void => {
+      if (process.isDead) return;
+      this.#options.trace(() => `n${this.id} ${level}: ${message} ${JSON.stringify(fields ?? {})}`);
+    };
+    return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+  }
+}
+
+/** What a server ends with that finds damage. In its identity a flipped bit may look like another's folder. */
+const REFUSALS = [
+  LogDamagedError,
+  DataDirectoryDamagedError,
+  NewerFormatError,
+  ForeignNodeError,
+  ForeignClusterError,
+];
+
+function isRefusal(error: unknown): boolean {
+  return REFUSALS.some((kind) => error instanceof kind);
+}

@@ -1,0 +1,273 @@
+/**
+ * The plan of a run, drawn from its seed before anything happens: the cluster, its surroundings, and the faults.
+ *
+ * Faults are data. Each stands for itself, so that a run can be repeated with some of them left out; that is how a
+ * failure is shrunk. Each seed draws from a random subset of the kinds (swarm testing): faults that are always there
+ * together hide what only a few of them bring about.
+ */
+import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/server_limits.ts";
+import { SeededRandom } from "../support/seeded_random.ts";
+
+/** Whom a fault strikes: a node, or whoever leads at that time. */
+export type Target = number | "leader";
+
+/** What goes wrong. */
+export type FaultKind =
+  /** kill -9 of a node, and its restart. */
+  | "kill"
+  /** A machine loses its power, and comes back. */
+  | "powerLoss"
+  /** All machines lose their power at once. */
+  | "powerLossOfAll"
+  /** A process dies within one of its next disk operations. */
+  | "deathInDiskOperation"
+  /** A server is stopped in good order and started again. */
+  | "orderlyRestart"
+  /** A process stands still. */
+  | "pause"
+  | "pauseOfAll"
+  /** A machine's clock is suddenly ahead, as after it slept. */
+  | "clockJump"
+  /** The nodes are cut into two groups. */
+  | "partition"
+  /** A node is cut off from all others, in one direction or both. */
+  | "isolation"
+  | "deafness"
+  | "muteness"
+  /** One link between two nodes is cut, in one direction. */
+  | "oneWayCut"
+  /** Two nodes lose sight of each other, and see the others. */
+  | "partialCut"
+  /** As partialCut, on and off. */
+  | "flapping"
+  | "slowLink"
+  /** All connections between two nodes break, at once. */
+  | "reset"
+  /** Connections of the clients to a node break. */
+  | "clientReset"
+  | "slowDisk"
+  | "stuckDisk"
+  | "fullDisk"
+  | "failingWrite"
+  | "failingSync"
+  /** An operator moves leadership. */
+  | "transfer";
+
+/** All kinds. */
+export const FAULT_KINDS: readonly FaultKind[] = [
+  "kill",
+  "powerLoss",
+  "powerLossOfAll",
+  "deathInDiskOperation",
+  "orderlyRestart",
+  "pause",
+  "pauseOfAll",
+  "clockJump",
+  "partition",
+  "isolation",
+  "deafness",
+  "muteness",
+  "oneWayCut",
+  "partialCut",
+  "flapping",
+  "slowLink",
+  "reset",
+  "clientReset",
+  "slowDisk",
+  "stuckDisk",
+  "fullDisk",
+  "failingWrite",
+  "failingSync",
+  "transfer",
+];
+
+/** One fault. */
+export interface Fault {
+  /** Its number in the plan. */
+  readonly id: number;
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  readonly durationMs: number;
+  readonly target: Target;
+  /** A second node, where the kind needs one. */
+  readonly other: number;
+  /** A number in [0, 1), for whatever else the kind needs. */
+  readonly chance: number;
+}
+
+/** How a node is broken for good, while the others are healed. */
+export type BreakageKind =
+  /** Its process is gone. */
+  | "dead"
+  /** Its process stands still; its machine goes on to take what is sent to it. */
+  | "paused"
+  /** It hears nobody and everybody hears it: it campaigns on and on. */
+  | "deaf"
+  /** It hears everybody and nobody hears it. */
+  | "mute"
+  /** It sees one other node only. */
+  | "cornered"
+  /** Its links come and go. */
+  | "flapping"
+  /** A bit of its data folder flips. It finds out when it starts and refuses, or the bit matters to nobody. */
+  | "damaged";
+
+const BREAKAGES: readonly BreakageKind[] = [
+  "dead",
+  "paused",
+  "deaf",
+  "mute",
+  "cornered",
+  "flapping",
+  "damaged",
+  "damaged",
+];
+
+/** A node that stays broken. */
+export interface Breakage {
+  readonly node: number;
+  readonly kind: BreakageKind;
+  /** When a folder is damaged; all else begins when the other faults end. */
+  readonly atMs: number;
+}
+
+/** Everything that a seed decides beforehand. */
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly clients: number;
+  /** Calls that a client has under way at a time. */
+  readonly callsPerClient: number;
+  readonly keys: number;
+  readonly maxValueBytes: number;
+  readonly segmentBytes: number;
+  readonly electionTimeoutMs: number;
+  readonly heartbeatMs: number;
+  /** Time between a client's calls. */
+  readonly thinkMs: number;
+  /** How long faults may begin and clients go on. */
+  readonly chaosMs: number;
+  /** Speeds of the nodes' clocks, by node from 1. */
+  readonly clockSpeeds: readonly number[];
+  readonly latencyMs: number;
+  readonly bytesPerMs: number;
+  readonly capacityBytes: number;
+  readonly pieceBytes: number;
+  readonly syncMs: number;
+  /** Of every node. What takes gigabytes or an hour with the usual ones happens in a run with these. */
+  readonly limits: ServerLimits;
+  readonly faults: readonly Fault[];
+  /** Every node's term before its first start. */
+  readonly firstTerm: number;
+  /** A minority that is broken when all other faults end, and stays so. */
+  readonly breakages: readonly Breakage[];
+}
+
+/** Calls of all clients of a run, about: more of them only repeat what the others did. */
+const MAX_OPERATIONS = 500;
+
+/** The plan of a seed. */
+export function planOf(seed: number): Plan {
+  const random = new SeededRandom(seed * 2_654_435_761);
+  const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
+  const chaosMs = random.pick([4_000, 10_000, 20_000, 40_000]);
+  const electionTimeoutMs = random.pick([500, 1_000, 1_000, 2_000]);
+  const clients = random.pick([1, 2, 3, 5]);
+  const callsPerClient = random.pick([1, 1, 2, 4]);
+  const maxValueBytes = random.pick([16, 16, 100, 2_000, 20_000]);
+  const drift = random.pick([0, 0, 0.01, 0.1, 0.3]);
+  return {
+    seed,
+    nodes,
+    clients,
+    callsPerClient,
+    keys: random.pick([1, 3, 8, 20]),
+    maxValueBytes,
+    segmentBytes: random.pick([4_096, 8_192, 65_536, 262_144]),
+    electionTimeoutMs,
+    heartbeatMs: electionTimeoutMs / 10,
+    thinkMs: Math.max(random.pick([2, 20, 100, 400]), clients * callsPerClient * chaosMs / MAX_OPERATIONS),
+    chaosMs,
+    clockSpeeds: Array.from({ length: nodes }, () => 1 + drift * (2 * random.next() - 1)),
+    latencyMs: random.pick([0.1, 1, 10, 40]),
+    bytesPerMs: random.pick([1_000, 100_000]),
+    // A kernel's buffers hold more than a round trip brings: less would be a network that can't carry the load.
+    capacityBytes: Math.max(random.pick([4_096, 65_536, 1_000_000]), 20 * maxValueBytes),
+    // Tiny pieces of large values would be all that the run does.
+    pieceBytes: Math.max(random.pick([7, 100, 1_460, 65_536]), maxValueBytes / 20),
+    syncMs: random.pick([0.1, 2, 10]),
+    limits: drawLimits(random),
+    faults: drawFaults(random, { nodes, chaosMs, electionTimeoutMs }),
+    breakages: drawBreakages(random, { nodes, chaosMs }),
+    firstTerm: random.pick([0, 0, 0, 0, 2 ** 31 - 3, 2 ** 32 - 3, 2 ** 53 - 1_000_000]),
+  };
+}
+
+function drawLimits(random: SeededRandom): ServerLimits {
+  const { raft, sessions } = SERVER_LIMITS;
+  return {
+    raft: {
+      ...raft,
+      appendBytes: random.pick([raft.appendBytes, 200, 5_000]),
+      inflightMessages: random.pick([raft.inflightMessages, 1, 3]),
+      uncommittedBytes: random.pick([raft.uncommittedBytes, raft.uncommittedBytes, 500]),
+      tailBytes: random.pick([raft.tailBytes, 0, 1_000]),
+      applyBytes: random.pick([raft.applyBytes, 100, 2_000]),
+      pendingReads: random.pick([raft.pendingReads, raft.pendingReads, 2]),
+    },
+    sessions: {
+      ttlMs: random.pick([sessions.ttlMs, 10_000]),
+      maxSessions: random.pick([sessions.maxSessions, sessions.maxSessions, 2, 4]),
+      maxAnswersBytes: random.pick([sessions.maxAnswersBytes, sessions.maxAnswersBytes, 1_000]),
+    },
+  };
+}
+
+function drawFaults(
+  random: SeededRandom,
+  world: { readonly nodes: number; readonly chaosMs: number; readonly electionTimeoutMs: number },
+): Fault[] {
+  const share = random.pick([0.1, 0.2, 0.4, 0.8]);
+  const kinds = FAULT_KINDS.filter(() => random.chance(share));
+  if (kinds.length === 0) return [];
+  const meanGapMs = random.pick([300, 1_000, 3_000, 8_000]);
+  const leaderShare = random.pick([0, 0.3, 0.8]);
+  const faults: Fault[] = [];
+  for (let atMs = random.next() * 2_000; atMs < world.chaosMs;) {
+    const target = random.chance(leaderShare) ? "leader" : 1 + random.below(world.nodes);
+    const durationMs = world.electionTimeoutMs * random.pick([0.05, 0.5, 1.5, 3, 6]) * (0.5 + random.next());
+    faults.push({
+      id: faults.length + 1,
+      kind: random.pick(kinds),
+      atMs,
+      durationMs,
+      target,
+      other: 1 + random.below(world.nodes),
+      chance: random.next(),
+    });
+    atMs += meanGapMs * (0.1 + 1.8 * random.next());
+  }
+  return faults;
+}
+
+/** At most a minority; often none. */
+function drawBreakages(
+  random: SeededRandom,
+  { nodes, chaosMs }: { readonly nodes: number; readonly chaosMs: number },
+): Breakage[] {
+  const minority = Math.floor((nodes - 1) / 2);
+  const count = random.below(minority + 1);
+  const first = random.below(nodes);
+  return Array.from({ length: count }, (_, position) => ({
+    node: 1 + (first + position) % nodes,
+    kind: random.pick(BREAKAGES),
+    atMs: chaosMs * random.next(),
+  }));
+}
+
+/** A fault as a line of a trace. */
+export function faultText({ id, kind, atMs, durationMs, target, other }: Fault): string {
+  return `fault ${id}: ${kind} of ${target} (${other}) at ${Math.round(atMs)} ms for ${
+    Math.round(durationMs)
+  } ms`;
+}

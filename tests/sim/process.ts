@@ -1,0 +1,68 @@
+/**
+ * A process of the simulated world: code that can be killed or stopped between any two events.
+ *
+ * Whatever it waits for (timers, sockets, syncs) comes back to it through {@link Process.wake} or an event of its own.
+ * After its death none of that ever happens: its promises stay open and nobody hears of them.
+ */
+import type { Scheduler } from "./scheduler.ts";
+
+/** One run of a program. A restart is another process. */
+export class Process {
+  /** For traces: `n1`, `c2`. */
+  readonly name: string;
+  /** The machine's address. */
+  readonly host: string;
+  readonly scheduler: Scheduler;
+  #isDead = false;
+  #isPaused = false;
+  #held: (() => void)[] = [];
+  /** Called once at the death of the process, for what the kernel does then. */
+  readonly atDeath: (() => void)[] = [];
+
+  constructor(name: string, { host, scheduler }: { readonly host: string; readonly scheduler: Scheduler }) {
+    this.name = name;
+    this.host = host;
+    this.scheduler = scheduler;
+  }
+
+  /** Whether it was killed, or has ended. */
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  /** Whether it stands still. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** Ends it at once, in the middle of whatever it does. */
+  kill(): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    this.#held = [];
+    for (const action of this.atDeath.splice(0)) action();
+  }
+
+  /** It stands still, as by SIGSTOP: what happens to it meanwhile happens when it goes on. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** It goes on; everything that was held back happens at once. */
+  resume(): void {
+    this.#isPaused = false;
+    for (const action of this.#held.splice(0)) this.scheduler.after(0, this, action);
+  }
+
+  /** Keeps something until it goes on. */
+  hold(action: () => void): void {
+    this.#held.push(action);
+  }
+
+  /** Something that it waited for has come: its code runs, now or when it goes on; never when it is dead. */
+  wake(action: () => void): void {
+    if (this.#isDead) return;
+    if (this.#isPaused) this.hold(action);
+    else this.scheduler.enter(this, action);
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * One run: a seed's world goes through its faults, is healed, and must then come to rest with every promise kept.
+ */
+import { KvClient } from "../../lib/mod.ts";
+import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/check/mod.ts";
+import type { Coverage } from "./coverage.ts";
+import { AppliedHistory, orderProblems } from "./order_check.ts";
+import { type Fault, faultText, type Plan } from "./plan.ts";
+import { observe } from "./probes.ts";
+import { breakForGood, strike } from "./strike.ts";
+import { type SimClientPlatform, type Trace, World } from "./world.ts";
+
+/** After the faults: time for a leader and a first new write, in election timeouts. */
+const RECOVERY_TIMEOUTS = 12;
+/** And a flat share for what goes by other clocks: dials, pings, back-off. */
+const RECOVERY_MS = 15_000;
+/** The longest call of a client, with what it takes to notice its end. */
+const LAST_CALL_MS = 30_000;
+/** What the search for an order may remember: few histories need as much. */
+const MAX_CONFIGURATIONS = 200_000;
+
+/** What came of a run. */
+export interface RunReport {
+  readonly plan: Plan;
+  /** What went wrong, the first first; empty for a good run. */
+  readonly violations: readonly string[];
+  readonly virtualMs: number;
+  readonly steps: number;
+  readonly operations: number;
+  readonly answered: number;
+  readonly faults: number;
+  /** What lib/check says of the clients' history; null when the run failed before its end. */
+  readonly verdict: Verdict["kind"] | null;
+  /** Equal for equal runs. */
+  readonly hash: string;
+  readonly coverage: Coverage;
+}
+
+/** Runs a plan. `trace` gets a line for everything that happens. */
+export async function run(plan: Plan, trace: Trace | null = null): Promise<RunReport> {
+  const world = new World(plan, trace);
+  if (plan.firstTerm > 0) await Promise.all(world.machines.map((machine) => machine.prepare(plan.firstTerm)));
+  let verdict: RunReport["verdict"] = null;
+  const stopObserving = observe(world.invariants);
+  const onRejection = (event: PromiseRejectionEvent): void => {
+    event.preventDefault();
+    const { reason } = event;
+    world.violated(
+      `a promise was rejected and nobody cared: ${reason instanceof Error ? reason.stack : reason}`,
+    );
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  try {
+    await live(world);
+    if (world.violations.length === 0) await settle(world);
+    if (world.violations.length === 0) verdict = judge(world);
+  } finally {
+    stopObserving();
+    globalThis.removeEventListener("unhandledrejection", onRejection);
+  }
+  const operations = historyOf(world);
+  return {
+    plan,
+    violations: world.violations,
+    virtualMs: world.scheduler.nowMs,
+    steps: world.scheduler.steps,
+    operations: operations.length,
+    answered: operations.filter(({ outcome }) => outcome.kind === "answered").length,
+    faults: plan.faults.length,
+    verdict,
+    hash: world.scheduler.hash,
+    coverage: world.coverage,
+  };
+}
+
+/** Faults and work. */
+async function live(world: World): Promise<void> {
+  const { scheduler, plan } = world;
+  for (const machine of world.machines) {
+    scheduler.after(world.random.next() * 500, null, () => machine.start());
+  }
+  for (const client of world.clients) scheduler.after(world.random.next() * 500, null, () => client.start());
+  let isHealed = false;
+  const begin = (fault: Fault): void => {
+    world.trace(() => faultText(fault));
+    const end = strike(world, fault);
+    scheduler.after(fault.durationMs, null, () => {
+      if (isHealed) return;
+      world.trace(() => `end of fault ${fault.id}`);
+      end();
+    });
+  };
+  for (const fault of plan.faults) scheduler.after(fault.atMs, null, () => begin(fault));
+  for (const breakage of plan.breakages) {
+    if (breakage.kind === "damaged") {
+      scheduler.after(breakage.atMs, null, () => breakForGood(world, breakage));
+    }
+  }
+  await scheduler.run(plan.chaosMs, () => world.violations.length > 0);
+  isHealed = true;
+}
+
+/**
+ * The faults end, but for a minority that stays broken: a leader, a new write, an end of every call, equal replicas of
+ * all others must follow within bounds.
+ */
+async function settle(world: World): Promise<void> {
+  const { scheduler, fabric, machines, plan } = world;
+  const isBroken = (): boolean => world.violations.length > 0;
+  world.trace(() => "all faults end");
+  fabric.heal();
+  for (const machine of machines) machine.healAll();
+  for (const breakage of plan.breakages) {
+    if (breakage.kind !== "damaged") breakForGood(world, breakage);
+  }
+  world.isOver = true;
+  const recoveredBy = scheduler.nowMs + RECOVERY_TIMEOUTS * plan.electionTimeoutMs + RECOVERY_MS;
+  const state: { written: boolean; hashes: readonly string[] } = { written: false, hashes: [] };
+  const { process, platform } = world.clientProcess("operator", "10.0.2.1");
+  process.wake(() => void writeLast(world, platform).then(() => state.written = true));
+  if (!await scheduler.run(recoveredBy, () => state.written || isBroken())) {
+    return world.violated(
+      `no write succeeded within ${RECOVERY_TIMEOUTS} election timeouts of the last fault`,
+    );
+  }
+  const endedBy = scheduler.nowMs + LAST_CALL_MS;
+  if (!await scheduler.run(endedBy, () => isBroken() || world.clients.every(({ isIdle }) => isIdle))) {
+    const open = world.clients.flatMap(({ openCalls }, position) =>
+      openCalls > 0 ? [`c${position + 1}`] : []
+    );
+    return world.violated(`calls of ${open.join(", ")} never ended`);
+  }
+  process.wake(() => void hashAll(world, platform).then((hashes) => state.hashes = hashes));
+  if (!await scheduler.run(scheduler.nowMs + RECOVERY_MS, () => state.hashes.length > 0 || isBroken())) {
+    world.violated(`the replicas did not become equal: ${
+      machines.map(({ id }) => {
+        const status = world.invariants.statusOf(id);
+        return `n${id} ${status?.role} commit ${status?.commitIndex} applied ${status?.appliedIndex}`;
+      }).join("; ")
+    }`);
+  }
+}
+
+/** Writes through a client that has seen nothing of what went before. */
+async function writeLast(world: World, platform: SimClientPlatform): Promise<void> {
+  while (true) {
+    try {
+      const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await client.put("last", "word", { timeoutMs: 10_000 });
+      return await client.close();
+    } catch {
+      // The deadline of the run ends this.
+      await new Promise<void>((resolve) => void platform.clock.after(100, resolve));
+    }
+  }
+}
+
+/** Resolves to the hashes of all nodes that must catch up, once they are equal at one applied index. */
+async function hashAll(world: World, platform: SimClientPlatform): Promise<readonly string[]> {
+  while (true) {
+    try {
+      const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      const hashes = await Promise.all(world.following.map((address) => client.stateHash(address)));
+      await client.close();
+      const [first] = hashes;
+      if (first !== undefined && hashes.every(({ appliedIndex }) => appliedIndex === first.appliedIndex)) {
+        if (hashes.some(({ hash }) => hash !== first.hash)) {
+          world.violated("replicas differ at one applied index");
+        }
+        return hashes.map(({ hash }) => hash);
+      }
+    } catch {
+      // As above.
+    }
+    await new Promise<void>((resolve) => void platform.clock.after(200, resolve));
+  }
+}
+
+function historyOf(world: World): readonly Operation[] {
+  return world.clients.flatMap(({ history }) => history);
+}
+
+/**
+ * What the clients were told must fit what was applied, and must be linearizable for a judge who knows nothing but
+ * what they were told.
+ */
+function judge(world: World): Verdict["kind"] {
+  const history = historyOf(world);
+  const applied = new AppliedHistory(world.invariants.transactions);
+  for (const problem of orderProblems(history, applied)) world.violated(problem);
+  // No clock: what can be decided must not depend on how busy the machine is.
+  const verdict = check(history, { ...CHECK_LIMITS, configurations: MAX_CONFIGURATIONS, now: () => 0 });
+  if (verdict.kind === "violation") {
+    world.violated(`the history is not linearizable in ${verdict.keys}: ${JSON.stringify(verdict.cause)}`);
+  }
+  return verdict.kind;
+}

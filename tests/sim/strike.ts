@@ -1,0 +1,182 @@
+/** What each fault does to a world, and what ends it. */
+import type { Machine } from "./machine.ts";
+import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
+import { clientHostOf, hostOf, type World } from "./world.ts";
+
+/** Ends a fault. */
+export type EndOfFault = () => void;
+
+/** What a fault strikes, once it is known who leads. */
+interface Aim {
+  readonly world: World;
+  readonly fault: Fault;
+  /** The node that it strikes, its machine, and all others. */
+  readonly target: number;
+  readonly machine: Machine;
+  readonly others: readonly number[];
+  /** A second node; the target itself only in a cluster of one. */
+  readonly other: number;
+}
+
+/** Lets a fault happen. */
+export function strike(world: World, fault: Fault): EndOfFault {
+  const { machines, plan } = world;
+  const target = fault.target === "leader" ? world.invariants.leader ?? fault.other : fault.target;
+  const other = fault.other === target ? 1 + target % plan.nodes : fault.other;
+  const others = machines.filter(({ id }) => id !== target).map(({ id }) => id);
+  return STRIKES[fault.kind]({ world, fault, target, machine: world.machine(target), others, other });
+}
+
+/** Breaks a node for good. */
+export function breakForGood(world: World, { node, kind }: Breakage): void {
+  world.trace(() => `n${node} is ${kind} for good`);
+  if (world.invariants.leader === node) world.coverage.count("brokenLeaders");
+  const others = world.machines.filter(({ id }) => id !== node).map(({ id }) => id);
+  BREAKAGES[kind](world, { node, others });
+}
+
+const BREAKAGES: Readonly<Record<BreakageKind, (world: World, aim: BreakageAim) => void>> = {
+  dead: (world, { node }) => world.machine(node).kill(),
+  paused: (world, { node }) => void pause(world, [node]),
+  deaf: (world, { node, others }) => void cut(world, others.map((one): Pair => [one, node])),
+  mute: (world, { node, others }) => void cut(world, others.map((one): Pair => [node, one])),
+  cornered: (world, { node, others }) =>
+    void cut(world, others.slice(1).flatMap((one): Pair[] => [[one, node], [node, one]])),
+  damaged: (world, { node }) => world.machine(node).damage(),
+  flapping: (world, { node, others }) =>
+    void flap(world, {
+      // Long enough that a leader loses its lead: with a quicker one writes would go on, as slowly as its links allow.
+      periodMs: world.plan.electionTimeoutMs * 2.5,
+      pairs: others.flatMap((one): Pair[] => [[one, node], [node, one]]),
+    }),
+};
+
+interface BreakageAim {
+  readonly node: number;
+  readonly others: readonly number[];
+}
+
+const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
+  kill: ({ machine }) => {
+    machine.kill();
+    return () => machine.recover();
+  },
+  powerLoss: ({ machine }) => {
+    machine.losePower();
+    return () => machine.recover();
+  },
+  powerLossOfAll: ({ world: { machines } }) => {
+    for (const machine of machines) machine.losePower();
+    return () => machines.forEach((machine) => machine.recover());
+  },
+  deathInDiskOperation: ({ machine: { drive }, fault }) => {
+    drive.trouble.operationsToDeath = Math.floor(fault.chance * 30);
+    return nothing;
+  },
+  orderlyRestart: ({ world, machine }) => {
+    world.coverage.count("orderlyStops");
+    machine.restartInOrder();
+    return nothing;
+  },
+  pause: ({ world, target }) => pause(world, [target]),
+  pauseOfAll: ({ world, target, others }) => pause(world, [target, ...others]),
+  clockJump: ({ machine, fault }) => {
+    machine.jumpClock(fault.durationMs * 10 ** (4 * fault.chance));
+    return nothing;
+  },
+  partition: ({ world, fault }) => {
+    const ids = world.machines.map(({ id }) => id);
+    const isInGroup = (id: number): boolean => (fault.chance * 1_000 * id) % 1 < 0.5;
+    const apart = (a: number): number[] => ids.filter((b) => isInGroup(a) !== isInGroup(b));
+    return cut(world, ids.flatMap((a) => apart(a).map((b): Pair => [a, b])));
+  },
+  isolation: ({ world, target, others }) =>
+    cut(world, others.flatMap((one): Pair[] => [[one, target], [target, one]])),
+  deafness: ({ world, target, others }) => cut(world, others.map((one): Pair => [one, target])),
+  muteness: ({ world, target, others }) => cut(world, others.map((one): Pair => [target, one])),
+  oneWayCut: ({ world, target, other }) => cut(world, [[target, other]]),
+  partialCut: ({ world, target, other }) => cut(world, [[target, other], [other, target]]),
+  flapping: ({ world, fault, target, other }) =>
+    flap(world, {
+      periodMs: world.plan.electionTimeoutMs * (0.1 + fault.chance),
+      pairs: [[target, other], [other, target]],
+    }),
+  slowLink: ({ world: { fabric, plan }, fault, target, other }) => {
+    const link = fabric.link(hostOf(target), hostOf(other));
+    link.slow({ latencyMs: fault.chance * 2 * plan.electionTimeoutMs, bytesPerMs: 10 });
+    return () => link.heal();
+  },
+  reset: ({ world: { fabric }, target, other }) => {
+    fabric.reset(hostOf(target), hostOf(other));
+    return nothing;
+  },
+  clientReset: ({ world: { fabric, plan }, target }) => {
+    for (let client = 1; client <= plan.clients; client++) fabric.reset(clientHostOf(client), hostOf(target));
+    return nothing;
+  },
+  slowDisk: ({ machine: { drive }, fault }) => {
+    drive.trouble.slowness = 20 * fault.chance;
+    return () => drive.speedUp();
+  },
+  stuckDisk: ({ world, machine: { drive }, fault }) => {
+    drive.trouble.slowness = fault.durationMs / world.plan.syncMs;
+    return () => drive.speedUp();
+  },
+  fullDisk: ({ world, machine, fault }) => {
+    world.coverage.count("fullDisks");
+    machine.fillDisk(Math.floor(fault.chance * 2_000));
+    return () => machine.drive.setRoom(null);
+  },
+  failingWrite: ({ machine: { drive } }) => {
+    drive.trouble.failNext = "write";
+    return () => drive.trouble.failNext = null;
+  },
+  failingSync: ({ machine: { drive } }) => {
+    drive.trouble.failNext = "syncData";
+    return () => drive.trouble.failNext = null;
+  },
+  transfer: ({ world, other }) => {
+    world.transferLeadership(other);
+    return nothing;
+  },
+};
+
+/** From one node to another. */
+type Pair = readonly [number, number];
+
+/** Ends what is over at once. */
+function nothing(): void {}
+
+function pause(world: World, nodes: readonly number[]): EndOfFault {
+  const processes = nodes.flatMap((node) => world.machine(node).process ?? []);
+  for (const process of processes) process.pause();
+  return () => processes.forEach((process) => process.resume());
+}
+
+function cut(world: World, pairs: readonly Pair[]): EndOfFault {
+  const links = pairs.map(([from, to]) => world.fabric.link(hostOf(from), hostOf(to)));
+  for (const link of links) link.cut();
+  return () => links.forEach((link) => link.heal());
+}
+
+/** Cuts and heals in turns. */
+function flap(
+  world: World,
+  { periodMs, pairs }: { readonly periodMs: number; readonly pairs: readonly Pair[] },
+): EndOfFault {
+  let heal = cut(world, pairs);
+  let isCut = true;
+  let hasEnded = false;
+  const turn = (): void => {
+    if (hasEnded) return;
+    if (isCut) heal();
+    else heal = cut(world, pairs);
+    isCut = !isCut;
+    world.scheduler.after(periodMs, null, turn);
+  };
+  world.scheduler.after(periodMs, null, turn);
+  return () => {
+    hasEnded = true;
+    heal();
+  };
+}

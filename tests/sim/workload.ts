@@ -1,0 +1,277 @@
+/**
+ * The clients of a run: each makes calls through the production client library, some at a time, until it is told to
+ * stop, and writes down what it called and what it was told.
+ */
+import { KvClient, KvraftError } from "../../lib/mod.ts";
+import type { KeyValue } from "../../lib/kv/mod.ts";
+import type { Clock, Random } from "../../lib/net/clock.ts";
+import type { Network } from "../../lib/net/network.ts";
+import type { Entry, Operation, Outcome } from "../../lib/check/history.ts";
+import type { SeededRandom } from "../support/seeded_random.ts";
+import type { Coverage } from "./coverage.ts";
+import type { Plan } from "./plan.ts";
+import type { Process } from "./process.ts";
+
+/** What a client is made from. */
+export interface SimClientOptions {
+  readonly number: number;
+  readonly process: Process;
+  readonly platform: { readonly network: Network; readonly clock: Clock; readonly random: Random };
+  readonly cluster: readonly string[];
+  readonly plan: Plan;
+  readonly random: SeededRandom;
+  readonly coverage: Coverage;
+  readonly isOver: () => boolean;
+  readonly violated: (message: string) => void;
+  readonly trace: (line: () => string) => void;
+}
+
+type Body<O extends Operation = Operation> = O extends Operation
+  ? Omit<O, "client" | "calledAt" | "returnedAt">
+  : never;
+
+/** Time that calls may take. */
+const TIMEOUTS_MS = [300, 2_000, 5_000, 20_000];
+
+/** How late a call may end: a timer's delay and a turn of the event loop. */
+const SLACK_MS = 5;
+
+/** One client. */
+export class SimClient {
+  /** What it did so far, calls that have not ended among it. */
+  readonly history: Operation[] = [];
+  readonly #options: SimClientOptions;
+  #client: KvClient | null = null;
+  #calls = 0;
+  #ended = 0;
+  #running = 0;
+
+  constructor(options: SimClientOptions) {
+    this.#options = options;
+  }
+
+  /** Calls that have not ended. */
+  get openCalls(): number {
+    return this.#calls - this.#ended;
+  }
+
+  /** Whether it has stopped. */
+  get isIdle(): boolean {
+    return this.#running === 0;
+  }
+
+  /** Begins to call. */
+  start(): void {
+    this.#running += 1;
+    this.#options.process.wake(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { cluster, platform, plan, isOver } = this.#options;
+    while (!isOver()) {
+      try {
+        this.#client = await KvClient.connect({ cluster, platform, timeoutMs: 3_000 });
+        break;
+      } catch (error) {
+        if (!(error instanceof KvraftError)) throw error;
+        await this.#pause(200);
+      }
+    }
+    const client = this.#client;
+    if (client !== null) {
+      await Promise.all(Array.from({ length: plan.callsPerClient }, () => this.#callOn(client)));
+      await client.close();
+    }
+    this.#running -= 1;
+  }
+
+  async #callOn(client: KvClient): Promise<void> {
+    const { plan, random, isOver } = this.#options;
+    while (!isOver()) {
+      await this.#pause(plan.thinkMs * 2 * random.next());
+      await this.#callOnce(client);
+    }
+  }
+
+  #pause(durationMs: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.platform.clock.after(durationMs, resolve));
+  }
+
+  async #callOnce(client: KvClient): Promise<void> {
+    const { random } = this.#options;
+    this.#calls += 1;
+    const timeoutMs = random.pick(TIMEOUTS_MS);
+    const kind = random.below(100);
+    const calledAt = this.#options.platform.clock.now();
+    if (kind < 30) await this.#put(client, timeoutMs);
+    else if (kind < 60) await this.#get(client, timeoutMs);
+    else if (kind < 70) await this.#delete(client, timeoutMs);
+    else if (kind < 85) await this.#compareAndSet(client, timeoutMs);
+    else if (kind < 93) await this.#list(client, timeoutMs);
+    else await this.#transaction(client, timeoutMs);
+    const tookMs = this.#options.platform.clock.now() - calledAt;
+    if (tookMs > timeoutMs + SLACK_MS) {
+      this.#options.violated(
+        `a call of c${this.#options.number} took ${tookMs.toFixed(1)} ms, and had ${timeoutMs} ms`,
+      );
+    }
+    this.#ended += 1;
+  }
+
+  #key(): string {
+    return `k${this.#options.random.below(this.#options.plan.keys)}`;
+  }
+
+  /** A value that nobody else writes. */
+  #value(): string {
+    const { number, random, plan } = this.#options;
+    const name = `c${number}.${this.#calls}.${this.history.length}`;
+    const bytes = random.chance(0.5) ? 0 : random.below(plan.maxValueBytes);
+    return name.padEnd(bytes, ".");
+  }
+
+  async #put(client: KvClient, timeoutMs: number): Promise<void> {
+    const [key, value] = [this.#key(), this.#value()];
+    await this.#record(
+      () => client.put(key, value, { timeoutMs }),
+      (outcome) => ({ kind: "put", key, value, outcome }),
+    );
+  }
+
+  async #get(client: KvClient, timeoutMs: number): Promise<void> {
+    const key = this.#key();
+    await this.#record(
+      async () => {
+        const entry = await client.get(key, { timeoutMs });
+        return entry === null ? null : entryOf(entry);
+      },
+      (outcome) => ({ kind: "get", key, outcome }),
+    );
+  }
+
+  async #delete(client: KvClient, timeoutMs: number): Promise<void> {
+    const key = this.#key();
+    await this.#record(
+      () => client.delete(key, { timeoutMs }),
+      (outcome) => ({ kind: "delete", key, outcome }),
+    );
+  }
+
+  async #compareAndSet(client: KvClient, timeoutMs: number): Promise<void> {
+    const [key, value] = [this.#key(), this.#value()];
+    const expect = this.#lastSeen(key);
+    await this.#record(
+      async () => {
+        const { succeeded, current, revision } = await client.compareAndSet(key, {
+          expect,
+          value,
+          timeoutMs,
+        });
+        return { succeeded, current: current === null ? null : entryOf(current), revision };
+      },
+      (outcome) => ({ kind: "compareAndSet", key, expect, value, outcome }),
+    );
+  }
+
+  async #list(client: KvClient, timeoutMs: number): Promise<void> {
+    const { random } = this.#options;
+    const range = { prefix: "k", start: null, end: null, after: null, reverse: random.chance(0.3) };
+    const limit = random.pick([2, 100]);
+    await this.#record(
+      async () => {
+        const { entries, cursor, revision } = await client.list({
+          prefix: range.prefix,
+          reverse: range.reverse,
+          limit,
+          timeoutMs,
+        });
+        const listed = entries.map((entry) => ({ key: textOf(entry.key), ...entryOf(entry) }));
+        return { entries: listed, more: cursor !== null, revision };
+      },
+      (outcome) => ({ kind: "list", range, limit, outcome }),
+    );
+  }
+
+  async #transaction(client: KvClient, timeoutMs: number): Promise<void> {
+    const [one, other] = [this.#key(), this.#key()];
+    const expect = this.#lastSeen(one);
+    const checks = expect === null
+      ? [{ kind: "exists", key: one, exists: false } as const]
+      : [{ kind: "value", key: one, value: expect } as const];
+    const mutations = one === other
+      ? [{ kind: "put", key: one, value: this.#value() } as const]
+      : [{ kind: "put", key: one, value: this.#value() } as const, { kind: "delete", key: other } as const];
+    await this.#record(
+      () =>
+        client.transaction({ checks: checks.map(({ kind: _, ...check }) => check), mutations, timeoutMs }),
+      (outcome) => ({ kind: "transaction", checks, mutations, outcome }),
+    );
+  }
+
+  /** A value that the key may well have now. */
+  #lastSeen(key: string): string | null {
+    for (let position = this.history.length - 1; position >= 0; position--) {
+      const operation = this.history[position];
+      if (operation?.outcome.kind !== "answered") continue;
+      if (operation.kind === "get" && operation.key === key) return operation.outcome.result?.value ?? null;
+      if (operation.kind === "put" && operation.key === key) return operation.value;
+      if (operation.kind === "delete" && operation.key === key) return null;
+    }
+    return null;
+  }
+
+  /** Makes a call and writes down how it ended. */
+  async #record<Result>(
+    call: () => Promise<Result>,
+    bodyOf: (outcome: Outcome<Result>) => Body,
+  ): Promise<void> {
+    const { number, process, coverage, trace } = this.#options;
+    const { scheduler } = process;
+    const calledAt = scheduler.nowMs;
+    const position = this.history.length;
+    const write = (outcome: Outcome<Result>, returnedAt: number | null): void => {
+      this.history[position] = { ...bodyOf(outcome), client: number, calledAt, returnedAt };
+    };
+    write({ kind: "unknown" }, null);
+    trace(() => `c${number} calls ${callText(bodyOf({ kind: "unknown" }))}`);
+    try {
+      const result = await call();
+      write({ kind: "answered", result }, scheduler.nowMs);
+      trace(() =>
+        `c${number} got ${JSON.stringify(result).slice(0, 120)} for ${callText(bodyOf({ kind: "unknown" }))}`
+      );
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      const isWrite = bodyOf({ kind: "unknown" }).kind !== "get" &&
+        bodyOf({ kind: "unknown" }).kind !== "list";
+      const kind = isWrite && error.outcome === "unknown" ? "unknown" : "notApplied";
+      coverage.count(kind === "unknown" ? "unknownOutcomes" : "notAppliedOutcomes");
+      write({ kind }, scheduler.nowMs);
+      trace(() => `c${number} failed (${error.code}, ${error.outcome}): ${error.message}`);
+    }
+    scheduler.note(scheduler.nowMs);
+  }
+}
+
+function callText(body: Body): string {
+  switch (body.kind) {
+    case "put":
+    case "compareAndSet":
+      return `${body.kind} ${body.key} ${body.value.slice(0, 12)}`;
+    case "get":
+    case "delete":
+      return `${body.kind} ${body.key}`;
+    case "transaction":
+      return `transaction ${body.mutations.map(({ kind, key }) => `${kind} ${key}`).join(", ")}`;
+    case "list":
+      return "list";
+  }
+}
+
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder("latin1").decode(bytes);
+}
+
+function entryOf({ value, createRevision, modRevision, version }: KeyValue): Entry {
+  return { value: textOf(value), createRevision, modRevision, version };
+}
