@@ -48,6 +48,7 @@ export function stepCandidate(
     case "heartbeatResponse":
     case "appendEntries":
     case "heartbeat":
+    case "installSnapshot":
       // The two requests of a leader make a candidate a follower before they come here (raft.ts).
       return "answer to a role that has ended";
   }

@@ -28,6 +28,8 @@ export function stepFollower(state: RaftState, role: Follower, message: Message)
     case "heartbeat":
       if (!acceptLeader(role, message)) return "second leader of the term";
       return heartbeatFromLeader(state, message);
+    case "installSnapshot":
+      return "not from the leader";
     case "preVote":
       answerPreVote(state, message);
       return null;

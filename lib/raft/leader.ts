@@ -46,6 +46,7 @@ export function stepLeader(state: RaftState, role: Leader, message: Message): Di
       return null;
     case "appendEntries":
     case "heartbeat":
+    case "installSnapshot":
       return "second leader of the term";
     case "timeoutNow":
       return "not from the leader";

@@ -19,13 +19,13 @@
  *
  * @module
  */
-export { DEFAULT_LIMITS, EMPTY_STATE } from "./config.ts";
-export type { RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
+export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
+export type { LogPosition, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { Disposition } from "./disposition.ts";
 export type { LogDump, RaftDump, StateDump } from "./dump.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
-export type { Proposed, RaftStatus, ReadRequested } from "./raft.ts";
-export type { Load, Persist, ReadState, Ready } from "./ready.ts";
+export type { ConfigurationProposed, PeerView, Proposed, RaftStatus, ReadRequested } from "./raft.ts";
+export type { Load, Persist, ReadState, Ready, SnapshotRequest } from "./ready.ts";
 export type { Role } from "./role.ts";
 export type * from "./types.ts";

@@ -23,12 +23,35 @@ import { advanceCommit, replicate, sendLoaded } from "./replication.ts";
 import type { Role } from "./role.ts";
 import { RaftState } from "./state.ts";
 import { becomeFollower } from "./transitions.ts";
-import type { ConfState, Entry, NodeId } from "./types.ts";
+import type { Progress } from "./progress.ts";
+import type { Configuration, Entry, NodeId, SnapshotMetadata } from "./types.ts";
 
 /** What became of a proposal. `busy`: too much is uncommitted, or leadership is being handed over. */
 export type Proposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
   | { readonly kind: "refused"; readonly reason: "notLeader" | "busy" | "transferring" };
+
+/**
+ * What became of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is a joint one;
+ * `notReady`: this leader has not committed in its term yet. Try again.
+ */
+export type ConfigurationProposed =
+  | { readonly kind: "accepted"; readonly index: number; readonly term: number }
+  | {
+    readonly kind: "refused";
+    readonly reason: "notLeader" | "transferring" | "busy" | "changeUnderWay" | "notReady";
+  };
+
+/** What a leader knows of another node. */
+export interface PeerView {
+  readonly id: NodeId;
+  readonly matchIndex: number;
+  readonly kind: Progress["kind"];
+  /** Whether it was heard from since the last CheckQuorum. */
+  readonly isActive: boolean;
+  /** Ticks since it was last heard from in this term; null when it never was. */
+  readonly ticksSinceContact: number | null;
+}
 
 /** What became of a request for a read index; an accepted one is answered by a {@link ReadState} with its id. */
 export type ReadRequested =
@@ -45,7 +68,14 @@ export interface RaftStatus {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly lastIndex: number;
-  readonly confState: ConfState;
+  /** Index of the first entry in the log, whether there is one or not. */
+  readonly firstIndex: number;
+  /** Index of the newest snapshot; 0 for none. */
+  readonly snapshotIndex: number;
+  /** The newest configuration in the log, committed or not. */
+  readonly configuration: Configuration;
+  /** Of a leader: what it knows of every other node, by id; else empty. */
+  readonly peers: readonly PeerView[];
 }
 
 /** One node of the consensus core. */
@@ -57,7 +87,7 @@ export class Raft {
 
   constructor(config: RaftConfig) {
     this.#state = new RaftState(config);
-    this.#members = new Set(members(config.confState));
+    this.#members = new Set(members(config.recovered.snapshot.configuration.confState));
   }
 
   /** Who leads, as far as this node knows. */
@@ -77,9 +107,38 @@ export class Raft {
     return this.#state.term;
   }
 
+  /** The newest configuration in the log, committed or not: the one that decides (thesis §4.1). */
+  get configuration(): Configuration {
+    return this.configurationAt(0);
+  }
+
+  /** The newest configuration that is known to be committed. */
+  get committedConfiguration(): Configuration {
+    return this.configurationAt(0);
+  }
+
+  /** The configuration as of a committed index that is not below the newest snapshot's. */
+  configurationAt(_index: number): Configuration {
+    throw new Error("to come");
+  }
+
+  /**
+   * Asks for another configuration, without outgoing voters: they are the core's affair. When voters change, what is
+   * accepted is the joint configuration, and the leader goes on to the target by itself once that is committed.
+   */
+  proposeConfiguration(_target: Configuration): ConfigurationProposed {
+    return { kind: "refused", reason: "notReady" };
+  }
+
+  /** A durable snapshot exists, and the entries up to `baseIndex` are gone (baseIndex ≤ snapshot.index ≤ appliedIndex). */
+  compact(_durable: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number }): void {}
+
+  /** Sending a snapshot to `node` was given up, or it was sent and its answer may be lost: it is asked what it has. */
+  snapshotFailed(_node: NodeId): void {}
+
   /** This node's view of itself. */
   status(): RaftStatus {
-    const { id, role, term, vote, log, confState } = this.#state;
+    const { id, role, term, vote, log } = this.#state;
     const { commitIndex, appliedIndex, lastIndex } = log;
     return {
       id,
@@ -90,7 +149,10 @@ export class Raft {
       commitIndex,
       appliedIndex,
       lastIndex,
-      confState,
+      firstIndex: 1,
+      snapshotIndex: 0,
+      configuration: this.configuration,
+      peers: [],
     };
   }
 
@@ -227,7 +289,7 @@ export class Raft {
     this.#assertInvariants();
     const idle = persist === null && messages.length === 0 && committed.length === 0 && reads.length === 0 &&
       loads.length === 0;
-    return idle ? null : { persist, messages, committed, reads, loads };
+    return idle ? null : { persist, messages, restore: null, committed, reads, loads, snapshots: [] };
   }
 
   #takeCommitted(): readonly Entry[] {
@@ -319,6 +381,7 @@ export class Raft {
       case "heartbeat":
         this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: 0 });
         break;
+      case "installSnapshot":
       case "preVoteResponse":
       case "requestVoteResponse":
       case "appendEntriesResponse":

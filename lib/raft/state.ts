@@ -47,7 +47,7 @@ export class RaftState {
     assertConfig(config);
     const { hardState } = config.recovered;
     this.id = config.id;
-    this.confState = config.confState;
+    this.confState = config.recovered.snapshot.configuration.confState;
     this.electionTicks = config.electionTicks;
     this.heartbeatTicks = config.heartbeatTicks;
     this.limits = config.limits;
@@ -170,6 +170,7 @@ export class RaftState {
     const entries = this.log.takeUnpersisted();
     return {
       hardState: write ? hardState : null,
+      snapshot: null,
       entries,
       messagesAfter: promises,
       lastIndex: this.log.lastIndex,
