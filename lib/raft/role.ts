@@ -43,12 +43,13 @@ export interface Transfer {
 /**
  * Leads the term.
  *
- * Invariants: there is a peer for every other member; commitIndex ≥ termStartIndex before any read is served;
+ * Invariants: there is a peer for every other node of the newest configuration, and of those before it back to the
+ * newest committed one; commitIndex ≥ termStartIndex before any read is served;
  * while a transfer is under way nothing is proposed.
  */
 export interface Leader {
   readonly kind: "leader";
-  readonly peers: ReadonlyMap<NodeId, Peer>;
+  readonly peers: Map<NodeId, Peer>;
   /** Index of the no-op with which this leader began its term. */
   readonly termStartIndex: number;
   heartbeatElapsedTicks: number;
