@@ -20,6 +20,7 @@ import {
   type RaftDump,
   type ReadState,
 } from "../../lib/raft/mod.ts";
+import { configurationOf, TEXT_CODEC } from "../support/raft_configuration.ts";
 import { RaftDisk } from "../support/raft_disk.ts";
 
 export const ELECTION_TICKS = 2;
@@ -95,10 +96,11 @@ export class ModelNode {
   readonly disk: RaftDisk;
 
   constructor(start: NodeStart) {
-    this.disk = new RaftDisk(start.hardState, start.entries);
+    const { hardState, entries } = start;
+    this.disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }), hardState, entries });
     this.#raft = new Raft({
       id: SELF,
-      confState: { voters: [1, 2, 3], learners: [], votersOutgoing: [] },
+      configurationCodec: TEXT_CODEC,
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: HEARTBEAT_TICKS,
       random: () => RANDOM + start.process * READ_IDS_A_PROCESS / 2 ** 48,
