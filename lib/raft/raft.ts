@@ -77,7 +77,10 @@ export class Raft {
     return configurations.at(commitIndex);
   }
 
-  /** The configuration as of a committed index that is not below the newest snapshot's. */
+  /**
+   * The configuration as of a committed index that is not below the newest snapshot's. A node that was added knows none
+   * before the first configuration entry that it got: its snapshots had better wait for that.
+   */
   configurationAt(index: number): Configuration {
     assert(index <= this.#state.log.commitIndex, "what is not committed may still change");
     return this.#state.log.configurations.at(index);

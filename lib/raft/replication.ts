@@ -26,8 +26,11 @@ export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: 
   const peer = role.peers.get(to);
   if (peer === undefined || !peer.loading) return;
   peer.loading = false;
-  const sameLog = entries.every((entry) => state.log.termAt(entry.index) === entry.term);
-  if (sameLog && entries[0]?.index === peer.progress.nextIndex && maySend(state, peer)) {
+  const { log } = state;
+  const { nextIndex } = peer.progress;
+  const sameLog = entries.every((entry) => log.termAt(entry.index) === entry.term);
+  // The log may have been cut while they were read: without the entry before them they are of no use.
+  if (sameLog && nextIndex > log.base.index && entries[0]?.index === nextIndex && maySend(state, peer)) {
     sendAppend(state, to, peer, entries);
   }
 }

@@ -207,12 +207,16 @@ function newEffects(): Effects {
   return { sent: [], applied: [], answered: [], read: null, proposed: false, ticks: 0, worked: false };
 }
 
-/** A text that is the same for the same value: maps in the order of their keys, objects as what they dump. */
+/**
+ * A text that is the same for the same value: maps in the order of their keys, objects as what they dump; without what
+ * only people look at.
+ */
 function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   if (value instanceof Uint8Array) return `<${value.join(" ")}>`;
   if (value instanceof Map) return `{${[...value].map(textOf).sort().join(",")}}`;
   if (Array.isArray(value)) return `[${value.map(textOf).join(",")}]`;
   if ("dump" in value && typeof value.dump === "function") return textOf(value.dump());
-  return `(${Object.values(value).map(textOf).join(",")})`;
+  const parts = Object.entries(value).filter(([name]) => name !== "ticksSinceContact");
+  return `(${parts.map(([, part]) => textOf(part)).join(",")})`;
 }

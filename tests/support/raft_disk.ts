@@ -104,11 +104,11 @@ export class RaftDisk {
     if (snapshot.index > this.#snapshot.index) this.#snapshot = snapshot;
   }
 
-  /** Lets go of the entries up to `index`. */
+  /** Lets go of the entries up to `index`, if it was given them. */
   removeUpTo(index: number): void {
-    if (index <= this.#base.index) return;
     const term = this.#termAt(index);
-    assert(term !== null && index <= this.#snapshot.index, "only entries that a snapshot holds are removed");
+    if (index <= this.#base.index || term === null) return;
+    assert(index <= this.#snapshot.index, "only entries that a snapshot holds are removed");
     this.#entries = this.#entries.slice(index - this.#base.index);
     this.#base = { index, term };
   }
