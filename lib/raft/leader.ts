@@ -24,6 +24,7 @@ export function tickLeader(state: RaftState, role: Leader): void {
     role.transfer.elapsedTicks++;
     if (role.transfer.elapsedTicks >= state.electionTicks) role.transfer = null;
   }
+  if (role.lettingGoTicks !== null) role.lettingGoTicks++;
   for (const peer of role.peers.values()) tickPeer(state, peer);
   role.heartbeatElapsedTicks++;
   if (role.heartbeatElapsedTicks >= state.heartbeatTicks) sendHeartbeats(state, role);

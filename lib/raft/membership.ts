@@ -11,8 +11,8 @@ import { assert } from "../assert.ts";
 import { assertTarget, finalOf, jointOf, plainOf } from "./configurations.ts";
 import { bestSuccessor } from "./leader.ts";
 import { entryBytes } from "./log.ts";
-import { newPeer } from "./progress.ts";
-import { isJoint, isVoter } from "./quorum.ts";
+import { newPeer, type Peer } from "./progress.ts";
+import { isJoint, isVoter, members } from "./quorum.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
 import { becomeFollower } from "./transitions.ts";
@@ -54,22 +54,8 @@ export function settleConfiguration(state: RaftState, role: Leader): void {
     if (role.transfer === null) appendConfiguration(state, role, finalOf(newest));
     return;
   }
-  const leaves = !isVoter(newest.confState, state.id);
-  const isMember = newest.members.some(({ id }) => id === state.id);
-  if (!leaves && role.peers.size === newest.members.length - (isMember ? 1 : 0)) return;
-  sayCommitted(state, role, { everybody: leaves });
-  followMembers(state, role);
-  if (leaves) stepAside(state, role);
-}
-
-/** Peers become the nodes of the newest configuration and of those it has not replaced for good. */
-export function followMembers(state: RaftState, role: Leader): void {
-  const { configurations, commitIndex, lastIndex } = state.log;
-  const nodes = configurations.nodesFrom(commitIndex);
-  for (const node of [...role.peers.keys()]) if (!nodes.has(node)) role.peers.delete(node);
-  for (const node of nodes) {
-    if (node !== state.id && !role.peers.has(node)) role.peers.set(node, newPeer(lastIndex));
-  }
+  if (isVoter(newest.confState, state.id)) letGo(state, role);
+  else stepAside(state, role);
 }
 
 function appendConfiguration(state: RaftState, role: Leader, configuration: Configuration): Entry {
@@ -78,24 +64,37 @@ function appendConfiguration(state: RaftState, role: Leader, configuration: Conf
   const entry: Entry = { index: log.lastIndex + 1, term, kind: "configuration", data };
   role.unappliedBytes += entryBytes(entry);
   log.write([entry]);
-  followMembers(state, role);
   assert(log.configurations.newestIndex === entry.index, "a configuration decides once it is appended");
+  for (const node of members(configuration.confState)) {
+    if (node !== state.id && !role.peers.has(node)) role.peers.set(node, newPeer(log.lastIndex));
+  }
   return entry;
 }
 
 /**
- * The last word to nodes that are out: a heartbeat that lets them know that the change is committed, so that they need
- * not find out by being refused. (Only what a node is known to have can be committed there.)
+ * Nodes that are out are sent the log until they have the entry that says so, and then the word that it is committed, so
+ * that they know and need not be refused. One that does not answer is waited for no longer than for an election.
  */
-function sayCommitted(state: RaftState, role: Leader, { everybody }: { everybody: boolean }): void {
-  const { log, id: from, term } = state;
-  const stay = log.configurations.nodesFrom(log.commitIndex);
-  const round = role.reads.lastRound;
-  for (const [to, { progress }] of role.peers) {
-    if (stay.has(to) && !everybody) continue;
-    const leaderCommit = Math.min(log.commitIndex, progress.matchIndex);
-    state.send({ kind: "heartbeat", from, to, term, leaderCommit, round });
+function letGo(state: RaftState, role: Leader): void {
+  const { configurations, commitIndex } = state.log;
+  const stay = configurations.nodesFrom(commitIndex);
+  const leaving = [...role.peers].filter(([node]) => !stay.has(node));
+  const isOver = (role.lettingGoTicks ?? 0) >= state.electionTicks;
+  const ready = leaving.filter(([, peer]) =>
+    isOver || peer.progress.matchIndex >= configurations.newestIndex
+  );
+  for (const [node, peer] of ready) {
+    sayCommitted(state, role, [node, peer]);
+    role.peers.delete(node);
   }
+  role.lettingGoTicks = ready.length === leaving.length ? null : role.lettingGoTicks ?? 0;
+}
+
+/** A heartbeat between the others; only what a node is known to have can be committed there. */
+function sayCommitted(state: RaftState, role: Leader, [to, { progress }]: [NodeId, Peer]): void {
+  const { log, id: from, term } = state;
+  const leaderCommit = Math.min(log.commitIndex, progress.matchIndex);
+  state.send({ kind: "heartbeat", from, to, term, leaderCommit, round: role.reads.lastRound });
 }
 
 /**
@@ -104,6 +103,7 @@ function sayCommitted(state: RaftState, role: Leader, { everybody }: { everybody
  */
 function stepAside(state: RaftState, role: Leader): void {
   const { id: from, term } = state;
+  for (const entry of role.peers) sayCommitted(state, role, entry);
   const to = bestSuccessor(state, role);
   if (to !== null) state.send({ kind: "timeoutNow", from, to, term });
   becomeFollower(state, term, null);

@@ -325,13 +325,15 @@ export class Raft {
    * heard of (thesis §4.1). An answer counts only from those whom this node may have asked.
    */
   #isAnswerOfStranger({ kind, from }: Message): boolean {
-    const { configurations, commitIndex } = this.#state.log;
+    const { log: { configurations, commitIndex }, role } = this.#state;
     switch (kind) {
       case "preVoteResponse":
       case "requestVoteResponse":
       case "appendEntriesResponse":
       case "heartbeatResponse":
-        return !configurations.nodesFrom(commitIndex).has(from);
+        return role.kind === "leader"
+          ? !role.peers.has(from)
+          : !configurations.nodesFrom(commitIndex).has(from);
       case "preVote":
       case "requestVote":
       case "appendEntries":

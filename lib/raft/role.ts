@@ -44,7 +44,7 @@ export interface Transfer {
  * Leads the term.
  *
  * Invariants: there is a peer for every other node of the newest configuration, and of those before it back to the
- * newest committed one; commitIndex ≥ termStartIndex before any read is served;
+ * newest committed one, and for a while for those that were let go; commitIndex ≥ termStartIndex before any read is served;
  * while a transfer is under way nothing is proposed.
  */
 export interface Leader {
@@ -54,6 +54,8 @@ export interface Leader {
   readonly termStartIndex: number;
   heartbeatElapsedTicks: number;
   quorumElapsedTicks: number;
+  /** Ticks for which nodes that are out by a committed configuration have been waited for; null without any. */
+  lettingGoTicks: number | null;
   transfer: Transfer | null;
   readonly reads: PendingReads;
   /** Bytes of this term's entries that were not yet handed out to be applied: what backpressure goes by. */

@@ -69,6 +69,7 @@ export function becomeLeader(state: RaftState): void {
     termStartIndex: noop.index,
     heartbeatElapsedTicks: 0,
     quorumElapsedTicks: 0,
+    lettingGoTicks: null,
     transfer: null,
     reads: new PendingReads(),
     unappliedBytes: entryBytes(noop),

@@ -6,7 +6,8 @@
  * - two logs that agree on an entry's index and term agree on everything before it;
  * - a leader was elected by a majority of those who vote in its newest configuration, of both halves of a joint one, and
  *   commits only what such a majority has on disk: nobody else counts;
- * - every new leader has all committed entries, and they stay durable on a majority of a configuration that may decide;
+ * - every new leader has all committed entries, and they stay durable on so many nodes that none of the configurations
+ *   that may decide elects anybody without one of them;
  * - a snapshot holds what its entries give, with the configuration as of its index, and takes no node back;
  * - all nodes apply the same entries in the same order; term, vote and commit index never go back;
  * - a read is answered at no index below what was committed anywhere when it came in.
@@ -153,8 +154,10 @@ export class RaftInvariants {
     const newest = this.#configurationAt(this.#committed.length);
     const add = (one: Configuration): unknown => found.set(configurationText(one), one);
     add(newest.configuration);
-    for (const { entries } of this.#disks.values()) {
-      for (const { index, kind, data } of entries) {
+    for (const disk of this.#disks.values()) {
+      // Where another entry stands in its place, what follows is lost.
+      if (!disk.holds(newest)) continue;
+      for (const { index, kind, data } of disk.entries) {
         if (kind === "configuration" && index > newest.index) add(TEXT_CODEC.decode(data));
       }
     }
@@ -167,7 +170,7 @@ export class RaftInvariants {
   }
 
   #assertDurable(entry: Entry, deciding: readonly Configuration[]): void {
-    const isSafe = deciding.some((one) => hasMajorities(one, (node) => this.#holds(node, entry)));
+    const isSafe = deciding.every((one) => winsNothingWithout(one, (node) => this.#holds(node, entry)));
     assert(isSafe, `the committed entry ${entryText(entry)} is durable on a majority`);
   }
 
@@ -185,10 +188,10 @@ export class RaftInvariants {
     assertEquals(configurationText(configuration), expected, `the configuration as of ${index}`);
   }
 
-  #configurationAt(index: number): { readonly index: number; readonly configuration: Configuration } {
+  #configurationAt(index: number): SnapshotMetadata {
     const entry = this.#committed.slice(0, index).findLast(({ kind }) => kind === "configuration");
-    if (entry === undefined) return { index: 0, configuration: this.#founding };
-    return { index: entry.index, configuration: TEXT_CODEC.decode(entry.data) };
+    if (entry === undefined) return { index: 0, term: 0, configuration: this.#founding };
+    return { index: entry.index, term: entry.term, configuration: TEXT_CODEC.decode(entry.data) };
   }
 
   #holds(node: NodeId, entry: LogPosition): boolean {
@@ -208,6 +211,16 @@ export function hasMajorities({ confState }: Configuration, isSuch: (node: NodeI
   return [voters, votersOutgoing].every((half) => {
     return half.length === 0 || half.filter(isSuch).length > half.length / 2;
   });
+}
+
+/**
+ * Whether no election is won without one of these nodes: they are a majority of the voters, or of the outgoing ones. (One
+ * half of a joint configuration is enough, as an election needs both. What is committed by the final configuration, in the
+ * leader's log only as yet, has no more.)
+ */
+function winsNothingWithout({ confState }: Configuration, isSuch: (node: NodeId) => boolean): boolean {
+  const { voters, votersOutgoing } = confState;
+  return [voters, votersOutgoing].some((half) => half.filter(isSuch).length > half.length / 2);
 }
 
 function said(configuration: Configuration): string {

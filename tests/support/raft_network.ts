@@ -248,7 +248,8 @@ export class RaftNetwork {
     if (raft === null || !this.#faults.snapshots) return;
     const snapshot = node.snapshotUnderWay;
     if (snapshot === null) {
-      if (appliedIndex <= disk.snapshot.index) return;
+      // The core is ahead of the state machine while a received snapshot waits to be taken over.
+      if (appliedIndex <= raft.status().snapshotIndex) return;
       const term = this.invariants.committed[appliedIndex - 1]?.term ?? 0;
       const configuration = raft.configurationAt(appliedIndex);
       // A node that was added does not know the founding configuration: its snapshots wait for a later one.
@@ -432,7 +433,8 @@ export class RaftNetwork {
     const random = this.#random;
     const shuffled = this.#nodes.map((node) => ({ node, key: random.next() })).sort((a, b) => a.key - b.key);
     const order = shuffled.map(({ node }) => node);
-    const deciding = this.invariants.deciding();
+    const inMemory = this.#nodes.flatMap(({ raft }) => raft === null ? [] : [raft.configuration]);
+    const deciding = [...this.invariants.deciding(), ...inMemory];
     let size = 0;
     while (size < order.length) {
       const healed = new Set(order.slice(0, ++size).map(({ id }) => id));
