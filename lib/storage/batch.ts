@@ -11,8 +11,13 @@ import type { LogPosition, LogState } from "./log_state.ts";
 import { encodeRecord, entryRecordBytes, HARD_STATE_RECORD_BYTES, MAX_ENTRY_DATA_BYTES } from "./record.ts";
 import type { LogRecord } from "./record.ts";
 
-/** What must become durable together: a hard state, or entries, or both. */
+/** What must become durable together: a hard state, or entries, or both; or a log that begins anew behind a snapshot. */
 export interface PersistBatch {
+  /**
+   * The snapshot behind which the log begins anew, or null: every entry of the log is discarded, those of this batch
+   * follow from `index + 1`. The snapshot's file must be durable before, and must reach at least up to what is committed.
+   */
+  readonly snapshot: LogBase | null;
   /** The new hard state, or null when it is as before. */
   readonly hardState: HardState | null;
   /** Entries, consecutive. The first overrides every entry of the log at its index and above. */

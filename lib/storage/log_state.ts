@@ -14,6 +14,12 @@ const CHECKPOINT_SPACING_BYTES = 64 * 1024;
 /** The hard state of a node that has never heard of any term. */
 export const INITIAL_HARD_STATE: HardState = { term: 0, vote: null, commitIndex: 0 };
 
+/** The last entry before those of a log: in the snapshot it begins behind, or (0, 0). */
+export interface LogBase {
+  readonly index: number;
+  readonly term: number;
+}
+
 /** Where a record begins. */
 export interface LogPosition {
   /** Number of the segment. */

@@ -38,25 +38,35 @@ export interface WriteAheadLogOptions {
   /** The log's directory, which exists and is nobody else's (data_directory.ts). */
   readonly directory: string;
   /** Whose log it is. */
-  readonly identity: Identity;
+  readonly identity: LogOwner;
+  /** The newest valid snapshot, from which the state machine begins; null when there is none. */
+  readonly snapshot: LogBase | null;
   /** Size at which a new segment is begun; each is preallocated to it. */
   readonly segmentBytes: number;
   /** Most bytes of entries handed back by recovery. */
   readonly tailBytes: number;
 }
 
+/** A configuration entry of the log. */
+export interface RecoveredConfiguration {
+  readonly index: number;
+  readonly data: Uint8Array;
+}
+
 /** A log as it was found when it was opened. */
 export interface RecoveredLog {
   /** The last hard state. */
   readonly hardState: HardState;
-  /** Index of the first entry there is, or would be. */
-  readonly firstIndex: number;
-  /** Index of the last entry; `firstIndex - 1` when there is none. */
+  /** The entry before the first one in the log: (0, 0) for a log from its beginning. */
+  readonly base: LogBase;
+  /** Index of the last entry; `base.index` when there is none. */
   readonly lastIndex: number;
   /** The terms of all entries. */
   readonly termRuns: readonly TermRun[];
   /** The last entries, as many as fit `tailBytes`. */
   readonly tail: readonly Entry[];
+  /** The entries of kind "configuration" behind the snapshot, in order. */
+  readonly configurations: readonly RecoveredConfiguration[];
   /** The torn tail that was cut, for a log line; null when there was none. */
   readonly cut: CutTail | null;
   /** Number of segment files. */
