@@ -39,23 +39,22 @@ export interface SnapshotStream {
    * before is to be used only then. Throws {@link SnapshotDamagedError}.
    */
   chunks(): AsyncGenerator<Uint8Array, SnapshotTotals>;
+  /** Reads all of it and keeps none. Throws {@link SnapshotDamagedError}. */
+  verify(): Promise<SnapshotTotals>;
 }
 
 /** Reads a snapshot's header, and the rest when asked. Throws {@link SnapshotDamagedError} or {@link NewerSnapshotError}. */
 export async function readSnapshotStream(source: SnapshotSource): Promise<SnapshotStream> {
   const { header, seed, bytes } = await readHeader(source);
-  return { header, chunks: () => readChunks(source, { seed, header: bytes }) };
+  const chunks = (): AsyncGenerator<Uint8Array, SnapshotTotals> =>
+    readChunks(source, { seed, header: bytes });
+  return { header, chunks, verify: () => drain(chunks()) };
 }
 
-/** Reads all of a snapshot and keeps none of it. Throws {@link SnapshotDamagedError} or {@link NewerSnapshotError}. */
-export async function verifySnapshot(
-  source: SnapshotSource,
-): Promise<{ readonly header: SnapshotHeader; readonly totals: SnapshotTotals }> {
-  const { header, chunks } = await readSnapshotStream(source);
-  const reading = chunks();
+async function drain<T>(reading: AsyncGenerator<unknown, T>): Promise<T> {
   for (;;) {
     const next = await reading.next();
-    if (next.done === true) return { header, totals: next.value };
+    if (next.done === true) return next.value;
   }
 }
 

@@ -1,11 +1,6 @@
 /** Writes a snapshot of this node's own state, chunk by chunk. */
 import { crc32 } from "node:zlib";
-import {
-  CHUNK_FRAME_BYTES,
-  encodeChunkFrame,
-  encodeFooter,
-  encodeSnapshotHeader,
-} from "./snapshot_format.ts";
+import { encodeChunkFrame, encodeFooter, encodeSnapshotHeader } from "./snapshot_format.ts";
 import type { SnapshotHeader } from "./snapshot_format.ts";
 import type { UnfinishedSnapshot } from "./snapshot_file.ts";
 
