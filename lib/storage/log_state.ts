@@ -133,7 +133,7 @@ export class LogState {
   /** About how many bytes of records stand from the entry above `index` on. */
   bytesSince(index: number): number {
     if (index >= this.#lastIndex) return 0;
-    const place = this.#checkpoints[lastNotAbove(this.#checkpoints, index + 1)];
+    const place = this.#checkpoints[Math.max(0, lastNotAbove(this.#checkpoints, index + 1))];
     if (place === undefined) return this.bytes;
     let bytes = 0;
     for (const { number, end } of this.#spans) {

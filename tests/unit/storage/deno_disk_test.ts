@@ -127,8 +127,7 @@ Deno.test("a directory held by another process is refused, and free again once t
   }).spawn();
   const reader = holder.stdout.getReader();
   assertEquals(new TextDecoder().decode((await reader.read()).value), "held");
-  const open = (): Promise<DataDirectory> =>
-    DataDirectory.open({ disk: new DenoDisk(), path });
+  const open = (): Promise<DataDirectory> => DataDirectory.open({ disk: new DenoDisk(), path });
   await assertRejects(open, DataDirectoryLockedError, path);
   holder.kill("SIGKILL");
   await holder.status;
