@@ -86,8 +86,9 @@ function whyNotBatch(batch: PersistBatch, state: LogState): string | null {
   const { entries, snapshot } = batch;
   const hardState = batch.hardState ?? state.hardState;
   const after = snapshot === null ? state : behind(snapshot, state);
-  if (snapshot !== null && snapshot.index < state.hardState.commitIndex) {
-    return `the log would begin behind entry ${snapshot.index}, and ${state.hardState.commitIndex} is committed`;
+  const committed = Math.max(state.hardState.commitIndex, state.base.index);
+  if (snapshot !== null && snapshot.index < committed) {
+    return `the log would begin behind entry ${snapshot.index}, and ${committed} is committed`;
   }
   if (snapshot !== null && (snapshot.index < 1 || snapshot.term < 1 || snapshot.term > hardState.term)) {
     return `entry ${snapshot.index} of term ${snapshot.term} is behind no log in term ${hardState.term}`;
