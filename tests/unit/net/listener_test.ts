@@ -6,6 +6,7 @@ import {
   CLIENT_QUEUE_PAUSE_BYTES,
   HELLO_TIMEOUT_MS,
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
+  MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
 } from "../../../lib/net/limits.ts";
 import type { ConnectionListenerOptions } from "../../../lib/net/listener.ts";
@@ -25,7 +26,7 @@ const peerHello = (nodeId: number, lane = 1): (number | string | null)[] => [
   lane,
   null,
   100 + nodeId,
-  `n${nodeId}:700${nodeId}`,
+  `n${nodeId}:${7_000 + nodeId}`,
 ];
 const WELCOME = [
   1,
@@ -175,6 +176,20 @@ Deno.test("a peer that is dropped loses its connections and may call again; othe
     await until("both lanes are closed", () => dropped.every(({ end }) => end !== null));
     assertEquals(other.end, null);
     await welcomed(network, peerHello(2));
+  }));
+
+Deno.test("beyond the bound on lanes the oldest of a node that is no member makes room", () =>
+  withNode(async ({ network }) => {
+    const member = await welcomed(network, peerHello(2));
+    const others: Stranger[] = [];
+    for (let id = 100; others.length < MAX_PEER_LANES - 1; id++) {
+      others.push(await welcomed(network, peerHello(id)));
+    }
+    await settle();
+    assertEquals(others.filter(({ end }) => end !== null).length, 0);
+    await welcomed(network, peerHello(3));
+    await until("one was closed", () => others.some(({ end }) => end !== null));
+    assertEquals([others.map(({ end }) => end !== null).indexOf(false), member.end], [1, null]);
   }));
 
 Deno.test("a notice of the members takes nothing from the answers that a client has to come", () =>
