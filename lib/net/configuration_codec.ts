@@ -8,7 +8,7 @@
  */
 import { assert } from "../assert.ts";
 import type { Configuration, ConfigurationCodec, MemberRecord, NodeId } from "../raft/types.ts";
-import { AddressError, formatAddress, parseAddress } from "./address.ts";
+import { isMemberAddress } from "./address.ts";
 import { DecodeError } from "./errors.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS, MAX_VOTERS } from "./limits.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
@@ -90,12 +90,8 @@ export function configurationProblem({ confState, members, removedIds }: Configu
 
 function memberProblem({ id, address, replaces }: MemberRecord): string | null {
   if (replaces === id) return `replaces must not be the member itself, ${id}`;
-  try {
-    if (formatAddress(parseAddress(address)) === address) return null;
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-  }
-  return `address must be host:port in its one written form, not "${address}"`;
+  if (isMemberAddress(address)) return null;
+  return `address must be host:port that others can dial, in its one written form, not "${address}"`;
 }
 
 function isAscending(ids: readonly NodeId[]): boolean {

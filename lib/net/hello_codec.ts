@@ -9,7 +9,7 @@
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./client_messages.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
-import { AddressError, formatAddress, parseAddress } from "./address.ts";
+import { isMemberAddress } from "./address.ts";
 import { FRAME_KIND, LANE, ROLE } from "./kinds.ts";
 import { memberRows, readMembers } from "./member_codec.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
@@ -186,15 +186,11 @@ function readLane(fields: RareFields): Lane {
   );
 }
 
-/** Takes an address, which must stand there in its one written form. */
+/** Takes an address that others can dial, in its one written form. */
 function readAddress(fields: RareFields): string {
   const text = fields.string("address");
-  try {
-    if (formatAddress(parseAddress(text)) === text) return text;
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-  }
-  throw fields.error("address", "must be host:port");
+  if (!isMemberAddress(text)) throw fields.error("address", "must be host:port that others can dial");
+  return text;
 }
 
 function readWelcome(fields: RareFields): Welcome {

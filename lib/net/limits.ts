@@ -63,7 +63,7 @@ export const PEER_UNANSWERED_PINGS = 5;
 export const PEER_START_QUIET_MS = 3_000;
 /** Nodes beside the members to which links are kept. One more, and the one that was idle the longest is forgotten. */
 export const MAX_INTRODUCED_PEERS = 16;
-/** How long a node that is no member may neither call nor be sent anything before its links are closed. */
+/** How long a node that is no member may have no connection here and be sent nothing before its links are closed. */
 export const INTRODUCED_IDLE_MS = 60_000;
 /** Failures to connect to one peer are logged at first and then this often. */
 export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;

@@ -122,6 +122,12 @@ export class ConnectionListener {
     return this.#clients.size;
   }
 
+  /** Whether a node has a connection to this one. */
+  hasPeer(id: NodeId): boolean {
+    for (const { nodeId } of this.#peers.values()) if (nodeId === id) return true;
+    return false;
+  }
+
   /** Ends the connections over which a node has called, should there be any. It may call again, and is judged anew. */
   dropPeer(id: NodeId): void {
     for (const { nodeId, channel } of [...this.#peers.values()]) {

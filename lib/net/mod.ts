@@ -16,6 +16,7 @@ export {
   AddressError,
   type Contact,
   formatAddress,
+  isMemberAddress,
   type NodeAddress,
   parseAddress,
   parseContacts,

@@ -6,8 +6,8 @@
  *
  * The members come and go with the configuration. Whoever calls and is no member (a leader that a node does not know
  * yet, because what would tell it is still on its way) must get its answers too: it is introduced, and linked to like
- * a member until it has become one, or nothing passed in either direction for INTRODUCED_IDLE_MS. At most
- * MAX_INTRODUCED_PEERS of these are kept; one more, and the one that was idle the longest goes.
+ * a member until it has become one, or for INTRODUCED_IDLE_MS it had no connection to this node and was sent nothing.
+ * At most MAX_INTRODUCED_PEERS of these are kept; one more, and the one that was idle the longest goes.
  */
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress, type NodeAddress, parseAddress } from "./address.ts";
@@ -20,12 +20,14 @@ import type { PeerMessage } from "./peer_codec.ts";
 export interface PeerLinksOptions extends PeerOptions {
   /** All nodes to begin with; this one among them or not. */
   readonly members: readonly NodeAddress[];
+  /** Whether a node has a connection to this one, over which it may yet say something that wants an answer. */
+  readonly isCalling: (id: NodeId) => boolean;
 }
 
 /** A node beside the members. */
 interface Guest {
   readonly peer: Peer;
-  /** When it last called or was last sent something. */
+  /** When it last called, was last sent something, or was last seen to be connected. */
   usedAt: number;
 }
 
@@ -92,9 +94,7 @@ export class PeerLinks {
     if (member !== undefined) return member.send(message);
     const guest = this.#guests.get(to);
     if (guest === undefined) return false;
-    this.#guests.delete(to);
-    this.#guests.set(to, guest);
-    guest.usedAt = this.#options.clock.now();
+    this.#use(to, guest);
     return guest.peer.send(message);
   }
 
@@ -120,10 +120,24 @@ export class PeerLinks {
     if (oldest === undefined) return;
     const { clock } = this.#options;
     this.#timer = clock.after(oldest.usedAt + INTRODUCED_IDLE_MS - clock.now(), () => {
-      const idleSince = clock.now() - INTRODUCED_IDLE_MS;
-      for (const { usedAt } of [...this.#guests.values()]) if (usedAt <= idleSince) this.#forgetOldest();
+      this.#forgetIdle(clock.now());
       this.#watchGuests();
     });
+  }
+
+  #forgetIdle(now: number): void {
+    for (const [id, guest] of [...this.#guests]) {
+      if (guest.usedAt > now - INTRODUCED_IDLE_MS) break;
+      if (this.#options.isCalling(id)) this.#use(id, guest);
+      else this.#forgetOldest();
+    }
+  }
+
+  /** Puts a guest behind those who were used before. */
+  #use(id: NodeId, guest: Guest): void {
+    guest.usedAt = this.#options.clock.now();
+    this.#guests.delete(id);
+    this.#guests.set(id, guest);
   }
 
   #forgetOldest(): void {

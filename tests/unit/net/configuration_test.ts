@@ -35,8 +35,15 @@ Deno.test("each rule of a configuration refuses what breaks it, by name", () => 
     [[[], [1], [], [one], []], "voters must not be empty where there are members"],
     [[[1], [], [], [one], [1]], "removedIds must not have the member 1"],
     [[[1], [], [], [[1, "n1:1", null, false, 1]], []], "replaces must not be the member itself, 1"],
-    [[[1], [], [], [member(1, "n1")], []], 'address must be host:port in its one written form, not "n1"'],
-    [[[1], [], [], [member(1, "N1:1")], []], 'address must be host:port in its one written form, not "N1:1"'],
+    [
+      [[1], [], [], [member(1, "n1")], []],
+      'address must be host:port that others can dial, in its one written form, not "n1"',
+    ],
+    [
+      [[1], [], [], [member(1, "N1:1")], []],
+      'address must be host:port that others can dial, in its one written form, not "N1:1"',
+    ],
+    [[[1], [], [], [member(1, "0.0.0.0:1")], []], "address must be host:port that others can dial"],
     [[[0], [], [], [member(0)], []], "voters must be an integer from 1 to"],
     [ofVoters(count(8)), "voters must not be more than 7"],
     [

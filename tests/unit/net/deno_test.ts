@@ -138,6 +138,7 @@ Deno.test("links over real sockets carry large messages whole, and find a node t
     dataId: 102,
     address: "127.0.0.1:1",
     onStateChange: () => {},
+    isCalling: () => false,
     onRefused: () => {},
   });
   const connected = (): true | null => links.isConnected(1) ? true : null;

@@ -15,6 +15,8 @@ export class LinkScene {
   readonly logger = new RecordingLogger();
   readonly changes: LinkChange[] = [];
   readonly refusals: LinkRefusal[] = [];
+  /** Nodes that have a connection to node 2. */
+  readonly calling = new Set<number>();
   readonly links: PeerLinks;
 
   constructor(options: { readonly clusterId?: string; readonly network?: MemoryNetwork } = {}) {
@@ -30,6 +32,7 @@ export class LinkScene {
       address: "n2:7002",
       members: MEMBERS.filter(({ id }) => id <= 2),
       onStateChange: (change) => void this.changes.push(change),
+      isCalling: (id) => this.calling.has(id),
       onRefused: (refusal) => void this.refusals.push(refusal),
     });
   }

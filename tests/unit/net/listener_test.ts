@@ -172,9 +172,10 @@ Deno.test("a peer that is dropped loses its connections and may call again; othe
   withNode(async ({ node, network }) => {
     const dropped = [await welcomed(network, peerHello(2, 1)), await welcomed(network, peerHello(2, 2))];
     const other = await welcomed(network, peerHello(3));
+    assertEquals([2, 3, 4].map((id) => node.listener.hasPeer(id)), [true, true, false]);
     node.listener.dropPeer(2);
     await until("both lanes are closed", () => dropped.every(({ end }) => end !== null));
-    assertEquals(other.end, null);
+    assertEquals([other.end, node.listener.hasPeer(2), node.listener.hasPeer(3)], [null, false, true]);
     await welcomed(network, peerHello(2));
   }));
 

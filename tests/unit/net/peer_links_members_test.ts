@@ -112,6 +112,21 @@ Deno.test("a caller is forgotten once nothing has passed for a while", async () 
   await scene.close(node);
 });
 
+Deno.test("a caller that is connected is not forgotten, however long it has said nothing", async () => {
+  const scene = new LinkScene();
+  const node = third(scene);
+  scene.links.update([]);
+  scene.calling.add(3);
+  scene.links.introduce(3, "n3:7003");
+  await scene.connected(3);
+  await scene.pass(5 * INTRODUCED_IDLE_MS);
+  assertEquals(scene.links.isConnected(3), true);
+  scene.calling.delete(3);
+  await scene.pass(INTRODUCED_IDLE_MS);
+  assertEquals(scene.links.isConnected(3), false);
+  await scene.close(node);
+});
+
 Deno.test("of too many callers the one that was idle the longest is forgotten", async () => {
   const scene = new LinkScene();
   scene.links.update([]);
