@@ -172,12 +172,13 @@ class Shell implements Disposable {
     const context: CommandContext = {
       client: () => Promise.resolve(client),
       connect,
-      readStdin: () =>
-        Promise.reject(
-          new UsageError(
-            "Here - cannot stand for standard input, which you type on. Use --file, or -- - for a dash.",
-          ),
-        ),
+      stdin: () => {
+        throw new UsageError(
+          "Here standard input cannot be data: you type on it. Use --file, or leave the shell and give one command " +
+            "with < file. (-- - is a dash.)",
+        );
+      },
+      output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
       readFile,
       system,
       showProgress: showLine,
