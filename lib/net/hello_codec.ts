@@ -19,7 +19,10 @@ export const MAX_PROTOCOL_VERSION = 1;
 
 const MAGIC = "kvraft";
 
-/** Which of the two connections from one node to another: small and urgent, or large. */
+/**
+ * Which connection from one node to another: of the two that last, the one for what is small and urgent or the one for
+ * what is large; or one that only asks who is there.
+ */
 export type Lane = keyof typeof LANE;
 
 /** A node of the cluster, opening one of its two lanes. */
@@ -28,6 +31,10 @@ export interface PeerCaller {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly lane: Lane;
+  /** Which data folder is the caller's: a node that comes back with another one has forgotten what it promised. */
+  readonly dataId: number;
+  /** Where others dial the caller: `host:port`. */
+  readonly address: string;
 }
 
 /** A client. */
@@ -69,6 +76,8 @@ export interface Welcome {
   /** All nodes, sorted by id. */
   readonly members: readonly Member[];
   readonly limits: WelcomeLimits;
+  /** Which data folder is this node's. */
+  readonly dataId: number;
 }
 
 /** The answer of a node that does not; it closes the connection behind it. */

@@ -16,8 +16,40 @@ import { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
 import { readErrorCode, readOutcome } from "./refusal_fields.ts";
 
+/** The core's messages that travel. A node hears `installSnapshot` from itself, once it has received a snapshot whole. */
+export type WireMessage = Exclude<Message, { readonly kind: "installSnapshot" }>;
+
+/** A piece of the file of a snapshot, from the leader to a node for which the log does not reach back far enough. */
+export interface SnapshotChunk {
+  readonly kind: "snapshotChunk";
+  /** The leader's term. */
+  readonly term: number;
+  /** The last log index in the snapshot, */
+  readonly index: number;
+  /** and the term of the entry there: the two name the snapshot. */
+  readonly snapshotTerm: number;
+  /** Length of the file. */
+  readonly totalBytes: number;
+  /** Where the piece begins. */
+  readonly offset: number;
+  /** At most MAX_SNAPSHOT_CHUNK_DATA_BYTES; may be empty, to ask how far the other has got. */
+  readonly data: Uint8Array;
+}
+
+/** How far a node has got with a snapshot: the answer to its chunks. */
+export interface SnapshotProgress {
+  readonly kind: "snapshotProgress";
+  /** The term of the one who answers. */
+  readonly term: number;
+  readonly index: number;
+  readonly snapshotTerm: number;
+  /** From where on it wants the file: everything before is there. */
+  readonly nextOffset: number;
+  readonly totalBytes: number;
+}
+
 /** What the server sends to another node. */
-export type PeerMessage = Message | ForwardRequest | ForwardResponse;
+export type PeerMessage = WireMessage | ForwardRequest | ForwardResponse | SnapshotChunk | SnapshotProgress;
 
 /** Asks the other end of a lane for a {@link Pong}; the links' own, never seen by the server. */
 export interface Ping {

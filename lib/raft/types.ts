@@ -58,6 +58,52 @@ export interface ConfState {
   readonly votersOutgoing: readonly NodeId[];
 }
 
+/** A member as the replicated configuration knows it. */
+export interface MemberRecord {
+  /** Its id, never given to another. */
+  readonly id: NodeId;
+  /** host:port others dial */
+  readonly address: string;
+  /** Which data folder is this member's (random, made with the folder); null until the first leader has learned it. */
+  readonly dataId: number | null;
+  /** Whether the leader makes this learner a voter by itself once it is close. */
+  readonly autoPromote: boolean;
+  /** The voter whose place it takes then, in one joint change; null: nobody's. */
+  readonly replaces: NodeId | null;
+}
+
+/**
+ * Who takes part, where each is reached, and who never may again: what an entry of kind "configuration" holds.
+ *
+ * Invariants: `members` are exactly the nodes of `confState`; none of them is among `removedIds`.
+ */
+export interface Configuration {
+  /** Voters and learners; learners may overlap votersOutgoing (a voter being demoted). */
+  readonly confState: ConfState;
+  /** Exactly the nodes of confState, sorted by id. */
+  readonly members: readonly MemberRecord[];
+  /** Sorted; never used again. */
+  readonly removedIds: readonly NodeId[];
+}
+
+/** What a snapshot stands for: everything up to `index`, and the configuration there. */
+export interface SnapshotMetadata {
+  /** The last entry that it contains. */
+  readonly index: number;
+  /** Term of that entry. */
+  readonly term: number;
+  /** The newest configuration at or below `index`. */
+  readonly configuration: Configuration;
+}
+
+/** encode/decode injected into the core (RaftConfig.configurationCodec); lib/net/configuration_codec.ts is the real one. */
+export interface ConfigurationCodec {
+  /** The data of a configuration entry. */
+  encode(configuration: Configuration): Uint8Array;
+  /** The configuration in such data; throws when there is none. */
+  decode(data: Uint8Array): Configuration;
+}
+
 /** A run of entries of one term: the term of every entry from `firstIndex` up to the next run. */
 export interface TermRun {
   /** First index of the run. */
