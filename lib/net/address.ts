@@ -1,5 +1,5 @@
 /** Addresses as people write them: `host:port`, a bind address, the list of a cluster's nodes. */
-import { MAX_CLUSTER_NODES } from "./limits.ts";
+import { MAX_VOTERS } from "./limits.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Address } from "./network.ts";
 
@@ -81,9 +81,9 @@ export function parseMembers(text: string): readonly NodeAddress[] {
     }
     return { id, address };
   });
-  if (members.length > MAX_CLUSTER_NODES) {
+  if (members.length > MAX_VOTERS) {
     throw new AddressError(
-      `Cannot read the list of nodes "${text}": it has ${members.length} nodes, and a cluster has 1 to ${MAX_CLUSTER_NODES}.`,
+      `Cannot read the list of nodes "${text}": it has ${members.length} nodes, and a cluster has 1 to ${MAX_VOTERS}.`,
     );
   }
   return members.sort((a, b) => a.id - b.id);

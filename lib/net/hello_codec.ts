@@ -1,14 +1,17 @@
 /**
  * The first frame in each direction: who is calling and which versions it speaks; welcome, or why not.
  *
- *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials]
- *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address]…], [maxKeyBytes, maxValueBytes, maxFrameBytes]]
+ *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address]
+ *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address, role]…],
+ *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId]
  *     [2, code, message]
  */
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./client_messages.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
+import { AddressError, formatAddress, parseAddress } from "./address.ts";
 import { FRAME_KIND, LANE, ROLE } from "./kinds.ts";
+import { memberRows, readMembers } from "./member_codec.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
 import { decodeRareFrame, encodeRareFrame, type RareFields } from "./rare_frame.ts";
 
@@ -101,6 +104,8 @@ export function encodeHello(out: MessagePackWriter, caller: Caller): void {
     isPeer ? caller.nodeId : null,
     isPeer ? LANE[caller.lane] : null,
     null, // credentials: nothing asks for any yet
+    isPeer ? caller.dataId : null,
+    isPeer ? caller.address : null,
   ]);
 }
 
@@ -128,8 +133,9 @@ export function encodeWelcome(out: MessagePackWriter, welcome: Welcome): void {
     welcome.leader,
     welcome.term,
     welcome.appliedIndex,
-    welcome.members.map(({ id, address }) => [id, address]),
+    memberRows(welcome.members),
     [limits.maxKeyBytes, limits.maxValueBytes, limits.maxFrameBytes],
+    welcome.dataId,
   ]);
 }
 
@@ -153,33 +159,42 @@ export function decodeHelloAnswer(payload: Uint8Array): Welcome | Refusal {
   return { kind: "refusal", code, message };
 }
 
-/** Reads the members of a cluster, `[[id, address]…]`. */
-export function readMembers(fields: RareFields): readonly Member[] {
-  return fields.list("members").map((member) => ({
-    id: member.integer("id", 1),
-    address: member.string("address"),
-  }));
-}
-
 function readCaller(fields: RareFields): Caller {
   const role = fields.integer("role");
   if (role === ROLE.client) return { role: "client", clusterId: fields.stringOrNull("clusterId") };
   if (role !== ROLE.peer) {
     throw fields.error("role", `must be ${ROLE.peer} for a peer or ${ROLE.client} for a client`);
   }
-  return {
+  const head = {
     role: "peer",
     clusterId: fields.string("clusterId"),
     nodeId: fields.integer("nodeId", 1),
     lane: readLane(fields),
-  };
+  } as const;
+  fields.skip("credentials");
+  return { ...head, dataId: fields.integer("dataId"), address: readAddress(fields) };
 }
 
 function readLane(fields: RareFields): Lane {
   const lane = fields.integer("lane");
   if (lane === LANE.control) return "control";
   if (lane === LANE.bulk) return "bulk";
-  throw fields.error("lane", `must be ${LANE.control} for control or ${LANE.bulk} for bulk`);
+  if (lane === LANE.probe) return "probe";
+  throw fields.error(
+    "lane",
+    `must be ${LANE.control} for control, ${LANE.bulk} for bulk or ${LANE.probe} for a probe`,
+  );
+}
+
+/** Takes an address, which must stand there in its one written form. */
+function readAddress(fields: RareFields): string {
+  const text = fields.string("address");
+  try {
+    if (formatAddress(parseAddress(text)) === text) return text;
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+  }
+  throw fields.error("address", "must be host:port");
 }
 
 function readWelcome(fields: RareFields): Welcome {
@@ -202,5 +217,6 @@ function readWelcome(fields: RareFields): Welcome {
       maxValueBytes: limits.integer("maxValueBytes"),
       maxFrameBytes: limits.integer("maxFrameBytes", 1),
     },
+    dataId: fields.integer("dataId"),
   };
 }
