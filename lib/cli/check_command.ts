@@ -9,11 +9,12 @@ import { figuresOf, textOfBytes, Workload } from "../workload/mod.ts";
 import type { Answer } from "./answer.ts";
 import { explanationOf } from "./check_explanation.ts";
 import { CHECK_OPTIONS, type CheckPlan, checkPlanOf } from "./check_options.ts";
-import { type CheckEnd, type CheckReport, type CheckVerdict, withThousands } from "./check_report.ts";
+import { type CheckEnd, type CheckReport, type CheckVerdict } from "./check_report.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";
 import type { StoreClient } from "./store_client.ts";
+import { withThousands } from "./units.ts";
 
 /** How often the line on the terminal is brought up to date. */
 const PROGRESS_INTERVAL_MS = 200;

@@ -6,6 +6,7 @@ import { type Count, type Figures, OPERATION_KINDS } from "../workload/mod.ts";
 import { KIND_NAMES } from "./check_options.ts";
 import { ExitCode } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";
+import { withThousands } from "./units.ts";
 import { table } from "./width.ts";
 
 /** What a run showed. */
@@ -106,11 +107,6 @@ export function checkDocument(report: CheckReport): Readonly<Record<string, unkn
     prefix: escapeBytes(report.prefix),
     cleared: report.isCleared,
   };
-}
-
-/** `12 431`. */
-export function withThousands(count: number): string {
-  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
 const END_TEXT: Readonly<Record<CheckEnd, string>> = {

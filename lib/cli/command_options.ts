@@ -14,9 +14,16 @@ export type OutputFormat = typeof OUTPUT_FORMATS[number];
 /** Longest deadline that may be asked for: an hour. */
 const MAX_TIMEOUT_MS = 3_600_000;
 
+/** How answers are written. */
+export const OUTPUT: OptionSpec = {
+  name: "output",
+  placeholder: "text|json",
+  help: "how answers are written (text)",
+};
+
 /** Options that every command takes. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
-  { name: "output", placeholder: "text|json", help: "how answers are written (text)" },
+  OUTPUT,
   { name: "timeout-ms", placeholder: "<ms>", help: "deadline of each command, retries included (5000)" },
   { name: "help", placeholder: null, help: "explain, and do nothing" },
 ];

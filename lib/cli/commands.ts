@@ -7,9 +7,13 @@ import { MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
 import { bindArguments, type Call, type Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command_options.ts";
 import { UsageError } from "./errors.ts";
+import { EXPORT } from "./export_command.ts";
 import { helpOfCommand, helpOfCommands } from "./help.ts";
+import { IMPORT } from "./import_command.ts";
 import { CAS, DELETE, GET, PUT } from "./key_commands.ts";
 import { LIST } from "./list_command.ts";
+import { MEMBER_COMMANDS } from "./member_commands.ts";
+import { SNAPSHOT_COMMANDS } from "./snapshot_commands.ts";
 
 const HELP: Command = {
   name: "help",
@@ -57,7 +61,11 @@ export const COMMANDS: readonly Command[] = [
   CAS,
   STATUS,
   MEMBERS,
+  ...MEMBER_COMMANDS,
   TRANSFER_LEADER,
+  ...SNAPSHOT_COMMANDS,
+  EXPORT,
+  IMPORT,
   CHECK,
   HELP,
   QUIT,
@@ -126,17 +134,18 @@ export function parseCommand(words: readonly string[], extra: readonly OptionSpe
     [...everywhere, ...COMMANDS.flatMap(({ options }) => options)].map((spec) => [spec.name, spec]),
   );
   const parsed = parseArguments(words, [...specs.values()]);
-  const words = parsed.positionals.map(({ text }) => text);
-  const isGroupHelp = parsed.options.has("help") && words.length === 1 && findCommand(words)?.kind === "group";
-  const found = words.length === 0 || isGroupHelp ? null : commandNamed(words);
+  const typed = parsed.positionals.map(({ text }) => text);
+  const isGroupHelp = parsed.options.has("help") && typed.length === 1 &&
+    findCommand(typed)?.kind === "group";
+  const found = typed.length === 0 || isGroupHelp ? null : commandNamed(typed);
   const command = found?.command ?? null;
   const allowed = [...everywhere, ...command?.options ?? []].map((spec) => spec.name);
   for (const option of parsed.options.keys()) {
     if (!allowed.includes(option)) throw misplacedOption(option, command);
   }
   const { options } = parsed;
-  if (parsed.options.has("help") && words.length > 0) {
-    const named = words.slice(0, found?.wordCount).map((text) => ({ text, literal: true }));
+  if (parsed.options.has("help") && typed.length > 0) {
+    const named = typed.slice(0, found?.wordCount).map((text) => ({ text, literal: true }));
     return { call: bindArguments(HELP, { positionals: named, options }), options };
   }
   if (found === null) return { call: null, options };
