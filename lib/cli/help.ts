@@ -75,8 +75,8 @@ shown with escapes (\\n, \\xHH) that the shell understands; a get into a pipe or
 With commands from standard input every line is run, whatever became of the one before, and the exit code is the
 highest of all. A line that begins with # is a comment.
 
-Exit codes: 0 done; 1 the answer is no (key not found, compare failed, change refused); 2 usage; 3 the cluster could not be reached or
-has no leader, and nothing happened; 4 a write or change whose outcome is not known.
+Exit codes: 0 done; 1 the answer is no (key not found, compare failed, change refused); 2 usage; 3 the cluster could
+not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not known.
 
 Examples:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
@@ -91,7 +91,11 @@ export function helpOfCommands(commands: readonly Command[]): string {
     [command.name, ...command.arguments.map(argumentUsage)].join(" "),
     command.summary,
   ]);
-  return `Commands:\n${columns(rows)}\n\nhelp put explains put, with its options and an example.\n`;
+  const [first] = commands;
+  const how = first === undefined
+    ? ""
+    : `\n\nhelp ${first.name} explains that one, with its options and an example.`;
+  return `Commands:\n${columns(rows)}${how}\n`;
 }
 
 /** `help put`: one command. */

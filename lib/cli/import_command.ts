@@ -34,11 +34,12 @@ export const IMPORT: Command = {
   options: [RATE],
   summary: "put the keys and values of standard input, lines of JSON as export gives them",
   details: [
+    "Not from within the shell: kvraft client --cluster <nodes> import < lines.json",
     `A line is {"key":"…","value":"…"}, or keyBase64, valueBase64. Lines are written in their order where they name the`,
     "same key. The first bad line ends it, named by its number: exit code 2, what was before it is written, nothing of",
     "what is behind it. To go on from line 7: tail -n +7 lines.json | kvraft client … import; lines may come twice.",
   ],
-  example: ["import < lines.json", "imported 12 431 keys, 3.4 MB, in 2.3 s"],
+  example: ["import", "imported 12 431 keys, 3.4 MB, in 2.3 s"],
   async run(call, context): Promise<Answer> {
     const pace = new Pace(rateOf(call), context.system.clock);
     const { signal } = context;

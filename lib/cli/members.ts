@@ -75,7 +75,6 @@ export function memberRows(members: readonly Member[], status: ClusterStatus): r
 /** The members as a table of text. */
 export function membersTable(rows: readonly MemberRow[]): string {
   const header = ["node", "address", "role", "lag", "last contact", "version"];
-  const hasLeader = rows.some(({ leads }) => leads);
   const lines = table([
     header,
     ...rows.map((row) => [
@@ -83,7 +82,7 @@ export function membersTable(rows: readonly MemberRow[]): string {
       escapeText(row.address),
       row.leads ? `${row.role}, leads` : row.role,
       lagText(row),
-      contactText(row, hasLeader),
+      contactText(row),
       row.version === null ? "?" : escapeText(row.version),
     ]),
   ]);
@@ -95,7 +94,7 @@ function lagText({ lag, snapshotPercent }: MemberRow): string {
   return lag === null ? "?" : withThousands(lag);
 }
 
-function contactText({ lastContactMs }: MemberRow, hasLeader: boolean): string {
-  if (lastContactMs === null) return hasLeader ? "never" : "?";
+function contactText({ lag, lastContactMs }: MemberRow): string {
+  if (lastContactMs === null) return lag === null ? "?" : "never";
   return lastContactMs < LATELY_MS ? "now" : `${duration(lastContactMs)} ago`;
 }

@@ -195,7 +195,7 @@ Deno.test("an error leaves the shell running", async () => {
   await session.type("get k\r");
   await session.shows("error: Cannot get a key: no leader.\n");
   await session.type("put k -\r");
-  await session.shows("error: Here - cannot stand for standard input");
+  await session.shows("error: Here standard input cannot be data: you type on it.");
   await session.leave();
 });
 
