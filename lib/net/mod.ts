@@ -2,9 +2,10 @@
  * Everything between a node and other processes: frames, their bytes, and the connections that carry them.
  *
  * Bytes come in through a `FrameChannel`, are decoded into typed messages by the codecs (`peer_codec.ts`,
- * `client_codec.ts`, `command_codec.ts`, `configuration_codec.ts`, `hello_codec.ts`) or refused by a named error, and only then reach the
- * server: from the `ConnectionListener`, which accepts, and from `dial`, which connects. `PeerLinks` keeps this
- * node's own connections to the others, whoever they are just then. Time, chance and sockets come in as `Clock`, `Random` and `Network`.
+ * `client_codec.ts`, `command_codec.ts`, `configuration_codec.ts`, `hello_codec.ts`) or refused by a
+ * named error, and only then reach the server: from the `ConnectionListener`, which accepts, and from `dial`, which
+ * connects. `PeerLinks` keeps this node's own connections to the others, whoever they are just then. Time, chance and
+ * sockets come in as `Clock`, `Random` and `Network`.
  *
  * Left out: encryption and passwords (they join in the hello, which has a place for credentials), compression (values
  * are the user's to compress), and delivery: what a link drops, the core or the client sends again.
