@@ -179,8 +179,11 @@ class Client {
       unlisten();
       interrupted.abort(new Error("interrupted"));
     });
+    let isShown = false;
     const showProgress = (line: string): void => {
-      if (stderr.isTerminal && this.#output !== "json") this.#showLine(line);
+      if (!stderr.isTerminal || this.#output === "json" || (line === "" && !isShown)) return;
+      isShown = line !== "";
+      this.#showLine(line);
     };
     try {
       return await call.command.run(call, { ...context, showProgress, signal: interrupted.signal });

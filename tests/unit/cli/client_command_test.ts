@@ -162,7 +162,7 @@ Deno.test("JSON answers have the shapes that scripts count on", async () => {
     [["get", "greeting"], 0, entry],
     [["get", "nope"], 1, null],
     [["list"], 0, { entries: [entry, binary], cursor: null, revision: 2 }],
-    [["list", "--limit", "1"], 0, { entries: [entry], cursor: "next", revision: 2 }],
+    [["list", "--limit", "1"], 0, { entries: [entry], cursor: "greeting", revision: 2 }],
     [["cas", "greeting", "x", "y"], 1, { succeeded: false, current: entry, revision: 2 }],
     [["cas", "nope", "x", "y"], 1, { succeeded: false, current: null, revision: 2 }],
     [["put", "new", "v"], 0, { revision: 3 }],

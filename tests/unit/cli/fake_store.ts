@@ -114,13 +114,15 @@ export class FakeStore implements StoreClient {
 
   async list(options: ListOptions = {}): Promise<ListResult> {
     await this.#call("list", options);
-    const { prefix = "", start = "", end = null, reverse = false, limit = 100 } = options;
+    const { prefix = "", start = "", end = null, reverse = false, limit = 100, cursor = null } = options;
     const keys = [...this.entries.keys()].filter((key) =>
-      key.startsWith(id(prefix)) && key >= id(start) && (end === null || key < id(end))
+      key.startsWith(id(prefix)) && key >= id(start) && (end === null || key < id(end)) &&
+      (cursor === null || (reverse ? key < cursor : key > cursor))
     ).sort();
     if (reverse) keys.reverse();
     const entries = keys.flatMap((key) => this.entries.get(key) ?? []).slice(0, limit);
-    return { entries, cursor: keys.length > limit ? "next" : null, revision: this.revision };
+    const next = keys[limit - 1] ?? null;
+    return { entries, cursor: keys.length > limit ? next : null, revision: this.revision };
   }
 
   async compareAndSet(
