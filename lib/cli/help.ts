@@ -43,9 +43,6 @@ Examples:
     --cluster 1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003
   kvraft server --config node1.json --log-format json
 
-While no server runs on them (each explains itself with --help):
-${tools}
-
 node1.json, with the names of the options as keys:
   {
     // this node
@@ -53,6 +50,9 @@ node1.json, with the names of the options as keys:
     "bind": "0.0.0.0:7001",
     "cluster": "1=node1:7001,2=node2:7001,3=node3:7001"
   }
+
+For backups, and for the folders of stopped servers (each explains itself with --help):
+${tools}
 `;
 }
 
@@ -94,7 +94,7 @@ export function helpOfCommands(commands: readonly Command[]): string {
   const [first] = commands;
   const how = first === undefined
     ? ""
-    : `\n\nhelp ${first.name} explains that one, with its options and an example.`;
+    : `\n\nhelp ${first.name} explains ${first.name}, with its options and an example.`;
   return `Commands:\n${columns(rows)}${how}\n`;
 }
 

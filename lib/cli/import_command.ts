@@ -99,9 +99,8 @@ async function badLine(
 ): Promise<HalfwayError> {
   await puts.end();
   return new HalfwayError(
-    `line ${number}: ${reason}. ${
-      progressOf(puts)
-    } of the lines before it are written, nothing of it and behind it.`,
+    `line ${number}: ${reason}. ` +
+      `The lines before it are written (${progressOf(puts)}), it and those behind it are not.`,
     { code: "usage", exitCode: ExitCode.usage },
   );
 }

@@ -167,8 +167,12 @@ class Shell implements Disposable {
   async #call(call: Call, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
     const { client, connect, system, timeoutMs, readFile } = this.#options;
     const startedAt = system.clock.now();
-    const showLine = (line: string): void =>
+    let isLineShown = false;
+    const showLine = (line: string): void => {
+      if (line === "" && !isLineShown) return;
+      isLineShown = line !== "";
       this.#editor.print(`\r\x1b[2K${dim(fit(line, system.columns() - 1), this.#reader())}`);
+    };
     const context: CommandContext = {
       client: () => Promise.resolve(client),
       connect,

@@ -43,7 +43,7 @@ const SAVE: Command = {
     "Not from within the shell: kvraft client --cluster <nodes> snapshot save > backup.snap",
     "One moment of the store, named by its revision, with checksums; any node may give it. Exit code 3 means that the",
     "file is not whole and is of no use. kvraft server inspect <file> says what is in it; kvraft server restore makes",
-    "a new cluster of it.",
+    "a new cluster of it. --timeout-ms is for taking it (120000 here), then for each part.",
   ],
   example: ["snapshot save", "saved revision 1200 of n2: 27.0 MB in 0.4 s"],
   async run(call, context): Promise<Answer> {

@@ -189,7 +189,7 @@ Deno.test("a bad line is named, ends with 2, and nothing behind it is written", 
     assertEquals(await run(["import"], store, { input }), [
       2,
       "",
-      `kvraft: line 2: ${reason}. 1 key of the lines before it are written, nothing of it and behind it.\n`,
+      `kvraft: line 2: ${reason}. The lines before it are written (1 key), it and those behind it are not.\n`,
     ]);
     assertEquals(store.calls.length, 1);
   }
