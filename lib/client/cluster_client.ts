@@ -139,7 +139,7 @@ export abstract class ClusterClient {
 
   /**
    * Takes a snapshot like {@link takeSnapshot} and gives its file: a backup. `timeoutMs` is the time for taking it, and
-   * then for each of its parts.
+   * then for each of its parts; `signal` ends both.
    *
    * @example
    * ```ts

@@ -26,6 +26,11 @@ export const MAX_SNAPSHOT_PART_BYTES = 256 * 1024;
 export const HELLO_TIMEOUT_MS = 5_000;
 /** Connections that have not said hello yet; one more closes the oldest of them. */
 export const MAX_PENDING_HELLOS = 256;
+/**
+ * Lanes over which nodes call, three for each member and for each that may be introduced. One more closes the oldest of
+ * a node that is no member: members always find room.
+ */
+export const MAX_PEER_LANES = 96;
 /** How long a node that closes goes on writing what it has queued. */
 export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
 /** How long the listener waits after a failed accept (no file descriptors left, say) before it tries again. */

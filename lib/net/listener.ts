@@ -4,8 +4,9 @@
  *
  * What a stranger can cost is a socket and a small buffer for HELLO_TIMEOUT_MS. Connections that have not said hello
  * push out the oldest of their kind, so silent ones can't keep others away; a client beyond the limit is told `busy`.
- * Peers are few and known: they have no limit, but a newer connection of a lane replaces the one before. Who may call
- * as a peer is the server's to judge, which knows the members, those removed, and their data folders.
+ * A newer connection of a peer's lane replaces the one before; beyond MAX_PEER_LANES the oldest of a node that is no
+ * member makes room. Who may call as a peer is the server's to judge, which knows the members, those removed, and their
+ * data folders.
  */
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import type { NodeId } from "../raft/types.ts";
@@ -32,6 +33,7 @@ import {
   CLOSE_FLUSH_TIMEOUT_MS,
   HELLO_TIMEOUT_MS,
   MAX_FRAME_BYTES,
+  MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
 } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -284,6 +286,8 @@ export class ConnectionListener {
   async #servePeer(channel: FrameChannel, peer: PeerCaller): Promise<void> {
     const key = `${peer.nodeId}/${peer.lane}`;
     this.#peers.get(key)?.channel.close("the peer has opened a newer connection");
+    this.#peers.delete(key);
+    if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
     const accepted = { nodeId: peer.nodeId, channel };
     this.#peers.set(key, accepted);
     const { self, logger, onPeerMessage, onPeerHello } = this.#options;
@@ -294,6 +298,16 @@ export class ConnectionListener {
       this.#options.logger.debug("A peer's connection ended", { peer: peer.nodeId, lane: peer.lane, reason });
     } finally {
       if (this.#peers.get(key) === accepted) this.#peers.delete(key);
+    }
+  }
+
+  /** Ends the oldest lane of a node that is no member. */
+  #makeRoomForPeer(): void {
+    const members = new Set(this.#options.members().map(({ id }) => id));
+    for (const [key, { nodeId, channel }] of this.#peers) {
+      if (members.has(nodeId)) continue;
+      this.#peers.delete(key);
+      return channel.close("too many nodes call that are no members");
     }
   }
 }

@@ -26,7 +26,7 @@ const HEADER_BYTES = 4;
 const LIE_CHANCE = 0.1;
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
 /** Of node 2, for its lane of entries. */
-const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null];
+const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null, 2, "n2:7002"];
 /** A buffer may be twice what arrived, or what the listener lets a connection keep. */
 const KEPT_BYTES = 1_048_576;
 
