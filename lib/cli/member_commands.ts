@@ -78,7 +78,11 @@ const REMOVE = memberCommand({
   arguments: [NODE],
   options: [FORCE],
   summary: "remove node n for good",
-  details: ["Its process says so and stops. Its id is not used again; its data folder can be removed."],
+  details: [
+    "Its process says so and stops. Its id is not used again; its data folder can be removed. Refused where the voters",
+    "that answer would be no majority of those left; --force does it all the same, and then nothing can be written until",
+    "others come back.",
+  ],
   example: ["member remove 4", "n4 is removed. 3 voters: the cluster serves while 2 of them do."],
 }, (call) => ({ kind: "remove", id: nodeOf(call, "n") }));
 

@@ -119,7 +119,9 @@ function incomplete(
 ): HalfwayError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new HalfwayError(
-    `Cannot save the snapshot: ${reason} The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
+    `Cannot save the snapshot: ${
+      reason.replace(/\.$/, "")
+    }. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
       "save again.",
     { code, exitCode: ExitCode.unavailable, cause },
   );
