@@ -158,6 +158,7 @@ function turnOf({ position, revision, isUnseen }: Placement, { steps }: Steps): 
 function misfitOf(obstacle: Obstacle, indexOf: (position: number) => number): Misfit {
   switch (obstacle.kind) {
     case "condition":
+    case "result":
     case "noneExists":
     case "passed":
       return obstacle;

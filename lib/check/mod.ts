@@ -5,14 +5,14 @@
  * the orders together and replays them (`store.ts`). The answer is exact or "undecided": bounds of time and memory never
  * make it guess.
  *
- * Left out: a page that draws a history; a violation names the operation, the states that were possible and the order
- * before it, which is what a caller shows.
+ * `page.ts` shows a violation to people: what was told, what was possible, and the picture of it.
  *
  * @module
  */
 export * from "./history.ts";
 export { check, CHECK_LIMITS } from "./checker.ts";
 export type { CheckLimits } from "./budget.ts";
-export type { KeyState } from "./model.ts";
+export type { Condition, KeyState } from "./model.ts";
+export { type PageOptions, violationPage } from "./page.ts";
 export { replay, type ReplayFailure, type Turn } from "./store.ts";
 export type * from "./verdict.ts";

@@ -13,7 +13,7 @@
 import { assert } from "../assert.ts";
 import type { Budget } from "./budget.ts";
 import type { Component, ComponentStep } from "./components.ts";
-import { changed, type Condition, holds, type KeyState, UNSEEN_REVISION } from "./model.ts";
+import { changed, type Condition, holds, type KeyState, type Step, UNSEEN_REVISION } from "./model.ts";
 import type { RevisionOrder } from "./revisions.ts";
 import { clearBit, type Configuration, hasBit, Memory, setBit, textOf, WORD_BITS } from "./memory.ts";
 import type { FinalState, Obstacle, Placement, SearchResult } from "./search_result.ts";
@@ -54,6 +54,12 @@ interface Move {
   readonly open: number;
   readonly place: number;
   readonly placement: Placement;
+}
+
+/** A condition that does not hold, and the key as it is instead. */
+interface Mismatch {
+  readonly condition: Condition;
+  readonly actual: KeyState | null;
 }
 
 /** A point of time in the list. */
@@ -274,26 +280,30 @@ class Search {
   }
 
   #moveTo({ step, reached }: ComponentStep, move: Pick<Move, "placement" | "floor" | "place">): Move | null {
-    if (this.#findObstacle(step.before, this.#state) !== null) return null;
+    if (this.#findMismatch(step.before, this.#state) !== null) return null;
     if (step.someExist.length > 0 && !step.someExist.some((key) => this.#keyIn(this.#state, key) !== null)) {
       return null;
     }
-    let state = this.#state;
-    for (const change of step.changes) {
-      const revision = move.placement.isUnseen ? UNSEEN_REVISION : move.floor;
-      const key = changed(change, this.#keyIn(this.#state, change.key), revision);
-      state = this.#states.with(state, this.#slotOf(change.key), key);
-    }
-    if (this.#findObstacle(step.after, state) !== null) return null;
+    const state = this.#stateAfter(step, move.placement.isUnseen ? UNSEEN_REVISION : move.floor);
+    if (this.#findMismatch(step.after, state) !== null) return null;
     const passed = Math.max(move.floor, reached);
     const open = passed < this.#open || !this.#hasUnnumbered ? this.#open : this.#order.nextOpen(passed);
     return { ...move, state, open };
   }
 
-  #findObstacle(conditions: readonly Condition[], state: number): Obstacle | null {
+  #stateAfter({ changes }: Step, revision: number): number {
+    let state = this.#state;
+    for (const change of changes) {
+      const key = changed(change, this.#keyIn(this.#state, change.key), revision);
+      state = this.#states.with(state, this.#slotOf(change.key), key);
+    }
+    return state;
+  }
+
+  #findMismatch(conditions: readonly Condition[], state: number): Mismatch | null {
     for (const condition of conditions) {
       const actual = this.#keyIn(state, condition.key);
-      if (!holds(condition, actual)) return { kind: "condition", condition, actual };
+      if (!holds(condition, actual)) return { condition, actual };
     }
     return null;
   }
@@ -402,12 +412,13 @@ class Search {
     if (revision !== null && revision < this.#floor + Number(step.writes)) {
       return { kind: "passed", revision };
     }
-    const obstacle = this.#findObstacle(step.before, this.#state);
-    if (obstacle !== null) return obstacle;
+    const before = this.#findMismatch(step.before, this.#state);
+    if (before !== null) return { kind: "condition", ...before };
     if (step.someExist.length > 0 && step.someExist.every((key) => this.#keyIn(this.#state, key) === null)) {
       return { kind: "noneExists", keys: step.someExist };
     }
-    return { kind: "none" };
+    const after = this.#findMismatch(step.after, this.#stateAfter(step, revision ?? UNSEEN_REVISION));
+    return after === null ? { kind: "none" } : { kind: "result", ...after };
   }
 
   #stuck(): SearchResult {

@@ -17,6 +17,8 @@ export interface Placement {
 export type Obstacle =
   /** This is not so. */
   | { readonly kind: "condition"; readonly condition: Condition; readonly actual: KeyState | null }
+  /** It fits, but this would not be so after it. */
+  | { readonly kind: "result"; readonly condition: Condition; readonly actual: KeyState | null }
   /** None of these keys exists. */
   | { readonly kind: "noneExists"; readonly keys: readonly string[] }
   /** Something with a smaller revision has to come first, and can't. */

@@ -7,6 +7,8 @@ import type { Turn } from "./store.ts";
 export type Misfit =
   /** This would have to be so, and the key was so instead. */
   | { readonly kind: "condition"; readonly condition: Condition; readonly actual: KeyState | null }
+  /** It would have left the key so, and was told otherwise. */
+  | { readonly kind: "result"; readonly condition: Condition; readonly actual: KeyState | null }
   /** It was told that more keys follow, and none of these existed. */
   | { readonly kind: "noneExists"; readonly keys: readonly string[] }
   /** A write with a smaller revision has to come first and can't; null when nobody in the history made it. */
@@ -15,6 +17,11 @@ export type Misfit =
   | { readonly kind: "passed"; readonly revision: number }
   /** It fits, and nothing that follows does. */
   | { readonly kind: "later" };
+
+/** The key that a misfit is about, where it is about one. */
+export function keyOfMisfit(misfit: Misfit): string | null {
+  return "condition" in misfit ? misfit.condition.key : null;
+}
 
 /** One way in which the keys may have stood when the operation could not be placed. */
 export interface PossibleState {

@@ -8,8 +8,9 @@ import type { Timer } from "../net/clock.ts";
 import { figuresOf, textOfBytes, Workload } from "../workload/mod.ts";
 import type { Answer } from "./answer.ts";
 import { explanationOf } from "./check_explanation.ts";
+import { writeCheckFiles } from "./check_files.ts";
 import { CHECK_OPTIONS, type CheckPlan, checkPlanOf } from "./check_options.ts";
-import { type CheckEnd, type CheckReport, type CheckVerdict } from "./check_report.ts";
+import { type CheckEnd, type CheckReport, type CheckVerdict, workText } from "./check_report.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";
@@ -35,8 +36,8 @@ export const CHECK: Command = {
   details: [
     "Kill nodes, pause them, pull cables meanwhile: operations that fail are part of what is judged, and --timeout-ms",
     "(2000 here) is the deadline of each. Works under --prefix, where no key may be, and removes its keys at the end.",
-    "Ends after --duration, or with Ctrl-C; the verdict comes either way. Exit codes: 0 linearizable; 1 not, and a report",
-    "with the history is written; 3 nothing could be done; 4 undecided, since the search for an order became too long.",
+    "Ends after --duration, or with Ctrl-C; the verdict comes either way. Exit codes: 0 linearizable; 1 not: the history",
+    "and a page that shows where it breaks are written; 3 nothing could be done; 4 undecided, since the search for an order became too long.",
   ],
   example: ["check --duration 30s", "LINEARIZABLE: an order of the operations explains every answer."],
   async run(call, context): Promise<Answer> {
@@ -188,15 +189,11 @@ function judge(workload: Workload, plan: CheckPlan, { system }: CommandContext):
     case "undecided":
       return { kind: "undecided", reason: verdict.reason, operations: verdict.operations.length };
     case "violation": {
-      const explanation = explanationOf(verdict, { history, startedAt });
       const { report } = plan;
-      try {
-        system.writeFile(report, `${JSON.stringify({ verdict, history })}\n`);
-        return { kind: "violation", explanation, report, reportProblem: null };
-      } catch (error) {
-        const reportProblem = error instanceof Error ? error.message : String(error);
-        return { kind: "violation", explanation, report, reportProblem };
-      }
+      const about = `kvraft client check: ${withThousands(history.length)} operations, ${workText(plan)}. ` +
+        `The whole history is in ${report}.`;
+      const files = writeCheckFiles(verdict, { history, startedAt, about, report, system });
+      return { kind: "violation", explanation: explanationOf(verdict, { history, startedAt }), ...files };
     }
   }
 }

@@ -37,7 +37,7 @@ export const CHECK_OPTIONS: readonly OptionSpec[] = [
   {
     name: "report",
     placeholder: "<path>",
-    help: `where the history is written if it is bad (${DEFAULT_REPORT})`,
+    help: `where a bad history is written, a page beside it (${DEFAULT_REPORT})`,
   },
 ];
 

@@ -3,6 +3,7 @@ import { assertNever } from "../assert.ts";
 import type { Undecided } from "../check/mod.ts";
 import type { KvraftErrorCode } from "../client/errors.ts";
 import { type Count, type Figures, OPERATION_KINDS } from "../workload/mod.ts";
+import type { CheckFile } from "./check_files.ts";
 import { KIND_NAMES } from "./check_options.ts";
 import { ExitCode } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";
@@ -13,13 +14,13 @@ import { table } from "./width.ts";
 export type CheckVerdict =
   /** An order of all operations explains every answer. `presumed`: unknown outcomes that it has happen. */
   | { readonly kind: "linearizable"; readonly presumed: number }
-  /** None does. The report has the history, unless it could not be written, for this reason. */
+  /** None does. The report has the history, the page shows where it breaks. */
   | {
     readonly kind: "violation";
     /** Sentences for people. */
     readonly explanation: string;
-    readonly report: string;
-    readonly reportProblem: string | null;
+    readonly report: CheckFile;
+    readonly page: CheckFile;
   }
   /** A bound of the search was reached. */
   | { readonly kind: "undecided"; readonly reason: Undecided["reason"]; readonly operations: number }
@@ -63,13 +64,13 @@ export function exitCodeOfCheck({ verdict }: CheckReport): ExitCode {
 
 /** The report as text: the verdict first. */
 export function checkAsText(report: CheckReport): string {
-  const { figures, errors, ranMs, clients, keys, seed } = report;
+  const { figures, errors, ranMs } = report;
   const perSecond = ranMs === 0 ? 0 : figures.operations / ranMs * 1_000;
   const lines = [
     verdictText(report),
     "",
     `${withThousands(figures.operations)} operations in ${seconds(ranMs)} (${withThousands(perSecond)}/s), ` +
-    `${clients} clients, ${keys} keys, seed ${seed}${END_TEXT[report.end]}`,
+    `${workText(report)}${END_TEXT[report.end]}`,
     ...countsTable(figures),
     `errors: ${errors.size === 0 ? "none" : errorsText(errors)}`,
   ];
@@ -89,7 +90,8 @@ export function checkDocument(report: CheckReport): Readonly<Record<string, unkn
   return {
     verdict: verdict.kind,
     ...(verdict.kind === "violation" ? { explanation: verdict.explanation } : {}),
-    report: verdict.kind === "violation" && verdict.reportProblem === null ? verdict.report : null,
+    report: verdict.kind === "violation" ? pathOf(verdict.report) : null,
+    page: verdict.kind === "violation" ? pathOf(verdict.page) : null,
     end: report.end,
     ranMs: Math.round(ranMs),
     operations,
@@ -109,6 +111,13 @@ export function checkDocument(report: CheckReport): Readonly<Record<string, unkn
   };
 }
 
+/** Who worked on what: `8 clients, 16 keys, seed 7`. */
+export function workText({ clients, keys, seed }: Pick<CheckReport, "clients" | "keys" | "seed">): string {
+  return `${clients} ${clients === 1 ? "client" : "clients"}, ${keys} ${
+    keys === 1 ? "key" : "keys"
+  }, seed ${seed}`;
+}
+
 const END_TEXT: Readonly<Record<CheckEnd, string>> = {
   duration: "",
   interrupted: "; ended by Ctrl-C",
@@ -124,12 +133,16 @@ function verdictText({ verdict, figures }: CheckReport): string {
         : ` Of ${writes(unknown)} of unknown outcome, ${verdict.presumed} must have happened in it.`;
       return `LINEARIZABLE: an order of the operations explains every answer.${presumed}`;
     }
-    case "violation": {
-      const report = verdict.reportProblem === null
-        ? `The report ${verdict.report} has the history.`
-        : `The report ${verdict.report} with the history could not be written: ${verdict.reportProblem}.`;
-      return `NOT LINEARIZABLE: ${verdict.explanation}\n${report}`;
-    }
+    case "violation":
+      return [
+        `NOT LINEARIZABLE: ${verdict.explanation}`,
+        fileText(`The report ${verdict.report.path}`, "has the history", verdict.report),
+        fileText(
+          `The page ${verdict.page.path}`,
+          "shows where it breaks; open it in a browser",
+          verdict.page,
+        ),
+      ].join("\n");
     case "undecided":
       return `UNDECIDED: neither an order of ${
         withThousands(verdict.operations)
@@ -141,6 +154,15 @@ function verdictText({ verdict, figures }: CheckReport): string {
     default:
       return assertNever(verdict);
   }
+}
+
+function fileText(name: string, says: string, { problem }: CheckFile): string {
+  return problem === null ? `${name} ${says}.` : `${name} could not be written: ${problem}.`;
+}
+
+/** Where the file is, if it is. */
+function pathOf({ path, problem }: CheckFile): string | null {
+  return problem === null ? path : null;
 }
 
 function countsTable(figures: Figures): string[] {

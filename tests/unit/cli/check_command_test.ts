@@ -59,16 +59,30 @@ Deno.test("failed calls, applied or not, are no violation, and are counted", asy
 });
 
 for (const breach of ["lostWrite", "staleRead", "doubledWrite"] as const) {
-  Deno.test(`a store that breaks its promise (${breach}) is found out: exit code 1, and a report under ./data`, async () => {
+  Deno.test(`a store that breaks its promise (${breach}) is found out: exit code 1, report and page under ./data`, async () => {
     const { system, code } = begin(SHORT, { breach });
     assertEquals(await code, 1, system.stdout.text);
     assertMatch(
       system.stdout.text,
-      /^NOT LINEARIZABLE: .*\nThe report data\/check\.json has the history\.\n/,
+      /^NOT LINEARIZABLE: .*\nThe report data\/check\.json has the history\.\nThe page data\/check\.html shows where/,
     );
-    assertEquals([...system.written.keys()], ["data/check.json"]);
+    assertEquals([...system.written.keys()], ["data/check.json", "data/check.html"]);
+    const page = system.written.get("data/check.html") ?? "";
+    assertMatch(page, /^\s*<!DOCTYPE html>[^]*✗ Not linearizable[^]*8 clients, 4 keys, seed 7\./);
   });
 }
+
+Deno.test("the page lies beside the report, wherever that is, and never takes its place", async () => {
+  const table = { "data/bad/run.json": "data/bad/run.html", "data/run.html": "data/run.html.html" };
+  for (const [report, page] of Object.entries(table)) {
+    const args = [...SHORT, "--report", report, "--output", "json"];
+    const { system, code } = begin(args, { breach: "staleRead" });
+    assertEquals(await code, 1);
+    const document = JSON.parse(system.stdout.text);
+    assertEquals([document.report, document.page], [report, page]);
+    assertEquals([...system.written.keys()], [report, page]);
+  }
+});
 
 Deno.test("a report that can't be written takes nothing from the verdict", async () => {
   const { system, code } = begin([...SHORT, "--output", "json"], { breach: "staleRead" }, {
@@ -76,7 +90,8 @@ Deno.test("a report that can't be written takes nothing from the verdict", async
   });
   assertEquals(await code, 1);
   const document = JSON.parse(system.stdout.text);
-  assertEquals([document.verdict, document.report, system.written.size], ["violation", null, 0]);
+  const { verdict, report, page } = document;
+  assertEquals([verdict, report, page, system.written.size], ["violation", null, null, 0]);
 });
 
 Deno.test("the document has the figures, by kind as the commands are called", async () => {
@@ -91,6 +106,7 @@ Deno.test("the document has the figures, by kind as the commands are called", as
   assertEquals(rest, {
     verdict: "linearizable",
     report: null,
+    page: null,
     end: "duration",
     answered: operations,
     notApplied: 0,
