@@ -19,6 +19,8 @@ Usage: ./cluster.sh [command]
   start [nodes]   build if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
   client [args]   the client, pointed at this cluster; a shell when nothing follows
   status          which nodes run, and what they say of themselves
+  add             start one more node and make it a member
+  remove <n>      remove node n from the cluster for good, and stop it
   stop            stop the nodes (SIGTERM: they hand over, sync and exit)
   restart <n>     stop node n if it runs, and start it
   kill <n>        kill -9: node n is gone in the middle of whatever it does
@@ -46,7 +48,9 @@ misused() {
 
 # --- what cluster this is ------------------------------------------------------------------------------------
 
-nodes=0 # 0: none was ever started here
+nodes=0    # the highest id that was ever given; 0: no node was ever started here
+founders=0 # nodes 1 to this began the cluster, those after it joined
+removed=   # ids of nodes that were removed; an id is given once
 base_port=${KVRAFT_BASE_PORT:-7001}
 case $base_port in
   '' | 0* | *[!0-9]*) misused "KVRAFT_BASE_PORT is '$base_port'; it must be a port number such as 7001." ;;
@@ -57,19 +61,45 @@ fi
 
 # The addresses are part of a cluster's identity, so data made under one base port is refused under another.
 if [ -r data/cluster ]; then
-  read -r nodes stored_port <data/cluster
+  read -r nodes stored_port founders removed <data/cluster
   if [ -n "${KVRAFT_BASE_PORT:-}" ] && [ "$base_port" != "$stored_port" ]; then
     fail "The cluster in ./data listens on ports $stored_port and up, and KVRAFT_BASE_PORT says $base_port." \
       "Unset it, or remove that cluster: KVRAFT_BASE_PORT=$stored_port ./cluster.sh clean"
   fi
   base_port=$stored_port
+  founders=${founders:-$nodes}
 fi
 
 address() { printf '127.0.0.1:%s' $((base_port + $1 - 1)); }
 
+remember_cluster() { echo "$nodes $base_port $founders $removed" >data/cluster; }
+
+# The ids of the nodes there are, one a word.
+node_ids() {
+  local n
+  for ((n = 1; n <= nodes; n++)); do
+    case " $removed " in *" $n "*) ;; *) printf '%s ' "$n" ;; esac
+  done
+}
+
+node_count() {
+  # shellcheck disable=SC2046 # numbers, one a word
+  set -- $(node_ids)
+  echo $#
+}
+
 members() {
   local n list=
-  for ((n = 1; n <= nodes; n++)); do list=$list,$n=$(address "$n"); done
+  for n in $(node_ids); do list=$list,$n=$(address "$n"); done
+  printf '%s' "${list#,}"
+}
+
+# Where node $1, which joins, can find the others.
+others_of() {
+  local n list=
+  for n in $(node_ids); do
+    if [ "$n" -ne "$1" ]; then list=$list,$(address "$n"); fi
+  done
   printf '%s' "${list#,}"
 }
 
@@ -79,11 +109,16 @@ require_cluster() {
 
 # Checks that $1 is a node of this cluster.
 require_node() {
+  local ids
   require_cluster
+  ids=$(node_ids)
   case ${1:-} in
-    [1-7]) [ "$1" -le "$nodes" ] || misused "There is no node $1: this cluster has nodes 1 to $nodes." ;;
-    '') misused "Which node? This cluster has nodes 1 to $nodes." ;;
-    *) misused "'$1' is no node: this cluster has nodes 1 to $nodes." ;;
+    '') misused "Which node? This cluster has nodes ${ids% }." ;;
+    *[!0-9]*) misused "'$1' is no node: this cluster has nodes ${ids% }." ;;
+  esac
+  case " $ids" in
+    *" $1 "*) ;;
+    *) misused "There is no node $1: this cluster has nodes ${ids% }." ;;
   esac
 }
 
@@ -113,7 +148,7 @@ pid_of() {
 
 running_nodes() {
   local n
-  for ((n = 1; n <= nodes; n++)); do
+  for n in $(node_ids); do
     if pid_of "$n" >/dev/null; then printf '%s ' "$n"; fi
   done
 }
@@ -177,14 +212,20 @@ run_client() { "${program[@]}" client --cluster "$(members)" "$@"; }
 log_from=() # by node: bytes its log had before it was started
 
 launch() {
-  local n=$1 log=data/node-$1.log
+  local n=$1 log=data/node-$1.log how=--cluster whom
+  if [ "$n" -le "$founders" ]; then
+    whom=$(members)
+  else
+    how=--join
+    whom=$(others_of "$n")
+  fi
   touch "$log"
   log_from[n]=$(wc -c <"$log")
   # A process group of its own: Ctrl-C on this script does not reach the node.
   set -m
   (
     trap '' HUP
-    exec "${program[@]}" server --node-id "$n" --bind "$(address "$n")" --cluster "$(members)" \
+    exec "${program[@]}" server --node-id "$n" --bind "$(address "$n")" "$how" "$whom" \
       --data-dir "$(data_folder "$n")"
   ) </dev/null >>"$log" 2>&1 &
   echo $! >"data/node-$n.pid"
@@ -247,9 +288,9 @@ start() {
     '' | [1-7]) ;;
     *) misused "Cannot start '$wanted' nodes: a cluster has 1 to 7." ;;
   esac
-  if [ "$nodes" -gt 0 ] && [ -n "$wanted" ] && [ "$wanted" -ne "$nodes" ]; then
-    fail "The cluster in ./data has $nodes nodes, not $wanted. Start it as it is (./cluster.sh), or remove it first" \
-      "(./cluster.sh clean)."
+  if [ "$nodes" -gt 0 ] && [ -n "$wanted" ] && [ "$wanted" -ne "$(node_count)" ]; then
+    fail "The cluster in ./data has $(node_count) nodes, not $wanted. Start it as it is (./cluster.sh) and use add and" \
+      "remove, or remove it first (./cluster.sh clean)."
   fi
   if [ -n "$(running_nodes)" ]; then
     say "The cluster runs already."
@@ -258,9 +299,10 @@ start() {
   fi
   if [ "$nodes" -eq 0 ]; then
     nodes=${wanted:-3}
+    founders=$nodes
     fresh=yes
   fi
-  for ((n = 1; n <= nodes; n++)); do
+  for n in $(node_ids); do
     if port_is_taken $((base_port + n - 1)); then
       fail "Cannot start node $n: another program listens on $(address "$n"). Stop it, or use other ports:" \
         "KVRAFT_BASE_PORT=$((base_port + 1000)) ./cluster.sh"
@@ -268,11 +310,15 @@ start() {
   done
   choose_program build
   mkdir -p data
-  echo "$nodes $base_port" >data/cluster
-  if [ "$nodes" -eq 1 ]; then say "Starting one node: $program_name."; else say "Starting $nodes nodes: $program_name."; fi
+  remember_cluster
+  if [ "$(node_count)" -eq 1 ]; then
+    say "Starting one node: $program_name."
+  else
+    say "Starting $(node_count) nodes: $program_name."
+  fi
   say "Data and logs go to ./data."
-  for ((n = 1; n <= nodes; n++)); do launch "$n"; done
-  for ((n = 1; n <= nodes; n++)); do wait_until_ready "$n"; done
+  for n in $(node_ids); do launch "$n"; done
+  for n in $(node_ids); do wait_until_ready "$n"; done
   say
   if [ -n "$fresh" ]; then
     shown put greeting 'hello, world'
@@ -283,6 +329,7 @@ start() {
 What to try next:
   ./cluster.sh client             a shell: put, get, list, help
   ./cluster.sh kill 1             kill a node; writes go on with the others (then: ./cluster.sh restart 1)
+  ./cluster.sh add                one more node; ./cluster.sh remove 4 takes it away again
   ./cluster.sh demo               a minute that counts what a killed leader costs
   ./cluster.sh stop               stop the nodes; their data stays until ./cluster.sh clean
 NEXT
@@ -304,7 +351,7 @@ shown() {
 status() {
   local n pid
   require_cluster
-  for ((n = 1; n <= nodes; n++)); do
+  for n in $(node_ids); do
     if pid=$(pid_of "$n"); then
       say "n$n  $(address "$n")  runs, pid $pid"
     else
@@ -318,6 +365,41 @@ status() {
   say
   choose_program
   run_client status
+}
+
+# Starts the next node and makes it a member. What the cluster refuses leaves nothing behind; a wait that was ended
+# (exit code 4) does: the change goes on by itself.
+add() {
+  local n=$((nodes + 1)) list code=0
+  require_cluster
+  [ -n "$(running_nodes)" ] || fail "Nothing runs. Start the cluster first: ./cluster.sh"
+  [ $((base_port + n - 1)) -le 65535 ] || fail "There is no port left for node $n."
+  list=$(members)
+  choose_program build
+  start_node "$n"
+  wait_until_ready "$n"
+  nodes=$n
+  remember_cluster
+  say "Node $n serves on $(address "$n") ($program_name). Making it a member …"
+  "${program[@]}" client --cluster "$list" member add "$n" "$(address "$n")" || code=$?
+  case $code in
+    0 | 4) return "$code" ;;
+  esac
+  stop_nodes "$n"
+  rm -rf "data/node-$n" "data/node-$n.log"
+  nodes=$((n - 1))
+  remember_cluster
+  return "$code"
+}
+
+remove_node() {
+  require_node "$@"
+  choose_program
+  run_client member remove "$1" || return $?
+  stop_nodes "$1" # it stops by itself once it has heard of it; one that is down or frozen never does
+  removed="${removed:+$removed }$1"
+  remember_cluster
+  say "Its data stays in data/node-$1 until ./cluster.sh clean; its id is not used again."
 }
 
 stop() {
@@ -372,14 +454,14 @@ logs() {
 
 demo() {
   local running
-  if [ "$nodes" -ne 0 ] && [ "$nodes" -lt 3 ]; then
+  if [ "$nodes" -ne 0 ] && [ "$(node_count)" -lt 3 ]; then
     fail "The demo kills the leader, so it needs three nodes: ./cluster.sh clean, then ./cluster.sh start 3"
   fi
   if [ -z "$(running_nodes)" ]; then start; fi
   running=$(running_nodes)
   # shellcheck disable=SC2086 # numbers, one a word
   set -- $running
-  [ $# -eq "$nodes" ] || fail "The demo needs all $nodes nodes running: see ./cluster.sh status"
+  [ $# -eq "$(node_count)" ] || fail "The demo needs all $(node_count) nodes running: see ./cluster.sh status"
   find_deno
   # shellcheck disable=SC2086 # the flags are words
   exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags tools/demo.ts "$(members)"
@@ -410,6 +492,8 @@ case $command in
     exec "${program[@]}" client --cluster "$(members)" "$@"
     ;;
   status) status ;;
+  add) add ;;
+  remove) remove_node "$@" ;;
   stop) stop ;;
   restart) restart "$@" ;;
   kill) kill_node "$@" ;;

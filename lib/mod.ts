@@ -14,9 +14,17 @@
  * @module
  */
 export { KvClient } from "./client/client.ts";
+export { ClusterClient } from "./client/cluster_client.ts";
 export * from "./client/errors.ts";
 export type * from "./client/types.ts";
 export type { KeyValue } from "./kv/command.ts";
-export type { Member, NodeStatus, Outcome } from "./net/client_messages.ts";
+export type {
+  Member,
+  MemberRole,
+  MembershipChange,
+  NodeStatus,
+  Outcome,
+  PeerStatus,
+} from "./net/client_messages.ts";
 export type { Clock, Random, Timer } from "./net/clock.ts";
 export type { Address, Connection, Listener, Network } from "./net/network.ts";

@@ -1,10 +1,19 @@
 /** What a command found out, before anybody decides how to show it. */
-import type { ClusterStatus, CompareAndSetResult, DeleteResult, ListResult } from "../client/types.ts";
+import type {
+  ClusterStatus,
+  CompareAndSetResult,
+  DeleteResult,
+  ListResult,
+  SnapshotInfo,
+} from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import type { Member } from "../net/client_messages.ts";
 import { assertNever } from "../assert.ts";
 import { type CheckReport, exitCodeOfCheck } from "./check_report.ts";
 import { ExitCode } from "./errors.ts";
+import type { ExportReport } from "./export_command.ts";
+import type { ImportReport } from "./import_command.ts";
+import type { MemberRow } from "./members.ts";
 
 /** The result of one command. */
 export type Answer =
@@ -16,11 +25,27 @@ export type Answer =
   | { readonly kind: "list"; readonly result: ListResult; readonly nextPage: (lastKey: Uint8Array) => string }
   | { readonly kind: "cas"; readonly result: CompareAndSetResult }
   | { readonly kind: "status"; readonly status: ClusterStatus }
-  | { readonly kind: "members"; readonly members: readonly Member[] }
+  | { readonly kind: "members"; readonly rows: readonly MemberRow[] }
+  /** `sentence`: what has come about; `isDone`: whether all of it has. */
+  | {
+    readonly kind: "membership";
+    readonly sentence: string;
+    readonly members: readonly Member[];
+    readonly isDone: boolean;
+  }
+  | { readonly kind: "snapshot"; readonly info: SnapshotInfo }
+  | { readonly kind: "snapshotSaved"; readonly info: SnapshotInfo; readonly elapsedMs: number }
+  | { readonly kind: "exported"; readonly report: ExportReport }
+  | { readonly kind: "imported"; readonly report: ImportReport }
   | { readonly kind: "transferLeader"; readonly leader: number }
   | { readonly kind: "check"; readonly report: CheckReport }
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "quit" };
+
+/** Whether the command has written its data to standard output already, so that only a note is left to be shown. */
+export function hasOwnOutput({ kind }: Answer): boolean {
+  return kind === "snapshotSaved" || kind === "exported";
+}
 
 /** Whether the answer is a no. */
 export function exitCodeOf(answer: Answer): ExitCode {
@@ -33,10 +58,16 @@ export function exitCodeOf(answer: Answer): ExitCode {
       return answer.result.succeeded ? ExitCode.done : ExitCode.no;
     case "check":
       return exitCodeOfCheck(answer.report);
+    case "membership":
+      return answer.isDone ? ExitCode.done : ExitCode.unknown;
     case "put":
     case "list":
     case "status":
     case "members":
+    case "snapshot":
+    case "snapshotSaved":
+    case "exported":
+    case "imported":
     case "transferLeader":
     case "help":
     case "quit":

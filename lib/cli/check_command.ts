@@ -10,17 +10,12 @@ import type { Answer } from "./answer.ts";
 import { explanationOf } from "./check_explanation.ts";
 import { writeCheckFiles } from "./check_files.ts";
 import { CHECK_OPTIONS, type CheckPlan, checkPlanOf } from "./check_options.ts";
-import {
-  type CheckEnd,
-  type CheckReport,
-  type CheckVerdict,
-  withThousands,
-  workText,
-} from "./check_report.ts";
+import { type CheckEnd, type CheckReport, type CheckVerdict, workText } from "./check_report.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";
 import type { StoreClient } from "./store_client.ts";
+import { withThousands } from "./units.ts";
 
 /** How often the line on the terminal is brought up to date. */
 const PROGRESS_INTERVAL_MS = 200;
@@ -42,7 +37,8 @@ export const CHECK: Command = {
     "Kill nodes, pause them, pull cables meanwhile: operations that fail are part of what is judged, and --timeout-ms",
     "(2000 here) is the deadline of each. Works under --prefix, where no key may be, and removes its keys at the end.",
     "Ends after --duration, or with Ctrl-C; the verdict comes either way. Exit codes: 0 linearizable; 1 not: the history",
-    "and a page that shows where it breaks are written; 3 nothing could be done; 4 undecided, since the search for an order became too long.",
+    "and a page that shows where it breaks are written; 3 nothing could be done; 4 undecided, since the search for an",
+    "order became too long.",
   ],
   example: ["check --duration 30s", "LINEARIZABLE: an order of the operations explains every answer."],
   async run(call, context): Promise<Answer> {

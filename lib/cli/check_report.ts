@@ -7,6 +7,7 @@ import type { CheckFile } from "./check_files.ts";
 import { KIND_NAMES } from "./check_options.ts";
 import { ExitCode } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";
+import { withThousands } from "./units.ts";
 import { table } from "./width.ts";
 
 /** What a run showed. */
@@ -115,11 +116,6 @@ export function workText({ clients, keys, seed }: Pick<CheckReport, "clients" | 
   return `${clients} ${clients === 1 ? "client" : "clients"}, ${keys} ${
     keys === 1 ? "key" : "keys"
   }, seed ${seed}`;
-}
-
-/** `12 431`. */
-export function withThousands(count: number): string {
-  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
 const END_TEXT: Readonly<Record<CheckEnd, string>> = {

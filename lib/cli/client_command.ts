@@ -1,6 +1,6 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
 import { InvalidRequestError } from "../client/errors.ts";
-import { type Answer, exitCodeOf } from "./answer.ts";
+import { type Answer, exitCodeOf, hasOwnOutput } from "./answer.ts";
 import type { OptionSpec } from "./arguments.ts";
 import type { Call, CommandContext } from "./command.ts";
 import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./command_options.ts";
@@ -8,7 +8,7 @@ import { COMMANDS, parseCommand, type ParsedLine } from "./commands.ts";
 import { ExitCode, failureOf, OutputClosedError, UsageError } from "./errors.ts";
 import { answerAsText, dim, type Reader } from "./format.ts";
 import { clientHelp } from "./help.ts";
-import { MAX_VALUE_INPUT_BYTES, readLines, readValueFrom, valueTooLarge } from "./input.ts";
+import { MAX_VALUE_INPUT_BYTES, readLines, valueTooLarge } from "./input.ts";
 import { answerAsJson, failureAsJson } from "./json.ts";
 import { runShell } from "./shell.ts";
 import type { StoreClient } from "./store_client.ts";
@@ -77,7 +77,7 @@ class Client {
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
     this.#cluster = options.get("cluster") ?? null;
-    if (call !== null) return await this.#runCall(call, () => readValueFrom(this.#system.stdin.stream));
+    if (call !== null) return await this.#runCall(call, () => this.#system.stdin.stream);
     if (options.has("help")) {
       await this.#system.stdout.write(clientHelp([...CLIENT_OPTIONS, ...COMMON_OPTIONS], COMMANDS));
       return ExitCode.done;
@@ -146,16 +146,17 @@ class Client {
     if (call.command.name === "quit") return "quit";
     return await this.#runCall(call, () => {
       throw new UsageError(
-        "Here - cannot stand for standard input, where the commands come from. Use --file.",
+        "Here standard input cannot be data: the commands come from it. Use --file, or give one command alone.",
       );
     });
   }
 
-  async #runCall(call: Call, readStdin: () => Promise<Uint8Array>): Promise<ExitCode> {
+  async #runCall(call: Call, stdin: () => ReadableStream<Uint8Array>): Promise<ExitCode> {
     const context: CommandContext = {
       client: () => this.#client(),
       connect: () => this.#open(),
-      readStdin,
+      stdin,
+      output: this.#system.stdout,
       readFile: (path) => this.#readFile(path),
       system: this.#system,
       showProgress: () => {},
@@ -178,8 +179,11 @@ class Client {
       unlisten();
       interrupted.abort(new Error("interrupted"));
     });
+    let isShown = false;
     const showProgress = (line: string): void => {
-      if (stderr.isTerminal && this.#output !== "json") this.#showLine(line);
+      if (!stderr.isTerminal || this.#output === "json" || (line === "" && !isShown)) return;
+      isShown = line !== "";
+      this.#showLine(line);
     };
     try {
       return await call.command.run(call, { ...context, showProgress, signal: interrupted.signal });
@@ -192,7 +196,10 @@ class Client {
   async #show(answer: Answer): Promise<void> {
     if (answer.kind === "quit") return;
     const { stdout, stderr } = this.#system;
-    if (this.#output === "json") return await stdout.write(`${answerAsJson(answer)}\n`);
+    if (this.#output === "json") {
+      const line = `${answerAsJson(answer)}\n`;
+      return hasOwnOutput(answer) ? stderr.write(line) : await stdout.write(line);
+    }
     const { output, note } = answerAsText(answer, this.#reader(stdout.isTerminal));
     if (output.length > 0) await stdout.write(output);
     if (note !== "") stderr.write(note);

@@ -1,8 +1,8 @@
 /** The commands on the cluster itself: status, members, transfer-leader. */
 import type { Answer } from "./answer.ts";
-import { integerOfText } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { callOptions } from "./command_options.ts";
+import { callOptions, nodeOf } from "./command_options.ts";
+import { memberRows } from "./members.ts";
 
 /** Shows the nodes. */
 export const STATUS: Command = {
@@ -27,12 +27,21 @@ export const MEMBERS: Command = {
   isLong: false,
   arguments: [],
   options: [],
-  summary: "the nodes of the cluster and their addresses",
-  details: [],
-  example: ["members", "1=127.0.0.1:7001"],
+  summary: "the nodes of the cluster: role, address, lag, last contact, version",
+  details: [
+    "Roles: a voter counts; a learner receives everything and has no vote; one that is leaving still counts, until the",
+    "change under way is done. Lag is in entries of the leader's log; what nobody could say is shown as ?.",
+  ],
+  example: [
+    "members",
+    "node  address         role          lag  last contact  version",
+    "n1    127.0.0.1:7001  voter, leads  0    now           0.1.0",
+  ],
   async run(call, context): Promise<Answer> {
     const client = await context.client();
-    return { kind: "members", members: await client.members(callOptions(call, context)) };
+    const options = callOptions(call, context);
+    const [members, status] = await Promise.all([client.members(options), client.status(options)]);
+    return { kind: "members", rows: memberRows(members, status) };
   },
 };
 
@@ -47,9 +56,7 @@ export const TRANSFER_LEADER: Command = {
   details: [],
   example: ["transfer-leader 3", "leader n3"],
   async run(call, context): Promise<Answer> {
-    const id = call.args.get("n")?.text.replace(/^n(?=\d)/, "");
-    const range = { name: "<n>", min: 1, max: Number.MAX_SAFE_INTEGER };
-    const target = id === undefined ? null : integerOfText(id, range);
+    const target = call.args.has("n") ? nodeOf(call, "n") : null;
     const client = await context.client();
     return {
       kind: "transferLeader",

@@ -3,7 +3,7 @@ import type { Answer } from "./answer.ts";
 import { type OptionSpec, optionUsage, type ParsedArguments, type Positional } from "./arguments.ts";
 import { UsageError } from "./errors.ts";
 import type { StoreClient } from "./store_client.ts";
-import type { System } from "./system.ts";
+import type { Output, System } from "./system.ts";
 
 /** A positional argument of a command. */
 export interface ArgumentSpec {
@@ -17,6 +17,7 @@ export interface ArgumentSpec {
 
 /** A command. */
 export interface Command {
+  /** One word, or two (`member add`), of which the first one names a group. */
   readonly name: string;
   /** Other names for it. */
   readonly aliases: readonly string[];
@@ -51,8 +52,10 @@ export interface CommandContext {
   client(): Promise<StoreClient>;
   /** Another client of the same cluster, with connections of its own. Who asks for it closes it. */
   connect(): Promise<StoreClient>;
-  /** The bytes on standard input. Throws {@link UsageError} where that is where the commands come from. */
-  readStdin(): Promise<Uint8Array>;
+  /** Standard input. Throws {@link UsageError} where that is where the commands come from. */
+  stdin(): ReadableStream<Uint8Array>;
+  /** Where a command that has much to tell writes it while it goes on. */
+  readonly output: Output;
   readFile(path: string): Promise<Uint8Array>;
   /** Time, chance, and where files can be written. */
   readonly system: Pick<System, "clock" | "random" | "mayWrite" | "writeFile">;

@@ -3,6 +3,7 @@ import type { CallOptions, ReadOptions } from "../client/types.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { ArgumentSpec, Call, CommandContext } from "./command.ts";
 import { UsageError } from "./errors.ts";
+import { readValueFrom } from "./input.ts";
 import { bytesOfWord } from "./words.ts";
 
 /** How answers are written. */
@@ -13,9 +14,16 @@ export type OutputFormat = typeof OUTPUT_FORMATS[number];
 /** Longest deadline that may be asked for: an hour. */
 const MAX_TIMEOUT_MS = 3_600_000;
 
+/** How answers are written. */
+export const OUTPUT: OptionSpec = {
+  name: "output",
+  placeholder: "text|json",
+  help: "how answers are written (text)",
+};
+
 /** Options that every command takes. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
-  { name: "output", placeholder: "text|json", help: "how answers are written (text)" },
+  OUTPUT,
   { name: "timeout-ms", placeholder: "<ms>", help: "deadline of each command, retries included (5000)" },
   { name: "help", placeholder: null, help: "explain, and do nothing" },
 ];
@@ -78,6 +86,16 @@ export function keyOf(call: Call): Uint8Array {
   return bytesOfWord(call.args.get("key")?.text ?? "");
 }
 
+/** The node that the argument `name` names: `3` or `n3`. Throws {@link UsageError}. */
+export function nodeOf(call: Call, name: string): number {
+  const text = call.args.get(name)?.text ?? "";
+  return integerOfText(text.replace(/^n(?=\d)/, ""), {
+    name: `<${name}>`,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+  });
+}
+
 /** Whether an argument stands for standard input. */
 export function isStdin(call: Call, name: string): boolean {
   const argument = call.args.get(name);
@@ -88,5 +106,5 @@ export function isStdin(call: Call, name: string): boolean {
 export async function readValue(call: Call, name: string, context: CommandContext): Promise<Uint8Array> {
   const argument = call.args.get(name);
   if (argument === undefined) return await context.readFile(call.options.get("file") ?? "");
-  return isStdin(call, name) ? await context.readStdin() : bytesOfWord(argument.text);
+  return isStdin(call, name) ? await readValueFrom(context.stdin()) : bytesOfWord(argument.text);
 }

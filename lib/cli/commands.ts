@@ -7,27 +7,38 @@ import { MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
 import { bindArguments, type Call, type Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command_options.ts";
 import { UsageError } from "./errors.ts";
+import { EXPORT } from "./export_command.ts";
 import { helpOfCommand, helpOfCommands } from "./help.ts";
+import { IMPORT } from "./import_command.ts";
 import { CAS, DELETE, GET, PUT } from "./key_commands.ts";
 import { LIST } from "./list_command.ts";
+import { MEMBER_COMMANDS } from "./member_commands.ts";
+import { SNAPSHOT_COMMANDS } from "./snapshot_commands.ts";
 
 const HELP: Command = {
   name: "help",
   aliases: [],
   isLong: false,
-  arguments: [{ name: "command", required: false, isKey: false, replacedBy: null }],
+  arguments: [
+    { name: "command", required: false, isKey: false, replacedBy: null },
+    { name: "word", required: false, isKey: false, replacedBy: null },
+  ],
   options: [],
   summary: "the commands, or one of them with an example",
-  details: [],
+  details: ["A command of two words is named by both: help member add."],
   example: ["help put"],
   run(call): Promise<Answer> {
-    const name = call.args.get("command")?.text;
-    const text = name === undefined
-      ? helpOfCommands(COMMANDS)
-      : helpOfCommand(commandNamed(name), COMMON_OPTIONS);
-    return Promise.resolve({ kind: "help", text });
+    const words = ["command", "word"].flatMap((name) => call.args.get(name)?.text ?? []);
+    return Promise.resolve({ kind: "help", text: helpOf(words) });
   },
 };
+
+function helpOf(words: readonly string[]): string {
+  if (words.length === 0) return helpOfCommands(COMMANDS);
+  const found = findCommand(words);
+  if (found?.kind === "group" && words.length === 1) return helpOfCommands(found.commands);
+  return helpOfCommand(commandNamed(words).command, COMMON_OPTIONS);
+}
 
 const QUIT: Command = {
   name: "quit",
@@ -50,22 +61,61 @@ export const COMMANDS: readonly Command[] = [
   CAS,
   STATUS,
   MEMBERS,
+  ...MEMBER_COMMANDS,
   TRANSFER_LEADER,
+  ...SNAPSHOT_COMMANDS,
+  EXPORT,
+  IMPORT,
   CHECK,
   HELP,
   QUIT,
 ];
 
-/** The names that a command may be typed by. */
-export const COMMAND_NAMES: readonly string[] = COMMANDS.flatMap(({ name, aliases }) => [name, ...aliases]);
+/** The first words that a command may be typed by. */
+export const COMMAND_NAMES: readonly string[] = [
+  ...new Set(COMMANDS.flatMap(({ name, aliases }) => [name.split(" ", 1)[0] ?? name, ...aliases])),
+];
 
-/** The command of that name. Throws {@link UsageError}, with the nearest one, when there is none. */
-export function commandNamed(name: string): Command {
-  const command = COMMANDS.find((candidate) => candidate.name === name || candidate.aliases.includes(name));
-  if (command !== undefined) return command;
-  const near = nearest(name, COMMAND_NAMES);
-  const hint = near === null ? "Type help for those there are." : `Did you mean ${near}?`;
-  throw new UsageError(`There is no command "${name}". ${hint}`);
+/** What the first words of a line name: a command, or only the group of those that begin with the first word. */
+export type Found =
+  | { readonly kind: "command"; readonly command: Command; readonly wordCount: number }
+  | { readonly kind: "group"; readonly commands: readonly Command[] };
+
+/** The command or the group that a line with these words names; null when there is none of that name. */
+export function findCommand([first, second]: readonly string[]): Found | null {
+  if (first === undefined) return null;
+  const single = COMMANDS.find(({ name, aliases }) => name === first || aliases.includes(first));
+  if (single !== undefined) return { kind: "command", command: single, wordCount: 1 };
+  const commands = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
+  if (commands.length === 0) return null;
+  const command = commands.find(({ name }) => name === `${first} ${second}`);
+  return command === undefined ? { kind: "group", commands } : { kind: "command", command, wordCount: 2 };
+}
+
+/** The second words of a group's commands. */
+export function secondWords(commands: readonly Command[]): readonly string[] {
+  return commands.map(({ name }) => name.slice(name.indexOf(" ") + 1));
+}
+
+/** The command that `words` begin with. Throws {@link UsageError}, with the nearest one, when there is none. */
+export function commandNamed(words: readonly string[]): Extract<Found, { kind: "command" }> {
+  const found = findCommand(words);
+  if (found?.kind === "command") return found;
+  const [first = "", second] = words;
+  if (found === null) {
+    const near = nearest(first, COMMAND_NAMES);
+    const hint = near === null ? "Type help for those there are." : `Did you mean ${near}?`;
+    throw new UsageError(`There is no command "${first}". ${hint}`);
+  }
+  const allowed = secondWords(found.commands);
+  if (second === undefined) {
+    throw new UsageError(
+      `${first} needs another word: ${allowed.join(", ")}. Example: ${found.commands[0]?.example[0]}`,
+    );
+  }
+  const near = nearest(second, allowed);
+  const hint = near === null ? `There are ${allowed.join(", ")}.` : `Did you mean ${first} ${near}?`;
+  throw new UsageError(`There is no command "${first} ${second}". ${hint}`);
 }
 
 /** What `words` ask for: null when there is no command among them, only options. */
@@ -84,18 +134,23 @@ export function parseCommand(words: readonly string[], extra: readonly OptionSpe
     [...everywhere, ...COMMANDS.flatMap(({ options }) => options)].map((spec) => [spec.name, spec]),
   );
   const parsed = parseArguments(words, [...specs.values()]);
-  const [name, ...positionals] = parsed.positionals;
-  const command = name === undefined ? null : commandNamed(name.text);
+  const typed = parsed.positionals.map(({ text }) => text);
+  const isGroupHelp = parsed.options.has("help") && typed.length === 1 &&
+    findCommand(typed)?.kind === "group";
+  const found = typed.length === 0 || isGroupHelp ? null : commandNamed(typed);
+  const command = found?.command ?? null;
   const allowed = [...everywhere, ...command?.options ?? []].map((spec) => spec.name);
   for (const option of parsed.options.keys()) {
     if (!allowed.includes(option)) throw misplacedOption(option, command);
   }
-  if (command === null) return { call: null, options: parsed.options };
-  if (parsed.options.has("help")) {
-    const args = new Map([["command", { text: command.name, literal: true }]]);
-    return { call: { command: HELP, args, options: parsed.options }, options: parsed.options };
+  const { options } = parsed;
+  if (parsed.options.has("help") && typed.length > 0) {
+    const named = typed.slice(0, found?.wordCount).map((text) => ({ text, literal: true }));
+    return { call: bindArguments(HELP, { positionals: named, options }), options };
   }
-  return { call: bindArguments(command, { positionals, options: parsed.options }), options: parsed.options };
+  if (found === null) return { call: null, options };
+  const positionals = parsed.positionals.slice(found.wordCount);
+  return { call: bindArguments(found.command, { positionals, options }), options };
 }
 
 function misplacedOption(option: string, command: Command | null): UsageError {

@@ -1,7 +1,7 @@
 /** What the Tab key offers: commands, options, and the store's own keys. */
 import { wantedArguments } from "./command.ts";
 import { COMMON_OPTIONS } from "./command_options.ts";
-import { COMMAND_NAMES, COMMANDS } from "./commands.ts";
+import { COMMAND_NAMES, findCommand, secondWords } from "./commands.ts";
 import { escapeBytes, wordAsTyped } from "./escape.ts";
 import { type Token, tokenizePartly } from "./tokenize.ts";
 import { bytesOfWord } from "./words.ts";
@@ -27,20 +27,30 @@ export async function complete(line: string, keys: KeySource): Promise<Completio
     const [only] = fitting;
     return { words: fitting.length === 1 && only !== undefined ? [`${only} `] : fitting, typed };
   };
-  const [first, ...rest] = before.map(({ word }) => word);
-  if (first === undefined) return offer(COMMAND_NAMES);
-  const command = COMMANDS.find(({ name, aliases }) => [name, ...aliases].includes(first));
-  if (command === undefined) return offer([]);
+  const words = before.map(({ word }) => word);
+  if (words.length === 0) return offer(COMMAND_NAMES);
+  const found = findCommand(words);
+  if (found === null) return offer([]);
+  if (found.kind === "group") return offer(words.length === 1 ? secondWords(found.commands) : []);
+  const { command, wordCount } = found;
+  const rest = words.slice(wordCount);
   if (typed.startsWith("-")) {
     return offer([...command.options, ...COMMON_OPTIONS].map(({ name }) => `--${name}`));
   }
+  if (command.name === "help") return offer(helpTopics(rest));
   const options = rest.filter((word) => word.startsWith("--")).map((word) => word.slice(2));
   const given = rest.filter((word) => !word.startsWith("--")).length;
   const argument = wantedArguments(command, options)[given];
-  if (command.name === "help") return offer(given === 0 ? COMMAND_NAMES : []);
   if (argument === undefined || !argument.isKey) return offer([]);
-  const found = await keys(current === null ? new Uint8Array() : bytesOfWord(current.word));
-  return offer(found.map((key) => quotedLike(typed, current, key)));
+  const stored = await keys(current === null ? new Uint8Array() : bytesOfWord(current.word));
+  return offer(stored.map((key) => quotedLike(typed, current, key)));
+}
+
+/** What may follow `help` and these words. */
+function helpTopics(words: readonly string[]): readonly string[] {
+  if (words.length === 0) return COMMAND_NAMES;
+  const found = words.length === 1 ? findCommand(words) : null;
+  return found?.kind === "group" ? secondWords(found.commands) : [];
 }
 
 /** A key, quoted the way its beginning was typed. */

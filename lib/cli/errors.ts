@@ -6,7 +6,7 @@ import { assertNever } from "../assert.ts";
 export const ExitCode = {
   /** Done. */
   done: 0,
-  /** The operation's answer is no: key not found, compare failed. For a server: it could not start or go on. */
+  /** The operation's answer is no: key not found, compare failed, membership change refused. For a server: it could not start or go on. */
   no: 1,
   /** Wrong usage; nothing was sent. */
   usage: 2,
@@ -35,6 +35,24 @@ export class OutputClosedError extends Error {
   readonly code = "outputClosed";
 }
 
+/** Something that was begun came to an end halfway. The message says how far it is, and what to do with it. */
+export class HalfwayError extends Error {
+  override readonly name = "HalfwayError";
+  /** Stable name: that of the error behind it, where there is one. */
+  readonly code: string;
+  /** What the process ends with. */
+  readonly exitCode: ExitCode;
+
+  constructor(
+    message: string,
+    options: { readonly code: string; readonly exitCode: ExitCode; cause?: unknown },
+  ) {
+    super(message, { cause: options.cause });
+    this.code = options.code;
+    this.exitCode = options.exitCode;
+  }
+}
+
 /** An error as it is reported: code and message for the user, exit code for the process. */
 export interface Failure {
   readonly code: string;
@@ -46,6 +64,9 @@ export interface Failure {
 export function failureOf(error: unknown): Failure {
   if (error instanceof UsageError) {
     return { code: error.code, message: error.message, exitCode: ExitCode.usage };
+  }
+  if (error instanceof HalfwayError) {
+    return { code: error.code, message: error.message, exitCode: error.exitCode };
   }
   if (error instanceof KvraftError) {
     const exitCode = error.outcome === "unknown" ? ExitCode.unknown : exitCodeOfNothingHappened(error.code);
@@ -61,6 +82,8 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "valueTooLarge":
     case "invalidRequest":
       return ExitCode.usage;
+    case "membershipRefused":
+      return ExitCode.no;
     case "notLeader":
     case "noLeader":
     case "timeout":

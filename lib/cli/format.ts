@@ -9,7 +9,10 @@ import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../assert.ts";
 import type { Answer } from "./answer.ts";
 import { checkAsText } from "./check_report.ts";
+import { exportedText, importedText, savedText, snapshotText } from "./data_report.ts";
 import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
+import { membersTable } from "./members.ts";
+import { countOf, duration } from "./units.ts";
 import { columnsOf, fit, table } from "./width.ts";
 import { textOfBytes } from "./words.ts";
 
@@ -61,11 +64,17 @@ export function answerAsText(answer: Answer, reader: Reader): Shown {
     case "cas":
     case "status":
     case "members":
+    case "membership":
+    case "snapshot":
     case "transferLeader":
     case "check":
     case "help":
     case "quit":
       return { output: plainText(answer), note: "" };
+    case "snapshotSaved":
+    case "exported":
+    case "imported":
+      return { output: "", note: plainText(answer) };
     default:
       return assertNever(answer);
   }
@@ -95,11 +104,16 @@ export function answerInShell(
     }
     case "delete":
     case "cas":
+    case "membership":
+    case "snapshot":
     case "transferLeader":
       return `${plainText(answer).trimEnd()}  ${grey(took)}\n`;
     case "status":
     case "members":
       return `${plainText(answer)}${grey(took)}\n`;
+    case "snapshotSaved":
+    case "exported":
+    case "imported":
     case "check":
     case "help":
     case "quit":
@@ -107,12 +121,6 @@ export function answerInShell(
     default:
       return assertNever(answer);
   }
-}
-
-/** A time as people say it: `0.9 ms`, `340 ms`, `2.3 s`. */
-export function duration(ms: number): string {
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
 
 /** Text in grey, where colour is used. */
@@ -136,7 +144,17 @@ function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): s
     case "status":
       return statusTable(answer.status);
     case "members":
-      return answer.members.map(({ id, address }) => `${id}=${escapeText(address)}\n`).join("");
+      return membersTable(answer.rows);
+    case "membership":
+      return `${escapeText(answer.sentence)}\n`;
+    case "snapshot":
+      return snapshotText(answer.info);
+    case "snapshotSaved":
+      return savedText(answer);
+    case "exported":
+      return exportedText(answer.report);
+    case "imported":
+      return importedText(answer.report);
     case "transferLeader":
       return `leader n${answer.leader}\n`;
     case "check":
@@ -224,8 +242,4 @@ function statusRow(node: NodeView): string[] {
 
 function nodeName({ id }: NodeView): string {
   return id === null ? "?" : `n${id}`;
-}
-
-function countOf(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

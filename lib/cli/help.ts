@@ -8,6 +8,7 @@ export const MAIN_HELP = `kvraft: a linearizable key-value store of 1 to 7 nodes
 
 Usage:
   kvraft server --node-id <n> --bind <host:port> --cluster <nodes> [options]
+  kvraft server inspect | restore | recover [options]
   kvraft client --cluster <nodes> [options] [command [arguments]]
   kvraft --help | --version
 
@@ -19,8 +20,8 @@ Example, a cluster of one node and a first key:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
 `;
 
-/** `kvraft server --help`. */
-export function serverHelp(): string {
+/** `kvraft server --help`; `tools`: what else there is, whole lines. */
+export function serverHelp(tools: string): string {
   const rows = SERVER_OPTIONS.map((option): [string, string] => {
     const fallback = option.fallback === null ? "required" : `default ${option.fallback}`;
     return [optionUsage(option), `${option.help} (${fallback})\n${option.allowed}`];
@@ -49,6 +50,9 @@ node1.json, with the names of the options as keys:
     "bind": "0.0.0.0:7001",
     "cluster": "1=node1:7001,2=node2:7001,3=node3:7001"
   }
+
+For backups, and for the folders of stopped servers (each explains itself with --help):
+${tools}
 `;
 }
 
@@ -71,8 +75,8 @@ shown with escapes (\\n, \\xHH) that the shell understands; a get into a pipe or
 With commands from standard input every line is run, whatever became of the one before, and the exit code is the
 highest of all. A line that begins with # is a comment.
 
-Exit codes: 0 done; 1 the answer is no (key not found, compare failed); 2 usage; 3 the cluster could not be reached or
-has no leader, and nothing happened; 4 a write whose outcome is not known.
+Exit codes: 0 done; 1 the answer is no (key not found, compare failed, change refused); 2 usage; 3 the cluster could
+not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not known.
 
 Examples:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
@@ -87,7 +91,11 @@ export function helpOfCommands(commands: readonly Command[]): string {
     [command.name, ...command.arguments.map(argumentUsage)].join(" "),
     command.summary,
   ]);
-  return `Commands:\n${columns(rows)}\n\nhelp put explains put, with its options and an example.\n`;
+  const [first] = commands;
+  const how = first === undefined
+    ? ""
+    : `\n\nhelp ${first.name} explains ${first.name}, with its options and an example.`;
+  return `Commands:\n${columns(rows)}${how}\n`;
 }
 
 /** `help put`: one command. */
@@ -103,8 +111,8 @@ export function helpOfCommand(command: Command, common: readonly OptionSpec[]): 
   }\n\nExample:\n${example}\n`;
 }
 
-/** Two columns, the second one aligned; a newline within it starts another line of it. */
-function columns(rows: readonly (readonly [string, string])[]): string {
+/** Two columns, indented, the second one aligned; a newline within it starts another line of it. */
+export function columns(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([left]) => left.length));
   return rows.map(([left, right]) => {
     const [first = "", ...rest] = right.split("\n");

@@ -1,23 +1,30 @@
 /** The grey hint of the arguments that are still to be typed. */
 import { optionUsage } from "./arguments.ts";
 import { argumentUsage, type Command, wantedArguments } from "./command.ts";
-import { COMMANDS } from "./commands.ts";
+import { findCommand, secondWords } from "./commands.ts";
 import { tokenizePartly } from "./tokenize.ts";
 
 /** What could follow `line`, as it would be put behind it; "" when nothing is known to. */
 export function argumentHint(line: string): string {
   const { tokens } = tokenizePartly(line);
-  const [first, ...rest] = tokens.map(({ word }) => word);
-  const command = COMMANDS.find(({ name, aliases }) =>
-    first !== undefined && [name, ...aliases].includes(first)
-  );
-  if (command === undefined) return "";
+  const words = tokens.map(({ word }) => word);
+  const found = findCommand(words);
+  if (found === null) return "";
+  if (found.kind === "group") {
+    return words.length === 1 ? behind(line, secondWords(found.commands).join("|")) : "";
+  }
+  const { command, wordCount } = found;
+  const rest = words.slice(wordCount);
   const { given, options, isValueMissing } = sortOut(rest, command);
   if (isValueMissing) return "";
   const missing = wantedArguments(command, options).slice(given).map(argumentUsage);
   const untouched = given === 0 && options.length === 0;
   const offered = untouched ? command.options.map((option) => `[${optionUsage(option)}]`) : [];
-  const hint = [...missing, ...offered].join(" ");
+  return behind(line, [...missing, ...offered].join(" "));
+}
+
+/** The hint as it stands behind the line, parted from its last word. */
+function behind(line: string, hint: string): string {
   return hint === "" || /[ \t]$/.test(line) ? hint : ` ${hint}`;
 }
 

@@ -5,6 +5,7 @@ import { assertNever } from "../assert.ts";
 import type { Answer } from "./answer.ts";
 import { checkDocument } from "./check_report.ts";
 import type { Failure } from "./errors.ts";
+import type { MemberRow } from "./members.ts";
 import { textOfBytes } from "./words.ts";
 
 /** The document for an answer, without a newline. */
@@ -38,7 +39,20 @@ function documentOf(answer: Answer): unknown {
       return { leader, term, nodes: nodes.map(nodeDocument) };
     }
     case "members":
-      return { members: answer.members.map(({ id, address }) => ({ id, address })) };
+      return { members: answer.rows.map(memberRowDocument) };
+    case "membership":
+      return { members: answer.members.map(({ id, address, role }) => ({ id, address, role })) };
+    case "snapshot":
+    case "snapshotSaved": {
+      const { nodeId, index, term, revision, bytes } = answer.info;
+      return { nodeId, index, term, revision, bytes };
+    }
+    case "exported": {
+      const { keys, bytes, firstRevision, lastRevision } = answer.report;
+      return { keys, bytes, firstRevision, lastRevision };
+    }
+    case "imported":
+      return { keys: answer.report.keys, bytes: answer.report.bytes };
     case "transferLeader":
       return { leader: answer.leader };
     case "check":
@@ -65,9 +79,14 @@ function entryDocument(entry: KeyValue | null): unknown {
 }
 
 /** `{ key: "text" }`, or `{ keyBase64: "…" }` for bytes that are not UTF-8. */
-function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
+export function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
   const text = textOfBytes(bytes);
   return text === null ? { [`${name}Base64`]: bytes.toBase64() } : { [name]: text };
+}
+
+/** What nobody could say is null. */
+function memberRowDocument({ id, address, role, lag, lastContactMs, version }: MemberRow): unknown {
+  return { id, address, role, lag, lastContactMs, version };
 }
 
 /** A node that did not answer has the same fields; what only it could have said is null. */
@@ -75,8 +94,17 @@ function nodeDocument(node: NodeView): unknown {
   const { id, address, reachable } = node;
   if (!node.reachable) {
     const unsaid = { term: null, commitIndex: null, appliedIndex: null, version: null };
-    return { id, address, role: null, reachable, ...unsaid };
+    const unsaidSizes = {
+      lastLogIndex: null,
+      firstLogIndex: null,
+      snapshotIndex: null,
+      keys: null,
+      stateBytes: null,
+    };
+    return { id, address, role: null, reachable, ...unsaid, ...unsaidSizes };
   }
   const { role, term, commitIndex, appliedIndex, version } = node;
-  return { id, address, role, reachable, term, commitIndex, appliedIndex, version };
+  const { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes } = node;
+  const sizes = { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes };
+  return { id, address, role, reachable, term, commitIndex, appliedIndex, version, ...sizes };
 }

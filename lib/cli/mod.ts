@@ -1,23 +1,25 @@
 /**
  * The command line: `kvraft server`, `kvraft client` and the client's shell.
  *
- * `arguments.ts` reads flags by a table; `server_command.ts` runs a node. `client_command.ts` runs one command, the
+ * `arguments.ts` reads flags by a table; `server_command.ts` runs a node, or a tool of `server_tools.ts`. `client_command.ts` runs one command, the
  * lines of standard input, or `shell.ts`. All of them go by the table in `commands.ts`, whose commands give an
  * `answer.ts`, shown by `format.ts` or `json.ts`. `system.ts` is all that is known of the process.
  *
- * Left out, and why: membership changes, snapshots and `bench`, which come with the work they need; `watch`,
- * `txn`, `lease` and `lock`, whose names are kept.
+ * Left out, and why: `bench`, which comes with the work that it needs; `watch`, `txn`, `lease` and `lock`, whose names
+ * are kept.
  *
  * @module
  */
 import { KvClient } from "../client/client.ts";
 import { nearest } from "../server/nearest.ts";
+import { toolsOfThisMachine } from "../server/deno_platform.ts";
 import { VERSION } from "../server/mod.ts";
 import { clientCommand, type Connect } from "./client_command.ts";
 import { denoSystem } from "./deno_system.ts";
 import { ExitCode, OutputClosedError } from "./errors.ts";
 import { MAIN_HELP } from "./help.ts";
 import { serverCommand, startOnThisMachine, type StartServer } from "./server_command.ts";
+import type { ServerTools } from "../server/tools_port.ts";
 import type { System } from "./system.ts";
 
 /** What the command line works with; the real things unless a test brings its own. */
@@ -25,11 +27,17 @@ export interface Surroundings {
   readonly system: System;
   readonly connect: Connect;
   readonly start: StartServer;
+  readonly tools: ServerTools;
 }
 
 /** The process that this program runs in. */
 export function thisProcess(): Surroundings {
-  return { system: denoSystem(), connect: (options) => KvClient.connect(options), start: startOnThisMachine };
+  return {
+    system: denoSystem(),
+    connect: (options) => KvClient.connect(options),
+    start: startOnThisMachine,
+    tools: toolsOfThisMachine(),
+  };
 }
 
 /** Runs `kvraft` with these arguments; resolves to the exit code, whatever happens. */

@@ -1,4 +1,4 @@
-/** `kvraft server`: configuration, start, the ready line, and a clean stop. */
+/** `kvraft server`: configuration, start, the ready line, and a clean stop; or one of the tools. */
 import {
   ConfigError,
   formatAddress,
@@ -8,9 +8,12 @@ import {
 } from "../server/config.ts";
 import { denoPlatform } from "../server/deno_platform.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
+import { nearest } from "../server/nearest.ts";
 import { parseArguments } from "./arguments.ts";
 import { ExitCode, OutputClosedError, UsageError } from "./errors.ts";
 import { serverHelp } from "./help.ts";
+import { serverTool, TOOL_NAMES, toolsHelp } from "./server_tools.ts";
+import type { ServerTools } from "../server/tools_port.ts";
 import type { System } from "./system.ts";
 
 /** How long a clean stop may take before the process ends anyhow: within 5 s of the signal. */
@@ -32,6 +35,8 @@ export interface StartedServer {
 export interface ServerSurroundings {
   readonly system: System;
   readonly start: StartServer;
+  /** Works on the folders of stopped servers. */
+  readonly tools: ServerTools;
 }
 
 /** Starts a server on this machine. */
@@ -53,8 +58,10 @@ export async function startOnThisMachine(
 /** Runs `kvraft server` with these arguments until it is told to stop, or can't go on; resolves to the exit code. */
 export async function serverCommand(
   args: readonly string[],
-  { system, start }: ServerSurroundings,
+  { system, start, tools }: ServerSurroundings,
 ): Promise<ExitCode> {
+  const ended = await serverTool(args, { system, tools });
+  if (ended !== null) return ended;
   let config: ServerConfig | null;
   try {
     config = readConfig(args, system);
@@ -64,7 +71,7 @@ export async function serverCommand(
     return ExitCode.usage;
   }
   if (config === null) {
-    await system.stdout.write(serverHelp());
+    await system.stdout.write(serverHelp(toolsHelp()));
     return ExitCode.done;
   }
   using stop = new StopRequest(system);
@@ -74,7 +81,7 @@ export async function serverCommand(
   } catch (error) {
     if (!isNamed(error)) throw error;
     system.stderr.write(`kvraft: ${error.message}\n`);
-    return ExitCode.no;
+    return error instanceof ConfigError ? ExitCode.usage : ExitCode.no;
   }
   return await serve(started, { config, system, stop });
 }
@@ -86,7 +93,9 @@ function readConfig(args: readonly string[], system: System): ServerConfig | nul
   if (options.has("help")) return null;
   const [extra] = positionals;
   if (extra !== undefined) {
-    throw new UsageError(`"${extra.text}" belongs to no option. See kvraft server --help.`);
+    const near = nearest(extra.text, TOOL_NAMES);
+    const hint = near === null ? "See kvraft server --help." : `Did you mean kvraft server ${near}?`;
+    throw new UsageError(`"${extra.text}" belongs to no option. ${hint}`);
   }
   return readServerConfig({
     flags: options,

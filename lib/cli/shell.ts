@@ -167,17 +167,22 @@ class Shell implements Disposable {
   async #call(call: Call, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
     const { client, connect, system, timeoutMs, readFile } = this.#options;
     const startedAt = system.clock.now();
-    const showLine = (line: string): void =>
+    let isLineShown = false;
+    const showLine = (line: string): void => {
+      if (line === "" && !isLineShown) return;
+      isLineShown = line !== "";
       this.#editor.print(`\r\x1b[2K${dim(fit(line, system.columns() - 1), this.#reader())}`);
+    };
     const context: CommandContext = {
       client: () => Promise.resolve(client),
       connect,
-      readStdin: () =>
-        Promise.reject(
-          new UsageError(
-            "Here - cannot stand for standard input, which you type on. Use --file, or -- - for a dash.",
-          ),
-        ),
+      stdin: () => {
+        throw new UsageError(
+          "Here standard input cannot be data: you type on it. Use --file, or leave the shell and give one command " +
+            "with < file. (-- - is a dash.)",
+        );
+      },
+      output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
       readFile,
       system,
       showProgress: showLine,

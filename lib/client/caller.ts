@@ -16,6 +16,7 @@ import {
   attemptTimeoutMs,
   backoffMs,
   type CallKind,
+  changesSomething,
   decide,
   describeFailure,
   describeOutcome,
@@ -37,11 +38,13 @@ export interface Answered<K extends RequestKind> {
   readonly message: ResultOf<K>;
   /** What may have come of the attempts before the one that was answered. */
   readonly outcome: Outcome;
+  /** Over which it came. */
+  readonly connection: NodeConnection;
 }
 
 /** What one attempt came to; "stopped" when the call had to end first. */
 type Attempted<K extends RequestKind> =
-  | { readonly kind: "answered"; readonly message: ResultOf<K> }
+  | { readonly kind: "answered"; readonly message: ResultOf<K>; readonly connection: NodeConnection }
   | { readonly kind: "stopped"; readonly left: boolean }
   | AttemptFailure;
 
@@ -86,8 +89,11 @@ export class Caller {
     for (let attempt = 0;; attempt++) {
       throwIfStopped({ action, scope, outcome, failure });
       const attempted = await this.#attempt(call, attempt, avoided);
-      if (attempted.kind === "answered") return { message: attempted.message, outcome };
-      if (kind !== "read" && mayHaveApplied(attempted)) outcome = "unknown";
+      if (attempted.kind === "answered") {
+        const { message, connection } = attempted;
+        return { message, outcome, connection };
+      }
+      if (changesSomething(kind) && mayHaveApplied(attempted)) outcome = "unknown";
       if (attempted.kind === "stopped") continue;
       failure = attempted;
       const decision = decide(failure, kind);
@@ -131,12 +137,7 @@ export class Caller {
       if (waited.value.kind === "unreachable") return waited.value;
       connection = waited.value.connection;
     }
-    const { remainingMs } = scope;
-    return await this.#send(
-      connection,
-      call,
-      kind === "transfer" ? remainingMs : attemptTimeoutMs(attempt, remainingMs),
-    );
+    return await this.#send(connection, call, attemptTimeoutMs(attempt, scope.remainingMs, kind));
   }
 
   async #send<K extends RequestKind>(
@@ -148,7 +149,7 @@ export class Caller {
     const end = await connection.request(request, { timeoutMs, signal: scope.signal });
     switch (end.kind) {
       case "answered":
-        return { kind: "answered", message: end.message };
+        return { kind: "answered", message: end.message, connection };
       case "refused":
         return this.#refusal(end.error, node);
       case "lost":

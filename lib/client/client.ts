@@ -1,40 +1,25 @@
 /** The client library's one door: {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
-import { AddressError, formatAddress, parseContacts } from "../net/address.ts";
-import type { Member } from "../net/client_messages.ts";
-import { DenoClock } from "../net/deno_clock.ts";
-import { DenoNetwork } from "../net/deno_network.ts";
-import { CallScope } from "./call_scope.ts";
-import { Caller, stopError } from "./caller.ts";
-import { gatherStatus, STATUS_TIMEOUT_MS } from "./cluster_status.ts";
-import type { RequestKind, RequestOf, ResultOf } from "./connection.ts";
+import { ClusterClient } from "./cluster_client.ts";
+import { ClientCore } from "./core.ts";
 import { encodeCursor } from "./cursor.ts";
-import { InternalError, InvalidRequestError } from "./errors.ts";
-import { toBytes, toKey, toListQuery, toTimeoutMs, toTransaction } from "./input.ts";
-import { ConnectionPool } from "./pool.ts";
-import { type CallKind, describeOutcome } from "./retry.ts";
+import { InternalError } from "./errors.ts";
+import { toBytes, toKey, toListQuery } from "./input.ts";
+import { describeOutcome } from "./retry.ts";
 import type {
   Bytes,
   CallOptions,
-  ClientPlatform,
-  ClusterStatus,
   CompareAndSetRequest,
   CompareAndSetResult,
-  ConnectionState,
   ConnectOptions,
   DeleteResult,
   ListOptions,
   ListResult,
   PutResult,
   ReadOptions,
-  StateHash,
   TransactionRequest,
   TransactionResult,
 } from "./types.ts";
-import { SessionWriter, type WriteResult } from "./writer.ts";
-
-/** Deadline of a call that names none. */
-const DEFAULT_TIMEOUT_MS = 5_000;
 
 /**
  * A client of a kvraft cluster: it finds the leader, follows it, tries again until each call's deadline, and applies
@@ -61,26 +46,12 @@ const DEFAULT_TIMEOUT_MS = 5_000;
  * }
  * ```
  */
-export class KvClient implements AsyncDisposable {
-  readonly #pool: ConnectionPool;
-  readonly #caller: Caller;
-  readonly #writer: SessionWriter;
-  readonly #platform: ClientPlatform;
-  readonly #timeoutMs: number;
+export class KvClient extends ClusterClient implements AsyncDisposable {
+  readonly #core: ClientCore;
 
-  private constructor(
-    pool: ConnectionPool,
-    { platform, timeoutMs }: { readonly platform: ClientPlatform; readonly timeoutMs: number },
-  ) {
-    this.#pool = pool;
-    this.#platform = platform;
-    this.#timeoutMs = timeoutMs;
-    this.#caller = new Caller(pool, platform.random);
-    this.#writer = new SessionWriter({
-      caller: this.#caller,
-      random: platform.random,
-      appliedIndex: () => pool.newestAppliedIndex,
-    });
+  private constructor(core: ClientCore) {
+    super(core);
+    this.#core = core;
   }
 
   /**
@@ -100,29 +71,7 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   static async connect(options: ConnectOptions): Promise<KvClient> {
-    const platform = options.platform ??
-      { network: new DenoNetwork(), clock: new DenoClock(), random: Math.random };
-    const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
-    const signal = options.signal ?? null;
-    const scope = new CallScope({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
-    try {
-      const waited = await scope.waitFor(pool.reach(null));
-      if (waited.kind === "stopped") {
-        throw stopError(waited.reason, {
-          action: `reach the cluster at ${options.cluster.join(", ")}`,
-          scope,
-          outcome: "not-applied",
-          failure: null,
-        });
-      }
-      if (waited.value.kind === "unreachable") throw waited.value.error;
-      await scope.waitFor(pool.reachLeader());
-    } catch (error) {
-      await pool.close();
-      throw error;
-    }
-    return new KvClient(pool, { platform, timeoutMs });
+    return new KvClient(await ClientCore.connect(options));
   }
 
   /**
@@ -140,7 +89,7 @@ export class KvClient implements AsyncDisposable {
    */
   async put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
     const request: TransactionRequest = { mutations: [{ kind: "put", key, value }] };
-    const { revision } = await this.#write(request, { action: "put a key", options });
+    const { revision } = await this.#core.write(request, { action: "put a key", options });
     return { revision };
   }
 
@@ -164,8 +113,9 @@ export class KvClient implements AsyncDisposable {
       key: toKey(key),
       consistency: options.consistency ?? "linearizable",
     } as const;
-    const { entry } = await this.#call(request, { kind: "read", action: "get a key", options });
-    return entry;
+    const scope = this.#core.scope(options);
+    const { message } = await this.#core.call(request, { kind: "read", action: "get a key", scope });
+    return message.entry;
   }
 
   /**
@@ -183,7 +133,7 @@ export class KvClient implements AsyncDisposable {
    */
   async delete(key: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
     const request: TransactionRequest = { mutations: [{ kind: "delete", key }] };
-    const result = await this.#write(request, { action: "delete a key", options });
+    const result = await this.#core.write(request, { action: "delete a key", options });
     const [outcome] = result.kind === "applied" ? result.outcomes : [];
     if (outcome?.kind !== "delete") throw wrongAnswer("delete a key");
     return { deleted: outcome.deleted, revision: result.revision };
@@ -210,11 +160,9 @@ export class KvClient implements AsyncDisposable {
   async list(options: ListOptions = {}): Promise<ListResult> {
     const query = toListQuery(options);
     const request = { kind: "list", query, consistency: options.consistency ?? "linearizable" } as const;
-    const { page: { entries, more, revision } } = await this.#call(request, {
-      kind: "read",
-      action: "list keys",
-      options,
-    });
+    const scope = this.#core.scope(options);
+    const { message } = await this.#core.call(request, { kind: "read", action: "list keys", scope });
+    const { entries, more, revision } = message.page;
     const last = entries.at(-1);
     return { entries, cursor: more && last !== undefined ? encodeCursor(last.key, query) : null, revision };
   }
@@ -237,7 +185,7 @@ export class KvClient implements AsyncDisposable {
     { expect, value, ...options }: CompareAndSetRequest & CallOptions,
   ): Promise<CompareAndSetResult> {
     const put = { key: toBytes(key, "key"), value: toBytes(value, "value") };
-    const result = await this.#write({
+    const result = await this.#core.write({
       checks: [expect === null ? { key, exists: false } : { key, value: expect }],
       mutations: [{ kind: "put", ...put }],
     }, { action: "compare and set a key", options });
@@ -269,141 +217,10 @@ export class KvClient implements AsyncDisposable {
     { checks, mutations, ...options }: TransactionRequest & CallOptions,
   ): Promise<TransactionResult> {
     const request: TransactionRequest = checks === undefined ? { mutations } : { checks, mutations };
-    const result = await this.#write(request, { action: "apply a transaction", options });
+    const result = await this.#core.write(request, { action: "apply a transaction", options });
     const { revision } = result;
     if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
     return { succeeded: false, failedChecks: result.failedChecks, revision };
-  }
-
-  /**
-   * Asks every member about itself, each directly. A node that does not answer within 2 s (or `timeoutMs`, if that is
-   * less) is in the result as not reachable; this rejects only when its caller or {@link close} ends it.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export async function reachable(client: KvClient): Promise<number> {
-   *   const { nodes } = await client.status();
-   *   return nodes.filter((node) => node.reachable).length;
-   * }
-   * ```
-   */
-  async status(options: CallOptions = {}): Promise<ClusterStatus> {
-    const timeoutMs = Math.min(toTimeoutMs(options.timeoutMs ?? this.#timeoutMs), STATUS_TIMEOUT_MS);
-    const scope = this.#scope({ ...options, timeoutMs });
-    const status = await gatherStatus({ pool: this.#pool, caller: this.#caller, scope });
-    const stopped = scope.stopped;
-    if (stopped === null || stopped === "deadline") return status;
-    throw stopError(stopped, { action: "get the status", scope, outcome: "not-applied", failure: null });
-  }
-
-  /**
-   * The members as some node knows them, sorted by id.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export async function addresses(client: KvClient): Promise<string[]> {
-   *   return (await client.members()).map((member) => member.address);
-   * }
-   * ```
-   */
-  async members(options: CallOptions = {}): Promise<readonly Member[]> {
-    const note = { kind: "read", action: "list the members", options } as const;
-    const { status } = await this.#call({ kind: "status" }, note);
-    return status.members.toSorted((a, b) => a.id - b.id);
-  }
-
-  /**
-   * Has the leader hand over to the node `target`, or to the best follower when null; resolves to who leads then.
-   * Not repeated once it may have begun: after an error with outcome "unknown", {@link status} tells who leads.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export async function drain(client: KvClient): Promise<number> {
-   *   return await client.transferLeadership(null, { timeoutMs: 10_000 });
-   * }
-   * ```
-   */
-  async transferLeadership(target: number | null, options: CallOptions = {}): Promise<number> {
-    if (target !== null && !(Number.isSafeInteger(target) && target >= 1)) {
-      throw new InvalidRequestError(
-        `Cannot transfer leadership to node ${target}: node ids are integers from 1 up.`,
-      );
-    }
-    const request = { kind: "transferLeadership", target } as const;
-    const { leader } = await this.#call(request, {
-      kind: "transfer",
-      action: "transfer leadership",
-      options,
-    });
-    return leader;
-  }
-
-  /**
-   * The hash of one node's state, for tests and tools that compare replicas.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export async function areEqual(client: KvClient): Promise<boolean> {
-   *   const [a, b] = await Promise.all([client.stateHash("127.0.0.1:7001"), client.stateHash("127.0.0.1:7002")]);
-   *   return a.appliedIndex === b.appliedIndex && a.hash === b.hash;
-   * }
-   * ```
-   */
-  async stateHash(address: string, options: CallOptions = {}): Promise<StateHash> {
-    const [at = address] = toAddresses([address]);
-    const action = `hash the state of the node at ${at}`;
-    const call = {
-      kind: "read",
-      action,
-      request: { kind: "stateHash" },
-      scope: this.#scope(options),
-    } as const;
-    const { appliedIndex, revision, hash } = await this.#caller.runAt(at, call);
-    return { appliedIndex, revision, hash };
-  }
-
-  /**
-   * Which node the next call would go to, and who leads; or why there is none. Opens nothing.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export function prompt(client: KvClient): string {
-   *   const state = client.connectionState();
-   *   if (state.kind === "reconnecting") return "(reconnecting)> ";
-   *   return state.leader === null ? "(no leader)> " : `n${state.leader}> `;
-   * }
-   * ```
-   */
-  connectionState(): ConnectionState {
-    return this.#pool.state;
-  }
-
-  /**
-   * Calls `listener` whenever {@link connectionState} changes, until the function given back is called. While there is
-   * a listener, a lost cluster is dialled again and again; without one, the next call dials it. What a listener
-   * throws is dropped.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export function watch(client: KvClient): () => void {
-   *   return client.onStateChange((state) => console.error(state.kind));
-   * }
-   * ```
-   */
-  onStateChange(listener: (state: ConnectionState) => void): () => void {
-    return this.#pool.onStateChange(listener);
   }
 
   /**
@@ -422,7 +239,7 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   async close(): Promise<void> {
-    await this.#pool.close();
+    await this.#core.pool.close();
   }
 
   /**
@@ -440,49 +257,6 @@ export class KvClient implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #write(request: TransactionRequest, { action, options }: CallNotes): Promise<WriteResult> {
-    const transaction = toTransaction(request, this.#pool.maxValueBytes);
-    return await this.#writer.write({ action, transaction, scope: this.#scope(options) });
-  }
-
-  async #call<K extends RequestKind>(
-    request: RequestOf<K>,
-    { kind, action, options }: CallNotes & { readonly kind: CallKind },
-  ): Promise<ResultOf<K>> {
-    const call = { kind, action, request, scope: this.#scope(options) };
-    await this.#caller.enter({ bytes: 0, take: () => true }, call);
-    try {
-      return (await this.#caller.run(call)).message;
-    } finally {
-      this.#caller.leave(0);
-    }
-  }
-
-  #scope({ timeoutMs = this.#timeoutMs, signal }: CallOptions): CallScope {
-    return new CallScope({
-      clock: this.#platform.clock,
-      timeoutMs: toTimeoutMs(timeoutMs),
-      signal: signal ?? null,
-      closing: this.#pool.closing,
-    });
-  }
-}
-
-/** What a call is, for messages, and what its caller asked for. */
-interface CallNotes {
-  readonly action: string;
-  readonly options: CallOptions;
-}
-
-/** The addresses in their one written form. */
-function toAddresses(cluster: readonly string[]): string[] {
-  try {
-    return parseContacts(cluster).map(({ address }) => formatAddress(address));
-  } catch (error) {
-    if (error instanceof AddressError) throw new InvalidRequestError(error.message, { cause: error });
-    throw error;
   }
 }
 

@@ -8,7 +8,13 @@
 import { assert } from "../assert.ts";
 import { formatAddress } from "../net/address.ts";
 import { decodeServerMessage, encodeClientRequest } from "../net/client_codec.ts";
-import type { ClientRequest, ErrorResponse, LeaderNotice, ServerMessage } from "../net/client_messages.ts";
+import type {
+  ClientRequest,
+  ErrorResponse,
+  LeaderNotice,
+  MembersNotice,
+  ServerMessage,
+} from "../net/client_messages.ts";
 import type { Clock } from "../net/clock.ts";
 import { UnknownKindError } from "../net/errors.ts";
 import type { ChannelSizes, FrameChannel } from "../net/frame_channel.ts";
@@ -38,8 +44,25 @@ type Unnumbered<R> = R extends ClientRequest ? Omit<R, "requestId"> : never;
 /** A request of a kind, before the connection numbers it. */
 export type RequestOf<K extends RequestKind> = Unnumbered<ClientRequest> & { readonly kind: K };
 
+/** By what each request is answered when it was done. */
+const ANSWERS = {
+  write: "writeResult",
+  get: "getResult",
+  list: "listResult",
+  status: "statusResult",
+  stateHash: "stateHashResult",
+  transferLeadership: "transferLeadershipResult",
+  changeMembership: "membershipChanged",
+  takeSnapshot: "snapshotTaken",
+  readSnapshot: "snapshotPart",
+  closeSnapshot: "snapshotClosed",
+} as const satisfies Record<RequestKind, ServerMessage["kind"]>;
+
 /** What answers a request of a kind when it was done. */
-export type ResultOf<K extends RequestKind> = Extract<ServerMessage, { readonly kind: `${K}Result` }>;
+export type ResultOf<K extends RequestKind> = Extract<ServerMessage, { readonly kind: typeof ANSWERS[K] }>;
+
+/** What a node says unasked. */
+export type Notice = LeaderNotice | MembersNotice;
 
 /** How a request ended without an answer. `left`: whether it may have reached the node. */
 export type Unanswered =
@@ -130,7 +153,7 @@ export class NodeConnection {
   }
 
   /** Reads until the connection ends; resolves to the reason. Called once, by whoever owns the connection. */
-  async serve(onNotice: (notice: LeaderNotice) => void): Promise<string> {
+  async serve(onNotice: (notice: Notice) => void): Promise<string> {
     const reason = await this.#channel.readFrames((payload) => this.#receive(payload, onNotice));
     this.#losePending(reason);
     return reason;
@@ -178,7 +201,7 @@ export class NodeConnection {
     this.#losePending(reason);
   }
 
-  #receive(payload: Uint8Array, onNotice: (notice: LeaderNotice) => void): void {
+  #receive(payload: Uint8Array, onNotice: (notice: Notice) => void): void {
     this.#lastReceivedAt = this.#clock.now();
     let message: ServerMessage;
     try {
@@ -189,7 +212,7 @@ export class NodeConnection {
       this.close(error instanceof Error ? error.message : String(error));
       return;
     }
-    if (message.kind === "leader") {
+    if (message.kind === "leader" || message.kind === "members") {
       onNotice(message);
     } else if (message.requestId === 0) {
       this.close(message.kind === "error" ? message.message : "it answered no request");
@@ -218,5 +241,5 @@ export class NodeConnection {
 }
 
 function isResultOf<K extends RequestKind>(message: ServerMessage, kind: K): message is ResultOf<K> {
-  return message.kind === `${kind}Result`;
+  return message.kind === ANSWERS[kind];
 }

@@ -3,7 +3,8 @@
  * while. Opens nothing and waits for nothing.
  *
  * The addresses that the program gave come before those the cluster tells of: they are known to be meant for this
- * client, while a member's own address may not be reachable from where the client is.
+ * client, while a member's own address may not be reachable from where the client is. They are kept when the cluster
+ * has long moved elsewhere; by then its members have told where.
  */
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "../net/client_messages.ts";
@@ -33,13 +34,15 @@ export class Directory {
   readonly #failures = new Map<string, Failures>();
   readonly #views = new Map<NodeId, View>();
   #members: readonly Member[] = [];
+  /** What the node had applied that told of them. */
+  #membersToldAt = 0;
 
   /** `given`: the addresses that the program named, each in its one written form. */
   constructor(given: readonly string[]) {
     this.#given = [...new Set(given)];
   }
 
-  /** The members that a node told of last, sorted by id. */
+  /** The newest members that a node told of, sorted by id. */
   get members(): readonly Member[] {
     return this.#members;
   }
@@ -71,8 +74,13 @@ export class Directory {
     this.#failures.set(address, { count, avoidUntil: now + avoidMs });
   }
 
-  /** A node told who the members are. What was known of addresses that are no longer named is dropped. */
-  noteMembers(members: readonly Member[]): void {
+  /**
+   * A node told who the members are, having applied so much: one that is behind does not bring back those who have
+   * left. What was known of addresses that are no longer named is dropped.
+   */
+  noteMembers(members: readonly Member[], appliedIndex: number): void {
+    if (appliedIndex < this.#membersToldAt) return;
+    this.#membersToldAt = appliedIndex;
     this.#members = members.toSorted((a, b) => a.id - b.id);
     const known = new Set(this.addresses());
     for (const address of this.#answeredBy.keys()) if (!known.has(address)) this.#answeredBy.delete(address);

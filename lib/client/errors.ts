@@ -13,6 +13,7 @@ export type KvraftErrorCode =
   | "valueTooLarge"
   | "invalidRequest"
   | "storageFull"
+  | "membershipRefused"
   | "versionMismatch"
   | "authentication"
   | "busy"
@@ -115,6 +116,14 @@ export class StorageFullError extends KvraftError {
   override readonly name = "StorageFullError";
   /** The class, for programs. */
   override readonly code = "storageFull";
+}
+
+/** The cluster's members may not be changed so, or not now; the message says why. */
+export class MembershipRefusedError extends KvraftError {
+  /** The class, where only text is seen. */
+  override readonly name = "MembershipRefusedError";
+  /** The class, for programs. */
+  override readonly code = "membershipRefused";
 }
 
 /** The node and this client share no version of the protocol, or the node does not know this kind of request. */

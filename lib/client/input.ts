@@ -5,6 +5,8 @@
 import { assertNever } from "../assert.ts";
 import { type Check, type ListQuery, type Mutation, type Transaction } from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
+import { AddressError, formatAddress, parseContacts } from "../net/address.ts";
+import type { MembershipChange } from "../net/client_messages.ts";
 import { decodeCursor } from "./cursor.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {
@@ -89,6 +91,49 @@ export function toTimeoutMs(timeoutMs: number): number {
     );
   }
   return timeoutMs;
+}
+
+/** A change of the members, with its address in its one written form. */
+export function toMembershipChange(change: MembershipChange): MembershipChange {
+  throwIfNoNodeId(change.id);
+  switch (change.kind) {
+    case "add":
+    case "update":
+      return { ...change, address: toMemberAddress(change.address) };
+    case "replace":
+      throwIfNoNodeId(change.dead);
+      return { ...change, address: toMemberAddress(change.address) };
+    case "remove":
+    case "promote":
+    case "demote":
+      return change;
+    default:
+      return assertNever(change);
+  }
+}
+
+/** Addresses as programs name them, in their one written form. */
+export function toAddresses(cluster: readonly string[]): string[] {
+  try {
+    return parseContacts(cluster).map(({ address }) => formatAddress(address));
+  } catch (error) {
+    if (error instanceof AddressError) throw new InvalidRequestError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+function toMemberAddress(text: string): string {
+  if (text.includes("=")) {
+    throw new InvalidRequestError(`Cannot use "${text}" as a member's address: name host:port only.`);
+  }
+  const [address = text] = toAddresses([text]);
+  return address;
+}
+
+/** Throws for a number that is no node's. */
+export function throwIfNoNodeId(id: number): void {
+  if (Number.isSafeInteger(id) && id >= 1) return;
+  throw new InvalidRequestError(`Cannot use ${id} as a node's id: ids are integers from 1 up.`);
 }
 
 function toCheck(check: TransactionCheck): Check {

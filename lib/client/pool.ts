@@ -9,6 +9,7 @@ import { MAX_VALUE_BYTES } from "../kv/command.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Member } from "../net/client_messages.ts";
 import { HandshakeError } from "../net/errors.ts";
+import type { Welcome } from "../net/hello_codec.ts";
 import type { NodeId } from "../raft/types.ts";
 import { CallScope } from "./call_scope.ts";
 import { Closing } from "./closing.ts";
@@ -226,9 +227,8 @@ export class ConnectionPool {
       );
     }
     this.#maxValueBytes = welcome.limits.maxValueBytes;
-    this.#newestAppliedIndex = Math.max(this.#newestAppliedIndex, welcome.appliedIndex);
     this.#directory.noteAnswer(connection.address, node);
-    this.#directory.noteMembers(welcome.members);
+    this.#noteMembers(welcome);
     this.#directory.noteLeader(node, welcome.leader, welcome.term);
     const first = this.#connectionTo(node);
     if (first === null) this.#open.set(node, connection);
@@ -243,7 +243,8 @@ export class ConnectionPool {
     const { node } = connection;
     const reason = await connection.serve((notice) => {
       if (this.#open.get(node) !== connection) return;
-      this.#directory.noteLeader(node, notice.leader, notice.term);
+      if (notice.kind === "members") this.#noteMembers(notice);
+      else this.#directory.noteLeader(node, notice.leader, notice.term);
       this.#leaderMayHaveChanged();
     });
     if (this.#open.get(node) !== connection) return;
@@ -253,6 +254,12 @@ export class ConnectionPool {
     this.#downReason = `the connection to node ${node} was lost: ${reason}`;
     this.#leaderMayHaveChanged();
     this.#keepConnected();
+  }
+
+  /** A node told who the members are, and what it has applied. */
+  #noteMembers({ members, appliedIndex }: Pick<Welcome, "members" | "appliedIndex">): void {
+    this.#newestAppliedIndex = Math.max(this.#newestAppliedIndex, appliedIndex);
+    this.#directory.noteMembers(members, appliedIndex);
   }
 
   #current(except: NodeId | null): NodeConnection | null {

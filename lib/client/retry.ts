@@ -4,7 +4,7 @@
  * Two questions are kept apart. Can the attempt still be (or already have been) applied? That only grows: once an
  * attempt's fate is unknown, the call's is, until an attempt with the same stamp is answered. And is another attempt
  * of use? A write carries one stamp through all its attempts, so trying again is always safe; a handover of
- * leadership carries none, so it is not repeated once it may have begun.
+ * leadership and a change of the members carry none, so they are not repeated once they may have begun.
  */
 import { assertNever } from "../assert.ts";
 import type { ErrorCode, Outcome } from "../net/client_messages.ts";
@@ -18,6 +18,7 @@ import {
   KeyTooLargeError,
   type KvraftError,
   type KvraftErrorOptions,
+  MembershipRefusedError,
   NoLeaderError,
   NotLeaderError,
   StorageFullError,
@@ -35,7 +36,15 @@ const BACKOFF_MIN_MS = 10;
 const BACKOFF_MAX_MS = 200;
 
 /** What kind of call it is that failed. */
-export type CallKind = "read" | "write" | "transfer";
+export type CallKind =
+  /** Changes nothing. */
+  | "read"
+  /** Changes nothing, and may take the node a while: an attempt has all the time that is left. */
+  | "longRead"
+  /** Carries a stamp by which the store tells a repetition. */
+  | "write"
+  /** Carries none, and may take a while: one attempt that begins, with all the time that is left. */
+  | "once";
 
 /** How an attempt failed. */
 export type AttemptFailure =
@@ -79,9 +88,14 @@ export function mayHaveApplied(
   }
 }
 
+/** Whether a call of this kind can change anything. */
+export function changesSomething(call: CallKind): boolean {
+  return call === "write" || call === "once";
+}
+
 /** Whether and where a call of this kind should be tried again. */
 export function decide(failure: AttemptFailure, call: CallKind): Decision {
-  if (call === "transfer" && mayHaveApplied(failure)) return { kind: "giveUp" };
+  if (call === "once" && mayHaveApplied(failure)) return { kind: "giveUp" };
   switch (failure.kind) {
     case "refused":
       return decideOnCode(failure.code, failure.node);
@@ -108,6 +122,7 @@ function decideOnCode(code: ErrorCode, node: NodeId): Decision {
     case "valueTooLarge":
     case "invalidRequest":
     case "storageFull":
+    case "membershipRefused":
     case "unknownKind":
     case "internal":
       return { kind: "giveUp" };
@@ -179,6 +194,8 @@ function refusalError(code: ErrorCode, message: string, options: KvraftErrorOpti
       return new InvalidRequestError(message, options);
     case "storageFull":
       return new StorageFullError(message, options);
+    case "membershipRefused":
+      return new MembershipRefusedError(message, options);
     case "unknownKind":
       return new VersionMismatchError(message, options);
     case "internal":
@@ -189,10 +206,11 @@ function refusalError(code: ErrorCode, message: string, options: KvraftErrorOpti
 }
 
 /**
- * How long an attempt may wait for its answer. A hung node must leave time to ask another: at most half of what is
+ * How long an attempt may wait for its answer. What takes a node a while has all the time there is. Else a hung node must leave time to ask another: at most half of what is
  * left is spent on one attempt. A slow cluster must not be sent more and more copies: the wait grows.
  */
-export function attemptTimeoutMs(attempt: number, remainingMs: number): number {
+export function attemptTimeoutMs(attempt: number, remainingMs: number, call: CallKind = "read"): number {
+  if (call === "longRead" || call === "once") return remainingMs;
   const patienceMs = Math.min(ATTEMPT_TIMEOUT_MS * 2 ** attempt, remainingMs / 2);
   return Math.min(remainingMs, Math.max(MIN_ATTEMPT_TIMEOUT_MS, patienceMs));
 }

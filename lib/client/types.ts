@@ -162,6 +162,35 @@ export interface ClusterStatus {
   readonly nodes: readonly NodeView[];
 }
 
+/** Options of {@link KvClient.changeMembership}. */
+export interface MembershipOptions extends CallOptions {
+  /** Even where it leaves fewer reachable voters than a majority: nothing can be written then until some are back. */
+  readonly force?: boolean;
+}
+
+/** What {@link KvClient.takeSnapshot} gives. */
+export interface SnapshotInfo {
+  /** The node that took it. */
+  readonly nodeId: number;
+  /** The last log index in it. */
+  readonly index: number;
+  /** Term of the entry there. */
+  readonly term: number;
+  /** The store's revision in it. */
+  readonly revision: number;
+  /** Length of its file. */
+  readonly bytes: number;
+}
+
+/** What {@link KvClient.openSnapshot} gives: a snapshot's file, kept by one node until this is disposed of. */
+export interface SnapshotDownload extends SnapshotInfo, AsyncDisposable {
+  /**
+   * The file from its beginning, in order. Rejects with a {@link KvraftError} when the node or the connection to it is
+   * lost, or a part takes longer than the call's `timeoutMs`; what was read is then of no use without the rest.
+   */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
 /** The state of the client's connection, for prompts and status lines. */
 export type ConnectionState =
   | { readonly kind: "connected"; readonly node: number; readonly leader: number | null }

@@ -14,6 +14,6 @@ export * from "./command.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
 export type { TransactionResult } from "./record.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";
-export { StateMachine, type StateMachineOptions, type StateView } from "./state_machine.ts";
+export { type Restoring, StateMachine, type StateMachineOptions, type StateView } from "./state_machine.ts";
 export { validateCommand, validateKey, validateListQuery } from "./validate.ts";
 export type { CommandLimits, CommandProblem } from "./validate.ts";

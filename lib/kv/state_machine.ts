@@ -10,6 +10,7 @@ import type {
   KeyValue,
   ListPage,
   ListQuery,
+  Mutation,
   RefusalReason,
   Transaction,
 } from "./command.ts";
@@ -37,6 +38,14 @@ export interface StateView {
   readonly revision: number;
   /** The state in canonical order: same log, same records. May be iterated more than once, and in slices. */
   records(): Iterable<StateRecord>;
+}
+
+/** A state that is being brought back, record by record in the order of a view. */
+export interface Restoring {
+  /** Takes in the next record. */
+  add(record: StateRecord): void;
+  /** The state, once every record was added. */
+  finish(): StateMachine;
 }
 
 /**
@@ -77,39 +86,50 @@ export class StateMachine {
     });
   }
 
-  /**
-   * The state that a view's records tell of. They are taken as they are: whoever read them from a disk or a wire has
-   * checked them.
-   */
+  /** The state that a view's records tell of; see {@link StateMachine.restoring}. */
   static restore(records: Iterable<StateRecord>, options: StateMachineOptions = {}): StateMachine {
+    const restoring = StateMachine.restoring(options);
+    for (const record of records) restoring.add(record);
+    return restoring.finish();
+  }
+
+  /**
+   * Brings a state back record by record, so that whoever reads them from a disk or a wire may pause in between. They
+   * are taken as they are: whoever read them has checked them.
+   */
+  static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
     const sessionRecords: (HeaderRecord | SessionRecord | AnswerRecord)[] = [];
-    for (const record of records) {
-      switch (record[0]) {
-        case "header":
-          [, machine.#appliedIndex, machine.#revision] = record;
-          sessionRecords.push(record);
-          break;
-        case "key": {
-          const [, key, value, createRevision, modRevision, version] = record;
-          machine.#store.place(keyText(key), {
-            value: ownedBytes(value),
-            createRevision,
-            modRevision,
-            version,
-          });
-          break;
+    return {
+      add(record): void {
+        switch (record[0]) {
+          case "header":
+            [, machine.#appliedIndex, machine.#revision] = record;
+            sessionRecords.push(record);
+            break;
+          case "key": {
+            const [, key, value, createRevision, modRevision, version] = record;
+            machine.#store.place(keyText(key), {
+              value: ownedBytes(value),
+              createRevision,
+              modRevision,
+              version,
+            });
+            break;
+          }
+          case "session":
+          case "answer":
+            sessionRecords.push(record);
+            break;
+          default:
+            assertNever(record);
         }
-        case "session":
-        case "answer":
-          sessionRecords.push(record);
-          break;
-        default:
-          return assertNever(record);
-      }
-    }
-    machine.#sessions.restore(sessionRecords);
-    return machine;
+      },
+      finish(): StateMachine {
+        machine.#sessions.restore(sessionRecords);
+        return machine;
+      },
+    };
   }
 
   /** Index of the last applied entry; 0 before the first. */
@@ -125,6 +145,16 @@ export class StateMachine {
   /** Number of keys. */
   get keyCount(): number {
     return this.#store.size;
+  }
+
+  /** Bytes of all keys and values together. */
+  get stateBytes(): number {
+    return this.#store.bytes;
+  }
+
+  /** By how many bytes {@link stateBytes} would change if these mutations were made now. */
+  growth(mutations: readonly Mutation[]): number {
+    return this.#store.growth(mutations);
   }
 
   /** Number of sessions. */

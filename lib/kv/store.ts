@@ -5,7 +5,7 @@
  * because reads are the hot path: nobody writes into them. It never does so either: a put replaces a record.
  */
 import { equals } from "@std/bytes";
-import type { Check, KeyValue, ListPage, ListQuery, MutationOutcome } from "./command.ts";
+import type { Check, KeyValue, ListPage, ListQuery, Mutation, MutationOutcome } from "./command.ts";
 import { LIST_PAGE_BYTES, MAX_LIST_ENTRIES } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
 import { keyText, keyWriter, prefixEnd, successor } from "./keys.ts";
@@ -36,10 +36,30 @@ interface KeyRange {
 /** The ordered map from keys to values. */
 export class Store {
   readonly #records: Tree<string, VersionedValue> = newTree();
+  #bytes = 0;
 
   /** Number of keys. */
   get size(): number {
     return this.#records.size;
+  }
+
+  /** Bytes of all keys and values together. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** By how many bytes {@link bytes} would change if these mutations were made one after the other. O(n log n). */
+  growth(mutations: readonly Mutation[]): number {
+    const lengths = new Map<string, number>();
+    let growth = 0;
+    for (const mutation of mutations) {
+      const text = keyText(mutation.key);
+      const before = lengths.get(text) ?? this.#recordBytes(text);
+      const after = mutation.kind === "put" ? text.length + mutation.value.length : 0;
+      lengths.set(text, after);
+      growth += after - before;
+    }
+    return growth;
   }
 
   /** The key as it stands, or null. The answer's `key` is the very array that was asked with. O(log n). */
@@ -69,13 +89,17 @@ export class Store {
     const before = this.#records.get(text);
     const createRevision = before?.createRevision ?? revision;
     const version = (before?.version ?? 0) + 1;
-    this.place(text, { value: ownedBytes(value), createRevision, modRevision: revision, version });
+    const record = { value: ownedBytes(value), createRevision, modRevision: revision, version };
+    this.#bytes += before === undefined ? text.length + value.length : value.length - before.value.length;
+    this.#set(text, record);
     return { kind: "put", createRevision, version };
   }
 
   /** Removes a key; its next creation begins at version 1. O(log n). */
   delete(key: Uint8Array): MutationOutcome {
-    return { kind: "delete", deleted: this.#records.delete(keyText(key)) };
+    const text = keyText(key);
+    this.#bytes -= this.#recordBytes(text);
+    return { kind: "delete", deleted: this.#records.delete(text) };
   }
 
   /** One page of a range as it stands at `revision`. O(log n + page). */
@@ -99,21 +123,33 @@ export class Store {
     return { entries, more, revision };
   }
 
-  /** Puts a record under the key with this text, as it is: what a put ends with, and how a snapshot comes back. */
+  /** Puts a record under the key with this text, which is new: how a snapshot comes back. */
   place(text: string, record: VersionedValue): void {
-    const { createRevision, modRevision, version } = record;
-    assert(1 <= createRevision && createRevision <= modRevision, "a key is created before it is changed");
-    assert(
-      version > 1 || (version === 1 && createRevision === modRevision),
-      "a key's version counts its writes",
-    );
-    this.#records.set(text, record);
+    assert(this.#set(text, record), "a snapshot has each key once");
+    this.#bytes += text.length + record.value.length;
   }
 
   /** All records as they stand now, in byte order of their keys' texts; later writes don't show in it. O(1). */
   view(): Iterable<readonly [text: string, record: VersionedValue]> {
     const records = this.#records.clone();
     return { [Symbol.iterator]: () => records.entries() };
+  }
+
+  /** Sets a record; whether its key is new. */
+  #set(text: string, record: VersionedValue): boolean {
+    const { createRevision, modRevision, version } = record;
+    assert(1 <= createRevision && createRevision <= modRevision, "a key is created before it is changed");
+    assert(
+      version > 1 || (version === 1 && createRevision === modRevision),
+      "a key's version counts its writes",
+    );
+    return this.#records.set(text, record);
+  }
+
+  /** What the key with this text counts for; 0 when it is not there. */
+  #recordBytes(text: string): number {
+    const record = this.#records.get(text);
+    return record === undefined ? 0 : text.length + record.value.length;
   }
 
   *#ascending({ lower, upper }: KeyRange): Iterable<[string, VersionedValue]> {

@@ -1,5 +1,5 @@
 /** Addresses as people write them: `host:port`, a bind address, the list of a cluster's nodes. */
-import { MAX_CLUSTER_NODES } from "./limits.ts";
+import { MAX_VOTERS } from "./limits.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Address } from "./network.ts";
 
@@ -66,6 +66,22 @@ export function formatAddress(address: Address): string {
   return `${host}:${address.port}`;
 }
 
+/** Whether others can dial an address: not where a node listens on all of its own. */
+export function isDialable(address: Address): boolean {
+  return address.host !== "0.0.0.0" && address.host !== "::";
+}
+
+/** Whether `text` is an address that others can dial, in its one written form. */
+export function isMemberAddress(text: string): boolean {
+  try {
+    const address = parseAddress(text);
+    return isDialable(address) && formatAddress(address) === text;
+  } catch (error) {
+    if (error instanceof AddressError) return false;
+    throw error;
+  }
+}
+
 /**
  * Reads the nodes of a cluster as a server takes them: `1=host:port,2=host:port,…`, sorted by id. Every node has an
  * id; no id and no address stands there twice. Throws {@link AddressError}.
@@ -81,9 +97,9 @@ export function parseMembers(text: string): readonly NodeAddress[] {
     }
     return { id, address };
   });
-  if (members.length > MAX_CLUSTER_NODES) {
+  if (members.length > MAX_VOTERS) {
     throw new AddressError(
-      `Cannot read the list of nodes "${text}": it has ${members.length} nodes, and a cluster has 1 to ${MAX_CLUSTER_NODES}.`,
+      `Cannot read the list of nodes "${text}": it has ${members.length} nodes, and a cluster has 1 to ${MAX_VOTERS}.`,
     );
   }
   return members.sort((a, b) => a.id - b.id);
@@ -122,7 +138,7 @@ export function parseContacts(list: readonly string[]): Contact[] {
 function parseContact(text: string): Contact {
   const equals = text.indexOf("=");
   const address = parseAddress(text.slice(equals + 1));
-  if (address.host === "0.0.0.0" || address.host === "::") {
+  if (!isDialable(address)) {
     throw new AddressError(
       `Cannot use ${formatAddress(address)} in a list of nodes: nobody can dial it. ` +
         `Name an address at which the others reach this node; what it listens on is given by --bind.`,

@@ -7,17 +7,22 @@
 import { assertNever } from "../assert.ts";
 import type { KeyValue, ListPage } from "../kv/command.ts";
 import type { ClientRequest, Consistency, ErrorResponse, ServerMessage } from "./client_messages.ts";
-import type { ListRequest, StatusResponse } from "./client_messages.ts";
-import { DecodeError, UnknownKindError } from "./errors.ts";
-import { readMembers } from "./hello_codec.ts";
+import {
+  readAdminAnswer,
+  readAdminRequest,
+  readMembershipChanged,
+  readMembersNotice,
+  writeAdminMessage,
+  writeAdminRequest,
+} from "./admin_codec.ts";
+import type { ListRequest } from "./client_messages.ts";
+import { DecodeError } from "./errors.ts";
 import { readKeyValue, readKeyValueOrNull, writeKeyValue, writeKeyValueOrNil } from "./key_value_codec.ts";
 import { CONSISTENCY, FRAME_KIND } from "./kinds.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
-import { decodeRareFrame, encodeRareFrame } from "./rare_frame.ts";
 import { readErrorCode, readOutcome } from "./refusal_fields.ts";
-
-const NODE_ROLES = ["follower", "preCandidate", "candidate", "leader"] as const;
+import { readStatus, writeStatus } from "./status_codec.ts";
 
 /** Writes a request's payload. */
 export function encodeClientRequest(out: MessagePackWriter, request: ClientRequest): void {
@@ -47,6 +52,12 @@ export function encodeClientRequest(out: MessagePackWriter, request: ClientReque
     case "transferLeadership":
       begin(1);
       out.integerOrNil(request.target);
+      break;
+    case "changeMembership":
+    case "takeSnapshot":
+    case "readSnapshot":
+    case "closeSnapshot":
+      writeAdminRequest(out, request);
       break;
     default:
       assertNever(request);
@@ -124,6 +135,13 @@ export function encodeServerMessage(out: MessagePackWriter, message: ServerMessa
       out.integerOrNil(message.leader);
       out.integer(message.term);
       break;
+    case "membershipChanged":
+    case "snapshotTaken":
+    case "snapshotPart":
+    case "snapshotClosed":
+    case "members":
+      writeAdminMessage(out, message);
+      break;
     default:
       assertNever(message);
   }
@@ -134,11 +152,20 @@ export function decodeServerMessage(payload: Uint8Array): ServerMessage {
   const input = new MessagePackReader(payload, { what: "a node's frame", copies: true });
   input.open("the frame");
   const kind = input.integer("kind");
-  if (kind === FRAME_KIND.statusResult) return readStatus(payload);
-  const message = readServerMessage(input, kind);
-  input.close();
-  input.end();
-  return message;
+  switch (kind) {
+    case FRAME_KIND.statusResult:
+      return readStatus(payload);
+    case FRAME_KIND.membershipChanged:
+      return readMembershipChanged(payload);
+    case FRAME_KIND.members:
+      return readMembersNotice(payload);
+    default: {
+      const message = readServerMessage(input, kind);
+      input.close();
+      input.end();
+      return message;
+    }
+  }
 }
 
 function writeList(out: MessagePackWriter, { query, consistency }: ListRequest): void {
@@ -166,23 +193,6 @@ function writeError(out: MessagePackWriter, error: ErrorResponse): void {
   out.string(error.message);
   out.string(error.outcome);
   out.integerOrNil(error.leader);
-}
-
-function writeStatus(out: MessagePackWriter, { requestId, status }: StatusResponse): void {
-  encodeRareFrame(out, [FRAME_KIND.statusResult, requestId, [
-    status.id,
-    status.role,
-    status.term,
-    status.leader,
-    status.commitIndex,
-    status.appliedIndex,
-    status.lastLogIndex,
-    status.revision,
-    status.keys,
-    status.sessions,
-    status.version,
-    status.members.map(({ id, address }) => [id, address]),
-  ]]);
 }
 
 function readRequest(input: MessagePackReader): ClientRequest {
@@ -216,7 +226,7 @@ function readRequest(input: MessagePackReader): ClientRequest {
         target: input.integerOrNull("target", 1),
       };
     default:
-      throw new UnknownKindError("a client's frame", kind);
+      return readAdminRequest(input, kind);
   }
 }
 
@@ -290,7 +300,7 @@ function readServerMessage(input: MessagePackReader, kind: number): ServerMessag
       input.setWhat("leader");
       return { kind: "leader", leader: input.integerOrNull("leader", 1), term: input.integer("term") };
     default:
-      throw new UnknownKindError("a node's frame", kind);
+      return readAdminAnswer(input, kind);
   }
 }
 
@@ -300,30 +310,4 @@ function readPage(input: MessagePackReader): ListPage {
   for (let position = 0; position < count; position++) entries.push(readKeyValue(input, "entry"));
   input.close();
   return { entries, more: input.boolean("more"), revision: input.integer("revision") };
-}
-
-function readStatus(payload: Uint8Array): StatusResponse {
-  const frame = decodeRareFrame(payload, "statusResult");
-  frame.integer("kind");
-  const requestId = frame.integer("requestId", 1);
-  const fields = frame.fields("status");
-  const id = fields.integer("id", 1);
-  const roleText = fields.string("role");
-  const role = NODE_ROLES.find((known) => known === roleText);
-  if (role === undefined) throw fields.error("role", `must be one of ${NODE_ROLES.join(", ")}`);
-  const status = {
-    id,
-    role,
-    term: fields.integer("term"),
-    leader: fields.integerOrNull("leader", 1),
-    commitIndex: fields.integer("commitIndex"),
-    appliedIndex: fields.integer("appliedIndex"),
-    lastLogIndex: fields.integer("lastLogIndex"),
-    revision: fields.integer("revision"),
-    keys: fields.integer("keys"),
-    sessions: fields.integer("sessions"),
-    version: fields.string("version"),
-    members: readMembers(fields),
-  };
-  return { kind: "statusResult", requestId, status };
 }

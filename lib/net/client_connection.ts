@@ -52,7 +52,7 @@ export class ClientConnection {
 
   /** Queues a message for the end of the turn; false when the connection is closed (or is now, for not reading). */
   send(message: ServerMessage): boolean {
-    if (message.kind !== "leader") this.#unanswered -= 1;
+    if (message.kind !== "leader" && message.kind !== "members") this.#unanswered -= 1;
     const isSent = this.#send(this.#orBusy(message));
     this.#updateReading();
     return isSent;
@@ -105,7 +105,8 @@ export class ClientConnection {
 
   /** What was read gives way to a short word when too much waits: the client may ask again, a write it could not. */
   #orBusy(message: ServerMessage): ServerMessage {
-    const wasRead = message.kind === "getResult" || message.kind === "listResult";
+    const wasRead = message.kind === "getResult" || message.kind === "listResult" ||
+      message.kind === "snapshotPart";
     if (!wasRead || this.queuedBytes < CLIENT_QUEUE_BUSY_BYTES) return message;
     return refusal("busy", {
       requestId: message.requestId,

@@ -53,6 +53,54 @@ export interface TransferLeadershipRequest {
   readonly target: NodeId | null;
 }
 
+/** A change of who is a member, or where. Node ids are never used twice. */
+export type MembershipChange =
+  /** A new node joins as a learner; unless it is to stay one, it becomes a voter by itself once it is close. */
+  | { readonly kind: "add"; readonly id: NodeId; readonly address: string; readonly learner: boolean }
+  /** A member leaves for good. */
+  | { readonly kind: "remove"; readonly id: NodeId }
+  /** A learner becomes a voter. */
+  | { readonly kind: "promote"; readonly id: NodeId }
+  /** A voter becomes a learner. */
+  | { readonly kind: "demote"; readonly id: NodeId }
+  /** A new node joins, and takes the place of the voter `dead` in one joint change once it is close. */
+  | { readonly kind: "replace"; readonly dead: NodeId; readonly id: NodeId; readonly address: string }
+  /** A member is to be dialled elsewhere from now on. */
+  | { readonly kind: "update"; readonly id: NodeId; readonly address: string };
+
+/** Ask the leader to change the membership; answered once the (learner or joint) change is committed. */
+export interface ChangeMembershipRequest {
+  readonly kind: "changeMembership";
+  readonly requestId: number;
+  readonly change: MembershipChange;
+  /** Even where it leaves fewer reachable voters than a majority. */
+  readonly force: boolean;
+}
+
+/** Ask this node to take a snapshot of its state now. */
+export interface TakeSnapshotRequest {
+  readonly kind: "takeSnapshot";
+  readonly requestId: number;
+  /** Keep the file readable until the connection ends, {@link CloseSnapshotRequest}, or 60 s without a read. */
+  readonly keep: boolean;
+}
+
+/** Read on in the file of a snapshot that was taken on this connection and is kept. */
+export interface ReadSnapshotRequest {
+  readonly kind: "readSnapshot";
+  readonly requestId: number;
+  readonly snapshotId: number;
+  /** In bytes, from the file's beginning. */
+  readonly offset: number;
+}
+
+/** The file of a snapshot is not needed any more. */
+export interface CloseSnapshotRequest {
+  readonly kind: "closeSnapshot";
+  readonly requestId: number;
+  readonly snapshotId: number;
+}
+
 /** Everything a client may ask. */
 export type ClientRequest =
   | WriteRequest
@@ -60,7 +108,17 @@ export type ClientRequest =
   | ListRequest
   | StatusRequest
   | StateHashRequest
-  | TransferLeadershipRequest;
+  | TransferLeadershipRequest
+  | ChangeMembershipRequest
+  | TakeSnapshotRequest
+  | ReadSnapshotRequest
+  | CloseSnapshotRequest;
+
+/**
+ * What a member is: a voter; a learner, which receives everything and does not count; or a voter of the configuration
+ * that a change under way leaves behind, which counts until that is done.
+ */
+export type MemberRole = "voter" | "learner" | "leaving";
 
 /** A member as the cluster knows it. */
 export interface Member {
@@ -68,6 +126,24 @@ export interface Member {
   readonly id: NodeId;
   /** Where others dial it: `host:port`, brackets around an IPv6 address. */
   readonly address: string;
+  /** What it is in the newest committed configuration. */
+  readonly role: MemberRole;
+}
+
+/** How far a leader has got with another member. */
+export interface PeerStatus {
+  /** The member. */
+  readonly id: NodeId;
+  /** Newest log index that it is known to have. */
+  readonly matchIndex: number;
+  /** Whether its log's end is being looked for, entries are sent as they come, or it is sent a snapshot. */
+  readonly state: "probe" | "replicate" | "snapshot";
+  /** Milliseconds since it was last heard from; null when it never was in this leader's term. */
+  readonly lastContactMs: number | null;
+  /** Bytes that it has of the snapshot it is being sent; 0 while there is none. */
+  readonly snapshotSentBytes: number;
+  /** Bytes of that snapshot; 0 while there is none. */
+  readonly snapshotTotalBytes: number;
 }
 
 /** A node's own view of itself. */
@@ -94,8 +170,16 @@ export interface NodeStatus {
   readonly sessions: number;
   /** Version of the program. */
   readonly version: string;
-  /** All nodes, sorted by id. */
+  /** All nodes of the newest configuration that it knows to be committed, sorted by id. */
   readonly members: readonly Member[];
+  /** Index of the first entry in its log: what is before it is in snapshots only. */
+  readonly firstLogIndex: number;
+  /** Index of its newest snapshot; 0 before the first. */
+  readonly snapshotIndex: number;
+  /** About how many bytes its store holds. */
+  readonly stateBytes: number;
+  /** How it has got with the others while it leads, sorted by id; empty while it does not. */
+  readonly peers: readonly PeerStatus[];
 }
 
 /** Why a request was not done. Stable: docs/protocol.md lists them. */
@@ -112,6 +196,8 @@ export type ErrorCode =
   | "valueTooLarge"
   | "invalidRequest"
   | "storageFull"
+  /** The membership may not be changed so, or not now; the message says why. */
+  | "membershipRefused"
   /** A frame of a kind that this node does not know. */
   | "unknownKind"
   /** This node is stopping. */
@@ -167,6 +253,46 @@ export interface TransferLeadershipResponse {
   readonly leader: NodeId;
 }
 
+/** The answer to a change of membership: who the members are now. */
+export interface MembershipChangedResponse {
+  readonly kind: "membershipChanged";
+  readonly requestId: number;
+  /** Sorted by id. */
+  readonly members: readonly Member[];
+}
+
+/** The answer to a takeSnapshot: what there is now. */
+export interface SnapshotTakenResponse {
+  readonly kind: "snapshotTaken";
+  readonly requestId: number;
+  /** By which the connection reads it. */
+  readonly snapshotId: number;
+  /** The last log index in it. */
+  readonly index: number;
+  /** Term of the entry there. */
+  readonly term: number;
+  /** The store's revision in it. */
+  readonly revision: number;
+  /** Length of its file. */
+  readonly bytes: number;
+}
+
+/** The answer to a readSnapshot. */
+export interface SnapshotPartResponse {
+  readonly kind: "snapshotPart";
+  readonly requestId: number;
+  /** As it was asked for. */
+  readonly offset: number;
+  /** At most MAX_SNAPSHOT_PART_BYTES; empty at the end of the file. */
+  readonly data: Uint8Array;
+}
+
+/** The answer to a closeSnapshot. */
+export interface SnapshotClosedResponse {
+  readonly kind: "snapshotClosed";
+  readonly requestId: number;
+}
+
 /** A request that was not done. */
 export interface ErrorResponse {
   readonly kind: "error";
@@ -187,6 +313,15 @@ export interface LeaderNotice {
   readonly term: number;
 }
 
+/** Sent unasked to every client when this node learns that the members have changed. */
+export interface MembersNotice {
+  readonly kind: "members";
+  /** What this node has applied: of two nodes' lists, the one told at the higher index is the newer. */
+  readonly appliedIndex: number;
+  /** Sorted by id. */
+  readonly members: readonly Member[];
+}
+
 /** Everything a node says to a client. */
 export type ServerMessage =
   | WriteResponse
@@ -195,8 +330,13 @@ export type ServerMessage =
   | StatusResponse
   | StateHashResponse
   | TransferLeadershipResponse
+  | MembershipChangedResponse
+  | SnapshotTakenResponse
+  | SnapshotPartResponse
+  | SnapshotClosedResponse
   | ErrorResponse
-  | LeaderNotice;
+  | LeaderNotice
+  | MembersNotice;
 
 /** A write passed on by a node that does not lead (over its link to the leader). */
 export interface ForwardRequest {

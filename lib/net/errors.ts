@@ -53,8 +53,12 @@ export const REFUSAL_CODES = [
   "versionMismatch",
   /** The connection is meant for another cluster. */
   "wrongCluster",
-  /** A peer whose node id is not a member here, or is this node's own. */
+  /** A peer whose node id may not call here, or is this node's own. */
   "unknownNode",
+  /** A peer that was removed from the cluster, for good. */
+  "removedNode",
+  /** A peer that comes with another data folder than the one it is known by: what it promised may be lost. */
+  "otherData",
   /** Too many connections; try again later, or try another node. */
   "busy",
 ] as const;

@@ -1,14 +1,17 @@
 /**
  * The first frame in each direction: who is calling and which versions it speaks; welcome, or why not.
  *
- *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials]
- *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address]…], [maxKeyBytes, maxValueBytes, maxFrameBytes]]
+ *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address]
+ *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address, role]…],
+ *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId]
  *     [2, code, message]
  */
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./client_messages.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
+import { isMemberAddress } from "./address.ts";
 import { FRAME_KIND, LANE, ROLE } from "./kinds.ts";
+import { memberRows, readMembers } from "./member_codec.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
 import { decodeRareFrame, encodeRareFrame, type RareFields } from "./rare_frame.ts";
 
@@ -19,7 +22,10 @@ export const MAX_PROTOCOL_VERSION = 1;
 
 const MAGIC = "kvraft";
 
-/** Which of the two connections from one node to another: small and urgent, or large. */
+/**
+ * Which connection from one node to another: of the two that last, the one for what is small and urgent or the one for
+ * what is large; or one that only asks who is there.
+ */
 export type Lane = keyof typeof LANE;
 
 /** A node of the cluster, opening one of its two lanes. */
@@ -28,6 +34,10 @@ export interface PeerCaller {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly lane: Lane;
+  /** Which data folder is the caller's: a node that comes back with another one has forgotten what it promised. */
+  readonly dataId: number;
+  /** Where others dial the caller: `host:port`. */
+  readonly address: string;
 }
 
 /** A client. */
@@ -69,6 +79,8 @@ export interface Welcome {
   /** All nodes, sorted by id. */
   readonly members: readonly Member[];
   readonly limits: WelcomeLimits;
+  /** Which data folder is this node's. */
+  readonly dataId: number;
 }
 
 /** The answer of a node that does not; it closes the connection behind it. */
@@ -92,6 +104,8 @@ export function encodeHello(out: MessagePackWriter, caller: Caller): void {
     isPeer ? caller.nodeId : null,
     isPeer ? LANE[caller.lane] : null,
     null, // credentials: nothing asks for any yet
+    isPeer ? caller.dataId : null,
+    isPeer ? caller.address : null,
   ]);
 }
 
@@ -119,8 +133,9 @@ export function encodeWelcome(out: MessagePackWriter, welcome: Welcome): void {
     welcome.leader,
     welcome.term,
     welcome.appliedIndex,
-    welcome.members.map(({ id, address }) => [id, address]),
+    memberRows(welcome.members),
     [limits.maxKeyBytes, limits.maxValueBytes, limits.maxFrameBytes],
+    welcome.dataId,
   ]);
 }
 
@@ -144,33 +159,38 @@ export function decodeHelloAnswer(payload: Uint8Array): Welcome | Refusal {
   return { kind: "refusal", code, message };
 }
 
-/** Reads the members of a cluster, `[[id, address]…]`. */
-export function readMembers(fields: RareFields): readonly Member[] {
-  return fields.list("members").map((member) => ({
-    id: member.integer("id", 1),
-    address: member.string("address"),
-  }));
-}
-
 function readCaller(fields: RareFields): Caller {
   const role = fields.integer("role");
   if (role === ROLE.client) return { role: "client", clusterId: fields.stringOrNull("clusterId") };
   if (role !== ROLE.peer) {
     throw fields.error("role", `must be ${ROLE.peer} for a peer or ${ROLE.client} for a client`);
   }
-  return {
+  const head = {
     role: "peer",
     clusterId: fields.string("clusterId"),
     nodeId: fields.integer("nodeId", 1),
     lane: readLane(fields),
-  };
+  } as const;
+  fields.skip("credentials");
+  return { ...head, dataId: fields.integer("dataId"), address: readAddress(fields) };
 }
 
 function readLane(fields: RareFields): Lane {
   const lane = fields.integer("lane");
   if (lane === LANE.control) return "control";
   if (lane === LANE.bulk) return "bulk";
-  throw fields.error("lane", `must be ${LANE.control} for control or ${LANE.bulk} for bulk`);
+  if (lane === LANE.probe) return "probe";
+  throw fields.error(
+    "lane",
+    `must be ${LANE.control} for control, ${LANE.bulk} for bulk or ${LANE.probe} for a probe`,
+  );
+}
+
+/** Takes an address that others can dial, in its one written form. */
+function readAddress(fields: RareFields): string {
+  const text = fields.string("address");
+  if (!isMemberAddress(text)) throw fields.error("address", "must be host:port that others can dial");
+  return text;
 }
 
 function readWelcome(fields: RareFields): Welcome {
@@ -193,5 +213,6 @@ function readWelcome(fields: RareFields): Welcome {
       maxValueBytes: limits.integer("maxValueBytes"),
       maxFrameBytes: limits.integer("maxFrameBytes", 1),
     },
+    dataId: fields.integer("dataId"),
   };
 }

@@ -7,6 +7,7 @@ import type {
   Consistency,
   ForwardRequest,
   ForwardResponse,
+  MembershipChange,
   ServerMessage,
 } from "./client_messages.ts";
 import type { Check, Command, CommandResult, Mutation, MutationOutcome } from "../kv/command.ts";
@@ -14,8 +15,15 @@ import type { MessageKind } from "../raft/message.ts";
 import type { EntryKind } from "../raft/types.ts";
 
 type HelloKind = "hello" | "welcome" | "refusal";
-type LinkKind = "ping" | "pong" | (ForwardRequest | ForwardResponse)["kind"];
-type FrameKind = HelloKind | LinkKind | MessageKind | ClientRequest["kind"] | ServerMessage["kind"];
+type LinkKind =
+  | "ping"
+  | "pong"
+  | "snapshotChunk"
+  | "snapshotProgress"
+  | (ForwardRequest | ForwardResponse)["kind"];
+/** The core's messages that travel; see WireMessage in peer_codec.ts. */
+type WireKind = Exclude<MessageKind, "installSnapshot">;
+type FrameKind = HelloKind | LinkKind | WireKind | ClientRequest["kind"] | ServerMessage["kind"];
 
 /** First element of every frame. 0–9 any connection, 10–39 between nodes, 40–69 from clients, 70–99 to clients. */
 export const FRAME_KIND = {
@@ -38,6 +46,8 @@ export const FRAME_KIND = {
   readIndexResponse: 20,
   forward: 30,
   forwardResult: 31,
+  snapshotChunk: 32,
+  snapshotProgress: 33,
 
   write: 40,
   get: 41,
@@ -45,6 +55,10 @@ export const FRAME_KIND = {
   status: 43,
   stateHash: 44,
   transferLeadership: 45,
+  changeMembership: 46,
+  takeSnapshot: 47,
+  readSnapshot: 48,
+  closeSnapshot: 49,
 
   writeResult: 70,
   getResult: 71,
@@ -54,6 +68,11 @@ export const FRAME_KIND = {
   transferLeadershipResult: 75,
   error: 76,
   leader: 77,
+  membershipChanged: 78,
+  snapshotTaken: 79,
+  snapshotPart: 80,
+  snapshotClosed: 81,
+  members: 82,
 } as const satisfies Record<FrameKind, number>;
 
 /** Kind of an entry in AppendEntries. */
@@ -81,6 +100,16 @@ export const MUTATION_KIND = { put: 1, delete: 2 } as const satisfies Record<Mut
 /** First element of a mutation's outcome. */
 export const OUTCOME_KIND = { put: 1, delete: 2 } as const satisfies Record<MutationOutcome["kind"], number>;
 
+/** First element of a change of membership. */
+export const CHANGE_KIND = {
+  add: 1,
+  remove: 2,
+  promote: 3,
+  demote: 4,
+  replace: 5,
+  update: 6,
+} as const satisfies Record<MembershipChange["kind"], number>;
+
 /** First element of an encoded command result. */
 export const RESULT_KIND = {
   applied: 1,
@@ -99,5 +128,5 @@ export const ANSWER_KIND = { yes: 1, no: 2 } as const;
 /** What the dialling end of a connection is. */
 export const ROLE = { peer: 1, client: 2 } as const;
 
-/** Which of its two connections to a node a peer is opening. */
-export const LANE = { control: 1, bulk: 2 } as const;
+/** Which of its connections to a node a peer is opening. */
+export const LANE = { control: 1, bulk: 2, probe: 3 } as const;

@@ -3,20 +3,34 @@
  * docs/protocol.md repeats those that another implementation must know.
  */
 
-/** Nodes of one cluster. More are refused when the member list is read. */
-export const MAX_CLUSTER_NODES = 7;
+/** Voters of a cluster. More are refused, in a list of nodes and in a configuration. */
+export const MAX_VOTERS = 7;
+/** Members of a cluster, learners and leaving voters included. A configuration with more is refused. */
+export const MAX_MEMBERS = 16;
+/** Nodes that a cluster has removed in its life. Another removal is refused then. */
+export const MAX_REMOVED_IDS = 16_384;
 
 /** Bytes of one frame's payload. A longer one closes the connection; nothing is allocated for it. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
-/** The same, until the hello has been answered. */
-export const MAX_HELLO_BYTES = 4 * 1024;
+/** The same, until the hello has been answered: the welcome names every member, and names may be long. */
+export const MAX_HELLO_BYTES = 8 * 1024;
 /** Entries of one AppendEntries: 1 MiB of the smallest commands. More are refused as undecodable. */
 export const MAX_APPEND_ENTRIES = 262_144;
+
+/** Bytes of a snapshot in one frame between nodes. A chunk with more is refused as undecodable. */
+export const MAX_SNAPSHOT_CHUNK_DATA_BYTES = 256 * 1024;
+/** Bytes of a snapshot in one answer to a client. An answer with more is refused as undecodable. */
+export const MAX_SNAPSHOT_PART_BYTES = 256 * 1024;
 
 /** How long a connection may take to say hello before it is closed. */
 export const HELLO_TIMEOUT_MS = 5_000;
 /** Connections that have not said hello yet; one more closes the oldest of them. */
 export const MAX_PENDING_HELLOS = 256;
+/**
+ * Lanes over which nodes call, three for each member and for each that may be introduced. One more closes the oldest of
+ * a node that is no member: members always find room.
+ */
+export const MAX_PEER_LANES = 96;
 /** How long a node that closes goes on writing what it has queued. */
 export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
 /** How long the listener waits after a failed accept (no file descriptors left, say) before it tries again. */
@@ -47,5 +61,9 @@ export const PEER_PING_INTERVAL_MS = 1_000;
 export const PEER_UNANSWERED_PINGS = 5;
 /** How long after the start failures to connect to a peer are not worth a log line: the others are starting too. */
 export const PEER_START_QUIET_MS = 3_000;
+/** Nodes beside the members to which links are kept. One more, and the one that was idle the longest is forgotten. */
+export const MAX_INTRODUCED_PEERS = 16;
+/** How long a node that is no member may have no connection here and be sent nothing before its links are closed. */
+export const INTRODUCED_IDLE_MS = 60_000;
 /** Failures to connect to one peer are logged at first and then this often. */
 export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;

@@ -4,11 +4,13 @@
  *
  * What a stranger can cost is a socket and a small buffer for HELLO_TIMEOUT_MS. Connections that have not said hello
  * push out the oldest of their kind, so silent ones can't keep others away; a client beyond the limit is told `busy`.
- * Peers are few and known: they have no limit, but a newer connection of a lane replaces the one before.
+ * A newer connection of a peer's lane replaces the one before; beyond MAX_PEER_LANES the oldest of a node that is no
+ * member makes room. Who may call as a peer is the server's to judge, which knows the members, those removed, and their
+ * data folders.
  */
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import type { NodeId } from "../raft/types.ts";
-import { formatAddress, type NodeAddress } from "./address.ts";
+import type { Member } from "./client_messages.ts";
 import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
 import type { Clock } from "./clock.ts";
 import { DecodeError, type RefusalCode } from "./errors.ts";
@@ -31,6 +33,7 @@ import {
   CLOSE_FLUSH_TIMEOUT_MS,
   HELLO_TIMEOUT_MS,
   MAX_FRAME_BYTES,
+  MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
 } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -62,19 +65,31 @@ export interface ConnectionListenerOptions {
   readonly bind: Address;
   readonly self: NodeId;
   readonly clusterId: string;
-  /** All nodes, sorted by id; clients are told, and only these may call as peers. */
-  readonly members: readonly NodeAddress[];
+  /** Which data folder is this node's; whoever calls is told. */
+  readonly dataId: number;
+  /** All nodes at that moment, sorted by id; whoever calls is told. */
+  readonly members: () => readonly Member[];
   /** Clients at a time. */
   readonly maxConnections: number;
   /** Bytes of a value that clients are told to keep to. */
   readonly maxValueBytes: number;
   readonly situation: () => Situation;
+  /** Whether a node of this cluster may call: null, or what it is told in place of a welcome. */
+  readonly judgePeer: (caller: PeerCaller) => Refusal | null;
+  /** A peer was welcomed; nothing of what it sends has been handed on yet. */
+  readonly onPeerHello: (caller: PeerCaller) => void;
   /** A peer's message, checked: it comes from `from` and is meant for this node. */
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
   /** A client has said hello; what is to be done with its requests. */
   readonly onClient: (client: ClientConnection) => ClientHandlers;
   /** One of the functions above threw: a fault of this program. The connection it was called for is closed. */
   readonly onFault: (error: unknown) => void;
+}
+
+/** A lane of a peer. */
+interface AcceptedLane {
+  readonly nodeId: NodeId;
+  readonly channel: FrameChannel;
 }
 
 /** Takes connections until it is closed. */
@@ -87,7 +102,7 @@ export class ConnectionListener {
   readonly #pending = new Set<FrameChannel>();
   readonly #clients = new Set<ClientConnection>();
   /** Accepted lanes, by node and lane. */
-  readonly #peers = new Map<string, FrameChannel>();
+  readonly #peers = new Map<string, AcceptedLane>();
   readonly #serving = new Set<Promise<void>>();
 
   /** Begins to listen; throws NetworkError when that can't be. */
@@ -107,12 +122,26 @@ export class ConnectionListener {
     return this.#clients.size;
   }
 
+  /** Whether a node has a connection to this one. */
+  hasPeer(id: NodeId): boolean {
+    for (const { nodeId } of this.#peers.values()) if (nodeId === id) return true;
+    return false;
+  }
+
+  /** Ends the connections over which a node has called, should there be any. It may call again, and is judged anew. */
+  dropPeer(id: NodeId): void {
+    for (const { nodeId, channel } of [...this.#peers.values()]) {
+      if (nodeId === id) channel.close("this node is not talked to any more");
+    }
+  }
+
   /** Stops listening and ends every connection, those of clients once their answers are out. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#listener.close();
     const reason = "this node is stopping";
-    for (const channel of [...this.#pending, ...this.#peers.values()]) channel.close(reason);
+    const lanes = [...this.#peers.values()].map(({ channel }) => channel);
+    for (const channel of [...this.#pending, ...lanes]) channel.close(reason);
     await Promise.all([...this.#clients].map((client) => client.close(reason)));
     await Promise.all([this.#accepting, ...this.#serving]);
   }
@@ -204,7 +233,7 @@ export class ConnectionListener {
   }
 
   #judgeCaller(caller: Caller): Refusal | null {
-    const { clusterId, self, members, maxConnections } = this.#options;
+    const { clusterId, self, maxConnections } = this.#options;
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
         "wrongCluster",
@@ -218,13 +247,10 @@ export class ConnectionListener {
         `This node has ${maxConnections} clients, as many as it may. Try another node, or later.`,
       );
     }
-    if (caller.nodeId !== self && members.some(({ id }) => id === caller.nodeId)) return null;
+    if (caller.nodeId !== self) return this.#options.judgePeer(caller);
     return refusal(
       "unknownNode",
-      `Node ${caller.nodeId} is not one of the others here: this is node ${self} of ${
-        members.map(({ id }) => id)
-      }. ` +
-        "Check --node-id and --cluster.",
+      `This is node ${self} itself, and no other may have its id. Check --node-id and the addresses.`,
     );
   }
 
@@ -236,15 +262,16 @@ export class ConnectionListener {
   }
 
   #welcome(channel: FrameChannel, version: number): void {
-    const { clusterId, self, members, maxValueBytes, situation } = this.#options;
+    const { clusterId, self, dataId, members, maxValueBytes, situation } = this.#options;
     channel.send(encodeWelcome, {
       kind: "welcome",
       version,
       clusterId,
       nodeId: self,
       ...situation(),
-      members: members.map(({ id, address }) => ({ id, address: formatAddress(address) })),
+      members: members(),
       limits: { maxKeyBytes: MAX_KEY_BYTES, maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
+      dataId,
     });
   }
 
@@ -264,15 +291,29 @@ export class ConnectionListener {
 
   async #servePeer(channel: FrameChannel, peer: PeerCaller): Promise<void> {
     const key = `${peer.nodeId}/${peer.lane}`;
-    this.#peers.get(key)?.close("the peer has opened a newer connection");
-    this.#peers.set(key, channel);
-    const { self, logger, onPeerMessage } = this.#options;
+    this.#peers.get(key)?.channel.close("the peer has opened a newer connection");
+    this.#peers.delete(key);
+    if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
+    const accepted = { nodeId: peer.nodeId, channel };
+    this.#peers.set(key, accepted);
+    const { self, logger, onPeerMessage, onPeerHello } = this.#options;
     const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
     try {
+      onPeerHello(peer);
       const reason = await channel.readFrames((payload) => lane.onFrame(payload));
       this.#options.logger.debug("A peer's connection ended", { peer: peer.nodeId, lane: peer.lane, reason });
     } finally {
-      if (this.#peers.get(key) === channel) this.#peers.delete(key);
+      if (this.#peers.get(key) === accepted) this.#peers.delete(key);
+    }
+  }
+
+  /** Ends the oldest lane of a node that is no member. */
+  #makeRoomForPeer(): void {
+    const members = new Set(this.#options.members().map(({ id }) => id));
+    for (const [key, { nodeId, channel }] of this.#peers) {
+      if (members.has(nodeId)) continue;
+      this.#peers.delete(key);
+      return channel.close("too many nodes call that are no members");
     }
   }
 }

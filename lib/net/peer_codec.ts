@@ -1,23 +1,36 @@
 /**
- * The frames between nodes: every message of the core, writes passed on to the leader, and the links' own sign of
- * life. Layouts are in docs/protocol.md; the numbers in kinds.ts.
+ * The frames between nodes: every message of the core, writes passed on to the leader, pieces of snapshots, and the
+ * links' own sign of life. Layouts are in docs/protocol.md; the numbers in kinds.ts.
  *
  * What is decoded has been checked field by field, so that the core may take it as its own kind of message: integers
- * in range, entries consecutive and with terms that never fall, nothing that points beyond its own request.
+ * in range, entries consecutive and with terms that never fall, configurations that hold together, nothing that points
+ * beyond its own request.
  */
 import { assertNever } from "../assert.ts";
 import type { AppendEntries, AppendEntriesResponse, Message } from "../raft/message.ts";
 import type { Entry, EntryKind } from "../raft/types.ts";
 import type { ForwardRequest, ForwardResponse } from "./client_messages.ts";
+import { decodeConfiguration } from "./configuration_codec.ts";
 import { UnknownKindError } from "./errors.ts";
 import { ANSWER_KIND, ENTRY_KIND, FRAME_KIND } from "./kinds.ts";
 import { MAX_APPEND_ENTRIES } from "./limits.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
 import { readErrorCode, readOutcome } from "./refusal_fields.ts";
+import {
+  readSnapshotChunk,
+  readSnapshotProgress,
+  type SnapshotChunk,
+  type SnapshotProgress,
+  writeSnapshotChunk,
+  writeSnapshotProgress,
+} from "./snapshot_frames.ts";
+
+/** The core's messages that travel. A node hears `installSnapshot` from itself, once it has received a snapshot whole. */
+export type WireMessage = Exclude<Message, { readonly kind: "installSnapshot" }>;
 
 /** What the server sends to another node. */
-export type PeerMessage = Message | ForwardRequest | ForwardResponse;
+export type PeerMessage = WireMessage | ForwardRequest | ForwardResponse | SnapshotChunk | SnapshotProgress;
 
 /** Asks the other end of a lane for a {@link Pong}; the links' own, never seen by the server. */
 export interface Ping {
@@ -49,6 +62,12 @@ export function encodePeerFrame(out: MessagePackWriter, frame: PeerFrame): void 
     case "forwardResult":
       writeForwardResult(out, frame);
       break;
+    case "snapshotChunk":
+      writeSnapshotChunk(out, frame);
+      break;
+    case "snapshotProgress":
+      writeSnapshotProgress(out, frame);
+      break;
     default:
       writeMessage(out, frame);
   }
@@ -64,7 +83,7 @@ export function decodePeerFrame(payload: Uint8Array): PeerFrame {
   return frame;
 }
 
-function writeMessage(out: MessagePackWriter, message: Message): void {
+function writeMessage(out: MessagePackWriter, message: WireMessage): void {
   const begin = (fields: number): void => {
     out.array(4 + fields);
     out.integer(FRAME_KIND[message.kind]);
@@ -192,12 +211,16 @@ function readFrame(input: MessagePackReader): PeerFrame {
     case FRAME_KIND.forwardResult:
       input.setWhat("forwardResult");
       return { kind: "forwardResult", forwardId: input.integer("forwardId"), body: readForwardBody(input) };
+    case FRAME_KIND.snapshotChunk:
+      return readSnapshotChunk(input);
+    case FRAME_KIND.snapshotProgress:
+      return readSnapshotProgress(input);
     default:
       return readMessage(input, kind);
   }
 }
 
-function readMessage(input: MessagePackReader, kind: number): Message {
+function readMessage(input: MessagePackReader, kind: number): WireMessage {
   switch (kind) {
     case FRAME_KIND.preVote: {
       const head = { kind: "preVote", ...readEnvelope(input, { what: "preVote", minTerm: 1 }) } as const;
@@ -326,6 +349,7 @@ function readEntry(input: MessagePackReader): Entry {
   const kind = readEntryKind(input);
   const data = input.binary("entry data");
   if (kind === "noop" && data.length > 0) throw input.error("entry data", "must be empty for a no-op");
+  if (kind === "configuration") decodeConfiguration(data); // whatever the core is handed, it can read
   input.close();
   return { index, term, kind, data };
 }

@@ -48,6 +48,8 @@ export class PeerLane {
         return;
       case "forward":
       case "forwardResult":
+      case "snapshotChunk":
+      case "snapshotProgress":
         return onPeerMessage(frame, peer.nodeId);
       default:
         if (frame.from === peer.nodeId && frame.to === self) return onPeerMessage(frame, peer.nodeId);

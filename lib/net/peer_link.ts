@@ -15,7 +15,7 @@ import type { Clock, Random, Timer } from "./clock.ts";
 import { HandshakeError } from "./errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
-import type { Lane } from "./hello_codec.ts";
+import type { PeerCaller } from "./hello_codec.ts";
 import {
   PEER_CONNECT_TIMEOUT_MS,
   PEER_PING_INTERVAL_MS,
@@ -41,18 +41,22 @@ export type LinkEvent =
   | { readonly kind: "connected" }
   /** It was connected and is no more; what it had queued is lost. */
   | { readonly kind: "disconnected"; readonly reason: string }
-  /** An attempt to connect failed; it goes on trying, seldom where only an operator can help. */
-  | { readonly kind: "failed"; readonly reason: string; readonly needsOperator: boolean };
+  /** An attempt to connect failed; it goes on trying. */
+  | { readonly kind: "failed"; readonly reason: string }
+  /**
+   * Somebody answered who won't have this node, or is not the one that was meant; it goes on trying, seldom where only
+   * an operator can help.
+   */
+  | { readonly kind: "refused"; readonly code: HandshakeError["code"]; readonly reason: string };
 
 /** What a lane is made from. */
 export interface PeerLinkOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly random: Random;
-  readonly self: NodeId;
-  readonly clusterId: string;
+  /** As whom it calls. */
+  readonly caller: PeerCaller;
   readonly peer: NodeAddress;
-  readonly lane: Lane;
   /** Not called any more once {@link PeerLink.close} was. */
   readonly onEvent: (event: LinkEvent) => void;
 }
@@ -85,7 +89,7 @@ export class PeerLink {
   /** Ends the connection and all attempts; resolves when nothing is left of it. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#channel?.close("this node is stopping");
+    this.#channel?.close("the link is not needed any more");
     await this.#running;
   }
 
@@ -106,22 +110,25 @@ export class PeerLink {
     } catch (error) {
       if (this.#closing.signal.aborted) return 0;
       const reason = error instanceof Error ? error.message : String(error);
-      const needsOperator = error instanceof HandshakeError && onlyOperatorHelps(error);
-      this.#options.onEvent({ kind: "failed", reason, needsOperator });
-      return needsOperator ? PEER_RETRY_REFUSED_MS : this.#retryMs();
+      if (!(error instanceof HandshakeError)) {
+        this.#options.onEvent({ kind: "failed", reason });
+        return this.#retryMs();
+      }
+      this.#options.onEvent({ kind: "refused", reason, code: error.code });
+      return onlyOperatorHelps(error) ? PEER_RETRY_REFUSED_MS : this.#retryMs();
     }
-    if (this.#closing.signal.aborted) channel.close("this node is stopping");
+    if (this.#closing.signal.aborted) channel.close("the link is not needed any more");
     else await this.#serve(channel);
     return this.#retryMs();
   }
 
   async #connect(): Promise<FrameChannel> {
-    const { network, clock, self, clusterId, peer, lane } = this.#options;
+    const { network, clock, caller, peer } = this.#options;
     const { channel, welcome } = await dial({
       network,
       clock,
       address: peer.address,
-      caller: { role: "peer", clusterId, nodeId: self, lane },
+      caller,
       sizes: SIZES,
       timeoutMs: PEER_CONNECT_TIMEOUT_MS,
       signal: this.#closing.signal,
@@ -136,19 +143,20 @@ export class PeerLink {
   }
 
   #checkIdentity(welcome: { readonly nodeId: NodeId; readonly clusterId: string }): void {
-    const { peer, clusterId } = this.#options;
+    const { peer, caller: { clusterId } } = this.#options;
     const where = formatAddress(peer.address);
     if (welcome.clusterId !== clusterId) {
       throw new HandshakeError(
         "wrongCluster",
         `Cannot use the node at ${where}: it belongs to cluster ${welcome.clusterId}, this node to ${clusterId}. ` +
-          "Give every node the same --cluster.",
+          "Check the addresses of the cluster's members.",
       );
     }
     if (welcome.nodeId !== peer.id) {
       throw new HandshakeError(
         "wrongNode",
-        `Cannot use the node at ${where} as node ${peer.id}: it is node ${welcome.nodeId}. Check --cluster and --node-id.`,
+        `Cannot use the node at ${where} as node ${peer.id}: it is node ${welcome.nodeId}. ` +
+          "Check --node-id, and the addresses of the cluster's members.",
       );
     }
   }
@@ -187,6 +195,8 @@ function onlyOperatorHelps(error: HandshakeError): boolean {
     case "versionMismatch":
     case "wrongCluster":
     case "unknownNode":
+    case "removedNode":
+    case "otherData":
     case "wrongNode":
     case "notKvraft":
       return true;

@@ -1,50 +1,88 @@
 /**
  * The links to all other nodes: two lanes to each, so that heartbeats and votes never wait behind entries.
  *
- * control: votes, heartbeats, read indexes, TimeoutNow and their answers. bulk: AppendEntries, forwarded writes and
- * their answers.
+ * control: votes, heartbeats, read indexes, TimeoutNow and their answers. bulk: AppendEntries, pieces of snapshots,
+ * forwarded writes and their answers.
+ *
+ * The members come and go with the configuration. Whoever calls and is no member (a leader that a node does not know
+ * yet, because what would tell it is still on its way) must get its answers too: it is introduced, and linked to like
+ * a member until it has become one, or for INTRODUCED_IDLE_MS it had no connection to this node and was sent nothing.
+ * At most MAX_INTRODUCED_PEERS of these are kept; one more, and the one that was idle the longest goes.
  */
-import { assertNever } from "../assert.ts";
 import type { NodeId } from "../raft/types.ts";
-import { formatAddress, type NodeAddress } from "./address.ts";
-import type { Clock, Random } from "./clock.ts";
-import type { Lane } from "./hello_codec.ts";
-import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "./limits.ts";
-import type { Logger } from "./logger.ts";
-import type { Network } from "./network.ts";
+import { formatAddress, type NodeAddress, parseAddress } from "./address.ts";
+import type { Timer } from "./clock.ts";
+import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "./limits.ts";
+import { Peer, type PeerOptions } from "./peer.ts";
 import type { PeerMessage } from "./peer_codec.ts";
-import { type LinkEvent, PeerLink } from "./peer_link.ts";
 
 /** What the links are made from. */
-export interface PeerLinksOptions {
-  readonly network: Network;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly self: NodeId;
-  readonly clusterId: string;
-  /** All nodes; this one among them or not. */
+export interface PeerLinksOptions extends PeerOptions {
+  /** All nodes to begin with; this one among them or not. */
   readonly members: readonly NodeAddress[];
-  /** A lane came up or went down; with it went what was queued on it. Not called once {@link PeerLinks.close} was. */
-  readonly onStateChange: (change: LinkChange) => void;
+  /** Whether a node has a connection to this one, over which it may yet say something that wants an answer. */
+  readonly isCalling: (id: NodeId) => boolean;
 }
 
-/** A lane's change of state. */
-export interface LinkChange {
-  readonly id: NodeId;
-  readonly lane: Lane;
-  readonly connected: boolean;
+/** A node beside the members. */
+interface Guest {
+  readonly peer: Peer;
+  /** When it last called, was last sent something, or was last seen to be connected. */
+  usedAt: number;
 }
 
-/** Sends to every other node of the cluster. */
+/** Sends to every other node of the cluster. No event comes any more once it is closed. */
 export class PeerLinks {
-  readonly #peers = new Map<NodeId, Peer>();
+  readonly #options: PeerLinksOptions;
+  readonly #members = new Map<NodeId, Peer>();
+  /** Nobody who is a member; the one that was used last is last. */
+  readonly #guests = new Map<NodeId, Guest>();
+  /** Links that are on their way out. */
+  readonly #leaving = new Set<Promise<void>>();
+  #timer: Timer | null = null;
+  #isClosed = false;
 
   /** Begins to connect to every other node. */
   constructor(options: PeerLinksOptions) {
-    for (const member of options.members) {
-      if (member.id !== options.self) this.#peers.set(member.id, new Peer(member, options));
+    this.#options = options;
+    this.update(options.members);
+  }
+
+  /**
+   * These are the members from now on: links to others are closed, those to a member with another address are opened
+   * anew. While a change is not committed, the members of both configurations belong here: a leader that is being
+   * removed still waits for answers.
+   */
+  update(members: readonly NodeAddress[]): void {
+    if (this.#isClosed) return;
+    const others = new Map(members.filter(({ id }) => id !== this.#options.self).map((one) => [one.id, one]));
+    for (const [id, peer] of this.#members) {
+      if (others.get(id) !== undefined) continue;
+      this.#members.delete(id);
+      this.#drop(peer);
     }
+    for (const [id, member] of others) {
+      const guest = this.#guests.get(id);
+      this.#guests.delete(id);
+      const known = this.#members.get(id) ?? guest?.peer;
+      const isUsable = known !== undefined && known.address === formatAddress(member.address);
+      if (known !== undefined && !isUsable) this.#drop(known);
+      this.#members.set(id, isUsable ? known : new Peer(member, this.#options));
+    }
+    this.#watchGuests();
+  }
+
+  /** A node has called that answers must reach, member or not. Changes nothing for a member or this node itself. */
+  introduce(id: NodeId, address: string): void {
+    if (this.#isClosed || id === this.#options.self || this.#members.has(id)) return;
+    const known = this.#guests.get(id);
+    this.#guests.delete(id);
+    if (known !== undefined && known.peer.address !== address) this.#drop(known.peer);
+    const isUsable = known !== undefined && known.peer.address === address;
+    const peer = isUsable ? known.peer : new Peer({ id, address: parseAddress(address) }, this.#options);
+    this.#guests.set(id, { peer, usedAt: this.#options.clock.now() });
+    if (this.#guests.size > MAX_INTRODUCED_PEERS) this.#forgetOldest();
+    this.#watchGuests();
   }
 
   /**
@@ -52,116 +90,65 @@ export class PeerLinks {
    * such node. The core sends again what matters.
    */
   send(message: PeerMessage, to: NodeId): boolean {
-    return this.#peers.get(to)?.send(message) ?? false;
+    const member = this.#members.get(to);
+    if (member !== undefined) return member.send(message);
+    const guest = this.#guests.get(to);
+    if (guest === undefined) return false;
+    this.#use(to, guest);
+    return guest.peer.send(message);
   }
 
   /** Whether both lanes to a node are up. */
   isConnected(id: NodeId): boolean {
-    return this.#peers.get(id)?.isConnected ?? false;
+    return (this.#members.get(id) ?? this.#guests.get(id)?.peer)?.isConnected ?? false;
   }
 
   /** Ends every link; resolves when nothing is left of them. */
   async close(): Promise<void> {
-    await Promise.all([...this.#peers.values()].map((peer) => peer.close()));
-  }
-}
-
-/** Both lanes to one node, and what the log says of them: one line when they are up, one when they fail. */
-class Peer {
-  readonly #peer: NodeAddress;
-  readonly #options: PeerLinksOptions;
-  readonly #lanes: Readonly<Record<Lane, PeerLink>>;
-  /** Nodes that are started together find each other within moments; until then silence is not worth a line. */
-  readonly #startingUntil: number;
-  /** When a failure was last logged; null since both lanes were up. */
-  #loggedFailureAt: number | null = null;
-  #failures = 0;
-
-  constructor(peer: NodeAddress, options: PeerLinksOptions) {
-    this.#peer = peer;
-    this.#options = options;
-    this.#startingUntil = options.clock.now() + PEER_START_QUIET_MS;
-    this.#lanes = { control: this.#open("control"), bulk: this.#open("bulk") };
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    const guests = [...this.#guests.values()].map(({ peer }) => peer);
+    await Promise.all([...this.#members.values(), ...guests].map((peer) => peer.close()));
+    await Promise.all(this.#leaving);
   }
 
-  get isConnected(): boolean {
-    return this.#lanes.control.isConnected && this.#lanes.bulk.isConnected;
+  /** One timer for all guests: it fires for the oldest, forgets those that are idle and sets itself for the next. */
+  #watchGuests(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    const [oldest] = this.#guests.values();
+    if (oldest === undefined) return;
+    const { clock } = this.#options;
+    this.#timer = clock.after(oldest.usedAt + INTRODUCED_IDLE_MS - clock.now(), () => {
+      this.#forgetIdle(clock.now());
+      this.#watchGuests();
+    });
   }
 
-  send(message: PeerMessage): boolean {
-    return this.#lanes[laneOf(message)].send(message);
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([this.#lanes.control.close(), this.#lanes.bulk.close()]);
-  }
-
-  #open(lane: Lane): PeerLink {
-    const { network, clock, random, self, clusterId } = this.#options;
-    const onEvent = (event: LinkEvent): void => this.#onEvent(lane, event);
-    return new PeerLink({ network, clock, random, self, clusterId, peer: this.#peer, lane, onEvent });
-  }
-
-  #onEvent(lane: Lane, event: LinkEvent): void {
-    const { id } = this.#peer;
-    switch (event.kind) {
-      case "connected":
-        if (this.isConnected) this.#logConnected();
-        this.#options.onStateChange({ id, lane, connected: true });
-        break;
-      case "disconnected":
-        this.#failures += 1;
-        this.#logFailure("Lost the connection to a node", event.reason);
-        this.#options.onStateChange({ id, lane, connected: false });
-        break;
-      case "failed":
-        this.#failures += 1;
-        if (event.needsOperator || this.#options.clock.now() >= this.#startingUntil) {
-          this.#logFailure("Cannot reach a node; trying again", event.reason);
-        }
-        break;
-      default:
-        assertNever(event);
+  #forgetIdle(now: number): void {
+    for (const [id, guest] of [...this.#guests]) {
+      if (guest.usedAt > now - INTRODUCED_IDLE_MS) break;
+      if (this.#options.isCalling(id)) this.#use(id, guest);
+      else this.#forgetOldest();
     }
   }
 
-  #logConnected(): void {
-    this.#options.logger.info("Connected to a node", this.#fields());
-    this.#loggedFailureAt = null;
-    this.#failures = 0;
+  /** Puts a guest behind those who were used before. */
+  #use(id: NodeId, guest: Guest): void {
+    guest.usedAt = this.#options.clock.now();
+    this.#guests.delete(id);
+    this.#guests.set(id, guest);
   }
 
-  /** The first failure, then one line for all of an interval. */
-  #logFailure(what: string, reason: string): void {
-    const now = this.#options.clock.now();
-    if (this.#loggedFailureAt !== null && now - this.#loggedFailureAt < PEER_FAILURE_LOG_INTERVAL_MS) return;
-    this.#loggedFailureAt = now;
-    this.#options.logger.warn(what, { ...this.#fields(), reason, failures: this.#failures });
+  #forgetOldest(): void {
+    for (const [id, { peer }] of this.#guests) {
+      this.#guests.delete(id);
+      return this.#drop(peer);
+    }
   }
 
-  #fields(): { readonly peer: NodeId; readonly address: string } {
-    return { peer: this.#peer.id, address: formatAddress(this.#peer.address) };
-  }
-}
-
-function laneOf(message: PeerMessage): Lane {
-  switch (message.kind) {
-    case "preVote":
-    case "preVoteResponse":
-    case "requestVote":
-    case "requestVoteResponse":
-    case "heartbeat":
-    case "heartbeatResponse":
-    case "timeoutNow":
-    case "readIndex":
-    case "readIndexResponse":
-      return "control";
-    case "appendEntries":
-    case "appendEntriesResponse":
-    case "forward":
-    case "forwardResult":
-      return "bulk";
-    default:
-      return assertNever(message);
+  #drop(peer: Peer): void {
+    const dropped = peer.drop().finally(() => this.#leaving.delete(dropped));
+    this.#leaving.add(dropped);
   }
 }

@@ -73,6 +73,11 @@ export class RareFields {
     return this.#nil() ? null : this.string(field);
   }
 
+  /** Passes over an element that may be anything. */
+  skip(field: string): void {
+    this.#take(field);
+  }
+
   /** Takes an array, to take its elements in turn. */
   fields(field: string): RareFields {
     return RareFields.of(this.#take(field), { what: this.#what, field });

@@ -11,6 +11,7 @@ const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
   valueTooLarge: true,
   invalidRequest: true,
   storageFull: true,
+  membershipRefused: true,
   unknownKind: true,
   stopping: true,
   internal: true,

@@ -2,7 +2,7 @@
 import type { Message, PreVoteResponse, RequestVoteResponse } from "./message.ts";
 import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
-import { countVotes } from "./quorum.ts";
+import { countVotes, isVoter } from "./quorum.ts";
 import type { Candidate, PreCandidate } from "./role.ts";
 import { refuseRead } from "./read_index.ts";
 import type { RaftState } from "./state.ts";
@@ -23,11 +23,13 @@ export function stepCandidate(
   switch (message.kind) {
     case "preVoteResponse":
       if (role.kind !== "preCandidate") return "answer to a role that has ended";
+      if (!isVoter(state.confState, message.from)) return "from a stranger";
       noteVote(role, message);
       settlePreVote(state, role);
       return null;
     case "requestVoteResponse":
       if (role.kind !== "candidate") return "answer to a role that has ended";
+      if (!isVoter(state.confState, message.from)) return "from a stranger";
       noteVote(role, message);
       settleElection(state, role);
       return null;
@@ -48,7 +50,8 @@ export function stepCandidate(
     case "heartbeatResponse":
     case "appendEntries":
     case "heartbeat":
-      // The two requests of a leader make a candidate a follower before they come here (raft.ts).
+    case "installSnapshot":
+      // The requests of a leader make a candidate a follower before they come here (raft.ts).
       return "answer to a role that has ended";
   }
 }

@@ -1,7 +1,14 @@
 /** What a node of the core is told when it is made: who it is, how long things take, and how much it may hold. */
 import { assert } from "../assert.ts";
-import type { ConfState, HardState, NodeId, TermRun } from "./types.ts";
-import type { Entry } from "./types.ts";
+import type {
+  Configuration,
+  ConfigurationCodec,
+  Entry,
+  HardState,
+  NodeId,
+  SnapshotMetadata,
+  TermRun,
+} from "./types.ts";
 
 /** Bounds of the core's memory and of what it sends. Every one of them is a limit, not a target. */
 export interface RaftLimits {
@@ -32,29 +39,60 @@ export const DEFAULT_LIMITS: RaftLimits = {
   pendingReads: 65_536,
 };
 
-/** What storage gave back at the start. */
+/** An entry's place in the log. */
+export interface LogPosition {
+  readonly index: number;
+  readonly term: number;
+}
+
+/**
+ * What storage gave back at the start.
+ *
+ * Invariants: base.index ≤ snapshot.index ≤ lastIndex; every entry above the base is there.
+ */
 export interface RecoveredState {
   readonly hardState: HardState;
-  /** Terms of all entries, in runs, oldest first; empty for an empty log. */
+  /** Terms of all entries above the base, in runs, oldest first; empty for an empty log. */
   readonly termRuns: readonly TermRun[];
-  /** Index of the last entry; 0 for an empty log. */
+  /** Index of the last entry; `base.index` for an empty log. */
   readonly lastIndex: number;
   /** The last entries, as many as storage read back; they end at `lastIndex`. */
   readonly tail: readonly Entry[];
+  /** The entry before the first in the log; (0, 0) for a log from its beginning. */
+  readonly base: LogPosition;
+  /** The newest snapshot; index 0 and term 0 with the founding configuration when there is none. */
+  readonly snapshot: SnapshotMetadata;
+  /** The configuration entries of the log above `snapshot.index`, ascending. */
+  readonly configurations: readonly { readonly index: number; readonly data: Uint8Array }[];
 }
 
-/** The state of a node that has never run. */
-export const EMPTY_STATE: RecoveredState = {
-  hardState: { term: 0, vote: null, commitIndex: 0 },
-  termRuns: [],
-  lastIndex: 0,
-  tail: [],
+/** The configuration of a node that belongs to no cluster yet: it waits for a leader that adds it. */
+export const EMPTY_CONFIGURATION: Configuration = {
+  confState: { voters: [], learners: [], votersOutgoing: [] },
+  members: [],
+  removedIds: [],
 };
+
+/** The state of a node that has never run, in a cluster that is founded with `configuration`. */
+export function foundingState(configuration: Configuration): RecoveredState {
+  return {
+    hardState: { term: 0, vote: null, commitIndex: 0 },
+    termRuns: [],
+    lastIndex: 0,
+    tail: [],
+    base: { index: 0, term: 0 },
+    snapshot: { index: 0, term: 0, configuration },
+    configurations: [],
+  };
+}
+
+/** The state of a node that has never run, and waits to be added. */
+export const EMPTY_STATE: RecoveredState = foundingState(EMPTY_CONFIGURATION);
 
 /** Everything that a node of the core is made from. */
 export interface RaftConfig {
   readonly id: NodeId;
-  readonly confState: ConfState;
+  readonly configurationCodec: ConfigurationCodec;
   /** Ticks without a word from a leader before a node campaigns; the real timeout is drawn from [n, 2n). */
   readonly electionTicks: number;
   /** Ticks between the leader's heartbeats. */
@@ -67,16 +105,13 @@ export interface RaftConfig {
 
 /** Refuses a configuration that no correct caller can ask for. */
 export function assertConfig(config: RaftConfig): void {
-  const { id, confState, electionTicks, heartbeatTicks, recovered } = config;
+  const { id, electionTicks, heartbeatTicks, recovered } = config;
+  const { base, snapshot } = recovered;
   assert(Number.isSafeInteger(id) && id >= 1, "a node id is an integer from 1 up");
-  assert(confState.voters.length > 0, "a cluster has at least one voter");
-  assert(
-    confState.learners.length === 0 && confState.votersOutgoing.length === 0,
-    "membership changes are not supported yet: no learners, no outgoing voters",
-  );
-  assert(confState.voters.includes(id), "this node is one of the voters");
   assert(heartbeatTicks >= 1 && electionTicks > heartbeatTicks, "elections take longer than heartbeats");
   assert(recovered.hardState.commitIndex <= recovered.lastIndex, "what was committed is in the log");
+  assert(base.index <= snapshot.index, "the log has every entry that no snapshot has");
+  assert(snapshot.index <= recovered.lastIndex, "the log does not end before the snapshot");
   assert(
     recovered.tail.length === 0 || recovered.tail.at(-1)?.index === recovered.lastIndex,
     "the tail ends the log",

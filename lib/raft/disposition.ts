@@ -17,6 +17,5 @@ export type Disposition =
   | "read is not waited for"
   | "conflicts with a committed entry"
   | "heartbeat commits what is not in the log"
-  | "membership change not supported"
   | "acknowledges what was not sent"
   | "answers nothing that is outstanding";

@@ -5,12 +5,19 @@
  * random numbers. A dump shares the node's objects: it is to be read at once, and never changed.
  */
 import type { Message } from "./message.ts";
-import type { Load, ReadState } from "./ready.ts";
+import type { LogPosition } from "./config.ts";
+import type { Load, ReadState, SnapshotRequest } from "./ready.ts";
 import type { Role } from "./role.ts";
-import type { Entry, HardState, NodeId, TermRun } from "./types.ts";
+import type { Configuration, Entry, HardState, NodeId, SnapshotMetadata, TermRun } from "./types.ts";
 
 /** The memory of a log. */
 export interface LogDump {
+  readonly base: LogPosition;
+  readonly snapshotIndex: number;
+  /** The configuration as of the snapshot, and every later one. */
+  readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[];
+  /** The received snapshot that was not yet handed out to be made durable. */
+  readonly unpersistedSnapshot: SnapshotMetadata | null;
   readonly lastIndex: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
@@ -23,8 +30,8 @@ export interface LogDump {
   readonly tail: readonly Entry[];
 }
 
-/** What all roles share. */
-export interface StateDump {
+/** The memory of a node. */
+export interface RaftDump {
   readonly term: number;
   readonly vote: NodeId | null;
   /** The hard state last handed out to be written, and the one that is durable. */
@@ -38,12 +45,11 @@ export interface StateDump {
   readonly reads: readonly ReadState[];
   readonly loads: readonly Load[];
   readonly loadingCommitted: boolean;
+  /** Entries read back from storage to be applied. */
+  readonly loadedCommitted: readonly Entry[];
+  /** The snapshot that the state machine is to become. */
+  readonly restore: SnapshotMetadata | null;
+  readonly snapshots: readonly SnapshotRequest[];
   readonly persistingTicks: number | null;
   readonly nextReadId: number;
-}
-
-/** The memory of a node. */
-export interface RaftDump extends StateDump {
-  /** Entries read back from storage to be applied, not yet handed out. */
-  readonly loadedCommitted: readonly Entry[];
 }

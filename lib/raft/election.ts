@@ -4,7 +4,7 @@ import type { RaftState } from "./state.ts";
 import { becomeCandidate, becomeFollower, becomePreCandidate } from "./transitions.ts";
 import type { NodeId } from "./types.ts";
 
-/** The other nodes whose vote counts, in ascending order. */
+/** The other nodes whose vote counts, in ascending order. Whoever is asked answers, member or not (thesis §4.1). */
 function otherVoters(state: RaftState): NodeId[] {
   const { voters, votersOutgoing } = state.confState;
   const all = new Set([...voters, ...votersOutgoing]);

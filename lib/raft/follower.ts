@@ -1,5 +1,12 @@
 /** What a follower does: take entries from the leader, notice its silence, pass reads on. */
-import type { AppendEntries, Heartbeat, Message, ReadIndexResponse, TimeoutNow } from "./message.ts";
+import type {
+  AppendEntries,
+  Heartbeat,
+  InstallSnapshot,
+  Message,
+  ReadIndexResponse,
+  TimeoutNow,
+} from "./message.ts";
 import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
 import type { Follower } from "./role.ts";
@@ -28,6 +35,9 @@ export function stepFollower(state: RaftState, role: Follower, message: Message)
     case "heartbeat":
       if (!acceptLeader(role, message)) return "second leader of the term";
       return heartbeatFromLeader(state, message);
+    case "installSnapshot":
+      if (!acceptLeader(role, message)) return "second leader of the term";
+      return installSnapshot(state, message);
     case "preVote":
       answerPreVote(state, message);
       return null;
@@ -59,7 +69,7 @@ export function forwardRead(state: RaftState, role: Follower): number | null {
 }
 
 /** Learns who leads the term; false when the term has another leader already, which must never be. */
-function acceptLeader(role: Follower, message: AppendEntries | Heartbeat): boolean {
+function acceptLeader(role: Follower, message: AppendEntries | Heartbeat | InstallSnapshot): boolean {
   if (role.leader !== null && role.leader !== message.from) return false;
   role.leader = message.from;
   role.elapsedTicks = 0;
@@ -70,16 +80,20 @@ function acceptLeader(role: Follower, message: AppendEntries | Heartbeat): boole
 function appendFromLeader(state: RaftState, message: AppendEntries): Disposition {
   const { log, id: from, term } = state;
   const { prevLogIndex, prevLogTerm, entries } = message;
-  if (entries.some((entry) => entry.kind === "configuration")) return "membership change not supported";
   const answer = { kind: "appendEntriesResponse", from, to: message.from, term } as const;
-  if (log.termAt(prevLogIndex) !== prevLogTerm) {
+  // What lies before the log was committed, so that every leader has it too (Raft §5.4): there is nothing to compare.
+  const { index: baseIndex, term: baseTerm } = log.base;
+  const beyondBase = entries.slice(Math.max(0, baseIndex - prevLogIndex));
+  const atBase = entries[baseIndex - prevLogIndex - 1];
+  if (atBase !== undefined && atBase.term !== baseTerm) return "conflicts with a committed entry";
+  if (prevLogIndex >= baseIndex && log.termAt(prevLogIndex) !== prevLogTerm) {
     const { index: conflictIndex, term: conflictTerm } = log.lastNotAbove(prevLogIndex, prevLogTerm);
     state.sendAnswer({ ...answer, result: { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } });
     return null;
   }
   // Entries that match stay: a shorter message that was overtaken must not cut off what a later one brought.
-  const fresh = entries.findIndex((entry) => log.termAt(entry.index) !== entry.term);
-  const news = fresh === -1 ? [] : entries.slice(fresh);
+  const fresh = beyondBase.findIndex((entry) => log.termAt(entry.index) !== entry.term);
+  const news = fresh === -1 ? [] : beyondBase.slice(fresh);
   const first = news[0];
   if (first !== undefined) {
     if (first.index <= log.commitIndex) return "conflicts with a committed entry";
@@ -89,6 +103,34 @@ function appendFromLeader(state: RaftState, message: AppendEntries): Disposition
   // Not this log's own end: what lies beyond the last entry of this message is not known to match.
   log.commitTo(Math.max(log.commitIndex, Math.min(message.leaderCommit, matchIndex)));
   state.sendWhenDurable({ ...answer, result: { kind: "accepted", matchIndex } });
+  return null;
+}
+
+/**
+ * InstallSnapshot, receiver's side (Raft Figure 13): the data is here and was checked, what is to be done with it is
+ * decided now. It never takes this node back, and it discards no entry that may be needed.
+ */
+function installSnapshot(state: RaftState, { from: to, snapshot }: InstallSnapshot): Disposition {
+  const { log, id: from, term } = state;
+  if (snapshot.index > log.commitIndex) {
+    if (log.termAt(snapshot.index) === snapshot.term) {
+      // The log has all of it, and may have more that this node has acknowledged (Raft Figure 13, 6).
+      log.commitTo(snapshot.index);
+    } else {
+      log.reset(snapshot);
+      state.loadedCommitted = [];
+      state.restore = snapshot;
+    }
+  }
+  // What is committed here the leader has, whoever it is (Raft §5.4): that may be more than the snapshot holds.
+  const matchIndex = log.commitIndex;
+  state.sendWhenDurable({
+    kind: "appendEntriesResponse",
+    from,
+    to,
+    term,
+    result: { kind: "accepted", matchIndex },
+  });
   return null;
 }
 

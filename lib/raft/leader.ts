@@ -3,7 +3,7 @@ import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote } from "./election.ts";
 import { entryBytes } from "./log.ts";
 import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
-import { type Peer, probeAgain } from "./progress.ts";
+import { heardFrom, type Peer, probeAgain } from "./progress.ts";
 import { hasQuorum, quorumReached } from "./quorum.ts";
 import { refuseRead } from "./read_index.ts";
 import { appendAnswered, hurryTransfer } from "./replication.ts";
@@ -24,6 +24,7 @@ export function tickLeader(state: RaftState, role: Leader): void {
     role.transfer.elapsedTicks++;
     if (role.transfer.elapsedTicks >= state.electionTicks) role.transfer = null;
   }
+  if (role.lettingGoTicks !== null) role.lettingGoTicks++;
   for (const peer of role.peers.values()) tickPeer(state, peer);
   role.heartbeatElapsedTicks++;
   if (role.heartbeatElapsedTicks >= state.heartbeatTicks) sendHeartbeats(state, role);
@@ -46,6 +47,7 @@ export function stepLeader(state: RaftState, role: Leader, message: Message): Di
       return null;
     case "appendEntries":
     case "heartbeat":
+    case "installSnapshot":
       return "second leader of the term";
     case "timeoutNow":
       return "not from the leader";
@@ -102,7 +104,7 @@ export function startTransfer(state: RaftState, role: Leader, target: NodeId | n
 }
 
 /** The active voter that has most of the log; the lowest id among equals. */
-function bestSuccessor(state: RaftState, role: Leader): NodeId | null {
+export function bestSuccessor(state: RaftState, role: Leader): NodeId | null {
   let best: { node: NodeId; matchIndex: number } | null = null;
   for (const [node, peer] of role.peers) {
     if (!peer.recentlyActive || !state.confState.voters.includes(node)) continue;
@@ -127,17 +129,20 @@ function checkQuorum(state: RaftState, role: Leader): boolean {
 /** What was sent and is not answered for so long is lost: ask again. */
 function tickPeer(state: RaftState, peer: Peer): void {
   const { progress } = peer;
+  if (peer.ticksSinceContact !== null) peer.ticksSinceContact++;
+  // A snapshot takes as long as it takes; who sends it says when that is given up.
+  if (progress.kind === "snapshot") return;
   const waiting = progress.kind === "probe" ? progress.probeSent : peer.sentIndex > progress.matchIndex;
   if (!waiting) return;
   peer.stalledTicks++;
-  if (peer.stalledTicks >= state.electionTicks) probeAgain(peer);
+  if (peer.stalledTicks >= state.electionTicks) probeAgain(peer, state.log.base.index);
 }
 
 function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatResponse): Disposition {
   const peer = role.peers.get(message.from);
   if (peer === undefined) return "from a stranger";
   if (message.round > role.reads.lastRound) return "acknowledges what was not sent";
-  peer.recentlyActive = true;
+  heardFrom(peer);
   peer.confirmedRound = Math.max(peer.confirmedRound, message.round);
   confirmReads(state, role);
   return null;

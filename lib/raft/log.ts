@@ -4,14 +4,19 @@
  * Terms are kept as runs, so that a log of millions of entries costs a few numbers. Payloads older than the tail are
  * read back from storage on request (see `Ready.loads`), never by the core itself.
  *
- * Invariants: appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ handedIndex ≤ lastIndex; the tail ends at
- * lastIndex and holds every entry that is not durable; runs have rising indexes and rising terms; no entry at or
- * below commitIndex is ever discarded.
+ * The log begins after its base, the last entry that was compacted away (Raft §7); of the base the term is still known,
+ * of what is before it only that it was committed.
+ *
+ * Invariants: base.index ≤ snapshotIndex ≤ appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ handedIndex ≤
+ * lastIndex; the tail ends at lastIndex and holds every entry that is not durable; runs have rising indexes and rising
+ * terms, and begin after the base; no entry at or below commitIndex is ever discarded. durableIndex is below base.index
+ * only from when a received snapshot took the place of the log until that is durable.
  */
 import { assert } from "../assert.ts";
-import type { RecoveredState } from "./config.ts";
+import type { LogPosition, RecoveredState } from "./config.ts";
+import { ConfigurationHistory } from "./configurations.ts";
 import type { LogDump } from "./dump.ts";
-import type { Entry, TermRun } from "./types.ts";
+import type { ConfigurationCodec, Entry, SnapshotMetadata, TermRun } from "./types.ts";
 
 /** Dropped entries that may stand before the tail before the array is compacted. */
 const TAIL_SLACK_ENTRIES = 1_024;
@@ -23,16 +28,25 @@ export function entryBytes(entry: Entry): number {
 
 /** The log of one node. */
 export class RaftLog {
-  /** Index of the last entry; 0 when empty. */
+  /** Who belongs to the cluster, by the configuration entries of this log. */
+  readonly configurations: ConfigurationHistory;
+  readonly #codec: ConfigurationCodec;
+  /** The entry before the first. */
+  #base: LogPosition;
+  /** Index of the newest snapshot. */
+  #snapshotIndex: number;
+  /** Index of the last entry; that of the base when there is none. */
   #lastIndex: number;
   /** Highest index known to be committed. */
   #commitIndex: number;
   /** Highest index handed out to be applied. */
-  #appliedIndex = 0;
+  #appliedIndex: number;
   /** Highest index whose present entry is known to be durable. */
   #durableIndex: number;
   /** Highest index whose present entry was handed out to be made durable. */
   #handedIndex: number;
+  /** A received snapshot that took the place of the log and was not yet handed out to be made durable. */
+  #unpersistedSnapshot: SnapshotMetadata | null = null;
   /** The write under way; `validIndex` is lowered by every rewrite since it was handed out. */
   #persisting: { readonly index: number; readonly term: number; validIndex: number } | null = null;
   #runs: TermRun[];
@@ -42,11 +56,22 @@ export class RaftLog {
   #tailBytes = 0;
   readonly #tailLimitBytes: number;
 
-  constructor(recovered: RecoveredState, tailLimitBytes: number) {
+  constructor(
+    recovered: RecoveredState,
+    { tailLimitBytes, codec }: { readonly tailLimitBytes: number; readonly codec: ConfigurationCodec },
+  ) {
+    this.#codec = codec;
+    this.configurations = new ConfigurationHistory(recovered.snapshot);
+    for (const { index, data } of recovered.configurations) {
+      this.configurations.append(index, codec.decode(data));
+    }
+    this.#base = recovered.base;
+    this.#snapshotIndex = recovered.snapshot.index;
+    this.#appliedIndex = recovered.snapshot.index;
     this.#lastIndex = recovered.lastIndex;
     this.#durableIndex = recovered.lastIndex;
     this.#handedIndex = recovered.lastIndex;
-    this.#commitIndex = recovered.hardState.commitIndex;
+    this.#commitIndex = Math.max(recovered.hardState.commitIndex, recovered.snapshot.index);
     this.#runs = [...recovered.termRuns];
     this.#tail = [...recovered.tail];
     for (const entry of this.#tail) this.#tailBytes += entryBytes(entry);
@@ -59,7 +84,16 @@ export class RaftLog {
   }
 
   get lastTerm(): number {
-    return this.#runs.at(-1)?.term ?? 0;
+    return this.#runs.at(-1)?.term ?? this.#base.term;
+  }
+
+  /** The entry before the first: (0, 0), or the last one that was compacted away. */
+  get base(): LogPosition {
+    return this.#base;
+  }
+
+  get snapshotIndex(): number {
+    return this.#snapshotIndex;
   }
 
   get commitIndex(): number {
@@ -78,15 +112,20 @@ export class RaftLog {
     return this.#handedIndex;
   }
 
+  /** Whether anything waits to be handed out to be made durable. */
+  get hasUnpersisted(): boolean {
+    return this.#unpersistedSnapshot !== null || this.#handedIndex < this.#lastIndex;
+  }
+
   /** Index of the oldest entry whose payload is in memory (lastIndex + 1 when none is). */
   get tailFirstIndex(): number {
     return this.#lastIndex + 1 - (this.#tail.length - this.#tailStart);
   }
 
-  /** Term of the entry at `index`: 0 at index 0, null beyond the end. */
+  /** Term of the entry at `index`: 0 at index 0, null beyond the end and before the base. */
   termAt(index: number): number | null {
-    if (index === 0) return 0;
-    if (index > this.#lastIndex) return null;
+    if (index === this.#base.index) return this.#base.term;
+    if (index < this.#base.index || index > this.#lastIndex) return null;
     for (let position = this.#runs.length - 1; position >= 0; position--) {
       const run = this.#runs[position];
       if (run !== undefined && run.firstIndex <= index) return run.term;
@@ -102,8 +141,13 @@ export class RaftLog {
   /**
    * The highest index at or below `index` whose term is at or below `term`, with that term; (0, 0) when there is none.
    * Both sides use it to step over whole terms of disagreement (Raft §5.3, last paragraphs).
+   *
+   * The search ends at the base: what is there was committed, so there is nothing to disagree about. Asked about a place
+   * before the base it answers that place, with the base's term for want of a closer bound.
    */
-  lastNotAbove(index: number, term: number): { index: number; term: number } {
+  lastNotAbove(index: number, term: number): LogPosition {
+    if (index === 0) return { index: 0, term: 0 };
+    if (index < this.#base.index) return { index, term: this.#base.term };
     let upTo = Math.min(index, this.#lastIndex);
     for (let position = this.#runs.length - 1; position >= 0; position--) {
       const run = this.#runs[position];
@@ -111,7 +155,7 @@ export class RaftLog {
       if (run.term <= term) return { index: upTo, term: run.term };
       upTo = run.firstIndex - 1;
     }
-    return { index: 0, term: 0 };
+    return this.#base;
   }
 
   /**
@@ -127,7 +171,12 @@ export class RaftLog {
     for (const entry of entries) {
       assert(entry.index === this.#lastIndex + 1, "entries are consecutive");
       assert(entry.term >= this.lastTerm, "terms never fall along the log");
-      if (entry.term > this.lastTerm) this.#runs.push({ firstIndex: entry.index, term: entry.term });
+      if (entry.term !== this.#runs.at(-1)?.term) {
+        this.#runs.push({ firstIndex: entry.index, term: entry.term });
+      }
+      if (entry.kind === "configuration") {
+        this.configurations.append(entry.index, this.#codec.decode(entry.data));
+      }
       this.#tail.push(entry);
       this.#tailBytes += entryBytes(entry);
       this.#lastIndex = entry.index;
@@ -151,13 +200,15 @@ export class RaftLog {
   }
 
   /** Hands out what is not yet durable nor under way; only one such write is under way at a time. */
-  takeUnpersisted(): Entry[] {
+  takeUnpersisted(): { readonly snapshot: SnapshotMetadata | null; readonly entries: Entry[] } {
     assert(this.#persisting === null, "one write to storage at a time");
     const entries = this.slice(this.#handedIndex + 1, this.#lastIndex, Number.MAX_SAFE_INTEGER);
     assert(entries !== null, "what is not durable is in memory");
     this.#handedIndex = this.#lastIndex;
     this.#persisting = { index: this.#lastIndex, term: this.lastTerm, validIndex: this.#lastIndex };
-    return entries;
+    const snapshot = this.#unpersistedSnapshot;
+    this.#unpersistedSnapshot = null;
+    return { snapshot, entries };
   }
 
   /**
@@ -172,6 +223,64 @@ export class RaftLog {
     this.#durableIndex = Math.max(this.#durableIndex, persisting.validIndex);
     this.#persisting = null;
     this.#trimTail();
+  }
+
+  /**
+   * A received snapshot takes the place of the log (Raft §7, Figure 13): it holds what this node lacks, and what the log
+   * has instead is not committed.
+   */
+  reset(snapshot: SnapshotMetadata): void {
+    const { index, term } = snapshot;
+    assert(
+      index > this.#commitIndex,
+      "a snapshot never takes a node back behind what it knows to be committed",
+    );
+    assert(this.termAt(index) !== term, "a log that has the snapshot's last entry is kept");
+    // On the disk is the old log still; of that only what was committed can be counted on.
+    this.#durableIndex = Math.min(this.#durableIndex, this.#commitIndex);
+    if (this.#persisting !== null) this.#persisting.validIndex = 0;
+    this.#base = { index, term };
+    this.#snapshotIndex = index;
+    this.#appliedIndex = index;
+    this.#commitIndex = index;
+    this.#lastIndex = index;
+    this.#handedIndex = index;
+    this.#runs = [];
+    this.#tail = [];
+    this.#tailStart = 0;
+    this.#tailBytes = 0;
+    this.#unpersistedSnapshot = snapshot;
+    this.configurations.reset(snapshot);
+  }
+
+  /**
+   * A durable snapshot of everything up to `snapshotIndex` exists, and storage has let go of the entries up to
+   * `baseIndex`; so does this log, but for those that storage was not given in full yet. An older snapshot than the
+   * newest known changes nothing.
+   */
+  compact(
+    { snapshotIndex, baseIndex }: { readonly snapshotIndex: number; readonly baseIndex: number },
+  ): void {
+    assert(baseIndex <= snapshotIndex, "only what is in a snapshot may go");
+    assert(snapshotIndex <= this.#appliedIndex, "a snapshot holds only what was applied");
+    if (snapshotIndex > this.#snapshotIndex) {
+      this.#snapshotIndex = snapshotIndex;
+      this.configurations.compactTo(snapshotIndex);
+    }
+    const index = Math.min(baseIndex, this.#durableIndex);
+    if (index <= this.#base.index) return;
+    const term = this.termAt(index);
+    assert(term !== null, "only what is in the log is compacted");
+    const dropped = Math.max(0, index + 1 - this.tailFirstIndex);
+    for (const entry of this.#tail.slice(this.#tailStart, this.#tailStart + dropped)) {
+      this.#tailBytes -= entryBytes(entry);
+    }
+    this.#tailStart += dropped;
+    this.#closeTail();
+    this.#runs = this.#runs.filter((_, position) => {
+      return (this.#runs[position + 1]?.firstIndex ?? this.#lastIndex + 1) > index + 1;
+    }).map((run) => run.firstIndex > index ? run : { firstIndex: index + 1, term: run.term });
+    this.#base = { index, term };
   }
 
   /** Everything up to `index` is committed. */
@@ -199,6 +308,10 @@ export class RaftLog {
   /** All that this log remembers. */
   dump(): LogDump {
     return {
+      base: this.#base,
+      snapshotIndex: this.#snapshotIndex,
+      configurations: this.configurations.dump(),
+      unpersistedSnapshot: this.#unpersistedSnapshot,
       lastIndex: this.#lastIndex,
       commitIndex: this.#commitIndex,
       appliedIndex: this.#appliedIndex,
@@ -211,17 +324,30 @@ export class RaftLog {
   }
 
   assertInvariants(): void {
+    assert(this.#base.index <= this.#snapshotIndex, "base.index ≤ snapshotIndex");
+    assert(this.#snapshotIndex <= this.#appliedIndex, "snapshotIndex ≤ appliedIndex");
     assert(this.#appliedIndex <= this.#commitIndex, "appliedIndex ≤ commitIndex");
     assert(this.#commitIndex <= this.#lastIndex, "commitIndex ≤ lastIndex");
     assert(this.#durableIndex <= this.#handedIndex, "durableIndex ≤ handedIndex");
     assert(this.#handedIndex <= this.#lastIndex, "handedIndex ≤ lastIndex");
     assert(this.tailFirstIndex <= this.#handedIndex + 1, "what is not durable is in memory");
+    assert(this.tailFirstIndex > this.#base.index, "nothing of what is compacted is kept");
+    assert(
+      (this.#runs[0]?.firstIndex ?? this.#base.index + 1) === this.#base.index + 1,
+      "runs follow the base",
+    );
+    assert(
+      this.#durableIndex >= this.#base.index || this.#unpersistedSnapshot !== null ||
+        this.#persisting !== null,
+      "the base is durable, or a write is to make it so",
+    );
   }
 
   #discardFrom(index: number): void {
     const kept = Math.max(0, index - this.tailFirstIndex);
     for (const entry of this.#tail.splice(this.#tailStart + kept)) this.#tailBytes -= entryBytes(entry);
     while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop();
+    this.configurations.truncateFrom(index);
     this.#lastIndex = index - 1;
     this.#durableIndex = Math.min(this.#durableIndex, index - 1);
     this.#handedIndex = Math.min(this.#handedIndex, index - 1);
@@ -238,6 +364,11 @@ export class RaftLog {
       this.#tailStart++;
       this.#tailBytes -= entryBytes(oldest);
     }
+    this.#closeTail();
+  }
+
+  /** Gives back the room of dropped entries when there are many. */
+  #closeTail(): void {
     if (this.#tailStart > TAIL_SLACK_ENTRIES) {
       this.#tail.splice(0, this.#tailStart);
       this.#tailStart = 0;

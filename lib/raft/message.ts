@@ -4,7 +4,7 @@
  * Every message carries the sender's term. A message is a request or a response; a response says what it answers,
  * so that a late, repeated or reordered one can be told from a fresh one.
  */
-import type { Entry, NodeId } from "./types.ts";
+import type { Entry, NodeId, SnapshotMetadata } from "./types.ts";
 
 /** Fields of every message. */
 interface Envelope {
@@ -65,7 +65,8 @@ export interface AppendEntries extends Envelope {
  * accepted: everything up to `matchIndex` (= prevLogIndex + number of entries of the request) matches and is durable.
  * rejected: there is no entry (prevLogIndex, prevLogTerm). `conflictTerm` is the term of the receiver's entry at
  * `conflictIndex`, the highest index at or below prevLogIndex whose term is not above prevLogTerm
- * (0, 0 when there is none): the next place worth probing.
+ * (0, 0 when there is none): the next place worth probing. What a snapshot stands for is not searched: there, the term
+ * is that of the last entry before the log.
  */
 export type AppendEntriesResponse =
   & Envelope
@@ -118,7 +119,19 @@ export interface ReadIndexResponse extends Envelope {
   readonly index: number | null;
 }
 
-/** Everything a node of the core may hear. InstallSnapshot will join it; until then nothing sends or accepts one. */
+/**
+ * InstallSnapshot (Raft §7), as the core hears of it: the data travels beside the core, and when all of it is there and
+ * was checked, the receiver's server makes this message. It never goes over the wire.
+ *
+ * Answered by an accepted {@link AppendEntriesResponse}: with the snapshot's index once that is durable, or with the
+ * receiver's commitIndex when that is no lower, and then nothing is installed.
+ */
+export interface InstallSnapshot extends Envelope {
+  readonly kind: "installSnapshot";
+  readonly snapshot: SnapshotMetadata;
+}
+
+/** Everything a node of the core may hear. */
 export type Message =
   | PreVote
   | PreVoteResponse
@@ -129,6 +142,7 @@ export type Message =
   | Heartbeat
   | HeartbeatResponse
   | TimeoutNow
+  | InstallSnapshot
   | ReadIndex
   | ReadIndexResponse;
 

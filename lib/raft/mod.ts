@@ -1,31 +1,35 @@
 /**
  * The consensus core: Raft as a pure state machine.
  *
- * Inputs: `tick`, `step`, `propose`, `readIndex`, `transferLeadership`, and what the outside reports (`persisted`,
- * `loaded`, `messagesLost`, `storageStalled`). Output: `takeReady`, which says what to make durable, what to send
- * (and what only after the sync), what to apply, which reads may be answered. The core does no I/O, has no clock, and
- * gets its randomness from outside: same inputs, same outputs.
+ * Inputs: `tick`, `step`, `propose`, `proposeConfiguration`, `readIndex`, `transferLeadership`, and what the outside
+ * reports (`persisted`, `loaded`, `messagesLost`, `storageStalled`, `compact`, `snapshotFailed`). Output: `takeReady`,
+ * which says what to make durable, what to send (and what only after the sync), what to apply, which reads may be
+ * answered. The core does no I/O, has no clock, and gets its randomness from outside: same inputs, same outputs.
  *
  * What it does: randomized elections, PreVote, CheckQuorum, leader stickiness; pipelined replication with bounded
  * inflight and conflict hints; commit by counting entries of the current term only; a no-op at the start of a term;
- * ReadIndex, batched and forwarded; leadership transfer.
+ * ReadIndex, batched and forwarded; leadership transfer; log compaction and snapshots; learners, and joint consensus
+ * for every change of voters.
  *
- * What it leaves out, and why: snapshots, learners and joint consensus are not handled yet; `ConfState` and `Progress`
- * have room for them, a configuration entry is refused at the door. Leases for reads: they need a clock to be safe.
- * Proposals are not forwarded by the core: the server forwards the client's request, so that its answer travels with it.
+ * What it leaves out, and why: the data of snapshots, which the server carries beside the core, so that a transfer holds
+ * up nothing here. Changes of one voter without a joint configuration: one way is enough. Leases for reads: they need a
+ * clock to be safe. Proposals are not forwarded by the core: the server forwards the client's request, so that its answer
+ * travels with it.
  *
  * Sources: Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended Version)", 2014
- * ("Raft §…"); Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("thesis §…").
+ * ("Raft §…"); Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("thesis §…"); Ongaro, "bug in single-server
+ * membership changes", raft-dev, 2015.
  *
  * @module
  */
-export { DEFAULT_LIMITS, EMPTY_STATE } from "./config.ts";
-export type { RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
+export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
+export type { LogPosition, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { Disposition } from "./disposition.ts";
-export type { LogDump, RaftDump, StateDump } from "./dump.ts";
+export type { LogDump, RaftDump } from "./dump.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
-export type { Proposed, RaftStatus, ReadRequested } from "./raft.ts";
-export type { Load, Persist, ReadState, Ready } from "./ready.ts";
+export type { ConfigurationProposed, Proposed, ReadRequested } from "./raft.ts";
+export type { Load, Persist, ReadState, Ready, SnapshotRequest } from "./ready.ts";
 export type { Role } from "./role.ts";
+export type { PeerView, RaftStatus } from "./status.ts";
 export type * from "./types.ts";

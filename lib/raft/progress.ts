@@ -2,7 +2,7 @@
  * What a leader knows of one other node (Raft §5.3, thesis §10.2.1), and how much it may have under way to it.
  *
  * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; nothing above sentIndex was ever sent in
- * this term; in "snapshot" nothing is sent before the node has answered.
+ * this term, a snapshot included; in "snapshot" nothing is appended at the node before it has answered.
  */
 import { assert } from "../assert.ts";
 
@@ -68,7 +68,7 @@ export type Progress =
   }
   /** The logs agree up to matchIndex: AppendEntries are pipelined, nextIndex runs ahead. */
   | { readonly kind: "replicate"; matchIndex: number; nextIndex: number; readonly inflight: Inflight }
-  /** The node needs a snapshot up to snapshotIndex; reserved for log compaction, which nothing starts yet. */
+  /** The log does not reach back to what the node lacks: it needs a snapshot, of snapshotIndex or a newer one (Raft §7). */
   | { readonly kind: "snapshot"; matchIndex: number; nextIndex: number; readonly snapshotIndex: number };
 
 /** The leader's record of another node. */
@@ -80,6 +80,8 @@ export interface Peer {
   loading: boolean;
   /** Whether it was heard from since the last CheckQuorum. */
   recentlyActive: boolean;
+  /** Ticks since it was last heard from in this term, for people to see; null before the first word. */
+  ticksSinceContact: number | null;
   /** Highest heartbeat round it has answered. */
   confirmedRound: number;
   /** Ticks since something unanswered was sent and matchIndex last rose. */
@@ -93,9 +95,16 @@ export function newPeer(lastIndex: number): Peer {
     sentIndex: 0,
     loading: false,
     recentlyActive: true,
+    ticksSinceContact: null,
     confirmedRound: 0,
     stalledTicks: 0,
   };
+}
+
+/** The node has said something. */
+export function heardFrom(peer: Peer): void {
+  peer.recentlyActive = true;
+  peer.ticksSinceContact = 0;
 }
 
 /** Goes back to asking where the logs agree, beginning at `nextIndex` (never at or below what is known to match). */
@@ -114,10 +123,13 @@ export function becomeProbe(peer: Peer, nextIndex: number): void {
 /**
  * What was sent may be lost: asks again. Where entries were pipelined, that is behind matchIndex; where the place of
  * agreement was still being looked for, it is the same place (matchIndex may be 0 there, with a long log that agrees).
+ * It is asked about nothing before `baseIndex`, where the log begins: whether it has that is what decides whether it
+ * needs a snapshot.
  */
-export function probeAgain(peer: Peer): void {
+export function probeAgain(peer: Peer, baseIndex: number): void {
   const { kind, matchIndex } = peer.progress;
-  const nextIndex = kind === "probe" ? peer.progress.nextIndex : matchIndex + 1;
+  const place = kind === "probe" ? peer.progress.nextIndex : matchIndex + 1;
+  const nextIndex = Math.max(place, baseIndex + 1);
   peer.progress = { kind: "probe", matchIndex, nextIndex, probeSent: false, askedIndex: nextIndex - 1 };
   peer.stalledTicks = 0;
 }
@@ -126,6 +138,14 @@ export function probeAgain(peer: Peer): void {
 export function becomeReplicate(peer: Peer, inflight: Inflight): void {
   const { matchIndex } = peer.progress;
   peer.progress = { kind: "replicate", matchIndex, nextIndex: matchIndex + 1, inflight };
+  peer.stalledTicks = 0;
+}
+
+/** The log does not reach back to what the node lacks: nothing is appended there until it has a snapshot. */
+export function becomeSnapshot(peer: Peer, snapshotIndex: number): void {
+  const { matchIndex } = peer.progress;
+  const nextIndex = Math.max(matchIndex, snapshotIndex) + 1;
+  peer.progress = { kind: "snapshot", matchIndex, nextIndex, snapshotIndex };
   peer.stalledTicks = 0;
 }
 

@@ -32,6 +32,16 @@ export function countVotes(confState: ConfState, votes: ReadonlyMap<NodeId, bool
   return hasQuorum(confState, (node) => votes.get(node) !== false) ? "pending" : "lost";
 }
 
+/** Whether two configurations decide together. */
+export function isJoint(confState: ConfState): boolean {
+  return confState.votersOutgoing.length > 0;
+}
+
+/** Whether a node's vote and its disk count. */
+export function isVoter({ voters, votersOutgoing }: ConfState, node: NodeId): boolean {
+  return voters.includes(node) || votersOutgoing.includes(node);
+}
+
 /** Every node that receives the log, in ascending order. */
 export function members(confState: ConfState): NodeId[] {
   const all = new Set([...confState.voters, ...confState.votersOutgoing, ...confState.learners]);

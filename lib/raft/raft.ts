@@ -16,55 +16,44 @@ import {
 } from "./leader.ts";
 import { entryBytes } from "./log.ts";
 import type { Message } from "./message.ts";
+import { type ConfigurationRefusal, proposeChange, settleConfiguration } from "./membership.ts";
 import { assertPeer, probeAgain } from "./progress.ts";
-import { members } from "./quorum.ts";
 import type { Load, ReadState, Ready } from "./ready.ts";
 import { advanceCommit, replicate, sendLoaded } from "./replication.ts";
-import type { Role } from "./role.ts";
 import { RaftState } from "./state.ts";
+import { leaderKnownTo, type RaftStatus, statusOf } from "./status.ts";
 import { becomeFollower } from "./transitions.ts";
-import type { ConfState, Entry, NodeId } from "./types.ts";
+import type { Configuration, Entry, NodeId, SnapshotMetadata } from "./types.ts";
 
 /** What became of a proposal. `busy`: too much is uncommitted, or leadership is being handed over. */
 export type Proposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
   | { readonly kind: "refused"; readonly reason: "notLeader" | "busy" | "transferring" };
 
+/**
+ * What became of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is a joint one;
+ * `notReady`: this leader has not committed in its term yet. Try again.
+ */
+export type ConfigurationProposed =
+  | { readonly kind: "accepted"; readonly index: number; readonly term: number }
+  | { readonly kind: "refused"; readonly reason: "notLeader" | ConfigurationRefusal };
+
 /** What became of a request for a read index; an accepted one is answered by a {@link ReadState} with its id. */
 export type ReadRequested =
   | { readonly kind: "accepted"; readonly readId: number }
   | { readonly kind: "refused" };
 
-/** A node's view of itself and its cluster, for status pages and tests. */
-export interface RaftStatus {
-  readonly id: NodeId;
-  readonly role: Role["kind"];
-  readonly term: number;
-  readonly vote: NodeId | null;
-  readonly leader: NodeId | null;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-  readonly lastIndex: number;
-  readonly confState: ConfState;
-}
-
 /** One node of the consensus core. */
 export class Raft {
   readonly #state: RaftState;
-  readonly #members: ReadonlySet<NodeId>;
-  /** Entries read back from storage to be applied, not yet handed out. */
-  #loadedCommitted: readonly Entry[] = [];
 
   constructor(config: RaftConfig) {
     this.#state = new RaftState(config);
-    this.#members = new Set(members(config.confState));
   }
 
   /** Who leads, as far as this node knows. */
   get leader(): NodeId | null {
-    const { role, id } = this.#state;
-    if (role.kind === "leader") return id;
-    return role.kind === "follower" ? role.leader : null;
+    return leaderKnownTo(this.#state);
   }
 
   /** Whether this node leads. */
@@ -77,26 +66,65 @@ export class Raft {
     return this.#state.term;
   }
 
+  /** The newest configuration in the log, committed or not: the one that decides (thesis §4.1). */
+  get configuration(): Configuration {
+    return this.#state.log.configurations.newest;
+  }
+
+  /** The newest configuration that is known to be committed. */
+  get committedConfiguration(): Configuration {
+    const { configurations, commitIndex } = this.#state.log;
+    return configurations.at(commitIndex);
+  }
+
+  /**
+   * The configuration as of a committed index that is not below the newest snapshot's. A node that was added knows none
+   * before the first configuration entry that it got: its snapshots had better wait for that.
+   */
+  configurationAt(index: number): Configuration {
+    assert(index <= this.#state.log.commitIndex, "what is not committed may still change");
+    return this.#state.log.configurations.at(index);
+  }
+
+  /**
+   * Asks for another configuration, without outgoing voters: they are the core's affair. When voters change, what is
+   * accepted is the joint configuration, and the leader goes on to the target by itself once that is committed.
+   */
+  proposeConfiguration(target: Configuration): ConfigurationProposed {
+    const { role } = this.#state;
+    if (role.kind !== "leader") return { kind: "refused", reason: "notLeader" };
+    const entry = proposeChange(this.#state, role, target);
+    if (typeof entry === "string") return { kind: "refused", reason: entry };
+    this.#assertInvariants();
+    return { kind: "accepted", index: entry.index, term: entry.term };
+  }
+
+  /** A durable snapshot exists, and the entries up to `baseIndex` are gone (baseIndex ≤ snapshot.index ≤ appliedIndex). */
+  compact(
+    { snapshot, baseIndex }: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number },
+  ): void {
+    const { log } = this.#state;
+    const known = log.termAt(snapshot.index);
+    assert(known === null || known === snapshot.term, "a snapshot is of this log");
+    log.compact({ snapshotIndex: snapshot.index, baseIndex });
+    this.#assertInvariants();
+  }
+
+  /** Sending a snapshot to `node` was given up, or it was sent and its answer may be lost: it is asked what it has. */
+  snapshotFailed(node: NodeId): void {
+    const { role, log } = this.#state;
+    const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
+    if (peer?.progress.kind === "snapshot") probeAgain(peer, log.base.index);
+  }
+
   /** This node's view of itself. */
   status(): RaftStatus {
-    const { id, role, term, vote, log, confState } = this.#state;
-    const { commitIndex, appliedIndex, lastIndex } = log;
-    return {
-      id,
-      role: role.kind,
-      term,
-      vote,
-      leader: this.leader,
-      commitIndex,
-      appliedIndex,
-      lastIndex,
-      confState,
-    };
+    return statusOf(this.#state);
   }
 
   /** All that this node remembers, for tests that compare and explore states. */
   dump(): RaftDump {
-    return { ...this.#state.dump(), loadedCommitted: this.#loadedCommitted };
+    return this.#state.dump();
   }
 
   /** One unit of logical time has passed. */
@@ -120,13 +148,13 @@ export class Raft {
     }
     // A cluster of one has won before anybody answers.
     if (state.role.kind === "preCandidate") settlePreVote(state, state.role);
-    this.#assertInvariants();
+    this.#settle();
   }
 
   /** A message came in. Returns null when it was taken, else why it was ignored; neither is an error. */
   step(message: Message): Disposition {
     const disposition = this.#step(message);
-    this.#assertInvariants();
+    this.#settle();
     return disposition;
   }
 
@@ -173,7 +201,7 @@ export class Raft {
     } else if (role.kind === "leader") {
       advanceCommit(state, role);
     }
-    this.#assertInvariants();
+    this.#settle();
   }
 
   /** The disk does not take the write under way (it is full, say): a leader steps down at once, nobody campaigns. */
@@ -197,18 +225,18 @@ export class Raft {
     // The read may have met an entry that was rewritten since, and whose successor is committed by now.
     const committed = entries.filter(({ index, term }) => index <= commitIndex && log.termAt(index) === term);
     if (committed[0]?.index !== appliedIndex + 1) return;
-    this.#loadedCommitted = committed;
+    state.loadedCommitted = committed;
     log.markApplied(committed);
   }
 
   /**
    * Messages to `node` may have been lost (its connection broke, or is new): what was pipelined is sent again from
-   * where the logs are known to agree.
+   * where the logs are known to agree. (Not a snapshot: whoever sends it goes on with it.)
    */
   messagesLost(node: NodeId): void {
-    const { role } = this.#state;
+    const { role, log } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
-    if (peer !== undefined) probeAgain(peer);
+    if (peer !== undefined && peer.progress.kind !== "snapshot") probeAgain(peer, log.base.index);
   }
 
   /** What must now be done, or null when there is nothing. */
@@ -220,20 +248,23 @@ export class Raft {
       if (role.reads.wantsRound) sendHeartbeats(state, role);
       replicate(state, role);
     }
+    const { restore } = state;
+    state.restore = null;
     const committed = this.#takeCommitted();
     const messages = state.takeMessages();
     const reads: ReadState[] = state.reads.splice(0);
     const loads = state.loads.splice(0);
+    const snapshots = state.snapshots.splice(0);
     this.#assertInvariants();
-    const idle = persist === null && messages.length === 0 && committed.length === 0 && reads.length === 0 &&
-      loads.length === 0;
-    return idle ? null : { persist, messages, committed, reads, loads };
+    const idle = persist === null && restore === null &&
+      [messages, committed, reads, loads, snapshots].every(({ length }) => length === 0);
+    return idle ? null : { persist, messages, restore, committed, reads, loads, snapshots };
   }
 
   #takeCommitted(): readonly Entry[] {
     const state = this.#state;
-    let committed: readonly Entry[] | null = this.#loadedCommitted;
-    this.#loadedCommitted = [];
+    let committed: readonly Entry[] | null = state.loadedCommitted;
+    state.loadedCommitted = [];
     if (committed.length === 0) {
       if (state.loadingCommitted) return [];
       committed = state.log.takeCommitted(state.limits.applyBytes);
@@ -255,7 +286,7 @@ export class Raft {
   #step(message: Message): Disposition {
     const state = this.#state;
     if (message.to !== state.id) return "addressed to another node";
-    if (message.from === state.id || !this.#members.has(message.from)) return "from a stranger";
+    if (message.from === state.id || this.#isAnswerOfStranger(message)) return "from a stranger";
     if (message.term < state.term) return this.#stepEarlier(message);
     if (message.kind === "preVote") {
       answerPreVote(state, message);
@@ -290,6 +321,34 @@ export class Raft {
   }
 
   /**
+   * What a leader or a candidate asks is heard whoever it is: it may belong to a configuration that this node has not
+   * heard of (thesis §4.1). An answer counts only from those whom this node may have asked.
+   */
+  #isAnswerOfStranger({ kind, from }: Message): boolean {
+    const { log: { configurations, commitIndex }, role } = this.#state;
+    switch (kind) {
+      case "preVoteResponse":
+      case "requestVoteResponse":
+      case "appendEntriesResponse":
+      case "heartbeatResponse":
+        return role.kind === "leader"
+          ? !role.peers.has(from)
+          : !configurations.nodesFrom(commitIndex).has(from);
+      case "preVote":
+      case "requestVote":
+      case "appendEntries":
+      case "heartbeat":
+      case "timeoutNow":
+      case "installSnapshot":
+      case "readIndex":
+      case "readIndexResponse":
+        return false;
+      default:
+        return assertNever(kind);
+    }
+  }
+
+  /**
    * A request of an earlier term is answered with the present one, so that its sender learns of it: without that, a
    * node with a higher term and an older log, and a leader that ignores its votes, would never come together.
    *
@@ -319,6 +378,7 @@ export class Raft {
       case "heartbeat":
         this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: 0 });
         break;
+      case "installSnapshot":
       case "preVoteResponse":
       case "requestVoteResponse":
       case "appendEntriesResponse":
@@ -333,6 +393,13 @@ export class Raft {
     return "of an earlier term";
   }
 
+  /** Whatever has come to be known, a leader's configuration takes the steps that follow from it. */
+  #settle(): void {
+    const { role } = this.#state;
+    if (role.kind === "leader") settleConfiguration(this.#state, role);
+    this.#assertInvariants();
+  }
+
   #assertInvariants(): void {
     const { log, role, term } = this.#state;
     log.assertInvariants();
@@ -345,5 +412,12 @@ export class Raft {
 
 /** The sender, if only a leader sends such a message. */
 function leaderOf(message: Message): NodeId | null {
-  return message.kind === "appendEntries" || message.kind === "heartbeat" ? message.from : null;
+  switch (message.kind) {
+    case "appendEntries":
+    case "heartbeat":
+    case "installSnapshot":
+      return message.from;
+    default:
+      return null;
+  }
 }

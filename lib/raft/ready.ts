@@ -1,11 +1,16 @@
 /** What the core wants done: the only way out of it. */
 import type { Message } from "./message.ts";
-import type { Entry, HardState, NodeId } from "./types.ts";
+import type { Entry, HardState, NodeId, SnapshotMetadata } from "./types.ts";
 
 /** What to make durable now: one append to the log and one sync. The next one comes after `persisted()`. */
 export interface Persist {
   /** New hard state, to be written before the entries; null when it did not change. */
   readonly hardState: HardState | null;
+  /**
+   * A received snapshot that becomes the log's base: every entry of the log is discarded, and `entries` follow from its
+   * index + 1 on. It is written before them and durable with the same sync. Null when there is none.
+   */
+  readonly snapshot: SnapshotMetadata | null;
   /** Entries to write; the first one discards every stored entry at or above its index. */
   readonly entries: readonly Entry[];
   /** These promise what is being made durable, and leave only after it is (Raft §5.2, §5.3). */
@@ -31,16 +36,26 @@ export interface Load {
   readonly maxBytes: number;
 }
 
+/** A follower that can't be brought up to date from the log: send it the newest snapshot. */
+export interface SnapshotRequest {
+  readonly to: NodeId;
+  /** Index of the newest snapshot that the core knows of. */
+  readonly index: number;
+}
+
 /**
  * One batch of work. The order is the contract: begin `persist`; send `messages` (they promise nothing that is not
- * durable yet); apply `committed` and answer; answer `reads`; when the sync ends, send `messagesAfter` and
+ * durable yet); replace the state by `restore`; apply `committed` and answer; answer `reads`; when the sync ends, send `messagesAfter` and
  * call `persisted()`.
  */
 export interface Ready {
   readonly persist: Persist | null;
   readonly messages: readonly Message[];
+  /** The state machine is to become what this snapshot holds, before `committed` is applied; null: it stays. */
+  readonly restore: SnapshotMetadata | null;
   /** To be applied, in this order. */
   readonly committed: readonly Entry[];
   readonly reads: readonly ReadState[];
   readonly loads: readonly Load[];
+  readonly snapshots: readonly SnapshotRequest[];
 }

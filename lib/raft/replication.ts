@@ -3,7 +3,7 @@ import { assert } from "../assert.ts";
 import type { Disposition } from "./disposition.ts";
 import { entryBytes } from "./log.ts";
 import type { AppendEntriesResponse } from "./message.ts";
-import { becomeProbe, becomeReplicate, Inflight, type Peer } from "./progress.ts";
+import { becomeProbe, becomeReplicate, becomeSnapshot, heardFrom, Inflight, type Peer } from "./progress.ts";
 import { quorumReached } from "./quorum.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
@@ -26,8 +26,11 @@ export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: 
   const peer = role.peers.get(to);
   if (peer === undefined || !peer.loading) return;
   peer.loading = false;
-  const sameLog = entries.every((entry) => state.log.termAt(entry.index) === entry.term);
-  if (sameLog && entries[0]?.index === peer.progress.nextIndex && maySend(state, peer)) {
+  const { log } = state;
+  const { nextIndex } = peer.progress;
+  const sameLog = entries.every((entry) => log.termAt(entry.index) === entry.term);
+  // The log may have been cut while they were read: without the entry before them they are of no use.
+  if (sameLog && nextIndex > log.base.index && entries[0]?.index === nextIndex && maySend(state, peer)) {
     sendAppend(state, to, peer, entries);
   }
 }
@@ -36,7 +39,7 @@ export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: 
 export function appendAnswered(state: RaftState, role: Leader, message: AppendEntriesResponse): Disposition {
   const peer = role.peers.get(message.from);
   if (peer === undefined) return "from a stranger";
-  peer.recentlyActive = true;
+  heardFrom(peer);
   switch (message.result.kind) {
     case "accepted":
       return accepted(state, message.from, peer, message.result.matchIndex);
@@ -76,6 +79,10 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
   const { progress } = peer;
   const { nextIndex } = progress;
   const { log, limits } = state;
+  if (nextIndex <= log.base.index) {
+    requestSnapshot(state, to, peer);
+    return false;
+  }
   const isQuestion = progress.kind === "probe" && progress.askedIndex !== null;
   const entries = isQuestion || nextIndex > log.handedIndex
     ? []
@@ -87,6 +94,13 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
   }
   sendAppend(state, to, peer, entries);
   return true;
+}
+
+/** The entry before the next one is gone, so the log can't help this follower any more (Raft §7). */
+function requestSnapshot(state: RaftState, to: NodeId, peer: Peer): void {
+  const index = state.log.snapshotIndex;
+  becomeSnapshot(peer, index);
+  state.snapshots.push({ to, index });
 }
 
 function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly Entry[]): void {
@@ -114,8 +128,12 @@ function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly 
 
 /** The follower has everything up to matchIndex on disk. A repeated or late answer is still true, and changes nothing. */
 function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number): Disposition {
-  if (matchIndex > peer.sentIndex) return "acknowledges what was not sent";
   const { progress } = peer;
+  // With a snapshot came more than this leader may have sent: what it holds, or all that the follower knew to be
+  // committed by itself. A leader has all of that.
+  const sentIndex = progress.kind === "snapshot" ? state.log.lastIndex : peer.sentIndex;
+  if (matchIndex > sentIndex) return "acknowledges what was not sent";
+  peer.sentIndex = Math.max(peer.sentIndex, matchIndex);
   const isNews = matchIndex > progress.matchIndex;
   if (isNews) {
     progress.matchIndex = matchIndex;
@@ -138,6 +156,13 @@ function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number
       progress.inflight.freeUpTo(matchIndex);
       break;
     case "snapshot":
+      if (!isNews) return "answers nothing that is outstanding";
+      if (matchIndex >= state.log.base.index) {
+        becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
+      } else if (matchIndex >= progress.snapshotIndex) {
+        // By the time it was there it was too old: the log begins after it now.
+        requestSnapshot(state, from, peer);
+      }
       break;
   }
   if (state.role.kind === "leader") {
@@ -155,6 +180,7 @@ function rejected(
 ): Disposition {
   const { progress } = peer;
   const { prevLogIndex, conflictIndex, conflictTerm } = answer;
+  if (progress.kind === "snapshot") return "answers nothing that is outstanding";
   const outstanding = progress.kind === "probe"
     ? progress.probeSent && prevLogIndex === progress.nextIndex - 1
     : prevLogIndex < progress.nextIndex;

@@ -43,16 +43,19 @@ export interface Transfer {
 /**
  * Leads the term.
  *
- * Invariants: there is a peer for every other member; commitIndex ≥ termStartIndex before any read is served;
+ * Invariants: there is a peer for every other node of the newest configuration, and of those before it back to the
+ * newest committed one, and for a while for those that were let go; commitIndex ≥ termStartIndex before any read is served;
  * while a transfer is under way nothing is proposed.
  */
 export interface Leader {
   readonly kind: "leader";
-  readonly peers: ReadonlyMap<NodeId, Peer>;
+  readonly peers: Map<NodeId, Peer>;
   /** Index of the no-op with which this leader began its term. */
   readonly termStartIndex: number;
   heartbeatElapsedTicks: number;
   quorumElapsedTicks: number;
+  /** Ticks for which nodes that are out by a committed configuration have been waited for; null without any. */
+  lettingGoTicks: number | null;
   transfer: Transfer | null;
   readonly reads: PendingReads;
   /** Bytes of this term's entries that were not yet handed out to be applied: what backpressure goes by. */

@@ -6,17 +6,18 @@
  */
 import { assert } from "../assert.ts";
 import { assertConfig, type RaftConfig, type RaftLimits } from "./config.ts";
-import type { StateDump } from "./dump.ts";
+import type { RaftDump } from "./dump.ts";
 import { RaftLog } from "./log.ts";
 import type { Message } from "./message.ts";
-import type { Load, Persist, ReadState } from "./ready.ts";
+import { isVoter } from "./quorum.ts";
+import type { Load, Persist, ReadState, SnapshotRequest } from "./ready.ts";
 import type { Role } from "./role.ts";
-import type { ConfState, HardState, NodeId } from "./types.ts";
+import type { ConfigurationCodec, ConfState, Entry, HardState, NodeId, SnapshotMetadata } from "./types.ts";
 
 /** The state of one node of the core. The files of the roles act on it; raft.ts is the door. */
 export class RaftState {
   readonly id: NodeId;
-  readonly confState: ConfState;
+  readonly configurationCodec: ConfigurationCodec;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly limits: RaftLimits;
@@ -28,6 +29,12 @@ export class RaftState {
   readonly reads: ReadState[] = [];
   /** Loads that are wanted and not yet handed out. */
   readonly loads: Load[] = [];
+  /** Snapshots that followers need, not yet handed out. */
+  readonly snapshots: SnapshotRequest[] = [];
+  /** The received snapshot that the state machine is to become, not yet handed out. */
+  restore: SnapshotMetadata | null = null;
+  /** Entries read back from storage to be applied, not yet handed out. */
+  loadedCommitted: readonly Entry[] = [];
   /** Whether entries to apply here are being read back from storage. */
   loadingCommitted = false;
   /** Ticks since the write under way was handed out; null without one. */
@@ -47,12 +54,15 @@ export class RaftState {
     assertConfig(config);
     const { hardState } = config.recovered;
     this.id = config.id;
-    this.confState = config.confState;
+    this.configurationCodec = config.configurationCodec;
     this.electionTicks = config.electionTicks;
     this.heartbeatTicks = config.heartbeatTicks;
     this.limits = config.limits;
     this.random = config.random;
-    this.log = new RaftLog(config.recovered, config.limits.tailBytes);
+    this.log = new RaftLog(config.recovered, {
+      tailLimitBytes: config.limits.tailBytes,
+      codec: config.configurationCodec,
+    });
     this.#term = hardState.term;
     this.#vote = hardState.vote;
     this.#handed = hardState;
@@ -76,10 +86,22 @@ export class RaftState {
     return this.#vote;
   }
 
-  /** Whether this node may become a leader: it votes, and its disk answers. */
+  /** Who decides: by the newest configuration in the log, committed or not (thesis §4.1). */
+  get confState(): ConfState {
+    return this.log.configurations.newest.confState;
+  }
+
+  /**
+   * Whether this node may become a leader: it votes, and its disk answers.
+   *
+   * A voter that is on its way out still campaigns until it knows that it is out for good: it may be the only one that
+   * has the entry which says so, and then nobody else can win against its longer log (thesis §4.2.2).
+   */
   get isPromotable(): boolean {
-    const { voters, votersOutgoing } = this.confState;
-    return (voters.includes(this.id) || votersOutgoing.includes(this.id)) && !this.isDiskStuck;
+    const { configurations, commitIndex } = this.log;
+    const votes = isVoter(this.confState, this.id) ||
+      isVoter(configurations.at(commitIndex).confState, this.id);
+    return votes && !this.isDiskStuck;
   }
 
   /** Whether a write has been under way for longer than an election takes: such a node can't keep promises. */
@@ -159,7 +181,7 @@ export class RaftState {
     const changed = hardState.term !== this.#handed.term || hardState.vote !== this.#handed.vote;
     const promises = this.#promises;
     this.#promises = [];
-    if (!changed && this.log.handedIndex === this.log.lastIndex) {
+    if (!changed && !this.log.hasUnpersisted) {
       this.#messages.push(...promises);
       return null;
     }
@@ -167,9 +189,10 @@ export class RaftState {
     const write = changed || hardState.commitIndex !== this.#handed.commitIndex;
     this.#handed = hardState;
     this.persistingTicks = 0;
-    const entries = this.log.takeUnpersisted();
+    const { snapshot, entries } = this.log.takeUnpersisted();
     return {
       hardState: write ? hardState : null,
+      snapshot,
       entries,
       messagesAfter: promises,
       lastIndex: this.log.lastIndex,
@@ -185,9 +208,10 @@ export class RaftState {
     this.log.persisted(index, term);
   }
 
-  /** All that this node remembers; see {@link StateDump}. */
-  dump(): StateDump {
-    const { role, reads, loads, loadingCommitted, persistingTicks } = this;
+  /** All that this node remembers; see {@link RaftDump}. */
+  dump(): RaftDump {
+    const { role, reads, loads, snapshots, restore, loadingCommitted, loadedCommitted, persistingTicks } =
+      this;
     return {
       term: this.#term,
       vote: this.#vote,
@@ -199,7 +223,10 @@ export class RaftState {
       promises: this.#promises,
       reads,
       loads,
+      snapshots,
+      restore,
       loadingCommitted,
+      loadedCommitted,
       persistingTicks,
       nextReadId: this.#nextReadId,
     };

@@ -1,7 +1,6 @@
 /** Changes of role. Each sets up the new role's data and settles what the old role leaves behind. */
 import { assert } from "../assert.ts";
 import { entryBytes } from "./log.ts";
-import { members } from "./quorum.ts";
 import { newPeer } from "./progress.ts";
 import { PendingReads, refuseRead } from "./read_index.ts";
 import type { RaftState } from "./state.ts";
@@ -61,13 +60,16 @@ export function becomeLeader(state: RaftState): void {
   assert(state.role.kind === "candidate", "only a candidate becomes leader");
   const { log, term } = state;
   const noop: Entry = { index: log.lastIndex + 1, term, kind: "noop", data: new Uint8Array(0) };
-  const others = members(state.confState).filter((node) => node !== state.id);
+  // Nodes that a change leaves behind get the log until that is committed (see membership.ts).
+  const nodes = log.configurations.nodesFrom(log.commitIndex);
+  const others = [...nodes].filter((node) => node !== state.id);
   state.role = {
     kind: "leader",
     peers: new Map(others.map((node) => [node, newPeer(log.lastIndex)])),
     termStartIndex: noop.index,
     heartbeatElapsedTicks: 0,
     quorumElapsedTicks: 0,
+    lettingGoTicks: null,
     transfer: null,
     reads: new PendingReads(),
     unappliedBytes: entryBytes(noop),

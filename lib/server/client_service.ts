@@ -14,10 +14,13 @@ import type {
 import type { Clock } from "../net/clock.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
 import type { Driver } from "./driver.ts";
+import type { Membership } from "./membership.ts";
+import type { Pause } from "./slices.ts";
+import type { SnapshotDownloads } from "./snapshot_downloads.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Replica } from "./replica.ts";
 import { hashState } from "./state_hash.ts";
-import { stateRecordEncoder } from "./state_record_codec.ts";
+import { stateRecordEncoder } from "./state_codec.ts";
 import type { Writes } from "./writes.ts";
 
 /** Sends one message to the client that asked; drops it when the client is gone. */
@@ -29,7 +32,9 @@ export interface ClientServiceOptions {
   readonly replica: Replica;
   readonly writes: Writes;
   readonly leadership: LeadershipWatch;
+  readonly membership: Membership;
   readonly clock: Clock;
+  readonly pause: Pause;
   /** How long a transfer of leadership may take. */
   readonly transferTimeoutMs: number;
   /** This node's view of itself. */
@@ -55,8 +60,8 @@ export class ClientService {
     for (const giveUp of this.#transfers) giveUp();
   }
 
-  /** Answers `request` through `send`. */
-  handle(request: ClientRequest, send: Send): void {
+  /** Answers `request` through `send`; `downloads` are the snapshots of the connection that it came on. */
+  handle(request: ClientRequest, send: Send, downloads: SnapshotDownloads): void {
     if (this.#stopping) {
       return this.#refuse(request, send, notApplied("stopping", "Cannot serve: this node is stopping."));
     }
@@ -76,6 +81,18 @@ export class ClientService {
         return this.#stateHash(request, send);
       case "transferLeadership":
         return this.#transferLeadership(request, send);
+      case "changeMembership":
+        return void this.#options.membership.change(request, (answer) => {
+          if (answer.kind === "error") return this.#refuse(request, send, answer);
+          send({ kind: "membershipChanged", requestId: request.requestId, members: answer.members });
+        });
+      case "takeSnapshot":
+      case "readSnapshot":
+      case "closeSnapshot":
+        return void downloads.handle(request).then((answer) => {
+          if (answer.kind === "error") return this.#refuse(request, send, answer);
+          send(answer);
+        });
       default:
         return assertNever(request);
     }
@@ -110,8 +127,7 @@ export class ClientService {
   }
 
   #stateHash(request: StateHashRequest, send: Send): void {
-    const { replica, clock } = this.#options;
-    const pause = (): Promise<void> => new Promise((resolve) => clock.after(0, resolve));
+    const { replica, pause } = this.#options;
     this.#hashing = this.#hashing.then(async () => {
       const view = replica.stateMachine.snapshot();
       const { appliedIndex, revision } = view;

@@ -4,13 +4,13 @@
  * Nothing is started, opened or created before all of it was checked.
  */
 import { MAX_VALUE_BYTES } from "../kv/command.ts";
-import { AddressError, type NodeAddress, parseAddress, parseMembers } from "../net/address.ts";
+import { AddressError, type NodeAddress, parseAddress, parseContacts, parseMembers } from "../net/address.ts";
 import type { Address } from "../net/network.ts";
 import { ConfigError } from "./config_error.ts";
 import { readConfigFile, type Setting } from "./config_file.ts";
 import { nearest } from "./nearest.ts";
 
-export { formatAddress } from "../net/address.ts";
+export { AddressError, formatAddress, parseAddress, parseMembers } from "../net/address.ts";
 export { ConfigError } from "./config_error.ts";
 
 /** Levels of log lines, from the most to the fewest. */
@@ -29,10 +29,12 @@ export interface ServerConfig {
   readonly nodeId: number;
   /** Where it listens. */
   readonly bind: Address;
-  /** All nodes of the cluster and where others dial them, sorted by id. */
-  readonly members: readonly NodeAddress[];
-  /** Goes into the cluster's id, so that clusters with equal members stay apart. */
-  readonly clusterName: string;
+  /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
+  readonly members: readonly NodeAddress[] | null;
+  /** Nodes of a running cluster that a new node asks to be let in by; empty when it is not told to. */
+  readonly join: readonly Address[];
+  /** Goes into the cluster's id, so that clusters with equal members stay apart; null when none was given. */
+  readonly clusterName: string | null;
   /** The data directory; created when missing. */
   readonly dataDir: string;
   /** A follower that hears nothing for this long, up to twice as long, campaigns. */
@@ -48,6 +50,10 @@ export interface ServerConfig {
   readonly segmentBytes: number;
   /** Connections, of clients and nodes together; more are refused. */
   readonly maxConnections: number;
+  /** Most bytes of keys and values; null for no quota. */
+  readonly quotaBytes: number | null;
+  /** Bytes of log after which a snapshot is taken. */
+  readonly snapshotLogBytes: number;
 }
 
 /** A setting as the command line and the help know it. */
@@ -78,7 +84,7 @@ const ROWS = {
   nodeId: integerRow({
     name: "node-id",
     placeholder: "<n>",
-    help: "which node of --cluster this is",
+    help: "which node this is; an id is never used for another",
     range: { min: 1, max: Number.MAX_SAFE_INTEGER },
     fallback: null,
     example: "1",
@@ -94,11 +100,19 @@ const ROWS = {
   members: addressRow({
     name: "cluster",
     placeholder: "<nodes>",
-    help: "every node of the cluster and where the others dial it",
+    help: "the nodes that a new cluster begins with; later starts need it no more",
     allowed: "1 to 7 times id=host:port, parted by commas, no id and no address twice",
-    fallback: null,
+    fallback: "none",
     example: "1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003",
-  }, parseMembers),
+  }, orNone(parseMembers)),
+  join: addressRow({
+    name: "join",
+    placeholder: "<host:port>",
+    help: "any node of a running cluster, for a new node to be added to it",
+    allowed: "one or more times host:port, parted by commas",
+    fallback: "none",
+    example: "127.0.0.1:7001",
+  }, orNone(parseAddresses)),
   clusterName: textRow({
     name: "cluster-name",
     placeholder: "<name>",
@@ -173,6 +187,22 @@ const ROWS = {
     fallback: "4096",
     example: "1000",
   }),
+  quotaBytes: integerRow({
+    name: "quota-bytes",
+    placeholder: "<bytes>",
+    help: "keys and values together; beyond it only deletes are taken (0: no quota)",
+    range: { min: 0, max: Number.MAX_SAFE_INTEGER },
+    fallback: "0",
+    example: "2147483648",
+  }),
+  snapshotLogBytes: integerRow({
+    name: "snapshot-log-bytes",
+    placeholder: "<bytes>",
+    help: "log after which a snapshot is taken, if the last one was no larger",
+    range: { min: 4_096, max: Number.MAX_SAFE_INTEGER },
+    fallback: "67108864",
+    example: "268435456",
+  }),
 };
 
 /** Names the config file; the only flag that it cannot hold itself. */
@@ -210,7 +240,8 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
     nodeId,
     bind: read(ROWS.bind, settings),
     members: read(ROWS.members, settings),
-    clusterName: read(ROWS.clusterName, settings),
+    join: read(ROWS.join, settings) ?? [],
+    clusterName: settings.has(ROWS.clusterName.name) ? read(ROWS.clusterName, settings) : null,
     dataDir: settings.has(ROWS.dataDir.name) ? read(ROWS.dataDir, settings) : `./data/node-${nodeId}`,
     electionTimeoutMs: read(ROWS.electionTimeoutMs, settings),
     heartbeatMs: read(ROWS.heartbeatMs, settings),
@@ -219,6 +250,8 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
     maxValueBytes: read(ROWS.maxValueBytes, settings),
     segmentBytes: read(ROWS.segmentBytes, settings),
     maxConnections: read(ROWS.maxConnections, settings),
+    quotaBytes: read(ROWS.quotaBytes, settings) || null,
+    snapshotLogBytes: read(ROWS.snapshotLogBytes, settings),
   };
   checkTogether(config, settings);
   if (!sources.mayWrite(config.dataDir)) throw outsideOfWhatIsPermitted(config.dataDir, settings);
@@ -227,12 +260,18 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
 
 /** Whether a setting goes with the others. */
 function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setting>): void {
-  const ids = config.members.map(({ id }) => id);
-  if (!ids.includes(config.nodeId)) {
+  const ids = config.members?.map(({ id }) => id) ?? [];
+  if (config.members !== null && config.join.length > 0) {
+    throw new ConfigError(
+      "--join and --cluster were both given. A new cluster begins with --cluster; a new node of a running cluster " +
+        `joins it. Example: --join ${ROWS.join.example}`,
+    );
+  }
+  if (config.members !== null && !ids.includes(config.nodeId)) {
     throw problem(ROWS.nodeId, {
       settings,
       reason: `${config.nodeId} is not in --cluster`,
-      allowed: `one of its ids: ${ids.join(", ")}`,
+      allowed: `one of its ids: ${ids.join(", ")}; a node that is to be added uses --join in its place`,
       example: String(ids[0]),
     });
   }
@@ -247,6 +286,16 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
       example: String(Math.min(100, longest)),
     });
   }
+}
+
+/** A list of addresses, parted by commas. */
+function parseAddresses(text: string): readonly Address[] {
+  return parseContacts(text.split(",")).map(({ address }) => address);
+}
+
+/** A setting that may be missing: then its fallback is "none". */
+function orNone<T>(parse: (text: string) => T): (text: string) => T | null {
+  return (text) => text === "none" ? null : parse(text);
 }
 
 function outsideOfWhatIsPermitted(path: string, settings: ReadonlyMap<string, Setting>): ConfigError {

@@ -5,6 +5,8 @@ import { DenoDisk } from "../storage/mod.ts";
 import type { LogFormat, LogLevel } from "./config.ts";
 import { Log } from "./log.ts";
 import type { ServerPlatform } from "./server.ts";
+import { serverTools } from "./tools.ts";
+import type { ServerTools } from "./tools_port.ts";
 
 /** Files, sockets, time and chance from Deno, and a log whose lines go to `writeLog`. Dispose of the log in the end. */
 export function denoPlatform(
@@ -23,4 +25,9 @@ export function denoPlatform(
     clock,
   });
   return { disk: new DenoDisk(), network: new DenoNetwork(), clock, random: Math.random, logger };
+}
+
+/** The operator's tools, on this machine's disk. */
+export function toolsOfThisMachine(): ServerTools {
+  return serverTools({ disk: new DenoDisk(), random: Math.random });
 }

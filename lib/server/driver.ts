@@ -1,7 +1,7 @@
 /**
  * Turns what the consensus core wants into I/O, in the order that the core's contract fixes:
  *
- *     begin the write and its sync → send → apply and answer → (sync ends) → send promises → tell the core
+ *     begin the write and its sync → send → restore → apply and answer → (sync ends) → send promises → tell the core
  *
  * Whatever arrives in one turn of the event loop, or while a sync is under way, becomes one batch: one write, one
  * sync, one message a peer. That is the one performance idea of the system; it lives in `#schedule` and in the core's
@@ -22,6 +22,8 @@ import type {
   Raft,
   ReadState,
   Ready,
+  SnapshotMetadata,
+  SnapshotRequest,
 } from "../raft/mod.ts";
 import { LogFullError, type PersistBatch } from "../storage/mod.ts";
 
@@ -44,6 +46,12 @@ export interface LogStore {
 export interface DriverEvents {
   /** A message leaves for `message.to`; it may be dropped. */
   send(message: Message): void;
+  /** A snapshot that was received becomes the beginning of the log: its file gets its name, durably. May come twice. */
+  install(snapshot: SnapshotMetadata): void;
+  /** The state is to become what this snapshot holds, before anything else is applied. */
+  restore(snapshot: SnapshotMetadata): void;
+  /** A follower needs a snapshot. */
+  sendSnapshot(request: SnapshotRequest): void;
   /** The next committed entries, in order, each once. */
   apply(entries: readonly Entry[]): void;
   /** A read that was asked for may be answered, or can't be. */
@@ -74,6 +82,7 @@ export class Driver {
   #scheduled = false;
   #stopped = false;
   #diskFull = false;
+  #persisting = false;
   /** Settles when the write under way has ended, for a clean stop. */
   #writing: Promise<void> = Promise.resolve();
 
@@ -85,6 +94,11 @@ export class Driver {
   /** Whether the last write found no room on the disk. */
   get isDiskFull(): boolean {
     return this.#diskFull;
+  }
+
+  /** Whether a write that the core has handed out is not durable yet. */
+  get isPersisting(): boolean {
+    return this.#persisting;
   }
 
   /** Begins to tick. */
@@ -121,6 +135,11 @@ export class Driver {
   /** Messages to `node` may have been lost. */
   messagesLost(node: NodeId): void {
     this.#input(() => this.#raft.messagesLost(node));
+  }
+
+  /** Sending a snapshot to `node` was given up. */
+  snapshotFailed(node: NodeId): void {
+    this.#input(() => this.#raft.snapshotFailed(node));
   }
 
   #tick(): void {
@@ -170,15 +189,21 @@ export class Driver {
     const { events } = this.#options;
     if (ready.persist !== null) this.#persist(ready.persist);
     for (const message of ready.messages) events.send(message);
+    for (const request of ready.snapshots) events.sendSnapshot(request);
+    if (ready.restore !== null) events.restore(ready.restore);
     if (ready.committed.length > 0) events.apply(ready.committed);
     for (const read of ready.reads) events.read(read);
     for (const load of ready.loads) void this.#load(load);
   }
 
   #persist(persist: Persist): void {
-    const { log, logger, clock } = this.#options;
+    const { log, logger, clock, events } = this.#options;
+    const { hardState, entries, snapshot } = persist;
+    this.#persisting = true;
     try {
-      log.append({ hardState: persist.hardState, entries: persist.entries });
+      // The file first: a log that begins behind a snapshot is of no use without it, a snapshot beside an old log is.
+      if (snapshot !== null) events.install(snapshot);
+      log.append({ hardState, entries, snapshot });
     } catch (error) {
       if (!(error instanceof LogFullError)) throw error;
       if (!this.#diskFull) {
@@ -202,6 +227,7 @@ export class Driver {
       return this.#fail(error);
     }
     this.#input(() => {
+      this.#persisting = false;
       for (const message of persist.messagesAfter) this.#options.events.send(message);
       this.#raft.persisted(persist.lastIndex, persist.lastTerm);
     });

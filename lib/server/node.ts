@@ -1,42 +1,57 @@
 /**
  * One node of the cluster, put together: the core with its driver, the state machine with who waits for it, the way
- * of a write, and what follows from a change of leader. It knows no sockets: frames come and go through server.ts.
+ * of a write, snapshots, changes of membership, and what follows from a change of leader. It knows no sockets: frames
+ * come and go through server.ts.
  */
-import { StateMachine } from "../kv/mod.ts";
+import { assert } from "../assert.ts";
 import type { NodeStatus } from "../net/client_messages.ts";
-import { formatAddress, type NodeAddress } from "../net/address.ts";
 import type { Clock, Random } from "../net/clock.ts";
+import { CONFIGURATION_CODEC } from "../net/configuration_codec.ts";
 import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
-import { type NodeId, Raft, type RecoveredState } from "../raft/mod.ts";
+import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
-import { Driver, type LogStore } from "./driver.ts";
+import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
+import { membersOf } from "./members.ts";
+import { Membership, type MembershipOptions } from "./membership.ts";
+import { Quota } from "./quota.ts";
+import type { StartingPoint } from "./recovered_state.ts";
 import { Replica } from "./replica.ts";
 import type { ServerLimits } from "./server_limits.ts";
 import { SessionClock } from "./session_clock.ts";
+import { SnapshotDownloads } from "./snapshot_downloads.ts";
+import { SnapshotExchange } from "./snapshot_exchange.ts";
+import { Snapshots } from "./snapshots.ts";
 import { VERSION } from "./version.ts";
 import { Writes } from "./writes.ts";
 
 /** Ticks of the core between two heartbeats: fine enough that election timeouts differ between nodes. */
 const TICKS_PER_HEARTBEAT = 5;
+/** Election timeouts that a change of membership may take until it is answered. */
+const MEMBERSHIP_TIMEOUTS = 10;
 
 /** What a node is made from. */
 export interface NodeOptions {
   readonly id: NodeId;
-  readonly members: readonly NodeAddress[];
+  readonly clusterId: string;
+  readonly dataId: number;
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;
   readonly maxValueBytes: number;
+  readonly quotaBytes: number | null;
   readonly limits: ServerLimits;
-  readonly log: LogStore;
-  readonly recovered: RecoveredState;
+  readonly start: StartingPoint;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   /** Sends to another node; false when nothing left. */
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
+  /** Asks who is at an address (see {@link MembershipOptions}). */
+  readonly probe: MembershipOptions["probe"];
+  /** The configuration that decides, or the newest that is committed, has changed. */
+  readonly configurationChanged: () => void;
   /** The node can't go on. */
   readonly failed: (error: unknown) => void;
 }
@@ -45,6 +60,7 @@ export interface NodeOptions {
 export class Node {
   readonly clients: ClientService;
   readonly leadership: LeadershipWatch;
+  readonly membership: Membership;
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #driver: Driver;
@@ -52,47 +68,55 @@ export class Node {
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
   readonly #sessionClock: SessionClock;
+  readonly #snapshots: Snapshots;
+  readonly #exchange: SnapshotExchange;
+  /** The configurations that were last told of. */
+  #told: { readonly newest: Configuration; readonly committed: Configuration };
 
   constructor(options: NodeOptions) {
-    const { clock, random, logger, electionTimeoutMs, maxValueBytes, limits } = options;
+    const { clock, random, logger, electionTimeoutMs, heartbeatMs, start } = options;
     this.#options = options;
     this.#raft = makeRaft(options);
+    this.#told = { newest: this.#raft.configuration, committed: this.#raft.committedConfiguration };
     this.leadership = new LeadershipWatch(this.#raft, logger);
-    this.#replica = new Replica(
-      new StateMachine({ ...limits.sessions, sessionTtlMs: limits.sessions.ttlMs }),
-    );
-    this.#driver = new Driver({
+    this.#replica = new Replica(start.stateMachine, start.metadata);
+    this.#driver = this.#makeDriver();
+    this.#exchange = new SnapshotExchange({
+      ...options,
+      store: start.snapshots,
       raft: this.#raft,
-      log: options.log,
-      clock,
-      logger,
-      tickMs: options.heartbeatMs / TICKS_PER_HEARTBEAT,
-      events: {
-        send: (message) => options.send(message, message.to),
-        apply: (entries) => this.#replica.apply(entries),
-        read: (read) => this.#replica.confirmRead(read),
-        settled: () => this.leadership.check(),
-        failed: options.failed,
-      },
+      driver: this.#driver,
+      replica: this.#replica,
+      pause: this.#pause,
     });
+    this.#snapshots = this.#makeSnapshots();
     this.#forwarding = new Forwarding({
       clock,
       firstId: Math.floor(random() * 2 ** 48),
       timeoutMs: 2 * electionTimeoutMs,
       send: (to, message) => options.send(message, to),
     });
-    this.#writes = new Writes({
+    this.#writes = this.#makeWrites();
+    this.membership = new Membership({
+      self: options.id,
+      dataId: options.dataId,
+      raft: this.#raft,
       driver: this.#driver,
-      replica: this.#replica,
-      forwarding: this.#forwarding,
-      maxValueBytes,
+      clock,
+      logger,
+      intervalMs: heartbeatMs,
+      timeoutMs: MEMBERSHIP_TIMEOUTS * electionTimeoutMs,
+      contactTicks: electionTicks(options),
+      probe: options.probe,
     });
     this.clients = new ClientService({
       driver: this.#driver,
       replica: this.#replica,
       writes: this.#writes,
       leadership: this.leadership,
+      membership: this.membership,
       clock,
+      pause: this.#pause,
       transferTimeoutMs: 2 * electionTimeoutMs,
       status: () => this.status(),
     });
@@ -101,15 +125,40 @@ export class Node {
       isNeeded: () => this.#raft.isLeader && this.#replica.stateMachine.sessionCount > 0,
       propose: (command) => void this.#driver.ask((raft) => raft.propose(command)),
     });
-    this.leadership.onChange(({ leader, term }) =>
-      this.#replica.abandonWrites(leader === options.id ? term : null)
-    );
+    this.leadership.onChange(({ leader, term }) => {
+      this.#replica.abandonWrites(leader === options.id ? term : null);
+      if (leader === options.id) return;
+      this.membership.leadershipLost();
+      this.#exchange.leadershipLost();
+    });
+  }
+
+  /** The newest configuration in the log, committed or not. */
+  get configuration(): Configuration {
+    return this.#raft.configuration;
+  }
+
+  /** The configuration that this node has applied. */
+  get appliedConfiguration(): Configuration {
+    return this.#replica.applied.configuration;
+  }
+
+  /** The newest configuration that is known to be committed. */
+  get committedConfiguration(): Configuration {
+    return this.#raft.committedConfiguration;
   }
 
   /** Begins to take part. */
   start(): void {
     this.#driver.start();
     this.#sessionClock.start();
+    this.membership.start();
+  }
+
+  /** The snapshots of one client's connection; whoever asks for them closes them. */
+  downloads(): SnapshotDownloads {
+    const { start, clock } = this.#options;
+    return new SnapshotDownloads({ snapshots: this.#snapshots, store: start.snapshots, clock });
   }
 
   /** Hands leadership over if this node has it; resolves when another leads, or after `timeoutMs`. */
@@ -127,13 +176,15 @@ export class Node {
     });
   }
 
-  /** Stops taking part: answers who waits, and resolves once the write under way is durable. */
+  /** Stops taking part: answers who waits, and resolves once what is being written is durable. */
   async stop(): Promise<void> {
     this.clients.stop();
+    this.membership.stop();
     this.#sessionClock.stop();
     this.#forwarding.close();
     this.#replica.close();
     await this.#driver.stop();
+    await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
   }
 
   /** A frame came in from another node. */
@@ -147,6 +198,10 @@ export class Node {
       }
       case "forwardResult":
         return this.#forwarding.answered(from, message);
+      case "snapshotChunk":
+        return this.#exchange.chunk(from, message);
+      case "snapshotProgress":
+        return this.#exchange.progressed(from, message);
       default:
         this.#driver.step(message);
     }
@@ -160,12 +215,9 @@ export class Node {
 
   /** This node's view of itself. */
   status(): NodeStatus {
-    const { id, role, term, leader, commitIndex, lastIndex } = this.#raft.status();
-    const { appliedIndex, revision, keyCount, sessionCount } = this.#replica.stateMachine;
-    const members = this.#options.members.map((member) => ({
-      id: member.id,
-      address: formatAddress(member.address),
-    }));
+    const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = this.#raft.status();
+    const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = this.#replica.stateMachine;
+    const tickMs = tickMsOf(this.#options);
     return {
       id,
       role,
@@ -174,29 +226,126 @@ export class Node {
       commitIndex,
       appliedIndex,
       lastLogIndex: lastIndex,
+      firstLogIndex: firstIndex,
+      snapshotIndex: this.#snapshots.newestIndex,
       revision,
       keys: keyCount,
       sessions: sessionCount,
+      stateBytes,
       version: VERSION,
-      members,
+      members: membersOf(this.committedConfiguration),
+      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact }) => {
+        const sending = this.#exchange.statusOf(id);
+        return {
+          id,
+          matchIndex,
+          state: kind,
+          lastContactMs: ticksSinceContact === null ? null : Math.round(ticksSinceContact * tickMs),
+          snapshotSentBytes: sending?.sentBytes ?? 0,
+          snapshotTotalBytes: sending?.totalBytes ?? 0,
+        };
+      }),
     };
+  }
+
+  /** Lets everything else that waits have its turn. */
+  readonly #pause = (): Promise<void> => new Promise((resolve) => this.#options.clock.after(0, resolve));
+
+  #makeDriver(): Driver {
+    const { start, clock, logger, send, failed } = this.#options;
+    return new Driver({
+      raft: this.#raft,
+      log: start.log,
+      clock,
+      logger,
+      tickMs: tickMsOf(this.#options),
+      events: {
+        send: (message) => {
+          assert(message.kind !== "installSnapshot", "the core is told of snapshots and never sends one");
+          send(message, message.to);
+        },
+        install: (snapshot) => this.#exchange.install(snapshot),
+        restore: (snapshot) => {
+          this.#exchange.restore(snapshot);
+          this.#snapshots.received();
+        },
+        sendSnapshot: ({ to }) => this.#exchange.start(to),
+        apply: (entries) => {
+          this.#replica.apply(entries);
+          this.#snapshots.consider();
+        },
+        read: (read) => this.#replica.confirmRead(read),
+        settled: () => this.#settled(),
+        failed,
+      },
+    });
+  }
+
+  #makeSnapshots(): Snapshots {
+    const { start, clock, logger, clusterId, limits, id } = this.#options;
+    return new Snapshots({
+      store: start.snapshots,
+      log: start.log,
+      replica: this.#replica,
+      clock,
+      logger,
+      clusterId,
+      limits: limits.snapshots,
+      turn: () => {
+        const nodes = this.configuration.members.map((member) => member.id);
+        return { position: Math.max(0, nodes.indexOf(id)), nodes: Math.max(1, nodes.length) };
+      },
+      lowestSending: () => this.#exchange.lowestSending,
+      compact: (compaction) => this.#driver.ask((raft) => raft.compact(compaction)),
+      pause: this.#pause,
+    });
+  }
+
+  #makeWrites(): Writes {
+    const { start, maxValueBytes, quotaBytes } = this.#options;
+    const quota = new Quota({
+      quotaBytes,
+      stateMachine: () => this.#replica.stateMachine,
+      isDiskNearlyFull: () => start.log.isNearlyFull,
+    });
+    return new Writes({
+      driver: this.#driver,
+      replica: this.#replica,
+      forwarding: this.#forwarding,
+      maxValueBytes,
+      quota,
+    });
+  }
+
+  /** A batch was processed: leadership or the configuration may have changed. */
+  #settled(): void {
+    this.leadership.check();
+    this.#exchange.settled();
+    const newest = this.#raft.configuration;
+    const committed = this.#raft.committedConfiguration;
+    if (newest === this.#told.newest && committed === this.#told.committed) return;
+    this.#told = { newest, committed };
+    this.membership.applied(this.#replica.applied.configuration, this.#replica.applied.index);
+    this.#options.configurationChanged();
   }
 }
 
+function tickMsOf({ heartbeatMs }: NodeOptions): number {
+  return heartbeatMs / TICKS_PER_HEARTBEAT;
+}
+
+function electionTicks(options: NodeOptions): number {
+  return Math.round(options.electionTimeoutMs / tickMsOf(options));
+}
+
 function makeRaft(options: NodeOptions): Raft {
-  const { id, members, electionTimeoutMs, heartbeatMs, limits, random, recovered } = options;
-  const tickMs = heartbeatMs / TICKS_PER_HEARTBEAT;
   return new Raft({
-    id,
-    confState: {
-      voters: members.map((member) => member.id).sort((a, b) => a - b),
-      learners: [],
-      votersOutgoing: [],
-    },
-    electionTicks: Math.round(electionTimeoutMs / tickMs),
+    id: options.id,
+    configurationCodec: CONFIGURATION_CODEC,
+    electionTicks: electionTicks(options),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
-    random,
-    limits: limits.raft,
-    recovered,
+    random: options.random,
+    limits: options.limits.raft,
+    recovered: options.start.recovered,
   });
 }

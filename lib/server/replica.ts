@@ -9,7 +9,8 @@ import { assert } from "../assert.ts";
 import { type CommandResult, StateMachine } from "../kv/mod.ts";
 import { decodeCommand, encodeResult } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
-import type { Entry, ReadState } from "../raft/mod.ts";
+import { decodeConfiguration } from "../net/configuration_codec.ts";
+import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
 import { unknownOutcome, type WriteAnswer } from "./answers.ts";
 
 /** A proposal of this node that was accepted and is not applied yet. */
@@ -26,15 +27,29 @@ interface WaitingRead {
 
 /** The state machine with its waiting room. */
 export class Replica {
-  readonly stateMachine: StateMachine;
+  #stateMachine: StateMachine;
+  #applied: SnapshotMetadata;
   readonly #writes = new Map<number, WaitingWrite>();
   /** Reads that wait for the core to name an index. */
   readonly #unconfirmed = new Map<number, (ready: boolean) => void>();
   /** Reads that wait for an index to be applied, in ascending order of it. */
   #confirmed: WaitingRead[] = [];
 
-  constructor(stateMachine: StateMachine) {
-    this.stateMachine = stateMachine;
+  /** The state as of `applied`. */
+  constructor(stateMachine: StateMachine, applied: SnapshotMetadata) {
+    assert(stateMachine.appliedIndex === applied.index, "a state is of the index that it is said to be of");
+    this.#stateMachine = stateMachine;
+    this.#applied = applied;
+  }
+
+  /** The keys and sessions. Another object after a {@link restore}. */
+  get stateMachine(): StateMachine {
+    return this.#stateMachine;
+  }
+
+  /** The last entry applied, with the newest configuration up to it: what a snapshot of the state stands for. */
+  get applied(): SnapshotMetadata {
+    return this.#applied;
   }
 
   /** Writes that wait for their entry. */
@@ -56,10 +71,25 @@ export class Replica {
     this.#unconfirmed.set(readId, answer);
   }
 
+  /** Takes the state of a snapshot in place of what there is. Writes below it that wait have an unknown outcome. */
+  restore(stateMachine: StateMachine, snapshot: SnapshotMetadata): void {
+    assert(stateMachine.appliedIndex === snapshot.index, "a state is of the index that it is said to be of");
+    assert(snapshot.index > this.#applied.index, "a snapshot never takes the state back");
+    this.#stateMachine = stateMachine;
+    this.#applied = snapshot;
+    for (const [index, { answer }] of this.#writes) {
+      if (index > snapshot.index) continue;
+      this.#writes.delete(index);
+      answer(lostLeadership());
+    }
+    this.#answerReads();
+  }
+
   /** Applies committed entries and answers who waited for them. */
   apply(entries: readonly Entry[]): void {
     for (const entry of entries) {
       const result = this.#applyEntry(entry);
+      this.#noteApplied(entry);
       const waiting = this.#writes.get(entry.index);
       if (waiting === undefined) continue;
       this.#writes.delete(entry.index);
@@ -111,6 +141,13 @@ export class Replica {
       case "command":
         return this.stateMachine.apply(entry.index, decodeOrNull(entry.data));
     }
+  }
+
+  #noteApplied({ index, term, kind, data }: Entry): void {
+    const configuration: Configuration = kind === "configuration"
+      ? decodeConfiguration(data)
+      : this.#applied.configuration;
+    this.#applied = { index, term, configuration };
   }
 
   #answerReads(): void {

@@ -3,18 +3,34 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
-import { ConnectionListener } from "../net/listener.ts";
+import { formatAddress, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
 import type { Clock, Random } from "../net/clock.ts";
+import type { PeerCaller, Refusal, Welcome } from "../net/hello_codec.ts";
+import { ConnectionListener } from "../net/listener.ts";
 import type { Logger } from "../net/logger.ts";
 import type { Address, Network } from "../net/network.ts";
 import { PeerLinks } from "../net/peer_links.ts";
-import type { RecoveredState } from "../raft/mod.ts";
-import { DataDirectory, type Disk, type RecoveredLog, WriteAheadLog } from "../storage/mod.ts";
-import { clusterIdOf } from "./cluster_id.ts";
+import { probePeer } from "../net/probe.ts";
+import type { Configuration, NodeId } from "../raft/mod.ts";
+import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config.ts";
+import { establishIdentity, requireOrigin } from "./identity.ts";
+import { addressesOf, membersOf } from "./members.ts";
+import type { Newcomer } from "./membership_change.ts";
 import { Node } from "./node.ts";
-import { SERVER_LIMITS, type ServerLimits } from "./server_limits.ts";
+import { recoverState, type StartingPoint } from "./recovered_state.ts";
+import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
+
+/** Hosts that stand for every address of the machine. */
+const ALL_ADDRESSES = ["0.0.0.0", "::"];
+
+/** The cluster won't have this node: it was removed, or its data folder is not the one it is known by. */
+export class NodeRefusedError extends Error {
+  override readonly name = "NodeRefusedError";
+  /** Stable name of this error. */
+  readonly code = "nodeRefused";
+}
 
 /** What a server takes from its surroundings; a simulator brings its own. */
 export interface ServerPlatform {
@@ -43,29 +59,33 @@ export interface RunningServer {
 }
 
 /**
- * Opens the data folder, reads the log back, and begins to serve.
+ * Opens the data folder, reads snapshot and log back, and begins to serve. A new node that joins a cluster asks first
+ * which it is.
  *
- * Throws the named errors of lib/storage (a foreign, locked or damaged folder: nothing is changed) and NetworkError
- * (the address is taken, or not local).
+ * Throws ConfigError (nothing says what the node is to belong to), the named errors of lib/storage (a foreign, locked or damaged folder: nothing is changed), JoinError (nobody
+ * says which cluster it is) and NetworkError (the address is taken, or not local).
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
-  const { disk, logger, limits = SERVER_LIMITS } = platform;
-  const identity = { clusterId: clusterIdOf(config.clusterName, config.members), nodeId: config.nodeId };
-  const directory = await DataDirectory.open({ disk, path: config.dataDir, identity });
+  const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
+  const limits = withConfig(platformLimits, config);
+  await requireOrigin(config, disk);
+  const directory = await DataDirectory.open({ disk, path: config.dataDir });
   try {
-    const { log, recovered } = await WriteAheadLog.open({
+    const identity = await establishIdentity({ ...platform, config, directory });
+    const start = await recoverState({
       disk,
-      directory: directory.walDirectory,
+      directory,
       identity,
       segmentBytes: config.segmentBytes,
       tailBytes: limits.raft.tailBytes,
+      stateMachineOptions: stateMachineOptionsOf(limits),
+      logger,
+      pause: () => new Promise((resolve) => clock.after(0, resolve)),
     });
     try {
-      noteRecovery(logger, recovered);
-      const { clusterId } = identity;
-      return new Server(config, { ...platform, limits, directory, log, recovered, clusterId });
+      return new Server(config, { ...platform, limits, directory, identity, start });
     } catch (error) {
-      await log.close();
+      await start.log.close();
       throw error;
     }
   } catch (error) {
@@ -78,9 +98,8 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
 interface Opened extends ServerPlatform {
   readonly limits: ServerLimits;
   readonly directory: DataDirectory;
-  readonly log: WriteAheadLog;
-  readonly recovered: RecoveredState;
-  readonly clusterId: string;
+  readonly identity: Identity;
+  readonly start: StartingPoint;
 }
 
 class Server implements RunningServer {
@@ -92,41 +111,29 @@ class Server implements RunningServer {
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
+  readonly #stopProbes = new AbortController();
   #stopping: Promise<void> | null = null;
 
   constructor(config: ServerConfig, opened: Opened) {
     this.#config = config;
     this.#opened = opened;
-    this.clusterId = opened.clusterId;
-    const { clock, random, logger, limits, network, log, recovered } = opened;
+    this.clusterId = opened.identity.clusterId;
     this.#node = new Node({
+      ...opened,
       id: config.nodeId,
-      members: config.members,
+      clusterId: this.clusterId,
+      dataId: opened.identity.dataId,
       electionTimeoutMs: config.electionTimeoutMs,
       heartbeatMs: config.heartbeatMs,
       maxValueBytes: config.maxValueBytes,
-      limits,
-      log,
-      recovered,
-      clock,
-      random,
-      logger,
+      quotaBytes: config.quotaBytes,
       send: (message, to) => this.#links.send(message, to),
+      probe: (id, address) => this.#probe(id, address),
+      configurationChanged: () => this.#configurationChanged(),
       failed: (error) => this.#fail(error),
     });
     this.#listener = this.#listen();
-    this.#links = new PeerLinks({
-      network,
-      clock,
-      random,
-      logger,
-      self: config.nodeId,
-      clusterId: opened.clusterId,
-      members: config.members,
-      onStateChange: ({ id, lane, connected }) => {
-        if (lane === "bulk") this.#node.bulkLaneChanged(id, connected);
-      },
-    });
+    this.#links = this.#connect();
     this.#node.leadership.onChange(({ leader, term }) => {
       for (const client of this.#clients) client.send({ kind: "leader", leader, term });
     });
@@ -147,8 +154,8 @@ class Server implements RunningServer {
   }
 
   #listen(): ConnectionListener {
-    const { network, clock, logger } = this.#opened;
-    const { bind, nodeId, members, maxConnections, maxValueBytes } = this.#config;
+    const { network, clock, logger, identity } = this.#opened;
+    const { bind, nodeId, maxConnections, maxValueBytes } = this.#config;
     return new ConnectionListener({
       network,
       clock,
@@ -156,12 +163,18 @@ class Server implements RunningServer {
       bind,
       self: nodeId,
       clusterId: this.clusterId,
-      members,
+      dataId: identity.dataId,
+      members: () => membersOf(this.#node.committedConfiguration),
       maxConnections,
       maxValueBytes,
       situation: () => {
         const { leader, term, appliedIndex } = this.#node.status();
         return { leader, term, appliedIndex };
+      },
+      judgePeer: (caller) => judgePeer(caller, this.#node.appliedConfiguration),
+      onPeerHello: ({ nodeId, dataId, address }) => {
+        this.#node.membership.seen(nodeId, dataId);
+        this.#links.introduce(nodeId, address);
       },
       onPeerMessage: (message, from) => this.#node.receive(from, message),
       onClient: (client) => this.#serve(client),
@@ -169,32 +182,119 @@ class Server implements RunningServer {
     });
   }
 
+  #connect(): PeerLinks {
+    const { network, clock, random, logger, identity } = this.#opened;
+    return new PeerLinks({
+      network,
+      clock,
+      random,
+      logger,
+      self: this.#config.nodeId,
+      clusterId: this.clusterId,
+      dataId: identity.dataId,
+      address: this.#ownAddress(),
+      isCalling: (id) => this.#listener.hasPeer(id),
+      members: this.#linkedAddresses(),
+      onStateChange: ({ id, lane, connected }) => {
+        if (lane === "bulk") this.#node.bulkLaneChanged(id, connected);
+      },
+      onRefused: ({ code, message }) => {
+        if (code === "removedNode" || code === "otherData") this.#fail(new NodeRefusedError(message));
+      },
+    });
+  }
+
   #serve(client: ClientConnection): ClientHandlers {
     this.#clients.add(client);
+    const downloads = this.#node.downloads();
     return {
-      onRequest: (request) => this.#node.clients.handle(request, (answer) => void client.send(answer)),
-      onClose: () => void this.#clients.delete(client),
+      onRequest: (request) =>
+        this.#node.clients.handle(request, (answer) => void client.send(answer), downloads),
+      onClose: () => {
+        this.#clients.delete(client);
+        downloads.close();
+      },
     };
+  }
+
+  /**
+   * Where others dial this node: as the members know it, or before that where it listens. A node that listens on all
+   * addresses can't tell which of them that is; but before it is a member it calls only those who called it there.
+   */
+  #ownAddress(): string {
+    const { nodeId, bind } = this.#config;
+    const record = this.#node.configuration.members.find(({ id }) => id === nodeId);
+    const host = ALL_ADDRESSES.includes(bind.host) ? "localhost" : bind.host;
+    return record?.address ?? formatAddress({ host, port: this.#listener.address.port });
+  }
+
+  /** Where those are dialled that decide now or did before the newest change: its answers come from both. */
+  #linkedAddresses(): readonly NodeAddress[] {
+    const newest = addressesOf(this.#node.configuration);
+    const ids = new Set(newest.map(({ id }) => id));
+    return [...newest, ...addressesOf(this.#node.committedConfiguration).filter(({ id }) => !ids.has(id))];
+  }
+
+  #configurationChanged(): void {
+    this.#links.update(this.#linkedAddresses());
+    const { appliedConfiguration, committedConfiguration } = this.#node;
+    for (const id of appliedConfiguration.removedIds) this.#listener.dropPeer(id);
+    const members = membersOf(committedConfiguration);
+    const { appliedIndex } = this.#node.status();
+    for (const client of this.#clients) client.send({ kind: "members", appliedIndex, members });
+    if (appliedConfiguration.removedIds.includes(this.#config.nodeId)) this.#removed();
+  }
+
+  /** This node is no member any more. Whoever waits gets an answer first. */
+  #removed(): void {
+    const { clock } = this.#opened;
+    const reason = new NodeRefusedError(
+      `node ${this.#config.nodeId} was removed from the cluster, and its id is spent. Its data folder is not needed any more.`,
+    );
+    clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
+  }
+
+  /** Asks who is at the address of a node that is to be added. */
+  async #probe(id: NodeId, address: string): Promise<Newcomer | string> {
+    const { network, clock, identity } = this.#opened;
+    const { nodeId } = this.#config;
+    const caller = { role: "peer", clusterId: this.clusterId, nodeId, dataId: identity.dataId } as const;
+    let welcome: Welcome;
+    try {
+      welcome = await probePeer(parseAddress(address), {
+        network,
+        clock,
+        signal: this.#stopProbes.signal,
+        caller: { ...caller, address: this.#ownAddress() },
+      });
+    } catch (error) {
+      return `${
+        reasonOf(error).replace(/\.$/, "")
+      }. Start the new node first: kvraft server --node-id ${id} ` +
+        `--bind ${address} --join ${this.#ownAddress()}`;
+    }
+    return welcome.nodeId === id
+      ? { id, address, dataId: welcome.dataId }
+      : `node ${welcome.nodeId} answers at ${address}`;
   }
 
   /** The node can't go on: nothing it holds may be trusted, so it only lets go of what it has open. */
   #fail(error: unknown): void {
-    this.#opened.logger.error("this node stops", {
-      reason: error instanceof Error ? error.message : String(error),
-    });
+    this.#opened.logger.error("this node stops", { reason: reasonOf(error) });
     this.#stopping ??= this.#stop({ orderly: false });
     this.#stopping.then(() => this.#finished.resolve(error), () => this.#finished.resolve(error));
   }
 
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
-    const { log, directory, logger } = this.#opened;
+    const { start, directory, logger } = this.#opened;
     try {
+      this.#stopProbes.abort();
       this.#node.clients.stop();
       if (orderly) await this.#node.handOver(this.#config.electionTimeoutMs);
       await this.#node.stop();
       await this.#listener.close();
       await this.#links.close();
-      await log.close();
+      await start.log.close();
     } finally {
       directory.close();
       logger.info("stopped");
@@ -202,14 +302,34 @@ class Server implements RunningServer {
   }
 }
 
-function noteRecovery(logger: Logger, recovered: RecoveredLog): void {
-  const { lastIndex, segments, bytes, cut, hardState } = recovered;
-  if (cut !== null) {
-    logger.warn("cut a torn tail off the log: the last write before the crash was not finished", {
-      file: cut.file,
-      offset: cut.offset,
-      bytes: cut.bytes,
-    });
+/** Whether a node of this cluster may call: not one that was removed, nor one that comes with another data folder. */
+function judgePeer({ nodeId, dataId }: PeerCaller, { members, removedIds }: Configuration): Refusal | null {
+  if (removedIds.includes(nodeId)) {
+    return {
+      kind: "refusal",
+      code: "removedNode",
+      message:
+        `node ${nodeId} was removed from the cluster, and its id is spent. Stop it; to bring the machine back, ` +
+        "start a new node with a new id and an empty data folder, and add it: member add <new id> <host:port>.",
+    };
   }
-  logger.info("log opened", { lastIndex, term: hardState.term, segments, bytes });
+  const record = members.find(({ id }) => id === nodeId);
+  if (record === undefined || record.dataId === null || record.dataId === dataId) return null;
+  return {
+    kind: "refusal",
+    code: "otherData",
+    message:
+      `node ${nodeId} comes with another data folder than the cluster knows: what it had promised before, this ` +
+      "folder does not remember. Bring its own folder back; or, where that is lost, start a new node with an id that " +
+      `was never used and --join, and have it take its place: member replace ${nodeId} <new id> <host:port>.`,
+  };
+}
+
+/** The limits, as far as the configuration says otherwise. */
+function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): ServerLimits {
+  return { ...limits, snapshots: { ...limits.snapshots, logBytes: snapshotLogBytes } };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

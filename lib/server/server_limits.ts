@@ -1,13 +1,24 @@
 /** How much a server may hold: the bounds of its core and of the sessions in its state machine. */
-import { SESSION_LIMITS, type SessionLimits } from "../kv/mod.ts";
+import { SESSION_LIMITS, type SessionLimits, type StateMachineOptions } from "../kv/mod.ts";
 import { DEFAULT_LIMITS, type RaftLimits } from "../raft/mod.ts";
+import { SNAPSHOT_LIMITS, type SnapshotLimits } from "./snapshots.ts";
 
 /** The bounds of one server. */
 export interface ServerLimits {
   readonly raft: RaftLimits;
   /** The same on every node of a cluster, or replicas part. */
   readonly sessions: SessionLimits;
+  readonly snapshots: SnapshotLimits;
 }
 
 /** What every server runs with; only tests use others, to meet each bound within seconds. */
-export const SERVER_LIMITS: ServerLimits = { raft: DEFAULT_LIMITS, sessions: SESSION_LIMITS };
+export const SERVER_LIMITS: ServerLimits = {
+  raft: DEFAULT_LIMITS,
+  sessions: SESSION_LIMITS,
+  snapshots: SNAPSHOT_LIMITS,
+};
+
+/** The state machine's part of the limits. */
+export function stateMachineOptionsOf({ sessions }: ServerLimits): StateMachineOptions {
+  return { ...sessions, sessionTtlMs: sessions.ttlMs };
+}

@@ -2,12 +2,14 @@
  * The way of a write through this node: checked at the door, then proposed here if this node leads, else passed on to
  * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
  */
-import { validateCommand } from "../kv/mod.ts";
+import { type Command, validateCommand } from "../kv/mod.ts";
 import { decodeCommand } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
+import { OpenWrites } from "./open_writes.ts";
+import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";
 
 /** What the way of a write leads over. */
@@ -16,24 +18,26 @@ export interface WritesOptions {
   readonly replica: Replica;
   readonly forwarding: Forwarding;
   readonly maxValueBytes: number;
+  readonly quota: Quota;
 }
 
 /** Takes writes. Every `answer` is called exactly once. */
 export class Writes {
   readonly #options: WritesOptions;
+  readonly #open = new OpenWrites();
 
   constructor(options: WritesOptions) {
     this.#options = options;
   }
 
   /** A client of this node writes: done here, or at the leader. */
-  submit(command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const problem = this.#problemOf(command);
-    if (problem !== null) return answer(problem);
+  submit(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const command = this.#read(bytes);
+    if (command.kind === "error") return answer(command);
     const { driver, forwarding } = this.#options;
     const { leader, isLeader } = driver.ask((raft) => ({ leader: raft.leader, isLeader: raft.isLeader }));
-    if (isLeader) return this.#propose(command, answer);
-    if (leader !== null) return forwarding.forward(leader, command, answer);
+    if (isLeader) return this.#propose(command, bytes, answer);
+    if (leader !== null) return forwarding.forward(leader, bytes, answer);
     if (driver.isDiskFull) {
       return answer(
         notApplied(
@@ -46,17 +50,26 @@ export class Writes {
   }
 
   /** A node that took this one for the leader passes a write on. It is not passed on again. */
-  submitForwarded(command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const problem = this.#problemOf(command);
-    if (problem !== null) return answer(problem);
-    this.#propose(command, answer);
+  submitForwarded(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const command = this.#read(bytes);
+    if (command.kind === "error") return answer(command);
+    this.#propose(command, bytes, answer);
   }
 
-  #propose(command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const { driver, replica } = this.#options;
-    const proposed = driver.ask((raft) => raft.propose(command));
+  #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const { driver, replica, quota } = this.#options;
+    const stamp = command.kind === "transaction" ? command.session : null;
+    // Before the quota: what is under way already has room, and must not be called refused.
+    if (stamp !== null && this.#open.join(stamp, answer)) return;
+    const excess = quota.problemOf(command);
+    if (excess !== null) return answer(excess);
+    const proposed = driver.ask((raft) => raft.propose(bytes));
     if (proposed.kind === "accepted") {
-      return replica.awaitWrite(proposed.index, { term: proposed.term, answer });
+      const { index, term } = proposed;
+      return replica.awaitWrite(index, {
+        term,
+        answer: stamp === null ? answer : this.#open.open(stamp, answer),
+      });
     }
     switch (proposed.reason) {
       case "notLeader":
@@ -68,10 +81,12 @@ export class Writes {
     }
   }
 
-  #problemOf(command: Uint8Array): Refusal | null {
+  /** The command, or what is wrong with it. */
+  #read(bytes: Uint8Array): Command | Refusal {
     try {
-      const problem = validateCommand(decodeCommand(command), { maxValueBytes: this.#options.maxValueBytes });
-      return problem === null ? null : notApplied(problem.kind, problem.message);
+      const command = decodeCommand(bytes);
+      const problem = validateCommand(command, { maxValueBytes: this.#options.maxValueBytes });
+      return problem === null ? command : notApplied(problem.kind, problem.message);
     } catch (error) {
       if (error instanceof DecodeError) return notApplied("invalidRequest", error.message);
       throw error;

@@ -7,21 +7,29 @@
  */
 import { assert } from "../assert.ts";
 import type { Entry, HardState } from "../raft/types.ts";
-import type { LogPosition, LogState } from "./log_state.ts";
+import { LogState } from "./log_state.ts";
+import type { LogBase, LogBeginning, LogPosition } from "./log_state.ts";
 import { encodeRecord, entryRecordBytes, HARD_STATE_RECORD_BYTES, MAX_ENTRY_DATA_BYTES } from "./record.ts";
 import type { LogRecord } from "./record.ts";
 
-/** What must become durable together: a hard state, or entries, or both. */
+/** What must become durable together: a hard state, or entries, or both; or a log that begins anew behind a snapshot. */
 export interface PersistBatch {
+  /**
+   * The snapshot behind which the log begins anew, or null: every entry of the log is discarded, those of this batch
+   * follow from `index + 1`. The snapshot's file must be durable before, and must reach at least up to what is committed.
+   */
+  readonly snapshot: LogBase | null;
   /** The new hard state, or null when it is as before. */
   readonly hardState: HardState | null;
   /** Entries, consecutive. The first overrides every entry of the log at its index and above. */
   readonly entries: readonly Entry[];
 }
 
-/** The records of a batch, in order. */
+/** What a batch writes, in order. */
 export interface BatchPlan {
-  /** The new hard state as far as it can be said before the entries, or null. */
+  /** How the log begins anew, in a segment whose header says so, hard state included; null when it goes on. */
+  readonly beginning: LogBeginning | null;
+  /** The new hard state as far as it can be said before the entries and was not said in a header; or null. */
   readonly before: HardState | null;
   /** The entries. */
   readonly entries: readonly Entry[];
@@ -36,13 +44,17 @@ export function planBatch(batch: PersistBatch, state: LogState): BatchPlan {
   const { hardState, entries } = batch;
   const reason = whyNotBatch(batch, state);
   assert(reason === null, `a batch follows from the log (${reason})`);
-  const before = hardState === null ? null : beforeEntries(hardState, entries);
-  const after = before?.commitIndex === hardState?.commitIndex ? null : hardState;
+  const early = hardState === null ? null : beforeEntries(hardState, entries);
+  const after = early?.commitIndex === hardState?.commitIndex ? null : hardState;
+  const beginning = batch.snapshot === null
+    ? null
+    : { base: batch.snapshot, hardState: early ?? state.hardState, isCut: false };
+  const before = beginning === null ? early : null;
   let bytes = 0;
   if (before !== null) bytes += HARD_STATE_RECORD_BYTES;
   for (const entry of entries) bytes += entryRecordBytes(entry);
   if (after !== null) bytes += HARD_STATE_RECORD_BYTES;
-  return { before, entries, after, bytes };
+  return { beginning, before, entries, after, bytes };
 }
 
 /** Takes note in `state` of a batch that now stands in the log at `position`. */
@@ -57,7 +69,11 @@ export function noteBatch(plan: BatchPlan, state: LogState, position: LogPositio
     state.setEntry(entry, { segment, offset });
     offset += entryRecordBytes(entry);
   }
-  if (plan.after !== null) state.setHardState(plan.after);
+  if (plan.after !== null) {
+    state.setHardState(plan.after);
+    offset += HARD_STATE_RECORD_BYTES;
+  }
+  state.setEnd(offset);
 }
 
 function beforeEntries(hardState: HardState, entries: readonly Entry[]): HardState {
@@ -67,13 +83,33 @@ function beforeEntries(hardState: HardState, entries: readonly Entry[]): HardSta
 }
 
 function whyNotBatch(batch: PersistBatch, state: LogState): string | null {
-  const { entries } = batch;
+  const { entries, snapshot } = batch;
   const hardState = batch.hardState ?? state.hardState;
-  const [first] = entries;
+  const after = snapshot === null ? state : behind(snapshot, state);
+  if (snapshot !== null && snapshot.index < state.hardState.commitIndex) {
+    return `the log would begin behind entry ${snapshot.index}, and ${state.hardState.commitIndex} is committed`;
+  }
+  if (snapshot !== null && (snapshot.index < 1 || snapshot.term < 1 || snapshot.term > hardState.term)) {
+    return `entry ${snapshot.index} of term ${snapshot.term} is behind no log in term ${hardState.term}`;
+  }
   if (batch.hardState !== null) {
-    const reason = state.whyNotHardState(beforeEntries(batch.hardState, entries));
+    const reason = after.whyNotHardState(beforeEntries(batch.hardState, entries));
     if (reason !== null) return reason;
   }
+  return whyNotEntries(entries, { state: after, hardState });
+}
+
+function behind(snapshot: LogBase, state: LogState): LogState {
+  const after = new LogState();
+  after.beginAnew({ base: snapshot, hardState: state.hardState, isCut: false });
+  return after;
+}
+
+function whyNotEntries(
+  entries: readonly Entry[],
+  { state, hardState }: { readonly state: LogState; readonly hardState: HardState },
+): string | null {
+  const [first] = entries;
   if (first === undefined) return null;
   const reason = state.whyNotEntry(first, hardState);
   if (reason !== null) return reason;

@@ -1,15 +1,17 @@
 /**
- * The data directory: created once, owned by one node of one cluster, used by one process at a time.
+ * The data directory: founded once, owned by one node of one cluster, used by one process at a time.
  *
  *     <data-dir>/LOCK        held while a process works here
  *     <data-dir>/identity    whose it is (identity.ts)
  *     <data-dir>/wal/        the write-ahead log (wal.ts)
+ *     <data-dir>/snapshots/  snapshots (snapshot_store.ts)
  *
- * The identity is written last when a directory is set up, so where it is, all the rest was there and durable; a
- * log without it, or it without the log's folder, is nothing that a crash leaves behind.
+ * The identity is written last when a directory is founded, so where it is, all the rest was there and durable; a
+ * log without it, or it without the log's folder, is nothing that a crash leaves behind. Whoever restores a backup
+ * founds the directory at the very end: until then nobody starts from half of it.
  */
 import { dirname } from "@std/path";
-import { assertNever } from "../assert.ts";
+import { assert, assertNever } from "../assert.ts";
 import { reasonOf } from "./disk.ts";
 import type { Disk, DiskLock } from "./disk.ts";
 import {
@@ -31,8 +33,6 @@ export interface DataDirectoryOptions {
   readonly disk: Disk;
   /** The directory; it and its parents are created when missing. */
   readonly path: string;
-  /** Who wants to use it. */
-  readonly identity: Identity;
 }
 
 const CHOOSE_ANOTHER = "Choose another --data-dir.";
@@ -41,33 +41,85 @@ const CHOOSE_ANOTHER = "Choose another --data-dir.";
 export class DataDirectory {
   /** The directory, as given. */
   readonly path: string;
+  readonly #disk: Disk;
   readonly #lock: DiskLock;
+  #identity: Identity | null;
 
-  private constructor(path: string, lock: DiskLock) {
-    this.path = path;
+  private constructor(options: DataDirectoryOptions, lock: DiskLock, identity: Identity | null) {
+    this.path = options.path;
+    this.#disk = options.disk;
     this.#lock = lock;
+    this.#identity = identity;
   }
 
   /**
-   * Opens the directory for `identity`, and sets it up when it is new.
-   * Throws a {@link DataDirectoryError} when it is somebody else's, in use, damaged or out of reach; nothing was changed then.
+   * Opens the directory, and creates what is missing of one that is nobody's yet.
+   * Throws a {@link DataDirectoryError} when it is in use, damaged or out of reach; nothing was changed then.
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
-    try {
-      return await openDirectory(options, (lock) => new DataDirectory(options.path, lock));
-    } catch (error) {
-      if (error instanceof DataDirectoryError) throw error;
-      throw new DataDirectoryUnusableError(options.path, {
-        reason: reasonOf(error),
-        advice: `Check that this process may read and write it. ${CHOOSE_ANOTHER}`,
-        cause: error,
-      });
-    }
+    return await orUnusable(options.path, async () => {
+      const { lock, identity } = await openDirectory(options);
+      return new DataDirectory(options, lock, identity);
+    });
+  }
+
+  /** Whose it is; null while it is nobody's. */
+  get identity(): Identity | null {
+    return this.#identity;
   }
 
   /** Where the write-ahead log lies. */
   get walDirectory(): string {
     return walDirectory(this.path);
+  }
+
+  /** Where snapshots lie. */
+  get snapshotDirectory(): string {
+    return snapshotDirectory(this.path);
+  }
+
+  /**
+   * Makes the directory, which is nobody's yet, `identity`'s: durably, with everything in it by now.
+   * Throws {@link DataDirectoryUnusableError}: it is nobody's still then, or its own at the next start.
+   */
+  found(identity: Identity): void {
+    assert(this.#identity === null, "a data directory is founded once");
+    try {
+      writeIdentity(this.#disk, this.path, identity);
+    } catch (error) {
+      throw unusable(this.path, error);
+    }
+    this.#identity = identity;
+  }
+
+  /**
+   * Throws {@link ForeignNodeError} or {@link ForeignClusterError} when the directory is somebody else's than the one
+   * who was expected; a name or id that is null is not asked for. Nobody's directory is anybody's.
+   */
+  requireOwner(
+    expected: {
+      readonly nodeId: number;
+      readonly clusterName: string | null;
+      readonly clusterId: string | null;
+    },
+  ): void {
+    const owner = this.#identity;
+    if (owner === null) return;
+    const { nodeId, clusterName, clusterId } = expected;
+    const otherName = clusterName !== null && owner.clusterName !== clusterName;
+    if (otherName || (clusterId !== null && owner.clusterId !== clusterId)) {
+      const other = otherName ? JSON.stringify(clusterName) : clusterId;
+      throw new ForeignClusterError(this.path, {
+        reason: `it belongs to ${nameOf(owner)}, not to cluster ${other}`,
+        advice: `Check --cluster and --cluster-name, or choose another --data-dir.`,
+      });
+    }
+    if (owner.nodeId !== nodeId) {
+      throw new ForeignNodeError(this.path, {
+        reason: `it belongs to ${nameOf(owner)}, not to node ${nodeId}`,
+        advice: `Check --node-id, or choose another --data-dir.`,
+      });
+    }
   }
 
   /** Lets other processes use the directory. */
@@ -76,38 +128,69 @@ export class DataDirectory {
   }
 }
 
+/** The directory's identity, or null while it is nobody's. Changes nothing, and needs no lock. Throws a {@link DataDirectoryError}. */
+export async function readIdentity(options: DataDirectoryOptions): Promise<Identity | null> {
+  return await orUnusable(options.path, () => readOwner(options));
+}
+
+async function orUnusable<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof DataDirectoryError) throw error;
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, error: unknown): DataDirectoryUnusableError {
+  return new DataDirectoryUnusableError(path, {
+    reason: reasonOf(error),
+    advice: `Check that this process may read and write it. ${CHOOSE_ANOTHER}`,
+    cause: error,
+  });
+}
+
 async function openDirectory(
   options: DataDirectoryOptions,
-  held: (lock: DiskLock) => DataDirectory,
-): Promise<DataDirectory> {
-  const { disk, path, identity } = options;
+): Promise<{ lock: DiskLock; identity: Identity | null }> {
+  const { disk, path } = options;
   // Asked before the lock, since locking creates a file and a refusal changes nothing; and again under the lock,
-  // since until then another process may have set the directory up.
-  if (disk.stat(path) !== null) await checkOwner(options);
+  // since until then another process may have founded the directory.
+  const before = disk.stat(path) === null ? null : await readOwner(options);
   createDirectories(disk, path);
   const lock = disk.lock(`${path}/LOCK`);
   if (lock === null) {
+    const who = before === null ? "" : ` (as ${nameOf(before)})`;
     throw new DataDirectoryLockedError(path, {
-      reason: `another process is using it (as node ${identity.nodeId} of cluster ${identity.clusterId})`,
+      reason: `another process is using it${who}`,
       advice: `Stop that process first. ${CHOOSE_ANOTHER}`,
     });
   }
   try {
-    if (!await checkOwner(options)) setUp(options);
-    // The process that set it up may have died before its last sync.
+    const identity = await readOwner(options);
+    if (identity === null) createRooms(disk, path);
+    // The process that founded it may have died before its last sync.
     disk.syncDirectory(path);
+    return { lock, identity };
   } catch (error) {
     lock.release();
     throw error;
   }
-  return held(lock);
 }
 
 function walDirectory(path: string): string {
   return `${path}/wal`;
 }
 
-/** Creates what is missing of `path`. The new names become durable when the directory is set up. */
+function snapshotDirectory(path: string): string {
+  return `${path}/snapshots`;
+}
+
+function nameOf({ nodeId, clusterId, clusterName }: Identity): string {
+  return `node ${nodeId} of cluster ${clusterId} (${clusterName})`;
+}
+
+/** Creates what is missing of `path`. The new names become durable with the rooms. */
 function createDirectories(disk: Disk, path: string): void {
   if (disk.stat(path) === "directory") return;
   const parent = dirname(path);
@@ -135,11 +218,15 @@ function syncAncestors(disk: Disk, path: string): void {
   }
 }
 
-/** Makes a directory without an identity this node's own. */
-function setUp(options: DataDirectoryOptions): void {
-  const { disk, path, identity } = options;
+/** Creates the folders within a directory that is nobody's yet. */
+function createRooms(disk: Disk, path: string): void {
   syncAncestors(disk, path);
-  if (disk.stat(walDirectory(path)) === null) disk.createDirectory(walDirectory(path));
+  for (const room of [walDirectory(path), snapshotDirectory(path)]) {
+    if (disk.stat(room) === null) disk.createDirectory(room);
+  }
+}
+
+function writeIdentity(disk: Disk, path: string, identity: Identity): void {
   const file = disk.open(`${path}/identity.new`, "create");
   try {
     file.write(encodeIdentity(identity), 0);
@@ -149,48 +236,49 @@ function setUp(options: DataDirectoryOptions): void {
   }
   disk.syncDirectory(path);
   disk.rename(`${path}/identity.new`, `${path}/identity`);
+  disk.syncDirectory(path);
 }
 
-/** Whether the directory is `identity`'s (true) or nobody's yet (false); throws when it is somebody else's or damaged. */
-async function checkOwner(options: DataDirectoryOptions): Promise<boolean> {
-  const { disk, path, identity } = options;
-  const hasLogFolder = disk.stat(walDirectory(path)) !== null;
+/** Whose directory it is, or null when nobody's yet; throws when what it says about itself makes no sense. */
+async function readOwner(options: DataDirectoryOptions): Promise<Identity | null> {
+  const { disk, path } = options;
   if (disk.stat(`${path}/identity`) === null) {
-    if (hasLogFolder && disk.list(walDirectory(path)).length > 0) {
+    for (const room of [walDirectory(path), snapshotDirectory(path)]) {
+      if (disk.stat(room) === null || disk.list(room).length === 0) continue;
       throw new DataDirectoryDamagedError(path, {
-        reason: "it holds a log (wal/) but no identity file, so nobody can tell which node's log it is",
-        advice: `Restore the file \`identity\` from where the log came from, or choose another --data-dir.`,
+        reason: `it holds data (${
+          room.slice(path.length + 1)
+        }/) but no identity file, so nobody can tell whose it is`,
+        advice:
+          "If a restore was interrupted here, empty the directory and restore again. Otherwise put the " +
+          "file `identity` back from where the data came from, or choose another --data-dir.",
       });
     }
-    return false;
+    return null;
   }
-  const owner = await readOwner(disk, path);
-  if (owner.clusterId !== identity.clusterId) {
-    throw new ForeignClusterError(path, {
-      reason:
-        `it belongs to node ${owner.nodeId} of cluster ${owner.clusterId}, not to cluster ${identity.clusterId}`,
-      advice:
-        `The cluster's id follows from --cluster and --cluster-name: check these, or choose another --data-dir.`,
-    });
-  }
-  if (owner.nodeId !== identity.nodeId) {
-    throw new ForeignNodeError(path, {
-      reason:
-        `it belongs to node ${owner.nodeId} of cluster ${owner.clusterId}, not to node ${identity.nodeId}`,
-      advice: `Check --node-id, or choose another --data-dir.`,
-    });
-  }
-  if (!hasLogFolder) {
-    throw new DataDirectoryDamagedError(path, {
-      reason:
-        `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
-      advice: `Restore wal/ if you can. ${REBUILD_ADVICE}`,
-    });
-  }
-  return true;
+  const owner = await readIdentityFile(disk, path);
+  requireRoom(disk, path, {
+    room: walDirectory(path),
+    reason:
+      `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
+  });
+  requireRoom(disk, path, {
+    room: snapshotDirectory(path),
+    reason:
+      `the snapshots (snapshots/) of node ${owner.nodeId} are gone, and with them what its log began from`,
+  });
+  return owner;
 }
 
-async function readOwner(disk: Disk, path: string): Promise<Identity> {
+function requireRoom(disk: Disk, path: string, { room, reason }: { room: string; reason: string }): void {
+  if (disk.stat(room) !== null) return;
+  throw new DataDirectoryDamagedError(path, {
+    reason,
+    advice: `Restore ${room.slice(path.length + 1)}/ if you can. ${REBUILD_ADVICE}`,
+  });
+}
+
+async function readIdentityFile(disk: Disk, path: string): Promise<Identity> {
   const file = disk.open(`${path}/identity`, "read");
   const bytes = new Uint8Array(MAX_IDENTITY_BYTES + 1);
   let length: number;
@@ -213,7 +301,8 @@ async function readOwner(disk: Disk, path: string): Promise<Identity> {
       throw new DataDirectoryDamagedError(path, {
         reason: `its identity file is damaged (${decoded.reason}), so nobody can tell whose it is`,
         advice:
-          'Restore the file `identity` ({"formatVersion":1,"clusterId":"…","nodeId":…}), or choose another --data-dir.',
+          `Put the file \`identity\` back from a copy of this directory, or choose another --data-dir. ` +
+          REBUILD_ADVICE,
       });
     default:
       return assertNever(decoded);

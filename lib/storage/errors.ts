@@ -1,13 +1,13 @@
 /** What storage refuses, by name. Every message says what could not be done, why, and what to do. */
 
 /**
- * How a node that lost its log comes back. The others must hold everything without it, and the leader must be one
- * that never counted it: an emptied node no longer has what it acknowledged. docs/operations.md has the reasons.
+ * How a node that lost its log comes back: as another. An emptied node no longer has what it acknowledged, so its vote
+ * would be amnesia; the new one learns everything before it counts, and the lost one is removed in the same change.
  */
 export const REBUILD_ADVICE =
-  "To rebuild this node from its peers, with this node off and all others up: hand " +
-  "leadership to another node (`kvraft client … transfer-leader`), put any key, wait until `kvraft client … status` " +
-  "shows that all the others have applied it, move this node's data directory away, and start the node again.";
+  "To rebuild this node from its peers: start a new node with an empty data directory and a new id " +
+  "(`kvraft server --node-id <new id> --join <a member> …`), and let it take the place of this one: " +
+  "`kvraft client … member replace <this node> <new id> <host:port>`. docs/operations.md says more.";
 
 /** The disk has no room for a batch. Nothing of the batch was kept; the log works again once there is room. */
 export class LogFullError extends Error {
@@ -123,4 +123,114 @@ export class DataDirectoryDamagedError extends DataDirectoryError {
 export class DataDirectoryUnusableError extends DataDirectoryError {
   override readonly name = "DataDirectoryUnusableError";
   override readonly code = "dataDirectoryUnusable";
+}
+
+/** The log's beginning was removed when a snapshot had it, and that snapshot is not to be had. Nothing was changed. */
+export class SnapshotMissingError extends Error {
+  override readonly name = "SnapshotMissingError";
+  /** Stable name of this error. */
+  readonly code = "snapshotMissing";
+
+  constructor(
+    directory: string,
+    options: { readonly logBegins: number; readonly snapshotIndex: number | null },
+  ) {
+    const { logBegins, snapshotIndex } = options;
+    const newest = snapshotIndex === null
+      ? "there is no valid one"
+      : `the newest valid one ends at entry ${snapshotIndex}`;
+    super(
+      `Cannot open the log in ${directory}: it begins with entry ${logBegins}, the segments before it are missing, ` +
+        `and no snapshot reaches up to there (${newest}). Nothing was changed. If the files of snapshots/ can be ` +
+        `had from elsewhere, put them back. ${REBUILD_ADVICE}`,
+    );
+  }
+}
+
+/** There is a snapshot and no log at all: what this node promised its peers is gone. Nothing was changed. */
+export class LogMissingError extends Error {
+  override readonly name = "LogMissingError";
+  /** Stable name of this error. */
+  readonly code = "logMissing";
+
+  constructor(directory: string, options: { readonly snapshotIndex: number }) {
+    super(
+      `Cannot open the log in ${directory}: it holds no segment, though a snapshot of entry ${options.snapshotIndex} ` +
+        "shows that this node had a log. With it is gone what this node has promised its peers. Put wal/ back if " +
+        `you can. ${REBUILD_ADVICE}`,
+    );
+  }
+}
+
+/** Where and how a snapshot is damaged. */
+export interface SnapshotDamage {
+  /** The snapshot's path. */
+  readonly file: string;
+  /** Byte of the file from which on it is not what was written. */
+  readonly offset: number;
+  /** What is wrong there, as part of a sentence. */
+  readonly reason: string;
+  /** What the disk said, if that is why. */
+  readonly cause?: unknown;
+}
+
+/** A snapshot holds not what was written. Nothing was changed on the disk. */
+export class SnapshotDamagedError extends Error {
+  override readonly name = "SnapshotDamagedError";
+  /** Stable name of this error. */
+  readonly code = "snapshotDamaged";
+  /** The snapshot's path. */
+  readonly file: string;
+  /** Byte of the file from which on it is not what was written. */
+  readonly offset: number;
+  /** What is wrong there, as part of a sentence. */
+  readonly reason: string;
+
+  constructor({ file, offset, reason, cause }: SnapshotDamage) {
+    super(
+      `Cannot read the snapshot ${file}: it is damaged at byte ${offset} (${reason}). Nothing was changed. If it is ` +
+        `a backup, use another copy or another backup. If it is this node's own: ${REBUILD_ADVICE}`,
+      { cause },
+    );
+    this.file = file;
+    this.offset = offset;
+    this.reason = reason;
+  }
+}
+
+/** A snapshot was written by a newer kvraft. */
+export class NewerSnapshotError extends Error {
+  override readonly name = "NewerSnapshotError";
+  /** Stable name of this error. */
+  readonly code = "newerSnapshot";
+
+  constructor(file: string, options: { readonly formatVersion: number; readonly known: number }) {
+    super(
+      `Cannot read the snapshot ${file}: it has format version ${options.formatVersion}, and this kvraft knows ` +
+        `versions up to ${options.known}. Use the newer kvraft that wrote it.`,
+    );
+  }
+}
+
+/** A snapshot can't be written or received. Those there were are untouched, and the log is still whole. */
+export class SnapshotWriteError extends Error {
+  override readonly name = "SnapshotWriteError";
+  /** Stable name of this error. */
+  readonly code = "snapshotWriteFailed";
+  /** Whether there was no room, which may come back. */
+  readonly isFull: boolean;
+
+  constructor(
+    file: string,
+    options: { readonly isFull: boolean; readonly reason: string; readonly cause: unknown },
+  ) {
+    const { isFull, reason, cause } = options;
+    const advice = isFull ? "Free some space on this disk; it is tried again." : "Check the disk.";
+    super(
+      `Cannot write the snapshot ${file}: ${isFull ? `the disk is full (${reason})` : reason}. ` +
+        `The snapshots there were and the log are as before. ${advice}`,
+      { cause },
+    );
+    this.isFull = isFull;
+  }
 }

@@ -1,22 +1,39 @@
 /**
  * Whose data directory it is. The file `identity` says so in JSON, so that an operator can read it:
- * `{"formatVersion":1,"clusterId":"7f3a…","nodeId":2,"checksum":…}`.
+ * `{"formatVersion":1,"clusterId":"7f3a…","clusterName":"kvraft","nodeId":2,"dataId":…,"founders":[…],"checksum":…}`.
  */
 import { crc32 } from "node:zlib";
 
-/** Whose data this is. */
+/** One of the nodes that a cluster began with. */
+export interface Founder {
+  /** The node. */
+  readonly id: number;
+  /** host:port at which the others were to dial it then. */
+  readonly address: string;
+}
+
+/** Whose data this is. Written once; what changes later (members, addresses) is in the replicated configuration. */
 export interface Identity {
-  /** The cluster, as its configuration names it (16 hex characters). */
+  /** The cluster (16 hex characters). */
   readonly clusterId: string;
+  /** The cluster as its people call it. */
+  readonly clusterName: string;
   /** The node within the cluster. */
   readonly nodeId: number;
+  /** Drawn by chance when the folder was made: by it a node that comes back with another, empty folder is told. */
+  readonly dataId: number;
+  /** The configuration before the first entry; empty for a node that joined a cluster. */
+  readonly founders: readonly Founder[];
 }
+
+/** Whose log it is, as far as the log's own files say. */
+export type LogOwner = Pick<Identity, "clusterId" | "nodeId">;
 
 /** Version of everything in the data directory. It grows when an older kvraft could not read the directory any more. */
 export const FORMAT_VERSION = 1;
 
 /** Most bytes of an identity file. To see that one is longer, hand over at least one byte more. */
-export const MAX_IDENTITY_BYTES = 4096;
+export const MAX_IDENTITY_BYTES = 16_384;
 
 /** What an identity file turned out to be. */
 export type DecodedIdentity =
@@ -26,16 +43,25 @@ export type DecodedIdentity =
 
 /** The content of the identity file. */
 export function encodeIdentity(identity: Identity): Uint8Array {
-  const { clusterId, nodeId } = identity;
+  const { clusterId, clusterName, nodeId, dataId } = identity;
+  const founders = identity.founders.map(({ id, address }) => ({ id, address }));
   const checksum = checksumOf(identity);
-  return new TextEncoder().encode(
-    JSON.stringify({ formatVersion: FORMAT_VERSION, clusterId, nodeId, checksum }) + "\n",
-  );
+  const fields = {
+    formatVersion: FORMAT_VERSION,
+    clusterId,
+    clusterName,
+    nodeId,
+    dataId,
+    founders,
+    checksum,
+  };
+  return new TextEncoder().encode(JSON.stringify(fields) + "\n");
 }
 
 /** Without it a flipped bit would make the folder look like somebody else's (found by the simulator). */
-function checksumOf({ clusterId, nodeId }: Identity): number {
-  return crc32(`${FORMAT_VERSION} ${clusterId} ${nodeId}`);
+function checksumOf({ clusterId, clusterName, nodeId, dataId, founders }: Identity): number {
+  const addresses = founders.flatMap(({ id, address }) => [id, address]);
+  return crc32(JSON.stringify([FORMAT_VERSION, clusterId, clusterName, nodeId, dataId, ...addresses]));
 }
 
 /** Reads the content of an identity file. Fields it does not know are ignored; a newer version is found before anything else is asked of it. */
@@ -47,23 +73,44 @@ export function decodeIdentity(bytes: Uint8Array): DecodedIdentity {
   } catch {
     return { kind: "damaged", reason: "it is not JSON" };
   }
-  if (typeof value !== "object" || value === null) {
-    return { kind: "damaged", reason: "it is not a JSON object" };
-  }
-  const formatVersion = "formatVersion" in value ? value.formatVersion : null;
+  const fields = fieldsOf(value);
+  if (fields === null) return { kind: "damaged", reason: "it is not a JSON object" };
+  const formatVersion = fields.get("formatVersion");
   if (!isPositiveInteger(formatVersion)) return { kind: "damaged", reason: "formatVersion is not a version" };
   if (formatVersion > FORMAT_VERSION) return { kind: "newerFormat", formatVersion };
-  const clusterId = "clusterId" in value ? value.clusterId : null;
-  const nodeId = "nodeId" in value ? value.nodeId : null;
-  if (typeof clusterId !== "string" || clusterId === "") {
-    return { kind: "damaged", reason: "clusterId is not a cluster id" };
-  }
-  if (!isPositiveInteger(nodeId)) return { kind: "damaged", reason: "nodeId is not a node id" };
-  const identity = { clusterId, nodeId };
-  if (!("checksum" in value) || value.checksum !== checksumOf(identity)) {
+  const identity = readIdentity(fields);
+  if (typeof identity === "string") return { kind: "damaged", reason: identity };
+  if (fields.get("checksum") !== checksumOf(identity)) {
     return { kind: "damaged", reason: "its checksum does not hold" };
   }
   return { kind: "identity", identity };
+}
+
+/** The identity, or what is wrong with it. */
+function readIdentity(fields: ReadonlyMap<string, unknown>): Identity | string {
+  const clusterId = fields.get("clusterId");
+  const clusterName = fields.get("clusterName");
+  const nodeId = fields.get("nodeId");
+  const dataId = fields.get("dataId");
+  const listed = fields.get("founders");
+  if (typeof clusterId !== "string" || clusterId === "") return "clusterId is not a cluster id";
+  if (typeof clusterName !== "string") return "clusterName is not a name";
+  if (!isPositiveInteger(nodeId)) return "nodeId is not a node id";
+  if (!isPositiveInteger(dataId)) return "dataId is not the number of a data directory";
+  if (!Array.isArray(listed)) return "founders is not a list";
+  const founders: Founder[] = [];
+  for (const each of listed) {
+    const founder = fieldsOf(each);
+    const id = founder?.get("id");
+    const address = founder?.get("address");
+    if (!isPositiveInteger(id) || typeof address !== "string") return "founders are not nodes with addresses";
+    founders.push({ id, address });
+  }
+  return { clusterId, clusterName, nodeId, dataId, founders };
+}
+
+function fieldsOf(value: unknown): ReadonlyMap<string, unknown> | null {
+  return typeof value === "object" && value !== null ? new Map<string, unknown>(Object.entries(value)) : null;
 }
 
 function isPositiveInteger(value: unknown): value is number {

@@ -9,26 +9,40 @@
  *     data_directory.ts          set-up, lock, identity
  *     record.ts                  a record's bytes
  *     segment.ts                 segment files and their preparation
+ *     active_segment.ts          the segment that is written to
  *     batch.ts                   what one append writes, and in which order
  *     log_state.ts               what the log says so far; the one place where an entry overrides others
  *     recovery.ts, torn_tail.ts  reading the log back; torn or damaged
+ *     kept_entries.ts            what of it is kept
  *     log_reader.ts              entries for peers that are far behind
  *     slab.ts                    owned copies of what was read
+ *     removal.ts                 segments that go
  *     wal.ts                     the open log
+ *     snapshot_format.ts         a snapshot's bytes
+ *     snapshot_reader.ts         reading and verifying them, wherever they are
+ *     snapshot_file.ts           how a snapshot file comes to have its name
+ *     snapshot_writer.ts, snapshot_receiver.ts   of this node's state; from a peer
+ *     snapshot_store.ts          the snapshots of a data directory
+ *     inspection.ts              what is in a data directory, without changing anything
+ *
+ * A snapshot and the log meet in two promises. A snapshot is durable before the log is cut or begins anew behind it;
+ * and whoever opens the log says from which snapshot the state machine begins, so that the two are compared. A node
+ * restored from a backup gets its log so: open it without a snapshot, append `{ snapshot, hardState, entries: [] }`
+ * with the snapshot's index and term, sync; the directory is founded last.
  *
  * What it leaves out, and why:
  *
- * - Snapshots, and with them the removal of old segments: the log begins at index 1. Each segment's header already has
- *   the hard state that would otherwise go with the segments before it.
+ * - What a snapshot's content and configuration mean. That is for lib/kv and lib/net; here they are bytes.
  * - Repair. A damaged log is refused whole: which entries were acknowledged is known to the peers, not to this file.
  * - Protection against a disk that loses what it reported synced, as long as nothing is left to tell by: if the whole
  *   last batch and the sync mark behind it are gone, the log simply ends before them.
  */
 export type { Disk, DiskFile, DiskLock, OpenMode } from "./disk.ts";
 export { DenoDisk } from "./deno_disk.ts";
-export { DataDirectory } from "./data_directory.ts";
+export { DataDirectory, readIdentity } from "./data_directory.ts";
 export type { DataDirectoryOptions } from "./data_directory.ts";
-export type { Identity } from "./identity.ts";
+export { FORMAT_VERSION } from "./identity.ts";
+export type { Founder, Identity, LogOwner } from "./identity.ts";
 export {
   DEFAULT_SEGMENT_BYTES,
   MAX_BATCH_BYTES,
@@ -37,7 +51,20 @@ export {
   WriteAheadLog,
 } from "./wal.ts";
 export type { RecoveredLog, WriteAheadLogOptions } from "./wal.ts";
+export type { LogBase } from "./log_state.ts";
 export { MAX_ENTRY_DATA_BYTES } from "./record.ts";
 export type { PersistBatch } from "./batch.ts";
+export type { RecoveredConfiguration } from "./kept_entries.ts";
 export type { CutTail } from "./recovery.ts";
+export { MAX_SNAPSHOT_CHUNK_BYTES, SNAPSHOT_FORMAT_VERSION } from "./snapshot_format.ts";
+export type { SnapshotHeader, SnapshotTotals } from "./snapshot_format.ts";
+export { readSnapshotStream, withSnapshotFile } from "./snapshot_reader.ts";
+export type { SnapshotSource, SnapshotStream } from "./snapshot_reader.ts";
+export type { SnapshotPosition } from "./snapshot_file.ts";
+export { SnapshotStore } from "./snapshot_store.ts";
+export type { RawSnapshotReader, SnapshotReader, StoredSnapshot } from "./snapshot_store.ts";
+export type { SnapshotWriter } from "./snapshot_writer.ts";
+export type { AnnouncedSnapshot, SnapshotReceiver } from "./snapshot_receiver.ts";
+export { inspectDataDirectory } from "./inspection.ts";
+export type { DataDirectoryReport, LogReport, SegmentReport, SnapshotReport } from "./inspection.ts";
 export * from "./errors.ts";

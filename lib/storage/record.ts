@@ -10,7 +10,8 @@
  *         16      …  body
  *
  *     segment header  format version 4, number 8, first index 8, previous number 8 (0: none), previous end 4,
- *                     term 8, vote 8 (0: none), commit index 8, node id 8, cluster id …
+ *                     term 8, vote 8 (0: none), commit index 8, node id 8, previous term 8, begins anew 1 (0 or 1),
+ *                     cluster id …
  *     hard state      term 8, vote 8 (0: none), commit index 8
  *     entry           index 8, term 8, kind 1 (1 no-op, 2 command, 3 configuration), data …
  *     sync mark       –
@@ -23,7 +24,8 @@
 import { crc32 } from "node:zlib";
 import { assert, assertNever } from "../assert.ts";
 import type { Entry, EntryKind, HardState } from "../raft/types.ts";
-import type { Identity } from "./identity.ts";
+import type { LogOwner } from "./identity.ts";
+import { getInteger, putInteger } from "./integers.ts";
 
 /** Bytes before a record's body. */
 export const RECORD_HEADER_BYTES = 16;
@@ -35,7 +37,7 @@ export const HARD_STATE_RECORD_BYTES = RECORD_HEADER_BYTES + 24;
 export const SYNC_MARK_BYTES = RECORD_HEADER_BYTES;
 
 const ENTRY_FIXED_BYTES = 17;
-const SEGMENT_HEADER_FIXED_BYTES = 64;
+const SEGMENT_HEADER_FIXED_BYTES = 73;
 const MAX_BODY_BYTES = ENTRY_FIXED_BYTES + MAX_ENTRY_DATA_BYTES;
 const KIND_AT = 7;
 const LENGTH_AT = 8;
@@ -56,12 +58,16 @@ export interface SegmentHeader {
   readonly number: number;
   /** Index after the last entry before this segment. */
   readonly firstIndex: number;
+  /** Term of the entry before that; 0 when there is none. With it the log can go on from here alone. */
+  readonly previousTerm: number;
+  /** Whether the log begins anew here, behind a snapshot: the segments before this one are dead. */
+  readonly beginsAnew: boolean;
   /** The segment before this one, and the offset at which its records end; null in the log's first. */
   readonly previous: { readonly number: number; readonly end: number } | null;
   /** The hard state when the segment was begun, so that it survives the removal of older segments. */
   readonly hardState: HardState;
   /** Whose log it is. */
-  readonly identity: Identity;
+  readonly identity: LogOwner;
 }
 
 /** What a record says. A sync mark says nothing but its syncedOffset. */
@@ -209,6 +215,8 @@ function encodeBody(record: LogRecord, into: { bytes: Uint8Array; view: DataView
       view.setUint32(position + 28, header.previous?.end ?? 0);
       putHardState(view, position + 32, header.hardState);
       putInteger(view, position + 56, header.identity.nodeId);
+      putInteger(view, position + 64, header.previousTerm);
+      view.setUint8(position + 72, header.beginsAnew ? 1 : 0);
       bytes.set(new TextEncoder().encode(header.identity.clusterId), position + SEGMENT_HEADER_FIXED_BYTES);
       return;
     }
@@ -235,12 +243,16 @@ function decodeSegmentHeader(body: Uint8Array, view: DataView): LogRecord | null
   const previousNumber = getInteger(view, 20);
   const hardState = getHardState(view, 32);
   const nodeId = getInteger(view, 56);
+  const previousTerm = getInteger(view, 64);
   if (number === null || firstIndex === null || previousNumber === null) return null;
-  if (hardState === null || nodeId === null) return null;
+  if (hardState === null || nodeId === null || previousTerm === null) return null;
+  if (firstIndex === 0 || view.getUint8(72) > 1) return null;
   const header: SegmentHeader = {
     formatVersion: view.getUint32(0),
     number,
     firstIndex,
+    previousTerm,
+    beginsAnew: view.getUint8(72) === 1,
     previous: previousNumber === 0 ? null : { number: previousNumber, end: view.getUint32(28) },
     hardState,
     identity: { clusterId: new TextDecoder().decode(body.subarray(SEGMENT_HEADER_FIXED_BYTES)), nodeId },
@@ -260,16 +272,4 @@ function getHardState(view: DataView, position: number): HardState | null {
   const commitIndex = getInteger(view, position + 16);
   if (term === null || vote === null || commitIndex === null) return null;
   return { term, vote: vote === 0 ? null : vote, commitIndex };
-}
-
-/** Two halves rather than a BigInt, which would be allocated for every number. */
-function putInteger(view: DataView, position: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, "numbers in the log are safe integers");
-  view.setUint32(position, Math.floor(value / TWO_TO_32));
-  view.setUint32(position + 4, value % TWO_TO_32);
-}
-
-function getInteger(view: DataView, position: number): number | null {
-  const value = view.getUint32(position) * TWO_TO_32 + view.getUint32(position + 4);
-  return Number.isSafeInteger(value) ? value : null;
 }

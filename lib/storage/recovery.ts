@@ -7,20 +7,27 @@
  * place is damage when any record after it vouches for it, and a torn tail when none does. The very last batch has
  * none after it; for its sake the log leaves a sync mark behind whenever a sync has caught up (wal.ts). Damage to it
  * is taken for a torn tail only if the power failed before that mark, too, was on the disk.
+ *
+ * A log begins with the last segment that says it begins anew; those before it are dead, whatever they hold. Without
+ * such a one it begins with the first segment there is. If that is not its very first, a snapshot must reach up to
+ * where it begins (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts behind what it
+ * knows committed, came from a leader just before a crash: the log then has to begin anew behind it.
  */
 import { assertNever } from "../assert.ts";
 import type { Entry } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { LogDamagedError, NewerFormatError } from "./errors.ts";
+import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "./errors.ts";
 import { FORMAT_VERSION } from "./identity.ts";
-import type { Identity } from "./identity.ts";
-import { LogState } from "./log_state.ts";
-import { entryRecordBytes, segmentSeed } from "./record.ts";
+import type { LogOwner } from "./identity.ts";
+import { Configurations, Tail } from "./kept_entries.ts";
+import type { RecoveredConfiguration } from "./kept_entries.ts";
+import { INITIAL_HARD_STATE, LogState, NO_BASE } from "./log_state.ts";
+import type { LogBase, LogBeginning } from "./log_state.ts";
+import { segmentSeed } from "./record.ts";
 import type { SegmentHeader } from "./record.ts";
 import { RecordScanner } from "./record_scanner.ts";
 import type { ScannedRecord } from "./record_scanner.ts";
 import { segmentName, segmentNumber } from "./segment.ts";
-import { SlabCopier } from "./slab.ts";
 import { examineRest } from "./torn_tail.ts";
 
 /** Bytes read at a time. */
@@ -58,12 +65,14 @@ export interface Recovery {
   readonly state: LogState;
   /** Its last entries, as many as fit the bound. */
   readonly tail: readonly Entry[];
+  /** Its configuration entries behind the snapshot. */
+  readonly configurations: readonly RecoveredConfiguration[];
   /** Its last segment, or null when there is none yet. */
   readonly last: LastSegment | null;
-  /** Number of segments. */
-  readonly segments: number;
-  /** Bytes of all valid records. */
-  readonly bytes: number;
+  /** Segments before the one with which the log begins. */
+  readonly dead: readonly number[];
+  /** Whether the log has to begin anew behind the snapshot before anything is built on it. */
+  readonly mustBeginAnew: boolean;
 }
 
 /** What recovery needs. */
@@ -72,12 +81,17 @@ export interface RecoveryOptions {
   /** The log's directory. */
   readonly directory: string;
   /** Whose log it must be. */
-  readonly identity: Identity;
+  readonly identity: LogOwner;
+  /** The newest valid snapshot, or null. */
+  readonly snapshot: LogBase | null;
   /** Most bytes of entries handed back. */
   readonly tailBytes: number;
 }
 
-/** Reads the log. Throws {@link LogDamagedError} or {@link NewerFormatError}; changes nothing in any case. */
+/**
+ * Reads the log; changes nothing in any case. Throws {@link LogDamagedError}, {@link NewerFormatError},
+ * {@link SnapshotMissingError} or {@link LogMissingError}.
+ */
 export async function recover(options: RecoveryOptions): Promise<Recovery> {
   return await new Replay(options).run();
 }
@@ -86,28 +100,68 @@ class Replay {
   readonly #options: RecoveryOptions;
   readonly #state = new LogState();
   readonly #tail: Tail;
-  #bytes = 0;
+  readonly #configurations: Configurations;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
     this.#tail = new Tail(options.tailBytes);
+    this.#configurations = new Configurations(options.snapshot?.index ?? 0);
   }
 
   async run(): Promise<Recovery> {
-    const { disk, directory } = this.#options;
-    const names = disk.list(directory).filter((name) => name.endsWith(".log"));
-    const numbers = names.map((name) => this.#numberOf(name)).sort((a, b) => a - b);
-    let previous: LastSegment | null = null;
-    for (const [position, number] of numbers.entries()) {
-      previous = await this.#segment({ number, next: numbers[position + 1] ?? null, previous });
+    const { directory, snapshot } = this.#options;
+    const numbers = segmentNumbers(this.#options);
+    if (numbers.length === 0 && snapshot !== null) {
+      throw new LogMissingError(directory, { snapshotIndex: snapshot.index });
     }
+    const first = await this.#firstAlive(numbers);
+    const alive = numbers.slice(first);
+    let previous: LastSegment | null = null;
+    for (const [position, number] of alive.entries()) {
+      previous = await this.#segment({ number, next: alive[position + 1] ?? null, previous });
+    }
+    this.#state.endRecovery();
     return {
       state: this.#state,
-      tail: this.#tail.entries(),
+      tail: this.#tail.entries(this.#state.firstIndex),
+      configurations: this.#configurations.all(),
       last: previous,
-      segments: numbers.length,
-      bytes: this.#bytes,
+      dead: numbers.slice(0, first),
+      mustBeginAnew: this.#mustBeginAnew(previous?.number ?? 1),
     };
+  }
+
+  /** Position of the last segment that says that the log begins anew in it; 0 when none does. */
+  async #firstAlive(numbers: readonly number[]): Promise<number> {
+    for (let position = numbers.length - 1; position > 0; position -= 1) {
+      // One that can't be read is refused when its turn comes, and then with the right index.
+      const header = await this.#headerOf(numbers[position] ?? 1);
+      if (header?.beginsAnew === true) return position;
+    }
+    return 0;
+  }
+
+  /** Compares the log with the snapshot from which the state machine begins. */
+  #mustBeginAnew(last: number): boolean {
+    const { directory, snapshot } = this.#options;
+    const { base, lastIndex, hardState } = this.#state;
+    if (snapshot === null ? base.index > 0 : snapshot.index < base.index) {
+      throw new SnapshotMissingError(directory, {
+        logBegins: base.index + 1,
+        snapshotIndex: snapshot?.index ?? null,
+      });
+    }
+    if (snapshot === null) return false;
+    if (snapshot.index > lastIndex) return true;
+    const term = this.#state.termAt(snapshot.index);
+    if (term === snapshot.term) return false;
+    if (snapshot.index > hardState.commitIndex && snapshot.index > base.index) return true;
+    throw this.#damage(
+      last,
+      0,
+      `the log has entry ${snapshot.index}, which is committed, with term ${term}, and the snapshot of it has term ` +
+        `${snapshot.term}: one of the two is not this node's`,
+    );
   }
 
   async #segment(
@@ -125,7 +179,7 @@ class Replay {
       const stated = next === null ? null : await this.#statedEnd(number, next);
       const scan = await this.#records(scanner, { number, begin, stated });
       const cut = next === null ? await this.#examineEnd(file, scanner, { number, ...scan }) : null;
-      this.#bytes += scan.end;
+      this.#state.setEnd(scan.end);
       return { number, begin, end: scan.end, synced: scan.synced, cut };
     } finally {
       file.close();
@@ -142,10 +196,27 @@ class Replay {
         "the segment has no valid header, which was synced before the segment got its name",
       );
     }
-    const expected = { number, previous, state: this.#state, identity: this.#options.identity };
-    const reason = whyNotHeader(found.header, expected);
+    const { header } = found;
+    const reason = whyNotItsOwn(header, number, this.#options.identity) ??
+      (previous === null ? this.#begin(header) : whyNotNext(header, { previous, state: this.#state }));
     if (reason !== null) throw this.#damage(number, 0, reason);
+    this.#state.addSegment(number, found.end);
     return found.end;
+  }
+
+  /** Lets the log begin with this header; returns why it can't, or null. */
+  #begin(header: SegmentHeader): string | null {
+    const { firstIndex, previousTerm, previous, hardState, beginsAnew } = header;
+    if (previous === null && !beginsAnew) {
+      this.#state.beginAnew({ base: NO_BASE, hardState: INITIAL_HARD_STATE, isCut: false });
+      return whyNotNext(header, { previous: null, state: this.#state });
+    }
+    if (previous === null) return "it begins anew behind nothing";
+    const base = { index: firstIndex - 1, term: previousTerm };
+    const reason = whyNotBeginning({ base, hardState, isCut: !beginsAnew });
+    if (reason !== null) return reason;
+    this.#state.beginAnew({ base, hardState, isCut: !beginsAnew });
+    return null;
   }
 
   /**
@@ -153,11 +224,17 @@ class Replay {
    * Null when that header doesn't say: it is refused when its turn comes, and then with the right index.
    */
   async #statedEnd(number: number, next: number): Promise<number | null> {
-    const file = this.#options.disk.open(this.#path(next), "read");
+    const previous = (await this.#headerOf(next))?.previous ?? null;
+    return previous?.number === number ? previous.end : null;
+  }
+
+  /** A segment's header, or null when it has no valid one. */
+  async #headerOf(number: number): Promise<SegmentHeader | null> {
+    const file = this.#options.disk.open(this.#path(number), "read");
     try {
-      const scanner = new RecordScanner({ file, seed: segmentSeed(next), windowBytes: HEADER_WINDOW_BYTES });
-      const previous = (await this.#header(scanner, next))?.header.previous ?? null;
-      return previous?.number === number ? previous.end : null;
+      const seed = segmentSeed(number);
+      const scanner = new RecordScanner({ file, seed, windowBytes: HEADER_WINDOW_BYTES });
+      return (await this.#header(scanner, number))?.header ?? null;
     } finally {
       file.close();
     }
@@ -224,6 +301,7 @@ class Replay {
         if (reason !== null) return reason;
         this.#state.setEntry(record.entry, { segment, offset });
         this.#tail.add(record.entry);
+        this.#configurations.add(record.entry);
         return null;
       }
       default:
@@ -248,13 +326,6 @@ class Replay {
     return rest.end > stop ? { file: this.#path(number), offset: end, bytes: rest.end - end } : null;
   }
 
-  #numberOf(name: string): number {
-    const number = segmentNumber(name);
-    if (number !== null) return number;
-    const file = `${this.#options.directory}/${name}`;
-    throw new LogDamagedError({ file, offset: 0, index: 1, reason: "no segment has such a name" });
-  }
-
   #path(number: number): string {
     return `${this.#options.directory}/${segmentName(number)}`;
   }
@@ -269,18 +340,37 @@ class Replay {
   }
 }
 
-/** Why a segment's header doesn't fit the log before it, or null when it does. */
-function whyNotHeader(
-  header: SegmentHeader,
-  expected: { number: number; previous: LastSegment | null; state: LogState; identity: Identity },
-): string | null {
-  const { number, previous, state, identity } = expected;
+/** Numbers of all segments, ascending. Throws {@link LogDamagedError} where a file is named as no segment is. */
+export function segmentNumbers({ disk, directory }: { disk: Disk; directory: string }): readonly number[] {
+  const names = disk.list(directory).filter((name) => name.endsWith(".log"));
+  return names.map((name) => {
+    const number = segmentNumber(name);
+    if (number !== null) return number;
+    const file = `${directory}/${name}`;
+    throw new LogDamagedError({ file, offset: 0, index: 1, reason: "no segment has such a name" });
+  }).sort((a, b) => a - b);
+}
+
+function whyNotItsOwn(header: SegmentHeader, number: number, owner: LogOwner): string | null {
   if (header.number !== number) return `it is segment ${segmentName(header.number)} under another name`;
-  if (header.identity.clusterId !== identity.clusterId || header.identity.nodeId !== identity.nodeId) {
-    const { nodeId, clusterId } = header.identity;
-    return `it belongs to node ${nodeId} of cluster ${clusterId}`;
-  }
-  if (previous === null && header.previous !== null) return "the segments before it are missing";
+  const { nodeId, clusterId } = header.identity;
+  if (clusterId === owner.clusterId && nodeId === owner.nodeId) return null;
+  return `it belongs to node ${nodeId} of cluster ${clusterId}`;
+}
+
+/** Why a segment can't be the first of what is left of a log, or null when it can. */
+function whyNotBeginning({ base, hardState }: LogBeginning): string | null {
+  if (base.term > hardState.term) return `entry ${base.index} before it has a term above the node's`;
+  if ((base.term === 0) !== (base.index === 0)) return `entry ${base.index} before it has term ${base.term}`;
+  if (hardState.commitIndex <= base.index) return null;
+  return `entries up to ${hardState.commitIndex} were committed, and it begins with entry ${base.index + 1}`;
+}
+
+/** Why a segment's header doesn't fit the log before it, or null when it does. */
+function whyNotNext(
+  header: SegmentHeader,
+  { previous, state }: { previous: LastSegment | null; state: LogState },
+): string | null {
   if (header.previous?.number !== previous?.number) {
     return `segments between ${segmentName(previous?.number ?? 0)} and this one are missing`;
   }
@@ -288,55 +378,14 @@ function whyNotHeader(
   if (header.firstIndex !== state.lastIndex + 1) {
     return `it begins with entry ${header.firstIndex}, and the segments before it end with entry ${state.lastIndex}`;
   }
-  const { term, vote, commitIndex } = header.hardState;
+  const term = state.termAt(state.lastIndex);
+  if (term !== null && header.previousTerm !== term) {
+    return `entry ${state.lastIndex} before it has term ${term}, and it says ${header.previousTerm}`;
+  }
+  const { vote, commitIndex } = header.hardState;
   const found = state.hardState;
-  if (term !== found.term || vote !== found.vote || commitIndex !== found.commitIndex) {
+  if (header.hardState.term !== found.term || vote !== found.vote || commitIndex !== found.commitIndex) {
     return "the hard state at its beginning is not the one that the segments before it end with";
   }
   return null;
-}
-
-/** The last entries of the log, as many as fit the bound. */
-class Tail {
-  readonly #limitBytes: number;
-  readonly #copier = new SlabCopier();
-  readonly #entries: Entry[] = [];
-  #head = 0;
-  #bytes = 0;
-
-  constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes;
-  }
-
-  /** Adds an entry, which overrides those at its index and above. Its data is copied. */
-  add(entry: Entry): void {
-    for (let last = this.#last(); last !== null && last.index >= entry.index; last = this.#last()) {
-      this.#entries.pop();
-      this.#bytes -= entryRecordBytes(last);
-    }
-    const { index, term, kind, data } = entry;
-    this.#entries.push({ index, term, kind, data: this.#copier.copy(data) });
-    this.#bytes += entryRecordBytes(entry);
-    while (this.#bytes > this.#limitBytes) this.#dropFirst();
-  }
-
-  entries(): readonly Entry[] {
-    return this.#entries.slice(this.#head);
-  }
-
-  #last(): Entry | null {
-    return this.#entries.length > this.#head ? this.#entries.at(-1) ?? null : null;
-  }
-
-  #dropFirst(): void {
-    const first = this.#entries[this.#head];
-    if (first === undefined) return;
-    this.#bytes -= entryRecordBytes(first);
-    this.#head += 1;
-    // Moved together now and then rather than at each drop, which would cost the whole array every time.
-    if (this.#head * 2 > this.#entries.length) {
-      this.#entries.splice(0, this.#head);
-      this.#head = 0;
-    }
-  }
 }

@@ -68,9 +68,9 @@ export class NextSegment {
     this.#file = options.disk.open(`${options.directory}/${NEXT_NAME}`, "create");
   }
 
-  /** Fills the segment bit by bit while other things go on. `failed` is called once if the disk refuses. */
-  prepare(failed: (error: unknown) => void): void {
-    this.#background = this.#fillSlowly().catch(failed).finally(() => {
+  /** Fills the segment bit by bit while other things go on. Then `prepared` is called, or `failed` if the disk refuses. */
+  prepare(failed: (error: unknown) => void, prepared: () => void): void {
+    this.#background = this.#fillSlowly().then(prepared, failed).finally(() => {
       this.#background = null;
       if (this.#finished) this.#file.close();
     });

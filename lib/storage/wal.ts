@@ -7,19 +7,28 @@
  */
 import { assert, InvariantError } from "../assert.ts";
 import type { Entry, HardState, TermRun } from "../raft/types.ts";
+import { createSegment, reopenSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
 import { isDiskFull, reasonOf } from "./disk.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { LogDamagedError, LogFailedError, LogFullError, NewerFormatError } from "./errors.ts";
-import type { Identity } from "./identity.ts";
+import {
+  LogDamagedError,
+  LogFailedError,
+  LogFullError,
+  LogMissingError,
+  NewerFormatError,
+  SnapshotMissingError,
+} from "./errors.ts";
+import type { LogOwner } from "./identity.ts";
+import type { RecoveredConfiguration } from "./kept_entries.ts";
 import { readEntries } from "./log_reader.ts";
-import type { LogState } from "./log_state.ts";
-import { encodeRecord, segmentSeed, SYNC_MARK_BYTES } from "./record.ts";
-import type { SegmentHeader } from "./record.ts";
-import { recover, RECOVERY_WINDOW_BYTES } from "./recovery.ts";
-import type { CutTail, LastSegment, Recovery } from "./recovery.ts";
-import { NextSegment, preallocate, removeUnfinishedSegment, segmentName } from "./segment.ts";
+import type { LogBase, LogBeginning, LogState } from "./log_state.ts";
+import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
+import { recover } from "./recovery.ts";
+import type { CutTail, Recovery } from "./recovery.ts";
+import { SegmentRemoval } from "./removal.ts";
+import { NextSegment, removeUnfinishedSegment } from "./segment.ts";
 import type { ActiveSegment } from "./segment.ts";
 
 /** Size of a segment unless configured otherwise. */
@@ -38,7 +47,9 @@ export interface WriteAheadLogOptions {
   /** The log's directory, which exists and is nobody else's (data_directory.ts). */
   readonly directory: string;
   /** Whose log it is. */
-  readonly identity: Identity;
+  readonly identity: LogOwner;
+  /** The newest valid snapshot, from which the state machine begins; null when there is none. */
+  readonly snapshot: LogBase | null;
   /** Size at which a new segment is begun; each is preallocated to it. */
   readonly segmentBytes: number;
   /** Most bytes of entries handed back by recovery. */
@@ -49,14 +60,16 @@ export interface WriteAheadLogOptions {
 export interface RecoveredLog {
   /** The last hard state. */
   readonly hardState: HardState;
-  /** Index of the first entry there is, or would be. */
-  readonly firstIndex: number;
-  /** Index of the last entry; `firstIndex - 1` when there is none. */
+  /** The entry before the first one in the log: (0, 0) for a log from its beginning. */
+  readonly base: LogBase;
+  /** Index of the last entry; `base.index` when there is none. */
   readonly lastIndex: number;
   /** The terms of all entries. */
   readonly termRuns: readonly TermRun[];
   /** The last entries, as many as fit `tailBytes`. */
   readonly tail: readonly Entry[];
+  /** The entries of kind "configuration" behind the snapshot, in order. */
+  readonly configurations: readonly RecoveredConfiguration[];
   /** The torn tail that was cut, for a log line; null when there was none. */
   readonly cut: CutTail | null;
   /** Number of segment files. */
@@ -75,10 +88,12 @@ export class WriteAheadLog {
   readonly #options: WriteAheadLogOptions;
   readonly #state: LogState;
   readonly #encoder = new BatchEncoder();
+  readonly #removal: SegmentRemoval;
   #segment: ActiveSegment;
   /** The next segment once half of this one is used; null before, and when preparing it failed. */
   #next: NextSegment | null = null;
   #nextWasTried = false;
+  #isNearlyFull = false;
   #syncing: Promise<void> | null = null;
   /** Segments that were left while a sync of theirs was under way. */
   #left: DiskFile[] = [];
@@ -89,11 +104,14 @@ export class WriteAheadLog {
     this.#options = options;
     this.#state = state;
     this.#segment = segment;
+    this.#removal = new SegmentRemoval(options);
   }
 
   /**
    * Reads the log back, cuts a torn tail, and makes durable what is left before anything builds on it.
-   * Throws `LogDamagedError` or `NewerFormatError` with nothing changed, `LogFullError` or `LogFailedError`.
+   * Where the snapshot reaches beyond it, or it contradicts the snapshot, it begins anew behind that, durably.
+   * Throws `LogDamagedError`, `LogMissingError`, `SnapshotMissingError` or `NewerFormatError` with nothing changed,
+   * `LogFullError` or `LogFailedError`.
    */
   static async open(options: WriteAheadLogOptions): Promise<{ log: WriteAheadLog; recovered: RecoveredLog }> {
     const { disk, directory, segmentBytes } = options;
@@ -104,19 +122,19 @@ export class WriteAheadLog {
     try {
       const recovery = await recover(options);
       removeUnfinishedSegment(disk, directory);
-      const segment = recovery.last === null
-        ? createSegment(options, { state: recovery.state, previous: null, next: null })
-        : await reopenSegment(options, recovery.last);
+      const { segment, left } = await firstSegment(options, recovery);
       const log = new WriteAheadLog(options, recovery.state, segment);
       try {
         // Whoever gave the last segment its name may have died before this sync.
         disk.syncDirectory(directory);
+        log.#removal.add(left);
+        log.#removal.run();
       } catch (error) {
         segment.file.close();
         throw error;
       }
       log.#leaveSyncMark();
-      return { log, recovered: describe(recovery, segment) };
+      return { log, recovered: describe(recovery) };
     } catch (error) {
       throw storageError(directory, error);
     }
@@ -124,19 +142,20 @@ export class WriteAheadLog {
 
   /**
    * Writes a batch; durable after the next `sync`. An empty batch writes nothing.
-   * Throws {@link LogFullError} when there is no room: nothing of the batch is in the log then, and the call may be
-   * repeated. Throws {@link LogFailedError} when the disk failed: the log is of no more use.
+   * Throws {@link LogFullError} when there is no room: nothing of the batch is in the log then (but that it begins anew
+   * behind the batch's snapshot, perhaps), and the call may be repeated. Throws {@link LogFailedError} when the disk
+   * failed: the log is of no more use.
    */
   append(batch: PersistBatch): void {
     this.#assertUsable();
     const plan = planBatch(batch, this.#state);
-    if (plan.bytes === 0) return;
+    if (plan.bytes === 0 && plan.beginning === null) return;
     assert(plan.bytes <= MAX_BATCH_BYTES, "a batch is in bounds");
     const { segmentBytes } = this.#options;
+    const isFilled = this.#segment.end + plan.bytes > segmentBytes && this.#segment.end > this.#segment.begin;
     // A batch larger than a whole segment goes into the next one, which then grows beyond its size.
-    if (this.#segment.end + plan.bytes > segmentBytes && this.#segment.end > this.#segment.begin) {
-      this.#beginSegment();
-    }
+    if (plan.beginning !== null) this.#beginAnew(plan.beginning);
+    else if (isFilled) this.#beginSegment(null);
     this.#write(plan);
     noteBatch(plan, this.#state, { segment: this.#segment.number, offset: this.#segment.end });
     this.#segment.end += plan.bytes;
@@ -169,11 +188,51 @@ export class WriteAheadLog {
     const { lastIndex, checkpoints } = this.#state;
     assert(firstIndex >= this.#state.firstIndex && firstIndex <= lastIndex, "entries that are read exist");
     const { disk, directory } = this.#options;
+    this.#removal.readerCame();
     try {
       return await readEntries({ disk, directory, checkpoints, firstIndex, lastIndex, maxBytes });
     } catch (error) {
       throw storageError(directory, error);
+    } finally {
+      this.#removal.readerWent();
+      this.#removeLeft();
     }
+  }
+
+  /** Index of the first entry there is, or would be; those from there on can be read. */
+  get firstIndex(): number {
+    return this.#state.firstIndex;
+  }
+
+  /** About how many bytes of log lie above `index`. */
+  bytesSince(index: number): number {
+    return this.#state.bytesSince(index);
+  }
+
+  /**
+   * Gives back the room of what lies before `index`: whole segments that are not needed for the entries from `index`
+   * on, nor for the term of the one before. `firstIndex` says what is left. A snapshot that is durable must have every
+   * entry below `index`. Throws {@link LogFailedError}.
+   */
+  removeBefore(index: number): void {
+    this.#assertUsable();
+    assert(index <= this.#state.lastIndex + 1, "the log is cut within itself");
+    this.#removal.add(this.#state.cutBefore(index));
+    this.#removeLeft();
+    this.#assertUsable();
+  }
+
+  /** Whether there was no room to prepare the next segment: before long, batches will be refused. */
+  get isNearlyFull(): boolean {
+    return this.#isNearlyFull;
+  }
+
+  /** Tries again to prepare the next segment if that failed. For the owner to call now and then; it costs nothing otherwise. */
+  checkRoom(): void {
+    this.#assertUsable();
+    if (this.#next !== null || this.#segment.end <= this.#options.segmentBytes / 2) return;
+    this.#nextWasTried = false;
+    this.#prepareNext();
   }
 
   /** Makes everything durable and closes the log. After a failure it only closes it. May be called again without effect. */
@@ -256,8 +315,26 @@ export class WriteAheadLog {
     }
   }
 
+  /** Begins the log anew in a new segment; all others are of no more use once its name is durable. */
+  #beginAnew(beginning: LogBeginning): void {
+    const { segments } = this.#state;
+    this.#beginSegment(beginning);
+    this.#removal.add(segments);
+    this.#removeLeft();
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #removeLeft(): void {
+    if (this.#failure !== null || this.#closed) return;
+    try {
+      this.#removal.run();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   /** Closes the last segment off and goes on in a new one. */
-  #beginSegment(): void {
+  #beginSegment(beginning: LogBeginning | null): void {
     const old = this.#segment;
     const { disk, directory } = this.#options;
     try {
@@ -270,8 +347,15 @@ export class WriteAheadLog {
     }
     const previous = { number: old.number, end: old.end };
     try {
-      this.#segment = createSegment(this.#options, { state: this.#state, previous, next: this.#next });
+      this.#segment = createSegment(this.#options, {
+        state: this.#state,
+        previous,
+        next: this.#next,
+        beginning,
+      });
+      this.#isNearlyFull = false;
     } catch (error) {
+      this.#isNearlyFull = isDiskFull(error);
       throw this.#refused(error);
     } finally {
       this.#next = null;
@@ -293,9 +377,10 @@ export class WriteAheadLog {
     try {
       const next = new NextSegment({ disk, directory, bytes: segmentBytes });
       this.#next = next;
-      next.prepare((error) => this.#nextFailed(next, error));
-    } catch {
+      next.prepare((error) => this.#nextFailed(next, error), () => this.#isNearlyFull = false);
+    } catch (error) {
       // There will be another attempt when the segment is needed, and that one reports what is wrong.
+      this.#isNearlyFull = isDiskFull(error);
     }
   }
 
@@ -306,6 +391,7 @@ export class WriteAheadLog {
       return;
     }
     this.#next = null;
+    this.#isNearlyFull = isDiskFull(error);
     try {
       next.discard();
     } catch {
@@ -328,63 +414,48 @@ export class WriteAheadLog {
   }
 }
 
-/** The log's next segment, on disk under its name; the name is not durable yet. Throws what the disk throws. */
-function createSegment(
+/** The segment with which a log that was read back goes on, and the segments that are of no more use then, oldest first. */
+async function firstSegment(
   options: WriteAheadLogOptions,
-  begin: { state: LogState; previous: SegmentHeader["previous"]; next: NextSegment | null },
-): ActiveSegment {
-  const { disk, directory, identity, segmentBytes } = options;
-  const { state, previous } = begin;
-  const firstIndex = state.lastIndex + 1;
-  const number = Math.max(firstIndex, (previous?.number ?? 0) + 1);
-  const next = begin.next ?? new NextSegment({ disk, directory, bytes: segmentBytes });
-  try {
-    return next.complete({ number, firstIndex, previous, hardState: state.hardState, identity });
-  } catch (error) {
-    next.discard();
-    throw error;
+  recovery: Recovery,
+): Promise<{ segment: ActiveSegment; left: readonly number[] }> {
+  const { state, last, dead, mustBeginAnew } = recovery;
+  const { snapshot } = options;
+  if (last === null) {
+    const place = { state, previous: null, next: null, beginning: null };
+    return { segment: createSegment(options, place), left: [] };
   }
+  if (!mustBeginAnew || snapshot === null) {
+    return { segment: await reopenSegment(options, last), left: dead };
+  }
+  const left = [...dead, ...state.segments];
+  const previous = { number: last.number, end: last.end };
+  const beginning = beginningBehind(snapshot, state);
+  return { segment: createSegment(options, { state, previous, next: null, beginning }), left };
 }
 
-/** Opens the last segment to go on in it: cuts what is torn, and makes all the rest durable. */
-async function reopenSegment(options: WriteAheadLogOptions, last: LastSegment): Promise<ActiveSegment> {
-  const { number, begin, end, synced } = last;
-  const file = options.disk.open(`${options.directory}/${segmentName(number)}`, "write");
-  try {
-    if (last.cut !== null) file.truncate(end);
-    await rewrite(file, synced, end);
-    preallocate(file, options.segmentBytes);
-    file.syncNow();
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-  return { number, seed: segmentSeed(number), file, begin, end, synced: end };
-}
-
-/**
- * Writes a part of a file once more as it is. If the process before this one ended over a failed sync, the operating
- * system may hold these bytes in memory and take them for written; only bytes written anew are synced for certain.
- */
-async function rewrite(file: DiskFile, from: number, to: number): Promise<void> {
-  for (let offset = from; offset < to; offset += RECOVERY_WINDOW_BYTES) {
-    const bytes = new Uint8Array(Math.min(RECOVERY_WINDOW_BYTES, to - offset));
-    await file.read(bytes, offset);
-    file.write(bytes, offset);
-  }
-}
-
-function describe(recovery: Recovery, segment: ActiveSegment): RecoveredLog {
-  const { state, tail, last } = recovery;
+function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery): RecoveredLog {
   return {
     hardState: state.hardState,
-    firstIndex: state.firstIndex,
+    base: state.base,
     lastIndex: state.lastIndex,
     termRuns: [...state.termRuns],
-    tail,
+    tail: mustBeginAnew ? [] : tail,
+    configurations: mustBeginAnew ? [] : configurations,
     cut: last?.cut ?? null,
-    segments: last === null ? 1 : recovery.segments,
-    bytes: last === null ? segment.end : recovery.bytes,
+    segments: state.segments.length,
+    bytes: state.bytes,
+  };
+}
+
+/** The beginning of a log behind `snapshot`. A snapshot of a later term than the node's has made that its term, with no vote given. */
+function beginningBehind(snapshot: LogBase, { hardState }: LogState): LogBeginning {
+  const { term, commitIndex } = hardState;
+  const isLater = snapshot.term > term;
+  return {
+    base: snapshot,
+    hardState: isLater ? { term: snapshot.term, vote: null, commitIndex } : hardState,
+    isCut: false,
   };
 }
 
@@ -392,7 +463,8 @@ function describe(recovery: Recovery, segment: ActiveSegment): RecoveredLog {
 function storageError(directory: string, error: unknown): Error {
   if (
     error instanceof LogDamagedError || error instanceof NewerFormatError || error instanceof LogFullError ||
-    error instanceof LogFailedError || error instanceof InvariantError
+    error instanceof LogFailedError || error instanceof LogMissingError ||
+    error instanceof SnapshotMissingError || error instanceof InvariantError
   ) return error;
   const details = { reason: reasonOf(error), cause: error };
   return isDiskFull(error) ? new LogFullError(directory, details) : new LogFailedError(directory, details);

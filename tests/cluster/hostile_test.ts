@@ -76,7 +76,10 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
   {
     name: "a peer of another cluster is told so and refused",
     run: (port) =>
-      assertRefused(port, { hello: [0, "kvraft", 1, 1, 1, FOREIGN_CLUSTER, 2, 1, null], words: "cluster" }),
+      assertRefused(port, {
+        hello: [0, "kvraft", 1, 1, 1, FOREIGN_CLUSTER, 2, 1, null, 9, "127.0.0.1:7002"],
+        words: "cluster",
+      }),
   },
   {
     name: "version 999 is told that it is not spoken here, and refused",

@@ -87,7 +87,7 @@ Deno.test("a data folder that is not this node's to use is refused, and stays as
   });
 
   await t.step("another cluster", async () => {
-    const args = ["--node-id", "1", "--bind", `127.0.0.1:${port}`, "--cluster", `1=127.0.0.1:${port}`];
+    const args = ["--node-id", "1", "--bind", `127.0.0.1:${port}`, "--cluster-name", "other"];
     assertRefused(await run(...args), { code: 1, says: [data] });
     assertEquals(await contentOf(data), before);
   });

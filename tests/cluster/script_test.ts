@@ -11,7 +11,7 @@ const SCRIPT_DEADLINE_MS = 120_000;
 
 /** A copy of the checkout with a cluster of its own. */
 class Copy implements AsyncDisposable {
-  readonly basePort = freePorts(3);
+  readonly basePort = freePorts(4);
   readonly #folder: TemporaryFolder;
 
   private constructor(folder: TemporaryFolder) {
@@ -101,6 +101,20 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
     await run(["resume", "1"]);
     const { stdout } = await run(["logs", "1"]);
     assert(stdout.includes("ready to serve"), stdout);
+  });
+
+  await step(t, "add makes one more voter, remove takes it away, and its id is not given again", async () => {
+    await run(["add"]);
+    const voters = async (): Promise<unknown> => {
+      const { stdout } = await run(["client", "members", "--output", "json"]);
+      return JSON.parse(stdout).members.map(({ id, role }: { id: number; role: string }) => `${role} ${id}`);
+    };
+    assertEquals(await voters(), ["voter 1", "voter 2", "voter 3", "voter 4"]);
+    await run(["restart", "4"]);
+    await run(["remove", "4"]);
+    assertEquals(await voters(), ["voter 1", "voter 2", "voter 3"]);
+    const { stderr } = await run(["restart", "4"], { code: 2 });
+    assert(stderr.includes("There is no node 4: this cluster has nodes 1 2 3."), stderr);
   });
 
   await step(t, "clean removes every trace", async () => {

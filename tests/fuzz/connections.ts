@@ -8,7 +8,7 @@ import { FRAME_KIND } from "../../lib/net/kinds.ts";
 import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
 import type { Address, Connection, Listener, Network } from "../../lib/net/network.ts";
 import { clusterIdOf } from "../../lib/server/cluster_id.ts";
-import { type RunningServer, startServer } from "../../lib/server/mod.ts";
+import { NodeRefusedError, type RunningServer, startServer } from "../../lib/server/mod.ts";
 import { ManualClock, settle } from "../support/manual_clock.ts";
 import { MemoryDisk } from "../support/memory_disk.ts";
 import { MemoryNetwork } from "../support/memory_network.ts";
@@ -26,7 +26,7 @@ const HEADER_BYTES = 4;
 const LIE_CHANCE = 0.1;
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
 /** Of node 2, for its lane of entries. */
-const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null];
+const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null, 2, "n2:7002"];
 /** A buffer may be twice what arrived, or what the listener lets a connection keep. */
 const KEPT_BYTES = 1_048_576;
 
@@ -98,6 +98,9 @@ class Arena {
       maxValueBytes: 1_000,
       segmentBytes: 4_096,
       maxConnections: 16,
+      join: [],
+      quotaBytes: null,
+      snapshotLogBytes: 67_108_864,
     }, {
       disk: new MemoryDisk(),
       network,
@@ -120,8 +123,9 @@ class Arena {
     }
   }
 
-  /** The node lives, and the other client gets its answer. */
+  /** The node lives, and the other client gets its answer; unless the input was a leader's word that it is removed. */
   async mustServe(): Promise<void> {
+    if (this.#fault instanceof NodeRefusedError) return;
     const requestId = ++this.#asked;
     await this.#witness?.send([FRAME_KIND.status, requestId]);
     const isAnswer = (frame: ValueType): boolean =>

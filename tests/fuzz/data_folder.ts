@@ -8,6 +8,7 @@ import {
   LogDamagedError,
   NewerFormatError,
   type RecoveredLog,
+  SnapshotMissingError,
 } from "../../lib/storage/mod.ts";
 import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/record.ts";
 import { segmentName } from "../../lib/storage/segment.ts";
@@ -70,7 +71,9 @@ function rechecked(input: Bytes): Bytes {
 
 async function openFolder(files: ReadonlyMap<string, Bytes>): Promise<MemoryDisk> {
   const disk = new MemoryDisk();
-  (await DataDirectory.open({ disk, path: "/data", identity: IDENTITY })).close();
+  const directory = await DataDirectory.open({ disk, path: "/data" });
+  directory.found(IDENTITY);
+  directory.close();
   for (const [path, bytes] of files) {
     disk.open(path, "create").close();
     disk.edit(path, () => bytes);
@@ -84,7 +87,9 @@ async function openedOrRefused(disk: MemoryDisk): Promise<Awaited<ReturnType<typ
   try {
     return await openLog(disk, { segmentBytes: 512, tailBytes: ALL_BYTES });
   } catch (error) {
-    if (!(error instanceof LogDamagedError || error instanceof NewerFormatError)) throw error;
+    const isNamed = error instanceof LogDamagedError || error instanceof NewerFormatError ||
+      error instanceof SnapshotMissingError;
+    if (!isNamed) throw error;
     assertEquals(disk.contents(), before, "a refusal changes nothing");
     return null;
   }
@@ -110,7 +115,7 @@ async function openAndGoOn(input: Bytes): Promise<void> {
   const term = Math.max(hardState.term, 1);
   const next: Entry = { index: lastIndex + 1, term, kind: "command", data: new TextEncoder().encode("next") };
   const vote = term === hardState.term ? hardState.vote : null;
-  log.append({ hardState: { ...hardState, term, vote }, entries: [next] });
+  log.append({ snapshot: null, hardState: { ...hardState, term, vote }, entries: [next] });
   await log.sync();
   const again = await openedOrRefused(disk.crash(() => false));
   assert(again !== null, "a log that was gone on with opens again");
@@ -131,15 +136,17 @@ async function openOwned(input: Bytes): Promise<void> {
   const before = disk.contents();
   let directory: DataDirectory;
   try {
-    directory = await DataDirectory.open({ disk, path: "/data", identity: IDENTITY });
+    directory = await DataDirectory.open({ disk, path: "/data" });
   } catch (error) {
     if (!(error instanceof DataDirectoryError)) throw error;
     assertEquals(disk.contents(), before, "a refusal changes nothing");
     return;
   }
   directory.close();
-  const { clusterId, nodeId } = JSON.parse(new TextDecoder().decode(input));
-  assertEquals({ clusterId, nodeId }, IDENTITY, "only its own folder is opened");
+  const { formatVersion: _version, checksum: _checksum, ...fields } = JSON.parse(
+    new TextDecoder().decode(input),
+  );
+  assertEquals({ ...fields, ...directory.identity }, fields, "it is whose the file says");
 }
 
 /** The write-ahead log: one or more segments. */

@@ -20,6 +20,7 @@ import {
   type RaftDump,
   type ReadState,
 } from "../../lib/raft/mod.ts";
+import { configurationOf, TEXT_CODEC } from "../support/raft_configuration.ts";
 import { RaftDisk } from "../support/raft_disk.ts";
 
 export const ELECTION_TICKS = 2;
@@ -95,10 +96,11 @@ export class ModelNode {
   readonly disk: RaftDisk;
 
   constructor(start: NodeStart) {
-    this.disk = new RaftDisk(start.hardState, start.entries);
+    const { hardState, entries } = start;
+    this.disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }), hardState, entries });
     this.#raft = new Raft({
       id: SELF,
-      confState: { voters: [1, 2, 3], learners: [], votersOutgoing: [] },
+      configurationCodec: TEXT_CODEC,
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: HEARTBEAT_TICKS,
       random: () => RANDOM + start.process * READ_IDS_A_PROCESS / 2 ** 48,
@@ -205,12 +207,16 @@ function newEffects(): Effects {
   return { sent: [], applied: [], answered: [], read: null, proposed: false, ticks: 0, worked: false };
 }
 
-/** A text that is the same for the same value: maps in the order of their keys, objects as what they dump. */
+/**
+ * A text that is the same for the same value: maps in the order of their keys, objects as what they dump; without what
+ * only people look at.
+ */
 function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   if (value instanceof Uint8Array) return `<${value.join(" ")}>`;
   if (value instanceof Map) return `{${[...value].map(textOf).sort().join(",")}}`;
   if (Array.isArray(value)) return `[${value.map(textOf).join(",")}]`;
   if ("dump" in value && typeof value.dump === "function") return textOf(value.dump());
-  return `(${Object.values(value).map(textOf).join(",")})`;
+  const parts = Object.entries(value).filter(([name]) => name !== "ticksSinceContact");
+  return `(${parts.map(([, part]) => textOf(part)).join(",")})`;
 }

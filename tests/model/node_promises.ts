@@ -129,6 +129,7 @@ function isCovered(message: Message, { durable, disk }: NodeView): boolean {
       return durable.term >= message.term;
     // They ask, or answer for somebody else's term.
     case "readIndex":
+    case "installSnapshot":
     case "preVote":
     case "preVoteResponse":
       return true;

@@ -17,6 +17,7 @@ export const RARE_STATES = {
   diskFailures: "a write or sync failed, and the node ended",
   fullDisks: "a disk was full",
   duplicatesAbsorbed: "a retry was answered with the first answer",
+  retriesJoined: "a retry waited for the entry of an attempt before it",
   sessionsExpired: "a session was forgotten or refused",
   forwardedWrites: "a node passed a write on to the leader",
   unknownOutcomes: "a client was told that the outcome is unknown",

@@ -476,5 +476,7 @@ function messageText(message: Message): string {
     case "timeoutNow":
     case "readIndex":
       return head;
+    case "installSnapshot":
+      return `${head}: up to ${message.snapshot.index}@${message.snapshot.term}`;
   }
 }

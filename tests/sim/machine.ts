@@ -23,8 +23,11 @@ import { type Fabric, SimNetwork } from "./sim_network.ts";
 /** After a server ended by itself, it is started again so much later. */
 const RESTART_MS = 300;
 
-/** A server that was told to stop ends within so many election timeouts. */
+/** A server that was told to stop ends within so many election timeouts of running. */
 const STOP_TIMEOUTS = 5;
+
+/** Looks in an election timeout at whether a server that was told to stop can run: no fault lasts for less. */
+const LOOKS_PER_TIMEOUT = 40;
 
 /** A turn of the event loop takes no longer. */
 const LAST_TURN_MS = 2;
@@ -207,14 +210,23 @@ export class Machine {
     this.#mustEnd(process);
   }
 
-  /** It was told to stop, and does so in time, unless it stands still or its disk does. */
+  /**
+   * It was told to stop, and does so in time. Only time counts in which it could run: while it stands still, or its
+   * disk does, it can do nothing, and when it goes on it has as much left to do as before. (So whether it stands still
+   * at the end of its time says nothing: it may have done so all the while until just before.)
+   */
   #mustEnd(process: Process): void {
     const { scheduler, config, violated } = this.#options;
-    scheduler.after(STOP_TIMEOUTS * config.electionTimeoutMs, null, () => {
-      if (process.isDead) return;
-      if (process.isPaused || this.drive.isTroubled) return this.#mustEnd(process);
-      violated(`node ${this.id} was told to stop, and has not after ${STOP_TIMEOUTS} election timeouts`);
-    });
+    const canRun = (): boolean => !process.isPaused && !this.drive.isTroubled;
+    const look = (couldRun: boolean, looksLeft: number): void => {
+      scheduler.after(config.electionTimeoutMs / LOOKS_PER_TIMEOUT, null, () => {
+        if (process.isDead) return;
+        const left = couldRun && canRun() ? looksLeft - 1 : looksLeft;
+        if (left > 0) return look(canRun(), left);
+        violated(`node ${this.id} was told to stop, and has not after ${STOP_TIMEOUTS} election timeouts`);
+      });
+    };
+    look(canRun(), STOP_TIMEOUTS * LOOKS_PER_TIMEOUT);
   }
 
   /** It says that it has stopped: then nothing of it may be left. */

@@ -131,6 +131,9 @@ export interface Breakage {
   readonly atMs: number;
 }
 
+/** The limits that plans draw. */
+export type PlanLimits = Omit<ServerLimits, "snapshots">;
+
 /** Everything that a seed decides beforehand. */
 export interface Plan {
   readonly seed: number;
@@ -155,7 +158,7 @@ export interface Plan {
   readonly pieceBytes: number;
   readonly syncMs: number;
   /** Of every node. What takes gigabytes or an hour with the usual ones happens in a run with these. */
-  readonly limits: ServerLimits;
+  readonly limits: PlanLimits;
   readonly faults: readonly Fault[];
   /** Every node's term before its first start. */
   readonly firstTerm: number;
@@ -203,7 +206,7 @@ export function planOf(seed: number): Plan {
   };
 }
 
-function drawLimits(random: SeededRandom): ServerLimits {
+function drawLimits(random: SeededRandom): PlanLimits {
   const { raft, sessions } = SERVER_LIMITS;
   return {
     raft: {

@@ -7,6 +7,7 @@
 import type { Command, CommandResult } from "../../lib/kv/mod.ts";
 import { StateMachine } from "../../lib/kv/mod.ts";
 import { Node } from "../../lib/server/node.ts";
+import { OpenWrites } from "../../lib/server/open_writes.ts";
 import { type Message, Raft, type RaftStatus, type Ready } from "../../lib/raft/mod.ts";
 import { type RecoveredLog, WriteAheadLog } from "../../lib/storage/mod.ts";
 import type { RareState } from "./coverage.ts";
@@ -39,6 +40,7 @@ export function observe(observer: Observer): () => void {
     wrapStorage(observer),
     wrapStateMachine(observer),
     wrapNode(observer),
+    wrapOpenWrites(observer),
   ];
   return () => undo.forEach((one) => one());
 }
@@ -121,4 +123,14 @@ function wrapNode(observer: Observer): () => void {
     receive.call(this, from, message);
   };
   return () => void (Node.prototype.receive = receive);
+}
+
+function wrapOpenWrites(observer: Observer): () => void {
+  const { join } = OpenWrites.prototype;
+  OpenWrites.prototype.join = function (stamp, answer): boolean {
+    const joined = join.call(this, stamp, answer);
+    if (joined) observer.noticed("retriesJoined");
+    return joined;
+  };
+  return () => void (OpenWrites.prototype.join = join);
 }

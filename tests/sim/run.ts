@@ -7,7 +7,7 @@ import type { Coverage } from "./coverage.ts";
 import { AppliedHistory, orderProblems } from "./order_check.ts";
 import { type Fault, faultText, type Plan } from "./plan.ts";
 import { observe } from "./probes.ts";
-import { breakForGood, strike } from "./strike.ts";
+import { breakForGood, type EndOfFault, strike } from "./strike.ts";
 import { type SimClientPlatform, type Trace, World } from "./world.ts";
 
 /** After the faults: time for a leader and a first new write, in election timeouts. */
@@ -51,8 +51,8 @@ export async function run(plan: Plan, trace: Trace | null = null): Promise<RunRe
   };
   globalThis.addEventListener("unhandledrejection", onRejection);
   try {
-    await live(world);
-    if (world.violations.length === 0) await settle(world);
+    const endFaults = await live(world);
+    if (world.violations.length === 0) await settle(world, endFaults);
     if (world.violations.length === 0) verdict = judge(world);
   } finally {
     stopObserving();
@@ -73,19 +73,21 @@ export async function run(plan: Plan, trace: Trace | null = null): Promise<RunRe
   };
 }
 
-/** Faults and work. */
-async function live(world: World): Promise<void> {
+/** Faults and work; gives the end of the faults that last longer than the time for them. */
+async function live(world: World): Promise<EndOfFault> {
   const { scheduler, plan } = world;
   for (const machine of world.machines) {
     scheduler.after(world.random.next() * 500, null, () => machine.start());
   }
   for (const client of world.clients) scheduler.after(world.random.next() * 500, null, () => client.start());
-  let isHealed = false;
+  const lasting = new Map<Fault, EndOfFault>();
   const begin = (fault: Fault): void => {
     world.trace(() => faultText(fault));
-    const end = strike(world, fault);
+    lasting.set(fault, strike(world, fault));
     scheduler.after(fault.durationMs, null, () => {
-      if (isHealed) return;
+      const end = lasting.get(fault);
+      if (end === undefined) return;
+      lasting.delete(fault);
       world.trace(() => `end of fault ${fault.id}`);
       end();
     });
@@ -97,19 +99,24 @@ async function live(world: World): Promise<void> {
     }
   }
   await scheduler.run(plan.chaosMs, () => world.violations.length > 0);
-  isHealed = true;
+  const ends = [...lasting.values()];
+  lasting.clear();
+  return () => ends.forEach((end) => end());
 }
 
 /**
  * The faults end, but for a minority that stays broken: a leader, a new write, an end of every call, equal replicas of
  * all others must follow within bounds.
  */
-async function settle(world: World): Promise<void> {
+async function settle(world: World, endFaults: EndOfFault): Promise<void> {
   const { scheduler, fabric, machines, plan } = world;
   const isBroken = (): boolean => world.violations.length > 0;
   world.trace(() => "all faults end");
   fabric.heal();
   for (const machine of machines) machine.healAll();
+  // What keeps coming back (a link that flaps) ends by its own end only. Left alone, it would hold all votes back and
+  // deliver them in one instant, again and again: every election of two nodes could be split for good.
+  endFaults();
   for (const breakage of plan.breakages) {
     if (breakage.kind !== "damaged") breakForGood(world, breakage);
   }

@@ -4,6 +4,7 @@
 import { KvClient, KvraftError } from "../../lib/mod.ts";
 import { formatAddress } from "../../lib/net/address.ts";
 import type { ServerConfig } from "../../lib/server/config.ts";
+import { SNAPSHOT_LIMITS } from "../../lib/server/snapshots.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { Coverage } from "./coverage.ts";
 import { Invariants } from "./invariants.ts";
@@ -139,10 +140,13 @@ export class World {
       maxValueBytes: 1_048_576,
       segmentBytes: plan.segmentBytes,
       maxConnections: 64,
+      join: [],
+      quotaBytes: null,
+      snapshotLogBytes: 67_108_864,
     };
     return new Machine({
       config,
-      limits: plan.limits,
+      limits: { ...plan.limits, snapshots: SNAPSHOT_LIMITS },
       host: hostOf(id),
       scheduler,
       fabric,

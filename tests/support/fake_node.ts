@@ -5,11 +5,11 @@
 import { assert } from "@std/assert";
 import { parseAddress } from "../../lib/net/address.ts";
 import { decodeClientRequest, encodeServerMessage } from "../../lib/net/client_codec.ts";
-import type { ClientRequest, NodeStatus, ServerMessage } from "../../lib/net/client_messages.ts";
+import type { ClientRequest, Member, NodeStatus, ServerMessage } from "../../lib/net/client_messages.ts";
 import { decodeCommand, encodeResult } from "../../lib/net/command_codec.ts";
 import { FrameChannel } from "../../lib/net/frame_channel.ts";
 import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../lib/net/hello_codec.ts";
-import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
+import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../lib/net/limits.ts";
 import type { Connection, Listener } from "../../lib/net/network.ts";
 import type { CommandResult, Transaction } from "../../lib/kv/command.ts";
 import { KvClient } from "../../lib/mod.ts";
@@ -43,6 +43,10 @@ export class FakeNode {
   appliedIndex = 10;
   maxValueBytes = 1_048_576;
   clusterId = "0123456789abcdef";
+  /** The file of every snapshot that it takes. */
+  snapshot: Uint8Array = new Uint8Array(0);
+  /** Snapshots that it keeps for their readers. */
+  keptSnapshots = 0;
   /** Takes connections and bytes, and does nothing (as after SIGSTOP). */
   isHung = false;
   /** Said in place of a welcome. */
@@ -109,6 +113,15 @@ export class FakeNode {
     for (const channel of this.#channels) channel.send(encodeServerMessage, { kind: "leader", leader, term });
   }
 
+  /** Tells every client who the members of the cluster are, as it has them. */
+  notifyMembers(): void {
+    const { appliedIndex } = this;
+    const { members } = this.#cluster;
+    for (const channel of this.#channels) {
+      channel.send(encodeServerMessage, { kind: "members", appliedIndex, members });
+    }
+  }
+
   /** Ends every connection. */
   disconnect(): void {
     for (const channel of this.#channels) channel.close("disconnected by the test");
@@ -130,8 +143,9 @@ export class FakeNode {
       leader: this.leader,
       term: this.term,
       appliedIndex: this.appliedIndex,
-      members: this.#cluster.nodes.map(({ id, address }) => ({ id, address })),
+      members: this.#cluster.members,
       limits: { maxKeyBytes: 4_096, maxValueBytes: this.maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
+      dataId: this.id,
     });
   }
 
@@ -166,7 +180,31 @@ export class FakeNode {
         };
       case "transferLeadership":
         return { kind: "transferLeadershipResult", requestId, leader: request.target ?? 2 };
+      case "changeMembership":
+        return { kind: "membershipChanged", requestId, members: this.#cluster.members };
+      case "takeSnapshot":
+        if (request.keep) this.keptSnapshots += 1;
+        return this.#takeSnapshot(requestId);
+      case "readSnapshot": {
+        const data = this.snapshot.slice(request.offset, request.offset + MAX_SNAPSHOT_PART_BYTES);
+        return { kind: "snapshotPart", requestId, offset: request.offset, data };
+      }
+      case "closeSnapshot":
+        this.keptSnapshots -= 1;
+        return { kind: "snapshotClosed", requestId };
     }
+  }
+
+  #takeSnapshot(requestId: number): ServerMessage {
+    return {
+      kind: "snapshotTaken",
+      requestId,
+      snapshotId: 1,
+      index: this.appliedIndex,
+      term: this.term,
+      revision: 1,
+      bytes: this.snapshot.length,
+    };
   }
 
   /** Its view of itself. */
@@ -183,7 +221,11 @@ export class FakeNode {
       keys: 0,
       sessions: 0,
       version: "0.1.0",
-      members: this.#cluster.nodes.map(({ id, address }) => ({ id, address })),
+      members: this.#cluster.members,
+      firstLogIndex: 1,
+      snapshotIndex: 0,
+      stateBytes: 0,
+      peers: [],
     };
   }
 }
@@ -193,11 +235,14 @@ export class FakeCluster {
   readonly clock = new ManualClock();
   readonly network = new MemoryNetwork();
   readonly nodes: readonly FakeNode[];
+  /** Whom every node takes for the members: all of them, unless a test says otherwise. */
+  members: readonly Member[];
   readonly #random = new SeededRandom(1);
 
   /** Starts them. */
   constructor(size: number) {
     this.nodes = Array.from({ length: size }, (_, position) => new FakeNode(this, position + 1));
+    this.members = this.nodes.map(({ id, address }) => ({ id, address, role: "voter" }));
     for (const node of this.nodes) node.start();
   }
 

@@ -1,11 +1,12 @@
 /** The accepting end of a node, and a stranger's connection to it, for tests of the network room. */
 import { setImmediate } from "node:timers";
 import { decode, encode, type ValueType } from "@std/msgpack";
-import { parseMembers } from "../../lib/net/address.ts";
+import { formatAddress, parseMembers } from "../../lib/net/address.ts";
 import type { ClientConnection } from "../../lib/net/client_connection.ts";
-import type { ClientRequest } from "../../lib/net/client_messages.ts";
+import type { ClientRequest, Member } from "../../lib/net/client_messages.ts";
 import type { Clock } from "../../lib/net/clock.ts";
 import { FrameReader, type StreamEnd } from "../../lib/net/frame_reader.ts";
+import type { PeerCaller } from "../../lib/net/hello_codec.ts";
 import { ConnectionListener, type ConnectionListenerOptions } from "../../lib/net/listener.ts";
 import type { Connection, Network } from "../../lib/net/network.ts";
 import type { PeerMessage } from "../../lib/net/peer_codec.ts";
@@ -16,12 +17,19 @@ export const MEMBERS = parseMembers("1=n1:7001,2=n2:7002,3=n3:7003");
 /** The id of their cluster. */
 export const CLUSTER_ID = "00112233aabbccdd";
 
+/** As a welcome names them. */
+export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
+  { id, address: formatAddress(address), role: "voter" }
+));
+
 /** The accepting end of a node, which keeps what it hears. */
 export class NetNode {
   readonly listener: ConnectionListener;
   readonly logger = new RecordingLogger();
   /** Peers' messages, with who sent them. */
   readonly messages: { readonly from: number; readonly message: PeerMessage }[] = [];
+  /** Peers that were welcomed. */
+  readonly callers: PeerCaller[] = [];
   readonly requests: { readonly client: ClientConnection; readonly request: ClientRequest }[] = [];
   readonly clients: ClientConnection[] = [];
   readonly faults: unknown[] = [];
@@ -44,10 +52,13 @@ export class NetNode {
       bind,
       self,
       clusterId: CLUSTER_ID,
-      members: MEMBERS,
+      dataId: 100 + self,
+      members: () => VOTERS,
       maxConnections: 2,
       maxValueBytes: 1_000,
       situation: () => ({ leader: 2, term: 7, appliedIndex: 303 }),
+      judgePeer: () => null,
+      onPeerHello: (caller) => void this.callers.push(caller),
       onPeerMessage: (message, from) => void this.messages.push({ from, message }),
       onClient: (client) => {
         this.clients.push(client);

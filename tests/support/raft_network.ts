@@ -1,9 +1,10 @@
 /**
  * A small random world for the bare core: nodes without I/O over a network that loses, repeats, reorders and cuts,
- * and disks whose writes end later or not at all. One seed decides everything, so a failure can be run again.
+ * and disks whose writes end later or not at all. Nodes take snapshots and cut their logs, operators ask for other
+ * members. One seed decides everything, so a failure can be run again.
  *
  * A run has two parts. In the first, chance decides every step, and {@link RaftInvariants} watches. In the second a
- * majority drawn by chance is healed for good while the rest stays dead or half deaf, and the majority must come to
+ * majority (of every configuration that may decide) drawn by chance is healed for good while the rest stays dead or half deaf, and the majority must come to
  * work again.
  */
 import { assert } from "@std/assert";
@@ -16,10 +17,13 @@ import {
   type RaftLimits,
   type RaftStatus,
   type Ready,
+  type SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
+import { configurationOf, configurationText, TEXT_CODEC } from "./raft_configuration.ts";
 import { RaftDisk } from "./raft_disk.ts";
-import { RaftInvariants } from "./raft_invariants.ts";
-import { messageText, persistText, statusText } from "./raft_text.ts";
+import { hasMajorities, RaftInvariants } from "./raft_invariants.ts";
+import { randomTarget } from "./raft_operator.ts";
+import { messageText, persistText, snapshotText, statusText } from "./raft_text.ts";
 import { SeededRandom } from "./seeded_random.ts";
 
 /** Small, so that every bound is met within a short run. */
@@ -34,7 +38,10 @@ const LIMITS: RaftLimits = {
 };
 const ELECTION_TICKS = 3;
 const MAX_IN_FLIGHT = 60;
+const MAX_NODES = 8;
 const MAX_QUIET_MOVES = 2_000;
+/** A snapshot that did not arrive is sent again after so many rounds. */
+const SNAPSHOT_ROUNDS = 4;
 /** Generous: an election takes two timeouts, a follower that lags some more. */
 const MAX_LIVENESS_ROUNDS = 60 * ELECTION_TICKS;
 
@@ -45,6 +52,8 @@ interface SimulatedNode {
   raft: Raft | null;
   last: RaftStatus | null;
   appliedIndex: number;
+  /** The snapshot that is being written; it stands for the state of a while ago by the time it is durable. */
+  snapshotUnderWay: SnapshotMetadata | null;
   /** Loads under way, with what the disk held when they began. */
   loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
   /** Reads that were accepted, and what was committed anywhere when they came in. */
@@ -61,6 +70,8 @@ interface Faults {
   readonly crashes: boolean;
   readonly slowDisks: boolean;
   readonly transfers: boolean;
+  readonly snapshots: boolean;
+  readonly changes: boolean;
 }
 
 /** One run. */
@@ -71,7 +82,8 @@ export class RaftNetwork {
   readonly #traces: boolean;
   readonly #random: SeededRandom;
   readonly #faults: Faults;
-  readonly #nodes: readonly SimulatedNode[];
+  readonly #nodes: SimulatedNode[] = [];
+  readonly #disks = new Map<NodeId, RaftDisk>();
   #inFlight: Message[] = [];
   readonly #cuts = new Set<string>();
   /** How fast time passes beside deliveries, in steps of 1000. */
@@ -90,22 +102,15 @@ export class RaftNetwork {
       crashes: random.chance(0.6),
       slowDisks: random.chance(0.5),
       transfers: random.chance(0.5),
+      snapshots: random.chance(0.7),
+      changes: random.chance(0.7),
     };
     this.#tickWeight = random.pick([60, 120, 240]);
     const size = random.pick([1, 2, 3, 3, 3, 4, 5, 5]);
-    this.#nodes = Array.from({ length: size }, (_, position): SimulatedNode => ({
-      id: position + 1,
-      disk: new RaftDisk(),
-      raft: null,
-      last: null,
-      appliedIndex: 0,
-      loads: [],
-      reads: new Map(),
-      confirmedReads: 0,
-    }));
-    this.invariants = new RaftInvariants(new Map(this.#nodes.map(({ id, disk }) => [id, disk])));
     this.#note(`${size} nodes, ${JSON.stringify(this.#faults)}`);
-    for (const node of this.#nodes) this.#start(node);
+    const founding = configurationOf({ voters: Array.from({ length: size }, (_, position) => position + 1) });
+    this.invariants = new RaftInvariants(this.#disks, founding);
+    for (let count = 0; count < size; count++) this.#addNode(new RaftDisk({ founding }));
   }
 
   /** Lets chance decide `steps` steps. */
@@ -133,9 +138,12 @@ export class RaftNetwork {
       for (const node of unread.keys()) this.#read(node);
       this.#becomeQuiet();
       for (const [node, reads] of unread) if (node.confirmedReads > reads) unread.delete(node);
+      if (round % SNAPSHOT_ROUNDS === 0) this.#giveUpSnapshots();
+      const members = this.#settledMembers();
       const position = this.invariants.committed.findLastIndex(({ data }) => data === last);
-      const applied = position >= 0 && majority.every(({ appliedIndex }) => appliedIndex > position);
-      if (applied && unread.size === 0) return;
+      const served = majority.filter(({ id }) => members.includes(id));
+      const applied = position >= 0 && served.every(({ appliedIndex }) => appliedIndex > position);
+      if (members.length > 0 && applied && served.every((node) => !unread.has(node))) return;
     }
     throw new Error(`The majority [${majority.map(({ id }) => id)}] did not recover`);
   }
@@ -147,7 +155,8 @@ export class RaftNetwork {
     else if (dice < 650) this.#deliverOne();
     else if (dice < 800) this.#endWrite(node);
     else if (dice < 850) this.#endLoad(node);
-    else if (dice < 920) this.#propose(node);
+    else if (dice < 910) this.#propose(node);
+    else if (dice < 930) this.#moveSnapshot(node);
     else if (dice < 960) this.#read(node);
     else this.#rareStep(node);
     this.#observe(node);
@@ -155,12 +164,12 @@ export class RaftNetwork {
 
   #rareStep(someone: SimulatedNode): void {
     const random = this.#random;
-    const { crashes, cuts, transfers } = this.#faults;
+    const { crashes, cuts, transfers, changes } = this.#faults;
     // What happens to a leader matters most.
     const leader = this.#nodes.find(({ raft }) => raft?.isLeader === true) ?? someone;
     const node = random.chance(0.5) ? leader : someone;
     const other = random.pick(this.#nodes);
-    switch (random.below(7)) {
+    switch (random.below(9)) {
       case 0:
         if (crashes && random.chance(0.5)) this.#crash(node);
         return;
@@ -182,7 +191,15 @@ export class RaftNetwork {
         return;
       case 6:
         // An impatient node: for it, an election timeout has passed.
-        for (let tick = 0; tick < 2 * ELECTION_TICKS; tick++) other.raft?.tick();
+        for (let tick = 0; tick < 2 * ELECTION_TICKS; tick++) {
+          other.raft?.tick();
+          this.#observe(other);
+        }
+        return;
+      case 7:
+        return node.raft?.snapshotFailed(other.id);
+      case 8:
+        if (changes) this.#change(node);
     }
   }
 
@@ -196,13 +213,89 @@ export class RaftNetwork {
     }
   }
 
+  /** An operator asks for other members; a node that is to be new is started before. */
+  #change(node: SimulatedNode): void {
+    if (node.raft?.isLeader !== true) return;
+    const newcomer = this.#nodes.length < MAX_NODES ? this.#nodes.length + 1 : null;
+    const target = randomTarget(this.#random, node.raft.configuration, newcomer);
+    if (target === null || node.raft.configuration.confState.votersOutgoing.length > 0) return;
+    if (target.members.some(({ id }) => id === newcomer)) this.#addNode(new RaftDisk());
+    const proposed = node.raft.proposeConfiguration(target);
+    const outcome = proposed.kind === "accepted" ? `${proposed.index}@${proposed.term}` : proposed.reason;
+    this.#note(`${node.id} is asked for ${configurationText(target)}: ${outcome}`);
+  }
+
+  #addNode(disk: RaftDisk): void {
+    const node: SimulatedNode = {
+      id: this.#nodes.length + 1,
+      disk,
+      raft: null,
+      last: null,
+      appliedIndex: 0,
+      snapshotUnderWay: null,
+      loads: [],
+      reads: new Map(),
+      confirmedReads: 0,
+    };
+    this.#nodes.push(node);
+    this.#disks.set(node.id, disk);
+    this.#start(node);
+  }
+
+  /** Begins a snapshot of what is applied, or ends the one that was begun, and cuts the log somewhere before it. */
+  #moveSnapshot(node: SimulatedNode): void {
+    const { raft, disk, appliedIndex } = node;
+    if (raft === null || !this.#faults.snapshots) return;
+    const snapshot = node.snapshotUnderWay;
+    if (snapshot === null) {
+      // The core is ahead of the state machine while a received snapshot waits to be taken over.
+      if (appliedIndex <= raft.status().snapshotIndex) return;
+      const term = this.invariants.committed[appliedIndex - 1]?.term ?? 0;
+      const configuration = raft.configurationAt(appliedIndex);
+      // A node that was added does not know the founding configuration: its snapshots wait for a later one.
+      if (configuration.members.length === 0) return;
+      node.snapshotUnderWay = { index: appliedIndex, term, configuration };
+      this.invariants.took(node.snapshotUnderWay);
+      return;
+    }
+    node.snapshotUnderWay = null;
+    // One that was received meanwhile may be newer.
+    if (snapshot.index <= raft.status().snapshotIndex) return;
+    disk.keepSnapshot(snapshot);
+    const baseIndex = Math.max(0, snapshot.index - this.#random.below(8));
+    raft.compact({ snapshot, baseIndex });
+    disk.removeUpTo(raft.status().firstIndex - 1);
+    this.#note(`${node.id} has the snapshot ${snapshotText(snapshot)}, and its log after ${disk.base.index}`);
+  }
+
+  /** Whoever sends a snapshot notices that it does not arrive. */
+  #giveUpSnapshots(): void {
+    for (const { raft } of this.#nodes) {
+      for (const { id, kind } of raft?.status().peers ?? []) {
+        if (kind === "snapshot") raft?.snapshotFailed(id);
+      }
+    }
+  }
+
+  /** The members by the newest leader's configuration, once that is committed and not a joint one; else none. */
+  #settledMembers(): readonly NodeId[] {
+    const leaders = this.#nodes.flatMap(({ raft }) => raft?.isLeader === true ? [raft] : []);
+    const leader = leaders.sort((a, b) => b.term - a.term)[0];
+    if (leader === undefined || leader.configuration !== leader.committedConfiguration) return [];
+    const { confState, members } = leader.configuration;
+    return confState.votersOutgoing.length > 0 ? [] : members.map(({ id }) => id);
+  }
+
   #start(node: SimulatedNode): void {
+    const { hardState, base, entries } = node.disk;
     this.#note(
-      `${node.id} starts: ${JSON.stringify(node.disk.hardState)}, ${node.disk.entries.length} entries`,
+      `${node.id} starts: ${
+        JSON.stringify(hardState)
+      }, ${entries.length} entries after ${base.index}@${base.term}`,
     );
     node.raft = new Raft({
       id: node.id,
-      confState: { voters: this.#nodes.map(({ id }) => id), learners: [], votersOutgoing: [] },
+      configurationCodec: TEXT_CODEC,
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: 1,
       random: () => this.#random.next(),
@@ -210,17 +303,18 @@ export class RaftNetwork {
       recovered: node.disk.recovered(this.#random.below(4)),
     });
     node.last = null;
-    node.appliedIndex = 0;
+    node.appliedIndex = node.disk.snapshot.index;
   }
 
   #crash(node: SimulatedNode): void {
     if (node.raft === null) return;
     const before = node.disk.hardState;
-    const records = (node.disk.underWay?.entries.length ?? 0) + 2;
+    const records = (node.disk.underWay?.entries.length ?? 0) + 3;
     node.disk.crash(this.#random.below(records));
     this.invariants.wrote(node.id, before);
     this.#note(`${node.id} crashes`);
     node.raft = null;
+    node.snapshotUnderWay = null;
     node.loads = [];
     node.reads.clear();
   }
@@ -296,12 +390,20 @@ export class RaftNetwork {
     }
     for (const message of ready.messages) this.#send(message);
     this.#applyAndAnswer(node, ready);
+    for (const { to } of ready.snapshots) {
+      const { snapshot } = node.disk;
+      this.#send({ kind: "installSnapshot", from: node.id, to, term: node.raft?.term ?? 0, snapshot });
+    }
     for (const load of ready.loads) node.loads.push({ load, entries: node.disk.read(load) });
     if (!this.#faults.slowDisks && this.#random.chance(0.8)) this.#endWrite(node);
     return true;
   }
 
-  #applyAndAnswer(node: SimulatedNode, { committed, reads }: Ready): void {
+  #applyAndAnswer(node: SimulatedNode, { restore, committed, reads }: Ready): void {
+    if (restore !== null) {
+      this.invariants.restores(node.id, restore, node.appliedIndex);
+      node.appliedIndex = restore.index;
+    }
     for (const entry of committed) {
       assert(entry.index === node.appliedIndex + 1, "entries are applied one by one");
       this.invariants.applies(node.id, entry);
@@ -331,7 +433,14 @@ export class RaftNetwork {
     const random = this.#random;
     const shuffled = this.#nodes.map((node) => ({ node, key: random.next() })).sort((a, b) => a.key - b.key);
     const order = shuffled.map(({ node }) => node);
-    const size = Math.floor(order.length / 2) + 1 + random.below(order.length - Math.floor(order.length / 2));
+    const inMemory = this.#nodes.flatMap(({ raft }) => raft === null ? [] : [raft.configuration]);
+    const deciding = [...this.invariants.deciding(), ...inMemory];
+    let size = 0;
+    while (size < order.length) {
+      const healed = new Set(order.slice(0, ++size).map(({ id }) => id));
+      if (deciding.every((one) => hasMajorities(one, (node) => healed.has(node)))) break;
+    }
+    size += random.below(order.length - size + 1);
     const majority = order.slice(0, size);
     this.#cuts.clear();
     for (const lost of order.slice(size)) {

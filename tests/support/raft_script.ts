@@ -24,7 +24,14 @@
  *     > stall-disk 1                      the disk of node 1 reports that it can't take the write under way
  *     > hold-loads 1 | release-loads 1    entries that node 1 wants back from its disk come when released
  *     > crash 1 | restart 1               what was not synced is lost
- *     > log 1 | status                    what the disk of node 1 holds; every node's view of itself
+ *     > log 1 | peers 1 | status          what the disk of node 1 holds; what it knows of the others; how all stand
+ *     > join 4                            a new node, which belongs to no cluster yet
+ *     > configure 1 voters=1,2 learners=4 node 1 is asked for this configuration (removed=… may follow)
+ *     > compact 1 base=3                  a snapshot of all that node 1 has applied; its log up to 3 goes (or all of that)
+ *     > snapshot-failed 1 4               sending a snapshot to 4 was given up
+ *
+ * A snapshot is sent at once and arrives as installSnapshot, whole or not at all. Who belongs to the cluster is shown
+ * of a node only where that is not who did at first.
  *
  * Steps may share a line (`> ready 1; deliver 1 2`). `quietly` before them hides what they do and shows only how the
  * nodes stand afterwards.
@@ -32,15 +39,24 @@
 import { assert } from "@std/assert";
 import {
   DEFAULT_LIMITS,
-  type Entry,
-  type Load,
   type Message,
   type NodeId,
   Raft,
   type RaftLimits,
+  type Ready,
 } from "../../lib/raft/mod.ts";
+import { configurationOf, configurationText, parseConfiguration, TEXT_CODEC } from "./raft_configuration.ts";
 import { RaftDisk } from "./raft_disk.ts";
-import { entriesText, entryText, messageText, persistText, statusText } from "./raft_text.ts";
+import { assignments, contentOf, links, newNode, type ScriptNode } from "./raft_script_node.ts";
+import {
+  entriesText,
+  entryText,
+  messageText,
+  peerText,
+  persistText,
+  snapshotText,
+  statusText,
+} from "./raft_text.ts";
 
 /** Runs the steps of a script; returns its text with the output that they give now. */
 export function runScript(source: string): string {
@@ -57,27 +73,12 @@ export function runScript(source: string): string {
 /** More moves than this without coming to rest is a loop. */
 const MAX_SETTLE_MOVES = 10_000;
 
-interface ScriptNode {
-  readonly id: NodeId;
-  disk: RaftDisk;
-  /** null while crashed. */
-  raft: Raft | null;
-  timeoutTicks: number;
-  /** Payload entries that a restart finds in memory. */
-  tailEntries: number;
-  diskHeld: boolean;
-  loadsHeld: boolean;
-  /** Loads under way, with what the disk held when they began. */
-  loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
-  /** How it was last shown. */
-  shown: string;
-}
-
 class ScriptWorld {
   readonly #nodes = new Map<NodeId, ScriptNode>();
   #electionTicks = 10;
   #heartbeatTicks = 2;
   #limits: RaftLimits = DEFAULT_LIMITS;
+  #founding = configurationOf({ voters: [] });
   #inFlight: Message[] = [];
   #keptBack: Message[] = [];
   readonly #cuts = new Set<string>();
@@ -107,6 +108,8 @@ class ScriptWorld {
     switch (command) {
       case "nodes":
         return this.#makeNodes(Number(first), args.slice(1));
+      case "join":
+        return this.#join(Number(first));
       case "settle":
         return this.#settle();
       case "status":
@@ -144,8 +147,7 @@ class ScriptWorld {
         node.timeoutTicks = Number(first);
         return;
       case "log":
-        this.#say(`${node.id} holds ${entriesText(node.disk.entries)}`);
-        return;
+        return this.#sayLog(node);
       case "ready":
         if (!this.#takeReady(node)) this.#say(`${node.id} has nothing to do`);
         return;
@@ -171,12 +173,13 @@ class ScriptWorld {
       case "restart":
         return this.#start(node);
       default:
-        return this.#coreCommand(command, node, first);
+        return this.#coreCommand(command, node, args);
     }
   }
 
-  #coreCommand(command: string, node: ScriptNode, argument: string): void {
+  #coreCommand(command: string, node: ScriptNode, args: readonly string[]): void {
     const { id, raft } = node;
+    const [argument = ""] = args;
     assert(raft !== null, `node ${id} is down`);
     switch (command) {
       case "propose": {
@@ -196,6 +199,19 @@ class ScriptWorld {
         this.#say(target === null ? `${id} refuses to hand over` : `${id} hands over to ${target}`);
         return;
       }
+      case "configure": {
+        const proposed = raft.proposeConfiguration(parseConfiguration(args.join(" ")));
+        if (proposed.kind === "refused") this.#say(`${id} refuses: ${proposed.reason}`);
+        else this.#say(`${id} takes it as ${proposed.index}@${proposed.term}`);
+        return;
+      }
+      case "compact":
+        return this.#compact(node, raft, Number(argument.split("=")[1] ?? node.applied.index));
+      case "snapshot-failed":
+        return raft.snapshotFailed(Number(argument));
+      case "peers":
+        for (const peer of raft.status().peers) this.#say(peerText(peer));
+        return;
       case "reconnect":
         return raft.messagesLost(Number(argument));
       case "stall-disk":
@@ -216,39 +232,43 @@ class ScriptWorld {
       }
     }
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
-    const tailEntries = Number.MAX_SAFE_INTEGER;
-    const started = { raft: null, diskHeld: false, loadsHeld: false, shown: "", tailEntries };
-    for (let id = 1; id <= count; id++) {
-      const timeoutTicks = 2 * this.#electionTicks - 1;
-      this.#nodes.set(id, { id, disk: new RaftDisk(), timeoutTicks, loads: [], ...started });
+    const ids = Array.from({ length: count }, (_, position) => position + 1);
+    const founding = configurationOf({ voters: ids });
+    this.#founding = founding;
+    for (const id of ids) {
+      this.#nodes.set(
+        id,
+        newNode(id, { disk: new RaftDisk({ founding }), timeoutTicks: this.#longestTimeout }),
+      );
     }
     for (const node of this.#nodes.values()) {
       this.#start(node);
-      node.shown = stands(node);
+      node.shown = this.#stands(node);
     }
+  }
+
+  get #longestTimeout(): number {
+    return 2 * this.#electionTicks - 1;
+  }
+
+  #join(id: NodeId): void {
+    const node = newNode(id, { disk: new RaftDisk(), timeoutTicks: this.#longestTimeout });
+    this.#nodes.set(id, node);
+    this.#start(node);
   }
 
   #recover(node: ScriptNode, options: readonly string[]): void {
     const given = new Map(assignments(options));
-    const terms = (given.get("log") ?? "").split(",").filter((term) => term !== "").map(Number);
-    const entries = terms.map((term, position): Entry => {
-      const index = position + 1;
-      return { index, term, kind: "command", data: new TextEncoder().encode(`x${index}`) };
-    });
-    const hardState = {
-      term: Number(given.get("term") ?? terms.at(-1) ?? 0),
-      vote: given.has("vote") ? Number(given.get("vote")) : null,
-      commitIndex: Number(given.get("commit") ?? 0),
-    };
     node.tailEntries = Number(given.get("tail") ?? Number.MAX_SAFE_INTEGER);
-    node.disk = new RaftDisk(hardState, entries);
+    node.disk = new RaftDisk({ founding: this.#founding, ...contentOf(given) });
     this.#start(node);
   }
 
   #start(node: ScriptNode): void {
+    node.applied = node.disk.snapshot;
     node.raft = new Raft({
       id: node.id,
-      confState: { voters: [...this.#nodes.keys()], learners: [], votersOutgoing: [] },
+      configurationCodec: TEXT_CODEC,
       electionTicks: this.#electionTicks,
       heartbeatTicks: this.#heartbeatTicks,
       random: () => this.#random(node),
@@ -301,11 +321,7 @@ class ScriptWorld {
       disk.begin(ready.persist);
     }
     for (const message of ready.messages) this.#send(message);
-    if (ready.committed.length > 0) this.#say(`${id} applies ${ready.committed.map(entryText).join(", ")}`);
-    for (const { readId, index } of ready.reads) {
-      const name = this.#nameRead(id, readId);
-      this.#say(index === null ? `${id} gives up ${name}` : `${id} may answer ${name} at index ${index}`);
-    }
+    this.#applyAndAnswer(node, ready);
     for (const load of ready.loads) {
       const use = load.to === null ? "to apply" : `to send to ${load.to}`;
       this.#say(`${id} reads back from ${load.firstIndex} ${use}`);
@@ -313,8 +329,36 @@ class ScriptWorld {
       if (node.loadsHeld) node.loads.push({ load, entries });
       else raft.loaded(load, entries);
     }
+    for (const { to, index } of ready.snapshots) {
+      this.#say(`${id} has to send ${to} a snapshot, of ${index} or later`);
+      this.#send({ kind: "installSnapshot", from: id, to, term: raft.term, snapshot: disk.snapshot });
+    }
     if (ready.persist !== null && !node.diskHeld) this.#syncEnds(node);
     return true;
+  }
+
+  #applyAndAnswer(node: ScriptNode, { restore, committed, reads }: Ready): void {
+    const { id } = node;
+    if (restore !== null) this.#say(`${id} becomes what the snapshot ${snapshotText(restore)} holds`);
+    if (committed.length > 0) this.#say(`${id} applies ${committed.map(entryText).join(", ")}`);
+    node.applied = committed.at(-1) ?? restore ?? node.applied;
+    for (const { readId, index } of reads) {
+      const name = this.#nameRead(id, readId);
+      this.#say(index === null ? `${id} gives up ${name}` : `${id} may answer ${name} at index ${index}`);
+    }
+  }
+
+  #compact({ id, disk, applied: { index, term } }: ScriptNode, raft: Raft, baseIndex: number): void {
+    const snapshot = { index, term, configuration: raft.configurationAt(index) };
+    disk.keepSnapshot(snapshot);
+    raft.compact({ snapshot, baseIndex });
+    disk.removeUpTo(raft.status().firstIndex - 1);
+    this.#say(`${id} has the snapshot ${snapshotText(snapshot)}`);
+  }
+
+  #sayLog({ id, disk: { base, entries } }: ScriptNode): void {
+    const after = base.index === 0 ? "" : `, after ${base.index}@${base.term},`;
+    this.#say(`${id} holds${after} ${entriesText(entries)}`);
   }
 
   #syncEnds(node: ScriptNode): void {
@@ -403,32 +447,22 @@ class ScriptWorld {
   }
 
   #showChange(node: ScriptNode): void {
-    const text = stands(node);
+    const text = this.#stands(node);
     if (text === node.shown) return;
     node.shown = text;
     this.#say(`${node.id} is ${text}`);
   }
 
   #sayStatus(): void {
-    for (const node of this.#nodes.values()) this.#say(`${node.id} is ${stands(node)}`);
+    for (const node of this.#nodes.values()) this.#say(`${node.id} is ${this.#stands(node)}`);
   }
-}
 
-function stands({ raft }: ScriptNode): string {
-  return raft === null ? "down" : statusText(raft.status());
-}
-
-/** `1 2` or `1>2` as one-way links. */
-function links(args: readonly string[]): string[] {
-  const [first, second] = args;
-  if (first === undefined) return [];
-  return second === undefined ? [first] : [`${first}>${second}`, `${second}>${first}`];
-}
-
-/** `name=value` words. */
-function assignments(words: readonly string[]): [string, string][] {
-  return words.map((word) => {
-    const [name = "", value = ""] = word.split("=");
-    return [name, value];
-  });
+  #stands({ raft }: ScriptNode): string {
+    if (raft === null) return "down";
+    const text = configurationText(raft.configuration);
+    const members = text === configurationText(this.#founding)
+      ? ""
+      : ` ${text === "" ? "without members" : text}`;
+    return statusText(raft.status()) + members;
+  }
 }

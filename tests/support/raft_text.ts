@@ -1,6 +1,15 @@
 /** How the nouns of the core look in golden scripts and traces: one short stable line each. */
 import { assertNever } from "../../lib/assert.ts";
-import type { Entry, Message, NodeId, Persist, RaftStatus } from "../../lib/raft/mod.ts";
+import type {
+  Entry,
+  Message,
+  NodeId,
+  PeerView,
+  Persist,
+  RaftStatus,
+  SnapshotMetadata,
+} from "../../lib/raft/mod.ts";
+import { configurationText } from "./raft_configuration.ts";
 
 /** Gives a read of a node its name in the text. */
 export type NameRead = (node: NodeId, readId: number) => string;
@@ -9,8 +18,30 @@ const decoder = new TextDecoder();
 
 /** `4@2 a`: index, term, payload. */
 export function entryText(entry: Entry): string {
-  const payload = entry.kind === "command" ? decoder.decode(entry.data) : `(${entry.kind})`;
-  return `${entry.index}@${entry.term} ${payload}`;
+  return `${entry.index}@${entry.term} ${payloadText(entry)}`;
+}
+
+function payloadText({ kind, data }: Entry): string {
+  switch (kind) {
+    case "command":
+      return decoder.decode(data);
+    case "noop":
+      return "(noop)";
+    case "configuration":
+      return `(${decoder.decode(data)})`;
+    default:
+      return assertNever(kind);
+  }
+}
+
+/** `5@2 (voters=1,2,3)`: index and term of the last entry in it, and the configuration. */
+export function snapshotText({ index, term, configuration }: SnapshotMetadata): string {
+  return `${index}@${term} (${configurationText(configuration)})`;
+}
+
+/** `2 replicate match=5`: what a leader knows of another node. */
+export function peerText({ id, kind, matchIndex, isActive }: PeerView): string {
+  return `${id} ${kind} match=${matchIndex}${isActive ? "" : " silent"}`;
 }
 
 /** `[4@2 a, 5@2 b]` */
@@ -51,6 +82,8 @@ function fieldsText(message: Message, nameRead: NameRead): string {
       return ` round=${message.round}`;
     case "timeoutNow":
       return "";
+    case "installSnapshot":
+      return ` snapshot=${snapshotText(message.snapshot)}`;
     case "readIndex":
       return ` read=${nameRead(message.from, message.readId)}`;
     case "readIndexResponse":
@@ -63,17 +96,19 @@ function fieldsText(message: Message, nameRead: NameRead): string {
 /** `term=2 vote=1 commit=3 entries=[4@2 a]`: what a write holds. */
 export function persistText(persist: Persist): string {
   const parts: string[] = [];
-  const { hardState, entries } = persist;
+  const { hardState, snapshot, entries } = persist;
   if (hardState !== null) {
     parts.push(`term=${hardState.term} vote=${hardState.vote ?? "none"} commit=${hardState.commitIndex}`);
   }
+  if (snapshot !== null) parts.push(`snapshot=${snapshotText(snapshot)}`);
   if (entries.length > 0) parts.push(`entries=${entriesText(entries)}`);
   return parts.join(" ");
 }
 
-/** `follower term=2 vote=none leader=1 commit=3 last=4` */
+/** `follower term=2 vote=none leader=1 commit=3 last=4`, and where the log begins if that is not at 1. */
 export function statusText(status: RaftStatus): string {
-  const { role, term, vote, leader, commitIndex, lastIndex } = status;
+  const { role, term, vote, leader, commitIndex, firstIndex, lastIndex } = status;
   const who = `vote=${vote ?? "none"} leader=${leader ?? "none"}`;
-  return `${role} term=${term} ${who} commit=${commitIndex} last=${lastIndex}`;
+  const first = firstIndex === 1 ? "" : ` first=${firstIndex}`;
+  return `${role} term=${term} ${who} commit=${commitIndex}${first} last=${lastIndex}`;
 }

@@ -1,12 +1,20 @@
 /** Helpers for tests of the log: short ways to make entries, open logs, and say in one value what a log holds. */
-import { DataDirectory, WriteAheadLog } from "../../lib/storage/mod.ts";
-import type { Disk, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import { DataDirectory, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
+import type { Disk, Identity, LogBase, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
 import type { Entry, HardState } from "../../lib/raft/types.ts";
 
 /** The identity of the logs in these tests. */
-export const IDENTITY = { clusterId: "7f3a9c0012345678", nodeId: 1 };
+export const IDENTITY: Identity = {
+  clusterId: "7f3a9c0012345678",
+  clusterName: "test",
+  nodeId: 1,
+  dataId: 4711,
+  founders: [{ id: 1, address: "n1:7001" }, { id: 2, address: "n2:7001" }],
+};
 /** Where they lie. */
 export const WAL = "/data/wal";
+/** Where snapshots lie. */
+export const SNAPSHOTS = "/data/snapshots";
 /** Path of the log's first segment. */
 export const FIRST_SEGMENT = `${WAL}/00000000000000000001.log`;
 
@@ -27,7 +35,12 @@ export function hardState(term: number, vote: number | null = null, commitIndex 
 
 /** A batch. */
 export function batch(state: HardState | null, ...entries: Entry[]): PersistBatch {
-  return { hardState: state, entries };
+  return { snapshot: null, hardState: state, entries };
+}
+
+/** A batch with which the log begins anew behind a snapshot. */
+export function anew(snapshot: LogBase, state: HardState | null, ...entries: Entry[]): PersistBatch {
+  return { snapshot, hardState: state, entries };
 }
 
 /** What a log holds: the hard state, and each entry as text. Two logs are equal when these are. */
@@ -65,23 +78,80 @@ export function includes(contents: readonly LogContent[], content: LogContent): 
   return contents.some((each) => JSON.stringify(each) === JSON.stringify(content));
 }
 
-/** Opens data directory and log. `segmentBytes` is small unless given, `tailBytes` enough for all of a test's log. */
-export async function openLog(
+/** What {@link openNode} may be told. */
+export interface NodeOptions {
+  /** Small unless given. */
+  readonly segmentBytes?: number;
+  /** Enough for all of a test's log unless given. */
+  readonly tailBytes?: number;
+}
+
+/** Opens data directory, snapshots and log as a node does: the log is told of the newest snapshot that can be read. */
+export async function openNode(
   disk: Disk,
-  options: { segmentBytes?: number; tailBytes?: number } = {},
-): Promise<{ log: WriteAheadLog; recovered: RecoveredLog }> {
-  const directory = await DataDirectory.open({ disk, path: "/data", identity: IDENTITY });
+  options: NodeOptions = {},
+): Promise<{ log: WriteAheadLog; recovered: RecoveredLog; store: SnapshotStore; snapshot: LogBase | null }> {
+  const directory = await DataDirectory.open({ disk, path: "/data" });
   try {
-    return await WriteAheadLog.open({
+    if (directory.identity === null) directory.found(IDENTITY);
+    const store = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
+    const snapshot = await newestReadable(store);
+    const { log, recovered } = await WriteAheadLog.open({
       disk,
       directory: directory.walDirectory,
       identity: IDENTITY,
+      snapshot,
       segmentBytes: options.segmentBytes ?? 4096,
       tailBytes: options.tailBytes ?? 1 << 20,
     });
+    return { log, recovered, store, snapshot };
   } finally {
     directory.close();
   }
+}
+
+/** The same, where only the log is of interest. */
+export async function openLog(
+  disk: Disk,
+  options: NodeOptions = {},
+): Promise<{ log: WriteAheadLog; recovered: RecoveredLog }> {
+  const { log, recovered } = await openNode(disk, options);
+  return { log, recovered };
+}
+
+/** The newest snapshot that is whole. */
+export async function newestReadable(store: SnapshotStore): Promise<LogBase | null> {
+  for (const stored of store.list()) {
+    const { index, term } = stored;
+    if (await snapshotText(store, stored).then(() => true, () => false)) return { index, term };
+  }
+  return null;
+}
+
+/** All content of a snapshot as text. */
+export async function snapshotText(store: SnapshotStore, snapshot: LogBase): Promise<string> {
+  const reader = await store.reader(snapshot);
+  const decoder = new TextDecoder("latin1");
+  let text = "";
+  for await (const chunk of reader.chunks()) text += decoder.decode(chunk);
+  return text;
+}
+
+/** Writes a snapshot whose content are these chunks. */
+export async function writeSnapshot(
+  store: SnapshotStore,
+  { index, term, chunks }: LogBase & { readonly chunks: readonly string[] },
+): Promise<void> {
+  const configuration = new TextEncoder().encode(`configuration at ${index}`);
+  const writer = store.create({
+    clusterId: IDENTITY.clusterId,
+    index,
+    term,
+    revision: index * 10,
+    configuration,
+  });
+  for (const chunk of chunks) writer.write(new TextEncoder().encode(chunk));
+  await writer.commit();
 }
 
 /** Appends batches and syncs after each. */

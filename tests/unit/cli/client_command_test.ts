@@ -146,8 +146,11 @@ Deno.test("JSON answers have the shapes that scripts count on", async () => {
   const store = await filled();
   const entry = { key: "greeting", value: "hello", createRevision: 1, modRevision: 1, version: 1 };
   const binary = { keyBase64: "/wo=", valueBase64: "AIA=", createRevision: 2, modRevision: 2, version: 1 };
-  const node = { reachable: true, term: 5, commitIndex: 12, appliedIndex: 12, version: "0.1.0" };
+  const sizes = { lastLogIndex: 12, firstLogIndex: 1, snapshotIndex: 0, keys: 1, stateBytes: 64 };
+  const unsaidSizes = Object.fromEntries(Object.keys(sizes).map((name) => [name, null]));
+  const node = { reachable: true, term: 5, commitIndex: 12, appliedIndex: 12, version: "0.1.0", ...sizes };
   const down = {
+    ...unsaidSizes,
     role: null,
     reachable: false,
     term: null,
@@ -159,14 +162,19 @@ Deno.test("JSON answers have the shapes that scripts count on", async () => {
     [["get", "greeting"], 0, entry],
     [["get", "nope"], 1, null],
     [["list"], 0, { entries: [entry, binary], cursor: null, revision: 2 }],
-    [["list", "--limit", "1"], 0, { entries: [entry], cursor: "next", revision: 2 }],
+    [["list", "--limit", "1"], 0, { entries: [entry], cursor: "greeting", revision: 2 }],
     [["cas", "greeting", "x", "y"], 1, { succeeded: false, current: entry, revision: 2 }],
     [["cas", "nope", "x", "y"], 1, { succeeded: false, current: null, revision: 2 }],
     [["put", "new", "v"], 0, { revision: 3 }],
     [["delete", "new"], 0, { deleted: true, revision: 4 }],
     [["delete", "new"], 1, { deleted: false, revision: 5 }],
     [["transfer-leader", "3"], 0, { leader: 3 }],
-    [["members"], 0, { members: [{ id: 1, address: "127.0.0.1:7001" }, { id: 2, address: "[::1]:7002" }] }],
+    [["members"], 0, {
+      members: [
+        { id: 1, address: "127.0.0.1:7001", role: "voter", lag: null, lastContactMs: null, version: null },
+        { id: 2, address: "[::1]:7002", role: "voter", lag: 0, lastContactMs: 0, version: "0.1.0" },
+      ],
+    }],
     [["status"], 0, {
       leader: 2,
       term: 5,
@@ -200,7 +208,14 @@ Deno.test("status, members and transfer-leader are readable", async () => {
       "n1: nothing listens there\n",
     ].join(""),
   );
-  assertEquals((await run(["members"])).out, "1=127.0.0.1:7001\n2=[::1]:7002\n");
+  assertEquals(
+    (await run(["members"])).out,
+    [
+      "node  address         role          lag  last contact  version\n",
+      "n1    127.0.0.1:7001  voter         ?    ?             ?\n",
+      "n2    [::1]:7002      voter, leads  0    now           0.1.0\n",
+    ].join(""),
+  );
   assertEquals((await run(["transfer-leader", "n3"])).out, "leader n3\n");
 });
 
@@ -345,7 +360,8 @@ Deno.test("a line that can't be run is named by its number, and the next one run
     err: [
       'kvraft: line 1: There is no command "pt". Did you mean put?\n',
       "kvraft: line 2: The quote ' at column 7 is not closed.\n",
-      "kvraft: line 3: Here - cannot stand for standard input, where the commands come from. Use --file.\n",
+      "kvraft: line 3: Here standard input cannot be data: the commands come from it. Use --file, or give " +
+      "one command alone.\n",
       "kvraft: line 4: The line is not UTF-8. Write other bytes as \\xHH.\n",
     ].join(""),
   });

@@ -5,6 +5,7 @@ import { COMMAND_NAMES, COMMANDS, parseCommand } from "../../../lib/cli/commands
 import { complete } from "../../../lib/cli/completion.ts";
 import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
 import { argumentHint } from "../../../lib/cli/hint.ts";
+import { toolsHelp } from "../../../lib/cli/server_tools.ts";
 import { tokenize } from "../../../lib/cli/tokenize.ts";
 import { SERVER_OPTIONS } from "../../../lib/server/config.ts";
 
@@ -16,16 +17,20 @@ Deno.test("every command's example is a line that the shell takes for that comma
 });
 
 Deno.test("the help names every option and every command, and only those", () => {
-  for (const { name } of SERVER_OPTIONS) assert(serverHelp().includes(`--${name} <`), name);
+  for (const { name } of SERVER_OPTIONS) assert(serverHelp("").includes(`--${name} <`), name);
   const help = clientHelp([], COMMANDS);
   for (const { name } of COMMANDS) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
-  for (const name of ["watch", "txn", "lease", "lock", "snapshot", "bench", "member"]) {
+  for (const name of ["watch", "txn", "lease", "lock", "bench"]) {
     assert(!COMMAND_NAMES.includes(name), `${name} does not work yet`);
   }
 });
 
 Deno.test("help fits a terminal of 120 columns", () => {
-  const lines = [...serverHelp().split("\n"), ...clientHelp([], COMMANDS).split("\n")];
+  const lines = [
+    serverHelp(toolsHelp()),
+    clientHelp([], COMMANDS),
+    ...COMMANDS.flatMap(({ details }) => details),
+  ].flatMap((help) => help.split("\n"));
   assertEquals(lines.filter((line) => line.length > 120), []);
 });
 
@@ -57,8 +62,32 @@ Deno.test("the hint shows what is still to be typed", () => {
     ["transfer-leader ", "[n]"],
     ["status", ""],
     ["nonsense ", ""],
+    ["member", " add|remove|promote|demote|replace|update"],
+    ["member ", "add|remove|promote|demote|replace|update"],
+    ["member ad", ""],
+    ["member add", " <n> <host:port> [--learner]"],
+    ["member add 4 ", "<host:port>"],
+    ["snapshot ", "now|save"],
+    ["help ", "[command] [word]"],
   ];
   assertEquals(table.map(([line]) => argumentHint(line)), table.map(([, hint]) => hint));
+});
+
+Deno.test("a command of two words is found by both, and help by as many as there are", () => {
+  const shown = (...words: readonly string[]): string => {
+    const { call } = parseCommand(words);
+    return `${call?.command.name} ${[...call?.args.values() ?? []].map(({ text }) => text).join(" ")}`;
+  };
+  assertEquals(
+    [
+      shown("member", "add", "4", "h:1"),
+      shown("member", "--learner", "add", "4", "h:1"),
+      shown("member", "add", "--help"),
+      shown("member", "--help"),
+      shown("snapshot", "now", "too", "many", "--help"),
+    ],
+    ["member add 4 h:1", "member add 4 h:1", "help member add", "help member", "help snapshot now"],
+  );
 });
 
 Deno.test("Tab offers commands, options, and keys quoted so that they can be typed", async () => {
@@ -69,7 +98,7 @@ Deno.test("Tab offers commands, options, and keys quoted so that they can be typ
   const table: readonly (readonly [string, readonly string[]])[] = [
     ["", COMMAND_NAMES],
     ["g", ["get "]],
-    ["e", ["exit "]],
+    ["ex", ["export", "exit"]],
     ["nonsense ", []],
     ["get u", ["user:1", "user:2"]],
     ["get user:1", ["user:1 "]],
@@ -83,6 +112,15 @@ Deno.test("Tab offers commands, options, and keys quoted so that they can be typ
     ["list --li", ["--limit "]],
     ["get user:1 --", ["--raw", "--consistency", "--stale", "--output", "--timeout-ms", "--help"]],
     ["help p", ["put "]],
+    ["help member r", ["remove", "replace"]],
+    ["help put ", []],
+    ["mem", ["members", "member"]],
+    ["member ", ["add", "remove", "promote", "demote", "replace", "update"]],
+    ["member pr", ["promote "]],
+    ["member fly ", []],
+    ["member remove 4 --f", ["--force "]],
+    ["snapshot s", ["save "]],
+    ["export us", ["user:1", "user:2"]],
   ];
   for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
 });

@@ -10,12 +10,14 @@ import type {
   ListOptions,
   ListResult,
   PutResult,
+  SnapshotDownload,
+  SnapshotInfo,
   TransactionCheck,
   TransactionRequest,
   TransactionResult,
 } from "../../../lib/client/types.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
-import type { Member } from "../../../lib/net/client_messages.ts";
+import type { Member, MembershipChange, PeerStatus } from "../../../lib/net/client_messages.ts";
 
 /** A node that is well, as `status` shows it. */
 export function healthy(id: number, role: "leader" | "follower"): ClusterStatus["nodes"][number] {
@@ -33,7 +35,17 @@ export function healthy(id: number, role: "leader" | "follower"): ClusterStatus[
     keys: 1,
     sessions: 1,
     version: "0.1.0",
+    firstLogIndex: 1,
+    snapshotIndex: 0,
+    stateBytes: 64,
+    peers: [],
   };
+}
+
+/** A follower that is well, as its leader knows it. */
+export function peer(id: number, differences: Partial<PeerStatus> = {}): PeerStatus {
+  const sizes = { snapshotSentBytes: 0, snapshotTotalBytes: 0 };
+  return { id, matchIndex: 12, state: "replicate", lastContactMs: 40, ...sizes, ...differences };
 }
 
 /** Node 1 is down, node 2 leads, node 3 follows. */
@@ -53,6 +65,19 @@ export class FakeStore implements StoreClient {
   revision = 0;
   state: ConnectionState = { kind: "connected", node: 2, leader: 2 };
   clusterStatus: ClusterStatus = STATUS;
+  memberList: readonly Member[] = [
+    { id: 1, address: "127.0.0.1:7001", role: "voter" },
+    { id: 2, address: "[::1]:7002", role: "voter" },
+  ];
+  /** Every change of membership that was asked for. */
+  readonly changes: unknown[] = [];
+  /** What a change does to `memberList`, or how it is refused. */
+  onChange: (change: MembershipChange) => Promise<void> = () => Promise.resolve();
+  snapshot: SnapshotInfo = { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 };
+  /** What the file of the snapshot consists of. */
+  snapshotChunks: () => AsyncIterable<Uint8Array> = () => ReadableStream.from([]);
+  /** Snapshots that were opened and not closed. */
+  openSnapshots = 0;
   /** What the next calls on keys wait for, or fail with. */
   before: (options: { readonly signal?: AbortSignal }) => Promise<void> = () => Promise.resolve();
   /** Options of every call, in order. */
@@ -89,13 +114,15 @@ export class FakeStore implements StoreClient {
 
   async list(options: ListOptions = {}): Promise<ListResult> {
     await this.#call("list", options);
-    const { prefix = "", start = "", end = null, reverse = false, limit = 100 } = options;
+    const { prefix = "", start = "", end = null, reverse = false, limit = 100, cursor = null } = options;
     const keys = [...this.entries.keys()].filter((key) =>
-      key.startsWith(id(prefix)) && key >= id(start) && (end === null || key < id(end))
+      key.startsWith(id(prefix)) && key >= id(start) && (end === null || key < id(end)) &&
+      (cursor === null || (reverse ? key < cursor : key > cursor))
     ).sort();
     if (reverse) keys.reverse();
     const entries = keys.flatMap((key) => this.entries.get(key) ?? []).slice(0, limit);
-    return { entries, cursor: keys.length > limit ? "next" : null, revision: this.revision };
+    const next = keys[limit - 1] ?? null;
+    return { entries, cursor: keys.length > limit ? next : null, revision: this.revision };
   }
 
   async compareAndSet(
@@ -131,7 +158,31 @@ export class FakeStore implements StoreClient {
   }
 
   members(): Promise<readonly Member[]> {
-    return Promise.resolve([{ id: 1, address: "127.0.0.1:7001" }, { id: 2, address: "[::1]:7002" }]);
+    return Promise.resolve(this.memberList);
+  }
+
+  async changeMembership(
+    change: MembershipChange,
+    { force = false, timeoutMs }: CallOptions & { readonly force?: boolean } = {},
+  ): Promise<readonly Member[]> {
+    this.changes.push({ ...change, force, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+    await this.onChange(change);
+    return this.memberList;
+  }
+
+  async takeSnapshot(options: CallOptions = {}): Promise<SnapshotInfo> {
+    await this.#call("takeSnapshot", options);
+    return this.snapshot;
+  }
+
+  async openSnapshot(options: CallOptions = {}): Promise<SnapshotDownload> {
+    await this.#call("openSnapshot", options);
+    this.openSnapshots += 1;
+    return {
+      ...this.snapshot,
+      chunks: this.snapshotChunks,
+      [Symbol.asyncDispose]: () => Promise.resolve(void (this.openSnapshots -= 1)),
+    };
   }
 
   transferLeadership(target: number | null): Promise<number> {

@@ -1,7 +1,8 @@
 /** What the shell shows, and how it fits a terminal. */
 import { assert, assertEquals } from "@std/assert";
 import type { Answer } from "../../../lib/cli/answer.ts";
-import { answerInShell, duration, type Reader } from "../../../lib/cli/format.ts";
+import { answerInShell, type Reader } from "../../../lib/cli/format.ts";
+import { duration } from "../../../lib/cli/units.ts";
 import { describeWaiting } from "../../../lib/cli/waiting.ts";
 import { columnsOf, fit, table } from "../../../lib/cli/width.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
@@ -37,11 +38,11 @@ Deno.test("what is no data is grey where colour is used", () => {
 
 Deno.test("a long or binary value is shown as its head with its size, and raw as it is", () => {
   const [long = ""] = got("x".repeat(100_000)).split("\n");
-  assertEquals(long, `${"x".repeat(400)}… (100000 bytes)`);
+  assertEquals(long, `${"x".repeat(400)}… (100 000 bytes)`);
   const [binary = ""] = got(Uint8Array.of(0, 1, 0xff)).split("\n");
   assertEquals(binary, "\\x00\\x01\\xff (3 bytes)");
   const [bomb = ""] = got(new Uint8Array(1_000_000)).split("\n");
-  assert(bomb.length < 500 && bomb.endsWith("… (1000000 bytes)"));
+  assert(bomb.length < 500 && bomb.endsWith("… (1 000 000 bytes)"));
   assertEquals(got("x".repeat(1_000), true).split("\n")[0], "x".repeat(1_000));
 });
 

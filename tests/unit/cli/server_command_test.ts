@@ -7,6 +7,7 @@ import type { RunningServer } from "../../../lib/server/mod.ts";
 import config from "../../../deno.json" with { type: "json" };
 import { settle } from "../../support/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
+import { FakeTools } from "./fake_tools.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
 
 const FLAGS = ["server", "--node-id", "1", "--bind", "127.0.0.1:7001", "--cluster", "1=127.0.0.1:7001"];
@@ -46,7 +47,12 @@ function start(args: readonly string[], options: FakeSystemOptions & { failure?:
     return Promise.resolve({ server, closeLog: () => writeLog("log closed\n") });
   };
   const connect = (): Promise<FakeStore> => Promise.resolve(new FakeStore());
-  return { system, server, configs, code: runKvraft(args, { system, connect, start: startServer }) };
+  return {
+    system,
+    server,
+    configs,
+    code: runKvraft(args, { system, connect, start: startServer, tools: new FakeTools() }),
+  };
 }
 
 /** What a command that ends by itself wrote. */

@@ -10,6 +10,8 @@ import { FakeSystem } from "./fake_system.ts";
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
 const UP = "\x1b[A";
+/** What `export` asks of the store for its first page. */
+const EXPORTED = { consistency: "linearizable", prefix: new Uint8Array(), limit: 1_000, cursor: null };
 
 /** A shell that runs, its typist and its screen. */
 class Session {
@@ -195,7 +197,7 @@ Deno.test("an error leaves the shell running", async () => {
   await session.type("get k\r");
   await session.shows("error: Cannot get a key: no leader.\n");
   await session.type("put k -\r");
-  await session.shows("error: Here - cannot stand for standard input");
+  await session.shows("error: Here standard input cannot be data: you type on it.");
   await session.leave();
 });
 
@@ -205,4 +207,32 @@ Deno.test("quit leaves, and drops the lines behind it", async () => {
   await session.type("quit\rput k v\r");
   await within("the shell ends", session.ended);
   assertEquals(session.store.calls, []);
+});
+
+Deno.test("the shell exports onto the screen, and says how to do what needs a file", async () => {
+  const session = new Session();
+  await session.store.put("k", "v\x1b[2J");
+  await session.shows("n2> ");
+  await session.type("export\r");
+  await session.shows(
+    '{"key":"k","value":"v\\u001b[2J"}\nexported 1 key, 33 B, in 0.0 ms, all at revision 1\nn2> ',
+  );
+  await session.type("snapshot save\r");
+  await session.shows("Type: kvraft client --cluster <nodes> snapshot save > backup.snap\n");
+  await session.type("import\r");
+  await session.shows("error: Here standard input cannot be data: you type on it.");
+  await session.leave();
+  assertEquals(session.store.calls, [{ name: "put" }, { name: "list", ...EXPORTED }]);
+});
+
+Deno.test("Ctrl-C stops waiting for a new member, and the shell says that the change goes on", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  session.store.memberList = [...await session.store.members(), { id: 4, address: "h:1", role: "learner" }];
+  await session.type("member add 4 h:1\r");
+  await session.shows("the change is under way; Ctrl-C stops waiting, not the change");
+  await session.type(CTRL_C);
+  await session.shows("Not waiting any longer; the change goes on by itself. members shows how far it is.");
+  assertEquals(session.system.clock.timerCount, 0);
+  await session.leave();
 });

@@ -159,7 +159,7 @@ Deno.test("what is wrong with the arguments is found before anything is sent", a
   await assertRejects(() => client.get("k", { timeoutMs: 0 }), InvalidRequestError, "timeoutMs");
   await assertRejects(() => client.list({ limit: 0 }), InvalidRequestError, "limit");
   await assertRejects(() => client.transaction({ mutations: [] }), InvalidRequestError, "mutation");
-  await assertRejects(() => client.transferLeadership(0), InvalidRequestError, "node 0");
+  await assertRejects(() => client.transferLeadership(0), InvalidRequestError, "0 as a node's id");
   await assertRejects(() => client.stateHash("nowhere"), InvalidRequestError, "address");
   assertEquals(cluster.node(1).requests, []);
 });
@@ -183,8 +183,8 @@ Deno.test("members and a node's hash are asked for, and a dead node is named", a
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect([1]);
   assertEquals(await cluster.finish(client.members()), [
-    { id: 1, address: "10.0.0.1:7001" },
-    { id: 2, address: "10.0.0.2:7001" },
+    { id: 1, address: "10.0.0.1:7001", role: "voter" },
+    { id: 2, address: "10.0.0.2:7001", role: "voter" },
   ]);
   const hash = await cluster.finish(client.stateHash("10.0.0.2:7001"));
   assertEquals(hash, { appliedIndex: 10, revision: 1, hash: "ab" });

@@ -1,16 +1,17 @@
 /** What the client makes of what nodes tell it. */
 import { assertEquals } from "@std/assert";
 import { Directory } from "../../../lib/client/directory.ts";
+import type { Member } from "../../../lib/net/client_messages.ts";
 
-const members = [
-  { id: 1, address: "n1:1" },
-  { id: 2, address: "n2:1" },
-  { id: 3, address: "n3:1" },
+const members: readonly Member[] = [
+  { id: 1, address: "n1:1", role: "voter" },
+  { id: 2, address: "n2:1", role: "voter" },
+  { id: 3, address: "n3:1", role: "voter" },
 ];
 
 Deno.test("given addresses are dialled before learned ones, the leader first, and those that failed last", () => {
   const directory = new Directory(["n3:1", "alias:1"]);
-  directory.noteMembers(members);
+  directory.noteMembers(members, 10);
   directory.noteAnswer("alias:1", 1);
   const order = (): readonly string[] => directory.dialOrder(0, () => 0.5);
   assertEquals(order(), ["n3:1", "alias:1", "n1:1", "n2:1"]);
@@ -22,7 +23,7 @@ Deno.test("given addresses are dialled before learned ones, the leader first, an
 
 Deno.test("a node is dialled where it has answered before its own address", () => {
   const directory = new Directory(["alias:1"]);
-  directory.noteMembers(members);
+  directory.noteMembers(members, 10);
   assertEquals(directory.addressesOf(2), ["n2:1"]);
   directory.noteAnswer("alias:1", 2);
   assertEquals(directory.addressesOf(2), ["alias:1", "n2:1"]);
@@ -31,7 +32,7 @@ Deno.test("a node is dialled where it has answered before its own address", () =
 
 Deno.test("the newest term's word counts, unless the node named has said otherwise", () => {
   const directory = new Directory([]);
-  directory.noteMembers(members);
+  directory.noteMembers(members, 10);
   directory.noteLeader(1, 1, 4);
   directory.noteLeader(2, 1, 4);
   assertEquals(directory.leader, 1);
@@ -49,7 +50,7 @@ Deno.test("the newest term's word counts, unless the node named has said otherwi
 
 Deno.test("an address is left alone longer with each failure, until it answers or its node is elected", () => {
   const directory = new Directory(["n1:1"]);
-  directory.noteMembers(members);
+  directory.noteMembers(members, 10);
   const avoidedFor = (): number => {
     let ms = 0;
     while (directory.isAvoided("n1:1", ms)) ms += 500;
@@ -71,8 +72,17 @@ Deno.test("an address is left alone longer with each failure, until it answers o
 
 Deno.test("addresses that are no longer a member's are forgotten", () => {
   const directory = new Directory(["n1:1"]);
-  directory.noteMembers(members);
+  directory.noteMembers(members, 10);
   directory.noteAnswer("n3:1", 3);
-  directory.noteMembers(members.slice(0, 2));
+  directory.noteMembers(members.slice(0, 2), 10);
   assertEquals([directory.addresses(), directory.nodeAt("n3:1")], [["n1:1", "n2:1"], null]);
+});
+
+Deno.test("a node that is behind does not bring back members who have left", () => {
+  const directory = new Directory(["n1:1"]);
+  directory.noteMembers(members.slice(1), 10);
+  directory.noteMembers(members, 9);
+  assertEquals(directory.members, members.slice(1));
+  directory.noteMembers(members, 11);
+  assertEquals(directory.members, members);
 });

@@ -28,6 +28,7 @@ Deno.test("what each refusal leads to is as the table says", () => {
     keyTooLarge: giveUp,
     valueTooLarge: giveUp,
     invalidRequest: giveUp,
+    membershipRefused: giveUp,
     storageFull: giveUp,
     unknownKind: giveUp,
     internal: giveUp,
@@ -41,6 +42,7 @@ Deno.test("what each refusal leads to is as the table says", () => {
     "keyTooLarge",
     "valueTooLarge",
     "invalidRequest",
+    "membershipRefused",
     "storageFull",
     "unknownKind",
     "internal",
@@ -61,10 +63,10 @@ Deno.test("only a node's word, or bytes that stayed here, make an attempt surely
 });
 
 Deno.test("a handover is tried again only if it surely did not begin", () => {
-  assertEquals(decide(refused("notLeader"), "transfer").kind, "retry");
-  assertEquals(decide(refused("leadershipLost", "unknown"), "transfer").kind, "giveUp");
-  assertEquals(decide({ kind: "lost", node: 1, left: true, reason: "reset" }, "transfer").kind, "giveUp");
-  assertEquals(decide({ kind: "lost", node: 1, left: false, reason: "reset" }, "transfer").kind, "retry");
+  assertEquals(decide(refused("notLeader"), "once").kind, "retry");
+  assertEquals(decide(refused("leadershipLost", "unknown"), "once").kind, "giveUp");
+  assertEquals(decide({ kind: "lost", node: 1, left: true, reason: "reset" }, "once").kind, "giveUp");
+  assertEquals(decide({ kind: "lost", node: 1, left: false, reason: "reset" }, "once").kind, "retry");
 });
 
 Deno.test("an attempt never outlasts the call, and leaves time for another while there is any", () => {

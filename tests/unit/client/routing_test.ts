@@ -142,6 +142,38 @@ Deno.test("nodes of two clusters are not mixed", async () => {
   assertEquals(nodes.map(({ reachable }) => reachable), [true, false]);
 });
 
+/** Nodes 4, 5 and 6 are the members now, and node 4 leads; every node that runs has applied that. */
+function replaceAll(cluster: FakeCluster): void {
+  lead(cluster, 4, 2);
+  cluster.members = cluster.nodes.slice(3).map(({ id, address }) => ({ id, address, role: "voter" }));
+  for (const node of cluster.nodes) node.appliedIndex = 20;
+}
+
+Deno.test("a client outlives the replacement of every node that it was given, told by a notice", async () => {
+  const cluster = new FakeCluster(6);
+  cluster.members = cluster.members.slice(0, 3);
+  await using client = await cluster.connect([1, 2, 3]);
+  replaceAll(cluster);
+  cluster.node(1).notifyMembers();
+  await cluster.pass(0);
+  for (const id of [1, 2, 3]) cluster.node(id).kill();
+  await cluster.finish(client.put("k", "v"));
+  assertEquals(cluster.nodes.filter(({ requests }) => requests.length > 0).map(({ id }) => id), [4]);
+  assertEquals((await cluster.finish(client.members())).map(({ id }) => id), [4, 5, 6]);
+});
+
+Deno.test("a client that hears no notice learns of new members when it next says hello", async () => {
+  const cluster = new FakeCluster(6);
+  cluster.members = cluster.members.slice(0, 3);
+  await using client = await cluster.connect([1, 2, 3]);
+  replaceAll(cluster);
+  for (const id of [1, 2]) cluster.node(id).kill();
+  await cluster.finish(client.put("k", "v"));
+  cluster.node(3).kill();
+  await cluster.finish(client.put("k", "w"));
+  assertEquals([cluster.node(3), cluster.node(4)].map(kinds), [["write"], ["write"]]);
+});
+
 Deno.test("a lost cluster is reached again by the next call", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();

@@ -21,6 +21,28 @@ Deno.test("every log gives the same answers, listings and records as the naive s
   );
 });
 
+Deno.test("the bytes of the state are those of its keys and values, and grow by what was foretold", () => {
+  fc.assert(
+    fc.property(anyLog, (log) => {
+      const machine = new StateMachine(tightLimits);
+      for (const [position, command] of log.entries()) {
+        const before = machine.stateBytes;
+        const growth = command?.kind === "transaction" ? machine.growth(command.mutations) : 0;
+        const result = machine.apply(position + 1, command);
+        const isNew = result.kind === "applied" && machine.revision === result.revision;
+        if (isNew && machine.stateBytes !== before) assertEquals(machine.stateBytes, before + growth);
+      }
+      let bytes = 0;
+      for (const record of machine.snapshot().records()) {
+        if (record[0] === "key") bytes += record[1].length + record[2].length;
+      }
+      assertEquals(machine.stateBytes, bytes);
+      assertEquals(StateMachine.restore(machine.snapshot().records(), tightLimits).stateBytes, bytes);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
 Deno.test("no order of writes, retries, acknowledgements, expiries and evictions applies a session's write twice", () => {
   let applied = 0;
   let answeredAgain = 0;

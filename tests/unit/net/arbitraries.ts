@@ -9,48 +9,19 @@ import type {
   Mutation,
   MutationOutcome,
 } from "../../../lib/kv/command.ts";
-import type {
-  ClientRequest,
-  ErrorCode,
-  Member,
-  Outcome,
-  ServerMessage,
-} from "../../../lib/net/client_messages.ts";
+import type { ClientRequest, ErrorCode, Outcome, ServerMessage } from "../../../lib/net/client_messages.ts";
 import { REFUSAL_CODES } from "../../../lib/net/errors.ts";
 import type { Caller, Refusal, Welcome } from "../../../lib/net/hello_codec.ts";
 import type { PeerFrame } from "../../../lib/net/peer_codec.ts";
 import type { AppendEntries } from "../../../lib/raft/message.ts";
+import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
 import type { Entry } from "../../../lib/raft/types.ts";
+import { configuration, members, membershipChange, peers, snapshotFrame } from "./arbitrary_cluster.ts";
+import { address, binary, integer, nullable, record, text } from "./arbitrary_values.ts";
+
+export { configuration } from "./arbitrary_cluster.ts";
 
 const MAX_NODE_ID = 9;
-
-/** Integers near the places where their encoding changes, and any others. */
-export function integer(range: { readonly min?: number; readonly max: number }): fc.Arbitrary<number> {
-  const { min = 0, max } = range;
-  const edges = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]
-    .filter((edge) => edge >= min && edge <= max);
-  return fc.oneof(fc.constantFrom(...edges, min), fc.integer({ min, max }));
-}
-
-/** Bytes of the lengths at which their encoding changes, and any others. */
-export function binary(): fc.Arbitrary<Uint8Array> {
-  return fc.oneof(
-    { weight: 20, arbitrary: fc.uint8Array({ maxLength: 40 }) },
-    {
-      weight: 1,
-      arbitrary: fc.constantFrom(255, 256, 65_535, 65_536).map((length) => new Uint8Array(length)),
-    },
-  );
-}
-
-/** An object with a usual prototype: what the codecs make, and so what compares equal to it. */
-function record<const T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
-  return fc.record(model, { noNullPrototype: true });
-}
-
-const text = (): fc.Arbitrary<string> => fc.string({ unit: "binary", maxLength: 40 });
-const nullable = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> =>
-  fc.option(arbitrary, { nil: null });
 
 /** Any frame between nodes. */
 export function peerFrame(maxInteger: number): fc.Arbitrary<PeerFrame> {
@@ -64,6 +35,7 @@ export function peerFrame(maxInteger: number): fc.Arbitrary<PeerFrame> {
     { weight: 4, arbitrary: smallMessage(maxInteger) },
     { weight: 1, arbitrary: record({ kind: fc.constant("forward"), forwardId: id, command: binary() }) },
     { weight: 2, arbitrary: record({ kind: fc.constant("forwardResult"), forwardId: id, body }) },
+    { weight: 2, arbitrary: snapshotFrame(maxInteger) },
     { weight: 1, arbitrary: record({ kind: fc.constantFrom("ping", "pong") }) },
   );
 }
@@ -136,6 +108,43 @@ export function clientRequest(maxInteger: number): fc.Arbitrary<ClientRequest> {
       requestId,
       target: nullable(integer({ min: 1, max: maxInteger })),
     }),
+    adminRequest(maxInteger),
+  );
+}
+
+function adminRequest(maxInteger: number): fc.Arbitrary<ClientRequest> {
+  const requestId = integer({ min: 1, max: maxInteger });
+  const count = integer({ max: maxInteger });
+  return fc.oneof(
+    record({
+      kind: fc.constant("changeMembership"),
+      requestId,
+      change: membershipChange(maxInteger),
+      force: fc.boolean(),
+    }),
+    record({ kind: fc.constant("takeSnapshot"), requestId, keep: fc.boolean() }),
+    record({ kind: fc.constant("readSnapshot"), requestId, snapshotId: count, offset: count }),
+    record({ kind: fc.constant("closeSnapshot"), requestId, snapshotId: count }),
+  );
+}
+
+function adminMessage(maxInteger: number): fc.Arbitrary<ServerMessage> {
+  const requestId = integer({ min: 1, max: maxInteger });
+  const count = integer({ max: maxInteger });
+  return fc.oneof(
+    record({ kind: fc.constant("membershipChanged"), requestId, members: members(maxInteger) }),
+    record({
+      kind: fc.constant("snapshotTaken"),
+      requestId,
+      snapshotId: count,
+      index: count,
+      term: count,
+      revision: count,
+      bytes: count,
+    }),
+    record({ kind: fc.constant("snapshotPart"), requestId, offset: count, data: binary() }),
+    record({ kind: fc.constant("snapshotClosed"), requestId }),
+    record({ kind: fc.constant("members"), appliedIndex: count, members: members(maxInteger) }),
   );
 }
 
@@ -177,6 +186,10 @@ export function serverMessage(maxInteger: number): fc.Arbitrary<ServerMessage> {
         sessions: count,
         version: fc.string(),
         members: members(maxInteger),
+        firstLogIndex: count,
+        snapshotIndex: count,
+        stateBytes: count,
+        peers: peers(maxInteger),
       }),
     }),
     record({
@@ -196,6 +209,7 @@ export function serverMessage(maxInteger: number): fc.Arbitrary<ServerMessage> {
       leader: nullable(node),
     }),
     record({ kind: fc.constant("leader"), leader: nullable(node), term: count }),
+    adminMessage(maxInteger),
   );
 }
 
@@ -267,7 +281,9 @@ export function caller(maxInteger: number): fc.Arbitrary<Caller> {
       role: fc.constant("peer"),
       clusterId: fc.string(),
       nodeId: integer({ min: 1, max: maxInteger }),
-      lane: fc.constantFrom("control", "bulk"),
+      lane: fc.constantFrom("control", "bulk", "probe"),
+      dataId: integer({ max: maxInteger }),
+      address: address(),
     }),
   );
 }
@@ -292,14 +308,9 @@ export function helloAnswer(maxInteger: number): fc.Arbitrary<Welcome | Refusal>
       appliedIndex: count,
       members: members(maxInteger),
       limits: record({ maxKeyBytes: fromOne, maxValueBytes: count, maxFrameBytes: fromOne }),
+      dataId: count,
     }),
   );
-}
-
-function members(maxInteger: number): fc.Arbitrary<Member[]> {
-  return fc.array(record({ id: integer({ min: 1, max: maxInteger }), address: fc.string() }), {
-    maxLength: 7,
-  });
 }
 
 function keyValue(maxInteger: number): fc.Arbitrary<KeyValue> {
@@ -332,6 +343,7 @@ function errorCode(): fc.Arbitrary<ErrorCode> {
     "busy",
     "keyTooLarge",
     "storageFull",
+    "membershipRefused",
     "unknownKind",
     "internal",
   );
@@ -349,11 +361,15 @@ interface EntrySeed {
 }
 
 function entrySeed(): fc.Arbitrary<EntrySeed> {
-  return record({
-    termStep: fc.integer({ min: 0, max: 2 }),
-    kind: fc.constantFrom("noop", "command", "configuration"),
-    data: binary(),
-  });
+  const termStep = fc.integer({ min: 0, max: 2 });
+  return fc.oneof(
+    record({ termStep, kind: fc.constantFrom("noop", "command"), data: binary() }),
+    record({
+      termStep,
+      kind: fc.constant("configuration"),
+      data: configuration(Number.MAX_SAFE_INTEGER).map(encodeConfiguration),
+    }),
+  );
 }
 
 type Head = Pick<AppendEntries, "from" | "to" | "term">;

@@ -168,9 +168,16 @@ Deno.test("each rule of the messages between nodes refuses what breaks it, by na
     [append([[4, 4, 1, new Uint8Array()]]), "entries must not have terms above the message's"],
     [append([[4, 2, 9, new Uint8Array()]]), "entry kind 9 is not known"],
     [append([[4, 2, 1, new Uint8Array(1)]]), "entry data must be empty for a no-op"],
+    [append([[4, 2, 3, new Uint8Array([0x90])]]), "Cannot decode a configuration: voters is missing"],
     [append([noop], 4), "prevLogTerm must not be above the message's term"],
     [encode([15, 1, 2, 3, [2, 5, 6, 1]]), "conflictIndex must not be above prevLogIndex"],
     [encode([15, 1, 2, 3, [3]]), "result kind 3 is not known"],
+    [encode([32, 0, 5, 1, 9, 0, new Uint8Array(1)]), "snapshotChunk: term must be an integer from 1 to"],
+    [encode([32, 3, 0, 1, 9, 0, new Uint8Array(1)]), "snapshotChunk: index must be an integer from 1 to"],
+    [encode([32, 3, 5, 4, 9, 0, new Uint8Array(1)]), "snapshotTerm must not be above the message's term"],
+    [encode([32, 3, 5, 1, 9, 9, new Uint8Array(1)]), "data must end within totalBytes"],
+    [encode([32, 3, 5, 1, 2 ** 30, 0, new Uint8Array(262_145)]), "data must not be longer than 262144 bytes"],
+    [encode([33, 3, 5, 1, 9, 10]), "nextOffset must not be above totalBytes"],
   ];
   for (const [bytes, expected] of refusals) assertThrows(() => decodePeerFrame(bytes), DecodeError, expected);
 });

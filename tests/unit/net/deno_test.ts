@@ -135,7 +135,11 @@ Deno.test("links over real sockets carry large messages whole, and find a node t
     self: 2,
     clusterId: CLUSTER_ID,
     members: parseMembers(`1=127.0.0.1:${address.port},2=127.0.0.1:1`),
+    dataId: 102,
+    address: "127.0.0.1:1",
     onStateChange: () => {},
+    isCalling: () => false,
+    onRefused: () => {},
   });
   const connected = (): true | null => links.isConnected(1) ? true : null;
   const data = new Uint8Array(8 * 2 ** 20).map((_, position) => position * 7);

@@ -10,6 +10,7 @@ import {
   encodeClientRequest,
   encodeServerMessage,
 } from "../../../lib/net/client_codec.ts";
+import { decodeConfiguration, encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
 import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../../lib/net/command_codec.ts";
 import {
   type Caller,
@@ -25,6 +26,7 @@ import {
 import { MessagePackWriter } from "../../../lib/net/message_pack_writer.ts";
 import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/net/peer_codec.ts";
 import type { Command, CommandResult } from "../../../lib/kv/command.ts";
+import type { Configuration } from "../../../lib/raft/types.ts";
 import * as arbitrary from "./arbitraries.ts";
 import * as samples from "./samples.ts";
 
@@ -52,6 +54,7 @@ export function forEachFormat(visit: FormatVisitor): void {
   visit(serverMessages);
   visit(commands);
   visit(results);
+  visit(configurations);
   visit(hellos);
   visit(answers);
 }
@@ -94,6 +97,14 @@ const results: Format<CommandResult> = {
   decode: decodeResult,
   samples: samples.RESULTS,
   arbitrary: arbitrary.commandResult,
+};
+
+const configurations: Format<Configuration> = {
+  name: "configurations",
+  encode: encodeConfiguration,
+  decode: decodeConfiguration,
+  samples: samples.CONFIGURATIONS,
+  arbitrary: arbitrary.configuration,
 };
 
 const hellos: Format<Caller> = {

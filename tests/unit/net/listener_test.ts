@@ -6,12 +6,13 @@ import {
   CLIENT_QUEUE_PAUSE_BYTES,
   HELLO_TIMEOUT_MS,
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
+  MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
 } from "../../../lib/net/limits.ts";
 import type { ConnectionListenerOptions } from "../../../lib/net/listener.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/memory_network.ts";
-import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/net_node.ts";
+import { CLUSTER_ID, NetNode, Stranger, until, VOTERS } from "../../support/net_node.ts";
 
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
 const peerHello = (nodeId: number, lane = 1): (number | string | null)[] => [
@@ -24,6 +25,8 @@ const peerHello = (nodeId: number, lane = 1): (number | string | null)[] => [
   nodeId,
   lane,
   null,
+  100 + nodeId,
+  `n${nodeId}:${7_000 + nodeId}`,
 ];
 const WELCOME = [
   1,
@@ -33,8 +36,9 @@ const WELCOME = [
   2,
   7,
   303,
-  [[1, "n1:7001"], [2, "n2:7002"], [3, "n3:7003"]],
+  [[1, "n1:7001", "voter"], [2, "n2:7002", "voter"], [3, "n3:7003", "voter"]],
   [4_096, 1_000, 16_777_216],
+  101,
 ];
 
 interface Scene {
@@ -102,10 +106,16 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
         "versions 1 to 1 of the protocol, the other end 999 to 999",
       ],
       [[0, "kvraft", 1, 1, 2, "another", null, null, null], "wrongCluster", "is meant for another"],
-      [[0, "kvraft", 1, 1, 1, "another", 2, 1, null], "wrongCluster", "is meant for another"],
-      [peerHello(1), "unknownNode", "this is node 1 of 1,2,3"],
-      [peerHello(4), "unknownNode", "Node 4 is not one of the others"],
-      [peerHello(2, 3), "badHello", "lane must be 1 for control or 2 for bulk"],
+      [
+        [0, "kvraft", 1, 1, 1, "another", 2, 1, null, 1, "n2:7002"],
+        "wrongCluster",
+        "is meant for another",
+      ],
+      [peerHello(1), "unknownNode", "This is node 1 itself"],
+      [peerHello(4), "removedNode", "Node 4 was removed."],
+      [peerHello(2, 4), "badHello", "lane must be 1 for control, 2 for bulk or 3 for a probe"],
+      [peerHello(2).slice(0, 9), "badHello", "dataId is missing"],
+      [[...peerHello(2).slice(0, 10), "nowhere"], "badHello", "address must be host:port"],
       [[0, "etcd", 1, 1], "badHello", 'magic must be "kvraft"'],
       [[43, 1], "badHello", "kind must be 0"],
       [[0, "kvraft", 1], "badHello", "maxVersion is missing"],
@@ -120,7 +130,78 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
       assertStringIncludes(String(answer[2]), reason);
     }
     assertEquals(node.logger.messages, refusals.map(() => "Refused a connection"));
-    assertEquals([node.clients, node.messages], [[], []]);
+    assertEquals([node.clients, node.messages, node.callers], [[], [], []]);
+  }, {
+    overrides: {
+      judgePeer: ({ nodeId }) =>
+        nodeId === 4 ? { kind: "refusal", code: "removedNode", message: "Node 4 was removed." } : null,
+    },
+  }));
+
+Deno.test("the server is told of each peer before it hears the first of its messages", () => {
+  const told: string[] = [];
+  return withNode(async ({ network }) => {
+    const peer = await Stranger.connect(network);
+    await peer.send(peerHello(2));
+    await peer.send([18, 2, 1, 7]);
+    await until("the message is there", () => told.length === 2);
+    assertEquals(told, ['hello of 2, data 102, at n2:7002, lane "control"', "timeoutNow"]);
+  }, {
+    overrides: {
+      onPeerHello: ({ nodeId, dataId, address, lane }) =>
+        void told.push(`hello of ${nodeId}, data ${dataId}, at ${address}, lane "${lane}"`),
+      onPeerMessage: ({ kind }) => void told.push(kind),
+    },
+  });
+});
+
+Deno.test("whoever calls is told of the members there are at that moment", () => {
+  let members = VOTERS;
+  return withNode(async ({ network }) => {
+    await welcomed(network);
+    members = [{ id: 4, address: "n4:7004", role: "learner" }];
+    const late = await Stranger.connect(network);
+    await late.send(CLIENT_HELLO);
+    await until("the welcome has come", () => late.received.length === 1);
+    const [welcome] = late.received;
+    assertEquals(Array.isArray(welcome) && welcome[7], [[4, "n4:7004", "learner"]]);
+  }, { overrides: { members: () => members } });
+});
+
+Deno.test("a peer that is dropped loses its connections and may call again; others keep theirs", () =>
+  withNode(async ({ node, network }) => {
+    const dropped = [await welcomed(network, peerHello(2, 1)), await welcomed(network, peerHello(2, 2))];
+    const other = await welcomed(network, peerHello(3));
+    assertEquals([2, 3, 4].map((id) => node.listener.hasPeer(id)), [true, true, false]);
+    node.listener.dropPeer(2);
+    await until("both lanes are closed", () => dropped.every(({ end }) => end !== null));
+    assertEquals([other.end, node.listener.hasPeer(2), node.listener.hasPeer(3)], [null, false, true]);
+    await welcomed(network, peerHello(2));
+  }));
+
+Deno.test("beyond the bound on lanes the oldest of a node that is no member makes room", () =>
+  withNode(async ({ network }) => {
+    const member = await welcomed(network, peerHello(2));
+    const others: Stranger[] = [];
+    for (let id = 100; others.length < MAX_PEER_LANES - 1; id++) {
+      others.push(await welcomed(network, peerHello(id)));
+    }
+    await settle();
+    assertEquals(others.filter(({ end }) => end !== null).length, 0);
+    await welcomed(network, peerHello(3));
+    await until("one was closed", () => others.some(({ end }) => end !== null));
+    assertEquals([others.map(({ end }) => end !== null).indexOf(false), member.end], [1, null]);
+  }));
+
+Deno.test("a notice of the members takes nothing from the answers that a client has to come", () =>
+  withNode(async ({ node, network }) => {
+    const client = await welcomed(network);
+    await client.send([43, 1]);
+    await until("the request is there", () => node.requests.length === 1);
+    node.clients[0]?.send({ kind: "members", appliedIndex: 304, members: VOTERS });
+    await until("the notice has come", () => client.received.length === 2);
+    assertEquals(client.received[1], [82, 304, VOTERS.map(({ id, address, role }) => [id, address, role])]);
+    assertEquals(node.clients[0]?.requestsInFlight, 1);
   }));
 
 Deno.test("garbage, a length bomb and half a frame end their own connection and nobody else's", () =>
@@ -131,7 +212,7 @@ Deno.test("garbage, a length bomb and half a frame end their own connection and 
     const bomb = await Stranger.connect(network);
     await bomb.sendBytes(new Uint8Array([0xff, 0xff, 0xff, 0xff]));
     const overHello = await Stranger.connect(network);
-    await overHello.sendBytes(new Uint8Array([0, 0, 0x10, 0x01]));
+    await overHello.sendBytes(new Uint8Array([0, 0, 0x20, 0x01]));
     await until("the first are closed", () => [garbage, bomb, overHello].every(({ end }) => end !== null));
     const half = await Stranger.connect(network);
     await half.sendBytes(new Uint8Array([0, 0, 0, 20, 0x99]));

@@ -6,7 +6,7 @@ import { InvariantError } from "../../../lib/assert.ts";
 import { DecodeError } from "../../../lib/net/errors.ts";
 import { MessagePackReader } from "../../../lib/net/message_pack_reader.ts";
 import { MessagePackWriter } from "../../../lib/net/message_pack_writer.ts";
-import { binary, integer } from "./arbitraries.ts";
+import { binary, integer } from "./arbitrary_values.ts";
 
 const reader = (bytes: Uint8Array): MessagePackReader =>
   new MessagePackReader(bytes, { what: "a test", copies: true });

@@ -12,12 +12,11 @@ import {
 } from "../../../lib/net/limits.ts";
 import type { Address, Connection } from "../../../lib/net/network.ts";
 import type { PeerMessage } from "../../../lib/net/peer_codec.ts";
-import { type LinkChange, PeerLinks } from "../../../lib/net/peer_links.ts";
 import { within } from "../../support/eventually.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/manual_clock.ts";
 import { MemoryNetwork } from "../../support/memory_network.ts";
 import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/net_node.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { LinkScene } from "./link_scene.ts";
 
 const HEARTBEAT: PeerMessage = { kind: "heartbeat", from: 2, to: 1, term: 7, leaderCommit: 0, round: 1 };
 const APPEND: PeerMessage = {
@@ -31,45 +30,8 @@ const APPEND: PeerMessage = {
   entries: [{ index: 1, term: 7, kind: "command", data: new Uint8Array(2 ** 20) }],
 };
 
-/** The links of node 2, which know of node 1 alone. */
-class Scene {
-  readonly clock = new ManualClock();
-  readonly network: MemoryNetwork;
-  readonly logger = new RecordingLogger();
-  readonly changes: LinkChange[] = [];
-  readonly links: PeerLinks;
-
-  constructor(options: { readonly clusterId?: string; readonly network?: MemoryNetwork } = {}) {
-    this.network = options.network ?? new MemoryNetwork();
-    this.links = new PeerLinks({
-      network: this.network,
-      clock: this.clock,
-      random: () => 1,
-      logger: this.logger,
-      self: 2,
-      clusterId: options.clusterId ?? CLUSTER_ID,
-      members: MEMBERS.filter(({ id }) => id <= 2),
-      onStateChange: (change) => void this.changes.push(change),
-    });
-  }
-
-  listen(self = 1): NetNode {
-    return new NetNode({ network: this.network, clock: this.clock, self });
-  }
-
-  async connected(): Promise<void> {
-    await until("both lanes are up", () => this.links.isConnected(1));
-  }
-
-  async close(...nodes: readonly NetNode[]): Promise<void> {
-    await this.links.close();
-    await Promise.all(nodes.map((node) => node.listener.close()));
-    assertEquals(this.clock.timerCount, 0);
-  }
-}
-
 Deno.test("messages go to the node they are for, each kind over its lane", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const node = scene.listen();
   assertEquals(scene.links.send(HEARTBEAT, 1), false);
   await scene.connected();
@@ -86,7 +48,7 @@ Deno.test("messages go to the node they are for, each kind over its lane", async
 });
 
 Deno.test("a heartbeat does not wait behind entries that the other end is slow to take", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
   scene.network.connections[1]?.stall();
@@ -97,7 +59,7 @@ Deno.test("a heartbeat does not wait behind entries that the other end is slow t
 });
 
 Deno.test("messages are dropped once a lane has too much queued", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
   scene.network.connections[1]?.stall();
@@ -108,7 +70,7 @@ Deno.test("messages are dropped once a lane has too much queued", async () => {
 });
 
 Deno.test("a node that comes back is reached within the longest wait between two attempts", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const first = scene.listen();
   await scene.connected();
   await first.listener.close();
@@ -130,7 +92,7 @@ Deno.test("a node that comes back is reached within the longest wait between two
 });
 
 Deno.test("attempts to connect come fast at first and then less and less often", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const attempts: number[] = [];
   for (let elapsedMs = 0; elapsedMs <= 3_000; elapsedMs += 50) {
     await settle();
@@ -142,7 +104,7 @@ Deno.test("attempts to connect come fast at first and then less and less often",
 });
 
 Deno.test("failures to connect are logged once the others had time to start, and then once a minute, with their number", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   await settle();
   scene.clock.advance(PEER_START_QUIET_MS - 1);
   await settle();
@@ -165,7 +127,7 @@ Deno.test("failures to connect are logged once the others had time to start, and
 });
 
 Deno.test("a lane whose other end has gone silent is closed and opened anew", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
   for (const connection of scene.network.connections) connection.stall();
@@ -184,7 +146,7 @@ Deno.test("a lane whose other end has gone silent is closed and opened anew", as
 });
 
 Deno.test("a lane whose pings are answered stays", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
   for (let interval = 0; interval < 3 * PEER_UNANSWERED_PINGS; interval++) {
@@ -196,7 +158,7 @@ Deno.test("a lane whose pings are answered stays", async () => {
 });
 
 Deno.test("an address that takes connections and says nothing is given up after a while, and tried again", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   scene.network.isSilent = true;
   for (let attempt = 0; attempt < 2; attempt++) {
     await settle();
@@ -219,7 +181,7 @@ Deno.test("an address that takes connections and says nothing is given up after 
 });
 
 Deno.test("a node of another cluster is told of in the log, and tried again only now and then", async () => {
-  const scene = new Scene({ clusterId: "another" });
+  const scene = new LinkScene({ clusterId: "another" });
   const node = scene.listen();
   await until("both lanes were refused", () => node.logger.lines.length === 2);
   await settle();
@@ -238,7 +200,7 @@ Deno.test("a node of another cluster is told of in the log, and tried again only
 });
 
 Deno.test("another node at a peer's address is not taken for the peer", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const stray = new NetNode({
     network: scene.network,
     clock: scene.clock,
@@ -248,14 +210,14 @@ Deno.test("another node at a peer's address is not taken for the peer", async ()
   await until("it was noticed", () => scene.logger.lines.length === 1);
   assertEquals(
     scene.logger.lines[0]?.fields["reason"],
-    "Cannot use the node at n1:7001 as node 1: it is node 3. Check --cluster and --node-id.",
+    "Cannot use the node at n1:7001 as node 1: it is node 3. Check --node-id, and the addresses of the cluster's members.",
   );
   assertEquals([scene.links.isConnected(1), scene.changes], [false, []]);
   await scene.close(stray);
 });
 
 Deno.test("closing ends attempts to connect that are under way", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   scene.network.isSilent = true;
   await settle();
   await scene.close();
@@ -295,7 +257,7 @@ class WatchedNetwork extends MemoryNetwork {
 Deno.test("closing ends a link, however far the welcome has got", async () => {
   for (let steps = 0; steps < 40; steps++) {
     const network = new WatchedNetwork(steps);
-    const scene = new Scene({ network });
+    const scene = new LinkScene({ network });
     const node = scene.listen();
     const { promise, resolve } = Promise.withResolvers<Promise<void>>();
     network.onRead = () => resolve(scene.close(node));
@@ -304,7 +266,7 @@ Deno.test("closing ends a link, however far the welcome has got", async () => {
 });
 
 Deno.test("closing is not taken for a lost connection", async () => {
-  const scene = new Scene();
+  const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
   await scene.close(node);

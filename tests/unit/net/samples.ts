@@ -1,17 +1,44 @@
 /** One value of every kind that goes over the wire, for the golden files. */
 import type { Command, CommandResult, KeyValue, SessionStamp } from "../../../lib/kv/command.ts";
-import type { ClientRequest, ServerMessage } from "../../../lib/net/client_messages.ts";
+import type { ClientRequest, Member, ServerMessage } from "../../../lib/net/client_messages.ts";
 import type { Caller, Refusal, Welcome } from "../../../lib/net/hello_codec.ts";
+import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
+import type { Configuration } from "../../../lib/raft/types.ts";
 import type { PeerFrame } from "../../../lib/net/peer_codec.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const envelope = { from: 1, to: 2, term: 7 };
 
-const MEMBERS = [
-  { id: 1, address: "127.0.0.1:7001" },
-  { id: 2, address: "127.0.0.1:7002" },
-  { id: 3, address: "[::1]:7003" },
+const MEMBERS: readonly Member[] = [
+  { id: 1, address: "127.0.0.1:7001", role: "voter" },
+  { id: 2, address: "127.0.0.1:7002", role: "leaving" },
+  { id: 3, address: "[::1]:7003", role: "learner" },
 ];
+const SNAPSHOT = { term: 7, index: 300, snapshotTerm: 6, totalBytes: 1_000_000 };
+
+/** Configurations, as they stand in the log. */
+export const CONFIGURATIONS: Readonly<Record<string, Configuration>> = {
+  configuration: {
+    confState: { voters: [1, 4], learners: [2, 5], votersOutgoing: [1, 2] },
+    members: [
+      { id: 1, address: "127.0.0.1:7001", dataId: 8_000_000_000_000_001, autoPromote: false, replaces: null },
+      { id: 2, address: "127.0.0.1:7002", dataId: 77, autoPromote: false, replaces: null },
+      { id: 4, address: "node4.example:7001", dataId: 78, autoPromote: false, replaces: null },
+      { id: 5, address: "[::1]:7005", dataId: null, autoPromote: true, replaces: 4 },
+    ],
+    removedIds: [3],
+  },
+  configuration_empty: {
+    confState: { voters: [], learners: [], votersOutgoing: [] },
+    members: [],
+    removedIds: [],
+  },
+};
+const CONFIGURATION = encodeConfiguration({
+  confState: { voters: [1], learners: [], votersOutgoing: [] },
+  members: [{ id: 1, address: "n1:7001", dataId: 7, autoPromote: false, replaces: null }],
+  removedIds: [],
+});
 const ENTRY: KeyValue = {
   key: bytes("greeting"),
   value: bytes("hello"),
@@ -49,7 +76,7 @@ export const PEER_FRAMES: Readonly<Record<string, PeerFrame>> = {
     entries: [
       { index: 301, term: 7, kind: "noop", data: new Uint8Array() },
       { index: 302, term: 7, kind: "command", data: bytes("command bytes") },
-      { index: 303, term: 7, kind: "configuration", data: bytes("configuration bytes") },
+      { index: 303, term: 7, kind: "configuration", data: CONFIGURATION },
     ],
   },
   appendEntriesResponse_accepted: {
@@ -78,6 +105,8 @@ export const PEER_FRAMES: Readonly<Record<string, PeerFrame>> = {
     forwardId: 17,
     body: { kind: "error", code: "leadershipLost", message: "Node 1 no longer leads.", outcome: "unknown" },
   },
+  snapshotChunk: { kind: "snapshotChunk", ...SNAPSHOT, offset: 262_144, data: bytes("snapshot bytes") },
+  snapshotProgress: { kind: "snapshotProgress", ...SNAPSHOT, nextOffset: 262_158 },
 };
 
 /** Requests of clients. */
@@ -100,6 +129,45 @@ export const CLIENT_REQUESTS: Readonly<Record<string, ClientRequest>> = {
   status: { kind: "status", requestId: 4 },
   stateHash: { kind: "stateHash", requestId: 5 },
   transferLeadership: { kind: "transferLeadership", requestId: 6, target: 2 },
+  changeMembership: {
+    kind: "changeMembership",
+    requestId: 8,
+    change: { kind: "add", id: 4, address: "127.0.0.1:7004", learner: false },
+    force: false,
+  },
+  changeMembership_remove: {
+    kind: "changeMembership",
+    requestId: 8,
+    change: { kind: "remove", id: 4 },
+    force: true,
+  },
+  changeMembership_promote: {
+    kind: "changeMembership",
+    requestId: 8,
+    change: { kind: "promote", id: 4 },
+    force: false,
+  },
+  changeMembership_demote: {
+    kind: "changeMembership",
+    requestId: 8,
+    change: { kind: "demote", id: 4 },
+    force: false,
+  },
+  changeMembership_replace: {
+    kind: "changeMembership",
+    requestId: 8,
+    change: { kind: "replace", dead: 2, id: 4, address: "127.0.0.1:7004" },
+    force: false,
+  },
+  changeMembership_update: {
+    kind: "changeMembership",
+    requestId: 8,
+    change: { kind: "update", id: 2, address: "[::1]:7002" },
+    force: false,
+  },
+  takeSnapshot: { kind: "takeSnapshot", requestId: 9, keep: true },
+  readSnapshot: { kind: "readSnapshot", requestId: 10, snapshotId: 1, offset: 262_144 },
+  closeSnapshot: { kind: "closeSnapshot", requestId: 11, snapshotId: 1 },
 };
 
 /** What nodes say to clients. */
@@ -124,6 +192,27 @@ export const SERVER_MESSAGES: Readonly<Record<string, ServerMessage>> = {
       sessions: 1,
       version: "0.1.0",
       members: MEMBERS,
+      firstLogIndex: 251,
+      snapshotIndex: 300,
+      stateBytes: 1_234,
+      peers: [
+        {
+          id: 2,
+          matchIndex: 304,
+          state: "replicate",
+          lastContactMs: 12,
+          snapshotSentBytes: 0,
+          snapshotTotalBytes: 0,
+        },
+        {
+          id: 3,
+          matchIndex: 0,
+          state: "snapshot",
+          lastContactMs: null,
+          snapshotSentBytes: 262_158,
+          snapshotTotalBytes: 1_000_000,
+        },
+      ],
     },
   },
   stateHashResult: {
@@ -134,6 +223,18 @@ export const SERVER_MESSAGES: Readonly<Record<string, ServerMessage>> = {
     hash: "ab".repeat(32),
   },
   transferLeadershipResult: { kind: "transferLeadershipResult", requestId: 6, leader: 2 },
+  membershipChanged: { kind: "membershipChanged", requestId: 8, members: MEMBERS },
+  snapshotTaken: {
+    kind: "snapshotTaken",
+    requestId: 9,
+    snapshotId: 1,
+    index: 303,
+    term: 7,
+    revision: 9,
+    bytes: 1_000_000,
+  },
+  snapshotPart: { kind: "snapshotPart", requestId: 10, offset: 262_144, data: bytes("snapshot bytes") },
+  snapshotClosed: { kind: "snapshotClosed", requestId: 11 },
   error: {
     kind: "error",
     requestId: 7,
@@ -143,6 +244,7 @@ export const SERVER_MESSAGES: Readonly<Record<string, ServerMessage>> = {
     leader: null,
   },
   leader: { kind: "leader", leader: 2, term: 8 },
+  members: { kind: "members", appliedIndex: 303, members: MEMBERS },
 };
 
 /** Commands, as they stand in the log. */
@@ -183,7 +285,14 @@ export const RESULTS: Readonly<Record<string, CommandResult>> = {
 /** Hellos. */
 export const HELLOS: Readonly<Record<string, Caller>> = {
   hello_client: { role: "client", clusterId: null },
-  hello_peer: { role: "peer", clusterId: "00112233aabbccdd", nodeId: 1, lane: "bulk" },
+  hello_peer: {
+    role: "peer",
+    clusterId: "00112233aabbccdd",
+    nodeId: 1,
+    lane: "bulk",
+    dataId: 4_000_000_001,
+    address: "127.0.0.1:7001",
+  },
 };
 
 /** Answers to hellos. */
@@ -198,6 +307,7 @@ export const HELLO_ANSWERS: Readonly<Record<string, Welcome | Refusal>> = {
     appliedIndex: 303,
     members: MEMBERS,
     limits: { maxKeyBytes: 4_096, maxValueBytes: 1_048_576, maxFrameBytes: 16_777_216 },
+    dataId: 4_000_000_001,
   },
   refusal: { kind: "refusal", code: "wrongCluster", message: "This node belongs to another cluster." },
 };

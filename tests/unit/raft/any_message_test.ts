@@ -6,6 +6,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { DEFAULT_LIMITS, type Entry, type Message, Raft } from "../../../lib/raft/mod.ts";
+import { configurationOf, TEXT_CODEC } from "../../support/raft_configuration.ts";
 import { RaftDisk } from "../../support/raft_disk.ts";
 
 const TERMS = 5;
@@ -75,10 +76,10 @@ const act: fc.Arbitrary<Act> = fc.oneof(
 
 /** Lets node 1 of three live through the acts, on a real disk. */
 function live(acts: readonly Act[]): Raft {
-  const disk = new RaftDisk();
+  const disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }) });
   const raft = new Raft({
     id: 1,
-    confState: { voters: [1, 2, 3], learners: [], votersOutgoing: [] },
+    configurationCodec: TEXT_CODEC,
     electionTicks: 3,
     heartbeatTicks: 1,
     random: () => 0,

@@ -2,8 +2,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/assert.ts";
-import { EMPTY_STATE, type Entry } from "../../../lib/raft/mod.ts";
+import { EMPTY_STATE, type Entry, type RecoveredState } from "../../../lib/raft/mod.ts";
 import { entryBytes, RaftLog } from "../../../lib/raft/log.ts";
+import { TEXT_CODEC } from "../../support/raft_configuration.ts";
 
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
@@ -13,9 +14,14 @@ function entry(index: number, term: number, payloadBytes = 0): Entry {
 
 /** A log whose entries have these terms, all in memory and nothing of it durable. */
 function logOf(terms: readonly number[], tailLimitBytes = NO_LIMIT): RaftLog {
-  const log = new RaftLog(EMPTY_STATE, tailLimitBytes);
+  const log = new RaftLog(EMPTY_STATE, { tailLimitBytes, codec: TEXT_CODEC });
   log.write(terms.map((term, position) => entry(position + 1, term)));
   return log;
+}
+
+/** A log as storage gave it back. */
+function recoveredLog(recovered: Partial<RecoveredState>): RaftLog {
+  return new RaftLog({ ...EMPTY_STATE, ...recovered }, { tailLimitBytes: NO_LIMIT, codec: TEXT_CODEC });
 }
 
 /** Hands out what is not durable, and ends that write. */
@@ -30,7 +36,7 @@ const ascendingTerms = fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 12 
 Deno.test("the terms of a log are those of a plain array, whatever was overwritten", () => {
   const rewrite = fc.record({ keep: fc.nat(12), terms: ascendingTerms });
   fc.assert(fc.property(fc.array(rewrite, { maxLength: 8 }), (rewrites) => {
-    const log = new RaftLog(EMPTY_STATE, NO_LIMIT);
+    const log = logOf([]);
     let model: number[] = [];
     for (const { keep, terms } of rewrites) {
       const kept = model.slice(0, keep);
@@ -64,7 +70,7 @@ Deno.test("a log is up to date if its last term is later, or the same and it is 
 });
 
 Deno.test("a slice has at least one entry, and no more bytes than allowed otherwise", () => {
-  const log = new RaftLog(EMPTY_STATE, NO_LIMIT);
+  const log = logOf([]);
   const entries = [entry(1, 1, 10), entry(2, 1, 10), entry(3, 1, 500)];
   log.write(entries);
   const two = entryBytes(entry(1, 1, 10)) * 2;
@@ -79,7 +85,10 @@ Deno.test("the end of a write makes durable only what was not rewritten since", 
   log.write([entry(2, 2), entry(3, 2), entry(4, 2)]);
   log.persisted(3, 1);
   assertEquals([log.durableIndex, log.handedIndex], [1, 1]);
-  assertEquals(log.takeUnpersisted().map(({ index, term }) => [index, term]), [[2, 2], [3, 2], [4, 2]]);
+  assertEquals(log.takeUnpersisted().entries.map(({ index, term }) => [index, term]), [[2, 2], [3, 2], [
+    4,
+    2,
+  ]]);
   log.persisted(4, 2);
   assertEquals(log.durableIndex, 4);
 });
@@ -151,12 +160,12 @@ Deno.test("entries leave memory only when they are durable, applied, and more th
 });
 
 Deno.test("a recovered log knows the terms of entries that are not in memory, and asks for them to apply", () => {
-  const log = new RaftLog({
+  const log = recoveredLog({
     hardState: { term: 3, vote: null, commitIndex: 3 },
     termRuns: [{ firstIndex: 1, term: 1 }, { firstIndex: 3, term: 3 }],
     lastIndex: 4,
     tail: [entry(4, 3)],
-  }, NO_LIMIT);
+  });
   assertEquals([1, 2, 3, 4, 5].map((index) => log.termAt(index)), [1, 1, 3, 3, null]);
   assertEquals([log.takeCommitted(NO_LIMIT), log.durableIndex, log.commitIndex], [null, 4, 3]);
   log.markApplied([entry(1, 1), entry(2, 1), entry(3, 3)]);
@@ -164,13 +173,13 @@ Deno.test("a recovered log knows the terms of entries that are not in memory, an
 });
 
 Deno.test("a log overwritten below what is in memory goes on from there", () => {
-  const log = new RaftLog({
+  const log = recoveredLog({
     hardState: { term: 1, vote: null, commitIndex: 0 },
     termRuns: [{ firstIndex: 1, term: 1 }],
     lastIndex: 5,
     tail: [entry(5, 1)],
-  }, NO_LIMIT);
+  });
   log.write([entry(3, 2)]);
   assertEquals([log.lastIndex, log.lastTerm, log.tailFirstIndex], [3, 2, 3]);
-  assertEquals(log.takeUnpersisted(), [entry(3, 2)]);
+  assertEquals(log.takeUnpersisted(), { snapshot: null, entries: [entry(3, 2)] });
 });

@@ -66,7 +66,7 @@ Deno.test("probing never begins at or below what is known to match", () => {
 
 Deno.test("after a loss a pipeline begins again behind what is known to match", () => {
   const peer = replicating(5, 9);
-  probeAgain(peer);
+  probeAgain(peer, 0);
   assertEquals(peer.progress, {
     kind: "probe",
     matchIndex: 5,
@@ -79,7 +79,7 @@ Deno.test("after a loss a pipeline begins again behind what is known to match", 
 Deno.test("after a loss a probe asks at the same place, not at the beginning of the log", () => {
   const peer = newPeer(1_000_000);
   if (peer.progress.kind === "probe") peer.progress.probeSent = true;
-  probeAgain(peer);
+  probeAgain(peer, 0);
   assertEquals(peer.progress, {
     kind: "probe",
     matchIndex: 0,
@@ -95,7 +95,7 @@ Deno.test("each change of state counts the ticks without an answer anew", () => 
   becomeReplicate(peer, new Inflight(1, 1));
   assertEquals(peer.stalledTicks, 0);
   peer.stalledTicks = 4;
-  probeAgain(peer);
+  probeAgain(peer, 0);
   assertEquals(peer.stalledTicks, 0);
 });
 

@@ -38,12 +38,13 @@ function refusal(given: Given): string {
 const DEFAULTS: ServerConfig = {
   nodeId: 1,
   bind: { host: "127.0.0.1", port: 7001 },
+  join: [],
   members: [
     { id: 1, address: { host: "127.0.0.1", port: 7001 } },
     { id: 2, address: { host: "127.0.0.1", port: 7002 } },
     { id: 3, address: { host: "::1", port: 7003 } },
   ],
-  clusterName: "kvraft",
+  clusterName: null,
   dataDir: "./data/node-1",
   electionTimeoutMs: 1000,
   heartbeatMs: 100,
@@ -52,6 +53,8 @@ const DEFAULTS: ServerConfig = {
   maxValueBytes: 1_048_576,
   segmentBytes: 67_108_864,
   maxConnections: 4096,
+  quotaBytes: null,
+  snapshotLogBytes: 67_108_864,
 };
 
 Deno.test("three flags are enough, and the rest has its defaults", () => {
@@ -70,9 +73,11 @@ Deno.test("every setting can be given as a flag", () => {
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
     "max-connections": "16",
+    "quota-bytes": "1000000",
+    "snapshot-log-bytes": "8192",
   };
   assertEquals(
-    Object.keys(flags).sort(),
+    [...Object.keys(flags), "join"].sort(),
     SERVER_OPTIONS.map(({ name }) => name).filter((n) => n !== "config").sort(),
   );
   assertEquals(read({ flags }), {
@@ -86,7 +91,21 @@ Deno.test("every setting can be given as a flag", () => {
     maxValueBytes: 1024,
     segmentBytes: 4096,
     maxConnections: 16,
+    quotaBytes: 1_000_000,
+    snapshotLogBytes: 8_192,
   });
+});
+
+Deno.test("a node of a running cluster needs no list of nodes: it joins, or its folder says", () => {
+  const { cluster: _, ...flags } = REQUIRED;
+  assertEquals(read({ flags }), { ...DEFAULTS, members: null });
+  const join = [{ host: "n1", port: 7001 }, { host: "n2", port: 7002 }];
+  assertEquals(read({ flags: { ...flags, join: "n1:7001,n2:7002" } }), { ...DEFAULTS, members: null, join });
+  assertEquals(
+    refusal({ flags: { ...REQUIRED, join: "n1:7001" } }),
+    "--join and --cluster were both given. A new cluster begins with --cluster; a new node of a running cluster " +
+      "joins it. Example: --join 127.0.0.1:7001",
+  );
 });
 
 Deno.test("the config file takes every setting, with comments and trailing commas, and flags win", () => {
@@ -107,7 +126,8 @@ Deno.test("the config file takes every setting, with comments and trailing comma
 
 Deno.test("the example that each option shows is accepted", () => {
   for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
-    read({ flags: { ...REQUIRED, [name]: example } });
+    const { cluster: _, ...joining } = REQUIRED;
+    read({ flags: { ...(name === "join" ? joining : REQUIRED), [name]: example } });
   }
 });
 
@@ -115,7 +135,8 @@ Deno.test("a wrong flag is told the reason, what is allowed, and an example", ()
   const table: readonly (readonly [Record<string, string>, string])[] = [
     [
       { "node-id": "4" },
-      "--node-id: 4 is not in --cluster. Allowed: one of its ids: 1, 2, 3. Example: --node-id 1",
+      "--node-id: 4 is not in --cluster. Allowed: one of its ids: 1, 2, 3; a node that is to be added uses --join in " +
+      "its place. Example: --node-id 1",
     ],
     [
       { "node-id": "x" },
@@ -185,8 +206,8 @@ Deno.test("addresses that can't be used are refused with the flag that has them"
 });
 
 const SETTINGS =
-  "node-id, bind, cluster, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, log-level, " +
-  "log-format, max-value-bytes, segment-bytes, max-connections";
+  "node-id, bind, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, log-level, log-format, " +
+  "max-value-bytes, segment-bytes, max-connections, quota-bytes, snapshot-log-bytes";
 
 Deno.test("an error in the config file is told with line and column", () => {
   const table = [

@@ -1,7 +1,9 @@
 /** The driver keeps the core's contract: what is promised leaves only after it is durable, and nothing else waits. */
 import { assert, assertEquals } from "@std/assert";
+import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
+import { foundingConfiguration } from "../../../lib/server/members.ts";
 import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
-import { DEFAULT_LIMITS, EMPTY_STATE, type Entry, type Message, Raft } from "../../../lib/raft/mod.ts";
+import { DEFAULT_LIMITS, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
 import { LogFailedError, LogFullError, type PersistBatch } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";
@@ -44,15 +46,20 @@ class Bench {
   constructor(id: number, voters: number[]) {
     this.raft = new Raft({
       id,
-      confState: { voters, learners: [], votersOutgoing: [] },
+      configurationCodec: CONFIGURATION_CODEC,
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: 1,
       random: () => 0,
       limits: DEFAULT_LIMITS,
-      recovered: EMPTY_STATE,
+      recovered: foundingState(
+        foundingConfiguration(voters.map((voter) => ({ id: voter, address: `n${voter}:7001` }))),
+      ),
     });
     const events: DriverEvents = {
       send: (message) => void this.sent.push(message),
+      install: () => {},
+      restore: () => {},
+      sendSnapshot: () => {},
       apply: (entries) => void this.applied.push(...entries),
       read: () => {},
       settled: () => {},

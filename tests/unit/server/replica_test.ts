@@ -1,6 +1,7 @@
 /** Who waits at the replica is answered once, and only by what they waited for. */
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
+import { EMPTY_CONFIGURATION, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
@@ -18,6 +19,8 @@ function put(index: number, term: number): Entry {
   return { index, term, kind: "command", data };
 }
 
+const NOTHING_YET: SnapshotMetadata = { index: 0, term: 0, configuration: EMPTY_CONFIGURATION };
+
 /** What an answer comes to, without its words. */
 function gist(answer: WriteAnswer): string {
   return answer.kind === "result" ? decodeResult(answer.result).kind : `${answer.code}, ${answer.outcome}`;
@@ -26,7 +29,7 @@ function gist(answer: WriteAnswer): string {
 function newReplica(): { replica: Replica; answers: string[]; answer: (answer: WriteAnswer) => void } {
   const answers: string[] = [];
   return {
-    replica: new Replica(new StateMachine()),
+    replica: new Replica(new StateMachine(), NOTHING_YET),
     answers,
     answer: (answer) => void answers.push(gist(answer)),
   };

@@ -1,46 +1,52 @@
 /**
- * Crash consistency by recording: random lives of a log (appends, truncations, rolls of segments, syncs with appends
- * beside them, clean stops, deaths of the process, losses of power), and for the moment before each single operation
- * of the disk every log that a loss of power may leave. What was acknowledged is there, of what came after it only a
- * beginning, and the log can be gone on with.
+ * Crash consistency by recording: random lives of a node's storage (appends, truncations, rolls of segments, syncs with
+ * appends beside them, snapshots of its own and of others, cuts and new beginnings of the log, clean stops, deaths of
+ * the process, losses of power), and for the moment before each single operation of the disk everything that a loss of
+ * power may leave. What was acknowledged is there, of what came after it only a beginning, snapshot and log fit each
+ * other, and can be gone on with.
  *
  * `deno test … crash_consistency_test.ts -- --lives=500 --first-life=1` tries more.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import type { Entry } from "../../../lib/raft/types.ts";
-import type { PersistBatch, WriteAheadLog } from "../../../lib/storage/mod.ts";
+import {
+  type LogBase,
+  type PersistBatch,
+  SnapshotStore,
+  type WriteAheadLog,
+} from "../../../lib/storage/mod.ts";
 import { type CrashPoint, outcomesOf, recordCrashPoints } from "../../support/crash_points.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
+import { anew, batch, entry, hardState, openNode, SNAPSHOTS, writeSnapshot } from "../../support/storage.ts";
 import {
-  batch,
-  beginningsOf,
-  contentOf,
-  entry,
-  hardState,
-  includes,
-  type LogContent,
-  openLog,
-} from "../../support/storage.ts";
+  EMPTY_LOG,
+  identified,
+  lastIndexOf,
+  type LogModel,
+  type Possible,
+  stagesOf,
+  termOf,
+} from "../../support/storage_model.ts";
 
 const LIVES = 12;
-const STEPS = 14;
+const STEPS = 18;
 const SEGMENT_BYTES = 512;
 /** Outcomes tried of a crash point that has too many for all. */
-const SAMPLES = 12;
-/** Of the logs found, one in so many is also gone on with. */
+const SAMPLES = 8;
+/** Of what was found, one in so many is also gone on with. */
 const GONE_ON_WITH = 8;
 
-/** What may be found: first what is synced, then each beginning of what was written since. */
-type Possible = readonly LogContent[];
-
-/** A log that lives by chance. */
+/** A node's storage that lives by chance. */
 class Life {
   readonly points: CrashPoint<Possible>[] = [];
+  /** Steps of the rarer kinds that were made. */
+  readonly made = { snapshots: 0, cuts: 0, beginnings: 0 };
   readonly #random: SeededRandom;
   #disk = new MemoryDisk();
   #log: WriteAheadLog | null = null;
-  #possible: Possible = [{ hardState: hardState(0), entries: [] }];
+  #store: SnapshotStore | null = null;
+  #possible: Possible = { logs: [EMPTY_LOG], snapshots: [null], cutTo: 0 };
   #stamp = 0;
 
   constructor(random: SeededRandom) {
@@ -51,72 +57,165 @@ class Life {
     await this.#continueOn(this.#disk);
     for (let step = 0; step < STEPS; step++) await this.#step();
     await this.#log?.close();
-    this.points.push({ about: "the end", image: this.#disk.killProcess(), known: this.#possible.slice(-1) });
+    this.#allIsDurable();
+    this.points.push({ about: "the end", image: this.#disk.killProcess(), known: this.#possible });
   }
 
   async #step(): Promise<void> {
     const random = this.#random;
     const log = this.#log;
-    assert(log !== null, "a life begins with an open log");
+    const store = this.#store;
+    assert(log !== null && store !== null, "a life begins with all open");
     const dice = random.next();
-    if (dice < 0.55) return this.#append(log);
-    if (dice < 0.75) return await this.#sync(log, { appends: 0 });
-    if (dice < 0.85) return await this.#sync(log, { appends: 1 + random.below(2) });
+    if (dice < 0.45) return this.#append(log, this.#batch());
+    if (dice < 0.57) return await this.#sync(log, { appends: 0 });
+    if (dice < 0.64) return await this.#sync(log, { appends: 1 + random.below(2) });
+    if (dice < 0.78) return await this.#snapshot(log, store);
+    if (dice < 0.85) return await this.#install(log, store);
     if (dice < 0.9) {
       await log.close();
-      this.#possible = this.#possible.slice(-1);
+      this.#allIsDurable();
       return await this.#continueOn(this.#disk);
     }
     if (dice < 0.95) return await this.#continueOn(this.#disk.killProcess());
     return await this.#continueOn(random.pick([...outcomesOf(this.#disk, { random, samples: SAMPLES })]));
   }
 
+  get #now(): LogModel {
+    const now = this.#possible.logs.at(-1);
+    assert(now !== undefined, "something is always possible");
+    return now;
+  }
+
+  #allIsDurable(): void {
+    this.#possible = { ...this.#possible, logs: [this.#now] };
+  }
+
   /** Makes durable what is written by now; more may be written meanwhile. */
   async #sync(log: WriteAheadLog, { appends }: { readonly appends: number }): Promise<void> {
-    const written = this.#possible.length;
+    const written = this.#possible.logs.length;
     const gate = Promise.withResolvers<void>();
     this.#disk.syncGate = gate.promise;
     const syncing = log.sync();
-    for (let count = 0; count < appends; count++) this.#append(log);
+    for (let count = 0; count < appends; count++) this.#append(log, this.#batch());
     gate.resolve();
     this.#disk.syncGate = null;
     await syncing;
-    this.#possible = this.#possible.slice(written - 1);
+    this.#possible = { ...this.#possible, logs: this.#possible.logs.slice(written - 1) };
   }
 
-  #append(log: WriteAheadLog): void {
-    const next = this.#batch();
-    const now = this.#possible.at(-1);
-    assert(now !== undefined, "something is always possible");
-    this.#possible = [...this.#possible, ...beginningsOf(now, next)];
+  #append(log: WriteAheadLog, next: PersistBatch): void {
+    const { logs } = this.#possible;
+    const stages = stagesOf(this.#now, next);
+    this.#possible = { ...this.#possible, logs: [...logs, ...stages] };
     log.append(next);
+    // A new beginning is durable as soon as it is made.
+    if (next.snapshot !== null) this.#possible = { ...this.#possible, logs: stages.slice(1) };
   }
 
-  /** Opens the log on `disk`; what it finds is durable from then on. */
+  /** Takes a snapshot of what is committed, durable in the log or not, and cuts the log behind it. */
+  async #snapshot(log: WriteAheadLog, store: SnapshotStore): Promise<void> {
+    const random = this.#random;
+    const now = this.#now;
+    const newest = this.#possible.snapshots.at(-1) ?? null;
+    const { commitIndex } = now.hardState;
+    const first = Math.max(newest?.index ?? 0, now.begin.index) + 1;
+    if (commitIndex < first) return;
+    const index = commitIndex - random.below(Math.min(3, commitIndex - first + 1));
+    const snapshot = { index, term: termOf(now, index) ?? 0 };
+    await this.#widened(
+      snapshot,
+      () => writeSnapshot(store, { ...snapshot, chunks: ["state", "x".repeat(700)] }),
+    );
+    this.made.snapshots += 1;
+    if (random.chance(0.5)) store.removeOld(1 + random.below(2));
+    if (random.chance(0.3)) return;
+    const before = index + 1 - random.below(3);
+    this.#possible = { ...this.#possible, cutTo: Math.max(this.#possible.cutTo, before - 1) };
+    const { firstIndex } = log;
+    log.removeBefore(before);
+    this.made.cuts += log.firstIndex > firstIndex ? 1 : 0;
+  }
+
+  /** Installs a snapshot that another node sent, beyond the log's end or in conflict with it. */
+  async #install(log: WriteAheadLog, store: SnapshotStore): Promise<void> {
+    const random = this.#random;
+    const { hardState: now } = this.#now;
+    const last = lastIndexOf(this.#now);
+    const isConflict = last > now.commitIndex && random.chance(0.4);
+    const index = isConflict ? last - random.below(last - now.commitIndex) : last + 1 + random.below(5);
+    const snapshot = { index, term: isConflict || random.chance(0.5) ? now.term + 1 : Math.max(now.term, 1) };
+    await this.#widened(snapshot, () => receiveSnapshot(store, snapshot));
+    // Dead in between: the next start lets the log begin anew by itself.
+    if (random.chance(0.2)) return await this.#continueOn(this.#disk.killProcess());
+    const term = snapshot.term + random.below(2);
+    const vote = term > now.term ? random.pick([null, 1]) : now.vote;
+    const entries = this.#entries({ first: index + 1, term });
+    const commitIndex = random.chance(0.5) ? index + random.below(entries.length + 1) : now.commitIndex;
+    this.#append(log, anew(snapshot, hardState(term, vote, commitIndex), ...entries));
+    this.made.beginnings += 1;
+    if (random.chance(0.5)) store.removeOld(1);
+  }
+
+  /** While the snapshot comes, it or the one before is the newest; afterwards it alone. */
+  async #widened(snapshot: LogBase, action: () => Promise<void>): Promise<void> {
+    this.#possible = { ...this.#possible, snapshots: [...this.#possible.snapshots, snapshot] };
+    await action();
+    this.#possible = { ...this.#possible, snapshots: [snapshot] };
+  }
+
+  /** Opens all on `disk`; what is found is durable from then on. */
   async #continueOn(disk: MemoryDisk): Promise<void> {
     this.#disk = disk;
     recordCrashPoints(disk, { into: this.points, known: () => this.#possible });
-    const { log, recovered } = await openLog(disk, { segmentBytes: SEGMENT_BYTES });
-    assert(includes(this.#possible, contentOf(recovered)), "a restart finds what may be found");
-    this.#possible = [contentOf(recovered)];
-    this.#log = log;
+    const opened = await openNode(disk, { segmentBytes: SEGMENT_BYTES });
+    const log = identified(opened, this.#possible);
+    this.#possible = { ...this.#possible, logs: [log], snapshots: [opened.snapshot] };
+    this.#log = opened.log;
+    this.#store = opened.store;
+  }
+
+  #entries({ first, term }: { readonly first: number; readonly term: number }): Entry[] {
+    const random = this.#random;
+    return Array.from({ length: random.below(4) }, (_, at): Entry => {
+      this.#stamp += 1;
+      return entry(first + at, term, `${this.#stamp} `.repeat(1 + random.below(random.pick([5, 40, 150]))));
+    });
   }
 
   #batch(): PersistBatch {
     const random = this.#random;
-    const { hardState: now, entries } = this.#possible.at(-1) ?? { hardState: hardState(0), entries: [] };
+    const { hardState: now } = this.#now;
+    const end = lastIndexOf(this.#now);
     const term = Math.max(1, now.term + (random.chance(0.3) ? 1 : 0));
-    const back = random.chance(0.3) ? random.below(4) : 0;
-    const first = Math.max(now.commitIndex + 1, entries.length + 1 - back);
-    const added = Array.from({ length: random.below(4) }, (_, at): Entry => {
-      this.#stamp += 1;
-      return entry(first + at, term, `${this.#stamp} `.repeat(1 + random.below(random.pick([5, 40, 150]))));
-    });
-    const last = added.at(-1)?.index ?? entries.length;
+    const back = random.chance(0.3) ? random.below(6) : 0;
+    const lowest = Math.max(
+      now.commitIndex,
+      this.#now.begin.index,
+      this.#possible.snapshots.at(-1)?.index ?? 0,
+    );
+    const added = this.#entries({ first: Math.max(lowest + 1, end + 1 - back), term });
+    const last = added.at(-1)?.index ?? end;
     const vote = term > now.term ? random.pick([null, 1]) : now.vote;
-    const commitIndex = Math.max(now.commitIndex, Math.min(last, now.commitIndex + random.below(3)));
+    const commitIndex = Math.max(now.commitIndex, Math.min(last, lowest + random.below(3)));
     return batch(hardState(term, vote, commitIndex), ...added);
   }
+}
+
+/** Another node's snapshot, sent whole. */
+async function receiveSnapshot(store: SnapshotStore, snapshot: LogBase): Promise<void> {
+  const disk = new MemoryDisk();
+  for (const path of ["/data", SNAPSHOTS]) disk.createDirectory(path);
+  const sender = await SnapshotStore.open({ disk, directory: SNAPSHOTS });
+  await writeSnapshot(sender, { ...snapshot, chunks: ["sent", "y".repeat(600)] });
+  const bytes = disk.bytesOf(`${SNAPSHOTS}/${disk.list(SNAPSHOTS)[0]}`);
+  const receiver = store.receive({ ...snapshot, totalBytes: bytes.length });
+  while (receiver.nextOffset < bytes.length) {
+    receiver.write(receiver.nextOffset, bytes.slice(receiver.nextOffset, receiver.nextOffset + 300));
+  }
+  const reader = await receiver.finish();
+  for await (const _ of reader.chunks()) { /* verified by reading */ }
+  receiver.install();
 }
 
 /** Opens what is left, and now and then goes on with it and loses the power again. */
@@ -124,25 +223,20 @@ async function check(
   disk: MemoryDisk,
   { possible, goOn }: { readonly possible: Possible; readonly goOn: boolean },
 ): Promise<void> {
-  const { log, recovered } = await openLog(disk, { segmentBytes: SEGMENT_BYTES });
-  const found = contentOf(recovered);
-  assert(
-    includes(possible, found),
-    `found ${JSON.stringify(found)}, which is none of\n${
-      possible.map((each) => JSON.stringify(each)).join("\n")
-    }`,
-  );
+  const opened = await openNode(disk, { segmentBytes: SEGMENT_BYTES });
+  const found = identified(opened, possible);
+  const { log, snapshot } = opened;
   if (goOn) {
     const { term, vote, commitIndex } = found.hardState;
     const next = batch(
       hardState(term + 1, vote, commitIndex),
-      entry(found.entries.length + 1, term + 1, "next"),
+      entry(lastIndexOf(found) + 1, term + 1, "next"),
     );
     log.append(next);
     await log.sync();
-    const { log: again, recovered: after } = await openLog(disk.crash(() => false));
-    assertEquals(contentOf(after), beginningsOf(found, next).at(-1));
-    await again.close();
+    const again = await openNode(disk.crash(() => false));
+    identified(again, { ...possible, logs: stagesOf(found, next).slice(-1), snapshots: [snapshot] });
+    await again.log.close();
   }
   await log.close();
 }
@@ -156,11 +250,14 @@ Deno.test("before every single operation of a disk, a loss of power takes nothin
   const first = option("first-life") ?? 1;
   const lives = option("lives") ?? LIVES;
   let outcomes = 0;
-  let cuts = 0;
+  let open = 0;
+  const made = { snapshots: 0, cuts: 0, beginnings: 0 };
   for (let seed = first; seed < first + lives; seed++) {
     const random = new SeededRandom(seed);
     const life = new Life(random);
-    await life.run();
+    await life.run().catch((cause) => {
+      throw new Error(`life ${seed}`, { cause });
+    });
     for (const [number, { about, image, known }] of life.points.entries()) {
       for (const disk of outcomesOf(image, { random, samples: SAMPLES })) {
         outcomes += 1;
@@ -170,9 +267,14 @@ Deno.test("before every single operation of a disk, a loss of power takes nothin
           throw new Error(`life ${seed}, operation ${number} (${about}), outcome ${outcomes}`, { cause });
         }
       }
-      cuts += known.length > 1 ? 1 : 0;
+      open += known.logs.length > 1 ? 1 : 0;
     }
+    made.snapshots += life.made.snapshots;
+    made.cuts += life.made.cuts;
+    made.beginnings += life.made.beginnings;
   }
   assert(outcomes > 200 * lives, `${outcomes} outcomes`);
-  assert(cuts > lives, "much was lost that had not been synced");
+  assert(open > lives, "much could be lost that had not been synced");
+  const { snapshots, cuts, beginnings } = made;
+  assert(snapshots > lives && cuts > lives / 3 && beginnings > lives / 2, JSON.stringify(made));
 });

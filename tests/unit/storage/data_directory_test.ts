@@ -1,5 +1,13 @@
 /** Whose data directory it is: set up once, refused to everybody else, unchanged by every refusal. */
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { InvariantError } from "../../../lib/assert.ts";
 import {
   DataDirectory,
   DataDirectoryDamagedError,
@@ -9,14 +17,26 @@ import {
   ForeignClusterError,
   ForeignNodeError,
   NewerFormatError,
+  readIdentity,
 } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
 const PATH = "/srv/data/node-1";
 
-function open(disk: MemoryDisk, identity = IDENTITY): Promise<DataDirectory> {
-  return DataDirectory.open({ disk, path: PATH, identity });
+const NAMES = ["LOCK", "identity", "snapshots", "wal"];
+
+/** Opens the directory as `identity`, whose it becomes when it is nobody's. */
+async function open(disk: MemoryDisk, identity = IDENTITY): Promise<DataDirectory> {
+  const directory = await DataDirectory.open({ disk, path: PATH });
+  try {
+    directory.requireOwner(identity);
+    if (directory.identity === null) directory.found(identity);
+    return directory;
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
 }
 
 async function setUp(): Promise<MemoryDisk> {
@@ -36,11 +56,12 @@ Deno.test("a missing directory is created with its parents, and says whose it is
   const disk = new MemoryDisk();
   const directory = await open(disk);
   assertEquals(directory.walDirectory, `${PATH}/wal`);
-  assertEquals(disk.list(PATH), ["LOCK", "identity", "wal"]);
+  assertEquals(disk.list(PATH), NAMES);
   const identity = new TextDecoder().decode(disk.bytesOf(`${PATH}/identity`));
   assertEquals(
     identity,
-    '{"formatVersion":1,"clusterId":"7f3a9c0012345678","nodeId":1,"checksum":1885955008}\n',
+    '{"formatVersion":1,"clusterId":"7f3a9c0012345678","clusterName":"test","nodeId":1,"dataId":4711,' +
+      '"founders":[{"id":1,"address":"n1:7001"},{"id":2,"address":"n2:7001"}],"checksum":722668522}\n',
   );
   directory.close();
 });
@@ -48,7 +69,7 @@ Deno.test("a missing directory is created with its parents, and says whose it is
 Deno.test("once it is open it is durable with all its parents", async () => {
   const disk = await setUp();
   const after = disk.crash(() => false);
-  assertEquals(after.list(PATH), ["LOCK", "identity", "wal"]);
+  assertEquals(after.list(PATH), NAMES);
   assertEquals(after.contents(), disk.contents());
 });
 
@@ -66,7 +87,7 @@ Deno.test("a crash at any step of setting it up leaves what the next start can s
       ]
     ) {
       (await open(after)).close();
-      assertEquals(after.crash(() => false).list(PATH), ["LOCK", "identity", "wal"]);
+      assertEquals(after.crash(() => false).list(PATH), NAMES);
     }
     if (finished) break;
     assert(stopAt < 50);
@@ -85,15 +106,53 @@ Deno.test("a neighbour that creates the folder above at the same moment is no ob
   };
   const directory = await open(disk);
   assert(raced, "the neighbour came first");
-  assertEquals(disk.list(PATH), ["LOCK", "identity", "wal"]);
+  assertEquals(disk.list(PATH), NAMES);
   directory.close();
 });
 
-Deno.test("the same node opens it again, and finds its log's folder as it left it", async () => {
+Deno.test("the same node opens it again, and finds everything as it left it", async () => {
   const disk = await setUp();
   const before = disk.contents();
-  (await open(disk)).close();
+  const directory = await open(disk);
+  assertEquals(directory.identity, IDENTITY);
+  directory.close();
   assertEquals(disk.contents(), before);
+});
+
+Deno.test("a directory is nobody's until it is founded, whoever opens it before", async () => {
+  const disk = new MemoryDisk();
+  for (const after of [disk, disk.killProcess()]) {
+    const directory = await DataDirectory.open({ disk: after, path: PATH });
+    assertEquals([directory.identity, await readIdentity({ disk: after, path: PATH })], [null, null]);
+    directory.requireOwner({ ...IDENTITY, nodeId: 7 });
+    assertEquals(directory.snapshotDirectory, `${PATH}/snapshots`);
+    directory.close();
+  }
+  const directory = await DataDirectory.open({ disk, path: PATH });
+  directory.found(IDENTITY);
+  const after = disk.crash(() => false);
+  assertEquals(await readIdentity({ disk: after, path: PATH }), IDENTITY, "founded is durable");
+  assertThrows(() => directory.found(IDENTITY), InvariantError, "founded once");
+});
+
+Deno.test("a node that joined has no founders; names and ids that are not known are not asked for", async () => {
+  const disk = new MemoryDisk();
+  const joined = { ...IDENTITY, clusterName: "", founders: [] };
+  const directory = await open(disk, joined);
+  directory.requireOwner({ nodeId: 1, clusterName: null, clusterId: null });
+  directory.close();
+  assertEquals(await readIdentity({ disk, path: PATH }), joined);
+});
+
+Deno.test("a directory that can't be founded for want of room is founded once there is some", async () => {
+  const disk = new MemoryDisk();
+  const directory = await DataDirectory.open({ disk, path: PATH });
+  disk.capacityBytes = 10;
+  assertThrows(() => directory.found(IDENTITY), DataDirectoryUnusableError, "ENOSPC");
+  disk.capacityBytes = 10_000;
+  directory.found(IDENTITY);
+  directory.close();
+  assertEquals(await readIdentity({ disk, path: PATH }), IDENTITY);
 });
 
 Deno.test("a second opening is refused while the first lasts", async () => {
@@ -126,7 +185,7 @@ const REFUSALS: readonly Refusal[] = [
     identity: { ...IDENTITY, nodeId: 2 },
     error: ForeignNodeError,
     says: [
-      "it belongs to node 1 of cluster 7f3a9c0012345678, not to node 2",
+      "it belongs to node 1 of cluster 7f3a9c0012345678 (test), not to node 2",
       "--node-id",
       "another --data-dir",
     ],
@@ -136,7 +195,14 @@ const REFUSALS: readonly Refusal[] = [
     change: () => {},
     identity: { ...IDENTITY, clusterId: "00112233" },
     error: ForeignClusterError,
-    says: ["it belongs to node 1 of cluster 7f3a9c0012345678, not to cluster 00112233", "--cluster"],
+    says: ["it belongs to node 1 of cluster 7f3a9c0012345678 (test), not to cluster 00112233", "--cluster"],
+  },
+  {
+    name: "another cluster's by name",
+    change: () => {},
+    identity: { ...IDENTITY, clusterName: "other" },
+    error: ForeignClusterError,
+    says: ['not to cluster "other"', "--cluster-name"],
   },
   {
     name: "a newer format, whatever else it says",
@@ -151,7 +217,22 @@ const REFUSALS: readonly Refusal[] = [
       disk.remove(`${PATH}/identity`);
     },
     error: DataDirectoryDamagedError,
-    says: ["it holds a log (wal/) but no identity file", "Restore"],
+    says: ["it holds data (wal/) but no identity file", "restore again"],
+  },
+  {
+    name: "snapshots without an identity",
+    change: (disk) => {
+      disk.open(`${PATH}/snapshots/receiving.new`, "create").close();
+      disk.remove(`${PATH}/identity`);
+    },
+    error: DataDirectoryDamagedError,
+    says: ["it holds data (snapshots/) but no identity file", "restore again"],
+  },
+  {
+    name: "an identity without the folder of snapshots",
+    change: (disk) => disk.rename(`${PATH}/snapshots`, `${PATH}/lost`),
+    error: DataDirectoryDamagedError,
+    says: ["the snapshots (snapshots/) of node 1 are gone", "Restore snapshots/"],
   },
   {
     name: "an identity without its log's folder",
@@ -177,8 +258,13 @@ const DAMAGED: readonly (string | Uint8Array<ArrayBuffer>)[] = [
   '{"formatVersion":1,"clusterId":"a"}',
   '{"formatVersion":1,"clusterId":"a","nodeId":0}',
   '{"formatVersion":1,"clusterId":"a","nodeId":1.5}',
-  '{"formatVersion":1,"clusterId":"7f3a9c0012345678","nodeId":1}',
-  '{"formatVersion":1,"clusterId":"7f3a9c0012345679","nodeId":1,"checksum":1885955008}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":7,"nodeId":1,"dataId":1,"founders":[]}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":"b","nodeId":1,"dataId":0,"founders":[]}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":"b","nodeId":1,"dataId":1,"founders":{}}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":"b","nodeId":1,"dataId":1,"founders":[null]}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":"b","nodeId":1,"dataId":1,"founders":[{"id":1}]}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":"b","nodeId":1,"dataId":1,"founders":[]}',
+  '{"formatVersion":1,"clusterId":"a","clusterName":"b","nodeId":1,"dataId":1,"founders":[],"checksum":1}',
   `{"formatVersion":1,"clusterId":"a","nodeId":1}${" ".repeat(5000)}x`,
   new Uint8Array([0xff, 0xfe, 0x00]),
 ];
@@ -188,12 +274,14 @@ Deno.test("every refusal names the directory, the owner where known and what to 
     name: `damaged: ${String(content).slice(0, 60)}`,
     change: (disk) => writeIdentity(disk, content),
     error: DataDirectoryDamagedError,
-    says: ["its identity file is damaged", "Restore"],
+    says: ["its identity file is damaged", "back from a copy"],
   }));
   for (const { name, change, identity, error, says } of [...REFUSALS, ...damaged]) {
     const disk = await setUp();
     change(disk);
-    disk.remove(`${PATH}/LOCK`);
+    // A stranger to a whole directory is told so after it was locked; the file stands there anyway.
+    const isStranger = error === ForeignNodeError || error === ForeignClusterError;
+    if (!isStranger) disk.remove(`${PATH}/LOCK`);
     const before = disk.contents();
     const thrown = await open(disk, identity).then(() => null, (reason) => reason);
     assertInstanceOf(thrown, error, name);
@@ -221,5 +309,5 @@ Deno.test("names that are not kvraft's are left alone", async () => {
   for (const path of ["/srv", "/srv/data", PATH]) disk.createDirectory(path);
   disk.open(`${PATH}/notes.txt`, "create").close();
   (await open(disk)).close();
-  assertEquals(disk.list(PATH), ["LOCK", "identity", "notes.txt", "wal"]);
+  assertEquals(disk.list(PATH), ["LOCK", "identity", "notes.txt", "snapshots", "wal"]);
 });

@@ -127,8 +127,7 @@ Deno.test("a directory held by another process is refused, and free again once t
   }).spawn();
   const reader = holder.stdout.getReader();
   assertEquals(new TextDecoder().decode((await reader.read()).value), "held");
-  const open = (): Promise<DataDirectory> =>
-    DataDirectory.open({ disk: new DenoDisk(), path, identity: IDENTITY });
+  const open = (): Promise<DataDirectory> => DataDirectory.open({ disk: new DenoDisk(), path });
   await assertRejects(open, DataDirectoryLockedError, path);
   holder.kill("SIGKILL");
   await holder.status;
@@ -187,6 +186,7 @@ Deno.test("a log of 96 MiB is read in pieces, and of its entries only the tail i
     disk: new DenoDisk(),
     directory: folder.path,
     identity: IDENTITY,
+    snapshot: null,
     segmentBytes: 8 * 1024 * 1024,
     tailBytes: 1024 * 1024,
   };

@@ -179,7 +179,8 @@ class Life {
     const vote = term === hardState.term ? hardState.vote ?? (step.vote ? 2 : null) : step.vote ? 1 : null;
     const commitIndex = Math.max(hardState.commitIndex, last - step.commit);
     const next = { term, vote, commitIndex };
-    return { hardState: JSON.stringify(next) === JSON.stringify(hardState) ? null : next, entries: added };
+    const isNew = JSON.stringify(next) !== JSON.stringify(hardState);
+    return { snapshot: null, hardState: isNew ? next : null, entries: added };
   }
 
   /** Adds what the log may be found as from now on: after each record of the batch. */
@@ -226,7 +227,11 @@ Deno.test("ABA: entries that are overridden and written again come back as they 
           // The same bytes at the same index again and again, told apart by their term alone.
           const data = new Uint8Array(length).fill(short ? 0 : 65);
           const entry: Entry = { index, term: round + 1, kind: "command", data };
-          log.append({ hardState: { term: round + 1, vote: null, commitIndex: 0 }, entries: [entry] });
+          log.append({
+            snapshot: null,
+            hardState: { term: round + 1, vote: null, commitIndex: 0 },
+            entries: [entry],
+          });
           model = [...model.slice(0, index - 1), entry];
           if (short) await log.sync();
           assertEquals(await log.readEntries(1, 10_000), model);

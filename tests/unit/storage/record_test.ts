@@ -40,7 +40,9 @@ const anyRecord: fc.Arbitrary<LogRecord> = fc.oneof(
     header: record({
       formatVersion: fc.nat(),
       number: anyNumber,
-      firstIndex: anyNumber,
+      firstIndex: fc.maxSafeNat().filter((index) => index > 0),
+      previousTerm: anyNumber,
+      beginsAnew: fc.boolean(),
       previous: fc.option(record({ number: fc.integer({ min: 1 }), end: fc.nat() })),
       hardState: anyHardState,
       identity: record({ clusterId: fc.string({ unit: "grapheme" }), nodeId: anyNumber }),

@@ -7,6 +7,7 @@ import {
   LogDamagedError,
   LogFailedError,
   NewerFormatError,
+  SnapshotMissingError,
   WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
 import { encodeRecord, recordBytes, segmentSeed } from "../../../lib/storage/record.ts";
@@ -204,7 +205,6 @@ Deno.test("a missing, shortened or foreign segment is damage, and so is a log th
   await log.close();
   const [first = "", second = "", third = ""] = disk.list(WAL);
   const cases: Record<string, (copy: MemoryDisk) => void> = {
-    "the segments before it are missing": (copy) => copy.remove(`${WAL}/${first}`),
     "segments between": (copy) => copy.remove(`${WAL}/${second}`),
     "no valid record stands there": (copy) => copy.edit(`${WAL}/${first}`, (bytes) => bytes.slice(0, -1)),
     "has no valid header": (copy) => copy.edit(`${WAL}/${third}`, () => new Uint8Array(0)),
@@ -218,13 +218,22 @@ Deno.test("a missing, shortened or foreign segment is damage, and so is a log th
     change(copy);
     await assertRejects(() => openLog(copy), LogDamagedError, reason);
   }
+  disk.remove(`${WAL}/${first}`);
+  await assertRejects(() => openLog(disk), SnapshotMissingError, "the segments before it are missing");
 });
 
 Deno.test("a whole segment of another node's log is refused", async () => {
   const { disk, log } = await smallLog();
   await log.close();
   const identity = { ...IDENTITY, nodeId: 2 };
-  const opening = WriteAheadLog.open({ disk, directory: WAL, identity, segmentBytes: 512, tailBytes: 0 });
+  const opening = WriteAheadLog.open({
+    disk,
+    directory: WAL,
+    identity,
+    snapshot: null,
+    segmentBytes: 512,
+    tailBytes: 0,
+  });
   await assertRejects(
     () => opening,
     LogDamagedError,
@@ -285,6 +294,8 @@ Deno.test("a segment of a newer format is refused as such", async () => {
     formatVersion: 2,
     number: 1,
     firstIndex: 1,
+    previousTerm: 0,
+    beginsAnew: false,
     previous: null,
     hardState: hardState(0),
     identity: IDENTITY,
@@ -300,7 +311,14 @@ Deno.test("a segment of a newer format is refused as such", async () => {
     syncedOffset: 0,
   });
   disk.open("/wal/00000000000000000001.log", "create").write(bytes, 0);
-  const options = { disk, directory: "/wal", identity: IDENTITY, segmentBytes: 512, tailBytes: 0 };
+  const options = {
+    disk,
+    directory: "/wal",
+    identity: IDENTITY,
+    snapshot: null,
+    segmentBytes: 512,
+    tailBytes: 0,
+  };
   await assertRejects(() => WriteAheadLog.open(options), NewerFormatError, "format version 2");
 });
 

@@ -32,10 +32,11 @@ Deno.test("a new log is empty and begins at index 1", async () => {
   await log.close();
   assertEquals(recovered, {
     hardState: { term: 0, vote: null, commitIndex: 0 },
-    firstIndex: 1,
+    base: { index: 0, term: 0 },
     lastIndex: 0,
     termRuns: [],
     tail: [],
+    configurations: [],
     cut: null,
     segments: 1,
     bytes: recovered.bytes,

@@ -1,0 +1,111 @@
+/** The command `export`: keys and values as lines of JSON, page by page. */
+import { KvraftError } from "../client/errors.ts";
+import type { ListResult } from "../client/types.ts";
+import type { Answer } from "./answer.ts";
+import { integerOfText, type OptionSpec } from "./arguments.ts";
+import type { Call, Command, CommandContext } from "./command.ts";
+import { READ_OPTIONS, readOptions } from "./command_options.ts";
+import { ExitCode, failureOf, HalfwayError } from "./errors.ts";
+import { lineOfPair } from "./json_lines.ts";
+import { Pace } from "./pause.ts";
+import type { StoreClient } from "./store_client.ts";
+import { countOf, perSecond, withThousands } from "./units.ts";
+import { bytesOfWord } from "./words.ts";
+
+/** Keys of a page, and so all that is in memory at a time; a page of long values is shorter. */
+const PAGE_KEYS = 1_000;
+const MAX_RATE = 1_000_000;
+
+/** How many keys in a second. */
+export const RATE: OptionSpec = {
+  name: "rate",
+  placeholder: "<n>",
+  help: "keys a second at most (no limit)",
+};
+
+/** The rate that was asked for, or null. Throws {@link UsageError}. */
+export function rateOf({ options }: Call): number | null {
+  const text = options.get("rate");
+  return text === undefined ? null : integerOfText(text, { name: "--rate", min: 1, max: MAX_RATE });
+}
+
+/** What an export gave. */
+export interface ExportReport {
+  readonly keys: number;
+  /** Bytes of the lines. */
+  readonly bytes: number;
+  /** Revisions of the first and the last page. */
+  readonly firstRevision: number;
+  readonly lastRevision: number;
+  readonly elapsedMs: number;
+}
+
+/** Exports keys. */
+export const EXPORT: Command = {
+  name: "export",
+  aliases: [],
+  isLong: true,
+  arguments: [{ name: "prefix", required: false, isKey: true, replacedBy: null }],
+  options: [RATE, ...READ_OPTIONS],
+  summary: "write the keys that begin with prefix, and their values, as lines of JSON",
+  details: [
+    "Reads page by page: writes that are made meanwhile may be in it or not, and a note says so. For one moment of the",
+    "whole store use snapshot save. Bytes that are no UTF-8 become keyBase64, valueBase64.",
+  ],
+  example: ["export user:", `{"key":"user:1","value":"ada"}`],
+  async run(call, context): Promise<Answer> {
+    const rate = rateOf(call);
+    const options = readOptions(call, context);
+    const prefix = bytesOfWord(call.args.get("prefix")?.text ?? "");
+    const client = await context.client();
+    const source = (cursor: string | null): Promise<ListResult> =>
+      client.list({ ...options, prefix, limit: Math.min(PAGE_KEYS, rate ?? PAGE_KEYS), cursor });
+    return { kind: "exported", report: await writePages(source, { rate, context }) };
+  },
+};
+
+async function writePages(
+  source: (cursor: string | null) => ReturnType<StoreClient["list"]>,
+  { rate, context }: { readonly rate: number | null; readonly context: CommandContext },
+): Promise<ExportReport> {
+  const { output, signal } = context;
+  const pace = new Pace(rate, context.system.clock);
+  let [keys, bytes] = [0, 0];
+  let cursor: string | null = null;
+  let firstRevision: number | null = null;
+  let lastRevision = 0;
+  do {
+    let page: ListResult;
+    try {
+      signal?.throwIfAborted();
+      page = await source(cursor);
+    } catch (error) {
+      if (keys === 0 && error instanceof KvraftError) throw error;
+      throw incomplete(keys, error);
+    }
+    const lines = new TextEncoder().encode(page.entries.map(lineOfPair).join(""));
+    if (lines.length > 0) await output.write(lines);
+    keys += page.entries.length;
+    bytes += lines.length;
+    firstRevision ??= page.revision;
+    lastRevision = page.revision;
+    if (!output.isTerminal) context.showProgress(progressText(keys, pace.elapsedMs));
+    cursor = page.cursor;
+    if (cursor !== null) await pace.reach(keys, signal);
+  } while (cursor !== null);
+  return { keys, bytes, firstRevision, lastRevision, elapsedMs: pace.elapsedMs };
+}
+
+/** `12 431 keys, 5 400/s; Ctrl-C ends it`. */
+export function progressText(keys: number, elapsedMs: number): string {
+  return `${countOf(keys, "key")}, ${withThousands(perSecond(keys, elapsedMs))}/s; Ctrl-C ends it`;
+}
+
+function incomplete(keys: number, cause: unknown): HalfwayError {
+  const isNamed = cause instanceof KvraftError;
+  const { code, message } = isNamed ? failureOf(cause) : { code: "aborted", message: "it was interrupted." };
+  return new HalfwayError(
+    `The export ended after ${countOf(keys, "key")}: ${message} What was written is not everything.`,
+    { code, exitCode: ExitCode.unavailable, cause },
+  );
+}

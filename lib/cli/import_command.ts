@@ -1,0 +1,190 @@
+/** The command `import`: puts the keys and values that stand on standard input as lines of JSON. */
+import type { CallOptions } from "../client/types.ts";
+import type { Answer } from "./answer.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { callOptions } from "./command_options.ts";
+import { ExitCode, type Failure, failureOf, HalfwayError } from "./errors.ts";
+import { progressText, RATE, rateOf } from "./export_command.ts";
+import { type Line, readLines } from "./input.ts";
+import { type Pair, type ReadLine, readPair } from "./json_lines.ts";
+import { Pace } from "./pause.ts";
+import type { StoreClient } from "./store_client.ts";
+
+/** Puts under way at a time. */
+const MAX_PUTS = 256;
+/** Bytes of keys and values under way; a single put may always go. */
+const MAX_BYTES = 8_388_608;
+/** Between two progress lines. */
+const PROGRESS_INTERVAL_MS = 200;
+
+/** What an import did. */
+export interface ImportReport {
+  readonly keys: number;
+  /** Of keys and values. */
+  readonly bytes: number;
+  readonly elapsedMs: number;
+}
+
+/** Imports keys. */
+export const IMPORT: Command = {
+  name: "import",
+  aliases: [],
+  isLong: true,
+  arguments: [],
+  options: [RATE],
+  summary: "put the keys and values of standard input, lines of JSON as export gives them",
+  details: [
+    "Not from within the shell: kvraft client --cluster <nodes> import < lines.json",
+    `A line is {"key":"…","value":"…"}, or keyBase64, valueBase64. Lines are written in their order where they name the`,
+    "same key. The first bad line ends it, named by its number: exit code 2, what was before it is written, nothing of",
+    "what is behind it. To go on from line 7: tail -n +7 lines.json | kvraft client … import; lines may come twice.",
+  ],
+  example: ["import", "imported 12 431 keys, 3.4 MB, in 2.3 s"],
+  async run(call, context): Promise<Answer> {
+    const pace = new Pace(rateOf(call), context.system.clock);
+    const { signal } = context;
+    const stdin = context.stdin();
+    context.showProgress("reading lines of JSON from standard input …");
+    const client = await context.client();
+    const puts = new Puts(client, callOptions(call, { ...context, signal: null }));
+    // Ctrl-C ends the reading at once, wherever it is; what is under way then comes to its end.
+    const source = signal === null ? stdin : stdin.pipeThrough(new TransformStream(), { signal });
+    await putLines(readLines(source), { puts, pace, context });
+    return { kind: "imported", report: { keys: puts.keys, bytes: puts.bytes, elapsedMs: pace.elapsedMs } };
+  },
+};
+
+/** Puts line after line; throws {@link HalfwayError} when one of them can't be. */
+async function putLines(
+  lines: AsyncIterable<Line>,
+  { puts, pace, context }: { readonly puts: Puts; readonly pace: Pace; readonly context: CommandContext },
+): Promise<void> {
+  const { signal } = context;
+  let number = 0;
+  let begun = 0;
+  let shownAt = 0;
+  try {
+    for await (const line of lines) {
+      number += 1;
+      const read: ReadLine = line.kind === "line"
+        ? readPair(line.bytes)
+        : { kind: "bad", reason: "it is too long" };
+      if (read.kind === "bad") throw await badLine(number, { reason: read.reason, puts });
+      if (read.kind === "blank") continue;
+      await pace.reach(begun, signal);
+      if (!await puts.begin(read.pair, number) || signal?.aborted === true) break;
+      begun += 1;
+      if (pace.elapsedMs - shownAt < PROGRESS_INTERVAL_MS) continue;
+      shownAt = pace.elapsedMs;
+      context.showProgress(progressText(puts.keys, pace.elapsedMs));
+    }
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+  }
+  await puts.end();
+  if (signal?.aborted === true) {
+    throw new HalfwayError(
+      `The import was interrupted after ${progressOf(puts)}. ${goOnFrom(puts.begunLine + 1)}`,
+      {
+        code: "aborted",
+        exitCode: puts.keys === 0 ? ExitCode.unavailable : ExitCode.unknown,
+      },
+    );
+  }
+}
+
+async function badLine(
+  number: number,
+  { reason, puts }: { readonly reason: string; readonly puts: Puts },
+): Promise<HalfwayError> {
+  await puts.end();
+  return new HalfwayError(
+    `line ${number}: ${reason}. ` +
+      `The lines before it are written (${progressOf(puts)}), it and those behind it are not.`,
+    { code: "usage", exitCode: ExitCode.usage },
+  );
+}
+
+function progressOf({ keys }: Puts): string {
+  return keys === 1 ? "1 key" : `${keys} keys`;
+}
+
+function goOnFrom(line: number): string {
+  return `To go on: tail -n +${line} <file> | kvraft client … import`;
+}
+
+/**
+ * Puts under way: no more than {@link MAX_PUTS}, and never two of one key, since whichever came last would win.
+ * After the first failure nothing more is begun.
+ */
+class Puts {
+  /** Acknowledged. */
+  keys = 0;
+  bytes = 0;
+  /** The last line that was begun. */
+  begunLine = 0;
+  readonly #client: StoreClient;
+  readonly #options: CallOptions;
+  readonly #keysUnderWay = new Set<string>();
+  #bytesUnderWay = 0;
+  #failure: { readonly line: number; readonly failure: Failure; readonly cause: unknown } | null = null;
+  #oneLess = Promise.withResolvers<void>();
+
+  constructor(client: StoreClient, options: CallOptions) {
+    this.#client = client;
+    this.#options = options;
+  }
+
+  /** Begins to put what stands on `line` as soon as there is a place; false when one has failed. */
+  async begin(pair: Pair, line: number): Promise<boolean> {
+    const key = pair.key.toBase64();
+    const bytes = pair.key.length + pair.value.length;
+    await this.#until(() =>
+      !this.#keysUnderWay.has(key) && this.#keysUnderWay.size < MAX_PUTS &&
+      (this.#keysUnderWay.size === 0 || this.#bytesUnderWay + bytes <= MAX_BYTES)
+    );
+    if (this.#failure !== null) return false;
+    this.#keysUnderWay.add(key);
+    this.#bytesUnderWay += bytes;
+    this.begunLine = line;
+    void this.#put(pair, line).finally(() => {
+      this.#keysUnderWay.delete(key);
+      this.#bytesUnderWay -= bytes;
+      this.#oneLess.resolve();
+    });
+    return true;
+  }
+
+  /** Waits for all that were begun. Throws {@link HalfwayError} when one failed, naming the first such line. */
+  async end(): Promise<void> {
+    while (this.#keysUnderWay.size > 0) await this.#nextEnd();
+    if (this.#failure === null) return;
+    const { line, failure: { code, message, exitCode }, cause } = this.#failure;
+    const isPartial = exitCode === ExitCode.unavailable && this.keys > 0;
+    throw new HalfwayError(
+      `line ${line}: ${message} The lines before it are written, some behind it may be. ${goOnFrom(line)}`,
+      { code, exitCode: isPartial ? ExitCode.unknown : exitCode, cause },
+    );
+  }
+
+  async #until(holds: () => boolean): Promise<void> {
+    while (this.#failure === null && !holds()) await this.#nextEnd();
+  }
+
+  async #nextEnd(): Promise<void> {
+    this.#oneLess = Promise.withResolvers();
+    await this.#oneLess.promise;
+  }
+
+  /** Never rejects. */
+  async #put({ key, value }: Pair, line: number): Promise<void> {
+    try {
+      await this.#client.put(key, value, this.#options);
+      this.keys += 1;
+      this.bytes += key.length + value.length;
+    } catch (error) {
+      if (this.#failure !== null && this.#failure.line < line) return;
+      this.#failure = { line, failure: failureOf(error), cause: error };
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/** The members as a person wants to see them: what each is, how far behind, and when it was last heard from. */
+import type { ClusterStatus } from "../client/types.ts";
+import type { Member, MemberRole, NodeStatus, PeerStatus } from "../net/client_messages.ts";
+import { escapeText } from "./escape.ts";
+import { duration, percentOf, withThousands } from "./units.ts";
+import { table } from "./width.ts";
+
+/** A leader that was heard from so lately counts as being heard from now. */
+const LATELY_MS = 1_000;
+
+/** One member. What only the leader or the node itself could say is null where neither did. */
+export interface MemberRow {
+  readonly id: number;
+  readonly address: string;
+  readonly role: MemberRole;
+  readonly leads: boolean;
+  /** Entries of the leader's log that it is not known to have. */
+  readonly lag: number | null;
+  /** Since the leader last heard from it. */
+  readonly lastContactMs: number | null;
+  /** Version of its program. */
+  readonly version: string | null;
+  /** How much of a snapshot it has that it is being sent; null when it is sent none. */
+  readonly snapshotPercent: number | null;
+}
+
+/** What the leader says of itself and the others. */
+export type LeaderView = Omit<NodeStatus, "members">;
+
+/** What the leader says; null when there is none, or it does not answer. */
+export function leaderOf({ leader, nodes }: ClusterStatus): LeaderView | null {
+  return nodes.find((node): node is Extract<typeof node, { reachable: true }> =>
+    node.reachable && node.id === leader && node.role === "leader"
+  ) ?? null;
+}
+
+/** What the leader knows of the node `id`; null when it knows nothing. */
+export function peerOf(leader: LeaderView | null, id: number): PeerStatus | null {
+  return leader?.peers.find((peer) => peer.id === id) ?? null;
+}
+
+/** How many entries of the leader's log a peer is not known to have. */
+export function lagOf(peer: PeerStatus, leader: LeaderView): number {
+  return Math.max(0, leader.lastLogIndex - peer.matchIndex);
+}
+
+/** How much of the snapshot that it is being sent a peer has; null when it is sent none. */
+export function snapshotPercentOf(
+  { state, snapshotSentBytes, snapshotTotalBytes }: PeerStatus,
+): number | null {
+  return state === "snapshot" ? percentOf(snapshotSentBytes, snapshotTotalBytes) : null;
+}
+
+/** Puts together what the members' list and the nodes say. */
+export function memberRows(members: readonly Member[], status: ClusterStatus): readonly MemberRow[] {
+  const leader = leaderOf(status);
+  return members.map(({ id, address, role }) => {
+    const node = status.nodes.find((candidate) => candidate.id === id);
+    const version = node?.reachable === true ? node.version : null;
+    const common = { id, address, role, version, leads: leader?.id === id };
+    if (leader?.id === id) return { ...common, lag: 0, lastContactMs: 0, snapshotPercent: null };
+    const peer = peerOf(leader, id);
+    if (leader === null || peer === null) {
+      return { ...common, lag: null, lastContactMs: null, snapshotPercent: null };
+    }
+    return {
+      ...common,
+      lag: lagOf(peer, leader),
+      lastContactMs: peer.lastContactMs,
+      snapshotPercent: snapshotPercentOf(peer),
+    };
+  });
+}
+
+/** The members as a table of text. */
+export function membersTable(rows: readonly MemberRow[]): string {
+  const header = ["node", "address", "role", "lag", "last contact", "version"];
+  const lines = table([
+    header,
+    ...rows.map((row) => [
+      `n${row.id}`,
+      escapeText(row.address),
+      row.leads ? `${row.role}, leads` : row.role,
+      lagText(row),
+      contactText(row),
+      row.version === null ? "?" : escapeText(row.version),
+    ]),
+  ]);
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function lagText({ lag, snapshotPercent }: MemberRow): string {
+  if (snapshotPercent !== null) return `snapshot ${snapshotPercent}%`;
+  return lag === null ? "?" : withThousands(lag);
+}
+
+function contactText({ lag, lastContactMs }: MemberRow): string {
+  if (lastContactMs === null) return lag === null ? "?" : "never";
+  return lastContactMs < LATELY_MS ? "now" : `${duration(lastContactMs)} ago`;
+}

@@ -1,0 +1,264 @@
+/** `kvraft server inspect | restore | recover`: what is in a backup or a data folder, and making new folders of them. */
+import { AddressError, formatAddress, parseAddress, parseMembers } from "../server/config.ts";
+import { type OptionSpec, optionUsage, parseArguments, type ParsedArguments } from "./arguments.ts";
+import { integerOfText } from "./arguments.ts";
+import { OUTPUT, outputOf } from "./command_options.ts";
+import { ExitCode, UsageError } from "./errors.ts";
+import { columns } from "./help.ts";
+import { readLines } from "./input.ts";
+import { failureAsJson } from "./json.ts";
+import { inspectText, nextAfterRecover, nextAfterRestore, stakesText } from "./server_tools_report.ts";
+import type { RecoveryStakes, ServerTools } from "../server/tools_port.ts";
+import type { System } from "./system.ts";
+import { textOfBytes } from "./words.ts";
+
+/** Bytes of the line on which the word is typed. */
+const MAX_WORD_BYTES = 1_024;
+
+/** What a tool works with. */
+interface Surroundings {
+  readonly system: System;
+  readonly tools: ServerTools;
+}
+
+/** A tool. */
+interface Tool {
+  readonly name: string;
+  /** Behind the name, options left out. */
+  readonly usage: string;
+  readonly options: readonly OptionSpec[];
+  readonly summary: string;
+  /** Whole lines. */
+  readonly details: readonly string[];
+  readonly examples: readonly string[];
+  run(parsed: ParsedArguments, surroundings: Surroundings): Promise<ExitCode>;
+}
+
+const HELP: OptionSpec = { name: "help", placeholder: null, help: "explain, and do nothing" };
+const NODE_ID: OptionSpec = { name: "node-id", placeholder: "<n>", help: "which node the folder is for" };
+const DATA_DIR: OptionSpec = {
+  name: "data-dir",
+  placeholder: "<path>",
+  help: "the folder (./data/node-<n>)",
+};
+
+const INSPECT: Tool = {
+  name: "inspect",
+  usage: "<path>",
+  options: [OUTPUT, HELP],
+  summary: "say what is in a backup or in the data folder of a stopped node",
+  details: [
+    "Changes nothing. Exit codes: 0 all of it can be read; 1 something is damaged, or it is neither; 2 usage.",
+  ],
+  examples: ["kvraft server inspect backup.snap", "kvraft server inspect ./data/node-1"],
+  async run(parsed, { system, tools }): Promise<ExitCode> {
+    const [path, extra] = parsed.positionals.map(({ text }) => text);
+    if (path === undefined || extra !== undefined) {
+      throw new UsageError(
+        "inspect takes one path, of a backup or a data folder. Example: kvraft server inspect data/node-1",
+      );
+    }
+    const report = await tools.inspect(path);
+    const isJson = outputOf(parsed.options) === "json";
+    await system.stdout.write(isJson ? `${JSON.stringify(report)}\n` : inspectText(report));
+    return report.damage.length === 0 ? ExitCode.done : ExitCode.no;
+  },
+};
+
+const RESTORE: Tool = {
+  name: "restore",
+  usage: "--from <file> --node-id <n> --cluster <nodes>",
+  options: [
+    { name: "from", placeholder: "<file>", help: "the backup, made with client snapshot save (required)" },
+    NODE_ID,
+    {
+      name: "cluster",
+      placeholder: "<nodes>",
+      help: "every node of the new cluster, as id=host:port (required)",
+    },
+    DATA_DIR,
+    { name: "cluster-name", placeholder: "<name>", help: "the same on every node (kvraft)" },
+    HELP,
+  ],
+  summary: "make the data folder of one node of a new cluster out of a backup",
+  details: [
+    "Run it once for each node of --cluster, with the same file, on the machine where the node is to run. The cluster is",
+    "a new one with an id of its own: nodes of the old one are refused by it.",
+  ],
+  examples: [
+    "kvraft server restore --from backup.snap --node-id 1 --cluster 1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001",
+  ],
+  async run(parsed, { system, tools }): Promise<ExitCode> {
+    refusePositionals(parsed);
+    const from = required(parsed, "from", RESTORE);
+    const nodeId = nodeIdOf(required(parsed, "node-id", RESTORE));
+    const members = addressOf("--cluster", () => parseMembers(required(parsed, "cluster", RESTORE)));
+    if (!members.some(({ id }) => id === nodeId)) {
+      throw new UsageError(
+        `--node-id is ${nodeId}, and --cluster has ${members.map(({ id }) => id).join(", ")}.`,
+      );
+    }
+    const dataDir = writableFolder(parsed.options.get("data-dir") ?? `./data/node-${nodeId}`, system);
+    const clusterName = clusterNameOf(parsed.options.get("cluster-name") ?? "kvraft");
+    const request = { from, nodeId, members, dataDir, clusterName };
+    const report = await tools.restore(request);
+    await system.stdout.write(
+      `Restored ${dataDir} for node ${nodeId} of the new cluster ${report.clusterId}: ${report.keys} keys, ` +
+        `revision ${report.revision}.\n${nextAfterRestore(request)}`,
+    );
+    return ExitCode.done;
+  },
+};
+
+const RECOVER: Tool = {
+  name: "recover",
+  usage: "--data-dir <path>",
+  options: [
+    { ...DATA_DIR, help: "the folder of the survivor (required)" },
+    { ...NODE_ID, help: "the node whose folder it must be" },
+    { name: "address", placeholder: "<host:port>", help: "where it is dialled from now on (where it was)" },
+    { name: "yes", placeholder: "<id>", help: "the cluster's id, in place of typing it" },
+    HELP,
+  ],
+  summary: "a majority is lost for good: make a cluster of one node out of a survivor",
+  details: [
+    "The last resort: writes that were acknowledged and never reached this node are lost. Inspect every folder that is",
+    "left, and take the node with the highest last term; among those, the highest last index. Never start the others",
+    "again: they join anew, with empty folders and new ids. Keep a copy of the folder.",
+  ],
+  examples: ["kvraft server recover --data-dir ./data/node-2"],
+  async run(parsed, { system, tools }): Promise<ExitCode> {
+    refusePositionals(parsed);
+    const dataDir = writableFolder(required(parsed, "data-dir", RECOVER), system);
+    const nodeId = parsed.options.get("node-id");
+    const address = parsed.options.get("address");
+    const word = parsed.options.get("yes") ?? null;
+    const report = await tools.recover({
+      dataDir,
+      nodeId: nodeId === undefined ? null : nodeIdOf(nodeId),
+      address: address === undefined
+        ? null
+        : addressOf("--address", () => formatAddress(parseAddress(address))),
+      confirm: (stakes) => confirm(stakes, { word, system }),
+    });
+    if (report === null) {
+      system.stderr.write("kvraft: that is not the cluster's id; nothing was changed.\n");
+      return ExitCode.no;
+    }
+    await system.stdout.write(
+      `Node ${report.nodeId} is a cluster of its own now, ${report.clusterId}, with the log to index ` +
+        `${report.lastIndex}.\n${nextAfterRecover(report, dataDir)}`,
+    );
+    return ExitCode.done;
+  },
+};
+
+const TOOLS: readonly Tool[] = [INSPECT, RESTORE, RECOVER];
+
+/** Words that may follow `kvraft server`. */
+export const TOOL_NAMES: readonly string[] = TOOLS.map(({ name }) => name);
+
+/** Runs the tool that `args` begin with; null when they begin with none. Its errors are reported. */
+export async function serverTool(
+  args: readonly string[],
+  surroundings: Surroundings,
+): Promise<ExitCode | null> {
+  const [name, ...rest] = args;
+  const tool = TOOLS.find((candidate) => candidate.name === name);
+  if (tool === undefined) return null;
+  const { system } = surroundings;
+  try {
+    const parsed = parseArguments(rest, tool.options);
+    if (!parsed.options.has("help")) return await tool.run(parsed, surroundings);
+    await system.stdout.write(toolHelp(tool));
+    return ExitCode.done;
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") throw error;
+    const isJson = rest.includes("--output=json") || rest[rest.indexOf("--output") + 1] === "json";
+    const exitCode = error instanceof UsageError ? ExitCode.usage : ExitCode.no;
+    const { code, message } = error;
+    system.stderr.write(isJson ? `${failureAsJson({ code, message, exitCode })}\n` : `kvraft: ${message}\n`);
+    return exitCode;
+  }
+}
+
+/** The tools for the help of the server, a line each. */
+export function toolsHelp(): string {
+  const rows = TOOLS.map((
+    { name, usage, summary },
+  ): [string, string] => [`kvraft server ${name} ${usage}`, summary]);
+  return rows.map(([usage, summary]) => `  ${usage}\n      ${summary}`).join("\n");
+}
+
+function toolHelp({ name, usage, options, summary, details, examples }: Tool): string {
+  const rows = options.map((option): [string, string] => [optionUsage(option), option.help]);
+  return [
+    `kvraft server ${name} ${usage} [options]`,
+    `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
+    ...details,
+    "",
+    "Options:",
+    columns(rows),
+    "",
+    examples.length === 1 ? "Example:" : "Examples:",
+    ...examples.map((example) => `  ${example}`),
+    "",
+  ].join("\n");
+}
+
+/** Shows what is at stake, and whether the word was given. Throws {@link UsageError} where nobody can be asked. */
+async function confirm(
+  stakes: RecoveryStakes,
+  { word, system }: { readonly word: string | null; readonly system: System },
+): Promise<boolean> {
+  system.stderr.write(stakesText(stakes));
+  if (word !== null) return word === stakes.clusterId;
+  if (!system.stdin.isTerminal) {
+    throw new UsageError(`Nobody is there to be asked. To go on all the same: --yes=${stakes.clusterId}`);
+  }
+  system.stderr.write("Type the cluster's id to go on, anything else to leave all as it is: ");
+  for await (const line of readLines(system.stdin.stream, MAX_WORD_BYTES)) {
+    return line.kind === "line" && textOfBytes(line.bytes)?.trim() === stakes.clusterId;
+  }
+  return false;
+}
+
+function refusePositionals({ positionals: [extra] }: ParsedArguments): void {
+  if (extra !== undefined) throw new UsageError(`"${extra.text}" belongs to no option. See --help.`);
+}
+
+function required({ options }: ParsedArguments, name: string, tool: Tool): string {
+  const text = options.get(name);
+  if (text !== undefined) return text;
+  throw new UsageError(`${tool.name} needs --${name}. Example: ${tool.examples[0]}`);
+}
+
+function nodeIdOf(text: string): number {
+  return integerOfText(text, { name: "--node-id", min: 1, max: Number.MAX_SAFE_INTEGER });
+}
+
+function clusterNameOf(text: string): string {
+  if (/^[A-Za-z0-9._-]{1,64}$/.test(text)) return text;
+  throw new UsageError(
+    `--cluster-name must be 1 to 64 letters, digits, dots, dashes and underscores, not "${text}". Example: orders`,
+  );
+}
+
+/** What `read` gives; a wrong address or list is wrong usage of `option`. */
+function addressOf<T>(option: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AddressError) throw new UsageError(`${option}: ${error.message}`);
+    throw error;
+  }
+}
+
+function writableFolder(path: string, system: System): string {
+  if (system.mayWrite(path)) return path;
+  throw new UsageError(
+    `--data-dir: this program may write only under ./data of the directory it was started in, and ${path} is not ` +
+      "there. Start it where ./data holds the folder, or compile it for that place: " +
+      `KVRAFT_DATA_DIR=${path} deno task compile`,
+  );
+}

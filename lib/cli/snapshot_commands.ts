@@ -1,0 +1,128 @@
+/** The commands on snapshots: have a node take one now, and save one as a backup. */
+import { KvraftError } from "../client/errors.ts";
+import type { CallOptions, SnapshotDownload } from "../client/types.ts";
+import type { Answer } from "./answer.ts";
+import type { Call, Command, CommandContext } from "./command.ts";
+import { callOptions } from "./command_options.ts";
+import { ExitCode, HalfwayError, UsageError } from "./errors.ts";
+import { percentOf, perSecond, sizeText } from "./units.ts";
+
+/** Deadline of taking a snapshot unless the call has its own: a large store takes its time. */
+const TAKING_TIMEOUT_MS = 120_000;
+/** Between two progress lines. */
+const PROGRESS_INTERVAL_MS = 200;
+
+/** Has a node take a snapshot. */
+const NOW: Command = {
+  name: "snapshot now",
+  aliases: [],
+  isLong: true,
+  arguments: [],
+  options: [],
+  summary: "have a node take a snapshot now and cut its log",
+  details: [
+    "Nodes do so by themselves when their log outgrows the state; this is for before a restart or a copy.",
+  ],
+  example: ["snapshot now", "n2 took a snapshot: revision 1200, index 1234, term 5, 27.0 MB"],
+  async run(call, context): Promise<Answer> {
+    const client = await context.client();
+    context.showProgress("a node takes a snapshot …; Ctrl-C stops waiting, not the snapshot");
+    return { kind: "snapshot", info: await client.takeSnapshot(takingOptions(call, context)) };
+  },
+};
+
+/** Saves a backup. */
+const SAVE: Command = {
+  name: "snapshot save",
+  aliases: [],
+  isLong: true,
+  arguments: [],
+  options: [],
+  summary: "write a backup of the whole store to standard output",
+  details: [
+    "Not from within the shell: kvraft client --cluster <nodes> snapshot save > backup.snap",
+    "One moment of the store, named by its revision, with checksums; any node may give it. Exit code 3 means that the",
+    "file is not whole and is of no use. kvraft server inspect <file> says what is in it; kvraft server restore makes",
+    "a new cluster of it. --timeout-ms is for taking it (120000 here), then for each part.",
+  ],
+  example: ["snapshot save", "saved revision 1200 of n2: 27.0 MB in 0.4 s"],
+  async run(call, context): Promise<Answer> {
+    if (context.output.isTerminal) {
+      throw new UsageError(
+        "snapshot save writes bytes to standard output, which is a terminal here. " +
+          "Type: kvraft client --cluster <nodes> snapshot save > backup.snap",
+      );
+    }
+    const client = await context.client();
+    const { clock } = context.system;
+    const startedAt = clock.now();
+    context.showProgress("a node takes a snapshot …");
+    await using download = await client.openSnapshot(takingOptions(call, context));
+    await copyOut(download, context);
+    const { nodeId, index, term, revision, bytes } = download;
+    const info = { nodeId, index, term, revision, bytes };
+    return { kind: "snapshotSaved", info, elapsedMs: clock.now() - startedAt };
+  },
+};
+
+/** In the order of the help. */
+export const SNAPSHOT_COMMANDS: readonly Command[] = [NOW, SAVE];
+
+function takingOptions(call: Call, context: CommandContext): CallOptions {
+  return { timeoutMs: TAKING_TIMEOUT_MS, ...callOptions(call, context) };
+}
+
+/** Copies the file to standard output. Throws {@link HalfwayError} unless all of it got there. */
+async function copyOut(
+  download: SnapshotDownload,
+  { output, system, showProgress }: CommandContext,
+): Promise<void> {
+  const { clock } = system;
+  const { bytes } = download;
+  const startedAt = clock.now();
+  let shownAt = -Infinity;
+  let written = 0;
+  try {
+    for await (const chunk of download.chunks()) {
+      await output.write(chunk);
+      written += chunk.length;
+      const now = clock.now();
+      if (now - shownAt < PROGRESS_INTERVAL_MS) continue;
+      shownAt = now;
+      showProgress(progressText({ written, bytes, elapsedMs: now - startedAt }));
+    }
+  } catch (error) {
+    const code = error instanceof KvraftError ? error.code : "output";
+    throw incomplete({ written, bytes, code, cause: error });
+  }
+  if (written !== bytes) {
+    const cause = new Error("the node sent another number of bytes than it had said.");
+    throw incomplete({ written, bytes, code: "internal", cause });
+  }
+}
+
+/** `12.3 of 27.0 MB, 45%, 31.0 MB/s`. */
+function progressText(
+  { written, bytes, elapsedMs }: Record<"written" | "bytes" | "elapsedMs", number>,
+): string {
+  const rate = sizeText(Math.round(perSecond(written, elapsedMs)));
+  return `${sizeText(written)} of ${sizeText(bytes)}, ${percentOf(written, bytes)}%, ${rate}/s`;
+}
+
+function incomplete(
+  { written, bytes, code, cause }: {
+    readonly written: number;
+    readonly bytes: number;
+    readonly code: string;
+    readonly cause: unknown;
+  },
+): HalfwayError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new HalfwayError(
+    `Cannot save the snapshot: ${
+      reason.replace(/\.$/, "")
+    }. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
+      "save again.",
+    { code, exitCode: ExitCode.unavailable, cause },
+  );
+}

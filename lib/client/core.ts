@@ -1,0 +1,108 @@
+/** What all calls of one client work with: its connections, its caller, its session, its defaults. */
+import { DenoClock } from "../net/deno_clock.ts";
+import { DenoNetwork } from "../net/deno_network.ts";
+import { CallScope } from "./call_scope.ts";
+import { type Answered, Caller, stopError } from "./caller.ts";
+import type { RequestKind, RequestOf } from "./connection.ts";
+import { toAddresses, toTimeoutMs, toTransaction } from "./input.ts";
+import { ConnectionPool } from "./pool.ts";
+import type { CallKind } from "./retry.ts";
+import type { CallOptions, ClientPlatform, ConnectOptions, TransactionRequest } from "./types.ts";
+import { SessionWriter, type WriteResult } from "./writer.ts";
+
+/** Deadline of a call that names none. */
+const DEFAULT_TIMEOUT_MS = 5_000;
+
+/** What a call is, for messages, and what its caller asked for. */
+export interface CallNotes {
+  readonly action: string;
+  readonly options: CallOptions;
+}
+
+/** One client, below its public face. */
+export class ClientCore {
+  readonly pool: ConnectionPool;
+  readonly caller: Caller;
+  readonly clock: ClientPlatform["clock"];
+  readonly random: ClientPlatform["random"];
+  /** Deadline of a call that names none. */
+  readonly timeoutMs: number;
+  readonly #writer: SessionWriter;
+
+  private constructor(
+    pool: ConnectionPool,
+    { platform, timeoutMs }: { readonly platform: ClientPlatform; readonly timeoutMs: number },
+  ) {
+    this.pool = pool;
+    this.clock = platform.clock;
+    this.random = platform.random;
+    this.timeoutMs = timeoutMs;
+    this.caller = new Caller(pool, platform.random);
+    this.#writer = new SessionWriter({
+      caller: this.caller,
+      random: platform.random,
+      appliedIndex: () => pool.newestAppliedIndex,
+    });
+  }
+
+  /** Reaches the cluster; see KvClient.connect. */
+  static async connect(options: ConnectOptions): Promise<ClientCore> {
+    const platform = options.platform ??
+      { network: new DenoNetwork(), clock: new DenoClock(), random: Math.random };
+    const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
+    const signal = options.signal ?? null;
+    const scope = new CallScope({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
+    try {
+      const waited = await scope.waitFor(pool.reach(null));
+      if (waited.kind === "stopped") {
+        throw stopError(waited.reason, {
+          action: `reach the cluster at ${options.cluster.join(", ")}`,
+          scope,
+          outcome: "not-applied",
+          failure: null,
+        });
+      }
+      if (waited.value.kind === "unreachable") throw waited.value.error;
+      await scope.waitFor(pool.reachLeader());
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+    return new ClientCore(pool, { platform, timeoutMs });
+  }
+
+  /** Applies a transaction once. */
+  async write(request: TransactionRequest, { action, options }: CallNotes): Promise<WriteResult> {
+    const transaction = toTransaction(request, this.pool.maxValueBytes);
+    return await this.#writer.write({ action, transaction, scope: this.scope(options) });
+  }
+
+  /** Sends one request until it is answered, within the limits of the client and of the call. */
+  async call<K extends RequestKind>(
+    request: RequestOf<K>,
+    { kind, action, scope }: {
+      readonly kind: CallKind;
+      readonly action: string;
+      readonly scope: CallScope;
+    },
+  ): Promise<Answered<K>> {
+    const call = { kind, action, request, scope };
+    await this.caller.enter({ bytes: 0, take: () => true }, call);
+    try {
+      return await this.caller.run(call);
+    } finally {
+      this.caller.leave(0);
+    }
+  }
+
+  /** The limits of a call that begins now. */
+  scope({ timeoutMs = this.timeoutMs, signal }: CallOptions): CallScope {
+    return new CallScope({
+      clock: this.clock,
+      timeoutMs: toTimeoutMs(timeoutMs),
+      signal: signal ?? null,
+      closing: this.pool.closing,
+    });
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The file of a snapshot, read from the node that took it. The node keeps it for the connection it was asked over, so
+ * everything goes over that one, and what ends it ends the download: a snapshot of another node is another file.
+ */
+import { assertNever } from "../assert.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "../net/limits.ts";
+import { type Answered, stopError } from "./caller.ts";
+import type { ClientCore } from "./core.ts";
+import { ConnectionError, InternalError, KvraftError, TimeoutError } from "./errors.ts";
+import { toError } from "./retry.ts";
+import type { CallOptions, SnapshotDownload, SnapshotInfo } from "./types.ts";
+
+/** Parts that are asked for before the first of them has come. */
+export const SNAPSHOT_READS_IN_FLIGHT = 4;
+/** How long the node is given to hear that the file is not needed any more; else it finds out by itself. */
+const CLOSE_TIMEOUT_MS = 1_000;
+const ACTION = "read a snapshot";
+
+/** Has a node take a snapshot. */
+export async function takeSnapshot(
+  core: ClientCore,
+  { keep, options }: { readonly keep: boolean; readonly options: CallOptions },
+): Promise<Answered<"takeSnapshot">> {
+  const note = { kind: "longRead", action: "take a snapshot", scope: core.scope(options) } as const;
+  return await core.call({ kind: "takeSnapshot", keep }, note);
+}
+
+/** What there is to say of a snapshot that was taken. */
+export function snapshotInfo({ message, connection }: Answered<"takeSnapshot">): SnapshotInfo {
+  const { index, term, revision, bytes } = message;
+  return { nodeId: connection.node, index, term, revision, bytes };
+}
+
+/** The file of one snapshot. */
+export class FileDownload implements SnapshotDownload {
+  readonly nodeId: number;
+  readonly index: number;
+  readonly term: number;
+  readonly revision: number;
+  readonly bytes: number;
+  readonly #core: ClientCore;
+  readonly #taken: Answered<"takeSnapshot">;
+  readonly #options: CallOptions;
+
+  /** `options` are those of each part. */
+  constructor(core: ClientCore, taken: Answered<"takeSnapshot">, options: CallOptions) {
+    const { nodeId, index, term, revision, bytes } = snapshotInfo(taken);
+    this.nodeId = nodeId;
+    this.index = index;
+    this.term = term;
+    this.revision = revision;
+    this.bytes = bytes;
+    this.#core = core;
+    this.#taken = taken;
+    this.#options = options;
+  }
+
+  /** The file from its beginning, in order, a few parts ahead of whoever takes them. */
+  async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+    const ahead: Promise<readonly Uint8Array[] | KvraftError>[] = [];
+    for (let next = 0; next < this.bytes || ahead.length > 0;) {
+      while (ahead.length < SNAPSHOT_READS_IN_FLIGHT && next < this.bytes) {
+        const end = Math.min(next + MAX_SNAPSHOT_PART_BYTES, this.bytes);
+        ahead.push(this.#tryRead(next, end));
+        next = end;
+      }
+      const parts = await ahead.shift();
+      if (parts instanceof KvraftError) throw parts;
+      yield* parts ?? [];
+    }
+  }
+
+  /** Lets the node drop the file. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { connection, message: { snapshotId } } = this.#taken;
+    const limits = { timeoutMs: CLOSE_TIMEOUT_MS, signal: null };
+    await connection.request({ kind: "closeSnapshot", snapshotId }, limits); // whatever comes of it
+  }
+
+  /** Reads up to `end`. Never rejects: nobody may be waiting for it any more when it fails. */
+  async #tryRead(offset: number, end: number): Promise<readonly Uint8Array[] | KvraftError> {
+    const parts: Uint8Array[] = [];
+    try {
+      for (let at = offset; at < end;) {
+        const part = (await this.#readPart(at)).subarray(0, end - at);
+        parts.push(part);
+        at += part.length;
+      }
+      return parts;
+    } catch (error) {
+      if (error instanceof KvraftError) return error;
+      return new InternalError(`Cannot ${ACTION}: ${error instanceof Error ? error.message : error}.`);
+    }
+  }
+
+  async #readPart(offset: number): Promise<Uint8Array> {
+    const { connection, message: { snapshotId } } = this.#taken;
+    const scope = this.#core.scope(this.#options);
+    const { node } = connection;
+    const limits = { timeoutMs: scope.timeoutMs, signal: scope.signal };
+    const end = await connection.request({ kind: "readSnapshot", snapshotId, offset }, limits);
+    const stopped = scope.stopped;
+    const ending = { action: ACTION, scope, outcome: "not-applied", failure: null } as const;
+    switch (end.kind) {
+      case "answered":
+        if (end.message.offset === offset && end.message.data.length > 0) return end.message.data;
+        throw new InternalError(
+          `Cannot ${ACTION}: node ${node} gave something else than the part asked for.`,
+        );
+      case "refused":
+        throw toError({ ...end.error, kind: "refused", node }, ACTION, "not-applied");
+      case "lost":
+        if (stopped === "closed") throw stopError(stopped, ending);
+        throw new ConnectionError(
+          `Cannot ${ACTION} to its end: the connection to node ${node} was lost: ${end.reason}. Begin again.`,
+        );
+      case "silent":
+        throw new TimeoutError(
+          `Cannot ${ACTION}: node ${node} gave no part within ${scope.timeoutMs} ms. Begin again.`,
+        );
+      case "aborted":
+        throw stopError("aborted", ending);
+      default:
+        return assertNever(end);
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/** Both lanes to one node, and what the log says of them: one line when they are up, one when they fail. */
+import { assertNever } from "../assert.ts";
+import type { NodeId } from "../raft/types.ts";
+import { formatAddress, type NodeAddress } from "./address.ts";
+import type { Clock, Random } from "./clock.ts";
+import type { HandshakeError } from "./errors.ts";
+import type { Lane, PeerCaller } from "./hello_codec.ts";
+import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "./limits.ts";
+import type { Logger } from "./logger.ts";
+import type { Network } from "./network.ts";
+import type { PeerMessage } from "./peer_codec.ts";
+import { type LinkEvent, PeerLink } from "./peer_link.ts";
+
+/** The lanes that last. */
+export type LinkLane = Exclude<Lane, "probe">;
+
+/** A lane's change of state. */
+export interface LinkChange {
+  readonly id: NodeId;
+  readonly lane: LinkLane;
+  readonly connected: boolean;
+}
+
+/** Somebody answered a hello with something else than the welcome of the node that was meant. */
+export interface LinkRefusal {
+  /** The node that was meant. */
+  readonly id: NodeId;
+  readonly code: HandshakeError["code"];
+  /** A sentence for a person. */
+  readonly message: string;
+}
+
+/** What the links to any node are made from. */
+export interface PeerOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly self: NodeId;
+  readonly clusterId: string;
+  /** Which data folder is this node's. */
+  readonly dataId: number;
+  /** Where others dial this node. */
+  readonly address: string;
+  /** A lane came up or went down; with it went what was queued on it. */
+  readonly onStateChange: (change: LinkChange) => void;
+  /** A node won't have this one, or is not the one that was meant; told of each attempt. */
+  readonly onRefused: (refusal: LinkRefusal) => void;
+}
+
+/** Both lanes to one node. */
+export class Peer {
+  readonly #peer: NodeAddress;
+  readonly #options: PeerOptions;
+  readonly #lanes: Readonly<Record<LinkLane, PeerLink>>;
+  /** Nodes that are started together find each other within moments; until then silence is not worth a line. */
+  readonly #startingUntil: number;
+  /** When a failure was last logged; null since both lanes were up. */
+  #loggedFailureAt: number | null = null;
+  #failures = 0;
+
+  /** Begins to connect. */
+  constructor(peer: NodeAddress, options: PeerOptions) {
+    this.#peer = peer;
+    this.#options = options;
+    this.#startingUntil = options.clock.now() + PEER_START_QUIET_MS;
+    this.#lanes = { control: this.#open("control"), bulk: this.#open("bulk") };
+  }
+
+  /** Where it is dialled. */
+  get address(): string {
+    return formatAddress(this.#peer.address);
+  }
+
+  /** Whether both lanes are up. */
+  get isConnected(): boolean {
+    return this.#lanes.control.isConnected && this.#lanes.bulk.isConnected;
+  }
+
+  /** Queues a message; false when it was dropped. */
+  send(message: PeerMessage): boolean {
+    return this.#lanes[laneOf(message)].send(message);
+  }
+
+  /** Ends both lanes without telling of it; resolves when nothing is left of them. */
+  async close(): Promise<void> {
+    await Promise.all([this.#lanes.control.close(), this.#lanes.bulk.close()]);
+  }
+
+  /** The same, telling of each lane that was up: the rest of this node goes on, and must know what it has lost. */
+  async drop(): Promise<void> {
+    const { id } = this.#peer;
+    const lost = (["control", "bulk"] as const).filter((lane) => this.#lanes[lane].isConnected);
+    const closed = this.close();
+    for (const lane of lost) this.#options.onStateChange({ id, lane, connected: false });
+    await closed;
+  }
+
+  #open(lane: LinkLane): PeerLink {
+    const { network, clock, random, self, clusterId, dataId, address } = this.#options;
+    const caller: PeerCaller = { role: "peer", clusterId, nodeId: self, lane, dataId, address };
+    const onEvent = (event: LinkEvent): void => this.#onEvent(lane, event);
+    return new PeerLink({ network, clock, random, caller, peer: this.#peer, onEvent });
+  }
+
+  #onEvent(lane: LinkLane, event: LinkEvent): void {
+    const { id } = this.#peer;
+    switch (event.kind) {
+      case "connected":
+        if (this.isConnected) this.#logConnected();
+        this.#options.onStateChange({ id, lane, connected: true });
+        break;
+      case "disconnected":
+        this.#failures += 1;
+        this.#logFailure("Lost the connection to a node", event.reason);
+        this.#options.onStateChange({ id, lane, connected: false });
+        break;
+      case "failed":
+        this.#failures += 1;
+        if (this.#options.clock.now() < this.#startingUntil) break;
+        this.#logFailure("Cannot reach a node; trying again", event.reason);
+        break;
+      case "refused":
+        this.#failures += 1;
+        this.#logFailure("Cannot reach a node; trying again", event.reason);
+        this.#options.onRefused({ id, code: event.code, message: event.reason });
+        break;
+      default:
+        assertNever(event);
+    }
+  }
+
+  #logConnected(): void {
+    this.#options.logger.info("Connected to a node", this.#fields());
+    this.#loggedFailureAt = null;
+    this.#failures = 0;
+  }
+
+  /** The first failure, then one line for all of an interval. */
+  #logFailure(what: string, reason: string): void {
+    const now = this.#options.clock.now();
+    if (this.#loggedFailureAt !== null && now - this.#loggedFailureAt < PEER_FAILURE_LOG_INTERVAL_MS) return;
+    this.#loggedFailureAt = now;
+    this.#options.logger.warn(what, { ...this.#fields(), reason, failures: this.#failures });
+  }
+
+  #fields(): { readonly peer: NodeId; readonly address: string } {
+    return { peer: this.#peer.id, address: this.address };
+  }
+}
+
+function laneOf(message: PeerMessage): LinkLane {
+  switch (message.kind) {
+    case "preVote":
+    case "preVoteResponse":
+    case "requestVote":
+    case "requestVoteResponse":
+    case "heartbeat":
+    case "heartbeatResponse":
+    case "timeoutNow":
+    case "readIndex":
+    case "readIndexResponse":
+      return "control";
+    case "appendEntries":
+    case "appendEntriesResponse":
+    case "forward":
+    case "forwardResult":
+    case "snapshotChunk":
+    case "snapshotProgress":
+      return "bulk";
+    default:
+      return assertNever(message);
+  }
+}

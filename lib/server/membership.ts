@@ -1,0 +1,266 @@
+/**
+ * Changes of membership as the leader carries them out: those that somebody asks for, and those that it makes by
+ * itself, a learner that has caught up becoming a voter (thesis §4.2.1) and the data folders of the first members
+ * being written down.
+ *
+ * Which data folder is whose is part of the replicated configuration: so a node that comes back under its old id with
+ * an empty folder, and has forgotten whom it voted for and what it acknowledged, is told from the one that left.
+ */
+import type { Clock, Timer } from "../net/clock.ts";
+import type { ChangeMembershipRequest, Member, MembershipChange } from "../net/client_messages.ts";
+import type { Logger } from "../net/logger.ts";
+import type { Configuration, NodeId, PeerView, Raft } from "../raft/mod.ts";
+import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
+import type { Driver } from "./driver.ts";
+import { membersOf } from "./members.ts";
+import {
+  type MembershipPlan,
+  type Newcomer,
+  planChange,
+  promoted,
+  withDataIds,
+} from "./membership_change.ts";
+
+/** A learner that lacks no more entries than this is close enough to become a voter: less than a moment's worth. */
+const CLOSE_ENTRIES = 1_000;
+/** Intervals for which the leader waits to hear from every first member before it writes down whom it has heard. */
+const PATIENCE_INTERVALS = 50;
+/** Changes that may wait for their end at a time. */
+const MAX_WAITING_CHANGES = 64;
+
+/** How a change of membership ends for whoever asked. */
+export type MembershipAnswer =
+  | { readonly kind: "changed"; readonly members: readonly Member[] }
+  | Refusal;
+
+/** What carrying out changes takes from its surroundings. */
+export interface MembershipOptions {
+  readonly self: NodeId;
+  readonly dataId: number;
+  readonly raft: Raft;
+  readonly driver: Driver;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Between two looks at what is to be done. */
+  readonly intervalMs: number;
+  /** Who was not heard from for so many ticks of the core counts as not reachable. */
+  readonly contactTicks: number;
+  /** A change that is not committed after so long is answered as unknown. */
+  readonly timeoutMs: number;
+  /** Asks who is at an address; a sentence where nobody suitable is. */
+  readonly probe: (id: NodeId, address: string) => Promise<Newcomer | string>;
+}
+
+/** A change that was proposed and is not done yet. */
+interface WaitingChange {
+  /** Index of its first entry; its second follows by itself. */
+  readonly index: number;
+  readonly answer: (answer: MembershipAnswer) => void;
+  readonly timer: Timer;
+}
+
+/** Carries out changes of membership. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #waiting = new Set<WaitingChange>();
+  /** The data folders that members were seen with, by those who called. */
+  readonly #seenDataIds = new Map<NodeId, number>();
+  #timer: Timer | null = null;
+  #impatience = 0;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#seenDataIds.set(options.self, options.dataId);
+  }
+
+  /** Begins to look after the members. */
+  start(): void {
+    const { clock, intervalMs } = this.#options;
+    this.#timer = clock.after(intervalMs, () => {
+      this.start();
+      this.#lookAfter();
+    });
+  }
+
+  /** Answers everybody who waits, and ends. */
+  stop(): void {
+    this.#timer?.cancel();
+    this.leadershipLost();
+  }
+
+  /** A node has called, with this data folder. */
+  seen(node: NodeId, dataId: number): void {
+    this.#seenDataIds.set(node, dataId);
+  }
+
+  /** Somebody asks for a change; `answer` is called once, when it is done or refused. */
+  async change(request: ChangeMembershipRequest, answer: (answer: MembershipAnswer) => void): Promise<void> {
+    const { raft } = this.#options;
+    const { change } = request;
+    if (!raft.isLeader) return answer(notLeader());
+    let plan = this.#plan(request, null);
+    if (plan.kind === "propose" && (change.kind === "add" || change.kind === "replace")) {
+      const newcomer = await this.#options.probe(change.id, change.address);
+      if (typeof newcomer === "string") return answer(membershipRefused(change, newcomer));
+      if (!raft.isLeader) return answer(notLeader());
+      plan = this.#plan(request, newcomer);
+    }
+    switch (plan.kind) {
+      case "refused":
+        return answer(membershipRefused(change, plan.reason));
+      case "done":
+        return answer({ kind: "changed", members: membersOf(raft.committedConfiguration) });
+      case "propose":
+        return this.#propose(plan.configuration, change, answer);
+    }
+  }
+
+  /** The state machine has applied a configuration, the newest up to `index`. */
+  applied(configuration: Configuration, index: number): void {
+    if (configuration.confState.votersOutgoing.length > 0) return;
+    for (const waiting of [...this.#waiting]) {
+      if (waiting.index > index) continue;
+      this.#settle(waiting, { kind: "changed", members: membersOf(configuration) });
+    }
+  }
+
+  /** This node does not lead any more: what becomes of changes under way, it can't tell. */
+  leadershipLost(): void {
+    for (const waiting of [...this.#waiting]) this.#settle(waiting, outcomeUnknown());
+  }
+
+  #plan(request: ChangeMembershipRequest, newcomer: Newcomer | null): MembershipPlan {
+    const { raft, self } = this.#options;
+    const reachable = new Set(
+      raft.status().peers.filter((peer) => this.#isInContact(peer)).map(({ id }) => id),
+    );
+    const { configuration } = raft;
+    const isReachable = (node: NodeId): boolean => node === self || reachable.has(node);
+    return planChange(request.change, { configuration, isReachable, force: request.force }, newcomer);
+  }
+
+  #propose(
+    configuration: Configuration,
+    change: MembershipChange,
+    answer: (answer: MembershipAnswer) => void,
+  ): void {
+    const { driver, clock, timeoutMs, logger } = this.#options;
+    if (this.#waiting.size >= MAX_WAITING_CHANGES) {
+      return answer(
+        notApplied("busy", "Cannot change the membership: too many changes wait. Try again later."),
+      );
+    }
+    const proposed = driver.ask((raft) => raft.proposeConfiguration(configuration));
+    if (proposed.kind === "refused") return answer(whyNotProposed(proposed.reason, change));
+    logger.info("membership changes", { change: nameOf(change) });
+    const waiting: WaitingChange = {
+      index: proposed.index,
+      answer,
+      timer: clock.after(timeoutMs, () => this.#settle(waiting, outcomeUnknown())),
+    };
+    this.#waiting.add(waiting);
+  }
+
+  #settle(waiting: WaitingChange, answer: MembershipAnswer): void {
+    if (!this.#waiting.delete(waiting)) return;
+    waiting.timer.cancel();
+    waiting.answer(answer);
+  }
+
+  /** What a leader does by itself. One change at a time: the next look sees to the next. */
+  #lookAfter(): void {
+    const { raft, driver, logger } = this.#options;
+    const { configuration } = raft;
+    const isSettled = configuration === raft.committedConfiguration &&
+      configuration.confState.votersOutgoing.length === 0;
+    if (!raft.isLeader || !isSettled) {
+      this.#impatience = 0;
+      return;
+    }
+    const learner = this.#learnerToPromote(configuration);
+    const next = learner === null ? this.#toWriteDown(configuration) : promoted(configuration, learner);
+    if (next === null) return;
+    const proposed = driver.ask((raft) => raft.proposeConfiguration(next));
+    if (proposed.kind === "accepted" && learner !== null) {
+      logger.info("a learner has caught up and becomes a voter", { node: learner });
+    }
+  }
+
+  /** A learner that is to become a voter and is close; null when there is none. */
+  #learnerToPromote(configuration: Configuration): NodeId | null {
+    const waiting = configuration.members.filter(({ id, autoPromote }) =>
+      autoPromote && configuration.confState.learners.includes(id)
+    );
+    if (waiting.length === 0) return null;
+    const { peers, lastIndex } = this.#options.raft.status();
+    const isClose = (id: NodeId): boolean =>
+      peers.some((peer) =>
+        peer.id === id && peer.kind === "replicate" && this.#isInContact(peer) &&
+        lastIndex - peer.matchIndex <= CLOSE_ENTRIES
+      );
+    const close = waiting.find(({ id }) => isClose(id));
+    if (close === undefined) return null;
+    // A replacement is as good as what it replaces, whoever is down; one voter more must find a majority up.
+    const change = { kind: "promote", id: close.id } as const;
+    const isAllowed = close.replaces !== null ||
+      this.#plan({ kind: "changeMembership", requestId: 0, change, force: false }, null).kind === "propose";
+    return isAllowed ? close.id : null;
+  }
+
+  #isInContact({ ticksSinceContact }: PeerView): boolean {
+    return ticksSinceContact !== null && ticksSinceContact <= this.#options.contactTicks;
+  }
+
+  /** The configuration with the data folders that are known by now; null while there is nothing to be written down. */
+  #toWriteDown(configuration: Configuration): Configuration | null {
+    const unknown = configuration.members.filter(({ dataId }) => dataId === null);
+    const seen = unknown.filter(({ id }) => this.#seenDataIds.has(id));
+    if (seen.length === 0) return null;
+    if (seen.length < unknown.length && this.#impatience++ < PATIENCE_INTERVALS) return null;
+    this.#impatience = 0;
+    return withDataIds(configuration, this.#seenDataIds);
+  }
+}
+
+function nameOf(change: MembershipChange): string {
+  return change.kind === "replace" ? `replace ${change.dead} by ${change.id}` : `${change.kind} ${change.id}`;
+}
+
+function membershipRefused(change: MembershipChange, reason: string): Refusal {
+  return notApplied("membershipRefused", `Cannot ${nameOf(change)}: ${reason}.`);
+}
+
+function notLeader(): Refusal {
+  return notApplied("notLeader", "Cannot change the membership: this node does not lead. Ask the leader.");
+}
+
+function outcomeUnknown(): Refusal {
+  return unknownOutcome(
+    "leadershipLost",
+    "Cannot tell whether the membership was changed: this node lost the leadership or its majority. See `members`.",
+  );
+}
+
+function whyNotProposed(
+  reason: "notLeader" | "transferring" | "busy" | "changeUnderWay" | "notReady",
+  change: MembershipChange,
+): Refusal {
+  switch (reason) {
+    case "notLeader":
+      return notLeader();
+    case "transferring":
+      return notApplied(
+        "noLeader",
+        "Cannot change the membership: leadership is being handed over. Try again.",
+      );
+    case "busy":
+      return notApplied("busy", "Cannot change the membership: too much is under way. Try again later.");
+    case "notReady":
+      return notApplied(
+        "noLeader",
+        "Cannot change the membership: the leader is new and not settled. Try again.",
+      );
+    case "changeUnderWay":
+      return membershipRefused(change, "another change is under way; try again when it is done");
+  }
+}

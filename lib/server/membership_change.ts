@@ -1,0 +1,267 @@
+/**
+ * What a change of membership makes of the present configuration, or why it is refused. Pure: no I/O, no time.
+ *
+ * Refused is whatever has cost others their cluster: an id used before (its old holder may have promised things), an
+ * address already taken, a second change beside one under way, and above all what would leave fewer reachable voters
+ * than a majority: such a change could not even be committed, or only just, and the next failure would end it.
+ */
+import { assert, assertNever } from "../assert.ts";
+import type { MembershipChange } from "../net/client_messages.ts";
+import { MAX_MEMBERS, MAX_VOTERS } from "../net/limits.ts";
+import type { Configuration, ConfState, MemberRecord, NodeId } from "../raft/mod.ts";
+
+/** What planning looks at. */
+export interface MembershipSituation {
+  readonly configuration: Configuration;
+  /** Whether a voter answers the leader at the moment; the leader does. */
+  readonly isReachable: (node: NodeId) => boolean;
+  /** Do it even where too few voters are reachable. */
+  readonly force: boolean;
+}
+
+/** What is to be proposed. */
+export type MembershipPlan =
+  | { readonly kind: "propose"; readonly configuration: Configuration }
+  /** It is so already. */
+  | { readonly kind: "done" }
+  | { readonly kind: "refused"; readonly reason: string };
+
+/** Who answers at the address of a node that is to be added. */
+export interface Newcomer {
+  readonly id: NodeId;
+  readonly address: string;
+  readonly dataId: number;
+}
+
+/** Plans a change. For a node that is added, `newcomer` is what was found at its address; null before that was looked at. */
+export function planChange(
+  change: MembershipChange,
+  situation: MembershipSituation,
+  newcomer: Newcomer | null,
+): MembershipPlan {
+  const { configuration } = situation;
+  if (configuration.confState.votersOutgoing.length > 0) {
+    return refused("another change is under way; try again when `members` shows nobody as leaving");
+  }
+  switch (change.kind) {
+    case "add":
+      return planAdd(change, situation, newcomer);
+    case "replace":
+      return planReplace(change, situation, newcomer);
+    case "remove":
+      return planRemove(change.id, situation);
+    case "promote":
+      return planPromote(change.id, situation);
+    case "demote":
+      return planDemote(change.id, situation);
+    case "update":
+      return planUpdate(change, situation);
+    default:
+      return assertNever(change);
+  }
+}
+
+/** The configuration in which a learner that is close has become a voter, in the place of another if it was to. */
+export function promoted(configuration: Configuration, id: NodeId): Configuration {
+  const record = configuration.members.find((member) => member.id === id);
+  const replaced = record?.replaces ?? null;
+  const grown = withMember(configuration, {
+    ...recordOf(configuration, id),
+    autoPromote: false,
+    replaces: null,
+  });
+  const { voters, learners } = grown.confState;
+  const promotedState = confStateOf({
+    voters: [...voters, id],
+    learners: learners.filter((learner) => learner !== id),
+  });
+  const promotedConfiguration = { ...grown, confState: promotedState };
+  return replaced !== null && voters.includes(replaced)
+    ? withoutMember(promotedConfiguration, replaced)
+    : promotedConfiguration;
+}
+
+/** The configuration in which members have the data folders that they were seen with, where it was not known. */
+export function withDataIds(
+  configuration: Configuration,
+  dataIds: ReadonlyMap<NodeId, number>,
+): Configuration {
+  const members = configuration.members.map((member) =>
+    member.dataId === null ? { ...member, dataId: dataIds.get(member.id) ?? null } : member
+  );
+  return { ...configuration, members };
+}
+
+function planAdd(
+  change: Extract<MembershipChange, { kind: "add" }>,
+  situation: MembershipSituation,
+  newcomer: Newcomer | null,
+): MembershipPlan {
+  const { configuration } = situation;
+  const known = configuration.members.find(({ id }) => id === change.id);
+  if (known !== undefined && known.address === change.address) return { kind: "done" };
+  const reason = whyNotNew(change, configuration) ??
+    (change.learner ? null : whyNotVoters(configuration.confState.voters.length + 1));
+  if (reason !== null) return refused(reason);
+  const record = {
+    id: change.id,
+    address: change.address,
+    dataId: newcomer?.dataId ?? null,
+    autoPromote: !change.learner,
+    replaces: null,
+  };
+  return { kind: "propose", configuration: withLearner(configuration, record) };
+}
+
+function planReplace(
+  change: Extract<MembershipChange, { kind: "replace" }>,
+  situation: MembershipSituation,
+  newcomer: Newcomer | null,
+): MembershipPlan {
+  const { configuration } = situation;
+  const known = configuration.members.find(({ id }) => id === change.id);
+  if (known?.address === change.address && known.replaces === change.dead) return { kind: "done" };
+  if (!configuration.confState.voters.includes(change.dead)) {
+    return refused(`node ${change.dead} is not a voter, so nobody can take its place`);
+  }
+  const reason = whyNotNew(change, configuration);
+  if (reason !== null) return refused(reason);
+  const record = {
+    id: change.id,
+    address: change.address,
+    dataId: newcomer?.dataId ?? null,
+    autoPromote: true,
+    replaces: change.dead,
+  };
+  return { kind: "propose", configuration: withLearner(configuration, record) };
+}
+
+function planRemove(id: NodeId, situation: MembershipSituation): MembershipPlan {
+  const { configuration } = situation;
+  const { voters } = configuration.confState;
+  if (configuration.removedIds.includes(id)) return { kind: "done" };
+  if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
+  const remaining = voters.filter((voter) => voter !== id);
+  const reason = voters.includes(id) ? whyNotRemaining(remaining, situation) : null;
+  if (reason !== null) return refused(reason);
+  return { kind: "propose", configuration: withoutMember(configuration, id) };
+}
+
+function planPromote(id: NodeId, situation: MembershipSituation): MembershipPlan {
+  const { configuration } = situation;
+  const { voters } = configuration.confState;
+  if (voters.includes(id)) return { kind: "done" };
+  if (!isMember(configuration, id)) return refused(`node ${id} is not a member; add it first`);
+  const reason = whyNotVoters(voters.length + 1) ?? whyNotRemaining([...voters, id], situation);
+  if (reason !== null) return refused(reason);
+  return { kind: "propose", configuration: promoted(configuration, id) };
+}
+
+function planDemote(id: NodeId, situation: MembershipSituation): MembershipPlan {
+  const { configuration } = situation;
+  const { voters, learners } = configuration.confState;
+  if (learners.includes(id)) return { kind: "done" };
+  if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
+  const remaining = voters.filter((voter) => voter !== id);
+  const reason = whyNotRemaining(remaining, situation);
+  if (reason !== null) return refused(reason);
+  const confState = confStateOf({ voters: remaining, learners: [...learners, id] });
+  return { kind: "propose", configuration: { ...configuration, confState } };
+}
+
+function planUpdate(
+  { id, address }: { readonly id: NodeId; readonly address: string },
+  { configuration }: MembershipSituation,
+): MembershipPlan {
+  if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
+  const record = recordOf(configuration, id);
+  if (record.address === address) return { kind: "done" };
+  const holder = configuration.members.find((member) => member.address === address);
+  if (holder !== undefined) return refused(`${address} is the address of node ${holder.id}`);
+  return { kind: "propose", configuration: withMember(configuration, { ...record, address }) };
+}
+
+/** Why no node may be added under this id and address, or null. */
+function whyNotNew(
+  { id, address }: { readonly id: NodeId; readonly address: string },
+  { members, removedIds }: Configuration,
+): string | null {
+  if (removedIds.includes(id)) {
+    return `node ${id} was a member before, and an id is never used again: its old data may still be about. Take a new id`;
+  }
+  if (members.some((member) => member.id === id)) return `node ${id} is a member already, at another address`;
+  const holder = members.find((member) => member.address === address);
+  if (holder !== undefined) return `${address} is the address of node ${holder.id}`;
+  if (members.length >= MAX_MEMBERS) return `a cluster has at most ${MAX_MEMBERS} members`;
+  return null;
+}
+
+function whyNotVoters(voters: number): string | null {
+  return voters > MAX_VOTERS
+    ? `a cluster has at most ${MAX_VOTERS} voters; add it with --learner, or remove another first`
+    : null;
+}
+
+/** Why these must not be the voters, or null: too few of them answer. */
+function whyNotRemaining(
+  voters: readonly NodeId[],
+  { isReachable, force }: MembershipSituation,
+): string | null {
+  if (voters.length === 0) return "a cluster needs a voter";
+  const silent = voters.filter((voter) => !isReachable(voter));
+  const majority = Math.floor(voters.length / 2) + 1;
+  const reachable = voters.length - silent.length;
+  if (force || reachable >= majority) return null;
+  return `of the ${voters.length} voters that there would be, ${majority} must answer, and only ${reachable} do ` +
+    `(node ${
+      silent.join(" and node ")
+    } does not): the cluster would stop, and could not take the change back. ` +
+    "Bring them up first, or use --force, which may leave it without a leader until they are";
+}
+
+/** A configuration with one more learner. */
+function withLearner(configuration: Configuration, record: MemberRecord): Configuration {
+  const { voters, learners } = configuration.confState;
+  const confState = confStateOf({ voters, learners: [...learners, record.id] });
+  return { ...withMember(configuration, record), confState };
+}
+
+/** A configuration in which a member's record is this one. */
+function withMember(configuration: Configuration, record: MemberRecord): Configuration {
+  const others = configuration.members.filter(({ id }) => id !== record.id);
+  return { ...configuration, members: [...others, record].sort((a, b) => a.id - b.id) };
+}
+
+/** A configuration without a node, whose id is spent. Nobody waits to replace it any more. */
+function withoutMember(configuration: Configuration, id: NodeId): Configuration {
+  const { voters, learners } = configuration.confState;
+  const members = configuration.members.filter((member) => member.id !== id)
+    .map((member) => member.replaces === id ? { ...member, replaces: null } : member);
+  return {
+    confState: confStateOf({
+      voters: voters.filter((voter) => voter !== id),
+      learners: learners.filter((learner) => learner !== id),
+    }),
+    members,
+    removedIds: [...configuration.removedIds, id].sort((a, b) => a - b),
+  };
+}
+
+function confStateOf({ voters, learners }: Pick<ConfState, "voters" | "learners">): ConfState {
+  const sorted = (nodes: readonly NodeId[]): NodeId[] => [...nodes].sort((a, b) => a - b);
+  return { voters: sorted(voters), learners: sorted(learners), votersOutgoing: [] };
+}
+
+function isMember({ members }: Configuration, id: NodeId): boolean {
+  return members.some((member) => member.id === id);
+}
+
+function recordOf({ members }: Configuration, id: NodeId): MemberRecord {
+  const record = members.find((member) => member.id === id);
+  assert(record !== undefined, "who is changed is a member");
+  return record;
+}
+
+function refused(reason: string): MembershipPlan {
+  return { kind: "refused", reason };
+}

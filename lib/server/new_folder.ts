@@ -1,0 +1,67 @@
+/**
+ * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that goes
+ * on from its last survivor.
+ *
+ * The snapshot comes first and the identity last: what was interrupted is nobody's folder, and is refused as such.
+ */
+import type { Random } from "../net/clock.ts";
+import { encodeConfiguration } from "../net/configuration_codec.ts";
+import type { Configuration } from "../raft/mod.ts";
+import { DataDirectory, type Disk, type Identity, SnapshotStore } from "../storage/mod.ts";
+import { newDataId } from "./identity.ts";
+
+/** A folder can't be made there. */
+export class FolderInUseError extends Error {
+  override readonly name = "FolderInUseError";
+  /** Stable name of this error. */
+  readonly code = "folderInUse";
+}
+
+/** What a new folder begins with. */
+export interface NewFolder {
+  readonly disk: Disk;
+  readonly random: Random;
+  readonly path: string;
+  readonly identity: Omit<Identity, "dataId">;
+  readonly index: number;
+  readonly term: number;
+  readonly revision: number;
+  readonly configuration: Configuration;
+  /** The state, in chunks as state_codec.ts makes them; hands each to `write`. */
+  readonly writeChunks: (write: (chunk: Uint8Array) => Promise<void>) => Promise<void>;
+}
+
+/** Makes the folder, durably. Throws {@link FolderInUseError} where something is, and those of lib/storage. */
+export async function makeFolder(folder: NewFolder): Promise<void> {
+  const { disk, path, identity, index, term, revision, configuration, random } = folder;
+  const directory = await DataDirectory.open({ disk, path });
+  try {
+    if (directory.identity !== null) {
+      throw new FolderInUseError(
+        `Cannot make a data folder at ${path}: it is that of node ${directory.identity.nodeId} of cluster ` +
+          `${directory.identity.clusterId}. Move it away, or choose another --data-dir.`,
+      );
+    }
+    const store = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
+    const writer = store.create({
+      clusterId: identity.clusterId,
+      index,
+      term,
+      revision,
+      configuration: encodeConfiguration(configuration),
+    });
+    try {
+      await folder.writeChunks(async (chunk) => {
+        writer.write(chunk);
+        await writer.flush();
+      });
+      await writer.commit();
+    } catch (error) {
+      writer.discard();
+      throw error;
+    }
+    directory.found({ ...identity, dataId: newDataId(random) });
+  } finally {
+    directory.close();
+  }
+}

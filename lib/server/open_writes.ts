@@ -1,0 +1,47 @@
+/**
+ * Retries of writes that are still under way at this node: they wait for the first attempt's entry and get its answer.
+ *
+ * A client that hears nothing sends its write again, under the same stamp. The state machine would apply only the
+ * first of the copies, but each would be an entry of the log, written to every disk and sent to every follower. When
+ * entries take longer than clients wait, copies would come faster than they are committed, and the writes of
+ * everybody would wait behind them.
+ */
+import { assert } from "../assert.ts";
+import type { SessionStamp } from "../kv/mod.ts";
+import type { WriteAnswer } from "./answers.ts";
+
+/** Takes the end of a write; called exactly once. */
+type TakeAnswer = (answer: WriteAnswer) => void;
+
+/**
+ * Writes that were proposed by this node and have not ended, by their stamp.
+ *
+ * It holds one answer for every request that waits, and no more: what clients and other nodes may have under way
+ * (MAX_CLIENT_REQUESTS_IN_FLIGHT, MAX_FORWARDS) bounds it.
+ */
+export class OpenWrites {
+  readonly #waiting = new Map<string, TakeAnswer[]>();
+
+  /** Lets `answer` wait for the write with this stamp; false when it is not under way. */
+  join(stamp: SessionStamp, answer: TakeAnswer): boolean {
+    const waiting = this.#waiting.get(keyOf(stamp));
+    waiting?.push(answer);
+    return waiting !== undefined;
+  }
+
+  /** A write was proposed: gives what ends it for `answer` and for all who {@link join} it. */
+  open(stamp: SessionStamp, answer: TakeAnswer): TakeAnswer {
+    const key = keyOf(stamp);
+    assert(!this.#waiting.has(key), "a write that is under way is not proposed again");
+    const waiting = [answer];
+    this.#waiting.set(key, waiting);
+    return (end) => {
+      this.#waiting.delete(key);
+      for (const take of waiting) take(end);
+    };
+  }
+}
+
+function keyOf({ sessionId, sequence }: SessionStamp): string {
+  return `${sessionId}/${sequence}`;
+}

@@ -1,0 +1,115 @@
+/**
+ * What a node finds again when it starts: the newest snapshot that is whole, and the log behind it.
+ *
+ * A damaged snapshot is named and passed over where the one before it and the log together say the same; where the
+ * log does not reach back that far, the log's own opening refuses.
+ */
+import { StateMachine, type StateMachineOptions } from "../kv/mod.ts";
+import { decodeConfiguration } from "../net/configuration_codec.ts";
+import { DecodeError } from "../net/errors.ts";
+import type { Logger } from "../net/logger.ts";
+import type { Configuration, RecoveredState, SnapshotMetadata } from "../raft/mod.ts";
+import {
+  type DataDirectory,
+  type Disk,
+  type RecoveredLog,
+  SnapshotDamagedError,
+  SnapshotStore,
+  type StoredSnapshot,
+  WriteAheadLog,
+} from "../storage/mod.ts";
+import { foundingConfiguration } from "./members.ts";
+import type { Pause } from "./slices.ts";
+import { readState } from "./state_codec.ts";
+import type { Identity } from "../storage/mod.ts";
+
+/** A state with what it is the state of. */
+export interface LoadedSnapshot {
+  readonly metadata: SnapshotMetadata;
+  readonly stateMachine: StateMachine;
+}
+
+/** Everything that a node goes on from. */
+export interface StartingPoint extends LoadedSnapshot {
+  readonly snapshots: SnapshotStore;
+  readonly log: WriteAheadLog;
+  readonly recovered: RecoveredState;
+}
+
+/** What recovering needs. */
+export interface RecoverOptions {
+  readonly disk: Disk;
+  readonly directory: DataDirectory;
+  readonly identity: Identity;
+  readonly segmentBytes: number;
+  readonly tailBytes: number;
+  readonly stateMachineOptions: StateMachineOptions;
+  readonly logger: Logger;
+  readonly pause: Pause;
+}
+
+/** Loads the newest snapshot and opens the log. Throws the named errors of lib/storage, with nothing changed. */
+export async function recoverState(options: RecoverOptions): Promise<StartingPoint> {
+  const { disk, directory, identity, segmentBytes, tailBytes, logger } = options;
+  const snapshots = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
+  const loaded = await loadNewest(snapshots, options) ?? nothingYet(options);
+  const { index, term } = loaded.metadata;
+  const { log, recovered } = await WriteAheadLog.open({
+    disk,
+    directory: directory.walDirectory,
+    identity,
+    segmentBytes,
+    tailBytes,
+    snapshot: index === 0 ? null : { index, term },
+  });
+  noteRecovery(logger, recovered, index);
+  return { ...loaded, snapshots, log, recovered: { ...recovered, snapshot: loaded.metadata } };
+}
+
+/** Reads one snapshot's state. Throws {@link SnapshotDamagedError} and DecodeError. */
+export async function loadSnapshot(
+  snapshots: SnapshotStore,
+  snapshot: StoredSnapshot,
+  { stateMachineOptions, pause }: Pick<RecoverOptions, "stateMachineOptions" | "pause">,
+): Promise<LoadedSnapshot> {
+  using reader = await snapshots.reader(snapshot);
+  const { index, term, configuration } = reader.header;
+  const restoring = StateMachine.restoring(stateMachineOptions);
+  await readState(reader.chunks(), { restoring, pause });
+  const stateMachine = restoring.finish();
+  return { metadata: { index, term, configuration: decodeConfiguration(configuration) }, stateMachine };
+}
+
+/** The newest that can be read; null when there is none. */
+async function loadNewest(snapshots: SnapshotStore, options: RecoverOptions): Promise<LoadedSnapshot | null> {
+  for (const snapshot of snapshots.list()) {
+    try {
+      return await loadSnapshot(snapshots, snapshot, options);
+    } catch (error) {
+      if (!(error instanceof SnapshotDamagedError || error instanceof DecodeError)) throw error;
+      options.logger.error("a snapshot is damaged; trying the one before it", { reason: error.message });
+    }
+  }
+  return null;
+}
+
+/** Before the first snapshot: no keys, and the configuration that the cluster began with. */
+function nothingYet({ identity, stateMachineOptions }: RecoverOptions): LoadedSnapshot {
+  const configuration: Configuration = foundingConfiguration(identity.founders);
+  return {
+    metadata: { index: 0, term: 0, configuration },
+    stateMachine: new StateMachine(stateMachineOptions),
+  };
+}
+
+function noteRecovery(logger: Logger, recovered: RecoveredLog, snapshotIndex: number): void {
+  const { lastIndex, segments, bytes, cut, hardState } = recovered;
+  if (cut !== null) {
+    logger.warn("cut a torn tail off the log: the last write before the crash was not finished", {
+      file: cut.file,
+      offset: cut.offset,
+      bytes: cut.bytes,
+    });
+  }
+  logger.info("log opened", { snapshotIndex, lastIndex, term: hardState.term, segments, bytes });
+}

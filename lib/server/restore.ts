@@ -1,0 +1,42 @@
+/** Restores a backup: a data folder of one node of a new cluster, with the state of a snapshot file. */
+import { formatAddress } from "../net/address.ts";
+import type { Random } from "../net/clock.ts";
+import type { Disk } from "../storage/mod.ts";
+import { clusterIdOf } from "./cluster_id.ts";
+import { foundingConfiguration } from "./members.ts";
+import { makeFolder } from "./new_folder.ts";
+import { withStateFile } from "./state_file.ts";
+import type { RestoreReport, RestoreRequest } from "./tools_port.ts";
+
+/**
+ * Makes the folder. The new cluster has an id of its own, so that nodes of the old one can't mix in; it follows from
+ * the file, the members and the cluster's name, so that every node's folder has the same without asking.
+ *
+ * The file is read twice: once whole, before anything is made, and once to be taken over.
+ */
+export async function restore(
+  { from, nodeId, members, dataDir, clusterName }: RestoreRequest,
+  { disk, random }: { readonly disk: Disk; readonly random: Random },
+): Promise<RestoreReport> {
+  const keys = await withStateFile({ disk, path: from }, async (file) => (await file.load()).keyCount);
+  return await withStateFile({ disk, path: from }, async ({ header, chunks }) => {
+    const { index, term, revision } = header;
+    const origin = [header.clusterId, String(index), String(term), String(revision)];
+    const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
+    const clusterId = clusterIdOf(clusterName, members, ["restored from", ...origin]);
+    await makeFolder({
+      disk,
+      random,
+      path: dataDir,
+      identity: { clusterId, clusterName, nodeId, founders },
+      index,
+      term,
+      revision,
+      configuration: foundingConfiguration(founders),
+      writeChunks: async (write) => {
+        for await (const chunk of chunks()) await write(chunk);
+      },
+    });
+    return { clusterId, revision, keys };
+  });
+}

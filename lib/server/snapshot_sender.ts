@@ -1,0 +1,238 @@
+/**
+ * Sends snapshots to followers for which the log does not reach back far enough (Raft §7), beside everything else.
+ *
+ * The file goes out as it lies on the disk, piece by piece over the bulk lane, with a window of its own, so that it
+ * never queues much before the entries or heartbeats of anybody. Every piece is answered with how far the other end
+ * has got; after a broken connection an empty piece asks for that, and the transfer goes on from there. The file is
+ * pinned while it is sent. The end of a transfer is told by the core: the follower acknowledges the snapshot's index
+ * as it would an entry's.
+ */
+import type { Clock, Timer } from "../net/clock.ts";
+import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../net/limits.ts";
+import type { Logger } from "../net/logger.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../net/snapshot_frames.ts";
+import type { NodeId } from "../raft/mod.ts";
+import type { RawSnapshotReader, SnapshotStore, StoredSnapshot } from "../storage/mod.ts";
+
+/** Bytes under way to one follower without an answer. */
+const WINDOW_BYTES = 4 * MAX_SNAPSHOT_CHUNK_DATA_BYTES;
+/** Intervals in a row without an answer after which a transfer is given up; the core begins anew when it can. */
+const MAX_QUIET_INTERVALS = 30;
+/** How often a follower may ask for the file from its beginning again: it found it damaged, or restarted. */
+const MAX_REWINDS = 5;
+
+/** What sending takes from its surroundings. */
+export interface SnapshotSenderOptions {
+  readonly store: SnapshotStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Without an answer for so long, the other end is asked how far it has got. */
+  readonly intervalMs: number;
+  /** Sends to a node; false when it was dropped. */
+  readonly send: (to: NodeId, message: SnapshotChunk) => boolean;
+  /** A transfer was given up. */
+  readonly failed: (to: NodeId) => void;
+}
+
+/** How far a transfer has got. */
+export interface TransferStatus {
+  readonly sentBytes: number;
+  readonly totalBytes: number;
+}
+
+/** All transfers of a leader. */
+export class SnapshotSender {
+  readonly #options: SnapshotSenderOptions;
+  readonly #transfers = new Map<NodeId, Transfer>();
+
+  constructor(options: SnapshotSenderOptions) {
+    this.#options = options;
+  }
+
+  /** The nodes that are being sent a snapshot. */
+  get targets(): readonly NodeId[] {
+    return [...this.#transfers.keys()];
+  }
+
+  /** Index of the oldest snapshot that is being sent; null when there is none. */
+  get lowestIndex(): number | null {
+    const indexes = [...this.#transfers.values()].map(({ snapshot }) => snapshot.index);
+    return indexes.length === 0 ? null : Math.min(...indexes);
+  }
+
+  /** Sends the newest snapshot to a node, in this term; one to it that is under way goes on. */
+  start(to: NodeId, term: number): void {
+    const { store, logger } = this.#options;
+    const running = this.#transfers.get(to);
+    if (running?.term === term) return;
+    running?.close();
+    this.#transfers.delete(to);
+    const snapshot = store.list().find(({ damage }) => damage === null);
+    if (snapshot === undefined) {
+      logger.error("a node needs a snapshot and there is none that is whole", { node: to });
+      return this.#options.failed(to);
+    }
+    logger.info("sending a snapshot", { node: to, index: snapshot.index, bytes: snapshot.bytes });
+    const transfer = new Transfer({ ...this.#options, to, term, snapshot, ended: () => this.#giveUp(to) });
+    this.#transfers.set(to, transfer);
+  }
+
+  /** A node says how far it has got. */
+  progressed(from: NodeId, progress: SnapshotProgress): void {
+    this.#transfers.get(from)?.progressed(progress);
+  }
+
+  /** How far the transfer to a node has got; null when there is none. */
+  statusOf(to: NodeId): TransferStatus | null {
+    return this.#transfers.get(to)?.status ?? null;
+  }
+
+  /** Ends the transfer to a node: it has what it needed, or nobody leads it any more. */
+  stop(to: NodeId): void {
+    this.#transfers.get(to)?.close();
+    this.#transfers.delete(to);
+  }
+
+  /** Ends every transfer. */
+  close(): void {
+    for (const to of this.targets) this.stop(to);
+  }
+
+  #giveUp(to: NodeId): void {
+    this.stop(to);
+    this.#options.logger.warn("gave up sending a snapshot; trying again when the node answers", { node: to });
+    this.#options.failed(to);
+  }
+}
+
+interface TransferOptions extends Omit<SnapshotSenderOptions, "failed"> {
+  readonly to: NodeId;
+  readonly term: number;
+  readonly snapshot: StoredSnapshot;
+  /** It can't go on. */
+  readonly ended: () => void;
+}
+
+/**
+ * One snapshot on its way to one node.
+ *
+ * Invariants: acknowledged ≤ next ≤ acknowledged + WINDOW_BYTES; one read of the file at a time.
+ */
+class Transfer {
+  readonly #options: TransferOptions;
+  readonly #reader: RawSnapshotReader;
+  readonly #buffer = new Uint8Array(MAX_SNAPSHOT_CHUNK_DATA_BYTES);
+  #timer: Timer;
+  /** The other end has everything before. */
+  #acknowledged = 0;
+  /** Everything before was sent, since the other end was last asked. */
+  #next = 0;
+  #isPumping = false;
+  #quietIntervals = 0;
+  #rewinds = 0;
+  #closed = false;
+
+  constructor(options: TransferOptions) {
+    this.#options = options;
+    this.#reader = options.store.rawReader(options.snapshot);
+    this.#timer = this.#watch();
+    this.#ask();
+  }
+
+  get term(): number {
+    return this.#options.term;
+  }
+
+  get snapshot(): StoredSnapshot {
+    return this.#options.snapshot;
+  }
+
+  get status(): TransferStatus {
+    return { sentBytes: this.#acknowledged, totalBytes: this.#reader.bytes };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer.cancel();
+    // A read under way still needs the file; the pump closes it then.
+    if (!this.#isPumping) this.#reader.close();
+  }
+
+  progressed({ index, snapshotTerm, totalBytes, nextOffset }: SnapshotProgress): void {
+    const { snapshot } = this.#options;
+    const isOurs = index === snapshot.index && snapshotTerm === snapshot.term &&
+      totalBytes === this.#reader.bytes;
+    if (this.#closed || !isOurs || nextOffset > totalBytes) return;
+    this.#quietIntervals = 0;
+    if (nextOffset < this.#acknowledged) {
+      this.#rewinds++;
+      if (this.#rewinds > MAX_REWINDS) return this.#options.ended();
+      this.#next = nextOffset;
+    }
+    this.#acknowledged = nextOffset;
+    this.#next = Math.max(this.#next, nextOffset);
+    void this.#pump();
+  }
+
+  /** Asks how far the other end has got. */
+  #ask(): void {
+    this.#send(this.#acknowledged, new Uint8Array(0));
+  }
+
+  #watch(): Timer {
+    const before = this.#acknowledged;
+    return this.#options.clock.after(this.#options.intervalMs, () => {
+      this.#timer = this.#watch();
+      if (this.#acknowledged > before) return;
+      this.#quietIntervals++;
+      if (this.#quietIntervals > MAX_QUIET_INTERVALS) return this.#options.ended();
+      // What was sent behind it may be lost.
+      this.#next = this.#acknowledged;
+      this.#ask();
+    });
+  }
+
+  /** Sends as much as the window lets. Never rejects. */
+  async #pump(): Promise<void> {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    try {
+      while (this.#hasRoom()) {
+        const offset = this.#next;
+        const length = await this.#reader.read(offset, this.#buffer);
+        // The other end may have asked for another place meanwhile.
+        if (this.#closed || offset !== this.#next) continue;
+        if (length === 0) throw new Error("the file is shorter than it was");
+        if (!this.#send(offset, this.#buffer.slice(0, length))) break;
+        this.#next = offset + length;
+      }
+    } catch (error) {
+      if (!this.#closed) {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#options.logger.error("cannot read a snapshot", { node: this.#options.to, reason });
+        this.#options.ended();
+      }
+    } finally {
+      this.#isPumping = false;
+      if (this.#closed) this.#reader.close();
+    }
+  }
+
+  #hasRoom(): boolean {
+    return !this.#closed && this.#next < this.#reader.bytes && this.#next - this.#acknowledged < WINDOW_BYTES;
+  }
+
+  #send(offset: number, data: Uint8Array): boolean {
+    const { to, term, snapshot } = this.#options;
+    return this.#options.send(to, {
+      kind: "snapshotChunk",
+      term,
+      index: snapshot.index,
+      snapshotTerm: snapshot.term,
+      totalBytes: this.#reader.bytes,
+      offset,
+      data,
+    });
+  }
+}

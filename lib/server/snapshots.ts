@@ -1,0 +1,218 @@
+/**
+ * Takes this node's snapshots, and cuts the log behind them.
+ *
+ * A snapshot is due when the log has outgrown the state: what a start would replay costs more than what it would
+ * load. The state is written from a copy-on-write view, in slices; serving goes on. Two snapshots are kept, and the
+ * log from the older one on: should the newer turn out damaged, the older and the log give the same state.
+ *
+ * Invariants: one snapshot is taken at a time; the log is cut only below a snapshot that is durable, never above the
+ * one before it, never above one that is being sent, and never into the tail for followers that are a little behind.
+ */
+import type { Clock } from "../net/clock.ts";
+import { encodeConfiguration } from "../net/configuration_codec.ts";
+import type { Logger } from "../net/logger.ts";
+import type { SnapshotMetadata } from "../raft/mod.ts";
+import type { SnapshotStore, SnapshotWriter, StoredSnapshot } from "../storage/mod.ts";
+import type { Replica } from "./replica.ts";
+import type { Pause } from "./slices.ts";
+import { writeState } from "./state_codec.ts";
+
+/** Snapshots that are kept. */
+export const KEPT_SNAPSHOTS = 2;
+/** After a snapshot that could not be taken (a full disk, say), none is begun by itself for so long. */
+const RETRY_MS = 10_000;
+/** Bytes of a snapshot that may wait in the page cache, so that its sync never holds up the log's for long. */
+const FLUSH_BYTES = 4_194_304;
+
+/** When snapshots are taken, and what is left of the log then. */
+export interface SnapshotLimits {
+  /** Bytes of log since the last snapshot below which none is taken by itself. */
+  readonly logBytes: number;
+  /** None is taken either before the log since the last one is this many times as large as that one was. */
+  readonly logRatio: number;
+  /** Entries kept behind a snapshot for followers that are a little behind, unless they are more than {@link tailBytes}. */
+  readonly tailEntries: number;
+  /** Bytes of log kept behind a snapshot at most. */
+  readonly tailBytes: number;
+}
+
+/** The limits of every server; `--snapshot-log-bytes` sets the first. */
+export const SNAPSHOT_LIMITS: SnapshotLimits = {
+  logBytes: 67_108_864,
+  logRatio: 1,
+  tailEntries: 10_000,
+  tailBytes: 16_777_216,
+};
+
+/** The log as far as snapshots are concerned. */
+export interface CompactableLog {
+  /** Index of the first entry there is. */
+  readonly firstIndex: number;
+  /** About how many bytes of the log lie above an entry. */
+  bytesSince(index: number): number;
+  /** Lets go of entries below `index`. */
+  removeBefore(index: number): void;
+}
+
+/** A snapshot with what it is a snapshot of. */
+export interface TakenSnapshot extends StoredSnapshot {
+  readonly revision: number;
+}
+
+/** What taking snapshots needs. */
+export interface SnapshotsOptions {
+  readonly store: SnapshotStore;
+  readonly log: CompactableLog;
+  readonly replica: Replica;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly clusterId: string;
+  readonly limits: SnapshotLimits;
+  /** Position of this node among the members, from 0 up, and their number: nodes with equal logs take turns. */
+  readonly turn: () => { readonly position: number; readonly nodes: number };
+  /** Lowest index of the snapshots that are being sent; null when there are none. */
+  readonly lowestSending: () => number | null;
+  /** A snapshot is durable: the core may forget entries up to `baseIndex`. */
+  readonly compact: (compaction: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number }) => void;
+  readonly pause: Pause;
+}
+
+/** Takes snapshots. */
+export class Snapshots {
+  readonly #options: SnapshotsOptions;
+  #taking: Promise<TakenSnapshot> | null = null;
+  /** None is begun by itself before this time. */
+  #notBefore = 0;
+  #stopped = false;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+  }
+
+  /** Index of the newest snapshot; 0 before the first. */
+  get newestIndex(): number {
+    return this.#options.store.list().find(({ damage }) => damage === null)?.index ?? 0;
+  }
+
+  /** Takes one if it is due. Called often; cheap when it is not. */
+  consider(): void {
+    const { replica, clock, logger } = this.#options;
+    if (this.#taking !== null || this.#stopped || !this.#isDue() || clock.now() < this.#notBefore) return;
+    if (replica.stateMachine.appliedIndex <= this.newestIndex) return;
+    this.take().catch((error: unknown) => {
+      this.#notBefore = clock.now() + RETRY_MS;
+      if (!this.#stopped) logger.error("cannot take a snapshot", { reason: reasonOf(error) });
+    });
+  }
+
+  /** Takes one now; whoever asks while one is being taken gets that one. */
+  take(): Promise<TakenSnapshot> {
+    this.#taking ??= this.#take().finally(() => this.#taking = null);
+    return this.#taking;
+  }
+
+  /** Gives up the one that is being taken; resolves when nothing of it is left. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#taking?.catch(() => {});
+  }
+
+  /** A snapshot came from the leader and was put in place: older ones are let go, with the log before them. */
+  received(): void {
+    this.#options.store.removeOld(KEPT_SNAPSHOTS);
+  }
+
+  #isDue(): boolean {
+    const { log, limits, turn, store } = this.#options;
+    const newest = store.list().find(({ damage }) => damage === null);
+    const { position, nodes } = turn();
+    // Nodes that share a log would all reach the limit with the same entry; so each has a limit of its own.
+    const patience = 1 + position / (2 * nodes);
+    const dueBytes = Math.max(limits.logBytes, (newest?.bytes ?? 0) * limits.logRatio) * patience;
+    return log.bytesSince(newest?.index ?? 0) >= dueBytes;
+  }
+
+  async #take(): Promise<TakenSnapshot> {
+    const { store, replica, clusterId, clock, logger } = this.#options;
+    const view = replica.stateMachine.snapshot();
+    const { term, configuration } = replica.applied;
+    const metadata: SnapshotMetadata = { index: view.appliedIndex, term, configuration };
+    const same = store.list().find(({ index, damage }) => index === metadata.index && damage === null);
+    if (same !== undefined) return { ...same, revision: view.revision };
+    const begin = clock.now();
+    const writer = store.create({
+      clusterId,
+      index: metadata.index,
+      term,
+      revision: view.revision,
+      configuration: encodeConfiguration(configuration),
+    });
+    let stored: StoredSnapshot;
+    try {
+      await this.#write(view, writer);
+      stored = await writer.commit();
+    } catch (error) {
+      writer.discard();
+      throw error;
+    }
+    this.#cut(metadata);
+    logger.info("snapshot taken", {
+      index: stored.index,
+      bytes: stored.bytes,
+      tookMs: Math.round(clock.now() - begin),
+    });
+    return { ...stored, revision: view.revision };
+  }
+
+  async #write(
+    view: Parameters<typeof writeState>[0],
+    writer: SnapshotWriter<StoredSnapshot>,
+  ): Promise<void> {
+    let unflushedBytes = 0;
+    await writeState(view, {
+      pause: this.#options.pause,
+      write: async (chunk) => {
+        if (this.#stopped) throw new Error("this node is stopping");
+        writer.write(chunk);
+        unflushedBytes += chunk.length;
+        if (unflushedBytes < FLUSH_BYTES) return;
+        unflushedBytes = 0;
+        await writer.flush();
+      },
+    });
+  }
+
+  /** Lets go of what nobody needs any more behind a snapshot that is durable. */
+  #cut(snapshot: SnapshotMetadata): void {
+    const { store, log, compact } = this.#options;
+    store.removeOld(KEPT_SNAPSHOTS);
+    // One that came from the leader meanwhile is newer, and the log begins behind it.
+    if (snapshot.index < this.newestIndex) return;
+    const baseIndex = Math.max(this.#baseFor(snapshot.index), log.firstIndex - 1);
+    compact({ snapshot, baseIndex });
+    log.removeBefore(baseIndex + 1);
+  }
+
+  #baseFor(newestIndex: number): number {
+    const { store, lowestSending } = this.#options;
+    const previous = store.list().filter(({ damage }) => damage === null)[1]?.index ?? 0;
+    return Math.min(previous, lowestSending() ?? newestIndex, this.#tailBase(newestIndex));
+  }
+
+  /** The entry behind which the tail begins: the lowest that leaves neither too many entries nor too many bytes. */
+  #tailBase(newestIndex: number): number {
+    const { log, limits } = this.#options;
+    let low = Math.max(0, newestIndex - limits.tailEntries);
+    let high = newestIndex;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (log.bytesSince(middle) - log.bytesSince(newestIndex) <= limits.tailBytes) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,175 @@
+/**
+ * The bytes of a state: canonical for each record, so that a state hash is the same on every node and version; and
+ * the chunks of records that a snapshot file is made of.
+ *
+ *     chunk   [record…]                                       one MessagePack array
+ *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex]
+ *             ["key", key, value, createRevision, modRevision, version]
+ *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
+ *             ["answer", sessionId, sequence, result]         result: an encoded command result
+ *
+ * What is read back has been checked: a record that no state machine could have written is a DecodeError.
+ */
+import { assertNever } from "../assert.ts";
+import { MAX_KEY_BYTES, type Restoring, type StateRecord, type StateView } from "../kv/mod.ts";
+import { decodeResult, encodeResult } from "../net/command_codec.ts";
+import { MessagePackReader } from "../net/message_pack_reader.ts";
+import { MessagePackWriter } from "../net/message_pack_writer.ts";
+import { type Pause, Slices } from "./slices.ts";
+
+/** Bytes of its buffer that the encoder keeps between records. */
+const RETAINED_BYTES = 65_536;
+/** Bytes of records after which a chunk ends: a chunk is longer by its last record at most. */
+const CHUNK_BYTES = 262_144;
+
+/** Makes a function that encodes records, one MessagePack array each; its result is valid until the next call. */
+export function stateRecordEncoder(): (record: StateRecord) => Uint8Array {
+  const out = new MessagePackWriter();
+  return (record) => {
+    out.clear(RETAINED_BYTES);
+    writeRecord(out, record);
+    return out.view();
+  };
+}
+
+/**
+ * Hands all records of a state to `write`, in chunks that it must not keep beyond the call. Others have their turn in
+ * between; what changes meanwhile does not show.
+ */
+export async function writeState(
+  view: StateView,
+  { write, pause }: { readonly write: (chunk: Uint8Array) => Promise<void> | void; readonly pause: Pause },
+): Promise<void> {
+  const slices = new Slices(pause);
+  const body = new MessagePackWriter();
+  const out = new MessagePackWriter();
+  let records = 0;
+  const endChunk = async (): Promise<void> => {
+    if (records === 0) return;
+    out.clear(RETAINED_BYTES);
+    out.array(records);
+    out.raw(body.view());
+    await write(out.view());
+    body.clear(CHUNK_BYTES * 2);
+    records = 0;
+  };
+  for (const record of view.records()) {
+    const before = body.length;
+    writeRecord(body, record);
+    records++;
+    const isDue = slices.add(body.length - before);
+    if (body.length >= CHUNK_BYTES) await endChunk();
+    if (isDue) await slices.pause();
+  }
+  await endChunk();
+}
+
+/** Takes in the records of chunks; others have their turn in between. Throws DecodeError. */
+export async function readState(
+  chunks: AsyncIterable<Uint8Array>,
+  { restoring, pause }: { readonly restoring: Restoring; readonly pause: Pause },
+): Promise<void> {
+  const slices = new Slices(pause);
+  for await (const chunk of chunks) {
+    const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: true });
+    const records = input.open("the chunk");
+    for (let position = 0; position < records; position++) {
+      restoring.add(readRecord(input));
+      if (slices.add(Math.ceil(chunk.length / records))) await slices.pause();
+    }
+    input.close();
+    input.end();
+  }
+}
+
+function writeRecord(out: MessagePackWriter, record: StateRecord): void {
+  out.array(record.length);
+  out.string(record[0]);
+  switch (record[0]) {
+    case "header":
+    case "session": {
+      const [, ...numbers] = record;
+      for (const number of numbers) out.integer(number);
+      break;
+    }
+    case "key": {
+      const [, key, value, ...numbers] = record;
+      out.binary(key);
+      out.binary(value);
+      for (const number of numbers) out.integer(number);
+      break;
+    }
+    case "answer": {
+      const [, sessionId, sequence, answer] = record;
+      out.integer(sessionId);
+      out.integer(sequence);
+      out.binary(encodeResult(answer));
+      break;
+    }
+    default:
+      assertNever(record);
+  }
+}
+
+function readRecord(input: MessagePackReader): StateRecord {
+  input.open("a record");
+  const record = readFields(input, input.string("a record's kind"));
+  input.close();
+  return record;
+}
+
+function readFields(input: MessagePackReader, kind: string): StateRecord {
+  switch (kind) {
+    case "header":
+      return [
+        "header",
+        input.integer("appliedIndex"),
+        input.integer("revision"),
+        input.integer("logTimeMs"),
+        input.integer("forgottenIndex"),
+      ];
+    case "key":
+      return readKey(input);
+    case "session": {
+      const sessionId = input.integer("sessionId", 1);
+      const openedAt = input.integer("openedAt");
+      const openedIndex = input.integer("openedIndex", openedAt + 1);
+      const lastActiveIndex = input.integer("lastActiveIndex", openedIndex);
+      const lastActiveMs = input.integer("lastActiveMs");
+      const acknowledgedBelow = input.integer("acknowledgedBelow", 1);
+      return [
+        "session",
+        sessionId,
+        openedAt,
+        openedIndex,
+        lastActiveIndex,
+        lastActiveMs,
+        acknowledgedBelow,
+      ];
+    }
+    case "answer": {
+      const sessionId = input.integer("sessionId", 1);
+      const sequence = input.integer("sequence", 1);
+      const answer = decodeResult(input.binary("answer"));
+      if (answer.kind !== "applied" && answer.kind !== "checksFailed") {
+        throw input.error("answer", "must be the result of a transaction");
+      }
+      return ["answer", sessionId, sequence, answer];
+    }
+    default:
+      throw input.error("a record's kind", `"${kind}" is not known to this version`);
+  }
+}
+
+function readKey(input: MessagePackReader): StateRecord {
+  const key = input.binary("key");
+  if (key.length < 1 || key.length > MAX_KEY_BYTES) throw input.error("key", "has an impossible length");
+  const value = input.binary("value");
+  const createRevision = input.integer("createRevision", 1);
+  const modRevision = input.integer("modRevision", createRevision);
+  const version = input.integer("version", 1);
+  if (version === 1 && createRevision !== modRevision) {
+    throw input.error("version", "must be above 1 for a key that was changed");
+  }
+  return ["key", key, value, createRevision, modRevision, version];
+}

@@ -1,0 +1,232 @@
+/**
+ * What is in a data directory, for people: read only, without a lock. Beside a running process it is a picture of a
+ * moment; where that process got in the way (a segment that went, a batch half written), it looks again.
+ */
+import type { HardState } from "../raft/types.ts";
+import { readIdentity } from "./data_directory.ts";
+import { errorCode, reasonOf } from "./disk.ts";
+import type { Disk } from "./disk.ts";
+import { DataDirectoryError, LogDamagedError, LogMissingError, SnapshotMissingError } from "./errors.ts";
+import type { Identity, LogOwner } from "./identity.ts";
+import type { RecoveredConfiguration } from "./kept_entries.ts";
+import type { LogBase } from "./log_state.ts";
+import { segmentSeed } from "./record.ts";
+import { RecordScanner } from "./record_scanner.ts";
+import { recover, RECOVERY_WINDOW_BYTES } from "./recovery.ts";
+import type { CutTail, Recovery } from "./recovery.ts";
+import { segmentName, segmentNumber } from "./segment.ts";
+import { snapshotName, snapshotPosition } from "./snapshot_file.ts";
+import type { SnapshotPosition } from "./snapshot_file.ts";
+import type { SnapshotHeader, SnapshotTotals } from "./snapshot_format.ts";
+import { readSnapshotStream, withSnapshotFile } from "./snapshot_reader.ts";
+import { damageOf } from "./snapshot_store.ts";
+
+/** A segment file. */
+export interface SegmentReport {
+  /** Its path. */
+  readonly file: string;
+  /** Size of the file. */
+  readonly bytes: number;
+  /** Where its valid records end. */
+  readonly usedBytes: number;
+  /** Lowest index of an entry in it, whether or not it was overridden since; null when it has none. */
+  readonly firstIndex: number | null;
+  /** Highest index of an entry in it. */
+  readonly lastIndex: number | null;
+  /** Whether the log begins anew behind it, so that it is of no more use. */
+  readonly isDead: boolean;
+  /** What is wrong with it; null when nothing is known to be. */
+  readonly damage: string | null;
+}
+
+/** The log as a start would find it. */
+export interface LogReport {
+  readonly hardState: HardState;
+  /** The entry before the first. */
+  readonly base: LogBase;
+  readonly lastIndex: number;
+  /** Term of the last entry. */
+  readonly lastTerm: number;
+  /** What a start would cut as torn; null when nothing. */
+  readonly cut: CutTail | null;
+  /** Whether a start would let the log begin anew behind the newest snapshot. */
+  readonly beginsAnew: boolean;
+  /** Configuration entries behind the newest valid snapshot. */
+  readonly configurations: readonly RecoveredConfiguration[];
+}
+
+/** A snapshot file, all of which was read. */
+export interface SnapshotReport extends SnapshotPosition {
+  /** Its path. */
+  readonly file: string;
+  /** Size of the file. */
+  readonly bytes: number;
+  /** What it begins with; null when that can't be read. */
+  readonly header: SnapshotHeader | null;
+  /** Its chunks; null when it is damaged. */
+  readonly totals: SnapshotTotals | null;
+  /** What is wrong with it, or null. */
+  readonly damage: string | null;
+}
+
+/** What is in a data directory. */
+export interface DataDirectoryReport {
+  readonly path: string;
+  /** Whose it is; null when nobody's, or when that can't be read. */
+  readonly identity: Identity | null;
+  /** Why it would not be opened as it is, as a sentence; null when it would. */
+  readonly refusal: string | null;
+  readonly segments: readonly SegmentReport[];
+  /** Null when a start would refuse it. */
+  readonly log: LogReport | null;
+  /** Newest first. */
+  readonly snapshots: readonly SnapshotReport[];
+}
+
+/** Looks so many times before it believes in damage that a running process may have caused by being at work. */
+const LOOKS = 3;
+
+/** Reports what is in a data directory. Changes nothing. Throws what the disk throws. */
+export async function inspectDataDirectory(
+  options: { readonly disk: Disk; readonly path: string },
+): Promise<DataDirectoryReport> {
+  for (let looks = 1;; looks += 1) {
+    try {
+      const report = await look(options);
+      if (report.refusal === null || looks >= LOOKS) return report;
+    } catch (error) {
+      // A file that was there when the folder was listed is gone.
+      if (errorCode(error) !== "ENOENT" || looks >= LOOKS) throw error;
+    }
+  }
+}
+
+async function look(
+  { disk, path }: { readonly disk: Disk; readonly path: string },
+): Promise<DataDirectoryReport> {
+  const owner = await orRefusal(() => readIdentity({ disk, path }));
+  const snapshots = await snapshotReports(disk, `${path}/snapshots`);
+  const directory = `${path}/wal`;
+  const segments = await segmentReports(disk, directory);
+  const identity = owner.value ?? segments.find(({ owner }) => owner !== null)?.owner ?? null;
+  const newest = snapshots.find(({ damage }) => damage === null) ?? null;
+  const snapshot = newest === null ? null : { index: newest.index, term: newest.term };
+  const log = identity === null
+    ? { value: null, refusal: null, error: null }
+    : await orRefusal(() => recover({ disk, directory, identity, snapshot, tailBytes: 0 }));
+  const dead = new Set((log.value?.dead ?? []).map((number) => `${directory}/${segmentName(number)}`));
+  return {
+    path,
+    identity: owner.value,
+    refusal: owner.refusal ?? log.refusal,
+    segments: segments.map(({ report }) => ({
+      ...report,
+      isDead: dead.has(report.file),
+      damage: log.error instanceof LogDamagedError && log.error.file === report.file
+        ? log.error.message
+        : null,
+    })),
+    log: log.value === null ? null : logReport(log.value),
+    snapshots,
+  };
+}
+
+function logReport(recovery: Recovery): LogReport {
+  const { state, last, mustBeginAnew, configurations } = recovery;
+  const { hardState, base, lastIndex } = state;
+  const lastTerm = state.termAt(lastIndex) ?? 0;
+  const cut = last?.cut ?? null;
+  return { hardState, base, lastIndex, lastTerm, cut, beginsAnew: mustBeginAnew, configurations };
+}
+
+/** What a start would refuse by name, as a sentence. */
+async function orRefusal<T>(
+  action: () => Promise<T>,
+): Promise<{ value: T | null; refusal: string | null; error: unknown }> {
+  try {
+    return { value: await action(), refusal: null, error: null };
+  } catch (error) {
+    const isNamed = error instanceof DataDirectoryError || error instanceof LogDamagedError ||
+      error instanceof LogMissingError || error instanceof SnapshotMissingError;
+    if (!isNamed) throw error;
+    return { value: null, refusal: reasonOf(error), error };
+  }
+}
+
+function namesIn(disk: Disk, directory: string): readonly string[] {
+  return disk.stat(directory) === "directory" ? disk.list(directory) : [];
+}
+
+type FoundSegment = {
+  readonly report: Omit<SegmentReport, "isDead" | "damage">;
+  readonly owner: LogOwner | null;
+};
+
+async function segmentReports(disk: Disk, directory: string): Promise<readonly FoundSegment[]> {
+  const found: FoundSegment[] = [];
+  for (const name of namesIn(disk, directory)) {
+    const number = segmentNumber(name);
+    if (number !== null) found.push(await scanSegment(disk, { file: `${directory}/${name}`, number }));
+  }
+  return found;
+}
+
+async function scanSegment(
+  disk: Disk,
+  { file, number }: { readonly file: string; readonly number: number },
+): Promise<FoundSegment> {
+  const open = disk.open(file, "read");
+  try {
+    const seed = segmentSeed(number);
+    const scanner = new RecordScanner({ file: open, seed, windowBytes: RECOVERY_WINDOW_BYTES });
+    let [usedBytes, firstIndex, lastIndex] = [0, Number.POSITIVE_INFINITY, 0];
+    let owner: LogOwner | null = null;
+    for (let found = await scanner.recordAt(0); found !== null; found = await scanner.recordAt(usedBytes)) {
+      const { record } = found;
+      if (record === null || record.kind === "syncMark") break;
+      if (record.kind === "segmentHeader") owner = record.header.identity;
+      if (record.kind === "entry") {
+        firstIndex = Math.min(firstIndex, record.entry.index);
+        lastIndex = Math.max(lastIndex, record.entry.index);
+      }
+      usedBytes = found.end;
+    }
+    const indexes = lastIndex === 0 ? { firstIndex: null, lastIndex: null } : { firstIndex, lastIndex };
+    return { report: { file, bytes: open.size(), usedBytes, ...indexes }, owner };
+  } finally {
+    open.close();
+  }
+}
+
+async function snapshotReports(disk: Disk, directory: string): Promise<readonly SnapshotReport[]> {
+  const reports: SnapshotReport[] = [];
+  for (const name of namesIn(disk, directory)) {
+    const position = snapshotPosition(name);
+    if (position !== null) reports.push(await snapshotReport(disk, directory, position));
+  }
+  return reports.reverse();
+}
+
+async function snapshotReport(
+  disk: Disk,
+  directory: string,
+  position: SnapshotPosition,
+): Promise<SnapshotReport> {
+  const file = `${directory}/${snapshotName(position)}`;
+  return await withSnapshotFile({ disk, file }, async (source) => {
+    const { bytes } = source;
+    let header: SnapshotHeader | null = null;
+    try {
+      const stream = await readSnapshotStream(source);
+      header = stream.header;
+      const totals = await stream.verify();
+      const isNamed = header.index === position.index && header.term === position.term;
+      const damage = isNamed ? null : "its name is another snapshot's";
+      return { ...position, file, bytes, header, totals, damage };
+    } catch (error) {
+      const damage = damageOf(error);
+      if (damage === null) throw error;
+      return { ...position, file, bytes, header, totals: null, damage };
+    }
+  });
+}

@@ -1,0 +1,117 @@
+/**
+ * A node's storage as plain values: what a log and a newest snapshot say, what a batch may leave of itself, and what a
+ * start makes of a log and a snapshot that are not of one mind.
+ */
+import { assert } from "@std/assert";
+import type { HardState } from "../../lib/raft/types.ts";
+import type { LogBase, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import { entryText } from "./storage.ts";
+
+/** A log that nobody cut: all entries since it began, or began anew, as texts. */
+export interface LogModel {
+  readonly hardState: HardState;
+  /** The entry before the first. */
+  readonly begin: LogBase;
+  /** Entry `begin.index + 1` and those after it. */
+  readonly texts: readonly string[];
+}
+
+/** A log before anything was written. */
+export const EMPTY_LOG: LogModel = {
+  hardState: { term: 0, vote: null, commitIndex: 0 },
+  begin: { index: 0, term: 0 },
+  texts: [],
+};
+
+/** Index of the last entry. */
+export function lastIndexOf({ begin, texts }: LogModel): number {
+  return begin.index + texts.length;
+}
+
+/** Term of an entry, or of the one before the first; null for others. */
+export function termOf({ begin, texts }: LogModel, index: number): number | null {
+  if (index === begin.index) return begin.term;
+  const [, term] = /^\d+@(\d+) /.exec(texts[index - begin.index - 1] ?? "") ?? [];
+  return term === undefined ? null : Number(term);
+}
+
+/** What the log may be found as when `batch` was written to it and not synced: first without, last with all of it. */
+export function stagesOf(
+  before: LogModel,
+  { snapshot, hardState, entries }: PersistBatch,
+): readonly LogModel[] {
+  const full = hardState ?? before.hardState;
+  const limit = (entries[0]?.index ?? Number.POSITIVE_INFINITY) - 1;
+  const early = { ...full, commitIndex: Math.min(full.commitIndex, limit) };
+  let now: LogModel = snapshot === null
+    ? { ...before, hardState: early }
+    : { hardState: early, begin: snapshot, texts: [] };
+  const stages = [before, now];
+  for (const entry of entries) {
+    now = { ...now, texts: [...now.texts.slice(0, entry.index - now.begin.index - 1), entryText(entry)] };
+    stages.push(now);
+  }
+  return [...stages, { ...now, hardState: full }];
+}
+
+/** What a start makes of a log when the state machine begins from `snapshot`. */
+export function startedFrom(log: LogModel, snapshot: LogBase | null): LogModel {
+  if (snapshot === null || termOf(log, snapshot.index) === snapshot.term) return log;
+  const { term, commitIndex } = log.hardState;
+  const hardState = snapshot.term > term ? { term: snapshot.term, vote: null, commitIndex } : log.hardState;
+  return { hardState, begin: snapshot, texts: [] };
+}
+
+/** Why `found` is not this log, cut at most up to `cutTo`; null when it is. */
+export function whyNotLog(
+  found: RecoveredLog,
+  { log, cutTo }: { readonly log: LogModel; readonly cutTo: number },
+): string | null {
+  const { base } = found;
+  const { begin } = log;
+  if (JSON.stringify(found.hardState) !== JSON.stringify(log.hardState)) {
+    return `hard state ${JSON.stringify(log.hardState)}`;
+  }
+  if (base.index < begin.index || base.index > Math.max(cutTo, begin.index)) {
+    return `base from ${begin.index} to ${cutTo}`;
+  }
+  if (base.term !== termOf(log, base.index)) return `term ${termOf(log, base.index)} of entry ${base.index}`;
+  const texts = log.texts.slice(base.index - begin.index);
+  if (JSON.stringify(found.tail.map(entryText)) !== JSON.stringify(texts)) {
+    return `entries ${texts.join(", ")}`;
+  }
+  const terms = found.tail.map(({ index }) =>
+    found.termRuns.findLast((run) => run.firstIndex <= index)?.term
+  );
+  const expected = found.tail.map(({ term }) => term);
+  if (JSON.stringify(terms) !== JSON.stringify(expected)) return `terms ${expected.join()}`;
+  return found.termRuns.every(({ firstIndex }) => firstIndex > base.index) ? null : "runs above the base";
+}
+
+/** Everything that may be found of a node's storage. */
+export interface Possible {
+  /** First what is durable, then each stage of what was written since. */
+  readonly logs: readonly LogModel[];
+  /** The newest whole snapshot. */
+  readonly snapshots: readonly (LogBase | null)[];
+  /** The highest entry that a cut may have made the base. */
+  readonly cutTo: number;
+}
+
+/** The log among the possible ones that was found; throws an assertion when it is none of them. */
+export function identified(
+  { recovered, snapshot }: { readonly recovered: RecoveredLog; readonly snapshot: LogBase | null },
+  { logs, snapshots, cutTo }: Possible,
+): LogModel {
+  const isPossible = snapshots.some((each) => JSON.stringify(each) === JSON.stringify(snapshot));
+  assert(isPossible, `snapshot ${JSON.stringify(snapshot)} is none of ${JSON.stringify(snapshots)}`);
+  const started = logs.map((each) => startedFrom(each, snapshot));
+  const reasons = started.map((log) => whyNotLog(recovered, { log, cutTo }));
+  const log = started[reasons.lastIndexOf(null)];
+  assert(
+    log !== undefined,
+    `found ${JSON.stringify({ ...recovered, tail: recovered.tail.map(entryText) })} with ` +
+      `${JSON.stringify(snapshot)}; expected one of\n${reasons.join("\n")}`,
+  );
+  return log;
+}

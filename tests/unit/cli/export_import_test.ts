@@ -1,0 +1,276 @@
+/** `export` and `import`: what goes out comes in again, at a rate, and a bad line stops it by its number. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { isPrintable } from "../../../lib/cli/escape.ts";
+import { lineOfPair, readPair } from "../../../lib/cli/json_lines.ts";
+import { ConnectionError, StorageFullError, TimeoutError } from "../../../lib/client/errors.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+
+const CLUSTER = ["--cluster", "127.0.0.1:7001"];
+
+interface Begun {
+  readonly system: FakeSystem;
+  readonly code: Promise<number>;
+}
+
+function begin(args: readonly string[], store: FakeStore, options: FakeSystemOptions = {}): Begun {
+  const system = new FakeSystem(options);
+  const code = clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
+  return { system, code };
+}
+
+async function run(
+  args: readonly string[],
+  store: FakeStore,
+  options: FakeSystemOptions = {},
+): Promise<readonly [number, string, string]> {
+  const { system, code } = begin(args, store, options);
+  return [await code, system.stdout.text, system.stderr.text];
+}
+
+async function filled(count: number): Promise<FakeStore> {
+  const store = new FakeStore();
+  for (let n = 0; n < count; n++) await store.put(`k${String(n).padStart(5, "0")}`, `${n}`);
+  store.calls.length = 0;
+  return store;
+}
+
+/** Keys and values by text. */
+function contents(store: FakeStore): readonly (readonly [string, string])[] {
+  return [...store.entries.values()].map(({ key, value }) => [key.toBase64(), value.toBase64()]);
+}
+
+Deno.test("export writes a line of JSON for each key, and says beside it of which revision", async () => {
+  const store = new FakeStore();
+  await store.put("user:1", "ada");
+  await store.put(Uint8Array.of(0xff), "x\x1b[2J\u{202e}\u{f0000}");
+  await store.put("other", Uint8Array.of(0x80));
+  assertEquals(await run(["export"], store), [
+    0,
+    '{"key":"other","valueBase64":"gA=="}\n{"key":"user:1","value":"ada"}\n' +
+    '{"keyBase64":"/w==","value":"x\\u001b[2J\\u202e\\udb80\\udc00"}\n',
+    "exported 3 keys, 128 B, in 0.0 ms, all at revision 3\n",
+  ]);
+  assertEquals(await run(["export", "user:", "--output", "json"], store), [
+    0,
+    '{"key":"user:1","value":"ada"}\n',
+    '{"keys":1,"bytes":31,"firstRevision":3,"lastRevision":3}\n',
+  ]);
+  assertEquals((await run(["export", "none"], store)).slice(0, 2), [0, ""]);
+});
+
+Deno.test("export goes page by page, and says when the store changed meanwhile", async () => {
+  const store = await filled(2_500);
+  const list = store.list.bind(store);
+  let pages = 0;
+  store.list = async (options) => {
+    pages += 1;
+    if (pages === 3) await store.put("zzz", "new");
+    return await list(options);
+  };
+  const [code, out, err] = await run(["export"], store);
+  assertEquals([code, pages, out.split("\n").length - 1], [0, 3, 2_501]);
+  assertEquals(
+    err,
+    `exported 2 501 keys, ${(out.length / 1_000).toFixed(1)} kB, in 0.0 ms\n` +
+      "The store changed meanwhile, from revision 2500 to 2501: these writes may be in it or not. " +
+      "For one moment of the store use snapshot save.\n",
+  );
+});
+
+Deno.test("export keeps to its rate", async () => {
+  const { system, code } = begin(["export", "--rate", "10"], await filled(25));
+  const lines = (): number => system.stdout.text.split("\n").length - 1;
+  await settle();
+  assertEquals(lines(), 10);
+  system.clock.advance(999);
+  await settle();
+  assertEquals(lines(), 10);
+  system.clock.advance(1);
+  await settle();
+  assertEquals(lines(), 20);
+  system.clock.advance(1_000);
+  assertEquals([await code, lines(), system.clock.timerCount], [0, 25, 0]);
+});
+
+Deno.test("an export that ends halfway says that it is not everything; one that never began says why", async () => {
+  const store = await filled(1_500);
+  const list = store.list.bind(store);
+  let pages = 0;
+  store.list = (options) =>
+    (pages += 1) % 2 === 0 ? Promise.reject(new ConnectionError("Gone.")) : list(options);
+  const [code, , err] = await run(["export"], store);
+  assertEquals([code, err], [
+    3,
+    "kvraft: The export ended after 1 000 keys: Gone. What was written is not everything.\n",
+  ]);
+  pages = 1;
+  assertEquals(await run(["export"], store), [3, "", "kvraft: Gone.\n"]);
+});
+
+Deno.test("Ctrl-C ends an export that waits", async () => {
+  const { system, code } = begin(["export", "--rate", "1"], await filled(2));
+  await settle();
+  system.signal();
+  assertEquals([await code, system.stderr.text, system.clock.timerCount], [
+    3,
+    "kvraft: The export ended after 1 key: it was interrupted. What was written is not everything.\n",
+    0,
+  ]);
+});
+
+Deno.test("what was exported can be imported, and is the same", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 6 }), fc.uint8Array({ maxLength: 9 })), {
+        maxLength: 9,
+      }),
+      fc.integer({ min: 1, max: 200 }),
+      async (pairs, cut) => {
+        const store = new FakeStore();
+        for (const [key, value] of pairs) await store.put(key, value);
+        const [, out] = await run(["export"], store);
+        const copy = new FakeStore();
+        const [code] = await run(["import"], copy, { input: [out.slice(0, cut), out.slice(cut)] });
+        assertEquals([code, contents(copy).toSorted()], [0, contents(store).toSorted()]);
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+Deno.test("a line of JSON is printable, and gives back the pair it was made of", () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ minLength: 1, maxLength: 20 }),
+    fc.string({ minLength: 1, unit: "binary" }).map((text) => new TextEncoder().encode(text)),
+  );
+  fc.assert(fc.property(bytes, bytes, (key, value) => {
+    const line = lineOfPair({ key, value });
+    assert(line.endsWith("\n") && isPrintable(line.slice(0, -1)), line);
+    assertEquals(readPair(new TextEncoder().encode(line.slice(0, -1))), {
+      kind: "pair",
+      pair: { key, value },
+    });
+  }));
+});
+
+Deno.test("import takes lines in any shape, and says what it did", async () => {
+  const store = new FakeStore();
+  const input = [
+    '{"key":"a","value":"1"}\r\n\n  \n{"value":"","key":"b"}\n{"keyBase64":"/w==","valueBase64":"gA=="}\n',
+    '{"key":"a","value":"2","createRevision":1,"modRevision":1,"version":1}',
+  ];
+  assertEquals(await run(["import"], store, { input }), [0, "", "imported 4 keys, 7 B, in 0.0 ms (4/s)\n"]);
+  assertEquals(contents(store), [["YQ==", "Mg=="], ["Yg==", ""], ["/w==", "gA=="]]);
+  assertEquals(
+    (await run(["import", "--output", "json"], store, { input: [] }))[1],
+    '{"keys":0,"bytes":0}\n',
+  );
+});
+
+Deno.test("a bad line is named, ends with 2, and nothing behind it is written", async () => {
+  const table: readonly (readonly [string | Uint8Array, string])[] = [
+    ["[1]", 'it is no object such as {"key":"a","value":"1"}'],
+    ['{"key":"a"}', "it has neither value nor valueBase64"],
+    ['{"key":"a","keyBase64":"YQ==","value":""}', "it has both key and keyBase64"],
+    ['{"key":1,"value":""}', "its key is no text"],
+    ['{"key":"a","valueBase64":"*"}', "its valueBase64 is not base64"],
+    ['{"key":"\\ud800","value":""}', "its key is no Unicode text; use keyBase64"],
+    ['{"key":"","value":""}', "its key has 0 bytes; 1 to 4096 are allowed"],
+    ['{"key":"a","value":"","ttl":1}', 'it has a field "ttl", which means nothing here'],
+    [Uint8Array.of(0xff), "it is not UTF-8; bytes that are none go into keyBase64 and valueBase64"],
+  ];
+  for (const [line, reason] of table) {
+    const store = new FakeStore();
+    const input = ['{"key":"before","value":"1"}\n', line, '\n{"key":"after","value":"1"}\n'];
+    assertEquals(await run(["import"], store, { input }), [
+      2,
+      "",
+      `kvraft: line 2: ${reason}. The lines before it are written (1 key), it and those behind it are not.\n`,
+    ]);
+    assertEquals(store.calls.length, 1);
+  }
+  const [code, , err] = await run(["import"], new FakeStore(), { input: ["{\n"] });
+  assertEquals([code, err.startsWith("kvraft: line 1: it is not JSON (")], [2, true]);
+});
+
+Deno.test("puts are under way together, but never two of one key", async () => {
+  const store = new FakeStore();
+  const waiting: (() => void)[] = [];
+  store.before = () => new Promise((resolve) => void waiting.push(resolve));
+  const input = ["a", "b", "a", "c"].map((key, n) => `{"key":"${key}","value":"${n}"}\n`);
+  const { code } = begin(["import"], store, { input });
+  await settle();
+  assertEquals(waiting.length, 2);
+  waiting[0]?.();
+  await settle();
+  assertEquals(waiting.length, 4);
+  for (const go of waiting) go();
+  assertEquals([await code, contents(store).toSorted()], [
+    0,
+    [["YQ==", "Mg=="], ["Yg==", "MQ=="], ["Yw==", "Mw=="]],
+  ]);
+});
+
+Deno.test("no more than 256 puts are under way, however many lines there are", async () => {
+  const store = new FakeStore();
+  const gate = Promise.withResolvers<void>();
+  store.before = () => gate.promise;
+  const input = [Array.from({ length: 1_000 }, (_, n) => `{"key":"${n}","value":""}\n`).join("")];
+  const { code } = begin(["import"], store, { input });
+  while (store.calls.length < 256) await settle();
+  await settle();
+  assertEquals(store.calls.length, 256);
+  gate.resolve();
+  assertEquals([await code, store.entries.size], [0, 1_000]);
+});
+
+Deno.test("a put that fails ends the import, naming the first such line and how to go on", async () => {
+  const input = ['{"key":"a","value":""}\n{"key":"b","value":""}\n'];
+  const table: readonly (readonly [Error, number])[] = [
+    [new StorageFullError("No space."), 4],
+    [new TimeoutError("Late.", { outcome: "unknown" }), 4],
+  ];
+  for (const [error, expected] of table) {
+    const store = new FakeStore();
+    store.before = () => store.calls.length === 1 ? Promise.resolve() : Promise.reject(error);
+    assertEquals(await run(["import"], store, { input }), [
+      expected,
+      "",
+      `kvraft: line 2: ${error.message} The lines before it are written, some behind it may be. ` +
+      "To go on: tail -n +2 <file> | kvraft client … import\n",
+    ]);
+  }
+  const store = new FakeStore();
+  store.before = () => Promise.reject(new StorageFullError("No space."));
+  const [code, , err] = await run(["import"], store, { input });
+  assertEquals([code, err.startsWith("kvraft: line 1: No space.")], [3, true]);
+});
+
+Deno.test("Ctrl-C ends an import where it is, after what is under way, and says how to go on", async () => {
+  const store = new FakeStore();
+  const input = ['{"key":"a","value":""}\n{"key":"b","value":""}\n{"key":"c","value":""}\n'];
+  const { system, code } = begin(["import", "--rate", "1"], store, { input });
+  await settle();
+  system.signal();
+  assertEquals([await code, system.stderr.text, system.clock.timerCount, store.entries.size], [
+    4,
+    "kvraft: The import was interrupted after 2 keys. To go on: tail -n +3 <file> | kvraft client … import\n",
+    0,
+    2,
+  ]);
+});
+
+Deno.test("where standard input is not data, import says so", async () => {
+  const [code, , err] = await run([], new FakeStore(), { input: ["import\n"] });
+  assertEquals([code, err.startsWith("kvraft: line 1: Here standard input cannot be data")], [2, true]);
+});
+
+Deno.test("wrong rates are refused", async () => {
+  const message = 'kvraft: --rate must be an integer from 1 to 1000000, not "0".\n';
+  assertEquals(await run(["export", "--rate", "0"], new FakeStore()), [2, "", message]);
+  assertEquals(await run(["import", "--rate", "0"], new FakeStore()), [2, "", message]);
+});

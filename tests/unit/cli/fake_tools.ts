@@ -1,0 +1,57 @@
+/** The server's tools in memory: what they were asked, and what they answer. */
+import type {
+  InspectReport,
+  RecoverReport,
+  RecoverRequest,
+  RecoveryStakes,
+  RestoreReport,
+  RestoreRequest,
+  ServerTools,
+} from "../../../lib/server/tools_port.ts";
+
+/** What recover finds. */
+export const STAKES: RecoveryStakes = {
+  dataDir: "data/node-2",
+  clusterId: "7f3a",
+  nodeId: 2,
+  address: "10.0.0.2:7001",
+  members: [
+    { id: 1, address: "10.0.0.1:7001", role: "voter" },
+    { id: 2, address: "10.0.0.2:7001", role: "voter" },
+    { id: 3, address: "10.0.0.3:7001", role: "voter" },
+  ],
+  lastIndex: 12,
+  lastTerm: 5,
+  commitIndex: 10,
+};
+
+/** The tools. */
+export class FakeTools implements ServerTools {
+  /** By path. */
+  readonly reports = new Map<string, InspectReport>();
+  readonly restored: RestoreRequest[] = [];
+  /** What was recovered: asked for and confirmed. */
+  readonly recovered: Pick<RecoverRequest, "dataDir" | "nodeId" | "address">[] = [];
+  /** What the next call fails with. */
+  failure: Error | null = null;
+
+  inspect(path: string): Promise<InspectReport> {
+    const report = this.reports.get(path);
+    if (report !== undefined) return Promise.resolve(report);
+    return Promise.reject(
+      Object.assign(new Error(`Cannot inspect ${path}: there is nothing.`), { code: "notFound" }),
+    );
+  }
+
+  restore(request: RestoreRequest): Promise<RestoreReport> {
+    if (this.failure !== null) return Promise.reject(this.failure);
+    this.restored.push(request);
+    return Promise.resolve({ clusterId: "9c41", revision: 7, keys: 3 });
+  }
+
+  async recover({ confirm, ...request }: RecoverRequest): Promise<RecoverReport | null> {
+    if (!await confirm(STAKES)) return null;
+    this.recovered.push(request);
+    return { clusterId: "b002", nodeId: 2, address: request.address ?? STAKES.address, lastIndex: 12 };
+  }
+}

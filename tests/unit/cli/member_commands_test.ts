@@ -1,0 +1,295 @@
+/** `member …` and `members`: what is asked of the cluster, what is said while it comes about, and how it ends. */
+import { assert, assertEquals } from "@std/assert";
+import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { ConnectionError, MembershipRefusedError } from "../../../lib/client/errors.ts";
+import type { ClusterStatus } from "../../../lib/client/types.ts";
+import type { Member, MemberRole, PeerStatus } from "../../../lib/net/client_messages.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { FakeStore, healthy, peer } from "./fake_store.ts";
+import { FakeSystem } from "./fake_system.ts";
+
+const CLUSTER = ["--cluster", "127.0.0.1:7001"];
+const MAJORITY = "4 voters: the cluster serves while 3 of them do.\n";
+
+/** Members 1, 2, … with these roles. */
+function members(...roles: readonly MemberRole[]): readonly Member[] {
+  return roles.map((role, position) => ({ id: position + 1, address: `127.0.0.1:700${position + 1}`, role }));
+}
+
+/** Node 2 leads and knows of these. */
+function ledBy2(...peers: readonly PeerStatus[]): ClusterStatus {
+  const leader = healthy(2, "leader");
+  assert(leader.reachable);
+  return { leader: 2, term: 5, nodes: [healthy(1, "follower"), { ...leader, lastLogIndex: 1_500, peers }] };
+}
+
+interface Begun {
+  readonly system: FakeSystem;
+  readonly store: FakeStore;
+  readonly code: Promise<number>;
+  /** What the terminal was shown since it was asked last, without what controls it. */
+  said(): string;
+}
+
+function begin(args: readonly string[], { terminal = true } = {}): Begun {
+  const system = new FakeSystem({ terminal });
+  const store = new FakeStore();
+  store.memberList = members("voter", "voter", "voter");
+  store.clusterStatus = ledBy2(peer(1), peer(3));
+  let seen = 0;
+  const said = (): string => {
+    const text = system.stderr.text.slice(seen);
+    seen = system.stderr.text.length;
+    return text.replaceAll("\r\x1b[2K", "|");
+  };
+  const code = clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
+  return { system, store, code, said };
+}
+
+async function run(
+  args: readonly string[],
+  prepare: (store: FakeStore) => void,
+): Promise<readonly unknown[]> {
+  const { system, store, code } = begin(args, { terminal: false });
+  prepare(store);
+  return [await code, system.stdout.text, system.stderr.text, ...store.changes];
+}
+
+Deno.test("each change is asked for as it was typed, and said when it has come about", async () => {
+  const force = false;
+  const table: readonly (readonly [string, readonly Member[], string, unknown])[] = [
+    [
+      "member add n4 LOCALHOST:7004 --learner",
+      members("voter", "voter", "voter", "learner"),
+      "n4 is a learner: it receives everything and has no vote. member promote 4 gives it one.\n",
+      { kind: "add", id: 4, address: "localhost:7004", learner: true, force },
+    ],
+    [
+      "member add 4 [::1]:7004",
+      members("voter", "voter", "voter", "voter"),
+      `n4 votes now. ${MAJORITY}`,
+      { kind: "add", id: 4, address: "[::1]:7004", learner: false, force },
+    ],
+    ["member promote 4", members("voter", "voter", "voter", "voter"), `n4 votes now. ${MAJORITY}`, {
+      kind: "promote",
+      id: 4,
+      force,
+    }],
+    [
+      "member remove n2 --force",
+      members("voter"),
+      "n2 is removed. 1 voter: the cluster serves while that one does.\n",
+      {
+        kind: "remove",
+        id: 2,
+        force: true,
+      },
+    ],
+    [
+      "member demote 3",
+      members("voter", "voter", "learner"),
+      "n3 is a learner now. 2 voters: the cluster serves while 2 of them do.\n",
+      { kind: "demote", id: 3, force },
+    ],
+    [
+      "member replace 4 3 127.0.0.1:7003",
+      members("voter", "voter", "voter"),
+      "n3 votes in the place of n4. 3 voters: the cluster serves while 2 of them do.\n",
+      { kind: "replace", dead: 4, id: 3, address: "127.0.0.1:7003", force },
+    ],
+    ["member update 2 127.0.0.1:7002", members("voter", "voter"), "n2 is dialled at 127.0.0.1:7002 now.\n", {
+      kind: "update",
+      id: 2,
+      address: "127.0.0.1:7002",
+      force,
+    }],
+  ];
+  for (const [line, outcome, sentence, change] of table) {
+    const ended = await run(line.split(" "), (store) => store.memberList = outcome);
+    assertEquals(ended, [0, sentence, "", change], line);
+  }
+});
+
+Deno.test("member add shows how far the new node is, until it votes", async () => {
+  const { system, store, code, said } = begin(["member", "add", "4", "127.0.0.1:7004"]);
+  store.memberList = members("voter", "voter", "voter", "learner");
+  const look = async (...peers: readonly PeerStatus[]): Promise<string> => {
+    store.clusterStatus = ledBy2(peer(1), peer(3), ...peers);
+    system.clock.advance(250);
+    await settle();
+    return said();
+  };
+  store.clusterStatus = ledBy2(peer(1), peer(3));
+  await settle();
+  const how = "; Ctrl-C stops waiting, not the change";
+  assertEquals(said(), `|asking the leader …|the change is under way${how}`);
+  const sending = {
+    state: "snapshot",
+    snapshotSentBytes: 12_300_000,
+    snapshotTotalBytes: 27_000_000,
+  } as const;
+  assertEquals(
+    [
+      await look(peer(4, { lastContactMs: null, matchIndex: 0, state: "probe" })),
+      await look(peer(4, sending)),
+      await look(peer(4, { matchIndex: 266 })),
+      await look(peer(4, { matchIndex: 1_499 })),
+      await look(peer(4, { matchIndex: 1_499, lastContactMs: 4_000 })),
+      await look(peer(4, { matchIndex: 1_500 })),
+    ],
+    [
+      `|n4 was not heard from yet; is it running?${how}`,
+      `|n4 receives a snapshot: 45% of 27.0 MB${how}`,
+      `|n4 is 1 234 entries behind${how}`,
+      `|n4 is 1 entry behind${how}`,
+      `|n4 was last heard from 4.0 s ago; is it running?${how}`,
+      `|n4 has caught up and is about to vote${how}`,
+    ].map((line) => line.length > 80 ? `${line.slice(0, 79)}…` : line),
+  );
+  store.memberList = members("voter", "voter", "voter", "voter");
+  system.clock.advance(250);
+  assertEquals([await code, system.stdout.text], [0, `n4 votes now. ${MAJORITY}`]);
+  assertEquals([system.clock.timerCount, system.listensForSignals, said().endsWith("|")], [0, false, true]);
+});
+
+Deno.test("who stops waiting is told that the change goes on, and the members as they are", async () => {
+  const { system, store, code } = begin(["member", "add", "4", "127.0.0.1:7004", "--output", "json"]);
+  store.memberList = members("voter", "voter", "voter", "learner");
+  await settle();
+  system.signal();
+  assertEquals([await code, JSON.parse(system.stdout.text)], [4, { members: store.memberList }]);
+  assertEquals([system.stderr.text, system.clock.timerCount], ["", 0]);
+  const text = begin(["member", "add", "4", "127.0.0.1:7004"]);
+  text.store.memberList = store.memberList;
+  await settle();
+  text.system.signal();
+  assertEquals([await text.code, text.system.stdout.text], [
+    4,
+    "Not waiting any longer; the change goes on by itself. members shows how far it is.\n",
+  ]);
+});
+
+Deno.test("--timeout-ms ends the waiting, not the change", async () => {
+  const { system, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"]);
+  store.memberList = members("voter", "voter", "learner");
+  await settle();
+  for (let look = 0; look < 3; look++) {
+    system.clock.advance(250);
+    await settle();
+  }
+  assertEquals([await code, system.stdout.text], [
+    4,
+    "The deadline passed; the change goes on by itself. members shows how far it is.\n",
+  ]);
+  assertEquals(store.changes, [{ kind: "promote", id: 3, force: false, timeoutMs: 600 }]);
+});
+
+Deno.test("a cluster that falls silent ends the waiting after 30 s; a short silence does not", async () => {
+  const { system, store, code } = begin(["member", "promote", "3"], { terminal: false });
+  store.memberList = members("voter", "voter", "learner");
+  await settle();
+  const answer = store.members.bind(store);
+  store.members = () => Promise.reject(new ConnectionError("Nobody answers."));
+  const pass = async (looks: number): Promise<void> => {
+    for (let look = 0; look < looks; look++) {
+      system.clock.advance(250);
+      await settle();
+    }
+  };
+  await pass(100);
+  store.members = answer;
+  await pass(1);
+  store.members = () => Promise.reject(new ConnectionError("Nobody answers."));
+  await pass(119);
+  assertEquals(system.stderr.text, "");
+  await pass(1);
+  assertEquals([await code, system.stderr.text], [
+    4,
+    "kvraft: The cluster took the change and then fell silent for 30.0 s; the change goes on once it is back. " +
+    "members shows what became of n3. (Nobody answers.)\n",
+  ]);
+});
+
+Deno.test("a new node that somebody removes meanwhile is not waited for", async () => {
+  const { system, store, code } = begin(["member", "add", "4", "127.0.0.1:7004"], { terminal: false });
+  store.memberList = members("voter", "voter", "voter", "learner");
+  store.clusterStatus = ledBy2(peer(1), peer(3), peer(4));
+  await settle();
+  store.memberList = members("voter", "voter", "voter");
+  store.clusterStatus = ledBy2(peer(1), peer(3));
+  system.clock.advance(250);
+  assertEquals([await code, system.stderr.text], [
+    1,
+    "kvraft: n4 is no member any more: somebody removed it meanwhile.\n",
+  ]);
+});
+
+Deno.test("a change that the cluster refuses ends with 1 and the cluster's own words", async () => {
+  const ended = await run(["member", "remove", "2"], (store) => {
+    store.onChange = () =>
+      Promise.reject(new MembershipRefusedError("Cannot remove node 2: a change is under way."));
+  });
+  assertEquals(ended.slice(0, 3), [1, "", "kvraft: Cannot remove node 2: a change is under way.\n"]);
+});
+
+Deno.test("what can't be meant is refused before anything is asked", async () => {
+  const table: readonly (readonly [string, string])[] = [
+    [
+      "member",
+      "member needs another word: add, remove, promote, demote, replace, update. Example: member add 4 10.0.0.4:7001",
+    ],
+    ["member ad 4", 'There is no command "member ad". Did you mean member add?'],
+    [
+      "member fly 4",
+      'There is no command "member fly". There are add, remove, promote, demote, replace, update.',
+    ],
+    ["snapshot", "snapshot needs another word: now, save. Example: snapshot now"],
+    ["member add 0 h:1", '<n> must be an integer from 1 to 9007199254740991, not "0".'],
+    ["member replace 2 n2 h:1", "member replace: the new node needs an id of its own: 2 is the dead one's."],
+    [
+      "member remove 2 --learner",
+      "member remove has no option --learner; member add has. See help member remove.",
+    ],
+  ];
+  for (const [line, message] of table) {
+    assertEquals(await run(line.split(" "), () => {}), [2, "", `kvraft: ${message}\n`]);
+  }
+  const [code, , said] = await run(["member", "add", "4", "nowhere"], () => {});
+  assertEquals([code, String(said).startsWith('kvraft: Cannot read the address "nowhere"')], [2, true]);
+});
+
+Deno.test("members shows each one's role, lag, last contact and version, and what nobody could say", async () => {
+  const { system, store, code } = begin(["members"]);
+  store.memberList = [...members("voter", "voter", "leaving"), { id: 4, address: "h:1", role: "learner" }];
+  const receiving = {
+    state: "snapshot",
+    snapshotSentBytes: 1,
+    snapshotTotalBytes: 3,
+    lastContactMs: 2_500,
+  } as const;
+  store.clusterStatus = ledBy2(
+    peer(1, { matchIndex: 266 }),
+    peer(3, { lastContactMs: null }),
+    peer(4, receiving),
+  );
+  assertEquals(await code, 0);
+  assertEquals(system.stdout.text.split("\n"), [
+    "node  address         role          lag           last contact  version",
+    "n1    127.0.0.1:7001  voter         1 234         now           0.1.0",
+    "n2    127.0.0.1:7002  voter, leads  0             now           0.1.0",
+    "n3    127.0.0.1:7003  leaving       1 488         never         ?",
+    "n4    h:1             learner       snapshot 33%  2.5 s ago     ?",
+    "",
+  ]);
+});
+
+Deno.test("without a leader members still names them", async () => {
+  const ended = await run(["members"], (store) => {
+    store.memberList = members("voter");
+    store.clusterStatus = { leader: null, term: 5, nodes: [healthy(1, "follower")] };
+  });
+  assertEquals(
+    ended[1],
+    "node  address         role   lag  last contact  version\nn1    127.0.0.1:7001  voter  ?    ?             0.1.0\n",
+  );
+});

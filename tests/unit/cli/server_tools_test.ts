@@ -1,0 +1,250 @@
+/** `kvraft server inspect | restore | recover`: what the tools are asked, what is said, and the exit codes. */
+import { assert, assertEquals } from "@std/assert";
+import { runKvraft } from "../../../lib/cli/mod.ts";
+import type { InspectReport } from "../../../lib/server/tools_port.ts";
+import type { StartServer } from "../../../lib/cli/server_command.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeTools, STAKES } from "./fake_tools.ts";
+
+const CLUSTER = "1=10.0.0.1:7001,2=10.0.0.2:7001";
+
+const SNAPSHOT: InspectReport = {
+  kind: "snapshot",
+  path: "backup.snap",
+  formatVersion: 1,
+  clusterId: "7f3a",
+  index: 1_234,
+  term: 5,
+  revision: 1_200,
+  bytes: 27_000_000,
+  contents: { keys: 100_000, sessions: 3, keyBytes: 1_300_000, valueBytes: 25_600_000 },
+  members: [{ id: 1, address: "10.0.0.1:7001", role: "voter" }, {
+    id: 4,
+    address: "10.0.0.4:7001",
+    role: "learner",
+  }],
+  damage: [],
+};
+
+const FOLDER: InspectReport = {
+  kind: "dataFolder",
+  path: "data/node-1",
+  identity: { formatVersion: 1, clusterId: "7f3a", clusterName: "kvraft", nodeId: 1 },
+  term: 5,
+  vote: 2,
+  commitIndex: 10,
+  log: { firstIndex: 3, lastIndex: 12, lastTerm: 5, segments: 1, bytes: 4_096 },
+  snapshots: [{ index: 8, term: 4, bytes: 900 }],
+  members: STAKES.members,
+  removedIds: [7],
+  damage: ["wal/3.log, offset 120: the checksum of entry 9 does not fit."],
+};
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  readonly tools: FakeTools;
+}
+
+async function run(args: readonly string[], options: FakeSystemOptions = {}): Promise<Ended> {
+  const system = new FakeSystem(options);
+  const tools = new FakeTools();
+  for (const report of [SNAPSHOT, FOLDER]) tools.reports.set(report.path, report);
+  const start: StartServer = () => Promise.reject(new Error("no server is started"));
+  const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
+  const code = await runKvraft(["server", ...args], { system, connect, start, tools });
+  return { code, out: system.stdout.text, err: system.stderr.text, tools };
+}
+
+Deno.test("inspect says what is in a backup", async () => {
+  const { code, out } = await run(["inspect", "backup.snap"]);
+  assertEquals([code, out], [
+    0,
+    [
+      "snapshot  backup.snap\n",
+      "format    version 1\n",
+      "cluster   7f3a\n",
+      "revision  1200\n",
+      "log       up to index 1234, term 5\n",
+      "size      27.0 MB\n",
+      "keys      100 000, 1.3 MB\n",
+      "values    25.6 MB\n",
+      "sessions  3\n",
+      "members   1=10.0.0.1:7001, 4=10.0.0.4:7001 (learner)\n",
+      "no damage: everything can be read\n",
+    ].join(""),
+  ]);
+});
+
+Deno.test("inspect says what is in a data folder, and ends with 1 when something is damaged", async () => {
+  const { code, out } = await run(["inspect", "data/node-1"]);
+  assertEquals([code, out], [
+    1,
+    [
+      "data folder  data/node-1\n",
+      "owner        node 1\n",
+      "cluster      7f3a (kvraft)\n",
+      "format       version 1\n",
+      "term         5, vote for n2\n",
+      "log          index 3 to 12, last term 5, committed to 10 at least; 1 file, 4.1 kB\n",
+      "snapshot     index 8, term 4, 900 B\n",
+      "members      1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001\n",
+      "removed      n7\n",
+      "DAMAGED: wal/3.log, offset 120: the checksum of entry 9 does not fit.\n",
+    ].join(""),
+  ]);
+});
+
+Deno.test("inspect as JSON is the whole report", async () => {
+  const { code, out } = await run(["inspect", "backup.snap", "--output", "json"]);
+  assertEquals([code, JSON.parse(out)], [0, SNAPSHOT]);
+  const failed = await run(["inspect", "nothing", "--output=json"]);
+  assertEquals([failed.code, JSON.parse(failed.err)], [
+    1,
+    { error: { code: "notFound", message: "Cannot inspect nothing: there is nothing." } },
+  ]);
+});
+
+Deno.test("restore makes one node's folder and says what to start, and what is to be done for the others", async () => {
+  const { code, out, err, tools } = await run(
+    ["restore", "--from", "backup.snap", "--node-id", "2", "--cluster", CLUSTER, "--cluster-name", "orders"],
+  );
+  assertEquals([code, err], [0, ""]);
+  assertEquals(tools.restored, [{
+    from: "backup.snap",
+    nodeId: 2,
+    members: [{ id: 1, address: { host: "10.0.0.1", port: 7_001 } }, {
+      id: 2,
+      address: { host: "10.0.0.2", port: 7_001 },
+    }],
+    dataDir: "./data/node-2",
+    clusterName: "orders",
+  }]);
+  assertEquals(out.split("\n"), [
+    "Restored ./data/node-2 for node 2 of the new cluster 9c41: 3 keys, revision 7.",
+    "Next, start it:",
+    `  kvraft server --node-id 2 --bind 10.0.0.2:7001 --cluster ${CLUSTER} --data-dir ./data/node-2 --cluster-name orders`,
+    "Do the same, with the same backup.snap, for node 1; a majority of them serves.",
+    "",
+  ]);
+});
+
+Deno.test("recover shows what may be lost, takes the cluster's id for the word, and says what to start", async () => {
+  const { code, out, err, tools } = await run(
+    ["recover", "--data-dir", "data/node-2", "--address", "10.0.0.9:7001", "--node-id", "2", "--yes", "7f3a"],
+  );
+  assertEquals([code, tools.recovered], [0, [{
+    dataDir: "data/node-2",
+    nodeId: 2,
+    address: "10.0.0.9:7001",
+  }]]);
+  assertEquals(err.split("\n"), [
+    "data/node-2 is node 2 of cluster 7f3a: 1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001. Its log ends at index 12, " +
+    "term 5. Entries 11 to 12 were not known to be committed; they count from now on.",
+    "LOST: every acknowledged write that did not reach this node.",
+    "Node 2 becomes the only member, dialled at 10.0.0.2:7001. Never start n1, n3 again with the folders they have.",
+    "",
+  ]);
+  assertEquals(out.split("\n"), [
+    "Node 2 is a cluster of its own now, b002, with the log to index 12.",
+    "Next, start it, then add other nodes with empty folders and new ids:",
+    "  kvraft server --node-id 2 --bind 10.0.0.9:7001 --cluster 2=10.0.0.9:7001 --data-dir data/node-2",
+    "  kvraft server --node-id <new> --bind <host:port> --join 10.0.0.9:7001",
+    "  kvraft client --cluster 10.0.0.9:7001 member add <new> <host:port>",
+    "",
+  ]);
+});
+
+Deno.test("the word is typed on a terminal; another word, or none, changes nothing", async () => {
+  const args = ["recover", "--data-dir", "data/node-2"];
+  const typed = await answering(args, "7f3a\r\n");
+  assertEquals([typed.code, typed.tools.recovered.length], [0, 1]);
+  assert(
+    typed.err.endsWith("Type the cluster's id to go on, anything else to leave all as it is: "),
+    typed.err,
+  );
+  for (const word of ["yes\n", "", "7f3\n"]) {
+    const { code, err, tools } = await answering(args, word);
+    assertEquals([code, tools.recovered], [1, []]);
+    assert(err.endsWith("kvraft: that is not the cluster's id; nothing was changed.\n"), err);
+  }
+  assertEquals((await run([...args, "--yes=7f3b"])).code, 1);
+});
+
+/** On a terminal where somebody types this. */
+async function answering(args: readonly string[], word: string): Promise<Ended> {
+  const { stream } = new FakeSystem({ input: [word] }).stdin;
+  const tools = new FakeTools();
+  const system = Object.assign(new FakeSystem({ terminal: true }), { stdin: { isTerminal: true, stream } });
+  const code = await runKvraft(["server", ...args], {
+    system,
+    tools,
+    start: () => Promise.reject(new Error("no server is started")),
+    connect: () => Promise.reject(new Error("no client is opened")),
+  });
+  return { code, out: system.stdout.text, err: system.stderr.text, tools };
+}
+
+Deno.test("where nobody can be asked, recover says how to go on all the same", async () => {
+  const { code, err, tools } = await run(["recover", "--data-dir", "data/node-2"]);
+  assertEquals([code, tools.recovered], [2, []]);
+  assert(err.endsWith("kvraft: Nobody is there to be asked. To go on all the same: --yes=7f3a\n"), err);
+});
+
+Deno.test("wrong usage of a tool ends with 2, and nothing is done", async () => {
+  const example = "Example: kvraft server restore --from backup.snap --node-id 1 --cluster " +
+    "1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001";
+  const restore = ["restore", "--from", "f", "--node-id", "1", "--cluster", CLUSTER];
+  const table: readonly (readonly [readonly string[], string])[] = [
+    [
+      ["inspect"],
+      "inspect takes one path, of a backup or a data folder. Example: kvraft server inspect data/node-1",
+    ],
+    [["restore"], `restore needs --from. ${example}`],
+    [["restore", "--from", "f"], `restore needs --node-id. ${example}`],
+    [
+      ["restore", "--from", "f", "--node-id", "3", "--cluster", CLUSTER],
+      "--node-id is 3, and --cluster has 1, 2.",
+    ],
+    [[...restore, "--frm", "f"], "There is no option --frm. Did you mean --from?"],
+    [[...restore, "more"], '"more" belongs to no option. See --help.'],
+    [
+      [...restore, "--cluster-name", "a b"],
+      '--cluster-name must be 1 to 64 letters, digits, dots, dashes and underscores, not "a b". Example: orders',
+    ],
+    [["recover"], "recover needs --data-dir. Example: kvraft server recover --data-dir ./data/node-2"],
+    [
+      ["recover", "--data-dir", "/elsewhere"],
+      "--data-dir: this program may write only under ./data of the directory it was started in, and /elsewhere is not " +
+      "there. Start it where ./data holds the folder, or compile it for that place: " +
+      "KVRAFT_DATA_DIR=/elsewhere deno task compile",
+    ],
+    [["restor"], '"restor" belongs to no option. Did you mean kvraft server restore?'],
+  ];
+  for (const [args, message] of table) {
+    const { code, out, err, tools } = await run(args);
+    assertEquals([code, out, err, tools.restored, tools.recovered], [2, "", `kvraft: ${message}\n`, [], []]);
+  }
+  for (const address of ["nowhere", "h:0"]) {
+    const { code, err } = await run([
+      "recover",
+      "--data-dir",
+      "data/x",
+      "--address",
+      address,
+      "--yes",
+      "7f3a",
+    ]);
+    assertEquals([code, err.startsWith("kvraft: --address: Cannot read the address")], [2, true]);
+  }
+});
+
+Deno.test("each tool explains itself, within 120 columns", async () => {
+  for (const tool of ["inspect", "restore", "recover"]) {
+    const { code, out } = await run([tool, "--help"]);
+    assertEquals([code, out.startsWith(`kvraft server ${tool} `)], [0, true]);
+    assertEquals(out.split("\n").filter((line) => line.length > 120), []);
+  }
+});

@@ -1,0 +1,140 @@
+/** `snapshot now` and `snapshot save`: what is said, and that nothing half is taken for a backup. */
+import { assertEquals } from "@std/assert";
+import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeDiagnostics, FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+
+const CLUSTER = ["--cluster", "127.0.0.1:7001"];
+const FILE = [Uint8Array.of(0, 255, 10), Uint8Array.of(1, 2, 3)];
+
+interface Ended {
+  readonly code: number;
+  readonly system: FakeSystem;
+  readonly err: string;
+}
+
+async function run(
+  args: readonly string[],
+  store: FakeStore,
+  { system = new FakeSystem(), ...options }: FakeSystemOptions & { readonly system?: FakeSystem } = {},
+): Promise<Ended> {
+  const used = Object.keys(options).length > 0 ? new FakeSystem(options) : system;
+  const code = await clientCommand([...CLUSTER, ...args], {
+    system: used,
+    connect: () => Promise.resolve(store),
+  });
+  return { code, system: used, err: used.stderr.text };
+}
+
+/** A store whose snapshot has this file. */
+function withFile(...chunks: readonly Uint8Array[]): FakeStore {
+  const store = new FakeStore();
+  store.snapshotChunks = () => ReadableStream.from(chunks);
+  return store;
+}
+
+/** Chunks, and then the error. */
+async function* breakingOff(chunks: readonly Uint8Array[], error: Error): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+  await settle();
+  throw error;
+}
+
+Deno.test("snapshot now says which snapshot was taken, and waits longer than other commands", async () => {
+  const store = new FakeStore();
+  const text = await run(["snapshot", "now"], store);
+  assertEquals([text.code, text.system.stdout.text], [
+    0,
+    "n2 took a snapshot: revision 7, index 12, term 5, 6 B\n",
+  ]);
+  const json = await run(["snapshot", "now", "--output", "json", "--timeout-ms", "70"], store);
+  assertEquals(JSON.parse(json.system.stdout.text), { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 });
+  assertEquals(store.calls, [
+    { name: "takeSnapshot", timeoutMs: 120_000 },
+    { name: "takeSnapshot", timeoutMs: 70 },
+  ]);
+});
+
+Deno.test("snapshot save writes the file byte for byte, and a note beside it", async () => {
+  const store = withFile(...FILE);
+  const text = await run(["snapshot", "save"], store);
+  assertEquals([text.code, text.system.stdout.bytes, text.err], [
+    0,
+    Uint8Array.of(0, 255, 10, 1, 2, 3),
+    "saved revision 7 of n2: 6 B in 0.0 ms\n",
+  ]);
+  const json = await run(["snapshot", "save", "--output", "json"], store);
+  assertEquals([json.system.stdout.bytes.length, JSON.parse(json.err)], [
+    6,
+    { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 },
+  ]);
+  assertEquals(store.openSnapshots, 0);
+});
+
+Deno.test("on the way a terminal is shown bytes, percent and rate", async () => {
+  const system = new FakeSystem();
+  const watched = Object.assign(system, { stderr: new FakeDiagnostics(true) });
+  const store = new FakeStore();
+  store.snapshot = { ...store.snapshot, bytes: 3_000_000 };
+  store.snapshotChunks = async function* (): AsyncGenerator<Uint8Array> {
+    for (let part = 0; part < 3; part++) {
+      system.clock.advance(100);
+      yield await Promise.resolve(new Uint8Array(1_000_000));
+    }
+  };
+  const { code, err } = await run(["snapshot", "save"], store, { system: watched });
+  assertEquals([code, err.replaceAll("\r\x1b[2K", "|")], [
+    0,
+    "|a node takes a snapshot …|1.0 MB of 3.0 MB, 33%, 10.0 MB/s|3.0 MB of 3.0 MB, 100%, 10.0 MB/s|" +
+    "saved revision 7 of n2: 3.0 MB in 300 ms\n",
+  ]);
+});
+
+Deno.test("snapshot save writes nothing to a terminal, and says what to type", async () => {
+  const store = withFile(...FILE);
+  const { code, system, err } = await run(["snapshot", "save"], store, { terminal: true });
+  assertEquals([code, system.stdout.text, store.calls, err], [
+    2,
+    "",
+    [],
+    "kvraft: snapshot save writes bytes to standard output, which is a terminal here. " +
+    "Type: kvraft client --cluster <nodes> snapshot save > backup.snap\n",
+  ]);
+});
+
+Deno.test("a backup that is not whole ends with 3 and is called useless, whatever broke it", async () => {
+  const lost = withFile();
+  lost.snapshotChunks = () => breakingOff(FILE.slice(0, 1), new ConnectionError("The node is gone."));
+  const short = withFile(...FILE.slice(0, 1));
+  const long = withFile(...FILE, ...FILE);
+  const table: readonly (readonly [FakeStore, string, string])[] = [
+    [lost, "The node is gone.", "3"],
+    [short, "the node sent another number of bytes than it had said.", "3"],
+    [long, "the node sent another number of bytes than it had said.", "12"],
+  ];
+  for (const [store, reason, written] of table) {
+    const { code, err } = await run(["snapshot", "save"], store);
+    assertEquals([code, err, store.openSnapshots], [
+      3,
+      `kvraft: Cannot save the snapshot: ${reason} The output has ${written} of 6 bytes and is useless: remove it, ` +
+      "and save again.\n",
+      0,
+    ]);
+  }
+});
+
+Deno.test("a reader that goes away in the middle of a backup is no success", async () => {
+  const system = new FakeSystem();
+  system.stdout.isClosed = true;
+  const { code, err } = await run(["snapshot", "save", "--output", "json"], withFile(...FILE), { system });
+  assertEquals([code, JSON.parse(err).error.code], [3, "output"]);
+});
+
+Deno.test("a snapshot that can't be taken is an error like any other", async () => {
+  const store = new FakeStore();
+  store.before = () => Promise.reject(new NoLeaderError("There is no leader."));
+  const { code, err } = await run(["snapshot", "save"], store);
+  assertEquals([code, err], [3, "kvraft: There is no leader.\n"]);
+});

@@ -1,0 +1,87 @@
+/** The bytes of a state: what is written comes back the same, in slices, and what no state could be is refused. */
+import fc from "fast-check";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { DecodeError } from "../../../lib/net/errors.ts";
+import { MessagePackWriter } from "../../../lib/net/message_pack_writer.ts";
+import { readState, writeState } from "../../../lib/server/state_codec.ts";
+import { anyLog, tightLimits } from "../kv/random_log.ts";
+
+const noPause = (): Promise<void> => Promise.resolve();
+
+function machineOf(log: readonly Parameters<StateMachine["apply"]>[1][]): StateMachine {
+  const machine = new StateMachine(tightLimits);
+  for (const [position, command] of log.entries()) machine.apply(position + 1, command);
+  return machine;
+}
+
+async function chunksOf(machine: StateMachine, pause = noPause): Promise<Uint8Array[]> {
+  const chunks: Uint8Array[] = [];
+  await writeState(machine.snapshot(), { write: (chunk) => void chunks.push(chunk.slice()), pause });
+  return chunks;
+}
+
+async function machineFrom(chunks: readonly Uint8Array[], pause = noPause): Promise<StateMachine> {
+  const restoring = StateMachine.restoring(tightLimits);
+  await readState(ReadableStream.from(chunks), { restoring, pause });
+  return restoring.finish();
+}
+
+Deno.test("every state comes back from its bytes as it was", async () => {
+  await fc.assert(
+    fc.asyncProperty(anyLog, async (log) => {
+      const machine = machineOf(log);
+      const copy = await machineFrom(await chunksOf(machine));
+      assertEquals([...copy.snapshot().records()], [...machine.snapshot().records()]);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("a large state is cut into chunks, others have their turn, and what they write does not show", async () => {
+  const machine = new StateMachine();
+  const value = new Uint8Array(1_000);
+  const put = (index: number): void => {
+    const key = new TextEncoder().encode(`key ${index}`);
+    const mutations = [{ kind: "put", key, value }] as const;
+    machine.apply(index, { kind: "transaction", session: null, checks: [], mutations });
+  };
+  for (let index = 1; index <= 2_000; index++) put(index);
+  const undisturbed = await chunksOf(machine);
+  let pauses = 0;
+  const chunks = await chunksOf(machine, () => {
+    pauses++;
+    put(machine.appliedIndex + 1);
+    return Promise.resolve();
+  });
+  assertEquals(chunks, undisturbed);
+  assert(chunks.length >= 7, `2 MB came in ${chunks.length} chunks`);
+  assert(pauses >= 7, `there were ${pauses} pauses in writing`);
+});
+
+Deno.test("bytes that no state machine wrote are refused", async () => {
+  const record = (...fields: (number | string | Uint8Array)[]): Uint8Array => {
+    const out = new MessagePackWriter();
+    out.array(1);
+    out.array(fields.length);
+    for (const field of fields) {
+      if (typeof field === "number") out.integer(field);
+      else if (typeof field === "string") out.string(field);
+      else out.binary(field);
+    }
+    return out.copy();
+  };
+  const key = new Uint8Array([1]);
+  const wrong: [string, Uint8Array][] = [
+    ["is cut off", (await chunksOf(machineOf([null])))[0]?.subarray(0, -1) ?? key],
+    ['"lease" is not known', record("lease", 1)],
+    ["impossible length", record("key", new Uint8Array(0), key, 1, 1, 1)],
+    ["modRevision must be an integer from 2", record("key", key, key, 2, 1, 2)],
+    ["version must be above 1", record("key", key, key, 1, 2, 1)],
+    ["openedIndex must be an integer from 6", record("session", 1, 5, 5, 5, 0, 1)],
+  ];
+  for (const [reason, chunk] of wrong) {
+    const error = await assertRejects(() => machineFrom([chunk]), DecodeError);
+    assert(error.message.includes(reason), `${reason}: ${error.message}`);
+  }
+});

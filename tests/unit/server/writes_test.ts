@@ -1,0 +1,184 @@
+/** A write that is sent again while it is under way stays one entry of the log, and everybody who asked is answered. */
+import { assertEquals } from "@std/assert";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
+import { DEFAULT_LIMITS, type Entry, foundingState, Raft } from "../../../lib/raft/mod.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
+import { foundingConfiguration } from "../../../lib/server/members.ts";
+import { Quota } from "../../../lib/server/quota.ts";
+import type { WriteAnswer } from "../../../lib/server/answers.ts";
+import { Driver, type LogStore } from "../../../lib/server/driver.ts";
+import { Forwarding } from "../../../lib/server/forwarding.ts";
+import { Replica } from "../../../lib/server/replica.ts";
+import { Writes } from "../../../lib/server/writes.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+const ELECTION_TICKS = 10;
+const TICK_MS = 10;
+const START = foundingState(foundingConfiguration([{ id: 1, address: "n1:7001" }]));
+
+/** A log whose syncs take until the test ends them. */
+class HeldLog implements LogStore {
+  readonly entries: Entry[] = [];
+  #sync = Promise.withResolvers<void>();
+
+  append({ entries }: { readonly entries: readonly Entry[] }): void {
+    this.entries.push(...entries);
+  }
+
+  sync(): Promise<void> {
+    return this.#sync.promise;
+  }
+
+  readEntries(): Promise<readonly Entry[]> {
+    return Promise.reject(new Error("nothing is read back in these tests"));
+  }
+
+  async endSync(): Promise<void> {
+    const { resolve } = this.#sync;
+    this.#sync = Promise.withResolvers();
+    resolve();
+    await settle();
+  }
+}
+
+/** The way of a write at the only node of a cluster, which leads. */
+class Bench {
+  readonly log = new HeldLog();
+  readonly answers: string[] = [];
+  readonly replica = new Replica(new StateMachine(), START.snapshot);
+  readonly driver: Driver;
+  readonly writes: Writes;
+  readonly #clock = new ManualClock();
+
+  private constructor() {
+    const raft = new Raft({
+      id: 1,
+      configurationCodec: CONFIGURATION_CODEC,
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: 1,
+      random: () => 0,
+      limits: DEFAULT_LIMITS,
+      recovered: START,
+    });
+    this.driver = new Driver({
+      raft,
+      log: this.log,
+      clock: this.#clock,
+      logger: new RecordingLogger(),
+      tickMs: TICK_MS,
+      events: {
+        send: () => {},
+        install: () => {},
+        restore: () => {},
+        sendSnapshot: () => {},
+        apply: (entries) => this.replica.apply(entries),
+        read: () => {},
+        settled: () => {},
+        failed: (error) => {
+          throw error;
+        },
+      },
+    });
+    const forwarding = new Forwarding({ clock: this.#clock, firstId: 1, timeoutMs: 50, send: () => false });
+    const { driver, replica } = this;
+    const quota = new Quota({
+      quotaBytes: null,
+      stateMachine: () => replica.stateMachine,
+      isDiskNearlyFull: () => false,
+    });
+    this.writes = new Writes({ driver, replica, forwarding, maxValueBytes: 100, quota });
+  }
+
+  /** Once it leads, and its first entry is applied. */
+  static async leading(): Promise<Bench> {
+    const bench = new Bench();
+    bench.driver.start();
+    for (let tick = 0; tick < ELECTION_TICKS; tick++) {
+      bench.#clock.advance(TICK_MS);
+      await settle();
+    }
+    await bench.log.endSync();
+    await bench.log.endSync();
+    return bench;
+  }
+
+  /** Adds to `answers` what comes of a write, under a name. */
+  answerTo(name: string): (answer: WriteAnswer) => void {
+    return (answer) => {
+      const { kind } = answer.kind === "result" ? decodeResult(answer.result) : { kind: answer.outcome };
+      this.answers.push(`${name}: ${kind}`);
+    };
+  }
+
+  /** Commands in the log. */
+  get commands(): number {
+    return this.log.entries.filter(({ kind }) => kind === "command").length;
+  }
+}
+
+/** A write as a client encodes it; `sequence` null: without a session. */
+function put(sequence: number | null): Uint8Array {
+  const value = new TextEncoder().encode("v");
+  return encodeCommand({
+    kind: "transaction",
+    session: sequence === null ? null : { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 },
+    checks: [],
+    mutations: [{ kind: "put", key: value, value }],
+  });
+}
+
+Deno.test("a write sent again while it is under way, directly or passed on, is one entry and answered each time", async () => {
+  const bench = await Bench.leading();
+  bench.writes.submit(put(1), bench.answerTo("first"));
+  bench.writes.submit(put(1), bench.answerTo("again"));
+  await settle();
+  bench.writes.submitForwarded(put(1), bench.answerTo("passed on"));
+  await settle();
+  assertEquals({ commands: bench.commands, answers: bench.answers }, { commands: 1, answers: [] });
+  await bench.log.endSync();
+  assertEquals(bench.answers, ["first: applied", "again: applied", "passed on: applied"]);
+  assertEquals(bench.commands, 1);
+  await bench.driver.stop();
+});
+
+Deno.test("writes with other numbers, or without a session, are entries of their own", async () => {
+  const bench = await Bench.leading();
+  for (const sequence of [1, 2, null, null]) {
+    bench.writes.submit(put(sequence), bench.answerTo(`${sequence}`));
+  }
+  await settle();
+  await bench.log.endSync();
+  assertEquals(bench.commands, 4);
+  assertEquals(bench.answers, ["1: applied", "2: applied", "null: applied", "null: applied"]);
+  await bench.driver.stop();
+});
+
+Deno.test("a write sent again after it ended is proposed again: the state machine knows the answer", async () => {
+  const bench = await Bench.leading();
+  for (const name of ["first", "again"]) {
+    bench.writes.submit(put(1), bench.answerTo(name));
+    await settle();
+    await bench.log.endSync();
+  }
+  assertEquals({ commands: bench.commands, revision: bench.replica.stateMachine.revision }, {
+    commands: 2,
+    revision: 1,
+  });
+  assertEquals(bench.answers, ["first: applied", "again: applied"]);
+  await bench.driver.stop();
+});
+
+Deno.test("when the leadership is lost, everybody who waits for the write hears that its outcome is unknown", async () => {
+  const bench = await Bench.leading();
+  bench.writes.submit(put(1), bench.answerTo("first"));
+  bench.writes.submit(put(1), bench.answerTo("again"));
+  bench.replica.abandonWrites(null);
+  assertEquals(bench.answers, ["first: unknown", "again: unknown"]);
+  bench.writes.submit(put(1), bench.answerTo("later"));
+  await settle();
+  await bench.log.endSync();
+  assertEquals(bench.answers, ["first: unknown", "again: unknown", "later: applied"]);
+  await bench.driver.stop();
+});
