@@ -155,7 +155,7 @@ class Life {
     this.#possible = { ...this.#possible, snapshots: [{ index, term }], cutTo };
     this.#log.removeBefore(before);
     assert(
-      this.#log.firstIndex <= Math.max(before, this.#now.begin.index + 1),
+      this.#log.firstIndex <= Math.max(cutTo, this.#now.begin.index) + 1,
       "no more was cut than was asked for",
     );
   }
