@@ -8,6 +8,8 @@
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
+import { DenoClock } from "../../lib/net/deno_clock.ts";
+import { pause } from "../../lib/net/pause.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Process, READY_LINE, startKvraft } from "../support/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
@@ -74,7 +76,11 @@ class Bench implements AsyncDisposable {
   async run(): Promise<unknown> {
     await using client = await this.#connect([1, 2, 3]);
     const loadMs = await timeOf(() => this.#load(client));
-    const before = await this.#stream(client, () => pause(this.#size.seconds * 1_000));
+    const before = await this.#stream(
+      client,
+      () =>
+        pause(this.#size.seconds * 1_000, { clock: new DenoClock(), signal: new AbortController().signal }),
+    );
     const taken = { ms: 0, bytes: 0 };
     const during = await this.#stream(client, async () => {
       taken.ms = await timeOf(async () => {
@@ -209,10 +215,6 @@ async function timeOf(act: () => Promise<unknown>): Promise<number> {
 
 function round(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** The most memory that a process has had resident, in MiB. */
