@@ -158,8 +158,9 @@ export class MemoryDisk implements Disk {
       else existing.truncate(0);
     }
     this.#refuseWhenStopped(path);
+    const inode = this.#inode(path);
     this.openFiles += 1;
-    return new MemoryFile(this, path, this.#inode(path));
+    return new MemoryFile(this, path, inode);
   }
 
   list(path: string): readonly string[] {
