@@ -77,6 +77,18 @@ export interface SnapshotsOptions {
   readonly pause: Pause;
 }
 
+/** A snapshot is not taken, though nothing is wrong. */
+export class SnapshotRefusedError extends Error {
+  override readonly name = "SnapshotRefusedError";
+  /** Stable name of this error. */
+  readonly code: "stopping" | "noLeader";
+
+  constructor(code: "stopping" | "noLeader", message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** Takes snapshots. */
 export class Snapshots {
   readonly #options: SnapshotsOptions;
@@ -98,7 +110,7 @@ export class Snapshots {
   consider(): void {
     const { replica, clock, logger } = this.#options;
     if (this.#taking !== null || this.#stopped || !this.#isDue() || clock.now() < this.#notBefore) return;
-    if (replica.stateMachine.appliedIndex <= this.newestIndex) return;
+    if (replica.applied.index <= this.newestIndex || !knowsMembers(replica.applied)) return;
     this.take().catch((error: unknown) => {
       this.#notBefore = clock.now() + RETRY_MS;
       if (!this.#stopped) logger.error("cannot take a snapshot", { reason: reasonOf(error) });
@@ -134,6 +146,10 @@ export class Snapshots {
 
   async #take(): Promise<TakenSnapshot> {
     const { store, replica, clusterId, clock, logger } = this.#options;
+    this.#requireRunning();
+    if (!knowsMembers(replica.applied)) {
+      throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet");
+    }
     const view = replica.stateMachine.snapshot();
     const { term, configuration } = replica.applied;
     const metadata: SnapshotMetadata = { index: view.appliedIndex, term, configuration };
@@ -172,7 +188,7 @@ export class Snapshots {
     await writeState(view, {
       pause: this.#options.pause,
       write: async (chunk) => {
-        if (this.#stopped) throw new Error("this node is stopping");
+        this.#requireRunning();
         writer.write(chunk);
         unflushedBytes += chunk.length;
         if (unflushedBytes < FLUSH_BYTES) return;
@@ -180,6 +196,10 @@ export class Snapshots {
         await writer.flush();
       },
     });
+  }
+
+  #requireRunning(): void {
+    if (this.#stopped) throw new SnapshotRefusedError("stopping", "this node is stopping");
   }
 
   /** Lets go of what nobody needs any more behind a snapshot that is durable. */
@@ -211,6 +231,11 @@ export class Snapshots {
     }
     return low;
   }
+}
+
+/** A node that was added reads the log from its beginning, and does not know the founders before it is told who is who. */
+function knowsMembers({ index, configuration }: SnapshotMetadata): boolean {
+  return index > 0 && configuration.members.length > 0;
 }
 
 function reasonOf(error: unknown): string {
