@@ -16,7 +16,7 @@ import type {
 import { MAX_SNAPSHOT_PART_BYTES } from "../net/limits.ts";
 import type { RawSnapshotReader, SnapshotStore } from "../storage/mod.ts";
 import { notApplied, type Refusal } from "./answers.ts";
-import type { Snapshots } from "./snapshots.ts";
+import { NoStateError, type Snapshots } from "./snapshots.ts";
 
 /** Snapshots that one connection may have open. */
 const MAX_OPEN = 4;
@@ -66,6 +66,12 @@ export class SnapshotDownloads {
           return { kind: "snapshotClosed", requestId: request.requestId };
       }
     } catch (error) {
+      if (error instanceof NoStateError) {
+        return notApplied(
+          "noLeader",
+          `Cannot take a snapshot: ${error.message}. Try again, or ask another node.`,
+        );
+      }
       const reason = error instanceof Error ? error.message : String(error);
       return notApplied("internal", `Cannot take or read the snapshot: ${reason}`);
     }

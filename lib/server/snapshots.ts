@@ -10,6 +10,7 @@
  */
 import type { Clock } from "../net/clock.ts";
 import { encodeConfiguration } from "../net/configuration_codec.ts";
+import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../net/limits.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotMetadata } from "../raft/mod.ts";
 import type { SnapshotStore, SnapshotWriter, StoredSnapshot } from "../storage/mod.ts";
@@ -34,6 +35,8 @@ export interface SnapshotLimits {
   readonly tailEntries: number;
   /** Bytes of log kept behind a snapshot at most. */
   readonly tailBytes: number;
+  /** Bytes of a snapshot that go to another node at a time. */
+  readonly chunkBytes: number;
 }
 
 /** The limits of every server; `--snapshot-log-bytes` sets the first. */
@@ -42,6 +45,7 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   logRatio: 1,
   tailEntries: 10_000,
   tailBytes: 16_777_216,
+  chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
 };
 
 /** The log as far as snapshots are concerned. */
@@ -77,6 +81,15 @@ export interface SnapshotsOptions {
   readonly pause: Pause;
 }
 
+/** There is nothing yet that a snapshot could be of. */
+export class NoStateError extends Error {
+  override readonly name = "NoStateError";
+
+  constructor() {
+    super("this node has no state of a cluster yet");
+  }
+}
+
 /** Takes snapshots. */
 export class Snapshots {
   readonly #options: SnapshotsOptions;
@@ -98,14 +111,14 @@ export class Snapshots {
   consider(): void {
     const { replica, clock, logger } = this.#options;
     if (this.#taking !== null || this.#stopped || !this.#isDue() || clock.now() < this.#notBefore) return;
-    if (replica.stateMachine.appliedIndex <= this.newestIndex) return;
+    if (replica.stateMachine.appliedIndex <= this.newestIndex || !this.#hasState) return;
     this.take().catch((error: unknown) => {
       this.#notBefore = clock.now() + RETRY_MS;
       if (!this.#stopped) logger.error("cannot take a snapshot", { reason: reasonOf(error) });
     });
   }
 
-  /** Takes one now; whoever asks while one is being taken gets that one. */
+  /** Takes one now; whoever asks while one is being taken gets that one. Throws {@link NoStateError} too early. */
   take(): Promise<TakenSnapshot> {
     this.#taking ??= this.#take().finally(() => this.#taking = null);
     return this.#taking;
@@ -122,6 +135,16 @@ export class Snapshots {
     this.#options.store.removeOld(KEPT_SNAPSHOTS);
   }
 
+  /**
+   * Whether this node knows whose state it has. One that was added applies entries from before it was, and no
+   * configuration is among them: a snapshot then would say that the cluster has no members, and before the first entry
+   * it would be an empty backup.
+   */
+  get #hasState(): boolean {
+    const { index, configuration } = this.#options.replica.applied;
+    return index > 0 && configuration.members.length > 0;
+  }
+
   #isDue(): boolean {
     const { log, limits, turn, store } = this.#options;
     const newest = store.list().find(({ damage }) => damage === null);
@@ -134,6 +157,7 @@ export class Snapshots {
 
   async #take(): Promise<TakenSnapshot> {
     const { store, replica, clusterId, clock, logger } = this.#options;
+    if (!this.#hasState) throw new NoStateError();
     const view = replica.stateMachine.snapshot();
     const { term, configuration } = replica.applied;
     const metadata: SnapshotMetadata = { index: view.appliedIndex, term, configuration };
