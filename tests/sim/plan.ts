@@ -56,6 +56,8 @@ export type FaultKind =
   | "takeSnapshot"
   /** A bit of a snapshot flips while its node is down. */
   | "rottenSnapshot"
+  /** A node is struck in the moment in which something rare happens to it (see ambush.ts). */
+  | "ambush"
   /** A node's disk is lost, and it is started again under its old id with an empty one. */
   | "wipe"
   /** An operator changes the membership. */
@@ -94,6 +96,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   "transfer",
   "takeSnapshot",
   "rottenSnapshot",
+  "ambush",
   "wipe",
   "addNode",
   "removeNode",
@@ -253,10 +256,13 @@ function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
       tailEntries: random.pick([snapshots.tailEntries, 0, 0, 5, 50]),
       tailBytes: random.pick([snapshots.tailBytes, 0, 1_000]),
       // Many pieces, but not thousands.
-      chunkBytes: Math.max(random.pick([snapshots.chunkBytes, 100, 1_000]), maxValueBytes),
+      chunkBytes: Math.max(random.pick([snapshots.chunkBytes, 50, 200]), maxValueBytes),
     },
   };
 }
+
+/** An ambush waits for its moment. */
+const AMBUSH_TIMES = 5;
 
 function drawFaults(
   random: SeededRandom,
@@ -271,11 +277,12 @@ function drawFaults(
   for (let atMs = random.next() * 2_000; atMs < world.chaosMs;) {
     const target = random.chance(leaderShare) ? "leader" : 1 + random.below(world.nodes);
     const durationMs = world.electionTimeoutMs * random.pick([0.05, 0.5, 1.5, 3, 6]) * (0.5 + random.next());
+    const kind = random.pick(kinds);
     faults.push({
       id: faults.length + 1,
-      kind: random.pick(kinds),
+      kind,
       atMs,
-      durationMs,
+      durationMs: kind === "ambush" ? AMBUSH_TIMES * durationMs : durationMs,
       target,
       other: 1 + random.below(world.nodes),
       chance: random.next(),

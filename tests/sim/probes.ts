@@ -18,7 +18,7 @@ import {
   type SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
 import { SnapshotExchange } from "../../lib/server/snapshot_exchange.ts";
-import { type RecoveredLog, WriteAheadLog } from "../../lib/storage/mod.ts";
+import { type RecoveredLog, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
 import type { RareState } from "./coverage.ts";
 
 /** Takes what is seen. */
@@ -137,12 +137,20 @@ function wrapRequests(observer: Observer): () => void {
 
 function wrapStorage(observer: Observer): () => void {
   const { open } = WriteAheadLog;
+  const { create } = SnapshotStore.prototype;
+  SnapshotStore.prototype.create = function (header): ReturnType<typeof create> {
+    observer.noticed("snapshotsBegun");
+    return create.call(this, header);
+  };
   WriteAheadLog.open = async (options): ReturnType<typeof open> => {
     const opened = await open.call(WriteAheadLog, options);
     observer.recovered(options.identity.nodeId, opened.recovered);
     return opened;
   };
-  return () => void (WriteAheadLog.open = open);
+  return () => {
+    WriteAheadLog.open = open;
+    SnapshotStore.prototype.create = create;
+  };
 }
 
 function wrapStateMachine(observer: Observer): () => void {
@@ -195,7 +203,7 @@ function wrapOpenWrites(observer: Observer): () => void {
 
 /** Snapshots between nodes. */
 function wrapExchange(observer: Observer): () => void {
-  const { start, progressed, install, restore } = SnapshotExchange.prototype;
+  const { start, chunk, progressed, install, restore } = SnapshotExchange.prototype;
   /** Transfers of which nothing was heard yet. */
   const fresh = new WeakMap<SnapshotExchange, Set<NodeId>>();
   SnapshotExchange.prototype.start = function (to): void {
@@ -203,6 +211,11 @@ function wrapExchange(observer: Observer): () => void {
     if (this.statusOf(to) === null) return;
     observer.noticed("snapshotsSent");
     fresh.set(this, (fresh.get(this) ?? new Set()).add(to));
+  };
+  SnapshotExchange.prototype.chunk = function (from, piece): void {
+    if (piece.data.length > 0) observer.noticed("snapshotPieces");
+    else if (piece.offset > 0) observer.noticed("snapshotsResumed");
+    chunk.call(this, from, piece);
   };
   SnapshotExchange.prototype.progressed = function (from, progress): void {
     const isFirst = fresh.get(this)?.delete(from) === true;
@@ -217,5 +230,5 @@ function wrapExchange(observer: Observer): () => void {
     restore.call(this, snapshot);
     observer.noticed("statesRestored");
   };
-  return () => void Object.assign(SnapshotExchange.prototype, { start, progressed, install, restore });
+  return () => void Object.assign(SnapshotExchange.prototype, { start, chunk, progressed, install, restore });
 }

@@ -173,9 +173,9 @@ async function expel(world: World): Promise<void> {
 async function writeLast(world: World, platform: SimClientPlatform): Promise<void> {
   while (true) {
     try {
-      const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
       await client.put("last", "word", { timeoutMs: 10_000 });
-      return await client.close();
+      return;
     } catch {
       // The deadline of the run ends this.
       await new Promise<void>((resolve) => void platform.clock.after(100, resolve));
@@ -187,9 +187,8 @@ async function writeLast(world: World, platform: SimClientPlatform): Promise<voi
 async function hashAll(world: World, platform: SimClientPlatform): Promise<readonly string[]> {
   while (true) {
     try {
-      const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
       const hashes = await Promise.all(world.following.map((address) => client.stateHash(address)));
-      await client.close();
       const [first] = hashes;
       if (first !== undefined && hashes.every(({ appliedIndex }) => appliedIndex === first.appliedIndex)) {
         if (hashes.some(({ hash }) => hash !== first.hash)) {

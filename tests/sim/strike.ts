@@ -1,4 +1,5 @@
 /** What each fault does to a world, and what ends it. */
+import { ambush } from "./ambush.ts";
 import { changeMembership, takeSnapshot, transferLeadership } from "./operator.ts";
 import type { Machine } from "./machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
@@ -21,10 +22,13 @@ interface Aim {
 
 /** Lets a fault happen. */
 export function strike(world: World, fault: Fault): EndOfFault {
-  const { machines } = world;
+  const { machines, plan } = world;
   // As many as there are by now: faults strike nodes that came later, too.
   const nodes = machines.length;
-  const at = (position: number): number => 1 + Math.floor((position - 1 + fault.chance * nodes) % nodes);
+  const at = (position: number): number =>
+    position <= nodes && nodes === plan.nodes
+      ? position
+      : 1 + Math.floor((position + fault.chance * nodes) % nodes);
   const target = fault.target === "leader" ? world.invariants.leader ?? at(fault.other) : at(fault.target);
   const other = at(fault.other) === target ? 1 + target % nodes : at(fault.other);
   const others = machines.filter(({ id }) => id !== target).map(({ id }) => id);
@@ -155,6 +159,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     if (status !== null) machine.rot(status.firstIndex, { mayBeLost: mayLose(world, target) });
     return nothing;
   },
+  ambush: ({ world, fault }) => ambush(world, { ...fault, strike: (blow) => strike(world, blow) }),
   wipe: ({ world, machine, target, fault }) => {
     if (!mayWipe(world, target)) return nothing;
     const isFounder = target <= world.plan.nodes && fault.chance < 0.5;

@@ -7,7 +7,8 @@ import { foundingConfiguration } from "../../lib/server/members.ts";
 import { stateMachineOptionsOf } from "../../lib/server/server_limits.ts";
 import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
-import { Coverage } from "./coverage.ts";
+import type { Ambush } from "./ambush.ts";
+import { Coverage, type RareState } from "./coverage.ts";
 import { isDecidedBy } from "./configurations.ts";
 import { Invariants } from "./invariants.ts";
 import { Machine } from "./machine.ts";
@@ -41,6 +42,8 @@ export class World {
   readonly broken = new Set<NodeId>();
   /** Nodes beside the founders that operators asked to have added. */
   readonly wereMembers = new Set<NodeId>();
+  /** What waits for its moment. */
+  readonly ambushes = new Map<Ambush, RareState>();
   /** Changes of membership that may be under way. */
   changes = 0;
   /** Whether the clients begin no further calls. */
@@ -67,6 +70,7 @@ export class World {
       violated: (message) => this.violated(message),
       trace: (line) => this.trace(line),
     });
+    this.coverage.onCount = (state): void => this.#happened(state);
     scheduler.onFailed = (error): void =>
       this.violated(`${scheduler.current?.name ?? "the world"} threw: ${stackOf(error)}`);
     this.#machines = ids.map((id) => this.#machine(id));
@@ -213,6 +217,19 @@ export class World {
         this.coverage.count(fault === "died" ? "deathsInDiskOperations" : "diskFailures"),
       trace: (line) => this.trace(line),
     });
+  }
+
+  /** Something rare happens in the process that runs: whoever waits for it strikes. */
+  #happened(state: RareState): void {
+    if (this.ambushes.size === 0) return;
+    const { current } = this.scheduler;
+    const machine = this.machines.find(({ process }) => process === current && process !== null);
+    if (machine === undefined) return;
+    for (const [ambush, occasion] of [...this.ambushes]) {
+      if (occasion !== state) continue;
+      this.ambushes.delete(ambush);
+      ambush(machine.id);
+    }
   }
 
   /** A node ended because the cluster does not take it; says whether that is right. */
