@@ -3,7 +3,7 @@
  *
  * `server.ts` puts it together; `node.ts` is one node without its sockets; `driver.ts` turns what the core wants into
  * I/O; `replica.ts` applies the log and answers who waits; `writes.ts` is the way of a write, `forwarding.ts` its hop
- * to the leader, `quota.ts` its door (`room_watch.ts` opens it again); `client_service.ts` answers clients; `leadership.ts` sees changes of leader.
+ * to the leader, `quota.ts` its door; `client_service.ts` answers clients; `leadership.ts` sees changes of leader.
  *
  * `identity.ts` and `recovered_state.ts` are how a start finds out who it is and where it was. `snapshots.ts` takes
  * snapshots and cuts the log, `snapshot_exchange.ts` sends and receives them, `snapshot_downloads.ts` hands them to

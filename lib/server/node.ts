@@ -20,7 +20,6 @@ import { Quota } from "./quota.ts";
 import type { StartingPoint } from "./recovered_state.ts";
 import { Replica } from "./replica.ts";
 import type { ServerLimits } from "./server_limits.ts";
-import { RoomWatch } from "./room_watch.ts";
 import { SessionClock } from "./session_clock.ts";
 import { SnapshotDownloads } from "./snapshot_downloads.ts";
 import { SnapshotExchange } from "./snapshot_exchange.ts";
@@ -69,7 +68,6 @@ export class Node {
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
   readonly #sessionClock: SessionClock;
-  readonly #roomWatch: RoomWatch;
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   /** The configurations that were last told of. */
@@ -127,7 +125,6 @@ export class Node {
       isNeeded: () => this.#raft.isLeader && this.#replica.stateMachine.sessionCount > 0,
       propose: (command) => void this.#driver.ask((raft) => raft.propose(command)),
     });
-    this.#roomWatch = new RoomWatch({ log: start.log, clock, failed: options.failed });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === options.id ? term : null);
       if (leader === options.id) return;
@@ -155,7 +152,6 @@ export class Node {
   start(): void {
     this.#driver.start();
     this.#sessionClock.start();
-    this.#roomWatch.start();
     this.membership.start();
   }
 
@@ -185,7 +181,6 @@ export class Node {
     this.clients.stop();
     this.membership.stop();
     this.#sessionClock.stop();
-    this.#roomWatch.stop();
     this.#forwarding.close();
     this.#replica.close();
     await this.#driver.stop();
