@@ -81,6 +81,13 @@ export class SessionTable {
     return this.#forgottenIndex;
   }
 
+  /** Whether the write with this stamp has taken effect, and its answer is remembered. Changes nothing. */
+  isAnswered({ sessionId, openedAt, sequence }: SessionStamp): boolean {
+    const session = this.#sessions.get(sessionId);
+    return session !== undefined && session.origin.openedAt === openedAt &&
+      session.answerTo(sequence) !== null;
+  }
+
   /** Decides about the write that the entry at `index` stamps so. Opens the session when it is new. */
   admit(stamp: SessionStamp, index: number): Admission {
     if (stampProblem(stamp) !== null) return { kind: "refused", reason: "invalidCommand" };

@@ -12,6 +12,7 @@ import type {
   ListQuery,
   Mutation,
   RefusalReason,
+  SessionStamp,
   Transaction,
 } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
@@ -155,6 +156,11 @@ export class StateMachine {
   /** By how many bytes {@link stateBytes} would change if these mutations were made now. */
   growth(mutations: readonly Mutation[]): number {
     return this.#store.growth(mutations);
+  }
+
+  /** Whether a write with this stamp was applied and would be answered again, not applied. */
+  isAnswered(stamp: SessionStamp): boolean {
+    return this.#sessions.isAnswered(stamp);
   }
 
   /** Number of sessions. */

@@ -11,6 +11,7 @@ import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
+import { DiskRoom } from "./disk_room.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
@@ -56,6 +57,13 @@ export interface NodeOptions {
   readonly failed: (error: unknown) => void;
 }
 
+/** The configurations that matter, oldest last: the one that decides, the newest committed, and what follows from it here. */
+interface Configurations {
+  readonly newest: Configuration;
+  readonly committed: Configuration;
+  readonly applied: Configuration;
+}
+
 /** A running node. */
 export class Node {
   readonly clients: ClientService;
@@ -70,16 +78,17 @@ export class Node {
   readonly #sessionClock: SessionClock;
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
+  readonly #diskRoom: DiskRoom;
   /** The configurations that were last told of. */
-  #told: { readonly newest: Configuration; readonly committed: Configuration };
+  #told: Configurations;
 
   constructor(options: NodeOptions) {
     const { clock, random, logger, electionTimeoutMs, heartbeatMs, start } = options;
     this.#options = options;
     this.#raft = makeRaft(options);
-    this.#told = { newest: this.#raft.configuration, committed: this.#raft.committedConfiguration };
     this.leadership = new LeadershipWatch(this.#raft, logger);
     this.#replica = new Replica(start.stateMachine, start.metadata);
+    this.#told = this.#configurations();
     this.#driver = this.#makeDriver();
     this.#exchange = new SnapshotExchange({
       ...options,
@@ -125,6 +134,7 @@ export class Node {
       isNeeded: () => this.#raft.isLeader && this.#replica.stateMachine.sessionCount > 0,
       propose: (command) => void this.#driver.ask((raft) => raft.propose(command)),
     });
+    this.#diskRoom = new DiskRoom({ log: start.log, clock });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === options.id ? term : null);
       if (leader === options.id) return;
@@ -153,6 +163,7 @@ export class Node {
     this.#driver.start();
     this.#sessionClock.start();
     this.membership.start();
+    this.#diskRoom.start();
   }
 
   /** The snapshots of one client's connection; whoever asks for them closes them. */
@@ -181,6 +192,7 @@ export class Node {
     this.clients.stop();
     this.membership.stop();
     this.#sessionClock.stop();
+    this.#diskRoom.stop();
     this.#forwarding.close();
     this.#replica.close();
     await this.#driver.stop();
@@ -269,7 +281,7 @@ export class Node {
           this.#exchange.restore(snapshot);
           this.#snapshots.received();
         },
-        sendSnapshot: ({ to }) => this.#exchange.start(to),
+        sendSnapshot: (request) => this.#exchange.start(request),
         apply: (entries) => {
           this.#replica.apply(entries);
           this.#snapshots.consider();
@@ -317,16 +329,21 @@ export class Node {
     });
   }
 
-  /** A batch was processed: leadership or the configuration may have changed. */
+  /** A batch was processed: leadership or a configuration may have changed. */
   #settled(): void {
+    const told = this.#told;
+    const { newest, committed, applied } = this.#told = this.#configurations();
+    // Before the leadership: a leader that leaves steps down with the very entry that ends the change.
+    if (applied !== told.applied) this.membership.applied(applied, this.#replica.applied.index);
     this.leadership.check();
     this.#exchange.settled();
-    const newest = this.#raft.configuration;
-    const committed = this.#raft.committedConfiguration;
-    if (newest === this.#told.newest && committed === this.#told.committed) return;
-    this.#told = { newest, committed };
-    this.membership.applied(this.#replica.applied.configuration, this.#replica.applied.index);
-    this.#options.configurationChanged();
+    const isNews = newest !== told.newest || committed !== told.committed || applied !== told.applied;
+    if (isNews) this.#options.configurationChanged();
+  }
+
+  #configurations(): Configurations {
+    const { configuration: newest, committedConfiguration: committed } = this.#raft;
+    return { newest, committed, applied: this.#replica.applied.configuration };
   }
 }
 

@@ -1,0 +1,89 @@
+/** The door at which writes are refused for want of room, and what it lets in all the same. */
+import { assertEquals } from "@std/assert";
+import { type Command, type Mutation, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
+import { Quota } from "../../../lib/server/quota.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function transaction(mutations: readonly Mutation[], session: SessionStamp | null = null): Command {
+  return { kind: "transaction", session, checks: [], mutations };
+}
+
+function put(key: string, valueBytes: number, session: SessionStamp | null = null): Command {
+  return transaction([{ kind: "put", key: bytes(key), value: new Uint8Array(valueBytes) }], session);
+}
+
+function stamp(sequence: number): SessionStamp {
+  return { sessionId: 7, openedAt: 0, sequence, acknowledgedBelow: 1 };
+}
+
+/** A store with one key of 90 bytes in all, and its door. */
+function bench(
+  { quotaBytes, isDiskNearlyFull = false }: { quotaBytes: number | null; isDiskNearlyFull?: boolean },
+): { machine: StateMachine; ask: (command: Command) => string } {
+  const machine = new StateMachine();
+  machine.apply(1, put("a", 89, stamp(1)));
+  const quota = new Quota({
+    quotaBytes,
+    stateMachine: () => machine,
+    isDiskNearlyFull: () => isDiskNearlyFull,
+  });
+  return {
+    machine,
+    ask: (command) => {
+      const refusal = quota.problemOf(command);
+      return refusal === null ? "let in" : `${refusal.code}, ${refusal.outcome}`;
+    },
+  };
+}
+
+const FULL = "storageFull, not-applied";
+
+Deno.test("writes are let in up to the quota, to the byte", () => {
+  const { ask } = bench({ quotaBytes: 100 });
+  assertEquals([ask(put("b", 9)), ask(put("b", 10))], ["let in", FULL]);
+});
+
+Deno.test("without a quota nothing is refused while the disk has room", () => {
+  assertEquals(bench({ quotaBytes: null }).ask(put("b", 1_000_000)), "let in");
+});
+
+Deno.test("a full store takes deletes, and writes that make it no larger", () => {
+  const { ask } = bench({ quotaBytes: 90 });
+  const remove: Mutation = { kind: "delete", key: bytes("a") };
+  const add: Mutation = { kind: "put", key: bytes("b"), value: new Uint8Array(89) };
+  assertEquals(
+    [
+      ask(put("b", 0)),
+      ask(transaction([remove])),
+      ask(put("a", 89)),
+      ask(put("a", 20)),
+      ask(put("a", 90)),
+      ask(transaction([remove, add])),
+      ask({ kind: "expireSessions", elapsedMs: 1 }),
+    ],
+    [FULL, "let in", "let in", "let in", FULL, "let in", "let in"],
+  );
+});
+
+Deno.test("the door opens again once there is room", () => {
+  const { machine, ask } = bench({ quotaBytes: 90 });
+  assertEquals(ask(put("b", 1)), FULL);
+  machine.apply(2, transaction([{ kind: "delete", key: bytes("a") }]));
+  assertEquals(ask(put("b", 1)), "let in");
+});
+
+Deno.test("a disk that is nearly full takes what does not grow, and nothing else", () => {
+  const { ask } = bench({ quotaBytes: null, isDiskNearlyFull: true });
+  assertEquals(
+    [ask(put("b", 0)), ask(put("a", 89)), ask(transaction([{ kind: "delete", key: bytes("a") }]))],
+    [FULL, "let in", "let in"],
+  );
+});
+
+Deno.test("a retry of a write that was applied is let in, or it would hear that nothing was done", () => {
+  for (const full of [{ quotaBytes: 1 }, { quotaBytes: null, isDiskNearlyFull: true }]) {
+    const { ask } = bench(full);
+    assertEquals([ask(put("b", 100, stamp(1))), ask(put("b", 100, stamp(2)))], ["let in", FULL]);
+  }
+});
