@@ -8,14 +8,13 @@
  * as it would an entry's.
  */
 import type { Clock, Timer } from "../net/clock.ts";
-import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../net/limits.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../net/snapshot_frames.ts";
 import type { NodeId } from "../raft/mod.ts";
 import type { RawSnapshotReader, SnapshotStore, StoredSnapshot } from "../storage/mod.ts";
 
-/** Bytes under way to one follower without an answer. */
-const WINDOW_BYTES = 4 * MAX_SNAPSHOT_CHUNK_DATA_BYTES;
+/** Pieces under way to one follower without an answer. */
+const WINDOW_CHUNKS = 4;
 /** Intervals in a row without an answer after which a transfer is given up; the core begins anew when it can. */
 const MAX_QUIET_INTERVALS = 30;
 /** How often a follower may ask for the file from its beginning again: it found it damaged, or restarted. */
@@ -26,6 +25,8 @@ export interface SnapshotSenderOptions {
   readonly store: SnapshotStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Bytes of one piece. */
+  readonly chunkBytes: number;
   /** Without an answer for so long, the other end is asked how far it has got. */
   readonly intervalMs: number;
   /** Sends to a node; false when it was dropped. */
@@ -128,12 +129,12 @@ interface TransferOptions extends Omit<SnapshotSenderOptions, "failed"> {
 /**
  * One snapshot on its way to one node.
  *
- * Invariants: acknowledged ≤ next ≤ acknowledged + WINDOW_BYTES; one read of the file at a time.
+ * Invariants: acknowledged ≤ next ≤ acknowledged + WINDOW_CHUNKS pieces; one read of the file at a time.
  */
 class Transfer {
   readonly #options: TransferOptions;
   readonly #reader: RawSnapshotReader;
-  readonly #buffer = new Uint8Array(MAX_SNAPSHOT_CHUNK_DATA_BYTES);
+  readonly #buffer: Uint8Array;
   #timer: Timer;
   /** The other end has everything before. */
   #acknowledged = 0;
@@ -147,6 +148,7 @@ class Transfer {
   constructor(options: TransferOptions) {
     this.#options = options;
     this.#reader = options.store.rawReader(options.snapshot);
+    this.#buffer = new Uint8Array(options.chunkBytes);
     this.#timer = this.#watch();
     this.#ask();
   }
@@ -230,7 +232,8 @@ class Transfer {
   }
 
   #hasRoom(): boolean {
-    return !this.#closed && this.#next < this.#reader.bytes && this.#next - this.#acknowledged < WINDOW_BYTES;
+    const windowBytes = WINDOW_CHUNKS * this.#options.chunkBytes;
+    return !this.#closed && this.#next < this.#reader.bytes && this.#next - this.#acknowledged < windowBytes;
   }
 
   #send(offset: number, data: Uint8Array): boolean {

@@ -37,6 +37,32 @@ export const RARE_STATES = {
   hugeTerms: "a node won an election in a term beyond 2^32",
   brokenLeaders: "the leader was among those that stay broken",
   readsThroughFollowers: "a follower asked the leader for a read index",
+  snapshotsBegun: "a node began to take a snapshot",
+  snapshotsTaken: "a node took a snapshot",
+  logsCut: "a node cut its log behind a snapshot",
+  snapshotsSent: "a leader began to send a snapshot",
+  snapshotPieces: "a piece of a snapshot came",
+  snapshotsResumed: "a transfer went on where it, or one before it, had broken off",
+  transfersGivenUp: "a leader gave up sending a snapshot",
+  snapshotsInstalled: "a received snapshot became the beginning of a log",
+  statesRestored: "a received snapshot became the state",
+  snapshotsRefusedAsOlder: "a snapshot came to a node that had committed as much",
+  snapshotsFellBack: "the newest snapshot was damaged, and a node started from the one before it",
+  snapshotsOnDemand: "an operator had a snapshot taken",
+  jointsEntered: "a leader entered a joint configuration",
+  jointsLeftByAnother: "a joint configuration was left under another term than it was entered",
+  configurationsRolledBack: "a configuration was thrown away with its entry",
+  learnersPromoted: "a learner became a voter",
+  votersDemoted: "a voter became a learner",
+  nodesAdded: "an operator added a node",
+  nodesReplaced: "a new node took the place of another",
+  removedLeadersSteppedDown: "a leader that was out stepped down",
+  removedNodesTold: "a node learned from its own log that it was removed, and ended",
+  removalsMissed: "a node that had missed its removal was told, and ended",
+  ambushes: "a node was struck in the very moment of something rare",
+  amnesiacsRefused: "a node with an emptied disk was refused under its old id",
+  changesRefused: "a change of membership was refused",
+  changesUnknown: "an operator was told that the outcome of a change is unknown",
 } as const;
 
 /** One of {@link RARE_STATES}. */
@@ -45,10 +71,13 @@ export type RareState = keyof typeof RARE_STATES;
 /** Counters. */
 export class Coverage {
   readonly #counts = new Map<RareState, number>();
+  /** Called with each state that occurs. */
+  onCount: (state: RareState) => void = () => {};
 
   /** It happened, so often. */
   count(state: RareState, times = 1): void {
     this.#counts.set(state, this.of(state) + times);
+    this.onCount(state);
   }
 
   /** How often it happened. */

@@ -2,6 +2,7 @@
  * Runs that failed once, each shrunk to the faults that it took, kept for good. They are data and no seeds: what a seed
  * means changes with the generator of plans.
  */
+import { SNAPSHOT_LIMITS } from "../../lib/server/snapshots.ts";
 import type { Plan } from "./plan.ts";
 
 /** One such run. */
@@ -19,6 +20,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
     plan: {
       seed: 20,
       nodes: 3,
+      spares: 0,
       clients: 3,
       callsPerClient: 4,
       keys: 3,
@@ -45,6 +47,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 2,
         },
         sessions: { ttlMs: 60000, maxSessions: 2, maxAnswersBytes: 67108864 },
+        snapshots: SNAPSHOT_LIMITS,
       },
       faults: [{
         id: 33,
@@ -88,6 +91,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
     plan: {
       seed: 83,
       nodes: 3,
+      spares: 0,
       clients: 5,
       callsPerClient: 2,
       keys: 3,
@@ -114,6 +118,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 10000, maxAnswersBytes: 67108864 },
+        snapshots: SNAPSHOT_LIMITS,
       },
       faults: [{
         id: 4,
@@ -150,6 +155,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
     plan: {
       seed: 503334,
       nodes: 3,
+      spares: 0,
       clients: 5,
       callsPerClient: 4,
       keys: 8,
@@ -176,6 +182,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 4, maxAnswersBytes: 1000 },
+        snapshots: SNAPSHOT_LIMITS,
       },
       faults: [{
         id: 1,
@@ -196,6 +203,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
     plan: {
       seed: 501422,
       nodes: 2,
+      spares: 0,
       clients: 2,
       callsPerClient: 1,
       keys: 3,
@@ -222,6 +230,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 2, maxAnswersBytes: 67108864 },
+        snapshots: SNAPSHOT_LIMITS,
       },
       faults: [{
         id: 6,
@@ -249,6 +258,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
     plan: {
       seed: 106429,
       nodes: 3,
+      spares: 0,
       clients: 3,
       callsPerClient: 4,
       keys: 8,
@@ -275,6 +285,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 10000, maxAnswersBytes: 67108864 },
+        snapshots: SNAPSHOT_LIMITS,
       },
       faults: [{
         id: 1,

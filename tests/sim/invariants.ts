@@ -7,10 +7,31 @@
 import { assert } from "@std/assert";
 import type { Command, CommandResult, StateMachine } from "../../lib/kv/mod.ts";
 import { encodeResult } from "../../lib/net/command_codec.ts";
-import type { Entry, HardState, Message, Persist, RaftStatus, Ready } from "../../lib/raft/mod.ts";
+import type {
+  Configuration,
+  ConfState,
+  Entry,
+  Message,
+  NodeId,
+  Persist,
+  RaftStatus,
+  Ready,
+  SnapshotMetadata,
+} from "../../lib/raft/mod.ts";
 import type { RecoveredLog } from "../../lib/storage/mod.ts";
+import {
+  Configurations,
+  configurationText,
+  isDecidedBy,
+  type Placed,
+  votersText,
+  whyNotSuccessor,
+} from "./configurations.ts";
 import type { Coverage, RareState } from "./coverage.ts";
+import { LogPicture } from "./log_picture.ts";
+import { messageText } from "./message_text.ts";
 import type { Observer } from "./probes.ts";
+import type { Replay } from "./replay.ts";
 
 /** What a transaction that applied did, under the revision that it made. */
 export interface AppliedTransaction {
@@ -18,29 +39,6 @@ export interface AppliedTransaction {
   readonly revision: number;
   readonly command: Extract<Command, { kind: "transaction" }>;
   readonly result: Extract<CommandResult, { kind: "applied" }>;
-}
-
-/** A log as far as somebody saw it: the terms of its entries; the entry at index i stands at position i − 1. */
-class LogPicture {
-  hardState: HardState = { term: 0, vote: null, commitIndex: 0 };
-  readonly terms: number[] = [];
-
-  take({ hardState, entries }: Pick<Persist, "hardState" | "entries">): void {
-    if (hardState !== null) this.hardState = hardState;
-    const [first] = entries;
-    if (first === undefined) return;
-    this.terms.length = first.index - 1;
-    for (const entry of entries) this.terms.push(entry.term);
-  }
-
-  takeRecovered({ hardState, termRuns, lastIndex }: RecoveredLog): void {
-    this.hardState = hardState;
-    this.terms.length = 0;
-    for (const [position, run] of termRuns.entries()) {
-      const end = termRuns[position + 1]?.firstIndex ?? lastIndex + 1;
-      for (let index = run.firstIndex; index < end; index++) this.terms.push(run.term);
-    }
-  }
 }
 
 interface NodePicture {
@@ -51,6 +49,8 @@ interface NodePicture {
   /** Commits that were looked at. */
   judgedIndex: number;
   status: RaftStatus | null;
+  /** Its disk was emptied: whatever it says from now on must be heard by nobody. The pictures stay as they were. */
+  isAmnesiac: boolean;
 }
 
 /** Watches one cluster. Throws what no cluster may do. */
@@ -61,6 +61,10 @@ export class Invariants implements Observer {
   readonly #leaders = new Map<number, number>();
   readonly #campaigns = new Set<number>();
   readonly #votes = new Map<string, number>();
+  readonly #configurations: Configurations;
+  readonly #replay: Replay;
+  /** Who decided that an entry is committed, by index, from the moment that its leader knew until it is judged. */
+  readonly #deciding = new Map<number, ConfState>();
   /** By term and index: the entry's content and its predecessor's term. */
   readonly #entries = new Map<string, number>();
   /** Terms of committed entries; index i at position i − 1. */
@@ -74,7 +78,9 @@ export class Invariants implements Observer {
   readonly #trace: (line: () => string) => void;
 
   constructor(options: {
-    readonly nodes: readonly number[];
+    /** The configuration that the cluster begins with. */
+    readonly founding: Configuration;
+    readonly replay: Replay;
     readonly coverage: Coverage;
     /** Whether the code that runs belongs to a process that lives: a dying one runs on a little, to no effect. */
     readonly isLive: () => boolean;
@@ -85,15 +91,8 @@ export class Invariants implements Observer {
     this.#isLive = options.isLive;
     this.#violated = options.violated;
     this.#trace = options.trace;
-    for (const node of options.nodes) {
-      this.#nodes.set(node, {
-        handed: new LogPicture(),
-        durable: new LogPicture(),
-        underWay: null,
-        judgedIndex: 0,
-        status: null,
-      });
-    }
+    this.#configurations = new Configurations(options.founding);
+    this.#replay = options.replay;
   }
 
   /** Highest index that was ever committed. */
@@ -115,6 +114,44 @@ export class Invariants implements Observer {
     return best?.id ?? null;
   }
 
+  /** The newest configuration that was ever committed. */
+  get committedConfiguration(): Configuration {
+    return this.#configurations.newestIn(this.#committed).configuration;
+  }
+
+  /** Every configuration that may come to decide without another change: the committed one, and the newest in each log. */
+  get configurationsInForce(): readonly Configuration[] {
+    const all = new Set([this.committedConfiguration]);
+    for (const { handed, durable } of this.#nodes.values()) {
+      for (const { terms } of [handed, durable]) {
+        const { index, configuration } = this.#configurations.newestIn(terms);
+        if (index > 0) all.add(configuration);
+      }
+    }
+    return [...all];
+  }
+
+  /** Whether every voter has it on its disk which data folder is this node's. */
+  isKnownByData(node: NodeId): boolean {
+    const { confState: { voters, votersOutgoing } } = this.committedConfiguration;
+    return [...voters, ...votersOutgoing].every((voter) => {
+      const { terms } = this.#node(voter).durable;
+      const { configuration: { members } } = this.#configurations.newestIn(terms);
+      return (members.find(({ id }) => id === node)?.dataId ?? null) !== null;
+    });
+  }
+
+  /** Whether a node's own disk says that it was removed. */
+  knowsOfRemoval(node: NodeId): boolean {
+    const { terms } = this.#node(node).durable;
+    return this.#configurations.newestIn(terms).configuration.removedIds.includes(node);
+  }
+
+  /** A node's disk is empty now. */
+  wiped(node: NodeId): void {
+    this.#node(node).isAmnesiac = true;
+  }
+
   /** A node's process is no more. */
   died(node: number): void {
     this.#node(node).status = null;
@@ -123,8 +160,14 @@ export class Invariants implements Observer {
   recovered(id: number, recovered: RecoveredLog): void {
     if (!this.#isLive()) return;
     const node = this.#node(id);
+    if (node.isAmnesiac) return;
     const found = new LogPicture();
-    found.takeRecovered(recovered);
+    found.takeRecovered(recovered, this.#committed);
+    const { base } = recovered;
+    this.#check(
+      found.terms.length >= base.index && (found.terms[base.index - 1] ?? 0) === base.term,
+      `the log of node ${id} begins behind ${base.index}@${base.term}, and that was not committed`,
+    );
     const { durable, handed } = node;
     this.#check(
       found.hardState.term >= durable.hardState.term,
@@ -137,6 +180,10 @@ export class Invariants implements Observer {
     const rewrittenFrom = node.underWay?.entries[0]?.index ?? Number.POSITIVE_INFINITY;
     for (const [position, term] of durable.terms.entries()) {
       if (position + 1 >= rewrittenFrom) break;
+      // A snapshot took the place of a log that did not agree with it.
+      const { snapshot } = node.underWay ?? {};
+      const isReplaced = (snapshot ?? null) !== null || position < base.index;
+      if (isReplaced && this.#committed[position] !== term) break;
       this.#check(
         found.terms[position] === term,
         `node ${id} lost the durable entry ${position + 1}@${term}; it found term ${found.terms[position]}`,
@@ -152,7 +199,7 @@ export class Invariants implements Observer {
     if (recovered.cut !== null) this.#coverage.count("tornTails");
     if (recovered.segments > 1) this.#coverage.count("segmentRolls");
     if (found.terms.length < handed.terms.length) this.#coverage.count("lostUnsynced");
-    for (const picture of [durable, handed]) picture.takeRecovered(recovered);
+    for (const picture of [durable, handed]) picture.takeRecovered(recovered, this.#committed);
     node.underWay = null;
     node.judgedIndex = 0;
     node.status = null;
@@ -196,6 +243,25 @@ export class Invariants implements Observer {
     }
   }
 
+  led(status: RaftStatus, decided: Configuration, { hasWon }: { readonly hasWon: boolean }): void {
+    if (!this.#isLive()) return;
+    const { id, term, commitIndex } = status;
+    const node = this.#node(id);
+    for (let index = this.commitIndex + 1; index <= commitIndex; index++) {
+      if (!this.#deciding.has(index)) this.#deciding.set(index, decided.confState);
+    }
+    if (!hasWon) return;
+    this.#check(!node.isAmnesiac, `node ${id}, whose disk was emptied, leads term ${term}`);
+    const votes = (voter: NodeId): boolean =>
+      voter === id
+        ? node.durable.hardState.term === term && node.durable.hardState.vote === id
+        : this.#votes.get(`${voter} in term ${term}`) === id;
+    this.#check(
+      isDecidedBy(decided.confState, votes),
+      `node ${id} leads term ${term} without the votes of a majority of ${votersText(decided.confState)}`,
+    );
+  }
+
   /** What a message says of its sender is on the sender's disk (reliability §3, 2 and 4). */
   #checkPromise(message: Message): void {
     // These promise nothing, not even a term: a pre-vote asks for the next one, and a read asks a leader that has it.
@@ -230,10 +296,12 @@ export class Invariants implements Observer {
   tookReady(status: RaftStatus, ready: Ready | null): void {
     if (!this.#isLive()) return;
     const node = this.#node(status.id);
+    if (node.isAmnesiac) return;
     const persist = ready?.persist ?? null;
     if (persist !== null) this.#handed(node, status, persist);
     if (ready !== null && ready.loads.length > 0) this.#coverage.count("entriesReadBack");
     this.#stands(node, status, persist);
+    if (persist !== null) this.#judgeConfigurations(node, status, persist);
     for (const { index, term } of ready?.committed ?? []) {
       const known = this.#committed[index - 1] ?? term;
       this.#check(
@@ -246,10 +314,25 @@ export class Invariants implements Observer {
   persisted(id: number, index: number, term: number): void {
     if (!this.#isLive()) return;
     const node = this.#node(id);
+    if (node.isAmnesiac) return;
     assert(node.underWay !== null, `node ${id} confirms a write that is under way`);
     assert(node.underWay.lastIndex === index && node.underWay.lastTerm === term, "it is that write");
-    node.durable.take(node.underWay);
+    node.durable.take(node.underWay, this.#committed);
     node.underWay = null;
+  }
+
+  compacted(id: NodeId, snapshot: SnapshotMetadata): void {
+    if (!this.#isLive() || this.#node(id).isAmnesiac) return;
+    this.#coverage.count("snapshotsTaken");
+    this.#checkSnapshot(id, snapshot);
+  }
+
+  restored(machine: StateMachine): void {
+    if (!this.#isLive()) return;
+    this.#check(
+      this.#replay.isSame(machine),
+      `the state of a snapshot up to ${machine.appliedIndex} is not what replay gives`,
+    );
   }
 
   noticed(state: RareState): void {
@@ -261,7 +344,7 @@ export class Invariants implements Observer {
     index: number,
     what: { readonly command: Command | null; readonly result: CommandResult } | null,
   ): void {
-    if (!this.#isLive()) return;
+    if (!this.#isLive() || this.#replay.isOwn(machine)) return;
     const { revision, keyCount, sessionCount } = machine;
     let hash = hashNumbers([revision, keyCount, sessionCount]);
     if (what !== null) hash = hashBytes(encodeResult(what.result), hash);
@@ -275,6 +358,7 @@ export class Invariants implements Observer {
       `entry ${index} is applied before entry ${this.#results.length + 1}`,
     );
     this.#results.push(hash);
+    this.#replay.apply(index, what?.command);
     if (what !== null) this.#noteApplication(index, what.command, what.result);
   }
 
@@ -306,7 +390,7 @@ export class Invariants implements Observer {
   #handed(node: NodePicture, status: RaftStatus, persist: Persist): void {
     const { id } = status;
     this.#check(node.underWay === null, `node ${id} has two writes under way`);
-    const { hardState, entries } = persist;
+    const { hardState, entries, snapshot } = persist;
     const before = node.handed.hardState;
     if (hardState !== null) {
       this.#check(hardState.term >= before.term, `the term of node ${id} falls on its disk`);
@@ -328,8 +412,15 @@ export class Invariants implements Observer {
         first.index > node.judgedIndex,
         `node ${id} throws away the committed entry ${first.index}`,
       );
+      if (this.#configurations.newestIn(node.handed.terms).index >= first.index) {
+        this.#coverage.count("configurationsRolledBack");
+      }
     }
-    node.handed.take(persist);
+    if (snapshot !== null) {
+      this.#checkSnapshot(id, snapshot);
+      node.judgedIndex = Math.max(node.judgedIndex, snapshot.index);
+    }
+    node.handed.take(persist, this.#committed);
     for (const entry of entries) this.#checkEntry(entry, node.handed.terms[entry.index - 2] ?? 0);
     node.underWay = persist;
   }
@@ -339,8 +430,67 @@ export class Invariants implements Observer {
     const key = `${entry.index}@${entry.term}`;
     const hash = hashBytes(entry.data, hashNumbers([previousTerm, entry.kind.length]));
     const known = this.#entries.get(key);
+    this.#configurations.note(entry);
     if (known === undefined) this.#entries.set(key, hash);
     else this.#check(known === hash, `there are two entries ${key}, or two different ones before them`);
+  }
+
+  /** What a snapshot stands for was committed, and its configuration is the one of there. */
+  #checkSnapshot(id: NodeId, { index, term, configuration }: SnapshotMetadata): void {
+    this.#check(
+      this.#committed[index - 1] === term,
+      `node ${id} has a snapshot up to ${index}@${term}, and ${
+        this.#committed[index - 1] ?? "nothing"
+      } was committed`,
+    );
+    const placed = this.#configurations.newestIn(this.#committed, index);
+    this.#check(
+      configurationText(configuration) === configurationText(placed.configuration),
+      `the snapshot of node ${id} up to ${index} says ${votersText(configuration.confState)}, and it was ${
+        votersText(placed.configuration.confState)
+      }`,
+    );
+  }
+
+  /** The core goes by the newest configuration of its log, and a leader adds none that could decide apart. */
+  #judgeConfigurations(node: NodePicture, status: RaftStatus, { entries }: Persist): void {
+    const { id, term, configuration } = status;
+    const { terms } = node.handed;
+    const newest = this.#configurations.newestIn(terms);
+    // A node that was added knows of nobody until its log says so.
+    const isKnown = newest.index > 0 || configuration.members.length > 0;
+    this.#check(
+      !isKnown || configurationText(configuration) === configurationText(newest.configuration),
+      `node ${id} goes by ${votersText(configuration.confState)}, and its log says ${
+        votersText(newest.configuration.confState)
+      }`,
+    );
+    if (status.role !== "leader") return;
+    for (const entry of entries) {
+      if (entry.kind !== "configuration" || entry.term !== term) continue;
+      const before = this.#configurations.newestIn(terms, entry.index - 1);
+      this.#judgeChange(status, before, this.#configurations.newestIn(terms, entry.index));
+    }
+  }
+
+  #judgeChange({ id, term }: RaftStatus, before: Placed, after: Placed): void {
+    const [from, to] = [before.configuration.confState, after.configuration.confState];
+    this.#trace(() => `n${id} proposes ${votersText(to)} at ${after.index}, after ${votersText(from)}`);
+    const wrong = whyNotSuccessor(from, to);
+    this.#check(wrong === null, `leader ${id} goes from ${votersText(from)} to ${votersText(to)}: ${wrong}`);
+    this.#check(
+      before.index <= this.commitIndex,
+      `leader ${id} proposes ${votersText(to)} before ${votersText(from)} is committed`,
+    );
+    // Out of a joint configuration there is one way only, so that whoever knows it to be committed may take it.
+    this.#check(
+      from.votersOutgoing.length > 0 || this.#committed.at(-1) === term,
+      `leader ${id} proposes ${votersText(to)} before it has committed in its term ${term}`,
+    );
+    if (from.votersOutgoing.length > 0 && before.term !== term) this.#coverage.count("jointsLeftByAnother");
+    if (to.votersOutgoing.length > 0) this.#coverage.count("jointsEntered");
+    if (to.voters.some((voter) => from.learners.includes(voter))) this.#coverage.count("learnersPromoted");
+    if (to.votersOutgoing.some((voter) => to.learners.includes(voter))) this.#coverage.count("votersDemoted");
   }
 
   #stands(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
@@ -358,7 +508,8 @@ export class Invariants implements Observer {
       );
     }
     if (before?.role === "leader" && status.role === "follower" && term === before.term) {
-      this.#coverage.count("leadersResigned");
+      const { confState: { voters } } = status.configuration;
+      this.#coverage.count(voters.includes(id) ? "leadersResigned" : "removedLeadersSteppedDown");
     }
     if (status.role !== before?.role || term !== before.term) {
       this.#trace(() => `n${id} is ${status.role} in term ${term}`);
@@ -405,10 +556,15 @@ export class Invariants implements Observer {
     assert(own !== undefined, `node ${id} has the entry ${index} that it commits`);
     this.#committed.push(own);
     if (role === "leader" && own < term) this.#coverage.count("earlierTermCommits");
-    const holders = [...this.#nodes].filter(([, { durable }]) => durable.terms[index - 1] === own);
+    const confState = this.#deciding.get(index);
+    this.#deciding.delete(index);
+    assert(confState !== undefined, "a leader is the first to know that an entry is committed");
+    const isHolder = (holder: NodeId): boolean => this.#nodes.get(holder)?.durable.terms[index - 1] === own;
     this.#check(
-      holders.length * 2 > this.#nodes.size,
-      `node ${id} commits ${index}@${own}, durable only on [${holders.map(([holder]) => holder)}]`,
+      isDecidedBy(confState, isHolder),
+      `node ${id} commits ${index}@${own} by ${votersText(confState)}, durable only on [${
+        [...this.#nodes.keys()].filter(isHolder)
+      }]`,
     );
   }
 
@@ -437,8 +593,17 @@ export class Invariants implements Observer {
   }
 
   #node(id: number): NodePicture {
-    const node = this.#nodes.get(id);
-    assert(node !== undefined, "only members take part");
+    const known = this.#nodes.get(id);
+    if (known !== undefined) return known;
+    const node: NodePicture = {
+      handed: new LogPicture(),
+      durable: new LogPicture(),
+      underWay: null,
+      judgedIndex: 0,
+      status: null,
+      isAmnesiac: false,
+    };
+    this.#nodes.set(id, node);
     return node;
   }
 }
@@ -451,32 +616,4 @@ function hashBytes(bytes: Uint8Array, begin: number): number {
   let hash = begin;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash;
-}
-
-function messageText(message: Message): string {
-  const head = `${message.kind} of term ${message.term} from n${message.from}`;
-  switch (message.kind) {
-    case "appendEntries":
-      return `${head}: ${message.entries.length} after ${message.prevLogIndex}@${message.prevLogTerm}, commit ${message.leaderCommit}`;
-    case "appendEntriesResponse":
-      return message.result.kind === "accepted"
-        ? `${head}: has up to ${message.result.matchIndex}`
-        : `${head}: rejected after ${message.result.prevLogIndex}, hint ${message.result.conflictIndex}@${message.result.conflictTerm}`;
-    case "requestVote":
-    case "preVote":
-      return `${head}: log ends at ${message.lastLogIndex}@${message.lastLogTerm}`;
-    case "requestVoteResponse":
-    case "preVoteResponse":
-      return `${head}: ${message.granted ? "granted" : "refused"}`;
-    case "heartbeat":
-    case "heartbeatResponse":
-      return `${head}: round ${message.round}`;
-    case "readIndexResponse":
-      return `${head}: ${message.index}`;
-    case "timeoutNow":
-    case "readIndex":
-      return head;
-    case "installSnapshot":
-      return `${head}: up to ${message.snapshot.index}@${message.snapshot.term}`;
-  }
 }

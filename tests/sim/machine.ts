@@ -2,7 +2,13 @@
  * A machine that runs a server: it starts it, kills it, loses its power, and starts it again as an init system does.
  */
 import type { ServerConfig } from "../../lib/server/config.ts";
-import { type RunningServer, type ServerPlatform, startServer } from "../../lib/server/server.ts";
+import { JoinError } from "../../lib/server/identity.ts";
+import {
+  NodeRefusedError,
+  type RunningServer,
+  type ServerPlatform,
+  startServer,
+} from "../../lib/server/server.ts";
 import type { ServerLimits } from "../../lib/server/server_limits.ts";
 import type { LogFields, Logger } from "../../lib/net/logger.ts";
 import {
@@ -11,6 +17,8 @@ import {
   ForeignNodeError,
   LogDamagedError,
   NewerFormatError,
+  NewerSnapshotError,
+  SnapshotMissingError,
 } from "../../lib/storage/mod.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import { prepareDisk } from "./prepared_disk.ts";
@@ -48,6 +56,12 @@ export interface MachineOptions {
   readonly onDiskFault: (fault: "failed" | "died") => void;
   /** It was started on a damaged folder, and refused. */
   readonly onRefusal: () => void;
+  /** Its disk is empty now. */
+  readonly onWipe: () => void;
+  /** The cluster does not take it; whether that is right. */
+  readonly onExpulsion: () => boolean;
+  /** It started, though its newest snapshot is damaged. */
+  readonly onFallback: () => void;
   readonly trace: (line: () => string) => void;
 }
 
@@ -67,11 +81,19 @@ export class Machine {
   #leftBehind = false;
   /** A bit of its folder flipped. */
   #isDamaged = false;
-  /** It refused to work on its folder, and waits for an operator who never comes. */
+  /** A bit of its newest snapshot flipped, and it has not been started since; what it may do then. */
+  #rot: "must start" | "may refuse" | null = null;
+  /** Snapshots in which a bit flipped. */
+  readonly #rotten = new Set<string>();
+  /** It has an empty disk under an id that the cluster knows. */
+  #isWiped = false;
+  /** It refused to work on its folder, or was refused, and waits for an operator who never comes. */
   #isRetired = false;
+  #config: ServerConfig;
 
   constructor(options: MachineOptions) {
     this.#options = options;
+    this.#config = options.config;
     this.drive = new SimDrive({ random: options.random, syncMs: options.syncMs });
     this.drive.onFault = (fault): void => {
       this.#mayEnd = true;
@@ -92,6 +114,21 @@ export class Machine {
     return this.#options.host;
   }
 
+  /** Whether it can't be counted on any more, whatever is healed. */
+  get isLost(): boolean {
+    return this.#isRetired || this.#isDamaged || this.#isWiped || this.#rot === "may refuse";
+  }
+
+  /** Whether its disk was lost. */
+  get isWiped(): boolean {
+    return this.#isWiped;
+  }
+
+  /** Whether it will not be started again. */
+  get isRetired(): boolean {
+    return this.#isRetired;
+  }
+
   /** The server's process; null while there is none. */
   get process(): Process | null {
     return this.#process;
@@ -105,7 +142,8 @@ export class Machine {
   /** Starts the server, unless it runs or something keeps it down. */
   start(): void {
     if (this.#process !== null || this.#downs > 0 || this.#isRetired) return;
-    const { config, limits, host, scheduler, fabric, random, clockSpeed } = this.#options;
+    const { limits, host, scheduler, fabric, random, clockSpeed } = this.#options;
+    const config = this.#config;
     this.#starts += 1;
     if (this.#leftBehind) this.drive.processDied();
     this.#leftBehind = false;
@@ -178,8 +216,44 @@ export class Machine {
     }
     this.#isDamaged = true;
     this.#died("killed");
-    const place = this.drive.flipBit();
+    const place = this.drive.flipBit(this.drive.files);
     trace(() => `n${this.id}: a bit of ${place} flips`);
+    this.start();
+  }
+
+  /**
+   * Its server is killed, a bit of one of its snapshots flips, and it is started again: it must start, where an older
+   * snapshot and the log (which begins with `firstIndex`) are enough, and may refuse where they are not.
+   */
+  rot(firstIndex: number, { mayBeLost }: { readonly mayBeLost: boolean }): void {
+    if (this.#server === null || this.drive.isFull || this.isLost) return;
+    const snapshots = this.drive.files.filter((path) => path.endsWith(".snap") && !this.#rotten.has(path))
+      .map((path) => ({ path, index: Number(/(\d+)-\d+\.snap$/.exec(path)?.[1]) }))
+      .sort((a, b) => b.index - a.index);
+    const [newest, older] = snapshots;
+    if (newest === undefined) return;
+    const isEnough = firstIndex <= (older?.index ?? 0) + 1;
+    if (!isEnough && !mayBeLost) return;
+    this.#died("killed");
+    const place = this.drive.flipBit([newest.path]);
+    this.#rotten.add(newest.path);
+    this.#rot = isEnough ? "must start" : "may refuse";
+    this.#options.trace(() => `n${this.id}: a bit of ${place} flips; it ${this.#rot}`);
+    this.start();
+  }
+
+  /**
+   * Its disk is lost, and somebody starts it again on an empty one, as it was started first or to join by `join`: what
+   * it had promised it has forgotten.
+   */
+  wipe(join: ServerConfig["join"] | null): void {
+    this.#died("killed");
+    this.#leftBehind = false;
+    this.drive.replace();
+    this.#isWiped = true;
+    if (join !== null) this.#config = { ...this.#config, members: null, join };
+    this.#options.trace(() => `n${this.id}: its disk is lost`);
+    this.#options.onWipe();
     this.start();
   }
 
@@ -251,6 +325,8 @@ export class Machine {
   #started(process: Process, server: RunningServer): void {
     if (process.isDead) return;
     this.#server = server;
+    if (this.#rot !== null) this.#options.onFallback();
+    this.#rot = null;
     server.finished.then((error) => {
       if (error !== null) this.#ended(process, error);
     });
@@ -260,11 +336,19 @@ export class Machine {
   #ended(process: Process, error: unknown): void {
     if (process.isDead || process !== this.#process) return;
     const reason = error === null ? "stopped" : error instanceof Error ? error.message : String(error);
-    if (this.#isDamaged && isRefusal(error)) {
+    if ((this.#isDamaged || this.#rot === "may refuse") && isRefusal(error)) {
       this.#isRetired = true;
       this.#options.onRefusal();
       return this.#died(`refuses: ${reason}`);
     }
+    if (error instanceof NodeRefusedError || (error instanceof JoinError && this.#isWiped)) {
+      this.#isRetired = true;
+      if (!this.#options.onExpulsion()) {
+        this.#options.violated(`node ${this.id} is refused, and belongs to the cluster: ${reason}`);
+      }
+      return this.#died(`is out: ${reason}`);
+    }
+    if (error instanceof JoinError) this.#mayEnd = true;
     if (error !== null && !this.#mayEnd) {
       this.#options.violated(`node ${this.id} ended by itself: ${reason}`);
     }
@@ -299,6 +383,8 @@ const REFUSALS = [
   NewerFormatError,
   ForeignNodeError,
   ForeignClusterError,
+  SnapshotMissingError,
+  NewerSnapshotError,
 ];
 
 function isRefusal(error: unknown): boolean {

@@ -51,7 +51,22 @@ export type FaultKind =
   | "failingWrite"
   | "failingSync"
   /** An operator moves leadership. */
-  | "transfer";
+  | "transfer"
+  /** An operator has a node take a snapshot. */
+  | "takeSnapshot"
+  /** A bit of a snapshot flips while its node is down. */
+  | "rottenSnapshot"
+  /** A node is struck in the moment in which something rare happens to it (see ambush.ts). */
+  | "ambush"
+  /** A node's disk is lost, and it is started again under its old id with an empty one. */
+  | "wipe"
+  /** An operator changes the membership. */
+  | "addNode"
+  | "removeNode"
+  | "promoteNode"
+  | "demoteNode"
+  | "replaceNode"
+  | "updateNode";
 
 /** All kinds. */
 export const FAULT_KINDS: readonly FaultKind[] = [
@@ -79,6 +94,16 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   "failingWrite",
   "failingSync",
   "transfer",
+  "takeSnapshot",
+  "rottenSnapshot",
+  "ambush",
+  "wipe",
+  "addNode",
+  "removeNode",
+  "promoteNode",
+  "demoteNode",
+  "replaceNode",
+  "updateNode",
 ];
 
 /** One fault. */
@@ -131,13 +156,13 @@ export interface Breakage {
   readonly atMs: number;
 }
 
-/** The limits that plans draw. */
-export type PlanLimits = Omit<ServerLimits, "snapshots">;
-
 /** Everything that a seed decides beforehand. */
 export interface Plan {
   readonly seed: number;
+  /** Nodes that the cluster begins with. */
   readonly nodes: number;
+  /** Machines that operators may make new nodes of. */
+  readonly spares: number;
   readonly clients: number;
   /** Calls that a client has under way at a time. */
   readonly callsPerClient: number;
@@ -158,7 +183,7 @@ export interface Plan {
   readonly pieceBytes: number;
   readonly syncMs: number;
   /** Of every node. What takes gigabytes or an hour with the usual ones happens in a run with these. */
-  readonly limits: PlanLimits;
+  readonly limits: ServerLimits;
   readonly faults: readonly Fault[];
   /** Every node's term before its first start. */
   readonly firstTerm: number;
@@ -182,6 +207,7 @@ export function planOf(seed: number): Plan {
   return {
     seed,
     nodes,
+    spares: random.pick([1, 2, 4]),
     clients,
     callsPerClient,
     keys: random.pick([1, 3, 8, 20]),
@@ -199,15 +225,15 @@ export function planOf(seed: number): Plan {
     // Tiny pieces of large values would be all that the run does.
     pieceBytes: Math.max(random.pick([7, 100, 1_460, 65_536]), maxValueBytes / 20),
     syncMs: random.pick([0.1, 2, 10]),
-    limits: drawLimits(random),
+    limits: drawLimits(random, maxValueBytes),
     faults: drawFaults(random, { nodes, chaosMs, electionTimeoutMs }),
     breakages: drawBreakages(random, { nodes, chaosMs }),
     firstTerm: random.pick([0, 0, 0, 0, 2 ** 31 - 3, 2 ** 32 - 3, 2 ** 53 - 1_000_000]),
   };
 }
 
-function drawLimits(random: SeededRandom): PlanLimits {
-  const { raft, sessions } = SERVER_LIMITS;
+function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
+  const { raft, sessions, snapshots } = SERVER_LIMITS;
   return {
     raft: {
       ...raft,
@@ -223,8 +249,20 @@ function drawLimits(random: SeededRandom): PlanLimits {
       maxSessions: random.pick([sessions.maxSessions, sessions.maxSessions, 2, 4]),
       maxAnswersBytes: random.pick([sessions.maxAnswersBytes, sessions.maxAnswersBytes, 1_000]),
     },
+    // An entry of a small write is some hundred bytes: every 5 entries, every 20, or when it has grown.
+    snapshots: {
+      logBytes: random.pick([snapshots.logBytes, 500, 500, 2_000, 2_000, 10_000]),
+      logRatio: random.pick([0, 0, 0.5, 1]),
+      tailEntries: random.pick([snapshots.tailEntries, 0, 0, 5, 50]),
+      tailBytes: random.pick([snapshots.tailBytes, 0, 1_000]),
+      // Many pieces, but not thousands.
+      chunkBytes: Math.max(random.pick([snapshots.chunkBytes, 50, 200]), maxValueBytes),
+    },
   };
 }
+
+/** An ambush waits for its moment. */
+const AMBUSH_TIMES = 5;
 
 function drawFaults(
   random: SeededRandom,
@@ -239,11 +277,12 @@ function drawFaults(
   for (let atMs = random.next() * 2_000; atMs < world.chaosMs;) {
     const target = random.chance(leaderShare) ? "leader" : 1 + random.below(world.nodes);
     const durationMs = world.electionTimeoutMs * random.pick([0.05, 0.5, 1.5, 3, 6]) * (0.5 + random.next());
+    const kind = random.pick(kinds);
     faults.push({
       id: faults.length + 1,
-      kind: random.pick(kinds),
+      kind,
       atMs,
-      durationMs,
+      durationMs: kind === "ambush" ? AMBUSH_TIMES * durationMs : durationMs,
       target,
       other: 1 + random.below(world.nodes),
       chance: random.next(),

@@ -8,8 +8,17 @@ import type { Command, CommandResult } from "../../lib/kv/mod.ts";
 import { StateMachine } from "../../lib/kv/mod.ts";
 import { Node } from "../../lib/server/node.ts";
 import { OpenWrites } from "../../lib/server/open_writes.ts";
-import { type Message, Raft, type RaftStatus, type Ready } from "../../lib/raft/mod.ts";
-import { type RecoveredLog, WriteAheadLog } from "../../lib/storage/mod.ts";
+import {
+  type Configuration,
+  type Message,
+  type NodeId,
+  Raft,
+  type RaftStatus,
+  type Ready,
+  type SnapshotMetadata,
+} from "../../lib/raft/mod.ts";
+import { SnapshotExchange } from "../../lib/server/snapshot_exchange.ts";
+import { type RecoveredLog, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
 import type { RareState } from "./coverage.ts";
 
 /** Takes what is seen. */
@@ -18,6 +27,12 @@ export interface Observer {
   recovered(node: number, recovered: RecoveredLog): void;
   /** A node of the core heard a message; `ignored` says why it took no notice, if so. */
   stepped(message: Message, ignored: string | null): void;
+  /** A node leads, or did, and had an input that was decided by this configuration; it may have won with it. */
+  led(status: RaftStatus, decided: Configuration, how: { readonly hasWon: boolean }): void;
+  /** A node has taken a snapshot. */
+  compacted(node: NodeId, snapshot: SnapshotMetadata): void;
+  /** A state came out of a snapshot. */
+  restored(machine: StateMachine): void;
   /** A node of the core gave out work, or had none, and stands so now. */
   tookReady(status: RaftStatus, ready: Ready | null): void;
   /** A write that ends in (index, term) is durable. */
@@ -41,16 +56,33 @@ export function observe(observer: Observer): () => void {
     wrapStateMachine(observer),
     wrapNode(observer),
     wrapOpenWrites(observer),
+    wrapExchange(observer),
   ];
   return () => undo.forEach((one) => one());
 }
 
 function wrapRaft(observer: Observer): () => void {
-  const { step, takeReady, persisted } = Raft.prototype;
+  const { step, takeReady, persisted, tick, compact, snapshotFailed } = Raft.prototype;
+  /** Runs an input of the core; by which configuration it decided is known before only. */
+  const input = <Result>(raft: Raft, act: () => Result, seen: (result: Result) => void): Result => {
+    const { isLeader, configuration, term } = raft;
+    const result = act();
+    seen(result);
+    // One that is out commits that, and leads no more, in one input.
+    if (raft.isLeader || isLeader) {
+      const hasWon = raft.isLeader && (!isLeader || raft.term !== term);
+      observer.led(raft.status(), configuration, { hasWon });
+    }
+    return result;
+  };
   Raft.prototype.step = function (message): ReturnType<typeof step> {
-    const disposition = step.call(this, message);
-    observer.stepped(message, disposition);
-    return disposition;
+    if (message.kind === "installSnapshot" && message.snapshot.index <= this.status().commitIndex) {
+      observer.noticed("snapshotsRefusedAsOlder");
+    }
+    return input(this, () => step.call(this, message), (ignored) => observer.stepped(message, ignored));
+  };
+  Raft.prototype.tick = function (): void {
+    input(this, () => tick.call(this), () => {});
   };
   Raft.prototype.takeReady = function (): Ready | null {
     const ready = takeReady.call(this);
@@ -59,9 +91,20 @@ function wrapRaft(observer: Observer): () => void {
   };
   Raft.prototype.persisted = function (index, term): void {
     observer.persisted(this.status().id, index, term);
-    persisted.call(this, index, term);
+    input(this, () => persisted.call(this, index, term), () => {});
   };
-  return () => void Object.assign(Raft.prototype, { step, takeReady, persisted });
+  Raft.prototype.compact = function (compaction): void {
+    const { id, firstIndex } = this.status();
+    compact.call(this, compaction);
+    observer.compacted(id, compaction.snapshot);
+    if (this.status().firstIndex > firstIndex) observer.noticed("logsCut");
+  };
+  Raft.prototype.snapshotFailed = function (node): void {
+    observer.noticed("transfersGivenUp");
+    snapshotFailed.call(this, node);
+  };
+  return () =>
+    void Object.assign(Raft.prototype, { step, takeReady, persisted, tick, compact, snapshotFailed });
 }
 
 /** What the core is asked for, and refuses. */
@@ -94,16 +137,36 @@ function wrapRequests(observer: Observer): () => void {
 
 function wrapStorage(observer: Observer): () => void {
   const { open } = WriteAheadLog;
+  const { create } = SnapshotStore.prototype;
+  SnapshotStore.prototype.create = function (header): ReturnType<typeof create> {
+    observer.noticed("snapshotsBegun");
+    return create.call(this, header);
+  };
   WriteAheadLog.open = async (options): ReturnType<typeof open> => {
     const opened = await open.call(WriteAheadLog, options);
     observer.recovered(options.identity.nodeId, opened.recovered);
     return opened;
   };
-  return () => void (WriteAheadLog.open = open);
+  return () => {
+    WriteAheadLog.open = open;
+    SnapshotStore.prototype.create = create;
+  };
 }
 
 function wrapStateMachine(observer: Observer): () => void {
   const { apply, applyNoop } = StateMachine.prototype;
+  const { restoring } = StateMachine;
+  StateMachine.restoring = function (options): ReturnType<typeof restoring> {
+    const { add, finish } = restoring.call(StateMachine, options);
+    return {
+      add,
+      finish: (): StateMachine => {
+        const machine = finish();
+        observer.restored(machine);
+        return machine;
+      },
+    };
+  };
   StateMachine.prototype.apply = function (index, command): CommandResult {
     const result = apply.call(this, index, command);
     observer.applied(this, index, { command, result });
@@ -113,7 +176,10 @@ function wrapStateMachine(observer: Observer): () => void {
     applyNoop.call(this, index);
     observer.applied(this, index, null);
   };
-  return () => void Object.assign(StateMachine.prototype, { apply, applyNoop });
+  return () => {
+    Object.assign(StateMachine.prototype, { apply, applyNoop });
+    StateMachine.restoring = restoring;
+  };
 }
 
 function wrapNode(observer: Observer): () => void {
@@ -133,4 +199,37 @@ function wrapOpenWrites(observer: Observer): () => void {
     return joined;
   };
   return () => void (OpenWrites.prototype.join = join);
+}
+
+/** Snapshots between nodes. */
+function wrapExchange(observer: Observer): () => void {
+  const { start, chunk, progressed, install, restore } = SnapshotExchange.prototype;
+  /** Transfers of which nothing was heard yet. */
+  const fresh = new WeakMap<SnapshotExchange, Set<NodeId>>();
+  SnapshotExchange.prototype.start = function (request): void {
+    start.call(this, request);
+    const { to } = request;
+    if (this.statusOf(to) === null) return;
+    observer.noticed("snapshotsSent");
+    fresh.set(this, (fresh.get(this) ?? new Set()).add(to));
+  };
+  SnapshotExchange.prototype.chunk = function (from, piece): void {
+    if (piece.data.length > 0) observer.noticed("snapshotPieces");
+    else if (piece.offset > 0) observer.noticed("snapshotsResumed");
+    chunk.call(this, from, piece);
+  };
+  SnapshotExchange.prototype.progressed = function (from, progress): void {
+    const isFirst = fresh.get(this)?.delete(from) === true;
+    if (isFirst && progress.nextOffset > 0) observer.noticed("snapshotsResumed");
+    progressed.call(this, from, progress);
+  };
+  SnapshotExchange.prototype.install = function (snapshot): void {
+    install.call(this, snapshot);
+    observer.noticed("snapshotsInstalled");
+  };
+  SnapshotExchange.prototype.restore = function (snapshot): void {
+    restore.call(this, snapshot);
+    observer.noticed("statesRestored");
+  };
+  return () => void Object.assign(SnapshotExchange.prototype, { start, chunk, progressed, install, restore });
 }

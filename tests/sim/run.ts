@@ -16,6 +16,8 @@ const RECOVERY_TIMEOUTS = 12;
 const RECOVERY_MS = 15_000;
 /** The longest call of a client, with what it takes to notice its end. */
 const LAST_CALL_MS = 30_000;
+/** Until the last node that is out has been told: it waits between two calls, and a refusal may be a while ago. */
+const EXPULSION_MS = 30_000;
 /** What the search for an order may remember: few histories need as much. */
 const MAX_CONFIGURATIONS = 200_000;
 
@@ -146,15 +148,34 @@ async function settle(world: World, endFaults: EndOfFault): Promise<void> {
       }).join("; ")
     }`);
   }
+  await expel(world);
+}
+
+/** Whoever is out, and can hear it, must have been told by now, and serves nobody. */
+async function expel(world: World): Promise<void> {
+  const { scheduler, machines, invariants, broken } = world;
+  const isTold = (): boolean => {
+    const { removedIds } = invariants.committedConfiguration;
+    return machines.every(({ id, isRetired, isWiped }) =>
+      isRetired || broken.has(id) || !(isWiped || removedIds.includes(id))
+    );
+  };
+  const isBroken = (): boolean => world.violations.length > 0;
+  if (await scheduler.run(scheduler.nowMs + EXPULSION_MS, () => isTold() || isBroken())) return;
+  const { removedIds } = invariants.committedConfiguration;
+  const left = machines.filter(({ id, isRetired, isWiped }) =>
+    !isRetired && (isWiped || removedIds.includes(id))
+  );
+  world.violated(`nobody told ${left.map(({ id }) => `n${id}`)} that the cluster does not take it any more`);
 }
 
 /** Writes through a client that has seen nothing of what went before. */
 async function writeLast(world: World, platform: SimClientPlatform): Promise<void> {
   while (true) {
     try {
-      const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
       await client.put("last", "word", { timeoutMs: 10_000 });
-      return await client.close();
+      return;
     } catch {
       // The deadline of the run ends this.
       await new Promise<void>((resolve) => void platform.clock.after(100, resolve));
@@ -166,9 +187,8 @@ async function writeLast(world: World, platform: SimClientPlatform): Promise<voi
 async function hashAll(world: World, platform: SimClientPlatform): Promise<readonly string[]> {
   while (true) {
     try {
-      const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
       const hashes = await Promise.all(world.following.map((address) => client.stateHash(address)));
-      await client.close();
       const [first] = hashes;
       if (first !== undefined && hashes.every(({ appliedIndex }) => appliedIndex === first.appliedIndex)) {
         if (hashes.some(({ hash }) => hash !== first.hash)) {

@@ -63,6 +63,11 @@ export class SimDrive {
     this.#adopt(this.#memory.crash(() => this.#random.chance(keptShare)));
   }
 
+  /** Another disk is put in its place, with nothing on it. */
+  replace(): void {
+    this.#adopt(new MemoryDisk());
+  }
+
   /** Takes all room but `bytes`, or gives it back (null). */
   setRoom(bytes: number | null): void {
     this.#fullBytes = bytes;
@@ -88,10 +93,14 @@ export class SimDrive {
     }
   }
 
-  /** One bit of what lies on it is not what it was; gives the place. */
-  flipBit(): string {
-    const paths = [...this.#memory.contents()].filter(([, text]) => text.length > 0 && text !== "directory")
+  /** Files with something in them. */
+  get files(): readonly string[] {
+    return [...this.#memory.contents()].filter(([, text]) => text.length > 0 && text !== "directory")
       .map(([path]) => path);
+  }
+
+  /** One bit of one of these files is not what it was; gives the place. */
+  flipBit(paths: readonly string[]): string {
     const path = this.#random.pick(paths);
     let place = "";
     this.#memory.edit(path, (bytes) => {

@@ -1,4 +1,6 @@
 /** What each fault does to a world, and what ends it. */
+import { ambush } from "./ambush.ts";
+import { changeMembership, takeSnapshot, transferLeadership } from "./operator.ts";
 import type { Machine } from "./machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
 import { clientHostOf, hostOf, type World } from "./world.ts";
@@ -21,15 +23,24 @@ interface Aim {
 /** Lets a fault happen. */
 export function strike(world: World, fault: Fault): EndOfFault {
   const { machines, plan } = world;
-  const target = fault.target === "leader" ? world.invariants.leader ?? fault.other : fault.target;
-  const other = fault.other === target ? 1 + target % plan.nodes : fault.other;
+  // As many as there are by now: faults strike nodes that came later, too.
+  const nodes = machines.length;
+  const at = (position: number): number =>
+    position <= nodes && nodes === plan.nodes
+      ? position
+      : 1 + Math.floor((position + fault.chance * nodes) % nodes);
+  const target = fault.target === "leader" ? world.invariants.leader ?? at(fault.other) : at(fault.target);
+  const other = at(fault.other) === target ? 1 + target % nodes : at(fault.other);
   const others = machines.filter(({ id }) => id !== target).map(({ id }) => id);
   return STRIKES[fault.kind]({ world, fault, target, machine: world.machine(target), others, other });
 }
 
 /** Breaks a node for good. */
 export function breakForGood(world: World, { node, kind }: Breakage): void {
+  // What the operators have made of the cluster may need it.
+  if (kind === "damaged" ? !mayLose(world, node) : !world.isHealableWithout([node])) return;
   world.trace(() => `n${node} is ${kind} for good`);
+  if (kind !== "damaged") world.broken.add(node);
   if (world.invariants.leader === node) world.coverage.count("brokenLeaders");
   const others = world.machines.filter(({ id }) => id !== node).map(({ id }) => id);
   BREAKAGES[kind](world, { node, others });
@@ -136,10 +147,55 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return () => drive.trouble.failNext = null;
   },
   transfer: ({ world, other }) => {
-    world.transferLeadership(other);
+    transferLeadership(world, other);
     return nothing;
   },
+  takeSnapshot: ({ world, target }) => {
+    takeSnapshot(world, target);
+    return nothing;
+  },
+  rottenSnapshot: ({ world, machine, target }) => {
+    const status = world.invariants.statusOf(target);
+    if (status !== null) machine.rot(status.firstIndex, { mayBeLost: mayLose(world, target) });
+    return nothing;
+  },
+  ambush: ({ world, fault }) => ambush(world, { ...fault, strike: (blow) => strike(world, blow) }),
+  wipe: ({ world, machine, target, fault }) => {
+    if (!mayWipe(world, target)) return nothing;
+    const isFounder = target <= world.plan.nodes && fault.chance < 0.5;
+    // A founder that was alone would found its cluster once more, and nobody could tell.
+    machine.wipe(isFounder && world.plan.nodes > 2 ? null : world.contacts);
+    return nothing;
+  },
+  addNode: change,
+  removeNode: change,
+  promoteNode: change,
+  demoteNode: change,
+  replaceNode: change,
+  updateNode: change,
 };
+
+function change({ world, fault, target }: Aim): EndOfFault {
+  changeMembership(world, { kind: fault.kind, target, chance: fault.chance });
+  return nothing;
+}
+
+/** Whether the promise holds without a node. With a change under way, nobody knows who will be needed. */
+function mayLose(world: World, node: number): boolean {
+  return world.changes === 0 && world.isHealableWithout([node]);
+}
+
+/**
+ * Whether a node may come back with an empty disk. Only one that is known by its data folder can be told from what it
+ * was; and only one at a time, as two of them would not refuse each other.
+ */
+function mayWipe(world: World, node: number): boolean {
+  const { invariants, machines } = world;
+  const isMember = invariants.committedConfiguration.members.some(({ id }) => id === node);
+  const isOther = machines.some(({ isWiped, isRetired }) => isWiped && !isRetired);
+  return isMember && !isOther && !world.machine(node).isLost && invariants.isKnownByData(node) &&
+    mayLose(world, node);
+}
 
 /** From one node to another. */
 type Pair = readonly [number, number];

@@ -17,7 +17,7 @@ export interface SimClientOptions {
   readonly number: number;
   readonly process: Process;
   readonly platform: { readonly network: Network; readonly clock: Clock; readonly random: Random };
-  readonly cluster: readonly string[];
+  readonly cluster: () => readonly string[];
   readonly plan: Plan;
   readonly random: SeededRandom;
   readonly coverage: Coverage;
@@ -70,7 +70,7 @@ export class SimClient {
     const { cluster, platform, plan, isOver } = this.#options;
     while (!isOver()) {
       try {
-        this.#client = await KvClient.connect({ cluster, platform, timeoutMs: 3_000 });
+        this.#client = await KvClient.connect({ cluster: cluster(), platform, timeoutMs: 3_000 });
         break;
       } catch (error) {
         if (!(error instanceof KvraftError)) throw error;

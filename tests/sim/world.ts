@@ -1,16 +1,20 @@
 /**
  * One simulated world: machines with servers, clients, and the network between them, made from a plan.
  */
-import { KvClient, KvraftError } from "../../lib/mod.ts";
-import { formatAddress } from "../../lib/net/address.ts";
+import { formatAddress, parseAddress } from "../../lib/net/address.ts";
 import type { ServerConfig } from "../../lib/server/config.ts";
-import { SNAPSHOT_LIMITS } from "../../lib/server/snapshots.ts";
+import { foundingConfiguration } from "../../lib/server/members.ts";
+import { stateMachineOptionsOf } from "../../lib/server/server_limits.ts";
+import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
-import { Coverage } from "./coverage.ts";
+import type { Ambush } from "./ambush.ts";
+import { Coverage, type RareState } from "./coverage.ts";
+import { isDecidedBy } from "./configurations.ts";
 import { Invariants } from "./invariants.ts";
 import { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
 import { Process } from "./process.ts";
+import { Replay } from "./replay.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimClock } from "./sim_clock.ts";
 import { Fabric, SimNetwork } from "./sim_network.ts";
@@ -28,11 +32,20 @@ export class World {
   readonly coverage = new Coverage();
   readonly random: SeededRandom;
   readonly fabric: Fabric;
-  readonly machines: readonly Machine[];
+  /** By id, from 1 up: those that the cluster was founded with, then those that operators made. */
+  readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
   readonly invariants: Invariants;
   /** What no world may come to; the first is the one that counts. */
   readonly violations: string[] = [];
+  /** Nodes that stay broken. */
+  readonly broken = new Set<NodeId>();
+  /** Nodes beside the founders that operators asked to have added. */
+  readonly wereMembers = new Set<NodeId>();
+  /** What waits for its moment. */
+  readonly ambushes = new Map<Ambush, RareState>();
+  /** Changes of membership that may be under way. */
+  changes = 0;
   /** Whether the clients begin no further calls. */
   isOver = false;
   #operators = 0;
@@ -50,35 +63,75 @@ export class World {
     );
     const ids = Array.from({ length: plan.nodes }, (_, position) => position + 1);
     this.invariants = new Invariants({
-      nodes: ids,
+      founding: foundingConfiguration(ids.map((id) => ({ id, address: addressOf(id) }))),
+      replay: new Replay(stateMachineOptionsOf(plan.limits)),
       coverage: this.coverage,
       isLive: () => scheduler.current?.isDead === false,
       violated: (message) => this.violated(message),
       trace: (line) => this.trace(line),
     });
+    this.coverage.onCount = (state): void => this.#happened(state);
     scheduler.onFailed = (error): void =>
       this.violated(`${scheduler.current?.name ?? "the world"} threw: ${stackOf(error)}`);
-    this.machines = ids.map((id) => this.#machine(id));
+    this.#machines = ids.map((id) => this.#machine(id));
     this.clients = Array.from({ length: plan.clients }, (_, position) => this.#client(position + 1));
   }
 
-  /** Addresses of all nodes, as a client gives them. */
+  /** All machines there are. */
+  get machines(): readonly Machine[] {
+    return this.#machines;
+  }
+
+  /** Addresses of all nodes there ever were, as a client gives them. */
   get cluster(): readonly string[] {
-    return this.machines.map(({ host }) => formatAddress({ host, port: PORT }));
+    return this.machines.map(({ id }) => addressOf(id));
   }
 
   /**
-   * Addresses of the nodes that must catch up with the leader: those that do not stay broken. A leader may itself be
+   * Addresses of the nodes that must catch up with the leader: members that do not stay broken. A leader may itself be
    * cut off from one of them, and go on with a majority.
    */
   get following(): readonly string[] {
-    const broken = this.plan.breakages.map(({ node }) => node);
-    const { leader } = this.invariants;
+    const { leader, committedConfiguration: { members } } = this.invariants;
     const isApart = (node: number): boolean =>
       leader !== null && leader !== node &&
       (this.fabric.link(hostOf(leader), hostOf(node)).isCut ||
         this.fabric.link(hostOf(node), hostOf(leader)).isCut);
-    return this.cluster.filter((_, position) => !broken.includes(position + 1) && !isApart(position + 1));
+    return members.map(({ id }) => id)
+      .filter((id) => !this.broken.has(id) && !this.machine(id).isLost && !isApart(id)).map(addressOf);
+  }
+
+  /** Whether a majority of whatever may decide could be brought back, were these nodes lost too. */
+  isHealableWithout(lost: readonly NodeId[]): boolean {
+    return this.invariants.configurationsInForce.every((configuration) =>
+      this.isHealable(configuration, lost)
+    );
+  }
+
+  /** The same of one configuration. */
+  isHealable({ confState }: Configuration, lost: readonly NodeId[] = []): boolean {
+    return isDecidedBy(
+      confState,
+      (id) => !lost.includes(id) && !this.machine(id).isLost && !this.broken.has(id),
+    );
+  }
+
+  /** Addresses of the members, for a node that is to join. */
+  get contacts(): ServerConfig["join"] {
+    return this.invariants.committedConfiguration.members.map(({ address }) => parseAddress(address));
+  }
+
+  /** A machine for a new node, which waits to be added; null when there is none left. */
+  newMachine(): Machine | null {
+    const waiting = this.machines.find(({ id, isLost }) =>
+      id > this.plan.nodes && !isLost && !this.wereMembers.has(id)
+    );
+    if (waiting !== undefined) return waiting;
+    if (this.machines.length >= this.plan.nodes + this.plan.spares) return null;
+    const machine = this.#machine(this.machines.length + 1);
+    this.#machines.push(machine);
+    machine.start();
+    return machine;
   }
 
   /** A machine by its node's id. */
@@ -114,23 +167,24 @@ export class World {
     return { process, platform: { network, clock, random: () => random.next() } };
   }
 
-  /** An operator asks for another leader, once. */
-  transferLeadership(target: number): void {
+  /** An operator sits down at a machine of his own. */
+  operator(work: (platform: SimClientPlatform) => Promise<void>): void {
     this.#operators += 1;
     const { process, platform } = this.clientProcess(`o${this.#operators}`, "10.0.2.2");
-    process.wake(() => void transfer(this, platform, target));
+    process.wake(() => void work(platform));
   }
 
   #machine(id: number): Machine {
     const { plan, scheduler, fabric } = this;
-    const members = Array.from({ length: plan.nodes }, (_, position) => ({
+    const founders = Array.from({ length: plan.nodes }, (_, position) => ({
       id: position + 1,
       address: { host: hostOf(position + 1), port: PORT },
     }));
+    const isFounder = id <= plan.nodes;
     const config: ServerConfig = {
       nodeId: id,
       bind: { host: hostOf(id), port: PORT },
-      members,
+      members: isFounder ? founders : null,
       clusterName: "sim",
       dataDir: "/data",
       electionTimeoutMs: plan.electionTimeoutMs,
@@ -140,13 +194,13 @@ export class World {
       maxValueBytes: 1_048_576,
       segmentBytes: plan.segmentBytes,
       maxConnections: 64,
-      join: [],
+      join: isFounder ? [] : this.contacts,
       quotaBytes: null,
-      snapshotLogBytes: 67_108_864,
+      snapshotLogBytes: plan.limits.snapshots.logBytes,
     };
     return new Machine({
       config,
-      limits: { ...plan.limits, snapshots: SNAPSHOT_LIMITS },
+      limits: plan.limits,
       host: hostOf(id),
       scheduler,
       fabric,
@@ -156,10 +210,37 @@ export class World {
       violated: (message) => this.violated(message),
       onDeath: () => this.invariants.died(id),
       onRefusal: () => this.coverage.count("refusedFolders"),
+      onWipe: () => this.invariants.wiped(id),
+      onExpulsion: () => this.#expelled(id),
+      onFallback: () => this.coverage.count("snapshotsFellBack"),
       onDiskFault: (fault) =>
         this.coverage.count(fault === "died" ? "deathsInDiskOperations" : "diskFailures"),
       trace: (line) => this.trace(line),
     });
+  }
+
+  /** Something rare happens in the process that runs: whoever waits for it strikes. */
+  #happened(state: RareState): void {
+    if (this.ambushes.size === 0) return;
+    const { current } = this.scheduler;
+    const machine = this.machines.find(({ process }) => process === current && process !== null);
+    if (machine === undefined) return;
+    for (const [ambush, occasion] of [...this.ambushes]) {
+      if (occasion !== state) continue;
+      this.ambushes.delete(ambush);
+      ambush(machine.id);
+    }
+  }
+
+  /** A node ended because the cluster does not take it; says whether that is right. */
+  #expelled(id: NodeId): boolean {
+    const { coverage, invariants } = this;
+    if (this.machine(id).isWiped) {
+      coverage.count("amnesiacsRefused");
+      return true;
+    }
+    coverage.count(invariants.knowsOfRemoval(id) ? "removedNodesTold" : "removalsMissed");
+    return invariants.committedConfiguration.removedIds.includes(id);
   }
 
   #client(number: number): SimClient {
@@ -169,7 +250,7 @@ export class World {
       number,
       process,
       platform,
-      cluster: this.cluster,
+      cluster: () => this.cluster,
       plan,
       random: this.#fork(),
       coverage,
@@ -197,16 +278,9 @@ export function hostOf(node: number): string {
   return `10.0.0.${node}`;
 }
 
-async function transfer(world: World, platform: SimClientPlatform, target: number): Promise<void> {
-  try {
-    const client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 1_000 });
-    await client.transferLeadership(target, { timeoutMs: 3_000 });
-    world.coverage.count("leadershipTransfers");
-    await client.close();
-  } catch (error) {
-    if (!(error instanceof KvraftError)) throw error;
-    world.trace(() => `transfer to n${target} failed: ${error.message}`);
-  }
+/** Where a node listens. */
+export function addressOf(node: number): string {
+  return formatAddress({ host: hostOf(node), port: PORT });
 }
 
 /** The machine of a client. */

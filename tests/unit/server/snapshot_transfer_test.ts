@@ -1,4 +1,5 @@
 /** Snapshots between nodes: whatever is lost on the way, the file comes whole, or the leader hears that it does not. */
+import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/net/limits.ts";
 import fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
@@ -57,6 +58,7 @@ class Bench {
       clock,
       logger,
       intervalMs: INTERVAL_MS,
+      chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
       send: (to, chunk) => {
         assertEquals(to, FOLLOWER);
         if (this.isLinked) this.chunks.push(chunk);

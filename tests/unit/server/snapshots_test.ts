@@ -16,7 +16,13 @@ import { machineAt, noPause, openStore, storedText, storeState, THREE } from "..
 import { IDENTITY } from "../../support/storage.ts";
 
 const ENTRY_BYTES = 100;
-const LIMITS: SnapshotLimits = { logBytes: 1_000, logRatio: 0, tailEntries: 0, tailBytes: 0 };
+const LIMITS: SnapshotLimits = {
+  logBytes: 1_000,
+  logRatio: 0,
+  tailEntries: 0,
+  tailBytes: 0,
+  chunkBytes: 262_144,
+};
 
 /** A log of entries of equal size, which is cut to the entry. */
 class EvenLog implements CompactableLog {

@@ -1,0 +1,75 @@
+/**
+ * Ambushes: a node is struck in the middle of what seldom happens. Chance alone would seldom find a transfer of a
+ * snapshot half done, or a leader between the two entries of a change.
+ */
+import type { RareState } from "./coverage.ts";
+import type { Fault, FaultKind } from "./plan.ts";
+import type { EndOfFault } from "./strike.ts";
+import type { World } from "./world.ts";
+
+/** Strikes a node. */
+export type Ambush = (node: number) => void;
+
+/** What is waited for. */
+const OCCASIONS: readonly RareState[] = [
+  "snapshotsBegun",
+  "snapshotsTaken",
+  "snapshotsSent",
+  "snapshotPieces",
+  "snapshotPieces",
+  "snapshotsInstalled",
+  "statesRestored",
+  "jointsEntered",
+  "jointsEntered",
+  "jointsEntered",
+  "learnersPromoted",
+  "removedLeadersSteppedDown",
+];
+
+/** What happens then. */
+const BLOWS: readonly FaultKind[] = [
+  "kill",
+  "powerLoss",
+  "powerLossOfAll",
+  "deathInDiskOperation",
+  "deathInDiskOperation",
+  "isolation",
+  "isolation",
+  "muteness",
+  "pause",
+  "transfer",
+];
+
+/** Lays an ambush; its end takes it away, and ends the blow if it was dealt. */
+export function ambush(
+  world: World,
+  fault: Fault & { readonly strike: (blow: Fault) => EndOfFault },
+): EndOfFault {
+  const { scheduler, plan, coverage } = world;
+  const draw = (salt: number): number => (fault.chance * 1_000 * salt) % 1;
+  const occasion = OCCASIONS[Math.floor(draw(1) * OCCASIONS.length)] ?? "snapshotsSent";
+  const kind = BLOWS[Math.floor(draw(7) * BLOWS.length)] ?? "kill";
+  const delayMs = draw(3) < 0.5 ? 0 : draw(11) * (plan.latencyMs + plan.syncMs);
+  let end: EndOfFault | null = null;
+  let isOver = false;
+  const strike = (node: number): void => {
+    scheduler.after(delayMs, null, () => {
+      if (isOver) return;
+      world.trace(() => `ambush at ${occasion}: ${kind} of n${node}`);
+      coverage.count("ambushes");
+      end = fault.strike({ ...fault, kind, target: node, chance: draw(13) });
+      // A chance as above, not so long that the run waits for it.
+      scheduler.after(plan.electionTimeoutMs * (0.2 + 4 * draw(17)), null, stop);
+    });
+  };
+  const stop = (): void => {
+    end?.();
+    end = null;
+  };
+  world.ambushes.set(strike, occasion);
+  return () => {
+    isOver = true;
+    world.ambushes.delete(strike);
+    stop();
+  };
+}

@@ -1,0 +1,38 @@
+/** A log as an observer sees it: the terms of its entries, also of those that a snapshot stands for by now. */
+import type { HardState, Persist } from "../../lib/raft/mod.ts";
+import type { RecoveredLog } from "../../lib/storage/mod.ts";
+
+/** A log as far as somebody saw it. */
+export class LogPicture {
+  hardState: HardState = { term: 0, vote: null, commitIndex: 0 };
+  /** The entry at index i stands at position i − 1. */
+  readonly terms: number[] = [];
+
+  /** A write; what a snapshot in it stands for is what was committed. */
+  take(
+    { hardState, snapshot, entries }: Pick<Persist, "hardState" | "snapshot" | "entries">,
+    committed: readonly number[],
+  ): void {
+    if (hardState !== null) this.hardState = hardState;
+    if (snapshot !== null) this.#begin(committed.slice(0, snapshot.index));
+    const [first] = entries;
+    if (first === undefined) return;
+    this.terms.length = first.index - 1;
+    for (const entry of entries) this.terms.push(entry.term);
+  }
+
+  /** What a start found. */
+  takeRecovered({ hardState, base, termRuns, lastIndex }: RecoveredLog, committed: readonly number[]): void {
+    this.hardState = hardState;
+    this.#begin(committed.slice(0, base.index));
+    for (const [position, run] of termRuns.entries()) {
+      const end = termRuns[position + 1]?.firstIndex ?? lastIndex + 1;
+      for (let index = run.firstIndex; index < end; index++) this.terms.push(run.term);
+    }
+  }
+
+  #begin(terms: readonly number[]): void {
+    this.terms.length = 0;
+    for (const term of terms) this.terms.push(term);
+  }
+}

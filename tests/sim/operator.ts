@@ -1,0 +1,163 @@
+/**
+ * The operators of a run: they move leadership, have snapshots taken, and change the membership, in the middle of
+ * everything else. A refusal is an ordinary answer.
+ *
+ * They do no more than an operator may: a change after which no majority could be brought back any more is not asked
+ * for. (What the cluster itself sees of that is who answers at the moment; a disk that is lost for good looks to it
+ * like a node that is down.)
+ */
+import { KvClient, KvraftError, type MembershipChange } from "../../lib/mod.ts";
+import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
+import type { FaultKind } from "./plan.ts";
+import { addressOf, type SimClientPlatform, type World } from "./world.ts";
+
+/** How often an operator tries a change that is refused, and how long he waits in between. */
+const ATTEMPTS = 4;
+const PAUSE_MS = 1_500;
+const TIMEOUT_MS = 8_000;
+
+/** Moves leadership, once. */
+export function transferLeadership(world: World, target: NodeId): void {
+  world.operator(async (platform) => {
+    await withClient(world, platform, async (client) => {
+      await client.transferLeadership(target, { timeoutMs: 3_000 });
+      world.coverage.count("leadershipTransfers");
+    });
+  });
+}
+
+/** Has some node take a snapshot, and reads it as for a backup. */
+export function takeSnapshot(world: World, node: NodeId): void {
+  world.operator(async (platform) => {
+    await withClient(world, platform, async (client) => {
+      await using download = await client.openSnapshot({ timeoutMs: 3_000 });
+      let bytes = 0;
+      for await (const chunk of download.chunks()) bytes += chunk.length;
+      if (bytes !== download.bytes) {
+        world.violated(`a snapshot of ${download.bytes} bytes came as ${bytes}`);
+      }
+      world.coverage.count("snapshotsOnDemand");
+    }, [addressOf(node)]);
+  });
+}
+
+/** A change, drawn by a plan. */
+export interface Wish {
+  readonly kind: FaultKind;
+  readonly target: NodeId;
+  readonly chance: number;
+}
+
+/** Changes the membership, or tries to. */
+export function changeMembership(world: World, wish: Wish): void {
+  const change = changeOf(world, wish);
+  if (change === null) return;
+  world.trace(() => `an operator wants to ${JSON.stringify(change)}`);
+  if (change.kind === "add" || change.kind === "replace") world.wereMembers.add(change.id);
+  world.changes += 1;
+  world.operator(async (platform) => {
+    for (let attempt = 0; attempt < ATTEMPTS && isAllowed(world, change); attempt++) {
+      if (await tryOnce(world, platform, change)) break;
+      await new Promise<void>((resolve) => void platform.clock.after(PAUSE_MS, resolve));
+    }
+    world.changes -= 1;
+  });
+}
+
+/** Whether it is settled, one way or the other. */
+async function tryOnce(
+  world: World,
+  platform: SimClientPlatform,
+  change: MembershipChange,
+): Promise<boolean> {
+  return await withClient(world, platform, async (client) => {
+    await client.changeMembership(change, { timeoutMs: TIMEOUT_MS });
+    if (change.kind === "add") world.coverage.count("nodesAdded");
+    if (change.kind === "replace") world.coverage.count("nodesReplaced");
+  });
+}
+
+/** What a wish comes to with the members that there are; null when there is nothing to ask for. */
+function changeOf(world: World, { kind, target, chance }: Wish): MembershipChange | null {
+  const { confState: { voters, learners }, members } = world.invariants.committedConfiguration;
+  const lost = members.find(({ id }) => world.machine(id).isLost)?.id;
+  const pick = (nodes: readonly NodeId[]): NodeId =>
+    nodes.includes(target) ? target : nodes[Math.floor(chance * nodes.length)] ?? target;
+  switch (kind) {
+    case "addNode": {
+      const machine = world.newMachine();
+      // With no machine left: an id that was used before, at whatever address.
+      const id = machine?.id ?? target;
+      return { kind: "add", id, address: addressOf(id), learner: chance < 0.3 };
+    }
+    case "removeNode":
+      return { kind: "remove", id: chance < 0.5 ? lost ?? target : target };
+    case "promoteNode":
+      return { kind: "promote", id: pick(learners) };
+    case "demoteNode":
+      return { kind: "demote", id: pick(voters) };
+    case "replaceNode": {
+      const machine = world.newMachine();
+      if (machine === null) return null;
+      return {
+        kind: "replace",
+        dead: chance < 0.7 ? lost ?? pick(voters) : pick(voters),
+        id: machine.id,
+        address: addressOf(machine.id),
+      };
+    }
+    default:
+      return { kind: "update", id: target, address: addressOf(target) };
+  }
+}
+
+/** Whether a majority could be brought back behind the change, as far as anybody knows now. */
+function isAllowed(world: World, change: MembershipChange): boolean {
+  return world.invariants.configurationsInForce.every((configuration) =>
+    world.isHealable(behind(configuration, change))
+  );
+}
+
+function behind(configuration: Configuration, change: MembershipChange): Configuration {
+  const { voters } = configuration.confState;
+  const without = (id: NodeId): readonly NodeId[] => voters.filter((voter) => voter !== id);
+  const after = (): readonly NodeId[] => {
+    switch (change.kind) {
+      case "add":
+      case "promote":
+        return [...without(change.id), change.id];
+      case "remove":
+      case "demote":
+        return without(change.id);
+      case "replace":
+        return [...without(change.dead), change.id];
+      case "update":
+        return voters;
+    }
+  };
+  return { ...configuration, confState: { voters: after(), votersOutgoing: [], learners: [] } };
+}
+
+/** Whether it is done; errors are ordinary, and so is an outcome that is not known. */
+async function withClient(
+  world: World,
+  platform: SimClientPlatform,
+  work: (client: KvClient) => Promise<void>,
+  cluster: readonly string[] = world.cluster,
+): Promise<boolean> {
+  try {
+    const client = await KvClient.connect({ cluster, platform, timeoutMs: 1_000 });
+    try {
+      await work(client);
+      return true;
+    } finally {
+      await client.close();
+    }
+  } catch (error) {
+    if (!(error instanceof KvraftError)) throw error;
+    world.trace(() => `an operator failed (${error.code}, ${error.outcome}): ${error.message}`);
+    if (error.code === "membershipRefused") world.coverage.count("changesRefused");
+    if (error.outcome === "unknown") world.coverage.count("changesUnknown");
+    return false;
+  }
+}
