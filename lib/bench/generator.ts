@@ -197,7 +197,8 @@ export class Generator {
     const { ratePerSecond } = this.#options.load;
     const fellDue = ratePerSecond === null
       ? this.#sent
-      : Math.ceil((this.#endAt - this.startedAt) / MS_OF_SECOND * ratePerSecond);
+      // Times are sums of fractions: what falls due a hair before the end falls due at it.
+      : Math.ceil((this.#endAt - this.startedAt) / MS_OF_SECOND * ratePerSecond - 1e-6);
     return {
       elapsedMs: Math.max(0, Math.max(this.#endAt, this.#lastEndAt) - this.#countFrom),
       latency: this.#latency,
