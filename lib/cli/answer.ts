@@ -9,6 +9,7 @@ import type {
 import type { KeyValue } from "../kv/command.ts";
 import type { Member } from "../net/client_messages.ts";
 import { assertNever } from "../assert.ts";
+import { type BenchReport, exitCodeOfBench } from "./bench_report.ts";
 import { type CheckReport, exitCodeOfCheck } from "./check_report.ts";
 import { ExitCode } from "./errors.ts";
 import type { ExportReport } from "./export_command.ts";
@@ -39,6 +40,7 @@ export type Answer =
   | { readonly kind: "imported"; readonly report: ImportReport }
   | { readonly kind: "transferLeader"; readonly leader: number }
   | { readonly kind: "check"; readonly report: CheckReport }
+  | { readonly kind: "bench"; readonly report: BenchReport }
   | { readonly kind: "help"; readonly text: string }
   | { readonly kind: "quit" };
 
@@ -58,6 +60,8 @@ export function exitCodeOf(answer: Answer): ExitCode {
       return answer.result.succeeded ? ExitCode.done : ExitCode.no;
     case "check":
       return exitCodeOfCheck(answer.report);
+    case "bench":
+      return exitCodeOfBench(answer.report);
     case "membership":
       return answer.isDone ? ExitCode.done : ExitCode.unknown;
     case "put":

@@ -3,7 +3,6 @@
  * then it is judged whether all that they were told fits a linearizable store.
  */
 import { check, CHECK_LIMITS, type Verdict } from "../check/mod.ts";
-import { KvraftError } from "../client/errors.ts";
 import type { Timer } from "../net/clock.ts";
 import { figuresOf, textOfBytes, Workload } from "../workload/mod.ts";
 import type { Answer } from "./answer.ts";
@@ -12,18 +11,15 @@ import { writeCheckFiles } from "./check_files.ts";
 import { CHECK_OPTIONS, type CheckPlan, checkPlanOf } from "./check_options.ts";
 import { type CheckEnd, type CheckReport, type CheckVerdict, workText } from "./check_report.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { UsageError } from "./errors.ts";
-import { escapeBytes } from "./escape.ts";
-import type { StoreClient } from "./store_client.ts";
+import { connectAll, removeKeys, requireUnused } from "./own_keys.ts";
 import { withThousands } from "./units.ts";
 
 /** How often the line on the terminal is brought up to date. */
 const PROGRESS_INTERVAL_MS = 200;
 /** Without a successful write for so long, the line says so. */
 const QUIET_MS = 1_000;
-/** How long the removal of the keys may take, each attempt and all in all. */
+/** How long the removal of the keys may take. */
 const CLEARING_TIMEOUT_MS = 5_000;
-const KEYS_OF_ONE_TRANSACTION = 100;
 
 /** Checks that the cluster is linearizable while its user makes life hard for it. */
 export const CHECK: Command = {
@@ -44,10 +40,11 @@ export const CHECK: Command = {
   async run(call, context): Promise<Answer> {
     const plan = checkPlanOf(call, context);
     const client = await context.client();
+    // Keys that the history does not know of would be taken for a fault of the store.
     await requireUnused(client, plan, context);
     const { workload, end, endedAt } = await work(plan, context);
     context.showProgress("removing the keys …");
-    const isCleared = await clear(client, plan, context);
+    const isCleared = await removeKeys(client, plan.prefix, { context, forMs: CLEARING_TIMEOUT_MS });
     const { history, startedAt, errors } = workload;
     context.showProgress(`judging ${withThousands(history.length)} operations …`);
     const { clients, keys, seed, prefix } = plan;
@@ -67,20 +64,6 @@ export const CHECK: Command = {
   },
 };
 
-/** Keys that the history does not know of would be taken for a fault of the store. */
-async function requireUnused(client: StoreClient, plan: CheckPlan, context: CommandContext): Promise<void> {
-  const { prefix, timeoutMs } = plan;
-  const signal = context.signal === null ? {} : { signal: context.signal };
-  const { entries: [entry] } = await client.list({ prefix, limit: 1, timeoutMs, ...signal });
-  if (entry === undefined) return;
-  throw new UsageError(
-    `--prefix: there are keys already, ${
-      escapeBytes(entry.key)
-    } for one. Choose a prefix that no key begins with, ` +
-      "or leave it to chance.",
-  );
-}
-
 /** Lets the clients work until the time is over, somebody ends it, or the history is full. */
 async function work(
   plan: CheckPlan,
@@ -97,18 +80,6 @@ async function work(
   });
   const end = await watch(workload, plan, context);
   return { workload, end, endedAt: clock.now() };
-}
-
-async function connectAll(
-  count: number,
-  { context, owner }: { readonly context: CommandContext; readonly owner: AsyncDisposableStack },
-): Promise<readonly StoreClient[]> {
-  const attempts = await Promise.allSettled(Array.from({ length: count }, () => context.connect()));
-  const clients = attempts.flatMap((attempt) => attempt.status === "fulfilled" ? [attempt.value] : []);
-  for (const client of clients) owner.defer(() => client.close());
-  const failure = attempts.find((attempt) => attempt.status === "rejected");
-  if (failure !== undefined) throw failure.reason;
-  return clients;
 }
 
 async function watch(workload: Workload, plan: CheckPlan, context: CommandContext): Promise<CheckEnd> {
@@ -157,27 +128,6 @@ function progressText(workload: Workload, { now, until }: { now: number; until: 
       : "waiting for the last answers",
   ];
   return parts.join("; ");
-}
-
-/** Removes the keys as far as that is possible; whether all are gone. */
-async function clear(client: StoreClient, { prefix }: CheckPlan, context: CommandContext): Promise<boolean> {
-  const { clock } = context.system;
-  const until = clock.now() + CLEARING_TIMEOUT_MS;
-  try {
-    while (true) {
-      const timeoutMs = Math.max(1, Math.ceil(until - clock.now()));
-      const { entries } = await client.list({ prefix, limit: KEYS_OF_ONE_TRANSACTION, timeoutMs });
-      if (entries.length === 0) return true;
-      if (clock.now() >= until) return false;
-      await client.transaction({
-        mutations: entries.map(({ key }) => ({ kind: "delete", key })),
-        timeoutMs,
-      });
-    }
-  } catch (error) {
-    if (error instanceof KvraftError) return false;
-    throw error;
-  }
 }
 
 function judge(workload: Workload, plan: CheckPlan, { system }: CommandContext): CheckVerdict {

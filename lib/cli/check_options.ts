@@ -1,20 +1,17 @@
 /** The options of `check`, and what they make of a run. */
-import { DEFAULT_MIX, MAX_KEYS, MAX_PREFIX_BYTES, MAX_SEED, type Mix } from "../workload/mod.ts";
+import { DEFAULT_MIX, MAX_KEYS, MAX_SEED, type Mix } from "../workload/mod.ts";
 import { OPERATION_KINDS, type OperationKind } from "../workload/mod.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { Call, CommandContext } from "./command.ts";
-import { timeoutOf } from "./command_options.ts";
+import { durationOfText, timeoutOf } from "./command_options.ts";
 import { UsageError } from "./errors.ts";
-import { bytesOfWord } from "./words.ts";
+import { ownPrefix } from "./own_keys.ts";
 
 /** Most clients: each has a connection of its own. */
 const MAX_CLIENTS = 64;
 const MAX_WEIGHT = 1_000_000;
-const MAX_DURATION_MS = 3_600_000;
 const DEFAULT_TIMEOUT_MS = 2_000;
 const DEFAULT_REPORT = "data/check.json";
-const PREFIX_LETTERS = 8;
-const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 /** The kinds of operation, by the names of the commands that do the same. */
 export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
@@ -63,24 +60,17 @@ export function checkPlanOf({ options }: Call, { system, timeoutMs }: CommandCon
   const seed = options.get("seed");
   const mix = options.get("mix");
   return {
-    durationMs: durationOf(options.get("duration") ?? "10s"),
+    durationMs: durationOfText(options.get("duration") ?? "10s", { name: "--duration", minMs: 1 }),
     clients: count("clients", { fallback: 8, max: MAX_CLIENTS }),
     keys: count("keys", { fallback: 16, max: MAX_KEYS }),
     mix: mix === undefined ? DEFAULT_MIX : mixOf(mix),
     seed: seed === undefined
       ? Math.floor(system.random() * (MAX_SEED + 1))
       : integerOfText(seed, { name: "--seed", min: 0, max: MAX_SEED }),
-    prefix: prefixOf(options.get("prefix") ?? randomPrefix(system)),
+    prefix: ownPrefix(options.get("prefix"), { command: "check", random: system.random }),
     report: reportOf(options.get("report") ?? DEFAULT_REPORT, system),
     timeoutMs: timeoutOf(options) ?? timeoutMs ?? DEFAULT_TIMEOUT_MS,
   };
-}
-
-function durationOf(text: string): number {
-  const [, number = "", unit = ""] = /^([0-9]{1,7})(ms|s|m|h)$/.exec(text) ?? [];
-  const durationMs = Number(number) * (MS_OF_UNIT[unit] ?? 0);
-  if (durationMs >= 1 && durationMs <= MAX_DURATION_MS) return durationMs;
-  throw new UsageError(`--duration must be a time from 1ms to 1h, such as 500ms, 10s or 5m, not "${text}".`);
 }
 
 function mixOf(text: string): Mix {
@@ -111,17 +101,6 @@ function mixOf(text: string): Mix {
 
 function mixAsText(mix: Mix): string {
   return OPERATION_KINDS.map((kind) => `${KIND_NAMES[kind]}=${mix[kind]}`).join(",");
-}
-
-function randomPrefix({ random }: CommandContext["system"]): string {
-  const letters = Array.from({ length: PREFIX_LETTERS }, () => Math.floor(random() * 36).toString(36));
-  return `check/${letters.join("")}/`;
-}
-
-function prefixOf(word: string): Uint8Array {
-  const prefix = bytesOfWord(word);
-  if (prefix.length <= MAX_PREFIX_BYTES) return prefix;
-  throw new UsageError(`--prefix has ${prefix.length} bytes; at most ${MAX_PREFIX_BYTES} are allowed.`);
 }
 
 function reportOf(path: string, system: CommandContext["system"]): string {

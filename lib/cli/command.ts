@@ -58,7 +58,7 @@ export interface CommandContext {
   readonly output: Output;
   readFile(path: string): Promise<Uint8Array>;
   /** Time, chance, and where files can be written. */
-  readonly system: Pick<System, "clock" | "random" | "mayWrite" | "writeFile">;
+  readonly system: Pick<System, "clock" | "random" | "cpuMs" | "mayWrite" | "writeFile">;
   /** Shows a line in place of the one before, "" none; without effect where nobody looks. */
   showProgress(line: string): void;
   /** Deadline unless the call has its own; null for the client's. */

@@ -14,6 +14,10 @@ export type OutputFormat = typeof OUTPUT_FORMATS[number];
 /** Longest deadline that may be asked for: an hour. */
 const MAX_TIMEOUT_MS = 3_600_000;
 
+/** Longest time that a long command may be asked to take. */
+const MAX_DURATION_MS = 3_600_000;
+const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
 /** How answers are written. */
 export const OUTPUT: OptionSpec = {
   name: "output",
@@ -56,6 +60,19 @@ export function timeoutOf(options: ReadonlyMap<string, string>): number | null {
   return text === undefined
     ? null
     : integerOfText(text, { name: "--timeout-ms", min: 1, max: MAX_TIMEOUT_MS });
+}
+
+/** The milliseconds of `500ms`, `10s`, `5m`. Throws {@link UsageError} for less than `minMs`, and more than an hour. */
+export function durationOfText(
+  text: string,
+  { name, minMs }: { readonly name: string; readonly minMs: number },
+): number {
+  const [, number = "", unit = ""] = /^([0-9]{1,7})(ms|s|m|h)$/.exec(text) ?? [];
+  const durationMs = Number(number) * (MS_OF_UNIT[unit] ?? NaN);
+  if (durationMs >= minMs && durationMs <= MAX_DURATION_MS) return durationMs;
+  throw new UsageError(
+    `${name} must be a time from ${minMs}ms to 1h, such as 500ms, 10s or 5m, not "${text}".`,
+  );
 }
 
 /** The client's options for a call: its own deadline or the context's, and the context's signal. */

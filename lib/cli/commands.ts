@@ -2,6 +2,7 @@
 import { nearest } from "../server/nearest.ts";
 import type { Answer } from "./answer.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
+import { BENCH } from "./bench_command.ts";
 import { CHECK } from "./check_command.ts";
 import { MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
 import { bindArguments, type Call, type Command } from "./command.ts";
@@ -66,6 +67,7 @@ export const COMMANDS: readonly Command[] = [
   ...SNAPSHOT_COMMANDS,
   EXPORT,
   IMPORT,
+  BENCH,
   CHECK,
   HELP,
   QUIT,

@@ -32,6 +32,7 @@ export function denoSystem(): System {
     wantsColor: !Deno.noColor,
     clock: STOPWATCH,
     random: Math.random,
+    cpuMs,
     columns,
     readFile,
     writeFile,
@@ -54,6 +55,11 @@ async function writeOutput(text: string | Uint8Array): Promise<void> {
     }
     throw error;
   }
+}
+
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
 }
 
 function columns(): number {

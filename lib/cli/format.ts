@@ -8,6 +8,7 @@ import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../assert.ts";
 import type { Answer } from "./answer.ts";
+import { benchAsText } from "./bench_report.ts";
 import { checkAsText } from "./check_report.ts";
 import { exportedText, importedText, savedText, snapshotText } from "./data_report.ts";
 import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
@@ -67,6 +68,7 @@ export function answerAsText(answer: Answer, reader: Reader): Shown {
     case "membership":
     case "snapshot":
     case "transferLeader":
+    case "bench":
     case "check":
     case "help":
     case "quit":
@@ -114,6 +116,7 @@ export function answerInShell(
     case "snapshotSaved":
     case "exported":
     case "imported":
+    case "bench":
     case "check":
     case "help":
     case "quit":
@@ -157,6 +160,8 @@ function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): s
       return importedText(answer.report);
     case "transferLeader":
       return `leader n${answer.leader}\n`;
+    case "bench":
+      return benchAsText(answer.report);
     case "check":
       return checkAsText(answer.report);
     case "help":

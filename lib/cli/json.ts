@@ -3,6 +3,7 @@ import type { NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../assert.ts";
 import type { Answer } from "./answer.ts";
+import { benchDocument } from "./bench_report.ts";
 import { checkDocument } from "./check_report.ts";
 import type { Failure } from "./errors.ts";
 import type { MemberRow } from "./members.ts";
@@ -55,6 +56,8 @@ function documentOf(answer: Answer): unknown {
       return { keys: answer.report.keys, bytes: answer.report.bytes };
     case "transferLeader":
       return { leader: answer.leader };
+    case "bench":
+      return benchDocument(answer.report);
     case "check":
       return checkDocument(answer.report);
     case "help":

@@ -39,6 +39,8 @@ export interface System {
   readonly wantsColor: boolean;
   readonly clock: Stopwatch;
   readonly random: Random;
+  /** CPU time that the thread of this program has used so far, as exactly as the system tells it. */
+  cpuMs(): number;
   /** Columns of the terminal. */
   columns(): number;
   /** The file's first `maxBytes` + 1 bytes, all of it when it has no more; throws when it cannot be read. */

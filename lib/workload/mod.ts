@@ -5,7 +5,7 @@
  * and keeps the history, `figures.ts` counts. Who disturbs the store meanwhile is none of its business: a user does,
  * or a test.
  *
- * Left out: measuring how fast a store is. Each client waits for one answer before it goes on, which is what a
+ * Left out: measuring how fast a store is (lib/bench does). Each client waits for one answer before it goes on, which is what a
  * history needs and a benchmark does not.
  *
  * @module

@@ -35,7 +35,8 @@ const DOORS: Readonly<Record<string, Doors>> = {
   client: { whole: ["kv", "net"], types: ["raft"] },
   check: { whole: [], types: ["kv"] },
   workload: { whole: ["check", "client", "net"], types: ["kv"] },
-  cli: { whole: ["client", "server", "check", "workload"], types: ["raft", "kv", "net"] },
+  bench: { whole: [], types: ["net"] },
+  cli: { whole: ["client", "server", "check", "workload", "bench"], types: ["raft", "kv", "net"] },
   "main.ts": { whole: ["cli"], types: [] },
   "lib/mod.ts": { whole: ["client"], types: ["kv", "net"] },
 };

@@ -152,14 +152,22 @@ const importFlags: readonly string[] = (() => {
 
 /** The program and its arguments that run `kvraft` with `args`, permitted what the compiled form is permitted. */
 export function kvraftCommand(args: readonly string[]): readonly [string, ...string[]] {
+  return denoCommand("main.ts", { permissions: permissionFlags(null), args });
+}
+
+/** The program and its arguments that run a script of this checkout, its path relative to that, anywhere. */
+export function denoCommand(
+  script: string,
+  { permissions, args }: { readonly permissions: readonly string[]; readonly args: readonly string[] },
+): readonly [string, ...string[]] {
   return [
     Deno.execPath(),
     "run",
     "--quiet",
     `--config=${join(CHECKOUT, "deno.json")}`,
     ...importFlags,
-    ...permissionFlags(null),
-    join(CHECKOUT, "main.ts"),
+    ...permissions,
+    join(CHECKOUT, script),
     ...args,
   ];
 }

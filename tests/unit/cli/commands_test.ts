@@ -20,7 +20,7 @@ Deno.test("the help names every option and every command, and only those", () =>
   for (const { name } of SERVER_OPTIONS) assert(serverHelp("").includes(`--${name} <`), name);
   const help = clientHelp([], COMMANDS);
   for (const { name } of COMMANDS) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
-  for (const name of ["watch", "txn", "lease", "lock", "bench"]) {
+  for (const name of ["watch", "txn", "lease", "lock"]) {
     assert(!COMMAND_NAMES.includes(name), `${name} does not work yet`);
   }
 });

@@ -61,6 +61,8 @@ export class FakeSystem implements System {
   readonly written = new Map<string, string>();
   /** What is typed, and what the terminal is sent. */
   readonly keyboard = { input: new PassThrough(), output: new PassThrough() };
+  /** What the program is said to have used. */
+  cpuTimeMs = 0;
   /** Every exit code asked for. */
   readonly exits: number[] = [];
   readonly #options: FakeSystemOptions;
@@ -83,6 +85,10 @@ export class FakeSystem implements System {
   /** Whether somebody listens for signals. */
   get listensForSignals(): boolean {
     return this.#signalHandlers.size > 0;
+  }
+
+  cpuMs(): number {
+    return this.cpuTimeMs;
   }
 
   columns(): number {

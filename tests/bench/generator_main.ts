@@ -1,0 +1,125 @@
+/**
+ * The generator of one measurement, in a process of its own: every peer meets one that is as warm, and has as much
+ * memory, as any other. Usage: generator_main.ts <assignment as JSON>; prints a {@link GeneratorAnswer} as JSON.
+ */
+import process from "node:process";
+import {
+  Generator,
+  type GeneratorLoad,
+  type HistogramDocument,
+  type Load,
+  loadKeys,
+  LoadMeter,
+  type RequestKind,
+  type Target,
+} from "../../lib/bench/mod.ts";
+import { KvClient } from "../../lib/mod.ts";
+import { DenoClock } from "../../lib/net/deno_clock.ts";
+import { AntietcdTarget } from "./antietcd_client.ts";
+import { EchoTarget } from "./echo_client.ts";
+import { EtcdTarget } from "./etcd_client.ts";
+import type { PeerName } from "./workloads.ts";
+
+/** Connections that are opened at the same time. */
+const DIALS = 64;
+/** How often a key is put before the first measurement, and the rest after a failure, longer each time. */
+const PUT_ATTEMPTS = 20;
+const REST_MS = 50;
+
+/** What to measure. */
+export interface Assignment {
+  readonly peer: PeerName;
+  /** The leader first. */
+  readonly addresses: readonly string[];
+  readonly connections: number;
+  readonly load: Load;
+  readonly prefix: string;
+  /** Whether every key is to be written before. */
+  readonly loadsKeys: boolean;
+}
+
+/** What came of it. */
+export interface GeneratorAnswer {
+  readonly elapsedMs: number;
+  readonly latency: Readonly<Record<RequestKind, HistogramDocument>>;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly generator: GeneratorLoad;
+}
+
+type Connected = Target & { close(): unknown };
+
+async function connect({ peer, addresses, load }: Assignment): Promise<Connected> {
+  const [leader = ""] = addresses;
+  switch (peer) {
+    case "kvraft": {
+      const client = await KvClient.connect({ cluster: addresses, timeoutMs: 10_000 });
+      return {
+        put: (key, value) => client.put(key, value),
+        get: (key) => client.get(key),
+        close: () => client.close(),
+      };
+    }
+    case "etcd":
+      return await EtcdTarget.connect(leader);
+    case "antietcd":
+      return await AntietcdTarget.connect(leader);
+    case "echo":
+      return await EchoTarget.connect(leader, load.valueBytes);
+  }
+}
+
+/** Puts again what a peer under too much load has refused: its keys are to be there. */
+function patient(target: Target, clock: DenoClock): Target {
+  return {
+    get: (key) => target.get(key),
+    put: async (key, value) => {
+      for (let attempt = 1;; attempt++) {
+        try {
+          return await target.put(key, value);
+        } catch (error) {
+          if (attempt === PUT_ATTEMPTS) throw error;
+          await new Promise<void>((resolve) => void clock.after(attempt * REST_MS, resolve));
+        }
+      }
+    },
+  };
+}
+
+async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
+  const { connections, load, prefix, loadsKeys } = assignment;
+  const targets: Connected[] = [];
+  while (targets.length < connections) {
+    const dials = Array.from(
+      { length: Math.min(DIALS, connections - targets.length) },
+      () => connect(assignment),
+    );
+    targets.push(...await Promise.all(dials));
+  }
+  const clock = new DenoClock();
+  const codeOf = (error: unknown): string =>
+    error instanceof Error ? error.message.slice(0, 80) : String(error);
+  const options = { load, targets, prefix, clock, random: Math.random, codeOf };
+  if (loadsKeys) await loadKeys({ ...options, targets: targets.map((target) => patient(target, clock)) });
+  const meter = new LoadMeter({
+    clock,
+    cpuMs: () => {
+      const { user, system } = process.threadCpuUsage();
+      return (user + system) / 1_000;
+    },
+  });
+  const { elapsedMs, latency, errors } = await Generator.start(options).finished;
+  const generator = meter.stop();
+  await Promise.all(targets.map((target) => target.close()));
+  return {
+    elapsedMs,
+    latency: { put: latency.put.toJSON(), get: latency.get.toJSON() },
+    errors: Object.fromEntries(errors),
+    generator,
+  };
+}
+
+if (import.meta.main) {
+  const answer = await measure(JSON.parse(Deno.args[0] ?? ""));
+  await new Blob([JSON.stringify(answer)]).stream().pipeTo(Deno.stdout.writable);
+  Deno.exit(0);
+}

@@ -1,0 +1,230 @@
+/**
+ * `deno task bench`: kvraft beside etcd, antietcd and a bare echo, on one machine, one disk, with one generator.
+ *
+ * Each round starts everybody anew with empty folders and takes the workloads in their order; each workload is
+ * measured on one peer after the other, in turn from either end, so that what disturbs the machine for a while disturbs
+ * all of them. Writes docs/benchmarks: the page, the plot, and everything that was measured.
+ */
+import { join } from "@std/path";
+import { integerOfText, type OptionSpec, optionUsage, parseArguments } from "../../lib/cli/arguments.ts";
+import { UsageError } from "../../lib/cli/errors.ts";
+import { columns } from "../../lib/cli/help.ts";
+import { CHECKOUT } from "../support/checkout.ts";
+import { denoCommand } from "../support/process.ts";
+import type { Assignment, GeneratorAnswer } from "./generator_main.ts";
+import { machineOf } from "./machine.ts";
+import { type Measurement, measurementOf } from "./measurements.ts";
+import { page, type Results, summary } from "./page.ts";
+import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
+import { plot } from "./plot.ts";
+import { PEER_NAMES, type PeerName, type Workload, WORKLOADS } from "./workloads.ts";
+
+const OPTIONS: readonly OptionSpec[] = [
+  { name: "quick", placeholder: null, help: "the main rows, three short rounds: within five minutes" },
+  { name: "rounds", placeholder: "<n>", help: "how often each row is measured (5)" },
+  {
+    name: "seconds",
+    placeholder: "<n>",
+    help: "how long each measurement takes, beside a warm-up of a fifth of it (5)",
+  },
+  { name: "peer", placeholder: "<names>", help: "beside whom: etcd,antietcd,echo (all that are here)" },
+  { name: "only", placeholder: "<text>", help: "only rows whose name has this in it" },
+  {
+    name: "generators",
+    placeholder: "<n>",
+    help: "processes that make the load, each with a part of the clients (1)",
+  },
+  {
+    name: "output",
+    placeholder: "<folder>",
+    help: "where page, plot and figures are written (docs/benchmarks)",
+  },
+  { name: "help", placeholder: null, help: "explain, and do nothing" },
+];
+
+/** What was asked for. */
+interface Plan {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly generators: number;
+  readonly peers: readonly PeerName[];
+  readonly workloads: readonly Workload[];
+  readonly output: string;
+  readonly command: string;
+}
+
+function say(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+}
+
+/** Throws UsageError. */
+function planOf(args: readonly string[]): Plan | null {
+  const { options } = parseArguments(args, OPTIONS);
+  if (options.has("help")) return null;
+  const isQuick = options.has("quick");
+  const count = (name: string, fallback: number): number =>
+    integerOfText(options.get(name) ?? `${fallback}`, { name: `--${name}`, min: 1, max: 1_000 });
+  const named = (options.get("peer") ?? PEER_NAMES.join(",")).split(",");
+  const stranger = named.find((name) => !PEER_NAMES.some((known) => known === name));
+  if (stranger !== undefined) {
+    throw new UsageError(`--peer: there is no "${stranger}"; there are ${PEER_NAMES.join(", ")}.`);
+  }
+  const only = options.get("only") ?? "";
+  const workloads = WORKLOADS.filter(({ name, isMain }) => name.includes(only) && (isMain || !isQuick));
+  if (workloads.length === 0) throw new UsageError(`--only: no row has "${only}" in its name.`);
+  return {
+    rounds: count("rounds", isQuick ? 3 : 5),
+    seconds: count("seconds", isQuick ? 2 : 5),
+    generators: count("generators", 1),
+    peers: PEER_NAMES.filter((name) => name === "kvraft" || named.includes(name)),
+    workloads,
+    output: options.get("output") ?? join(CHECKOUT, "docs", "benchmarks"),
+    command: ["deno task bench", ...args].join(" "),
+  };
+}
+
+/** Runs one generator to its end. */
+async function generate(assignment: Assignment): Promise<GeneratorAnswer> {
+  const [program, ...args] = denoCommand("tests/bench/generator_main.ts", {
+    permissions: ["--allow-all"],
+    args: [JSON.stringify(assignment)],
+  });
+  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
+  if (success) return JSON.parse(new TextDecoder().decode(stdout));
+  throw new Error(`The generator for ${assignment.peer} failed:\n${new TextDecoder().decode(stderr)}`);
+}
+
+/** Measures one peer under one workload. */
+async function measure(
+  { peer, running, workload, round, loadsKeys, plan }: {
+    readonly peer: PeerName;
+    readonly running: RunningPeer;
+    readonly workload: Workload;
+    readonly round: number;
+    readonly loadsKeys: boolean;
+    readonly plan: Plan;
+  },
+): Promise<Measurement> {
+  const { load, connections, name } = workload;
+  const generators = Math.min(plan.generators, load.clients, connections);
+  const share = (count: number, part: number): number =>
+    Math.floor(count * (part + 1) / generators) - Math.floor(count * part / generators);
+  const durationMs = plan.seconds * 1_000;
+  const parts = Array.from({ length: generators }, (_, part): Assignment => ({
+    peer,
+    addresses: running.addresses,
+    connections: share(connections, part),
+    load: {
+      ...load,
+      clients: share(load.clients, part),
+      ratePerSecond: null,
+      warmupMs: durationMs / 5,
+      durationMs,
+    },
+    prefix: "bench/",
+    loadsKeys,
+  }));
+  const answers = await Promise.all(parts.map(generate));
+  return measurementOf(answers, { round, workload: name, peer, residentBytes: running.residentBytes() });
+}
+
+/** One round: everybody from the start. What it measured goes to `measured` at once, so that an early end loses none. */
+async function runRound(
+  round: number,
+  { plan, peers, measured, isEnding }: {
+    readonly plan: Plan;
+    readonly peers: readonly Peer[];
+    readonly measured: Measurement[];
+    readonly isEnding: () => boolean;
+  },
+): Promise<void> {
+  await using owner = new AsyncDisposableStack();
+  const folder = join(CHECKOUT, ".cache", "bench", "data");
+  owner.defer(() => Deno.remove(folder, { recursive: true }));
+  const running = new Map<PeerName, RunningPeer>();
+  for (const peer of peers) {
+    const own = join(folder, peer.name);
+    Deno.mkdirSync(own, { recursive: true });
+    running.set(peer.name, owner.use(await peer.start(own)));
+  }
+  const order = [...running.keys()];
+  const loaded = new Set<string>();
+  for (const workload of plan.workloads) {
+    for (const peer of order) {
+      const nodes = running.get(peer);
+      if (nodes === undefined || isEnding()) continue;
+      // Reads find the values that they are to read, whatever was put under the keys before.
+      const keys = `${peer} ${workload.load.keyCount} ${workload.load.valueBytes}`;
+      const loadsKeys = peer !== "echo" && workload.load.mix.get > 0 && !loaded.has(keys);
+      if (loadsKeys) loaded.add(keys);
+      try {
+        const one = await measure({ peer, running: nodes, workload, round, loadsKeys, plan });
+        measured.push(one);
+        say(lineOf(one));
+      } catch (error) {
+        // One row less of half an hour's work: the page shows that it is not there.
+        say(error instanceof Error ? error.message : String(error));
+      }
+    }
+    order.reverse();
+  }
+}
+
+function lineOf({ round, workload, peer, throughput, p50Ms, p99Ms, errors, generator }: Measurement): string {
+  const failed = Object.values(errors).reduce((sum, count) => sum + count, 0);
+  return [
+    `${round}  ${workload.padEnd(36)}  ${peer.padEnd(8)}`,
+    `${throughput.toFixed(0).padStart(9)}/s`,
+    `p50 ${p50Ms.toFixed(2).padStart(7)} ms`,
+    `p99 ${p99Ms.toFixed(2).padStart(8)} ms`,
+    `generator ${(generator.cpuShare * 100).toFixed(0).padStart(3)} %`,
+    ...(failed > 0 ? [`${failed} errors`] : []),
+  ].join("  ");
+}
+
+async function run(plan: Plan): Promise<void> {
+  const peers: Peer[] = [];
+  const versions: Partial<Record<PeerName, string>> = {};
+  for (const peer of PEERS.filter(({ name }) => plan.peers.includes(name))) {
+    const availability = await peer.availability();
+    if (availability.kind === "missing") {
+      say(`${peer.name} is left out: ${availability.why}.`);
+      continue;
+    }
+    peers.push(peer);
+    versions[peer.name] = availability.version;
+  }
+  let isEnding = false;
+  const end = (): void => {
+    isEnding = true;
+  };
+  Deno.addSignalListener("SIGINT", end);
+  const machine = await machineOf(join(CHECKOUT, ".cache"));
+  const measurements: Measurement[] = [];
+  for (let round = 1; round <= plan.rounds && !isEnding; round++) {
+    await runRound(round, { plan, peers, measured: measurements, isEnding: () => isEnding });
+  }
+  const { command, workloads, rounds, seconds } = plan;
+  const about = peers.map(({ name, what }) => ({ name, what, version: versions[name] ?? "" }));
+  const date = new Date().toISOString().slice(0, 10);
+  const results: Results = { date, command, rounds, seconds, machine, peers: about, measurements };
+  Deno.mkdirSync(plan.output, { recursive: true });
+  Deno.writeTextFileSync(join(plan.output, "results.json"), `${JSON.stringify(results, null, 1)}\n`);
+  Deno.writeTextFileSync(join(plan.output, "put.svg"), plot(measurements, workloads));
+  Deno.writeTextFileSync(join(plan.output, "README.md"), page(results, workloads));
+  say(`\n${summary(results, workloads)}\nWritten: ${plan.output}/README.md, put.svg, results.json`);
+  Deno.removeSignalListener("SIGINT", end);
+}
+
+if (import.meta.main) {
+  try {
+    const plan = planOf(Deno.args);
+    if (plan === null) {
+      say(`deno task bench [options]\n\n${columns(OPTIONS.map((one) => [optionUsage(one), one.help]))}`);
+    } else await run(plan);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    say(error.message);
+    Deno.exit(2);
+  }
+}

@@ -1,0 +1,136 @@
+/** What was measured, and the middle and spread of it over the rounds. */
+import { type GeneratorLoad, LatencyHistogram } from "../../lib/bench/mod.ts";
+import type { GeneratorAnswer } from "./generator_main.ts";
+import type { Goal, PeerName, Workload } from "./workloads.ts";
+
+/** One peer under one workload in one round. */
+export interface Measurement {
+  readonly round: number;
+  readonly workload: string;
+  readonly peer: PeerName;
+  readonly operations: number;
+  /** Operations a second. */
+  readonly throughput: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly generator: GeneratorLoad;
+  /** Resident memory of each node right after it, the leader's first. */
+  readonly residentBytes: readonly number[];
+}
+
+/** A middle, and how far the rounds lie around it. */
+export interface Spread {
+  readonly median: number;
+  readonly least: number;
+  readonly greatest: number;
+}
+
+/** How a goal stands. */
+export interface GoalState {
+  readonly goal: Goal;
+  /** What was measured: the ratio of throughputs, or of p99 to p50; null when the other was not measured. */
+  readonly ratio: Spread | null;
+  readonly isReached: boolean | null;
+}
+
+/** One measurement from what generators of one workload told, added up. */
+export function measurementOf(
+  answers: readonly GeneratorAnswer[],
+  place: Pick<Measurement, "round" | "workload" | "peer" | "residentBytes">,
+): Measurement {
+  const all = new LatencyHistogram();
+  const errors: Record<string, number> = {};
+  let throughput = 0;
+  for (const answer of answers) {
+    const own = LatencyHistogram.from(answer.latency.put);
+    own.merge(LatencyHistogram.from(answer.latency.get));
+    throughput += own.count / answer.elapsedMs * 1_000;
+    all.merge(own);
+    for (const [code, count] of Object.entries(answer.errors)) errors[code] = (errors[code] ?? 0) + count;
+  }
+  const greatest = (of: (load: GeneratorLoad) => number): number =>
+    Math.max(...answers.map(({ generator }) => of(generator)));
+  return {
+    ...place,
+    operations: all.count,
+    throughput,
+    p50Ms: all.percentileMs(0.5),
+    p90Ms: all.percentileMs(0.9),
+    p99Ms: all.percentileMs(0.99),
+    p999Ms: all.percentileMs(0.999),
+    maxMs: all.maxMs,
+    errors,
+    generator: {
+      cpuShare: greatest(({ cpuShare }) => cpuShare),
+      lagP99Ms: greatest(({ lagP99Ms }) => lagP99Ms),
+      lagMaxMs: greatest(({ lagMaxMs }) => lagMaxMs),
+    },
+  };
+}
+
+/** The spread of some numbers; null when there are none. */
+export function spreadOf(values: readonly number[]): Spread | null {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [least, greatest] = [sorted[0], sorted.at(-1)];
+  if (least === undefined || greatest === undefined) return null;
+  const upper = sorted[Math.floor(sorted.length / 2)] ?? greatest;
+  const lower = sorted[Math.ceil(sorted.length / 2) - 1] ?? least;
+  return { median: (lower + upper) / 2, least, greatest };
+}
+
+/** The measurements of one peer under one workload. */
+export function measurementsOf(
+  measurements: readonly Measurement[],
+  { workload, peer }: { readonly workload: string; readonly peer: PeerName },
+): readonly Measurement[] {
+  return measurements.filter((one) => one.workload === workload && one.peer === peer);
+}
+
+/** A figure of kvraft by a figure of another, round by round: what disturbs a round disturbs both. */
+export function ratioOf(
+  measurements: readonly Measurement[],
+  { workload, against, own, other }: {
+    readonly workload: string;
+    readonly against: PeerName;
+    readonly own: (measurement: Measurement) => number;
+    readonly other: (measurement: Measurement) => number;
+  },
+): Spread | null {
+  const others = measurementsOf(measurements, { workload, peer: against });
+  return spreadOf(
+    measurementsOf(measurements, { workload, peer: "kvraft" }).flatMap((mine) => {
+      const theirs = others.find(({ round }) => round === mine.round);
+      return theirs === undefined || other(theirs) === 0 ? [] : [own(mine) / other(theirs)];
+    }),
+  );
+}
+
+/** How the goals of a workload stand. */
+export function goalStates(
+  { name, goals }: Workload,
+  measurements: readonly Measurement[],
+): readonly GoalState[] {
+  const throughput = (one: Measurement): number => one.throughput;
+  return goals.map((goal) => {
+    if (goal.kind === "ratio") {
+      const ratio = ratioOf(measurements, {
+        workload: name,
+        against: goal.against,
+        own: throughput,
+        other: throughput,
+      });
+      return { goal, ratio, isReached: ratio === null ? null : ratio.median >= goal.atLeast };
+    }
+    const ratio = ratioOf(measurements, {
+      workload: name,
+      against: goal.of,
+      own: ({ p99Ms }) => p99Ms,
+      other: ({ p50Ms }) => p50Ms,
+    });
+    return { goal, ratio, isReached: ratio === null ? null : ratio.median <= 1 };
+  });
+}

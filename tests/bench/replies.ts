@@ -1,0 +1,41 @@
+/** Requests of one connection that are answered in their order. */
+
+/** One that waits. */
+interface Waiting {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** First asked, first answered. */
+export class Replies {
+  #waiting: Waiting[] = [];
+  #next = 0;
+  #endedBecause: string | null = null;
+
+  /** Waits for the answer to the request that was sent last. */
+  wait(): Promise<void> {
+    if (this.#endedBecause !== null) return Promise.reject(new Error(this.#endedBecause));
+    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
+  }
+
+  /** The oldest request was answered; with a problem, it was not done. */
+  answer(problem: string | null): void {
+    const waiting = this.#waiting[this.#next];
+    if (waiting === undefined) throw new Error("An answer came to no request.");
+    this.#next += 1;
+    if (this.#next === this.#waiting.length) {
+      this.#waiting = [];
+      this.#next = 0;
+    }
+    if (problem === null) waiting.resolve();
+    else waiting.reject(new Error(problem));
+  }
+
+  /** Nothing is answered any more. */
+  end(reason: string): void {
+    this.#endedBecause = reason;
+    for (const { reject } of this.#waiting.slice(this.#next)) reject(new Error(reason));
+    this.#waiting = [];
+    this.#next = 0;
+  }
+}

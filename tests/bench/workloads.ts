@@ -1,0 +1,105 @@
+/** The rows of the side-by-side run, and the goals that each was given (the table of goals of issue 6). */
+import type { Load } from "../../lib/bench/mod.ts";
+
+/** Who is measured. */
+export const PEER_NAMES = ["kvraft", "etcd", "antietcd", "echo"] as const;
+/** One of {@link PEER_NAMES}. */
+export type PeerName = typeof PEER_NAMES[number];
+
+/** What kvraft is to reach. */
+export type Goal =
+  /** At least so many times the throughput of another. */
+  | { readonly kind: "ratio"; readonly against: PeerName; readonly atLeast: number }
+  /** A p99 no longer than the p50 of another. */
+  | { readonly kind: "p99WithinP50"; readonly of: PeerName };
+
+/** One row. */
+export interface Workload {
+  readonly name: string;
+  /** Connections that the clients share. */
+  readonly connections: number;
+  readonly load: Omit<Load, "warmupMs" | "durationMs" | "ratePerSecond">;
+  readonly goals: readonly Goal[];
+  /** Whether `--quick` has it. */
+  readonly isMain: boolean;
+  /** Whether it is a point of the plot. */
+  readonly isPlotted: boolean;
+}
+
+/** No more, for antietcd's sake: it writes all of its keys anew every half second. */
+const KEY_COUNT = 1_000;
+/** For large values: all of them fit into memory several times. */
+const FEW_KEYS = 200;
+const PUTS = { put: 1, get: 0 };
+const GETS = { put: 0, get: 1 };
+const BASE = {
+  inFlight: 1,
+  mix: PUTS,
+  valueBytes: 256,
+  keyCount: KEY_COUNT,
+  distribution: "uniform",
+} as const;
+
+const atLeast = (against: PeerName, ratio: number): Goal => ({ kind: "ratio", against, atLeast: ratio });
+const P99_WITHIN_P50_OF_ETCD: Goal = { kind: "p99WithinP50", of: "etcd" };
+
+function clients(
+  count: number,
+  what: string,
+  { load, ...rest }: Partial<Omit<Workload, "load">> & { readonly load?: Partial<Workload["load"]> },
+): Workload {
+  return {
+    name: `${what}, ${count} ${count === 1 ? "client" : "clients"}`,
+    connections: count,
+    load: { ...BASE, clients: count, ...load },
+    goals: [],
+    isMain: false,
+    isPlotted: false,
+    ...rest,
+  };
+}
+
+/** Every row, in the order in which they run and are shown. */
+export const WORKLOADS: readonly Workload[] = [
+  clients(1, "put", { goals: [atLeast("etcd", 2.5)], isMain: true, isPlotted: true }),
+  clients(4, "put", { isPlotted: true }),
+  clients(16, "put", { isPlotted: true }),
+  clients(64, "put", {
+    goals: [atLeast("etcd", 5), atLeast("antietcd", 1.5), atLeast("echo", 0.4), P99_WITHIN_P50_OF_ETCD],
+    isMain: true,
+    isPlotted: true,
+  }),
+  clients(256, "put", { isPlotted: true }),
+  clients(1_000, "put", {
+    goals: [atLeast("etcd", 5), P99_WITHIN_P50_OF_ETCD],
+    isMain: true,
+    isPlotted: true,
+  }),
+  {
+    ...clients(64, "put", { load: { inFlight: 16 }, goals: [atLeast("echo", 0.12)], isMain: true }),
+    name: "put, 64 connections × 16 in flight",
+  },
+  clients(64, "get", {
+    load: { mix: GETS },
+    goals: [atLeast("etcd", 8), atLeast("antietcd", 1), atLeast("echo", 0.6)],
+    isMain: true,
+  }),
+  clients(1_000, "get", {
+    load: { mix: GETS },
+    goals: [atLeast("etcd", 8), atLeast("antietcd", 1), atLeast("echo", 0.6)],
+  }),
+  clients(64, "put and get 50/50, zipf keys", {
+    load: { mix: { put: 1, get: 1 }, distribution: "zipf" },
+    goals: [atLeast("etcd", 5)],
+    isMain: true,
+  }),
+  clients(64, "put of 4 KiB", { load: { valueBytes: 4_096 }, goals: [atLeast("etcd", 1)] }),
+  clients(16, "put of 64 KiB", {
+    load: { valueBytes: 65_536, keyCount: FEW_KEYS },
+    goals: [atLeast("etcd", 1)],
+  }),
+  clients(4, "put of 1 MiB", {
+    load: { valueBytes: 1_048_576, keyCount: FEW_KEYS },
+    goals: [atLeast("etcd", 1)],
+  }),
+];
