@@ -1,0 +1,165 @@
+/**
+ * Where the leader's time goes: `deno task bench-profile [--clients 64] [--in-flight 1] [--mix put=100] [--seconds 5]`.
+ *
+ * Three real nodes, each with the inspector open on loopback; `client bench` loads them from a process of its own, and
+ * the leader's CPU profile is taken over the inspector while it does. Printed is a table of self time by place, in
+ * percent of the time in which the leader was not idle.
+ */
+// deno-lint-ignore-file no-console -- this is a command
+import { parseArgs } from "node:util";
+import { KvClient } from "../../lib/mod.ts";
+import { DenoClock } from "../../lib/net/deno_clock.ts";
+import { pause } from "../../lib/net/pause.ts";
+import { kvraftCommand, Process, READY_LINE } from "../support/process.ts";
+import { freePorts, TemporaryFolder } from "../support/temporary.ts";
+
+/** Rows of the table. */
+const ROWS = 40;
+/** Load before the profile begins. */
+const WARMUP_MS = 2_000;
+
+/** A place in the code with the samples in it. */
+interface ProfileNode {
+  readonly id: number;
+  readonly callFrame: { readonly functionName: string; readonly url: string };
+}
+
+/** What the inspector gives. */
+interface Profile {
+  readonly nodes: readonly ProfileNode[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+/** The inspector of one node. */
+class Inspector {
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<number, (result: unknown) => void>();
+  #lastId = 0;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.onmessage = ({ data }): void => {
+      const message: unknown = JSON.parse(String(data));
+      if (typeof message !== "object" || message === null || !("id" in message)) return;
+      this.#waiting.get(Number(message.id))?.("result" in message ? message.result : null);
+    };
+  }
+
+  static async connect(url: string): Promise<Inspector> {
+    const socket = new WebSocket(url);
+    const opened = Promise.withResolvers<void>();
+    socket.onopen = (): void => opened.resolve();
+    socket.onerror = (): void => opened.reject(new Error(`Cannot reach the inspector at ${url}`));
+    await opened.promise;
+    return new Inspector(socket);
+  }
+
+  call(method: string): Promise<unknown> {
+    const id = ++this.#lastId;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, resolve);
+    this.#socket.send(JSON.stringify({ id, method }));
+    return promise;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      clients: { type: "string", default: "64" },
+      "in-flight": { type: "string", default: "1" },
+      mix: { type: "string", default: "put=100" },
+      seconds: { type: "string", default: "5" },
+    },
+  });
+  const seconds = Number(values.seconds);
+  await using folder = await TemporaryFolder.make();
+  const first = freePorts(6);
+  const address = (id: number): string => `127.0.0.1:${first + id - 1}`;
+  const cluster = [1, 2, 3].map((id) => `${id}=${address(id)}`).join(",");
+  await using nodes = new AsyncDisposableStack();
+  await Promise.all([1, 2, 3].map(async (id) => {
+    const flags = ["--node-id", `${id}`, "--bind", address(id), "--cluster", cluster];
+    const [program, ...programArgs] = kvraftCommand(["server", ...flags]);
+    const inspect = `--inspect=127.0.0.1:${first + 2 + id}`;
+    const node = nodes.use(
+      Process.start(program, ["run", inspect, ...programArgs.slice(1)], { cwd: folder.path, name: `n${id}` }),
+    );
+    await node.waitForOutput(READY_LINE);
+  }));
+  await using client = await KvClient.connect({ cluster: [address(1), address(2), address(3)] });
+  await client.put("warm", "up");
+  const { leader } = await client.status();
+  const url = await inspectorUrl(first + 2 + (leader ?? 1));
+  const load = [
+    "client",
+    "--cluster",
+    cluster,
+    "bench",
+    "--clients",
+    values.clients,
+    "--in-flight",
+    values["in-flight"],
+    "--mix",
+    values.mix,
+    "--duration",
+    `${seconds + 4}s`,
+  ];
+  const [program, ...programArgs] = kvraftCommand(load);
+  const generator = nodes.use(
+    Process.start(program, programArgs, { cwd: folder.path, name: "client bench" }),
+  );
+  const clock = { clock: new DenoClock(), signal: new AbortController().signal };
+  await pause(WARMUP_MS, clock);
+  const inspector = await Inspector.connect(url);
+  await inspector.call("Profiler.enable");
+  await inspector.call("Profiler.start");
+  await pause(seconds * 1_000, clock);
+  const result = await inspector.call("Profiler.stop");
+  inspector.close();
+  console.log((await generator.end()).stdout);
+  console.log(tableOf(profileOf(result)));
+}
+
+/** Where the inspector of a port is spoken to. */
+async function inspectorUrl(port: number): Promise<string> {
+  const targets: unknown = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
+  const [target] = Array.isArray(targets) ? targets : [];
+  return String(target?.webSocketDebuggerUrl);
+}
+
+function profileOf(result: unknown): Profile {
+  if (typeof result !== "object" || result === null || !("profile" in result)) {
+    throw new Error("the inspector gave no profile");
+  }
+  return result.profile as Profile;
+}
+
+/** Self time by function, most first. */
+function tableOf({ nodes, samples, timeDeltas }: Profile): string {
+  const nameOf = new Map(nodes.map(({ id, callFrame }) => [id, placeOf(callFrame)]));
+  const selfOf = new Map<string, number>();
+  let total = 0;
+  for (const [position, sample] of samples.entries()) {
+    const name = nameOf.get(sample) ?? "?";
+    const delta = timeDeltas[position] ?? 0;
+    if (name === "(idle)") continue;
+    total += delta;
+    selfOf.set(name, (selfOf.get(name) ?? 0) + delta);
+  }
+  const rows = [...selfOf].sort((a, b) => b[1] - a[1]).slice(0, ROWS);
+  return rows.map(([name, self]) => `${(100 * self / total).toFixed(1).padStart(5)} %  ${name}`).join("\n");
+}
+
+function placeOf({ functionName, url }: ProfileNode["callFrame"]): string {
+  const file = url.replace(/^.*\/(lib|tests|node_modules|ext:)/, "$1");
+  return file === "" ? functionName : `${functionName || "(anonymous)"} ${file}`;
+}
+
+if (import.meta.main) await main(Deno.args);
