@@ -161,6 +161,7 @@ function misfitOf(obstacle: Obstacle, indexOf: (position: number) => number): Mi
     case "result":
     case "noneExists":
     case "passed":
+    case "tooSoon":
       return obstacle;
     case "order": {
       const { revision, step } = obstacle.first;

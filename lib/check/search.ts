@@ -279,7 +279,11 @@ class Search {
     return this.#required(this.#eventAt(event).index).greatest;
   }
 
-  #moveTo({ step, reached }: ComponentStep, move: Pick<Move, "placement" | "floor" | "place">): Move | null {
+  #moveTo(
+    { step, reached, greatest }: ComponentStep,
+    move: Pick<Move, "placement" | "floor" | "place">,
+  ): Move | null {
+    if (move.floor > greatest) return null;
     if (this.#findMismatch(step.before, this.#state) !== null) return null;
     if (step.someExist.length > 0 && !step.someExist.some((key) => this.#keyIn(this.#state, key) !== null)) {
       return null;
@@ -406,12 +410,13 @@ class Search {
     }
   }
 
-  #obstacleOf({ step, position, revision }: ComponentStep): Obstacle {
+  #obstacleOf({ step, position, revision, greatest }: ComponentStep): Obstacle {
     const first = this.#component.places[this.#place];
     if (revision !== null && first !== undefined && first.step !== position) return { kind: "order", first };
     if (revision !== null && revision < this.#floor + Number(step.writes)) {
       return { kind: "passed", revision };
     }
+    if (this.#floor > greatest) return { kind: "tooSoon", greatest };
     const before = this.#findMismatch(step.before, this.#state);
     if (before !== null) return { kind: "condition", ...before };
     if (step.someExist.length > 0 && step.someExist.every((key) => this.#keyIn(this.#state, key) === null)) {

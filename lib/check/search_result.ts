@@ -25,6 +25,8 @@ export type Obstacle =
   | { readonly kind: "order"; readonly first: Place }
   /** Its revision was passed already. */
   | { readonly kind: "passed"; readonly revision: number }
+  /** What is placed made more revisions than the store can have had by then. */
+  | { readonly kind: "tooSoon"; readonly greatest: number }
   /** It could come next, and leads nowhere. */
   | { readonly kind: "none" };
 

@@ -15,6 +15,8 @@ export type Misfit =
   | { readonly kind: "order"; readonly revision: number; readonly operation: number | null }
   /** A greater revision was reached before. */
   | { readonly kind: "passed"; readonly revision: number }
+  /** The writes before it need a greater revision than the store can have reached when it returned. */
+  | { readonly kind: "tooSoon"; readonly greatest: number }
   /** It fits, and nothing that follows does. */
   | { readonly kind: "later" };
 

@@ -121,6 +121,8 @@ export function misfitText(misfit: Misfit, nameOf: (operation: number) => string
         : `Revision ${misfit.revision} has to come before it: ${nameOf(misfit.operation)}.`;
     case "passed":
       return `A greater revision than its own, ${misfit.revision}, was reached before.`;
+    case "tooSoon":
+      return `The store had at most revision ${misfit.greatest} when it returned; the writes before it need a greater one.`;
     case "later":
       return "It fits here, but then nothing that follows does.";
     default:

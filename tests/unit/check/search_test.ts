@@ -190,6 +190,17 @@ Deno.test("a write that nobody was told of finds no revision between two that fo
   assertEquals([judge(gone(6)).kind, isLinearizable(gone(6))], ["violation", false]);
 });
 
+Deno.test("a write that was seen before the first revision was made finds none below it, and that is the end of it", () => {
+  const seen = (called: number): History => [
+    get([2, 3, 5], "k", entry("a")),
+    put([1, 2, 15], "k=a", null),
+    put([3, called, called + 1], "other=x", 1),
+  ];
+  assertEquals([judge(seen(10)).kind, isLinearizable(seen(10))], ["violation", false]);
+  const second = seen(4).map((operation) => operation.kind === "get" ? get([2, 3, 5], "k", null) : operation);
+  assertEquals([judge(second).kind, isLinearizable(second)], ["linearizable", true]);
+});
+
 Deno.test("a violation tells what was possible, what does not fit, and an order of all that came before", () => {
   const verdict = judge([
     put([1, 0, 1], "k=a", 1),
