@@ -82,6 +82,7 @@ Deno.test("the rules allow what looks alike and is not the same", () => {
 
 const brokenDocuments: readonly { readonly source: string; readonly says: string }[] = [
   { source: "```sh\ndeno task nothing\n```", says: "no task" },
+  { source: "```sh\ndeno task bench:nothing\n```", says: "bench:nothing" },
   { source: "```sh\n./cluster.sh fly\n```", says: "no command" },
   { source: "```sh\nnpx -y deno@2.0.0 task test\n```", says: "pinned" },
   { source: "See [there](docs/nowhere.md).", says: "no file" },

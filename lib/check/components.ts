@@ -7,7 +7,8 @@
  */
 import type { History } from "./history.ts";
 import type { Step } from "./model.ts";
-import type { Place, RevisionOrder } from "./revisions.ts";
+import type { Place } from "./bounds.ts";
+import type { RevisionOrder } from "./revisions.ts";
 import { keysOf, type Steps } from "./steps.ts";
 
 /** The part of an operation that concerns one component, and when it may take effect. */

@@ -27,7 +27,7 @@ export type Part =
   | "replaced"
   /** It wrote what the culprit should have been told. */
   | "expected"
-  /** Its revision tells when the culprit must have happened. */
+  /** What it was told leaves the culprit no other time. */
   | "witness"
   /** It happened at the time. */
   | "bystander";

@@ -38,7 +38,7 @@ const PART_WORDS: Readonly<Record<Exclude<Part, "bystander">, string>> = {
   seen: "wrote what it was told",
   replaced: "had replaced that before it asked",
   expected: "wrote what it should have been told",
-  witness: "tells by its revision when it must have happened",
+  witness: "was told what leaves no other time",
 };
 
 /**
@@ -114,7 +114,7 @@ function windowText({ narrowedBy, from, until }: Stuck, { startedAt }: Source): 
   const returnedAt = Number.isFinite(until) ? until : null;
   return html`<p>It can only have happened from ${
     spanText({ calledAt: from, returnedAt }, startedAt)
-  }: the revisions of the operations marked ${MARKS.witness.trim()} leave no other time.</p>`;
+  }: what the operations marked ${MARKS.witness.trim()} were told leaves no other time.</p>`;
 }
 
 /** What stood where the answer does not fit, if that is one key. */

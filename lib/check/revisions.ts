@@ -11,16 +11,9 @@
  * All of it follows from one rule of the store: every write that takes effect has a greater revision than the one
  * before. Where a history has no revisions, nothing here constrains anything.
  */
+import { type BoundedPlace, boundPlaces, type Place } from "./bounds.ts";
 import type { Step } from "./model.ts";
-
-/** An operation's place in the order of revisions. */
-export interface Place {
-  readonly revision: number;
-  /** Whether the revision was made here; false for an answer that was given at it. */
-  readonly writes: boolean;
-  /** Position of its step, or null for a write that was seen and is not known by name. */
-  readonly step: number | null;
-}
+import { getOrMake, partitionPoint } from "./sorted.ts";
 
 /** Two operations whose revisions say the opposite of their times, or both say the same. */
 export interface RevisionClash {
@@ -42,14 +35,6 @@ interface Sighting {
   /** What the write put there; null where later writes covered it. */
   readonly value: string | null;
   readonly step: number;
-}
-
-/** A place with the bounds that its neighbours give it. */
-interface BoundedPlace extends Place {
-  from: number;
-  fromBy: number | null;
-  until: number;
-  untilBy: number | null;
 }
 
 /** The order of revisions of a history. */
@@ -77,7 +62,12 @@ export class RevisionOrder {
     const unnamed = [...this.#sightings.keys()].filter((revision) => revision > 0 && !made.has(revision));
     const orphans = this.#attribute(new Set(unnamed));
     this.#places = this.#sortedPlaces(orphans);
-    this.#boundPlaces();
+    boundPlaces(this.#places, {
+      steps,
+      keysSeenAt: (revision) => this.keysSeenAt(revision),
+      seersOf: (revision) => (this.#sightings.get(revision) ?? []).map(({ step }) => step),
+      isPlaced: (step) => this.revisionOf(step) !== null,
+    });
     this.#windows = steps.map((_, position) => this.#windowFromCall(position));
     for (const place of this.#places) {
       if (place.step !== null) this.#windows[place.step] = windowOf(place);
@@ -153,13 +143,13 @@ export class RevisionOrder {
       } else if (condition.kind === "modRevision" && condition.modRevision > 0) {
         const { key, modRevision } = condition;
         if (condition.holds && !step.optional) this.#see(modRevision, { key, value: null, step: position });
-        else append(this.#guesses, modRevision, () => new Set<string>()).add(key);
+        else getOrMake(this.#guesses, modRevision, () => new Set<string>()).add(key);
       }
     }
   }
 
   #see(revision: number | null, sighting: Sighting): void {
-    if (revision !== null) append(this.#sightings, revision, () => []).push(sighting);
+    if (revision !== null) getOrMake(this.#sightings, revision, () => []).push(sighting);
   }
 
   /**
@@ -171,7 +161,7 @@ export class RevisionOrder {
     for (const [position, { writes, changes }] of this.#steps.entries()) {
       if (!writes || this.#revisions[position] !== null) continue;
       for (const { key, value } of changes) {
-        if (value !== null) append(writersOf, key, () => []).push(position);
+        if (value !== null) getOrMake(writersOf, key, () => []).push(position);
       }
     }
     const suspects = new Map<number, Set<number>>();
@@ -190,7 +180,7 @@ export class RevisionOrder {
     }
     for (const revision of [...orphans].sort((a, b) => a - b)) {
       for (const writer of suspects.get(revision) ?? []) {
-        append(this.#candidates, writer, () => []).push(revision);
+        getOrMake(this.#candidates, writer, () => []).push(revision);
       }
     }
     this.#addGuesses(writersOf, unnamed);
@@ -219,7 +209,7 @@ export class RevisionOrder {
       if (made.has(revision) || unnamed.has(revision)) continue;
       for (const writer of new Set([...keys].flatMap((key) => writersOf.get(key) ?? []))) {
         if (this.#revisions[writer] !== null) continue;
-        append(this.#candidates, writer, () => []).push(revision);
+        getOrMake(this.#candidates, writer, () => []).push(revision);
       }
     }
     for (const revisions of this.#candidates.values()) revisions.sort((a, b) => a - b);
@@ -237,28 +227,6 @@ export class RevisionOrder {
     return places.sort((a, b) =>
       a.revision - b.revision || Number(b.writes) - Number(a.writes) || (a.step ?? -1) - (b.step ?? -1)
     );
-  }
-
-  /** Nothing takes effect before what has a smaller revision was called, nor after what has a greater one returned. */
-  #boundPlaces(): void {
-    let from = -Infinity;
-    let fromBy: number | null = null;
-    for (const place of this.#places) {
-      if (place.from > from) ({ from, fromBy } = place);
-      else Object.assign(place, { from, fromBy });
-    }
-    let until = Infinity;
-    let untilBy: number | null = null;
-    for (const place of this.#places.toReversed()) {
-      if (place.until < until) ({ until, untilBy } = place);
-      if (place.writes) {
-        for (const { step } of this.#sightings.get(place.revision) ?? []) {
-          if (this.#returnOf(step) < until) [until, untilBy] = [this.#returnOf(step), step];
-        }
-      }
-      place.until = until;
-      place.untilBy = untilBy;
-    }
   }
 
   /** What a step of unknown revision saw bounds it as well. */
@@ -305,27 +273,6 @@ function windowOf({ from, fromBy, until, untilBy, step }: BoundedPlace): Window 
     until,
     narrowedBy: [fromBy, untilBy].filter((by) => by !== null).filter((by) => by !== step),
   };
-}
-
-/** How many elements at the beginning of `sorted` are so; those behind them are not. O(log n). */
-function partitionPoint<T>(sorted: readonly T[], isSo: (element: T) => boolean): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const element = sorted[middle];
-    if (element !== undefined && isSo(element)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function append<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const present = map.get(key);
-  if (present !== undefined) return present;
-  const made = make();
-  map.set(key, made);
-  return made;
 }
 
 /** Numbers of which many follow one another. */

@@ -1,7 +1,7 @@
 /** What a search for an order comes to: an order, the step that no order can place, or a bound. */
 import type { ComponentStep } from "./components.ts";
 import type { Condition, KeyState } from "./model.ts";
-import type { Place } from "./revisions.ts";
+import type { Place } from "./bounds.ts";
 
 /** A step in an order. */
 export interface Placement {

@@ -114,8 +114,11 @@ export function plainOf(current: Configuration, target: Configuration): Configur
   return successor(current, target, target.confState);
 }
 
-/** What must hold of a configuration that somebody asks for. */
-export function assertTarget({ confState, members: records, removedIds }: Configuration): void {
+/** What must hold of a configuration that somebody asks for when `current` is there. */
+export function assertTarget(
+  { confState, members: records, removedIds }: Configuration,
+  current: Configuration,
+): void {
   const { voters, learners, votersOutgoing } = confState;
   assert(voters.length > 0, "a cluster has at least one voter");
   assert(votersOutgoing.length === 0, "a joint configuration is not asked for: the core makes it");
@@ -128,7 +131,8 @@ export function assertTarget({ confState, members: records, removedIds }: Config
     ids.length === records.length && ids.every((id, position) => records[position]?.id === id),
     "the members are those who vote or learn",
   );
-  assert(!ids.some((id) => removedIds.includes(id)), "a removed node does not come back under its id");
+  const removed = [...current.removedIds, ...removedIds];
+  assert(!ids.some((id) => removed.includes(id)), "a removed node does not come back under its id");
 }
 
 function successor(current: Configuration, target: Configuration, confState: ConfState): Configuration {

@@ -27,9 +27,9 @@ export function proposeChange(
   role: Leader,
   target: Configuration,
 ): Entry | ConfigurationRefusal {
-  assertTarget(target);
   const { log, limits } = state;
   const { newest, newestIndex } = log.configurations;
+  assertTarget(target, newest);
   if (role.transfer !== null) return "transferring";
   // A leader that has committed nothing in its term may not know the newest committed configuration, and two leaders
   // could go on from different ones without a common majority (Ongaro's correction of 2015; thesis §4.1 as printed

@@ -86,17 +86,25 @@ function whyNotBatch(batch: PersistBatch, state: LogState): string | null {
   const { entries, snapshot } = batch;
   const hardState = batch.hardState ?? state.hardState;
   const after = snapshot === null ? state : behind(snapshot, state);
-  if (snapshot !== null && snapshot.index < state.hardState.commitIndex) {
-    return `the log would begin behind entry ${snapshot.index}, and ${state.hardState.commitIndex} is committed`;
-  }
-  if (snapshot !== null && (snapshot.index < 1 || snapshot.term < 1 || snapshot.term > hardState.term)) {
-    return `entry ${snapshot.index} of term ${snapshot.term} is behind no log in term ${hardState.term}`;
+  if (snapshot !== null) {
+    const reason = whyNotBehind(snapshot, { state, hardState });
+    if (reason !== null) return reason;
   }
   if (batch.hardState !== null) {
     const reason = after.whyNotHardState(beforeEntries(batch.hardState, entries));
     if (reason !== null) return reason;
   }
   return whyNotEntries(entries, { state: after, hardState });
+}
+
+function whyNotBehind(
+  { index, term }: LogBase,
+  { state, hardState }: { readonly state: LogState; readonly hardState: HardState },
+): string | null {
+  const committed = Math.max(state.hardState.commitIndex, state.base.index);
+  if (index < committed) return `the log would begin behind entry ${index}, and ${committed} is committed`;
+  if (index >= 1 && term >= 1 && term <= hardState.term) return null;
+  return `no log of term ${hardState.term} begins behind entry ${index} of term ${term}`;
 }
 
 function behind(snapshot: LogBase, state: LogState): LogState {

@@ -130,6 +130,8 @@ export class SnapshotMissingError extends Error {
   override readonly name = "SnapshotMissingError";
   /** Stable name of this error. */
   readonly code = "snapshotMissing";
+  /** Index of the log's first entry. */
+  readonly logBegins: number;
 
   constructor(
     directory: string,
@@ -144,6 +146,7 @@ export class SnapshotMissingError extends Error {
         `and no snapshot reaches up to there (${newest}). Nothing was changed. If the files of snapshots/ can be ` +
         `had from elsewhere, put them back. ${REBUILD_ADVICE}`,
     );
+    this.logBegins = logBegins;
   }
 }
 

@@ -202,7 +202,10 @@ async function snapshotReports(disk: Disk, directory: string): Promise<readonly 
   const reports: SnapshotReport[] = [];
   for (const name of namesIn(disk, directory)) {
     const position = snapshotPosition(name);
-    if (position !== null) reports.push(await snapshotReport(disk, directory, position));
+    if (position === null) continue;
+    const report = await snapshotReport(disk, directory, position);
+    // One that a running process removed meanwhile loses its bytes while it is read.
+    if (report.damage === null || disk.stat(report.file) !== null) reports.push(report);
   }
   return reports.reverse();
 }

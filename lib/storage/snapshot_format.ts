@@ -117,12 +117,21 @@ export function decodeSnapshotHeader(bytes: Uint8Array): DecodedSnapshotHeader {
   const revision = getInteger(view, SNAPSHOT_PREAMBLE_BYTES + 16);
   const begin = SNAPSHOT_PREAMBLE_BYTES + BODY_FIXED_BYTES;
   const end = begin + view.getUint32(SNAPSHOT_PREAMBLE_BYTES + 24);
-  if (index === null || term === null || revision === null || end > bytes.length || formatVersion === 0) {
+  const clusterId = end > bytes.length ? null : textOf(bytes.subarray(begin, end));
+  if (index === null || term === null || revision === null || clusterId === null || formatVersion === 0) {
     return { kind: "damaged", reason: "the header makes no sense" };
   }
-  const clusterId = new TextDecoder().decode(bytes.subarray(begin, end));
   const header = { formatVersion, clusterId, index, term, revision, configuration: bytes.slice(end) };
   return { kind: "header", header, seed };
+}
+
+/** The text that these bytes are, and that gives these bytes again; null when there is none. */
+function textOf(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return null;
+  }
 }
 
 /** A chunk's frame, for content that will stand behind it at `offset + CHUNK_FRAME_BYTES`. */

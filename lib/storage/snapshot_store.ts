@@ -5,7 +5,7 @@
 import { assert } from "../assert.ts";
 import { reasonOf } from "./disk.ts";
 import type { Disk } from "./disk.ts";
-import { NewerSnapshotError, SnapshotDamagedError } from "./errors.ts";
+import { DataDirectoryUnusableError, NewerSnapshotError, SnapshotDamagedError } from "./errors.ts";
 import {
   isUnfinishedSnapshot,
   RECEIVING_NAME,
@@ -69,18 +69,33 @@ export class SnapshotStore {
     this.#directory = options.directory;
   }
 
-  /** Opens the folder, which exists: removes what was never finished, and reads the headers of the rest. Throws what the disk throws. */
+  /**
+   * Opens the folder, which exists: removes what was never finished, and reads the headers of the rest.
+   * Throws {@link DataDirectoryUnusableError} when the disk refuses.
+   */
   static async open(options: { readonly disk: Disk; readonly directory: string }): Promise<SnapshotStore> {
-    const { disk, directory } = options;
     const store = new SnapshotStore(options);
+    try {
+      await store.#load();
+      return store;
+    } catch (error) {
+      throw new DataDirectoryUnusableError(options.directory, {
+        reason: reasonOf(error),
+        advice: "Check the disk, and that this process may read and write there.",
+        cause: error,
+      });
+    }
+  }
+
+  async #load(): Promise<void> {
+    const [disk, directory] = [this.#disk, this.#directory];
     for (const name of disk.list(directory)) {
       if (isUnfinishedSnapshot(name)) disk.remove(`${directory}/${name}`);
       const position = snapshotPosition(name);
-      if (position !== null) store.#stored.set(name, await examineSnapshot({ disk, directory, position }));
+      if (position !== null) this.#stored.set(name, await examineSnapshot({ disk, directory, position }));
     }
     // Whoever gave the newest its name may have died before this sync.
     disk.syncDirectory(directory);
-    return store;
   }
 
   /** The snapshots there are, newest first, damaged ones too. */

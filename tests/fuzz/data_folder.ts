@@ -5,15 +5,19 @@ import type { Entry } from "../../lib/raft/types.ts";
 import {
   DataDirectory,
   DataDirectoryError,
+  type Founder,
+  type LogBase,
   LogDamagedError,
   NewerFormatError,
   type RecoveredLog,
   SnapshotMissingError,
+  WriteAheadLog,
 } from "../../lib/storage/mod.ts";
 import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/record.ts";
+import { recover } from "../../lib/storage/recovery.ts";
 import { segmentName } from "../../lib/storage/segment.ts";
 import { MemoryDisk } from "../support/memory_disk.ts";
-import { IDENTITY, openLog, WAL } from "../support/storage.ts";
+import { IDENTITY, WAL } from "../support/storage.ts";
 import { joined } from "./mutator.ts";
 import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 
@@ -81,11 +85,15 @@ async function openFolder(files: ReadonlyMap<string, Bytes>): Promise<MemoryDisk
   return disk;
 }
 
-/** Opens the log; null when it was refused, by name and with nothing changed. */
-async function openedOrRefused(disk: MemoryDisk): Promise<Awaited<ReturnType<typeof openLog>> | null> {
+/** Opens the log behind `snapshot`; null when it was refused, by name and with nothing changed. */
+async function openedOrRefused(
+  disk: MemoryDisk,
+  snapshot: LogBase | null,
+): Promise<{ log: WriteAheadLog; recovered: RecoveredLog } | null> {
   const before = disk.contents();
   try {
-    return await openLog(disk, { segmentBytes: 512, tailBytes: ALL_BYTES });
+    const options = { disk, directory: WAL, identity: IDENTITY, segmentBytes: 512, tailBytes: ALL_BYTES };
+    return await WriteAheadLog.open({ ...options, snapshot });
   } catch (error) {
     const isNamed = error instanceof LogDamagedError || error instanceof NewerFormatError ||
       error instanceof SnapshotMissingError;
@@ -95,9 +103,20 @@ async function openedOrRefused(disk: MemoryDisk): Promise<Awaited<ReturnType<typ
   }
 }
 
+/** A snapshot that fits the log, if it needs one: of an entry that the log knows the term of. */
+async function fittingSnapshot(disk: MemoryDisk, choice: number): Promise<LogBase | null> {
+  const beyond = { index: Number.MAX_SAFE_INTEGER, term: 1 };
+  const read = recover({ disk, directory: WAL, identity: IDENTITY, snapshot: beyond, tailBytes: 0 });
+  const state = (await read.catch(() => null))?.state ?? null;
+  if (state === null || (state.base.index === 0 && choice % 2 === 0)) return null;
+  const index = state.base.index + choice % (state.lastIndex - state.base.index + 1);
+  const term = state.termAt(index) ?? 0;
+  return index === 0 ? null : { index, term };
+}
+
 /** What a start has to go by. */
-function promisesOf({ hardState, lastIndex, termRuns, tail }: RecoveredLog): unknown {
-  return { hardState, lastIndex, termRuns, tail };
+function promisesOf({ hardState, base, lastIndex, termRuns, tail }: RecoveredLog): unknown {
+  return { hardState, base, lastIndex, termRuns, tail };
 }
 
 async function openAndGoOn(input: Bytes): Promise<void> {
@@ -106,21 +125,23 @@ async function openAndGoOn(input: Bytes): Promise<void> {
     bytes,
   ]);
   const disk = await openFolder(new Map(files));
-  const opened = await openedOrRefused(disk);
+  const snapshot = await fittingSnapshot(disk, input.length);
+  const opened = await openedOrRefused(disk, snapshot);
   if (opened === null) return;
   const { log, recovered } = opened;
-  const { hardState, lastIndex } = recovered;
-  assertEquals(recovered.tail.length, lastIndex, "every entry is handed back");
-  if (lastIndex > 0) assertEquals(await log.readEntries(1, ALL_BYTES), recovered.tail);
+  const { hardState, base, lastIndex } = recovered;
+  assertEquals(recovered.tail.length, lastIndex - base.index, "every entry is handed back");
+  if (lastIndex > base.index) assertEquals(await log.readEntries(base.index + 1, ALL_BYTES), recovered.tail);
   const term = Math.max(hardState.term, 1);
   const next: Entry = { index: lastIndex + 1, term, kind: "command", data: new TextEncoder().encode("next") };
   const vote = term === hardState.term ? hardState.vote : null;
   log.append({ snapshot: null, hardState: { ...hardState, term, vote }, entries: [next] });
   await log.sync();
-  const again = await openedOrRefused(disk.crash(() => false));
+  const again = await openedOrRefused(disk.crash(() => false), snapshot);
   assert(again !== null, "a log that was gone on with opens again");
   assertEquals(promisesOf(again.recovered), {
     hardState: { ...hardState, term, vote },
+    base,
     lastIndex: lastIndex + 1,
     termRuns: recovered.termRuns.at(-1)?.term === term
       ? recovered.termRuns
@@ -143,10 +164,11 @@ async function openOwned(input: Bytes): Promise<void> {
     return;
   }
   directory.close();
-  const { formatVersion: _version, checksum: _checksum, ...fields } = JSON.parse(
-    new TextDecoder().decode(input),
-  );
-  assertEquals({ ...fields, ...directory.identity }, fields, "it is whose the file says");
+  const fields = JSON.parse(new TextDecoder().decode(input));
+  const founders = fields.founders.map(({ id, address }: Founder) => ({ id, address }));
+  const { clusterId, clusterName, nodeId, dataId } = fields;
+  const said = { clusterId, clusterName, nodeId, dataId, founders };
+  assertEquals(directory.identity, said, "it is whose the file says");
 }
 
 /** The write-ahead log: one or more segments. */

@@ -11,6 +11,7 @@ import { CLIENT_FRAMES, HANDSHAKE, PEER_FRAMES } from "./connections.ts";
 import { IDENTITY_FILE, LOG_FILES } from "./data_folder.ts";
 import { corpusOf, fuzz } from "./fuzzer.ts";
 import { MAX_INPUT_BYTES, mutated } from "./mutator.ts";
+import { SNAPSHOT_FILES } from "./snapshot_files.ts";
 import type { FuzzTarget } from "./target.ts";
 
 const TARGETS: readonly FuzzTarget[] = [
@@ -19,6 +20,7 @@ const TARGETS: readonly FuzzTarget[] = [
   PEER_FRAMES,
   LOG_FILES,
   IDENTITY_FILE,
+  SNAPSHOT_FILES,
   CONFIG_FILE,
   COMMAND_LINE,
   SHELL_LINES,

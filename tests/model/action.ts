@@ -17,6 +17,8 @@ const KINDS = [
   "transfer",
   /** A leader is told that what it sent to a node may be lost. */
   "reconnect",
+  /** A node takes a snapshot of all that it has applied, and cuts its log there. */
+  "compact",
 ] as const;
 
 /** What happens. */

@@ -54,8 +54,11 @@ function happening({ kind, node, message, target, transition }: Step, network: S
     case "read":
       return `read ${id}`;
     case "transfer":
+      return `transfer ${id} ${target + 1}`;
     case "reconnect":
-      return `${kind} ${id} ${target + 1}`;
+      return `reconnect ${id} ${target + 1}; snapshot-failed ${id} ${target + 1}`;
+    case "compact":
+      return `compact ${id}`;
   }
 }
 

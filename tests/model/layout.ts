@@ -32,6 +32,7 @@ export const COUNTERS = {
   repetitions: 16,
   reconnections: 20,
   campaigns: 24,
+  compactions: 28,
 } as const;
 
 /** Positions from 0 to 2; the node at position p has id p + 1. */

@@ -43,7 +43,7 @@ function main(args: string[]): number {
   for (const world of worlds) {
     const worldBegin = performance.now();
     const findings = explore(world, { maxStates });
-    console.log(`${world.name.padEnd(13)} ${findingsText(findings, performance.now() - worldBegin)}`);
+    console.log(`${world.name.padEnd(18)} ${findingsText(findings, performance.now() - worldBegin)}`);
     states += findings.states;
     actions += findings.actions;
     if (findings.violation !== null) {

@@ -39,8 +39,10 @@ function standingInModel({ longestWay }: Findings): readonly string[] {
   });
 }
 
-function standing({ node, named, view: { role, term, vote, leader, commitIndex, log } }: Step): string {
+function standing(
+  { node, named, view: { role, term, vote, leader, commitIndex, firstIndex, log } }: Step,
+): string {
   const name = (id: number | null): string => id === null ? "none" : String((named[id - 1] ?? 0) + 1);
   return `${node + 1} is ${role} term=${term} vote=${name(vote)} leader=${name(leader)} ` +
-    `commit=${commitIndex} last=${log.length}`;
+    `commit=${commitIndex}${firstIndex === 1 ? "" : ` first=${firstIndex}`} last=${log.length}`;
 }

@@ -14,11 +14,13 @@ import {
   DEFAULT_LIMITS,
   type Entry,
   type HardState,
+  type LogPosition,
   type Message,
   type NodeId,
   Raft,
   type RaftDump,
   type ReadState,
+  type SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
 import { configurationOf, TEXT_CODEC } from "../support/raft_configuration.ts";
 import { RaftDisk } from "../support/raft_disk.ts";
@@ -48,7 +50,9 @@ export const SELF: NodeId = 1;
 /** What a node begins with. */
 export interface NodeStart {
   readonly hardState: HardState;
+  readonly base?: LogPosition;
   readonly entries: readonly Entry[];
+  readonly snapshot?: SnapshotMetadata;
   /** How often it was started before. */
   readonly process: number;
 }
@@ -67,7 +71,9 @@ export type Input =
   | { readonly kind: "read" }
   | { readonly kind: "transfer"; readonly target: NodeId }
   /** The connection to a node has broken: what was sent to it may be lost. */
-  | { readonly kind: "reconnect"; readonly target: NodeId };
+  | { readonly kind: "reconnect"; readonly target: NodeId }
+  /** It takes a snapshot of all that it has applied, and cuts its log there. */
+  | { readonly kind: "compact" };
 
 /** What an input made a node do. */
 export interface Effects {
@@ -75,6 +81,8 @@ export interface Effects {
   readonly sent: Message[];
   readonly applied: Entry[];
   readonly answered: ReadState[];
+  /** Whether a snapshot took the place of its state. */
+  restored: boolean;
   /** The read that was taken. */
   read: number | null;
   proposed: boolean;
@@ -82,6 +90,26 @@ export interface Effects {
   ticks: number;
   /** Whether there was a Ready. */
   worked: boolean;
+}
+
+/** A snapshot, and the state it stands for: the marks of its entries. */
+interface ModelSnapshot extends SnapshotMetadata {
+  readonly marks: string;
+}
+
+/**
+ * An entry as one character: its term and what it is for. Every command of a small world has the same payload, so
+ * that is all there is to an entry beside its index.
+ */
+export function entryMark(entry: Entry): string {
+  return String.fromCharCode(2 * entry.term + (entry.kind === "noop" ? 0 : 1));
+}
+
+/** The state that a snapshot stands for. */
+export function marksIn(snapshot: SnapshotMetadata): string {
+  if (snapshot.index === 0) return "";
+  assert("marks" in snapshot && typeof snapshot.marks === "string", "every snapshot comes from a node");
+  return snapshot.marks;
 }
 
 /** A small number for a read id; unique within a node's life. */
@@ -94,10 +122,12 @@ export function readKey(readId: number): number {
 export class ModelNode {
   readonly #raft: Raft;
   readonly disk: RaftDisk;
+  /** What its newest snapshot stands for. */
+  #snapshotMarks: string;
 
   constructor(start: NodeStart) {
-    const { hardState, entries } = start;
-    this.disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }), hardState, entries });
+    this.disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }), ...start });
+    this.#snapshotMarks = marksIn(this.disk.snapshot);
     this.#raft = new Raft({
       id: SELF,
       configurationCodec: TEXT_CODEC,
@@ -112,6 +142,12 @@ export class ModelNode {
   /** What the core remembers. */
   dump(): RaftDump {
     return this.#raft.dump();
+  }
+
+  /** Its log, one character an entry, with what was cut off. */
+  marks(): string {
+    const { base, tail } = this.#raft.dump().log;
+    return this.#snapshotMarks.slice(0, base.index) + tail.map(entryMark).join("");
   }
 
   /** Carries out what a fresh process has to do: apply what it knows to be committed. */
@@ -161,6 +197,10 @@ export class ModelNode {
         break;
       case "reconnect":
         raft.messagesLost(input.target);
+        raft.snapshotFailed(input.target);
+        break;
+      case "compact":
+        this.#compact();
         break;
     }
     this.#carryOut(effects);
@@ -169,13 +209,13 @@ export class ModelNode {
 
   /** The text of everything its future depends on. */
   fingerprint(): string {
-    const { hardState, entries, underWay } = this.disk;
+    const { hardState, base, entries, snapshot, underWay } = this.disk;
     const dump = this.#raft.dump();
     // It is only ever asked whether the write takes that long.
     const persistingTicks = dump.persistingTicks === null
       ? null
       : Math.min(dump.persistingTicks, ELECTION_TICKS);
-    return textOf([{ ...dump, persistingTicks }, hardState, entries, underWay]);
+    return textOf([{ ...dump, persistingTicks }, hardState, base, entries, snapshot, underWay]);
   }
 
   /** Ticks until its election timer runs out. A node whose disk is stuck lets it pass. */
@@ -191,6 +231,19 @@ export class ModelNode {
     }
   }
 
+  #compact(): void {
+    const { log } = this.#raft.dump();
+    const index = log.appliedIndex;
+    const term = log.runs.findLast((run) => run.firstIndex <= index)?.term;
+    assert(term !== undefined && index > log.snapshotIndex, "there is something to take a snapshot of");
+    const marks = this.marks().slice(0, index);
+    const snapshot: ModelSnapshot = { index, term, configuration: this.#raft.configurationAt(index), marks };
+    this.#snapshotMarks = marks;
+    this.disk.keepSnapshot(snapshot);
+    this.#raft.compact({ snapshot, baseIndex: index });
+    this.disk.removeUpTo(this.#raft.status().firstIndex - 1);
+  }
+
   #carryOut(effects: Effects): void {
     const ready = this.#raft.takeReady();
     if (ready === null) return;
@@ -198,13 +251,30 @@ export class ModelNode {
     assert(ready.loads.length === 0, "small worlds hold their whole log in memory");
     if (ready.persist !== null) this.disk.begin(ready.persist);
     effects.sent.push(...ready.messages);
+    for (const { to } of ready.snapshots) {
+      const { snapshot } = this.disk;
+      effects.sent.push({ kind: "installSnapshot", from: SELF, to, term: this.#raft.term, snapshot });
+    }
+    if (ready.restore !== null) {
+      effects.restored = true;
+      this.#snapshotMarks = marksIn(ready.restore);
+    }
     effects.applied.push(...ready.committed);
     effects.answered.push(...ready.reads);
   }
 }
 
 function newEffects(): Effects {
-  return { sent: [], applied: [], answered: [], read: null, proposed: false, ticks: 0, worked: false };
+  return {
+    sent: [],
+    applied: [],
+    answered: [],
+    restored: false,
+    read: null,
+    proposed: false,
+    ticks: 0,
+    worked: false,
+  };
 }
 
 /**

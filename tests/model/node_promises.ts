@@ -1,8 +1,9 @@
 /** What one node shows of itself, and the promises that can be checked on it alone whenever something happens to it. */
 import { assertNever } from "../../lib/assert.ts";
-import type { Entry, HardState, Message, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
+import type { HardState, Message, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
 import type { Effects, Input, ModelNode } from "./node.ts";
-import { ELECTION_TICKS, SELF } from "./node.ts";
+import type { RaftDisk } from "../support/raft_disk.ts";
+import { ELECTION_TICKS, entryMark, marksIn, SELF } from "./node.ts";
 
 /** A state of a node, as far as choosing inputs and checking promises needs it. */
 export interface NodeView {
@@ -11,7 +12,14 @@ export interface NodeView {
   readonly vote: NodeId | null;
   readonly leader: NodeId | null;
   readonly commitIndex: number;
-  /** The log in memory and the log on disk, one character an entry (see {@link entryMark}). */
+  /** Index of the first entry that was not cut off. */
+  readonly firstIndex: number;
+  /** Whether it has applied more than its newest snapshot holds. */
+  readonly mayCompact: boolean;
+  /**
+   * The log in memory and the log on disk, one character an entry (see {@link entryMark}); what was cut off is there
+   * too, as the snapshot that holds it knows it.
+   */
   readonly log: string;
   readonly disk: string;
   readonly durable: HardState;
@@ -25,14 +33,6 @@ export interface NodeView {
   readonly rounds: number;
   /** Of a leader: matchIndex of nodes 2 and 3 (as seen by it); else zeros. */
   readonly matched: readonly [number, number];
-}
-
-/**
- * An entry as one character: its term and what it is for. Every command of a small world has the same payload, so
- * that is all there is to an entry beside its index.
- */
-export function entryMark(entry: Entry): string {
-  return String.fromCharCode(2 * entry.term + (entry.kind === "noop" ? 0 : 1));
 }
 
 /** The term of an entry by its mark. */
@@ -50,8 +50,10 @@ export function viewOf(node: ModelNode): NodeView {
     vote,
     leader: leader !== null ? SELF : role.kind === "follower" ? role.leader : null,
     commitIndex: log.commitIndex,
-    log: log.tail.map(entryMark).join(""),
-    disk: node.disk.entries.map(entryMark).join(""),
+    firstIndex: log.base.index + 1,
+    mayCompact: log.appliedIndex > log.snapshotIndex,
+    log: node.marks(),
+    disk: diskMarks(node.disk),
     durable: node.disk.hardState,
     isWriting: node.disk.underWay !== null,
     isDiskStuck: persistingTicks !== null && persistingTicks >= ELECTION_TICKS,
@@ -59,6 +61,13 @@ export function viewOf(node: ModelNode): NodeView {
     rounds: leader?.reads.lastRound ?? 0,
     matched: [leader?.peers.get(2)?.progress.matchIndex ?? 0, leader?.peers.get(3)?.progress.matchIndex ?? 0],
   };
+}
+
+/** What a disk holds; where its snapshot is newer than its log, a restart makes that the log. */
+function diskMarks({ base, entries, snapshot }: RaftDisk): string {
+  const state = marksIn(snapshot);
+  const log = state.slice(0, base.index) + entries.map(entryMark).join("");
+  return log.startsWith(state) ? log : state;
 }
 
 function hearsLeader(role: RaftDump["role"]): boolean {

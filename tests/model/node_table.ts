@@ -50,6 +50,8 @@ export interface Met {
   readsAnswered: number;
   /** A node campaigned as its leader told it to. */
   handovers: number;
+  /** A received snapshot took the place of a log. */
+  installs: number;
 }
 
 /** How to come to a state: from the beginning of a process, or by an input to another state. */
@@ -86,6 +88,7 @@ export class NodeTable {
     lostWrites: 0,
     readsAnswered: 0,
     handovers: 0,
+    installs: 0,
   };
 
   /** States of a node. */
@@ -236,8 +239,9 @@ export class NodeTable {
     const node = this.#make(origin);
     try {
       if (input.kind === "restart") {
-        const { hardState, entries } = node.disk;
-        const start = { hardState, entries: [...entries], process: input.process };
+        node.disk.crash();
+        const { hardState, base, entries, snapshot } = node.disk;
+        const start = { hardState, base, entries: [...entries], snapshot, process: input.process };
         const restarted = new ModelNode(start);
         const effects = restarted.begin();
         return this.#transition(before, { input, effects, next: this.#intern(restarted, start), state });
@@ -315,6 +319,7 @@ export class NodeTable {
     if (input.kind === "deliver" && input.message.kind === "timeoutNow" && after.role === "candidate") {
       met.handovers++;
     }
+    if (effects.restored) met.installs++;
     for (const { index } of effects.answered) if (index !== null) met.readsAnswered++;
     for (const message of effects.sent) {
       if (message.kind === "appendEntriesResponse" && message.result.kind === "rejected") met.rejections++;

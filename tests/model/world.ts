@@ -29,6 +29,8 @@ export interface Bounds {
   readonly transfers: number;
   /** Connections of a leader that break, so that it sends again. */
   readonly reconnections: number;
+  /** Snapshots that nodes take. */
+  readonly compactions: number;
 }
 
 /** A world: three nodes, and what may happen to them. */
@@ -69,6 +71,7 @@ const NOTHING: Bounds = {
   reads: 0,
   transfers: 0,
   reconnections: 0,
+  compactions: 0,
 };
 
 const ELECTIONS: World = {
@@ -142,6 +145,20 @@ const TRANSFER: World = {
   meets: ["elections", "commits", "handovers"],
 };
 
+const SNAPSHOT: World = {
+  name: "snapshot",
+  disks: EMPTY_DISKS,
+  leader: 1,
+  bounds: { ...NOTHING, campaigns: 2, proposals: 1, messages: 2, compactions: 1 },
+  meets: ["elections", "commits", "installs"],
+};
+const SNAPSHOT_CRASH: World = {
+  ...SNAPSHOT,
+  name: "snapshot and crash",
+  bounds: { ...SNAPSHOT.bounds, campaigns: 1, crashes: 1, reconnections: 1 },
+  meets: ["commits", "installs", "lostWrites"],
+};
+
 /** Each is explored to its end within seconds: `deno task test`. */
 export const SHORT_WORLDS: readonly World[] = [
   ELECTIONS,
@@ -154,6 +171,8 @@ export const SHORT_WORLDS: readonly World[] = [
   REPETITION,
   READS,
   TRANSFER,
+  SNAPSHOT,
+  SNAPSHOT_CRASH,
 ];
 
 /** The same with more of everything: `deno task model`. */
@@ -168,4 +187,6 @@ export const LONG_WORLDS: readonly World[] = [
   { ...REPETITION, bounds: { ...REPETITION.bounds, messages: 3, crashes: 1 } },
   { ...READS, bounds: { ...NOTHING, campaigns: 2, messages: 3, crashes: 1, reads: 2, proposals: 1 } },
   { ...TRANSFER, bounds: { ...NOTHING, campaigns: 2, proposals: 1, messages: 3, crashes: 1, transfers: 2 } },
+  { ...SNAPSHOT, bounds: { ...SNAPSHOT.bounds, reconnections: 1 } },
+  { ...SNAPSHOT_CRASH, bounds: { ...SNAPSHOT_CRASH.bounds, messages: 3, compactions: 2 } },
 ];

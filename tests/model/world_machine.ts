@@ -119,6 +119,7 @@ export class WorldMachine {
     const waiting = unpackReads(state[READS_WORD] ?? 0).length;
     if (countOf(state, "reads") < bounds.reads && waiting < MAX_WAITING_READS) add("read");
     if (view.isWriting) add("sync");
+    if (view.mayCompact && countOf(state, "compactions") < bounds.compactions) add("compact");
     if (countOf(state, "crashes") < bounds.crashes) add("restart");
   }
 
@@ -151,6 +152,7 @@ export class WorldMachine {
     else if (kind === "repeat") count(rest, "repetitions");
     else if (kind === "transfer") count(rest, "transfers");
     else if (kind === "reconnect") count(rest, "reconnections");
+    else if (kind === "compact") count(rest, "compactions");
     else if (kind === "propose" && transition.proposed) count(rest, "proposals");
     else if (kind === "read" && transition.read !== null) count(rest, "reads");
   }

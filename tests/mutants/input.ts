@@ -44,8 +44,8 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     title: "recovery does not ask whether an entry can follow those before it",
     failure: "damage is reported as a fault of the program, without the place and without advice",
     file: "lib/storage/recovery.ts",
-    from: "if (reason !== null) return reason;",
-    to: "",
+    from: "if (reason !== null) return reason;\n        this.#state.setEntry(",
+    to: "this.#state.setEntry(",
     checks: [STORAGE, FUZZ],
   },
 ];

@@ -96,7 +96,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     checks: CHECKS,
   },
   {
-    id: "M120",
+    id: "M140",
     title: "a configuration is handed to the core as it came",
     failure: "one frame of a confused peer ends the node",
     file: "lib/net/peer_codec.ts",
@@ -105,7 +105,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     checks: CHECKS,
   },
   {
-    id: "M121",
+    id: "M141",
     title: "a member who has moved is dialled where it was",
     failure: "a node that changed its address never hears from the others again",
     file: "lib/net/peer_links.ts",
@@ -114,7 +114,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     checks: CHECKS,
   },
   {
-    id: "M122",
+    id: "M142",
     title: "links that are dropped are not told of",
     failure: "what was queued on them is lost, and nobody sends it again",
     file: "lib/net/peer.ts",

@@ -176,7 +176,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     checks: [SERVER, SIM],
   },
   {
-    id: "M123",
+    id: "M143",
     title: "a change of the members whose answer was lost is sent again",
     failure: "a change that was made is refused, and its caller told so",
     file: "lib/client/retry.ts",
@@ -185,7 +185,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     checks: [CLIENT],
   },
   {
-    id: "M124",
+    id: "M144",
     title: "a node that is behind brings members back who have left",
     failure: "a client forgets where its cluster has moved to",
     file: "lib/client/directory.ts",
@@ -194,7 +194,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     checks: [CLIENT],
   },
   {
-    id: "M125",
+    id: "M145",
     title: "the parts of a snapshot are taken in whatever place they come",
     failure: "a backup that can't be restored",
     file: "lib/client/snapshot_download.ts",

@@ -12,7 +12,7 @@ function commandProblems(source: string): readonly string[] {
   const commands = clusterCommands();
   const pinned = readCheckout(".deno-version").trim();
   const problems: string[] = [];
-  for (const [, task = ""] of source.matchAll(/\bdeno(?:@\S+)? task (?:-\S+ )*([a-z]\w*)/g)) {
+  for (const [, task = ""] of source.matchAll(/\bdeno(?:@\S+)? task (?:-\S+ )*([a-z]\w*(?::\w+)*)/g)) {
     if (!tasks.includes(task)) {
       problems.push(`tells to run "deno task ${task}", and deno.json has no task of that name`);
     }

@@ -20,22 +20,26 @@ export interface DiskContent {
   /** Of the cluster that the node was founded with; none at first for a node that is to be added. */
   readonly founding?: Configuration;
   readonly hardState?: HardState;
-  /** From index 1 on. */
+  /** The entry before the first; none by default. */
+  readonly base?: LogPosition;
   readonly entries?: readonly Entry[];
+  /** The newest snapshot, if there is one. */
+  readonly snapshot?: SnapshotMetadata;
 }
 
 /** The durable state of one node. */
 export class RaftDisk {
   #hardState: HardState;
   /** The entry before the first. */
-  #base: LogPosition = EMPTY_STATE.base;
+  #base: LogPosition;
   #entries: Entry[] = [];
   #snapshot: SnapshotMetadata;
   #underWay: Persist | null = null;
 
-  constructor({ founding, hardState, entries }: DiskContent = {}) {
+  constructor({ founding, hardState, base, entries, snapshot }: DiskContent = {}) {
     this.#hardState = hardState ?? EMPTY_STATE.hardState;
-    this.#snapshot = { index: 0, term: 0, configuration: founding ?? EMPTY_CONFIGURATION };
+    this.#snapshot = snapshot ?? { index: 0, term: 0, configuration: founding ?? EMPTY_CONFIGURATION };
+    this.#base = base ?? EMPTY_STATE.base;
     this.#write(entries ?? []);
   }
 

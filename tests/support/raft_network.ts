@@ -169,7 +169,7 @@ export class RaftNetwork {
     const leader = this.#nodes.find(({ raft }) => raft?.isLeader === true) ?? someone;
     const node = random.chance(0.5) ? leader : someone;
     const other = random.pick(this.#nodes);
-    switch (random.below(9)) {
+    switch (random.below(12)) {
       case 0:
         if (crashes && random.chance(0.5)) this.#crash(node);
         return;
@@ -198,7 +198,7 @@ export class RaftNetwork {
         return;
       case 7:
         return node.raft?.snapshotFailed(other.id);
-      case 8:
+      default:
         if (changes) this.#change(node);
     }
   }
@@ -262,7 +262,7 @@ export class RaftNetwork {
     // One that was received meanwhile may be newer.
     if (snapshot.index <= raft.status().snapshotIndex) return;
     disk.keepSnapshot(snapshot);
-    const baseIndex = Math.max(0, snapshot.index - this.#random.below(8));
+    const baseIndex = Math.max(0, snapshot.index - this.#random.below(5));
     raft.compact({ snapshot, baseIndex });
     disk.removeUpTo(raft.status().firstIndex - 1);
     this.#note(`${node.id} has the snapshot ${snapshotText(snapshot)}, and its log after ${disk.base.index}`);

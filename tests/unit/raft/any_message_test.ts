@@ -5,9 +5,12 @@
  */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { DEFAULT_LIMITS, type Entry, type Message, Raft } from "../../../lib/raft/mod.ts";
+import { DEFAULT_LIMITS, type Entry, type Load, type Message, Raft } from "../../../lib/raft/mod.ts";
 import { configurationOf, TEXT_CODEC } from "../../support/raft_configuration.ts";
 import { RaftDisk } from "../../support/raft_disk.ts";
+
+/** What an entry holds follows from its index and term, as it does in the world; most are commands. */
+const CONFIGURATIONS = ["", "", "voters=1,2,3 learners=4", "", "voters=2,4 outgoing=1,2,3", "", "voters=1"];
 
 const TERMS = 5;
 const INDEXES = 6;
@@ -26,92 +29,151 @@ function append(head: { from: number; to: number; term: number }): fc.Arbitrary<
   return fc.tuple(place(head.term), terms, index).map(([prev, given, leaderCommit]): Message => {
     const ascending = given.sort((a, b) => a - b).filter((one) => one >= prev.term);
     const entries = ascending.map((one, position): Entry => {
-      return { index: prev.index + 1 + position, term: one, kind: "command", data: new Uint8Array(0) };
+      const index = prev.index + 1 + position;
+      const text = CONFIGURATIONS[(index + one) % CONFIGURATIONS.length] ?? "";
+      if (text === "") return { index, term: one, kind: "command", data: new Uint8Array(0) };
+      return { index, term: one, kind: "configuration", data: new TextEncoder().encode(text) };
     });
     const { index: prevLogIndex, term: prevLogTerm } = prev;
     return { kind: "appendEntries", ...head, prevLogIndex, prevLogTerm, leaderCommit, entries };
   });
 }
 
-const message: fc.Arbitrary<Message> = fc.record({ from: fc.constantFrom(2, 3), term }).chain((sender) => {
-  const head = { ...sender, to: 1 };
-  const led = { ...head, term: Math.max(1, head.term) };
-  const last = place(led.term).map((at) => ({ lastLogIndex: at.index, lastLogTerm: at.term }));
-  return fc.oneof(
-    append(led),
-    last.map((at): Message => ({ kind: "preVote", ...led, ...at })),
-    fc.tuple(last, fc.boolean()).map(([at, leadershipTransfer]): Message => {
-      return { kind: "requestVote", ...led, ...at, leadershipTransfer };
-    }),
-    fc.boolean().map((granted): Message => ({ kind: "preVoteResponse", ...head, granted })),
-    fc.boolean().map((granted): Message => ({ kind: "requestVoteResponse", ...led, granted })),
-    index.map((matchIndex): Message => {
-      return { kind: "appendEntriesResponse", ...led, result: { kind: "accepted", matchIndex } };
-    }),
-    fc.tuple(index, place(led.term)).map(([prevLogIndex, hint]): Message => {
-      const conflict = hint.index > prevLogIndex ? { index: 0, term: 0 } : hint;
-      const [conflictIndex, conflictTerm] = [conflict.index, conflict.term];
-      const result = { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } as const;
-      return { kind: "appendEntriesResponse", ...led, result };
-    }),
-    fc.tuple(index, fc.nat(3)).map(([leaderCommit, round]): Message => {
-      return { kind: "heartbeat", ...led, leaderCommit, round };
-    }),
-    fc.nat(3).map((round): Message => ({ kind: "heartbeatResponse", ...led, round })),
-    fc.constant<Message>({ kind: "timeoutNow", ...led }),
-    fc.nat(3).map((readId): Message => ({ kind: "readIndex", ...head, readId })),
-    fc.tuple(fc.nat(3), fc.option(index)).map(([readId, at]): Message => {
-      return { kind: "readIndexResponse", ...head, readId, index: at };
-    }),
-  );
-});
+const message: fc.Arbitrary<Message> = fc.record({ from: fc.constantFrom(2, 3, 3, 4), term }).chain(
+  (sender) => {
+    const head = { ...sender, to: 1 };
+    const led = { ...head, term: Math.max(1, head.term) };
+    const last = place(led.term).map((at) => ({ lastLogIndex: at.index, lastLogTerm: at.term }));
+    return fc.oneof(
+      append(led),
+      last.map((at): Message => ({ kind: "preVote", ...led, ...at })),
+      fc.tuple(last, fc.boolean()).map(([at, leadershipTransfer]): Message => {
+        return { kind: "requestVote", ...led, ...at, leadershipTransfer };
+      }),
+      fc.boolean().map((granted): Message => ({ kind: "preVoteResponse", ...head, granted })),
+      fc.boolean().map((granted): Message => ({ kind: "requestVoteResponse", ...led, granted })),
+      index.map((matchIndex): Message => {
+        return { kind: "appendEntriesResponse", ...led, result: { kind: "accepted", matchIndex } };
+      }),
+      fc.tuple(index, place(led.term)).map(([prevLogIndex, hint]): Message => {
+        const conflict = hint.index > prevLogIndex ? { index: 0, term: 0 } : hint;
+        const [conflictIndex, conflictTerm] = [conflict.index, conflict.term];
+        const result = { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } as const;
+        return { kind: "appendEntriesResponse", ...led, result };
+      }),
+      fc.tuple(index, fc.nat(3)).map(([leaderCommit, round]): Message => {
+        return { kind: "heartbeat", ...led, leaderCommit, round };
+      }),
+      fc.nat(3).map((round): Message => ({ kind: "heartbeatResponse", ...led, round })),
+      fc.constant<Message>({ kind: "timeoutNow", ...led }),
+      place(led.term).filter((at) => at.index > 0).map((at): Message => {
+        const configuration = configurationOf({ voters: [1, 2, 3], learners: at.index % 2 === 0 ? [4] : [] });
+        return { kind: "installSnapshot", ...led, snapshot: { ...at, configuration } };
+      }),
+      fc.nat(3).map((readId): Message => ({ kind: "readIndex", ...head, readId })),
+      fc.tuple(fc.nat(3), fc.option(index)).map(([readId, at]): Message => {
+        return { kind: "readIndexResponse", ...head, readId, index: at };
+      }),
+    );
+  },
+);
 
-type Act = Message | "tick" | "propose" | "read" | "transfer" | "ready" | "sync" | "load" | "lost";
+const WORDS = ["propose", "change", "read", "transfer", "load", "lost", "failed", "compact"] as const;
+type Act = Message | "tick" | "ready" | "sync" | typeof WORDS[number];
 
 const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 5, arbitrary: message },
   { weight: 3, arbitrary: fc.constantFrom<Act>("tick", "ready", "sync") },
-  { weight: 1, arbitrary: fc.constantFrom<Act>("propose", "read", "transfer", "load", "lost") },
+  { weight: 1, arbitrary: fc.constantFrom<Act>(...WORDS) },
 );
 
-/** Lets node 1 of three live through the acts, on a real disk. */
-function live(acts: readonly Act[]): Raft {
-  const disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }) });
-  const raft = new Raft({
-    id: 1,
-    configurationCodec: TEXT_CODEC,
-    electionTicks: 3,
-    heartbeatTicks: 1,
-    random: () => 0,
-    limits: { ...DEFAULT_LIMITS, appendBytes: 70, inflightMessages: 2, tailBytes: 40 },
-    recovered: disk.recovered(),
-  });
-  const loads = new Array<() => void>();
-  for (const one of acts) {
-    if (typeof one !== "string") raft.step(one);
-    else if (one === "tick") raft.tick();
-    else if (one === "propose") raft.propose(new Uint8Array(1));
-    else if (one === "read") raft.readIndex();
-    else if (one === "transfer") raft.transferLeadership(null);
-    else if (one === "lost") raft.messagesLost(2);
-    else if (one === "load") loads.shift()?.();
-    else if (one === "sync" && disk.underWay !== null) {
-      const { lastIndex, lastTerm } = disk.complete();
-      raft.persisted(lastIndex, lastTerm);
-    } else if (one === "ready") {
-      const ready = raft.takeReady();
-      if (ready?.persist) disk.begin(ready.persist);
-      for (const load of ready?.loads ?? []) loads.push(() => raft.loaded(load, disk.read(load)));
+/** Node 1 of three, on a real disk. */
+class Life {
+  readonly raft: Raft;
+  readonly #disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }) });
+  readonly #loads: Load[] = [];
+
+  constructor() {
+    this.raft = new Raft({
+      id: 1,
+      configurationCodec: TEXT_CODEC,
+      electionTicks: 3,
+      heartbeatTicks: 1,
+      random: () => 0,
+      limits: { ...DEFAULT_LIMITS, appendBytes: 70, inflightMessages: 2, tailBytes: 40 },
+      recovered: this.#disk.recovered(),
+    });
+  }
+
+  live(one: Act): void {
+    const { raft } = this;
+    if (typeof one !== "string") return void raft.step(one);
+    switch (one) {
+      case "tick":
+        return raft.tick();
+      case "ready":
+        return this.#work();
+      case "sync":
+        return this.#sync();
+      case "propose":
+        return void raft.propose(new Uint8Array(1));
+      case "change":
+        return this.#change();
+      case "read":
+        return void raft.readIndex();
+      case "transfer":
+        return void raft.transferLeadership(null);
+      case "lost":
+        return raft.messagesLost(2);
+      case "failed":
+        return raft.snapshotFailed(2);
+      case "load": {
+        const load = this.#loads.shift();
+        return load && raft.loaded(load, this.#disk.read(load));
+      }
+      case "compact":
+        return this.#compact();
     }
   }
-  return raft;
+
+  #work(): void {
+    const ready = this.raft.takeReady();
+    if (ready?.persist) this.#disk.begin(ready.persist);
+    this.#loads.push(...ready?.loads ?? []);
+  }
+
+  #sync(): void {
+    if (this.#disk.underWay === null) return;
+    const { lastIndex, lastTerm } = this.#disk.complete();
+    this.raft.persisted(lastIndex, lastTerm);
+  }
+
+  /** Asks for one more or one less of whoever there may be. */
+  #change(): void {
+    const { confState, removedIds } = this.raft.configuration;
+    const voters = confState.voters.length > 2 ? confState.voters.slice(0, -1) : [1, 2, 5];
+    const possible = voters.filter((id) => !removedIds.includes(id));
+    if (possible.length > 0) this.raft.proposeConfiguration(configurationOf({ voters: possible }));
+  }
+
+  #compact(): void {
+    const { raft } = this;
+    const { log } = raft.dump();
+    const index = log.appliedIndex;
+    const term = log.runs.findLast((run) => run.firstIndex <= index)?.term ?? log.base.term;
+    const snapshot = { index, term, configuration: raft.configurationAt(index) };
+    this.#disk.keepSnapshot(snapshot);
+    raft.compact({ snapshot, baseIndex: Math.max(0, index - 1) });
+    this.#disk.removeUpTo(raft.status().firstIndex - 1);
+  }
 }
 
 Deno.test("no message that the wire lets in, in whatever order, makes the core throw or go back", () => {
   fc.assert(
     fc.property(fc.array(act, { maxLength: 60, size: "max" }), (acts) => {
-      const raft = live(acts);
-      const { appliedIndex, commitIndex, lastIndex } = raft.status();
+      const life = new Life();
+      for (const one of acts) life.live(one);
+      const { appliedIndex, commitIndex, lastIndex } = life.raft.status();
       assertEquals(appliedIndex <= commitIndex && commitIndex <= lastIndex, true);
     }),
     { numRuns: 2_000 },

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { InvariantError } from "../../../lib/assert.ts";
 import { EMPTY_STATE, type Entry, type RecoveredState } from "../../../lib/raft/mod.ts";
 import { entryBytes, RaftLog } from "../../../lib/raft/log.ts";
-import { TEXT_CODEC } from "../../support/raft_configuration.ts";
+import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft_configuration.ts";
 
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
@@ -183,3 +183,168 @@ Deno.test("a log overwritten below what is in memory goes on from there", () => 
   assertEquals([log.lastIndex, log.lastTerm, log.tailFirstIndex], [3, 2, 3]);
   assertEquals(log.takeUnpersisted(), { snapshot: null, entries: [entry(3, 2)] });
 });
+
+const CONFIGURATION = configurationOf({ voters: [1, 2, 3] });
+
+Deno.test("behind the base nothing is known, at it the term, and a search for agreement ends there", () => {
+  fc.assert(fc.property(ascendingTerms, fc.nat(12), fc.nat(15), fc.nat(7), (terms, cut, index, term) => {
+    const baseIndex = Math.min(cut, terms.length);
+    const log = logOf(terms);
+    sync(log);
+    log.commitTo(baseIndex);
+    log.takeCommitted(NO_LIMIT);
+    log.compact({ snapshotIndex: baseIndex, baseIndex });
+    log.assertInvariants();
+    const whole = logOf(terms);
+    assertEquals(log.base, { index: baseIndex, term: terms[baseIndex - 1] ?? 0 });
+    assertEquals([log.lastIndex, log.lastTerm], [whole.lastIndex, whole.lastTerm]);
+    for (let at = 0; at <= terms.length + 1; at++) {
+      assertEquals(log.termAt(at), at < baseIndex ? null : whole.termAt(at));
+    }
+    if (index < baseIndex) {
+      assertEquals(
+        log.lastNotAbove(index, term),
+        index === 0 ? { index, term: 0 } : { index, term: log.base.term },
+      );
+      return;
+    }
+    const found = whole.lastNotAbove(index, term);
+    assertEquals(log.lastNotAbove(index, term), found.index < baseIndex ? log.base : found);
+  }));
+});
+
+Deno.test("a log that was cut goes on as before: the same entries, the same room for later ones", () => {
+  const log = logOf([1, 1, 2, 2, 2]);
+  sync(log);
+  log.commitTo(4);
+  log.takeCommitted(NO_LIMIT);
+  log.compact({ snapshotIndex: 4, baseIndex: 3 });
+  assertEquals([log.base, log.snapshotIndex, log.tailFirstIndex], [{ index: 3, term: 2 }, 4, 4]);
+  assertEquals([log.slice(3, 5, NO_LIMIT), log.slice(4, 5, NO_LIMIT)], [null, [entry(4, 2), entry(5, 2)]]);
+  log.write([entry(5, 3), entry(6, 3)]);
+  assertEquals([4, 5, 6].map((index) => log.termAt(index)), [2, 3, 3]);
+  sync(log);
+  log.commitTo(6);
+  log.takeCommitted(NO_LIMIT);
+  log.compact({ snapshotIndex: 6, baseIndex: 6 });
+  assertEquals([log.lastIndex, log.lastTerm, log.tailFirstIndex], [6, 3, 7]);
+  log.write([entry(7, 3)]);
+  assertEquals([log.termAt(7), log.dump().runs], [3, [{ firstIndex: 7, term: 3 }]]);
+});
+
+Deno.test("an older snapshot than the newest, and a base behind the present one, change nothing", () => {
+  const log = logOf([1, 1, 1]);
+  sync(log);
+  log.commitTo(3);
+  log.takeCommitted(NO_LIMIT);
+  log.compact({ snapshotIndex: 3, baseIndex: 2 });
+  const before = log.dump();
+  log.compact({ snapshotIndex: 2, baseIndex: 1 });
+  assertEquals(log.dump(), before);
+});
+
+Deno.test("what was applied before it is durable stays in the log, however much of it a snapshot has", () => {
+  const log = logOf([1, 1]);
+  sync(log);
+  log.write([entry(3, 1), entry(4, 1)]);
+  log.commitTo(4);
+  log.takeCommitted(NO_LIMIT);
+  log.compact({ snapshotIndex: 4, baseIndex: 4 });
+  assertEquals([log.base, log.snapshotIndex], [{ index: 2, term: 1 }, 4]);
+  assertEquals(log.takeUnpersisted().entries, [entry(3, 1), entry(4, 1)]);
+});
+
+Deno.test("only what was applied is in a snapshot, and only what is in one may go", () => {
+  const log = logOf([1, 1, 1]);
+  sync(log);
+  log.commitTo(2);
+  log.takeCommitted(NO_LIMIT);
+  assertThrows(() => log.compact({ snapshotIndex: 3, baseIndex: 1 }), InvariantError, "what was applied");
+  assertThrows(() => log.compact({ snapshotIndex: 1, baseIndex: 2 }), InvariantError, "in a snapshot");
+});
+
+Deno.test("a received snapshot takes the place of the log, and is durable with the write that holds it", () => {
+  const log = logOf([1, 1, 1]);
+  sync(log);
+  log.commitTo(1);
+  const snapshot = { index: 5, term: 2, configuration: CONFIGURATION };
+  log.reset(snapshot);
+  log.assertInvariants();
+  assertEquals([log.base, log.lastIndex, log.lastTerm], [{ index: 5, term: 2 }, 5, 2]);
+  assertEquals([log.commitIndex, log.appliedIndex, log.snapshotIndex], [5, 5, 5]);
+  assertEquals([log.durableIndex, log.hasUnpersisted], [1, true], "only what was committed counts meanwhile");
+  assertEquals(log.configurations.newest, CONFIGURATION);
+  log.write([entry(6, 2)]);
+  assertEquals(log.takeUnpersisted(), { snapshot, entries: [entry(6, 2)] });
+  log.write([entry(7, 2)]);
+  log.persisted(6, 2);
+  assertEquals([log.durableIndex, log.hasUnpersisted], [6, true]);
+  assertEquals(log.takeUnpersisted(), { snapshot: null, entries: [entry(7, 2)] });
+});
+
+Deno.test("the end of a write that a snapshot has discarded makes nothing durable, however far it reached", () => {
+  const log = logOf([1]);
+  sync(log);
+  log.write([entry(2, 1), entry(3, 1), entry(4, 1)]);
+  log.takeUnpersisted();
+  log.reset({ index: 3, term: 2, configuration: CONFIGURATION });
+  log.persisted(4, 1);
+  log.assertInvariants();
+  assertEquals([log.durableIndex, log.handedIndex, log.lastIndex], [0, 3, 3]);
+  assertEquals(log.takeUnpersisted().snapshot?.index, 3);
+});
+
+Deno.test("a second snapshot before the first is durable is the one that is written", () => {
+  const log = logOf([]);
+  log.reset({ index: 3, term: 1, configuration: CONFIGURATION });
+  log.takeUnpersisted();
+  const newer = { index: 8, term: 1, configuration: CONFIGURATION };
+  log.reset(newer);
+  log.persisted(3, 1);
+  log.assertInvariants();
+  assertEquals(log.takeUnpersisted(), { snapshot: newer, entries: [] });
+  log.persisted(8, 1);
+  assertEquals(log.durableIndex, 8);
+});
+
+Deno.test("a snapshot that is older than what is committed, or that the log has, is never put in the log's place", () => {
+  const log = logOf([1, 1, 2]);
+  log.commitTo(2);
+  const snapshot = { index: 2, term: 9, configuration: CONFIGURATION };
+  assertThrows(() => log.reset(snapshot), InvariantError, "takes a node back");
+  assertThrows(() => log.reset({ ...snapshot, index: 3, term: 2 }), InvariantError, "is kept");
+});
+
+Deno.test("the configurations of a log are those of its entries, whatever is overwritten", () => {
+  const log = logOf([1]);
+  const said = (): string => configurationText(log.configurations.newest);
+  log.write([configurationEntry(2, 1, "voters=1 learners=2"), entry(3, 1)]);
+  log.write([configurationEntry(4, 1, "voters=1,2")]);
+  assertEquals(said(), "voters=1,2");
+  log.write([entry(4, 2)]);
+  assertEquals(said(), "voters=1 learners=2");
+  log.write([configurationEntry(2, 3, "voters=1,5")]);
+  assertEquals(said(), "voters=1,5");
+});
+
+Deno.test("a recovered log knows its base, its snapshot's configuration, and those of later entries", () => {
+  const later = configurationEntry(6, 2, "voters=1,2 learners=3");
+  const log = recoveredLog({
+    hardState: { term: 2, vote: null, commitIndex: 4 },
+    termRuns: [{ firstIndex: 4, term: 1 }, { firstIndex: 6, term: 2 }],
+    lastIndex: 7,
+    tail: [entry(7, 2)],
+    base: { index: 3, term: 1 },
+    snapshot: { index: 5, term: 1, configuration: CONFIGURATION },
+    configurations: [later],
+  });
+  log.assertInvariants();
+  assertEquals([log.commitIndex, log.appliedIndex, log.snapshotIndex], [5, 5, 5]);
+  assertEquals([2, 3, 4, 6, 8].map((index) => log.termAt(index)), [null, 1, 1, 2, null]);
+  assertEquals(log.configurations.at(5), CONFIGURATION);
+  assertEquals(configurationText(log.configurations.newest), "voters=1,2 learners=3");
+});
+
+function configurationEntry(index: number, term: number, text: string): Entry {
+  return { index, term, kind: "configuration", data: new TextEncoder().encode(text) };
+}

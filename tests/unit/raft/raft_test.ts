@@ -4,79 +4,20 @@
  */
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/assert.ts";
-import {
-  type AppendEntries,
-  DEFAULT_LIMITS,
-  EMPTY_STATE,
-  type Entry,
-  foundingState,
-  type Message,
-  Raft,
-  type RaftConfig,
-} from "../../../lib/raft/mod.ts";
-import { configurationOf, TEXT_CODEC } from "../../support/raft_configuration.ts";
+import { DEFAULT_LIMITS, EMPTY_STATE, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
+import { configurationOf } from "../../support/raft_configuration.ts";
 import { RaftDisk } from "../../support/raft_disk.ts";
-
-const ELECTION_TICKS = 10;
-const FOUNDING = configurationOf({ voters: [1, 2, 3] });
-
-function entry(index: number, term: number, payload = ""): Entry {
-  return { index, term, kind: "command", data: new TextEncoder().encode(payload) };
-}
-
-function config(changes: Partial<RaftConfig> = {}): RaftConfig {
-  return {
-    id: 1,
-    configurationCodec: TEXT_CODEC,
-    electionTicks: ELECTION_TICKS,
-    heartbeatTicks: 2,
-    random: () => 0,
-    limits: DEFAULT_LIMITS,
-    recovered: foundingState(FOUNDING),
-    ...changes,
-  };
-}
-
-/** Node 1 with a log of these terms, in the last of them, and these payloads in memory. */
-function nodeWith(terms: readonly number[], changes: Partial<RaftConfig> = {}): Raft {
-  const entries = terms.map((term, position) => entry(position + 1, term));
-  const hardState = { term: terms.at(-1) ?? 0, vote: null, commitIndex: 0 };
-  const disk = new RaftDisk({ founding: FOUNDING, hardState, entries });
-  return new Raft(config({ recovered: disk.recovered(), ...changes }));
-}
-
-/** Carries out what the node wants done, syncs at once; returns what it sent. */
-function work(raft: Raft): Message[] {
-  const sent: Message[] = [];
-  for (let ready = raft.takeReady(); ready !== null; ready = raft.takeReady()) {
-    sent.push(...ready.messages);
-    if (ready.persist === null) continue;
-    sent.push(...ready.persist.messagesAfter);
-    raft.persisted(ready.persist.lastIndex, ready.persist.lastTerm);
-  }
-  return sent;
-}
-
-function tick(raft: Raft, times: number): void {
-  for (let count = 0; count < times; count++) raft.tick();
-}
-
-/** Makes node 1 the leader of the next term, by the vote of node 2. */
-function elect(raft: Raft): Raft {
-  tick(raft, ELECTION_TICKS);
-  work(raft);
-  raft.step({ kind: "preVoteResponse", from: 2, to: 1, term: raft.term + 1, granted: true });
-  work(raft);
-  raft.step({ kind: "requestVoteResponse", from: 2, to: 1, term: raft.term, granted: true });
-  work(raft);
-  assertEquals(raft.isLeader, true);
-  return raft;
-}
-
-function append(changes: Partial<AppendEntries>): AppendEntries {
-  const place = { term: 1, prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0, entries: [] };
-  return { kind: "appendEntries", from: 2, to: 1, ...place, ...changes };
-}
+import {
+  append,
+  config,
+  elect,
+  ELECTION_TICKS,
+  entry,
+  FOUNDING,
+  nodeWith,
+  tick,
+  work,
+} from "../../support/raft_node.ts";
 
 Deno.test("messages for another node or from itself change nothing", () => {
   const raft = nodeWith([1]);

@@ -87,6 +87,12 @@ class Life {
     return now;
   }
 
+  /** The last entry that nothing may override: what is committed, also where only a snapshot knows it. */
+  get #lowest(): number {
+    const { hardState, begin } = this.#now;
+    return Math.max(hardState.commitIndex, begin.index, this.#possible.snapshots.at(-1)?.index ?? 0);
+  }
+
   #allIsDurable(): void {
     this.#possible = { ...this.#possible, logs: [this.#now] };
   }
@@ -142,8 +148,9 @@ class Life {
     const random = this.#random;
     const { hardState: now } = this.#now;
     const last = lastIndexOf(this.#now);
-    const isConflict = last > now.commitIndex && random.chance(0.4);
-    const index = isConflict ? last - random.below(last - now.commitIndex) : last + 1 + random.below(5);
+    const lowest = this.#lowest;
+    const isConflict = last > lowest && random.chance(0.4);
+    const index = isConflict ? last - random.below(last - lowest) : last + 1 + random.below(5);
     const snapshot = { index, term: isConflict || random.chance(0.5) ? now.term + 1 : Math.max(now.term, 1) };
     await this.#widened(snapshot, () => receiveSnapshot(store, snapshot));
     // Dead in between: the next start lets the log begin anew by itself.

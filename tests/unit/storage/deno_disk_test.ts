@@ -47,6 +47,26 @@ Deno.test("directories are listed in order, and files renamed and removed", asyn
   ]);
 });
 
+Deno.test({
+  name: "a large file is gone at once, also for those who sync its folder next",
+  // Its blocks are given back by a thread that nobody waits for.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const disk = new DenoDisk();
+    const path = `${folder.path}/large`;
+    const file = disk.open(path, "create");
+    for (let at = 0; at < 3; at += 1) file.write(new Uint8Array(1024 * 1024).fill(at), at * 1024 * 1024);
+    const reader = disk.open(path, "read");
+    disk.remove(path);
+    disk.syncDirectory(folder.path);
+    assertEquals([disk.stat(path), disk.list(folder.path)], [null, []]);
+    assertThrows(() => disk.remove(path), Error);
+    for (const each of [file, reader]) each.close();
+  },
+});
+
 Deno.test("errors carry the system's code", async () => {
   await using folder = await TemporaryFolder.make();
   const disk = new DenoDisk();

@@ -1,21 +1,24 @@
 /**
- * The log against a plain array: random lives with overrides, syncs, full disks, deaths of the process and losses of
- * power, in segments so small that they roll all the time. What comes back is what was synced, and of what was
- * written after it only a beginning.
+ * Log and snapshots against plain values: random lives with overrides, syncs, snapshots, cuts, new beginnings, full
+ * disks, deaths of the process and losses of power, in segments so small that they roll all the time. What comes back
+ * is what was synced, and of what was written after it only a beginning.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { LogFullError } from "../../../lib/storage/mod.ts";
-import type { PersistBatch, WriteAheadLog } from "../../../lib/storage/mod.ts";
-import type { Entry, HardState } from "../../../lib/raft/types.ts";
+import type { PersistBatch, SnapshotStore, WriteAheadLog } from "../../../lib/storage/mod.ts";
+import type { Entry } from "../../../lib/raft/types.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
-import { entryText, openLog } from "../../support/storage.ts";
-
-/** What a log holds, as plain values. */
-interface State {
-  readonly hardState: HardState;
-  readonly entries: readonly Entry[];
-}
+import { anew, batch, entryText, openLog, openNode, writeSnapshot } from "../../support/storage.ts";
+import {
+  EMPTY_LOG,
+  identified,
+  lastIndexOf,
+  type LogModel,
+  type Possible,
+  stagesOf,
+  termOf,
+} from "../../support/storage_model.ts";
 
 type Step =
   | {
@@ -30,6 +33,8 @@ type Step =
   | { kind: "sync" }
   | { kind: "full"; writtenBytes: number }
   | { kind: "read"; from: number; maxBytes: number }
+  | { kind: "snapshot"; back: number; cutBack: number; keep: number }
+  | { kind: "begin"; ahead: number; newTerm: boolean; count: number }
   | { kind: "restart"; how: "close" | "kill" | "crash"; seed: number };
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -55,6 +60,25 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
+      kind: fc.constant("snapshot" as const),
+      back: fc.nat(3),
+      cutBack: fc.nat(6),
+      keep: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("begin" as const),
+      // Below 0: in conflict with what the log has there.
+      ahead: fc.integer({ min: -3, max: 5 }),
+      newTerm: fc.boolean(),
+      count: fc.nat(3),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
       kind: fc.constant("restart" as const),
       how: fc.constantFrom("close" as const, "kill" as const, "crash" as const),
       seed: fc.nat(),
@@ -62,12 +86,12 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** A log beside its model. */
+/** Log and snapshots beside their model. */
 class Life {
   #disk = new MemoryDisk();
-  #log: WriteAheadLog | null = null;
-  /** What is synced, then what was after each record written since. The last is what the log holds now. */
-  #states: State[] = [{ hardState: { term: 0, vote: null, commitIndex: 0 }, entries: [] }];
+  #opened: { readonly log: WriteAheadLog; readonly store: SnapshotStore } | null = null;
+  /** The last of the logs is what the log holds now. */
+  #possible: Possible = { logs: [EMPTY_LOG], snapshots: [null], cutTo: 0 };
   readonly #segmentBytes: number;
   #stamp = 0;
 
@@ -79,55 +103,87 @@ class Life {
     await this.#open();
     for (const step of steps) await this.#step(step);
     await this.#restart("crash", 1);
-    await this.#log?.close();
+    await this.#log.close();
     assertEquals(this.#disk.openFiles, 0);
   }
 
   async #step(step: Step): Promise<void> {
     switch (step.kind) {
-      case "append": {
-        const batch = this.#batch(step);
-        this.#open_().append(batch);
-        this.#note(batch);
-        return;
-      }
+      case "append":
+        return this.#append(this.#batch(step));
       case "sync":
-        await this.#open_().sync();
-        this.#states = [this.#now];
-        return;
+        await this.#log.sync();
+        return this.#settle();
       case "full": {
         this.#disk.intercept = ({ kind }) =>
           kind === "write" ? { code: "ENOSPC", writtenBytes: step.writtenBytes } : null;
-        const batch = this.#batch({ back: 2, count: 3, bytes: 200, newTerm: true, vote: true, commit: 0 });
-        assertThrows(() => this.#open_().append(batch), LogFullError);
+        const refused = this.#batch({ back: 2, count: 3, bytes: 200, newTerm: true, vote: true, commit: 0 });
+        assertThrows(() => this.#log.append(refused), LogFullError);
         this.#disk.intercept = () => null;
         return;
       }
       case "read":
         return await this.#read(step.from, step.maxBytes);
+      case "snapshot":
+        return await this.#snapshot(step);
+      case "begin":
+        return await this.#begin(step);
       case "restart":
         return await this.#restart(step.how, step.seed);
     }
   }
 
   async #read(from: number, maxBytes: number): Promise<void> {
-    const { entries } = this.#now;
-    if (entries.length === 0) return;
-    const first = from % entries.length;
-    const read = await this.#open_().readEntries(first + 1, maxBytes);
+    const last = lastIndexOf(this.#now);
+    const { firstIndex } = this.#log;
+    if (last < firstIndex) return;
+    const first = firstIndex + from % (last - firstIndex + 1);
+    const read = await this.#log.readEntries(first, maxBytes);
     assert(read.length >= 1);
-    assertEquals(read.map(entryText), entries.slice(first, first + read.length).map(entryText));
+    const at = first - this.#now.begin.index - 1;
+    assertEquals(read.map(entryText), this.#now.texts.slice(at, at + read.length));
+  }
+
+  async #snapshot({ back, cutBack, keep }: Extract<Step, { kind: "snapshot" }>): Promise<void> {
+    const index = this.#now.hardState.commitIndex - back;
+    const term = termOf(this.#now, index);
+    if (term === null || index <= this.#snapshotIndex) return;
+    await writeSnapshot(this.#store, { index, term, chunks: ["state"] });
+    this.#store.removeOld(keep);
+    const before = Math.max(1, index + 1 - cutBack);
+    const cutTo = Math.max(this.#possible.cutTo, before - 1);
+    this.#possible = { ...this.#possible, snapshots: [{ index, term }], cutTo };
+    this.#log.removeBefore(before);
+    assert(
+      this.#log.firstIndex <= Math.max(cutTo, this.#now.begin.index) + 1,
+      "no more was cut than was asked for",
+    );
+  }
+
+  async #begin({ ahead, newTerm, count }: Extract<Step, { kind: "begin" }>): Promise<void> {
+    const { hardState } = this.#now;
+    const last = lastIndexOf(this.#now);
+    const index = last + 1 + ahead;
+    if (index <= this.#lowest) return;
+    const term = Math.max(1, hardState.term + (newTerm || ahead < 0 ? 1 : 0));
+    await writeSnapshot(this.#store, { index, term, chunks: ["another's state"] });
+    this.#possible = { ...this.#possible, snapshots: [{ index, term }] };
+    const vote = term === hardState.term ? hardState.vote : null;
+    const entries = this.#entries({ first: index + 1, term, count, bytes: 100 });
+    this.#append(anew({ index, term }, { ...hardState, term, vote }, ...entries));
+    // It is durable as soon as it is made: what was before is not possible any more.
+    this.#possible = { ...this.#possible, logs: this.#possible.logs.slice(-entries.length - 2) };
   }
 
   async #restart(how: "close" | "kill" | "crash", seed: number): Promise<void> {
     switch (how) {
       case "close":
-        await this.#log?.close();
-        this.#states = [this.#now];
+        await this.#log.close();
+        this.#settle();
         break;
       case "kill":
         this.#disk = this.#disk.killProcess();
-        this.#states = [this.#now];
+        this.#settle();
         break;
       case "crash": {
         let turn = seed;
@@ -140,69 +196,70 @@ class Life {
   }
 
   async #open(): Promise<void> {
-    const { log, recovered } = await openLog(this.#disk, { segmentBytes: this.#segmentBytes });
-    this.#log = log;
-    const found = { hardState: recovered.hardState, entries: recovered.tail };
-    const state = this.#states.findLast((each) => textOf(each) === textOf(found));
-    assert(
-      state !== undefined,
-      `found ${textOf(found)}, which is none of\n${this.#states.map(textOf).join("\n")}`,
-    );
-    this.#states = [state];
-    const terms = recovered.tail.map(({ index }) =>
-      recovered.termRuns.findLast((run) => run.firstIndex <= index)?.term
-    );
-    assertEquals(terms, state.entries.map(({ term }) => term));
+    const opened = await openNode(this.#disk, { segmentBytes: this.#segmentBytes });
+    this.#opened = opened;
+    this.#possible = { ...this.#possible, logs: [identified(opened, this.#possible)] };
   }
 
-  get #now(): State {
-    const state = this.#states.at(-1);
-    assert(state !== undefined);
-    return state;
+  get #log(): WriteAheadLog {
+    assert(this.#opened !== null);
+    return this.#opened.log;
   }
 
-  #open_(): WriteAheadLog {
-    assert(this.#log !== null);
-    return this.#log;
+  get #store(): SnapshotStore {
+    assert(this.#opened !== null);
+    return this.#opened.store;
+  }
+
+  get #now(): LogModel {
+    const log = this.#possible.logs.at(-1);
+    assert(log !== undefined);
+    return log;
+  }
+
+  get #snapshotIndex(): number {
+    return this.#possible.snapshots.at(-1)?.index ?? 0;
+  }
+
+  /** The last entry that nothing may override. */
+  get #lowest(): number {
+    return Math.max(this.#now.hardState.commitIndex, this.#now.begin.index, this.#snapshotIndex);
+  }
+
+  #settle(): void {
+    this.#possible = { ...this.#possible, logs: [this.#now] };
+  }
+
+  #append(next: PersistBatch): void {
+    this.#log.append(next);
+    this.#possible = { ...this.#possible, logs: [...this.#possible.logs, ...stagesOf(this.#now, next)] };
+  }
+
+  #entries(
+    { first, term, count, bytes }: { first: number; term: number; count: number; bytes: number },
+  ): readonly Entry[] {
+    return Array.from({ length: count }, (_, at): Entry => {
+      this.#stamp += 1;
+      const data = new TextEncoder().encode(`${this.#stamp} `.repeat(bytes / 4 + 1));
+      return { index: first + at, term, kind: "command", data };
+    });
   }
 
   #batch(step: Omit<Extract<Step, { kind: "append" }>, "kind">): PersistBatch {
-    const { hardState, entries } = this.#now;
-    const first = Math.max(entries.length + 1 - step.back, hardState.commitIndex + 1);
+    const { hardState } = this.#now;
+    const end = lastIndexOf(this.#now);
+    const first = Math.max(end + 1 - step.back, this.#lowest + 1);
     const term = Math.max(hardState.term + (step.newTerm ? 1 : 0), 1);
-    const added = Array.from({ length: step.count }, (_, at): Entry => {
-      this.#stamp += 1;
-      const data = new TextEncoder().encode(`${this.#stamp} `.repeat(step.bytes / 4 + 1));
-      return { index: first + at, term, kind: "command", data };
-    });
-    const last = added.at(-1)?.index ?? entries.length;
+    const added = this.#entries({ first, term, count: step.count, bytes: step.bytes });
+    const last = added.at(-1)?.index ?? end;
     const vote = term === hardState.term ? hardState.vote ?? (step.vote ? 2 : null) : step.vote ? 1 : null;
     const commitIndex = Math.max(hardState.commitIndex, last - step.commit);
     const next = { term, vote, commitIndex };
-    const isNew = JSON.stringify(next) !== JSON.stringify(hardState);
-    return { snapshot: null, hardState: isNew ? next : null, entries: added };
-  }
-
-  /** Adds what the log may be found as from now on: after each record of the batch. */
-  #note({ hardState, entries }: PersistBatch): void {
-    let { hardState: state, entries: log } = this.#now;
-    const limit = (entries[0]?.index ?? Number.POSITIVE_INFINITY) - 1;
-    if (hardState !== null) state = { ...hardState, commitIndex: Math.min(hardState.commitIndex, limit) };
-    this.#states.push({ hardState: state, entries: log });
-    for (const entry of entries) {
-      log = [...log.slice(0, entry.index - 1), entry];
-      this.#states.push({ hardState: state, entries: log });
-    }
-    this.#states.push({ hardState: hardState ?? state, entries: log });
+    return batch(JSON.stringify(next) === JSON.stringify(hardState) ? null : next, ...added);
   }
 }
 
-function textOf({ hardState, entries }: State): string {
-  const { term, vote, commitIndex } = hardState;
-  return `${term} ${vote} ${commitIndex} | ${entries.map(entryText).join(" ")}`;
-}
-
-Deno.test("a log is a plain array that survives: random lives with crashes, full disks and overrides", async () => {
+Deno.test("a log is a plain array that survives: random lives with crashes, full disks, overrides and snapshots", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(anyStep, { maxLength: 60 }),

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { crc32 } from "node:zlib";
 import { InvariantError } from "../../../lib/assert.ts";
 import {
+  DataDirectoryUnusableError,
   DenoDisk,
   type Disk,
   MAX_SNAPSHOT_CHUNK_BYTES,
@@ -372,4 +373,12 @@ Deno.test("an old snapshot that can't be removed is tried again the next time", 
   disk.intercept = () => null;
   store.removeOld(1);
   assertEquals(store.list().map(({ index }) => index), [2]);
+});
+
+Deno.test("a folder of snapshots that can't be read or synced is refused with the disk's reason", async () => {
+  const { disk } = await oneSnapshot();
+  disk.intercept = ({ kind }) => kind === "syncDirectory" ? { code: "EIO" } : null;
+  await assertRejects(() => open(disk), DataDirectoryUnusableError, "EIO");
+  await assertRejects(() => open(disk, "/nowhere"), DataDirectoryUnusableError, "/nowhere");
+  assertEquals(disk.openFiles, 0);
 });

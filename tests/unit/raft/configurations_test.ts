@@ -1,0 +1,150 @@
+/** Which configuration of a log says what, and how one leads to the next. */
+import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { InvariantError } from "../../../lib/assert.ts";
+import {
+  assertTarget,
+  ConfigurationHistory,
+  finalOf,
+  jointOf,
+  plainOf,
+} from "../../../lib/raft/configurations.ts";
+import type { Configuration } from "../../../lib/raft/mod.ts";
+import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft_configuration.ts";
+
+/** Configurations that differ in one number, so that a test can tell them apart. */
+function numbered(number: number): Configuration {
+  return configurationOf({ voters: [number] });
+}
+
+function historyFrom(index: number, number: number): ConfigurationHistory {
+  return new ConfigurationHistory({ index, term: 1, configuration: numbered(number) });
+}
+
+Deno.test("a configuration decides from when it is appended until its entry is discarded", () => {
+  const history = historyFrom(0, 1);
+  history.append(3, numbered(2));
+  history.append(5, numbered(3));
+  assertEquals([history.newestIndex, history.newest.confState.voters], [5, [3]]);
+  history.truncateFrom(5);
+  assertEquals([history.newestIndex, history.newest.confState.voters], [3, [2]]);
+  history.truncateFrom(1);
+  assertEquals([history.newestIndex, history.newest.confState.voters], [0, [1]]);
+});
+
+Deno.test("whatever is appended, truncated and compacted, every index has the configuration of the last entry up to it", () => {
+  const act = fc.oneof(
+    fc.record({ kind: fc.constant("append"), index: fc.integer({ min: 1, max: 4 }) }),
+    fc.record({ kind: fc.constant("truncate"), index: fc.nat(20) }),
+    fc.record({ kind: fc.constant("compact"), index: fc.nat(20) }),
+    fc.record({ kind: fc.constant("reset"), index: fc.nat(20) }),
+  );
+  fc.assert(fc.property(fc.array(act, { maxLength: 20 }), (acts) => {
+    const history = historyFrom(0, 1);
+    let numbers = [1];
+    let baseIndex = 0;
+    let used = 1;
+    for (const { kind, index } of acts) {
+      if (kind === "append") {
+        used++;
+        const at = Math.max(numbers.length - 1, history.newestIndex) + index;
+        history.append(at, numbered(used));
+        while (numbers.length < at) numbers.push(numbers.at(-1) ?? 0);
+        numbers.push(used);
+      } else if (kind === "truncate" && index > baseIndex) {
+        history.truncateFrom(index);
+        numbers = numbers.slice(0, index);
+      } else if (kind === "compact" && index >= baseIndex) {
+        history.compactTo(index);
+        baseIndex = index;
+      } else if (kind === "reset" && index >= baseIndex) {
+        used++;
+        history.reset({ index, term: 1, configuration: numbered(used) });
+        numbers = new Array<number>(index + 1).fill(used);
+        baseIndex = index;
+      }
+    }
+    for (let index = baseIndex; index < 60; index++) {
+      assertEquals(history.at(index).confState.voters, [numbers[index] ?? numbers.at(-1) ?? 0]);
+    }
+    assertEquals(history.at(1_000), history.newest);
+  }));
+});
+
+Deno.test("what was before a snapshot is not known, and nothing of it is discarded", () => {
+  const history = historyFrom(7, 1);
+  assertThrows(() => history.at(6), InvariantError, "not known any more");
+  assertThrows(() => history.truncateFrom(7), InvariantError, "never discarded");
+  assertThrows(() => history.append(7, numbered(2)), InvariantError, "in order");
+});
+
+Deno.test("nodes of a configuration and of all later ones are those that a change may still need", () => {
+  const history = new ConfigurationHistory({
+    index: 0,
+    term: 0,
+    configuration: configurationOf({ voters: [1, 2] }),
+  });
+  history.append(4, configurationOf({ voters: [2, 3], outgoing: [1, 2] }));
+  history.append(6, configurationOf({ voters: [2, 3], learners: [5], removed: [1] }));
+  assertEquals([...history.nodesFrom(0)], [1, 2, 3, 5]);
+  assertEquals([...history.nodesFrom(5)], [1, 2, 3, 5]);
+  assertEquals([...history.nodesFrom(6)], [2, 3, 5]);
+  history.truncateFrom(6);
+  assertEquals([...history.nodesFrom(5)], [1, 2, 3]);
+});
+
+Deno.test("a change leads over a joint configuration, in which nobody is removed yet, to what was asked for", () => {
+  const current = configurationOf({ voters: [1, 2, 3], learners: [4, 5], removed: [9] });
+  const target = configurationOf({ voters: [1, 2, 4], learners: [3], removed: [9] });
+  const joint = jointOf(current, target);
+  assertEquals(configurationText(joint), "voters=1,2,4 learners=3 outgoing=1,2,3 removed=5,9");
+  assertEquals(joint.members.map(({ id }) => id), [1, 2, 3, 4]);
+  const final = finalOf(joint);
+  assertEquals(configurationText(final), "voters=1,2,4 learners=3 removed=5,9");
+  assertEquals(final.members.map(({ id }) => id), [1, 2, 3, 4]);
+});
+
+Deno.test("whoever is dropped is a removed node, asked for or not", () => {
+  const current = configurationOf({ voters: [1, 2, 3], learners: [4] });
+  assertEquals(
+    configurationText(plainOf(current, configurationOf({ voters: [1, 2, 3] }))),
+    "voters=1,2,3 removed=4",
+  );
+  const joint = jointOf(current, configurationOf({ voters: [2, 3], learners: [4] }));
+  assertEquals(configurationText(joint), "voters=2,3 learners=4 outgoing=1,2,3");
+  assertEquals(configurationText(finalOf(joint)), "voters=2,3 learners=4 removed=1");
+});
+
+Deno.test("what is known of a member is as the change says, and of a leaving one as before", () => {
+  const current = configurationOf({ voters: [1, 2] });
+  const moved = { id: 2, address: "elsewhere:1", dataId: 7, autoPromote: false, replaces: null };
+  const target = { ...configurationOf({ voters: [2] }), members: [moved] };
+  const joint = jointOf(current, target);
+  assertEquals(joint.members, [...current.members.slice(0, 1), moved]);
+  assertEquals(finalOf(joint).members, [moved]);
+});
+
+Deno.test("no configuration is asked for that could not be", () => {
+  const wrong = [
+    configurationOf({ voters: [] }),
+    configurationOf({ voters: [1], outgoing: [1, 2] }),
+    configurationOf({ voters: [1, 2], learners: [2] }),
+    configurationOf({ voters: [1, 2], removed: [2] }),
+    { ...configurationOf({ voters: [1, 2] }), members: [] },
+    {
+      ...configurationOf({ voters: [1, 2] }),
+      confState: { voters: [2, 1], learners: [], votersOutgoing: [] },
+    },
+  ];
+  const current = configurationOf({ voters: [1], removed: [3] });
+  for (const one of wrong) assertThrows(() => assertTarget(one, current), InvariantError);
+  assertTarget(configurationOf({ voters: [1], learners: [2], removed: [3] }), current);
+  assertThrows(() => assertTarget(configurationOf({ voters: [1, 3] }), current), InvariantError, "come back");
+});
+
+Deno.test("tests read the configurations that they write", () => {
+  const one = configurationOf({ voters: [3, 1], learners: [4], outgoing: [1, 2], removed: [7] });
+  assertEquals(TEXT_CODEC.decode(TEXT_CODEC.encode(one)), one);
+  const none = configurationOf({ voters: [] });
+  assertEquals(TEXT_CODEC.decode(TEXT_CODEC.encode(none)), none);
+});
