@@ -58,6 +58,8 @@ export class Peer {
   /** When a failure was last logged; null since both lanes were up. */
   #loggedFailureAt: number | null = null;
   #failures = 0;
+  /** How the node was refused last since both lanes were up; null when it was not. */
+  #refusedWith: LinkRefusal["code"] | null = null;
 
   /** Begins to connect. */
   constructor(peer: NodeAddress, options: PeerOptions) {
@@ -122,6 +124,9 @@ export class Peer {
         break;
       case "refused":
         this.#failures += 1;
+        // Against most refusals only an operator helps, who is to see a new one at once.
+        if (event.code !== this.#refusedWith) this.#loggedFailureAt = null;
+        this.#refusedWith = event.code;
         this.#logFailure("Cannot reach a node; trying again", event.reason);
         this.#options.onRefused({ id, code: event.code, message: event.reason });
         break;
@@ -134,6 +139,7 @@ export class Peer {
     this.#options.logger.info("Connected to a node", this.#fields());
     this.#loggedFailureAt = null;
     this.#failures = 0;
+    this.#refusedWith = null;
   }
 
   /** The first failure, then one line for all of an interval. */

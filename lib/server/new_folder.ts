@@ -2,13 +2,17 @@
  * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that goes
  * on from its last survivor.
  *
- * The snapshot comes first and the identity last: what was interrupted is nobody's folder, and is refused as such.
+ * The snapshot comes first, then a log that goes on behind it, and the identity last: what was interrupted is nobody's
+ * folder, and is refused as such.
  */
 import type { Random } from "../net/clock.ts";
 import { encodeConfiguration } from "../net/configuration_codec.ts";
 import type { Configuration } from "../raft/mod.ts";
-import { DataDirectory, type Disk, type Identity, SnapshotStore } from "../storage/mod.ts";
+import { DataDirectory, type Disk, type Identity, SnapshotStore, WriteAheadLog } from "../storage/mod.ts";
 import { newDataId } from "./identity.ts";
+
+/** Size of the log's first file, which holds next to nothing: the server goes on in files of its own size. */
+const SEGMENT_BYTES = 4_096;
 
 /** A folder can't be made there. */
 export class FolderInUseError extends Error {
@@ -60,8 +64,26 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
       writer.discard();
       throw error;
     }
-    directory.found({ ...identity, dataId: newDataId(random) });
+    const owned = { ...identity, dataId: newDataId(random) };
+    await beginLog(folder, { identity: owned, walDirectory: directory.walDirectory });
+    directory.found(owned);
   } finally {
     directory.close();
+  }
+}
+
+/** A log behind the snapshot: a node with a snapshot and no log would be taken for one that lost what it had promised. */
+async function beginLog(
+  { disk, index, term }: NewFolder,
+  { identity, walDirectory }: { readonly identity: Identity; readonly walDirectory: string },
+): Promise<void> {
+  const options = { disk, directory: walDirectory, identity, segmentBytes: SEGMENT_BYTES, tailBytes: 0 };
+  const { log } = await WriteAheadLog.open({ ...options, snapshot: null });
+  try {
+    const hardState = { term, vote: null, commitIndex: index };
+    log.append({ snapshot: { index, term }, hardState, entries: [] });
+    await log.sync();
+  } finally {
+    await log.close();
   }
 }

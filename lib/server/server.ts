@@ -336,9 +336,14 @@ function judgePeer({ nodeId, dataId }: PeerCaller, { members, removedIds }: Conf
   };
 }
 
-/** The limits, as far as the configuration says otherwise. */
+/**
+ * The limits, as far as the configuration says otherwise. Who wants a small log gets one: the tail that is kept for
+ * followers is never larger than what calls for a snapshot.
+ */
 function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): ServerLimits {
-  return { ...limits, snapshots: { ...limits.snapshots, logBytes: snapshotLogBytes } };
+  const { snapshots } = limits;
+  const tailBytes = Math.min(snapshots.tailBytes, snapshotLogBytes);
+  return { ...limits, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
 }
 
 function reasonOf(error: unknown): string {

@@ -1,15 +1,16 @@
 /**
- * A cluster of real processes on loopback, with real files and real sockets, that a test can crash, freeze and
- * cut apart.
+ * A cluster of real processes on loopback, with real files and real sockets, that a test can crash, freeze, cut apart,
+ * and have nodes join and leave (members.ts has what an operator types for that).
  *
  * With `proxied`, the nodes reach each other through proxies (each node's advertised address is its proxy, its
  * `--bind` is not), and every direction between two nodes can be cut. Tests and clients dial the nodes themselves.
  */
+import { assertEquals } from "@std/assert";
 import { KvClient } from "../../lib/mod.ts";
 import type { NodeStatus, StateHashResponse } from "../../lib/net/client_messages.ts";
 import { DEADLINE_MS, eventually } from "./eventually.ts";
 import { ask } from "./probe.ts";
-import { type Finished, type Process, READY_LINE, startKvraft } from "./process.ts";
+import { type Finished, type Process, READY_LINE, runKvraft, startKvraft } from "./process.ts";
 import { Proxy } from "./proxy.ts";
 import { freePorts, TemporaryFolder } from "./temporary.ts";
 
@@ -21,6 +22,8 @@ export interface ClusterOptions {
   readonly proxied?: boolean;
   /** Added to every node's flags. */
   readonly flags?: readonly string[];
+  /** Which nodes to start. Default all. */
+  readonly started?: readonly number[];
   /**
    * Called before the nodes start, to lay out their data folders. What it gives is disposed of once their processes
    * have ended.
@@ -28,11 +31,15 @@ export interface ClusterOptions {
   readonly prepare?: (cluster: TestCluster) => Promise<AsyncDisposable | null>;
 }
 
-/** One member, running or not. */
+/** One node, running or not. */
 interface Member {
   readonly id: number;
   readonly port: number;
   readonly proxy: Proxy | null;
+  /** Where the others dial it. */
+  readonly memberAddress: string;
+  /** What its first start needs to be told of the cluster. */
+  readonly origin: readonly string[];
   /** Every process it had, the last one first; empty before the first start. */
   processes: Process[];
 }
@@ -44,24 +51,34 @@ const PROBE_DEADLINE_MS = 1_000;
 /** Starts, disturbs and questions a cluster; everything is gone when its `await using` block ends. */
 export class TestCluster implements AsyncDisposable {
   readonly folder: TemporaryFolder;
-  /** What every node is given as `--cluster`. */
+  /** What every node that the cluster began with is given as `--cluster`. */
   readonly membersFlag: string;
-  readonly #members: readonly Member[];
   readonly #flags: readonly string[];
+  readonly #proxied: boolean;
+  #members: readonly Member[];
+  /** Those that left. */
+  #former: readonly Member[] = [];
+  #highestId: number;
   #prepared: AsyncDisposable | null = null;
 
   private constructor(folder: TemporaryFolder, options: ClusterOptions) {
     const { nodes = 3, proxied = false, flags = [] } = options;
     const firstPort = freePorts(2 * nodes);
+    const address = (port: number): string => `${HOST}:${proxied ? port + nodes : port}`;
+    const founders = Array.from({ length: nodes }, (_, position) => (
+      { id: position + 1, port: firstPort + position, memberAddress: address(firstPort + position) }
+    ));
     this.folder = folder;
+    this.membersFlag = founders.map(({ id, memberAddress }) => `${id}=${memberAddress}`).join(",");
     this.#flags = flags;
-    this.#members = Array.from({ length: nodes }, (_, position) => {
-      const port = firstPort + position;
-      const proxy = proxied ? new Proxy({ port: port + nodes, targetPort: port }) : null;
-      return { id: position + 1, port, proxy, processes: [] };
-    });
-    this.membersFlag = this.#members
-      .map(({ id, port }) => `${id}=${HOST}:${proxied ? port + nodes : port}`).join(",");
+    this.#proxied = proxied;
+    this.#highestId = nodes;
+    this.#members = founders.map((founder) => ({
+      ...founder,
+      proxy: proxied ? new Proxy({ port: founder.port + nodes, targetPort: founder.port }) : null,
+      origin: ["--cluster", this.membersFlag],
+      processes: [],
+    }));
   }
 
   /** Starts all nodes and waits until each serves. A leader may still be in the making. */
@@ -70,12 +87,12 @@ export class TestCluster implements AsyncDisposable {
     await using unlessReady = new AsyncDisposableStack();
     unlessReady.use(cluster);
     cluster.#prepared = await options.prepare?.(cluster) ?? null;
-    await cluster.startNodes(cluster.ids);
+    await cluster.startNodes(options.started ?? cluster.ids);
     unlessReady.move();
     return cluster;
   }
 
-  /** All node ids, from 1 up. */
+  /** The ids of all nodes, ascending. */
   get ids(): readonly number[] {
     return this.#members.map(({ id }) => id);
   }
@@ -83,6 +100,11 @@ export class TestCluster implements AsyncDisposable {
   /** Where a node listens. */
   address(id: number): string {
     return `${HOST}:${this.port(id)}`;
+  }
+
+  /** Where the other nodes dial a node: what `member add` is told. */
+  memberAddress(id: number): string {
+    return this.#member(id).memberAddress;
   }
 
   /** The port on which a node listens. */
@@ -97,7 +119,7 @@ export class TestCluster implements AsyncDisposable {
 
   /** The flags of a node. */
   serverArguments(id: number): readonly string[] {
-    return ["--node-id", `${id}`, "--bind", this.address(id), "--cluster", this.membersFlag, ...this.#flags];
+    return ["--node-id", `${id}`, "--bind", this.address(id), ...this.#member(id).origin, ...this.#flags];
   }
 
   /** Starts a node and waits until it serves. */
@@ -113,6 +135,47 @@ export class TestCluster implements AsyncDisposable {
   /** Starts several nodes at the same time and waits until all serve. */
   async startNodes(ids: readonly number[]): Promise<void> {
     await Promise.all(ids.map((id) => this.startNode(id)));
+  }
+
+  /** Starts a new node that asks to be let in, under an id never used before; it is still to be added. Gives its id. */
+  async join(): Promise<number> {
+    const origin = ["--join", this.ids.map((id) => this.address(id)).join(",")];
+    const id = ++this.#highestId;
+    const port = freePorts(2);
+    const proxy = this.#proxied ? new Proxy({ port: port + 1, targetPort: port }) : null;
+    const memberAddress = `${HOST}:${proxy === null ? port : port + 1}`;
+    this.#members = [...this.#members, { id, port, proxy, memberAddress, origin, processes: [] }];
+    await this.startNode(id);
+    return id;
+  }
+
+  /** A node is none of this cluster any more: kills what runs of it. Its data stay. */
+  async discard(id: number): Promise<void> {
+    const member = this.#member(id);
+    for (const process of member.processes) await process.kill();
+    this.#members = this.#members.filter((other) => other !== member);
+    this.#former = [...this.#former, member];
+  }
+
+  /** Waits until a node's process has ended by itself. */
+  async end(id: number): Promise<Finished> {
+    return await this.#process(id).end({ explain: this.logs });
+  }
+
+  /** Runs a command of the client, to its end, with these nodes' addresses (default: of all). It must exit with `code`. */
+  async client(
+    args: readonly string[],
+    { code = 0, nodes = this.ids }: { readonly code?: number; readonly nodes?: readonly number[] } = {},
+  ): Promise<Finished> {
+    const addresses = nodes.map((id) => this.address(id)).join(",");
+    const finished = await this.run(["client", "--cluster", addresses, ...args]);
+    assertEquals(finished.code, code, `client ${args.join(" ")}: ${finished.stderr}\n${this.logs()}`);
+    return finished;
+  }
+
+  /** Runs kvraft in this cluster's folder, to its end. */
+  async run(args: readonly string[]): Promise<Finished> {
+    return await runKvraft(args, { cwd: this.folder.path });
   }
 
   /** kill -9. */
@@ -221,17 +284,18 @@ export class TestCluster implements AsyncDisposable {
 
   /** What every process of every node printed, for errors. */
   readonly logs = (): string =>
-    this.#members.map(({ id, processes }) =>
+    [...this.#former, ...this.#members].map(({ id, processes }) =>
       [...processes].reverse()
         .map((process, run) => `--- node ${id}, process ${run + 1} ---\n${process.printed}`).join("")
     ).join("\n");
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { processes } of this.#members) {
+    const members = [...this.#former, ...this.#members];
+    for (const { processes } of members) {
       for (const process of processes) await process[Symbol.asyncDispose]();
     }
     await this.#prepared?.[Symbol.asyncDispose]();
-    for (const { proxy } of this.#members) await proxy?.[Symbol.asyncDispose]();
+    for (const { proxy } of members) await proxy?.[Symbol.asyncDispose]();
     await this.folder[Symbol.asyncDispose]();
   }
 
@@ -241,7 +305,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   #member(id: number): Member {
-    const member = this.#members[id - 1];
+    const member = this.#members.find((candidate) => candidate.id === id);
     if (member === undefined) throw new Error(`There is no node ${id}`);
     return member;
   }

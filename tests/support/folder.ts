@@ -41,3 +41,27 @@ function indexOf(bytes: Uint8Array, sought: Uint8Array): number {
   }
   return -1;
 }
+
+/** Flips one bit in the middle of a file. */
+export function damageMiddle(file: string): void {
+  const bytes = Deno.readFileSync(file);
+  const at = Math.floor(bytes.length / 2);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  Deno.writeFileSync(file, bytes);
+}
+
+/** Paths of the files in `folder` whose names end so, sorted by name. */
+export function filesIn(folder: string, ending: string): readonly string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.endsWith(ending)).sort()
+    .map((name) => join(folder, name));
+}
+
+/** Size of a file; 0 when there is none. */
+export function bytesOf(file: string): number {
+  try {
+    return Deno.statSync(file).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}

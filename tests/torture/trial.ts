@@ -2,22 +2,16 @@
  * One trial: a new cluster of real processes, clients at work on it, an adversary, and at the end the questions. Is
  * the history linearizable? Is every acknowledged write there, once and in order? Are all replicas equal?
  */
-import { check, CHECK_LIMITS, type History, type Operation } from "../../lib/check/mod.ts";
-import type { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/net/deno_clock.ts";
-import { DEFAULT_MIX, type Figures, figuresOf, perform, Workload } from "../../lib/workload/mod.ts";
+import type { History } from "../../lib/check/mod.ts";
+import type { Figures } from "../../lib/workload/mod.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
+import { JudgedWorkload } from "../support/judged_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { Workload as Writers } from "../support/workload.ts";
 import { Adversary, DISK_NODE, type Fault } from "./adversary.ts";
 import { SmallDisk } from "./small_disk.ts";
 
-const CLIENTS = 5;
-const KEYS = 12;
-const PREFIX = "check/";
-/** Short enough that an outage brings unknown outcomes. */
-const TIMEOUT_MS = 1_500;
 /** Small, so that the log of a trial has many segments. */
 const SEGMENT_BYTES = 256 * 1024;
 /** Answered writes after which the healed cluster has been seen to go on. */
@@ -73,24 +67,9 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
       return null;
     },
   });
-  await using atWork = new AsyncDisposableStack();
-  const clients = await Promise.all(Array.from({ length: CLIENTS }, () => cluster.connect()));
-  for (const client of clients) atWork.use(client);
-  const writers = atWork.use(Writers.start(atWork.use(await cluster.connect())));
-  const workload = Workload.start({
-    clients,
-    seed,
-    mix: DEFAULT_MIX,
-    prefix: PREFIX,
-    keys: KEYS,
-    timeoutMs: TIMEOUT_MS,
-    clock: new DenoClock(),
-  });
-  const ended = workload.finished.catch(() => {});
-  atWork.defer(() => {
-    workload.abort();
-    return ended;
-  });
+  await using client = await cluster.connect();
+  await using writers = Writers.start(client);
+  await using workload = await JudgedWorkload.start(cluster, seed);
   try {
     const random = new SeededRandom(seed);
     const adversary = new Adversary({ cluster, random, disk: mounted.disk, tell });
@@ -103,7 +82,7 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
 /** Who takes part in a trial. */
 interface Cast {
   readonly cluster: TestCluster;
-  readonly workload: Workload;
+  readonly workload: JudgedWorkload;
   readonly writers: Writers;
   readonly adversary: Adversary;
   readonly random: SeededRandom;
@@ -125,39 +104,15 @@ async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<Tria
   await adversary.heal();
   await cluster.waitForLeader();
   await writers.progress(PROGRESS_WRITES, cluster.logs);
-  const goal = workload.answeredWrites + PROGRESS_WRITES;
-  await eventually("the clients' writes are answered", () => {
-    return workload.answeredWrites >= goal || workload.isFull ? true : null;
-  }, { explain: cluster.logs });
-  workload.stop();
-  await workload.finished;
-  const figures = figuresOf(workload.history, {
-    startedAt: workload.startedAt,
-    endedAt: performance.now(),
-  });
+  await workload.progress(PROGRESS_WRITES, cluster.logs);
+  await using reader = await cluster.connect();
+  const figures = await workload.stopAndJudge(reader);
   await writers.stopAndVerify();
   await cluster.waitForEqualStates();
-  await using reader = await cluster.connect();
-  requireLinearizable([...workload.history, await lookAtAll(reader)]);
   return { figures, acknowledged: writers.acknowledged, struck: adversary.struck };
 }
 
 async function linger(durationMs: number): Promise<void> {
   const until = performance.now() + durationMs;
   await eventually("the adversary has waited long enough", () => performance.now() >= until ? true : null);
-}
-
-/** What the keys are in the end: a last operation, which must fit too. */
-async function lookAtAll(reader: KvClient): Promise<Operation> {
-  const range = { prefix: PREFIX, start: null, end: null, after: null, reverse: false };
-  const calledAt = performance.now();
-  const request = { kind: "list", range, limit: KEYS } as const;
-  const ended = await perform(reader, { request, options: {} });
-  return { ...ended, client: CLIENTS + 1, calledAt, returnedAt: performance.now() };
-}
-
-function requireLinearizable(history: History): void {
-  const verdict = check(history, { ...CHECK_LIMITS, now: () => performance.now() });
-  if (verdict.kind === "linearizable") return;
-  throw new Error(`the history is not shown to be linearizable: ${verdict.kind}, ${JSON.stringify(verdict)}`);
 }

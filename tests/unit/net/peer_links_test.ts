@@ -199,6 +199,24 @@ Deno.test("a node of another cluster is told of in the log, and tried again only
   await scene.close(node);
 });
 
+Deno.test("a node of another cluster in the place of one that was lost is told of at once", async () => {
+  const scene = new LinkScene();
+  const node = scene.listen();
+  await scene.connected();
+  await node.listener.close();
+  await until("both lanes are down", () => scene.changes.length === 4);
+  const stranger = scene.listen(1, { clusterId: "another" });
+  scene.clock.advance(PEER_RETRY_MAX_MS);
+  await until("both lanes were refused", () => stranger.logger.lines.length === 2);
+  await settle();
+  assertEquals(scene.logger.messages, [
+    "Connected to a node",
+    "Lost the connection to a node",
+    "Cannot reach a node; trying again",
+  ]);
+  await scene.close(stranger);
+});
+
 Deno.test("another node at a peer's address is not taken for the peer", async () => {
   const scene = new LinkScene();
   const stray = new NetNode({

@@ -1,0 +1,260 @@
+/**
+ * Backup, restore and recovery with real processes, as an operator types them: a backup from any node under load, a
+ * new cluster out of it, a cluster out of the last survivor; and the quota, which opens by itself.
+ */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { join } from "@std/path";
+import { type KvClient, StorageFullError } from "../../lib/mod.ts";
+import type { DataFolderReport, SnapshotFileReport } from "../../lib/server/tools_port.ts";
+import { TestCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+import { addNode, rolesOf } from "../support/members.ts";
+import { kvraftCommand, Process, READY_LINE, startKvraft } from "../support/process.ts";
+import { step } from "../support/step.ts";
+import { underLoad } from "../support/under_load.ts";
+
+const BACKUP = "backup.snap";
+
+/** `client snapshot save > file` in the cluster's folder, told of one node only; gives what it says on standard error. */
+async function save(cluster: TestCluster, node: number, file: string): Promise<string> {
+  const command = kvraftCommand(["client", "--cluster", cluster.address(node), "snapshot", "save"]);
+  const script = 'file=$1; shift; "$@" > "$file"';
+  await using process = Process.start("bash", ["-c", script, "bash", file, ...command], {
+    cwd: cluster.folder.path,
+  });
+  const { code, stderr } = await process.end({ explain: cluster.logs });
+  assertEquals(code, 0, stderr);
+  return stderr;
+}
+
+/** `server inspect` of a backup that must be whole. */
+async function inspectBackup(cluster: TestCluster, file: string): Promise<SnapshotFileReport> {
+  const { code, stdout, stderr } = await cluster.run(["server", "inspect", file, "--output", "json"]);
+  assertEquals(code, 0, stdout + stderr);
+  return JSON.parse(stdout);
+}
+
+/** `client export`: every key and value, as lines of JSON. */
+async function exported(cluster: TestCluster): Promise<string> {
+  return (await cluster.client(["export"])).stdout;
+}
+
+async function revisionOf(client: KvClient): Promise<number> {
+  return (await client.list({ limit: 1 })).revision;
+}
+
+Deno.test("a backup from any node under load is one moment of the store", async () => {
+  await underLoad({}, async ({ cluster, progress }) => {
+    await using client = await cluster.connect();
+    for (const node of cluster.ids) {
+      const before = await revisionOf(client);
+      const said = await save(cluster, node, BACKUP);
+      const after = await revisionOf(client);
+      const report = await inspectBackup(cluster, BACKUP);
+      assertStringIncludes(said, `saved revision ${report.revision} of n`);
+      assert(
+        before <= report.revision && report.revision <= after,
+        JSON.stringify({ before, report, after }),
+      );
+      // Every write of these writers makes one new key.
+      assertEquals(report.contents?.keys, report.revision);
+      assertEquals(report.members.map(({ id, role }) => `${role} ${id}`), ["voter 1", "voter 2", "voter 3"]);
+      assertEquals(report.bytes, Deno.statSync(join(cluster.folder.path, BACKUP)).size);
+      await progress();
+    }
+  });
+});
+
+/** Writes that leave keys of many revisions behind, and some deleted. */
+async function fill(client: KvClient): Promise<void> {
+  const numbers = Array.from({ length: 200 }, (_, number) => number);
+  await Promise.all(numbers.map((number) => client.put(`key/${number}`, `first ${number}`)));
+  await Promise.all(numbers.slice(0, 50).map((number) => client.put(`key/${number}`, "second")));
+  await Promise.all(numbers.slice(150).map((number) => client.delete(`key/${number}`)));
+  await client.put("bytes", new Uint8Array([0, 0xff, 0xc3, 0x28]));
+}
+
+Deno.test("a backup becomes a new cluster of equal content, with which old nodes can't mix", async (t) => {
+  await using old = await TestCluster.start();
+  await using client = await old.connect();
+  await fill(client);
+  const before = await exported(old);
+  const listed = await client.list({ limit: 1_000 });
+  await save(old, 2, BACKUP);
+  const report = await inspectBackup(old, BACKUP);
+
+  await using restored = await TestCluster.start({
+    async prepare(cluster): Promise<null> {
+      Deno.copyFileSync(join(old.folder.path, BACKUP), join(cluster.folder.path, BACKUP));
+      for (const id of cluster.ids) {
+        const { code, stdout, stderr } = await cluster.run([
+          "server",
+          "restore",
+          "--from",
+          BACKUP,
+          "--node-id",
+          `${id}`,
+          "--cluster",
+          cluster.membersFlag,
+        ]);
+        assertEquals(code, 0, stderr);
+        assertMatch(
+          stdout,
+          /^Restored \.\/data\/node-\d for node \d of the new cluster [0-9a-f]{16}: 151 keys, /,
+        );
+      }
+      return null;
+    },
+  });
+
+  await step(t, "its content is what it was, revisions included, on every node", async () => {
+    assertEquals(await exported(restored), before);
+    await using reader = await restored.connect();
+    assertEquals(await reader.list({ limit: 1_000 }), listed);
+    assertEquals(report.revision, listed.revision);
+    await restored.waitForEqualStates();
+    await reader.put("it", "goes on");
+    await restored.waitForEqualStates();
+  });
+
+  await step(
+    t,
+    "what it is restored from is not what it is: a backup of it has another cluster's id",
+    async () => {
+      await save(restored, 1, "again.snap");
+      const again = await inspectBackup(restored, "again.snap");
+      assertNotEquals(again.clusterId, report.clusterId);
+      assertEquals(again.revision, report.revision + 1);
+    },
+  );
+
+  await step(t, "a node of the old cluster at the address of a new one is refused", async () => {
+    const leader = await restored.waitForLeader();
+    const place = restored.ids.find((id) => id !== leader);
+    assert(place !== undefined);
+    await old.kill(place);
+    await restored.kill(place);
+    await using intruder = startKvraft(["server", ...restored.serverArguments(place)], {
+      cwd: old.folder.path,
+      name: "the intruder",
+    });
+    await intruder.waitForOutput(READY_LINE);
+    await eventually("the new cluster's nodes say whose it is", () => {
+      return restored.logs().includes(`This node belongs to cluster ${report.clusterId}`) ? true : null;
+    }, { explain: () => restored.logs() + intruder.printed });
+    await using writer = await restored.connect();
+    await writer.put("still", "well");
+    assertEquals(await restored.waitForLeader(), leader);
+    await intruder.kill();
+    await restored.startNode(place);
+    await restored.waitForEqualStates();
+  });
+
+  await step(t, "a folder that holds something is not restored into", async () => {
+    const args = ["--from", BACKUP, "--node-id", "1", "--cluster", restored.membersFlag];
+    const { code, stderr } = await restored.run(["server", "restore", ...args]);
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, "data/node-1");
+  });
+});
+
+/** What `server inspect` says of a node's folder. */
+async function inspectFolder(cluster: TestCluster, id: number): Promise<DataFolderReport> {
+  const { code, stdout, stderr } = await cluster.run([
+    "server",
+    "inspect",
+    `data/node-${id}`,
+    "--output=json",
+  ]);
+  assertEquals(code, 0, stdout + stderr);
+  return JSON.parse(stdout);
+}
+
+Deno.test("the best survivor of three becomes a cluster of one, and grows to three again", async (t) => {
+  await using cluster = await TestCluster.start();
+  await using client = await cluster.connect();
+  await fill(client);
+  const before = await exported(cluster);
+  const founded = cluster.ids;
+  for (const id of founded) await cluster.kill(id);
+
+  let survivor = 0;
+  await step(t, "the best one is that with the highest last term and index", async () => {
+    const reports = await Promise.all(
+      founded.map(async (id) => ({ id, ...await inspectFolder(cluster, id) })),
+    );
+    reports.sort((a, b) => b.log.lastTerm - a.log.lastTerm || b.log.lastIndex - a.log.lastIndex);
+    survivor = reports[0]?.id ?? 0;
+    for (const id of founded) {
+      if (id !== survivor) await Deno.remove(cluster.dataFolder(id), { recursive: true });
+    }
+  });
+
+  await step(t, "it is recovered by whoever gives the word, and by nobody else", async () => {
+    const recover = ["server", "recover", "--data-dir", `./data/node-${survivor}`];
+    const asked = await cluster.run(recover);
+    assertEquals(asked.code, 2, asked.stderr);
+    assertStringIncludes(asked.stderr, "LOST: every acknowledged write that did not reach this node.");
+    const word = /--yes=([0-9a-f]+)/.exec(asked.stderr)?.[1];
+    assert(word !== undefined, asked.stderr);
+    const wrong = await cluster.run([...recover, "--yes=no"]);
+    assertEquals(wrong.code, 1, wrong.stderr);
+    const recovered = await cluster.run([...recover, `--yes=${word}`]);
+    assertEquals(recovered.code, 0, recovered.stderr);
+  });
+
+  await step(t, "it serves alone, with everything there was", async () => {
+    await cluster.startNode(survivor);
+    for (const id of founded) if (id !== survivor) await cluster.discard(id);
+    assertEquals(await rolesOf(cluster), [`voter ${survivor}`]);
+    assertEquals(await exported(cluster), before);
+  });
+
+  await step(t, "two new nodes join, under new ids", async () => {
+    const added = [await addNode(cluster), await addNode(cluster)];
+    assertEquals(await rolesOf(cluster), [survivor, ...added].map((id) => `voter ${id}`));
+    assertEquals(await exported(cluster), before);
+    await cluster.waitForEqualStates();
+  });
+
+  await step(t, "a lost id is not used again", async () => {
+    const lost = founded.find((id) => id !== survivor);
+    const args = ["member", "add", `${lost}`, "127.0.0.1:1"];
+    const { stderr } = await cluster.client(args, { code: 1 });
+    assertStringIncludes(stderr, "an id is never used again");
+  });
+});
+
+Deno.test("a quota refuses what grows, lets reads and deletes through, and opens by itself", async () => {
+  await using cluster = await TestCluster.start({ flags: ["--quota-bytes", "100000"] });
+  await using client = await cluster.connect();
+  const value = "v".repeat(10_000);
+  for (let key = 0; key < 9; key++) await client.put(`key/${key}`, value);
+  const refused = await assertRejects(() => client.put("key/9", value), StorageFullError);
+  assertStringIncludes(refused.message, "--quota-bytes");
+  assertEquals(refused.outcome, "not-applied");
+  const { code, stderr } = await cluster.run([
+    "client",
+    "--cluster",
+    cluster.address(1),
+    "put",
+    "key/9",
+    value,
+  ]);
+  assertEquals(code, 3, stderr);
+  assertStringIncludes(stderr, "its quota is 100000");
+
+  assertEquals((await client.list({ prefix: "key/" })).entries.length, 9);
+  await client.put("key/0", "smaller");
+  await client.delete("key/1");
+  await client.put("key/9", value);
+  assertEquals((await client.list({ prefix: "key/" })).entries.length, 9);
+  await cluster.waitForEqualStates();
+});

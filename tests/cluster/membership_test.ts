@@ -1,0 +1,235 @@
+/**
+ * Real processes that come and go: a cluster grows and shrinks under load, moves to new machines, and refuses what
+ * would cost somebody the cluster. Afterwards the history is linearizable, every acknowledged write is there, once and
+ * in order, and all replicas are equal.
+ */
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { MembershipRefusedError } from "../../lib/mod.ts";
+import { TestCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+import { addNode, assertLeaves, removeNode, replaceNode, rolesOf } from "../support/members.ts";
+import { startKvraft } from "../support/process.ts";
+import { step } from "../support/step.ts";
+import { freePorts, TemporaryFolder } from "../support/temporary.ts";
+import { underLoad } from "../support/under_load.ts";
+
+/** What nodes are started with unless told otherwise. */
+const ELECTION_TIMEOUT_MS = 1_000;
+/** Far longer than two requests take that are sent one after the other, far shorter than an election timeout. */
+const DELAY_MS = 300;
+
+Deno.test("a cluster grows from one node to five and shrinks to three under load", async (t) => {
+  await underLoad({ nodes: 1, judged: true }, async ({ cluster, progress }) => {
+    await step(t, "one becomes three", async () => {
+      await addNode(cluster);
+      await addNode(cluster);
+      assertEquals(await rolesOf(cluster), ["voter 1", "voter 2", "voter 3"]);
+      await progress();
+    });
+    await step(t, "three become five", async () => {
+      await addNode(cluster);
+      await addNode(cluster);
+      assertEquals(await rolesOf(cluster), ["voter 1", "voter 2", "voter 3", "voter 4", "voter 5"]);
+      await progress();
+    });
+    await step(t, "five become four: a follower leaves", async () => {
+      const leader = await cluster.waitForLeader();
+      const [follower] = cluster.ids.filter((id) => id !== leader);
+      assert(follower !== undefined);
+      await removeNode(cluster, follower);
+      await progress();
+    });
+    await step(t, "four become three: the leader leaves, when it has finished the change", async () => {
+      await removeNode(cluster, await cluster.waitForLeader());
+      assertEquals(await rolesOf(cluster), cluster.ids.map((id) => `voter ${id}`));
+      assertEquals(cluster.ids.length, 3);
+      await progress();
+    });
+  });
+});
+
+Deno.test("a cluster moves to three new machines under load, and its clients move with it", async (t) => {
+  await underLoad({ judged: true }, async ({ cluster, progress }) => {
+    await step(t, "a follower that runs is replaced, says so and ends", async () => {
+      const leader = await cluster.waitForLeader();
+      const old = cluster.ids.find((id) => id <= 3 && id !== leader);
+      assert(old !== undefined);
+      await replaceNode(cluster, old);
+      await assertLeaves(cluster, old);
+      await progress();
+    });
+    await step(t, "a dead node is replaced; when it comes back it hears that, says so and ends", async () => {
+      const leader = await cluster.waitForLeader();
+      const old = cluster.ids.find((id) => id <= 3 && id !== leader);
+      assert(old !== undefined);
+      await cluster.kill(old);
+      await replaceNode(cluster, old);
+      await progress();
+      await cluster.startNode(old);
+      await assertLeaves(cluster, old);
+    });
+    await step(t, "the last of the old ones is replaced while it leads", async () => {
+      const [old] = cluster.ids;
+      assert(old !== undefined && old <= 3);
+      await replaceNode(cluster, old);
+      await assertLeaves(cluster, old);
+      await progress();
+    });
+    assertEquals(cluster.ids, [4, 5, 6]);
+    assertEquals(await rolesOf(cluster), ["voter 4", "voter 5", "voter 6"]);
+  });
+});
+
+/** Waits until the leader has written down which data folder is whose: the second entry of a cluster without writes. */
+async function waitForDataIds(cluster: TestCluster): Promise<void> {
+  await eventually("the leader has written down whose data folder is which", async () => {
+    const leader = await cluster.status(await cluster.waitForLeader());
+    return leader !== null && leader.commitIndex >= 2 ? true : null;
+  }, { explain: cluster.logs });
+}
+
+Deno.test("a node that is not what the cluster knows is refused and told what to do", async (t) => {
+  await using cluster = await TestCluster.start();
+  await waitForDataIds(cluster);
+  const leader = await cluster.waitForLeader();
+  const wiped = cluster.ids.find((id) => id !== leader);
+  assert(wiped !== undefined);
+  await cluster.kill(wiped);
+  await Deno.remove(cluster.dataFolder(wiped), { recursive: true });
+  const others = cluster.ids.filter((id) => id !== wiped);
+
+  await step(t, "a wiped node under its old id, told to found the cluster again", async () => {
+    const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(wiped)]);
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, `member replace ${wiped} <new id> <host:port>`);
+    await Deno.remove(cluster.dataFolder(wiped), { recursive: true });
+  });
+
+  await step(t, "a wiped node under its old id, told to join", async () => {
+    const join = others.map((id) => cluster.address(id)).join(",");
+    const args = ["--node-id", `${wiped}`, "--bind", cluster.address(wiped), "--join", join];
+    const { code, stderr } = await cluster.run(["server", ...args]);
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, `member replace ${wiped} <new id> <host:port>`);
+  });
+
+  await step(t, "a node of another cluster, at the address of a member and as a new one", async () => {
+    await using other = await TestCluster.start({ nodes: 1, flags: ["--cluster-name", "other"] });
+    await other.waitForLeader();
+    const args = ["member", "add", "9", other.memberAddress(1)];
+    const { stderr } = await cluster.client(args, { code: 1, nodes: others });
+    assertStringIncludes(stderr, "Cannot add 9: ");
+    assertMatch(stderr, /This node belongs to cluster [0-9a-f]{16}, and the connection is meant for/);
+
+    const bind = cluster.address(wiped);
+    const foreign = ["--node-id", `${wiped}`, "--bind", bind, "--cluster", cluster.membersFlag];
+    await using folder = await TemporaryFolder.make();
+    await using process = startKvraft(["server", ...foreign, "--cluster-name", "other"], {
+      cwd: folder.path,
+    });
+    await process.waitForOutput(/This node belongs to cluster/);
+    assertEquals(await cluster.waitForLeader(others), leader);
+  });
+
+  await step(t, "what the refusal names: the lost node is replaced", async () => {
+    const id = await cluster.join();
+    await cluster.client(["member", "replace", `${wiped}`, `${id}`, cluster.memberAddress(id)], {
+      nodes: others,
+    });
+    await cluster.discard(wiped);
+    assertEquals(await rolesOf(cluster), cluster.ids.map((id) => `voter ${id}`));
+    await cluster.waitForEqualStates();
+  });
+});
+
+Deno.test("changes that would cost somebody the cluster are refused with the reason", async (t) => {
+  // Seven voters, of which four run: just a majority.
+  await using cluster = await TestCluster.start({ nodes: 7, started: [1, 2, 3, 4] });
+  const running = [1, 2, 3, 4];
+  const leader = await cluster.waitForLeader();
+  const follower = leader === 1 ? 2 : 1;
+  const nowhere = `127.0.0.1:${freePorts(1)}`;
+  const refused = async (args: readonly string[], ...says: readonly string[]): Promise<void> => {
+    const { stderr } = await cluster.client(["member", ...args], { code: 1, nodes: running });
+    for (const words of says) assertStringIncludes(stderr, words);
+  };
+  await eventually("the leader knows who answers", async () => {
+    const peers = (await cluster.status(leader))?.peers ?? [];
+    return peers.filter(({ lastContactMs }) => lastContactMs !== null).length === 3 ? true : null;
+  }, { explain: cluster.logs });
+
+  await step(t, "an eighth voter", async () => {
+    await refused(["add", "8", nowhere], "at most 7 voters", "--learner");
+  });
+  await step(t, "an address where nobody answers", async () => {
+    await refused(["add", "8", nowhere, "--learner"], `kvraft server --node-id 8 --bind ${nowhere} --join`);
+  });
+  await step(t, "an address in use", async () => {
+    const address = cluster.memberAddress(follower);
+    await refused(["add", "8", address, "--learner"], `${address} is the address of node ${follower}`);
+  });
+  await step(t, "an address where another node answers", async () => {
+    const id = await cluster.join();
+    await refused(["add", "99", cluster.memberAddress(id), "--learner"], `node ${id} answers at`);
+    await cluster.discard(id);
+  });
+  await step(t, "removing and demoting a voter where the rest that answers is no majority", async () => {
+    await refused(["remove", `${follower}`], "4 must answer, and only 3 do", "--force");
+    await refused(["demote", `${follower}`], "4 must answer, and only 3 do", "--force");
+  });
+  await step(t, "an id that was used before", async () => {
+    await cluster.client(["member", "remove", "7"], { nodes: running });
+    await cluster.discard(7);
+    await refused(["add", "7", nowhere], "node 7 was a member before, and an id is never used again");
+  });
+  await step(
+    t,
+    "what is refused for want of voters is done by force, and ends when one comes back",
+    async () => {
+      // Five voters are left then, of which three run; of the four without the follower it would be two.
+      await cluster.client(["member", "remove", "6"], { nodes: running });
+      await cluster.discard(6);
+      const down = running.find((id) => id !== leader && id !== follower);
+      assert(down !== undefined);
+      await cluster.kill(down);
+      await eventually("the leader does not hear the killed node any more", async () => {
+        const peers = (await cluster.status(leader))?.peers ?? [];
+        return (peers.find(({ id }) => id === down)?.lastContactMs ?? 0) > ELECTION_TIMEOUT_MS ? true : null;
+      }, { explain: cluster.logs });
+      await refused(["remove", `${follower}`], "3 must answer, and only 2 do", "--force");
+      await using forced = startKvraft(
+        ["client", "--cluster", cluster.address(leader), "member", "remove", `${follower}`, "--force"],
+        { cwd: cluster.folder.path },
+      );
+      await eventually("the change is under way", () => {
+        return cluster.logs().includes(`membership changes change="remove ${follower}"`) ? true : null;
+      }, { explain: cluster.logs });
+      await cluster.startNode(down);
+      assertEquals((await forced.end({ explain: cluster.logs })).code, 0, cluster.logs());
+      await assertLeaves(cluster, follower);
+    },
+  );
+});
+
+Deno.test("a second change is refused while one is under way", async () => {
+  await using cluster = await TestCluster.start({ proxied: true });
+  await waitForDataIds(cluster);
+  await using client = await cluster.connect();
+  await client.put("the client", "knows the leader");
+  const leader = await cluster.waitForLeader();
+  const [first, second] = cluster.ids.filter((id) => id !== leader);
+  assert(first !== undefined && second !== undefined);
+  // The first change can't be committed before the second one is asked for.
+  for (const to of [first, second]) cluster.delay({ from: leader, to, delayMs: DELAY_MS });
+  const demoting = client.changeMembership({ kind: "demote", id: first });
+  const error = await assertRejects(
+    () => client.changeMembership({ kind: "demote", id: second }),
+    MembershipRefusedError,
+  );
+  assertStringIncludes(error.message, "another change is under way");
+  await demoting;
+  assertEquals(
+    await rolesOf(cluster),
+    cluster.ids.map((id) => `${id === first ? "learner" : "voter"} ${id}`),
+  );
+});

@@ -1,0 +1,161 @@
+/**
+ * Snapshots of real processes on a real disk: the log stays small, a node that was away comes back over a snapshot,
+ * kill -9 may come at any moment of it, and damaged snapshots are passed over or refused, never served.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import type { KvClient } from "../../lib/mod.ts";
+import { TestCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+import { bytesOf, contentOf, damageMiddle, filesIn } from "../support/folder.ts";
+import { step } from "../support/step.ts";
+import { underLoad } from "../support/under_load.ts";
+import { killInCompactions } from "../torture/compaction.ts";
+
+const SNAPSHOT_LOG_BYTES = 65_536;
+const SMALL_LOG = ["--snapshot-log-bytes", `${SNAPSHOT_LOG_BYTES}`, "--segment-bytes", "16384"];
+/** Far above what two snapshots' worth of log, the tail and the segments at both ends come to. */
+const LOG_BOUND_BYTES = 10 * SNAPSHOT_LOG_BYTES;
+const VALUE = "v".repeat(8_192);
+const KILLS = 5;
+
+Deno.test("the log on the disk stays small, however much is written", async () => {
+  await using cluster = await TestCluster.start({ flags: SMALL_LOG });
+  await using client = await cluster.connect();
+  for (let part = 1; part <= 4; part++) {
+    // 4 MiB to each node: 64 times what calls for a snapshot.
+    await overwrite(client, 512);
+    for (const id of cluster.ids) {
+      await eventually(`the log of node ${id} is small, and two snapshots are kept`, () => {
+        const folder = cluster.dataFolder(id);
+        const logBytes = filesIn(join(folder, "wal"), "").reduce((sum, file) => sum + bytesOf(file), 0);
+        const snapshots = filesIn(join(folder, "snapshots"), "").length;
+        return logBytes <= LOG_BOUND_BYTES && snapshots === 2 ? true : null;
+      }, { explain: cluster.logs });
+    }
+  }
+  await cluster.waitForEqualStates();
+  await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
+  await cluster.startNodes(cluster.ids);
+  assertEquals((await client.list({ prefix: "over/" })).entries.length, OVERWRITTEN_KEYS);
+  await cluster.waitForEqualStates();
+});
+
+const OVERWRITTEN_KEYS = 8;
+
+/** So many puts of {@link VALUE} on a few keys. */
+async function overwrite(client: KvClient, puts: number): Promise<void> {
+  for (let put = 0; put < puts; put += OVERWRITTEN_KEYS) {
+    const keys = Array.from({ length: OVERWRITTEN_KEYS }, (_, key) => `over/${key}`);
+    await Promise.all(keys.map((key) => client.put(key, VALUE)));
+  }
+}
+
+/** Keys and bytes of a state that takes a while to be sent through a slow link. */
+const LARGE_KEYS = 48;
+const LARGE_VALUE = "x".repeat(65_536);
+/** For each 64 KiB. */
+const SLOW_LINK_MS = 60;
+/** Of the file that is received; then the receiver is killed. */
+const RECEIVED_BYTES = 786_432;
+
+Deno.test("a node for which only a snapshot helps is killed while it receives it, and catches up", async (t) => {
+  await underLoad({ proxied: true, flags: SMALL_LOG }, async ({ cluster, progress }) => {
+    await using client = await cluster.connect();
+    const leader = await cluster.waitForLeader();
+    const away = cluster.ids.find((id) => id !== leader);
+    assert(away !== undefined);
+    const receiving = join(cluster.dataFolder(away), "snapshots", "receiving.new");
+
+    await step(t, "it is away until the leader's log does not reach back to it", async () => {
+      const lastIndex = (await cluster.status(away))?.lastLogIndex ?? 0;
+      await cluster.kill(away);
+      for (let key = 0; key < LARGE_KEYS; key++) await client.put(`large/${key}`, LARGE_VALUE);
+      await using leaders = await cluster.connect([leader]);
+      await eventually("the leader has cut its log", async () => {
+        await leaders.takeSnapshot();
+        await progress();
+        return ((await cluster.status(leader))?.firstLogIndex ?? 0) > lastIndex + 1 ? true : null;
+      }, { explain: cluster.logs });
+      assertEquals(await cluster.waitForLeader(), leader);
+    });
+
+    await step(t, "it is killed when part of the snapshot has come", async () => {
+      for (const from of cluster.ids) {
+        if (from !== away) cluster.delay({ from, to: away, delayMs: SLOW_LINK_MS });
+      }
+      await cluster.startNode(away);
+      await eventually("part of the snapshot has come", () => {
+        return bytesOf(receiving) >= RECEIVED_BYTES ? true : null;
+      }, { explain: cluster.logs });
+      await cluster.kill(away);
+      assert(bytesOf(receiving) > 0, "it was killed in the middle of it");
+      await progress();
+    });
+
+    await step(t, "it starts without the part, receives all of it, and catches up", async () => {
+      cluster.heal();
+      await cluster.startNode(away);
+      const caughtUpWith = (await cluster.status(leader))?.commitIndex ?? 0;
+      await eventually("it has caught up over a snapshot", async () => {
+        const status = await cluster.status(away);
+        if (status === null || status.appliedIndex < caughtUpWith) return null;
+        return status.firstLogIndex > 1 && status.snapshotIndex > 0 ? true : null;
+      }, { explain: cluster.logs });
+      assertStringIncludes(cluster.logs(), "state restored from the leader's snapshot");
+      assertEquals(bytesOf(receiving), 0);
+      await progress();
+    });
+  });
+});
+
+Deno.test("kill -9 in the middle of snapshots and of cutting the log loses nothing", async () => {
+  await killInCompactions({ kills: KILLS, seed: 1, tell: () => {} });
+});
+
+Deno.test("a damaged snapshot is passed over, and where none is whole the node refuses", async (t) => {
+  await using cluster = await TestCluster.start({ nodes: 1, flags: SMALL_LOG });
+  await using client = await cluster.connect();
+  const snapshots = join(cluster.dataFolder(1), "snapshots");
+  await overwrite(client, 128);
+  await eventually("there are two snapshots, and the log was cut", async () => {
+    await overwrite(client, OVERWRITTEN_KEYS);
+    const isCut = ((await cluster.status(1))?.firstLogIndex ?? 0) > 1;
+    return isCut && filesIn(snapshots, ".snap").length === 2 ? true : null;
+  });
+  const before = await client.list({});
+  await cluster.kill(1);
+
+  await step(
+    t,
+    "the newest is damaged: the one before it and the log say the same, and it is replaced",
+    async () => {
+      const newest = filesIn(snapshots, ".snap").at(-1);
+      assert(newest !== undefined);
+      damageMiddle(newest);
+      await cluster.startNode(1);
+      assertStringIncludes(cluster.logs(), "a snapshot is damaged; trying the one before it");
+      assertEquals(await client.list({}), before);
+      await eventually("there are two others", async () => {
+        await overwrite(client, OVERWRITTEN_KEYS);
+        const files = filesIn(snapshots, ".snap");
+        return files.length === 2 && !files.includes(newest) ? true : null;
+      }, { explain: cluster.logs });
+      await cluster.kill(1);
+    },
+  );
+
+  await step(t, "all are damaged: it refuses, says what to do, and changes nothing", async () => {
+    for (const file of filesIn(snapshots, ".snap")) damageMiddle(file);
+    const inspected = await cluster.run(["server", "inspect", `data/node-1`]);
+    assertEquals(inspected.code, 1, inspected.stdout);
+    assertStringIncludes(inspected.stdout, "DAMAGED: ");
+    const content = await contentOf(cluster.dataFolder(1));
+    const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(1)]);
+    assertEquals(code, 1, stderr);
+    for (const words of ["no snapshot reaches", "member replace", "docs/operations.md"]) {
+      assertStringIncludes(stderr, words);
+    }
+    assertEquals(await contentOf(cluster.dataFolder(1)), content);
+  });
+});

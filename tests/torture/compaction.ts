@@ -1,0 +1,71 @@
+/**
+ * kill -9 in the middle of taking a snapshot and cutting the log, over and over: of one node, or of all at once.
+ *
+ * The moment is drawn in events of the file system, beginning with the snapshot's unfinished file: while it is
+ * written, before and after it has its name, while older ones and segments of the log go.
+ */
+import { TestCluster } from "../support/cluster.ts";
+import { within } from "../support/eventually.ts";
+import { JudgedWorkload } from "../support/judged_workload.ts";
+import { SeededRandom } from "../support/seeded_random.ts";
+
+/** Small, so that snapshots are taken all the time, and segments go with each. */
+const FLAGS = ["--snapshot-log-bytes", "8192", "--segment-bytes", "8192"];
+/** Kills of one cluster; then a new one begins, so that a history stays short enough to be judged. */
+const KILLS_OF_A_ROUND = 40;
+/** Events of the file system after the beginning of a snapshot among which the moment is drawn. */
+const MAX_EVENTS = 24;
+const ALL_AT_ONCE_SHARE = 0.25;
+/** Answered writes after which a round has been seen to go on. */
+const PROGRESS_WRITES = 50;
+
+/** How to do it. */
+export interface CompactionOptions {
+  readonly kills: number;
+  readonly seed: number;
+  /** Takes what happens, as sentences. */
+  readonly tell: (line: string) => void;
+}
+
+/** Kills so often. Throws when a node does not come back, a history is not linearizable, or replicas differ. */
+export async function killInCompactions({ kills, seed, tell }: CompactionOptions): Promise<void> {
+  for (let done = 0; done < kills; done += KILLS_OF_A_ROUND) {
+    const round = { kills: Math.min(KILLS_OF_A_ROUND, kills - done), seed: seed + done, tell };
+    await runRound(round);
+    tell(`${done + round.kills} of ${kills} kills: linearizable, replicas equal`);
+  }
+}
+
+async function runRound({ kills, seed, tell }: CompactionOptions): Promise<void> {
+  const random = new SeededRandom(seed);
+  await using cluster = await TestCluster.start({ flags: FLAGS });
+  await using workload = await JudgedWorkload.start(cluster, seed);
+  await workload.progress(PROGRESS_WRITES, cluster.logs);
+  for (let kill = 0; kill < kills; kill++) {
+    const node = random.pick(cluster.ids);
+    const victims = random.chance(ALL_AT_ONCE_SHARE) ? cluster.ids : [node];
+    const events = random.below(MAX_EVENTS);
+    tell(`kill -9 of ${victims.join(", ")}, ${events} file events into a snapshot of node ${node}`);
+    await within(`node ${node} takes a snapshot`, waitForCompaction(cluster.dataFolder(node), events), {
+      explain: cluster.logs,
+    });
+    await Promise.all(victims.map((id) => cluster.kill(id)));
+    await cluster.startNodes(victims);
+  }
+  await cluster.waitForLeader();
+  await workload.progress(PROGRESS_WRITES, cluster.logs);
+  await using reader = await cluster.connect();
+  await workload.stopAndJudge(reader);
+  await cluster.waitForEqualStates();
+}
+
+/** Waits until a snapshot is begun in the data folder, and then for so many events of the file system in it. */
+async function waitForCompaction(dataFolder: string, events: number): Promise<void> {
+  using watcher = Deno.watchFs(dataFolder);
+  let left: number | null = null;
+  for await (const { paths } of watcher) {
+    if (left === null && paths.some((path) => path.endsWith(".snap.new"))) left = events;
+    else if (left !== null) left -= 1;
+    if (left !== null && left <= 0) return;
+  }
+}

@@ -1,0 +1,74 @@
+/** A data folder that begins with a state: a server can start from it, and a folder that is somebody's is left alone. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { foundingConfiguration } from "../../../lib/server/members.ts";
+import { FolderInUseError, makeFolder, type NewFolder } from "../../../lib/server/new_folder.ts";
+import { recoverState } from "../../../lib/server/recovered_state.ts";
+import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/server_limits.ts";
+import { writeState } from "../../../lib/server/state_codec.ts";
+import { DataDirectory } from "../../../lib/storage/mod.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+
+const FOUNDERS = [{ id: 1, address: "n1:7001" }];
+const INDEX = 7;
+const TERM = 3;
+
+function folderAt(disk: MemoryDisk, path: string): NewFolder {
+  const machine = new StateMachine(stateMachineOptionsOf(SERVER_LIMITS));
+  const mutations = [{ kind: "put", key: new Uint8Array([1]), value: new Uint8Array([2]) }] as const;
+  for (let index = 1; index <= INDEX; index++) {
+    machine.apply(index, { kind: "transaction", session: null, checks: [], mutations });
+  }
+  const view = machine.snapshot();
+  return {
+    disk,
+    path,
+    random: () => 0.5,
+    identity: { clusterId: "0123456789abcdef", clusterName: "kvraft", nodeId: 1, founders: FOUNDERS },
+    index: INDEX,
+    term: TERM,
+    revision: view.revision,
+    configuration: foundingConfiguration(FOUNDERS),
+    writeChunks: async (write) => await writeState(view, { write, pause: () => Promise.resolve() }),
+  };
+}
+
+Deno.test("a server starts from a folder that was made with a state, also after a loss of power", async () => {
+  const made = new MemoryDisk();
+  await makeFolder(folderAt(made, "/data"));
+  const disk = made.crash(() => false);
+
+  const directory = await DataDirectory.open({ disk, path: "/data" });
+  const { identity } = directory;
+  if (identity === null) throw new Error("the folder is nobody's");
+  const silent = (): void => {};
+  const { stateMachine, recovered, log } = await recoverState({
+    disk,
+    directory,
+    identity,
+    segmentBytes: 4_096,
+    tailBytes: 1_024,
+    stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
+    logger: { debug: silent, info: silent, warn: silent, error: silent },
+    pause: () => Promise.resolve(),
+  });
+  await log.close();
+  directory.close();
+
+  const { base, lastIndex, hardState } = recovered;
+  assertEquals({ base, lastIndex, hardState }, {
+    base: { index: INDEX, term: TERM },
+    lastIndex: INDEX,
+    hardState: { term: TERM, vote: null, commitIndex: INDEX },
+  });
+  assertEquals({ keys: stateMachine.keyCount, appliedIndex: stateMachine.appliedIndex }, {
+    keys: 1,
+    appliedIndex: INDEX,
+  });
+});
+
+Deno.test("a folder that is a node's is not made anew", async () => {
+  const disk = new MemoryDisk();
+  await makeFolder(folderAt(disk, "/data"));
+  await assertRejects(() => makeFolder(folderAt(disk, "/data")), FolderInUseError, "it is that of node 1");
+});
