@@ -256,6 +256,10 @@ Deno.test("a folder that can't be recovered is refused before it is touched, and
   const disk = await withSurvivor();
   await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "nobody's data folder");
   assertEquals(disk.stat("/dtaa"), null);
+  const empty = new MemoryDisk();
+  const { log } = await openNode(empty);
+  await log.close();
+  await assertRejects(() => recovered(empty), RecoveryError, "its log is empty");
   const running = await DataDirectory.open({ disk, path: "/data" });
   await assertRejects(() => recovered(disk), DataDirectoryLockedError);
   running.close();
