@@ -69,9 +69,7 @@ export class SnapshotReceiving {
     if (chunk.index <= appliedIndex) return this.#options.notNeeded(chunk, from);
     const current = this.#receivingOf(chunk, from);
     if (current === null) return;
-    if (!current.isWhole && chunk.offset === current.receiver.nextOffset && chunk.data.length > 0) {
-      if (!this.#write(current, chunk)) return;
-    }
+    if (!current.isWhole && !this.#write(current, chunk)) return;
     this.#answer(current, chunk);
     if (!current.isWhole && current.receiver.nextOffset === chunk.totalBytes) this.#finish(current, chunk);
   }
@@ -123,6 +121,7 @@ export class SnapshotReceiving {
     return this.#current;
   }
 
+  /** Takes a piece that stands at the next place; any other changes nothing. False when the disk takes no more. */
   #write(current: Receiving, { offset, data, index }: SnapshotChunk): boolean {
     try {
       current.receiver.write(offset, data);

@@ -3,6 +3,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts";
 import { JoinError } from "../../../lib/server/identity.ts";
 import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshots.ts";
+import { CHANGE_KIND, FRAME_KIND } from "../../../lib/net/kinds.ts";
+import { Stranger } from "../../support/net_node.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
 
@@ -109,6 +111,22 @@ Deno.test("a node that is removed ends by itself, also the one that leads, and w
   assertMatch(ended.message, new RegExp(`node ${leader} was removed from the cluster`));
   const again = await cluster.start(leader);
   assert(await cluster.run(again.finished) instanceof NodeRefusedError, "its folder does not bring it back");
+});
+
+Deno.test("a leader that is asked to remove itself says that it is done, and not that it can't tell", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  const { leader } = await cluster.run(client.status());
+  if (leader !== 1) await cluster.run(client.transferLeadership(1));
+  const stranger = await Stranger.connect(cluster.network, 1);
+  await stranger.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
+  await stranger.send([FRAME_KIND.changeMembership, 7, [CHANGE_KIND.remove, 1], false]);
+  const kinds = (): unknown[] => stranger.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
+  const ends: unknown[] = [FRAME_KIND.membershipChanged, FRAME_KIND.error];
+  await cluster.until(() => kinds().some((kind) => ends.includes(kind)));
+  assertEquals(kinds().filter((kind) => ends.includes(kind)), [FRAME_KIND.membershipChanged]);
 });
 
 Deno.test("only who says the right id is added", async () => {
