@@ -21,8 +21,8 @@ import type { RecoverReport, RecoverRequest, RecoveryStakes } from "./tools_port
 
 /** Bytes of log read at a time. */
 const READ_BYTES = 4_194_304;
-/** Size at which a log begins a new segment: of no matter here, nothing is written to it. */
-const SEGMENT_BYTES = 67_108_864;
+/** Size at which a log begins a new segment: small, as nothing is written to it. */
+const SEGMENT_BYTES = 4_096;
 
 /** A folder can't be recovered. */
 export class RecoveryError extends Error {
@@ -132,6 +132,11 @@ function stakesOf(
   if (address === null) {
     throw new RecoveryError(
       `Cannot recover ${dataDir}: node ${nodeId} was never a member, so it has nothing that counts.`,
+    );
+  }
+  if (lastIndex === 0) {
+    throw new RecoveryError(
+      `Cannot recover ${dataDir}: its log is empty. Begin with a new folder and --cluster.`,
     );
   }
   return {

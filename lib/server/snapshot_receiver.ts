@@ -18,6 +18,9 @@ import {
 import type { Pause } from "./slices.ts";
 import { type LoadedSnapshot, readSnapshotState } from "./snapshot_state.ts";
 
+/** Bytes that may wait in the page cache: the sync of more would hold up that of the log. The sender waits for it. */
+const FLUSH_BYTES = 4_194_304;
+
 /** A snapshot that has come whole and was checked. */
 export interface ReceivedSnapshot extends LoadedSnapshot {
   /** Gives the file its name, durably. May be called again without effect. */
@@ -48,6 +51,9 @@ interface Receiving {
   term: number;
   /** Whether it is whole, and is being read back or has been handed over. */
   isWhole: boolean;
+  /** Bytes that came since the last flush began; an answer waits for the one under way. */
+  unflushedBytes: number;
+  isFlushing: boolean;
 }
 
 /** Takes pieces of snapshots. */
@@ -55,6 +61,7 @@ export class SnapshotReceiving {
   readonly #options: SnapshotReceivingOptions;
   #current: Receiving | null = null;
   #reading: Promise<void> = Promise.resolve();
+  #flushing: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(options: SnapshotReceivingOptions) {
@@ -69,10 +76,8 @@ export class SnapshotReceiving {
     if (chunk.index <= appliedIndex) return this.#options.notNeeded(chunk, from);
     const current = this.#receivingOf(chunk, from);
     if (current === null) return;
-    if (!current.isWhole && chunk.offset === current.receiver.nextOffset && chunk.data.length > 0) {
-      if (!this.#write(current, chunk)) return;
-    }
-    this.#answer(current, chunk);
+    if (!current.isWhole && !this.#write(current, chunk)) return;
+    this.#answerWhenFlushed(current, chunk);
     if (!current.isWhole && current.receiver.nextOffset === chunk.totalBytes) this.#finish(current, chunk);
   }
 
@@ -92,7 +97,7 @@ export class SnapshotReceiving {
   /** Gives up what is being received; resolves when nothing is left of it. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#reading;
+    await Promise.all([this.#reading, this.#flushing]);
     this.settle();
   }
 
@@ -116,26 +121,43 @@ export class SnapshotReceiving {
     try {
       const receiver = this.#options.store.receive({ index, term: snapshotTerm, totalBytes });
       this.#options.logger.info("receiving a snapshot", { from, index, bytes: totalBytes });
-      this.#current = { receiver, from, term, isWhole: false };
+      this.#current = { receiver, from, term, isWhole: false, unflushedBytes: 0, isFlushing: false };
     } catch (error) {
       this.#options.logger.error("cannot receive a snapshot", { from, index, reason: reasonOf(error) });
     }
     return this.#current;
   }
 
-  #write(current: Receiving, { offset, data, index }: SnapshotChunk): boolean {
+  /** Takes a piece that stands at the next place; any other changes nothing. False when the disk takes no more. */
+  #write(current: Receiving, { offset, data }: SnapshotChunk): boolean {
     try {
       current.receiver.write(offset, data);
+      current.unflushedBytes += data.length;
       return true;
     } catch (error) {
-      this.#options.logger.error("cannot receive a snapshot", {
-        from: current.from,
-        index,
-        reason: reasonOf(error),
-      });
-      this.settle();
+      this.#refused(current, error);
       return false;
     }
+  }
+
+  /** The disk takes no more of it. */
+  #refused(current: Receiving, error: unknown): void {
+    if (this.#current !== current) return;
+    const { from, receiver: { announced: { index } } } = current;
+    this.#options.logger.error("cannot receive a snapshot", { from, index, reason: reasonOf(error) });
+    this.settle();
+  }
+
+  #answerWhenFlushed(current: Receiving, chunk: SnapshotChunk): void {
+    if (current.isFlushing) return;
+    if (current.isWhole || current.unflushedBytes < FLUSH_BYTES) return this.#answer(current, chunk);
+    current.isFlushing = true;
+    current.unflushedBytes = 0;
+    const flushed = (): void => {
+      current.isFlushing = false;
+      if (this.#current === current && !this.#closed) this.#answer(current, chunk);
+    };
+    this.#flushing = current.receiver.flush().then(flushed, (error) => this.#refused(current, error));
   }
 
   #answer(current: Receiving, { index, snapshotTerm, totalBytes, term }: SnapshotChunk): void {

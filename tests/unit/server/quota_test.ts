@@ -66,6 +66,11 @@ Deno.test("a full store takes deletes, and writes that make it no larger", () =>
   );
 });
 
+Deno.test("a store that is above its quota still takes what makes it smaller", () => {
+  const { ask } = bench({ quotaBytes: 50 });
+  assertEquals([ask(put("a", 88)), ask(put("a", 90)), ask(transaction([]))], ["let in", FULL, "let in"]);
+});
+
 Deno.test("the door opens again once there is room", () => {
   const { machine, ask } = bench({ quotaBytes: 90 });
   assertEquals(ask(put("b", 1)), FULL);

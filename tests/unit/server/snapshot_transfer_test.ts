@@ -315,6 +315,32 @@ Deno.test("a snapshot of another cluster is not shown to the core", async () => 
   await bench.close();
 });
 
+Deno.test("the sender waits for a slow disk: not much more than four MiB are ever to be synced at once", async () => {
+  const bench = await Bench.make();
+  await storeState(bench.leaderStore, machineAt(6, 1_000_000));
+  const gate = Promise.withResolvers<void>();
+  bench.followerDisk.syncGate = gate.promise;
+  bench.start();
+  await bench.flow();
+  assertEquals(bench.followerDisk.bytesOf(`${SNAPSHOTS}/receiving.new`).length, 19 * PIECE_BYTES);
+  gate.resolve();
+  await settle();
+  await bench.flow();
+  assertEquals(bench.received.length, 1);
+  await bench.close();
+});
+
+Deno.test("a disk that fails while what came is flushed ends the receiving", async () => {
+  const bench = await Bench.make();
+  await storeState(bench.leaderStore, machineAt(6, 1_000_000));
+  bench.followerDisk.intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
+  bench.start();
+  await bench.flow();
+  assert(bench.logger.messages.includes("cannot receive a snapshot"));
+  assertEquals(bench.received, []);
+  await bench.close();
+});
+
 Deno.test("a stop while the snapshot is read back ends the reading at its next pause", async () => {
   const { bench } = await large();
   const paused = Promise.withResolvers<void>();

@@ -1,0 +1,200 @@
+/** Whole servers: who is let in, who is turned away, and what is left when one is stopped in the middle of things. */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts";
+import { JoinError } from "../../../lib/server/identity.ts";
+import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshots.ts";
+import { CHANGE_KIND, FRAME_KIND } from "../../../lib/net/kinds.ts";
+import { Stranger } from "../../support/net_node.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { MemoryCluster } from "../../support/memory_cluster.ts";
+
+/** The members as text, from whoever knows: `1 voter, 2 voter`. */
+async function members(
+  cluster: MemoryCluster,
+  client: Awaited<ReturnType<MemoryCluster["client"]>>,
+): Promise<string> {
+  const all = await cluster.run(client.members());
+  return all.map(({ id, role }) => `${id} ${role}`).join(", ");
+}
+
+/** Lets time pass until the leader has written down whose data folder is whose. */
+async function knowEachOther(cluster: MemoryCluster): Promise<void> {
+  await cluster.pass(5_000);
+}
+
+Deno.test("a server that is stopped leaves neither timers nor open files nor a listener", async () => {
+  const cluster = new MemoryCluster();
+  await cluster.found(1);
+  await cluster.pass(1_000);
+  await cluster.stop(1);
+  assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
+  await cluster.start(1);
+  await cluster.stop(1);
+  assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
+});
+
+Deno.test("a node joins by any node's address, is added, catches up and votes", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  await cluster.start(4, { join: [9, 2] });
+  assertEquals(await members(cluster, client), "1 voter, 2 voter, 3 voter");
+  await cluster.run(client.changeMembership({ kind: "add", id: 4, address: "n4:7001", learner: false }));
+  await cluster.until(async () => (await client.members()).every(({ role }) => role === "voter"));
+  assertEquals(await members(cluster, client), "1 voter, 2 voter, 3 voter, 4 voter");
+  const direct = await cluster.client(4);
+  await cluster.until(async () => (await direct.get("key", { consistency: "stale" })) !== null);
+});
+
+Deno.test("a node that is told to stop while it asks to join ends at once, and holds nothing", async () => {
+  const cluster = new MemoryCluster();
+  const stop = new AbortController();
+  const starting = cluster.begin(4, { join: [1], signal: stop.signal });
+  await settle();
+  assertEquals(cluster.clock.timerCount, 1, "it pauses before it asks again");
+  stop.abort();
+  assertEquals(await starting.catch((error: unknown) => error), stop.signal.reason);
+  cluster.network.isSilent = true;
+  const other = new AbortController();
+  const silent = cluster.begin(4, { join: [1], signal: other.signal });
+  await settle();
+  other.abort();
+  assertEquals(await silent.catch((error: unknown) => error), other.signal.reason);
+  assertEquals([cluster.clock.timerCount, cluster.disk(4).openFiles], [0, 0]);
+  assertEquals(cluster.disk(4).lock("/data/LOCK") === null, false, "the folder is free");
+});
+
+Deno.test("a node that finds nobody to join gives up and says whom it asked", async () => {
+  const cluster = new MemoryCluster();
+  const error = await assertRejects(() => cluster.start(4, { join: [1, 2] }), JoinError);
+  assertMatch(error.message, /^Cannot join: nobody at n1:7001, n2:7001 says which cluster it is\./);
+  assertEquals([cluster.clock.timerCount, cluster.logger.messages.length], [0, 1]);
+});
+
+Deno.test("an empty folder does not join under the id of a member", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  await cluster.stop(3);
+  cluster.loseDisk(3);
+  const error = await assertRejects(() => cluster.start(3, { join: [1] }), JoinError);
+  assertMatch(
+    error.message,
+    /the cluster has a member of that id, at n3:7001, and this data folder, \/data, is empty/,
+  );
+});
+
+Deno.test("a node that comes back with another data folder is turned away, and ends", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  await knowEachOther(cluster);
+  await cluster.stop(3);
+  cluster.loseDisk(3);
+  const amnesiac = await cluster.start(3, { founders: [1, 2, 3] });
+  const ended = await cluster.run(amnesiac.finished);
+  assert(ended instanceof NodeRefusedError, String(ended));
+  assertMatch(ended.message, /node 3 comes with another data folder/);
+});
+
+Deno.test("a node that is removed ends by itself, also the one that leads, and whoever asked hears that it is done", async () => {
+  await using cluster = new MemoryCluster();
+  const servers = new Map<number, RunningServer>();
+  for (const id of [1, 2, 3]) servers.set(id, await cluster.start(id, { founders: [1, 2, 3] }));
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  const { leader } = await cluster.run(client.status());
+  assert(leader !== null);
+  const left = await cluster.run(client.changeMembership({ kind: "remove", id: leader }));
+  assertEquals(left.map(({ id }) => id), [1, 2, 3].filter((id) => id !== leader));
+  const ended = await cluster.run(servers.get(leader)?.finished ?? Promise.resolve(null));
+  assert(ended instanceof NodeRefusedError, String(ended));
+  assertMatch(ended.message, new RegExp(`node ${leader} was removed from the cluster`));
+  const again = await cluster.start(leader);
+  assert(await cluster.run(again.finished) instanceof NodeRefusedError, "its folder does not bring it back");
+});
+
+Deno.test("a leader that is asked to remove itself says that it is done, and not that it can't tell", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  const { leader } = await cluster.run(client.status());
+  if (leader !== 1) await cluster.run(client.transferLeadership(1));
+  const stranger = await Stranger.connect(cluster.network, 1);
+  await stranger.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
+  await stranger.send([FRAME_KIND.changeMembership, 7, [CHANGE_KIND.remove, 1], false]);
+  const kinds = (): unknown[] => stranger.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
+  const ends: unknown[] = [FRAME_KIND.membershipChanged, FRAME_KIND.error];
+  await cluster.until(() => kinds().some((kind) => ends.includes(kind)));
+  assertEquals(kinds().filter((kind) => ends.includes(kind)), [FRAME_KIND.membershipChanged]);
+});
+
+Deno.test("only who says the right id is added", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  const client = await cluster.client(1);
+  await cluster.run(client.put("key", "value"));
+  await cluster.start(9, { join: [1] });
+  const error = await assertRejects(
+    () => cluster.run(client.changeMembership({ kind: "add", id: 4, address: "n9:7001", learner: false })),
+    Error,
+  );
+  assertMatch(error.message, /Cannot add 4: node 9 answers at n9:7001/);
+  assertEquals(await members(cluster, client), "1 voter");
+});
+
+Deno.test("a probe under way at the stop of the leader ends with it", async () => {
+  const cluster = new MemoryCluster();
+  await cluster.found(1);
+  const client = await cluster.client(1);
+  await cluster.run(client.put("key", "value"));
+  cluster.network.isSilent = true;
+  const change = client.changeMembership({ kind: "add", id: 4, address: "n4:7001", learner: false })
+    .catch((error: unknown) => error);
+  await settle();
+  await cluster.stop(1);
+  await cluster.run(client.close());
+  assert(await change instanceof Error);
+  assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
+});
+
+Deno.test("a removed node that is stopped before it ends leaves no timer", async () => {
+  const cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  const { leader } = await cluster.run(client.status());
+  const other = [1, 2, 3].find((id) => id !== leader) ?? 0;
+  await cluster.run(client.changeMembership({ kind: "remove", id: other }));
+  await cluster.stop(other);
+  await cluster.run(client.close());
+  for (const id of [1, 2, 3]) await cluster.stop(id);
+  assertEquals(cluster.clock.timerCount, 0);
+});
+
+Deno.test("a follower that was away for longer than the log reaches back gets a snapshot, and its log goes on behind it", async () => {
+  const snapshots = { ...SNAPSHOT_LIMITS, logRatio: 0, tailEntries: 0, tailBytes: 0 };
+  await using cluster = new MemoryCluster({ snapshots });
+  const changes = { segmentBytes: 4_096 };
+  for (const id of [1, 2, 3]) await cluster.start(id, { founders: [1, 2, 3], changes });
+  const client = await cluster.client(1, 2);
+  await cluster.run(client.put("before", "value"));
+  await cluster.stop(3);
+  for (let round = 0; round < 3; round++) {
+    for (let key = 0; key < 20; key++) await cluster.run(client.put(`${round} ${key}`, new Uint8Array(500)));
+    await cluster.run(client.takeSnapshot());
+  }
+  await cluster.start(3, { changes });
+  const direct = await cluster.client(3);
+  await cluster.until(async () => (await direct.get("2 19", { consistency: "stale" })) !== null);
+  assert(cluster.logger.messages.includes("state restored from the leader's snapshot"));
+  const hashes: string[] = [];
+  await cluster.until(async () => {
+    hashes.splice(0);
+    for (const id of [1, 3]) hashes.push((await client.stateHash(`n${id}:7001`)).hash);
+    return hashes[0] === hashes[1];
+  });
+  await cluster.stop(3);
+  await cluster.start(3, { changes });
+  await cluster.until(async () => (await direct.get("2 19", { consistency: "stale" })) !== null);
+});

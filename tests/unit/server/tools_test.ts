@@ -1,0 +1,384 @@
+/** What an operator does while no server runs: looking changes nothing, and what is made is whole or not there. */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { encodeCommand } from "../../../lib/net/command_codec.ts";
+import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
+import type { Configuration, Entry } from "../../../lib/raft/mod.ts";
+import { FolderInUseError } from "../../../lib/server/new_folder.ts";
+import { NothingThereError } from "../../../lib/server/inspect.ts";
+import { RecoveryError } from "../../../lib/server/recover.ts";
+import { recoverState } from "../../../lib/server/recovered_state.ts";
+import { serverTools } from "../../../lib/server/tools.ts";
+import type { RecoveryStakes, RestoreRequest } from "../../../lib/server/tools_port.ts";
+import {
+  DataDirectory,
+  DataDirectoryDamagedError,
+  DataDirectoryLockedError,
+  SnapshotDamagedError,
+} from "../../../lib/storage/mod.ts";
+import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { MemoryDisk, MemoryDiskError } from "../../support/memory_disk.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { appendSynced, batch, hardState, IDENTITY, openNode } from "../../support/storage.ts";
+
+const random = (): number => 0.5;
+const BACKUP = "/data/snapshots/00000000000000000007-00000000000000000003.snap";
+
+/** A disk with a backup: a state of 7 keys at index 7 of term 3. */
+async function withBackup(): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  await storeState(await openStore(disk), machineAt(7), { term: 3 });
+  return disk;
+}
+
+function command(index: number): Entry {
+  const key = new TextEncoder().encode(`key ${index}`);
+  const mutations = [{ kind: "put", key, value: key }] as const;
+  return {
+    index,
+    term: 3,
+    kind: "command",
+    data: encodeCommand({ kind: "transaction", session: null, checks: [], mutations }),
+  };
+}
+
+/** The folder /data of node 1, which knows a removed node 9 and has a log of 12 entries, 11 of them committed. */
+async function withSurvivor(): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  const { log } = await openNode(disk);
+  const configuration: Configuration = { ...THREE, removedIds: [9] };
+  const first: Entry = { index: 1, term: 3, kind: "configuration", data: encodeConfiguration(configuration) };
+  const others = Array.from({ length: 11 }, (_, position) => command(position + 2));
+  await appendSynced(log, [batch(hardState(3, 1, 11), first, ...others)]);
+  await log.close();
+  return disk;
+}
+
+function restoreRequest(changes: Partial<RestoreRequest> = {}): RestoreRequest {
+  const members = [4, 5].map(MemoryCluster.addressOf);
+  return { from: BACKUP, nodeId: 4, members, dataDir: "/new", clusterName: "orders", ...changes };
+}
+
+/** What a start would find. */
+async function opened(disk: MemoryDisk, path: string): Promise<Awaited<ReturnType<typeof recoverState>>> {
+  const directory = await DataDirectory.open({ disk, path });
+  try {
+    assert(directory.identity !== null, "it is somebody's");
+    const start = await recoverState({
+      disk,
+      directory,
+      identity: directory.identity,
+      segmentBytes: 4_096,
+      tailBytes: 1_000_000,
+      stateMachineOptions: {},
+      logger: new RecordingLogger(),
+      pause: noPause,
+    });
+    await start.log.close();
+    return start;
+  } finally {
+    directory.close();
+  }
+}
+
+Deno.test("a restored folder has the backup's state, as the first members of a new cluster; every node's cluster is the same", async () => {
+  const disk = await withBackup();
+  const tools = serverTools({ disk, random });
+  const report = await tools.restore(restoreRequest());
+  const other = await tools.restore(restoreRequest({ nodeId: 5, dataDir: "/other" }));
+  assertEquals([report.revision, report.keys, other.clusterId], [7, 7, report.clusterId]);
+  assert(report.clusterId !== IDENTITY.clusterId, "the cluster is a new one");
+  const { metadata, stateMachine, recovered } = await opened(disk, "/new");
+  assertEquals(metadata, {
+    index: 7,
+    term: 3,
+    configuration: {
+      confState: { voters: [4, 5], learners: [], votersOutgoing: [] },
+      members: [4, 5].map((id) => (
+        { id, address: `n${id}:7001`, dataId: null, autoPromote: false, replaces: null }
+      )),
+      removedIds: [],
+    },
+  });
+  assertEquals([...stateMachine.snapshot().records()], [...machineAt(7).snapshot().records()]);
+  assertEquals([recovered.base, recovered.lastIndex, recovered.hardState.term], [
+    { index: 7, term: 3 },
+    7,
+    3,
+  ]);
+  const directory = await DataDirectory.open({ disk, path: "/other" });
+  assertEquals(directory.identity?.nodeId, 5);
+  directory.close();
+  assertEquals(disk.openFiles, 0);
+});
+
+Deno.test("other members, another name or another backup make another cluster", async () => {
+  const disk = await withBackup();
+  await storeState(await openStore(disk), machineAt(8), { term: 3 });
+  const tools = serverTools({ disk, random });
+  const requests = [
+    {},
+    { members: [4, 6].map(MemoryCluster.addressOf) },
+    { clusterName: "others" },
+    { from: BACKUP.replace("07-", "08-") },
+  ];
+  const ids = [];
+  for (const [position, changes] of requests.entries()) {
+    ids.push((await tools.restore(restoreRequest({ ...changes, dataDir: `/new-${position}` }))).clusterId);
+  }
+  assertEquals(new Set(ids).size, requests.length);
+});
+
+Deno.test("a damaged backup is refused before anything is made", async () => {
+  const disk = await withBackup();
+  disk.edit(BACKUP, (bytes) => bytes.subarray(0, -1));
+  await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), SnapshotDamagedError);
+  assertEquals([disk.stat("/new"), disk.openFiles], [null, 0]);
+});
+
+Deno.test("nothing is restored over a folder that is somebody's", async () => {
+  const disk = await withBackup();
+  const tools = serverTools({ disk, random });
+  await tools.restore(restoreRequest());
+  const before = disk.contents();
+  await assertRejects(
+    () => tools.restore(restoreRequest({ nodeId: 5 })),
+    FolderInUseError,
+    "node 4 of cluster",
+  );
+  assertEquals(disk.contents(), before);
+});
+
+Deno.test("wherever a restore is interrupted, the folder is whole, or nobody's and refused or begun again", async () => {
+  const counting = await withBackup();
+  const begin = counting.operations;
+  await serverTools({ disk: counting, random }).restore(restoreRequest());
+  for (let number = begin + 1; number <= counting.operations; number++) {
+    const disk = await withBackup();
+    disk.intercept = (operation) => operation.number === number ? { code: "STOPPED" } : null;
+    await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), Error);
+    for (const keeps of [true, false]) {
+      const after = disk.crash(() => keeps);
+      try {
+        const directory = await DataDirectory.open({ disk: after, path: "/new" });
+        directory.close();
+        if (directory.identity === null) continue;
+        assertEquals((await opened(after, "/new")).metadata.index, 7);
+      } catch (error) {
+        assert(error instanceof DataDirectoryDamagedError, String(error));
+        assertMatch(error.message, /If a restore was interrupted here/);
+      }
+    }
+  }
+});
+
+Deno.test("a disk that fails in the middle of a restore leaves no half of a snapshot", async () => {
+  const disk = await withBackup();
+  disk.intercept = ({ kind, path }) => kind === "syncData" && path.endsWith(".new") ? { code: "EIO" } : null;
+  await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), Error);
+  assertEquals([disk.list("/new/snapshots"), disk.stat("/new/identity"), disk.openFiles], [[], null, 0]);
+  disk.intercept = () => null;
+  await serverTools({ disk, random }).restore(restoreRequest());
+});
+
+/** Recovers /data, and notes what was shown. */
+async function recovered(
+  disk: MemoryDisk,
+  { dataDir = "/data", says = true, address = null }: {
+    readonly dataDir?: string;
+    readonly says?: boolean;
+    readonly address?: string | null;
+  } = {},
+): Promise<{ shown: RecoveryStakes | null; report: unknown }> {
+  let shown: RecoveryStakes | null = null;
+  const report = await serverTools({ disk, random }).recover({
+    dataDir,
+    nodeId: null,
+    address,
+    confirm: (stakes) => {
+      shown = stakes;
+      return Promise.resolve(says);
+    },
+  });
+  return { shown, report };
+}
+
+Deno.test("a recovery shows what is at stake, and makes a cluster of one with everything that the log has", async () => {
+  const disk = await withSurvivor();
+  const { shown, report } = await recovered(disk, { dataDir: "/data/" });
+  assertEquals(shown, {
+    dataDir: "/data",
+    clusterId: IDENTITY.clusterId,
+    nodeId: 1,
+    address: "n1:7001",
+    members: [1, 2, 3].map((id) => ({ id, address: `n${id}:7001`, role: "voter" as const })),
+    lastIndex: 12,
+    lastTerm: 3,
+    commitIndex: 11,
+  });
+  const { metadata, stateMachine } = await opened(disk, "/data");
+  assertEquals(metadata, {
+    index: 12,
+    term: 3,
+    configuration: {
+      confState: { voters: [1], learners: [], votersOutgoing: [] },
+      members: [{ id: 1, address: "n1:7001", dataId: null, autoPromote: false, replaces: null }],
+      removedIds: [2, 3, 9],
+    },
+  });
+  assertEquals(stateMachine.keyCount, 11);
+  const directory = await DataDirectory.open({ disk, path: "/data" });
+  const identity = directory.identity;
+  directory.close();
+  assert(
+    identity !== null && identity.clusterId !== IDENTITY.clusterId && identity.dataId !== IDENTITY.dataId,
+  );
+  assertEquals(report, { clusterId: identity.clusterId, nodeId: 1, address: "n1:7001", lastIndex: 12 });
+  assertEquals((await opened(disk, "/data.before-recovery")).recovered.lastIndex, 12);
+  assertEquals(disk.openFiles, 0);
+});
+
+Deno.test("a recovery that is not confirmed makes nothing", async () => {
+  const disk = await withSurvivor();
+  assertEquals((await recovered(disk, { says: false })).report, null);
+  assertEquals([disk.stat("/data.recovered"), disk.stat("/data.before-recovery")], [null, null]);
+  assertEquals((await opened(disk, "/data")).recovered.lastIndex, 12);
+});
+
+Deno.test("a recovered node may be dialled elsewhere from then on", async () => {
+  const disk = await withSurvivor();
+  await recovered(disk, { address: "n8:7008" });
+  const { metadata } = await opened(disk, "/data");
+  assertEquals(metadata.configuration.members.map(({ address }) => address), ["n8:7008"]);
+});
+
+Deno.test("a folder that can't be recovered is refused before it is touched, and a wrong path is not made one", async () => {
+  const disk = await withSurvivor();
+  await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "nobody's data folder");
+  assertEquals(disk.stat("/dtaa"), null);
+  const empty = new MemoryDisk();
+  const { log } = await openNode(empty);
+  await log.close();
+  await assertRejects(() => recovered(empty), RecoveryError, "its log is empty");
+  const running = await DataDirectory.open({ disk, path: "/data" });
+  await assertRejects(() => recovered(disk), DataDirectoryLockedError);
+  running.close();
+  await recovered(disk);
+  const before = disk.contents();
+  await assertRejects(() => recovered(disk), FolderInUseError, "/data.before-recovery is in the way");
+  assertEquals(disk.contents(), before);
+});
+
+Deno.test("wherever the power goes in a recovery, there is the old folder or the new one, or word of how to go on", async () => {
+  const counting = await withSurvivor();
+  const begin = counting.operations;
+  await recovered(counting);
+  for (let number = begin + 1; number <= counting.operations; number++) {
+    const disk = await withSurvivor();
+    disk.intercept = (operation) => operation.number === number ? { code: "STOPPED" } : null;
+    await assertRejects(() => recovered(disk), Error);
+    for (const keeps of [true, false]) {
+      const after = disk.crash(() => keeps);
+      if (after.stat("/data") === null) {
+        await assertRejects(() => recovered(after), RecoveryError, "Rename /data.recovered to /data");
+        after.rename("/data.recovered", "/data");
+      }
+      const { metadata, recovered: found } = await opened(after, "/data");
+      assertEquals(Math.max(metadata.index, found.lastIndex), 12);
+    }
+  }
+  const after = counting.crash(() => false);
+  assertEquals((await opened(after, "/data")).metadata.configuration.confState.voters, [1]);
+});
+
+Deno.test("a file is inspected: what it is of, what it holds, and where it is damaged", async () => {
+  const disk = await withBackup();
+  const tools = serverTools({ disk, random });
+  const bytes = disk.bytesOf(BACKUP).length;
+  const before = disk.operations;
+  const report = await tools.inspect(BACKUP);
+  assertEquals(report, {
+    kind: "snapshot",
+    path: BACKUP,
+    formatVersion: 1,
+    clusterId: IDENTITY.clusterId,
+    index: 7,
+    term: 3,
+    revision: 7,
+    bytes,
+    contents: { keys: 7, sessions: 0, keyBytes: 35, valueBytes: 70 },
+    members: [1, 2, 3].map((id) => ({ id, address: `n${id}:7001`, role: "voter" as const })),
+    damage: [],
+  });
+  disk.edit(BACKUP, (bytes) => bytes.subarray(0, -1));
+  const damaged = await tools.inspect(BACKUP);
+  assert(damaged.kind === "snapshot");
+  assertEquals([damaged.contents, damaged.damage.length, disk.operations, disk.openFiles], [
+    null,
+    1,
+    before,
+    0,
+  ]);
+  await assertRejects(() => tools.inspect("/nowhere"), NothingThereError, "there is nothing");
+});
+
+Deno.test("a folder is inspected, with the newest configuration that it knows, and nothing changes", async () => {
+  const disk = await withSurvivor();
+  const before = disk.contents();
+  const report = await serverTools({ disk, random }).inspect("/data");
+  assert(report.kind === "dataFolder");
+  const { bytes, ...log } = report.log;
+  assert(bytes > 500, `${bytes}`);
+  assertEquals({ ...report, log }, {
+    kind: "dataFolder",
+    path: "/data",
+    identity: { formatVersion: 1, ...IDENTITY },
+    term: 3,
+    vote: 1,
+    commitIndex: 11,
+    log: { firstIndex: 1, lastIndex: 12, lastTerm: 3, segments: 1 },
+    snapshots: [],
+    members: [1, 2, 3].map((id) => ({ id, address: `n${id}:7001`, role: "voter" as const })),
+    removedIds: [9],
+    damage: [],
+  });
+  assertEquals([disk.contents(), disk.openFiles], [before, 0]);
+});
+
+Deno.test("a start passes over a snapshot that is damaged, or of another cluster, for the one before", async () => {
+  const disk = await withSurvivor();
+  const { store, log } = await openNode(disk);
+  await log.close();
+  await storeState(store, machineAt(5), { term: 3 });
+  await storeState(store, machineAt(8), { term: 3, clusterId: "another" });
+  await storeState(store, machineAt(9), { term: 3, index: 10 });
+  await storeState(store, machineAt(11), { term: 3 });
+  disk.edit("/data/snapshots/00000000000000000011-00000000000000000003.snap", (bytes) => {
+    bytes[bytes.length - 20] = (bytes.at(-20) ?? 0) ^ 1;
+    return bytes;
+  });
+  const { metadata, recovered, snapshots } = await opened(disk, "/data");
+  assertEquals([metadata.index, recovered.lastIndex, disk.openFiles], [5, 12, 0]);
+  assertEquals(storedText(snapshots), ["11@3 damaged", "10@3", "8@3", "5@3"]);
+});
+
+Deno.test("a start that is ended while it reads a snapshot leaves nothing open", async () => {
+  const disk = await withSurvivor();
+  const { store, log } = await openNode(disk);
+  await log.close();
+  await storeState(store, machineAt(300), { term: 3 });
+  const directory = await DataDirectory.open({ disk, path: "/data" });
+  const attempt = recoverState({
+    disk,
+    directory,
+    identity: IDENTITY,
+    segmentBytes: 4_096,
+    tailBytes: 1_000,
+    stateMachineOptions: {},
+    logger: new RecordingLogger(),
+    pause: () => Promise.reject(new MemoryDiskError("STOPPED", "told to stop")),
+  });
+  await assertRejects(() => attempt, MemoryDiskError, "told to stop");
+  directory.close();
+  assertEquals(disk.openFiles, 0);
+});
