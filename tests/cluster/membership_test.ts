@@ -128,7 +128,7 @@ Deno.test("a node that is not what the cluster knows is refused and told what to
       cwd: folder.path,
     });
     await process.waitForOutput(/This node belongs to cluster/);
-    assertEquals(await cluster.waitForLeader(others), leader);
+    await cluster.waitForLeader(others);
   });
 
   await step(t, "what the refusal names: the lost node is replaced", async () => {
@@ -142,6 +142,25 @@ Deno.test("a node that is not what the cluster knows is refused and told what to
   });
 });
 
+/** Whether the leader hears a node, or is it. */
+async function isHeard(cluster: TestCluster, node: number): Promise<boolean> {
+  const status = await cluster.status(await cluster.waitForLeader());
+  if (status === null || status.role !== "leader") throw new Error("the leader does not answer as one");
+  const lastContactMs = status.peers.find(({ id }) => id === node)?.lastContactMs ?? null;
+  return status.id === node || (lastContactMs !== null && lastContactMs <= ELECTION_TIMEOUT_MS);
+}
+
+/** Removes a node that was never started; on a busy machine the leader may not hear all the others just then. */
+async function removeSilent(
+  cluster: TestCluster,
+  { id, running }: { readonly id: number; readonly running: readonly number[] },
+): Promise<void> {
+  await eventually(`node ${id} is removed`, async () => {
+    return await cluster.client(["member", "remove", `${id}`], { nodes: running });
+  });
+  await cluster.discard(id);
+}
+
 Deno.test("changes that would cost somebody the cluster are refused with the reason", async (t) => {
   // Seven voters, of which four run: just a majority.
   await using cluster = await TestCluster.start({ nodes: 7, started: [1, 2, 3, 4] });
@@ -154,8 +173,8 @@ Deno.test("changes that would cost somebody the cluster are refused with the rea
     for (const words of says) assertStringIncludes(stderr, words);
   };
   await eventually("the leader knows who answers", async () => {
-    const peers = (await cluster.status(leader))?.peers ?? [];
-    return peers.filter(({ lastContactMs }) => lastContactMs !== null).length === 3 ? true : null;
+    const heard = running.map(async (id) => await isHeard(cluster, id));
+    return (await Promise.all(heard)).every((is) => is) ? true : null;
   }, { explain: cluster.logs });
 
   await step(t, "an eighth voter", async () => {
@@ -174,42 +193,46 @@ Deno.test("changes that would cost somebody the cluster are refused with the rea
     await cluster.discard(id);
   });
   await step(t, "removing and demoting a voter where the rest that answers is no majority", async () => {
-    await refused(["remove", `${follower}`], "4 must answer, and only 3 do", "--force");
-    await refused(["demote", `${follower}`], "4 must answer, and only 3 do", "--force");
+    await refused(["remove", `${follower}`], "4 must answer, and only ", "--force");
+    await refused(["demote", `${follower}`], "4 must answer, and only ", "--force");
   });
   await step(t, "an id that was used before", async () => {
-    await cluster.client(["member", "remove", "7"], { nodes: running });
-    await cluster.discard(7);
+    await removeSilent(cluster, { id: 7, running });
     await refused(["add", "7", nowhere], "node 7 was a member before, and an id is never used again");
   });
-  await step(
-    t,
-    "what is refused for want of voters is done by force, and ends when one comes back",
-    async () => {
-      // Five voters are left then, of which three run; of the four without the follower it would be two.
-      await cluster.client(["member", "remove", "6"], { nodes: running });
-      await cluster.discard(6);
-      const down = running.find((id) => id !== leader && id !== follower);
-      assert(down !== undefined);
-      await cluster.kill(down);
-      await eventually("the leader does not hear the killed node any more", async () => {
-        const peers = (await cluster.status(leader))?.peers ?? [];
-        return (peers.find(({ id }) => id === down)?.lastContactMs ?? 0) > ELECTION_TIMEOUT_MS ? true : null;
-      }, { explain: cluster.logs });
-      await refused(["remove", `${follower}`], "3 must answer, and only 2 do", "--force");
-      await using forced = startKvraft(
-        ["client", "--cluster", cluster.address(leader), "member", "remove", `${follower}`, "--force"],
-        { cwd: cluster.folder.path },
-      );
-      await eventually("the change is under way", () => {
-        return cluster.logs().includes(`membership changes change="remove ${follower}"`) ? true : null;
-      }, { explain: cluster.logs });
-      await cluster.startNode(down);
-      assertEquals((await forced.end({ explain: cluster.logs })).code, 0, cluster.logs());
-      await assertLeaves(cluster, follower);
+  await step(t, "what was refused is done by force, and comes about when another is back", async () => {
+    await removeSilent(cluster, { id: 6, running });
+    const down = running.find((id) => id !== leader && id !== follower);
+    assert(down !== undefined);
+    // Five voters are left, of which three run then; of the four without the follower it would be two.
+    await cluster.kill(down);
+    await eventually("the leader does not hear the killed node any more", async () => {
+      return await isHeard(cluster, down) ? null : true;
+    }, { explain: cluster.logs });
+    await refused(["remove", `${follower}`], "3 must answer, and only ", "--force");
+    await removeByForce(cluster, { id: follower, down });
+  });
+});
+
+/** Removes a node by force, which can't be committed before the one that is down is back. */
+async function removeByForce(
+  cluster: TestCluster,
+  { id, down }: { readonly id: number; readonly down: number },
+): Promise<void> {
+  const addresses = cluster.ids.map((node) => cluster.address(node)).join(",");
+  await using forced = startKvraft(
+    ["client", "--cluster", addresses, "member", "remove", `${id}`, "--force"],
+    {
+      cwd: cluster.folder.path,
     },
   );
-});
+  await eventually("the change is under way", () => {
+    return cluster.logs().includes(`membership changes change="remove ${id}"`) ? true : null;
+  }, { explain: cluster.logs });
+  await cluster.startNode(down);
+  assertEquals((await forced.end({ explain: cluster.logs })).code, 0, forced.printed + cluster.logs());
+  await assertLeaves(cluster, id);
+}
 
 Deno.test("a second change is refused while one is under way", async () => {
   await using cluster = await TestCluster.start({ proxied: true });

@@ -117,9 +117,9 @@ export class TestCluster implements AsyncDisposable {
     return `${this.folder.path}/data/node-${id}`;
   }
 
-  /** The flags of a node. */
-  serverArguments(id: number): readonly string[] {
-    return ["--node-id", `${id}`, "--bind", this.address(id), ...this.#member(id).origin, ...this.#flags];
+  /** The flags of a node. `bind`: where it listens, if not where it does. */
+  serverArguments(id: number, bind = this.address(id)): readonly string[] {
+    return ["--node-id", `${id}`, "--bind", bind, ...this.#member(id).origin, ...this.#flags];
   }
 
   /** Starts a node and waits until it serves. */

@@ -7,9 +7,9 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import type { TestCluster } from "../support/cluster.ts";
-import { runKvraft } from "../support/process.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import { freePorts } from "../support/temporary.ts";
+import { Changes } from "./changes.ts";
 import { damageLog } from "./damage.ts";
 import type { SmallDisk } from "./small_disk.ts";
 
@@ -27,6 +27,9 @@ export const FAULTS = [
   "secondProcess",
   "damagedByte",
   "fullDisk",
+  "grow",
+  "shrink",
+  "replace",
 ] as const;
 /** One of {@link FAULTS}. */
 export type Fault = typeof FAULTS[number];
@@ -54,8 +57,10 @@ interface Act {
   readonly run: () => Promise<void> | void;
 }
 
-/** The node with the small disk. */
+/** The node with the small disk, which stays a member. */
 export const DISK_NODE = 1;
+/** Nodes more than at the beginning that there may be. */
+const MAX_MORE_NODES = 2;
 
 /** Knows what it did, so that it can undo it. */
 export class Adversary {
@@ -63,6 +68,8 @@ export class Adversary {
   readonly struck = new Map<Fault, number>();
   readonly #options: AdversaryOptions;
   readonly #states = new Map<number, NodeState>();
+  readonly #changes: Changes;
+  readonly #nodesAtFirst: number;
   readonly #cutOff = new Set<number>();
   #areLinksWell = true;
   /** What comes before any fault comes again. */
@@ -70,6 +77,8 @@ export class Adversary {
 
   constructor(options: AdversaryOptions) {
     this.#options = options;
+    this.#changes = new Changes(options);
+    this.#nodesAtFirst = options.cluster.ids.length;
     for (const id of options.cluster.ids) this.#states.set(id, "running");
   }
 
@@ -81,7 +90,9 @@ export class Adversary {
   /** Does the next thing: a fault, or a repair. Throws when the cluster answers it wrongly. */
   async step(): Promise<void> {
     const { random } = this.#options;
-    const repairs = Object.values(this.#repairs).filter(({ isPossible }) => isPossible());
+    const repairs = [...Object.values(this.#repairs), this.#askAgain].filter(({ isPossible }) =>
+      isPossible()
+    );
     const share = this.#isMajorityWell ? REPAIR_SHARE.majority : REPAIR_SHARE.minority;
     if (repairs.length > 0 && random.chance(share)) await random.pick(repairs).run();
     else await this.#strike();
@@ -93,6 +104,7 @@ export class Adversary {
     for (const { isPossible, run } of Object.values(this.#repairs)) {
       while (isPossible()) await run();
     }
+    await this.#changes.finish();
     this.#requireAlive();
   }
 
@@ -131,6 +143,18 @@ export class Adversary {
       isPossible: () => this.#options.disk?.isFull === false && this.#states.get(DISK_NODE) === "running",
       run: () => this.#fillDisk(),
     },
+    grow: {
+      isPossible: () => this.#mayChange && this.#members.length < this.#nodesAtFirst + MAX_MORE_NODES,
+      run: async () => void this.#states.set(await this.#changes.grow(), "running"),
+    },
+    shrink: {
+      isPossible: () => this.#mayChange && this.#members.length > this.#nodesAtFirst,
+      run: () => this.#changes.shrink(this.#pickToLeave()),
+    },
+    replace: {
+      isPossible: () => this.#mayChange,
+      run: async () => void this.#states.set(await this.#changes.replace(this.#pickToLeave()), "running"),
+    },
   };
 
   /** In the order in which {@link heal} does them: a node can't start while its disk is full. */
@@ -140,6 +164,26 @@ export class Adversary {
     resume: { isPossible: () => this.#in("paused").length > 0, run: () => this.#resume() },
     start: { isPossible: () => this.#in("down").length > 0, run: () => this.#start() },
   };
+
+  /** For a change of membership that is under way. In the end it must come about, which {@link heal} sees to. */
+  readonly #askAgain: Act = {
+    isPossible: () => this.#changes.isUnderWay && this.#isMajorityWell,
+    run: () => this.#changes.tryAgain(),
+  };
+
+  /** Whether a change of membership may begin: who is new needs somebody who answers. */
+  get #mayChange(): boolean {
+    return !this.#changes.isUnderWay && this.#isMajorityWell;
+  }
+
+  /** The nodes that are neither removed nor about to be. */
+  get #members(): readonly number[] {
+    return this.#options.cluster.ids.filter((id) => !this.#changes.isLeaving(id));
+  }
+
+  #pickToLeave(): number {
+    return this.#options.random.pick(this.#members.filter((id) => id !== DISK_NODE));
+  }
 
   async #kill(): Promise<void> {
     const id = this.#pick("running", "paused");
@@ -239,8 +283,7 @@ export class Adversary {
     const id = this.#pick("running", "paused");
     this.#tell(`a second process on the folder of node ${id}`);
     const bind = `127.0.0.1:${freePorts(1)}`;
-    const args = ["--node-id", `${id}`, "--bind", bind, "--cluster", cluster.membersFlag];
-    const { code, stderr } = await runKvraft(["server", ...args], { cwd: cluster.folder.path });
+    const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(id, bind)]);
     assert(code === 1 && /Cannot open the data directory .*another process/.test(stderr), stderr);
   }
 
@@ -252,9 +295,7 @@ export class Adversary {
     const damage = damageLog(cluster.dataFolder(id), random);
     if (damage === null) return this.#tell(`the log of node ${id} has nothing to damage`);
     this.#tell(`a bit of the log of node ${id} is flipped (${damage.place})`);
-    const { code, stderr } = await runKvraft(["server", ...cluster.serverArguments(id)], {
-      cwd: cluster.folder.path,
-    });
+    const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(id)]);
     assert(code === 1 && /is damaged at byte/.test(stderr), `node ${id} refuses (code ${code}):\n${stderr}`);
     damage.undo();
   }
@@ -277,15 +318,15 @@ export class Adversary {
   }
 
   get #isMajorityWell(): boolean {
-    const { disk, cluster } = this.#options;
+    const { disk } = this.#options;
     const well = this.#in("running").filter((id) =>
       !this.#cutOff.has(id) && !(id === DISK_NODE && disk?.isFull === true)
     );
-    return well.length > cluster.ids.length / 2;
+    return well.length > this.#members.length / 2;
   }
 
   #in(...states: readonly NodeState[]): readonly number[] {
-    return this.#options.cluster.ids.filter((id) => states.includes(this.#states.get(id) ?? "down"));
+    return this.#members.filter((id) => states.includes(this.#states.get(id) ?? "down"));
   }
 
   #pick(...states: readonly NodeState[]): number {

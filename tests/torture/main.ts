@@ -4,6 +4,7 @@
  *     --seconds N      how long, in trials of 45 seconds and what healing takes (the default: 60)
  *     --nodes 3|5      servers of each trial (the default: 3 and 5 by turns)
  *     --seed S         seed of the first trial (random); the ones after it have the next ones
+ *     --compactions N  in place of trials: kill -9 in the middle of N snapshots (compaction.ts)
  *
  * Real servers from source on loopback, their links through proxies, clients at work, and an adversary. The last line
  * is a summary. A trial that fails leaves its logs and its history in data/torture, and the exit code is 1.
@@ -13,6 +14,7 @@ import { join } from "@std/path";
 import { parseArgs } from "node:util";
 import { CHECKOUT } from "../support/checkout.ts";
 import type { Fault } from "./adversary.ts";
+import { killInCompactions } from "./compaction.ts";
 import { runTrial, TrialError, type TrialReport } from "./trial.ts";
 
 const DEFAULT_SECONDS = 60;
@@ -26,6 +28,8 @@ interface Flags {
   /** Null: by turns. */
   readonly nodes: number | null;
   readonly seed: number;
+  /** Null: trials. */
+  readonly compactions: number | null;
 }
 
 if (import.meta.main) Deno.exit(await main(flagsOf(Deno.args)));
@@ -33,20 +37,34 @@ if (import.meta.main) Deno.exit(await main(flagsOf(Deno.args)));
 function flagsOf(args: string[]): Flags {
   const { values } = parseArgs({
     args,
-    options: { seconds: { type: "string" }, nodes: { type: "string" }, seed: { type: "string" } },
+    options: {
+      seconds: { type: "string" },
+      nodes: { type: "string" },
+      seed: { type: "string" },
+      compactions: { type: "string" },
+    },
   });
   const seconds = Number(values.seconds ?? DEFAULT_SECONDS);
   const nodes = values.nodes === undefined ? null : Number(values.nodes);
   const seed = Number(values.seed ?? Math.floor(Math.random() * MAX_SEED));
-  if (!(seconds > 0) || (nodes !== null && !SIZES.includes(nodes)) || !Number.isSafeInteger(seed)) {
-    console.error("Usage: deno task torture [--seconds <n>] [--nodes 3|5] [--seed <n>]");
+  const compactions = values.compactions === undefined ? null : Number(values.compactions);
+  if (
+    !(seconds > 0) || (nodes !== null && !SIZES.includes(nodes)) || !Number.isSafeInteger(seed) ||
+    !Number.isSafeInteger(compactions ?? 1)
+  ) {
+    console.error("Usage: deno task torture [--seconds <n>] [--nodes 3|5] [--seed <n>] [--compactions <n>]");
     Deno.exit(2);
   }
-  return { seconds, nodes, seed };
+  return { seconds, nodes, seed, compactions };
 }
 
-async function main({ seconds, nodes, seed: firstSeed }: Flags): Promise<number> {
+async function main({ seconds, nodes, seed: firstSeed, compactions }: Flags): Promise<number> {
   const startedAt = performance.now();
+  if (compactions !== null) {
+    const tell = (line: string): void => console.log(`  ${secondsSince(startedAt).padStart(6)} s  ${line}`);
+    await killInCompactions({ kills: compactions, seed: firstSeed, tell });
+    return 0;
+  }
   const isOver = (): boolean => performance.now() - startedAt >= seconds * 1_000;
   const reports: TrialReport[] = [];
   for (let trial = 0; trial === 0 || !isOver(); trial++) {

@@ -12,8 +12,9 @@ import { Workload as Writers } from "../support/workload.ts";
 import { Adversary, DISK_NODE, type Fault } from "./adversary.ts";
 import { SmallDisk } from "./small_disk.ts";
 
-/** Small, so that the log of a trial has many segments. */
-const SEGMENT_BYTES = 256 * 1024;
+/** Small, so that the log of a trial has many segments, and is cut behind many snapshots. */
+const SEGMENT_BYTES = 65_536;
+const SNAPSHOT_LOG_BYTES = 65_536;
 /** Answered writes after which the healed cluster has been seen to go on. */
 const PROGRESS_WRITES = 50;
 /** Longest time between two things that the adversary does. */
@@ -59,7 +60,7 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
   await using cluster = await TestCluster.start({
     nodes,
     proxied: true,
-    flags: ["--segment-bytes", `${SEGMENT_BYTES}`],
+    flags: ["--segment-bytes", `${SEGMENT_BYTES}`, "--snapshot-log-bytes", `${SNAPSHOT_LOG_BYTES}`],
     prepare: async (cluster) => {
       const disk = await SmallDisk.mount(cluster.dataFolder(DISK_NODE));
       if (disk instanceof SmallDisk) return mounted.disk = disk;

@@ -1,0 +1,101 @@
+/**
+ * Changes of membership in the middle of everything else. One is under way at a time; it may be refused, or its answer
+ * lost, and is then asked for again until it has come about, at the latest when all is well again.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { hasComeAbout } from "../../lib/cli/membership.ts";
+import { KvraftError, type MembershipChange } from "../../lib/mod.ts";
+import type { TestCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+
+/** How long one attempt may take; what it has set going goes on. */
+const ATTEMPT_MS = 3_000;
+
+/** Makes them. */
+export class Changes {
+  readonly #cluster: TestCluster;
+  readonly #tell: (line: string) => void;
+  readonly #leaving = new Set<number>();
+  #underWay: MembershipChange | null = null;
+
+  constructor({ cluster, tell }: { readonly cluster: TestCluster; readonly tell: (line: string) => void }) {
+    this.#cluster = cluster;
+    this.#tell = tell;
+  }
+
+  /** Whether a change was asked for and has not come about, as far as is known. */
+  get isUnderWay(): boolean {
+    return this.#underWay !== null;
+  }
+
+  /** Whether a node was or is being removed: its process ends when it hears of it. */
+  isLeaving(id: number): boolean {
+    return this.#leaving.has(id);
+  }
+
+  /** Starts one node more and has it added; gives its id. */
+  async grow(): Promise<number> {
+    const id = await this.#cluster.join();
+    this.#tell(`node ${id} joins`);
+    await this.#ask({ kind: "add", id, address: this.#cluster.memberAddress(id), learner: false });
+    return id;
+  }
+
+  /** Has a node removed, in whatever state it is. */
+  async shrink(id: number): Promise<void> {
+    this.#tell(`node ${id} is removed`);
+    this.#leaving.add(id);
+    await this.#ask({ kind: "remove", id });
+  }
+
+  /** Starts a node that takes the place of another, in whatever state that is; gives its id. */
+  async replace(dead: number): Promise<number> {
+    const id = await this.#cluster.join();
+    this.#tell(`node ${id} takes the place of node ${dead}`);
+    this.#leaving.add(dead);
+    await this.#ask({ kind: "replace", dead, id, address: this.#cluster.memberAddress(id) });
+    return id;
+  }
+
+  /** Asks again for the change that is under way. */
+  async tryAgain(): Promise<void> {
+    if (this.#underWay !== null) await this.#ask(this.#underWay);
+  }
+
+  /** Everything is well: the change comes about, and who was removed says so and ends. */
+  async finish(): Promise<void> {
+    const cluster = this.#cluster;
+    await eventually("the change of membership comes about", async () => {
+      await this.tryAgain();
+      return this.isUnderWay ? null : true;
+    }, { explain: cluster.logs });
+    for (const id of this.#leaving) {
+      cluster.resume(id);
+      // One that was down has missed it, and is told when it comes back.
+      if (cluster.hasEnded(id) && (await cluster.end(id)).code !== 1) await cluster.startNode(id);
+      const { code, stderr } = await cluster.end(id);
+      assertEquals(code, 1, stderr);
+      assertMatch(stderr, new RegExp(`this node stopped: .*node ${id} was removed from the cluster`));
+      await cluster.discard(id);
+    }
+    this.#leaving.clear();
+  }
+
+  async #ask(change: MembershipChange): Promise<void> {
+    assert(this.#underWay === null || this.#underWay === change, "one change at a time");
+    this.#underWay = change;
+    try {
+      await using client = await this.#cluster.connect();
+      const options = { timeoutMs: ATTEMPT_MS };
+      if (!hasComeAbout(change, await client.members(options))) {
+        await client.changeMembership(change, options);
+        if (!hasComeAbout(change, await client.members(options))) return;
+      }
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      return this.#tell(`the change is not known to have come about: ${error.message}`);
+    }
+    this.#underWay = null;
+    this.#tell("the change has come about");
+  }
+}
