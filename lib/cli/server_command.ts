@@ -21,8 +21,16 @@ const STOP_DEADLINE_MS = 4_500;
 /** Bytes of a config file; a longer one is not one. */
 const MAX_CONFIG_BYTES = 65_536;
 
-/** Starts a server that logs through `writeLog`. */
-export type StartServer = (config: ServerConfig, writeLog: (line: string) => void) => Promise<StartedServer>;
+/** What a start is given besides its configuration. */
+export interface StartOptions {
+  /** Takes the lines of the log. */
+  readonly writeLog: (line: string) => void;
+  /** Ends a start that is under way; it then rejects with the signal's reason. */
+  readonly signal: AbortSignal;
+}
+
+/** Starts a server. */
+export type StartServer = (config: ServerConfig, options: StartOptions) => Promise<StartedServer>;
 
 /** A server and what is to be done with its log in the end. */
 export interface StartedServer {
@@ -42,13 +50,13 @@ export interface ServerSurroundings {
 /** Starts a server on this machine. */
 export async function startOnThisMachine(
   config: ServerConfig,
-  writeLog: (line: string) => void,
+  { writeLog, signal }: StartOptions,
 ): Promise<StartedServer> {
   const { logLevel, logFormat } = config;
   const platform = denoPlatform({ logLevel, logFormat, writeLog });
   const closeLog = (): void => platform.logger[Symbol.dispose]();
   try {
-    return { server: await startServer(config, platform), closeLog };
+    return { server: await startServer(config, { ...platform, signal }), closeLog };
   } catch (error) {
     closeLog();
     throw error;
@@ -77,8 +85,9 @@ export async function serverCommand(
   using stop = new StopRequest(system);
   let started: StartedServer;
   try {
-    started = await start(config, (line) => system.stderr.write(line));
+    started = await start(config, { writeLog: (line) => system.stderr.write(line), signal: stop.signal });
   } catch (error) {
+    if (stop.signal.aborted && error === stop.signal.reason) return ExitCode.done;
     if (!isNamed(error)) throw error;
     system.stderr.write(`kvraft: ${error.message}\n`);
     return error instanceof ConfigError ? ExitCode.usage : ExitCode.no;
@@ -158,6 +167,7 @@ async function announce(line: string, system: System): Promise<void> {
 class StopRequest implements Disposable {
   /** Resolves at the first signal. */
   readonly requested: Promise<"stop">;
+  readonly #controller = new AbortController();
   readonly #ignore: () => void;
 
   constructor(system: System) {
@@ -166,9 +176,15 @@ class StopRequest implements Disposable {
     this.requested = promise;
     this.#ignore = system.onEndSignal(() => {
       signals += 1;
-      if (signals === 1) resolve("stop");
-      else system.exit(ExitCode.no);
+      if (signals > 1) return system.exit(ExitCode.no);
+      this.#controller.abort();
+      resolve("stop");
     });
+  }
+
+  /** Aborted at the first signal. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
   }
 
   [Symbol.dispose](): void {

@@ -38,9 +38,14 @@ export interface IdentityOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Ends the asking. */
+  readonly signal: AbortSignal;
 }
 
-/** The folder's identity; a new folder is given one, durably. Throws {@link JoinError} and those of lib/storage. */
+/**
+ * The folder's identity; a new folder is given one, durably. Throws {@link JoinError}, those of lib/storage, and the
+ * signal's reason.
+ */
 export async function establishIdentity(options: IdentityOptions): Promise<Identity> {
   const { directory } = options;
   if (directory.identity !== null) return checked(directory.identity, options);
@@ -104,12 +109,14 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
 /** The name of a cluster that was given none. */
 export const DEFAULT_CLUSTER_NAME = "kvraft";
 
-async function askForCluster({ config, network, clock, logger }: IdentityOptions): Promise<Welcome> {
-  const { signal } = new AbortController();
+async function askForCluster(
+  { config, network, clock, logger, signal }: IdentityOptions,
+): Promise<Welcome> {
   for (let attempt = 1;; attempt++) {
     try {
       return await probeAny(config.join, { network, clock, signal });
     } catch (error) {
+      signal.throwIfAborted();
       const reason = error instanceof Error ? error.message : String(error);
       if (attempt >= JOIN_ATTEMPTS) {
         throw new JoinError(
@@ -122,6 +129,7 @@ async function askForCluster({ config, network, clock, logger }: IdentityOptions
         logger.warn("cannot reach the cluster that is to be joined; trying again", { reason });
       }
       await pause(JOIN_PAUSE_MS, { clock, signal });
+      signal.throwIfAborted();
     }
   }
 }

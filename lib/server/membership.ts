@@ -15,9 +15,10 @@ import type { Driver } from "./driver.ts";
 import { membersOf } from "./members.ts";
 import {
   type MembershipPlan,
+  type MembershipSituation,
   type Newcomer,
   planChange,
-  promoted,
+  planPromotion,
   withDataIds,
 } from "./membership_change.ts";
 
@@ -27,6 +28,8 @@ const CLOSE_ENTRIES = 1_000;
 const PATIENCE_INTERVALS = 50;
 /** Changes that may wait for their end at a time. */
 const MAX_WAITING_CHANGES = 64;
+/** Callers whose data folders are remembered: more than a cluster has members. The one that called first is forgotten. */
+const MAX_SEEN = 64;
 
 /** How a change of membership ends for whoever asked. */
 export type MembershipAnswer =
@@ -67,6 +70,7 @@ export class Membership {
   readonly #seenDataIds = new Map<NodeId, number>();
   #timer: Timer | null = null;
   #impatience = 0;
+  #stopped = false;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -82,29 +86,61 @@ export class Membership {
     });
   }
 
-  /** Answers everybody who waits, and ends. */
+  /** Answers everybody who waits, and ends. Who asks from now on is refused. */
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
     this.leadershipLost();
   }
 
   /** A node has called, with this data folder. */
   seen(node: NodeId, dataId: number): void {
+    if (node === this.#options.self) return;
+    this.#seenDataIds.delete(node);
     this.#seenDataIds.set(node, dataId);
+    if (this.#seenDataIds.size <= MAX_SEEN) return;
+    const oldest = [...this.#seenDataIds.keys()].find((known) => known !== this.#options.self);
+    if (oldest !== undefined) this.#seenDataIds.delete(oldest);
   }
 
-  /** Somebody asks for a change; `answer` is called once, when it is done or refused. */
+  /** Somebody asks for a change; `answer` is called once, when it is done or refused. Never rejects. */
   async change(request: ChangeMembershipRequest, answer: (answer: MembershipAnswer) => void): Promise<void> {
-    const { raft } = this.#options;
-    const { change } = request;
-    if (!raft.isLeader) return answer(notLeader());
-    let plan = this.#plan(request, null);
-    if (plan.kind === "propose" && (change.kind === "add" || change.kind === "replace")) {
+    try {
+      const { change } = request;
+      const reason = this.#whyNotNow(change);
+      if (reason !== null) return answer(reason);
+      const plan = this.#plan(request, null);
+      const isNew = change.kind === "add" || change.kind === "replace";
+      if (!isNew || plan.kind !== "propose") return this.#carryOut(plan, change, answer);
       const newcomer = await this.#options.probe(change.id, change.address);
       if (typeof newcomer === "string") return answer(membershipRefused(change, newcomer));
-      if (!raft.isLeader) return answer(notLeader());
-      plan = this.#plan(request, newcomer);
+      const laterReason = this.#whyNotNow(change);
+      if (laterReason !== null) return answer(laterReason);
+      this.#carryOut(this.#plan(request, newcomer), change, answer);
+    } catch (error) {
+      // The driver has heard of it, and this node ends.
+      answer(unknownOutcome("internal", `Cannot change the membership: ${reasonOf(error)}`));
     }
+  }
+
+  /** Why nothing can be changed at the moment, whatever is asked. */
+  #whyNotNow(change: MembershipChange): Refusal | null {
+    const { raft } = this.#options;
+    if (this.#stopped) {
+      return notApplied("stopping", "Cannot change the membership: this node is stopping. Ask the leader.");
+    }
+    if (!raft.isLeader) return notLeader();
+    // "It is so already" must not be said of what may yet be truncated.
+    const isSettled = raft.configuration === raft.committedConfiguration;
+    return isSettled ? null : whyNotProposed("changeUnderWay", change);
+  }
+
+  #carryOut(
+    plan: MembershipPlan,
+    change: MembershipChange,
+    answer: (answer: MembershipAnswer) => void,
+  ): void {
+    const { raft } = this.#options;
     switch (plan.kind) {
       case "refused":
         return answer(membershipRefused(change, plan.reason));
@@ -129,14 +165,17 @@ export class Membership {
     for (const waiting of [...this.#waiting]) this.#settle(waiting, outcomeUnknown());
   }
 
-  #plan(request: ChangeMembershipRequest, newcomer: Newcomer | null): MembershipPlan {
+  #plan({ change, force }: ChangeMembershipRequest, newcomer: Newcomer | null): MembershipPlan {
+    return planChange(change, this.#situation({ force }), newcomer);
+  }
+
+  #situation({ force }: { readonly force: boolean }): MembershipSituation {
     const { raft, self } = this.#options;
     const reachable = new Set(
       raft.status().peers.filter((peer) => this.#isInContact(peer)).map(({ id }) => id),
     );
-    const { configuration } = raft;
     const isReachable = (node: NodeId): boolean => node === self || reachable.has(node);
-    return planChange(request.change, { configuration, isReachable, force: request.force }, newcomer);
+    return { configuration: raft.configuration, isReachable, force };
   }
 
   #propose(
@@ -177,17 +216,19 @@ export class Membership {
       this.#impatience = 0;
       return;
     }
-    const learner = this.#learnerToPromote(configuration);
-    const next = learner === null ? this.#toWriteDown(configuration) : promoted(configuration, learner);
+    const promotion = this.#promotion(configuration);
+    const next = promotion?.configuration ?? this.#toWriteDown(configuration);
     if (next === null) return;
     const proposed = driver.ask((raft) => raft.proposeConfiguration(next));
-    if (proposed.kind === "accepted" && learner !== null) {
-      logger.info("a learner has caught up and becomes a voter", { node: learner });
+    if (proposed.kind === "accepted" && promotion !== null) {
+      logger.info("a learner has caught up and becomes a voter", { node: promotion.node });
     }
   }
 
-  /** A learner that is to become a voter and is close; null when there is none. */
-  #learnerToPromote(configuration: Configuration): NodeId | null {
+  /** A learner that is to become a voter, is close, and may become one, with what it leads to; null when there is none. */
+  #promotion(
+    configuration: Configuration,
+  ): { readonly node: NodeId; readonly configuration: Configuration } | null {
     const waiting = configuration.members.filter(({ id, autoPromote }) =>
       autoPromote && configuration.confState.learners.includes(id)
     );
@@ -198,13 +239,12 @@ export class Membership {
         peer.id === id && peer.kind === "replicate" && this.#isInContact(peer) &&
         lastIndex - peer.matchIndex <= CLOSE_ENTRIES
       );
-    const close = waiting.find(({ id }) => isClose(id));
-    if (close === undefined) return null;
-    // A replacement is as good as what it replaces, whoever is down; one voter more must find a majority up.
-    const change = { kind: "promote", id: close.id } as const;
-    const isAllowed = close.replaces !== null ||
-      this.#plan({ kind: "changeMembership", requestId: 0, change, force: false }, null).kind === "propose";
-    return isAllowed ? close.id : null;
+    for (const { id } of waiting) {
+      if (!isClose(id)) continue;
+      const plan = planPromotion(id, this.#situation({ force: false }));
+      if (plan.kind === "propose") return { node: id, configuration: plan.configuration };
+    }
+    return null;
   }
 
   #isInContact({ ticksSinceContact }: PeerView): boolean {
@@ -220,6 +260,10 @@ export class Membership {
     this.#impatience = 0;
     return withDataIds(configuration, this.#seenDataIds);
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function nameOf(change: MembershipChange): string {

@@ -7,7 +7,7 @@
  */
 import { assert, assertNever } from "../assert.ts";
 import type { MembershipChange } from "../net/client_messages.ts";
-import { MAX_MEMBERS, MAX_VOTERS } from "../net/limits.ts";
+import { MAX_MEMBERS, MAX_REMOVED_IDS, MAX_VOTERS } from "../net/limits.ts";
 import type { Configuration, ConfState, MemberRecord, NodeId } from "../raft/mod.ts";
 
 /** What planning looks at. */
@@ -61,24 +61,32 @@ export function planChange(
   }
 }
 
-/** The configuration in which a learner that is close has become a voter, in the place of another if it was to. */
-export function promoted(configuration: Configuration, id: NodeId): Configuration {
-  const record = configuration.members.find((member) => member.id === id);
-  const replaced = record?.replaces ?? null;
-  const grown = withMember(configuration, {
-    ...recordOf(configuration, id),
-    autoPromote: false,
-    replaces: null,
-  });
-  const { voters, learners } = grown.confState;
-  const promotedState = confStateOf({
+/**
+ * Plans what a leader does by itself: a learner that is close becomes a voter, in the place of another if it was to. A
+ * replacement is as good as what it replaces, whoever is down; one voter more must find a majority up.
+ */
+export function planPromotion(id: NodeId, situation: MembershipSituation): MembershipPlan {
+  const isReplacement = replacedBy(id, situation.configuration) !== null;
+  return planPromote(id, { ...situation, force: situation.force || isReplacement });
+}
+
+/** The configuration in which a learner has become a voter, and whoever it was to replace is gone. */
+function promoted(configuration: Configuration, id: NodeId): Configuration {
+  const replaced = replacedBy(id, configuration);
+  const record = { ...recordOf(configuration, id), autoPromote: false, replaces: null };
+  const { voters, learners } = configuration.confState;
+  const confState = confStateOf({
     voters: [...voters, id],
     learners: learners.filter((learner) => learner !== id),
   });
-  const promotedConfiguration = { ...grown, confState: promotedState };
-  return replaced !== null && voters.includes(replaced)
-    ? withoutMember(promotedConfiguration, replaced)
-    : promotedConfiguration;
+  const grown = { ...withMember(configuration, record), confState };
+  return replaced === null ? grown : withoutMember(grown, replaced);
+}
+
+/** The voter whose place a learner takes; null when there is none, or it votes no more. */
+function replacedBy(id: NodeId, configuration: Configuration): NodeId | null {
+  const { replaces } = recordOf(configuration, id);
+  return replaces !== null && configuration.confState.voters.includes(replaces) ? replaces : null;
 }
 
 /** The configuration in which members have the data folders that they were seen with, where it was not known. */
@@ -99,7 +107,9 @@ function planAdd(
 ): MembershipPlan {
   const { configuration } = situation;
   const known = configuration.members.find(({ id }) => id === change.id);
-  if (known !== undefined && known.address === change.address) return { kind: "done" };
+  if (known !== undefined && known.address === change.address) {
+    return alreadyAdded(known, { wantsLearner: change.learner, configuration });
+  }
   const reason = whyNotNew(change, configuration) ??
     (change.learner ? null : whyNotVoters(configuration.confState.voters.length + 1));
   if (reason !== null) return refused(reason);
@@ -113,6 +123,21 @@ function planAdd(
   return { kind: "propose", configuration: withLearner(configuration, record) };
 }
 
+/** A member that is added once more: it is so already, unless in another role. */
+function alreadyAdded(
+  { id, autoPromote }: MemberRecord,
+  { wantsLearner, configuration }: { readonly wantsLearner: boolean; readonly configuration: Configuration },
+): MembershipPlan {
+  const isVoter = configuration.confState.voters.includes(id);
+  if (wantsLearner !== (isVoter || autoPromote)) return { kind: "done" };
+  if (!wantsLearner) return refused(`node ${id} is a member already, as a learner: promote it instead`);
+  return refused(
+    isVoter
+      ? `node ${id} is a member already, as a voter: demote it instead`
+      : `node ${id} is a member already, and becomes a voter once it has caught up: demote it then`,
+  );
+}
+
 function planReplace(
   change: Extract<MembershipChange, { kind: "replace" }>,
   situation: MembershipSituation,
@@ -120,7 +145,8 @@ function planReplace(
 ): MembershipPlan {
   const { configuration } = situation;
   const known = configuration.members.find(({ id }) => id === change.id);
-  if (known?.address === change.address && known.replaces === change.dead) return { kind: "done" };
+  const isReplacing = known?.replaces === change.dead || configuration.removedIds.includes(change.dead);
+  if (known?.address === change.address && isReplacing) return { kind: "done" };
   if (!configuration.confState.voters.includes(change.dead)) {
     return refused(`node ${change.dead} is not a voter, so nobody can take its place`);
   }
@@ -142,7 +168,8 @@ function planRemove(id: NodeId, situation: MembershipSituation): MembershipPlan 
   if (configuration.removedIds.includes(id)) return { kind: "done" };
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
   const remaining = voters.filter((voter) => voter !== id);
-  const reason = voters.includes(id) ? whyNotRemaining(remaining, situation) : null;
+  const reason = whyNotGone(configuration) ??
+    (voters.includes(id) ? whyNotRemaining(remaining, situation) : null);
   if (reason !== null) return refused(reason);
   return { kind: "propose", configuration: withoutMember(configuration, id) };
 }
@@ -152,9 +179,10 @@ function planPromote(id: NodeId, situation: MembershipSituation): MembershipPlan
   const { voters } = configuration.confState;
   if (voters.includes(id)) return { kind: "done" };
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member; add it first`);
-  const reason = whyNotVoters(voters.length + 1) ?? whyNotRemaining([...voters, id], situation);
-  if (reason !== null) return refused(reason);
-  return { kind: "propose", configuration: promoted(configuration, id) };
+  const target = promoted(configuration, id);
+  const reason = (replacedBy(id, configuration) === null ? null : whyNotGone(configuration)) ??
+    whyNotVoters(target.confState.voters.length) ?? whyNotRemaining(target.confState.voters, situation);
+  return reason === null ? { kind: "propose", configuration: target } : refused(reason);
 }
 
 function planDemote(id: NodeId, situation: MembershipSituation): MembershipPlan {
@@ -199,6 +227,14 @@ function whyNotNew(
 function whyNotVoters(voters: number): string | null {
   return voters > MAX_VOTERS
     ? `a cluster has at most ${MAX_VOTERS} voters; add it with --learner, or remove another first`
+    : null;
+}
+
+/** Why nobody may be removed any more, or null. */
+function whyNotGone({ removedIds }: Configuration): string | null {
+  return removedIds.length >= MAX_REMOVED_IDS
+    ? `${MAX_REMOVED_IDS} nodes were removed before, and a cluster remembers no more; demote it, or move to a new ` +
+      "cluster with a backup"
     : null;
 }
 

@@ -5,10 +5,11 @@
  * operator decides that, nobody else. The cluster has a new id, so that no lost node that turns up after all can mix
  * in. The old folder is kept beside.
  */
+import { dirname } from "@std/path";
 import { parseAddress } from "../net/address.ts";
 import type { Random } from "../net/clock.ts";
 import type { Configuration, NodeId } from "../raft/mod.ts";
-import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
+import { DataDirectory, type Disk, type Identity, readIdentity } from "../storage/mod.ts";
 import { clusterIdOf } from "./cluster_id.ts";
 import { foundingConfiguration, membersOf } from "./members.ts";
 import { FolderInUseError, makeFolder } from "./new_folder.ts";
@@ -44,16 +45,41 @@ export async function recover(
   platform: { readonly disk: Disk; readonly random: Random },
 ): Promise<RecoverReport | null> {
   const { disk } = platform;
-  const { dataDir } = request;
+  const dataDir = request.dataDir.replace(/(?<=.)\/+$/, "");
+  await requireRecoverable(dataDir, disk);
   const directory = await DataDirectory.open({ disk, path: dataDir });
   try {
     const identity = ownerOf(directory, request);
     const survivor = await loadSurvivor(directory, identity, disk);
-    const stakes = stakesOf(survivor, { identity, request });
+    const stakes = stakesOf(survivor, { dataDir, identity, request });
     if (!await request.confirm(stakes)) return null;
     return await remake(survivor, { identity, stakes, platform });
   } finally {
     directory.close();
+  }
+}
+
+/** What the old folder is called afterwards, and the new one until it is whole. */
+function neighboursOf(dataDir: string): { readonly old: string; readonly fresh: string } {
+  return { old: `${dataDir}.before-recovery`, fresh: `${dataDir}.recovered` };
+}
+
+/** Refuses a folder that can't be recovered before anything is opened, so that a wrong path is not made a folder. */
+async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
+  const { old, fresh } = neighboursOf(dataDir);
+  if (disk.stat(dataDir) === null && disk.stat(old) !== null && disk.stat(fresh) !== null) {
+    throw new RecoveryError(
+      `Cannot recover ${dataDir}: it was recovered before, all but its name. Rename ${fresh} to ${dataDir}.`,
+    );
+  }
+  if (await readIdentity({ disk, path: dataDir }) === null) {
+    throw new RecoveryError(`Cannot recover ${dataDir}: it is nobody's data folder.`);
+  }
+  for (const path of [old, fresh]) {
+    if (disk.stat(path) === null) continue;
+    throw new FolderInUseError(
+      `Cannot recover ${dataDir}: ${path} is in the way, from an earlier recovery. Move it away first.`,
+    );
   }
 }
 
@@ -93,7 +119,11 @@ async function loadSurvivor(directory: DataDirectory, identity: Identity, disk: 
 
 function stakesOf(
   { replica, lastIndex, lastTerm, commitIndex }: Survivor,
-  { identity, request }: { readonly identity: Identity; readonly request: RecoverRequest },
+  { dataDir, identity, request }: {
+    readonly dataDir: string;
+    readonly identity: Identity;
+    readonly request: RecoverRequest;
+  },
 ): RecoveryStakes {
   const { configuration } = replica.applied;
   const { nodeId, clusterId } = identity;
@@ -101,11 +131,11 @@ function stakesOf(
   const address = request.address ?? record?.address ?? null;
   if (address === null) {
     throw new RecoveryError(
-      `Cannot recover ${request.dataDir}: node ${nodeId} was never a member, so it has nothing that counts.`,
+      `Cannot recover ${dataDir}: node ${nodeId} was never a member, so it has nothing that counts.`,
     );
   }
   return {
-    dataDir: request.dataDir,
+    dataDir,
     clusterId,
     nodeId,
     address,
@@ -133,14 +163,11 @@ async function remake(
   const clusterId = clusterIdOf(clusterName, members, origin);
   const view = replica.stateMachine.snapshot();
   const founders = [{ id: nodeId, address }];
-  const old = `${dataDir}.before-recovery`;
-  if (disk.stat(old) !== null) {
-    throw new FolderInUseError(`Cannot recover ${dataDir}: ${old} is in the way. Move it away first.`);
-  }
+  const { old, fresh } = neighboursOf(dataDir);
   await makeFolder({
     disk,
     random,
-    path: `${dataDir}.recovered`,
+    path: fresh,
     identity: { clusterId, clusterName, nodeId, founders },
     index: lastIndex,
     term: lastTerm,
@@ -149,7 +176,9 @@ async function remake(
     writeChunks: (write) => writeState(view, { write, pause: () => Promise.resolve() }),
   });
   disk.rename(dataDir, old);
-  disk.rename(`${dataDir}.recovered`, dataDir);
+  disk.rename(fresh, dataDir);
+  // Without it a loss of power could bring the old node back, whose cluster is told to be gone.
+  disk.syncDirectory(dirname(dataDir));
   return { clusterId, nodeId, address, lastIndex };
 }
 

@@ -5,29 +5,21 @@
  * log does not reach back that far, the log's own opening refuses.
  */
 import { StateMachine, type StateMachineOptions } from "../kv/mod.ts";
-import { decodeConfiguration } from "../net/configuration_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import type { Logger } from "../net/logger.ts";
-import type { Configuration, RecoveredState, SnapshotMetadata } from "../raft/mod.ts";
+import type { Configuration, RecoveredState } from "../raft/mod.ts";
 import {
   type DataDirectory,
   type Disk,
+  type Identity,
   type RecoveredLog,
   SnapshotDamagedError,
   SnapshotStore,
-  type StoredSnapshot,
   WriteAheadLog,
 } from "../storage/mod.ts";
 import { foundingConfiguration } from "./members.ts";
 import type { Pause } from "./slices.ts";
-import { readState } from "./state_codec.ts";
-import type { Identity } from "../storage/mod.ts";
-
-/** A state with what it is the state of. */
-export interface LoadedSnapshot {
-  readonly metadata: SnapshotMetadata;
-  readonly stateMachine: StateMachine;
-}
+import { type LoadedSnapshot, readSnapshotState } from "./snapshot_state.ts";
 
 /** Everything that a node goes on from. */
 export interface StartingPoint extends LoadedSnapshot {
@@ -66,25 +58,13 @@ export async function recoverState(options: RecoverOptions): Promise<StartingPoi
   return { ...loaded, snapshots, log, recovered: { ...recovered, snapshot: loaded.metadata } };
 }
 
-/** Reads one snapshot's state. Throws {@link SnapshotDamagedError} and DecodeError. */
-export async function loadSnapshot(
-  snapshots: SnapshotStore,
-  snapshot: StoredSnapshot,
-  { stateMachineOptions, pause }: Pick<RecoverOptions, "stateMachineOptions" | "pause">,
-): Promise<LoadedSnapshot> {
-  using reader = await snapshots.reader(snapshot);
-  const { index, term, configuration } = reader.header;
-  const restoring = StateMachine.restoring(stateMachineOptions);
-  await readState(reader.chunks(), { restoring, pause });
-  const stateMachine = restoring.finish();
-  return { metadata: { index, term, configuration: decodeConfiguration(configuration) }, stateMachine };
-}
-
 /** The newest that can be read; null when there is none. */
 async function loadNewest(snapshots: SnapshotStore, options: RecoverOptions): Promise<LoadedSnapshot | null> {
+  const { clusterId } = options.identity;
   for (const snapshot of snapshots.list()) {
     try {
-      return await loadSnapshot(snapshots, snapshot, options);
+      using reader = await snapshots.reader(snapshot);
+      return await readSnapshotState(reader, { ...options, clusterId });
     } catch (error) {
       if (!(error instanceof SnapshotDamagedError || error instanceof DecodeError)) throw error;
       options.logger.error("a snapshot is damaged; trying the one before it", { reason: error.message });

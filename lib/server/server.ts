@@ -5,7 +5,7 @@
  */
 import { formatAddress, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
-import type { Clock, Random } from "../net/clock.ts";
+import type { Clock, Random, Timer } from "../net/clock.ts";
 import type { PeerCaller, Refusal, Welcome } from "../net/hello_codec.ts";
 import { ConnectionListener } from "../net/listener.ts";
 import type { Logger } from "../net/logger.ts";
@@ -41,6 +41,8 @@ export interface ServerPlatform {
   readonly logger: Logger;
   /** Default {@link SERVER_LIMITS}. */
   readonly limits?: ServerLimits;
+  /** Ends a start that is under way, which then rejects with its reason; without effect on a server that serves. */
+  readonly signal?: AbortSignal;
 }
 
 /** A server that serves. */
@@ -62,16 +64,18 @@ export interface RunningServer {
  * Opens the data folder, reads snapshot and log back, and begins to serve. A new node that joins a cluster asks first
  * which it is.
  *
- * Throws ConfigError (nothing says what the node is to belong to), the named errors of lib/storage (a foreign, locked or damaged folder: nothing is changed), JoinError (nobody
- * says which cluster it is) and NetworkError (the address is taken, or not local).
+ * Throws ConfigError (nothing says what the node is to belong to), the named errors of lib/storage (a foreign, locked
+ * or damaged folder: nothing is changed), JoinError (nobody says which cluster it is) and NetworkError (the address is
+ * taken, or not local).
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
   const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
+  const { signal = new AbortController().signal } = platform;
   const limits = withConfig(platformLimits, config);
   await requireOrigin(config, disk);
   const directory = await DataDirectory.open({ disk, path: config.dataDir });
   try {
-    const identity = await establishIdentity({ ...platform, config, directory });
+    const identity = await establishIdentity({ ...platform, config, directory, signal });
     const start = await recoverState({
       disk,
       directory,
@@ -80,9 +84,13 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
       tailBytes: limits.raft.tailBytes,
       stateMachineOptions: stateMachineOptionsOf(limits),
       logger,
-      pause: () => new Promise((resolve) => clock.after(0, resolve)),
+      pause: async () => {
+        await new Promise<void>((resolve) => clock.after(0, resolve));
+        signal.throwIfAborted();
+      },
     });
     try {
+      signal.throwIfAborted();
       return new Server(config, { ...platform, limits, directory, identity, start });
     } catch (error) {
       await start.log.close();
@@ -113,6 +121,8 @@ class Server implements RunningServer {
   readonly #finished = Promise.withResolvers<unknown>();
   readonly #stopProbes = new AbortController();
   #stopping: Promise<void> | null = null;
+  /** Runs once this node is no member any more. */
+  #leaving: Timer | null = null;
 
   constructor(config: ServerConfig, opened: Opened) {
     this.#config = config;
@@ -247,11 +257,11 @@ class Server implements RunningServer {
 
   /** This node is no member any more. Whoever waits gets an answer first. */
   #removed(): void {
-    const { clock } = this.#opened;
+    if (this.#leaving !== null || this.#stopping !== null) return;
     const reason = new NodeRefusedError(
       `node ${this.#config.nodeId} was removed from the cluster, and its id is spent. Its data folder is not needed any more.`,
     );
-    clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
+    this.#leaving = this.#opened.clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
   }
 
   /** Asks who is at the address of a node that is to be added. */
@@ -288,6 +298,7 @@ class Server implements RunningServer {
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
     const { start, directory, logger } = this.#opened;
     try {
+      this.#leaving?.cancel();
       this.#stopProbes.abort();
       this.#node.clients.stop();
       if (orderly) await this.#node.handOver(this.#config.electionTimeoutMs);

@@ -16,10 +16,12 @@ import type {
 import { MAX_SNAPSHOT_PART_BYTES } from "../net/limits.ts";
 import type { RawSnapshotReader, SnapshotStore } from "../storage/mod.ts";
 import { notApplied, type Refusal } from "./answers.ts";
-import { NoStateError, type Snapshots } from "./snapshots.ts";
+import { SnapshotRefusedError, type Snapshots } from "./snapshots.ts";
 
 /** Snapshots that one connection may have open. */
 const MAX_OPEN = 4;
+/** Pieces that may be read for one connection at a time: each is held in memory. */
+const MAX_READS = 16;
 /** One that is not read for so long is closed. */
 const IDLE_MS = 60_000;
 
@@ -47,6 +49,7 @@ export class SnapshotDownloads {
   readonly #options: SnapshotDownloadsOptions;
   readonly #open = new Map<number, Download>();
   #lastId = 0;
+  #reads = 0;
   #closed = false;
 
   constructor(options: SnapshotDownloadsOptions) {
@@ -66,14 +69,9 @@ export class SnapshotDownloads {
           return { kind: "snapshotClosed", requestId: request.requestId };
       }
     } catch (error) {
-      if (error instanceof NoStateError) {
-        return notApplied(
-          "noLeader",
-          `Cannot take a snapshot: ${error.message}. Try again, or ask another node.`,
-        );
-      }
       const reason = error instanceof Error ? error.message : String(error);
-      return notApplied("internal", `Cannot take or read the snapshot: ${reason}`);
+      const code = error instanceof SnapshotRefusedError ? error.code : "internal";
+      return notApplied(code, `Cannot take or read the snapshot: ${reason}`);
     }
   }
 
@@ -85,13 +83,14 @@ export class SnapshotDownloads {
 
   async #take({ requestId, keep }: TakeSnapshotRequest): Promise<SnapshotAnswer> {
     const { snapshots, store } = this.#options;
-    if (keep && this.#open.size >= MAX_OPEN) {
-      return notApplied("busy", `Cannot keep another snapshot: ${MAX_OPEN} are open on this connection.`);
-    }
+    if (keep && this.#open.size >= MAX_OPEN) return tooMany();
     const taken = await snapshots.take();
+    // Others that waited for the same one may be open by now.
+    if (keep && this.#open.size >= MAX_OPEN) return tooMany();
     const snapshotId = ++this.#lastId;
     if (keep && !this.#closed) {
-      this.#open.set(snapshotId, { reader: store.rawReader(taken), timer: this.#idleTimer(snapshotId) });
+      const reader = store.rawReader(taken);
+      this.#open.set(snapshotId, { reader, timer: this.#idleTimer(snapshotId) });
     }
     const { index, term, revision, bytes } = taken;
     return { kind: "snapshotTaken", requestId, snapshotId, index, term, revision, bytes };
@@ -105,11 +104,19 @@ export class SnapshotDownloads {
         `Cannot read snapshot ${snapshotId}: it is not open on this connection.`,
       );
     }
+    if (this.#reads >= MAX_READS) {
+      return notApplied("busy", `Cannot read snapshot ${snapshotId}: ${MAX_READS} pieces are being read.`);
+    }
     download.timer.cancel();
     download.timer = this.#idleTimer(snapshotId);
-    const part = new Uint8Array(MAX_SNAPSHOT_PART_BYTES);
-    const length = await download.reader.read(offset, part);
-    return { kind: "snapshotPart", requestId, offset, data: part.subarray(0, length) };
+    this.#reads++;
+    try {
+      const part = new Uint8Array(MAX_SNAPSHOT_PART_BYTES);
+      const length = await download.reader.read(offset, part);
+      return { kind: "snapshotPart", requestId, offset, data: part.subarray(0, length) };
+    } finally {
+      this.#reads--;
+    }
   }
 
   #idleTimer(snapshotId: number): Timer {
@@ -123,4 +130,8 @@ export class SnapshotDownloads {
     download.timer.cancel();
     download.reader.close();
   }
+}
+
+function tooMany(): Refusal {
+  return notApplied("busy", `Cannot keep another snapshot: ${MAX_OPEN} are open on this connection.`);
 }

@@ -9,7 +9,7 @@ import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../net/snapshot_frames.ts";
 import { assert } from "../assert.ts";
-import type { NodeId, Raft, SnapshotMetadata } from "../raft/mod.ts";
+import type { NodeId, Raft, SnapshotMetadata, SnapshotRequest } from "../raft/mod.ts";
 import type { SnapshotStore } from "../storage/mod.ts";
 import type { Driver } from "./driver.ts";
 import type { Replica } from "./replica.ts";
@@ -49,7 +49,7 @@ export class SnapshotExchange {
       store,
       clock,
       logger,
-      chunkBytes: limits.snapshots.chunkBytes,
+      chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
       send: (to, message) => send(message, to),
       failed: (to) => driver.snapshotFailed(to),
@@ -73,8 +73,8 @@ export class SnapshotExchange {
   }
 
   /** A follower needs a snapshot. */
-  start(to: NodeId): void {
-    this.#sender.start(to, this.#options.raft.term);
+  start({ to, index }: SnapshotRequest): void {
+    this.#sender.start(to, { term: this.#options.raft.term, index });
   }
 
   /** A piece came in. */
@@ -112,6 +112,7 @@ export class SnapshotExchange {
       const waiting = new Set(peers.filter(({ kind }) => kind === "snapshot").map(({ id }) => id));
       for (const to of targets) if (!waiting.has(to)) this.#sender.stop(to);
     }
+    this.#receiving.applied(this.#options.replica.applied.index);
     if (this.#received === null || this.#options.driver.isPersisting) return;
     this.#received = null;
     this.#receiving.settle();

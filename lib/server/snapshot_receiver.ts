@@ -5,12 +5,10 @@
  * A broken connection, another leader that sends the very same snapshot, or pieces that come twice lose nothing; a
  * piece of another snapshot begins anew. At most one snapshot is being received.
  */
-import { StateMachine, type StateMachineOptions } from "../kv/mod.ts";
-import { decodeConfiguration } from "../net/configuration_codec.ts";
-import { DecodeError } from "../net/errors.ts";
+import type { StateMachineOptions } from "../kv/mod.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../net/snapshot_frames.ts";
-import type { NodeId, SnapshotMetadata } from "../raft/mod.ts";
+import type { NodeId } from "../raft/mod.ts";
 import {
   SnapshotDamagedError,
   type SnapshotReceiver,
@@ -18,12 +16,10 @@ import {
   type StoredSnapshot,
 } from "../storage/mod.ts";
 import type { Pause } from "./slices.ts";
-import { readState } from "./state_codec.ts";
+import { type LoadedSnapshot, readSnapshotState } from "./snapshot_state.ts";
 
 /** A snapshot that has come whole and was checked. */
-export interface ReceivedSnapshot {
-  readonly metadata: SnapshotMetadata;
-  readonly stateMachine: StateMachine;
+export interface ReceivedSnapshot extends LoadedSnapshot {
   /** Gives the file its name, durably. May be called again without effect. */
   install(): void;
 }
@@ -68,7 +64,8 @@ export class SnapshotReceiving {
   /** A piece came in. */
   chunk(from: NodeId, chunk: SnapshotChunk): void {
     const { term, appliedIndex } = this.#options.situation();
-    if (this.#closed || chunk.term < term) return;
+    // The core may not have heard of the newer leader yet, whose pieces have come before an older one's.
+    if (this.#closed || chunk.term < Math.max(term, this.#current?.term ?? 0)) return;
     if (chunk.index <= appliedIndex) return this.#options.notNeeded(chunk, from);
     const current = this.#receivingOf(chunk, from);
     if (current === null) return;
@@ -77,6 +74,12 @@ export class SnapshotReceiving {
     }
     this.#answer(current, chunk);
     if (!current.isWhole && current.receiver.nextOffset === chunk.totalBytes) this.#finish(current, chunk);
+  }
+
+  /** This node has applied so much: what is not above it is not received any further. */
+  applied(index: number): void {
+    const current = this.#current;
+    if (current !== null && !current.isWhole && current.receiver.announced.index <= index) this.settle();
   }
 
   /** What was received was not taken by the core, or is in place: it is let go of. */
@@ -149,7 +152,7 @@ export class SnapshotReceiving {
 
   #finish(current: Receiving, chunk: SnapshotChunk): void {
     current.isWhole = true;
-    this.#reading = this.#readBack(current, chunk).catch((error: unknown) => {
+    this.#reading = this.#readBack(current).catch((error: unknown) => {
       if (this.#closed || this.#current !== current) return;
       this.#options.logger.error("a snapshot that was received can't be used", {
         from: current.from,
@@ -161,30 +164,21 @@ export class SnapshotReceiving {
   }
 
   /** Makes a state machine of the file, which checks all of it. */
-  async #readBack(current: Receiving, { index, snapshotTerm }: SnapshotChunk): Promise<void> {
-    const { clusterId, stateMachineOptions, pause, received } = this.#options;
-    const reader = await current.receiver.finish();
-    try {
-      const { header } = reader;
-      const isRight = header.clusterId === clusterId && header.index === index &&
-        header.term === snapshotTerm;
-      if (!isRight) throw new DecodeError("Cannot use a snapshot: it is not the one that it was said to be.");
-      const configuration = decodeConfiguration(header.configuration);
-      const restoring = StateMachine.restoring(stateMachineOptions);
-      await readState(reader.chunks(), { restoring, pause });
-      const stateMachine = restoring.finish();
-      if (stateMachine.appliedIndex !== index) {
-        throw new DecodeError(
-          `Cannot use a snapshot: its state is of index ${stateMachine.appliedIndex}, not ${index}.`,
-        );
-      }
-      if (this.#closed) return;
-      const metadata = { index, term: snapshotTerm, configuration };
-      const install = (): void => void current.receiver.install();
-      received({ metadata, stateMachine, install }, current.from, current.term);
-    } finally {
-      reader.close();
-    }
+  async #readBack(current: Receiving): Promise<void> {
+    const { received } = this.#options;
+    using reader = await current.receiver.finish();
+    const pause = async (): Promise<void> => {
+      await this.#options.pause();
+      if (this.#closed) throw new Error("this node is stopping");
+    };
+    const loaded = await readSnapshotState(reader, { ...this.#options, pause });
+    if (this.#closed) return;
+    let isInstalled = false;
+    const install = (): void => {
+      if (!isInstalled) current.receiver.install();
+      isInstalled = true;
+    };
+    received({ ...loaded, install }, current.from, current.term);
   }
 }
 

@@ -45,14 +45,16 @@ export interface TransferStatus {
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #transfers = new Map<NodeId, Transfer>();
+  /** Nodes to which it failed, until the core may ask again. */
+  readonly #resting = new Map<NodeId, Timer>();
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
   }
 
-  /** The nodes that are being sent a snapshot. */
+  /** The nodes that are being sent a snapshot, or will be. */
   get targets(): readonly NodeId[] {
-    return [...this.#transfers.keys()];
+    return [...this.#transfers.keys(), ...this.#resting.keys()];
   }
 
   /** Index of the oldest snapshot that is being sent; null when there is none. */
@@ -61,21 +63,23 @@ export class SnapshotSender {
     return indexes.length === 0 ? null : Math.min(...indexes);
   }
 
-  /** Sends the newest snapshot to a node, in this term; one to it that is under way goes on. */
-  start(to: NodeId, term: number): void {
+  /** Sends the newest snapshot to a node, in this term; one to it that is under way goes on, unless it is too old. */
+  start(to: NodeId, { term, index }: { readonly term: number; readonly index: number }): void {
     const { store, logger } = this.#options;
     const running = this.#transfers.get(to);
-    if (running?.term === term) return;
-    running?.close();
-    this.#transfers.delete(to);
+    if (running?.term === term && running.snapshot.index >= index) return;
+    this.stop(to);
     const snapshot = store.list().find(({ damage }) => damage === null);
     if (snapshot === undefined) {
-      logger.error("a node needs a snapshot and there is none that is whole", { node: to });
-      return this.#options.failed(to);
+      return this.#fail(to, "there is none that is whole");
     }
-    logger.info("sending a snapshot", { node: to, index: snapshot.index, bytes: snapshot.bytes });
-    const transfer = new Transfer({ ...this.#options, to, term, snapshot, ended: () => this.#giveUp(to) });
-    this.#transfers.set(to, transfer);
+    try {
+      const ended = (reason: string): void => this.#fail(to, reason);
+      this.#transfers.set(to, new Transfer({ ...this.#options, to, term, snapshot, ended }));
+      logger.info("sending a snapshot", { node: to, index: snapshot.index, bytes: snapshot.bytes });
+    } catch (error) {
+      this.#fail(to, reasonOf(error));
+    }
   }
 
   /** A node says how far it has got. */
@@ -92,6 +96,8 @@ export class SnapshotSender {
   stop(to: NodeId): void {
     this.#transfers.get(to)?.close();
     this.#transfers.delete(to);
+    this.#resting.get(to)?.cancel();
+    this.#resting.delete(to);
   }
 
   /** Ends every transfer. */
@@ -99,10 +105,16 @@ export class SnapshotSender {
     for (const to of this.targets) this.stop(to);
   }
 
-  #giveUp(to: NodeId): void {
+  /** The core hears of it after a while: it asks again at once, and what failed now would fail again. */
+  #fail(to: NodeId, reason: string): void {
+    const { clock, intervalMs, logger, failed } = this.#options;
     this.stop(to);
-    this.#options.logger.warn("gave up sending a snapshot; trying again when the node answers", { node: to });
-    this.#options.failed(to);
+    logger.warn("cannot send a snapshot; trying again when the node answers", { node: to, reason });
+    const rest = clock.after(intervalMs, () => {
+      this.#resting.delete(to);
+      failed(to);
+    });
+    this.#resting.set(to, rest);
   }
 }
 
@@ -111,7 +123,7 @@ interface TransferOptions extends Omit<SnapshotSenderOptions, "failed"> {
   readonly term: number;
   readonly snapshot: StoredSnapshot;
   /** It can't go on. */
-  readonly ended: () => void;
+  readonly ended: (reason: string) => void;
 }
 
 /**
@@ -169,7 +181,9 @@ class Transfer {
     this.#quietIntervals = 0;
     if (nextOffset < this.#acknowledged) {
       this.#rewinds++;
-      if (this.#rewinds > MAX_REWINDS) return this.#options.ended();
+      if (this.#rewinds > MAX_REWINDS) {
+        return this.#options.ended(`it was asked for again ${this.#rewinds} times`);
+      }
       this.#next = nextOffset;
     }
     this.#acknowledged = nextOffset;
@@ -188,7 +202,7 @@ class Transfer {
       this.#timer = this.#watch();
       if (this.#acknowledged > before) return;
       this.#quietIntervals++;
-      if (this.#quietIntervals > MAX_QUIET_INTERVALS) return this.#options.ended();
+      if (this.#quietIntervals > MAX_QUIET_INTERVALS) return this.#options.ended("the node does not answer");
       // What was sent behind it may be lost.
       this.#next = this.#acknowledged;
       this.#ask();
@@ -210,11 +224,7 @@ class Transfer {
         this.#next = offset + length;
       }
     } catch (error) {
-      if (!this.#closed) {
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#options.logger.error("cannot read a snapshot", { node: this.#options.to, reason });
-        this.#options.ended();
-      }
+      if (!this.#closed) this.#options.ended(`cannot read it: ${reasonOf(error)}`);
     } finally {
       this.#isPumping = false;
       if (this.#closed) this.#reader.close();
@@ -238,4 +248,8 @@ class Transfer {
       data,
     });
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -10,7 +10,6 @@
  */
 import type { Clock } from "../net/clock.ts";
 import { encodeConfiguration } from "../net/configuration_codec.ts";
-import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../net/limits.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotMetadata } from "../raft/mod.ts";
 import type { SnapshotStore, SnapshotWriter, StoredSnapshot } from "../storage/mod.ts";
@@ -35,8 +34,6 @@ export interface SnapshotLimits {
   readonly tailEntries: number;
   /** Bytes of log kept behind a snapshot at most. */
   readonly tailBytes: number;
-  /** Bytes of a snapshot that go to another node at a time. */
-  readonly chunkBytes: number;
 }
 
 /** The limits of every server; `--snapshot-log-bytes` sets the first. */
@@ -45,7 +42,6 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   logRatio: 1,
   tailEntries: 10_000,
   tailBytes: 16_777_216,
-  chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
 };
 
 /** The log as far as snapshots are concerned. */
@@ -81,12 +77,15 @@ export interface SnapshotsOptions {
   readonly pause: Pause;
 }
 
-/** There is nothing yet that a snapshot could be of. */
-export class NoStateError extends Error {
-  override readonly name = "NoStateError";
+/** A snapshot is not taken, though nothing is wrong. */
+export class SnapshotRefusedError extends Error {
+  override readonly name = "SnapshotRefusedError";
+  /** Stable name of this error. */
+  readonly code: "stopping" | "noLeader";
 
-  constructor() {
-    super("this node has no state of a cluster yet");
+  constructor(code: "stopping" | "noLeader", message: string) {
+    super(message);
+    this.code = code;
   }
 }
 
@@ -111,14 +110,14 @@ export class Snapshots {
   consider(): void {
     const { replica, clock, logger } = this.#options;
     if (this.#taking !== null || this.#stopped || !this.#isDue() || clock.now() < this.#notBefore) return;
-    if (replica.stateMachine.appliedIndex <= this.newestIndex || !this.#hasState) return;
+    if (replica.applied.index <= this.newestIndex || !knowsMembers(replica.applied)) return;
     this.take().catch((error: unknown) => {
       this.#notBefore = clock.now() + RETRY_MS;
       if (!this.#stopped) logger.error("cannot take a snapshot", { reason: reasonOf(error) });
     });
   }
 
-  /** Takes one now; whoever asks while one is being taken gets that one. Throws {@link NoStateError} too early. */
+  /** Takes one now; whoever asks while one is being taken gets that one. */
   take(): Promise<TakenSnapshot> {
     this.#taking ??= this.#take().finally(() => this.#taking = null);
     return this.#taking;
@@ -135,16 +134,6 @@ export class Snapshots {
     this.#options.store.removeOld(KEPT_SNAPSHOTS);
   }
 
-  /**
-   * Whether this node knows whose state it has. One that was added applies entries from before it was, and no
-   * configuration is among them: a snapshot then would say that the cluster has no members, and before the first entry
-   * it would be an empty backup.
-   */
-  get #hasState(): boolean {
-    const { index, configuration } = this.#options.replica.applied;
-    return index > 0 && configuration.members.length > 0;
-  }
-
   #isDue(): boolean {
     const { log, limits, turn, store } = this.#options;
     const newest = store.list().find(({ damage }) => damage === null);
@@ -157,7 +146,10 @@ export class Snapshots {
 
   async #take(): Promise<TakenSnapshot> {
     const { store, replica, clusterId, clock, logger } = this.#options;
-    if (!this.#hasState) throw new NoStateError();
+    this.#requireRunning();
+    if (!knowsMembers(replica.applied)) {
+      throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet");
+    }
     const view = replica.stateMachine.snapshot();
     const { term, configuration } = replica.applied;
     const metadata: SnapshotMetadata = { index: view.appliedIndex, term, configuration };
@@ -196,7 +188,7 @@ export class Snapshots {
     await writeState(view, {
       pause: this.#options.pause,
       write: async (chunk) => {
-        if (this.#stopped) throw new Error("this node is stopping");
+        this.#requireRunning();
         writer.write(chunk);
         unflushedBytes += chunk.length;
         if (unflushedBytes < FLUSH_BYTES) return;
@@ -204,6 +196,10 @@ export class Snapshots {
         await writer.flush();
       },
     });
+  }
+
+  #requireRunning(): void {
+    if (this.#stopped) throw new SnapshotRefusedError("stopping", "this node is stopping");
   }
 
   /** Lets go of what nobody needs any more behind a snapshot that is durable. */
@@ -235,6 +231,11 @@ export class Snapshots {
     }
     return low;
   }
+}
+
+/** A node that was added reads the log from its beginning, and does not know the founders before it is told who is who. */
+function knowsMembers({ index, configuration }: SnapshotMetadata): boolean {
+  return index > 0 && configuration.members.length > 0;
 }
 
 function reasonOf(error: unknown): string {

@@ -206,8 +206,9 @@ function wrapExchange(observer: Observer): () => void {
   const { start, chunk, progressed, install, restore } = SnapshotExchange.prototype;
   /** Transfers of which nothing was heard yet. */
   const fresh = new WeakMap<SnapshotExchange, Set<NodeId>>();
-  SnapshotExchange.prototype.start = function (to): void {
-    start.call(this, to);
+  SnapshotExchange.prototype.start = function (request): void {
+    const { to } = request;
+    start.call(this, request);
     if (this.statusOf(to) === null) return;
     observer.noticed("snapshotsSent");
     fresh.set(this, (fresh.get(this) ?? new Set()).add(to));

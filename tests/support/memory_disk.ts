@@ -158,8 +158,9 @@ export class MemoryDisk implements Disk {
       else existing.truncate(0);
     }
     this.#refuseWhenStopped(path);
+    const inode = this.#inode(path);
     this.openFiles += 1;
-    return new MemoryFile(this, path, this.#inode(path));
+    return new MemoryFile(this, path, inode);
   }
 
   list(path: string): readonly string[] {
@@ -189,9 +190,8 @@ export class MemoryDisk implements Disk {
   rename(from: string, to: string): void {
     this.#operation("rename", from);
     const node = this.#names.get(from);
-    if (node === undefined || (node === "directory" && this.list(from).length > 0)) {
-      throw new MemoryDiskError("ENOENT", from);
-    }
+    if (node === undefined) throw new MemoryDiskError("ENOENT", from);
+    if (node === "directory" && this.#names.has(to)) throw new MemoryDiskError("EEXIST", to);
     this.#changeNames({ path: to, node, from });
   }
 
@@ -253,7 +253,15 @@ export class MemoryDisk implements Disk {
 }
 
 function applyTo(names: Map<string, Node>, { path, node, from }: NameChange): void {
-  if (from !== null) names.delete(from);
+  if (from !== null) {
+    names.delete(from);
+    // What is in a directory moves with it.
+    for (const [name, inner] of [...names]) {
+      if (!name.startsWith(`${from}/`)) continue;
+      names.delete(name);
+      names.set(path + name.slice(from.length), inner);
+    }
+  }
   if (node === null) names.delete(path);
   else names.set(path, node);
 }

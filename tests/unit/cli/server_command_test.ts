@@ -37,12 +37,18 @@ interface Started {
   readonly code: Promise<number>;
 }
 
-function start(args: readonly string[], options: FakeSystemOptions & { failure?: Error } = {}): Started {
+function start(
+  args: readonly string[],
+  options: FakeSystemOptions & { failure?: Error; isSlow?: boolean } = {},
+): Started {
   const system = new FakeSystem(options);
   const server = new FakeServer();
   const configs: ServerConfig[] = [];
-  const startServer: StartServer = (given, writeLog) => {
+  const startServer: StartServer = (given, { writeLog, signal }) => {
     configs.push(given);
+    if (options.isSlow) {
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    }
     if (options.failure !== undefined) return Promise.reject(options.failure);
     return Promise.resolve({ server, closeLog: () => writeLog("log closed\n") });
   };
@@ -84,6 +90,14 @@ Deno.test("a second signal ends the process at once", async () => {
   assertEquals(system.exits, [1]);
   server.stopped.resolve();
   await code;
+});
+
+Deno.test("a server that is told to stop while it starts, asking for its cluster perhaps, ends at once", async () => {
+  const { system, code } = start(FLAGS, { isSlow: true });
+  await settle();
+  system.signal();
+  assertEquals([await code, system.stdout.text, system.stderr.text], [0, "", ""]);
+  assertEquals(system.listensForSignals, false);
 });
 
 Deno.test("a stop that takes too long ends after 4.5 s all the same", async () => {

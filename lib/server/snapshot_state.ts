@@ -1,0 +1,48 @@
+/** Reads the state that a snapshot file holds, and checks that it is what the file says it is. */
+import { StateMachine, type StateMachineOptions } from "../kv/mod.ts";
+import { decodeConfiguration } from "../net/configuration_codec.ts";
+import { DecodeError } from "../net/errors.ts";
+import type { SnapshotMetadata } from "../raft/mod.ts";
+import type { SnapshotReader } from "../storage/mod.ts";
+import type { Pause } from "./slices.ts";
+import { readState } from "./state_codec.ts";
+
+/** A state with what it is the state of. */
+export interface LoadedSnapshot {
+  readonly metadata: SnapshotMetadata;
+  readonly stateMachine: StateMachine;
+}
+
+/** What reading a state needs. */
+export interface SnapshotStateOptions {
+  /** The cluster whose snapshot it must be. */
+  readonly clusterId: string;
+  readonly stateMachineOptions: StateMachineOptions;
+  /** Others have their turn; whoever throws here ends the reading. */
+  readonly pause: Pause;
+}
+
+/** Reads a snapshot to its end. Throws SnapshotDamagedError, and DecodeError for what is whole but not what it should be. */
+export async function readSnapshotState(
+  reader: SnapshotReader,
+  { clusterId, stateMachineOptions, pause }: SnapshotStateOptions,
+): Promise<LoadedSnapshot> {
+  const { header } = reader;
+  const { index, term, revision } = header;
+  if (header.clusterId !== clusterId) {
+    throw new DecodeError(
+      `Cannot use the snapshot at ${index}: it is of cluster ${header.clusterId}, not of ${clusterId}.`,
+    );
+  }
+  const configuration = decodeConfiguration(header.configuration);
+  const restoring = StateMachine.restoring(stateMachineOptions);
+  await readState(reader.chunks(), { restoring, pause });
+  const stateMachine = restoring.finish();
+  if (stateMachine.appliedIndex !== index || stateMachine.revision !== revision) {
+    throw new DecodeError(
+      `Cannot use the snapshot at ${index}: its state is of index ${stateMachine.appliedIndex} and revision ` +
+        `${stateMachine.revision}, not of revision ${revision} as it says.`,
+    );
+  }
+  return { metadata: { index, term, configuration }, stateMachine };
+}

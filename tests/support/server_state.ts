@@ -1,0 +1,65 @@
+/** States and snapshots for tests of the server room: small machines, the store they are kept in, and what a file holds. */
+import { StateMachine } from "../../lib/kv/mod.ts";
+import { encodeConfiguration } from "../../lib/net/configuration_codec.ts";
+import type { Configuration } from "../../lib/raft/mod.ts";
+import { foundingConfiguration } from "../../lib/server/members.ts";
+import { writeState } from "../../lib/server/state_codec.ts";
+import { type Disk, SnapshotStore, type StoredSnapshot } from "../../lib/storage/mod.ts";
+import { IDENTITY, SNAPSHOTS } from "./storage.ts";
+
+/** Three nodes. */
+export const THREE: Configuration = foundingConfiguration(
+  [1, 2, 3].map((id) => ({ id, address: `n${id}:7001` })),
+);
+
+/** Lets nobody have a turn. */
+export const noPause = (): Promise<void> => Promise.resolve();
+
+/** A state with one key for each entry of its log, which has `index` entries. */
+export function machineAt(index: number, valueBytes = 10): StateMachine {
+  const machine = new StateMachine();
+  grow(machine, index, valueBytes);
+  return machine;
+}
+
+/** Applies entries up to `index`. */
+export function grow(machine: StateMachine, index: number, valueBytes = 10): void {
+  while (machine.appliedIndex < index) {
+    const next = machine.appliedIndex + 1;
+    const key = new TextEncoder().encode(`key ${next}`);
+    const value = new Uint8Array(valueBytes).fill(next);
+    const mutations = [{ kind: "put", key, value }] as const;
+    machine.apply(next, { kind: "transaction", session: null, checks: [], mutations });
+  }
+}
+
+/** The store of a disk, whose folder is made when missing. */
+export async function openStore(disk: Disk): Promise<SnapshotStore> {
+  for (const folder of ["/data", SNAPSHOTS]) if (disk.stat(folder) === null) disk.createDirectory(folder);
+  return await SnapshotStore.open({ disk, directory: SNAPSHOTS });
+}
+
+/** Stores a snapshot of the machine as it is. */
+export async function storeState(
+  store: SnapshotStore,
+  machine: StateMachine,
+  { term = 1, clusterId = IDENTITY.clusterId, configuration = THREE, index = machine.appliedIndex }: {
+    readonly term?: number;
+    readonly clusterId?: string;
+    readonly configuration?: Configuration;
+    readonly index?: number;
+  } = {},
+): Promise<StoredSnapshot> {
+  const { revision } = machine;
+  const header = { clusterId, index, term, revision, configuration: encodeConfiguration(configuration) };
+  const writer = store.create(header);
+  await writeState(machine.snapshot(), { write: (chunk) => writer.write(chunk), pause: noPause });
+  return await writer.commit();
+}
+
+/** What there is in the store, newest first: `12@3`. */
+export function storedText(store: SnapshotStore): readonly string[] {
+  return store.list().map(({ index, term, damage }) =>
+    `${index}@${term}${damage === null ? "" : " damaged"}`
+  );
+}

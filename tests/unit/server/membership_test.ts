@@ -1,0 +1,311 @@
+/** How a leader carries out changes of membership, and what it makes of them when it is interrupted. */
+import { assertEquals } from "@std/assert";
+import type { MembershipChange } from "../../../lib/net/client_messages.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
+import {
+  type Configuration,
+  DEFAULT_LIMITS,
+  type Entry,
+  foundingState,
+  type Message,
+  Raft,
+} from "../../../lib/raft/mod.ts";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { Driver, type LogStore } from "../../../lib/server/driver.ts";
+import { foundingConfiguration, membersOf } from "../../../lib/server/members.ts";
+import { Membership } from "../../../lib/server/membership.ts";
+import type { Newcomer } from "../../../lib/server/membership_change.ts";
+import { Replica } from "../../../lib/server/replica.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+const ELECTION_TICKS = 10;
+const TICK_MS = 10;
+const INTERVAL_MS = 50;
+const TIMEOUT_MS = 1_000;
+
+/** A log that is durable at once. */
+class QuickLog implements LogStore {
+  append(): void {}
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  readEntries(): Promise<readonly Entry[]> {
+    return Promise.reject(new Error("nothing is read back in these tests"));
+  }
+}
+
+/** Node 1, and others that answer while the test lets them. */
+class Bench {
+  readonly clock = new ManualClock();
+  readonly logger = new RecordingLogger();
+  readonly replica: Replica;
+  readonly raft: Raft;
+  readonly driver: Driver;
+  readonly membership: Membership;
+  readonly answers: string[] = [];
+  readonly failures: unknown[] = [];
+  /** Who answers the leader. */
+  readonly up: Set<number>;
+  readonly #logs = new Map<number, number>();
+  /** What is found at the address of a newcomer. */
+  probe: (id: number, address: string) => Promise<Newcomer | string> = (id, address) =>
+    Promise.resolve({ id, address, dataId: 100 + id });
+
+  constructor(voters: readonly number[], limits = DEFAULT_LIMITS) {
+    const start = foundingState(
+      foundingConfiguration(voters.map((id) => ({ id, address: `n${id}:7001` }))),
+    );
+    this.up = new Set(voters);
+    this.replica = new Replica(new StateMachine(), start.snapshot);
+    this.raft = new Raft({
+      id: 1,
+      configurationCodec: CONFIGURATION_CODEC,
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: 2,
+      random: () => 0,
+      limits,
+      recovered: start,
+    });
+    const { raft, clock, logger } = this;
+    this.driver = new Driver({
+      raft,
+      log: new QuickLog(),
+      clock,
+      logger,
+      tickMs: TICK_MS,
+      events: {
+        send: (message) => this.#answer(message),
+        install: () => {},
+        restore: () => {},
+        sendSnapshot: () => {},
+        apply: (entries) => this.replica.apply(entries),
+        read: () => {},
+        settled: () =>
+          this.membership.applied(this.replica.applied.configuration, this.replica.applied.index),
+        failed: (error) => void this.failures.push(error),
+      },
+    });
+    this.membership = new Membership({
+      self: 1,
+      dataId: 101,
+      raft,
+      driver: this.driver,
+      clock,
+      logger,
+      intervalMs: INTERVAL_MS,
+      contactTicks: ELECTION_TICKS,
+      timeoutMs: TIMEOUT_MS,
+      probe: (id, address) => this.probe(id, address),
+    });
+  }
+
+  /** Once node 1 leads and knows it. */
+  static async leading(voters: readonly number[]): Promise<Bench> {
+    const bench = new Bench(voters);
+    bench.driver.start();
+    await bench.pass(30 * TICK_MS);
+    assertEquals(bench.raft.isLeader, true);
+    return bench;
+  }
+
+  /** Time passes. */
+  async pass(durationMs: number): Promise<void> {
+    for (let passed = 0; passed < durationMs; passed += TICK_MS) {
+      this.clock.advance(TICK_MS);
+      await settle();
+    }
+  }
+
+  /** Asks for a change; the answer is noted when it comes. */
+  async ask(change: MembershipChange, force = false): Promise<void> {
+    void this.membership.change({ kind: "changeMembership", requestId: 1, change, force }, (answer) => {
+      this.answers.push(
+        answer.kind === "changed"
+          ? answer.members.map(({ id, role }) => `${id} ${role}`).join(", ")
+          : `${answer.code}, ${answer.outcome}: ${answer.message}`,
+      );
+    });
+    await settle();
+  }
+
+  /** The members that are committed. */
+  get members(): string {
+    return membersOf(this.raft.committedConfiguration).map(({ id, role }) => `${id} ${role}`).join(", ");
+  }
+
+  async stop(): Promise<void> {
+    this.membership.stop();
+    await this.driver.stop();
+    assertEquals([this.clock.timerCount, this.failures], [0, []]);
+  }
+
+  /** What a follower that takes everything says. */
+  #answer(message: Message): void {
+    const { from: to, to: from, term } = message;
+    if (!this.up.has(from)) return;
+    const matchIndex = "entries" in message ? message.prevLogIndex + message.entries.length : 0;
+    this.#logs.set(from, Math.max(this.#logs.get(from) ?? 0, matchIndex));
+    switch (message.kind) {
+      case "preVote":
+        return this.driver.step({ kind: "preVoteResponse", from, to, term, granted: true });
+      case "requestVote":
+        return this.driver.step({ kind: "requestVoteResponse", from, to, term, granted: true });
+      case "heartbeat":
+        return this.driver.step({ kind: "heartbeatResponse", from, to, term, round: message.round });
+      case "appendEntries":
+        return this.driver.step({
+          kind: "appendEntriesResponse",
+          from,
+          to,
+          term,
+          result: { kind: "accepted", matchIndex },
+        });
+      default:
+        return;
+    }
+  }
+}
+
+function add(id: number, learner = false): MembershipChange {
+  return { kind: "add", id, address: `n${id}:7001`, learner };
+}
+
+function dataIds({ members }: Configuration): readonly (number | null)[] {
+  return members.map(({ dataId }) => dataId);
+}
+
+Deno.test("a node that is added is answered for once it is a learner, and becomes a voter when it has caught up", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.membership.start();
+  await bench.ask(add(4));
+  assertEquals(bench.answers, ["1 voter, 2 voter, 3 voter, 4 learner"]);
+  await bench.pass(10 * INTERVAL_MS);
+  assertEquals(bench.members, "1 voter, 2 voter, 3 voter, 4 learner", "it does not answer yet");
+  bench.up.add(4);
+  await bench.pass(10 * INTERVAL_MS);
+  assertEquals(bench.members, "1 voter, 2 voter, 3 voter, 4 voter");
+  assertEquals(bench.logger.messages.slice(-1), ["a learner has caught up and becomes a voter"]);
+  await bench.stop();
+});
+
+Deno.test("a learner that can't become a voter does not keep a replacement behind it waiting", async () => {
+  const bench = await Bench.leading([1, 2, 3, 4, 5, 6]);
+  bench.up.add(8).add(9).add(10);
+  await bench.ask(add(8));
+  await bench.ask(add(9, true));
+  await bench.ask({ kind: "promote", id: 9 });
+  await bench.ask({ kind: "replace", dead: 6, id: 10, address: "n10:7001" });
+  await bench.pass(ELECTION_TICKS * TICK_MS);
+  bench.membership.start();
+  await bench.pass(4 * INTERVAL_MS);
+  const voters = [1, 2, 3, 4, 5].map((id) => `${id} voter`).join(", ");
+  assertEquals(bench.members, `${voters}, 8 learner, 9 voter, 10 voter`);
+  await bench.stop();
+});
+
+Deno.test("whatever changes voters is answered once the final configuration is applied, also when the leader goes", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  await bench.ask({ kind: "remove", id: 3 });
+  await bench.ask({ kind: "remove", id: 1 });
+  assertEquals(bench.answers, ["1 voter, 2 voter", "2 voter"]);
+  await bench.stop();
+});
+
+Deno.test("the same change again is done, and not before it is committed", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.up.clear();
+  await bench.ask(add(4, true));
+  await bench.ask(add(4, true));
+  assertEquals(bench.answers, [
+    "membershipRefused, not-applied: Cannot add 4: another change is under way; try again when it is done.",
+  ]);
+  bench.up.add(2).add(3);
+  bench.driver.messagesLost(2);
+  bench.driver.messagesLost(3);
+  await bench.pass(2 * TICK_MS);
+  await bench.ask(add(4, true));
+  const members = "1 voter, 2 voter, 3 voter, 4 learner";
+  assertEquals(bench.answers.slice(1), [members, members]);
+  await bench.stop();
+});
+
+Deno.test("a change that is not committed in time, or whose leader steps down, has an unknown outcome", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.up.clear();
+  await bench.ask(add(4, true));
+  bench.clock.advance(TIMEOUT_MS);
+  bench.membership.leadershipLost();
+  assertEquals(bench.answers.map((answer) => answer.slice(0, 23)), ["leadershipLost, unknown"]);
+  const other = await Bench.leading([1, 2, 3]);
+  other.up.clear();
+  await other.ask(add(4, true));
+  other.membership.leadershipLost();
+  assertEquals(other.answers.map((answer) => answer.slice(0, 23)), ["leadershipLost, unknown"]);
+  await bench.stop();
+  await other.stop();
+});
+
+Deno.test("a node that does not lead, or has stopped, changes nothing, also when that happens during the probe", async () => {
+  const follower = new Bench([1, 2, 3]);
+  await follower.ask(add(4));
+  const leader = await Bench.leading([1, 2, 3]);
+  const probed = Promise.withResolvers<Newcomer>();
+  leader.probe = () => probed.promise;
+  await leader.ask(add(4));
+  leader.membership.stop();
+  probed.resolve({ id: 4, address: "n4:7001", dataId: 104 });
+  await settle();
+  assertEquals([follower.answers, leader.answers].map(([answer]) => answer?.split(":")[0]), [
+    "notLeader, not-applied",
+    "stopping, not-applied",
+  ]);
+  assertEquals(leader.members, "1 voter, 2 voter, 3 voter");
+  await leader.stop();
+});
+
+Deno.test("what was found at the address of a newcomer decides: its data folder is written down, a stranger refused", async () => {
+  const bench = await Bench.leading([1]);
+  bench.probe = () => Promise.resolve("node 9 answers at n4:7001");
+  await bench.ask(add(4));
+  bench.probe = (id, address) => Promise.resolve({ id, address, dataId: 4711 });
+  await bench.ask(add(4));
+  assertEquals(bench.answers, [
+    "membershipRefused, not-applied: Cannot add 4: node 9 answers at n4:7001.",
+    "1 voter, 4 learner",
+  ]);
+  assertEquals(dataIds(bench.raft.configuration), [null, 4711]);
+  await bench.stop();
+});
+
+Deno.test("the founders' data folders are written down once all were seen, or after a while those that were", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.membership.start();
+  bench.membership.seen(2, 102);
+  await bench.pass(10 * INTERVAL_MS);
+  assertEquals(dataIds(bench.raft.configuration), [null, null, null]);
+  bench.membership.seen(3, 103);
+  await bench.pass(2 * INTERVAL_MS);
+  assertEquals(dataIds(bench.raft.committedConfiguration), [101, 102, 103]);
+  const patient = await Bench.leading([1, 2, 3]);
+  patient.membership.start();
+  patient.membership.seen(2, 102);
+  await patient.pass(52 * INTERVAL_MS);
+  assertEquals(dataIds(patient.raft.committedConfiguration), [101, 102, null]);
+  await bench.stop();
+  await patient.stop();
+});
+
+Deno.test("of very many callers the latest are remembered, and this node itself always", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.membership.seen(2, 102);
+  bench.membership.seen(1, 999);
+  for (let stranger = 100; stranger < 200; stranger++) bench.membership.seen(stranger, stranger);
+  bench.membership.seen(3, 103);
+  bench.membership.start();
+  await bench.pass(52 * INTERVAL_MS);
+  assertEquals(dataIds(bench.raft.committedConfiguration), [101, null, 103]);
+  await bench.stop();
+});

@@ -1,0 +1,176 @@
+/** Snapshots as a client reads them: piece by piece, pinned while it does, and never more than a connection's share. */
+import { assert, assertEquals } from "@std/assert";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/net/limits.ts";
+import { Replica } from "../../../lib/server/replica.ts";
+import { SnapshotDownloads } from "../../../lib/server/snapshot_downloads.ts";
+import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshots.ts";
+import type { SnapshotStore } from "../../../lib/storage/mod.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
+
+/** A node's snapshots and one client's connection. */
+class Bench {
+  readonly clock = new ManualClock();
+  readonly disk: MemoryDisk;
+  readonly store: SnapshotStore;
+  readonly snapshots: Snapshots;
+  readonly downloads: SnapshotDownloads;
+
+  private constructor(disk: MemoryDisk, store: SnapshotStore, machine: StateMachine) {
+    this.disk = disk;
+    this.store = store;
+    const { clock } = this;
+    this.snapshots = new Snapshots({
+      store,
+      log: { firstIndex: 1, bytesSince: () => 0, removeBefore: () => {} },
+      replica: new Replica(machine, { index: machine.appliedIndex, term: 1, configuration: THREE }),
+      clock,
+      logger: new RecordingLogger(),
+      clusterId: IDENTITY.clusterId,
+      limits: SNAPSHOT_LIMITS,
+      turn: () => ({ position: 0, nodes: 1 }),
+      lowestSending: () => null,
+      compact: () => {},
+      pause: noPause,
+    });
+    this.downloads = new SnapshotDownloads({ snapshots: this.snapshots, store, clock });
+  }
+
+  static async make(): Promise<Bench> {
+    const disk = new MemoryDisk();
+    return new Bench(disk, await openStore(disk), machineAt(7, 100_000));
+  }
+
+  /** Takes a snapshot; the answer as text. */
+  async take(keep: boolean): Promise<string> {
+    const answer = await this.downloads.handle({ kind: "takeSnapshot", requestId: 1, keep });
+    if (answer.kind === "error") return `${answer.code}: ${answer.message}`;
+    assert(answer.kind === "snapshotTaken");
+    const { snapshotId, index, term, revision } = answer;
+    return `${snapshotId}: ${index}@${term}, revision ${revision}`;
+  }
+
+  /** Reads a piece; its length as text. */
+  async read(snapshotId: number, offset: number): Promise<string> {
+    const answer = await this.downloads.handle({ kind: "readSnapshot", requestId: 2, snapshotId, offset });
+    if (answer.kind === "error") return `${answer.code}: ${answer.message}`;
+    assert(answer.kind === "snapshotPart");
+    return `${answer.offset}+${answer.data.length}`;
+  }
+
+  /** Closes a snapshot. */
+  async end(snapshotId: number): Promise<string> {
+    return (await this.downloads.handle({ kind: "closeSnapshot", requestId: 3, snapshotId })).kind;
+  }
+
+  /** Timers and files that are open. */
+  get open(): readonly number[] {
+    return [this.clock.timerCount, this.disk.openFiles];
+  }
+}
+
+const FILE = `${SNAPSHOTS}/00000000000000000007-00000000000000000001.snap`;
+
+Deno.test("a client reads the file's bytes, piece by piece, to its end", async () => {
+  const bench = await Bench.make();
+  assertEquals(await bench.take(true), "1: 7@1, revision 7");
+  const bytes = bench.disk.bytesOf(FILE);
+  const read = new Uint8Array(bytes.length);
+  for (let offset = 0;;) {
+    const answer = await bench.downloads.handle({
+      kind: "readSnapshot",
+      requestId: 9,
+      snapshotId: 1,
+      offset,
+    });
+    assert(answer.kind === "snapshotPart" && answer.requestId === 9 && answer.offset === offset);
+    read.set(answer.data, offset);
+    offset += answer.data.length;
+    if (answer.data.length < MAX_SNAPSHOT_PART_BYTES) break;
+  }
+  assertEquals(read, bytes);
+  assertEquals(await bench.read(1, bytes.length), `${bytes.length}+0`);
+  assertEquals([bench.open, await bench.end(1), bench.open], [[1, 1], "snapshotClosed", [0, 0]]);
+  assertEquals(
+    await bench.read(1, 0),
+    "invalidRequest: Cannot read snapshot 1: it is not open on this connection.",
+  );
+});
+
+Deno.test("a snapshot that is only to be taken holds nothing open", async () => {
+  const bench = await Bench.make();
+  assertEquals([await bench.take(false), bench.open], ["1: 7@1, revision 7", [0, 0]]);
+  assertEquals(
+    await bench.read(1, 0),
+    "invalidRequest: Cannot read snapshot 1: it is not open on this connection.",
+  );
+  assertEquals(await bench.end(1), "snapshotClosed");
+});
+
+Deno.test("what is being read stays, whatever newer ones there are, and goes when it is closed", async () => {
+  const bench = await Bench.make();
+  await bench.take(true);
+  for (const index of [10, 11]) await storeState(bench.store, machineAt(index));
+  bench.store.removeOld(2);
+  assertEquals(storedText(bench.store), ["11@1", "10@1", "7@1"]);
+  assertEquals(await bench.read(1, 0), `0+${MAX_SNAPSHOT_PART_BYTES}`);
+  await bench.end(1);
+  bench.store.removeOld(2);
+  assertEquals(storedText(bench.store), ["11@1", "10@1"]);
+});
+
+Deno.test("a snapshot that is not read for a minute is closed; each piece counts", async () => {
+  const bench = await Bench.make();
+  await bench.take(true);
+  bench.clock.advance(59_999);
+  await bench.read(1, 0);
+  bench.clock.advance(59_999);
+  assertEquals(bench.open, [1, 1]);
+  bench.clock.advance(1);
+  assertEquals(bench.open, [0, 0]);
+});
+
+Deno.test("a connection keeps four, also when it asks for five at once", async () => {
+  const bench = await Bench.make();
+  const answers = await Promise.all([1, 2, 3, 4, 5].map(() => bench.take(true)));
+  const busy = "busy: Cannot keep another snapshot: 4 are open on this connection.";
+  assertEquals(answers.slice(4), [busy]);
+  assertEquals(bench.open, [4, 4]);
+  assertEquals(await bench.take(true), busy);
+  assertEquals(await bench.take(false), "5: 7@1, revision 7");
+  bench.downloads.close();
+  assertEquals(bench.open, [0, 0]);
+});
+
+Deno.test("sixteen pieces are read at a time; one more is refused, and the file is closed behind the last", async () => {
+  const bench = await Bench.make();
+  await bench.take(true);
+  const reads = Array.from({ length: 17 }, (_, piece) => bench.read(1, piece));
+  bench.downloads.close();
+  const answers = await Promise.all(reads);
+  assertEquals(answers.slice(15), [
+    `15+${MAX_SNAPSHOT_PART_BYTES}`,
+    "busy: Cannot read snapshot 1: 16 pieces are being read.",
+  ]);
+  assertEquals(bench.open, [0, 0]);
+});
+
+Deno.test("a connection that is gone before the snapshot is there keeps nothing open", async () => {
+  const bench = await Bench.make();
+  const taken = bench.take(true);
+  bench.downloads.close();
+  assertEquals([await taken, bench.open], ["1: 7@1, revision 7", [0, 0]]);
+});
+
+Deno.test("what keeps a snapshot from being taken is said, and that nothing came of it", async () => {
+  const bench = await Bench.make();
+  bench.disk.intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
+  assertEquals((await bench.take(true)).startsWith("internal: Cannot take or read the snapshot: "), true);
+  await bench.snapshots.stop();
+  assertEquals(await bench.take(true), "stopping: Cannot take or read the snapshot: this node is stopping");
+  assertEquals(bench.open, [0, 0]);
+});

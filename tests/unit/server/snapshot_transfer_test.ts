@@ -1,0 +1,449 @@
+/** Snapshots between nodes: whatever is lost on the way, the file comes whole, or the leader hears that it does not. */
+import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/net/limits.ts";
+import fc from "fast-check";
+import { assert, assertEquals } from "@std/assert";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../../../lib/net/snapshot_frames.ts";
+import {
+  type ReceivedSnapshot,
+  SnapshotReceiving,
+  type SnapshotReceivingOptions,
+} from "../../../lib/server/snapshot_receiver.ts";
+import { SnapshotSender } from "../../../lib/server/snapshot_sender.ts";
+import type { SnapshotStore } from "../../../lib/storage/mod.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
+
+const LEADER = 1;
+const FOLLOWER = 2;
+const INTERVAL_MS = 100;
+const PIECE_BYTES = 262_144;
+
+/** A leader and a follower, with the frames between them in a test's hands. */
+class Bench {
+  readonly clock = new ManualClock();
+  readonly logger = new RecordingLogger();
+  readonly followerDisk = new MemoryDisk();
+  readonly leaderDisk = new MemoryDisk();
+  readonly chunks: SnapshotChunk[] = [];
+  readonly answers: SnapshotProgress[] = [];
+  readonly received: ReceivedSnapshot[] = [];
+  readonly notNeeded: number[] = [];
+  readonly failed: number[] = [];
+  /** What the follower's core knows. */
+  situation = { term: 1, appliedIndex: 0 };
+  /** Whether the leader's frames are taken by its link. */
+  isLinked = true;
+  pause: () => Promise<void> = noPause;
+  readonly leaderStore: SnapshotStore;
+  readonly followerStore: SnapshotStore;
+  readonly sender: SnapshotSender;
+  readonly receiving: SnapshotReceiving;
+
+  private constructor(
+    leaderStore: SnapshotStore,
+    disks: { leader: MemoryDisk; follower: MemoryDisk },
+    followerStore: SnapshotStore,
+  ) {
+    const { clock, logger } = this;
+    this.leaderDisk = disks.leader;
+    this.followerDisk = disks.follower;
+    this.leaderStore = leaderStore;
+    this.followerStore = followerStore;
+    this.sender = new SnapshotSender({
+      store: leaderStore,
+      clock,
+      logger,
+      chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
+      intervalMs: INTERVAL_MS,
+      send: (to, chunk) => {
+        assertEquals(to, FOLLOWER);
+        if (this.isLinked) this.chunks.push(chunk);
+        return this.isLinked;
+      },
+      failed: (to) => void this.failed.push(to),
+    });
+    const options: SnapshotReceivingOptions = {
+      store: followerStore,
+      logger,
+      clusterId: IDENTITY.clusterId,
+      stateMachineOptions: {},
+      pause: () => this.pause(),
+      situation: () => this.situation,
+      send: (to, progress) => {
+        assertEquals(to, LEADER);
+        this.answers.push(progress);
+      },
+      received: (snapshot) => void this.received.push(snapshot),
+      notNeeded: ({ index }) => void this.notNeeded.push(index),
+    };
+    this.receiving = new SnapshotReceiving(options);
+  }
+
+  static async make(): Promise<Bench> {
+    const disks = { leader: new MemoryDisk(), follower: new MemoryDisk() };
+    return new Bench(await openStore(disks.leader), disks, await openStore(disks.follower));
+  }
+
+  /** Starts a transfer of the leader's newest snapshot. */
+  start(term = 1, index = 0): void {
+    this.sender.start(FOLLOWER, { term, index });
+  }
+
+  /** The next chunk arrives. */
+  deliverChunk(): boolean {
+    const chunk = this.chunks.shift();
+    if (chunk !== undefined) this.receiving.chunk(LEADER, chunk);
+    return chunk !== undefined;
+  }
+
+  /** The next answer arrives. */
+  deliverAnswer(): boolean {
+    const answer = this.answers.shift();
+    if (answer !== undefined) this.sender.progressed(FOLLOWER, answer);
+    return answer !== undefined;
+  }
+
+  /** Everything arrives until nothing is under way. */
+  async flow(): Promise<void> {
+    do {
+      while (this.deliverChunk() || this.deliverAnswer());
+      await settle();
+    } while (this.chunks.length > 0 || this.answers.length > 0);
+  }
+
+  /** Ends both ends; nothing is left of them. */
+  async close(): Promise<void> {
+    this.sender.close();
+    await this.receiving.close();
+    await settle();
+    assertEquals(
+      [this.clock.timerCount, this.leaderDisk.openFiles, this.followerDisk.openFiles],
+      [0, 0, 0],
+      "timers and files are left behind",
+    );
+    assertEquals(this.followerDisk.stat(`${SNAPSHOTS}/receiving.new`), null);
+  }
+}
+
+/** The records of a state. */
+function recordsOf(machine: StateMachine | undefined): unknown {
+  return [...machine?.snapshot().records() ?? []];
+}
+
+/** A leader with a snapshot of 2.1 MB: nine pieces, two more than two windows. */
+async function large(): Promise<{ bench: Bench; machine: StateMachine }> {
+  const bench = await Bench.make();
+  const machine = machineAt(21, 100_000);
+  await storeState(bench.leaderStore, machine, { term: 1 });
+  return { bench, machine };
+}
+
+Deno.test("a snapshot travels in pieces, becomes a state, and gets its name once it is installed", async () => {
+  const { bench, machine } = await large();
+  bench.start();
+  assertEquals(bench.chunks.map(({ offset, data }) => [offset, data.length]), [[0, 0]], "it asks first");
+  await bench.flow();
+  const [received] = bench.received;
+  assertEquals(received?.metadata, { index: 21, term: 1, configuration: THREE });
+  assertEquals(recordsOf(received?.stateMachine), recordsOf(machine));
+  assertEquals(storedText(bench.followerStore), []);
+  received?.install();
+  assertEquals(storedText(bench.followerStore), ["21@1"]);
+  const name = `${SNAPSHOTS}/00000000000000000021-00000000000000000001.snap`;
+  assertEquals(bench.followerDisk.bytesOf(name), bench.leaderDisk.bytesOf(name));
+  bench.receiving.settle();
+  await bench.close();
+});
+
+Deno.test("installing may be repeated: the log behind it may have met a full disk", async () => {
+  const { bench } = await large();
+  bench.start();
+  await bench.flow();
+  bench.received[0]?.install();
+  bench.received[0]?.install();
+  assertEquals(storedText(bench.followerStore), ["21@1"]);
+  await bench.close();
+});
+
+Deno.test("four pieces are under way at a time, and the next one leaves for an answer", async () => {
+  const { bench } = await large();
+  bench.start();
+  bench.deliverChunk();
+  bench.deliverAnswer();
+  await settle();
+  assertEquals(bench.chunks.map(({ offset }) => offset), [0, 1, 2, 3].map((piece) => piece * PIECE_BYTES));
+  bench.deliverChunk();
+  bench.deliverAnswer();
+  await settle();
+  assertEquals(bench.chunks.at(-1)?.offset, 4 * PIECE_BYTES);
+  assertEquals(bench.sender.statusOf(FOLLOWER)?.sentBytes, PIECE_BYTES);
+  await bench.close();
+});
+
+Deno.test("after a broken connection the transfer goes on where it stopped", async () => {
+  const { bench } = await large();
+  bench.start();
+  for (let turn = 0; turn < 3; turn++) {
+    bench.deliverChunk();
+    bench.deliverAnswer();
+    await settle();
+  }
+  bench.chunks.length = 0;
+  bench.clock.advance(INTERVAL_MS);
+  bench.clock.advance(INTERVAL_MS);
+  assertEquals(bench.chunks.map(({ offset, data }) => [offset, data.length]), [[2 * PIECE_BYTES, 0]]);
+  await bench.flow();
+  assertEquals(bench.received.length, 1);
+  await bench.close();
+});
+
+Deno.test("a piece at another place than the next changes nothing", async () => {
+  const { bench } = await large();
+  bench.start();
+  bench.deliverChunk();
+  bench.deliverAnswer();
+  await settle();
+  const [first, second] = bench.chunks.splice(0);
+  assert(first !== undefined && second !== undefined);
+  for (const chunk of [second, first, first, second]) bench.receiving.chunk(LEADER, chunk);
+  assertEquals(
+    bench.answers.map(({ nextOffset }) => nextOffset),
+    [0, PIECE_BYTES, PIECE_BYTES, 2 * PIECE_BYTES],
+  );
+  await bench.close();
+});
+
+Deno.test("another leader that has the very same snapshot goes on with it; one with another begins anew", async () => {
+  const { bench } = await large();
+  bench.start(1);
+  for (let turn = 0; turn < 3; turn++) {
+    bench.deliverChunk();
+    bench.deliverAnswer();
+    await settle();
+  }
+  bench.start(2);
+  bench.chunks.splice(0, bench.chunks.length - 1);
+  bench.deliverChunk();
+  assertEquals(bench.answers.at(-1), {
+    kind: "snapshotProgress",
+    term: 2,
+    index: 21,
+    snapshotTerm: 1,
+    nextOffset: 2 * PIECE_BYTES,
+    totalBytes: bench.sender.statusOf(FOLLOWER)?.totalBytes ?? 0,
+  });
+  await storeState(bench.leaderStore, machineAt(30, 1_000), { term: 2 });
+  bench.start(2, 30);
+  bench.chunks.splice(0, bench.chunks.length - 1);
+  await bench.flow();
+  assertEquals(bench.received.map(({ metadata }) => metadata.index), [30]);
+  await bench.close();
+});
+
+Deno.test("pieces of an earlier leader change nothing once a later one's have come, though the core has not heard", async () => {
+  const { bench } = await large();
+  await storeState(bench.leaderStore, machineAt(30, 100_000), { term: 2 });
+  bench.start(2);
+  await bench.flow();
+  const before = bench.answers.length;
+  const total = bench.sender.statusOf(FOLLOWER)?.totalBytes ?? 0;
+  const late = { kind: "snapshotChunk", term: 1, index: 21, snapshotTerm: 1, totalBytes: total - 1 } as const;
+  bench.receiving.chunk(LEADER, { ...late, offset: 0, data: new Uint8Array(0) });
+  assertEquals(bench.answers.length, before);
+  await bench.close();
+});
+
+Deno.test("pieces of an earlier term than the core's are dropped; what is applied already is not received", async () => {
+  const { bench } = await large();
+  bench.situation = { term: 2, appliedIndex: 0 };
+  bench.start(1);
+  await bench.flow();
+  assertEquals([bench.received.length, bench.notNeeded], [0, []]);
+  bench.situation = { term: 2, appliedIndex: 21 };
+  bench.start(2);
+  await bench.flow();
+  assertEquals([bench.received.length, bench.notNeeded], [0, [21]]);
+  await bench.close();
+});
+
+Deno.test("what the log has brought meanwhile is not received any further, and its file goes", async () => {
+  const { bench } = await large();
+  bench.start();
+  bench.deliverChunk();
+  bench.receiving.applied(20);
+  assertEquals(bench.followerDisk.stat(`${SNAPSHOTS}/receiving.new`), "file");
+  bench.receiving.applied(21);
+  assertEquals(bench.followerDisk.stat(`${SNAPSHOTS}/receiving.new`), null);
+  await bench.close();
+});
+
+Deno.test("a damaged file is not shown to the core, and is asked for again until the leader gives up", async () => {
+  const { bench } = await large();
+  const name = `${SNAPSHOTS}/00000000000000000021-00000000000000000001.snap`;
+  bench.leaderDisk.edit(name, (bytes) => {
+    bytes[1_000_000] = (bytes[1_000_000] ?? 0) ^ 1;
+    return bytes;
+  });
+  bench.start();
+  for (let interval = 0; interval < 40 && bench.failed.length === 0; interval++) {
+    await bench.flow();
+    bench.clock.advance(INTERVAL_MS);
+  }
+  assertEquals([bench.received.length, bench.failed], [0, [FOLLOWER]]);
+  const damaged = bench.logger.messages.filter((line) =>
+    line === "a snapshot that was received can't be used"
+  );
+  assertEquals(damaged.length, 6);
+  await bench.close();
+});
+
+Deno.test("a snapshot of another cluster is not shown to the core", async () => {
+  const bench = await Bench.make();
+  await storeState(bench.leaderStore, machineAt(5), { clusterId: "another" });
+  bench.start();
+  await bench.flow();
+  assertEquals(bench.received, []);
+  assertEquals(bench.logger.lines.at(-1)?.fields, {
+    from: LEADER,
+    index: 5,
+    reason: `Cannot use the snapshot at 5: it is of cluster another, not of ${IDENTITY.clusterId}.`,
+  });
+  await bench.close();
+});
+
+Deno.test("a stop while the snapshot is read back ends the reading at its next pause", async () => {
+  const { bench } = await large();
+  const paused = Promise.withResolvers<void>();
+  let pauses = 0;
+  bench.pause = () => {
+    pauses++;
+    return paused.promise;
+  };
+  bench.start();
+  await bench.flow();
+  assertEquals(pauses, 1);
+  const closed = bench.receiving.close();
+  paused.resolve();
+  await closed;
+  assertEquals([pauses, bench.received.length], [1, 0]);
+  assertEquals(bench.logger.messages, ["sending a snapshot", "receiving a snapshot"]);
+  await bench.close();
+});
+
+Deno.test("a follower that does not answer is given up after thirty intervals, and the core hears of it after one more", async () => {
+  const { bench } = await large();
+  bench.start();
+  bench.clock.advance(31 * INTERVAL_MS);
+  assertEquals([bench.failed, bench.sender.lowestIndex, bench.sender.targets], [[], null, [FOLLOWER]]);
+  bench.clock.advance(INTERVAL_MS);
+  assertEquals([bench.failed, bench.sender.targets], [[FOLLOWER], []]);
+  await bench.close();
+});
+
+Deno.test("where there is no snapshot that can be sent, the core may ask again after an interval, and not at once", async () => {
+  const bench = await Bench.make();
+  bench.start();
+  assertEquals([bench.failed, bench.sender.targets], [[], [FOLLOWER]]);
+  bench.clock.advance(INTERVAL_MS);
+  assertEquals([bench.failed, bench.sender.targets], [[FOLLOWER], []]);
+  await storeState(bench.leaderStore, machineAt(5));
+  bench.leaderDisk.remove(`${SNAPSHOTS}/00000000000000000005-00000000000000000001.snap`);
+  bench.start();
+  bench.clock.advance(INTERVAL_MS);
+  assertEquals(bench.failed, [FOLLOWER, FOLLOWER]);
+  assertEquals(bench.logger.lines.map(({ fields }) => fields["reason"]), [
+    "there is none that is whole",
+    `ENOENT: ${SNAPSHOTS}/00000000000000000005-00000000000000000001.snap`,
+  ]);
+  await bench.close();
+});
+
+Deno.test("a transfer of the same term goes on when the core asks again, unless it asks for a newer snapshot", async () => {
+  const { bench } = await large();
+  bench.start(1, 21);
+  assertEquals(bench.sender.lowestIndex, 21);
+  await storeState(bench.leaderStore, machineAt(30));
+  bench.start(1, 21);
+  assertEquals(bench.sender.lowestIndex, 21);
+  bench.start(1, 30);
+  assertEquals(bench.sender.lowestIndex, 30);
+  await bench.close();
+});
+
+Deno.test("a disk that takes no more ends the transfer after a few attempts; the next one finds room", async () => {
+  const { bench } = await large();
+  bench.followerDisk.capacityBytes = 600_000;
+  bench.start();
+  await bench.flow();
+  bench.clock.advance(INTERVAL_MS);
+  assertEquals([bench.received.length, bench.failed], [0, [FOLLOWER]]);
+  assert(bench.logger.messages.includes("cannot receive a snapshot"));
+  bench.followerDisk.capacityBytes = Number.POSITIVE_INFINITY;
+  bench.start();
+  await bench.flow();
+  assertEquals(bench.received.length, 1);
+  await bench.close();
+});
+
+/** Something that happens on the way. */
+const anyEvent = fc.oneof(
+  { weight: 6, arbitrary: fc.constant("chunk" as const) },
+  { weight: 6, arbitrary: fc.constant("answer" as const) },
+  fc.constantFrom("loseChunk", "loseAnswer", "disconnect", "unlink", "link", "interval", "newLeader"),
+);
+
+Deno.test("over a connection that loses, breaks and comes back, the follower gets equal bytes or the leader a failure", async () => {
+  const machine = machineAt(14, 100_000);
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyEvent, { maxLength: 60 }), async (events) => {
+      const bench = await Bench.make();
+      await storeState(bench.leaderStore, machine);
+      let term = 1;
+      bench.start(term);
+      for (const event of events) {
+        switch (event) {
+          case "chunk":
+            bench.deliverChunk();
+            break;
+          case "answer":
+            bench.deliverAnswer();
+            break;
+          case "loseChunk":
+            bench.chunks.shift();
+            break;
+          case "loseAnswer":
+            bench.answers.shift();
+            break;
+          case "disconnect":
+            bench.chunks.length = 0;
+            bench.answers.length = 0;
+            break;
+          case "unlink":
+          case "link":
+            bench.isLinked = event === "link";
+            break;
+          case "interval":
+            bench.clock.advance(INTERVAL_MS);
+            break;
+          case "newLeader":
+            bench.start(++term);
+            break;
+        }
+        await Promise.resolve();
+      }
+      bench.isLinked = true;
+      for (let interval = 0; interval < 40 && bench.received.length + bench.failed.length === 0; interval++) {
+        await bench.flow();
+        bench.clock.advance(INTERVAL_MS);
+      }
+      assertEquals([bench.received.length, bench.failed], [1, []], "nothing here is beyond repair");
+      assertEquals(recordsOf(bench.received[0]?.stateMachine), recordsOf(machine));
+      await bench.close();
+    }),
+    { numRuns: 40 },
+  );
+});

@@ -1,0 +1,324 @@
+/** When snapshots are taken, what they are of, and how much of the log goes behind them. */
+import fc from "fast-check";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encodeCommand } from "../../../lib/net/command_codec.ts";
+import { decodeConfiguration } from "../../../lib/net/configuration_codec.ts";
+import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
+import { StateMachine } from "../../../lib/kv/mod.ts";
+import { Replica } from "../../../lib/server/replica.ts";
+import { type CompactableLog, type SnapshotLimits, Snapshots } from "../../../lib/server/snapshots.ts";
+import { readSnapshotState } from "../../../lib/server/snapshot_state.ts";
+import { SnapshotDamagedError, type SnapshotStore } from "../../../lib/storage/mod.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { IDENTITY } from "../../support/storage.ts";
+
+const ENTRY_BYTES = 100;
+const LIMITS: SnapshotLimits = { logBytes: 1_000, logRatio: 0, tailEntries: 0, tailBytes: 0 };
+
+/** A log of entries of equal size, which is cut to the entry. */
+class EvenLog implements CompactableLog {
+  firstIndex = 1;
+  lastIndex = 0;
+
+  bytesSince(index: number): number {
+    return Math.max(0, this.lastIndex - Math.max(index, this.firstIndex - 1)) * ENTRY_BYTES;
+  }
+
+  removeBefore(index: number): void {
+    assert(index <= this.lastIndex + 1, "the log is cut within itself");
+    this.firstIndex = Math.max(this.firstIndex, index);
+  }
+}
+
+interface BenchOptions {
+  readonly limits?: Partial<SnapshotLimits>;
+  readonly configuration?: SnapshotMetadata["configuration"];
+  readonly turn?: { readonly position: number; readonly nodes: number };
+}
+
+/** A replica with its log and its snapshots. */
+class Bench {
+  readonly disk: MemoryDisk;
+  readonly store: SnapshotStore;
+  readonly clock = new ManualClock();
+  readonly logger = new RecordingLogger();
+  readonly log = new EvenLog();
+  readonly replica: Replica;
+  readonly snapshots: Snapshots;
+  readonly compactions: { readonly index: number; readonly baseIndex: number }[] = [];
+  lowestSending: number | null = null;
+  pause: () => Promise<void> = noPause;
+
+  private constructor(disk: MemoryDisk, store: SnapshotStore, options: BenchOptions) {
+    this.disk = disk;
+    this.store = store;
+    const { configuration = THREE, limits = {}, turn = { position: 0, nodes: 3 } } = options;
+    this.replica = new Replica(new StateMachine(), { index: 0, term: 0, configuration });
+    this.snapshots = new Snapshots({
+      store,
+      log: this.log,
+      replica: this.replica,
+      clock: this.clock,
+      logger: this.logger,
+      clusterId: IDENTITY.clusterId,
+      limits: { ...LIMITS, ...limits },
+      turn: () => turn,
+      lowestSending: () => this.lowestSending,
+      compact: ({ snapshot, baseIndex }) => void this.compactions.push({ index: snapshot.index, baseIndex }),
+      pause: () => this.pause(),
+    });
+  }
+
+  static async make(options: BenchOptions = {}): Promise<Bench> {
+    const disk = new MemoryDisk();
+    return new Bench(disk, await openStore(disk), options);
+  }
+
+  /** Applies this many entries, one batch each, as the driver does. */
+  async apply(count: number): Promise<void> {
+    for (let applied = 0; applied < count; applied++) {
+      this.log.lastIndex++;
+      this.replica.apply([put(this.log.lastIndex)]);
+      this.snapshots.consider();
+    }
+    await settle();
+  }
+
+  /** What a state taken from the snapshot at `index` would be. */
+  async load(index: number): Promise<readonly unknown[]> {
+    const stored = this.store.list().find((snapshot) => snapshot.index === index);
+    assert(stored !== undefined);
+    using reader = await this.store.reader(stored);
+    const options = { clusterId: IDENTITY.clusterId, stateMachineOptions: {}, pause: noPause };
+    const { stateMachine } = await readSnapshotState(reader, options);
+    return [...stateMachine.snapshot().records()];
+  }
+}
+
+/** Entries of a client's session, each write under the next number. */
+function put(index: number): Entry {
+  const key = new TextEncoder().encode(`key ${index % 5}`);
+  const data = encodeCommand({
+    kind: "transaction",
+    session: { sessionId: 7, openedAt: 0, sequence: index, acknowledgedBelow: Math.max(1, index - 3) },
+    checks: [],
+    mutations: [{ kind: "put", key, value: key }],
+  });
+  return { index, term: 1, kind: "command", data };
+}
+
+Deno.test("a snapshot is taken once the log since the last one is large enough, of all that is applied, sessions too", async () => {
+  const bench = await Bench.make();
+  await bench.apply(9);
+  assertEquals(storedText(bench.store), []);
+  await bench.apply(1);
+  assertEquals([storedText(bench.store), bench.snapshots.newestIndex], [["10@1"], 10]);
+  assertEquals(await bench.load(10), [...bench.replica.stateMachine.snapshot().records()]);
+  assertEquals(
+    (await bench.load(10)).filter((record) => Array.isArray(record) && record[0] === "answer").length,
+    4,
+  );
+  await bench.apply(9);
+  assertEquals(storedText(bench.store), ["10@1"]);
+  await bench.apply(1);
+  assertEquals(storedText(bench.store), ["20@1", "10@1"]);
+});
+
+Deno.test("a large state waits for as much log as it is large, times a ratio", async () => {
+  const bench = await Bench.make({ limits: { logRatio: 1 } });
+  await bench.apply(10);
+  const bytes = bench.store.list()[0]?.bytes ?? 0;
+  assert(bytes < 1_000, `${bytes}`);
+  const patient = await Bench.make({ limits: { logBytes: 100, logRatio: 2 } });
+  await patient.apply(1);
+  const [first] = patient.store.list();
+  assertEquals(first?.index, 1);
+  const needed = Math.ceil(2 * (first?.bytes ?? 0) / ENTRY_BYTES);
+  await patient.apply(needed - 1);
+  assertEquals(storedText(patient.store), ["1@1"]);
+  await patient.apply(1);
+  assertEquals(storedText(patient.store), [`${1 + needed}@1`, "1@1"]);
+});
+
+Deno.test("nodes with equal logs take their snapshots at different entries", async () => {
+  const indexes = [];
+  for (const position of [0, 1, 2]) {
+    const bench = await Bench.make({ turn: { position, nodes: 3 } });
+    await bench.apply(14);
+    indexes.push(bench.snapshots.newestIndex);
+  }
+  assertEquals(indexes, [10, 12, 14]);
+});
+
+Deno.test("what is applied while a snapshot is written does not show in it, and begins no second one", async () => {
+  const bench = await Bench.make();
+  const gate = Promise.withResolvers<void>();
+  bench.pause = () => gate.promise;
+  // 256 records and more: the writing pauses.
+  for (let key = 1; key <= 300; key++) bench.replica.apply([wide(key)]);
+  bench.log.lastIndex = 300;
+  const taken = bench.snapshots.take();
+  const again = bench.snapshots.take();
+  const before = [...bench.replica.stateMachine.snapshot().records()];
+  await bench.apply(20);
+  gate.resolve();
+  assertEquals((await taken).index, 300);
+  assertEquals(await again, await taken);
+  assertEquals(await bench.load(300), before);
+});
+
+function wide(index: number): Entry {
+  const key = new TextEncoder().encode(`wide ${index}`);
+  const mutations = [{ kind: "put", key, value: key }] as const;
+  const data = encodeCommand({ kind: "transaction", session: null, checks: [], mutations });
+  return { index, term: 1, kind: "command", data };
+}
+
+Deno.test("a snapshot of what there is one of already is that one", async () => {
+  const bench = await Bench.make();
+  await bench.apply(3);
+  const first = await bench.snapshots.take();
+  assertEquals(await bench.snapshots.take(), first);
+  assertEquals([first.index, first.revision, storedText(bench.store)], [3, 3, ["3@1"]]);
+});
+
+Deno.test("a node that does not know its members, or has applied nothing, takes no snapshot", async () => {
+  const bench = await Bench.make({ configuration: EMPTY_CONFIGURATION });
+  await bench.apply(20);
+  assertEquals([storedText(bench.store), bench.logger.messages], [[], []]);
+  await assertRejects(() => bench.snapshots.take(), Error, "has not heard from its cluster yet");
+  const { snapshots } = await Bench.make();
+  await assertRejects(() => snapshots.take(), Error, "has not heard from its cluster yet");
+});
+
+Deno.test("after one that failed, the next is tried by itself ten seconds later", async () => {
+  const bench = await Bench.make();
+  bench.disk.intercept = ({ kind, path }) =>
+    kind === "syncData" && path.endsWith(".new") ? { code: "EIO" } : null;
+  await bench.apply(12);
+  assertEquals([storedText(bench.store), bench.logger.messages], [[], ["cannot take a snapshot"]]);
+  assertEquals(bench.disk.list("/data/snapshots"), []);
+  bench.disk.intercept = () => null;
+  bench.clock.advance(9_999);
+  await bench.apply(1);
+  assertEquals(storedText(bench.store), []);
+  bench.clock.advance(1);
+  await bench.apply(1);
+  assertEquals(storedText(bench.store), ["14@1"]);
+});
+
+Deno.test("a stop in the middle leaves nothing, says nothing, and the next request is refused", async () => {
+  const bench = await Bench.make();
+  const gate = Promise.withResolvers<void>();
+  bench.pause = () => gate.promise;
+  for (let key = 1; key <= 300; key++) bench.replica.apply([wide(key)]);
+  bench.log.lastIndex = 300;
+  bench.snapshots.consider();
+  await settle();
+  const stopped = bench.snapshots.stop();
+  gate.resolve();
+  await stopped;
+  await settle();
+  assertEquals([bench.disk.list("/data/snapshots"), bench.disk.openFiles, bench.logger.messages], [
+    [],
+    0,
+    [],
+  ]);
+  await assertRejects(() => bench.snapshots.take(), Error, "stopping");
+});
+
+Deno.test("the log is cut behind the snapshot before the newest, and the oldest goes", async () => {
+  const bench = await Bench.make();
+  await bench.apply(10);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 10, baseIndex: 0 }, 1]);
+  await bench.apply(10);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, baseIndex: 10 }, 11]);
+  await bench.apply(10);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 30, baseIndex: 20 }, 21]);
+  assertEquals(storedText(bench.store), ["30@1", "20@1"]);
+});
+
+Deno.test("a snapshot that came from the leader while one was taken is newer: nothing is cut by the older", async () => {
+  const bench = await Bench.make();
+  const gate = Promise.withResolvers<void>();
+  bench.pause = () => gate.promise;
+  for (let key = 1; key <= 300; key++) bench.replica.apply([wide(key)]);
+  bench.log.lastIndex = 300;
+  const taken = bench.snapshots.take();
+  await storeState(bench.store, machineAt(500), { term: 2 });
+  bench.snapshots.received();
+  Object.assign(bench.log, { firstIndex: 501, lastIndex: 500 });
+  gate.resolve();
+  assertEquals((await taken).index, 300);
+  assertEquals([storedText(bench.store), bench.compactions], [["500@2", "300@1"], []]);
+});
+
+Deno.test("a damaged snapshot is no reason to cut: the log reaches back to two that are whole", async () => {
+  const bench = await Bench.make();
+  await bench.apply(10);
+  await bench.apply(10);
+  bench.disk.edit("/data/snapshots/00000000000000000020-00000000000000000001.snap", (bytes) => {
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    return bytes;
+  });
+  await assertRejects(() => bench.load(20), SnapshotDamagedError);
+  assertEquals(storedText(bench.store), ["20@1 damaged", "10@1"]);
+  await bench.apply(1);
+  assertEquals([storedText(bench.store)[0], bench.compactions.at(-1)], ["21@1", {
+    index: 21,
+    baseIndex: 10,
+  }]);
+});
+
+const anyLimits = fc.record({
+  logBytes: fc.integer({ min: 100, max: 1_500 }),
+  logRatio: fc.constantFrom(0, 0.5),
+  tailEntries: fc.integer({ min: 0, max: 30 }),
+  tailBytes: fc.integer({ min: 0, max: 2_000 }),
+});
+const anyStep = fc.record({
+  entries: fc.integer({ min: 1, max: 20 }),
+  sending: fc.option(fc.integer({ min: 0, max: 1 })),
+  asks: fc.boolean(),
+});
+
+Deno.test("the log is never cut above the snapshot before the newest, one that is sent, or the tail; and no lower than that", async () => {
+  await fc.assert(
+    fc.asyncProperty(anyLimits, fc.array(anyStep, { maxLength: 15 }), async (limits, steps) => {
+      const bench = await Bench.make({ limits });
+      for (const { entries, sending, asks } of steps) {
+        await bench.apply(entries);
+        bench.lowestSending = sending === null ? null : bench.store.list()[sending]?.index ?? null;
+        const firstIndex = bench.log.firstIndex;
+        const count = bench.compactions.length;
+        if (asks) await bench.snapshots.take();
+        const [newest, previous] = bench.store.list();
+        if (bench.compactions.length === count || newest === undefined) continue;
+        const tail = Math.min(limits.tailEntries, Math.floor(limits.tailBytes / ENTRY_BYTES));
+        const lowest = Math.min(
+          previous?.index ?? 0,
+          bench.lowestSending ?? newest.index,
+          Math.max(0, newest.index - tail),
+        );
+        assertEquals(bench.log.firstIndex, Math.max(firstIndex, lowest + 1));
+        assertEquals(bench.compactions.at(-1), { index: newest.index, baseIndex: bench.log.firstIndex - 1 });
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+Deno.test("the configuration of a snapshot is the newest up to its index", async () => {
+  const bench = await Bench.make();
+  await bench.apply(2);
+  await bench.snapshots.take();
+  using reader = await bench.store.reader({ index: 2, term: 1 });
+  const { clusterId, index, term, revision, configuration } = reader.header;
+  assertEquals(
+    { clusterId, index, term, revision, configuration: decodeConfiguration(configuration) },
+    { clusterId: IDENTITY.clusterId, index: 2, term: 1, revision: 2, configuration: THREE },
+  );
+});
