@@ -5,10 +5,11 @@
  * I/O; `replica.ts` applies the log and answers who waits; `writes.ts` is the way of a write, `forwarding.ts` its hop
  * to the leader, `quota.ts` its door; `client_service.ts` answers clients; `leadership.ts` sees changes of leader.
  *
- * `identity.ts` and `recovered_state.ts` are how a start finds out who it is and where it was. `snapshots.ts` takes
- * snapshots and cuts the log, `snapshot_exchange.ts` sends and receives them, `snapshot_downloads.ts` hands them to
- * clients. `membership.ts` carries out changes of membership, `membership_change.ts` says which are allowed. `tools.ts`
- * is what an operator does while no server runs: `inspect.ts`, `restore.ts`, `recover.ts`.
+ * `identity.ts` and `recovered_state.ts` are how a start finds out who it is and where it was; `judge_peer.ts` says
+ * which nodes may call. `snapshots.ts` takes snapshots and cuts the log, `snapshot_exchange.ts` sends and receives
+ * them, `snapshot_downloads.ts` hands them to clients. `membership.ts` carries out changes of membership,
+ * `membership_change.ts` says which are allowed. `tools.ts` is what an operator does while no server runs:
+ * `inspect.ts`, `restore.ts`, `recover.ts`.
  *
  * Left out, and why: metrics and the status page, which come with the work on performance.
  *
