@@ -6,9 +6,10 @@
  * to the leader, `quota.ts` its door, which `disk_room.ts` helps to open again; `client_service.ts` answers clients;
  * `leadership.ts` sees changes of leader.
  *
- * `identity.ts` and `recovered_state.ts` are how a start finds out who it is and where it was. `snapshots.ts` takes
- * snapshots and cuts the log, `snapshot_state.ts` reads one back, `snapshot_exchange.ts` sends and receives them,
- * `snapshot_downloads.ts` hands them to clients. `membership.ts` carries out changes of membership,
+ * `identity.ts` and `recovered_state.ts` are how a start finds out who it is and where it was; `judge_peer.ts` says
+ * which nodes may call. `snapshots.ts` takes snapshots and cuts the log, `snapshot_state.ts` reads one back,
+ * `snapshot_exchange.ts` sends and receives them, `snapshot_downloads.ts` hands them to clients. `membership.ts`
+ * carries out changes of membership,
  * `membership_change.ts` says which are allowed. `tools.ts` is what an operator does while no server runs:
  * `inspect.ts`, `restore.ts`, `recover.ts`.
  *

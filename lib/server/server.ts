@@ -6,16 +6,17 @@
 import { formatAddress, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
 import type { Clock, Random, Timer } from "../net/clock.ts";
-import type { PeerCaller, Refusal, Welcome } from "../net/hello_codec.ts";
+import type { Welcome } from "../net/hello_codec.ts";
 import { ConnectionListener } from "../net/listener.ts";
 import type { Logger } from "../net/logger.ts";
 import type { Address, Network } from "../net/network.ts";
 import { PeerLinks } from "../net/peer_links.ts";
 import { probePeer } from "../net/probe.ts";
-import type { Configuration, NodeId } from "../raft/mod.ts";
+import type { NodeId } from "../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config.ts";
 import { establishIdentity, requireOrigin } from "./identity.ts";
+import { judgePeer } from "./judge_peer.ts";
 import { addressesOf, membersOf } from "./members.ts";
 import type { Newcomer } from "./membership_change.ts";
 import { Node } from "./node.ts";
@@ -118,6 +119,8 @@ class Server implements RunningServer {
   readonly #links: PeerLinks;
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
+  /** The data folders with which nodes called last. */
+  readonly #callers = new Map<NodeId, number>();
   readonly #finished = Promise.withResolvers<unknown>();
   readonly #stopProbes = new AbortController();
   #stopping: Promise<void> | null = null;
@@ -181,8 +184,10 @@ class Server implements RunningServer {
         const { leader, term, appliedIndex } = this.#node.status();
         return { leader, term, appliedIndex };
       },
-      judgePeer: (caller) => judgePeer(caller, this.#node.appliedConfiguration),
+      judgePeer: (caller) =>
+        judgePeer(caller, { applied: this.#node.appliedConfiguration, newest: this.#node.configuration }),
       onPeerHello: ({ nodeId, dataId, address }) => {
+        this.#callers.set(nodeId, dataId);
         this.#node.membership.seen(nodeId, dataId);
         this.#links.introduce(nodeId, address);
       },
@@ -249,6 +254,12 @@ class Server implements RunningServer {
     this.#links.update(this.#linkedAddresses());
     const { appliedConfiguration, committedConfiguration } = this.#node;
     for (const id of appliedConfiguration.removedIds) this.#listener.dropPeer(id);
+    // Who was let in when its data folder was not known has to say again which it comes with.
+    for (const { id, dataId } of this.#node.configuration.members) {
+      if (dataId === null || (this.#callers.get(id) ?? dataId) === dataId) continue;
+      this.#callers.delete(id);
+      this.#listener.dropPeer(id);
+    }
     const members = membersOf(committedConfiguration);
     const { appliedIndex } = this.#node.status();
     for (const client of this.#clients) client.send({ kind: "members", appliedIndex, members });
@@ -311,29 +322,6 @@ class Server implements RunningServer {
       logger.info("stopped");
     }
   }
-}
-
-/** Whether a node of this cluster may call: not one that was removed, nor one that comes with another data folder. */
-function judgePeer({ nodeId, dataId }: PeerCaller, { members, removedIds }: Configuration): Refusal | null {
-  if (removedIds.includes(nodeId)) {
-    return {
-      kind: "refusal",
-      code: "removedNode",
-      message:
-        `node ${nodeId} was removed from the cluster, and its id is spent. Stop it; to bring the machine back, ` +
-        "start a new node with a new id and an empty data folder, and add it: member add <new id> <host:port>.",
-    };
-  }
-  const record = members.find(({ id }) => id === nodeId);
-  if (record === undefined || record.dataId === null || record.dataId === dataId) return null;
-  return {
-    kind: "refusal",
-    code: "otherData",
-    message:
-      `node ${nodeId} comes with another data folder than the cluster knows: what it had promised before, this ` +
-      "folder does not remember. Bring its own folder back; or, where that is lost, start a new node with an id that " +
-      `was never used and --join, and have it take its place: member replace ${nodeId} <new id> <host:port>.`,
-  };
 }
 
 /**

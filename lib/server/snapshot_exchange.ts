@@ -49,7 +49,7 @@ export class SnapshotExchange {
       store,
       clock,
       logger,
-      chunkBytes: limits.snapshots.chunkBytes,
+      chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
       send: (to, message) => send(message, to),
       failed: (to) => driver.snapshotFailed(to),

@@ -10,7 +10,6 @@
  */
 import type { Clock } from "../net/clock.ts";
 import { encodeConfiguration } from "../net/configuration_codec.ts";
-import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../net/limits.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotMetadata } from "../raft/mod.ts";
 import type { SnapshotStore, SnapshotWriter, StoredSnapshot } from "../storage/mod.ts";
@@ -35,8 +34,6 @@ export interface SnapshotLimits {
   readonly tailEntries: number;
   /** Bytes of log kept behind a snapshot at most. */
   readonly tailBytes: number;
-  /** Bytes of a snapshot that go to another node at a time. */
-  readonly chunkBytes: number;
 }
 
 /** The limits of every server; `--snapshot-log-bytes` sets the first. */
@@ -45,7 +42,6 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   logRatio: 1,
   tailEntries: 10_000,
   tailBytes: 16_777_216,
-  chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
 };
 
 /** The log as far as snapshots are concerned. */

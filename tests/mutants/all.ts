@@ -5,6 +5,7 @@ import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
+import { SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
@@ -14,6 +15,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...CONSENSUS_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
   ...STORAGE_MUTANTS,
+  ...SNAPSHOT_MUTANTS,
   ...SERVICE_MUTANTS,
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,

@@ -43,7 +43,6 @@ export const RARE_STATES = {
   snapshotsSent: "a leader began to send a snapshot",
   snapshotPieces: "a piece of a snapshot came",
   snapshotsResumed: "a transfer went on where it, or one before it, had broken off",
-  transfersGivenUp: "a leader gave up sending a snapshot",
   snapshotsInstalled: "a received snapshot became the beginning of a log",
   statesRestored: "a received snapshot became the state",
   snapshotsRefusedAsOlder: "a snapshot came to a node that had committed as much",

@@ -2,7 +2,7 @@
  * Runs that failed once, each shrunk to the faults that it took, kept for good. They are data and no seeds: what a seed
  * means changes with the generator of plans.
  */
-import { SNAPSHOT_LIMITS } from "../../lib/server/snapshots.ts";
+import { SERVER_LIMITS } from "../../lib/server/server_limits.ts";
 import type { Plan } from "./plan.ts";
 
 /** One such run. */
@@ -47,7 +47,8 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 2,
         },
         sessions: { ttlMs: 60000, maxSessions: 2, maxAnswersBytes: 67108864 },
-        snapshots: SNAPSHOT_LIMITS,
+        snapshots: SERVER_LIMITS.snapshots,
+        snapshotChunkBytes: SERVER_LIMITS.snapshotChunkBytes,
       },
       faults: [{
         id: 33,
@@ -118,7 +119,8 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 10000, maxAnswersBytes: 67108864 },
-        snapshots: SNAPSHOT_LIMITS,
+        snapshots: SERVER_LIMITS.snapshots,
+        snapshotChunkBytes: SERVER_LIMITS.snapshotChunkBytes,
       },
       faults: [{
         id: 4,
@@ -182,7 +184,8 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 4, maxAnswersBytes: 1000 },
-        snapshots: SNAPSHOT_LIMITS,
+        snapshots: SERVER_LIMITS.snapshots,
+        snapshotChunkBytes: SERVER_LIMITS.snapshotChunkBytes,
       },
       faults: [{
         id: 1,
@@ -230,7 +233,8 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 2, maxAnswersBytes: 67108864 },
-        snapshots: SNAPSHOT_LIMITS,
+        snapshots: SERVER_LIMITS.snapshots,
+        snapshotChunkBytes: SERVER_LIMITS.snapshotChunkBytes,
       },
       faults: [{
         id: 6,
@@ -285,7 +289,8 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 10000, maxAnswersBytes: 67108864 },
-        snapshots: SNAPSHOT_LIMITS,
+        snapshots: SERVER_LIMITS.snapshots,
+        snapshotChunkBytes: SERVER_LIMITS.snapshotChunkBytes,
       },
       faults: [{
         id: 1,

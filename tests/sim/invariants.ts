@@ -6,7 +6,6 @@
  */
 import { assert } from "@std/assert";
 import type { Command, CommandResult, StateMachine } from "../../lib/kv/mod.ts";
-import { encodeResult } from "../../lib/net/command_codec.ts";
 import type {
   Configuration,
   ConfState,
@@ -19,39 +18,15 @@ import type {
   SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
 import type { RecoveredLog } from "../../lib/storage/mod.ts";
-import {
-  Configurations,
-  configurationText,
-  isDecidedBy,
-  type Placed,
-  votersText,
-  whyNotSuccessor,
-} from "./configurations.ts";
+import { Configurations, isDecidedBy, votersText } from "./configurations.ts";
+import { Applied, type AppliedTransaction } from "./applied.ts";
+import { ConfigurationJudge } from "./configuration_judge.ts";
 import type { Coverage, RareState } from "./coverage.ts";
-import { LogPicture } from "./log_picture.ts";
+import { hashBytes, hashNumbers } from "./hashes.ts";
+import { LogPicture, newNodePicture, type NodePicture } from "./log_picture.ts";
 import { messageText } from "./message_text.ts";
 import type { Observer } from "./probes.ts";
 import type { Replay } from "./replay.ts";
-
-/** What a transaction that applied did, under the revision that it made. */
-export interface AppliedTransaction {
-  readonly index: number;
-  readonly revision: number;
-  readonly command: Extract<Command, { kind: "transaction" }>;
-  readonly result: Extract<CommandResult, { kind: "applied" }>;
-}
-
-interface NodePicture {
-  readonly handed: LogPicture;
-  readonly durable: LogPicture;
-  /** Handed to the disk, not confirmed. */
-  underWay: Persist | null;
-  /** Commits that were looked at. */
-  judgedIndex: number;
-  status: RaftStatus | null;
-  /** Its disk was emptied: whatever it says from now on must be heard by nobody. The pictures stay as they were. */
-  isAmnesiac: boolean;
-}
 
 /** Watches one cluster. Throws what no cluster may do. */
 export class Invariants implements Observer {
@@ -62,18 +37,14 @@ export class Invariants implements Observer {
   readonly #campaigns = new Set<number>();
   readonly #votes = new Map<string, number>();
   readonly #configurations: Configurations;
-  readonly #replay: Replay;
+  readonly #applied: Applied;
+  readonly #judge: ConfigurationJudge;
   /** Who decided that an entry is committed, by index, from the moment that its leader knew until it is judged. */
   readonly #deciding = new Map<number, ConfState>();
   /** By term and index: the entry's content and its predecessor's term. */
   readonly #entries = new Map<string, number>();
   /** Terms of committed entries; index i at position i − 1. */
   readonly #committed: number[] = [];
-  /** What applying gave, by index. */
-  readonly #results: number[] = [];
-  /** By revision, from 1. */
-  readonly transactions: AppliedTransaction[] = [];
-  readonly #applications = new Map<string, number>();
   readonly #violated: (message: string) => void;
   readonly #trace: (line: () => string) => void;
 
@@ -92,7 +63,20 @@ export class Invariants implements Observer {
     this.#violated = options.violated;
     this.#trace = options.trace;
     this.#configurations = new Configurations(options.founding);
-    this.#replay = options.replay;
+    const check = (holds: boolean, message: string): void => this.#check(holds, message);
+    this.#applied = new Applied({ replay: options.replay, coverage: options.coverage, check });
+    this.#judge = new ConfigurationJudge({
+      all: this.#configurations,
+      committed: this.#committed,
+      coverage: options.coverage,
+      check,
+      trace: options.trace,
+    });
+  }
+
+  /** What was applied, by revision, from 1. */
+  get transactions(): readonly AppliedTransaction[] {
+    return this.#applied.transactions;
   }
 
   /** Highest index that was ever committed. */
@@ -301,7 +285,7 @@ export class Invariants implements Observer {
     if (persist !== null) this.#handed(node, status, persist);
     if (ready !== null && ready.loads.length > 0) this.#coverage.count("entriesReadBack");
     this.#stands(node, status, persist);
-    if (persist !== null) this.#judgeConfigurations(node, status, persist);
+    if (persist !== null) this.#judge.configurations(node.handed.terms, status, persist);
     for (const { index, term } of ready?.committed ?? []) {
       const known = this.#committed[index - 1] ?? term;
       this.#check(
@@ -324,15 +308,11 @@ export class Invariants implements Observer {
   compacted(id: NodeId, snapshot: SnapshotMetadata): void {
     if (!this.#isLive() || this.#node(id).isAmnesiac) return;
     this.#coverage.count("snapshotsTaken");
-    this.#checkSnapshot(id, snapshot);
+    this.#judge.snapshot(id, snapshot);
   }
 
   restored(machine: StateMachine): void {
-    if (!this.#isLive()) return;
-    this.#check(
-      this.#replay.isSame(machine),
-      `the state of a snapshot up to ${machine.appliedIndex} is not what replay gives`,
-    );
+    if (this.#isLive()) this.#applied.restored(machine);
   }
 
   noticed(state: RareState): void {
@@ -344,47 +324,7 @@ export class Invariants implements Observer {
     index: number,
     what: { readonly command: Command | null; readonly result: CommandResult } | null,
   ): void {
-    if (!this.#isLive() || this.#replay.isOwn(machine)) return;
-    const { revision, keyCount, sessionCount } = machine;
-    let hash = hashNumbers([revision, keyCount, sessionCount]);
-    if (what !== null) hash = hashBytes(encodeResult(what.result), hash);
-    const known = this.#results[index - 1];
-    if (known !== undefined) {
-      this.#check(known === hash, `the state after entry ${index} is not the same on all nodes`);
-      return;
-    }
-    this.#check(
-      this.#results.length === index - 1,
-      `entry ${index} is applied before entry ${this.#results.length + 1}`,
-    );
-    this.#results.push(hash);
-    this.#replay.apply(index, what?.command);
-    if (what !== null) this.#noteApplication(index, what.command, what.result);
-  }
-
-  #noteApplication(index: number, command: Command | null, result: CommandResult): void {
-    if (result.kind === "sessionsExpired") this.#coverage.count("sessionsExpired", result.expired);
-    if (result.kind === "refused" && result.reason === "sessionExpired") {
-      this.#coverage.count("sessionsExpired");
-    }
-    if (command?.kind !== "transaction" || result.kind !== "applied") return;
-    const { session } = command;
-    const key = session === null ? null : `${session.sessionId}/${session.sequence}`;
-    const before = key === null ? undefined : this.#applications.get(key);
-    if (before !== undefined) {
-      this.#check(
-        before === result.revision,
-        `the write ${key} was applied twice: revisions ${before} and ${result.revision}`,
-      );
-      this.#coverage.count("duplicatesAbsorbed");
-      return;
-    }
-    if (key !== null) this.#applications.set(key, result.revision);
-    this.#check(
-      result.revision === this.transactions.length + 1,
-      `revision ${result.revision} follows ${this.transactions.length}`,
-    );
-    this.transactions.push({ index, revision: result.revision, command, result });
+    if (this.#isLive()) this.#applied.applied(machine, index, what);
   }
 
   #handed(node: NodePicture, status: RaftStatus, persist: Persist): void {
@@ -417,7 +357,7 @@ export class Invariants implements Observer {
       }
     }
     if (snapshot !== null) {
-      this.#checkSnapshot(id, snapshot);
+      this.#judge.snapshot(id, snapshot);
       node.judgedIndex = Math.max(node.judgedIndex, snapshot.index);
     }
     node.handed.take(persist, this.#committed);
@@ -433,64 +373,6 @@ export class Invariants implements Observer {
     this.#configurations.note(entry);
     if (known === undefined) this.#entries.set(key, hash);
     else this.#check(known === hash, `there are two entries ${key}, or two different ones before them`);
-  }
-
-  /** What a snapshot stands for was committed, and its configuration is the one of there. */
-  #checkSnapshot(id: NodeId, { index, term, configuration }: SnapshotMetadata): void {
-    this.#check(
-      this.#committed[index - 1] === term,
-      `node ${id} has a snapshot up to ${index}@${term}, and ${
-        this.#committed[index - 1] ?? "nothing"
-      } was committed`,
-    );
-    const placed = this.#configurations.newestIn(this.#committed, index);
-    this.#check(
-      configurationText(configuration) === configurationText(placed.configuration),
-      `the snapshot of node ${id} up to ${index} says ${votersText(configuration.confState)}, and it was ${
-        votersText(placed.configuration.confState)
-      }`,
-    );
-  }
-
-  /** The core goes by the newest configuration of its log, and a leader adds none that could decide apart. */
-  #judgeConfigurations(node: NodePicture, status: RaftStatus, { entries }: Persist): void {
-    const { id, term, configuration } = status;
-    const { terms } = node.handed;
-    const newest = this.#configurations.newestIn(terms);
-    // A node that was added knows of nobody until its log says so.
-    const isKnown = newest.index > 0 || configuration.members.length > 0;
-    this.#check(
-      !isKnown || configurationText(configuration) === configurationText(newest.configuration),
-      `node ${id} goes by ${votersText(configuration.confState)}, and its log says ${
-        votersText(newest.configuration.confState)
-      }`,
-    );
-    if (status.role !== "leader") return;
-    for (const entry of entries) {
-      if (entry.kind !== "configuration" || entry.term !== term) continue;
-      const before = this.#configurations.newestIn(terms, entry.index - 1);
-      this.#judgeChange(status, before, this.#configurations.newestIn(terms, entry.index));
-    }
-  }
-
-  #judgeChange({ id, term }: RaftStatus, before: Placed, after: Placed): void {
-    const [from, to] = [before.configuration.confState, after.configuration.confState];
-    this.#trace(() => `n${id} proposes ${votersText(to)} at ${after.index}, after ${votersText(from)}`);
-    const wrong = whyNotSuccessor(from, to);
-    this.#check(wrong === null, `leader ${id} goes from ${votersText(from)} to ${votersText(to)}: ${wrong}`);
-    this.#check(
-      before.index <= this.commitIndex,
-      `leader ${id} proposes ${votersText(to)} before ${votersText(from)} is committed`,
-    );
-    // Out of a joint configuration there is one way only, so that whoever knows it to be committed may take it.
-    this.#check(
-      from.votersOutgoing.length > 0 || this.#committed.at(-1) === term,
-      `leader ${id} proposes ${votersText(to)} before it has committed in its term ${term}`,
-    );
-    if (from.votersOutgoing.length > 0 && before.term !== term) this.#coverage.count("jointsLeftByAnother");
-    if (to.votersOutgoing.length > 0) this.#coverage.count("jointsEntered");
-    if (to.voters.some((voter) => from.learners.includes(voter))) this.#coverage.count("learnersPromoted");
-    if (to.votersOutgoing.some((voter) => to.learners.includes(voter))) this.#coverage.count("votersDemoted");
   }
 
   #stands(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
@@ -595,25 +477,8 @@ export class Invariants implements Observer {
   #node(id: number): NodePicture {
     const known = this.#nodes.get(id);
     if (known !== undefined) return known;
-    const node: NodePicture = {
-      handed: new LogPicture(),
-      durable: new LogPicture(),
-      underWay: null,
-      judgedIndex: 0,
-      status: null,
-      isAmnesiac: false,
-    };
+    const node = newNodePicture();
     this.#nodes.set(id, node);
     return node;
   }
-}
-
-function hashNumbers(numbers: readonly number[]): number {
-  return numbers.reduce((hash, value) => Math.imul(hash ^ value, 0x01000193), 0x811c9dc5);
-}
-
-function hashBytes(bytes: Uint8Array, begin: number): number {
-  let hash = begin;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash;
 }

@@ -1,5 +1,5 @@
-/** A log as an observer sees it: the terms of its entries, also of those that a snapshot stands for by now. */
-import type { HardState, Persist } from "../../lib/raft/mod.ts";
+/** Nodes and their logs as an observer sees them: the terms of entries, also of those that a snapshot stands for by now. */
+import type { HardState, Persist, RaftStatus } from "../../lib/raft/mod.ts";
 import type { RecoveredLog } from "../../lib/storage/mod.ts";
 
 /** A log as far as somebody saw it. */
@@ -35,4 +35,31 @@ export class LogPicture {
     this.terms.length = 0;
     for (const term of terms) this.terms.push(term);
   }
+}
+
+/** A node as far as somebody saw it. */
+export interface NodePicture {
+  /** As it was handed to its disk. */
+  readonly handed: LogPicture;
+  /** As its disk confirmed it. */
+  readonly durable: LogPicture;
+  /** Handed to the disk, not confirmed. */
+  underWay: Persist | null;
+  /** Commits that were looked at. */
+  judgedIndex: number;
+  status: RaftStatus | null;
+  /** Its disk was emptied: whatever it says from now on must be heard by nobody. The pictures stay as they were. */
+  isAmnesiac: boolean;
+}
+
+/** A node of which nothing was seen yet. */
+export function newNodePicture(): NodePicture {
+  return {
+    handed: new LogPicture(),
+    durable: new LogPicture(),
+    underWay: null,
+    judgedIndex: 0,
+    status: null,
+    isAmnesiac: false,
+  };
 }

@@ -223,9 +223,13 @@ export class Machine {
 
   /**
    * Its server is killed, a bit of one of its snapshots flips, and it is started again: it must start, where an older
-   * snapshot and the log (which begins with `firstIndex`) are enough, and may refuse where they are not.
+   * snapshot and the log (which begins with `firstIndex`) are enough, and may refuse where they are not. Or it runs on:
+   * nobody has looked at the file since it was written.
    */
-  rot(firstIndex: number, { mayBeLost }: { readonly mayBeLost: boolean }): void {
+  rot(
+    firstIndex: number,
+    { mayBeLost, isRunning }: { readonly mayBeLost: boolean; readonly isRunning: boolean },
+  ): void {
     if (this.#server === null || this.drive.isFull || this.isLost) return;
     const snapshots = this.drive.files.filter((path) => path.endsWith(".snap") && !this.#rotten.has(path))
       .map((path) => ({ path, index: Number(/(\d+)-\d+\.snap$/.exec(path)?.[1]) }))
@@ -233,11 +237,11 @@ export class Machine {
     const [newest, older] = snapshots;
     if (newest === undefined) return;
     const isEnough = firstIndex <= (older?.index ?? 0) + 1;
-    if (!isEnough && !mayBeLost) return;
-    this.#died("killed");
+    if ((!isEnough || isRunning) && !mayBeLost) return;
+    if (!isRunning) this.#died("killed");
     const place = this.drive.flipBit([newest.path]);
     this.#rotten.add(newest.path);
-    this.#rot = isEnough ? "must start" : "may refuse";
+    this.#rot = isEnough && !isRunning ? "must start" : "may refuse";
     this.#options.trace(() => `n${this.id}: a bit of ${place} flips; it ${this.#rot}`);
     this.start();
   }

@@ -7,7 +7,7 @@
  */
 import type { Entry, Operation } from "../../lib/check/history.ts";
 import { inRange } from "../../lib/check/history.ts";
-import type { AppliedTransaction } from "./invariants.ts";
+import type { AppliedTransaction } from "./applied.ts";
 
 /** One state of one key. */
 interface KeyState {

@@ -255,9 +255,9 @@ function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
       logRatio: random.pick([0, 0, 0.5, 1]),
       tailEntries: random.pick([snapshots.tailEntries, 0, 0, 5, 50]),
       tailBytes: random.pick([snapshots.tailBytes, 0, 1_000]),
-      // Many pieces, but not thousands.
-      chunkBytes: Math.max(random.pick([snapshots.chunkBytes, 50, 200]), maxValueBytes),
     },
+    // Many pieces, but not thousands.
+    snapshotChunkBytes: Math.max(random.pick([SERVER_LIMITS.snapshotChunkBytes, 50, 200]), maxValueBytes),
   };
 }
 

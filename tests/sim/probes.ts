@@ -62,7 +62,7 @@ export function observe(observer: Observer): () => void {
 }
 
 function wrapRaft(observer: Observer): () => void {
-  const { step, takeReady, persisted, tick, compact, snapshotFailed } = Raft.prototype;
+  const { step, takeReady, persisted, tick, compact } = Raft.prototype;
   /** Runs an input of the core; by which configuration it decided is known before only. */
   const input = <Result>(raft: Raft, act: () => Result, seen: (result: Result) => void): Result => {
     const { isLeader, configuration, term } = raft;
@@ -99,12 +99,7 @@ function wrapRaft(observer: Observer): () => void {
     observer.compacted(id, compaction.snapshot);
     if (this.status().firstIndex > firstIndex) observer.noticed("logsCut");
   };
-  Raft.prototype.snapshotFailed = function (node): void {
-    observer.noticed("transfersGivenUp");
-    snapshotFailed.call(this, node);
-  };
-  return () =>
-    void Object.assign(Raft.prototype, { step, takeReady, persisted, tick, compact, snapshotFailed });
+  return () => void Object.assign(Raft.prototype, { step, takeReady, persisted, tick, compact });
 }
 
 /** What the core is asked for, and refuses. */

@@ -154,9 +154,11 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     takeSnapshot(world, target);
     return nothing;
   },
-  rottenSnapshot: ({ world, machine, target }) => {
+  rottenSnapshot: ({ world, machine, target, fault }) => {
     const status = world.invariants.statusOf(target);
-    if (status !== null) machine.rot(status.firstIndex, { mayBeLost: mayLose(world, target) });
+    if (status !== null) {
+      machine.rot(status.firstIndex, { mayBeLost: mayLose(world, target), isRunning: fault.chance < 0.4 });
+    }
     return nothing;
   },
   ambush: ({ world, fault }) => ambush(world, { ...fault, strike: (blow) => strike(world, blow) }),

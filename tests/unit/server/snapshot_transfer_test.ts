@@ -57,6 +57,7 @@ class Bench {
       store: leaderStore,
       clock,
       logger,
+      chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
       intervalMs: INTERVAL_MS,
       chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
       send: (to, chunk) => {
