@@ -16,6 +16,7 @@ import { type DataDirectory, type Disk, type Identity, readIdentity } from "../s
 import { clusterIdOf } from "./cluster_id.ts";
 import type { ServerConfig } from "./config.ts";
 import { ConfigError } from "./config_error.ts";
+import { neighboursOf } from "./recovery_names.ts";
 
 /** How often a node that is to join asks for a welcome before it gives up, and how long it waits in between. */
 const JOIN_ATTEMPTS = 30;
@@ -56,9 +57,16 @@ export async function establishIdentity(options: IdentityOptions): Promise<Ident
 
 /** Refuses a start on an empty folder without a word of what it is to belong to, before anything is created. */
 export async function requireOrigin(
-  { members, join, nodeId, dataDir }: ServerConfig,
+  { members, join, nodeId, dataDir }: Pick<ServerConfig, "members" | "join" | "nodeId" | "dataDir">,
   disk: Disk,
 ): Promise<void> {
+  // Between its two renames a recovery leaves no folder of this name: a new one must not be founded in its place.
+  const { fresh } = neighboursOf(dataDir);
+  if (disk.stat(dataDir) === null && disk.stat(fresh) !== null) {
+    throw new ConfigError(
+      `--data-dir: a recovery of ${dataDir} was interrupted, and ${fresh} is what it made. Rename ${fresh} to ${dataDir}.`,
+    );
+  }
   if (members !== null || join.length > 0 || await readIdentity({ disk, path: dataDir }) !== null) return;
   throw new ConfigError(
     `--cluster is missing: ${dataDir} is empty, and nothing says what node ${nodeId} is to belong to. Allowed: ` +

@@ -14,6 +14,7 @@ import { clusterIdOf } from "./cluster_id.ts";
 import { foundingConfiguration, membersOf } from "./members.ts";
 import { FolderInUseError, makeFolder } from "./new_folder.ts";
 import { recoverState } from "./recovered_state.ts";
+import { neighboursOf } from "./recovery_names.ts";
 import { Replica } from "./replica.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "./server_limits.ts";
 import { writeState } from "./state_codec.ts";
@@ -57,11 +58,6 @@ export async function recover(
   } finally {
     directory.close();
   }
-}
-
-/** What the old folder is called afterwards, and the new one until it is whole. */
-function neighboursOf(dataDir: string): { readonly old: string; readonly fresh: string } {
-  return { old: `${dataDir}.before-recovery`, fresh: `${dataDir}.recovered` };
 }
 
 /** Refuses a folder that can't be recovered before anything is opened, so that a wrong path is not made a folder. */

@@ -59,7 +59,6 @@ class Bench {
       logger,
       chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
       intervalMs: INTERVAL_MS,
-      chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
       send: (to, chunk) => {
         assertEquals(to, FOLLOWER);
         if (this.isLinked) this.chunks.push(chunk);

@@ -21,7 +21,6 @@ const LIMITS: SnapshotLimits = {
   logRatio: 0,
   tailEntries: 0,
   tailBytes: 0,
-  chunkBytes: 262_144,
 };
 
 /** A log of entries of equal size, which is cut to the entry. */

@@ -1,0 +1,29 @@
+/** What a start refuses before it creates anything. */
+import { assertRejects } from "@std/assert";
+import { ConfigError } from "../../../lib/server/config_error.ts";
+import { requireOrigin } from "../../../lib/server/identity.ts";
+import { neighboursOf } from "../../../lib/server/recovery_names.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+
+const ORIGIN = {
+  nodeId: 1,
+  dataDir: "/data/node-1",
+  members: [{ id: 1, address: { host: "n1", port: 7001 } }],
+  join: [],
+};
+
+Deno.test("no new cluster is founded in the place of a folder whose recovery was interrupted", async () => {
+  const disk = new MemoryDisk();
+  disk.createDirectory("/data");
+  await requireOrigin(ORIGIN, disk);
+  disk.createDirectory(neighboursOf(ORIGIN.dataDir).fresh);
+  await assertRejects(() => requireOrigin(ORIGIN, disk), ConfigError, "recovery");
+});
+
+Deno.test("an empty folder needs a word of what it is to belong to", async () => {
+  await assertRejects(
+    () => requireOrigin({ ...ORIGIN, members: null }, new MemoryDisk()),
+    ConfigError,
+    "--join",
+  );
+});
