@@ -70,13 +70,17 @@ export type RareState = keyof typeof RARE_STATES;
 /** Counters. */
 export class Coverage {
   readonly #counts = new Map<RareState, number>();
-  /** Called with each state that occurs. */
-  onCount: (state: RareState) => void = () => {};
+  #onCount: (state: RareState) => void = () => {};
+
+  /** Whoever is told of each state that occurs. */
+  set onCount(onCount: (state: RareState) => void) {
+    this.#onCount = onCount;
+  }
 
   /** It happened, so often. */
   count(state: RareState, times = 1): void {
     this.#counts.set(state, this.of(state) + times);
-    this.onCount(state);
+    this.#onCount(state);
   }
 
   /** How often it happened. */
