@@ -69,6 +69,8 @@ export interface Measured {
   readonly latency: Readonly<Record<RequestKind, LatencyHistogram>>;
   /** Failed requests by code. */
   readonly errors: ReadonlyMap<string, number>;
+  /** Requests that were sent, those of the warm-up and those that failed included. */
+  readonly sent: number;
   /** Requests that fell due and were never sent, since every slot was taken. Always 0 in a closed loop. */
   readonly unsent: number;
 }
@@ -203,6 +205,7 @@ export class Generator {
       elapsedMs: Math.max(0, Math.max(this.#endAt, this.#lastEndAt) - this.#countFrom),
       latency: this.#latency,
       errors: this.#errors,
+      sent: this.#sent,
       unsent: Math.max(0, fellDue - this.#sent),
     };
   }

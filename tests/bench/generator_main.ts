@@ -41,6 +41,7 @@ export interface Assignment {
 /** What came of it. */
 export interface GeneratorAnswer {
   readonly elapsedMs: number;
+  readonly sent: number;
   readonly latency: Readonly<Record<RequestKind, HistogramDocument>>;
   readonly errors: Readonly<Record<string, number>>;
   readonly generator: GeneratorLoad;
@@ -107,11 +108,12 @@ async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
       return (user + system) / 1_000;
     },
   });
-  const { elapsedMs, latency, errors } = await Generator.start(options).finished;
+  const { elapsedMs, latency, errors, sent } = await Generator.start(options).finished;
   const generator = meter.stop();
   await Promise.all(targets.map((target) => target.close()));
   return {
     elapsedMs,
+    sent,
     latency: { put: latency.put.toJSON(), get: latency.get.toJSON() },
     errors: Object.fromEntries(errors),
     generator,

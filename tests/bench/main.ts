@@ -17,7 +17,7 @@ import { type Measurement, measurementOf } from "./measurements.ts";
 import { page, type Results, summary } from "./page.ts";
 import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
 import { plot } from "./plot.ts";
-import { PEER_NAMES, type PeerName, type Workload, WORKLOADS } from "./workloads.ts";
+import { PEER_NAMES, type PeerName, WARM_UP, type Workload, WORKLOADS } from "./workloads.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "quick", placeholder: null, help: "the main rows, three short rounds: within five minutes" },
@@ -124,8 +124,16 @@ async function measure(
     prefix: "bench/",
     loadsKeys,
   }));
+  const cpuBefore = running.cpuMs();
   const answers = await Promise.all(parts.map(generate));
-  return measurementOf(answers, { round, workload: name, peer, residentBytes: running.residentBytes() });
+  const cpuMs = running.cpuMs().map((after, node) => after - (cpuBefore[node] ?? 0));
+  return measurementOf(answers, {
+    round,
+    workload: name,
+    peer,
+    residentBytes: running.residentBytes(),
+    cpuMs,
+  });
 }
 
 /** One round: everybody from the start. What it measured goes to `measured` at once, so that an early end loses none. */
@@ -146,6 +154,11 @@ async function runRound(
     const own = join(folder, peer.name);
     Deno.mkdirSync(own, { recursive: true });
     running.set(peer.name, owner.use(await peer.start(own)));
+  }
+  for (const [peer, nodes] of running) {
+    if (!isEnding()) {
+      await measure({ peer, running: nodes, workload: WARM_UP, round, loadsKeys: false, plan });
+    }
   }
   const order = [...running.keys()];
   const loaded = new Set<string>();
@@ -170,13 +183,15 @@ async function runRound(
   }
 }
 
-function lineOf({ round, workload, peer, throughput, p50Ms, p99Ms, errors, generator }: Measurement): string {
+function lineOf(measurement: Measurement): string {
+  const { round, workload, peer, throughput, p50Ms, p99Ms, errors, generator, cpuMicroseconds } = measurement;
   const failed = Object.values(errors).reduce((sum, count) => sum + count, 0);
   return [
     `${round}  ${workload.padEnd(36)}  ${peer.padEnd(8)}`,
     `${throughput.toFixed(0).padStart(9)}/s`,
     `p50 ${p50Ms.toFixed(2).padStart(7)} ms`,
     `p99 ${p99Ms.toFixed(2).padStart(8)} ms`,
+    `CPU ${cpuMicroseconds.map((one) => one.toFixed(0)).join(" + ")} µs`,
     `generator ${(generator.cpuShare * 100).toFixed(0).padStart(3)} %`,
     ...(failed > 0 ? [`${failed} errors`] : []),
   ].join("  ");

@@ -20,6 +20,8 @@ export interface Measurement {
   readonly generator: GeneratorLoad;
   /** Resident memory of each node right after it, the leader's first. */
   readonly residentBytes: readonly number[];
+  /** CPU time of each node by request, warm-up included: what depends least on what else the machine does. */
+  readonly cpuMicroseconds: readonly number[];
 }
 
 /** A middle, and how far the rounds lie around it. */
@@ -40,15 +42,19 @@ export interface GoalState {
 /** One measurement from what generators of one workload told, added up. */
 export function measurementOf(
   answers: readonly GeneratorAnswer[],
-  place: Pick<Measurement, "round" | "workload" | "peer" | "residentBytes">,
+  { cpuMs, ...place }: Pick<Measurement, "round" | "workload" | "peer" | "residentBytes"> & {
+    readonly cpuMs: readonly number[];
+  },
 ): Measurement {
   const all = new LatencyHistogram();
   const errors: Record<string, number> = {};
   let throughput = 0;
+  let sent = 0;
   for (const answer of answers) {
     const own = LatencyHistogram.from(answer.latency.put);
     own.merge(LatencyHistogram.from(answer.latency.get));
     throughput += own.count / answer.elapsedMs * 1_000;
+    sent += answer.sent;
     all.merge(own);
     for (const [code, count] of Object.entries(answer.errors)) errors[code] = (errors[code] ?? 0) + count;
   }
@@ -56,6 +62,7 @@ export function measurementOf(
     Math.max(...answers.map(({ generator }) => of(generator)));
   return {
     ...place,
+    cpuMicroseconds: cpuMs.map((ms) => sent === 0 ? 0 : ms / sent * 1_000),
     operations: all.count,
     throughput,
     p50Ms: all.percentileMs(0.5),

@@ -57,8 +57,8 @@ export function page(results: Results, workloads: readonly Workload[]): string {
     "",
     "## Times and rates",
     "",
-    "Medians of the rounds. The last two columns: how busy the generator was (from 90 % of a core on it may be the bound,",
-    "then marked *), and the memory of the leader right after the row.",
+    "Medians of the rounds. The last columns: CPU time of the leader, and of all nodes, for one request; how busy the",
+    "generator was (from 90 % of a core on it may be the bound, then marked *); the memory of the leader after the row.",
     "",
     ...detailTable(results, workloads),
     "",
@@ -127,12 +127,26 @@ function detailTable({ peers, measurements }: Results, workloads: readonly Workl
         number(median(({ p999Ms }) => p999Ms)),
         number(median(({ maxMs }) => maxMs)),
         String(failed),
+        number(median(({ cpuMicroseconds }) => cpuMicroseconds[0] ?? 0)),
+        number(median(({ cpuMicroseconds }) => cpuMicroseconds.reduce((sum, one) => sum + one, 0))),
         `${Math.round(cpuShare * 100)} %${cpuShare >= BOUND_SHARE ? " *" : ""}`,
         `${Math.round(median(({ residentBytes }) => residentBytes[0] ?? 0) / 1e6)} MB`,
       ]];
     })
   );
-  const head = ["workload", "peer", "op/s", "MB/s", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "errors"];
+  const head = [
+    "workload",
+    "peer",
+    "op/s",
+    "MB/s",
+    "p50 ms",
+    "p99 ms",
+    "p99.9 ms",
+    "max ms",
+    "errors",
+    "CPU µs",
+    "of all",
+  ];
   return markdownTable([...head, "generator", "memory"], rows);
 }
 
@@ -143,8 +157,8 @@ function methodText({ command }: Results): string[] {
     `- Again, on your machine: \`${command}\` (about half an hour; \`deno task bench --quick\` has the main rows within`,
     "  five minutes). Rows, goals and loads stand in `tests/bench/workloads.ts`, all figures in results.json beside this.",
     "- Everything runs on one machine over loopback: the nodes share its cores with each other and with the generator.",
-    "  In each round everybody starts with empty folders; each row is measured on one peer after the other, the order",
-    "  reversed from row to row. Those who are not measured stand by idle.",
+    "  In each round everybody starts with empty folders and works for a while uncounted; each row is measured on one",
+    "  peer after the other, the order reversed from row to row. Those who are not measured stand by idle.",
     "- One generator for all (`lib/bench`, that of `kvraft client bench`), in a process of its own for each measurement:",
     "  as many connections as clients, one request at a time on each unless the row says otherwise; keys of 16 bytes,",
     "  values of 256 unless the row says otherwise, 1 000 keys (200 from 64 KiB on; antietcd writes all of its keys anew",

@@ -8,6 +8,8 @@ import { denoCommand, kvraftCommand, Process, READY_LINE } from "../support/proc
 import type { PeerName } from "./workloads.ts";
 
 const HOST = "127.0.0.1";
+/** The unit of CPU times in /proc, the same on every Linux that Deno runs on. */
+const MS_OF_TICK = 10;
 const NODE_IDS = [1, 2, 3] as const;
 /** Ports from which each counts its own. */
 const PORTS = { kvraft: 7600, etcdClients: 7650, etcdPeers: 7660, antietcd: 7670, echo: 7680 } as const;
@@ -27,6 +29,8 @@ export interface RunningPeer extends AsyncDisposable {
   readonly addresses: readonly string[];
   /** Resident memory of each node, the leader's first. */
   residentBytes(): readonly number[];
+  /** CPU time that each node has used since its start, in the same order. */
+  cpuMs(): readonly number[];
 }
 
 /** One of those who are measured. */
@@ -57,6 +61,7 @@ async function startNodes(
     return {
       addresses: order.map((node) => addresses[node] ?? ""),
       residentBytes: () => order.map((node) => residentBytesOf(processes[node]?.pid ?? 0)),
+      cpuMs: () => order.map((node) => cpuMsOf(processes[node]?.pid ?? 0)),
       [Symbol.asyncDispose]: () => owner.disposeAsync(),
     };
   } catch (error) {
@@ -71,6 +76,18 @@ function residentBytesOf(pid: number): number {
     const [, kilobytes = "0"] = /^VmRSS:\s+(\d+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`)) ??
       [];
     return Number(kilobytes) * 1_024;
+  } catch {
+    return 0;
+  }
+}
+
+/** User and system time of all threads; 0 where there is no /proc. */
+function cpuMsOf(pid: number): number {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    // Fields 14 and 15; the second, the program's name in brackets, may have blanks in it.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * MS_OF_TICK;
   } catch {
     return 0;
   }

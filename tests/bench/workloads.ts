@@ -59,6 +59,9 @@ function clients(
   };
 }
 
+/** What every peer goes through after its start, uncounted: two of them compile what they run often while they run. */
+export const WARM_UP: Workload = clients(64, "warm-up", { load: { inFlight: 4, mix: { put: 1, get: 1 } } });
+
 /** Every row, in the order in which they run and are shown. */
 export const WORKLOADS: readonly Workload[] = [
   clients(1, "put", { goals: [atLeast("etcd", 2.5)], isMain: true, isPlotted: true }),

@@ -34,6 +34,7 @@ function measured(
     errors: {},
     generator,
     residentBytes: [1e8],
+    cpuMicroseconds: [20, 10, 10],
   };
 }
 
@@ -97,6 +98,7 @@ Deno.test("what several generators measured is added up", () => {
     for (const time of times) put.record(time);
     return {
       elapsedMs: 1_000,
+      sent: 2 * times.length,
       latency: { put: put.toJSON(), get: new LatencyHistogram().toJSON() },
       errors: { busy: 1 },
       generator: { cpuShare, lagP99Ms: 1, lagMaxMs: 1 },
@@ -107,7 +109,9 @@ Deno.test("what several generators measured is added up", () => {
     workload: "w",
     peer: "echo",
     residentBytes: [],
+    cpuMs: [4, 1],
   });
+  assertEquals(one.cpuMicroseconds, [500, 125]);
   assertEquals([one.operations, one.throughput, one.maxMs, one.errors, one.generator.cpuShare], [
     4,
     4,
