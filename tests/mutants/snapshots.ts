@@ -5,7 +5,7 @@ import type { Mutant } from "./mutant.ts";
 /** Mutants of snapshots and membership as the server has them. */
 export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
   {
-    id: "M140",
+    id: "M150",
     title: "the log is cut to the newest snapshot, and the one before is of no use",
     failure: "one flipped bit in a snapshot costs a node that could have started",
     file: "lib/server/snapshots.ts",
@@ -15,7 +15,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     checks: [SERVER, SIM],
   },
   {
-    id: "M141",
+    id: "M151",
     title: "a node with an emptied disk may call under its old id",
     failure: "its vote counts once more, for a log without what it had acknowledged",
     file: "lib/server/judge_peer.ts",
@@ -24,7 +24,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     checks: [SERVER, SIM],
   },
   {
-    id: "M142",
+    id: "M152",
     title: "after a restart it may call until the log is applied again",
     failure: "the same, where a power failure came between",
     file: "lib/server/judge_peer.ts",
@@ -33,7 +33,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     checks: [SERVER],
   },
   {
-    id: "M143",
+    id: "M153",
     title: "a snapshot says who was a member when the node started, not when it was taken",
     failure: "a node that is restored from it goes by a configuration that is over",
     file: "lib/server/replica.ts",
