@@ -251,9 +251,9 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     id: "M165",
     title: "a member that comes back with an empty folder is let in",
     failure: "it has forgotten its vote and what it acknowledged: two leaders, lost writes",
-    file: "lib/server/server.ts",
-    from: " || record.dataId === dataId) return null;",
-    to: " || dataId > 0) return null;",
+    file: "lib/server/judge_peer.ts",
+    from: "return known !== null && known !== dataId;",
+    to: "return known !== null && known !== dataId && false;",
     checks: [SERVER],
   },
   {
