@@ -78,6 +78,7 @@ function appendConfiguration(state: RaftState, role: Leader, configuration: Conf
 function letGo(state: RaftState, role: Leader): void {
   const { configurations, commitIndex } = state.log;
   const stay = configurations.nodesFrom(commitIndex);
+  if (role.lettingGoTicks === null && role.peers.size === stay.size - (stay.has(state.id) ? 1 : 0)) return;
   const leaving = [...role.peers].filter(([node]) => !stay.has(node));
   const isOver = (role.lettingGoTicks ?? 0) >= state.electionTicks;
   const ready = leaving.filter(([, peer]) =>

@@ -51,7 +51,10 @@ export interface SnapshotRequest {
 export interface Ready {
   readonly persist: Persist | null;
   readonly messages: readonly Message[];
-  /** The state machine is to become what this snapshot holds, before `committed` is applied; null: it stays. */
+  /**
+   * The state machine is to become what this snapshot holds, before `committed` is applied; null: it stays. It may come
+   * before the `persist` that has the same snapshot, while another write is under way.
+   */
   readonly restore: SnapshotMetadata | null;
   /** To be applied, in this order. */
   readonly committed: readonly Entry[];

@@ -155,6 +155,22 @@ Deno.test("a change of learners is one entry, a change of voters two, and there 
   assertEquals(raft.proposeConfiguration(learning).kind, "refused", "the final one is not committed yet");
 });
 
+Deno.test("a leader that is handing over leaves the joint configuration to its successor, or does so when that fails", () => {
+  const raft = readyLeader();
+  acknowledge(raft, 3, 2);
+  raft.proposeConfiguration(configurationOf({ voters: [1, 2] }));
+  work(raft);
+  assertEquals(raft.transferLeadership(2), 2);
+  acknowledge(raft, 2, 3);
+  assertEquals([raft.status().commitIndex, said(raft)], [3, "voters=1,2 outgoing=1,2,3"]);
+  for (let count = 0; count < ELECTION_TICKS; count++) {
+    raft.tick();
+    work(raft);
+    acknowledge(raft, 2, 3);
+  }
+  assertEquals([raft.isLeader, said(raft)], [true, "voters=1,2 removed=3"]);
+});
+
 Deno.test("a change waits for room like any proposal", () => {
   const limits = { ...config().limits, uncommittedBytes: 100 };
   const raft = elect(nodeWith([1], { limits }));
