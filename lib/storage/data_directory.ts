@@ -169,7 +169,7 @@ async function openDirectory(
   try {
     const identity = await readOwner(options);
     if (identity === null) createRooms(disk, path);
-    // The process that founded it may have died before its last sync.
+    // The rooms are durable before the identity is, and so is an identity whose writer died before its last sync.
     disk.syncDirectory(path);
     return { lock, identity };
   } catch (error) {
@@ -234,7 +234,6 @@ function writeIdentity(disk: Disk, path: string, identity: Identity): void {
   } finally {
     file.close();
   }
-  disk.syncDirectory(path);
   disk.rename(`${path}/identity.new`, `${path}/identity`);
   disk.syncDirectory(path);
 }

@@ -72,6 +72,8 @@ export interface RecoveredLog {
   readonly configurations: readonly RecoveredConfiguration[];
   /** The torn tail that was cut, for a log line; null when there was none. */
   readonly cut: CutTail | null;
+  /** Whether the log began anew behind the snapshot now: it ended before it, or had another entry there. */
+  readonly beganAnew: boolean;
   /** Number of segment files. */
   readonly segments: number;
   /** Bytes of all records. */
@@ -442,7 +444,8 @@ function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery
     termRuns: [...state.termRuns],
     tail: mustBeginAnew ? [] : tail,
     configurations: mustBeginAnew ? [] : configurations,
-    cut: last?.cut ?? null,
+    cut: mustBeginAnew ? null : last?.cut ?? null,
+    beganAnew: mustBeginAnew,
     segments: state.segments.length,
     bytes: state.bytes,
   };

@@ -154,8 +154,8 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     title: "the identity is written before the log's folder is durable",
     failure: "a crash during the first start leaves a folder that no start can use",
     file: "lib/storage/data_directory.ts",
-    from: "disk.syncDirectory(path);\n  disk.rename(",
-    to: "disk.rename(",
+    from: "disk.syncDirectory(path);\n    return { lock, identity };",
+    to: "return { lock, identity };",
     checks: CHECKS,
   },
   {

@@ -289,7 +289,7 @@ Deno.test("a snapshot beyond the log, or one that it contradicts behind what is 
     await log.close();
     await writeSnapshot(store, { ...snapshot, chunks: ["state"] });
     const { log: again, recovered } = await openNode(disk, SMALL);
-    assertEquals(recovered.base, snapshot);
+    assertEquals([recovered.base, recovered.beganAnew], [snapshot, true]);
     assertEquals([recovered.lastIndex, recovered.tail, recovered.termRuns], [snapshot.index, [], []]);
     assertEquals(recovered.hardState, hardState(snapshot.term, null, 5), "it entered the snapshot's term");
     assertEquals(segments(disk).length, 1);

@@ -38,6 +38,7 @@ Deno.test("a new log is empty and begins at index 1", async () => {
     tail: [],
     configurations: [],
     cut: null,
+    beganAnew: false,
     segments: 1,
     bytes: recovered.bytes,
   });
