@@ -89,9 +89,9 @@ export function summary({ peers, measurements }: Results, workloads: readonly Wo
   return markdownTable(head, rows).join("\n");
 }
 
-function goalTable({ measurements }: Results, workloads: readonly Workload[]): string[] {
+function goalTable({ measurements, machine: { syncMs } }: Results, workloads: readonly Workload[]): string[] {
   const rows = workloads.flatMap((workload) =>
-    goalStates(workload, measurements).map((state) => [
+    goalStates(workload, { measurements, syncMs }).map((state) => [
       workload.name,
       goalText(state),
       ratioText(state.ratio),
@@ -102,7 +102,14 @@ function goalTable({ measurements }: Results, workloads: readonly Workload[]): s
 }
 
 function goalText({ goal }: GoalState): string {
-  return goal.kind === "ratio" ? `≥ ${goal.atLeast} × ${goal.against}` : `p99 ≤ 1 × p50 of ${goal.of}`;
+  switch (goal.kind) {
+    case "ratio":
+      return `≥ ${goal.atLeast} × ${goal.against}`;
+    case "p50WithinSyncs":
+      return `p50 ≤ ${goal.syncs} × one fdatasync`;
+    case "p99WithinP50":
+      return `p99 ≤ 1 × p50 of ${goal.of}`;
+  }
 }
 
 function detailTable({ peers, measurements }: Results, workloads: readonly Workload[]): string[] {
