@@ -39,10 +39,7 @@ export const BENCH: Command = {
     "in which the cluster stands still is not hidden. It says so when it is itself the bound. Ctrl-C ends it early and",
     "the report comes all the same. Exit codes: 0 measured; 3 nothing was answered.",
   ],
-  example: [
-    "bench --clients 64 --mix put=100 --duration 10s",
-    "put  34 120/s   p50 1.7 ms   p99 6.1 ms",
-  ],
+  example: ["bench --clients 64 --mix put=100 --duration 10s"],
   async run(call, context): Promise<Answer> {
     const plan = benchPlanOf(call, context);
     const client = await context.client();

@@ -1,8 +1,8 @@
 /**
  * Load on etcd: its gRPC, with no more HTTP/2 and Protocol Buffers than Put and Range need.
  *
- * etcd's own benchmark tool is in no package of Debian, and libraries for gRPC cost more CPU for a request than etcd
- * itself; on a machine that the nodes share with the client that would be etcd's loss. So here: many streams on one
+ * etcd's own benchmark tool is in no package of Debian, and whatever a general library for gRPC costs beyond what a
+ * request needs, the nodes that share the machine with the client would lack. So here: many streams on one
  * connection, every turn's frames in one write, and the head of each request made once. Answers are not decoded
  * beyond what tells success from failure: a unary call of gRPC that fails ends without a message.
  */

@@ -197,6 +197,17 @@ function lineOf(measurement: Measurement): string {
   ].join("  ");
 }
 
+/** Writes files, formatted as everything in the checkout is. */
+async function write(folder: string, texts: Readonly<Record<string, string>>): Promise<void> {
+  Deno.mkdirSync(folder, { recursive: true });
+  const paths = Object.entries(texts).map(([name, text]) => {
+    Deno.writeTextFileSync(join(folder, name), text);
+    return join(folder, name);
+  });
+  const args = ["fmt", "--quiet", `--config=${join(CHECKOUT, "deno.json")}`, ...paths];
+  await new Deno.Command(Deno.execPath(), { args }).output();
+}
+
 async function run(plan: Plan): Promise<void> {
   const peers: Peer[] = [];
   const versions: Partial<Record<PeerName, string>> = {};
@@ -223,10 +234,11 @@ async function run(plan: Plan): Promise<void> {
   const about = peers.map(({ name, what }) => ({ name, what, version: versions[name] ?? "" }));
   const date = new Date().toISOString().slice(0, 10);
   const results: Results = { date, command, rounds, seconds, machine, peers: about, measurements };
-  Deno.mkdirSync(plan.output, { recursive: true });
-  Deno.writeTextFileSync(join(plan.output, "results.json"), `${JSON.stringify(results, null, 1)}\n`);
-  Deno.writeTextFileSync(join(plan.output, "put.svg"), plot(measurements, workloads));
-  Deno.writeTextFileSync(join(plan.output, "README.md"), page(results, workloads));
+  await write(plan.output, {
+    "results.json": JSON.stringify(results),
+    "put.svg": plot(measurements, workloads),
+    "README.md": page(results, workloads),
+  });
   say(`\n${summary(results, workloads)}\nWritten: ${plan.output}/README.md, put.svg, results.json`);
   Deno.removeSignalListener("SIGINT", end);
 }

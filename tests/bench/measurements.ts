@@ -34,7 +34,7 @@ export interface Spread {
 /** How a goal stands. */
 export interface GoalState {
   readonly goal: Goal;
-  /** What was measured: the ratio of throughputs, or of p99 to p50; null when the other was not measured. */
+  /** What was measured: the ratio of throughputs, of p50 to a sync, or of p99 to p50; null when the other was not measured. */
   readonly ratio: Spread | null;
   readonly isReached: boolean | null;
 }
@@ -116,10 +116,10 @@ export function ratioOf(
   );
 }
 
-/** How the goals of a workload stand. */
+/** How the goals of a workload stand, where one fdatasync takes `syncMs`. */
 export function goalStates(
   { name, goals }: Workload,
-  measurements: readonly Measurement[],
+  { measurements, syncMs }: { readonly measurements: readonly Measurement[]; readonly syncMs: number },
 ): readonly GoalState[] {
   const throughput = (one: Measurement): number => one.throughput;
   return goals.map((goal) => {
@@ -131,6 +131,11 @@ export function goalStates(
         other: throughput,
       });
       return { goal, ratio, isReached: ratio === null ? null : ratio.median >= goal.atLeast };
+    }
+    if (goal.kind === "p50WithinSyncs") {
+      const own = measurementsOf(measurements, { workload: name, peer: "kvraft" });
+      const ratio = spreadOf(own.map(({ p50Ms }) => p50Ms / syncMs));
+      return { goal, ratio, isReached: ratio === null ? null : ratio.median <= goal.syncs };
     }
     const ratio = ratioOf(measurements, {
       workload: name,

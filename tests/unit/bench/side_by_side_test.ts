@@ -82,11 +82,18 @@ Deno.test("ratios are taken round by round, and goals are judged by their median
   const throughput = (one: Measurement): number => one.throughput;
   const of = { workload: "put, 64 clients", against: "etcd", own: throughput, other: throughput } as const;
   assertEquals(ratioOf(ROUNDS, of), { median: 6, least: 5, greatest: 7 });
-  const states = goalStates(workloadNamed("put, 64 clients"), ROUNDS);
+  const states = goalStates(workloadNamed("put, 64 clients"), { measurements: ROUNDS, syncMs: 1 });
   assertEquals(states.map(({ isReached }) => isReached), [true, null, null, true]);
   const slower = ROUNDS.map((one) => one.peer === "etcd" ? { ...one, throughput: 10_000, p50Ms: 4 } : one);
-  const slowerStates = goalStates(workloadNamed("put, 64 clients"), slower);
+  const slowerStates = goalStates(workloadNamed("put, 64 clients"), { measurements: slower, syncMs: 1 });
   assertEquals(slowerStates.map(({ isReached }) => isReached), [false, null, null, false]);
+  const alone = [measured("kvraft", { workload: "put, 1 client", throughput: 2_000, p50Ms: 0.5 })];
+  const reached = [0.2, 0.1].map((syncMs) =>
+    goalStates(workloadNamed("put, 1 client"), { measurements: alone, syncMs }).map(({ isReached }) =>
+      isReached
+    )
+  );
+  assertEquals(reached, [[null, true], [null, false]]);
 });
 
 Deno.test("what several generators measured is added up", () => {
