@@ -348,12 +348,17 @@ shown() {
   say
 }
 
+# Whether a node that is down said as its last word that it is no member any more.
+was_removed() { tail -n 1 "data/node-$1.log" 2>/dev/null | grep -q 'was removed from the cluster'; }
+
 status() {
   local n pid
   require_cluster
   for n in $(node_ids); do
     if pid=$(pid_of "$n"); then
       say "n$n  $(address "$n")  runs, pid $pid"
+    elif was_removed "$n"; then
+      say "n$n  $(address "$n")  was removed from the cluster; ./cluster.sh remove $n forgets it here too"
     else
       say "n$n  $(address "$n")  is down; start it with ./cluster.sh restart $n"
     fi

@@ -13,7 +13,12 @@ export const STATUS: Command = {
   options: [],
   summary: "who leads, and how each node is",
   details: [],
-  example: ["status"],
+  example: [
+    "status",
+    "leader n1, term 4",
+    "node  address         role      term  commit  applied  version",
+    "n1    127.0.0.1:7001  leader    4     1234    1234     0.1.0",
+  ],
   async run(call, context): Promise<Answer> {
     const client = await context.client();
     return { kind: "status", status: await client.status(callOptions(call, context)) };

@@ -60,7 +60,7 @@ const ADD = memberCommand(
     details: [
       "Start its process first: kvraft server --node-id 4 --bind 10.0.0.4:7001 --join 10.0.0.1:7001",
       "It joins as a learner, receives everything, and becomes a voter by itself once it is close. An id is used once,",
-      "ever. Waits until it votes, or for --timeout-ms; who stops waiting (Ctrl-C) stops nothing.",
+      "ever. Waits until it votes, or for --timeout-ms where that is given; who stops waiting (Ctrl-C) stops nothing.",
     ],
     example: ["member add 4 10.0.0.4:7001", "n4 votes now. 4 voters: the cluster serves while 3 of them do."],
   },

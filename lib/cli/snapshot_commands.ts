@@ -1,9 +1,9 @@
 /** The commands on snapshots: have a node take one now, and save one as a backup. */
 import { KvraftError } from "../client/errors.ts";
-import type { CallOptions, SnapshotDownload } from "../client/types.ts";
+import type { SnapshotDownload, SnapshotOptions } from "../client/types.ts";
 import type { Answer } from "./answer.ts";
-import type { Call, Command, CommandContext } from "./command.ts";
-import { callOptions } from "./command_options.ts";
+import type { ArgumentSpec, Call, Command, CommandContext } from "./command.ts";
+import { callOptions, nodeOf } from "./command_options.ts";
 import { ExitCode, HalfwayError, UsageError } from "./errors.ts";
 import { percentOf, perSecond, sizeText } from "./units.ts";
 
@@ -12,16 +12,20 @@ const TAKING_TIMEOUT_MS = 120_000;
 /** Between two progress lines. */
 const PROGRESS_INTERVAL_MS = 200;
 
+/** Which node; the leader where none is named. */
+const NODE: ArgumentSpec = { name: "n", required: false, isKey: false, replacedBy: null };
+
 /** Has a node take a snapshot. */
 const NOW: Command = {
   name: "snapshot now",
   aliases: [],
   isLong: true,
-  arguments: [],
+  arguments: [NODE],
   options: [],
-  summary: "have a node take a snapshot now and cut its log",
+  summary: "have node n, or the leader, take a snapshot now and cut its log",
   details: [
-    "Nodes do so by themselves when their log outgrows the state; this is for before a restart or a copy.",
+    "Nodes do so by themselves when their log outgrows the state; this is for before a restart or a copy. The log is",
+    "cut behind the snapshot before this one, should this one ever turn out damaged.",
   ],
   example: ["snapshot now", "n2 took a snapshot: revision 1200, index 1234, term 5, 27.0 MB"],
   async run(call, context): Promise<Answer> {
@@ -36,12 +40,13 @@ const SAVE: Command = {
   name: "snapshot save",
   aliases: [],
   isLong: true,
-  arguments: [],
+  arguments: [NODE],
   options: [],
   summary: "write a backup of the whole store to standard output",
   details: [
     "Not from within the shell: kvraft client --cluster <nodes> snapshot save > backup.snap",
-    "One moment of the store, named by its revision, with checksums; any node may give it. Exit code 3 means that the",
+    "One moment of the store, named by its revision, with checksums; any node may give it, also",
+    "one that lags. Exit code 3 means that the",
     "file is not whole and is of no use. kvraft server inspect <file> says what is in it; kvraft server restore makes",
     "a new cluster of it. --timeout-ms is for taking it (120000 here), then for each part.",
   ],
@@ -68,8 +73,9 @@ const SAVE: Command = {
 /** In the order of the help. */
 export const SNAPSHOT_COMMANDS: readonly Command[] = [NOW, SAVE];
 
-function takingOptions(call: Call, context: CommandContext): CallOptions {
-  return { timeoutMs: TAKING_TIMEOUT_MS, ...callOptions(call, context) };
+function takingOptions(call: Call, context: CommandContext): SnapshotOptions {
+  const node = call.args.has(NODE.name) ? { node: nodeOf(call, NODE.name) } : {};
+  return { timeoutMs: TAKING_TIMEOUT_MS, ...callOptions(call, context), ...node };
 }
 
 /** Copies the file to standard output. Throws {@link HalfwayError} unless all of it got there. */

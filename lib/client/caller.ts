@@ -107,7 +107,7 @@ export class Caller {
   }
 
   /** Asks the node at one address, once, with all the time there is. */
-  async runAt<K extends RequestKind>(address: string, call: Call<K>): Promise<ResultOf<K>> {
+  async runAt<K extends RequestKind>(address: string, call: Call<K>): Promise<Answered<K>> {
     const { action, scope } = call;
     const ending = { action, scope, outcome: "not-applied", failure: null } as const;
     throwIfStopped(ending);
@@ -117,7 +117,10 @@ export class Caller {
       throw new ConnectionError(`Cannot ${action}. ${waited.value.error.message}`);
     }
     const attempted = await this.#send(waited.value.connection, call, scope.remainingMs);
-    if (attempted.kind === "answered") return attempted.message;
+    if (attempted.kind === "answered") {
+      const { message, connection } = attempted;
+      return { message, outcome: "not-applied", connection };
+    }
     throwIfStopped(ending);
     throw attempted.kind === "stopped"
       ? stopError("deadline", ending)

@@ -13,6 +13,7 @@ import type {
   MembershipOptions,
   SnapshotDownload,
   SnapshotInfo,
+  SnapshotOptions,
   StateHash,
 } from "./types.ts";
 
@@ -121,7 +122,7 @@ export abstract class ClusterClient {
   }
 
   /**
-   * Has the node that is reached, the leader if it can be, take a snapshot of its state now; resolves when it is on that
+   * Has a node, the leader if it can be or the one named, take a snapshot of its state now; resolves when it is on that
    * node's disk. A large state takes longer than the usual deadline.
    *
    * @example
@@ -133,7 +134,7 @@ export abstract class ClusterClient {
    * }
    * ```
    */
-  async takeSnapshot(options: CallOptions = {}): Promise<SnapshotInfo> {
+  async takeSnapshot(options: SnapshotOptions = {}): Promise<SnapshotInfo> {
     return snapshotInfo(await takeSnapshot(this.#core, { keep: false, options }));
   }
 
@@ -151,7 +152,7 @@ export abstract class ClusterClient {
    * }
    * ```
    */
-  async openSnapshot(options: CallOptions = {}): Promise<SnapshotDownload> {
+  async openSnapshot(options: SnapshotOptions = {}): Promise<SnapshotDownload> {
     return new FileDownload(this.#core, await takeSnapshot(this.#core, { keep: true, options }), options);
   }
 
@@ -177,7 +178,7 @@ export abstract class ClusterClient {
       request: { kind: "stateHash" },
       scope: this.#core.scope(options),
     } as const;
-    const { appliedIndex, revision, hash } = await this.#core.caller.runAt(at, call);
+    const { appliedIndex, revision, hash } = (await this.#core.caller.runAt(at, call)).message;
     return { appliedIndex, revision, hash };
   }
 

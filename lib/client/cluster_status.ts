@@ -36,7 +36,7 @@ async function viewNode({ id, address }: Member, { pool, caller, scope }: Tools)
   for (const candidate of pool.addressesOf(id)) {
     const action = `ask the node at ${candidate} for its status`;
     try {
-      const { status } = await caller.runAt(candidate, {
+      const { message: { status } } = await caller.runAt(candidate, {
         kind: "read",
         action,
         request: { kind: "status" },

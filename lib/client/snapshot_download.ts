@@ -6,9 +6,10 @@ import { assertNever } from "../assert.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../net/limits.ts";
 import { type Answered, stopError } from "./caller.ts";
 import type { ClientCore } from "./core.ts";
-import { ConnectionError, InternalError, KvraftError, TimeoutError } from "./errors.ts";
+import { ConnectionError, InternalError, InvalidRequestError, KvraftError, TimeoutError } from "./errors.ts";
+import { throwIfNoNodeId } from "./input.ts";
 import { toError } from "./retry.ts";
-import type { CallOptions, SnapshotDownload, SnapshotInfo } from "./types.ts";
+import type { CallOptions, SnapshotDownload, SnapshotInfo, SnapshotOptions } from "./types.ts";
 
 /** Parts that are asked for before the first of them has come. */
 export const SNAPSHOT_READS_IN_FLIGHT = 4;
@@ -16,13 +17,23 @@ export const SNAPSHOT_READS_IN_FLIGHT = 4;
 const CLOSE_TIMEOUT_MS = 1_000;
 const ACTION = "read a snapshot";
 
-/** Has a node take a snapshot. */
+/** Has a node take a snapshot; the one that is named, or none. */
 export async function takeSnapshot(
   core: ClientCore,
-  { keep, options }: { readonly keep: boolean; readonly options: CallOptions },
+  { keep, options: { node, ...options } }: { readonly keep: boolean; readonly options: SnapshotOptions },
 ): Promise<Answered<"takeSnapshot">> {
   const note = { kind: "longRead", action: "take a snapshot", scope: core.scope(options) } as const;
-  return await core.call({ kind: "takeSnapshot", keep }, note);
+  const request = { kind: "takeSnapshot", keep } as const;
+  if (node === undefined) return await core.call(request, note);
+  throwIfNoNodeId(node);
+  const { message: { status } } = await core.call({ kind: "status" }, note);
+  const member = status.members.find(({ id }) => id === node);
+  if (member !== undefined) return await core.caller.runAt(member.address, { ...note, request });
+  throw new InvalidRequestError(
+    `Cannot ${note.action}: node ${node} is no member. Members: ${
+      status.members.map(({ id }) => id).join(", ")
+    }.`,
+  );
 }
 
 /** What there is to say of a snapshot that was taken. */

@@ -168,6 +168,12 @@ export interface MembershipOptions extends CallOptions {
   readonly force?: boolean;
 }
 
+/** Options of {@link KvClient.takeSnapshot} and {@link KvClient.openSnapshot}. */
+export interface SnapshotOptions extends CallOptions {
+  /** Which node takes it, and no other. Default: the leader, or who can be reached. */
+  readonly node?: number;
+}
+
 /** What {@link KvClient.takeSnapshot} gives. */
 export interface SnapshotInfo {
   /** The node that took it. */

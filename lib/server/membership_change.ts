@@ -150,6 +150,11 @@ function planReplace(
   if (!configuration.confState.voters.includes(change.dead)) {
     return refused(`node ${change.dead} is not a voter, so nobody can take its place`);
   }
+  if (recordOf(configuration, change.dead).address === change.address) {
+    return refused(
+      `${change.address} is the address of node ${change.dead} until the new one votes: give that another port`,
+    );
+  }
   const reason = whyNotNew(change, configuration);
   if (reason !== null) return refused(reason);
   const record = {

@@ -97,6 +97,7 @@ export class Node {
       driver: this.#driver,
       replica: this.#replica,
       pause: this.#pause,
+      suspect: (snapshot) => void this.#snapshots.verify(snapshot),
     });
     this.#snapshots = this.#makeSnapshots();
     this.#forwarding = new Forwarding({

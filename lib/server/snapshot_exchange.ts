@@ -10,7 +10,7 @@ import type { PeerMessage } from "../net/peer_codec.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../net/snapshot_frames.ts";
 import { assert } from "../assert.ts";
 import type { NodeId, Raft, SnapshotMetadata, SnapshotRequest } from "../raft/mod.ts";
-import type { SnapshotStore } from "../storage/mod.ts";
+import type { SnapshotStore, StoredSnapshot } from "../storage/mod.ts";
 import type { Driver } from "./driver.ts";
 import type { Replica } from "./replica.ts";
 import { type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
@@ -31,6 +31,8 @@ export interface SnapshotExchangeOptions {
   readonly driver: Driver;
   readonly replica: Replica;
   readonly pause: Pause;
+  /** Somebody who was sent this snapshot may have found it damaged. */
+  readonly suspect: (snapshot: StoredSnapshot) => void;
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
 }
 
@@ -52,6 +54,7 @@ export class SnapshotExchange {
       chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
       send: (to, message) => send(message, to),
+      suspect: options.suspect,
       failed: (to) => driver.snapshotFailed(to),
     });
     this.#receiving = new SnapshotReceiving({

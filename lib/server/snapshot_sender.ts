@@ -31,6 +31,8 @@ export interface SnapshotSenderOptions {
   readonly intervalMs: number;
   /** Sends to a node; false when it was dropped. */
   readonly send: (to: NodeId, message: SnapshotChunk) => boolean;
+  /** A node had all of this one and asks for it from its beginning again: it may have found it damaged. */
+  readonly suspect: (snapshot: StoredSnapshot) => void;
   /** A transfer was given up. */
   readonly failed: (to: NodeId) => void;
 }
@@ -181,6 +183,7 @@ class Transfer {
     this.#quietIntervals = 0;
     if (nextOffset < this.#acknowledged) {
       this.#rewinds++;
+      if (this.#acknowledged === totalBytes) this.#options.suspect(snapshot);
       if (this.#rewinds > MAX_REWINDS) {
         return this.#options.ended(`it was asked for again ${this.#rewinds} times`);
       }

@@ -96,6 +96,7 @@ export class Snapshots {
   /** None is begun by itself before this time. */
   #notBefore = 0;
   #stopped = false;
+  #verifying = false;
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
@@ -121,6 +122,28 @@ export class Snapshots {
   take(): Promise<TakenSnapshot> {
     this.#taking ??= this.#take().finally(() => this.#taking = null);
     return this.#taking;
+  }
+
+  /**
+   * Reads one that somebody who was sent it may have found damaged; where it is, the next is taken in its place, so that
+   * a leader whose newest has rotted can bring others up to date. Never rejects.
+   */
+  async verify(snapshot: StoredSnapshot): Promise<void> {
+    const { store, logger, pause } = this.#options;
+    if (this.#verifying || this.#stopped) return;
+    this.#verifying = true;
+    try {
+      using reader = await store.reader(snapshot);
+      for await (const _chunk of reader.chunks()) await pause();
+    } catch (error) {
+      if (this.#stopped) return;
+      logger.error("a snapshot is damaged; taking another", { reason: reasonOf(error) });
+      await this.take().catch((cause: unknown) =>
+        logger.error("cannot take a snapshot", { reason: reasonOf(cause) })
+      );
+    } finally {
+      this.#verifying = false;
+    }
   }
 
   /** Gives up the one that is being taken; resolves when nothing of it is left. */

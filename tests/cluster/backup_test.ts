@@ -27,9 +27,16 @@ import { underLoad } from "../support/under_load.ts";
 const BACKUP = "backup.snap";
 const AGAIN = "again.snap";
 
-/** `client snapshot save > file` in the cluster's folder, told of one node only; gives what it says on standard error. */
+/** `client snapshot save <node> > file` in the cluster's folder; gives what it says on standard error. */
 async function save(cluster: TestCluster, node: number, file: string): Promise<string> {
-  const command = kvraftCommand(["client", "--cluster", cluster.address(node), "snapshot", "save"]);
+  const command = kvraftCommand([
+    "client",
+    "--cluster",
+    cluster.address(node),
+    "snapshot",
+    "save",
+    `${node}`,
+  ]);
   const script = 'file=$1; shift; "$@" > "$file"';
   await using process = Process.start("bash", ["-c", script, "bash", file, ...command], {
     cwd: cluster.folder.path,
@@ -71,15 +78,12 @@ Deno.test("a backup from any node under load is one moment of the store", async 
   await underLoad({}, async ({ cluster, progress }) => {
     await using client = await cluster.connect();
     for (const node of cluster.ids) {
-      const before = await revisionOf(client);
       const said = await save(cluster, node, BACKUP);
       const after = await revisionOf(client);
       const report = await inspectBackup(cluster, BACKUP);
-      assertStringIncludes(said, `saved revision ${report.revision} of n`);
-      assert(
-        before <= report.revision && report.revision <= after,
-        JSON.stringify({ before, report, after }),
-      );
+      assertStringIncludes(said, `saved revision ${report.revision} of n${node}: `);
+      // A follower's moment may be a little earlier than the call.
+      assert(report.revision <= after, JSON.stringify({ report, after }));
       // Every write of these writers makes one new key.
       assertEquals(report.contents?.keys, report.revision);
       assertEquals(report.members.map(({ id, role }) => `${role} ${id}`), ["voter 1", "voter 2", "voter 3"]);

@@ -57,6 +57,18 @@ Deno.test("snapshot now says which snapshot was taken, and waits longer than oth
   ]);
 });
 
+Deno.test("which node takes the snapshot may be said", async () => {
+  const store = withFile(...FILE);
+  await run(["snapshot", "now", "2"], store);
+  await run(["snapshot", "save", "n3"], store);
+  assertEquals(store.calls, [
+    { name: "takeSnapshot", timeoutMs: 120_000, node: 2 },
+    { name: "openSnapshot", timeoutMs: 120_000, node: 3 },
+  ]);
+  const wrong = await run(["snapshot", "now", "two"], store);
+  assertEquals([wrong.code, store.calls.length], [2, 2]);
+});
+
 Deno.test("snapshot save writes the file byte for byte, and a note beside it", async () => {
   const store = withFile(...FILE);
   const text = await run(["snapshot", "save"], store);

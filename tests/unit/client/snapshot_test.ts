@@ -54,6 +54,24 @@ Deno.test("a snapshot is taken by the leader, and nothing is kept for reading", 
   assertEquals(cluster.node(1).requests, [{ kind: "takeSnapshot", requestId: 1, keep: false }]);
 });
 
+Deno.test("a snapshot is taken by the node that is named, or by none", async () => {
+  const cluster = new FakeCluster(2);
+  cluster.node(2).snapshot = FILE;
+  await using client = await cluster.connect([1]);
+  assertEquals((await cluster.finish(client.takeSnapshot({ node: 2 }))).nodeId, 2);
+  {
+    await using download = await cluster.finish(client.openSnapshot({ node: 2 }));
+    assertEquals([download.nodeId, await cluster.finish(readAll(download))], [2, FILE]);
+  }
+  const nobody = await assertRejects(
+    () => cluster.finish(client.takeSnapshot({ node: 9 })),
+    InvalidRequestError,
+  );
+  assertEquals(nobody.message, "Cannot take a snapshot: node 9 is no member. Members: 1, 2.");
+  cluster.node(2).answer = () => "disconnect";
+  await assertRejects(() => cluster.finish(client.takeSnapshot({ node: 2 })), ConnectionError);
+});
+
 Deno.test("a snapshot that takes long is waited for until the deadline, and asked for once", async () => {
   const { cluster, node, client } = await scene();
   node.answer = () => "silence";

@@ -152,6 +152,10 @@ Deno.test("what has cost others their cluster is refused with its reason", () =>
     ],
     [/at most 7 voters/, plan(add(8), founded(1, 2, 3, 4, 5, 6, 7))],
     [/node 4 is not a voter/, plan(replace(4, 5), three)],
+    [
+      /n3:7001 is the address of node 3 until the new one votes: give that another port/,
+      plan({ kind: "replace", dead: 3, id: 4, address: "n3:7001" }, three),
+    ],
     [/node 9 is not a member/, plan({ kind: "remove", id: 9 }, three)],
     [/node 9 is not a member; add it first/, plan({ kind: "promote", id: 9 }, three)],
     [/node 9 is not a member/, plan({ kind: "demote", id: 9 }, three)],

@@ -32,6 +32,7 @@ class Bench {
   readonly answers: SnapshotProgress[] = [];
   readonly received: ReceivedSnapshot[] = [];
   readonly notNeeded: number[] = [];
+  readonly suspected: number[] = [];
   readonly failed: number[] = [];
   /** What the follower's core knows. */
   situation = { term: 1, appliedIndex: 0 };
@@ -64,6 +65,7 @@ class Bench {
         if (this.isLinked) this.chunks.push(chunk);
         return this.isLinked;
       },
+      suspect: (snapshot) => void this.suspected.push(snapshot.index),
       failed: (to) => void this.failed.push(to),
     });
     const options: SnapshotReceivingOptions = {

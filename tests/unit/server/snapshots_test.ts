@@ -278,6 +278,23 @@ Deno.test("a damaged snapshot is no reason to cut: the log reaches back to two t
   }]);
 });
 
+Deno.test("a snapshot that a follower found damaged is read, and another is taken in its place; a whole one stays", async () => {
+  const bench = await Bench.make();
+  await bench.apply(10);
+  const [suspected] = bench.store.list();
+  assert(suspected !== undefined);
+  await bench.snapshots.verify(suspected);
+  assertEquals(storedText(bench.store), ["10@1"]);
+  bench.disk.edit("/data/snapshots/00000000000000000010-00000000000000000001.snap", (bytes) => {
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    return bytes;
+  });
+  bench.replica.apply([put(11)]);
+  bench.log.lastIndex = 11;
+  await bench.snapshots.verify(suspected);
+  assertEquals(storedText(bench.store), ["11@1", "10@1 damaged"]);
+});
+
 const anyLimits = fc.record({
   logBytes: fc.integer({ min: 100, max: 1_500 }),
   logRatio: fc.constantFrom(0, 0.5),
