@@ -186,6 +186,7 @@ export class Invariants implements Observer {
     for (const picture of [durable, handed]) picture.takeRecovered(recovered, this.#committed);
     node.underWay = null;
     node.judgedIndex = 0;
+    node.takenSnapshots = [];
     node.status = null;
     this.#trace(() =>
       `n${id} recovered up to ${recovered.lastIndex}@${found.terms.at(-1) ?? 0}, term ${found.hardState.term}`
@@ -308,7 +309,8 @@ export class Invariants implements Observer {
   compacted(id: NodeId, snapshot: SnapshotMetadata): void {
     if (!this.#isLive() || this.#node(id).isAmnesiac) return;
     this.#coverage.count("snapshotsTaken");
-    this.#judge.snapshot(id, snapshot);
+    this.#node(id).takenSnapshots.push(snapshot);
+    this.#judgeSnapshots(this.#node(id), id);
   }
 
   restored(machine: StateMachine): void {
@@ -423,6 +425,14 @@ export class Invariants implements Observer {
       node.judgedIndex += 1;
       this.#commits(node, status, node.judgedIndex);
     }
+    this.#judgeSnapshots(node, status.id);
+  }
+
+  /** Snapshots of what this node's commits are judged up to; the others wait until they are. */
+  #judgeSnapshots(node: NodePicture, id: NodeId): void {
+    const isDue = ({ index }: SnapshotMetadata): boolean => index <= node.judgedIndex;
+    for (const snapshot of node.takenSnapshots.filter(isDue)) this.#judge.snapshot(id, snapshot);
+    node.takenSnapshots = node.takenSnapshots.filter((snapshot) => !isDue(snapshot));
   }
 
   #commits(node: NodePicture, { id, role, term }: RaftStatus, index: number): void {

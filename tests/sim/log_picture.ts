@@ -1,5 +1,5 @@
 /** Nodes and their logs as an observer sees them: the terms of entries, also of those that a snapshot stands for by now. */
-import type { HardState, Persist, RaftStatus } from "../../lib/raft/mod.ts";
+import type { HardState, Persist, RaftStatus, SnapshotMetadata } from "../../lib/raft/mod.ts";
 import type { RecoveredLog } from "../../lib/storage/mod.ts";
 
 /** A log as far as somebody saw it. */
@@ -47,6 +47,8 @@ export interface NodePicture {
   underWay: Persist | null;
   /** Commits that were looked at. */
   judgedIndex: number;
+  /** Snapshots it took, not looked at yet: of commits that were not. */
+  takenSnapshots: SnapshotMetadata[];
   status: RaftStatus | null;
   /** Its disk was emptied: whatever it says from now on must be heard by nobody. The pictures stay as they were. */
   isAmnesiac: boolean;
@@ -59,6 +61,7 @@ export function newNodePicture(): NodePicture {
     durable: new LogPicture(),
     underWay: null,
     judgedIndex: 0,
+    takenSnapshots: [],
     status: null,
     isAmnesiac: false,
   };
