@@ -62,59 +62,6 @@ export interface ConfState {
 export interface MemberRecord {
   /** Its id, never given to another. */
   readonly id: NodeId;
-  /** host:port others dial */
-  readonly address: string;
-  /** Which data folder is this member's (random, made with the folder); null until the first leader has learned it. */
-  readonly dataId: number | null;
-  /** Whether the leader makes this learner a voter by itself once it is close. */
-  readonly autoPromote: boolean;
-  /** The voter whose place it takes then, in one joint change; null: nobody's. */
-  readonly replaces: NodeId | null;
-}
-
-/**
- * Who takes part, where each is reached, and who never may again: what an entry of kind "configuration" holds.
- *
- * Invariants: `members` are exactly the nodes of `confState`; none of them is among `removedIds`.
- */
-export interface Configuration {
-  /** Voters and learners; learners may overlap votersOutgoing (a voter being demoted). */
-  readonly confState: ConfState;
-  /** Exactly the nodes of confState, sorted by id. */
-  readonly members: readonly MemberRecord[];
-  /** Sorted; never used again. */
-  readonly removedIds: readonly NodeId[];
-}
-
-/** What a snapshot stands for: everything up to `index`, and the configuration there. */
-export interface SnapshotMetadata {
-  /** The last entry that it contains. */
-  readonly index: number;
-  /** Term of that entry. */
-  readonly term: number;
-  /** The newest configuration at or below `index`. */
-  readonly configuration: Configuration;
-}
-
-/** encode/decode injected into the core (RaftConfig.configurationCodec); lib/net/configuration_codec.ts is the real one. */
-export interface ConfigurationCodec {
-  /** The data of a configuration entry. */
-  encode(configuration: Configuration): Uint8Array;
-  /** The configuration in such data; throws when there is none. */
-  decode(data: Uint8Array): Configuration;
-}
-
-/** A run of entries of one term: the term of every entry from `firstIndex` up to the next run. */
-export interface TermRun {
-  /** First index of the run. */
-  readonly firstIndex: number;
-  /** Term of all entries in it. */
-  readonly term: number;
-}
-
-/** A member as the replicated configuration knows it. */
-export interface MemberRecord {
-  readonly id: NodeId;
   /** `host:port` that others dial. */
   readonly address: string;
   /** Which data folder is this member's (random, made with the folder); null until a leader has learned it. */
@@ -128,8 +75,11 @@ export interface MemberRecord {
 /**
  * Who belongs to the cluster: what an entry of kind `configuration` says. It takes effect when it is appended, is
  * rolled back when it is truncated (thesis §4.1), and is part of every snapshot.
+ *
+ * Invariants: `members` are exactly the nodes of `confState`; none of them is among `removedIds`.
  */
 export interface Configuration {
+  /** Who votes and who learns; learners may overlap votersOutgoing (a voter being demoted). */
   readonly confState: ConfState;
   /** Exactly the nodes of `confState`, sorted by id. */
   readonly members: readonly MemberRecord[];
@@ -143,11 +93,22 @@ export interface SnapshotMetadata {
   readonly index: number;
   /** The term of that entry. */
   readonly term: number;
+  /** The newest configuration at or below `index`. */
   readonly configuration: Configuration;
 }
 
-/** How a configuration is written into an entry. `decode` may throw: an entry is checked where it comes in. */
+/** How a configuration is written into an entry; lib/net/configuration_codec.ts is the real one. */
 export interface ConfigurationCodec {
+  /** The data of a configuration entry. */
   encode(configuration: Configuration): Uint8Array;
+  /** The configuration in such data. May throw: an entry is checked where it comes in. */
   decode(data: Uint8Array): Configuration;
+}
+
+/** A run of entries of one term: the term of every entry from `firstIndex` up to the next run. */
+export interface TermRun {
+  /** First index of the run. */
+  readonly firstIndex: number;
+  /** Term of all entries in it. */
+  readonly term: number;
 }
