@@ -27,9 +27,9 @@ import { getInteger, putInteger } from "./integers.ts";
 /** Version of the format. */
 export const SNAPSHOT_FORMAT_VERSION = 1;
 /** Most bytes of one chunk's content. */
-export const MAX_SNAPSHOT_CHUNK_BYTES = 1024 * 1024;
+export const MAX_SNAPSHOT_CHUNK_BYTES = 2 * 1024 * 1024;
 /** Most bytes of a configuration in a header. */
-export const MAX_SNAPSHOT_CONFIGURATION_BYTES = 64 * 1024;
+export const MAX_SNAPSHOT_CONFIGURATION_BYTES = 256 * 1024;
 /** Bytes of a header before its body. */
 export const SNAPSHOT_PREAMBLE_BYTES = 20;
 /** Bytes of a chunk before its content. */

@@ -1,10 +1,11 @@
 /** The bytes of a state: what is written comes back the same, in slices, and what no state could be is refused. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import { DecodeError } from "../../../lib/net/errors.ts";
 import { MessagePackWriter } from "../../../lib/net/message_pack_writer.ts";
 import { readState, writeState } from "../../../lib/server/state_codec.ts";
+import { MAX_SNAPSHOT_CHUNK_BYTES } from "../../../lib/storage/mod.ts";
 import { anyLog, tightLimits } from "../kv/random_log.ts";
 
 const noPause = (): Promise<void> => Promise.resolve();
@@ -57,6 +58,20 @@ Deno.test("a large state is cut into chunks, others have their turn, and what th
   assertEquals(chunks, undisturbed);
   assert(chunks.length >= 7, `2 MB came in ${chunks.length} chunks`);
   assert(pauses >= 7, `there were ${pauses} pauses in writing`);
+});
+
+Deno.test("the largest key with the largest value, behind a chunk that is all but full, is still a chunk", async () => {
+  const machine = new StateMachine();
+  const put = (index: number, key: Uint8Array, valueBytes: number): void => {
+    const mutations = [{ kind: "put", key, value: new Uint8Array(valueBytes) }] as const;
+    machine.apply(index, { kind: "transaction", session: null, checks: [], mutations });
+  };
+  put(1, new Uint8Array([1]), 262_000);
+  put(2, new Uint8Array(MAX_KEY_BYTES).fill(2), MAX_VALUE_BYTES);
+  const chunks = await chunksOf(machine);
+  const longest = Math.max(...chunks.map(({ length }) => length));
+  assert(longest > 262_000 + MAX_VALUE_BYTES, "both are in one chunk");
+  assert(longest <= MAX_SNAPSHOT_CHUNK_BYTES, `a chunk of ${longest} bytes can't be written`);
 });
 
 Deno.test("bytes that no state machine wrote are refused", async () => {
