@@ -309,7 +309,11 @@ export class Node {
         return { position: Math.max(0, nodes.indexOf(id)), nodes: Math.max(1, nodes.length) };
       },
       lowestSending: () => this.#exchange.lowestSending,
-      compact: (compaction) => this.#driver.ask((raft) => raft.compact(compaction)),
+      compact: (compaction) =>
+        this.#driver.ask((raft) => {
+          raft.compact(compaction);
+          return raft.status().firstIndex - 1;
+        }),
       pause: this.#pause,
     });
   }

@@ -72,8 +72,13 @@ export interface SnapshotsOptions {
   readonly turn: () => { readonly position: number; readonly nodes: number };
   /** Lowest index of the snapshots that are being sent; null when there are none. */
   readonly lowestSending: () => number | null;
-  /** A snapshot is durable: the core may forget entries up to `baseIndex`. */
-  readonly compact: (compaction: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number }) => void;
+  /**
+   * A snapshot is durable: the core may forget entries up to `baseIndex`. Gives the index up to which it did: it keeps
+   * what was not yet confirmed to be durable, and the log must keep what the core does.
+   */
+  readonly compact: (
+    compaction: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number },
+  ) => number;
   readonly pause: Pause;
 }
 
@@ -232,8 +237,7 @@ export class Snapshots {
     // One that came from the leader meanwhile is newer, and the log begins behind it.
     if (snapshot.index < this.newestIndex) return;
     const baseIndex = Math.max(this.#baseFor(snapshot.index), log.firstIndex - 1);
-    compact({ snapshot, baseIndex });
-    log.removeBefore(baseIndex + 1);
+    log.removeBefore(compact({ snapshot, baseIndex }) + 1);
   }
 
   #baseFor(newestIndex: number): number {

@@ -34,7 +34,7 @@ class Bench {
       limits: SNAPSHOT_LIMITS,
       turn: () => ({ position: 0, nodes: 1 }),
       lowestSending: () => null,
-      compact: () => {},
+      compact: ({ baseIndex }) => baseIndex,
       pause: noPause,
     });
     this.downloads = new SnapshotDownloads({ snapshots: this.snapshots, store, clock });

@@ -55,6 +55,8 @@ class Bench {
   readonly snapshots: Snapshots;
   readonly compactions: { readonly index: number; readonly baseIndex: number }[] = [];
   lowestSending: number | null = null;
+  /** Up to where the core knows the log to be durable. */
+  durableIndex = Number.MAX_SAFE_INTEGER;
   pause: () => Promise<void> = noPause;
 
   private constructor(disk: MemoryDisk, store: SnapshotStore, options: BenchOptions) {
@@ -72,7 +74,10 @@ class Bench {
       limits: { ...LIMITS, ...limits },
       turn: () => turn,
       lowestSending: () => this.lowestSending,
-      compact: ({ snapshot, baseIndex }) => void this.compactions.push({ index: snapshot.index, baseIndex }),
+      compact: ({ snapshot, baseIndex }) => {
+        this.compactions.push({ index: snapshot.index, baseIndex });
+        return Math.min(baseIndex, this.durableIndex);
+      },
       pause: () => this.pause(),
     });
   }
@@ -244,6 +249,14 @@ Deno.test("the log is cut behind the snapshot before the newest, and the oldest 
   await bench.apply(10);
   assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 30, baseIndex: 20 }, 21]);
   assertEquals(storedText(bench.store), ["30@1", "20@1"]);
+});
+
+Deno.test("what the core keeps because it is not known to be durable, the log keeps too", async () => {
+  const bench = await Bench.make();
+  await bench.apply(10);
+  bench.durableIndex = 7;
+  await bench.apply(10);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, baseIndex: 10 }, 8]);
 });
 
 Deno.test("a snapshot that came from the leader while one was taken is newer: nothing is cut by the older", async () => {
