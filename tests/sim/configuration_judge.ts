@@ -64,7 +64,7 @@ export class ConfigurationJudge {
     }
   }
 
-  #change({ id, term }: RaftStatus, before: Placed, after: Placed): void {
+  #change({ id, term, commitIndex }: RaftStatus, before: Placed, after: Placed): void {
     const [from, to] = [before.configuration.confState, after.configuration.confState];
     this.#options.trace(() =>
       `n${id} proposes ${votersText(to)} at ${after.index}, after ${votersText(from)}`
@@ -78,9 +78,10 @@ export class ConfigurationJudge {
       before.index <= this.#options.committed.length,
       `leader ${id} proposes ${votersText(to)} before ${votersText(from)} is committed`,
     );
-    // Out of a joint configuration there is one way only, so that whoever knows it to be committed may take it.
+    // By what it knows itself: while it stood still, others may have gone on in a later term. Out of a joint
+    // configuration there is one way only, so that whoever knows it to be committed may take it.
     this.#options.check(
-      from.votersOutgoing.length > 0 || this.#options.committed.at(-1) === term,
+      from.votersOutgoing.length > 0 || this.#options.committed[commitIndex - 1] === term,
       `leader ${id} proposes ${votersText(to)} before it has committed in its term ${term}`,
     );
     if (from.votersOutgoing.length > 0 && before.term !== term) {
