@@ -94,6 +94,14 @@ members() {
   printf '%s' "${list#,}"
 }
 
+# The nodes that the cluster began with, removed or not: what a founder is told, always the same. Told another list, a
+# founder with an empty folder would take itself for one of another cluster.
+founding_members() {
+  local n list=
+  for ((n = 1; n <= founders; n++)); do list=$list,$n=$(address "$n"); done
+  printf '%s' "${list#,}"
+}
+
 # Where node $1, which joins, can find the others.
 others_of() {
   local n list=
@@ -214,7 +222,7 @@ log_from=() # by node: bytes its log had before it was started
 launch() {
   local n=$1 log=data/node-$1.log how=--cluster whom
   if [ "$n" -le "$founders" ]; then
-    whom=$(members)
+    whom=$(founding_members)
   else
     how=--join
     whom=$(others_of "$n")
