@@ -10,7 +10,12 @@ import {
   SnapshotMissingError,
   WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
-import { encodeRecord, recordBytes, segmentSeed } from "../../../lib/storage/record.ts";
+import {
+  encodeRecord,
+  HARD_STATE_RECORD_BYTES,
+  recordBytes,
+  segmentSeed,
+} from "../../../lib/storage/record.ts";
 import type { LogRecord } from "../../../lib/storage/record.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 import type { Unsynced } from "../../support/memory_disk.ts";
@@ -87,6 +92,26 @@ async function beforeLastBatch(): Promise<
   assert(now.bytes > recovered.bytes);
   return { disk, log, content, end: now.bytes };
 }
+
+Deno.test("a record of a torn tail does not come alive behind what is written in the torn one's place", async () => {
+  const disk = new MemoryDisk();
+  const { log } = await openLog(disk);
+  await appendSynced(log, [batch(hardState(1))]);
+  log.append(batch(null, entry(1, 1, "x".repeat(200)), entry(2, 1, "whole, behind the torn one")));
+  const torn = disk.killProcess();
+  const tornAt = new TextDecoder("latin1").decode(torn.bytesOf(FIRST_SEGMENT)).indexOf("x".repeat(200));
+  torn.edit(FIRST_SEGMENT, (bytes) => {
+    bytes[tornAt] = 0;
+    return bytes;
+  });
+  const { log: again, recovered } = await openLog(torn);
+  assert(recovered.cut !== null && recovered.lastIndex === 0);
+  // As long as the torn record, to the byte: so the old one behind it would stand where the next is looked for.
+  const next = batch(hardState(2), entry(1, 2, "z".repeat(200 - HARD_STATE_RECORD_BYTES)));
+  again.append(next);
+  const after = await contentAfter(torn.killProcess());
+  assertEquals(after.entries, next.entries.map(entryText));
+});
 
 Deno.test("a crash after every byte of the last batch leaves the acknowledged log and a beginning of the batch", async () => {
   const { disk, log, content, end } = await beforeLastBatch();
