@@ -29,6 +29,8 @@ export interface ServerConfig {
   readonly nodeId: number;
   /** Where it listens. */
   readonly bind: Address;
+  /** Where it serves metrics, health and status over HTTP; null where it does not. */
+  readonly http: Address | null;
   /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
   readonly members: readonly NodeAddress[] | null;
   /** Nodes of a running cluster that a new node asks to be let in by; empty when it is not told to. */
@@ -97,6 +99,14 @@ const ROWS = {
     fallback: null,
     example: "127.0.0.1:7001",
   }, parseAddress),
+  http: addressRow({
+    name: "http",
+    placeholder: "<host:port>",
+    help: "serve metrics, health and status over HTTP, without encryption or password",
+    allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
+    fallback: "none",
+    example: "127.0.0.1:9101",
+  }, orNone(parseHttpAddress)),
   members: addressRow({
     name: "cluster",
     placeholder: "<nodes>",
@@ -239,6 +249,7 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
   const config: ServerConfig = {
     nodeId,
     bind: read(ROWS.bind, settings),
+    http: read(ROWS.http, settings),
     members: read(ROWS.members, settings),
     join: read(ROWS.join, settings) ?? [],
     clusterName: settings.has(ROWS.clusterName.name) ? read(ROWS.clusterName, settings) : null,
@@ -286,6 +297,12 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
       example: String(Math.min(100, longest)),
     });
   }
+}
+
+/** An address; without a host it is one that only this machine reaches, since nobody who asks is asked who they are. */
+function parseHttpAddress(text: string): Address {
+  const port = /^:?([0-9]+)$/.exec(text)?.[1];
+  return parseAddress(port === undefined ? text : `127.0.0.1:${port}`);
 }
 
 /** A list of addresses, parted by commas. */

@@ -12,6 +12,7 @@ import { assert } from "../assert.ts";
 import type { NodeId, Raft, SnapshotMetadata, SnapshotRequest } from "../raft/mod.ts";
 import type { SnapshotStore } from "../storage/mod.ts";
 import type { Driver } from "./driver.ts";
+import type { Meter } from "./meter.ts";
 import type { Replica } from "./replica.ts";
 import { type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
 import type { Pause } from "./slices.ts";
@@ -31,6 +32,8 @@ export interface SnapshotExchangeOptions {
   readonly driver: Driver;
   readonly replica: Replica;
   readonly pause: Pause;
+  /** Counts transfers; null counts none. */
+  readonly meter: Meter | null;
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
 }
 
@@ -43,7 +46,7 @@ export class SnapshotExchange {
   #received: ReceivedSnapshot | null = null;
 
   constructor(options: SnapshotExchangeOptions) {
-    const { store, clock, logger, clusterId, limits, raft, replica, driver, pause, send } = options;
+    const { store, clock, logger, clusterId, limits, raft, replica, driver, pause, send, meter } = options;
     this.#options = options;
     this.#sender = new SnapshotSender({
       store,
@@ -51,6 +54,7 @@ export class SnapshotExchange {
       logger,
       chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
+      meter,
       send: (to, message) => send(message, to),
       failed: (to) => driver.snapshotFailed(to),
     });

@@ -71,6 +71,7 @@ export class MemoryCluster implements AsyncDisposable {
     const config: ServerConfig = {
       nodeId: id,
       bind: MemoryCluster.addressOf(id).address,
+      http: null,
       members: founders?.map(MemoryCluster.addressOf) ?? null,
       join: join.map((node) => MemoryCluster.addressOf(node).address),
       clusterName: null,

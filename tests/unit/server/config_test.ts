@@ -38,6 +38,7 @@ function refusal(given: Given): string {
 const DEFAULTS: ServerConfig = {
   nodeId: 1,
   bind: { host: "127.0.0.1", port: 7001 },
+  http: null,
   join: [],
   members: [
     { id: 1, address: { host: "127.0.0.1", port: 7001 } },
