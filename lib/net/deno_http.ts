@@ -1,11 +1,11 @@
 /** The real HTTP server: Deno's. It opens a socket of its own, beside those of `deno_network.ts`. */
 import { formatAddress } from "./address.ts";
 import { networkError } from "./deno_network.ts";
-import type { HttpHandler, HttpNetwork, HttpResponse, HttpServer } from "./http.ts";
+import type { HttpHandler, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "./http.ts";
 import type { Address } from "./network.ts";
 
 /** How long requests under way may take once it is to close. */
-const CLOSE_TIMEOUT_MS = 500;
+const ANSWER_TIMEOUT_MS = 500;
 /** Requests under way at a time; more are told to come back. A page takes a millisecond, and those who ask are few. */
 const MAX_REQUESTS = 16;
 
@@ -13,6 +13,12 @@ const BUSY: HttpResponse = {
   status: 503,
   contentType: "text/plain; charset=utf-8",
   body: "Too many requests are under way. Try again.\n",
+};
+
+const STOPPING: HttpResponse = {
+  status: 503,
+  contentType: "text/plain; charset=utf-8",
+  body: "This node has stopped.\n",
 };
 
 /** Serves HTTP/1.1 without encryption. */
@@ -31,8 +37,8 @@ class DenoHttpServer implements HttpServer {
   readonly address: Address;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #handler: HttpHandler;
-  readonly #cut = new AbortController();
-  #underWay = 0;
+  /** Ends each request that is under way with another answer. */
+  readonly #underWay = new Set<(answer: HttpResponse) => void>();
   #closing: Promise<void> | null = null;
 
   constructor({ host, port }: Address, handler: HttpHandler) {
@@ -40,10 +46,9 @@ class DenoHttpServer implements HttpServer {
     this.#server = Deno.serve({
       hostname: host,
       port,
-      signal: this.#cut.signal,
       onListen: () => {}, // or it would write to standard output
       onError: () => new Response("This node could not answer.\n", { status: 500 }),
-    }, (request) => this.#answer(request));
+    }, (request) => this.#serve(request));
     const { hostname, port: realPort } = this.#server.addr;
     this.address = { host: hostname, port: realPort };
   }
@@ -54,26 +59,35 @@ class DenoHttpServer implements HttpServer {
   }
 
   async #close(): Promise<void> {
-    const timer = setTimeout(() => this.#cut.abort(), CLOSE_TIMEOUT_MS);
-    try {
-      await this.#server.shutdown();
-      await this.#server.finished;
-    } finally {
-      clearTimeout(timer);
-    }
+    const late = Promise.withResolvers<void>();
+    const cut = setTimeout(() => {
+      for (const end of this.#underWay) end(STOPPING);
+    }, ANSWER_TIMEOUT_MS);
+    // Who does not read its answer is not waited for either.
+    const giveUp = setTimeout(late.resolve, 2 * ANSWER_TIMEOUT_MS);
+    await Promise.race([this.#server.shutdown(), late.promise]);
+    clearTimeout(cut);
+    clearTimeout(giveUp);
   }
 
-  async #answer(request: Request): Promise<Response> {
-    const { method } = request;
-    this.#underWay += 1;
+  async #serve(request: Request): Promise<Response> {
+    const { method, url } = request;
+    const { pathname: path } = new URL(url);
+    const answer = await this.#answer({ method, path });
+    const headers = { "content-type": answer.contentType, "cache-control": "no-store", ...answer.headers };
+    // Where the method is HEAD, the server below leaves the body away.
+    return new Response(answer.body, { status: answer.status, headers });
+  }
+
+  async #answer(request: HttpRequest): Promise<HttpResponse> {
+    if (this.#underWay.size >= MAX_REQUESTS) return BUSY;
+    const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>();
+    this.#underWay.add(resolve);
+    this.#handler(request).then(resolve, reject);
     try {
-      const { pathname: path } = new URL(request.url);
-      const answer = this.#underWay > MAX_REQUESTS ? BUSY : await this.#handler({ method, path });
-      const headers = { "content-type": answer.contentType, "cache-control": "no-store", ...answer.headers };
-      // Where the method is HEAD, the server below leaves the body away.
-      return new Response(answer.body, { status: answer.status, headers });
+      return await promise;
     } finally {
-      this.#underWay -= 1;
+      this.#underWay.delete(resolve);
     }
   }
 }

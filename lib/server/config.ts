@@ -4,7 +4,14 @@
  * Nothing is started, opened or created before all of it was checked.
  */
 import { MAX_VALUE_BYTES } from "../kv/command.ts";
-import { AddressError, type NodeAddress, parseAddress, parseContacts, parseMembers } from "../net/address.ts";
+import {
+  AddressError,
+  formatAddress,
+  type NodeAddress,
+  parseAddress,
+  parseContacts,
+  parseMembers,
+} from "../net/address.ts";
 import type { Address } from "../net/network.ts";
 import { ConfigError } from "./config_error.ts";
 import { readConfigFile, type Setting } from "./config_file.ts";
@@ -284,6 +291,14 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
       reason: `${config.nodeId} is not in --cluster`,
       allowed: `one of its ids: ${ids.join(", ")}; a node that is to be added uses --join in its place`,
       example: String(ids[0]),
+    });
+  }
+  if (config.http !== null && formatAddress(config.http) === formatAddress(config.bind)) {
+    throw problem(ROWS.http, {
+      settings,
+      reason: `${formatAddress(config.http)} is --bind already`,
+      allowed: "another port",
+      example: ROWS.http.example,
     });
   }
   const longest = Math.floor(config.electionTimeoutMs / HEARTBEATS_PER_ELECTION_TIMEOUT);
