@@ -225,10 +225,10 @@ export class Driver {
 
   /** Waits for the sync, then keeps the promises that hung on it. Never rejects. */
   async #syncThen(persist: Persist): Promise<void> {
-    const { log, meter = null } = this.#options;
+    const { meter = null } = this.#options;
     const begin = meter?.micros() ?? 0;
     try {
-      await log.sync();
+      await this.#options.log.sync();
     } catch (error) {
       return this.#fail(error);
     }

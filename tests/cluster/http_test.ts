@@ -1,5 +1,6 @@
 /** Real processes: what they say of themselves over HTTP while they are written to, lose their leader, and stop. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { KvClient } from "../../lib/mod.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ParsedMetric, parseMetrics, sumOf } from "../support/prometheus.ts";
@@ -27,6 +28,48 @@ function writesOf(metrics: Metrics): number {
   return sumOf(metrics, "kvraft_requests_total", { labels: { kind: "write", outcome: "ok" } });
 }
 
+/** Writers side by side, each one key after the other. */
+async function write(client: KvClient): Promise<void> {
+  await Promise.all(Array.from({ length: WRITERS }, async (_, writer) => {
+    for (let number = 0; number < WRITES / WRITERS; number++) {
+      await client.put(`secret-${writer}-${number}`, "hidden");
+    }
+  }));
+}
+
+/** What a node tells before, again and again during, and after some work. */
+async function scrapedDuring(
+  port: number,
+  work: () => Promise<void>,
+): Promise<{ readonly before: Metrics; readonly seen: readonly number[]; readonly after: Metrics }> {
+  const before = await metricsOf(port);
+  let isDone = false;
+  const seen: number[] = [];
+  const scraping = (async (): Promise<void> => {
+    while (!isDone) seen.push(writesOf(await metricsOf(port)));
+  })();
+  await work().finally(() => isDone = true);
+  await scraping;
+  return { before, seen, after: await metricsOf(port) };
+}
+
+/** Checks that the counters of a leader have grown by what was written. */
+function assertAddsUp(before: Metrics, after: Metrics): void {
+  const grown = (name: string, given: Parameters<typeof sumOf>[2] = {}): number =>
+    sumOf(after, name, given) - sumOf(before, name, given);
+  assertEquals(writesOf(after) - writesOf(before), WRITES);
+  assertEquals(grown("kvraft_revision"), WRITES);
+  assertEquals(sumOf(after, "kvraft_keys"), WRITES);
+  assert(grown("kvraft_proposals_total", { labels: { outcome: "accepted" } }) >= WRITES);
+  assert(grown("kvraft_batch_entries", { suffix: "_sum" }) >= WRITES);
+  assertEquals(
+    grown("kvraft_request_seconds", { labels: { kind: "write" }, suffix: "_count" }),
+    grown("kvraft_requests_total", { labels: { kind: "write" } }),
+  );
+  assert(grown("kvraft_sync_seconds", { suffix: "_count" }) > 0);
+  assert(grown("process_cpu_seconds_total") > 0 && sumOf(after, "process_resident_memory_bytes") > 1e6);
+}
+
 Deno.test("nodes tell over HTTP what they do, whether they can serve, and stop doing so when they stop", async (t) => {
   const firstPort = freePorts(3);
   const http = (id: number): number => firstPort + id - 1;
@@ -46,36 +89,10 @@ Deno.test("nodes tell over HTTP what they do, whether they can serve, and stop d
     "scraped while they are written to, the counters never fall and add up in the end",
     async () => {
       for (const id of cluster.ids) await ready(id);
-      const before = await metricsOf(http(leader));
       await using client = await cluster.connect([leader]);
-      let isDone = false;
-      const seen: number[] = [];
-      const scraping = (async (): Promise<void> => {
-        while (!isDone) seen.push(writesOf(await metricsOf(http(leader))));
-      })();
-      await Promise.all(
-        Array.from({ length: WRITERS }, async (_, writer) => {
-          for (let number = 0; number < WRITES / WRITERS; number++) {
-            await client.put(`secret-${writer}-${number}`, "hidden");
-          }
-        }),
-      ).finally(() => isDone = true);
-      await scraping;
+      const { before, seen, after } = await scrapedDuring(http(leader), () => write(client));
       assertEquals(seen, seen.toSorted((a, b) => a - b));
-      const after = await metricsOf(http(leader));
-      const grown = (name: string, given: Parameters<typeof sumOf>[2] = {}): number =>
-        sumOf(after, name, given) - sumOf(before, name, given);
-      assertEquals(writesOf(after) - writesOf(before), WRITES);
-      assertEquals(grown("kvraft_revision"), WRITES);
-      assertEquals(sumOf(after, "kvraft_keys"), WRITES);
-      assert(grown("kvraft_proposals_total", { labels: { outcome: "accepted" } }) >= WRITES);
-      assert(grown("kvraft_batch_entries", { suffix: "_sum" }) >= WRITES);
-      assertEquals(
-        grown("kvraft_request_seconds", { labels: { kind: "write" }, suffix: "_count" }),
-        grown("kvraft_requests_total", { labels: { kind: "write" } }),
-      );
-      assert(grown("kvraft_sync_seconds", { suffix: "_count" }) > 0);
-      assert(grown("process_cpu_seconds_total") > 0 && sumOf(after, "process_resident_memory_bytes") > 1e6);
+      assertAddsUp(before, after);
       assertEquals(sumOf(after, "kvraft_role", { labels: { role: "leader" } }), 1);
       assertEquals(sumOf(after, "kvraft_peer_connected"), 2);
       for (const path of ["/metrics", "/status", "/"]) {

@@ -154,8 +154,16 @@ Deno.test("every metric says where it is measured, and there is such a file", ()
   assertEquals(METRICS.filter(({ name, type }) => (type === "counter") !== name.endsWith("_total")), []);
 });
 
+/** The formatter breaks lines where it likes. */
+function unwrapped(text: string): string {
+  return text.replaceAll(/\s+/g, " ");
+}
+
 Deno.test("docs/metrics.md is made from the table", () => {
   const page = describeMetrics();
-  if (Deno.args.includes("--update")) Deno.writeTextFileSync(join(CHECKOUT, "docs/metrics.md"), page);
-  assertEquals(readCheckout("docs/metrics.md"), page, "deno task unit -- --update makes it anew");
+  const isSame = unwrapped(readCheckout("docs/metrics.md")) === unwrapped(page);
+  if (!isSame && Deno.args.includes("--update")) {
+    return Deno.writeTextFileSync(join(CHECKOUT, "docs/metrics.md"), page);
+  }
+  assert(isSame, "docs/metrics.md is not what the table says: deno task unit -- --update, then deno fmt");
 });
