@@ -229,10 +229,10 @@ export class Driver {
     const begin = meter?.micros() ?? 0;
     try {
       await this.#options.log.sync();
+      meter?.syncMicros.record(meter.microsSince(begin));
     } catch (error) {
       return this.#fail(error);
     }
-    meter?.syncMicros.record(meter.microsSince(begin));
     this.#input(() => {
       this.#persisting = false;
       for (const message of persist.messagesAfter) this.#options.events.send(message);
