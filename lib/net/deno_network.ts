@@ -1,4 +1,4 @@
-/** The real network: TCP through Deno. The only file of the house that opens a socket. */
+/** The real network: TCP through Deno. The only file of the house, beside `deno_http.ts`, that opens a socket. */
 import { formatAddress } from "./address.ts";
 import { NetworkError, type NetworkErrorCode } from "./errors.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
@@ -88,7 +88,7 @@ class DenoConnection implements Connection {
 }
 
 /** Names the reason of an error that Deno gave, and what to check. */
-function networkError(cause: unknown, what: string): NetworkError {
+export function networkError(cause: unknown, what: string): NetworkError {
   const [code, why] = explain(cause);
   return new NetworkError(code, { message: `${what}: ${why}.`, cause });
 }

@@ -6,6 +6,7 @@ import { describeEnd, type FrameLimits, FrameReader, type StreamEnd } from "./fr
 import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
 import { MAX_HELLO_BYTES } from "./limits.ts";
 import type { Connection } from "./network.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** How much memory a channel uses while nothing out of the ordinary comes. */
 export interface ChannelSizes {
@@ -87,6 +88,12 @@ export class FrameChannel {
   /** Changes how long frames may be that come in. */
   allow(limits: FrameLimits): void {
     this.#reader.allow(limits);
+  }
+
+  /** Adds to `traffic` what goes over it from now on. */
+  countIn(traffic: Traffic): void {
+    this.#reader.countIn(traffic);
+    this.#writer.countIn(traffic);
   }
 
   /** Queues a frame for the end of the turn; false when it is not taken. */

@@ -6,6 +6,7 @@
  */
 import { assert } from "../assert.ts";
 import type { Connection } from "./network.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** Bytes of the length before each frame. */
 export const FRAME_HEADER_BYTES = 4;
@@ -47,6 +48,7 @@ export class FrameReader {
   /** Resolved by {@link resume}; null while not paused. */
   #pause: PromiseWithResolvers<void> | null = null;
   #stopped = false;
+  #traffic: Traffic | null = null;
 
   /** Reads nothing yet. */
   constructor(connection: Connection, options: FrameReaderOptions) {
@@ -59,6 +61,11 @@ export class FrameReader {
   /** Changes how long frames may be, from the next one on. */
   allow(limits: FrameLimits): void {
     this.#limits = limits;
+  }
+
+  /** Adds to `traffic` what is read from now on. */
+  countIn(traffic: Traffic): void {
+    this.#traffic = traffic;
   }
 
   /** Hands out no further frame and reads nothing more until {@link resume}. */
@@ -139,6 +146,7 @@ export class FrameReader {
       const count = await this.#connection.read(this.#buffer.subarray(this.#end));
       if (count === null) return { kind: this.#start === this.#end ? "ended" : "cutOff" };
       this.#end += count;
+      if (this.#traffic !== null) this.#traffic.bytesIn += count;
       return null;
     } catch (error) {
       return { kind: "failed", error };

@@ -10,6 +10,7 @@ import { FRAME_HEADER_BYTES } from "./frame_reader.ts";
 import { MAX_FRAME_BYTES } from "./limits.ts";
 import { MessagePackWriter } from "./message_pack_writer.ts";
 import type { Connection } from "./network.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** What a writer is made from. */
 export interface FrameWriterOptions {
@@ -38,6 +39,7 @@ export class FrameWriter {
   #bytesOut = 0;
   #bytesHandedOut = 0;
   #isBusy = false;
+  #traffic: Traffic | null = null;
   /** finishing: takes nothing more, and writes what it has. stopped: does neither. */
   #state: "open" | "finishing" | "stopped" = "open";
   readonly #drained = Promise.withResolvers<void>();
@@ -61,6 +63,11 @@ export class FrameWriter {
   /** Bytes that may have left: handed to the network, which need not have said yet what became of them. */
   get bytesHandedOut(): number {
     return this.#bytesHandedOut;
+  }
+
+  /** Adds to `traffic` what is written from now on. */
+  countIn(traffic: Traffic): void {
+    this.#traffic = traffic;
   }
 
   /** Queues a frame for the end of the turn; false when it is not taken (too much waits, or nothing more can go). */
@@ -117,6 +124,7 @@ export class FrameWriter {
       if (count === 0) throw new Error("the connection takes no more bytes");
       this.#leavingBytes -= count;
       this.#bytesOut += count;
+      if (this.#traffic !== null) this.#traffic.bytesOut += count;
       if (this.#leavingBytes === 0) this.#leaving.clear(this.#options.retainedBytes);
       this.#options.onProgress();
     }

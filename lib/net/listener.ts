@@ -41,6 +41,7 @@ import type { Address, Connection, Listener, Network } from "./network.ts";
 import { pause } from "./pause.ts";
 import type { PeerMessage } from "./peer_codec.ts";
 import { PeerLane } from "./peer_lane.ts";
+import type { Traffic } from "./traffic.ts";
 
 const SIZES: ChannelSizes = {
   readBytes: 16_384,
@@ -82,8 +83,24 @@ export interface ConnectionListenerOptions {
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
   /** A client has said hello; what is to be done with its requests. */
   readonly onClient: (client: ClientConnection) => ClientHandlers;
+  /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
+  readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
   /** One of the functions above threw: a fault of this program. The connection it was called for is closed. */
   readonly onFault: (error: unknown) => void;
+}
+
+/** Connections that were accepted. */
+export interface ConnectionCounts {
+  /** Clients that are connected. */
+  readonly clients: number;
+  /** Lanes of other nodes that are connected. */
+  readonly peerLanes: number;
+  /** Connections that have not said hello yet. */
+  readonly pending: number;
+  /** All so far. */
+  readonly accepted: number;
+  /** Those so far whose hello was refused. */
+  readonly refused: number;
 }
 
 /** A lane of a peer. */
@@ -104,6 +121,8 @@ export class ConnectionListener {
   /** Accepted lanes, by node and lane. */
   readonly #peers = new Map<string, AcceptedLane>();
   readonly #serving = new Set<Promise<void>>();
+  #accepted = 0;
+  #refused = 0;
 
   /** Begins to listen; throws NetworkError when that can't be. */
   constructor(options: ConnectionListenerOptions) {
@@ -120,6 +139,17 @@ export class ConnectionListener {
   /** Clients that are connected. */
   get clientCount(): number {
     return this.#clients.size;
+  }
+
+  /** How many connections there are, and were. */
+  counts(): ConnectionCounts {
+    return {
+      clients: this.#clients.size,
+      peerLanes: this.#peers.size,
+      pending: this.#pending.size,
+      accepted: this.#accepted,
+      refused: this.#refused,
+    };
   }
 
   /** Whether a node has a connection to this one. */
@@ -161,6 +191,7 @@ export class ConnectionListener {
   }
 
   #take(connection: Connection): void {
+    this.#accepted += 1;
     const channel = new FrameChannel(connection, { clock: this.#options.clock, sizes: SIZES });
     if (this.#closing.signal.aborted) return channel.close("this node is stopping");
     const serving = this.#serve(channel)
@@ -180,6 +211,8 @@ export class ConnectionListener {
     if (verdict.kind === "refusal") return await this.#refuse(channel, verdict);
     const { version, caller } = verdict;
     this.#welcome(channel, version);
+    const traffic = this.#options.traffic?.[caller.role === "client" ? "clients" : "peers"];
+    if (traffic !== undefined) channel.countIn(traffic);
     if (caller.role === "client") {
       channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: SIZES.retainedBytes });
       await this.#serveClient(channel);
@@ -256,6 +289,7 @@ export class ConnectionListener {
 
   async #refuse(channel: FrameChannel, answer: Refusal): Promise<void> {
     const { remote } = channel;
+    this.#refused += 1;
     this.#options.logger.info("Refused a connection", { remote, code: answer.code, reason: answer.message });
     channel.send(encodeRefusal, answer);
     await channel.finish(answer.message, CLOSE_FLUSH_TIMEOUT_MS);

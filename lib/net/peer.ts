@@ -9,6 +9,7 @@ import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Network } from "./network.ts";
 import type { PeerMessage } from "./peer_codec.ts";
+import type { Traffic } from "./traffic.ts";
 import { type LinkEvent, PeerLink } from "./peer_link.ts";
 
 /** The lanes that last. */
@@ -42,6 +43,8 @@ export interface PeerOptions {
   readonly dataId: number;
   /** Where others dial this node. */
   readonly address: string;
+  /** Counts the bytes of all links, from their hello on; null counts none. */
+  readonly traffic?: Traffic | null;
   /** A lane came up or went down; with it went what was queued on it. */
   readonly onStateChange: (change: LinkChange) => void;
   /** A node won't have this one, or is not the one that was meant; told of each attempt. */
@@ -79,6 +82,11 @@ export class Peer {
     return this.#lanes.control.isConnected && this.#lanes.bulk.isConnected;
   }
 
+  /** How long the last ping of the control lane took there and back; null while none has come back. */
+  get roundTripMs(): number | null {
+    return this.#lanes.control.roundTripMs;
+  }
+
   /** Queues a message; false when it was dropped. */
   send(message: PeerMessage): boolean {
     return this.#lanes[laneOf(message)].send(message);
@@ -99,10 +107,10 @@ export class Peer {
   }
 
   #open(lane: LinkLane): PeerLink {
-    const { network, clock, random, self, clusterId, dataId, address } = this.#options;
+    const { network, clock, random, self, clusterId, dataId, address, traffic = null } = this.#options;
     const caller: PeerCaller = { role: "peer", clusterId, nodeId: self, lane, dataId, address };
     const onEvent = (event: LinkEvent): void => this.#onEvent(lane, event);
-    return new PeerLink({ network, clock, random, caller, peer: this.#peer, onEvent });
+    return new PeerLink({ network, clock, random, caller, peer: this.#peer, traffic, onEvent });
   }
 
   #onEvent(lane: LinkLane, event: LinkEvent): void {

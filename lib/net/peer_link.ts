@@ -27,6 +27,7 @@ import {
 } from "./limits.ts";
 import type { Network } from "./network.ts";
 import { pause } from "./pause.ts";
+import type { Traffic } from "./traffic.ts";
 import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from "./peer_codec.ts";
 
 const SIZES: ChannelSizes = {
@@ -57,6 +58,8 @@ export interface PeerLinkOptions {
   /** As whom it calls. */
   readonly caller: PeerCaller;
   readonly peer: NodeAddress;
+  /** Counts the bytes from the hello on; null counts none. */
+  readonly traffic: Traffic | null;
   /** Not called any more once {@link PeerLink.close} was. */
   readonly onEvent: (event: LinkEvent) => void;
 }
@@ -68,6 +71,7 @@ export class PeerLink {
   readonly #running: Promise<void>;
   /** The connection in use; null while there is none. */
   #channel: FrameChannel | null = null;
+  #pings: Pings | null = null;
   #failures = 0;
 
   /** Begins to connect. */
@@ -79,6 +83,11 @@ export class PeerLink {
   /** Whether messages can be sent. */
   get isConnected(): boolean {
     return this.#channel !== null;
+  }
+
+  /** How long the last ping took there and back; null while none has come back on this connection. */
+  get roundTripMs(): number | null {
+    return this.#pings?.roundTripMs ?? null;
   }
 
   /** Queues a message; false when it was dropped: not connected, or too much is queued. */
@@ -163,7 +172,10 @@ export class PeerLink {
 
   /** Sends and pings on `channel` until it ends. */
   async #serve(channel: FrameChannel): Promise<void> {
-    const pings = new Pings(channel, this.#options.clock);
+    const { clock, traffic } = this.#options;
+    const pings = new Pings(channel, clock);
+    if (traffic !== null) channel.countIn(traffic);
+    this.#pings = pings;
     this.#channel = channel;
     this.#options.onEvent({ kind: "connected" });
     const reason = await channel.readFrames((payload) => {
@@ -176,6 +188,7 @@ export class PeerLink {
       }
     });
     pings.stop();
+    this.#pings = null;
     this.#channel = null;
     if (!this.#closing.signal.aborted) this.#options.onEvent({ kind: "disconnected", reason });
   }
@@ -214,6 +227,8 @@ class Pings {
   #timer: Timer;
   #unanswered = 0;
   #bytesOut = 0;
+  #sentAtMs = 0;
+  #roundTripMs: number | null = null;
 
   constructor(channel: FrameChannel, clock: Clock) {
     this.#channel = channel;
@@ -221,7 +236,13 @@ class Pings {
     this.#timer = this.#schedule();
   }
 
+  get roundTripMs(): number | null {
+    return this.#roundTripMs;
+  }
+
   answered(): void {
+    // Answers don't say to which ping: with several under way it is not known which of them came back.
+    if (this.#unanswered === 1) this.#roundTripMs = this.#clock.now() - this.#sentAtMs;
     this.#unanswered = 0;
   }
 
@@ -243,6 +264,7 @@ class Pings {
       return this.#channel.close(`the other end has given no sign of life for ${silentMs} ms`);
     }
     this.#unanswered += 1;
+    this.#sentAtMs = this.#clock.now();
     this.#channel.send(encodePeerFrame, PING);
     this.#timer = this.#schedule();
   }

@@ -31,6 +31,15 @@ interface Guest {
   usedAt: number;
 }
 
+/** A link to another node, as it is just now. */
+export interface LinkView {
+  readonly id: NodeId;
+  /** Whether both lanes are up. */
+  readonly isConnected: boolean;
+  /** How long the last ping took there and back; null while none has come back. */
+  readonly roundTripMs: number | null;
+}
+
 /** Sends to every other node of the cluster. No event comes any more once it is closed. */
 export class PeerLinks {
   readonly #options: PeerLinksOptions;
@@ -101,6 +110,12 @@ export class PeerLinks {
   /** Whether both lanes to a node are up. */
   isConnected(id: NodeId): boolean {
     return (this.#members.get(id) ?? this.#guests.get(id)?.peer)?.isConnected ?? false;
+  }
+
+  /** The links to the members, by id. */
+  views(): readonly LinkView[] {
+    return [...this.#members].map(([id, { isConnected, roundTripMs }]) => ({ id, isConnected, roundTripMs }))
+      .sort((a, b) => a.id - b.id);
   }
 
   /** Ends every link; resolves when nothing is left of them. */

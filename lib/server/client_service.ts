@@ -15,6 +15,7 @@ import type { Clock } from "../net/clock.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
 import type { Driver } from "./driver.ts";
 import type { Membership } from "./membership.ts";
+import type { Meter } from "./meter.ts";
 import type { Pause } from "./slices.ts";
 import type { SnapshotDownloads } from "./snapshot_downloads.ts";
 import type { LeadershipWatch } from "./leadership.ts";
@@ -39,6 +40,8 @@ export interface ClientServiceOptions {
   readonly transferTimeoutMs: number;
   /** This node's view of itself. */
   readonly status: () => NodeStatus;
+  /** Counts requests; null counts none. */
+  readonly meter: Meter | null;
 }
 
 /** Serves the clients of one node. */
@@ -62,81 +65,122 @@ export class ClientService {
 
   /** Answers `request` through `send`; `downloads` are the snapshots of the connection that it came on. */
   handle(request: ClientRequest, send: Send, downloads: SnapshotDownloads): void {
+    const begin = this.#options.meter?.requestBegan(request.kind) ?? 0;
     if (this.#stopping) {
-      return this.#refuse(request, send, notApplied("stopping", "Cannot serve: this node is stopping."));
+      return this.#refuse(
+        request,
+        begin,
+        send,
+        notApplied("stopping", "Cannot serve: this node is stopping."),
+      );
     }
     switch (request.kind) {
       case "write":
         return this.#options.writes.submit(request.command, (answer) => {
-          if (answer.kind === "error") return this.#refuse(request, send, answer);
-          send({ kind: "writeResult", requestId: request.requestId, result: answer.result });
+          if (answer.kind === "error") return this.#refuse(request, begin, send, answer);
+          this.#answer(request, begin, send, {
+            kind: "writeResult",
+            requestId: request.requestId,
+            result: answer.result,
+          });
         });
       case "get":
-        return this.#get(request, send);
+        return this.#get(request, begin, send);
       case "list":
-        return this.#list(request, send);
+        return this.#list(request, begin, send);
       case "status":
-        return send({ kind: "statusResult", requestId: request.requestId, status: this.#options.status() });
+        return this.#answer(request, begin, send, {
+          kind: "statusResult",
+          requestId: request.requestId,
+          status: this.#options.status(),
+        });
       case "stateHash":
-        return this.#stateHash(request, send);
+        return this.#stateHash(request, begin, send);
       case "transferLeadership":
-        return this.#transferLeadership(request, send);
+        return this.#transferLeadership(request, begin, send);
       case "changeMembership":
         return void this.#options.membership.change(request, (answer) => {
-          if (answer.kind === "error") return this.#refuse(request, send, answer);
-          send({ kind: "membershipChanged", requestId: request.requestId, members: answer.members });
+          if (answer.kind === "error") return this.#refuse(request, begin, send, answer);
+          this.#answer(request, begin, send, {
+            kind: "membershipChanged",
+            requestId: request.requestId,
+            members: answer.members,
+          });
         });
       case "takeSnapshot":
       case "readSnapshot":
       case "closeSnapshot":
         return void downloads.handle(request).then((answer) => {
-          if (answer.kind === "error") return this.#refuse(request, send, answer);
-          send(answer);
+          if (answer.kind === "error") return this.#refuse(request, begin, send, answer);
+          this.#answer(request, begin, send, answer);
         });
       default:
         return assertNever(request);
     }
   }
 
-  #get(request: GetRequest, send: Send): void {
+  #get(request: GetRequest, begin: number, send: Send): void {
     const problem = validateKey(request.key);
-    if (problem !== null) return this.#refuse(request, send, notApplied(problem.kind, problem.message));
-    this.#whenReadable(request, send, () => {
+    if (problem !== null) {
+      return this.#refuse(request, begin, send, notApplied(problem.kind, problem.message));
+    }
+    this.#whenReadable(request, begin, send, () => {
       const { stateMachine } = this.#options.replica;
       const entry = stateMachine.get(request.key);
-      send({ kind: "getResult", requestId: request.requestId, entry, revision: stateMachine.revision });
+      this.#answer(request, begin, send, {
+        kind: "getResult",
+        requestId: request.requestId,
+        entry,
+        revision: stateMachine.revision,
+      });
     });
   }
 
-  #list(request: ListRequest, send: Send): void {
+  #list(request: ListRequest, begin: number, send: Send): void {
     const problem = validateListQuery(request.query);
-    if (problem !== null) return this.#refuse(request, send, notApplied(problem.kind, problem.message));
-    this.#whenReadable(request, send, () => {
+    if (problem !== null) {
+      return this.#refuse(request, begin, send, notApplied(problem.kind, problem.message));
+    }
+    this.#whenReadable(request, begin, send, () => {
       const page = this.#options.replica.stateMachine.list(request.query);
-      send({ kind: "listResult", requestId: request.requestId, page });
+      this.#answer(request, begin, send, { kind: "listResult", requestId: request.requestId, page });
     });
   }
 
   /** Calls `read` once this node's state may answer the request, or refuses it. */
-  #whenReadable(request: ClientRequest & { consistency: Consistency }, send: Send, read: () => void): void {
+  #whenReadable(
+    request: ClientRequest & { consistency: Consistency },
+    begin: number,
+    send: Send,
+    read: () => void,
+  ): void {
     if (request.consistency === "stale") return read();
     const { driver, replica } = this.#options;
     const asked = driver.ask((raft) => raft.readIndex());
-    if (asked.kind === "refused") return this.#refuse(request, send, notReadable());
-    replica.awaitRead(asked.readId, (ready) => ready ? read() : this.#refuse(request, send, notReadable()));
+    if (asked.kind === "refused") return this.#refuse(request, begin, send, notReadable());
+    replica.awaitRead(
+      asked.readId,
+      (ready) => ready ? read() : this.#refuse(request, begin, send, notReadable()),
+    );
   }
 
-  #stateHash(request: StateHashRequest, send: Send): void {
+  #stateHash(request: StateHashRequest, begin: number, send: Send): void {
     const { replica, pause } = this.#options;
     this.#hashing = this.#hashing.then(async () => {
       const view = replica.stateMachine.snapshot();
       const { appliedIndex, revision } = view;
       const hash = await hashState(view, { encode: stateRecordEncoder(), pause });
-      send({ kind: "stateHashResult", requestId: request.requestId, appliedIndex, revision, hash });
+      this.#answer(request, begin, send, {
+        kind: "stateHashResult",
+        requestId: request.requestId,
+        appliedIndex,
+        revision,
+        hash,
+      });
     });
   }
 
-  #transferLeadership(request: TransferLeadershipRequest, send: Send): void {
+  #transferLeadership(request: TransferLeadershipRequest, begin: number, send: Send): void {
     const { driver, leadership, clock, transferTimeoutMs } = this.#options;
     const { requestId, target } = request;
     const { leader, self, accepted } = driver.ask((raft) => ({
@@ -145,11 +189,12 @@ export class ClientService {
       accepted: raft.isLeader && target !== raft.status().id ? raft.transferLeadership(target) : null,
     }));
     if (leader === self && target === self) {
-      return send({ kind: "transferLeadershipResult", requestId, leader });
+      return this.#answer(request, begin, send, { kind: "transferLeadershipResult", requestId, leader });
     }
     if (leader !== self) {
       return this.#refuse(
         request,
+        begin,
         send,
         notApplied("notLeader", "Cannot hand over: this node does not lead. Ask the leader."),
       );
@@ -158,6 +203,7 @@ export class ClientService {
       const whom = target === null ? "no other node is close enough" : `node ${target} cannot take over now`;
       return this.#refuse(
         request,
+        begin,
         send,
         notApplied("invalidRequest", `Cannot hand over leadership: ${whom}.`),
       );
@@ -165,12 +211,12 @@ export class ClientService {
     const unwatch = leadership.onChange(({ leader }) => {
       if (leader === null || leader === self) return;
       end();
-      send({ kind: "transferLeadershipResult", requestId, leader });
+      this.#answer(request, begin, send, { kind: "transferLeadershipResult", requestId, leader });
     });
     const giveUp = (): void => {
       end();
       const message = `Cannot tell who will lead: node ${accepted} has not taken over yet.`;
-      this.#refuse(request, send, unknownOutcome("noLeader", message));
+      this.#refuse(request, begin, send, unknownOutcome("noLeader", message));
     };
     const timer = clock.after(transferTimeoutMs, giveUp);
     const end = (): void => {
@@ -181,9 +227,22 @@ export class ClientService {
     this.#transfers.add(giveUp);
   }
 
-  #refuse(request: ClientRequest, send: Send, { code, message, outcome }: Refusal): void {
+  #answer(request: ClientRequest, begin: number, send: Send, message: ServerMessage): void {
+    send(message);
+    const outcome = message.kind === "error" ? message.code : "ok";
+    this.#options.meter?.requestAnswered(request.kind, outcome, begin);
+  }
+
+  #refuse(request: ClientRequest, begin: number, send: Send, { code, message, outcome }: Refusal): void {
     const { leader } = this.#options.leadership.current;
-    send({ kind: "error", requestId: request.requestId, code, message, outcome, leader });
+    this.#answer(request, begin, send, {
+      kind: "error",
+      requestId: request.requestId,
+      code,
+      message,
+      outcome,
+      leader,
+    });
   }
 }
 

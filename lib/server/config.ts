@@ -4,7 +4,14 @@
  * Nothing is started, opened or created before all of it was checked.
  */
 import { MAX_VALUE_BYTES } from "../kv/command.ts";
-import { AddressError, type NodeAddress, parseAddress, parseContacts, parseMembers } from "../net/address.ts";
+import {
+  AddressError,
+  formatAddress,
+  type NodeAddress,
+  parseAddress,
+  parseContacts,
+  parseMembers,
+} from "../net/address.ts";
 import type { Address } from "../net/network.ts";
 import { ConfigError } from "./config_error.ts";
 import { readConfigFile, type Setting } from "./config_file.ts";
@@ -29,6 +36,8 @@ export interface ServerConfig {
   readonly nodeId: number;
   /** Where it listens. */
   readonly bind: Address;
+  /** Where it serves metrics, health and status over HTTP; null where it does not. */
+  readonly http: Address | null;
   /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
   readonly members: readonly NodeAddress[] | null;
   /** Nodes of a running cluster that a new node asks to be let in by; empty when it is not told to. */
@@ -97,6 +106,14 @@ const ROWS = {
     fallback: null,
     example: "127.0.0.1:7001",
   }, parseAddress),
+  http: addressRow({
+    name: "http",
+    placeholder: "<host:port>",
+    help: "serve metrics, health and status over HTTP, without encryption or password",
+    allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
+    fallback: "none",
+    example: "127.0.0.1:9101",
+  }, orNone(parseHttpAddress)),
   members: addressRow({
     name: "cluster",
     placeholder: "<nodes>",
@@ -239,6 +256,7 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
   const config: ServerConfig = {
     nodeId,
     bind: read(ROWS.bind, settings),
+    http: read(ROWS.http, settings),
     members: read(ROWS.members, settings),
     join: read(ROWS.join, settings) ?? [],
     clusterName: settings.has(ROWS.clusterName.name) ? read(ROWS.clusterName, settings) : null,
@@ -275,6 +293,14 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
       example: String(ids[0]),
     });
   }
+  if (config.http !== null && formatAddress(config.http) === formatAddress(config.bind)) {
+    throw problem(ROWS.http, {
+      settings,
+      reason: `${formatAddress(config.http)} is --bind already`,
+      allowed: "another port",
+      example: ROWS.http.example,
+    });
+  }
   const longest = Math.floor(config.electionTimeoutMs / HEARTBEATS_PER_ELECTION_TIMEOUT);
   if (config.heartbeatMs > longest) {
     throw problem(ROWS.heartbeatMs, {
@@ -286,6 +312,12 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
       example: String(Math.min(100, longest)),
     });
   }
+}
+
+/** An address; without a host it is one that only this machine reaches, since nobody who asks is asked who they are. */
+function parseHttpAddress(text: string): Address {
+  const port = /^:?([0-9]+)$/.exec(text)?.[1];
+  return parseAddress(port === undefined ? text : `127.0.0.1:${port}`);
 }
 
 /** A list of addresses, parted by commas. */

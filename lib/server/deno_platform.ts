@@ -1,9 +1,12 @@
 /** What a server takes from the machine that it really runs on. */
+import process from "node:process";
 import { DenoClock } from "../net/deno_clock.ts";
+import { DenoHttp } from "../net/deno_http.ts";
 import { DenoNetwork } from "../net/deno_network.ts";
 import { DenoDisk } from "../storage/mod.ts";
 import type { LogFormat, LogLevel } from "./config.ts";
 import { Log } from "./log.ts";
+import type { Resources } from "./metric_table.ts";
 import type { ServerPlatform } from "./server.ts";
 import { serverTools } from "./tools.ts";
 import type { ServerTools } from "./tools_port.ts";
@@ -24,7 +27,27 @@ export function denoPlatform(
     now: () => new Date(),
     clock,
   });
-  return { disk: new DenoDisk(), network: new DenoNetwork(), clock, random: Math.random, logger };
+  return {
+    disk: new DenoDisk(),
+    network: new DenoNetwork(),
+    clock,
+    random: Math.random,
+    logger,
+    monitoring: { http: new DenoHttp(), resources },
+  };
+}
+
+/** What this process uses. */
+function resources(): Resources {
+  const { rss, heapUsed, heapTotal, external } = Deno.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  return {
+    residentBytes: rss,
+    heapUsedBytes: heapUsed,
+    heapTotalBytes: heapTotal,
+    externalBytes: external,
+    cpuMs: (user + system) / 1_000,
+  };
 }
 
 /** The operator's tools, on this machine's disk. */

@@ -26,6 +26,7 @@ import type {
   SnapshotRequest,
 } from "../raft/mod.ts";
 import { LogFullError, type PersistBatch } from "../storage/mod.ts";
+import type { Meter } from "./meter.ts";
 
 /** Committed entries after which a turn ends, so that a long replay does not hold up heartbeats. */
 const ENTRIES_PER_TURN = 4_096;
@@ -71,6 +72,8 @@ export interface DriverOptions {
   readonly events: DriverEvents;
   /** Real time of one tick of the core. */
   readonly tickMs: number;
+  /** Counts batches and syncs; null counts none. */
+  readonly meter?: Meter | null;
 }
 
 /** Runs one node of the core. */
@@ -216,13 +219,17 @@ export class Driver {
     }
     if (this.#diskFull) logger.info("disk has room again");
     this.#diskFull = false;
+    this.#options.meter?.batchEntries.record(entries.length);
     this.#writing = this.#syncThen(persist);
   }
 
   /** Waits for the sync, then keeps the promises that hung on it. Never rejects. */
   async #syncThen(persist: Persist): Promise<void> {
+    const { meter = null } = this.#options;
+    const begin = meter?.micros() ?? 0;
     try {
       await this.#options.log.sync();
+      meter?.syncMicros.record(meter.microsSince(begin));
     } catch (error) {
       return this.#fail(error);
     }

@@ -13,7 +13,9 @@
  * `membership_change.ts` says which are allowed. `tools.ts` is what an operator does while no server runs:
  * `inspect.ts`, `restore.ts`, `recover.ts`.
  *
- * Left out, and why: metrics and the status page, which come with the work on performance.
+ * `monitor.ts` shows the node over HTTP to those who watch over it: `meter.ts` is what it counts as it works (in
+ * `histogram.ts`, with `loop_delay.ts`), `metric_table.ts` every metric there is, `metrics_text.ts` the table as text,
+ * `readiness.ts` whether it is of use to clients.
  *
  * @module
  */

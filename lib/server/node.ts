@@ -16,6 +16,7 @@ import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { membersOf } from "./members.ts";
+import type { Meter } from "./meter.ts";
 import { Membership, type MembershipOptions } from "./membership.ts";
 import { Quota } from "./quota.ts";
 import type { StartingPoint } from "./recovered_state.ts";
@@ -47,6 +48,8 @@ export interface NodeOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Counts what is done; null counts nothing. */
+  readonly meter: Meter | null;
   /** Sends to another node; false when nothing left. */
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
   /** Asks who is at an address (see {@link MembershipOptions}). */
@@ -62,6 +65,18 @@ interface Configurations {
   readonly newest: Configuration;
   readonly committed: Configuration;
   readonly applied: Configuration;
+}
+
+/** How a node is inside, for those who watch over it; see {@link NodeStatus} for the rest. */
+export interface NodeCondition {
+  /** Whether the last write to the log found no room. */
+  readonly isDiskFull: boolean;
+  /** Whether there was no room to prepare the log's next file. */
+  readonly isDiskNearlyFull: boolean;
+  /** Bytes of the log. */
+  readonly logBytes: number;
+  /** Proposals of this node that wait to be applied. */
+  readonly waitingWrites: number;
 }
 
 /** A running node. */
@@ -129,6 +144,7 @@ export class Node {
       pause: this.#pause,
       transferTimeoutMs: 2 * electionTimeoutMs,
       status: () => this.status(),
+      meter: options.meter,
     });
     this.#sessionClock = new SessionClock({
       clock,
@@ -205,8 +221,11 @@ export class Node {
     switch (message.kind) {
       case "forward": {
         const { forwardId } = message;
+        const { meter, send } = this.#options;
+        const begin = meter?.requestBegan("forward") ?? 0;
         return this.#writes.submitForwarded(message.command, (body) => {
-          this.#options.send({ kind: "forwardResult", forwardId, body }, from);
+          send({ kind: "forwardResult", forwardId, body }, from);
+          meter?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
         });
       }
       case "forwardResult":
@@ -261,17 +280,38 @@ export class Node {
     };
   }
 
+  /** How this node is inside. */
+  condition(): NodeCondition {
+    const { log } = this.#options.start;
+    return {
+      isDiskFull: this.#driver.isDiskFull,
+      isDiskNearlyFull: log.isNearlyFull,
+      logBytes: log.bytesSince(0),
+      waitingWrites: this.#replica.waitingWrites,
+    };
+  }
+
+  /** Resolves to true once a linearizable read could be answered here, to false when none can be. */
+  whenReadable(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const asked = this.#driver.ask((raft) => raft.readIndex());
+    if (asked.kind === "refused") resolve(false);
+    else this.#replica.awaitRead(asked.readId, resolve);
+    return promise;
+  }
+
   /** Lets everything else that waits have its turn. */
   readonly #pause = (): Promise<void> => new Promise((resolve) => this.#options.clock.after(0, resolve));
 
   #makeDriver(): Driver {
-    const { start, clock, logger, send, failed } = this.#options;
+    const { start, clock, logger, send, failed, meter } = this.#options;
     return new Driver({
       raft: this.#raft,
       log: start.log,
       clock,
       logger,
       tickMs: tickMsOf(this.#options),
+      meter,
       events: {
         send: (message) => {
           assert(message.kind !== "installSnapshot", "the core is told of snapshots and never sends one");
@@ -295,7 +335,7 @@ export class Node {
   }
 
   #makeSnapshots(): Snapshots {
-    const { start, clock, logger, clusterId, limits, id } = this.#options;
+    const { start, clock, logger, clusterId, limits, id, meter } = this.#options;
     return new Snapshots({
       store: start.snapshots,
       log: start.log,
@@ -314,12 +354,13 @@ export class Node {
           raft.compact(compaction);
           return raft.status().firstIndex - 1;
         }),
+      meter,
       pause: this.#pause,
     });
   }
 
   #makeWrites(): Writes {
-    const { start, maxValueBytes, quotaBytes } = this.#options;
+    const { start, maxValueBytes, quotaBytes, meter } = this.#options;
     const quota = new Quota({
       quotaBytes,
       stateMachine: () => this.#replica.stateMachine,
@@ -331,6 +372,7 @@ export class Node {
       forwarding: this.#forwarding,
       maxValueBytes,
       quota,
+      meter,
     });
   }
 

@@ -3,8 +3,10 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
+import { assert } from "../assert.ts";
 import { formatAddress, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
+import type { ServerMessage } from "../net/client_messages.ts";
 import type { Clock, Random, Timer } from "../net/clock.ts";
 import type { Welcome } from "../net/hello_codec.ts";
 import { ConnectionListener } from "../net/listener.ts";
@@ -19,7 +21,9 @@ import { establishIdentity, requireOrigin } from "./identity.ts";
 import { judgePeer } from "./judge_peer.ts";
 import { addressesOf, membersOf } from "./members.ts";
 import type { Newcomer } from "./membership_change.ts";
+import { Monitor, type MonitoringPlatform } from "./monitor.ts";
 import { Node } from "./node.ts";
+import { Readiness } from "./readiness.ts";
 import { recoverState, type StartingPoint } from "./recovered_state.ts";
 import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
 
@@ -42,6 +46,8 @@ export interface ServerPlatform {
   readonly logger: Logger;
   /** Default {@link SERVER_LIMITS}. */
   readonly limits?: ServerLimits;
+  /** What `--http` needs; a server without it can't be told to serve HTTP. */
+  readonly monitoring?: MonitoringPlatform;
   /** Ends a start that is under way, which then rejects with its reason; without effect on a server that serves. */
   readonly signal?: AbortSignal;
 }
@@ -70,13 +76,39 @@ export interface RunningServer {
  * taken, or not local).
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
+  const monitor = openMonitor(config, platform);
+  try {
+    return await start(config, platform, monitor);
+  } catch (error) {
+    await monitor?.close();
+    throw error;
+  }
+}
+
+/** Listens for those who watch over the node; null where that is not wanted. */
+function openMonitor({ http, nodeId }: ServerConfig, platform: ServerPlatform): Monitor | null {
+  if (http === null) return null;
+  const { monitoring, clock, logger } = platform;
+  assert(monitoring !== undefined, "who is told to serve HTTP can");
+  return new Monitor({ ...monitoring, nodeId, address: http, clock, logger });
+}
+
+async function start(
+  config: ServerConfig,
+  platform: ServerPlatform,
+  monitor: Monitor | null,
+): Promise<RunningServer> {
   const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
   const { signal = new AbortController().signal } = platform;
   const limits = withConfig(platformLimits, config);
   await requireOrigin(config, disk);
   const directory = await DataDirectory.open({ disk, path: config.dataDir });
   try {
+    if (config.join.length > 0) {
+      monitor?.show({ reason: "joining", message: "This node asks the cluster who belongs to it." });
+    }
     const identity = await establishIdentity({ ...platform, config, directory, signal });
+    monitor?.show({ reason: "starting", message: "This node reads its snapshot and log back." });
     const start = await recoverState({
       disk,
       directory,
@@ -92,7 +124,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
     });
     try {
       signal.throwIfAborted();
-      return new Server(config, { ...platform, limits, directory, identity, start });
+      return new Server(config, { ...platform, limits, directory, identity, start, monitor });
     } catch (error) {
       await start.log.close();
       throw error;
@@ -109,6 +141,7 @@ interface Opened extends ServerPlatform {
   readonly directory: DataDirectory;
   readonly identity: Identity;
   readonly start: StartingPoint;
+  readonly monitor: Monitor | null;
 }
 
 class Server implements RunningServer {
@@ -140,6 +173,7 @@ class Server implements RunningServer {
       heartbeatMs: config.heartbeatMs,
       maxValueBytes: config.maxValueBytes,
       quotaBytes: config.quotaBytes,
+      meter: opened.monitor?.meter ?? null,
       send: (message, to) => this.#links.send(message, to),
       probe: (id, address) => this.#probe(id, address),
       configurationChanged: () => this.#configurationChanged(),
@@ -151,6 +185,7 @@ class Server implements RunningServer {
       for (const client of this.#clients) client.send({ kind: "leader", leader, term });
     });
     this.#node.start();
+    if (opened.monitor !== null) this.#showIn(opened.monitor);
   }
 
   get address(): Address {
@@ -167,7 +202,7 @@ class Server implements RunningServer {
   }
 
   #listen(): ConnectionListener {
-    const { network, clock, logger, identity } = this.#opened;
+    const { network, clock, logger, identity, monitor } = this.#opened;
     const { bind, nodeId, maxConnections, maxValueBytes } = this.#config;
     return new ConnectionListener({
       network,
@@ -180,6 +215,7 @@ class Server implements RunningServer {
       members: () => membersOf(this.#node.committedConfiguration),
       maxConnections,
       maxValueBytes,
+      traffic: monitor && { clients: monitor.meter.clientTraffic, peers: monitor.meter.peerTraffic },
       situation: () => {
         const { leader, term, appliedIndex } = this.#node.status();
         return { leader, term, appliedIndex };
@@ -197,8 +233,30 @@ class Server implements RunningServer {
     });
   }
 
+  /** Lets those who watch over it look in. */
+  #showIn(monitor: Monitor): void {
+    this.#node.leadership.onChange(({ leader }) => {
+      if (leader !== null) monitor.meter.leaders += 1;
+    });
+    monitor.show({
+      readiness: new Readiness({
+        clock: this.#opened.clock,
+        status: () => this.#node.status(),
+        isDiskFull: () => this.#node.condition().isDiskFull,
+        whenReadable: () => this.#node.whenReadable(),
+      }),
+      sources: () => ({
+        clusterId: this.clusterId,
+        status: this.#node.status(),
+        condition: this.#node.condition(),
+        links: this.#links.views(),
+        connections: this.#listener.counts(),
+      }),
+    });
+  }
+
   #connect(): PeerLinks {
-    const { network, clock, random, logger, identity } = this.#opened;
+    const { network, clock, random, logger, identity, monitor } = this.#opened;
     return new PeerLinks({
       network,
       clock,
@@ -210,6 +268,7 @@ class Server implements RunningServer {
       address: this.#ownAddress(),
       isCalling: (id) => this.#listener.hasPeer(id),
       members: this.#linkedAddresses(),
+      traffic: monitor?.meter.peerTraffic ?? null,
       onStateChange: ({ id, lane, connected }) => {
         if (lane === "bulk") this.#node.bulkLaneChanged(id, connected);
       },
@@ -222,9 +281,9 @@ class Server implements RunningServer {
   #serve(client: ClientConnection): ClientHandlers {
     this.#clients.add(client);
     const downloads = this.#node.downloads();
+    const send = (answer: ServerMessage): void => void client.send(answer);
     return {
-      onRequest: (request) =>
-        this.#node.clients.handle(request, (answer) => void client.send(answer), downloads),
+      onRequest: (request) => this.#node.clients.handle(request, send, downloads),
       onClose: () => {
         this.#clients.delete(client);
         downloads.close();
@@ -307,7 +366,8 @@ class Server implements RunningServer {
   }
 
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
-    const { start, directory, logger } = this.#opened;
+    const { start, directory, logger, monitor } = this.#opened;
+    monitor?.show({ reason: "stopping", message: "This node is stopping." });
     try {
       this.#leaving?.cancel();
       this.#stopProbes.abort();
@@ -319,6 +379,7 @@ class Server implements RunningServer {
       await start.log.close();
     } finally {
       directory.close();
+      await monitor?.close();
       logger.info("stopped");
     }
   }

@@ -12,6 +12,7 @@ import { assert } from "../assert.ts";
 import type { NodeId, Raft, SnapshotMetadata, SnapshotRequest } from "../raft/mod.ts";
 import type { SnapshotStore, StoredSnapshot } from "../storage/mod.ts";
 import type { Driver } from "./driver.ts";
+import type { Meter } from "./meter.ts";
 import type { Replica } from "./replica.ts";
 import { type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
 import type { Pause } from "./slices.ts";
@@ -33,6 +34,8 @@ export interface SnapshotExchangeOptions {
   readonly pause: Pause;
   /** Somebody who was sent this snapshot may have found it damaged. */
   readonly suspect: (snapshot: StoredSnapshot) => void;
+  /** Counts transfers; null counts none. */
+  readonly meter: Meter | null;
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
 }
 
@@ -45,7 +48,7 @@ export class SnapshotExchange {
   #received: ReceivedSnapshot | null = null;
 
   constructor(options: SnapshotExchangeOptions) {
-    const { store, clock, logger, clusterId, limits, raft, replica, driver, pause, send } = options;
+    const { store, clock, logger, clusterId, limits, raft, replica, driver, pause, send, meter } = options;
     this.#options = options;
     this.#sender = new SnapshotSender({
       store,
@@ -53,6 +56,7 @@ export class SnapshotExchange {
       logger,
       chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
+      meter,
       send: (to, message) => send(message, to),
       suspect: options.suspect,
       failed: (to) => driver.snapshotFailed(to),

@@ -13,6 +13,7 @@ import { encodeConfiguration } from "../net/configuration_codec.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotMetadata } from "../raft/mod.ts";
 import type { SnapshotStore, SnapshotWriter, StoredSnapshot } from "../storage/mod.ts";
+import type { Meter } from "./meter.ts";
 import type { Replica } from "./replica.ts";
 import type { Pause } from "./slices.ts";
 import { writeState } from "./state_codec.ts";
@@ -80,6 +81,8 @@ export interface SnapshotsOptions {
     compaction: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number },
   ) => number;
   readonly pause: Pause;
+  /** Counts snapshots; null counts none. */
+  readonly meter?: Meter | null;
 }
 
 /** A snapshot is not taken, though nothing is wrong. */
@@ -159,7 +162,9 @@ export class Snapshots {
 
   /** A snapshot came from the leader and was put in place: older ones are let go, with the log before them. */
   received(): void {
-    this.#options.store.removeOld(KEPT_SNAPSHOTS);
+    const { store, meter = null } = this.#options;
+    if (meter !== null) meter.snapshots.received += 1;
+    store.removeOld(KEPT_SNAPSHOTS);
   }
 
   #isDue(): boolean {
@@ -173,7 +178,7 @@ export class Snapshots {
   }
 
   async #take(): Promise<TakenSnapshot> {
-    const { store, replica, clusterId, clock, logger } = this.#options;
+    const { store, replica, clusterId, clock, logger, meter = null } = this.#options;
     this.#requireRunning();
     if (!knowsMembers(replica.applied)) {
       throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet");
@@ -197,14 +202,13 @@ export class Snapshots {
       stored = await writer.commit();
     } catch (error) {
       writer.discard();
+      if (meter !== null) meter.snapshots.failed += 1;
       throw error;
     }
+    const tookMs = Math.round(clock.now() - begin);
+    meter?.snapshotTaken(stored.bytes, tookMs);
     this.#cut(metadata);
-    logger.info("snapshot taken", {
-      index: stored.index,
-      bytes: stored.bytes,
-      tookMs: Math.round(clock.now() - begin),
-    });
+    logger.info("snapshot taken", { index: stored.index, bytes: stored.bytes, tookMs });
     return { ...stored, revision: view.revision };
   }
 

@@ -8,6 +8,7 @@ import { DecodeError } from "../net/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
+import type { Meter } from "./meter.ts";
 import { OpenWrites } from "./open_writes.ts";
 import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";
@@ -19,6 +20,8 @@ export interface WritesOptions {
   readonly forwarding: Forwarding;
   readonly maxValueBytes: number;
   readonly quota: Quota;
+  /** Counts what is proposed; null counts nothing. */
+  readonly meter?: Meter | null;
 }
 
 /** Takes writes. Every `answer` is called exactly once. */
@@ -57,13 +60,17 @@ export class Writes {
   }
 
   #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const { driver, replica, quota } = this.#options;
+    const { driver, replica, quota, meter = null } = this.#options;
     const stamp = command.kind === "transaction" ? command.session : null;
     // Before the quota: what is under way already has room, and must not be called refused.
     if (stamp !== null && this.#open.join(stamp, answer)) return;
     const excess = quota.problemOf(command);
-    if (excess !== null) return answer(excess);
+    if (excess !== null) {
+      if (meter !== null) meter.proposals.storageFull += 1;
+      return answer(excess);
+    }
     const proposed = driver.ask((raft) => raft.propose(bytes));
+    if (meter !== null) meter.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
       return replica.awaitWrite(index, {

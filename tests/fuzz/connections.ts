@@ -88,6 +88,7 @@ class Arena {
     const server = await startServer({
       nodeId: 1,
       bind: { host: "n1", port: 7001 },
+      http: null,
       members: MEMBERS.slice(0, nodes),
       clusterName: CLUSTER_NAME,
       dataDir: "/data",

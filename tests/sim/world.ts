@@ -184,6 +184,7 @@ export class World {
     const config: ServerConfig = {
       nodeId: id,
       bind: { host: hostOf(id), port: PORT },
+      http: null,
       members: isFounder ? founders : null,
       clusterName: "sim",
       dataDir: "/data",

@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly proxied?: boolean;
   /** Added to every node's flags. */
   readonly flags?: readonly string[];
+  /** Added to the flags of one node. */
+  readonly flagsOf?: (id: number) => readonly string[];
   /** Which nodes to start. Default all. */
   readonly started?: readonly number[];
   /**
@@ -53,7 +55,7 @@ export class TestCluster implements AsyncDisposable {
   readonly folder: TemporaryFolder;
   /** What every node that the cluster began with is given as `--cluster`. */
   readonly membersFlag: string;
-  readonly #flags: readonly string[];
+  readonly #flagsOf: (id: number) => readonly string[];
   readonly #proxied: boolean;
   #members: readonly Member[];
   /** Those that left. */
@@ -62,7 +64,7 @@ export class TestCluster implements AsyncDisposable {
   #prepared: AsyncDisposable | null = null;
 
   private constructor(folder: TemporaryFolder, options: ClusterOptions) {
-    const { nodes = 3, proxied = false, flags = [] } = options;
+    const { nodes = 3, proxied = false, flags = [], flagsOf = (): [] => [] } = options;
     const firstPort = freePorts(2 * nodes);
     const address = (port: number): string => `${HOST}:${proxied ? port + nodes : port}`;
     const founders = Array.from({ length: nodes }, (_, position) => (
@@ -70,7 +72,7 @@ export class TestCluster implements AsyncDisposable {
     ));
     this.folder = folder;
     this.membersFlag = founders.map(({ id, memberAddress }) => `${id}=${memberAddress}`).join(",");
-    this.#flags = flags;
+    this.#flagsOf = (id): readonly string[] => [...flags, ...flagsOf(id)];
     this.#proxied = proxied;
     this.#highestId = nodes;
     this.#members = founders.map((founder) => ({
@@ -119,7 +121,7 @@ export class TestCluster implements AsyncDisposable {
 
   /** The flags of a node. `bind`: where it listens, if not where it does. */
   serverArguments(id: number, bind = this.address(id)): readonly string[] {
-    return ["--node-id", `${id}`, "--bind", bind, ...this.#member(id).origin, ...this.#flags];
+    return ["--node-id", `${id}`, "--bind", bind, ...this.#member(id).origin, ...this.#flagsOf(id)];
   }
 
   /** Starts a node and waits until it serves. */

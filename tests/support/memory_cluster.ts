@@ -2,10 +2,12 @@
 import { KvClient } from "../../lib/mod.ts";
 import type { NodeAddress } from "../../lib/net/address.ts";
 import type { ServerConfig } from "../../lib/server/config.ts";
+import type { Resources } from "../../lib/server/metric_table.ts";
 import { type RunningServer, startServer } from "../../lib/server/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/server_limits.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { MemoryDisk } from "./memory_disk.ts";
+import { MemoryHttp } from "./memory_http.ts";
 import { MemoryNetwork } from "./memory_network.ts";
 import { RecordingLogger } from "./recording_logger.ts";
 import { SeededRandom } from "./seeded_random.ts";
@@ -14,6 +16,15 @@ const STEP_MS = 10;
 const ELECTION_TIMEOUT_MS = 200;
 /** Time after which a test has waited in vain. */
 const PATIENCE_MS = 120_000;
+
+/** What servers in memory tell of their process. */
+const NO_RESOURCES: Resources = {
+  residentBytes: 0,
+  heapUsedBytes: 0,
+  heapTotalBytes: 0,
+  externalBytes: 0,
+  cpuMs: 0,
+};
 
 /** How a server is started. */
 export interface StartOptions {
@@ -28,6 +39,7 @@ export interface StartOptions {
 /** Servers, their folders, and the time that they share. */
 export class MemoryCluster implements AsyncDisposable {
   readonly network = new MemoryNetwork();
+  readonly http = new MemoryHttp();
   readonly clock = new ManualClock();
   readonly logger = new RecordingLogger();
   readonly #disks = new Map<number, MemoryDisk>();
@@ -71,6 +83,7 @@ export class MemoryCluster implements AsyncDisposable {
     const config: ServerConfig = {
       nodeId: id,
       bind: MemoryCluster.addressOf(id).address,
+      http: null,
       members: founders?.map(MemoryCluster.addressOf) ?? null,
       join: join.map((node) => MemoryCluster.addressOf(node).address),
       clusterName: null,
@@ -93,6 +106,7 @@ export class MemoryCluster implements AsyncDisposable {
       random: () => this.#random.next(),
       logger,
       limits: this.#limits,
+      monitoring: { http: this.http, resources: () => NO_RESOURCES },
       ...signal === undefined ? {} : { signal },
     });
     this.#servers.set(id, server);

@@ -38,6 +38,7 @@ function refusal(given: Given): string {
 const DEFAULTS: ServerConfig = {
   nodeId: 1,
   bind: { host: "127.0.0.1", port: 7001 },
+  http: null,
   join: [],
   members: [
     { id: 1, address: { host: "127.0.0.1", port: 7001 } },
@@ -70,6 +71,7 @@ Deno.test("every setting can be given as a flag", () => {
     "heartbeat-ms": "50",
     "log-level": "debug",
     "log-format": "json",
+    http: "127.0.0.1:9101",
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
     "max-connections": "16",
@@ -88,12 +90,30 @@ Deno.test("every setting can be given as a flag", () => {
     heartbeatMs: 50,
     logLevel: "debug",
     logFormat: "json",
+    http: { host: "127.0.0.1", port: 9101 },
     maxValueBytes: 1024,
     segmentBytes: 4096,
     maxConnections: 16,
     quotaBytes: 1_000_000,
     snapshotLogBytes: 8_192,
   });
+});
+
+Deno.test("HTTP is off unless asked for, and on loopback unless a host is named", () => {
+  const http = (text: string): ServerConfig["http"] => read({ flags: { ...REQUIRED, http: text } }).http;
+  assertEquals(http("9101"), { host: "127.0.0.1", port: 9101 });
+  assertEquals(http(":9101"), { host: "127.0.0.1", port: 9101 });
+  assertEquals(http("0.0.0.0:9101"), { host: "0.0.0.0", port: 9101 });
+  assertEquals(http("[::1]:9101"), { host: "::1", port: 9101 });
+  assertEquals(http("none"), null);
+  assertEquals(
+    refusal({ flags: { ...REQUIRED, http: "localhost" } }).split(". Allowed: ")[1],
+    "a host and a port of this machine, or a port alone for 127.0.0.1. Example: --http 127.0.0.1:9101",
+  );
+  assertEquals(
+    refusal({ flags: { ...REQUIRED, http: "127.0.0.1:7001" } }),
+    "--http: 127.0.0.1:7001 is --bind already. Allowed: another port. Example: --http 127.0.0.1:9101",
+  );
 });
 
 Deno.test("a node of a running cluster needs no list of nodes: it joins, or its folder says", () => {
@@ -206,7 +226,7 @@ Deno.test("addresses that can't be used are refused with the flag that has them"
 });
 
 const SETTINGS =
-  "node-id, bind, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, log-level, log-format, " +
+  "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, log-level, log-format, " +
   "max-value-bytes, segment-bytes, max-connections, quota-bytes, snapshot-log-bytes";
 
 Deno.test("an error in the config file is told with line and column", () => {

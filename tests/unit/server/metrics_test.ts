@@ -1,0 +1,169 @@
+/** The table of metrics: what it renders is what Prometheus reads, and what docs/metrics.md says. */
+import { assert, assertEquals } from "@std/assert";
+import { join } from "@std/path";
+import { Meter } from "../../../lib/server/meter.ts";
+import { METRICS, type MetricSources } from "../../../lib/server/metric_table.ts";
+import { describeMetrics, renderMetrics } from "../../../lib/server/metrics_text.ts";
+import { CHECKOUT, filesOfCheckout, readCheckout } from "../../support/checkout.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { parseMetrics, sumOf } from "../../support/prometheus.ts";
+
+function sourcesWith(meter: Meter): MetricSources {
+  return {
+    clusterId: 'of "three"\\',
+    status: {
+      id: 1,
+      role: "leader",
+      term: 7,
+      leader: 1,
+      commitIndex: 90,
+      appliedIndex: 85,
+      lastLogIndex: 100,
+      firstLogIndex: 1,
+      snapshotIndex: 40,
+      revision: 80,
+      keys: 12,
+      sessions: 2,
+      stateBytes: 3_000,
+      version: "0.1.0",
+      members: [
+        { id: 1, address: "n1:7001", role: "voter" },
+        { id: 2, address: "n2:7001", role: "voter" },
+        { id: 3, address: "n3:7001", role: "learner" },
+      ],
+      peers: [
+        {
+          id: 2,
+          matchIndex: 99,
+          state: "replicate",
+          lastContactMs: 20,
+          snapshotSentBytes: 0,
+          snapshotTotalBytes: 0,
+        },
+        {
+          id: 3,
+          matchIndex: 0,
+          state: "snapshot",
+          lastContactMs: null,
+          snapshotSentBytes: 5,
+          snapshotTotalBytes: 50,
+        },
+      ],
+    },
+    condition: { isDiskFull: false, isDiskNearlyFull: true, logBytes: 4_096, waitingWrites: 3 },
+    meter,
+    connections: { clients: 4, peerLanes: 2, pending: 1, accepted: 9, refused: 2 },
+    links: [
+      { id: 2, isConnected: true, roundTripMs: 0.25 },
+      { id: 3, isConnected: false, roundTripMs: null },
+    ],
+    resources: {
+      residentBytes: 5e7,
+      heapUsedBytes: 1e7,
+      heapTotalBytes: 2e7,
+      externalBytes: 3e6,
+      cpuMs: 1_500,
+    },
+    uptimeMs: 60_000.123,
+  };
+}
+
+Deno.test("what is rendered is Prometheus' text format, with every row of the table in it", async () => {
+  const clock = new ManualClock();
+  const meter = new Meter(clock);
+  const first = meter.requestBegan("write");
+  const second = meter.requestBegan("write");
+  meter.requestBegan("get");
+  await settle();
+  clock.advance(3);
+  meter.requestAnswered("write", "ok", first);
+  meter.requestAnswered("write", "busy", second);
+  meter.batchEntries.record(2);
+  const metrics = parseMetrics(renderMetrics(sourcesWith(meter)));
+  assertEquals([...metrics.keys()], METRICS.map(({ name }) => name));
+  for (const { name, type, help, labels } of METRICS) {
+    const parsed = metrics.get(name);
+    assertEquals([parsed?.type, parsed?.help], [type, help]);
+    for (const sample of parsed?.samples ?? []) {
+      const extra = sample.name.endsWith("_bucket") ? ["le"] : [];
+      assertEquals(Object.keys(sample.labels), [...labels, ...extra], name);
+    }
+  }
+  assertEquals(metrics.get("kvraft_info")?.samples[0]?.labels["cluster"], 'of "three"\\');
+  const write = { labels: { kind: "write" } };
+  assertEquals(sumOf(metrics, "kvraft_requests_total", { labels: { kind: "write", outcome: "busy" } }), 1);
+  assertEquals(sumOf(metrics, "kvraft_requests_total", write), 2);
+  assertEquals(sumOf(metrics, "kvraft_requests_in_flight", { labels: { kind: "get" } }), 1);
+  assertEquals(sumOf(metrics, "kvraft_request_seconds", { ...write, suffix: "_count" }), 2);
+  assertEquals(sumOf(metrics, "kvraft_request_seconds", { ...write, suffix: "_sum" }), 0.006);
+  assertEquals(
+    ["kvraft_commit_lag_entries", "kvraft_apply_lag_entries", "kvraft_peer_lag_entries"].map((name) =>
+      sumOf(metrics, name)
+    ),
+    [10, 5, 1 + 100],
+  );
+});
+
+Deno.test("histograms are cumulative, and end with all", () => {
+  const meter = new Meter(new ManualClock());
+  for (const entries of [1, 1, 2, 500, 100_000]) meter.batchEntries.record(entries);
+  const metrics = parseMetrics(renderMetrics(sourcesWith(meter)));
+  for (const { name, type, samples } of metrics.values()) {
+    if (type !== "histogram") continue;
+    const buckets = samples.filter((sample) => sample.name === `${name}_bucket`);
+    const bounds = buckets.map(({ labels }) => labels["le"]);
+    assert(bounds.includes("+Inf"), `${name} has a last bucket`);
+    const others = buckets.filter(({ labels }) => labels["le"] === "+Inf").reduce(
+      (sum, { value }) => sum + value,
+      0,
+    );
+    assertEquals(others, sumOf(metrics, name, { suffix: "_count" }));
+  }
+  const counts = metrics.get("kvraft_batch_entries")?.samples
+    .filter((sample) => sample.name === "kvraft_batch_entries_bucket").map(({ value }) => value);
+  assertEquals(counts, [2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 5]);
+});
+
+Deno.test("requests of one turn share one look at the clock", () => {
+  let looks = 0;
+  class CountingClock extends ManualClock {
+    override now(): number {
+      looks += 1;
+      return super.now();
+    }
+  }
+  const meter = new Meter(new CountingClock());
+  for (let request = 0; request < 100; request++) {
+    meter.requestAnswered("get", "ok", meter.requestBegan("get"));
+  }
+  assertEquals(looks, 1);
+});
+
+Deno.test("times are told apart when the small clock begins anew", () => {
+  const clock = new ManualClock();
+  const meter = new Meter(clock);
+  clock.advance(2 ** 30 / 1_000 - 1);
+  const begin = meter.micros();
+  clock.advance(3);
+  assertEquals(meter.microsSince(begin), 3_000);
+});
+
+Deno.test("every metric says where it is measured, and there is such a file", () => {
+  const files = filesOfCheckout([".ts"]);
+  assertEquals(METRICS.filter(({ measured }) => !files.includes(measured)), []);
+  assertEquals(METRICS.filter(({ name, type }) => (type === "counter") !== name.endsWith("_total")), []);
+});
+
+/** The formatter breaks lines where it likes. */
+function unwrapped(text: string): string {
+  return text.replaceAll(/\s+/g, " ");
+}
+
+Deno.test("docs/metrics.md is made from the table", () => {
+  const page = describeMetrics();
+  const isSame = unwrapped(readCheckout("docs/metrics.md")) === unwrapped(page);
+  if (!isSame && Deno.args.includes("--update")) {
+    return Deno.writeTextFileSync(join(CHECKOUT, "docs/metrics.md"), page);
+  }
+  assert(isSame, "docs/metrics.md is not what the table says: deno task unit -- --update, then deno fmt");
+});

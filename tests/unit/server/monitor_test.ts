@@ -1,0 +1,149 @@
+/** What a whole server says of itself over HTTP, from before it serves until it has stopped. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { NetworkError } from "../../../lib/net/errors.ts";
+import type { HttpResponse } from "../../../lib/net/http.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { parseMetrics, sumOf } from "../../support/prometheus.ts";
+
+const HTTP = { changes: { http: { host: "n1", port: 9101 } } };
+const ADDRESS = "n1:9101";
+
+function ask(cluster: MemoryCluster, path: string, method?: string): Promise<HttpResponse> {
+  return cluster.run(cluster.http.ask(ADDRESS, path, method));
+}
+
+Deno.test("a server that is told nothing of HTTP serves none", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  assertEquals(cluster.http.addresses, []);
+});
+
+Deno.test("a node that leads is ready, and its pages say who it is", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1], ...HTTP });
+  await cluster.until(async () => (await cluster.http.ask(ADDRESS, "/ready")).status === 200);
+  assertEquals(await ask(cluster, "/live"), {
+    status: 200,
+    contentType: "text/plain; charset=utf-8",
+    body: "live\n",
+  });
+  const status: unknown = JSON.parse((await ask(cluster, "/status")).body);
+  assert(typeof status === "object" && status !== null && "role" in status && "members" in status);
+  assertEquals([status.role, status.members], ["leader", [{
+    id: 1,
+    address: "n1:7001",
+    role: "voter",
+    connected: true,
+    roundTripMs: null,
+    matchIndex: null,
+    lag: null,
+    lastContactMs: null,
+  }]]);
+  const page = await ask(cluster, "/");
+  for (const path of ["/metrics", "/status", "/ready", "/live"]) {
+    assertStringIncludes(page.body, `href="${path}"`);
+  }
+  assertEquals((await ask(cluster, "/keys")).status, 404);
+});
+
+Deno.test("only reading is allowed", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1], ...HTTP });
+  const { status, headers } = await ask(cluster, "/live", "POST");
+  assertEquals([status, headers], [405, { allow: "GET, HEAD" }]);
+  assertEquals((await ask(cluster, "/live", "HEAD")).status, 200);
+});
+
+Deno.test("what clients do adds up in the metrics, and no key or value is on any page", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1], ...HTTP });
+  const client = await cluster.client(1);
+  for (let number = 1; number <= 20; number++) await cluster.run(client.put(`secret-${number}`, "hidden"));
+  await cluster.run(client.get("secret-1"));
+  const pages = await Promise.all(["/metrics", "/status", "/ready", "/"].map((path) => ask(cluster, path)));
+  for (const { body } of pages) assert(!/secret|hidden/.test(body));
+  const metrics = parseMetrics(pages[0]?.body ?? "");
+  const of = (name: string, labels: Record<string, string> = {}, suffix = ""): number =>
+    sumOf(metrics, name, { labels, suffix });
+  assertEquals(of("kvraft_keys"), 20);
+  assertEquals(of("kvraft_revision"), 20);
+  assertEquals(of("kvraft_requests_total", { kind: "write", outcome: "ok" }), 20);
+  assertEquals(of("kvraft_proposals_total", { outcome: "accepted" }), 20);
+  assertEquals(of("kvraft_requests_total", { kind: "get", outcome: "ok" }), 1);
+  assertEquals(of("kvraft_request_seconds", { kind: "get" }, "_count"), 1);
+  assertEquals(of("kvraft_requests_in_flight"), 0);
+  assertEquals(of("kvraft_connections", { role: "client" }), 1);
+  assertEquals(of("kvraft_leader_changes_total"), 1);
+  assert(of("kvraft_batch_entries", {}, "_sum") >= 20);
+  assert(
+    of("kvraft_network_bytes_total", { role: "client", direction: "in" }) > 20 * "secret-1hidden".length,
+  );
+});
+
+Deno.test("a leader tells of its followers, and a follower that lost it is not ready", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1, 2, 3], ...HTTP });
+  for (const id of [2, 3]) await cluster.start(id, { founders: [1, 2, 3] });
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  await cluster.run(client.transferLeadership(1));
+  await cluster.pass(5_000);
+  const metrics = parseMetrics((await ask(cluster, "/metrics")).body);
+  assertEquals(sumOf(metrics, "kvraft_peer_connected"), 2);
+  assertEquals(sumOf(metrics, "kvraft_peer_state", { labels: { state: "replicate" } }), 2);
+  assertEquals(metrics.get("kvraft_peer_round_trip_seconds")?.samples.length, 2);
+  assertEquals((await ask(cluster, "/ready")).body, "ready\n");
+  await cluster.stop(2);
+  await cluster.stop(3);
+  await cluster.pass(5_000);
+  const { status, body } = await ask(cluster, "/ready");
+  assertEquals([status, body], [503, "noLeader: This node knows of no leader.\n"]);
+});
+
+Deno.test("a node that asks to be let in says so, is alive, and is not ready", async () => {
+  await using cluster = new MemoryCluster();
+  const stop = new AbortController();
+  const starting = cluster.begin(1, { join: [2], signal: stop.signal, ...HTTP });
+  await settle();
+  assertEquals((await cluster.http.ask(ADDRESS, "/live")).status, 200);
+  for (const path of ["/ready", "/status", "/metrics"]) {
+    const { status, body } = await cluster.http.ask(ADDRESS, path);
+    assertEquals([status, body], [503, "joining: This node asks the cluster who belongs to it.\n"]);
+  }
+  stop.abort();
+  assertEquals(await starting.catch((error: unknown) => error), stop.signal.reason);
+  assertEquals([cluster.http.addresses, cluster.clock.timerCount, cluster.disk(1).openFiles], [[], 0, 0]);
+});
+
+Deno.test("a node that was let in by nobody yet is not ready: it is no member", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(2, 3);
+  await cluster.start(1, { join: [2], ...HTTP });
+  await cluster.pass(2_000);
+  const { status, body } = await ask(cluster, "/ready");
+  assertEquals(status, 503);
+  assertStringIncludes(body, "joining: This node is no member yet.");
+});
+
+Deno.test("a node that stops says so until the end, and leaves nothing behind", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1, 2], ...HTTP });
+  await cluster.start(2, { founders: [1, 2] });
+  const client = await cluster.client(1);
+  await cluster.run(client.put("key", "value"));
+  await cluster.run(client.close());
+  await cluster.stop(2);
+  const stopping = cluster.stop(1);
+  await settle();
+  assertEquals((await cluster.http.ask(ADDRESS, "/ready")).body, "stopping: This node is stopping.\n");
+  await stopping;
+  assertEquals([cluster.http.addresses, cluster.clock.timerCount], [[], 0]);
+});
+
+Deno.test("a taken port is refused before anything was touched", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1], ...HTTP });
+  await assertRejects(() => cluster.start(2, { founders: [2], ...HTTP }), NetworkError, ADDRESS);
+  assertEquals(cluster.disk(2).openFiles, 0);
+});
