@@ -109,7 +109,7 @@ const ROWS = {
   http: addressRow({
     name: "http",
     placeholder: "<host:port>",
-    help: "serve metrics, health and status over HTTP, without encryption or password",
+    help: "serve metrics, health and status over HTTP, open to whoever reaches it",
     allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
     fallback: "none",
     example: "127.0.0.1:9101",

@@ -9,9 +9,8 @@
  * `identity.ts` and `recovered_state.ts` are how a start finds out who it is and where it was; `judge_peer.ts` says
  * which nodes may call. `snapshots.ts` takes snapshots and cuts the log, `snapshot_state.ts` reads one back,
  * `snapshot_exchange.ts` sends and receives them, `snapshot_downloads.ts` hands them to clients. `membership.ts`
- * carries out changes of membership,
- * `membership_change.ts` says which are allowed. `tools.ts` is what an operator does while no server runs:
- * `inspect.ts`, `restore.ts`, `recover.ts`.
+ * carries out changes of membership, `membership_change.ts` says which are allowed. `tools.ts` is what an operator
+ * does while no server runs: `inspect.ts`, `restore.ts`, `recover.ts`.
  *
  * `monitor.ts` shows the node over HTTP to those who watch over it: `meter.ts` is what it counts as it works (in
  * `histogram.ts`, with `loop_delay.ts`), `metric_table.ts` every metric there is, `metrics_text.ts` the table as text,
