@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../net/clock.ts";
 import type { Closing } from "./closing.ts";
 
 /** Timers may fire early by less than this: a call with less time left has none. */
-const TIMER_TICK_MS = 1;
+export const TIMER_TICK_MS = 1;
 
 /** Why a call stopped waiting. */
 export type StopReason = "deadline" | "aborted" | "closed";
