@@ -98,7 +98,7 @@ export class CallScope {
     }
     const onSignal = (): void => stop("aborted");
     const onClosing = (): void => stop("closed");
-    const timer: Timer = this.clock.after(this.remainingMs, () => stop("deadline"));
+    const timer: Timer = this.clock.after(Math.max(0, this.remainingMs), () => stop("deadline"));
     this.signal?.addEventListener("abort", onSignal);
     this.#closing.add(onClosing);
     return () => {
