@@ -6,7 +6,7 @@ import type { Clock, Timer } from "../net/clock.ts";
 import type { Closing } from "./closing.ts";
 
 /** Timers may fire early by less than this: a call with less time left has none. */
-const TIMER_TICK_MS = 1;
+export const TIMER_TICK_MS = 1;
 
 /** Why a call stopped waiting. */
 export type StopReason = "deadline" | "aborted" | "closed";
@@ -98,7 +98,7 @@ export class CallScope {
     }
     const onSignal = (): void => stop("aborted");
     const onClosing = (): void => stop("closed");
-    const timer: Timer = this.clock.after(this.remainingMs, () => stop("deadline"));
+    const timer: Timer = this.clock.after(Math.max(0, this.remainingMs), () => stop("deadline"));
     this.signal?.addEventListener("abort", onSignal);
     this.#closing.add(onClosing);
     return () => {

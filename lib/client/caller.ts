@@ -8,7 +8,7 @@ import type { Random } from "../net/clock.ts";
 import type { NodeId } from "../raft/types.ts";
 import { Admission, type Admittance } from "./admission.ts";
 import type { CallScope, StopReason } from "./call_scope.ts";
-import type { NodeConnection, RequestKind, RequestOf, ResultOf } from "./connection.ts";
+import type { NodeConnection, RequestEnd, RequestKind, RequestOf, ResultOf } from "./connection.ts";
 import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
 import type { ConnectionPool } from "./pool.ts";
 import {
@@ -63,10 +63,13 @@ export class Caller {
     this.#random = random;
   }
 
+  /** Takes a place among the calls under way if there is one, else null: then {@link enter} waits for one. */
+  tryEnter<T>(admittance: Admittance<T>): T | null {
+    return this.#admission.tryEnter(admittance);
+  }
+
   /** Waits for a place among the calls under way; {@link leave} gives it back. Rejects with a {@link KvraftError}. */
   async enter<T>(admittance: Admittance<T>, { action, scope }: CallNotes): Promise<T> {
-    const taken = this.#admission.tryEnter(admittance);
-    if (taken !== null) return taken;
     const waiting = this.#admission.wait(admittance);
     const waited = await scope.waitFor(waiting.entered);
     if (waited.kind === "done") return waited.value;
@@ -82,13 +85,19 @@ export class Caller {
 
   /** Resolves to the answer. Rejects with a {@link KvraftError} whose outcome counts every attempt. */
   async run<K extends RequestKind>(call: Call<K>): Promise<Answered<K>> {
-    const { kind, action, scope } = call;
+    const { kind, action, request, scope } = call;
+    const { signal } = scope;
     let outcome: Outcome = "not-applied";
     let failure: AttemptFailure | null = null;
     let avoided: NodeId | null = null;
     for (let attempt = 0;; attempt++) {
       throwIfStopped({ action, scope, outcome, failure });
-      const attempted = await this.#attempt(call, attempt, avoided);
+      const connection = this.#pool.route(avoided);
+      // Not through #send where it can be helped: each async function in between costs every call a promise.
+      const timeoutMs = attemptTimeoutMs(attempt, scope.remainingMs, kind);
+      const attempted = connection === null
+        ? await this.#reachAndSend(call, attempt, avoided)
+        : this.#attempted(connection, await connection.request(request, { timeoutMs, signal }), timeoutMs);
       if (attempted.kind === "answered") {
         const { message, connection } = attempted;
         return { message, outcome, connection };
@@ -127,20 +136,20 @@ export class Caller {
       : toError(attempted, action, "not-applied");
   }
 
-  async #attempt<K extends RequestKind>(
+  async #reachAndSend<K extends RequestKind>(
     call: Call<K>,
     attempt: number,
     avoided: NodeId | null,
   ): Promise<Attempted<K>> {
     const { kind, scope } = call;
-    let connection = this.#pool.route(avoided);
-    if (connection === null) {
-      const waited = await scope.waitFor(this.#pool.reach(avoided));
-      if (waited.kind === "stopped") return { kind: "stopped", left: false };
-      if (waited.value.kind === "unreachable") return waited.value;
-      connection = waited.value.connection;
-    }
-    return await this.#send(connection, call, attemptTimeoutMs(attempt, scope.remainingMs, kind));
+    const waited = await scope.waitFor(this.#pool.reach(avoided));
+    if (waited.kind === "stopped") return { kind: "stopped", left: false };
+    if (waited.value.kind === "unreachable") return waited.value;
+    return await this.#send(
+      waited.value.connection,
+      call,
+      attemptTimeoutMs(attempt, scope.remainingMs, kind),
+    );
   }
 
   async #send<K extends RequestKind>(
@@ -148,8 +157,16 @@ export class Caller {
     { request, scope }: Call<K>,
     timeoutMs: number,
   ): Promise<Attempted<K>> {
+    const { signal } = scope;
+    return this.#attempted(connection, await connection.request(request, { timeoutMs, signal }), timeoutMs);
+  }
+
+  #attempted<K extends RequestKind>(
+    connection: NodeConnection,
+    end: RequestEnd<K>,
+    timeoutMs: number,
+  ): Attempted<K> {
     const { node } = connection;
-    const end = await connection.request(request, { timeoutMs, signal: scope.signal });
     switch (end.kind) {
       case "answered":
         return { kind: "answered", message: end.message, connection };

@@ -13,6 +13,9 @@ import { SessionWriter, type WriteResult } from "./writer.ts";
 /** Deadline of a call that names none. */
 const DEFAULT_TIMEOUT_MS = 5_000;
 
+/** What a call asks for that holds no keys and values. */
+const NO_BYTES = { bytes: 0, take: () => true } as const;
+
 /** What a call is, for messages, and what its caller asked for. */
 export interface CallNotes {
   readonly action: string;
@@ -72,10 +75,10 @@ export class ClientCore {
     return new ClientCore(pool, { platform, timeoutMs });
   }
 
-  /** Applies a transaction once. */
-  async write(request: TransactionRequest, { action, options }: CallNotes): Promise<WriteResult> {
+  /** Applies a transaction once. Throws at once what is wrong with it. */
+  write(request: TransactionRequest, { action, options }: CallNotes): Promise<WriteResult> {
     const transaction = toTransaction(request, this.pool.maxValueBytes);
-    return await this.#writer.write({ action, transaction, scope: this.scope(options) });
+    return this.#writer.write({ action, transaction, scope: this.scope(options) });
   }
 
   /** Sends one request until it is answered, within the limits of the client and of the call. */
@@ -88,7 +91,7 @@ export class ClientCore {
     },
   ): Promise<Answered<K>> {
     const call = { kind, action, request, scope };
-    await this.caller.enter({ bytes: 0, take: () => true }, call);
+    if (this.caller.tryEnter(NO_BYTES) === null) await this.caller.enter(NO_BYTES, call);
     try {
       return await this.caller.run(call);
     } finally {

@@ -61,7 +61,8 @@ export class SessionWriter {
     const { transaction, scope } = write;
     const bytes = bytesOf(transaction);
     for (let round = 0;; round++) {
-      const stamped = await this.#caller.enter({ bytes, take: () => this.#stamp() }, write);
+      const admittance = { bytes, take: this.#stamp };
+      const stamped = this.#caller.tryEnter(admittance) ?? await this.#caller.enter(admittance, write);
       try {
         const result = await this.#send(write, stamped.stamp);
         if (result !== "sessionExpired") return result;
@@ -75,10 +76,10 @@ export class SessionWriter {
   }
 
   /** Takes a number of the current session, or null while its window is full. */
-  #stamp(): Stamped | null {
+  readonly #stamp = (): Stamped | null => {
     this.#session ??= new ClientSession(this.#appliedIndex(), this.#random);
     return this.#session.hasRoom ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
-  }
+  };
 
   /** Sends the write under one stamp; "sessionExpired" when it is certain that nothing came of it. */
   async #send(

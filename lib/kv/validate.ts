@@ -94,7 +94,7 @@ function validateTransaction(transaction: Transaction, limits: CommandLimits): C
   const problem = firstProblem(checks, validateCheck) ??
     firstProblem(mutations, (mutation) => validateMutation(mutation, limits));
   if (problem !== null) return problem;
-  if (new Set(mutations.map(({ key }) => keyText(key))).size < mutations.length) {
+  if (mutations.length > 1 && new Set(mutations.map(({ key }) => keyText(key))).size < mutations.length) {
     return invalid("Cannot change a key twice in one transaction: keep one of the mutations.");
   }
   const bytes = encodedBytesBound(transaction);

@@ -261,6 +261,7 @@ function readServerMessage(input: MessagePackReader, kind: number): ServerMessag
       return { kind: "writeResult", requestId: readRequestId(input), result: input.binary("result") };
     case FRAME_KIND.getResult:
       input.setWhat("getResult");
+      input.own(); // key and value in one buffer
       return {
         kind: "getResult",
         requestId: readRequestId(input),

@@ -21,7 +21,8 @@ const REFUSAL_REASONS = [
 
 /** Where everything is encoded before it is copied out: one encoding is over before the next begins. */
 const SCRATCH = new MessagePackWriter();
-const SCRATCH_RETAINED_BYTES = 65_536;
+/** Room for a value of 1 MiB: growing to it anew was 6 % of a client with values of 64 KiB (profile). */
+const SCRATCH_RETAINED_BYTES = 2_097_152;
 
 /** Encodes a command as bytes that the caller owns. */
 export function encodeCommand(command: Command): Uint8Array {

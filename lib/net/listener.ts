@@ -45,7 +45,7 @@ import type { Traffic } from "./traffic.ts";
 
 const SIZES: ChannelSizes = {
   readBytes: 16_384,
-  retainedBytes: 65_536,
+  retainedBytes: 131_072, // a frame with a value of 64 KiB
   maxQueuedBytes: CLIENT_QUEUE_MAX_BYTES,
 };
 const PEER_RETAINED_BYTES = 1_048_576;

@@ -40,6 +40,11 @@ export class MessagePackReader {
     this.#what = what;
   }
 
+  /** Bytes behind what was read. */
+  get remainingBytes(): number {
+    return this.#bytes.length - this.#position;
+  }
+
   /**
    * Copies the bytes once; what {@link binary} gives from here on are views of that copy, and so the caller's own.
    * Cheaper than a copy each where many are kept for about as long.

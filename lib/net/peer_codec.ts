@@ -26,6 +26,9 @@ import {
   writeSnapshotProgress,
 } from "./snapshot_frames.ts";
 
+/** Entries that are larger than this on average are copied one by one. */
+const OWN_COPY_BYTES = 4_096;
+
 /** The core's messages that travel. A node hears `installSnapshot` from itself, once it has received a snapshot whole. */
 export type WireMessage = Exclude<Message, { readonly kind: "installSnapshot" }>;
 
@@ -325,7 +328,8 @@ function readAppend(input: MessagePackReader): AppendEntries {
   const leaderCommit = input.integer("leaderCommit");
   const count = input.open("entries");
   if (count > MAX_APPEND_ENTRIES) throw input.error("entries", `must not be more than ${MAX_APPEND_ENTRIES}`);
-  if (count > 0) input.own();
+  // One copy for many small entries. Large ones get their own, which the store keeps instead of copying it once more.
+  if (input.remainingBytes < count * OWN_COPY_BYTES) input.own();
   const entries: Entry[] = [];
   let lastTerm = Math.max(prevLogTerm, 1);
   for (let position = 0; position < count; position++) {

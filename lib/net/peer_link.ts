@@ -32,7 +32,8 @@ import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from ".
 
 const SIZES: ChannelSizes = {
   readBytes: 1_024,
-  retainedBytes: 1_048_576,
+  // A few batches of large values: growing to that anew each time was 4 % of a leader with values of 64 KiB (profile).
+  retainedBytes: 4_194_304,
   maxQueuedBytes: PEER_QUEUE_MAX_BYTES,
 };
 const PING: Ping = { kind: "ping" };
