@@ -103,6 +103,11 @@ export class Invariants implements Observer {
     return this.#configurations.newestIn(this.#committed).configuration;
   }
 
+  /** Whether a node was last seen without any members: it waits to be added. */
+  knowsNobody(id: NodeId): boolean {
+    return this.#nodes.get(id)?.status?.configuration.members.length === 0;
+  }
+
   /** Every configuration that may come to decide without another change: the committed one, and the newest in each log. */
   get configurationsInForce(): readonly Configuration[] {
     const all = new Set([this.committedConfiguration]);

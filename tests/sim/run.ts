@@ -151,20 +151,23 @@ async function settle(world: World, endFaults: EndOfFault): Promise<void> {
   await expel(world);
 }
 
-/** Whoever is out, and can hear it, must have been told by now, and serves nobody. */
+/**
+ * Whoever is out, and can hear it, must have been told by now, and serves nobody. One that was let in and out again
+ * before it heard who the members are knows nobody to call, and nobody calls it: it waits, and does no harm.
+ */
 async function expel(world: World): Promise<void> {
   const { scheduler, machines, invariants, broken } = world;
   const isTold = (): boolean => {
     const { removedIds } = invariants.committedConfiguration;
     return machines.every(({ id, isRetired, isWiped }) =>
-      isRetired || broken.has(id) || !(isWiped || removedIds.includes(id))
+      isRetired || broken.has(id) || invariants.knowsNobody(id) || !(isWiped || removedIds.includes(id))
     );
   };
   const isBroken = (): boolean => world.violations.length > 0;
   if (await scheduler.run(scheduler.nowMs + EXPULSION_MS, () => isTold() || isBroken())) return;
   const { removedIds } = invariants.committedConfiguration;
   const left = machines.filter(({ id, isRetired, isWiped }) =>
-    !isRetired && (isWiped || removedIds.includes(id))
+    !isRetired && !invariants.knowsNobody(id) && (isWiped || removedIds.includes(id))
   );
   world.violated(`nobody told ${left.map(({ id }) => `n${id}`)} that the cluster does not take it any more`);
 }
