@@ -103,9 +103,11 @@ export class Invariants implements Observer {
     return this.#configurations.newestIn(this.#committed).configuration;
   }
 
-  /** Whether a node was last seen without any members: it waits to be added. */
+  /** Whether none of the others that a node goes by is a member any more. */
   knowsNobody(id: NodeId): boolean {
-    return this.#nodes.get(id)?.status?.configuration.members.length === 0;
+    const { members: present } = this.committedConfiguration;
+    const known = this.#nodes.get(id)?.status?.configuration.members;
+    return known?.every((one) => one.id === id || !present.some((member) => member.id === one.id)) ?? false;
   }
 
   /** Every configuration that may come to decide without another change: the committed one, and the newest in each log. */
@@ -284,9 +286,8 @@ export class Invariants implements Observer {
   }
 
   tookReady(status: RaftStatus, ready: Ready | null): void {
-    if (!this.#isLive()) return;
     const node = this.#node(status.id);
-    if (node.isAmnesiac) return;
+    if (!this.#isLive() || node.isAmnesiac) return;
     const persist = ready?.persist ?? null;
     if (persist !== null) this.#handed(node, status, persist);
     if (ready !== null && ready.loads.length > 0) this.#coverage.count("entriesReadBack");
@@ -302,9 +303,8 @@ export class Invariants implements Observer {
   }
 
   persisted(id: number, index: number, term: number): void {
-    if (!this.#isLive()) return;
     const node = this.#node(id);
-    if (node.isAmnesiac) return;
+    if (!this.#isLive() || node.isAmnesiac) return;
     assert(node.underWay !== null, `node ${id} confirms a write that is under way`);
     assert(node.underWay.lastIndex === index && node.underWay.lastTerm === term, "it is that write");
     node.durable.take(node.underWay, this.#committed);

@@ -153,7 +153,8 @@ async function settle(world: World, endFaults: EndOfFault): Promise<void> {
 
 /**
  * Whoever is out, and can hear it, must have been told by now, and serves nobody. One that was let in and out again
- * before it heard who the members are knows nobody to call, and nobody calls it: it waits, and does no harm.
+ * before it heard who the members are, or that slept until all whom it knew were replaced, has nobody to call, and
+ * nobody calls it: it waits, wins nothing, and does no harm.
  */
 async function expel(world: World): Promise<void> {
   const { scheduler, machines, invariants, broken } = world;
