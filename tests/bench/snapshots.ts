@@ -176,7 +176,7 @@ class Bench implements AsyncDisposable {
     await using client = await this.#connect([id]);
     for (let time = 0; time < times; time++) {
       await client.put(keyOf(0), "again");
-      await client.takeSnapshot({ timeoutMs: PATIENCE_MS });
+      await client.takeSnapshot({ node: id, timeoutMs: PATIENCE_MS });
     }
   }
 
