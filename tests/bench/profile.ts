@@ -1,5 +1,5 @@
 /**
- * Where the leader's time goes: `deno task bench-profile [--clients 64] [--in-flight 1] [--mix put=100] [--seconds 5]`.
+ * Where the leader's time goes: `deno task bench:profile [--clients 64] [--in-flight 1] [--mix put=100] [--seconds 5]`.
  *
  * Three real nodes, each with the inspector open on loopback; `client bench` loads them from a process of its own, and
  * the leader's CPU profile is taken over the inspector while it does. Printed is a table of self time by place, in

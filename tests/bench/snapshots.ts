@@ -1,5 +1,5 @@
 /**
- * What snapshots cost: `deno task bench-snapshots [--keys N] [--value-size N] [--seconds N]`.
+ * What snapshots cost: `deno task bench:snapshots [--keys N] [--value-size N] [--seconds N]`.
  *
  * Three real nodes hold so many keys. Measured are a snapshot while clients write (its time, the longest gap in the
  * stream of answers, throughput beside what it was before), a start from it, an empty node that catches up over it,
