@@ -119,11 +119,15 @@ export class ConnectionPool {
 
   /**
    * The open connection for the next request: the leader's, else any; not that to `except`. While it is not the
-   * leader's, that is dialled again from time to time.
+   * leader's, that is dialled again from time to time; while no connected node knows who leads, everybody is: those
+   * may be a minority that is cut off, or nodes that wait to be added.
    */
   route(except: NodeId | null): NodeConnection | null {
     const connection = this.#current(except);
-    if (connection !== null && connection.node !== this.#directory.leader) this.#dialLeader();
+    if (connection === null) return null;
+    const { leader } = this.#directory;
+    if (leader === null) this.#dialOthers();
+    else if (connection.node !== leader) this.#dialLeader();
     return connection;
   }
 
@@ -289,6 +293,16 @@ export class ConnectionPool {
     const now = this.#platform.clock.now();
     const address = this.#directory.addressesOf(leader).find((one) => !this.#directory.isAvoided(one, now));
     return address === undefined ? null : this.dial(address);
+  }
+
+  /** Dials all who are not connected and did not fail lately. Nobody waits for them: they are used once they answer. */
+  #dialOthers(): void {
+    const now = this.#platform.clock.now();
+    for (const address of this.#directory.addresses()) {
+      const node = this.#directory.nodeAt(address);
+      const isConnected = node !== null && this.#connectionTo(node) !== null;
+      if (!isConnected && !this.#directory.isAvoided(address, now)) void this.dial(address); // never rejects
+    }
   }
 
   /** While somebody watches the state, a lost cluster is reached for again and again; else the next call does. */

@@ -95,6 +95,31 @@ Deno.test("when the leader is killed, its writes go to the others at once", asyn
   assert(cluster.clock.now() - start < 100, "nobody waited for a deadline");
 });
 
+Deno.test("a client connected to two nodes that know of no leader finds the others", async () => {
+  const cluster = new FakeCluster(3);
+  cluster.node(3).kill();
+  await using client = await cluster.connect();
+  lead(cluster, 3, 1);
+  for (const id of [1, 2]) {
+    const node = cluster.node(id);
+    node.notify(null, 1);
+    node.answer = ({ requestId }) => ({
+      kind: "error",
+      requestId,
+      code: "noLeader",
+      message: "This node knows of no leader.",
+      outcome: "not-applied",
+      leader: null,
+    });
+  }
+  const write = client.put("k", "v", { timeoutMs: 30_000 });
+  await cluster.pass(2_000); // long enough to have met both
+  assert([1, 2].every((id) => cluster.node(id).requests.length > 0), "both were asked");
+  cluster.node(3).start();
+  await cluster.finish(write);
+  assertEquals(kinds(cluster.node(3)), ["write"]);
+});
+
 Deno.test("stale reads are answered by a node that knows of no leader", async () => {
   const cluster = new FakeCluster(3);
   for (const node of cluster.nodes) node.leader = null;
