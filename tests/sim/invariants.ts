@@ -103,10 +103,10 @@ export class Invariants implements Observer {
     return this.#configurations.newestIn(this.#committed).configuration;
   }
 
-  /** Whether none of the others that a node goes by is a member any more. */
+  /** Whether none of the others that a node goes by is a member any more. One with an empty disk may go by nobody. */
   knowsNobody(id: NodeId): boolean {
     const { members: present } = this.committedConfiguration;
-    const known = this.#nodes.get(id)?.status?.configuration.members;
+    const known = this.#nodes.get(id)?.known;
     return known?.every((one) => one.id === id || !present.some((member) => member.id === one.id)) ?? false;
   }
 
@@ -146,6 +146,7 @@ export class Invariants implements Observer {
   /** A node's process is no more. */
   died(node: number): void {
     this.#node(node).status = null;
+    this.#node(node).known = null;
   }
 
   recovered(id: number, recovered: RecoveredLog): void {
@@ -287,6 +288,7 @@ export class Invariants implements Observer {
 
   tookReady(status: RaftStatus, ready: Ready | null): void {
     const node = this.#node(status.id);
+    node.known = status.configuration.members;
     if (!this.#isLive() || node.isAmnesiac) return;
     const persist = ready?.persist ?? null;
     if (persist !== null) this.#handed(node, status, persist);

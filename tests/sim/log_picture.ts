@@ -1,5 +1,5 @@
 /** Nodes and their logs as an observer sees them: the terms of entries, also of those that a snapshot stands for by now. */
-import type { HardState, Persist, RaftStatus, SnapshotMetadata } from "../../lib/raft/mod.ts";
+import type { Configuration, HardState, Persist, RaftStatus, SnapshotMetadata } from "../../lib/raft/mod.ts";
 import type { RecoveredLog } from "../../lib/storage/mod.ts";
 
 /** A log as far as somebody saw it. */
@@ -50,6 +50,8 @@ export interface NodePicture {
   /** Snapshots it took, not looked at yet: of commits that were not. */
   takenSnapshots: SnapshotMetadata[];
   status: RaftStatus | null;
+  /** The members that it goes by, even where nobody hears it; null before its first turn. */
+  known: Configuration["members"] | null;
   /** Its disk was emptied: whatever it says from now on must be heard by nobody. The pictures stay as they were. */
   isAmnesiac: boolean;
 }
@@ -63,6 +65,7 @@ export function newNodePicture(): NodePicture {
     judgedIndex: 0,
     takenSnapshots: [],
     status: null,
+    known: null,
     isAmnesiac: false,
   };
 }

@@ -37,8 +37,9 @@ export function strike(world: World, fault: Fault): EndOfFault {
 
 /** Breaks a node for good. */
 export function breakForGood(world: World, { node, kind }: Breakage): void {
-  // What the operators have made of the cluster may need it.
-  if (kind === "damaged" ? !mayLose(world, node) : !world.isHealableWithout([node])) return;
+  // What the operators have made of the cluster may need it; or what they are about to make of it, since the cluster
+  // can't know yet that it has just gone.
+  if (!mayLose(world, node)) return;
   world.trace(() => `n${node} is ${kind} for good`);
   if (kind !== "damaged") world.broken.add(node);
   if (world.invariants.leader === node) world.coverage.count("brokenLeaders");
