@@ -1,9 +1,10 @@
 /**
- * Where the leader's time goes: `deno task bench:profile [--clients 64] [--in-flight 1] [--mix put=100] [--seconds 5]`.
+ * Where a node's time goes: `deno task bench:profile [--clients 64] [--connections 64] [--in-flight 1] [--mix put=100]
+ * [--node leader|follower] [--seconds 5]`.
  *
  * Three real nodes, each with the inspector open on loopback; `client bench` loads them from a process of its own, and
- * the leader's CPU profile is taken over the inspector while it does. Printed is a table of self time by place, in
- * percent of the time in which the leader was not idle.
+ * one node's CPU profile is taken over the inspector while it does. Printed are two tables by place, in percent of the
+ * time in which the node was not idle: time in the place itself, and time in it and all that it called.
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
@@ -21,6 +22,7 @@ const WARMUP_MS = 2_000;
 /** A place in the code with the samples in it. */
 interface ProfileNode {
   readonly id: number;
+  readonly children?: readonly number[];
   readonly callFrame: { readonly functionName: string; readonly url: string };
 }
 
@@ -74,6 +76,8 @@ async function main(args: string[]): Promise<void> {
     options: {
       clients: { type: "string", default: "64" },
       "in-flight": { type: "string", default: "1" },
+      connections: { type: "string", default: "64" },
+      node: { type: "string", default: "leader" },
       mix: { type: "string", default: "put=100" },
       seconds: { type: "string", default: "5" },
     },
@@ -96,7 +100,8 @@ async function main(args: string[]): Promise<void> {
   await using client = await KvClient.connect({ cluster: [address(1), address(2), address(3)] });
   await client.put("warm", "up");
   const { leader } = await client.status();
-  const url = await inspectorUrl(first + 2 + (leader ?? 1));
+  const profiled = values.node === "leader" ? leader ?? 1 : (leader ?? 1) % 3 + 1;
+  const url = await inspectorUrl(first + 2 + profiled);
   const load = [
     "client",
     "--cluster",
@@ -104,6 +109,8 @@ async function main(args: string[]): Promise<void> {
     "bench",
     "--clients",
     values.clients,
+    "--connections",
+    values.connections,
     "--in-flight",
     values["in-flight"],
     "--mix",
@@ -124,7 +131,7 @@ async function main(args: string[]): Promise<void> {
   const result = await inspector.call("Profiler.stop");
   inspector.close();
   console.log((await generator.end()).stdout);
-  console.log(tableOf(profileOf(result)));
+  console.log(tablesOf(profileOf(result)));
 }
 
 /** Where the inspector of a port is spoken to. */
@@ -141,20 +148,29 @@ function profileOf(result: unknown): Profile {
   return result.profile as Profile;
 }
 
-/** Self time by function, most first. */
-function tableOf({ nodes, samples, timeDeltas }: Profile): string {
-  const nameOf = new Map(nodes.map(({ id, callFrame }) => [id, placeOf(callFrame)]));
-  const selfOf = new Map<string, number>();
+/** Time by function, most first: in itself, and with all that it called. */
+function tablesOf({ nodes, samples, timeDeltas }: Profile): string {
+  const placeAt = new Map(nodes.map(({ id, callFrame }) => [id, placeOf(callFrame)]));
+  const callerOf = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id])));
+  const self = new Map<string, number>();
+  const inclusive = new Map<string, number>();
   let total = 0;
   for (const [position, sample] of samples.entries()) {
-    const name = nameOf.get(sample) ?? "?";
     const delta = timeDeltas[position] ?? 0;
-    if (name === "(idle)") continue;
+    const place = placeAt.get(sample) ?? "?";
+    if (place === "(idle)") continue;
     total += delta;
-    selfOf.set(name, (selfOf.get(name) ?? 0) + delta);
+    self.set(place, (self.get(place) ?? 0) + delta);
+    const stack = new Set<string>();
+    for (let id: number | undefined = sample; id !== undefined; id = callerOf.get(id)) {
+      stack.add(placeAt.get(id) ?? "?");
+    }
+    for (const name of stack) inclusive.set(name, (inclusive.get(name) ?? 0) + delta);
   }
-  const rows = [...selfOf].sort((a, b) => b[1] - a[1]).slice(0, ROWS);
-  return rows.map(([name, self]) => `${(100 * self / total).toFixed(1).padStart(5)} %  ${name}`).join("\n");
+  const table = (times: ReadonlyMap<string, number>): string =>
+    [...times].sort((a, b) => b[1] - a[1]).slice(0, ROWS)
+      .map(([name, time]) => `${(100 * time / total).toFixed(1).padStart(5)} %  ${name}`).join("\n");
+  return `In the place itself:\n${table(self)}\n\nWith all that it called:\n${table(inclusive)}`;
 }
 
 function placeOf({ functionName, url }: ProfileNode["callFrame"]): string {
