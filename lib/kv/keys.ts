@@ -5,17 +5,11 @@
  * and faster key of a tree than an array of bytes. None of them is ever a property name: `__proto__` is a key like
  * any other.
  */
+import { Buffer } from "node:buffer";
 
-/** Bytes turned to text in one call (each is an argument of it, and these take room on the stack). */
-const TEXT_CHUNK_BYTES = 4_096;
-
-/** The text of a key's bytes. */
+/** The text of a key's bytes. (Latin-1 is this very mapping; String.fromCharCode takes twice as long for 23 bytes.) */
 export function keyText(bytes: Uint8Array): string {
-  let text = "";
-  for (let start = 0; start < bytes.length; start += TEXT_CHUNK_BYTES) {
-    text += Reflect.apply(String.fromCharCode, null, bytes.subarray(start, start + TEXT_CHUNK_BYTES));
-  }
-  return text;
+  return Reflect.apply(Buffer.prototype.latin1Slice, bytes, [0, bytes.length]);
 }
 
 /** The bytes of a text, in a new array. */

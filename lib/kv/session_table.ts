@@ -34,8 +34,8 @@ export const SESSION_LIMITS: SessionLimits = {
 
 /** What is to be done with a session's write. */
 export type Admission =
-  /** It is new: execute it, then {@link SessionTable.remember} the answer. */
-  | { readonly kind: "execute" }
+  /** It is new: execute it, then {@link SessionTable.remember} the answer in its session. */
+  | { readonly kind: "execute"; readonly session: Session }
   /** It was executed before, and gave this. */
   | { readonly kind: "answered"; readonly answer: TransactionResult }
   /** It must not be executed. */
@@ -98,18 +98,17 @@ export class SessionTable {
     this.#answersBytes += session.answersBytes;
     if (stamp.sequence < session.acknowledgedBelow) return { kind: "refused", reason: "answerForgotten" };
     const answer = session.answerTo(stamp.sequence);
-    return answer === null ? { kind: "execute" } : { kind: "answered", answer };
+    return answer === null ? { kind: "execute", session } : { kind: "answered", answer };
   }
 
-  /** Keeps the answer to a write that was admitted for execution by the same entry. */
-  remember(stamp: SessionStamp, answer: TransactionResult): void {
-    const session = this.#sessions.get(stamp.sessionId);
+  /** Keeps the answer to a write that was admitted for execution, into this session, by the same entry. */
+  remember(session: Session, sequence: number, answer: TransactionResult): void {
     assert(
-      session?.generation === this.#generation,
+      session.generation === this.#generation,
       "a session stays from the admission of a write to its answer",
     );
     this.#answersBytes -= session.answersBytes;
-    session.remember(stamp.sequence, answer);
+    session.remember(sequence, answer);
     this.#answersBytes += session.answersBytes;
     this.#forgetOverflow();
   }

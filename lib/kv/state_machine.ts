@@ -245,7 +245,7 @@ export class StateMachine {
         return admission.answer;
       case "execute": {
         const result = this.#executeTransaction(transaction);
-        this.#sessions.remember(stamp, result);
+        this.#sessions.remember(admission.session, stamp.sequence, result);
         return result;
       }
       default:

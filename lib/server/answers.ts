@@ -10,7 +10,7 @@ export interface Refusal {
   readonly outcome: Outcome;
 }
 
-/** The end of a write: the encoded result of applying it, or why there is none. */
+/** The end of a write: the encoded result of applying it, good while the answer is taken, or why there is none. */
 export type WriteAnswer = { readonly kind: "result"; readonly result: Uint8Array } | Refusal;
 
 /** A refusal of something that did not happen and will not. */

@@ -20,28 +20,27 @@ type TakeAnswer = (answer: WriteAnswer) => void;
  * (MAX_CLIENT_REQUESTS_IN_FLIGHT, MAX_FORWARDS) bounds it.
  */
 export class OpenWrites {
-  readonly #waiting = new Map<string, TakeAnswer[]>();
+  /** By session, then by sequence. */
+  readonly #waiting = new Map<number, Map<number, TakeAnswer[]>>();
 
   /** Lets `answer` wait for the write with this stamp; false when it is not under way. */
-  join(stamp: SessionStamp, answer: TakeAnswer): boolean {
-    const waiting = this.#waiting.get(keyOf(stamp));
+  join({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): boolean {
+    const waiting = this.#waiting.get(sessionId)?.get(sequence);
     waiting?.push(answer);
     return waiting !== undefined;
   }
 
   /** A write was proposed: gives what ends it for `answer` and for all who {@link join} it. */
-  open(stamp: SessionStamp, answer: TakeAnswer): TakeAnswer {
-    const key = keyOf(stamp);
-    assert(!this.#waiting.has(key), "a write that is under way is not proposed again");
+  open({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): TakeAnswer {
+    const ofSession = this.#waiting.get(sessionId) ?? new Map<number, TakeAnswer[]>();
+    assert(!ofSession.has(sequence), "a write that is under way is not proposed again");
     const waiting = [answer];
-    this.#waiting.set(key, waiting);
+    ofSession.set(sequence, waiting);
+    this.#waiting.set(sessionId, ofSession);
     return (end) => {
-      this.#waiting.delete(key);
+      ofSession.delete(sequence);
+      if (ofSession.size === 0) this.#waiting.delete(sessionId);
       for (const take of waiting) take(end);
     };
   }
-}
-
-function keyOf({ sessionId, sequence }: SessionStamp): string {
-  return `${sessionId}/${sequence}`;
 }

@@ -6,8 +6,8 @@
  * answered from a state that has applied the index it was given.
  */
 import { assert } from "../assert.ts";
-import { type CommandResult, StateMachine } from "../kv/mod.ts";
-import { decodeCommand, encodeResult } from "../net/command_codec.ts";
+import { type Command, type CommandResult, StateMachine } from "../kv/mod.ts";
+import { decodeCommand, encodeResultInPlace } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import { decodeConfiguration } from "../net/configuration_codec.ts";
 import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
@@ -16,6 +16,9 @@ import { unknownOutcome, type WriteAnswer } from "./answers.ts";
 /** A proposal of this node that was accepted and is not applied yet. */
 interface WaitingWrite {
   readonly term: number;
+  /** What the proposed bytes say: decoded at the door, it need not be decoded again when its entry is applied. */
+  readonly command: Command;
+  /** Takes the answer; a result's bytes are good during the call only. */
   readonly answer: (answer: WriteAnswer) => void;
 }
 
@@ -88,13 +91,13 @@ export class Replica {
   /** Applies committed entries and answers who waited for them. */
   apply(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      const result = this.#applyEntry(entry);
-      this.#noteApplied(entry);
       const waiting = this.#writes.get(entry.index);
+      const result = this.#applyEntry(entry, waiting?.term === entry.term ? waiting.command : null);
+      this.#noteApplied(entry);
       if (waiting === undefined) continue;
       this.#writes.delete(entry.index);
       if (waiting.term === entry.term && result !== null) {
-        waiting.answer({ kind: "result", result: encodeResult(result) });
+        waiting.answer({ kind: "result", result: encodeResultInPlace(result) });
       } else {
         waiting.answer(lostLeadership());
       }
@@ -132,14 +135,15 @@ export class Replica {
     this.#confirmed = [];
   }
 
-  #applyEntry(entry: Entry): CommandResult | null {
+  /** `known` is the entry's command where that was decoded before. */
+  #applyEntry(entry: Entry, known: Command | null): CommandResult | null {
     switch (entry.kind) {
       case "noop":
       case "configuration":
         this.stateMachine.applyNoop(entry.index);
         return null;
       case "command":
-        return this.stateMachine.apply(entry.index, decodeOrNull(entry.data));
+        return this.stateMachine.apply(entry.index, known ?? decodeOrNull(entry.data));
     }
   }
 

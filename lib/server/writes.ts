@@ -75,6 +75,7 @@ export class Writes {
       const { index, term } = proposed;
       return replica.awaitWrite(index, {
         term,
+        command,
         answer: stamp === null ? answer : this.#open.open(stamp, answer),
       });
     }

@@ -52,8 +52,13 @@ Deno.bench({
   group: "session",
   fn(): void {
     const stamp = stampAt(sequence++);
-    assert(sessions.admit(stamp, sequence).kind === "execute");
-    sessions.remember(stamp, { kind: "applied", revision: sequence, outcomes: [] });
+    const admission = sessions.admit(stamp, sequence);
+    assert(admission.kind === "execute");
+    sessions.remember(admission.session, stamp.sequence, {
+      kind: "applied",
+      revision: sequence,
+      outcomes: [],
+    });
   },
 });
 const crowd = new SessionTable(SESSION_LIMITS);
@@ -64,7 +69,8 @@ Deno.bench({
   fn(): void {
     const stamp = { ...stampAt(Math.floor(turn / 1_000)), sessionId: 1 + turn % 1_000 };
     turn += 1;
-    assert(crowd.admit(stamp, turn).kind === "execute");
-    crowd.remember(stamp, { kind: "applied", revision: turn, outcomes: [] });
+    const admission = crowd.admit(stamp, turn);
+    assert(admission.kind === "execute");
+    crowd.remember(admission.session, stamp.sequence, { kind: "applied", revision: turn, outcomes: [] });
   },
 });

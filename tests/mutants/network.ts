@@ -28,8 +28,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     title: "bytes out of a frame are views of the read buffer",
     failure: "a value changes when the next frame arrives",
     file: "lib/net/message_pack_reader.ts",
-    from: "this.#copies ? view.slice() : view",
-    to: "view",
+    from: "this.#bytes.slice(begin, this.#position)",
+    to: "this.#bytes.subarray(begin, this.#position)",
     checks: CHECKS,
   },
   {

@@ -17,7 +17,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     title: "a session does not remember the answers to its writes",
     failure: "a retry is applied twice",
     file: "lib/kv/state_machine.ts",
-    from: "this.#sessions.remember(stamp, result);",
+    from: "this.#sessions.remember(admission.session, stamp.sequence, result);",
     to: "",
     checks: [KV, CLIENT, SIM],
   },

@@ -1,6 +1,6 @@
 /** Who waits at the replica is answered once, and only by what they waited for. */
 import { assertEquals } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
+import { type Command, StateMachine } from "../../../lib/kv/mod.ts";
 import { EMPTY_CONFIGURATION, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
@@ -9,14 +9,17 @@ import { Replica } from "../../../lib/server/replica.ts";
 
 const TEXT = new TextEncoder();
 
-function put(index: number, term: number): Entry {
-  const data = encodeCommand({
+function command(index: number, term: number): Command {
+  return {
     kind: "transaction",
     session: null,
     checks: [],
     mutations: [{ kind: "put", key: TEXT.encode("k"), value: TEXT.encode(`${index}@${term}`) }],
-  });
-  return { index, term, kind: "command", data };
+  };
+}
+
+function put(index: number, term: number): Entry {
+  return { index, term, kind: "command", data: encodeCommand(command(index, term)) };
 }
 
 const NOTHING_YET: SnapshotMetadata = { index: 0, term: 0, configuration: EMPTY_CONFIGURATION };
@@ -37,7 +40,7 @@ function newReplica(): { replica: Replica; answers: string[]; answer: (answer: W
 
 Deno.test("a write is answered with its result when its own entry is applied", () => {
   const { replica, answers, answer } = newReplica();
-  replica.awaitWrite(1, { term: 3, answer });
+  replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.apply([put(1, 3)]);
   assertEquals(answers, ["applied"]);
   assertEquals(replica.waitingWrites, 0);
@@ -45,15 +48,15 @@ Deno.test("a write is answered with its result when its own entry is applied", (
 
 Deno.test("another leader's entry at the same index answers nobody: the outcome is unknown", () => {
   const { replica, answers, answer } = newReplica();
-  replica.awaitWrite(1, { term: 3, answer });
+  replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.apply([put(1, 4)]);
   assertEquals(answers, ["leadershipLost, unknown"]);
 });
 
 Deno.test("losing the leadership answers the writes of the lost term, not those of a new one", () => {
   const { replica, answers, answer } = newReplica();
-  replica.awaitWrite(1, { term: 3, answer });
-  replica.awaitWrite(2, { term: 5, answer });
+  replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
+  replica.awaitWrite(2, { term: 5, command: command(2, 5), answer });
   replica.abandonWrites(5);
   assertEquals(answers, ["leadershipLost, unknown"]);
   replica.apply([put(1, 3), put(2, 5)]);
@@ -62,11 +65,11 @@ Deno.test("losing the leadership answers the writes of the lost term, not those 
 
 Deno.test("an entry that is no command is refused and does not stop the ones behind it", () => {
   const { replica, answers, answer } = newReplica();
-  replica.awaitWrite(1, { term: 1, answer });
-  replica.awaitWrite(2, { term: 1, answer });
+  replica.awaitWrite(2, { term: 1, command: command(2, 1), answer });
   replica.apply([{ index: 1, term: 1, kind: "command", data: new Uint8Array([0xc1]) }, put(2, 1)]);
-  assertEquals(answers, ["refused", "applied"]);
+  assertEquals(answers, ["applied"]);
   assertEquals(replica.stateMachine.appliedIndex, 2);
+  assertEquals(replica.stateMachine.revision, 1);
 });
 
 Deno.test("a read waits until the index that it was given is applied", () => {
@@ -89,7 +92,7 @@ Deno.test("a read waits until the index that it was given is applied", () => {
 
 Deno.test("closing ends every wait", () => {
   const { replica, answers, answer } = newReplica();
-  replica.awaitWrite(1, { term: 1, answer });
+  replica.awaitWrite(1, { term: 1, command: command(1, 1), answer });
   const reads: boolean[] = [];
   replica.awaitRead(1, (ready) => void reads.push(ready));
   replica.awaitRead(2, (ready) => void reads.push(ready));
