@@ -39,6 +39,8 @@ export interface LogStore {
   append(batch: PersistBatch): void;
   /** Resolves when everything appended is durable. A rejection is final. */
   sync(): Promise<void>;
+  /** Notes behind the last batch that it is durable, if it is. */
+  leaveSyncMark(): void;
   /** Reads entries back, at least one. */
   readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]>;
 }
@@ -86,6 +88,8 @@ export class Driver {
   #stopped = false;
   #diskFull = false;
   #persisting = false;
+  /** Whether a batch has become durable that the log does not say it of. */
+  #markIsDue = false;
   /** Settles when the write under way has ended, for a clean stop. */
   #writing: Promise<void> = Promise.resolve();
 
@@ -181,11 +185,21 @@ export class Driver {
   #run(): void {
     for (let applied = 0; applied < ENTRIES_PER_TURN;) {
       const ready = this.#raft.takeReady();
-      if (ready === null) return this.#options.events.settled();
+      if (ready === null) return this.#rest();
       applied += ready.committed.length;
       this.#process(ready);
     }
     this.#schedule();
+  }
+
+  /** Nothing is to be done for now. */
+  #rest(): void {
+    const { clock, log, events } = this.#options;
+    events.settled();
+    if (!this.#markIsDue || this.#persisting) return;
+    this.#markIsDue = false;
+    // Behind what leaves in this turn: nobody waits for the mark.
+    clock.endOfTurn(() => this.#guard(() => log.leaveSyncMark()));
   }
 
   #process(ready: Ready): void {
@@ -235,6 +249,7 @@ export class Driver {
     }
     this.#input(() => {
       this.#persisting = false;
+      this.#markIsDue = true;
       for (const message of persist.messagesAfter) this.#options.events.send(message);
       this.#raft.persisted(persist.lastIndex, persist.lastTerm);
     });

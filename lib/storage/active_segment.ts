@@ -72,7 +72,7 @@ export async function reopenSegment(options: SegmentOptions, last: LastSegment):
     file.close();
     throw error;
   }
-  return { number, seed: segmentSeed(number), file, begin, end, synced: end };
+  return { number, seed: segmentSeed(number), file, begin, end, synced: end, markedAt: null };
 }
 
 /**

@@ -44,6 +44,8 @@ export interface ActiveSegment {
   end: number;
   /** Everything before this offset is durable. */
   synced: number;
+  /** Where a sync mark was written last; null before that. */
+  markedAt: number | null;
 }
 
 /**
@@ -102,6 +104,7 @@ export class NextSegment {
       begin: bytes.length,
       end: bytes.length,
       synced: bytes.length,
+      markedAt: null,
     };
   }
 

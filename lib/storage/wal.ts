@@ -135,7 +135,7 @@ export class WriteAheadLog {
         segment.file.close();
         throw error;
       }
-      log.#leaveSyncMark();
+      log.leaveSyncMark();
       return { log, recovered: describe(recovery) };
     } catch (error) {
       throw storageError(directory, error);
@@ -244,6 +244,7 @@ export class WriteAheadLog {
     try {
       await this.#syncing?.catch(() => {});
       if (this.#failure === null) await this.#syncSegment();
+      this.#markEnd();
       // Once more, for the sync mark.
       if (this.#failure === null) await this.#segment.file.syncData();
     } finally {
@@ -270,6 +271,7 @@ export class WriteAheadLog {
    */
   #takeBack(): void {
     try {
+      this.#segment.markedAt = null;
       this.#segment.file.truncate(this.#segment.end);
       this.#segment.file.syncNow();
     } catch (error) {
@@ -289,17 +291,21 @@ export class WriteAheadLog {
     }
     if (this.#failure !== null) throw this.#failure;
     segment.synced = Math.max(segment.synced, end);
-    this.#leaveSyncMark();
   }
 
   /**
    * Notes behind the last batch that all before is durable, so that later damage to that batch is told from a torn
-   * write. The mark takes no room: the next batch is written over it and says the same. While batches follow each
-   * other without a pause none is written.
+   * write. The mark takes no room: the next batch is written over it and says the same. For the owner to call once
+   * nothing more is to be written for now; without effect where it stands already or something is not durable yet.
    */
-  #leaveSyncMark(): void {
-    const { file, seed, end, synced } = this.#segment;
-    if (synced !== end) return;
+  leaveSyncMark(): void {
+    if (!this.#closed) this.#markEnd();
+  }
+
+  #markEnd(): void {
+    const { file, seed, end, synced, markedAt } = this.#segment;
+    if (this.#failure !== null || synced !== end || markedAt === end) return;
+    this.#segment.markedAt = end;
     const bytes = new Uint8Array(SYNC_MARK_BYTES);
     const view = new DataView(bytes.buffer);
     encodeRecord({ kind: "syncMark" }, {

@@ -21,6 +21,8 @@ class HeldLog implements LogStore {
     this.batches.push(batch);
   }
 
+  leaveSyncMark(): void {}
+
   sync(): Promise<void> {
     const sync = Promise.withResolvers<void>();
     this.syncs.push(sync);

@@ -28,6 +28,8 @@ const TIMEOUT_MS = 1_000;
 class QuickLog implements LogStore {
   append(): void {}
 
+  leaveSyncMark(): void {}
+
   sync(): Promise<void> {
     return Promise.resolve();
   }

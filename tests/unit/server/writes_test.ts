@@ -27,6 +27,8 @@ class HeldLog implements LogStore {
     this.entries.push(...entries);
   }
 
+  leaveSyncMark(): void {}
+
   sync(): Promise<void> {
     return this.#sync.promise;
   }
