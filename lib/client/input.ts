@@ -1,6 +1,6 @@
 /**
- * What programs pass, turned into what the store takes: bytes copied or encoded, arguments checked. Everything wrong
- * that can be found here is found before anything is sent.
+ * What programs pass, turned into what the store takes: text encoded, arguments checked. Everything wrong that can be
+ * found here is found before anything is sent.
  */
 import { assertNever } from "../assert.ts";
 import { type Check, type ListQuery, type Mutation, type Transaction } from "../kv/command.ts";
@@ -21,6 +21,8 @@ import type {
 const DEFAULT_LIST_LIMIT = 100;
 /** The longest time that a call may take: what a timer can measure. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
+/** Text of at most so many characters, as most keys are, is encoded here if it is ASCII. */
+const SHORT_TEXT_LENGTH = 64;
 const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 
@@ -29,16 +31,34 @@ export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations">;
 
 /** The bytes of a key or value, owned by the client from here on. */
 export function toBytes(value: Bytes, what: string): Uint8Array {
-  if (value instanceof Uint8Array) return value.slice();
+  return value instanceof Uint8Array ? value.slice() : toView(value, what);
+}
+
+/** The bytes of a key or value: of text the client's own, else the caller's, to be used up before it goes on. */
+function toView(value: Bytes, what: string): Uint8Array {
+  if (value instanceof Uint8Array) return value;
   if (typeof value !== "string") {
     throw new InvalidRequestError(`Cannot take this ${what}: it is neither text nor a Uint8Array.`);
   }
+  const short = value.length > SHORT_TEXT_LENGTH ? null : encodeAscii(value);
+  if (short !== null) return short;
   if (!value.isWellFormed()) {
     throw new InvalidRequestError(
       `Cannot take this ${what}: it is not well-formed Unicode. Pass its bytes instead.`,
     );
   }
   return TEXT.encode(value);
+}
+
+/** The bytes of ASCII text, null for other text. The TextEncoder, which leaves JavaScript, was a tenth of a get. */
+function encodeAscii(text: string): Uint8Array | null {
+  const bytes = new Uint8Array(text.length);
+  for (let position = 0; position < text.length; position++) {
+    const code = text.charCodeAt(position);
+    if (code > 0x7f) return null;
+    bytes[position] = code;
+  }
+  return bytes;
 }
 
 /** A key to be read. */
@@ -48,7 +68,10 @@ export function toKey(key: Bytes): Uint8Array {
   return bytes;
 }
 
-/** A transaction as the store takes it; `maxValueBytes` is what the cluster takes. */
+/**
+ * A transaction as the store takes it; `maxValueBytes` is what the cluster takes. Its bytes may be the caller's: it is
+ * to be encoded before the caller goes on.
+ */
 export function toTransaction(request: TransactionRequest, maxValueBytes: number): UnstampedTransaction {
   const checks = (request.checks ?? []).map(toCheck);
   const mutations = request.mutations.map(toMutation);
@@ -137,17 +160,17 @@ export function throwIfNoNodeId(id: number): void {
 }
 
 function toCheck(check: TransactionCheck): Check {
-  const key = toBytes(check.key, "key");
+  const key = toView(check.key, "key");
   if ("modRevision" in check) return { kind: "modRevision", key, modRevision: check.modRevision };
   if ("exists" in check) return { kind: "exists", key, exists: check.exists };
-  return { kind: "value", key, value: toBytes(check.value, "value") };
+  return { kind: "value", key, value: toView(check.value, "value") };
 }
 
 function toMutation(mutation: TransactionMutation): Mutation {
-  const key = toBytes(mutation.key, "key");
+  const key = toView(mutation.key, "key");
   switch (mutation.kind) {
     case "put":
-      return { kind: "put", key, value: toBytes(mutation.value, "value") };
+      return { kind: "put", key, value: toView(mutation.value, "value") };
     case "delete":
       return { kind: "delete", key };
     default:

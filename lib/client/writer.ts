@@ -6,12 +6,12 @@
  * nothing happened, and the write goes again under a new session. When an attempt before it was lost, that one may
  * have been applied before the session was dropped: nobody can tell any more, and the caller is told so.
  */
-import { assertNever } from "../assert.ts";
+import { assert, assertNever } from "../assert.ts";
 import type { CommandResult, SessionStamp } from "../kv/command.ts";
 import type { Random } from "../net/clock.ts";
-import { decodeResult, encodeCommand } from "../net/command_codec.ts";
+import { decodeCommand, decodeResult, encodeCommand } from "../net/command_codec.ts";
 import type { CallScope } from "./call_scope.ts";
-import type { Caller } from "./caller.ts";
+import type { Answered, Caller } from "./caller.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
 import { bytesOf, type UnstampedTransaction } from "./input.ts";
 import { backoffMs, describeOutcome } from "./retry.ts";
@@ -56,22 +56,36 @@ export class SessionWriter {
     this.#appliedIndex = appliedIndex;
   }
 
-  /** Resolves to what the store did. Rejects with a KvraftError that says whether the write may have been applied. */
-  async write(write: Write): Promise<WriteResult> {
-    const { transaction, scope } = write;
+  /**
+   * Resolves to what the store did. Rejects with a KvraftError that says whether the write may have been applied.
+   *
+   * The bytes of `transaction` are the caller's, good until the first await: where the write has to wait for a place,
+   * it takes a copy, and once it is encoded, the command holds them.
+   */
+  async write({ action, transaction: unowned, scope }: Write): Promise<WriteResult> {
+    let transaction = unowned;
     const bytes = bytesOf(transaction);
     for (let round = 0;; round++) {
       const admittance = { bytes, take: this.#stamp };
-      const stamped = this.#caller.tryEnter(admittance) ?? await this.#caller.enter(admittance, write);
+      let stamped = this.#caller.tryEnter(admittance);
+      if (stamped === null) {
+        transaction = transactionIn(encodeTransaction(transaction, null));
+        stamped = await this.#caller.enter(admittance, { action, scope });
+      }
+      const { session, stamp } = stamped;
       try {
-        const result = await this.#send(write, stamped.stamp);
+        const command = encodeTransaction(transaction, stamp);
+        const request = { kind: "write", command } as const;
+        const answered = await this.#caller.run({ kind: "write", action, request, scope });
+        const result = readAnswer(answered, action);
         if (result !== "sessionExpired") return result;
+        transaction = transactionIn(command);
       } finally {
-        stamped.session.finish(stamped.stamp.sequence);
+        session.finish(stamp.sequence);
         this.#caller.leave(bytes);
       }
       if (round > 0) await scope.pause(backoffMs(round, this.#random));
-      await this.#replace(stamped.session, write);
+      await this.#replace(session, { action, scope });
     }
   }
 
@@ -81,68 +95,77 @@ export class SessionWriter {
     return this.#session.hasRoom ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
   };
 
-  /** Sends the write under one stamp; "sessionExpired" when it is certain that nothing came of it. */
-  async #send(
-    { action, transaction, scope }: Write,
-    session: SessionStamp,
-  ): Promise<WriteResult | "sessionExpired"> {
-    const command = encodeCommand({ kind: "transaction", session, ...transaction });
-    const request = { kind: "write", command } as const;
-    const { message, outcome } = await this.#caller.run({ kind: "write", action, request, scope });
-    const result = readResult(message.result, action);
-    switch (result.kind) {
-      case "applied":
-      case "checksFailed":
-        return result;
-      case "refused":
-        break;
-      case "sessionRegistered":
-      case "sessionsExpired":
-        throw new InternalError(
-          `Cannot ${action}: the answer is not one to a write. ${describeOutcome("unknown")}`,
-          {
-            outcome: "unknown",
-          },
-        );
-      default:
-        assertNever(result);
-    }
-    switch (result.reason) {
-      case "sessionExpired":
-        if (outcome === "not-applied") return "sessionExpired";
-        throw new SessionExpiredError(
-          `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${
-            describeOutcome(outcome)
-          }`,
-          { outcome },
-        );
-      case "invalidCommand":
-        throw new VersionMismatchError(
-          `Cannot ${action}: the cluster does not know this kind of write. ${describeOutcome(outcome)} ` +
-            "Update its nodes, or use a client of their version.",
-          { outcome },
-        );
-      case "answerForgotten":
-        // The client acknowledges no number before its write has ended, so this is a fault of one side or the other.
-        throw new InternalError(
-          `Cannot ${action}: the cluster has dropped the answer to this write. ${describeOutcome("unknown")}`,
-          { outcome: "unknown" },
-        );
-      default:
-        return assertNever(result.reason);
-    }
-  }
-
   /**
    * Puts a new session in the place of one that the store has dropped. It has to be opened at an index no older than
    * what the store has dropped, so a node is asked what it has applied now: what was heard before may be too old, or
    * of a log that was rebuilt since.
    */
-  async #replace(expired: ClientSession, { action, scope }: Write): Promise<void> {
+  async #replace(expired: ClientSession, { action, scope }: Pick<Write, "action" | "scope">): Promise<void> {
     if (this.#session !== expired) return;
     const { message } = await this.#caller.run({ kind: "read", action, request: { kind: "status" }, scope });
     if (this.#session !== expired) return;
     this.#session = new ClientSession(message.status.appliedIndex, this.#random);
+  }
+}
+
+function encodeTransaction(transaction: UnstampedTransaction, session: SessionStamp | null): Uint8Array {
+  const { checks, mutations } = transaction;
+  return encodeCommand({ kind: "transaction", session, checks, mutations });
+}
+
+/** The transaction that was encoded; its keys and values are views of `command`. */
+function transactionIn(command: Uint8Array): UnstampedTransaction {
+  const transaction = decodeCommand(command);
+  assert(transaction.kind === "transaction", "a write is a transaction");
+  return transaction;
+}
+
+/** What the store did; "sessionExpired" when it is certain that nothing came of the write. */
+function readAnswer(
+  { message, outcome }: Answered<"write">,
+  action: string,
+): WriteResult | "sessionExpired" {
+  const result = readResult(message.result, action);
+  switch (result.kind) {
+    case "applied":
+    case "checksFailed":
+      return result;
+    case "refused":
+      break;
+    case "sessionRegistered":
+    case "sessionsExpired":
+      throw new InternalError(
+        `Cannot ${action}: the answer is not one to a write. ${describeOutcome("unknown")}`,
+        {
+          outcome: "unknown",
+        },
+      );
+    default:
+      assertNever(result);
+  }
+  switch (result.reason) {
+    case "sessionExpired":
+      if (outcome === "not-applied") return "sessionExpired";
+      throw new SessionExpiredError(
+        `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${
+          describeOutcome(outcome)
+        }`,
+        { outcome },
+      );
+    case "invalidCommand":
+      throw new VersionMismatchError(
+        `Cannot ${action}: the cluster does not know this kind of write. ${describeOutcome(outcome)} ` +
+          "Update its nodes, or use a client of their version.",
+        { outcome },
+      );
+    case "answerForgotten":
+      // The client acknowledges no number before its write has ended, so this is a fault of one side or the other.
+      throw new InternalError(
+        `Cannot ${action}: the cluster has dropped the answer to this write. ${describeOutcome("unknown")}`,
+        { outcome: "unknown" },
+      );
+    default:
+      return assertNever(result.reason);
   }
 }
 

@@ -66,6 +66,27 @@ Deno.test("a call that waits for its turn leaves the queue when its caller ends 
   assertEquals(cluster.node(1).writes, []);
 });
 
+Deno.test("a write that waits for its turn is sent with the bytes of the call", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const node = cluster.node(1);
+  const obey = node.answer;
+  const stop = new AbortController();
+  node.answer = () => "silence";
+  const calls = Array.from({ length: MAX_IN_FLIGHT }, () => ending(client.get("k", { signal: stop.signal })));
+  const value = new Uint8Array([1, 2]);
+  const put = client.put("k", value);
+  value.fill(0);
+  await cluster.pass(0);
+  node.answer = obey;
+  stop.abort();
+  await cluster.finish(Promise.all([put, ...calls]));
+  const [write] = node.writes;
+  assertEquals(write?.mutations.map((mutation) => mutation.kind === "put" && mutation.value), [
+    new Uint8Array([1, 2]),
+  ]);
+});
+
 Deno.test("a write that its caller ends after it left is unknown, and its error carries the caller's reason", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();

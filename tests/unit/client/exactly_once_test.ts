@@ -131,6 +131,21 @@ Deno.test("a write refused for its session's age alone is sent again under a new
   assertEquals(node.writes.at(-1)?.stamp.sequence, 2);
 });
 
+Deno.test("a write sent under a new session has the bytes of the call, whatever its caller did to them since", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const node = cluster.node(1);
+  node.answer = inTurn(expired, node.answer);
+  const [key, value] = [new Uint8Array([1, 2]), new Uint8Array([3])];
+  const put = client.put(key, value);
+  key.fill(0);
+  value.fill(0);
+  await cluster.finish(put);
+  const [first, second] = node.writes;
+  assertEquals(second?.mutations, [{ kind: "put", key: new Uint8Array([1, 2]), value: new Uint8Array([3]) }]);
+  assertEquals(first?.mutations, second?.mutations);
+});
+
 Deno.test("writes under way together move to one new session", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
