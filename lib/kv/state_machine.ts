@@ -16,7 +16,7 @@ import type {
   Transaction,
 } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
-import { keyBytes, keyText } from "./keys.ts";
+import { keyBlocks, keyText } from "./keys.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
 import { ownedBytes, Store } from "./store.ts";
@@ -204,8 +204,9 @@ export class StateMachine {
     const sessions = this.#sessions.view();
     function* records(): Iterable<StateRecord> {
       yield ["header", appliedIndex, revision, logTimeMs, forgottenIndex];
+      const toBytes = keyBlocks();
       for (const [text, { value, createRevision, modRevision, version }] of keys) {
-        yield ["key", keyBytes(text), value, createRevision, modRevision, version];
+        yield ["key", toBytes(text), value, createRevision, modRevision, version];
       }
       for (const session of sessions) yield* session.records();
     }

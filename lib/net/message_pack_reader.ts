@@ -12,6 +12,8 @@ const NIL = 0xc0;
 const FALSE = 0xc2;
 const TRUE = 0xc3;
 const TWO_TO_THE_32 = 4_294_967_296;
+/** Up to here, text that grows letter by letter is cheaper than a call of the decoder. */
+const MAX_SHORT_TEXT_BYTES = 12;
 const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A cursor over the bytes of one MessagePack value. */
@@ -137,6 +139,8 @@ export class MessagePackReader {
     else if (type === 0xda) length = this.#uint(2, field);
     else if (type === 0xdb) length = this.#uint(4, field);
     else throw this.error(field, "must be text");
+    const ascii = this.#shortAscii(length);
+    if (ascii !== null) return ascii;
     const encoded = this.#take(length, field);
     try {
       return TEXT.decode(encoded);
@@ -176,6 +180,19 @@ export class MessagePackReader {
     if (length > this.#bytes.length - begin) throw this.error(field, "is cut off");
     this.#position += length;
     return this.#bytes.subarray(begin, begin + length);
+  }
+
+  /** Reads a short text of ASCII without a call out of JavaScript; null, and nothing read, for any other. */
+  #shortAscii(length: number): string | null {
+    if (length > MAX_SHORT_TEXT_BYTES) return null;
+    let text = "";
+    for (let position = this.#position; position < this.#position + length; position++) {
+      const byte = this.#bytes[position];
+      if (byte === undefined || byte >= 128) return null;
+      text += String.fromCharCode(byte);
+    }
+    this.#position += length;
+    return text;
   }
 
   /** The number whose first byte is `type`; what lies outside the safe range comes back as not safe either. */

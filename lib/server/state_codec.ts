@@ -46,7 +46,7 @@ export async function writeState(
   let records = 0;
   const endChunk = async (): Promise<void> => {
     if (records === 0) return;
-    out.clear(RETAINED_BYTES);
+    out.clear(CHUNK_BYTES * 2);
     out.array(records);
     out.raw(body.view());
     await write(out.view());
