@@ -7,14 +7,12 @@
  */
 import { Buffer } from "node:buffer";
 
+/** Bytes of a buffer that several keys share. */
+const BLOCK_BYTES = 16_384;
+
 /** The text of a key's bytes. (Latin-1 is this very mapping; String.fromCharCode takes twice as long for 23 bytes.) */
 export function keyText(bytes: Uint8Array): string {
   return Reflect.apply(Buffer.prototype.latin1Slice, bytes, [0, bytes.length]);
-}
-
-/** The bytes of a text, in a new array. */
-export function keyBytes(text: string): Uint8Array {
-  return keyWriter(text.length)(text);
 }
 
 /**
@@ -28,6 +26,23 @@ export function keyWriter(totalBytes: number): (text: string) => Uint8Array {
     const start = end;
     for (let i = 0; i < text.length; i++) buffer[end++] = text.charCodeAt(i);
     return buffer.subarray(start, end);
+  };
+}
+
+/**
+ * Turns any number of texts to bytes that share buffers of {@link BLOCK_BYTES}, for whoever keeps none of them for
+ * long: what is kept of a block keeps all of it.
+ */
+export function keyBlocks(): (text: string) => Uint8Array {
+  let toBytes = keyWriter(0);
+  let left = 0;
+  return (text) => {
+    if (text.length > left) {
+      left = Math.max(BLOCK_BYTES, text.length);
+      toBytes = keyWriter(left);
+    }
+    left -= text.length;
+    return toBytes(text);
   };
 }
 

@@ -16,10 +16,11 @@ import type {
   Transaction,
 } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
-import { keyBytes, keyText } from "./keys.ts";
+import { keyBlocks } from "./keys.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
-import { ownedBytes, Store } from "./store.ts";
+import { Store } from "./store.ts";
+import { ownedBytes } from "./value_slabs.ts";
 
 /** What tests may make small. Every node of a cluster must have the same; production takes the defaults. */
 export interface StateMachineOptions {
@@ -96,7 +97,7 @@ export class StateMachine {
 
   /**
    * Brings a state back record by record, so that whoever reads them from a disk or a wire may pause in between. They
-   * are taken as they are: whoever read them has checked them.
+   * are taken as they are: whoever read them has checked them. Long values and answers are kept, not copied.
    */
   static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
@@ -110,12 +111,7 @@ export class StateMachine {
             break;
           case "key": {
             const [, key, value, createRevision, modRevision, version] = record;
-            machine.#store.place(keyText(key), {
-              value: ownedBytes(value),
-              createRevision,
-              modRevision,
-              version,
-            });
+            machine.#store.place(key, value, { createRevision, modRevision, version });
             break;
           }
           case "session":
@@ -204,8 +200,9 @@ export class StateMachine {
     const sessions = this.#sessions.view();
     function* records(): Iterable<StateRecord> {
       yield ["header", appliedIndex, revision, logTimeMs, forgottenIndex];
+      const toBytes = keyBlocks();
       for (const [text, { value, createRevision, modRevision, version }] of keys) {
-        yield ["key", keyBytes(text), value, createRevision, modRevision, version];
+        yield ["key", toBytes(text), value, createRevision, modRevision, version];
       }
       for (const session of sessions) yield* session.records();
     }
@@ -257,8 +254,9 @@ export class StateMachine {
     const failed = checks.flatMap((check, position) => this.#store.holds(check) ? [] : [{ check, position }]);
     const [first] = failed;
     if (first !== undefined) {
-      // The answer may be remembered for long, so its key must not keep the whole command alive.
-      const current = this.#store.get(ownedBytes(first.check.key));
+      // The answer may be remembered for long, so it must keep neither the whole command alive nor a slab of values.
+      const found = this.#store.get(ownedBytes(first.check.key));
+      const current = found === null ? null : { ...found, value: ownedBytes(found.value) };
       const failedChecks = failed.map(({ position }) => position);
       return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
     }

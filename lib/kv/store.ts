@@ -10,21 +10,52 @@ import { LIST_PAGE_BYTES, MAX_LIST_ENTRIES } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
 import { keyText, keyWriter, prefixEnd, successor } from "./keys.ts";
 import { newTree, type Tree } from "./tree.ts";
+import { EMPTY_SLAB, type Place, Slabs } from "./value_slabs.ts";
 
-/**
- * What is kept under a key. Never changed in place: copies of the tree share it.
- *
- * Invariants: 1 ≤ createRevision ≤ modRevision; version ≥ 1, and above 1 once the key was changed after its creation.
- */
-export interface VersionedValue {
-  /** Owned. */
-  readonly value: Uint8Array;
+/** Writes between two steps of moving values together, and records looked at in one. */
+const WRITES_PER_STEP = 16;
+const RECORDS_PER_STEP = 128;
+
+/** The numbers of a key. */
+interface Versions {
   /** As in {@link KeyValue}. */
   readonly createRevision: number;
   /** As in {@link KeyValue}. */
   readonly modRevision: number;
   /** As in {@link KeyValue}. */
   readonly version: number;
+}
+
+/**
+ * What is kept under a key. What it says never changes: copies of the tree share it. Only where the value lies does.
+ *
+ * Invariants: 1 ≤ createRevision ≤ modRevision; version ≥ 1, and above 1 once the key was changed after its creation.
+ */
+export class VersionedValue implements Versions, Place {
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  readonly length: number;
+  slab = EMPTY_SLAB;
+  offset = 0;
+
+  /** Of a value of `length` bytes, for which a place is yet to be found. */
+  constructor(length: number, { createRevision, modRevision, version }: Versions) {
+    assert(1 <= createRevision && createRevision <= modRevision, "a key is created before it is changed");
+    assert(
+      version > 1 || (version === 1 && createRevision === modRevision),
+      "a key's version counts its writes",
+    );
+    this.createRevision = createRevision;
+    this.modRevision = modRevision;
+    this.version = version;
+    this.length = length;
+  }
+
+  /** The value: a view of the store's bytes. */
+  get value(): Uint8Array {
+    return this.slab.bytes.subarray(this.offset, this.offset + this.length);
+  }
 }
 
 /** Keys from `lower` (included) to `upper` (excluded; null: no end), as texts. */
@@ -36,7 +67,11 @@ interface KeyRange {
 /** The ordered map from keys to values. */
 export class Store {
   readonly #records: Tree<string, VersionedValue> = newTree();
+  readonly #slabs = new Slabs();
   #bytes = 0;
+  /** Where moving values together goes on; null while there is no need to. */
+  #cursor: string | null = null;
+  #writes = 0;
 
   /** Number of keys. */
   get size(): number {
@@ -46,6 +81,11 @@ export class Store {
   /** Bytes of all keys and values together. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Size of the buffers that small values share. */
+  get slabBytes(): number {
+    return this.#slabs.heldBytes;
   }
 
   /** By how many bytes {@link bytes} would change if these mutations were made one after the other. O(n log n). */
@@ -89,17 +129,23 @@ export class Store {
     const before = this.#records.get(text);
     const createRevision = before?.createRevision ?? revision;
     const version = (before?.version ?? 0) + 1;
-    const record = { value: ownedBytes(value), createRevision, modRevision: revision, version };
-    this.#bytes += before === undefined ? text.length + value.length : value.length - before.value.length;
-    this.#set(text, record);
+    this.#bytes += before === undefined ? text.length + value.length : value.length - before.length;
+    if (before !== undefined) this.#slabs.release(before);
+    this.#set(text, value, { createRevision, modRevision: revision, version });
+    this.#tidy();
     return { kind: "put", createRevision, version };
   }
 
   /** Removes a key; its next creation begins at version 1. O(log n). */
   delete(key: Uint8Array): MutationOutcome {
     const text = keyText(key);
-    this.#bytes -= this.#recordBytes(text);
-    return { kind: "delete", deleted: this.#records.delete(text) };
+    const record = this.#records.get(text);
+    if (record === undefined) return { kind: "delete", deleted: false };
+    this.#bytes -= text.length + record.length;
+    this.#slabs.release(record);
+    this.#records.delete(text);
+    this.#tidy();
+    return { kind: "delete", deleted: true };
   }
 
   /** One page of a range as it stands at `revision`. O(log n + page). */
@@ -116,17 +162,18 @@ export class Store {
       const [text, record] = entry;
       found.push(entry);
       keysBytes += text.length;
-      pageBytes += text.length + record.value.length;
+      pageBytes += text.length + record.length;
     }
     const toBytes = keyWriter(keysBytes);
     const entries = found.map(([text, record]) => keyValue(toBytes(text), record));
     return { entries, more, revision };
   }
 
-  /** Puts a record under the key with this text, which is new: how a snapshot comes back. */
-  place(text: string, record: VersionedValue): void {
-    assert(this.#set(text, record), "a snapshot has each key once");
-    this.#bytes += text.length + record.value.length;
+  /** Sets a key that is new to what it was before: how a snapshot comes back. The value is copied unless it is large. */
+  place(key: Uint8Array, value: Uint8Array, versions: Versions): void {
+    const text = keyText(key);
+    assert(this.#set(text, value, versions), "a snapshot has each key once");
+    this.#bytes += text.length + value.length;
   }
 
   /** All records as they stand now, in byte order of their keys' texts; later writes don't show in it. O(1). */
@@ -136,20 +183,33 @@ export class Store {
   }
 
   /** Sets a record; whether its key is new. */
-  #set(text: string, record: VersionedValue): boolean {
-    const { createRevision, modRevision, version } = record;
-    assert(1 <= createRevision && createRevision <= modRevision, "a key is created before it is changed");
-    assert(
-      version > 1 || (version === 1 && createRevision === modRevision),
-      "a key's version counts its writes",
-    );
+  #set(text: string, value: Uint8Array, versions: Versions): boolean {
+    const record = new VersionedValue(value.length, versions);
+    this.#slabs.keep(record, value);
     return this.#records.set(text, record);
+  }
+
+  /**
+   * Moves values together while the slabs are wasteful: with every so many writes a step, key by key, so that no write
+   * waits for long. A pass over all keys takes an eighth as many writes as there are keys.
+   */
+  #tidy(): void {
+    if (this.#cursor === null && !this.#slabs.isWasteful) return;
+    this.#writes = (this.#writes + 1) % WRITES_PER_STEP;
+    if (this.#writes > 0) return;
+    let left = RECORDS_PER_STEP;
+    for (const [text, record] of this.#records.entries(this.#cursor ?? "")) {
+      this.#cursor = text;
+      if (left-- === 0) return;
+      this.#slabs.move(record);
+    }
+    this.#cursor = null;
   }
 
   /** What the key with this text counts for; 0 when it is not there. */
   #recordBytes(text: string): number {
     const record = this.#records.get(text);
-    return record === undefined ? 0 : text.length + record.value.length;
+    return record === undefined ? 0 : text.length + record.length;
   }
 
   *#ascending({ lower, upper }: KeyRange): Iterable<[string, VersionedValue]> {
@@ -190,12 +250,4 @@ function rangeOf(query: ListQuery): KeyRange {
 function keyValue(key: Uint8Array, record: VersionedValue): KeyValue {
   const { value, createRevision, modRevision, version } = record;
   return { key, value, createRevision, modRevision, version };
-}
-
-/**
- * `bytes` for keeping: themselves when they are most of their buffer, else a copy, so that a small value does not
- * keep a large command's (or frame's) bytes alive. Their owner must never change them.
- */
-export function ownedBytes(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice();
 }

@@ -12,6 +12,9 @@ const NIL = 0xc0;
 const FALSE = 0xc2;
 const TRUE = 0xc3;
 const TWO_TO_THE_32 = 4_294_967_296;
+const EIGHT_BYTES = new DataView(new ArrayBuffer(8));
+/** Up to here, text that grows letter by letter is cheaper than a call of the decoder. */
+const MAX_SHORT_TEXT_BYTES = 12;
 const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A cursor over the bytes of one MessagePack value. */
@@ -141,6 +144,8 @@ export class MessagePackReader {
     else if (type === 0xda) length = this.#uint(2, field);
     else if (type === 0xdb) length = this.#uint(4, field);
     else throw this.error(field, "must be text");
+    const ascii = this.#shortAscii(length);
+    if (ascii !== null) return ascii;
     const encoded = this.#take(length, field);
     try {
       return TEXT.decode(encoded);
@@ -186,6 +191,19 @@ export class MessagePackReader {
     this.#position += length;
   }
 
+  /** Reads a short text of ASCII without a call out of JavaScript; null, and nothing read, for any other. */
+  #shortAscii(length: number): string | null {
+    if (length > MAX_SHORT_TEXT_BYTES) return null;
+    let text = "";
+    for (let position = this.#position; position < this.#position + length; position++) {
+      const byte = this.#bytes[position];
+      if (byte === undefined || byte >= 128) return null;
+      text += String.fromCharCode(byte);
+    }
+    this.#position += length;
+    return text;
+  }
+
   /** The number whose first byte is `type`; what lies outside the safe range comes back as not safe either. */
   #number(type: number, field: string): number {
     if (type < 0x80) return type;
@@ -194,7 +212,10 @@ export class MessagePackReader {
       case 0xca:
         return this.#dataView(4, field).getFloat32(0);
       case 0xcb:
-        return this.#dataView(8, field).getFloat64(0);
+        // Session ids come so: no view is made for each of them.
+        EIGHT_BYTES.setUint32(0, this.#uint(4, field));
+        EIGHT_BYTES.setUint32(4, this.#uint(4, field));
+        return EIGHT_BYTES.getFloat64(0);
       case 0xcc:
         return this.#uint(1, field);
       case 0xcd:

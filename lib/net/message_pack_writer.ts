@@ -118,12 +118,29 @@ export class MessagePackWriter {
 
   /** Writes text as UTF-8. */
   string(value: string): void {
+    if (this.#shortAscii(value)) return;
     const encoded = TEXT.encode(value);
     if (encoded.length < 32) this.#byte(0xa0 | encoded.length);
     else if (encoded.length < 256) this.#head8(0xd9, encoded.length);
     else if (encoded.length < 65_536) this.#head16(0xda, encoded.length);
     else this.#head32(0xdb, encoded.length);
     this.raw(encoded);
+  }
+
+  /** Writes a short text of ASCII, which is most of them, without a call out of JavaScript; false for any other. */
+  #shortAscii(value: string): boolean {
+    if (value.length >= 32) return false;
+    const position = this.#grow(1 + value.length);
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 128) {
+        this.#length = position;
+        return false;
+      }
+      this.#bytes[position + 1 + i] = code;
+    }
+    this.#bytes[position] = 0xa0 | value.length;
+    return true;
   }
 
   #byte(value: number): void {

@@ -46,7 +46,7 @@ export async function writeState(
   let records = 0;
   const endChunk = async (): Promise<void> => {
     if (records === 0) return;
-    out.clear(RETAINED_BYTES);
+    out.clear(CHUNK_BYTES * 2);
     out.array(records);
     out.raw(body.view());
     await write(out.view());
@@ -64,14 +64,14 @@ export async function writeState(
   await endChunk();
 }
 
-/** Takes in the records of chunks; others have their turn in between. Throws DecodeError. */
+/** Takes in the records of chunks, which must not change afterwards; others have their turn in between. Throws DecodeError. */
 export async function readState(
   chunks: AsyncIterable<Uint8Array>,
   { restoring, pause }: { readonly restoring: Restoring; readonly pause: Pause },
 ): Promise<void> {
   const slices = new Slices(pause);
   for await (const chunk of chunks) {
-    const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: true });
+    const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: false });
     const records = input.open("the chunk");
     for (let position = 0; position < records; position++) {
       restoring.add(readRecord(input));
@@ -150,7 +150,8 @@ function readFields(input: MessagePackReader, kind: string): StateRecord {
     case "answer": {
       const sessionId = input.integer("sessionId", 1);
       const sequence = input.integer("sequence", 1);
-      const answer = decodeResult(input.binary("answer"));
+      // Copied: an answer may be remembered for long, and must not keep the chunk alive.
+      const answer = decodeResult(input.binary("answer").slice());
       if (answer.kind !== "applied" && answer.kind !== "checksFailed") {
         throw input.error("answer", "must be the result of a transaction");
       }

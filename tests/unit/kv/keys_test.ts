@@ -1,15 +1,15 @@
 /** Keys as text: nothing is lost, and the order is that of the bytes. */
 import fc from "fast-check";
 import { assertEquals } from "@std/assert";
-import { keyBytes, keyText, keyWriter, prefixEnd, successor } from "../../../lib/kv/keys.ts";
+import { keyBlocks, keyText, keyWriter, prefixEnd, successor } from "../../../lib/kv/keys.ts";
 import { anyKey } from "./random_log.ts";
 
 Deno.test("every key comes back from its text, one longer than a chunk too", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (key) => {
-    assertEquals(keyBytes(keyText(key)), key);
+    assertEquals(keyBlocks()(keyText(key)), key);
   }));
   const long = Uint8Array.from({ length: 200_001 }, (_, position) => position % 256);
-  assertEquals(keyBytes(keyText(long)), long);
+  assertEquals(keyBlocks()(keyText(long)), long);
 });
 
 Deno.test("a writer gives each text its own bytes of one buffer", () => {
@@ -17,6 +17,12 @@ Deno.test("a writer gives each text its own bytes of one buffer", () => {
   const [a, b] = [toBytes("\xff\0"), toBytes("b")];
   assertEquals([a, b], [Uint8Array.of(255, 0), Uint8Array.of(98)]);
   assertEquals(a.buffer === b.buffer, true);
+});
+
+Deno.test("blocks give each of many texts bytes of its own", () => {
+  const texts = Array.from({ length: 3_000 }, (_, number) => `key ${number}`);
+  const toBytes = keyBlocks();
+  assertEquals(texts.map(toBytes).map(keyText), texts);
 });
 
 Deno.test("nothing lies between a text and its successor", () => {

@@ -1,0 +1,81 @@
+/** Values in slabs: each stays what it is wherever it lies, and what is not alive takes little room for long. */
+import { assert, assertEquals } from "@std/assert";
+import { Store } from "../../../lib/kv/store.ts";
+import { EMPTY_SLAB, type Place, Slabs } from "../../../lib/kv/value_slabs.ts";
+import { SeededRandom } from "../../support/seeded_random.ts";
+
+const MIB = 1_048_576;
+
+function placeOf(value: Uint8Array): Place {
+  return { length: value.length, slab: EMPTY_SLAB, offset: 0 };
+}
+
+function bytesAt({ slab, offset, length }: Place): Uint8Array {
+  return slab.bytes.subarray(offset, offset + length);
+}
+
+Deno.test("small values share a buffer and are copies, a large one is kept as it is", () => {
+  const slabs = new Slabs();
+  const values = [[1, 2], [], [3]].map((bytes) => Uint8Array.from(bytes));
+  const large = new Uint8Array(100_000).fill(4);
+  const places = [...values, large].map((value) => {
+    const place = placeOf(value);
+    slabs.keep(place, value);
+    return place;
+  });
+  values[0]?.fill(9);
+  assertEquals(places.slice(0, 3).map((place) => [...bytesAt(place)]), [[1, 2], [], [3]]);
+  assertEquals(places[0]?.slab === places[2]?.slab, true);
+  assertEquals(places[3]?.slab.bytes === large, true);
+  assertEquals(slabs.heldBytes, 65_536);
+});
+
+Deno.test("a value that moves out of a sparse slab stays the same, and so does a view of it from before", () => {
+  const slabs = new Slabs();
+  const places = Array.from({ length: 64 }, (_, number) => {
+    const value = new Uint8Array(2_048).fill(number);
+    const place = placeOf(value);
+    slabs.keep(place, value);
+    return place;
+  });
+  const [first, ...others] = places.slice(0, 32);
+  assert(first !== undefined);
+  slabs.move(first);
+  assertEquals(first.slab === others[0]?.slab, true, "a full slab is left alone");
+  for (const other of others) slabs.release(other);
+  const [before, slab] = [bytesAt(first), first.slab];
+  slabs.move(first);
+  assertEquals(first.slab === slab, false);
+  assertEquals(slabs.heldBytes, 2 * 65_536, "the newest had no room for it, and the sparse one is gone");
+  assertEquals([bytesAt(first), before], [new Uint8Array(2_048), new Uint8Array(2_048)]);
+});
+
+Deno.test("however keys are overwritten and deleted, the slabs stay in proportion to the values", () => {
+  const random = new SeededRandom(7);
+  const store = new Store();
+  const model = new Map<number, number>();
+  let valuesBytes = 0;
+  let worst = 0;
+  for (let revision = 1; revision <= 120_000; revision++) {
+    // Keys far apart from one write to the next, and then few that are left of many.
+    const number = Math.floor(random.next() * 10_000);
+    const key = new TextEncoder().encode(`key ${number}`);
+    const isDelete = revision > 80_000 ? number % 50 !== 0 : random.next() < 0.05;
+    valuesBytes -= model.get(number) ?? 0;
+    if (isDelete) {
+      store.delete(key);
+      model.delete(number);
+    } else {
+      const length = Math.floor(random.next() * 600);
+      store.put(key, new Uint8Array(length).fill(number), revision);
+      model.set(number, length);
+      valuesBytes += length;
+    }
+    worst = Math.max(worst, store.slabBytes - 2 * valuesBytes);
+  }
+  assert(worst < 2 * MIB, `the slabs were ${Math.round(worst)} bytes larger than twice their values`);
+  for (const [number, length] of model) {
+    const value = store.get(new TextEncoder().encode(`key ${number}`))?.value;
+    assertEquals(value, new Uint8Array(length).fill(number));
+  }
+});
