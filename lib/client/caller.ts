@@ -83,35 +83,55 @@ export class Caller {
     this.#admission.leave(bytes);
   }
 
-  /** Resolves to the answer. Rejects with a {@link KvraftError} whose outcome counts every attempt. */
-  async run<K extends RequestKind>(call: Call<K>): Promise<Answered<K>> {
-    const { kind, action, request, scope } = call;
+  /**
+   * Resolves to the answer. Rejects with a {@link KvraftError} whose outcome counts every attempt.
+   *
+   * No async function of its own: the first attempt of nearly every call is answered, over a connection that is open,
+   * and then the answer itself resolves the promise that the caller waits for.
+   */
+  run<K extends RequestKind>(call: Call<K>): Promise<Answered<K>> {
+    const { kind, request, scope } = call;
+    const now = scope.clock.now();
+    const connection = scope.stoppedAt(now) === null ? this.#pool.route(null) : null;
+    if (connection === null) return this.#goOn(call, null);
     const { signal } = scope;
+    const timeoutMs = attemptTimeoutMs(0, scope.remainingMsAt(now), kind);
+    const { promise, resolve } = Promise.withResolvers<Answered<K>>();
+    connection.send(request, { now, timeoutMs, signal }, (end) => {
+      if (end.kind === "answered") resolve({ message: end.message, outcome: "not-applied", connection });
+      else resolve(this.#goOn(call, this.#attempted(connection, end, timeoutMs)));
+    });
+    return promise;
+  }
+
+  /** Tries until there is an answer or the call must end. `first`: what the first attempt came to, if there was one. */
+  async #goOn<K extends RequestKind>(call: Call<K>, first: Attempted<K> | null): Promise<Answered<K>> {
+    const { kind, action, scope } = call;
     let outcome: Outcome = "not-applied";
     let failure: AttemptFailure | null = null;
     let avoided: NodeId | null = null;
+    let attempted = first;
     for (let attempt = 0;; attempt++) {
-      throwIfStopped({ action, scope, outcome, failure });
-      const connection = this.#pool.route(avoided);
-      // Not through #send where it can be helped: each async function in between costs every call a promise.
-      const timeoutMs = attemptTimeoutMs(attempt, scope.remainingMs, kind);
-      const attempted = connection === null
-        ? await this.#reachAndSend(call, attempt, avoided)
-        : this.#attempted(connection, await connection.request(request, { timeoutMs, signal }), timeoutMs);
+      if (attempted === null) {
+        throwIfStopped({ action, scope, outcome, failure });
+        attempted = await this.#attempt(call, attempt, avoided);
+      }
       if (attempted.kind === "answered") {
         const { message, connection } = attempted;
         return { message, outcome, connection };
       }
       if (changesSomething(kind) && mayHaveApplied(attempted)) outcome = "unknown";
-      if (attempted.kind === "stopped") continue;
-      failure = attempted;
-      const decision = decide(failure, kind);
-      if (decision.kind === "giveUp") {
-        if (failure.kind !== "refused") throwIfStopped({ action, scope, outcome, failure });
-        throw toError(failure, action, outcome);
+      if (attempted.kind !== "stopped") {
+        failure = attempted;
+        const decision = decide(failure, kind);
+        if (decision.kind === "giveUp") {
+          if (failure.kind !== "refused") throwIfStopped({ action, scope, outcome, failure });
+          throw toError(failure, action, outcome);
+        }
+        avoided = decision.except;
+        await scope.pause(backoffMs(attempt, this.#random));
       }
-      avoided = decision.except;
-      await scope.pause(backoffMs(attempt, this.#random));
+      attempted = null;
     }
   }
 
@@ -136,20 +156,21 @@ export class Caller {
       : toError(attempted, action, "not-applied");
   }
 
-  async #reachAndSend<K extends RequestKind>(
+  /** Sends it over the connection that is best now, or that can be made. */
+  async #attempt<K extends RequestKind>(
     call: Call<K>,
     attempt: number,
     avoided: NodeId | null,
   ): Promise<Attempted<K>> {
     const { kind, scope } = call;
-    const waited = await scope.waitFor(this.#pool.reach(avoided));
-    if (waited.kind === "stopped") return { kind: "stopped", left: false };
-    if (waited.value.kind === "unreachable") return waited.value;
-    return await this.#send(
-      waited.value.connection,
-      call,
-      attemptTimeoutMs(attempt, scope.remainingMs, kind),
-    );
+    let connection = this.#pool.route(avoided);
+    if (connection === null) {
+      const waited = await scope.waitFor(this.#pool.reach(avoided));
+      if (waited.kind === "stopped") return { kind: "stopped", left: false };
+      if (waited.value.kind === "unreachable") return waited.value;
+      connection = waited.value.connection;
+    }
+    return await this.#send(connection, call, attemptTimeoutMs(attempt, scope.remainingMs, kind));
   }
 
   async #send<K extends RequestKind>(

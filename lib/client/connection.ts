@@ -114,24 +114,21 @@ class PendingRequest<K extends RequestKind> implements Pending {
   readonly position: number;
   readonly sentAt: number;
   readonly deadline: number;
-  /** Resolves when the request has ended. */
-  readonly ended: Promise<RequestEnd<K>>;
   readonly #kind: K;
-  readonly #resolve: (end: RequestEnd<K>) => void;
-  /** Called when it ends, however. */
-  onEnd: () => void = () => {};
+  readonly #onEnd: (end: RequestEnd<K>) => void;
+  /** Set while its caller's signal is listened to. */
+  release: (() => void) | null = null;
 
   constructor(
     kind: K,
     { position, sentAt, deadline }: Pick<Pending, "position" | "sentAt" | "deadline">,
+    onEnd: (end: RequestEnd<K>) => void,
   ) {
     this.position = position;
     this.sentAt = sentAt;
     this.deadline = deadline;
     this.#kind = kind;
-    const { promise, resolve } = Promise.withResolvers<RequestEnd<K>>();
-    this.ended = promise;
-    this.#resolve = resolve;
+    this.#onEnd = onEnd;
   }
 
   answer(message: ServerMessage): boolean {
@@ -146,8 +143,8 @@ class PendingRequest<K extends RequestKind> implements Pending {
   }
 
   #settle(end: RequestEnd<K>): void {
-    this.onEnd();
-    this.#resolve(end);
+    this.release?.();
+    this.#onEnd(end);
   }
 }
 
@@ -208,25 +205,31 @@ export class NodeConnection {
     return reason;
   }
 
-  /** Sends a request at the end of the turn. Never rejects. */
-  request<K extends RequestKind>(
+  /** Sends a request at the end of the turn; resolves to how it ended. Never rejects. */
+  request<K extends RequestKind>(request: RequestOf<K>, limits: RequestLimits): Promise<RequestEnd<K>> {
+    const { promise, resolve } = Promise.withResolvers<RequestEnd<K>>();
+    this.send(request, { ...limits, now: this.#clock.now() }, resolve);
+    return promise;
+  }
+
+  /** Sends a request at the end of the turn. Calls `onEnd` once when it has ended, which may be at once. */
+  send<K extends RequestKind>(
     request: RequestOf<K>,
-    { timeoutMs, signal }: RequestLimits,
-  ): Promise<RequestEnd<K>> {
-    if (signal !== null && signal.aborted) return Promise.resolve({ kind: "aborted", left: false });
+    { now: sentAt, timeoutMs, signal }: RequestLimits & { readonly now: number },
+    onEnd: (end: RequestEnd<K>) => void,
+  ): void {
+    if (signal !== null && signal.aborted) return onEnd({ kind: "aborted", left: false });
     const requestId = this.#nextRequestId++;
     const position = this.#channel.bytesOut + this.#channel.queuedBytes;
     if (!this.isOpen || !this.#channel.send(encodeClientRequest, { ...request, requestId })) {
       const reason = this.#channel.closeReason ?? "too many bytes wait to be sent to it";
-      return Promise.resolve({ kind: "lost", left: false, reason });
+      return onEnd({ kind: "lost", left: false, reason });
     }
-    const sentAt = this.#clock.now();
     const deadline = sentAt + timeoutMs;
-    const pending = new PendingRequest(request.kind, { position, sentAt, deadline });
+    const pending = new PendingRequest(request.kind, { position, sentAt, deadline }, onEnd);
     this.#pending.set(requestId, pending);
     if (deadline < this.#wakesAt) this.#wakeAt(deadline, sentAt);
     if (signal !== null) this.#endWith(signal, requestId, pending);
-    return pending.ended;
   }
 
   /** Ends the connection, and every request with it. Without effect when it has ended. */
@@ -242,7 +245,7 @@ export class NodeConnection {
       pending.end({ kind: "aborted", left: true });
     };
     signal.addEventListener("abort", onAbort);
-    pending.onEnd = () => signal.removeEventListener("abort", onAbort);
+    pending.release = () => signal.removeEventListener("abort", onAbort);
   }
 
   #receive(payload: Uint8Array, onNotice: (notice: Notice) => void): void {
