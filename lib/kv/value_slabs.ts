@@ -16,8 +16,8 @@ const SLAB_BYTES = 65_536;
 const MAX_SHARED_BYTES = 4_096;
 /** The slabs are wasteful when they are this many times as large as what is alive in them, and a little more. */
 const MAX_WASTE = 1.5;
-/** Waste that is left alone. */
-const SLACK_BYTES = 16 * SLAB_BYTES;
+/** Waste that is left alone: with less, a small store that is written all the time would move its values all the time. */
+const SLACK_BYTES = 256 * SLAB_BYTES;
 
 /** A buffer with values in it, or with a single one. */
 export interface Slab {
