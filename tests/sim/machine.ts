@@ -81,6 +81,8 @@ export class Machine {
   #leftBehind = false;
   /** A bit of its folder flipped. */
   #isDamaged = false;
+  /** It is to be damaged as soon as it runs. */
+  #isDoomed = false;
   /** A bit of its newest snapshot flipped, and it has not been started since; what it may do then. */
   #rot: "must start" | "may refuse" | null = null;
   /** Snapshots in which a bit flipped. */
@@ -116,7 +118,8 @@ export class Machine {
 
   /** Whether it can't be counted on any more, whatever is healed. */
   get isLost(): boolean {
-    return this.#isRetired || this.#isDamaged || this.#isWiped || this.#rot === "may refuse";
+    return this.#isRetired || this.#isDoomed || this.#isDamaged || this.#isWiped ||
+      this.#rot === "may refuse";
   }
 
   /** Whether its disk was lost. */
@@ -210,6 +213,7 @@ export class Machine {
    */
   damage(): void {
     const { scheduler, trace } = this.#options;
+    this.#isDoomed = true;
     if (this.#server === null || this.drive.isFull) {
       scheduler.after(RESTART_MS, null, () => this.damage());
       return;
