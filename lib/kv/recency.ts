@@ -26,27 +26,38 @@ export class RecencyOrder {
   /** Makes `member` the newest, whether it was there or not. */
   touch(member: number): void {
     if (this.#newest?.member === member) return;
-    this.delete(member);
-    const link: Link = { member, older: this.#newest, newer: null };
+    let link = this.#links.get(member);
+    if (link === undefined) {
+      link = { member, older: null, newer: null };
+      this.#links.set(member, link);
+    } else {
+      this.#unlink(link);
+    }
+    link.older = this.#newest;
     if (this.#newest === null) this.#oldest = link;
     else this.#newest.newer = link;
     this.#newest = link;
-    this.#links.set(member, link);
   }
 
   /** Takes `member` out, if it is there. */
   delete(member: number): void {
     const link = this.#links.get(member);
     if (link === undefined) return;
-    const { older, newer } = link;
-    if (older === null) this.#oldest = newer;
-    else older.newer = newer;
-    if (newer === null) this.#newest = older;
-    else newer.older = older;
+    this.#unlink(link);
     this.#links.delete(member);
     assert(
       (this.#oldest === null) === (this.#links.size === 0),
       "an order has an end exactly while it has members",
     );
+  }
+
+  #unlink(link: Link): void {
+    const { older, newer } = link;
+    if (older === null) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === null) this.#newest = older;
+    else newer.older = older;
+    link.older = null;
+    link.newer = null;
   }
 }
