@@ -10,8 +10,8 @@ import { integerOfText, type OptionSpec, optionUsage, parseArguments } from "../
 import { UsageError } from "../../lib/cli/errors.ts";
 import { columns } from "../../lib/cli/help.ts";
 import { CHECKOUT } from "../support/checkout.ts";
-import { generate } from "./generate.ts";
-import type { Assignment } from "./generator_main.ts";
+import { denoCommand } from "../support/process.ts";
+import type { Assignment, GeneratorAnswer } from "./generator_main.ts";
 import { machineOf } from "./machine.ts";
 import { type Measurement, measurementOf } from "./measurements.ts";
 import { page, type Results, summary } from "./page.ts";
@@ -81,6 +81,17 @@ function planOf(args: readonly string[]): Plan | null {
     output: options.get("output") ?? join(CHECKOUT, "docs", "benchmarks"),
     command: ["deno task bench", ...args].join(" "),
   };
+}
+
+/** Runs one generator to its end. */
+async function generate(assignment: Assignment): Promise<GeneratorAnswer> {
+  const [program, ...args] = denoCommand("tests/bench/generator_main.ts", {
+    permissions: ["--allow-all"],
+    args: [JSON.stringify(assignment)],
+  });
+  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
+  if (success) return JSON.parse(new TextDecoder().decode(stdout));
+  throw new Error(`The generator for ${assignment.peer} failed:\n${new TextDecoder().decode(stderr)}`);
 }
 
 /** Measures one peer under one workload. */

@@ -1,6 +1,5 @@
 /** What was measured, and the middle and spread of it over the rounds. */
-import type { GeneratorLoad } from "../../lib/bench/mod.ts";
-import { combine } from "./generate.ts";
+import { type GeneratorLoad, LatencyHistogram } from "../../lib/bench/mod.ts";
 import type { GeneratorAnswer } from "./generator_main.ts";
 import type { Goal, PeerName, Workload } from "./workloads.ts";
 
@@ -47,7 +46,20 @@ export function measurementOf(
     readonly cpuMs: readonly number[];
   },
 ): Measurement {
-  const { all, errors, generator, sent, throughput } = combine(answers);
+  const all = new LatencyHistogram();
+  const errors: Record<string, number> = {};
+  let throughput = 0;
+  let sent = 0;
+  for (const answer of answers) {
+    const own = LatencyHistogram.from(answer.latency.put);
+    own.merge(LatencyHistogram.from(answer.latency.get));
+    throughput += own.count / answer.elapsedMs * 1_000;
+    sent += answer.sent;
+    all.merge(own);
+    for (const [code, count] of Object.entries(answer.errors)) errors[code] = (errors[code] ?? 0) + count;
+  }
+  const greatest = (of: (load: GeneratorLoad) => number): number =>
+    Math.max(...answers.map(({ generator }) => of(generator)));
   return {
     ...place,
     cpuMicroseconds: cpuMs.map((ms) => sent === 0 ? 0 : ms / sent * 1_000),
@@ -59,7 +71,11 @@ export function measurementOf(
     p999Ms: all.percentileMs(0.999),
     maxMs: all.maxMs,
     errors,
-    generator,
+    generator: {
+      cpuShare: greatest(({ cpuShare }) => cpuShare),
+      lagP99Ms: greatest(({ lagP99Ms }) => lagP99Ms),
+      lagMaxMs: greatest(({ lagMaxMs }) => lagMaxMs),
+    },
   };
 }
 
