@@ -1,4 +1,6 @@
 /** What metrics over HTTP cost those who write. */
+import { DenoClock } from "../../../lib/net/deno_clock.ts";
+import { pause } from "../../../lib/net/pause.ts";
 import { type Figure, told } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
@@ -33,17 +35,21 @@ export const httpCost: Situation = {
 };
 
 async function putRate(lab: Lab, nodes: Nodes, isScraped: boolean): Promise<number> {
-  const scrape = async (): Promise<void> => {
-    for (const id of nodes.ids) await (await fetch(`http://${nodes.httpAddress(id)}/metrics`)).text();
-  };
-  const failures: unknown[] = [];
-  const timer = isScraped
-    ? setInterval(() => void scrape().catch((error) => failures.push(error)), SCRAPE_INTERVAL_MS)
-    : null;
+  const end = new AbortController();
+  const scraping = isScraped ? scrape(nodes, end.signal) : Promise.resolve();
   try {
     return (await lab.load(nodes, { seconds: lab.seconds(SECONDS) })).throughput;
   } finally {
-    if (timer !== null) clearInterval(timer);
-    if (failures.length > 0) lab.say(`  a scrape failed: ${failures[0]}`);
+    end.abort();
+    await scraping;
+  }
+}
+
+/** Asks each node for its metrics, again and again. */
+async function scrape(nodes: Nodes, signal: AbortSignal): Promise<void> {
+  const clock = new DenoClock();
+  while (!signal.aborted) {
+    for (const id of nodes.ids) await (await fetch(`http://${nodes.httpAddress(id)}/metrics`)).text();
+    await pause(SCRAPE_INTERVAL_MS, { clock, signal });
   }
 }

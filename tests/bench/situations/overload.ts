@@ -44,7 +44,7 @@ export const overload: Situation = {
     };
     const answer: OpenLoopAnswer = await lab.runScript("tests/bench/situations/open_loop_main.ts", loop);
     const after = { status: await nodes.status(leader), memory: nodes.residentBytes(leader) };
-    const accepted = answer.acceptedInTime / answer.elapsedMs * 1_000;
+    const accepted = answer.acceptedPerSecond;
     const others = Object.entries(answer.refused).filter(([code]) => code !== "busy");
     const percent = (count: number): number => count / answer.due * 100;
     return [
