@@ -3,6 +3,7 @@ import { atLeast, type Figure, told } from "./figures.ts";
 import type { Situation } from "./lab.ts";
 
 const MEASURED_SECONDS = 10;
+const STOPPED_AFTER_SHARE = 0.15;
 const GOAL_OF_BEFORE = 0.9;
 
 /** The situation. */
@@ -19,13 +20,16 @@ export const followerStopped: Situation = {
     const follower = nodes.ids.find((id) => id !== leader) ?? 0;
     const before = await lab.load(nodes, { seconds: lab.seconds(MEASURED_SECONDS) });
     const memoryBefore = nodes.residentBytes(leader);
+    const loading = lab.load(nodes, { seconds: lab.stoppedSeconds });
+    // Within the load's warm-up: what is counted is all without the follower.
+    await lab.rest(lab.stoppedSeconds * STOPPED_AFTER_SHARE);
+    const following = await nodes.status(follower);
     nodes.signal(follower, "SIGSTOP");
-    const during = await lab.load(nodes, { seconds: lab.stoppedSeconds });
+    const during = await loading;
     const memoryAfter = nodes.residentBytes(leader);
     const leading = await nodes.status(leader);
     const resumedAt = performance.now();
     nodes.signal(follower, "SIGCONT");
-    const following = await nodes.status(follower);
     await nodes.waitUntilLevel();
     const catchUpSeconds = (performance.now() - resumedAt) / 1_000;
     const behind = (leading?.lastLogIndex ?? NaN) - (following?.appliedIndex ?? NaN);

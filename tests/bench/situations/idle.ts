@@ -63,7 +63,7 @@ async function startPeer(lab: Lab, name: PeerName, owner: AsyncDisposableStack):
   if (peer === undefined || (await peer.availability()).kind === "missing") return null;
   const folder = Deno.makeTempDirSync({ dir: join(CHECKOUT, ".cache", "bench"), prefix: `${name}-` });
   owner.defer(() => Deno.remove(folder, { recursive: true }));
-  return owner.use(lab.own(await peer.start(folder)));
+  return owner.use(await lab.own(peer.start(folder)));
 }
 
 function usageOf(peer: RunningPeer | null): readonly Usage[] {

@@ -49,6 +49,7 @@ export class Lab implements AsyncDisposable {
   readonly stoppedSeconds: number;
   readonly say: (text: string) => void;
   readonly #owned = new Set<AsyncDisposable>();
+  readonly #end = new AbortController();
 
   constructor({ isQuick, stoppedSeconds, say }: LabOptions) {
     this.isQuick = isQuick;
@@ -68,15 +69,20 @@ export class Lab implements AsyncDisposable {
 
   /** Starts a cluster, for use with `await using`, and works it warm: it compiles what it runs often while it runs. */
   async startNodes(options: NodesOptions & { readonly isWarm?: boolean } = {}): Promise<Nodes> {
-    const nodes = this.own(await Nodes.start(options));
+    const nodes = await this.own(Nodes.start(options));
     if (options.isWarm !== false) {
       await this.load(nodes, { seconds: this.seconds(5), inFlight: 4, mix: { put: 1, get: 1 } });
     }
     return nodes;
   }
 
-  /** What is gone with the lab, if not before. */
-  own<T extends AsyncDisposable>(one: T): T {
+  /** What is gone with the lab, if not before. Throws when the lab is. */
+  async own<T extends AsyncDisposable>(made: T | Promise<T>): Promise<T> {
+    const one = await made;
+    if (this.#end.signal.aborted) {
+      await one[Symbol.asyncDispose]();
+      throw new Error("The run was ended.");
+    }
     this.#owned.add(one);
     return one;
   }
@@ -115,7 +121,7 @@ export class Lab implements AsyncDisposable {
       permissions: ["--allow-all"],
       args: [JSON.stringify(assignment)],
     });
-    await using process = this.own(Process.start(program, args, { cwd: CHECKOUT, name: script }));
+    await using process = await this.own(Process.start(program, args, { cwd: CHECKOUT, name: script }));
     const { code, stdout, stderr } = await process.end({ deadlineMs: PATIENCE_MS });
     if (code !== 0) throw new Error(`${script} failed:\n${stderr}`);
     return JSON.parse(stdout);
@@ -123,10 +129,11 @@ export class Lab implements AsyncDisposable {
 
   /** Lets time pass in which nothing is asked of anybody. */
   async rest(seconds: number): Promise<void> {
-    await pause(seconds * 1_000, { clock: new DenoClock(), signal: new AbortController().signal });
+    await pause(seconds * 1_000, { clock: new DenoClock(), signal: this.#end.signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
     const owned = [...this.#owned].reverse();
     this.#owned.clear();
     for (const one of owned) await one[Symbol.asyncDispose]();

@@ -22,13 +22,13 @@ export const leaderKilled: Situation = {
   async measure(lab): Promise<readonly Figure[]> {
     const flags = ["--election-timeout-ms", `${ELECTION_TIMEOUT_MS}`];
     await using nodes = await lab.startNodes({ flags });
-    await using owner = new AsyncDisposableStack();
     const clients: KvClient[] = [];
-    while (clients.length < CLIENTS) clients.push(owner.use(await nodes.connect()));
+    while (clients.length < CLIENTS) clients.push(await lab.own(nodes.connect()));
     const figures: Figure[] = [];
     for (let kill = 0; kill < lab.count(KILLS, QUICK_KILLS); kill++) {
       figures.push(...await killOnce(lab, nodes, clients));
     }
+    await Promise.all(clients.map((client) => client.close()));
     return figures;
   },
 };

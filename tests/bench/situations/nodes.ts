@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { KvClient } from "../../../lib/mod.ts";
 import type { NodeStatus } from "../../../lib/net/client_messages.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
-import { eventually } from "../../support/eventually.ts";
+import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
 import { ask } from "../../support/probe.ts";
 import { type Process, READY_LINE, startKvraft } from "../../support/process.ts";
 import { freePorts } from "../../support/temporary.ts";
@@ -131,26 +131,26 @@ export class Nodes implements AsyncDisposable {
 
   /** The leader whom a majority follows. */
   async waitForLeader(): Promise<number> {
-    return await eventually("a majority follows one leader", async () => {
+    return await this.#eventually("a majority follows one leader", async () => {
       const answers = await Promise.all(this.ids.map((id) => this.status(id)));
       const leader = answers.find((one) => one?.role === "leader");
       const followers = answers.filter((one) => one?.leader === leader?.id && one?.term === leader?.term);
       return leader !== undefined && leader !== null && followers.length * 2 > this.ids.length
         ? leader.id
         : null;
-    });
+    }, DEADLINE_MS);
   }
 
   /** Waits until every node has applied all that its leader has in its log. */
   async waitUntilLevel(): Promise<void> {
-    await eventually("all nodes are level", async () => {
+    await this.#eventually("all nodes are level", async () => {
       const answers = await Promise.all(this.ids.map((id) => this.status(id)));
       const leader = answers.find((one) => one?.role === "leader");
       const isLevel = answers.every((one) =>
         one !== null && one.leader === leader?.id && one.appliedIndex === leader.lastLogIndex
       );
       return isLevel ? true : null;
-    }, { deadlineMs: PATIENCE_MS });
+    }, PATIENCE_MS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -158,6 +158,16 @@ export class Nodes implements AsyncDisposable {
     this.#isGone = true;
     for (const process of this.#processes.values()) await process[Symbol.asyncDispose]();
     await Deno.remove(this.#folder, { recursive: true });
+  }
+
+  /** As `eventually`, but ends at once when the cluster is gone. */
+  async #eventually<T>(what: string, attempt: () => Promise<T | null>, deadlineMs: number): Promise<T> {
+    const gone = new Error(`The cluster is gone; it was waited for until ${what}.`);
+    const result = await eventually<T | Error>(what, async () => this.#isGone ? gone : await attempt(), {
+      deadlineMs,
+    });
+    if (result instanceof Error) throw result;
+    return result;
   }
 
   #process(id: number): Process {

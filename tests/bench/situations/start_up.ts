@@ -31,7 +31,7 @@ export const startUp: Situation = {
       await nodes.stop(1);
       const startedAt = performance.now();
       figures.push(told("with the log, ready after", await nodes.startNode(1), "ms"));
-      await using client = await nodes.connect();
+      await using client = await lab.own(nodes.connect());
       await client.get("bench/0000000000");
       figures.push(told("with the log, first get answered after", performance.now() - startedAt, "ms"));
     }
