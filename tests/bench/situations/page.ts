@@ -1,7 +1,8 @@
 /** docs/benchmarks/situations.md, made from what was measured; nothing in it is written by hand. */
 import type { Machine } from "../machine.ts";
 import { markdownTable, number } from "../page.ts";
-import { type Bound, type Row, rowsOf, type SituationResults } from "./figures.ts";
+import { spreadOf } from "../measurements.ts";
+import { type Bound, type Figure, type Row, rowsOf, type SituationResults } from "./figures.ts";
 
 /** Everything on the page. */
 export interface Situations {
@@ -25,13 +26,15 @@ export function situationsPage(
     `${
       number(machine.syncMs)
     } ms) that they share with each other and with the generator. Last run: \`${command}\`. ` +
-    "Figures beside others' are in [README.md](README.md).",
+    "Figures beside others' are those of `deno task bench`.",
     "",
     "A goal is judged by the median of all measurements of a figure; the least and the greatest are beside it.",
     "",
     ...markdownTable(
       ["situation", "figure", "goal", "median", "least – greatest", "of", ""],
-      situations.flatMap(({ name, figures }) => rowsOf(figures).map((row) => cellsOf(name, row))),
+      situations.flatMap(({ name, figures }) =>
+        rowsOf(figures.filter(isAlone)).map((row) => cellsOf(name, row))
+      ),
     ),
     "",
     "## What was done",
@@ -45,10 +48,37 @@ export function situationsPage(
       ...result.failures.map((why) => `  **Not measured:** ${why}`),
     ]),
     "",
-    ...(situations.some(({ figures }) => figures.some(({ point }) => point !== undefined))
-      ? ["![throughput against connections, values, keys and nodes](growth.svg)", ""]
-      : []),
+    ...growthText(situations.flatMap(({ figures }) => figures)),
   ].join("\n");
+}
+
+/** Those that stand in a plot have a table of their own. */
+function isAlone({ point }: Figure): boolean {
+  return point === undefined;
+}
+
+/** A row for each place of the plot, with what each series has there. */
+function growthText(figures: readonly Figure[]): readonly string[] {
+  const placed = figures.flatMap(({ point, value }) => point === undefined ? [] : [{ ...point, value }]);
+  if (placed.length === 0) return [];
+  const series = [...new Set(placed.map((one) => one.series))];
+  const places = Map.groupBy(placed, ({ panel, x }) => `${panel} ${x}`);
+  const rows = [...places.values()].map((same) => [
+    same[0]?.panel ?? "",
+    figureText(same[0]?.x ?? 0),
+    ...series.map((name) => {
+      const spread = spreadOf(same.filter((one) => one.series === name).map(({ value }) => value));
+      return spread === null ? "" : `${figureText(spread.median)}/s`;
+    }),
+  ]);
+  return [
+    "## Growth",
+    "",
+    ...markdownTable(["what grows", "to", ...series], rows),
+    "",
+    "![throughput against connections, values, keys and nodes](growth.svg)",
+    "",
+  ];
 }
 
 /** One row of the table, also for the terminal. */
@@ -74,7 +104,7 @@ function boundText({ kind, value }: Bound): string {
 
 /** Three digits that count, and all digits of what is larger. */
 function figureText(value: number): string {
-  if (value === 0) return "0";
+  if (Number.isInteger(value) && Math.abs(value) < 100) return `${value}`;
   return Math.abs(value) >= 100
     ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, " ")
     : number(value);

@@ -62,14 +62,19 @@ Deno.test("the page says what was reached, what was not, and what could not be m
   };
   const situations = [
     results("killed", [atMost(1_000, "again after", 1_234, "ms"), atMost(70, "memory", 60, "MB")]),
+    results("growth", [
+      { ...told("put, keys: 10000", 90, "puts/s"), point: { panel: "keys", series: "put", x: 10_000 } },
+      { ...told("get, keys: 10000", 20.5, "gets/s"), point: { panel: "keys", series: "get", x: 10_000 } },
+    ]),
     results("stopped", [told("rate", 5, "puts/s"), told("rate", 7, "puts/s")], ["it did not start"]),
   ];
   const text = situationsPage({ command: "deno task bench:situations", machine, situations }, {
     killed: "Somebody is killed.",
   });
   assertMatch(text, /\| killed +\| again after \| ≤ 1 000 \| 1 234 ms +\| +\| 1 +\| \*\*not reached\*\* \|/);
-  assertMatch(text, /\| memory +\| ≤ 70\.0 +\| 60\.0 MB +\| +\| 1 +\| reached/);
-  assertMatch(text, /\| rate +\| +\| 6\.00 puts\/s +\| 5\.00 – 7\.00 +\| 2 /);
+  assertMatch(text, /\| memory +\| ≤ 70 +\| 60 MB +\| +\| 1 +\| reached/);
+  assertMatch(text, /\| rate +\| +\| 6 puts\/s +\| 5 – 7 +\| 2 /);
+  assertMatch(text, /\| keys +\| 10 000 +\| 90\/s +\| 20\.5\/s/);
   assertMatch(text, /\*\*killed\*\* .*: Somebody is killed\./);
   assertMatch(text, /\*\*Not measured:\*\* it did not start/);
 });
