@@ -3,7 +3,7 @@ import { spreadOf } from "../measurements.ts";
 import { type Scale, scaleOf, tickText } from "../plot.ts";
 import type { Figure } from "./figures.ts";
 
-const PANEL = { width: 400, height: 280, left: 60, right: 20, top: 40, bottom: 50 } as const;
+const PANEL = { width: 400, height: 280, left: 60, right: 50, top: 40, bottom: 50 } as const;
 const COLUMNS = 2;
 const COLORS: Readonly<Record<string, string>> = { put: "#0b6e4f", get: "#1d4e89" };
 const GRAY = "#6b7280";
