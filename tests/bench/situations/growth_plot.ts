@@ -100,9 +100,7 @@ function seriesOf(
       }/s</title></circle>`
     ),
     ...(last === undefined ? [] : [
-      `<text x="${last.left}" y="${
-        Number(last.top) - 10
-      }" text-anchor="end" fill="${color}">${series}</text>`,
+      `<text x="${Number(last.left) + 10}" y="${Number(last.top) + 4}" fill="${color}">${series}</text>`,
     ]),
   ];
 }
