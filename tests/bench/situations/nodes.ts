@@ -12,6 +12,7 @@ import { cpuMsOf, residentBytesOf } from "../processes.ts";
 const HOST = "127.0.0.1";
 /** How long anything here may take before it counts as stuck. */
 export const PATIENCE_MS = 600_000;
+const LOG_LINES = 6;
 const STATUS_DEADLINE_MS = 2_000;
 
 /** How to make a cluster. */
@@ -105,6 +106,14 @@ export class Nodes implements AsyncDisposable {
   /** SIGSTOP and SIGCONT. */
   signal(id: number, signal: "SIGSTOP" | "SIGCONT"): void {
     this.#process(id).signal(signal);
+  }
+
+  /** The last lines that each has printed, to see why it did what it was not to do. */
+  logs(): string {
+    return this.ids.map((id) => {
+      const lines = this.#process(id).printed.trimEnd().split("\n").slice(-LOG_LINES);
+      return [`--- node ${id}`, ...lines].join("\n");
+    }).join("\n");
   }
 
   /** kill -9. */

@@ -44,6 +44,9 @@ export const overload: Situation = {
     };
     const answer: OpenLoopAnswer = await lab.runScript("tests/bench/situations/open_loop_main.ts", loop);
     const after = { status: await nodes.status(leader), memory: nodes.residentBytes(leader) };
+    const terms = (after.status?.term ?? NaN) - (before.status?.term ?? NaN);
+    lab.say(`  not done: ${JSON.stringify(answer.refused)}`);
+    if (terms !== 0) lab.say(nodes.logs());
     const accepted = answer.acceptedPerSecond;
     const others = Object.entries(answer.refused).filter(([code]) => code !== "busy");
     const percent = (count: number): number => count / answer.due * 100;
@@ -63,7 +66,7 @@ export const overload: Situation = {
       told("failed otherwise", percent(others.reduce((sum, [, count]) => sum + count, 0)), "% of due"),
       told("leader's memory before", before.memory / 1e6, "MB"),
       told("leader's memory after", after.memory / 1e6, "MB"),
-      atMost(0, "terms that began", (after.status?.term ?? NaN) - (before.status?.term ?? NaN), ""),
+      atMost(0, "terms that began", terms, ""),
       told("generator", answer.cpuShare * 100, "% of a core"),
     ];
   },
