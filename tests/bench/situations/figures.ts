@@ -1,9 +1,10 @@
 /** What a situation measures, and what becomes of it over all rounds. */
 import { type Spread, spreadOf } from "../measurements.ts";
 
-/** What a figure is to be; judged by the median. */
+/** What a figure is to be. */
 export interface Bound {
-  readonly kind: "atMost" | "atLeast";
+  /** At most and at least by the median; never more in each single measurement. */
+  readonly kind: "atMost" | "atLeast" | "neverMore";
   readonly value: number;
 }
 
@@ -56,6 +57,11 @@ export function atMost(bound: number, what: string, value: number, unit: string)
   return { what, unit, value, goal: { kind: "atMost", value: bound } };
 }
 
+/** A figure that is to be at most so much each time. */
+export function neverMore(bound: number, what: string, value: number, unit: string): Figure {
+  return { what, unit, value, goal: { kind: "neverMore", value: bound } };
+}
+
 /** A figure that is to be at least so much. */
 export function atLeast(bound: number, what: string, value: number, unit: string): Figure {
   return { what, unit, value, goal: { kind: "atLeast", value: bound } };
@@ -69,13 +75,20 @@ export function rowsOf(figures: readonly Figure[]): readonly Row[] {
     const spread = spreadOf(same.map(({ value }) => value));
     if (first === undefined || spread === null) return [];
     const { what, unit, goal } = first;
-    return [{ what, unit, goal, spread, samples: same.length, isReached: isReached(spread.median, goal) }];
+    return [{ what, unit, goal, spread, samples: same.length, isReached: isReached(spread, goal) }];
   });
 }
 
-function isReached(median: number, goal: Bound | null): boolean | null {
+function isReached({ median, greatest }: Spread, goal: Bound | null): boolean | null {
   if (goal === null) return null;
-  return goal.kind === "atMost" ? median <= goal.value : median >= goal.value;
+  switch (goal.kind) {
+    case "atMost":
+      return median <= goal.value;
+    case "atLeast":
+      return median >= goal.value;
+    case "neverMore":
+      return greatest <= goal.value;
+  }
 }
 
 /** What was measured before, with what was measured now in its place; in the order of `names`. */

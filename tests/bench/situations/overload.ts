@@ -1,6 +1,6 @@
 /** Twice as much as the cluster can do. */
 import { LatencyHistogram } from "../../../lib/bench/mod.ts";
-import { atLeast, atMost, type Figure, told } from "./figures.ts";
+import { atLeast, type Figure, neverMore, told } from "./figures.ts";
 import type { Situation } from "./lab.ts";
 import type { OpenLoop, OpenLoopAnswer } from "./open_loop_main.ts";
 
@@ -66,7 +66,7 @@ export const overload: Situation = {
       told("failed otherwise", percent(others.reduce((sum, [, count]) => sum + count, 0)), "% of due"),
       told("leader's memory before", before.memory / 1e6, "MB"),
       told("leader's memory after", after.memory / 1e6, "MB"),
-      atMost(0, "terms that began", terms, ""),
+      neverMore(0, "terms that began", terms, ""),
       told("generator", answer.cpuShare * 100, "% of a core"),
     ];
   },

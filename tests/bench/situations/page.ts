@@ -28,7 +28,8 @@ export function situationsPage(
     } ms) that they share with each other and with the generator. Last run: \`${command}\`. ` +
     "Figures beside others' are those of `deno task bench`.",
     "",
-    "A goal is judged by the median of all measurements of a figure; the least and the greatest are beside it.",
+    "Unless it says otherwise, a goal is judged by the median of all measurements of a figure; the least and the " +
+    "greatest are beside it.",
     "",
     ...markdownTable(
       ["situation", "figure", "goal", "median", "least – greatest", "of", ""],
@@ -99,7 +100,8 @@ export function cellsOf(
 }
 
 function boundText({ kind, value }: Bound): string {
-  return `${kind === "atMost" ? "≤" : "≥"} ${figureText(value)}`;
+  const sign = kind === "atLeast" ? "≥" : "≤";
+  return `${sign} ${figureText(value)}${kind === "neverMore" ? " each time" : ""}`;
 }
 
 /** Three digits that count, and all digits of what is larger. */

@@ -6,6 +6,7 @@ import {
   atMost,
   type Figure,
   mergeResults,
+  neverMore,
   rowsOf,
   type SituationResults,
   told,
@@ -21,14 +22,17 @@ function results(
   return { name, date: "2026-01-01", isQuick: false, rounds: 1, loadAverage: 0.1, figures, failures };
 }
 
-Deno.test("figures of one name are one row, judged by their median", () => {
+Deno.test("figures of one name are one row, judged by their median or, where it is said, each", () => {
   const figures = [
     atMost(10, "time", 3, "ms"),
     told("memory", 5, "MB"),
     atMost(10, "time", 40, "ms"),
     atMost(10, "time", 9, "ms"),
     atLeast(0.9, "ratio", 0.8, "×"),
-    atMost(0, "terms", 0, ""),
+    neverMore(0, "terms", 0, ""),
+    neverMore(0, "terms", 0, ""),
+    neverMore(0, "terms", 1, ""),
+    neverMore(2, "retries", 2, ""),
     atMost(0, "terms that nobody told", NaN, ""),
   ];
   const rows = rowsOf(figures).map(({ what, spread: { median }, samples, isReached }) =>
@@ -38,7 +42,8 @@ Deno.test("figures of one name are one row, judged by their median", () => {
     ["time", 9, 3, true],
     ["memory", 5, 1, null],
     ["ratio", 0.8, 1, false],
-    ["terms", 0, 1, true],
+    ["terms", 0, 3, false],
+    ["retries", 2, 1, true],
     ["terms that nobody told", NaN, 1, false],
   ]);
 });
