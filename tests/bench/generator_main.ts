@@ -15,7 +15,9 @@ import {
 } from "../../lib/bench/mod.ts";
 import { KvClient } from "../../lib/mod.ts";
 import { DenoClock } from "../../lib/net/deno_clock.ts";
+import type { Consistency } from "../../lib/net/client_messages.ts";
 import { AntietcdTarget } from "./antietcd_client.ts";
+import { DirectTarget } from "./direct_client.ts";
 import { EchoTarget } from "./echo_client.ts";
 import { EtcdTarget } from "./etcd_client.ts";
 import type { PeerName } from "./workloads.ts";
@@ -36,6 +38,8 @@ export interface Assignment {
   readonly prefix: string;
   /** Whether every key is to be written before. */
   readonly loadsKeys: boolean;
+  /** kvraft only: connections go to the addresses in turn, past the client library; gets ask for this. */
+  readonly direct?: Consistency;
 }
 
 /** What came of it. */
@@ -49,8 +53,14 @@ export interface GeneratorAnswer {
 
 type Connected = Target & { close(): unknown };
 
-async function connect({ peer, addresses, load }: Assignment): Promise<Connected> {
+async function connect(
+  { peer, addresses, load, direct }: Assignment,
+  position: number,
+): Promise<Connected> {
   const [leader = ""] = addresses;
+  if (direct !== undefined) {
+    return await DirectTarget.connect(addresses[position % addresses.length] ?? leader, direct);
+  }
   switch (peer) {
     case "kvraft": {
       const client = await KvClient.connect({ cluster: addresses, timeoutMs: 10_000 });
@@ -92,7 +102,7 @@ async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
   while (targets.length < connections) {
     const dials = Array.from(
       { length: Math.min(DIALS, connections - targets.length) },
-      () => connect(assignment),
+      (_, dial) => connect(assignment, targets.length + dial),
     );
     targets.push(...await Promise.all(dials));
   }

@@ -190,7 +190,7 @@ function rate(measurements: readonly Measurement[]): string {
 }
 
 /** Three digits that count. */
-function number(value: number): string {
+export function number(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
@@ -199,7 +199,7 @@ function gigabytes(bytes: number): string {
 }
 
 /** Padded, so that it can be read as it is. */
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((title, column) =>
     Math.max(3, title.length, ...rows.map((row) => row[column]?.length ?? 0))
   );

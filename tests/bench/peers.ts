@@ -5,11 +5,10 @@ import deno from "../../deno.json" with { type: "json" };
 import { CHECKOUT } from "../support/checkout.ts";
 import { eventually } from "../support/eventually.ts";
 import { denoCommand, kvraftCommand, Process, READY_LINE } from "../support/process.ts";
+import { cpuMsOf, residentBytesOf } from "./processes.ts";
 import type { PeerName } from "./workloads.ts";
 
 const HOST = "127.0.0.1";
-/** The unit of CPU times in /proc, the same on every Linux that Deno runs on. */
-const MS_OF_TICK = 10;
 const NODE_IDS = [1, 2, 3] as const;
 /** Ports from which each counts its own. */
 const PORTS = { kvraft: 7600, etcdClients: 7650, etcdPeers: 7660, antietcd: 7670, echo: 7680 } as const;
@@ -67,29 +66,6 @@ async function startNodes(
   } catch (error) {
     await owner.disposeAsync();
     throw error;
-  }
-}
-
-/** 0 where there is no /proc. */
-function residentBytesOf(pid: number): number {
-  try {
-    const [, kilobytes = "0"] = /^VmRSS:\s+(\d+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`)) ??
-      [];
-    return Number(kilobytes) * 1_024;
-  } catch {
-    return 0;
-  }
-}
-
-/** User and system time of all threads; 0 where there is no /proc. */
-function cpuMsOf(pid: number): number {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    // Fields 14 and 15; the second, the program's name in brackets, may have blanks in it.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * MS_OF_TICK;
-  } catch {
-    return 0;
   }
 }
 

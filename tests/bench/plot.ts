@@ -21,7 +21,7 @@ interface Point {
 }
 
 /** A logarithmic scale. */
-interface Scale {
+export interface Scale {
   readonly ticks: readonly number[];
   readonly position: (value: number) => number;
 }
@@ -69,7 +69,7 @@ function pointsOf(
 }
 
 /** Whole powers of ten around the values; one decade where there are none. */
-function scaleOf(
+export function scaleOf(
   values: readonly number[],
   { from, to }: { readonly from: number; readonly to: number },
 ): Scale {
@@ -135,7 +135,8 @@ function seriesOf(
   ];
 }
 
-function tickText(tick: number): string {
+/** A tick of an axis: `10 k`. */
+export function tickText(tick: number): string {
   if (tick >= 1e6) return `${tick / 1e6} M`;
   return tick >= 1_000 ? `${tick / 1_000} k` : String(Number(tick.toPrecision(1)));
 }

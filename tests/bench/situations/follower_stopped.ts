@@ -1,0 +1,50 @@
+/** A follower that stands still for long while clients write, and what it takes to make up for it. */
+import { atLeast, type Figure, told } from "./figures.ts";
+import type { Situation } from "./lab.ts";
+
+const MEASURED_SECONDS = 10;
+const STOPPED_AFTER_SHARE = 0.15;
+const GOAL_OF_BEFORE = 0.9;
+
+/** The situation. */
+export const followerStopped: Situation = {
+  name: "follower stopped",
+  about:
+    "64 clients put; then one follower is stopped (SIGSTOP) under the same load for --stopped-seconds (30; the goal " +
+    "speaks of 600); then it goes on, without load, until it has applied everything. Where the leader has cut its " +
+    "log meanwhile, it is sent a snapshot first.",
+  rounds: 1,
+  async measure(lab): Promise<readonly Figure[]> {
+    await using nodes = await lab.startNodes();
+    const leader = await nodes.waitForLeader();
+    const follower = nodes.ids.find((id) => id !== leader) ?? 0;
+    const before = await lab.load(nodes, { seconds: lab.seconds(MEASURED_SECONDS) });
+    const memoryBefore = nodes.residentBytes(leader);
+    const loading = lab.load(nodes, { seconds: lab.stoppedSeconds });
+    // Within the load's warm-up: what is counted is all without the follower.
+    await lab.rest(lab.stoppedSeconds * STOPPED_AFTER_SHARE);
+    const following = await nodes.status(follower);
+    nodes.signal(follower, "SIGSTOP");
+    const during = await loading;
+    const memoryAfter = nodes.residentBytes(leader);
+    const leading = await nodes.status(leader);
+    const resumedAt = performance.now();
+    nodes.signal(follower, "SIGCONT");
+    await nodes.waitUntilLevel();
+    const catchUpSeconds = (performance.now() - resumedAt) / 1_000;
+    const behind = (leading?.lastLogIndex ?? NaN) - (following?.appliedIndex ?? NaN);
+    const needsSnapshot = (leading?.firstLogIndex ?? 0) > (following?.lastLogIndex ?? 0) + 1;
+    return [
+      told("before", before.throughput, "puts/s"),
+      told("while it is stopped", during.throughput, "puts/s"),
+      atLeast(GOAL_OF_BEFORE, "throughput against before", during.throughput / before.throughput, "×"),
+      told("stopped for", lab.stoppedSeconds, "s"),
+      told("leader's memory before", memoryBefore / 1e6, "MB"),
+      told("leader's memory after", memoryAfter / 1e6, "MB"),
+      told("behind when it goes on", behind, "entries"),
+      told("caught up after", catchUpSeconds, "s"),
+      told("caught up at", behind / catchUpSeconds, "entries/s"),
+      told("over a snapshot (1) or the log alone (0)", needsSnapshot ? 1 : 0, ""),
+    ];
+  },
+};

@@ -1,0 +1,55 @@
+/** What metrics over HTTP cost those who write. */
+import { DenoClock } from "../../../lib/net/deno_clock.ts";
+import { pause } from "../../../lib/net/pause.ts";
+import { type Figure, told } from "./figures.ts";
+import type { Lab, Situation } from "./lab.ts";
+import type { Nodes } from "./nodes.ts";
+
+const SECONDS = 5;
+const SCRAPE_INTERVAL_MS = 1_000;
+
+/** The situation. */
+export const httpCost: Situation = {
+  name: "cost of --http",
+  about:
+    "64 clients put to two clusters by turns: one without --http, one with it whose nodes are each asked for their " +
+    "metrics once a second. The other cluster stands by idle.",
+  rounds: 1,
+  async measure(lab): Promise<readonly Figure[]> {
+    await using without = await lab.startNodes();
+    await using withHttp = await lab.startNodes({ http: true });
+    const figures: Figure[] = [];
+    for (let turn = 0; turn < lab.count(5, 1); turn++) {
+      const order = turn % 2 === 0 ? [without, withHttp] : [withHttp, without];
+      const rates = new Map<Nodes, number>();
+      for (const nodes of order) rates.set(nodes, await putRate(lab, nodes, nodes === withHttp));
+      const [bare, served] = [rates.get(without) ?? NaN, rates.get(withHttp) ?? NaN];
+      figures.push(
+        told("without", bare, "puts/s"),
+        told("with, and scraped", served, "puts/s"),
+        told("with against without", served / bare, "×"),
+      );
+    }
+    return figures;
+  },
+};
+
+async function putRate(lab: Lab, nodes: Nodes, isScraped: boolean): Promise<number> {
+  const end = new AbortController();
+  const scraping = isScraped ? scrape(nodes, end.signal) : Promise.resolve();
+  try {
+    return (await lab.load(nodes, { seconds: lab.seconds(SECONDS) })).throughput;
+  } finally {
+    end.abort();
+    await scraping;
+  }
+}
+
+/** Asks each node for its metrics, again and again. */
+async function scrape(nodes: Nodes, signal: AbortSignal): Promise<void> {
+  const clock = new DenoClock();
+  while (!signal.aborted) {
+    for (const id of nodes.ids) await (await fetch(`http://${nodes.httpAddress(id)}/metrics`)).text();
+    await pause(SCRAPE_INTERVAL_MS, { clock, signal });
+  }
+}

@@ -1,0 +1,141 @@
+/** What situations work with: clusters and load, and an end to all of them, whatever happens. */
+import type { Load } from "../../../lib/bench/mod.ts";
+import { DenoClock } from "../../../lib/net/deno_clock.ts";
+import type { Consistency } from "../../../lib/net/client_messages.ts";
+import { pause } from "../../../lib/net/pause.ts";
+import { CHECKOUT } from "../../support/checkout.ts";
+import { denoCommand, Process } from "../../support/process.ts";
+import type { Assignment, GeneratorAnswer } from "../generator_main.ts";
+import { type Measurement, measurementOf } from "../measurements.ts";
+import type { Figure } from "./figures.ts";
+import { Nodes, type NodesOptions, PATIENCE_MS } from "./nodes.ts";
+
+const PUTS = { put: 1, get: 0 } as const;
+/** Gets and nothing else, for {@link Work}. */
+export const GETS = { put: 0, get: 1 } as const;
+const SHORT_SHARE = 0.2;
+
+/** A closed loop; what is left out: 64 clients, each with one put of 256 bytes under way, 1000 keys. */
+export interface Work extends Partial<Omit<Load, "ratePerSecond" | "durationMs" | "warmupMs">> {
+  readonly seconds: number;
+  readonly prefix?: string;
+  /** Whether every key is written before. */
+  readonly loadsKeys?: boolean;
+  /** Past the client library, the connections spread over `nodes`. */
+  readonly direct?: { readonly consistency: Consistency; readonly nodes: "leader" | "all" };
+}
+
+/** How the bench is run. */
+export interface LabOptions {
+  readonly isQuick: boolean;
+  /** How long a follower stands still. */
+  readonly stoppedSeconds: number;
+  readonly say: (text: string) => void;
+}
+
+/** One situation: what it measures, and how. */
+export interface Situation {
+  readonly name: string;
+  /** A sentence or two for the page: what is done, and what the figures are. */
+  readonly about: string;
+  /** How often it is measured unless told otherwise. */
+  readonly rounds: number;
+  measure(lab: Lab): Promise<readonly Figure[]>;
+}
+
+/** Owns every process; dispose of it in the end, or in the middle, which fails whatever is being measured. */
+export class Lab implements AsyncDisposable {
+  readonly isQuick: boolean;
+  readonly stoppedSeconds: number;
+  readonly say: (text: string) => void;
+  readonly #owned = new Set<AsyncDisposable>();
+  readonly #end = new AbortController();
+
+  constructor({ isQuick, stoppedSeconds, say }: LabOptions) {
+    this.isQuick = isQuick;
+    this.stoppedSeconds = stoppedSeconds;
+    this.say = say;
+  }
+
+  /** So many seconds; a fifth of it, and at least one, in a short run. */
+  seconds(count: number): number {
+    return this.isQuick ? Math.max(1, count * SHORT_SHARE) : count;
+  }
+
+  /** `count`, or `quick` in a short run. */
+  count(count: number, quick: number): number {
+    return this.isQuick ? quick : count;
+  }
+
+  /** Starts a cluster, for use with `await using`, and works it warm: it compiles what it runs often while it runs. */
+  async startNodes(options: NodesOptions & { readonly isWarm?: boolean } = {}): Promise<Nodes> {
+    const nodes = await this.own(Nodes.start(options));
+    if (options.isWarm !== false) {
+      await this.load(nodes, { seconds: this.seconds(5), inFlight: 4, mix: { put: 1, get: 1 } });
+    }
+    return nodes;
+  }
+
+  /** What is gone with the lab, if not before. Throws when the lab is. */
+  async own<T extends AsyncDisposable>(made: T | Promise<T>): Promise<T> {
+    const one = await made;
+    if (this.#end.signal.aborted) {
+      await one[Symbol.asyncDispose]();
+      throw new Error("The run was ended.");
+    }
+    this.#owned.add(one);
+    return one;
+  }
+
+  /** Puts a load on a cluster, from a process of its own, and tells what came of it. */
+  async load(nodes: Nodes, work: Work): Promise<Measurement> {
+    const { seconds, prefix = "bench/", loadsKeys = false, direct, clients = 64, ...load } = work;
+    const addresses = await nodes.addresses();
+    const assignment: Assignment = {
+      peer: "kvraft",
+      addresses: direct?.nodes === "leader" ? addresses.slice(0, 1) : addresses,
+      connections: clients,
+      load: {
+        clients,
+        inFlight: 1,
+        mix: PUTS,
+        valueBytes: 256,
+        keyCount: 1_000,
+        distribution: "uniform",
+        ...load,
+        ratePerSecond: null,
+        warmupMs: seconds * 1_000 * SHORT_SHARE,
+        durationMs: seconds * 1_000,
+      },
+      prefix,
+      loadsKeys,
+      ...(direct === undefined ? {} : { direct: direct.consistency }),
+    };
+    const answer: GeneratorAnswer = await this.runScript("tests/bench/generator_main.ts", assignment);
+    return measurementOf([answer], { round: 1, workload: "", peer: "kvraft", residentBytes: [], cpuMs: [] });
+  }
+
+  /** Runs a script of this checkout with an assignment as JSON to its end, and gives what it prints, read as JSON. */
+  async runScript<T>(script: string, assignment: unknown): Promise<T> {
+    const [program, ...args] = denoCommand(script, {
+      permissions: ["--allow-all"],
+      args: [JSON.stringify(assignment)],
+    });
+    await using process = await this.own(Process.start(program, args, { cwd: CHECKOUT, name: script }));
+    const { code, stdout, stderr } = await process.end({ deadlineMs: PATIENCE_MS });
+    if (code !== 0) throw new Error(`${script} failed:\n${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  /** Lets time pass in which nothing is asked of anybody. */
+  async rest(seconds: number): Promise<void> {
+    await pause(seconds * 1_000, { clock: new DenoClock(), signal: this.#end.signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    const owned = [...this.#owned].reverse();
+    this.#owned.clear();
+    for (const one of owned) await one[Symbol.asyncDispose]();
+  }
+}

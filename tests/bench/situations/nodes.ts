@@ -1,0 +1,187 @@
+/** Nodes of kvraft from source, permitted what the compiled form is, with their data beneath the checkout: on its disk. */
+import { join } from "@std/path";
+import { KvClient } from "../../../lib/mod.ts";
+import type { NodeStatus } from "../../../lib/net/client_messages.ts";
+import { CHECKOUT } from "../../support/checkout.ts";
+import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
+import { ask } from "../../support/probe.ts";
+import { type Process, READY_LINE, startKvraft } from "../../support/process.ts";
+import { freePorts } from "../../support/temporary.ts";
+import { cpuMsOf, residentBytesOf } from "../processes.ts";
+
+const HOST = "127.0.0.1";
+/** How long anything here may take before it counts as stuck. */
+export const PATIENCE_MS = 600_000;
+const LOG_LINES = 6;
+const STATUS_DEADLINE_MS = 2_000;
+
+/** How to make a cluster. */
+export interface NodesOptions {
+  /** Default 3. */
+  readonly count?: number;
+  /** Added to the flags of each. */
+  readonly flags?: readonly string[];
+  /** Whether each serves metrics over HTTP. Default false. */
+  readonly http?: boolean;
+}
+
+/** A cluster; its processes and its folder are gone once it is disposed of. */
+export class Nodes implements AsyncDisposable {
+  /** The ids of all, ascending. */
+  readonly ids: readonly number[];
+  readonly #folder: string;
+  readonly #firstPort: number;
+  readonly #flags: readonly string[];
+  readonly #http: boolean;
+  readonly #processes = new Map<number, Process>();
+  #isGone = false;
+
+  private constructor({ count = 3, flags = [], http = false }: NodesOptions) {
+    const parent = join(CHECKOUT, ".cache", "bench");
+    Deno.mkdirSync(parent, { recursive: true });
+    this.ids = Array.from({ length: count }, (_, position) => position + 1);
+    this.#folder = Deno.makeTempDirSync({ dir: parent, prefix: "situation-" });
+    this.#firstPort = freePorts(2 * count);
+    this.#flags = flags;
+    this.#http = http;
+  }
+
+  /** Starts all and waits until they have a leader. */
+  static async start(options: NodesOptions = {}): Promise<Nodes> {
+    const nodes = new Nodes(options);
+    await using unlessReady = new AsyncDisposableStack();
+    unlessReady.use(nodes);
+    await Promise.all(nodes.ids.map((id) => nodes.startNode(id)));
+    await nodes.waitForLeader();
+    unlessReady.move();
+    return nodes;
+  }
+
+  /** Starts one; how long until it served, in steps of some 20 ms. */
+  async startNode(id: number): Promise<number> {
+    const cluster = this.ids.map((one) => `${one}=${this.address(one)}`).join(",");
+    const http = this.#http ? ["--http", this.httpAddress(id)] : [];
+    const flags = ["--node-id", `${id}`, "--bind", this.address(id), "--cluster", cluster];
+    const startedAt = performance.now();
+    const process = startKvraft(["server", ...flags, ...http, ...this.#flags], {
+      cwd: this.#folder,
+      name: `node ${id}`,
+    });
+    this.#processes.set(id, process);
+    await process.waitForOutput(READY_LINE, { deadlineMs: PATIENCE_MS });
+    return performance.now() - startedAt;
+  }
+
+  /** Where a node listens. */
+  address(id: number): string {
+    return `${HOST}:${this.#firstPort + id - 1}`;
+  }
+
+  /** Where a node serves its metrics. */
+  httpAddress(id: number): string {
+    return `${HOST}:${this.#firstPort + this.ids.length + id - 1}`;
+  }
+
+  /** Where all listen, the leader first. */
+  async addresses(): Promise<readonly string[]> {
+    const leader = await this.waitForLeader();
+    return [leader, ...this.ids.filter((id) => id !== leader)].map((id) => this.address(id));
+  }
+
+  /** A client of all of them. Use with `await using`. */
+  async connect(): Promise<KvClient> {
+    return await KvClient.connect({ cluster: this.ids.map((id) => this.address(id)), timeoutMs: 60_000 });
+  }
+
+  /** Resident memory of one. */
+  residentBytes(id: number): number {
+    return residentBytesOf(this.#process(id).pid);
+  }
+
+  /** CPU time of one since it was started. */
+  cpuMs(id: number): number {
+    return cpuMsOf(this.#process(id).pid);
+  }
+
+  /** SIGSTOP and SIGCONT. */
+  signal(id: number, signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#process(id).signal(signal);
+  }
+
+  /** The last lines that each has printed, to see why it did what it was not to do. */
+  logs(): string {
+    return this.ids.map((id) => {
+      const lines = this.#process(id).printed.trimEnd().split("\n").slice(-LOG_LINES);
+      return [`--- node ${id}`, ...lines].join("\n");
+    }).join("\n");
+  }
+
+  /** kill -9. */
+  async kill(id: number): Promise<void> {
+    await this.#process(id).kill();
+  }
+
+  /** SIGTERM; resolves when it is gone. */
+  async stop(id: number): Promise<void> {
+    await this.#process(id).stop();
+  }
+
+  /** Removes what a stopped node has stored. */
+  async forget(id: number): Promise<void> {
+    await Deno.remove(join(this.#folder, "data", `node-${id}`), { recursive: true });
+  }
+
+  /** What a node says of itself; null when it does not answer. */
+  async status(id: number): Promise<NodeStatus | null> {
+    const port = this.#firstPort + id - 1;
+    const answer = await ask({ port, kind: "status", deadlineMs: STATUS_DEADLINE_MS });
+    return answer?.kind === "statusResult" ? answer.status : null;
+  }
+
+  /** The leader whom a majority follows. */
+  async waitForLeader(): Promise<number> {
+    return await this.#eventually("a majority follows one leader", async () => {
+      const answers = await Promise.all(this.ids.map((id) => this.status(id)));
+      const leader = answers.find((one) => one?.role === "leader");
+      const followers = answers.filter((one) => one?.leader === leader?.id && one?.term === leader?.term);
+      return leader !== undefined && leader !== null && followers.length * 2 > this.ids.length
+        ? leader.id
+        : null;
+    }, DEADLINE_MS);
+  }
+
+  /** Waits until every node has applied all that its leader has in its log. */
+  async waitUntilLevel(): Promise<void> {
+    await this.#eventually("all nodes are level", async () => {
+      const answers = await Promise.all(this.ids.map((id) => this.status(id)));
+      const leader = answers.find((one) => one?.role === "leader");
+      const isLevel = answers.every((one) =>
+        one !== null && one.leader === leader?.id && one.appliedIndex === leader.lastLogIndex
+      );
+      return isLevel ? true : null;
+    }, PATIENCE_MS);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    for (const process of this.#processes.values()) await process[Symbol.asyncDispose]();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+
+  /** As `eventually`, but ends at once when the cluster is gone. */
+  async #eventually<T>(what: string, attempt: () => Promise<T | null>, deadlineMs: number): Promise<T> {
+    const gone = new Error(`The cluster is gone; it was waited for until ${what}.`);
+    const result = await eventually<T | Error>(what, async () => this.#isGone ? gone : await attempt(), {
+      deadlineMs,
+    });
+    if (result instanceof Error) throw result;
+    return result;
+  }
+
+  #process(id: number): Process {
+    const process = this.#processes.get(id);
+    if (process === undefined) throw new Error(`Node ${id} was never started`);
+    return process;
+  }
+}
