@@ -20,6 +20,7 @@ import type {
   TransactionRequest,
   TransactionResult,
 } from "./types.ts";
+import type { WriteResult } from "./writer.ts";
 
 /**
  * A client of a kvraft cluster: it finds the leader, follows it, tries again until each call's deadline, and applies
@@ -89,7 +90,7 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
    */
   put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
     const request: TransactionRequest = { mutations: [{ kind: "put", key, value }] };
-    return this.#core.write(request, { action: "put a key", options }, ({ revision }) => ({ revision }));
+    return this.#core.write(request, { action: "put a key", options }, revisionOf);
   }
 
   /**
@@ -265,6 +266,10 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function revisionOf({ revision }: WriteResult): PutResult {
+  return { revision };
 }
 
 /** A node said that it did something else than it was asked. */

@@ -47,6 +47,12 @@ interface Stamped {
   readonly stamp: SessionStamp;
 }
 
+/** A write that has entered: its number, its place among the calls under way, and all that it changes. */
+interface EnteredWrite extends Stamped {
+  readonly bytes: number;
+  readonly command: Uint8Array;
+}
+
 /** The writes of one client. */
 export class SessionWriter {
   readonly #caller: Caller;
@@ -64,34 +70,41 @@ export class SessionWriter {
   /**
    * Resolves to what `read` makes of what the store did. Rejects with a KvraftError that says whether the write may have
    * been applied.
-   *
-   * The bytes of `transaction` are the caller's, good until the first await: where the write has to wait for a place,
-   * it takes a copy, and once it is encoded, the command holds them.
    */
   async write<T>({ action, request, options }: Write, read: (result: WriteResult) => T): Promise<T> {
-    let transaction = toTransaction(request, this.#options.maxValueBytes());
-    const scope = this.#options.scope(options);
-    const bytes = bytesOf(transaction);
+    const transaction = toTransaction(request, this.#options.maxValueBytes());
+    const notes = { action, scope: this.#options.scope(options) };
+    let write = this.#tryEnter(transaction) ?? await this.#enter(own(transaction), notes);
     for (let round = 0;; round++) {
-      const admittance = { bytes, take: this.#stamp };
-      let stamped = this.#caller.tryEnter(admittance);
-      if (stamped === null) {
-        transaction = transactionIn(encodeTransaction(transaction, null));
-        stamped = await this.#caller.enter(admittance, { action, scope });
-      }
-      const { session, stamp } = stamped;
-      const command = encodeTransaction(transaction, stamp);
-      const call = { kind: "write", action, request: { kind: "write", command }, scope } as const;
-      const answered = await this.#caller.run(call, () => {
-        session.finish(stamp.sequence);
-        this.#caller.leave(bytes);
-      });
-      const result = readAnswer(answered, action);
+      const result = readAnswer(await this.#send(write, notes), action);
       if (result !== "sessionExpired") return read(result);
-      transaction = transactionIn(command);
-      if (round > 0) await scope.pause(backoffMs(round, this.#random));
-      await this.#replace(session, { action, scope });
+      if (round > 0) await notes.scope.pause(backoffMs(round, this.#random));
+      await this.#replace(write.session, notes);
+      const same = transactionIn(write.command);
+      write = this.#tryEnter(same) ?? await this.#enter(same, notes);
     }
+  }
+
+  /** Enters at once with a write whose bytes may be its caller's: its command holds them then. Null: it must wait. */
+  #tryEnter(transaction: UnstampedTransaction): EnteredWrite | null {
+    const bytes = bytesOf(transaction);
+    const stamped = this.#caller.tryEnter({ bytes, take: this.#stamp });
+    return stamped === null ? null : encodeWrite(transaction, bytes, stamped);
+  }
+
+  /** Enters when there is a place, with a write whose bytes are its own. */
+  async #enter(transaction: UnstampedTransaction, notes: CallNotes): Promise<EnteredWrite> {
+    const bytes = bytesOf(transaction);
+    return encodeWrite(transaction, bytes, await this.#caller.enter({ bytes, take: this.#stamp }, notes));
+  }
+
+  /** Carries the write through to its answer; it has left when that is there. */
+  #send(write: EnteredWrite, { action, scope }: CallNotes): Promise<Answered<"write">> {
+    const request = { kind: "write", command: write.command } as const;
+    return this.#caller.run({ kind: "write", action, request, scope }, () => {
+      write.session.finish(write.stamp.sequence);
+      this.#caller.leave(write.bytes);
+    });
   }
 
   /** Takes a number of the current session, or null while its window is full. */
@@ -114,9 +127,22 @@ export class SessionWriter {
   }
 }
 
+function encodeWrite(
+  transaction: UnstampedTransaction,
+  bytes: number,
+  { session, stamp }: Stamped,
+): EnteredWrite {
+  return { bytes, session, stamp, command: encodeTransaction(transaction, stamp) };
+}
+
 function encodeTransaction(transaction: UnstampedTransaction, session: SessionStamp | null): Uint8Array {
   const { checks, mutations } = transaction;
   return encodeCommand({ kind: "transaction", session, checks, mutations });
+}
+
+/** The same, with bytes that are nobody else's. */
+function own(transaction: UnstampedTransaction): UnstampedTransaction {
+  return transactionIn(encodeTransaction(transaction, null));
 }
 
 /** The transaction that was encoded; its keys and values are views of `command`. */
