@@ -20,6 +20,7 @@ import type {
   TransactionRequest,
   TransactionResult,
 } from "./types.ts";
+import type { WriteResult } from "./writer.ts";
 
 /**
  * A client of a kvraft cluster: it finds the leader, follows it, tries again until each call's deadline, and applies
@@ -87,10 +88,9 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
    * }
    * ```
    */
-  async put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
+  put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
     const request: TransactionRequest = { mutations: [{ kind: "put", key, value }] };
-    const { revision } = await this.#core.write(request, { action: "put a key", options });
-    return { revision };
+    return this.#core.write(request, { action: "put a key", options }, revisionOf);
   }
 
   /**
@@ -131,12 +131,13 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
    * }
    * ```
    */
-  async delete(key: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
+  delete(key: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
     const request: TransactionRequest = { mutations: [{ kind: "delete", key }] };
-    const result = await this.#core.write(request, { action: "delete a key", options });
-    const [outcome] = result.kind === "applied" ? result.outcomes : [];
-    if (outcome?.kind !== "delete") throw wrongAnswer("delete a key");
-    return { deleted: outcome.deleted, revision: result.revision };
+    return this.#core.write(request, { action: "delete a key", options }, (result) => {
+      const [outcome] = result.kind === "applied" ? result.outcomes : [];
+      if (outcome?.kind !== "delete") throw wrongAnswer("delete a key");
+      return { deleted: outcome.deleted, revision: result.revision };
+    });
   }
 
   /**
@@ -185,16 +186,22 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
     { expect, value, ...options }: CompareAndSetRequest & CallOptions,
   ): Promise<CompareAndSetResult> {
     const put = { key: toBytes(key, "key"), value: toBytes(value, "value") };
-    const result = await this.#core.write({
+    const request: TransactionRequest = {
       checks: [expect === null ? { key, exists: false } : { key, value: expect }],
       mutations: [{ kind: "put", ...put }],
-    }, { action: "compare and set a key", options });
-    const { revision } = result;
-    if (result.kind === "checksFailed") return { succeeded: false, current: result.current, revision };
-    const [outcome] = result.outcomes;
-    if (outcome?.kind !== "put") throw wrongAnswer("compare and set a key");
-    const { createRevision, version } = outcome;
-    return { succeeded: true, current: { ...put, createRevision, modRevision: revision, version }, revision };
+    };
+    return await this.#core.write(request, { action: "compare and set a key", options }, (result) => {
+      const { revision } = result;
+      if (result.kind === "checksFailed") return { succeeded: false, current: result.current, revision };
+      const [outcome] = result.outcomes;
+      if (outcome?.kind !== "put") throw wrongAnswer("compare and set a key");
+      const { createRevision, version } = outcome;
+      return {
+        succeeded: true,
+        current: { ...put, createRevision, modRevision: revision, version },
+        revision,
+      };
+    });
   }
 
   /**
@@ -217,10 +224,11 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
     { checks, mutations, ...options }: TransactionRequest & CallOptions,
   ): Promise<TransactionResult> {
     const request: TransactionRequest = checks === undefined ? { mutations } : { checks, mutations };
-    const result = await this.#core.write(request, { action: "apply a transaction", options });
-    const { revision } = result;
-    if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
-    return { succeeded: false, failedChecks: result.failedChecks, revision };
+    return await this.#core.write(request, { action: "apply a transaction", options }, (result) => {
+      const { revision } = result;
+      if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
+      return { succeeded: false, failedChecks: result.failedChecks, revision };
+    });
   }
 
   /**
@@ -258,6 +266,10 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function revisionOf({ revision }: WriteResult): PutResult {
+  return { revision };
 }
 
 /** A node said that it did something else than it was asked. */

@@ -4,7 +4,7 @@ import { DenoNetwork } from "../net/deno_network.ts";
 import { CallScope } from "./call_scope.ts";
 import { type Answered, Caller, stopError } from "./caller.ts";
 import type { RequestKind, RequestOf } from "./connection.ts";
-import { toAddresses, toTimeoutMs, toTransaction } from "./input.ts";
+import { toAddresses, toTimeoutMs } from "./input.ts";
 import { ConnectionPool } from "./pool.ts";
 import type { CallKind } from "./retry.ts";
 import type { CallOptions, ClientPlatform, ConnectOptions, TransactionRequest } from "./types.ts";
@@ -12,9 +12,6 @@ import { SessionWriter, type WriteResult } from "./writer.ts";
 
 /** Deadline of a call that names none. */
 const DEFAULT_TIMEOUT_MS = 5_000;
-
-/** What a call asks for that holds no keys and values. */
-const NO_BYTES = { bytes: 0, take: () => true } as const;
 
 /** What a call is, for messages, and what its caller asked for. */
 export interface CallNotes {
@@ -45,6 +42,8 @@ export class ClientCore {
       caller: this.caller,
       random: platform.random,
       appliedIndex: () => pool.newestAppliedIndex,
+      maxValueBytes: () => pool.maxValueBytes,
+      scope: (options) => this.scope(options),
     });
   }
 
@@ -75,14 +74,17 @@ export class ClientCore {
     return new ClientCore(pool, { platform, timeoutMs });
   }
 
-  /** Applies a transaction once. Throws at once what is wrong with it. */
-  write(request: TransactionRequest, { action, options }: CallNotes): Promise<WriteResult> {
-    const transaction = toTransaction(request, this.pool.maxValueBytes);
-    return this.#writer.write({ action, transaction, scope: this.scope(options) });
+  /** Applies a transaction once; resolves to what `read` makes of what the store did. Rejects with a KvraftError. */
+  write<T>(
+    request: TransactionRequest,
+    { action, options }: CallNotes,
+    read: (result: WriteResult) => T,
+  ): Promise<T> {
+    return this.#writer.write({ action, request, options }, read);
   }
 
   /** Sends one request until it is answered, within the limits of the client and of the call. */
-  async call<K extends RequestKind>(
+  call<K extends RequestKind>(
     request: RequestOf<K>,
     { kind, action, scope }: {
       readonly kind: CallKind;
@@ -90,13 +92,7 @@ export class ClientCore {
       readonly scope: CallScope;
     },
   ): Promise<Answered<K>> {
-    const call = { kind, action, request, scope };
-    if (this.caller.tryEnter(NO_BYTES) === null) await this.caller.enter(NO_BYTES, call);
-    try {
-      return await this.caller.run(call);
-    } finally {
-      this.caller.leave(0);
-    }
+    return this.caller.ask({ kind, action, request, scope });
   }
 
   /** The limits of a call that begins now. */

@@ -25,6 +25,7 @@ const MAX_TIMEOUT_MS = 2_147_483_647;
 const SHORT_TEXT_LENGTH = 64;
 const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
+const NO_CHECKS: readonly Check[] = [];
 
 /** A transaction that has no stamp yet. */
 export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations">;
@@ -73,7 +74,7 @@ export function toKey(key: Bytes): Uint8Array {
  * to be encoded before the caller goes on.
  */
 export function toTransaction(request: TransactionRequest, maxValueBytes: number): UnstampedTransaction {
-  const checks = (request.checks ?? []).map(toCheck);
+  const checks = request.checks === undefined ? NO_CHECKS : request.checks.map(toCheck);
   const mutations = request.mutations.map(toMutation);
   throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, { maxValueBytes }));
   return { checks, mutations };
@@ -82,10 +83,10 @@ export function toTransaction(request: TransactionRequest, maxValueBytes: number
 /** Bytes of keys and values in a transaction. */
 export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
   let bytes = 0;
-  for (const { key } of checks) bytes += key.length;
-  for (const check of checks) if (check.kind === "value") bytes += check.value.length;
-  for (const { key } of mutations) bytes += key.length;
-  for (const mutation of mutations) if (mutation.kind === "put") bytes += mutation.value.length;
+  for (const check of checks) bytes += check.key.length + (check.kind === "value" ? check.value.length : 0);
+  for (const mutation of mutations) {
+    bytes += mutation.key.length + (mutation.kind === "put" ? mutation.value.length : 0);
+  }
   return bytes;
 }
 

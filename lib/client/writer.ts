@@ -11,11 +11,12 @@ import type { CommandResult, SessionStamp } from "../kv/command.ts";
 import type { Random } from "../net/clock.ts";
 import { decodeCommand, decodeResult, encodeCommand } from "../net/command_codec.ts";
 import type { CallScope } from "./call_scope.ts";
-import type { Answered, Caller } from "./caller.ts";
+import type { Answered, Caller, CallNotes } from "./caller.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
-import { bytesOf, type UnstampedTransaction } from "./input.ts";
+import { bytesOf, toTransaction, type UnstampedTransaction } from "./input.ts";
 import { backoffMs, describeOutcome } from "./retry.ts";
 import { ClientSession } from "./session.ts";
+import type { CallOptions, TransactionRequest } from "./types.ts";
 
 /** What the store did with a write. */
 export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
@@ -24,8 +25,8 @@ export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "c
 export interface Write {
   /** For messages: "put a key". */
   readonly action: string;
-  readonly transaction: UnstampedTransaction;
-  readonly scope: CallScope;
+  readonly request: TransactionRequest;
+  readonly options: CallOptions;
 }
 
 /** What a {@link SessionWriter} works with. */
@@ -34,6 +35,10 @@ export interface SessionWriterOptions {
   readonly random: Random;
   /** The newest log index that some node is known to have applied. */
   readonly appliedIndex: () => number;
+  /** The longest value that the cluster takes. */
+  readonly maxValueBytes: () => number;
+  /** The limits of a call that begins now. */
+  readonly scope: (options: CallOptions) => CallScope;
 }
 
 /** A number that a write holds until it is finished. */
@@ -42,56 +47,69 @@ interface Stamped {
   readonly stamp: SessionStamp;
 }
 
+/** A write that has entered: its number, its place among the calls under way, and all that it changes. */
+interface EnteredWrite extends Stamped {
+  readonly bytes: number;
+  readonly command: Uint8Array;
+}
+
 /** The writes of one client. */
 export class SessionWriter {
   readonly #caller: Caller;
   readonly #random: Random;
-  readonly #appliedIndex: () => number;
+  readonly #options: SessionWriterOptions;
   #session: ClientSession | null = null;
 
   /** Opens no session before the first write. */
-  constructor({ caller, random, appliedIndex }: SessionWriterOptions) {
-    this.#caller = caller;
-    this.#random = random;
-    this.#appliedIndex = appliedIndex;
+  constructor(options: SessionWriterOptions) {
+    this.#caller = options.caller;
+    this.#random = options.random;
+    this.#options = options;
   }
 
   /**
-   * Resolves to what the store did. Rejects with a KvraftError that says whether the write may have been applied.
-   *
-   * The bytes of `transaction` are the caller's, good until the first await: where the write has to wait for a place,
-   * it takes a copy, and once it is encoded, the command holds them.
+   * Resolves to what `read` makes of what the store did. Rejects with a KvraftError that says whether the write may have
+   * been applied.
    */
-  async write({ action, transaction: unowned, scope }: Write): Promise<WriteResult> {
-    let transaction = unowned;
-    const bytes = bytesOf(transaction);
+  async write<T>({ action, request, options }: Write, read: (result: WriteResult) => T): Promise<T> {
+    const transaction = toTransaction(request, this.#options.maxValueBytes());
+    const notes = { action, scope: this.#options.scope(options) };
+    let write = this.#tryEnter(transaction) ?? await this.#enter(own(transaction), notes);
     for (let round = 0;; round++) {
-      const admittance = { bytes, take: this.#stamp };
-      let stamped = this.#caller.tryEnter(admittance);
-      if (stamped === null) {
-        transaction = transactionIn(encodeTransaction(transaction, null));
-        stamped = await this.#caller.enter(admittance, { action, scope });
-      }
-      const { session, stamp } = stamped;
-      try {
-        const command = encodeTransaction(transaction, stamp);
-        const request = { kind: "write", command } as const;
-        const answered = await this.#caller.run({ kind: "write", action, request, scope });
-        const result = readAnswer(answered, action);
-        if (result !== "sessionExpired") return result;
-        transaction = transactionIn(command);
-      } finally {
-        session.finish(stamp.sequence);
-        this.#caller.leave(bytes);
-      }
-      if (round > 0) await scope.pause(backoffMs(round, this.#random));
-      await this.#replace(session, { action, scope });
+      const result = readAnswer(await this.#send(write, notes), action);
+      if (result !== "sessionExpired") return read(result);
+      if (round > 0) await notes.scope.pause(backoffMs(round, this.#random));
+      await this.#replace(write.session, notes);
+      const same = transactionIn(write.command);
+      write = this.#tryEnter(same) ?? await this.#enter(same, notes);
     }
+  }
+
+  /** Enters at once with a write whose bytes may be its caller's: its command holds them then. Null: it must wait. */
+  #tryEnter(transaction: UnstampedTransaction): EnteredWrite | null {
+    const bytes = bytesOf(transaction);
+    const stamped = this.#caller.tryEnter({ bytes, take: this.#stamp });
+    return stamped === null ? null : encodeWrite(transaction, bytes, stamped);
+  }
+
+  /** Enters when there is a place, with a write whose bytes are its own. */
+  async #enter(transaction: UnstampedTransaction, notes: CallNotes): Promise<EnteredWrite> {
+    const bytes = bytesOf(transaction);
+    return encodeWrite(transaction, bytes, await this.#caller.enter({ bytes, take: this.#stamp }, notes));
+  }
+
+  /** Carries the write through to its answer; it has left when that is there. */
+  #send(write: EnteredWrite, { action, scope }: CallNotes): Promise<Answered<"write">> {
+    const request = { kind: "write", command: write.command } as const;
+    return this.#caller.run({ kind: "write", action, request, scope }, () => {
+      write.session.finish(write.stamp.sequence);
+      this.#caller.leave(write.bytes);
+    });
   }
 
   /** Takes a number of the current session, or null while its window is full. */
   readonly #stamp = (): Stamped | null => {
-    this.#session ??= new ClientSession(this.#appliedIndex(), this.#random);
+    this.#session ??= new ClientSession(this.#options.appliedIndex(), this.#random);
     return this.#session.hasRoom ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
   };
 
@@ -100,17 +118,31 @@ export class SessionWriter {
    * what the store has dropped, so a node is asked what it has applied now: what was heard before may be too old, or
    * of a log that was rebuilt since.
    */
-  async #replace(expired: ClientSession, { action, scope }: Pick<Write, "action" | "scope">): Promise<void> {
+  async #replace(expired: ClientSession, { action, scope }: CallNotes): Promise<void> {
     if (this.#session !== expired) return;
-    const { message } = await this.#caller.run({ kind: "read", action, request: { kind: "status" }, scope });
+    const call = { kind: "read", action, request: { kind: "status" }, scope } as const;
+    const { message } = await this.#caller.run(call, () => {});
     if (this.#session !== expired) return;
     this.#session = new ClientSession(message.status.appliedIndex, this.#random);
   }
 }
 
+function encodeWrite(
+  transaction: UnstampedTransaction,
+  bytes: number,
+  { session, stamp }: Stamped,
+): EnteredWrite {
+  return { bytes, session, stamp, command: encodeTransaction(transaction, stamp) };
+}
+
 function encodeTransaction(transaction: UnstampedTransaction, session: SessionStamp | null): Uint8Array {
   const { checks, mutations } = transaction;
   return encodeCommand({ kind: "transaction", session, checks, mutations });
+}
+
+/** The same, with bytes that are nobody else's. */
+function own(transaction: UnstampedTransaction): UnstampedTransaction {
+  return transactionIn(encodeTransaction(transaction, null));
 }
 
 /** The transaction that was encoded; its keys and values are views of `command`. */
