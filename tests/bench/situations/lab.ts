@@ -123,7 +123,7 @@ export class Lab implements AsyncDisposable {
     });
     await using process = await this.own(Process.start(program, args, { cwd: CHECKOUT, name: script }));
     const { code, stdout, stderr } = await process.end({ deadlineMs: PATIENCE_MS });
-    if (code !== 0) throw new Error(`${script} failed:\n${stderr}`);
+    if (code !== 0) throw new Error(`${script} failed: ${stderr.trim() || "it was ended"}`);
     return JSON.parse(stdout);
   }
 

@@ -31,6 +31,7 @@ export const manyKeys: Situation = {
     const startedAt = performance.now();
     await run({ keyCount: keys, loadsKeys: true, inFlight: 16, seconds: 1 });
     const loadSeconds = (performance.now() - startedAt) / 1_000;
+    lab.say(`  ${keys} keys put in ${loadSeconds.toFixed(0)} s`);
     const figures: Figure[] = [told("keys put at", keys / loadSeconds, "puts/s")];
     for (let turn = 0; turn < lab.count(3, 1); turn++) {
       const [manyPut, fewPut] = [await run({ keyCount: keys }), await run(few)];
