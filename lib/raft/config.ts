@@ -35,7 +35,7 @@ export const DEFAULT_LIMITS: RaftLimits = {
   inflightBytes: 8_388_608,
   uncommittedBytes: 67_108_864,
   tailBytes: 33_554_432,
-  applyBytes: 4_194_304,
+  applyBytes: 524_288,
   pendingReads: 65_536,
 };
 

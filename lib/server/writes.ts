@@ -10,8 +10,15 @@ import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { Meter } from "./meter.ts";
 import { OpenWrites } from "./open_writes.ts";
+import type { Proposed } from "../raft/mod.ts";
 import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";
+
+/**
+ * Writes that may wait at a leader for their entries. More would only wait longer: this is about half a second's work,
+ * and who is told "busy" at once can go elsewhere or come back.
+ */
+const MAX_WAITING_WRITES = 8_192;
 
 /** What the way of a write leads over. */
 export interface WritesOptions {
@@ -23,6 +30,9 @@ export interface WritesOptions {
   /** Counts what is proposed; null counts nothing. */
   readonly meter?: Meter | null;
 }
+
+/** What becomes of a write while so many wait. */
+const OVERLOADED = { kind: "refused", reason: "busy" } as const satisfies Proposed;
 
 /** Takes writes. Every `answer` is called exactly once. */
 export class Writes {
@@ -69,7 +79,9 @@ export class Writes {
       if (meter !== null) meter.proposals.storageFull += 1;
       return answer(excess);
     }
-    const proposed = driver.ask((raft) => raft.propose(bytes));
+    const proposed = replica.waitingWrites < MAX_WAITING_WRITES
+      ? driver.ask((raft) => raft.propose(bytes))
+      : OVERLOADED;
     if (meter !== null) meter.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;

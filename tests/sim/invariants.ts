@@ -145,8 +145,7 @@ export class Invariants implements Observer {
 
   /** A node's process is no more. */
   died(node: number): void {
-    this.#node(node).status = null;
-    this.#node(node).known = null;
+    Object.assign(this.#node(node), { status: null, known: null });
   }
 
   recovered(id: number, recovered: RecoveredLog): void {

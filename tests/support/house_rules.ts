@@ -44,7 +44,7 @@ const DOORS: Readonly<Record<string, Doors>> = {
 /** The pure rooms, and the packages each may use. */
 const PURE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   raft: [],
-  kv: ["sorted-btree", "@std/bytes"],
+  kv: ["sorted-btree", "@std/bytes", "node:buffer"],
 };
 
 /** Packages that only tests may use. */

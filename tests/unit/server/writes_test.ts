@@ -184,3 +184,14 @@ Deno.test("when the leadership is lost, everybody who waits for the write hears 
   assertEquals(bench.answers, ["first: unknown", "again: unknown", "later: applied"]);
   await bench.driver.stop();
 });
+
+Deno.test("a leader with too many writes under way says busy at once, and takes writes again when they are done", async () => {
+  const bench = await Bench.leading();
+  for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
+  bench.writes.submit(put(null), bench.answerTo("one too many"));
+  assertEquals(bench.answers, ["one too many: not-applied"]);
+  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  bench.writes.submit(put(null), bench.answerTo("later"));
+  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  assertEquals(bench.answers, ["one too many: not-applied", "later: applied"]);
+});
