@@ -2,8 +2,9 @@
  * The key-value store as a deterministic state machine: the same log makes the same state on every node.
  *
  * `command.ts` says what may be asked and what is answered, `validate.ts` what is let in, `state_machine.ts` applies it
- * to the keys (`store.ts`) once per session and sequence number (`session_table.ts`), and `record.ts` is the state as
- * a snapshot or a hash sees it. The room is pure: it knows no bytes on a wire or a disk, no clock and no chance.
+ * to the keys (`store.ts`, whose values lie in the slabs of `value_slabs.ts`) once per session and sequence number
+ * (`session_table.ts`), and `record.ts` is the state as a snapshot or a hash sees it. The room is pure: it knows no
+ * bytes on a wire or a disk, no clock and no chance.
  *
  * Left out, and why:
  * - older versions of a key: reads are of the present, and a snapshot view is consistent for as long as it is held;

@@ -2,7 +2,8 @@
  * The keys, their values and their three numbers, in byte order.
  *
  * The store owns what it keeps. What it hands out (the values in {@link KeyValue}s) are its own bytes, uncopied,
- * because reads are the hot path: nobody writes into them. It never does so either: a put replaces a record.
+ * because reads are the hot path: nobody writes into them. It never does so either: a put replaces a record. Small
+ * values share buffers (`value_slabs.ts`): whoever keeps one for long copies it, or keeps all that lie beside it.
  */
 import { equals } from "@std/bytes";
 import type { Check, KeyValue, ListPage, ListQuery, Mutation, MutationOutcome } from "./command.ts";
