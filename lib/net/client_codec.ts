@@ -23,6 +23,10 @@ import { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
 import { readErrorCode, readOutcome } from "./refusal_fields.ts";
 import { readStatus, writeStatus } from "./status_codec.ts";
+import { SlabCopier } from "../slab.ts";
+
+/** What requests bring: it lives until they are answered, or while its entry is in memory. */
+const REQUESTS = new SlabCopier();
 
 /** Writes a request's payload. */
 export function encodeClientRequest(out: MessagePackWriter, request: ClientRequest): void {
@@ -66,7 +70,7 @@ export function encodeClientRequest(out: MessagePackWriter, request: ClientReque
 
 /** Reads a request's payload; the bytes in it are the caller's own. Throws DecodeError. */
 export function decodeClientRequest(payload: Uint8Array): ClientRequest {
-  const input = new MessagePackReader(payload, { what: "a client's frame", copies: true });
+  const input = new MessagePackReader(payload, { what: "a client's frame", copies: REQUESTS });
   input.open("the frame");
   const request = readRequest(input);
   input.close();

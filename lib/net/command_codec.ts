@@ -6,6 +6,7 @@
  * to say (lib/kv). The same bytes must decode alike on every replica, so nothing here depends on configuration.
  */
 import { assertNever } from "../assert.ts";
+import { SlabCopier } from "../slab.ts";
 import { type Check, type Command, type CommandResult, MAX_TRANSACTION_OPERATIONS } from "../kv/command.ts";
 import type { Mutation, MutationOutcome, RefusalReason, SessionStamp } from "../kv/command.ts";
 import { readKeyValueOrNull, writeKeyValueOrNil } from "./key_value_codec.ts";
@@ -21,19 +22,25 @@ const REFUSAL_REASONS = [
 
 /** Where everything is encoded before it is copied out: one encoding is over before the next begins. */
 const SCRATCH = new MessagePackWriter();
+/** Commands wait for their answers about as long as those encoded before and after them. */
+const COMMANDS = new SlabCopier();
 /** Where {@link encodeResultInPlace} leaves what it encoded. */
 const IN_PLACE = new MessagePackWriter();
 /** Room for a value of 1 MiB: growing to it anew was 6 % of a client with values of 64 KiB (profile). */
 const SCRATCH_RETAINED_BYTES = 2_097_152;
 
-/** Encodes a command as bytes that the caller owns. */
+/** Encodes a command as bytes that the caller owns. They lie in a slab: a third of a client's time went into buffers. */
 export function encodeCommand(command: Command): Uint8Array {
-  return encoded(writeCommand, command);
+  SCRATCH.clear(SCRATCH_RETAINED_BYTES);
+  writeCommand(SCRATCH, command);
+  return COMMANDS.copy(SCRATCH.view());
 }
 
 /** Encodes the result of a command as bytes that the caller owns. */
 export function encodeResult(result: CommandResult): Uint8Array {
-  return encoded(writeResult, result);
+  SCRATCH.clear(SCRATCH_RETAINED_BYTES);
+  writeResult(SCRATCH, result);
+  return SCRATCH.copy();
 }
 
 /** The same as bytes that are good until the next call: for whoever copies them into a frame at once. */
@@ -63,12 +70,6 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
   input.close();
   input.end();
   return result;
-}
-
-function encoded<T>(write: (out: MessagePackWriter, value: T) => void, value: T): Uint8Array {
-  SCRATCH.clear(SCRATCH_RETAINED_BYTES);
-  write(SCRATCH, value);
-  return SCRATCH.copy();
 }
 
 function writeCommand(out: MessagePackWriter, command: Command): void {

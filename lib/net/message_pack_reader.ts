@@ -6,6 +6,7 @@
  * allocated, and nothing recurses: lies about length and depth cost their sender more than the reader.
  */
 import { assert } from "../assert.ts";
+import type { SlabCopier } from "../slab.ts";
 import { DecodeError } from "./errors.ts";
 
 const NIL = 0xc0;
@@ -22,7 +23,7 @@ export class MessagePackReader {
   #bytes: Uint8Array;
   #position = 0;
   #what: string;
-  #copies: boolean;
+  #copies: boolean | SlabCopier;
   /** Values not read yet of the array that is open; outside of any, the one value that the bytes should be. */
   #left = 1;
   /** The same of the arrays around it, outermost first. */
@@ -30,9 +31,12 @@ export class MessagePackReader {
 
   /**
    * `what` is what is being read, for the messages of errors. `copies` says whether {@link binary} gives bytes that
-   * the caller owns (true) or views of `bytes` (false).
+   * the caller owns (true), the same out of slabs, for many that are kept about as long, or views of `bytes` (false).
    */
-  constructor(bytes: Uint8Array, options: { readonly what: string; readonly copies: boolean }) {
+  constructor(
+    bytes: Uint8Array,
+    options: { readonly what: string; readonly copies: boolean | SlabCopier },
+  ) {
     this.#bytes = bytes;
     this.#what = options.what;
     this.#copies = options.copies;
@@ -125,9 +129,9 @@ export class MessagePackReader {
     const begin = this.#position;
     this.#pass(length, field);
     // Not a copy of a view: making the view takes about as long as copying a short value.
-    return this.#copies
-      ? this.#bytes.slice(begin, this.#position)
-      : this.#bytes.subarray(begin, this.#position);
+    if (this.#copies === true) return this.#bytes.slice(begin, this.#position);
+    const view = this.#bytes.subarray(begin, this.#position);
+    return this.#copies === false ? view : this.#copies.copy(view);
   }
 
   /** Reads bytes, or null for nil. */

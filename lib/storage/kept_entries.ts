@@ -1,7 +1,7 @@
 /** What recovery keeps of the entries it reads: the last ones, and the configurations behind the snapshot. */
 import type { Entry } from "../raft/types.ts";
 import { entryRecordBytes } from "./record.ts";
-import { SlabCopier } from "./slab.ts";
+import { SlabCopier } from "../slab.ts";
 
 /** The last entries of the log, as many as fit the bound. */
 export class Tail {

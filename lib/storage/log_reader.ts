@@ -6,7 +6,7 @@ import type { Checkpoint } from "./log_state.ts";
 import { entryRecordBytes, segmentSeed } from "./record.ts";
 import { RecordScanner } from "./record_scanner.ts";
 import { segmentName } from "./segment.ts";
-import { SlabCopier } from "./slab.ts";
+import { SlabCopier } from "../slab.ts";
 
 const READ_WINDOW_BYTES = 256 * 1024;
 

@@ -15,7 +15,6 @@
  *     recovery.ts, torn_tail.ts  reading the log back; torn or damaged
  *     kept_entries.ts            what of it is kept
  *     log_reader.ts              entries for peers that are far behind
- *     slab.ts                    owned copies of what was read
  *     removal.ts                 segments that go
  *     wal.ts                     the open log
  *     snapshot_format.ts         a snapshot's bytes

@@ -28,8 +28,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     title: "bytes out of a frame are views of the read buffer",
     failure: "a value changes when the next frame arrives",
     file: "lib/net/message_pack_reader.ts",
-    from: "this.#bytes.slice(begin, this.#position)",
-    to: "this.#bytes.subarray(begin, this.#position)",
+    from: "this.#copies === false ? view : this.#copies.copy(view)",
+    to: "view",
     checks: CHECKS,
   },
   {
