@@ -19,7 +19,7 @@ import type { Pause } from "./slices.ts";
 import { type LoadedSnapshot, readSnapshotState } from "./snapshot_state.ts";
 
 /** Bytes that may wait in the page cache: the sync of more would hold up that of the log. The sender waits for it. */
-const FLUSH_BYTES = 1_048_576;
+const FLUSH_BYTES = 4_194_304;
 
 /** A snapshot that has come whole and was checked. */
 export interface ReceivedSnapshot extends LoadedSnapshot {
