@@ -21,8 +21,6 @@ import type {
 const DEFAULT_LIST_LIMIT = 100;
 /** The longest time that a call may take: what a timer can measure. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
-/** Text of at most so many characters, as most keys are, is encoded here if it is ASCII. */
-const SHORT_TEXT_LENGTH = 64;
 const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
@@ -41,25 +39,12 @@ function toView(value: Bytes, what: string): Uint8Array {
   if (typeof value !== "string") {
     throw new InvalidRequestError(`Cannot take this ${what}: it is neither text nor a Uint8Array.`);
   }
-  const short = value.length > SHORT_TEXT_LENGTH ? null : encodeAscii(value);
-  if (short !== null) return short;
   if (!value.isWellFormed()) {
     throw new InvalidRequestError(
       `Cannot take this ${what}: it is not well-formed Unicode. Pass its bytes instead.`,
     );
   }
   return TEXT.encode(value);
-}
-
-/** The bytes of ASCII text, null for other text. The TextEncoder, which leaves JavaScript, was a tenth of a get. */
-function encodeAscii(text: string): Uint8Array | null {
-  const bytes = new Uint8Array(text.length);
-  for (let position = 0; position < text.length; position++) {
-    const code = text.charCodeAt(position);
-    if (code > 0x7f) return null;
-    bytes[position] = code;
-  }
-  return bytes;
 }
 
 /** A key to be read. */

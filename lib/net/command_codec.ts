@@ -29,7 +29,7 @@ const IN_PLACE = new MessagePackWriter();
 /** Room for a value of 1 MiB: growing to it anew was 6 % of a client with values of 64 KiB (profile). */
 const SCRATCH_RETAINED_BYTES = 2_097_152;
 
-/** Encodes a command as bytes that the caller owns. They lie in a slab: a third of a client's time went into buffers. */
+/** Encodes a command as bytes that the caller owns. In a slab: a buffer for each cost a client 9 of 28 µs a put. */
 export function encodeCommand(command: Command): Uint8Array {
   SCRATCH.clear(SCRATCH_RETAINED_BYTES);
   writeCommand(SCRATCH, command);

@@ -5,8 +5,8 @@
  * segment: a tail to be cut. Anything else is damage, and refused: acknowledged entries are never dropped. The two are
  * told apart by `syncedOffset`: each record says up to where everything was durable when it was written, so a bad
  * place is damage when any record after it vouches for it, and a torn tail when none does. The very last batch has
- * none after it; for its sake the log leaves a sync mark behind whenever a sync has caught up (wal.ts). Damage to it
- * is taken for a torn tail only if the power failed before that mark, too, was on the disk.
+ * none after it; for its sake the log leaves a sync mark behind it once nothing more is to be written (wal.ts). Damage
+ * to it is taken for a torn tail only if the power failed before that mark, too, was on the disk.
  *
  * A log begins with the last segment that says it begins anew; those before it are dead, whatever they hold. Without
  * such a one it begins with the first segment there is. If that is not its very first, a snapshot must reach up to

@@ -17,6 +17,7 @@ import { type Measurement, measurementOf } from "./measurements.ts";
 import { page, type Results, summary } from "./page.ts";
 import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
 import { plot } from "./plot.ts";
+import { say } from "./say.ts";
 import { PEER_NAMES, type PeerName, WARM_UP, type Workload, WORKLOADS } from "./workloads.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -51,10 +52,6 @@ interface Plan {
   readonly workloads: readonly Workload[];
   readonly output: string;
   readonly command: string;
-}
-
-function say(text: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
 /** Throws UsageError. */

@@ -92,20 +92,28 @@ function axes(x: Scale, y: Scale): string[] {
         `<text x="${at}" y="${bottom + 18}" text-anchor="middle" fill="#555555">${tickText(tick)}</text>`,
       ];
     }),
-    ...y.ticks.flatMap((tick) => {
-      const at = y.position(tick);
-      return [
-        `<line x1="${left}" y1="${at.toFixed(1)}" x2="${right}" y2="${at.toFixed(1)}" stroke="#e5e7eb"/>`,
-        `<text x="${left - 8}" y="${(at + 4).toFixed(1)}" text-anchor="end" fill="#555555">${
-          tickText(tick)
-        }</text>`,
-      ];
-    }),
+    ...rulesOf(y, { left, right }),
     `<text x="${(left + right) / 2}" y="${bottom + 42}" text-anchor="middle">puts a second</text>`,
     `<text x="18" y="${(top + bottom) / 2}" text-anchor="middle" transform="rotate(-90 18 ${
       (top + bottom) / 2
     })">milliseconds</text>`,
   ];
+}
+
+/** A line across for each tick of an upright axis, with what it stands for. */
+export function rulesOf(
+  axis: Scale,
+  { left, right }: { readonly left: number; readonly right: number },
+): string[] {
+  return axis.ticks.flatMap((tick) => {
+    const at = axis.position(tick);
+    return [
+      `<line x1="${left}" y1="${at.toFixed(1)}" x2="${right}" y2="${at.toFixed(1)}" stroke="#e5e7eb"/>`,
+      `<text x="${left - 8}" y="${(at + 4).toFixed(1)}" text-anchor="end" fill="#555555">${
+        tickText(tick)
+      }</text>`,
+    ];
+  });
 }
 
 function seriesOf(

@@ -23,7 +23,7 @@ import { Applied, type AppliedTransaction } from "./applied.ts";
 import { ConfigurationJudge } from "./configuration_judge.ts";
 import type { Coverage, RareState } from "./coverage.ts";
 import { hashBytes, hashNumbers } from "./hashes.ts";
-import { LogPicture, newNodePicture, type NodePicture } from "./log_picture.ts";
+import { LogPicture, newNodePicture, type NodePicture, standsNowhere } from "./log_picture.ts";
 import { messageText } from "./message_text.ts";
 import type { Observer } from "./probes.ts";
 import type { Replay } from "./replay.ts";
@@ -145,7 +145,7 @@ export class Invariants implements Observer {
 
   /** A node's process is no more. */
   died(node: number): void {
-    Object.assign(this.#node(node), { status: null, known: null });
+    standsNowhere(this.#node(node));
   }
 
   recovered(id: number, recovered: RecoveredLog): void {
@@ -194,7 +194,7 @@ export class Invariants implements Observer {
     node.underWay = null;
     node.judgedIndex = 0;
     node.takenSnapshots = [];
-    node.status = null;
+    standsNowhere(node);
     this.#trace(() =>
       `n${id} recovered up to ${recovered.lastIndex}@${found.terms.at(-1) ?? 0}, term ${found.hardState.term}`
     );

@@ -56,6 +56,12 @@ export interface NodePicture {
   isAmnesiac: boolean;
 }
 
+/** The node's process is no more, or was not seen yet: nothing is known of how it stands. */
+export function standsNowhere(node: NodePicture): void {
+  node.status = null;
+  node.known = null;
+}
+
 /** A node of which nothing was seen yet. */
 export function newNodePicture(): NodePicture {
   return {

@@ -1,6 +1,6 @@
 /** Throughput against what grows, as an SVG of four panels; all scales are logarithmic. */
 import { spreadOf } from "../measurements.ts";
-import { type Scale, scaleOf, tickText } from "../plot.ts";
+import { rulesOf, type Scale, scaleOf, tickText } from "../plot.ts";
 import type { Figure } from "./figures.ts";
 
 const PANEL = { width: 400, height: 280, left: 60, right: 50, top: 40, bottom: 50 } as const;
@@ -56,15 +56,7 @@ function panelOf(panel: string, marks: readonly Mark[]): readonly string[] {
         placeText(place)
       }</text>`
     ),
-    ...y.ticks.flatMap((tick) => {
-      const at = y.position(tick);
-      return [
-        `<line x1="${left}" y1="${at.toFixed(1)}" x2="${right}" y2="${at.toFixed(1)}" stroke="#e5e7eb"/>`,
-        `<text x="${left - 8}" y="${(at + 4).toFixed(1)}" text-anchor="end" fill="#555555">${
-          tickText(tick)
-        }</text>`,
-      ];
-    }),
+    ...rulesOf(y, { left, right }),
     ...[...Map.groupBy(marks, ({ series }) => series)].flatMap(([series, own]) =>
       seriesOf(series, own, { x, y })
     ),

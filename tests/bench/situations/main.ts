@@ -11,6 +11,7 @@ import { columns } from "../../../lib/cli/help.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { machineOf } from "../machine.ts";
 import { markdownTable } from "../page.ts";
+import { say } from "../say.ts";
 import { type Figure, mergeResults, rowsOf, type SituationResults } from "./figures.ts";
 import { followerStopped } from "./follower_stopped.ts";
 import { growth } from "./growth.ts";
@@ -61,10 +62,6 @@ interface Plan {
   readonly situations: readonly Situation[];
   readonly output: string;
   readonly command: string;
-}
-
-function say(text: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
 /** Throws UsageError. */

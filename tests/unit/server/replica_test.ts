@@ -51,6 +51,8 @@ Deno.test("another leader's entry at the same index answers nobody: the outcome 
   replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.apply([put(1, 4)]);
   assertEquals(answers, ["leadershipLost, unknown"]);
+  // And it is that entry which is applied, not what this node had proposed at its place.
+  assertEquals(replica.stateMachine.get(TEXT.encode("k"))?.value, TEXT.encode("1@4"));
 });
 
 Deno.test("losing the leadership answers the writes of the lost term, not those of a new one", () => {
