@@ -6,19 +6,14 @@ import { type Command, validateCommand } from "../kv/mod.ts";
 import { decodeCommand } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
+import { Backlog } from "./backlog.ts";
+import type { Clock } from "../net/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { Meter } from "./meter.ts";
 import { OpenWrites } from "./open_writes.ts";
-import type { Proposed } from "../raft/mod.ts";
 import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";
-
-/**
- * Writes that may wait at a leader for their entries. More would only wait longer: this is about half a second's work,
- * and who is told "busy" at once can go elsewhere or come back.
- */
-const MAX_WAITING_WRITES = 8_192;
 
 /** What the way of a write leads over. */
 export interface WritesOptions {
@@ -27,29 +22,29 @@ export interface WritesOptions {
   readonly forwarding: Forwarding;
   readonly maxValueBytes: number;
   readonly quota: Quota;
+  readonly clock: Clock;
   /** Counts what is proposed; null counts nothing. */
   readonly meter?: Meter | null;
 }
-
-/** What becomes of a write while so many wait. */
-const OVERLOADED = { kind: "refused", reason: "busy" } as const satisfies Proposed;
 
 /** Takes writes. Every `answer` is called exactly once. */
 export class Writes {
   readonly #options: WritesOptions;
   readonly #open = new OpenWrites();
+  readonly #backlog: Backlog;
 
   constructor(options: WritesOptions) {
     this.#options = options;
+    this.#backlog = new Backlog(options.clock);
   }
 
   /** A client of this node writes: done here, or at the leader. */
   submit(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const command = this.#read(bytes);
-    if (command.kind === "error") return answer(command);
     const { driver, forwarding } = this.#options;
     const { leader, isLeader } = driver.ask((raft) => ({ leader: raft.leader, isLeader: raft.isLeader }));
-    if (isLeader) return this.#propose(command, bytes, answer);
+    if (isLeader) return this.#take(bytes, answer);
+    const command = this.#read(bytes);
+    if (command.kind === "error") return answer(command);
     if (leader !== null) return forwarding.forward(leader, bytes, answer);
     if (driver.isDiskFull) {
       return answer(
@@ -64,6 +59,16 @@ export class Writes {
 
   /** A node that took this one for the leader passes a write on. It is not passed on again. */
   submitForwarded(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    this.#take(bytes, answer);
+  }
+
+  #take(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+    const { replica, meter = null } = this.#options;
+    // Before anything is read: what has to be refused must cost little, or it takes the time of what is not.
+    if (this.#backlog.isFull(replica.waitingWrites, replica.applied.index)) {
+      if (meter !== null) meter.proposals.busy += 1;
+      return answer(busy());
+    }
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     this.#propose(command, bytes, answer);
@@ -79,12 +84,11 @@ export class Writes {
       if (meter !== null) meter.proposals.storageFull += 1;
       return answer(excess);
     }
-    const proposed = replica.waitingWrites < MAX_WAITING_WRITES
-      ? driver.ask((raft) => raft.propose(bytes))
-      : OVERLOADED;
+    const proposed = driver.ask((raft) => raft.propose(bytes));
     if (meter !== null) meter.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
+      this.#backlog.proposed(index);
       return replica.awaitWrite(index, {
         term,
         command,
@@ -95,7 +99,7 @@ export class Writes {
       case "notLeader":
         return answer(notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader."));
       case "busy":
-        return answer(notApplied("busy", "Cannot write: too much is under way. Try again later."));
+        return answer(busy());
       case "transferring":
         return answer(notApplied("noLeader", "Cannot write: leadership is being handed over. Try again."));
     }
@@ -112,4 +116,8 @@ export class Writes {
       throw error;
     }
   }
+}
+
+function busy(): Refusal {
+  return notApplied("busy", "Cannot write: too much is under way. Try again later.");
 }

@@ -18,7 +18,17 @@ import { page, type Results, summary } from "./page.ts";
 import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
 import { plot } from "./plot.ts";
 import { say } from "./say.ts";
-import { PEER_NAMES, type PeerName, WARM_UP, type Workload, WORKLOADS } from "./workloads.ts";
+import {
+  PEER_NAMES,
+  type PeerName,
+  WARM_UP,
+  WARM_UP_SECONDS,
+  type Workload,
+  WORKLOADS,
+} from "./workloads.ts";
+
+/** A generator is new for every measurement, and has to become warm too. */
+const LEAST_WARM_UP_MS = 800;
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "quick", placeholder: null, help: "the main rows, three short rounds: within five minutes" },
@@ -26,7 +36,7 @@ const OPTIONS: readonly OptionSpec[] = [
   {
     name: "seconds",
     placeholder: "<n>",
-    help: "how long each measurement takes, beside a warm-up of a fifth of it (5)",
+    help: "how long each measurement takes, beside a warm-up of a fifth of it, at least 0.8 s (5)",
   },
   { name: "peer", placeholder: "<names>", help: "beside whom: etcd,antietcd,echo (all that are here)" },
   { name: "only", placeholder: "<text>", help: "only rows whose name has this in it" },
@@ -115,7 +125,7 @@ async function measure(
       ...load,
       clients: share(load.clients, part),
       ratePerSecond: null,
-      warmupMs: durationMs / 5,
+      warmupMs: Math.max(LEAST_WARM_UP_MS, durationMs / 5),
       durationMs,
     },
     prefix: "bench/",
@@ -133,9 +143,11 @@ async function measure(
   });
 }
 
-/** One round: everybody from the start. What it measured goes to `measured` at once, so that an early end loses none. */
-async function runRound(
-  round: number,
+/**
+ * All rounds. Everybody runs from the first to the last, as servers do, and is warm before it: two of them compile what
+ * runs often while it runs. What was measured goes to `measured` at once, so that an early end loses none.
+ */
+async function runRounds(
   { plan, peers, measured, isEnding }: {
     readonly plan: Plan;
     readonly peers: readonly Peer[];
@@ -153,12 +165,29 @@ async function runRound(
     running.set(peer.name, owner.use(await peer.start(own)));
   }
   for (const [peer, nodes] of running) {
-    if (!isEnding()) {
-      await measure({ peer, running: nodes, workload: WARM_UP, round, loadsKeys: false, plan });
-    }
+    if (isEnding()) return;
+    const warmUp = { ...plan, seconds: WARM_UP_SECONDS };
+    await measure({ peer, running: nodes, workload: WARM_UP, round: 0, loadsKeys: false, plan: warmUp });
   }
-  const order = [...running.keys()];
   const loaded = new Set<string>();
+  for (let round = 1; round <= plan.rounds; round++) {
+    await runRound(round, { plan, running, loaded, measured, isEnding });
+  }
+}
+
+/** Every row once, the peers one after the other. */
+async function runRound(
+  round: number,
+  { plan, running, loaded, measured, isEnding }: {
+    readonly plan: Plan;
+    readonly running: ReadonlyMap<PeerName, RunningPeer>;
+    /** Which keys of which size somebody has. */
+    readonly loaded: Set<string>;
+    readonly measured: Measurement[];
+    readonly isEnding: () => boolean;
+  },
+): Promise<void> {
+  const order = [...running.keys()];
   for (const workload of plan.workloads) {
     for (const peer of order) {
       const nodes = running.get(peer);
@@ -224,9 +253,7 @@ async function run(plan: Plan): Promise<void> {
   Deno.addSignalListener("SIGINT", end);
   const machine = await machineOf(join(CHECKOUT, ".cache"));
   const measurements: Measurement[] = [];
-  for (let round = 1; round <= plan.rounds && !isEnding; round++) {
-    await runRound(round, { plan, peers, measured: measurements, isEnding: () => isEnding });
-  }
+  await runRounds({ plan, peers, measured: measurements, isEnding: () => isEnding });
   const { command, workloads, rounds, seconds } = plan;
   const about = peers.map(({ name, what }) => ({ name, what, version: versions[name] ?? "" }));
   const date = new Date().toISOString().slice(0, 10);

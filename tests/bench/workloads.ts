@@ -61,8 +61,10 @@ function clients(
   };
 }
 
-/** What every peer goes through after its start, uncounted: two of them compile what they run often while they run. */
-export const WARM_UP: Workload = clients(64, "warm-up", { load: { inFlight: 4, mix: { put: 1, get: 1 } } });
+/** What every peer goes through after its start, uncounted, and for how long. */
+export const WARM_UP: Workload = clients(64, "warm-up", { load: { inFlight: 16, mix: { put: 1, get: 1 } } });
+/** Until the last of them, kvraft, does not become faster any more. */
+export const WARM_UP_SECONDS = 8;
 
 /** Every row, in the order in which they run and are shown. */
 export const WORKLOADS: readonly Workload[] = [

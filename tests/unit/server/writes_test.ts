@@ -52,7 +52,7 @@ class Bench {
   readonly replica = new Replica(new StateMachine(), START.snapshot);
   readonly driver: Driver;
   readonly writes: Writes;
-  readonly #clock = new ManualClock();
+  readonly clock = new ManualClock();
 
   private constructor() {
     const raft = new Raft({
@@ -67,7 +67,7 @@ class Bench {
     this.driver = new Driver({
       raft,
       log: this.log,
-      clock: this.#clock,
+      clock: this.clock,
       logger: new RecordingLogger(),
       tickMs: TICK_MS,
       events: {
@@ -83,14 +83,14 @@ class Bench {
         },
       },
     });
-    const forwarding = new Forwarding({ clock: this.#clock, firstId: 1, timeoutMs: 50, send: () => false });
+    const forwarding = new Forwarding({ clock: this.clock, firstId: 1, timeoutMs: 50, send: () => false });
     const { driver, replica } = this;
     const quota = new Quota({
       quotaBytes: null,
       stateMachine: () => replica.stateMachine,
       isDiskNearlyFull: () => false,
     });
-    this.writes = new Writes({ driver, replica, forwarding, maxValueBytes: 100, quota });
+    this.writes = new Writes({ driver, replica, forwarding, maxValueBytes: 100, quota, clock: this.clock });
   }
 
   /** Once it leads, and its first entry is applied. */
@@ -98,7 +98,7 @@ class Bench {
     const bench = new Bench();
     bench.driver.start();
     for (let tick = 0; tick < ELECTION_TICKS; tick++) {
-      bench.#clock.advance(TICK_MS);
+      bench.clock.advance(TICK_MS);
       await settle();
     }
     await bench.log.endSync();
@@ -194,4 +194,20 @@ Deno.test("a leader with too many writes under way says busy at once, and takes 
   bench.writes.submit(put(null), bench.answerTo("later"));
   for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
   assertEquals(bench.answers, ["one too many: not-applied", "later: applied"]);
+  await bench.driver.stop();
+});
+
+Deno.test("a leader whose oldest write has waited for long says busy to what comes beside a thousand others", async () => {
+  const bench = await Bench.leading();
+  for (let number = 0; number < 1_023; number++) bench.writes.submit(put(null), () => {});
+  bench.clock.advance(300);
+  bench.writes.submit(put(null), bench.answerTo("last of few"));
+  bench.writes.submit(put(null), bench.answerTo("one too many"));
+  assertEquals(bench.answers, ["one too many: not-applied"]);
+  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  for (let number = 0; number < 2_000; number++) bench.writes.submit(put(null), () => {});
+  bench.writes.submit(put(null), bench.answerTo("in time"));
+  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  assertEquals(bench.answers, ["one too many: not-applied", "last of few: applied", "in time: applied"]);
+  await bench.driver.stop();
 });

@@ -1,0 +1,52 @@
+/**
+ * How many writes wait at a leader for their entries, how long, and when that is too much.
+ *
+ * Whoever asks cares for the wait, and the same number of writes is a fifth of a second of small ones and ten of large
+ * ones. So a write is refused at once, to go elsewhere or come back, while the oldest that waits has done so for
+ * MAX_WAIT_MS. FEW_WRITES may always wait: with those a disk or a network that stalls for a moment is waited for.
+ */
+import type { Clock } from "../net/clock.ts";
+
+/** Writes that may wait whatever they are: for the sake of memory. */
+const MAX_WRITES = 8_192;
+/** Writes that may wait however long they do. */
+const FEW_WRITES = 1_024;
+/** How long the oldest write may have waited when another comes. */
+const MAX_WAIT_MS = 250;
+/** Of the writes that come in, every so many is timed: reading the clock for each would be 1 % of a write. */
+const WRITES_PER_SAMPLE = 64;
+
+/** When a write was proposed. */
+interface Sample {
+  readonly index: number;
+  readonly atMs: number;
+}
+
+/** Watches the writes that wait. */
+export class Backlog {
+  readonly #clock: Clock;
+  /** Ascending in both. */
+  #samples: Sample[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A write was proposed as the entry at `index`. */
+  proposed(index: number): void {
+    if (index % WRITES_PER_SAMPLE !== 0) return;
+    // Its predecessors at and above this index are gone with the leadership that proposed them.
+    if ((this.#samples.at(-1)?.index ?? 0) >= index) this.#samples = [];
+    this.#samples.push({ index, atMs: this.#clock.now() });
+  }
+
+  /** Whether no further write should wait, beside so many that do; entries up to `appliedIndex` are applied. */
+  isFull(waiting: number, appliedIndex: number): boolean {
+    if (waiting < FEW_WRITES) return false;
+    if (waiting >= MAX_WRITES) return true;
+    const first = this.#samples.findIndex(({ index }) => index > appliedIndex);
+    this.#samples.splice(0, first === -1 ? this.#samples.length : first);
+    const [oldest] = this.#samples;
+    return oldest !== undefined && this.#clock.now() - oldest.atMs >= MAX_WAIT_MS;
+  }
+}
