@@ -108,7 +108,7 @@ export class Caller {
   run<K extends RequestKind>(call: Call<K>, onEnd: () => void): Promise<Answered<K>> {
     const { kind, request, scope } = call;
     const now = scope.clock.now();
-    const connection = scope.stoppedAt(now) === null ? this.#pool.route(null) : null;
+    const connection = scope.stoppedAt(now) === null ? this.#firstRoute(request) : null;
     if (connection === null) return this.#goOn(call, null).finally(onEnd);
     const { signal } = scope;
     const timeoutMs = attemptTimeoutMs(0, scope.remainingMsAt(now), kind);
@@ -121,6 +121,12 @@ export class Caller {
       resolve({ message: end.message, outcome: "not-applied", connection });
     });
     return promise;
+  }
+
+  /** Where it is tried first: a stale read at any node, so that all of them share that work; all else at the leader. */
+  #firstRoute(request: RequestOf<RequestKind>): NodeConnection | null {
+    const isStale = (request.kind === "get" || request.kind === "list") && request.consistency === "stale";
+    return isStale ? this.#pool.routeToAny() : this.#pool.route(null);
   }
 
   /** Tries until there is an answer or the call must end. `first`: what the first attempt came to, if there was one. */

@@ -95,7 +95,7 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
 
   /**
    * Reads a key; null when it does not exist. Linearizable unless the caller asks for a stale answer, which any node
-   * gives, even one cut off from the others.
+   * gives, even one cut off from the others: they are asked in turn.
    *
    * @example
    * ```ts

@@ -53,6 +53,8 @@ export class ConnectionPool {
   readonly #closing = new Closing();
   #clusterId: string | null = null;
   #newestAppliedIndex = 0;
+  /** Whose turn it was, of the open connections. */
+  #turn = 0;
   #maxValueBytes = MAX_VALUE_BYTES;
   #downReason = "not connected yet";
   #isReconnecting = false;
@@ -129,6 +131,14 @@ export class ConnectionPool {
     if (leader === null) this.#dialOthers();
     else if (connection.node !== leader) this.#dialLeader();
     return connection;
+  }
+
+  /** The open connections in turn, for requests that any node answers by itself. Who is not connected is dialled beside. */
+  routeToAny(): NodeConnection | null {
+    const open = [...this.#open.values()].filter(({ isOpen }) => isOpen);
+    if (open.length < this.#directory.members.length) this.#dialOthers();
+    this.#turn = (this.#turn + 1) % Math.max(1, open.length);
+    return open[this.#turn] ?? null;
   }
 
   /** Dials until one node answers; the connection to `except` is used only if no other does. */

@@ -41,7 +41,10 @@ export interface CallOptions {
 
 /** Options of a read. */
 export interface ReadOptions extends CallOptions {
-  /** Default "linearizable". "stale" answers from whatever node is reached, even without a leader. */
+  /**
+   * Default "linearizable". "stale" answers from any node, even without a leader: all share the work, asked in turn, and
+   * one answer may be older than the one before it.
+   */
   readonly consistency?: "linearizable" | "stale";
 }
 

@@ -67,6 +67,15 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     checks: [CLIENT, SIM],
   },
   {
+    id: "M160",
+    title: "stale reads all go to one node",
+    failure: "nodes that are added to take reads off the others get none",
+    file: "lib/client/pool.ts",
+    from: "return open[this.#turn] ?? null;",
+    to: "return open[0] ?? null;",
+    checks: [CLIENT],
+  },
+  {
     id: "M24",
     title: "a session does not remember the answers to its writes",
     failure: "a retry is applied twice",

@@ -129,6 +129,32 @@ Deno.test("stale reads are answered by a node that knows of no leader", async ()
   assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: null });
 });
 
+Deno.test("stale reads go to all nodes in turn, and what must be linearizable to the leader", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect([2]);
+  const stale = { consistency: "stale" } as const;
+  await cluster.finish(client.get("k", stale)); // meets the others
+  await cluster.pass(100);
+  const before = cluster.nodes.map(({ requests }) => requests.length);
+  for (let read = 0; read < 6; read++) await cluster.finish(client.get("k", stale));
+  for (let read = 0; read < 3; read++) await cluster.finish(client.list(stale));
+  await cluster.finish(client.get("k"));
+  assertEquals(cluster.nodes.map(({ requests }, node) => requests.length - (before[node] ?? 0)), [4, 3, 3]);
+});
+
+Deno.test("a stale read goes on to another node when the one whose turn it was is gone", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect();
+  const stale = { consistency: "stale" } as const;
+  await cluster.finish(client.get("k", stale));
+  await cluster.pass(100);
+  cluster.node(3).kill();
+  for (let read = 0; read < 4; read++) {
+    assertEquals(await cluster.finish(client.get("k", stale)), null);
+  }
+  assertEquals(cluster.node(3).requests.length <= 1, true);
+});
+
 Deno.test("a cluster that can't be reached is said to be so, with each address and its reason", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).kill();
