@@ -4,9 +4,11 @@ import { GETS, type Lab, type Situation, type Work } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
 
 const SECONDS = 2;
-const CONNECTIONS = [1, 10, 100, 1_000];
+const CONNECTIONS = [1, 10, 100, 1_000, 10_000];
+const QUICK_CONNECTIONS = [1, 10, 100, 1_000];
+const MAX_CONNECTIONS = 12_000;
 const VALUE_BYTES = [16, 256, 4_096, 65_536, 1_048_576];
-const KEYS = [1_000, 10_000, 100_000, 1_000_000];
+const KEYS = [1_000, 10_000, 100_000, 1_000_000, 5_000_000];
 const QUICK_KEYS = [1_000, 10_000];
 const NODES = [1, 3, 5, 7];
 /** For values: connections fewer, and keys few, so that all of them fit into memory several times. */
@@ -24,8 +26,8 @@ export const growth: Situation = {
   async measure(lab): Promise<readonly Figure[]> {
     const figures: Figure[] = [];
     {
-      await using nodes = await lab.startNodes();
-      for (const x of CONNECTIONS) {
+      await using nodes = await lab.startNodes({ flags: ["--max-connections", `${MAX_CONNECTIONS}`] });
+      for (const x of lab.isQuick ? QUICK_CONNECTIONS : CONNECTIONS) {
         figures.push(...await measured(lab, nodes, { panel: "connections", x, work: { clients: x } }));
       }
       for (const x of VALUE_BYTES) {
