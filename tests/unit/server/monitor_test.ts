@@ -1,5 +1,8 @@
 /** What a whole server says of itself over HTTP, from before it serves until it has stopped. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { NodeConnection } from "../../../lib/client/connection.ts";
+import { parseAddress } from "../../../lib/net/address.ts";
+import { encodeCommand } from "../../../lib/net/command_codec.ts";
 import { NetworkError } from "../../../lib/net/errors.ts";
 import type { HttpResponse } from "../../../lib/net/http.ts";
 import { settle } from "../../support/manual_clock.ts";
@@ -99,6 +102,38 @@ Deno.test("a leader tells of its followers, and a follower that lost it is not r
   await cluster.pass(5_000);
   const { status, body } = await ask(cluster, "/ready");
   assertEquals([status, body], [503, "noLeader: This node knows of no leader.\n"]);
+});
+
+Deno.test("a write passed on counts at the leader as passed on, at the node that was asked as a client's", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.start(1, { founders: [1, 2, 3], ...HTTP });
+  await cluster.start(2, { founders: [1, 2, 3], changes: { http: { host: "n2", port: 9101 } } });
+  await cluster.start(3, { founders: [1, 2, 3] });
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.transferLeadership(1));
+  await cluster.pass(1_000);
+  // Past the client library, which would find the leader.
+  const { network, clock } = cluster;
+  const { signal } = new AbortController();
+  const address = parseAddress("n2:7001");
+  const connection = await cluster.run(
+    NodeConnection.open({ network, clock, address, clusterId: null, signal }),
+  );
+  const serving = connection.serve(() => {});
+  const key = new TextEncoder().encode("key");
+  const put = { kind: "put", key, value: key } as const;
+  const command = encodeCommand({ kind: "transaction", session: null, checks: [], mutations: [put] });
+  const request = { kind: "write", command } as const;
+  const end = await cluster.run(connection.request(request, { timeoutMs: 5_000, signal: null }));
+  assertEquals(end.kind, "answered");
+  const countAt = async (node: number, kind: string): Promise<number> => {
+    const { body } = await cluster.run(cluster.http.ask(`n${node}:9101`, "/metrics"));
+    return sumOf(parseMetrics(body), "kvraft_requests_total", { labels: { kind, outcome: "ok" } });
+  };
+  assertEquals([await countAt(1, "forward"), await countAt(1, "write")], [1, 0]);
+  assertEquals([await countAt(2, "forward"), await countAt(2, "write")], [0, 1]);
+  connection.close("the test is done");
+  await serving;
 });
 
 Deno.test("a node that asks to be let in says so, is alive, and is not ready", async () => {
