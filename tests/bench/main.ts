@@ -19,6 +19,7 @@ import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
 import { plot } from "./plot.ts";
 import { say } from "./say.ts";
 import {
+  LARGE_VALUE_BYTES,
   PEER_NAMES,
   type PeerName,
   WARM_UP,
@@ -253,7 +254,20 @@ async function run(plan: Plan): Promise<void> {
   Deno.addSignalListener("SIGINT", end);
   const machine = await machineOf(join(CHECKOUT, ".cache"));
   const measurements: Measurement[] = [];
-  await runRounds({ plan, peers, measured: measurements, isEnding: () => isEnding });
+  const isLarge = ({ load }: Workload): boolean => load.valueBytes >= LARGE_VALUE_BYTES;
+  const groups = [
+    { peers, workloads: plan.workloads.filter((one) => !isLarge(one)) },
+    { peers: peers.filter(({ name }) => name !== "antietcd"), workloads: plan.workloads.filter(isLarge) },
+  ];
+  for (const group of groups) {
+    if (group.workloads.length === 0) continue;
+    await runRounds({
+      plan: { ...plan, workloads: group.workloads },
+      peers: group.peers,
+      measured: measurements,
+      isEnding: () => isEnding,
+    });
+  }
   const { command, workloads, rounds, seconds } = plan;
   const about = peers.map(({ name, what }) => ({ name, what, version: versions[name] ?? "" }));
   const date = new Date().toISOString().slice(0, 10);

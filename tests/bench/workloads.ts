@@ -61,6 +61,12 @@ function clients(
   };
 }
 
+/**
+ * From so many bytes of a value on a row has peers of its own, and antietcd is left out: it writes all of its keys anew
+ * every half second, and with large ones that takes the disk and the cores from everybody, in later rows too.
+ */
+export const LARGE_VALUE_BYTES = 65_536;
+
 /** What every peer goes through after its start, uncounted, and for how long. */
 export const WARM_UP: Workload = clients(64, "warm-up", { load: { inFlight: 16, mix: { put: 1, get: 1 } } });
 /** Until the last of them, kvraft, does not become faster any more. */
