@@ -77,9 +77,10 @@ export class Membership {
     this.#seenDataIds.set(options.self, options.dataId);
   }
 
-  /** Begins to look after the members. */
+  /** This node leads: it looks after the members until it {@link leadershipLost}. */
   start(): void {
     const { clock, intervalMs } = this.#options;
+    this.#timer?.cancel();
     this.#timer = clock.after(intervalMs, () => {
       this.start();
       this.#lookAfter();
@@ -89,7 +90,6 @@ export class Membership {
   /** Answers everybody who waits, and ends. Who asks from now on is refused. */
   stop(): void {
     this.#stopped = true;
-    this.#timer?.cancel();
     this.leadershipLost();
   }
 
@@ -162,6 +162,7 @@ export class Membership {
 
   /** This node does not lead any more: what becomes of changes under way, it can't tell. */
   leadershipLost(): void {
+    this.#timer?.cancel();
     for (const waiting of [...this.#waiting]) this.#settle(waiting, outcomeUnknown());
   }
 
