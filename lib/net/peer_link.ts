@@ -12,7 +12,7 @@ import { assertNever } from "../assert.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress, type NodeAddress } from "./address.ts";
 import type { Clock, Random, Timer } from "./clock.ts";
-import { HandshakeError } from "./errors.ts";
+import { HandshakeError, NetworkError } from "./errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
 import type { PeerCaller } from "./hello_codec.ts";
@@ -43,8 +43,8 @@ export type LinkEvent =
   | { readonly kind: "connected" }
   /** It was connected and is no more; what it had queued is lost. */
   | { readonly kind: "disconnected"; readonly reason: string }
-  /** An attempt to connect failed; it goes on trying. */
-  | { readonly kind: "failed"; readonly reason: string }
+  /** An attempt to connect failed; it goes on trying. `isNobodyThere`: the machine is, but no process listens. */
+  | { readonly kind: "failed"; readonly reason: string; readonly isNobodyThere: boolean }
   /**
    * Somebody answered who won't have this node, or is not the one that was meant; it goes on trying, seldom where only
    * an operator can help.
@@ -121,7 +121,8 @@ export class PeerLink {
       if (this.#closing.signal.aborted) return 0;
       const reason = error instanceof Error ? error.message : String(error);
       if (!(error instanceof HandshakeError)) {
-        this.#options.onEvent({ kind: "failed", reason });
+        const isNobodyThere = error instanceof NetworkError && error.code === "refused";
+        this.#options.onEvent({ kind: "failed", reason, isNobodyThere });
         return this.#retryMs();
       }
       this.#options.onEvent({ kind: "refused", reason, code: error.code });

@@ -26,6 +26,19 @@ export function tickFollower(state: RaftState, role: Follower): void {
   if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable) startPreVote(state);
 }
 
+/**
+ * The leader's process is gone. Waiting for it brings nothing: the election timeout counts as passed, so that this node
+ * votes, and it campaigns itself within the time of a heartbeat or two (whoever notices last has all votes by then).
+ * To the core this is time that passes, and no more: a leader that is heard from after all is followed as before.
+ */
+export function leaderGone(state: RaftState, role: Follower): void {
+  const { electionTicks, heartbeatTicks } = state;
+  if (role.elapsedTicks >= electionTicks) return;
+  role.elapsedTicks = electionTicks;
+  const soon = electionTicks + 1 + Math.floor(state.random() * 2 * heartbeatTicks);
+  role.timeoutTicks = Math.min(role.timeoutTicks, soon);
+}
+
 /** A message of the current term. */
 export function stepFollower(state: RaftState, role: Follower, message: Message): Disposition {
   switch (message.kind) {

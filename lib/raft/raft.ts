@@ -5,7 +5,7 @@ import type { RaftConfig } from "./config.ts";
 import type { Disposition } from "./disposition.ts";
 import type { RaftDump } from "./dump.ts";
 import { answerPreVote, hearsLiveLeader } from "./election.ts";
-import { forwardRead, stepFollower, tickFollower } from "./follower.ts";
+import { forwardRead, leaderGone, stepFollower, tickFollower } from "./follower.ts";
 import {
   appendProposal,
   canServeReads,
@@ -237,6 +237,12 @@ export class Raft {
     const { role, log } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
     if (peer !== undefined && peer.progress.kind !== "snapshot") probeAgain(peer, log.base.index);
+  }
+
+  /** The process of `node` is gone: nobody listens at its address any more. */
+  processGone(node: NodeId): void {
+    const { role } = this.#state;
+    if (role.kind === "follower" && role.leader === node) leaderGone(this.#state, role);
   }
 
   /** What must now be done, or null when there is nothing. */

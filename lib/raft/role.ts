@@ -11,7 +11,7 @@ export interface Follower {
   /** Ticks since the leader was heard from, or since a vote was granted. */
   elapsedTicks: number;
   /** Campaign after so many. */
-  readonly timeoutTicks: number;
+  timeoutTicks: number;
   /** Reads that were sent on to the leader: id, and ticks waited. */
   readonly forwardedReads: Map<number, number>;
 }

@@ -144,6 +144,11 @@ export class Driver {
     this.#input(() => this.#raft.messagesLost(node));
   }
 
+  /** The process of `node` is gone: nobody listens at its address any more. */
+  processGone(node: NodeId): void {
+    this.#input(() => this.#raft.processGone(node));
+  }
+
   /** Sending a snapshot to `node` was given up. */
   snapshotFailed(node: NodeId): void {
     this.#input(() => this.#raft.snapshotFailed(node));

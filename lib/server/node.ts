@@ -252,6 +252,11 @@ export class Node {
     if (!connected) this.#forwarding.linkLost(node);
   }
 
+  /** Nobody listens at a node's address any more: its process is gone. */
+  processGone(node: NodeId): void {
+    this.#driver.processGone(node);
+  }
+
   /** This node's view of itself. */
   status(): NodeStatus {
     const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = this.#raft.status();

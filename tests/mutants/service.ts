@@ -67,7 +67,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     checks: [CLIENT, SIM],
   },
   {
-    id: "M160",
+    id: "M176",
     title: "stale reads all go to one node",
     failure: "nodes that are added to take reads off the others get none",
     file: "lib/client/pool.ts",

@@ -187,6 +187,7 @@ export class RaftNetwork {
         return;
       case 5:
         node.raft?.messagesLost(other.id);
+        if (random.chance(0.2)) node.raft?.processGone(other.id);
         if (node.disk.underWay !== null && random.chance(0.2)) node.raft?.storageStalled();
         return;
       case 6:

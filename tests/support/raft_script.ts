@@ -214,6 +214,8 @@ class ScriptWorld {
         return;
       case "reconnect":
         return raft.messagesLost(Number(argument));
+      case "gone":
+        return raft.processGone(Number(argument));
       case "stall-disk":
         return raft.storageStalled();
       default:

@@ -15,6 +15,7 @@ export class LinkScene {
   readonly logger = new RecordingLogger();
   readonly changes: LinkChange[] = [];
   readonly refusals: LinkRefusal[] = [];
+  readonly gone: number[] = [];
   /** Nodes that have a connection to node 2. */
   readonly calling = new Set<number>();
   readonly links: PeerLinks;
@@ -33,6 +34,7 @@ export class LinkScene {
       members: MEMBERS.filter(({ id }) => id <= 2),
       onStateChange: (change) => void this.changes.push(change),
       isCalling: (id) => this.calling.has(id),
+      onGone: (id) => void this.gone.push(id),
       onRefused: (refusal) => void this.refusals.push(refusal),
     });
   }

@@ -47,6 +47,22 @@ Deno.test("messages go to the node they are for, each kind over its lane", async
   await scene.close(node);
 });
 
+Deno.test("a node at whose address nobody listens is told of as gone, one that does not answer is not", async () => {
+  const scene = new LinkScene();
+  await until("both lanes were refused", () => scene.gone.length >= 2);
+  assertEquals(new Set(scene.gone), new Set([1]));
+  const node = scene.listen();
+  await scene.pass(2_000);
+  await scene.connected();
+  const before = scene.gone.length;
+  for (const connection of scene.network.connections) connection.reset();
+  await until("both lanes are lost", () => scene.changes.filter(({ connected }) => !connected).length === 2);
+  await scene.pass(2_000);
+  await scene.connected();
+  assertEquals(scene.gone.length, before, "a connection that breaks is no sign that the process is gone");
+  await scene.close(node);
+});
+
 Deno.test("a heartbeat does not wait behind entries that the other end is slow to take", async () => {
   const scene = new LinkScene();
   const node = scene.listen();

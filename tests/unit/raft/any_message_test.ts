@@ -78,7 +78,7 @@ const message: fc.Arbitrary<Message> = fc.record({ from: fc.constantFrom(2, 3, 3
   },
 );
 
-const WORDS = ["propose", "change", "read", "transfer", "load", "lost", "failed", "compact"] as const;
+const WORDS = ["propose", "change", "read", "transfer", "load", "lost", "gone", "failed", "compact"] as const;
 type Act = Message | "tick" | "ready" | "sync" | typeof WORDS[number];
 
 const act: fc.Arbitrary<Act> = fc.oneof(
@@ -125,6 +125,8 @@ class Life {
         return void raft.transferLeadership(null);
       case "lost":
         return raft.messagesLost(2);
+      case "gone":
+        return raft.processGone(2);
       case "failed":
         return raft.snapshotFailed(2);
       case "load": {

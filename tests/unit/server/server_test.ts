@@ -196,3 +196,17 @@ Deno.test("a follower that was away for longer than the log reaches back gets a 
   await cluster.start(3, { changes });
   await cluster.until(async () => (await client.stateHash("n3:7001")).hash === hashes[0]);
 });
+
+Deno.test("a leader whose process is gone is replaced before an election timeout has passed", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.transferLeadership(1));
+  await cluster.run(client.put("key", "before"));
+  // Its log fails: it ends at once, and hands nothing over.
+  cluster.disk(1).intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
+  const begin = cluster.clock.now();
+  await cluster.run(client.put("key", "after"));
+  const elapsedMs = cluster.clock.now() - begin;
+  assert(elapsedMs < 200, `served again after ${elapsedMs} ms, and an election timeout is 200 to 400`);
+});
