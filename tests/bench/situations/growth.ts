@@ -25,6 +25,10 @@ export const growth: Situation = {
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const figures: Figure[] = [];
+    for (const x of NODES) {
+      await using nodes = await lab.startNodes({ count: x });
+      figures.push(...await measured(lab, nodes, { panel: "nodes", x, work: {} }));
+    }
     {
       await using nodes = await lab.startNodes({ flags: ["--max-connections", `${MAX_CONNECTIONS}`] });
       for (const x of lab.isQuick ? QUICK_CONNECTIONS : CONNECTIONS) {
@@ -35,15 +39,12 @@ export const growth: Situation = {
         figures.push(...await measured(lab, nodes, { panel: "bytes of a value", x, work }));
       }
     }
+    // Last: the disk is busy for a while with the gigabytes that it leaves behind.
     {
       await using nodes = await lab.startNodes();
       for (const x of lab.isQuick ? QUICK_KEYS : KEYS) {
         figures.push(...await measured(lab, nodes, { panel: "keys", x, work: { keyCount: x } }));
       }
-    }
-    for (const x of NODES) {
-      await using nodes = await lab.startNodes({ count: x });
-      figures.push(...await measured(lab, nodes, { panel: "nodes", x, work: {} }));
     }
     return figures;
   },
