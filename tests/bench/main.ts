@@ -29,7 +29,7 @@ import {
 } from "./workloads.ts";
 
 /** A generator is new for every measurement, and has to become warm too. */
-const LEAST_WARM_UP_MS = 800;
+const LEAST_WARM_UP_MS = 500;
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "quick", placeholder: null, help: "the main rows, three short rounds: within five minutes" },
@@ -37,7 +37,7 @@ const OPTIONS: readonly OptionSpec[] = [
   {
     name: "seconds",
     placeholder: "<n>",
-    help: "how long each measurement takes, beside a warm-up of a fifth of it, at least 0.8 s (5)",
+    help: "how long each measurement takes, beside a warm-up of a fifth of it, at least 0.5 s (5)",
   },
   { name: "peer", placeholder: "<names>", help: "beside whom: etcd,antietcd,echo (all that are here)" },
   { name: "only", placeholder: "<text>", help: "only rows whose name has this in it" },
