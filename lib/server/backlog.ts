@@ -25,16 +25,17 @@ interface Sample {
 /** Watches the writes that wait. */
 export class Backlog {
   readonly #clock: Clock;
-  /** Ascending in both. */
+  /** Ascending in both, and all of writes that wait: never more than a few hundred. */
   #samples: Sample[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** A write was proposed as the entry at `index`. */
-  proposed(index: number): void {
+  /** A write was proposed as the entry at `index`; entries up to `appliedIndex` are applied. */
+  proposed(index: number, appliedIndex: number): void {
     if (index % WRITES_PER_SAMPLE !== 0) return;
+    this.#forget(appliedIndex);
     // Its predecessors at and above this index are gone with the leadership that proposed them.
     if ((this.#samples.at(-1)?.index ?? 0) >= index) this.#samples = [];
     this.#samples.push({ index, atMs: this.#clock.now() });
@@ -44,9 +45,14 @@ export class Backlog {
   isFull(waiting: number, appliedIndex: number): boolean {
     if (waiting < FEW_WRITES) return false;
     if (waiting >= MAX_WRITES) return true;
-    const first = this.#samples.findIndex(({ index }) => index > appliedIndex);
-    this.#samples.splice(0, first === -1 ? this.#samples.length : first);
+    this.#forget(appliedIndex);
     const [oldest] = this.#samples;
     return oldest !== undefined && this.#clock.now() - oldest.atMs >= MAX_WAIT_MS;
+  }
+
+  /** What is applied waits no more. */
+  #forget(appliedIndex: number): void {
+    const first = this.#samples.findIndex(({ index }) => index > appliedIndex);
+    this.#samples.splice(0, first === -1 ? this.#samples.length : first);
   }
 }

@@ -80,6 +80,7 @@ export class Membership {
   /** This node leads: it looks after the members until it {@link leadershipLost}. */
   start(): void {
     const { clock, intervalMs } = this.#options;
+    if (this.#stopped) return;
     this.#timer?.cancel();
     this.#timer = clock.after(intervalMs, () => {
       this.start();

@@ -88,7 +88,7 @@ export class Writes {
     if (meter !== null) meter.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
-      this.#backlog.proposed(index);
+      this.#backlog.proposed(index, replica.applied.index);
       return replica.awaitWrite(index, {
         term,
         command,
