@@ -4,7 +4,8 @@
  * Inputs: `tick`, `step`, `propose`, `proposeConfiguration`, `readIndex`, `transferLeadership`, and what the outside
  * reports (`persisted`, `loaded`, `messagesLost`, `processGone`, `storageStalled`, `compact`, `snapshotFailed`).
  * Output: `takeReady`, which says what to make durable, what to send (and what only after the sync), what to apply,
- * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside: same inputs, same outputs.
+ * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside: same inputs,
+ * same outputs.
  *
  * What it does: randomized elections, PreVote, CheckQuorum, leader stickiness; pipelined replication with bounded
  * inflight and conflict hints; commit by counting entries of the current term only; a no-op at the start of a term;
