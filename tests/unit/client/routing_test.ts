@@ -120,6 +120,24 @@ Deno.test("a client connected to two nodes that know of no leader finds the othe
   assertEquals(kinds(cluster.node(3)), ["write"]);
 });
 
+Deno.test("a node that is slow keeps its connection, one that has long said nothing is dialled anew", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const node = cluster.node(1);
+  node.isHung = true;
+  const call = client.get("k", { timeoutMs: 60_000 });
+  await cluster.pass(8_000);
+  assertEquals(
+    client.connectionState().kind,
+    "connected",
+    "attempts were given up, and the node may be slow",
+  );
+  await cluster.pass(12_000);
+  assertEquals(client.connectionState().kind, "reconnecting");
+  node.isHung = false;
+  assertEquals(await cluster.finish(call), null);
+});
+
 Deno.test("stale reads are answered by a node that knows of no leader", async () => {
   const cluster = new FakeCluster(3);
   for (const node of cluster.nodes) node.leader = null;
