@@ -11,7 +11,7 @@ import { cpuMsOf, residentBytesOf } from "../processes.ts";
 
 const HOST = "127.0.0.1";
 /** How long anything here may take before it counts as stuck. */
-export const PATIENCE_MS = 600_000;
+export const PATIENCE_MS = 1_800_000;
 const LOG_LINES = 6;
 const STATUS_DEADLINE_MS = 2_000;
 
