@@ -230,7 +230,7 @@ export class Node {
         const { forwardId } = message;
         const { meter, send } = this.#options;
         const begin = meter?.requestBegan("forward") ?? 0;
-        return this.#writes.submitForwarded(message.command, (body) => {
+        return this.#writes.submitHere(message.command, (body) => {
           send({ kind: "forwardResult", forwardId, body }, from);
           meter?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
         });

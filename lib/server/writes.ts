@@ -42,7 +42,7 @@ export class Writes {
   submit(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { driver, forwarding } = this.#options;
     const { leader, isLeader } = driver.ask((raft) => ({ leader: raft.leader, isLeader: raft.isLeader }));
-    if (isLeader) return this.#take(bytes, answer);
+    if (isLeader) return this.submitHere(bytes, answer);
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     if (leader !== null) return forwarding.forward(leader, bytes, answer);
@@ -57,14 +57,11 @@ export class Writes {
     answer(notApplied("noLeader", "Cannot write: this node knows of no leader. Try again."));
   }
 
-  /** A node that took this one for the leader passes a write on. It is not passed on again. */
-  submitForwarded(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    this.#take(bytes, answer);
-  }
-
-  #take(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+  /** Done here or not at all: this node leads, or one that took it for the leader passes the write on. */
+  submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { replica, meter = null } = this.#options;
-    // Before anything is read: what has to be refused must cost little, or it takes the time of what is not.
+    // Before anything is read: what has to be refused must cost little, or it takes the time of what is not. A retry of
+    // what is under way hears it too; that its first attempt may yet be applied, its client knows.
     if (this.#backlog.isFull(replica.waitingWrites, replica.applied.index)) {
       if (meter !== null) meter.proposals.busy += 1;
       return answer(busy());

@@ -136,7 +136,7 @@ Deno.test("a write sent again while it is under way, directly or passed on, is o
   bench.writes.submit(put(1), bench.answerTo("first"));
   bench.writes.submit(put(1), bench.answerTo("again"));
   await settle();
-  bench.writes.submitForwarded(put(1), bench.answerTo("passed on"));
+  bench.writes.submitHere(put(1), bench.answerTo("passed on"));
   await settle();
   assertEquals({ commands: bench.commands, answers: bench.answers }, { commands: 1, answers: [] });
   await bench.log.endSync();
