@@ -58,6 +58,10 @@ export function promptFor(state: ConnectionState): string {
   }
 }
 
+function knowsLeader(state: ConnectionState): boolean {
+  return state.kind === "connected" && state.leader !== null;
+}
+
 /** `Connected: 3 of 3 nodes, leader n2`. */
 export function greetingFor({ leader, nodes }: ClusterStatus): string {
   const reachable = nodes.filter((node) => node.reachable).length;
@@ -223,11 +227,13 @@ class Shell implements Disposable {
     this.#left.resolve();
   }
 
+  /** A key just written is offered at once; without a leader there is only what some node has. */
   async #keysWith(prefix: Uint8Array): Promise<readonly Uint8Array[]> {
-    const { entries } = await this.#options.client.list({
+    const { client } = this.#options;
+    const { entries } = await client.list({
       prefix,
       limit: COMPLETED_KEYS,
-      consistency: "stale",
+      consistency: knowsLeader(client.connectionState()) ? "linearizable" : "stale",
       timeoutMs: COMPLETION_TIMEOUT_MS,
     });
     return entries.map(({ key }) => key);

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell.ts";
 import { AbortError, NoLeaderError } from "../../../lib/client/errors.ts";
+import type { ConnectionState } from "../../../lib/client/types.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { FakeStore, STATUS } from "./fake_store.ts";
@@ -9,6 +10,7 @@ import { FakeSystem } from "./fake_system.ts";
 
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
+const CTRL_U = "\x15";
 const UP = "\x1b[A";
 /** What `export` asks of the store for its first page. */
 const EXPORTED = { consistency: "linearizable", prefix: new Uint8Array(), limit: 1_000, cursor: null };
@@ -121,6 +123,27 @@ Deno.test("Tab completes commands, and keys of the store", async () => {
   await session.shows("greeting ");
   await session.type("\r");
   await session.shows("hello\nrevision 1, version 1");
+  await session.leave();
+});
+
+Deno.test("Tab offers a key that was just written, and what a node has while there is no leader", async () => {
+  const session = new Session();
+  await session.shows("n2> ");
+  const asked = async (state: ConnectionState): Promise<unknown> => {
+    session.store.become(state);
+    const before = session.store.calls.length;
+    await session.type(`${CTRL_U}get g\t`);
+    return await eventually("Tab asks for keys", () => session.store.calls.slice(before).at(-1) ?? null);
+  };
+  const list = { name: "list", prefix: new Uint8Array([0x67]), limit: 100, timeoutMs: 1_000 };
+  const leaderless = { ...list, consistency: "stale" };
+  assertEquals(await asked({ kind: "connected", node: 2, leader: 2 }), {
+    ...list,
+    consistency: "linearizable",
+  });
+  assertEquals(await asked({ kind: "connected", node: 2, leader: null }), leaderless);
+  assertEquals(await asked({ kind: "reconnecting", reason: "lost" }), leaderless);
+  await session.type(CTRL_U);
   await session.leave();
 });
 
