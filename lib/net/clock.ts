@@ -1,6 +1,7 @@
 /**
  * Time and chance as kvraft uses them: `deno_clock.ts` is the real one; a simulator provides another.
- * Time here is monotonic and has no date: nothing that matters to safety is decided by it.
+ * Time here is monotonic and has no date: nothing that matters to safety is decided by it, but for reads under a lease
+ * (lib/raft/lease.ts), which have to be asked for.
  */
 
 /** A timer that can be stopped. */

@@ -89,6 +89,11 @@ export class MessagePackReader {
     this.end();
   }
 
+  /** Whether all of the open array was read: an older version does not send what was added at its end since. */
+  get isAtEnd(): boolean {
+    return this.#left === 0;
+  }
+
   /** Whether the next value is nil; if so, it is read. */
   nil(): boolean {
     if (this.#left === 0 || this.#bytes[this.#position] !== NIL) return false;

@@ -125,8 +125,9 @@ function writeMessage(out: MessagePackWriter, message: WireMessage): void {
       out.integer(message.round);
       break;
     case "heartbeatResponse":
-      begin(1);
+      begin(2);
       out.integer(message.round);
+      out.integer(message.promisedMs);
       break;
     case "timeoutNow":
       begin(0);
@@ -267,6 +268,7 @@ function readMessage(input: MessagePackReader, kind: number): WireMessage {
         kind: "heartbeatResponse",
         ...readEnvelope(input, { what: "heartbeatResponse", minTerm: 1 }),
         round: input.integer("round"),
+        promisedMs: input.isAtEnd ? 0 : input.integer("promisedMs"),
       };
     case FRAME_KIND.timeoutNow:
       return { kind: "timeoutNow", ...readEnvelope(input, { what: "timeoutNow", minTerm: 1 }) };

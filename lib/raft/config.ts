@@ -1,5 +1,6 @@
 /** What a node of the core is told when it is made: who it is, how long things take, and how much it may hold. */
 import { assert } from "../assert.ts";
+import type { LeaseConfig } from "./lease.ts";
 import type {
   Configuration,
   ConfigurationCodec,
@@ -101,14 +102,17 @@ export interface RaftConfig {
   readonly random: () => number;
   readonly limits: RaftLimits;
   readonly recovered: RecoveredState;
+  /** Takes part in leases for reads; by default not. */
+  readonly lease?: LeaseConfig | null;
 }
 
 /** Refuses a configuration that no correct caller can ask for. */
 export function assertConfig(config: RaftConfig): void {
-  const { id, electionTicks, heartbeatTicks, recovered } = config;
+  const { id, electionTicks, heartbeatTicks, recovered, lease = null } = config;
   const { base, snapshot } = recovered;
   assert(Number.isSafeInteger(id) && id >= 1, "a node id is an integer from 1 up");
   assert(heartbeatTicks >= 1 && electionTicks > heartbeatTicks, "elections take longer than heartbeats");
+  assert(lease === null || Number.isSafeInteger(lease.durationMs), "promises are for whole milliseconds");
   assert(recovered.hardState.commitIndex <= recovered.lastIndex, "what was committed is in the log");
   assert(base.index <= snapshot.index, "the log has every entry that no snapshot has");
   assert(snapshot.index <= recovered.lastIndex, "the log does not end before the snapshot");

@@ -38,10 +38,13 @@ export function startElection(state: RaftState, leadershipTransfer: boolean): vo
   }
 }
 
-/** Whether this node leads, or has heard from a leader lately: then it helps nobody to depose it (thesis §4.2.3). */
+/**
+ * Whether this node leads, or has heard from a leader lately, or has promised one to wait: then it helps nobody to depose
+ * it (thesis §4.2.3, §6.4.1).
+ */
 export function hearsLiveLeader(state: RaftState): boolean {
-  const { role } = state;
-  if (role.kind === "leader") return true;
+  const { role, promise } = state;
+  if (role.kind === "leader" || promise?.isInForce === true) return true;
   return role.kind === "follower" && role.leader !== null && role.elapsedTicks < state.electionTicks;
 }
 

@@ -23,7 +23,8 @@ export function tickFollower(state: RaftState, role: Follower): void {
     }
   }
   role.elapsedTicks++;
-  if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable) startPreVote(state);
+  const isPromised = state.promise?.isInForce === true;
+  if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable && !isPromised) startPreVote(state);
 }
 
 /**
@@ -152,7 +153,9 @@ function heartbeatFromLeader(state: RaftState, message: Heartbeat): Disposition 
   const { log, id: from, term } = state;
   if (message.leaderCommit > log.lastIndex) return "heartbeat commits what is not in the log";
   log.commitTo(message.leaderCommit);
-  state.sendAnswer({ kind: "heartbeatResponse", from, to: message.from, term, round: message.round });
+  const promisedMs = state.promise?.renew() ?? 0;
+  const { from: to, round } = message;
+  state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round, promisedMs });
   return null;
 }
 

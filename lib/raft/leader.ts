@@ -5,7 +5,7 @@ import { entryBytes } from "./log.ts";
 import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
 import { heardFrom, type Peer, probeAgain } from "./progress.ts";
 import { hasQuorum, quorumReached } from "./quorum.ts";
-import { refuseRead } from "./read_index.ts";
+import { type ConfirmedRead, type Read, refuseRead } from "./read_index.ts";
 import { appendAnswered, hurryTransfer } from "./replication.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
@@ -64,6 +64,7 @@ export function sendHeartbeats(state: RaftState, role: Leader): void {
   const { id: from, term, log } = state;
   role.heartbeatElapsedTicks = 0;
   const round = role.reads.beginRound(log.commitIndex);
+  role.lease?.roundBegins(round);
   for (const [to, peer] of role.peers) {
     // What the follower is not known to have must not be committed there: it may hold something else in its place.
     const leaderCommit = Math.min(log.commitIndex, peer.progress.matchIndex);
@@ -144,6 +145,7 @@ function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatRes
   if (message.round > role.reads.lastRound) return "acknowledges what was not sent";
   heardFrom(peer);
   peer.confirmedRound = Math.max(peer.confirmedRound, message.round);
+  role.lease?.promised(message.from, message);
   confirmReads(state, role);
   return null;
 }
@@ -154,14 +156,28 @@ function confirmReads(state: RaftState, role: Leader): void {
     state.confState,
     (node) => node === state.id ? role.reads.lastRound : role.peers.get(node)?.confirmedRound ?? 0,
   );
-  for (const { readId, from, index } of role.reads.confirm(round)) {
-    if (from === state.id) state.reads.push({ readId, index });
-    else state.send({ kind: "readIndexResponse", from: state.id, to: from, term: state.term, readId, index });
-  }
+  for (const read of role.reads.confirm(round)) answerRead(state, read);
 }
 
 function readFromFollower(state: RaftState, role: Leader, { from, readId }: ReadIndex): Disposition {
-  if (canServeReads(state, role)) role.reads.add({ readId, from });
+  if (canServeReads(state, role)) takeRead(state, role, { readId, from });
   else refuseRead(state, { readId, from });
   return null;
+}
+
+/** Answers a read at once under a lease, else with the next round. */
+export function takeRead(state: RaftState, role: Leader, read: Read): void {
+  if (holdsLease(state, role)) answerRead(state, { ...read, index: state.log.commitIndex });
+  else role.reads.add(read);
+}
+
+/** Whether this leader answers reads without asking anybody. */
+export function holdsLease(state: RaftState, role: Leader): boolean {
+  return role.lease?.isHeld(state.confState, state.id) === true;
+}
+
+function answerRead(state: RaftState, { readId, from, index }: ConfirmedRead): void {
+  const { id, term } = state;
+  if (from === id) state.reads.push({ readId, index });
+  else state.send({ kind: "readIndexResponse", from: id, to: from, term, readId, index });
 }

@@ -97,6 +97,8 @@ export interface Heartbeat extends Envelope {
 export interface HeartbeatResponse extends Envelope {
   readonly kind: "heartbeatResponse";
   readonly round: number;
+  /** Milliseconds from then for which the sender helps elect nobody else; 0 where it takes no part in leases. */
+  readonly promisedMs: number;
 }
 
 /** Leadership transfer: "campaign now, without waiting and without PreVote" (thesis §3.10). */

@@ -4,17 +4,16 @@
  * Inputs: `tick`, `step`, `propose`, `proposeConfiguration`, `readIndex`, `transferLeadership`, and what the outside
  * reports (`persisted`, `loaded`, `messagesLost`, `processGone`, `storageStalled`, `compact`, `snapshotFailed`).
  * Output: `takeReady`, which says what to make durable, what to send (and what only after the sync), what to apply,
- * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside: same inputs,
- * same outputs.
+ * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside (and time, where
+ * it is told to answer reads under a lease): same inputs, same outputs.
  *
  * What it does: randomized elections, PreVote, CheckQuorum, leader stickiness; pipelined replication with bounded
  * inflight and conflict hints; commit by counting entries of the current term only; a no-op at the start of a term;
- * ReadIndex, batched and forwarded; leadership transfer; log compaction and snapshots; learners, and joint consensus
+ * ReadIndex, batched and forwarded, and reads under a lease for whoever trusts clocks; leadership transfer; log compaction and snapshots; learners, and joint consensus
  * for every change of voters.
  *
  * What it leaves out, and why: the data of snapshots, which the server carries beside the core, so that a transfer holds
- * up nothing here. Changes of one voter without a joint configuration: one way is enough. Leases for reads: they need a
- * clock to be safe. Proposals are not forwarded by the core: the server forwards the client's request, so that its answer
+ * up nothing here. Changes of one voter without a joint configuration: one way is enough. Proposals are not forwarded by the core: the server forwards the client's request, so that its answer
  * travels with it.
  *
  * Sources: Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended Version)", 2014
@@ -27,6 +26,7 @@ export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from 
 export type { LogPosition, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { Disposition } from "./disposition.ts";
 export type { LogDump, RaftDump } from "./dump.ts";
+export type { LeaseConfig } from "./lease.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
 export type { ConfigurationProposed, Proposed, ReadRequested } from "./raft.ts";

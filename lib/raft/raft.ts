@@ -12,6 +12,7 @@ import {
   sendHeartbeats,
   startTransfer,
   stepLeader,
+  takeRead,
   tickLeader,
 } from "./leader.ts";
 import { entryBytes } from "./log.ts";
@@ -180,7 +181,7 @@ export class Raft {
     }
     if (role.kind !== "leader" || !canServeReads(state, role)) return { kind: "refused" };
     const readId = state.nextReadId();
-    role.reads.add({ readId, from: state.id });
+    takeRead(state, role, { readId, from: state.id });
     return { kind: "accepted", readId };
   }
 
@@ -359,7 +360,7 @@ export class Raft {
    * node with a higher term and an older log, and a leader that ignores its votes, would never come together.
    *
    * By the time the answer arrives its receiver may lead this very term, so it must say nothing untrue there: it
-   * confirms no round of heartbeats (0 is none), and its hint is a place where this log really stands.
+   * confirms no round of heartbeats (0 is none) and promises nothing, and its hint is a place where this log really stands.
    */
   #stepEarlier(message: Message): Disposition {
     const { id: from, term } = this.#state;
@@ -382,7 +383,7 @@ export class Raft {
         break;
       }
       case "heartbeat":
-        this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: 0 });
+        this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: 0, promisedMs: 0 });
         break;
       case "installSnapshot":
       case "preVoteResponse":

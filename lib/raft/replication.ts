@@ -197,5 +197,6 @@ export function hurryTransfer(state: RaftState, role: Leader, target: NodeId, pe
   if (transfer === null || transfer.target !== target || transfer.timeoutNowSent) return;
   if (peer.progress.matchIndex !== state.log.lastIndex) return;
   transfer.timeoutNowSent = true;
+  role.lease?.giveUp();
   state.send({ kind: "timeoutNow", from: state.id, to: target, term: state.term });
 }

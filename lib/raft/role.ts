@@ -1,4 +1,5 @@
 /** The four roles. Each has its own data and nothing else's: a role that ends takes its data with it. */
+import type { Lease } from "./lease.ts";
 import type { Peer } from "./progress.ts";
 import type { PendingReads } from "./read_index.ts";
 import type { NodeId } from "./types.ts";
@@ -58,6 +59,8 @@ export interface Leader {
   lettingGoTicks: number | null;
   transfer: Transfer | null;
   readonly reads: PendingReads;
+  /** Null where reads are not answered under a lease. */
+  readonly lease: Lease | null;
   /** Bytes of this term's entries that were not yet handed out to be applied: what backpressure goes by. */
   unappliedBytes: number;
 }

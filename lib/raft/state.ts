@@ -7,6 +7,7 @@
 import { assert } from "../assert.ts";
 import { assertConfig, type RaftConfig, type RaftLimits } from "./config.ts";
 import type { RaftDump } from "./dump.ts";
+import { type LeaseConfig, VotersPromise } from "./lease.ts";
 import { RaftLog } from "./log.ts";
 import type { Message } from "./message.ts";
 import { isVoter } from "./quorum.ts";
@@ -23,6 +24,9 @@ export class RaftState {
   readonly limits: RaftLimits;
   readonly log: RaftLog;
   readonly random: () => number;
+  /** Null without leases, as is what this node promised. */
+  readonly lease: LeaseConfig | null;
+  readonly promise: VotersPromise | null;
   role: Role;
 
   /** Reads that are decided and not yet handed out. */
@@ -59,6 +63,9 @@ export class RaftState {
     this.heartbeatTicks = config.heartbeatTicks;
     this.limits = config.limits;
     this.random = config.random;
+    this.lease = config.lease ?? null;
+    const mayHavePromised = hardState.term > 0;
+    this.promise = this.lease === null ? null : new VotersPromise(this.lease, { mayHavePromised });
     this.log = new RaftLog(config.recovered, {
       tailLimitBytes: config.limits.tailBytes,
       codec: config.configurationCodec,

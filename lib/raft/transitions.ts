@@ -1,5 +1,6 @@
 /** Changes of role. Each sets up the new role's data and settles what the old role leaves behind. */
 import { assert } from "../assert.ts";
+import { Lease } from "./lease.ts";
 import { entryBytes } from "./log.ts";
 import { newPeer } from "./progress.ts";
 import { PendingReads, refuseRead } from "./read_index.ts";
@@ -72,6 +73,7 @@ export function becomeLeader(state: RaftState): void {
     lettingGoTicks: null,
     transfer: null,
     reads: new PendingReads(),
+    lease: state.lease === null ? null : new Lease(state.lease),
     unappliedBytes: entryBytes(noop),
   };
   log.write([noop]);

@@ -30,6 +30,11 @@ export const LOG_FORMATS = ["text", "json"] as const;
 /** One of {@link LOG_FORMATS}. */
 export type LogFormat = typeof LOG_FORMATS[number];
 
+/** How linearizable reads are made sure of: by asking a majority, or under a lease that rests upon clocks. */
+export const READ_MODES = ["read-index", "lease"] as const;
+/** One of {@link READ_MODES}. */
+export type ReadMode = typeof READ_MODES[number];
+
 /** Everything that a server is told before it starts. */
 export interface ServerConfig {
   /** Which of `members` this server is. */
@@ -50,6 +55,7 @@ export interface ServerConfig {
   readonly electionTimeoutMs: number;
   /** Between two heartbeats of the leader. */
   readonly heartbeatMs: number;
+  readonly readMode: ReadMode;
   /** Lines below this level are not written. */
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -164,6 +170,14 @@ const ROWS = {
     fallback: "100",
     example: "100",
   }),
+  readMode: choiceRow({
+    name: "read-mode",
+    placeholder: "<mode>",
+    help: "how linearizable reads are made sure of; lease trusts clocks",
+    choices: READ_MODES,
+    fallback: "read-index",
+    example: "read-index",
+  }),
   logLevel: choiceRow({
     name: "log-level",
     placeholder: "<level>",
@@ -263,6 +277,7 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
     dataDir: settings.has(ROWS.dataDir.name) ? read(ROWS.dataDir, settings) : `./data/node-${nodeId}`,
     electionTimeoutMs: read(ROWS.electionTimeoutMs, settings),
     heartbeatMs: read(ROWS.heartbeatMs, settings),
+    readMode: read(ROWS.readMode, settings),
     logLevel: read(ROWS.logLevel, settings),
     logFormat: read(ROWS.logFormat, settings),
     maxValueBytes: read(ROWS.maxValueBytes, settings),

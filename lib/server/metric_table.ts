@@ -113,6 +113,12 @@ const NODE: readonly Metric[] = [
     measured: "lib/server/leadership.ts",
     read: ({ meter }) => one(meter.leaders),
   }),
+  gauge("kvraft_lease", {
+    unit: "",
+    help: "1 while the node answers linearizable reads under a lease: a leader, with --read-mode lease.",
+    measured: "lib/raft/lease.ts",
+    read: ({ condition }) => one(condition.holdsLease ? 1 : 0),
+  }),
   gauge("kvraft_members", {
     unit: "nodes",
     labels: ["role"],

@@ -6,6 +6,7 @@
 import { assert } from "../assert.ts";
 import type { NodeStatus } from "../net/client_messages.ts";
 import type { Clock, Random } from "../net/clock.ts";
+import type { ReadMode } from "./config.ts";
 import { CONFIGURATION_CODEC } from "../net/configuration_codec.ts";
 import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
@@ -49,6 +50,7 @@ export interface NodeOptions {
   readonly dataId: number;
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;
+  readonly readMode: ReadMode;
   readonly maxValueBytes: number;
   readonly quotaBytes: number | null;
   readonly limits: ServerLimits;
@@ -85,6 +87,8 @@ export interface NodeCondition {
   readonly logBytes: number;
   /** Proposals of this node that wait to be applied. */
   readonly waitingWrites: number;
+  /** Whether linearizable reads are answered here under a lease at this moment. */
+  readonly holdsLease: boolean;
 }
 
 /** A running node. */
@@ -300,6 +304,7 @@ export class Node {
       isDiskNearlyFull: log.isNearlyFull,
       logBytes: log.bytesSince(0),
       waitingWrites: this.#replica.waitingWrites,
+      holdsLease: this.#raft.status().holdsLease,
     };
   }
 
@@ -416,6 +421,7 @@ function electionTicks(options: NodeOptions): number {
 }
 
 function makeRaft(options: NodeOptions): Raft {
+  const { clock, electionTimeoutMs } = options;
   return new Raft({
     id: options.id,
     configurationCodec: CONFIGURATION_CODEC,
@@ -424,5 +430,6 @@ function makeRaft(options: NodeOptions): Raft {
     random: options.random,
     limits: options.limits.raft,
     recovered: options.start.recovered,
+    lease: options.readMode === "lease" ? { durationMs: electionTimeoutMs, now: () => clock.now() } : null,
   });
 }

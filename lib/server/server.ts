@@ -172,6 +172,7 @@ class Server implements RunningServer {
       dataId: opened.identity.dataId,
       electionTimeoutMs: config.electionTimeoutMs,
       heartbeatMs: config.heartbeatMs,
+      readMode: config.readMode,
       maxValueBytes: config.maxValueBytes,
       quotaBytes: config.quotaBytes,
       meter: opened.monitor?.meter ?? null,

@@ -137,7 +137,7 @@ export class LoneLeader {
           break;
         }
         case "heartbeat":
-          this.#raft.step({ ...envelope, kind: "heartbeatResponse", round: message.round });
+          this.#raft.step({ ...envelope, kind: "heartbeatResponse", round: message.round, promisedMs: 0 });
           break;
       }
     }

@@ -94,6 +94,7 @@ class Arena {
       dataDir: "/data",
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       heartbeatMs: 100,
+      readMode: "read-index",
       logLevel: "error",
       logFormat: "text",
       maxValueBytes: 1_000,

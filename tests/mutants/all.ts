@@ -1,6 +1,7 @@
 /** Every mutant there is, by number. */
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { INPUT_MUTANTS } from "./input.ts";
+import { LEASE_MUTANTS } from "./leases.ts";
 import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
@@ -13,6 +14,7 @@ const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 /** The mutants of `deno task mutants`. */
 export const MUTANTS: readonly Mutant[] = [
   ...CONSENSUS_MUTANTS,
+  ...LEASE_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
   ...STORAGE_MUTANTS,
   ...SNAPSHOT_MUTANTS,

@@ -36,6 +36,8 @@ export const RARE_STATES = {
   refusedFolders: "a node found its folder damaged, and did not start",
   hugeTerms: "a node won an election in a term beyond 2^32",
   brokenLeaders: "the leader was among those that stay broken",
+  readsUnderLease: "a leader answered a read under a lease",
+  leasesRunOut: "a leader was asked for a read when its lease had run out",
   readsThroughFollowers: "a follower asked the leader for a read index",
   snapshotsBegun: "a node began to take a snapshot",
   snapshotsTaken: "a node took a snapshot",

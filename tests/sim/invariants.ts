@@ -34,6 +34,8 @@ export class Invariants implements Observer {
   readonly #coverage: Coverage;
   readonly #isLive: () => boolean;
   readonly #leaders = new Map<number, number>();
+  /** Of every node that runs and has led: whether it answers reads under a lease at this moment. */
+  readonly #leases = new Map<NodeId, () => boolean>();
   readonly #campaigns = new Set<number>();
   readonly #votes = new Map<string, number>();
   readonly #configurations: Configurations;
@@ -145,6 +147,7 @@ export class Invariants implements Observer {
 
   /** A node's process is no more. */
   died(node: number): void {
+    this.#leases.delete(node);
     standsNowhere(this.#node(node));
   }
 
@@ -235,14 +238,23 @@ export class Invariants implements Observer {
     }
   }
 
-  led(status: RaftStatus, decided: Configuration, { hasWon }: { readonly hasWon: boolean }): void {
+  led(
+    status: RaftStatus,
+    decided: Configuration,
+    { hasWon, holdsLease }: { readonly hasWon: boolean; holdsLease(): boolean },
+  ): void {
     if (!this.#isLive()) return;
     const { id, term, commitIndex } = status;
     const node = this.#node(id);
+    this.#leases.set(id, holdsLease);
     for (let index = this.commitIndex + 1; index <= commitIndex; index++) {
       if (!this.#deciding.has(index)) this.#deciding.set(index, decided.confState);
     }
     if (!hasWon) return;
+    for (const [other, holds] of this.#leases) {
+      const isAlone = other === id || !holds();
+      this.#check(isAlone, `node ${id} leads term ${term} while node ${other} answers reads under a lease`);
+    }
     this.#check(!node.isAmnesiac, `node ${id}, whose disk was emptied, leads term ${term}`);
     const votes = (voter: NodeId): boolean =>
       voter === id
@@ -251,6 +263,15 @@ export class Invariants implements Observer {
     this.#check(
       isDecidedBy(decided.confState, votes),
       `node ${id} leads term ${term} without the votes of a majority of ${votersText(decided.confState)}`,
+    );
+  }
+
+  readUnderLease({ id, term, commitIndex }: RaftStatus): void {
+    if (!this.#isLive()) return;
+    this.#coverage.count("readsUnderLease");
+    this.#check(
+      commitIndex >= this.commitIndex,
+      `leader ${id} of term ${term} answers a read from ${commitIndex}, and ${this.commitIndex} is committed`,
     );
   }
 

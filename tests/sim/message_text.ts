@@ -18,8 +18,9 @@ export function messageText(message: Message): string {
     case "preVoteResponse":
       return `${head}: ${message.granted ? "granted" : "refused"}`;
     case "heartbeat":
-    case "heartbeatResponse":
       return `${head}: round ${message.round}`;
+    case "heartbeatResponse":
+      return `${head}: round ${message.round}, promised for ${message.promisedMs} ms`;
     case "readIndexResponse":
       return `${head}: ${message.index}`;
     case "timeoutNow":

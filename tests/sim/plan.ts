@@ -5,6 +5,7 @@
  * failure is shrunk. Each seed draws from a random subset of the kinds (swarm testing): faults that are always there
  * together hide what only a few of them bring about.
  */
+import type { ReadMode } from "../../lib/server/config.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/server_limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
@@ -171,6 +172,7 @@ export interface Plan {
   readonly segmentBytes: number;
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;
+  readonly readMode: ReadMode;
   /** Time between a client's calls. */
   readonly thinkMs: number;
   /** How long faults may begin and clients go on. */
@@ -204,7 +206,7 @@ export function planOf(seed: number): Plan {
   const callsPerClient = random.pick([1, 1, 2, 4]);
   const maxValueBytes = random.pick([16, 16, 100, 2_000, 20_000]);
   const drift = random.pick([0, 0, 0.01, 0.1, 0.3]);
-  return {
+  const plan: Plan = {
     seed,
     nodes,
     spares: random.pick([1, 2, 4]),
@@ -229,7 +231,15 @@ export function planOf(seed: number): Plan {
     faults: drawFaults(random, { nodes, chaosMs, electionTimeoutMs }),
     breakages: drawBreakages(random, { nodes, chaosMs }),
     firstTerm: random.pick([0, 0, 0, 0, 2 ** 31 - 3, 2 ** 32 - 3, 2 ** 53 - 1_000_000]),
+    readMode: random.pick(["read-index", "read-index", "lease"]),
   };
+  return plan.readMode === "lease" ? withTrustedClocks(plan) : plan;
+}
+
+/** A lease is safe as long as clocks differ in speed by no more than a tenth, and none is suddenly ahead. */
+function withTrustedClocks(plan: Plan): Plan {
+  const clockSpeeds = plan.clockSpeeds.map((speed) => Math.min(1.04, Math.max(0.96, speed)));
+  return { ...plan, clockSpeeds, faults: plan.faults.filter(({ kind }) => kind !== "clockJump") };
 }
 
 function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {

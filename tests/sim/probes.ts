@@ -28,7 +28,13 @@ export interface Observer {
   /** A node of the core heard a message; `ignored` says why it took no notice, if so. */
   stepped(message: Message, ignored: string | null): void;
   /** A node leads, or did, and had an input that was decided by this configuration; it may have won with it. */
-  led(status: RaftStatus, decided: Configuration, how: { readonly hasWon: boolean }): void;
+  led(
+    status: RaftStatus,
+    decided: Configuration,
+    how: { readonly hasWon: boolean; holdsLease(): boolean },
+  ): void;
+  /** A leader is asked for a read, and answers it at once. */
+  readUnderLease(status: RaftStatus): void;
   /** A node has taken a snapshot. */
   compacted(node: NodeId, snapshot: SnapshotMetadata): void;
   /** A state came out of a snapshot. */
@@ -71,7 +77,7 @@ function wrapRaft(observer: Observer): () => void {
     // One that is out commits that, and leads no more, in one input.
     if (raft.isLeader || isLeader) {
       const hasWon = raft.isLeader && (!isLeader || raft.term !== term);
-      observer.led(raft.status(), configuration, { hasWon });
+      observer.led(raft.status(), configuration, { hasWon, holdsLease: () => raft.status().holdsLease });
     }
     return result;
   };
@@ -105,6 +111,7 @@ function wrapRaft(observer: Observer): () => void {
 /** What the core is asked for, and refuses. */
 function wrapRequests(observer: Observer): () => void {
   const { propose, readIndex, storageStalled, messagesLost } = Raft.prototype;
+  const ledUnderLease = new WeakSet<Raft>();
   Raft.prototype.propose = function (data): ReturnType<typeof propose> {
     const proposed = propose.call(this, data);
     if (proposed.kind === "refused") {
@@ -115,8 +122,12 @@ function wrapRequests(observer: Observer): () => void {
     return proposed;
   };
   Raft.prototype.readIndex = function (): ReturnType<typeof readIndex> {
+    const status = this.status();
     const requested = readIndex.call(this);
     if (requested.kind === "refused") observer.noticed("refusedReads");
+    else if (status.holdsLease) observer.readUnderLease(status);
+    else if (ledUnderLease.has(this)) observer.noticed("leasesRunOut");
+    if (status.holdsLease) ledUnderLease.add(this);
     return requested;
   };
   Raft.prototype.storageStalled = function (): void {

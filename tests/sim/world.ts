@@ -190,6 +190,7 @@ export class World {
       dataDir: "/data",
       electionTimeoutMs: plan.electionTimeoutMs,
       heartbeatMs: plan.heartbeatMs,
+      readMode: plan.readMode,
       logLevel: "debug",
       logFormat: "text",
       maxValueBytes: 1_048_576,

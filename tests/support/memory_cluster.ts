@@ -90,6 +90,7 @@ export class MemoryCluster implements AsyncDisposable {
       dataDir: "/data",
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       heartbeatMs: 50,
+      readMode: "read-index",
       logLevel: "info",
       logFormat: "text",
       maxValueBytes: 100_000,

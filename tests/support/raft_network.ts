@@ -37,6 +37,10 @@ const LIMITS: RaftLimits = {
   pendingReads: 4,
 };
 const ELECTION_TICKS = 3;
+/** In steps of the run. Ticks come as they like: what a lease promises does not depend upon them. */
+const LEASE_MS = 400;
+/** How much faster or slower than the world's a node's clock is. */
+const CLOCK_DRIFT = 0.04;
 const MAX_IN_FLIGHT = 60;
 const MAX_NODES = 8;
 const MAX_QUIET_MOVES = 2_000;
@@ -88,11 +92,15 @@ export class RaftNetwork {
   readonly #cuts = new Set<string>();
   /** How fast time passes beside deliveries, in steps of 1000. */
   readonly #tickWeight: number;
+  /** Whether reads are answered under leases: in every second run. */
+  readonly #leases: boolean;
+  #nowMs = 0;
   #proposals = 0;
 
   constructor(seed: number, options: { trace: boolean }) {
     this.#traces = options.trace;
     this.#random = new SeededRandom(seed);
+    this.#leases = seed % 2 === 0;
     const random = this.#random;
     this.#faults = {
       loss: random.pick([0, 0.05, 0.3]),
@@ -116,6 +124,7 @@ export class RaftNetwork {
   /** Lets chance decide `steps` steps. */
   run(steps: number): void {
     for (let step = 0; step < steps; step++) {
+      this.#nowMs++;
       const node = this.#random.pick(this.#nodes);
       this.#randomStep(node);
       if (this.#random.chance(0.7)) this.#carryOut(node);
@@ -129,6 +138,7 @@ export class RaftNetwork {
     const unread = new Map(majority.map((node) => [node, node.confirmedReads]));
     let proposedIn = 0;
     for (let round = 0; round < MAX_LIVENESS_ROUNDS; round++) {
+      this.#nowMs += LEASE_MS / ELECTION_TICKS;
       for (const node of this.#nodes) node.raft?.tick();
       this.#becomeQuiet();
       const leader = majority.find(({ raft }) => raft?.isLeader === true)?.raft ?? null;
@@ -169,6 +179,7 @@ export class RaftNetwork {
     const leader = this.#nodes.find(({ raft }) => raft?.isLeader === true) ?? someone;
     const node = random.chance(0.5) ? leader : someone;
     const other = random.pick(this.#nodes);
+    if (this.#leases && random.chance(0.5)) return this.#attackLease(leader, other);
     switch (random.below(12)) {
       case 0:
         if (crashes && random.chance(0.5)) this.#crash(node);
@@ -191,16 +202,37 @@ export class RaftNetwork {
         if (node.disk.underWay !== null && random.chance(0.2)) node.raft?.storageStalled();
         return;
       case 6:
-        // An impatient node: for it, an election timeout has passed.
-        for (let tick = 0; tick < 2 * ELECTION_TICKS; tick++) {
-          other.raft?.tick();
-          this.#observe(other);
-        }
-        return;
+        return this.#makeImpatient(other);
       case 7:
         return node.raft?.snapshotFailed(other.id);
       default:
         if (changes) this.#change(node);
+    }
+  }
+
+  /** What tempts voters to break what they promised, while the leader hears nothing of it. */
+  #attackLease(leader: SimulatedNode, other: SimulatedNode): void {
+    switch (this.#random.below(4)) {
+      case 0:
+        for (const { id } of this.#nodes) this.#cuts.add(`${id}>${leader.id}`).add(`${leader.id}>${id}`);
+        return;
+      case 1:
+        if (other === leader) return;
+        this.#crash(other);
+        return this.#start(other);
+      case 2:
+        for (const node of this.#nodes) if (node !== leader) this.#makeImpatient(node);
+        return;
+      case 3:
+        leader.raft?.transferLeadership(null);
+    }
+  }
+
+  /** For this node, an election timeout has passed. */
+  #makeImpatient(node: SimulatedNode): void {
+    for (let tick = 0; tick < 2 * ELECTION_TICKS; tick++) {
+      node.raft?.tick();
+      this.#observe(node);
     }
   }
 
@@ -294,6 +326,8 @@ export class RaftNetwork {
         JSON.stringify(hardState)
       }, ${entries.length} entries after ${base.index}@${base.term}`,
     );
+    const speed = 1 + CLOCK_DRIFT * (node.id % 3 - 1);
+    const now = (): number => node.id * 1_000 + this.#nowMs * speed;
     node.raft = new Raft({
       id: node.id,
       configurationCodec: TEXT_CODEC,
@@ -302,6 +336,7 @@ export class RaftNetwork {
       random: () => this.#random.next(),
       limits: LIMITS,
       recovered: node.disk.recovered(this.#random.below(4)),
+      lease: this.#leases ? { durationMs: LEASE_MS, now } : null,
     });
     node.last = null;
     node.appliedIndex = node.disk.snapshot.index;
@@ -426,7 +461,17 @@ export class RaftNetwork {
     const text = statusText(status);
     if (node.last === null || text !== statusText(node.last)) this.#note(`${node.id} is ${text}`);
     this.invariants.stands(status, node.last);
+    const ledBefore = node.last?.role === "leader" && node.last.term === status.term;
+    if (status.role === "leader" && !ledBefore) this.#assertAlone(status);
     node.last = status;
+  }
+
+  /** Whoever begins to lead does so when nobody answers reads under a lease any more. */
+  #assertAlone({ id, term }: RaftStatus): void {
+    for (const { raft, id: other } of this.#nodes) {
+      const isAlone = other === id || raft?.status().holdsLease !== true;
+      assert(isAlone, `${id} leads term ${term} while ${other} answers reads under a lease`);
+    }
   }
 
   /** All of a majority is up and connected; of each other node either nothing is left, or it is heard but hears nothing. */

@@ -79,7 +79,7 @@ function fieldsText(message: Message, nameRead: NameRead): string {
     case "heartbeat":
       return ` commit=${message.leaderCommit} round=${message.round}`;
     case "heartbeatResponse":
-      return ` round=${message.round}`;
+      return ` round=${message.round}${message.promisedMs === 0 ? "" : ` promised=${message.promisedMs}`}`;
     case "timeoutNow":
       return "";
     case "installSnapshot":

@@ -25,6 +25,7 @@ import { mixedSizes } from "./mixed_sizes.ts";
 import { overload } from "./overload.ts";
 import { cellsOf, type Situations, situationsPage } from "./page.ts";
 import { readsSpread } from "./reads_spread.ts";
+import { readsUnderLease } from "./reads_under_lease.ts";
 import { startUp } from "./start_up.ts";
 
 const SITUATIONS: readonly Situation[] = [
@@ -35,6 +36,7 @@ const SITUATIONS: readonly Situation[] = [
   manyKeys,
   mixedSizes,
   readsSpread,
+  readsUnderLease,
   startUp,
   growth,
   httpCost,

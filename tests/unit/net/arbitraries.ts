@@ -77,7 +77,7 @@ function smallMessage(maxInteger: number): fc.Arbitrary<PeerFrame> {
       result: record({ kind: fc.constant("accepted"), matchIndex: count }),
     }),
     record({ kind: fc.constant("heartbeat"), leaderCommit: count, round: count }),
-    record({ kind: fc.constant("heartbeatResponse"), round: count }),
+    record({ kind: fc.constant("heartbeatResponse"), round: count, promisedMs: count }),
     record({ kind: fc.constant("timeoutNow") }),
     record({ kind: fc.constant("readIndex"), readId: count }),
     record({ kind: fc.constant("readIndexResponse"), readId: count, index: nullable(count) }),

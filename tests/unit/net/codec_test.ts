@@ -148,6 +148,12 @@ Deno.test("a hello of other versions says which, whatever else stands in it", ()
   });
 });
 
+Deno.test("an answer to a heartbeat from before there were leases promises nothing", () => {
+  const older = encode([17, 1, 2, 7, 41]);
+  const response = { kind: "heartbeatResponse", from: 1, to: 2, term: 7, round: 41, promisedMs: 0 } as const;
+  assertEquals(decodePeerFrame(older), response);
+});
+
 Deno.test("each rule of the messages between nodes refuses what breaks it, by name", () => {
   const noop = [4, 2, 1, new Uint8Array()];
   const append = (entries: (number | Uint8Array)[][], prevLogTerm = 2): Uint8Array =>

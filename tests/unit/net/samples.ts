@@ -90,7 +90,7 @@ export const PEER_FRAMES: Readonly<Record<string, PeerFrame>> = {
     result: { kind: "rejected", prevLogIndex: 300, conflictIndex: 250, conflictTerm: 5 },
   },
   heartbeat: { kind: "heartbeat", ...envelope, leaderCommit: 303, round: 41 },
-  heartbeatResponse: { kind: "heartbeatResponse", ...envelope, round: 41 },
+  heartbeatResponse: { kind: "heartbeatResponse", ...envelope, round: 41, promisedMs: 900 },
   timeoutNow: { kind: "timeoutNow", ...envelope },
   readIndex: { kind: "readIndex", ...envelope, readId: 99_000 },
   readIndexResponse: { kind: "readIndexResponse", ...envelope, readId: 99_000, index: 303 },

@@ -56,7 +56,7 @@ Deno.test("strangers are heard as leaders and candidates, and their answers coun
     { kind: "preVoteResponse", ...head, term: 9, granted: false },
     { kind: "requestVoteResponse", ...head, term: 9, granted: false },
     { kind: "appendEntriesResponse", ...head, result: { kind: "accepted", matchIndex: 2 } },
-    { kind: "heartbeatResponse", ...head, term: 9, round: 1 },
+    { kind: "heartbeatResponse", ...head, term: 9, round: 1, promisedMs: 0 },
   ];
   const before = leader.status();
   for (const answer of answers) assertEquals(leader.step(answer), "from a stranger");
@@ -91,14 +91,14 @@ Deno.test("a learner counts neither for a commit, nor for a read, nor for keepin
   raft.readIndex();
   work(raft);
   for (const from of [4, 5, 6]) {
-    raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round: 1 });
+    raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round: 1, promisedMs: 0 });
   }
   assertEquals(raft.takeReady(), null);
   for (let count = 0; count < 3 * ELECTION_TICKS && raft.isLeader; count++) {
     raft.tick();
     work(raft);
     for (const from of [4, 5, 6]) {
-      raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round: 1 });
+      raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round: 1, promisedMs: 0 });
     }
   }
   assertEquals(raft.isLeader, false);

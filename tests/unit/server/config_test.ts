@@ -49,6 +49,7 @@ const DEFAULTS: ServerConfig = {
   dataDir: "./data/node-1",
   electionTimeoutMs: 1000,
   heartbeatMs: 100,
+  readMode: "read-index",
   logLevel: "info",
   logFormat: "text",
   maxValueBytes: 1_048_576,
@@ -69,6 +70,7 @@ Deno.test("every setting can be given as a flag", () => {
     "data-dir": "./data/one",
     "election-timeout-ms": "300",
     "heartbeat-ms": "50",
+    "read-mode": "lease",
     "log-level": "debug",
     "log-format": "json",
     http: "127.0.0.1:9101",
@@ -88,6 +90,7 @@ Deno.test("every setting can be given as a flag", () => {
     dataDir: "./data/one",
     electionTimeoutMs: 300,
     heartbeatMs: 50,
+    readMode: "lease",
     logLevel: "debug",
     logFormat: "json",
     http: { host: "127.0.0.1", port: 9101 },
@@ -226,8 +229,8 @@ Deno.test("addresses that can't be used are refused with the flag that has them"
 });
 
 const SETTINGS =
-  "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, log-level, log-format, " +
-  "max-value-bytes, segment-bytes, max-connections, quota-bytes, snapshot-log-bytes";
+  "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
+  "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, snapshot-log-bytes";
 
 Deno.test("an error in the config file is told with line and column", () => {
   const table = [

@@ -156,7 +156,14 @@ class Bench {
       case "requestVote":
         return this.driver.step({ kind: "requestVoteResponse", from, to, term, granted: true });
       case "heartbeat":
-        return this.driver.step({ kind: "heartbeatResponse", from, to, term, round: message.round });
+        return this.driver.step({
+          kind: "heartbeatResponse",
+          from,
+          to,
+          term,
+          round: message.round,
+          promisedMs: 0,
+        });
       case "appendEntries":
         return this.driver.step({
           kind: "appendEntriesResponse",

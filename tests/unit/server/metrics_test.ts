@@ -50,7 +50,13 @@ function sourcesWith(meter: Meter): MetricSources {
         },
       ],
     },
-    condition: { isDiskFull: false, isDiskNearlyFull: true, logBytes: 4_096, waitingWrites: 3 },
+    condition: {
+      isDiskFull: false,
+      isDiskNearlyFull: true,
+      logBytes: 4_096,
+      waitingWrites: 3,
+      holdsLease: true,
+    },
     meter,
     connections: { clients: 4, peerLanes: 2, pending: 1, accepted: 9, refused: 2 },
     links: [

@@ -84,6 +84,21 @@ Deno.test("what clients do adds up in the metrics, and no key or value is on any
   );
 });
 
+Deno.test("a leader under a lease says so, and is under none once it has told another to lead", async () => {
+  await using cluster = new MemoryCluster();
+  const leaseOf = async (): Promise<number> =>
+    sumOf(parseMetrics((await ask(cluster, "/metrics")).body), "kvraft_lease");
+  const changes = { ...HTTP.changes, readMode: "lease" } as const;
+  await cluster.start(1, { founders: [1, 2], changes });
+  await cluster.start(2, { founders: [1, 2], changes: { readMode: "lease" } });
+  const client = await cluster.client(1, 2);
+  await cluster.run(client.put("key", "value"));
+  if ((await cluster.run(client.status())).leader !== 1) await cluster.run(client.transferLeadership(1));
+  await cluster.until(async () => await leaseOf() === 1);
+  await cluster.run(client.transferLeadership(2));
+  assertEquals(await leaseOf(), 0);
+});
+
 Deno.test("a leader tells of its followers, and a follower that lost it is not ready", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1, 2, 3], ...HTTP });

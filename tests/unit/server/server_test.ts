@@ -197,6 +197,22 @@ Deno.test("a follower that was away for longer than the log reaches back gets a 
   await cluster.until(async () => (await client.stateHash("n3:7001")).hash === hashes[0]);
 });
 
+Deno.test("under leases the followers keep what they promised, though the leader's process is gone", async () => {
+  await using cluster = new MemoryCluster();
+  for (const id of [1, 2, 3]) {
+    await cluster.start(id, { founders: [1, 2, 3], changes: { readMode: "lease" } });
+  }
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "before"));
+  const leader = (await cluster.run(client.status())).leader;
+  assert(leader !== null);
+  cluster.disk(leader).intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
+  const begin = cluster.clock.now();
+  await cluster.run(client.put("key", "after"));
+  const elapsedMs = cluster.clock.now() - begin;
+  assert(elapsedMs >= 150, `promised for 200 ms, at most 50 ms before the end: served after ${elapsedMs} ms`);
+});
+
 Deno.test("a leader whose process is gone is replaced before an election timeout has passed", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
