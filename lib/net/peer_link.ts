@@ -74,6 +74,8 @@ export class PeerLink {
   #channel: FrameChannel | null = null;
   #pings: Pings | null = null;
   #failures = 0;
+  /** Ends the wait for the next attempt; null while there is none. */
+  #endWait: (() => void) | null = null;
 
   /** Begins to connect. */
   constructor(options: PeerLinkOptions) {
@@ -96,9 +98,15 @@ export class PeerLink {
     return this.#channel !== null && this.#channel.send(encodePeerFrame, message);
   }
 
+  /** There is reason to believe that the next attempt succeeds: it need not wait. */
+  hurry(): void {
+    this.#endWait?.();
+  }
+
   /** Ends the connection and all attempts; resolves when nothing is left of it. */
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#endWait?.();
     this.#channel?.close("the link is not needed any more");
     await this.#running;
   }
@@ -107,9 +115,16 @@ export class PeerLink {
     // A turn later, so that no event comes before the constructor's caller has the link.
     await Promise.resolve();
     while (!this.#closing.signal.aborted) {
-      const waitMs = await this.#connectAndServe();
-      await pause(waitMs, { clock: this.#options.clock, signal: this.#closing.signal });
+      await this.#wait(await this.#connectAndServe());
     }
+  }
+
+  async #wait(waitMs: number): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    const end = new AbortController();
+    this.#endWait = (): void => end.abort();
+    await pause(waitMs, { clock: this.#options.clock, signal: end.signal });
+    this.#endWait = null;
   }
 
   /** One connection from dialling to its end; resolves to how long to wait before the next. */

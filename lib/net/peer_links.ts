@@ -81,9 +81,14 @@ export class PeerLinks {
     this.#watchGuests();
   }
 
-  /** A node has called that answers must reach, member or not. Changes nothing for a member or this node itself. */
+  /**
+   * A node has called that answers must reach, member or not. Whoever calls runs, so no lane to it waits any longer for
+   * its next attempt; else nothing changes for a member.
+   */
   introduce(id: NodeId, address: string): void {
-    if (this.#isClosed || id === this.#options.self || this.#members.has(id)) return;
+    if (this.#isClosed || id === this.#options.self) return;
+    const member = this.#members.get(id);
+    if (member !== undefined) return member.hurry();
     const known = this.#guests.get(id);
     this.#guests.delete(id);
     if (known !== undefined && known.peer.address !== address) this.#drop(known.peer);

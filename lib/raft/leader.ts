@@ -6,7 +6,7 @@ import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
 import { heardFrom, type Peer, probeAgain } from "./progress.ts";
 import { hasQuorum, quorumReached } from "./quorum.ts";
 import { type ConfirmedRead, type Read, refuseRead } from "./read_index.ts";
-import { appendAnswered, hurryTransfer } from "./replication.ts";
+import { appendAnswered, hurryTransfer, repeatTimeoutNow } from "./replication.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
 import { becomeFollower } from "./transitions.ts";
@@ -27,7 +27,10 @@ export function tickLeader(state: RaftState, role: Leader): void {
   if (role.lettingGoTicks !== null) role.lettingGoTicks++;
   for (const peer of role.peers.values()) tickPeer(state, peer);
   role.heartbeatElapsedTicks++;
-  if (role.heartbeatElapsedTicks >= state.heartbeatTicks) sendHeartbeats(state, role);
+  if (role.heartbeatElapsedTicks >= state.heartbeatTicks) {
+    sendHeartbeats(state, role);
+    repeatTimeoutNow(state, role);
+  }
 }
 
 /** A message of the current term. */

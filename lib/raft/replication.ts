@@ -198,5 +198,11 @@ export function hurryTransfer(state: RaftState, role: Leader, target: NodeId, pe
   if (peer.progress.matchIndex !== state.log.lastIndex) return;
   transfer.timeoutNowSent = true;
   role.lease?.giveUp();
-  state.send({ kind: "timeoutNow", from: state.id, to: target, term: state.term });
+  repeatTimeoutNow(state, role);
+}
+
+/** Until the target is heard to campaign, or the transfer is given up: a connection may have been down for a moment. */
+export function repeatTimeoutNow(state: RaftState, { transfer }: Leader): void {
+  if (transfer?.timeoutNowSent !== true) return;
+  state.send({ kind: "timeoutNow", from: state.id, to: transfer.target, term: state.term });
 }

@@ -6,6 +6,15 @@ const CHECKS = [GOLDEN, RAFT, RANDOM, MODEL, SIM];
 
 export const CONSENSUS_MUTANTS: readonly Mutant[] = [
   {
+    id: "M188",
+    title: "a word to campaign that was lost is not said again",
+    failure: "writes wait for an election timeout, and nobody has taken over",
+    file: "lib/raft/leader.ts",
+    from: "    repeatTimeoutNow(state, role);",
+    to: "",
+    checks: CHECKS,
+  },
+  {
     id: "M1",
     title: "entries of older terms are committed by counting",
     failure: "Raft Figure 8: an acknowledged write is overwritten by a later leader",

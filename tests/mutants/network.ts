@@ -6,6 +6,15 @@ const CHECKS = [FRAMES, LISTENER, NET, SIM];
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
   {
+    id: "M189",
+    title: "a node that calls is not called back at once",
+    failure: "half of its connections are missing for a second after a restart",
+    file: "lib/net/peer_links.ts",
+    from: "return member.hurry();",
+    to: "return;",
+    checks: [NET],
+  },
+  {
     id: "M28",
     title: "the rest of a partial write to a socket is dropped",
     failure: "the other end sees garbage in the middle of a frame",

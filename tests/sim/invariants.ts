@@ -23,9 +23,11 @@ import { Applied, type AppliedTransaction } from "./applied.ts";
 import { ConfigurationJudge } from "./configuration_judge.ts";
 import type { Coverage, RareState } from "./coverage.ts";
 import { hashBytes, hashNumbers } from "./hashes.ts";
+import { Leases } from "./leases.ts";
 import { LogPicture, newNodePicture, type NodePicture, standsNowhere } from "./log_picture.ts";
 import { messageText } from "./message_text.ts";
 import type { Observer } from "./probes.ts";
+import { brokenPromise } from "./spoken_promises.ts";
 import type { Replay } from "./replay.ts";
 
 /** Watches one cluster. Throws what no cluster may do. */
@@ -34,8 +36,7 @@ export class Invariants implements Observer {
   readonly #coverage: Coverage;
   readonly #isLive: () => boolean;
   readonly #leaders = new Map<number, number>();
-  /** Of every node that runs and has led: whether it answers reads under a lease at this moment. */
-  readonly #leases = new Map<NodeId, () => boolean>();
+  readonly #leases: Leases;
   readonly #campaigns = new Set<number>();
   readonly #votes = new Map<string, number>();
   readonly #configurations: Configurations;
@@ -67,6 +68,7 @@ export class Invariants implements Observer {
     this.#configurations = new Configurations(options.founding);
     const check = (holds: boolean, message: string): void => this.#check(holds, message);
     this.#applied = new Applied({ replay: options.replay, coverage: options.coverage, check });
+    this.#leases = new Leases(check);
     this.#judge = new ConfigurationJudge({
       all: this.#configurations,
       committed: this.#committed,
@@ -147,7 +149,7 @@ export class Invariants implements Observer {
 
   /** A node's process is no more. */
   died(node: number): void {
-    this.#leases.delete(node);
+    this.#leases.died(node);
     standsNowhere(this.#node(node));
   }
 
@@ -211,7 +213,9 @@ export class Invariants implements Observer {
     if (ignored === "of an earlier term") this.#coverage.count("lateMessages");
     if (ignored === "leader is alive") this.#coverage.count("disturbances");
     if (ignored === "answers nothing that is outstanding") this.#coverage.count("staleAnswers");
-    this.#checkPromise(message);
+    const [sender, receiver] = [this.#node(message.from).durable, this.#node(message.to).handed];
+    const broken = brokenPromise(message, { sender, receiver });
+    this.#check(broken === null, broken ?? "");
     switch (message.kind) {
       case "preVoteResponse":
         if (!message.granted) this.#coverage.count("preVoteRefusals");
@@ -246,15 +250,12 @@ export class Invariants implements Observer {
     if (!this.#isLive()) return;
     const { id, term, commitIndex } = status;
     const node = this.#node(id);
-    this.#leases.set(id, holdsLease);
+    this.#leases.led(id, holdsLease);
     for (let index = this.commitIndex + 1; index <= commitIndex; index++) {
       if (!this.#deciding.has(index)) this.#deciding.set(index, decided.confState);
     }
     if (!hasWon) return;
-    for (const [other, holds] of this.#leases) {
-      const isAlone = other === id || !holds();
-      this.#check(isAlone, `node ${id} leads term ${term} while node ${other} answers reads under a lease`);
-    }
+    this.#leases.won(status);
     this.#check(!node.isAmnesiac, `node ${id}, whose disk was emptied, leads term ${term}`);
     const votes = (voter: NodeId): boolean =>
       voter === id
@@ -266,44 +267,10 @@ export class Invariants implements Observer {
     );
   }
 
-  readUnderLease({ id, term, commitIndex }: RaftStatus): void {
+  readUnderLease(status: RaftStatus): void {
     if (!this.#isLive()) return;
     this.#coverage.count("readsUnderLease");
-    this.#check(
-      commitIndex >= this.commitIndex,
-      `leader ${id} of term ${term} answers a read from ${commitIndex}, and ${this.commitIndex} is committed`,
-    );
-  }
-
-  /** What a message says of its sender is on the sender's disk (reliability §3, 2 and 4). */
-  #checkPromise(message: Message): void {
-    // These promise nothing, not even a term: a pre-vote asks for the next one, and a read asks a leader that has it.
-    if (message.kind === "preVote" || message.kind === "readIndex") return;
-    if (message.kind === "preVoteResponse" && message.granted) return;
-    const { hardState, terms } = this.#node(message.from).durable;
-    const { from, term } = message;
-    this.#check(
-      hardState.term >= term,
-      `n${from} speaks for term ${term}, and its disk knows ${hardState.term}`,
-    );
-    // Once the sender has moved on to a later term, what it promised in this one binds nobody any more.
-    if (hardState.term > term) return;
-    if (message.kind === "requestVoteResponse" && message.granted) {
-      this.#check(
-        hardState.vote === message.to,
-        `n${from} gave a vote in term ${term} that is not on its disk`,
-      );
-    }
-    if (message.kind === "appendEntriesResponse" && message.result.kind === "accepted") {
-      const { matchIndex } = message.result;
-      const leader = this.#node(message.to).handed;
-      // A late answer may find that its leader has moved on, and thrown away what it speaks of.
-      const hasMovedOn = leader.hardState.term > term;
-      this.#check(
-        matchIndex <= terms.length && (hasMovedOn || terms[matchIndex - 1] === leader.terms[matchIndex - 1]),
-        `n${from} acknowledges ${matchIndex}, and its disk has ${terms.length} entries`,
-      );
-    }
+    this.#leases.read(status, this.commitIndex);
   }
 
   tookReady(status: RaftStatus, ready: Ready | null): void {

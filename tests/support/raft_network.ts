@@ -21,6 +21,7 @@ import {
 } from "../../lib/raft/mod.ts";
 import { configurationOf, configurationText, TEXT_CODEC } from "./raft_configuration.ts";
 import { RaftDisk } from "./raft_disk.ts";
+import { drawRaftFaults, type RaftFaults } from "./raft_faults.ts";
 import { hasMajorities, RaftInvariants } from "./raft_invariants.ts";
 import { randomTarget } from "./raft_operator.ts";
 import { messageText, persistText, snapshotText, statusText } from "./raft_text.ts";
@@ -65,19 +66,6 @@ interface SimulatedNode {
   confirmedReads: number;
 }
 
-/** Faults of a run: each seed turns some of them off, so that the others meet in rare ways (swarm testing). */
-interface Faults {
-  readonly loss: number;
-  readonly repetition: number;
-  readonly reordering: boolean;
-  readonly cuts: boolean;
-  readonly crashes: boolean;
-  readonly slowDisks: boolean;
-  readonly transfers: boolean;
-  readonly snapshots: boolean;
-  readonly changes: boolean;
-}
-
 /** One run. */
 export class RaftNetwork {
   readonly invariants: RaftInvariants;
@@ -85,7 +73,7 @@ export class RaftNetwork {
   readonly trace: string[] = [];
   readonly #traces: boolean;
   readonly #random: SeededRandom;
-  readonly #faults: Faults;
+  readonly #faults: RaftFaults;
   readonly #nodes: SimulatedNode[] = [];
   readonly #disks = new Map<NodeId, RaftDisk>();
   #inFlight: Message[] = [];
@@ -102,17 +90,7 @@ export class RaftNetwork {
     this.#random = new SeededRandom(seed);
     this.#leases = seed % 2 === 0;
     const random = this.#random;
-    this.#faults = {
-      loss: random.pick([0, 0.05, 0.3]),
-      repetition: random.pick([0, 0.1, 0.4]),
-      reordering: random.chance(0.5),
-      cuts: random.chance(0.5),
-      crashes: random.chance(0.6),
-      slowDisks: random.chance(0.5),
-      transfers: random.chance(0.5),
-      snapshots: random.chance(0.7),
-      changes: random.chance(0.7),
-    };
+    this.#faults = drawRaftFaults(random);
     this.#tickWeight = random.pick([60, 120, 240]);
     const size = random.pick([1, 2, 3, 3, 3, 4, 5, 5]);
     this.#note(`${size} nodes, ${JSON.stringify(this.#faults)}`);

@@ -107,6 +107,17 @@ Deno.test("a node that comes back is reached within the longest wait between two
   await scene.close(second);
 });
 
+Deno.test("a node that calls is called back at once, however long the next attempt would have had to wait", async () => {
+  const scene = new LinkScene();
+  await scene.pass(30_000);
+  const node = scene.listen();
+  await settle();
+  assertEquals(scene.links.isConnected(1), false);
+  scene.links.introduce(1, "n1:7001");
+  await scene.connected();
+  await scene.close(node);
+});
+
 Deno.test("attempts to connect come fast at first and then less and less often", async () => {
   const scene = new LinkScene();
   const attempts: number[] = [];
