@@ -14,13 +14,13 @@ import type { ConnectionPool } from "./pool.ts";
 import {
   type AttemptFailure,
   attemptTimeoutMs,
-  backoffMs,
   type CallKind,
   changesSomething,
   decide,
   describeFailure,
   describeOutcome,
   mayHaveApplied,
+  pauseAfterMs,
   toError,
 } from "./retry.ts";
 
@@ -154,7 +154,7 @@ export class Caller {
           throw toError(failure, action, outcome);
         }
         avoided = decision.except;
-        await scope.pause(backoffMs(attempt, this.#random));
+        await scope.pause(pauseAfterMs(failure, attempt, this.#random));
       }
       attempted = null;
     }

@@ -34,6 +34,8 @@ export const MIN_ATTEMPT_TIMEOUT_MS = 50;
 const BACKOFF_MIN_MS = 10;
 /** The longest middle of a pause: below the time of an election, so that a new leader is not kept waiting. */
 const BACKOFF_MAX_MS = 200;
+/** The same while nodes say that they have too much to do: thousands who ask five times a second are too much alone. */
+const BUSY_BACKOFF_MAX_MS = 2_000;
 
 /** What kind of call it is that failed. */
 export type CallKind =
@@ -216,7 +218,13 @@ export function attemptTimeoutMs(attempt: number, remainingMs: number, call: Cal
 }
 
 /** The pause after `attempt` (from 0), jittered so that clients that failed together do not return together. */
-export function backoffMs(attempt: number, random: Random): number {
-  const middleMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** attempt);
+export function backoffMs(attempt: number, random: Random, maxMs = BACKOFF_MAX_MS): number {
+  const middleMs = Math.min(maxMs, BACKOFF_MIN_MS * 2 ** attempt);
   return middleMs * (0.5 + random());
+}
+
+/** The pause between an attempt that failed so and the next one. */
+export function pauseAfterMs(failure: AttemptFailure, attempt: number, random: Random): number {
+  const isBusy = failure.kind === "refused" && failure.code === "busy";
+  return backoffMs(attempt, random, isBusy ? BUSY_BACKOFF_MAX_MS : BACKOFF_MAX_MS);
 }

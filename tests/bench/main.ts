@@ -1,8 +1,8 @@
 /**
  * `deno task bench`: kvraft beside etcd, antietcd and a bare echo, on one machine, one disk, with one generator.
  *
- * Each round starts everybody anew with empty folders and takes the workloads in their order; each workload is
- * measured on one peer after the other, in turn from either end, so that what disturbs the machine for a while disturbs
+ * Everybody is started once, with empty folders, and worked warm. Each round takes the workloads in their order; each
+ * workload is measured on one peer after the other, in turn from either end, so that what disturbs the machine for a while disturbs
  * all of them. Writes docs/benchmarks: the page, the plot, and everything that was measured.
  */
 import { join } from "@std/path";
@@ -18,6 +18,7 @@ import { page, type Results, summary } from "./page.ts";
 import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
 import { plot } from "./plot.ts";
 import { say } from "./say.ts";
+import { sharesOf } from "./shares.ts";
 import {
   LARGE_VALUE_BYTES,
   PEER_NAMES,
@@ -114,26 +115,18 @@ async function measure(
   },
 ): Promise<Measurement> {
   const { load, connections, name } = workload;
-  const generators = Math.min(plan.generators, load.clients, connections);
-  const share = (count: number, part: number): number =>
-    Math.floor(count * (part + 1) / generators) - Math.floor(count * part / generators);
   const durationMs = plan.seconds * 1_000;
-  const parts = Array.from({ length: generators }, (_, part): Assignment => ({
+  const warmupMs = Math.max(LEAST_WARM_UP_MS, durationMs / 5);
+  const assignment: Assignment = {
     peer,
     addresses: running.addresses,
-    connections: share(connections, part),
-    load: {
-      ...load,
-      clients: share(load.clients, part),
-      ratePerSecond: null,
-      warmupMs: Math.max(LEAST_WARM_UP_MS, durationMs / 5),
-      durationMs,
-    },
+    connections,
+    load: { ...load, ratePerSecond: null, warmupMs, durationMs },
     prefix: "bench/",
     loadsKeys,
-  }));
+  };
   const cpuBefore = running.cpuMs();
-  const answers = await Promise.all(parts.map(generate));
+  const answers = await Promise.all(sharesOf(assignment, plan.generators).map(generate));
   const cpuMs = running.cpuMs().map((after, node) => after - (cpuBefore[node] ?? 0));
   return measurementOf(answers, {
     round,

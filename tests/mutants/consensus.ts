@@ -118,7 +118,7 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     title: "a read is answered without asking whether the leader still leads",
     failure: "a deposed leader serves old values",
     file: "lib/raft/raft.ts",
-    from: "role.reads.add({ readId, from: state.id });",
+    from: "takeRead(state, role, { readId, from: state.id });",
     to: "state.reads.push({ readId, index: state.log.commitIndex });",
     checks: CHECKS,
   },

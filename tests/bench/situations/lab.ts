@@ -7,6 +7,7 @@ import { CHECKOUT } from "../../support/checkout.ts";
 import { denoCommand, Process } from "../../support/process.ts";
 import type { Assignment, GeneratorAnswer } from "../generator_main.ts";
 import { type Measurement, measurementOf } from "../measurements.ts";
+import { sharesOf } from "../shares.ts";
 import type { Figure } from "./figures.ts";
 import { Nodes, type NodesOptions, PATIENCE_MS } from "./nodes.ts";
 
@@ -21,6 +22,8 @@ export interface Work extends Partial<Omit<Load, "ratePerSecond" | "durationMs" 
   readonly prefix?: string;
   /** Whether every key is written before. */
   readonly loadsKeys?: boolean;
+  /** Processes that share the clients. Default 1. */
+  readonly generators?: number;
   /** Past the client library, the connections spread over `nodes`. */
   readonly direct?: { readonly consistency: Consistency; readonly nodes: "leader" | "all" };
 }
@@ -87,9 +90,10 @@ export class Lab implements AsyncDisposable {
     return one;
   }
 
-  /** Puts a load on a cluster, from a process of its own, and tells what came of it. */
+  /** Puts a load on a cluster, from processes of its own, and tells what came of it. */
   async load(nodes: Nodes, work: Work): Promise<Measurement> {
-    const { seconds, prefix = "bench/", loadsKeys = false, direct, clients = 64, ...load } = work;
+    const { seconds, prefix = "bench/", loadsKeys = false, direct, clients = 64, generators = 1, ...load } =
+      work;
     const addresses = await nodes.addresses();
     const assignment: Assignment = {
       peer: "kvraft",
@@ -111,8 +115,12 @@ export class Lab implements AsyncDisposable {
       loadsKeys,
       ...(direct === undefined ? {} : { direct: direct.consistency }),
     };
-    const answer: GeneratorAnswer = await this.runScript("tests/bench/generator_main.ts", assignment);
-    return measurementOf([answer], { round: 1, workload: "", peer: "kvraft", residentBytes: [], cpuMs: [] });
+    const answers = await Promise.all(
+      sharesOf(assignment, generators).map((share): Promise<GeneratorAnswer> =>
+        this.runScript("tests/bench/generator_main.ts", share)
+      ),
+    );
+    return measurementOf(answers, { round: 1, workload: "", peer: "kvraft", residentBytes: [], cpuMs: [] });
   }
 
   /** Runs a script of this checkout with an assignment as JSON to its end, and gives what it prints, read as JSON. */

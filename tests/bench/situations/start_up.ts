@@ -3,7 +3,7 @@ import { type Figure, told } from "./figures.ts";
 import type { Situation } from "./lab.ts";
 
 const STARTS = 5;
-const LOG_MIB = 256;
+const LOG_MIB = 1_024;
 const VALUE_BYTES = 1_024;
 const BYTES_OF_MIB = 1_048_576;
 

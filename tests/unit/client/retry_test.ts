@@ -8,6 +8,7 @@ import {
   backoffMs,
   decide,
   mayHaveApplied,
+  pauseAfterMs,
 } from "../../../lib/client/retry.ts";
 import type { ErrorCode, Outcome } from "../../../lib/net/client_messages.ts";
 
@@ -76,6 +77,13 @@ Deno.test("an attempt never outlasts the call, and leaves time for another while
     assert(timeoutMs <= 50 || timeoutMs <= remainingMs / 2);
   }));
   assertEquals([0, 1, 2].map((attempt) => attemptTimeoutMs(attempt, 60_000)), [1_000, 2_000, 4_000]);
+});
+
+Deno.test("a node that has too much to do is asked less and less often, one that has no leader soon again", () => {
+  const pauses = (code: ErrorCode): readonly number[] =>
+    [0, 4, 7, 8, 50].map((attempt) => pauseAfterMs(refused(code, "not-applied"), attempt, () => 0.5));
+  assertEquals(pauses("busy"), [10, 160, 1_280, 2_000, 2_000]);
+  assertEquals(pauses("noLeader"), [10, 160, 200, 200, 200]);
 });
 
 Deno.test("pauses grow to a bound, and differ between clients", () => {
