@@ -24,8 +24,8 @@ import type { PeerName } from "./workloads.ts";
 
 /** Connections that are opened at the same time. */
 const DIALS = 64;
-/** How often a key is put before the first measurement, and the rest after a failure, longer each time. */
-const PUT_ATTEMPTS = 20;
+/** How often a connection or a key is tried before the first measurement, and the rest after a failure, longer each time. */
+const ATTEMPTS = 20;
 const REST_MS = 50;
 
 /** What to measure. */
@@ -79,38 +79,39 @@ async function connect(
   }
 }
 
-/** Puts again what a peer under too much load has refused: its keys are to be there. */
-function patient(target: Target, clock: DenoClock): Target {
-  return {
-    get: (key) => target.get(key),
-    put: async (key, value) => {
-      for (let attempt = 1;; attempt++) {
-        try {
-          return await target.put(key, value);
-        } catch (error) {
-          if (attempt === PUT_ATTEMPTS) throw error;
-          await new Promise<void>((resolve) => void clock.after(attempt * REST_MS, resolve));
-        }
-      }
-    },
-  };
+/** Tries again what a peer under too much load could not do: other generators may be at work already. */
+async function patiently<T>(clock: DenoClock, act: () => Promise<T>): Promise<T> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await act();
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      await new Promise<void>((resolve) => void clock.after(attempt * REST_MS, resolve));
+    }
+  }
 }
 
 async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
   const { connections, load, prefix, loadsKeys } = assignment;
+  const clock = new DenoClock();
   const targets: Connected[] = [];
   while (targets.length < connections) {
     const dials = Array.from(
       { length: Math.min(DIALS, connections - targets.length) },
-      (_, dial) => connect(assignment, targets.length + dial),
+      (_, dial) => patiently(clock, () => connect(assignment, targets.length + dial)),
     );
     targets.push(...await Promise.all(dials));
   }
-  const clock = new DenoClock();
   const codeOf = (error: unknown): string =>
     error instanceof Error ? error.message.slice(0, 80) : String(error);
   const options = { load, targets, prefix, clock, random: Math.random, codeOf };
-  if (loadsKeys) await loadKeys({ ...options, targets: targets.map((target) => patient(target, clock)) });
+  if (loadsKeys) {
+    const patient = targets.map((target): Target => ({
+      get: (key) => target.get(key),
+      put: (key, value) => patiently(clock, () => target.put(key, value)),
+    }));
+    await loadKeys({ ...options, targets: patient });
+  }
   const meter = new LoadMeter({
     clock,
     cpuMs: () => {

@@ -20,6 +20,7 @@ import { httpCost } from "./http_cost.ts";
 import { idle } from "./idle.ts";
 import { Lab, type Situation } from "./lab.ts";
 import { leaderKilled } from "./leader_killed.ts";
+import { manyConnections } from "./many_connections.ts";
 import { manyKeys } from "./many_keys.ts";
 import { mixedSizes } from "./mixed_sizes.ts";
 import { overload } from "./overload.ts";
@@ -38,6 +39,7 @@ const SITUATIONS: readonly Situation[] = [
   readsSpread,
   readsUnderLease,
   startUp,
+  manyConnections,
   growth,
   httpCost,
 ];
