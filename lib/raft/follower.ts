@@ -22,8 +22,11 @@ export function tickFollower(state: RaftState, role: Follower): void {
       state.reads.push({ readId, index: null });
     }
   }
-  role.elapsedTicks++;
   const isPromised = state.promise?.isInForce === true;
+  // All that wait for the same promise to end campaign each at its own time behind it, or nobody would have a majority.
+  role.elapsedTicks = isPromised
+    ? Math.min(role.elapsedTicks + 1, state.electionTicks)
+    : role.elapsedTicks + 1;
   if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable && !isPromised) startPreVote(state);
 }
 

@@ -87,7 +87,7 @@ export class Lease {
     this.#untilMs.set(node, Math.max(untilMs, this.#untilMs.get(node) ?? untilMs));
   }
 
-  /** Asks somebody else to campaign at once: nothing that was promised holds any more. */
+  /** Somebody else is told to campaign at once: nothing that was promised holds any more. */
   giveUp(): void {
     this.#isGivenUp = true;
   }

@@ -24,8 +24,9 @@ export class RaftState {
   readonly limits: RaftLimits;
   readonly log: RaftLog;
   readonly random: () => number;
-  /** Null without leases, as is what this node promised. */
+  /** Null where this node takes no part in leases. */
   readonly lease: LeaseConfig | null;
+  /** What this node has promised to leaders; null where it takes no part. */
   readonly promise: VotersPromise | null;
   role: Role;
 

@@ -165,8 +165,8 @@ Deno.test("in a joint configuration both majorities have to promise", () => {
 });
 
 /** Node 1, which follows node 2 in term 1 and has promised to. */
-function follower(time: Time): Raft {
-  const raft = nodeWith([1], time.lease);
+function follower(time: Time, changes: Partial<RaftConfig> = {}): Raft {
+  const raft = nodeWith([1], { ...time.lease, ...changes });
   // Whatever it promised before it started is over.
   time.nowMs += PROMISE_MS;
   raft.step({ kind: "heartbeat", from: 2, to: 1, term: 1, leaderCommit: 0, round: 4 });
@@ -219,6 +219,20 @@ Deno.test("a voter that waited campaigns as soon as its promise has ended", () =
   time.nowMs += 1;
   tick(raft, 1);
   assertEquals(raft.status().role, "preCandidate");
+});
+
+Deno.test("those who wait for the same promise to end campaign each at its own time behind it", () => {
+  const campaignsAfter = (chance: number): number => {
+    const time = new Time();
+    const raft = follower(time, { random: () => chance });
+    raft.processGone(2);
+    tick(raft, 5 * ELECTION_TICKS);
+    time.nowMs += PROMISE_MS;
+    let ticks = 0;
+    for (; raft.status().role === "follower"; ticks++) tick(raft, 1);
+    return ticks;
+  };
+  assertEquals([0, 0.5, 0.99].map(campaignsAfter), [1, 3, 4]);
 });
 
 Deno.test("a promise holds nobody up whom the leader itself told to campaign", () => {
