@@ -176,7 +176,7 @@ const ROWS = {
     help: "how linearizable reads are made sure of; lease trusts clocks",
     choices: READ_MODES,
     fallback: "read-index",
-    example: "read-index",
+    example: "lease",
   }),
   logLevel: choiceRow({
     name: "log-level",

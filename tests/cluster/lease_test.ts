@@ -2,7 +2,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import type { KvClient } from "../../lib/mod.ts";
 import { TestCluster } from "../support/cluster.ts";
-import { eventually } from "../support/eventually.ts";
+import { DEADLINE_MS, eventually } from "../support/eventually.ts";
 import { parseMetrics, sumOf } from "../support/prometheus.ts";
 import { freePorts } from "../support/temporary.ts";
 import { underLoad } from "../support/under_load.ts";
@@ -10,7 +10,7 @@ import { underLoad } from "../support/under_load.ts";
 const LEASE = ["--read-mode", "lease", "--election-timeout-ms", "500", "--heartbeat-ms", "50"];
 
 async function textOf(client: KvClient, key: string): Promise<string | null> {
-  const entry = await client.get(key);
+  const entry = await client.get(key, { timeoutMs: DEADLINE_MS });
   return entry === null ? null : new TextDecoder().decode(entry.value);
 }
 
@@ -60,7 +60,9 @@ Deno.test("reads under leases stay linearizable while leaders are frozen, killed
       await cluster.startNode(killed);
       await progress();
       await using client = await cluster.connect();
-      await client.transferLeadership(null);
+      await eventually("leadership has been moved", () => client.transferLeadership(null), {
+        explain: cluster.logs,
+      });
       await progress();
     }
   });
