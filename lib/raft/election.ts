@@ -63,7 +63,9 @@ export function answerPreVote(state: RaftState, message: PreVote): void {
 export function answerRequestVote(state: RaftState, message: RequestVote): void {
   const leaderKnown = state.role.kind === "follower" && state.role.leader !== null;
   const free = state.vote === message.from || (state.vote === null && !leaderKnown);
-  const granted = free && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  // Whoever brought this term: what was promised to a leader of an earlier one holds until its time is up.
+  const isPromised = !message.leadershipTransfer && state.promise?.isInForce === true;
+  const granted = free && !isPromised && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   if (granted) {
     state.voteFor(message.from);
     if (state.role.kind !== "follower") becomeFollower(state, state.term, null);

@@ -37,8 +37,9 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     title: "a vote is granted to a log that is shorter or older",
     failure: "a leader without acknowledged writes is elected and removes them",
     file: "lib/raft/election.ts",
-    from: "const granted = free && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);",
-    to: "const granted = free;",
+    from:
+      "const granted = free && !isPromised && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);",
+    to: "const granted = free && !isPromised;",
     checks: CHECKS,
   },
   {

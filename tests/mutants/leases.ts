@@ -78,6 +78,16 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     checks: CHECKS,
   },
   {
+    id: "M190",
+    title: "a voter's promise ends with the term in which it was made",
+    failure:
+      "somebody's late answer brings the next term, and the vote in it makes a leader beside the one with the lease",
+    file: "lib/raft/election.ts",
+    from: "const isPromised = !message.leadershipTransfer && state.promise?.isInForce === true;",
+    to: "const isPromised = false;",
+    checks: CHECKS,
+  },
+  {
     id: "M187",
     title: "a server that is told to answer under a lease does not",
     failure: "the mode does nothing",

@@ -210,6 +210,21 @@ Deno.test("a voter keeps its promise by the clock, whatever ticks say, and thoug
   assertEquals(helps(raft), [true, true]);
 });
 
+Deno.test("a voter keeps its promise in a later term, too, that somebody else's late answer brought", () => {
+  const time = new Time();
+  const raft = follower(time);
+  time.nowMs += PROMISE_MS - 1;
+  raft.step({ kind: "preVoteResponse", from: 3, to: 1, term: 2, granted: false });
+  const request = { from: 3, to: 1, term: 2, lastLogIndex: 9, lastLogTerm: 1 } as const;
+  const isGranted = (leadershipTransfer: boolean): boolean => {
+    raft.step({ kind: "requestVote", ...request, leadershipTransfer });
+    return work(raft).some((message) => "granted" in message && message.granted);
+  };
+  assertEquals([raft.term, isGranted(false)], [2, false]);
+  time.nowMs += 1;
+  assertEquals(isGranted(false), true);
+});
+
 Deno.test("a voter that waited campaigns as soon as its promise has ended", () => {
   const time = new Time();
   const raft = follower(time);
