@@ -208,8 +208,9 @@ function refusalError(code: ErrorCode, message: string, options: KvraftErrorOpti
 }
 
 /**
- * How long an attempt may wait for its answer. What takes a node a while has all the time there is. Else a hung node must leave time to ask another: at most half of what is
- * left is spent on one attempt. A slow cluster must not be sent more and more copies: the wait grows.
+ * How long an attempt may wait for its answer. What takes a node a while has all the time there is. Else a hung node must
+ * leave time to ask another: at most half of what is left is spent on one attempt. A slow cluster must not be sent more
+ * and more copies: the wait grows.
  */
 export function attemptTimeoutMs(attempt: number, remainingMs: number, call: CallKind = "read"): number {
   if (call === "longRead" || call === "once") return remainingMs;

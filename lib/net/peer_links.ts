@@ -83,7 +83,7 @@ export class PeerLinks {
 
   /**
    * A node has called that answers must reach, member or not. Whoever calls runs, so no lane to it waits any longer for
-   * its next attempt; else nothing changes for a member.
+   * its next attempt. Nothing else changes for a member.
    */
   introduce(id: NodeId, address: string): void {
     if (this.#isClosed || id === this.#options.self) return;
@@ -94,6 +94,7 @@ export class PeerLinks {
     if (known !== undefined && known.peer.address !== address) this.#drop(known.peer);
     const isUsable = known !== undefined && known.peer.address === address;
     const peer = isUsable ? known.peer : new Peer({ id, address: parseAddress(address) }, this.#options);
+    peer.hurry();
     this.#guests.set(id, { peer, usedAt: this.#options.clock.now() });
     if (this.#guests.size > MAX_INTRODUCED_PEERS) this.#forgetOldest();
     this.#watchGuests();

@@ -39,12 +39,12 @@ export function startElection(state: RaftState, leadershipTransfer: boolean): vo
 }
 
 /**
- * Whether this node leads, or has heard from a leader lately, or has promised one to wait: then it helps nobody to depose
- * it (thesis §4.2.3, §6.4.1).
+ * Whether this node leads, or has heard from a leader lately, or has promised one to wait: then it helps nobody to
+ * depose it (thesis §4.2.3, §6.4.1).
  */
 export function hearsLiveLeader(state: RaftState): boolean {
-  const { role, promise } = state;
-  if (role.kind === "leader" || promise?.isInForce === true) return true;
+  const { role } = state;
+  if (role.kind === "leader" || state.isPromised) return true;
   return role.kind === "follower" && role.leader !== null && role.elapsedTicks < state.electionTicks;
 }
 
@@ -64,8 +64,8 @@ export function answerRequestVote(state: RaftState, message: RequestVote): void 
   const leaderKnown = state.role.kind === "follower" && state.role.leader !== null;
   const free = state.vote === message.from || (state.vote === null && !leaderKnown);
   // Whoever brought this term: what was promised to a leader of an earlier one holds until its time is up.
-  const isPromised = !message.leadershipTransfer && state.promise?.isInForce === true;
-  const granted = free && !isPromised && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  const isBound = state.isPromised && !message.leadershipTransfer;
+  const granted = free && !isBound && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   if (granted) {
     state.voteFor(message.from);
     if (state.role.kind !== "follower") becomeFollower(state, state.term, null);

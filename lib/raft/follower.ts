@@ -22,11 +22,10 @@ export function tickFollower(state: RaftState, role: Follower): void {
       state.reads.push({ readId, index: null });
     }
   }
-  const isPromised = state.promise?.isInForce === true;
+  const { isPromised } = state;
+  role.elapsedTicks++;
   // All that wait for the same promise to end campaign each at its own time behind it, or nobody would have a majority.
-  role.elapsedTicks = isPromised
-    ? Math.min(role.elapsedTicks + 1, state.electionTicks)
-    : role.elapsedTicks + 1;
+  if (isPromised) role.elapsedTicks = Math.min(role.elapsedTicks, state.electionTicks);
   if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable && !isPromised) startPreVote(state);
 }
 

@@ -9,12 +9,12 @@
  *
  * What it does: randomized elections, PreVote, CheckQuorum, leader stickiness; pipelined replication with bounded
  * inflight and conflict hints; commit by counting entries of the current term only; a no-op at the start of a term;
- * ReadIndex, batched and forwarded, and reads under a lease for whoever trusts clocks; leadership transfer; log compaction and snapshots; learners, and joint consensus
- * for every change of voters.
+ * ReadIndex, batched and forwarded, and reads under a lease for whoever trusts clocks; leadership transfer; log
+ * compaction and snapshots; learners, and joint consensus for every change of voters.
  *
  * What it leaves out, and why: the data of snapshots, which the server carries beside the core, so that a transfer holds
- * up nothing here. Changes of one voter without a joint configuration: one way is enough. Proposals are not forwarded by the core: the server forwards the client's request, so that its answer
- * travels with it.
+ * up nothing here. Changes of one voter without a joint configuration: one way is enough. Proposals are not forwarded
+ * by the core: the server forwards the client's request, so that its answer travels with it.
  *
  * Sources: Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm (Extended Version)", 2014
  * ("Raft §…"); Ongaro, "Consensus: Bridging Theory and Practice", 2014 ("thesis §…"); Ongaro, "bug in single-server

@@ -9,6 +9,7 @@ import { forwardRead, leaderGone, stepFollower, tickFollower } from "./follower.
 import {
   appendProposal,
   canServeReads,
+  holdsLease,
   sendHeartbeats,
   startTransfer,
   stepLeader,
@@ -60,6 +61,12 @@ export class Raft {
   /** Whether this node leads. */
   get isLeader(): boolean {
     return this.#state.role.kind === "leader";
+  }
+
+  /** Whether this node leads and answers reads under a lease at this moment. */
+  get holdsLease(): boolean {
+    const { role } = this.#state;
+    return role.kind === "leader" && holdsLease(this.#state, role);
   }
 
   /** The current term. */
@@ -360,7 +367,8 @@ export class Raft {
    * node with a higher term and an older log, and a leader that ignores its votes, would never come together.
    *
    * By the time the answer arrives its receiver may lead this very term, so it must say nothing untrue there: it
-   * confirms no round of heartbeats (0 is none) and promises nothing, and its hint is a place where this log really stands.
+   * confirms no round of heartbeats (0 is none) and promises nothing, and its hint is a place where this log really
+   * stands.
    */
   #stepEarlier(message: Message): Disposition {
     const { id: from, term } = this.#state;

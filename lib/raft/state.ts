@@ -112,6 +112,11 @@ export class RaftState {
     return votes && !this.isDiskStuck;
   }
 
+  /** Whether this node has promised a leader to help elect nobody else for now. */
+  get isPromised(): boolean {
+    return this.promise !== null && this.promise.isInForce;
+  }
+
   /** Whether a write has been under way for longer than an election takes: such a node can't keep promises. */
   get isDiskStuck(): boolean {
     return this.persistingTicks !== null && this.persistingTicks >= this.electionTicks;

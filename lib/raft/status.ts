@@ -1,5 +1,4 @@
 /** How a node sees itself and its cluster. */
-import { holdsLease } from "./leader.ts";
 import type { Progress } from "./progress.ts";
 import type { Leader, Role } from "./role.ts";
 import type { RaftState } from "./state.ts";
@@ -32,8 +31,6 @@ export interface RaftStatus {
   readonly snapshotIndex: number;
   /** The newest configuration in the log, committed or not. */
   readonly configuration: Configuration;
-  /** Whether this node leads and answers reads under a lease at this moment. */
-  readonly holdsLease: boolean;
   /** Of a leader: what it knows of every other node, by id; else empty. */
   readonly peers: readonly PeerView[];
 }
@@ -60,7 +57,6 @@ export function statusOf(state: RaftState): RaftStatus {
     firstIndex: log.base.index + 1,
     snapshotIndex,
     configuration: log.configurations.newest,
-    holdsLease: role.kind === "leader" && holdsLease(state, role),
     peers: role.kind === "leader" ? peersOf(role) : [],
   };
 }

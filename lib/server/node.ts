@@ -304,7 +304,7 @@ export class Node {
       isDiskNearlyFull: log.isNearlyFull,
       logBytes: log.bytesSince(0),
       waitingWrites: this.#replica.waitingWrites,
-      holdsLease: this.#raft.status().holdsLease,
+      holdsLease: this.#raft.holdsLease,
     };
   }
 

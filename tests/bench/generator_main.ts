@@ -24,7 +24,7 @@ import type { PeerName } from "./workloads.ts";
 
 /** Connections that are opened at the same time. */
 const DIALS = 64;
-/** How often a connection or a key is tried before the first measurement, and the rest after a failure, longer each time. */
+/** How often a connection or a key is tried before the first measurement; it rests after a failure, longer each time. */
 const ATTEMPTS = 20;
 const REST_MS = 50;
 

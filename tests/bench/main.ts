@@ -2,8 +2,8 @@
  * `deno task bench`: kvraft beside etcd, antietcd and a bare echo, on one machine, one disk, with one generator.
  *
  * Everybody is started once, with empty folders, and worked warm. Each round takes the workloads in their order; each
- * workload is measured on one peer after the other, in turn from either end, so that what disturbs the machine for a while disturbs
- * all of them. Writes docs/benchmarks: the page, the plot, and everything that was measured.
+ * workload is measured on one peer after the other, in turn from either end, so that what disturbs the machine for a
+ * while disturbs all of them. Writes docs/benchmarks: the page, the plot, and everything that was measured.
  */
 import { join } from "@std/path";
 import { integerOfText, type OptionSpec, optionUsage, parseArguments } from "../../lib/cli/arguments.ts";

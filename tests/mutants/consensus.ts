@@ -38,8 +38,8 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     failure: "a leader without acknowledged writes is elected and removes them",
     file: "lib/raft/election.ts",
     from:
-      "const granted = free && !isPromised && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);",
-    to: "const granted = free && !isPromised;",
+      "const granted = free && !isBound && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);",
+    to: "const granted = free && !isBound;",
     checks: CHECKS,
   },
   {

@@ -10,7 +10,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     title: "a voter helps to elect somebody else though it has promised not to",
     failure: "a second leader writes while the first still answers reads",
     file: "lib/raft/election.ts",
-    from: " || promise?.isInForce === true) return true;",
+    from: " || state.isPromised) return true;",
     to: ") return true;",
     checks: CHECKS,
   },
@@ -19,7 +19,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     title: "a voter campaigns though it has promised to elect nobody else",
     failure: "its own vote is the one that was missing",
     file: "lib/raft/follower.ts",
-    from: "const isPromised = state.promise?.isInForce === true;",
+    from: "const { isPromised } = state;",
     to: "const isPromised = false;",
     checks: CHECKS,
   },
@@ -83,8 +83,8 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     failure:
       "somebody's late answer brings the next term, and the vote in it makes a leader beside the one with the lease",
     file: "lib/raft/election.ts",
-    from: "const isPromised = !message.leadershipTransfer && state.promise?.isInForce === true;",
-    to: "const isPromised = false;",
+    from: "const isBound = state.isPromised && !message.leadershipTransfer;",
+    to: "const isBound = false;",
     checks: CHECKS,
   },
   {

@@ -77,7 +77,7 @@ function wrapRaft(observer: Observer): () => void {
     // One that is out commits that, and leads no more, in one input.
     if (raft.isLeader || isLeader) {
       const hasWon = raft.isLeader && (!isLeader || raft.term !== term);
-      observer.led(raft.status(), configuration, { hasWon, holdsLease: () => raft.status().holdsLease });
+      observer.led(raft.status(), configuration, { hasWon, holdsLease: () => raft.holdsLease });
     }
     return result;
   };
@@ -122,12 +122,12 @@ function wrapRequests(observer: Observer): () => void {
     return proposed;
   };
   Raft.prototype.readIndex = function (): ReturnType<typeof readIndex> {
-    const status = this.status();
+    const { holdsLease } = this;
     const requested = readIndex.call(this);
     if (requested.kind === "refused") observer.noticed("refusedReads");
-    else if (status.holdsLease) observer.readUnderLease(status);
+    else if (holdsLease) observer.readUnderLease(this.status());
     else if (ledUnderLease.has(this)) observer.noticed("leasesRunOut");
-    if (status.holdsLease) ledUnderLease.add(this);
+    if (holdsLease) ledUnderLease.add(this);
     return requested;
   };
   Raft.prototype.storageStalled = function (): void {

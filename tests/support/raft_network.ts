@@ -447,7 +447,7 @@ export class RaftNetwork {
   /** Whoever begins to lead does so when nobody answers reads under a lease any more. */
   #assertAlone({ id, term }: RaftStatus): void {
     for (const { raft, id: other } of this.#nodes) {
-      const isAlone = other === id || raft?.status().holdsLease !== true;
+      const isAlone = other === id || raft?.holdsLease !== true;
       assert(isAlone, `${id} leads term ${term} while ${other} answers reads under a lease`);
     }
   }

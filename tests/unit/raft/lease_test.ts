@@ -50,17 +50,17 @@ function isAnsweredAtOnce(raft: Raft): boolean {
 Deno.test("a leader with a majority's promise answers reads at once, and asks again before the promise ends", () => {
   const time = new Time();
   const raft = leader(time);
-  assertEquals([raft.status().holdsLease, isAnsweredAtOnce(raft)], [false, false]);
+  assertEquals([raft.holdsLease, isAnsweredAtOnce(raft)], [false, false]);
   const round = heartbeats(raft);
   const beganMs = time.nowMs;
   time.nowMs += 300;
   answer(raft, 2, round);
-  assertEquals([raft.status().holdsLease, isAnsweredAtOnce(raft)], [true, true]);
+  assertEquals([raft.holdsLease, isAnsweredAtOnce(raft)], [true, true]);
   // It counts from when it asked, and on nine tenths of what was promised.
   time.nowMs = beganMs + 899;
   assertEquals(isAnsweredAtOnce(raft), true);
   time.nowMs = beganMs + 900;
-  assertEquals([raft.status().holdsLease, isAnsweredAtOnce(raft)], [false, false]);
+  assertEquals([raft.holdsLease, isAnsweredAtOnce(raft)], [false, false]);
 });
 
 Deno.test("a later answer to an earlier round makes no lease longer, and one that promises nothing makes none", () => {
@@ -101,7 +101,7 @@ Deno.test("before it has committed in its term a leader answers no read, whateve
   const time = new Time();
   const raft = elect(new Raft(config(time.lease)));
   answer(raft, 2, heartbeats(raft));
-  assertEquals([raft.status().holdsLease, raft.readIndex().kind], [true, "refused"]);
+  assertEquals([raft.holdsLease, raft.readIndex().kind], [true, "refused"]);
   acknowledge(raft, 2, 1);
   assertEquals(isAnsweredAtOnce(raft), true);
 });
