@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { checkFile, type Finding } from "./support/house_rules.ts";
 import { documentProblems } from "./support/documents.ts";
-import { filesOfCheckout, readCheckout } from "./support/checkout.ts";
+import { filesOfCheckout, isToolOutput, readCheckout, trackedFiles } from "./support/checkout.ts";
 
 function sentences(findings: readonly Finding[]): readonly string[] {
   return findings.map(({ path, line, message }) => `${path}:${line} ${message}`);
@@ -24,6 +24,16 @@ Deno.test("every command, file and link that a document names exists", () => {
 Deno.test("every room says on its first lines why a file exists", () => {
   const silent = filesOfCheckout([".ts"]).filter((path) => !/^(#!.*\n)?\/\*\*/.test(readCheckout(path)));
   assertEquals(silent.map((path) => `${path} does not begin with a comment that says why it exists`), []);
+});
+
+Deno.test("no output of a profiler or debugger is under version control", () => {
+  const samples = ["isolate-0x558a31120000-5858-v8.log", "tests/a.cpuprofile", "a.heapsnapshot", "core.4711"];
+  assertEquals(samples.filter((path) => !isToolOutput(path)), []);
+  assertEquals(["data.log", "lib/raft/core.ts", "tests/golden/raft"].filter(isToolOutput), []);
+  assertEquals(trackedFiles().filter(isToolOutput), []);
+  const ignored = readCheckout(".gitignore").split("\n");
+  const patterns = ["isolate-*.log", "*.cpuprofile", "*.heapprofile", "*.heapsnapshot"];
+  assertEquals(patterns.filter((pattern) => !ignored.includes(pattern)), []);
 });
 
 /** A rule that can't fail is no rule: for each, a line that breaks it and a word of the sentence that must come. */

@@ -21,6 +21,29 @@ export function filesOfCheckout(endings: readonly string[]): readonly string[] {
   return found.sort();
 }
 
+/** What profilers, debuggers and crashes leave in the working directory; `.gitignore` has the same patterns. */
+const TOOL_OUTPUT = /(^|\/)(isolate-[^/]*\.log|core(\.\d+)?|[^/]*\.(cpuprofile|heapprofile|heapsnapshot))$/;
+
+/** Whether a file is the output of a tool, which is never committed. */
+export function isToolOutput(path: string): boolean {
+  return TOOL_OUTPUT.test(path);
+}
+
+/** Paths of all files under version control; of all files where there is no repository (an unpacked archive). */
+export function trackedFiles(): readonly string[] {
+  try {
+    const { success, stdout } = new Deno.Command("git", {
+      args: ["ls-files", "-z"],
+      cwd: CHECKOUT,
+      stderr: "null",
+    }).outputSync();
+    if (success) return new TextDecoder().decode(stdout).split("\0").filter((path) => path !== "");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return filesOfCheckout([""]);
+}
+
 /** Text of a file of the checkout. */
 export function readCheckout(path: string): string {
   return Deno.readTextFileSync(join(CHECKOUT, path));
