@@ -39,6 +39,8 @@ export const SYNC_MARK_BYTES = RECORD_HEADER_BYTES;
 const ENTRY_FIXED_BYTES = 17;
 const SEGMENT_HEADER_FIXED_BYTES = 73;
 const MAX_BODY_BYTES = ENTRY_FIXED_BYTES + MAX_ENTRY_DATA_BYTES;
+/** Bytes of the longest record, header and body. */
+export const MAX_RECORD_BYTES = RECORD_HEADER_BYTES + MAX_BODY_BYTES;
 const KIND_AT = 7;
 const LENGTH_AT = 8;
 const SYNCED_OFFSET_AT = 12;
@@ -199,8 +201,13 @@ export function decodeBody(code: number, body: Uint8Array): LogRecord | null {
   }
 }
 
+/** The value with which the checksum of a record at this place begins. */
+export function checksumSeed({ seed, offset }: RecordPlace): number {
+  return (seed ^ offset) >>> 0;
+}
+
 function checksum(bytes: Uint8Array, place: RecordPlace): number {
-  return crc32(bytes, (place.seed ^ place.offset) >>> 0);
+  return crc32(bytes, checksumSeed(place));
 }
 
 function encodeBody(record: LogRecord, into: { bytes: Uint8Array; view: DataView; position: number }): void {

@@ -43,11 +43,6 @@ export class RecordScanner {
     this.#view = new DataView(this.#window.buffer);
   }
 
-  /** The file's size when the scanner was made. */
-  get fileBytes(): number {
-    return this.#fileBytes;
-  }
-
   /** The record at `offset`, or null when no valid one stands there. */
   async recordAt(offset: number): Promise<ScannedRecord | null> {
     if (!this.#holds(offset, RECORD_HEADER_BYTES) && !await this.#load(offset, RECORD_HEADER_BYTES)) {

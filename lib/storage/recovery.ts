@@ -178,7 +178,7 @@ class Replay {
       const begin = await this.#checkHeader(scanner, number, previous);
       const stated = next === null ? null : await this.#statedEnd(number, next);
       const scan = await this.#records(scanner, { number, begin, stated });
-      const cut = next === null ? await this.#examineEnd(file, scanner, { number, ...scan }) : null;
+      const cut = next === null ? await this.#examineEnd(file, { number, ...scan }) : null;
       this.#state.setEnd(scan.end);
       return { number, begin, end: scan.end, synced: scan.synced, cut };
     } finally {
@@ -312,11 +312,10 @@ class Replay {
   /** Decides whether what stands behind the last segment's records is nothing, a torn tail, or proof of damage. */
   async #examineEnd(
     file: DiskFile,
-    scanner: RecordScanner,
     place: { number: number; end: number; stop: number },
   ): Promise<CutTail | null> {
     const { number, end, stop } = place;
-    const rest = await examineRest({ file, scanner, from: stop });
+    const rest = await examineRest({ file, seed: segmentSeed(number), from: stop });
     if (rest.vouchedBy !== null) {
       const { offset, syncedOffset } = rest.vouchedBy;
       const witness =

@@ -1,7 +1,12 @@
-/** Looks through what stands behind the last valid record: is it nothing, a torn tail, or proof that the log is damaged? */
+/**
+ * Looks through what stands behind the last valid record: is it nothing, a torn tail, or proof that the log is damaged?
+ *
+ * The work is linear in the bytes looked through, whatever they are: a client may have stored a value of many
+ * look-alikes of record headers, each of which tells of a long body.
+ */
 import type { DiskFile } from "./disk.ts";
-import { MAGIC, MAGIC_AT } from "./record.ts";
-import type { RecordScanner, ScannedRecord } from "./record_scanner.ts";
+import { checksumSeed, MAGIC, MAGIC_AT, MAX_RECORD_BYTES, readFrame, RECORD_HEADER_BYTES } from "./record.ts";
+import { SpanChecksums } from "./span_checksums.ts";
 
 /** Bytes searched at a time, at most. */
 const SEARCH_WINDOW_BYTES = 1024 * 1024;
@@ -12,39 +17,54 @@ export interface Rest {
   /** Where it ends, the zeros of preallocation not counted; `from` when there is nothing else. */
   readonly end: number;
   /** A valid record that says that `from` was durable when it was written, or null. */
-  readonly vouchedBy: ScannedRecord | null;
+  readonly vouchedBy: { readonly offset: number; readonly syncedOffset: number } | null;
+  /** Bytes read and checksummed on the way. */
+  readonly workBytes: number;
 }
 
 /**
- * Examines the file from `from` on, where no valid record stands.
+ * Examines the file, a segment with this seed, from `from` on, where no valid record stands.
  *
  * Every offset is tried, since a damaged header no longer says where the next record begins. Valid records that
  * don't vouch for `from` prove nothing: of several sectors written and not yet synced, a crash may keep the later and
  * lose the earlier.
  */
 export async function examineRest(
-  options: { file: DiskFile; scanner: RecordScanner; from: number },
+  { file, seed, from }: { file: DiskFile; seed: number; from: number },
 ): Promise<Rest> {
-  const { file, scanner, from } = options;
+  const fileBytes = file.size();
+  const checksums = new SpanChecksums({ file, maxSpanBytes: MAX_RECORD_BYTES });
   // Whole words, by which it is compared with zero.
-  const words = Math.ceil(Math.min(SEARCH_WINDOW_BYTES, scanner.fileBytes - from) / WORD_BYTES);
+  const words = Math.ceil(Math.min(SEARCH_WINDOW_BYTES, fileBytes - from) / WORD_BYTES);
   const window = new Uint8Array(words * WORD_BYTES);
-  const overlap = MAGIC.length - 1;
-  let end = from;
-  for (let start = from; start < scanner.fileBytes; start += SEARCH_WINDOW_BYTES - overlap) {
+  const view = new DataView(window.buffer);
+  // Windows overlap, so that every header stands wholly in one.
+  const step = SEARCH_WINDOW_BYTES - RECORD_HEADER_BYTES + 1;
+  let [end, readBytes] = [from, 0];
+  for (let start = from; start < fileBytes; start += step) {
     window.fill(0);
-    await file.read(window, start);
+    const count = await file.read(window, start);
+    readBytes += count;
     const used = usedBytes(window);
     if (used === 0) continue;
     end = start + used;
-    for (const position of magicPositions(window.subarray(0, used))) {
-      const offset = start + position - MAGIC_AT;
-      if (offset <= from) continue;
-      const found = await scanner.recordAt(offset);
-      if (found !== null && found.syncedOffset > from) return { end, vouchedBy: found };
+    for (const position of headerPositions(window.subarray(0, used))) {
+      const offset = start + position;
+      if (offset <= from || position + RECORD_HEADER_BYTES > count) continue;
+      const frame = readFrame(view, position, offset);
+      if (frame === null) continue;
+      const { syncedOffset, bodyBytes } = frame;
+      const vouches = syncedOffset > from && await checksums.holds({
+        from: offset + MAGIC_AT,
+        to: offset + RECORD_HEADER_BYTES + bodyBytes,
+        seed: checksumSeed({ seed, offset }),
+        checksum: view.getUint32(position),
+      });
+      const workBytes = readBytes + checksums.workBytes;
+      if (vouches) return { end, vouchedBy: { offset, syncedOffset }, workBytes };
     }
   }
-  return { end, vouchedBy: null };
+  return { end, vouchedBy: null, workBytes: readBytes + checksums.workBytes };
 }
 
 /** Bytes up to the last that is not zero. */
@@ -57,9 +77,10 @@ function usedBytes(bytes: Uint8Array<ArrayBuffer>): number {
   return end;
 }
 
-function* magicPositions(bytes: Uint8Array): Generator<number> {
+/** Where a header would begin whose magic bytes stand in `bytes`. */
+function* headerPositions(bytes: Uint8Array): Generator<number> {
   const [first = 0] = MAGIC;
-  for (let at = bytes.indexOf(first); at !== -1; at = bytes.indexOf(first, at + 1)) {
-    if (MAGIC.every((byte, position) => bytes[at + position] === byte)) yield at;
+  for (let at = bytes.indexOf(first, MAGIC_AT); at !== -1; at = bytes.indexOf(first, at + 1)) {
+    if (MAGIC.every((byte, position) => bytes[at + position] === byte)) yield at - MAGIC_AT;
   }
 }

@@ -10,8 +10,8 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     title: "the log is cut at the first bad record though a good one follows",
     failure: "damage in the middle takes acknowledged writes, and nobody is told",
     file: "lib/storage/torn_tail.ts",
-    from: "found.syncedOffset > from",
-    to: "found.syncedOffset > scanner.fileBytes",
+    from: "syncedOffset > from &&",
+    to: "syncedOffset > fileBytes &&",
     checks: CHECKS,
   },
   {
