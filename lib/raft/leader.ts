@@ -20,17 +20,23 @@ export function tickLeader(state: RaftState, role: Leader): void {
   if (role.quorumElapsedTicks >= state.electionTicks && !checkQuorum(state, role)) {
     return becomeFollower(state, state.term, null);
   }
-  if (role.transfer !== null) {
-    role.transfer.elapsedTicks++;
-    if (role.transfer.elapsedTicks >= state.electionTicks) role.transfer = null;
-  }
   if (role.lettingGoTicks !== null) role.lettingGoTicks++;
   for (const peer of role.peers.values()) tickPeer(state, peer);
   role.heartbeatElapsedTicks++;
-  if (role.heartbeatElapsedTicks >= state.heartbeatTicks) {
-    sendHeartbeats(state, role);
-    repeatTimeoutNow(state, role);
-  }
+  if (role.heartbeatElapsedTicks >= state.heartbeatTicks) sendHeartbeats(state, role);
+  tickTransfer(state, role);
+}
+
+/**
+ * A transfer that does not end is given up; until then TimeoutNow is repeated. By the transfer's own ticks: the timer of
+ * heartbeats begins anew with every round that reads ask for.
+ */
+function tickTransfer(state: RaftState, role: Leader): void {
+  const { transfer } = role;
+  if (transfer === null) return;
+  transfer.elapsedTicks++;
+  if (transfer.elapsedTicks >= state.electionTicks) role.transfer = null;
+  else if (transfer.elapsedTicks % state.heartbeatTicks === 0) repeatTimeoutNow(state, role);
 }
 
 /** A message of the current term. */

@@ -3,7 +3,15 @@ import { assert } from "../assert.ts";
 import type { Disposition } from "./disposition.ts";
 import { entryBytes } from "./log.ts";
 import type { AppendEntriesResponse } from "./message.ts";
-import { becomeProbe, becomeReplicate, becomeSnapshot, heardFrom, Inflight, type Peer } from "./progress.ts";
+import {
+  becomeProbe,
+  becomeReplicate,
+  becomeSnapshot,
+  heardFrom,
+  Inflight,
+  type Peer,
+  type Progress,
+} from "./progress.ts";
 import { quorumReached } from "./quorum.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
@@ -28,6 +36,9 @@ export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: 
   peer.loading = false;
   const { log } = state;
   const { nextIndex } = peer.progress;
+  // The connection broke while they were read. With entries, the answer would not be the one that ends the probe, and
+  // nothing more would be sent for an election timeout.
+  if (isQuestion(peer.progress)) return;
   const sameLog = entries.every((entry) => log.termAt(entry.index) === entry.term);
   // The log may have been cut while they were read: without the entry before them they are of no use.
   if (sameLog && nextIndex > log.base.index && entries[0]?.index === nextIndex && maySend(state, peer)) {
@@ -74,6 +85,11 @@ function maySend(state: RaftState, peer: Peer): boolean {
   }
 }
 
+/** Whether the next message asks what the follower has, and carries no entries (see {@link Progress}). */
+function isQuestion(progress: Progress): boolean {
+  return progress.kind === "probe" && progress.askedIndex !== null;
+}
+
 /** Sends the next entries from memory, or asks for them from storage; false when nothing was sent. */
 function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
   const { progress } = peer;
@@ -83,8 +99,7 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
     requestSnapshot(state, to, peer);
     return false;
   }
-  const isQuestion = progress.kind === "probe" && progress.askedIndex !== null;
-  const entries = isQuestion || nextIndex > log.handedIndex
+  const entries = isQuestion(progress) || nextIndex > log.handedIndex
     ? []
     : log.slice(nextIndex, log.handedIndex, limits.appendBytes);
   if (entries === null) {
