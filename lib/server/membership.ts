@@ -9,7 +9,7 @@
 import type { Clock, Timer } from "../net/clock.ts";
 import type { ChangeMembershipRequest, Member, MembershipChange } from "../net/client_messages.ts";
 import type { Logger } from "../net/logger.ts";
-import type { Configuration, NodeId, PeerView, Raft } from "../raft/mod.ts";
+import type { Configuration, Entry, NodeId, PeerView, Raft } from "../raft/mod.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
 import type { Driver } from "./driver.ts";
 import { membersOf } from "./members.ts";
@@ -56,8 +56,11 @@ export interface MembershipOptions {
 
 /** A change that was proposed and is not done yet. */
 interface WaitingChange {
-  /** Index of its first entry; its second follows by itself. */
+  /** Index and term of its first entry; its second follows by itself. */
   readonly index: number;
+  readonly term: number;
+  /** Whether its first entry was applied: what stands at its index may be another leader's. */
+  isApplied: boolean;
   readonly answer: (answer: MembershipAnswer) => void;
   readonly timer: Timer;
 }
@@ -152,12 +155,20 @@ export class Membership {
     }
   }
 
-  /** The state machine has applied a configuration, the newest up to `index`. */
-  applied(configuration: Configuration, index: number): void {
+  /** The state machine has applied these entries: a change is known by the index and the term of its first one. */
+  entriesApplied(entries: readonly Entry[]): void {
+    for (const waiting of [...this.#waiting]) {
+      const entry = entries.find(({ index }) => index === waiting.index);
+      if (entry?.term === waiting.term) waiting.isApplied = true;
+      else if (entry !== undefined) this.#settle(waiting, overwritten());
+    }
+  }
+
+  /** The state machine has applied a configuration; the entries up to it were {@link entriesApplied}. */
+  applied(configuration: Configuration): void {
     if (configuration.confState.votersOutgoing.length > 0) return;
     for (const waiting of [...this.#waiting]) {
-      if (waiting.index > index) continue;
-      this.#settle(waiting, { kind: "changed", members: membersOf(configuration) });
+      if (waiting.isApplied) this.#settle(waiting, { kind: "changed", members: membersOf(configuration) });
     }
   }
 
@@ -196,6 +207,8 @@ export class Membership {
     logger.info("membership changes", { change: nameOf(change) });
     const waiting: WaitingChange = {
       index: proposed.index,
+      term: proposed.term,
+      isApplied: false,
       answer,
       timer: clock.after(timeoutMs, () => this.#settle(waiting, outcomeUnknown())),
     };
@@ -278,6 +291,14 @@ function membershipRefused(change: MembershipChange, reason: string): Refusal {
 
 function notLeader(): Refusal {
   return notApplied("notLeader", "Cannot change the membership: this node does not lead. Ask the leader.");
+}
+
+/** Another leader's entry was committed in the place of the change, so it never will be. */
+function overwritten(): Refusal {
+  return notApplied(
+    "leadershipLost",
+    "Cannot change the membership: another node took over the leadership before the change was committed. Try again.",
+  );
 }
 
 function outcomeUnknown(): Refusal {

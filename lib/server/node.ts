@@ -342,6 +342,7 @@ export class Node {
         sendSnapshot: (request) => this.#exchange.start(request),
         apply: (entries) => {
           this.#replica.apply(entries);
+          this.membership.entriesApplied(entries);
           this.#snapshots.consider();
         },
         read: (read) => this.#replica.confirmRead(read),
@@ -399,7 +400,7 @@ export class Node {
     const told = this.#told;
     const { newest, committed, applied } = this.#told = this.#configurations();
     // Before the leadership: a leader that leaves steps down with the very entry that ends the change.
-    if (applied !== told.applied) this.membership.applied(applied, this.#replica.applied.index);
+    if (applied !== told.applied) this.membership.applied(applied);
     this.leadership.check();
     this.#exchange.settled();
     const isNews = newest !== told.newest || committed !== told.committed || applied !== told.applied;

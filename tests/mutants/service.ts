@@ -409,4 +409,13 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     to: "const rest = clock.after(0, ",
     checks: [SERVER],
   },
+  {
+    id: "M242",
+    title: "a change of members is answered by its index alone",
+    failure: "`member remove` says done, and the node still votes: another leader's entry stands there",
+    file: "lib/server/membership.ts",
+    from: "if (entry?.term === waiting.term) waiting.isApplied = true;",
+    to: "if (entry !== undefined) waiting.isApplied = true;",
+    checks: [SERVER],
+  },
 ];

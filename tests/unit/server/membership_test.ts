@@ -83,10 +83,12 @@ class Bench {
         install: () => {},
         restore: () => {},
         sendSnapshot: () => {},
-        apply: (entries) => this.replica.apply(entries),
+        apply: (entries) => {
+          this.replica.apply(entries);
+          this.membership.entriesApplied(entries);
+        },
         read: () => {},
-        settled: () =>
-          this.membership.applied(this.replica.applied.configuration, this.replica.applied.index),
+        settled: () => this.membership.applied(this.replica.applied.configuration),
         failed: (error) => void this.failures.push(error),
       },
     });
@@ -255,6 +257,31 @@ Deno.test("a change that is not committed in time, or whose leader steps down, h
   assertEquals(other.answers.map((answer) => answer.slice(0, 23)), ["leadershipLost, unknown"]);
   await bench.stop();
   await other.stop();
+});
+
+Deno.test("a change that another leader's entry replaced is answered as not made, whatever stands at its index", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  const { lastIndex, term } = bench.raft.status();
+  bench.up.clear();
+  await bench.ask({ kind: "remove", id: 3 });
+  // One turn brings the new leader, its entries in place of the change, and that they are committed.
+  const head = { from: 2, to: 1, term: term + 1 };
+  const at = (index: number): Entry => ({ index, term: term + 1, kind: "noop", data: new Uint8Array(0) });
+  bench.driver.step({
+    kind: "appendEntries",
+    ...head,
+    prevLogIndex: lastIndex,
+    prevLogTerm: term,
+    leaderCommit: lastIndex + 2,
+    entries: [at(lastIndex + 1), at(lastIndex + 2)],
+  });
+  await settle();
+  assertEquals(bench.members, "1 voter, 2 voter, 3 voter");
+  assertEquals(bench.answers, [
+    "leadershipLost, not-applied: Cannot change the membership: another node took over the leadership before the " +
+    "change was committed. Try again.",
+  ]);
+  await bench.stop();
 });
 
 Deno.test("a node that does not lead, or has stopped, changes nothing, also when that happens during the probe", async () => {
