@@ -5,6 +5,7 @@
  * during the call. All frames that one read brought are handed out in one go, so that they form one batch.
  */
 import { assert } from "../assert.ts";
+import { recogniseProtocol } from "./foreign_protocol.ts";
 import type { Connection } from "./network.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -19,6 +20,8 @@ export type StreamEnd =
   | { readonly kind: "cutOff" }
   /** A frame is longer than allowed; nothing was allocated for it. */
   | { readonly kind: "frameTooLarge"; readonly bytes: number; readonly maxBytes: number }
+  /** The other end speaks another protocol; told apart only while single frames are read. */
+  | { readonly kind: "foreign"; readonly looksLike: string }
   /** The connection broke, or was closed from this side. */
   | { readonly kind: "failed"; readonly error: unknown };
 
@@ -85,9 +88,14 @@ export class FrameReader {
     this.resume();
   }
 
-  /** Reads one frame; its payload is a copy. For a conversation that goes step by step, such as the hello. */
+  /**
+   * Reads one frame; its payload is a copy. For a conversation that goes step by step, such as the hello: what speaks
+   * another protocol is recognised by its first bytes.
+   */
   async readFrame(): Promise<{ readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd> {
     while (true) {
+      const looksLike = recogniseProtocol(this.#buffer.subarray(this.#start, this.#end));
+      if (looksLike !== null) return { kind: "foreign", looksLike };
       const frame = this.#takeFrame();
       if (frame !== null) {
         return frame.kind === "frame" ? { kind: "frame", payload: frame.payload.slice() } : frame;
@@ -190,6 +198,8 @@ export function describeEnd(end: StreamEnd): string {
       return "the other end closed the connection in the middle of a frame";
     case "frameTooLarge":
       return `a frame of ${end.bytes} bytes is announced, and ${end.maxBytes} are allowed`;
+    case "foreign":
+      return `the other end speaks another protocol (${end.looksLike})`;
     case "failed":
       return end.error instanceof Error ? end.error.message : String(end.error);
   }

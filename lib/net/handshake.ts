@@ -86,6 +86,8 @@ async function greet(
       if (answer.kind === "welcome") return answer;
       throw new HandshakeError(answer.code, `Cannot use the node at ${where}: ${answer.message}`);
     }
+    case "foreign":
+      throw notKvraft(where, `it answers like ${first.looksLike}`);
     case "frameTooLarge":
       throw notKvraft(where, describeEnd(first));
     case "ended":

@@ -240,10 +240,13 @@ export class ConnectionListener {
     this.#pending.delete(channel);
     if (first.kind === "frame") return first.payload;
     channel.close(describeEnd(first));
-    logger.debug("A connection ended without a hello", {
-      remote: channel.remote,
-      reason: channel.closeReason,
-    });
+    const { remote, closeReason: reason } = channel;
+    if (first.kind === "foreign" || first.kind === "frameTooLarge") {
+      const looksLike = first.kind === "foreign" ? first.looksLike : "unknown";
+      logger.info("Closed a connection that speaks another protocol", { remote, looksLike, reason });
+    } else {
+      logger.debug("A connection ended without a hello", { remote, reason });
+    }
     return null;
   }
 

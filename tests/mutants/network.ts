@@ -6,6 +6,15 @@ const CHECKS = [FRAMES, LISTENER, NET, SIM];
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
   {
+    id: "M250",
+    title: "another protocol is told only by a length that no hello has",
+    failure: "a client of PostgreSQL waits in silence until the hello's deadline, and the log says nothing",
+    file: "lib/net/frame_reader.ts",
+    from: "if (looksLike !== null) return",
+    to: 'if (looksLike === "") return',
+    checks: [LISTENER],
+  },
+  {
     id: "M189",
     title: "a node that calls is not called back at once",
     failure: "half of its connections are missing for a second after a restart",

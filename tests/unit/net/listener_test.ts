@@ -12,6 +12,7 @@ import {
 import type { ConnectionListenerOptions } from "../../../lib/net/listener.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/memory_network.ts";
+import { OPENINGS } from "../../support/openings.ts";
 import { CLUSTER_ID, NetNode, Stranger, until, VOTERS } from "../../support/net_node.ts";
 
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
@@ -222,7 +223,29 @@ Deno.test("garbage, a length bomb and half a frame end their own connection and 
     await until("the half frame is closed", () => half.end !== null);
     await client.send([43, 1]);
     await until("the client is served", () => node.requests.length === 1);
-    assertEquals(node.logger.messages, []);
+    assertEquals(
+      node.logger.lines.filter(({ level }) => level === "info").map(({ fields }) => fields["looksLike"]),
+      ["HTTP", "unknown", "unknown"],
+    );
+  }));
+
+Deno.test("a connection that speaks another protocol is closed at once, with a line that says which and from where", () =>
+  withNode(async ({ node, network }) => {
+    for (const { bytes } of OPENINGS) {
+      const stranger = await Stranger.connect(network);
+      await stranger.sendBytes(bytes);
+      await until("it was closed", () => stranger.end !== null);
+    }
+    assertEquals(
+      node.logger.lines.filter(({ level }) => level === "info").map(({ message, fields }) => [
+        message,
+        fields["looksLike"],
+        fields["remote"],
+      ]),
+      OPENINGS.map((
+        { looksLike },
+      ) => ["Closed a connection that speaks another protocol", looksLike, "here:1"]),
+    );
   }));
 
 Deno.test("a frame over the limit closes a client's connection without being read", () =>
