@@ -87,8 +87,8 @@ export interface ExpireSessions {
   /** Which command this is. */
   readonly kind: "expireSessions";
   /**
-   * Whole milliseconds that the leader's monotonic clock advanced since its last such entry in this term;
-   * 0 … MAX_ELAPSED_MS.
+   * Whole milliseconds that passed on the leader's monotonic clock since the last such entry, its own or one that it
+   * applied; 0 … MAX_ELAPSED_MS.
    */
   readonly elapsedMs: number;
 }

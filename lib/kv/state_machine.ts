@@ -159,6 +159,11 @@ export class StateMachine {
     return this.#sessions.isAnswered(stamp);
   }
 
+  /** Sum of all time that the log says has passed, by which sessions grow old. */
+  get logTimeMs(): number {
+    return this.#sessions.logTimeMs;
+  }
+
   /** Number of sessions. */
   get sessionCount(): number {
     return this.#sessions.size;

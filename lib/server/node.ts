@@ -160,8 +160,15 @@ export class Node {
     });
     this.#sessionClock = new SessionClock({
       clock,
-      isNeeded: () => this.#raft.isLeader && this.#replica.stateMachine.sessionCount > 0,
-      propose: (command) => void this.#driver.ask((raft) => raft.propose(command)),
+      applied: () => {
+        const { logTimeMs, sessionCount } = this.#replica.stateMachine;
+        return { logTimeMs, sessions: sessionCount };
+      },
+      leadingTerm: () => {
+        const { isLeader, term } = this.#raft;
+        return isLeader && this.#replica.applied.term === term ? term : null;
+      },
+      propose: (command) => this.#driver.ask((raft) => raft.propose(command)).kind === "accepted",
     });
     this.#diskRoom = new DiskRoom({ log: start.log, clock });
     this.leadership.onChange(({ leader, term }) => {
@@ -338,11 +345,13 @@ export class Node {
         restore: (snapshot) => {
           this.#exchange.restore(snapshot);
           this.#snapshots.received();
+          this.#sessionClock.noteApplied();
         },
         sendSnapshot: (request) => this.#exchange.start(request),
         apply: (entries) => {
           this.#replica.apply(entries);
           this.membership.entriesApplied(entries);
+          this.#sessionClock.noteApplied();
           this.#snapshots.consider();
         },
         read: (read) => this.#replica.confirmRead(read),

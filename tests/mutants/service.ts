@@ -418,4 +418,13 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     to: "if (entry !== undefined) waiting.isApplied = true;",
     checks: [SERVER],
   },
+  {
+    id: "M243",
+    title: "the counts of other leaders are not noted by those that follow",
+    failure: "each leader counts the same minutes again: sessions expire while their clients are at work",
+    file: "lib/server/session_clock.ts",
+    from: "if (logTimeMs === this.#logTimeMs) return;",
+    to: "if (logTimeMs === this.#logTimeMs || leadingTerm() === null) return;",
+    checks: [SERVER],
+  },
 ];

@@ -1,0 +1,150 @@
+/** The log's time goes on from leader to leader, and never ahead of real time. */
+import { assert, assertEquals } from "@std/assert";
+import { SESSION_LIMITS } from "../../../lib/kv/mod.ts";
+import { decodeCommand } from "../../../lib/net/command_codec.ts";
+import { SessionClock } from "../../../lib/server/session_clock.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { SeededRandom } from "../../support/seeded_random.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** A count that was proposed in a term. */
+interface Count {
+  readonly term: number;
+  readonly elapsedMs: number;
+}
+
+/** Nodes that share a log of nothing but counts. A leader has to apply what is before its term until it counts itself. */
+class Counters {
+  readonly clock = new ManualClock();
+  readonly #log: Count[] = [];
+  readonly #states: { applied: number; logTimeMs: number }[] = [];
+  readonly #clocks: SessionClock[] = [];
+  #leader = 0;
+  #term = 1;
+  /** Entries of the log when the term began. */
+  #termStart = 0;
+  sessions = 1;
+
+  constructor(nodes: number) {
+    for (let node = 0; node < nodes; node++) {
+      const state = { applied: 0, logTimeMs: 0 };
+      const sessionClock = new SessionClock({
+        clock: this.clock,
+        applied: () => ({ logTimeMs: state.logTimeMs, sessions: this.sessions }),
+        leadingTerm: () => node === this.#leader && state.applied >= this.#termStart ? this.#term : null,
+        propose: (command) => {
+          this.#log.push({ term: this.#term, elapsedMs: elapsedIn(command) });
+          return true;
+        },
+      });
+      this.#states.push(state);
+      this.#clocks.push(sessionClock);
+      sessionClock.start();
+    }
+  }
+
+  /** The log's time once everything in it is applied. */
+  get logTimeMs(): number {
+    return this.#log.reduce((sum, { elapsedMs }) => sum + elapsedMs, 0);
+  }
+
+  /** Another node leads; `lost` entries at the end of the log were on no majority. */
+  lead(node: number, lost = 0): void {
+    const applied = Math.max(...this.#states.map((state) => state.applied));
+    this.#log.length = Math.max(applied, this.#log.length - lost);
+    this.#leader = node;
+    this.#term += 1;
+    this.#termStart = this.#log.length;
+  }
+
+  /** A node applies the log as far as it goes. */
+  apply(node: number): void {
+    const state = this.#states[node];
+    assert(state !== undefined, "the node is one of these");
+    for (const { elapsedMs } of this.#log.slice(state.applied)) state.logTimeMs += elapsedMs;
+    state.applied = this.#log.length;
+    this.#clocks[node]?.noteApplied();
+  }
+
+  /** Every node applies everything. */
+  applyAll(): void {
+    for (const node of this.#states.keys()) this.apply(node);
+  }
+
+  stop(): void {
+    for (const sessionClock of this.#clocks) sessionClock.stop();
+    assertEquals(this.clock.timerCount, 0);
+  }
+}
+
+function elapsedIn(bytes: Uint8Array): number {
+  const command = decodeCommand(bytes);
+  assert(command.kind === "expireSessions", "nothing else is proposed");
+  return command.elapsedMs;
+}
+
+Deno.test("with leadership that moves every 20 s an hour of log time is an hour, less a moment for each count", () => {
+  const counters = new Counters(3);
+  for (let second = 1; second <= HOUR_MS / 1_000; second++) {
+    counters.clock.advance(1_000);
+    counters.applyAll();
+    if (second % 20 === 0) counters.lead((second / 20) % 3);
+  }
+  assert(counters.logTimeMs <= HOUR_MS, `${counters.logTimeMs} ms are more than an hour`);
+  assert(counters.logTimeMs >= HOUR_MS - 60_000 - 60_000, `${counters.logTimeMs} ms are less than an hour`);
+  counters.stop();
+});
+
+Deno.test("log time never runs ahead of real time, whatever is lost, late or led by whom", () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = new SeededRandom(seed);
+    const counters = new Counters(3);
+    for (let step = 0; step < 400; step++) {
+      counters.clock.advance(1 + random.below(8_000));
+      for (const node of [0, 1, 2]) if (random.chance(0.4)) counters.apply(node);
+      if (random.chance(0.2)) counters.lead(random.below(3), random.below(2));
+      assert(counters.logTimeMs <= counters.clock.now(), `seed ${seed}, step ${step}`);
+    }
+    assert(counters.logTimeMs > counters.clock.now() / 4, `seed ${seed}: it goes on all the same`);
+    counters.stop();
+  }
+});
+
+Deno.test("a time without sessions or without a leader makes no session older than an entry can say", () => {
+  const counters = new Counters(1);
+  counters.sessions = 0;
+  counters.clock.advance(HOUR_MS);
+  counters.sessions = 1;
+  counters.clock.advance(54_000);
+  counters.applyAll();
+  assertEquals(counters.logTimeMs <= 59_000, true);
+  counters.lead(1);
+  counters.clock.advance(HOUR_MS);
+  counters.lead(0);
+  counters.applyAll();
+  const before = counters.logTimeMs;
+  counters.clock.advance(5_000);
+  counters.applyAll();
+  assertEquals(counters.logTimeMs - before, 60_000);
+  counters.stop();
+});
+
+Deno.test("a session that is idle for its time is forgotten, though its node leads for 20 s only", async () => {
+  await using cluster = new MemoryCluster({ sessions: { ...SESSION_LIMITS, ttlMs: 50_000 } });
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", "value"));
+  const begin = cluster.clock.now();
+  const sessions = async (): Promise<number[]> =>
+    (await client.status()).nodes.map((node) => node.reachable ? node.sessions : -1);
+  for (const target of [2, 3, 1]) {
+    await cluster.run(client.transferLeadership(target));
+    assertEquals(Math.max(...await cluster.run(sessions())), 1);
+    await cluster.pass(16_000);
+  }
+  await cluster.until(async () => (await sessions()).every((count) => count === 0));
+  const tookMs = cluster.clock.now() - begin;
+  assert(tookMs >= 44_000 && tookMs < 60_000, `it took ${tookMs} ms`);
+});
