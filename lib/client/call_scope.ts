@@ -82,12 +82,17 @@ export class CallScope {
 
   /** Waits so long, or until the call must end. */
   async pause(delayMs: number): Promise<void> {
-    await new CallScope({
+    await this.within(delayMs).untilStopped();
+  }
+
+  /** The limits of a part of the call that begins now and may take `timeoutMs`, or less where less is left. */
+  within(timeoutMs: number): CallScope {
+    return new CallScope({
       clock: this.clock,
-      timeoutMs: Math.min(delayMs, this.remainingMs),
+      timeoutMs: Math.min(timeoutMs, this.remainingMs),
       signal: this.signal,
       closing: this.#closing,
-    }).untilStopped();
+    });
   }
 
   /** Waits until the call must end. */

@@ -11,6 +11,7 @@ import type { CallScope, StopReason } from "./call_scope.ts";
 import type { NodeConnection, RequestEnd, RequestKind, RequestOf, ResultOf } from "./connection.ts";
 import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
 import type { ConnectionPool } from "./pool.ts";
+import { reasonOf } from "./reason.ts";
 import {
   type AttemptFailure,
   attemptTimeoutMs,
@@ -168,7 +169,7 @@ export class Caller {
     const waited = await scope.waitFor(this.#pool.dial(address));
     if (waited.kind === "stopped") throw stopError(waited.reason, ending);
     if (waited.value.kind === "failed") {
-      throw new ConnectionError(`Cannot ${action}. ${waited.value.error.message}`);
+      throw new ConnectionError(`Cannot ${action}: ${reasonOf(waited.value.error.message)}`);
     }
     const attempted = await this.#send(waited.value.connection, call, scope.remainingMs);
     if (attempted.kind === "answered") {

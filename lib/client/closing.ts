@@ -6,16 +6,11 @@
 /** Open until it is closed, once and for all. */
 export class Closing {
   readonly #waiting = new Set<() => void>();
-  readonly #controller = new AbortController();
-
-  /** For the few who need a signal: dials. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
+  #isClosed = false;
 
   /** Whether the client was closed. */
   get isClosed(): boolean {
-    return this.#controller.signal.aborted;
+    return this.#isClosed;
   }
 
   /** Calls `callback` at the closing, which is yet to come, unless it is removed before. */
@@ -31,7 +26,7 @@ export class Closing {
   /** Closes; without effect when closed. */
   close(): void {
     if (this.isClosed) return;
-    this.#controller.abort();
+    this.#isClosed = true;
     for (const callback of this.#waiting) callback();
     this.#waiting.clear();
   }

@@ -4,9 +4,10 @@ import { DenoNetwork } from "../net/deno_network.ts";
 import { CallScope } from "./call_scope.ts";
 import { type Answered, Caller, stopError } from "./caller.ts";
 import type { RequestKind, RequestOf } from "./connection.ts";
+import { HEAD_START_MS } from "./dials.ts";
 import { toAddresses, toTimeoutMs } from "./input.ts";
 import { ConnectionPool } from "./pool.ts";
-import type { CallKind } from "./retry.ts";
+import { type CallKind, pauseAfterMs, type Unreachable } from "./retry.ts";
 import type { CallOptions, ClientPlatform, ConnectOptions, TransactionRequest } from "./types.ts";
 import { SessionWriter, type WriteResult } from "./writer.ts";
 
@@ -56,17 +57,9 @@ export class ClientCore {
     const signal = options.signal ?? null;
     const scope = new CallScope({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
     try {
-      const waited = await scope.waitFor(pool.reach(null));
-      if (waited.kind === "stopped") {
-        throw stopError(waited.reason, {
-          action: `reach the cluster at ${options.cluster.join(", ")}`,
-          scope,
-          outcome: "not-applied",
-          failure: null,
-        });
-      }
-      if (waited.value.kind === "unreachable") throw waited.value.error;
-      await scope.waitFor(pool.reachLeader());
+      await reachCluster(pool, { scope, random: platform.random, cluster: options.cluster });
+      // Any node passes requests on: a leader that does not answer its dial at once is not waited for.
+      await scope.within(HEAD_START_MS).waitFor(pool.reachLeader());
     } catch (error) {
       await pool.close();
       throw error;
@@ -103,5 +96,35 @@ export class ClientCore {
       signal: signal ?? null,
       closing: this.pool.closing,
     });
+  }
+}
+
+/**
+ * Dials the cluster until a node answers: nodes that start, are busy or close the connection may answer in a moment.
+ * Rejects with a KvraftError when the scope ends, or when dialling again is of no use.
+ */
+async function reachCluster(
+  pool: ConnectionPool,
+  { scope, random, cluster }: {
+    readonly scope: CallScope;
+    readonly random: ClientPlatform["random"];
+    readonly cluster: readonly string[];
+  },
+): Promise<void> {
+  let failure: Unreachable | null = null;
+  for (let round = 0;; round++) {
+    const waited = await scope.waitFor(pool.reach(null));
+    if (waited.kind === "done") {
+      if (waited.value.kind === "open") return;
+      failure = waited.value;
+      if (failure.hope === "none") throw failure.error;
+      await scope.pause(pauseAfterMs(failure, round, random));
+    }
+    const { stopped } = scope;
+    if (stopped === null) continue;
+    // At the deadline, what every address said is worth more than how long it took.
+    if (stopped === "deadline" && failure !== null) throw failure.error;
+    const action = `reach the cluster at ${cluster.join(", ")}`;
+    throw stopError(stopped, { action, scope, outcome: "not-applied", failure: null });
   }
 }

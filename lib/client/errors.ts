@@ -50,7 +50,7 @@ export abstract class KvraftError extends Error {
   /** Which error this is, for programs. */
   abstract readonly code: KvraftErrorCode;
   /**
-   * "not-applied": the call changed nothing and never will. "unknown": it may have been applied, or still be.
+   * "not-applied": the call changed nothing and never will. "unknown": it may have been applied, or may yet be.
    * A read changes nothing, so it is always "not-applied".
    */
   readonly outcome: Outcome;

@@ -8,30 +8,30 @@
 import { MAX_VALUE_BYTES } from "../kv/command.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Member } from "../net/client_messages.ts";
-import { HandshakeError } from "../net/errors.ts";
+import { HandshakeError, NetworkError, type NetworkErrorCode } from "../net/errors.ts";
 import type { Welcome } from "../net/hello_codec.ts";
 import type { NodeId } from "../raft/types.ts";
 import { CallScope } from "./call_scope.ts";
 import { Closing } from "./closing.ts";
 import { NodeConnection } from "./connection.ts";
 import { Directory } from "./directory.ts";
-import { ConnectionError, type KvraftError, VersionMismatchError } from "./errors.ts";
-import { backoffMs } from "./retry.ts";
+import { type Dialled, Dials, type FailedDial, HEAD_START_MS } from "./dials.ts";
+import { ConnectionError, VersionMismatchError } from "./errors.ts";
+import { reasonWithin } from "./reason.ts";
+import { backoffMs, type Unreachable } from "./retry.ts";
 import type { ClientPlatform, ConnectionState } from "./types.ts";
 
-/** A dial that brought no connection. */
-interface FailedDial {
-  readonly kind: "failed";
-  readonly error: Error;
-}
-
-/** What a dial came to. Dials never reject. */
-export type Dialled = { readonly kind: "open"; readonly connection: NodeConnection } | FailedDial;
-
 /** What reaching for the cluster came to. */
-export type Reached =
-  | { readonly kind: "open"; readonly connection: NodeConnection }
-  | { readonly kind: "unreachable"; readonly error: KvraftError };
+export type Reached = { readonly kind: "open"; readonly connection: NodeConnection } | Unreachable;
+
+/** Why a dial failed that would fail again, however often the same address is dialled. */
+const FINAL_REASONS: readonly (HandshakeError["code"] | NetworkErrorCode)[] = [
+  "versionMismatch",
+  "wrongCluster",
+  "notKvraft",
+  "badHello",
+  "notPermitted",
+];
 
 /** What a pool is made of. */
 export interface ConnectionPoolOptions {
@@ -45,7 +45,7 @@ export class ConnectionPool {
   readonly #platform: ClientPlatform;
   readonly #directory: Directory;
   readonly #open = new Map<NodeId, NodeConnection>();
-  readonly #dials = new Map<string, Promise<Dialled>>();
+  readonly #dials: Dials;
   readonly #reaches = new Map<NodeId | null, Promise<Reached>>();
   /** Loops that end when their connection does, or when the pool is closed. */
   readonly #running = new Set<Promise<void>>();
@@ -64,6 +64,11 @@ export class ConnectionPool {
   constructor({ platform, addresses }: ConnectionPoolOptions) {
     this.#platform = platform;
     this.#directory = new Directory(addresses);
+    this.#dials = new Dials({
+      dialNow: (address, signal) => this.#dialNow(address, signal),
+      clock: platform.clock,
+      closing: this.#closing,
+    });
   }
 
   /** Closed with the pool. */
@@ -141,7 +146,7 @@ export class ConnectionPool {
     return open[this.#turn] ?? null;
   }
 
-  /** Dials until one node answers; the connection to `except` is used only if no other does. */
+  /** Dials in a race until one node answers; the connection to `except` is used only if no other does. */
   reach(except: NodeId | null): Promise<Reached> {
     let reach = this.#reaches.get(except);
     if (reach === undefined) {
@@ -156,12 +161,7 @@ export class ConnectionPool {
     const node = this.#directory.nodeAt(address);
     const connection = node === null ? null : this.#connectionTo(node);
     if (connection !== null) return Promise.resolve({ kind: "open", connection });
-    let dial = this.#dials.get(address);
-    if (dial === undefined) {
-      dial = this.#dialNow(address).finally(() => this.#dials.delete(address));
-      this.#dials.set(address, dial);
-    }
-    return dial;
+    return this.#dials.dial(address);
   }
 
   /** Dials the leader if one is known and not connected; resolves whatever came of it. */
@@ -174,28 +174,27 @@ export class ConnectionPool {
     this.#downReason = "the client was closed";
     this.#closing.close();
     for (const connection of this.#open.values()) connection.close("the client was closed");
-    await Promise.all([...this.#dials.values(), ...this.#reaches.values(), ...this.#running]);
+    await Promise.all([this.#dials.settled(), ...this.#reaches.values(), ...this.#running]);
     this.#listeners.clear();
   }
 
   async #reachNow(except: NodeId | null): Promise<Reached> {
     const { clock, random } = this.#platform;
-    const failures: FailedDial[] = [];
-    for (const address of this.#directory.dialOrder(clock.now(), random)) {
-      if (except !== null && this.#directory.nodeAt(address) === except) continue;
-      // With a connection to fall back on, nobody waits for an address that has just failed.
-      if (this.#current(null) !== null && this.#directory.isAvoided(address, clock.now())) continue;
-      if (this.#closing.isClosed) break;
-      const dialled = await this.dial(address);
-      if (dialled.kind === "failed") failures.push(dialled);
-      else if (dialled.connection.node !== except) return dialled;
-    }
+    const now = clock.now();
+    // With a connection to fall back on, nobody waits for an address that has just failed.
+    const hasFallback = this.#current(null) !== null;
+    const addresses = this.#directory.dialOrder(now, random).filter((address) =>
+      (except === null || this.#directory.nodeAt(address) !== except) &&
+      !(hasFallback && this.#directory.isAvoided(address, now))
+    );
+    const { connection, failures } = await this.#dials.race(addresses, ({ node }) => node !== except);
+    if (connection !== null) return { kind: "open", connection };
     const lastResort = this.#current(null) ?? (except === null ? null : await this.#dialNode(except));
     if (lastResort !== null) return { kind: "open", connection: lastResort };
-    const error = unreachableError(failures);
-    this.#downReason = error.message;
+    const end = unreachable(failures);
+    this.#downReason = end.error.message;
     this.#tellState();
-    return { kind: "unreachable", error };
+    return end;
   }
 
   /** Dials a node at its addresses in turn; null when none answers. */
@@ -207,24 +206,28 @@ export class ConnectionPool {
     return null;
   }
 
-  async #dialNow(address: string): Promise<Dialled> {
+  async #dialNow(address: string, signal: AbortSignal): Promise<Dialled> {
     const { clock, network } = this.#platform;
+    const startedAt = clock.now();
     try {
       const connection = await NodeConnection.open({
         address: parseAddress(address),
         network,
         clock,
         clusterId: this.#clusterId,
-        signal: this.#closing.signal,
+        signal,
       });
-      if (this.#closing.isClosed) {
-        connection.close("the client was closed");
-        throw new Error("The client was closed.");
+      if (signal.aborted) {
+        connection.close("it is not needed any more");
+        throw new Error("The client was closed, or reached another node before.");
       }
       return { kind: "open", connection: this.#admit(connection) };
     } catch (error) {
-      this.#directory.noteFailure(address, clock.now());
-      return { kind: "failed", error: error instanceof Error ? error : new Error(String(error)) };
+      // One that was ended as soon as it began had no time to fail.
+      if (!signal.aborted || clock.now() - startedAt >= HEAD_START_MS) {
+        this.#directory.noteFailure(address, clock.now());
+      }
+      return { kind: "failed", address, error: error instanceof Error ? error : new Error(String(error)) };
     }
   }
 
@@ -359,12 +362,20 @@ function isSameState(a: ConnectionState, b: ConnectionState): boolean {
   return b.kind === "reconnecting" && a.reason === b.reason;
 }
 
-/** One error for all addresses that were tried; the one reason by its own class where there is only one. */
-function unreachableError(failures: readonly FailedDial[]): KvraftError {
-  const reasons = failures.map(({ error }) => error.message).join(" ");
-  const message =
-    `Cannot reach the cluster. ${reasons} Check that its nodes run and the addresses are right.`;
-  const isVersion = failures.length > 0 &&
-    failures.every(({ error }) => error instanceof HandshakeError && error.code === "versionMismatch");
-  return isVersion ? new VersionMismatchError(message) : new ConnectionError(message);
+/** One failure for all addresses that were tried; by the class of the one reason where there is only one. */
+function unreachable(failures: readonly FailedDial[]): Unreachable {
+  const reasons = failures.map(({ address, error }) => `${address}: ${reasonWithin(error.message)}`);
+  const message = `Cannot reach the cluster: ${
+    reasons.length === 0 ? "there is no address to dial" : reasons.join("; ")
+  }. Check that its nodes run and the addresses are right.`;
+  const isAlways = (...codes: readonly string[]): boolean =>
+    failures.length > 0 &&
+    failures.every(({ error }) =>
+      (error instanceof HandshakeError || error instanceof NetworkError) && codes.includes(error.code)
+    );
+  const error = isAlways("versionMismatch")
+    ? new VersionMismatchError(message)
+    : new ConnectionError(message);
+  if (isAlways("busy")) return { kind: "unreachable", error, hope: "later" };
+  return { kind: "unreachable", error, hope: isAlways(...FINAL_REASONS) ? "none" : "soon" };
 }

@@ -25,6 +25,7 @@ import {
   ValueTooLargeError,
   VersionMismatchError,
 } from "./errors.ts";
+import { reasonOf, reasonWithin } from "./reason.ts";
 
 /** The longest that the first attempt of a call waits; each further one may wait twice as long as the one before. */
 export const ATTEMPT_TIMEOUT_MS = 1_000;
@@ -48,6 +49,14 @@ export type CallKind =
   /** Carries none, and may take a while: one attempt that begins, with all the time that is left. */
   | "once";
 
+/** There was no connection to send a request over. */
+export interface Unreachable {
+  readonly kind: "unreachable";
+  readonly error: KvraftError;
+  /** When dialling again is of use: soon, later (every node said that it is busy), or never, with these addresses. */
+  readonly hope: "soon" | "later" | "none";
+}
+
 /** How an attempt failed. */
 export type AttemptFailure =
   /** A node answered that it did not do it. */
@@ -62,8 +71,7 @@ export type AttemptFailure =
   | { readonly kind: "lost"; readonly node: NodeId; readonly left: boolean; readonly reason: string }
   /** Nothing came in the attempt's time. */
   | { readonly kind: "silent"; readonly node: NodeId; readonly left: boolean; readonly waitedMs: number }
-  /** There was no connection to send it over. */
-  | { readonly kind: "unreachable"; readonly error: KvraftError };
+  | Unreachable;
 
 /** What follows. */
 export type Decision =
@@ -153,13 +161,13 @@ export function toError(failure: AttemptFailure, action: string, outcome: Outcom
 export function describeFailure(failure: AttemptFailure): string {
   switch (failure.kind) {
     case "refused":
-      return `node ${failure.node} answered: ${failure.message}`;
+      return `node ${failure.node} answered: ${reasonOf(failure.message)}`;
     case "lost":
-      return `the connection to node ${failure.node} was lost: ${failure.reason}.`;
+      return `the connection to node ${failure.node} was lost: ${reasonWithin(failure.reason)}.`;
     case "silent":
       return `node ${failure.node} did not answer within ${Math.ceil(failure.waitedMs)} ms.`;
     case "unreachable":
-      return failure.error.message;
+      return reasonOf(failure.error.message);
     default:
       return assertNever(failure);
   }
@@ -171,7 +179,7 @@ export function describeOutcome(outcome: Outcome): string {
     case "not-applied":
       return "Nothing was changed.";
     case "unknown":
-      return "It may have been applied: read before trying again.";
+      return "It may have been applied, or may yet be: read before trying again.";
     default:
       return assertNever(outcome);
   }
@@ -226,6 +234,8 @@ export function backoffMs(attempt: number, random: Random, maxMs = BACKOFF_MAX_M
 
 /** The pause between an attempt that failed so and the next one. */
 export function pauseAfterMs(failure: AttemptFailure, attempt: number, random: Random): number {
-  const isBusy = failure.kind === "refused" && failure.code === "busy";
+  const isBusy = failure.kind === "unreachable"
+    ? failure.hope === "later"
+    : failure.kind === "refused" && failure.code === "busy";
   return backoffMs(attempt, random, isBusy ? BUSY_BACKOFF_MAX_MS : BACKOFF_MAX_MS);
 }

@@ -1,4 +1,5 @@
 /** Every mutant there is, by number. */
+import { CLIENT_MUTANTS } from "./client.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEASE_MUTANTS } from "./leases.ts";
@@ -21,4 +22,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...SERVICE_MUTANTS,
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,
+  ...CLIENT_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -58,7 +58,7 @@ Deno.test("only a node's word, or bytes that stayed here, make an attempt surely
     [{ kind: "lost", node: 1, left: false, reason: "reset" }, false],
     [{ kind: "lost", node: 1, left: true, reason: "reset" }, true],
     [{ kind: "silent", node: 1, left: true, waitedMs: 5 }, true],
-    [{ kind: "unreachable", error: new ConnectionError("nobody") }, false],
+    [{ kind: "unreachable", error: new ConnectionError("nobody"), hope: "soon" }, false],
   ];
   for (const [failure, expected] of failures) assertEquals(mayHaveApplied(failure), expected, failure.kind);
 });

@@ -1,0 +1,176 @@
+/**
+ * The dials under way, at most one to each address, and races among them.
+ *
+ * A race begins with the best address and gives it a head start; whichever node answers first wins (RFC 8305 §5). One
+ * address that does not answer then costs a call a quarter of a second and not the whole time of a dial. A dial that
+ * lost its race is ended unless something else waits for it: a client keeps no connections that it does not use.
+ */
+import type { Clock, Timer } from "../net/clock.ts";
+import type { Closing } from "./closing.ts";
+import type { NodeConnection } from "./connection.ts";
+
+/** How long a race waits for an address before it dials the next one too (RFC 8305 §8 recommends as much). */
+export const HEAD_START_MS = 250;
+
+/** A dial that brought no connection. */
+export interface FailedDial {
+  readonly kind: "failed";
+  readonly address: string;
+  readonly error: Error;
+}
+
+/** What a dial came to. Dials never reject. */
+export type Dialled = { readonly kind: "open"; readonly connection: NodeConnection } | FailedDial;
+
+/** What a race came to. */
+export interface RaceEnd {
+  /** The first connection that was wanted; null when no dial brought one. */
+  readonly connection: NodeConnection | null;
+  /** The dials that failed, in the order of their addresses. */
+  readonly failures: readonly FailedDial[];
+}
+
+/** What a {@link Dials} works with. */
+export interface DialsOptions {
+  /** Dials an address until `signal` ends it. Never rejects. */
+  readonly dialNow: (address: string, signal: AbortSignal) => Promise<Dialled>;
+  readonly clock: Clock;
+  /** Ends every dial. */
+  readonly closing: Closing;
+}
+
+/** A dial under way. */
+interface PendingDial {
+  readonly promise: Promise<Dialled>;
+  readonly stop: AbortController;
+  /** Races that it runs in, and everything else that waits for it. */
+  users: number;
+}
+
+/** The dials of one client. */
+export class Dials {
+  readonly #options: DialsOptions;
+  readonly #pending = new Map<string, PendingDial>();
+  /** Every dial that has not ended, also those that were told to. */
+  readonly #running = new Set<Promise<Dialled>>();
+
+  /** Dials nothing yet. */
+  constructor(options: DialsOptions) {
+    this.#options = options;
+    options.closing.add(() => {
+      for (const { stop } of this.#pending.values()) stop.abort();
+    });
+  }
+
+  /** Dials `address`, or joins the dial that is under way; no race ends it from now on. */
+  dial(address: string): Promise<Dialled> {
+    return this.#join(address).promise;
+  }
+
+  /** Dials the addresses in order, each with a head start before the next, until one brings a connection that `isWanted`. */
+  async race(
+    addresses: readonly string[],
+    isWanted: (connection: NodeConnection) => boolean,
+  ): Promise<RaceEnd> {
+    const { clock, closing } = this.#options;
+    const joined: [string, PendingDial][] = [];
+    const join = (address: string): Promise<Dialled> => {
+      const dial = this.#join(address);
+      joined.push([address, dial]);
+      return dial.promise;
+    };
+    const end = await new Race({ addresses, isWanted, join, clock, closing }).run();
+    for (const [address, dial] of joined) this.#leave(address, dial);
+    return end;
+  }
+
+  /** Resolves when every dial has ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
+  #join(address: string): PendingDial {
+    const dial = this.#pending.get(address) ?? this.#begin(address);
+    dial.users += 1;
+    return dial;
+  }
+
+  #begin(address: string): PendingDial {
+    const stop = new AbortController();
+    const promise = this.#options.dialNow(address, stop.signal);
+    const dial: PendingDial = { promise, stop, users: 0 };
+    this.#pending.set(address, dial);
+    this.#running.add(promise);
+    void promise.then(() => { // dials never reject
+      this.#running.delete(promise);
+      this.#forget(address, dial);
+    });
+    return dial;
+  }
+
+  /** Ends a dial that nothing waits for any more; the next one to this address is another. */
+  #leave(address: string, dial: PendingDial): void {
+    dial.users -= 1;
+    if (dial.users > 0) return;
+    this.#forget(address, dial);
+    dial.stop.abort();
+  }
+
+  #forget(address: string, dial: PendingDial): void {
+    if (this.#pending.get(address) === dial) this.#pending.delete(address);
+  }
+}
+
+/** What a {@link Race} works with. */
+interface RaceOptions extends Pick<DialsOptions, "clock" | "closing"> {
+  readonly addresses: readonly string[];
+  readonly isWanted: (connection: NodeConnection) => boolean;
+  readonly join: (address: string) => Promise<Dialled>;
+}
+
+/** One race. */
+class Race {
+  readonly #options: RaceOptions;
+  readonly #failures = new Map<string, FailedDial>();
+  readonly #end = Promise.withResolvers<NodeConnection | null>();
+  #begun = 0;
+  #underWay = 0;
+  #isOver = false;
+  #timer: Timer | null = null;
+
+  constructor(options: RaceOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<RaceEnd> {
+    this.#dialNext();
+    const connection = await this.#end.promise;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    const failures = this.#options.addresses.flatMap((address) => this.#failures.get(address) ?? []);
+    return { connection, failures };
+  }
+
+  /** Dials the next address; without one, the race is over once every dial has failed. */
+  #dialNext(): void {
+    if (this.#isOver) return;
+    this.#timer?.cancel();
+    const { addresses, join, clock, closing } = this.#options;
+    const address = closing.isClosed ? undefined : addresses[this.#begun];
+    if (address === undefined) {
+      if (this.#underWay === 0) this.#end.resolve(null);
+      return;
+    }
+    this.#begun += 1;
+    this.#underWay += 1;
+    void join(address).then((dialled) => this.#dialEnded(dialled)); // dials never reject
+    if (this.#begun < addresses.length) this.#timer = clock.after(HEAD_START_MS, () => this.#dialNext());
+  }
+
+  #dialEnded(dialled: Dialled): void {
+    this.#underWay -= 1;
+    if (dialled.kind === "failed") this.#failures.set(dialled.address, dialled);
+    else if (this.#options.isWanted(dialled.connection)) return this.#end.resolve(dialled.connection);
+    this.#dialNext();
+  }
+}
