@@ -1,5 +1,5 @@
 /** The commands on who belongs to the cluster: member add, remove, promote, demote, replace, update. */
-import { AddressError, formatAddress, parseAddress } from "../server/config.ts";
+import { AddressError, formatAddress, parseMemberAddress } from "../server/config.ts";
 import { assertNever } from "../assert.ts";
 import type { Member, MembershipChange } from "../net/client_messages.ts";
 import type { Answer } from "./answer.ts";
@@ -146,7 +146,7 @@ function replacementOf(call: Call): MembershipChange {
 
 function addressOf(call: Call): string {
   try {
-    return formatAddress(parseAddress(call.args.get(ADDRESS.name)?.text ?? ""));
+    return formatAddress(parseMemberAddress(call.args.get(ADDRESS.name)?.text ?? ""));
   } catch (error) {
     if (error instanceof AddressError) throw new UsageError(error.message);
     throw error;

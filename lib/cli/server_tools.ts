@@ -1,5 +1,5 @@
 /** `kvraft server inspect | restore | recover`: what is in a backup or a data folder, and making new folders of them. */
-import { AddressError, formatAddress, parseAddress, parseMembers } from "../server/config.ts";
+import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config.ts";
 import { type OptionSpec, optionUsage, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { integerOfText } from "./arguments.ts";
 import { OUTPUT, outputOf } from "./command_options.ts";
@@ -138,7 +138,7 @@ const RECOVER: Tool = {
       nodeId: nodeId === undefined ? null : nodeIdOf(nodeId),
       address: address === undefined
         ? null
-        : addressOf("--address", () => formatAddress(parseAddress(address))),
+        : addressOf("--address", () => formatAddress(parseMemberAddress(address))),
       confirm: (stakes) => confirm(stakes, { word, system }),
     });
     if (report === null) {

@@ -5,6 +5,7 @@
 import { assertNever } from "../assert.ts";
 import { type Check, type ListQuery, type Mutation, type Transaction } from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
+import { shortened } from "../foreign_text.ts";
 import { AddressError, formatAddress, parseContacts } from "../net/address.ts";
 import type { MembershipChange } from "../net/client_messages.ts";
 import { decodeCursor } from "./cursor.ts";
@@ -133,7 +134,9 @@ export function toAddresses(cluster: readonly string[]): string[] {
 
 function toMemberAddress(text: string): string {
   if (text.includes("=")) {
-    throw new InvalidRequestError(`Cannot use "${text}" as a member's address: name host:port only.`);
+    throw new InvalidRequestError(
+      `Cannot use "${shortened(text)}" as a member's address: name host:port only.`,
+    );
   }
   const [address = text] = toAddresses([text]);
   return address;

@@ -1,4 +1,5 @@
 /** Addresses as people write them: `host:port`, a bind address, the list of a cluster's nodes. */
+import { shortened } from "../foreign_text.ts";
 import { MAX_VOTERS } from "./limits.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Address } from "./network.ts";
@@ -26,6 +27,10 @@ const ALLOWED = "Use host:port, such as 127.0.0.1:7001, node1.example:7001 or [:
 const MAX_PORT = 65_535;
 const MAX_NAME_CHARACTERS = 253;
 const NAME_LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
+/** Systems read names of such labels alone as numbers: `0x0` is 0.0.0.0. */
+const NUMBER_LABEL = /^(0x[0-9a-f]*|[0-9]+)$/;
+/** The longest host with brackets, colon and port. Longer text is refused before anything looks for parts in it. */
+const MAX_ADDRESS_CHARACTERS = MAX_NAME_CHARACTERS + 8;
 
 /**
  * Reads `host:port`. The host is a name, an IPv4 address, or an IPv6 address in brackets; it comes back in lower
@@ -39,22 +44,31 @@ const NAME_LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
  * ```
  */
 export function parseAddress(text: string, options: { readonly allowPortZero?: boolean } = {}): Address {
+  if (text.length > MAX_ADDRESS_CHARACTERS) {
+    throw new AddressError(
+      `Cannot read the address "${
+        shortened(text)
+      }": it is longer than ${MAX_ADDRESS_CHARACTERS} characters. ${ALLOWED}.`,
+    );
+  }
   const parts = /^(?:\[([^\]]*)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(text);
   if (parts === null) {
-    throw new AddressError(`Cannot read the address "${text}": ${reason(text)}. ${ALLOWED}.`);
+    throw new AddressError(`Cannot read the address "${shortened(text)}": ${reason(text)}. ${ALLOWED}.`);
   }
   const [, bracketed, plain, digits] = parts;
   const host = bracketed === undefined ? parsePlainHost(plain ?? "") : parseIpv6(bracketed);
   if (host === null) {
     throw new AddressError(
-      `Cannot read the address "${text}": the host is not a name or an IP address. ${ALLOWED}.`,
+      `Cannot read the address "${shortened(text)}": the host is not a name or an IP address. ${ALLOWED}.`,
     );
   }
   const port = Number(digits);
   const lowest = options.allowPortZero === true ? 0 : 1;
   if (port < lowest || port > MAX_PORT) {
     throw new AddressError(
-      `Cannot read the address "${text}": the port must be from ${lowest} to ${MAX_PORT}. ${ALLOWED}.`,
+      `Cannot read the address "${
+        shortened(text)
+      }": the port must be from ${lowest} to ${MAX_PORT}. ${ALLOWED}.`,
     );
   }
   return { host, port };
@@ -66,20 +80,41 @@ export function formatAddress(address: Address): string {
   return `${host}:${address.port}`;
 }
 
-/** Whether others can dial an address: not where a node listens on all of its own. */
-export function isDialable(address: Address): boolean {
-  return address.host !== "0.0.0.0" && address.host !== "::";
+/**
+ * Reads the address of a member: `host:port` that the other nodes and the clients can dial. This is the one rule for
+ * lists of nodes, for changes of membership, for what a node says of itself in its hello, and for configurations; only
+ * what a node listens on is read by {@link parseAddress} alone. Throws {@link AddressError}.
+ */
+export function parseMemberAddress(text: string): Address {
+  const address = parseAddress(text);
+  if (isDialable(address)) return address;
+  throw new AddressError(
+    `Cannot use ${formatAddress(address)} as the address of a node: it names no single machine. ` +
+      `Name an address at which the others reach this node; what it listens on is given by --bind.`,
+  );
 }
 
-/** Whether `text` is an address that others can dial, in its one written form. */
+/** Whether `text` is an address that {@link parseMemberAddress} takes, in its one written form. */
 export function isMemberAddress(text: string): boolean {
   try {
-    const address = parseAddress(text);
-    return isDialable(address) && formatAddress(address) === text;
+    return formatAddress(parseMemberAddress(text)) === text;
   } catch (error) {
     if (error instanceof AddressError) return false;
     throw error;
   }
+}
+
+/** Whether an address names one machine: not all addresses of one (0.0.0.0 and ::), no broadcast, no multicast. */
+export function isDialable({ host }: Address): boolean {
+  const mapped = /^::ffff:([0-9a-f]{1,4}):[0-9a-f]{1,4}$/.exec(host);
+  if (mapped !== null) return isFirstByteDialable(Number.parseInt(mapped[1] ?? "0", 16) >> 8);
+  if (host.includes(":")) return host !== "::" && !/^ff[0-9a-f]{2}:/.test(host);
+  return !/^[0-9.]+$/.test(host) || isFirstByteDialable(Number.parseInt(host, 10));
+}
+
+/** By the first byte of an IPv4 address: 0 is "this network", 224 and up are multicast, reserved and broadcast. */
+function isFirstByteDialable(byte: number): boolean {
+  return byte > 0 && byte < 224;
 }
 
 /**
@@ -92,14 +127,18 @@ export function parseMembers(text: string): readonly NodeAddress[] {
   const members = parseContacts(text.split(",")).map(({ id, address }) => {
     if (id === null) {
       throw new AddressError(
-        `Cannot read the list of nodes "${text}": ${formatAddress(address)} has no id. ${example}.`,
+        `Cannot read the list of nodes "${shortened(text)}": ${
+          formatAddress(address)
+        } has no id. ${example}.`,
       );
     }
     return { id, address };
   });
   if (members.length > MAX_VOTERS) {
     throw new AddressError(
-      `Cannot read the list of nodes "${text}": it has ${members.length} nodes, and a cluster has 1 to ${MAX_VOTERS}.`,
+      `Cannot read the list of nodes "${
+        shortened(text)
+      }": it has ${members.length} nodes, and a cluster has 1 to ${MAX_VOTERS}.`,
     );
   }
   return members.sort((a, b) => a.id - b.id);
@@ -137,19 +176,15 @@ export function parseContacts(list: readonly string[]): Contact[] {
 
 function parseContact(text: string): Contact {
   const equals = text.indexOf("=");
-  const address = parseAddress(text.slice(equals + 1));
-  if (!isDialable(address)) {
-    throw new AddressError(
-      `Cannot use ${formatAddress(address)} in a list of nodes: nobody can dial it. ` +
-        `Name an address at which the others reach this node; what it listens on is given by --bind.`,
-    );
-  }
+  const address = parseMemberAddress(text.slice(equals + 1));
   if (equals === -1) return { id: null, address };
   const digits = text.slice(0, equals);
   const id = Number(digits);
   if (!/^[0-9]+$/.test(digits) || !Number.isSafeInteger(id) || id < 1) {
     throw new AddressError(
-      `Cannot read the node id "${digits}" in "${text}": it must be an integer from 1 up, such as 1=127.0.0.1:7001.`,
+      `Cannot read the node id "${shortened(digits)}" in "${
+        shortened(text)
+      }": it must be an integer from 1 up, such as 1=127.0.0.1:7001.`,
     );
   }
   return { id, address };
@@ -166,7 +201,9 @@ function parsePlainHost(text: string): string | null {
       : null;
   }
   if (host.length > MAX_NAME_CHARACTERS) return null;
-  return host.split(".").every((label) => NAME_LABEL.test(label)) ? host : null;
+  const labels = host.split(".");
+  if (labels.every((label) => NUMBER_LABEL.test(label))) return null;
+  return labels.every((label) => NAME_LABEL.test(label)) ? host : null;
 }
 
 /** The address in its short form, or null when it is not an IPv6 address. */

@@ -15,7 +15,8 @@ import type {
   SnapshotTakenResponse,
   TakeSnapshotRequest,
 } from "./client_messages.ts";
-import { AddressError, formatAddress, parseAddress } from "./address.ts";
+import { shortened } from "../foreign_text.ts";
+import { AddressError, formatAddress, parseMemberAddress } from "./address.ts";
 import { UnknownKindError } from "./errors.ts";
 import { CHANGE_KIND, FRAME_KIND } from "./kinds.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
@@ -257,10 +258,10 @@ function readChangeFields(input: MessagePackReader, kind: number): MembershipCha
 function readAddress(input: MessagePackReader): string {
   const text = input.string("address");
   try {
-    return formatAddress(parseAddress(text));
+    return formatAddress(parseMemberAddress(text));
   } catch (error) {
-    if (error instanceof AddressError) throw input.error("address", `must be host:port, not "${text}"`);
-    throw error;
+    if (!(error instanceof AddressError)) throw error;
+    throw input.error("address", `must be host:port that others can dial, not "${shortened(text)}"`);
   }
 }
 

@@ -7,6 +7,7 @@
  * not hold together is refused where it comes in, so that the core may take an entry's configuration as it is.
  */
 import { assert } from "../assert.ts";
+import { shortened } from "../foreign_text.ts";
 import type { Configuration, ConfigurationCodec, MemberRecord, NodeId } from "../raft/types.ts";
 import { isMemberAddress } from "./address.ts";
 import { DecodeError } from "./errors.ts";
@@ -91,7 +92,9 @@ export function configurationProblem({ confState, members, removedIds }: Configu
 function memberProblem({ id, address, replaces }: MemberRecord): string | null {
   if (replaces === id) return `replaces must not be the member itself, ${id}`;
   if (isMemberAddress(address)) return null;
-  return `address must be host:port that others can dial, in its one written form, not "${address}"`;
+  return `address must be host:port that others can dial, in its one written form, not "${
+    shortened(address)
+  }"`;
 }
 
 function isAscending(ids: readonly NodeId[]): boolean {

@@ -6,6 +6,7 @@
  *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId]
  *     [2, code, message]
  */
+import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../foreign_text.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./client_messages.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
@@ -151,10 +152,10 @@ export function decodeHelloAnswer(payload: Uint8Array): Welcome | Refusal {
   if (kind === FRAME_KIND.welcome) return readWelcome(fields);
   if (kind !== FRAME_KIND.refusal) throw fields.error("kind", "must be a welcome or a refusal");
   const text = fields.string("code");
-  const message = fields.string("message");
+  const message = shortened(fields.string("message"), MAX_FOREIGN_MESSAGE_CHARACTERS);
   const code = REFUSAL_CODES.find((known) => known === text);
   if (code === undefined) {
-    throw new HandshakeError("notKvraft", `Refused for an unknown reason, "${text}": ${message}`);
+    throw new HandshakeError("notKvraft", `Refused for an unknown reason, "${shortened(text)}": ${message}`);
   }
   return { kind: "refusal", code, message };
 }

@@ -17,7 +17,7 @@ import { ConfigError } from "./config_error.ts";
 import { readConfigFile, type Setting } from "./config_file.ts";
 import { nearest } from "./nearest.ts";
 
-export { AddressError, formatAddress, parseAddress, parseMembers } from "../net/address.ts";
+export { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../net/address.ts";
 export { ConfigError } from "./config_error.ts";
 
 /** Levels of log lines, from the most to the fewest. */

@@ -4,8 +4,10 @@ import fc from "fast-check";
 import {
   AddressError,
   formatAddress,
+  isMemberAddress,
   parseAddress,
   parseContacts,
+  parseMemberAddress,
   parseMembers,
 } from "../../../lib/net/address.ts";
 
@@ -75,6 +77,35 @@ Deno.test("any text is an address or an AddressError", () => {
   }));
 });
 
+Deno.test("an address of a member names one machine, in whatever way it is written", () => {
+  const refused = ["0.0.0.0", "[::]", "[0:0::0]", "[::ffff:0.0.0.0]", "[::ffff:224.0.0.1]", "0.1.2.3"];
+  refused.push("255.255.255.255", "224.0.0.1", "[ff02::1]");
+  for (const host of refused) {
+    assertThrows(() => parseMemberAddress(`${host}:7001`), AddressError, "it names no single machine");
+  }
+  // Systems read these as numbers, the first two as 0.0.0.0; port 0 and no host at all are no addresses.
+  for (const text of ["0x0:7001", "0x0.0:7001", "1:7001", "a:0", ":7001"]) {
+    assertThrows(() => parseMemberAddress(text), AddressError);
+  }
+  for (
+    const text of ["127.0.0.1:7001", "[::1]:7001", "[::ffff:7f00:1]:7001", "[ff::1]:7001", "node.1:7001"]
+  ) {
+    assertEquals(isMemberAddress(text), true, text);
+  }
+  assertEquals(isMemberAddress("Node:7001"), false);
+});
+
+Deno.test("an address of megabytes is refused with its beginning", () => {
+  const error = assertThrows(() => parseMemberAddress(":".repeat(16_000_000)), AddressError);
+  assertEquals(
+    error.message,
+    `Cannot read the address "${
+      ":".repeat(200)
+    }… (16000000 characters)": it is longer than 261 characters. ` +
+      "Use host:port, such as 127.0.0.1:7001, node1.example:7001 or [::1]:7001.",
+  );
+});
+
 Deno.test("members come back sorted by id", () => {
   assertEquals(parseMembers("3=c:7001, 1=[::1]:7001,20=a:7001"), [
     { id: 1, address: { host: "::1", port: 7001 } },
@@ -93,8 +124,8 @@ Deno.test("a list of nodes that can't be a cluster is refused with the reason", 
     "1=a:1,1=b:1": "id 1 stands there twice",
     "1=a:1,2=A:1": "a:1 stands there twice",
     "1=[::1]:1,2=[0:0::1]:1": "[::1]:1 stands there twice",
-    "1=0.0.0.0:1": "nobody can dial it",
-    "1=[::]:1": "nobody can dial it",
+    "1=0.0.0.0:1": "it names no single machine",
+    "1=[::]:1": "it names no single machine",
     "1=a:1,": "it is empty",
     "1=a:1,2=a:2,3=a:3,4=a:4,5=a:5,6=a:6,7=a:7,8=a:8": "a cluster has 1 to 7",
   };
