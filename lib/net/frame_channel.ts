@@ -22,6 +22,11 @@ export interface ChannelSizes {
 export interface FrameChannelOptions {
   readonly clock: Clock;
   readonly sizes: ChannelSizes;
+  /**
+   * A frame could not be encoded (it is too large, say): the channel has been closed for it, and {@link
+   * FrameChannel.send} gives false. Without it the error is thrown to whoever sends, and the channel lives.
+   */
+  readonly onFault?: ((error: unknown) => void) | null;
 }
 
 /** Frames both ways over one connection, which it owns. Until {@link allow}, only frames as long as a hello come in. */
@@ -32,12 +37,14 @@ export class FrameChannel {
   readonly #clock: Clock;
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
+  readonly #onFault: ((error: unknown) => void) | null;
   #closeReason: string | null = null;
   #finishing: Promise<void> | null = null;
   #onProgress: () => void = () => {};
 
   /** Takes the connection over. */
-  constructor(connection: Connection, { clock, sizes }: FrameChannelOptions) {
+  constructor(connection: Connection, { clock, sizes, onFault = null }: FrameChannelOptions) {
+    this.#onFault = onFault;
     this.remote = connection.remote;
     this.#connection = connection;
     this.#clock = clock;
@@ -96,9 +103,17 @@ export class FrameChannel {
     this.#writer.countIn(traffic);
   }
 
-  /** Queues a frame for the end of the turn; false when it is not taken. */
+  /** Queues a frame for the end of the turn; false when it is not taken. Throws only without `onFault`. */
   send<T>(encode: EncodePayload<T>, message: T): boolean {
-    return this.#writer.send(encode, message);
+    try {
+      return this.#writer.send(encode, message);
+    } catch (error) {
+      if (this.#onFault === null) throw error;
+      // What one connection asked for must not end the node in whose turn the answer is written.
+      this.close(`a frame could not be encoded: ${describeEnd({ kind: "failed", error })}`);
+      this.#onFault(error);
+      return false;
+    }
   }
 
   /** Reads one frame; see {@link FrameReader.readFrame}. */

@@ -19,6 +19,8 @@ export interface DialOptions {
   readonly timeoutMs: number;
   /** Ends the attempt. */
   readonly signal: AbortSignal;
+  /** See `FrameChannelOptions.onFault`; for the time after the welcome, too. */
+  readonly onFault?: (error: unknown) => void;
 }
 
 /** A connection that is ready for frames of the version welcomed. Whoever has it closes it. */
@@ -54,9 +56,9 @@ export async function dial(options: DialOptions): Promise<Dialled> {
 }
 
 async function connectAndGreet(options: DialOptions, signal: AbortSignal): Promise<Dialled> {
-  const { network, clock, address, caller, sizes } = options;
+  const { network, clock, address, caller, sizes, onFault = null } = options;
   const connection = await network.connect(address, signal);
-  const channel = new FrameChannel(connection, { clock, sizes });
+  const channel = new FrameChannel(connection, { clock, sizes, onFault });
   const close = (): void => channel.close("the attempt to connect was ended");
   signal.addEventListener("abort", close);
   try {

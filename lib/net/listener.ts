@@ -7,13 +7,17 @@
  * A newer connection of a peer's lane replaces the one before; beyond MAX_PEER_LANES the oldest of a node that is no
  * member makes room. Who may call as a peer is the server's to judge, which knows the members, those removed, and their
  * data folders.
+ *
+ * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
  */
+import { shortened } from "../foreign_text.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./client_messages.ts";
 import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
 import type { Clock } from "./clock.ts";
 import { DecodeError, type RefusalCode } from "./errors.ts";
+import { logConnectionFault } from "./fault.ts";
 import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { describeEnd } from "./frame_reader.ts";
 import {
@@ -85,8 +89,6 @@ export interface ConnectionListenerOptions {
   readonly onClient: (client: ClientConnection) => ClientHandlers;
   /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
   readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
-  /** One of the functions above threw: a fault of this program. The connection it was called for is closed. */
-  readonly onFault: (error: unknown) => void;
 }
 
 /** Connections that were accepted. */
@@ -192,10 +194,15 @@ export class ConnectionListener {
 
   #take(connection: Connection): void {
     this.#accepted += 1;
-    const channel = new FrameChannel(connection, { clock: this.#options.clock, sizes: SIZES });
+    const { remote } = connection;
+    const onFault = (error: unknown): void => logConnectionFault(this.#options.logger, error, { remote });
+    const channel = new FrameChannel(connection, { clock: this.#options.clock, sizes: SIZES, onFault });
     if (this.#closing.signal.aborted) return channel.close("this node is stopping");
     const serving = this.#serve(channel)
-      .catch((error: unknown) => this.#options.onFault(error))
+      .catch((error: unknown) => {
+        channel.close("a fault in kvraft ended it");
+        onFault(error);
+      })
       .finally(() => {
         channel.close("it was served to its end");
         this.#serving.delete(serving);
@@ -273,7 +280,9 @@ export class ConnectionListener {
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
         "wrongCluster",
-        `This node belongs to cluster ${clusterId}, and the connection is meant for ${caller.clusterId}. ` +
+        `This node belongs to cluster ${clusterId}, and the connection is meant for ${
+          shortened(caller.clusterId)
+        }. ` +
           "Check the addresses; all nodes of a cluster are started with the same --cluster.",
       );
     }

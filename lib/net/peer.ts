@@ -4,6 +4,7 @@ import type { NodeId } from "../raft/types.ts";
 import { formatAddress, type NodeAddress } from "./address.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { HandshakeError } from "./errors.ts";
+import { logConnectionFault } from "./fault.ts";
 import type { Lane, PeerCaller } from "./hello_codec.ts";
 import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -118,7 +119,10 @@ export class Peer {
     const { network, clock, random, self, clusterId, dataId, address, traffic = null } = this.#options;
     const caller: PeerCaller = { role: "peer", clusterId, nodeId: self, lane, dataId, address };
     const onEvent = (event: LinkEvent): void => this.#onEvent(lane, event);
-    return new PeerLink({ network, clock, random, caller, peer: this.#peer, traffic, onEvent });
+    const onFault = (error: unknown): void => {
+      logConnectionFault(this.#options.logger, error, { ...this.#fields(), lane });
+    };
+    return new PeerLink({ network, clock, random, caller, peer: this.#peer, traffic, onEvent, onFault });
   }
 
   #onEvent(lane: LinkLane, event: LinkEvent): void {

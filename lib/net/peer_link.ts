@@ -9,10 +9,11 @@
  * paused does not look like the other end's silence.
  */
 import { assertNever } from "../assert.ts";
+import { shortened } from "../foreign_text.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress, type NodeAddress } from "./address.ts";
 import type { Clock, Random, Timer } from "./clock.ts";
-import { HandshakeError, NetworkError } from "./errors.ts";
+import { DecodeError, HandshakeError, NetworkError } from "./errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
 import type { PeerCaller } from "./hello_codec.ts";
@@ -63,6 +64,8 @@ export interface PeerLinkOptions {
   readonly traffic: Traffic | null;
   /** Not called any more once {@link PeerLink.close} was. */
   readonly onEvent: (event: LinkEvent) => void;
+  /** Something threw that nothing foresaw; the connection it was thrown for has ended, and the lane dials anew. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** One lane to one peer. It connects when it is made and goes on until it is closed. */
@@ -149,7 +152,7 @@ export class PeerLink {
   }
 
   async #connect(): Promise<FrameChannel> {
-    const { network, clock, caller, peer } = this.#options;
+    const { network, clock, caller, peer, onFault } = this.#options;
     const { channel, welcome } = await dial({
       network,
       clock,
@@ -158,6 +161,7 @@ export class PeerLink {
       sizes: SIZES,
       timeoutMs: PEER_CONNECT_TIMEOUT_MS,
       signal: this.#closing.signal,
+      onFault,
     });
     try {
       this.#checkIdentity(welcome);
@@ -174,7 +178,9 @@ export class PeerLink {
     if (welcome.clusterId !== clusterId) {
       throw new HandshakeError(
         "wrongCluster",
-        `Cannot use the node at ${where}: it belongs to cluster ${welcome.clusterId}, this node to ${clusterId}. ` +
+        `Cannot use the node at ${where}: it belongs to cluster ${
+          shortened(welcome.clusterId)
+        }, this node to ${clusterId}. ` +
           "Check the addresses of the cluster's members.",
       );
     }
@@ -195,15 +201,23 @@ export class PeerLink {
     this.#pings = pings;
     this.#channel = channel;
     this.#options.onEvent({ kind: "connected" });
-    const reason = await channel.readFrames((payload) => {
-      try {
-        if (decodePeerFrame(payload).kind !== "pong") return;
-        pings.answered();
-        this.#failures = 0; // a welcome alone does not show that the lane lasts
-      } catch (error) {
-        channel.close(error instanceof Error ? error.message : String(error));
-      }
-    });
+    let reason: string;
+    try {
+      reason = await channel.readFrames((payload) => {
+        try {
+          if (decodePeerFrame(payload).kind !== "pong") return;
+          pings.answered();
+          this.#failures = 0; // a welcome alone does not show that the lane lasts
+        } catch (error) {
+          if (!(error instanceof DecodeError)) throw error;
+          channel.close(error.message);
+        }
+      });
+    } catch (error) {
+      reason = "a fault in kvraft ended it";
+      channel.close(reason);
+      this.#options.onFault(error);
+    }
     pings.stop();
     this.#pings = null;
     this.#channel = null;

@@ -4,7 +4,7 @@
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
 import { assert } from "../assert.ts";
-import { formatAddress, type NodeAddress, parseAddress } from "../net/address.ts";
+import { formatAddress, isDialable, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
 import type { ServerMessage } from "../net/client_messages.ts";
 import type { Clock, Random, Timer } from "../net/clock.ts";
@@ -26,9 +26,6 @@ import { Node } from "./node.ts";
 import { Readiness } from "./readiness.ts";
 import { recoverState, type StartingPoint } from "./recovered_state.ts";
 import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
-
-/** Hosts that stand for every address of the machine. */
-const ALL_ADDRESSES = ["0.0.0.0", "::"];
 
 /** The cluster won't have this node: it was removed, or its data folder is not the one it is known by. */
 export class NodeRefusedError extends Error {
@@ -231,7 +228,6 @@ class Server implements RunningServer {
       },
       onPeerMessage: (message, from) => this.#node.receive(from, message),
       onClient: (client) => this.#serve(client),
-      onFault: (error) => this.#fail(error),
     });
   }
 
@@ -301,7 +297,7 @@ class Server implements RunningServer {
   #ownAddress(): string {
     const { nodeId, bind } = this.#config;
     const record = this.#node.configuration.members.find(({ id }) => id === nodeId);
-    const host = ALL_ADDRESSES.includes(bind.host) ? "localhost" : bind.host;
+    const host = isDialable(bind) ? bind.host : "localhost";
     return record?.address ?? formatAddress({ host, port: this.#listener.address.port });
   }
 

@@ -69,12 +69,21 @@ class Arena {
   readonly network: MeasuredNetwork;
   readonly clock: ManualClock;
   readonly #server: RunningServer;
+  readonly #logger: RecordingLogger;
   #fault: unknown = null;
   #asked = 0;
   #witness: Stranger | null = null;
 
-  private constructor(server: RunningServer, network: MeasuredNetwork, clock: ManualClock) {
+  private constructor(
+    server: RunningServer,
+    { network, clock, logger }: {
+      readonly network: MeasuredNetwork;
+      readonly clock: ManualClock;
+      readonly logger: RecordingLogger;
+    },
+  ) {
     this.#server = server;
+    this.#logger = logger;
     this.network = network;
     this.clock = clock;
     void server.finished.then((fault) => this.#fault = fault);
@@ -85,6 +94,7 @@ class Arena {
     const network = new MeasuredNetwork();
     const clock = new ManualClock();
     const random = new SeededRandom(1);
+    const logger = new RecordingLogger();
     const server = await startServer({
       nodeId: 1,
       bind: { host: "n1", port: 7001 },
@@ -108,9 +118,9 @@ class Arena {
       network,
       clock,
       random: () => random.next(),
-      logger: new RecordingLogger(),
+      logger,
     });
-    const arena = new Arena(server, network, clock);
+    const arena = new Arena(server, { network, clock, logger });
     if (nodes === 1) await arena.pass(4);
     arena.#witness = await Stranger.connect(network);
     await arena.#witness.send(CLIENT_HELLO);
@@ -134,6 +144,7 @@ class Arena {
       Array.isArray(frame) && frame[0] === FRAME_KIND.statusResult && frame[1] === requestId;
     await until("the other client is served", () => this.#witness?.received.some(isAnswer) ?? false);
     assertEquals(this.#fault, null, "the node goes on");
+    assertEquals(this.#logger.connectionFaults, [], "no connection ended by a fault in kvraft");
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   startServer,
 } from "../../lib/server/server.ts";
 import type { ServerLimits } from "../../lib/server/server_limits.ts";
+import { CONNECTION_FAULT } from "../../lib/net/fault.ts";
 import type { LogFields, Logger } from "../../lib/net/logger.ts";
 import {
   DataDirectoryDamagedError,
@@ -378,6 +379,9 @@ export class Machine {
   #logger(process: Process): Logger {
     const write = (level: string) => (message: string, fields?: LogFields): void => {
       if (process.isDead) return;
+      if (message === CONNECTION_FAULT) {
+        this.#options.violated(`node ${this.id}: a connection ended by a fault: ${fields?.["stack"]}`);
+      }
       this.#options.trace(() => `n${this.id} ${level}: ${message} ${JSON.stringify(fields ?? {})}`);
     };
     return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };

@@ -7,6 +7,7 @@ import type { ClientRequest, Member } from "../../lib/net/client_messages.ts";
 import type { Clock } from "../../lib/net/clock.ts";
 import { FrameReader, type StreamEnd } from "../../lib/net/frame_reader.ts";
 import type { PeerCaller } from "../../lib/net/hello_codec.ts";
+import type { LogFields } from "../../lib/net/logger.ts";
 import { ConnectionListener, type ConnectionListenerOptions } from "../../lib/net/listener.ts";
 import type { Connection, Network } from "../../lib/net/network.ts";
 import type { PeerMessage } from "../../lib/net/peer_codec.ts";
@@ -32,7 +33,6 @@ export class NetNode {
   readonly callers: PeerCaller[] = [];
   readonly requests: { readonly client: ClientConnection; readonly request: ClientRequest }[] = [];
   readonly clients: ClientConnection[] = [];
-  readonly faults: unknown[] = [];
   /** Clients whose connection has ended. */
   closedClients = 0;
 
@@ -67,9 +67,13 @@ export class NetNode {
           onClose: () => this.closedClients += 1,
         };
       },
-      onFault: (error) => void this.faults.push(error),
       ...overrides,
     });
+  }
+
+  /** The faults of connections that were logged. */
+  get faults(): readonly LogFields[] {
+    return this.logger.connectionFaults;
   }
 }
 

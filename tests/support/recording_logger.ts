@@ -1,4 +1,5 @@
 /** A logger that keeps what it is told, for tests of what an operator sees. */
+import { CONNECTION_FAULT } from "../../lib/net/fault.ts";
 import type { LogFields, Logger } from "../../lib/net/logger.ts";
 
 /** One line. */
@@ -26,6 +27,11 @@ export class RecordingLogger implements Logger {
 
   error(message: string, fields: LogFields = {}): void {
     this.lines.push({ level: "error", message, fields });
+  }
+
+  /** What was logged of faults that ended a connection. */
+  get connectionFaults(): readonly LogFields[] {
+    return this.lines.filter(({ message }) => message === CONNECTION_FAULT).map(({ fields }) => fields);
   }
 
   /** The messages of all lines above debug. */

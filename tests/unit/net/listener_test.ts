@@ -6,6 +6,7 @@ import {
   CLIENT_QUEUE_PAUSE_BYTES,
   HELLO_TIMEOUT_MS,
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
+  MAX_FRAME_BYTES,
   MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
 } from "../../../lib/net/limits.ts";
@@ -404,7 +405,30 @@ Deno.test("the server can hold a client back and let it go on", () =>
     await until("the request is there", () => node.requests.length === 1);
   }));
 
-Deno.test("a fault of the server ends the connection it came from and is handed up", async () => {
+Deno.test("an answer that can't be encoded ends the connection it is for, and no other", () =>
+  withNode(async ({ node, network }) => {
+    const [asker, other] = [await welcomed(network), await welcomed(network)];
+    await asker.send([43, 1]);
+    await until("the request is there", () => node.requests.length === 1);
+    const entry = { key: new Uint8Array(1), value: new Uint8Array(MAX_FRAME_BYTES) };
+    const versions = { createRevision: 1, modRevision: 1, version: 1 };
+    const answer = {
+      kind: "getResult",
+      requestId: 1,
+      entry: { ...entry, ...versions },
+      revision: 1,
+    } as const;
+    assertEquals(node.clients[0]?.send(answer), false);
+    await until("it was closed", () => asker.end !== null);
+    assertEquals(node.logger.connectionFaults.map(({ reason }) => reason), [
+      `Invariant violated: a frame fits into ${MAX_FRAME_BYTES} bytes`,
+    ]);
+    node.clients[1]?.send({ kind: "leader", leader: 3, term: 8 });
+    await until("the other is told", () => other.received.length === 2);
+    node.logger.lines.length = 0;
+  }));
+
+Deno.test("a fault of the server ends the connection it came from, and the log names it", async () => {
   const network = new MemoryNetwork();
   const fault = new Error("a fault");
   const node = new NetNode({
@@ -419,7 +443,7 @@ Deno.test("a fault of the server ends the connection it came from and is handed 
   const peer = await welcomed(network, peerHello(2));
   await peer.send([18, 2, 1, 7]);
   await until("it was closed", () => peer.end !== null);
-  assertEquals(node.faults, [fault]);
+  assertEquals(node.faults.map(({ reason }) => reason), ["a fault"]);
   await node.listener.close();
 });
 

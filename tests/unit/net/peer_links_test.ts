@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatAddress } from "../../../lib/net/address.ts";
 import {
+  MAX_FRAME_BYTES,
   PEER_CONNECT_TIMEOUT_MS,
   PEER_FAILURE_LOG_INTERVAL_MS,
   PEER_PING_INTERVAL_MS,
@@ -82,6 +83,21 @@ Deno.test("messages are dropped once a lane has too much queued", async () => {
   let queued = 0;
   while (scene.links.send(APPEND, 1)) queued += 1;
   assertEquals(queued, 16);
+  await scene.close(node);
+});
+
+Deno.test("a message that can't be encoded ends its lane, which is opened anew, and nothing else", async () => {
+  const scene = new LinkScene();
+  const node = scene.listen();
+  await scene.connected();
+  const command = new Uint8Array(MAX_FRAME_BYTES);
+  assertEquals(scene.links.send({ kind: "forward", forwardId: 1, command }, 1), false);
+  const [fault] = scene.logger.connectionFaults;
+  assertEquals([fault?.["peer"], fault?.["lane"]], [1, "bulk"]);
+  await until("the lane is down", () => scene.changes.at(-1)?.connected === false);
+  assertEquals(scene.changes.at(-1), { id: 1, lane: "bulk", connected: false });
+  await scene.pass(1_000);
+  await scene.connected();
   await scene.close(node);
 });
 
