@@ -9,6 +9,7 @@ import { assertNever } from "../assert.ts";
 import { SlabCopier } from "../slab.ts";
 import { type Check, type Command, type CommandResult, MAX_TRANSACTION_OPERATIONS } from "../kv/command.ts";
 import type { Mutation, MutationOutcome, RefusalReason, SessionStamp } from "../kv/command.ts";
+import { DecodeError } from "./errors.ts";
 import { readKeyValueOrNull, writeKeyValueOrNil } from "./key_value_codec.ts";
 import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND, OUTCOME_KIND, RESULT_KIND } from "./kinds.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
@@ -60,6 +61,18 @@ export function decodeCommand(bytes: Uint8Array): Command {
   input.close();
   input.end();
   return command;
+}
+
+/** The stamp of a command without reading what follows it; null where there is none, or the bytes are no command. */
+export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
+  try {
+    const input = new MessagePackReader(bytes, { what: "a command", copies: false });
+    input.open("the command");
+    return input.integer("kind") === COMMAND_KIND.transaction ? readSession(input) : null;
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
 }
 
 /** Decodes a result; throws DecodeError. Its bytes are views of `bytes`, which the caller must own. */

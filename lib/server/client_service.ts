@@ -66,14 +66,7 @@ export class ClientService {
   /** Answers `request` through `send`; `downloads` are the snapshots of the connection that it came on. */
   handle(request: ClientRequest, send: Send, downloads: SnapshotDownloads): void {
     const begin = this.#options.meter?.requestBegan(request.kind) ?? 0;
-    if (this.#stopping) {
-      return this.#refuse(
-        request,
-        begin,
-        send,
-        notApplied("stopping", "Cannot serve: this node is stopping."),
-      );
-    }
+    if (this.#stopping) return this.#refuse(request, begin, send, this.#stoppingRefusal(request));
     switch (request.kind) {
       case "write":
         return this.#options.writes.submit(request.command, (answer) => {
@@ -117,6 +110,16 @@ export class ClientService {
       default:
         return assertNever(request);
     }
+  }
+
+  /** A retry must not hear that nothing was done while its first attempt is under way. */
+  #stoppingRefusal(request: ClientRequest): Refusal {
+    return request.kind === "write" && this.#options.writes.isUnderWay(request.command)
+      ? unknownOutcome(
+        "stopping",
+        "Cannot tell whether the write took effect: this node is stopping, and an earlier attempt is under way.",
+      )
+      : notApplied("stopping", "Cannot serve: this node is stopping.");
   }
 
   #get(request: GetRequest, begin: number, send: Send): void {

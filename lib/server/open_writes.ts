@@ -30,6 +30,16 @@ export class OpenWrites {
     return waiting !== undefined;
   }
 
+  /** Whether the write with this stamp is under way. */
+  has({ sessionId, sequence }: SessionStamp): boolean {
+    return this.#waiting.get(sessionId)?.has(sequence) === true;
+  }
+
+  /** Sessions that have a write under way. */
+  get sessions(): number {
+    return this.#waiting.size;
+  }
+
   /** A write was proposed: gives what ends it for `answer` and for all who {@link join} it. */
   open({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): TakeAnswer {
     const ofSession = this.#waiting.get(sessionId) ?? new Map<number, TakeAnswer[]>();

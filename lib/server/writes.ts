@@ -2,8 +2,8 @@
  * The way of a write through this node: checked at the door, then proposed here if this node leads, else passed on to
  * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
  */
-import { type Command, validateCommand } from "../kv/mod.ts";
-import { decodeCommand } from "../net/command_codec.ts";
+import { type Command, type SessionStamp, validateCommand } from "../kv/mod.ts";
+import { decodeCommand, peekSessionStamp } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
 import { Backlog } from "./backlog.ts";
@@ -45,6 +45,7 @@ export class Writes {
     if (isLeader) return this.submitHere(bytes, answer);
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
+    if (this.#join(command, answer)) return;
     if (leader !== null) return forwarding.forward(leader, bytes, answer);
     if (driver.isDiskFull) {
       return answer(
@@ -60,9 +61,11 @@ export class Writes {
   /** Done here or not at all: this node leads, or one that took it for the leader passes the write on. */
   submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { replica, meter = null } = this.#options;
-    // Before anything is read: what has to be refused must cost little, or it takes the time of what is not. A retry of
-    // what is under way hears it too; that its first attempt may yet be applied, its client knows.
+    // Before more than the stamp is read: what has to be refused must cost little, or it takes the time of what is not.
+    // A retry of what is under way adds nothing and must not hear that it was not applied: it waits, too.
     if (this.#backlog.isFull(replica.waitingWrites, replica.applied.index)) {
+      const stamp = peekSessionStamp(bytes);
+      if (stamp !== null && this.#open.join(stamp, answer)) return;
       if (meter !== null) meter.proposals.busy += 1;
       return answer(busy());
     }
@@ -71,11 +74,17 @@ export class Writes {
     this.#propose(command, bytes, answer);
   }
 
+  /** Whether this is a write whose first attempt was proposed here and has not ended. */
+  isUnderWay(bytes: Uint8Array): boolean {
+    const stamp = peekSessionStamp(bytes);
+    return stamp !== null && this.#open.has(stamp);
+  }
+
   #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { driver, replica, quota, meter = null } = this.#options;
-    const stamp = command.kind === "transaction" ? command.session : null;
     // Before the quota: what is under way already has room, and must not be called refused.
-    if (stamp !== null && this.#open.join(stamp, answer)) return;
+    if (this.#join(command, answer)) return;
+    const stamp = stampOf(command);
     const excess = quota.problemOf(command);
     if (excess !== null) {
       if (meter !== null) meter.proposals.storageFull += 1;
@@ -102,6 +111,12 @@ export class Writes {
     }
   }
 
+  /** Lets a retry wait for its first attempt; false when that is not under way here. */
+  #join(command: Command, answer: (answer: WriteAnswer) => void): boolean {
+    const stamp = stampOf(command);
+    return stamp !== null && this.#open.join(stamp, answer);
+  }
+
   /** The command, or what is wrong with it. */
   #read(bytes: Uint8Array): Command | Refusal {
     try {
@@ -113,6 +128,10 @@ export class Writes {
       throw error;
     }
   }
+}
+
+function stampOf(command: Command): SessionStamp | null {
+  return command.kind === "transaction" ? command.session : null;
 }
 
 function busy(): Refusal {

@@ -427,4 +427,22 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     to: "if (logTimeMs === this.#logTimeMs || leadingTerm() === null) return;",
     checks: [SERVER],
   },
+  {
+    id: "M244",
+    title: "a busy leader refuses the retry of a write that is under way as not applied",
+    failure: "a client writes again under a new number what is applied a moment later",
+    file: "lib/server/writes.ts",
+    from: "      if (stamp !== null && this.#open.join(stamp, answer)) return;\n      if (meter",
+    to: "      if (stamp !== null && stamp.sessionId < 0) return;\n      if (meter",
+    checks: [SERVER],
+  },
+  {
+    id: "M245",
+    title: "an empty map is kept for every session that ever wrote at this node",
+    failure: "the leader's memory grows with every client that comes, and is never given back",
+    file: "lib/server/open_writes.ts",
+    from: "      if (ofSession.size === 0) this.#waiting.delete(sessionId);\n",
+    to: "",
+    checks: [SERVER],
+  },
 ];

@@ -211,3 +211,36 @@ Deno.test("a leader whose oldest write has waited for long says busy to what com
   assertEquals(bench.answers, ["one too many: not-applied", "last of few: applied", "in time: applied"]);
   await bench.driver.stop();
 });
+
+Deno.test("a leader with too many writes under way never calls one of them not applied", async () => {
+  const bench = await Bench.leading();
+  bench.writes.submit(put(1), bench.answerTo("first"));
+  for (let number = 1; number < 8_192; number++) bench.writes.submit(put(null), () => {});
+  bench.writes.submit(put(1), bench.answerTo("again"));
+  bench.writes.submitHere(put(1), bench.answerTo("passed on"));
+  bench.writes.submit(put(2), bench.answerTo("another"));
+  bench.writes.submit(new Uint8Array([0x94, 0x01]), bench.answerTo("no command"));
+  assertEquals(bench.answers, ["another: not-applied", "no command: not-applied"]);
+  assertEquals([put(1), put(2), put(null)].map((bytes) => bench.writes.isUnderWay(bytes)), [
+    true,
+    false,
+    false,
+  ]);
+  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  assertEquals(bench.answers.slice(2), ["first: applied", "again: applied", "passed on: applied"]);
+  assertEquals(bench.commands, 8_192);
+  await bench.driver.stop();
+});
+
+Deno.test("a retry waits for its first attempt also when this node has just lost the leadership", async () => {
+  const bench = await Bench.leading();
+  bench.writes.submit(put(1), bench.answerTo("first"));
+  await settle();
+  bench.driver.step({ kind: "heartbeat", from: 2, to: 1, term: 9, leaderCommit: 0, round: 1 });
+  bench.writes.submit(put(1), bench.answerTo("again"));
+  bench.replica.abandonWrites(null);
+  assertEquals(bench.answers, ["first: unknown", "again: unknown"]);
+  await bench.log.endSync();
+  await bench.log.endSync();
+  await bench.driver.stop();
+});

@@ -1,0 +1,44 @@
+/** What is kept for writes under way is kept no longer than they are. */
+import { assertEquals } from "@std/assert";
+import type { SessionStamp } from "../../../lib/kv/mod.ts";
+import { notApplied, type WriteAnswer } from "../../../lib/server/answers.ts";
+import { OpenWrites } from "../../../lib/server/open_writes.ts";
+import { SeededRandom } from "../../support/seeded_random.ts";
+
+const END: WriteAnswer = notApplied("busy", "It is over.");
+
+function stamp(sessionId: number, sequence: number): SessionStamp {
+  return { sessionId, sequence, acknowledgedBelow: 1, openedAt: 0 };
+}
+
+Deno.test("whatever is opened, joined and ended, as many sessions are kept as have a write under way", () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const random = new SeededRandom(seed);
+    const open = new OpenWrites();
+    const underWay = new Map<string, { readonly sessionId: number; readonly end: () => void }>();
+    let asked = 0;
+    let answered = 0;
+    for (let step = 0; step < 300; step++) {
+      const [sessionId, sequence] = [1 + random.below(8), 1 + random.below(3)];
+      const name = `${sessionId}/${sequence}`;
+      const known = underWay.get(name);
+      assertEquals(open.has(stamp(sessionId, sequence)), known !== undefined);
+      if (known !== undefined && random.chance(0.5)) {
+        known.end();
+        underWay.delete(name);
+      } else {
+        asked += 1;
+        const joined = open.join(stamp(sessionId, sequence), () => answered += 1);
+        assertEquals(joined, known !== undefined);
+        if (!joined) {
+          const end = open.open(stamp(sessionId, sequence), () => answered += 1);
+          underWay.set(name, { sessionId, end: () => end(END) });
+        }
+      }
+      const sessions = new Set([...underWay.values()].map((write) => write.sessionId));
+      assertEquals(open.sessions, sessions.size, `seed ${seed}, step ${step}`);
+    }
+    for (const { end } of underWay.values()) end();
+    assertEquals([open.sessions, answered], [0, asked]);
+  }
+});
