@@ -4,7 +4,7 @@ import { ClusterClient } from "./cluster_client.ts";
 import { ClientCore } from "./core.ts";
 import { encodeCursor } from "./cursor.ts";
 import { InternalError } from "./errors.ts";
-import { toBytes, toKey, toListQuery } from "./input.ts";
+import { isExpected, toBytes, toKey, toListQuery, type WriteRequest } from "./input.ts";
 import { describeOutcome } from "./retry.ts";
 import type {
   Bytes,
@@ -171,6 +171,9 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
   /**
    * Sets a key if it has the expected value (null: if it does not exist). Tells how the key stands after the call.
    *
+   * Where the cluster answered only that the check failed (a retry, or a client that is slow to read its answers), the
+   * key is read afterwards. Should it have the expected value by then, the call begins anew: nothing was done yet.
+   *
    * @example
    * ```ts
    * import type { KvClient } from "../mod.ts";
@@ -185,23 +188,31 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
     key: Bytes,
     { expect, value, ...options }: CompareAndSetRequest & CallOptions,
   ): Promise<CompareAndSetResult> {
+    const action = "compare and set a key";
     const put = { key: toBytes(key, "key"), value: toBytes(value, "value") };
-    const request: TransactionRequest = {
-      checks: [expect === null ? { key, exists: false } : { key, value: expect }],
+    const expected = expect === null ? null : toBytes(expect, "expected value");
+    const request: WriteRequest = {
+      checks: [expected === null ? { key: put.key, exists: false } : { key: put.key, value: expected }],
       mutations: [{ kind: "put", ...put }],
+      returnCurrent: true,
     };
-    return await this.#core.write(request, { action: "compare and set a key", options }, (result) => {
+    const scope = this.#core.scope(options);
+    for (;;) {
+      const result = await this.#core.write(request, { action, options, scope }, (result) => result);
       const { revision } = result;
-      if (result.kind === "checksFailed") return { succeeded: false, current: result.current, revision };
-      const [outcome] = result.outcomes;
-      if (outcome?.kind !== "put") throw wrongAnswer("compare and set a key");
-      const { createRevision, version } = outcome;
-      return {
-        succeeded: true,
-        current: { ...put, createRevision, modRevision: revision, version },
-        revision,
-      };
-    });
+      if (result.kind === "applied") {
+        const [outcome] = result.outcomes;
+        if (outcome?.kind !== "put") throw wrongAnswer(action);
+        const { createRevision, version } = outcome;
+        const current = { ...put, createRevision, modRevision: revision, version };
+        return { succeeded: true, current, revision };
+      }
+      if (result.current !== "omitted") return { succeeded: false, current: result.current, revision };
+      const get = { kind: "get", key: put.key, consistency: "linearizable" } as const;
+      const { message } = await this.#core.call(get, { kind: "read", action, scope });
+      const isMet = isExpected(expected, message.entry);
+      if (!isMet) return { succeeded: false, current: message.entry, revision: message.revision };
+    }
   }
 
   /**

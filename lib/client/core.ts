@@ -5,19 +5,21 @@ import { CallScope } from "./call_scope.ts";
 import { type Answered, Caller, stopError } from "./caller.ts";
 import type { RequestKind, RequestOf } from "./connection.ts";
 import { HEAD_START_MS } from "./dials.ts";
-import { toAddresses, toTimeoutMs } from "./input.ts";
+import { toAddresses, toTimeoutMs, type WriteRequest } from "./input.ts";
 import { ConnectionPool } from "./pool.ts";
 import { type CallKind, pauseAfterMs, type Unreachable } from "./retry.ts";
-import type { CallOptions, ClientPlatform, ConnectOptions, TransactionRequest } from "./types.ts";
+import type { CallOptions, ClientPlatform, ConnectOptions } from "./types.ts";
 import { SessionWriter, type WriteResult } from "./writer.ts";
 
 /** Deadline of a call that names none. */
 const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** What a call is, for messages, and what its caller asked for. */
-export interface CallNotes {
+/** What a write is, for messages, and what its caller asked for. */
+export interface WriteNotes {
   readonly action: string;
   readonly options: CallOptions;
+  /** The limits of the call that the write is a part of, where they are not its own. */
+  readonly scope?: CallScope;
 }
 
 /** One client, below its public face. */
@@ -44,7 +46,6 @@ export class ClientCore {
       random: platform.random,
       appliedIndex: () => pool.newestAppliedIndex,
       maxValueBytes: () => pool.maxValueBytes,
-      scope: (options) => this.scope(options),
     });
   }
 
@@ -69,11 +70,11 @@ export class ClientCore {
 
   /** Applies a transaction once; resolves to what `read` makes of what the store did. Rejects with a KvraftError. */
   write<T>(
-    request: TransactionRequest,
-    { action, options }: CallNotes,
+    request: WriteRequest,
+    { action, options, scope = this.scope(options) }: WriteNotes,
     read: (result: WriteResult) => T,
   ): Promise<T> {
-    return this.#writer.write({ action, request, options }, read);
+    return this.#writer.write({ action, request, scope }, read);
   }
 
   /** Sends one request until it is answered, within the limits of the client and of the call. */

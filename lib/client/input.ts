@@ -2,8 +2,9 @@
  * What programs pass, turned into what the store takes: text encoded, arguments checked. Everything wrong that can be
  * found here is found before anything is sent.
  */
+import { equals } from "@std/bytes";
 import { assertNever } from "../assert.ts";
-import { type Check, type ListQuery, type Mutation, type Transaction } from "../kv/command.ts";
+import type { Check, KeyValue, ListQuery, Mutation, Transaction } from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
 import { shortened } from "../foreign_text.ts";
 import { AddressError, formatAddress, parseContacts } from "../net/address.ts";
@@ -27,7 +28,10 @@ const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
 
 /** A transaction that has no stamp yet. */
-export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations">;
+export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations" | "returnCurrent">;
+
+/** A transaction as a call of this client makes it. */
+export type WriteRequest = TransactionRequest & Pick<Transaction, "returnCurrent">;
 
 /** The bytes of a key or value, owned by the client from here on. */
 export function toBytes(value: Bytes, what: string): Uint8Array {
@@ -59,11 +63,19 @@ export function toKey(key: Bytes): Uint8Array {
  * A transaction as the store takes it; `maxValueBytes` is what the cluster takes. Its bytes may be the caller's: it is
  * to be encoded before the caller goes on.
  */
-export function toTransaction(request: TransactionRequest, maxValueBytes: number): UnstampedTransaction {
+export function toTransaction(request: WriteRequest, maxValueBytes: number): UnstampedTransaction {
   const checks = request.checks === undefined ? NO_CHECKS : request.checks.map(toCheck);
   const mutations = request.mutations.map(toMutation);
   throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, { maxValueBytes }));
-  return { checks, mutations };
+  return request.returnCurrent === undefined
+    ? { checks, mutations }
+    : { checks, mutations, returnCurrent: true };
+}
+
+/** Whether a check of a key's value, or of its absence where that is null, would hold for the key as it stands. */
+export function isExpected(expect: Bytes | null, entry: KeyValue | null): boolean {
+  if (expect === null || entry === null) return expect === entry;
+  return equals(toView(expect, "expected value"), entry.value);
 }
 
 /** Bytes of keys and values in a transaction. */

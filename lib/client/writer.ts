@@ -13,10 +13,9 @@ import { decodeCommand, decodeResult, encodeCommand } from "../net/command_codec
 import type { CallScope } from "./call_scope.ts";
 import type { Answered, Caller, CallNotes } from "./caller.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
-import { bytesOf, toTransaction, type UnstampedTransaction } from "./input.ts";
+import { bytesOf, toTransaction, type UnstampedTransaction, type WriteRequest } from "./input.ts";
 import { backoffMs, describeOutcome } from "./retry.ts";
 import { ClientSession } from "./session.ts";
-import type { CallOptions, TransactionRequest } from "./types.ts";
 
 /** What the store did with a write. */
 export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
@@ -25,8 +24,8 @@ export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "c
 export interface Write {
   /** For messages: "put a key". */
   readonly action: string;
-  readonly request: TransactionRequest;
-  readonly options: CallOptions;
+  readonly request: WriteRequest;
+  readonly scope: CallScope;
 }
 
 /** What a {@link SessionWriter} works with. */
@@ -37,8 +36,6 @@ export interface SessionWriterOptions {
   readonly appliedIndex: () => number;
   /** The longest value that the cluster takes. */
   readonly maxValueBytes: () => number;
-  /** The limits of a call that begins now. */
-  readonly scope: (options: CallOptions) => CallScope;
 }
 
 /** A number that a write holds until it is finished. */
@@ -71,9 +68,9 @@ export class SessionWriter {
    * Resolves to what `read` makes of what the store did. Rejects with a KvraftError that says whether the write may have
    * been applied.
    */
-  async write<T>({ action, request, options }: Write, read: (result: WriteResult) => T): Promise<T> {
+  async write<T>({ action, request, scope }: Write, read: (result: WriteResult) => T): Promise<T> {
     const transaction = toTransaction(request, this.#options.maxValueBytes());
-    const notes = { action, scope: this.#options.scope(options) };
+    const notes = { action, scope };
     let write = this.#tryEnter(transaction) ?? await this.#enter(own(transaction), notes);
     for (let round = 0;; round++) {
       const result = readAnswer(await this.#send(write, notes), action);
@@ -136,8 +133,9 @@ function encodeWrite(
 }
 
 function encodeTransaction(transaction: UnstampedTransaction, session: SessionStamp | null): Uint8Array {
-  const { checks, mutations } = transaction;
-  return encodeCommand({ kind: "transaction", session, checks, mutations });
+  const { checks, mutations, returnCurrent } = transaction;
+  const command = { kind: "transaction", session, checks, mutations } as const;
+  return encodeCommand(returnCurrent === undefined ? command : { ...command, returnCurrent });
 }
 
 /** The same, with bytes that are nobody else's. */

@@ -70,6 +70,8 @@ export interface Transaction {
   readonly checks: readonly Check[];
   /** At least one; no key twice. */
   readonly mutations: readonly Mutation[];
+  /** Present where the answer to failed checks is to include how the key of the first one stands. */
+  readonly returnCurrent?: true;
 }
 
 /** Opens a session, or keeps an open one from expiring. */
@@ -128,12 +130,16 @@ export type RefusalReason =
 export type CommandResult =
   /** The checks held and the mutations are in the store at `revision`. */
   | { readonly kind: "applied"; readonly revision: number; readonly outcomes: readonly MutationOutcome[] }
-  /** Nothing changed. `failedChecks` are positions; `current` is the key of the first failed one as it stands. */
+  /**
+   * Nothing changed. `failedChecks` are positions; `current` is the key of the first failed one as it stands, or null
+   * if it does not exist. It is omitted unless the transaction asked for it, in the answer to a retry, since sessions
+   * remember no values, and where the client does not read its answers as fast as they come.
+   */
   | {
     readonly kind: "checksFailed";
     readonly revision: number;
     readonly failedChecks: readonly number[];
-    readonly current: KeyValue | null;
+    readonly current: KeyValue | null | "omitted";
   }
   | { readonly kind: "sessionRegistered" }
   | { readonly kind: "sessionsExpired"; readonly expired: number }

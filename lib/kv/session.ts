@@ -125,14 +125,17 @@ export class Session {
     return this.#answers.get(sequence) ?? null;
   }
 
-  /** Keeps the answer to a write that has just been applied for the first time. */
+  /**
+   * Keeps the answer to a write that has just been applied for the first time, without the value that it may include:
+   * what one answer takes must not depend on what the store holds.
+   */
   remember(sequence: number, answer: TransactionResult): void {
     assert(!this.#answers.has(sequence), "a session's write is applied once");
     assert(
       sequence >= this.#acknowledgedBelow && sequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW,
       "a remembered answer lies in the session's window",
     );
-    this.#answers.set(sequence, answer);
+    this.#answers.set(sequence, answer.kind === "applied" ? answer : { ...answer, current: "omitted" });
     this.#answersBytes += answerBytes(answer);
   }
 
@@ -158,11 +161,8 @@ function answerBytes(answer: TransactionResult): number {
   switch (answer.kind) {
     case "applied":
       return ANSWER_BYTES + answer.outcomes.length * OUTCOME_BYTES;
-    case "checksFailed": {
-      const { current, failedChecks } = answer;
-      const currentBytes = current === null ? 0 : current.key.length + current.value.length;
-      return ANSWER_BYTES + failedChecks.length * OUTCOME_BYTES + currentBytes;
-    }
+    case "checksFailed":
+      return ANSWER_BYTES + answer.failedChecks.length * OUTCOME_BYTES;
     default:
       return assertNever(answer);
   }

@@ -1,9 +1,10 @@
 /**
  * All sessions: admits each write once, and forgets sessions in a way that every node repeats exactly.
  *
- * Three things make it forget: log time (a session idle for `ttlMs`), number (`maxSessions`), and the size of what is
- * remembered (`maxAnswersBytes`); for the last two the least recently active go first. Forgetting loses the proof of
- * what was applied, so the table keeps `forgottenIndex`, the newest index at which a forgotten session was opened.
+ * Three things make it forget: log time (a session idle for `ttlMs`), number (`maxSessions`; the least recently active
+ * go first), and the size of what is remembered (`maxAnswersBytes`; the sessions with the largest answers go first, so
+ * that a session within its share, `maxAnswersBytes / maxSessions`, is never forgotten for what others remember).
+ * Forgetting loses the proof of what was applied, so the table keeps `forgottenIndex`, the newest index at which a forgotten session was opened.
  * A stamp's `openedAt` is older than the entry that opens its session, hence every stamp of a forgotten session is
  * below `forgottenIndex`: an unknown session with `openedAt` at or above it was never here, and may be opened.
  */
@@ -212,10 +213,18 @@ export class SessionTable {
 
   #forgetOverflow(): void {
     const { maxSessions, maxAnswersBytes } = this.#limits;
-    while (this.size > maxSessions || this.#answersBytes > maxAnswersBytes) {
+    while (this.size > maxSessions) {
       const oldest = this.#oldest();
       assert(oldest !== null, "a table without sessions is within its limits");
       this.#forget(oldest);
+    }
+    while (this.#answersBytes > maxAnswersBytes) {
+      const largest = this.#largest();
+      assert(
+        largest !== null && largest.answersBytes * maxSessions > maxAnswersBytes,
+        "one of the sessions is above its share when all together are above their limit",
+      );
+      this.#forget(largest);
     }
   }
 
@@ -225,6 +234,18 @@ export class SessionTable {
     this.#recency.delete(sessionId);
     this.#answersBytes -= session.answersBytes;
     this.#forgottenIndex = Math.max(this.#forgottenIndex, openedIndex);
+  }
+
+  /**
+   * The session that remembers the most; of equals the one with the smallest id, on every node alike. O(sessions), and
+   * seldom: what it frees is more than a share, so it takes many writes to fill that again.
+   */
+  #largest(): Session | null {
+    let largest: Session | null = null;
+    for (const session of this.#sessions.values()) {
+      if (largest === null || session.answersBytes > largest.answersBytes) largest = session;
+    }
+    return largest;
   }
 
   #oldest(): Session | null {

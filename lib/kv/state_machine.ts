@@ -20,7 +20,6 @@ import { keyBlocks } from "./keys.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
 import { Store } from "./store.ts";
-import { ownedBytes } from "./value_slabs.ts";
 
 /** What tests may make small. Every node of a cluster must have the same; production takes the defaults. */
 export interface StateMachineOptions {
@@ -255,13 +254,11 @@ export class StateMachine {
     }
   }
 
-  #executeTransaction({ checks, mutations }: Transaction): TransactionResult {
+  #executeTransaction({ checks, mutations, returnCurrent }: Transaction): TransactionResult {
     const failed = checks.flatMap((check, position) => this.#store.holds(check) ? [] : [{ check, position }]);
     const [first] = failed;
     if (first !== undefined) {
-      // The answer may be remembered for long, so it must keep neither the whole command alive nor a slab of values.
-      const found = this.#store.get(ownedBytes(first.check.key));
-      const current = found === null ? null : { ...found, value: ownedBytes(found.value) };
+      const current = returnCurrent === true ? this.#store.get(first.check.key) : "omitted";
       const failedChecks = failed.map(({ position }) => position);
       return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
     }

@@ -8,6 +8,7 @@
  */
 import { decodeClientRequest, encodeServerMessage, requestIdOf } from "./client_codec.ts";
 import type { ClientRequest, ErrorCode, ErrorResponse, ServerMessage } from "./client_messages.ts";
+import { withoutCurrent } from "./command_codec.ts";
 import { DecodeError, UnknownKindError } from "./errors.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import {
@@ -103,8 +104,14 @@ export class ClientConnection {
     }
   }
 
-  /** What was read gives way to a short word when too much waits: the client may ask again, a write it could not. */
+  /**
+   * Replaces what was read by a short refusal when too much waits to leave: the client may ask again. The result of a
+   * write goes out all the same, but without the value that it may include, which the client may ask for again.
+   */
   #orBusy(message: ServerMessage): ServerMessage {
+    if (message.kind === "writeResult" && this.queuedBytes >= CLIENT_QUEUE_BUSY_BYTES) {
+      return { ...message, result: withoutCurrent(message.result) };
+    }
     const wasRead = message.kind === "getResult" || message.kind === "listResult" ||
       message.kind === "snapshotPart";
     if (!wasRead || this.queuedBytes < CLIENT_QUEUE_BUSY_BYTES) return message;

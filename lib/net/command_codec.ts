@@ -85,16 +85,31 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
   return result;
 }
 
+/**
+ * Returns the same result without the value that it may include, as bytes that the caller owns or those that were given.
+ * Bytes that are no result stay as they are: their reader refuses them.
+ */
+export function withoutCurrent(bytes: Uint8Array): Uint8Array {
+  try {
+    const result = decodeResult(bytes);
+    return result.kind === "checksFailed" ? encodeResult({ ...result, current: "omitted" }) : bytes;
+  } catch (error) {
+    if (error instanceof DecodeError) return bytes;
+    throw error;
+  }
+}
+
 function writeCommand(out: MessagePackWriter, command: Command): void {
   switch (command.kind) {
     case "transaction":
-      out.array(4);
+      out.array(command.returnCurrent === undefined ? 4 : 5);
       out.integer(COMMAND_KIND.transaction);
       writeSession(out, command.session);
       out.array(command.checks.length);
       for (const check of command.checks) writeCheck(out, check);
       out.array(command.mutations.length);
       for (const mutation of command.mutations) writeMutation(out, mutation);
+      if (command.returnCurrent !== undefined) out.boolean(true);
       break;
     case "registerSession":
       out.array(3);
@@ -122,12 +137,12 @@ function writeResult(out: MessagePackWriter, result: CommandResult): void {
       for (const outcome of result.outcomes) writeOutcome(out, outcome);
       break;
     case "checksFailed":
-      out.array(4);
+      out.array(result.current === "omitted" ? 3 : 4);
       out.integer(RESULT_KIND.checksFailed);
       out.integer(result.revision);
       out.array(result.failedChecks.length);
       for (const position of result.failedChecks) out.integer(position);
-      writeKeyValueOrNil(out, result.current);
+      if (result.current !== "omitted") writeKeyValueOrNil(out, result.current);
       break;
     case "sessionRegistered":
       out.array(1);
@@ -223,7 +238,8 @@ function readCommand(input: MessagePackReader): Command {
       const session = readSession(input);
       const checks = readSome(input, { field: "checks", read: readCheck });
       const mutations = readSome(input, { field: "mutations", read: readMutation });
-      return { kind: "transaction", session, checks, mutations };
+      const returnCurrent = !input.isAtEnd && input.boolean("returnCurrent");
+      return { kind: "transaction", session, checks, mutations, ...(returnCurrent ? { returnCurrent } : {}) };
     }
     case COMMAND_KIND.registerSession:
       input.setWhat("a session's registration");
@@ -320,7 +336,7 @@ function readResult(input: MessagePackReader): CommandResult {
         kind: "checksFailed",
         revision: input.integer("revision"),
         failedChecks: readSome(input, { field: "failedChecks", read: () => input.integer("failedChecks") }),
-        current: readKeyValueOrNull(input, "current"),
+        current: input.isAtEnd ? "omitted" : readKeyValueOrNull(input, "current"),
       };
     case RESULT_KIND.sessionRegistered:
       return { kind: "sessionRegistered" };

@@ -47,6 +47,8 @@ export const CLIENT_QUEUE_MAX_BYTES = 64 * 1024 * 1024;
 
 /** Bytes queued on one lane to a peer at which further messages are dropped; the core sends them again. */
 export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
+/** Bytes queued on one lane from which the results of forwarded writes leave without the value that they may include. */
+export const PEER_QUEUE_OMIT_BYTES = 8 * 1024 * 1024;
 /** How long a lane may take from dialling to the welcome. */
 export const PEER_CONNECT_TIMEOUT_MS = 2_000;
 /** Wait after the first failure to connect; doubled with each further one. */

@@ -13,6 +13,7 @@ import { shortened } from "../foreign_text.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress, type NodeAddress } from "./address.ts";
 import type { Clock, Random, Timer } from "./clock.ts";
+import { withoutCurrent } from "./command_codec.ts";
 import { DecodeError, HandshakeError, NetworkError } from "./errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
@@ -21,6 +22,7 @@ import {
   PEER_CONNECT_TIMEOUT_MS,
   PEER_PING_INTERVAL_MS,
   PEER_QUEUE_MAX_BYTES,
+  PEER_QUEUE_OMIT_BYTES,
   PEER_RETRY_MAX_MS,
   PEER_RETRY_MIN_MS,
   PEER_RETRY_REFUSED_MS,
@@ -98,7 +100,9 @@ export class PeerLink {
 
   /** Queues a message; false when it was dropped: not connected, or too much is queued. */
   send(message: PeerMessage): boolean {
-    return this.#channel !== null && this.#channel.send(encodePeerFrame, message);
+    if (this.#channel === null) return false;
+    const isLean = this.#channel.queuedBytes >= PEER_QUEUE_OMIT_BYTES;
+    return this.#channel.send(encodePeerFrame, isLean ? lean(message) : message);
   }
 
   /** There is reason to believe that the next attempt succeeds: it need not wait. */
@@ -299,4 +303,10 @@ class Pings {
     this.#channel.send(encodePeerFrame, PING);
     this.#timer = this.#schedule();
   }
+}
+
+/** The message without what its receiver can do without: a dropped result would leave the outcome of a write unknown. */
+function lean(message: PeerMessage): PeerMessage {
+  if (message.kind !== "forwardResult" || message.body.kind !== "result") return message;
+  return { ...message, body: { kind: "result", result: withoutCurrent(message.body.result) } };
 }

@@ -100,6 +100,46 @@ Deno.test("a compare-and-set that fails gives the entry that was in its way", as
   assertEquals(cluster.node(1).writes[0]?.checks, [{ kind: "exists", key: text("k"), exists: false }]);
 });
 
+Deno.test("a compare-and-set that is told of a failed check without the key reads it", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = (request) =>
+    request.kind === "get"
+      ? { kind: "getResult", requestId: request.requestId, entry: entry("k", 12), revision: 12 }
+      : writeResult(request, { kind: "checksFailed", revision: 9, failedChecks: [0], current: "omitted" });
+  assertEquals(await cluster.finish(client.compareAndSet("k", { expect: null, value: "new" })), {
+    succeeded: false,
+    current: entry("k", 12),
+    revision: 12,
+  });
+  assertEquals(cluster.node(1).writes.map(({ returnCurrent }) => returnCurrent), [true]);
+});
+
+Deno.test("a compare-and-set whose key has the expected value by the time that it is read begins anew", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await cluster.connect();
+  const node = cluster.node(1);
+  node.answer = (request) => {
+    if (request.kind === "get") {
+      return { kind: "getResult", requestId: request.requestId, entry: null, revision: 12 };
+    }
+    return node.writes.length === 1
+      ? writeResult(request, { kind: "checksFailed", revision: 9, failedChecks: [0], current: "omitted" })
+      : writeResult(request, {
+        kind: "applied",
+        revision: 13,
+        outcomes: [{ kind: "put", createRevision: 13, version: 1 }],
+      });
+  };
+  assertEquals(await cluster.finish(client.compareAndSet("k", { expect: null, value: "new" })), {
+    succeeded: true,
+    current: { key: text("k"), value: text("new"), createRevision: 13, modRevision: 13, version: 1 },
+    revision: 13,
+  });
+  const sequences = node.writes.map(({ stamp }) => stamp.sequence);
+  assertEquals(sequences, [1, 2]);
+});
+
 Deno.test("a transaction sends every kind of check and mutation, and names the checks that failed", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();

@@ -142,7 +142,10 @@ export class NaiveMachine {
     const remembered = session.answers.find((kept) => kept.sequence === sequence);
     if (remembered !== undefined) return remembered.answer;
     const answer = this.#execute(command);
-    session.answers.push({ sequence, answer });
+    session.answers.push({
+      sequence,
+      answer: answer.kind === "applied" ? answer : { ...answer, current: "omitted" },
+    });
     this.#forgetOverflow();
     return answer;
   }
@@ -186,13 +189,20 @@ export class NaiveMachine {
   }
 
   #forgetOverflow(): void {
-    const bytes = (answer: TransactionResult): number =>
-      answer.kind === "applied" ? 64 + 32 * answer.outcomes.length : 64 + 32 * answer.failedChecks.length +
-        (answer.current === null ? 0 : answer.current.key.length + answer.current.value.length);
-    const total = (): number =>
-      this.#sessions.flatMap((s) => s.answers).reduce((sum, { answer }) => sum + bytes(answer), 0);
-    while (this.#sessions.length > this.#limits.maxSessions || total() > this.#limits.maxAnswersBytes) {
+    const bytes = ({ answers }: NaiveSession): number =>
+      answers.reduce(
+        (sum, { answer }) =>
+          sum + 64 + 32 * (answer.kind === "applied" ? answer.outcomes : answer.failedChecks).length,
+        0,
+      );
+    const total = (): number => this.#sessions.reduce((sum, session) => sum + bytes(session), 0);
+    while (this.#sessions.length > this.#limits.maxSessions) {
       this.#forget(this.#sessions.reduce((a, b) => a.lastActiveIndex < b.lastActiveIndex ? a : b));
+    }
+    while (total() > this.#limits.maxAnswersBytes) {
+      const most = Math.max(...this.#sessions.map(bytes));
+      const largest = this.#sessions.filter((session) => bytes(session) === most);
+      this.#forget(largest.reduce((a, b) => a.sessionId < b.sessionId ? a : b));
     }
   }
 
@@ -217,7 +227,7 @@ export class NaiveMachine {
     }
   }
 
-  #execute({ checks, mutations }: Transaction): TransactionResult {
+  #execute({ checks, mutations, returnCurrent }: Transaction): TransactionResult {
     const failedChecks = checks.flatMap((check, i) => this.#holds(check) ? [] : [i]);
     const failed = checks[failedChecks[0] ?? checks.length];
     if (failed !== undefined) {
@@ -225,7 +235,7 @@ export class NaiveMachine {
         kind: "checksFailed",
         revision: this.#revision,
         failedChecks,
-        current: this.#find(failed.key),
+        current: returnCurrent === true ? this.#find(failed.key) : "omitted",
       };
     }
     const revision = ++this.#revision;

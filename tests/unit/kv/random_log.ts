@@ -86,7 +86,8 @@ const anyCommand: fc.Arbitrary<Command | null> = fc.oneof(
       session: fc.option(anyStamp),
       checks: fc.array(anyCheck, { maxLength: 2 }),
       mutations: fc.array(anyMutation, { minLength: 1, maxLength: 3 }),
-    }),
+      returnCurrent: fc.constant(true as const),
+    }, { requiredKeys: ["kind", "session", "checks", "mutations"] }),
   },
   { weight: 1, arbitrary: fc.constant(null) },
 );

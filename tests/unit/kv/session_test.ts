@@ -29,7 +29,7 @@ Deno.test("a write whose checks failed does not apply when it comes again and th
     checks: [{ kind: "exists", key: bytes("other"), exists: true }],
   });
   const answer = replica.apply(create);
-  assertEquals(answer, { kind: "checksFailed", revision: 0, failedChecks: [0], current: null });
+  assertEquals(answer, { kind: "checksFailed", revision: 0, failedChecks: [0], current: "omitted" });
   replica.apply(transaction([put("other", "")]));
   assertEquals(replica.apply(create), answer);
   assertEquals(replica.machine.revision, 1);
@@ -173,20 +173,46 @@ Deno.test("a session opened after all forgotten ones is let in, one told of an o
   });
 });
 
-Deno.test("when remembered answers grow too large, the least recently active session is forgotten, at last even one's own", () => {
-  const replica = new Replica({ maxAnswersBytes: 1_000 });
-  const compare = (sessionId: number, sequence: number): CommandResult =>
-    replica.apply(transaction([put("k", "")], {
-      session: stamp({ sessionId, sequence }),
+Deno.test("a session remembers that a check failed, not the value that the answer included", () => {
+  const replica = new Replica();
+  replica.apply(transaction([put("k", "x".repeat(1_000_000))]));
+  const compare = {
+    ...transaction([put("k", "")], {
+      session: stamp(),
       checks: [{ kind: "exists", key: bytes("k"), exists: false }],
-    }));
-  replica.apply(transaction([put("k", "x".repeat(500))]));
+    }),
+    returnCurrent: true,
+  } as const;
+  const failed = { kind: "checksFailed", revision: 1, failedChecks: [0] } as const;
   const current = replica.machine.get(bytes("k"));
-  const failed: CommandResult = { kind: "checksFailed", revision: 1, failedChecks: [0], current };
-  assertEquals(compare(1, 1), failed);
-  assertEquals(compare(2, 1), failed);
-  assertEquals(compare(1, 1), expired);
-  assertEquals(compare(2, 2), failed);
-  assertEquals(replica.machine.sessionCount, 0);
-  assertEquals(compare(2, 3), expired);
+  assertEquals(replica.apply(compare), { ...failed, current });
+  assertEquals(replica.apply(compare), { ...failed, current: "omitted" });
+  assertEquals(replica.records().at(-1), ["answer", 7, 1, { ...failed, current: "omitted" }]);
+});
+
+Deno.test("failed compare-and-sets of 1 MB values by one client leave every session as it was", () => {
+  const replica = new Replica();
+  replica.apply(transaction([put("k", "x".repeat(1_000_000))]));
+  const other = transaction([put("other", "1")], { session: stamp({ sessionId: 1 }) });
+  const answer = replica.apply(other);
+  for (let sequence = 1; sequence <= 70; sequence++) {
+    const checks = [{ kind: "exists", key: bytes("k"), exists: false }] as const;
+    const session = stamp({ sessionId: 2, sequence });
+    replica.apply({ ...transaction([put("k", "")], { session, checks }), returnCurrent: true });
+  }
+  assertEquals(replica.machine.sessionCount, 2);
+  assertEquals(replica.apply(other), answer);
+});
+
+Deno.test("when remembered answers grow too large, those with the most are forgotten, those within their share never", () => {
+  const replica = new Replica({ maxSessions: 4, maxAnswersBytes: 1_000 });
+  const write = (sessionId: number, sequence: number): CommandResult =>
+    replica.apply(transaction([put("k", "")], { session: stamp({ sessionId, sequence }) }));
+  const answers = [1, 2].map((sequence) => write(1, sequence)); // 192 bytes, of a share of 250
+  write(2, 1);
+  for (let sequence = 1; sequence <= 7; sequence++) write(3, sequence); // 672 bytes: 960 in all
+  write(4, 1); // 1,056 bytes
+  assertEquals(replica.machine.sessionCount, 3);
+  assertEquals(write(3, 1), expired);
+  assertEquals([1, 2].map((sequence) => write(1, sequence)), answers);
 });

@@ -239,6 +239,13 @@ export function command(maxInteger: number): fc.Arbitrary<Command> {
       checks: fc.array(check, { maxLength: 20 }),
       mutations: fc.array(mutation, { maxLength: 20 }),
     }),
+    record({
+      kind: fc.constant("transaction"),
+      session: nullable(session),
+      checks: fc.array(check, { maxLength: 2 }),
+      mutations: fc.array(mutation, { maxLength: 2 }),
+      returnCurrent: fc.constant(true as const),
+    }),
     record({ kind: fc.constant("registerSession"), sessionId: fromOne, openedAt: count }),
     record({ kind: fc.constant("expireSessions"), elapsedMs: count }),
   );
@@ -262,7 +269,7 @@ export function commandResult(maxInteger: number): fc.Arbitrary<CommandResult> {
       kind: fc.constant("checksFailed"),
       revision: count,
       failedChecks: fc.array(count, { maxLength: 20 }),
-      current: nullable(keyValue(maxInteger)),
+      current: fc.oneof(nullable(keyValue(maxInteger)), fc.constant("omitted" as const)),
     }),
     record({ kind: fc.constant("sessionRegistered") }),
     record({ kind: fc.constant("sessionsExpired"), expired: count }),

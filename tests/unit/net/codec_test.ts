@@ -41,6 +41,7 @@ function testValues<T>(format: Format<T>): void {
   Deno.test(`${format.name}: an array with further elements at its end decodes to the same value`, () => {
     fc.assert(
       fc.property(format.arbitrary(MAX_UINT32), (value) => {
+        fc.pre(format.isShort?.(value) !== true);
         const elements = decode(format.encode(value));
         const longer = encode([...arrayOf(elements), "new", [1, [null]], new Uint8Array(3), 1.5, -7]);
         assertEquals(format.decode(longer), value);

@@ -39,6 +39,8 @@ export interface Format<T> {
   readonly samples: Readonly<Record<string, T>>;
   /** Any value; its integers go up to `maxInteger`. */
   readonly arbitrary: (maxInteger: number) => fc.Arbitrary<T>;
+  /** Whether a value is encoded without an optional last element, whose place others can't take. Missing: none is. */
+  readonly isShort?: (value: T) => boolean;
 }
 
 /** Calls a generic function with each format: a list of formats of different types has no type of its own. */
@@ -89,6 +91,7 @@ const commands: Format<Command> = {
   decode: decodeCommand,
   samples: samples.COMMANDS,
   arbitrary: arbitrary.command,
+  isShort: (command) => command.kind === "transaction" && command.returnCurrent === undefined,
 };
 
 const results: Format<CommandResult> = {
@@ -97,6 +100,7 @@ const results: Format<CommandResult> = {
   decode: decodeResult,
   samples: samples.RESULTS,
   arbitrary: arbitrary.commandResult,
+  isShort: (result) => result.kind === "checksFailed" && result.current === "omitted",
 };
 
 const configurations: Format<Configuration> = {

@@ -11,6 +11,7 @@ import {
   MAX_PENDING_HELLOS,
 } from "../../../lib/net/limits.ts";
 import type { ConnectionListenerOptions } from "../../../lib/net/listener.ts";
+import { encodeResult } from "../../../lib/net/command_codec.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/memory_network.ts";
 import { OPENINGS } from "../../support/openings.ts";
@@ -386,6 +387,11 @@ Deno.test("a client that does not read its answers is no longer read, then told 
     }
     const short = answers.findIndex((bytes, position) => bytes - (answers[position - 1] ?? 0) < 1_000);
     assertEquals(short, 32, "the answer after 32 of a MiB is the word busy");
+    const failed = { kind: "checksFailed", revision: 1, failedChecks: [0] } as const;
+    const result = encodeResult({ ...failed, current: entry });
+    const before = connection.queuedBytes;
+    assert(connection.send({ kind: "writeResult", requestId: 2, result }));
+    assert(connection.queuedBytes - before < 1_000, "a write's result leaves without the value");
     const filler = new Uint8Array(2 ** 20);
     while (connection.send({ kind: "writeResult", requestId: 2, result: filler })) {
       assert(connection.queuedBytes < 2 * CLIENT_QUEUE_MAX_BYTES, "the queue is bounded");

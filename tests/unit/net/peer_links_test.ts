@@ -12,6 +12,7 @@ import {
   PEER_UNANSWERED_PINGS,
 } from "../../../lib/net/limits.ts";
 import type { Address, Connection } from "../../../lib/net/network.ts";
+import { encodeResult } from "../../../lib/net/command_codec.ts";
 import type { PeerMessage } from "../../../lib/net/peer_codec.ts";
 import { within } from "../../support/eventually.ts";
 import { settle } from "../../support/manual_clock.ts";
@@ -45,6 +46,29 @@ Deno.test("messages go to the node they are for, each kind over its lane", async
     { id: 1, lane: "bulk", connected: true },
   ]);
   assertEquals(scene.logger.messages, ["Connected to a node"]);
+  await scene.close(node);
+});
+
+Deno.test("the result of a forwarded write leaves a long queue without its value, and is not dropped for it", async () => {
+  const scene = new LinkScene();
+  const node = scene.listen();
+  await scene.connected();
+  for (const connection of scene.network.connections) connection.stall();
+  const entry = {
+    key: Uint8Array.of(1),
+    value: new Uint8Array(2 ** 20),
+    createRevision: 1,
+    modRevision: 1,
+    version: 1,
+  };
+  const failed = { kind: "checksFailed", revision: 1, failedChecks: [0] } as const;
+  const result = encodeResult({ ...failed, current: entry });
+  const sent = Array.from(
+    { length: 70 },
+    (_, forwardId) =>
+      scene.links.send({ kind: "forwardResult", forwardId, body: { kind: "result", result } }, 1),
+  );
+  assertEquals(sent.filter((isSent) => !isSent), []);
   await scene.close(node);
 });
 

@@ -265,6 +265,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     mutations: [{ kind: "put", key: bytes("a"), value: bytes("2") }, { kind: "delete", key: bytes("c") }],
   },
+  command_compareAndSet: {
+    kind: "transaction",
+    session: null,
+    checks: [{ kind: "value", key: bytes("a"), value: bytes("1") }],
+    mutations: [{ kind: "put", key: bytes("a"), value: bytes("2") }],
+    returnCurrent: true,
+  },
   command_registerSession: { kind: "registerSession", sessionId: 8_000_000_000_000_001, openedAt: 345 },
   command_expireSessions: { kind: "expireSessions", elapsedMs: 10_000 },
 };
@@ -277,6 +284,12 @@ export const RESULTS: Readonly<Record<string, CommandResult>> = {
     outcomes: [{ kind: "put", createRevision: 3, version: 2 }, { kind: "delete", deleted: true }],
   },
   result_checksFailed: { kind: "checksFailed", revision: 9, failedChecks: [0, 2], current: ENTRY },
+  result_checksFailed_omitted: {
+    kind: "checksFailed",
+    revision: 9,
+    failedChecks: [0, 2],
+    current: "omitted",
+  },
   result_sessionRegistered: { kind: "sessionRegistered" },
   result_sessionsExpired: { kind: "sessionsExpired", expired: 3 },
   result_refused: { kind: "refused", reason: "sessionExpired" },
