@@ -22,6 +22,8 @@ import {
 export interface ClientHandlers {
   /** A request came in; it gets exactly one answer, now or later, through {@link ClientConnection.send}. */
   readonly onRequest: (request: ClientRequest) => void;
+  /** Fewer than CLIENT_QUEUE_PAUSE_BYTES wait to leave, and some have left: more answers may be made. */
+  readonly onRoom: () => void;
   /** The connection is gone: nothing comes in or goes out any more. Called once. */
   readonly onClose: () => void;
 }
@@ -33,12 +35,16 @@ export class ClientConnection {
   readonly #channel: FrameChannel;
   #unanswered = 0;
   #isPausedByServer = false;
+  #onRoom = (): void => {};
 
   /** Made by the listener once the client has said hello. */
   constructor(channel: FrameChannel) {
     this.remote = channel.remote;
     this.#channel = channel;
-    channel.onProgress(() => this.#updateReading());
+    channel.onProgress(() => {
+      this.#updateReading();
+      if (!this.isBacklogged) this.#onRoom();
+    });
   }
 
   /** Requests that wait for an answer. */
@@ -49,6 +55,11 @@ export class ClientConnection {
   /** Bytes that wait to leave. */
   get queuedBytes(): number {
     return this.#channel.queuedBytes;
+  }
+
+  /** Whether so many bytes wait to leave that nothing should be read for this client until fewer do. */
+  get isBacklogged(): boolean {
+    return this.queuedBytes >= CLIENT_QUEUE_PAUSE_BYTES;
   }
 
   /** Queues a message for the end of the turn; false when the connection is closed (or is now, for not reading). */
@@ -77,7 +88,8 @@ export class ClientConnection {
   }
 
   /** Hands requests to `onRequest` until the connection ends; resolves to why. Rejects with what `onRequest` throws. */
-  serve(onRequest: (request: ClientRequest) => void): Promise<string> {
+  serve({ onRequest, onRoom }: Pick<ClientHandlers, "onRequest" | "onRoom">): Promise<string> {
+    this.#onRoom = onRoom;
     return this.#channel.readFrames((payload) => {
       const request = this.#decode(payload);
       if (request === null) return;
@@ -132,7 +144,7 @@ export class ClientConnection {
   #updateReading(): void {
     const mustPause = this.#isPausedByServer ||
       this.#unanswered >= MAX_CLIENT_REQUESTS_IN_FLIGHT ||
-      this.queuedBytes >= CLIENT_QUEUE_PAUSE_BYTES;
+      this.isBacklogged;
     if (mustPause) this.#channel.pauseReading();
     else this.#channel.resumeReading();
   }

@@ -326,7 +326,7 @@ export class ConnectionListener {
     const handlers = this.#options.onClient(client);
     this.#clients.add(client);
     try {
-      const reason = await client.serve(handlers.onRequest);
+      const reason = await client.serve(handlers);
       this.#options.logger.debug("A client's connection ended", { remote: client.remote, reason });
     } finally {
       channel.close("it was served to its end");

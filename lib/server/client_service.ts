@@ -1,11 +1,8 @@
 /** Answers what clients ask: every request gets one answer, at once or when its write or read is settled. */
 import { assertNever } from "../assert.ts";
-import { validateKey, validateListQuery } from "../kv/mod.ts";
+import { type CommandProblem, validateKey, validateListQuery } from "../kv/mod.ts";
 import type {
   ClientRequest,
-  Consistency,
-  GetRequest,
-  ListRequest,
   NodeStatus,
   ServerMessage,
   StateHashRequest,
@@ -13,19 +10,21 @@ import type {
 } from "../net/client_messages.ts";
 import type { Clock } from "../net/clock.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
+import type { ClientWork } from "./client_work.ts";
 import type { Driver } from "./driver.ts";
 import type { Membership } from "./membership.ts";
 import type { Meter } from "./meter.ts";
 import type { Pause } from "./slices.ts";
-import type { SnapshotDownloads } from "./snapshot_downloads.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Replica } from "./replica.ts";
-import { hashState } from "./state_hash.ts";
-import { stateRecordEncoder } from "./state_codec.ts";
+import { type Read, ReadScheduler, type ReadSize } from "./read_scheduler.ts";
+import { StateHashes } from "./state_hashes.ts";
 import type { Writes } from "./writes.ts";
 
-/** Sends one message to the client that asked; drops it when the client is gone. */
-export type Send = (message: ServerMessage) => void;
+/** Transfers of leadership whose end clients wait for. One more is refused as busy. */
+const MAX_TRANSFERS = 256;
+
+type Send = (message: ServerMessage) => void;
 
 /** What the service leads to. */
 export interface ClientServiceOptions {
@@ -46,25 +45,37 @@ export interface ClientServiceOptions {
 
 /** Serves the clients of one node. */
 export class ClientService {
+  /** The reads of all connections. */
+  readonly reads: ReadScheduler;
   readonly #options: ClientServiceOptions;
   #stopping = false;
-  /** Hashes under way; one at a time, since each walks the whole state. */
-  #hashing: Promise<void> = Promise.resolve();
+  readonly #hashes: StateHashes;
   /** Gives up a transfer that waits for its end. */
   readonly #transfers = new Set<() => void>();
 
   constructor(options: ClientServiceOptions) {
     this.#options = options;
+    const { clock, replica, pause, meter } = options;
+    this.reads = new ReadScheduler({
+      clock,
+      answer: (read) => this.#answerRead(read),
+      refused: ({ request, begin, client }) => this.#refuse(request, begin, client.send, stopping()),
+      dropped: ({ request }) => meter?.requestDropped(request.kind),
+    });
+    this.#hashes = new StateHashes({ view: () => replica.stateMachine.snapshot(), pause });
   }
 
   /** From now on every request is refused; another node will serve it. */
   stop(): void {
     this.#stopping = true;
+    this.reads.stop();
+    this.#hashes.stop();
     for (const giveUp of this.#transfers) giveUp();
   }
 
-  /** Answers `request` through `send`; `downloads` are the snapshots of the connection that it came on. */
-  handle(request: ClientRequest, send: Send, downloads: SnapshotDownloads): void {
+  /** Answers a request of `client`. */
+  handle(request: ClientRequest, client: ClientWork): void {
+    const { send } = client;
     const begin = this.#options.meter?.requestBegan(request.kind) ?? 0;
     if (this.#stopping) return this.#refuse(request, begin, send, this.#stoppingRefusal(request));
     switch (request.kind) {
@@ -78,9 +89,9 @@ export class ClientService {
           });
         });
       case "get":
-        return this.#get(request, begin, send);
+        return this.#read({ request, begin, client }, validateKey(request.key));
       case "list":
-        return this.#list(request, begin, send);
+        return this.#read({ request, begin, client }, validateListQuery(request.query));
       case "status":
         return this.#answer(request, begin, send, {
           kind: "statusResult",
@@ -88,9 +99,9 @@ export class ClientService {
           status: this.#options.status(),
         });
       case "stateHash":
-        return this.#stateHash(request, begin, send);
+        return this.#stateHash(request, begin, client);
       case "transferLeadership":
-        return this.#transferLeadership(request, begin, send);
+        return this.#transferLeadership(request, begin, client);
       case "changeMembership":
         return void this.#options.membership.change(request, (answer) => {
           if (answer.kind === "error") return this.#refuse(request, begin, send, answer);
@@ -103,7 +114,7 @@ export class ClientService {
       case "takeSnapshot":
       case "readSnapshot":
       case "closeSnapshot":
-        return void downloads.handle(request).then((answer) => {
+        return void client.downloads.handle(request).then((answer) => {
           if (answer.kind === "error") return this.#refuse(request, begin, send, answer);
           this.#answer(request, begin, send, answer);
         });
@@ -119,73 +130,69 @@ export class ClientService {
         "stopping",
         "Cannot tell whether the write took effect: this node is stopping, and an earlier attempt is under way.",
       )
-      : notApplied("stopping", "Cannot serve: this node is stopping.");
+      : stopping();
   }
 
-  #get(request: GetRequest, begin: number, send: Send): void {
-    const problem = validateKey(request.key);
+  /** Answers a read once this node's state may, in its turn, or refuses it. */
+  #read(read: Read, problem: CommandProblem | null): void {
+    const { request, begin, client } = read;
     if (problem !== null) {
-      return this.#refuse(request, begin, send, notApplied(problem.kind, problem.message));
+      return this.#refuse(request, begin, client.send, notApplied(problem.kind, problem.message));
     }
-    this.#whenReadable(request, begin, send, () => {
-      const { stateMachine } = this.#options.replica;
-      const entry = stateMachine.get(request.key);
-      this.#answer(request, begin, send, {
-        kind: "getResult",
-        requestId: request.requestId,
-        entry,
-        revision: stateMachine.revision,
-      });
-    });
-  }
-
-  #list(request: ListRequest, begin: number, send: Send): void {
-    const problem = validateListQuery(request.query);
-    if (problem !== null) {
-      return this.#refuse(request, begin, send, notApplied(problem.kind, problem.message));
-    }
-    this.#whenReadable(request, begin, send, () => {
-      const page = this.#options.replica.stateMachine.list(request.query);
-      this.#answer(request, begin, send, { kind: "listResult", requestId: request.requestId, page });
-    });
-  }
-
-  /** Calls `read` once this node's state may answer the request, or refuses it. */
-  #whenReadable(
-    request: ClientRequest & { consistency: Consistency },
-    begin: number,
-    send: Send,
-    read: () => void,
-  ): void {
-    if (request.consistency === "stale") return read();
+    if (request.consistency === "stale") return client.reads.add(read);
     const { driver, replica } = this.#options;
     const asked = driver.ask((raft) => raft.readIndex());
-    if (asked.kind === "refused") return this.#refuse(request, begin, send, notReadable());
-    replica.awaitRead(
-      asked.readId,
-      (ready) => ready ? read() : this.#refuse(request, begin, send, notReadable()),
-    );
+    if (asked.kind === "refused") return this.#refuse(request, begin, client.send, notReadable());
+    replica.awaitRead(asked.readId, (ready) => {
+      if (ready) client.reads.add(read);
+      else this.#refuse(request, begin, client.send, notReadable());
+    });
   }
 
-  #stateHash(request: StateHashRequest, begin: number, send: Send): void {
-    const { replica, pause } = this.#options;
-    this.#hashing = this.#hashing.then(async () => {
-      const view = replica.stateMachine.snapshot();
-      const { appliedIndex, revision } = view;
-      const hash = await hashState(view, { encode: stateRecordEncoder(), pause });
-      this.#answer(request, begin, send, {
+  #answerRead({ request, begin, client: { send } }: Read): ReadSize {
+    const { requestId } = request;
+    const { stateMachine } = this.#options.replica;
+    switch (request.kind) {
+      case "get": {
+        const entry = stateMachine.get(request.key);
+        const { revision } = stateMachine;
+        this.#answer(request, begin, send, { kind: "getResult", requestId, entry, revision });
+        return { entries: 0, bytes: entry?.value.length ?? 0 };
+      }
+      case "list": {
+        const page = stateMachine.list(request.query);
+        this.#answer(request, begin, send, { kind: "listResult", requestId, page });
+        const bytes = page.entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+        return { entries: page.entries.length, bytes };
+      }
+      default:
+        return assertNever(request);
+    }
+  }
+
+  #stateHash(request: StateHashRequest, begin: number, client: ClientWork): void {
+    this.#hashes.ask(client, (answer) => {
+      if (answer === null) return this.#options.meter?.requestDropped(request.kind);
+      this.#answer(request, begin, client.send, {
         kind: "stateHashResult",
         requestId: request.requestId,
-        appliedIndex,
-        revision,
-        hash,
+        ...answer,
       });
     });
   }
 
-  #transferLeadership(request: TransferLeadershipRequest, begin: number, send: Send): void {
+  #transferLeadership(request: TransferLeadershipRequest, begin: number, client: ClientWork): void {
     const { driver, leadership, clock, transferTimeoutMs } = this.#options;
     const { requestId, target } = request;
+    const { send } = client;
+    if (this.#transfers.size >= MAX_TRANSFERS) {
+      return this.#refuse(
+        request,
+        begin,
+        send,
+        notApplied("busy", "Cannot hand over: too many wait for that."),
+      );
+    }
     const { leader, self, accepted } = driver.ask((raft) => ({
       leader: raft.leader,
       self: raft.status().id,
@@ -225,8 +232,13 @@ export class ClientService {
     const end = (): void => {
       timer.cancel();
       unwatch();
+      keep();
       this.#transfers.delete(giveUp);
     };
+    const keep = client.onGone(() => {
+      end();
+      this.#options.meter?.requestDropped(request.kind);
+    });
     this.#transfers.add(giveUp);
   }
 
@@ -247,6 +259,10 @@ export class ClientService {
       leader,
     });
   }
+}
+
+function stopping(): Refusal {
+  return notApplied("stopping", "Cannot serve: this node is stopping.");
 }
 
 function notReadable(): Refusal {

@@ -144,6 +144,12 @@ export class Meter {
     this.#micros[position]?.record((this.#turn() - begin) & MICROS_MASK);
   }
 
+  /** A request will not be answered: its client is gone. */
+  requestDropped(kind: RequestKind): void {
+    const position = KIND_POSITIONS[kind];
+    this.#began[position] = (this.#began[position] ?? 0) - 1;
+  }
+
   /** All kinds of requests. */
   get requests(): readonly RequestCount[] {
     return KINDS.map((kind, position) => {

@@ -12,6 +12,7 @@ import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
+import { ClientWork, type ClientWorkOptions } from "./client_work.ts";
 import { DiskRoom } from "./disk_room.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
@@ -201,10 +202,14 @@ export class Node {
     this.#diskRoom.start();
   }
 
-  /** The snapshots of one client's connection; whoever asks for them closes them. */
-  downloads(): SnapshotDownloads {
+  /** What one client's connection has under way here; its owner closes it. */
+  openWork(options: Pick<ClientWorkOptions, "send" | "isHeld">): ClientWork {
     const { start, clock } = this.#options;
-    return new SnapshotDownloads({ snapshots: this.#snapshots, store: start.snapshots, clock });
+    return new ClientWork({
+      ...options,
+      reads: this.clients.reads,
+      downloads: new SnapshotDownloads({ snapshots: this.#snapshots, store: start.snapshots, clock }),
+    });
   }
 
   /** Hands leadership over if this node has it; resolves when another leads, or after `timeoutMs`. */

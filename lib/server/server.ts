@@ -6,7 +6,6 @@
 import { assert } from "../assert.ts";
 import { formatAddress, isDialable, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
-import type { ServerMessage } from "../net/client_messages.ts";
 import type { Clock, Random, Timer } from "../net/clock.ts";
 import type { Welcome } from "../net/hello_codec.ts";
 import { ConnectionListener } from "../net/listener.ts";
@@ -279,13 +278,16 @@ class Server implements RunningServer {
 
   #serve(client: ClientConnection): ClientHandlers {
     this.#clients.add(client);
-    const downloads = this.#node.downloads();
-    const send = (answer: ServerMessage): void => void client.send(answer);
+    const work = this.#node.openWork({
+      send: (answer) => void client.send(answer),
+      isHeld: () => client.isBacklogged,
+    });
     return {
-      onRequest: (request) => this.#node.clients.handle(request, send, downloads),
+      onRequest: (request) => this.#node.clients.handle(request, work),
+      onRoom: () => work.resume(),
       onClose: () => {
         this.#clients.delete(client);
-        downloads.close();
+        work.close();
       },
     };
   }

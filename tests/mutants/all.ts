@@ -6,6 +6,7 @@ import { LEASE_MUTANTS } from "./leases.ts";
 import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
+import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
@@ -23,4 +24,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,
   ...CLIENT_MUTANTS,
+  ...OVERLOAD_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

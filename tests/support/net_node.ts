@@ -64,6 +64,7 @@ export class NetNode {
         this.clients.push(client);
         return {
           onRequest: (request) => void this.requests.push({ client, request }),
+          onRoom: () => {},
           onClose: () => this.closedClients += 1,
         };
       },

@@ -1,0 +1,147 @@
+/** Reads are answered in turns: in which order, how many in one, and not at all for clients that take nothing or are gone. */
+import { assertEquals } from "@std/assert";
+import type { ClientWork } from "../../../lib/server/client_work.ts";
+import {
+  READ_TURN_BYTES,
+  type ReadQueue,
+  ReadScheduler,
+  type ReadSize,
+} from "../../../lib/server/read_scheduler.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+
+const NOTHING = new Uint8Array(0);
+const QUERY = { prefix: NOTHING, start: null, end: null, after: null, limit: 1, reverse: false };
+
+/** A scheduler whose reads answer nothing but their number. */
+class Scene {
+  readonly clock = new ManualClock();
+  /** What became of reads, in order. */
+  readonly log: string[] = [];
+  readonly scheduler: ReadScheduler;
+  /** What each read comes to. */
+  size: ReadSize = { entries: 0, bytes: 0 };
+
+  constructor() {
+    const note = (what: string) => ({ request }: { request: { requestId: number } }): void =>
+      void this.log.push(`${what}${request.requestId}`);
+    this.scheduler = new ReadScheduler({
+      clock: this.clock,
+      answer: (read) => {
+        note("")(read);
+        return this.size;
+      },
+      refused: note("refused "),
+      dropped: note("dropped "),
+    });
+  }
+
+  get(queue: ReadQueue, requestId: number): void {
+    const request = { kind: "get", requestId, key: NOTHING, consistency: "stale" } as const;
+    queue.add({ request, begin: 0, client: {} as ClientWork });
+  }
+
+  list(queue: ReadQueue, requestId: number): void {
+    const request = { kind: "list", requestId, query: QUERY, consistency: "stale" } as const;
+    queue.add({ request, begin: 0, client: {} as ClientWork });
+  }
+
+  /** What became of reads since the last look. */
+  taken(): string {
+    return this.log.splice(0).join(" ");
+  }
+
+  /** A turn of the event loop, with its timers. */
+  async turn(): Promise<string> {
+    await settle();
+    this.clock.sleep(0);
+    return this.taken();
+  }
+}
+
+Deno.test("ReadScheduler: small reads are answered at once, many in one turn", () => {
+  const scene = new Scene();
+  const queue = scene.scheduler.queue(() => false);
+  for (let id = 1; id <= 1_000; id++) scene.get(queue, id);
+  assertEquals([scene.log.length, queue.length, scene.clock.timerCount], [1_000, 0, 0]);
+});
+
+Deno.test("ReadScheduler: pages are answered one a turn, in their order", async () => {
+  const scene = new Scene();
+  scene.size = { entries: 10, bytes: READ_TURN_BYTES };
+  const queue = scene.scheduler.queue(() => false);
+  for (let id = 1; id <= 4; id++) scene.list(queue, id);
+  assertEquals(scene.taken(), "1");
+  assertEquals([await scene.turn(), await scene.turn(), await scene.turn()], ["2", "3", "4"]);
+  assertEquals([await scene.turn(), scene.clock.timerCount], ["", 0]);
+});
+
+Deno.test("ReadScheduler: a page counts by its entries, too", async () => {
+  const scene = new Scene();
+  scene.size = { entries: 10_000, bytes: 10_000 };
+  const queue = scene.scheduler.queue(() => false);
+  scene.list(queue, 1);
+  scene.list(queue, 2);
+  assertEquals([scene.taken(), await scene.turn()], ["1", "2"]);
+});
+
+Deno.test("ReadScheduler: connections take turns, and gets come before the lists of others", async () => {
+  const scene = new Scene();
+  scene.size = { entries: 0, bytes: READ_TURN_BYTES };
+  const [a, b, c] = [1, 2, 3].map(() => scene.scheduler.queue(() => false)) as [
+    ReadQueue,
+    ReadQueue,
+    ReadQueue,
+  ];
+  for (const id of [10, 11, 12]) scene.list(a, id);
+  for (const id of [20, 21]) scene.list(b, id);
+  scene.get(c, 30);
+  scene.list(c, 31);
+  // The get, and one list all the same: neither kind keeps the other waiting.
+  assertEquals([scene.taken(), await scene.turn()], ["10", "30 11"]);
+  assertEquals([await scene.turn(), await scene.turn()], ["20", "31"]);
+  assertEquals([await scene.turn(), await scene.turn()], ["12", "21"]);
+});
+
+Deno.test("ReadScheduler: a client that takes nothing has nothing built for it until it does", async () => {
+  const scene = new Scene();
+  let isHeld = true;
+  const queue = scene.scheduler.queue(() => isHeld);
+  scene.list(queue, 1);
+  scene.get(queue, 2);
+  queue.resume();
+  assertEquals([await scene.turn(), queue.length, scene.clock.timerCount], ["", 2, 0]);
+  isHeld = false;
+  queue.resume();
+  assertEquals([scene.taken(), queue.length], ["1 2", 0]);
+});
+
+Deno.test("ReadScheduler: a client that stops taking answers leaves the turns to the others", async () => {
+  const scene = new Scene();
+  scene.size = { entries: 0, bytes: READ_TURN_BYTES };
+  let isHeld = false;
+  const slow = scene.scheduler.queue(() => isHeld);
+  const other = scene.scheduler.queue(() => false);
+  for (const id of [1, 2]) scene.list(slow, id);
+  for (const id of [10, 11]) scene.list(other, id);
+  assertEquals(scene.taken(), "1");
+  isHeld = true;
+  assertEquals([await scene.turn(), await scene.turn(), await scene.turn()], ["10", "11", ""]);
+  assertEquals(scene.clock.timerCount, 0);
+});
+
+Deno.test("ReadScheduler: what waits for a connection that is gone is dropped; at a stop it is refused", async () => {
+  const scene = new Scene();
+  scene.size = { entries: 0, bytes: READ_TURN_BYTES };
+  const [gone, held, late] = [false, true, false].map((isHeld) => scene.scheduler.queue(() => isHeld)) as [
+    ReadQueue,
+    ReadQueue,
+    ReadQueue,
+  ];
+  for (const id of [1, 2, 3]) scene.list(gone, id);
+  gone.close();
+  scene.get(held, 4);
+  assertEquals([scene.taken(), await scene.turn()], ["1 dropped 2 dropped 3", ""]);
+  scene.scheduler.stop();
+  scene.get(late, 5);
+  assertEquals([scene.taken(), await scene.turn(), scene.clock.timerCount], ["refused 4 refused 5", "", 0]);
+});

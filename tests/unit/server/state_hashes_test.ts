@@ -1,0 +1,68 @@
+/** Hashes of the state: requests that wait share one, and connections that are gone cost nothing. */
+import { assertEquals } from "@std/assert";
+import { type StateHash, StateHashes } from "../../../lib/server/state_hashes.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { machineAt } from "../../support/server_state.ts";
+
+/** Hashes that count how often the state was walked, and pause until they are let go on. */
+function scene(): {
+  readonly hashes: StateHashes;
+  readonly walks: () => number;
+  readonly ask: (asker: { isGone: boolean }) => void;
+  readonly answers: (StateHash | null)[];
+  readonly goOn: () => Promise<void>;
+} {
+  const machine = machineAt(300, 10);
+  let walks = 0;
+  let pauses: (() => void)[] = [];
+  const answers: (StateHash | null)[] = [];
+  const hashes = new StateHashes({
+    view: () => {
+      walks += 1;
+      return machine.snapshot();
+    },
+    pause: () => new Promise((resolve) => void pauses.push(resolve)),
+  });
+  return {
+    hashes,
+    walks: () => walks,
+    ask: (asker) => hashes.ask(asker, (answer) => void answers.push(answer)),
+    answers,
+    goOn: async () => {
+      while (pauses.length > 0) {
+        const due = pauses;
+        pauses = [];
+        for (const resolve of due) resolve();
+        await settle();
+      }
+    },
+  };
+}
+
+Deno.test("StateHashes: all requests that come while one is computed share the next", async () => {
+  const { walks, ask, answers, goOn } = scene();
+  for (let asker = 0; asker < 5; asker++) ask({ isGone: false });
+  await goOn();
+  assertEquals([walks(), answers.length, new Set(answers.map((answer) => answer?.hash)).size], [2, 5, 1]);
+  assertEquals(answers[0]?.appliedIndex, 300);
+});
+
+Deno.test("StateHashes: a hash is given up once its connections are gone, and none is begun for those", async () => {
+  const { walks, ask, answers, goOn } = scene();
+  const askers = Array.from({ length: 100 }, () => ({ isGone: false }));
+  for (const asker of askers) ask(asker);
+  for (const asker of askers) asker.isGone = true;
+  await goOn();
+  assertEquals([walks(), answers], [1, askers.map(() => null)]);
+  ask({ isGone: false });
+  await goOn();
+  assertEquals([walks(), answers.at(-1)?.appliedIndex], [2, 300]);
+});
+
+Deno.test("StateHashes: a node that stops gives up what it computes", async () => {
+  const { hashes, walks, ask, answers, goOn } = scene();
+  for (let asker = 0; asker < 3; asker++) ask({ isGone: false });
+  hashes.stop();
+  await goOn();
+  assertEquals([walks(), answers], [1, [null, null, null]]);
+});
