@@ -1,5 +1,4 @@
 /** Splits arguments into options and positional arguments by a table of the options there are. */
-import { parseArgs } from "@std/cli/parse-args";
 import { nearest } from "../server/nearest.ts";
 import { UsageError } from "./errors.ts";
 
@@ -28,40 +27,39 @@ export interface ParsedArguments {
 }
 
 /**
- * Reads `args` by the table `specs`. Throws {@link UsageError} for an unknown option (with the nearest real one), an
- * option given twice, or one without its value.
+ * Reads `args` by the table `specs`. An option stands as `--name value` or `--name=value`, a switch as `--name`; what
+ * follows `--` is positional, and so is `-` alone. Throws {@link UsageError} for an unknown option (with the nearest
+ * real one), an option given twice, or one without its value.
  */
 export function parseArguments(args: readonly string[], specs: readonly OptionSpec[]): ParsedArguments {
-  const switches = specs.filter((spec) => spec.placeholder === null).map((spec) => spec.name);
-  const valued = specs.filter((spec) => spec.placeholder !== null).map((spec) => spec.name);
-  const parsed: Readonly<Record<string, unknown>> = parseArgs(spellOutSwitches(args, switches), {
-    "--": true,
-    boolean: switches,
-    string: [...valued, "_"],
-    collect: [...switches, ...valued],
-    unknown: (arg, key) => {
-      if (key !== undefined) throw unknownOption(arg, specs);
-      return true;
-    },
-  });
-  const options = new Map<string, string>();
-  for (const spec of specs) {
-    const given = textsOf(parsed[spec.name]);
-    if (given.length > 1) {
-      throw new UsageError(`--${spec.name} is given ${given.length} times. Give it once.`);
+  const specOf = new Map(specs.map((spec) => [spec.name, spec]));
+  const given = new Map<OptionSpec, string[]>();
+  const positionals: Positional[] = [];
+  const rest = [...args].values();
+  for (const arg of rest) {
+    if (arg === "--") break;
+    if (!arg.startsWith("-") || arg === "-") {
+      positionals.push({ text: arg, literal: false });
+      continue;
     }
-    const [value] = given;
-    if (value === undefined) continue;
-    if (spec.placeholder !== null && value === "") throw missingValue(spec);
-    options.set(spec.name, spec.placeholder === null ? "" : value);
+    const [name, inline] = partsOf(arg);
+    const spec = arg.startsWith("--") ? specOf.get(name) : undefined;
+    if (spec === undefined) throw unknownOption(arg, specs);
+    const value = valueOf(spec, { inline, next: () => rest.next().value });
+    given.set(spec, [...given.get(spec) ?? [], value]);
   }
-  return {
-    options,
-    positionals: [
-      ...textsOf(parsed["_"]).map((text) => ({ text, literal: false })),
-      ...textsOf(parsed["--"]).map((text) => ({ text, literal: true })),
-    ],
-  };
+  positionals.push(...[...rest].map((text) => ({ text, literal: true })));
+  const options = new Map<string, string>();
+  for (const [{ name }, values] of given) {
+    if (values.length > 1) throw new UsageError(`--${name} is given ${values.length} times. Give it once.`);
+    options.set(name, values[0] ?? "");
+  }
+  return { options, positionals };
+}
+
+/** The words of which an option's value must be one, as its placeholder `text|json` says; none where any will do. */
+export function choicesOf({ placeholder }: OptionSpec): readonly string[] {
+  return placeholder === null || placeholder.startsWith("<") ? [] : placeholder.split("|");
 }
 
 /** How an option is written: `--limit <n>`. */
@@ -69,26 +67,29 @@ export function optionUsage(spec: OptionSpec): string {
   return spec.placeholder === null ? `--${spec.name}` : `--${spec.name} ${spec.placeholder}`;
 }
 
-/**
- * The parser takes a `true` or `false` behind a switch for its value; here these are keys and values like any other
- * (`get --raw true`), so every switch gets its value before.
- */
-function spellOutSwitches(args: readonly string[], switches: readonly string[]): string[] {
-  const end = args.indexOf("--");
-  return args.map((arg, position) => {
-    const isOption = end === -1 || position < end;
-    if (!isOption || !arg.startsWith("--")) return arg;
-    const [name = "", value] = arg.slice(2).split("=", 2);
-    if (!switches.includes(name)) return arg;
-    if (value !== undefined) throw new UsageError(`--${name} takes no value. Write --${name} alone.`);
-    return `${arg}=true`;
-  });
+/** The name and, behind the first `=`, the value of `--name=value`; null where there is no `=`. */
+function partsOf(arg: string): readonly [string, string | null] {
+  const bare = arg.replace(/^-{1,2}/, "");
+  const at = bare.indexOf("=");
+  return at === -1 ? [bare, null] : [bare.slice(0, at), bare.slice(at + 1)];
+}
+
+/** The value of an option; "" for a switch. `next` takes the argument that follows. */
+function valueOf(
+  spec: OptionSpec,
+  { inline, next }: { readonly inline: string | null; next(): string | undefined },
+): string {
+  if (spec.placeholder === null) {
+    if (inline !== null) throw new UsageError(`--${spec.name} takes no value. Write --${spec.name} alone.`);
+    return "";
+  }
+  const value = inline ?? next() ?? "";
+  if (value === "" || (inline === null && value.startsWith("-"))) throw missingValue(spec);
+  return value;
 }
 
 function unknownOption(arg: string, specs: readonly OptionSpec[]): UsageError {
-  const [name = ""] = arg.replace(/^-+/, "").split("=", 1);
-  const spec = specs.find((candidate) => candidate.name === name);
-  if (arg.startsWith("--") && spec !== undefined) return missingValue(spec);
+  const [name] = partsOf(arg);
   const near = nearest(name, specs.map((candidate) => candidate.name));
   const hint = near === null ? "See --help for all options." : `Did you mean --${near}?`;
   const dash = arg.startsWith("--") ? "" : " To pass text that begins with a dash, put -- before it.";
@@ -101,10 +102,6 @@ function missingValue(spec: OptionSpec): UsageError {
       optionUsage(spec)
     }. (For one that begins with a dash write --${spec.name}=…)`,
   );
-}
-
-function textsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
 }
 
 /** The integer that `text` is; throws {@link UsageError} when it is none from `min` to `max`. */

@@ -55,7 +55,7 @@ export const TRANSFER_LEADER: Command = {
   name: "transfer-leader",
   aliases: [],
   isLong: false,
-  arguments: [{ name: "n", required: false, isKey: false, replacedBy: null }],
+  arguments: [{ name: "n", required: false, isKey: false, isNode: true, replacedBy: null }],
   options: [],
   summary: "have the leader hand over to node n, or to the best follower",
   details: [],

@@ -11,6 +11,8 @@ export interface ArgumentSpec {
   readonly required: boolean;
   /** Whether Tab offers the store's keys for it. */
   readonly isKey: boolean;
+  /** Whether Tab offers the ids of the cluster's nodes for it. */
+  readonly isNode?: true;
   /** The option that, when given, stands in its place; null when there is none. */
   readonly replacedBy: string | null;
 }

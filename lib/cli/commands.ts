@@ -15,6 +15,7 @@ import { CAS, DELETE, GET, PUT } from "./key_commands.ts";
 import { LIST } from "./list_command.ts";
 import { MEMBER_COMMANDS } from "./member_commands.ts";
 import { SNAPSHOT_COMMANDS } from "./snapshot_commands.ts";
+import { enumeration } from "./units.ts";
 
 const HELP: Command = {
   name: "help",
@@ -78,6 +79,70 @@ export const COMMAND_NAMES: readonly string[] = [
   ...new Set(COMMANDS.flatMap(({ name, aliases }) => [name.split(" ", 1)[0] ?? name, ...aliases])),
 ];
 
+/** What other stores and shells call a command: these are answered by meaning, before the nearest by spelling. */
+export const OTHER_NAMES: Readonly<Record<string, string>> = {
+  set: "put",
+  write: "put",
+  insert: "put",
+  update: "put",
+  store: "put",
+  read: "get",
+  fetch: "get",
+  show: "get",
+  cat: "get",
+  exists: "get",
+  del: "delete",
+  rm: "delete",
+  remove: "delete",
+  unset: "delete",
+  erase: "delete",
+  drop: "delete",
+  unlink: "delete",
+  ls: "list",
+  dir: "list",
+  keys: "list",
+  scan: "list",
+  range: "list",
+  find: "list",
+  setnx: "cas",
+  swap: "cas",
+  "compare-and-set": "cas",
+  "compare-and-swap": "cas",
+  info: "status",
+  leader: "status",
+  ping: "status",
+  nodes: "members",
+  peers: "members",
+  cluster: "members",
+  join: "member add",
+  promote: "member promote",
+  demote: "member demote",
+  transfer: "transfer-leader",
+  failover: "transfer-leader",
+  "move-leader": "transfer-leader",
+  backup: "snapshot save",
+  save: "snapshot save",
+  bgsave: "snapshot save",
+  dump: "export",
+  load: "import",
+  benchmark: "bench",
+  verify: "check",
+  man: "help",
+  "?": "help",
+  commands: "help",
+  q: "quit",
+  bye: "quit",
+  logout: "quit",
+};
+
+/** The command most likely meant by a first word that names none: by meaning, then by spelling; null for neither. */
+function meantBy(word: string): string | null {
+  const name = word.toLowerCase();
+  const spelled = COMMAND_NAMES.find((candidate) => candidate === name);
+  const other = Object.hasOwn(OTHER_NAMES, name) ? OTHER_NAMES[name] : undefined;
+  return spelled ?? other ?? nearest(word, COMMAND_NAMES);
+}
+
 /** What the first words of a line name: a command, or only the group of those that begin with the first word. */
 export type Found =
   | { readonly kind: "command"; readonly command: Command; readonly wordCount: number }
@@ -105,7 +170,7 @@ export function commandNamed(words: readonly string[]): Extract<Found, { kind: "
   if (found?.kind === "command") return found;
   const [first = "", second] = words;
   if (found === null) {
-    const near = nearest(first, COMMAND_NAMES);
+    const near = meantBy(first);
     const hint = near === null ? "Type help for those there are." : `Did you mean ${near}?`;
     throw new UsageError(`There is no command "${first}". ${hint}`);
   }
@@ -156,12 +221,14 @@ export function parseCommand(words: readonly string[], extra: readonly OptionSpe
 }
 
 function misplacedOption(option: string, command: Command | null): UsageError {
-  const owners = COMMANDS.filter(({ options }) => options.some(({ name }) => name === option)).map((
-    { name },
-  ) => name);
+  const owners = COMMANDS.filter(({ options }) => options.some(({ name }) => name === option))
+    .map(({ name }) => name);
+  const names = enumeration(owners);
   return new UsageError(
     command === null
-      ? `--${option} is an option of ${owners.join(", ")}; name the command.`
-      : `${command.name} has no option --${option}; ${owners.join(", ")} has. See help ${command.name}.`,
+      ? `--${option} is an option of ${names}; name the command.`
+      : `${command.name} has no option --${option}; ${names} ${
+        owners.length === 1 ? "has" : "have"
+      }. See help ${command.name}.`,
   );
 }

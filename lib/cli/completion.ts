@@ -1,9 +1,11 @@
-/** What the Tab key offers: commands, options, and the store's own keys. */
-import { wantedArguments } from "./command.ts";
+/** What the Tab key offers: commands, options and their values, the store's own keys, and the cluster's nodes. */
+import { choicesOf, type OptionSpec } from "./arguments.ts";
+import { type Command, wantedArguments } from "./command.ts";
 import { COMMON_OPTIONS } from "./command_options.ts";
 import { COMMAND_NAMES, findCommand, secondWords } from "./commands.ts";
 import { escapeBytes, wordAsTyped } from "./escape.ts";
 import { type Token, tokenizePartly } from "./tokenize.ts";
+import { sortOut, valuedOption } from "./typed_line.ts";
 import { bytesOfWord } from "./words.ts";
 
 /** Words that may stand in place of `typed`, which is what the line ends with. Each of them begins with `typed`. */
@@ -12,11 +14,19 @@ export interface Completions {
   readonly typed: string;
 }
 
-/** Gives some keys that begin with a prefix. */
-export type KeySource = (prefix: Uint8Array) => Promise<readonly Uint8Array[]>;
+/** What is offered of the cluster itself. */
+export interface CompletionSources {
+  /** Some keys that begin with a prefix. */
+  keys(prefix: Uint8Array): Promise<readonly Uint8Array[]>;
+  /** Ids of the nodes. */
+  nodes(): Promise<readonly number[]>;
+}
+
+/** Options whose value is a key. */
+const KEY_OPTIONS = ["after", "start", "end"];
 
 /** What may stand at the end of `line`. */
-export async function complete(line: string, keys: KeySource): Promise<Completions> {
+export async function complete(line: string, sources: CompletionSources): Promise<Completions> {
   const { tokens } = tokenizePartly(line);
   const last = tokens.at(-1);
   const current = last === undefined || last.end < line.length ? null : last;
@@ -34,16 +44,44 @@ export async function complete(line: string, keys: KeySource): Promise<Completio
   if (found.kind === "group") return offer(words.length === 1 ? secondWords(found.commands) : []);
   const { command, wordCount } = found;
   const rest = words.slice(wordCount);
-  if (typed.startsWith("-")) {
-    return offer([...command.options, ...COMMON_OPTIONS].map(({ name }) => `--${name}`));
-  }
+  const { given, options, awaited, isLiteral } = sortOut(rest, command);
+  if (awaited !== null) return offer(await valuesOf(awaited, { current, typed, sources }));
+  if (typed.startsWith("-") && !isLiteral) return offer(optionWords(typed, command));
   if (command.name === "help") return offer(helpTopics(rest));
-  const options = rest.filter((word) => word.startsWith("--")).map((word) => word.slice(2));
-  const given = rest.filter((word) => !word.startsWith("--")).length;
   const argument = wantedArguments(command, options)[given];
-  if (argument === undefined || !argument.isKey) return offer([]);
-  const stored = await keys(current === null ? new Uint8Array() : bytesOfWord(current.word));
-  return offer(stored.map((key) => quotedLike(typed, current, key)));
+  if (argument?.isNode === true) return offer(await nodeWords(typed, sources));
+  return offer(argument?.isKey === true ? await keyWords({ current, typed, sources }) : []);
+}
+
+/** A word under the cursor, and where what may stand there comes from. */
+interface Place {
+  readonly current: Token | null;
+  readonly typed: string;
+  readonly sources: CompletionSources;
+}
+
+/** Values of an option: its choices, or keys. */
+async function valuesOf(spec: OptionSpec, place: Place): Promise<readonly string[]> {
+  return KEY_OPTIONS.includes(spec.name) ? await keyWords(place) : choicesOf(spec);
+}
+
+/** Options; behind `--name=` its choices. */
+function optionWords(typed: string, command: Command): readonly string[] {
+  const [name = "", value] = typed.slice(2).split("=", 2);
+  const spec = value === undefined ? null : valuedOption(name, command);
+  if (spec !== null) return choicesOf(spec).map((choice) => `--${name}=${choice}`);
+  return [...command.options, ...COMMON_OPTIONS].map((option) => `--${option.name}`);
+}
+
+/** Nodes, as `2` or, where that was begun, as `n2`. */
+async function nodeWords(typed: string, sources: CompletionSources): Promise<readonly string[]> {
+  const ids = await sources.nodes();
+  return ids.map((id) => typed.startsWith("n") ? `n${id}` : `${id}`);
+}
+
+async function keyWords({ current, typed, sources }: Place): Promise<readonly string[]> {
+  const keys = await sources.keys(current === null ? new Uint8Array() : bytesOfWord(current.word));
+  return keys.map((key) => quotedLike(typed, current, key));
 }
 
 /** What may follow `help` and these words. */

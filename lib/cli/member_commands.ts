@@ -16,7 +16,9 @@ const FORCE: OptionSpec = {
   help: "even if the voters that answer are no majority then: writes stop until others come back",
 };
 
-const NODE = argument("n");
+const NEW_NODE = argument("n");
+const NODE = { ...argument("n"), isNode: true } as const;
+const DEAD_NODE = { ...argument("dead"), isNode: true } as const;
 const ADDRESS = argument("host:port");
 
 function argument(name: string): ArgumentSpec {
@@ -54,7 +56,7 @@ function memberCommand(
 const ADD = memberCommand(
   {
     name: "member add",
-    arguments: [NODE, ADDRESS],
+    arguments: [NEW_NODE, ADDRESS],
     options: [LEARNER],
     summary: "add node n, which others dial at host:port",
     details: [
@@ -109,7 +111,7 @@ const DEMOTE = memberCommand({
 /** Puts a new node in the place of one that is lost. */
 const REPLACE = memberCommand({
   name: "member replace",
-  arguments: [argument("dead"), argument("new"), ADDRESS],
+  arguments: [DEAD_NODE, argument("new"), ADDRESS],
   options: [],
   summary: "put the new node in the place of a dead one, in one step",
   details: [

@@ -23,7 +23,7 @@ import { fit } from "./width.ts";
 
 /** Keys that Tab looks at. */
 const COMPLETED_KEYS = 100;
-/** How long Tab waits for keys. */
+/** How long Tab waits for keys, or for the nodes. */
 const COMPLETION_TIMEOUT_MS = 1_000;
 /** Lines that may wait while one runs (pasted ones, mostly); more are refused. */
 const MAX_WAITING_LINES = 1_000;
@@ -96,7 +96,8 @@ class Shell implements Disposable {
       color: system.wantsColor,
       columns: () => system.columns(),
       hint: argumentHint,
-      complete: (line) => complete(line, (prefix) => this.#keysWith(prefix)),
+      complete: (line) =>
+        complete(line, { keys: (prefix) => this.#keysWith(prefix), nodes: () => this.#nodeIds() }),
       onLine: (line) => this.#takeLine(line),
       onInterrupt: (line) => this.#interrupt(line),
       onEnd: () => {
@@ -237,6 +238,11 @@ class Shell implements Disposable {
       timeoutMs: COMPLETION_TIMEOUT_MS,
     });
     return entries.map(({ key }) => key);
+  }
+
+  async #nodeIds(): Promise<readonly number[]> {
+    const { nodes } = await this.#options.client.status({ timeoutMs: COMPLETION_TIMEOUT_MS });
+    return nodes.flatMap(({ id }) => id === null ? [] : [id]).sort((one, other) => one - other);
   }
 
   #reader(): Reader {

@@ -13,7 +13,7 @@ const TAKING_TIMEOUT_MS = 120_000;
 const PROGRESS_INTERVAL_MS = 200;
 
 /** Which node; the leader where none is named. */
-const NODE: ArgumentSpec = { name: "n", required: false, isKey: false, replacedBy: null };
+const NODE: ArgumentSpec = { name: "n", required: false, isKey: false, isNode: true, replacedBy: null };
 
 /** Has a node take a snapshot. */
 const NOW: Command = {

@@ -39,3 +39,9 @@ export function countOf(count: number, noun: string): string {
 export function withThousands(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
 }
+
+/** `a`, `a and b`, `a, b and c`. */
+export function enumeration(names: readonly string[]): string {
+  const last = names.at(-1) ?? "";
+  return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
+}

@@ -5,6 +5,7 @@
 import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { Timer } from "../net/clock.ts";
 import type { Stopwatch } from "./system.ts";
+import { enumeration } from "./units.ts";
 
 /** Nothing is said before. */
 const PATIENCE_MS = 500;
@@ -63,7 +64,5 @@ export function describeWaiting({ leader, nodes }: ClusterStatus): string {
 
 /** `n1`, `n1 and n2`, `n1, n2 and n3`. */
 function namesOf(nodes: readonly NodeView[]): string {
-  const names = nodes.map(({ id, address }) => id === null ? address : `n${id}`);
-  const last = names.at(-1) ?? "";
-  return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
+  return enumeration(nodes.map(({ id, address }) => id === null ? address : `n${id}`));
 }

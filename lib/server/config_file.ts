@@ -7,9 +7,15 @@
  *       "cluster": "1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001"
  *     }
  */
-import { type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
+import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { ConfigError } from "./config_error.ts";
 import { nearest } from "./nearest.ts";
+
+/** Objects and arrays within each other. Settings need one; deeper text is refused, since the parser recurses. */
+const MAX_DEPTH = 16;
+
+/** Values of jsonc-parser's SyntaxKind, an ambient const enum, which modules compiled alone cannot name. */
+const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, endOfFile: 17 } as const;
 
 /** A setting as it was given: its text, and where it stands. */
 export interface Setting {
@@ -38,6 +44,7 @@ export interface ConfigFile {
  * and trailing commas are), unknown or repeated keys, and values of the wrong type.
  */
 export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
+  checkDepth(file);
   const errors: ParseError[] = [];
   const root = parseTree(file.text, errors, { allowTrailingComma: true });
   const [error] = errors;
@@ -64,6 +71,21 @@ export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
     settings.set(name, { text: textOf(value, { known, origin }), origin });
   }
   return settings;
+}
+
+/** Throws {@link ConfigError} for text nested deeper than {@link MAX_DEPTH}; the scanner itself does not recurse. */
+function checkDepth(file: ConfigFile): void {
+  const scanner = createScanner(file.text, true);
+  let depth = 0;
+  for (let token: number = scanner.scan(); token !== TOKEN.endOfFile; token = scanner.scan()) {
+    if (token === TOKEN.openBrace || token === TOKEN.openBracket) depth += 1;
+    if (token === TOKEN.closeBrace || token === TOKEN.closeBracket) depth -= 1;
+    if (depth <= MAX_DEPTH) continue;
+    throw new ConfigError(
+      `--config: ${place(file, scanner.getTokenOffset())} is nested more than ${MAX_DEPTH} levels deep. ` +
+        `Allowed: a JSON object of numbers and texts. Example: { "node-id": 1 }`,
+    );
+  }
 }
 
 function unknownKey(origin: string, name: string, keys: readonly FileKey[]): ConfigError {

@@ -2,6 +2,8 @@
 
 /** Most edits (insert, delete, replace, swap of neighbours) between a typed name and a suggested one. */
 const MAX_EDITS = 3;
+/** Characters of a typed name that is still compared; comparing costs the product of both lengths. */
+const MAX_NAME_CHARACTERS = 64;
 
 /**
  * The number of edits that turn `a` into `b`: insertions, deletions, replacements and swaps of neighbours, none of
@@ -33,6 +35,7 @@ export function editDistance(a: string, b: string): number {
  * half of the letters typed (a beginning of at least two letters counts as near). The first of equals wins.
  */
 export function nearest(typed: string, names: readonly string[]): string | null {
+  if (typed.length > MAX_NAME_CHARACTERS) return null;
   const word = typed.toLowerCase();
   let best: string | null = null;
   let fewest = Math.min(MAX_EDITS, Math.floor(word.length / 2)) + 1;

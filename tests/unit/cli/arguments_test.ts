@@ -31,11 +31,27 @@ Deno.test("nothing that looks like a number, a truth value or a property is take
 });
 
 Deno.test("an option that is unknown, repeated or incomplete is refused by name", () => {
-  const table = [["--limt", "3"], ["--limit"], ["--limit", "--raw"], ["--limit="], ["--raw", "--raw"], [
-    "--raw=yes",
-  ], [
-    "--__proto__",
-  ], ["-x"]];
+  const table = [
+    ["--limt", "3"],
+    ["--limit"],
+    ["--limit", "--raw"],
+    ["--limit="],
+    ["--raw", "--raw"],
+    [
+      "--raw=yes",
+    ],
+    [
+      "--__proto__",
+    ],
+    ["-x"],
+    ["--_", "x"],
+    ["--_=x"],
+    ["---raw"],
+    ["--=x"],
+    ["--raw.x", "1"],
+    ["-raw"],
+    ["--toString"],
+  ];
   assertEquals(
     table.map((args) => assertThrows(() => parse(...args), UsageError).message.split(/[.:] /)[0]),
     [
@@ -47,6 +63,13 @@ Deno.test("an option that is unknown, repeated or incomplete is refused by name"
       "--raw takes no value",
       "There is no option --__proto__",
       "There is no option -x",
+      "There is no option --_",
+      "There is no option --_",
+      "There is no option ---raw",
+      "There is no option --",
+      "There is no option --raw.x",
+      "There is no option -raw",
+      "There is no option --toString",
     ],
   );
 });

@@ -1,8 +1,15 @@
 /** The table of commands and what is made from it: help, hints, completions. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { commandUsage } from "../../../lib/cli/command.ts";
-import { COMMAND_NAMES, COMMANDS, parseCommand } from "../../../lib/cli/commands.ts";
+import {
+  COMMAND_NAMES,
+  COMMANDS,
+  findCommand,
+  OTHER_NAMES,
+  parseCommand,
+} from "../../../lib/cli/commands.ts";
 import { complete } from "../../../lib/cli/completion.ts";
+import { UsageError } from "../../../lib/cli/errors.ts";
 import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
 import { argumentHint } from "../../../lib/cli/hint.ts";
 import { toolsHelp } from "../../../lib/cli/server_tools.ts";
@@ -58,6 +65,8 @@ Deno.test("the hint shows what is still to be typed", () => {
     ["put k --file ", ""],
     ["put k --file f ", ""],
     ["put --file f ", "<key>"],
+    ["put --timeout-ms 5 ", "<key> <value>"],
+    ["put k -- ", "<value>"],
     ["cas --absent k ", "<new>"],
     ["transfer-leader ", "[n]"],
     ["status", ""],
@@ -94,7 +103,8 @@ Deno.test("Tab offers commands, options, and keys quoted so that they can be typ
   const keys = ["user:1", "user:2", "two words", "käse", '"q"'].map((key) => new TextEncoder().encode(key));
   const source = (prefix: Uint8Array): Promise<Uint8Array[]> =>
     Promise.resolve(keys.filter((key) => prefix.every((byte, position) => key[position] === byte)));
-  const offered = async (line: string): Promise<readonly string[]> => (await complete(line, source)).words;
+  const sources = { keys: source, nodes: () => Promise.resolve([1, 2, 3]) };
+  const offered = async (line: string): Promise<readonly string[]> => (await complete(line, sources)).words;
   const table: readonly (readonly [string, readonly string[]])[] = [
     ["", COMMAND_NAMES],
     ["g", ["get "]],
@@ -121,6 +131,57 @@ Deno.test("Tab offers commands, options, and keys quoted so that they can be typ
     ["member remove 4 --f", ["--force "]],
     ["snapshot s", ["save "]],
     ["export us", ["user:1", "user:2"]],
+    ["get --consistency ", ["linearizable", "stale"]],
+    ["get --consistency s", ["stale "]],
+    ["get --consistency=l", ["--consistency=linearizable "]],
+    ["get --consistency stale u", ["user:1", "user:2"]],
+    ["get --timeout-ms 5 u", ["user:1", "user:2"]],
+    ["get --timeout-ms ", []],
+    ["list --limit ", []],
+    ["list --after u", ["user:1", "user:2"]],
+    ["status --output ", ["text", "json"]],
+    ["put -- u", ["user:1", "user:2"]],
+    ["get -- --", []],
+    ["member remove ", ["1", "2", "3"]],
+    ["member remove n2", ["n2 "]],
+    ["member update ", ["1", "2", "3"]],
+    ["member update 1 ", []],
+    ["member replace ", ["1", "2", "3"]],
+    ["member replace 1 ", []],
+    ["member add ", []],
+    ["transfer-leader ", ["1", "2", "3"]],
+    ["snapshot save ", ["1", "2", "3"]],
   ];
   for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});
+
+Deno.test("what other stores call a command is answered with the command that does it", () => {
+  const meant = (word: string): string => {
+    const { message } = assertThrows(() => parseCommand([word, "k"]), UsageError);
+    return / Did you mean (.*)\?$/.exec(message)?.[1] ?? message;
+  };
+  assertEquals(
+    ["set", "SET", "del", "rm", "ls", "keys", "exists", "GET", "backup", "lsit", "constructor"].map(meant),
+    ["put", "put", "delete", "delete", "list", "list", "get", "get", "snapshot save", "list"].concat(
+      `There is no command "constructor". Type help for those there are.`,
+    ),
+  );
+});
+
+Deno.test("every other name leads to a command, and is none itself", () => {
+  for (const [other, name] of Object.entries(OTHER_NAMES)) {
+    assertEquals(findCommand([other]), null, other);
+    assertEquals(findCommand(name.split(" "))?.kind, "command", name);
+  }
+});
+
+Deno.test("an option at the wrong command is answered with those that have it", () => {
+  const refusal = (...words: readonly string[]): string =>
+    assertThrows(() => parseCommand(words), UsageError).message;
+  assertEquals(
+    refusal("get", "k", "--clients", "3"),
+    "get has no option --clients; bench and check have. See help get.",
+  );
+  assertEquals(refusal("get", "k", "--absent"), "get has no option --absent; cas has. See help get.");
+  assertEquals(refusal("--file", "f"), "--file is an option of put and cas; name the command.");
 });

@@ -267,6 +267,17 @@ Deno.test("an error in the config file is told with line and column", () => {
   }
 });
 
+Deno.test("a config file that is nested deeply is refused before it is parsed", () => {
+  const place = "--config: node.json, line 2, column 25 is nested more than 16 levels deep.";
+  for (const [open, close] of [["[", "]"], [`{"a":`, "}"]] as const) {
+    const file = (depth: number): string =>
+      `{ // one\n "bind": ${open.repeat(depth)}1${close.repeat(depth)} }`;
+    assertEquals(refusal({ file: file(3) }).includes("must be text in quotes"), true);
+    assertEquals(refusal({ file: file(10_000) }).includes("is nested more than 16 levels deep"), true);
+  }
+  assertEquals(refusal({ file: `{ // one\n "bind": ${"[".repeat(60_000)}` }).startsWith(place), true);
+});
+
 Deno.test("a config file that can't be read is named, with the reason", () => {
   assertEquals(
     refusal({ flags: { ...REQUIRED, config: "other.json" } }),
