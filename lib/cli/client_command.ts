@@ -5,14 +5,16 @@ import type { OptionSpec } from "./arguments.ts";
 import type { Call, CommandContext } from "./command.ts";
 import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./command_options.ts";
 import { COMMANDS, parseCommand, type ParsedLine } from "./commands.ts";
-import { ExitCode, failureOf, OutputClosedError, UsageError } from "./errors.ts";
-import { answerAsText, dim, type Reader } from "./format.ts";
+import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
+import { escapeUnprintable } from "./escape.ts";
+import { answerAsText, outcomeText, type Reader } from "./format.ts";
 import { clientHelp } from "./help.ts";
 import { MAX_VALUE_INPUT_BYTES, readLines, valueTooLarge } from "./input.ts";
 import { answerAsJson, failureAsJson } from "./json.ts";
 import { runShell } from "./shell.ts";
 import type { StoreClient } from "./store_client.ts";
 import type { System } from "./system.ts";
+import { dim } from "./terminal.ts";
 import { tokenize } from "./tokenize.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { fit } from "./width.ts";
@@ -58,6 +60,15 @@ function mentionsJson(args: readonly string[]): boolean {
   );
 }
 
+/** The command is done, and only its answer got lost: standard error tells what it did. */
+function answerLost(answer: Answer, { code, reason, cause }: OutputError): HalfwayError {
+  return new HalfwayError(`Cannot write the answer to standard output: ${reason}. ${outcomeText(answer)}`, {
+    code,
+    exitCode: ExitCode.output,
+    cause,
+  });
+}
+
 class Client {
   readonly #system: System;
   readonly #connect: Connect;
@@ -77,7 +88,9 @@ class Client {
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
     this.#cluster = options.get("cluster") ?? null;
-    if (call !== null) return await this.#runCall(call, () => this.#system.stdin.stream);
+    if (call !== null) {
+      return await this.#runCall(call, { stdin: () => this.#system.stdin.stream, isOneOfMany: false });
+    }
     if (options.has("help")) {
       await this.#system.stdout.write(clientHelp([...CLIENT_OPTIONS, ...COMMON_OPTIONS], COMMANDS));
       return ExitCode.done;
@@ -99,7 +112,7 @@ class Client {
   report(error: unknown, where = ""): ExitCode {
     if (error instanceof OutputClosedError) return ExitCode.done;
     const failure = failureOf(error);
-    const message = `${where}${failure.message}`;
+    const message = escapeUnprintable(`${where}${failure.message}`);
     const text = this.#output === "json" ? failureAsJson({ ...failure, message }) : `kvraft: ${message}`;
     this.#system.stderr.write(`${text}\n`);
     return failure.exitCode;
@@ -144,14 +157,18 @@ class Client {
     this.#output = outputOf(options) ?? this.#output;
     if (call === null) throw new UsageError("There is no command, only options. Type help for the commands.");
     if (call.command.name === "quit") return "quit";
-    return await this.#runCall(call, () => {
+    const stdin = (): never => {
       throw new UsageError(
         "Here standard input cannot be data: the commands come from it. Use --file, or give one command alone.",
       );
-    });
+    };
+    return await this.#runCall(call, { stdin, isOneOfMany: true });
   }
 
-  async #runCall(call: Call, stdin: () => ReadableStream<Uint8Array>): Promise<ExitCode> {
+  async #runCall(
+    call: Call,
+    { stdin, isOneOfMany }: { readonly isOneOfMany: boolean; stdin(): ReadableStream<Uint8Array> },
+  ): Promise<ExitCode> {
     const context: CommandContext = {
       client: () => this.#client(),
       connect: () => this.#open(),
@@ -167,7 +184,11 @@ class Client {
       await (call.command.isLong
         ? this.#runLong(call, context)
         : this.#withWaitingLine(call.command.run(call, context)));
-    await this.#show(answer);
+    try {
+      await this.#show(answer, { isOneOfMany });
+    } catch (error) {
+      throw error instanceof OutputError ? answerLost(answer, error) : error;
+    }
     return exitCodeOf(answer);
   }
 
@@ -193,14 +214,14 @@ class Client {
     }
   }
 
-  async #show(answer: Answer): Promise<void> {
+  async #show(answer: Answer, { isOneOfMany }: { readonly isOneOfMany: boolean }): Promise<void> {
     if (answer.kind === "quit") return;
     const { stdout, stderr } = this.#system;
     if (this.#output === "json") {
       const line = `${answerAsJson(answer)}\n`;
       return hasOwnOutput(answer) ? stderr.write(line) : await stdout.write(line);
     }
-    const { output, note } = answerAsText(answer, this.#reader(stdout.isTerminal));
+    const { output, note } = answerAsText(answer, { ...this.#reader(stdout.isTerminal), isOneOfMany });
     if (output.length > 0) await stdout.write(output);
     if (note !== "") stderr.write(note);
   }
@@ -223,7 +244,7 @@ class Client {
   /** Puts a line in place of the one before, on a terminal. */
   #showLine(line: string): void {
     const { stderr } = this.#system;
-    stderr.write(`\r\x1b[2K${dim(fit(line, this.#system.columns() - 1), this.#reader(true))}`);
+    stderr.showLine(dim(fit(line, this.#system.columns() - 1), this.#reader(true)));
   }
 
   /** The connected client; connects at the first call. */

@@ -2,13 +2,19 @@
 import process from "node:process";
 import { dirname } from "@std/path";
 import type { Timer } from "../net/clock.ts";
-import { OutputClosedError } from "./errors.ts";
+import { InputError, OutputClosedError, OutputError } from "./errors.ts";
 import { END_SIGNALS, type Keyboard, type Stopwatch, type System } from "./system.ts";
+import { terminalLine, terminalText } from "./terminal.ts";
 
 /** Columns where the terminal does not say. */
 const DEFAULT_COLUMNS = 80;
 
+/** Bytes of standard input that are read at a time. */
+const INPUT_CHUNK_BYTES = 65_536;
+
 const utf8 = new TextEncoder();
+const isOutputTerminal = Deno.stdout.isTerminal();
+const isErrorTerminal = Deno.stderr.isTerminal();
 
 const STOPWATCH: Stopwatch = {
   now: () => performance.now(),
@@ -24,11 +30,15 @@ export function denoSystem(): System {
     stdin: {
       isTerminal: Deno.stdin.isTerminal(),
       get stream(): ReadableStream<Uint8Array> {
-        return Deno.stdin.readable;
+        return readInput();
       },
     },
-    stdout: { isTerminal: Deno.stdout.isTerminal(), write: writeOutput },
-    stderr: { isTerminal: Deno.stderr.isTerminal(), write: writeDiagnostics },
+    stdout: { isTerminal: isOutputTerminal, write: writeOutput },
+    stderr: {
+      isTerminal: isErrorTerminal,
+      write: (text) => writeDiagnostics(isErrorTerminal ? terminalText(text) : text),
+      showLine: (line) => writeDiagnostics(terminalLine(line)),
+    },
     wantsColor: !Deno.noColor,
     clock: STOPWATCH,
     random: Math.random,
@@ -45,15 +55,32 @@ export function denoSystem(): System {
   };
 }
 
+/** Standard input, whose errors are told as such. */
+function readInput(): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    async pull(controller): Promise<void> {
+      const buffer = new Uint8Array(INPUT_CHUNK_BYTES);
+      try {
+        const length = await Deno.stdin.read(buffer);
+        if (length === null) controller.close();
+        else controller.enqueue(buffer.subarray(0, length));
+      } catch (error) {
+        const message = `Cannot read standard input: ${systemReason(error)}. Give it a file or a pipe.`;
+        controller.error(new InputError(message, { cause: error }));
+      }
+    },
+  }, { highWaterMark: 0 });
+}
+
 async function writeOutput(text: string | Uint8Array): Promise<void> {
-  let rest = typeof text === "string" ? utf8.encode(text) : text;
+  let rest = typeof text === "string" ? utf8.encode(isOutputTerminal ? terminalText(text) : text) : text;
   try {
     while (rest.length > 0) rest = rest.subarray(await Deno.stdout.write(rest));
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) {
       throw new OutputClosedError("Nobody reads the output any more.");
     }
-    throw error;
+    throw new OutputError(systemReason(error), { cause: error });
   }
 }
 
@@ -73,14 +100,16 @@ function columns(): number {
 function readFile(path: string, maxBytes: number): Uint8Array {
   try {
     using file = Deno.openSync(path);
-    const buffer = new Uint8Array(Math.min(maxBytes, file.statSync().size) + 1);
+    const { size, isFile } = file.statSync();
+    // A pipe or a device has no size: it is read up to the limit.
+    const buffer = new Uint8Array((isFile && size > 0 ? Math.min(maxBytes, size) : maxBytes) + 1);
     let length = 0;
     while (length < buffer.length) {
       const count = file.readSync(buffer.subarray(length));
       if (count === null) break;
       length += count;
     }
-    return buffer.subarray(0, length);
+    return buffer.slice(0, length);
   } catch (error) {
     throw new Error(reasonOf(error), { cause: error });
   }
@@ -95,6 +124,11 @@ function writeFile(path: string, text: string): void {
   }
 }
 
+/** What the system said, without its number: `No space left on device`. */
+function systemReason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/ \(os error \d+\)$/, "");
+}
+
 function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof Deno.errors.NotCapable) {
@@ -102,7 +136,7 @@ function reasonOf(error: unknown): string {
       "or copy the file there";
   }
   if (error instanceof Deno.errors.PermissionDenied) return "its owner does not permit it";
-  return error instanceof Error ? error.message : String(error);
+  return systemReason(error);
 }
 
 function onEndSignal(handler: () => void): () => void {

@@ -2,11 +2,17 @@
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import { assertNever } from "../assert.ts";
 
-/** What the process ends with. Fixed: scripts count on it. */
+/**
+ * What the process ends with. Fixed: scripts and supervisors count on it. A client's codes grow with how bad the end
+ * is, so that of several commands the highest counts. A server ends with done, no, usage or internal.
+ */
 export const ExitCode = {
   /** Done. */
   done: 0,
-  /** The operation's answer is no: key not found, compare failed, membership change refused. For a server: it could not start or go on. */
+  /**
+   * The operation's answer is no: key not found, compare failed, membership change refused. For a server: what no
+   * restart mends (it was removed, or its folder is damaged, missing or another node's).
+   */
   no: 1,
   /** Wrong usage; nothing was sent. */
   usage: 2,
@@ -14,7 +20,9 @@ export const ExitCode = {
   unavailable: 3,
   /** A write whose outcome is not known. */
   unknown: 4,
-  /** A fault in kvraft itself. */
+  /** The command came to its end, and standard output did not take the answer; standard error tells the outcome. */
+  output: 5,
+  /** A fault in kvraft itself. For a server: any other reason to stop, which a restart may mend (EX_SOFTWARE). */
   internal: 70,
 } as const;
 
@@ -23,7 +31,7 @@ export type ExitCode = typeof ExitCode[keyof typeof ExitCode];
 
 /** What was typed makes no sense. The message says what is wrong and what is allowed. */
 export class UsageError extends Error {
-  override readonly name = "UsageError";
+  override readonly name: string = "UsageError";
   /** Stable name of this error. */
   readonly code = "usage";
 }
@@ -33,6 +41,25 @@ export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
   /** Stable name of this error. */
   readonly code = "outputClosed";
+}
+
+/** Standard input can't be read. */
+export class InputError extends UsageError {
+  override readonly name = "InputError";
+}
+
+/** Standard output did not take all that was written to it: the disk is full, for one. */
+export class OutputError extends Error {
+  override readonly name = "OutputError";
+  /** Stable name of this error. */
+  readonly code = "output";
+  /** What the system said, as part of a sentence. */
+  readonly reason: string;
+
+  constructor(reason: string, options: { readonly cause: unknown }) {
+    super(`Cannot write to standard output: ${reason}.`, options);
+    this.reason = reason;
+  }
 }
 
 /** Something that was begun came to an end halfway. The message says how far it is, and what to do with it. */
@@ -65,6 +92,9 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof UsageError) {
     return { code: error.code, message: error.message, exitCode: ExitCode.usage };
   }
+  if (error instanceof OutputError) {
+    return { code: error.code, message: error.message, exitCode: ExitCode.output };
+  }
   if (error instanceof HalfwayError) {
     return { code: error.code, message: error.message, exitCode: error.exitCode };
   }
@@ -74,6 +104,32 @@ export function failureOf(error: unknown): Failure {
   }
   const message = error instanceof Error ? error.message : String(error);
   return { code: "internal", message: `A fault in kvraft itself: ${message}`, exitCode: ExitCode.internal };
+}
+
+/**
+ * Errors of a server that no restart mends, by their stable names: the node was removed, or its folder is another's,
+ * damaged, incomplete, or of a newer version. Any other error (no descriptors, a full or failing disk, a port in use,
+ * a folder that another process still holds, an assertion) may be gone at the next start.
+ */
+const BEYOND_RESTART: ReadonlySet<string> = new Set([
+  "nodeRefused",
+  "folderLost",
+  "foreignNode",
+  "foreignCluster",
+  "newerFormat",
+  "newerSnapshot",
+  "dataDirectoryDamaged",
+  "logDamaged",
+  "logMissing",
+  "snapshotDamaged",
+  "snapshotMissing",
+]);
+
+/** What a server ends with that could not start, or not go on. */
+export function exitCodeOfServer(error: unknown): ExitCode {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "invalidConfig") return ExitCode.usage;
+  return BEYOND_RESTART.has(code) ? ExitCode.no : ExitCode.internal;
 }
 
 function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {

@@ -8,10 +8,11 @@
 import { splitUtf8 } from "./words.ts";
 
 /**
- * Controls, formats (among them the marks that reverse text), line separators, private and unassigned characters.
- * Of the formats only the zero-width joiner stays: emoji are built with it.
+ * Controls, formats (among them the marks that reverse text), characters that take no space, line separators, private
+ * and unassigned characters. Allowed are the joiner and the selector within an emoji, which are part of how it looks.
  */
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?!\u200d)\p{Cf}/u;
+const UNPRINTABLE =
+  /(?!(?<=(?!\p{Cn})[\p{Extended_Pictographic}\p{Emoji_Modifier}]|\p{Emoji}\ufe0f)\u200d(?=(?!\p{Cn})\p{Extended_Pictographic})|(?<=\p{Emoji})\ufe0f)[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\" };
 const utf8 = new TextEncoder();
 
@@ -27,14 +28,20 @@ export function escapeBytes(bytes: Uint8Array): string {
 
 /** The same for text, such as a message that came from another machine. */
 export function escapeText(text: string): string {
-  let escaped = "";
-  for (const character of text) {
-    const named = NAMED[character];
-    if (named !== undefined) escaped += named;
-    else if (UNPRINTABLE.test(character)) escaped += [...utf8.encode(character)].map(hex).join("");
-    else escaped += character;
-  }
-  return escaped;
+  return escapeUnprintable(text.replace(/[\n\t\r\\]/g, (character) => NAMED[character] ?? ""));
+}
+
+/** Text on one line, with escapes only for what is not printable: a backslash stays one. */
+export function escapeUnprintable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => NAMED[character] ?? [...utf8.encode(character)].map(hex).join(""),
+  );
+}
+
+/** JSON with `\\uXXXX` for what is not printable: the same document, and safe on a terminal. */
+export function escapeJson(json: string): string {
+  return json.replace(UNPRINTABLE, (character) => character.split("").map(escapeUnit).join(""));
 }
 
 /** Bytes as one bare word of the shell: escaped, with spaces and quotes too, so that it is read as it was. */
@@ -45,9 +52,13 @@ export function wordAsTyped(bytes: Uint8Array): string {
 
 /** Whether text can go to a terminal as it is: nothing but printable characters, newlines and tabs. */
 export function isPrintable(text: string): boolean {
-  return !UNPRINTABLE.test(text.replace(/[\n\t]/g, ""));
+  return text.replace(/[\n\t]/g, "").search(UNPRINTABLE) === -1;
 }
 
 function hex(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, "0")}`;
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

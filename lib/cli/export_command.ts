@@ -5,10 +5,11 @@ import type { Answer } from "./answer.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { Call, Command, CommandContext } from "./command.ts";
 import { READ_OPTIONS, readOptions } from "./command_options.ts";
-import { ExitCode, failureOf, HalfwayError } from "./errors.ts";
+import { ExitCode, failureOf, HalfwayError, OutputError } from "./errors.ts";
 import { lineOfPair } from "./json_lines.ts";
 import { Pace } from "./pause.ts";
 import type { StoreClient } from "./store_client.ts";
+import type { Output } from "./system.ts";
 import { countOf, perSecond, withThousands } from "./units.ts";
 import { bytesOfWord } from "./words.ts";
 
@@ -84,7 +85,7 @@ async function writePages(
       throw incomplete(keys, error);
     }
     const lines = new TextEncoder().encode(page.entries.map(lineOfPair).join(""));
-    if (lines.length > 0) await output.write(lines);
+    if (lines.length > 0) await write(lines, { output, keys });
     keys += page.entries.length;
     bytes += lines.length;
     firstRevision ??= page.revision;
@@ -94,6 +95,24 @@ async function writePages(
     if (cursor !== null) await pace.reach(keys, signal);
   } while (cursor !== null);
   return { keys, bytes, firstRevision, lastRevision, elapsedMs: pace.elapsedMs };
+}
+
+/** Throws {@link HalfwayError} when standard output does not take it. `keys`: how many were written before. */
+async function write(
+  lines: Uint8Array,
+  { output, keys }: { readonly output: Output; readonly keys: number },
+): Promise<void> {
+  try {
+    await output.write(lines);
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    const { code, reason, cause } = error;
+    throw new HalfwayError(
+      `Cannot write the export to standard output: ${reason}. It ended after ${countOf(keys, "key")}; ` +
+        "what was written is not everything.",
+      { code, exitCode: ExitCode.output, cause },
+    );
+  }
 }
 
 /** `12 431 keys, 5 400/s; Ctrl-C ends it`. */

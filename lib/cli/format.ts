@@ -13,6 +13,7 @@ import { checkAsText } from "./check_report.ts";
 import { exportedText, importedText, savedText, snapshotText } from "./data_report.ts";
 import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
 import { membersTable } from "./members.ts";
+import { dim } from "./terminal.ts";
 import { countOf, duration } from "./units.ts";
 import { columnsOf, fit, table } from "./width.ts";
 import { textOfBytes } from "./words.ts";
@@ -35,6 +36,8 @@ export interface Reader {
   /** Whether to use colour. */
   readonly color: boolean;
   readonly columns: number;
+  /** Whether other answers follow on the same output, so that a value needs a newline behind it. */
+  readonly isOneOfMany?: boolean;
 }
 
 /** What goes where. */
@@ -126,9 +129,33 @@ export function answerInShell(
   }
 }
 
-/** Text in grey, where colour is used. */
-export function dim(text: string, { color }: { readonly color: boolean }): string {
-  return color && text !== "" ? `\x1b[90m${text}\x1b[39m` : text;
+/** What a command did whose answer could not be written. */
+export function outcomeText(answer: Answer): string {
+  switch (answer.kind) {
+    case "put":
+      return `The write was applied: revision ${answer.revision}.`;
+    case "delete":
+    case "cas":
+    case "membership":
+    case "snapshot":
+    case "transferLeader":
+    case "imported":
+      return `The command was carried out: ${plainText(answer).trim()}.`.replace(/\.\.$/, ".");
+    case "bench":
+    case "check":
+      return "The run came to its end, and its report is lost.";
+    case "get":
+    case "list":
+    case "status":
+    case "members":
+    case "snapshotSaved":
+    case "exported":
+    case "help":
+    case "quit":
+      return "Nothing was changed; what was written is not everything.";
+    default:
+      return assertNever(answer);
+  }
 }
 
 function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): string {
@@ -174,7 +201,8 @@ function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): s
 }
 
 function valueAsText(value: Uint8Array, { raw, reader }: { raw: boolean; reader: Reader }): Uint8Array {
-  if (raw) return value;
+  const isNewlineAdded = reader.isTerminal || reader.isOneOfMany === true;
+  if (raw || !isNewlineAdded) return value;
   const text = reader.isTerminal ? textOfBytes(value) : null;
   const isSafe = !reader.isTerminal || (text !== null && isPrintable(text));
   const shown = isSafe ? value : utf8.encode(escapeBytes(value));

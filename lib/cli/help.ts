@@ -36,7 +36,10 @@ Options:
 ${columns(rows)}
 
 It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
-SIGTERM; a second signal ends it at once. Exit codes: 0 stopped; 1 could not start, or had to stop; 2 usage.
+SIGTERM; a second signal ends it at once.
+
+Exit codes: 0 stopped; 1 no restart helps: it was removed, or its folder is damaged, incomplete or another node's;
+2 usage; 70 any other reason to stop, which may be gone at the next start: let a supervisor restart it.
 
 Examples:
   kvraft server --node-id 1 --bind 127.0.0.1:7001 \\
@@ -70,13 +73,18 @@ ${columns(options.map((option) => [optionUsage(option), option.help]))}
 
 ${helpOfCommands(commands)}
 Values come from the argument, from standard input (-), or from a file (--file). As text, what is not printable is
-shown with escapes (\\n, \\xHH) that the shell understands; a get into a pipe or file gives the value's bytes.
+shown with escapes (\\n, \\xHH) that the shell understands. A get into a pipe or file gives the value's bytes and
+nothing else; on a terminal, and with commands from standard input, a newline follows.
+
+Bytes that are no UTF-8 can't be arguments: write them as \\xHH with --escapes ('\\n', '\\\\' and '\\u{H…}' work too),
+a key also as --key-base64, a value also as - or --file.
 
 With commands from standard input every line is run, whatever became of the one before, and the exit code is the
 highest of all. A line that begins with # is a comment.
 
 Exit codes: 0 done; 1 the answer is no (key not found, compare failed, change refused); 2 usage; 3 the cluster could
-not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not known.
+not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not known; 5 done, but
+standard output did not take the answer (standard error tells the outcome); 70 a fault in kvraft itself.
 
 Examples:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello

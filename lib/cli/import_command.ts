@@ -3,7 +3,7 @@ import type { CallOptions } from "../client/types.ts";
 import type { Answer } from "./answer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { callOptions } from "./command_options.ts";
-import { ExitCode, type Failure, failureOf, HalfwayError } from "./errors.ts";
+import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "./errors.ts";
 import { progressText, RATE, rateOf } from "./export_command.ts";
 import { type Line, readLines } from "./input.ts";
 import { type Pair, type ReadLine, readPair } from "./json_lines.ts";
@@ -79,6 +79,7 @@ async function putLines(
       context.showProgress(progressText(puts.keys, pace.elapsedMs));
     }
   } catch (error) {
+    if (error instanceof InputError) throw await unreadable(error, puts);
     if (signal?.aborted !== true) throw error;
   }
   await puts.end();
@@ -91,6 +92,14 @@ async function putLines(
       },
     );
   }
+}
+
+async function unreadable(cause: InputError, puts: Puts): Promise<HalfwayError> {
+  await puts.end();
+  return new HalfwayError(
+    `${cause.message} ${progressOf(puts)} were written before. ${goOnFrom(puts.begunLine + 1)}`,
+    { code: cause.code, exitCode: ExitCode.usage, cause },
+  );
 }
 
 async function badLine(

@@ -29,13 +29,20 @@ export function valueTooLarge(source: string): ValueTooLargeError {
   );
 }
 
-/** The lines of `stream`, without their ends (LF or CRLF); the last one may lack its end. */
+/** A byte order mark, which editors of some systems put at the beginning of a text file. */
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
+/**
+ * The lines of `stream`, without their ends (LF or CRLF) and without a byte order mark at the beginning of the first
+ * one; the last one may lack its end.
+ */
 export async function* readLines(
   stream: ReadableStream<Uint8Array>,
   maxBytes = MAX_LINE_BYTES,
 ): AsyncGenerator<Line> {
   let chunks: Uint8Array[] = [];
   let length = 0;
+  let isFirst = true;
   const keep = (bytes: Uint8Array): void => {
     length += bytes.length;
     if (length <= maxBytes) chunks.push(bytes.slice());
@@ -45,8 +52,12 @@ export async function* readLines(
     const bytes = length <= maxBytes ? concat(chunks) : null;
     chunks = [];
     length = 0;
+    const mayHaveMark = isFirst;
+    isFirst = false;
     if (bytes === null) return { kind: "tooLong" };
-    return { kind: "line", bytes: bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes };
+    const hasMark = mayHaveMark && BYTE_ORDER_MARK.every((byte, position) => bytes[position] === byte);
+    const start = hasMark ? BYTE_ORDER_MARK.length : 0;
+    return { kind: "line", bytes: bytes.subarray(start, bytes.at(-1) === 0x0d ? -1 : bytes.length) };
   };
   for await (const chunk of stream) {
     let start = 0;

@@ -6,17 +6,23 @@ import type { Answer } from "./answer.ts";
 import { benchDocument } from "./bench_report.ts";
 import { checkDocument } from "./check_report.ts";
 import type { Failure } from "./errors.ts";
+import { escapeJson } from "./escape.ts";
 import type { MemberRow } from "./members.ts";
 import { textOfBytes } from "./words.ts";
 
 /** The document for an answer, without a newline. */
 export function answerAsJson(answer: Answer): string {
-  return JSON.stringify(documentOf(answer));
+  return jsonText(documentOf(answer));
 }
 
 /** The document for an error. */
 export function failureAsJson({ code, message }: Failure): string {
-  return JSON.stringify({ error: { code, message } });
+  return jsonText({ error: { code, message } });
+}
+
+/** A document as JSON that is safe on a terminal. */
+export function jsonText(document: unknown): string {
+  return escapeJson(JSON.stringify(document));
 }
 
 function documentOf(answer: Answer): unknown {

@@ -3,7 +3,7 @@
  * `valueBase64` for bytes that are no UTF-8.
  */
 import { bytesField } from "./json.ts";
-import { isPrintable } from "./escape.ts";
+import { escapeJson } from "./escape.ts";
 import { textOfBytes } from "./words.ts";
 
 /** A key and its value. */
@@ -31,7 +31,7 @@ const utf8 = new TextEncoder();
 /** The line for a pair, with its newline. What is not printable is escaped: a line may go to a terminal. */
 export function lineOfPair({ key, value }: Pair): string {
   const text = JSON.stringify({ ...bytesField("key", key), ...bytesField("value", value) });
-  return `${isPrintable(text) ? text : escapeUnprintable(text)}\n`;
+  return `${escapeJson(text)}\n`;
 }
 
 /** Reads a line, given without its end. */
@@ -86,16 +86,4 @@ function bytesOfField(name: string, fields: ReadonlyMap<string, unknown>): Uint8
   } catch {
     return `its ${name}Base64 is not base64`;
   }
-}
-
-function escapeUnprintable(text: string): string {
-  let escaped = "";
-  for (const character of text) {
-    escaped += isPrintable(character) ? character : character.split("").map(escapeUnit).join("");
-  }
-  return escaped;
-}
-
-function escapeUnit(unit: string): string {
-  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -6,8 +6,8 @@
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
-import { dim } from "./format.ts";
 import type { Keyboard } from "./system.ts";
+import { dim, terminalLine, terminalText } from "./terminal.ts";
 
 /** Lines that the up key reaches. They are in memory only. */
 const HISTORY_LINES = 500;
@@ -106,7 +106,12 @@ export class LineEditor implements Disposable {
 
   /** Writes to the terminal, beside the line. Only while hidden. */
   print(text: string | Uint8Array): void {
-    this.#options.keyboard.output.write(text);
+    this.#options.keyboard.output.write(typeof text === "string" ? terminalText(text) : text);
+  }
+
+  /** Puts a line in place of the one that the cursor is in. Only while hidden. */
+  showLine(line: string): void {
+    this.#options.keyboard.output.write(terminalLine(line));
   }
 
   /** Gives the terminal back. */
@@ -121,7 +126,7 @@ export class LineEditor implements Disposable {
     const hint = this.#options.hint(line).slice(0, Math.max(0, room));
     if (hint === "") return;
     this.#isHintShown = true;
-    this.#screen.write(`${dim(hint, this.#options)}\x1b[${hint.length}D`);
+    this.#screen.write(`${terminalText(dim(hint, this.#options))}\x1b[${hint.length}D`);
   }
 
   #clearHint(): void {

@@ -5,8 +5,7 @@
  * lines of standard input, or `shell.ts`. All of them go by the table in `commands.ts`, whose commands give an
  * `answer.ts`, shown by `format.ts` or `json.ts`. `system.ts` is all that is known of the process.
  *
- * Left out, and why: `bench`, which comes with the work that it needs; `watch`, `txn`, `lease` and `lock`, whose names
- * are kept.
+ * `terminal.ts` decides what a terminal may be sent. Left out: `watch`, `txn`, `lease` and `lock`, whose names are kept.
  *
  * @module
  */
@@ -16,7 +15,8 @@ import { toolsOfThisMachine } from "../server/deno_platform.ts";
 import { VERSION } from "../server/mod.ts";
 import { clientCommand, type Connect } from "./client_command.ts";
 import { denoSystem } from "./deno_system.ts";
-import { ExitCode, OutputClosedError } from "./errors.ts";
+import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
+import { escapeUnprintable } from "./escape.ts";
 import { MAIN_HELP } from "./help.ts";
 import { serverCommand, startOnThisMachine, type StartServer } from "./server_command.ts";
 import type { ServerTools } from "../server/tools_port.ts";
@@ -46,6 +46,10 @@ export async function runKvraft(args: readonly string[], surroundings: Surroundi
     return await dispatch(args, surroundings);
   } catch (error) {
     if (error instanceof OutputClosedError) return ExitCode.done;
+    if (error instanceof OutputError) {
+      surroundings.system.stderr.write(`kvraft: ${error.message}\n`);
+      return ExitCode.output;
+    }
     surroundings.system.stderr.write(`${describeFault(error, args)}\n`);
     return ExitCode.internal;
   }
@@ -57,7 +61,7 @@ export function describeFault(error: unknown, args: readonly string[]): string {
   const isDebug = args.includes("--log-level=debug") ||
     args.some((arg, position) => arg === "--log-level" && args[position + 1] === "debug");
   const stack = isDebug && error instanceof Error ? `\n${error.stack}` : "";
-  return `kvraft: a fault in kvraft itself: ${message}${stack}`;
+  return `kvraft: a fault in kvraft itself: ${escapeUnprintable(message)}${stack}`;
 }
 
 async function dispatch(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {

@@ -10,7 +10,8 @@ import { denoPlatform } from "../server/deno_platform.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { nearest } from "../server/nearest.ts";
 import { parseArguments } from "./arguments.ts";
-import { ExitCode, OutputClosedError, UsageError } from "./errors.ts";
+import { escapeUnprintable } from "./escape.ts";
+import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { serverHelp } from "./help.ts";
 import { serverTool, TOOL_NAMES, toolsHelp } from "./server_tools.ts";
 import type { ServerTools } from "../server/tools_port.ts";
@@ -75,7 +76,7 @@ export async function serverCommand(
     config = readConfig(args, system);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
-    system.stderr.write(`kvraft: ${error.message}\n`);
+    system.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
     return ExitCode.usage;
   }
   if (config === null) {
@@ -89,8 +90,8 @@ export async function serverCommand(
   } catch (error) {
     if (stop.signal.aborted && error === stop.signal.reason) return ExitCode.done;
     if (!isNamed(error)) throw error;
-    system.stderr.write(`kvraft: ${error.message}\n`);
-    return error instanceof ConfigError ? ExitCode.usage : ExitCode.no;
+    system.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
+    return exitCodeOfServer(error);
   }
   return await serve(started, { config, system, stop });
 }
@@ -136,10 +137,9 @@ async function serve(
   const ended = await Promise.race([server.finished, stop.requested]);
   if (ended !== "stop") {
     closeLog();
-    system.stderr.write(
-      `kvraft: this node stopped: ${ended instanceof Error ? ended.message : String(ended)}\n`,
-    );
-    return ExitCode.no;
+    const message = ended instanceof Error ? ended.message : String(ended);
+    system.stderr.write(`kvraft: this node stopped: ${escapeUnprintable(message)}\n`);
+    return exitCodeOfServer(ended);
   }
   const deadline = Promise.withResolvers<"late">();
   const timer = system.clock.after(STOP_DEADLINE_MS, () => deadline.resolve("late"));
@@ -154,12 +154,12 @@ async function serve(
   return ExitCode.done;
 }
 
-/** Writes to standard output, if somebody reads it: a server serves all the same. */
+/** Writes to standard output. Where it does not take the line, the server serves all the same. */
 async function announce(line: string, system: System): Promise<void> {
   try {
     await system.stdout.write(line);
   } catch (error) {
-    if (!(error instanceof OutputClosedError)) throw error;
+    if (!(error instanceof OutputClosedError || error instanceof OutputError)) throw error;
   }
 }
 
@@ -176,7 +176,7 @@ class StopRequest implements Disposable {
     this.requested = promise;
     this.#ignore = system.onEndSignal(() => {
       signals += 1;
-      if (signals > 1) return system.exit(ExitCode.no);
+      if (signals > 1) return system.exit(ExitCode.internal);
       this.#controller.abort();
       resolve("stop");
     });
@@ -192,7 +192,7 @@ class StopRequest implements Disposable {
   }
 }
 
-/** Whether an error is one of those that the house names: its message is made for the user. */
+/** Whether an error has a stable name: its message is made for the user. */
 function isNamed(error: unknown): error is Error & { readonly code: string } {
   return error instanceof Error && "code" in error && typeof error.code === "string";
 }

@@ -3,10 +3,11 @@ import { AddressError, formatAddress, parseMemberAddress, parseMembers } from ".
 import { type OptionSpec, optionUsage, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { integerOfText } from "./arguments.ts";
 import { OUTPUT, outputOf } from "./command_options.ts";
-import { ExitCode, UsageError } from "./errors.ts";
+import { escapeUnprintable } from "./escape.ts";
+import { ExitCode, type Failure, failureOf, OutputError, UsageError } from "./errors.ts";
 import { columns } from "./help.ts";
 import { readLines } from "./input.ts";
-import { failureAsJson } from "./json.ts";
+import { failureAsJson, jsonText } from "./json.ts";
 import { inspectText, nextAfterRecover, nextAfterRestore, stakesText } from "./server_tools_report.ts";
 import type { RecoveryStakes, ServerTools } from "../server/tools_port.ts";
 import type { System } from "./system.ts";
@@ -60,7 +61,7 @@ const INSPECT: Tool = {
     }
     const report = await tools.inspect(path);
     const isJson = outputOf(parsed.options) === "json";
-    await system.stdout.write(isJson ? `${JSON.stringify(report)}\n` : inspectText(report));
+    await system.stdout.write(isJson ? `${jsonText(report)}\n` : inspectText(report));
     return report.damage.length === 0 ? ExitCode.done : ExitCode.no;
   },
 };
@@ -173,13 +174,32 @@ export async function serverTool(
     await system.stdout.write(toolHelp(tool));
     return ExitCode.done;
   } catch (error) {
-    if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") throw error;
+    const failure = failureOfTool(error);
+    if (failure === null) throw error;
+    const { code, exitCode } = failure;
+    const message = escapeUnprintable(failure.message);
     const isJson = rest.includes("--output=json") || rest[rest.indexOf("--output") + 1] === "json";
-    const exitCode = error instanceof UsageError ? ExitCode.usage : ExitCode.no;
-    const { code, message } = error;
     system.stderr.write(isJson ? `${failureAsJson({ code, message, exitCode })}\n` : `kvraft: ${message}\n`);
     return exitCode;
   }
+}
+
+/** What to report for an error that has a stable name, or that says where this program may not go; else null. */
+function failureOfTool(error: unknown): Failure | null {
+  if (error instanceof OutputError) return failureOf(error);
+  if (error instanceof Deno.errors.NotCapable) return failureOf(outsideOfWhatIsPermitted(error.message));
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
+  const exitCode = error instanceof UsageError ? ExitCode.usage : ExitCode.no;
+  return { code: error.code, message: error.message, exitCode };
+}
+
+/** `what`: how Deno says it, with the path. */
+function outsideOfWhatIsPermitted(what: string): UsageError {
+  const path = /"([^"]*)"/.exec(what)?.[1] ?? "the path";
+  return new UsageError(
+    `Cannot read ${path}: this program may read only what is in the directory it was started in. Start it where the ` +
+      "file is, or copy the file there.",
+  );
 }
 
 /** The tools for the help of the server, a line each. */

@@ -10,13 +10,15 @@ import type { Call, CommandContext } from "./command.ts";
 import { type OutputFormat, outputOf } from "./command_options.ts";
 import { parseCommand } from "./commands.ts";
 import { complete } from "./completion.ts";
+import { escapeUnprintable } from "./escape.ts";
 import { type Failure, failureOf, UsageError } from "./errors.ts";
-import { answerInShell, dim, type Reader } from "./format.ts";
+import { answerInShell, type Reader } from "./format.ts";
 import { argumentHint } from "./hint.ts";
 import { answerAsJson, failureAsJson } from "./json.ts";
 import { LineEditor } from "./line_editor.ts";
 import type { StoreClient } from "./store_client.ts";
 import type { System } from "./system.ts";
+import { dim } from "./terminal.ts";
 import { tokenize } from "./tokenize.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { fit } from "./width.ts";
@@ -164,7 +166,9 @@ class Shell implements Disposable {
       return await this.#call(call, { format, signal });
     } catch (error) {
       const failure = error instanceof AbortError ? cancelled(error) : failureOf(error);
-      this.#editor.print(format === "json" ? `${failureAsJson(failure)}\n` : `error: ${failure.message}\n`);
+      this.#editor.print(
+        format === "json" ? `${failureAsJson(failure)}\n` : `error: ${escapeUnprintable(failure.message)}\n`,
+      );
       return true;
     }
   }
@@ -176,7 +180,7 @@ class Shell implements Disposable {
     const showLine = (line: string): void => {
       if (line === "" && !isLineShown) return;
       isLineShown = line !== "";
-      this.#editor.print(`\r\x1b[2K${dim(fit(line, system.columns() - 1), this.#reader())}`);
+      this.#editor.showLine(dim(fit(line, system.columns() - 1), this.#reader()));
     };
     const context: CommandContext = {
       client: () => Promise.resolve(client),

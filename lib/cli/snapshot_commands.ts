@@ -46,7 +46,7 @@ const SAVE: Command = {
   details: [
     "Not from within the shell: kvraft client --cluster <nodes> snapshot save > backup.snap",
     "One moment of the store, named by its revision, with checksums; any node may give it, also",
-    "one that lags. Exit code 3 means that the",
+    "one that lags. Any exit code but 0 means that the",
     "file is not whole and is of no use. kvraft server inspect <file> says what is in it; kvraft server restore makes",
     "a new cluster of it. --timeout-ms is for taking it (120000 here), then for each part.",
   ],
@@ -129,6 +129,6 @@ function incomplete(
       reason.replace(/\.$/, "")
     }. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
       "save again.",
-    { code, exitCode: ExitCode.unavailable, cause },
+    { code, exitCode: code === "output" ? ExitCode.output : ExitCode.unavailable, cause },
   );
 }

@@ -9,7 +9,10 @@ export type Stopwatch = Pick<Clock, "now" | "after">;
 export interface Output {
   /** Whether a person looks at it. */
   readonly isTerminal: boolean;
-  /** Writes all of it; throws {@link OutputClosedError} when nobody reads any more. */
+  /**
+   * Writes all of it: bytes as they are, text as terminal.ts allows where it goes to a terminal. Throws
+   * {@link OutputClosedError} when its reader is gone, {@link OutputError} when it can't be written.
+   */
   write(text: string | Uint8Array): Promise<void>;
 }
 
@@ -17,8 +20,10 @@ export interface Output {
 export interface Diagnostics {
   /** Whether a person looks at it. */
   readonly isTerminal: boolean;
-  /** Writes at once; what goes wrong is dropped, since there is nobody to tell. */
+  /** Writes at once, as terminal.ts allows where it goes to a terminal. What goes wrong is dropped. */
   write(text: string): void;
+  /** Puts a line in place of the one that the cursor is in. Only for a terminal. */
+  showLine(line: string): void;
 }
 
 /** The terminal as an interactive program uses it. */
@@ -32,6 +37,7 @@ export const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** The process. */
 export interface System {
+  /** Reading the stream rejects with {@link InputError} where standard input can't be read. */
   readonly stdin: { readonly isTerminal: boolean; readonly stream: ReadableStream<Uint8Array> };
   readonly stdout: Output;
   readonly stderr: Diagnostics;

@@ -26,9 +26,15 @@ const DATA_IDS = 2 ** 48;
 
 /** A node can't find its cluster. */
 export class JoinError extends Error {
-  override readonly name = "JoinError";
+  override readonly name: string = "JoinError";
   /** Stable name of this error. */
-  readonly code = "cannotJoin";
+  readonly code: string = "cannotJoin";
+}
+
+/** The cluster knows this node, and its data folder is empty: what it promised is lost, and no restart brings it back. */
+export class FolderLostError extends JoinError {
+  override readonly name = "FolderLostError";
+  override readonly code = "folderLost";
 }
 
 /** What finding an identity takes from its surroundings. */
@@ -104,7 +110,7 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
   const welcome = await askForCluster(options);
   const known = welcome.members.find(({ id }) => id === nodeId);
   if (known !== undefined) {
-    throw new JoinError(
+    throw new FolderLostError(
       `Cannot join as node ${nodeId}: the cluster has a member of that id, at ${known.address}, and this data folder, ` +
         `${config.dataDir}, is empty. Bring its data folder back; or, where that is lost, start a new node with an ` +
         `id that was never used and have it take its place: kvraft client … member replace ${nodeId} <new id> <host:port>.`,

@@ -179,7 +179,7 @@ export interface SnapshotDamage {
 
 /** A snapshot holds not what was written. Nothing was changed on the disk. */
 export class SnapshotDamagedError extends Error {
-  override readonly name = "SnapshotDamagedError";
+  override readonly name: string = "SnapshotDamagedError";
   /** Stable name of this error. */
   readonly code = "snapshotDamaged";
   /** The snapshot's path. */
@@ -198,6 +198,18 @@ export class SnapshotDamagedError extends Error {
     this.file = file;
     this.offset = offset;
     this.reason = reason;
+  }
+}
+
+/** A file does not begin like a snapshot: it is another file. Says nothing of rebuilding a node. */
+export class NotASnapshotError extends SnapshotDamagedError {
+  override readonly name = "NotASnapshotError";
+
+  constructor(file: string) {
+    super({ file, offset: 0, reason: "it does not begin like a snapshot" });
+    this.message =
+      `Cannot read ${file} as a snapshot: it does not begin like one. Nothing was changed. Name a file ` +
+      "that `kvraft client … snapshot save` wrote.";
   }
 }
 

@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import { assert } from "../assert.ts";
 import { reasonOf } from "./disk.ts";
 import type { Disk } from "./disk.ts";
-import { NewerSnapshotError, SnapshotDamagedError } from "./errors.ts";
+import { NewerSnapshotError, NotASnapshotError, SnapshotDamagedError } from "./errors.ts";
 import {
   bodyBytesOf,
   CHUNK_FRAME_BYTES,
@@ -78,7 +78,7 @@ async function readHeader(
   const preamble = await readAt(source, 0, SNAPSHOT_PREAMBLE_BYTES);
   const bodyBytes = bodyBytesOf(preamble);
   if (bodyBytes === null) {
-    throw new SnapshotDamagedError({ file, offset: 0, reason: "no snapshot begins so" });
+    throw new NotASnapshotError(file);
   }
   const bytes = await readAt(source, 0, SNAPSHOT_PREAMBLE_BYTES + bodyBytes);
   if (bytes.length < SNAPSHOT_PREAMBLE_BYTES + bodyBytes) {

@@ -274,3 +274,12 @@ Deno.test("wrong rates are refused", async () => {
   assertEquals(await run(["export", "--rate", "0"], new FakeStore()), [2, "", message]);
   assertEquals(await run(["import", "--rate", "0"], new FakeStore()), [2, "", message]);
 });
+
+Deno.test("an export that standard output does not take ends with 5, and says that it is not everything", async () => {
+  const [code, , err] = await run(["export"], await filled(3), { isOutputFull: true });
+  assertEquals([code, err], [
+    5,
+    "kvraft: Cannot write the export to standard output: No space left on device. It ended after 0 keys; what was " +
+    "written is not everything.\n",
+  ]);
+});

@@ -1,7 +1,8 @@
 /** A process in memory: what a command reads is given, what it writes is kept. */
 import { PassThrough } from "node:stream";
-import { OutputClosedError } from "../../../lib/cli/errors.ts";
+import { OutputClosedError, OutputError } from "../../../lib/cli/errors.ts";
 import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/system.ts";
+import { terminalLine, terminalText } from "../../../lib/cli/terminal.ts";
 import { seededRandom } from "../../../lib/workload/mod.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
@@ -14,12 +15,17 @@ export interface FakeSystemOptions {
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   readonly columns?: number;
   readonly isDiskFull?: boolean;
+  /** What reading standard input fails with. */
+  readonly inputError?: Error;
+  /** Whether standard output takes nothing. */
+  readonly isOutputFull?: boolean;
 }
 
 /** Keeps what is written to it, until its reader goes away. */
 export class FakeOutput implements Output {
   bytes = new Uint8Array();
   isClosed = false;
+  isFull = false;
 
   constructor(readonly isTerminal: boolean) {}
 
@@ -29,7 +35,9 @@ export class FakeOutput implements Output {
 
   write(text: string | Uint8Array): Promise<void> {
     if (this.isClosed) return Promise.reject(new OutputClosedError("closed"));
-    const added = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    if (this.isFull) return Promise.reject(new OutputError("No space left on device", { cause: null }));
+    const shown = typeof text === "string" && this.isTerminal ? terminalText(text) : text;
+    const added = typeof shown === "string" ? new TextEncoder().encode(shown) : shown;
     const bytes = new Uint8Array(this.bytes.length + added.length);
     bytes.set(this.bytes);
     bytes.set(added, this.bytes.length);
@@ -45,8 +53,20 @@ export class FakeDiagnostics implements Diagnostics {
   constructor(readonly isTerminal: boolean) {}
 
   write(text: string): void {
-    this.text += text;
+    this.text += this.isTerminal ? terminalText(text) : text;
   }
+
+  showLine(line: string): void {
+    this.text += terminalLine(line);
+  }
+}
+
+function* chunksOf(
+  input: FakeSystemOptions["input"],
+  { inputError }: FakeSystemOptions,
+): Generator<Uint8Array> {
+  if (inputError !== undefined) throw inputError;
+  for (const chunk of input ?? []) yield typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
 }
 
 /** The process. */
@@ -71,13 +91,9 @@ export class FakeSystem implements System {
   constructor(options: FakeSystemOptions = {}) {
     const { input = [], terminal = false, color = false } = options;
     this.#options = options;
-    this.stdin = {
-      isTerminal: input === null,
-      stream: ReadableStream.from(
-        (input ?? []).map((chunk) => typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk),
-      ),
-    };
+    this.stdin = { isTerminal: input === null, stream: ReadableStream.from(chunksOf(input, options)) };
     this.stdout = new FakeOutput(terminal);
+    this.stdout.isFull = options.isOutputFull ?? false;
     this.stderr = new FakeDiagnostics(terminal);
     this.wantsColor = color;
   }

@@ -1,5 +1,8 @@
 /** What the shell shows, and how it fits a terminal. */
 import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { escapeJson, isPrintable } from "../../../lib/cli/escape.ts";
+import { dim, terminalLine, terminalText } from "../../../lib/cli/terminal.ts";
 import type { Answer } from "../../../lib/cli/answer.ts";
 import { answerInShell, type Reader } from "../../../lib/cli/format.ts";
 import { duration } from "../../../lib/cli/units.ts";
@@ -33,7 +36,8 @@ Deno.test("each answer comes with its revision and time", () => {
 
 Deno.test("what is no data is grey where colour is used", () => {
   const reader = { ...READER, color: true };
-  assertEquals(shown({ kind: "put", revision: 7 }, reader), "ok  \x1b[90mrevision 7, 1.2 ms\x1b[39m\n");
+  const text = terminalText(shown({ kind: "put", revision: 7 }, reader));
+  assertEquals(text, "ok  \x1b[90mrevision 7, 1.2 ms\x1b[39m\n");
 });
 
 Deno.test("a long or binary value is shown as its head with its size, and raw as it is", () => {
@@ -66,6 +70,26 @@ Deno.test("columns are counted as a terminal does", () => {
   assertEquals(["abc", "käse", "日本", "e\u0301", "👍", "👩‍🔬", ""].map(columnsOf), [3, 4, 4, 1, 2, 2, 0]);
   assertEquals([fit("abcdef", 4), fit("日本語", 4), fit("abc", 3)], ["abc…", "日…", "abc"]);
   assertEquals(table([["日", "b"], ["abc", "d"]]), ["日   b", "abc  d"]);
+});
+
+Deno.test("a terminal is sent printable characters, newlines, tabs and the program's styles, and nothing else", () => {
+  const table: readonly (readonly [string, string])[] = [
+    ["käse 日本\n\t👩‍🔬 ❤️ e\u0301 \\n", "käse 日本\n\t👩‍🔬 ❤️ e\u0301 \\n"],
+    ["\x1b[2J\x07\r\0\x7f", "\\x1b[2J\\x07\\r\\x00\\x7f"],
+    ["\u009b31m\u0085", "\\xc2\\x9b31m\\xc2\\x85"],
+    ["a\u202eb\u2066c\u061c", "a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6c\\xd8\\x9c"],
+    ["a\u200bb\u200dc\ufeffd\u00ad", "a\\xe2\\x80\\x8bb\\xe2\\x80\\x8dc\\xef\\xbb\\xbfd\\xc2\\xad"],
+    ["a\u3164b\u115fc\u2028", "a\\xe3\\x85\\xa4b\\xe1\\x85\\x9fc\\xe2\\x80\\xa8"],
+    ["\ud800x\udcff", "\\xef\\xbf\\xbdx\\xef\\xbf\\xbd"],
+    [`a ${dim("b\x1b[0m", { color: true })} c`, "a \x1b[90mb\\x1b[0m\x1b[39m c"],
+  ];
+  assertEquals(table.map(([text]) => terminalText(text)), table.map(([, shown]) => shown));
+  assertEquals(terminalLine("n1: \x1b[2J\r"), "\r\x1b[2Kn1: \\x1b[2J\\r");
+  fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 50 }), (text) => {
+    assert(isPrintable(terminalText(text)));
+    assertEquals(JSON.parse(escapeJson(JSON.stringify(text))), text);
+    assert(isPrintable(escapeJson(JSON.stringify(text))));
+  }));
 });
 
 Deno.test("times are said as people say them", () => {

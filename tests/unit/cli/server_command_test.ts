@@ -87,7 +87,7 @@ Deno.test("a second signal ends the process at once", async () => {
   await settle();
   system.signal();
   system.signal();
-  assertEquals(system.exits, [1]);
+  assertEquals(system.exits, [70]);
   server.stopped.resolve();
   await code;
 });
@@ -113,14 +113,51 @@ Deno.test("a stop that takes too long ends after 4.5 s all the same", async () =
   assertMatch(system.stderr.text, /not everything was finished/);
 });
 
-Deno.test("a server that can't go on ends with 1 and says why", async () => {
-  const { system, server, code } = start(FLAGS);
+/** Errors by their stable names, and what a server ends with: 1 is only what no restart mends. */
+const ENDS: readonly (readonly [string | null, number])[] = [
+  ["nodeRefused", 1],
+  ["folderLost", 1],
+  ["foreignNode", 1],
+  ["foreignCluster", 1],
+  ["newerFormat", 1],
+  ["dataDirectoryDamaged", 1],
+  ["logDamaged", 1],
+  ["logMissing", 1],
+  ["snapshotMissing", 1],
+  ["dataDirectoryLocked", 70],
+  ["dataDirectoryUnusable", 70],
+  ["logFailed", 70],
+  ["logFull", 70],
+  ["EMFILE", 70],
+  ["EADDRINUSE", 70],
+  ["cannotJoin", 70],
+  ["invalidConfig", 2],
+];
+
+Deno.test("a server that can't go on says why, and ends with 1 only where no restart helps", async () => {
+  for (const [code, exitCode] of [...ENDS, [null, 70] as const]) {
+    const started = start(FLAGS);
+    await settle();
+    started.server.ended.resolve(Object.assign(new Error("the disk failed"), code === null ? {} : { code }));
+    assertEquals([await started.code, started.system.stderr.text], [
+      exitCode,
+      "log closed\nkvraft: this node stopped: the disk failed\n",
+    ], `${code}`);
+  }
+});
+
+Deno.test("a server whose output is full serves all the same", async () => {
+  const { system, server, code } = start(FLAGS, { isOutputFull: true });
   await settle();
-  server.ended.resolve(new Error("the disk failed"));
-  assertEquals([await code, system.stderr.text], [
-    1,
-    "log closed\nkvraft: this node stopped: the disk failed\n",
-  ]);
+  assertEquals(system.listensForSignals, true);
+  system.signal();
+  server.stopped.resolve();
+  assertEquals([await code, server.stops], [0, 1]);
+});
+
+Deno.test("help that standard output does not take ends with 5", async () => {
+  const [code, , err] = await run(["server", "--help"], { isOutputFull: true });
+  assertEquals([code, err], [5, "kvraft: Cannot write to standard output: No space left on device.\n"]);
 });
 
 Deno.test("a server whose output nobody reads serves all the same", async () => {
@@ -133,12 +170,18 @@ Deno.test("a server whose output nobody reads serves all the same", async () => 
   assertEquals([await code, server.stops], [0, 1]);
 });
 
-Deno.test("what keeps a server from starting is said in its own words, with 1", async () => {
-  const failure = Object.assign(new Error("Cannot listen on 127.0.0.1:7001: the port is in use."), {
-    code: "addressInUse",
-  });
-  const { system, code } = start(FLAGS, { failure });
-  assertEquals([await code, system.stderr.text], [1, `kvraft: ${failure.message}\n`]);
+Deno.test("what keeps a server from starting is said in its own words, with the same codes", async () => {
+  for (const [code, exitCode] of ENDS) {
+    const failure = Object.assign(new Error("Cannot listen on 127.0.0.1:7001: the port is in use."), {
+      code,
+    });
+    const started = start(FLAGS, { failure });
+    assertEquals(
+      [await started.code, started.system.stderr.text],
+      [exitCode, `kvraft: ${failure.message}\n`],
+      `${code}`,
+    );
+  }
 });
 
 Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only when debugging", async () => {

@@ -248,3 +248,17 @@ Deno.test("each tool explains itself, within 120 columns", async () => {
     assertEquals(out.split("\n").filter((line) => line.length > 120), []);
   }
 });
+
+Deno.test("a tool that may not read where it is sent says so, and is no fault", async () => {
+  const system = new FakeSystem();
+  const tools = new FakeTools();
+  tools.failure = new Deno.errors.NotCapable('Requires read access to "/srv/backup.snap", run again …');
+  const start: StartServer = () => Promise.reject(new Error("no server is started"));
+  const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
+  const args = ["server", "restore", "--from", "/srv/backup.snap", "--node-id", "1", "--cluster", CLUSTER];
+  assertEquals([await runKvraft(args, { system, connect, start, tools }), system.stderr.text], [
+    2,
+    "kvraft: Cannot read /srv/backup.snap: this program may read only what is in the directory it was started in. " +
+    "Start it where the file is, or copy the file there.\n",
+  ]);
+});

@@ -141,7 +141,7 @@ Deno.test("a reader that goes away in the middle of a backup is no success", asy
   const system = new FakeSystem();
   system.stdout.isClosed = true;
   const { code, err } = await run(["snapshot", "save", "--output", "json"], withFile(...FILE), { system });
-  assertEquals([code, JSON.parse(err).error.code], [3, "output"]);
+  assertEquals([code, JSON.parse(err).error.code], [5, "output"]);
 });
 
 Deno.test("a snapshot that can't be taken is an error like any other", async () => {

@@ -13,6 +13,7 @@ import {
   DataDirectory,
   DataDirectoryDamagedError,
   DataDirectoryLockedError,
+  NotASnapshotError,
   SnapshotDamagedError,
 } from "../../../lib/storage/mod.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
@@ -134,6 +135,17 @@ Deno.test("a damaged backup is refused before anything is made", async () => {
   disk.edit(BACKUP, (bytes) => bytes.subarray(0, -1));
   await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), SnapshotDamagedError);
   assertEquals([disk.stat("/new"), disk.openFiles], [null, 0]);
+});
+
+Deno.test("a file that is no snapshot is refused as that, without advice on rebuilding a node", async () => {
+  const disk = await withBackup();
+  disk.edit(BACKUP, () => new TextEncoder().encode("# README\n\nThis is no snapshot at all, but text.\n"));
+  const tools = serverTools({ disk, random });
+  for (const call of [() => tools.restore(restoreRequest()), () => tools.inspect(BACKUP)]) {
+    const { message } = await assertRejects(call, NotASnapshotError);
+    assertEquals(message.includes("does not begin like one"), true);
+    assertEquals(message.includes("replace"), false);
+  }
 });
 
 Deno.test("nothing is restored over a folder that is somebody's", async () => {
