@@ -110,7 +110,7 @@ Deno.test("nodes tell over HTTP what they do, whether they can serve, and stop d
     const finished = await runKvraft(["server", ...args, "--http", `${http(1)}`], {
       cwd: cluster.folder.path,
     });
-    assertEquals(finished.code, 1, finished.stderr);
+    assertEquals(finished.code, 70, finished.stderr);
     assertStringIncludes(finished.stderr, `Cannot serve HTTP on 127.0.0.1:${http(1)}: the port is in use.`);
     assert(![...Deno.readDirSync(`${cluster.folder.path}/data`)].some(({ name }) => name === "other"));
   });

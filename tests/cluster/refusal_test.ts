@@ -41,14 +41,14 @@ Deno.test("wrong flags exit with 2, name the flag and what was wrong, and create
   assertEquals(await contentOf(folder.path), {});
 });
 
-Deno.test("a port in use and an address of another machine exit with 1 and are named", async () => {
+Deno.test("a port in use and an address of another machine exit with 70 and are named", async () => {
   await using folder = await TemporaryFolder.make();
   const port = freePorts(1);
   using _taken = Deno.listen({ hostname: "127.0.0.1", port });
   // 192.0.2.0/24 is reserved for documentation: no machine has such an address, and nothing is sent to it.
   for (const bind of [`127.0.0.1:${port}`, "192.0.2.1:7001"]) {
     const args = ["server", "--node-id", "1", "--bind", bind, "--cluster", `1=127.0.0.1:${port}`];
-    assertRefused(await runKvraft(args, { cwd: folder.path }), { code: 1, says: [bind] });
+    assertRefused(await runKvraft(args, { cwd: folder.path }), { code: 70, says: [bind] });
   }
 });
 
@@ -72,7 +72,7 @@ Deno.test("a data folder that is not this node's to use is refused, and stays as
   const elsewhere = ["--node-id", "1", "--bind", `127.0.0.1:${port}`, "--cluster", cluster.membersFlag];
 
   await t.step("a second process on the folder of a running node", async () => {
-    assertRefused(await run(...elsewhere), { code: 1, says: [data] });
+    assertRefused(await run(...elsewhere), { code: 70, says: [data] });
     await client.put("the first one", "goes on");
   });
 

@@ -92,8 +92,8 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
     await run(["start"]);
     for (const node of ["1", "2", "3"]) await run(["kill", node]);
     await run(["start"]);
-    assertEquals((await run(["client", "get", "before"])).stdout, "1\n");
-    assertEquals((await run(["client", "get", "after"])).stdout, "2\n");
+    assertEquals((await run(["client", "get", "before"])).stdout, "1");
+    assertEquals((await run(["client", "get", "after"])).stdout, "2");
   });
 
   await step(t, "a frozen node goes on where it was, and its log can be read", async () => {

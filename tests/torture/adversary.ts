@@ -284,7 +284,7 @@ export class Adversary {
     this.#tell(`a second process on the folder of node ${id}`);
     const bind = `127.0.0.1:${freePorts(1)}`;
     const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(id, bind)]);
-    assert(code === 1 && /Cannot open the data directory .*another process/.test(stderr), stderr);
+    assert(code === 70 && /Cannot open the data directory .*another process/.test(stderr), stderr);
   }
 
   /** A node whose log is damaged must refuse to start; undamaged again, it is as good as ever. */
