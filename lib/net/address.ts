@@ -80,6 +80,11 @@ export function formatAddress(address: Address): string {
   return `${host}:${address.port}`;
 }
 
+/** Returns the host of an address that {@link formatAddress} wrote, an IPv6 address in its brackets. */
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
 /**
  * Reads the address of a member: `host:port` that the other nodes and the clients can dial. This is the one rule for
  * lists of nodes, for changes of membership, for what a node says of itself in its hello, and for configurations; only

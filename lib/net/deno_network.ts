@@ -3,6 +3,26 @@ import { formatAddress } from "./address.ts";
 import { NetworkError, type NetworkErrorCode } from "./errors.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
 
+/**
+ * Errors of accept and getpeername that concern one connection, which broke while it waited to be accepted: see
+ * accept(2), "Error handling". Everything else is an error of the listener (EMFILE, ENFILE, ENOBUFS, ENOMEM).
+ */
+const CONNECTION_ERRORS: ReadonlySet<string> = new Set([
+  "ENOTCONN",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "ETIMEDOUT",
+  "EPROTO",
+  "EPERM",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "ENONET",
+  "ENOPROTOOPT",
+  "EOPNOTSUPP",
+]);
+
 /** TCP sockets, without Nagle's delay. */
 export class DenoNetwork implements Network {
   /** Listens on `address`; throws {@link NetworkError} when the port is taken or the address is not local. */
@@ -44,7 +64,9 @@ class DenoListener implements Listener {
       return this.#closed ? null : new DenoConnection(await this.#listener.accept());
     } catch (error) {
       if (this.#closed) return null;
-      throw networkError(error, `Cannot accept a connection on ${formatAddress(this.address)}`);
+      const what = `Cannot accept a connection on ${formatAddress(this.address)}`;
+      if (!isConnectionError(error)) throw networkError(error, what);
+      throw new NetworkError("connectionLost", { message: `${what}: it broke before.`, cause: error });
     }
   }
 
@@ -85,6 +107,11 @@ class DenoConnection implements Connection {
     this.#closed = true;
     this.#connection.close();
   }
+}
+
+function isConnectionError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && typeof error.code === "string" &&
+    CONNECTION_ERRORS.has(error.code);
 }
 
 /** Names the reason of an error that Deno gave, and what to check. */

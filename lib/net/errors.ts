@@ -30,6 +30,8 @@ export type NetworkErrorCode =
   | "timedOut"
   | "aborted"
   | "notPermitted"
+  /** A connection broke before it was accepted. */
+  | "connectionLost"
   | "failed";
 
 /** A listener or a connection could not be had. */

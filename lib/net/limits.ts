@@ -24,8 +24,19 @@ export const MAX_SNAPSHOT_PART_BYTES = 256 * 1024;
 
 /** How long a connection may take to say hello before it is closed. */
 export const HELLO_TIMEOUT_MS = 5_000;
-/** Connections that have not said hello yet; one more closes the oldest of them. */
-export const MAX_PENDING_HELLOS = 256;
+/**
+ * Connections that have not said hello yet. One more closes the oldest of them once that has been silent for
+ * HELLO_GRACE_MS; until then nothing more is accepted.
+ */
+export const MAX_PENDING_HELLOS = 1_024;
+/** The same for connections from machines where members are, beside those: no number of others keeps a member away. */
+export const MAX_PENDING_PEER_HELLOS = 64;
+/** Hosts that are remembered as those of members. One more, and the one that has not called for the longest is forgotten. */
+export const MAX_PEER_HOSTS = 64;
+/** How long a connection's hello may be on its way before the connection gives way to others. */
+export const HELLO_GRACE_MS = 250;
+/** Connections accepted in a row before what has arrived on earlier ones is read. */
+export const MAX_ACCEPTS_A_TURN = 64;
 /**
  * Lanes over which nodes call, three for each member and for each that may be introduced. One more closes the oldest of
  * a node that is no member: members always find room.
@@ -33,7 +44,7 @@ export const MAX_PENDING_HELLOS = 256;
 export const MAX_PEER_LANES = 96;
 /** How long a node that closes goes on writing what it has queued. */
 export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
-/** How long the listener waits after a failed accept (no file descriptors left, say) before it tries again. */
+/** How long a listener that cannot accept (no file descriptors left, say) waits before it tries again. */
 export const ACCEPT_RETRY_MS = 100;
 
 /** Requests of one client connection without an answer; at this many, reading from it pauses. */

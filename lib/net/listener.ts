@@ -2,8 +2,8 @@
  * The accepting end: takes connections, hears their hello, and hands what follows to the server, as messages of
  * peers and as connections of clients.
  *
- * What a stranger can cost is a socket and a small buffer for HELLO_TIMEOUT_MS. Connections that have not said hello
- * push out the oldest of their kind, so silent ones can't keep others away; a client beyond the limit is told `busy`.
+ * A connection without a hello costs a socket and a small buffer for HELLO_TIMEOUT_MS, and gives way to others before
+ * that (pending_hellos.ts), so silent ones can't keep others away; a client beyond the limit is told `busy`.
  * A newer connection of a peer's lane replaces the one before; beyond MAX_PEER_LANES the oldest of a node that is no
  * member makes room. Who may call as a peer is the server's to judge, which knows the members, those removed, and their
  * data folders.
@@ -11,6 +11,8 @@
  * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
  */
 import { shortened } from "../foreign_text.ts";
+import { acceptConnections } from "./accept_loop.ts";
+import { hostOf } from "./address.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./client_messages.ts";
@@ -32,7 +34,6 @@ import {
   type Refusal,
 } from "./hello_codec.ts";
 import {
-  ACCEPT_RETRY_MS,
   CLIENT_QUEUE_MAX_BYTES,
   CLOSE_FLUSH_TIMEOUT_MS,
   HELLO_TIMEOUT_MS,
@@ -42,7 +43,7 @@ import {
 } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
-import { pause } from "./pause.ts";
+import { PendingHellos } from "./pending_hellos.ts";
 import type { PeerMessage } from "./peer_codec.ts";
 import { PeerLane } from "./peer_lane.ts";
 import type { Traffic } from "./traffic.ts";
@@ -76,6 +77,8 @@ export interface ConnectionListenerOptions {
   readonly members: () => readonly Member[];
   /** Clients at a time. */
   readonly maxConnections: number;
+  /** Connections at a time that have not said hello. Default MAX_PENDING_HELLOS. */
+  readonly maxPendingHellos?: number;
   /** Bytes of a value that clients are told to keep to. */
   readonly maxValueBytes: number;
   readonly situation: () => Situation;
@@ -117,8 +120,7 @@ export class ConnectionListener {
   readonly #listener: Listener;
   readonly #closing = new AbortController();
   readonly #accepting: Promise<void>;
-  /** Connections that have not said hello, oldest first. */
-  readonly #pending = new Set<FrameChannel>();
+  readonly #pending: PendingHellos;
   readonly #clients = new Set<ClientConnection>();
   /** Accepted lanes, by node and lane. */
   readonly #peers = new Map<string, AcceptedLane>();
@@ -129,8 +131,12 @@ export class ConnectionListener {
   /** Begins to listen; throws NetworkError when that can't be. */
   constructor(options: ConnectionListenerOptions) {
     this.#options = options;
+    const { clock, logger, maxPendingHellos: maxPending = MAX_PENDING_HELLOS } = options;
+    const { signal } = this.#closing;
+    this.#pending = new PendingHellos({ clock, maxPending, signal });
     this.#listener = options.network.listen(options.bind);
-    this.#accepting = this.#acceptAll();
+    const take = (connection: Connection): Promise<void> => this.#take(connection);
+    this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take });
   }
 
   /** Where it listens (the real port, when 0 was asked for). */
@@ -173,32 +179,21 @@ export class ConnectionListener {
     this.#listener.close();
     const reason = "this node is stopping";
     const lanes = [...this.#peers.values()].map(({ channel }) => channel);
-    for (const channel of [...this.#pending, ...lanes]) channel.close(reason);
+    this.#pending.closeAll(reason);
+    for (const channel of lanes) channel.close(reason);
     await Promise.all([...this.#clients].map((client) => client.close(reason)));
     await Promise.all([this.#accepting, ...this.#serving]);
   }
 
-  async #acceptAll(): Promise<void> {
-    const { clock, logger } = this.#options;
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        const connection = await this.#listener.accept();
-        if (connection !== null) this.#take(connection);
-      } catch (error) {
-        logger.warn("Cannot accept connections; trying again", { reason: messageOf(error) });
-        await pause(ACCEPT_RETRY_MS, { clock, signal });
-      }
-    }
-  }
-
-  #take(connection: Connection): void {
+  /** Serves a connection, once it may wait for its hello. */
+  async #take(connection: Connection): Promise<void> {
     this.#accepted += 1;
     const { remote } = connection;
     const onFault = (error: unknown): void => logConnectionFault(this.#options.logger, error, { remote });
     const channel = new FrameChannel(connection, { clock: this.#options.clock, sizes: SIZES, onFault });
-    if (this.#closing.signal.aborted) return channel.close("this node is stopping");
-    const serving = this.#serve(channel)
+    const heard = await this.#pending.add(channel, hostOf(remote));
+    if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
+    const serving = this.#serve(channel, heard)
       .catch((error: unknown) => {
         channel.close("a fault in kvraft ended it");
         onFault(error);
@@ -211,8 +206,9 @@ export class ConnectionListener {
   }
 
   /** One connection from its hello to its end. */
-  async #serve(channel: FrameChannel): Promise<void> {
+  async #serve(channel: FrameChannel, heard: () => void): Promise<void> {
     const payload = await this.#hear(channel);
+    heard();
     if (payload === null) return;
     const verdict = this.#judge(payload);
     if (verdict.kind === "refusal") return await this.#refuse(channel, verdict);
@@ -232,19 +228,12 @@ export class ConnectionListener {
   /** The first frame; null when none came. */
   async #hear(channel: FrameChannel): Promise<Uint8Array | null> {
     const { clock, logger } = this.#options;
-    const [oldest] = this.#pending;
-    if (oldest !== undefined && this.#pending.size >= MAX_PENDING_HELLOS) {
-      this.#pending.delete(oldest);
-      oldest.close("it said no hello, and others want to");
-    }
-    this.#pending.add(channel);
     const timer = clock.after(
       HELLO_TIMEOUT_MS,
       () => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`),
     );
     const first = await channel.readFrame();
     timer.cancel();
-    this.#pending.delete(channel);
     if (first.kind === "frame") return first.payload;
     channel.close(describeEnd(first));
     const { remote, closeReason: reason } = channel;
@@ -342,8 +331,9 @@ export class ConnectionListener {
     if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
     const accepted = { nodeId: peer.nodeId, channel };
     this.#peers.set(key, accepted);
-    const { self, logger, onPeerMessage, onPeerHello } = this.#options;
+    const { self, members, logger, onPeerMessage, onPeerHello } = this.#options;
     const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
+    if (members().some(({ id }) => id === peer.nodeId)) this.#pending.rememberPeer(hostOf(channel.remote));
     try {
       onPeerHello(peer);
       const reason = await channel.readFrames((payload) => lane.onFrame(payload));
@@ -366,8 +356,4 @@ export class ConnectionListener {
 
 function refusal(code: RefusalCode, message: string): Refusal {
   return { kind: "refusal", code, message };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -27,7 +27,10 @@ export interface Connection {
 export interface Listener {
   /** Where it listens (the port is the real one when 0 was asked for). */
   readonly address: Address;
-  /** Resolves to the next connection, or to null once the listener was closed. */
+  /**
+   * Resolves to the next connection, or to null once the listener was closed. Rejects with NetworkError:
+   * `connectionLost` where only that one connection failed, anything else where accepting itself does.
+   */
   accept(): Promise<Connection | null>;
   /** Stops listening. May be called again without effect. */
   close(): void;

@@ -37,7 +37,11 @@ export const FUZZ = tests("fuzz", "tests/fuzz");
 /** Frames and their format. */
 export const FRAMES = tests("frames", "tests/unit/net/frame_test.ts", "tests/unit/net/message_pack_test.ts");
 /** The accepting end, against strangers. */
-export const LISTENER = tests("listener", "tests/unit/net/listener_test.ts");
+export const LISTENER = tests(
+  "listener",
+  "tests/unit/net/listener_test.ts",
+  "tests/unit/net/pending_hellos_test.ts",
+);
 /** All of the network room. */
 export const NET = tests("net", "tests/unit/net");
 /** The driver, and who waits for it. */

@@ -6,6 +6,42 @@ const CHECKS = [FRAMES, LISTENER, NET, SIM];
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
   {
+    id: "M251",
+    title: "a connection whose hello may be on its way gives way to others",
+    failure: "of many clients that connect at once some are turned away",
+    file: "lib/net/pending_hellos.ts",
+    from: "- sinceMs < HELLO_GRACE_MS",
+    to: "- sinceMs < 0",
+    checks: [LISTENER],
+  },
+  {
+    id: "M252",
+    title: "members' machines have no share of the connections that wait for their hello",
+    failure: "silent connections keep a member's calls waiting",
+    file: "lib/net/pending_hellos.ts",
+    from: "this.#peerHosts.has(host) &&",
+    to: 'host === "" &&',
+    checks: [LISTENER],
+  },
+  {
+    id: "M253",
+    title: "a connection that is lost before it is accepted pauses accepting",
+    failure: "a hundred resets lock new clients out for ten seconds",
+    file: "lib/net/accept_loop.ts",
+    from: 'error.code === "connectionLost"',
+    to: 'error.code === "aborted"',
+    checks: [NET],
+  },
+  {
+    id: "M254",
+    title: "a reset before accepting is taken for an error of the listener",
+    failure: "a hundred resets lock new clients out for ten seconds",
+    file: "lib/net/deno_network.ts",
+    from: '"ENOTCONN",',
+    to: "",
+    checks: [NET],
+  },
+  {
     id: "M250",
     title: "another protocol is told only by a length that no hello has",
     failure: "a client of PostgreSQL waits in silence until the hello's deadline, and the log says nothing",

@@ -122,7 +122,10 @@ export class MemoryConnection implements Connection {
 }
 
 /** Two ends of a connection. */
-export function connectionPair(options: MemoryNetworkOptions = {}): [MemoryConnection, MemoryConnection] {
+export function connectionPair(
+  options: MemoryNetworkOptions = {},
+  callerHost = "here",
+): [MemoryConnection, MemoryConnection] {
   const all = {
     readBytes: Infinity,
     writeBytes: Infinity,
@@ -133,7 +136,7 @@ export function connectionPair(options: MemoryNetworkOptions = {}): [MemoryConne
   const back = new Pipe(all);
   return [
     new MemoryConnection("there:1", { incoming: back, outgoing: there }),
-    new MemoryConnection("here:1", { incoming: there, outgoing: back }),
+    new MemoryConnection(`${callerHost}:1`, { incoming: there, outgoing: back }),
   ];
 }
 
@@ -147,6 +150,8 @@ export class MemoryNetwork implements Network {
   attempts = 0;
   /** While true, attempts to connect neither succeed nor fail. */
   isSilent = false;
+  /** Where connections come from, as the accepting end sees it. */
+  callerHost = "here";
 
   constructor(options: MemoryNetworkOptions = {}) {
     this.#options = options;
@@ -176,7 +181,7 @@ export class MemoryNetwork implements Network {
     if (listener === undefined) {
       throw new NetworkError("refused", { message: `Cannot connect to ${name}: nothing listens there.` });
     }
-    const [here, there] = connectionPair(this.#options);
+    const [here, there] = connectionPair(this.#options, this.callerHost);
     this.connections.push(here);
     listener.take(there);
     return here;

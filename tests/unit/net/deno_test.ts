@@ -1,4 +1,6 @@
 /** The real sockets and the real clock, and the links over them. */
+import { once } from "node:events";
+import { connect as connectSocket } from "node:net";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { parseMembers } from "../../../lib/net/address.ts";
 import { DenoClock } from "../../../lib/net/deno_clock.ts";
@@ -43,6 +45,21 @@ Deno.test("closing twice does nothing, and ends a read and an accept that are un
   for (const closable of [here, here, there, there, listener, listener]) closable.close();
   await within("the read ends", reading);
   assertEquals([await within("the accept ends", accepting), await listener.accept()], [null, null]);
+});
+
+Deno.test("a connection that is reset before it is accepted is named as lost, and the next one is accepted", async () => {
+  const listener = network.listen(ANY_PORT);
+  const { host, port } = listener.address;
+  const lost = connectSocket({ host, port });
+  await once(lost, "connect");
+  lost.resetAndDestroy();
+  await once(lost, "close");
+  const here = await network.connect(listener.address, never());
+  const error = await assertRejects(() => listener.accept(), NetworkError);
+  assertEquals(error.code, "connectionLost");
+  const there = await listener.accept();
+  assert(there !== null, "the listener is open");
+  for (const closable of [here, there, listener]) closable.close();
 });
 
 Deno.test("a port that is taken, nobody listening, and a name that is not known are told apart", async () => {

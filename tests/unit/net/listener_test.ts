@@ -8,72 +8,13 @@ import {
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
   MAX_FRAME_BYTES,
   MAX_PEER_LANES,
-  MAX_PENDING_HELLOS,
 } from "../../../lib/net/limits.ts";
-import type { ConnectionListenerOptions } from "../../../lib/net/listener.ts";
 import { encodeResult } from "../../../lib/net/command_codec.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/memory_network.ts";
+import { MemoryNetwork } from "../../support/memory_network.ts";
 import { OPENINGS } from "../../support/openings.ts";
-import { CLUSTER_ID, NetNode, Stranger, until, VOTERS } from "../../support/net_node.ts";
-
-const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
-const peerHello = (nodeId: number, lane = 1): (number | string | null)[] => [
-  0,
-  "kvraft",
-  1,
-  1,
-  1,
-  CLUSTER_ID,
-  nodeId,
-  lane,
-  null,
-  100 + nodeId,
-  `n${nodeId}:${7_000 + nodeId}`,
-];
-const WELCOME = [
-  1,
-  1,
-  CLUSTER_ID,
-  1,
-  2,
-  7,
-  303,
-  [[1, "n1:7001", "voter"], [2, "n2:7002", "voter"], [3, "n3:7003", "voter"]],
-  [4_096, 1_000, 16_777_216],
-  101,
-];
-
-interface Scene {
-  readonly node: NetNode;
-  readonly network: MemoryNetwork;
-  readonly clock: ManualClock;
-}
-
-/** Runs a test with node 1 listening, and checks that closing it leaves neither timer nor fault behind. */
-async function withNode(
-  test: (scene: Scene) => Promise<void>,
-  options: {
-    readonly overrides?: Partial<ConnectionListenerOptions>;
-    readonly network?: MemoryNetworkOptions;
-  } = {},
-): Promise<void> {
-  const network = new MemoryNetwork(options.network);
-  const clock = new ManualClock();
-  const node = new NetNode({ network, clock, overrides: options.overrides ?? {} });
-  await test({ node, network, clock });
-  await node.listener.close();
-  assertEquals([clock.timerCount, node.faults, node.listener.clientCount], [0, [], 0]);
-}
-
-/** Connects, says hello as a client, and has been welcomed. */
-async function welcomed(network: MemoryNetwork, hello = CLIENT_HELLO): Promise<Stranger> {
-  const stranger = await Stranger.connect(network);
-  await stranger.send(hello);
-  await until("the welcome has come", () => stranger.received.length === 1);
-  assertEquals(stranger.received, [WELCOME]);
-  return stranger;
-}
+import { NetNode, Stranger, until, VOTERS } from "../../support/net_node.ts";
+import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 Deno.test("a client is welcomed with the cluster, the leader and the limits, and its requests come through", () =>
   withNode(async ({ node, network }) => {
@@ -291,18 +232,6 @@ Deno.test("clients beyond the limit are told busy, and peers still come in", () 
     first.close();
     await until("a place is free", () => node.listener.clientCount === 1);
     await welcomed(network);
-  }));
-
-Deno.test("silent connections push out the oldest of them, never one that said hello", () =>
-  withNode(async ({ network }) => {
-    const client = await welcomed(network);
-    const silent: Stranger[] = [];
-    for (let count = 0; count < MAX_PENDING_HELLOS; count++) silent.push(await Stranger.connect(network));
-    await settle();
-    assertEquals(silent.filter(({ end }) => end !== null).length, 0);
-    const late = await welcomed(network);
-    assertEquals(silent.map(({ end }) => end !== null).indexOf(false), 1);
-    assertEquals([client.end, late.end], [null, null]);
   }));
 
 Deno.test("a peer's messages come through with its id, and its pings are answered", () =>
