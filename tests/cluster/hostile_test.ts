@@ -146,3 +146,22 @@ Deno.test("whatever arrives on the port, everybody else notices nothing", async 
     assertEquals((await cluster.status(leader))?.term, term, "nothing here was a reason for an election");
   });
 });
+
+Deno.test("seventy failing compare-and-sets on a value of 1 MB are all told what they found, over a follower, too", async () => {
+  await underLoad({}, async ({ cluster, progress }) => {
+    const leader = await cluster.waitForLeader();
+    const follower = cluster.ids.find((id) => id !== leader);
+    assert(follower !== undefined);
+    const value = new Uint8Array(1_000_000).fill(7);
+    for (const ids of [[leader], [follower]]) {
+      await using client = await cluster.connect(ids);
+      await client.put("large", value);
+      const results = await Promise.all(
+        Array.from({ length: 70 }, () => client.compareAndSet("large", { expect: null, value: "taken" })),
+      );
+      const told = results.map(({ succeeded, current }) => [succeeded, current?.value.length]);
+      assertEquals(told, results.map(() => [false, value.length]), cluster.logs());
+    }
+    await progress();
+  });
+});
