@@ -16,6 +16,7 @@ export class Process {
   #isDead = false;
   #isPaused = false;
   #held: (() => void)[] = [];
+  #busyUntilMs = 0;
   /** Called once at the death of the process, for what the kernel does then. */
   readonly atDeath: (() => void)[] = [];
 
@@ -59,10 +60,23 @@ export class Process {
     this.#held.push(action);
   }
 
-  /** Something that it waited for has come: its code runs, now or when it goes on; never when it is dead. */
+  /** Until when it computes, and nothing else can happen to it. */
+  get busyUntilMs(): number {
+    return this.#busyUntilMs;
+  }
+
+  /** What it does now takes it so long: everything else that happens to it waits as long, as for a long turn of an event loop. */
+  spend(durationMs: number): void {
+    this.#busyUntilMs = Math.max(this.#busyUntilMs, this.scheduler.nowMs) + durationMs;
+  }
+
+  /** Something that it waited for has come: its code runs, now or when it can; never when it is dead. */
   wake(action: () => void): void {
     if (this.#isDead) return;
+    const { scheduler } = this;
     if (this.#isPaused) this.hold(action);
-    else this.scheduler.enter(this, action);
+    else if (this.#busyUntilMs > scheduler.nowMs) {
+      scheduler.after(this.#busyUntilMs - scheduler.nowMs, this, action);
+    } else scheduler.enter(this, action);
   }
 }

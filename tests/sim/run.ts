@@ -7,6 +7,7 @@ import type { Coverage } from "./coverage.ts";
 import { AppliedHistory, orderProblems } from "./order_check.ts";
 import { type Fault, faultText, type Plan } from "./plan.ts";
 import { observe } from "./probes.ts";
+import { watchRejections } from "./rejections.ts";
 import { breakForGood, type EndOfFault, strike } from "./strike.ts";
 import { type SimClientPlatform, type Trace, World } from "./world.ts";
 
@@ -44,21 +45,13 @@ export async function run(plan: Plan, trace: Trace | null = null): Promise<RunRe
   if (plan.firstTerm > 0) await Promise.all(world.machines.map((machine) => machine.prepare(plan.firstTerm)));
   let verdict: RunReport["verdict"] = null;
   const stopObserving = observe(world.invariants);
-  const onRejection = (event: PromiseRejectionEvent): void => {
-    event.preventDefault();
-    const { reason } = event;
-    world.violated(
-      `a promise was rejected and nobody cared: ${reason instanceof Error ? reason.stack : reason}`,
-    );
-  };
-  globalThis.addEventListener("unhandledrejection", onRejection);
+  using _ = watchRejections(world);
   try {
     const endFaults = await live(world);
     if (world.violations.length === 0) await settle(world, endFaults);
     if (world.violations.length === 0) verdict = judge(world);
   } finally {
     stopObserving();
-    globalThis.removeEventListener("unhandledrejection", onRejection);
   }
   const operations = historyOf(world);
   return {

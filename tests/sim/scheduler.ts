@@ -11,7 +11,7 @@ import type { Process } from "./process.ts";
 
 /** Something that will happen. */
 interface Event {
-  readonly atMs: number;
+  atMs: number;
   /** Events of one instant happen in the order in which they were scheduled. */
   readonly order: number;
   /** Whose event it is: it is dropped when that process has died, and waits while it is paused. Null: the world's. */
@@ -98,6 +98,13 @@ export class Scheduler {
       }
       this.#pop();
       this.#nowMs = event.atMs;
+      const freeAtMs = event.owner?.busyUntilMs ?? 0;
+      if (freeAtMs > event.atMs) {
+        // The same order, so that what waits for a busy process happens in the order in which it would have.
+        event.atMs = freeAtMs;
+        this.#push(event);
+        continue;
+      }
       // Where no process ran, no promise can have settled: half of all events are bytes on their way.
       if (this.#happens(event) && this.#current !== null) {
         await new Promise<void>((resolve) => void setImmediate(resolve));

@@ -20,6 +20,8 @@ export interface ConnectionOptions {
   readonly capacityBytes: number;
   /** Longest piece that a write takes, and that arrives at once. */
   readonly pieceBytes: number;
+  /** What a byte that is read or written costs the process in time: decoding, copying. 0 where work takes no time. */
+  readonly msPerByte: number;
 }
 
 type Item = Uint8Array | "fin" | "reset";
@@ -239,6 +241,7 @@ export class SimConnection implements Connection {
     const [first] = this.#received;
     assert(first !== undefined, "there is something to read");
     const count = Math.min(first.length, buffer.length);
+    if (this.#options.msPerByte > 0) this.#process.spend(count * this.#options.msPerByte);
     buffer.set(count === first.length ? first : first.subarray(0, count));
     buffer.fill(0xdd, count, count + OVERWRITTEN_BYTES);
     if (count === first.length) this.#received.shift();
@@ -276,10 +279,11 @@ export class SimConnection implements Connection {
   #put(bytes: Uint8Array): number {
     const outgoing = this.#outgoing;
     assert(outgoing !== null, "the ends are tied together");
-    const { random, capacityBytes, pieceBytes } = this.#options;
+    const { random, capacityBytes, pieceBytes, msPerByte } = this.#options;
     const room = Math.max(0, capacityBytes - outgoing.underWayBytes);
     let count = Math.min(bytes.length, room);
     if (count > 1 && random.chance(0.02)) count = 1 + random.below(count);
+    if (msPerByte > 0) this.#process.spend(count * msPerByte);
     this.#options.scheduler.noteBytes(bytes.subarray(0, count));
     for (let at = 0; at < count;) {
       const end = Math.min(count, at + pieceBytes);

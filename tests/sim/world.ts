@@ -51,14 +51,15 @@ export class World {
   #operators = 0;
   readonly #trace: Trace | null;
 
-  constructor(plan: Plan, trace: Trace | null) {
+  /** `msPerByte`: what the bytes of connections cost the processes at their ends; work takes no time unless it is given. */
+  constructor(plan: Plan, trace: Trace | null, { msPerByte = 0 }: { readonly msPerByte?: number } = {}) {
     this.plan = plan;
     this.#trace = trace;
     this.random = new SeededRandom(plan.seed * 40_503 + 7);
     const { latencyMs, bytesPerMs, capacityBytes, pieceBytes } = plan;
     const { scheduler } = this;
     this.fabric = new Fabric(
-      { scheduler, random: this.#fork(), capacityBytes, pieceBytes },
+      { scheduler, random: this.#fork(), capacityBytes, pieceBytes, msPerByte },
       { latencyMs, bytesPerMs },
     );
     const ids = Array.from({ length: plan.nodes }, (_, position) => position + 1);

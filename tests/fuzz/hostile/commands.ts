@@ -1,0 +1,96 @@
+/** What frames carry in bytes of their own: commands, configurations and their parts, with hostile fields. */
+import { encode, type ValueType } from "@std/msgpack";
+import { MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
+import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND } from "../../../lib/net/kinds.ts";
+import type { SeededRandom } from "../../support/seeded_random.ts";
+import { address, binary, filled, hostileSize, integer, isHostile, trailing } from "./values.ts";
+
+/** Keys that hostile clients write: few, so that what they store has an end. */
+const KEYS = 16;
+const TEXT = new TextEncoder();
+
+/** A key as an honest client would have one. */
+export function ordinaryKey(random: SeededRandom): Uint8Array {
+  return TEXT.encode(`hostile/${random.below(KEYS)}`);
+}
+
+/** An encoded command. */
+export function command(random: SeededRandom): Uint8Array {
+  const kind = random.pick(Object.values(COMMAND_KIND));
+  return random.chance(0.1) ? padded(random) : COMMANDS[kind](random);
+}
+
+const COMMANDS: Readonly<
+  Record<(typeof COMMAND_KIND)[keyof typeof COMMAND_KIND], (random: SeededRandom) => Uint8Array>
+> = {
+  [COMMAND_KIND.transaction]: (random) => {
+    const operations = isHostile(random)
+      ? random.pick([0, MAX_TRANSACTION_OPERATIONS, MAX_TRANSACTION_OPERATIONS + 1, 10_000])
+      : 1;
+    const mutations = Array.from({ length: operations }, (_, position) => mutation(random, position));
+    const checks = Array.from({ length: random.below(3) }, () => check(random));
+    return encode([COMMAND_KIND.transaction, session(random), checks, mutations, ...trailing(random)]);
+  },
+  [COMMAND_KIND.registerSession]: (random) =>
+    encode([COMMAND_KIND.registerSession, sessionId(random), integer(random, 1), ...trailing(random)]),
+  [COMMAND_KIND.expireSessions]: (random) =>
+    encode([COMMAND_KIND.expireSessions, integer(random, 60_000), ...trailing(random)]),
+};
+
+/** A small put, with so many bytes behind it that a frame can just hold them. */
+function padded(random: SeededRandom): Uint8Array {
+  const put = [MUTATION_KIND.put, ordinaryKey(random), TEXT.encode("v")];
+  return encode([COMMAND_KIND.transaction, null, [], [put], filled(hostileSize(random) || 15_000_000)]);
+}
+
+function session(random: SeededRandom): ValueType {
+  if (random.chance(0.5)) return null;
+  const sequence = integer(random, 1 + random.below(5_000));
+  return [sessionId(random), sequence, integer(random, 0), integer(random, 1), ...trailing(random)];
+}
+
+/** One of many: sessions that are opened and left are part of what is tried. */
+function sessionId(random: SeededRandom): number {
+  return integer(random, 1 + random.below(2 ** 31));
+}
+
+function mutation(random: SeededRandom, position: number): ValueType {
+  const key = position === 0 ? binary(random, ordinaryKey(random)) : TEXT.encode(`hostile/many/${position}`);
+  if (random.chance(0.2)) return [MUTATION_KIND.delete, key, ...trailing(random)];
+  const value = position === 0 ? binary(random, TEXT.encode("value")) : TEXT.encode("value");
+  return [MUTATION_KIND.put, key, value, ...(position === 0 ? trailing(random) : [])];
+}
+
+function check(random: SeededRandom): ValueType {
+  const key = binary(random, ordinaryKey(random));
+  const kind = random.pick(Object.values(CHECK_KIND));
+  switch (kind) {
+    case CHECK_KIND.modRevision:
+      return [kind, key, integer(random, 1), ...trailing(random)];
+    case CHECK_KIND.exists:
+      return [kind, key, random.chance(0.5), ...trailing(random)];
+    case CHECK_KIND.value:
+      return [kind, key, binary(random, TEXT.encode("value")), ...trailing(random)];
+  }
+}
+
+/** An encoded configuration that no node may take: too many, twice the same, removed members, hostile addresses. */
+export function configuration(random: SeededRandom, members: readonly number[]): Uint8Array {
+  const rows = members.map((id): ValueType => [id, "127.0.0.1:1", null, false, null]);
+  switch (random.below(5)) {
+    case 0:
+      return encode([[], members, [], rows, []]);
+    case 1:
+      return encode([members, [], members, rows, members]);
+    case 2: {
+      const many = Array.from({ length: 20_000 }, (_, position) => position + 1_000);
+      return encode([members, [], many, rows, many]);
+    }
+    case 3: {
+      const hostile = members.map((id): ValueType => [id, address(random), null, false, null]);
+      return encode([members, [], [], hostile, []]);
+    }
+    default:
+      return encode([members, members, [], [...rows, ...rows], [integer(random, 9)], ...trailing(random)]);
+  }
+}

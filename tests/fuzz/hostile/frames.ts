@@ -1,0 +1,296 @@
+/**
+ * Frames of every kind, well formed and with hostile fields: what any program that has read docs/protocol.md can send.
+ *
+ * What a peer says divides in two. What it may claim by the protocol (a vote in the next term, to be the leader of it)
+ * changes terms and must: a hostile peer is beyond what Raft is for. All else must change nothing and end nobody. So
+ * each frame is made for a {@link Claims}, and with `none` no frame claims what would rightly move a term.
+ */
+import { encode, type ValueType } from "@std/msgpack";
+import { ENTRY_KIND, FRAME_KIND, LANE, ROLE } from "../../../lib/net/kinds.ts";
+import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/net/limits.ts";
+import type { SeededRandom } from "../../support/seeded_random.ts";
+import { command, configuration, ordinaryKey } from "./commands.ts";
+import { isExcluded } from "./exclusions.ts";
+import { changeOf, unknownId } from "./membership.ts";
+import {
+  binary,
+  binaryOrNil,
+  deepArray,
+  filled,
+  integer,
+  isHostile,
+  packedArray,
+  text,
+  trailing,
+} from "./values.ts";
+
+/** The name of a kind of frame. */
+export type FrameKindName = keyof typeof FRAME_KIND;
+
+/** What a hostile peer claims: nothing, the next term, or to lead. */
+export type Claims = "none" | "term" | "leadership";
+
+/** What a hostile program knows of the cluster that it speaks to. */
+export interface Knowledge {
+  readonly random: SeededRandom;
+  readonly claims: Claims;
+  readonly clusterId: string;
+  /** Members, by id. */
+  readonly members: readonly number[];
+  /** The member that it says it is, and where it listens. */
+  readonly self: number;
+  readonly address: string;
+  /** The node that it speaks to. */
+  readonly to: number;
+  /** The cluster's term, and about the last index of its log. */
+  readonly term: number;
+  readonly lastIndex: number;
+}
+
+/** Elements of a frame; bytes in {@link Packed} are encoded already. */
+type Elements = readonly (ValueType | Packed)[];
+class Packed {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** Elements of one kind, without the kind itself. */
+type Generator = (knows: Knowledge) => Elements;
+
+/** Terms that no election leads to. */
+const LEAPS: readonly number[] = [2 ** 40, 2 ** 52, Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER];
+/** Requests that a client numbers so are told apart by it; a node does not care. */
+const REQUEST_IDS = 2 ** 31;
+const DEEP_SHARE = 0.01;
+
+/** A frame's payload. */
+export function hostilePayload(kind: FrameKindName, knows: Knowledge): Uint8Array {
+  const { random } = knows;
+  const elements: (ValueType | Packed)[] = [
+    FRAME_KIND[kind],
+    ...GENERATORS[kind](knows),
+    ...trailing(random),
+  ];
+  if (random.chance(DEEP_SHARE)) elements.push(new Packed(deepArray()));
+  return packedArray(elements.map((element) => element instanceof Packed ? element.bytes : encode(element)));
+}
+
+/** Every kind of frame, and who sends such: kinds.ts says which numbers are whose. */
+export const ALL_KINDS = Object.keys(FRAME_KIND).filter((name): name is FrameKindName => name in FRAME_KIND);
+/** Kinds that come behind a client's hello. */
+export const CLIENT_KINDS = ALL_KINDS.filter((name) => FRAME_KIND[name] >= 40 && FRAME_KIND[name] < 70);
+/** Kinds that come behind a peer's hello, pings among them. */
+export const PEER_KINDS = ALL_KINDS.filter((name) => FRAME_KIND[name] >= 3 && FRAME_KIND[name] < 40);
+
+function requestId({ random }: Knowledge): number {
+  return integer(random, 1 + random.below(REQUEST_IDS));
+}
+
+function consistency({ random }: Knowledge): number {
+  return integer(random, random.pick([1, 2]));
+}
+
+/** A term that the peer may name for what it claims. */
+function termOf({ random, claims, term }: Knowledge): number {
+  if (random.chance(0.1) && !isExcluded("termLeaps")) return random.pick(LEAPS);
+  if (claims !== "none" && random.chance(0.5)) return term + 1 + random.below(2);
+  return random.chance(0.8) ? term : random.pick([0, 1, Math.max(0, term - 1)]);
+}
+
+function envelope(knows: Knowledge, term = termOf(knows)): readonly number[] {
+  const { random, self, to } = knows;
+  // A frame that is not from the one who calls, or not to the one who is called, ends the connection: that is soon tried.
+  const isWrong = random.chance(0.02);
+  return [isWrong ? integer(random, to) : self, isWrong ? integer(random, self) : to, term];
+}
+
+/** What only a leader sends is a claim to lead where the term is new. */
+function leaderEnvelope(knows: Knowledge): readonly number[] {
+  return envelope(knows.claims === "leadership" ? knows : { ...knows, claims: "none" });
+}
+
+function index({ random, lastIndex }: Knowledge): number {
+  return integer(random, random.chance(0.5) ? lastIndex : random.below(lastIndex + 2));
+}
+
+function entries(knows: Knowledge, first: number): ValueType | Packed {
+  const { random, term, members } = knows;
+  if (random.chance(0.005)) return manyEntries(first, term);
+  const count = random.pick([0, 0, 1, 1, 2, 20]);
+  return Array.from({ length: count }, (_, position): ValueType => {
+    const kind = integer(random, random.pick(Object.values(ENTRY_KIND)));
+    const data = kind === ENTRY_KIND.configuration
+      ? configuration(random, members)
+      : kind === ENTRY_KIND.noop
+      ? binary(random, new Uint8Array(0))
+      : random.chance(0.8)
+      ? command(random)
+      : binary(random, filled(3));
+    return [integer(random, first + position), integer(random, term), kind, data, ...trailing(random)];
+  });
+}
+
+/** As many entries as one frame may bring, or one more. */
+function manyEntries(first: number, term: number): Packed {
+  const rows = Array.from(
+    { length: MAX_APPEND_ENTRIES + first % 2 },
+    (_, position) => encode([first + position, term, ENTRY_KIND.noop, new Uint8Array(0)]),
+  );
+  return new Packed(packedArray(rows));
+}
+
+function snapshotOf(knows: Knowledge): readonly number[] {
+  const { random, claims } = knows;
+  const term = claims === "leadership" ? termOf(knows) : termOf({ ...knows, claims: "none" });
+  return [
+    term,
+    integer(random, knows.lastIndex + 1 + random.below(100)),
+    integer(random, Math.max(1, term)),
+    integer(random, random.pick([1, 300_000, 2 ** 40])),
+  ];
+}
+
+function memberRows({ random, members }: Knowledge): ValueType {
+  const count = isHostile(random) ? random.pick([0, 17, 5_000]) : members.length;
+  return Array.from({ length: count }, (_, position) => [position + 1, text(random, "127.0.0.1:1"), "voter"]);
+}
+
+function keyValue({ random }: Knowledge): ValueType {
+  return [binary(random, filled(3)), binary(random, filled(9)), integer(random, 1), integer(random, 1), 1];
+}
+
+/** A generator for each kind that there is: a new kind has none, and this does not compile until it has. */
+const GENERATORS: Readonly<Record<FrameKindName, Generator>> = {
+  hello: ({ random, clusterId, self, address }) => [
+    text(random, "kvraft"),
+    integer(random, 1),
+    integer(random, 1),
+    integer(random, random.pick(Object.values(ROLE))),
+    random.chance(0.2) ? null : text(random, clusterId),
+    integer(random, self),
+    integer(random, random.pick(Object.values(LANE))),
+    random.chance(0.5) ? null : binary(random, filled(9)),
+    integer(random, self),
+    text(random, address),
+  ],
+  welcome: (knows) => [
+    integer(knows.random, 1),
+    text(knows.random, knows.clusterId),
+    integer(knows.random, knows.self),
+    integer(knows.random, knows.to),
+    termOf({ ...knows, claims: "none" }),
+    integer(knows.random, knows.lastIndex),
+    memberRows(knows),
+    [integer(knows.random, 4_096), integer(knows.random, 1_048_576), integer(knows.random, 16_777_216)],
+    integer(knows.random, knows.self),
+  ],
+  refusal: (
+    { random },
+  ) => [text(random, random.pick(["busy", "badHello", "unknownNode"])), text(random, "no")],
+  ping: () => [],
+  pong: () => [],
+
+  preVote: (knows) => [...envelope(knows), index(knows), integer(knows.random, knows.term)],
+  preVoteResponse: (knows) => [...envelope(knows), knows.random.chance(0.5)],
+  requestVote: (knows) => {
+    // Without a transfer a vote is not asked for while a leader is alive: with one, a new term is rightly begun.
+    const isTransfer = knows.claims !== "none" && knows.random.chance(0.5);
+    return [...envelope(knows), index(knows), integer(knows.random, knows.term), isTransfer];
+  },
+  requestVoteResponse: (knows) => [...envelope(knows), knows.random.chance(0.5)],
+  appendEntries: (knows) => {
+    const { random, lastIndex, term } = knows;
+    const prevLogIndex = random.chance(0.5) ? lastIndex : random.below(lastIndex + 2);
+    return [
+      ...leaderEnvelope(knows),
+      integer(random, prevLogIndex),
+      integer(random, prevLogIndex === 0 ? 0 : term),
+      index(knows),
+      entries(knows, prevLogIndex + 1),
+    ];
+  },
+  appendEntriesResponse: (knows) => {
+    const { random, term } = knows;
+    const result = random.chance(0.5)
+      ? [1, index(knows), ...trailing(random)]
+      : [2, index(knows), index(knows), integer(random, term), ...trailing(random)];
+    return [...envelope(knows), result];
+  },
+  heartbeat: (knows) => [...leaderEnvelope(knows), index(knows), integer(knows.random, 1)],
+  heartbeatResponse: (knows) => [...envelope(knows), integer(knows.random, 1), integer(knows.random, 0)],
+  timeoutNow: (knows) => leaderEnvelope(knows),
+  readIndex: (knows) => [...envelope(knows), requestId(knows)],
+  readIndexResponse: (knows) => [
+    ...envelope(knows),
+    requestId(knows),
+    knows.random.chance(0.3) ? null : index(knows),
+  ],
+  forward: (knows) => [requestId(knows), command(knows.random)],
+  forwardResult: (knows) => {
+    const { random } = knows;
+    const body = random.chance(0.5)
+      ? [1, binary(random, command(random)), ...trailing(random)]
+      : [2, text(random, "busy"), text(random, "no"), text(random, "unknown"), ...trailing(random)];
+    return [requestId(knows), body];
+  },
+  snapshotChunk: (knows) => {
+    const { random } = knows;
+    const size = isHostile(random) ? MAX_SNAPSHOT_CHUNK_DATA_BYTES + random.below(2) : random.below(300);
+    return [...snapshotOf(knows), integer(random, 0), filled(size)];
+  },
+  snapshotProgress: (knows) => [...snapshotOf(knows), integer(knows.random, 0)],
+
+  write: (knows) => [requestId(knows), binary(knows.random, command(knows.random))],
+  get: (knows) => [requestId(knows), binary(knows.random, ordinaryKey(knows.random)), consistency(knows)],
+  list: (knows) => {
+    const { random } = knows;
+    return [
+      requestId(knows),
+      binary(random, new Uint8Array(0)),
+      binaryOrNil(random),
+      binaryOrNil(random),
+      binaryOrNil(random),
+      random.chance(0.5),
+      integer(random, isExcluded("longLists") ? 1 : random.pick([1, 100, 10_000])),
+      consistency(knows),
+    ];
+  },
+  status: (knows) => [requestId(knows)],
+  stateHash: (knows) => [requestId(knows)],
+  // To a node that there is, or to none in particular, leadership would rightly go.
+  transferLeadership: (knows) => [requestId(knows), unknownId(knows.random)],
+  changeMembership: (knows) => [requestId(knows), changeOf(knows), false],
+  takeSnapshot: (knows) => [requestId(knows), knows.random.chance(0.8)],
+  readSnapshot: (knows) => [
+    requestId(knows),
+    integer(knows.random, 1 + knows.random.below(4)),
+    integer(knows.random, 0),
+  ],
+  closeSnapshot: (knows) => [requestId(knows), integer(knows.random, 1 + knows.random.below(4))],
+
+  writeResult: (knows) => [requestId(knows), binary(knows.random, command(knows.random))],
+  getResult: (knows) => [requestId(knows), keyValue(knows), integer(knows.random, 1)],
+  listResult: (
+    knows,
+  ) => [requestId(knows), [keyValue(knows), keyValue(knows)], true, integer(knows.random, 1)],
+  statusResult: (
+    knows,
+  ) => [requestId(knows), integer(knows.random, knows.self), text(knows.random, "leader")],
+  stateHashResult: (knows) => [requestId(knows), integer(knows.random, 1), 1, text(knows.random, "00")],
+  transferLeadershipResult: (knows) => [requestId(knows), integer(knows.random, knows.self)],
+  error: (knows) => [
+    requestId(knows),
+    text(knows.random, "busy"),
+    text(knows.random, "no"),
+    text(knows.random, "unknown"),
+    null,
+  ],
+  leader: (knows) => [integer(knows.random, knows.self), integer(knows.random, knows.term)],
+  membershipChanged: (knows) => [requestId(knows), memberRows(knows)],
+  snapshotTaken: (knows) => [requestId(knows), 1, index(knows), integer(knows.random, 1), 1, 1],
+  snapshotPart: (knows) => [requestId(knows), 0, binary(knows.random, filled(300))],
+  snapshotClosed: (knows) => [requestId(knows)],
+  members: (knows) => [index(knows), memberRows(knows)],
+};

@@ -1,0 +1,25 @@
+/** The first frames of a conversation with nothing wrong in them, so that what is hostile comes behind. */
+import { encode } from "@std/msgpack";
+import { FRAME_KIND, ROLE } from "../../../lib/net/kinds.ts";
+import type { Knowledge } from "./frames.ts";
+
+/** As whom a hostile program speaks. */
+export type Guise = "client" | "peer";
+
+/** The hello of a member or a client. */
+export function helloOf(
+  { clusterId, self, address }: Knowledge,
+  { guise, lane }: { readonly guise: Guise; readonly lane: number },
+): Uint8Array {
+  const head = [FRAME_KIND.hello, "kvraft", 1, 1];
+  return guise === "client"
+    ? encode([...head, ROLE.client, null, null, null, null, null, null])
+    : encode([...head, ROLE.peer, clusterId, self, lane, null, self, address]);
+}
+
+/** The welcome of a member. */
+export function welcomeOf({ clusterId, self, term, lastIndex, address }: Knowledge): Uint8Array {
+  const limits = [4_096, 1_048_576, 16_777_216];
+  const members = [[self, address, "voter"]];
+  return encode([FRAME_KIND.welcome, 1, clusterId, self, null, term, lastIndex, members, limits, self]);
+}

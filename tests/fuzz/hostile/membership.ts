@@ -1,0 +1,51 @@
+/**
+ * Changes of membership that must be refused. Any client may ask for a change that makes sense, and it is done: such
+ * are an operator's right and not tried here.
+ */
+import type { ValueType } from "@std/msgpack";
+import { CHANGE_KIND } from "../../../lib/net/kinds.ts";
+import type { SeededRandom } from "../../support/seeded_random.ts";
+import { isExcluded } from "./exclusions.ts";
+import { address, integer, isHostile, trailing } from "./values.ts";
+
+/** The first of the ids that no node has: an integer at an edge may be a member's, which must not be changed. */
+const UNKNOWN_ID = 50;
+
+/** One change. */
+export function changeOf(
+  { random, members }: { readonly random: SeededRandom; readonly members: readonly number[] },
+): ValueType {
+  const member = random.pick(members);
+  const kind = random.pick(Object.values(CHANGE_KIND));
+  switch (kind) {
+    case CHANGE_KIND.add:
+      return [
+        kind,
+        random.chance(0.3) ? member : unknownId(random),
+        anywhere(random),
+        random.chance(0.5),
+        ...trailing(random),
+      ];
+    case CHANGE_KIND.remove:
+    case CHANGE_KIND.promote:
+    case CHANGE_KIND.demote:
+      return [kind, unknownId(random), ...trailing(random)];
+    case CHANGE_KIND.replace:
+      return [kind, member, unknownId(random), anywhere(random), ...trailing(random)];
+    case CHANGE_KIND.update: {
+      const whom = random.chance(0.7) && !isExcluded("undialableUpdates") ? member : unknownId(random);
+      return [kind, whom, address(random), ...trailing(random)];
+    }
+  }
+}
+
+/** An id that no member has. */
+export function unknownId(random: SeededRandom): number {
+  const id = isHostile(random) ? integer(random, UNKNOWN_ID) : UNKNOWN_ID + random.below(10);
+  return id > 0 && id < UNKNOWN_ID ? UNKNOWN_ID : id;
+}
+
+/** Where nobody answers, as an address or not: a new node is asked first who it is. */
+function anywhere(random: SeededRandom): string {
+  return random.chance(0.3) ? "127.0.0.1:1" : address(random);
+}

@@ -1,0 +1,154 @@
+/**
+ * A hostile program at the other end of a connection: it says hello as a client or as a member, sends well-formed
+ * frames with hostile fields, many at once or one by one, reads what comes back or nothing, and leaves in the middle
+ * of a frame or waits for ever. It runs over any network and clock: simulated ones, or those of this machine.
+ */
+import type { Clock } from "../../../lib/net/clock.ts";
+import type { Address, Connection, Network } from "../../../lib/net/network.ts";
+import { LANE } from "../../../lib/net/kinds.ts";
+import { MAX_FRAME_BYTES } from "../../../lib/net/limits.ts";
+import type { SeededRandom } from "../../support/seeded_random.ts";
+import { joined } from "../mutator.ts";
+import {
+  ALL_KINDS,
+  CLIENT_KINDS,
+  type FrameKindName,
+  hostilePayload,
+  type Knowledge,
+  PEER_KINDS,
+} from "./frames.ts";
+import { type Guise, helloOf } from "./hellos.ts";
+
+/** Bytes that one conversation sends at most, so that a few of them do not take all the time there is. */
+const MAX_SENT_BYTES = 24_000_000;
+/** Frames sent again and again at once, of this size at most. */
+const MAX_REPEATED_BYTES = 2_048;
+const MAX_REPETITIONS = 1_000;
+const MAX_FRAMES = 24;
+/** How long a conversation may take: a node that does not read any more is left then. */
+const MAX_CONVERSATION_MS = 2_000;
+/** How long it is silent in the middle of one, or at its end. */
+const MAX_SILENCE_MS = 300;
+const READ_BYTES = 65_536;
+
+/** What a speaker is made from. */
+export interface SpeakerOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: SeededRandom;
+  /** Tells what is known at this moment of the cluster, for a conversation with one of its nodes. */
+  readonly knowledge: (to: number) => Knowledge;
+  readonly addressOf: (node: number) => Address;
+  /** Nodes that it speaks to. */
+  readonly targets: readonly number[];
+  readonly guises: readonly Guise[];
+  /** Called for each frame that was sent whole, or not. */
+  readonly onFrame: (kind: FrameKindName, to: number) => void;
+}
+
+/** One hostile program. */
+export class Speaker {
+  readonly #options: SpeakerOptions;
+
+  constructor(options: SpeakerOptions) {
+    this.#options = options;
+  }
+
+  /** Holds one conversation after the other while `goesOn` says so. */
+  async run(goesOn: () => boolean): Promise<void> {
+    const { random } = this.#options;
+    while (goesOn()) {
+      await this.#converse(random.pick(this.#options.targets));
+      await this.#pause(random.below(20));
+    }
+  }
+
+  async #converse(to: number): Promise<void> {
+    const { network, addressOf, random, clock, guises } = this.#options;
+    const giveUp = new AbortController();
+    let connection: Connection | null = null;
+    const timer = clock.after(MAX_CONVERSATION_MS, () => {
+      giveUp.abort();
+      connection?.close();
+    });
+    connection = await network.connect(addressOf(to), giveUp.signal).catch(() => null);
+    if (connection !== null) {
+      if (!random.chance(0.25)) void drain(connection);
+      await this.#speak(connection, { to, guise: random.pick(guises) });
+      if (random.chance(0.2)) await this.#pause(random.below(MAX_SILENCE_MS));
+    }
+    timer.cancel();
+    connection?.close();
+  }
+
+  async #speak(
+    connection: Connection,
+    { to, guise }: { readonly to: number; readonly guise: Guise },
+  ): Promise<void> {
+    const { random, knowledge } = this.#options;
+    const opening = random.chance(0.1)
+      ? this.#payload("hello", to)
+      : helloOf(knowledge(to), { guise, lane: random.pick(Object.values(LANE)) });
+    if (!await send(connection, framed(opening))) return;
+    const own = guise === "client" ? CLIENT_KINDS : PEER_KINDS;
+    let left = MAX_SENT_BYTES;
+    for (let count = random.below(MAX_FRAMES); count > 0 && left > 0; count--) {
+      const kind = random.pick(random.chance(0.95) ? own : ALL_KINDS);
+      const frame = framed(this.#payload(kind, to));
+      const bytes = random.chance(0.2) ? repeated(frame, random) : frame;
+      left -= bytes.length;
+      // Half a frame, and then nothing.
+      const isHalf = random.chance(0.05);
+      if (!await send(connection, isHalf ? bytes.subarray(0, random.below(bytes.length)) : bytes)) return;
+      if (isHalf) return await this.#pause(random.below(MAX_SILENCE_MS));
+      if (random.chance(0.3)) await this.#pause(random.below(10));
+    }
+  }
+
+  /** A payload of this kind that a frame can hold. */
+  #payload(kind: FrameKindName, to: number): Uint8Array {
+    const { knowledge, onFrame } = this.#options;
+    onFrame(kind, to);
+    return hostilePayload(kind, knowledge(to)).subarray(0, MAX_FRAME_BYTES);
+  }
+
+  #pause(durationMs: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.after(durationMs, resolve));
+  }
+}
+
+/** A payload with its length before it. */
+export function framed(payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  const head = new Uint8Array(4);
+  new DataView(head.buffer).setUint32(0, payload.length);
+  return joined(head, payload);
+}
+
+/** The same small frame very often; a large one once. */
+function repeated(frame: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Array<ArrayBuffer> {
+  if (frame.length > MAX_REPEATED_BYTES) return frame;
+  const times = 1 + random.below(MAX_REPETITIONS);
+  const bytes = new Uint8Array(times * frame.length);
+  for (let time = 0; time < times; time++) bytes.set(frame, time * frame.length);
+  return bytes;
+}
+
+/** Sends all of the bytes; false when the connection ends before. */
+export async function send(connection: Connection, bytes: Uint8Array): Promise<boolean> {
+  try {
+    for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Reads and drops what comes, until the connection ends. */
+export async function drain(connection: Connection): Promise<void> {
+  const buffer = new Uint8Array(READ_BYTES);
+  try {
+    while (await connection.read(buffer) !== null);
+  } catch {
+    // It was closed from either side.
+  }
+}

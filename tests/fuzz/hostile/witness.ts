@@ -1,0 +1,97 @@
+/** The client that does nothing wrong: it writes and reads all the while, and is what must not notice anything. */
+import { KvClient, KvraftError } from "../../../lib/mod.ts";
+import type { Clock } from "../../../lib/net/clock.ts";
+import type { Network } from "../../../lib/net/network.ts";
+
+/** Calls that take longer than this count as failed: by then the promise is broken many times over. */
+const CALL_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+const THINK_MS = 15;
+const KEY = "witness";
+/** Keys that lists find. */
+const FILL_TRANSACTIONS = 30;
+const FILL_KEYS = 100;
+const FILL_VALUE = "x".repeat(100);
+
+/** What a witness gets from its surroundings. */
+export interface WitnessOptions {
+  readonly cluster: readonly string[];
+  readonly clock: Clock;
+  /** Null: this process's own network and clock. */
+  readonly platform:
+    | { readonly network: Network; readonly clock: Clock; readonly random: () => number }
+    | null;
+}
+
+/** A client that measures how long it waits. */
+export class Witness {
+  readonly #options: WitnessOptions;
+  #client: KvClient | null = null;
+  #written = 0;
+  /** The longest wait of a call so far, since the last {@link startMeasuring}. */
+  longestMs = 0;
+  calls = 0;
+  /** Of calls that failed, or gave what can't be. */
+  readonly failures: string[] = [];
+  /** When the call under way was made; null while there is none. */
+  #calledAt: number | null = null;
+
+  constructor(options: WitnessOptions) {
+    this.#options = options;
+  }
+
+  /** The longest wait, that of the call under way included. */
+  get longestWaitMs(): number {
+    const { clock } = this.#options;
+    return Math.max(this.longestMs, this.#calledAt === null ? 0 : clock.now() - this.#calledAt);
+  }
+
+  /** Connects and fills the store with keys that lists find. */
+  async prepare(): Promise<void> {
+    const { cluster, platform } = this.#options;
+    const common = { cluster, timeoutMs: CONNECT_TIMEOUT_MS };
+    this.#client = await KvClient.connect(platform === null ? common : { ...common, platform });
+    for (let transaction = 0; transaction < FILL_TRANSACTIONS; transaction++) {
+      await this.#client.transaction({
+        mutations: Array.from({ length: FILL_KEYS }, (_, key) => ({
+          kind: "put",
+          key: `fill/${transaction}/${key}`,
+          value: FILL_VALUE,
+        })),
+        timeoutMs: CONNECT_TIMEOUT_MS,
+      });
+    }
+  }
+
+  /** Writes and reads back, until `goesOn` says no. */
+  async run(goesOn: () => boolean): Promise<void> {
+    const client = this.#client;
+    if (client === null) throw new TypeError("a witness prepares first");
+    while (goesOn()) {
+      const value = `${++this.#written}`;
+      await this.#measured("put", () => client.put(KEY, value, { timeoutMs: CALL_TIMEOUT_MS }));
+      const entry = await this.#measured("get", () => client.get(KEY, { timeoutMs: CALL_TIMEOUT_MS }));
+      const found = entry === undefined || entry === null ? null : new TextDecoder().decode(entry.value);
+      if (entry !== undefined && found !== value) this.failures.push(`put ${value} and got ${found}`);
+      await new Promise<void>((resolve) => void this.#options.clock.after(THINK_MS, resolve));
+    }
+    await client.close();
+  }
+
+  async #measured<T>(name: string, call: () => Promise<T>): Promise<T | undefined> {
+    const { clock } = this.#options;
+    const calledAt = clock.now();
+    this.#calledAt = calledAt;
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.failures.push(`${name}: ${error.code}, ${error.outcome}: ${error.message}`);
+      return undefined;
+    } finally {
+      this.#calledAt = null;
+      this.calls += 1;
+      this.longestMs = Math.max(this.longestMs, clock.now() - calledAt);
+    }
+  }
+}
