@@ -73,12 +73,14 @@ export class PeerLane {
     if (this.#hasLoggedUnknownKind) return;
     this.#hasLoggedUnknownKind = true;
     const { logger, peer } = this.#options;
-    logger.warn("Ignored a peer's frame of an unknown kind", { peer: peer.nodeId, kind: error.kind });
+    const { remote } = this.#channel;
+    logger.warn("Ignored a peer's frame of an unknown kind", { remote, peer: peer.nodeId, kind: error.kind });
   }
 
   #close(reason: string): void {
     const { logger, peer } = this.#options;
-    logger.warn("Closed a peer's connection", { peer: peer.nodeId, lane: peer.lane, reason });
+    const { remote } = this.#channel;
+    logger.warn("Closed a peer's connection", { remote, peer: peer.nodeId, lane: peer.lane, reason });
     this.#channel.close(reason);
   }
 }

@@ -46,6 +46,8 @@ export const LISTENER = tests(
 export const NET = tests("net", "tests/unit/net");
 /** The driver, and who waits for it. */
 export const SERVER = tests("server", "tests/unit/server");
+/** The log that a server writes. */
+export const LOG = tests("log", "tests/unit/server/log_test.ts");
 /** The client's library. */
 export const CLIENT = tests("client", "tests/unit/client");
 /** The command line and the shell. */
@@ -75,6 +77,7 @@ export const ALL_CHECKS: readonly Check[] = [
   FRAMES,
   LISTENER,
   NET,
+  LOG,
   SERVER,
   CLIENT,
   CLI,

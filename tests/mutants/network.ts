@@ -1,10 +1,28 @@
 /** Mutants of frames, connections and handshakes (reliability.md §3, 50 to 64, and its §5). */
-import { FRAMES, LISTENER, NET, SIM } from "./checks.ts";
+import { FRAMES, LISTENER, LOG, NET, SIM } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 const CHECKS = [FRAMES, LISTENER, NET, SIM];
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
+  {
+    id: "M255",
+    title: "a line about another machine is folded by its port, too",
+    failure: "one client that is refused again and again fills the disk with the log",
+    file: "lib/server/log.ts",
+    from: "remote: hostOf(remote)",
+    to: "remote",
+    checks: [LOG],
+  },
+  {
+    id: "M256",
+    title: "lines that differ are written however many there are",
+    failure: "refused clients from many addresses fill the disk with the log",
+    file: "lib/server/log.ts",
+    from: "count.written < MAX_LINES_A_MINUTE",
+    to: "count.written >= 0",
+    checks: [LOG],
+  },
   {
     id: "M251",
     title: "a connection whose hello may be on its way gives way to others",

@@ -112,10 +112,64 @@ Deno.test("many different lines are all written, and lose no count", () => {
   const { log, lines } = make();
   log.info("first");
   log.info("first");
-  for (let line = 0; line < 200; line += 1) log.info("other", { line });
+  for (let line = 0; line < 200; line += 1) log.info(`other ${line}`);
   assertEquals(lines().filter((line) => line.includes("first")), [
     "INFO  first",
     "INFO  first (repeated 1 time)",
   ]);
   assertEquals(lines().length, 202);
+});
+
+Deno.test("what one machine does is folded by its kind, whatever the port and the reason are each time", () => {
+  const { log, clock, lines } = make();
+  for (let port = 1; port <= 50_000; port += 1) {
+    const reason = `it is meant for cluster ${port}`;
+    log.info("Refused a connection", { remote: `[2001:db8::1]:${port}`, code: "wrongCluster", reason });
+  }
+  log.info("Refused a connection", { remote: "[2001:db8::1]:1", code: "badHello", reason: "" });
+  log.info("Refused a connection", { remote: "10.0.0.2:1", code: "wrongCluster", reason: "" });
+  clock.advance(10_000);
+  const first = 'remote=[2001:db8::1]:1 code=wrongCluster reason="it is meant for cluster 1"';
+  assertEquals(lines(), [
+    `INFO  Refused a connection ${first}`,
+    'INFO  Refused a connection remote=[2001:db8::1]:1 code=badHello reason=""',
+    'INFO  Refused a connection remote=10.0.0.2:1 code=wrongCluster reason=""',
+    `INFO  Refused a connection (repeated 49999 times) ${first}`,
+  ]);
+  assertEquals(clock.timerCount, 0);
+});
+
+Deno.test("faults are told apart by their reason, also when one machine causes them", () => {
+  const { log, lines } = make();
+  for (const reason of ["a", "b", "a"]) log.error("A fault", { remote: "10.0.0.2:1", reason, stack: reason });
+  assertEquals(lines(), [
+    "ERROR A fault remote=10.0.0.2:1 reason=a stack=a",
+    "ERROR A fault remote=10.0.0.2:1 reason=b stack=b",
+  ]);
+});
+
+Deno.test("of lines with one message a hundred are written in a minute, however many machines cause them", () => {
+  const { log, clock, lines } = make();
+  const flood = (): void => {
+    for (let host = 0; host < 20_000; host += 1) {
+      log.info("Refused a connection", { remote: `10.0.${host >> 8}.${host & 255}:1`, code: "busy" });
+    }
+  };
+  flood();
+  flood();
+  log.warn("leader lost");
+  assertEquals([lines().length, lines().at(-1)], [101, "WARN  leader lost"]);
+  clock.advance(65_000);
+  assertEquals(lines().slice(101), ["INFO  Refused a connection (39900 more were left out)"]);
+  log.info("Refused a connection", { remote: "10.0.0.1:1", code: "busy" });
+  assertEquals(lines().length, 103);
+  assertEquals(clock.timerCount, 0);
+});
+
+Deno.test("closing the log tells how many lines were left out", () => {
+  const { log, clock, lines } = make();
+  for (let line = 0; line < 150; line += 1) log.info("other", { line });
+  log[Symbol.dispose]();
+  assertEquals([lines().length, lines().at(-1)], [101, "INFO  other (50 more were left out)"]);
+  assertEquals(clock.timerCount, 0);
 });
