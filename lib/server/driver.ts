@@ -25,23 +25,38 @@ import type {
   SnapshotMetadata,
   SnapshotRequest,
 } from "../raft/mod.ts";
-import { LogFullError, type PersistBatch } from "../storage/mod.ts";
+import { type PersistBatch, type Shortage, shortageOf } from "../storage/mod.ts";
 import type { Meter } from "./meter.ts";
 
 /** Committed entries after which a turn ends, so that a long replay does not hold up heartbeats: about 20 ms of work. */
 const ENTRIES_PER_TURN = 1_024;
-/** How long a full disk is left alone before the write is tried again. */
-const FULL_DISK_RETRY_MS = 500;
+/** How long a full disk is left alone, or a lack of file descriptors, before the same is tried again. */
+const SHORTAGE_RETRY_MS = 500;
+
+/** What the log says when something is lacking, and when it no longer is. */
+const SHORTAGES: Readonly<Record<Shortage, { readonly begun: string; readonly over: string }>> = {
+  diskFull: {
+    begun: "disk full: this node takes no part until there is room",
+    over: "disk has room again",
+  },
+  outOfDescriptors: {
+    begun: "out of file descriptors: this node takes no part until there is one",
+    over: "file descriptors are there again",
+  },
+};
 
 /** The log as the driver uses it (lib/storage's WriteAheadLog is one). */
 export interface LogStore {
-  /** Writes a batch; throws LogFullError when there is no room, and then nothing of it remains. */
+  /**
+   * Writes a batch; throws LogFullError when there is no room, OutOfDescriptorsError when no file could be opened, and
+   * then nothing of it remains.
+   */
   append(batch: PersistBatch): void;
   /** Resolves when everything appended is durable. A rejection is final. */
   sync(): Promise<void>;
   /** Notes behind the last batch that it is durable, if it is. */
   leaveSyncMark(): void;
-  /** Reads entries back, at least one. */
+  /** Reads entries back, at least one. Rejects with OutOfDescriptorsError where it may be tried again. */
   readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]>;
 }
 
@@ -84,9 +99,12 @@ export class Driver {
   readonly #raft: Raft;
   #ticker: Timer | null = null;
   #retry: Timer | null = null;
+  /** At most one for each load that is under way. */
+  readonly #loadRetries = new Set<Timer>();
   #scheduled = false;
   #stopped = false;
-  #diskFull = false;
+  /** What the last write lacked; null when it was made. */
+  #shortage: Shortage | null = null;
   #persisting = false;
   /** Whether a batch has become durable that the log does not say it of. */
   #markIsDue = false;
@@ -100,7 +118,7 @@ export class Driver {
 
   /** Whether the last write found no room on the disk. */
   get isDiskFull(): boolean {
-    return this.#diskFull;
+    return this.#shortage === "diskFull";
   }
 
   /** Whether a write that the core has handed out is not durable yet. */
@@ -116,9 +134,7 @@ export class Driver {
 
   /** Ends ticking and batches; resolves when the write under way is durable. Nothing is sent or applied after it. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#ticker?.cancel();
-    this.#retry?.cancel();
+    this.#cancelTimers();
     await this.#writing;
   }
 
@@ -230,19 +246,24 @@ export class Driver {
       if (snapshot !== null) events.install(snapshot);
       log.append({ hardState, entries, snapshot });
     } catch (error) {
-      if (!(error instanceof LogFullError)) throw error;
-      if (!this.#diskFull) {
-        logger.error("disk full: this node takes no part until there is room", { reason: error.message });
-      }
-      this.#diskFull = true;
+      const shortage = shortageOf(error);
+      if (shortage === null) throw error;
+      this.#noteShortage(shortage, error);
       this.#raft.storageStalled();
-      this.#retry = clock.after(FULL_DISK_RETRY_MS, () => this.#input(() => this.#persist(persist)));
+      this.#retry = clock.after(SHORTAGE_RETRY_MS, () => this.#input(() => this.#persist(persist)));
       return;
     }
-    if (this.#diskFull) logger.info("disk has room again");
-    this.#diskFull = false;
+    if (this.#shortage !== null) logger.info(SHORTAGES[this.#shortage].over);
+    this.#shortage = null;
     this.#options.meter?.batchEntries.record(entries.length);
     this.#writing = this.#syncThen(persist);
+  }
+
+  #noteShortage(shortage: Shortage, error: unknown): void {
+    if (this.#shortage !== shortage) {
+      this.#options.logger.error(SHORTAGES[shortage].begun, { reason: reasonOf(error) });
+    }
+    this.#shortage = shortage;
   }
 
   /** Waits for the sync, then keeps the promises that hung on it. Never rejects. */
@@ -269,16 +290,28 @@ export class Driver {
       const entries = await this.#options.log.readEntries(load.firstIndex, load.maxBytes);
       this.#input(() => this.#raft.loaded(load, entries));
     } catch (error) {
-      this.#fail(error);
+      if (this.#stopped || shortageOf(error) === null) return this.#fail(error);
+      this.#options.logger.warn("cannot read the log for now; trying again", { reason: reasonOf(error) });
+      // Without entries the core asks again, for what it needs by then.
+      const retry = this.#options.clock.after(SHORTAGE_RETRY_MS, () => {
+        this.#loadRetries.delete(retry);
+        this.#input(() => this.#raft.loaded(load, []));
+      });
+      this.#loadRetries.add(retry);
     }
   }
 
   #fail(error: unknown): void {
     if (this.#stopped) return;
+    this.#cancelTimers();
+    this.#options.events.failed(error);
+  }
+
+  #cancelTimers(): void {
     this.#stopped = true;
     this.#ticker?.cancel();
     this.#retry?.cancel();
-    this.#options.events.failed(error);
+    for (const retry of this.#loadRetries) retry.cancel();
   }
 
   #noteIgnored(message: Message, disposition: Disposition): void {
@@ -289,4 +322,8 @@ export class Driver {
       reason: disposition,
     });
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,11 +1,11 @@
-/** How the log comes by the segment it writes to: a new one, or the last one of the process before. */
+/** The segment that the log writes to: a new one, or the last one of the process before. */
 import type { Disk, DiskFile } from "./disk.ts";
 import type { LogOwner } from "./identity.ts";
-import type { LogBeginning, LogState } from "./log_state.ts";
+import type { LogBase, LogBeginning, LogState } from "./log_state.ts";
 import { segmentSeed } from "./record.ts";
 import type { SegmentHeader } from "./record.ts";
 import { RECOVERY_WINDOW_BYTES } from "./recovery.ts";
-import type { LastSegment } from "./recovery.ts";
+import type { LastSegment, Recovery } from "./recovery.ts";
 import { NextSegment, preallocate, segmentName } from "./segment.ts";
 import type { ActiveSegment } from "./segment.ts";
 
@@ -59,8 +59,28 @@ export function createSegment(options: SegmentOptions, place: SegmentPlace): Act
   }
 }
 
+/** The segment with which a log that was read back goes on, and the segments that are of no more use then, oldest first. */
+export async function firstSegment(
+  options: SegmentOptions & { readonly snapshot: LogBase | null },
+  recovery: Recovery,
+): Promise<{ segment: ActiveSegment; left: readonly number[] }> {
+  const { state, last, dead, mustBeginAnew } = recovery;
+  const { snapshot } = options;
+  if (last === null) {
+    const place = { state, previous: null, next: null, beginning: null };
+    return { segment: createSegment(options, place), left: [] };
+  }
+  if (!mustBeginAnew || snapshot === null) {
+    return { segment: await reopenSegment(options, last), left: dead };
+  }
+  const left = [...dead, ...state.segments];
+  const previous = { number: last.number, end: last.end };
+  const beginning = beginningBehind(snapshot, state);
+  return { segment: createSegment(options, { state, previous, next: null, beginning }), left };
+}
+
 /** Opens the last segment to go on in it: cuts what is torn, and makes all the rest durable. */
-export async function reopenSegment(options: SegmentOptions, last: LastSegment): Promise<ActiveSegment> {
+async function reopenSegment(options: SegmentOptions, last: LastSegment): Promise<ActiveSegment> {
   const { number, begin, end, synced } = last;
   const file = options.disk.open(`${options.directory}/${segmentName(number)}`, "write");
   try {
@@ -85,4 +105,15 @@ async function rewrite(file: DiskFile, from: number, to: number): Promise<void> 
     await file.read(bytes, offset);
     file.write(bytes, offset);
   }
+}
+
+/** The beginning of a log behind `snapshot`. A snapshot of a later term than the node's has made that its term, with no vote given. */
+function beginningBehind(snapshot: LogBase, { hardState }: LogState): LogBeginning {
+  const { term, commitIndex } = hardState;
+  const isLater = snapshot.term > term;
+  return {
+    base: snapshot,
+    hardState: isLater ? { term: snapshot.term, vote: null, commitIndex } : hardState,
+    isCut: false,
+  };
 }

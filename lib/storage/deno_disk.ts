@@ -6,7 +6,7 @@
  * readers open the file for themselves.
  */
 import fs from "node:fs";
-import { errorCode } from "./disk.ts";
+import { errorCode, REMOVED_SUFFIX } from "./disk.ts";
 import type { Disk, DiskFile, DiskLock, OpenMode } from "./disk.ts";
 
 const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", write: "r+", create: "w+" };
@@ -57,16 +57,11 @@ export class DenoDisk implements Disk {
   }
 
   remove(path: string): void {
-    if (fs.statSync(path).size <= SMALL_BYTES) return fs.unlinkSync(path);
-    const file = Deno.openSync(path, { read: true, write: true });
-    try {
-      fs.unlinkSync(path);
-    } catch (error) {
-      file.close();
-      throw error;
-    }
-    // The file has no name any more and ends with this process in any case: nobody hears of a failure.
-    file.truncate(0).catch(() => {}).finally(() => file.close());
+    if (fs.lstatSync(path).size <= SMALL_BYTES) return fs.unlinkSync(path);
+    const leaving = path.endsWith(REMOVED_SUFFIX) ? path : `${path}${REMOVED_SUFFIX}`;
+    if (leaving !== path) fs.renameSync(path, leaving);
+    // A failure leaves a file that the next start removes.
+    Deno.remove(leaving).catch(() => {});
   }
 
   lock(path: string): DiskLock | null {

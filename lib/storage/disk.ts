@@ -7,6 +7,9 @@
  * free. Every operation throws an `Error`; where the operating system gave a reason, its name is in `code` (`ENOSPC`).
  */
 
+/** What the name of a large file ends with while its room is given back; the next start removes what a crash left of it. */
+export const REMOVED_SUFFIX = ".removed";
+
 /** How a file is opened: an existing one for reading, an existing one for both, or a new (or emptied) one for both. */
 export type OpenMode = "read" | "write" | "create";
 
@@ -51,7 +54,11 @@ export interface Disk {
   syncDirectory(path: string): void;
   /** Renames a file within a directory, replacing `to`; after a crash one of the two states holds. */
   rename(from: string, to: string): void;
-  /** Removes a file. */
+  /**
+   * Removes a file's name, and never changes what is in the file: another name of it (a hard link of a backup) and
+   * whatever has it open keep all of its bytes. A large file may have a name that ends with {@link REMOVED_SUFFIX} for
+   * a while, until its room has come back.
+   */
   remove(path: string): void;
   /** Locks a file (created when missing) against other processes; null when another holds it. */
   lock(path: string): DiskLock | null;
@@ -66,6 +73,22 @@ export function errorCode(error: unknown): string | null {
 export function isDiskFull(error: unknown): boolean {
   const code = errorCode(error);
   return code === "ENOSPC" || code === "EDQUOT";
+}
+
+/**
+ * Whether an operation failed because this process or this machine has no file descriptor left. Nothing was done to
+ * any file then: only opening one needs a descriptor. A sync, a write or a read never fails so.
+ */
+export function isOutOfDescriptors(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "EMFILE" || code === "ENFILE";
+}
+
+/** Removes what a crash left of files that were being removed. */
+export function removeLeftovers(disk: Disk, directory: string): void {
+  for (const name of disk.list(directory)) {
+    if (name.endsWith(REMOVED_SUFFIX)) disk.remove(`${directory}/${name}`);
+  }
 }
 
 /** The sentence an error carries, for use inside another one. */

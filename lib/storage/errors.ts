@@ -1,4 +1,5 @@
 /** What storage refuses, by name. Every message says what could not be done, why, and what to do. */
+import { isDiskFull, isOutOfDescriptors } from "./disk.ts";
 
 /**
  * How a node that lost its log comes back: as another. An emptied node no longer has what it acknowledged, so its vote
@@ -19,6 +20,21 @@ export class LogFullError extends Error {
     super(
       `Cannot append to the log in ${directory}: the disk is full (${options.reason}). Nothing of this write was ` +
         "kept. Free some space on this disk; the node needs no restart.",
+      { cause: options.cause },
+    );
+  }
+}
+
+/** No file descriptor is left for a file that the log must open. Nothing was written; the log works again once there is one. */
+export class OutOfDescriptorsError extends Error {
+  override readonly name = "OutOfDescriptorsError";
+  /** Stable name of this error. */
+  readonly code = "outOfDescriptors";
+
+  constructor(directory: string, options: { reason: string; cause: unknown }) {
+    super(
+      `Cannot open another file in ${directory}: the limit on open files is reached (${options.reason}). Nothing was ` +
+        "changed, and it is tried again. Raise the limit (`ulimit -n`), or lower --max-connections.",
       { cause: options.cause },
     );
   }
@@ -234,18 +250,38 @@ export class SnapshotWriteError extends Error {
   readonly code = "snapshotWriteFailed";
   /** Whether there was no room, which may come back. */
   readonly isFull: boolean;
+  /** Whether no file descriptor was left, which may come back. */
+  readonly isOutOfDescriptors: boolean;
 
-  constructor(
-    file: string,
-    options: { readonly isFull: boolean; readonly reason: string; readonly cause: unknown },
-  ) {
-    const { isFull, reason, cause } = options;
-    const advice = isFull ? "Free some space on this disk; it is tried again." : "Check the disk.";
+  constructor(file: string, options: { readonly reason: string; readonly cause: unknown }) {
+    const { reason, cause } = options;
+    const isFull = isDiskFull(cause);
+    const lacksDescriptor = isOutOfDescriptors(cause);
+    const advice = isFull
+      ? "Free some space on this disk; it is tried again."
+      : lacksDescriptor
+      ? "Raise the limit on open files (`ulimit -n`); it is tried again."
+      : "Check the disk.";
     super(
       `Cannot write the snapshot ${file}: ${isFull ? `the disk is full (${reason})` : reason}. ` +
         `The snapshots there were and the log are as before. ${advice}`,
       { cause },
     );
     this.isFull = isFull;
+    this.isOutOfDescriptors = lacksDescriptor;
   }
+}
+
+/** What may be lacking for a while: room on the disk, or a file descriptor. */
+export type Shortage = "diskFull" | "outOfDescriptors";
+
+/**
+ * What an operation lacked that may come back, so that the very same call is to be repeated later; null for every
+ * other error. A failed sync is never among them.
+ */
+export function shortageOf(error: unknown): Shortage | null {
+  if (error instanceof LogFullError) return "diskFull";
+  if (error instanceof OutOfDescriptorsError) return "outOfDescriptors";
+  if (!(error instanceof SnapshotWriteError)) return null;
+  return error.isFull ? "diskFull" : error.isOutOfDescriptors ? "outOfDescriptors" : null;
 }

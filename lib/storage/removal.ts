@@ -2,6 +2,7 @@
  * Removes segments that the log has left behind, oldest first, each durably before the next: of several removals a
  * crash may keep the later and lose the earlier, and a log with a gap is refused.
  */
+import { isOutOfDescriptors } from "./disk.ts";
 import type { Disk } from "./disk.ts";
 import { segmentName } from "./segment.ts";
 
@@ -10,6 +11,8 @@ export class SegmentRemoval {
   readonly #disk: Disk;
   readonly #directory: string;
   #waiting: number[] = [];
+  /** Whether the first of those that wait has lost its name, not yet durably. */
+  #firstIsRemoved = false;
   #readers = 0;
 
   constructor(options: { readonly disk: Disk; readonly directory: string }) {
@@ -32,13 +35,22 @@ export class SegmentRemoval {
     this.#readers -= 1;
   }
 
-  /** Removes what waits, unless somebody reads. Throws what the disk throws. */
+  /**
+   * Removes what waits, unless entries are being read. What is left when no file descriptor is, is removed the next
+   * time. Throws what else the disk throws.
+   */
   run(): void {
     if (this.#readers > 0) return;
-    for (let number = this.#waiting[0]; number !== undefined; number = this.#waiting[0]) {
-      this.#disk.remove(`${this.#directory}/${segmentName(number)}`);
-      this.#disk.syncDirectory(this.#directory);
-      this.#waiting.shift();
+    try {
+      for (let number = this.#waiting[0]; number !== undefined; number = this.#waiting[0]) {
+        if (!this.#firstIsRemoved) this.#disk.remove(`${this.#directory}/${segmentName(number)}`);
+        this.#firstIsRemoved = true;
+        this.#disk.syncDirectory(this.#directory);
+        this.#firstIsRemoved = false;
+        this.#waiting.shift();
+      }
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
     }
   }
 }

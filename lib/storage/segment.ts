@@ -60,6 +60,8 @@ export class NextSegment {
   readonly #file: DiskFile;
   #zeroed = 0;
   #finished = false;
+  #isInUse = false;
+  #isSyncing = false;
   #background: Promise<void> | null = null;
 
   /** Begins a segment of `bytes` bytes in `directory`. Throws what the disk throws. */
@@ -70,9 +72,18 @@ export class NextSegment {
     this.#file = options.disk.open(`${options.directory}/${NEXT_NAME}`, "create");
   }
 
-  /** Fills the segment bit by bit while other things go on. Then `prepared` is called, or `failed` if the disk refuses. */
-  prepare(failed: (error: unknown) => void, prepared: () => void): void {
-    this.#background = this.#fillSlowly().then(prepared, failed).finally(() => {
+  /** Whether it has its name, so that what it holds counts. */
+  get isInUse(): boolean {
+    return this.#isInUse;
+  }
+
+  /**
+   * Fills the segment bit by bit while other things go on. Then `prepared` is called, or `failed` if the disk refuses
+   * to take zeros or to sync them.
+   */
+  prepare(failed: (error: unknown, step: "write" | "sync") => void, prepared: () => void): void {
+    const refused = (error: unknown): void => failed(error, this.#isSyncing ? "sync" : "write");
+    this.#background = this.#fillSlowly().then(prepared, refused).finally(() => {
       this.#background = null;
       if (this.#finished) this.#file.close();
     });
@@ -96,6 +107,7 @@ export class NextSegment {
       file.close();
       throw error;
     }
+    this.#isInUse = true;
     this.#finish();
     return {
       number: header.number,
@@ -130,7 +142,9 @@ export class NextSegment {
       this.#fillOnce();
       // Each piece is on its way to the device before the next is made, so that the log's own syncs never queue
       // behind a whole segment of zeros.
+      this.#isSyncing = true;
       await this.#file.syncData();
+      this.#isSyncing = false;
     }
   }
 

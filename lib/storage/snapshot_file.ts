@@ -4,7 +4,7 @@
  * or, until the folder is synced, none.
  */
 import { assert } from "../assert.ts";
-import { isDiskFull, reasonOf } from "./disk.ts";
+import { isDiskFull, isOutOfDescriptors, reasonOf } from "./disk.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { SnapshotWriteError } from "./errors.ts";
 
@@ -45,7 +45,10 @@ export function unfinishedName(position: SnapshotPosition): string {
   return snapshotName(position) + UNFINISHED;
 }
 
-/** A file that becomes a snapshot. Every method but `discard` throws {@link SnapshotWriteError}, after which only `discard` is of use. */
+/**
+ * A file that becomes a snapshot. Every method but `discard` throws {@link SnapshotWriteError}, after which only
+ * `discard` is of use; but `install`, which may be repeated where room or a file descriptor was lacking.
+ */
 export class UnfinishedSnapshot {
   /** Its path while it is unfinished. */
   readonly path: string;
@@ -54,6 +57,7 @@ export class UnfinishedSnapshot {
   readonly #file: DiskFile;
   #bytes = 0;
   #syncs = 0;
+  #isRenamed = false;
   #state: "open" | "failed" | "installed" | "discarded" = "open";
 
   constructor(options: { readonly disk: Disk; readonly directory: string; readonly name: string }) {
@@ -104,22 +108,28 @@ export class UnfinishedSnapshot {
   install(position: SnapshotPosition): void {
     this.#assertOpen();
     try {
-      this.#disk.rename(this.path, `${this.#directory}/${snapshotName(position)}`);
+      if (!this.#isRenamed) this.#disk.rename(this.path, `${this.#directory}/${snapshotName(position)}`);
+      this.#isRenamed = true;
       this.#disk.syncDirectory(this.#directory);
     } catch (error) {
-      throw this.#fail(error);
+      // Where the folder's sync itself failed, what the disk holds is not known.
+      const mayRepeat = isOutOfDescriptors(error) || (isDiskFull(error) && !this.#isRenamed);
+      throw mayRepeat ? writeError(this.path, error) : this.#fail(error);
     }
     this.#state = "installed";
     this.#closeWhenEnded();
   }
 
-  /** Gives it up and removes what there is of it. Without effect on an installed one. */
+  /**
+   * Gives it up and removes what there is of it. Without effect on an installed one. One that has its name, not yet
+   * durably, stays: it is whole, and the next start finds it or does not.
+   */
   discard(): void {
     if (this.#state === "installed" || this.#state === "discarded") return;
     this.#state = "discarded";
     this.#closeWhenEnded();
     try {
-      if (this.#disk.stat(this.path) !== null) this.#disk.remove(this.path);
+      if (!this.#isRenamed && this.#disk.stat(this.path) !== null) this.#disk.remove(this.path);
     } catch {
       // The next start tries again.
     }
@@ -141,5 +151,5 @@ export class UnfinishedSnapshot {
 }
 
 function writeError(file: string, cause: unknown): SnapshotWriteError {
-  return new SnapshotWriteError(file, { isFull: isDiskFull(cause), reason: reasonOf(cause), cause });
+  return new SnapshotWriteError(file, { reason: reasonOf(cause), cause });
 }

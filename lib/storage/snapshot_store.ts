@@ -3,7 +3,7 @@
  * (snapshot_file.ts), verified whenever it is read (snapshot_reader.ts).
  */
 import { assert } from "../assert.ts";
-import { reasonOf } from "./disk.ts";
+import { reasonOf, removeLeftovers } from "./disk.ts";
 import type { Disk } from "./disk.ts";
 import { DataDirectoryUnusableError, NewerSnapshotError, SnapshotDamagedError } from "./errors.ts";
 import {
@@ -89,6 +89,7 @@ export class SnapshotStore {
 
   async #load(): Promise<void> {
     const [disk, directory] = [this.#disk, this.#directory];
+    removeLeftovers(disk, directory);
     for (const name of disk.list(directory)) {
       if (isUnfinishedSnapshot(name)) disk.remove(`${directory}/${name}`);
       const position = snapshotPosition(name);

@@ -7,10 +7,10 @@
  */
 import { assert, InvariantError } from "../assert.ts";
 import type { Entry, HardState, TermRun } from "../raft/types.ts";
-import { createSegment, reopenSegment } from "./active_segment.ts";
+import { createSegment, firstSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
-import { isDiskFull, reasonOf } from "./disk.ts";
+import { isDiskFull, isOutOfDescriptors, reasonOf, removeLeftovers } from "./disk.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import {
   LogDamagedError,
@@ -18,6 +18,7 @@ import {
   LogFullError,
   LogMissingError,
   NewerFormatError,
+  OutOfDescriptorsError,
   SnapshotMissingError,
 } from "./errors.ts";
 import type { LogOwner } from "./identity.ts";
@@ -99,6 +100,8 @@ export class WriteAheadLog {
   #syncing: Promise<void> | null = null;
   /** Segments that were left while a sync of theirs was under way. */
   #left: DiskFile[] = [];
+  /** Whether the segment's name may not be durable yet: nothing is written to it before it is. */
+  #nameIsDue = false;
   #failure: LogFailedError | null = null;
   #closed = false;
 
@@ -124,6 +127,7 @@ export class WriteAheadLog {
     try {
       const recovery = await recover(options);
       removeUnfinishedSegment(disk, directory);
+      removeLeftovers(disk, directory);
       const { segment, left } = await firstSegment(options, recovery);
       const log = new WriteAheadLog(options, recovery.state, segment);
       try {
@@ -145,8 +149,8 @@ export class WriteAheadLog {
   /**
    * Writes a batch; durable after the next `sync`. An empty batch writes nothing.
    * Throws {@link LogFullError} when there is no room: nothing of the batch is in the log then (but that it begins anew
-   * behind the batch's snapshot, perhaps), and the call may be repeated. Throws {@link LogFailedError} when the disk
-   * failed: the log is of no more use.
+   * behind the batch's snapshot, perhaps), and the call may be repeated; {@link OutOfDescriptorsError} says the same
+   * where no file could be opened. Throws {@link LogFailedError} when the disk failed: the log is of no more use.
    */
   append(batch: PersistBatch): void {
     this.#assertUsable();
@@ -158,6 +162,7 @@ export class WriteAheadLog {
     // A batch larger than a whole segment goes into the next one, which then grows beyond its size.
     if (plan.beginning !== null) this.#beginAnew(plan.beginning);
     else if (isFilled) this.#beginSegment(null);
+    this.#syncName();
     this.#write(plan);
     noteBatch(plan, this.#state, { segment: this.#segment.number, offset: this.#segment.end });
     this.#segment.end += plan.bytes;
@@ -183,7 +188,7 @@ export class WriteAheadLog {
   /**
    * Reads consecutive entries from `firstIndex` on, at least one, of together at most `maxBytes` bytes in the log.
    * They are the entries of the moment of the call. Checksums are verified; rejects with `LogDamagedError` where
-   * one doesn't hold.
+   * one doesn't hold, with {@link OutOfDescriptorsError} where the call may be repeated.
    */
   async readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]> {
     this.#assertUsable();
@@ -328,12 +333,13 @@ export class WriteAheadLog {
     const { segments } = this.#state;
     this.#beginSegment(beginning);
     this.#removal.add(segments);
+    this.#syncName();
     this.#removeLeft();
     if (this.#failure !== null) throw this.#failure;
   }
 
   #removeLeft(): void {
-    if (this.#failure !== null || this.#closed) return;
+    if (this.#failure !== null || this.#closed || this.#nameIsDue) return;
     try {
       this.#removal.run();
     } catch (error) {
@@ -344,7 +350,6 @@ export class WriteAheadLog {
   /** Closes the last segment off and goes on in a new one. */
   #beginSegment(beginning: LogBeginning | null): void {
     const old = this.#segment;
-    const { disk, directory } = this.#options;
     try {
       // The new segment's header says where this one ends, and that all of it is durable. It no longer needs its zeros.
       old.file.truncate(old.end);
@@ -371,11 +376,19 @@ export class WriteAheadLog {
     }
     if (this.#syncing === null) old.file.close();
     else this.#left.push(old.file);
+    this.#nameIsDue = true;
+  }
+
+  /** Makes the segment's name durable before anything stands in it. */
+  #syncName(): void {
+    if (!this.#nameIsDue) return;
+    const { disk, directory } = this.#options;
     try {
       disk.syncDirectory(directory);
     } catch (error) {
-      throw this.#fail(error);
+      throw isOutOfDescriptors(error) ? storageError(directory, error) : this.#fail(error);
     }
+    this.#nameIsDue = false;
   }
 
   #prepareNext(): void {
@@ -385,17 +398,21 @@ export class WriteAheadLog {
     try {
       const next = new NextSegment({ disk, directory, bytes: segmentBytes });
       this.#next = next;
-      next.prepare((error) => this.#nextFailed(next, error), () => this.#isNearlyFull = false);
+      const failed = (error: unknown, step: "write" | "sync"): void =>
+        this.#nextFailed(next, { error, step });
+      next.prepare(failed, () => this.#isNearlyFull = false);
     } catch (error) {
-      // There will be another attempt when the segment is needed, and that one reports what is wrong.
+      // There will be another attempt when the segment is needed, and that one reports what is wrong. A file descriptor
+      // that is lacking now may be there then.
       this.#isNearlyFull = isDiskFull(error);
     }
   }
 
-  #nextFailed(next: NextSegment, error: unknown): void {
+  #nextFailed(next: NextSegment, { error, step }: { error: unknown; step: "write" | "sync" }): void {
     if (this.#next !== next) {
-      // It is in use by now, and a sync of it has failed.
-      if (!isDiskFull(error) && !this.#closed) this.#fail(error);
+      // Once it is in use, what such a sync has lost may be records, whatever the reason: going on without would call
+      // them durable. Zeros that were refused were written when the segment was completed.
+      if (next.isInUse && step === "sync" && !this.#closed) this.#fail(error);
       return;
     }
     this.#next = null;
@@ -408,7 +425,8 @@ export class WriteAheadLog {
   }
 
   #refused(error: unknown): Error {
-    return isDiskFull(error) ? storageError(this.#options.directory, error) : this.#fail(error);
+    const mayRepeat = isDiskFull(error) || isOutOfDescriptors(error);
+    return mayRepeat ? storageError(this.#options.directory, error) : this.#fail(error);
   }
 
   #fail(error: unknown): LogFailedError {
@@ -420,26 +438,6 @@ export class WriteAheadLog {
     assert(!this.#closed, "a closed log is not used");
     if (this.#failure !== null) throw this.#failure;
   }
-}
-
-/** The segment with which a log that was read back goes on, and the segments that are of no more use then, oldest first. */
-async function firstSegment(
-  options: WriteAheadLogOptions,
-  recovery: Recovery,
-): Promise<{ segment: ActiveSegment; left: readonly number[] }> {
-  const { state, last, dead, mustBeginAnew } = recovery;
-  const { snapshot } = options;
-  if (last === null) {
-    const place = { state, previous: null, next: null, beginning: null };
-    return { segment: createSegment(options, place), left: [] };
-  }
-  if (!mustBeginAnew || snapshot === null) {
-    return { segment: await reopenSegment(options, last), left: dead };
-  }
-  const left = [...dead, ...state.segments];
-  const previous = { number: last.number, end: last.end };
-  const beginning = beginningBehind(snapshot, state);
-  return { segment: createSegment(options, { state, previous, next: null, beginning }), left };
 }
 
 function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery): RecoveredLog {
@@ -457,24 +455,15 @@ function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery
   };
 }
 
-/** The beginning of a log behind `snapshot`. A snapshot of a later term than the node's has made that its term, with no vote given. */
-function beginningBehind(snapshot: LogBase, { hardState }: LogState): LogBeginning {
-  const { term, commitIndex } = hardState;
-  const isLater = snapshot.term > term;
-  return {
-    base: snapshot,
-    hardState: isLater ? { term: snapshot.term, vote: null, commitIndex } : hardState,
-    isCut: false,
-  };
-}
-
 /** The named error for what went wrong. */
 function storageError(directory: string, error: unknown): Error {
   if (
     error instanceof LogDamagedError || error instanceof NewerFormatError || error instanceof LogFullError ||
     error instanceof LogFailedError || error instanceof LogMissingError ||
-    error instanceof SnapshotMissingError || error instanceof InvariantError
+    error instanceof SnapshotMissingError || error instanceof OutOfDescriptorsError ||
+    error instanceof InvariantError
   ) return error;
   const details = { reason: reasonOf(error), cause: error };
+  if (isOutOfDescriptors(error)) return new OutOfDescriptorsError(directory, details);
   return isDiskFull(error) ? new LogFullError(directory, details) : new LogFailedError(directory, details);
 }

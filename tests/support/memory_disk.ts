@@ -70,6 +70,8 @@ export class MemoryDisk implements Disk {
   intercept: (operation: DiskOperation) => DiskFault | null = () => null;
   /** While not null, no `syncData` ends before it is resolved. */
   syncGate: Promise<void> | null = null;
+  /** While true, no file and no folder can be opened, so that a folder can't be synced either. */
+  isOutOfDescriptors = false;
   /** Bytes that all files together may have. */
   capacityBytes = Number.POSITIVE_INFINITY;
   /** Operations so far. */
@@ -150,6 +152,7 @@ export class MemoryDisk implements Disk {
   }
 
   open(path: string, mode: OpenMode): DiskFile {
+    this.#requireDescriptor(path);
     if (mode === "create") {
       this.#operation("open", path);
       const existing = this.#names.get(path);
@@ -180,6 +183,7 @@ export class MemoryDisk implements Disk {
 
   syncDirectory(path: string): void {
     this.#operation("syncDirectory", path);
+    this.#requireDescriptor(path);
     if (this.#names.get(path) !== "directory") throw new MemoryDiskError("ENOTDIR", path);
     for (const change of this.#nameChanges) {
       if (parentOf(change.path) === path) applyTo(this.#durableNames, change);
@@ -203,6 +207,7 @@ export class MemoryDisk implements Disk {
 
   lock(path: string): DiskLock | null {
     this.#refuseWhenStopped(path);
+    this.#requireDescriptor(path);
     if (this.#locks.has(path)) return null;
     if (!this.#names.has(path)) this.#addFile(path);
     this.#locks.add(path);
@@ -228,6 +233,10 @@ export class MemoryDisk implements Disk {
   #operation(kind: DiskOperation["kind"], path: string): void {
     const fault = this.refuse(kind, path);
     if (fault !== null) throw new MemoryDiskError(fault.code, path);
+  }
+
+  #requireDescriptor(path: string): void {
+    if (this.isOutOfDescriptors) throw new MemoryDiskError("EMFILE", path);
   }
 
   #refuseWhenStopped(path: string): void {

@@ -4,7 +4,13 @@ import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
 import { foundingConfiguration } from "../../../lib/server/members.ts";
 import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
-import { LogFailedError, LogFullError, type PersistBatch } from "../../../lib/storage/mod.ts";
+import {
+  LogFailedError,
+  LogFullError,
+  OutOfDescriptorsError,
+  type PersistBatch,
+  SnapshotWriteError,
+} from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";
 
@@ -15,9 +21,12 @@ class HeldLog implements LogStore {
   readonly batches: PersistBatch[] = [];
   readonly syncs: PromiseWithResolvers<void>[] = [];
   full = false;
+  /** What `append` and `readEntries` throw while it is not null. */
+  shortage: Error | null = null;
 
   append(batch: PersistBatch): void {
     if (this.full) throw new LogFullError("wal", { reason: "no space left on device", cause: null });
+    if (this.shortage !== null) throw this.shortage;
     this.batches.push(batch);
   }
 
@@ -30,7 +39,7 @@ class HeldLog implements LogStore {
   }
 
   readEntries(): Promise<readonly Entry[]> {
-    return Promise.reject(new Error("nothing is read back in these tests"));
+    return Promise.reject(this.shortage ?? new Error("nothing is read back in these tests"));
   }
 }
 
@@ -169,6 +178,37 @@ Deno.test("a full disk makes a leader step down, and it goes on once there is ro
   assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2], "what it has, it keeps");
   assertEquals(bench.failures, []);
   await bench.driver.stop();
+});
+
+Deno.test("out of file descriptors, or a snapshot that can't be named for now: the same write is made later", async () => {
+  const lacking = Object.assign(new Error("too many open files"), { code: "EMFILE" });
+  const reason = { reason: "too many open files", cause: lacking };
+  for (
+    const shortage of [
+      new OutOfDescriptorsError("wal", reason),
+      new SnapshotWriteError("receiving.new", reason),
+    ]
+  ) {
+    const bench = new Bench(1, [1]);
+    await bench.tick(ELECTION_TICKS);
+    await bench.endSync();
+    await bench.endSync();
+    bench.log.shortage = shortage;
+    bench.driver.ask((raft) => raft.propose(new Uint8Array([7])));
+    await settle();
+    assertEquals([bench.driver.isDiskFull, bench.raft.isLeader, bench.failures], [
+      shortage instanceof SnapshotWriteError && shortage.isFull,
+      false,
+      [],
+    ]);
+    bench.log.shortage = null;
+    await bench.tick(50);
+    await bench.endSync();
+    assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2]);
+    assertEquals(bench.failures, []);
+    await bench.driver.stop();
+    assertEquals(bench.clock.timerCount, 0);
+  }
 });
 
 Deno.test("a failed sync ends the node and is never tried again", async () => {

@@ -9,7 +9,8 @@ import {
   WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
 import type { Disk, DiskFile, DiskLock, OpenMode } from "../../../lib/storage/mod.ts";
-import { errorCode, isDiskFull } from "../../../lib/storage/disk.ts";
+import { errorCode, isDiskFull, REMOVED_SUFFIX, removeLeftovers } from "../../../lib/storage/disk.ts";
+import { eventually } from "../../support/eventually.ts";
 import { batch, entry, hardState, IDENTITY } from "../../support/storage.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 
@@ -48,22 +49,50 @@ Deno.test("directories are listed in order, and files renamed and removed", asyn
 });
 
 Deno.test({
-  name: "a large file is gone at once, also for those who sync its folder next",
-  // Its blocks are given back by a thread that nobody waits for.
+  name: "a large file loses its name at once, and then its room; the file itself is never changed",
+  // Its blocks are given back by a thread that nothing waits for.
   sanitizeOps: false,
   sanitizeResources: false,
   fn: async () => {
     await using folder = await TemporaryFolder.make();
     const disk = new DenoDisk();
     const path = `${folder.path}/large`;
-    const file = disk.open(path, "create");
-    for (let at = 0; at < 3; at += 1) file.write(new Uint8Array(1024 * 1024).fill(at), at * 1024 * 1024);
+    const bytes = new Uint8Array(3 * 1024 * 1024).fill(7);
+    const isWhole = (read: Uint8Array): boolean =>
+      read.length === bytes.length && read.every((byte) => byte === 7);
+    const create = (name: string): void => {
+      const file = disk.open(name, "create");
+      file.write(bytes, 0);
+      file.close();
+    };
+    const onlyTheBackup = (): Promise<boolean> =>
+      eventually(
+        "nothing else is in the folder",
+        () => disk.list(folder.path).join() === "backup" ? true : null,
+      );
+    create(path);
+    Deno.linkSync(path, `${folder.path}/backup`);
     const reader = disk.open(path, "read");
     disk.remove(path);
     disk.syncDirectory(folder.path);
-    assertEquals([disk.stat(path), disk.list(folder.path)], [null, []]);
+    assertEquals(disk.stat(path), null);
     assertThrows(() => disk.remove(path), Error);
-    for (const each of [file, reader]) each.close();
+    await onlyTheBackup();
+    const read = new Uint8Array(bytes.length);
+    assertEquals(
+      [await reader.read(read, 0), isWhole(read)],
+      [bytes.length, true],
+      "what has it open keeps it",
+    );
+    reader.close();
+    assert(isWhole(Deno.readFileSync(`${folder.path}/backup`)), "another name of it keeps it");
+    Deno.symlinkSync(`${folder.path}/backup`, path);
+    disk.remove(path);
+    await onlyTheBackup();
+    assertEquals(Deno.statSync(`${folder.path}/backup`).size, bytes.length, "a link's target keeps it");
+    create(`${path}${REMOVED_SUFFIX}`);
+    removeLeftovers(disk, folder.path);
+    await onlyTheBackup();
   },
 });
 

@@ -360,6 +360,27 @@ Deno.test("configurations behind the snapshot survive, without those that were o
   await third.close();
 });
 
+Deno.test("a configuration that a later leader overrode from further below does not come back, though the log is shorter since", async () => {
+  const disk = new MemoryDisk();
+  const { log } = await openLog(disk, { segmentBytes: 4096 });
+  const configuration = (index: number, term: number): Entry => ({
+    ...entry(index, term),
+    kind: "configuration",
+  });
+  await appendSynced(log, [
+    batch(hardState(1), configuration(1, 1), entry(2, 1), entry(3, 1), configuration(4, 1), entry(5, 1)),
+    batch(hardState(2, null, 1), entry(2, 2)),
+  ]);
+  await log.close();
+  const { log: again, recovered } = await openLog(disk);
+  assertEquals([recovered.lastIndex, recovered.configurations.map(({ index }) => index)], [2, [1]]);
+  await appendSynced(again, [batch(null, entry(3, 2), entry(4, 2), entry(5, 2))]);
+  await again.close();
+  const { log: third, recovered: longer } = await openLog(disk);
+  assertEquals([longer.lastIndex, longer.configurations.map(({ index }) => index)], [5, [1]]);
+  await third.close();
+});
+
 Deno.test("a decayed bit in a cut log: all of it comes back, or a refusal that names the place", async () => {
   const { disk, log, store } = await longLog(8);
   await writeSnapshot(store, { index: 6, term: 1, chunks: ["state"] });
