@@ -16,5 +16,5 @@ export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord 
 export type { TransactionResult } from "./record.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";
 export { type Restoring, StateMachine, type StateMachineOptions, type StateView } from "./state_machine.ts";
-export { validateCommand, validateKey, validateListQuery } from "./validate.ts";
+export { keepsStoreLimits, validateCommand, validateKey, validateListQuery } from "./validate.ts";
 export type { CommandLimits, CommandProblem } from "./validate.ts";

@@ -2,8 +2,8 @@
  * What a request must satisfy before it may enter the log, or be read for: the same rules in the client, so that an
  * error costs no round trip, and at the server's door, which trusts nobody.
  *
- * The state machine does not ask again: a limit may be configured differently tomorrow, and the log must still mean
- * what it meant.
+ * What is applied is held against the fixed limits alone ({@link keepsStoreLimits}): a setting may be another tomorrow,
+ * and the log must still mean what it meant.
  */
 import type { Check, Command, ListQuery, Mutation, RegisterSession, Transaction } from "./command.ts";
 import {
@@ -59,6 +59,16 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
     default:
       return assertNever(command);
   }
+}
+
+/**
+ * Whether a command of the log keeps the store's own limits, whatever a server's settings were. Every leader asks more of
+ * its clients (see {@link validateCommand}), so only the entry of a faulty or hostile node fails here. This is a rule of
+ * the log: every node must judge alike, and an old log must go on meaning what it meant.
+ */
+export function keepsStoreLimits(command: Command): boolean {
+  return command.kind !== "transaction" ||
+    validateTransaction(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
 }
 
 /** Why this key can't be one, or null when it can. */
@@ -156,7 +166,7 @@ function validateValueLength(value: Uint8Array, maxValueBytes: number): CommandP
   return { kind: "valueTooLarge", message };
 }
 
-/** No encoding of the transaction is longer than this. */
+/** No encoding that this version makes of the transaction is longer than this. */
 function encodedBytesBound({ checks, mutations }: Transaction): number {
   let bytes = COMMAND_OVERHEAD_BYTES;
   for (const operation of [...checks, ...mutations]) {

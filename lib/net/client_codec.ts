@@ -21,7 +21,7 @@ import { readKeyValue, readKeyValueOrNull, writeKeyValue, writeKeyValueOrNil } f
 import { CONSISTENCY, FRAME_KIND } from "./kinds.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
-import { readErrorCode, readOutcome } from "./refusal_fields.ts";
+import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./answer_fields.ts";
 import { readStatus, writeStatus } from "./status_codec.ts";
 import { SlabCopier } from "../slab.ts";
 
@@ -262,7 +262,7 @@ function readServerMessage(input: MessagePackReader, kind: number): ServerMessag
   switch (kind) {
     case FRAME_KIND.writeResult:
       input.setWhat("writeResult");
-      return { kind: "writeResult", requestId: readRequestId(input), result: input.binary("result") };
+      return { kind: "writeResult", requestId: readRequestId(input), result: readResultBytes(input) };
     case FRAME_KIND.getResult:
       input.setWhat("getResult");
       input.own(); // key and value in one buffer
@@ -297,7 +297,7 @@ function readServerMessage(input: MessagePackReader, kind: number): ServerMessag
         kind: "error",
         requestId: input.integer("requestId"),
         code: readErrorCode(input),
-        message: input.string("message"),
+        message: readMessageText(input),
         outcome: readOutcome(input),
         leader: input.integerOrNull("leader", 1),
       };

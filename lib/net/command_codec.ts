@@ -6,6 +6,7 @@
  * to say (lib/kv). The same bytes must decode alike on every replica, so nothing here depends on configuration.
  */
 import { assertNever } from "../assert.ts";
+import { shortened } from "../foreign_text.ts";
 import { SlabCopier } from "../slab.ts";
 import { type Check, type Command, type CommandResult, MAX_TRANSACTION_OPERATIONS } from "../kv/command.ts";
 import type { Mutation, MutationOutcome, RefusalReason, SessionStamp } from "../kv/command.ts";
@@ -345,7 +346,9 @@ function readResult(input: MessagePackReader): CommandResult {
     case RESULT_KIND.refused: {
       const text = input.string("reason");
       const reason = REFUSAL_REASONS.find((known) => known === text);
-      if (reason === undefined) throw input.error("reason", `"${text}" is not known to this version`);
+      if (reason === undefined) {
+        throw input.error("reason", `"${shortened(text)}" is not known to this version`);
+      }
       return { kind: "refused", reason };
     }
     default:

@@ -13,10 +13,11 @@ import type { ForwardRequest, ForwardResponse } from "./client_messages.ts";
 import { decodeConfiguration } from "./configuration_codec.ts";
 import { UnknownKindError } from "./errors.ts";
 import { ANSWER_KIND, ENTRY_KIND, FRAME_KIND } from "./kinds.ts";
+import { MAX_CONFIGURATION_BYTES, MAX_PEER_ENTRY_BYTES } from "./frame_bounds.ts";
 import { MAX_APPEND_ENTRIES } from "./limits.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
-import { readErrorCode, readOutcome } from "./refusal_fields.ts";
+import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./answer_fields.ts";
 import {
   readSnapshotChunk,
   readSnapshotProgress,
@@ -355,6 +356,8 @@ function readEntry(input: MessagePackReader): Entry {
   const kind = readEntryKind(input);
   const data = input.binary("entry data");
   if (kind === "noop" && data.length > 0) throw input.error("entry data", "must be empty for a no-op");
+  const maxBytes = kind === "configuration" ? MAX_CONFIGURATION_BYTES : MAX_PEER_ENTRY_BYTES;
+  if (data.length > maxBytes) throw input.error("entry data", `must not be longer than ${maxBytes} bytes`);
   if (kind === "configuration") decodeConfiguration(data); // whatever the core is handed, it can read
   input.close();
   return { index, term, kind, data };
@@ -399,10 +402,10 @@ function readForwardBody(input: MessagePackReader): ForwardResponse["body"] {
   const kind = input.integer("body kind");
   let body: ForwardResponse["body"];
   if (kind === ANSWER_KIND.yes) {
-    body = { kind: "result", result: input.binary("result") };
+    body = { kind: "result", result: readResultBytes(input) };
   } else if (kind === ANSWER_KIND.no) {
     const code = readErrorCode(input);
-    body = { kind: "error", code, message: input.string("message"), outcome: readOutcome(input) };
+    body = { kind: "error", code, message: readMessageText(input), outcome: readOutcome(input) };
   } else {
     throw input.error("body kind", `${kind} is not known to this version`);
   }

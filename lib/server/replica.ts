@@ -6,7 +6,7 @@
  * answered from a state that has applied the index it was given.
  */
 import { assert } from "../assert.ts";
-import { type Command, type CommandResult, StateMachine } from "../kv/mod.ts";
+import { type Command, type CommandResult, keepsStoreLimits, StateMachine } from "../kv/mod.ts";
 import { decodeCommand, encodeResultInPlace } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import { decodeConfiguration } from "../net/configuration_codec.ts";
@@ -162,10 +162,14 @@ export class Replica {
   }
 }
 
-/** Bytes that are no command are refused by the state machine, on every node alike. */
-function decodeOrNull(data: Uint8Array): ReturnType<typeof decodeCommand> | null {
+/**
+ * Bytes that are no command, or one that no leader lets in, are refused by the state machine, on every node alike: a
+ * state with an empty key, say, could not be read back from a snapshot.
+ */
+function decodeOrNull(data: Uint8Array): Command | null {
   try {
-    return decodeCommand(data);
+    const command = decodeCommand(data);
+    return keepsStoreLimits(command) ? command : null;
   } catch (error) {
     if (error instanceof DecodeError) return null;
     throw error;

@@ -2,7 +2,7 @@
  * The way of a write through this node: checked at the door, then proposed here if this node leads, else passed on to
  * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
  */
-import { type Command, type SessionStamp, validateCommand } from "../kv/mod.ts";
+import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../net/command_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
@@ -119,6 +119,9 @@ export class Writes {
 
   /** The command, or what is wrong with it. */
   #read(bytes: Uint8Array): Command | Refusal {
+    // On the bytes as they are stored and sent on, before any is decoded: what a newer version may have added at the end
+    // of the command counts, too.
+    if (bytes.length > MAX_COMMAND_BYTES) return tooLong(bytes.length);
     try {
       const command = decodeCommand(bytes);
       const problem = validateCommand(command, { maxValueBytes: this.#options.maxValueBytes });
@@ -132,6 +135,13 @@ export class Writes {
 
 function stampOf(command: Command): SessionStamp | null {
   return command.kind === "transaction" ? command.session : null;
+}
+
+function tooLong(bytes: number): Refusal {
+  return notApplied(
+    "invalidRequest",
+    `Cannot write a command of ${bytes} bytes: at most ${MAX_COMMAND_BYTES} are allowed. Split it into smaller ones.`,
+  );
 }
 
 function busy(): Refusal {

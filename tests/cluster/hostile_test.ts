@@ -4,7 +4,10 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
+import type { Command } from "../../lib/kv/mod.ts";
 import { FRAME_KIND } from "../../lib/net/kinds.ts";
+import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
+import { paddedCommand } from "../support/padded_command.ts";
 import { step } from "../support/step.ts";
 import { underLoad } from "../support/under_load.ts";
 import { clientHello, frame, Wire } from "../support/wire.ts";
@@ -13,6 +16,13 @@ const IDLE_CONNECTIONS = 1_000;
 /** Fewer than a node lets wait for the answer to their hello. */
 const CONNECTIONS_AT_ONCE = 100;
 const FOREIGN_CLUSTER = "0123456789abcdef";
+
+const PUT_A_BYTE: Command = {
+  kind: "transaction",
+  session: null,
+  checks: [],
+  mutations: [{ kind: "put", key: new Uint8Array([1]), value: new Uint8Array([1]) }],
+};
 
 /** Connects and says hello as a client. */
 async function greeted(port: number): Promise<Wire> {
@@ -108,6 +118,36 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
     },
   },
   {
+    name: "a put of one byte, padded to nearly a frame, is refused",
+    async run(port): Promise<void> {
+      using wire = await greeted(port);
+      await wire.send(frame([FRAME_KIND.write, 7, paddedCommand(PUT_A_BYTE, MAX_FRAME_BYTES - 100)]));
+      const { elements: [, requestId, code] } = await wire.take([FRAME_KIND.error]);
+      assertEquals([requestId, code], [7, "invalidRequest"]);
+    },
+  },
+  {
+    name: "a member's address of megabytes is refused by its beginning",
+    async run(port): Promise<void> {
+      using wire = await greeted(port);
+      await wire.send(frame([FRAME_KIND.changeMembership, 8, [6, 2, "a".repeat(16_000_000)], false]));
+      const { elements: [, requestId, code, message] } = await wire.take([FRAME_KIND.error]);
+      assertEquals([requestId, code], [8, "invalidRequest"]);
+      assert(`${message}`.length < 500, `a message of ${`${message}`.length} characters`);
+    },
+  },
+  {
+    name: "a member can't be moved to an address that is none",
+    async run(port): Promise<void> {
+      for (const address of ["0.0.0.0:7001", "[::]:7001", "255.255.255.255:7001", "localhost:0"]) {
+        using wire = await greeted(port);
+        await wire.send(frame([FRAME_KIND.changeMembership, 9, [6, 2, address], true]));
+        const { elements: [, requestId, code] } = await wire.take([FRAME_KIND.error]);
+        assertEquals([requestId, code], [9, "invalidRequest"]);
+      }
+    },
+  },
+  {
     name: "a request with a field of the wrong type ends that connection",
     async run(port): Promise<void> {
       using wire = await greeted(port);
@@ -127,6 +167,8 @@ Deno.test("whatever arrives on the port, everybody else notices nothing", async 
     using silent = await Wire.connect(port);
     await silent.send(frame(clientHello()).subarray(0, 9));
     for (const { name, run } of attacks) await step(t, name, () => run(port));
+    const follower = cluster.port(leader === 1 ? 2 : 1);
+    for (const { name, run } of attacks) await step(t, `at a follower, ${name}`, () => run(follower));
     await progress();
 
     await step(t, "a thousand idle connections are held, and the cluster serves", async () => {

@@ -1,5 +1,5 @@
 /** Mutants that take a guard away from a door at which anything may come in (reliability.md §3, 41, 54, 59). */
-import { CLI, FUZZ, RAFT, STORAGE } from "./checks.ts";
+import { CLI, FUZZ, RAFT, SERVER, STORAGE } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 export const INPUT_MUTANTS: readonly Mutant[] = [
@@ -47,5 +47,23 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     from: "if (reason !== null) return reason;\n        this.#state.setEntry(",
     to: "this.#state.setEntry(",
     checks: [STORAGE, FUZZ],
+  },
+  {
+    id: "M203",
+    title: "the size of a command is what is known of it",
+    failure: "one padded write ends the leader that sends it on, and every later one",
+    file: "lib/server/writes.ts",
+    from: "if (bytes.length > MAX_COMMAND_BYTES) return tooLong(bytes.length);",
+    to: "if (bytes.length > MAX_COMMAND_BYTES * 4) return tooLong(bytes.length);",
+    checks: [SERVER],
+  },
+  {
+    id: "M204",
+    title: "entries of other nodes are applied without asking for the store's limits",
+    failure: "a state with an empty key can't be read back from its snapshot, and the node does not start",
+    file: "lib/server/replica.ts",
+    from: "keepsStoreLimits(command) ? command : null",
+    to: "command",
+    checks: [SERVER],
   },
 ];

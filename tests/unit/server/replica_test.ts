@@ -1,6 +1,12 @@
 /** Who waits at the replica is answered once, and only by what they waited for. */
 import { assertEquals } from "@std/assert";
-import { type Command, StateMachine } from "../../../lib/kv/mod.ts";
+import {
+  type Command,
+  MAX_KEY_BYTES,
+  MAX_VALUE_BYTES,
+  type Mutation,
+  StateMachine,
+} from "../../../lib/kv/mod.ts";
 import { EMPTY_CONFIGURATION, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
@@ -101,4 +107,24 @@ Deno.test("closing ends every wait", () => {
   replica.confirmRead({ readId: 2, index: 9 });
   replica.close();
   assertEquals({ answers, reads }, { answers: ["leadershipLost, unknown"], reads: [false, false] });
+});
+
+Deno.test("an entry that no leader lets in changes nothing: what it made could not be read back", () => {
+  const { replica } = newReplica();
+  const { replica: other } = newReplica();
+  const k = TEXT.encode("k");
+  const mutations: readonly Mutation[][] = [
+    [{ kind: "put", key: new Uint8Array(0), value: k }],
+    [{ kind: "put", key: new Uint8Array(MAX_KEY_BYTES + 1), value: k }],
+    [{ kind: "put", key: k, value: new Uint8Array(MAX_VALUE_BYTES + 1) }],
+    [{ kind: "put", key: k, value: k }, { kind: "delete", key: k }],
+    [],
+  ];
+  for (const [position, made] of mutations.entries()) {
+    const data = encodeCommand({ kind: "transaction", session: null, checks: [], mutations: made });
+    replica.apply([{ index: position + 1, term: 1, kind: "command", data }]);
+    other.apply([{ index: position + 1, term: 1, kind: "noop", data: new Uint8Array(0) }]);
+  }
+  const records = ({ stateMachine }: Replica): unknown => [...stateMachine.snapshot().records()];
+  assertEquals(records(replica), records(other));
 });

@@ -1,8 +1,9 @@
 /** A write that is sent again while it is under way stays one entry of the log, and everybody who asked is answered. */
 import { assertEquals } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
+import { MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, Raft } from "../../../lib/raft/mod.ts";
+import { MAX_FRAME_BYTES } from "../../../lib/net/limits.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
 import { foundingConfiguration } from "../../../lib/server/members.ts";
 import { Quota } from "../../../lib/server/quota.ts";
@@ -12,6 +13,7 @@ import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { Writes } from "../../../lib/server/writes.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { paddedCommand } from "../../support/padded_command.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
@@ -130,6 +132,28 @@ function put(sequence: number | null): Uint8Array {
     mutations: [{ kind: "put", key: value, value }],
   });
 }
+
+Deno.test("the bound on a command is on its bytes, those that this version does not know included", async () => {
+  const bench = await Bench.leading();
+  const key = new TextEncoder().encode("k");
+  const mutations = [{ kind: "put", key, value: key }] as const;
+  const padded = (bytes: number): Uint8Array =>
+    paddedCommand({ kind: "transaction", session: null, checks: [], mutations }, bytes);
+  bench.writes.submit(padded(MAX_COMMAND_BYTES + 1), (answer) => {
+    assertEquals(answer.kind === "error" && [answer.code, answer.outcome, answer.message], [
+      "invalidRequest",
+      "not-applied",
+      "Cannot write a command of 8388609 bytes: at most 8388608 are allowed. Split it into smaller ones.",
+    ]);
+    bench.answers.push("from a client: refused");
+  });
+  bench.writes.submitHere(padded(MAX_FRAME_BYTES - 100), bench.answerTo("passed on"));
+  bench.writes.submit(padded(MAX_COMMAND_BYTES), bench.answerTo("the largest"));
+  await settle();
+  await bench.log.endSync();
+  assertEquals(bench.answers, ["from a client: refused", "passed on: not-applied", "the largest: applied"]);
+  assertEquals(bench.log.entries.map(({ data }) => data.length), [0, MAX_COMMAND_BYTES]);
+});
 
 Deno.test("a write sent again while it is under way, directly or passed on, is one entry and answered each time", async () => {
   const bench = await Bench.leading();

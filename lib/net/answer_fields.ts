@@ -1,5 +1,7 @@
-/** The two words that say how a request ended, when it was not done: why, and whether it may have happened. */
+/** The fields that answers between nodes and answers to clients have in common. */
+import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../foreign_text.ts";
 import type { ErrorCode, Outcome } from "./client_messages.ts";
+import { MAX_RESULT_BYTES } from "./frame_bounds.ts";
 import type { MessagePackReader } from "./message_pack_reader.ts";
 
 const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
@@ -21,6 +23,18 @@ const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
 export function readErrorCode(input: MessagePackReader): ErrorCode {
   const text = input.string("code");
   return isErrorCode(text) ? text : "internal";
+}
+
+/** Reads the sentence beside an error code. It is cut, since it may be passed on within another frame. */
+export function readMessageText(input: MessagePackReader): string {
+  return shortened(input.string("message"), MAX_FOREIGN_MESSAGE_CHARACTERS);
+}
+
+/** Reads an encoded result, whose bytes may be passed on within another frame. */
+export function readResultBytes(input: MessagePackReader): Uint8Array {
+  const result = input.binary("result");
+  if (result.length <= MAX_RESULT_BYTES) return result;
+  throw input.error("result", `must not be longer than ${MAX_RESULT_BYTES} bytes`);
 }
 
 /** Reads whether the request may have happened. */

@@ -1,0 +1,19 @@
+/** Commands with an element at their end that this version does not know, as a newer one may send. */
+import { decode, encode } from "@std/msgpack";
+import { encodeCommand } from "../../lib/net/command_codec.ts";
+import type { Command } from "../../lib/kv/mod.ts";
+
+/** Bytes of the head of a long byte string. */
+const HEAD_BYTES = 5;
+
+/** Elements of a transaction that are known; the last, `returnCurrent`, may be left away. */
+const TRANSACTION_ELEMENTS = 5;
+
+/** The command, padded by an unknown element to exactly so many bytes. */
+export function paddedCommand(command: Command, bytes: number): Uint8Array {
+  const elements = decode(encodeCommand(command));
+  if (!Array.isArray(elements)) throw new TypeError("a command is an array");
+  if (command.kind === "transaction" && elements.length === TRANSACTION_ELEMENTS - 1) elements.push(false);
+  const padding = new Uint8Array(bytes - encode(elements).length - HEAD_BYTES);
+  return encode([...elements, padding]);
+}
