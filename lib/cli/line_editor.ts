@@ -1,18 +1,27 @@
 /**
- * The line that the shell's user types: node:readline, with three things that it lacks. A grey hint behind the
- * cursor, a prompt that changes while somebody types, and silence while a command runs (what is typed meanwhile is
- * kept and shown with the next prompt).
+ * The line that the shell's user types: node:readline, with what it lacks. A grey hint behind the cursor, a prompt that
+ * changes during typing, silence while a command runs (what is typed meanwhile is kept and shown with the next prompt),
+ * and input that is pasted at once, bounded, and never changed (typed_input.ts).
  */
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
 import type { Keyboard } from "./system.ts";
 import { dim, terminalLine, terminalText } from "./terminal.ts";
+import { MAX_LINE_CHARACTERS, REPLACEMENT, TypedInput } from "./typed_input.ts";
 
 /** Lines that the up key reaches. They are in memory only. */
 const HISTORY_LINES = 500;
 /** How long after Esc the rest of a key's sequence may come. */
 const ESCAPE_TIMEOUT_MS = 50;
+/** Characters of a line up to which a hint is made: behind a longer one there is hardly room, and it costs at each key. */
+const MAX_HINTED_CHARACTERS = 500;
+
+const TOO_LONG = `The line is longer than ${MAX_LINE_CHARACTERS} characters, and was not run. ` +
+  "Use put <key> --file <path> for long values.";
+const NOT_TEXT =
+  `The line holds bytes that are no UTF-8, or a NUL, shown as ${REPLACEMENT}, and was not run. ` +
+  `Write bytes as \\xHH, NUL as \\0, and the character ${REPLACEMENT} as \\u{fffd}.`;
 
 /** What the editor asks and tells its owner. */
 export interface LineEditorOptions {
@@ -23,8 +32,8 @@ export interface LineEditorOptions {
   columns(): number;
   hint(line: string): string;
   complete(line: string): Promise<Completions>;
-  /** A line was ended. */
-  onLine(line: string): void;
+  /** A line was ended. `problem`: why it is not what was typed, and must not be run; null for none. */
+  onLine(line: string, problem: string | null): void;
   /** Ctrl-C; `line` is what was typed. */
   onInterrupt(line: string): void;
   /** Ctrl-D on an empty line, or the terminal is gone. */
@@ -36,12 +45,14 @@ export class LineEditor implements Disposable {
   readonly #options: LineEditorOptions;
   readonly #screen: Screen;
   readonly #readline: Interface;
+  #isTooLong = false;
   #isHintShown = false;
   #isClosed = false;
 
   /** Takes the terminal over until it is disposed of. */
   constructor(options: LineEditorOptions) {
-    const { keyboard: { input, output }, prompt } = options;
+    const { keyboard: { input: source, output }, prompt } = options;
+    const input = new TypedInput(source, { roomFor: (characters) => this.#roomFor(characters) });
     this.#options = options;
     this.#screen = new Screen(output, () => options.columns());
     // Ours comes first, so that a hint is gone before readline writes.
@@ -66,7 +77,7 @@ export class LineEditor implements Disposable {
     });
     const drawHint = (): void => this.#drawHint();
     input.on("keypress", drawHint);
-    this.#readline.on("line", (line: string) => options.onLine(line));
+    this.#readline.on("line", (line: string) => this.#endLine(line));
     this.#readline.on("SIGINT", () => options.onInterrupt(this.#readline.line));
     // Without a listener readline would stop this process, for which it has no permission.
     this.#readline.on("SIGTSTP", () => {});
@@ -74,6 +85,7 @@ export class LineEditor implements Disposable {
       this.#isClosed = true;
       input.off("keypress", clearHint);
       input.off("keypress", drawHint);
+      input.release();
       options.onEnd();
     });
   }
@@ -100,6 +112,7 @@ export class LineEditor implements Disposable {
   /** Takes back everything that was typed. */
   clearLine(): void {
     this.#clearHint();
+    this.#isTooLong = false;
     this.#readline.write(null, { ctrl: true, name: "e" });
     this.#readline.write(null, { ctrl: true, name: "u" });
   }
@@ -119,9 +132,22 @@ export class LineEditor implements Disposable {
     if (!this.#isClosed) this.#readline.close();
   }
 
+  #roomFor(characters: number): number {
+    const room = Math.max(0, MAX_LINE_CHARACTERS - this.#readline.line.length);
+    if (characters > room) this.#isTooLong = true;
+    return Math.min(characters, room);
+  }
+
+  #endLine(line: string): void {
+    const problem = this.#isTooLong ? TOO_LONG : line.includes(REPLACEMENT) ? NOT_TEXT : null;
+    this.#isTooLong = false;
+    this.#options.onLine(line, problem);
+  }
+
   #drawHint(): void {
     const { line, cursor } = this.#readline;
     if (!this.#options.color || this.#screen.isMuted || this.#isClosed || cursor < line.length) return;
+    if (line.length > MAX_HINTED_CHARACTERS) return;
     const room = this.#options.columns() - this.#readline.getCursorPos().cols - 1;
     const hint = this.#options.hint(line).slice(0, Math.max(0, room));
     if (hint === "") return;

@@ -44,6 +44,12 @@ export interface ShellOptions {
   readFile(path: string): Promise<Uint8Array>;
 }
 
+/** A line that was typed; `problem` says why it is not run, where it is not. */
+interface TypedLine {
+  readonly line: string;
+  readonly problem: string | null;
+}
+
 /** Runs a shell until its user leaves. */
 export async function runShell(options: ShellOptions): Promise<void> {
   using shell = new Shell(options);
@@ -84,7 +90,7 @@ class Shell implements Disposable {
   readonly #options: ShellOptions;
   readonly #editor: LineEditor;
   readonly #left = Promise.withResolvers<void>();
-  readonly #waiting: string[] = [];
+  readonly #waiting: TypedLine[] = [];
   readonly #unfollow: () => void;
   #running: AbortController | null = null;
   #isLeft = false;
@@ -100,7 +106,7 @@ class Shell implements Disposable {
       hint: argumentHint,
       complete: (line) =>
         complete(line, { keys: (prefix) => this.#keysWith(prefix), nodes: () => this.#nodeIds() }),
-      onLine: (line) => this.#takeLine(line),
+      onLine: (line, problem) => this.#takeLine({ line, problem }),
       onInterrupt: (line) => this.#interrupt(line),
       onEnd: () => {
         if (!this.#isLeft) this.#editor.print("\n");
@@ -125,37 +131,40 @@ class Shell implements Disposable {
     this.#editor[Symbol.dispose]();
   }
 
-  #takeLine(line: string): void {
+  #takeLine(typed: TypedLine): void {
     if (this.#running === null) {
-      void this.#runLines(line);
+      void this.#runLines(typed);
     } else if (this.#waiting.length < MAX_WAITING_LINES) {
-      this.#waiting.push(line);
+      this.#waiting.push(typed);
     } else {
-      this.#editor.print(`error: ${MAX_WAITING_LINES} lines wait already; this one is dropped: ${line}\n`);
+      this.#editor.print(
+        `error: ${MAX_WAITING_LINES} lines wait already; this one is dropped: ${typed.line}\n`,
+      );
     }
   }
 
   /** Runs a line and those that came while it ran. */
-  async #runLines(first: string): Promise<void> {
+  async #runLines(first: TypedLine): Promise<void> {
     this.#editor.hide();
-    let line: string | undefined = first;
-    while (line !== undefined && !this.#isLeft) {
+    let typed: TypedLine | undefined = first;
+    while (typed !== undefined && !this.#isLeft) {
       this.#running = new AbortController();
-      const goesOn = await this.#runLine(line, this.#running.signal);
+      const goesOn = await this.#runLine(typed, this.#running.signal);
       this.#running = null;
       if (!goesOn) return this.#leave();
-      line = this.#waiting.shift();
-      if (line !== undefined) {
-        this.#editor.print(`${promptFor(this.#options.client.connectionState())}${line}\n`);
+      typed = this.#waiting.shift();
+      if (typed !== undefined) {
+        this.#editor.print(`${promptFor(this.#options.client.connectionState())}${typed.line}\n`);
       }
     }
     if (!this.#isLeft) this.#editor.show();
   }
 
   /** Runs one line; false when it asks to leave. Everything that goes wrong is said, nothing is thrown. */
-  async #runLine(line: string, signal: AbortSignal): Promise<boolean> {
+  async #runLine({ line, problem }: TypedLine, signal: AbortSignal): Promise<boolean> {
     let format = this.#options.output;
     try {
+      if (problem !== null) throw new UsageError(problem);
       const words = tokenize(line).map(({ word }) => word);
       if (words.length === 0) return true;
       const { call, options } = parseCommand(words);

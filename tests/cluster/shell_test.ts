@@ -19,6 +19,7 @@ Deno.test({
       command: kvraftCommand(["client", "--cluster", nodes]),
     });
     await typing(t, { terminal, leader });
+    await slips(t, terminal);
     await losses(t, { terminal, leader, cluster });
   },
 });
@@ -69,6 +70,40 @@ async function typing(
     await terminal.press("Enter");
     await terminal.waitFor(/\(not found\) {2}[0-9.]+ m?s\nn\d>$/);
   });
+}
+
+/** Input that is long, unusual or wrong. */
+async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
+  await step(t, "takes a pasted line of 2,000 characters at once", async () => {
+    await terminal.type(`put pasted ${"x".repeat(2_000)}`);
+    await terminal.press("Enter");
+    await terminal.waitFor(/x{11}\nok {2}revision 3, [0-9.]+ m?s\nn\d>$/);
+  });
+  await step(t, "refuses a line with a NUL, which no terminal shows", async () => {
+    await terminal.type("put k a");
+    await terminal.press("C-Space");
+    await terminal.type("b");
+    await terminal.press("Enter");
+    await terminal.waitFor(/put k a\ufffdb\nerror: The line holds bytes[^]*and was not run\.[^]*\nn\d>$/);
+  });
+  await step(t, "shows nothing of a value that could command the terminal", async () => {
+    await terminal.type('put evil "a\\x1b[31m\\u{202e}\\u{9b}b"');
+    await terminal.press("Enter");
+    await terminal.waitFor(/ok {2}revision 4, /);
+    await terminal.type("get evil --raw");
+    await terminal.press("Enter");
+    await terminal.waitFor(/\na\\x1b\[31m\\xe2\\x80\\xae\\xc2\\x9bb\nrevision 4, /);
+  });
+  await step(t, "completes the values of options and the ids of nodes", async () => {
+    await terminal.type("get --consistency s");
+    await terminal.press("Tab");
+    await terminal.waitFor(/> get --consistency stale /);
+    await terminal.press("C-u");
+    await terminal.type("transfer-leader ");
+    await terminal.press("Tab", "Tab");
+    await terminal.waitFor(/\n1 +2 +3 *\n/);
+    await terminal.press("C-u");
+  });
   await step(t, "offers the nearest of a mistyped command", async () => {
     await terminal.type("lsit");
     await terminal.press("Enter");
@@ -94,7 +129,7 @@ async function losses(
     await terminal.waitFor(new RegExp(`\nn${next}> put half ty$`));
     await terminal.type("ped");
     await terminal.press("Enter");
-    await terminal.waitFor(/put half typed\nok {2}revision 3, [0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(/put half typed\nok {2}revision 5, [0-9.]+ m?s\nn\d>$/);
   });
   await step(t, "says what it waits for without a majority, and cancels at Ctrl-C", async () => {
     const [one] = others;
