@@ -157,7 +157,7 @@ Deno.test("what is wrong with a change is found before anything is sent", async 
     [{ kind: "promote", id: 1.5 }, "1.5 as a node's id"],
     [{ ...ADD, address: "10.0.0.4" }, "there is no port"],
     [{ ...ADD, address: "4=10.0.0.4:7001" }, "name host:port only"],
-    [{ ...ADD, address: "0.0.0.0:7001" }, "nobody can dial it"],
+    [{ ...ADD, address: "0.0.0.0:7001" }, "names no single machine"],
     [{ kind: "replace", dead: -1, id: 4, address: "n4:7001" }, "-1 as a node's id"],
   ];
   for (const [change, words] of wrong) {
