@@ -1,4 +1,4 @@
-/** The real network: TCP through Deno. The only file of the house, beside `deno_http.ts`, that opens a socket. */
+/** The real network: TCP through Deno. No other file opens a socket. */
 import { formatAddress } from "./address.ts";
 import { NetworkError, type NetworkErrorCode } from "./errors.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
@@ -115,7 +115,7 @@ function isConnectionError(error: unknown): boolean {
 }
 
 /** Names the reason of an error that Deno gave, and what to check. */
-export function networkError(cause: unknown, what: string): NetworkError {
+function networkError(cause: unknown, what: string): NetworkError {
   const [code, why] = explain(cause);
   return new NetworkError(code, { message: `${what}: ${why}.`, cause });
 }

@@ -1,5 +1,5 @@
 /**
- * HTTP as a node serves it: a few short pages about itself, for whoever watches over it. `deno_http.ts` is the real
+ * HTTP as a node serves it: a few short pages about itself, for whoever watches over it. `http_server.ts` is the real
  * one; where there is none (in the simulator), nothing is served.
  */
 import type { Address } from "./network.ts";

@@ -80,3 +80,23 @@ export const MAX_INTRODUCED_PEERS = 16;
 export const INTRODUCED_IDLE_MS = 60_000;
 /** Failures to connect to one peer are logged at first and then this often. */
 export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;
+
+/**
+ * HTTP connections at a time. One more closes the oldest to which no answer is due; where answers are due on all of
+ * them, the new one is closed.
+ */
+export const MAX_HTTP_CONNECTIONS = 64;
+/** HTTP requests under way at a time; more are answered 503. A page takes a millisecond, and few ask. */
+export const MAX_HTTP_REQUESTS = 16;
+/** Bytes of the head of an HTTP request; a longer one is answered 431. */
+export const MAX_HTTP_HEAD_BYTES = 16_384;
+/** Bytes behind the head of a request, such as a body, that are read and thrown away; more close the connection. */
+export const MAX_HTTP_DISCARDED_BYTES = 65_536;
+/** How long the head of an HTTP request may take to come before its connection is closed. */
+export const HTTP_HEAD_TIMEOUT_MS = 5_000;
+/** How long the other end may take to read its answer before the connection is closed. */
+export const HTTP_ANSWER_TIMEOUT_MS = 5_000;
+/** How long the other end may take to close the connection once it has its answer, before this end does. */
+export const HTTP_LINGER_MS = 1_000;
+/** How long HTTP requests under way may take once the server is to close; then they are answered 503. */
+export const HTTP_CLOSE_TIMEOUT_MS = 500;

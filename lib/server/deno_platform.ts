@@ -1,8 +1,8 @@
 /** What a server takes from the machine that it really runs on. */
 import process from "node:process";
 import { DenoClock } from "../net/deno_clock.ts";
-import { DenoHttp } from "../net/deno_http.ts";
 import { DenoNetwork } from "../net/deno_network.ts";
+import { HttpOverNetwork } from "../net/http_server.ts";
 import { DenoDisk } from "../storage/mod.ts";
 import type { LogFormat, LogLevel } from "./config.ts";
 import { Log } from "./log.ts";
@@ -27,13 +27,14 @@ export function denoPlatform(
     now: () => new Date(),
     clock,
   });
+  const network = new DenoNetwork();
   return {
     disk: new DenoDisk(),
-    network: new DenoNetwork(),
+    network,
     clock,
     random: Math.random,
     logger,
-    monitoring: { http: new DenoHttp(), resources },
+    monitoring: { http: new HttpOverNetwork({ network, clock, logger }), resources },
   };
 }
 

@@ -6,6 +6,24 @@ const CHECKS = [FRAMES, LISTENER, NET, SIM];
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
   {
+    id: "M257",
+    title: "half an HTTP request is waited for without an end",
+    failure: "thousands of half requests are held, each with a file descriptor",
+    file: "lib/net/http_server.ts",
+    from: "this.#within(HTTP_HEAD_TIMEOUT_MS, connection,",
+    to: "this.#within(HTTP_HEAD_TIMEOUT_MS * 1_000, connection,",
+    checks: [NET],
+  },
+  {
+    id: "M258",
+    title: "HTTP connections have no bound",
+    failure: "a few thousand connections to the metrics take all file descriptors of the node",
+    file: "lib/net/http_server.ts",
+    from: "this.#open.size >= MAX_HTTP_CONNECTIONS",
+    to: "this.#open.size < 0",
+    checks: [NET],
+  },
+  {
     id: "M255",
     title: "a line about another machine is folded by its port, too",
     failure: "one client that is refused again and again fills the disk with the log",
