@@ -16,6 +16,12 @@ const FORCE: OptionSpec = {
   help: "even if the voters that answer are no majority then: writes stop until others come back",
 };
 
+const FORCE_ADDRESS: OptionSpec = {
+  name: "force",
+  placeholder: null,
+  help: "even if the node does not answer there: with a wrong address the cluster loses touch with it",
+};
+
 const NEW_NODE = argument("n");
 const NODE = { ...argument("n"), isNode: true } as const;
 const DEAD_NODE = { ...argument("dead"), isNode: true } as const;
@@ -128,9 +134,12 @@ const REPLACE = memberCommand({
 const UPDATE = memberCommand({
   name: "member update",
   arguments: [NODE, ADDRESS],
-  options: [],
+  options: [FORCE_ADDRESS],
   summary: "have the others dial node n at host:port",
-  details: ["The node keeps its data and its vote; start it where the address leads."],
+  details: [
+    "The node keeps its data and its vote; start it where the address leads. Refused where another node, or none,",
+    "answers at the address, unless --force is given.",
+  ],
   example: ["member update 2 10.0.0.7:7001", "n2 is dialled at 10.0.0.7:7001 now."],
 }, (call) => ({ kind: "update", id: nodeOf(call, "n"), address: addressOf(call) }));
 

@@ -192,6 +192,17 @@ export class Raft {
     return { kind: "accepted", readId };
   }
 
+  /**
+   * Begins a round of heartbeats: nodes that answer it show it in `confirmedRound` of their {@link RaftStatus.peers}. Null
+   * when this node does not lead.
+   */
+  beginRound(): number | null {
+    const { role } = this.#state;
+    if (role.kind !== "leader") return null;
+    sendHeartbeats(this.#state, role);
+    return role.reads.lastRound;
+  }
+
   /** Hands leadership to `target`, or to the best-placed follower when null. Returns whom, or null if it can't. */
   transferLeadership(target: NodeId | null): NodeId | null {
     const { role } = this.#state;

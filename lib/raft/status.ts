@@ -13,6 +13,8 @@ export interface PeerView {
   readonly isActive: boolean;
   /** Ticks since it was last heard from in this term; null when it never was. */
   readonly ticksSinceContact: number | null;
+  /** The newest round of heartbeats that it has answered. */
+  readonly confirmedRound: number;
 }
 
 /** A node's view of itself and its cluster, for status pages and tests. */
@@ -62,13 +64,14 @@ export function statusOf(state: RaftState): RaftStatus {
 }
 
 function peersOf({ peers }: Leader): PeerView[] {
-  return [...peers].map(([id, { progress, recentlyActive, ticksSinceContact }]) => {
+  return [...peers].map(([id, { progress, recentlyActive, ticksSinceContact, confirmedRound }]) => {
     return {
       id,
       matchIndex: progress.matchIndex,
       kind: progress.kind,
       isActive: recentlyActive,
       ticksSinceContact,
+      confirmedRound,
     };
   }).sort((a, b) => a.id - b.id);
 }

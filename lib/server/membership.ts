@@ -6,6 +6,7 @@
  * Which data folder is whose is part of the replicated configuration: so a node that comes back under its old id with
  * an empty folder, and has forgotten whom it voted for and what it acknowledged, is told from the one that left.
  */
+import { assertNever } from "../assert.ts";
 import type { Clock, Timer } from "../net/clock.ts";
 import type { ChangeMembershipRequest, Member, MembershipChange } from "../net/client_messages.ts";
 import type { Logger } from "../net/logger.ts";
@@ -31,6 +32,9 @@ const MAX_WAITING_CHANGES = 64;
 /** Callers whose data folders are remembered: more than a cluster has members. The one that called first is forgotten. */
 const MAX_SEEN = 64;
 
+/** A change that names an address: the node that answers there must be the one that is meant. */
+export type AddressedChange = Extract<MembershipChange, { kind: "add" | "replace" | "update" }>;
+
 /** How a change of membership ends for whoever asked. */
 export type MembershipAnswer =
   | { readonly kind: "changed"; readonly members: readonly Member[] }
@@ -48,10 +52,17 @@ export interface MembershipOptions {
   readonly intervalMs: number;
   /** Who was not heard from for so many ticks of the core counts as not reachable. */
   readonly contactTicks: number;
+  /** Voters that don't answer a round of heartbeats within this are not counted upon. */
+  readonly roundTimeoutMs: number;
   /** A change that is not committed after so long is answered as unknown. */
   readonly timeoutMs: number;
-  /** Asks who is at an address; a sentence where nobody suitable is. */
-  readonly probe: (id: NodeId, address: string) => Promise<Newcomer | string>;
+  /**
+   * Whether messages can be sent to a node. A connection that broke says that a process is gone long before the age of
+   * the last contact does.
+   */
+  readonly isConnected: (node: NodeId) => boolean;
+  /** Asks which node answers at the address of a change; the reason, without a full stop, where it is not that of the change. */
+  readonly probe: (change: AddressedChange) => Promise<Newcomer | string>;
 }
 
 /** A change that was proposed and is not done yet. */
@@ -62,13 +73,34 @@ interface WaitingChange {
   /** Whether its first entry was applied: what stands at its index may be another leader's. */
   isApplied: boolean;
   readonly answer: (answer: MembershipAnswer) => void;
+  /** The answer where it can't be told what becomes of it. */
+  readonly unknown: Refusal;
   readonly timer: Timer;
+}
+
+/** What asking others for a change came to. */
+interface Evidence {
+  /** The node that answers at the address of the change; null where nobody was asked. */
+  readonly newcomer: Newcomer | null;
+  /** The round of heartbeats that those who are counted upon have answered; null where the last contact has to do. */
+  readonly round: number | null;
+}
+
+const NO_EVIDENCE: Evidence = { newcomer: null, round: null };
+
+/** A round of heartbeats that is waited for. */
+interface WaitingRound {
+  readonly round: number;
+  /** Those that would vote after the change: a majority of them has to answer. */
+  readonly voters: readonly NodeId[];
+  readonly end: () => void;
 }
 
 /** Carries out changes of membership. */
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #waiting = new Set<WaitingChange>();
+  readonly #rounds = new Set<WaitingRound>();
   /** The data folders that members were seen with, by those who called. */
   readonly #seenDataIds = new Map<NodeId, number>();
   #timer: Timer | null = null;
@@ -113,18 +145,76 @@ export class Membership {
       const { change } = request;
       const reason = this.#whyNotNow(change);
       if (reason !== null) return answer(reason);
-      const plan = this.#plan(request, null);
-      const isNew = change.kind === "add" || change.kind === "replace";
-      if (!isNew || plan.kind !== "propose") return this.#carryOut(plan, change, answer);
-      const newcomer = await this.#options.probe(change.id, change.address);
-      if (typeof newcomer === "string") return answer(membershipRefused(change, newcomer));
+      const plan = this.#plan(request, NO_EVIDENCE);
+      if (plan.kind !== "propose") return this.#carryOut(plan, change, answer);
+      const evidence = await this.#evidenceFor(request, plan);
+      if (typeof evidence === "string") return answer(membershipRefused(change, evidence));
       const laterReason = this.#whyNotNow(change);
       if (laterReason !== null) return answer(laterReason);
-      this.#carryOut(this.#plan(request, newcomer), change, answer);
+      this.#carryOut(this.#plan(request, evidence), change, answer);
     } catch (error) {
       // The driver has heard of it, and this node ends.
       answer(unknownOutcome("internal", `Cannot change the membership: ${reasonOf(error)}`));
     }
+  }
+
+  /**
+   * Asks those whom the change needs: the node at an address that it names, and a majority of the voters that there
+   * would be. How long ago these were heard from does not tell: one may have died a moment ago.
+   */
+  async #evidenceFor(
+    request: ChangeMembershipRequest,
+    { configuration }: Extract<MembershipPlan, { kind: "propose" }>,
+  ): Promise<Evidence | string> {
+    const { change, force } = request;
+    switch (change.kind) {
+      case "add":
+      case "replace":
+      case "update": {
+        if (change.kind === "update" && force) return NO_EVIDENCE;
+        const newcomer = await this.#options.probe(change);
+        return typeof newcomer === "string" ? newcomer : { ...NO_EVIDENCE, newcomer };
+      }
+      case "remove":
+      case "promote":
+      case "demote":
+        if (force) return NO_EVIDENCE;
+        return { ...NO_EVIDENCE, round: await this.#heartbeat(configuration.confState.voters) };
+      default:
+        return assertNever(change);
+    }
+  }
+
+  /** Resolves to a round of heartbeats once a majority of `voters` has answered it, or has not in time. */
+  #heartbeat(voters: readonly NodeId[]): Promise<number> {
+    const { driver, clock, roundTimeoutMs } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    const round = driver.ask((raft) => raft.beginRound()) ?? 0;
+    const end = (): void => {
+      timer.cancel();
+      this.#rounds.delete(waiting);
+      resolve(round);
+    };
+    const timer = clock.after(roundTimeoutMs, end);
+    const waiting: WaitingRound = { round, voters, end };
+    this.#rounds.add(waiting);
+    return promise;
+  }
+
+  /** A batch was processed: nodes may have answered a round. */
+  settled(): void {
+    for (const { round, voters, end } of [...this.#rounds]) {
+      const answered = this.#answered(round);
+      if (voters.filter(answered).length > voters.length / 2) end();
+    }
+  }
+
+  /** Tells of each node whether it has answered a round; the leader has. */
+  #answered(round: number): (node: NodeId) => boolean {
+    const { raft, self } = this.#options;
+    const answered = raft.status().peers.filter(({ confirmedRound }) => confirmedRound >= round);
+    const ids = new Set(answered.map(({ id }) => id)).add(self);
+    return (node) => ids.has(node);
   }
 
   /** Why nothing can be changed at the moment, whatever is asked. */
@@ -151,7 +241,7 @@ export class Membership {
       case "done":
         return answer({ kind: "changed", members: membersOf(raft.committedConfiguration) });
       case "propose":
-        return this.#propose(plan.configuration, change, answer);
+        return this.#propose(plan, change, answer);
     }
   }
 
@@ -175,11 +265,14 @@ export class Membership {
   /** This node does not lead any more: what becomes of changes under way, it can't tell. */
   leadershipLost(): void {
     this.#timer?.cancel();
-    for (const waiting of [...this.#waiting]) this.#settle(waiting, outcomeUnknown());
+    for (const { end } of [...this.#rounds]) end();
+    for (const waiting of [...this.#waiting]) this.#settle(waiting, waiting.unknown);
   }
 
-  #plan({ change, force }: ChangeMembershipRequest, newcomer: Newcomer | null): MembershipPlan {
-    return planChange(change, this.#situation({ force }), newcomer);
+  #plan({ change, force }: ChangeMembershipRequest, { newcomer, round }: Evidence): MembershipPlan {
+    const situation = this.#situation({ force });
+    const isReachable = round === null ? situation.isReachable : this.#answered(round);
+    return planChange(change, { ...situation, isReachable }, newcomer);
   }
 
   #situation({ force }: { readonly force: boolean }): MembershipSituation {
@@ -192,7 +285,7 @@ export class Membership {
   }
 
   #propose(
-    configuration: Configuration,
+    { configuration, atStake }: Extract<MembershipPlan, { kind: "propose" }>,
     change: MembershipChange,
     answer: (answer: MembershipAnswer) => void,
   ): void {
@@ -205,12 +298,14 @@ export class Membership {
     const proposed = driver.ask((raft) => raft.proposeConfiguration(configuration));
     if (proposed.kind === "refused") return answer(whyNotProposed(proposed.reason, change));
     logger.info("membership changes", { change: nameOf(change) });
+    if (atStake !== null) logger.warn("this change was forced", { change: nameOf(change), atStake });
     const waiting: WaitingChange = {
       index: proposed.index,
       term: proposed.term,
       isApplied: false,
       answer,
-      timer: clock.after(timeoutMs, () => this.#settle(waiting, outcomeUnknown())),
+      unknown: outcomeUnknown(atStake),
+      timer: clock.after(timeoutMs, () => this.#settle(waiting, waiting.unknown)),
     };
     this.#waiting.add(waiting);
   }
@@ -262,8 +357,9 @@ export class Membership {
     return null;
   }
 
-  #isInContact({ ticksSinceContact }: PeerView): boolean {
-    return ticksSinceContact !== null && ticksSinceContact <= this.#options.contactTicks;
+  #isInContact({ id, ticksSinceContact }: PeerView): boolean {
+    const { contactTicks, isConnected } = this.#options;
+    return ticksSinceContact !== null && ticksSinceContact <= contactTicks && isConnected(id);
   }
 
   /** The configuration with the data folders that are known by now; null while there is nothing to be written down. */
@@ -301,10 +397,11 @@ function overwritten(): Refusal {
   );
 }
 
-function outcomeUnknown(): Refusal {
+function outcomeUnknown(atStake: string | null): Refusal {
   return unknownOutcome(
     "leadershipLost",
-    "Cannot tell whether the membership was changed: this node lost the leadership or its majority. See `members`.",
+    "Cannot tell whether the membership was changed: this node lost the leadership or its majority. See `members`." +
+      (atStake === null ? "" : ` The change was forced: ${atStake}.`),
   );
 }
 

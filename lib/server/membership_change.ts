@@ -21,19 +21,24 @@ export interface MembershipSituation {
 
 /** What is to be proposed. */
 export type MembershipPlan =
-  | { readonly kind: "propose"; readonly configuration: Configuration }
+  | {
+    readonly kind: "propose";
+    readonly configuration: Configuration;
+    /** What a change that is forced puts at stake; null where nothing is. */
+    readonly atStake: string | null;
+  }
   /** It is so already. */
   | { readonly kind: "done" }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** Who answers at the address of a node that is to be added. */
+/** The node that answers at the address of a change: one that is to be added, or a member that is to be dialled there. */
 export interface Newcomer {
   readonly id: NodeId;
   readonly address: string;
   readonly dataId: number;
 }
 
-/** Plans a change. For a node that is added, `newcomer` is what was found at its address; null before that was looked at. */
+/** Plans a change. `newcomer` is what was found at the address in it; null before that was looked at, or where it is not. */
 export function planChange(
   change: MembershipChange,
   situation: MembershipSituation,
@@ -55,7 +60,7 @@ export function planChange(
     case "demote":
       return planDemote(change.id, situation);
     case "update":
-      return planUpdate(change, situation);
+      return planUpdate(change, situation, newcomer);
     default:
       return assertNever(change);
   }
@@ -120,7 +125,7 @@ function planAdd(
     autoPromote: !change.learner,
     replaces: null,
   };
-  return { kind: "propose", configuration: withLearner(configuration, record) };
+  return propose(withLearner(configuration, record));
 }
 
 /** A member that is added once more: it is so already, unless in another role. */
@@ -164,7 +169,7 @@ function planReplace(
     autoPromote: true,
     replaces: change.dead,
   };
-  return { kind: "propose", configuration: withLearner(configuration, record) };
+  return propose(withLearner(configuration, record));
 }
 
 function planRemove(id: NodeId, situation: MembershipSituation): MembershipPlan {
@@ -172,11 +177,10 @@ function planRemove(id: NodeId, situation: MembershipSituation): MembershipPlan 
   const { voters } = configuration.confState;
   if (configuration.removedIds.includes(id)) return { kind: "done" };
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
-  const remaining = voters.filter((voter) => voter !== id);
-  const reason = whyNotGone(configuration) ??
-    (voters.includes(id) ? whyNotRemaining(remaining, situation) : null);
+  const reason = whyNotGone(configuration);
   if (reason !== null) return refused(reason);
-  return { kind: "propose", configuration: withoutMember(configuration, id) };
+  const changed = withoutMember(configuration, id);
+  return voters.includes(id) ? proposeVoters(changed, situation) : propose(changed);
 }
 
 function planPromote(id: NodeId, situation: MembershipSituation): MembershipPlan {
@@ -186,8 +190,8 @@ function planPromote(id: NodeId, situation: MembershipSituation): MembershipPlan
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member; add it first`);
   const target = promoted(configuration, id);
   const reason = (replacedBy(id, configuration) === null ? null : whyNotGone(configuration)) ??
-    whyNotVoters(target.confState.voters.length) ?? whyNotRemaining(target.confState.voters, situation);
-  return reason === null ? { kind: "propose", configuration: target } : refused(reason);
+    whyNotVoters(target.confState.voters.length);
+  return reason === null ? proposeVoters(target, situation) : refused(reason);
 }
 
 function planDemote(id: NodeId, situation: MembershipSituation): MembershipPlan {
@@ -196,22 +200,27 @@ function planDemote(id: NodeId, situation: MembershipSituation): MembershipPlan 
   if (learners.includes(id)) return { kind: "done" };
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
   const remaining = voters.filter((voter) => voter !== id);
-  const reason = whyNotRemaining(remaining, situation);
-  if (reason !== null) return refused(reason);
   const confState = confStateOf({ voters: remaining, learners: [...learners, id] });
-  return { kind: "propose", configuration: { ...configuration, confState } };
+  return proposeVoters({ ...configuration, confState }, situation);
 }
 
 function planUpdate(
   { id, address }: { readonly id: NodeId; readonly address: string },
   { configuration }: MembershipSituation,
+  found: Newcomer | null,
 ): MembershipPlan {
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
   const record = recordOf(configuration, id);
   if (record.address === address) return { kind: "done" };
   const holder = configuration.members.find((member) => member.address === address);
   if (holder !== undefined) return refused(`${address} is the address of node ${holder.id}`);
-  return { kind: "propose", configuration: withMember(configuration, { ...record, address }) };
+  if (found !== null && record.dataId !== null && found.dataId !== record.dataId) {
+    return refused(
+      `what answers at ${address} has the id of node ${id} and another data folder. Start node ${id} there with its own, ` +
+        "or replace it: member replace",
+    );
+  }
+  return propose(withMember(configuration, { ...record, address }));
 }
 
 /** Why no node may be added under this id and address, or null. */
@@ -243,21 +252,25 @@ function whyNotGone({ removedIds }: Configuration): string | null {
     : null;
 }
 
-/** Why these must not be the voters, or null: too few of them answer. */
-function whyNotRemaining(
-  voters: readonly NodeId[],
-  { isReachable, force }: MembershipSituation,
-): string | null {
-  if (voters.length === 0) return "a cluster needs a voter";
+/** A plan for a configuration with other voters: refused where too few of them answer, unless it is forced. */
+function proposeVoters(configuration: Configuration, situation: MembershipSituation): MembershipPlan {
+  const { voters } = configuration.confState;
+  if (voters.length === 0) return refused("a cluster needs a voter");
+  const { isReachable, force } = situation;
   const silent = voters.filter((voter) => !isReachable(voter));
   const majority = Math.floor(voters.length / 2) + 1;
   const reachable = voters.length - silent.length;
-  if (force || reachable >= majority) return null;
-  return `of the ${voters.length} voters that there would be, ${majority} must answer, and only ${reachable} do ` +
-    `(node ${
-      silent.join(" and node ")
-    } does not): the cluster would stop, and could not take the change back. ` +
-    "Bring them up first, or use --force, which may leave it without a leader until they are";
+  if (reachable >= majority) return propose(configuration);
+  const who = `node ${silent.join(" and node ")}`;
+  const atStake =
+    `nothing can be written, and no linearizable read answered, before ${majority} of these answer (${who} must come ` +
+    "back); with their data lost, only `recover` or a backup bring the cluster back";
+  if (force) return propose(configuration, atStake);
+  return refused(
+    `of the ${voters.length} voters that there would be, ${majority} must answer, and only ${reachable} do ` +
+      `(${who} does not): the cluster would stop, and could not take the change back. Bring them up first. ` +
+      `With --force it is done all the same: ${atStake}`,
+  );
 }
 
 /** A configuration with one more learner. */
@@ -301,6 +314,10 @@ function recordOf({ members }: Configuration, id: NodeId): MemberRecord {
   const record = members.find((member) => member.id === id);
   assert(record !== undefined, "who is changed is a member");
   return record;
+}
+
+function propose(configuration: Configuration, atStake: string | null = null): MembershipPlan {
+  return { kind: "propose", configuration, atStake };
 }
 
 function refused(reason: string): MembershipPlan {

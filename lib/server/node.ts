@@ -63,7 +63,9 @@ export interface NodeOptions {
   readonly meter: Meter | null;
   /** Sends to another node; false when nothing left. */
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
-  /** Asks who is at an address (see {@link MembershipOptions}). */
+  /** Whether messages can be sent to a node. */
+  readonly isConnected: (node: NodeId) => boolean;
+  /** Asks which node answers at an address (see {@link MembershipOptions}). */
   readonly probe: MembershipOptions["probe"];
   /** The configuration that decides, or the newest that is committed, has changed. */
   readonly configurationChanged: () => void;
@@ -143,8 +145,10 @@ export class Node {
       clock,
       logger,
       intervalMs: heartbeatMs,
+      roundTimeoutMs: electionTimeoutMs,
       timeoutMs: MEMBERSHIP_TIMEOUTS * electionTimeoutMs,
       contactTicks: electionTicks(options),
+      isConnected: options.isConnected,
       probe: options.probe,
     });
     this.clients = new ClientService({
@@ -159,18 +163,7 @@ export class Node {
       status: () => this.status(),
       meter: options.meter,
     });
-    this.#sessionClock = new SessionClock({
-      clock,
-      applied: () => {
-        const { logTimeMs, sessionCount } = this.#replica.stateMachine;
-        return { logTimeMs, sessions: sessionCount };
-      },
-      leadingTerm: () => {
-        const { isLeader, term } = this.#raft;
-        return isLeader && this.#replica.applied.term === term ? term : null;
-      },
-      propose: (command) => this.#driver.ask((raft) => raft.propose(command)).kind === "accepted",
-    });
+    this.#sessionClock = this.#makeSessionClock();
     this.#diskRoom = new DiskRoom({ log: start.log, clock });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === options.id ? term : null);
@@ -391,6 +384,21 @@ export class Node {
     });
   }
 
+  #makeSessionClock(): SessionClock {
+    return new SessionClock({
+      clock: this.#options.clock,
+      applied: () => {
+        const { logTimeMs, sessionCount } = this.#replica.stateMachine;
+        return { logTimeMs, sessions: sessionCount };
+      },
+      leadingTerm: () => {
+        const { isLeader, term } = this.#raft;
+        return isLeader && this.#replica.applied.term === term ? term : null;
+      },
+      propose: (command) => this.#driver.ask((raft) => raft.propose(command)).kind === "accepted",
+    });
+  }
+
   #makeWrites(): Writes {
     const { start, maxValueBytes, quotaBytes, clock, meter } = this.#options;
     const quota = new Quota({
@@ -415,6 +423,7 @@ export class Node {
     const { newest, committed, applied } = this.#told = this.#configurations();
     // Before the leadership: a leader that leaves steps down with the very entry that ends the change.
     if (applied !== told.applied) this.membership.applied(applied);
+    this.membership.settled();
     this.leadership.check();
     this.#exchange.settled();
     const isNews = newest !== told.newest || committed !== told.committed || applied !== told.applied;

@@ -12,13 +12,14 @@ import { ConnectionListener } from "../net/listener.ts";
 import type { Logger } from "../net/logger.ts";
 import type { Address, Network } from "../net/network.ts";
 import { PeerLinks } from "../net/peer_links.ts";
-import { probePeer } from "../net/probe.ts";
+import { probeAny, probePeer } from "../net/probe.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config.ts";
 import { establishIdentity, requireOrigin } from "./identity.ts";
 import { judgePeer } from "./judge_peer.ts";
 import { addressesOf, membersOf } from "./members.ts";
+import type { AddressedChange } from "./membership.ts";
 import type { Newcomer } from "./membership_change.ts";
 import { Monitor, type MonitoringPlatform } from "./monitor.ts";
 import { Node } from "./node.ts";
@@ -173,7 +174,8 @@ class Server implements RunningServer {
       quotaBytes: config.quotaBytes,
       meter: opened.monitor?.meter ?? null,
       send: (message, to) => this.#links.send(message, to),
-      probe: (id, address) => this.#probe(id, address),
+      isConnected: (id) => this.#links.isConnected(id),
+      probe: (change) => this.#probe(change),
       configurationChanged: () => this.#configurationChanged(),
       failed: (error) => this.#fail(error),
     });
@@ -335,28 +337,38 @@ class Server implements RunningServer {
     this.#leaving = this.#opened.clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
   }
 
-  /** Asks who is at the address of a node that is to be added. */
-  async #probe(id: NodeId, address: string): Promise<Newcomer | string> {
-    const { network, clock, identity } = this.#opened;
-    const { nodeId } = this.#config;
-    const caller = { role: "peer", clusterId: this.clusterId, nodeId, dataId: identity.dataId } as const;
-    let welcome: Welcome;
+  /** Asks which node is at the address of a change; the reason where it is not the one that is meant. */
+  async #probe(change: AddressedChange): Promise<Newcomer | string> {
+    const { id, address } = change;
     try {
-      welcome = await probePeer(parseAddress(address), {
-        network,
-        clock,
-        signal: this.#stopProbes.signal,
-        caller: { ...caller, address: this.#ownAddress() },
-      });
+      const welcome = await this.#welcomeAt(address, { isSelf: id === this.#config.nodeId });
+      const { clusterId, nodeId, dataId } = welcome;
+      if (clusterId === this.clusterId && nodeId === id) return { id, address, dataId };
+      const found = clusterId === this.clusterId ? `node ${nodeId}` : `a node of cluster ${clusterId}`;
+      return `${found} answers at ${address}${
+        change.kind === "update" ? `. ${adviceForMember(change)}` : ""
+      }`;
     } catch (error) {
-      return `${
-        reasonOf(error).replace(/\.$/, "")
-      }. Start the new node first: kvraft server --node-id ${id} ` +
-        `--bind ${address} --join ${this.#ownAddress()}`;
+      const advice = change.kind === "update" ? adviceForMember(change) : this.#adviceForNew(change);
+      return `${reasonOf(error).replace(/\.$/, "")}. ${advice}`;
     }
-    return welcome.nodeId === id
-      ? { id, address, dataId: welcome.dataId }
-      : `node ${welcome.nodeId} answers at ${address}`;
+  }
+
+  /** The welcome of the node at an address. A node that calls itself is refused as a peer, and not as a client. */
+  #welcomeAt(address: string, { isSelf }: { readonly isSelf: boolean }): Promise<Welcome> {
+    const { network, clock, identity: { dataId } } = this.#opened;
+    const { nodeId } = this.#config;
+    const options = { network, clock, signal: this.#stopProbes.signal };
+    if (isSelf) return probeAny([parseAddress(address)], options);
+    const caller = { role: "peer", clusterId: this.clusterId, nodeId, dataId } as const;
+    return probePeer(parseAddress(address), {
+      ...options,
+      caller: { ...caller, address: this.#ownAddress() },
+    });
+  }
+
+  #adviceForNew({ id, address }: AddressedChange): string {
+    return `Start the new node first: kvraft server --node-id ${id} --bind ${address} --join ${this.#ownAddress()}`;
   }
 
   /** The node can't go on: nothing it holds may be trusted, so it only lets go of what it has open. */
@@ -394,6 +406,12 @@ function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): S
   const { snapshots } = limits;
   const tailBytes = Math.min(snapshots.tailBytes, snapshotLogBytes);
   return { ...limits, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
+}
+
+/** What to do where a member does not answer at the address at which it is to be dialled. */
+function adviceForMember({ id }: AddressedChange): string {
+  return `Start node ${id} there first. With --force it is dialled there all the same: while the address is wrong, the ` +
+    "cluster has lost touch with it";
 }
 
 function reasonOf(error: unknown): string {

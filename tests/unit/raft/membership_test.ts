@@ -237,9 +237,9 @@ Deno.test("status says what a leader knows of each other node, learners too", ()
   acknowledge(raft, 2, 3);
   tick(raft, 2);
   assertEquals(raft.status().peers, [
-    { id: 2, matchIndex: 3, kind: "replicate", isActive: true, ticksSinceContact: 2 },
-    { id: 3, matchIndex: 0, kind: "probe", isActive: true, ticksSinceContact: null },
-    { id: 4, matchIndex: 0, kind: "probe", isActive: true, ticksSinceContact: null },
+    { id: 2, matchIndex: 3, kind: "replicate", isActive: true, ticksSinceContact: 2, confirmedRound: 0 },
+    { id: 3, matchIndex: 0, kind: "probe", isActive: true, ticksSinceContact: null, confirmedRound: 0 },
+    { id: 4, matchIndex: 0, kind: "probe", isActive: true, ticksSinceContact: null, confirmedRound: 0 },
   ]);
   assertEquals(nodeWith([1]).status().peers, []);
 });

@@ -1,5 +1,5 @@
 /** How a leader carries out changes of membership, and what it makes of them when it is interrupted. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import type { MembershipChange } from "../../../lib/net/client_messages.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
 import {
@@ -13,7 +13,7 @@ import {
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { Driver, type LogStore } from "../../../lib/server/driver.ts";
 import { foundingConfiguration, membersOf } from "../../../lib/server/members.ts";
-import { Membership } from "../../../lib/server/membership.ts";
+import { Membership, type MembershipOptions } from "../../../lib/server/membership.ts";
 import type { Newcomer } from "../../../lib/server/membership_change.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
@@ -53,8 +53,9 @@ class Bench {
   readonly up: Set<number>;
   readonly #logs = new Map<number, number>();
   /** What is found at the address of a newcomer. */
-  probe: (id: number, address: string) => Promise<Newcomer | string> = (id, address) =>
-    Promise.resolve({ id, address, dataId: 100 + id });
+  probe: MembershipOptions["probe"] = ({ id, address }) => Promise.resolve({ id, address, dataId: 100 + id });
+  /** Nodes whose connections broke. */
+  readonly disconnected = new Set<number>();
 
   constructor(voters: readonly number[], limits = DEFAULT_LIMITS) {
     const start = foundingState(
@@ -88,7 +89,10 @@ class Bench {
           this.membership.entriesApplied(entries);
         },
         read: () => {},
-        settled: () => this.membership.applied(this.replica.applied.configuration),
+        settled: () => {
+          this.membership.applied(this.replica.applied.configuration);
+          this.membership.settled();
+        },
         failed: (error) => void this.failures.push(error),
       },
     });
@@ -101,8 +105,10 @@ class Bench {
       logger,
       intervalMs: INTERVAL_MS,
       contactTicks: ELECTION_TICKS,
+      roundTimeoutMs: ELECTION_TICKS * TICK_MS,
       timeoutMs: TIMEOUT_MS,
-      probe: (id, address) => this.probe(id, address),
+      isConnected: (id) => !this.disconnected.has(id),
+      probe: (change) => this.probe(change),
     });
   }
 
@@ -263,7 +269,7 @@ Deno.test("a change that another leader's entry replaced is answered as not made
   const bench = await Bench.leading([1, 2, 3]);
   const { lastIndex, term } = bench.raft.status();
   bench.up.clear();
-  await bench.ask({ kind: "remove", id: 3 });
+  await bench.ask({ kind: "remove", id: 3 }, true);
   // One turn brings the new leader, its entries in place of the change, and that they are committed.
   const head = { from: 2, to: 1, term: term + 1 };
   const at = (index: number): Entry => ({ index, term: term + 1, kind: "noop", data: new Uint8Array(0) });
@@ -306,13 +312,98 @@ Deno.test("what was found at the address of a newcomer decides: its data folder 
   const bench = await Bench.leading([1]);
   bench.probe = () => Promise.resolve("node 9 answers at n4:7001");
   await bench.ask(add(4));
-  bench.probe = (id, address) => Promise.resolve({ id, address, dataId: 4711 });
+  bench.probe = ({ id, address }) => Promise.resolve({ id, address, dataId: 4711 });
   await bench.ask(add(4));
   assertEquals(bench.answers, [
     "membershipRefused, not-applied: Cannot add 4: node 9 answers at n4:7001.",
     "1 voter, 4 learner",
   ]);
   assertEquals(dataIds(bench.raft.configuration), [null, 4711]);
+  await bench.stop();
+});
+
+Deno.test("a voter whose connection broke counts as silent, however lately it was heard from", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.disconnected.add(3);
+  await bench.ask({ kind: "remove", id: 2 });
+  await bench.ask({ kind: "demote", id: 2 });
+  const lacks =
+    "of the 2 voters that there would be, 2 must answer, and only 1 do (node 3 does not): the cluster would " +
+    "stop, and could not take the change back. Bring them up first. With --force it is done all the same: nothing can " +
+    "be written, and no linearizable read answered, before 2 of these answer (node 3 must come back); with their data " +
+    "lost, only `recover` or a backup bring the cluster back.";
+  assertEquals(bench.answers, [
+    `membershipRefused, not-applied: Cannot remove 2: ${lacks}`,
+    `membershipRefused, not-applied: Cannot demote 2: ${lacks}`,
+  ]);
+  assertEquals(bench.members, "1 voter, 2 voter, 3 voter");
+  await bench.ask({ kind: "remove", id: 3 });
+  assertEquals(bench.members, "1 voter, 2 voter", "the one that is silent may go");
+  await bench.stop();
+});
+
+Deno.test("a voter that died a moment ago, with its connection still up, does not count", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.up.delete(3);
+  await bench.ask({ kind: "remove", id: 2 });
+  assertEquals(bench.answers, [], "it is asked, and may be slow");
+  await bench.pass(ELECTION_TICKS * TICK_MS);
+  assertMatch(bench.answers.join(), /^membershipRefused, not-applied: .* \(node 3 does not\)/);
+  assertEquals(bench.members, "1 voter, 2 voter, 3 voter");
+  await bench.ask({ kind: "demote", id: 3 });
+  assertEquals(bench.members, "1 voter, 2 voter, 3 learner", "a majority of those left answers at once");
+  await bench.stop();
+});
+
+Deno.test("a change that waits for voters to answer ends with the leadership", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.up.clear();
+  await bench.ask({ kind: "demote", id: 2 });
+  bench.driver.step({ kind: "heartbeat", from: 2, to: 1, term: 9, leaderCommit: 0, round: 1 });
+  bench.membership.leadershipLost();
+  await settle();
+  assertEquals(bench.answers.map((answer) => answer.split(":")[0]), ["notLeader, not-applied"]);
+  await bench.stop();
+});
+
+Deno.test("a change that is forced says what is at stake, in the log and where its outcome is unknown", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.disconnected.add(3);
+  bench.up.clear();
+  await bench.ask({ kind: "remove", id: 2 }, true);
+  assertEquals(bench.logger.messages.slice(-2), ["membership changes", "this change was forced"]);
+  bench.membership.leadershipLost();
+  assertMatch(
+    bench.answers.join(),
+    /^leadershipLost, unknown: .* The change was forced: nothing can be written, .* \(node 3 must come back\)/,
+  );
+  await bench.stop();
+});
+
+Deno.test("a member is dialled elsewhere only where it was found with its data folder, or by force", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.membership.start();
+  bench.membership.seen(2, 102);
+  bench.membership.seen(3, 103);
+  await bench.pass(10 * INTERVAL_MS);
+  const update: MembershipChange = { kind: "update", id: 2, address: "n9:7001" };
+  bench.probe = () => Promise.resolve("node 3 answers at n9:7001");
+  await bench.ask(update);
+  bench.probe = ({ id, address }) => Promise.resolve({ id, address, dataId: 4711 });
+  await bench.ask(update);
+  assertEquals(bench.answers, [
+    "membershipRefused, not-applied: Cannot update 2: node 3 answers at n9:7001.",
+    "membershipRefused, not-applied: Cannot update 2: what answers at n9:7001 has the id of node 2 and another data " +
+    "folder. Start node 2 there with its own, or replace it: member replace.",
+  ]);
+  const addressOf2 = (): string | undefined => bench.raft.configuration.members[1]?.address;
+  assertEquals(addressOf2(), "n2:7001");
+  bench.probe = ({ id, address }) => Promise.resolve({ id, address, dataId: 102 });
+  await bench.ask(update);
+  assertEquals(addressOf2(), "n9:7001");
+  bench.probe = () => Promise.reject(new Error("nobody is asked where it is forced"));
+  await bench.ask({ kind: "update", id: 2, address: "n8:7001" }, true);
+  assertEquals(addressOf2(), "n8:7001");
   await bench.stop();
 });
 
