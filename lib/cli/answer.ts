@@ -16,6 +16,12 @@ import type { ExportReport } from "./export_command.ts";
 import type { ImportReport } from "./import_command.ts";
 import type { MemberRow } from "./members.ts";
 
+/** Whether the cluster serves: whether a linearizable read was answered in time. */
+export type Health =
+  | { readonly isHealthy: true; readonly elapsedMs: number }
+  /** `code`: the client's for what went wrong; `reason`: the same in words. */
+  | { readonly isHealthy: false; readonly elapsedMs: number; readonly code: string; readonly reason: string };
+
 /** The result of one command. */
 export type Answer =
   | { readonly kind: "put"; readonly revision: number }
@@ -26,7 +32,9 @@ export type Answer =
   | { readonly kind: "list"; readonly result: ListResult; readonly nextPage: (lastKey: Uint8Array) => string }
   | { readonly kind: "cas"; readonly result: CompareAndSetResult }
   | { readonly kind: "status"; readonly status: ClusterStatus }
-  | { readonly kind: "members"; readonly rows: readonly MemberRow[] }
+  /** `hasLeader`: whether one says how the others are. */
+  | { readonly kind: "members"; readonly rows: readonly MemberRow[]; readonly hasLeader: boolean }
+  | { readonly kind: "health"; readonly health: Health }
   /** `sentence`: what has come about; `isDone`: whether all of it has. */
   | {
     readonly kind: "membership";
@@ -49,7 +57,7 @@ export function hasOwnOutput({ kind }: Answer): boolean {
   return kind === "snapshotSaved" || kind === "exported";
 }
 
-/** Whether the answer is a no. */
+/** Whether the answer is a no, or tells of a cluster that does not serve. */
 export function exitCodeOf(answer: Answer): ExitCode {
   switch (answer.kind) {
     case "get":
@@ -64,10 +72,14 @@ export function exitCodeOf(answer: Answer): ExitCode {
       return exitCodeOfBench(answer.report);
     case "membership":
       return answer.isDone ? ExitCode.done : ExitCode.unknown;
+    case "status":
+      return answer.status.leader === null ? ExitCode.unavailable : ExitCode.done;
+    case "members":
+      return answer.hasLeader ? ExitCode.done : ExitCode.unavailable;
+    case "health":
+      return answer.health.isHealthy ? ExitCode.done : ExitCode.unavailable;
     case "put":
     case "list":
-    case "status":
-    case "members":
     case "snapshot":
     case "snapshotSaved":
     case "exported":

@@ -169,8 +169,15 @@ class Client {
     call: Call,
     { stdin, isOneOfMany }: { readonly isOneOfMany: boolean; stdin(): ReadableStream<Uint8Array> },
   ): Promise<ExitCode> {
+    const { clock } = this.#system;
+    let connectMs = 0;
     const context: CommandContext = {
-      client: () => this.#client(),
+      client: async () => {
+        const startedAt = clock.now();
+        const client = await this.#client();
+        connectMs += clock.now() - startedAt;
+        return client;
+      },
       connect: () => this.#open(),
       stdin,
       output: this.#system.stdout,
@@ -178,6 +185,7 @@ class Client {
       system: this.#system,
       showProgress: () => {},
       timeoutMs: this.#timeoutMs,
+      connectMs: () => call.command.isLong ? 0 : connectMs,
       signal: null,
     };
     const answer =

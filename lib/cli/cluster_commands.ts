@@ -1,4 +1,6 @@
-/** The commands on the cluster itself: status, members, transfer-leader. */
+/** The commands on the cluster itself: status, members, health, transfer-leader. */
+import { AbortError, KvraftError } from "../client/errors.ts";
+import { reasonWithin } from "../client/reason.ts";
 import type { Answer } from "./answer.ts";
 import type { Command } from "./command.ts";
 import { callOptions, nodeOf } from "./command_options.ts";
@@ -12,7 +14,10 @@ export const STATUS: Command = {
   arguments: [],
   options: [],
   summary: "who leads, and how each node is",
-  details: [],
+  details: [
+    "Asks each node itself. unreachable: no connection to it could be had; not answering: nothing came from it in time,",
+    "as when its process or machine is stopped. Ends with 3 when there is no leader.",
+  ],
   example: [
     "status",
     "leader n1, term 4",
@@ -32,21 +37,56 @@ export const MEMBERS: Command = {
   isLong: false,
   arguments: [],
   options: [],
-  summary: "the nodes of the cluster: role, address, lag, last contact, version",
+  summary: "the nodes of the cluster: role, address, state, lag, last contact, version",
   details: [
     "Roles: a voter counts; a learner receives everything and has no vote; one that is leaving still counts, until the",
-    "change under way is done. Lag is in entries of the leader's log; what nobody could say is shown as ?.",
+    "change under way is done. State is as status tells it, seen from here. Lag and last contact are what the leader",
+    "says, in entries of its log; none yet: it has not heard from the node since it was elected. ? is not known.",
+    "Ends with 3 when there is no leader.",
   ],
   example: [
     "members",
-    "node  address         role          lag  last contact  version",
-    "n1    127.0.0.1:7001  voter, leads  0    now           0.1.0",
+    "node  address         role          state  lag  last contact  version",
+    "n1    127.0.0.1:7001  voter, leads  up     0    now           0.1.0",
   ],
   async run(call, context): Promise<Answer> {
     const client = await context.client();
     const options = callOptions(call, context);
     const [members, status] = await Promise.all([client.members(options), client.status(options)]);
-    return { kind: "members", rows: memberRows(members, status) };
+    return { kind: "members", rows: memberRows(members, status), hasLeader: status.leader !== null };
+  },
+};
+
+/** The key that is read: whether it exists does not matter. */
+const HEALTH_KEY = "kvraft/health";
+
+/** Says whether the cluster serves. */
+export const HEALTH: Command = {
+  name: "health",
+  aliases: [],
+  isLong: false,
+  arguments: [],
+  options: [],
+  summary: "whether the cluster serves: ends with 0 only if a linearizable read works",
+  details: [
+    "For containers and scripts. Reads one key, which need not exist, from the leader or through any node that passes it",
+    "on, within --timeout-ms, connecting included. Ends with 3 when that does not work, and says why.",
+  ],
+  example: ["health --timeout-ms 1000", "healthy: a linearizable read took 1.2 ms"],
+  async run(call, context): Promise<Answer> {
+    const { clock } = context.system;
+    let startedAt = clock.now();
+    try {
+      const client = await context.client();
+      startedAt = clock.now();
+      await client.get(HEALTH_KEY, callOptions(call, context));
+      return { kind: "health", health: { isHealthy: true, elapsedMs: clock.now() - startedAt } };
+    } catch (error) {
+      if (!(error instanceof KvraftError) || error instanceof AbortError) throw error;
+      const { code, message } = error;
+      const elapsedMs = clock.now() - startedAt;
+      return { kind: "health", health: { isHealthy: false, elapsedMs, code, reason: reasonWithin(message) } };
+    }
   },
 };
 

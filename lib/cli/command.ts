@@ -65,6 +65,8 @@ export interface CommandContext {
   showProgress(line: string): void;
   /** Deadline unless the call has its own; null for the client's. */
   readonly timeoutMs: number | null;
+  /** How much of the deadline connecting took, in milliseconds; 0 where each request has a deadline of its own. */
+  connectMs(): number;
   /** Ends the call; null when nothing does. */
   readonly signal: AbortSignal | null;
 }

@@ -1,4 +1,5 @@
 /** Options and arguments that several commands share, and what they mean to the client. */
+import { DEFAULT_TIMEOUT_MS } from "../client/core.ts";
 import type { CallOptions, ReadOptions } from "../client/types.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { ArgumentSpec, Call, CommandContext } from "./command.ts";
@@ -75,9 +76,14 @@ export function durationOfText(
   );
 }
 
-/** The client's options for a call: its own deadline or the context's, and the context's signal. */
+/**
+ * The client's options for a call: what is left of its own deadline or the context's, and the context's signal. To be
+ * asked for once the client is connected: the deadline is that of the command.
+ */
 export function callOptions(call: Call, context: CommandContext): CallOptions {
-  const timeoutMs = timeoutOf(call.options) ?? context.timeoutMs;
+  const wholeMs = timeoutOf(call.options) ?? context.timeoutMs;
+  const spentMs = Math.ceil(context.connectMs());
+  const timeoutMs = spentMs === 0 ? wholeMs : Math.max(1, (wholeMs ?? DEFAULT_TIMEOUT_MS) - spentMs);
   return {
     ...(timeoutMs === null ? {} : { timeoutMs }),
     ...(context.signal === null ? {} : { signal: context.signal }),

@@ -4,7 +4,7 @@ import type { Answer } from "./answer.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
 import { BENCH } from "./bench_command.ts";
 import { CHECK } from "./check_command.ts";
-import { MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
+import { HEALTH, MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
 import { bindArguments, type Call, type Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command_options.ts";
 import { UsageError } from "./errors.ts";
@@ -63,6 +63,7 @@ export const COMMANDS: readonly Command[] = [
   CAS,
   STATUS,
   MEMBERS,
+  HEALTH,
   ...MEMBER_COMMANDS,
   TRANSFER_LEADER,
   ...SNAPSHOT_COMMANDS,

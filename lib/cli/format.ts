@@ -7,12 +7,12 @@
 import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../assert.ts";
-import type { Answer } from "./answer.ts";
+import type { Answer, Health } from "./answer.ts";
 import { benchAsText } from "./bench_report.ts";
 import { checkAsText } from "./check_report.ts";
 import { exportedText, importedText, savedText, snapshotText } from "./data_report.ts";
 import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
-import { membersTable } from "./members.ts";
+import { membersTable, stateText } from "./members.ts";
 import { dim } from "./terminal.ts";
 import { countOf, duration } from "./units.ts";
 import { columnsOf, fit, table } from "./width.ts";
@@ -68,6 +68,7 @@ export function answerAsText(answer: Answer, reader: Reader): Shown {
     case "cas":
     case "status":
     case "members":
+    case "health":
     case "membership":
     case "snapshot":
     case "transferLeader":
@@ -109,6 +110,7 @@ export function answerInShell(
     }
     case "delete":
     case "cas":
+    case "health":
     case "membership":
     case "snapshot":
     case "transferLeader":
@@ -148,6 +150,7 @@ export function outcomeText(answer: Answer): string {
     case "list":
     case "status":
     case "members":
+    case "health":
     case "snapshotSaved":
     case "exported":
     case "help":
@@ -175,6 +178,8 @@ function plainText(answer: Exclude<Answer, { kind: "put" | "get" | "list" }>): s
       return statusTable(answer.status);
     case "members":
       return membersTable(answer.rows);
+    case "health":
+      return healthText(answer.health);
     case "membership":
       return `${escapeText(answer.sentence)}\n`;
     case "snapshot":
@@ -256,6 +261,12 @@ function nextPageNote({ result: { entries, cursor }, nextPage }: Extract<Answer,
   return cursor === null || last === undefined ? "" : `-- ${entries.length} of more; ${nextPage(last.key)}\n`;
 }
 
+/** `healthy: a linearizable read took 1.2 ms`. */
+function healthText(health: Health): string {
+  if (health.isHealthy) return `healthy: a linearizable read took ${duration(health.elapsedMs)}\n`;
+  return `not healthy: ${escapeText(health.reason)}\n`;
+}
+
 function statusTable({ leader, term, nodes }: ClusterStatus): string {
   const header = ["node", "address", "role", "term", "commit", "applied", "version"];
   const first = leader === null ? `no leader, term ${term}` : `leader n${leader}, term ${term}`;
@@ -268,7 +279,7 @@ function statusTable({ leader, term, nodes }: ClusterStatus): string {
 function statusRow(node: NodeView): string[] {
   const name = nodeName(node);
   const address = escapeText(node.address);
-  if (!node.reachable) return [name, address, "down"];
+  if (!node.reachable) return [name, address, stateText(node.state)];
   const numbers = [node.term, node.commitIndex, node.appliedIndex].map(String);
   return [name, address, node.role, ...numbers, escapeText(node.version)];
 }

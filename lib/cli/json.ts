@@ -47,6 +47,10 @@ function documentOf(answer: Answer): unknown {
     }
     case "members":
       return { members: answer.rows.map(memberRowDocument) };
+    case "health": {
+      const { isHealthy, elapsedMs, ...why } = answer.health;
+      return { healthy: isHealthy, elapsedMs, code: null, reason: null, ...why };
+    }
     case "membership":
       return { members: answer.members.map(({ id, address, role }) => ({ id, address, role })) };
     case "snapshot":
@@ -94,8 +98,8 @@ export function bytesField(name: string, bytes: Uint8Array): Record<string, stri
 }
 
 /** What nobody could say is null. */
-function memberRowDocument({ id, address, role, lag, lastContactMs, version }: MemberRow): unknown {
-  return { id, address, role, lag, lastContactMs, version };
+function memberRowDocument({ id, address, role, state, lag, lastContactMs, version }: MemberRow): unknown {
+  return { id, address, role, state, lag, lastContactMs, version };
 }
 
 /** A node that did not answer has the same fields; what only it could have said is null. */
@@ -110,10 +114,12 @@ function nodeDocument(node: NodeView): unknown {
       keys: null,
       stateBytes: null,
     };
-    return { id, address, role: null, reachable, ...unsaid, ...unsaidSizes };
+    const { state, reason } = node;
+    return { id, address, role: null, reachable, state, reason, ...unsaid, ...unsaidSizes };
   }
   const { role, term, commitIndex, appliedIndex, version } = node;
   const { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes } = node;
   const sizes = { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes };
-  return { id, address, role, reachable, term, commitIndex, appliedIndex, version, ...sizes };
+  const how = { reachable, state: "up", reason: null };
+  return { id, address, role, ...how, term, commitIndex, appliedIndex, version, ...sizes };
 }

@@ -42,12 +42,16 @@ function memberCommand(
     isLong: true,
     async run(call, context): Promise<Answer> {
       const change = changeOf(call);
+      const { clock } = context.system;
+      const timeoutMs = timeoutOf(call.options) ?? context.timeoutMs;
+      // One deadline for connecting, asking and waiting.
+      const until = timeoutMs === null ? Infinity : clock.now() + timeoutMs;
       const client = await context.client();
       context.showProgress("asking the leader …");
-      const options = { ...callOptions(call, context), force: call.options.has("force") };
+      const left = timeoutMs === null ? {} : { timeoutMs: Math.max(1, Math.ceil(until - clock.now())) };
+      const options = { ...callOptions(call, context), ...left, force: call.options.has("force") };
       const members = await client.changeMembership(change, options);
-      const timeoutMs = timeoutOf(call.options) ?? context.timeoutMs;
-      const waited = await awaitChange(change, { client, members, timeoutMs, context });
+      const waited = await awaitChange(change, { client, members, until, context });
       return {
         kind: "membership",
         sentence: sentenceFor(change, waited),

@@ -1,5 +1,6 @@
 /** The members as a person wants to see them: what each is, how far behind, and when it was last heard from. */
-import type { ClusterStatus } from "../client/types.ts";
+import { assertNever } from "../assert.ts";
+import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { Member, MemberRole, NodeStatus, PeerStatus } from "../net/client_messages.ts";
 import { escapeText } from "./escape.ts";
 import { duration, percentOf, withThousands } from "./units.ts";
@@ -8,15 +9,41 @@ import { table } from "./width.ts";
 /** A leader that was heard from so lately counts as being heard from now. */
 const LATELY_MS = 1_000;
 
+/** How a node is, as seen from where the client runs; "unknown" where it was not asked. */
+export type NodeState = "up" | "unreachable" | "notAnswering" | "unknown";
+
+/** How a node is that was asked for its status. */
+export function stateOf(node: NodeView): NodeState {
+  return node.reachable ? "up" : node.state;
+}
+
+/** A state in words. */
+export function stateText(state: NodeState): string {
+  switch (state) {
+    case "up":
+    case "unreachable":
+      return state;
+    case "notAnswering":
+      return "not answering";
+    case "unknown":
+      return "?";
+    default:
+      return assertNever(state);
+  }
+}
+
 /** One member. What only the leader or the node itself could say is null where neither did. */
 export interface MemberRow {
   readonly id: number;
   readonly address: string;
   readonly role: MemberRole;
   readonly leads: boolean;
-  /** Entries of the leader's log that it is not known to have. */
+  readonly state: NodeState;
+  /** Whether there is a leader that says how it is. */
+  readonly isWatched: boolean;
+  /** Entries of the leader's log that it is not known to have; null while the leader has never heard from it. */
   readonly lag: number | null;
-  /** Since the leader last heard from it. */
+  /** Since the leader last heard from it; null when it did not since it was elected. */
   readonly lastContactMs: number | null;
   /** Version of its program. */
   readonly version: string | null;
@@ -39,7 +66,7 @@ export function peerOf(leader: LeaderView | null, id: number): PeerStatus | null
   return leader?.peers.find((peer) => peer.id === id) ?? null;
 }
 
-/** How many entries of the leader's log a peer is not known to have. */
+/** How many entries of the leader's log a peer is not known to have. All of them before it has been heard from. */
 export function lagOf(peer: PeerStatus, leader: LeaderView): number {
   return Math.max(0, leader.lastLogIndex - peer.matchIndex);
 }
@@ -57,15 +84,19 @@ export function memberRows(members: readonly Member[], status: ClusterStatus): r
   return members.map(({ id, address, role }) => {
     const node = status.nodes.find((candidate) => candidate.id === id);
     const version = node?.reachable === true ? node.version : null;
-    const common = { id, address, role, version, leads: leader?.id === id };
-    if (leader?.id === id) return { ...common, lag: 0, lastContactMs: 0, snapshotPercent: null };
+    const state = node === undefined ? "unknown" : stateOf(node);
+    const common = { id, address, role, state, version, leads: leader?.id === id };
+    if (leader?.id === id) {
+      return { ...common, isWatched: true, lag: 0, lastContactMs: 0, snapshotPercent: null };
+    }
     const peer = peerOf(leader, id);
     if (leader === null || peer === null) {
-      return { ...common, lag: null, lastContactMs: null, snapshotPercent: null };
+      return { ...common, isWatched: false, lag: null, lastContactMs: null, snapshotPercent: null };
     }
     return {
       ...common,
-      lag: lagOf(peer, leader),
+      isWatched: true,
+      lag: peer.lastContactMs === null ? null : lagOf(peer, leader),
       lastContactMs: peer.lastContactMs,
       snapshotPercent: snapshotPercentOf(peer),
     };
@@ -74,13 +105,14 @@ export function memberRows(members: readonly Member[], status: ClusterStatus): r
 
 /** The members as a table of text. */
 export function membersTable(rows: readonly MemberRow[]): string {
-  const header = ["node", "address", "role", "lag", "last contact", "version"];
+  const header = ["node", "address", "role", "state", "lag", "last contact", "version"];
   const lines = table([
     header,
     ...rows.map((row) => [
       `n${row.id}`,
       escapeText(row.address),
       row.leads ? `${row.role}, leads` : row.role,
+      stateText(row.state),
       lagText(row),
       contactText(row),
       row.version === null ? "?" : escapeText(row.version),
@@ -94,7 +126,7 @@ function lagText({ lag, snapshotPercent }: MemberRow): string {
   return lag === null ? "?" : withThousands(lag);
 }
 
-function contactText({ lag, lastContactMs }: MemberRow): string {
-  if (lastContactMs === null) return lag === null ? "?" : "never";
+function contactText({ isWatched, lastContactMs }: MemberRow): string {
+  if (lastContactMs === null) return isWatched ? "none yet" : "?";
   return lastContactMs < LATELY_MS ? "now" : `${duration(lastContactMs)} ago`;
 }

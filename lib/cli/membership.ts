@@ -4,6 +4,7 @@
  * The change goes on by itself once the cluster has taken it: who stops waiting stops nothing.
  */
 import { KvraftError } from "../client/errors.ts";
+import { reasonOf } from "../client/reason.ts";
 import type { ClusterStatus } from "../client/types.ts";
 import { assertNever } from "../assert.ts";
 import type { Member, MembershipChange } from "../net/client_messages.ts";
@@ -53,26 +54,27 @@ export function hasComeAbout(change: MembershipChange, members: readonly Member[
 }
 
 /**
- * Waits until `change`, which the cluster has taken with `members` as the outcome so far, has come about. `timeoutMs`:
- * null waits as long as it takes. Throws {@link HalfwayError} when the cluster falls silent, or the node is gone.
+ * Waits until `change`, which the cluster has taken with `members` as the outcome so far, has come about, or until the
+ * time `until`, which may be infinite. Throws {@link HalfwayError} when the cluster falls silent, or the node is gone.
  */
 export async function awaitChange(
   change: MembershipChange,
-  { client, members, timeoutMs, context }: {
+  { client, members, until, context }: {
     readonly client: StoreClient;
     readonly members: readonly Member[];
-    readonly timeoutMs: number | null;
+    readonly until: number;
     readonly context: CommandContext;
   },
 ): Promise<Waited> {
   const { signal, system: { clock } } = context;
-  const until = timeoutMs === null ? Infinity : clock.now() + timeoutMs;
-  const options = { timeoutMs: LOOK_TIMEOUT_MS, ...(signal === null ? {} : { signal }) };
+  const signalOption = signal === null ? {} : { signal };
   let newest = members;
   let heardAt = clock.now();
   while (!hasComeAbout(change, newest)) {
     if (signal?.aborted === true) return { end: "left", members: newest };
     if (clock.now() >= until) return { end: "late", members: newest };
+    const timeoutMs = Math.max(1, Math.min(LOOK_TIMEOUT_MS, Math.ceil(until - clock.now())));
+    const options = { timeoutMs, ...signalOption };
     try {
       const [found, status] = await Promise.all([client.members(options), client.status(options)]);
       heardAt = clock.now();
@@ -83,7 +85,9 @@ export async function awaitChange(
       if (!(error instanceof KvraftError)) throw error;
       if (clock.now() - heardAt >= SILENCE_MS) throw silenceError(change, error);
     }
-    if (!hasComeAbout(change, newest)) await pause(LOOK_INTERVAL_MS, { clock, signal });
+    if (hasComeAbout(change, newest)) break;
+    const pauseMs = Math.min(LOOK_INTERVAL_MS, until - clock.now());
+    if (pauseMs > 0) await pause(pauseMs, { clock, signal });
   }
   return { end: "done", members: newest };
 }
@@ -131,7 +135,7 @@ function silenceError({ id }: MembershipChange, cause: KvraftError): HalfwayErro
     `The cluster took the change and then fell silent for ${
       duration(SILENCE_MS)
     }; the change goes on once it is back. ` +
-      `members shows what became of n${id}. (${cause.message})`,
+      `members shows what became of n${id}. (${reasonOf(cause.message)})`,
     { code: cause.code, exitCode: ExitCode.unknown, cause },
   );
 }

@@ -81,7 +81,7 @@ export function greetingFor({ leader, nodes }: ClusterStatus): string {
 /** Whoever pressed Ctrl-C knows that the call was ended, and wants to know what became of it. */
 function cancelled(error: AbortError): Failure {
   const outcome = error.outcome === "unknown"
-    ? "whether it was applied is not known: look before you write again."
+    ? "it may have been applied, or may yet be: read before you write again."
     : "nothing was changed.";
   return { ...failureOf(error), message: `cancelled; ${outcome}` };
 }
@@ -205,6 +205,7 @@ class Shell implements Disposable {
       system,
       showProgress: showLine,
       timeoutMs,
+      connectMs: () => 0,
       signal: how.signal,
     };
     const run = call.command.run(call, context);

@@ -1,5 +1,6 @@
 /** The commands on snapshots: have a node take one now, and save one as a backup. */
 import { KvraftError } from "../client/errors.ts";
+import { reasonWithin } from "../client/reason.ts";
 import type { SnapshotDownload, SnapshotOptions } from "../client/types.ts";
 import type { Answer } from "./answer.ts";
 import type { ArgumentSpec, Call, Command, CommandContext } from "./command.ts";
@@ -123,11 +124,9 @@ function incomplete(
     readonly cause: unknown;
   },
 ): HalfwayError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = reasonWithin(cause instanceof Error ? cause.message : String(cause));
   return new HalfwayError(
-    `Cannot save the snapshot: ${
-      reason.replace(/\.$/, "")
-    }. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
+    `Cannot save the snapshot: ${reason}. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
       "save again.",
     { code, exitCode: code === "output" ? ExitCode.output : ExitCode.unavailable, cause },
   );

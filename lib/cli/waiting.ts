@@ -4,6 +4,7 @@
  */
 import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { Timer } from "../net/clock.ts";
+import { stateOf, stateText } from "./members.ts";
 import type { Stopwatch } from "./system.ts";
 import { enumeration } from "./units.ts";
 
@@ -11,7 +12,7 @@ import { enumeration } from "./units.ts";
 const PATIENCE_MS = 500;
 /** Between two looks at the cluster. */
 const LOOK_INTERVAL_MS = 500;
-/** A node that takes longer to say how it is counts as down. */
+/** A node that takes longer to say how it is counts as not answering. */
 export const LOOK_TIMEOUT_MS = 400;
 
 /** How waiting is shown. */
@@ -49,17 +50,18 @@ export async function withWaitingLine<T>(work: Promise<T>, display: WaitingDispl
 
 /** What a cluster in this state is waited for. */
 export function describeWaiting({ leader, nodes }: ClusterStatus): string {
-  const down = nodes.filter((node) => !node.reachable);
+  const silent = nodes.filter((node) => !node.reachable);
   const up = nodes.filter((node) => node.reachable);
-  const downPart = down.length === 0 ? [] : [`${namesOf(down)} down`];
-  if (up.length === 0) return ["no node answers", ...downPart].join(": ");
-  if (leader === null) {
-    const parts = [...downPart, `${namesOf(up)} electing`];
-    return `no leader yet: ${parts.join(", ")}`;
-  }
-  const isLeaderDown = down.some(({ id }) => id === leader);
-  const first = isLeaderDown ? `leader n${leader} does not answer` : `waiting for leader n${leader}`;
-  return [first, ...downPart].join(": ");
+  const silentParts = (["unreachable", "notAnswering"] as const).flatMap((state) => {
+    const found = silent.filter((node) => stateOf(node) === state);
+    return found.length === 0 ? [] : [`${namesOf(found)} ${stateText(state)}`];
+  });
+  const told = silentParts.length === 0 ? [] : [silentParts.join(", ")];
+  if (up.length === 0) return ["no node answers", ...told].join(": ");
+  if (leader === null) return `no leader yet: ${[...told, `${namesOf(up)} electing`].join(", ")}`;
+  const isLeaderSilent = silent.some(({ id }) => id === leader);
+  const first = isLeaderSilent ? `leader n${leader} does not answer` : `waiting for leader n${leader}`;
+  return [first, ...told].join(": ");
 }
 
 /** `n1`, `n1 and n2`, `n1, n2 and n3`. */

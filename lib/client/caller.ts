@@ -169,7 +169,8 @@ export class Caller {
     const waited = await scope.waitFor(this.#pool.dial(address));
     if (waited.kind === "stopped") throw stopError(waited.reason, ending);
     if (waited.value.kind === "failed") {
-      throw new ConnectionError(`Cannot ${action}: ${reasonOf(waited.value.error.message)}`);
+      const { error: cause } = waited.value;
+      throw new ConnectionError(`Cannot ${action}: ${reasonOf(cause.message)}`, { cause });
     }
     const attempted = await this.#send(waited.value.connection, call, scope.remainingMs);
     if (attempted.kind === "answered") {

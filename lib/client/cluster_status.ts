@@ -1,9 +1,11 @@
 /** Asks every node about itself, each directly: what the client thinks of the cluster does not matter here. */
 import type { Member } from "../net/client_messages.ts";
+import { NetworkError } from "../net/errors.ts";
 import type { CallScope } from "./call_scope.ts";
 import type { Caller } from "./caller.ts";
-import { KvraftError } from "./errors.ts";
+import { KvraftError, TimeoutError } from "./errors.ts";
 import type { ConnectionPool } from "./pool.ts";
+import { reasonWithin } from "./reason.ts";
 import type { ClusterStatus, NodeView } from "./types.ts";
 
 /** How long the nodes are given to answer, unless the caller gives less. */
@@ -19,7 +21,8 @@ interface Tools {
 /** What every member says of itself within the scope's time; a node that can't be reached is said to be so. */
 export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
   const { pool, scope } = tools;
-  await scope.waitFor(pool.identify());
+  // An address that does not answer must leave time to ask the others.
+  await scope.within(scope.remainingMs / 2).waitFor(pool.identify());
   const nodes = await Promise.all(pool.members.map((member) => viewNode(member, tools)));
   let term = 0;
   let leader: number | null = null;
@@ -32,22 +35,34 @@ export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
 }
 
 async function viewNode({ id, address }: Member, { pool, caller, scope }: Tools): Promise<NodeView> {
-  let reason = "there is no address for it";
-  for (const candidate of pool.addressesOf(id)) {
-    const action = `ask the node at ${candidate} for its status`;
+  const candidates = pool.addressesOf(id);
+  let silence: Silence = { state: "unreachable", reason: "there is no address for it" };
+  for (const [position, candidate] of candidates.entries()) {
+    const share = scope.within(scope.remainingMs / (candidates.length - position));
     try {
       const { message: { status } } = await caller.runAt(candidate, {
         kind: "read",
-        action,
+        action: `ask the node at ${candidate} for its status`,
         request: { kind: "status" },
-        scope,
+        scope: share,
       });
       const { members: _, ...view } = status;
       return { reachable: true, address, ...view };
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
-      reason = error.message;
+      silence = silenceOf(error, share);
     }
   }
-  return { reachable: false, address, id, reason };
+  return { reachable: false, address, id, ...silence };
+}
+
+/** Why a node that was asked for its status did not give it. */
+type Silence = Pick<NodeView & { readonly reachable: false }, "state" | "reason">;
+
+function silenceOf(error: KvraftError, { timeoutMs }: CallScope): Silence {
+  if (error instanceof TimeoutError) {
+    return { state: "notAnswering", reason: `no answer within ${Math.ceil(timeoutMs)} ms` };
+  }
+  const isTimedOut = error.cause instanceof NetworkError && error.cause.code === "timedOut";
+  return { state: isTimedOut ? "notAnswering" : "unreachable", reason: reasonWithin(error.message) };
 }

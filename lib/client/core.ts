@@ -12,7 +12,7 @@ import type { CallOptions, ClientPlatform, ConnectOptions } from "./types.ts";
 import { SessionWriter, type WriteResult } from "./writer.ts";
 
 /** Deadline of a call that names none. */
-const DEFAULT_TIMEOUT_MS = 5_000;
+export const DEFAULT_TIMEOUT_MS = 5_000;
 
 /** What a write is, for messages, and what its caller asked for. */
 export interface WriteNotes {

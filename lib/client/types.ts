@@ -142,6 +142,8 @@ export type NodeView =
     readonly reachable: false;
     readonly address: string;
     readonly id: number | null;
+    /** "unreachable": no connection to it could be had. "notAnswering": nothing came from it in time, as when its process or machine is stopped. */
+    readonly state: "unreachable" | "notAnswering";
     readonly reason: string;
   };
 

@@ -1,5 +1,5 @@
 /** Mutants of how the client dials, keeps its deadlines, and says how nodes are. */
-import { CLIENT } from "./checks.ts";
+import { CLI, CLIENT } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 export const CLIENT_MUTANTS: readonly Mutant[] = [
@@ -38,5 +38,32 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     from: "scope.within(HEAD_START_MS).waitFor(",
     to: "scope.waitFor(",
     checks: [CLIENT],
+  },
+  {
+    id: "M264",
+    title: "a node from which nothing comes in time counts as unreachable",
+    failure: "an operator takes a frozen node for a dead one",
+    file: "lib/client/cluster_status.ts",
+    from: "error instanceof TimeoutError",
+    to: "error instanceof TimeoutError && timeoutMs < 0",
+    checks: [CLIENT],
+  },
+  {
+    id: "M265",
+    title: "finding out whose an address is may take the whole time of a status",
+    failure: "one frozen address makes every node look down",
+    file: "lib/client/cluster_status.ts",
+    from: "scope.within(scope.remainingMs / 2).waitFor(",
+    to: "scope.waitFor(",
+    checks: [CLIENT],
+  },
+  {
+    id: "M266",
+    title: "a command's deadline begins anew once the client is connected",
+    failure: "a command takes up to twice its deadline",
+    file: "lib/cli/command_options.ts",
+    from: "spentMs === 0 ? wholeMs",
+    to: "spentMs >= 0 ? wholeMs",
+    checks: [CLI],
   },
 ];

@@ -53,7 +53,13 @@ export const STATUS: ClusterStatus = {
   leader: 2,
   term: 5,
   nodes: [
-    { reachable: false, id: 1, address: "127.0.0.1:7001", reason: "nothing listens there" },
+    {
+      reachable: false,
+      id: 1,
+      address: "127.0.0.1:7001",
+      state: "unreachable",
+      reason: "nothing listens there",
+    },
     healthy(2, "leader"),
     healthy(3, "follower"),
   ],

@@ -111,6 +111,7 @@ Deno.test("a wait is explained by how the cluster is", () => {
   assertEquals(
     [
       say(null, down, two, three),
+      say(null, down, { ...down, id: 2, state: "notAnswering" }, three),
       say(null, two, healthy(3, "follower")),
       say(null, down, { ...down, id: 2 }, { ...down, id: null, address: "127.0.0.1:7009" }),
       say(2, down, two, three),
@@ -118,12 +119,13 @@ Deno.test("a wait is explained by how the cluster is", () => {
       say(1, down, two, three),
     ],
     [
-      "no leader yet: n1 down, n2 and n3 electing",
+      "no leader yet: n1 unreachable, n2 and n3 electing",
+      "no leader yet: n1 unreachable, n2 not answering, n3 electing",
       "no leader yet: n2 and n3 electing",
-      "no node answers: n1, n2 and 127.0.0.1:7009 down",
-      "waiting for leader n2: n1 down",
+      "no node answers: n1, n2 and 127.0.0.1:7009 unreachable",
+      "waiting for leader n2: n1 unreachable",
       "waiting for leader n2",
-      "leader n1 does not answer: n1 down",
+      "leader n1 does not answer: n1 unreachable",
     ],
   );
 });

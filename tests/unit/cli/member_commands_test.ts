@@ -184,6 +184,18 @@ Deno.test("--timeout-ms ends the waiting, not the change", async () => {
   assertEquals(store.changes, [{ kind: "promote", id: 3, force: false, timeoutMs: 600 }]);
 });
 
+Deno.test("--timeout-ms is one deadline for asking and for waiting", async () => {
+  const { system, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"], {
+    terminal: false,
+  });
+  const startedAt = system.clock.now();
+  store.memberList = members("voter", "voter", "learner");
+  store.onChange = () => Promise.resolve(system.clock.advance(500));
+  await settle();
+  system.clock.advance(100);
+  assertEquals([await code, system.clock.now() - startedAt], [4, 600]);
+});
+
 Deno.test("a cluster that falls silent ends the waiting after 30 s; a short silence does not", async () => {
   const { system, store, code } = begin(["member", "promote", "3"], { terminal: false });
   store.memberList = members("voter", "voter", "learner");
@@ -258,7 +270,7 @@ Deno.test("what can't be meant is refused before anything is asked", async () =>
   assertEquals([code, String(said).startsWith('kvraft: Cannot read the address "nowhere"')], [2, true]);
 });
 
-Deno.test("members shows each one's role, lag, last contact and version, and what nobody could say", async () => {
+Deno.test("members shows each one's role, state, lag, last contact and version, and ? for what is not known", async () => {
   const { system, store, code } = begin(["members"]);
   store.memberList = [...members("voter", "voter", "leaving"), { id: 4, address: "h:1", role: "learner" }];
   const receiving = {
@@ -269,16 +281,21 @@ Deno.test("members shows each one's role, lag, last contact and version, and wha
   } as const;
   store.clusterStatus = ledBy2(
     peer(1, { matchIndex: 266 }),
-    peer(3, { lastContactMs: null }),
+    peer(3, { lastContactMs: null, matchIndex: 0 }),
     peer(4, receiving),
   );
+  const gone = { reachable: false, state: "unreachable", reason: "nothing listens there" } as const;
+  store.clusterStatus = {
+    ...store.clusterStatus,
+    nodes: [...store.clusterStatus.nodes, { ...gone, id: 3, address: "127.0.0.1:7003" }],
+  };
   assertEquals(await code, 0);
   assertEquals(system.stdout.text.split("\n"), [
-    "node  address         role          lag           last contact  version",
-    "n1    127.0.0.1:7001  voter         1 234         now           0.1.0",
-    "n2    127.0.0.1:7002  voter, leads  0             now           0.1.0",
-    "n3    127.0.0.1:7003  leaving       1 488         never         ?",
-    "n4    h:1             learner       snapshot 33%  2.5 s ago     ?",
+    "node  address         role          state        lag           last contact  version",
+    "n1    127.0.0.1:7001  voter         up           1 234         now           0.1.0",
+    "n2    127.0.0.1:7002  voter, leads  up           0             now           0.1.0",
+    "n3    127.0.0.1:7003  leaving       unreachable  ?             none yet      ?",
+    "n4    h:1             learner       ?            snapshot 33%  2.5 s ago     ?",
     "",
   ]);
 });
@@ -290,6 +307,7 @@ Deno.test("without a leader members still names them", async () => {
   });
   assertEquals(
     ended[1],
-    "node  address         role   lag  last contact  version\nn1    127.0.0.1:7001  voter  ?    ?             0.1.0\n",
+    "node  address         role   state  lag  last contact  version\n" +
+      "n1    127.0.0.1:7001  voter  up     ?    ?             0.1.0\n",
   );
 });

@@ -186,11 +186,11 @@ Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async
   await session.shows("n2> ");
   await session.type("put k v\r");
   session.system.clock.advance(500);
-  await session.shows("no leader yet: n1 down, n2 and n3 electing; Ctrl-C cancels");
+  await session.shows("no leader yet: n1 unreachable, n2 and n3 electing; Ctrl-C cancels");
   await session.type("get never-run\r");
   await session.type(CTRL_C);
   await session.shows(
-    "error: cancelled; whether it was applied is not known: look before you write again.\n",
+    "error: cancelled; it may have been applied, or may yet be: read before you write again.\n",
   );
   assertEquals(session.store.calls, [{ name: "put" }]);
   assertEquals(session.system.clock.timerCount, 0);

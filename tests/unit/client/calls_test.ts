@@ -4,6 +4,7 @@ import {
   InvalidRequestError,
   KeyTooLargeError,
   type KeyValue,
+  type KvClient,
   ValueTooLargeError,
 } from "../../../lib/mod.ts";
 import { FakeCluster, writeResult } from "../../support/fake_node.ts";
@@ -217,6 +218,41 @@ Deno.test("status asks every node itself, and says which did not answer", async 
     { id: 2, address: "10.0.0.2:7001", reachable: false },
     { id: 3, address: "10.0.0.3:7001", reachable: true },
   ]);
+});
+
+/** How each node is, as its cluster's status says. */
+async function statesOf(
+  cluster: FakeCluster,
+  client: KvClient,
+  timeoutMs: number,
+): Promise<readonly unknown[]> {
+  const { nodes } = await cluster.finish(client.status({ timeoutMs }));
+  return nodes.map((node) => node.reachable ? "up" : [node.state, node.reason]);
+}
+
+Deno.test("status tells a node that is frozen from one that is gone, connected to it or not", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect();
+  await cluster.finish(client.status());
+  for (const isConnected of [true, false]) {
+    cluster.node(2).isHung = true;
+    if (!isConnected) cluster.node(2).disconnect();
+    cluster.node(3).kill();
+    await cluster.pass(0);
+    assertEquals(await statesOf(cluster, client, 2_000), [
+      "up",
+      ["notAnswering", `no answer within ${isConnected ? 2_000 : 1_000} ms`],
+      ["unreachable", "nothing listens there"],
+    ]);
+  }
+});
+
+Deno.test("an address of which nobody knows whose it is takes no other node's time to answer", async () => {
+  const cluster = new FakeCluster(4);
+  cluster.members = cluster.members.slice(0, 3);
+  cluster.node(4).isHung = true;
+  await using client = await cluster.connect([1, 4]);
+  assertEquals(await statesOf(cluster, client, 300), ["up", "up", "up"]);
 });
 
 Deno.test("members and a node's hash are asked for, and a dead node is named", async () => {

@@ -1,0 +1,183 @@
+/** The commands on the cluster itself: status, members, health, transfer-leader; and the deadline of every command. */
+import { assertEquals } from "@std/assert";
+import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { FakeStore, STATUS } from "./fake_store.ts";
+import { FakeSystem } from "./fake_system.ts";
+
+const CLUSTER = ["--cluster", "127.0.0.1:7001"];
+
+async function run(
+  args: readonly string[],
+  { store }: { readonly store: FakeStore } = { store: new FakeStore() },
+): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+  const system = new FakeSystem();
+  const code = await clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
+  return { code, out: system.stdout.text, err: system.stderr.text };
+}
+
+Deno.test("status, members and transfer-leader are readable", async () => {
+  assertEquals(
+    (await run(["status"])).out,
+    [
+      "leader n2, term 5\n",
+      "node  address         role         term  commit  applied  version\n",
+      "n1    127.0.0.1:7001  unreachable\n",
+      "n2    127.0.0.1:7002  leader       5     12      12       0.1.0\n",
+      "n3    127.0.0.1:7003  follower     5     12      12       0.1.0\n",
+      "n1: nothing listens there\n",
+    ].join(""),
+  );
+  assertEquals(
+    (await run(["members"])).out,
+    [
+      "node  address         role          state        lag  last contact  version\n",
+      "n1    127.0.0.1:7001  voter         unreachable  ?    ?             ?\n",
+      "n2    [::1]:7002      voter, leads  up           0    now           0.1.0\n",
+    ].join(""),
+  );
+  assertEquals((await run(["transfer-leader", "n3"])).out, "leader n3\n");
+});
+
+Deno.test("status and members as JSON have the shapes that scripts count on", async () => {
+  const sizes = { lastLogIndex: 12, firstLogIndex: 1, snapshotIndex: 0, keys: 1, stateBytes: 64 };
+  const unsaidSizes = Object.fromEntries(Object.keys(sizes).map((name) => [name, null]));
+  const up = { state: "up", reason: null };
+  const node = {
+    reachable: true,
+    ...up,
+    term: 5,
+    commitIndex: 12,
+    appliedIndex: 12,
+    version: "0.1.0",
+    ...sizes,
+  };
+  const down = {
+    ...unsaidSizes,
+    role: null,
+    reachable: false,
+    state: "unreachable",
+    reason: "nothing listens there",
+    term: null,
+    commitIndex: null,
+    appliedIndex: null,
+    version: null,
+  };
+  const table: readonly (readonly [readonly string[], number, unknown])[] = [
+    [["members"], 0, {
+      members: [
+        {
+          id: 1,
+          address: "127.0.0.1:7001",
+          role: "voter",
+          state: "unreachable",
+          lag: null,
+          lastContactMs: null,
+          version: null,
+        },
+        {
+          id: 2,
+          address: "[::1]:7002",
+          role: "voter",
+          state: "up",
+          lag: 0,
+          lastContactMs: 0,
+          version: "0.1.0",
+        },
+      ],
+    }],
+    [["status"], 0, {
+      leader: 2,
+      term: 5,
+      nodes: [
+        { id: 1, address: "127.0.0.1:7001", ...down },
+        { id: 2, address: "127.0.0.1:7002", role: "leader", ...node },
+        { id: 3, address: "127.0.0.1:7003", role: "follower", ...node },
+      ],
+    }],
+  ];
+  for (const [args, code, document] of table) {
+    const { code: ended, out, err } = await run([...args, "--output", "json"]);
+    assertEquals([ended, JSON.parse(out), err], [code, document, ""]);
+  }
+});
+
+Deno.test("status and members end with 3 when there is no leader", async () => {
+  const store = new FakeStore();
+  store.clusterStatus = { ...STATUS, leader: null };
+  for (const command of ["status", "members"]) {
+    const { code, out, err } = await run([command], { store });
+    assertEquals([code, out.includes("n2"), err], [3, true, ""], command);
+  }
+});
+
+Deno.test("status tells a node that does not answer from one that can't be reached", async () => {
+  const store = new FakeStore();
+  const frozen = { reachable: false, state: "notAnswering", reason: "no answer within 1000 ms" } as const;
+  store.clusterStatus = { ...STATUS, nodes: [{ ...frozen, id: 1, address: "127.0.0.1:7001" }] };
+  assertEquals((await run(["status"], { store })).out.split("\n").slice(2), [
+    "n1    127.0.0.1:7001  not answering",
+    "n1: no answer within 1000 ms",
+    "",
+  ]);
+});
+
+Deno.test("health ends with 0 only if a linearizable read works", async () => {
+  const store = new FakeStore();
+  const json = ["--output", "json"];
+  const healthy = await run(["health", ...json], { store });
+  assertEquals([healthy.code, JSON.parse(healthy.out), healthy.err], [
+    0,
+    { healthy: true, elapsedMs: 0, code: null, reason: null },
+    "",
+  ]);
+  assertEquals(await run(["health"], { store }), {
+    code: 0,
+    out: "healthy: a linearizable read took 0.0 ms\n",
+    err: "",
+  });
+  assertEquals(store.calls, [{ name: "get" }, { name: "get" }]);
+  store.before = () => Promise.reject(new NoLeaderError("Cannot get a key: node 2 knows of no leader."));
+  const unhealthy = await run(["health", ...json], { store });
+  assertEquals([unhealthy.code, JSON.parse(unhealthy.out), unhealthy.err], [
+    3,
+    { healthy: false, elapsedMs: 0, code: "noLeader", reason: "node 2 knows of no leader" },
+    "",
+  ]);
+  assertEquals(await run(["health"], { store }), {
+    code: 3,
+    out: "not healthy: node 2 knows of no leader\n",
+    err: "",
+  });
+});
+
+Deno.test("health of a cluster that can't be reached is an answer, too", async () => {
+  const system = new FakeSystem();
+  const connect = (): Promise<never> =>
+    Promise.reject(new ConnectionError("Cannot reach the cluster: 127.0.0.1:7001: nothing listens there."));
+  assertEquals(await clientCommand([...CLUSTER, "health"], { system, connect }), 3);
+  assertEquals([system.stdout.text, system.stderr.text], [
+    "not healthy: 127.0.0.1:7001: nothing listens there\n",
+    "",
+  ]);
+});
+
+Deno.test("the deadline of a command is its own and connecting's together", async () => {
+  const table: readonly (readonly [readonly string[], number, number])[] = [
+    [["get", "k", "--timeout-ms", "3000"], 1_250, 1_750],
+    [["put", "k", "v"], 1_250, 3_750],
+    [["health", "--timeout-ms", "1000"], 1_250, 1],
+    [["list", "--timeout-ms", "1000"], 0, 1_000],
+  ];
+  for (const [args, connectMs, timeoutMs] of table) {
+    const system = new FakeSystem();
+    const store = new FakeStore();
+    const connect = (): Promise<FakeStore> => {
+      system.clock.advance(connectMs);
+      return Promise.resolve(store);
+    };
+    await clientCommand([...CLUSTER, ...args], { system, connect });
+    const [call] = store.calls;
+    assertEquals(call, { ...Object(call), timeoutMs }, args.join(" "));
+  }
+});
