@@ -1,18 +1,22 @@
 /**
  * Well-formed frames with hostile fields, of every kind, against nodes that serve another client.
  *
- * `deno task fuzz -- --target=hostile_frames --seconds=600` goes on with simulated nodes for so long, from a seed of
- * its own (`--seed=S` to take another's).
+ * `deno task fuzz:hostile` does the same for as long as it is told: see hostile/main.ts.
  */
 import { assert, assertEquals } from "@std/assert";
 import { MessagePackReader } from "../../lib/net/message_pack_reader.ts";
 import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { ALL_KINDS, hostilePayload, type Knowledge } from "./hostile/frames.ts";
-import { runSimulated, SCENARIOS } from "./hostile/simulated.ts";
+import { runAgainstProcesses } from "./hostile/processes.ts";
+import { runSimulated, scenarioOf, SCENARIOS } from "./hostile/simulated.ts";
 
 const PAYLOADS_OF_A_KIND = 40;
-/** One run of each scenario: a few seconds. */
+/** Of a short run against real nodes. */
+const SHORT_SECONDS = 4;
+/** Of a short run against simulated nodes. */
+const SHORT = { hostileMs: 500 };
+/** One run of each scenario. */
 const SHORT_SEEDS = SCENARIOS.map((_, position) => position + 1);
 
 function knowledgeOf(random: SeededRandom): Knowledge {
@@ -29,13 +33,6 @@ function knowledgeOf(random: SeededRandom): Knowledge {
   };
 }
 
-function option(name: string): string | null {
-  return Deno.args.find((argument) => argument.startsWith(`--${name}=`))?.split("=")[1] ?? null;
-}
-
-const seconds = option("seconds");
-const target = option("target");
-
 for (const kind of ALL_KINDS) {
   Deno.test(`hostile frames of kind ${kind} are well formed, and the same seed makes the same`, () => {
     for (let seed = 0; seed < PAYLOADS_OF_A_KIND; seed++) {
@@ -49,29 +46,25 @@ for (const kind of ALL_KINDS) {
 
 Deno.test("the same seed sends the same hostile frames and ends the same", async () => {
   const [seed = 0] = SHORT_SEEDS;
-  assertEquals(await runSimulated(seed), await runSimulated(seed));
+  assertEquals(await runSimulated(seed, SHORT), await runSimulated(seed, SHORT));
 });
 
-Deno.test("hostile_frames: no frame ends a simulated node, moves a term or makes another client wait", async () => {
-  if (target !== null && target !== "hostile_frames") return;
-  if (seconds === null) {
-    for (const seed of SHORT_SEEDS) assertEquals((await runSimulated(seed)).problems, [], `seed ${seed}`);
-    return;
-  }
-  const begin = performance.now();
-  const share = target === null ? 0.1 : 1;
-  const first = Number(option("seed") ?? Math.floor(Math.random() * 2 ** 31));
-  const sums = { runs: 0, frames: 0, longestWaitMs: 0 };
-  for (let seed = first; performance.now() - begin < Number(seconds) * 1_000 * share; seed++) {
-    const { problems, frames, longestWaitMs } = await runSimulated(seed);
-    assertEquals(problems, [], `replay: deno run -A … tests/fuzz/hostile/main.ts ${seed} --trace`);
-    sums.runs += 1;
-    sums.frames += [...frames.values()].reduce((sum, count) => sum + count, 0);
-    if (SCENARIOS[seed % SCENARIOS.length]?.claims === "none") {
-      sums.longestWaitMs = Math.max(sums.longestWaitMs, longestWaitMs);
-    }
-  }
-  assert(sums.frames > 0, "something was tried");
-  // deno-lint-ignore no-console -- a long run says what it did and how to do it again
-  console.log(`hostile_frames: ${JSON.stringify(sums)} with --seed=${first}`);
-});
+for (const seed of SHORT_SEEDS) {
+  const { nodes, hostileMember, claims } = scenarioOf(seed);
+  const who = hostileMember === null ? "clients" : `a member that claims ${claims}`;
+  Deno.test(`${who}: no frame ends one of ${nodes} simulated nodes or makes another client wait`, async () => {
+    assertEquals(
+      (await runSimulated(seed, SHORT)).problems,
+      [],
+      `replay: deno task fuzz:hostile --seeds ${seed}..${seed}`,
+    );
+  });
+}
+
+for (const nodes of [1, 3] as const) {
+  Deno.test(`no frame ends one of ${nodes} real nodes or moves its term`, async () => {
+    const report = await runAgainstProcesses({ nodes, seconds: SHORT_SECONDS, seed: nodes, tell: () => {} });
+    assertEquals(report.problems, []);
+    assert(report.frames.size > ALL_KINDS.length / 4, "frames of many kinds were sent");
+  });
+}

@@ -4,8 +4,6 @@
  */
 export const EXCLUSIONS = {
   termLeaps: "a term near 2^53 in a frame between nodes ends the node at its next election",
-  undialableUpdates: "member update to 0.0.0.0 or [::] ends the leader",
-  longLists: "hundreds of lists of 10,000 entries in one go are answered in one turn of seconds",
 } as const satisfies Readonly<Record<string, string>>;
 
 /** Whether something is left out, by the name of its exclusion. */

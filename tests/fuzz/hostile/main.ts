@@ -1,26 +1,113 @@
 /**
- * Replays seeds of the simulated hostile programs: `deno run -A … tests/fuzz/hostile/main.ts 1..50 [--trace]`.
+ * The command of the hostile programs: `deno task fuzz:hostile`.
+ *
+ *     --seconds N      how long (the default: 60)
+ *     --nodes 1|3      real servers on loopback: one, or three of a cluster of four (the default: 3)
+ *     --simulated      simulated servers in place of real ones, seed after seed
+ *     --seed S         of the hostile programs, or the first of the simulated ones (random)
+ *     --seeds A..B     these simulated ones, and no others
+ *     --trace          writes down everything that happens in them
+ *
+ * It tells every minute how things stand, and exits with 1 as soon as a node has ended, a term has changed, or another
+ * client was not served.
  */
 // deno-lint-ignore-file no-console -- this is a command
-import { runSimulated, SCENARIOS } from "./simulated.ts";
+import { parseArgs } from "node:util";
+import { reportText, runAgainstProcesses } from "./processes.ts";
+import { type HostileReport, runSimulated, scenarioOf } from "./simulated.ts";
 
-const [range = "1..20"] = Deno.args;
-const [from = 1, to = from] = range.split("..").map(Number);
-const trace = Deno.args.includes("--trace") ? (line: string): void => console.log(line) : null;
-let failed = 0;
-for (let seed = from; seed <= to; seed++) {
-  const begin = performance.now();
-  const report = await runSimulated(seed, trace);
-  const { problems: [problem], frames, longestWaitMs, calls, hash } = report;
-  const sent = [...frames.values()].reduce((sum, count) => sum + count, 0);
-  console.log(
-    `seed ${seed} (${JSON.stringify(SCENARIOS[seed % SCENARIOS.length])}): ${sent} frames, ${calls} calls, ` +
-      `longest wait ${longestWaitMs.toFixed(0)} ms, hash ${hash}, ${
-        (performance.now() - begin).toFixed(0)
-      } ms real`,
-  );
-  if (problem === undefined) continue;
-  failed += 1;
-  console.log(`  ${problem}`);
+const DEFAULT_SECONDS = 60;
+const TELL_MS = 60_000;
+const MAX_SEED = 2 ** 31;
+
+/** What was asked for. */
+interface Flags {
+  readonly seconds: number;
+  readonly nodes: 1 | 3;
+  readonly seed: number;
+  /** First and last; null where the time decides. */
+  readonly seeds: readonly [number, number] | null;
+  readonly isSimulated: boolean;
+  readonly isTraced: boolean;
 }
-Deno.exit(failed > 0 ? 1 : 0);
+
+if (import.meta.main) Deno.exit(await main(flagsOf(Deno.args)));
+
+function flagsOf(args: string[]): Flags {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seconds: { type: "string", default: `${DEFAULT_SECONDS}` },
+      nodes: { type: "string", default: "3" },
+      seed: { type: "string" },
+      seeds: { type: "string" },
+      simulated: { type: "boolean", default: false },
+      trace: { type: "boolean", default: false },
+    },
+  });
+  const seconds = Number(values.seconds);
+  const seed = Number(values.seed ?? Math.floor(Math.random() * MAX_SEED));
+  const [first = Number.NaN, last = Number.NaN] = values.seeds?.split("..").map(Number) ?? [seed, seed];
+  const isNodes = values.nodes === "1" || values.nodes === "3";
+  if (!isNodes || !(seconds > 0) || ![seed, first, last].every(Number.isSafeInteger)) {
+    console.error(
+      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--simulated] [--seed <n>] [--seeds <n>..<n>] " +
+        "[--trace]",
+    );
+    Deno.exit(2);
+  }
+  return {
+    seconds,
+    nodes: values.nodes === "1" ? 1 : 3,
+    seed,
+    seeds: values.seeds === undefined ? null : [first, last],
+    isSimulated: values.simulated || values.seeds !== undefined,
+    isTraced: values.trace,
+  };
+}
+
+async function main(flags: Flags): Promise<number> {
+  if (flags.isSimulated) return await simulate(flags);
+  const { nodes, seconds, seed } = flags;
+  console.log(`${nodes === 1 ? "one node" : "three nodes"} for ${seconds} s with --seed ${seed}`);
+  const report = await runAgainstProcesses({ nodes, seconds, seed, tell: (line) => console.log(line) });
+  console.log(reportText(report, seconds));
+  for (const problem of report.problems) console.log(`FAILED: ${problem}`);
+  return report.problems.length > 0 ? 1 : 0;
+}
+
+async function simulate({ seconds, seed, seeds, isTraced }: Flags): Promise<number> {
+  const begin = performance.now();
+  const [first, last] = seeds ?? [seed, Number.POSITIVE_INFINITY];
+  const isOver = (): boolean => seeds === null && performance.now() - begin > seconds * 1_000;
+  const sums = { runs: 0, frames: 0, failed: 0, longestWaitMs: 0 };
+  let toldMs = begin;
+  for (let next = first; next <= last && !isOver(); next++) {
+    const report = await runSimulated(next, { trace: isTraced ? (line): void => console.log(line) : null });
+    sums.runs += 1;
+    sums.frames += framesOf(report);
+    sums.failed += Number(report.problems.length > 0);
+    if (scenarioOf(next).claims === "none") {
+      sums.longestWaitMs = Math.max(sums.longestWaitMs, Math.round(report.longestWaitMs));
+    }
+    if (seeds !== null) tellRun(report);
+    for (const problem of report.problems) console.log(`seed ${next} FAILED: ${problem}`);
+    if (performance.now() - toldMs < TELL_MS) continue;
+    toldMs = performance.now();
+    console.log(`after ${Math.round((toldMs - begin) / 1_000)} s: ${JSON.stringify(sums)}`);
+  }
+  console.log(`simulated from seed ${first} on: ${JSON.stringify(sums)}`);
+  return sums.failed > 0 ? 1 : 0;
+}
+
+function framesOf({ frames }: HostileReport): number {
+  return [...frames.values()].reduce((sum, count) => sum + count, 0);
+}
+
+function tellRun(report: HostileReport): void {
+  const { seed, longestWaitMs, calls, hash } = report;
+  console.log(
+    `seed ${seed} (${JSON.stringify(scenarioOf(seed))}): ${framesOf(report)} frames, ` +
+      `${calls} calls of another client, longest wait ${longestWaitMs.toFixed(0)} ms, hash ${hash}`,
+  );
+}

@@ -20,8 +20,10 @@ import { Witness } from "./witness.ts";
 
 /** A client that does nothing wrong waits no longer for an answer. */
 export const MAX_WAIT_MS = 250;
-/** How long hostile programs go on in one run. */
-const HOSTILE_MS = 1_500;
+/** How long hostile programs go on in one run, in virtual time. */
+export const HOSTILE_MS = 1_500;
+/** By then the promise is broken many times over. */
+const CALL_TIMEOUT_MS = 5_000;
 const START_MS = 20_000;
 const RESTART_MS = 30_000;
 /** 250 MB a second are decoded or encoded. */
@@ -41,13 +43,18 @@ export interface Scenario {
 }
 
 /** The scenarios that seeds take in turns. */
-export const SCENARIOS: readonly Scenario[] = [
+export const SCENARIOS: readonly [Scenario, ...Scenario[]] = [
   { nodes: 1, hostileMember: null, guises: ["client"], claims: "none" },
   { nodes: 3, hostileMember: null, guises: ["client"], claims: "none" },
   { nodes: 3, hostileMember: 3, guises: ["peer", "client"], claims: "none" },
   { nodes: 3, hostileMember: 3, guises: ["peer"], claims: "term" },
   { nodes: 3, hostileMember: 3, guises: ["peer", "client"], claims: "leadership" },
 ];
+
+/** The scenario of a seed. */
+export function scenarioOf(seed: number): Scenario {
+  return SCENARIOS[seed % SCENARIOS.length] ?? SCENARIOS[0];
+}
 
 /** What came of a run. */
 export interface HostileReport {
@@ -63,10 +70,12 @@ export interface HostileReport {
 }
 
 /** Runs one seed. `trace` gets a line for everything that happens. */
-export async function runSimulated(seed: number, trace: Trace | null = null): Promise<HostileReport> {
-  const scenario = SCENARIOS[seed % SCENARIOS.length];
-  if (scenario === undefined) throw new RangeError("a seed is a whole number");
-  const run = new SimulatedRun(seed, scenario, trace);
+export async function runSimulated(
+  seed: number,
+  { trace = null, hostileMs = HOSTILE_MS }: { readonly trace?: Trace | null; readonly hostileMs?: number } =
+    {},
+): Promise<HostileReport> {
+  const run = new SimulatedRun(seed, { trace, hostileMs });
   using _ = watchRejections(run.world);
   const stopObserving = observe(run.observer);
   const stopCharging = chargeForWork(run.world);
@@ -81,6 +90,7 @@ export async function runSimulated(seed: number, trace: Trace | null = null): Pr
 class SimulatedRun {
   readonly world: World;
   readonly #seed: number;
+  readonly #hostileMs: number;
   readonly #scenario: Scenario;
   readonly #random: SeededRandom;
   readonly #frames = new Map<FrameKindName, number>();
@@ -89,9 +99,14 @@ class SimulatedRun {
   #lastIndex = 0;
   #isHostile = true;
 
-  constructor(seed: number, scenario: Scenario, trace: Trace | null) {
+  constructor(
+    seed: number,
+    { trace, hostileMs }: { readonly trace: Trace | null; readonly hostileMs: number },
+  ) {
+    const scenario = scenarioOf(seed);
     this.#seed = seed;
     this.#scenario = scenario;
+    this.#hostileMs = hostileMs;
     this.#random = new SeededRandom(seed * 48_271 + 11);
     this.world = new World(planFor(seed, scenario), trace, { msPerByte: MS_PER_BYTE });
   }
@@ -160,7 +175,7 @@ class SimulatedRun {
   async #disturb(witness: Witness): Promise<void> {
     const { scheduler } = this.world;
     let isWitnessing = true;
-    const end = scheduler.nowMs + HOSTILE_MS;
+    const end = scheduler.nowMs + this.#hostileMs;
     const isTime = (): boolean => scheduler.nowMs < end;
     this.#start("witness", () => witness.run(isTime).then(() => void (isWitnessing = false)));
     const { hostileMember } = this.#scenario;
@@ -222,7 +237,12 @@ class SimulatedRun {
 
   #witness(name: string): Witness {
     const { platform } = this.#process(name, "10.0.1.1");
-    return new Witness({ cluster: this.#honest.map(addressOf), clock: platform.clock, platform });
+    return new Witness({
+      cluster: this.#honest.map(addressOf),
+      clock: platform.clock,
+      callTimeoutMs: CALL_TIMEOUT_MS,
+      platform,
+    });
   }
 
   #start(name: string, work: () => Promise<void>): void {

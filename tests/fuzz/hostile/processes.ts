@@ -1,0 +1,225 @@
+/**
+ * Hostile programs against real `kvraft server` processes on loopback: one alone, or three of a cluster of four whose
+ * fourth member is hostile (three are its majority, so none of them can be spared, and the hostile one speaks for no
+ * other).
+ *
+ * Here a wait is the machine's, too: it is told, and only a call that fails counts against the nodes.
+ */
+import { parseAddress } from "../../../lib/net/address.ts";
+import { DenoClock, DenoNetwork } from "../../../lib/net/mod.ts";
+import type { Listener } from "../../../lib/net/network.ts";
+import { FRAME_KIND } from "../../../lib/net/kinds.ts";
+import { TestCluster } from "../../support/cluster.ts";
+import { SeededRandom } from "../../support/seeded_random.ts";
+import { clientHello, frame, Wire } from "../../support/wire.ts";
+import { ALL_KINDS, type FrameKindName, type Knowledge } from "./frames.ts";
+import { listenAsMember } from "./member.ts";
+import { Speaker } from "./speaker.ts";
+import { Witness } from "./witness.ts";
+
+const HOSTILE_MEMBER = 4;
+const SPEAKERS = 3;
+/** How often terms are looked at, and how often it is told how things stand. */
+const LOOK_MS = 1_000;
+const TELL_MS = 60_000;
+/** A busy machine is slow, too: what takes longer than this was not served. */
+const CALL_TIMEOUT_MS = 30_000;
+/** A busy machine is no reason for an election. */
+const ELECTION_TIMEOUT_MS = 5_000;
+/** Nodes say little, since all that they print is kept. */
+const FLAGS = ["--election-timeout-ms", `${ELECTION_TIMEOUT_MS}`, "--log-level", "error"];
+
+/** How to run. */
+export interface ProcessesOptions {
+  readonly nodes: 1 | 3;
+  readonly seconds: number;
+  readonly seed: number;
+  /** Takes a line of progress. */
+  readonly tell: (line: string) => void;
+}
+
+/** What came of a run. */
+export interface ProcessesReport {
+  readonly frames: ReadonlyMap<FrameKindName, number>;
+  readonly nodesEnded: number;
+  readonly termsChanged: number;
+  readonly longestWaitMs: number;
+  readonly calls: number;
+  /** What must not be; the first counts. */
+  readonly problems: readonly string[];
+}
+
+/** Starts nodes, disturbs them for so long, and has them restarted at the end. */
+export async function runAgainstProcesses(options: ProcessesOptions): Promise<ProcessesReport> {
+  const started = options.nodes === 1 ? [1] : [1, 2, 3];
+  await using cluster = await TestCluster.start({
+    nodes: options.nodes === 1 ? 1 : HOSTILE_MEMBER,
+    started,
+    flags: FLAGS,
+  });
+  return await new RealRun(cluster, started, options).run();
+}
+
+class RealRun {
+  readonly #cluster: TestCluster;
+  readonly #started: readonly number[];
+  readonly #options: ProcessesOptions;
+  readonly #clock = new DenoClock();
+  readonly #network = new DenoNetwork();
+  readonly #frames = new Map<FrameKindName, number>();
+  readonly #problems: string[] = [];
+  readonly #ended = new Set<number>();
+  #termsChanged = 0;
+  #term = 0;
+  #lastIndex = 0;
+  #clusterId = "";
+  #hasEnded = false;
+
+  constructor(cluster: TestCluster, started: readonly number[], options: ProcessesOptions) {
+    this.#cluster = cluster;
+    this.#started = started;
+    this.#options = options;
+  }
+
+  async run(): Promise<ProcessesReport> {
+    const cluster = this.#started.map((id) => this.#cluster.address(id));
+    const witness = new Witness({
+      cluster,
+      clock: this.#clock,
+      callTimeoutMs: CALL_TIMEOUT_MS,
+      platform: null,
+    });
+    const leader = await this.#cluster.waitForLeader(this.#started);
+    await witness.prepare();
+    this.#term = (await this.#cluster.status(leader))?.term ?? 0;
+    this.#clusterId = await this.#askClusterId(leader);
+    const random = new SeededRandom(this.#options.seed);
+    const listener = this.#startMember(random);
+    const watching = this.#watch(witness);
+    const goesOn = (): boolean => !this.#hasEnded && this.#problems.length === 0;
+    await Promise.all([
+      witness.run(goesOn),
+      ...Array.from({ length: SPEAKERS }, () => this.#speaker(random.below(2 ** 31)).run(goesOn)),
+      watching,
+    ]);
+    listener?.close();
+    const [failure] = witness.failures;
+    if (failure !== undefined) this.#problems.push(`another client's call failed: ${failure}`);
+    if (this.#problems.length === 0) await this.#restart();
+    if (this.#problems.length > 0) this.#options.tell(this.#cluster.logs());
+    return this.#report(witness);
+  }
+
+  #report(witness: Witness): ProcessesReport {
+    return {
+      frames: this.#frames,
+      nodesEnded: this.#ended.size,
+      termsChanged: this.#termsChanged,
+      longestWaitMs: witness.longestWaitMs,
+      calls: witness.calls,
+      problems: this.#problems,
+    };
+  }
+
+  /** Looks at every node until the time is over or something is wrong. */
+  async #watch(witness: Witness): Promise<void> {
+    const begin = this.#clock.now();
+    let toldMs = begin;
+    while (this.#problems.length === 0 && this.#clock.now() - begin < this.#options.seconds * 1_000) {
+      await new Promise<void>((resolve) => void this.#clock.after(LOOK_MS, resolve));
+      for (const id of this.#started) await this.#look(id);
+      const [failure] = witness.failures;
+      if (failure !== undefined) break;
+      if (this.#clock.now() - toldMs < TELL_MS) continue;
+      toldMs = this.#clock.now();
+      this.#options.tell(reportText(this.#report(witness), (toldMs - begin) / 1_000));
+    }
+    this.#hasEnded = true;
+  }
+
+  async #look(id: number): Promise<void> {
+    if (this.#cluster.hasEnded(id)) {
+      this.#ended.add(id);
+      this.#problems.push(`node ${id} has ended`);
+      return;
+    }
+    const status = await this.#cluster.status(id);
+    if (status === null) return;
+    this.#lastIndex = Math.max(this.#lastIndex, status.lastLogIndex);
+    if (status.term === this.#term) return;
+    this.#termsChanged += 1;
+    this.#problems.push(`node ${id} came from term ${this.#term} to ${status.term}`);
+  }
+
+  /** What a hostile frame left on disk must not keep a node from starting. */
+  async #restart(): Promise<void> {
+    for (const id of this.#started) await this.#cluster.kill(id);
+    await this.#cluster.startNodes(this.#started);
+    await this.#cluster.waitForLeader(this.#started);
+  }
+
+  async #askClusterId(id: number): Promise<string> {
+    using wire = await Wire.connect(this.#cluster.port(id));
+    await wire.send(frame(clientHello()));
+    const { elements: [, , clusterId] } = await wire.take([FRAME_KIND.welcome]);
+    return `${clusterId}`;
+  }
+
+  #startMember(random: SeededRandom): Listener | null {
+    if (!this.#cluster.ids.includes(HOSTILE_MEMBER)) return null;
+    return listenAsMember({
+      network: this.#network,
+      clock: this.#clock,
+      random,
+      address: parseAddress(this.#cluster.address(HOSTILE_MEMBER)),
+      knowledge: () => this.#knowledge(random.pick(this.#started), random),
+      onFrame: (kind) => this.#sent(kind),
+    });
+  }
+
+  #speaker(seed: number): Speaker {
+    const random = new SeededRandom(seed);
+    return new Speaker({
+      network: this.#network,
+      clock: this.#clock,
+      random,
+      knowledge: (to) => this.#knowledge(to, random),
+      addressOf: (node) => parseAddress(this.#cluster.address(node)),
+      targets: this.#started,
+      guises: this.#cluster.ids.includes(HOSTILE_MEMBER) ? ["client", "peer"] : ["client"],
+      onFrame: (kind) => this.#sent(kind),
+    });
+  }
+
+  #sent(kind: FrameKindName): void {
+    this.#frames.set(kind, (this.#frames.get(kind) ?? 0) + 1);
+  }
+
+  #knowledge(to: number, random: SeededRandom): Knowledge {
+    const isMember = this.#cluster.ids.includes(HOSTILE_MEMBER);
+    return {
+      random,
+      claims: "none",
+      clusterId: this.#clusterId,
+      members: this.#cluster.ids,
+      self: HOSTILE_MEMBER,
+      address: isMember ? this.#cluster.address(HOSTILE_MEMBER) : "127.0.0.1:1",
+      to,
+      term: this.#term,
+      lastIndex: this.#lastIndex,
+    };
+  }
+}
+
+/** A line about a run: frames by kind, and what must be 0. */
+export function reportText(report: ProcessesReport, afterSeconds: number): string {
+  const { frames, nodesEnded, termsChanged, longestWaitMs, calls } = report;
+  const sum = [...frames.values()].reduce((total, count) => total + count, 0);
+  const byKind = ALL_KINDS.map((kind) => `${kind} ${frames.get(kind) ?? 0}`).join(", ");
+  const memoryMiB = Math.round(Deno.memoryUsage().rss / 2 ** 20);
+  return `after ${Math.round(afterSeconds)} s: ${sum} hostile frames, nodes ended ${nodesEnded}, ` +
+    `terms changed ${termsChanged}, longest wait of another client ${
+      Math.round(longestWaitMs)
+    } ms in ${calls} calls ` +
+    `(this process has ${memoryMiB} MiB); ${byKind}`;
+}
