@@ -125,6 +125,33 @@ Deno.test("what is proposed while a sync is under way becomes one batch", async 
   await bench.driver.stop();
 });
 
+Deno.test("Driver: a long replay is applied in several turns, and what arrives has its turn between them", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  await bench.endSync();
+  const writes = 20;
+  for (let write = 0; write < writes; write++) {
+    bench.driver.ask((raft) => raft.propose(new Uint8Array(1_048_576)));
+  }
+  await settle();
+  await bench.endSync();
+  const turns: number[] = [];
+  while (bench.applied.length < 1 + writes) {
+    turns.push(bench.applied.length);
+    bench.clock.sleep(0);
+    await settle();
+    assert(turns.at(-1) !== bench.applied.length, "every turn applies some");
+  }
+  assertEquals(turns, [9, 17]);
+  assertEquals(
+    bench.applied.map(({ index }) => index),
+    Array.from({ length: 1 + writes }, (_, at) => at + 1),
+  );
+  await bench.driver.stop();
+  assertEquals(bench.clock.timerCount, 0);
+});
+
 Deno.test("a follower's acknowledgement leaves only after its sync", async () => {
   const bench = new Bench(2, [1, 2, 3]);
   const entries: Entry[] = [{ index: 1, term: 1, kind: "noop", data: new Uint8Array(0) }];
