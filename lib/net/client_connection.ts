@@ -52,6 +52,11 @@ export class ClientConnection {
     return this.#unanswered;
   }
 
+  /** Whether it was closed from this side. */
+  get isClosed(): boolean {
+    return this.#channel.closeReason !== null;
+  }
+
   /** Bytes that wait to leave. */
   get queuedBytes(): number {
     return this.#channel.queuedBytes;
@@ -68,6 +73,11 @@ export class ClientConnection {
     const isSent = this.#send(this.#orBusy(message));
     this.#updateReading();
     return isSent;
+  }
+
+  /** So many bytes of requests are held, whose answers the client does not take. */
+  hold(bytes: number): void {
+    this.#channel.hold(bytes);
   }
 
   /** Hands over no further requests until {@link resumeReading}. */

@@ -7,6 +7,7 @@ import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
 import { MAX_HELLO_BYTES } from "./limits.ts";
 import type { Connection } from "./network.ts";
 import type { Traffic } from "./traffic.ts";
+import type { MemoryShare, WaitingMemory } from "./waiting_memory.ts";
 
 /** How much memory a channel uses while nothing out of the ordinary comes. */
 export interface ChannelSizes {
@@ -27,6 +28,8 @@ export interface FrameChannelOptions {
    * FrameChannel.send} gives false. Without it the error is thrown to whoever sends, and the channel lives.
    */
   readonly onFault?: ((error: unknown) => void) | null;
+  /** Counts what waits on it, and may close it for that; null counts nothing. */
+  readonly memory?: WaitingMemory | null;
 }
 
 /** Frames both ways over one connection, which it owns. Until {@link allow}, only frames as long as a hello come in. */
@@ -40,10 +43,12 @@ export class FrameChannel {
   readonly #onFault: ((error: unknown) => void) | null;
   #closeReason: string | null = null;
   #finishing: Promise<void> | null = null;
+  readonly #share: MemoryShare | null;
+  #heldBytes = 0;
   #onProgress: () => void = () => {};
 
   /** Takes the connection over. */
-  constructor(connection: Connection, { clock, sizes, onFault = null }: FrameChannelOptions) {
+  constructor(connection: Connection, { clock, sizes, onFault = null, memory = null }: FrameChannelOptions) {
     this.#onFault = onFault;
     this.remote = connection.remote;
     this.#connection = connection;
@@ -57,9 +62,14 @@ export class FrameChannel {
       clock,
       maxQueuedBytes: sizes.maxQueuedBytes,
       retainedBytes: sizes.retainedBytes,
-      onProgress: () => this.#onProgress(),
+      onProgress: () => {
+        this.#account();
+        this.#onProgress();
+      },
       onFailed: (error) => this.close(describeEnd({ kind: "failed", error })),
     });
+    this.#share = memory?.share(this) ?? null;
+    if (this.#share !== null) this.#reader.onHeld(() => this.#account());
   }
 
   /** Why it was closed from this side; null while it was not. */
@@ -106,7 +116,9 @@ export class FrameChannel {
   /** Queues a frame for the end of the turn; false when it is not taken. Throws only without `onFault`. */
   send<T>(encode: EncodePayload<T>, message: T): boolean {
     try {
-      return this.#writer.send(encode, message);
+      const isTaken = this.#writer.send(encode, message);
+      this.#account();
+      return isTaken;
     } catch (error) {
       if (this.#onFault === null) throw error;
       // What one connection asked for must not end the node in whose turn the answer is written.
@@ -114,6 +126,17 @@ export class FrameChannel {
       this.#onFault(error);
       return false;
     }
+  }
+
+  /** So many bytes are held elsewhere because the other end does not take what was sent to it. */
+  hold(bytes: number): void {
+    this.#heldBytes = bytes;
+    this.#account();
+  }
+
+  /** See {@link FrameReader.checkFrame}. */
+  checkFrame(): number {
+    return this.#reader.checkFrame();
   }
 
   /** Reads one frame; see {@link FrameReader.readFrame}. */
@@ -146,6 +169,11 @@ export class FrameChannel {
     this.#reader.stop();
     this.#writer.stop();
     this.#connection.close();
+    this.#share?.end();
+  }
+
+  #account(): void {
+    this.#share?.set(this.#writer.queuedBytes + this.#reader.heldBytes + this.#heldBytes);
   }
 
   /** Takes no further frames in either direction, and closes once those that wait are out, or after `timeoutMs`. */

@@ -52,6 +52,12 @@ export class FrameReader {
   #pause: PromiseWithResolvers<void> | null = null;
   #stopped = false;
   #traffic: Traffic | null = null;
+  /** Frames that were handed out, and how many had been at the last {@link checkFrame}. */
+  #frames = 0;
+  #framesAtCheck = 0;
+  #checks = 0;
+  #heldBytes = 0;
+  #onHeld: () => void = () => {};
 
   /** Reads nothing yet. */
   constructor(connection: Connection, options: FrameReaderOptions) {
@@ -69,6 +75,25 @@ export class FrameReader {
   /** Adds to `traffic` what is read from now on. */
   countIn(traffic: Traffic): void {
     this.#traffic = traffic;
+  }
+
+  /** Bytes of memory that a frame takes of which only a part has come; 0 between frames. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Calls `listener` whenever {@link heldBytes} has changed. */
+  onHeld(listener: () => void): void {
+    this.#onHeld = listener;
+  }
+
+  /** How many calls in a row, this one included, have found the same frame begun and not ended while it was being read. */
+  checkFrame(): number {
+    const isSame = this.#frames === this.#framesAtCheck;
+    const isWaiting = this.#heldBytes > 0 && this.#pause === null;
+    this.#framesAtCheck = this.#frames;
+    this.#checks = !isWaiting ? 0 : isSame ? this.#checks + 1 : 1;
+    return this.#checks;
   }
 
   /** Hands out no further frame and reads nothing more until {@link resume}. */
@@ -134,6 +159,7 @@ export class FrameReader {
     const begin = this.#start + FRAME_HEADER_BYTES;
     if (begin + length > this.#end) return null;
     this.#start = begin + length;
+    this.#frames += 1;
     return { kind: "frame", payload: this.#buffer.subarray(begin, begin + length) };
   }
 
@@ -150,6 +176,7 @@ export class FrameReader {
   /** Reads once; null when that brought something, else how the stream ended. */
   async #fill(): Promise<StreamEnd | null> {
     this.#makeRoom();
+    this.#noteHeld();
     try {
       const count = await this.#connection.read(this.#buffer.subarray(this.#end));
       if (count === null) return { kind: this.#start === this.#end ? "ended" : "cutOff" };
@@ -159,6 +186,13 @@ export class FrameReader {
     } catch (error) {
       return { kind: "failed", error };
     }
+  }
+
+  #noteHeld(): void {
+    const heldBytes = this.#start === this.#end ? 0 : this.#buffer.length;
+    if (heldBytes === this.#heldBytes) return;
+    this.#heldBytes = heldBytes;
+    this.#onHeld();
   }
 
   /**

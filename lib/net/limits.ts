@@ -56,6 +56,18 @@ export const CLIENT_QUEUE_BUSY_BYTES = 32 * 1024 * 1024;
 /** Bytes queued for one client at which its connection is closed. */
 export const CLIENT_QUEUE_MAX_BYTES = 64 * 1024 * 1024;
 
+/**
+ * Bytes that wait for slow connections in all: answers that have not left, frames that have begun and not ended, and
+ * requests whose answers are not taken. Beyond it the connection with the most is closed, and so on until the rest fits.
+ */
+export const MAX_WAITING_BYTES = 256 * 1024 * 1024;
+/**
+ * How often accepted connections are looked at, and how many looks may find the same frame begun and not ended, before
+ * the connection is closed: a frame may take a minute.
+ */
+export const FRAME_CHECK_INTERVAL_MS = 15_000;
+export const FRAME_CHECKS = 4;
+
 /** Bytes queued on one lane to a peer at which further messages are dropped; the core sends them again. */
 export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
 /** Bytes queued on one lane from which the results of forwarded writes leave without the value that they may include. */

@@ -21,6 +21,7 @@ import type { Clock } from "./clock.ts";
 import { DecodeError, type RefusalCode } from "./errors.ts";
 import { logConnectionFault } from "./fault.ts";
 import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
+import { FrameDeadlines } from "./frame_deadlines.ts";
 import { describeEnd } from "./frame_reader.ts";
 import {
   type Caller,
@@ -40,6 +41,7 @@ import {
   MAX_FRAME_BYTES,
   MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
+  MAX_WAITING_BYTES,
 } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
@@ -47,6 +49,7 @@ import { PendingHellos } from "./pending_hellos.ts";
 import type { PeerMessage } from "./peer_codec.ts";
 import { PeerLane } from "./peer_lane.ts";
 import type { Traffic } from "./traffic.ts";
+import { WaitingMemory } from "./waiting_memory.ts";
 
 const SIZES: ChannelSizes = {
   readBytes: 16_384,
@@ -90,6 +93,8 @@ export interface ConnectionListenerOptions {
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
   /** A client has said hello; what is to be done with its requests. */
   readonly onClient: (client: ClientConnection) => ClientHandlers;
+  /** Bytes that may wait for slow connections in all. Default {@link MAX_WAITING_BYTES}. */
+  readonly maxWaitingBytes?: number;
   /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
   readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
 }
@@ -106,6 +111,10 @@ export interface ConnectionCounts {
   readonly accepted: number;
   /** Those so far whose hello was refused. */
   readonly refused: number;
+  /** Bytes that wait for slow connections. */
+  readonly waitingBytes: number;
+  /** Connections so far that were closed because too many bytes waited in all, and most of them for these. */
+  readonly overloaded: number;
 }
 
 /** A lane of a peer. */
@@ -125,6 +134,8 @@ export class ConnectionListener {
   /** Accepted lanes, by node and lane. */
   readonly #peers = new Map<string, AcceptedLane>();
   readonly #serving = new Set<Promise<void>>();
+  readonly #memory: WaitingMemory;
+  readonly #deadlines: FrameDeadlines;
   #accepted = 0;
   #refused = 0;
 
@@ -132,8 +143,11 @@ export class ConnectionListener {
   constructor(options: ConnectionListenerOptions) {
     this.#options = options;
     const { clock, logger, maxPendingHellos: maxPending = MAX_PENDING_HELLOS } = options;
+    const { maxWaitingBytes: maxBytes = MAX_WAITING_BYTES } = options;
     const { signal } = this.#closing;
     this.#pending = new PendingHellos({ clock, maxPending, signal });
+    this.#memory = new WaitingMemory({ maxBytes, logger });
+    this.#deadlines = new FrameDeadlines(options);
     this.#listener = options.network.listen(options.bind);
     const take = (connection: Connection): Promise<void> => this.#take(connection);
     this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take });
@@ -157,6 +171,8 @@ export class ConnectionListener {
       pending: this.#pending.size,
       accepted: this.#accepted,
       refused: this.#refused,
+      waitingBytes: this.#memory.usedBytes,
+      overloaded: this.#memory.closedConnections,
     };
   }
 
@@ -190,7 +206,12 @@ export class ConnectionListener {
     this.#accepted += 1;
     const { remote } = connection;
     const onFault = (error: unknown): void => logConnectionFault(this.#options.logger, error, { remote });
-    const channel = new FrameChannel(connection, { clock: this.#options.clock, sizes: SIZES, onFault });
+    const channel = new FrameChannel(connection, {
+      clock: this.#options.clock,
+      sizes: SIZES,
+      onFault,
+      memory: this.#memory,
+    });
     const heard = await this.#pending.add(channel, hostOf(remote));
     if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
     const serving = this.#serve(channel, heard)
@@ -200,6 +221,7 @@ export class ConnectionListener {
       })
       .finally(() => {
         channel.close("it was served to its end");
+        this.#deadlines.remove(channel);
         this.#serving.delete(serving);
       });
     this.#serving.add(serving);
@@ -216,6 +238,7 @@ export class ConnectionListener {
     this.#welcome(channel, version);
     const traffic = this.#options.traffic?.[caller.role === "client" ? "clients" : "peers"];
     if (traffic !== undefined) channel.countIn(traffic);
+    this.#deadlines.add(channel);
     if (caller.role === "client") {
       channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: SIZES.retainedBytes });
       await this.#serveClient(channel);

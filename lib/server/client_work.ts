@@ -12,6 +12,8 @@ export interface ClientWorkOptions {
   readonly send: (message: ServerMessage) => void;
   /** Whether so much waits to be sent that the client shall get no answers to reads for now. */
   readonly isHeld: () => boolean;
+  /** So many bytes of requests are held for the client until it takes their answers. */
+  readonly hold: (bytes: number) => void;
   readonly reads: ReadScheduler;
   readonly downloads: SnapshotDownloads;
 }
@@ -27,9 +29,9 @@ export class ClientWork {
   readonly #drops = new Set<() => void>();
   #isGone = false;
 
-  constructor({ send, isHeld, reads, downloads }: ClientWorkOptions) {
+  constructor({ send, isHeld, hold, reads, downloads }: ClientWorkOptions) {
     this.send = send;
-    this.reads = reads.queue(isHeld);
+    this.reads = reads.queue({ isHeld, hold });
     this.downloads = downloads;
   }
 

@@ -319,6 +319,20 @@ const CONNECTIONS: readonly Metric[] = [
     measured: "lib/net/listener.ts",
     read: ({ connections }) => one(connections.refused),
   }),
+  counter("kvraft_connections_overloaded_total", {
+    unit: "connections",
+    help: "Connections that were closed because slow clients held too many bytes, and these the most.",
+    measured: "lib/net/waiting_memory.ts",
+    read: ({ connections }) => one(connections.overloaded),
+  }),
+  gauge("kvraft_waiting_bytes", {
+    unit: "bytes",
+    help:
+      "Bytes that wait for slow connections: answers that have not left, frames that have begun and not ended, " +
+      "requests whose answers are not taken. At most 256 MiB.",
+    measured: "lib/net/waiting_memory.ts",
+    read: ({ connections }) => one(connections.waitingBytes),
+  }),
   counter("kvraft_network_bytes_total", {
     unit: "bytes",
     labels: ["role", "direction"],

@@ -196,7 +196,7 @@ export class Node {
   }
 
   /** What one client's connection has under way here; its owner closes it. */
-  openWork(options: Pick<ClientWorkOptions, "send" | "isHeld">): ClientWork {
+  openWork(options: Pick<ClientWorkOptions, "send" | "isHeld" | "hold">): ClientWork {
     const { start, clock } = this.#options;
     return new ClientWork({
       ...options,

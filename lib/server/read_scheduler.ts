@@ -60,9 +60,9 @@ export class ReadScheduler {
     this.#options = options;
   }
 
-  /** A connection's reads; `isHeld` says whether its client takes no answers for now. */
-  queue(isHeld: () => boolean): ReadQueue {
-    const queue = new ReadQueue(this, isHeld);
+  /** A connection's reads. */
+  queue(options: ReadQueueOptions): ReadQueue {
+    const queue = new ReadQueue(this, options);
     this.#queues.add(queue);
     return queue;
   }
@@ -145,16 +145,25 @@ export class ReadScheduler {
   }
 }
 
+/** What the reads of one connection need. */
+export interface ReadQueueOptions {
+  /** Whether the client takes no answers for now. */
+  readonly isHeld: () => boolean;
+  /** The reads that wait take so many bytes. */
+  readonly hold: (bytes: number) => void;
+}
+
 /** The reads of one connection, in the order in which they came to be answerable. */
 export class ReadQueue {
   readonly #scheduler: ReadScheduler;
-  readonly #isHeld: () => boolean;
+  readonly #options: ReadQueueOptions;
   #reads: Read[] = [];
+  #bytes = 0;
 
   /** Made by {@link ReadScheduler.queue}. */
-  constructor(scheduler: ReadScheduler, isHeld: () => boolean) {
+  constructor(scheduler: ReadScheduler, options: ReadQueueOptions) {
     this.#scheduler = scheduler;
-    this.#isHeld = isHeld;
+    this.#options = options;
   }
 
   /** Reads that wait. */
@@ -164,23 +173,25 @@ export class ReadQueue {
 
   /** The read that is answered next, once it may be; null when there is none, or the client takes nothing. */
   get next(): Read | null {
-    return this.#isHeld() ? null : this.#reads[0] ?? null;
+    return this.#options.isHeld() ? null : this.#reads[0] ?? null;
   }
 
   /** Answers a read: now, or in its turn. */
   add(read: Read): void {
     const scheduler = this.#scheduler;
-    if (this.#reads.length === 0 && scheduler.mayAnswer(read) && !this.#isHeld()) {
-      return scheduler.answer(read);
-    }
+    const isFirst = this.#reads.length === 0;
+    if (isFirst && scheduler.mayAnswer(read) && !this.#options.isHeld()) return scheduler.answer(read);
     this.#reads.push(read);
+    this.#grew(requestBytes(read));
     if (this.#reads.length === 1) scheduler.join(this);
   }
 
   /** Gives the next read away. */
   take(): Read | null {
     const read = this.next;
-    if (read !== null) this.#reads.shift();
+    if (read === null) return null;
+    this.#reads.shift();
+    this.#grew(-requestBytes(read));
     return read;
   }
 
@@ -188,6 +199,7 @@ export class ReadQueue {
   takeAll(): readonly Read[] {
     const reads = this.#reads;
     this.#reads = [];
+    this.#grew(-this.#bytes);
     return reads;
   }
 
@@ -195,7 +207,7 @@ export class ReadQueue {
   resume(): void {
     for (let read = this.next; read !== null; read = this.next) {
       if (!this.#scheduler.mayAnswer(read)) return this.#scheduler.join(this);
-      this.#reads.shift();
+      this.take();
       this.#scheduler.answer(read);
     }
   }
@@ -204,6 +216,18 @@ export class ReadQueue {
   close(): void {
     this.#scheduler.leave(this, this.takeAll());
   }
+
+  #grew(bytes: number): void {
+    this.#bytes += bytes;
+    this.#options.hold(this.#bytes);
+  }
+}
+
+/** Memory that a read takes while it waits: its keys, and about as much as a read without any. */
+export function requestBytes({ request }: Read): number {
+  if (request.kind === "get") return READ_BYTES + request.key.length;
+  const { prefix, start, end, after } = request.query;
+  return [prefix, start, end, after].reduce((sum, key) => sum + (key?.length ?? 0), READ_BYTES);
 }
 
 function first(queues: Set<ReadQueue>): ReadQueue | null {

@@ -8,6 +8,7 @@ import { formatAddress, isDialable, type NodeAddress, parseAddress } from "../ne
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
 import type { Clock, Random, Timer } from "../net/clock.ts";
 import type { Welcome } from "../net/hello_codec.ts";
+import { MAX_WAITING_BYTES } from "../net/limits.ts";
 import { ConnectionListener } from "../net/listener.ts";
 import type { Logger } from "../net/logger.ts";
 import type { Address, Network } from "../net/network.ts";
@@ -202,7 +203,7 @@ class Server implements RunningServer {
   }
 
   #listen(): ConnectionListener {
-    const { network, clock, logger, identity, monitor } = this.#opened;
+    const { network, clock, logger, identity, limits, monitor } = this.#opened;
     const { bind, nodeId, maxConnections, maxValueBytes } = this.#config;
     return new ConnectionListener({
       network,
@@ -215,6 +216,7 @@ class Server implements RunningServer {
       members: () => membersOf(this.#node.committedConfiguration),
       maxConnections,
       maxValueBytes,
+      maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
       traffic: monitor && { clients: monitor.meter.clientTraffic, peers: monitor.meter.peerTraffic },
       situation: () => {
         const { leader, term, appliedIndex } = this.#node.status();
@@ -283,6 +285,7 @@ class Server implements RunningServer {
     const work = this.#node.openWork({
       send: (answer) => void client.send(answer),
       isHeld: () => client.isBacklogged,
+      hold: (bytes) => client.hold(bytes),
     });
     return {
       onRequest: (request) => this.#node.clients.handle(request, work),

@@ -10,6 +10,8 @@ export interface ServerLimits {
   /** The same on every node of a cluster, or replicas part. */
   readonly sessions: SessionLimits;
   readonly snapshots: SnapshotLimits;
+  /** Bytes that may wait for slow connections in all. Default MAX_WAITING_BYTES. */
+  readonly waitingBytes?: number;
   /** Bytes of a snapshot that go to another node at a time. */
   readonly snapshotChunkBytes: number;
 }

@@ -8,6 +8,16 @@ import { CHECKOUT, filesOfCheckout, readCheckout } from "../../support/checkout.
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";
 
+const CONNECTIONS = {
+  clients: 4,
+  peerLanes: 2,
+  pending: 1,
+  accepted: 9,
+  refused: 2,
+  waitingBytes: 70_000,
+  overloaded: 3,
+};
+
 function sourcesWith(meter: Meter): MetricSources {
   return {
     clusterId: 'of "three"\\',
@@ -58,7 +68,7 @@ function sourcesWith(meter: Meter): MetricSources {
       holdsLease: true,
     },
     meter,
-    connections: { clients: 4, peerLanes: 2, pending: 1, accepted: 9, refused: 2 },
+    connections: CONNECTIONS,
     links: [
       { id: 2, isConnected: true, roundTripMs: 0.25 },
       { id: 3, isConnected: false, roundTripMs: null },

@@ -21,6 +21,9 @@ class Scene {
   /** What each read comes to. */
   size: ReadSize = { entries: 0, bytes: 0 };
 
+  /** What each queue says that it holds. */
+  readonly held: number[] = [];
+
   constructor() {
     const note = (what: string) => ({ request }: { request: { requestId: number } }): void =>
       void this.log.push(`${what}${request.requestId}`);
@@ -33,6 +36,12 @@ class Scene {
       refused: note("refused "),
       dropped: note("dropped "),
     });
+  }
+
+  /** A connection's queue. */
+  queue(isHeld = (): boolean => false): ReadQueue {
+    const position = this.held.push(0) - 1;
+    return this.scheduler.queue({ isHeld, hold: (bytes) => void (this.held[position] = bytes) });
   }
 
   get(queue: ReadQueue, requestId: number): void {
@@ -60,7 +69,7 @@ class Scene {
 
 Deno.test("ReadScheduler: small reads are answered at once, many in one turn", () => {
   const scene = new Scene();
-  const queue = scene.scheduler.queue(() => false);
+  const queue = scene.queue();
   for (let id = 1; id <= 1_000; id++) scene.get(queue, id);
   assertEquals([scene.log.length, queue.length, scene.clock.timerCount], [1_000, 0, 0]);
 });
@@ -68,7 +77,7 @@ Deno.test("ReadScheduler: small reads are answered at once, many in one turn", (
 Deno.test("ReadScheduler: pages are answered one a turn, in their order", async () => {
   const scene = new Scene();
   scene.size = { entries: 10, bytes: READ_TURN_BYTES };
-  const queue = scene.scheduler.queue(() => false);
+  const queue = scene.queue();
   for (let id = 1; id <= 4; id++) scene.list(queue, id);
   assertEquals(scene.taken(), "1");
   assertEquals([await scene.turn(), await scene.turn(), await scene.turn()], ["2", "3", "4"]);
@@ -78,7 +87,7 @@ Deno.test("ReadScheduler: pages are answered one a turn, in their order", async 
 Deno.test("ReadScheduler: a page counts by its entries, too", async () => {
   const scene = new Scene();
   scene.size = { entries: 10_000, bytes: 10_000 };
-  const queue = scene.scheduler.queue(() => false);
+  const queue = scene.queue();
   scene.list(queue, 1);
   scene.list(queue, 2);
   assertEquals([scene.taken(), await scene.turn()], ["1", "2"]);
@@ -87,7 +96,7 @@ Deno.test("ReadScheduler: a page counts by its entries, too", async () => {
 Deno.test("ReadScheduler: connections take turns, and gets come before the lists of others", async () => {
   const scene = new Scene();
   scene.size = { entries: 0, bytes: READ_TURN_BYTES };
-  const [a, b, c] = [1, 2, 3].map(() => scene.scheduler.queue(() => false)) as [
+  const [a, b, c] = [1, 2, 3].map(() => scene.queue()) as [
     ReadQueue,
     ReadQueue,
     ReadQueue,
@@ -105,7 +114,7 @@ Deno.test("ReadScheduler: connections take turns, and gets come before the lists
 Deno.test("ReadScheduler: a client that takes nothing has nothing built for it until it does", async () => {
   const scene = new Scene();
   let isHeld = true;
-  const queue = scene.scheduler.queue(() => isHeld);
+  const queue = scene.queue(() => isHeld);
   scene.list(queue, 1);
   scene.get(queue, 2);
   queue.resume();
@@ -119,8 +128,8 @@ Deno.test("ReadScheduler: a client that stops taking answers leaves the turns to
   const scene = new Scene();
   scene.size = { entries: 0, bytes: READ_TURN_BYTES };
   let isHeld = false;
-  const slow = scene.scheduler.queue(() => isHeld);
-  const other = scene.scheduler.queue(() => false);
+  const slow = scene.queue(() => isHeld);
+  const other = scene.queue();
   for (const id of [1, 2]) scene.list(slow, id);
   for (const id of [10, 11]) scene.list(other, id);
   assertEquals(scene.taken(), "1");
@@ -132,7 +141,7 @@ Deno.test("ReadScheduler: a client that stops taking answers leaves the turns to
 Deno.test("ReadScheduler: what waits for a connection that is gone is dropped; at a stop it is refused", async () => {
   const scene = new Scene();
   scene.size = { entries: 0, bytes: READ_TURN_BYTES };
-  const [gone, held, late] = [false, true, false].map((isHeld) => scene.scheduler.queue(() => isHeld)) as [
+  const [gone, held, late] = [false, true, false].map((isHeld) => scene.queue(() => isHeld)) as [
     ReadQueue,
     ReadQueue,
     ReadQueue,

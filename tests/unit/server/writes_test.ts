@@ -108,6 +108,14 @@ class Bench {
     return bench;
   }
 
+  /** Ends syncs, and lets what is applied in later turns be so, until no write waits. */
+  async drain(): Promise<void> {
+    for (let sync = 0; this.replica.waitingWrites > 0 && sync < 100; sync++) {
+      await this.log.endSync();
+      this.clock.sleep(0);
+    }
+  }
+
   /** Adds to `answers` what comes of a write, under a name. */
   answerTo(name: string): (answer: WriteAnswer) => void {
     return (answer) => {
@@ -214,9 +222,9 @@ Deno.test("a leader with too many writes under way says busy at once, and takes 
   for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
   bench.writes.submit(put(null), bench.answerTo("one too many"));
   assertEquals(bench.answers, ["one too many: not-applied"]);
-  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  await bench.drain();
   bench.writes.submit(put(null), bench.answerTo("later"));
-  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  await bench.drain();
   assertEquals(bench.answers, ["one too many: not-applied", "later: applied"]);
   await bench.driver.stop();
 });
@@ -228,10 +236,10 @@ Deno.test("a leader whose oldest write has waited for long says busy to what com
   bench.writes.submit(put(null), bench.answerTo("last of few"));
   bench.writes.submit(put(null), bench.answerTo("one too many"));
   assertEquals(bench.answers, ["one too many: not-applied"]);
-  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  await bench.drain();
   for (let number = 0; number < 2_000; number++) bench.writes.submit(put(null), () => {});
   bench.writes.submit(put(null), bench.answerTo("in time"));
-  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  await bench.drain();
   assertEquals(bench.answers, ["one too many: not-applied", "last of few: applied", "in time: applied"]);
   await bench.driver.stop();
 });
@@ -250,7 +258,7 @@ Deno.test("a leader with too many writes under way never calls one of them not a
     false,
     false,
   ]);
-  for (let sync = 0; bench.replica.waitingWrites > 0 && sync < 100; sync++) await bench.log.endSync();
+  await bench.drain();
   assertEquals(bench.answers.slice(2), ["first: applied", "again: applied", "passed on: applied"]);
   assertEquals(bench.commands, 8_192);
   await bench.driver.stop();

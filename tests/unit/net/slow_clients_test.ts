@@ -1,0 +1,165 @@
+/** Connections whose other ends are slow: what waits for them is counted, bounded in all, and not kept for ever. */
+import { assertEquals } from "@std/assert";
+import {
+  CLIENT_QUEUE_PAUSE_BYTES,
+  FRAME_CHECK_INTERVAL_MS,
+  FRAME_CHECKS,
+  MAX_CLIENT_REQUESTS_IN_FLIGHT,
+} from "../../../lib/net/limits.ts";
+import type { ClientConnection } from "../../../lib/net/client_connection.ts";
+import { WaitingMemory } from "../../../lib/net/waiting_memory.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryNetwork } from "../../support/memory_network.ts";
+import { NetNode, Stranger, until } from "../../support/net_node.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
+const FRAME_BYTES = 1_000_000;
+
+/** A node and clients that have said hello; every frame to them of more than a few bytes waits. */
+class Scene {
+  readonly clock = new ManualClock();
+  readonly network = new MemoryNetwork();
+  readonly node: NetNode;
+  readonly clients: Stranger[] = [];
+
+  constructor(maxWaitingBytes: number) {
+    const overrides = { maxWaitingBytes, maxConnections: 100 };
+    this.node = new NetNode({ network: this.network, clock: this.clock, overrides });
+  }
+
+  /** Connects clients. */
+  async connect(count: number): Promise<void> {
+    for (let more = 0; more < count; more++) {
+      const client = await Stranger.connect(this.network);
+      await client.send(CLIENT_HELLO);
+      await until("it is welcomed", () => client.received.length === 1);
+      this.clients.push(client);
+    }
+  }
+
+  /** From now on nothing arrives at any client. */
+  stall(): void {
+    for (const connection of this.network.connections) connection.stall(true);
+  }
+
+  /** Sends the beginning of a frame: `bytes` of a million. */
+  async beginFrame(client: Stranger | undefined, bytes: number): Promise<void> {
+    const begin = new Uint8Array(bytes);
+    new DataView(begin.buffer).setUint32(0, FRAME_BYTES);
+    await client?.sendBytes(begin);
+    await settle();
+  }
+
+  /** Which clients are still connected, by position. */
+  get open(): readonly number[] {
+    const connected = (client: ClientConnection): boolean => !client.isClosed;
+    return this.node.clients.flatMap((client, position) => connected(client) ? [position] : []);
+  }
+
+  async close(): Promise<void> {
+    const closing = this.node.listener.close();
+    await settle();
+    this.clock.advance(5_000);
+    await closing;
+    assertEquals([this.clock.timerCount, this.node.faults], [0, []]);
+    assertEquals(this.node.listener.counts().waitingBytes, 0);
+  }
+}
+
+/** Queues an answer with so many bytes. */
+function send(client: ClientConnection | undefined, bytes: number): void {
+  client?.send({ kind: "writeResult", requestId: 1, result: new Uint8Array(bytes) });
+}
+
+Deno.test("WaitingMemory: beyond the budget the connection with the most is closed first, and then the next", () => {
+  const logger = new RecordingLogger();
+  const memory = new WaitingMemory({ maxBytes: 100, logger });
+  const closed: string[] = [];
+  const shares = ["a", "b", "c"].map((remote) =>
+    memory.share({ remote, close: () => void closed.push(remote) })
+  );
+  const [a, b, c] = shares;
+  a?.set(30);
+  b?.set(50);
+  c?.set(20);
+  assertEquals([closed.join(), memory.usedBytes], ["", 100]);
+  a?.set(35);
+  assertEquals([closed.join(), memory.usedBytes], ["b", 55]);
+  b?.set(90);
+  assertEquals(memory.usedBytes, 55, "a share that has ended counts nothing");
+  c?.set(170);
+  assertEquals([closed.join(), memory.usedBytes, memory.closedConnections], ["b,c", 35, 2]);
+  assertEquals(logger.messages.length, 2);
+  a?.end();
+  assertEquals(memory.usedBytes, 0);
+});
+
+Deno.test("clients that read nothing lose their connections once all of them together hold too much", async () => {
+  const scene = new Scene(5_000_000);
+  await scene.connect(10);
+  scene.stall();
+  for (const client of scene.node.clients) send(client, 400_000);
+  assertEquals([scene.open.length, scene.node.listener.counts().overloaded], [10, 0]);
+  send(scene.node.clients[3], 600_000);
+  send(scene.node.clients[7], 700_000);
+  assertEquals(scene.open, [0, 1, 2, 3, 4, 5, 6, 8, 9], "the one that holds most");
+  for (const position of [0, 1, 2, 4]) send(scene.node.clients[position], 400_000);
+  assertEquals(scene.open.includes(3), false);
+  const { waitingBytes, overloaded } = scene.node.listener.counts();
+  assertEquals([waitingBytes <= 5_000_000, overloaded, scene.node.logger.messages.length], [true, 2, 2]);
+  await scene.close();
+});
+
+Deno.test("half a frame counts with the memory that it takes, and no longer than until it ends", async () => {
+  const scene = new Scene(2_000_000);
+  await scene.connect(3);
+  assertEquals(scene.node.listener.counts().waitingBytes, 0);
+  await scene.beginFrame(scene.clients[0], 300_000);
+  const { waitingBytes } = scene.node.listener.counts();
+  assertEquals([waitingBytes >= 300_000, waitingBytes <= 700_000], [true, true]);
+  await scene.beginFrame(scene.clients[1], 900_000);
+  await scene.beginFrame(scene.clients[2], 600_000);
+  assertEquals([scene.open, scene.node.listener.counts().overloaded], [[0, 2], 1]);
+  // Its end comes: a frame that nobody can decode, which is answered, and then nothing waits.
+  await scene.clients[0]?.sendBytes(new Uint8Array(FRAME_BYTES + 4 - 300_000));
+  await until("it is closed for its content", () => scene.clients[0]?.end !== null);
+  await scene.close();
+});
+
+Deno.test("a frame that does not end closes its connection; one that does, and a client held back, keep theirs", async () => {
+  const scene = new Scene(100_000_000);
+  await scene.connect(4);
+  const [half, , busy, slow] = scene.clients;
+  await scene.beginFrame(half, 20);
+  // Held back by this node, in the middle of its next frame.
+  for (let id = 1; id <= MAX_CLIENT_REQUESTS_IN_FLIGHT; id++) await busy?.send([43, id]);
+  await scene.beginFrame(busy, 20);
+  const status = new Uint8Array([0, 0, 0, 3, 0x92, 43, 1]);
+  for (let check = 0; check < FRAME_CHECKS; check++) {
+    // A frame of its own begins before each check and ends after it.
+    await slow?.sendBytes(status.subarray(0, 5));
+    await settle();
+    scene.clock.advance(FRAME_CHECK_INTERVAL_MS);
+    await slow?.sendBytes(status.subarray(5));
+    await settle();
+    assertEquals(scene.open, [0, 1, 2, 3]);
+  }
+  scene.clock.advance(FRAME_CHECK_INTERVAL_MS);
+  await settle();
+  assertEquals(scene.open, [1, 2, 3]);
+  scene.clock.advance(10 * FRAME_CHECK_INTERVAL_MS);
+  await settle();
+  assertEquals(scene.open, [1, 2, 3]);
+  await scene.close();
+});
+
+Deno.test("requests that are held for a client that reads nothing count as well", async () => {
+  const scene = new Scene(2 * CLIENT_QUEUE_PAUSE_BYTES);
+  await scene.connect(2);
+  scene.node.clients[1]?.hold(1_500_000);
+  assertEquals(scene.node.listener.counts().waitingBytes, 1_500_000);
+  scene.node.clients[0]?.hold(700_000);
+  assertEquals([scene.open, scene.node.listener.counts().waitingBytes], [[0], 700_000]);
+  await scene.close();
+});
