@@ -10,6 +10,8 @@ export interface OptionSpec {
   readonly placeholder: string | null;
   /** What it does, in a few words. */
   readonly help: string;
+  /** Left out of usage lines and hints, since it is seldom needed; the help of its command has it. */
+  readonly isSeldom?: true;
 }
 
 /** A positional argument. */
@@ -101,6 +103,20 @@ function missingValue(spec: OptionSpec): UsageError {
     `--${spec.name} needs a value: ${
       optionUsage(spec)
     }. (For one that begins with a dash write --${spec.name}=…)`,
+  );
+}
+
+/**
+ * Throws {@link UsageError} for a process argument that may not be what was typed: Deno gives U+FFFD in place of bytes
+ * that are no UTF-8, so that two keys would become one, and the character itself can't be told from them. `ways`: how
+ * such bytes are given instead.
+ */
+export function refuseReplaced(args: readonly string[], ways: string): void {
+  const replaced = args.find((arg) => arg.includes("\ufffd"));
+  if (replaced === undefined) return;
+  throw new UsageError(
+    `The argument "${replaced}" holds bytes that are no UTF-8, or the character U+FFFD, which stands for them: which ` +
+      `of both can't be told here, so nothing was done. ${ways}`,
   );
 }
 

@@ -1,7 +1,7 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
 import { InvalidRequestError } from "../client/errors.ts";
 import { type Answer, exitCodeOf, hasOwnOutput } from "./answer.ts";
-import type { OptionSpec } from "./arguments.ts";
+import { type OptionSpec, refuseReplaced } from "./arguments.ts";
 import type { Call, CommandContext } from "./command.ts";
 import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./command_options.ts";
 import { COMMANDS, parseCommand, type ParsedLine } from "./commands.ts";
@@ -84,6 +84,7 @@ class Client {
   }
 
   async run(args: readonly string[]): Promise<ExitCode> {
+    refuseReplaced(args, WAYS_OF_BYTES);
     const { call, options } = parseCommand(args, CLIENT_OPTIONS);
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
@@ -294,5 +295,8 @@ class Client {
   }
 }
 
+const WAYS_OF_BYTES =
+  "Write bytes as \\xHH with --escapes (U+FFFD as \\u{fffd}), a key also as --key-base64, a value " +
+  "also as - (standard input) or --file.";
 const NOT_UTF8 = "is not UTF-8. Write other bytes as \\xHH.";
 const TOO_LONG = "is too long. Use put <key> --file <path> for long values.";

@@ -87,7 +87,9 @@ export function commandUsage(command: Command): string {
   return [
     command.name,
     ...command.arguments.map(argumentUsage),
-    ...command.options.map((option) => `[${optionUsage(option)}]`),
+    ...command.options.filter(({ isSeldom }) => isSeldom !== true).map((option) =>
+      `[${optionUsage(option)}]`
+    ),
   ].join(" ");
 }
 

@@ -5,6 +5,7 @@ import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { ArgumentSpec, Call, CommandContext } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { readValueFrom } from "./input.ts";
+import { unescape } from "./tokenize.ts";
 import { bytesOfWord } from "./words.ts";
 
 /** How answers are written. */
@@ -43,8 +44,26 @@ export const READ_OPTIONS: readonly OptionSpec[] = [
   { name: "stale", placeholder: null, help: "short for --consistency stale" },
 ];
 
+/** Says that keys and values among the arguments hold escapes. */
+const ESCAPES: OptionSpec = {
+  name: "escapes",
+  placeholder: null,
+  isSeldom: true,
+  help: "keys and values given as arguments hold escapes, as in the shell: \\xHH, \\n, \\u{H…}, \\\\",
+};
+
+/** Options with which arguments, which must be UTF-8, name any bytes; the shell's lines can do so without. */
+export const BYTES_OPTIONS: readonly OptionSpec[] = [ESCAPES];
+
+/** The same for commands on one key. */
+export const KEY_BYTES_OPTIONS: readonly OptionSpec[] = [
+  { name: "key-base64", placeholder: "<base64>", isSeldom: true, help: "the key's bytes, in place of <key>" },
+  ESCAPES,
+];
+
 /** A key, completed by Tab. */
-export const KEY: ArgumentSpec = { name: "key", required: true, isKey: true, replacedBy: null };
+export const KEY: ArgumentSpec = { name: "key", required: true, isKey: true, replacedBy: "key-base64" };
+
 /** The output format that was asked for, or null. Throws {@link UsageError}. */
 export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | null {
   const text = options.get("output");
@@ -104,9 +123,20 @@ export function readOptions(call: Call, context: CommandContext): ReadOptions {
   return { ...callOptions(call, context), consistency: text };
 }
 
-/** The bytes of the argument `key`. */
+/** The bytes of the argument `key`, or those of `--key-base64`. Throws {@link UsageError}. */
 export function keyOf(call: Call): Uint8Array {
-  return bytesOfWord(call.args.get("key")?.text ?? "");
+  const base64 = call.options.get("key-base64");
+  if (base64 === undefined) return bytesOf(call.args.get("key")?.text ?? "", call);
+  try {
+    return Uint8Array.fromBase64(base64);
+  } catch {
+    throw new UsageError(`--key-base64 is not base64: "${base64}". Example: --key-base64 /w==`);
+  }
+}
+
+/** The bytes that a word of `call` stands for: with `--escapes` those that its escapes say. Throws {@link UsageError}. */
+export function bytesOf(word: string, call: Call): Uint8Array {
+  return call.options.has(ESCAPES.name) ? unescape(word) : bytesOfWord(word);
 }
 
 /** The node that the argument `name` names: `3` or `n3`. Throws {@link UsageError}. */
@@ -129,5 +159,5 @@ export function isStdin(call: Call, name: string): boolean {
 export async function readValue(call: Call, name: string, context: CommandContext): Promise<Uint8Array> {
   const argument = call.args.get(name);
   if (argument === undefined) return await context.readFile(call.options.get("file") ?? "");
-  return isStdin(call, name) ? await readValueFrom(context.stdin()) : bytesOfWord(argument.text);
+  return isStdin(call, name) ? await readValueFrom(context.stdin()) : bytesOf(argument.text, call);
 }

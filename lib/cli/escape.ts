@@ -5,7 +5,7 @@
  * lines understand the same, so what `list` shows can be typed back (lib/cli/tokenize.ts). Escaping also keeps stored
  * values from sending control sequences to somebody's terminal.
  */
-import { splitUtf8 } from "./words.ts";
+import { splitUtf8, textOfBytes } from "./words.ts";
 
 /**
  * Controls, formats (among them the marks that reverse text), characters that take no space, line separators, private
@@ -48,6 +48,23 @@ export function escapeJson(json: string): string {
 export function wordAsTyped(bytes: Uint8Array): string {
   if (bytes.length === 0) return `""`;
   return escapeBytes(bytes).replace(/[ "'\p{Zs}]/gu, (character) => `\\${character}`).replace(/^#/, "\\#");
+}
+
+/** Whether bytes can be an argument of the process as they are: printable UTF-8 without U+FFFD. */
+export function isArgument(bytes: Uint8Array): boolean {
+  const text = textOfBytes(bytes);
+  return text !== null && isPrintable(text) && !/[\n\t\ufffd]/.test(text);
+}
+
+/** Any bytes as an argument that says the same with `--escapes`. */
+export function escapeArgument(bytes: Uint8Array): string {
+  return escapeBytes(bytes).replaceAll("\ufffd", "\\xef\\xbf\\xbd");
+}
+
+/** Printable text as one word of a POSIX shell and of this program's shell alike: quoted where it must be. */
+export function shellWord(text: string): string {
+  if (/^[A-Za-z0-9_./:,@%+-][A-Za-z0-9_./:,@%+=-]*$/.test(text)) return text;
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Whether text can go to a terminal as it is: nothing but printable characters, newlines and tabs. */

@@ -4,14 +4,13 @@ import type { ListResult } from "../client/types.ts";
 import type { Answer } from "./answer.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { Call, Command, CommandContext } from "./command.ts";
-import { READ_OPTIONS, readOptions } from "./command_options.ts";
+import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "./command_options.ts";
 import { ExitCode, failureOf, HalfwayError, OutputError } from "./errors.ts";
 import { lineOfPair } from "./json_lines.ts";
 import { Pace } from "./pause.ts";
 import type { StoreClient } from "./store_client.ts";
 import type { Output } from "./system.ts";
 import { countOf, perSecond, withThousands } from "./units.ts";
-import { bytesOfWord } from "./words.ts";
 
 /** Keys of a page, and so all that is in memory at a time; a page of long values is shorter. */
 const PAGE_KEYS = 1_000;
@@ -47,7 +46,7 @@ export const EXPORT: Command = {
   aliases: [],
   isLong: true,
   arguments: [{ name: "prefix", required: false, isKey: true, replacedBy: null }],
-  options: [RATE, ...READ_OPTIONS],
+  options: [RATE, ...READ_OPTIONS, ...BYTES_OPTIONS],
   summary: "write the keys that begin with prefix, and their values, as lines of JSON",
   details: [
     "Reads page by page: writes that are made meanwhile may be in it or not, and a note says so. For one moment of the",
@@ -57,7 +56,7 @@ export const EXPORT: Command = {
   async run(call, context): Promise<Answer> {
     const rate = rateOf(call);
     const options = readOptions(call, context);
-    const prefix = bytesOfWord(call.args.get("prefix")?.text ?? "");
+    const prefix = bytesOf(call.args.get("prefix")?.text ?? "", call);
     const client = await context.client();
     const source = (cursor: string | null): Promise<ListResult> =>
       client.list({ ...options, prefix, limit: Math.min(PAGE_KEYS, rate ?? PAGE_KEYS), cursor });

@@ -20,7 +20,8 @@ export function argumentHint(line: string): string {
   if (awaited !== null) return "";
   const missing = wantedArguments(command, options).slice(given).map(argumentUsage);
   const untouched = given === 0 && options.length === 0;
-  const offered = untouched ? command.options.map((option) => `[${optionUsage(option)}]`) : [];
+  const choices = command.options.filter(({ isSeldom }) => isSeldom !== true);
+  const offered = untouched ? choices.map((option) => `[${optionUsage(option)}]`) : [];
   return behind(line, [...missing, ...offered].join(" "));
 }
 

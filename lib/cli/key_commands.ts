@@ -2,7 +2,16 @@
 import type { Answer } from "./answer.ts";
 import type { OptionSpec } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { callOptions, isStdin, KEY, keyOf, READ_OPTIONS, readOptions, readValue } from "./command_options.ts";
+import {
+  callOptions,
+  isStdin,
+  KEY,
+  KEY_BYTES_OPTIONS,
+  keyOf,
+  READ_OPTIONS,
+  readOptions,
+  readValue,
+} from "./command_options.ts";
 import { UsageError } from "./errors.ts";
 
 const FILE: OptionSpec = { name: "file", placeholder: "<path>", help: "take the value from a file" };
@@ -17,7 +26,7 @@ export const PUT: Command = {
   aliases: [],
   isLong: false,
   arguments: [KEY, { name: "value", required: true, isKey: false, replacedBy: "file" }],
-  options: [FILE],
+  options: [FILE, ...KEY_BYTES_OPTIONS],
   summary: "set a key",
   details: VALUE_HELP,
   example: ["put greeting hello", "revision 12"],
@@ -35,9 +44,16 @@ export const GET: Command = {
   aliases: [],
   isLong: false,
   arguments: [KEY],
-  options: [{ name: "raw", placeholder: null, help: "the value's bytes and nothing else" }, ...READ_OPTIONS],
+  options: [
+    { name: "raw", placeholder: null, help: "the value's bytes and nothing else, also on a terminal" },
+    ...READ_OPTIONS,
+    ...KEY_BYTES_OPTIONS,
+  ],
   summary: "read a key",
-  details: ["Ends with 1 when the key does not exist."],
+  details: [
+    "Ends with 1 when the key does not exist. Into a file or pipe go the value's bytes and nothing else; on a terminal a",
+    "newline follows, and what is not printable is escaped.",
+  ],
   example: ["get greeting", "hello"],
   async run(call, context): Promise<Answer> {
     const client = await context.client();
@@ -52,7 +68,7 @@ export const DELETE: Command = {
   aliases: [],
   isLong: false,
   arguments: [KEY],
-  options: [],
+  options: KEY_BYTES_OPTIONS,
   summary: "remove a key",
   details: ["Ends with 1 when the key did not exist."],
   example: ["delete greeting", "deleted, revision 13"],
@@ -72,7 +88,11 @@ export const CAS: Command = {
     { name: "expected", required: true, isKey: false, replacedBy: "absent" },
     { name: "new", required: true, isKey: false, replacedBy: "file" },
   ],
-  options: [{ name: "absent", placeholder: null, help: "expect that the key does not exist" }, FILE],
+  options: [
+    { name: "absent", placeholder: null, help: "expect that the key does not exist" },
+    FILE,
+    ...KEY_BYTES_OPTIONS,
+  ],
   summary: "set a key if it has the expected value",
   details: [
     "Ends with 1 when it had another value, which is shown.",

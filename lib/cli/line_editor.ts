@@ -20,7 +20,7 @@ const MAX_HINTED_CHARACTERS = 500;
 const TOO_LONG = `The line is longer than ${MAX_LINE_CHARACTERS} characters, and was not run. ` +
   "Use put <key> --file <path> for long values.";
 const NOT_TEXT =
-  `The line holds bytes that are no UTF-8, or a NUL, shown as ${REPLACEMENT}, and was not run. ` +
+  `The line holds bytes that are no UTF-8, a NUL or a line separator, shown as ${REPLACEMENT}, and was not run. ` +
   `Write bytes as \\xHH, NUL as \\0, and the character ${REPLACEMENT} as \\u{fffd}.`;
 
 /** What the editor asks and tells its owner. */

@@ -3,10 +3,10 @@ import type { ListOptions } from "../client/types.ts";
 import type { Answer } from "./answer.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { Call, Command } from "./command.ts";
-import { READ_OPTIONS, readOptions } from "./command_options.ts";
+import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "./command_options.ts";
 import { UsageError } from "./errors.ts";
-import { wordAsTyped } from "./escape.ts";
-import { bytesOfWord } from "./words.ts";
+import { escapeArgument, isArgument, shellWord } from "./escape.ts";
+import { textOfBytes } from "./words.ts";
 
 /** What a node takes at most (MAX_LIST_ENTRIES of lib/kv). */
 const MAX_LIMIT = 10_000;
@@ -19,6 +19,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { name: "end", placeholder: "<key>", help: "last key, not included" },
   { name: "reverse", placeholder: null, help: "from the greatest key down" },
   ...READ_OPTIONS,
+  ...BYTES_OPTIONS,
 ];
 
 /** Lists keys. */
@@ -51,15 +52,15 @@ function rangeOf(call: Call): ListOptions {
   }
   const range: { -readonly [Name in keyof ListOptions]: ListOptions[Name] } = { reverse };
   const prefix = call.args.get("prefix");
-  if (prefix !== undefined) range.prefix = bytesOfWord(prefix.text);
+  if (prefix !== undefined) range.prefix = bytesOf(prefix.text, call);
   const limit = call.options.get("limit");
   if (limit !== undefined) range.limit = integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIMIT });
   for (const name of ["start", "end"] as const) {
     const key = call.options.get(name);
-    if (key !== undefined) range[name] = bytesOfWord(key);
+    if (key !== undefined) range[name] = bytesOf(key, call);
   }
   const after = call.options.get("after");
-  if (after !== undefined) range[bound] = reverse ? bytesOfWord(after) : successor(bytesOfWord(after));
+  if (after !== undefined) range[bound] = reverse ? bytesOf(after, call) : successor(bytesOf(after, call));
   const cursor = call.options.get("cursor");
   if (cursor !== undefined) range.cursor = cursor;
   return range;
@@ -72,16 +73,44 @@ function successor(key: Uint8Array): Uint8Array {
   return next;
 }
 
-/** The same listing as the shell's user would type it to see what follows `lastKey`. */
+/**
+ * The same listing, from behind `lastKey` on, as it can be typed into the client's shell and behind `kvraft client` in a
+ * POSIX shell alike, and names the same bytes there.
+ */
 function nextPageOf(call: Call): (lastKey: Uint8Array) => string {
-  const words = ["list"];
   const prefix = call.args.get("prefix");
-  if (prefix !== undefined) words.push(wordAsTyped(bytesOfWord(prefix.text)));
-  const begins = ["after", "cursor", call.options.has("reverse") ? "end" : "start"];
-  for (const { name, placeholder } of OPTIONS) {
+  const begins = ["after", "cursor", call.options.has("reverse") ? "end" : "start", "escapes"];
+  const given = OPTIONS.flatMap(({ name, placeholder }): readonly Part[] => {
     const value = call.options.get(name);
-    if (value === undefined || begins.includes(name)) continue;
-    words.push(`--${name}`, ...(placeholder === null ? [] : [wordAsTyped(bytesOfWord(value))]));
-  }
-  return (lastKey) => [...words, "--after", wordAsTyped(lastKey)].join(" ");
+    if (value === undefined || begins.includes(name)) return [];
+    return [{ name, bytes: placeholder === null ? null : bytesOf(value, call) }];
+  });
+  return (lastKey) => {
+    const options = [...given, { name: "after", bytes: lastKey }];
+    const prefixBytes = prefix === undefined ? null : bytesOf(prefix.text, call);
+    const isEscaped = [prefixBytes, ...options.map(({ bytes }) => bytes)]
+      .some((bytes) => bytes !== null && !isArgument(bytes));
+    const wordOf = (bytes: Uint8Array): string =>
+      isEscaped ? escapeArgument(bytes) : textOfBytes(bytes) ?? "";
+    const prefixWord = prefixBytes === null ? null : wordOf(prefixBytes);
+    const isDashed = prefixWord?.startsWith("-") === true;
+    return [
+      "list",
+      ...(prefixWord === null || isDashed ? [] : [shellWord(prefixWord)]),
+      ...options.map(({ name, bytes }) => optionWords(name, bytes === null ? null : wordOf(bytes))),
+      ...(isEscaped ? ["--escapes"] : []),
+      ...(prefixWord !== null && isDashed ? ["--", shellWord(prefixWord)] : []),
+    ].join(" ");
+  };
+}
+
+/** An option as it was given; a switch has no bytes. */
+interface Part {
+  readonly name: string;
+  readonly bytes: Uint8Array | null;
+}
+
+function optionWords(name: string, value: string | null): string {
+  if (value === null) return `--${name}`;
+  return value.startsWith("-") ? shellWord(`--${name}=${value}`) : `--${name} ${shellWord(value)}`;
 }

@@ -9,7 +9,7 @@ import {
 import { denoPlatform } from "../server/deno_platform.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { nearest } from "../server/nearest.ts";
-import { parseArguments } from "./arguments.ts";
+import { parseArguments, refuseReplaced } from "./arguments.ts";
 import { escapeUnprintable } from "./escape.ts";
 import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { serverHelp } from "./help.ts";
@@ -69,10 +69,11 @@ export async function serverCommand(
   args: readonly string[],
   { system, start, tools }: ServerSurroundings,
 ): Promise<ExitCode> {
-  const ended = await serverTool(args, { system, tools });
-  if (ended !== null) return ended;
   let config: ServerConfig | null;
   try {
+    refuseReplaced(args, "Give paths and names as UTF-8.");
+    const ended = await serverTool(args, { system, tools });
+    if (ended !== null) return ended;
     config = readConfig(args, system);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;

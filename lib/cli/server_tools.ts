@@ -3,7 +3,7 @@ import { AddressError, formatAddress, parseMemberAddress, parseMembers } from ".
 import { type OptionSpec, optionUsage, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { integerOfText } from "./arguments.ts";
 import { OUTPUT, outputOf } from "./command_options.ts";
-import { escapeUnprintable } from "./escape.ts";
+import { escapeUnprintable, shellWord } from "./escape.ts";
 import { ExitCode, type Failure, failureOf, OutputError, UsageError } from "./errors.ts";
 import { columns } from "./help.ts";
 import { readLines } from "./input.ts";
@@ -279,6 +279,6 @@ function writableFolder(path: string, system: System): string {
   throw new UsageError(
     `--data-dir: this program may write only under ./data of the directory it was started in, and ${path} is not ` +
       "there. Start it where ./data holds the folder, or compile it for that place: " +
-      `KVRAFT_DATA_DIR=${path} deno task compile`,
+      `KVRAFT_DATA_DIR=${shellWord(path)} deno task compile`,
   );
 }

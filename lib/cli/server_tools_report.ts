@@ -1,7 +1,7 @@
 /** What the server's tools found or did, and what to type next. */
 import { formatAddress } from "../server/config.ts";
 import type { Member } from "../net/client_messages.ts";
-import { escapeText } from "./escape.ts";
+import { escapeText, shellWord } from "./escape.ts";
 import type {
   DataFolderReport,
   InspectReport,
@@ -99,13 +99,13 @@ export function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }
   const bind = members.find(({ id }) => id === nodeId)?.address;
   const start = bind === undefined
     ? ""
-    : `  kvraft server --node-id ${nodeId} --bind ${
-      formatAddress(bind)
-    } --cluster ${cluster} --data-dir ${dataDir}${name}\n`;
+    : `  kvraft server --node-id ${nodeId} --bind ${formatAddress(bind)} --cluster ${cluster} --data-dir ${
+      shellWord(dataDir)
+    }${name}\n`;
   const others = members.filter(({ id }) => id !== nodeId).map(({ id }) => id);
   const rest = others.length === 0
     ? ""
-    : `Do the same, with the same ${from}, for ${others.length === 1 ? "node" : "nodes"} ${
+    : `Do the same, with the same ${escapeText(from)}, for ${others.length === 1 ? "node" : "nodes"} ${
       others.join(", ")
     }; a majority of them serves.\n`;
   return `Next, start it:\n${start}${rest}`;
@@ -114,7 +114,9 @@ export function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }
 /** What to type after a recovery. */
 export function nextAfterRecover({ nodeId, address }: RecoverReport, dataDir: string): string {
   return `Next, start it, then add other nodes with empty folders and new ids:
-  kvraft server --node-id ${nodeId} --bind ${address} --cluster ${nodeId}=${address} --data-dir ${dataDir}
+  kvraft server --node-id ${nodeId} --bind ${address} --cluster ${nodeId}=${address} --data-dir ${
+    shellWord(dataDir)
+  }
   kvraft server --node-id <new> --bind <host:port> --join ${address}
   kvraft client --cluster ${address} member add <new> <host:port>
 `;

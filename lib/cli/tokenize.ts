@@ -6,7 +6,7 @@
  * that is no letter or digit means that character. A `#` at the beginning of a line makes it a comment.
  */
 import { UsageError } from "./errors.ts";
-import { wordOfBytes } from "./words.ts";
+import { bytesOfWord, wordOfBytes } from "./words.ts";
 
 /** A word, and where in the line it stands. */
 export interface Token {
@@ -32,6 +32,11 @@ export function tokenize(line: string): readonly Token[] {
   const { tokens, error } = tokenizePartly(line);
   if (error !== null) throw error;
   return tokens;
+}
+
+/** The bytes that a word with escapes stands for; quotes and blanks in it are text. Throws {@link LineError}. */
+export function unescape(word: string): Uint8Array {
+  return new WordReader(word, 0).readEscaped();
 }
 
 /** Splits a line that may still be typed: as far as it can be read, and what is wrong with the rest, if anything. */
@@ -81,6 +86,12 @@ class WordReader {
     return this.token(/["']$/.test(this.#line));
   }
 
+  /** All that is left, as text with escapes. */
+  readEscaped(): Uint8Array {
+    while (this.position < this.#line.length) this.#readCharacter(this.#character());
+    return Uint8Array.from(this.#bytes);
+  }
+
   token(complete: boolean): Token {
     return {
       word: wordOfBytes(Uint8Array.from(this.#bytes)),
@@ -111,7 +122,9 @@ class WordReader {
   }
 
   #take(character: string): void {
-    this.#bytes.push(...utf8.encode(character));
+    const code = character.charCodeAt(0);
+    if (code < 0x80) this.#bytes.push(code);
+    else this.#bytes.push(...bytesOfWord(character));
     this.position += character.length;
   }
 

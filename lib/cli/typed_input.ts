@@ -1,7 +1,7 @@
 /**
  * What is typed, as node:readline takes it, with three differences to the terminal itself. Pasted text arrives as one
  * key press instead of one for each character, since each of them costs readline the length of the line. What is no
- * UTF-8, and NUL, which readline drops, appear as U+FFFD, so that a line which holds one can be refused. A line has an
+ * UTF-8, NUL and Unicode's line separators appear as U+FFFD, so that a line which holds one can be refused. A line has an
  * end: see {@link MAX_LINE_CHARACTERS}.
  */
 import { Buffer } from "node:buffer";
@@ -11,6 +11,9 @@ import { Readable } from "node:stream";
 export const MAX_LINE_CHARACTERS = 32_768;
 /** Stands for what can't be kept as it was typed. */
 export const REPLACEMENT = "\ufffd";
+
+/** NUL, which readline drops, and the line separators, at which it would end the line. */
+const UNKEPT = /[\0\u2028\u2029]/g;
 
 /** An escape sequence: CSI, SS3, or ESC with one character. */
 // deno-lint-ignore no-control-regex -- keys are control sequences
@@ -66,7 +69,7 @@ export class TypedInput extends Readable {
   }
 
   #emitKeys(typed: string): void {
-    let rest = typed.replaceAll("\0", REPLACEMENT);
+    let rest = typed.replace(UNKEPT, REPLACEMENT);
     while (rest !== "") {
       const run = this.#isWithinSequence ? null : RUN.exec(rest)?.[0] ?? null;
       if (run !== null) {

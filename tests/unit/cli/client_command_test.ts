@@ -1,8 +1,6 @@
 /** `kvraft client`: what each command prints where, and what the process ends with. */
 import { assertEquals } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
-import { InputError } from "../../../lib/cli/errors.ts";
-import { isPrintable } from "../../../lib/cli/escape.ts";
 import {
   ConnectionError,
   InvalidRequestError,
@@ -12,37 +10,8 @@ import {
 } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
-
-interface Run extends FakeSystemOptions {
-  readonly store?: FakeStore;
-}
-
-interface Ended {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-const CLUSTER = ["--cluster", "127.0.0.1:7001,127.0.0.1:7002"];
-
-async function run(
-  args: readonly string[],
-  { store = new FakeStore(), ...options }: Run = {},
-): Promise<Ended> {
-  const system = new FakeSystem(options);
-  const code = await clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
-  return { code, out: system.stdout.text, err: system.stderr.text };
-}
-
-/** A store with `greeting` = hello, and a key and value that are not text. */
-async function filled(): Promise<FakeStore> {
-  const store = new FakeStore();
-  await store.put("greeting", "hello");
-  await store.put(Uint8Array.of(0xff, 0x0a), Uint8Array.of(0x00, 0x80));
-  store.calls.length = 0;
-  return store;
-}
+import { FakeSystem } from "./fake_system.ts";
+import { CLUSTER, filled, run } from "./run_client.ts";
 
 Deno.test("put prints the revision, get the value's bytes and nothing else, and they end with 0", async () => {
   const store = new FakeStore();
@@ -318,89 +287,6 @@ Deno.test("a line that can't be run is named by its number, and the next one run
       "kvraft: line 4: The line is not UTF-8. Write other bytes as \\xHH.\n",
     ].join(""),
   });
-});
-
-Deno.test("an answer that standard output does not take is told on standard error, with 5", async () => {
-  const store = await filled();
-  const full = { store, isOutputFull: true };
-  const lost = "kvraft: Cannot write the answer to standard output: No space left on device. ";
-  assertEquals(await run(["put", "k", "v"], full), {
-    code: 5,
-    out: "",
-    err: `${lost}The write was applied: revision 3.\n`,
-  });
-  assertEquals(
-    (await run(["delete", "k"], full)).err,
-    `${lost}The command was carried out: deleted, revision 4.\n`,
-  );
-  assertEquals(
-    (await run(["cas", "greeting", "nope", "x"], full)).err,
-    `${lost}The command was carried out: failed: the key has the value hello, revision 1.\n`,
-  );
-  const read = await run(["get", "greeting", "--output", "json"], full);
-  assertEquals([read.code, JSON.parse(read.err)], [5, {
-    error: {
-      code: "output",
-      message:
-        "Cannot write the answer to standard output: No space left on device. Nothing was changed; what was " +
-        "written is not everything.",
-    },
-  }]);
-  const lines = await run([], { ...full, input: ["put a 1\nput b 2\n"] });
-  assertEquals([lines.code, lines.err.split("\n").length, store.revision], [5, 3, 6]);
-});
-
-Deno.test("standard input that can't be read is wrong usage, and nothing is written", async () => {
-  const store = new FakeStore();
-  const input = "Cannot read standard input: Is a directory. Give it a file or a pipe.";
-  const inputError = new InputError(input);
-  assertEquals(await run(["put", "k", "-"], { store, inputError }), {
-    code: 2,
-    out: "",
-    err: `kvraft: ${input}\n`,
-  });
-  assertEquals(await run([], { store, inputError }), { code: 2, out: "", err: `kvraft: ${input}\n` });
-  assertEquals(await run(["import"], { store, inputError }), {
-    code: 2,
-    out: "",
-    err:
-      `kvraft: ${input} 0 keys were written before. To go on: tail -n +1 <file> | kvraft client … import\n`,
-  });
-  assertEquals(store.revision, 0);
-});
-
-Deno.test("a byte order mark before the first command or line is passed over, and kept in a value", async () => {
-  const store = new FakeStore();
-  const text = "\ufeff";
-  assertEquals((await run([], { store, input: [`${text}put a 1\nput b ${text}2\n`] })).code, 0);
-  assertEquals((await run(["import"], { store, input: [`${text}{"key":"c","value":"3"}\n`] })).code, 0);
-  assertEquals((await run(["put", "d", "-"], { store, input: [`${text}4`] })).code, 0);
-  assertEquals(
-    [...store.entries.values()].map(({ value }) =>
-      new TextDecoder("utf-8", { ignoreBOM: true }).decode(value)
-    ),
-    ["1", `${text}2`, "3", `${text}4`],
-  );
-});
-
-Deno.test("no error text can command a terminal, begin a line of its own or hide a part of it", async () => {
-  const store = new FakeStore();
-  store.before = () => Promise.reject(new NoLeaderError("n1: \x1b[2J\u009b1m\u202e\nkvraft: done\u200b."));
-  const shown = "kvraft: n1: \\x1b[2J\\xc2\\x9b1m\\xe2\\x80\\xae\\nkvraft: done\\xe2\\x80\\x8b.\n";
-  for (const terminal of [true, false]) {
-    assertEquals((await run(["get", "k"], { store, terminal })).err, shown);
-  }
-  const { err } = await run(["get", "k", "--output", "json"], { store, terminal: true });
-  assertEquals(isPrintable(err), true);
-});
-
-Deno.test("JSON on a terminal is the same document, and holds nothing that commands it", async () => {
-  const store = new FakeStore();
-  const key = "k\u009b31m\u202e\u2066\u200b";
-  await store.put(key, key);
-  const { out } = await run(["list", "--output", "json"], { store, terminal: true });
-  assertEquals([isPrintable(out), JSON.parse(out).entries[0].key], [true, key]);
-  assertEquals(isPrintable((await run(["get", key], { store, terminal: true })).out), true);
 });
 
 Deno.test("a reader that goes away ends the client without a word", async () => {

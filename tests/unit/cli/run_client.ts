@@ -1,0 +1,38 @@
+/** Runs client commands on a store in memory. */
+import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+
+/** A client command: what it finds. */
+export interface Run extends FakeSystemOptions {
+  readonly store?: FakeStore;
+}
+
+/** What a client command came to. */
+export interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Names a cluster. */
+export const CLUSTER = ["--cluster", "127.0.0.1:7001,127.0.0.1:7002"];
+
+/** Runs a client command on a store. */
+export async function run(
+  args: readonly string[],
+  { store = new FakeStore(), ...options }: Run = {},
+): Promise<Ended> {
+  const system = new FakeSystem(options);
+  const code = await clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
+  return { code, out: system.stdout.text, err: system.stderr.text };
+}
+
+/** A store with `greeting` = hello, and a key and value that are not text. */
+export async function filled(): Promise<FakeStore> {
+  const store = new FakeStore();
+  await store.put("greeting", "hello");
+  await store.put(Uint8Array.of(0xff, 0x0a), Uint8Array.of(0x00, 0x80));
+  store.calls.length = 0;
+  return store;
+}
