@@ -50,7 +50,8 @@ export function denoSystem(): System {
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
       Deno.permissions.querySync({ name: "read", path }).state === "granted",
     openKeyboard: (): Keyboard => ({ input: process.stdin, output: process.stdout }),
-    onEndSignal,
+    onEndSignal: (handler) => onSignals(END_SIGNALS, handler),
+    onHangup: (handler) => onSignals(["SIGHUP"], handler),
     exit: (code) => Deno.exit(code),
   };
 }
@@ -139,10 +140,10 @@ function reasonOf(error: unknown): string {
   return systemReason(error);
 }
 
-function onEndSignal(handler: () => void): () => void {
-  for (const signal of END_SIGNALS) Deno.addSignalListener(signal, handler);
+function onSignals(signals: readonly Deno.Signal[], handler: () => void): () => void {
+  for (const signal of signals) Deno.addSignalListener(signal, handler);
   return () => {
-    for (const signal of END_SIGNALS) Deno.removeSignalListener(signal, handler);
+    for (const signal of signals) Deno.removeSignalListener(signal, handler);
   };
 }
 

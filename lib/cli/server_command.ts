@@ -164,23 +164,36 @@ async function announce(line: string, system: System): Promise<void> {
   }
 }
 
-/** Waits for the first signal that asks the process to end; at the second one the process ends at once. */
+/**
+ * Waits for the first signal that asks the process to end; at the second one the process ends at once.
+ *
+ * A hangup (SIGHUP) is such a signal where the server was started on a terminal, which is then gone. Started with nohup
+ * or by a supervisor it is not on one, and goes on: that nohup had the signal ignored cannot be known, since Deno takes
+ * it over when it starts.
+ */
 class StopRequest implements Disposable {
   /** Resolves at the first signal. */
   readonly requested: Promise<"stop">;
+  readonly #system: System;
   readonly #controller = new AbortController();
-  readonly #ignore: () => void;
+  readonly #stopListening: readonly (() => void)[];
+  readonly #resolve: (stop: "stop") => void;
+  #isHangupLogged = false;
 
   constructor(system: System) {
     const { promise, resolve } = Promise.withResolvers<"stop">();
-    let signals = 0;
     this.requested = promise;
-    this.#ignore = system.onEndSignal(() => {
-      signals += 1;
-      if (signals > 1) return system.exit(ExitCode.internal);
-      this.#controller.abort();
-      resolve("stop");
-    });
+    this.#system = system;
+    this.#resolve = resolve;
+    const isOnTerminal = [system.stdin, system.stdout, system.stderr].some(({ isTerminal }) => isTerminal);
+    this.#stopListening = [
+      system.onEndSignal(() => {
+        if (this.signal.aborted) system.exit(ExitCode.internal);
+        else this.#stop();
+      }),
+      // A terminal that closes may send it twice: by the kernel and by the shell.
+      system.onHangup(() => isOnTerminal ? this.#stop() : this.#logHangup()),
+    ];
   }
 
   /** Aborted at the first signal. */
@@ -189,7 +202,18 @@ class StopRequest implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#ignore();
+    for (const stopListening of this.#stopListening) stopListening();
+  }
+
+  #stop(): void {
+    this.#controller.abort();
+    this.#resolve("stop");
+  }
+
+  #logHangup(): void {
+    if (this.#isHangupLogged) return;
+    this.#isHangupLogged = true;
+    this.#system.stderr.write("kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n");
   }
 }
 

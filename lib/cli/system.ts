@@ -59,6 +59,8 @@ export interface System {
   openKeyboard(): Keyboard;
   /** Calls `handler` at every {@link END_SIGNALS} instead of ending; the function given back ends that. */
   onEndSignal(handler: () => void): () => void;
+  /** Calls `handler` when the terminal hangs up (SIGHUP) instead of ending; the function given back ends that. */
+  onHangup(handler: () => void): () => void;
   /** Ends the process at once. */
   exit(code: number): void;
 }

@@ -63,7 +63,7 @@ export interface ServerConfig {
   readonly maxValueBytes: number;
   /** Size at which a file of the log is ended and the next begun. */
   readonly segmentBytes: number;
-  /** Connections, of clients and nodes together; more are refused. */
+  /** Clients at a time; more are refused. Fewer where the process has too few file descriptors (descriptors.ts). */
   readonly maxConnections: number;
   /** Most bytes of keys and values; null for no quota. */
   readonly quotaBytes: number | null;
@@ -213,7 +213,7 @@ const ROWS = {
   maxConnections: integerRow({
     name: "max-connections",
     placeholder: "<n>",
-    help: "connections of clients and nodes together",
+    help: "clients connected at a time; fewer where file descriptors are short",
     range: { min: 16, max: 65_536 },
     fallback: "4096",
     example: "1000",

@@ -3,7 +3,7 @@ import process from "node:process";
 import { DenoClock } from "../net/deno_clock.ts";
 import { DenoNetwork } from "../net/deno_network.ts";
 import { HttpOverNetwork } from "../net/http_server.ts";
-import { DenoDisk } from "../storage/mod.ts";
+import { DenoDisk, isOutOfDescriptors } from "../storage/mod.ts";
 import type { LogFormat, LogLevel } from "./config.ts";
 import { Log } from "./log.ts";
 import type { Resources } from "./metric_table.ts";
@@ -34,8 +34,27 @@ export function denoPlatform(
     clock,
     random: Math.random,
     logger,
+    freeDescriptors,
     monitoring: { http: new HttpOverNetwork({ network, clock, logger }), resources },
   };
+}
+
+/**
+ * Counts by opening the working directory again and again, 7 µs each: the limit itself can only be read with permission
+ * to read /proc, or to run `ulimit`. Nothing else runs meanwhile, and all are closed before this returns. Deno raises
+ * the soft limit to the hard one when it starts, so that is what is found.
+ */
+function freeDescriptors(upTo: number): number {
+  const files: Deno.FsFile[] = [];
+  try {
+    while (files.length < upTo) files.push(Deno.openSync("."));
+  } catch (error) {
+    // Only this error says anything about descriptors.
+    if (!isOutOfDescriptors(error)) return upTo;
+  } finally {
+    for (const file of files) file.close();
+  }
+  return files.length;
 }
 
 /** What this process uses. */

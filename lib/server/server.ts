@@ -17,6 +17,7 @@ import { probeAny, probePeer } from "../net/probe.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config.ts";
+import { type ConnectionBudget, fitConnections } from "./descriptors.ts";
 import { establishIdentity, requireOrigin } from "./identity.ts";
 import { judgePeer } from "./judge_peer.ts";
 import { addressesOf, membersOf } from "./members.ts";
@@ -44,6 +45,8 @@ export interface ServerPlatform {
   readonly logger: Logger;
   /** Default {@link SERVER_LIMITS}. */
   readonly limits?: ServerLimits;
+  /** Returns how many more files and sockets the process may open, at most `upTo`. Without it, enough are assumed. */
+  readonly freeDescriptors?: (upTo: number) => number;
   /** What `--http` needs; a server without it can't be told to serve HTTP. */
   readonly monitoring?: MonitoringPlatform;
   /** Ends a start that is under way, which then rejects with its reason; without effect on a server that serves. */
@@ -99,6 +102,8 @@ async function start(
   const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
   const { signal = new AbortController().signal } = platform;
   const limits = withConfig(platformLimits, config);
+  const { maxConnections } = config;
+  const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
   await requireOrigin(config, disk);
   const directory = await DataDirectory.open({ disk, path: config.dataDir });
   try {
@@ -123,7 +128,7 @@ async function start(
     });
     try {
       signal.throwIfAborted();
-      return new Server(config, { ...platform, limits, directory, identity, start, monitor });
+      return new Server(config, { ...platform, limits, connections, directory, identity, start, monitor });
     } catch (error) {
       await start.log.close();
       throw error;
@@ -137,6 +142,7 @@ async function start(
 /** What was opened before the server could be made. */
 interface Opened extends ServerPlatform {
   readonly limits: ServerLimits;
+  readonly connections: ConnectionBudget;
   readonly directory: DataDirectory;
   readonly identity: Identity;
   readonly start: StartingPoint;
@@ -203,8 +209,8 @@ class Server implements RunningServer {
   }
 
   #listen(): ConnectionListener {
-    const { network, clock, logger, identity, limits, monitor } = this.#opened;
-    const { bind, nodeId, maxConnections, maxValueBytes } = this.#config;
+    const { network, clock, logger, identity, limits, connections, monitor } = this.#opened;
+    const { bind, nodeId, maxValueBytes } = this.#config;
     return new ConnectionListener({
       network,
       clock,
@@ -214,7 +220,7 @@ class Server implements RunningServer {
       clusterId: this.clusterId,
       dataId: identity.dataId,
       members: () => membersOf(this.#node.committedConfiguration),
-      maxConnections,
+      ...connections,
       maxValueBytes,
       maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
       traffic: monitor && { clients: monitor.meter.clientTraffic, peers: monitor.meter.peerTraffic },

@@ -36,7 +36,7 @@
  * - Protection against a disk that loses what it reported synced, as long as nothing is left to tell by: if the whole
  *   last batch and the sync mark behind it are gone, the log simply ends before them.
  */
-export type { Disk, DiskFile, DiskLock, OpenMode } from "./disk.ts";
+export { type Disk, type DiskFile, type DiskLock, isOutOfDescriptors, type OpenMode } from "./disk.ts";
 export { DenoDisk } from "./deno_disk.ts";
 export { DataDirectory, readIdentity } from "./data_directory.ts";
 export type { DataDirectoryOptions } from "./data_directory.ts";

@@ -1,10 +1,19 @@
 /** Mutants of frames, connections and handshakes (reliability.md §3, 50 to 64, and its §5). */
-import { FRAMES, LISTENER, LOG, NET, SIM } from "./checks.ts";
+import { FRAMES, LISTENER, LOG, NET, SERVER, SIM } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 const CHECKS = [FRAMES, LISTENER, NET, SIM];
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
+  {
+    id: "M259",
+    title: "connections are taken however few file descriptors there are",
+    failure: "clients take the descriptors that the log needs for its next file",
+    file: "lib/server/descriptors.ts",
+    from: "if (free >= wanted)",
+    to: "if (free >= 0)",
+    checks: [SERVER],
+  },
   {
     id: "M257",
     title: "half an HTTP request is waited for without an end",

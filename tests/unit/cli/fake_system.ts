@@ -87,6 +87,7 @@ export class FakeSystem implements System {
   readonly exits: number[] = [];
   readonly #options: FakeSystemOptions;
   readonly #signalHandlers = new Set<() => void>();
+  readonly #hangupHandlers = new Set<() => void>();
 
   constructor(options: FakeSystemOptions = {}) {
     const { input = [], terminal = false, color = false } = options;
@@ -100,7 +101,7 @@ export class FakeSystem implements System {
 
   /** Whether somebody listens for signals. */
   get listensForSignals(): boolean {
-    return this.#signalHandlers.size > 0;
+    return this.#signalHandlers.size + this.#hangupHandlers.size > 0;
   }
 
   cpuMs(): number {
@@ -138,6 +139,16 @@ export class FakeSystem implements System {
   /** SIGINT or SIGTERM comes. */
   signal(): void {
     for (const handler of this.#signalHandlers) handler();
+  }
+
+  onHangup(handler: () => void): () => void {
+    this.#hangupHandlers.add(handler);
+    return () => void this.#hangupHandlers.delete(handler);
+  }
+
+  /** SIGHUP comes. */
+  hangup(): void {
+    for (const handler of this.#hangupHandlers) handler();
   }
 
   exit(code: number): void {

@@ -92,6 +92,30 @@ Deno.test("a second signal ends the process at once", async () => {
   await code;
 });
 
+Deno.test("a hangup stops a server that was started on a terminal, cleanly and however often it comes", async () => {
+  const { system, server, code } = start(FLAGS, { input: null });
+  await settle();
+  system.hangup();
+  system.hangup();
+  await settle();
+  assertEquals([server.stops, system.exits], [1, []]);
+  server.stopped.resolve();
+  assertEquals([await code, system.listensForSignals], [0, false]);
+});
+
+Deno.test("a server without a terminal goes on after a hangup, says so once, and stops at a signal", async () => {
+  const { system, server, code } = start(FLAGS);
+  await settle();
+  system.hangup();
+  system.hangup();
+  await settle();
+  assertEquals(server.stops, 0);
+  assertEquals(system.stderr.text, "kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n");
+  system.signal();
+  server.stopped.resolve();
+  assertEquals([await code, system.exits], [0, []]);
+});
+
 Deno.test("a server that is told to stop while it starts, asking for its cluster perhaps, ends at once", async () => {
   const { system, code } = start(FLAGS, { isSlow: true });
   await settle();
