@@ -72,7 +72,11 @@ export function configurationProblem({ confState, members, removedIds }: Configu
   for (const [name, ids] of Object.entries({ voters, votersOutgoing })) {
     if (ids.length > MAX_VOTERS) return `${name} must not be more than ${MAX_VOTERS}`;
   }
-  if (removedIds.length > MAX_REMOVED_IDS) return `removedIds must not be more than ${MAX_REMOVED_IDS}`;
+  // Those that a joint configuration leaves behind are removed with the step that follows from it by itself.
+  const leaving = votersOutgoing.filter((id) => !voters.includes(id) && !learners.includes(id));
+  if (removedIds.length + leaving.length > MAX_REMOVED_IDS) {
+    return `removedIds must not be more than ${MAX_REMOVED_IDS}, those that leave included`;
+  }
   if (members.length > MAX_MEMBERS) return `members must not be more than ${MAX_MEMBERS}`;
   if (voters.length === 0 && members.length > 0) return "voters must not be empty where there are members";
   if (learners.some((id) => voters.includes(id))) return "learners must not be voters";

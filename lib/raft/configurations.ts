@@ -114,25 +114,37 @@ export function plainOf(current: Configuration, target: Configuration): Configur
   return successor(current, target, target.confState);
 }
 
-/** What must hold of a configuration that somebody asks for when `current` is there. */
-export function assertTarget(
+/** The configurations that are appended one after the other on the way from `current` to `target`. */
+export function stepsTo(
+  target: Configuration,
+  current: Configuration,
+): readonly [Configuration, ...Configuration[]] {
+  const before = current.confState.voters;
+  const after = target.confState.voters;
+  const staysSame = before.length === after.length &&
+    before.every((node, position) => node === after[position]);
+  if (staysSame) return [plainOf(current, target)];
+  const joint = jointOf(current, target);
+  return [joint, finalOf(joint)];
+}
+
+/** Which rule keeps a configuration from being asked for when `current` is there, as a sentence; null when none does. */
+export function targetProblem(
   { confState, members: records, removedIds }: Configuration,
   current: Configuration,
-): void {
+): string | null {
   const { voters, learners, votersOutgoing } = confState;
-  assert(voters.length > 0, "a cluster has at least one voter");
-  assert(votersOutgoing.length === 0, "a joint configuration is not asked for: the core makes it");
+  if (voters.length === 0) return "a cluster has at least one voter";
+  if (votersOutgoing.length > 0) return "a joint configuration is not asked for: the core makes it";
   for (const ids of [voters, learners, records.map(({ id }) => id), removedIds]) {
-    assert(ids.every((id, position) => position === 0 || id > (ids[position - 1] ?? 0)), "lists are sorted");
+    if (ids.some((id, position) => position > 0 && id <= (ids[position - 1] ?? 0))) return "lists are sorted";
   }
-  assert(!learners.some((id) => voters.includes(id)), "a node is a voter or a learner");
+  if (learners.some((id) => voters.includes(id))) return "a node is a voter or a learner";
   const ids = members(confState);
-  assert(
-    ids.length === records.length && ids.every((id, position) => records[position]?.id === id),
-    "the members are those who vote or learn",
-  );
+  const isExact = ids.length === records.length && ids.every((id, position) => records[position]?.id === id);
+  if (!isExact) return "the members are those who vote or learn";
   const removed = [...current.removedIds, ...removedIds];
-  assert(!ids.some((id) => removed.includes(id)), "a removed node does not come back under its id");
+  return ids.some((id) => removed.includes(id)) ? "a removed node does not come back under its id" : null;
 }
 
 function successor(current: Configuration, target: Configuration, confState: ConfState): Configuration {

@@ -8,7 +8,7 @@
  * A change of learners or of what is known of members changes no majority, and is one entry.
  */
 import { assert } from "../assert.ts";
-import { assertTarget, finalOf, jointOf, plainOf } from "./configurations.ts";
+import { finalOf, stepsTo, targetProblem } from "./configurations.ts";
 import { bestSuccessor } from "./leader.ts";
 import { entryBytes } from "./log.ts";
 import { newPeer, type Peer } from "./progress.ts";
@@ -29,7 +29,8 @@ export function proposeChange(
 ): Entry | ConfigurationRefusal {
   const { log, limits } = state;
   const { newest, newestIndex } = log.configurations;
-  assertTarget(target, newest);
+  const problem = targetProblem(target, newest);
+  assert(problem === null, `a target was checked before it is proposed (${problem})`);
   if (role.transfer !== null) return "transferring";
   // A leader that has committed nothing in its term may not know the newest committed configuration, and two leaders
   // could go on from different ones without a common majority (Ongaro's correction of 2015; thesis §4.1 as printed
@@ -37,8 +38,8 @@ export function proposeChange(
   if (log.commitIndex < role.termStartIndex) return "notReady";
   if (newestIndex > log.commitIndex || isJoint(newest.confState)) return "changeUnderWay";
   if (role.unappliedBytes > limits.uncommittedBytes) return "busy";
-  const staysSame = sameNodes(newest.confState.voters, target.confState.voters);
-  return appendConfiguration(state, role, staysSame ? plainOf(newest, target) : jointOf(newest, target));
+  const [first] = stepsTo(target, newest);
+  return appendConfiguration(state, role, first);
 }
 
 /**
@@ -108,8 +109,4 @@ function stepAside(state: RaftState, role: Leader): void {
   const to = bestSuccessor(state, role);
   if (to !== null) state.send({ kind: "timeoutNow", from, to, term });
   becomeFollower(state, term, null);
-}
-
-function sameNodes(one: readonly NodeId[], other: readonly NodeId[]): boolean {
-  return one.length === other.length && one.every((node, position) => node === other[position]);
 }

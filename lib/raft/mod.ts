@@ -22,6 +22,7 @@
  *
  * @module
  */
+export { stepsTo, targetProblem } from "./configurations.ts";
 export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
 export type { LogPosition, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { Disposition } from "./disposition.ts";

@@ -19,6 +19,7 @@ import {
   type MembershipSituation,
   type Newcomer,
   planChange,
+  planProblem,
   planPromotion,
   withDataIds,
 } from "./membership_change.ts";
@@ -295,6 +296,8 @@ export class Membership {
         notApplied("busy", "Cannot change the membership: too many changes wait. Try again later."),
       );
     }
+    const problem = planProblem(configuration, this.#options.raft.configuration);
+    if (problem !== null) return answer(membershipRefused(change, problem));
     const proposed = driver.ask((raft) => raft.proposeConfiguration(configuration));
     if (proposed.kind === "refused") return answer(whyNotProposed(proposed.reason, change));
     logger.info("membership changes", { change: nameOf(change) });
@@ -329,6 +332,10 @@ export class Membership {
     const promotion = this.#promotion(configuration);
     const next = promotion?.configuration ?? this.#toWriteDown(configuration);
     if (next === null) return;
+    const problem = planProblem(next, configuration);
+    if (problem !== null) {
+      return logger.error("the members can't be brought up to date", { reason: problem });
+    }
     const proposed = driver.ask((raft) => raft.proposeConfiguration(next));
     if (proposed.kind === "accepted" && promotion !== null) {
       logger.info("a learner has caught up and becomes a voter", { node: promotion.node });

@@ -7,8 +7,16 @@
  */
 import { assert, assertNever } from "../assert.ts";
 import type { MembershipChange } from "../net/client_messages.ts";
+import { configurationProblem } from "../net/configuration_codec.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS, MAX_VOTERS } from "../net/limits.ts";
-import type { Configuration, ConfState, MemberRecord, NodeId } from "../raft/mod.ts";
+import {
+  type Configuration,
+  type ConfState,
+  type MemberRecord,
+  type NodeId,
+  stepsTo,
+  targetProblem,
+} from "../raft/mod.ts";
 
 /** What planning looks at. */
 export interface MembershipSituation {
@@ -36,6 +44,20 @@ export interface Newcomer {
   readonly id: NodeId;
   readonly address: string;
   readonly dataId: number;
+}
+
+/**
+ * Why a configuration must not be proposed, or null. Asked of every plan: a configuration that does not hold together, or
+ * leads to one, would fail an assertion of the core, and the same request would end the next leader, too.
+ */
+export function planProblem(target: Configuration, current: Configuration): string | null {
+  const problem = targetProblem(target, current);
+  if (problem !== null) return `the members would not hold together: ${problem}`;
+  for (const step of [target, ...stepsTo(target, current)]) {
+    const stepProblem = configurationProblem(step);
+    if (stepProblem !== null) return `the members would not hold together: ${stepProblem}`;
+  }
+  return null;
 }
 
 /** Plans a change. `newcomer` is what was found at the address in it; null before that was looked at, or where it is not. */

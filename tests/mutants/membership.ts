@@ -117,9 +117,9 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     id: "M118",
     title: "voters change without a joint configuration",
     failure: "from 1, 2, 3 to 1, 4, 5: two majorities without a common node",
-    file: "lib/raft/membership.ts",
-    from: "staysSame ? plainOf(",
-    to: "staysSame || newestIndex >= 0 ? plainOf(",
+    file: "lib/raft/configurations.ts",
+    from: "if (staysSame) return [plainOf(",
+    to: "if (staysSame || before.length > 0) return [plainOf(",
     checks: CHECKS,
   },
   {

@@ -51,6 +51,10 @@ Deno.test("each rule of a configuration refuses what breaks it, by name", () => 
       "members must not be more than 16",
     ],
     [[[1], [], [], [one], count(16_385).map((id) => id + 1)], "removedIds must not be more than 16384"],
+    [
+      [[1], [], [2], [one, member(2)], count(16_384).map((id) => id + 2)],
+      "removedIds must not be more than 16384, those that leave included",
+    ],
     [[[1], [], [], [[1, "n1:1", null, 0, null]], []], "member autoPromote must be true or false"],
   ];
   for (const [value, expected] of refusals) {

@@ -10,6 +10,7 @@ import {
   type MembershipPlan,
   type MembershipSituation,
   planChange,
+  planProblem,
   planPromotion,
   withDataIds,
 } from "../../../lib/server/membership_change.ts";
@@ -249,3 +250,14 @@ function checkStep(
     `${text(before)} became ${text(after)}, and only ${reachable} answer`,
   );
 }
+
+Deno.test("a plan that no node could write down, or that leads to one, is known before it is proposed", () => {
+  const current = founded(1, 2);
+  const moved = { ...current, members: [record(1), record(2, { address: "0.0.0.0:7001" })] };
+  assertMatch(planProblem(moved, current) ?? "", /would not hold together: address must be host:port/);
+  assertMatch(planProblem({ ...founded(1, 2), removedIds: [2] }, current) ?? "", /does not come back/);
+  const full = { ...current, removedIds: Array.from({ length: MAX_REMOVED_IDS }, (_, at) => at + 10) };
+  const smaller = { ...founded(1), removedIds: full.removedIds };
+  assertMatch(planProblem(smaller, full) ?? "", /removedIds must not be more/);
+  assertEquals(planProblem(founded(1, 2, 3), current), null);
+});

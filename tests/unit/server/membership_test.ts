@@ -208,6 +208,17 @@ Deno.test("a node that is added is answered for once it is a learner, and become
   await bench.stop();
 });
 
+Deno.test("a change to an address that no node can be at is refused, though it came past the codec", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  await bench.ask({ kind: "update", id: 2, address: "0.0.0.0:7001" }, true);
+  assertEquals(bench.answers, [
+    "membershipRefused, not-applied: Cannot update 2: the members would not hold together: address must be host:port " +
+    'that others can dial, in its one written form, not "0.0.0.0:7001".',
+  ]);
+  assertEquals([bench.raft.isLeader, bench.failures], [true, []]);
+  await bench.stop();
+});
+
 Deno.test("a learner that can't become a voter does not keep a replacement behind it waiting", async () => {
   const bench = await Bench.leading([1, 2, 3, 4, 5, 6]);
   bench.up.add(8).add(9).add(10);
