@@ -20,6 +20,8 @@ export const MAX_TRANSACTION_OPERATIONS = 128;
 export const MAX_SESSION_WINDOW = 4_096;
 /** Most that one {@link ExpireSessions} may add to the store's clock; a leader that slept longer gives no more. */
 export const MAX_ELAPSED_MS = 60_000;
+/** Where the store's clock ends, in milliseconds: time that would pass it is refused. Honest leaders need 142,000 years. */
+export const MAX_LOG_TIME_MS = 2 ** 52;
 /** Bytes of one encoded command: what every log record, frame and snapshot chunk must be able to hold. */
 export const MAX_COMMAND_BYTES = 8_388_608;
 /** Entries that one page of a listing may have. */

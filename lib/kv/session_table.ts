@@ -9,7 +9,7 @@
  * below `forgottenIndex`: an unknown session with `openedAt` at or above it was never here, and may be opened.
  */
 import type { RefusalReason, RegisterSession, SessionStamp } from "./command.ts";
-import { MAX_ELAPSED_MS } from "./command.ts";
+import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "./command.ts";
 import { assert, assertNever } from "../assert.ts";
 import { RecencyOrder } from "./recency.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "./record.ts";
@@ -126,8 +126,8 @@ export class SessionTable {
   /** Lets time pass and forgets who was idle too long; gives their number, or null for a time that can't be. */
   expire(elapsedMs: number): number | null {
     if (!Number.isSafeInteger(elapsedMs) || elapsedMs < 0 || elapsedMs > MAX_ELAPSED_MS) return null;
+    if (elapsedMs > MAX_LOG_TIME_MS - this.#logTimeMs) return null;
     this.#logTimeMs += elapsedMs;
-    assert(Number.isSafeInteger(this.#logTimeMs), "log time stays a safe integer");
     const sizeBefore = this.size;
     let oldest = this.#oldest();
     while (oldest !== null && this.#logTimeMs - oldest.lastActiveMs >= this.#limits.ttlMs) {

@@ -17,6 +17,17 @@ export const MAX_HELLO_BYTES = 8 * 1024;
 /** Entries of one AppendEntries: 1 MiB of the smallest commands. More are refused as undecodable. */
 export const MAX_APPEND_ENTRIES = 262_144;
 
+/**
+ * Highest term in a frame between nodes. A higher one is refused as undecodable: the rest of the integers is left for
+ * elections, which count on from there. (How fast a term may rise is bounded in lib/server/term_guard.ts.)
+ */
+export const MAX_TERM = Number.MAX_SAFE_INTEGER - 2 ** 16;
+/**
+ * Highest index of a snapshot in a frame between nodes, and in a file. A higher one is refused: as many entries again
+ * must find numbers behind it, and all else that counts along with the log (revisions, versions) stays below it.
+ */
+export const MAX_SNAPSHOT_INDEX = 2 ** 52;
+
 /** Bytes of a snapshot in one frame between nodes. A chunk with more is refused as undecodable. */
 export const MAX_SNAPSHOT_CHUNK_DATA_BYTES = 256 * 1024;
 /** Bytes of a snapshot in one answer to a client. An answer with more is refused as undecodable. */

@@ -89,7 +89,10 @@ export interface ConnectionListenerOptions {
   readonly judgePeer: (caller: PeerCaller) => Refusal | null;
   /** A peer was welcomed; nothing of what it sends has been handed on yet. */
   readonly onPeerHello: (caller: PeerCaller) => void;
-  /** A peer's message, checked: it comes from `from` and is meant for this node. */
+  /**
+   * A peer's message, checked: it comes from `from` and is meant for this node. A DecodeError that it throws closes the
+   * connection: no honest peer sends such a message.
+   */
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
   /** A client has said hello; what is to be done with its requests. */
   readonly onClient: (client: ClientConnection) => ClientHandlers;

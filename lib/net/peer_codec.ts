@@ -21,6 +21,7 @@ import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./
 import {
   readSnapshotChunk,
   readSnapshotProgress,
+  readTerm,
   type SnapshotChunk,
   type SnapshotProgress,
   writeSnapshotChunk,
@@ -299,7 +300,7 @@ function readEnvelope(
   const from = input.integer("from", 1);
   const to = input.integer("to", 1);
   if (from === to) throw input.error("to", "must not be the sender");
-  return { from, to, term: input.integer("term", message.minTerm) };
+  return { from, to, term: readTerm(input, message.minTerm) };
 }
 
 function readLastLog(

@@ -20,6 +20,7 @@ export interface PeerLaneOptions {
   readonly peer: PeerCaller;
   readonly self: NodeId;
   readonly logger: Logger;
+  /** May throw DecodeError for what no honest peer sends: that closes the channel. */
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
 }
 
@@ -37,8 +38,16 @@ export class PeerLane {
 
   /** Takes one frame. A frame that no honest peer sends closes the channel. */
   onFrame(payload: Uint8Array): void {
-    const frame = this.#decode(payload);
-    if (frame === null) return;
+    try {
+      this.#take(decodePeerFrame(payload));
+    } catch (error) {
+      if (error instanceof UnknownKindError) this.#noteUnknownKind(error);
+      else if (error instanceof DecodeError) this.#close(error.message);
+      else throw error;
+    }
+  }
+
+  #take(frame: PeerFrame): void {
     const { peer, self, onPeerMessage } = this.#options;
     switch (frame.kind) {
       case "ping":
@@ -54,17 +63,6 @@ export class PeerLane {
       default:
         if (frame.from === peer.nodeId && frame.to === self) return onPeerMessage(frame, peer.nodeId);
         this.#close(`it sent a ${frame.kind} from node ${frame.from} to node ${frame.to}`);
-    }
-  }
-
-  #decode(payload: Uint8Array): PeerFrame | null {
-    try {
-      return decodePeerFrame(payload);
-    } catch (error) {
-      if (error instanceof UnknownKindError) this.#noteUnknownKind(error);
-      else if (error instanceof DecodeError) this.#close(error.message);
-      else throw error;
-      return null;
     }
   }
 

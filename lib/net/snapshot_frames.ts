@@ -3,7 +3,7 @@
  * pieces of the very file, and how far the other has got. The core knows nothing of them; the server streams.
  */
 import { FRAME_KIND } from "./kinds.ts";
-import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "./limits.ts";
+import { MAX_SNAPSHOT_CHUNK_DATA_BYTES, MAX_SNAPSHOT_INDEX, MAX_TERM } from "./limits.ts";
 import type { MessagePackReader } from "./message_pack_reader.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
 
@@ -74,6 +74,13 @@ export function readSnapshotProgress(input: MessagePackReader): SnapshotProgress
   return { kind: "snapshotProgress", ...snapshot, nextOffset };
 }
 
+/** Reads the term of the node that says something. */
+export function readTerm(input: MessagePackReader, minimum: number): number {
+  const term = input.integer("term", minimum);
+  if (term > MAX_TERM) throw input.error("term", `must not be above ${MAX_TERM}`);
+  return term;
+}
+
 function writeSnapshot(out: MessagePackWriter, frame: SnapshotFrame): void {
   out.integer(frame.term);
   out.integer(frame.index);
@@ -82,8 +89,9 @@ function writeSnapshot(out: MessagePackWriter, frame: SnapshotFrame): void {
 }
 
 function readSnapshot(input: MessagePackReader): SnapshotFrame {
-  const term = input.integer("term", 1);
+  const term = readTerm(input, 1);
   const index = input.integer("index", 1);
+  if (index > MAX_SNAPSHOT_INDEX) throw input.error("index", `must not be above ${MAX_SNAPSHOT_INDEX}`);
   const snapshotTerm = input.integer("snapshotTerm", 1);
   if (snapshotTerm > term) throw input.error("snapshotTerm", "must not be above the message's term");
   return { term, index, snapshotTerm, totalBytes: input.integer("totalBytes", 1) };

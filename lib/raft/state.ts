@@ -15,6 +15,9 @@ import type { Load, Persist, ReadState, SnapshotRequest } from "./ready.ts";
 import type { Role } from "./role.ts";
 import type { ConfigurationCodec, ConfState, Entry, HardState, NodeId, SnapshotMetadata } from "./types.ts";
 
+/** The term before the largest integer: no election leads beyond that. */
+const LAST_TERM = Number.MAX_SAFE_INTEGER - 1;
+
 /** The state of one node of the core. The files of the roles act on it; raft.ts is the door. */
 export class RaftState {
   readonly id: NodeId;
@@ -104,12 +107,14 @@ export class RaftState {
    *
    * A voter that is on its way out still campaigns until it knows that it is out for good: it may be the only one that
    * has the entry which says so, and then nobody else can win against its longer log (thesis §4.2.2).
+   *
+   * In the last term that there is a number for, nobody campaigns any more: such a node still starts, and follows.
    */
   get isPromotable(): boolean {
     const { configurations, commitIndex } = this.log;
     const votes = isVoter(this.confState, this.id) ||
       isVoter(configurations.at(commitIndex).confState, this.id);
-    return votes && !this.isDiskStuck;
+    return votes && !this.isDiskStuck && this.#term < LAST_TERM;
   }
 
   /** Whether this node has promised a leader to help elect nobody else for now. */

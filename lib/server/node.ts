@@ -8,6 +8,7 @@ import type { NodeStatus } from "../net/client_messages.ts";
 import type { Clock, Random } from "../net/clock.ts";
 import type { ReadMode } from "./config.ts";
 import { CONFIGURATION_CODEC } from "../net/configuration_codec.ts";
+import { DecodeError } from "../net/errors.ts";
 import type { Logger } from "../net/logger.ts";
 import type { PeerMessage } from "../net/peer_codec.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
@@ -28,6 +29,7 @@ import { SessionClock } from "./session_clock.ts";
 import { SnapshotDownloads } from "./snapshot_downloads.ts";
 import { SnapshotExchange } from "./snapshot_exchange.ts";
 import { Snapshots } from "./snapshots.ts";
+import { TermGuard } from "./term_guard.ts";
 import { VERSION } from "./version.ts";
 import { Writes } from "./writes.ts";
 
@@ -109,12 +111,14 @@ export class Node {
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   readonly #diskRoom: DiskRoom;
+  readonly #termGuard: TermGuard;
   /** The configurations that were last told of. */
   #told: Configurations;
 
   constructor(options: NodeOptions) {
     const { clock, random, logger, electionTimeoutMs, heartbeatMs, start } = options;
     this.#options = options;
+    this.#termGuard = new TermGuard(clock);
     this.#raft = makeRaft(options);
     this.leadership = new LeadershipWatch(this.#raft, logger);
     this.#replica = new Replica(start.stateMachine, start.metadata);
@@ -232,8 +236,14 @@ export class Node {
     await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
   }
 
-  /** A frame came in from another node. */
+  /** A frame came in from another node. Throws DecodeError for a term that no honest node names: nothing was taken. */
   receive(from: NodeId, message: PeerMessage): void {
+    if ("term" in message && !this.#termGuard.allows(message.term, this.#raft.term)) {
+      throw new DecodeError(
+        `Cannot take a ${message.kind} of term ${message.term}: this node is in term ${this.#raft.term}, and no ` +
+          "elections make up for that.",
+      );
+    }
     switch (message.kind) {
       case "forward": {
         const { forwardId } = message;

@@ -8,14 +8,16 @@
  *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
  *             ["answer", sessionId, sequence, result]         result: an encoded command result
  *
- * What is read back has been checked: a record that no state machine could have written is a DecodeError.
+ * What is read back has been checked (state_reader.ts): a record that no state machine could have written is a
+ * DecodeError.
  */
 import { assertNever } from "../assert.ts";
-import { MAX_KEY_BYTES, type Restoring, type StateRecord, type StateView } from "../kv/mod.ts";
-import { decodeResult, encodeResult } from "../net/command_codec.ts";
+import { type Restoring, type StateRecord, type StateView } from "../kv/mod.ts";
+import { encodeResult } from "../net/command_codec.ts";
 import { MessagePackReader } from "../net/message_pack_reader.ts";
 import { MessagePackWriter } from "../net/message_pack_writer.ts";
 import { type Pause, Slices } from "./slices.ts";
+import { StateRecordReader } from "./state_reader.ts";
 
 /** Bytes of its buffer that the encoder keeps between records. */
 const RETAINED_BYTES = 65_536;
@@ -70,11 +72,12 @@ export async function readState(
   { restoring, pause }: { readonly restoring: Restoring; readonly pause: Pause },
 ): Promise<void> {
   const slices = new Slices(pause);
+  const reader = new StateRecordReader();
   for await (const chunk of chunks) {
     const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: false });
     const records = input.open("the chunk");
     for (let position = 0; position < records; position++) {
-      restoring.add(readRecord(input));
+      restoring.add(reader.read(input));
       if (slices.add(Math.ceil(chunk.length / records))) await slices.pause();
     }
     input.close();
@@ -109,68 +112,4 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
     default:
       assertNever(record);
   }
-}
-
-function readRecord(input: MessagePackReader): StateRecord {
-  input.open("a record");
-  const record = readFields(input, input.string("a record's kind"));
-  input.close();
-  return record;
-}
-
-function readFields(input: MessagePackReader, kind: string): StateRecord {
-  switch (kind) {
-    case "header":
-      return [
-        "header",
-        input.integer("appliedIndex"),
-        input.integer("revision"),
-        input.integer("logTimeMs"),
-        input.integer("forgottenIndex"),
-      ];
-    case "key":
-      return readKey(input);
-    case "session": {
-      const sessionId = input.integer("sessionId", 1);
-      const openedAt = input.integer("openedAt");
-      const openedIndex = input.integer("openedIndex", openedAt + 1);
-      const lastActiveIndex = input.integer("lastActiveIndex", openedIndex);
-      const lastActiveMs = input.integer("lastActiveMs");
-      const acknowledgedBelow = input.integer("acknowledgedBelow", 1);
-      return [
-        "session",
-        sessionId,
-        openedAt,
-        openedIndex,
-        lastActiveIndex,
-        lastActiveMs,
-        acknowledgedBelow,
-      ];
-    }
-    case "answer": {
-      const sessionId = input.integer("sessionId", 1);
-      const sequence = input.integer("sequence", 1);
-      // Copied: an answer may be remembered for long, and must not keep the chunk alive.
-      const answer = decodeResult(input.binary("answer").slice());
-      if (answer.kind !== "applied" && answer.kind !== "checksFailed") {
-        throw input.error("answer", "must be the result of a transaction");
-      }
-      return ["answer", sessionId, sequence, answer];
-    }
-    default:
-      throw input.error("a record's kind", `"${kind}" is not known to this version`);
-  }
-}
-
-function readKey(input: MessagePackReader): StateRecord {
-  const key = input.binary("key");
-  if (key.length < 1 || key.length > MAX_KEY_BYTES) throw input.error("key", "has an impossible length");
-  const value = input.binary("value");
-  const createRevision = input.integer("createRevision", 1);
-  const modRevision = input.integer("modRevision", createRevision);
-  const version = input.integer("version", 1);
-  if (version === 1 && createRevision !== modRevision) {
-    throw input.error("version", "must be above 1 for a key that was changed");
-  }
-  return ["key", key, value, createRevision, modRevision, version];
 }

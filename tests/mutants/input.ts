@@ -1,5 +1,5 @@
 /** Mutants that take a guard away from a door at which anything may come in (reliability.md §3, 41, 54, 59). */
-import { CLI, FUZZ, RAFT, SERVER, STORAGE } from "./checks.ts";
+import { CLI, FUZZ, KV, NET, RAFT, SERVER, STORAGE } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 export const INPUT_MUTANTS: readonly Mutant[] = [
@@ -65,5 +65,50 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     from: "keepsStoreLimits(command) ? command : null",
     to: "command",
     checks: [SERVER],
+  },
+  {
+    id: "M205",
+    title: "any term that another names is believed",
+    failure: "one frame leaves a cluster without a next term, for ever",
+    file: "lib/server/term_guard.ts",
+    from: "return term <= this.#highestTerm;",
+    to: "return term > this.#highestTerm || term > 0;",
+    checks: [SERVER],
+  },
+  {
+    id: "M206",
+    title: "a change of members is proposed whatever its plan is",
+    failure: "the request ends the leader, and then the next one",
+    file: "lib/server/membership.ts",
+    from: "if (problem !== null) return answer(membershipRefused(change, problem));",
+    to: 'if (problem === "") return answer(membershipRefused(change, problem));',
+    checks: [SERVER],
+  },
+  {
+    id: "M207",
+    title: "a session of a snapshot may have been active later than the state is",
+    failure: "the session's next command ends every node that has the snapshot, at each start",
+    file: "lib/server/state_reader.ts",
+    from: 'upTo(input, "lastActiveMs", this.#logTimeMs)',
+    to: 'upTo(input, "lastActiveMs", MAX_LOG_TIME_MS)',
+    checks: [SERVER],
+  },
+  {
+    id: "M208",
+    title: "the store's clock runs beyond its end",
+    failure: "the leader's next word of time ends every node, at each start",
+    file: "lib/kv/session_table.ts",
+    from: "MAX_LOG_TIME_MS - this.#logTimeMs",
+    to: "MAX_LOG_TIME_MS",
+    checks: [KV],
+  },
+  {
+    id: "M209",
+    title: "a joint configuration may lead to one that can't be written down",
+    failure: "each leader ends with the step that follows from an entry of a confused peer",
+    file: "lib/net/configuration_codec.ts",
+    from: "removedIds.length + leaving.length > MAX_REMOVED_IDS",
+    to: "removedIds.length + 0 * leaving.length > MAX_REMOVED_IDS",
+    checks: [NET, SERVER],
   },
 ];

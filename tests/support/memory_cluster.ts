@@ -114,6 +114,11 @@ export class MemoryCluster implements AsyncDisposable {
     return server;
   }
 
+  /** A node's server while it runs, else null. */
+  server(id: number): RunningServer | null {
+    return this.#servers.get(id) ?? null;
+  }
+
   /** Starts all founders. */
   async found(...ids: readonly number[]): Promise<void> {
     for (const id of ids) await this.start(id, { founders: ids });

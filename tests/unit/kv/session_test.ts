@@ -1,8 +1,9 @@
 /** Exactly once: one session at a time, and what makes the store forget one. */
 import { assertEquals } from "@std/assert";
 import type { CommandResult } from "../../../lib/kv/command.ts";
-import { MAX_ELAPSED_MS, MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
+import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS, MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
 import type { TransactionResult } from "../../../lib/kv/record.ts";
+import { StateMachine } from "../../../lib/kv/state_machine.ts";
 import { bytes, put, Replica, stamp, transaction } from "./support.ts";
 
 const expired: CommandResult = { kind: "refused", reason: "sessionExpired" };
@@ -215,4 +216,13 @@ Deno.test("when remembered answers grow too large, those with the most are forgo
   assertEquals(replica.machine.sessionCount, 3);
   assertEquals(write(3, 1), expired);
   assertEquals([1, 2].map((sequence) => write(1, sequence)), answers);
+});
+
+Deno.test("a clock near its end is refused further time, and ends nothing", () => {
+  const machine = StateMachine.restore([["header", 9, 0, MAX_LOG_TIME_MS - 5, 0]]);
+  const results = [6, 5, 1, 0].map((elapsedMs, position) =>
+    machine.apply(10 + position, { kind: "expireSessions", elapsedMs })
+  );
+  const taken: CommandResult = { kind: "sessionsExpired", expired: 0 };
+  assertEquals(results, [invalid, taken, invalid, taken]);
 });

@@ -12,6 +12,7 @@ import type {
 import type { ClientRequest, ErrorCode, Outcome, ServerMessage } from "../../../lib/net/client_messages.ts";
 import { REFUSAL_CODES } from "../../../lib/net/errors.ts";
 import type { Caller, Refusal, Welcome } from "../../../lib/net/hello_codec.ts";
+import { MAX_TERM } from "../../../lib/net/limits.ts";
 import type { PeerFrame } from "../../../lib/net/peer_codec.ts";
 import type { AppendEntries } from "../../../lib/raft/message.ts";
 import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
@@ -90,7 +91,7 @@ function envelope(maxInteger: number): fc.Arbitrary<Head> {
   return fc.tuple(
     fc.integer({ min: 1, max: MAX_NODE_ID }),
     fc.integer({ min: 1, max: MAX_NODE_ID - 1 }),
-    integer({ min: 1, max: maxInteger }),
+    integer({ min: 1, max: Math.min(maxInteger, MAX_TERM) }),
   ).map(([from, distance, term]) => ({ from, to: (from + distance - 1) % MAX_NODE_ID + 1, term }));
 }
 

@@ -1,7 +1,7 @@
 /** Arbitrary members, configurations, changes of them, and snapshots on their way. */
 import fc from "fast-check";
 import type { Member, MembershipChange, PeerStatus } from "../../../lib/net/client_messages.ts";
-import { MAX_MEMBERS, MAX_VOTERS } from "../../../lib/net/limits.ts";
+import { MAX_MEMBERS, MAX_SNAPSHOT_INDEX, MAX_TERM, MAX_VOTERS } from "../../../lib/net/limits.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../../../lib/net/snapshot_frames.ts";
 import type { Configuration, MemberRecord } from "../../../lib/raft/types.ts";
 import { address, binary, integer, nullable, record } from "./arbitrary_values.ts";
@@ -94,7 +94,9 @@ export function membershipChange(maxInteger: number): fc.Arbitrary<MembershipCha
 /** A piece of a snapshot, or the answer to it. */
 export function snapshotFrame(maxInteger: number): fc.Arbitrary<SnapshotChunk | SnapshotProgress> {
   const fromOne = integer({ min: 1, max: maxInteger });
-  return fc.tuple(fromOne, fromOne, fromOne, integer({ max: maxInteger }), fromOne, binary()).map((
+  const term = integer({ min: 1, max: Math.min(maxInteger, MAX_TERM) });
+  const index = integer({ min: 1, max: Math.min(maxInteger, MAX_SNAPSHOT_INDEX) });
+  return fc.tuple(term, term, index, integer({ max: maxInteger }), fromOne, binary()).map((
     [term, otherTerm, index, place, length, data],
   ) => {
     const totalBytes = Math.max(length, data.length);

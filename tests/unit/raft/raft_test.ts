@@ -360,3 +360,11 @@ Deno.test("a vote in a term that is on disk already is itself on disk before it 
     { kind: "requestVoteResponse", from: 1, to: 2, term: 1, granted: true },
   ]);
 });
+
+Deno.test("a node whose disk names the last term that there is starts and follows, and never campaigns", () => {
+  for (const last of [Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER]) {
+    const raft = nodeWith([last]);
+    tick(raft, 5 * ELECTION_TICKS);
+    assertEquals([work(raft), raft.term], [[], last]);
+  }
+});

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
+import { encodeResult } from "../../../lib/net/command_codec.ts";
 import { DecodeError } from "../../../lib/net/errors.ts";
 import { MessagePackWriter } from "../../../lib/net/message_pack_writer.ts";
 import { readState, writeState } from "../../../lib/server/state_codec.ts";
@@ -87,16 +88,48 @@ Deno.test("bytes that no state machine wrote are refused", async () => {
     return out.copy();
   };
   const key = new Uint8Array([1]);
-  const wrong: [string, Uint8Array][] = [
+  const top = Number.MAX_SAFE_INTEGER;
+  const header = record("header", 9, 7, 1_000, 3);
+  const session = record("session", 4, 5, 6, 9, 1_000, 2);
+  const answer = encodeResult({ kind: "applied", revision: 1, outcomes: [] });
+  const wrong: [string, ...Uint8Array[]][] = [
     ["is cut off", (await chunksOf(machineOf([null])))[0]?.subarray(0, -1) ?? key],
-    ['"lease" is not known', record("lease", 1)],
-    ["impossible length", record("key", new Uint8Array(0), key, 1, 1, 1)],
-    ["modRevision must be an integer from 2", record("key", key, key, 2, 1, 2)],
-    ["version must be above 1", record("key", key, key, 1, 2, 1)],
-    ["openedIndex must be an integer from 6", record("session", 1, 5, 5, 5, 0, 1)],
+    ["must be the header in the first record", record("key", key, key, 1, 1, 1)],
+    ["must be the header in the first record, and only there", header, header],
+    ["appliedIndex must not be above", record("header", top, 0, 0, 0)],
+    ["revision must not be above 9", record("header", 9, 10, 0, 0)],
+    ["logTimeMs must not be above", record("header", 9, 7, top, 0)],
+    ["forgottenIndex must not be above 9", record("header", 9, 7, 0, 10)],
+    ['"lease" is not known', header, record("lease", 1)],
+    ["key has an impossible length", header, record("key", new Uint8Array(0), key, 1, 1, 1)],
+    [
+      "value has an impossible length",
+      header,
+      record("key", key, new Uint8Array(MAX_VALUE_BYTES + 1), 1, 1, 1),
+    ],
+    ["modRevision must be an integer from 2", header, record("key", key, key, 2, 1, 2)],
+    ["modRevision must not be above 7", header, record("key", key, key, 2, 8, 2)],
+    ["version must be above 1", header, record("key", key, key, 1, 2, 1)],
+    ["version must not be above", header, record("key", key, key, 1, 2, top)],
+    ["key must be greater", header, record("key", key, key, 1, 1, 1), record("key", key, key, 1, 1, 1)],
+    ["openedIndex must be an integer from 6", header, record("session", 1, 5, 5, 5, 0, 1)],
+    ["openedIndex must not be above 9", header, record("session", 1, 5, 10, 10, 0, 1)],
+    ["lastActiveIndex must not be above 9", header, record("session", 1, 5, 6, 10, 0, 1)],
+    ["lastActiveMs must not be above 1000", header, record("session", 1, 5, 6, 9, 1_001, 1)],
+    ["sessionId must be an integer from 5", header, session, session],
+    ["sessionId must be that of the session before", header, session, record("answer", 3, 2, answer)],
+    ["sequence must be an integer from 2", header, session, record("answer", 4, 1, answer)],
+    ["sequence must not be above 4097", header, session, record("answer", 4, 4_098, answer)],
+    [
+      "sequence must be an integer from 3",
+      header,
+      session,
+      record("answer", 4, 2, answer),
+      record("answer", 4, 2, answer),
+    ],
   ];
-  for (const [reason, chunk] of wrong) {
-    const error = await assertRejects(() => machineFrom([chunk]), DecodeError);
+  for (const [reason, ...chunks] of wrong) {
+    const error = await assertRejects(() => machineFrom(chunks), DecodeError);
     assert(error.message.includes(reason), `${reason}: ${error.message}`);
   }
 });

@@ -1,0 +1,30 @@
+/** By how much the terms of others may raise a node's own. */
+import { assertEquals } from "@std/assert";
+import { MAX_TERM } from "../../../lib/net/limits.ts";
+import { MAX_TERM_LEAP, TERM_WINDOW_MS, TermGuard } from "../../../lib/server/term_guard.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+
+Deno.test("TermGuard: a term may be as far ahead as a node that was away can be behind, and no further", () => {
+  const guard = new TermGuard(new ManualClock());
+  const allowed = [4, 5, 6, 5 + MAX_TERM_LEAP, 6 + MAX_TERM_LEAP, MAX_TERM].map((term) =>
+    guard.allows(term, 5)
+  );
+  assertEquals(allowed, [true, true, true, true, false, false]);
+});
+
+Deno.test("TermGuard: many small leaps within a second come to no more than one", () => {
+  const clock = new ManualClock();
+  const guard = new TermGuard(clock);
+  let term = 1;
+  for (let frame = 0; frame < 10; frame++) {
+    if (guard.allows(term + MAX_TERM_LEAP / 2, term)) term += MAX_TERM_LEAP / 2;
+    clock.advance(TERM_WINDOW_MS / 20);
+  }
+  assertEquals(term, 1 + MAX_TERM_LEAP);
+  clock.advance(TERM_WINDOW_MS);
+  assertEquals(guard.allows(term + MAX_TERM_LEAP, term), true);
+});
+
+Deno.test("TermGuard: a node that was in no term yet takes whichever its cluster is in", () => {
+  assertEquals(new TermGuard(new ManualClock()).allows(MAX_TERM, 0), true);
+});
