@@ -5,7 +5,7 @@ import { ClientCore } from "./core.ts";
 import { encodeCursor } from "./cursor.ts";
 import { InternalError } from "./errors.ts";
 import { isExpected, toBytes, toKey, toListQuery, type WriteRequest } from "./input.ts";
-import { describeOutcome } from "./retry.ts";
+import { MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 import type {
   Bytes,
   CallOptions,
@@ -285,7 +285,7 @@ function revisionOf({ revision }: WriteResult): PutResult {
 
 /** A node said that it did something else than it was asked. */
 function wrongAnswer(action: string): InternalError {
-  return new InternalError(`Cannot ${action}: the answer is not one to it. ${describeOutcome("unknown")}`, {
+  return new InternalError(`Cannot ${action}: the answer is not one to it. ${MAY_HAVE_BEEN_APPLIED}`, {
     outcome: "unknown",
   });
 }

@@ -185,6 +185,9 @@ export function describeOutcome(outcome: Outcome): string {
   }
 }
 
+/** The same where an answer came: what it was an answer to is not under way any more. */
+export const MAY_HAVE_BEEN_APPLIED = "It may have been applied: read before trying again.";
+
 function refusalError(code: ErrorCode, message: string, options: KvraftErrorOptions): KvraftError {
   switch (code) {
     case "noLeader":

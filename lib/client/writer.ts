@@ -14,7 +14,7 @@ import type { CallScope } from "./call_scope.ts";
 import type { Answered, Caller, CallNotes } from "./caller.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
 import { bytesOf, toTransaction, type UnstampedTransaction, type WriteRequest } from "./input.ts";
-import { backoffMs, describeOutcome } from "./retry.ts";
+import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 import { ClientSession } from "./session.ts";
 
 /** What the store did with a write. */
@@ -165,7 +165,7 @@ function readAnswer(
     case "sessionRegistered":
     case "sessionsExpired":
       throw new InternalError(
-        `Cannot ${action}: the answer is not one to a write. ${describeOutcome("unknown")}`,
+        `Cannot ${action}: the answer is not one to a write. ${MAY_HAVE_BEEN_APPLIED}`,
         {
           outcome: "unknown",
         },
@@ -177,9 +177,7 @@ function readAnswer(
     case "sessionExpired":
       if (outcome === "not-applied") return "sessionExpired";
       throw new SessionExpiredError(
-        `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${
-          describeOutcome(outcome)
-        }`,
+        `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${MAY_HAVE_BEEN_APPLIED}`,
         { outcome },
       );
     case "invalidCommand":
@@ -191,7 +189,7 @@ function readAnswer(
     case "answerForgotten":
       // The client acknowledges no number before its write has ended, so this is a fault of one side or the other.
       throw new InternalError(
-        `Cannot ${action}: the cluster has dropped the answer to this write. ${describeOutcome("unknown")}`,
+        `Cannot ${action}: the cluster has dropped the answer to this write. ${MAY_HAVE_BEEN_APPLIED}`,
         { outcome: "unknown" },
       );
     default:
@@ -203,7 +201,7 @@ function readResult(bytes: Uint8Array, action: string): CommandResult {
   try {
     return decodeResult(bytes);
   } catch (cause) {
-    throw new InternalError(`Cannot ${action}: the answer can't be read. ${describeOutcome("unknown")}`, {
+    throw new InternalError(`Cannot ${action}: the answer can't be read. ${MAY_HAVE_BEEN_APPLIED}`, {
       outcome: "unknown",
       cause,
     });

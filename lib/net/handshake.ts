@@ -89,7 +89,10 @@ async function greet(
       throw new HandshakeError(answer.code, `Cannot use the node at ${where}: ${answer.message}`);
     }
     case "foreign":
-      throw notKvraft(where, `it answers like ${first.looksLike}`);
+      throw new HandshakeError(
+        "notKvraft",
+        `Cannot use ${where}: it answers like ${serverOf(first.looksLike)}, not like a node of kvraft.`,
+      );
     case "frameTooLarge":
       throw notKvraft(where, describeEnd(first));
     case "ended":
@@ -106,6 +109,11 @@ function decodeAnswer(payload: Uint8Array, where: string): Welcome | Refusal {
     if (error instanceof DecodeError) throw notKvraft(where, error.message);
     throw error;
   }
+}
+
+/** `an HTTP server`, `a PostgreSQL server`: by how the first letter of an abbreviation is spoken. */
+function serverOf(protocol: string): string {
+  return `${/^(?:HTTP|SSH|SMTP)/.test(protocol) ? "an" : "a"} ${protocol} server`;
 }
 
 function notKvraft(where: string, reason: string): HandshakeError {

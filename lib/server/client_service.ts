@@ -3,6 +3,7 @@ import { assertNever } from "../assert.ts";
 import { type CommandProblem, validateKey, validateListQuery } from "../kv/mod.ts";
 import type {
   ClientRequest,
+  Member,
   NodeStatus,
   ServerMessage,
   StateHashRequest,
@@ -10,6 +11,7 @@ import type {
 } from "../net/client_messages.ts";
 import type { Clock } from "../net/clock.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
+import type { NodeId } from "../raft/mod.ts";
 import type { ClientWork } from "./client_work.ts";
 import type { Driver } from "./driver.ts";
 import type { Membership } from "./membership.ts";
@@ -210,13 +212,7 @@ export class ClientService {
       );
     }
     if (accepted === null) {
-      const whom = target === null ? "no other node is close enough" : `node ${target} cannot take over now`;
-      return this.#refuse(
-        request,
-        begin,
-        send,
-        notApplied("invalidRequest", `Cannot hand over leadership: ${whom}.`),
-      );
+      return this.#refuse(request, begin, send, whyNotHandedOver(target, this.#options.status().members));
     }
     const unwatch = leadership.onChange(({ leader }) => {
       if (leader === null || leader === self) return;
@@ -263,6 +259,33 @@ export class ClientService {
 
 function stopping(): Refusal {
   return notApplied("stopping", "Cannot serve: this node is stopping.");
+}
+
+/** Why the core took no handover to `target`, or to any other node where that is null. */
+function whyNotHandedOver(target: NodeId | null, members: readonly Member[]): Refusal {
+  const refuse = (code: "invalidRequest" | "busy", reason: string): Refusal =>
+    notApplied(code, `Cannot hand over leadership: ${reason}`);
+  if (target === null) {
+    return refuse(
+      "invalidRequest",
+      "no other voter was heard from lately, or another handover is under way. See `members`.",
+    );
+  }
+  const member = members.find(({ id }) => id === target);
+  if (member === undefined) {
+    const ids = members.map(({ id }) => id).join(", ");
+    return refuse("invalidRequest", `node ${target} is no member. Members: ${ids}.`);
+  }
+  switch (member.role) {
+    case "learner":
+      return refuse("invalidRequest", `node ${target} is a learner. Promote it first.`);
+    case "leaving":
+      return refuse("invalidRequest", `node ${target} is leaving the cluster. Choose another.`);
+    case "voter":
+      return refuse("busy", "another handover is under way. Try again.");
+    default:
+      return assertNever(member.role);
+  }
 }
 
 function notReadable(): Refusal {

@@ -135,6 +135,10 @@ Deno.test("who dials something that is no node of kvraft is told so", async () =
     HandshakeError,
   );
   assertEquals(error.code, "notKvraft");
+  assert(
+    error.message.endsWith(": it answers like an HTTP server, not like a node of kvraft."),
+    error.message,
+  );
   await answering;
   listener.close();
 });
