@@ -384,6 +384,7 @@ export class Node {
         return { position: Math.max(0, nodes.indexOf(id)), nodes: Math.max(1, nodes.length) };
       },
       lowestSending: () => this.#exchange.lowestSending,
+      overtaken: (index) => this.#exchange.endBelow(index),
       compact: (compaction) =>
         this.#driver.ask((raft) => {
           raft.compact(compaction);

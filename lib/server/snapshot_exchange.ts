@@ -79,6 +79,11 @@ export class SnapshotExchange {
     return this.#sender.lowestIndex;
   }
 
+  /** The log no longer reaches back to `index`. */
+  endBelow(index: number): void {
+    this.#sender.endBelow(index);
+  }
+
   /** A follower needs a snapshot. */
   start({ to, index }: SnapshotRequest): void {
     this.#sender.start(to, { term: this.#options.raft.term, index });

@@ -2,8 +2,9 @@
  * Receives a snapshot from the leader: into a file beside, piece by piece; then read back, checked and made into a
  * state machine; and only then shown to the core, which decides whether it is newer than what this node has.
  *
- * A broken connection, another leader that sends the very same snapshot, or pieces that come twice lose nothing; a
- * piece of another snapshot begins anew. At most one snapshot is being received.
+ * A broken connection, another leader that sends the very same snapshot, or pieces that come twice lose nothing; nor
+ * does a term that ends while the snapshot is read back: it is shown once a leader of the new term sends a piece of it.
+ * A piece of another snapshot begins anew. At most one snapshot is being received.
  */
 import type { StateMachineOptions } from "../kv/mod.ts";
 import type { Logger } from "../net/logger.ts";
@@ -49,8 +50,12 @@ interface Receiving {
   /** Who sent the last piece of it, and in which term. */
   from: NodeId;
   term: number;
-  /** Whether it is whole, and is being read back or has been handed over. */
+  /** Whether it is whole, and is being read back or was checked. */
   isWhole: boolean;
+  /** What was read back; null before. */
+  checked: ReceivedSnapshot | null;
+  /** Whether the core was shown it. Until then it waits for a piece of it in this node's term. */
+  isShown: boolean;
   /** Bytes that came since the last flush began; an answer waits for the one under way. */
   unflushedBytes: number;
   isFlushing: boolean;
@@ -79,12 +84,14 @@ export class SnapshotReceiving {
     if (!current.isWhole && !this.#write(current, chunk)) return;
     this.#answerWhenFlushed(current, chunk);
     if (!current.isWhole && current.receiver.nextOffset === chunk.totalBytes) this.#finish(current, chunk);
+    else if (isWaiting(current)) this.#show(current);
   }
 
   /** This node has applied so much: what is not above it is not received any further. */
   applied(index: number): void {
     const current = this.#current;
-    if (current !== null && !current.isWhole && current.receiver.announced.index <= index) this.settle();
+    if (current === null || current.receiver.announced.index > index) return;
+    if (!current.isWhole || isWaiting(current)) this.settle();
   }
 
   /** What was received was not taken by the core, or is in place: it is let go of. */
@@ -115,13 +122,22 @@ export class SnapshotReceiving {
         return current;
       }
       // It is being read back: the newer one can wait until the core has decided about this.
-      if (current.isWhole) return null;
+      if (current.isWhole && !isWaiting(current)) return null;
       this.settle();
     }
     try {
       const receiver = this.#options.store.receive({ index, term: snapshotTerm, totalBytes });
       this.#options.logger.info("receiving a snapshot", { from, index, bytes: totalBytes });
-      this.#current = { receiver, from, term, isWhole: false, unflushedBytes: 0, isFlushing: false };
+      this.#current = {
+        receiver,
+        from,
+        term,
+        isWhole: false,
+        checked: null,
+        isShown: false,
+        unflushedBytes: 0,
+        isFlushing: false,
+      };
     } catch (error) {
       this.#options.logger.error("cannot receive a snapshot", { from, index, reason: reasonOf(error) });
     }
@@ -187,7 +203,6 @@ export class SnapshotReceiving {
 
   /** Makes a state machine of the file, which checks all of it. */
   async #readBack(current: Receiving): Promise<void> {
-    const { received } = this.#options;
     using reader = await current.receiver.finish();
     const pause = async (): Promise<void> => {
       await this.#options.pause();
@@ -200,8 +215,22 @@ export class SnapshotReceiving {
       if (!isInstalled) current.receiver.install();
       isInstalled = true;
     };
-    received({ ...loaded, install }, current.from, current.term);
+    current.checked = { ...loaded, install };
+    this.#show(current);
   }
+
+  /** Shows the core what was checked, unless its leader is one no longer: a later one may send the same. */
+  #show(current: Receiving): void {
+    const { situation, received } = this.#options;
+    if (current.checked === null || current.term < situation().term) return;
+    current.isShown = true;
+    received(current.checked, current.from, current.term);
+  }
+}
+
+/** Whether it was checked in a term that was over by then, and the core has not been shown it. */
+function isWaiting({ checked, isShown }: Receiving): boolean {
+  return checked !== null && !isShown;
 }
 
 /** What a person should know of why. */

@@ -93,6 +93,15 @@ export class SnapshotSender {
     this.#transfers.get(from)?.progressed(progress);
   }
 
+  /**
+   * The log no longer reaches back to `index`: transfers of snapshots below it end, and the core asks for a newer one.
+   */
+  endBelow(index: number): void {
+    for (const [to, { snapshot }] of [...this.#transfers]) {
+      if (snapshot.index < index) this.#fail(to, "the log has outgrown what is kept for it");
+    }
+  }
+
   /** How far the transfer to a node has got; null when there is none. */
   statusOf(to: NodeId): TransferStatus | null {
     return this.#transfers.get(to)?.status ?? null;
@@ -186,6 +195,8 @@ class Transfer {
       totalBytes === this.#reader.bytes;
     if (this.#closed || !isOurs || nextOffset > totalBytes) return;
     this.#quietIntervals = 0;
+    const damage = this.#damage();
+    if (damage !== null) return this.#options.ended(`it is damaged: ${damage}`);
     if (nextOffset < this.#acknowledged) {
       this.#rewinds++;
       if (this.#acknowledged === totalBytes) this.#options.suspect(snapshot);
@@ -197,6 +208,13 @@ class Transfer {
     this.#acknowledged = nextOffset;
     this.#next = Math.max(this.#next, nextOffset);
     void this.#pump();
+  }
+
+  /** What was found wrong with the snapshot since the transfer began; null when nothing was. */
+  #damage(): string | null {
+    const { store, snapshot } = this.#options;
+    const { index, term } = snapshot;
+    return store.list().find((stored) => stored.index === index && stored.term === term)?.damage ?? null;
   }
 
   /** Asks how far the other end has got. */

@@ -12,7 +12,12 @@ import type { Clock } from "../net/clock.ts";
 import { encodeConfiguration } from "../net/configuration_codec.ts";
 import type { Logger } from "../net/logger.ts";
 import type { SnapshotMetadata } from "../raft/mod.ts";
-import type { SnapshotStore, SnapshotWriter, StoredSnapshot } from "../storage/mod.ts";
+import {
+  SnapshotDamagedError,
+  type SnapshotStore,
+  type SnapshotWriter,
+  type StoredSnapshot,
+} from "../storage/mod.ts";
 import type { Meter } from "./meter.ts";
 import type { Replica } from "./replica.ts";
 import type { Pause } from "./slices.ts";
@@ -38,6 +43,12 @@ export interface SnapshotLimits {
   readonly tailEntries: number;
   /** Bytes of log kept behind a snapshot at most. */
   readonly tailBytes: number;
+  /**
+   * Bytes of log kept at most for followers that are being sent an older snapshot, or as many as the newest snapshot
+   * has, if those are more. Beyond that the log is cut, and the transfer begins anew with the newest snapshot: a node
+   * that takes hours for the old one would need a newer one behind it in any case.
+   */
+  readonly sendingBytes: number;
 }
 
 /** The limits of every server; `--snapshot-log-bytes` sets the first. */
@@ -46,6 +57,7 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   logRatio: 1,
   tailEntries: 10_000,
   tailBytes: 16_777_216,
+  sendingBytes: 1_073_741_824,
 };
 
 /** The log as far as snapshots are concerned. */
@@ -76,6 +88,8 @@ export interface SnapshotsOptions {
   readonly turn: () => { readonly position: number; readonly nodes: number };
   /** Lowest index of the snapshots that are being sent; null when there are none. */
   readonly lowestSending: () => number | null;
+  /** The log no longer reaches back to snapshots below `index`: sending them is of no more use. */
+  readonly overtaken: (index: number) => void;
   /**
    * A snapshot is durable: the core may forget entries up to `baseIndex`. Gives the index up to which it did: it keeps
    * what was not yet confirmed to be durable, and the log must keep what the core does.
@@ -149,6 +163,12 @@ export class Snapshots {
       for await (const _chunk of reader.chunks()) await pause();
     } catch (error) {
       if (this.#stopped) return;
+      if (!(error instanceof SnapshotDamagedError)) {
+        logger.error("cannot read a snapshot that a follower may have found damaged", {
+          reason: reasonOf(error),
+        });
+        return;
+      }
       logger.error("a snapshot is damaged; taking another", { reason: reasonOf(error) });
       await this.take().catch((cause: unknown) =>
         logger.error("cannot take a snapshot", { reason: reasonOf(cause) })
@@ -245,13 +265,24 @@ export class Snapshots {
     // One that came from the leader meanwhile is newer, and the log begins behind it.
     if (snapshot.index < this.newestIndex) return;
     const baseIndex = Math.max(this.#baseFor(snapshot.index), log.firstIndex - 1);
-    log.removeBefore(compact({ snapshot, baseIndex }) + 1);
+    // The core may begin behind a later snapshot from the leader already, which has no name on the disk yet.
+    const keptBehind = Math.min(compact({ snapshot, baseIndex }), baseIndex);
+    log.removeBefore(keptBehind + 1);
+    this.#options.overtaken(keptBehind);
   }
 
   #baseFor(newestIndex: number): number {
-    const { store, lowestSending } = this.#options;
-    const previous = store.list().filter(({ damage }) => damage === null)[1]?.index ?? 0;
-    return Math.min(previous, lowestSending() ?? newestIndex, this.#tailBase(newestIndex));
+    const previous = this.#options.store.list().filter(({ damage }) => damage === null)[1]?.index ?? 0;
+    return Math.min(previous, this.#sendingBase() ?? newestIndex, this.#tailBase(newestIndex));
+  }
+
+  /** The oldest snapshot that is being sent, if the log behind it is to be kept; null when there is none. */
+  #sendingBase(): number | null {
+    const { store, log, limits, lowestSending } = this.#options;
+    const index = lowestSending();
+    if (index === null) return null;
+    const newestBytes = store.list().find(({ damage }) => damage === null)?.bytes ?? 0;
+    return log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : null;
   }
 
   /** The entry behind which the tail begins: the lowest that leaves neither too many entries nor too many bytes. */

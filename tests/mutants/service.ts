@@ -316,7 +316,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     title: "the log is cut above a snapshot that is being sent",
     failure: "a follower that has received it needs another one, without end",
     file: "lib/server/snapshots.ts",
-    from: "lowestSending() ?? newestIndex, ",
+    from: "this.#sendingBase() ?? newestIndex, ",
     to: "",
     checks: [SERVER],
   },

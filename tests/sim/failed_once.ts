@@ -352,7 +352,13 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
           pendingReads: 65536,
         },
         sessions: { ttlMs: 3600000, maxSessions: 4, maxAnswersBytes: 67108864 },
-        snapshots: { logBytes: 67108864, logRatio: 0.5, tailEntries: 50, tailBytes: 1000 },
+        snapshots: {
+          logBytes: 67108864,
+          logRatio: 0.5,
+          tailEntries: 50,
+          tailBytes: 1000,
+          sendingBytes: 1_000_000_000,
+        },
         snapshotChunkBytes: 262144,
       },
       faults: [{

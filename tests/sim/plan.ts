@@ -265,6 +265,8 @@ function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
       logRatio: random.pick([0, 0, 0.5, 1]),
       tailEntries: random.pick([snapshots.tailEntries, 0, 0, 5, 50]),
       tailBytes: random.pick([snapshots.tailBytes, 0, 1_000]),
+      // So little that slow transfers are overtaken: a few snapshots' worth of log.
+      sendingBytes: 10_000,
     },
     // Many pieces, but not thousands.
     snapshotChunkBytes: Math.max(random.pick([SERVER_LIMITS.snapshotChunkBytes, 50, 200]), maxValueBytes),

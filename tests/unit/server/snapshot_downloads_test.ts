@@ -34,6 +34,7 @@ class Bench {
       limits: SNAPSHOT_LIMITS,
       turn: () => ({ position: 0, nodes: 1 }),
       lowestSending: () => null,
+      overtaken: () => {},
       compact: ({ baseIndex }) => baseIndex,
       pause: noPause,
     });

@@ -1,148 +1,18 @@
 /** Snapshots between nodes: whatever is lost on the way, the file comes whole, or the leader hears that it does not. */
-import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/net/limits.ts";
 import fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../../lib/net/snapshot_frames.ts";
-import {
-  type ReceivedSnapshot,
-  SnapshotReceiving,
-  type SnapshotReceivingOptions,
-} from "../../../lib/server/snapshot_receiver.ts";
-import { SnapshotSender } from "../../../lib/server/snapshot_sender.ts";
-import type { SnapshotStore } from "../../../lib/storage/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
-import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { machineAt, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
-
-const LEADER = 1;
-const FOLLOWER = 2;
-const INTERVAL_MS = 100;
-const PIECE_BYTES = 262_144;
-
-/** A leader and a follower, with the frames between them in a test's hands. */
-class Bench {
-  readonly clock = new ManualClock();
-  readonly logger = new RecordingLogger();
-  readonly followerDisk = new MemoryDisk();
-  readonly leaderDisk = new MemoryDisk();
-  readonly chunks: SnapshotChunk[] = [];
-  readonly answers: SnapshotProgress[] = [];
-  readonly received: ReceivedSnapshot[] = [];
-  readonly notNeeded: number[] = [];
-  readonly suspected: number[] = [];
-  readonly failed: number[] = [];
-  /** What the follower's core knows. */
-  situation = { term: 1, appliedIndex: 0 };
-  /** Whether the leader's frames are taken by its link. */
-  isLinked = true;
-  pause: () => Promise<void> = noPause;
-  readonly leaderStore: SnapshotStore;
-  readonly followerStore: SnapshotStore;
-  readonly sender: SnapshotSender;
-  readonly receiving: SnapshotReceiving;
-
-  private constructor(
-    leaderStore: SnapshotStore,
-    disks: { leader: MemoryDisk; follower: MemoryDisk },
-    followerStore: SnapshotStore,
-  ) {
-    const { clock, logger } = this;
-    this.leaderDisk = disks.leader;
-    this.followerDisk = disks.follower;
-    this.leaderStore = leaderStore;
-    this.followerStore = followerStore;
-    this.sender = new SnapshotSender({
-      store: leaderStore,
-      clock,
-      logger,
-      chunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
-      intervalMs: INTERVAL_MS,
-      send: (to, chunk) => {
-        assertEquals(to, FOLLOWER);
-        if (this.isLinked) this.chunks.push(chunk);
-        return this.isLinked;
-      },
-      suspect: (snapshot) => void this.suspected.push(snapshot.index),
-      failed: (to) => void this.failed.push(to),
-    });
-    const options: SnapshotReceivingOptions = {
-      store: followerStore,
-      logger,
-      clusterId: IDENTITY.clusterId,
-      stateMachineOptions: {},
-      pause: () => this.pause(),
-      situation: () => this.situation,
-      send: (to, progress) => {
-        assertEquals(to, LEADER);
-        this.answers.push(progress);
-      },
-      received: (snapshot) => void this.received.push(snapshot),
-      notNeeded: ({ index }) => void this.notNeeded.push(index),
-    };
-    this.receiving = new SnapshotReceiving(options);
-  }
-
-  static async make(): Promise<Bench> {
-    const disks = { leader: new MemoryDisk(), follower: new MemoryDisk() };
-    return new Bench(await openStore(disks.leader), disks, await openStore(disks.follower));
-  }
-
-  /** Starts a transfer of the leader's newest snapshot. */
-  start(term = 1, index = 0): void {
-    this.sender.start(FOLLOWER, { term, index });
-  }
-
-  /** The next chunk arrives. */
-  deliverChunk(): boolean {
-    const chunk = this.chunks.shift();
-    if (chunk !== undefined) this.receiving.chunk(LEADER, chunk);
-    return chunk !== undefined;
-  }
-
-  /** The next answer arrives. */
-  deliverAnswer(): boolean {
-    const answer = this.answers.shift();
-    if (answer !== undefined) this.sender.progressed(FOLLOWER, answer);
-    return answer !== undefined;
-  }
-
-  /** Everything arrives until nothing is under way. */
-  async flow(): Promise<void> {
-    do {
-      while (this.deliverChunk() || this.deliverAnswer());
-      await settle();
-    } while (this.chunks.length > 0 || this.answers.length > 0);
-  }
-
-  /** Ends both ends; nothing is left of them. */
-  async close(): Promise<void> {
-    this.sender.close();
-    await this.receiving.close();
-    await settle();
-    assertEquals(
-      [this.clock.timerCount, this.leaderDisk.openFiles, this.followerDisk.openFiles],
-      [0, 0, 0],
-      "timers and files are left behind",
-    );
-    assertEquals(this.followerDisk.stat(`${SNAPSHOTS}/receiving.new`), null);
-  }
-}
-
-/** The records of a state. */
-function recordsOf(machine: StateMachine | undefined): unknown {
-  return [...machine?.snapshot().records() ?? []];
-}
-
-/** A leader with a snapshot of 2.1 MB: nine pieces, two more than two windows. */
-async function large(): Promise<{ bench: Bench; machine: StateMachine }> {
-  const bench = await Bench.make();
-  const machine = machineAt(21, 100_000);
-  await storeState(bench.leaderStore, machine, { term: 1 });
-  return { bench, machine };
-}
+import {
+  Bench,
+  FOLLOWER,
+  INTERVAL_MS,
+  large,
+  LEADER,
+  PIECE_BYTES,
+  recordsOf,
+} from "../../support/snapshot_bench.ts";
 
 Deno.test("a snapshot travels in pieces, becomes a state, and gets its name once it is installed", async () => {
   const { bench, machine } = await large();

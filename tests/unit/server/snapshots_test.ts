@@ -21,6 +21,7 @@ const LIMITS: SnapshotLimits = {
   logRatio: 0,
   tailEntries: 0,
   tailBytes: 0,
+  sendingBytes: 1_000_000,
 };
 
 /** A log of entries of equal size, which is cut to the entry. */
@@ -54,7 +55,10 @@ class Bench {
   readonly replica: Replica;
   readonly snapshots: Snapshots;
   readonly compactions: { readonly index: number; readonly baseIndex: number }[] = [];
+  readonly overtaken: number[] = [];
   lowestSending: number | null = null;
+  /** What the core's log begins behind, where that is more than it was told of. */
+  coreBase = 0;
   /** Up to where the core knows the log to be durable. */
   durableIndex = Number.MAX_SAFE_INTEGER;
   pause: () => Promise<void> = noPause;
@@ -74,9 +78,10 @@ class Bench {
       limits: { ...LIMITS, ...limits },
       turn: () => turn,
       lowestSending: () => this.lowestSending,
+      overtaken: (index) => void this.overtaken.push(index),
       compact: ({ snapshot, baseIndex }) => {
         this.compactions.push({ index: snapshot.index, baseIndex });
-        return Math.min(baseIndex, this.durableIndex);
+        return Math.max(this.coreBase, Math.min(baseIndex, this.durableIndex));
       },
       pause: () => this.pause(),
     });
@@ -274,6 +279,30 @@ Deno.test("a snapshot that came from the leader while one was taken is newer: no
   assertEquals([storedText(bench.store), bench.compactions], [["500@2", "300@1"], []]);
 });
 
+Deno.test("a later snapshot that the core has taken from the leader, and that has no name yet, is no reason to cut", async () => {
+  const bench = await Bench.make();
+  await bench.apply(10);
+  // The core's log begins behind the leader's snapshot of entry 500; on the disk there are this node's own alone.
+  bench.coreBase = 500;
+  await bench.apply(10);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, baseIndex: 10 }, 11]);
+  assertEquals(storedText(bench.store), ["20@1", "10@1"]);
+});
+
+Deno.test("the log is kept for a snapshot that is being sent up to a bound, and then the transfer is overtaken", async () => {
+  const bench = await Bench.make({ limits: { sendingBytes: 3_000 } });
+  await bench.apply(10);
+  bench.lowestSending = 10;
+  await bench.apply(30);
+  assertEquals([bench.log.firstIndex, bench.overtaken.at(-1)], [11, 10], "30 entries are 3,000 bytes");
+  await bench.apply(10);
+  assertEquals(
+    [bench.log.firstIndex, bench.overtaken.at(-1)],
+    [21, 20],
+    "behind the snapshot before the newest",
+  );
+});
+
 Deno.test("a damaged snapshot is no reason to cut: the log reaches back to two that are whole", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
@@ -306,6 +335,20 @@ Deno.test("a snapshot that a follower found damaged is read, and another is take
   bench.log.lastIndex = 11;
   await bench.snapshots.verify(suspected);
   assertEquals(storedText(bench.store), ["11@1", "10@1 damaged"]);
+});
+
+Deno.test("a damaged snapshot of the very state that there is does not count: an idle leader writes it anew", async () => {
+  const bench = await Bench.make();
+  await bench.apply(10);
+  const [suspected] = bench.store.list();
+  assert(suspected !== undefined);
+  bench.disk.edit("/data/snapshots/00000000000000000010-00000000000000000001.snap", (bytes) => {
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    return bytes;
+  });
+  await bench.snapshots.verify(suspected);
+  assertEquals(storedText(bench.store), ["10@1"]);
+  assertEquals((await bench.load(10)).length > 0, true, "all of it can be read");
 });
 
 const anyLimits = fc.record({
