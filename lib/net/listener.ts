@@ -123,6 +123,8 @@ export interface ConnectionCounts {
 /** A lane of a peer. */
 interface AcceptedLane {
   readonly nodeId: NodeId;
+  /** The data folder with which it called. */
+  readonly dataId: number;
   readonly channel: FrameChannel;
 }
 
@@ -185,10 +187,13 @@ export class ConnectionListener {
     return false;
   }
 
-  /** Ends the connections over which a node has called, should there be any. It may call again, and is judged anew. */
-  dropPeer(id: NodeId): void {
-    for (const { nodeId, channel } of [...this.#peers.values()]) {
-      if (nodeId === id) channel.close("this node is not talked to any more");
+  /**
+   * Ends the connections over which a node has called, or those with another data folder than `keptDataId`. It may call
+   * again, and is judged anew.
+   */
+  dropPeer(id: NodeId, { keptDataId = null }: { readonly keptDataId?: number | null } = {}): void {
+    for (const { nodeId, dataId, channel } of [...this.#peers.values()]) {
+      if (nodeId === id && dataId !== keptDataId) channel.close("this node is not talked to any more");
     }
   }
 
@@ -355,7 +360,7 @@ export class ConnectionListener {
     this.#peers.get(key)?.channel.close("the peer has opened a newer connection");
     this.#peers.delete(key);
     if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
-    const accepted = { nodeId: peer.nodeId, channel };
+    const accepted = { nodeId: peer.nodeId, dataId: peer.dataId, channel };
     this.#peers.set(key, accepted);
     const { self, members, logger, onPeerMessage, onPeerHello } = this.#options;
     const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });

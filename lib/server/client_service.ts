@@ -19,10 +19,12 @@ import type { Meter } from "./meter.ts";
 import type { Pause } from "./slices.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Replica } from "./replica.ts";
-import { type Read, ReadScheduler, type ReadSize } from "./read_scheduler.ts";
+import { type Read, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
 import { StateHashes } from "./state_hashes.ts";
 import type { Writes } from "./writes.ts";
 
+/** Bytes of reads that wait for the core. One more read is refused as busy. */
+const MAX_ASKED_BYTES = 134_217_728;
 /** Transfers of leadership whose end clients wait for. One more is refused as busy. */
 const MAX_TRANSFERS = 256;
 
@@ -51,6 +53,8 @@ export class ClientService {
   readonly reads: ReadScheduler;
   readonly #options: ClientServiceOptions;
   #stopping = false;
+  /** Of reads that wait for the core, see {@link requestBytes}. */
+  #askedBytes = 0;
   readonly #hashes: StateHashes;
   /** Gives up a transfer that waits for its end. */
   readonly #transfers = new Set<() => void>();
@@ -143,9 +147,20 @@ export class ClientService {
     }
     if (request.consistency === "stale") return client.reads.add(read);
     const { driver, replica } = this.#options;
+    const bytes = requestBytes(read);
+    if (this.#askedBytes + bytes > MAX_ASKED_BYTES) {
+      return this.#refuse(
+        request,
+        begin,
+        client.send,
+        notApplied("busy", "Cannot read: too many reads wait. Try again later."),
+      );
+    }
     const asked = driver.ask((raft) => raft.readIndex());
     if (asked.kind === "refused") return this.#refuse(request, begin, client.send, notReadable());
+    this.#askedBytes += bytes;
     replica.awaitRead(asked.readId, (ready) => {
+      this.#askedBytes -= bytes;
       if (ready) client.reads.add(read);
       else this.#refuse(request, begin, client.send, notReadable());
     });

@@ -14,6 +14,7 @@ import type { PeerMessage } from "../net/peer_codec.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
 import { ClientWork, type ClientWorkOptions } from "./client_work.ts";
+import { ConfirmedReads } from "./confirmed_reads.ts";
 import { DiskRoom } from "./disk_room.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
@@ -26,7 +27,7 @@ import type { StartingPoint } from "./recovered_state.ts";
 import { Replica } from "./replica.ts";
 import type { ServerLimits } from "./server_limits.ts";
 import { SessionClock } from "./session_clock.ts";
-import { SnapshotDownloads } from "./snapshot_downloads.ts";
+import { type DownloadTotals, SnapshotDownloads } from "./snapshot_downloads.ts";
 import { SnapshotExchange } from "./snapshot_exchange.ts";
 import { Snapshots } from "./snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
@@ -112,6 +113,7 @@ export class Node {
   readonly #exchange: SnapshotExchange;
   readonly #diskRoom: DiskRoom;
   readonly #termGuard: TermGuard;
+  readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   /** The configurations that were last told of. */
   #told: Configurations;
 
@@ -121,7 +123,8 @@ export class Node {
     this.#termGuard = new TermGuard(clock);
     this.#raft = makeRaft(options);
     this.leadership = new LeadershipWatch(this.#raft, logger);
-    this.#replica = new Replica(start.stateMachine, start.metadata);
+    const confirmed = new ConfirmedReads({ clock, timeoutMs: 2 * electionTimeoutMs });
+    this.#replica = new Replica(start.stateMachine, start.metadata, confirmed);
     this.#told = this.#configurations();
     this.#driver = this.#makeDriver();
     this.#exchange = new SnapshotExchange({
@@ -202,11 +205,13 @@ export class Node {
   /** What one client's connection has under way here; its owner closes it. */
   openWork(options: Pick<ClientWorkOptions, "send" | "isHeld" | "hold">): ClientWork {
     const { start, clock } = this.#options;
-    return new ClientWork({
-      ...options,
-      reads: this.clients.reads,
-      downloads: new SnapshotDownloads({ snapshots: this.#snapshots, store: start.snapshots, clock }),
+    const downloads = new SnapshotDownloads({
+      snapshots: this.#snapshots,
+      store: start.snapshots,
+      clock,
+      totals: this.#downloadTotals,
     });
+    return new ClientWork({ ...options, reads: this.clients.reads, downloads });
   }
 
   /** Hands leadership over if this node has it; resolves when another leads, or after `timeoutMs`. */

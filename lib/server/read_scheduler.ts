@@ -227,7 +227,7 @@ export class ReadQueue {
 export function requestBytes({ request }: Read): number {
   if (request.kind === "get") return READ_BYTES + request.key.length;
   const { prefix, start, end, after } = request.query;
-  return [prefix, start, end, after].reduce((sum, key) => sum + (key?.length ?? 0), READ_BYTES);
+  return READ_BYTES + prefix.length + (start?.length ?? 0) + (end?.length ?? 0) + (after?.length ?? 0);
 }
 
 function first(queues: Set<ReadQueue>): ReadQueue | null {

@@ -12,6 +12,7 @@ import { DecodeError } from "../net/errors.ts";
 import { decodeConfiguration } from "../net/configuration_codec.ts";
 import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
 import { unknownOutcome, type WriteAnswer } from "./answers.ts";
+import type { ConfirmedReads } from "./confirmed_reads.ts";
 
 /** A proposal of this node that was accepted and is not applied yet. */
 interface WaitingWrite {
@@ -22,12 +23,6 @@ interface WaitingWrite {
   readonly answer: (answer: WriteAnswer) => void;
 }
 
-/** A read whose index is known and not applied yet. */
-interface WaitingRead {
-  readonly index: number;
-  readonly answer: (ready: boolean) => void;
-}
-
 /** The state machine with its waiting room. */
 export class Replica {
   #stateMachine: StateMachine;
@@ -35,14 +30,19 @@ export class Replica {
   readonly #writes = new Map<number, WaitingWrite>();
   /** Reads that wait for the core to name an index. */
   readonly #unconfirmed = new Map<number, (ready: boolean) => void>();
-  /** Reads that wait for an index to be applied, in ascending order of it. */
-  #confirmed: WaitingRead[] = [];
+  /** Reads that wait for an index to be applied; null where none are asked. */
+  readonly #confirmed: ConfirmedReads | null;
 
-  /** The state as of `applied`. */
-  constructor(stateMachine: StateMachine, applied: SnapshotMetadata) {
+  /** The state as of `applied`. Without `confirmed` no read can wait, and one that would have to is refused. */
+  constructor(
+    stateMachine: StateMachine,
+    applied: SnapshotMetadata,
+    confirmed: ConfirmedReads | null = null,
+  ) {
     assert(stateMachine.appliedIndex === applied.index, "a state is of the index that it is said to be of");
     this.#stateMachine = stateMachine;
     this.#applied = applied;
+    this.#confirmed = confirmed;
   }
 
   /** The keys and sessions. Another object after a {@link restore}. */
@@ -85,7 +85,7 @@ export class Replica {
       this.#writes.delete(index);
       answer(lostLeadership());
     }
-    this.#answerReads();
+    this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
 
   /** Applies committed entries and answers who waited for them. */
@@ -102,7 +102,7 @@ export class Replica {
         waiting.answer(lostLeadership());
       }
     }
-    this.#answerReads();
+    this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
 
   /** The core has decided a read. */
@@ -112,9 +112,8 @@ export class Replica {
     this.#unconfirmed.delete(read.readId);
     if (read.index === null) return answer(false);
     if (read.index <= this.stateMachine.appliedIndex) return answer(true);
-    const { index } = read;
-    const position = this.#confirmed.findLastIndex((waiting) => waiting.index <= index) + 1;
-    this.#confirmed.splice(position, 0, { index, answer });
+    if (this.#confirmed === null) return answer(false);
+    this.#confirmed.add(read.index, answer);
   }
 
   /** Writes proposed in another term than the one that this node leads may or may not commit under somebody else. */
@@ -130,9 +129,8 @@ export class Replica {
   close(): void {
     this.abandonWrites(null);
     for (const answer of this.#unconfirmed.values()) answer(false);
-    for (const { answer } of this.#confirmed) answer(false);
     this.#unconfirmed.clear();
-    this.#confirmed = [];
+    this.#confirmed?.close();
   }
 
   /** `known` is the entry's command where that was decoded before. */
@@ -152,13 +150,6 @@ export class Replica {
       ? decodeConfiguration(data)
       : this.#applied.configuration;
     this.#applied = { index, term, configuration };
-  }
-
-  #answerReads(): void {
-    const { appliedIndex } = this.stateMachine;
-    const later = this.#confirmed.findIndex((waiting) => waiting.index > appliedIndex);
-    const due = this.#confirmed.splice(0, later === -1 ? this.#confirmed.length : later);
-    for (const { answer } of due) answer(true);
   }
 }
 

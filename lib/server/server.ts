@@ -14,7 +14,6 @@ import type { Logger } from "../net/logger.ts";
 import type { Address, Network } from "../net/network.ts";
 import { PeerLinks } from "../net/peer_links.ts";
 import { probeAny, probePeer } from "../net/probe.ts";
-import type { NodeId } from "../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config.ts";
 import { type ConnectionBudget, fitConnections } from "./descriptors.ts";
@@ -157,8 +156,6 @@ class Server implements RunningServer {
   readonly #links: PeerLinks;
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
-  /** The data folders with which nodes called last. */
-  readonly #callers = new Map<NodeId, number>();
   readonly #finished = Promise.withResolvers<unknown>();
   readonly #stopProbes = new AbortController();
   #stopping: Promise<void> | null = null;
@@ -231,7 +228,6 @@ class Server implements RunningServer {
       judgePeer: (caller) =>
         judgePeer(caller, { applied: this.#node.appliedConfiguration, newest: this.#node.configuration }),
       onPeerHello: ({ nodeId, dataId, address }) => {
-        this.#callers.set(nodeId, dataId);
         this.#node.membership.seen(nodeId, dataId);
         this.#links.introduce(nodeId, address);
       },
@@ -327,9 +323,7 @@ class Server implements RunningServer {
     for (const id of appliedConfiguration.removedIds) this.#listener.dropPeer(id);
     // Who was let in when its data folder was not known has to say again which it comes with.
     for (const { id, dataId } of this.#node.configuration.members) {
-      if (dataId === null || (this.#callers.get(id) ?? dataId) === dataId) continue;
-      this.#callers.delete(id);
-      this.#listener.dropPeer(id);
+      if (dataId !== null) this.#listener.dropPeer(id, { keptDataId: dataId });
     }
     const members = membersOf(committedConfiguration);
     const { appliedIndex } = this.#node.status();

@@ -1,8 +1,8 @@
 /**
  * Snapshots as one client's connection takes and reads them: for a backup, or just to have one taken.
  *
- * What is being read stays pinned until the client closes it, does not read on for a while, or is gone. The client
- * asks for each piece, so that it sets the pace and nothing gathers here.
+ * What is being read stays pinned until the client closes it, does not read on for a while, takes too long over it all,
+ * or is gone. The client asks for each piece, so that it sets the pace and nothing gathers here.
  */
 import type { Clock, Timer } from "../net/clock.ts";
 import type {
@@ -22,8 +22,15 @@ import { SnapshotRefusedError, type Snapshots } from "./snapshots.ts";
 const MAX_OPEN = 4;
 /** Pieces that may be read for one connection at a time: each is held in memory. */
 const MAX_READS = 16;
+/** Snapshots that all connections may have open together: each keeps a file on the disk. One more is refused as busy. */
+export const MAX_OPEN_IN_ALL = 16;
+/** Pieces that may be read for all connections at a time, 16 MiB. One more is refused as busy. */
+export const MAX_READS_IN_ALL = 64;
 /** One that is not read for so long is closed. */
 const IDLE_MS = 60_000;
+/** One that is open for longer than this and its bytes take at MIN_BYTES_PER_MS (1 Mbit/s) is closed when it is read. */
+const MAX_OPEN_MS = 600_000;
+const MIN_BYTES_PER_MS = 125;
 
 /** A request that this is about. */
 export type SnapshotRequest = TakeSnapshotRequest | ReadSnapshotRequest | CloseSnapshotRequest;
@@ -31,16 +38,28 @@ export type SnapshotRequest = TakeSnapshotRequest | ReadSnapshotRequest | CloseS
 /** The answer to one. */
 export type SnapshotAnswer = SnapshotTakenResponse | SnapshotPartResponse | SnapshotClosedResponse | Refusal;
 
+/** What the snapshots of all connections take. */
+export interface DownloadTotals {
+  /** Snapshots that are open. */
+  open: number;
+  /** Pieces that are being read. */
+  reads: number;
+}
+
 /** What a connection's snapshots need. */
 export interface SnapshotDownloadsOptions {
   readonly snapshots: Snapshots;
   readonly store: SnapshotStore;
   readonly clock: Clock;
+  /** Of the node; shared by all its connections. */
+  readonly totals: DownloadTotals;
 }
 
 /** One that is open. */
 interface Download {
   readonly reader: RawSnapshotReader;
+  /** When it has been open for too long. */
+  readonly deadline: number;
   timer: Timer;
 }
 
@@ -82,15 +101,19 @@ export class SnapshotDownloads {
   }
 
   async #take({ requestId, keep }: TakeSnapshotRequest): Promise<SnapshotAnswer> {
-    const { snapshots, store } = this.#options;
-    if (keep && this.#open.size >= MAX_OPEN) return tooMany();
+    const { snapshots, store, clock, totals } = this.#options;
+    const refusal = keep ? this.#tooMany() : null;
+    if (refusal !== null) return refusal;
     const taken = await snapshots.take();
     // Others that waited for the same one may be open by now.
-    if (keep && this.#open.size >= MAX_OPEN) return tooMany();
+    const lateRefusal = keep ? this.#tooMany() : null;
+    if (lateRefusal !== null) return lateRefusal;
     const snapshotId = ++this.#lastId;
     if (keep && !this.#closed) {
       const reader = store.rawReader(taken);
-      this.#open.set(snapshotId, { reader, timer: this.#idleTimer(snapshotId) });
+      totals.open += 1;
+      const deadline = clock.now() + MAX_OPEN_MS + taken.bytes / MIN_BYTES_PER_MS;
+      this.#open.set(snapshotId, { reader, deadline, timer: this.#idleTimer(snapshotId) });
     }
     const { index, term, revision, bytes } = taken;
     return { kind: "snapshotTaken", requestId, snapshotId, index, term, revision, bytes };
@@ -104,19 +127,47 @@ export class SnapshotDownloads {
         `Cannot read snapshot ${snapshotId}: it is not open on this connection.`,
       );
     }
+    const { clock, totals } = this.#options;
+    if (clock.now() > download.deadline) {
+      this.#close(snapshotId);
+      return notApplied(
+        "invalidRequest",
+        `Cannot read snapshot ${snapshotId}: it was open for too long and is closed. Take another.`,
+      );
+    }
     if (this.#reads >= MAX_READS) {
       return notApplied("busy", `Cannot read snapshot ${snapshotId}: ${MAX_READS} pieces are being read.`);
+    }
+    if (totals.reads >= MAX_READS_IN_ALL) {
+      return notApplied(
+        "busy",
+        `Cannot read snapshot ${snapshotId}: ${MAX_READS_IN_ALL} pieces are being read for all connections.`,
+      );
     }
     download.timer.cancel();
     download.timer = this.#idleTimer(snapshotId);
     this.#reads++;
+    totals.reads++;
     try {
       const part = new Uint8Array(MAX_SNAPSHOT_PART_BYTES);
       const length = await download.reader.read(offset, part);
       return { kind: "snapshotPart", requestId, offset, data: part.subarray(0, length) };
     } finally {
       this.#reads--;
+      totals.reads--;
     }
+  }
+
+  /** Why no further snapshot may be open; null when one may. */
+  #tooMany(): Refusal | null {
+    if (this.#open.size >= MAX_OPEN) {
+      return notApplied("busy", `Cannot keep another snapshot: ${MAX_OPEN} are open on this connection.`);
+    }
+    if (this.#options.totals.open < MAX_OPEN_IN_ALL) return null;
+    return notApplied(
+      "busy",
+      `Cannot keep another snapshot: ${MAX_OPEN_IN_ALL} are open on all connections of this node. Try again later.`,
+    );
   }
 
   #idleTimer(snapshotId: number): Timer {
@@ -127,11 +178,8 @@ export class SnapshotDownloads {
     const download = this.#open.get(snapshotId);
     if (download === undefined) return;
     this.#open.delete(snapshotId);
+    this.#options.totals.open -= 1;
     download.timer.cancel();
     download.reader.close();
   }
-}
-
-function tooMany(): Refusal {
-  return notApplied("busy", `Cannot keep another snapshot: ${MAX_OPEN} are open on this connection.`);
 }

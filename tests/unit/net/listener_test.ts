@@ -123,6 +123,17 @@ Deno.test("a peer that is dropped loses its connections and may call again; othe
     await welcomed(network, peerHello(2));
   }));
 
+Deno.test("ConnectionListener.dropPeer: connections with the data folder that is kept stay", () =>
+  withNode(async ({ node, network }) => {
+    const control = await welcomed(network, peerHello(2, 1));
+    const other = peerHello(2, 2);
+    other[9] = 999;
+    const bulk = await welcomed(network, other);
+    node.listener.dropPeer(2, { keptDataId: 102 });
+    await until("the other folder's lane is closed", () => bulk.end !== null);
+    assertEquals(control.end, null);
+  }));
+
 Deno.test("beyond the bound on lanes the oldest of a node that is no member makes room", () =>
   withNode(async ({ network }) => {
     const member = await welcomed(network, peerHello(2));

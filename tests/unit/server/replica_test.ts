@@ -11,7 +11,9 @@ import { EMPTY_CONFIGURATION, type SnapshotMetadata } from "../../../lib/raft/mo
 import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
+import { ConfirmedReads } from "../../../lib/server/confirmed_reads.ts";
 import { Replica } from "../../../lib/server/replica.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
 
 const TEXT = new TextEncoder();
 
@@ -38,7 +40,11 @@ function gist(answer: WriteAnswer): string {
 function newReplica(): { replica: Replica; answers: string[]; answer: (answer: WriteAnswer) => void } {
   const answers: string[] = [];
   return {
-    replica: new Replica(new StateMachine(), NOTHING_YET),
+    replica: new Replica(
+      new StateMachine(),
+      NOTHING_YET,
+      new ConfirmedReads({ clock: new ManualClock(), timeoutMs: 100 }),
+    ),
     answers,
     answer: (answer) => void answers.push(gist(answer)),
   };

@@ -3,7 +3,11 @@ import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/net/limits.ts";
 import { Replica } from "../../../lib/server/replica.ts";
-import { SnapshotDownloads } from "../../../lib/server/snapshot_downloads.ts";
+import {
+  MAX_OPEN_IN_ALL,
+  MAX_READS_IN_ALL,
+  SnapshotDownloads,
+} from "../../../lib/server/snapshot_downloads.ts";
 import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshots.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
@@ -19,6 +23,7 @@ class Bench {
   readonly store: SnapshotStore;
   readonly snapshots: Snapshots;
   readonly downloads: SnapshotDownloads;
+  readonly totals = { open: 0, reads: 0 };
 
   private constructor(disk: MemoryDisk, store: SnapshotStore, machine: StateMachine) {
     this.disk = disk;
@@ -38,7 +43,13 @@ class Bench {
       compact: ({ baseIndex }) => baseIndex,
       pause: noPause,
     });
-    this.downloads = new SnapshotDownloads({ snapshots: this.snapshots, store, clock });
+    this.downloads = this.connection();
+  }
+
+  /** The snapshots of a connection. */
+  connection(): SnapshotDownloads {
+    const { snapshots, store, clock, totals } = this;
+    return new SnapshotDownloads({ snapshots, store, clock, totals });
   }
 
   static async make(): Promise<Bench> {
@@ -158,6 +169,60 @@ Deno.test("sixteen pieces are read at a time; one more is refused, and the file 
     "busy: Cannot read snapshot 1: 16 pieces are being read.",
   ]);
   assertEquals(bench.open, [0, 0]);
+});
+
+Deno.test("all connections together keep sixteen, and those that are gone make room", async () => {
+  const bench = await Bench.make();
+  const connections = Array.from({ length: 5 }, () => bench.connection());
+  const kinds: string[] = [];
+  for (const downloads of connections) {
+    for (let open = 0; open < 4; open++) {
+      kinds.push((await downloads.handle({ kind: "takeSnapshot", requestId: 1, keep: true })).kind);
+    }
+  }
+  assertEquals(kinds.map((kind) => kind === "error"), kinds.map((_, open) => open >= MAX_OPEN_IN_ALL));
+  assertEquals(
+    await bench.take(true),
+    "busy: Cannot keep another snapshot: 16 are open on all connections of this node. Try again later.",
+  );
+  connections[0]?.close();
+  assertEquals(await bench.take(true), "1: 7@1, revision 7");
+  for (const downloads of connections) downloads.close();
+  bench.downloads.close();
+  assertEquals([bench.open, bench.totals], [[0, 0], { open: 0, reads: 0 }]);
+});
+
+Deno.test("all connections together have sixty-four pieces read at a time", async () => {
+  const bench = await Bench.make();
+  await bench.take(true);
+  bench.totals.reads = MAX_READS_IN_ALL;
+  assertEquals(
+    await bench.read(1, 0),
+    "busy: Cannot read snapshot 1: 64 pieces are being read for all connections.",
+  );
+  bench.totals.reads -= 1;
+  assertEquals([await bench.read(1, 0), bench.totals.reads], [
+    `0+${MAX_SNAPSHOT_PART_BYTES}`,
+    MAX_READS_IN_ALL - 1,
+  ]);
+  bench.downloads.close();
+});
+
+Deno.test("a snapshot that is read a little now and then is closed all the same in the end", async () => {
+  const bench = await Bench.make();
+  await bench.take(true);
+  let minutes = 0;
+  let answer = "";
+  for (; minutes < 60; minutes++) {
+    bench.clock.advance(59_000);
+    answer = await bench.read(1, 0);
+    if (answer !== `0+${MAX_SNAPSHOT_PART_BYTES}`) break;
+  }
+  assertEquals(
+    answer,
+    "invalidRequest: Cannot read snapshot 1: it was open for too long and is closed. Take another.",
+  );
+  assertEquals([minutes, bench.open, bench.totals.open], [10, [0, 0], 0]);
 });
 
 Deno.test("a connection that is gone before the snapshot is there keeps nothing open", async () => {
