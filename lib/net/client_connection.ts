@@ -75,6 +75,11 @@ export class ClientConnection {
     return isSent;
   }
 
+  /** Something threw that nothing foresaw while the client was served, in whichever turn: its connection ends. */
+  fail(error: unknown): void {
+    this.#channel.fail(error);
+  }
+
   /** So many bytes of requests are held, whose answers the client does not take. */
   hold(bytes: number): void {
     this.#channel.hold(bytes);

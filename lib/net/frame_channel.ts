@@ -122,10 +122,15 @@ export class FrameChannel {
     } catch (error) {
       if (this.#onFault === null) throw error;
       // What one connection asked for must not end the node in whose turn the answer is written.
-      this.close(`a frame could not be encoded: ${describeEnd({ kind: "failed", error })}`);
-      this.#onFault(error);
+      this.fail(error);
       return false;
     }
+  }
+
+  /** Something threw that nothing foresaw while this connection was served: it ends, and `onFault` is told. */
+  fail(error: unknown): void {
+    this.close(`a fault in kvraft ended it: ${describeEnd({ kind: "failed", error })}`);
+    this.#onFault?.(error);
   }
 
   /** So many bytes are held elsewhere because the other end does not take what was sent to it. */

@@ -116,14 +116,14 @@ export class ClientService {
             requestId: request.requestId,
             members: answer.members,
           });
-        });
+        }).catch(client.fail);
       case "takeSnapshot":
       case "readSnapshot":
       case "closeSnapshot":
         return void client.downloads.handle(request).then((answer) => {
           if (answer.kind === "error") return this.#refuse(request, begin, send, answer);
           this.#answer(request, begin, send, answer);
-        });
+        }).catch(client.fail);
       default:
         return assertNever(request);
     }
@@ -166,7 +166,17 @@ export class ClientService {
     });
   }
 
-  #answerRead({ request, begin, client: { send } }: Read): ReadSize {
+  /** Never throws: what a read of one client meets must not end the turn of all others', or of the core. */
+  #answerRead(read: Read): ReadSize {
+    try {
+      return this.#answerFromState(read);
+    } catch (error) {
+      read.client.fail(error);
+      return { entries: 0, bytes: 0 };
+    }
+  }
+
+  #answerFromState({ request, begin, client: { send } }: Read): ReadSize {
     const { requestId } = request;
     const { stateMachine } = this.#options.replica;
     switch (request.kind) {

@@ -10,6 +10,8 @@ import type { SnapshotDownloads } from "./snapshot_downloads.ts";
 export interface ClientWorkOptions {
   /** Sends one message to the client; drops it when the client is gone. */
   readonly send: (message: ServerMessage) => void;
+  /** Something threw that nothing foresaw while the client was served: its connection is to end. */
+  readonly fail: (error: unknown) => void;
   /** Whether so much waits to be sent that the client shall get no answers to reads for now. */
   readonly isHeld: () => boolean;
   /** So many bytes of requests are held for the client until it takes their answers. */
@@ -22,6 +24,8 @@ export interface ClientWorkOptions {
 export class ClientWork {
   /** Sends one message to the client; drops it when the client is gone. */
   readonly send: (message: ServerMessage) => void;
+  /** Something threw that nothing foresaw while the client was served: its connection is to end. */
+  readonly fail: (error: unknown) => void;
   /** Its reads that may be answered. */
   readonly reads: ReadQueue;
   /** The snapshots that it reads. */
@@ -29,8 +33,9 @@ export class ClientWork {
   readonly #drops = new Set<() => void>();
   #isGone = false;
 
-  constructor({ send, isHeld, hold, reads, downloads }: ClientWorkOptions) {
+  constructor({ send, fail, isHeld, hold, reads, downloads }: ClientWorkOptions) {
     this.send = send;
+    this.fail = fail;
     this.reads = reads.queue({ isHeld, hold });
     this.downloads = downloads;
   }

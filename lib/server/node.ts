@@ -203,7 +203,7 @@ export class Node {
   }
 
   /** What one client's connection has under way here; its owner closes it. */
-  openWork(options: Pick<ClientWorkOptions, "send" | "isHeld" | "hold">): ClientWork {
+  openWork(options: Omit<ClientWorkOptions, "reads" | "downloads">): ClientWork {
     const { start, clock } = this.#options;
     const downloads = new SnapshotDownloads({
       snapshots: this.#snapshots,

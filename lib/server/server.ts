@@ -286,6 +286,7 @@ class Server implements RunningServer {
     this.#clients.add(client);
     const work = this.#node.openWork({
       send: (answer) => void client.send(answer),
+      fail: (error) => client.fail(error),
       isHeld: () => client.isBacklogged,
       hold: (bytes) => client.hold(bytes),
     });

@@ -19,6 +19,8 @@ export interface StateHash {
 export interface Asker {
   /** Whether it has ended. */
   readonly isGone: boolean;
+  /** The hash can't be computed, for a reason that nothing foresaw: the connection is to end. */
+  readonly fail: (error: unknown) => void;
 }
 
 /** What computing hashes needs. */
@@ -67,8 +69,12 @@ export class StateHashes {
     while (this.#waiting.length > 0) {
       const questions = this.#waiting;
       this.#waiting = [];
+      const failed = (error: unknown): null => {
+        for (const { asker } of questions) asker.fail(error);
+        return null;
+      };
       const isWanted = (): boolean => !this.#isStopped && questions.some(({ asker }) => !asker.isGone);
-      const hash = isWanted() ? await this.#compute(isWanted) : null;
+      const hash = isWanted() ? await this.#compute(isWanted).catch(failed) : null;
       for (const { asker, answer } of questions) answer(asker.isGone ? null : hash);
     }
     this.#isRunning = false;

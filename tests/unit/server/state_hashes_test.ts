@@ -1,32 +1,39 @@
 /** Hashes of the state: requests that wait share one, and connections that are gone cost nothing. */
 import { assertEquals } from "@std/assert";
+import type { StateView } from "../../../lib/kv/mod.ts";
 import { type StateHash, StateHashes } from "../../../lib/server/state_hashes.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { machineAt } from "../../support/server_state.ts";
 
 /** Hashes that count how often the state was walked, and pause until they are let go on. */
-function scene(): {
+function scene({ view = null }: { readonly view?: (() => StateView) | null } = {}): {
   readonly hashes: StateHashes;
   readonly walks: () => number;
   readonly ask: (asker: { isGone: boolean }) => void;
   readonly answers: (StateHash | null)[];
+  readonly failures: unknown[];
   readonly goOn: () => Promise<void>;
 } {
   const machine = machineAt(300, 10);
   let walks = 0;
   let pauses: (() => void)[] = [];
   const answers: (StateHash | null)[] = [];
+  const failures: unknown[] = [];
   const hashes = new StateHashes({
     view: () => {
       walks += 1;
-      return machine.snapshot();
+      return view === null ? machine.snapshot() : view();
     },
     pause: () => new Promise((resolve) => void pauses.push(resolve)),
   });
   return {
     hashes,
     walks: () => walks,
-    ask: (asker) => hashes.ask(asker, (answer) => void answers.push(answer)),
+    ask: (asker) => {
+      const fail = (error: unknown): void => void failures.push(error);
+      hashes.ask(Object.assign(asker, { fail }), (answer) => void answers.push(answer));
+    },
+    failures,
     answers,
     goOn: async () => {
       while (pauses.length > 0) {
@@ -65,4 +72,24 @@ Deno.test("StateHashes: a node that stops gives up what it computes", async () =
   hashes.stop();
   await goOn();
   assertEquals([walks(), answers], [1, [null, null, null]]);
+});
+
+Deno.test("StateHashes: a fault ends the connections that asked, and the next request is answered", async () => {
+  const fault = new Error("a fault");
+  let isBroken = true;
+  const machine = machineAt(3, 10);
+  const { ask, answers, failures, goOn } = scene({
+    view: () => {
+      if (isBroken) throw fault;
+      return machine.snapshot();
+    },
+  });
+  ask({ isGone: false });
+  await settle();
+  assertEquals([answers, failures], [[null], [fault]]);
+  isBroken = false;
+  ask({ isGone: false });
+  await goOn();
+  await settle();
+  assertEquals([answers.at(-1)?.appliedIndex, failures.length], [3, 1]);
 });
