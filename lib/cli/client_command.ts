@@ -16,7 +16,7 @@ import type { StoreClient } from "./store_client.ts";
 import type { System } from "./system.ts";
 import { dim } from "./terminal.ts";
 import { tokenize } from "./tokenize.ts";
-import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import { describeWaiting, LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { fit } from "./width.ts";
 import { textOfBytes } from "./words.ts";
 
@@ -76,6 +76,7 @@ class Client {
   #timeoutMs: number | null = null;
   #cluster: string | null = null;
   #connected: Promise<StoreClient> | null = null;
+  #isConnecting = false;
 
   constructor({ system, connect }: ClientSurroundings, output: OutputFormat) {
     this.#system = system;
@@ -192,7 +193,7 @@ class Client {
     const answer =
       await (call.command.isLong
         ? this.#runLong(call, context)
-        : this.#withWaitingLine(call.command.run(call, context)));
+        : this.#withWaitingLine(call.command.run(call, context), () => this.#look()));
     try {
       await this.#show(answer, { isOneOfMany });
     } catch (error) {
@@ -235,16 +236,20 @@ class Client {
     if (note !== "") stderr.write(note);
   }
 
-  async #withWaitingLine<T>(work: Promise<T>): Promise<T> {
+  /** What a command waits for; null while that is the connection, which has a line of its own. */
+  async #look(): Promise<string | null> {
+    if (this.#isConnecting) return null;
+    const client = await this.#connected;
+    if (client === null) throw new Error("nothing to look at yet");
+    return describeWaiting(await client.status({ timeoutMs: LOOK_TIMEOUT_MS }));
+  }
+
+  async #withWaitingLine<T>(work: Promise<T>, look: () => Promise<string | null>): Promise<T> {
     const { stderr, clock } = this.#system;
     if (!stderr.isTerminal || this.#output === "json") return await work;
     return await withWaitingLine(work, {
       clock,
-      look: async () => {
-        const client = await this.#connected;
-        if (client === null) throw new Error("nothing to look at yet");
-        return await client.status({ timeoutMs: LOOK_TIMEOUT_MS });
-      },
+      look,
       show: (line) => this.#showLine(line),
       clear: () => this.#showLine(""),
     });
@@ -258,7 +263,11 @@ class Client {
 
   /** The connected client; connects at the first call. */
   async #client(): Promise<StoreClient> {
-    this.#connected ??= this.#open();
+    if (this.#connected === null) {
+      this.#isConnecting = true;
+      const opened = this.#open().finally(() => this.#isConnecting = false);
+      this.#connected = this.#withWaitingLine(opened, () => Promise.resolve("waiting for a node to answer"));
+    }
     return await this.#connected;
   }
 

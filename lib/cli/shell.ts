@@ -20,7 +20,7 @@ import type { StoreClient } from "./store_client.ts";
 import type { System } from "./system.ts";
 import { dim } from "./terminal.ts";
 import { tokenize } from "./tokenize.ts";
-import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import { describeWaiting, LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { fit } from "./width.ts";
 
 /** Keys that Tab looks at. */
@@ -211,7 +211,7 @@ class Shell implements Disposable {
     const run = call.command.run(call, context);
     const answer = await (call.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
       clock: system.clock,
-      look: () => client.status({ timeoutMs: LOOK_TIMEOUT_MS }),
+      look: async () => describeWaiting(await client.status({ timeoutMs: LOOK_TIMEOUT_MS })),
       show: showLine,
       clear: () => showLine(""),
     }));

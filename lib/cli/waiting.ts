@@ -18,8 +18,8 @@ export const LOOK_TIMEOUT_MS = 400;
 /** How waiting is shown. */
 export interface WaitingDisplay {
   readonly clock: Stopwatch;
-  /** Looks at the cluster. */
-  look(): Promise<ClusterStatus>;
+  /** Says what is waited for; null says nothing this time. */
+  look(): Promise<string | null>;
   /** Shows a line in place of the one shown before. */
   show(line: string): void;
   /** Takes the line away. */
@@ -32,10 +32,12 @@ export async function withWaitingLine<T>(work: Promise<T>, display: WaitingDispl
   let isOver = false;
   let isShown = false;
   const look = async (): Promise<void> => {
-    const sentence = await display.look().then(describeWaiting, () => "waiting for an answer");
+    const sentence = await display.look().catch(() => "waiting for an answer");
     if (isOver) return;
-    isShown = true;
-    display.show(`${sentence}; Ctrl-C cancels`);
+    if (sentence !== null) {
+      isShown = true;
+      display.show(`${sentence}; Ctrl-C cancels`);
+    }
     timer = display.clock.after(LOOK_INTERVAL_MS, () => void look());
   };
   timer = display.clock.after(PATIENCE_MS, () => void look());

@@ -26,7 +26,8 @@ export async function takeSnapshot(
   const request = { kind: "takeSnapshot", keep } as const;
   if (node === undefined) return await core.call(request, note);
   throwIfNoNodeId(node);
-  const { message: { status } } = await core.call({ kind: "status" }, note);
+  // Who the members are any node says at once: one that does not is not waited for as long as a snapshot may take.
+  const { message: { status } } = await core.call({ kind: "status" }, { ...note, kind: "read" });
   const member = status.members.find(({ id }) => id === node);
   if (member !== undefined) return await core.caller.runAt(member.address, { ...note, request });
   throw new InvalidRequestError(
@@ -52,6 +53,8 @@ export class FileDownload implements SnapshotDownload {
   readonly #core: ClientCore;
   readonly #taken: Answered<"takeSnapshot">;
   readonly #options: CallOptions;
+  /** Whether a part could not be had: then its reader has waited long enough. */
+  #hasFailed = false;
 
   /** `options` are those of each part. */
   constructor(core: ClientCore, taken: Answered<"takeSnapshot">, options: CallOptions) {
@@ -81,11 +84,12 @@ export class FileDownload implements SnapshotDownload {
     }
   }
 
-  /** Lets the node drop the file. */
+  /** Lets the node drop the file; after a failure without waiting for its answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { connection, message: { snapshotId } } = this.#taken;
     const limits = { timeoutMs: CLOSE_TIMEOUT_MS, signal: null };
-    await connection.request({ kind: "closeSnapshot", snapshotId }, limits); // whatever comes of it
+    const closing = connection.request({ kind: "closeSnapshot", snapshotId }, limits); // never rejects
+    if (!this.#hasFailed) await closing;
   }
 
   /** Reads up to `end`. Never rejects: nobody may be waiting for it any more when it fails. */
@@ -99,6 +103,7 @@ export class FileDownload implements SnapshotDownload {
       }
       return parts;
     } catch (error) {
+      this.#hasFailed = true;
       if (error instanceof KvraftError) return error;
       return new InternalError(`Cannot ${ACTION}: ${error instanceof Error ? error.message : error}.`);
     }

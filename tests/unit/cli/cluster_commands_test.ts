@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { settle } from "../../support/manual_clock.ts";
 import { FakeStore, STATUS } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";
 
@@ -179,5 +180,24 @@ Deno.test("the deadline of a command is its own and connecting's together", asyn
     await clientCommand([...CLUSTER, ...args], { system, connect });
     const [call] = store.calls;
     assertEquals(call, { ...Object(call), timeoutMs }, args.join(" "));
+  }
+});
+
+Deno.test("connecting that takes long is said on the terminal, too, and the line goes away", async () => {
+  for (const command of [["get", "k"], ["member", "promote", "3"]]) {
+    const system = new FakeSystem({ terminal: true });
+    const connected = Promise.withResolvers<FakeStore>();
+    const code = clientCommand([...CLUSTER, ...command], { system, connect: () => connected.promise });
+    await settle();
+    system.clock.advance(500);
+    await settle();
+    assertEquals(system.stderr.text, "\r\x1b[2Kwaiting for a node to answer; Ctrl-C cancels", command[0]);
+    connected.reject(new ConnectionError("Cannot reach the cluster: nothing listens there."));
+    assertEquals([await code, system.clock.timerCount], [3, 0]);
+    assertEquals(
+      system.stderr.text.endsWith("\r\x1b[2Kkvraft: Cannot reach the cluster: nothing listens there.\n"),
+      true,
+      system.stderr.text,
+    );
   }
 });

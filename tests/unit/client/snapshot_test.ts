@@ -149,6 +149,9 @@ Deno.test("a node that falls silent, refuses, or gives another part ends the dow
   const download = await cluster.finish(client.openSnapshot({ timeoutMs: 3_000 }));
   node.answer = () => "silence";
   await assertRejects(() => cluster.finish(readAll(download)), TimeoutError, "no part within 3000 ms");
+  const failedAt = cluster.clock.now();
+  await cluster.finish(Promise.resolve(download[Symbol.asyncDispose]()));
+  assertEquals(cluster.clock.now(), failedAt, "a reader that has waited in vain does not wait again");
   node.answer = obey;
   const second = await cluster.finish(client.openSnapshot());
   node.answer = ({ requestId }) => ({
@@ -169,6 +172,15 @@ Deno.test("a node that falls silent, refuses, or gives another part ends the dow
     await assertRejects(() => cluster.finish(readAll(second)), InternalError, "something else");
   }
   await client.close();
+});
+
+Deno.test("a leader that does not answer keeps no snapshot of another node waiting", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect();
+  cluster.node(1).isHung = true;
+  const start = cluster.clock.now();
+  const { nodeId } = await cluster.finish(client.takeSnapshot({ node: 2, timeoutMs: 50_000 }));
+  assertEquals([nodeId, cluster.clock.now() - start < 5_000], [2, true]);
 });
 
 Deno.test("closing the client ends a download, and so does its caller's signal", async () => {
