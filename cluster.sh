@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A kvraft cluster on this machine; `./cluster.sh help` lists what it does.
 #
-# Data, logs and pid files are in ./data. A process counts as ours only while it runs with the very data folder of
-# its pid file, so nothing else is ever signalled. Written for bash 3.2 (macOS) and later.
+# Data, logs and pid files are in ./data. A process counts as ours only while it runs with one of the data folders
+# there, so nothing else is ever signalled. Commands that start, stop or remove something hold a lock, so that two at
+# once run one after the other. Written for bash 3.2 (macOS) and later.
 set -eu
 cd -P -- "$(dirname -- "$0")" >/dev/null
 
@@ -10,13 +11,19 @@ READY_LINE='ready to serve'
 START_DEADLINE_S=30
 # The server promises to be gone 5 seconds after SIGTERM.
 STOP_DEADLINE_S=8
+# How long a command waits for another one that starts or stops nodes.
+LOCK_DEADLINE_S=120
+# A lock without a pid in it for so long belongs to a process that died before it wrote one.
+LOCK_GRACE_S=3
 POLL_S=0.05
 
 usage() {
   cat <<'USAGE'
 Usage: ./cluster.sh [command]
 
-  start [nodes]   build if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
+  start [nodes] [-- flags]
+                  build if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
+                  flags go to every server, now and at each later start of a node: start 3 -- --read-mode lease
   client [args]   the client, pointed at this cluster; a shell when nothing follows
   status          which nodes run, and what they say of themselves
   add             start one more node and make it a member
@@ -28,7 +35,7 @@ Usage: ./cluster.sh [command]
   resume <n>      let it go on (SIGCONT)
   logs [-f] <n>   the log of node n; -f follows it
   demo            write, kill the leader, bring it back, and count what was lost
-  clean           stop the nodes and remove their data
+  clean           remove the data of a cluster whose nodes are stopped
 
 Nodes listen on 127.0.0.1, ports 7001 and up. KVRAFT_BASE_PORT=8001 ./cluster.sh begins at another port;
 KVRAFT_SOURCE=1 runs the source even where ./kvraft can be compiled.
@@ -45,6 +52,80 @@ misused() {
   say "Try: ./cluster.sh help" >&2
   exit 2
 }
+
+# --- one command at a time -----------------------------------------------------------------------------------
+
+# A folder, since mkdir is the one step that succeeds for a single process everywhere; the pid in it says for whom.
+lock=.cache/cluster.lock
+holds_lock=
+
+release_lock() {
+  if [ -n "$holds_lock" ]; then rm -rf "$lock"; fi
+  holds_lock=
+}
+
+# The words a process was started with; nothing when there is no such process.
+command_line() {
+  if [ -r "/proc/$1/cmdline" ]; then
+    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null
+  else
+    printf '%s ' "$(ps -ww -o args= -p "$1" 2>/dev/null)"
+  fi
+}
+
+# The pid of the script that holds the lock; fails when there is none, or it is dead.
+lock_holder() {
+  local pid=
+  read -r pid 2>/dev/null <"$lock/pid" || return 1
+  case $(command_line "$pid") in
+    *cluster.sh*) printf '%s' "$pid" ;;
+    *) return 1 ;;
+  esac
+}
+
+# Takes over the lock of a dead script. Of several that try, one makes the folder `takeover`; it looks again, since
+# the lock may have been taken over before.
+take_over_lock() {
+  mkdir "$lock/takeover" 2>/dev/null || return 1
+  if lock_holder >/dev/null; then
+    rmdir "$lock/takeover"
+    return 1
+  fi
+  echo $$ >"$lock/pid"
+  rmdir "$lock/takeover"
+}
+
+# Waits for the lock; it is released when this script ends.
+take_lock() {
+  local holder deadline=$((SECONDS + LOCK_DEADLINE_S)) silent_since=$SECONDS said=
+  mkdir -p .cache
+  trap release_lock EXIT
+  while :; do
+    if mkdir "$lock" 2>/dev/null; then
+      echo $$ >"$lock/pid"
+      holds_lock=yes
+      return
+    fi
+    if holder=$(lock_holder); then
+      silent_since=$SECONDS
+      if [ -z "$said" ]; then say "Waiting for another ./cluster.sh (pid $holder) …" >&2; fi
+      said=yes
+    elif [ -s "$lock/pid" ] || [ $((SECONDS - silent_since)) -ge "$LOCK_GRACE_S" ]; then
+      if take_over_lock; then
+        holds_lock=yes
+        return
+      fi
+    fi
+    [ "$SECONDS" -lt "$deadline" ] ||
+      fail "Another ./cluster.sh (pid ${holder:-unknown}) is at work for $LOCK_DEADLINE_S s already. If there is none, remove $lock."
+    sleep $POLL_S
+  done
+}
+
+# What a cluster is, is read only under the lock.
+case ${1:-start} in
+  start | add | remove | stop | restart | kill | pause | resume | demo | clean) take_lock ;;
+esac
 
 # --- what cluster this is ------------------------------------------------------------------------------------
 
@@ -134,24 +215,38 @@ require_node() {
 
 data_folder() { printf '%s/data/node-%s' "$PWD" "$1"; }
 
-# The words a process was started with; nothing when there is no such process.
-command_line() {
-  if [ -r "/proc/$1/cmdline" ]; then
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null
+# Prints the pid of a process that runs on the data folder $1, whatever the pid files say; fails when there is none.
+process_on() {
+  local pid
+  if [ -r /proc/self/cmdline ]; then
+    # A record of /proc/<pid>/cmdline is a word; grep itself has the folder behind another flag.
+    for pid in $(grep -lzxF -e "$1" /proc/[0-9]*/cmdline 2>/dev/null | sed 's,/proc/,,; s,/.*,,'); do
+      if runs_on "$pid" "$1"; then return; fi
+    done
   else
-    printf '%s ' "$(ps -o args= -p "$1" 2>/dev/null)"
+    for pid in $(ps -axww -o pid= -o args= | grep -F -e "--data-dir $1" | awk '{ print $1 }'); do
+      if runs_on "$pid" "$1"; then return; fi
+    done
   fi
+  return 1
+}
+
+# Prints the pid $1 if that process runs on the data folder $2; else fails.
+runs_on() {
+  case $(command_line "$1") in
+    *" --data-dir $2 "*) printf '%s' "$1" ;;
+    *) return 1 ;;
+  esac
 }
 
 # Prints the pid of node $1 while it runs; fails when it does not.
 pid_of() {
-  local pid
-  [ -r "data/node-$1.pid" ] || return 1
-  read -r pid <"data/node-$1.pid" || return 1
-  case $(command_line "$pid") in
-    *" --data-dir $(data_folder "$1") "*) printf '%s' "$pid" ;;
-    *) return 1 ;;
-  esac
+  local pid=
+  if [ -r "data/node-$1.pid" ]; then
+    read -r pid <"data/node-$1.pid" || pid=
+    if [ -n "$pid" ] && runs_on "$pid" "$(data_folder "$1")"; then return; fi
+  fi
+  process_on "$(data_folder "$1")"
 }
 
 running_nodes() {
@@ -215,6 +310,34 @@ choose_program() {
 
 run_client() { "${program[@]}" client --cluster "$(members)" "$@"; }
 
+# --- flags that every server is given ------------------------------------------------------------------------
+
+server_flags=()
+
+# One a line, in data/flags.
+read_flags() {
+  local flag
+  server_flags=()
+  [ -r data/flags ] || return 0
+  while IFS= read -r flag; do server_flags+=("$flag"); done <data/flags
+}
+
+check_flags() {
+  local flag
+  for flag in "$@"; do
+    case $flag in
+      *'
+'*) misused "A flag cannot hold a newline: '$flag'." ;;
+      --node-id | --node-id=* | --bind | --bind=* | --cluster | --cluster=* | --join | --join=* | --data-dir | --data-dir=*)
+        misused "${flag%%=*} is given to each node by cluster.sh itself; it cannot be among the flags behind --."
+        ;;
+    esac
+  done
+}
+
+# Keeps the flags given, in place of those kept before; none clears them.
+remember_flags() { if [ $# -eq 0 ]; then rm -f data/flags; else printf '%s\n' "$@" >data/flags; fi; }
+
 # --- starting and stopping -----------------------------------------------------------------------------------
 
 log_from=() # by node: bytes its log had before it was started
@@ -229,12 +352,13 @@ launch() {
   fi
   touch "$log"
   log_from[n]=$(wc -c <"$log")
+  read_flags
   # A process group of its own: Ctrl-C on this script does not reach the node.
   set -m
   (
     trap '' HUP
     exec "${program[@]}" server --node-id "$n" --bind "$(address "$n")" "$how" "$whom" \
-      --data-dir "$(data_folder "$n")"
+      --data-dir "$(data_folder "$n")" ${server_flags[@]+"${server_flags[@]}"}
   ) </dev/null >>"$log" 2>&1 &
   echo $! >"data/node-$n.pid"
   disown
@@ -291,7 +415,17 @@ start_node() {
 # --- commands ------------------------------------------------------------------------------------------------
 
 start() {
-  local wanted=${1:-} n fresh=
+  local wanted= n fresh= has_flags=
+  if [ $# -gt 0 ] && [ "$1" != -- ]; then
+    wanted=$1
+    shift
+  fi
+  if [ $# -gt 0 ]; then
+    [ "$1" = -- ] || misused "Flags for the servers go behind --: ./cluster.sh start 3 -- $*"
+    has_flags=yes
+    shift
+    check_flags "$@"
+  fi
   case $wanted in
     '' | [1-7]) ;;
     *) misused "Cannot start '$wanted' nodes: a cluster has 1 to 7." ;;
@@ -301,6 +435,9 @@ start() {
       "remove, or remove it first (./cluster.sh clean)."
   fi
   if [ -n "$(running_nodes)" ]; then
+    if [ -n "$has_flags" ]; then
+      fail "The cluster runs already, and servers take flags only when they start: ./cluster.sh stop, then start."
+    fi
     say "The cluster runs already."
     status
     return
@@ -319,6 +456,7 @@ start() {
   choose_program build
   mkdir -p data
   remember_cluster
+  if [ -n "$has_flags" ]; then remember_flags "$@"; fi
   if [ "$(node_count)" -eq 1 ]; then
     say "Starting one node: $program_name."
   else
@@ -352,6 +490,8 @@ shown() {
   done
   say "\$ ./cluster.sh client$typed"
   run_client "$@" || code=$?
+  # Where it goes to no terminal, a value comes without a newline.
+  if [ "$1" = get ] && [ ! -t 1 ]; then say; fi
   [ "$code" -le 1 ] || fail "The nodes run, and that did not succeed (exit code $code). See ./cluster.sh logs 1."
   say
 }
@@ -415,9 +555,12 @@ remove_node() {
   say "Its data stays in data/node-$1 until ./cluster.sh clean; its id is not used again."
 }
 
+# Also nodes that were removed from the cluster and run all the same.
 stop() {
-  local running
-  running=$(running_nodes)
+  local n running=
+  for ((n = 1; n <= nodes; n++)); do
+    if pid_of "$n" >/dev/null; then running="$running $n"; fi
+  done
   if [ -z "$running" ]; then
     say "Nothing runs."
     return
@@ -476,21 +619,26 @@ demo() {
   set -- $running
   [ $# -eq "$(node_count)" ] || fail "The demo needs all $(node_count) nodes running: see ./cluster.sh status"
   find_deno
+  release_lock # the demo kills and restarts nodes by this script
   # shellcheck disable=SC2086 # the flags are words
   exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags tools/demo.ts "$(members)"
 }
 
+# Removes data only where nothing uses it: also a node that is no member any more, or one without a pid file.
 clean() {
-  local n running
+  local n pid running=
   if [ "$nodes" -eq 0 ]; then
     say "There is no cluster to remove."
     return
   fi
-  running=$(running_nodes)
-  # shellcheck disable=SC2086 # numbers, one a word
-  stop_nodes $running
+  for ((n = 1; n <= nodes; n++)); do
+    if pid=$(pid_of "$n"); then running="$running n$n (pid $pid)"; fi
+  done
+  if [ -n "$running" ]; then
+    fail "Cannot remove the data: it is in use by$running. Stop the cluster first: ./cluster.sh stop"
+  fi
   for ((n = 1; n <= nodes; n++)); do rm -rf "data/node-$n" "data/node-$n.log" "data/node-$n.pid"; done
-  rm -f data/cluster
+  rm -f data/cluster data/flags
   if [ -d data ]; then rmdir data 2>/dev/null || say "./data holds other files too; they stay."; fi
   say "Removed the cluster and its data."
 }
@@ -500,6 +648,14 @@ command=${1:-start}
 case $command in
   start) start "$@" ;;
   client)
+    if [ "$nodes" -eq 0 ]; then
+      case " $* " in
+        ' help '* | *' --help '*)
+          choose_program
+          exec "${program[@]}" client "$@"
+          ;;
+      esac
+    fi
     require_cluster
     choose_program
     exec "${program[@]}" client --cluster "$(members)" "$@"

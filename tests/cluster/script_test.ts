@@ -32,15 +32,25 @@ class Copy implements AsyncDisposable {
   async run(args: readonly string[], { code = 0 }: { code?: number } = {}): Promise<Finished> {
     await using process = Process.start("bash", [`${this.path}/cluster.sh`, ...args], {
       cwd: "/",
-      env: {
-        KVRAFT_BASE_PORT: `${this.basePort}`,
-        KVRAFT_SOURCE: "1",
-        PATH: `${dirname(Deno.execPath())}:${Deno.env.get("PATH") ?? ""}`,
-      },
+      env: this.#env,
     });
     const finished = await process.end({ deadlineMs: SCRIPT_DEADLINE_MS });
     assertEquals(finished.code, code, `cluster.sh ${args.join(" ")}\n${process.printed}`);
     return finished;
+  }
+
+  /** Runs a line of a shell in the copy. */
+  async shell(line: string): Promise<Finished> {
+    await using process = Process.start("bash", ["-c", line], { cwd: this.path, env: this.#env });
+    return await process.end({ deadlineMs: SCRIPT_DEADLINE_MS });
+  }
+
+  get #env(): Record<string, string> {
+    return {
+      KVRAFT_BASE_PORT: `${this.basePort}`,
+      KVRAFT_SOURCE: "1",
+      PATH: `${dirname(Deno.execPath())}:${Deno.env.get("PATH") ?? ""}`,
+    };
   }
 
   /** Who leads. */
@@ -52,6 +62,7 @@ class Copy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.run(["stop"]);
     await this.run(["clean"]);
     await this.#folder[Symbol.asyncDispose]();
   }
@@ -66,6 +77,8 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
     assert(stdout.includes("hello, world"), stdout);
     assert(stdout.includes("./cluster.sh client"), stdout);
   });
+
+  await slips(t, copy);
 
   await step(t, "a second start is a status", async () => {
     const { stdout } = await run(["start"]);
@@ -117,11 +130,76 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
     assert(stderr.includes("There is no node 4: this cluster has nodes 1 2 3."), stderr);
   });
 
+  await locksAndFlags(t, copy);
+
   await step(t, "clean removes every trace", async () => {
     await run(["clean"]);
     const traces = [...Deno.readDirSync(copy.path)].map(({ name }) => name).filter((name) => name === "data");
     assertEquals(traces, []);
   });
+});
+
+/** What a running cluster refuses, and what it gives to a script. */
+async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
+  await step(t, "clean refuses while a node runs, also one whose pid file is lost", async () => {
+    for (const lost of ["none", "node-2.pid"]) {
+      if (lost !== "none") Deno.removeSync(`${copy.path}/data/${lost}`);
+      const { stderr } = await copy.run(["clean"], { code: 1 });
+      assert(/it is in use by n1 \(pid \d+\) n2 \(pid \d+\) n3 /.test(stderr), stderr);
+    }
+    assert(!(await copy.run(["status"])).stdout.includes("is down"));
+  });
+
+  await step(t, "a value into a file is its bytes, and an argument that is no UTF-8 is refused", async () => {
+    const { code, stdout } = await copy.shell(
+      `./cluster.sh client put k 'two words' > /dev/null && ./cluster.sh client get k > value && cat value`,
+    );
+    assertEquals([code, stdout], [0, "two words"]);
+    const refused = await copy.shell(`./cluster.sh client delete "$(printf 'k\\377')"`);
+    assert(refused.code === 2 && refused.stderr.includes("--key-base64"), refused.stderr);
+    const full = await copy.shell("./cluster.sh client put k v > /dev/full");
+    assert(full.code === 5 && full.stderr.includes("The write was applied: revision "), full.stderr);
+  });
+}
+
+/** What is kept between commands: a lock that was left, flags for the servers. Leaves the nodes stopped. */
+async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
+  await step(t, "a lock whose holder was killed is taken over", async () => {
+    Deno.mkdirSync(`${copy.path}/.cache/cluster.lock`, { recursive: true });
+    Deno.writeTextFileSync(`${copy.path}/.cache/cluster.lock/pid`, "999999999\n");
+    assert((await copy.run(["restart", "1"])).stdout.includes("Node 1 serves"));
+    await copy.run(["stop"]);
+  });
+
+  await step(t, "flags behind -- go to every server, and stay for later starts", async () => {
+    const { stderr } = await copy.run(["start", "--", "--bind", "127.0.0.1:1"], { code: 2 });
+    assert(stderr.includes("--bind is given to each node by cluster.sh itself"), stderr);
+    await copy.run(["start", "3", "--", "--read-mode", "lease", "--log-level", "debug"]);
+    await copy.run(["restart", "2"]);
+    for (const node of [1, 2, 3]) {
+      const pid = Deno.readTextFileSync(`${copy.path}/data/node-${node}.pid`).trim();
+      const words = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+      assertEquals(words.slice(-5, -1), ["--read-mode", "lease", "--log-level", "debug"], `node ${node}`);
+    }
+    await copy.run(["start", "--", "--log-level", "info"], { code: 1 });
+    await copy.run(["stop"]);
+    await copy.run(["start", "--"]);
+    const pid = Deno.readTextFileSync(`${copy.path}/data/node-1.pid`).trim();
+    assert(!Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes("--read-mode"));
+    await copy.run(["stop"]);
+  });
+}
+
+Deno.test("of two starts at once one starts the nodes, the other one finds them running", async () => {
+  await using copy = await Copy.make();
+  const both = await Promise.all([copy.run(["start"]), copy.run(["start"])]);
+  const found = both.map(({ stdout }) => stdout.includes("The cluster runs already."));
+  assertEquals(found.toSorted(), [false, true]);
+  assertEquals(both.map(({ stdout }) => stdout.includes("is down")), [false, false]);
+  const { stdout } = await copy.shell(
+    'ps -A -o args= | grep -F -e "--data-dir $PWD/data/node-" | grep -vc grep',
+  );
+  assertEquals(stdout, "3\n");
 });
 
 Deno.test("cluster.sh names a port that is taken, and starts nothing", async () => {
@@ -134,6 +212,8 @@ Deno.test("cluster.sh names a port that is taken, and starts nothing", async () 
 
 Deno.test("cluster.sh says what it can do when it is asked for something else", async () => {
   await using copy = await Copy.make();
+  assert((await copy.run(["client", "help", "import"])).stdout.startsWith("import "));
+  await copy.run(["client", "get", "k"], { code: 1 });
   const { stderr } = await copy.run(["fly"], { code: 2 });
   assert(stderr.includes("./cluster.sh help"), stderr);
   await copy.run(["kill", "1"], { code: 1 });
