@@ -1,14 +1,22 @@
 /** Clients that ask for more than a node can give at once, and what they cost the node and its other clients. */
 import { assert, assertEquals } from "@std/assert";
 import { CONSISTENCY, FRAME_KIND } from "../../lib/net/kinds.ts";
+import { MAX_WAITING_BYTES } from "../../lib/net/limits.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { CountingClient } from "../support/counting_client.ts";
 import { eventually } from "../support/eventually.ts";
+import { freePorts } from "../support/temporary.ts";
+import { parseMetrics } from "../support/prometheus.ts";
 import { step } from "../support/step.ts";
 
 const KEYS = 5_000;
 const LISTS = 1_000;
-const KEYS_PER_TRANSACTION = 100;
+const PUTS_AT_ONCE = 100;
+/** Clients that read nothing, and what each asks for: pages of 4 MiB. */
+const SILENT_CLIENTS = 150;
+const LISTS_EACH = 10;
+const LARGE_KEYS = 50;
+const LARGE_VALUE_BYTES = 100_000;
 
 function list(requestId: number, consistency: number): (number | boolean | null | Uint8Array)[] {
   return [FRAME_KIND.list, requestId, new Uint8Array(0), null, null, null, false, KEYS, consistency];
@@ -17,10 +25,10 @@ function list(requestId: number, consistency: number): (number | boolean | null 
 Deno.test("a thousand lists on one connection are answered while other clients are served, and the leader keeps its term", async (t) => {
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
-  for (let first = 0; first < KEYS; first += KEYS_PER_TRANSACTION) {
+  for (let first = 0; first < KEYS; first += PUTS_AT_ONCE) {
     await Promise.all(
       Array.from(
-        { length: KEYS_PER_TRANSACTION },
+        { length: PUTS_AT_ONCE },
         (_, offset) => client.put(`key/${first + offset}`, new Uint8Array(64)),
       ),
     );
@@ -47,6 +55,50 @@ Deno.test("a thousand lists on one connection are answered while other clients a
       assertEquals(greedy.count(FRAME_KIND.error), 0);
     });
   }
+  assertEquals(await cluster.waitForLeader(), leader, cluster.logs());
+  assertEquals((await cluster.status(leader))?.term, term, "nothing here was a reason for an election");
+});
+
+/** The one sample of a metric of a node. */
+async function metric(httpPort: number, name: string): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
+  const [sample] = parseMetrics(await answer.text()).get(name)?.samples ?? [];
+  assert(sample !== undefined, `there is a metric ${name}`);
+  return sample.value;
+}
+
+Deno.test("clients that read nothing are held to one budget, those with most lose their connections, and others are served", async () => {
+  const firstPort = freePorts(3);
+  await using cluster = await TestCluster.start({ flagsOf: (id) => ["--http", `${firstPort + id - 1}`] });
+  await using client = await cluster.connect();
+  for (let key = 0; key < LARGE_KEYS; key++) {
+    await client.put(`large/${key}`, new Uint8Array(LARGE_VALUE_BYTES));
+  }
+  const leader = await cluster.waitForLeader();
+  const term = (await cluster.status(leader))?.term;
+  const httpPort = firstPort + leader - 1;
+
+  using silent = new DisposableStack();
+  for (let one = 0; one < SILENT_CLIENTS; one++) {
+    const connection = silent.use(await CountingClient.connect(cluster.port(leader)));
+    await connection.send(
+      ...Array.from({ length: LISTS_EACH }, (_, id) => list(id + 1, CONSISTENCY.linearizable)),
+    );
+  }
+  let mostBytes = 0;
+  await eventually("a connection is closed", async () => {
+    mostBytes = Math.max(mostBytes, await metric(httpPort, "kvraft_waiting_bytes"));
+    await client.put("other", "value");
+    return await metric(httpPort, "kvraft_connections_overloaded_total") > 0 || null;
+  }, { explain: cluster.logs });
+  assert(mostBytes <= MAX_WAITING_BYTES, `${mostBytes} bytes waited`);
+  assertEquals((await client.get("other"))?.key.length, 5);
+  silent.dispose();
+  await eventually(
+    "nothing waits any more",
+    async () => await metric(httpPort, "kvraft_waiting_bytes") < LARGE_VALUE_BYTES || null,
+    { explain: cluster.logs },
+  );
   assertEquals(await cluster.waitForLeader(), leader, cluster.logs());
   assertEquals((await cluster.status(leader))?.term, term, "nothing here was a reason for an election");
 });
