@@ -19,7 +19,10 @@ export interface RaftLimits {
   readonly inflightMessages: number;
   /** Payload bytes under way to one follower without an answer. */
   readonly inflightBytes: number;
-  /** Payload bytes of entries that a leader holds uncommitted before it refuses proposals. */
+  /**
+   * Payload bytes of entries that a leader holds uncommitted before it refuses proposals, and that wait for a follower's
+   * disk before it takes no more of them.
+   */
   readonly uncommittedBytes: number;
   /** Payload bytes of durable, applied entries kept in memory for followers that are a little behind. */
   readonly tailBytes: number;

@@ -16,6 +16,7 @@ export type Disposition =
   | "cannot lead"
   | "read is not waited for"
   | "conflicts with a committed entry"
+  | "too much waits for the disk"
   | "heartbeat commits what is not in the log"
   | "acknowledges what was not sent"
   | "answers nothing that is outstanding";

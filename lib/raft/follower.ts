@@ -113,6 +113,8 @@ function appendFromLeader(state: RaftState, message: AppendEntries): Disposition
   const first = news[0];
   if (first !== undefined) {
     if (first.index <= log.commitIndex) return "conflicts with a committed entry";
+    // An honest leader has inflightBytes under way at most, and sends again what gets no answer.
+    if (log.unhandedBytes > state.limits.uncommittedBytes) return "too much waits for the disk";
     log.write(news);
   }
   const matchIndex = prevLogIndex + entries.length;

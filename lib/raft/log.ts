@@ -54,6 +54,8 @@ export class RaftLog {
   /** Position in #tail of the first entry that counts; those before it are dropped. */
   #tailStart = 0;
   #tailBytes = 0;
+  /** What the entries above #handedIndex count for. */
+  #unhandedBytes = 0;
   readonly #tailLimitBytes: number;
 
   constructor(
@@ -110,6 +112,11 @@ export class RaftLog {
 
   get handedIndex(): number {
     return this.#handedIndex;
+  }
+
+  /** What the entries count for that wait to be handed out to be made durable. */
+  get unhandedBytes(): number {
+    return this.#unhandedBytes;
   }
 
   /** Whether anything waits to be handed out to be made durable. */
@@ -179,6 +186,7 @@ export class RaftLog {
       }
       this.#tail.push(entry);
       this.#tailBytes += entryBytes(entry);
+      this.#unhandedBytes += entryBytes(entry);
       this.#lastIndex = entry.index;
     }
   }
@@ -205,6 +213,7 @@ export class RaftLog {
     const entries = this.slice(this.#handedIndex + 1, this.#lastIndex, Number.MAX_SAFE_INTEGER);
     assert(entries !== null, "what is not durable is in memory");
     this.#handedIndex = this.#lastIndex;
+    this.#unhandedBytes = 0;
     this.#persisting = { index: this.#lastIndex, term: this.lastTerm, validIndex: this.#lastIndex };
     const snapshot = this.#unpersistedSnapshot;
     this.#unpersistedSnapshot = null;
@@ -249,6 +258,7 @@ export class RaftLog {
     this.#tail = [];
     this.#tailStart = 0;
     this.#tailBytes = 0;
+    this.#unhandedBytes = 0;
     this.#unpersistedSnapshot = snapshot;
     this.configurations.reset(snapshot);
   }
@@ -345,7 +355,10 @@ export class RaftLog {
 
   #discardFrom(index: number): void {
     const kept = Math.max(0, index - this.tailFirstIndex);
-    for (const entry of this.#tail.splice(this.#tailStart + kept)) this.#tailBytes -= entryBytes(entry);
+    for (const entry of this.#tail.splice(this.#tailStart + kept)) {
+      this.#tailBytes -= entryBytes(entry);
+      if (entry.index > this.#handedIndex) this.#unhandedBytes -= entryBytes(entry);
+    }
     while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop();
     this.configurations.truncateFrom(index);
     this.#lastIndex = index - 1;

@@ -368,3 +368,23 @@ Deno.test("a node whose disk names the last term that there is starts and follow
     assertEquals([work(raft), raft.term], [[], last]);
   }
 });
+
+Deno.test("a follower whose disk is busy takes entries up to a bound, and goes on once they are handed out", () => {
+  const limits = { ...DEFAULT_LIMITS, uncommittedBytes: 100 };
+  const raft = nodeWith([1], { limits });
+  const send = (index: number): unknown => {
+    const entries = [entry(index, 1, "x".repeat(40))];
+    return raft.step(append({ prevLogIndex: index - 1, prevLogTerm: 1, entries }));
+  };
+  assertEquals(send(2), null);
+  const first = raft.takeReady()?.persist;
+  assertEquals(first?.lastIndex, 2);
+  assertEquals([3, 4, 5].map(send), [null, null, "too much waits for the disk"]);
+  raft.persisted(2, 1);
+  assertEquals(raft.takeReady()?.persist?.lastIndex, 4);
+  assertEquals(send(5), null);
+  // What another leader's entries take the place of waits no more.
+  const others = [entry(5, 2, "y".repeat(40)), entry(6, 2, "y".repeat(40))];
+  assertEquals(raft.step(append({ term: 2, prevLogIndex: 4, prevLogTerm: 1, entries: others })), null);
+  assertEquals(raft.status().lastIndex, 6);
+});
