@@ -45,6 +45,8 @@ export class FrameChannel {
   #finishing: Promise<void> | null = null;
   readonly #share: MemoryShare | null;
   #heldBytes = 0;
+  /** What had been sent at the last {@link check}. */
+  #bytesAtCheck = 0;
   #onProgress: () => void = () => {};
 
   /** Takes the connection over. */
@@ -139,8 +141,11 @@ export class FrameChannel {
     this.#account();
   }
 
-  /** See {@link FrameReader.checkFrame}. */
-  checkFrame(): number {
+  /** Called now and then: gives back what an idle channel needs no more. See {@link FrameReader.checkFrame}. */
+  check(): number {
+    const { bytesHandedOut } = this.#writer;
+    if (bytesHandedOut === this.#bytesAtCheck) this.#writer.release();
+    this.#bytesAtCheck = bytesHandedOut;
     return this.#reader.checkFrame();
   }
 

@@ -1,8 +1,9 @@
 /**
- * Closes connections on which a frame has begun and does not end: its bytes are held as long as the connection is.
+ * Looks at accepted connections now and then: one on which a frame has begun and does not end is closed, since the bytes
+ * of the frame are held as long as the connection is; one on which nothing was sent gives its buffers back.
  *
- * Frames are looked at now and then, not timed one by one: most end within the read that began them. Looks are counted,
- * not time, so that this process being paused does not look like the other end's silence.
+ * Frames are not timed one by one: most end within the read that began them. Looks are counted, not time, so that this
+ * process being paused does not look like the other end's silence.
  */
 import type { Clock, Timer } from "./clock.ts";
 import type { FrameChannel } from "./frame_channel.ts";
@@ -38,7 +39,7 @@ export class FrameDeadlines {
   readonly #check = (): void => {
     this.#timer = this.#clock.after(FRAME_CHECK_INTERVAL_MS, this.#check);
     for (const channel of [...this.#channels]) {
-      if (channel.checkFrame() <= FRAME_CHECKS) continue;
+      if (channel.check() <= FRAME_CHECKS) continue;
       const { remote } = channel;
       this.#logger.info("Closed a connection on which a frame did not end", { remote });
       channel.close(`a frame did not end within ${FRAME_CHECKS * FRAME_CHECK_INTERVAL_MS} ms`);

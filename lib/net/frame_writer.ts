@@ -90,6 +90,13 @@ export class FrameWriter {
     return true;
   }
 
+  /** Gives back the memory of both buffers, unless something is in them. They grow anew with what is sent next. */
+  release(): void {
+    if (this.#isBusy) return;
+    this.#gathering.clear(0);
+    this.#leaving.clear(0);
+  }
+
   /** Takes no further frames; resolves once those it has are out, or can't be. */
   finish(): Promise<void> {
     if (this.#state === "open") this.#state = "finishing";

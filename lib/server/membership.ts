@@ -30,6 +30,8 @@ const CLOSE_ENTRIES = 1_000;
 const PATIENCE_INTERVALS = 50;
 /** Changes that may wait for their end at a time. */
 const MAX_WAITING_CHANGES = 64;
+/** Changes for which other nodes are asked at a time, each over a connection or a round. One more is refused as busy. */
+const MAX_ASKING = 16;
 /** Callers whose data folders are remembered: more than a cluster has members. The one that called first is forgotten. */
 const MAX_SEEN = 64;
 
@@ -106,6 +108,8 @@ export class Membership {
   readonly #seenDataIds = new Map<NodeId, number>();
   #timer: Timer | null = null;
   #impatience = 0;
+  /** Changes for which other nodes are being asked. */
+  #asking = 0;
   #stopped = false;
 
   constructor(options: MembershipOptions) {
@@ -148,7 +152,13 @@ export class Membership {
       if (reason !== null) return answer(reason);
       const plan = this.#plan(request, NO_EVIDENCE);
       if (plan.kind !== "propose") return this.#carryOut(plan, change, answer);
-      const evidence = await this.#evidenceFor(request, plan);
+      if (this.#asking >= MAX_ASKING) {
+        const message =
+          "Cannot change the membership: too many changes wait for other nodes. Try again later.";
+        return answer(notApplied("busy", message));
+      }
+      this.#asking += 1;
+      const evidence = await this.#evidenceFor(request, plan).finally(() => this.#asking -= 1);
       if (typeof evidence === "string") return answer(membershipRefused(change, evidence));
       const laterReason = this.#whyNotNow(change);
       if (laterReason !== null) return answer(laterReason);

@@ -53,8 +53,8 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
     title: "a frame may take as long as it likes",
     failure: "half frames are held for as long as their connections are open",
     file: "lib/net/frame_deadlines.ts",
-    from: "if (channel.checkFrame() <= FRAME_CHECKS) continue;",
-    to: "if (channel.checkFrame() <= 1e9) continue;",
+    from: "if (channel.check() <= FRAME_CHECKS) continue;",
+    to: "if (channel.check() <= 1e9) continue;",
     checks: [NET],
   },
   {

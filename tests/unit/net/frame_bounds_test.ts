@@ -1,5 +1,13 @@
 /** What frames hold at most, and that nodes can pass on whatever they take. */
 import { assertEquals, assertThrows } from "@std/assert";
+import {
+  type KeyValue,
+  LIST_PAGE_BYTES,
+  MAX_KEY_BYTES,
+  MAX_LIST_ENTRIES,
+  MAX_VALUE_BYTES,
+} from "../../../lib/kv/command.ts";
+import { encodeServerMessage } from "../../../lib/net/client_codec.ts";
 import { DecodeError } from "../../../lib/net/errors.ts";
 import {
   MAX_CONFIGURATION_BYTES,
@@ -76,4 +84,21 @@ Deno.test("a sentence of another node is cut before it is passed on", () => {
     forwardId: 1,
     body: { ...body, message: `${"a".repeat(2_000)}… (5000000 characters)` },
   });
+});
+
+Deno.test("the largest page of a listing fits a frame with the largest numbers around its entries", () => {
+  const top = Number.MAX_SAFE_INTEGER;
+  const entry = (keyBytes: number, valueBytes: number): KeyValue => ({
+    key: new Uint8Array(keyBytes),
+    value: new Uint8Array(valueBytes),
+    createRevision: top,
+    modRevision: top,
+    version: top,
+  });
+  const small = Math.floor((LIST_PAGE_BYTES - 1) / (MAX_LIST_ENTRIES - 1));
+  const entries = Array.from({ length: MAX_LIST_ENTRIES - 1 }, () => entry(1, small - 1));
+  const page = { entries: [...entries, entry(MAX_KEY_BYTES, MAX_VALUE_BYTES)], more: true, revision: top };
+  const out = new MessagePackWriter();
+  encodeServerMessage(out, { kind: "listResult", requestId: top, page });
+  assertEquals(out.length <= MAX_FRAME_BYTES, true);
 });

@@ -447,3 +447,27 @@ Deno.test("of very many callers the latest are remembered, and this node itself 
   assertEquals(dataIds(bench.raft.committedConfiguration), [101, null, 103]);
   await bench.stop();
 });
+
+Deno.test("Membership: beyond sixteen changes for which other nodes are asked, one more is refused as busy", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  let probes = 0;
+  const found = Promise.withResolvers<string>();
+  bench.probe = (): Promise<string> => {
+    probes += 1;
+    return found.promise;
+  };
+  for (let id = 10; id < 30; id++) {
+    await bench.ask({ kind: "add", id, address: `n${id}:7001`, learner: false });
+  }
+  assertEquals([probes, bench.answers.length], [16, 4]);
+  const busy =
+    "busy, not-applied: Cannot change the membership: too many changes wait for other nodes. Try again later.";
+  assertEquals(new Set(bench.answers.splice(0)), new Set([busy]));
+  found.resolve("no answer");
+  await bench.pass(TICK_MS);
+  assertEquals(bench.answers.length, 16);
+  await bench.ask({ kind: "add", id: 30, address: "n30:7001", learner: false });
+  assertEquals(probes, 17);
+  bench.membership.stop();
+  await bench.driver.stop();
+});
