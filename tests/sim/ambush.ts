@@ -17,6 +17,8 @@ const OCCASIONS: readonly RareState[] = [
   "snapshotsSent",
   "snapshotPieces",
   "snapshotPieces",
+  "snapshotsReceived",
+  "snapshotsReceived",
   "snapshotsInstalled",
   "statesRestored",
   "jointsEntered",
@@ -40,16 +42,35 @@ const BLOWS: readonly FaultKind[] = [
   "transfer",
 ];
 
+/** What is waited for, what happens then, and how much later. */
+export interface Blow {
+  readonly occasion: RareState;
+  readonly kind: FaultKind;
+  readonly delayMs: number;
+}
+
+/** Numbers in [0, 1) that the fault decides. */
+function drawOf({ chance }: Fault): (salt: number) => number {
+  return (salt) => (chance * 1_000 * salt) % 1;
+}
+
+function drawBlow({ plan }: World, fault: Fault): Blow {
+  const draw = drawOf(fault);
+  return {
+    occasion: OCCASIONS[Math.floor(draw(1) * OCCASIONS.length)] ?? "snapshotsSent",
+    kind: BLOWS[Math.floor(draw(7) * BLOWS.length)] ?? "kill",
+    delayMs: draw(3) < 0.5 ? 0 : draw(11) * (plan.latencyMs + plan.syncMs),
+  };
+}
+
 /** Lays an ambush; its end takes it away, and ends the blow if it was dealt. */
 export function ambush(
   world: World,
   fault: Fault & { readonly strike: (blow: Fault) => EndOfFault },
+  { occasion, kind, delayMs }: Blow = drawBlow(world, fault),
 ): EndOfFault {
   const { scheduler, plan, coverage } = world;
-  const draw = (salt: number): number => (fault.chance * 1_000 * salt) % 1;
-  const occasion = OCCASIONS[Math.floor(draw(1) * OCCASIONS.length)] ?? "snapshotsSent";
-  const kind = BLOWS[Math.floor(draw(7) * BLOWS.length)] ?? "kill";
-  const delayMs = draw(3) < 0.5 ? 0 : draw(11) * (plan.latencyMs + plan.syncMs);
+  const draw = drawOf(fault);
   let end: EndOfFault | null = null;
   let isOver = false;
   const strike = (node: number): void => {

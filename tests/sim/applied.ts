@@ -1,5 +1,5 @@
 /** What was applied: the same on all nodes, each write once, and the same with snapshots as without. */
-import type { Command, CommandResult, StateMachine } from "../../lib/kv/mod.ts";
+import { type Command, type CommandResult, MAX_SESSION_WINDOW, type StateMachine } from "../../lib/kv/mod.ts";
 import { encodeResult } from "../../lib/net/command_codec.ts";
 import type { Coverage } from "./coverage.ts";
 import { hashBytes, hashNumbers } from "./hashes.ts";
@@ -63,6 +63,7 @@ export class Applied {
     this.#results.push(hash);
     this.#options.replay.apply(index, what?.command);
     if (what !== null) this.#noteApplication(index, what.command, what.result);
+    if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
   }
 
   #noteApplication(index: number, command: Command | null, result: CommandResult): void {
@@ -72,6 +73,9 @@ export class Applied {
     }
     if (command?.kind !== "transaction" || result.kind !== "applied") return;
     const { session } = command;
+    if (session !== null && session.sequence - session.acknowledgedBelow === MAX_SESSION_WINDOW - 1) {
+      this.#options.coverage.count("fullWindows");
+    }
     const key = session === null ? null : `${session.sessionId}/${session.sequence}`;
     const before = key === null ? undefined : this.#applications.get(key);
     if (before !== undefined) {

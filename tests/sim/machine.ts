@@ -26,7 +26,7 @@ import { prepareDisk } from "./prepared_disk.ts";
 import { Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { SimClock } from "./sim_clock.ts";
-import { SimDisk, SimDrive } from "./sim_disk.ts";
+import { type DriveFault, SimDisk, SimDrive } from "./sim_disk.ts";
 import { type Fabric, SimNetwork } from "./sim_network.ts";
 
 /** After a server ended by itself, it is started again so much later. */
@@ -54,7 +54,7 @@ export interface MachineOptions {
   readonly violated: (message: string) => void;
   /** Its process is no more. */
   readonly onDeath: () => void;
-  readonly onDiskFault: (fault: "failed" | "died") => void;
+  readonly onDiskFault: (fault: DriveFault) => void;
   /** It was started on a damaged folder, and refused. */
   readonly onRefusal: () => void;
   /** Its disk is empty now. */
@@ -99,7 +99,8 @@ export class Machine {
     this.#config = options.config;
     this.drive = new SimDrive({ random: options.random, syncMs: options.syncMs });
     this.drive.onFault = (fault): void => {
-      this.#mayEnd = true;
+      // A server that runs goes on without descriptors; one that starts may need them.
+      if (fault !== "exhausted" || this.#server === null) this.#mayEnd = true;
       options.onDiskFault(fault);
       if (fault !== "died") return;
       this.#died("died in a disk operation");
@@ -202,6 +203,7 @@ export class Machine {
     Object.assign(this.drive.trouble, { failNext: null, operationsToDeath: null });
     this.drive.speedUp();
     this.drive.setRoom(null);
+    this.giveDescriptors();
     this.#process?.resume();
     this.#downs = 1;
     this.recover();
@@ -280,6 +282,18 @@ export class Machine {
   fillDisk(bytes: number): void {
     this.#mayEnd = true;
     this.drive.setRoom(bytes);
+  }
+
+  /** No file descriptor is left on it: what is open stays open, nothing else can be opened. */
+  takeDescriptors(): void {
+    this.drive.trouble.lacksDescriptors = true;
+    this.#options.fabric.lackingDescriptors.add(this.host);
+  }
+
+  /** There are descriptors again. */
+  giveDescriptors(): void {
+    this.drive.trouble.lacksDescriptors = false;
+    this.#options.fabric.lackingDescriptors.delete(this.host);
   }
 
   /** Stops the server in good order, and starts it again. */

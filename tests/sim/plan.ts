@@ -51,6 +51,14 @@ export type FaultKind =
   | "fullDisk"
   | "failingWrite"
   | "failingSync"
+  /** A machine has no file descriptor left: nothing is opened, no connection is taken. */
+  | "noDescriptors"
+  /** A client asks for much and reads nothing. */
+  | "unreadClient"
+  /** Sessions are opened in great number, with many writes of one under way. */
+  | "sessionFlood"
+  /** A member's connection brings terms that no election leads to. */
+  | "termLeap"
   /** An operator moves leadership. */
   | "transfer"
   /** An operator has a node take a snapshot. */
@@ -59,6 +67,8 @@ export type FaultKind =
   | "rottenSnapshot"
   /** A node is struck in the moment in which something rare happens to it (see ambush.ts). */
   | "ambush"
+  /** A node dies when it has received a snapshot whole and its file has no name yet. */
+  | "deathBeforeInstall"
   /** A node's disk is lost, and it is started again under its old id with an empty one. */
   | "wipe"
   /** An operator changes the membership. */
@@ -94,10 +104,15 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   "fullDisk",
   "failingWrite",
   "failingSync",
+  "noDescriptors",
+  "unreadClient",
+  "sessionFlood",
+  "termLeap",
   "transfer",
   "takeSnapshot",
   "rottenSnapshot",
   "ambush",
+  "deathBeforeInstall",
   "wipe",
   "addNode",
   "removeNode",
@@ -294,7 +309,7 @@ function drawFaults(
       id: faults.length + 1,
       kind,
       atMs,
-      durationMs: kind === "ambush" ? AMBUSH_TIMES * durationMs : durationMs,
+      durationMs: kind === "ambush" || kind === "deathBeforeInstall" ? AMBUSH_TIMES * durationMs : durationMs,
       target,
       other: 1 + random.below(world.nodes),
       chance: random.next(),

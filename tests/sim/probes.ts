@@ -82,10 +82,13 @@ function wrapRaft(observer: Observer): () => void {
     return result;
   };
   Raft.prototype.step = function (message): ReturnType<typeof step> {
-    if (message.kind === "installSnapshot" && message.snapshot.index <= this.status().commitIndex) {
-      observer.noticed("snapshotsRefusedAsOlder");
-    }
-    return input(this, () => step.call(this, message), (ignored) => observer.stepped(message, ignored));
+    const { commitIndex } = this.status();
+    const isNews = message.kind === "installSnapshot" && message.snapshot.index > commitIndex;
+    if (message.kind === "installSnapshot" && !isNews) observer.noticed("snapshotsRefusedAsOlder");
+    return input(this, () => step.call(this, message), (ignored) => {
+      if (isNews && ignored === null) observer.noticed("snapshotsReceived");
+      observer.stepped(message, ignored);
+    });
   };
   Raft.prototype.tick = function (): void {
     input(this, () => tick.call(this), () => {});

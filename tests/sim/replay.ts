@@ -8,12 +8,15 @@ import { stateRecordEncoder } from "../../lib/server/state_codec.ts";
 
 /** Replays what was applied, and remembers the state after each entry. */
 export class Replay {
+  /** Sessions that a state machine of this world holds at most. */
+  readonly maxSessions: number;
   readonly #machine: StateMachine;
   /** Copy-on-write, so that each costs next to nothing; the state after entry i stands at position i. */
   readonly #views: StateView[];
   readonly #hashes = new Map<number, number>();
 
   constructor(options: StateMachineOptions) {
+    this.maxSessions = options.maxSessions ?? Number.POSITIVE_INFINITY;
     this.#machine = new StateMachine(options);
     this.#views = [this.#machine.snapshot()];
   }

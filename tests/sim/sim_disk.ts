@@ -16,11 +16,21 @@ export interface DiskTrouble {
   failNext: "write" | "syncData" | null;
   /** The process dies in the middle of so many operations from now on. */
   operationsToDeath: number | null;
+  /** No file can be opened. */
+  lacksDescriptors: boolean;
 }
+
+/** What happened to a process because of its disk. */
+export type DriveFault = "failed" | "died" | "exhausted";
 
 /** A machine's disk, which outlives its processes. */
 export class SimDrive {
-  readonly trouble: DiskTrouble = { slowness: 1, failNext: null, operationsToDeath: null };
+  readonly trouble: DiskTrouble = {
+    slowness: 1,
+    failNext: null,
+    operationsToDeath: null,
+    lacksDescriptors: false,
+  };
   readonly #random: SeededRandom;
   readonly #syncMs: number;
   /** Ends of the syncs under way. */
@@ -28,7 +38,7 @@ export class SimDrive {
   #memory = new MemoryDisk();
   #fullBytes: number | null = null;
   /** Called when a failure was injected, and when a process has to die within an operation. */
-  onFault: (fault: "failed" | "died") => void = () => {};
+  onFault: (fault: DriveFault) => void = () => {};
 
   /** `syncMs`: the usual time of a sync. */
   constructor({ random, syncMs }: { readonly random: SeededRandom; readonly syncMs: number }) {
@@ -47,9 +57,9 @@ export class SimDrive {
     return this.#fullBytes !== null;
   }
 
-  /** Whether it is slow, or full. */
+  /** Whether it is slow, or full, or opens nothing. */
   get isTroubled(): boolean {
-    return this.trouble.slowness > 1 || this.isFull;
+    return this.trouble.slowness > 1 || this.isFull || this.trouble.lacksDescriptors;
   }
 
   /** The process died, the machine did not: everything written is there, and not yet synced. */
@@ -165,6 +175,10 @@ export class SimDisk implements Disk {
 
   open(path: string, mode: OpenMode): DiskFile {
     this.#assertAlive(path);
+    if (this.#drive.trouble.lacksDescriptors) {
+      this.#drive.onFault("exhausted");
+      throw new MemoryDiskError("EMFILE", path);
+    }
     return new SimFile(this.#memory.open(path, mode), {
       memory: this.#memory,
       drive: this.#drive,

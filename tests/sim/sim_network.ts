@@ -17,6 +17,8 @@ const MAX_SENDS = 60;
 /** The wires and machines of one world. */
 export class Fabric {
   readonly options: ConnectionOptions;
+  /** Machines on which no socket can be opened. */
+  readonly lackingDescriptors = new Set<string>();
   readonly #speed: LinkSpeed;
   readonly #links = new Map<string, Link>();
   readonly #down = new Set<string>();
@@ -93,8 +95,11 @@ export class Fabric {
     if (this.#listeners.has(name)) {
       throw new NetworkError("addressInUse", { message: `Cannot listen on ${name}: the port is in use.` });
     }
-    const listener = new SimListener(process, address, () => {
-      if (this.#listeners.get(name) === listener) this.#listeners.delete(name);
+    const listener = new SimListener(process, address, {
+      onClose: () => {
+        if (this.#listeners.get(name) === listener) this.#listeners.delete(name);
+      },
+      lacksDescriptors: () => this.lackingDescriptors.has(process.host),
     });
     // A process that dies within a disk operation runs on a little, to no effect.
     if (process.isDead) return listener;
@@ -143,19 +148,26 @@ export class SimListener implements Listener {
   readonly address: Address;
   readonly process: Process;
   readonly #onClose: () => void;
+  readonly #lacksDescriptors: () => boolean;
   readonly #waiting: SimConnection[] = [];
   #accepting: PromiseWithResolvers<Connection | null> | null = null;
   #isClosed = false;
 
-  constructor(process: Process, address: Address, onClose: () => void) {
+  constructor(
+    process: Process,
+    address: Address,
+    { onClose, lacksDescriptors }: { readonly onClose: () => void; readonly lacksDescriptors: () => boolean },
+  ) {
     this.process = process;
     this.address = address;
     this.#onClose = onClose;
+    this.#lacksDescriptors = lacksDescriptors;
   }
 
   accept(): Promise<Connection | null> {
     if (this.process.isDead) return new Promise(() => {});
     if (this.#isClosed) return Promise.resolve(null);
+    if (this.#waiting.length > 0 && this.#lacksDescriptors()) return Promise.reject(outOfDescriptors());
     const connection = this.#waiting.shift();
     if (connection !== undefined) return Promise.resolve(connection);
     this.#accepting = Promise.withResolvers();
@@ -181,12 +193,20 @@ export class SimListener implements Listener {
     this.process.wake(() => {
       const accepting = this.#accepting;
       if (accepting === null) return;
+      if (this.#lacksDescriptors()) {
+        this.#accepting = null;
+        return accepting.reject(outOfDescriptors());
+      }
       const next = this.#waiting.shift();
       if (next === undefined) return;
       this.#accepting = null;
       accepting.resolve(next);
     });
   }
+}
+
+function outOfDescriptors(): NetworkError {
+  return new NetworkError("failed", { message: "Cannot open a socket: EMFILE (too many open files)." });
 }
 
 /** The network as one process sees it. */
@@ -204,6 +224,7 @@ export class SimNetwork implements Network {
   }
 
   connect(address: Address, signal: AbortSignal): Promise<Connection> {
+    if (this.#fabric.lackingDescriptors.has(this.#process.host)) return Promise.reject(outOfDescriptors());
     return new Dial(this.#fabric, this.#process, { address, signal }).promise;
   }
 }

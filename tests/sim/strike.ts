@@ -1,5 +1,6 @@
 /** What each fault does to a world, and what ends it. */
 import { ambush } from "./ambush.ts";
+import { floodSessions, leapTerm, unreadClient } from "./intruders.ts";
 import { changeMembership, takeSnapshot, transferLeadership } from "./operator.ts";
 import type { Machine } from "./machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
@@ -147,6 +148,14 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     drive.trouble.failNext = "syncData";
     return () => drive.trouble.failNext = null;
   },
+  noDescriptors: ({ machine }) => {
+    machine.takeDescriptors();
+    return () => machine.giveDescriptors();
+  },
+  unreadClient: ({ world, target }) => unreadClient(world, target),
+  sessionFlood: ({ world, fault, target }) => floodSessions(world, target, fault.chance),
+  termLeap: ({ world, target, other }) =>
+    target === other ? nothing : leapTerm(world, { from: other, to: target }),
   transfer: ({ world, other }) => {
     transferLeadership(world, other);
     return nothing;
@@ -163,6 +172,12 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return nothing;
   },
   ambush: ({ world, fault }) => ambush(world, { ...fault, strike: (blow) => strike(world, blow) }),
+  deathBeforeInstall: ({ world, fault }) =>
+    ambush(world, { ...fault, strike: (blow) => strike(world, blow) }, {
+      occasion: "snapshotsReceived",
+      kind: fault.chance < 0.5 ? "kill" : "powerLoss",
+      delayMs: 0,
+    }),
   wipe: ({ world, machine, target, fault }) => {
     if (!mayWipe(world, target)) return nothing;
     const isFounder = target <= world.plan.nodes && fault.chance < 0.5;

@@ -16,11 +16,17 @@ import type { Plan } from "./plan.ts";
 import { Process } from "./process.ts";
 import { Replay } from "./replay.ts";
 import { Scheduler } from "./scheduler.ts";
+import type { DriveFault } from "./sim_disk.ts";
 import { SimClock } from "./sim_clock.ts";
 import { Fabric, SimNetwork } from "./sim_network.ts";
 import { SimClient } from "./workload.ts";
 
 const PORT = 7_000;
+const DISK_FAULTS = {
+  died: "deathsInDiskOperations",
+  failed: "diskFailures",
+  exhausted: "descriptorsExhausted",
+} as const satisfies Record<DriveFault, RareState>;
 
 /** Takes lines of a trace. */
 export type Trace = (line: string) => void;
@@ -48,6 +54,8 @@ export class World {
   changes = 0;
   /** Whether the clients begin no further calls. */
   isOver = false;
+  /** Nodes that have received a snapshot which has no name on their disk yet. */
+  readonly #received = new Set<NodeId>();
   #operators = 0;
   readonly #trace: Trace | null;
 
@@ -211,23 +219,28 @@ export class World {
       clockSpeed: plan.clockSpeeds[id - 1] ?? 1,
       syncMs: plan.syncMs,
       violated: (message) => this.violated(message),
-      onDeath: () => this.invariants.died(id),
+      onDeath: () => {
+        if (this.#received.delete(id)) this.coverage.count("diedBeforeInstall");
+        this.invariants.died(id);
+      },
       onRefusal: () => this.coverage.count("refusedFolders"),
       onWipe: () => this.invariants.wiped(id),
       onExpulsion: () => this.#expelled(id),
       onFallback: () => this.coverage.count("snapshotsFellBack"),
-      onDiskFault: (fault) =>
-        this.coverage.count(fault === "died" ? "deathsInDiskOperations" : "diskFailures"),
+      onDiskFault: (fault) => this.coverage.count(DISK_FAULTS[fault]),
       trace: (line) => this.trace(line),
     });
   }
 
   /** Something rare happens in the process that runs: whoever waits for it strikes. */
   #happened(state: RareState): void {
-    if (this.ambushes.size === 0) return;
+    const isOfReceiving = state === "snapshotsReceived" || state === "snapshotsInstalled";
+    if (this.ambushes.size === 0 && !isOfReceiving) return;
     const { current } = this.scheduler;
     const machine = this.machines.find(({ process }) => process === current && process !== null);
     if (machine === undefined) return;
+    if (state === "snapshotsReceived") this.#received.add(machine.id);
+    else if (state === "snapshotsInstalled") this.#received.delete(machine.id);
     for (const [ambush, occasion] of [...this.ambushes]) {
       if (occasion !== state) continue;
       this.ambushes.delete(ambush);

@@ -10,7 +10,6 @@ import { ENTRY_KIND, FRAME_KIND, LANE, ROLE } from "../../../lib/net/kinds.ts";
 import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/net/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { command, configuration, ordinaryKey } from "./commands.ts";
-import { isExcluded } from "./exclusions.ts";
 import { changeOf, unknownId } from "./membership.ts";
 import {
   binary,
@@ -94,7 +93,7 @@ function consistency({ random }: Knowledge): number {
 
 /** A term that the peer may name for what it claims. */
 function termOf({ random, claims, term }: Knowledge): number {
-  if (random.chance(0.1) && !isExcluded("termLeaps")) return random.pick(LEAPS);
+  if (random.chance(0.1)) return random.pick(LEAPS);
   if (claims !== "none" && random.chance(0.5)) return term + 1 + random.below(2);
   return random.chance(0.8) ? term : random.pick([0, 1, Math.max(0, term - 1)]);
 }
@@ -253,7 +252,7 @@ const GENERATORS: Readonly<Record<FrameKindName, Generator>> = {
       binaryOrNil(random),
       binaryOrNil(random),
       random.chance(0.5),
-      integer(random, isExcluded("longLists") ? 1 : random.pick([1, 100, 10_000])),
+      integer(random, random.pick([1, 100, 10_000])),
       consistency(knows),
     ];
   },

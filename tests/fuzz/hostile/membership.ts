@@ -5,7 +5,6 @@
 import type { ValueType } from "@std/msgpack";
 import { CHANGE_KIND } from "../../../lib/net/kinds.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
-import { isExcluded } from "./exclusions.ts";
 import { address, integer, isHostile, trailing } from "./values.ts";
 
 /** The first of the ids that no node has: an integer at an edge may be a member's, which must not be changed. */
@@ -33,7 +32,7 @@ export function changeOf(
     case CHANGE_KIND.replace:
       return [kind, member, unknownId(random), anywhere(random), ...trailing(random)];
     case CHANGE_KIND.update: {
-      const whom = random.chance(0.7) && !isExcluded("undialableUpdates") ? member : unknownId(random);
+      const whom = random.chance(0.7) ? member : unknownId(random);
       return [kind, whom, address(random), ...trailing(random)];
     }
   }

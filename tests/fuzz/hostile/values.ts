@@ -6,7 +6,6 @@ import type { ValueType } from "@std/msgpack";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../../lib/kv/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/net/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
-import { isExcluded } from "./exclusions.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -42,7 +41,7 @@ const INTEGERS: readonly number[] = [
   2,
   127,
   128,
-  ...(isExcluded("longLists") ? [] : [10_000]),
+  10_000,
   10_001,
   2 ** 31,
   2 ** 32 - 1,

@@ -1,0 +1,160 @@
+/**
+ * Programs that keep to the protocol's form and not to its spirit: a client that never reads, clients that fill the
+ * table of sessions, and a peer whose terms leap. What they do must cost no other client an answer for good, and no
+ * node its life.
+ */
+import { parseAddress } from "../../lib/net/address.ts";
+import { encodeClientRequest } from "../../lib/net/client_codec.ts";
+import { encodeCommand } from "../../lib/net/command_codec.ts";
+import { type Caller, encodeHello } from "../../lib/net/hello_codec.ts";
+import { MessagePackWriter } from "../../lib/net/message_pack_writer.ts";
+import type { Connection } from "../../lib/net/network.ts";
+import { encodePeerFrame } from "../../lib/net/peer_codec.ts";
+import { MAX_SESSION_WINDOW } from "../../lib/kv/mod.ts";
+import { clusterIdOf } from "../../lib/server/cluster_id.ts";
+import { addressOf, hostOf, type World } from "./world.ts";
+
+/** Reads that are asked for and not taken: their answers are more than a connection may queue before it is not read. */
+const UNREAD_REQUESTS = 3_000;
+/** Sessions that are opened at a time. */
+const SESSIONS = 40;
+/** By how much a term leaps: by more than elections in a hundred years. */
+const LEAP = 2 ** 40;
+const ANY_BYTES = 65_536;
+
+type Write = (out: MessagePackWriter) => void;
+
+/** A client asks for very much and reads nothing, until the function given back is called. */
+export function unreadClient(world: World, node: number): () => void {
+  const frames = Array.from(
+    { length: UNREAD_REQUESTS },
+    (_, position) => (out: MessagePackWriter): void =>
+      encodeClientRequest(out, {
+        kind: "list",
+        requestId: position + 1,
+        query: { prefix: new Uint8Array(0), start: null, end: null, after: null, reverse: false, limit: 100 },
+        consistency: position % 2 === 0 ? "stale" : "linearizable",
+      }),
+  );
+  return converse(world, { node, host: "10.0.4.1", caller: { role: "client", clusterId: null } }, {
+    frames,
+    isRead: false,
+    onSent: () => world.coverage.count("unreadClients"),
+  });
+}
+
+/** Sessions are opened in great number, and one of them has as many writes under way as it may, and one more. */
+export function floodSessions(world: World, node: number, chance: number): () => void {
+  const first = 1 + Math.floor(chance * 2 ** 40);
+  // The window first: sessions that crowd a small table push out the one that has it.
+  const stamp = (position: number): { readonly sessionId: number; readonly sequence: number } =>
+    position < SESSIONS
+      ? { sessionId: first, sequence: MAX_SESSION_WINDOW + 2 - SESSIONS + position }
+      : { sessionId: first + position, sequence: 1 };
+  const frames = Array.from({ length: 2 * SESSIONS }, (_, position) => (out: MessagePackWriter): void => {
+    const command = encodeCommand({
+      kind: "transaction",
+      session: { ...stamp(position), acknowledgedBelow: 1, openedAt: world.invariants.commitIndex },
+      checks: [],
+      mutations: [{ kind: "put", key: Uint8Array.of(0x73, position % 8), value: Uint8Array.of(position) }],
+    });
+    encodeClientRequest(out, { kind: "write", requestId: position + 1, command });
+  });
+  return converse(world, { node, host: "10.0.4.2", caller: { role: "client", clusterId: null } }, {
+    frames,
+    isRead: true,
+    onSent: () => {},
+  });
+}
+
+/** A member's connection brings frames whose terms leap. */
+export function leapTerm(
+  world: World,
+  { from, to }: { readonly from: number; readonly to: number },
+): () => void {
+  const { plan, invariants } = world;
+  const founders = Array.from({ length: plan.nodes }, (_, position) => (
+    { id: position + 1, address: parseAddress(addressOf(position + 1)) }
+  ));
+  const dataId = invariants.committedConfiguration.members.find(({ id }) => id === from)?.dataId ?? null;
+  // A made-up data folder would be written down as that member's: that is another fault than this one.
+  if (dataId === null) return () => {};
+  const caller: Caller = {
+    role: "peer",
+    clusterId: clusterIdOf("sim", founders),
+    nodeId: from,
+    lane: "probe",
+    dataId,
+    address: addressOf(from),
+  };
+  const term = Math.min((invariants.statusOf(to)?.term ?? 1) + LEAP, Number.MAX_SAFE_INTEGER);
+  const head = { from, to, term };
+  const frames: Write[] = [
+    (out) => encodePeerFrame(out, { kind: "requestVoteResponse", ...head, granted: true }),
+    (out) => {
+      const log = { lastLogIndex: 1, lastLogTerm: term, leadershipTransfer: true };
+      encodePeerFrame(out, { kind: "requestVote", ...head, ...log });
+    },
+    (out) => encodePeerFrame(out, { kind: "heartbeat", ...head, leaderCommit: 0, round: 1 }),
+  ];
+  // Each on a connection of its own: the first one that is refused ends its own.
+  const ends = frames.map((one) =>
+    converse(world, { node: to, host: hostOf(from), caller }, {
+      frames: [one],
+      isRead: true,
+      onSent: () => world.coverage.count("leapsTried"),
+    })
+  );
+  return () => ends.forEach((end) => end());
+}
+
+/** Connects, says hello and sends the frames; the function given back ends it. */
+function converse(
+  world: World,
+  { node, host, caller }: { readonly node: number; readonly host: string; readonly caller: Caller },
+  { frames, isRead, onSent }: {
+    readonly frames: readonly Write[];
+    readonly isRead: boolean;
+    readonly onSent: () => void;
+  },
+): () => void {
+  const { process, platform } = world.clientProcess("intruder", host);
+  const giveUp = new AbortController();
+  let connection: Connection | null = null;
+  const speak = async (): Promise<void> => {
+    try {
+      connection = await platform.network.connect(parseAddress(addressOf(node)), giveUp.signal);
+      if (isRead) void drain(connection);
+      await send(connection, (out) => encodeHello(out, caller));
+      for (const frame of frames) await send(connection, frame);
+      onSent();
+    } catch {
+      // The node has ended the connection, or is down.
+    }
+  };
+  process.wake(() => void speak());
+  return () =>
+    process.wake(() => {
+      giveUp.abort();
+      connection?.close();
+    });
+}
+
+async function send(connection: Connection, write: Write): Promise<void> {
+  const out = new MessagePackWriter();
+  write(out);
+  const payload = out.copy();
+  const frame = new Uint8Array(4 + payload.length);
+  new DataView(frame.buffer).setUint32(0, payload.length);
+  frame.set(payload, 4);
+  for (let sent = 0; sent < frame.length;) sent += await connection.write(frame.subarray(sent));
+}
+
+async function drain(connection: Connection): Promise<void> {
+  const buffer = new Uint8Array(ANY_BYTES);
+  try {
+    while (await connection.read(buffer) !== null);
+  } catch {
+    // It was ended from one side or the other.
+  }
+}
