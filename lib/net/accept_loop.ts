@@ -17,14 +17,16 @@ export interface AcceptOptions {
   readonly signal: AbortSignal;
   /** Takes a connection over; the next one is accepted once this has resolved. */
   readonly take: (connection: Connection) => Promise<void>;
+  /** Accepting failed, for want of file descriptors perhaps: closes those connections that are of no use to anybody. */
+  readonly closeIdle: () => void;
 }
 
 /**
  * Accepts connections until `signal` is aborted. A connection that is lost before it is accepted costs nothing but a
- * line at debug level; an error of the listener itself, such as no file descriptor being left, pauses accepting.
+ * line at debug level; an error of the listener itself, such as no file descriptor being left, pauses accepting, and connections that only take up descriptors are closed.
  */
 export async function acceptConnections(listener: Listener, options: AcceptOptions): Promise<void> {
-  const { clock, logger, signal, take } = options;
+  const { clock, logger, signal, take, closeIdle } = options;
   for (let accepts = 1; !signal.aborted; accepts++) {
     try {
       const connection = await listener.accept();
@@ -35,6 +37,7 @@ export async function acceptConnections(listener: Listener, options: AcceptOptio
         logger.debug("A connection was lost before it was accepted", { reason });
       } else {
         logger.warn("Cannot accept connections; trying again", { reason });
+        closeIdle();
         await pause(ACCEPT_RETRY_MS, { clock, signal });
       }
     }

@@ -107,7 +107,14 @@ class Server implements HttpServer {
     this.address = listener.address;
     const { clock, logger } = surroundings;
     const take = (connection: Connection): Promise<void> => Promise.resolve(this.#take(connection));
-    this.#accepting = acceptConnections(listener, { clock, logger, signal: this.#stop.signal, take });
+    const closeIdle = (): void => this.#closeIdle();
+    this.#accepting = acceptConnections(listener, {
+      clock,
+      logger,
+      signal: this.#stop.signal,
+      take,
+      closeIdle,
+    });
   }
 
   close(): Promise<void> {
@@ -119,7 +126,7 @@ class Server implements HttpServer {
     const { clock } = this.#surroundings;
     this.#stop.abort();
     this.#listener.close();
-    for (const connection of this.#idle) connection.close();
+    this.#closeIdle();
     const answer = clock.after(HTTP_CLOSE_TIMEOUT_MS, () => {
       for (const end of this.#underWay) end(STOPPING);
     });
@@ -148,6 +155,10 @@ class Server implements HttpServer {
         this.#serving.delete(serving);
       });
     this.#serving.add(serving);
+  }
+
+  #closeIdle(): void {
+    for (const connection of this.#idle) connection.close();
   }
 
   #forget(connection: Connection): void {

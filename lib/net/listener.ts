@@ -155,7 +155,8 @@ export class ConnectionListener {
     this.#deadlines = new FrameDeadlines(options);
     this.#listener = options.network.listen(options.bind);
     const take = (connection: Connection): Promise<void> => this.#take(connection);
-    this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take });
+    const closeIdle = (): void => this.#pending.closeSilent();
+    this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
   }
 
   /** Where it listens (the real port, when 0 was asked for). */

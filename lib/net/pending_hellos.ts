@@ -10,6 +10,8 @@ import type { Clock } from "./clock.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import { HELLO_GRACE_MS, MAX_PEER_HOSTS, MAX_PENDING_PEER_HELLOS } from "./limits.ts";
 
+const GIVES_WAY = "it said no hello, and other connections wait";
+
 /** What waiting connections are held by. */
 export interface PendingHellosOptions {
   readonly clock: Clock;
@@ -72,6 +74,15 @@ export class PendingHellos {
     };
   }
 
+  /** Closes those whose hello had time to come. */
+  closeSilent(): void {
+    for (const share of [this.#others, this.#peers]) {
+      for (const [channel, sinceMs] of share) {
+        if (this.#isSilent(sinceMs)) channel.close(GIVES_WAY);
+      }
+    }
+  }
+
   /** Closes all of them. */
   closeAll(reason: string): void {
     for (const channel of [...this.#others.keys(), ...this.#peers.keys()]) channel.close(reason);
@@ -83,10 +94,14 @@ export class PendingHellos {
     const [oldest] = share;
     if (oldest === undefined) return false;
     const [channel, sinceMs] = oldest;
-    if (this.#options.clock.now() - sinceMs < HELLO_GRACE_MS) return false;
+    if (!this.#isSilent(sinceMs)) return false;
     share.delete(channel);
-    channel.close("it said no hello, and other connections wait");
+    channel.close(GIVES_WAY);
     return true;
+  }
+
+  #isSilent(sinceMs: number): boolean {
+    return this.#options.clock.now() - sinceMs >= HELLO_GRACE_MS;
   }
 
   /** How long until the oldest of the others counts as silent. */

@@ -55,8 +55,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     title: "a connection whose hello may be on its way gives way to others",
     failure: "of many clients that connect at once some are turned away",
     file: "lib/net/pending_hellos.ts",
-    from: "- sinceMs < HELLO_GRACE_MS",
-    to: "- sinceMs < 0",
+    from: "- sinceMs >= HELLO_GRACE_MS",
+    to: "- sinceMs >= 0",
     checks: [LISTENER],
   },
   {

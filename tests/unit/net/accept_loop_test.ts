@@ -36,6 +36,8 @@ interface Scene {
   readonly logger: RecordingLogger;
   /** How many connections were handed on. */
   taken(): number;
+  /** How often idle connections were to be closed. */
+  closures(): number;
 }
 
 /** Accepts from a listener that answers as `outcomes` say, while `test` looks on. */
@@ -53,8 +55,10 @@ async function accepting(
     connection.close();
     return Promise.resolve();
   };
-  const done = acceptConnections(listener, { clock, logger, signal: stop.signal, take });
-  await test({ clock, logger, taken: () => taken });
+  let closures = 0;
+  const closeIdle = (): void => void (closures += 1);
+  const done = acceptConnections(listener, { clock, logger, signal: stop.signal, take, closeIdle });
+  await test({ clock, logger, taken: () => taken, closures: () => closures });
   stop.abort();
   listener.close();
   await done;
@@ -64,16 +68,16 @@ async function accepting(
 Deno.test("acceptConnections: connections that are lost before they are accepted delay no other one", () =>
   accepting(
     [...Array<"connectionLost">(100).fill("connectionLost"), "connection"],
-    async ({ logger, taken }) => {
+    async ({ logger, taken, closures }) => {
       await settle();
-      assertEquals([taken(), logger.messages], [1, []]);
+      assertEquals([taken(), closures(), logger.messages], [1, 0, []]);
       assertEquals(logger.lines.length, 100);
     },
   ));
 
-Deno.test("acceptConnections: an error of the listener is logged, and accepting goes on after a pause", () =>
+Deno.test("acceptConnections: an error of the listener is logged, idle connections are closed, and accepting goes on", () =>
   accepting(["failed", "connection", new Error("not foreseen"), "connection"], async (scene) => {
-    const { clock, logger, taken } = scene;
+    const { clock, logger, taken, closures } = scene;
     await settle();
     assertEquals([taken(), logger.messages], [0, ["Cannot accept connections; trying again"]]);
     clock.advance(ACCEPT_RETRY_MS);
@@ -81,10 +85,8 @@ Deno.test("acceptConnections: an error of the listener is logged, and accepting 
     assertEquals(taken(), 1);
     clock.advance(ACCEPT_RETRY_MS);
     await settle();
-    assertEquals([taken(), logger.lines.map(({ fields }) => fields["reason"])], [2, [
-      "failed",
-      "not foreseen",
-    ]]);
+    assertEquals([taken(), closures()], [2, 2]);
+    assertEquals(logger.lines.map(({ fields }) => fields["reason"]), ["failed", "not foreseen"]);
   }));
 
 Deno.test("acceptConnections: other work has its turn while connections are accepted without a pause", () => {

@@ -1,8 +1,10 @@
 /** Connections that have not said hello yet: which of them give way to others, and when. */
 import { assertEquals } from "@std/assert";
 import { HELLO_GRACE_MS, MAX_PENDING_HELLOS, MAX_PENDING_PEER_HELLOS } from "../../../lib/net/limits.ts";
-import { settle } from "../../support/manual_clock.ts";
-import type { MemoryNetwork } from "../../support/memory_network.ts";
+import { PendingHellos } from "../../../lib/net/pending_hellos.ts";
+import { FrameChannel } from "../../../lib/net/frame_channel.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { connectionPair, type MemoryNetwork } from "../../support/memory_network.ts";
 import { Stranger, until } from "../../support/net_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
@@ -75,3 +77,22 @@ Deno.test("a node that closes while a connection waits for space closes that, to
     await node.listener.close();
     await until("it was closed", () => late.end !== null);
   }));
+
+Deno.test("where accepting fails, connections are closed whose hello had time to come, and no others", async () => {
+  const clock = new ManualClock();
+  const pending = new PendingHellos({ clock, maxPending: 10, signal: new AbortController().signal });
+  const channels: FrameChannel[] = [];
+  for (const host of ["n2", "n3", "n4"]) {
+    const sizes = { readBytes: 1_024, retainedBytes: 1_024, maxQueuedBytes: 1_024 };
+    const onFault = (error: unknown): never => {
+      throw error;
+    };
+    const channel = new FrameChannel(connectionPair()[0], { clock, sizes, onFault });
+    channels.push(channel);
+    pending.rememberPeer("n2");
+    if (host === "n4") clock.advance(HELLO_GRACE_MS);
+    await pending.add(channel, host);
+  }
+  pending.closeSilent();
+  assertEquals(channels.map(({ closeReason }) => closeReason !== null), [true, true, false]);
+});
