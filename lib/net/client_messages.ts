@@ -144,7 +144,15 @@ export interface PeerStatus {
   readonly snapshotSentBytes: number;
   /** Bytes of that snapshot; 0 while there is none. */
   readonly snapshotTotalBytes: number;
+  /** Whether its disk has room for more of the log, as it told the leader; null where it has told nothing. */
+  readonly hasRoom: boolean | null;
 }
+
+/**
+ * The room on a node's disk. `nearlyFull`: there was none to prepare the log's next file; a leader hands over to a node
+ * that has room. `full`: the last write to the log found none; the node takes part in nothing.
+ */
+export type DiskState = "ok" | "nearlyFull" | "full";
 
 /** A node's own view of itself. */
 export interface NodeStatus {
@@ -180,6 +188,8 @@ export interface NodeStatus {
   readonly stateBytes: number;
   /** How it has got with the others while it leads, sorted by id; empty while it does not. */
   readonly peers: readonly PeerStatus[];
+  /** Whether its disk has room. */
+  readonly disk: DiskState;
 }
 
 /** Why a request was not done. Stable: docs/protocol.md lists them. */

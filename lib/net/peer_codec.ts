@@ -127,9 +127,10 @@ function writeMessage(out: MessagePackWriter, message: WireMessage): void {
       out.integer(message.round);
       break;
     case "heartbeatResponse":
-      begin(2);
+      begin(3);
       out.integer(message.round);
       out.integer(message.promisedMs);
+      out.boolean(message.hasRoom);
       break;
     case "timeoutNow":
       begin(0);
@@ -271,6 +272,7 @@ function readMessage(input: MessagePackReader, kind: number): WireMessage {
         ...readEnvelope(input, { what: "heartbeatResponse", minTerm: 1 }),
         round: input.integer("round"),
         promisedMs: input.isAtEnd ? 0 : input.integer("promisedMs"),
+        hasRoom: input.isAtEnd ? true : input.boolean("hasRoom"),
       };
     case FRAME_KIND.timeoutNow:
       return { kind: "timeoutNow", ...readEnvelope(input, { what: "timeoutNow", minTerm: 1 }) };

@@ -61,6 +61,18 @@ export class RareFields {
     return this.#nil() ? null : this.integer(field, minimum);
   }
 
+  /** Whether all elements were taken: an older node sends fewer. */
+  get isAtEnd(): boolean {
+    return this.#next >= this.#elements.length;
+  }
+
+  /** Takes true or false, or null for nil. */
+  booleanOrNull(field: string): boolean | null {
+    const value = this.#take(field);
+    if (value !== null && typeof value !== "boolean") throw this.error(field, "must be true, false or nil");
+    return value;
+  }
+
   /** Takes text. */
   string(field: string): string {
     const value = this.#take(field);

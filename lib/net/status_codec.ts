@@ -1,5 +1,5 @@
 /** A node's view of itself, as a rare frame. */
-import type { NodeStatus, PeerStatus, StatusResponse } from "./client_messages.ts";
+import type { DiskState, NodeStatus, PeerStatus, StatusResponse } from "./client_messages.ts";
 import { FRAME_KIND } from "./kinds.ts";
 import { memberRows, readMembers } from "./member_codec.ts";
 import type { MessagePackWriter } from "./message_pack_writer.ts";
@@ -11,6 +11,7 @@ const NODE_ROLES = [
   "candidate",
   "leader",
 ] as const satisfies NodeStatus["role"][];
+const DISK_STATES = ["ok", "nearlyFull", "full"] as const satisfies DiskState[];
 const PEER_STATES = ["probe", "replicate", "snapshot"] as const satisfies PeerStatus["state"][];
 
 /** Writes the payload of the answer to a status request. */
@@ -38,7 +39,9 @@ export function writeStatus(out: MessagePackWriter, { requestId, status }: Statu
       peer.lastContactMs,
       peer.snapshotSentBytes,
       peer.snapshotTotalBytes,
+      peer.hasRoom,
     ]),
+    status.disk,
   ]]);
 }
 
@@ -65,6 +68,7 @@ export function readStatus(payload: Uint8Array): StatusResponse {
     snapshotIndex: fields.integer("snapshotIndex"),
     stateBytes: fields.integer("stateBytes"),
     peers: fields.list("peers").map(readPeer),
+    disk: fields.isAtEnd ? "ok" as const : readOneOf(fields, { field: "disk", known: DISK_STATES }),
   };
   return { kind: "statusResult", requestId, status };
 }
@@ -77,6 +81,7 @@ function readPeer(fields: RareFields): PeerStatus {
     lastContactMs: fields.integerOrNull("peer lastContactMs"),
     snapshotSentBytes: fields.integer("peer snapshotSentBytes"),
     snapshotTotalBytes: fields.integer("peer snapshotTotalBytes"),
+    hasRoom: fields.isAtEnd ? null : fields.booleanOrNull("peer hasRoom"),
   };
 }
 

@@ -159,7 +159,8 @@ function heartbeatFromLeader(state: RaftState, message: Heartbeat): Disposition 
   log.commitTo(message.leaderCommit);
   const promisedMs = state.promise?.renew() ?? 0;
   const { from: to, round } = message;
-  state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round, promisedMs });
+  const { hasRoom } = state;
+  state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round, promisedMs, hasRoom });
   return null;
 }
 

@@ -113,16 +113,21 @@ export function startTransfer(state: RaftState, role: Leader, target: NodeId | n
   return chosen;
 }
 
-/** The active voter that has most of the log; the lowest id among equals. */
+/** The active voter whose disk has room and that has most of the log; the lowest id among equals. */
 export function bestSuccessor(state: RaftState, role: Leader): NodeId | null {
-  let best: { node: NodeId; matchIndex: number } | null = null;
-  for (const [node, peer] of role.peers) {
-    if (!peer.recentlyActive || !state.confState.voters.includes(node)) continue;
-    if (best === null || peer.progress.matchIndex > best.matchIndex) {
-      best = { node, matchIndex: peer.progress.matchIndex };
-    }
-  }
-  return best?.node ?? null;
+  const voters = [...role.peers].filter(([node, peer]) =>
+    peer.recentlyActive && state.confState.voters.includes(node)
+  );
+  const rank = ([node, { hasRoom, progress }]: [NodeId, Peer]): readonly number[] => {
+    return [hasRoom === false ? 1 : 0, -progress.matchIndex, node];
+  };
+  const [best] = voters.sort((one, other) => compare(rank(one), rank(other)));
+  return best?.[0] ?? null;
+}
+
+function compare(one: readonly number[], other: readonly number[]): number {
+  const differences = one.map((value, position) => value - (other[position] ?? 0));
+  return differences.find((difference) => difference !== 0) ?? 0;
 }
 
 /** Whether a majority was heard from since the last check; one that was not may have another leader by now. */
@@ -154,6 +159,7 @@ function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatRes
   if (message.round > role.reads.lastRound) return "acknowledges what was not sent";
   heardFrom(peer);
   peer.confirmedRound = Math.max(peer.confirmedRound, message.round);
+  peer.hasRoom = message.hasRoom;
   role.lease?.promised(message.from, message);
   confirmReads(state, role);
   return null;

@@ -99,6 +99,8 @@ export interface HeartbeatResponse extends Envelope {
   readonly round: number;
   /** Milliseconds from then for which the sender helps elect nobody else; 0 where it takes no part in leases. */
   readonly promisedMs: number;
+  /** Whether the sender's disk has room for more of the log: one that has none should not lead. */
+  readonly hasRoom: boolean;
 }
 
 /** Leadership transfer: "campaign now, without waiting and without PreVote" (thesis §3.10). */

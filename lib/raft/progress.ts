@@ -84,6 +84,8 @@ export interface Peer {
   ticksSinceContact: number | null;
   /** Highest heartbeat round it has answered. */
   confirmedRound: number;
+  /** Whether its disk has room, by its last answer; null before that. */
+  hasRoom: boolean | null;
   /** Ticks since something unanswered was sent and matchIndex last rose. */
   stalledTicks: number;
 }
@@ -97,6 +99,7 @@ export function newPeer(lastIndex: number): Peer {
     recentlyActive: true,
     ticksSinceContact: null,
     confirmedRound: 0,
+    hasRoom: null,
     stalledTicks: 0,
   };
 }

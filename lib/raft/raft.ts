@@ -8,6 +8,7 @@ import { answerPreVote, hearsLiveLeader } from "./election.ts";
 import { forwardRead, leaderGone, stepFollower, tickFollower } from "./follower.ts";
 import {
   appendProposal,
+  bestSuccessor,
   canServeReads,
   holdsLease,
   sendHeartbeats,
@@ -203,6 +204,27 @@ export class Raft {
     return role.reads.lastRound;
   }
 
+  /** Whether leadership is being handed over, and nothing is proposed meanwhile. */
+  get isTransferring(): boolean {
+    const { role } = this.#state;
+    return role.kind === "leader" && role.transfer !== null;
+  }
+
+  /** Whether this node's disk has room for more of the log: it tells the leader, which prefers successors that have. */
+  noteRoom(hasRoom: boolean): void {
+    this.#state.hasRoom = hasRoom;
+  }
+
+  /** Hands leadership to the best-placed follower that has room on its disk. Returns whom, or null if there is none. */
+  transferToRoom(): NodeId | null {
+    const { role } = this.#state;
+    if (role.kind !== "leader") return null;
+    const target = bestSuccessor(this.#state, role);
+    return target !== null && role.peers.get(target)?.hasRoom === true
+      ? startTransfer(this.#state, role, target)
+      : null;
+  }
+
   /** Hands leadership to `target`, or to the best-placed follower when null. Returns whom, or null if it can't. */
   transferLeadership(target: NodeId | null): NodeId | null {
     const { role } = this.#state;
@@ -223,12 +245,19 @@ export class Raft {
     this.#settle();
   }
 
-  /** The disk does not take the write under way (it is full, say): a leader steps down at once, nobody campaigns. */
+  /**
+   * The disk does not take the write under way (it is full, say): this node does not campaign, and a leader steps down at
+   * once. The best-placed voter need not wait for its silence (thesis §3.10).
+   */
   storageStalled(): void {
     const state = this.#state;
     assert(state.persistingTicks !== null, "only a write that is under way can stall");
     state.persistingTicks = Math.max(state.persistingTicks, state.electionTicks);
-    if (state.role.kind === "leader") becomeFollower(state, state.term, null);
+    const { role, id: from, term } = state;
+    if (role.kind !== "leader") return;
+    const to = bestSuccessor(state, role);
+    if (to !== null) state.send({ kind: "timeoutNow", from, to, term });
+    becomeFollower(state, term, null);
   }
 
   /** Entries that a {@link Load} asked for; consecutive, from its firstIndex on. */
@@ -401,9 +430,19 @@ export class Raft {
         this.#state.sendAnswer({ kind: "appendEntriesResponse", from, to, term, result });
         break;
       }
-      case "heartbeat":
-        this.#state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round: 0, promisedMs: 0 });
+      case "heartbeat": {
+        const { hasRoom } = this.#state;
+        this.#state.sendAnswer({
+          kind: "heartbeatResponse",
+          from,
+          to,
+          term,
+          round: 0,
+          promisedMs: 0,
+          hasRoom,
+        });
         break;
+      }
       case "installSnapshot":
       case "preVoteResponse":
       case "requestVoteResponse":

@@ -32,6 +32,8 @@ export class RaftState {
   /** What this node has promised to leaders; null where it takes no part. */
   readonly promise: VotersPromise | null;
   role: Role;
+  /** Whether the disk has room for more of the log. */
+  hasRoom = true;
 
   /** Reads that are decided and not yet handed out. */
   readonly reads: ReadState[] = [];

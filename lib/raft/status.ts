@@ -15,6 +15,8 @@ export interface PeerView {
   readonly ticksSinceContact: number | null;
   /** The newest round of heartbeats that it has answered. */
   readonly confirmedRound: number;
+  /** Whether its disk has room, by its last answer; null before that. */
+  readonly hasRoom: boolean | null;
 }
 
 /** A node's view of itself and its cluster, for status pages and tests. */
@@ -64,7 +66,7 @@ export function statusOf(state: RaftState): RaftStatus {
 }
 
 function peersOf({ peers }: Leader): PeerView[] {
-  return [...peers].map(([id, { progress, recentlyActive, ticksSinceContact, confirmedRound }]) => {
+  return [...peers].map(([id, { progress, recentlyActive, ticksSinceContact, confirmedRound, hasRoom }]) => {
     return {
       id,
       matchIndex: progress.matchIndex,
@@ -72,6 +74,7 @@ function peersOf({ peers }: Leader): PeerView[] {
       isActive: recentlyActive,
       ticksSinceContact,
       confirmedRound,
+      hasRoom,
     };
   }).sort((a, b) => a.id - b.id);
 }

@@ -6,7 +6,7 @@ import { HttpOverNetwork } from "../net/http_server.ts";
 import { DenoDisk, isOutOfDescriptors } from "../storage/mod.ts";
 import type { LogFormat, LogLevel } from "./config.ts";
 import { Log } from "./log.ts";
-import type { Resources } from "./metric_table.ts";
+import type { Resources } from "./metric.ts";
 import type { ServerPlatform } from "./server.ts";
 import { serverTools } from "./tools.ts";
 import type { ServerTools } from "./tools_port.ts";

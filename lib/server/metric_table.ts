@@ -4,74 +4,18 @@
  *
  * Names are as Prometheus wants them: base units, `_total` behind what only grows.
  */
-import type { NodeStatus } from "../net/client_messages.ts";
-import type { ConnectionCounts } from "../net/listener.ts";
-import type { LinkView } from "../net/peer_links.ts";
-import type { DoublingHistogram } from "./histogram.ts";
-import type { Meter } from "./meter.ts";
-import type { NodeCondition } from "./node.ts";
-
-/** What the process uses of the machine. */
-export interface Resources {
-  /** Memory that is in the machine's RAM. */
-  readonly residentBytes: number;
-  readonly heapUsedBytes: number;
-  readonly heapTotalBytes: number;
-  /** Buffers outside of the heap, among them all that was read and written. */
-  readonly externalBytes: number;
-  /** CPU time of the process so far. */
-  readonly cpuMs: number;
-}
-
-/** All that metrics are read from. */
-export interface MetricSources {
-  readonly clusterId: string;
-  readonly status: NodeStatus;
-  readonly condition: NodeCondition;
-  readonly meter: Meter;
-  readonly connections: ConnectionCounts;
-  readonly links: readonly LinkView[];
-  readonly resources: Resources;
-  /** Since the process began. */
-  readonly uptimeMs: number;
-}
-
-/** What tells the samples of one metric apart. */
-export type Labels = Readonly<Record<string, string | number>>;
-
-/** One number. */
-export interface Sample {
-  readonly labels: Labels;
-  readonly value: number;
-}
-
-/** How often numbers of each size came up; `scale` makes the metric's unit of one. */
-export interface Histogram {
-  readonly labels: Labels;
-  readonly histogram: DoublingHistogram;
-  readonly scale: number;
-}
-
-interface Description {
-  readonly name: string;
-  /** Heading of its section in the docs. */
-  readonly group: string;
-  /** Empty for what is no quantity. */
-  readonly unit: string;
-  readonly labels: readonly string[];
-  /** A sentence. */
-  readonly help: string;
-  /** The file. */
-  readonly measured: string;
-}
-
-/** A row of the table. */
-export type Metric =
-  | Description & {
-    readonly type: "counter" | "gauge";
-    read(sources: MetricSources): readonly Sample[];
-  }
-  | Description & { readonly type: "histogram"; read(sources: MetricSources): readonly Histogram[] };
+import {
+  counter,
+  counts,
+  gauge,
+  grouped,
+  histogram,
+  type Metric,
+  one,
+  oneOf,
+  sample,
+  seconds,
+} from "./metric.ts";
 
 const SECONDS_PER_MICRO = 1e-6;
 const ROLES = ["follower", "preCandidate", "candidate", "leader"];
@@ -245,6 +189,14 @@ const PEERS: readonly Metric[] = [
     measured: "lib/raft/progress.ts",
     read: ({ status: { peers } }) =>
       peers.flatMap(({ id, state }) => oneOf("state", PEER_STATES, state, { peer: id })),
+  }),
+  gauge("kvraft_peer_disk_full", {
+    unit: "",
+    labels: ["peer"],
+    help: "Of a leader: 1 while another node says that its disk has no room for more of the log.",
+    measured: "lib/raft/progress.ts",
+    read: ({ status: { peers } }) =>
+      peers.flatMap(({ id, hasRoom }) => hasRoom === null ? [] : [sample({ peer: id }, hasRoom ? 0 : 1)]),
   }),
   gauge("kvraft_peer_snapshot_sent_bytes", {
     unit: "bytes",
@@ -451,50 +403,3 @@ export const METRICS: readonly Metric[] = [
   ...grouped("Store and snapshots", STORE),
   ...grouped("Process", PROCESS),
 ];
-
-type Given<T> = Omit<Description, "name" | "group" | "labels"> & {
-  readonly labels?: readonly string[];
-  readonly read: (sources: MetricSources) => readonly T[];
-};
-
-function gauge(name: string, given: Given<Sample>): Metric {
-  return { labels: [], ...given, name, group: "", type: "gauge" };
-}
-
-function counter(name: string, given: Given<Sample>): Metric {
-  return { labels: [], ...given, name, group: "", type: "counter" };
-}
-
-function histogram(name: string, given: Given<Histogram>): Metric {
-  return { labels: [], ...given, name, group: "", type: "histogram" };
-}
-
-function grouped(group: string, metrics: readonly Metric[]): readonly Metric[] {
-  return metrics.map((metric) => ({ ...metric, group }));
-}
-
-function sample(labels: Labels, value: number): Sample {
-  return { labels, value };
-}
-
-function one(value: number): readonly Sample[] {
-  return [sample({}, value)];
-}
-
-function counts(label: string, values: Readonly<Record<string, number>>): readonly Sample[] {
-  return Object.entries(values).map(([text, value]) => sample({ [label]: text }, value));
-}
-
-/** A state as numbers: 1 for the one that holds, 0 for all others. */
-function oneOf(
-  label: string,
-  states: readonly string[],
-  holds: string,
-  labels: Labels = {},
-): readonly Sample[] {
-  return states.map((state) => sample({ ...labels, [label]: state }, state === holds ? 1 : 0));
-}
-
-function seconds(durationMs: number): number {
-  return Math.round(durationMs * 1_000) / 1e6;
-}

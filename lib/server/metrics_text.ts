@@ -1,6 +1,7 @@
 /** The table of metrics as text: what Prometheus reads, and what people read (docs/metrics.md). */
 import { assertNever } from "../assert.ts";
-import { type Histogram, type Labels, type Metric, METRICS, type MetricSources } from "./metric_table.ts";
+import type { Histogram, Labels, Metric, MetricSources } from "./metric.ts";
+import { METRICS } from "./metric_table.ts";
 
 /** Of what {@link renderMetrics} gives: Prometheus' text format, version 0.0.4. */
 export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";

@@ -13,7 +13,7 @@
  * does while no server runs: `inspect.ts`, `restore.ts`, `recover.ts`.
  *
  * `monitor.ts` shows the node over HTTP to those who watch over it: `meter.ts` is what it counts as it works (in
- * `histogram.ts`, with `loop_delay.ts`), `metric_table.ts` every metric there is, `metrics_text.ts` the table as text,
+ * `histogram.ts`, with `loop_delay.ts`), `metric_table.ts` every metric there is (made with `metric.ts`), `metrics_text.ts` the table as text,
  * `readiness.ts` whether it is of use to clients.
  *
  * @module

@@ -14,7 +14,7 @@ import type { LinkView } from "../net/peer_links.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { LoopDelay } from "./loop_delay.ts";
 import { Meter } from "./meter.ts";
-import type { MetricSources, Resources } from "./metric_table.ts";
+import type { MetricSources, Resources } from "./metric.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "./metrics_text.ts";
 import type { Readiness, Unready } from "./readiness.ts";
 

@@ -4,7 +4,7 @@
  * come and go through server.ts.
  */
 import { assert } from "../assert.ts";
-import type { NodeStatus } from "../net/client_messages.ts";
+import type { DiskState, NodeStatus } from "../net/client_messages.ts";
 import type { Clock, Random } from "../net/clock.ts";
 import type { ReadMode } from "./config.ts";
 import { CONFIGURATION_CODEC } from "../net/configuration_codec.ts";
@@ -15,6 +15,7 @@ import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
 import { ClientWork, type ClientWorkOptions } from "./client_work.ts";
 import { ConfirmedReads } from "./confirmed_reads.ts";
+import { DiskHandover } from "./disk_handover.ts";
 import { DiskRoom } from "./disk_room.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
@@ -114,6 +115,7 @@ export class Node {
   readonly #diskRoom: DiskRoom;
   readonly #termGuard: TermGuard;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
+  readonly #diskHandover: DiskHandover;
   /** The configurations that were last told of. */
   #told: Configurations;
 
@@ -172,6 +174,11 @@ export class Node {
     });
     this.#sessionClock = this.#makeSessionClock();
     this.#diskRoom = new DiskRoom({ log: start.log, clock });
+    this.#diskHandover = new DiskHandover({
+      ...options,
+      driver: this.#driver,
+      hasRoom: () => this.#diskState() === "ok",
+    });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === options.id ? term : null);
       if (leader === options.id) return this.membership.start();
@@ -302,7 +309,7 @@ export class Node {
       stateBytes,
       version: VERSION,
       members: membersOf(this.committedConfiguration),
-      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact }) => {
+      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact, hasRoom }) => {
         const sending = this.#exchange.statusOf(id);
         return {
           id,
@@ -311,9 +318,16 @@ export class Node {
           lastContactMs: ticksSinceContact === null ? null : Math.round(ticksSinceContact * tickMs),
           snapshotSentBytes: sending?.sentBytes ?? 0,
           snapshotTotalBytes: sending?.totalBytes ?? 0,
+          hasRoom,
         };
       }),
+      disk: this.#diskState(),
     };
+  }
+
+  #diskState(): DiskState {
+    if (this.#driver.isDiskFull) return "full";
+    return this.#options.start.log.isNearlyFull ? "nearlyFull" : "ok";
   }
 
   /** How this node is inside. */
@@ -420,7 +434,12 @@ export class Node {
     const quota = new Quota({
       quotaBytes,
       stateMachine: () => this.#replica.stateMachine,
-      isDiskNearlyFull: () => start.log.isNearlyFull,
+      isDiskNearlyFull: () => {
+        if (!start.log.isNearlyFull) return false;
+        // Who can hand over says so, and the write goes on at the next leader.
+        this.#diskHandover.check(this.#raft);
+        return !this.#raft.isTransferring;
+      },
     });
     return new Writes({
       driver: this.#driver,
@@ -441,6 +460,7 @@ export class Node {
     if (applied !== told.applied) this.membership.applied(applied);
     this.membership.settled();
     this.leadership.check();
+    this.#diskHandover.check(this.#raft);
     this.#exchange.settled();
     const isNews = newest !== told.newest || committed !== told.committed || applied !== told.applied;
     if (isNews) this.#options.configurationChanged();

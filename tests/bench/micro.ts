@@ -137,7 +137,13 @@ export class LoneLeader {
           break;
         }
         case "heartbeat":
-          this.#raft.step({ ...envelope, kind: "heartbeatResponse", round: message.round, promisedMs: 0 });
+          this.#raft.step({
+            ...envelope,
+            kind: "heartbeatResponse",
+            round: message.round,
+            promisedMs: 0,
+            hasRoom: true,
+          });
           break;
       }
     }

@@ -2,6 +2,7 @@
 import { CLIENT_MUTANTS } from "./client.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { INPUT_MUTANTS } from "./input.ts";
+import { LEADERSHIP_MUTANTS } from "./leadership.ts";
 import { LEASE_MUTANTS } from "./leases.ts";
 import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
@@ -16,6 +17,7 @@ const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 /** The mutants of `deno task mutants`. */
 export const MUTANTS: readonly Mutant[] = [
   ...CONSENSUS_MUTANTS,
+  ...LEADERSHIP_MUTANTS,
   ...LEASE_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
   ...STORAGE_MUTANTS,

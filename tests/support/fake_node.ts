@@ -226,6 +226,7 @@ export class FakeNode {
       snapshotIndex: 0,
       stateBytes: 0,
       peers: [],
+      disk: "ok",
     };
   }
 }

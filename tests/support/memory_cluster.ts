@@ -2,7 +2,7 @@
 import { KvClient } from "../../lib/mod.ts";
 import type { NodeAddress } from "../../lib/net/address.ts";
 import type { ServerConfig } from "../../lib/server/config.ts";
-import type { Resources } from "../../lib/server/metric_table.ts";
+import type { Resources } from "../../lib/server/metric.ts";
 import { type RunningServer, startServer } from "../../lib/server/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/server_limits.ts";
 import { ManualClock, settle } from "./manual_clock.ts";

@@ -218,6 +218,13 @@ class ScriptWorld {
         return raft.processGone(Number(argument));
       case "stall-disk":
         return raft.storageStalled();
+      case "room":
+        return raft.noteRoom(argument === "yes");
+      case "transfer-to-room": {
+        const target = raft.transferToRoom();
+        this.#say(target === null ? `${id} finds nobody with room` : `${id} hands over to ${target}`);
+        return;
+      }
       default:
         throw new Error(`Cannot run the script: there is no step "${command}"`);
     }

@@ -78,8 +78,10 @@ function fieldsText(message: Message, nameRead: NameRead): string {
     }
     case "heartbeat":
       return ` commit=${message.leaderCommit} round=${message.round}`;
-    case "heartbeatResponse":
-      return ` round=${message.round}${message.promisedMs === 0 ? "" : ` promised=${message.promisedMs}`}`;
+    case "heartbeatResponse": {
+      const promised = message.promisedMs === 0 ? "" : ` promised=${message.promisedMs}`;
+      return ` round=${message.round}${promised}${message.hasRoom ? "" : " full"}`;
+    }
     case "timeoutNow":
       return "";
     case "installSnapshot":

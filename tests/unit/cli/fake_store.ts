@@ -39,12 +39,13 @@ export function healthy(id: number, role: "leader" | "follower"): ClusterStatus[
     snapshotIndex: 0,
     stateBytes: 64,
     peers: [],
+    disk: "ok",
   };
 }
 
 /** A follower that is well, as its leader knows it. */
 export function peer(id: number, differences: Partial<PeerStatus> = {}): PeerStatus {
-  const sizes = { snapshotSentBytes: 0, snapshotTotalBytes: 0 };
+  const sizes = { snapshotSentBytes: 0, snapshotTotalBytes: 0, hasRoom: true };
   return { id, matchIndex: 12, state: "replicate", lastContactMs: 40, ...sizes, ...differences };
 }
 

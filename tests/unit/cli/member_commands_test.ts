@@ -127,6 +127,7 @@ Deno.test("member add shows how far the new node is, until it votes", async () =
     state: "snapshot",
     snapshotSentBytes: 12_300_000,
     snapshotTotalBytes: 27_000_000,
+    hasRoom: true,
   } as const;
   assertEquals(
     [
@@ -277,6 +278,7 @@ Deno.test("members shows each one's role, state, lag, last contact and version, 
     state: "snapshot",
     snapshotSentBytes: 1,
     snapshotTotalBytes: 3,
+    hasRoom: true,
     lastContactMs: 2_500,
   } as const;
   store.clusterStatus = ledBy2(

@@ -78,7 +78,12 @@ function smallMessage(maxInteger: number): fc.Arbitrary<PeerFrame> {
       result: record({ kind: fc.constant("accepted"), matchIndex: count }),
     }),
     record({ kind: fc.constant("heartbeat"), leaderCommit: count, round: count }),
-    record({ kind: fc.constant("heartbeatResponse"), round: count, promisedMs: count }),
+    record({
+      kind: fc.constant("heartbeatResponse"),
+      round: count,
+      promisedMs: count,
+      hasRoom: fc.boolean(),
+    }),
     record({ kind: fc.constant("timeoutNow") }),
     record({ kind: fc.constant("readIndex"), readId: count }),
     record({ kind: fc.constant("readIndexResponse"), readId: count, index: nullable(count) }),
@@ -191,6 +196,7 @@ export function serverMessage(maxInteger: number): fc.Arbitrary<ServerMessage> {
         snapshotIndex: count,
         stateBytes: count,
         peers: peers(maxInteger),
+        disk: fc.constantFrom("ok", "nearlyFull", "full"),
       }),
     }),
     record({

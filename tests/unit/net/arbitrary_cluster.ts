@@ -76,6 +76,7 @@ export function peers(maxInteger: number): fc.Arbitrary<PeerStatus[]> {
     lastContactMs: nullable(count),
     snapshotSentBytes: count,
     snapshotTotalBytes: count,
+    hasRoom: fc.option(fc.boolean(), { nil: null }),
   });
   return fc.array(peer, { maxLength: MAX_MEMBERS });
 }

@@ -151,7 +151,15 @@ Deno.test("a hello of other versions says which, whatever else stands in it", ()
 
 Deno.test("an answer to a heartbeat from before there were leases promises nothing", () => {
   const older = encode([17, 1, 2, 7, 41]);
-  const response = { kind: "heartbeatResponse", from: 1, to: 2, term: 7, round: 41, promisedMs: 0 } as const;
+  const response = {
+    kind: "heartbeatResponse",
+    from: 1,
+    to: 2,
+    term: 7,
+    round: 41,
+    promisedMs: 0,
+    hasRoom: true,
+  } as const;
   assertEquals(decodePeerFrame(older), response);
 });
 

@@ -90,7 +90,7 @@ export const PEER_FRAMES: Readonly<Record<string, PeerFrame>> = {
     result: { kind: "rejected", prevLogIndex: 300, conflictIndex: 250, conflictTerm: 5 },
   },
   heartbeat: { kind: "heartbeat", ...envelope, leaderCommit: 303, round: 41 },
-  heartbeatResponse: { kind: "heartbeatResponse", ...envelope, round: 41, promisedMs: 900 },
+  heartbeatResponse: { kind: "heartbeatResponse", ...envelope, round: 41, promisedMs: 900, hasRoom: true },
   timeoutNow: { kind: "timeoutNow", ...envelope },
   readIndex: { kind: "readIndex", ...envelope, readId: 99_000 },
   readIndexResponse: { kind: "readIndexResponse", ...envelope, readId: 99_000, index: 303 },
@@ -203,6 +203,7 @@ export const SERVER_MESSAGES: Readonly<Record<string, ServerMessage>> = {
           lastContactMs: 12,
           snapshotSentBytes: 0,
           snapshotTotalBytes: 0,
+          hasRoom: false,
         },
         {
           id: 3,
@@ -211,8 +212,10 @@ export const SERVER_MESSAGES: Readonly<Record<string, ServerMessage>> = {
           lastContactMs: null,
           snapshotSentBytes: 262_158,
           snapshotTotalBytes: 1_000_000,
+          hasRoom: null,
         },
       ],
+      disk: "nearlyFull",
     },
   },
   stateHashResult: {

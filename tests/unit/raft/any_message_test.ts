@@ -64,7 +64,13 @@ const message: fc.Arbitrary<Message> = fc.record({ from: fc.constantFrom(2, 3, 3
       fc.tuple(index, fc.nat(3)).map(([leaderCommit, round]): Message => {
         return { kind: "heartbeat", ...led, leaderCommit, round };
       }),
-      fc.nat(3).map((round): Message => ({ kind: "heartbeatResponse", ...led, round, promisedMs: 0 })),
+      fc.nat(3).map((round): Message => ({
+        kind: "heartbeatResponse",
+        ...led,
+        round,
+        promisedMs: 0,
+        hasRoom: true,
+      })),
       fc.constant<Message>({ kind: "timeoutNow", ...led }),
       place(led.term).filter((at) => at.index > 0).map((at): Message => {
         const configuration = configurationOf({ voters: [1, 2, 3], learners: at.index % 2 === 0 ? [4] : [] });

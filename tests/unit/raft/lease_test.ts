@@ -35,7 +35,7 @@ function heartbeats(raft: Raft): number {
 
 /** Node `from` answers heartbeats. */
 function answer(raft: Raft, from: NodeId, round: number, promisedMs = PROMISE_MS): void {
-  raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round, promisedMs });
+  raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round, promisedMs, hasRoom: true });
   work(raft);
 }
 
@@ -177,6 +177,7 @@ function follower(time: Time, changes: Partial<RaftConfig> = {}): Raft {
     term: 1,
     round: 4,
     promisedMs: PROMISE_MS,
+    hasRoom: true,
   } as const;
   assertEquals(work(raft), [promise]);
   return raft;

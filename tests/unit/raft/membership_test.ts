@@ -56,7 +56,7 @@ Deno.test("strangers are heard as leaders and candidates, and their answers coun
     { kind: "preVoteResponse", ...head, term: 9, granted: false },
     { kind: "requestVoteResponse", ...head, term: 9, granted: false },
     { kind: "appendEntriesResponse", ...head, result: { kind: "accepted", matchIndex: 2 } },
-    { kind: "heartbeatResponse", ...head, term: 9, round: 1, promisedMs: 0 },
+    { kind: "heartbeatResponse", ...head, term: 9, round: 1, promisedMs: 0, hasRoom: true },
   ];
   const before = leader.status();
   for (const answer of answers) assertEquals(leader.step(answer), "from a stranger");
@@ -91,14 +91,30 @@ Deno.test("a learner counts neither for a commit, nor for a read, nor for keepin
   raft.readIndex();
   work(raft);
   for (const from of [4, 5, 6]) {
-    raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round: 1, promisedMs: 0 });
+    raft.step({
+      kind: "heartbeatResponse",
+      from,
+      to: 1,
+      term: raft.term,
+      round: 1,
+      promisedMs: 0,
+      hasRoom: true,
+    });
   }
   assertEquals(raft.takeReady(), null);
   for (let count = 0; count < 3 * ELECTION_TICKS && raft.isLeader; count++) {
     raft.tick();
     work(raft);
     for (const from of [4, 5, 6]) {
-      raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round: 1, promisedMs: 0 });
+      raft.step({
+        kind: "heartbeatResponse",
+        from,
+        to: 1,
+        term: raft.term,
+        round: 1,
+        promisedMs: 0,
+        hasRoom: true,
+      });
     }
   }
   assertEquals(raft.isLeader, false);
@@ -237,9 +253,33 @@ Deno.test("status says what a leader knows of each other node, learners too", ()
   acknowledge(raft, 2, 3);
   tick(raft, 2);
   assertEquals(raft.status().peers, [
-    { id: 2, matchIndex: 3, kind: "replicate", isActive: true, ticksSinceContact: 2, confirmedRound: 0 },
-    { id: 3, matchIndex: 0, kind: "probe", isActive: true, ticksSinceContact: null, confirmedRound: 0 },
-    { id: 4, matchIndex: 0, kind: "probe", isActive: true, ticksSinceContact: null, confirmedRound: 0 },
+    {
+      id: 2,
+      matchIndex: 3,
+      kind: "replicate",
+      isActive: true,
+      ticksSinceContact: 2,
+      confirmedRound: 0,
+      hasRoom: null,
+    },
+    {
+      id: 3,
+      matchIndex: 0,
+      kind: "probe",
+      isActive: true,
+      ticksSinceContact: null,
+      confirmedRound: 0,
+      hasRoom: null,
+    },
+    {
+      id: 4,
+      matchIndex: 0,
+      kind: "probe",
+      isActive: true,
+      ticksSinceContact: null,
+      confirmedRound: 0,
+      hasRoom: null,
+    },
   ]);
   assertEquals(nodeWith([1]).status().peers, []);
 });

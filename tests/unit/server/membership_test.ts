@@ -171,6 +171,7 @@ class Bench {
           term,
           round: message.round,
           promisedMs: 0,
+          hasRoom: true,
         });
       case "appendEntries":
         return this.driver.step({

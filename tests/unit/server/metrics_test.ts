@@ -2,7 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { Meter } from "../../../lib/server/meter.ts";
-import { METRICS, type MetricSources } from "../../../lib/server/metric_table.ts";
+import type { MetricSources } from "../../../lib/server/metric.ts";
+import { METRICS } from "../../../lib/server/metric_table.ts";
 import { describeMetrics, renderMetrics } from "../../../lib/server/metrics_text.ts";
 import { CHECKOUT, filesOfCheckout, readCheckout } from "../../support/checkout.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
@@ -49,6 +50,7 @@ function sourcesWith(meter: Meter): MetricSources {
           lastContactMs: 20,
           snapshotSentBytes: 0,
           snapshotTotalBytes: 0,
+          hasRoom: true,
         },
         {
           id: 3,
@@ -57,8 +59,10 @@ function sourcesWith(meter: Meter): MetricSources {
           lastContactMs: null,
           snapshotSentBytes: 5,
           snapshotTotalBytes: 50,
+          hasRoom: false,
         },
       ],
+      disk: "ok",
     },
     condition: {
       isDiskFull: false,

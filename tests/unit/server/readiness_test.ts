@@ -21,6 +21,7 @@ const STATUS: NodeStatus = {
   version: "0.1.0",
   members: [{ id: 1, address: "n1:7001", role: "voter" }, { id: 2, address: "n2:7001", role: "voter" }],
   peers: [],
+  disk: "ok",
 };
 
 /** A node whose answers a test decides. */

@@ -1,0 +1,43 @@
+/**
+ * Hands leadership over when this node's disk runs out of room while another's has some: a leader whose disk is nearly
+ * full refuses every write that adds something, and the followers would take them.
+ */
+import type { Clock } from "../net/clock.ts";
+import type { Logger } from "../net/logger.ts";
+import type { NodeId, Raft } from "../raft/mod.ts";
+import type { Driver } from "./driver.ts";
+
+/** After an attempt none is made for so long: proposals wait while one is under way, and reads and deletes go on here. */
+const RETRY_MS = 5_000;
+
+/** What handing over needs. */
+export interface DiskHandoverOptions {
+  readonly driver: Driver;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Whether there is room to prepare the log's next file, and for what is written. */
+  readonly hasRoom: () => boolean;
+}
+
+/** Watches over the room of a node. */
+export class DiskHandover {
+  readonly #options: DiskHandoverOptions;
+  /** No attempt is made before this time. */
+  #notBefore = 0;
+
+  constructor(options: DiskHandoverOptions) {
+    this.#options = options;
+  }
+
+  /** Notes the room there is, and hands over where that is called for. Cheap while there is room. */
+  check(raft: Raft): void {
+    const { driver, clock, logger, hasRoom } = this.#options;
+    const room = hasRoom();
+    raft.noteRoom(room);
+    if (room || !raft.isLeader || raft.isTransferring || clock.now() < this.#notBefore) return;
+    const to: NodeId | null = driver.ask((raft) => raft.transferToRoom());
+    if (to === null) return;
+    this.#notBefore = clock.now() + RETRY_MS;
+    logger.warn("disk nearly full: leadership goes to a node that has room", { to });
+  }
+}

@@ -1,0 +1,59 @@
+/** A leader whose disk runs out of room hands over to a node that has some, and says so. */
+import { assert, assertEquals } from "@std/assert";
+import { MemoryCluster } from "../../support/memory_cluster.ts";
+
+const VALUE = "v".repeat(1_000);
+
+/** Leaves a node's disk no more than it uses. */
+function fill(cluster: MemoryCluster, id: number): void {
+  const disk = cluster.disk(id);
+  disk.capacityBytes -= disk.freeBytes === Number.POSITIVE_INFINITY ? 0 : disk.freeBytes;
+}
+
+Deno.test("a leader whose disk has no room hands over at once, and no write is refused", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.put("key", VALUE));
+  // The leader has heard of the others' disks.
+  await cluster.pass(1_000);
+  const before = await cluster.run(client.status());
+  const full = before.leader;
+  assert(full !== null);
+  const disk = cluster.disk(full);
+  disk.capacityBytes = 200_000;
+  fill(cluster, full);
+  // More than the rest of the segment that is in use: the next can't be prepared.
+  for (let number = 0; number < 150; number++) await cluster.run(client.put(`key ${number}`, VALUE));
+  await cluster.pass(1_000);
+  const status = await cluster.run(client.status());
+  assert(status.leader !== null && status.leader !== full, "another node leads");
+  assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
+    "disk nearly full: leadership goes to a node that has room",
+  ]);
+  const views = status.nodes.map((node) => node.reachable ? `${node.id} ${node.disk}` : `${node.id} down`);
+  assert(["nearlyFull", "full"].includes(views[full - 1]?.split(" ")[1] ?? ""), views.join());
+  const leader = status.nodes.find(({ id }) => id === status.leader);
+  assert(leader?.reachable === true);
+  assertEquals(
+    leader.peers.map(({ id, hasRoom }) => [id, hasRoom]),
+    [1, 2, 3].filter((id) => id !== leader.id).map((id) => [id, id !== full]),
+  );
+});
+
+Deno.test("where no node has room the leader stays, and writes that add something are refused", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  const client = await cluster.client(1);
+  await cluster.run(client.put("key", VALUE));
+  cluster.disk(1).capacityBytes = 200_000;
+  fill(cluster, 1);
+  const answers = new Set<string>();
+  for (let number = 0; number < 150; number++) {
+    answers.add(
+      await cluster.run(client.put(`key ${number}`, VALUE).then(() => "written", (error) => error.code)),
+    );
+  }
+  assertEquals([...answers], ["written", "storageFull"]);
+  assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), []);
+});
