@@ -32,8 +32,7 @@ export type Answer =
   | { readonly kind: "list"; readonly result: ListResult; readonly nextPage: (lastKey: Uint8Array) => string }
   | { readonly kind: "cas"; readonly result: CompareAndSetResult }
   | { readonly kind: "status"; readonly status: ClusterStatus }
-  /** `hasLeader`: whether one says how the others are. */
-  | { readonly kind: "members"; readonly rows: readonly MemberRow[]; readonly hasLeader: boolean }
+  | { readonly kind: "members"; readonly rows: readonly MemberRow[] }
   | { readonly kind: "health"; readonly health: Health }
   /** `sentence`: what has come about; `isDone`: whether all of it has. */
   | {
@@ -74,12 +73,11 @@ export function exitCodeOf(answer: Answer): ExitCode {
       return answer.isDone ? ExitCode.done : ExitCode.unknown;
     case "status":
       return answer.status.leader === null ? ExitCode.unavailable : ExitCode.done;
-    case "members":
-      return answer.hasLeader ? ExitCode.done : ExitCode.unavailable;
     case "health":
       return answer.health.isHealthy ? ExitCode.done : ExitCode.unavailable;
     case "put":
     case "list":
+    case "members":
     case "snapshot":
     case "snapshotSaved":
     case "exported":

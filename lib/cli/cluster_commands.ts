@@ -42,7 +42,6 @@ export const MEMBERS: Command = {
     "Roles: a voter counts; a learner receives everything and has no vote; one that is leaving still counts, until the",
     "change under way is done. State is as status tells it, seen from here. Lag and last contact are what the leader",
     "says, in entries of its log; none yet: it has not heard from the node since it was elected. ? is not known.",
-    "Ends with 3 when there is no leader.",
   ],
   example: [
     "members",
@@ -53,7 +52,7 @@ export const MEMBERS: Command = {
     const client = await context.client();
     const options = callOptions(call, context);
     const [members, status] = await Promise.all([client.members(options), client.status(options)]);
-    return { kind: "members", rows: memberRows(members, status), hasLeader: status.leader !== null };
+    return { kind: "members", rows: memberRows(members, status) };
   },
 };
 
