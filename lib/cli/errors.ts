@@ -119,6 +119,7 @@ const BEYOND_RESTART: ReadonlySet<string> = new Set([
   "newerFormat",
   "newerSnapshot",
   "dataDirectoryDamaged",
+  "dataDirectoryUnfinished",
   "logDamaged",
   "logMissing",
   "snapshotDamaged",

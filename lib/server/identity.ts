@@ -70,7 +70,7 @@ export async function requireOrigin(
   const { fresh } = neighboursOf(dataDir);
   if (disk.stat(dataDir) === null && disk.stat(fresh) !== null) {
     throw new ConfigError(
-      `--data-dir: a recovery of ${dataDir} was interrupted, and ${fresh} is what it made. Rename ${fresh} to ${dataDir}.`,
+      `--data-dir: a recovery of ${dataDir} was interrupted, and ${fresh} is what it made. Run \`mv ${fresh} ${dataDir}\`.`,
     );
   }
   if (members !== null || join.length > 0 || await readIdentity({ disk, path: dataDir }) !== null) return;

@@ -25,14 +25,31 @@ export class NothingThereError extends Error {
 export async function inspect(path: string, { disk }: { readonly disk: Disk }): Promise<InspectReport> {
   switch (disk.stat(path)) {
     case "file":
+    case "stream":
       return await inspectFile(path, disk);
     case "directory":
+      requireDataFolder(path, disk);
       return folderReport(await inspectDataDirectory({ disk, path }));
     case null:
       throw new NothingThereError(
         `Cannot inspect ${path}: there is nothing. Name a backup or a data folder, such as ./data/node-1.`,
       );
   }
+}
+
+/** Names of which a data folder has at least one. */
+const FOLDER_NAMES = ["identity", "wal", "snapshots"];
+
+/** Refuses a folder that holds only what is not kvraft's. An empty one is a data folder that is not owned yet. */
+function requireDataFolder(path: string, disk: Disk): void {
+  const names = disk.list(path);
+  if (names.length === 0 || names.some((name) => FOLDER_NAMES.includes(name))) return;
+  throw new NothingThereError(
+    `Cannot inspect ${path}: it is no data folder, which would hold ${
+      FOLDER_NAMES.join(", ")
+    }. Name a backup or a ` +
+      "data folder, such as ./data/node-1.",
+  );
 }
 
 /** Damage behind the header is part of the report; without a header nothing can be said. */

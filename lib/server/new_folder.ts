@@ -2,8 +2,8 @@
  * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that goes
  * on from its last survivor.
  *
- * The snapshot comes first, then a log that goes on behind it, and the identity last: what was interrupted is nobody's
- * folder, and is refused as such.
+ * A mark that the folder is unfinished comes first, then the snapshot, a log that goes on behind it, and the identity
+ * last: what was interrupted is refused with the command that finishes it.
  */
 import type { Random } from "../net/clock.ts";
 import { encodeConfiguration } from "../net/configuration_codec.ts";
@@ -31,14 +31,22 @@ export interface NewFolder {
   readonly term: number;
   readonly revision: number;
   readonly configuration: Configuration;
+  /** Which command finishes it when it is interrupted, as a sentence. */
+  readonly advice: string;
+  /**
+   * Whether the folder takes its name only later: until then it stays marked, and an interrupted attempt that was
+   * complete is begun anew.
+   */
+  readonly isNamedLater: boolean;
   /** The state, in chunks as state_codec.ts makes them; hands each to `write`. */
   readonly writeChunks: (write: (chunk: Uint8Array) => Promise<void>) => Promise<void>;
 }
 
 /** Makes the folder, durably. Throws {@link FolderInUseError} where something is, and those of lib/storage. */
 export async function makeFolder(folder: NewFolder): Promise<void> {
-  const { disk, path, identity, index, term, revision, configuration, random } = folder;
-  const directory = await DataDirectory.open({ disk, path });
+  const { disk, path, identity, index, term, revision, configuration, random, advice, isNamedLater } = folder;
+  requireOwnNames(disk, path);
+  const directory = await DataDirectory.make({ disk, path, advice, beginsAnew: isNamedLater });
   try {
     if (directory.identity !== null) {
       throw new FolderInUseError(
@@ -67,9 +75,25 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
     const owned = { ...identity, dataId: newDataId(random) };
     await beginLog(folder, { identity: owned, walDirectory: directory.walDirectory });
     directory.found(owned);
+    if (!isNamedLater) directory.finish();
   } finally {
     directory.close();
   }
+}
+
+/** Names that a data folder may have, and a new file system. */
+const OWN_NAMES = ["LOCK", "identity", "identity.new", "wal", "snapshots", "unfinished", "lost+found"];
+
+/** Refuses a folder with files that are not kvraft's: it was named by mistake. */
+function requireOwnNames(disk: Disk, path: string): void {
+  if (disk.stat(path) !== "directory") return;
+  const foreign = disk.list(path).filter((name) => !OWN_NAMES.includes(name));
+  if (foreign.length === 0) return;
+  throw new FolderInUseError(
+    `Cannot make a data folder at ${path}: it holds other files (${
+      foreign.slice(0, 3).join(", ")
+    }). Choose an empty folder, or one that does not exist.`,
+  );
 }
 
 /** A log behind the snapshot: a node with a snapshot and no log would be taken for one that lost what it had promised. */

@@ -65,7 +65,7 @@ async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
   const { old, fresh } = neighboursOf(dataDir);
   if (disk.stat(dataDir) === null && disk.stat(old) !== null && disk.stat(fresh) !== null) {
     throw new RecoveryError(
-      `Cannot recover ${dataDir}: it was recovered before, all but its name. Rename ${fresh} to ${dataDir}.`,
+      `Cannot recover ${dataDir}: it was recovered before, all but its name. Run \`mv ${fresh} ${dataDir}\`.`,
     );
   }
   if (await readIdentity({ disk, path: dataDir }) === null) {
@@ -73,6 +73,8 @@ async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
   }
   for (const path of [old, fresh]) {
     if (disk.stat(path) === null) continue;
+    // An interrupted recovery, which nothing was started from: it is begun anew.
+    if (path === fresh && DataDirectory.isLeftover({ disk, path })) continue;
     throw new FolderInUseError(
       `Cannot recover ${dataDir}: ${path} is in the way, from an earlier recovery. Move it away first.`,
     );
@@ -174,12 +176,16 @@ async function remake(
     term: lastTerm,
     revision: view.revision,
     configuration: lonely(replica.applied.configuration, founders),
+    advice:
+      `Run \`kvraft server recover --data-dir ${dataDir}\` once more: it begins anew. Or remove this directory.`,
+    isNamedLater: true,
     writeChunks: (write) => writeState(view, { write, pause: () => Promise.resolve() }),
   });
   disk.rename(dataDir, old);
   disk.rename(fresh, dataDir);
   // Without it a loss of power could bring the old node back, whose cluster is told to be gone.
   disk.syncDirectory(dirname(dataDir));
+  DataDirectory.finishAt({ disk, path: dataDir });
   return { clusterId, nodeId, address, lastIndex };
 }
 

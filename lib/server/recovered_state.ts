@@ -14,8 +14,11 @@ import {
   type Identity,
   type RecoveredLog,
   SnapshotDamagedError,
+  SnapshotMissingError,
   SnapshotStore,
+  SnapshotUnreadableError,
   WriteAheadLog,
+  type WriteAheadLogOptions,
 } from "../storage/mod.ts";
 import { foundingConfiguration } from "./members.ts";
 import type { Pause } from "./slices.ts";
@@ -44,33 +47,61 @@ export interface RecoverOptions {
 export async function recoverState(options: RecoverOptions): Promise<StartingPoint> {
   const { disk, directory, identity, segmentBytes, tailBytes, logger } = options;
   const snapshots = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
-  const loaded = await loadNewest(snapshots, options) ?? nothingYet(options);
+  const { newest, unreadable } = await loadNewest(snapshots, options);
+  const loaded = newest ?? nothingYet(options);
   const { index, term } = loaded.metadata;
-  const { log, recovered } = await WriteAheadLog.open({
+  const { log, recovered } = await openLog({
     disk,
     directory: directory.walDirectory,
     identity,
     segmentBytes,
     tailBytes,
     snapshot: index === 0 ? null : { index, term },
-  });
+  }, unreadable);
   noteRecovery(logger, recovered, index);
   return { ...loaded, snapshots, log, recovered: { ...recovered, snapshot: loaded.metadata } };
 }
 
-/** The newest that can be read; null when there is none. */
-async function loadNewest(snapshots: SnapshotStore, options: RecoverOptions): Promise<LoadedSnapshot | null> {
+/**
+ * Opens the log. Where it needs a snapshot that is not to be had, and one could not be read, that is the reason: the
+ * file may be whole, and nothing is to be thrown away for it.
+ */
+async function openLog(
+  options: WriteAheadLogOptions,
+  unreadable: SnapshotUnreadableError | null,
+): ReturnType<typeof WriteAheadLog.open> {
+  try {
+    return await WriteAheadLog.open(options);
+  } catch (error) {
+    if (unreadable !== null && error instanceof SnapshotMissingError) throw unreadable;
+    throw error;
+  }
+}
+
+/** The newest that is whole, or null; and the first that the disk could not read, or null. */
+async function loadNewest(
+  snapshots: SnapshotStore,
+  options: RecoverOptions,
+): Promise<
+  { readonly newest: LoadedSnapshot | null; readonly unreadable: SnapshotUnreadableError | null }
+> {
   const { clusterId } = options.identity;
+  let unreadable: SnapshotUnreadableError | null = null;
   for (const snapshot of snapshots.list()) {
     try {
       using reader = await snapshots.reader(snapshot);
-      return await readSnapshotState(reader, { ...options, clusterId });
+      return { newest: await readSnapshotState(reader, { ...options, clusterId }), unreadable };
     } catch (error) {
+      if (error instanceof SnapshotUnreadableError) {
+        unreadable ??= error;
+        options.logger.error("cannot read a snapshot; trying the one before it", { reason: error.message });
+        continue;
+      }
       if (!(error instanceof SnapshotDamagedError || error instanceof DecodeError)) throw error;
       options.logger.error("a snapshot is damaged; trying the one before it", { reason: error.message });
     }
   }
-  return null;
+  return { newest: null, unreadable };
 }
 
 /** Before the first snapshot: no keys, and the configuration that the cluster began with. */

@@ -5,6 +5,7 @@ import type { Disk } from "../storage/mod.ts";
 import { clusterIdOf } from "./cluster_id.ts";
 import { foundingConfiguration } from "./members.ts";
 import { makeFolder } from "./new_folder.ts";
+import { writeState } from "./state_codec.ts";
 import { withStateFile } from "./state_file.ts";
 import type { RestoreReport, RestoreRequest } from "./tools_port.ts";
 
@@ -12,14 +13,15 @@ import type { RestoreReport, RestoreRequest } from "./tools_port.ts";
  * Makes the folder. The new cluster has an id of its own, so that nodes of the old one can't mix in; it follows from
  * the file, the members and the cluster's name, so that every node's folder has the same without asking.
  *
- * The file is read twice: once whole, before anything is made, and once to be taken over.
+ * The file is read once, as a stream, and whole before anything is made.
  */
 export async function restore(
   { from, nodeId, members, dataDir, clusterName }: RestoreRequest,
   { disk, random }: { readonly disk: Disk; readonly random: Random },
 ): Promise<RestoreReport> {
-  const keys = await withStateFile({ disk, path: from }, async (file) => (await file.load()).keyCount);
-  return await withStateFile({ disk, path: from }, async ({ header, chunks }) => {
+  return await withStateFile({ disk, path: from }, async ({ header, load }) => {
+    const state = await load();
+    const view = state.snapshot();
     const { index, term, revision } = header;
     const origin = [header.clusterId, String(index), String(term), String(revision)];
     const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
@@ -33,10 +35,10 @@ export async function restore(
       term,
       revision,
       configuration: foundingConfiguration(founders),
-      writeChunks: async (write) => {
-        for await (const chunk of chunks()) await write(chunk);
-      },
+      advice: "Run the same `kvraft server restore …` once more: it begins anew. Or remove this directory.",
+      isNamedLater: false,
+      writeChunks: (write) => writeState(view, { write, pause: () => Promise.resolve() }),
     });
-    return { clusterId, revision, keys };
+    return { clusterId, revision, keys: state.keyCount };
   });
 }

@@ -3,7 +3,7 @@ import { StateMachine, type StateMachineOptions } from "../kv/mod.ts";
 import { decodeConfiguration } from "../net/configuration_codec.ts";
 import { DecodeError } from "../net/errors.ts";
 import type { SnapshotMetadata } from "../raft/mod.ts";
-import type { SnapshotReader } from "../storage/mod.ts";
+import type { SnapshotHeader, SnapshotReader } from "../storage/mod.ts";
 import type { Pause } from "./slices.ts";
 import { readState } from "./state_codec.ts";
 
@@ -28,7 +28,7 @@ export async function readSnapshotState(
   { clusterId, stateMachineOptions, pause }: SnapshotStateOptions,
 ): Promise<LoadedSnapshot> {
   const { header } = reader;
-  const { index, term, revision } = header;
+  const { index, term } = header;
   if (header.clusterId !== clusterId) {
     throw new DecodeError(
       `Cannot use the snapshot at ${index}: it is of cluster ${header.clusterId}, not of ${clusterId}.`,
@@ -38,11 +38,15 @@ export async function readSnapshotState(
   const restoring = StateMachine.restoring(stateMachineOptions);
   await readState(reader.chunks(), { restoring, pause });
   const stateMachine = restoring.finish();
-  if (stateMachine.appliedIndex !== index || stateMachine.revision !== revision) {
-    throw new DecodeError(
-      `Cannot use the snapshot at ${index}: its state is of index ${stateMachine.appliedIndex} and revision ` +
-        `${stateMachine.revision}, not of revision ${revision} as it says.`,
-    );
-  }
+  requireHeader(stateMachine, header);
   return { metadata: { index, term, configuration }, stateMachine };
+}
+
+/** Throws DecodeError unless a state is of the index and revision that the header of its snapshot says. */
+export function requireHeader(state: StateMachine, { index, revision }: SnapshotHeader): void {
+  if (state.appliedIndex === index && state.revision === revision) return;
+  throw new DecodeError(
+    `Cannot use the snapshot at ${index}: its state is of index ${state.appliedIndex} and revision ` +
+      `${state.revision}, not of revision ${revision} as it says.`,
+  );
 }

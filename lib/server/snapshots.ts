@@ -15,6 +15,7 @@ import type { SnapshotMetadata } from "../raft/mod.ts";
 import {
   SnapshotDamagedError,
   type SnapshotStore,
+  SnapshotUnreadableError,
   type SnapshotWriter,
   type StoredSnapshot,
 } from "../storage/mod.ts";
@@ -163,13 +164,14 @@ export class Snapshots {
       for await (const _chunk of reader.chunks()) await pause();
     } catch (error) {
       if (this.#stopped) return;
-      if (!(error instanceof SnapshotDamagedError)) {
-        logger.error("cannot read a snapshot that a follower may have found damaged", {
-          reason: reasonOf(error),
-        });
-        return;
+      const isDamaged = error instanceof SnapshotDamagedError;
+      if (!isDamaged && !(error instanceof SnapshotUnreadableError)) {
+        return logger.error("cannot open a snapshot that may be damaged", { reason: reasonOf(error) });
       }
-      logger.error("a snapshot is damaged; taking another", { reason: reasonOf(error) });
+      const what = isDamaged
+        ? "a snapshot is damaged; taking another"
+        : "cannot read a snapshot; taking another";
+      logger.error(what, { reason: reasonOf(error) });
       await this.take().catch((cause: unknown) =>
         logger.error("cannot take a snapshot", { reason: reasonOf(cause) })
       );

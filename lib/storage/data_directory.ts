@@ -5,10 +5,12 @@
  *     <data-dir>/identity    whose it is (identity.ts)
  *     <data-dir>/wal/        the write-ahead log (wal.ts)
  *     <data-dir>/snapshots/  snapshots (snapshot_store.ts)
+ *     <data-dir>/unfinished  there while a restore or a recovery makes the directory; says how to go on
  *
  * The identity is written last when a directory is founded, so where it is, all the rest was there and durable; a
  * log without it, or it without the log's folder, is nothing that a crash leaves behind. Whoever restores a backup
- * founds the directory at the very end: until then nobody starts from half of it.
+ * founds the directory at the very end, and marks it as unfinished before anything else: a node does not start from
+ * half of it, nor begins an empty log in its place.
  */
 import { dirname } from "@std/path";
 import { assert, assertNever } from "../assert.ts";
@@ -18,6 +20,7 @@ import {
   DataDirectoryDamagedError,
   DataDirectoryError,
   DataDirectoryLockedError,
+  DataDirectoryUnfinishedError,
   DataDirectoryUnusableError,
   ForeignClusterError,
   ForeignNodeError,
@@ -35,6 +38,17 @@ export interface DataDirectoryOptions {
   readonly path: string;
 }
 
+/** What making a data directory needs. */
+export interface MakingOptions extends DataDirectoryOptions {
+  /** Which command finishes it when it is interrupted, as a sentence. */
+  readonly advice: string;
+  /** Whether an interrupted attempt may have come as far as to found it: then it is begun anew, too. */
+  readonly beginsAnew: boolean;
+}
+
+/** The file that marks a directory as unfinished. */
+const UNFINISHED = "unfinished";
+const MAX_ADVICE_BYTES = 1_024;
 const CHOOSE_ANOTHER = "Choose another --data-dir.";
 
 /** A data directory that this process holds. */
@@ -58,9 +72,27 @@ export class DataDirectory {
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
     return await orUnusable(options.path, async () => {
-      const { lock, identity } = await openDirectory(options);
+      const { lock, identity } = await openDirectory(options, null);
       return new DataDirectory(options, lock, identity);
     });
+  }
+
+  /**
+   * Opens a directory that is to be made with a state, and marks it as unfinished, durably, until {@link finish}; what
+   * an interrupted attempt left in it goes. Throws as {@link open} does.
+   */
+  static async make(options: MakingOptions): Promise<DataDirectory> {
+    return await orUnusable(options.path, async () => {
+      const { lock, identity } = await openDirectory(options, options);
+      return new DataDirectory(options, lock, identity);
+    });
+  }
+
+  /** Whether an interrupted {@link make} left this directory: it has never been a node's. */
+  static isLeftover({ disk, path }: DataDirectoryOptions): boolean {
+    if (disk.stat(path) !== "directory") return false;
+    const names = disk.list(path);
+    return names.includes(UNFINISHED) || names.every((name) => name === "LOCK");
   }
 
   /** Whose it is; null while it is nobody's. */
@@ -122,6 +154,21 @@ export class DataDirectory {
     }
   }
 
+  /** Does the same for a directory that was founded under another name, and that is not open. Throws what the disk throws. */
+  static finishAt({ disk, path }: DataDirectoryOptions): void {
+    removeMark(disk, path);
+  }
+
+  /** Says that all of a directory that was being made is there. Throws {@link DataDirectoryUnusableError}. */
+  finish(): void {
+    assert(this.#identity !== null, "a directory is founded before it is finished");
+    try {
+      removeMark(this.#disk, this.path);
+    } catch (error) {
+      throw unusable(this.path, error);
+    }
+  }
+
   /** Lets other processes use the directory. */
   close(): void {
     this.#lock.release();
@@ -152,11 +199,12 @@ function unusable(path: string, error: unknown): DataDirectoryUnusableError {
 
 async function openDirectory(
   options: DataDirectoryOptions,
+  making: MakingOptions | null,
 ): Promise<{ lock: DiskLock; identity: Identity | null }> {
   const { disk, path } = options;
   // Asked before the lock, since locking creates a file and a refusal changes nothing; and again under the lock,
   // since until then another process may have founded the directory.
-  const before = disk.stat(path) === null ? null : await readOwner(options);
+  const before = disk.stat(path) === null ? null : await readOwner(options, making);
   createDirectories(disk, path);
   const lock = disk.lock(`${path}/LOCK`);
   if (lock === null) {
@@ -167,8 +215,11 @@ async function openDirectory(
     });
   }
   try {
-    const identity = await readOwner(options);
+    const identity = await readOwner(options, making);
+    if (identity === null && making !== null) beginMaking(making);
     if (identity === null) createRooms(disk, path);
+    // It was finished, all but for the mark.
+    else removeMark(disk, path);
     // The rooms are durable before the identity is, and so is an identity whose writer died before its last sync.
     disk.syncDirectory(path);
     return { lock, identity };
@@ -218,6 +269,31 @@ function syncAncestors(disk: Disk, path: string): void {
   }
 }
 
+/** Marks a directory as unfinished, durably, and then removes what an interrupted attempt left in it. */
+function beginMaking({ disk, path, advice }: MakingOptions): void {
+  const mark = disk.open(`${path}/${UNFINISHED}`, "create");
+  try {
+    mark.write(new TextEncoder().encode(advice), 0);
+    mark.syncNow();
+  } finally {
+    mark.close();
+  }
+  disk.syncDirectory(path);
+  if (disk.stat(`${path}/identity`) !== null) disk.remove(`${path}/identity`);
+  disk.syncDirectory(path);
+  for (const folder of [walDirectory(path), snapshotDirectory(path)]) {
+    if (disk.stat(folder) === null) continue;
+    for (const name of disk.list(folder)) disk.remove(`${folder}/${name}`);
+    disk.syncDirectory(folder);
+  }
+}
+
+function removeMark(disk: Disk, path: string): void {
+  if (disk.stat(`${path}/${UNFINISHED}`) === null) return;
+  disk.remove(`${path}/${UNFINISHED}`);
+  disk.syncDirectory(path);
+}
+
 /** Creates the folders within a directory that is nobody's yet. */
 function createRooms(disk: Disk, path: string): void {
   syncAncestors(disk, path);
@@ -239,9 +315,16 @@ function writeIdentity(disk: Disk, path: string, identity: Identity): void {
 }
 
 /** Whose directory it is, or null when nobody's yet; throws when what it says about itself makes no sense. */
-async function readOwner(options: DataDirectoryOptions): Promise<Identity | null> {
+async function readOwner(
+  options: DataDirectoryOptions,
+  making: MakingOptions | null = null,
+): Promise<Identity | null> {
   const { disk, path } = options;
+  const isMarked = disk.stat(`${path}/${UNFINISHED}`) !== null;
+  if (isMarked && making?.beginsAnew === true) return null;
   if (disk.stat(`${path}/identity`) === null) {
+    if (isMarked && making !== null) return null;
+    if (isMarked) throw await unfinished(options);
     for (const room of [walDirectory(path), snapshotDirectory(path)]) {
       if (disk.stat(room) === null || disk.list(room).length === 0) continue;
       throw new DataDirectoryDamagedError(path, {
@@ -267,6 +350,22 @@ async function readOwner(options: DataDirectoryOptions): Promise<Identity | null
       `the snapshots (snapshots/) of node ${owner.nodeId} are gone, and with them what its log began from`,
   });
   return owner;
+}
+
+async function unfinished({ disk, path }: DataDirectoryOptions): Promise<DataDirectoryUnfinishedError> {
+  const file = disk.open(`${path}/${UNFINISHED}`, "read");
+  try {
+    const bytes = new Uint8Array(MAX_ADVICE_BYTES);
+    const length = await file.read(bytes, 0);
+    // A crash before the mark's first sync leaves it without its bytes.
+    const advice = new TextDecoder().decode(bytes.subarray(0, length)).replaceAll("\0", "");
+    return new DataDirectoryUnfinishedError(path, {
+      reason: "a restore or a recovery of it was interrupted, and it has only a part of the state",
+      advice: advice === "" ? "Run the same `kvraft server restore …` or `recover …` once more." : advice,
+    });
+  } finally {
+    file.close();
+  }
 }
 
 function requireRoom(disk: Disk, path: string, { room, reason }: { room: string; reason: string }): void {

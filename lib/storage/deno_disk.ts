@@ -22,9 +22,10 @@ class ShortWriteError extends Error {
 
 /** The files and directories of this machine, within what this process is permitted to reach. */
 export class DenoDisk implements Disk {
-  stat(path: string): "file" | "directory" | null {
+  stat(path: string): "file" | "directory" | "stream" | null {
     try {
-      return fs.statSync(path).isDirectory() ? "directory" : "file";
+      const found = fs.statSync(path);
+      return found.isDirectory() ? "directory" : found.isFile() ? "file" : "stream";
     } catch (error) {
       if (errorCode(error) === "ENOENT") return null;
       throw error;
@@ -80,9 +81,12 @@ export class DenoDisk implements Disk {
 /** One file of this machine. */
 class DenoFile implements DiskFile {
   readonly #descriptor: number;
+  /** A pipe has no positions. */
+  readonly #isStream: boolean;
 
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
+    this.#isStream = !fs.fstatSync(descriptor).isFile();
   }
 
   size(): number {
@@ -132,7 +136,8 @@ class DenoFile implements DiskFile {
   #readOnce(into: Uint8Array, from: { filled: number; offset: number }): Promise<number> {
     return new Promise((resolve, reject) => {
       const wanted = into.length - from.filled;
-      fs.read(this.#descriptor, into, from.filled, wanted, from.offset, (error, count) => {
+      const position = this.#isStream ? null : from.offset;
+      fs.read(this.#descriptor, into, from.filled, wanted, position, (error, count) => {
         if (error === null) resolve(count);
         else reject(error);
       });

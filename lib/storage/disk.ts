@@ -22,7 +22,10 @@ export interface DiskFile {
    * Durable only after a later sync. It does not wait for a sync under way.
    */
   write(bytes: Uint8Array, offset: number): void;
-  /** Reads from `offset` on into `into`; resolves to the number of bytes, fewer than asked only at the file's end. */
+  /**
+   * Reads from `offset` on into `into`; resolves to the number of bytes, fewer than asked only at the file's end. A
+   * stream gives its next bytes, whatever the offset.
+   */
   read(into: Uint8Array, offset: number): Promise<number>;
   /** Cuts the file to `size` bytes. Durable only after `syncNow`. */
   truncate(size: number): void;
@@ -42,8 +45,8 @@ export interface DiskLock {
 
 /** Files and directories. Paths are used as given. */
 export interface Disk {
-  /** What is at `path`, or null when there is nothing. */
-  stat(path: string): "file" | "directory" | null;
+  /** What is at `path` ("stream": a pipe or a device, to be read once from its beginning), or null when there is nothing. */
+  stat(path: string): "file" | "directory" | "stream" | null;
   /** Opens a file. */
   open(path: string, mode: OpenMode): DiskFile;
   /** Names in a directory, sorted. */
@@ -82,6 +85,12 @@ export function isDiskFull(error: unknown): boolean {
 export function isOutOfDescriptors(error: unknown): boolean {
   const code = errorCode(error);
   return code === "EMFILE" || code === "ENFILE";
+}
+
+/** Whether this process may not do what it tried, which says nothing of the disk. */
+export function isForbidden(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "EACCES" || code === "EPERM" || code === "EROFS";
 }
 
 /** Removes what a crash left of files that were being removed. */

@@ -135,6 +135,12 @@ export class DataDirectoryDamagedError extends DataDirectoryError {
   override readonly code = "dataDirectoryDamaged";
 }
 
+/** A restore or a recovery of the directory was interrupted. */
+export class DataDirectoryUnfinishedError extends DataDirectoryError {
+  override readonly name = "DataDirectoryUnfinishedError";
+  override readonly code = "dataDirectoryUnfinished";
+}
+
 /** The directory can't be created, read or written. */
 export class DataDirectoryUnusableError extends DataDirectoryError {
   override readonly name = "DataDirectoryUnusableError";
@@ -226,6 +232,25 @@ export class NotASnapshotError extends SnapshotDamagedError {
     this.message =
       `Cannot read ${file} as a snapshot: it does not begin like one. Nothing was changed. Name a file ` +
       "that `kvraft client … snapshot save` wrote.";
+  }
+}
+
+/** The bytes of a snapshot could not be had. Whether they are what was written is not known: this is no damage. */
+export class SnapshotUnreadableError extends Error {
+  override readonly name = "SnapshotUnreadableError";
+  /** Stable name of this error. */
+  readonly code = "snapshotUnreadable";
+  /** What the disk said, as part of a sentence. */
+  readonly reason: string;
+
+  constructor(file: string, options: { offset: number; reason: string; cause: unknown }) {
+    const { offset, reason, cause } = options;
+    super(
+      `Cannot read the snapshot ${file} at byte ${offset}: ${reason}. The file itself may be whole; nothing was ` +
+        "changed. Check the disk, and that this process may read the file, and try again.",
+      { cause },
+    );
+    this.reason = reason;
   }
 }
 

@@ -6,7 +6,12 @@ import { crc32 } from "node:zlib";
 import { assert } from "../assert.ts";
 import { reasonOf } from "./disk.ts";
 import type { Disk } from "./disk.ts";
-import { NewerSnapshotError, NotASnapshotError, SnapshotDamagedError } from "./errors.ts";
+import {
+  NewerSnapshotError,
+  NotASnapshotError,
+  SnapshotDamagedError,
+  SnapshotUnreadableError,
+} from "./errors.ts";
 import {
   bodyBytesOf,
   CHUNK_FRAME_BYTES,
@@ -24,7 +29,7 @@ import type { SnapshotHeader, SnapshotTotals } from "./snapshot_format.ts";
 export interface SnapshotSource {
   /** How messages name it. */
   readonly file: string;
-  /** How many there are. */
+  /** How many there are; infinite where only their end tells. */
   readonly bytes: number;
   /** Reads from `offset` on into `into`; resolves to the number of bytes, fewer than asked only at the end. */
   read(into: Uint8Array, offset: number): Promise<number>;
@@ -147,7 +152,7 @@ async function checkFooter(
       `${chunks} with ${contentBytes} are there`;
     throw new SnapshotDamagedError({ file, offset, reason });
   }
-  if (source.bytes !== offset + FOOTER_BYTES) {
+  if ((await readAt(source, offset + FOOTER_BYTES, 1)).length > 0) {
     const reason = "something stands behind the footer";
     throw new SnapshotDamagedError({ file, offset: offset + FOOTER_BYTES, reason });
   }
@@ -159,7 +164,7 @@ function whyNoFrame(frame: Uint8Array): string {
     : "neither a chunk nor the footer stands there";
 }
 
-/** Up to `bytes` bytes from `offset` on. A disk that can't read them has lost them. */
+/** Up to `bytes` bytes from `offset` on. Throws {@link SnapshotUnreadableError} where they can't be had. */
 async function readAt(source: SnapshotSource, offset: number, bytes: number): Promise<Uint8Array> {
   const wanted = Math.max(0, Math.min(bytes, source.bytes - offset));
   const into = new Uint8Array(wanted);
@@ -168,6 +173,6 @@ async function readAt(source: SnapshotSource, offset: number, bytes: number): Pr
     assert(count <= wanted, "no more is read than was asked for");
     return into.subarray(0, count);
   } catch (cause) {
-    throw new SnapshotDamagedError({ file: source.file, offset, reason: reasonOf(cause), cause });
+    throw new SnapshotUnreadableError(source.file, { offset, reason: reasonOf(cause), cause });
   }
 }

@@ -5,7 +5,12 @@
 import { assert } from "../assert.ts";
 import { reasonOf, removeLeftovers } from "./disk.ts";
 import type { Disk } from "./disk.ts";
-import { DataDirectoryUnusableError, NewerSnapshotError, SnapshotDamagedError } from "./errors.ts";
+import {
+  DataDirectoryUnusableError,
+  NewerSnapshotError,
+  SnapshotDamagedError,
+  SnapshotUnreadableError,
+} from "./errors.ts";
 import {
   isUnfinishedSnapshot,
   RECEIVING_NAME,
@@ -25,7 +30,10 @@ import { SnapshotWriter } from "./snapshot_writer.ts";
 export interface StoredSnapshot extends SnapshotPosition {
   /** Size of its file. */
   readonly bytes: number;
-  /** What was found wrong with it so far; null when nothing was. At first only the header is looked at. */
+  /**
+   * Why it does not count: what was found wrong with it so far, or that the disk could not read it; null when nothing
+   * was. At first only the header is looked at.
+   */
   readonly damage: string | null;
 }
 
@@ -277,8 +285,9 @@ export async function examineSnapshot(
   });
 }
 
-/** What an error says of the snapshot that was being read; null when it is about something else. */
+/** Why the snapshot that was being read does not count, damaged or not to be read; null when an error is about something else. */
 export function damageOf(error: unknown): string | null {
+  if (error instanceof SnapshotUnreadableError) return `it could not be read (${error.reason})`;
   if (error instanceof SnapshotDamagedError) return `byte ${error.offset}: ${error.reason}`;
   return error instanceof NewerSnapshotError ? reasonOf(error) : null;
 }

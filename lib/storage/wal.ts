@@ -10,9 +10,10 @@ import type { Entry, HardState, TermRun } from "../raft/types.ts";
 import { createSegment, firstSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
-import { isDiskFull, isOutOfDescriptors, reasonOf, removeLeftovers } from "./disk.ts";
+import { isDiskFull, isForbidden, isOutOfDescriptors, reasonOf, removeLeftovers } from "./disk.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import {
+  DataDirectoryUnusableError,
   LogDamagedError,
   LogFailedError,
   LogFullError,
@@ -142,7 +143,7 @@ export class WriteAheadLog {
       log.leaveSyncMark();
       return { log, recovered: describe(recovery) };
     } catch (error) {
-      throw storageError(directory, error);
+      throw isForbidden(error) ? forbidden(directory, error) : storageError(directory, error);
     }
   }
 
@@ -453,6 +454,17 @@ function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery
     segments: state.segments.length,
     bytes: state.bytes,
   };
+}
+
+/** A file that this process may not open says nothing of the disk. */
+function forbidden(directory: string, error: unknown): DataDirectoryUnusableError {
+  return new DataDirectoryUnusableError(directory, {
+    reason: reasonOf(error),
+    advice:
+      "Nothing is wrong with the disk: give this process the right to read and write every file there " +
+      "(`chown -R`, `chmod -R u+rwX`), and start the node again.",
+    cause: error,
+  });
 }
 
 /** The named error for what went wrong. */

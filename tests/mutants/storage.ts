@@ -1,5 +1,5 @@
 /** Mutants of the data directory and the write-ahead log (reliability.md §3, 27 to 42, and its §5). */
-import { FUZZ, RECORDING, SIM, STORAGE } from "./checks.ts";
+import { FUZZ, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 const CHECKS = [RECORDING, STORAGE, SIM];
@@ -292,5 +292,23 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     from: "const leaving =",
     to: "fs.truncateSync(path, 0);\n    const leaving =",
     checks: [STORAGE],
+  },
+  {
+    id: "M238",
+    title: "an unfinished restore is not marked before its snapshot has a name",
+    failure: "the next start begins an empty node in the place of what was to be restored",
+    file: "lib/storage/data_directory.ts",
+    from: "if (isMarked) throw await unfinished(options);",
+    to: "",
+    checks: [SERVER],
+  },
+  {
+    id: "M239",
+    title: "an error of reading is taken for damage",
+    failure: "an operator throws away a node whose files are whole",
+    file: "lib/storage/snapshot_reader.ts",
+    from: "throw new SnapshotUnreadableError(source.file, { offset, reason: reasonOf(cause), cause });",
+    to: "throw new SnapshotDamagedError({ file: source.file, offset, reason: reasonOf(cause), cause });",
+    checks: [STORAGE, SERVER],
   },
 ];

@@ -29,6 +29,8 @@ function folderAt(disk: MemoryDisk, path: string): NewFolder {
     term: TERM,
     revision: view.revision,
     configuration: foundingConfiguration(FOUNDERS),
+    advice: "Do it once more.",
+    isNamedLater: false,
     writeChunks: async (write) => await writeState(view, { write, pause: () => Promise.resolve() }),
   };
 }

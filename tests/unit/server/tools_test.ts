@@ -1,24 +1,30 @@
 /** What an operator does while no server runs: looking changes nothing, and what is made is whole or not there. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { encodeCommand } from "../../../lib/net/command_codec.ts";
+import { DecodeError } from "../../../lib/net/errors.ts";
 import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
 import type { Configuration, Entry } from "../../../lib/raft/mod.ts";
 import { FolderInUseError } from "../../../lib/server/new_folder.ts";
 import { NothingThereError } from "../../../lib/server/inspect.ts";
 import { RecoveryError } from "../../../lib/server/recover.ts";
 import { recoverState } from "../../../lib/server/recovered_state.ts";
+import { BackupPathError } from "../../../lib/server/state_file.ts";
 import { serverTools } from "../../../lib/server/tools.ts";
 import type { RecoveryStakes, RestoreRequest } from "../../../lib/server/tools_port.ts";
 import {
   DataDirectory,
-  DataDirectoryDamagedError,
   DataDirectoryLockedError,
+  DataDirectoryUnfinishedError,
+  DenoDisk,
   NotASnapshotError,
+  readIdentity,
   SnapshotDamagedError,
+  SnapshotUnreadableError,
 } from "../../../lib/storage/mod.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
 import { MemoryDisk, MemoryDiskError } from "../../support/memory_disk.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";
+import { TemporaryFolder } from "../../support/temporary.ts";
 import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { appendSynced, batch, hardState, IDENTITY, openNode } from "../../support/storage.ts";
 
@@ -148,6 +154,78 @@ Deno.test("a file that is no snapshot is refused as that, without advice on rebu
   }
 });
 
+Deno.test("a backup whose header is not of its state is refused before anything is made, and inspected as damaged", async () => {
+  const disk = await withBackup();
+  const store = await openStore(disk);
+  await storeState(store, machineAt(7), { term: 4, index: 9 });
+  const from = "/data/snapshots/00000000000000000009-00000000000000000004.snap";
+  const tools = serverTools({ disk, random });
+  await assertRejects(() => tools.restore(restoreRequest({ from })), DecodeError, "not of revision");
+  assertEquals([disk.stat("/new"), disk.openFiles], [null, 0]);
+  const report = await tools.inspect(from);
+  assert(report.kind === "snapshot");
+  assertEquals([report.contents, report.damage.length], [null, 1]);
+});
+
+Deno.test("a folder as a backup, and a folder of other files as a data folder, are refused as what they are", async () => {
+  const disk = await withBackup();
+  const tools = serverTools({ disk, random });
+  await assertRejects(() => tools.restore(restoreRequest({ from: "/data" })), BackupPathError, "is a folder");
+  disk.createDirectory("/photos");
+  disk.open("/photos/cat.jpg", "create").close();
+  await assertRejects(
+    () => tools.restore(restoreRequest({ dataDir: "/photos" })),
+    FolderInUseError,
+    "other files (cat.jpg)",
+  );
+  assertEquals(disk.list("/photos"), ["cat.jpg"]);
+  await assertRejects(() => tools.inspect("/photos"), NothingThereError, "no data folder");
+});
+
+Deno.test({
+  name: "a backup that comes through a pipe is inspected and restored as its file is",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const memory = await withBackup();
+    const disk = new DenoDisk();
+    const tools = serverTools({ disk, random });
+    const [file, pipe] = [`${folder.path}/backup`, `${folder.path}/pipe`];
+    Deno.writeFileSync(file, memory.bytesOf(BACKUP));
+    await new Deno.Command("mkfifo", { args: [pipe] }).output();
+    const throughPipe = async <T>(use: () => Promise<T>): Promise<T> => {
+      const writer = new Deno.Command("sh", { args: ["-c", `cat "${file}" > "${pipe}"`] }).spawn();
+      const result = await use();
+      await writer.status;
+      return result;
+    };
+    const fromFile = await tools.inspect(file);
+    assertEquals(await throughPipe(() => tools.inspect(pipe)), { ...fromFile, path: pipe });
+    const request = restoreRequest({ from: pipe, dataDir: `${folder.path}/new` });
+    const report = await throughPipe(() => tools.restore(request));
+    const other = await tools.restore({ ...request, from: file, dataDir: `${folder.path}/other` });
+    assertEquals([report, report.keys], [other, 7]);
+  },
+});
+
+Deno.test("a start whose log needs a snapshot that the disk can't read says that, and not to rebuild the node", async () => {
+  const disk = await withBackup();
+  await serverTools({ disk, random }).restore(restoreRequest());
+  const open = disk.open.bind(disk);
+  disk.open = (path, mode) => {
+    const file = open(path, mode);
+    const read = file.read.bind(file);
+    const fails = path.endsWith(".snap") && path.startsWith("/new");
+    file.read = (into, offset) =>
+      fails ? Promise.reject(new MemoryDiskError("EIO", path)) : read(into, offset);
+    return file;
+  };
+  const error = await assertRejects(() => opened(disk, "/new"), SnapshotUnreadableError, "may be whole");
+  assert(!error.message.includes("rebuild"));
+  disk.open = open;
+  assertEquals((await opened(disk, "/new")).metadata.index, 7);
+});
+
 Deno.test("nothing is restored over a folder that is somebody's", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
@@ -161,27 +239,43 @@ Deno.test("nothing is restored over a folder that is somebody's", async () => {
   assertEquals(disk.contents(), before);
 });
 
-Deno.test("wherever a restore is interrupted, the folder is whole, or nobody's and refused or begun again", async () => {
+Deno.test("wherever a restore is interrupted, the folder is whole, or refused with the command that finishes it", async () => {
   const counting = await withBackup();
   const begin = counting.operations;
   await serverTools({ disk: counting, random }).restore(restoreRequest());
+  const found = { whole: 0, unfinished: 0, nothing: 0 };
   for (let number = begin + 1; number <= counting.operations; number++) {
     const disk = await withBackup();
     disk.intercept = (operation) => operation.number === number ? { code: "STOPPED" } : null;
     await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), Error);
     for (const keeps of [true, false]) {
-      const after = disk.crash(() => keeps);
-      try {
-        const directory = await DataDirectory.open({ disk: after, path: "/new" });
-        directory.close();
-        if (directory.identity === null) continue;
+      const after = disk.crash((piece) => keeps || (piece.kind === "name" && piece.path.startsWith("/data")));
+      const identity = await readIdentity({ disk: after, path: "/new" }).catch((error: unknown) => {
+        assert(error instanceof DataDirectoryUnfinishedError, String(error));
+        assertMatch(error.message, /Run the same `kvraft server restore …`.* once more/);
+        return error;
+      });
+      if (identity === null) {
+        const names = after.stat("/new") === null ? [] : after.list("/new");
+        assertEquals(
+          names.filter((name) => name !== "LOCK" && name !== "unfinished"),
+          [],
+          "nothing was made",
+        );
+        found.nothing++;
+      } else if (identity instanceof Error) {
+        found.unfinished++;
+      } else {
         assertEquals((await opened(after, "/new")).metadata.index, 7);
-      } catch (error) {
-        assert(error instanceof DataDirectoryDamagedError, String(error));
-        assertMatch(error.message, /If a restore was interrupted here/);
+        found.whole++;
+        continue;
       }
+      await serverTools({ disk: after, random }).restore(restoreRequest());
+      assertEquals((await opened(after, "/new")).metadata.index, 7);
+      assertEquals(after.stat("/new/unfinished"), null);
     }
   }
+  assert(found.whole > 0 && found.unfinished > 10, JSON.stringify(found));
 });
 
 Deno.test("a disk that fails in the middle of a restore leaves no half of a snapshot", async () => {
@@ -291,12 +385,18 @@ Deno.test("wherever the power goes in a recovery, there is the old folder or the
     await assertRejects(() => recovered(disk), Error);
     for (const keeps of [true, false]) {
       const after = disk.crash(() => keeps);
+      const isBefore = after.stat("/data") !== null && after.stat("/data.before-recovery") === null;
       if (after.stat("/data") === null) {
-        await assertRejects(() => recovered(after), RecoveryError, "Rename /data.recovered to /data");
+        await assertRejects(() => recovered(after), RecoveryError, "mv /data.recovered /data");
         after.rename("/data.recovered", "/data");
       }
       const { metadata, recovered: found } = await opened(after, "/data");
       assertEquals(Math.max(metadata.index, found.lastIndex), 12);
+      if (!isBefore) continue;
+      await recovered(after);
+      const { metadata: again } = await opened(after, "/data");
+      assertEquals([again.index, again.configuration.confState.voters], [12, [1]], "it is begun anew");
+      assertEquals(after.stat("/data/unfinished"), null);
     }
   }
   const after = counting.crash(() => false);

@@ -206,7 +206,7 @@ class MeasuredDisk implements Disk {
     };
   }
 
-  stat(path: string): "file" | "directory" | null {
+  stat(path: string): ReturnType<Disk["stat"]> {
     return this.#disk.stat(path);
   }
   list(path: string): readonly string[] {

@@ -2,8 +2,13 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import type { Entry } from "../../../lib/raft/types.ts";
 import { InvariantError } from "../../../lib/assert.ts";
-import { LogDamagedError, LogFailedError, LogFullError } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import {
+  DataDirectoryUnusableError,
+  LogDamagedError,
+  LogFailedError,
+  LogFullError,
+} from "../../../lib/storage/mod.ts";
+import { MemoryDisk, MemoryDiskError } from "../../support/memory_disk.ts";
 import type { DiskOperation } from "../../support/memory_disk.ts";
 import {
   appendSynced,
@@ -319,6 +324,23 @@ Deno.test("a failed write, or a failed cut after a full disk, is final", async (
     await log.close();
     assertEquals(disk.openFiles, 0, name);
   }
+});
+
+Deno.test("a log file that this process may not open says nothing of the disk", async () => {
+  const disk = new MemoryDisk();
+  const { log } = await openLog(disk);
+  await log.close();
+  const open = disk.open.bind(disk);
+  disk.open = (path, mode) => {
+    if (path === FIRST_SEGMENT) throw new MemoryDiskError("EACCES", path);
+    return open(path, mode);
+  };
+  const error = await assertRejects(
+    () => openLog(disk),
+    DataDirectoryUnusableError,
+    "Nothing is wrong with the disk",
+  );
+  assertEquals(error.path, WAL);
 });
 
 Deno.test("the next segment is prepared in the background, so that going on in it writes only its header", async () => {
