@@ -1,4 +1,5 @@
 /** Splits arguments into options and positional arguments by a table of the options there are. */
+import { shortened } from "../foreign_text.ts";
 import { nearest } from "../server/nearest.ts";
 import { UsageError } from "./errors.ts";
 
@@ -124,5 +125,7 @@ export function refuseReplaced(args: readonly string[], ways: string): void {
 export function integerOfText(text: string, range: { name: string; min: number; max: number }): number {
   const value = Number(text);
   if (/^[0-9]{1,16}$/.test(text) && value >= range.min && value <= range.max) return value;
-  throw new UsageError(`${range.name} must be an integer from ${range.min} to ${range.max}, not "${text}".`);
+  throw new UsageError(
+    `${range.name} must be an integer from ${range.min} to ${range.max}, not "${shortened(text)}".`,
+  );
 }

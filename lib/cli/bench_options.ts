@@ -1,4 +1,5 @@
 /** The options of `bench`, and what they make of a run. */
+import { shortened } from "../foreign_text.ts";
 import {
   type Distribution,
   DISTRIBUTIONS,
@@ -136,19 +137,23 @@ function mixOf(text: string | undefined): RequestMix {
     const kind = REQUEST_KINDS.find((candidate) => candidate === name);
     if (kind === undefined) {
       throw new UsageError(
-        `--mix: there is no request "${name}"; there are put and get. Example: --mix put=10,get=90`,
+        `--mix: there is no request "${
+          shortened(name)
+        }"; there are put and get. Example: --mix put=10,get=90`,
       );
     }
     weights[kind] = integerOfText(weight, { name: `--mix: ${name}`, min: 0, max: MAX_WEIGHT });
   }
   if (weights.put + weights.get > 0) return weights;
-  throw new UsageError(`--mix: "${text}" leaves nothing to do. Example: --mix put=50,get=50`);
+  throw new UsageError(`--mix: "${shortened(text)}" leaves nothing to do. Example: --mix put=50,get=50`);
 }
 
 function distributionOf(text: string): Distribution {
   const distribution = DISTRIBUTIONS.find((candidate) => candidate === text);
   if (distribution !== undefined) return distribution;
-  throw new UsageError(`--distribution must be uniform or zipf, not "${text}". Example: --distribution zipf`);
+  throw new UsageError(
+    `--distribution must be uniform or zipf, not "${shortened(text)}". Example: --distribution zipf`,
+  );
 }
 
 function prefixOf(word: string | undefined, { system }: CommandContext): Uint8Array {

@@ -1,4 +1,5 @@
 /** The options of `check`, and what they make of a run. */
+import { shortened } from "../foreign_text.ts";
 import { DEFAULT_MIX, MAX_KEYS, MAX_SEED, type Mix } from "../workload/mod.ts";
 import { OPERATION_KINDS, type OperationKind } from "../workload/mod.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
@@ -87,7 +88,7 @@ function mixOf(text: string): Mix {
     const kind = OPERATION_KINDS.find((candidate) => KIND_NAMES[candidate] === name);
     if (kind === undefined) {
       throw new UsageError(
-        `--mix: there is no kind of operation "${name}"; there are ${
+        `--mix: there is no kind of operation "${shortened(name)}"; there are ${
           Object.values(KIND_NAMES).join(", ")
         }. ` +
           "Example: --mix put=50,get=50",
@@ -96,7 +97,7 @@ function mixOf(text: string): Mix {
     weights[kind] = integerOfText(weight, { name: `--mix: ${name}`, min: 0, max: MAX_WEIGHT });
   }
   if (Object.values(weights).some((weight) => weight > 0)) return weights;
-  throw new UsageError(`--mix: "${text}" leaves nothing to do. Example: --mix put=50,get=50`);
+  throw new UsageError(`--mix: "${shortened(text)}" leaves nothing to do. Example: --mix put=50,get=50`);
 }
 
 function mixAsText(mix: Mix): string {

@@ -1,4 +1,5 @@
 /** Options and arguments that several commands share, and what they mean to the client. */
+import { shortened } from "../foreign_text.ts";
 import { DEFAULT_TIMEOUT_MS } from "../client/core.ts";
 import type { CallOptions, ReadOptions } from "../client/types.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
@@ -69,7 +70,7 @@ export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | n
   const text = options.get("output");
   const format = OUTPUT_FORMATS.find((candidate) => candidate === text);
   if (text !== undefined && format === undefined) {
-    throw new UsageError(`--output must be text or json, not "${text}". Example: --output json`);
+    throw new UsageError(`--output must be text or json, not "${shortened(text)}". Example: --output json`);
   }
   return format ?? null;
 }
@@ -91,7 +92,7 @@ export function durationOfText(
   const durationMs = Number(number) * (MS_OF_UNIT[unit] ?? NaN);
   if (durationMs >= minMs && durationMs <= MAX_DURATION_MS) return durationMs;
   throw new UsageError(
-    `${name} must be a time from ${minMs}ms to 1h, such as 500ms, 10s or 5m, not "${text}".`,
+    `${name} must be a time from ${minMs}ms to 1h, such as 500ms, 10s or 5m, not "${shortened(text)}".`,
   );
 }
 
@@ -114,7 +115,7 @@ export function readOptions(call: Call, context: CommandContext): ReadOptions {
   const text = call.options.get("consistency") ?? (call.options.has("stale") ? "stale" : "linearizable");
   if (text !== "linearizable" && text !== "stale") {
     throw new UsageError(
-      `--consistency must be linearizable or stale, not "${text}". Example: --consistency stale`,
+      `--consistency must be linearizable or stale, not "${shortened(text)}". Example: --consistency stale`,
     );
   }
   if (text === "linearizable" && call.options.has("stale")) {

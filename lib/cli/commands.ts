@@ -1,4 +1,5 @@
 /** The commands of the client: one table, from which they are run, helped with, completed and hinted at. */
+import { shortened } from "../foreign_text.ts";
 import { nearest } from "../server/nearest.ts";
 import type { Answer } from "./answer.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
@@ -173,7 +174,7 @@ export function commandNamed(words: readonly string[]): Extract<Found, { kind: "
   if (found === null) {
     const near = meantBy(first);
     const hint = near === null ? "Type help for those there are." : `Did you mean ${near}?`;
-    throw new UsageError(`There is no command "${first}". ${hint}`);
+    throw new UsageError(`There is no command "${shortened(first)}". ${hint}`);
   }
   const allowed = secondWords(found.commands);
   if (second === undefined) {
@@ -183,7 +184,7 @@ export function commandNamed(words: readonly string[]): Extract<Found, { kind: "
   }
   const near = nearest(second, allowed);
   const hint = near === null ? `There are ${allowed.join(", ")}.` : `Did you mean ${first} ${near}?`;
-  throw new UsageError(`There is no command "${first} ${second}". ${hint}`);
+  throw new UsageError(`There is no command "${first} ${shortened(second)}". ${hint}`);
 }
 
 /** What `words` ask for: null when there is no command among them, only options. */

@@ -1,4 +1,5 @@
 /** `kvraft server`: configuration, start, the ready line, and a clean stop; or one of the tools. */
+import { shortened } from "../foreign_text.ts";
 import {
   ConfigError,
   formatAddress,
@@ -106,7 +107,7 @@ function readConfig(args: readonly string[], system: System): ServerConfig | nul
   if (extra !== undefined) {
     const near = nearest(extra.text, TOOL_NAMES);
     const hint = near === null ? "See kvraft server --help." : `Did you mean kvraft server ${near}?`;
-    throw new UsageError(`"${extra.text}" belongs to no option. ${hint}`);
+    throw new UsageError(`"${shortened(extra.text)}" belongs to no option. ${hint}`);
   }
   return readServerConfig({
     flags: options,

@@ -1,4 +1,5 @@
 /** `kvraft server inspect | restore | recover`: what is in a backup or a data folder, and making new folders of them. */
+import { shortened } from "../foreign_text.ts";
 import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config.ts";
 import { type OptionSpec, optionUsage, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { integerOfText } from "./arguments.ts";
@@ -244,7 +245,9 @@ async function confirm(
 }
 
 function refusePositionals({ positionals: [extra] }: ParsedArguments): void {
-  if (extra !== undefined) throw new UsageError(`"${extra.text}" belongs to no option. See --help.`);
+  if (extra !== undefined) {
+    throw new UsageError(`"${shortened(extra.text)}" belongs to no option. See --help.`);
+  }
 }
 
 function required({ options }: ParsedArguments, name: string, tool: Tool): string {
@@ -260,7 +263,9 @@ function nodeIdOf(text: string): number {
 function clusterNameOf(text: string): string {
   if (/^[A-Za-z0-9._-]{1,64}$/.test(text)) return text;
   throw new UsageError(
-    `--cluster-name must be 1 to 64 letters, digits, dots, dashes and underscores, not "${text}". Example: orders`,
+    `--cluster-name must be 1 to 64 letters, digits, dots, dashes and underscores, not "${
+      shortened(text)
+    }". Example: orders`,
   );
 }
 

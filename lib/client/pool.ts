@@ -5,6 +5,7 @@
  * dialled beside the traffic and used once it answers. Where its address can't be reached from here (another
  * network, a container), everything still works through a node that can.
  */
+import { shortened } from "../foreign_text.ts";
 import { MAX_VALUE_BYTES } from "../kv/command.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Member } from "../net/client_messages.ts";
@@ -239,7 +240,9 @@ export class ConnectionPool {
       connection.close("it belongs to another cluster");
       throw new HandshakeError(
         "wrongCluster",
-        `Cannot use the node at ${connection.address}: it belongs to cluster ${welcome.clusterId}, ` +
+        `Cannot use the node at ${connection.address}: it belongs to cluster ${
+          shortened(welcome.clusterId)
+        }, ` +
           `and others belong to ${this.#clusterId}. Name the nodes of one cluster only.`,
       );
     }

@@ -22,6 +22,8 @@ export const MIN_PROTOCOL_VERSION = 1;
 export const MAX_PROTOCOL_VERSION = 1;
 
 const MAGIC = "kvraft";
+/** Characters of a cluster's id: what the headers of files have room for. A longer one is refused as undecodable. */
+const MAX_CLUSTER_ID_CHARACTERS = 256;
 
 /**
  * Which connection from one node to another: of the two that last, the one for what is small and urgent or the one for
@@ -194,11 +196,18 @@ function readAddress(fields: RareFields): string {
   return text;
 }
 
+/** Takes the id of the cluster that a node says it belongs to: a node that joins writes it into its folder. */
+function readOwnCluster(fields: RareFields): string {
+  const clusterId = fields.string("clusterId");
+  if (clusterId.length <= MAX_CLUSTER_ID_CHARACTERS) return clusterId;
+  throw fields.error("clusterId", `must not be longer than ${MAX_CLUSTER_ID_CHARACTERS} characters`);
+}
+
 function readWelcome(fields: RareFields): Welcome {
   const head = {
     kind: "welcome",
     version: fields.integer("version", MIN_PROTOCOL_VERSION),
-    clusterId: fields.string("clusterId"),
+    clusterId: readOwnCluster(fields),
     nodeId: fields.integer("nodeId", 1),
     leader: fields.integerOrNull("leader", 1),
     term: fields.integer("term"),

@@ -5,6 +5,7 @@
  * The library believes the lengths that it reads, and gives views of what it was given. So the shape is checked
  * before, by the reader that believes nothing, and it decodes a copy.
  */
+import { shortened } from "../foreign_text.ts";
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { DecodeError } from "./errors.ts";
 import { MessagePackReader } from "./message_pack_reader.ts";
@@ -22,7 +23,9 @@ export function decodeRareFrame(payload: Uint8Array, what: string): RareFields {
   try {
     value = decode(payload.slice());
   } catch (error) {
-    throw new DecodeError(`Cannot decode ${what}: ${error instanceof Error ? error.message : error}.`);
+    throw new DecodeError(
+      `Cannot decode ${what}: ${shortened(error instanceof Error ? error.message : String(error))}.`,
+    );
   }
   return RareFields.of(value, { what, field: "the frame" });
 }

@@ -3,6 +3,7 @@
  *
  * Nothing is started, opened or created before all of it was checked.
  */
+import { shortened } from "../foreign_text.ts";
 import { MAX_VALUE_BYTES } from "../kv/command.ts";
 import {
   AddressError,
@@ -403,9 +404,9 @@ function integerRow(
       : `an integer from ${min} to ${max}`,
     read(text): { value: number } | { reason: string } {
       const value = Number(text);
-      if (!/^[+-]?[0-9]+$/.test(text)) return { reason: `"${text}" is not an integer` };
-      if (!Number.isSafeInteger(value) || value > max) return { reason: `${text} is too large` };
-      return value < min ? { reason: `${text} is too small` } : { value };
+      if (!/^[+-]?[0-9]+$/.test(text)) return { reason: `"${shortened(text)}" is not an integer` };
+      if (!Number.isSafeInteger(value) || value > max) return { reason: `${shortened(text)} is too large` };
+      return value < min ? { reason: `${shortened(text)} is too small` } : { value };
     },
   };
 }
@@ -429,7 +430,7 @@ function textRow({ pattern, ...row }: ServerOption & { pattern: RegExp }): Row<s
   return {
     ...row,
     numeric: false,
-    read: (text) => pattern.test(text) ? { value: text } : { reason: `"${text}" can't be used` },
+    read: (text) => pattern.test(text) ? { value: text } : { reason: `"${shortened(text)}" can't be used` },
   };
 }
 
@@ -444,7 +445,7 @@ function choiceRow<T extends string>(
       const value = choices.find((choice) => choice === text);
       if (value !== undefined) return { value };
       const near = nearest(text, choices);
-      return { reason: `there is no "${text}"${near === null ? "" : `; the nearest is ${near}`}` };
+      return { reason: `there is no "${shortened(text)}"${near === null ? "" : `; the nearest is ${near}`}` };
     },
   };
 }

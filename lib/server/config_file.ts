@@ -7,6 +7,7 @@
  *       "cluster": "1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001"
  *     }
  */
+import { shortened } from "../foreign_text.ts";
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { ConfigError } from "./config_error.ts";
 import { nearest } from "./nearest.ts";
@@ -64,7 +65,7 @@ export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
     const [key, value] = property.children ?? [];
     if (key === undefined || value === undefined) continue;
     const name = String(key.value);
-    const origin = `"${name}" (${place(file, key.offset)})`;
+    const origin = `"${shortened(name)}" (${place(file, key.offset)})`;
     const known = file.keys.find((candidate) => candidate.name === name);
     if (known === undefined) throw unknownKey(origin, name, file.keys);
     if (settings.has(name)) throw new ConfigError(`${origin} stands there twice. Keep one of them.`);

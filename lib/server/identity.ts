@@ -5,6 +5,7 @@
  * From the first start on, the folder says which cluster its node belongs to, and the replicated configuration says
  * who else does: `--cluster` and `--join` count only once.
  */
+import { shortened } from "../foreign_text.ts";
 import { formatAddress, type NodeAddress } from "../net/address.ts";
 import type { Clock, Random } from "../net/clock.ts";
 import type { Welcome } from "../net/hello_codec.ts";
@@ -111,7 +112,9 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
   const known = welcome.members.find(({ id }) => id === nodeId);
   if (known !== undefined) {
     throw new FolderLostError(
-      `Cannot join as node ${nodeId}: the cluster has a member of that id, at ${known.address}, and this data folder, ` +
+      `Cannot join as node ${nodeId}: the cluster has a member of that id, at ${
+        shortened(known.address)
+      }, and this data folder, ` +
         `${config.dataDir}, is empty. Bring its data folder back; or, where that is lost, start a new node with an ` +
         `id that was never used and have it take its place: kvraft client … member replace ${nodeId} <new id> <host:port>.`,
     );

@@ -3,6 +3,7 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
+import { shortened } from "../foreign_text.ts";
 import { assert } from "../assert.ts";
 import { formatAddress, isDialable, type NodeAddress, parseAddress } from "../net/address.ts";
 import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
@@ -348,7 +349,9 @@ class Server implements RunningServer {
       const welcome = await this.#welcomeAt(address, { isSelf: id === this.#config.nodeId });
       const { clusterId, nodeId, dataId } = welcome;
       if (clusterId === this.clusterId && nodeId === id) return { id, address, dataId };
-      const found = clusterId === this.clusterId ? `node ${nodeId}` : `a node of cluster ${clusterId}`;
+      const found = clusterId === this.clusterId
+        ? `node ${nodeId}`
+        : `a node of cluster ${shortened(clusterId)}`;
       return `${found} answers at ${address}${
         change.kind === "update" ? `. ${adviceForMember(change)}` : ""
       }`;

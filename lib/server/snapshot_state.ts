@@ -1,4 +1,5 @@
 /** Reads the state that a snapshot file holds, and checks that it is what the file says it is. */
+import { shortened } from "../foreign_text.ts";
 import { StateMachine, type StateMachineOptions } from "../kv/mod.ts";
 import { decodeConfiguration } from "../net/configuration_codec.ts";
 import { DecodeError } from "../net/errors.ts";
@@ -31,7 +32,9 @@ export async function readSnapshotState(
   const { index, term } = header;
   if (header.clusterId !== clusterId) {
     throw new DecodeError(
-      `Cannot use the snapshot at ${index}: it is of cluster ${header.clusterId}, not of ${clusterId}.`,
+      `Cannot use the snapshot at ${index}: it is of cluster ${
+        shortened(header.clusterId)
+      }, not of ${clusterId}.`,
     );
   }
   const configuration = decodeConfiguration(header.configuration);

@@ -13,6 +13,7 @@
  * where it begins (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts behind what it
  * knows committed, came from a leader just before a crash: the log then has to begin anew behind it.
  */
+import { shortened } from "../foreign_text.ts";
 import { assertNever } from "../assert.ts";
 import type { Entry } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -354,7 +355,7 @@ function whyNotItsOwn(header: SegmentHeader, number: number, owner: LogOwner): s
   if (header.number !== number) return `it is segment ${segmentName(header.number)} under another name`;
   const { nodeId, clusterId } = header.identity;
   if (clusterId === owner.clusterId && nodeId === owner.nodeId) return null;
-  return `it belongs to node ${nodeId} of cluster ${clusterId}`;
+  return `it belongs to node ${nodeId} of cluster ${shortened(clusterId)}`;
 }
 
 /** Why a segment can't be the first of what is left of a log, or null when it can. */

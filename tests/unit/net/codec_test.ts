@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { decodeServerMessage, requestIdOf } from "../../../lib/net/client_codec.ts";
 import { decodeCommand } from "../../../lib/net/command_codec.ts";
 import { DecodeError, HandshakeError, UnknownKindError } from "../../../lib/net/errors.ts";
-import { decodeHello } from "../../../lib/net/hello_codec.ts";
+import { decodeHello, decodeHelloAnswer } from "../../../lib/net/hello_codec.ts";
 import { decodePeerFrame } from "../../../lib/net/peer_codec.ts";
 import { forEachFormat, type Format, OtherVersionsError } from "./formats.ts";
 
@@ -147,6 +147,17 @@ Deno.test("a hello of other versions says which, whatever else stands in it", ()
     minVersion: 999,
     maxVersion: 1000,
   });
+});
+
+Deno.test("a welcome of a cluster whose id no file has room for is refused", () => {
+  const welcome = (clusterId: string): Uint8Array =>
+    encode([1, 1, clusterId, 1, null, 1, 1, [], [1, 1, 1], 7]);
+  assertEquals(decodeHelloAnswer(welcome("a".repeat(256))).kind, "welcome");
+  assertThrows(
+    () => decodeHelloAnswer(welcome("a".repeat(257))),
+    DecodeError,
+    "must not be longer than 256 characters",
+  );
 });
 
 Deno.test("an answer to a heartbeat from before there were leases promises nothing", () => {
