@@ -19,6 +19,8 @@ import { Witness } from "./witness.ts";
 
 const HOSTILE_MEMBER = 4;
 const SPEAKERS = 3;
+/** How often it is seen whether this process, which makes all frames, was itself too busy to look at answers. */
+const OWN_LOOK_MS = 50;
 /** How often terms are looked at, and how often it is told how things stand. */
 const LOOK_MS = 1_000;
 const TELL_MS = 60_000;
@@ -44,6 +46,8 @@ export interface ProcessesReport {
   readonly nodesEnded: number;
   readonly termsChanged: number;
   readonly longestWaitMs: number;
+  /** How long this process itself was too busy at most to look at an answer: so much of a wait is its own. */
+  readonly ownPauseMs: number;
   readonly calls: number;
   /** What must not be; the first counts. */
   readonly problems: readonly string[];
@@ -74,6 +78,7 @@ class RealRun {
   #lastIndex = 0;
   #clusterId = "";
   #hasEnded = false;
+  #ownPauseMs = 0;
 
   constructor(cluster: TestCluster, started: readonly number[], options: ProcessesOptions) {
     this.#cluster = cluster;
@@ -101,6 +106,7 @@ class RealRun {
       witness.run(goesOn),
       ...Array.from({ length: SPEAKERS }, () => this.#speaker(random.below(2 ** 31)).run(goesOn)),
       watching,
+      this.#watchSelf(goesOn),
     ]);
     listener?.close();
     const [failure] = witness.failures;
@@ -116,6 +122,7 @@ class RealRun {
       nodesEnded: this.#ended.size,
       termsChanged: this.#termsChanged,
       longestWaitMs: witness.longestWaitMs,
+      ownPauseMs: this.#ownPauseMs,
       calls: witness.calls,
       problems: this.#problems,
     };
@@ -135,6 +142,14 @@ class RealRun {
       this.#options.tell(reportText(this.#report(witness), (toldMs - begin) / 1_000));
     }
     this.#hasEnded = true;
+  }
+
+  async #watchSelf(goesOn: () => boolean): Promise<void> {
+    while (goesOn()) {
+      const dueMs = this.#clock.now() + OWN_LOOK_MS;
+      await new Promise<void>((resolve) => void this.#clock.after(OWN_LOOK_MS, resolve));
+      this.#ownPauseMs = Math.max(this.#ownPauseMs, this.#clock.now() - dueMs);
+    }
   }
 
   async #look(id: number): Promise<void> {
@@ -213,7 +228,7 @@ class RealRun {
 
 /** A line about a run: frames by kind, and what must be 0. */
 export function reportText(report: ProcessesReport, afterSeconds: number): string {
-  const { frames, nodesEnded, termsChanged, longestWaitMs, calls } = report;
+  const { frames, nodesEnded, termsChanged, longestWaitMs, ownPauseMs, calls } = report;
   const sum = [...frames.values()].reduce((total, count) => total + count, 0);
   const byKind = ALL_KINDS.map((kind) => `${kind} ${frames.get(kind) ?? 0}`).join(", ");
   const memoryMiB = Math.round(Deno.memoryUsage().rss / 2 ** 20);
@@ -221,5 +236,5 @@ export function reportText(report: ProcessesReport, afterSeconds: number): strin
     `terms changed ${termsChanged}, longest wait of another client ${
       Math.round(longestWaitMs)
     } ms in ${calls} calls ` +
-    `(this process has ${memoryMiB} MiB); ${byKind}`;
+    `(this process paused for ${Math.round(ownPauseMs)} ms at most and has ${memoryMiB} MiB); ${byKind}`;
 }

@@ -138,11 +138,11 @@ export function deepArray(): Bytes {
   return new Uint8Array(DEEP_LEVELS + 1).fill(0x91).with(DEEP_LEVELS, 0xc0);
 }
 
-/** The encoded form of an array of these encoded elements. */
-export function packedArray(elements: readonly Uint8Array[]): Bytes {
+/** The encoded form of an array of `count` elements, which are encoded in these pieces; by default one in each. */
+export function packedArray(elements: readonly Uint8Array[], count = elements.length): Bytes {
   const packed = new Uint8Array(5 + elements.reduce((length, { length: more }) => length + more, 0));
   packed[0] = 0xdd;
-  new DataView(packed.buffer).setUint32(1, elements.length);
+  new DataView(packed.buffer).setUint32(1, count);
   let offset = 5;
   for (const element of elements) {
     packed.set(element, offset);
