@@ -1,5 +1,6 @@
 /** Every mutant there is, by number. */
 import { CLIENT_MUTANTS } from "./client.ts";
+import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS } from "./leadership.ts";
@@ -26,5 +27,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,
   ...CLIENT_MUTANTS,
+  ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));
