@@ -12,7 +12,7 @@ import { benchAsText } from "./bench_report.ts";
 import { checkAsText } from "./check_report.ts";
 import { exportedText, importedText, savedText, snapshotText } from "./data_report.ts";
 import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
-import { membersTable, stateText } from "./members.ts";
+import { diskNote, membersTable, stateText } from "./members.ts";
 import { dim } from "./terminal.ts";
 import { countOf, duration } from "./units.ts";
 import { columnsOf, fit, table } from "./width.ts";
@@ -281,7 +281,7 @@ function statusRow(node: NodeView): string[] {
   const address = escapeText(node.address);
   if (!node.reachable) return [name, address, stateText(node.state)];
   const numbers = [node.term, node.commitIndex, node.appliedIndex].map(String);
-  return [name, address, node.role, ...numbers, escapeText(node.version)];
+  return [name, address, `${node.role}${diskNote(node.disk)}`, ...numbers, escapeText(node.version)];
 }
 
 function nodeName({ id }: NodeView): string {

@@ -98,15 +98,17 @@ export function bytesField(name: string, bytes: Uint8Array): Record<string, stri
 }
 
 /** What nobody could say is null. */
-function memberRowDocument({ id, address, role, state, lag, lastContactMs, version }: MemberRow): unknown {
-  return { id, address, role, state, lag, lastContactMs, version };
+function memberRowDocument(
+  { id, address, role, state, disk, lag, lastContactMs, version }: MemberRow,
+): unknown {
+  return { id, address, role, state, disk, lag, lastContactMs, version };
 }
 
 /** A node that did not answer has the same fields; what only it could have said is null. */
 function nodeDocument(node: NodeView): unknown {
   const { id, address, reachable } = node;
   if (!node.reachable) {
-    const unsaid = { term: null, commitIndex: null, appliedIndex: null, version: null };
+    const unsaid = { disk: null, term: null, commitIndex: null, appliedIndex: null, version: null };
     const unsaidSizes = {
       lastLogIndex: null,
       firstLogIndex: null,
@@ -120,6 +122,6 @@ function nodeDocument(node: NodeView): unknown {
   const { role, term, commitIndex, appliedIndex, version } = node;
   const { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes } = node;
   const sizes = { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes };
-  const how = { reachable, state: "up", reason: null };
+  const how = { reachable, state: "up", reason: null, disk: node.disk };
   return { id, address, role, ...how, term, commitIndex, appliedIndex, version, ...sizes };
 }

@@ -1,7 +1,7 @@
 /** The members as a person wants to see them: what each is, how far behind, and when it was last heard from. */
 import { assertNever } from "../assert.ts";
 import type { ClusterStatus, NodeView } from "../client/types.ts";
-import type { Member, MemberRole, NodeStatus, PeerStatus } from "../net/client_messages.ts";
+import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "../net/client_messages.ts";
 import { escapeText } from "./escape.ts";
 import { duration, percentOf, withThousands } from "./units.ts";
 import { table } from "./width.ts";
@@ -32,6 +32,21 @@ export function stateText(state: NodeState): string {
   }
 }
 
+/** What is to be said of a disk, behind something else; nothing where it has room or nobody could say. */
+export function diskNote(disk: DiskState | null): string {
+  switch (disk) {
+    case "full":
+      return ", disk full";
+    case "nearlyFull":
+      return ", disk nearly full";
+    case "ok":
+    case null:
+      return "";
+    default:
+      return assertNever(disk);
+  }
+}
+
 /** One member. What only the leader or the node itself could say is null where neither did. */
 export interface MemberRow {
   readonly id: number;
@@ -39,6 +54,8 @@ export interface MemberRow {
   readonly role: MemberRole;
   readonly leads: boolean;
   readonly state: NodeState;
+  /** Whether its disk has room: as it says itself, else as its leader was told; null where neither could say. */
+  readonly disk: DiskState | null;
   /** Whether there is a leader that says how it is. */
   readonly isWatched: boolean;
   /** Entries of the leader's log that it is not known to have; null while the leader has never heard from it. */
@@ -85,11 +102,12 @@ export function memberRows(members: readonly Member[], status: ClusterStatus): r
     const node = status.nodes.find((candidate) => candidate.id === id);
     const version = node?.reachable === true ? node.version : null;
     const state = node === undefined ? "unknown" : stateOf(node);
-    const common = { id, address, role, state, version, leads: leader?.id === id };
+    const peer = peerOf(leader, id);
+    const disk = diskOf(node, peer);
+    const common = { id, address, role, state, disk, version, leads: leader?.id === id };
     if (leader?.id === id) {
       return { ...common, isWatched: true, lag: 0, lastContactMs: 0, snapshotPercent: null };
     }
-    const peer = peerOf(leader, id);
     if (leader === null || peer === null) {
       return { ...common, isWatched: false, lag: null, lastContactMs: null, snapshotPercent: null };
     }
@@ -103,6 +121,12 @@ export function memberRows(members: readonly Member[], status: ClusterStatus): r
   });
 }
 
+function diskOf(node: NodeView | undefined, peer: PeerStatus | null): DiskState | null {
+  if (node?.reachable === true) return node.disk;
+  if (peer === null || peer.hasRoom === null) return null;
+  return peer.hasRoom ? "ok" : "nearlyFull";
+}
+
 /** The members as a table of text. */
 export function membersTable(rows: readonly MemberRow[]): string {
   const header = ["node", "address", "role", "state", "lag", "last contact", "version"];
@@ -112,7 +136,7 @@ export function membersTable(rows: readonly MemberRow[]): string {
       `n${row.id}`,
       escapeText(row.address),
       row.leads ? `${row.role}, leads` : row.role,
-      stateText(row.state),
+      `${stateText(row.state)}${diskNote(row.disk)}`,
       lagText(row),
       contactText(row),
       row.version === null ? "?" : escapeText(row.version),

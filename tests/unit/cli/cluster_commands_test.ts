@@ -1,9 +1,9 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader; and the deadline of every command. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/manual_clock.ts";
-import { FakeStore, STATUS } from "./fake_store.ts";
+import { FakeStore, peer, STATUS } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
@@ -43,7 +43,7 @@ Deno.test("status, members and transfer-leader are readable", async () => {
 Deno.test("status and members as JSON have the shapes that scripts count on", async () => {
   const sizes = { lastLogIndex: 12, firstLogIndex: 1, snapshotIndex: 0, keys: 1, stateBytes: 64 };
   const unsaidSizes = Object.fromEntries(Object.keys(sizes).map((name) => [name, null]));
-  const up = { state: "up", reason: null };
+  const up = { state: "up", reason: null, disk: "ok" };
   const node = {
     reachable: true,
     ...up,
@@ -59,6 +59,7 @@ Deno.test("status and members as JSON have the shapes that scripts count on", as
     reachable: false,
     state: "unreachable",
     reason: "nothing listens there",
+    disk: null,
     term: null,
     commitIndex: null,
     appliedIndex: null,
@@ -72,6 +73,7 @@ Deno.test("status and members as JSON have the shapes that scripts count on", as
           address: "127.0.0.1:7001",
           role: "voter",
           state: "unreachable",
+          disk: null,
           lag: null,
           lastContactMs: null,
           version: null,
@@ -81,6 +83,7 @@ Deno.test("status and members as JSON have the shapes that scripts count on", as
           address: "[::1]:7002",
           role: "voter",
           state: "up",
+          disk: "ok",
           lag: 0,
           lastContactMs: 0,
           version: "0.1.0",
@@ -120,6 +123,41 @@ Deno.test("status tells a node that does not answer from one that can't be reach
     "n1    127.0.0.1:7001  not answering",
     "n1: no answer within 1000 ms",
     "",
+  ]);
+});
+
+Deno.test("a node whose disk is full is told apart from one that is down, by itself or by its leader", async () => {
+  const store = new FakeStore();
+  const [, leader, follower] = STATUS.nodes;
+  assert(leader?.reachable === true && follower?.reachable === true);
+  store.memberList = [1, 2, 3].map((id) => ({ id, address: `127.0.0.1:700${id}`, role: "voter" }));
+  store.clusterStatus = {
+    ...STATUS,
+    nodes: [
+      {
+        reachable: false,
+        id: 1,
+        address: "127.0.0.1:7001",
+        state: "unreachable",
+        reason: "cut off from here",
+      },
+      { ...leader, disk: "nearlyFull", peers: [peer(1, { hasRoom: false }), peer(3)] },
+      { ...follower, disk: "full" },
+    ],
+  };
+  const members = (await run(["members"], { store })).out.split("\n").map((line) => line.split(/ {2,}/)[3]);
+  assertEquals(members.slice(1, 4), [
+    "unreachable, disk nearly full",
+    "up, disk nearly full",
+    "up, disk full",
+  ]);
+  const status = (await run(["status"], { store })).out.split("\n").map((line) => line.split(/ {2,}/)[2]);
+  assertEquals(status.slice(2, 5), ["unreachable", "leader, disk nearly full", "follower, disk full"]);
+  const json = JSON.parse((await run(["members", "--output", "json"], { store })).out);
+  assertEquals(json.members.map(({ disk }: { readonly disk: string }) => disk), [
+    "nearlyFull",
+    "nearlyFull",
+    "full",
   ]);
 });
 
