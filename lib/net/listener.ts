@@ -49,6 +49,7 @@ import { PendingHellos } from "./pending_hellos.ts";
 import type { PeerMessage } from "./peer_codec.ts";
 import { PeerLane } from "./peer_lane.ts";
 import type { Traffic } from "./traffic.ts";
+import { TwinCallers } from "./twin_callers.ts";
 import { WaitingMemory } from "./waiting_memory.ts";
 
 const SIZES: ChannelSizes = {
@@ -141,6 +142,7 @@ export class ConnectionListener {
   readonly #serving = new Set<Promise<void>>();
   readonly #memory: WaitingMemory;
   readonly #deadlines: FrameDeadlines;
+  readonly #twins: TwinCallers;
   #accepted = 0;
   #refused = 0;
 
@@ -153,6 +155,7 @@ export class ConnectionListener {
     this.#pending = new PendingHellos({ clock, maxPending, signal });
     this.#memory = new WaitingMemory({ maxBytes, logger });
     this.#deadlines = new FrameDeadlines(options);
+    this.#twins = new TwinCallers(options);
     this.#listener = options.network.listen(options.bind);
     const take = (connection: Connection): Promise<void> => this.#take(connection);
     const closeIdle = (): void => this.#pending.closeSilent();
@@ -358,7 +361,11 @@ export class ConnectionListener {
 
   async #servePeer(channel: FrameChannel, peer: PeerCaller): Promise<void> {
     const key = `${peer.nodeId}/${peer.lane}`;
-    this.#peers.get(key)?.channel.close("the peer has opened a newer connection");
+    const older = this.#peers.get(key)?.channel;
+    if (older !== undefined && older.closeReason === null && peer.lane !== "probe") {
+      this.#twins.replaced(peer.nodeId, { older: older.remote, newer: channel.remote });
+    }
+    older?.close("the peer has opened a newer connection");
     this.#peers.delete(key);
     if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
     const accepted = { nodeId: peer.nodeId, dataId: peer.dataId, channel };

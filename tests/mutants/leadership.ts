@@ -1,5 +1,5 @@
 /** Mutants of what a leader tells those who wait, and of whom it counts upon. */
-import { GOLDEN, SERVER } from "./checks.ts";
+import { GOLDEN, NET, SERVER } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
@@ -65,5 +65,14 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
     from: "found.dataId !== record.dataId",
     to: "found.id !== id",
     checks: [SERVER],
+  },
+  {
+    id: "M249",
+    title: "connections that replace open ones of the same node are not looked at",
+    failure: "a copy of a folder beside its original makes both flap, and no node says why",
+    file: "lib/net/listener.ts",
+    from: 'older.closeReason === null && peer.lane !== "probe"',
+    to: 'older.closeReason !== null && peer.lane !== "probe"',
+    checks: [NET],
   },
 ];
