@@ -1,6 +1,8 @@
 /**
  * Watches for room on the disk of the log. The log itself tries to prepare its next file only when it writes; while
  * the quota lets nothing in that grows, nothing much is written, and the door would stay closed for ever.
+ * What it needs is room for a snapshot, behind which the log is cut: so a snapshot is considered each time, and while one
+ * is written the log reserves nothing.
  */
 import type { Clock, Timer } from "../net/clock.ts";
 
@@ -15,21 +17,35 @@ export interface RoomyLog {
   checkRoom(): void;
 }
 
+/** What watching needs. */
+export interface DiskRoomOptions {
+  readonly clock: Clock;
+  /** This node's snapshots: whether one is being written; `consider` takes one if it is due. */
+  readonly snapshots: { readonly isTaking: boolean; consider(): void };
+  /** Those of other nodes: whether one is being received. */
+  readonly exchange: { readonly isReceiving: boolean };
+}
+
 /** Looks for room again and again until there is some. */
 export class DiskRoom {
-  readonly #options: { readonly log: RoomyLog; readonly clock: Clock };
+  readonly #log: RoomyLog;
+  readonly #options: DiskRoomOptions;
   #timer: Timer | null = null;
 
-  constructor(options: { readonly log: RoomyLog; readonly clock: Clock }) {
+  constructor(log: RoomyLog, options: DiskRoomOptions) {
+    this.#log = log;
     this.#options = options;
   }
 
   /** Begins to watch. */
   start(): void {
-    const { log, clock } = this.#options;
+    const { clock, snapshots, exchange } = this.#options;
+    const log = this.#log;
     this.#timer = clock.after(RETRY_MS, () => {
       this.start();
       if (!log.isNearlyFull) return;
+      snapshots.consider();
+      if (snapshots.isTaking || exchange.isReceiving) return;
       try {
         log.checkRoom();
       } catch {

@@ -173,7 +173,7 @@ export class Node {
       meter: options.meter,
     });
     this.#sessionClock = this.#makeSessionClock();
-    this.#diskRoom = new DiskRoom({ log: start.log, clock });
+    this.#diskRoom = new DiskRoom(start.log, { clock, snapshots: this.#snapshots, exchange: this.#exchange });
     this.#diskHandover = new DiskHandover({
       ...options,
       driver: this.#driver,

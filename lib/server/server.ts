@@ -107,6 +107,12 @@ async function start(
   await requireOrigin(config, disk);
   const directory = await DataDirectory.open({ disk, path: config.dataDir });
   try {
+    if (!directory.isPrivate) {
+      logger.warn("other users of this machine can read the data folder", {
+        path: config.dataDir,
+        remedy: `chmod -R go= ${config.dataDir}`,
+      });
+    }
     if (config.join.length > 0) {
       monitor?.show({ reason: "joining", message: "This node asks the cluster who belongs to it." });
     }

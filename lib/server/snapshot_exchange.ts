@@ -79,6 +79,11 @@ export class SnapshotExchange {
     return this.#sender.lowestIndex;
   }
 
+  /** Whether one is being received. */
+  get isReceiving(): boolean {
+    return this.#receiving.isReceiving;
+  }
+
   /** The log no longer reaches back to `index`. */
   endBelow(index: number): void {
     this.#sender.endBelow(index);

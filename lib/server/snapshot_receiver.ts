@@ -73,6 +73,11 @@ export class SnapshotReceiving {
     this.#options = options;
   }
 
+  /** Whether one is being received. */
+  get isReceiving(): boolean {
+    return this.#current !== null;
+  }
+
   /** A piece came in. */
   chunk(from: NodeId, chunk: SnapshotChunk): void {
     const { term, appliedIndex } = this.#options.situation();

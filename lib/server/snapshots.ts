@@ -134,6 +134,11 @@ export class Snapshots {
     return this.#options.store.list().find(({ damage }) => damage === null)?.index ?? 0;
   }
 
+  /** Whether one is being written. */
+  get isTaking(): boolean {
+    return this.#taking !== null;
+  }
+
   /** Takes one if it is due. Called often; cheap when it is not. */
   consider(): void {
     const { replica, clock, logger } = this.#options;

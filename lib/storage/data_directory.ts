@@ -100,6 +100,11 @@ export class DataDirectory {
     return this.#identity;
   }
 
+  /** Whether only the user who owns it can read it. One that an older kvraft made can be read by others, too. */
+  get isPrivate(): boolean {
+    return this.#disk.isPrivate(this.path);
+  }
+
   /** Where the write-ahead log lies. */
   get walDirectory(): string {
     return walDirectory(this.path);

@@ -14,6 +14,12 @@ const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", write: "r+", crea
 /** Giving back the blocks of a larger file takes so long (0.5 s for 320 MiB) that a thread does it. */
 const SMALL_BYTES = 1024 * 1024;
 
+/** Modes of what is created: keys and values are for the user who runs the node, and for nobody else. */
+const OWNERS_FILE = 0o600;
+const OWNERS_FOLDER = 0o700;
+/** What a mode gives to others than the owner. */
+const OTHERS = 0o077;
+
 /** A write that made no progress though the system reported no error. It counts as a disk without room. */
 class ShortWriteError extends Error {
   override readonly name = "ShortWriteError";
@@ -32,8 +38,12 @@ export class DenoDisk implements Disk {
     }
   }
 
+  isPrivate(path: string): boolean {
+    return Deno.build.os === "windows" || (fs.statSync(path).mode & OTHERS) === 0;
+  }
+
   open(path: string, mode: OpenMode): DiskFile {
-    return new DenoFile(fs.openSync(path, FLAGS[mode]));
+    return new DenoFile(fs.openSync(path, FLAGS[mode], OWNERS_FILE));
   }
 
   list(path: string): readonly string[] {
@@ -41,7 +51,7 @@ export class DenoDisk implements Disk {
   }
 
   createDirectory(path: string): void {
-    fs.mkdirSync(path);
+    fs.mkdirSync(path, OWNERS_FOLDER);
   }
 
   syncDirectory(path: string): void {
@@ -66,8 +76,10 @@ export class DenoDisk implements Disk {
   }
 
   lock(path: string): DiskLock | null {
-    const file = Deno.openSync(path, { read: true, write: true, create: true });
+    const file = Deno.openSync(path, { read: true, write: true, create: true, mode: OWNERS_FILE });
     try {
+      // Who may open the file may hold the lock, and keep this node from starting.
+      if (!this.isPrivate(path)) fs.chmodSync(path, OWNERS_FILE);
       if (file.tryLockSync(true)) return { release: () => file.close() };
     } catch (error) {
       file.close();

@@ -47,11 +47,13 @@ export interface DiskLock {
 export interface Disk {
   /** What is at `path` ("stream": a pipe or a device, to be read once from its beginning), or null when there is nothing. */
   stat(path: string): "file" | "directory" | "stream" | null;
-  /** Opens a file. */
+  /** Whether only the owner of what is at `path` may open it, as far as the system knows of owners. */
+  isPrivate(path: string): boolean;
+  /** Opens a file; one that is created is its owner's alone. */
   open(path: string, mode: OpenMode): DiskFile;
   /** Names in a directory, sorted. */
   list(path: string): readonly string[];
-  /** Creates one directory; its parent must exist. Durable once the parent is synced. */
+  /** Creates one directory, its owner's alone; its parent must exist. Durable once the parent is synced. */
   createDirectory(path: string): void;
   /** Makes durable which names the directory holds: without it, a new, renamed or removed file may be as before after a crash. */
   syncDirectory(path: string): void;

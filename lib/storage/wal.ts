@@ -5,23 +5,15 @@
  * write, and one sync makes every batch before it durable. What a crash, a full disk or a failing one leaves behind
  * is decided in recovery.ts and in `append` and `sync` here.
  */
-import { assert, InvariantError } from "../assert.ts";
+import { assert } from "../assert.ts";
 import type { Entry, HardState, TermRun } from "../raft/types.ts";
 import { createSegment, firstSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
-import { isDiskFull, isForbidden, isOutOfDescriptors, reasonOf, removeLeftovers } from "./disk.ts";
+import { isDiskFull, isOutOfDescriptors, reasonOf, removeLeftovers } from "./disk.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import {
-  DataDirectoryUnusableError,
-  LogDamagedError,
-  LogFailedError,
-  LogFullError,
-  LogMissingError,
-  NewerFormatError,
-  OutOfDescriptorsError,
-  SnapshotMissingError,
-} from "./errors.ts";
+import { LogFailedError } from "./errors.ts";
+import { openingError, storageError } from "./log_errors.ts";
 import type { LogOwner } from "./identity.ts";
 import type { RecoveredConfiguration } from "./kept_entries.ts";
 import { readEntries } from "./log_reader.ts";
@@ -41,6 +33,12 @@ export const MIN_SEGMENT_BYTES = 512;
 export const MAX_SEGMENT_BYTES = 1024 * 1024 * 1024;
 /** Largest batch. */
 export const MAX_BATCH_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * Bytes that the log reserves for its next segment when there was no room for a whole one: the rest of a nearly full
+ * disk is left to the snapshot behind which the log can be cut. Each that succeeds doubles the next.
+ */
+export const TIGHT_RESERVE_BYTES = 1024 * 1024;
 
 /** What opening a log needs. */
 export interface WriteAheadLogOptions {
@@ -98,6 +96,8 @@ export class WriteAheadLog {
   #next: NextSegment | null = null;
   #nextWasTried = false;
   #isNearlyFull = false;
+  /** Bytes to which the next segment is filled with zeros. */
+  #reserveBytes: number;
   #syncing: Promise<void> | null = null;
   /** Segments that were left while a sync of theirs was under way. */
   #left: DiskFile[] = [];
@@ -111,6 +111,7 @@ export class WriteAheadLog {
     this.#state = state;
     this.#segment = segment;
     this.#removal = new SegmentRemoval(options);
+    this.#reserveBytes = options.segmentBytes;
   }
 
   /**
@@ -143,7 +144,7 @@ export class WriteAheadLog {
       log.leaveSyncMark();
       return { log, recovered: describe(recovery) };
     } catch (error) {
-      throw isForbidden(error) ? forbidden(directory, error) : storageError(directory, error);
+      throw openingError(directory, error);
     }
   }
 
@@ -361,7 +362,7 @@ export class WriteAheadLog {
     }
     const previous = { number: old.number, end: old.end };
     try {
-      this.#segment = createSegment(this.#options, {
+      this.#segment = createSegment({ ...this.#options, segmentBytes: this.#reserveBytes }, {
         state: this.#state,
         previous,
         next: this.#next,
@@ -369,7 +370,7 @@ export class WriteAheadLog {
       });
       this.#isNearlyFull = false;
     } catch (error) {
-      this.#isNearlyFull = isDiskFull(error);
+      this.#noteRoom(error);
       throw this.#refused(error);
     } finally {
       this.#next = null;
@@ -395,18 +396,29 @@ export class WriteAheadLog {
   #prepareNext(): void {
     if (this.#next !== null || this.#nextWasTried) return;
     this.#nextWasTried = true;
-    const { disk, directory, segmentBytes } = this.#options;
+    const { disk, directory } = this.#options;
     try {
-      const next = new NextSegment({ disk, directory, bytes: segmentBytes });
+      const next = new NextSegment({ disk, directory, bytes: this.#reserveBytes });
       this.#next = next;
       const failed = (error: unknown, step: "write" | "sync"): void =>
         this.#nextFailed(next, { error, step });
-      next.prepare(failed, () => this.#isNearlyFull = false);
+      next.prepare(failed, () => this.#reserved());
     } catch (error) {
       // There will be another attempt when the segment is needed, and that one reports what is wrong. A file descriptor
       // that is lacking now may be there then.
-      this.#isNearlyFull = isDiskFull(error);
+      this.#noteRoom(error);
     }
+  }
+
+  #reserved(): void {
+    this.#isNearlyFull = false;
+    this.#reserveBytes = Math.min(2 * this.#reserveBytes, this.#options.segmentBytes);
+  }
+
+  /** Takes note of why a segment could not be prepared. */
+  #noteRoom(error: unknown): void {
+    this.#isNearlyFull = isDiskFull(error);
+    if (this.#isNearlyFull) this.#reserveBytes = Math.min(TIGHT_RESERVE_BYTES, this.#options.segmentBytes);
   }
 
   #nextFailed(next: NextSegment, { error, step }: { error: unknown; step: "write" | "sync" }): void {
@@ -417,7 +429,7 @@ export class WriteAheadLog {
       return;
     }
     this.#next = null;
-    this.#isNearlyFull = isDiskFull(error);
+    this.#noteRoom(error);
     try {
       next.discard();
     } catch {
@@ -454,28 +466,4 @@ function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery
     segments: state.segments.length,
     bytes: state.bytes,
   };
-}
-
-/** A file that this process may not open says nothing of the disk. */
-function forbidden(directory: string, error: unknown): DataDirectoryUnusableError {
-  return new DataDirectoryUnusableError(directory, {
-    reason: reasonOf(error),
-    advice:
-      "Nothing is wrong with the disk: give this process the right to read and write every file there " +
-      "(`chown -R`, `chmod -R u+rwX`), and start the node again.",
-    cause: error,
-  });
-}
-
-/** The named error for what went wrong. */
-function storageError(directory: string, error: unknown): Error {
-  if (
-    error instanceof LogDamagedError || error instanceof NewerFormatError || error instanceof LogFullError ||
-    error instanceof LogFailedError || error instanceof LogMissingError ||
-    error instanceof SnapshotMissingError || error instanceof OutOfDescriptorsError ||
-    error instanceof InvariantError
-  ) return error;
-  const details = { reason: reasonOf(error), cause: error };
-  if (isOutOfDescriptors(error)) return new OutOfDescriptorsError(directory, details);
-  return isDiskFull(error) ? new LogFullError(directory, details) : new LogFailedError(directory, details);
 }

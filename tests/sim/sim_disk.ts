@@ -168,9 +168,13 @@ export class SimDisk implements Disk {
     this.#process = process;
   }
 
-  stat(path: string): "file" | "directory" | null {
+  stat(path: string): ReturnType<Disk["stat"]> {
     this.#assertAlive(path);
     return this.#memory.stat(path);
+  }
+
+  isPrivate(path: string): boolean {
+    return this.#memory.isPrivate(path);
   }
 
   open(path: string, mode: OpenMode): DiskFile {

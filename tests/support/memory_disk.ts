@@ -72,6 +72,8 @@ export class MemoryDisk implements Disk {
   syncGate: Promise<void> | null = null;
   /** While true, no file and no folder can be opened, so that a folder can't be synced either. */
   isOutOfDescriptors = false;
+  /** What others than the owner may open. */
+  readonly exposed = new Set<string>();
   /** Bytes that all files together may have. */
   capacityBytes = Number.POSITIVE_INFINITY;
   /** Operations so far. */
@@ -149,6 +151,10 @@ export class MemoryDisk implements Disk {
     const node = this.#names.get(path);
     if (node === undefined) return null;
     return node === "directory" ? "directory" : "file";
+  }
+
+  isPrivate(path: string): boolean {
+    return !this.exposed.has(path);
   }
 
   open(path: string, mode: OpenMode): DiskFile {

@@ -13,7 +13,10 @@ Deno.test("room is looked for once a second while there is too little, whatever 
       if (looks.length === 1) throw new Error("the log has failed");
     },
   };
-  const room = new DiskRoom({ log, clock });
+  let considered = 0;
+  const snapshots = { isTaking: false, consider: (): void => void considered++ };
+  const exchange = { isReceiving: false };
+  const room = new DiskRoom(log, { clock, snapshots, exchange });
   room.start();
   clock.advance(2_500);
   log.isNearlyFull = true;
@@ -21,6 +24,13 @@ Deno.test("room is looked for once a second while there is too little, whatever 
   log.isNearlyFull = false;
   clock.advance(2_000);
   assertEquals(looks, [3_000, 4_000]);
+  log.isNearlyFull = true;
+  snapshots.isTaking = true;
+  clock.advance(1_000);
+  Object.assign(snapshots, { isTaking: false });
+  exchange.isReceiving = true;
+  clock.advance(1_000);
+  assertEquals([looks.length, considered], [2, 4], "the room is the snapshot's while it is written");
   room.stop();
   assertEquals(clock.timerCount, 0);
 });

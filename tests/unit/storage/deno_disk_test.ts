@@ -96,6 +96,25 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "what is created is its owner's alone, and so is a lock that an older version made",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const disk = new DenoDisk();
+    const path = (name: string): string => join(folder.path, name);
+    const modeOf = (name: string): number => (Deno.statSync(path(name)).mode ?? 0) & 0o777;
+    disk.createDirectory(path("d"));
+    disk.open(path("f"), "create").close();
+    disk.lock(path("LOCK"))?.release();
+    assertEquals([modeOf("d"), modeOf("f"), modeOf("LOCK")], [0o700, 0o600, 0o600]);
+    for (const name of ["d", "LOCK"]) Deno.chmodSync(path(name), 0o755);
+    assertEquals([disk.isPrivate(path("f")), disk.isPrivate(path("d"))], [true, false]);
+    disk.lock(path("LOCK"))?.release();
+    assertEquals(modeOf("LOCK"), 0o600);
+  },
+});
+
 Deno.test("errors carry the system's code", async () => {
   await using folder = await TemporaryFolder.make();
   const disk = new DenoDisk();
@@ -206,6 +225,9 @@ class MeasuredDisk implements Disk {
     };
   }
 
+  isPrivate(path: string): boolean {
+    return this.#disk.isPrivate(path);
+  }
   stat(path: string): ReturnType<Disk["stat"]> {
     return this.#disk.stat(path);
   }

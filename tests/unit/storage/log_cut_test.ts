@@ -448,3 +448,22 @@ Deno.test("a log is nearly full when its next segment can't be prepared, until i
   assertStringIncludes(lastSegmentPath(disk), "2.log");
   await log.close();
 });
+
+Deno.test("a nearly full disk is not filled by looking for room: a small reserve is enough", async () => {
+  const disk = new MemoryDisk();
+  const { log } = await openLog(disk, { segmentBytes: 8_388_608 });
+  const settled = async (): Promise<void> => {
+    for (let turn = 0; turn < 200; turn += 1) await Promise.resolve();
+  };
+  disk.capacityBytes = 13_000_000;
+  await appendSynced(log, [batch(hardState(1), entry(1, 1, "h".repeat(5_000_000)))]);
+  await settled();
+  assertEquals(log.isNearlyFull, true);
+  const freeBytes = disk.freeBytes;
+  log.checkRoom();
+  await settled();
+  assertEquals([log.isNearlyFull, freeBytes - disk.freeBytes], [false, 1_048_576]);
+  await appendSynced(log, [batch(null, entry(2, 1, "i".repeat(4_000_000)))]);
+  await log.close();
+  assertEquals((await openLog(disk.crash(() => false))).recovered.lastIndex, 2);
+});
