@@ -155,6 +155,11 @@ async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
       `./cluster.sh client put k 'two words' > /dev/null && ./cluster.sh client get k > value && cat value`,
     );
     assertEquals([code, stdout], [0, "two words"]);
+    const piped = await copy.shell(
+      "mkfifo pipe && { printf 'through a pipe' > pipe & } && ./cluster.sh client put k --file pipe > /dev/null && " +
+        "./cluster.sh client get k",
+    );
+    assertEquals([piped.code, piped.stdout], [0, "through a pipe"]);
     const refused = await copy.shell(`./cluster.sh client delete "$(printf 'k\\377')"`);
     assert(refused.code === 2 && refused.stderr.includes("--key-base64"), refused.stderr);
     const full = await copy.shell("./cluster.sh client put k v > /dev/full");
