@@ -1,0 +1,44 @@
+/** A leader whose disk fills up: real processes, and a file system in memory where the machine lets it be mounted. */
+import { assert, assertStringIncludes } from "@std/assert";
+import { TestCluster } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
+import { SmallDisk } from "../torture/small_disk.ts";
+
+const VALUE = "v".repeat(100_000);
+/** More than the rest of the log's file that is in use. */
+const WRITES = 60;
+
+Deno.test("a leader whose disk is full hands over to a node that has room, and every write is taken", async (t) => {
+  const mounted: { disk: SmallDisk | null; problem: string } = { disk: null, problem: "" };
+  await using cluster = await TestCluster.start({
+    flags: ["--segment-bytes", "1048576"],
+    prepare: async (unstarted) => {
+      const disk = await SmallDisk.mount(unstarted.dataFolder(1));
+      if (disk instanceof SmallDisk) return mounted.disk = disk;
+      mounted.problem = disk;
+      return null;
+    },
+  });
+  const { disk } = mounted;
+  if (disk === null) {
+    await t.step(`not shown here, since no file system can be mounted: ${mounted.problem}`, () => {});
+    return;
+  }
+  await using client = await cluster.connect();
+  await client.put("the client", "knows the leader");
+  if (await cluster.waitForLeader() !== 1) await client.transferLeadership(1);
+  await eventually("the leader has heard of the others' disks", async () => {
+    const status = await cluster.status(1);
+    return status?.role === "leader" && status.peers.every(({ hasRoom }) => hasRoom === true) ? true : null;
+  }, { explain: cluster.logs });
+  disk.fill();
+  for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
+  assertStringIncludes(cluster.logs(), "disk nearly full: leadership goes to a node that has room");
+  const leader = await cluster.waitForLeader();
+  assert(leader !== 1, "another node leads");
+  await eventually("the new leader knows whose disk is full", async () => {
+    const status = await cluster.status(leader);
+    return status?.peers.some(({ id, hasRoom }) => id === 1 && hasRoom === false) ? true : null;
+  }, { explain: cluster.logs });
+  disk.free();
+});
