@@ -4,6 +4,9 @@
  * Terms only rise, and a node keeps them for good. One frame with a term near the largest integer would leave a cluster
  * without a next term, for ever. So the terms that others name may raise a node's own by no more than MAX_TERM_LEAP a
  * second: at that rate, kept up without a pause, the integers last for 17 years. Elections raise a term by one.
+ *
+ * A term that was refused is not refused for good: for each second in which one was, the next second's bound is as much
+ * higher. So a node that was driven ahead of the others by a faulty one finds together with them again.
  */
 import type { Clock } from "../net/clock.ts";
 
@@ -20,6 +23,8 @@ export class TermGuard {
   readonly #clock: Clock;
   #windowBeganAt: number | null = null;
   #highestTerm = 0;
+  /** Whether a term was refused since the window began. */
+  #hasRefused = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -32,8 +37,11 @@ export class TermGuard {
     const now = this.#clock.now();
     if (this.#windowBeganAt === null || now - this.#windowBeganAt >= TERM_WINDOW_MS) {
       this.#windowBeganAt = now;
-      this.#highestTerm = ownTerm + MAX_TERM_LEAP;
+      this.#highestTerm = (this.#hasRefused ? Math.max(this.#highestTerm, ownTerm) : ownTerm) + MAX_TERM_LEAP;
+      this.#hasRefused = false;
     }
-    return term <= this.#highestTerm;
+    if (term <= this.#highestTerm) return true;
+    this.#hasRefused = true;
+    return false;
   }
 }

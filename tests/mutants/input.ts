@@ -71,8 +71,8 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     title: "any term that another names is believed",
     failure: "one frame leaves a cluster without a next term, for ever",
     file: "lib/server/term_guard.ts",
-    from: "return term <= this.#highestTerm;",
-    to: "return term > this.#highestTerm || term > 0;",
+    from: "if (term <= this.#highestTerm) return true;",
+    to: "if (term <= this.#highestTerm || term > 0) return true;",
     checks: [SERVER],
   },
   {

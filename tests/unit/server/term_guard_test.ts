@@ -28,3 +28,14 @@ Deno.test("TermGuard: many small leaps within a second come to no more than one"
 Deno.test("TermGuard: a node that was in no term yet takes whichever its cluster is in", () => {
   assertEquals(new TermGuard(new ManualClock()).allows(MAX_TERM, 0), true);
 });
+
+Deno.test("TermGuard: nodes that a faulty one has driven apart find together again, at the same rate", () => {
+  const clock = new ManualClock();
+  const guard = new TermGuard(clock);
+  const ahead = 1 + 3 * MAX_TERM_LEAP;
+  const allowed = [0, 1, 2].map(() => {
+    clock.advance(TERM_WINDOW_MS);
+    return [guard.allows(ahead, 1), guard.allows(ahead, 1)];
+  });
+  assertEquals(allowed, [[false, false], [false, false], [true, true]]);
+});
