@@ -2,6 +2,7 @@
 import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
+import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS } from "./leadership.ts";
 import { LEASE_MUTANTS } from "./leases.ts";
@@ -26,6 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SERVICE_MUTANTS,
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,
+  ...HOSTILE_MUTANTS,
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,

@@ -14,6 +14,8 @@ const TEST_DEADLINE_MS = 120_000;
 const CAMPAIGN_DEADLINE_MS = 300_000;
 /** Random worlds that the simulator runs for each mutant that comes to it. */
 const SIMULATED_SEEDS = "1..60";
+/** Runs of the hostile programs: four of each scenario. */
+const HOSTILE_SEEDS = "1..20";
 
 /** The tests in a file or folder, up to the first that fails. */
 export function tests(name: string, ...args: readonly string[]): Check {
@@ -34,6 +36,12 @@ export const STORAGE = tests("storage", "tests/unit/storage");
 export const RECORDING = tests("recording", "tests/unit/storage/crash_consistency_test.ts");
 /** Strangers' bytes at every door. */
 export const FUZZ = tests("fuzz", "tests/fuzz");
+/** Hostile clients and members against simulated nodes. */
+export const HOSTILE: Check = {
+  name: "hostile",
+  args: ["run", "-A", "tests/fuzz/hostile/main.ts", "--seeds", HOSTILE_SEEDS],
+  deadlineMs: CAMPAIGN_DEADLINE_MS,
+};
 /** Frames and their format. */
 export const FRAMES = tests("frames", "tests/unit/net/frame_test.ts", "tests/unit/net/message_pack_test.ts");
 /** The accepting end, against strangers. */
@@ -83,4 +91,5 @@ export const ALL_CHECKS: readonly Check[] = [
   CLI,
   MODEL,
   SIM,
+  HOSTILE,
 ];
