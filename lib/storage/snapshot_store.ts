@@ -8,6 +8,7 @@ import type { Disk } from "./disk.ts";
 import {
   DataDirectoryUnusableError,
   NewerSnapshotError,
+  NotASnapshotError,
   SnapshotDamagedError,
   SnapshotUnreadableError,
 } from "./errors.ts";
@@ -208,6 +209,8 @@ export class SnapshotStore {
     } catch (error) {
       close();
       this.#noteDamage(name, error);
+      // A file of this name was a snapshot once: the advice for a file that an operator named would be wrong.
+      if (error instanceof NotASnapshotError) throw new SnapshotDamagedError(error);
       throw error;
     }
   }
