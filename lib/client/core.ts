@@ -45,7 +45,6 @@ export class ClientCore {
       caller: this.caller,
       random: platform.random,
       appliedIndex: () => pool.newestAppliedIndex,
-      maxValueBytes: () => pool.maxValueBytes,
     });
   }
 

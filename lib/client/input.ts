@@ -4,7 +4,14 @@
  */
 import { equals } from "@std/bytes";
 import { assertNever } from "../assert.ts";
-import type { Check, KeyValue, ListQuery, Mutation, Transaction } from "../kv/command.ts";
+import {
+  type Check,
+  type KeyValue,
+  type ListQuery,
+  MAX_VALUE_BYTES,
+  type Mutation,
+  type Transaction,
+} from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
 import { shortened } from "../foreign_text.ts";
 import { AddressError, formatAddress, parseContacts } from "../net/address.ts";
@@ -60,13 +67,16 @@ export function toKey(key: Bytes): Uint8Array {
 }
 
 /**
- * A transaction as the store takes it; `maxValueBytes` is what the cluster takes. Its bytes may be the caller's: it is
- * to be encoded before the caller goes on.
+ * A transaction as the store takes it. Its bytes may be the caller's: it is to be encoded before the caller goes on.
+ *
+ * Values are held against the store's own limit alone. A lower one that a node names in its welcome is for the leader to
+ * enforce: otherwise a single node with another setting, or a hostile one, could have this client refuse every value.
  */
-export function toTransaction(request: WriteRequest, maxValueBytes: number): UnstampedTransaction {
+export function toTransaction(request: WriteRequest): UnstampedTransaction {
   const checks = request.checks === undefined ? NO_CHECKS : request.checks.map(toCheck);
   const mutations = request.mutations.map(toMutation);
-  throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, { maxValueBytes }));
+  const limits = { maxValueBytes: MAX_VALUE_BYTES };
+  throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, limits));
   return request.returnCurrent === undefined
     ? { checks, mutations }
     : { checks, mutations, returnCurrent: true };

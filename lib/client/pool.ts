@@ -6,7 +6,6 @@
  * network, a container), everything still works through a node that can.
  */
 import { shortened } from "../foreign_text.ts";
-import { MAX_VALUE_BYTES } from "../kv/command.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Member } from "../net/client_messages.ts";
 import { HandshakeError, NetworkError, type NetworkErrorCode } from "../net/errors.ts";
@@ -56,7 +55,6 @@ export class ConnectionPool {
   #newestAppliedIndex = 0;
   /** Whose turn it was, of the open connections. */
   #turn = 0;
-  #maxValueBytes = MAX_VALUE_BYTES;
   #downReason = "not connected yet";
   #isReconnecting = false;
   #toldState: ConnectionState | null = null;
@@ -80,11 +78,6 @@ export class ConnectionPool {
   /** The newest log index that some node is known to have applied. */
   get newestAppliedIndex(): number {
     return this.#newestAppliedIndex;
-  }
-
-  /** The longest value that the node reached last takes. */
-  get maxValueBytes(): number {
-    return this.#maxValueBytes;
   }
 
   /** The members that a node told of last, sorted by id. */
@@ -246,7 +239,6 @@ export class ConnectionPool {
           `and others belong to ${this.#clusterId}. Name the nodes of one cluster only.`,
       );
     }
-    this.#maxValueBytes = welcome.limits.maxValueBytes;
     this.#directory.noteAnswer(connection.address, node);
     this.#noteMembers(welcome);
     this.#directory.noteLeader(node, welcome.leader, welcome.term);

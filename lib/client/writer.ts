@@ -34,8 +34,6 @@ export interface SessionWriterOptions {
   readonly random: Random;
   /** The newest log index that some node is known to have applied. */
   readonly appliedIndex: () => number;
-  /** The longest value that the cluster takes. */
-  readonly maxValueBytes: () => number;
 }
 
 /** A number that a write holds until it is finished. */
@@ -69,7 +67,7 @@ export class SessionWriter {
    * been applied.
    */
   async write<T>({ action, request, scope }: Write, read: (result: WriteResult) => T): Promise<T> {
-    const transaction = toTransaction(request, this.#options.maxValueBytes());
+    const transaction = toTransaction(request);
     const notes = { action, scope };
     let write = this.#tryEnter(transaction) ?? await this.#enter(own(transaction), notes);
     for (let round = 0;; round++) {

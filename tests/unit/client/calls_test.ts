@@ -7,6 +7,7 @@ import {
   type KvClient,
   ValueTooLargeError,
 } from "../../../lib/mod.ts";
+import { MAX_VALUE_BYTES } from "../../../lib/kv/command.ts";
 import { FakeCluster, writeResult } from "../../support/fake_node.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -191,11 +192,11 @@ Deno.test("a listing goes on behind the last key of the page before, in the same
 
 Deno.test("what is wrong with the arguments is found before anything is sent", async () => {
   const cluster = new FakeCluster(1);
-  cluster.node(1).maxValueBytes = 10;
   await using client = await cluster.connect();
   await assertRejects(() => client.put("", "v"), InvalidRequestError, "empty key");
   await assertRejects(() => client.get(new Uint8Array(5000)), KeyTooLargeError, "5000 bytes");
-  await assertRejects(() => client.put("k", "more than ten bytes"), ValueTooLargeError, "at most 10");
+  const long = new Uint8Array(MAX_VALUE_BYTES + 1);
+  await assertRejects(() => client.put("k", long), ValueTooLargeError, `at most ${MAX_VALUE_BYTES}`);
   await assertRejects(() => client.put("k", "\ud800"), InvalidRequestError, "Unicode");
   await assertRejects(() => client.get("k", { timeoutMs: 0 }), InvalidRequestError, "timeoutMs");
   await assertRejects(() => client.list({ limit: 0 }), InvalidRequestError, "limit");
@@ -203,6 +204,14 @@ Deno.test("what is wrong with the arguments is found before anything is sent", a
   await assertRejects(() => client.transferLeadership(0), InvalidRequestError, "0 as a node's id");
   await assertRejects(() => client.stateHash("nowhere"), InvalidRequestError, "address");
   assertEquals(cluster.node(1).requests, []);
+});
+
+Deno.test("a limit of values that one node names keeps no value from being sent", async () => {
+  const cluster = new FakeCluster(1);
+  cluster.node(1).maxValueBytes = 1;
+  await using client = await cluster.connect();
+  await cluster.finish(client.put("k", "more than one byte"));
+  assertEquals(cluster.node(1).writes.length, 1);
 });
 
 Deno.test("status asks every node itself, and says which did not answer", async () => {
