@@ -97,6 +97,7 @@ const brokenDocuments: readonly { readonly source: string; readonly says: string
   { source: "```sh\nnpx -y deno@2.0.0 task test\n```", says: "pinned" },
   { source: "See [there](docs/nowhere.md).", says: "no file" },
   { source: "Shown by `tests/cluster/nothing_test.ts`.", says: "no file" },
+  { source: "At `MAX_NOTHING_BYTES` it ends.", says: "no constant" },
 ];
 
 for (const { source, says } of brokenDocuments) {

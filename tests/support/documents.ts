@@ -1,10 +1,11 @@
 /** Checks that what the documents tell a reader to type or open exists. */
 import { dirname, join, relative } from "@std/path";
-import { CHECKOUT, readCheckout } from "./checkout.ts";
+import { CHECKOUT, filesOfCheckout, readCheckout } from "./checkout.ts";
 
 /** What `path`, a Markdown document with the text `source`, names that is not there; one sentence each. */
 export function documentProblems(path: string, source: string): readonly string[] {
-  return [...commandProblems(source), ...linkProblems(path, source)].map((problem) => `${path} ${problem}`);
+  const problems = [...commandProblems(source), ...linkProblems(path, source), ...limitProblems(source)];
+  return problems.map((problem) => `${path} ${problem}`);
 }
 
 function commandProblems(source: string): readonly string[] {
@@ -26,6 +27,26 @@ function commandProblems(source: string): readonly string[] {
     if (version !== pinned) problems.push(`names deno@${version}; .deno-version says ${pinned} is pinned`);
   }
   return problems;
+}
+
+/** Names of constants, which are those of lib: a limit that is renamed or dropped must not live on in a document. */
+function limitProblems(source: string): readonly string[] {
+  const names = [...source.matchAll(/`([A-Z][A-Z\d]*(?:_[A-Z\d]+)+)`/g)].map(([, name = ""]) => name);
+  return names
+    .filter((name) => !/^(KVRAFT|NO|DENO)_/.test(name) && !limits().has(name))
+    .map((name) => `names ${name}, and lib has no constant of that name`);
+}
+
+let knownLimits: ReadonlySet<string> | null = null;
+
+/** The constants that lib declares. */
+function limits(): ReadonlySet<string> {
+  knownLimits ??= new Set(
+    filesOfCheckout([".ts"]).filter((file) => file.startsWith("lib/")).flatMap((file) =>
+      [...readCheckout(file).matchAll(/\bconst ([A-Z][A-Z\d_]*)\b/g)].map(([, name = ""]) => name)
+    ),
+  );
+  return knownLimits;
 }
 
 /** The commands that cluster.sh knows, read from its last `case`. */
