@@ -13,6 +13,7 @@ import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
+import { UNSEEN_MUTANTS } from "./unseen.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 
@@ -31,4 +32,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,
+  ...UNSEEN_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

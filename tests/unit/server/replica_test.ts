@@ -104,6 +104,22 @@ Deno.test("a read waits until the index that it was given is applied", () => {
   assertEquals(seen, ["3: false at 0", "1: true at 1", "2: true at 2"]);
 });
 
+Deno.test("a snapshot that takes the place of the state answers the reads that it covers, and ends the writes below it", () => {
+  const { replica, answers, answer } = newReplica();
+  const reads: string[] = [];
+  for (const [readId, index] of [[1, 5], [2, 7], [3, 8]] as const) {
+    replica.awaitRead(readId, (ready) => void reads.push(`${index}: ${ready}`));
+    replica.confirmRead({ readId, index });
+  }
+  for (const index of [6, 9]) replica.awaitWrite(index, { term: 1, command: command(index, 1), answer });
+  const state = new StateMachine();
+  for (let index = 1; index <= 7; index++) state.apply(index, command(index, 1));
+  replica.restore(state, { index: 7, term: 1, configuration: EMPTY_CONFIGURATION });
+  assertEquals([reads, answers], [["5: true", "7: true"], ["leadershipLost, unknown"]]);
+  replica.apply([put(8, 1), put(9, 1)]);
+  assertEquals([reads.slice(2), answers.slice(1)], [["8: true"], ["applied"]]);
+});
+
 Deno.test("closing ends every wait", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 1, command: command(1, 1), answer });

@@ -1,5 +1,6 @@
 /** Snapshots between nodes when leaders and terms change on the way, and what a leader does not send any more. */
 import { assertEquals } from "@std/assert";
+import { settle } from "../../support/manual_clock.ts";
 import { machineAt, storedText, storeState } from "../../support/server_state.ts";
 import { SNAPSHOTS } from "../../support/storage.ts";
 
@@ -18,6 +19,32 @@ Deno.test("pieces of an earlier leader don't end what is coming from a later one
   assertEquals(bench.received.map(({ metadata }) => metadata.index), [30]);
   assertEquals(bench.logger.messages.filter((line) => line === "receiving a snapshot").length, 1);
   await bench.close();
+});
+
+Deno.test("a snapshot of the same entry that is another file begins anew, and becomes whole", async () => {
+  // As of a leader of another version: the same state, written otherwise.
+  for (const valueBytes of [60_000, 140_000]) {
+    const { bench } = await large();
+    bench.start(1);
+    for (let turn = 0; turn < 3; turn++) {
+      bench.deliverChunk();
+      bench.deliverAnswer();
+      await settle();
+    }
+    const machine = machineAt(21, valueBytes);
+    await storeState(bench.leaderStore, machine);
+    bench.start(2);
+    bench.chunks.splice(0, bench.chunks.length - 1);
+    for (let frame = 0; frame < 200 && bench.received.length === 0; frame++) {
+      if (!bench.deliverChunk()) bench.deliverAnswer();
+      await settle();
+    }
+    const states = bench.received.map((
+      { stateMachine },
+    ) => [stateMachine.appliedIndex, stateMachine.stateBytes]);
+    assertEquals([states, bench.failed], [[[21, machine.stateBytes]], []]);
+    await bench.close();
+  }
 });
 
 /** A follower that has read a snapshot back, while its leader's term ended. */

@@ -242,6 +242,24 @@ Deno.test("a follower that does not answer is given up after thirty intervals, a
   await bench.close();
 });
 
+Deno.test("a follower that answers now and then is never given up, however long the whole transfer takes", async () => {
+  const { bench } = await large();
+  bench.start();
+  for (let turns = 0; bench.received.length === 0 && turns < 100; turns++) {
+    // What was sent is lost, again and again; what is asked for at last arrives, and so does one piece behind it.
+    for (let interval = 0; interval < 20; interval++) bench.clock.advance(INTERVAL_MS);
+    bench.chunks.splice(0, bench.chunks.length - 1);
+    bench.deliverChunk();
+    bench.deliverAnswer();
+    await settle();
+    bench.deliverChunk();
+    bench.deliverAnswer();
+    await settle();
+  }
+  assertEquals([bench.received.length, bench.failed, bench.sender.targets], [1, [], [FOLLOWER]]);
+  await bench.close();
+});
+
 Deno.test("where there is no snapshot that can be sent, the core may ask again after an interval, and not at once", async () => {
   const bench = await Bench.make();
   bench.start();

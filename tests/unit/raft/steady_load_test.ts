@@ -1,0 +1,34 @@
+/** What must hold however long a leader is under load: what was answered counts no more, and nobody who answers is doubted. */
+import { assertEquals } from "@std/assert";
+import { acknowledge, elect, ELECTION_TICKS, nodeWith, tick, work } from "../../support/raft_node.ts";
+
+Deno.test("a follower that goes on acknowledging is never asked anew where the logs agree, though more is always under way", () => {
+  const raft = elect(nodeWith([1]));
+  acknowledge(raft, 2, raft.status().lastIndex);
+  const kinds = new Set<string | undefined>();
+  for (let count = 0; count < 5 * ELECTION_TICKS; count++) {
+    raft.propose(new Uint8Array(1));
+    work(raft);
+    // One entry behind all the time: the answer to the newest is still on its way.
+    acknowledge(raft, 2, raft.status().lastIndex - 1);
+    tick(raft, 1);
+    work(raft);
+    kinds.add(raft.status().peers.find(({ id }) => id === 2)?.kind);
+  }
+  assertEquals([...kinds], ["replicate"]);
+});
+
+Deno.test("leadership is handed to a node that answers, though one that fell silent has more of the log", () => {
+  const raft = elect(nodeWith([1]));
+  acknowledge(raft, 3, raft.status().lastIndex);
+  for (let count = 0; count < 5; count++) raft.propose(new Uint8Array(1));
+  work(raft);
+  acknowledge(raft, 3, raft.status().lastIndex);
+  for (let count = 0; count < 3 * ELECTION_TICKS; count++) {
+    tick(raft, 1);
+    work(raft);
+    acknowledge(raft, 2, 2);
+  }
+  assertEquals(raft.status().peers.map(({ id, matchIndex }) => [id, matchIndex]), [[2, 2], [3, 7]]);
+  assertEquals([raft.isLeader, raft.transferLeadership(null)], [true, 2]);
+});
