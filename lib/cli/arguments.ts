@@ -1,4 +1,5 @@
 /** Splits arguments into options and positional arguments by a table of the options there are. */
+import { parseArgs } from "@std/cli/parse-args";
 import { shortened } from "../foreign_text.ts";
 import { nearest } from "../server/nearest.ts";
 import { UsageError } from "./errors.ts";
@@ -35,29 +36,32 @@ export interface ParsedArguments {
  * real one), an option given twice, or one without its value.
  */
 export function parseArguments(args: readonly string[], specs: readonly OptionSpec[]): ParsedArguments {
-  const specOf = new Map(specs.map((spec) => [spec.name, spec]));
-  const given = new Map<OptionSpec, string[]>();
-  const positionals: Positional[] = [];
-  const rest = [...args].values();
-  for (const arg of rest) {
-    if (arg === "--") break;
-    if (!arg.startsWith("-") || arg === "-") {
-      positionals.push({ text: arg, literal: false });
-      continue;
-    }
-    const [name, inline] = partsOf(arg);
-    const spec = arg.startsWith("--") ? specOf.get(name) : undefined;
-    if (spec === undefined) throw unknownOption(arg, specs);
-    const value = valueOf(spec, { inline, next: () => rest.next().value });
-    given.set(spec, [...given.get(spec) ?? [], value]);
-  }
-  positionals.push(...[...rest].map((text) => ({ text, literal: true })));
+  const end = args.indexOf("--");
+  const checked = args.map((arg, position) => end === -1 || position < end ? checkedOption(arg, specs) : arg);
+  const parsed: Readonly<Record<string, unknown>> = parseArgs(checked, {
+    "--": true,
+    boolean: specs.filter(isSwitch).map(({ name }) => name),
+    string: [...specs.filter((spec) => !isSwitch(spec)).map(({ name }) => name), "_"],
+    collect: specs.map(({ name }) => name),
+  });
   const options = new Map<string, string>();
-  for (const [{ name }, values] of given) {
-    if (values.length > 1) throw new UsageError(`--${name} is given ${values.length} times. Give it once.`);
-    options.set(name, values[0] ?? "");
+  for (const spec of specs) {
+    const given = textsOf(parsed[spec.name]);
+    if (given.length > 1) {
+      throw new UsageError(`--${spec.name} is given ${given.length} times. Give it once.`);
+    }
+    const [value] = given;
+    if (value === undefined) continue;
+    if (!isSwitch(spec) && value === "") throw missingValue(spec);
+    options.set(spec.name, isSwitch(spec) ? "" : value);
   }
-  return { options, positionals };
+  return {
+    options,
+    positionals: [
+      ...textsOf(parsed["_"]).map((text) => ({ text, literal: false })),
+      ...textsOf(parsed["--"]).map((text) => ({ text, literal: true })),
+    ],
+  };
 }
 
 /** The words of which an option's value must be one, as its placeholder `text|json` says; none where any will do. */
@@ -77,18 +81,30 @@ function partsOf(arg: string): readonly [string, string | null] {
   return at === -1 ? [bare, null] : [bare.slice(0, at), bare.slice(at + 1)];
 }
 
-/** The value of an option; "" for a switch. `next` takes the argument that follows. */
-function valueOf(
-  spec: OptionSpec,
-  { inline, next }: { readonly inline: string | null; next(): string | undefined },
-): string {
-  if (spec.placeholder === null) {
-    if (inline !== null) throw new UsageError(`--${spec.name} takes no value. Write --${spec.name} alone.`);
-    return "";
+function isSwitch({ placeholder }: OptionSpec): boolean {
+  return placeholder === null;
+}
+
+/**
+ * The argument as the parser may have it. The parser gives some names a meaning of their own (`--_` adds to the positional
+ * arguments, `--a.b` makes an object, `--no-a` negates) and takes a `true` or `false` behind a switch for its value, which
+ * here are keys like any other (`get --raw true`). So it sees known names only, and every switch with its value.
+ */
+function checkedOption(arg: string, specs: readonly OptionSpec[]): string {
+  if (!arg.startsWith("-") || arg === "-") return arg;
+  const [name, value] = partsOf(arg);
+  const spec = arg.startsWith("--") ? specs.find((candidate) => candidate.name === name) : undefined;
+  if (spec === undefined) throw unknownOption(arg, specs);
+  if (!isSwitch(spec)) {
+    if (value === "") throw missingValue(spec);
+    return arg;
   }
-  const value = inline ?? next() ?? "";
-  if (value === "" || (inline === null && value.startsWith("-"))) throw missingValue(spec);
-  return value;
+  if (value !== null) throw new UsageError(`--${name} takes no value. Write --${name} alone.`);
+  return `${arg}=true`;
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
 }
 
 function unknownOption(arg: string, specs: readonly OptionSpec[]): UsageError {
