@@ -19,6 +19,7 @@ export * from "./client/errors.ts";
 export type * from "./client/types.ts";
 export type { KeyValue } from "./kv/command.ts";
 export type {
+  DiskState,
   Member,
   MemberRole,
   MembershipChange,
