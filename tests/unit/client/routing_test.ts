@@ -120,6 +120,20 @@ Deno.test("a client connected to two nodes that know of no leader finds the othe
   assertEquals(kinds(cluster.node(3)), ["write"]);
 });
 
+Deno.test("what a node said of the leader counts no more once its connection has ended", async () => {
+  const cluster = new FakeCluster(3);
+  cluster.node(3).kill();
+  await using client = await cluster.connect([1, 2]);
+  await cluster.finish(client.get("k"));
+  await cluster.finish(client.get("k", { consistency: "stale" }));
+  assertEquals(client.connectionState(), { kind: "connected", node: 1, leader: 1 });
+  // Node 2 has heard from no leader since; only node 1 had ever named one, itself.
+  cluster.node(2).notify(null, 1);
+  cluster.node(1).kill();
+  await cluster.pass(0);
+  assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: null });
+});
+
 Deno.test("a node that is slow keeps its connection, one that has long said nothing is dialled anew", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();

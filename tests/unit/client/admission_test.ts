@@ -1,0 +1,51 @@
+/** The places of calls under way: whoever gives up waiting gives up the place, too. */
+import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { Admission, MAX_IN_FLIGHT, MAX_WAITING_CALLS, type Waiting } from "../../../lib/client/admission.ts";
+import { BusyError } from "../../../lib/client/errors.ts";
+
+const CALL = { bytes: 1, take: () => true } as const;
+
+/** Enters with as many calls as may be under way. */
+function full(): Admission {
+  const admission = new Admission();
+  for (let count = 0; count < MAX_IN_FLIGHT; count++) assertEquals(admission.tryEnter(CALL), true);
+  assertEquals(admission.tryEnter(CALL), null);
+  return admission;
+}
+
+Deno.test("calls that gave up waiting leave all places to those that did not, in their order", () => {
+  fc.assert(fc.property(fc.array(fc.boolean(), { maxLength: 40 }), (givesUp) => {
+    const admission = full();
+    const entered: number[] = [];
+    const waiting: Waiting<number>[] = givesUp.map((_, position) =>
+      admission.wait({
+        bytes: 1,
+        take: () => {
+          entered.push(position);
+          return position;
+        },
+      })
+    );
+    givesUp.forEach((gives, position) => {
+      if (gives) assertEquals(waiting[position]?.cancel(), null);
+    });
+    for (let count = 0; count < givesUp.length; count++) admission.leave(1);
+    assertEquals(entered, givesUp.flatMap((gives, position) => gives ? [] : [position]));
+    // What is left over of the places is free for others.
+    for (let count = entered.length; count < givesUp.length; count++) {
+      assertEquals(admission.tryEnter(CALL), true);
+    }
+    assertEquals(admission.tryEnter(CALL), null);
+  }));
+});
+
+Deno.test("as many calls may wait as ever, however many gave up before", () => {
+  const admission = full();
+  for (let round = 1; round <= 3; round++) {
+    const waiting: Waiting<boolean>[] = [];
+    while (waiting.length < MAX_WAITING_CALLS) waiting.push(admission.wait(CALL));
+    assertThrows(() => admission.wait(CALL), BusyError, `${MAX_WAITING_CALLS} calls`);
+    for (const { cancel } of waiting) cancel();
+  }
+});
