@@ -1,5 +1,6 @@
 /** Stand-in for `jsr:@std/msgpack` where JSR cannot be reached (see tools/std_imports.ts). */
 import { decode as decodeAny, encode as encodeAny } from "npm:@msgpack/msgpack@3.1.3";
+import { concat } from "./bytes.ts";
 
 /** A value that MessagePack can express (the same type as in `@std/msgpack`). */
 export type ValueType =
@@ -18,9 +19,18 @@ export interface ValueMap {
   [index: string | number]: ValueType;
 }
 
-/** Encodes a value as MessagePack. */
+/** Integers from here on are float64 in `@std/msgpack`, and uint64 in the package that stands in for it. */
+const FIRST_FLOAT = 2 ** 32;
+
+/** Encodes a value as MessagePack: the same bytes as `@std/msgpack` 1.0.3. */
 export function encode(object: ValueType): Uint8Array<ArrayBuffer> {
-  return encodeAny(object);
+  if (Array.isArray(object)) {
+    const items: readonly ValueType[] = object;
+    const head = encodeAny(items.map(() => null)).subarray(0, -items.length || undefined);
+    return concat([head, ...items.map(encode)]);
+  }
+  const isFloat = typeof object === "number" && (object >= FIRST_FLOAT || object < -FIRST_FLOAT / 2);
+  return encodeAny(object, { forceIntegerToFloat: isFloat });
 }
 
 /** Decodes one MessagePack value; throws on anything that is not exactly one. */
