@@ -2,7 +2,7 @@
  * Faults that hostile programs and scarce resources bring out: what the fuzz of well-formed frames and the simulator's
  * intruders must notice.
  */
-import { HOSTILE, SIM } from "./checks.ts";
+import { HOSTILE, NET, RAFT, RANDOM, SERVER, SIM, STORAGE } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 /** Mutants of how nodes bear what arrives and what runs out. */
@@ -33,5 +33,61 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     from: "if (role.leader !== null && role.leader !== message.from) return false;",
     to: "if (role.leader !== null && role.leader < 0) return false;",
     checks: [HOSTILE],
+  },
+  {
+    id: "M211",
+    title: "the log fails for good when the name of a segment lacks a descriptor",
+    failure: "a node that is out of descriptors for a moment ends",
+    file: "lib/storage/wal.ts",
+    from: "throw isOutOfDescriptors(error) ? storageError(directory, error) : this.#fail(error);",
+    to: "throw this.#fail(error);",
+    checks: [STORAGE],
+  },
+  {
+    id: "M212",
+    title: "the log is written before the received snapshot has its name",
+    failure: "after a crash the log begins behind a snapshot that does not exist: the node is lost",
+    file: "lib/server/driver.ts",
+    from:
+      "if (snapshot !== null) events.install(snapshot);\n      log.append({ hardState, entries, snapshot });",
+    to:
+      "log.append({ hardState, entries, snapshot });\n      if (snapshot !== null) events.install(snapshot);",
+    checks: [SERVER, SIM],
+  },
+  {
+    id: "M214",
+    title: "lists that wait are answered in one turn, however much they return",
+    failure: "two hundred lists stop a leader for seconds, and another is elected",
+    file: "lib/server/read_scheduler.ts",
+    from: "list = this.#leftBytes > 0 ? first(this.#lists) : null;",
+    to: "list = first(this.#lists);",
+    checks: [SERVER],
+  },
+  {
+    id: "M216",
+    title: "the indexes of received entries may have gaps",
+    failure: "one frame of a member ends every follower that takes it",
+    file: "lib/net/peer_codec.ts",
+    from: "if (entry.index !== prevLogIndex + 1 + position) {",
+    to: "if (entry.index < prevLogIndex + 1 + position) {",
+    checks: [NET, HOSTILE],
+  },
+  {
+    id: "M217",
+    title: "an answer to a heartbeat that was not sent is believed",
+    failure: "a member that names a round of the future confirms reads that nobody has confirmed",
+    file: "lib/raft/leader.ts",
+    from: 'if (message.round > role.reads.lastRound) return "acknowledges what was not sent";',
+    to: "",
+    checks: [RAFT, RANDOM, HOSTILE],
+  },
+  {
+    id: "M218",
+    title: "a command may be twice as long as the limit",
+    failure: "one padded write ends the leader that must send it to a follower",
+    file: "lib/server/writes.ts",
+    from: "if (bytes.length > MAX_COMMAND_BYTES) return tooLong(bytes.length);",
+    to: "if (bytes.length > MAX_COMMAND_BYTES * 2) return tooLong(bytes.length);",
+    checks: [SERVER],
   },
 ];

@@ -6,6 +6,11 @@ import type { Machine } from "./machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
 import { clientHostOf, hostOf, type World } from "./world.ts";
 
+/** A death in a disk operation comes within so many. */
+const MAX_OPERATIONS = 30;
+/** Operations that put a received snapshot in place of the log, about. */
+const INSTALL_OPERATIONS = 12;
+
 /** Ends a fault. */
 export type EndOfFault = () => void;
 
@@ -83,7 +88,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return () => machines.forEach((machine) => machine.recover());
   },
   deathInDiskOperation: ({ machine: { drive }, fault }) => {
-    drive.trouble.operationsToDeath = Math.floor(fault.chance * 30);
+    drive.trouble.operationsToDeath = Math.floor(fault.chance * MAX_OPERATIONS);
     return nothing;
   },
   orderlyRestart: ({ world, machine }) => {
@@ -172,12 +177,20 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return nothing;
   },
   ambush: ({ world, fault }) => ambush(world, { ...fault, strike: (blow) => strike(world, blow) }),
-  deathBeforeInstall: ({ world, fault }) =>
-    ambush(world, { ...fault, strike: (blow) => strike(world, blow) }, {
+  deathBeforeInstall: ({ world, fault }) => {
+    // What installs the snapshot is one turn: only in one of its disk operations can a death fall between its steps.
+    const kinds = ["kill", "powerLoss", "deathInDiskOperation", "deathInDiskOperation"] as const;
+    const kind = kinds[Math.floor(fault.chance * kinds.length)] ?? "kill";
+    const soon = (blow: Fault): Fault => ({
+      ...blow,
+      chance: blow.chance * INSTALL_OPERATIONS / MAX_OPERATIONS,
+    });
+    return ambush(world, { ...fault, strike: (blow) => strike(world, soon(blow)) }, {
       occasion: "snapshotsReceived",
-      kind: fault.chance < 0.5 ? "kill" : "powerLoss",
+      kind,
       delayMs: 0,
-    }),
+    });
+  },
   wipe: ({ world, machine, target, fault }) => {
     if (!mayWipe(world, target)) return nothing;
     const isFounder = target <= world.plan.nodes && fault.chance < 0.5;

@@ -20,6 +20,8 @@ const ELECTION_TICKS = 10;
 class HeldLog implements LogStore {
   readonly batches: PersistBatch[] = [];
   readonly syncs: PromiseWithResolvers<void>[] = [];
+  /** Called with each batch that is taken. */
+  onAppend: (batch: PersistBatch) => void = () => {};
   full = false;
   /** What `append` and `readEntries` throw while it is not null. */
   shortage: Error | null = null;
@@ -28,6 +30,7 @@ class HeldLog implements LogStore {
     if (this.full) throw new LogFullError("wal", { reason: "no space left on device", cause: null });
     if (this.shortage !== null) throw this.shortage;
     this.batches.push(batch);
+    this.onAppend(batch);
   }
 
   leaveSyncMark(): void {}
@@ -51,6 +54,8 @@ class Bench {
   readonly sent: Message[] = [];
   readonly applied: Entry[] = [];
   readonly failures: unknown[] = [];
+  /** What was done to the disk, in order. */
+  readonly steps: string[] = [];
   readonly driver: Driver;
   readonly raft: Raft;
 
@@ -68,7 +73,7 @@ class Bench {
     });
     const events: DriverEvents = {
       send: (message) => void this.sent.push(message),
-      install: () => {},
+      install: ({ index }) => void this.steps.push(`install ${index}`),
       restore: () => {},
       sendSnapshot: () => {},
       apply: (entries) => void this.applied.push(...entries),
@@ -77,6 +82,9 @@ class Bench {
       failed: (error) => void this.failures.push(error),
     };
     const { raft, log, clock, logger } = this;
+    log.onAppend = ({ snapshot }) => {
+      if (snapshot !== null) this.steps.push(`the log begins behind ${snapshot.index}`);
+    };
     this.driver = new Driver({ raft, log, clock, logger, events, tickMs: 10 });
     this.driver.start();
   }
@@ -236,6 +244,18 @@ Deno.test("out of file descriptors, or a snapshot that can't be named for now: t
     await bench.driver.stop();
     assertEquals(bench.clock.timerCount, 0);
   }
+});
+
+Deno.test("Driver: a received snapshot has its name before the log begins behind it", async () => {
+  const bench = new Bench(1, [1, 2, 3]);
+  const configuration = foundingConfiguration([1, 2, 3].map((id) => ({ id, address: `n${id}:7001` })));
+  const snapshot = { index: 7, term: 1, configuration };
+  bench.driver.step({ kind: "installSnapshot", from: 2, to: 1, term: 1, snapshot });
+  await settle();
+  assertEquals(bench.steps, ["install 7", "the log begins behind 7"]);
+  await bench.endSync();
+  assertEquals(bench.kinds(), ["appendEntriesResponse"]);
+  await bench.driver.stop();
 });
 
 Deno.test("a failed sync ends the node and is never tried again", async () => {
