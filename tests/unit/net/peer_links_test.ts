@@ -224,6 +224,25 @@ Deno.test("a lane whose pings are answered stays", async () => {
   await scene.close(node);
 });
 
+Deno.test("a lane stays while its queue gets shorter, however long the pings wait in it", async () => {
+  const scene = new LinkScene({ network: new MemoryNetwork({ capacityBytes: 8_192, writeBytes: 4_096 }) });
+  const node = scene.listen();
+  await scene.connected();
+  const [, bulk] = scene.network.connections;
+  for (let count = 0; count < 4; count++) assert(scene.links.send(APPEND, 1), "it is queued");
+  let intervals = 0;
+  for (; node.messages.length < 4 && intervals < 1_000; intervals++) {
+    bulk?.stall(false);
+    for (let step = 0; step < 100; step++) await Promise.resolve();
+    bulk?.stall();
+    scene.clock.advance(PEER_PING_INTERVAL_MS);
+    await settle();
+  }
+  assertEquals([node.messages.length, scene.changes.length, scene.network.attempts], [4, 2, 2]);
+  assert(intervals > 3 * PEER_UNANSWERED_PINGS, `the link is slow: ${intervals} intervals`);
+  await scene.close(node);
+});
+
 Deno.test("an address that takes connections and says nothing is given up after a while, and tried again", async () => {
   const scene = new LinkScene();
   scene.network.isSilent = true;

@@ -112,6 +112,23 @@ Deno.test("log time never runs ahead of real time, whatever is lost, late or led
   }
 });
 
+Deno.test("a cluster without sessions counts nothing, and its first session begins with no more than a moment", () => {
+  const counters = new Counters(2);
+  counters.sessions = 0;
+  const pass = (seconds: number): void => {
+    for (let second = 0; second < seconds; second++) {
+      counters.clock.advance(1_000);
+      counters.applyAll();
+    }
+  };
+  pass(1_000);
+  assertEquals(counters.logTimeMs, 0);
+  counters.sessions = 1;
+  pass(100);
+  assert(counters.logTimeMs > 0 && counters.logTimeMs <= 105_000, `${counters.logTimeMs} ms`);
+  counters.stop();
+});
+
 Deno.test("a time without sessions or without a leader makes no session older than an entry can say", () => {
   const counters = new Counters(1);
   counters.sessions = 0;
