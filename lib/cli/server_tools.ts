@@ -199,7 +199,7 @@ function outsideOfWhatIsPermitted(what: string): UsageError {
   const path = /"([^"]*)"/.exec(what)?.[1] ?? "the path";
   return new UsageError(
     `Cannot read ${path}: this program may read only what is in the directory it was started in. Start it where the ` +
-      "file is, or copy the file there.",
+      "file is, copy the file there, or give it as standard input and name /dev/stdin.",
   );
 }
 

@@ -212,7 +212,7 @@ export class Snapshots {
     const { store, replica, clusterId, clock, logger, meter = null } = this.#options;
     this.#requireRunning();
     if (!knowsMembers(replica.applied)) {
-      throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet");
+      throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet.");
     }
     const view = replica.stateMachine.snapshot();
     const { term, configuration } = replica.applied;

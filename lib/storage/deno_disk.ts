@@ -20,6 +20,13 @@ const OWNERS_FOLDER = 0o700;
 /** What a mode gives to others than the owner. */
 const OTHERS = 0o077;
 
+/**
+ * Names of standard input. Opening them needs a permission that the compiled program does not have (it reads below its
+ * working directory only), and its descriptor needs none.
+ */
+const STANDARD_INPUT_NAMES: readonly string[] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+const STANDARD_INPUT = 0;
+
 /** A write that made no progress though the system reported no error. It counts as a disk without room. */
 class ShortWriteError extends Error {
   override readonly name = "ShortWriteError";
@@ -30,7 +37,7 @@ class ShortWriteError extends Error {
 export class DenoDisk implements Disk {
   stat(path: string): "file" | "directory" | "stream" | null {
     try {
-      const found = fs.statSync(path);
+      const found = isStandardInput(path) ? fs.fstatSync(STANDARD_INPUT) : fs.statSync(path);
       return found.isDirectory() ? "directory" : found.isFile() ? "file" : "stream";
     } catch (error) {
       if (errorCode(error) === "ENOENT") return null;
@@ -43,6 +50,7 @@ export class DenoDisk implements Disk {
   }
 
   open(path: string, mode: OpenMode): DiskFile {
+    if (isStandardInput(path) && mode === "read") return new DenoFile(STANDARD_INPUT);
     return new DenoFile(fs.openSync(path, FLAGS[mode], OWNERS_FILE));
   }
 
@@ -88,6 +96,10 @@ export class DenoDisk implements Disk {
     file.close();
     return null;
   }
+}
+
+function isStandardInput(path: string): boolean {
+  return STANDARD_INPUT_NAMES.includes(path);
 }
 
 /** One file of this machine. */

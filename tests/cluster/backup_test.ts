@@ -184,6 +184,24 @@ Deno.test("a backup becomes a new cluster of equal content, with which old nodes
   });
 });
 
+Deno.test("standard input is inspected and restored with the permissions of the compiled form", async () => {
+  await using cluster = await TestCluster.start({ nodes: 1 });
+  await cluster.waitForLeader();
+  await save(cluster, 1, BACKUP);
+  const { path: cwd } = cluster.folder;
+  for (const shell of ['cat "$file" | "$@"', '"$@" < "$file"']) {
+    const script = `file=$1; shift; ${shell}`;
+    const target = `data/restored-${shell.length}`;
+    const restoring = ["--from", "/dev/stdin", "--node-id", "1", "--cluster", cluster.membersFlag];
+    for (const args of [["inspect", "/dev/stdin"], ["restore", ...restoring, "--data-dir", target]]) {
+      const command = ["-c", script, "bash", BACKUP, ...kvraftCommand(["server", ...args])];
+      await using process = Process.start("bash", command, { cwd });
+      const { code, stderr } = await process.end({ explain: cluster.logs });
+      assertEquals([code, stderr], [0, ""]);
+    }
+  }
+});
+
 /** What `server inspect` says of a node's folder. */
 async function inspectFolder(cluster: TestCluster, id: number): Promise<DataFolderReport> {
   const { code, stdout, stderr } = await cluster.run([

@@ -42,6 +42,8 @@ export const HOSTILE: Check = {
   args: ["run", "-A", "tests/fuzz/hostile/main.ts", "--seeds", HOSTILE_SEEDS],
   deadlineMs: CAMPAIGN_DEADLINE_MS,
 };
+/** Backups, restores and recoveries with real processes, whose permissions are those of the compiled form. */
+export const BACKUP = tests("backup", "tests/cluster/backup_test.ts", "--filter=standard input");
 /** Frames and their format. */
 export const FRAMES = tests("frames", "tests/unit/net/frame_test.ts", "tests/unit/net/message_pack_test.ts");
 /** The accepting end, against strangers. */
@@ -83,6 +85,7 @@ export const ALL_CHECKS: readonly Check[] = [
   RECORDING,
   FUZZ,
   FRAMES,
+  BACKUP,
   LISTENER,
   NET,
   LOG,

@@ -1,10 +1,19 @@
 /** Mutants of the data directory and the write-ahead log (reliability.md §3, 27 to 42, and its §5). */
-import { FUZZ, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
+import { BACKUP, FUZZ, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 const CHECKS = [RECORDING, STORAGE, SIM];
 
 export const STORAGE_MUTANTS: readonly Mutant[] = [
+  {
+    id: "M350",
+    title: "standard input is opened by its path",
+    failure: "a backup through a pipe is refused by the compiled program, which may not open /dev/stdin",
+    file: "lib/storage/deno_disk.ts",
+    from: 'if (isStandardInput(path) && mode === "read")',
+    to: 'if (isStandardInput(path) && mode !== "read")',
+    checks: [BACKUP],
+  },
   {
     id: "M18",
     title: "the log is cut at the first bad record though a good one follows",

@@ -259,6 +259,6 @@ Deno.test("a tool that may not read where it is sent says so, and is no fault", 
   assertEquals([await runKvraft(args, { system, connect, start, tools }), system.stderr.text], [
     2,
     "kvraft: Cannot read /srv/backup.snap: this program may read only what is in the directory it was started in. " +
-    "Start it where the file is, or copy the file there.\n",
+    "Start it where the file is, copy the file there, or give it as standard input and name /dev/stdin.\n",
   ]);
 });
