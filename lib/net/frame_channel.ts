@@ -43,8 +43,11 @@ export class FrameChannel {
   readonly #onFault: ((error: unknown) => void) | null;
   #closeReason: string | null = null;
   #finishing: Promise<void> | null = null;
-  readonly #share: MemoryShare | null;
+  #share: MemoryShare | null;
   #heldBytes = 0;
+  /** What had left, and which frames had come, when #share was told last. */
+  #bytesOutTold = 0;
+  #framesTold = 0;
   /** What had been sent at the last {@link check}. */
   #bytesAtCheck = 0;
   #onProgress: () => void = () => {};
@@ -182,8 +185,22 @@ export class FrameChannel {
     this.#share?.end();
   }
 
+  /** Nothing that waits on it counts from now on: it is bounded otherwise. */
+  leaveMemory(): void {
+    const share = this.#share;
+    this.#share = null;
+    share?.end();
+  }
+
+  /** Frames that come are no sign of life of one who takes no answers. */
   #account(): void {
-    this.#share?.set(this.#writer.queuedBytes + this.#reader.heldBytes + this.#heldBytes);
+    if (this.#share === null) return;
+    const { queuedBytes, bytesOut } = this.#writer;
+    const { heldBytes, frames } = this.#reader;
+    const hasMoved = queuedBytes > 0 ? bytesOut !== this.#bytesOutTold : frames !== this.#framesTold;
+    this.#bytesOutTold = bytesOut;
+    this.#framesTold = frames;
+    this.#share.set(queuedBytes + heldBytes + this.#heldBytes, hasMoved);
   }
 
   /** Takes no further frames in either direction, and closes once those that wait are out, or after `timeoutMs`. */

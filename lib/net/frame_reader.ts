@@ -82,6 +82,11 @@ export class FrameReader {
     return this.#heldBytes;
   }
 
+  /** Frames that were handed out so far. */
+  get frames(): number {
+    return this.#frames;
+  }
+
   /** Calls `listener` whenever {@link heldBytes} has changed. */
   onHeld(listener: () => void): void {
     this.#onHeld = listener;

@@ -70,8 +70,14 @@ export const CLIENT_QUEUE_MAX_BYTES = 64 * 1024 * 1024;
 /**
  * Bytes that wait for slow connections in all: answers that have not left, frames that have begun and not ended, and
  * requests whose answers are not taken. Beyond it the connection with the most is closed, and so on until the rest fits.
+ * Lanes from members count elsewhere: one frame each, of MAX_FRAME_BYTES.
  */
 export const MAX_WAITING_BYTES = 256 * 1024 * 1024;
+/**
+ * How long a connection's bytes may wait without moving before it is closed ahead of those whose bytes have moved
+ * since, however much these hold.
+ */
+export const WAITING_GRACE_MS = 1_000;
 /**
  * How often accepted connections are looked at, and how many looks may find the same frame begun and not ended, before
  * the connection is closed: a frame may take a minute.

@@ -153,7 +153,7 @@ export class ConnectionListener {
     const { maxWaitingBytes: maxBytes = MAX_WAITING_BYTES } = options;
     const { signal } = this.#closing;
     this.#pending = new PendingHellos({ clock, maxPending, signal });
-    this.#memory = new WaitingMemory({ maxBytes, logger });
+    this.#memory = new WaitingMemory({ maxBytes, clock, logger });
     this.#deadlines = new FrameDeadlines(options);
     this.#twins = new TwinCallers(options);
     this.#listener = options.network.listen(options.bind);
@@ -372,7 +372,11 @@ export class ConnectionListener {
     this.#peers.set(key, accepted);
     const { self, members, logger, onPeerMessage, onPeerHello } = this.#options;
     const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
-    if (members().some(({ id }) => id === peer.nodeId)) this.#pending.rememberPeer(hostOf(channel.remote));
+    if (members().some(({ id }) => id === peer.nodeId)) {
+      this.#pending.rememberPeer(hostOf(channel.remote));
+      // What clients hold must not decide whether entries arrive; there are few members, with one frame a lane each.
+      channel.leaveMemory();
+    }
     try {
       onPeerHello(peer);
       const reason = await channel.readFrames((payload) => lane.onFrame(payload));

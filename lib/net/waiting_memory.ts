@@ -4,14 +4,20 @@
  *
  * Each connection has its own bounds (limits.ts); thousands of them together have this one. Beyond it the connection that
  * holds most is closed, and the next, until the rest fits: slow clients lose their connection, the node its memory never.
+ *
+ * Those whose bytes have not moved for WAITING_GRACE_MS are closed first. Otherwise many connections that hold little
+ * each, and never end their frames, would have every client closed that is about to send a larger one.
  */
 import { assert } from "../assert.ts";
+import type { Clock } from "./clock.ts";
+import { WAITING_GRACE_MS } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 
 /** What the budget is made from. */
 export interface WaitingMemoryOptions {
   /** Bytes that may wait in all. */
   readonly maxBytes: number;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -46,7 +52,11 @@ export class WaitingMemory {
 
   /** A connection's share, of nothing yet. The connection ends it. */
   share(holder: MemoryHolder): MemoryShare {
-    const share = new MemoryShare((change) => this.#changed(change), () => this.#shares.delete(share));
+    const share = new MemoryShare({
+      changed: (change) => this.#changed(change),
+      ended: () => this.#shares.delete(share),
+      now: () => this.#now(),
+    });
     this.#shares.set(share, holder);
     return share;
   }
@@ -57,11 +67,14 @@ export class WaitingMemory {
     while (change > 0 && this.#usedBytes > this.#options.maxBytes) this.#closeLargest();
   }
 
+  /** The time, where it matters: while half of the budget is free the clock is not asked, since all messages would. */
+  #now(): number {
+    return this.#usedBytes * 2 > this.#options.maxBytes ? this.#options.clock.now() : -Infinity;
+  }
+
   #closeLargest(): void {
-    let largest: MemoryShare | null = null;
-    for (const share of this.#shares.keys()) {
-      if (largest === null || share.bytes > largest.bytes) largest = share;
-    }
+    const movedBefore = this.#options.clock.now() - WAITING_GRACE_MS;
+    const largest = this.#largest((share) => share.movedAt <= movedBefore) ?? this.#largest(() => true);
     const holder = largest === null ? undefined : this.#shares.get(largest);
     assert(largest !== null && holder !== undefined, "bytes that wait are some connection's");
     const { bytes } = largest;
@@ -76,19 +89,34 @@ export class WaitingMemory {
     );
     holder.close("too many bytes wait for it");
   }
+
+  /** The share with the most bytes among those that may be chosen; null when none of these holds any. */
+  #largest(mayChoose: (share: MemoryShare) => boolean): MemoryShare | null {
+    let largest: MemoryShare | null = null;
+    for (const share of this.#shares.keys()) {
+      if (share.bytes > (largest?.bytes ?? 0) && mayChoose(share)) largest = share;
+    }
+    return largest;
+  }
+}
+
+/** What a share tells the budget, and asks it. */
+interface MemoryShareOptions {
+  readonly changed: (change: number) => void;
+  readonly ended: () => void;
+  readonly now: () => number;
 }
 
 /** What one connection holds of the budget. */
 export class MemoryShare {
-  readonly #changed: (change: number) => void;
-  readonly #ended: () => void;
+  readonly #options: MemoryShareOptions;
   #bytes = 0;
+  #movedAt = -Infinity;
   #isEnded = false;
 
   /** Made by {@link WaitingMemory.share}. */
-  constructor(changed: (change: number) => void, ended: () => void) {
-    this.#changed = changed;
-    this.#ended = ended;
+  constructor(options: MemoryShareOptions) {
+    this.#options = options;
   }
 
   /** Bytes of it that wait. */
@@ -96,18 +124,24 @@ export class MemoryShare {
     return this.#bytes;
   }
 
-  /** So many wait now. The connection may be closed for it before this returns. */
-  set(bytes: number): void {
+  /** When some of them moved last, or the first of them came. */
+  get movedAt(): number {
+    return this.#movedAt;
+  }
+
+  /** So many wait now; `hasMoved` when others have gone. The connection may be closed for it before this returns. */
+  set(bytes: number, hasMoved = false): void {
     const change = bytes - this.#bytes;
-    if (change === 0 || this.#isEnded) return;
+    if ((change === 0 && !hasMoved) || this.#isEnded) return;
+    if (this.#bytes === 0 || hasMoved) this.#movedAt = this.#options.now();
     this.#bytes = bytes;
-    this.#changed(change);
+    if (change !== 0) this.#options.changed(change);
   }
 
   /** Nothing waits any more, ever. */
   end(): void {
     this.set(0);
     this.#isEnded = true;
-    this.#ended();
+    this.#options.ended();
   }
 }

@@ -93,4 +93,22 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
     to: "if (this.#options.totals.open < Infinity) return null;",
     checks: [SERVER],
   },
+  {
+    id: "M340",
+    title: "what clients hold may close the lane over which a member sends entries",
+    failure: "half frames of half a megabyte keep every larger entry from a follower, and writes stop",
+    file: "lib/net/listener.ts",
+    from: "channel.leaveMemory();",
+    to: "",
+    checks: [NET],
+  },
+  {
+    id: "M341",
+    title: "the connection with the most bytes is closed though they are on their way",
+    failure: "clients that hold little each, and end no frame, have every client closed that sends more",
+    file: "lib/net/waiting_memory.ts",
+    from: "this.#largest((share) => share.movedAt <= movedBefore) ?? this.#largest(() => true);",
+    to: "this.#largest((share) => share.movedAt <= movedBefore || true) ?? this.#largest(() => true);",
+    checks: [NET],
+  },
 ];

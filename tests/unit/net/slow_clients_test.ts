@@ -1,19 +1,24 @@
 /** Connections whose other ends are slow: what waits for them is counted, bounded in all, and not kept for ever. */
 import { assertEquals } from "@std/assert";
+import type { ValueType } from "@std/msgpack";
 import {
   CLIENT_QUEUE_PAUSE_BYTES,
   FRAME_CHECK_INTERVAL_MS,
   FRAME_CHECKS,
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
+  WAITING_GRACE_MS,
 } from "../../../lib/net/limits.ts";
 import type { ClientConnection } from "../../../lib/net/client_connection.ts";
 import { WaitingMemory } from "../../../lib/net/waiting_memory.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { MemoryNetwork } from "../../support/memory_network.ts";
-import { NetNode, Stranger, until } from "../../support/net_node.ts";
+import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/net_node.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";
 
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
+/** Of node 2, which is a member, and of node 9, which is none; each for its lane of entries. */
+const MEMBER_HELLO = [0, "kvraft", 1, 1, 1, CLUSTER_ID, 2, 2, null, 2, "n2:7002"];
+const OTHER_HELLO = [0, "kvraft", 1, 1, 1, CLUSTER_ID, 9, 2, null, 9, "n9:7009"];
 const FRAME_BYTES = 1_000_000;
 
 /** A node and clients that have said hello; every frame to them of more than a few bytes waits. */
@@ -30,12 +35,15 @@ class Scene {
 
   /** Connects clients. */
   async connect(count: number): Promise<void> {
-    for (let more = 0; more < count; more++) {
-      const client = await Stranger.connect(this.network);
-      await client.send(CLIENT_HELLO);
-      await until("it is welcomed", () => client.received.length === 1);
-      this.clients.push(client);
-    }
+    for (let more = 0; more < count; more++) this.clients.push(await this.greeted(CLIENT_HELLO));
+  }
+
+  /** Connects one who says this hello. */
+  async greeted(hello: ValueType): Promise<Stranger> {
+    const caller = await Stranger.connect(this.network);
+    await caller.send(hello);
+    await until("it is welcomed", () => caller.received.length === 1);
+    return caller;
   }
 
   /** From now on nothing arrives at any client. */
@@ -74,7 +82,8 @@ function send(client: ClientConnection | undefined, bytes: number): void {
 
 Deno.test("WaitingMemory: beyond the budget the connection with the most is closed first, and then the next", () => {
   const logger = new RecordingLogger();
-  const memory = new WaitingMemory({ maxBytes: 100, logger });
+  const clock = new ManualClock();
+  const memory = new WaitingMemory({ maxBytes: 100, clock, logger });
   const closed: string[] = [];
   const shares = ["a", "b", "c"].map((remote) =>
     memory.share({ remote, close: () => void closed.push(remote) })
@@ -88,6 +97,7 @@ Deno.test("WaitingMemory: beyond the budget the connection with the most is clos
   assertEquals([closed.join(), memory.usedBytes], ["b", 55]);
   b?.set(90);
   assertEquals(memory.usedBytes, 55, "a share that has ended counts nothing");
+  clock.advance(WAITING_GRACE_MS);
   c?.set(170);
   assertEquals([closed.join(), memory.usedBytes, memory.closedConnections], ["b,c", 35, 2]);
   assertEquals(logger.messages.length, 2);
@@ -101,6 +111,7 @@ Deno.test("clients that read nothing lose their connections once all of them tog
   scene.stall();
   for (const client of scene.node.clients) send(client, 400_000);
   assertEquals([scene.open.length, scene.node.listener.counts().overloaded], [10, 0]);
+  scene.clock.advance(WAITING_GRACE_MS);
   send(scene.node.clients[3], 600_000);
   send(scene.node.clients[7], 700_000);
   assertEquals(scene.open, [0, 1, 2, 3, 4, 5, 6, 8, 9], "the one that holds most");
@@ -124,6 +135,68 @@ Deno.test("half a frame counts with the memory that it takes, and no longer than
   // Its end comes: a frame that nobody can decode, which is answered, and then nothing waits.
   await scene.clients[0]?.sendBytes(new Uint8Array(FRAME_BYTES + 4 - 300_000));
   await until("it is closed for its content", () => scene.clients[0]?.end !== null);
+  await scene.close();
+});
+
+Deno.test("WaitingMemory: one whose bytes move is closed after those whose bytes do not, however much it holds", () => {
+  const clock = new ManualClock();
+  const memory = new WaitingMemory({ maxBytes: 100, clock, logger: new RecordingLogger() });
+  const closed: string[] = [];
+  const [a, b, c, d] = ["a", "b", "c", "d"].map((remote) =>
+    memory.share({ remote, close: () => void closed.push(remote) })
+  );
+  a?.set(25);
+  b?.set(26);
+  c?.set(40);
+  clock.advance(WAITING_GRACE_MS);
+  c?.set(39, true);
+  d?.set(40);
+  assertEquals([closed.join(), memory.usedBytes], ["b,a", 79]);
+  clock.advance(WAITING_GRACE_MS - 1);
+  c?.set(39, true);
+  clock.advance(1);
+  c?.set(61);
+  assertEquals(
+    [closed.join(), memory.usedBytes],
+    ["b,a,d", 61],
+    "d has been still since it came, and c has not",
+  );
+  c?.set(101, true);
+  assertEquals(
+    [closed.join(), memory.usedBytes],
+    ["b,a,d,c", 0],
+    "one that moves as well, where no other is left",
+  );
+});
+
+Deno.test("half frames of many clients do not close one that is about to send more than they hold", async () => {
+  const scene = new Scene(2_500_000);
+  await scene.connect(8);
+  for (const client of scene.clients.slice(0, 6)) await scene.beginFrame(client, 260_000);
+  scene.clock.advance(WAITING_GRACE_MS);
+  const writer = scene.clients[6];
+  await scene.beginFrame(writer, 900_000);
+  assertEquals([scene.open.includes(6), scene.open.length, writer?.end], [true, 7, null]);
+  await writer?.sendBytes(new Uint8Array(FRAME_BYTES + 4 - 900_000));
+  await until("its frame is read, and refused for its content", () => writer?.end !== null);
+  await scene.close();
+});
+
+Deno.test("what clients hold closes no lane of a member, whatever comes over it; one of another node counts", async () => {
+  const scene = new Scene(2_200_000);
+  await scene.connect(4);
+  for (const client of scene.clients) await scene.beginFrame(client, 450_000);
+  const counted = scene.node.listener.counts().waitingBytes;
+  const member = await scene.greeted(MEMBER_HELLO);
+  await scene.beginFrame(member, 900_000);
+  assertEquals([member.end, scene.node.listener.counts().waitingBytes, scene.open.length], [
+    null,
+    counted,
+    4,
+  ]);
+  const other = await scene.greeted(OTHER_HELLO);
+  await scene.beginFrame(other, 900_000);
+  assertEquals([member.end, scene.node.listener.counts().overloaded > 0], [null, true]);
   await scene.close();
 });
 
