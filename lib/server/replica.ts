@@ -14,6 +14,12 @@ import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/
 import { unknownOutcome, type WriteAnswer } from "./answers.ts";
 import type { ConfirmedReads } from "./confirmed_reads.ts";
 
+/**
+ * Bytes of values that failed checks may give back while one batch of entries is applied: about as much work as the rest
+ * of the batch. Beyond them the answers come without, and who needs a value reads its key, which is done in turns.
+ */
+export const MAX_CURRENT_BYTES_A_BATCH = 1_048_576;
+
 /** A proposal of this node that was accepted and is not applied yet. */
 interface WaitingWrite {
   readonly term: number;
@@ -90,6 +96,7 @@ export class Replica {
 
   /** Applies committed entries and answers who waited for them. */
   apply(entries: readonly Entry[]): void {
+    const currents = new CurrentValues();
     for (const entry of entries) {
       const waiting = this.#writes.get(entry.index);
       const result = this.#applyEntry(entry, waiting?.term === entry.term ? waiting.command : null);
@@ -97,7 +104,7 @@ export class Replica {
       if (waiting === undefined) continue;
       this.#writes.delete(entry.index);
       if (waiting.term === entry.term && result !== null) {
-        waiting.answer({ kind: "result", result: encodeResultInPlace(result) });
+        waiting.answer({ kind: "result", result: encodeResultInPlace(currents.bounded(result)) });
       } else {
         waiting.answer(lostLeadership());
       }
@@ -150,6 +157,21 @@ export class Replica {
       ? decodeConfiguration(data)
       : this.#applied.configuration;
     this.#applied = { index, term, configuration };
+  }
+}
+
+/** The values that the failed checks of one batch give back. */
+class CurrentValues {
+  #leftBytes = MAX_CURRENT_BYTES_A_BATCH;
+
+  /** The result with its value while there is room for any, and without after that. */
+  bounded(result: CommandResult): CommandResult {
+    if (result.kind !== "checksFailed" || result.current === null || result.current === "omitted") {
+      return result;
+    }
+    if (this.#leftBytes <= 0) return { ...result, current: "omitted" };
+    this.#leftBytes -= result.current.key.length + result.current.value.length;
+    return result;
   }
 }
 

@@ -12,7 +12,7 @@ import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
 import { ConfirmedReads } from "../../../lib/server/confirmed_reads.ts";
-import { Replica } from "../../../lib/server/replica.ts";
+import { MAX_CURRENT_BYTES_A_BATCH, Replica } from "../../../lib/server/replica.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
 const TEXT = new TextEncoder();
@@ -149,4 +149,41 @@ Deno.test("an entry that no leader lets in changes nothing: what it made could n
   }
   const records = ({ stateMachine }: Replica): unknown => [...stateMachine.snapshot().records()];
   assertEquals(records(replica), records(other));
+});
+
+Deno.test("one batch gives back values of failed checks up to a bound, and each batch anew", () => {
+  const { replica } = newReplica();
+  const value = new Uint8Array(MAX_CURRENT_BYTES_A_BATCH / 2 - 1);
+  const key = TEXT.encode("k");
+  const first: Command = {
+    kind: "transaction",
+    session: null,
+    checks: [],
+    mutations: [{ kind: "put", key, value }],
+  };
+  const failing: Command = {
+    kind: "transaction",
+    session: null,
+    checks: [{ kind: "value", key, value: TEXT.encode("other") }],
+    mutations: [{ kind: "put", key, value: TEXT.encode("new") }],
+    returnCurrent: true,
+  };
+  const currents: (number | string)[] = [];
+  const answer = (given: WriteAnswer): void => {
+    const result = given.kind === "result" ? decodeResult(given.result) : null;
+    if (result?.kind !== "checksFailed") return;
+    currents.push(typeof result.current === "string" ? result.current : result.current?.value.length ?? 0);
+  };
+  let index = 0;
+  const batch = (commands: readonly Command[]): void => {
+    replica.apply(commands.map((command): Entry => {
+      index += 1;
+      replica.awaitWrite(index, { term: 1, command, answer });
+      return { index, term: 1, kind: "command", data: encodeCommand(command) };
+    }));
+  };
+  batch([first, failing, failing, failing, failing, failing]);
+  batch([failing]);
+  const whole = value.length;
+  assertEquals(currents, [whole, whole, "omitted", "omitted", "omitted", whole]);
 });
