@@ -123,6 +123,7 @@ export class ClientConnection {
       const requestId = requestIdOf(payload);
       if (error instanceof UnknownKindError) {
         this.#send(refusal("unknownKind", { requestId, message: error.message }));
+        this.#updateReading();
       } else {
         this.#send(refusal("invalidRequest", { requestId, message: error.message }));
         void this.close(error.message); // never rejects

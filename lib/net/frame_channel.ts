@@ -7,6 +7,7 @@ import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
 import { MAX_HELLO_BYTES } from "./limits.ts";
 import type { Connection } from "./network.ts";
 import type { Traffic } from "./traffic.ts";
+import type { RequestTurns } from "./request_turns.ts";
 import type { MemoryShare, WaitingMemory } from "./waiting_memory.ts";
 
 /** How much memory a channel uses while nothing out of the ordinary comes. */
@@ -110,6 +111,11 @@ export class FrameChannel {
   /** Changes how long frames may be that come in. */
   allow(limits: FrameLimits): void {
     this.#reader.allow(limits);
+  }
+
+  /** Hands frames out only in such turns from now on. */
+  shareTurns(turns: RequestTurns): void {
+    this.#reader.shareTurns(turns);
   }
 
   /** Adds to `traffic` what goes over it from now on. */

@@ -7,6 +7,7 @@
 import { assert } from "../assert.ts";
 import { recogniseProtocol } from "./foreign_protocol.ts";
 import type { Connection } from "./network.ts";
+import type { RequestTurns } from "./request_turns.ts";
 import type { Traffic } from "./traffic.ts";
 
 /** Bytes of the length before each frame. */
@@ -52,6 +53,11 @@ export class FrameReader {
   #pause: PromiseWithResolvers<void> | null = null;
   #stopped = false;
   #traffic: Traffic | null = null;
+  #turns: RequestTurns | null = null;
+  /** Frames that may be handed out before the next turn is asked for. */
+  #granted = 0;
+  /** Ends the wait for a turn; null while there is none. */
+  #endWait: ((granted: number) => void) | null = null;
   /** Frames that were handed out, and how many had been at the last {@link checkFrame}. */
   #frames = 0;
   #framesAtCheck = 0;
@@ -75,6 +81,11 @@ export class FrameReader {
   /** Adds to `traffic` what is read from now on. */
   countIn(traffic: Traffic): void {
     this.#traffic = traffic;
+  }
+
+  /** Hands frames out only in such turns from now on. */
+  shareTurns(turns: RequestTurns): void {
+    this.#turns = turns;
   }
 
   /** Bytes of memory that a frame takes of which only a part has come; 0 between frames. */
@@ -116,6 +127,9 @@ export class FrameReader {
   stop(): void {
     this.#stopped = true;
     this.resume();
+    if (this.#endWait === null) return;
+    this.#turns?.leave(this.#endWait);
+    this.#endWait(0);
   }
 
   /**
@@ -147,12 +161,28 @@ export class FrameReader {
       if (frame === null) {
         const end = await this.#fill();
         if (end !== null) return end;
-      } else if (frame.kind === "frame") {
-        onFrame(frame.payload);
-      } else {
+      } else if (frame.kind !== "frame") {
         return frame;
+      } else {
+        if (!this.#isItsTurn()) await this.#nextTurn();
+        if (!this.#stopped) onFrame(frame.payload);
       }
     }
+  }
+
+  #isItsTurn(): boolean {
+    if (this.#turns === null) return true;
+    if (this.#granted === 0) return this.#turns.take();
+    this.#granted -= 1;
+    return true;
+  }
+
+  async #nextTurn(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#endWait = resolve;
+    this.#turns?.wait(resolve);
+    this.#granted = Math.max(0, await promise - 1);
+    this.#endWait = null;
   }
 
   /** The next frame that is complete, as a view of the buffer; null when more must be read first. */
@@ -182,6 +212,7 @@ export class FrameReader {
   async #fill(): Promise<StreamEnd | null> {
     this.#makeRoom();
     this.#noteHeld();
+    this.#granted = 0;
     try {
       const count = await this.#connection.read(this.#buffer.subarray(this.#end));
       if (count === null) return { kind: this.#start === this.#end ? "ended" : "cutOff" };

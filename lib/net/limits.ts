@@ -60,6 +60,12 @@ export const ACCEPT_RETRY_MS = 100;
 
 /** Requests of one client connection without an answer; at this many, reading from it pauses. */
 export const MAX_CLIENT_REQUESTS_IN_FLIGHT = 1_024;
+/**
+ * Requests of all clients that are handled in one turn of the event loop, about 12 ms of work. Further ones wait for the
+ * next turns, where each connection has REQUESTS_A_GO handled before the others that wait have theirs.
+ */
+export const MAX_REQUESTS_A_TURN = 2_048;
+export const REQUESTS_A_GO = 64;
 /** Bytes queued for one client at which reading from it pauses until fewer are. */
 export const CLIENT_QUEUE_PAUSE_BYTES = 1024 * 1024;
 /** Bytes queued for one client at which what it reads is answered `busy` in place of data. */

@@ -48,6 +48,7 @@ import type { Address, Connection, Listener, Network } from "./network.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import type { PeerMessage } from "./peer_codec.ts";
 import { PeerLane } from "./peer_lane.ts";
+import { RequestTurns } from "./request_turns.ts";
 import type { Traffic } from "./traffic.ts";
 import { TwinCallers } from "./twin_callers.ts";
 import { WaitingMemory } from "./waiting_memory.ts";
@@ -141,6 +142,7 @@ export class ConnectionListener {
   readonly #peers = new Map<string, AcceptedLane>();
   readonly #serving = new Set<Promise<void>>();
   readonly #memory: WaitingMemory;
+  readonly #turns: RequestTurns;
   readonly #deadlines: FrameDeadlines;
   readonly #twins: TwinCallers;
   #accepted = 0;
@@ -154,6 +156,7 @@ export class ConnectionListener {
     const { signal } = this.#closing;
     this.#pending = new PendingHellos({ clock, maxPending, signal });
     this.#memory = new WaitingMemory({ maxBytes, clock, logger });
+    this.#turns = new RequestTurns(clock);
     this.#deadlines = new FrameDeadlines(options);
     this.#twins = new TwinCallers(options);
     this.#listener = options.network.listen(options.bind);
@@ -253,6 +256,7 @@ export class ConnectionListener {
     this.#deadlines.add(channel);
     if (caller.role === "client") {
       channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: SIZES.retainedBytes });
+      channel.shareTurns(this.#turns);
       await this.#serveClient(channel);
     } else {
       channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: PEER_RETAINED_BYTES });
