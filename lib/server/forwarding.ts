@@ -6,17 +6,32 @@
  */
 import type { Clock, Timer } from "../net/clock.ts";
 import type { ForwardRequest, ForwardResponse } from "../net/client_messages.ts";
+import type { SessionStamp } from "../kv/mod.ts";
 import type { NodeId } from "../raft/mod.ts";
-import { notApplied, unknownOutcome, type WriteAnswer } from "./answers.ts";
+import { notApplied, type Refusal, unknownOutcome, type WriteAnswer } from "./answers.ts";
 
-/** Writes that may wait at this node for the leader's answer. */
-const MAX_FORWARDS = 16_384;
+/**
+ * Writes that may wait at this node for the leader's answer. One more is refused as busy; a retry of one that waits is
+ * not one more, and waits with it.
+ */
+export const MAX_FORWARDS = 16_384;
+
+type TakeAnswer = (answer: WriteAnswer) => void;
+
+/** A write, and its stamp where it has one. */
+export interface ForwardedWrite {
+  readonly bytes: Uint8Array;
+  readonly stamp: SessionStamp | null;
+}
 
 /** A write that was passed on. */
 interface Forward {
   readonly leader: NodeId;
   readonly deadline: number;
-  readonly answer: (answer: WriteAnswer) => void;
+  /** The write's stamp as a key of `#byStamp`; null where it has none. */
+  readonly key: string | null;
+  /** Of the write and of its retries. What clients may have under way bounds them. */
+  readonly answers: TakeAnswer[];
 }
 
 /** What forwarding is made from. */
@@ -35,6 +50,8 @@ export class Forwarding {
   readonly #options: ForwardingOptions;
   /** In the order in which they were passed on, which is the order of their deadlines. */
   readonly #pending = new Map<number, Forward>();
+  /** The same by stamp, newest last: a retry may have been passed on to a later leader. */
+  readonly #byStamp = new Map<string, Forward[]>();
   #timer: Timer | null = null;
   #nextId: number;
 
@@ -43,22 +60,37 @@ export class Forwarding {
     this.#nextId = options.firstId;
   }
 
-  /** Passes a write on to `leader`. */
-  forward(leader: NodeId, command: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    if (this.#pending.size >= MAX_FORWARDS) {
-      return answer(
-        notApplied("busy", "Cannot take the write: too many wait for the leader. Try again later."),
-      );
-    }
-    const forwardId = this.#nextId++;
-    if (!this.#options.send(leader, { kind: "forward", forwardId, command })) {
-      return answer(
-        notApplied("notLeader", `Cannot pass the write on: no connection to node ${leader}, which leads.`),
-      );
-    }
-    const deadline = this.#options.clock.now() + this.#options.timeoutMs;
-    this.#pending.set(forwardId, { leader, deadline, answer });
-    if (this.#timer === null) this.#watch(this.#options.timeoutMs);
+  /**
+   * Passes a write on to `leader`. A retry of a write that waits for the same leader waits with it, and so does one that
+   * can't be passed on: it must not be called not applied while its first attempt is under way.
+   */
+  forward(leader: NodeId, { bytes, stamp }: ForwardedWrite, answer: TakeAnswer): void {
+    const key = stamp === null ? null : keyOf(stamp);
+    const earlier = key === null ? undefined : this.#byStamp.get(key);
+    const first = earlier?.at(-1);
+    if (first?.leader === leader) return void first.answers.push(answer);
+    const forwardId = this.#nextId;
+    const refusal = this.#refusalOf(leader, { kind: "forward", forwardId, command: bytes });
+    if (refusal !== null) return first === undefined ? answer(refusal) : void first.answers.push(answer);
+    this.#nextId += 1;
+    const { clock, timeoutMs } = this.#options;
+    const forward = { leader, deadline: clock.now() + timeoutMs, key, answers: [answer] };
+    this.#pending.set(forwardId, forward);
+    if (earlier !== undefined) earlier.push(forward);
+    else if (key !== null) this.#byStamp.set(key, [forward]);
+    if (this.#timer === null) this.#watch(timeoutMs);
+  }
+
+  /** Lets `answer` wait for a write with this stamp that was passed on; false when there is none. */
+  join(stamp: SessionStamp, answer: TakeAnswer): boolean {
+    const first = this.#byStamp.get(keyOf(stamp))?.at(-1);
+    first?.answers.push(answer);
+    return first !== undefined;
+  }
+
+  /** Whether a write with this stamp was passed on and is not answered. */
+  has(stamp: SessionStamp): boolean {
+    return this.#byStamp.has(keyOf(stamp));
   }
 
   /** The leader has answered. An answer that nobody waits for (late, repeated) is dropped. */
@@ -81,10 +113,30 @@ export class Forwarding {
     for (const [forwardId, { leader }] of this.#pending) this.#settle(forwardId, lostLeader(leader));
   }
 
+  /** Sends a write; null when it is on its way, else why not. */
+  #refusalOf(leader: NodeId, message: ForwardRequest): Refusal | null {
+    if (this.#pending.size >= MAX_FORWARDS) {
+      return notApplied("busy", "Cannot take the write: too many wait for the leader. Try again later.");
+    }
+    if (this.#options.send(leader, message)) return null;
+    return notApplied(
+      "notLeader",
+      `Cannot pass the write on: no connection to node ${leader}, which leads.`,
+    );
+  }
+
   #settle(forwardId: number, answer: WriteAnswer): void {
     const forward = this.#pending.get(forwardId);
+    if (forward === undefined) return;
     this.#pending.delete(forwardId);
-    forward?.answer(answer);
+    if (forward.key !== null) this.#forget(forward, forward.key);
+    for (const take of forward.answers) take(answer);
+  }
+
+  #forget(forward: Forward, key: string): void {
+    const left = this.#byStamp.get(key)?.filter((other) => other !== forward) ?? [];
+    if (left.length === 0) this.#byStamp.delete(key);
+    else this.#byStamp.set(key, left);
   }
 
   /** One timer for all: it fires for the oldest, ends those that are due and sets itself for the next. */
@@ -98,6 +150,10 @@ export class Forwarding {
       }
     });
   }
+}
+
+function keyOf({ sessionId, sequence }: SessionStamp): string {
+  return `${sessionId}/${sequence}`;
 }
 
 function lostLeader(leader: NodeId): WriteAnswer {

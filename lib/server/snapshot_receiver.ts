@@ -11,6 +11,7 @@ import type { Logger } from "../net/logger.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../net/snapshot_frames.ts";
 import type { NodeId } from "../raft/mod.ts";
 import {
+  isOutOfDescriptors,
   SnapshotDamagedError,
   type SnapshotReceiver,
   type SnapshotStore,
@@ -197,6 +198,7 @@ export class SnapshotReceiving {
     current.isWhole = true;
     this.#reading = this.#readBack(current).catch((error: unknown) => {
       if (this.#closed || this.#current !== current) return;
+      if (isOutOfDescriptors(error)) return this.#readBackLater(current, error);
       this.#options.logger.error("a snapshot that was received can't be used", {
         from: current.from,
         index: chunk.index,
@@ -204,6 +206,17 @@ export class SnapshotReceiving {
       });
       this.settle();
     });
+  }
+
+  /** The file is whole and can't be opened for now. The leader asks for it again and again, and each time it is tried. */
+  #readBackLater(current: Receiving, error: unknown): void {
+    const { from, receiver: { announced: { index } } } = current;
+    this.#options.logger.warn("cannot read a received snapshot for now; trying again", {
+      from,
+      index,
+      reason: reasonOf(error),
+    });
+    current.isWhole = false;
   }
 
   /** Makes a state machine of the file, which checks all of it. */

@@ -45,17 +45,16 @@ export class Writes {
     if (isLeader) return this.submitHere(bytes, answer);
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
+    const stamp = stampOf(command);
     if (this.#join(command, answer)) return;
-    if (leader !== null) return forwarding.forward(leader, bytes, answer);
-    if (driver.isDiskFull) {
-      return answer(
-        notApplied(
-          "storageFull",
-          "Cannot write: the disk of this node is full. Make room; it goes on by itself.",
-        ),
-      );
-    }
-    answer(notApplied("noLeader", "Cannot write: this node knows of no leader. Try again."));
+    if (leader !== null) return forwarding.forward(leader, { bytes, stamp }, answer);
+    const refusal = driver.isDiskFull
+      ? notApplied(
+        "storageFull",
+        "Cannot write: the disk of this node is full. Make room; it goes on by itself.",
+      )
+      : notApplied("noLeader", "Cannot write: this node knows of no leader. Try again.");
+    this.#refuse(refusal, stamp, answer);
   }
 
   /** Done here or not at all: this node leads, or one that took it for the leader passes the write on. */
@@ -67,17 +66,25 @@ export class Writes {
       const stamp = peekSessionStamp(bytes);
       if (stamp !== null && this.#open.join(stamp, answer)) return;
       if (meter !== null) meter.proposals.busy += 1;
-      return answer(busy());
+      return this.#refuse(busy(), stamp, answer);
     }
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     this.#propose(command, bytes, answer);
   }
 
-  /** Whether this is a write whose first attempt was proposed here and has not ended. */
+  /** Whether this is a write whose first attempt was proposed here or passed on, and has not ended. */
   isUnderWay(bytes: Uint8Array): boolean {
     const stamp = peekSessionStamp(bytes);
-    return stamp !== null && this.#open.has(stamp);
+    return stamp !== null && (this.#open.has(stamp) || this.#options.forwarding.has(stamp));
+  }
+
+  /**
+   * Refuses a write, unless an earlier attempt was passed on to another node and has not ended: that one may be applied
+   * yet, so the retry waits for it.
+   */
+  #refuse(refusal: Refusal, stamp: SessionStamp | null, answer: (answer: WriteAnswer) => void): void {
+    if (stamp === null || !this.#options.forwarding.join(stamp, answer)) answer(refusal);
   }
 
   #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
@@ -88,7 +95,7 @@ export class Writes {
     const excess = quota.problemOf(command);
     if (excess !== null) {
       if (meter !== null) meter.proposals.storageFull += 1;
-      return answer(excess);
+      return this.#refuse(excess, stamp, answer);
     }
     const proposed = driver.ask((raft) => raft.propose(bytes));
     if (meter !== null) meter.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
@@ -103,11 +110,19 @@ export class Writes {
     }
     switch (proposed.reason) {
       case "notLeader":
-        return answer(notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader."));
+        return this.#refuse(
+          notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader."),
+          stamp,
+          answer,
+        );
       case "busy":
-        return answer(busy());
+        return this.#refuse(busy(), stamp, answer);
       case "transferring":
-        return answer(notApplied("noLeader", "Cannot write: leadership is being handed over. Try again."));
+        return this.#refuse(
+          notApplied("noLeader", "Cannot write: leadership is being handed over. Try again."),
+          stamp,
+          answer,
+        );
     }
   }
 

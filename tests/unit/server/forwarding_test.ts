@@ -1,12 +1,17 @@
 /** A write that was passed on ends exactly once, whatever becomes of the leader and the way to it. */
 import { assertEquals } from "@std/assert";
+import type { SessionStamp } from "../../../lib/kv/mod.ts";
 import type { ForwardRequest } from "../../../lib/net/client_messages.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
-import { Forwarding } from "../../../lib/server/forwarding.ts";
+import { Forwarding, MAX_FORWARDS } from "../../../lib/server/forwarding.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
 const COMMAND = new Uint8Array([1]);
 const RESULT = { kind: "result", result: new Uint8Array([2]) } as const;
+
+function stampOf(sequence: number): SessionStamp {
+  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
+}
 
 class Bench {
   readonly clock = new ManualClock();
@@ -23,12 +28,19 @@ class Bench {
     },
   });
 
-  forward(name: string): void {
-    this.forwarding.forward(2, COMMAND, (answer: WriteAnswer) => {
+  /** Passes a write on; `sequence` null: without a session. */
+  forward(name: string, sequence: number | null = null, leader = 2): void {
+    const stamp = sequence === null ? null : stampOf(sequence);
+    this.forwarding.forward(leader, { bytes: COMMAND, stamp }, this.answerTo(name));
+  }
+
+  /** Adds to `answers` what comes of a write, under a name. */
+  answerTo(name: string): (answer: WriteAnswer) => void {
+    return (answer) => {
       this.answers.push(
         `${name}: ${answer.kind === "result" ? "result" : `${answer.code}, ${answer.outcome}`}`,
       );
-    });
+    };
   }
 }
 
@@ -76,4 +88,59 @@ Deno.test("silence ends in an unknown outcome, each write at its own deadline", 
   bench.clock.advance(30);
   assertEquals(bench.answers, ["a: leadershipLost, unknown", "b: leadershipLost, unknown"]);
   assertEquals(bench.clock.timerCount, 0);
+});
+
+Deno.test("Forwarding: a retry waits with its first attempt at the same leader, and gets the same answer", () => {
+  const bench = new Bench();
+  bench.forward("first", 1);
+  bench.forward("again", 1);
+  bench.forward("another", 2);
+  bench.forward("without a session");
+  bench.forward("without a session, too");
+  assertEquals(bench.sent.map(({ forwardId }) => forwardId), [100, 101, 102, 103]);
+  bench.forwarding.answered(2, { kind: "forwardResult", forwardId: 100, body: RESULT });
+  assertEquals(bench.answers, ["first: result", "again: result"]);
+  assertEquals([1, 2].map((sequence) => bench.forwarding.has(stampOf(sequence))), [false, true]);
+  bench.forward("later", 1);
+  assertEquals(bench.sent.length, 5, "a write that has ended is passed on again");
+  bench.forwarding.close();
+});
+
+Deno.test("Forwarding: a retry goes to a later leader, and each attempt has its own answer", () => {
+  const bench = new Bench();
+  bench.forward("first", 1, 2);
+  bench.forward("again", 1, 3);
+  bench.forwarding.linkLost(3);
+  assertEquals(bench.answers, ["again: leadershipLost, unknown"]);
+  assertEquals(bench.forwarding.join(stampOf(1), bench.answerTo("joined")), true);
+  bench.forwarding.answered(2, { kind: "forwardResult", forwardId: 100, body: RESULT });
+  assertEquals(bench.answers.slice(1), ["first: result", "joined: result"]);
+  assertEquals(bench.forwarding.join(stampOf(1), bench.answerTo("late")), false);
+  bench.forwarding.close();
+});
+
+Deno.test("Forwarding: beyond the bound a write is refused as busy, and a retry of one that waits is not", () => {
+  const bench = new Bench();
+  bench.forward("first", 1);
+  for (let number = 1; number < MAX_FORWARDS; number++) {
+    bench.forwarding.forward(2, { bytes: COMMAND, stamp: null }, () => {});
+  }
+  bench.forward("one too many", 2);
+  bench.forward("again", 1);
+  bench.forward("at a later leader", 1, 3);
+  assertEquals([bench.answers, bench.sent.length], [["one too many: busy, not-applied"], MAX_FORWARDS]);
+  bench.forwarding.answered(2, { kind: "forwardResult", forwardId: 100, body: RESULT });
+  assertEquals(bench.answers.slice(1), ["first: result", "again: result", "at a later leader: result"]);
+  bench.forwarding.close();
+});
+
+Deno.test("Forwarding: a retry that can't be sent is not called not applied while its first attempt is under way", () => {
+  const bench = new Bench();
+  bench.forward("first", 1);
+  bench.connected = false;
+  bench.forward("again", 1, 3);
+  assertEquals(bench.answers, []);
+  bench.forwarding.linkLost(2);
+  assertEquals(bench.answers, ["first: leadershipLost, unknown", "again: leadershipLost, unknown"]);
+  bench.forwarding.close();
 });

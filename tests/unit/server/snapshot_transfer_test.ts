@@ -173,6 +173,32 @@ Deno.test("a damaged file is not shown to the core, and is asked for again until
   await bench.close();
 });
 
+Deno.test("SnapshotReceiving: a snapshot that can't be read back for want of a descriptor is kept, and read back later", async () => {
+  const { bench, machine } = await large();
+  bench.start();
+  bench.deliverChunk();
+  // The file is open, and no other can be opened from here on.
+  bench.followerDisk.isOutOfDescriptors = true;
+  await bench.flow();
+  const { length } = bench.followerDisk.bytesOf(`${SNAPSHOTS}/receiving.new`);
+  // In the first interval something was acknowledged.
+  bench.clock.advance(INTERVAL_MS);
+  for (let interval = 0; interval < 3; interval++) {
+    bench.clock.advance(INTERVAL_MS);
+    assertEquals(bench.chunks.map(({ data }) => data.length), [0], "it only asks");
+    await bench.flow();
+  }
+  assertEquals([bench.received.length, bench.failed], [0, []]);
+  const line = "cannot read a received snapshot for now; trying again";
+  assertEquals(bench.logger.messages.filter((message) => message === line).length, 4);
+  bench.followerDisk.isOutOfDescriptors = false;
+  bench.clock.advance(INTERVAL_MS);
+  await bench.flow();
+  assertEquals(bench.followerDisk.bytesOf(`${SNAPSHOTS}/receiving.new`).length, length);
+  assertEquals(recordsOf(bench.received[0]?.stateMachine), recordsOf(machine));
+  await bench.close();
+});
+
 Deno.test("a snapshot of another cluster is not shown to the core", async () => {
   const bench = await Bench.make();
   await storeState(bench.leaderStore, machineAt(5), { clusterId: "another" });

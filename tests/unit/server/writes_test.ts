@@ -1,6 +1,6 @@
 /** A write that is sent again while it is under way stays one entry of the log, and everybody who asked is answered. */
 import { assertEquals } from "@std/assert";
-import { MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
+import { MAX_COMMAND_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/net/command_codec.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/net/limits.ts";
@@ -55,6 +55,7 @@ class Bench {
   readonly driver: Driver;
   readonly writes: Writes;
   readonly clock = new ManualClock();
+  readonly forwarding = new Forwarding({ clock: this.clock, firstId: 1, timeoutMs: 50, send: () => true });
 
   private constructor() {
     const raft = new Raft({
@@ -85,8 +86,7 @@ class Bench {
         },
       },
     });
-    const forwarding = new Forwarding({ clock: this.clock, firstId: 1, timeoutMs: 50, send: () => false });
-    const { driver, replica } = this;
+    const { driver, replica, forwarding } = this;
     const quota = new Quota({
       quotaBytes: null,
       stateMachine: () => replica.stateMachine,
@@ -130,12 +130,16 @@ class Bench {
   }
 }
 
+function stampOf(sequence: number): SessionStamp {
+  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
+}
+
 /** A write as a client encodes it; `sequence` null: without a session. */
 function put(sequence: number | null): Uint8Array {
   const value = new TextEncoder().encode("v");
   return encodeCommand({
     kind: "transaction",
-    session: sequence === null ? null : { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 },
+    session: sequence === null ? null : stampOf(sequence),
     checks: [],
     mutations: [{ kind: "put", key: value, value }],
   });
@@ -272,6 +276,40 @@ Deno.test("a retry waits for its first attempt also when this node has just lost
   bench.writes.submit(put(1), bench.answerTo("again"));
   bench.replica.abandonWrites(null);
   assertEquals(bench.answers, ["first: unknown", "again: unknown"]);
+  await bench.log.endSync();
+  await bench.log.endSync();
+  await bench.driver.stop();
+});
+
+Deno.test("a retry of a write that was passed on waits for that, whatever this node would refuse it for", async () => {
+  const bench = await Bench.leading();
+  const elsewhere = (sequence: number, name: string): void =>
+    bench.forwarding.forward(2, { bytes: put(sequence), stamp: stampOf(sequence) }, bench.answerTo(name));
+  elsewhere(1, "first");
+  for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
+  bench.writes.submit(put(1), bench.answerTo("while busy"));
+  bench.writes.submit(put(2), bench.answerTo("another"));
+  assertEquals([bench.answers, bench.writes.isUnderWay(put(1))], [["another: not-applied"], true]);
+  // A term without a known leader begins.
+  bench.driver.step({
+    kind: "requestVote",
+    from: 2,
+    to: 1,
+    term: 9,
+    lastLogIndex: 99_999,
+    lastLogTerm: 8,
+    leadershipTransfer: true,
+  });
+  bench.writes.submit(put(1), bench.answerTo("without a leader"));
+  bench.writes.submit(put(2), bench.answerTo("another"));
+  assertEquals(bench.answers.slice(1), ["another: not-applied"]);
+  bench.forwarding.close();
+  assertEquals(bench.answers.slice(2), [
+    "first: unknown",
+    "while busy: unknown",
+    "without a leader: unknown",
+  ]);
+  assertEquals(bench.writes.isUnderWay(put(1)), false);
   await bench.log.endSync();
   await bench.log.endSync();
   await bench.driver.stop();
