@@ -5,6 +5,12 @@
 import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "./clock.ts";
 
+/**
+ * Callbacks that one pass takes. What is left waits for a timer, behind the sockets and timers that are ready: callbacks
+ * that add one another without end then cost time, and cannot keep a process from serving.
+ */
+const CALLBACKS_PER_PASS = 10_000;
+
 /** Monotonic time, timers and the end of the turn, from Deno. */
 export class DenoClock implements Clock {
   #atEndOfTurn: (() => void)[] = [];
@@ -29,11 +35,11 @@ export class DenoClock implements Clock {
     if (this.#atEndOfTurn.push(callback) === 1) setImmediate(() => this.#endTurn());
   }
 
-  /** What is added meanwhile runs in the same pass: what a batch sends leaves in the turn that made it. */
+  /** What is added meanwhile runs in the same pass, within a bound: what a batch sends leaves in the turn that made it. */
   #endTurn(): void {
     let next = 0;
     try {
-      while (next < this.#atEndOfTurn.length) {
+      while (next < this.#atEndOfTurn.length && next < CALLBACKS_PER_PASS) {
         const callback = this.#atEndOfTurn[next];
         next += 1;
         callback?.();
@@ -41,7 +47,7 @@ export class DenoClock implements Clock {
     } finally {
       // After an exception (a bug, on its way to whoever ends the process) the others still get their turn.
       this.#atEndOfTurn = this.#atEndOfTurn.slice(next);
-      if (this.#atEndOfTurn.length > 0) setImmediate(() => this.#endTurn());
+      if (this.#atEndOfTurn.length > 0) setTimeout(() => this.#endTurn());
     }
   }
 }

@@ -9,6 +9,11 @@ import type { Driver } from "./driver.ts";
 
 /** After an attempt none is made for so long: proposals wait while one is under way, and reads and deletes go on here. */
 const RETRY_MS = 5_000;
+/**
+ * Where no other node has room either, they are looked at again after so long. Asking the core ends in another call of
+ * `check`: asked each time, it would go on within one turn without end.
+ */
+const NOBODY_RETRY_MS = 1_000;
 
 /** What handing over needs. */
 export interface DiskHandoverOptions {
@@ -36,8 +41,8 @@ export class DiskHandover {
     raft.noteRoom(room);
     if (room || !raft.isLeader || raft.isTransferring || clock.now() < this.#notBefore) return;
     const to: NodeId | null = driver.ask((raft) => raft.transferToRoom());
+    this.#notBefore = clock.now() + (to === null ? NOBODY_RETRY_MS : RETRY_MS);
     if (to === null) return;
-    this.#notBefore = clock.now() + RETRY_MS;
     logger.warn("disk nearly full: leadership goes to a node that has room", { to });
   }
 }

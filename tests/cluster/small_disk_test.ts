@@ -1,5 +1,6 @@
 /** A leader whose disk fills up: real processes, and a file system in memory where the machine lets it be mounted. */
-import { assert, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { StorageFullError } from "../../lib/mod.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { SmallDisk } from "../torture/small_disk.ts";
@@ -41,4 +42,37 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
     return status?.peers.some(({ id, hasRoom }) => id === 1 && hasRoom === false) ? true : null;
   }, { explain: cluster.logs });
   disk.free();
+});
+
+Deno.test("a node whose disk is full, with no other to hand over to, still answers", async (t) => {
+  const mounted: { disk: SmallDisk | null; problem: string } = { disk: null, problem: "" };
+  await using cluster = await TestCluster.start({
+    nodes: 1,
+    flags: ["--segment-bytes", "1048576"],
+    prepare: async (unstarted) => {
+      const disk = await SmallDisk.mount(unstarted.dataFolder(1));
+      if (disk instanceof SmallDisk) return mounted.disk = disk;
+      mounted.problem = disk;
+      return null;
+    },
+  });
+  const { disk } = mounted;
+  if (disk === null) {
+    await t.step(`not shown here, since no file system can be mounted: ${mounted.problem}`, () => {});
+    return;
+  }
+  await using client = await cluster.connect();
+  await client.put("key", "before");
+  disk.fill();
+  await assertRejects(async () => {
+    for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
+  }, StorageFullError);
+  assertEquals((await client.get("key"))?.version, 1);
+  await client.delete("key");
+  disk.free();
+  await eventually("writes are taken again", async () => {
+    return await client.put("key", VALUE).catch((error) =>
+      error instanceof StorageFullError ? null : Promise.reject(error)
+    );
+  }, { explain: cluster.logs });
 });

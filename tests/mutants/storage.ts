@@ -1,5 +1,5 @@
 /** Mutants of the data directory and the write-ahead log (reliability.md §3, 27 to 42, and its §5). */
-import { BACKUP, FUZZ, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
+import { BACKUP, FUZZ, NET, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
 import type { Mutant } from "./mutant.ts";
 
 const CHECKS = [RECORDING, STORAGE, SIM];
@@ -13,6 +13,24 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     from: 'if (isStandardInput(path) && mode === "read")',
     to: 'if (isStandardInput(path) && mode !== "read")',
     checks: [BACKUP],
+  },
+  {
+    id: "M351",
+    title: "a leader without room asks in each turn whether another node has some",
+    failure: "the question schedules another turn: the process spins, and answers nothing until it is killed",
+    file: "lib/server/disk_handover.ts",
+    from: "to === null ? NOBODY_RETRY_MS : RETRY_MS",
+    to: "to === null ? 0 : RETRY_MS",
+    checks: [SERVER],
+  },
+  {
+    id: "M352",
+    title: "a pass over callbacks at the end of a turn has no bound",
+    failure: "callbacks that add one another keep every socket and timer waiting for ever",
+    file: "lib/net/deno_clock.ts",
+    from: "&& next < CALLBACKS_PER_PASS",
+    to: "",
+    checks: [NET],
   },
   {
     id: "M18",

@@ -13,12 +13,18 @@ interface Alarm {
 /** A {@link Clock} moved by hand. */
 export class ManualClock implements Clock {
   #nowMs = 0;
+  #turnEnds = 0;
   /** In the order in which they were set. */
   readonly #alarms = new Set<Alarm>();
 
   /** Timers that wait. A test that ends with any has left something behind. */
   get timerCount(): number {
     return this.#alarms.size;
+  }
+
+  /** How often the end of the turn was asked for. It stands still once all has come to rest. */
+  get turnEnds(): number {
+    return this.#turnEnds;
   }
 
   now(): number {
@@ -32,6 +38,7 @@ export class ManualClock implements Clock {
   }
 
   endOfTurn(callback: () => void): void {
+    this.#turnEnds += 1;
     setImmediate(callback);
   }
 

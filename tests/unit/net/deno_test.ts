@@ -105,6 +105,16 @@ Deno.test("the end of the turn comes once for all, in order, with what is added 
   assertEquals(order, ["still in the turn", "first", "second", "added"]);
 });
 
+Deno.test("callbacks at the end of a turn that add one another for ever keep no timer from firing", async () => {
+  const isOver = { value: false };
+  const again = (): void => {
+    if (!isOver.value) clock.endOfTurn(again);
+  };
+  clock.endOfTurn(again);
+  await new Promise<void>((resolve) => clock.after(0, resolve));
+  isOver.value = true;
+});
+
 Deno.test("a timer that was cancelled never fires", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = clock.after(0, () => assert(false, "it was cancelled"));

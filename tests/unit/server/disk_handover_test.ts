@@ -1,5 +1,6 @@
 /** A leader whose disk runs out of room hands over to a node that has some, and says so. */
 import { assert, assertEquals } from "@std/assert";
+import { settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
 
 const VALUE = "v".repeat(1_000);
@@ -55,5 +56,9 @@ Deno.test("where no node has room the leader stays, and writes that add somethin
     );
   }
   assertEquals([...answers], ["written", "storageFull"]);
+  await settle();
+  const { turnEnds } = cluster.clock;
+  await settle();
+  assertEquals(cluster.clock.turnEnds, turnEnds, "nothing goes on while time stands still");
   assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), []);
 });
