@@ -14,7 +14,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     file: "lib/net/accept_loop.ts",
     from: "await pause(ACCEPT_RETRY_MS, { clock, signal });",
     to: "return void await pause(ACCEPT_RETRY_MS, { clock, signal });",
-    checks: [SIM],
+    checks: [NET, SIM],
   },
   {
     id: "M213",
