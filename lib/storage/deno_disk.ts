@@ -76,9 +76,11 @@ export class DenoDisk implements Disk {
   }
 
   remove(path: string): void {
-    if (fs.lstatSync(path).size <= SMALL_BYTES) return fs.unlinkSync(path);
-    const leaving = path.endsWith(REMOVED_SUFFIX) ? path : `${path}${REMOVED_SUFFIX}`;
-    if (leaving !== path) fs.renameSync(path, leaving);
+    const isLeaving = path.endsWith(REMOVED_SUFFIX);
+    // One that is leaving may be gone at any moment: a thread may have been at it since the start, too.
+    if (!isLeaving && fs.lstatSync(path).size <= SMALL_BYTES) return fs.unlinkSync(path);
+    const leaving = isLeaving ? path : `${path}${REMOVED_SUFFIX}`;
+    if (!isLeaving) fs.renameSync(path, leaving);
     // A failure leaves a file that the next start removes.
     Deno.remove(leaving).catch(() => {});
   }

@@ -338,4 +338,13 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     to: "throw new SnapshotDamagedError({ file: source.file, offset, reason: reasonOf(cause), cause });",
     checks: [STORAGE, SERVER],
   },
+  {
+    id: "M346",
+    title: "a start looks at a file that an earlier removal is just taking away",
+    failure: "a node that was killed with a segment prepared does not start: its log is said to be of no use",
+    file: "lib/storage/deno_disk.ts",
+    from: "const isLeaving = path.endsWith(REMOVED_SUFFIX);",
+    to: "const isLeaving = path.endsWith(REMOVED_SUFFIX) && fs.lstatSync(path).size > SMALL_BYTES;",
+    checks: [STORAGE],
+  },
 ];

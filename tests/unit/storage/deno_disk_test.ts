@@ -93,6 +93,10 @@ Deno.test({
     create(`${path}${REMOVED_SUFFIX}`);
     removeLeftovers(disk, folder.path);
     await onlyTheBackup();
+    create(path);
+    disk.remove(path);
+    await onlyTheBackup();
+    disk.remove(`${path}${REMOVED_SUFFIX}`); // as at a start that has found the name before it was gone
   },
 });
 
