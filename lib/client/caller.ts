@@ -259,8 +259,8 @@ export function stopError(reason: StopReason, { action, scope, outcome, failure 
   switch (reason) {
     case "deadline": {
       const last = failure === null ? {} : { cause: toError(failure, action, outcome) };
-      const why = failure === null ? "" : ` (the last attempt: ${describeFailure(failure)})`;
-      return new TimeoutError(`Cannot ${action} within ${scope.timeoutMs} ms${why}. ${fate}`, {
+      const why = failure === null ? "." : `: at the last attempt, ${describeFailure(failure)}`;
+      return new TimeoutError(`Cannot ${action} within ${scope.timeoutMs} ms${why} ${fate}`, {
         outcome,
         ...last,
       });

@@ -46,15 +46,15 @@ Deno.test("however many errors an error tells of, it says once what could not be
     messageWhen(refuseWith("storageFull", "Cannot write: the disk is full.")),
   ]);
   assertEquals(messages, [
-    "Cannot put a key within 500 ms (the last attempt: 10.0.0.1:7001: nothing listens there. Check that its nodes " +
-    "run and the addresses are right.). Nothing was changed.",
-    "Cannot put a key within 500 ms (the last attempt: node 1 did not answer within 50 ms.). It may have been " +
+    "Cannot put a key within 500 ms: at the last attempt, 10.0.0.1:7001: nothing listens there. Check that its nodes " +
+    "run and the addresses are right. Nothing was changed.",
+    "Cannot put a key within 500 ms: at the last attempt, node 1 did not answer within 50 ms. It may have been " +
     "applied, or may yet be: read before trying again.",
-    "Cannot put a key within 500 ms (the last attempt: the connection to node 1 was lost: the other end closed the " +
-    "connection.). It may have been applied, or may yet be: read before trying again.",
-    "Cannot put a key within 500 ms (the last attempt: 10.0.0.1:7001: there are too many. Check that its nodes run " +
-    "and the addresses are right.). Nothing was changed.",
-    "Cannot put a key within 500 ms (the last attempt: node 1 answered: it is gone. Try again.). Nothing was changed.",
+    "Cannot put a key within 500 ms: at the last attempt, the connection to node 1 was lost: the other end closed the " +
+    "connection. It may have been applied, or may yet be: read before trying again.",
+    "Cannot put a key within 500 ms: at the last attempt, 10.0.0.1:7001: there are too many. Check that its nodes run " +
+    "and the addresses are right. Nothing was changed.",
+    "Cannot put a key within 500 ms: at the last attempt, node 1 answered: it is gone. Try again. Nothing was changed.",
     "Cannot put a key: node 1 answered: the disk is full. Nothing was changed.",
   ]);
 });
