@@ -91,6 +91,11 @@ export const WAITING_GRACE_MS = 1_000;
 export const FRAME_CHECK_INTERVAL_MS = 15_000;
 export const FRAME_CHECKS = 4;
 
+/**
+ * Bytes queued on a lane that a peer has opened, which carries answers to its pings and nothing else. Beyond them the
+ * lane is closed: its other end asks and takes no answers.
+ */
+export const MAX_PONG_QUEUE_BYTES = 65_536;
 /** Bytes queued on one lane to a peer at which further messages are dropped; the core sends them again. */
 export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
 /** Bytes queued on one lane from which the results of forwarded writes leave without the value that they may include. */

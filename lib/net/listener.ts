@@ -380,6 +380,8 @@ export class ConnectionListener {
       this.#pending.rememberPeer(hostOf(channel.remote));
       // What clients hold must not decide whether entries arrive; there are few members, with one frame a lane each.
       channel.leaveMemory();
+    } else {
+      channel.shareTurns(this.#turns);
     }
     try {
       onPeerHello(peer);

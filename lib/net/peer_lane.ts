@@ -3,6 +3,7 @@ import type { NodeId } from "../raft/types.ts";
 import { DecodeError, UnknownKindError } from "./errors.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import type { PeerCaller } from "./hello_codec.ts";
+import { MAX_PONG_QUEUE_BYTES } from "./limits.ts";
 import type { Logger } from "./logger.ts";
 import {
   decodePeerFrame,
@@ -52,6 +53,7 @@ export class PeerLane {
     switch (frame.kind) {
       case "ping":
         this.#channel.send(encodePeerFrame, PONG);
+        if (this.#channel.queuedBytes > MAX_PONG_QUEUE_BYTES) this.#close("it takes no answers to its pings");
         return;
       case "pong":
         return;

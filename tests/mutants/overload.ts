@@ -148,4 +148,23 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
     to: "go(Infinity);",
     checks: [NET],
   },
+  {
+    id: "M347",
+    title: "a peer may send pings and take no answers",
+    failure: "64 MiB of answers wait on each of its lanes",
+    file: "lib/net/peer_lane.ts",
+    from:
+      'if (this.#channel.queuedBytes > MAX_PONG_QUEUE_BYTES) this.#close("it takes no answers to its pings");',
+    to: "",
+    checks: [NET],
+  },
+  {
+    id: "M348",
+    title: "nodes that are no members have any number of frames handled in one turn",
+    failure: "a program that says it is a node keeps a leader from its timers, and another is elected",
+    file: "lib/net/listener.ts",
+    from: "    } else {\n      channel.shareTurns(this.#turns);\n    }",
+    to: "    }",
+    checks: [NET],
+  },
 ];

@@ -4,6 +4,7 @@ import { encode } from "@std/msgpack";
 import {
   CLIENT_QUEUE_PAUSE_BYTES,
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
+  MAX_PONG_QUEUE_BYTES,
   MAX_REQUESTS_A_TURN,
   REQUESTS_A_GO,
 } from "../../../lib/net/limits.ts";
@@ -20,14 +21,18 @@ const PING = [3];
 
 /** Frames of so many requests in a row. */
 function requests(kind: number, count: number): Uint8Array {
-  const frames = Array.from({ length: count }, (_, position) => {
-    const payload = encode([kind, position + 1]);
-    const frame = new Uint8Array(PREFIX_BYTES + payload.length);
-    new DataView(frame.buffer).setUint32(0, payload.length);
-    frame.set(payload, PREFIX_BYTES);
-    return frame;
-  });
-  return new Uint8Array(frames.flatMap((frame) => [...frame]));
+  return framed([kind, 1], count);
+}
+
+/** The same frame so many times. */
+function framed(elements: readonly number[], count: number): Uint8Array {
+  const payload = encode([...elements]);
+  const frame = new Uint8Array(PREFIX_BYTES + payload.length);
+  new DataView(frame.buffer).setUint32(0, payload.length);
+  frame.set(payload, PREFIX_BYTES);
+  const frames = new Uint8Array(count * frame.length);
+  for (let position = 0; position < count; position++) frames.set(frame, position * frame.length);
+  return frames;
 }
 
 Deno.test("RequestTurns: beyond a turn's requests connections wait in their order, each for its share", async () => {
@@ -77,6 +82,39 @@ Deno.test("requests without an end are handled a turn's worth at a time, and a n
     peer.close();
     await until("the client is gone", () => node.closedClients === 1);
   }));
+
+Deno.test("the frames of a node that is no member are handled in turns, those of a member at once", () =>
+  withNode(async ({ network, node }) => {
+    for (const [id, count] of [[9, MAX_REQUESTS_A_TURN], [2, MAX_REQUESTS_A_TURN + 1]] as const) {
+      const peer = await Stranger.connect(network);
+      await peer.send(peerHello(id));
+      await until("it is welcomed", () => peer.received.length === 1);
+      await peer.sendBytes(framed(PING, MAX_REQUESTS_A_TURN + 1));
+      await settle();
+      assertEquals(peer.received.length - 1, count);
+    }
+    await node.listener.close();
+  }));
+
+Deno.test("a lane is closed whose other end sends pings and takes no answers to them", async () => {
+  const network = new MemoryNetwork({ capacityBytes: 4_096 });
+  const node = new NetNode({ network, clock: new ManualClock() });
+  const address = MEMBERS[0]?.address;
+  assert(address !== undefined);
+  const connection = await network.connect(address, new AbortController().signal);
+  const hello = encode(peerHello(2));
+  await connection.write(new Uint8Array([0, 0, 0, hello.length, ...hello]));
+  const pings = framed(PING, MAX_PONG_QUEUE_BYTES);
+  const sending = (async () => {
+    for (let sent = 0; sent < pings.length;) sent += await connection.write(pings.subarray(sent));
+  })().catch(() => {});
+  await until("it is closed", () => node.listener.counts().peerLanes === 0 && node.callers.length === 1);
+  await sending;
+  const reasons = node.logger.lines.map(({ fields }) => fields["reason"]);
+  assert(reasons.includes("it takes no answers to its pings"));
+  connection.close();
+  await node.listener.close();
+});
 
 Deno.test("behind a client with very many requests another waits for a share of them, not for all", () =>
   withNode(async ({ network, clock, node }) => {
