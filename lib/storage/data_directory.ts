@@ -29,6 +29,7 @@ import {
 } from "./errors.ts";
 import { decodeIdentity, encodeIdentity, FORMAT_VERSION, MAX_IDENTITY_BYTES } from "./identity.ts";
 import type { Identity } from "./identity.ts";
+import { hasLostLog, isNotBegun, markNotBegun } from "./segment.ts";
 
 /** What opening a data directory needs. */
 export interface DataDirectoryOptions {
@@ -305,6 +306,7 @@ function createRooms(disk: Disk, path: string): void {
   for (const room of [walDirectory(path), snapshotDirectory(path)]) {
     if (disk.stat(room) === null) disk.createDirectory(room);
   }
+  markNotBegun(disk, walDirectory(path));
 }
 
 function writeIdentity(disk: Disk, path: string, identity: Identity): void {
@@ -331,7 +333,7 @@ async function readOwner(
     if (isMarked && making !== null) return null;
     if (isMarked) throw await unfinished(options);
     for (const room of [walDirectory(path), snapshotDirectory(path)]) {
-      if (disk.stat(room) === null || disk.list(room).length === 0) continue;
+      if (disk.stat(room) === null || isNotBegun(disk, room)) continue;
       throw new DataDirectoryDamagedError(path, {
         reason: `it holds data (${
           room.slice(path.length + 1)
@@ -344,16 +346,23 @@ async function readOwner(
     return null;
   }
   const owner = await readIdentityFile(disk, path);
-  requireRoom(disk, path, {
-    room: walDirectory(path),
-    reason:
-      `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
-  });
-  requireRoom(disk, path, {
-    room: snapshotDirectory(path),
-    reason:
-      `the snapshots (snapshots/) of node ${owner.nodeId} are gone, and with them what its log began from`,
-  });
+  const wal = walDirectory(path);
+  // An empty log would be begun in its place, and the node would vote again on what it has forgotten.
+  if (disk.stat(wal) === null || hasLostLog(disk, wal)) {
+    throw missing(path, {
+      room: wal,
+      reason:
+        `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
+    });
+  }
+  const snapshots = snapshotDirectory(path);
+  if (disk.stat(snapshots) === null) {
+    throw missing(path, {
+      room: snapshots,
+      reason:
+        `the snapshots (snapshots/) of node ${owner.nodeId} are gone, and with them what its log began from`,
+    });
+  }
   return owner;
 }
 
@@ -373,9 +382,11 @@ async function unfinished({ disk, path }: DataDirectoryOptions): Promise<DataDir
   }
 }
 
-function requireRoom(disk: Disk, path: string, { room, reason }: { room: string; reason: string }): void {
-  if (disk.stat(room) !== null) return;
-  throw new DataDirectoryDamagedError(path, {
+function missing(
+  path: string,
+  { room, reason }: { room: string; reason: string },
+): DataDirectoryDamagedError {
+  return new DataDirectoryDamagedError(path, {
     reason,
     advice: `Restore ${room.slice(path.length + 1)}/ if you can. ${REBUILD_ADVICE}`,
   });

@@ -17,6 +17,8 @@ import type { LogRecord, SegmentHeader } from "./record.ts";
 const NAME_DIGITS = 20;
 /** The segment being prepared. */
 const NEXT_NAME = "next.new";
+/** There from the making of the folder until the first segment has its name: without both, a log was lost. */
+const NOT_BEGUN_NAME = "not-begun";
 const ZEROS = new Uint8Array(256 * 1024);
 
 /** The file name of a segment. */
@@ -28,6 +30,30 @@ export function segmentName(number: number): string {
 export function segmentNumber(name: string): number | null {
   const number = Number(name.slice(0, NAME_DIGITS));
   return Number.isSafeInteger(number) && number >= 1 && segmentName(number) === name ? number : null;
+}
+
+/** Marks the folder of a log, which is empty, as one that never held a segment: durably. */
+export function markNotBegun(disk: Disk, directory: string): void {
+  disk.open(`${directory}/${NOT_BEGUN_NAME}`, "create").close();
+  disk.syncDirectory(directory);
+}
+
+/** Takes the mark away, durably, once a segment has its name, durably. */
+export function unmarkNotBegun(disk: Disk, directory: string): void {
+  if (disk.stat(`${directory}/${NOT_BEGUN_NAME}`) === null) return;
+  disk.remove(`${directory}/${NOT_BEGUN_NAME}`);
+  disk.syncDirectory(directory);
+}
+
+/** Whether there is nothing in the folder of a log but the mark that it never held a segment. */
+export function isNotBegun(disk: Disk, directory: string): boolean {
+  return disk.list(directory).every((name) => name === NOT_BEGUN_NAME);
+}
+
+/** Whether the folder of a log held segments and holds none any more. */
+export function hasLostLog(disk: Disk, directory: string): boolean {
+  const names = disk.list(directory);
+  return !names.some((name) => name === NOT_BEGUN_NAME || segmentNumber(name) !== null);
 }
 
 /** The segment that is written to. */

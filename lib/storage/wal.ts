@@ -22,7 +22,7 @@ import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
 import { recover } from "./recovery.ts";
 import type { CutTail, Recovery } from "./recovery.ts";
 import { SegmentRemoval } from "./removal.ts";
-import { NextSegment, removeUnfinishedSegment } from "./segment.ts";
+import { NextSegment, removeUnfinishedSegment, unmarkNotBegun } from "./segment.ts";
 import type { ActiveSegment } from "./segment.ts";
 
 /** Size of a segment unless configured otherwise. */
@@ -135,6 +135,7 @@ export class WriteAheadLog {
       try {
         // Whoever gave the last segment its name may have died before this sync.
         disk.syncDirectory(directory);
+        unmarkNotBegun(disk, directory);
         log.#removal.add(left);
         log.#removal.run();
       } catch (error) {

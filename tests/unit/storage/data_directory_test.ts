@@ -235,6 +235,12 @@ const REFUSALS: readonly Refusal[] = [
     says: ["the snapshots (snapshots/) of node 1 are gone", "Restore snapshots/"],
   },
   {
+    name: "an identity without a file of its log, though there was one",
+    change: (disk) => disk.remove(`${PATH}/wal/not-begun`),
+    error: DataDirectoryDamagedError,
+    says: ["the log (wal/) of node 1 is gone", "To rebuild this node from its peers"],
+  },
+  {
     name: "an identity without its log's folder",
     change: (disk) => disk.rename(`${PATH}/wal`, `${PATH}/lost`),
     error: DataDirectoryDamagedError,

@@ -6,12 +6,13 @@ import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows
 import { InvariantError } from "../../../lib/assert.ts";
 import type { Entry } from "../../../lib/raft/types.ts";
 import {
+  DataDirectoryDamagedError,
   LogDamagedError,
   LogFailedError,
   LogFullError,
   LogMissingError,
   SnapshotMissingError,
-  type WriteAheadLog,
+  WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 import {
@@ -21,6 +22,7 @@ import {
   entry,
   entryText,
   hardState,
+  IDENTITY,
   lastSegmentPath,
   openLog,
   openNode,
@@ -135,12 +137,23 @@ Deno.test("a snapshot before the newest serves as well, as far as the log reache
   await again.close();
 });
 
-Deno.test("an empty log beside a snapshot is a lost one: nobody starts with what was promised forgotten", async () => {
-  const { disk, log, store } = await longLog(4);
-  await writeSnapshot(store, { index: 4, term: 1, chunks: ["state"] });
-  await log.close();
-  for (const name of disk.list(WAL)) disk.remove(`${WAL}/${name}`);
-  await assertRejects(() => openNode(disk, SMALL), LogMissingError, "a snapshot of entry 4 shows");
+Deno.test("a log that has lost all of its files is never begun anew, with a snapshot beside it or without", async () => {
+  for (const hasSnapshot of [true, false]) {
+    const { disk, log, store } = await longLog(4);
+    if (hasSnapshot) await writeSnapshot(store, { index: 4, term: 1, chunks: ["state"] });
+    await log.close();
+    for (const name of disk.list(WAL)) if (name.endsWith(".log")) disk.remove(`${WAL}/${name}`);
+    await assertRejects(
+      () => openNode(disk, SMALL),
+      DataDirectoryDamagedError,
+      "the log (wal/) of node 1 is gone",
+    );
+    // Beside a snapshot it says so by itself, too.
+    if (!hasSnapshot) continue;
+    const options = { ...SMALL, disk, directory: WAL, identity: IDENTITY, tailBytes: 0 };
+    const opening = WriteAheadLog.open({ ...options, snapshot: { index: 4, term: 1 } });
+    await assertRejects(() => opening, LogMissingError, "a snapshot of entry 4 shows");
+  }
 });
 
 Deno.test("entries are read to the end though the log is cut meanwhile; the room comes back after", async () => {
