@@ -1,6 +1,9 @@
 /** The real network: TCP through Deno. No other file opens a socket. */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { formatAddress } from "./address.ts";
 import { NetworkError, type NetworkErrorCode } from "./errors.ts";
+import { NameLookups } from "./name_lookups.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
 
 /**
@@ -23,6 +26,12 @@ const CONNECTION_ERRORS: ReadonlySet<string> = new Set([
   "EOPNOTSUPP",
 ]);
 
+/** Of the whole process, since its threads are. */
+const lookups = new NameLookups(async (name) => {
+  const found = await lookup(name, { all: true });
+  return found.map(({ address }) => address);
+});
+
 /** TCP sockets, without Nagle's delay. */
 export class DenoNetwork implements Network {
   /** Listens on `address`; throws {@link NetworkError} when the port is taken or the address is not local. */
@@ -39,7 +48,7 @@ export class DenoNetwork implements Network {
     let connection: Deno.TcpConn;
     try {
       signal.throwIfAborted();
-      connection = await Deno.connect({ hostname: address.host, port: address.port, signal });
+      connection = await connectToFirst(address, signal);
     } catch (error) {
       const what = `Cannot connect to ${formatAddress(address)}`;
       if (signal.aborted) throw new NetworkError("aborted", { message: `${what}: given up.`, cause: error });
@@ -47,6 +56,21 @@ export class DenoNetwork implements Network {
     }
     return new DenoConnection(connection);
   }
+}
+
+/** Connects to the first of a host's addresses that answers. Rejects with what the last says. */
+async function connectToFirst({ host, port }: Address, signal: AbortSignal): Promise<Deno.TcpConn> {
+  const hostnames = isIP(host) === 0 ? await lookups.resolve(host, signal) : [host];
+  let failure: unknown = new Error("the name has no address");
+  for (const hostname of hostnames) {
+    try {
+      return await Deno.connect({ hostname, port, signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 class DenoListener implements Listener {
@@ -136,7 +160,7 @@ function explain(cause: unknown): [NetworkErrorCode, string] {
     return ["notPermitted", `not permitted (${cause.message})`];
   }
   const message = cause instanceof Error ? cause.message : String(cause);
-  if (/failed to lookup address|name or service not known|nodename nor servname/i.test(message)) {
+  if (/ENOTFOUND|failed to lookup address|name or service not known|nodename nor servname/i.test(message)) {
     return ["nameNotFound", "the name is not known"];
   }
   return ["failed", message];

@@ -96,6 +96,14 @@ export const FRAME_CHECKS = 4;
  * lane is closed: its other end asks and takes no answers.
  */
 export const MAX_PONG_QUEUE_BYTES = 65_536;
+/**
+ * Names that are looked up at a time: those that had no address yet, and those that had one. Further ones wait. The
+ * runtime has 32 threads for these and for the disk.
+ */
+export const MAX_NEW_LOOKUPS = 4;
+export const MAX_KNOWN_LOOKUPS = 12;
+/** Names that are remembered for having had an address; one more, and that asked for least lately is forgotten. */
+export const MAX_KNOWN_NAMES = 64;
 /** Bytes queued on one lane to a peer at which further messages are dropped; the core sends them again. */
 export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
 /** Bytes queued on one lane from which the results of forwarded writes leave without the value that they may include. */

@@ -167,4 +167,15 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
     to: "    }",
     checks: [NET],
   },
+  {
+    id: "M349",
+    title: "any number of names is looked up at a time",
+    failure:
+      "names that do not resolve take every thread on which the disk is waited for, and writes stop for minutes",
+    file: "lib/net/name_lookups.ts",
+    from:
+      "if (isKnown ? knownUnderWay >= MAX_KNOWN_LOOKUPS : this.#newUnderWay >= MAX_NEW_LOOKUPS) continue;",
+    to: "",
+    checks: [NET],
+  },
 ];
