@@ -50,7 +50,8 @@ const INSPECT: Tool = {
   options: [OUTPUT, HELP],
   summary: "say what is in a backup or in the data folder of a stopped node",
   details: [
-    "Changes nothing. Exit codes: 0 all of it can be read; 1 something is damaged, or it is neither; 2 usage.",
+    "Changes nothing. Exit codes: 0 all of it can be read; 1 something is damaged, or it is neither; 2 usage,",
+    "or it could not be read, which is no damage.",
   ],
   examples: ["kvraft server inspect backup.snap", "kvraft server inspect ./data/node-1"],
   async run(parsed, { system, tools }): Promise<ExitCode> {
@@ -190,8 +191,27 @@ function failureOfTool(error: unknown): Failure | null {
   if (error instanceof OutputError) return failureOf(error);
   if (error instanceof Deno.errors.NotCapable) return failureOf(outsideOfWhatIsPermitted(error.message));
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
+  if (isOfTheSystem(error.code)) return cannotRead(error.message, error.code);
   const exitCode = error instanceof UsageError ? ExitCode.usage : ExitCode.no;
   return { code: error.code, message: error.message, exitCode };
+}
+
+/** Whether an error has the operating system's own name (`EACCES`): a file or folder could not be had. */
+function isOfTheSystem(code: string): boolean {
+  return /^E[A-Z0-9]+$/.test(code);
+}
+
+/** That something can't be read says nothing of what is in it: a script must not take it for damage. */
+function cannotRead(what: string, code: string): Failure {
+  const advice = code === "EACCES" || code === "EPERM"
+    ? "Give this process the right to read it (`chown -R`, `chmod -R u+rwX`)"
+    : "Check the disk";
+  return {
+    code: "unreadable",
+    message:
+      `Cannot read what was named: ${what}. That is no damage, and nothing was changed. ${advice}, and try again.`,
+    exitCode: ExitCode.usage,
+  };
 }
 
 /** `what`: how Deno says it, with the path. */

@@ -90,6 +90,11 @@ export class LogDamagedError extends Error {
   }
 }
 
+/** What to do where a file may not be opened, which says nothing of the disk. */
+export const FORBIDDEN_ADVICE =
+  "Nothing is wrong with the disk: give this process the right to read and write every file there (`chown -R`, " +
+  "`chmod -R u+rwX`), and start the node again.";
+
 /** Why a data directory is not opened. Nothing was changed in it. */
 export abstract class DataDirectoryError extends Error {
   /** Stable name of this error. */

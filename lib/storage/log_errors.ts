@@ -3,6 +3,7 @@ import { InvariantError } from "../assert.ts";
 import { isDiskFull, isForbidden, isOutOfDescriptors, reasonOf } from "./disk.ts";
 import {
   DataDirectoryUnusableError,
+  FORBIDDEN_ADVICE,
   LogDamagedError,
   LogFailedError,
   LogFullError,
@@ -21,9 +22,7 @@ export function openingError(directory: string, error: unknown): Error {
 function forbidden(directory: string, error: unknown): DataDirectoryUnusableError {
   return new DataDirectoryUnusableError(directory, {
     reason: reasonOf(error),
-    advice:
-      "Nothing is wrong with the disk: give this process the right to read and write every file there " +
-      "(`chown -R`, `chmod -R u+rwX`), and start the node again.",
+    advice: FORBIDDEN_ADVICE,
     cause: error,
   });
 }

@@ -3,10 +3,11 @@
  * (snapshot_file.ts), verified whenever it is read (snapshot_reader.ts).
  */
 import { assert } from "../assert.ts";
-import { reasonOf, removeLeftovers } from "./disk.ts";
+import { isForbidden, reasonOf, removeLeftovers } from "./disk.ts";
 import type { Disk } from "./disk.ts";
 import {
   DataDirectoryUnusableError,
+  FORBIDDEN_ADVICE,
   NewerSnapshotError,
   NotASnapshotError,
   SnapshotDamagedError,
@@ -90,7 +91,7 @@ export class SnapshotStore {
     } catch (error) {
       throw new DataDirectoryUnusableError(options.directory, {
         reason: reasonOf(error),
-        advice: "Check the disk, and that this process may read and write there.",
+        advice: isForbidden(error) ? FORBIDDEN_ADVICE : "Check the disk, and start the node again.",
         cause: error,
       });
     }

@@ -4,6 +4,15 @@ import type { Mutant } from "./mutant.ts";
 
 export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
   {
+    id: "M355",
+    title: "what the system refuses to read ends a tool as damage does",
+    failure: "a script that checks backups throws one away that another user owns",
+    file: "lib/cli/server_tools.ts",
+    from: "if (isOfTheSystem(error.code)) return",
+    to: "if (false) return",
+    checks: [CLI],
+  },
+  {
     id: "M270",
     title: "a terminal is sent text as it is",
     failure: "a hostile node's error or a hostile backup commands the operator's terminal",

@@ -1,5 +1,5 @@
 /** `kvraft server inspect | restore | recover`: what the tools are asked, what is said, and the exit codes. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { runKvraft } from "../../../lib/cli/mod.ts";
 import type { InspectReport } from "../../../lib/server/tools_port.ts";
 import type { StartServer } from "../../../lib/cli/server_command.ts";
@@ -261,4 +261,22 @@ Deno.test("a tool that may not read where it is sent says so, and is no fault", 
     "kvraft: Cannot read /srv/backup.snap: this program may read only what is in the directory it was started in. " +
     "Start it where the file is, copy the file there, or give it as standard input and name /dev/stdin.\n",
   ]);
+});
+
+Deno.test("what a tool can't read is named as that, and does not end like damage", async () => {
+  const reasons = { EACCES: "Give this process the right to read it", EIO: "Check the disk" };
+  for (const [code, advice] of Object.entries(reasons)) {
+    const system = new FakeSystem();
+    const tools = new FakeTools();
+    tools.failure = Object.assign(new Error(`${code}: open '/srv/backup.snap'`), { code });
+    const start: StartServer = () => Promise.reject(new Error("no server is started"));
+    const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
+    const args = ["server", "restore", "--from", "/srv/backup.snap", "--node-id", "1", "--cluster", CLUSTER];
+    assertEquals(await runKvraft(args, { system, connect, start, tools }), 2);
+    assertStringIncludes(
+      system.stderr.text,
+      `kvraft: Cannot read what was named: ${code}: open '/srv/backup.snap'.`,
+    );
+    assertStringIncludes(system.stderr.text, `That is no damage, and nothing was changed. ${advice}`);
+  }
 });

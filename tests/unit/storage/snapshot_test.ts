@@ -381,6 +381,9 @@ Deno.test("a folder of snapshots that can't be read or synced is refused with th
   const { disk } = await oneSnapshot();
   disk.intercept = ({ kind }) => kind === "syncDirectory" ? { code: "EIO" } : null;
   await assertRejects(() => open(disk), DataDirectoryUnusableError, "EIO");
+  disk.intercept = () => ({ code: "EACCES" });
+  await assertRejects(() => open(disk), DataDirectoryUnusableError, "Nothing is wrong with the disk");
+  disk.intercept = () => null;
   await assertRejects(() => open(disk, "/nowhere"), DataDirectoryUnusableError, "/nowhere");
   assertEquals(disk.openFiles, 0);
 });
