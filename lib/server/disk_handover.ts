@@ -13,7 +13,7 @@ const RETRY_MS = 5_000;
  * Where no other node has room either, they are looked at again after so long. Asking the core ends in another call of
  * `check`: asked each time, it would go on within one turn without end.
  */
-const NOBODY_RETRY_MS = 1_000;
+const NO_ROOM_RETRY_MS = 1_000;
 
 /** What handing over needs. */
 export interface DiskHandoverOptions {
@@ -29,6 +29,8 @@ export class DiskHandover {
   readonly #options: DiskHandoverOptions;
   /** No attempt is made before this time. */
   #notBefore = 0;
+  /** Whether the log already says that no other node can take over. */
+  #isRefusalLogged = false;
 
   constructor(options: DiskHandoverOptions) {
     this.#options = options;
@@ -39,10 +41,19 @@ export class DiskHandover {
     const { driver, clock, logger, hasRoom } = this.#options;
     const room = hasRoom();
     raft.noteRoom(room);
+    if (room) this.#isRefusalLogged = false;
     if (room || !raft.isLeader || raft.isTransferring || clock.now() < this.#notBefore) return;
     const to: NodeId | null = driver.ask((raft) => raft.transferToRoom());
-    this.#notBefore = clock.now() + (to === null ? NOBODY_RETRY_MS : RETRY_MS);
-    if (to === null) return;
+    this.#notBefore = clock.now() + (to === null ? NO_ROOM_RETRY_MS : RETRY_MS);
+    if (to === null) return this.#logRefusal();
     logger.warn("disk nearly full: leadership goes to a node that has room", { to });
+  }
+
+  #logRefusal(): void {
+    if (this.#isRefusalLogged) return;
+    this.#isRefusalLogged = true;
+    this.#options.logger.warn(
+      "disk nearly full, and no other node with room can lead: writes that add something are refused",
+    );
   }
 }

@@ -40,14 +40,14 @@ export async function inspect(path: string, { disk }: { readonly disk: Disk }): 
 /** Names of which a data folder has at least one. */
 const FOLDER_NAMES = ["identity", "wal", "snapshots"];
 
-/** Refuses a folder that holds only what is not kvraft's. An empty one is a data folder that is not owned yet. */
+/** Refuses a folder that holds only what is not kvraft's, and an empty one: a copy that failed must not pass as whole. */
 function requireDataFolder(path: string, disk: Disk): void {
   const names = disk.list(path);
-  if (names.length === 0 || names.some((name) => FOLDER_NAMES.includes(name))) return;
+  if (names.some((name) => FOLDER_NAMES.includes(name))) return;
   throw new NothingThereError(
-    `Cannot inspect ${path}: it is no data folder, which would hold ${
-      FOLDER_NAMES.join(", ")
-    }. Name a backup or a ` +
+    `Cannot inspect ${path}: ${
+      names.length === 0 ? "it is empty, and thus" : "it is"
+    } no data folder, which would hold ${FOLDER_NAMES.join(", ")}. Name a backup or a ` +
       "data folder, such as ./data/node-1.",
   );
 }

@@ -60,5 +60,7 @@ Deno.test("where no node has room the leader stays, and writes that add somethin
   const { turnEnds } = cluster.clock;
   await settle();
   assertEquals(cluster.clock.turnEnds, turnEnds, "nothing goes on while time stands still");
-  assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), []);
+  assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
+    "disk nearly full, and no other node with room can lead: writes that add something are refused",
+  ]);
 });

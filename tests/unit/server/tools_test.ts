@@ -432,6 +432,8 @@ Deno.test("a file is inspected: what it is of, what it holds, and where it is da
     0,
   ]);
   await assertRejects(() => tools.inspect("/nowhere"), NothingThereError, "there is nothing");
+  disk.createDirectory("/empty");
+  await assertRejects(() => tools.inspect("/empty"), NothingThereError, "it is empty");
 });
 
 Deno.test("a folder is inspected, with the newest configuration that it knows, and nothing changes", async () => {
