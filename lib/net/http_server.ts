@@ -19,6 +19,7 @@ import {
   HTTP_CLOSE_TIMEOUT_MS,
   HTTP_HEAD_TIMEOUT_MS,
   HTTP_LINGER_MS,
+  HTTP_REFUSAL_TIMEOUT_MS,
   MAX_HTTP_CONNECTIONS,
   MAX_HTTP_DISCARDED_BYTES,
   MAX_HTTP_HEAD_BYTES,
@@ -106,7 +107,7 @@ class Server implements HttpServer {
     this.#surroundings = surroundings;
     this.address = listener.address;
     const { clock, logger } = surroundings;
-    const take = (connection: Connection): Promise<void> => Promise.resolve(this.#take(connection));
+    const take = (connection: Connection): Promise<void> => this.#take(connection);
     const closeIdle = (): void => this.#closeIdle();
     this.#accepting = acceptConnections(listener, {
       clock,
@@ -138,11 +139,11 @@ class Server implements HttpServer {
     cut.cancel();
   }
 
-  #take(connection: Connection): void {
+  async #take(connection: Connection): Promise<void> {
     if (this.#open.size >= MAX_HTTP_CONNECTIONS) {
-      const [oldest = connection] = this.#idle;
+      const [oldest] = this.#idle;
+      if (oldest === undefined) return await this.#refuse(connection);
       this.#forget(oldest);
-      if (oldest === connection) return;
     }
     this.#open.add(connection);
     this.#idle.add(connection);
@@ -155,6 +156,17 @@ class Server implements HttpServer {
         this.#serving.delete(serving);
       });
     this.#serving.add(serving);
+  }
+
+  /** Answers are due on all connections: the new one is told so. No other is accepted meanwhile, which bounds these. */
+  async #refuse(connection: Connection): Promise<void> {
+    this.#surroundings.logger.info("Refused an HTTP connection", {
+      remote: connection.remote,
+      reason: `answers are under way on ${MAX_HTTP_CONNECTIONS} others`,
+    });
+    const bytes = encodeResponse(BUSY, { withBody: true });
+    await this.#within(HTTP_REFUSAL_TIMEOUT_MS, connection, () => writeAll(connection, bytes));
+    connection.close();
   }
 
   #closeIdle(): void {

@@ -131,7 +131,7 @@ export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;
 
 /**
  * HTTP connections at a time. One more closes the oldest to which no answer is due; where answers are due on all of
- * them, the new one is closed.
+ * them, the new one is answered 503 and closed.
  */
 export const MAX_HTTP_CONNECTIONS = 64;
 /** HTTP requests under way at a time; more are answered 503. A page takes a millisecond, and few ask. */
@@ -144,6 +144,8 @@ export const MAX_HTTP_DISCARDED_BYTES = 65_536;
 export const HTTP_HEAD_TIMEOUT_MS = 5_000;
 /** How long the other end may take to read its answer before the connection is closed. */
 export const HTTP_ANSWER_TIMEOUT_MS = 5_000;
+/** How long it may take to tell an HTTP connection that it is one too many; none is accepted meanwhile. */
+export const HTTP_REFUSAL_TIMEOUT_MS = 100;
 /** How long the other end may take to close the connection once it has its answer, before this end does. */
 export const HTTP_LINGER_MS = 1_000;
 /** How long HTTP requests under way may take once the server is to close; then they are answered 503. */

@@ -24,9 +24,12 @@ import { StateHashes } from "./state_hashes.ts";
 import type { Writes } from "./writes.ts";
 
 /** Bytes of reads that wait for the core. One more read is refused as busy. */
-const MAX_ASKED_BYTES = 134_217_728;
-/** Transfers of leadership whose end clients wait for. One more is refused as busy. */
-const MAX_TRANSFERS = 256;
+export const MAX_ASKED_BYTES = 134_217_728;
+/**
+ * Transfers of leadership whose end clients wait for. One more is refused as busy. The core takes one at a time and gives
+ * it up after an election timeout, so that a few are the most as long as clients wait for two of these.
+ */
+export const MAX_TRANSFERS = 256;
 
 type Send = (message: ServerMessage) => void;
 

@@ -250,6 +250,25 @@ Deno.test("of more connections than there may be the oldest without a request is
     assertEquals(left(), MAX_HTTP_CONNECTIONS);
   }));
 
+Deno.test("HttpOverNetwork: one connection more than may be answered is told so, and so is the log", () =>
+  withServer(async ({ network, clock, logger }) => {
+    for (let number = 0; number < MAX_HTTP_CONNECTIONS; number++) {
+      const deaf = await Caller.connect(network);
+      await deaf.connection.write(new TextEncoder().encode(GET));
+      network.connections.at(-1)?.stall();
+      await settle();
+    }
+    const late = await Caller.connect(network);
+    await until("it is refused", () => late.hasEnded);
+    assertEquals(late.status, "HTTP/1.1 503 Service Unavailable");
+    assertEquals(logger.messages.filter((message) => message === "Refused an HTTP connection").length, 1);
+    clock.advance(HTTP_ANSWER_TIMEOUT_MS);
+    await settle();
+    const next = await Caller.connect(network);
+    await next.send(GET);
+    assertEquals(next.status, "HTTP/1.1 200 OK");
+  }));
+
 Deno.test("a fault of a page is logged as one, with where the request came from", () =>
   withServer(async ({ network, logger }) => {
     const caller = await Caller.connect(network);

@@ -10,8 +10,11 @@ import {
 } from "../../../lib/net/limits.ts";
 import type { ClientConnection } from "../../../lib/net/client_connection.ts";
 import { WaitingMemory } from "../../../lib/net/waiting_memory.ts";
+import type { Connection } from "../../../lib/net/network.ts";
+import { FrameChannel } from "../../../lib/net/frame_channel.ts";
+import { FrameDeadlines } from "../../../lib/net/frame_deadlines.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
+import { connectionPair, MemoryNetwork } from "../../support/memory_network.ts";
 import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/net_node.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";
 
@@ -235,4 +238,41 @@ Deno.test("requests that are held for a client that reads nothing count as well"
   scene.node.clients[0]?.hold(700_000);
   assertEquals([scene.open, scene.node.listener.counts().waitingBytes], [[0], 700_000]);
   await scene.close();
+});
+
+Deno.test("FrameDeadlines: a channel on which nothing was sent gives its buffers back, and no other does", async () => {
+  const clock = new ManualClock();
+  const [here, there] = connectionPair();
+  /** Bytes of the buffers from which is sent. */
+  const buffers: number[] = [];
+  const connection: Connection = {
+    remote: here.remote,
+    read: (buffer) => here.read(buffer),
+    write: (bytes) => {
+      buffers.push(bytes.buffer.byteLength);
+      return here.write(bytes);
+    },
+    close: () => here.close(),
+  };
+  const sizes = { readBytes: 1_024, retainedBytes: 131_072, maxQueuedBytes: 1_000_000 };
+  const channel = new FrameChannel(connection, { clock, sizes });
+  const deadlines = new FrameDeadlines({ clock, logger: new RecordingLogger() });
+  deadlines.add(channel);
+  const send = async (bytes: number): Promise<void> => {
+    channel.send((out, payload) => out.raw(payload), new Uint8Array(bytes));
+    await settle();
+  };
+  // Each of the two buffers in turn.
+  for (const bytes of [100_000, 100_000, 10, 10]) await send(bytes);
+  assertEquals(buffers.splice(0).map((bytes) => bytes >= 100_000), [true, true, true, true]);
+  clock.advance(FRAME_CHECK_INTERVAL_MS);
+  for (const bytes of [10, 10]) await send(bytes);
+  assertEquals(buffers.splice(0).map((bytes) => bytes >= 100_000), [true, true], "it was not idle");
+  clock.advance(2 * FRAME_CHECK_INTERVAL_MS);
+  for (const bytes of [10, 10]) await send(bytes);
+  assertEquals(buffers.splice(0).map((bytes) => bytes < 1_000), [true, true], "the buffers were given back");
+  there.close();
+  channel.close("the test is over");
+  deadlines.remove(channel);
+  assertEquals(clock.timerCount, 0);
 });

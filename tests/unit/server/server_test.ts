@@ -33,6 +33,19 @@ Deno.test("a server that is stopped leaves neither timers nor open files nor a l
   assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
 });
 
+Deno.test("a server whose data folder others can read warns of it, with the command that ends it", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  await cluster.stop(1);
+  const warnings = (): unknown[] =>
+    cluster.logger.lines.filter(({ message }) => message.startsWith("other users of this machine"))
+      .map(({ fields }) => fields);
+  assertEquals(warnings(), []);
+  cluster.disk(1).exposed.add("/data");
+  await cluster.start(1);
+  assertEquals(warnings(), [{ path: "/data", remedy: "chmod -R go= /data" }]);
+});
+
 Deno.test("a node joins by any node's address, is added, catches up and votes", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);

@@ -1,0 +1,295 @@
+/** What clients wait for at one node is bounded, and a stopping node says of each request what may become of it. */
+import { assertEquals } from "@std/assert";
+import { MAX_KEY_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
+import type { ServerMessage } from "../../../lib/net/client_messages.ts";
+import { encodeCommand } from "../../../lib/net/command_codec.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
+import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
+import { ClientService, MAX_ASKED_BYTES, MAX_TRANSFERS } from "../../../lib/server/client_service.ts";
+import { ClientWork } from "../../../lib/server/client_work.ts";
+import { Driver } from "../../../lib/server/driver.ts";
+import { Forwarding } from "../../../lib/server/forwarding.ts";
+import { LeadershipWatch } from "../../../lib/server/leadership.ts";
+import { foundingConfiguration } from "../../../lib/server/members.ts";
+import { Membership, type MembershipOptions } from "../../../lib/server/membership.ts";
+import { Quota } from "../../../lib/server/quota.ts";
+import { Replica } from "../../../lib/server/replica.ts";
+import { SnapshotDownloads } from "../../../lib/server/snapshot_downloads.ts";
+import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshots.ts";
+import { Writes } from "../../../lib/server/writes.ts";
+import type { SnapshotStore } from "../../../lib/storage/mod.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryDisk } from "../../support/memory_disk.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+import { noPause, openStore } from "../../support/server_state.ts";
+import { IDENTITY } from "../../support/storage.ts";
+
+const ELECTION_TICKS = 10;
+const TICK_MS = 10;
+/** So long that more transfers can wait at a time than in any server. */
+const TRANSFER_TIMEOUT_MS = 1_000_000;
+const START = foundingState(
+  foundingConfiguration([1, 2].map((id) => ({ id, address: `n${id}:7001` }))),
+);
+
+/** Node 1 of two, which leads node 2 and hears from it when the test says so. */
+class Bench {
+  readonly clock = new ManualClock();
+  readonly answers: string[] = [];
+  readonly service: ClientService;
+  readonly driver: Driver;
+  readonly client: ClientWork;
+  readonly forwarding: Forwarding;
+  /** Of the last heartbeat. */
+  #round = 0;
+  readonly #replica = new Replica(new StateMachine(), START.snapshot);
+
+  private constructor(store: SnapshotStore) {
+    const { clock } = this;
+    const replica = this.#replica;
+    const logger = new RecordingLogger();
+    const raft = new Raft({
+      id: 1,
+      configurationCodec: CONFIGURATION_CODEC,
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: 1,
+      random: () => 0,
+      limits: DEFAULT_LIMITS,
+      recovered: START,
+    });
+    const leadership = new LeadershipWatch(raft, logger);
+    this.driver = new Driver({
+      raft,
+      log: {
+        append: () => {},
+        sync: () => Promise.resolve(),
+        leaveSyncMark: () => {},
+        readEntries: () => Promise.reject(new Error("nothing is read back in these tests")),
+      },
+      clock,
+      logger,
+      tickMs: TICK_MS,
+      events: {
+        send: (message) => {
+          if (message.kind === "heartbeat") this.#round = message.round;
+        },
+        install: () => {},
+        restore: () => {},
+        sendSnapshot: () => {},
+        apply: (entries) => replica.apply(entries),
+        read: (read) => replica.confirmRead(read),
+        settled: () => leadership.check(),
+        failed: (error) => {
+          throw error;
+        },
+      },
+    });
+    const { driver } = this;
+    const stateMachine = (): StateMachine => replica.stateMachine;
+    const quota = new Quota({ quotaBytes: null, stateMachine, isDiskNearlyFull: () => false });
+    this.forwarding = new Forwarding({ clock, firstId: 1, timeoutMs: 50, send: () => true });
+    const writes = new Writes({
+      driver,
+      replica,
+      forwarding: this.forwarding,
+      maxValueBytes: 100,
+      quota,
+      clock,
+    });
+    const membership = membershipOf({ raft, driver, clock, logger });
+    this.service = new ClientService({
+      driver,
+      replica,
+      writes,
+      leadership,
+      membership,
+      clock,
+      pause: noPause,
+      transferTimeoutMs: TRANSFER_TIMEOUT_MS,
+      status: () => {
+        throw new Error("nobody asks for the status in these tests");
+      },
+      meter: null,
+    });
+    this.client = this.#connect(store, replica);
+  }
+
+  /** Once it leads, and node 2 has its first entry. */
+  static async leading(): Promise<Bench> {
+    const bench = new Bench(await openStore(new MemoryDisk()));
+    const { driver } = bench;
+    driver.start();
+    for (let tick = 0; tick < ELECTION_TICKS; tick++) {
+      bench.clock.advance(TICK_MS);
+      await settle();
+    }
+    driver.step({ kind: "preVoteResponse", from: 2, to: 1, term: 1, granted: true });
+    await settle();
+    driver.step({ kind: "requestVoteResponse", from: 2, to: 1, term: 1, granted: true });
+    await settle();
+    const result = { kind: "accepted", matchIndex: 1 } as const;
+    driver.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 1, result });
+    await settle();
+    return bench;
+  }
+
+  /** Node 2 follows another leader. */
+  async depose(): Promise<void> {
+    this.driver.step({ kind: "heartbeat", from: 2, to: 1, term: 9, leaderCommit: 0, round: 1 });
+    await settle();
+  }
+
+  /** So many ticks pass, and node 2 answers the last heartbeat. */
+  async tick(count: number): Promise<void> {
+    this.clock.advance(count * TICK_MS);
+    await settle();
+    const round = this.#round;
+    this.driver.step({
+      kind: "heartbeatResponse",
+      from: 2,
+      to: 1,
+      term: 1,
+      round,
+      promisedMs: 0,
+      hasRoom: true,
+    });
+    await settle();
+  }
+
+  transfer(requestId: number): void {
+    this.service.handle({ kind: "transferLeadership", requestId, target: 2 }, this.client);
+  }
+
+  list(requestId: number, boundary: Uint8Array): void {
+    const query = {
+      prefix: boundary,
+      start: boundary,
+      end: boundary,
+      after: boundary,
+      reverse: false,
+      limit: 1,
+    };
+    this.service.handle({ kind: "list", requestId, query, consistency: "linearizable" }, this.client);
+  }
+
+  put(requestId: number, sequence: number): void {
+    this.service.handle({ kind: "write", requestId, command: put(sequence) }, this.client);
+  }
+
+  #connect(store: SnapshotStore, replica: Replica): ClientWork {
+    const { clock } = this;
+    const snapshots = new Snapshots({
+      store,
+      log: { firstIndex: 1, bytesSince: () => 0, removeBefore: () => {} },
+      replica,
+      clock,
+      logger: new RecordingLogger(),
+      clusterId: IDENTITY.clusterId,
+      limits: SNAPSHOT_LIMITS,
+      turn: () => ({ position: 0, nodes: 1 }),
+      lowestSending: () => null,
+      overtaken: () => {},
+      compact: ({ baseIndex }) => baseIndex,
+      pause: noPause,
+    });
+    return new ClientWork({
+      send: (message) => void this.answers.push(textOf(message)),
+      fail: (error) => {
+        throw error;
+      },
+      isHeld: () => false,
+      hold: () => {},
+      reads: this.service.reads,
+      downloads: new SnapshotDownloads({ snapshots, store, clock, totals: { open: 0, reads: 0 } }),
+    });
+  }
+}
+
+/** Nothing is asked of it here. */
+function membershipOf(parts: Pick<MembershipOptions, "raft" | "driver" | "clock" | "logger">): Membership {
+  return new Membership({
+    ...parts,
+    self: 1,
+    dataId: 1,
+    intervalMs: TICK_MS,
+    contactTicks: ELECTION_TICKS,
+    roundTimeoutMs: 100,
+    timeoutMs: 100,
+    isConnected: () => true,
+    probe: () => Promise.resolve("nobody is asked in these tests"),
+  });
+}
+
+function textOf(message: ServerMessage): string {
+  if (message.kind !== "error") return message.kind;
+  return `${message.requestId}: ${message.code}, ${message.outcome}`;
+}
+
+function stampOf(sequence: number): SessionStamp {
+  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
+}
+
+function put(sequence: number): Uint8Array {
+  const key = new TextEncoder().encode("k");
+  return encodeCommand({
+    kind: "transaction",
+    session: stampOf(sequence),
+    checks: [],
+    mutations: [{ kind: "put", key, value: key }],
+  });
+}
+
+Deno.test("ClientService: reads that wait for the core are bounded by their bytes, which are given back", async () => {
+  const bench = await Bench.leading();
+  const boundary = new Uint8Array(MAX_KEY_BYTES);
+  // All requests share the bytes of one key: here only their sum counts.
+  const fitting = Math.floor(MAX_ASKED_BYTES / (1_024 + 4 * MAX_KEY_BYTES));
+  for (let id = 1; id <= fitting; id++) bench.list(id, boundary);
+  assertEquals(bench.answers, []);
+  bench.list(0, boundary);
+  assertEquals(bench.answers, ["0: busy, not-applied"]);
+  await bench.depose();
+  assertEquals(bench.answers.length, 1 + fitting);
+  assertEquals(
+    new Set(bench.answers.slice(1).map((answer) => answer.replace(/^\d+/, ""))),
+    new Set([": noLeader, not-applied"]),
+  );
+  bench.list(0, boundary);
+  assertEquals(bench.answers.length, 1 + fitting, "it waits for the new leader");
+  await bench.driver.stop();
+});
+
+Deno.test("ClientService: a stopping node calls no write not applied whose earlier attempt is under way", async () => {
+  const bench = await Bench.leading();
+  bench.put(1, 1);
+  bench.forwarding.forward(2, { bytes: put(2), stamp: stampOf(2) }, () => {});
+  bench.service.stop();
+  bench.put(2, 1);
+  bench.put(3, 2);
+  bench.put(4, 3);
+  assertEquals(bench.answers, [
+    "2: stopping, unknown",
+    "3: stopping, unknown",
+    "4: stopping, not-applied",
+  ]);
+  bench.forwarding.close();
+  await bench.driver.stop();
+});
+
+Deno.test("ClientService: clients may wait for a bounded number of transfers, which end when the leader changes", async () => {
+  const bench = await Bench.leading();
+  const timersBefore = bench.clock.timerCount;
+  for (let id = 1; id <= MAX_TRANSFERS; id++) {
+    bench.transfer(id);
+    // The core gives it up before it takes the next.
+    await bench.tick(ELECTION_TICKS / 2);
+    await bench.tick(ELECTION_TICKS / 2);
+  }
+  assertEquals([bench.answers, bench.clock.timerCount - timersBefore], [[], MAX_TRANSFERS]);
+  bench.transfer(0);
+  assertEquals(bench.answers, ["0: busy, not-applied"]);
+  await bench.depose();
+  assertEquals(bench.answers.slice(1), Array(MAX_TRANSFERS).fill("transferLeadershipResult"));
+  assertEquals(bench.clock.timerCount, timersBefore);
+  await bench.driver.stop();
+});
