@@ -26,6 +26,6 @@ export type {
   NodeStatus,
   Outcome,
   PeerStatus,
-} from "./net/client_messages.ts";
-export type { Clock, Random, Timer } from "./net/clock.ts";
-export type { Address, Connection, Listener, Network } from "./net/network.ts";
+} from "./protocol/client_messages.ts";
+export type { Clock, Random, Timer } from "./platform/clock.ts";
+export type { Address, Connection, Listener, Network } from "./platform/network.ts";

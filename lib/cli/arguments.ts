@@ -1,7 +1,7 @@
 /** Splits arguments into options and positional arguments by a table of the options there are. */
 import { parseArgs } from "@std/cli/parse-args";
-import { shortened } from "../foreign_text.ts";
-import { nearest } from "../server/nearest.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { nearest } from "../server/config/nearest.ts";
 import { UsageError } from "./errors.ts";
 
 /** An option as its readers need it: the parser, the help, the Tab key. */

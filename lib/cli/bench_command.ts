@@ -6,9 +6,9 @@ import {
   LoadMeter,
   type Measured,
   type Target,
-} from "../bench/mod.ts";
+} from "../loadgen/mod.ts";
 import { KvraftError } from "../client/errors.ts";
-import type { Timer } from "../net/clock.ts";
+import type { Timer } from "../platform/clock.ts";
 import type { Answer } from "./answer.ts";
 import { BENCH_OPTIONS, type BenchPlan, benchPlanOf } from "./bench_options.ts";
 import type { BenchEnd, BenchReport } from "./bench_report.ts";

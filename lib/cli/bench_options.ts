@@ -1,5 +1,5 @@
 /** The options of `bench`, and what they make of a run. */
-import { shortened } from "../foreign_text.ts";
+import { shortened } from "../platform/foreign_text.ts";
 import {
   type Distribution,
   DISTRIBUTIONS,
@@ -8,7 +8,7 @@ import {
   REQUEST_KINDS,
   type RequestKind,
   type RequestMix,
-} from "../bench/mod.ts";
+} from "../loadgen/mod.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { Call, CommandContext } from "./command.ts";
 import { durationOfText, READ_OPTIONS, readOptions } from "./command_options.ts";

@@ -5,7 +5,7 @@ import {
   LatencyHistogram,
   type Measured,
   REQUEST_KINDS,
-} from "../bench/mod.ts";
+} from "../loadgen/mod.ts";
 import { type BenchPlan, mixText } from "./bench_options.ts";
 import { ExitCode } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";

@@ -2,9 +2,9 @@
  * The command `check`: clients work on the cluster under keys of their own, whatever happens to it meanwhile, and
  * then it is judged whether all that they were told fits a linearizable store.
  */
-import { check, CHECK_LIMITS, type Verdict } from "../check/mod.ts";
-import type { Timer } from "../net/clock.ts";
-import { figuresOf, textOfBytes, Workload } from "../workload/mod.ts";
+import { check, CHECK_LIMITS, type Verdict } from "../lincheck/mod.ts";
+import type { Timer } from "../platform/clock.ts";
+import { figuresOf, textOfBytes, Workload } from "../loadgen/mod.ts";
 import type { Answer } from "./answer.ts";
 import { explanationOf } from "./check_explanation.ts";
 import { writeCheckFiles } from "./check_files.ts";

@@ -1,7 +1,7 @@
 /** A violation in a few words; the report has the history. */
-import { assertNever } from "../assert.ts";
-import type { History, Operation, Violation } from "../check/mod.ts";
-import { bytesOfText } from "../workload/mod.ts";
+import { assertNever } from "../platform/assert.ts";
+import type { History, Operation, Violation } from "../lincheck/mod.ts";
+import { bytesOfText } from "../loadgen/mod.ts";
 import { escapeBytes } from "./escape.ts";
 
 /** Sentences that name the operations; times count from `startedAt`. */

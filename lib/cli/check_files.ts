@@ -1,5 +1,5 @@
 /** What `check` leaves of a history that is not linearizable: all of it for machines, and a page for people. */
-import { type History, type Violation, violationPage } from "../check/mod.ts";
+import { type History, type Violation, violationPage } from "../lincheck/mod.ts";
 import type { System } from "./system.ts";
 
 /** A file that was to be written. */

@@ -1,7 +1,7 @@
 /** The options of `check`, and what they make of a run. */
-import { shortened } from "../foreign_text.ts";
-import { DEFAULT_MIX, MAX_KEYS, MAX_SEED, type Mix } from "../workload/mod.ts";
-import { OPERATION_KINDS, type OperationKind } from "../workload/mod.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { DEFAULT_MIX, MAX_KEYS, MAX_SEED, type Mix } from "../loadgen/mod.ts";
+import { OPERATION_KINDS, type OperationKind } from "../loadgen/mod.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";
 import type { Call, CommandContext } from "./command.ts";
 import { durationOfText, timeoutOf } from "./command_options.ts";

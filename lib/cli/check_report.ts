@@ -1,8 +1,8 @@
 /** What `check` found out, as text and as JSON. */
-import { assertNever } from "../assert.ts";
-import type { Undecided } from "../check/mod.ts";
+import { assertNever } from "../platform/assert.ts";
+import type { Undecided } from "../lincheck/mod.ts";
 import type { KvraftErrorCode } from "../client/errors.ts";
-import { type Count, type Figures, OPERATION_KINDS } from "../workload/mod.ts";
+import { type Count, type Figures, OPERATION_KINDS } from "../loadgen/mod.ts";
 import type { CheckFile } from "./check_files.ts";
 import { KIND_NAMES } from "./check_options.ts";
 import { ExitCode } from "./errors.ts";

@@ -1,5 +1,5 @@
 /** Options and arguments that several commands share, and what they mean to the client. */
-import { shortened } from "../foreign_text.ts";
+import { shortened } from "../platform/foreign_text.ts";
 import { DEFAULT_TIMEOUT_MS } from "../client/core.ts";
 import type { CallOptions, ReadOptions } from "../client/types.ts";
 import { integerOfText, type OptionSpec } from "./arguments.ts";

@@ -1,6 +1,6 @@
 /** The commands of the client: one table, from which they are run, helped with, completed and hinted at. */
-import { shortened } from "../foreign_text.ts";
-import { nearest } from "../server/nearest.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { nearest } from "../server/config/nearest.ts";
 import type { Answer } from "./answer.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
 import { BENCH } from "./bench_command.ts";

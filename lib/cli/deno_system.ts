@@ -1,7 +1,7 @@
 /** The process, through Deno, with nothing but the permissions of the compiled binary. */
 import process from "node:process";
 import { dirname } from "@std/path";
-import type { Timer } from "../net/clock.ts";
+import type { Timer } from "../platform/clock.ts";
 import { InputError, OutputClosedError, OutputError } from "./errors.ts";
 import { END_SIGNALS, type Keyboard, type Stopwatch, type System } from "./system.ts";
 import { terminalLine, terminalText } from "./terminal.ts";

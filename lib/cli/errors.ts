@@ -1,6 +1,6 @@
 /** Exit codes of the command line, and the errors that it raises itself. */
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
-import { assertNever } from "../assert.ts";
+import { assertNever } from "../platform/assert.ts";
 
 /**
  * What the process ends with. Fixed: scripts and supervisors count on it. A client's codes grow with how bad the end

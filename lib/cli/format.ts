@@ -6,7 +6,7 @@
  */
 import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
-import { assertNever } from "../assert.ts";
+import { assertNever } from "../platform/assert.ts";
 import type { Answer, Health } from "./answer.ts";
 import { benchAsText } from "./bench_report.ts";
 import { checkAsText } from "./check_report.ts";

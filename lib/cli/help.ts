@@ -1,5 +1,5 @@
 /** Help, made from the tables that drive what it explains. */
-import { SERVER_OPTIONS } from "../server/config.ts";
+import { SERVER_OPTIONS } from "../server/config/config.ts";
 import { type OptionSpec, optionUsage } from "./arguments.ts";
 import { argumentUsage, type Command, commandUsage } from "./command.ts";
 

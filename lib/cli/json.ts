@@ -1,7 +1,7 @@
 /** Answers as JSON, in the shapes that scripts count on. One document, on one line. */
 import type { NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
-import { assertNever } from "../assert.ts";
+import { assertNever } from "../platform/assert.ts";
 import type { Answer } from "./answer.ts";
 import { benchDocument } from "./bench_report.ts";
 import { checkDocument } from "./check_report.ts";

@@ -10,8 +10,8 @@
  * @module
  */
 import { KvClient } from "../client/client.ts";
-import { nearest } from "../server/nearest.ts";
-import { toolsOfThisMachine } from "../server/deno_platform.ts";
+import { nearest } from "../server/config/nearest.ts";
+import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
 import { VERSION } from "../server/mod.ts";
 import { clientCommand, type Connect } from "./client_command.ts";
 import { denoSystem } from "./deno_system.ts";
@@ -19,7 +19,7 @@ import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
 import { escapeUnprintable } from "./escape.ts";
 import { MAIN_HELP } from "./help.ts";
 import { serverCommand, startOnThisMachine, type StartServer } from "./server_command.ts";
-import type { ServerTools } from "../server/tools_port.ts";
+import type { ServerTools } from "../server/tools/tools_port.ts";
 import type { System } from "./system.ts";
 
 /** What the command line works with; the real things unless a test brings its own. */

@@ -1,7 +1,7 @@
 /** Commands that work on a store under a prefix of their own: with how many clients, and what they leave behind. */
 import { KvraftError } from "../client/errors.ts";
-import type { Random } from "../net/clock.ts";
-import { MAX_PREFIX_BYTES } from "../workload/mod.ts";
+import type { Random } from "../platform/clock.ts";
+import { MAX_PREFIX_BYTES } from "../loadgen/mod.ts";
 import type { CommandContext } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { escapeBytes } from "./escape.ts";

@@ -1,6 +1,6 @@
 /** `kvraft server inspect | restore | recover`: what is in a backup or a data folder, and making new folders of them. */
-import { shortened } from "../foreign_text.ts";
-import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config/config.ts";
 import { type OptionSpec, optionUsage, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { integerOfText } from "./arguments.ts";
 import { OUTPUT, outputOf } from "./command_options.ts";
@@ -10,7 +10,7 @@ import { columns } from "./help.ts";
 import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { inspectText, nextAfterRecover, nextAfterRestore, stakesText } from "./server_tools_report.ts";
-import type { RecoveryStakes, ServerTools } from "../server/tools_port.ts";
+import type { RecoveryStakes, ServerTools } from "../server/tools/tools_port.ts";
 import type { System } from "./system.ts";
 import { textOfBytes } from "./words.ts";
 

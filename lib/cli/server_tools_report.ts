@@ -1,6 +1,6 @@
 /** What the server's tools found or did, and what to type next. */
-import { formatAddress } from "../server/config.ts";
-import type { Member } from "../net/client_messages.ts";
+import { formatAddress } from "../server/config/config.ts";
+import type { Member } from "../protocol/client_messages.ts";
 import { escapeText, shellWord } from "./escape.ts";
 import type {
   DataFolderReport,
@@ -9,7 +9,7 @@ import type {
   RecoveryStakes,
   RestoreRequest,
   SnapshotFileReport,
-} from "../server/tools_port.ts";
+} from "../server/tools/tools_port.ts";
 import { countOf, sizeText, withThousands } from "./units.ts";
 import { table } from "./width.ts";
 

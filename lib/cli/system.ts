@@ -1,6 +1,6 @@
 /** What the command line uses of the process it runs in; deno_system.ts is the real one, tests bring their own. */
 import type { Readable, Writable } from "node:stream";
-import type { Clock, Random } from "../net/clock.ts";
+import type { Clock, Random } from "../platform/clock.ts";
 
 /** What measures how long something takes. */
 export type Stopwatch = Pick<Clock, "now" | "after">;

@@ -3,7 +3,7 @@
  * date until the answer is there. Never silence.
  */
 import type { ClusterStatus, NodeView } from "../client/types.ts";
-import type { Timer } from "../net/clock.ts";
+import type { Timer } from "../platform/clock.ts";
 import { stateOf, stateText } from "./members.ts";
 import type { Stopwatch } from "./system.ts";
 import { enumeration } from "./units.ts";

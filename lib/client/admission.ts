@@ -2,7 +2,7 @@
  * How much a client has under way at once. What comes beyond it waits in order; what comes beyond that is refused
  * with {@link BusyError} before it takes memory.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { BusyError } from "./errors.ts";
 
 /** Calls under way. */

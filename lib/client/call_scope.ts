@@ -2,7 +2,7 @@
  * What ends a call before its answer: its deadline, its caller's signal, the closing of the client. Everything that
  * a call waits for, it waits for through its scope, so no timer and no listener outlives it.
  */
-import type { Clock, Timer } from "../net/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 import type { Closing } from "./closing.ts";
 
 /** Timers may fire early by less than this: a call with less time left has none. */

@@ -2,9 +2,9 @@
  * Carries one request through to its answer: chooses the connection, waits, tries again, and ends with the call's
  * deadline. Knows nothing of sessions: what it sends, it sends again as it is.
  */
-import { assertNever } from "../assert.ts";
-import type { ErrorResponse, Outcome } from "../net/client_messages.ts";
-import type { Random } from "../net/clock.ts";
+import { assertNever } from "../platform/assert.ts";
+import type { ErrorResponse, Outcome } from "../protocol/client_messages.ts";
+import type { Random } from "../platform/clock.ts";
 import type { NodeId } from "../raft/types.ts";
 import { Admission, type Admittance } from "./admission.ts";
 import type { CallScope, StopReason } from "./call_scope.ts";

@@ -1,5 +1,5 @@
 /** The part of a client that concerns the cluster itself rather than the keys in it. */
-import type { Member, MembershipChange } from "../net/client_messages.ts";
+import type { Member, MembershipChange } from "../protocol/client_messages.ts";
 import { stopError } from "./caller.ts";
 import { gatherStatus, STATUS_TIMEOUT_MS } from "./cluster_status.ts";
 import type { ClientCore } from "./core.ts";

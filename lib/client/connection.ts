@@ -5,21 +5,21 @@
  * caller. What is not answered says whether it may have reached the node; only a request whose bytes were still in
  * this process when the connection closed surely did not.
  */
-import { formatAddress } from "../net/address.ts";
-import { decodeServerMessage, encodeClientRequest } from "../net/client_codec.ts";
+import { formatAddress } from "../platform/address.ts";
+import { decodeServerMessage, encodeClientRequest } from "../protocol/client_codec.ts";
 import type {
   ClientRequest,
   ErrorResponse,
   LeaderNotice,
   MembersNotice,
   ServerMessage,
-} from "../net/client_messages.ts";
-import type { Clock, Timer } from "../net/clock.ts";
-import { UnknownKindError } from "../net/errors.ts";
-import type { ChannelSizes, FrameChannel } from "../net/frame_channel.ts";
-import { dial } from "../net/handshake.ts";
-import type { Welcome } from "../net/hello_codec.ts";
-import type { Address, Network } from "../net/network.ts";
+} from "../protocol/client_messages.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import { UnknownKindError } from "../protocol/errors.ts";
+import type { ChannelSizes, FrameChannel } from "../transport/frame_channel.ts";
+import { dial } from "../transport/handshake.ts";
+import type { Welcome } from "../protocol/hello_codec.ts";
+import type { Address, Network } from "../platform/network.ts";
 import type { NodeId } from "../raft/types.ts";
 import { MAX_IN_FLIGHT_BYTES } from "./admission.ts";
 import { TIMER_TICK_MS } from "./call_scope.ts";

@@ -1,6 +1,6 @@
 /** What all calls of one client work with: its connections, its caller, its session, its defaults. */
-import { DenoClock } from "../net/deno_clock.ts";
-import { DenoNetwork } from "../net/deno_network.ts";
+import { DenoClock } from "../platform/deno_clock.ts";
+import { DenoNetwork } from "../platform/deno_network.ts";
 import { CallScope } from "./call_scope.ts";
 import { type Answered, Caller, stopError } from "./caller.ts";
 import type { RequestKind, RequestOf } from "./connection.ts";

@@ -5,7 +5,7 @@
  * address that does not answer then costs a call a quarter of a second and not the whole time of a dial. A dial that
  * lost its race is ended unless something else waits for it: a client keeps no connections that it does not use.
  */
-import type { Clock, Timer } from "../net/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 import type { Closing } from "./closing.ts";
 import type { NodeConnection } from "./connection.ts";
 

@@ -3,7 +3,7 @@
  * found here is found before anything is sent.
  */
 import { equals } from "@std/bytes";
-import { assertNever } from "../assert.ts";
+import { assertNever } from "../platform/assert.ts";
 import {
   type Check,
   type KeyValue,
@@ -13,9 +13,10 @@ import {
   type Transaction,
 } from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
-import { shortened } from "../foreign_text.ts";
-import { AddressError, formatAddress, parseContacts } from "../net/address.ts";
-import type { MembershipChange } from "../net/client_messages.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { AddressError, formatAddress } from "../platform/address.ts";
+import { parseContacts } from "../protocol/node_list.ts";
+import type { MembershipChange } from "../protocol/client_messages.ts";
 import { decodeCursor } from "./cursor.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {

@@ -2,8 +2,8 @@
  * Changes of the members. A change carries no stamp by which a repetition could be told, so it is sent once; when its
  * answer is lost, the members that the cluster then has tell whether it was made.
  */
-import { assertNever } from "../assert.ts";
-import type { Member, MembershipChange } from "../net/client_messages.ts";
+import { assertNever } from "../platform/assert.ts";
+import type { Member, MembershipChange } from "../protocol/client_messages.ts";
 import type { CallScope } from "./call_scope.ts";
 import { stopError } from "./caller.ts";
 import type { ClientCore } from "./core.ts";

@@ -5,11 +5,12 @@
  * dialled beside the traffic and used once it answers. Where its address can't be reached from here (another
  * network, a container), everything still works through a node that can.
  */
-import { shortened } from "../foreign_text.ts";
-import { parseAddress } from "../net/address.ts";
-import type { Member } from "../net/client_messages.ts";
-import { HandshakeError, NetworkError, type NetworkErrorCode } from "../net/errors.ts";
-import type { Welcome } from "../net/hello_codec.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { parseAddress } from "../platform/address.ts";
+import type { Member } from "../protocol/client_messages.ts";
+import { HandshakeError } from "../protocol/errors.ts";
+import { NetworkError, type NetworkErrorCode } from "../platform/errors.ts";
+import type { Welcome } from "../protocol/hello_codec.ts";
 import type { NodeId } from "../raft/types.ts";
 import { CallScope } from "./call_scope.ts";
 import { Closing } from "./closing.ts";

@@ -6,9 +6,9 @@
  * of use? A write carries one stamp through all its attempts, so trying again is always safe; a handover of
  * leadership and a change of the members carry none, so they are not repeated once they may have begun.
  */
-import { assertNever } from "../assert.ts";
-import type { ErrorCode, Outcome } from "../net/client_messages.ts";
-import type { Random } from "../net/clock.ts";
+import { assertNever } from "../platform/assert.ts";
+import type { ErrorCode, Outcome } from "../protocol/client_messages.ts";
+import type { Random } from "../platform/clock.ts";
 import type { NodeId } from "../raft/types.ts";
 import {
   BusyError,

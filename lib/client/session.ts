@@ -9,9 +9,9 @@
  * will not be sent again (it was answered, or given up); fewer than `MAX_SESSION_WINDOW` numbers lie between
  * `acknowledgedBelow` and the newest, which bounds the answers that the store must remember for this client.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { MAX_SESSION_WINDOW, type SessionStamp } from "../kv/command.ts";
-import type { Random } from "../net/clock.ts";
+import type { Random } from "../platform/clock.ts";
 
 /** One session. When the store has dropped it, a new one takes its place. */
 export class ClientSession {

@@ -2,8 +2,8 @@
  * The file of a snapshot, read from the node that took it. The node keeps it for the connection it was asked over, so
  * everything goes over that one, and what ends it ends the download: a snapshot of another node is another file.
  */
-import { assertNever } from "../assert.ts";
-import { MAX_SNAPSHOT_PART_BYTES } from "../net/limits.ts";
+import { assertNever } from "../platform/assert.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "../protocol/limits.ts";
 import { type Answered, stopError } from "./caller.ts";
 import type { ClientCore } from "./core.ts";
 import { ConnectionError, InternalError, InvalidRequestError, KvraftError, TimeoutError } from "./errors.ts";

@@ -6,10 +6,10 @@
  * nothing happened, and the write goes again under a new session. When an attempt before it was lost, that one may
  * have been applied before the session was dropped: nobody can tell any more, and the caller is told so.
  */
-import { assert, assertNever } from "../assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import type { CommandResult, SessionStamp } from "../kv/command.ts";
-import type { Random } from "../net/clock.ts";
-import { decodeCommand, decodeResult, encodeCommand } from "../net/command_codec.ts";
+import type { Random } from "../platform/clock.ts";
+import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command_codec.ts";
 import type { CallScope } from "./call_scope.ts";
 import type { Answered, Caller, CallNotes } from "./caller.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";

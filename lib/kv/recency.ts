@@ -3,7 +3,7 @@
  *
  * A `Map` keeps such an order too, but finding its first member means stepping over all that were deleted before it.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 
 /** One member between its neighbours. */
 interface Link {

@@ -3,7 +3,7 @@
  */
 import type { SessionStamp } from "./command.ts";
 import { MAX_SESSION_WINDOW } from "./command.ts";
-import { assert, assertNever } from "../assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import type { AnswerRecord, SessionRecord, TransactionResult } from "./record.ts";
 
 /** What an answer counts for beside the bytes in it, and what each of its outcomes or failed checks counts for. */

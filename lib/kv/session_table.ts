@@ -10,7 +10,7 @@
  */
 import type { RefusalReason, RegisterSession, SessionStamp } from "./command.ts";
 import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "./command.ts";
-import { assert, assertNever } from "../assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import { RecencyOrder } from "./recency.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "./record.ts";
 import { Session, type SessionOrigin, stampProblem } from "./session.ts";

@@ -15,7 +15,7 @@ import type {
   SessionStamp,
   Transaction,
 } from "./command.ts";
-import { assert, assertNever } from "../assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import { keyBlocks } from "./keys.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";

@@ -8,7 +8,7 @@
 import { equals } from "@std/bytes";
 import type { Check, KeyValue, ListPage, ListQuery, Mutation, MutationOutcome } from "./command.ts";
 import { LIST_PAGE_BYTES, MAX_LIST_ENTRIES } from "./command.ts";
-import { assert, assertNever } from "../assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import { keyText, keyWriter, prefixEnd, successor } from "./keys.ts";
 import { newTree, type Tree } from "./tree.ts";
 import { EMPTY_SLAB, type Place, Slabs } from "./value_slabs.ts";

@@ -13,7 +13,7 @@ import {
   MAX_TRANSACTION_OPERATIONS,
   MAX_VALUE_BYTES,
 } from "./command.ts";
-import { assertNever } from "../assert.ts";
+import { assertNever } from "../platform/assert.ts";
 import { keyText } from "./keys.ts";
 import { stampProblem } from "./session.ts";
 

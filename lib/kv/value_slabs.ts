@@ -8,7 +8,7 @@
  * Bytes of a slab are written once, before anybody sees them: views of them stay good for as long as they are held,
  * wherever the value has moved since.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 
 /** Bytes of a slab. */
 const SLAB_BYTES = 65_536;

@@ -1,5 +1,5 @@
 /** What a node of the core is told when it is made: who it is, how long things take, and how much it may hold. */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import type { LeaseConfig } from "./lease.ts";
 import type {
   Configuration,

@@ -7,7 +7,7 @@
  * Invariants: there is at least one; indexes rise; the first is the configuration as of `baseIndex`, the index of the
  * newest snapshot; all others belong to entries of the log above it.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { members } from "./quorum.ts";
 import type { Configuration, ConfState, MemberRecord, NodeId, SnapshotMetadata } from "./types.ts";
 

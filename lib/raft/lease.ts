@@ -10,7 +10,7 @@
  * first. What a voter promised it may have forgotten when it starts again, so it keeps still for as long. Who hands
  * leadership over asks for an election that heeds no promise, so it has no lease for the rest of its term.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { hasQuorum } from "./quorum.ts";
 import type { ConfState, NodeId } from "./types.ts";
 

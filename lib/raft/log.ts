@@ -12,7 +12,7 @@
  * terms, and begin after the base; no entry at or below commitIndex is ever discarded. durableIndex is below base.index
  * only from when a received snapshot took the place of the log until that is durable.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import type { LogPosition, RecoveredState } from "./config.ts";
 import { ConfigurationHistory } from "./configurations.ts";
 import type { LogDump } from "./dump.ts";

@@ -7,7 +7,7 @@
  *
  * A change of learners or of what is known of members changes no majority, and is one entry.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { finalOf, stepsTo, targetProblem } from "./configurations.ts";
 import { bestSuccessor } from "./leader.ts";
 import { entryBytes } from "./log.ts";

@@ -4,7 +4,7 @@
  * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; nothing above sentIndex was ever sent in
  * this term, a snapshot included; in "snapshot" nothing is appended at the node before it has answered.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 
 /** AppendEntries that were sent and not yet answered, oldest first. */
 export class Inflight {

@@ -1,5 +1,5 @@
 /** The door of the consensus core: inputs in, one `Ready` out. See mod.ts for what the core is. */
-import { assert, assertNever } from "../assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import { settleElection, settlePreVote, stepCandidate, tickCandidate } from "./candidate.ts";
 import type { RaftConfig } from "./config.ts";
 import type { Disposition } from "./disposition.ts";

@@ -1,5 +1,5 @@
 /** How a leader brings its log to the others, and finds out what is committed (Raft §5.3, §5.4.2). */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import type { Disposition } from "./disposition.ts";
 import { entryBytes } from "./log.ts";
 import type { AppendEntriesResponse } from "./message.ts";

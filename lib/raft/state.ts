@@ -4,7 +4,7 @@
  * Invariants: term never falls; within a term the vote changes once, from null; a message that promises something
  * (a vote, an acknowledgement, a term) waits in `promises` until what it promises is durable.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { assertConfig, type RaftConfig, type RaftLimits } from "./config.ts";
 import type { RaftDump } from "./dump.ts";
 import { type LeaseConfig, VotersPromise } from "./lease.ts";

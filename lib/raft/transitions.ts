@@ -1,5 +1,5 @@
 /** Changes of role. Each sets up the new role's data and settles what the old role leaves behind. */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { Lease } from "./lease.ts";
 import { entryBytes } from "./log.ts";
 import { newPeer } from "./progress.ts";

@@ -5,7 +5,7 @@
  * ones. So a write is refused at once, to go elsewhere or come back, while the oldest that waits has done so for
  * MAX_WAIT_MS. FEW_WRITES may always wait: with those a disk or a network that stalls for a moment is waited for.
  */
-import type { Clock } from "../net/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** Writes that may wait whatever they are: for the sake of memory. */
 const MAX_WRITES = 8_192;

@@ -1,5 +1,5 @@
 /** Answers what clients ask: every request gets one answer, at once or when its write or read is settled. */
-import { assertNever } from "../assert.ts";
+import { assertNever } from "../platform/assert.ts";
 import { type CommandProblem, validateKey, validateListQuery } from "../kv/mod.ts";
 import type {
   ClientRequest,
@@ -8,19 +8,19 @@ import type {
   ServerMessage,
   StateHashRequest,
   TransferLeadershipRequest,
-} from "../net/client_messages.ts";
-import type { Clock } from "../net/clock.ts";
+} from "../protocol/client_messages.ts";
+import type { Clock } from "../platform/clock.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
 import type { NodeId } from "../raft/mod.ts";
 import type { ClientWork } from "./client_work.ts";
 import type { Driver } from "./driver.ts";
-import type { Membership } from "./membership.ts";
-import type { Meter } from "./meter.ts";
+import type { Membership } from "./membership/membership.ts";
+import type { Meter } from "./metrics/metrics.ts";
 import type { Pause } from "./slices.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Replica } from "./replica.ts";
 import { type Read, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
-import { StateHashes } from "./state_hashes.ts";
+import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { Writes } from "./writes.ts";
 
 /** Bytes of reads that wait for the core. One more read is refused as busy. */

@@ -3,7 +3,7 @@
  * the order of their indexes, or refused: after a while, so that the client can ask a node that is up to date, and at
  * once when MAX_CONFIRMED_READS wait already.
  */
-import type { Clock, Timer } from "../net/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 
 /** Reads that may wait. One more is refused. */
 export const MAX_CONFIRMED_READS = 16_384;

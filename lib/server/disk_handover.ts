@@ -2,8 +2,8 @@
  * Hands leadership over when this node's disk runs out of room while another's has some: a leader whose disk is nearly
  * full refuses every write that adds something, and the followers would take them.
  */
-import type { Clock } from "../net/clock.ts";
-import type { Logger } from "../net/logger.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
 import type { Driver } from "./driver.ts";
 

@@ -4,7 +4,7 @@
  * What it needs is room for a snapshot, behind which the log is cut: so a snapshot is considered each time, and while one
  * is written the log reserves nothing.
  */
-import type { Clock, Timer } from "../net/clock.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
 
 /** How often room is looked for while there is too little. */
 const RETRY_MS = 1_000;

@@ -9,9 +9,9 @@
  *
  * The driver takes storage, transport and clock as interfaces and never reaches for Deno: a simulator can run it.
  */
-import { assert } from "../assert.ts";
-import type { Clock, Timer } from "../net/clock.ts";
-import type { Logger } from "../net/logger.ts";
+import { assert } from "../platform/assert.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
 import type {
   Disposition,
   Entry,
@@ -26,7 +26,7 @@ import type {
   SnapshotRequest,
 } from "../raft/mod.ts";
 import { type PersistBatch, type Shortage, shortageOf } from "../storage/mod.ts";
-import type { Meter } from "./meter.ts";
+import type { Meter } from "./metrics/metrics.ts";
 
 /**
  * Committed entries, and bytes of them, after which a turn ends, so that a long replay holds up neither heartbeats nor

@@ -4,8 +4,8 @@
  * The bytes of the write travel as they are, with the client's session in them, so that a retry by another way is
  * applied once. A link that breaks leaves the outcome unknown; the client's library retries and finds out.
  */
-import type { Clock, Timer } from "../net/clock.ts";
-import type { ForwardRequest, ForwardResponse } from "../net/client_messages.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { ForwardRequest, ForwardResponse } from "../protocol/client_messages.ts";
 import type { SessionStamp } from "../kv/mod.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { notApplied, type Refusal, unknownOutcome, type WriteAnswer } from "./answers.ts";

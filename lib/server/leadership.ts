@@ -2,7 +2,7 @@
  * What follows from a change of leader: writes that can't be told to commit are given up, clients are told, whoever
  * waits for a transfer learns of it, and the log says so once.
  */
-import type { Logger } from "../net/logger.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
 
 /** Who leads which term, as one node sees it. */

@@ -3,14 +3,14 @@
  * of a write, snapshots, changes of membership, and what follows from a change of leader. It knows no sockets: frames
  * come and go through server.ts.
  */
-import { assert } from "../assert.ts";
-import type { DiskState, NodeStatus } from "../net/client_messages.ts";
-import type { Clock, Random } from "../net/clock.ts";
-import type { ReadMode } from "./config.ts";
-import { CONFIGURATION_CODEC } from "../net/configuration_codec.ts";
-import { DecodeError } from "../net/errors.ts";
-import type { Logger } from "../net/logger.ts";
-import type { PeerMessage } from "../net/peer_codec.ts";
+import { assert } from "../platform/assert.ts";
+import type { DiskState, NodeStatus } from "../protocol/client_messages.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import type { ReadMode } from "./config/config.ts";
+import { CONFIGURATION_CODEC } from "../protocol/configuration_codec.ts";
+import { DecodeError } from "../protocol/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { PeerMessage } from "../protocol/peer_codec.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
 import { ClientWork, type ClientWorkOptions } from "./client_work.ts";
@@ -20,17 +20,17 @@ import { DiskRoom } from "./disk_room.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
-import { membersOf } from "./members.ts";
-import type { Meter } from "./meter.ts";
-import { Membership, type MembershipOptions } from "./membership.ts";
+import { membersOf } from "./membership/members.ts";
+import type { Meter } from "./metrics/metrics.ts";
+import { Membership, type MembershipOptions } from "./membership/membership.ts";
 import { Quota } from "./quota.ts";
-import type { StartingPoint } from "./recovered_state.ts";
+import type { StartingPoint } from "./startup/recovered_state.ts";
 import { Replica } from "./replica.ts";
-import type { ServerLimits } from "./server_limits.ts";
+import type { ServerLimits } from "./config/server_limits.ts";
 import { SessionClock } from "./session_clock.ts";
-import { type DownloadTotals, SnapshotDownloads } from "./snapshot_downloads.ts";
-import { SnapshotExchange } from "./snapshot_exchange.ts";
-import { Snapshots } from "./snapshots.ts";
+import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts";
+import { SnapshotExchange } from "./snapshot/exchange.ts";
+import { Snapshots } from "./snapshot/snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
 import { VERSION } from "./version.ts";
 import { Writes } from "./writes.ts";

@@ -6,7 +6,7 @@
  * entries take longer than clients wait, copies would come faster than they are committed, and the writes of
  * everybody would wait behind them.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import type { SessionStamp } from "../kv/mod.ts";
 import type { WriteAnswer } from "./answers.ts";
 

@@ -8,8 +8,8 @@
  * Reads whose answers the client would not take wait as well (`isHeld`), before anything is built for them. A read that is
  * answered later than it was confirmed is still linearizable: the state only goes forward.
  */
-import type { Clock, Timer } from "../net/clock.ts";
-import type { GetRequest, ListRequest } from "../net/client_messages.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { GetRequest, ListRequest } from "../protocol/client_messages.ts";
 import type { ClientWork } from "./client_work.ts";
 
 /** What the reads of one turn may cost, about 5 ms of work; the one that exceeds it is answered whole. */

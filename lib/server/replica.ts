@@ -5,11 +5,11 @@
  * index *and* term, or refused as unknown when that entry can't be told to commit any more; a waiting read is
  * answered from a state that has applied the index it was given.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { type Command, type CommandResult, keepsStoreLimits, StateMachine } from "../kv/mod.ts";
-import { decodeCommand, encodeResultInPlace } from "../net/command_codec.ts";
-import { DecodeError } from "../net/errors.ts";
-import { decodeConfiguration } from "../net/configuration_codec.ts";
+import { decodeCommand, encodeResultInPlace } from "../protocol/command_codec.ts";
+import { DecodeError } from "../protocol/errors.ts";
+import { decodeConfiguration } from "../protocol/configuration_codec.ts";
 import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
 import { unknownOutcome, type WriteAnswer } from "./answers.ts";
 import type { ConfirmedReads } from "./confirmed_reads.ts";

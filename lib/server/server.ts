@@ -3,31 +3,32 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
-import { shortened } from "../foreign_text.ts";
-import { assert } from "../assert.ts";
-import { formatAddress, isDialable, type NodeAddress, parseAddress } from "../net/address.ts";
-import type { ClientConnection, ClientHandlers } from "../net/client_connection.ts";
-import type { Clock, Random, Timer } from "../net/clock.ts";
-import type { Welcome } from "../net/hello_codec.ts";
-import { MAX_WAITING_BYTES } from "../net/limits.ts";
-import { ConnectionListener } from "../net/listener.ts";
-import type { Logger } from "../net/logger.ts";
-import type { Address, Network } from "../net/network.ts";
-import { PeerLinks } from "../net/peer_links.ts";
-import { probeAny, probePeer } from "../net/probe.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { assert } from "../platform/assert.ts";
+import { formatAddress, isDialable, parseAddress } from "../platform/address.ts";
+import { type NodeAddress } from "../protocol/node_list.ts";
+import type { ClientConnection, ClientHandlers } from "../transport/client_connection.ts";
+import type { Clock, Random, Timer } from "../platform/clock.ts";
+import type { Welcome } from "../protocol/hello_codec.ts";
+import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
+import { ConnectionListener } from "../transport/listener.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Network } from "../platform/network.ts";
+import { PeerLinks } from "../transport/peer_links.ts";
+import { probeAny, probePeer } from "../transport/probe.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
-import type { ServerConfig } from "./config.ts";
-import { type ConnectionBudget, fitConnections } from "./descriptors.ts";
-import { establishIdentity, requireOrigin } from "./identity.ts";
-import { judgePeer } from "./judge_peer.ts";
-import { addressesOf, membersOf } from "./members.ts";
-import type { AddressedChange } from "./membership.ts";
-import type { Newcomer } from "./membership_change.ts";
-import { Monitor, type MonitoringPlatform } from "./monitor.ts";
+import type { ServerConfig } from "./config/config.ts";
+import { type ConnectionBudget, fitConnections } from "./startup/descriptors.ts";
+import { establishIdentity, requireOrigin } from "./startup/identity.ts";
+import { judgePeer } from "./membership/authorize_peer.ts";
+import { addressesOf, membersOf } from "./membership/members.ts";
+import type { AddressedChange } from "./membership/membership.ts";
+import type { Newcomer } from "./membership/membership_change.ts";
+import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { Node } from "./node.ts";
-import { Readiness } from "./readiness.ts";
-import { recoverState, type StartingPoint } from "./recovered_state.ts";
-import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./server_limits.ts";
+import { Readiness } from "./metrics/readiness.ts";
+import { recoverState, type StartingPoint } from "./startup/recovered_state.ts";
+import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./config/server_limits.ts";
 
 /** The cluster won't have this node: it was removed, or its data folder is not the one it is known by. */
 export class NodeRefusedError extends Error {

@@ -8,10 +8,10 @@
  * node late, and by all but MAX_ELAPSED_MS of a time without a leader, in which clients could not keep their sessions.
  * A wrong clock makes sessions expire early or late, never differently on two nodes, and never makes a write apply twice.
  */
-import { assert } from "../assert.ts";
+import { assert } from "../platform/assert.ts";
 import { MAX_ELAPSED_MS } from "../kv/mod.ts";
-import type { Clock, Timer } from "../net/clock.ts";
-import { encodeCommand } from "../net/command_codec.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import { encodeCommand } from "../protocol/command_codec.ts";
 
 /** How often a node looks whether it has time to count: a leader that leads for longer than this counts. */
 const CHECK_MS = 5_000;

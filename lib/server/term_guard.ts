@@ -8,7 +8,7 @@
  * A term that was refused is not refused for good: for each second in which one was, the next second's bound is as much
  * higher. So a node that was driven ahead of the others by a faulty one finds together with them again.
  */
-import type { Clock } from "../net/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /**
  * By how much the terms of others may raise a node's own within TERM_WINDOW_MS; a message with a higher one ends its

@@ -3,14 +3,14 @@
  * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
  */
 import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
-import { decodeCommand, peekSessionStamp } from "../net/command_codec.ts";
-import { DecodeError } from "../net/errors.ts";
+import { decodeCommand, peekSessionStamp } from "../protocol/command_codec.ts";
+import { DecodeError } from "../protocol/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
 import { Backlog } from "./backlog.ts";
-import type { Clock } from "../net/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
-import type { Meter } from "./meter.ts";
+import type { Meter } from "./metrics/metrics.ts";
 import { OpenWrites } from "./open_writes.ts";
 import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";

@@ -13,9 +13,9 @@
  * half of it, nor begins an empty log in its place.
  */
 import { dirname } from "@std/path";
-import { assert, assertNever } from "../assert.ts";
-import { reasonOf } from "./disk.ts";
-import type { Disk, DiskLock } from "./disk.ts";
+import { assert, assertNever } from "../platform/assert.ts";
+import { reasonOf } from "../platform/disk.ts";
+import type { Disk, DiskLock } from "../platform/disk.ts";
 import {
   DataDirectoryDamagedError,
   DataDirectoryError,
@@ -29,7 +29,7 @@ import {
 } from "./errors.ts";
 import { decodeIdentity, encodeIdentity, FORMAT_VERSION, MAX_IDENTITY_BYTES } from "./identity.ts";
 import type { Identity } from "./identity.ts";
-import { hasLostLog, isNotBegun, markNotBegun } from "./segment.ts";
+import { hasLostLog, isNotBegun, markNotBegun } from "./wal/segment.ts";
 
 /** What opening a data directory needs. */
 export interface DataDirectoryOptions {

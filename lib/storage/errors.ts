@@ -1,5 +1,5 @@
 /** What storage refuses, by name. Every message says what could not be done, why, and what to do. */
-import { isDiskFull, isOutOfDescriptors } from "./disk.ts";
+import { isDiskFull, isOutOfDescriptors } from "../platform/disk.ts";
 
 /**
  * How a node that lost its log comes back: as another. An emptied node no longer has what it acknowledged, so its vote

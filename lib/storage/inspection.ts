@@ -4,22 +4,22 @@
  */
 import type { HardState } from "../raft/types.ts";
 import { readIdentity } from "./data_directory.ts";
-import { errorCode, reasonOf } from "./disk.ts";
-import type { Disk } from "./disk.ts";
+import { errorCode, reasonOf } from "../platform/disk.ts";
+import type { Disk } from "../platform/disk.ts";
 import { DataDirectoryError, LogDamagedError, LogMissingError, SnapshotMissingError } from "./errors.ts";
 import type { Identity, LogOwner } from "./identity.ts";
-import type { RecoveredConfiguration } from "./kept_entries.ts";
-import type { LogBase } from "./log_state.ts";
-import { segmentSeed } from "./record.ts";
-import { RecordScanner } from "./record_scanner.ts";
-import { recover, RECOVERY_WINDOW_BYTES } from "./recovery.ts";
-import type { CutTail, Recovery } from "./recovery.ts";
-import { segmentName, segmentNumber } from "./segment.ts";
-import { snapshotName, snapshotPosition } from "./snapshot_file.ts";
-import type { SnapshotPosition } from "./snapshot_file.ts";
-import type { SnapshotHeader, SnapshotTotals } from "./snapshot_format.ts";
-import { readSnapshotStream, withSnapshotFile } from "./snapshot_reader.ts";
-import { damageOf } from "./snapshot_store.ts";
+import type { RecoveredConfiguration } from "./wal/kept_entries.ts";
+import type { LogBase } from "./wal/log_state.ts";
+import { segmentSeed } from "./wal/record.ts";
+import { RecordScanner } from "./wal/record_scanner.ts";
+import { recover, RECOVERY_WINDOW_BYTES } from "./wal/recovery.ts";
+import type { CutTail, Recovery } from "./wal/recovery.ts";
+import { segmentName, segmentNumber } from "./wal/segment.ts";
+import { snapshotName, snapshotPosition } from "./snapshot/file.ts";
+import type { SnapshotPosition } from "./snapshot/file.ts";
+import type { SnapshotHeader, SnapshotTotals } from "./snapshot/format.ts";
+import { readSnapshotStream, withSnapshotFile } from "./snapshot/reader.ts";
+import { damageOf } from "./snapshot/store.ts";
 
 /** A segment file. */
 export interface SegmentReport {

@@ -31,13 +31,19 @@
  *
  * What it leaves out, and why:
  *
- * - What a snapshot's content and configuration mean. That is for lib/kv and lib/net; here they are bytes.
+ * - What a snapshot's content and configuration mean. That is for lib/kv and lib/protocol; here they are bytes.
  * - Repair. A damaged log is refused whole: which entries were acknowledged is known to the peers, not to this file.
  * - Protection against a disk that loses what it reported synced, as long as nothing is left to tell by: if the whole
  *   last batch and the sync mark behind it are gone, the log simply ends before them.
  */
-export { type Disk, type DiskFile, type DiskLock, isOutOfDescriptors, type OpenMode } from "./disk.ts";
-export { DenoDisk } from "./deno_disk.ts";
+export {
+  type Disk,
+  type DiskFile,
+  type DiskLock,
+  isOutOfDescriptors,
+  type OpenMode,
+} from "../platform/disk.ts";
+export { DenoDisk } from "../platform/deno_disk.ts";
 export { DataDirectory, readIdentity } from "./data_directory.ts";
 export type { DataDirectoryOptions } from "./data_directory.ts";
 export { FORMAT_VERSION } from "./identity.ts";
@@ -48,22 +54,22 @@ export {
   MAX_SEGMENT_BYTES,
   MIN_SEGMENT_BYTES,
   WriteAheadLog,
-} from "./wal.ts";
-export type { RecoveredLog, WriteAheadLogOptions } from "./wal.ts";
-export type { LogBase } from "./log_state.ts";
-export { MAX_ENTRY_DATA_BYTES } from "./record.ts";
-export type { PersistBatch } from "./batch.ts";
-export type { RecoveredConfiguration } from "./kept_entries.ts";
-export type { CutTail } from "./recovery.ts";
-export { MAX_SNAPSHOT_CHUNK_BYTES, SNAPSHOT_FORMAT_VERSION } from "./snapshot_format.ts";
-export type { SnapshotHeader, SnapshotTotals } from "./snapshot_format.ts";
-export { readSnapshotStream, withSnapshotFile } from "./snapshot_reader.ts";
-export type { SnapshotSource, SnapshotStream } from "./snapshot_reader.ts";
-export type { SnapshotPosition } from "./snapshot_file.ts";
-export { SnapshotStore } from "./snapshot_store.ts";
-export type { RawSnapshotReader, SnapshotReader, StoredSnapshot } from "./snapshot_store.ts";
-export type { SnapshotWriter } from "./snapshot_writer.ts";
-export type { AnnouncedSnapshot, SnapshotReceiver } from "./snapshot_receiver.ts";
+} from "./wal/wal.ts";
+export type { RecoveredLog, WriteAheadLogOptions } from "./wal/wal.ts";
+export type { LogBase } from "./wal/log_state.ts";
+export { MAX_ENTRY_DATA_BYTES } from "./wal/record.ts";
+export type { PersistBatch } from "./wal/batch.ts";
+export type { RecoveredConfiguration } from "./wal/kept_entries.ts";
+export type { CutTail } from "./wal/recovery.ts";
+export { MAX_SNAPSHOT_CHUNK_BYTES, SNAPSHOT_FORMAT_VERSION } from "./snapshot/format.ts";
+export type { SnapshotHeader, SnapshotTotals } from "./snapshot/format.ts";
+export { readSnapshotStream, withSnapshotFile } from "./snapshot/reader.ts";
+export type { SnapshotSource, SnapshotStream } from "./snapshot/reader.ts";
+export type { SnapshotPosition } from "./snapshot/file.ts";
+export { SnapshotStore } from "./snapshot/store.ts";
+export type { RawSnapshotReader, SnapshotReader, StoredSnapshot } from "./snapshot/store.ts";
+export type { SnapshotWriter } from "./snapshot/writer.ts";
+export type { AnnouncedSnapshot, SnapshotReceiver } from "./snapshot/receiver.ts";
 export { inspectDataDirectory } from "./inspection.ts";
 export type { DataDirectoryReport, LogReport, SegmentReport, SnapshotReport } from "./inspection.ts";
 export * from "./errors.ts";

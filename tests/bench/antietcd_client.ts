@@ -1,5 +1,5 @@
 /** Load on antietcd: its HTTP/1.1 with JSON, over kept connections, requests sent without waiting for answers. */
-import type { Target } from "../../lib/bench/mod.ts";
+import type { Target } from "../../lib/loadgen/mod.ts";
 import { Replies } from "./replies.ts";
 import { TurnSocket } from "./turn_socket.ts";
 

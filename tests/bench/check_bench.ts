@@ -1,8 +1,8 @@
 /** How long the linearizability checker takes for 100,000 operations of 32 clients: `deno task bench:check`. */
 // deno-lint-ignore-file no-console -- a benchmark speaks to its terminal
-import { check } from "../../lib/check/mod.ts";
+import { check } from "../../lib/lincheck/mod.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
-import { simulate, type Workload } from "../unit/check/simulated_store.ts";
+import { simulate, type Workload } from "../unit/lincheck/simulated_store.ts";
 
 /** A minute is what is promised. */
 const LIMITS = { now: () => performance.now(), timeMs: 60_000, configurations: 4_000_000 };

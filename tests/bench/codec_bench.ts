@@ -4,11 +4,16 @@ import {
   decodeServerMessage,
   encodeClientRequest,
   encodeServerMessage,
-} from "../../lib/net/client_codec.ts";
-import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../lib/net/command_codec.ts";
-import type { ClientRequest, ServerMessage } from "../../lib/net/client_messages.ts";
-import { MessagePackWriter } from "../../lib/net/message_pack_writer.ts";
-import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../lib/net/peer_codec.ts";
+} from "../../lib/protocol/client_codec.ts";
+import {
+  decodeCommand,
+  decodeResult,
+  encodeCommand,
+  encodeResult,
+} from "../../lib/protocol/command_codec.ts";
+import type { ClientRequest, ServerMessage } from "../../lib/protocol/client_messages.ts";
+import { MessagePackWriter } from "../../lib/protocol/message_pack_writer.ts";
+import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../lib/protocol/peer_codec.ts";
 import { entriesFrom, keyAt, PUT_COMMAND, putAt, VALUE } from "./micro.ts";
 
 const RETAINED_BYTES = 1_048_576;

@@ -2,14 +2,14 @@
  * Load on one node of kvraft, past the client library: what is asked goes to the node that was dialled, once, and a
  * refusal is told at once where the library would try again. For what is about nodes: reads at followers, overload.
  */
-import type { Target } from "../../lib/bench/mod.ts";
+import type { Target } from "../../lib/loadgen/mod.ts";
 import { NodeConnection, type RequestEnd } from "../../lib/client/connection.ts";
 import { ClientSession } from "../../lib/client/session.ts";
-import { parseAddress } from "../../lib/net/address.ts";
-import type { Consistency } from "../../lib/net/client_messages.ts";
-import { encodeCommand } from "../../lib/net/command_codec.ts";
-import { DenoClock } from "../../lib/net/deno_clock.ts";
-import { DenoNetwork } from "../../lib/net/deno_network.ts";
+import { parseAddress } from "../../lib/platform/address.ts";
+import type { Consistency } from "../../lib/protocol/client_messages.ts";
+import { encodeCommand } from "../../lib/protocol/command_codec.ts";
+import { DenoClock } from "../../lib/platform/deno_clock.ts";
+import { DenoNetwork } from "../../lib/platform/deno_network.ts";
 
 /** How long an answer is waited for. */
 const TIMEOUT_MS = 30_000;

@@ -1,5 +1,5 @@
 /** Load on a bare echo: the same bytes as a put, key and value with a length before them, sent back as they are. */
-import type { Target } from "../../lib/bench/mod.ts";
+import type { Target } from "../../lib/loadgen/mod.ts";
 import { Replies } from "./replies.ts";
 import { TurnSocket } from "./turn_socket.ts";
 

@@ -6,7 +6,7 @@
  * connection, every turn's frames in one write, and the head of each request made once. Answers are not decoded
  * beyond what tells success from failure: a unary call of gRPC that fails ends without a message.
  */
-import type { Target } from "../../lib/bench/mod.ts";
+import type { Target } from "../../lib/loadgen/mod.ts";
 import { TurnSocket } from "./turn_socket.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -12,10 +12,10 @@ import {
   LoadMeter,
   type RequestKind,
   type Target,
-} from "../../lib/bench/mod.ts";
+} from "../../lib/loadgen/mod.ts";
 import { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/net/deno_clock.ts";
-import type { Consistency } from "../../lib/net/client_messages.ts";
+import { DenoClock } from "../../lib/platform/deno_clock.ts";
+import type { Consistency } from "../../lib/protocol/client_messages.ts";
 import { AntietcdTarget } from "./antietcd_client.ts";
 import { DirectTarget } from "./direct_client.ts";
 import { EchoTarget } from "./echo_client.ts";

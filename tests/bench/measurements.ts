@@ -1,5 +1,5 @@
 /** What was measured, and the middle and spread of it over the rounds. */
-import { type GeneratorLoad, LatencyHistogram } from "../../lib/bench/mod.ts";
+import { type GeneratorLoad, LatencyHistogram } from "../../lib/loadgen/mod.ts";
 import type { GeneratorAnswer } from "./generator_main.ts";
 import type { Goal, PeerName, Workload } from "./workloads.ts";
 

@@ -170,7 +170,7 @@ function methodText({ command }: Results): string[] {
     "- Everything runs on one machine over loopback: the nodes share its cores with each other and with the generator.",
     "  Everybody starts once with empty folders, works for 8 s uncounted, and runs to the end; in each round each row is",
     "  measured on one peer after the other, the order reversed from row to row. Those who are not measured stand by idle.",
-    "- One generator for all (`lib/bench`, that of `kvraft client bench`), in a process of its own for each measurement:",
+    "- One generator for all (`lib/loadgen`, that of `kvraft client bench`), in a process of its own for each measurement:",
     "  as many connections as clients, one request at a time on each unless the row says otherwise; keys of 16 bytes,",
     "  values of 256 unless the row says otherwise, 1 000 keys (200 from 64 KiB on). antietcd writes all of its keys anew",
     "  every half second: more of them would be held against it, and from 64 KiB on, where that holds up everybody, it is",

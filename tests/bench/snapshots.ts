@@ -8,8 +8,8 @@
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/net/deno_clock.ts";
-import { pause } from "../../lib/net/pause.ts";
+import { DenoClock } from "../../lib/platform/deno_clock.ts";
+import { pause } from "../../lib/platform/pause.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Process, READY_LINE, startKvraft } from "../support/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";

@@ -1,9 +1,9 @@
 /**
- * A socket as lib/net uses one: what is sent in one turn of the event loop leaves in one write, and what arrives is
+ * A socket as lib/transport uses one: what is sent in one turn of the event loop leaves in one write, and what arrives is
  * read into one large buffer. The hand-made clients of the other peers stand on it, so that none of them pays more
  * system calls for a request than kvraft's own client.
  */
-import { DenoClock } from "../../lib/net/deno_clock.ts";
+import { DenoClock } from "../../lib/platform/deno_clock.ts";
 
 const READ_BYTES = 262_144;
 const FIRST_QUEUE_BYTES = 65_536;

@@ -1,5 +1,5 @@
 /** The rows of the side-by-side run, and the goals that each was given (the table of goals of issue 6). */
-import type { Load } from "../../lib/bench/mod.ts";
+import type { Load } from "../../lib/loadgen/mod.ts";
 
 /** Who is measured. */
 export const PEER_NAMES = ["kvraft", "etcd", "antietcd", "echo"] as const;

@@ -12,11 +12,11 @@ import {
 } from "@std/assert";
 import { join } from "@std/path";
 import { type KvClient, StorageFullError } from "../../lib/mod.ts";
-import { DenoDisk } from "../../lib/storage/deno_disk.ts";
-import { stateRecordEncoder } from "../../lib/server/state_codec.ts";
-import { withStateFile } from "../../lib/server/state_file.ts";
-import { hashState } from "../../lib/server/state_hash.ts";
-import type { DataFolderReport, SnapshotFileReport } from "../../lib/server/tools_port.ts";
+import { DenoDisk } from "../../lib/platform/deno_disk.ts";
+import { stateRecordEncoder } from "../../lib/server/snapshot/state_codec.ts";
+import { withStateFile } from "../../lib/server/startup/state_file.ts";
+import { hashState } from "../../lib/server/snapshot/state_hash.ts";
+import type { DataFolderReport, SnapshotFileReport } from "../../lib/server/tools/tools_port.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { addNode, rolesOf } from "../support/members.ts";

@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import type { Command } from "../../lib/kv/mod.ts";
-import { FRAME_KIND } from "../../lib/net/kinds.ts";
-import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
+import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import { paddedCommand } from "../support/padded_command.ts";
 import { step } from "../support/step.ts";
 import { underLoad } from "../support/under_load.ts";

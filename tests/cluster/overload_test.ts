@@ -1,7 +1,7 @@
 /** Clients that ask for more than a node can give at once, and what they cost the node and its other clients. */
 import { assert, assertEquals } from "@std/assert";
-import { CONSISTENCY, FRAME_KIND } from "../../lib/net/kinds.ts";
-import { MAX_WAITING_BYTES } from "../../lib/net/limits.ts";
+import { CONSISTENCY, FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { MAX_WAITING_BYTES } from "../../lib/protocol/limits.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { CountingClient } from "../support/counting_client.ts";
 import { eventually } from "../support/eventually.ts";

@@ -4,10 +4,10 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
-import { FRAME_KIND } from "../../lib/net/kinds.ts";
-import { MAX_FRAME_BYTES } from "../../lib/net/limits.ts";
-import type { Address, Connection, Listener, Network } from "../../lib/net/network.ts";
-import { clusterIdOf } from "../../lib/server/cluster_id.ts";
+import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
+import type { Address, Connection, Listener, Network } from "../../lib/platform/network.ts";
+import { clusterIdOf } from "../../lib/server/startup/cluster_id.ts";
 import { NodeRefusedError, type RunningServer, startServer } from "../../lib/server/mod.ts";
 import { ManualClock, settle } from "../support/manual_clock.ts";
 import { MemoryDisk } from "../support/memory_disk.ts";

@@ -13,9 +13,9 @@ import {
   SnapshotMissingError,
   WriteAheadLog,
 } from "../../lib/storage/mod.ts";
-import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/record.ts";
-import { recover } from "../../lib/storage/recovery.ts";
-import { segmentName } from "../../lib/storage/segment.ts";
+import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/wal/record.ts";
+import { recover } from "../../lib/storage/wal/recovery.ts";
+import { segmentName } from "../../lib/storage/wal/segment.ts";
 import { MemoryDisk } from "../support/memory_disk.ts";
 import { IDENTITY, WAL } from "../support/storage.ts";
 import { joined } from "./mutator.ts";

@@ -16,7 +16,7 @@ import {
   encodeFooter,
   FOOTER_BYTES,
   SNAPSHOT_PREAMBLE_BYTES,
-} from "../../lib/storage/snapshot_format.ts";
+} from "../../lib/storage/snapshot/format.ts";
 import { MemoryDisk } from "../support/memory_disk.ts";
 import { joined } from "./mutator.ts";
 import { type FuzzTarget, texts } from "./target.ts";

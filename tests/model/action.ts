@@ -1,5 +1,5 @@
 /** The things that can happen in a small world, and how one is kept as a number. */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 
 const KINDS = [
   /** A message arrives, and is gone or is still under way. */

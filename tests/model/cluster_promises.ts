@@ -2,7 +2,7 @@
  * The promises of a whole cluster (Raft Figure 3, thesis §6.4), checked on three nodes and what is known of their past:
  * who led which term, and what was ever committed.
  */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 import type { NodeView } from "./node_promises.ts";
 
 /** What was committed anywhere so far. */

@@ -9,7 +9,7 @@
  * - A crash and the restart are one action: a node that is down is one that nothing happens to.
  * - States that differ only by the names of nodes are one (layout.ts); node_table.ts checks that names don't matter.
  */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 import { type Action, MAX_LOSABLE, packAction } from "./action.ts";
 import { makeCanonical } from "./layout.ts";
 import type { Met } from "./node_table.ts";

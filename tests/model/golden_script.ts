@@ -1,5 +1,5 @@
 /** Writes the way to a broken promise as a golden script (tests/support/raft_script.ts), to be run again and kept. */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 import { ELECTION_TICKS, HEARTBEAT_TICKS } from "./node.ts";
 import type { Flight, Step } from "./way.ts";
 import type { World } from "./world.ts";

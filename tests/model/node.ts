@@ -9,7 +9,7 @@
  * of production code; nothing is abstracted. Left out are only the schedules in which something else happens to the
  * same node between the ticks of one stride; and writes that a crash leaves half done (tests/unit/raft has those).
  */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 import {
   DEFAULT_LIMITS,
   type Entry,

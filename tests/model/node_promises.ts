@@ -1,5 +1,5 @@
 /** What one node shows of itself, and the promises that can be checked on it alone whenever something happens to it. */
-import { assertNever } from "../../lib/assert.ts";
+import { assertNever } from "../../lib/platform/assert.ts";
 import type { HardState, Message, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
 import type { Effects, Input, ModelNode } from "./node.ts";
 import type { RaftDisk } from "../support/raft_disk.ts";

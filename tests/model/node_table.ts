@@ -7,7 +7,7 @@
  * The core is a class that can't be copied: to try an input, the node is made anew and its inputs since its last
  * start are repeated. That is sound as the core is pure.
  */
-import { assert, InvariantError } from "../../lib/assert.ts";
+import { assert, InvariantError } from "../../lib/platform/assert.ts";
 import type { Message, MessageKind, NodeId } from "../../lib/raft/mod.ts";
 import { type Effects, type Input, ModelNode, type NodeStart, readKey, SELF } from "./node.ts";
 import { brokenBy, type NodeView, viewOf } from "./node_promises.ts";

@@ -4,7 +4,7 @@
  *
  * As states are compared whole, no two are ever taken for each other; a hash only says where to look.
  */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 
 const STATES_A_CHUNK = 65_536;
 const FIRST_SLOTS = 65_536;

@@ -1,5 +1,5 @@
 /** What can happen in a small world, and what comes of it: states as words (layout.ts), nodes as states of one machine. */
-import { assert } from "../../lib/assert.ts";
+import { assert } from "../../lib/platform/assert.ts";
 import type { Action } from "./action.ts";
 import { brokenInCluster, type Committed, committedWith, isComplete } from "./cluster_promises.ts";
 import {

@@ -45,15 +45,19 @@ export const HOSTILE: Check = {
 /** Backups, restores and recoveries with real processes, whose permissions are those of the compiled form. */
 export const BACKUP = tests("backup", "tests/cluster/backup_test.ts", "--filter=standard input");
 /** Frames and their format. */
-export const FRAMES = tests("frames", "tests/unit/net/frame_test.ts", "tests/unit/net/message_pack_test.ts");
+export const FRAMES = tests(
+  "frames",
+  "tests/unit/transport/frame_test.ts",
+  "tests/unit/protocol/message_pack_test.ts",
+);
 /** The accepting end, against strangers. */
 export const LISTENER = tests(
   "listener",
-  "tests/unit/net/listener_test.ts",
-  "tests/unit/net/pending_hellos_test.ts",
+  "tests/unit/transport/listener_test.ts",
+  "tests/unit/transport/pending_hellos_test.ts",
 );
 /** All of the network room. */
-export const NET = tests("net", "tests/unit/net");
+export const NET = tests("net", "tests/unit/platform", "tests/unit/protocol", "tests/unit/transport");
 /** The driver, and who waits for it. */
 export const SERVER = tests("server", "tests/unit/server");
 /** The log that a server writes. */

@@ -25,7 +25,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
     id: "M271",
     title: "a config file may be nested as deeply as it likes",
     failure: "the parser overflows the stack, and the server ends with a fault of kvraft's own",
-    file: "lib/server/config_file.ts",
+    file: "lib/server/config/config_file.ts",
     from: "if (depth <= MAX_DEPTH) continue;",
     to: "if (depth <= 100_000 * MAX_DEPTH) continue;",
     checks: [SERVER],

@@ -1,6 +1,6 @@
 /** What was applied: the same on all nodes, each write once, and the same with snapshots as without. */
 import { type Command, type CommandResult, MAX_SESSION_WINDOW, type StateMachine } from "../../lib/kv/mod.ts";
-import { encodeResult } from "../../lib/net/command_codec.ts";
+import { encodeResult } from "../../lib/protocol/command_codec.ts";
 import type { Coverage } from "./coverage.ts";
 import { hashBytes, hashNumbers } from "./hashes.ts";
 import type { Replay } from "./replay.ts";

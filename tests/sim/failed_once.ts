@@ -2,7 +2,7 @@
  * Runs that failed once, each shrunk to the faults that it took, kept for good. They are data and no seeds: what a seed
  * means changes with the generator of plans.
  */
-import { SERVER_LIMITS } from "../../lib/server/server_limits.ts";
+import { SERVER_LIMITS } from "../../lib/server/config/server_limits.ts";
 import type { Plan } from "./plan.ts";
 
 /** One such run. */

@@ -3,15 +3,15 @@
  * table of sessions, and a peer whose terms leap. What they do must cost no other client an answer for good, and no
  * node its life.
  */
-import { parseAddress } from "../../lib/net/address.ts";
-import { encodeClientRequest } from "../../lib/net/client_codec.ts";
-import { encodeCommand } from "../../lib/net/command_codec.ts";
-import { type Caller, encodeHello } from "../../lib/net/hello_codec.ts";
-import { MessagePackWriter } from "../../lib/net/message_pack_writer.ts";
-import type { Connection } from "../../lib/net/network.ts";
-import { encodePeerFrame } from "../../lib/net/peer_codec.ts";
+import { parseAddress } from "../../lib/platform/address.ts";
+import { encodeClientRequest } from "../../lib/protocol/client_codec.ts";
+import { encodeCommand } from "../../lib/protocol/command_codec.ts";
+import { type Caller, encodeHello } from "../../lib/protocol/hello_codec.ts";
+import { MessagePackWriter } from "../../lib/protocol/message_pack_writer.ts";
+import type { Connection } from "../../lib/platform/network.ts";
+import { encodePeerFrame } from "../../lib/protocol/peer_codec.ts";
 import { MAX_SESSION_WINDOW } from "../../lib/kv/mod.ts";
-import { clusterIdOf } from "../../lib/server/cluster_id.ts";
+import { clusterIdOf } from "../../lib/server/startup/cluster_id.ts";
 import { addressOf, hostOf, type World } from "./world.ts";
 
 /** Reads that are asked for and not taken: their answers are more than a connection may queue before it is not read. */

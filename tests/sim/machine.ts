@@ -1,17 +1,17 @@
 /**
  * A machine that runs a server: it starts it, kills it, loses its power, and starts it again as an init system does.
  */
-import type { ServerConfig } from "../../lib/server/config.ts";
-import { JoinError } from "../../lib/server/identity.ts";
+import type { ServerConfig } from "../../lib/server/config/config.ts";
+import { JoinError } from "../../lib/server/startup/identity.ts";
 import {
   NodeRefusedError,
   type RunningServer,
   type ServerPlatform,
   startServer,
 } from "../../lib/server/server.ts";
-import type { ServerLimits } from "../../lib/server/server_limits.ts";
-import { CONNECTION_FAULT } from "../../lib/net/fault.ts";
-import type { LogFields, Logger } from "../../lib/net/logger.ts";
+import type { ServerLimits } from "../../lib/server/config/server_limits.ts";
+import { CONNECTION_FAULT } from "../../lib/transport/fault.ts";
+import type { LogFields, Logger } from "../../lib/platform/logger.ts";
 import {
   DataDirectoryDamagedError,
   ForeignClusterError,

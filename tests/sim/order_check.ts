@@ -3,10 +3,10 @@
  * applied. Each answer then fits one stretch of revisions, and the history is linearizable exactly when every
  * operation finds its place no earlier than all that ended before it began.
  *
- * lib/check judges histories without such knowledge; this is quicker, and says which operation is wrong.
+ * lib/lincheck judges histories without such knowledge; this is quicker, and says which operation is wrong.
  */
-import type { Entry, Operation } from "../../lib/check/history.ts";
-import { inRange } from "../../lib/check/history.ts";
+import type { Entry, Operation } from "../../lib/lincheck/history.ts";
+import { inRange } from "../../lib/lincheck/history.ts";
 import type { AppliedTransaction } from "./applied.ts";
 
 /** One state of one key. */

@@ -5,8 +5,8 @@
  * failure is shrunk. Each seed draws from a random subset of the kinds (swarm testing): faults that are always there
  * together hide what only a few of them bring about.
  */
-import type { ReadMode } from "../../lib/server/config.ts";
-import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/server_limits.ts";
+import type { ReadMode } from "../../lib/server/config/config.ts";
+import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
 /** Whom a fault strikes: a node, or whoever leads at that time. */

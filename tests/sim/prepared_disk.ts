@@ -1,7 +1,7 @@
 /** Disks of nodes that have seen many terms: what takes a real cluster ages is where a run begins. */
-import { clusterIdOf } from "../../lib/server/cluster_id.ts";
-import { formatAddress } from "../../lib/net/address.ts";
-import type { ServerConfig } from "../../lib/server/config.ts";
+import { clusterIdOf } from "../../lib/server/startup/cluster_id.ts";
+import { formatAddress } from "../../lib/platform/address.ts";
+import type { ServerConfig } from "../../lib/server/config/config.ts";
 import { DataDirectory, type Disk, WriteAheadLog } from "../../lib/storage/mod.ts";
 
 /** Makes a data folder for a node whose log is empty and whose term is `term`, with the production code. */

@@ -17,7 +17,7 @@ import {
   type Ready,
   type SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
-import { SnapshotExchange } from "../../lib/server/snapshot_exchange.ts";
+import { SnapshotExchange } from "../../lib/server/snapshot/exchange.ts";
 import { type RecoveredLog, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
 import type { RareState } from "./coverage.ts";
 

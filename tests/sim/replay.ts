@@ -4,7 +4,7 @@
  */
 import { crc32 } from "node:zlib";
 import { type Command, StateMachine, type StateMachineOptions, type StateView } from "../../lib/kv/mod.ts";
-import { stateRecordEncoder } from "../../lib/server/state_codec.ts";
+import { stateRecordEncoder } from "../../lib/server/snapshot/state_codec.ts";
 
 /** Replays what was applied, and remembers the state after each entry. */
 export class Replay {

@@ -2,7 +2,7 @@
  * One run: a seed's world goes through its faults, is healed, and must then come to rest with every promise kept.
  */
 import { KvClient } from "../../lib/mod.ts";
-import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/check/mod.ts";
+import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lincheck/mod.ts";
 import type { Coverage } from "./coverage.ts";
 import { AppliedHistory, orderProblems } from "./order_check.ts";
 import { type Fault, faultText, type Plan } from "./plan.ts";
@@ -32,7 +32,7 @@ export interface RunReport {
   readonly operations: number;
   readonly answered: number;
   readonly faults: number;
-  /** What lib/check says of the clients' history; null when the run failed before its end. */
+  /** What lib/lincheck says of the clients' history; null when the run failed before its end. */
   readonly verdict: Verdict["kind"] | null;
   /** Equal for equal runs. */
   readonly hash: string;

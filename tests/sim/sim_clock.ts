@@ -1,5 +1,5 @@
 /** A process's clock in virtual time: it has a speed and an offset of its own, and timers that fire a little late. */
-import type { Clock, Timer } from "../../lib/net/clock.ts";
+import type { Clock, Timer } from "../../lib/platform/clock.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Process } from "./process.ts";
 

@@ -3,7 +3,7 @@
  * overtake what is on its way, and ends that never hear that the other is gone.
  */
 import { assert } from "@std/assert";
-import type { Connection } from "../../lib/net/network.ts";
+import type { Connection } from "../../lib/platform/network.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Link } from "./link.ts";
 import type { Process } from "./process.ts";

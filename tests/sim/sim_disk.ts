@@ -2,7 +2,7 @@
  * The disk of one machine in virtual time: tests/support/memory_disk.ts knows what a crash keeps, this knows how long
  * things take, what fails, and that a dead process writes nothing any more.
  */
-import type { Disk, DiskFile, DiskLock, OpenMode } from "../../lib/storage/disk.ts";
+import type { Disk, DiskFile, DiskLock, OpenMode } from "../../lib/platform/disk.ts";
 import { MemoryDisk, MemoryDiskError } from "../support/memory_disk.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Process } from "./process.ts";

@@ -2,9 +2,9 @@
  * The network of a simulated world: machines, the links between them, listeners and connections. Each process sees it
  * through a {@link SimNetwork} of its own.
  */
-import { formatAddress } from "../../lib/net/address.ts";
-import { NetworkError } from "../../lib/net/errors.ts";
-import type { Address, Connection, Listener, Network } from "../../lib/net/network.ts";
+import { formatAddress } from "../../lib/platform/address.ts";
+import { NetworkError } from "../../lib/platform/errors.ts";
+import type { Address, Connection, Listener, Network } from "../../lib/platform/network.ts";
 import { Link, type LinkSpeed } from "./link.ts";
 import type { Process } from "./process.ts";
 import { type ConnectionOptions, SimConnection } from "./sim_connection.ts";

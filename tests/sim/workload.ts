@@ -4,9 +4,9 @@
  */
 import { KvClient, KvraftError } from "../../lib/mod.ts";
 import type { KeyValue } from "../../lib/kv/mod.ts";
-import type { Clock, Random } from "../../lib/net/clock.ts";
-import type { Network } from "../../lib/net/network.ts";
-import type { Entry, Operation, Outcome } from "../../lib/check/history.ts";
+import type { Clock, Random } from "../../lib/platform/clock.ts";
+import type { Network } from "../../lib/platform/network.ts";
+import type { Entry, Operation, Outcome } from "../../lib/lincheck/history.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Coverage } from "./coverage.ts";
 import type { Plan } from "./plan.ts";

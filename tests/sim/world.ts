@@ -1,10 +1,10 @@
 /**
  * One simulated world: machines with servers, clients, and the network between them, made from a plan.
  */
-import { formatAddress, parseAddress } from "../../lib/net/address.ts";
-import type { ServerConfig } from "../../lib/server/config.ts";
-import { foundingConfiguration } from "../../lib/server/members.ts";
-import { stateMachineOptionsOf } from "../../lib/server/server_limits.ts";
+import { formatAddress, parseAddress } from "../../lib/platform/address.ts";
+import type { ServerConfig } from "../../lib/server/config/config.ts";
+import { foundingConfiguration } from "../../lib/server/membership/members.ts";
+import { stateMachineOptionsOf } from "../../lib/server/config/server_limits.ts";
 import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import type { Ambush } from "./ambush.ts";

@@ -1,8 +1,8 @@
 /** A client's connection to a real node that sends frames as they are, and counts what comes back without keeping it. */
 import { type ValueType } from "@std/msgpack";
-import { DenoNetwork } from "../../lib/net/deno_network.ts";
-import { FrameReader } from "../../lib/net/frame_reader.ts";
-import type { Connection } from "../../lib/net/network.ts";
+import { DenoNetwork } from "../../lib/platform/deno_network.ts";
+import { FrameReader } from "../../lib/transport/frame_reader.ts";
+import type { Connection } from "../../lib/platform/network.ts";
 import { clientHello, frame } from "./wire.ts";
 
 const HOST = "127.0.0.1";

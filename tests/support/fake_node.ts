@@ -3,14 +3,14 @@
  * library, which sees no difference.
  */
 import { assert } from "@std/assert";
-import { parseAddress } from "../../lib/net/address.ts";
-import { decodeClientRequest, encodeServerMessage } from "../../lib/net/client_codec.ts";
-import type { ClientRequest, Member, NodeStatus, ServerMessage } from "../../lib/net/client_messages.ts";
-import { decodeCommand, encodeResult } from "../../lib/net/command_codec.ts";
-import { FrameChannel } from "../../lib/net/frame_channel.ts";
-import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../lib/net/hello_codec.ts";
-import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../lib/net/limits.ts";
-import type { Connection, Listener } from "../../lib/net/network.ts";
+import { parseAddress } from "../../lib/platform/address.ts";
+import { decodeClientRequest, encodeServerMessage } from "../../lib/protocol/client_codec.ts";
+import type { ClientRequest, Member, NodeStatus, ServerMessage } from "../../lib/protocol/client_messages.ts";
+import { decodeCommand, encodeResult } from "../../lib/protocol/command_codec.ts";
+import { FrameChannel } from "../../lib/transport/frame_channel.ts";
+import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../lib/protocol/hello_codec.ts";
+import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../lib/protocol/limits.ts";
+import type { Connection, Listener } from "../../lib/platform/network.ts";
 import type { CommandResult, Transaction } from "../../lib/kv/command.ts";
 import { KvClient } from "../../lib/mod.ts";
 import { ManualClock, settle } from "./manual_clock.ts";

@@ -2,10 +2,10 @@
  * Clients that meet on a few keys while a cluster is disturbed, and the judgement afterwards: is there an order of
  * their operations that explains every answer? What `kvraft client check` does, for tests.
  */
-import { check, CHECK_LIMITS, type History, type Operation } from "../../lib/check/mod.ts";
+import { check, CHECK_LIMITS, type History, type Operation } from "../../lib/lincheck/mod.ts";
 import type { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/net/deno_clock.ts";
-import { DEFAULT_MIX, type Figures, figuresOf, perform, Workload } from "../../lib/workload/mod.ts";
+import { DenoClock } from "../../lib/platform/deno_clock.ts";
+import { DEFAULT_MIX, type Figures, figuresOf, perform, Workload } from "../../lib/loadgen/mod.ts";
 import type { TestCluster } from "./cluster.ts";
 import { eventually } from "./eventually.ts";
 

@@ -3,7 +3,7 @@
  * of the turn is the real one, so that promises settle as they do in production.
  */
 import { setImmediate } from "node:timers";
-import type { Clock, Timer } from "../../lib/net/clock.ts";
+import type { Clock, Timer } from "../../lib/platform/clock.ts";
 
 interface Alarm {
   readonly atMs: number;

@@ -1,10 +1,10 @@
 /** Whole servers in one process: disks and network in memory, and time that passes only while a test waits. */
 import { KvClient } from "../../lib/mod.ts";
-import type { NodeAddress } from "../../lib/net/address.ts";
-import type { ServerConfig } from "../../lib/server/config.ts";
-import type { Resources } from "../../lib/server/metric.ts";
+import type { NodeAddress } from "../../lib/protocol/node_list.ts";
+import type { ServerConfig } from "../../lib/server/config/config.ts";
+import type { Resources } from "../../lib/server/metrics/metric.ts";
 import { type RunningServer, startServer } from "../../lib/server/mod.ts";
-import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/server_limits.ts";
+import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { MemoryDisk } from "./memory_disk.ts";
 import { MemoryHttp } from "./memory_http.ts";

@@ -7,7 +7,7 @@
  * it is never made durable, whatever is synced later (as Linux does it). A sector is never torn within; a test that wants so tears it
  * itself (`edit`).
  */
-import type { Disk, DiskFile, DiskLock, OpenMode } from "../../lib/storage/disk.ts";
+import type { Disk, DiskFile, DiskLock, OpenMode } from "../../lib/platform/disk.ts";
 
 const SECTOR_BYTES = 512;
 

@@ -1,8 +1,8 @@
 /** HTTP without sockets: a test asks the server at an address, and sees whether it is still there. */
-import { formatAddress } from "../../lib/net/address.ts";
-import { NetworkError } from "../../lib/net/errors.ts";
-import type { HttpHandler, HttpNetwork, HttpResponse, HttpServer } from "../../lib/net/http.ts";
-import type { Address } from "../../lib/net/network.ts";
+import { formatAddress } from "../../lib/platform/address.ts";
+import { NetworkError } from "../../lib/platform/errors.ts";
+import type { HttpHandler, HttpNetwork, HttpResponse, HttpServer } from "../../lib/platform/http.ts";
+import type { Address } from "../../lib/platform/network.ts";
 
 /** Servers by address. */
 export class MemoryHttp implements HttpNetwork {

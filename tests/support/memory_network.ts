@@ -3,9 +3,9 @@
  * break, or are not to be had. Read buffers are filled with 0xDD behind what a read brought, and what was written is
  * copied at once, as a kernel does: whoever keeps a view of a buffer finds other bytes in it.
  */
-import { formatAddress } from "../../lib/net/address.ts";
-import { NetworkError } from "../../lib/net/errors.ts";
-import type { Address, Connection, Listener, Network } from "../../lib/net/network.ts";
+import { formatAddress } from "../../lib/platform/address.ts";
+import { NetworkError } from "../../lib/platform/errors.ts";
+import type { Address, Connection, Listener, Network } from "../../lib/platform/network.ts";
 
 /** How the connections of a network behave. */
 export interface MemoryNetworkOptions {

@@ -1,16 +1,17 @@
 /** The accepting end of a node, and a stranger's connection to it, for tests of the network room. */
 import { setImmediate } from "node:timers";
 import { decode, encode, type ValueType } from "@std/msgpack";
-import { formatAddress, parseMembers } from "../../lib/net/address.ts";
-import type { ClientConnection } from "../../lib/net/client_connection.ts";
-import type { ClientRequest, Member } from "../../lib/net/client_messages.ts";
-import type { Clock } from "../../lib/net/clock.ts";
-import { FrameReader, type StreamEnd } from "../../lib/net/frame_reader.ts";
-import type { PeerCaller } from "../../lib/net/hello_codec.ts";
-import type { LogFields } from "../../lib/net/logger.ts";
-import { ConnectionListener, type ConnectionListenerOptions } from "../../lib/net/listener.ts";
-import type { Connection, Network } from "../../lib/net/network.ts";
-import type { PeerMessage } from "../../lib/net/peer_codec.ts";
+import { formatAddress } from "../../lib/platform/address.ts";
+import { parseMembers } from "../../lib/protocol/node_list.ts";
+import type { ClientConnection } from "../../lib/transport/client_connection.ts";
+import type { ClientRequest, Member } from "../../lib/protocol/client_messages.ts";
+import type { Clock } from "../../lib/platform/clock.ts";
+import { FrameReader, type StreamEnd } from "../../lib/transport/frame_reader.ts";
+import type { PeerCaller } from "../../lib/protocol/hello_codec.ts";
+import type { LogFields } from "../../lib/platform/logger.ts";
+import { ConnectionListener, type ConnectionListenerOptions } from "../../lib/transport/listener.ts";
+import type { Connection, Network } from "../../lib/platform/network.ts";
+import type { PeerMessage } from "../../lib/protocol/peer_codec.ts";
 import { RecordingLogger } from "./recording_logger.ts";
 
 /** Three nodes. */

@@ -1,7 +1,7 @@
 /** Asks one node directly, over a connection of its own: what a test wants to know must not depend on the client. */
-import { decodeServerMessage } from "../../lib/net/client_codec.ts";
-import type { ServerMessage } from "../../lib/net/client_messages.ts";
-import { FRAME_KIND } from "../../lib/net/kinds.ts";
+import { decodeServerMessage } from "../../lib/protocol/client_codec.ts";
+import type { ServerMessage } from "../../lib/protocol/client_messages.ts";
+import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
 import { DeadlineError } from "./eventually.ts";
 import { clientHello, ConnectionEndedError, frame, Wire } from "./wire.ts";
 

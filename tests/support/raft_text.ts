@@ -1,5 +1,5 @@
 /** How the nouns of the core look in golden scripts and traces: one short stable line each. */
-import { assertNever } from "../../lib/assert.ts";
+import { assertNever } from "../../lib/platform/assert.ts";
 import type {
   Entry,
   Message,

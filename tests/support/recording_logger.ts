@@ -1,6 +1,6 @@
 /** A logger that keeps what it is told, for tests of what an operator sees. */
-import { CONNECTION_FAULT } from "../../lib/net/fault.ts";
-import type { LogFields, Logger } from "../../lib/net/logger.ts";
+import { CONNECTION_FAULT } from "../../lib/transport/fault.ts";
+import type { LogFields, Logger } from "../../lib/platform/logger.ts";
 
 /** One line. */
 export interface LogLine {

@@ -1,9 +1,9 @@
 /** States and snapshots for tests of the server room: small machines, the store they are kept in, and what a file holds. */
 import { StateMachine } from "../../lib/kv/mod.ts";
-import { encodeConfiguration } from "../../lib/net/configuration_codec.ts";
+import { encodeConfiguration } from "../../lib/protocol/configuration_codec.ts";
 import type { Configuration } from "../../lib/raft/mod.ts";
-import { foundingConfiguration } from "../../lib/server/members.ts";
-import { writeState } from "../../lib/server/state_codec.ts";
+import { foundingConfiguration } from "../../lib/server/membership/members.ts";
+import { writeState } from "../../lib/server/snapshot/state_codec.ts";
 import { type Disk, SnapshotStore, type StoredSnapshot } from "../../lib/storage/mod.ts";
 import { IDENTITY, SNAPSHOTS } from "./storage.ts";
 

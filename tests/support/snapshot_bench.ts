@@ -1,14 +1,14 @@
 /** A leader and a follower between which snapshots travel, for tests that hold the frames in their hands. */
-import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../lib/net/limits.ts";
+import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../lib/protocol/limits.ts";
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../lib/kv/mod.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../lib/net/snapshot_frames.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../../lib/protocol/snapshot_frames.ts";
 import {
   type ReceivedSnapshot,
   SnapshotReceiving,
   type SnapshotReceivingOptions,
-} from "../../lib/server/snapshot_receiver.ts";
-import { SnapshotSender } from "../../lib/server/snapshot_sender.ts";
+} from "../../lib/server/snapshot/receiver.ts";
+import { SnapshotSender } from "../../lib/server/snapshot/sender.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../lib/storage/mod.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { MemoryDisk } from "./memory_disk.ts";

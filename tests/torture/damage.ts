@@ -6,7 +6,7 @@
  * start.
  */
 import { join } from "@std/path";
-import { MAGIC, MAGIC_AT, readFrame, RECORD_HEADER_BYTES } from "../../lib/storage/record.ts";
+import { MAGIC, MAGIC_AT, readFrame, RECORD_HEADER_BYTES } from "../../lib/storage/wal/record.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 
 /** A flipped bit. */

@@ -2,9 +2,9 @@
  * One trial: a new cluster of real processes, clients at work on it, an adversary, and at the end the questions. Is
  * the history linearizable? Is every acknowledged write there, once and in order? Are all replicas equal?
  */
-import type { History } from "../../lib/check/mod.ts";
-import type { ReadMode } from "../../lib/server/config.ts";
-import type { Figures } from "../../lib/workload/mod.ts";
+import type { History } from "../../lib/lincheck/mod.ts";
+import type { ReadMode } from "../../lib/server/config/config.ts";
+import type { Figures } from "../../lib/loadgen/mod.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { JudgedWorkload } from "../support/judged_workload.ts";

@@ -1,6 +1,6 @@
 /** What metrics over HTTP cost those who write. */
-import { DenoClock } from "../../../lib/net/deno_clock.ts";
-import { pause } from "../../../lib/net/pause.ts";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { pause } from "../../../lib/platform/pause.ts";
 import { type Figure, told } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";

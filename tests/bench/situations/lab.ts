@@ -1,8 +1,8 @@
 /** What situations work with: clusters and load, and an end to all of them, whatever happens. */
-import type { Load } from "../../../lib/bench/mod.ts";
-import { DenoClock } from "../../../lib/net/deno_clock.ts";
-import type { Consistency } from "../../../lib/net/client_messages.ts";
-import { pause } from "../../../lib/net/pause.ts";
+import type { Load } from "../../../lib/loadgen/mod.ts";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import type { Consistency } from "../../../lib/protocol/client_messages.ts";
+import { pause } from "../../../lib/platform/pause.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { denoCommand, Process } from "../../support/process.ts";
 import type { Assignment, GeneratorAnswer } from "../generator_main.ts";

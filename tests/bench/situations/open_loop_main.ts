@@ -4,9 +4,9 @@
  * back. Usage: open_loop_main.ts <assignment as JSON>; prints an {@link OpenLoopAnswer} as JSON.
  */
 import process from "node:process";
-import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/bench/mod.ts";
-import { DenoClock } from "../../../lib/net/deno_clock.ts";
-import { pause } from "../../../lib/net/pause.ts";
+import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/loadgen/mod.ts";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { pause } from "../../../lib/platform/pause.ts";
 import { DirectTarget } from "../direct_client.ts";
 import { dueBy } from "./due.ts";
 

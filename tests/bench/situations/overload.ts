@@ -1,5 +1,5 @@
 /** Twice as much as the cluster can do. */
-import { LatencyHistogram } from "../../../lib/bench/mod.ts";
+import { LatencyHistogram } from "../../../lib/loadgen/mod.ts";
 import { atLeast, type Figure, neverMore, told } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";

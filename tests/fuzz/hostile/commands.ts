@@ -1,7 +1,7 @@
 /** What frames carry in bytes of their own: commands, configurations and their parts, with hostile fields. */
 import { encode, type ValueType } from "@std/msgpack";
 import { MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
-import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND } from "../../../lib/net/kinds.ts";
+import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND } from "../../../lib/protocol/kinds.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, binary, filled, hostileSize, integer, isHostile, trailing } from "./values.ts";
 

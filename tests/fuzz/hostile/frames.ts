@@ -6,8 +6,8 @@
  * each frame is made for a {@link Claims}, and with `none` no frame claims what would rightly move a term.
  */
 import { encode, type ValueType } from "@std/msgpack";
-import { ENTRY_KIND, FRAME_KIND, LANE, ROLE } from "../../../lib/net/kinds.ts";
-import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/net/limits.ts";
+import { ENTRY_KIND, FRAME_KIND, LANE, ROLE } from "../../../lib/protocol/kinds.ts";
+import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { command, configuration, ordinaryKey } from "./commands.ts";
 import { changeOf, unknownId } from "./membership.ts";

@@ -1,6 +1,6 @@
 /** The first frames of a conversation with nothing wrong in them, so that what is hostile comes behind. */
 import { encode } from "@std/msgpack";
-import { FRAME_KIND, ROLE } from "../../../lib/net/kinds.ts";
+import { FRAME_KIND, ROLE } from "../../../lib/protocol/kinds.ts";
 import type { Knowledge } from "./frames.ts";
 
 /** As whom a hostile program speaks. */

@@ -1,6 +1,6 @@
 /** A hostile member as the others reach it: it listens where a member should, answers hellos, and says what it likes. */
-import type { Clock } from "../../../lib/net/clock.ts";
-import type { Address, Connection, Listener, Network } from "../../../lib/net/network.ts";
+import type { Clock } from "../../../lib/platform/clock.ts";
+import type { Address, Connection, Listener, Network } from "../../../lib/platform/network.ts";
 import { ALL_KINDS, type FrameKindName, hostilePayload, type Knowledge } from "./frames.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { welcomeOf } from "./hellos.ts";

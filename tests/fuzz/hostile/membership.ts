@@ -3,7 +3,7 @@
  * are an operator's right and not tried here.
  */
 import type { ValueType } from "@std/msgpack";
-import { CHANGE_KIND } from "../../../lib/net/kinds.ts";
+import { CHANGE_KIND } from "../../../lib/protocol/kinds.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, integer, isHostile, trailing } from "./values.ts";
 

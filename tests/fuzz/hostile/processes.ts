@@ -5,10 +5,11 @@
  *
  * Here a wait is the machine's, too: it is told, and only a call that fails counts against the nodes.
  */
-import { parseAddress } from "../../../lib/net/address.ts";
-import { DenoClock, DenoNetwork } from "../../../lib/net/mod.ts";
-import type { Listener } from "../../../lib/net/network.ts";
-import { FRAME_KIND } from "../../../lib/net/kinds.ts";
+import { parseAddress } from "../../../lib/platform/address.ts";
+import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import type { Listener } from "../../../lib/platform/network.ts";
+import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
 import { TestCluster } from "../../support/cluster.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { clientHello, frame, Wire } from "../../support/wire.ts";

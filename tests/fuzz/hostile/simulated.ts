@@ -4,9 +4,10 @@
  * connections, the entries of lists, the commands that are applied.
  */
 import { StateMachine } from "../../../lib/kv/mod.ts";
-import { parseAddress, parseMembers } from "../../../lib/net/mod.ts";
-import { clusterIdOf } from "../../../lib/server/cluster_id.ts";
-import { SERVER_LIMITS } from "../../../lib/server/server_limits.ts";
+import { parseMembers } from "../../../lib/protocol/node_list.ts";
+import { parseAddress } from "../../../lib/platform/address.ts";
+import { clusterIdOf } from "../../../lib/server/startup/cluster_id.ts";
+import { SERVER_LIMITS } from "../../../lib/server/config/server_limits.ts";
 import { type Plan, planOf } from "../../sim/plan.ts";
 import { observe, type Observer } from "../../sim/probes.ts";
 import { watchRejections } from "../../sim/rejections.ts";

@@ -3,10 +3,10 @@
  * frames with hostile fields, many at once or one by one, reads what comes back or nothing, and leaves in the middle
  * of a frame or waits for ever. It runs over any network and clock: simulated ones, or those of this machine.
  */
-import type { Clock } from "../../../lib/net/clock.ts";
-import type { Address, Connection, Network } from "../../../lib/net/network.ts";
-import { LANE } from "../../../lib/net/kinds.ts";
-import { MAX_FRAME_BYTES } from "../../../lib/net/limits.ts";
+import type { Clock } from "../../../lib/platform/clock.ts";
+import type { Address, Connection, Network } from "../../../lib/platform/network.ts";
+import { LANE } from "../../../lib/protocol/kinds.ts";
+import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { joined } from "../mutator.ts";
 import {

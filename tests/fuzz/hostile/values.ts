@@ -4,7 +4,7 @@
  */
 import type { ValueType } from "@std/msgpack";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../../lib/kv/mod.ts";
-import { MAX_FRAME_BYTES } from "../../../lib/net/limits.ts";
+import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

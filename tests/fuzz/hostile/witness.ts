@@ -1,7 +1,7 @@
 /** The client that does nothing wrong: it writes and reads all the while, and is what must not notice anything. */
 import { KvClient, KvraftError } from "../../../lib/mod.ts";
-import type { Clock } from "../../../lib/net/clock.ts";
-import type { Network } from "../../../lib/net/network.ts";
+import type { Clock } from "../../../lib/platform/clock.ts";
+import type { Network } from "../../../lib/platform/network.ts";
 
 const CONNECT_TIMEOUT_MS = 30_000;
 const THINK_MS = 15;

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
-import { seededRandom } from "../../../lib/workload/mod.ts";
+import { seededRandom } from "../../../lib/loadgen/mod.ts";
 import { eventually } from "../../support/eventually.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";

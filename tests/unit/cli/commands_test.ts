@@ -14,7 +14,7 @@ import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
 import { argumentHint } from "../../../lib/cli/hint.ts";
 import { toolsHelp } from "../../../lib/cli/server_tools.ts";
 import { tokenize } from "../../../lib/cli/tokenize.ts";
-import { SERVER_OPTIONS } from "../../../lib/server/config.ts";
+import { SERVER_OPTIONS } from "../../../lib/server/config/config.ts";
 
 Deno.test("every command's example is a line that the shell takes for that command", () => {
   for (const command of COMMANDS) {

@@ -7,7 +7,7 @@ import type {
   RestoreReport,
   RestoreRequest,
   ServerTools,
-} from "../../../lib/server/tools_port.ts";
+} from "../../../lib/server/tools/tools_port.ts";
 
 /** What recover finds. */
 export const STAKES: RecoveryStakes = {

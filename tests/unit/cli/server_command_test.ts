@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describeFault, runKvraft } from "../../../lib/cli/mod.ts";
 import type { StartServer } from "../../../lib/cli/server_command.ts";
-import type { ServerConfig } from "../../../lib/server/config.ts";
+import type { ServerConfig } from "../../../lib/server/config/config.ts";
 import type { RunningServer } from "../../../lib/server/mod.ts";
 import config from "../../../deno.json" with { type: "json" };
 import { settle } from "../../support/manual_clock.ts";

@@ -1,7 +1,7 @@
 /** `kvraft server inspect | restore | recover`: what the tools are asked, what is said, and the exit codes. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { runKvraft } from "../../../lib/cli/mod.ts";
-import type { InspectReport } from "../../../lib/server/tools_port.ts";
+import type { InspectReport } from "../../../lib/server/tools/tools_port.ts";
 import type { StartServer } from "../../../lib/cli/server_command.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";

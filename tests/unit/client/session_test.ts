@@ -1,7 +1,7 @@
 /** Stamps: what a session hands out, and what it lets the store forget. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import { ClientSession } from "../../../lib/client/session.ts";
 import { MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
 import { stampProblem } from "../../../lib/kv/session.ts";

@@ -10,7 +10,7 @@ import {
   type SnapshotDownload,
   TimeoutError,
 } from "../../../lib/mod.ts";
-import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/net/limits.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import { FakeCluster, type FakeNode } from "../../support/fake_node.ts";
 
 /** A file of ten parts and a bit. */

@@ -1,6 +1,6 @@
 /** One transaction at a time: checks, mutations, revisions, versions. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import type { Check, Mutation } from "../../../lib/kv/command.ts";
 import { bytes, put, query, remove, Replica, transaction } from "./support.ts";
 

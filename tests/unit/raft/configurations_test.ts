@@ -1,7 +1,7 @@
 /** Which configuration of a log says what, and how one leads to the next. */
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import {
   ConfigurationHistory,
   finalOf,

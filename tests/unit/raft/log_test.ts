@@ -1,7 +1,7 @@
 /** The log of the core: against a plain array, and what a write's end says after rewrites. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import { EMPTY_STATE, type Entry, type RecoveredState } from "../../../lib/raft/mod.ts";
 import { entryBytes, RaftLog } from "../../../lib/raft/log.ts";
 import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft_configuration.ts";

@@ -1,6 +1,6 @@
 /** One node at its door while members change: who counts, who campaigns, whom it hears. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import { EMPTY_STATE, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
 import { configurationOf, configurationText } from "../../support/raft_configuration.ts";
 import {

@@ -1,7 +1,7 @@
 /** What a leader knows of another node: inflight bounds, and the ways from probing to replicating and back. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import {
   assertPeer,
   becomeProbe,

@@ -3,7 +3,7 @@
  * together is in tests/golden/raft.
  */
 import { assertEquals, assertThrows } from "@std/assert";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import { DEFAULT_LIMITS, EMPTY_STATE, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
 import { configurationOf } from "../../support/raft_configuration.ts";
 import { RaftDisk } from "../../support/raft_disk.ts";

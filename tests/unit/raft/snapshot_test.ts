@@ -1,6 +1,6 @@
 /** One node at its door while its log is cut and snapshots are sent and received. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import { Raft, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { configurationOf } from "../../support/raft_configuration.ts";
 import { RaftDisk } from "../../support/raft_disk.ts";

@@ -1,21 +1,21 @@
 /** What clients wait for at one node is bounded, and a stopping node says of each request what may become of it. */
 import { assertEquals } from "@std/assert";
 import { MAX_KEY_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
-import type { ServerMessage } from "../../../lib/net/client_messages.ts";
-import { encodeCommand } from "../../../lib/net/command_codec.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
+import type { ServerMessage } from "../../../lib/protocol/client_messages.ts";
+import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration_codec.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { ClientService, MAX_ASKED_BYTES, MAX_TRANSFERS } from "../../../lib/server/client_service.ts";
 import { ClientWork } from "../../../lib/server/client_work.ts";
 import { Driver } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { LeadershipWatch } from "../../../lib/server/leadership.ts";
-import { foundingConfiguration } from "../../../lib/server/members.ts";
-import { Membership, type MembershipOptions } from "../../../lib/server/membership.ts";
+import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
+import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
 import { Quota } from "../../../lib/server/quota.ts";
 import { Replica } from "../../../lib/server/replica.ts";
-import { SnapshotDownloads } from "../../../lib/server/snapshot_downloads.ts";
-import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshots.ts";
+import { SnapshotDownloads } from "../../../lib/server/snapshot/downloads.ts";
+import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";
 import { Writes } from "../../../lib/server/writes.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";

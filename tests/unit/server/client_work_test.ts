@@ -1,7 +1,7 @@
 /** Whole servers: what a connection has under way is dropped once it is gone, and counted no more. */
 import { assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
-import { CONSISTENCY, FRAME_KIND } from "../../../lib/net/kinds.ts";
+import { CONSISTENCY, FRAME_KIND } from "../../../lib/protocol/kinds.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
 import { Stranger, until } from "../../support/net_node.ts";

@@ -5,7 +5,7 @@ import {
   readServerConfig,
   SERVER_OPTIONS,
   type ServerConfig,
-} from "../../../lib/server/config.ts";
+} from "../../../lib/server/config/config.ts";
 
 const CLUSTER = "2=127.0.0.1:7002,1=127.0.0.1:7001,3=[::1]:7003";
 

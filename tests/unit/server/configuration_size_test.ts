@@ -1,9 +1,9 @@
 /** What the wire lets in as a configuration, a snapshot's header can hold. */
 import { assert } from "@std/assert";
-import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
-import { MAX_MEMBERS, MAX_REMOVED_IDS } from "../../../lib/net/limits.ts";
-import { foundingConfiguration } from "../../../lib/server/members.ts";
-import { MAX_SNAPSHOT_CONFIGURATION_BYTES } from "../../../lib/storage/snapshot_format.ts";
+import { encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import { MAX_MEMBERS, MAX_REMOVED_IDS } from "../../../lib/protocol/limits.ts";
+import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
+import { MAX_SNAPSHOT_CONFIGURATION_BYTES } from "../../../lib/storage/snapshot/format.ts";
 
 Deno.test("the largest configuration, with as many spent ids as may be, fits into the header of a snapshot", () => {
   const first = Number.MAX_SAFE_INTEGER - MAX_REMOVED_IDS - MAX_MEMBERS;

@@ -1,7 +1,7 @@
 /** What a node that is none of the cluster's, or has gone wrong, can say to the others on its lanes. */
 import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
-import { MAX_TERM } from "../../../lib/net/limits.ts";
+import { MAX_TERM } from "../../../lib/protocol/limits.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
 import { Stranger, until } from "../../support/net_node.ts";

@@ -1,7 +1,7 @@
 /** The members of a configuration as clients and links see them. */
 import { assertEquals } from "@std/assert";
 import type { Configuration } from "../../../lib/raft/mod.ts";
-import { addressesOf, foundingConfiguration, membersOf } from "../../../lib/server/members.ts";
+import { addressesOf, foundingConfiguration, membersOf } from "../../../lib/server/membership/members.ts";
 
 Deno.test("members are voters, learners, or leaving while their vote is still needed", () => {
   const joint: Configuration = {

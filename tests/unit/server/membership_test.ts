@@ -1,7 +1,7 @@
 /** How a leader carries out changes of membership, and what it makes of them when it is interrupted. */
 import { assertEquals, assertMatch } from "@std/assert";
-import type { MembershipChange } from "../../../lib/net/client_messages.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/net/configuration_codec.ts";
+import type { MembershipChange } from "../../../lib/protocol/client_messages.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration_codec.ts";
 import {
   type Configuration,
   DEFAULT_LIMITS,
@@ -12,9 +12,9 @@ import {
 } from "../../../lib/raft/mod.ts";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { Driver, type LogStore } from "../../../lib/server/driver.ts";
-import { foundingConfiguration, membersOf } from "../../../lib/server/members.ts";
-import { Membership, type MembershipOptions } from "../../../lib/server/membership.ts";
-import type { Newcomer } from "../../../lib/server/membership_change.ts";
+import { foundingConfiguration, membersOf } from "../../../lib/server/membership/members.ts";
+import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
+import type { Newcomer } from "../../../lib/server/membership/membership_change.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLogger } from "../../support/recording_logger.ts";

@@ -1,10 +1,10 @@
 /** The table of metrics: what it renders is what Prometheus reads, and what docs/metrics.md says. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { Meter } from "../../../lib/server/meter.ts";
-import type { MetricSources } from "../../../lib/server/metric.ts";
-import { METRICS } from "../../../lib/server/metric_table.ts";
-import { describeMetrics, renderMetrics } from "../../../lib/server/metrics_text.ts";
+import { Meter } from "../../../lib/server/metrics/metrics.ts";
+import type { MetricSources } from "../../../lib/server/metrics/metric.ts";
+import { METRICS } from "../../../lib/server/metrics/metric_table.ts";
+import { describeMetrics, renderMetrics } from "../../../lib/server/metrics/metrics_text.ts";
 import { CHECKOUT, filesOfCheckout, readCheckout } from "../../support/checkout.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";

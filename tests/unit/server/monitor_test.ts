@@ -1,10 +1,10 @@
 /** What a whole server says of itself over HTTP, from before it serves until it has stopped. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { NodeConnection } from "../../../lib/client/connection.ts";
-import { parseAddress } from "../../../lib/net/address.ts";
-import { encodeCommand } from "../../../lib/net/command_codec.ts";
-import { NetworkError } from "../../../lib/net/errors.ts";
-import type { HttpResponse } from "../../../lib/net/http.ts";
+import { parseAddress } from "../../../lib/platform/address.ts";
+import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { NetworkError } from "../../../lib/platform/errors.ts";
+import type { HttpResponse } from "../../../lib/platform/http.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";

@@ -1,7 +1,7 @@
 /** Guessing what a mistyped name was meant to be. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { editDistance, nearest } from "../../../lib/server/nearest.ts";
+import { editDistance, nearest } from "../../../lib/server/config/nearest.ts";
 
 Deno.test("a distance counts insertions, deletions, replacements and swaps of neighbours", () => {
   const distances = [["put", "put"], ["put", "puts"], ["put", "pt"], ["put", "get"], ["lsit", "list"], [

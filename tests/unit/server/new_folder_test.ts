@@ -1,11 +1,11 @@
 /** A data folder that begins with a state: a server can start from it, and a folder that is somebody's is left alone. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
-import { foundingConfiguration } from "../../../lib/server/members.ts";
-import { FolderInUseError, makeFolder, type NewFolder } from "../../../lib/server/new_folder.ts";
-import { recoverState } from "../../../lib/server/recovered_state.ts";
-import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/server_limits.ts";
-import { writeState } from "../../../lib/server/state_codec.ts";
+import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
+import { FolderInUseError, makeFolder, type NewFolder } from "../../../lib/server/startup/new_folder.ts";
+import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
+import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";
+import { writeState } from "../../../lib/server/snapshot/state_codec.ts";
 import { DataDirectory } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 

@@ -1,9 +1,9 @@
 /** When a node that leads counts time for sessions: not before it has applied what its predecessors had counted. */
 import { assert, assertEquals } from "@std/assert";
-import type { PeerMessage } from "../../../lib/net/peer_codec.ts";
+import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
 import { Node } from "../../../lib/server/node.ts";
-import { recoverState } from "../../../lib/server/recovered_state.ts";
-import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/server_limits.ts";
+import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
+import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";
 import { DataDirectory } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";

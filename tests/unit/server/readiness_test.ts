@@ -1,7 +1,7 @@
 /** When a node is of use to clients, and what it says when it is not. */
 import { assertEquals } from "@std/assert";
-import type { NodeStatus } from "../../../lib/net/client_messages.ts";
-import { Readiness, type Unready } from "../../../lib/server/readiness.ts";
+import type { NodeStatus } from "../../../lib/protocol/client_messages.ts";
+import { Readiness, type Unready } from "../../../lib/server/metrics/readiness.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 
 const STATUS: NodeStatus = {

@@ -1,9 +1,9 @@
 /** Whole servers: who is let in, who is turned away, and what is left when one is stopped in the middle of things. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts";
-import { JoinError } from "../../../lib/server/identity.ts";
-import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshots.ts";
-import { CHANGE_KIND, FRAME_KIND } from "../../../lib/net/kinds.ts";
+import { JoinError } from "../../../lib/server/startup/identity.ts";
+import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshot/snapshots.ts";
+import { CHANGE_KIND, FRAME_KIND } from "../../../lib/protocol/kinds.ts";
 import { Stranger } from "../../support/net_node.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { MemoryCluster } from "../../support/memory_cluster.ts";

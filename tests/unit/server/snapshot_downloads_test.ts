@@ -1,14 +1,14 @@
 /** Snapshots as a client reads them: piece by piece, pinned while it does, and never more than a connection's share. */
 import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
-import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/net/limits.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import {
   MAX_OPEN_IN_ALL,
   MAX_READS_IN_ALL,
   SnapshotDownloads,
-} from "../../../lib/server/snapshot_downloads.ts";
-import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshots.ts";
+} from "../../../lib/server/snapshot/downloads.ts";
+import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";

@@ -1,13 +1,17 @@
 /** When snapshots are taken, what they are of, and how much of the log goes behind them. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { encodeCommand } from "../../../lib/net/command_codec.ts";
-import { decodeConfiguration } from "../../../lib/net/configuration_codec.ts";
+import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { decodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
 import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { Replica } from "../../../lib/server/replica.ts";
-import { type CompactableLog, type SnapshotLimits, Snapshots } from "../../../lib/server/snapshots.ts";
-import { readSnapshotState } from "../../../lib/server/snapshot_state.ts";
+import {
+  type CompactableLog,
+  type SnapshotLimits,
+  Snapshots,
+} from "../../../lib/server/snapshot/snapshots.ts";
+import { readSnapshotState } from "../../../lib/server/snapshot/snapshot_state.ts";
 import { SnapshotDamagedError, type SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";

@@ -1,7 +1,7 @@
 /** Hashes of the state: requests that wait share one, and connections that are gone cost nothing. */
 import { assertEquals } from "@std/assert";
 import type { StateView } from "../../../lib/kv/mod.ts";
-import { type StateHash, StateHashes } from "../../../lib/server/state_hashes.ts";
+import { type StateHash, StateHashes } from "../../../lib/server/snapshot/state_hashes.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { machineAt } from "../../support/server_state.ts";
 

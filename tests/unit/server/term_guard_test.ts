@@ -1,6 +1,6 @@
 /** By how much the terms of others may raise a node's own. */
 import { assertEquals } from "@std/assert";
-import { MAX_TERM } from "../../../lib/net/limits.ts";
+import { MAX_TERM } from "../../../lib/protocol/limits.ts";
 import { MAX_TERM_LEAP, TERM_WINDOW_MS, TermGuard } from "../../../lib/server/term_guard.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 

@@ -1,16 +1,16 @@
 /** What an operator does while no server runs: looking changes nothing, and what is made is whole or not there. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { encodeCommand } from "../../../lib/net/command_codec.ts";
-import { DecodeError } from "../../../lib/net/errors.ts";
-import { encodeConfiguration } from "../../../lib/net/configuration_codec.ts";
+import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { DecodeError } from "../../../lib/protocol/errors.ts";
+import { encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
 import type { Configuration, Entry } from "../../../lib/raft/mod.ts";
-import { FolderInUseError } from "../../../lib/server/new_folder.ts";
-import { NothingThereError } from "../../../lib/server/inspect.ts";
-import { RecoveryError } from "../../../lib/server/recover.ts";
-import { recoverState } from "../../../lib/server/recovered_state.ts";
-import { BackupPathError } from "../../../lib/server/state_file.ts";
-import { serverTools } from "../../../lib/server/tools.ts";
-import type { RecoveryStakes, RestoreRequest } from "../../../lib/server/tools_port.ts";
+import { FolderInUseError } from "../../../lib/server/startup/new_folder.ts";
+import { NothingThereError } from "../../../lib/server/tools/inspect.ts";
+import { RecoveryError } from "../../../lib/server/tools/recover.ts";
+import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
+import { BackupPathError } from "../../../lib/server/startup/state_file.ts";
+import { serverTools } from "../../../lib/server/tools/tools.ts";
+import type { RecoveryStakes, RestoreRequest } from "../../../lib/server/tools/tools_port.ts";
 import {
   DataDirectory,
   DataDirectoryLockedError,

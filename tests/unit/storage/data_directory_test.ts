@@ -7,7 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import {
   DataDirectory,
   DataDirectoryDamagedError,

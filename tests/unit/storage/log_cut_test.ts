@@ -3,7 +3,7 @@
  * again; and where a snapshot is needed for that, one must be there.
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import type { Entry } from "../../../lib/raft/types.ts";
 import {
   DataDirectoryDamagedError,

@@ -9,8 +9,8 @@ import {
   RECORD_HEADER_BYTES,
   recordBytes,
   segmentSeed,
-} from "../../../lib/storage/record.ts";
-import type { LogRecord, RecordPlace } from "../../../lib/storage/record.ts";
+} from "../../../lib/storage/wal/record.ts";
+import type { LogRecord, RecordPlace } from "../../../lib/storage/wal/record.ts";
 
 /** Objects as the code makes them, so that they compare equal. */
 function record<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {

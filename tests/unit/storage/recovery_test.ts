@@ -15,8 +15,8 @@ import {
   HARD_STATE_RECORD_BYTES,
   recordBytes,
   segmentSeed,
-} from "../../../lib/storage/record.ts";
-import type { LogRecord } from "../../../lib/storage/record.ts";
+} from "../../../lib/storage/wal/record.ts";
+import type { LogRecord } from "../../../lib/storage/wal/record.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 import type { Unsynced } from "../../support/memory_disk.ts";
 import {

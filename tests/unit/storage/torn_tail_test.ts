@@ -1,10 +1,10 @@
 /** The search behind a log's last record: exact, and with work that is linear in the bytes, whatever they are. */
 import { crc32 } from "node:zlib";
 import { assert, assertEquals } from "@std/assert";
-import type { DiskFile } from "../../../lib/storage/disk.ts";
-import { encodeRecord, MAGIC, RECORD_HEADER_BYTES, segmentSeed } from "../../../lib/storage/record.ts";
-import { SpanChecksums } from "../../../lib/storage/span_checksums.ts";
-import { examineRest } from "../../../lib/storage/torn_tail.ts";
+import type { DiskFile } from "../../../lib/platform/disk.ts";
+import { encodeRecord, MAGIC, RECORD_HEADER_BYTES, segmentSeed } from "../../../lib/storage/wal/record.ts";
+import { SpanChecksums } from "../../../lib/storage/wal/span_checksums.ts";
+import { examineRest } from "../../../lib/storage/wal/torn_tail.ts";
 import { MemoryDisk } from "../../support/memory_disk.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import {

@@ -1,7 +1,7 @@
 /** The open log: what append, sync, readEntries and close do, and what they do when the disk refuses. */
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import type { Entry } from "../../../lib/raft/types.ts";
-import { InvariantError } from "../../../lib/assert.ts";
+import { InvariantError } from "../../../lib/platform/assert.ts";
 import {
   DataDirectoryUnusableError,
   LogDamagedError,

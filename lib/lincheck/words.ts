@@ -1,0 +1,296 @@
+/** Operations, answers and states in the words of the page: short, exact, and with nothing unprintable in them. */
+import { assertNever } from "../platform/assert.ts";
+import type { Check, Entry, KeyRange, Mutation, Operation } from "./history.ts";
+import { type Condition, type KeyState, UNSEEN_REVISION } from "./model.ts";
+import type { Misfit } from "./verdict.ts";
+
+/** Characters of a key or value that are shown; the rest is counted. */
+const MAX_SHOWN_CHARACTERS = 40;
+
+const SHORT_NAMES: Readonly<Record<Operation["kind"], string>> = {
+  get: "get",
+  put: "put",
+  delete: "del",
+  compareAndSet: "cas",
+  transaction: "txn",
+  list: "list",
+};
+
+/** A key or value as a person can read it: what is no printable ASCII appears as `\x00` … `\xff`. */
+export function shown(text: string): string {
+  const head = text.slice(0, MAX_SHOWN_CHARACTERS).replace(
+    /[^\x20-\x7e]|\\/g,
+    (character) =>
+      character === "\\" ? "\\\\" : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+  const rest = text.length - MAX_SHOWN_CHARACTERS;
+  return rest > 0 ? `${head}… (${rest} bytes more)` : head;
+}
+
+/** A value in quotes. */
+export function quoted(value: string): string {
+  return `"${shown(value)}"`;
+}
+
+/** What was asked: `put k = "v"`. */
+export function requestText(operation: Operation): string {
+  switch (operation.kind) {
+    case "get":
+    case "delete":
+      return `${operation.kind} ${shown(operation.key)}`;
+    case "put":
+      return `put ${shown(operation.key)} = ${quoted(operation.value)}`;
+    case "compareAndSet": {
+      const expected = operation.expect === null ? "nothing" : quoted(operation.expect);
+      return `cas ${shown(operation.key)}: ${expected} to ${quoted(operation.value)}`;
+    }
+    case "transaction": {
+      const checks = operation.checks.map(checkText);
+      const then = operation.mutations.map(mutationText).join(", ");
+      return checks.length === 0
+        ? `transaction: ${then}`
+        : `transaction: if ${checks.join(" and ")}: ${then}`;
+    }
+    case "list":
+      return `list ${rangeText(operation.range)}`;
+    default:
+      return assertNever(operation);
+  }
+}
+
+/** What it was told: `revision 7`. Of a list, the entries of `keys`; the others are counted. */
+export function answerText(operation: Operation, keys: readonly string[]): string {
+  switch (operation.outcome.kind) {
+    case "notApplied":
+      return "certainly did not happen";
+    case "unknown":
+      return "no answer: it may have happened at any time after its call, or never";
+    case "answered":
+      return resultText(operation, keys);
+    default:
+      return assertNever(operation.outcome);
+  }
+}
+
+/** Request and answer in as few characters as they can be told apart by, as far as they concern `keys`. */
+export function labelOf(operation: Operation, keys: readonly string[]): string {
+  const key = keys.length > 1 && "key" in operation ? shown(operation.key) : "";
+  return [SHORT_NAMES[operation.kind], key, subjectOf(operation, keys), shortAnswer(operation)]
+    .filter((part) => part !== "").join(" ");
+}
+
+/** A key as it stood. */
+export function stateText(state: KeyState | null): string {
+  if (state === null) return "does not exist";
+  const { value, createRevision, modRevision, version } = state;
+  return `${quoted(value)}, revision ${numberText(modRevision)}, created at ${numberText(createRevision)}, ` +
+    `version ${version}`;
+}
+
+/** An entry as it was seen; what was not recorded is left out. */
+export function entryText(entry: Entry | null): string {
+  if (entry === null) return "does not exist";
+  const { value, createRevision, modRevision, version } = entry;
+  return [
+    quoted(value),
+    modRevision === null ? null : `revision ${modRevision}`,
+    createRevision === null ? null : `created at ${createRevision}`,
+    version === null ? null : `version ${version}`,
+  ].filter((part) => part !== null).join(", ");
+}
+
+/** A key as it stood; named where that is not clear anyway. */
+export function keyStateText(key: string, state: KeyState | null, { withKey }: { withKey: boolean }): string {
+  return withKey ? `${shown(key)}: ${stateText(state)}` : stateText(state);
+}
+
+/** Why an operation does not fit a state, as a sentence. `nameOf` names another operation of the history. */
+export function misfitText(misfit: Misfit, nameOf: (operation: number) => string): string {
+  switch (misfit.kind) {
+    case "condition":
+      return conditionText(misfit.condition);
+    case "result":
+      return `It would have left ${shown(misfit.condition.key)} as ${stateText(misfit.actual)}. ${
+        conditionText(misfit.condition)
+      }`;
+    case "noneExists":
+      return `It was told that more keys follow, and none of ${misfit.keys.map(shown).join(", ")} exists.`;
+    case "order":
+      return misfit.operation === null
+        ? `Revision ${misfit.revision}, which was seen, has to come before it, and no operation can have made it.`
+        : `Revision ${misfit.revision} has to come before it: ${nameOf(misfit.operation)}.`;
+    case "passed":
+      return `A greater revision than its own, ${misfit.revision}, was reached before.`;
+    case "tooSoon":
+      return `The store had at most revision ${misfit.greatest} when it returned; the writes before it need a greater one.`;
+    case "later":
+      return "It fits here, but then nothing that follows does.";
+    default:
+      return assertNever(misfit);
+  }
+}
+
+function conditionText(condition: Condition): string {
+  const key = shown(condition.key);
+  switch (condition.kind) {
+    case "entry":
+      return condition.entry === null
+        ? `It was told that ${key} does not exist.`
+        : `It was told ${key} = ${entryText(condition.entry)}.`;
+    case "exists":
+      return `It was told that ${key} ${condition.exists ? "existed" : "did not exist"}.`;
+    case "value":
+      return `It was told that ${key} ${condition.holds ? "had" : "did not have"} the value ${
+        quoted(condition.value)
+      }.`;
+    case "modRevision":
+      return `It was told that revision ${condition.modRevision} ${
+        condition.holds ? "was" : "was not"
+      } the last of ${key}.`;
+    case "never":
+      return `Its answer is impossible: ${condition.why}.`;
+    default:
+      return assertNever(condition);
+  }
+}
+
+function resultText(operation: Operation, keys: readonly string[]): string {
+  if (operation.outcome.kind !== "answered") return "";
+  switch (operation.kind) {
+    case "get":
+      return operation.outcome.result === null ? "does not exist" : entryText(operation.outcome.result);
+    case "put":
+      return revisionText(operation.outcome.result.revision);
+    case "delete": {
+      const { deleted, revision } = operation.outcome.result;
+      return `${deleted ? "deleted" : "there was nothing"}, ${revisionText(revision)}`;
+    }
+    case "compareAndSet": {
+      const { succeeded, current, revision } = operation.outcome.result;
+      return `${succeeded ? "done" : "failed"}: now ${entryText(current)}; ${revisionText(revision)}`;
+    }
+    case "transaction": {
+      const { succeeded, failedChecks, revision } = operation.outcome.result;
+      const failed = `failed: checks ${failedChecks.map((position) => position + 1).join(", ")}`;
+      return `${succeeded ? "done" : failed}; ${revisionText(revision)}`;
+    }
+    case "list": {
+      const { entries, more, revision } = operation.outcome.result;
+      const told = entries.filter(({ key }) => keys.includes(key));
+      const others = entries.length - told.length;
+      return [
+        ...told.map((entry) => `${shown(entry.key)} = ${entryText(entry)}`),
+        ...(entries.length === 0 ? ["no keys"] : []),
+        ...(others === 0
+          ? []
+          : [`${others} ${told.length === 0 ? "" : "other "}${others === 1 ? "key" : "keys"}`]),
+        ...(more ? ["more follow"] : []),
+        revisionText(revision),
+      ].join("; ");
+    }
+    default:
+      return assertNever(operation);
+  }
+}
+
+/** What a write is about, besides its key. */
+function subjectOf(operation: Operation, keys: readonly string[]): string {
+  switch (operation.kind) {
+    case "put":
+    case "compareAndSet":
+      return shown(operation.value);
+    case "transaction":
+      return operation.mutations.filter(({ key }) => keys.includes(key)).map((mutation) => {
+        const value = mutation.kind === "put" ? shown(mutation.value) : "delete";
+        return keys.length > 1 ? `${shown(mutation.key)}=${value}` : value;
+      }).join(" ");
+    case "get":
+    case "delete":
+    case "list":
+      return "";
+    default:
+      return assertNever(operation);
+  }
+}
+
+function shortAnswer(operation: Operation): string {
+  switch (operation.outcome.kind) {
+    case "answered":
+      return shortResult(operation);
+    case "notApplied":
+      return "→ not done";
+    case "unknown":
+      return "?";
+    default:
+      return assertNever(operation.outcome);
+  }
+}
+
+function shortResult(operation: Operation): string {
+  if (operation.outcome.kind !== "answered") return "";
+  switch (operation.kind) {
+    case "get": {
+      const entry = operation.outcome.result;
+      return entry === null ? "→ nothing" : atRevision(`→ ${shown(entry.value)}`, entry.modRevision);
+    }
+    case "put":
+      return atRevision("", operation.outcome.result.revision);
+    case "delete": {
+      const { deleted, revision } = operation.outcome.result;
+      return atRevision(deleted ? "" : "→ nothing", revision);
+    }
+    case "compareAndSet":
+    case "transaction": {
+      const { succeeded, revision } = operation.outcome.result;
+      return atRevision(succeeded ? "" : "→ no", revision);
+    }
+    case "list": {
+      const { entries, revision } = operation.outcome.result;
+      return atRevision(`→ ${entries.length}`, revision);
+    }
+    default:
+      return assertNever(operation);
+  }
+}
+
+function atRevision(answer: string, revision: number | null): string {
+  return revision === null ? answer : `${answer} @${revision}`.trimStart();
+}
+
+function revisionText(revision: number | null): string {
+  return revision === null ? "revision not recorded" : `revision ${revision}`;
+}
+
+function numberText(revision: number): string {
+  return revision === UNSEEN_REVISION ? "unknown" : String(revision);
+}
+
+function checkText(check: Check): string {
+  const key = shown(check.key);
+  switch (check.kind) {
+    case "exists":
+      return `${key} ${check.exists ? "exists" : "does not exist"}`;
+    case "value":
+      return `${key} = ${quoted(check.value)}`;
+    case "modRevision":
+      return `${key} is at revision ${check.modRevision}`;
+    default:
+      return assertNever(check);
+  }
+}
+
+function mutationText(mutation: Mutation): string {
+  return mutation.kind === "put"
+    ? `put ${shown(mutation.key)} = ${quoted(mutation.value)}`
+    : `delete ${shown(mutation.key)}`;
+}
+
+function rangeText({ prefix, start, end, after, reverse }: KeyRange): string {
+  return [
+    prefix === "" ? "all keys" : `${shown(prefix)}…`,
+    start === null ? null : `from ${shown(start)}`,
+    end === null ? null : `before ${shown(end)}`,
+    after === null ? null : `behind ${shown(after)}`,
+    reverse ? "downwards" : null,
+  ].filter((part) => part !== null).join(" ");
+}

@@ -1,0 +1,116 @@
+/** One operation: what is asked of a client, and what it answered, in the words of a history. */
+import { assertNever } from "../platform/assert.ts";
+import type { Check, Entry, Operation } from "../lincheck/mod.ts";
+import type { KvClient } from "../client/client.ts";
+import type { CallOptions, TransactionCheck } from "../client/types.ts";
+import type { KeyValue } from "../kv/command.ts";
+import { bytesOfText, textOfBytes } from "./text.ts";
+
+/** The part of {@link KvClient} that a workload calls. */
+export type WorkloadClient = Pick<
+  KvClient,
+  "put" | "get" | "delete" | "list" | "compareAndSet" | "transaction"
+>;
+
+type Without<O, Names extends string> = O extends Operation ? Omit<O, Names> : never;
+
+/** What to do: an operation that nobody has made yet. */
+export type Request = Without<Operation, "client" | "calledAt" | "returnedAt" | "outcome">;
+
+/** An operation that ended, without who made it and when. */
+export type Ended = Without<Operation, "client" | "calledAt" | "returnedAt">;
+
+/** Has `client` do it; rejects as the client does. */
+export async function perform(
+  client: WorkloadClient,
+  { request, options }: { readonly request: Request; readonly options: CallOptions },
+): Promise<Ended> {
+  switch (request.kind) {
+    case "put": {
+      const { revision } = await client.put(bytesOfText(request.key), bytesOfText(request.value), options);
+      return { ...request, outcome: { kind: "answered", result: { revision } } };
+    }
+    case "get": {
+      const entry = await client.get(bytesOfText(request.key), options);
+      return { ...request, outcome: { kind: "answered", result: entryOf(entry) } };
+    }
+    case "delete": {
+      const { deleted, revision } = await client.delete(bytesOfText(request.key), options);
+      return { ...request, outcome: { kind: "answered", result: { deleted, revision } } };
+    }
+    case "compareAndSet": {
+      const { succeeded, current, revision } = await client.compareAndSet(bytesOfText(request.key), {
+        expect: request.expect === null ? null : bytesOfText(request.expect),
+        value: bytesOfText(request.value),
+        ...options,
+      });
+      const result = { succeeded, current: entryOf(current), revision };
+      return { ...request, outcome: { kind: "answered", result } };
+    }
+    case "transaction":
+      return await performTransaction(client, { request, options });
+    case "list":
+      return await performList(client, { request, options });
+    default:
+      return assertNever(request);
+  }
+}
+
+/** A request of one kind, and how to call. */
+interface Call<Kind extends Request["kind"]> {
+  readonly request: Extract<Request, { readonly kind: Kind }>;
+  readonly options: CallOptions;
+}
+
+async function performTransaction(
+  client: WorkloadClient,
+  { request, options }: Call<"transaction">,
+): Promise<Ended> {
+  const { succeeded, failedChecks, revision } = await client.transaction({
+    checks: request.checks.map(checkOf),
+    mutations: request.mutations.map((mutation) =>
+      mutation.kind === "put"
+        ? { kind: "put", key: bytesOfText(mutation.key), value: bytesOfText(mutation.value) }
+        : { kind: "delete", key: bytesOfText(mutation.key) }
+    ),
+    ...options,
+  });
+  return { ...request, outcome: { kind: "answered", result: { succeeded, failedChecks, revision } } };
+}
+
+async function performList(client: WorkloadClient, { request, options }: Call<"list">): Promise<Ended> {
+  const { prefix, start, end, reverse } = request.range;
+  const { entries, cursor, revision } = await client.list({
+    prefix: bytesOfText(prefix),
+    ...(start === null ? {} : { start: bytesOfText(start) }),
+    ...(end === null ? {} : { end: bytesOfText(end) }),
+    reverse,
+    limit: request.limit,
+    ...options,
+  });
+  const listed = entries.map((entry) => ({ key: textOfBytes(entry.key), ...shown(entry) }));
+  const result = { entries: listed, more: cursor !== null, revision };
+  return { ...request, outcome: { kind: "answered", result } };
+}
+
+function checkOf(check: Check): TransactionCheck {
+  const key = bytesOfText(check.key);
+  switch (check.kind) {
+    case "modRevision":
+      return { key, modRevision: check.modRevision };
+    case "exists":
+      return { key, exists: check.exists };
+    case "value":
+      return { key, value: bytesOfText(check.value) };
+    default:
+      return assertNever(check);
+  }
+}
+
+function entryOf(entry: KeyValue | null): Entry | null {
+  return entry === null ? null : shown(entry);
+}
+
+function shown({ value, createRevision, modRevision, version }: KeyValue): Entry {
+  return { value: textOfBytes(value), createRevision, modRevision, version };
+}

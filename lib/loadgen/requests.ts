@@ -1,0 +1,183 @@
+/**
+ * What each client does next: chance decides, within a few keys, so that clients meet on them all the time.
+ *
+ * Every value is written once in a run, so that what is read tells which write it came from. Conditions go by what was
+ * last seen of a key, which is often true and often just not any more: both answers happen.
+ */
+import { assert, assertNever } from "../platform/assert.ts";
+import type { Check, Entry, KeyRange, Mutation, Operation } from "../lincheck/mod.ts";
+import type { Random } from "../platform/clock.ts";
+import { isWrite, type Mix, OPERATION_KINDS, type OperationKind } from "./mix.ts";
+import type { Request } from "./perform.ts";
+
+/** Most keys of a workload. */
+export const MAX_KEYS = 1_000;
+/** Longest prefix of its keys: far from the longest key that a store takes. */
+export const MAX_PREFIX_BYTES = 1_024;
+/** Most keys of one transaction. */
+const MAX_TRANSACTION_KEYS = 3;
+/** Page sizes of lists: one that hardly ever suffices, one that sometimes does, one that shows much. */
+const LIST_LIMITS = [1, 4, 64];
+const KEY_DIGITS = 4;
+
+/** What the clients of a workload last saw of its keys. */
+export class SeenKeys {
+  readonly #entries = new Map<string, Entry | null>();
+
+  /** The key as it was last seen; null when it did not exist, or was never seen. */
+  get(key: string): Entry | null {
+    return this.#entries.get(key) ?? null;
+  }
+
+  /** Takes note of what an answer showed. */
+  note(operation: Operation): void {
+    if (operation.outcome.kind !== "answered") return;
+    switch (operation.kind) {
+      case "get":
+        this.#entries.set(operation.key, operation.outcome.result);
+        return;
+      case "compareAndSet":
+        this.#entries.set(operation.key, operation.outcome.result.current);
+        return;
+      case "delete":
+        this.#entries.set(operation.key, null);
+        return;
+      case "put": {
+        const { revision } = operation.outcome.result;
+        const unseen = { createRevision: null, version: null };
+        this.#entries.set(operation.key, { value: operation.value, modRevision: revision, ...unseen });
+        return;
+      }
+      case "list":
+        for (const { key, ...entry } of operation.outcome.result.entries) this.#entries.set(key, entry);
+        return;
+      case "transaction":
+        return;
+      default:
+        assertNever(operation);
+    }
+  }
+}
+
+/** What a source of requests goes by. */
+export interface RequestOptions {
+  readonly random: Random;
+  readonly mix: Mix;
+  /** What all keys begin with, a character for each byte. */
+  readonly prefix: string;
+  /** How many keys there are, from 1 to {@link MAX_KEYS}. */
+  readonly keys: number;
+  /** The client's number: part of every value it writes. */
+  readonly client: number;
+  readonly seen: SeenKeys;
+}
+
+/** The requests of one client. */
+export class RequestSource {
+  readonly #options: RequestOptions;
+  readonly #keys: readonly string[];
+  readonly #kinds: readonly OperationKind[];
+  readonly #total: number;
+  #writes = 0;
+
+  constructor(options: RequestOptions) {
+    const { keys, mix, prefix } = options;
+    this.#options = options;
+    this.#keys = Array.from({ length: keys }, (_, number) => keyName(prefix, number));
+    this.#kinds = OPERATION_KINDS.filter((kind) => mix[kind] > 0);
+    this.#total = this.#kinds.reduce((sum, kind) => sum + mix[kind], 0);
+    assert(this.#keys.length > 0 && this.#total > 0, "a workload has keys and something to do");
+  }
+
+  /** The next request. */
+  next(): Request {
+    const kind = this.#kind();
+    if (isWrite(kind)) this.#writes += 1;
+    const key = this.#pick(this.#keys);
+    switch (kind) {
+      case "put":
+        return { kind, key, value: this.#value() };
+      case "get":
+      case "delete":
+        return { kind, key };
+      case "compareAndSet":
+        return { kind, key, expect: this.#options.seen.get(key)?.value ?? null, value: this.#value() };
+      case "transaction":
+        return this.#transaction();
+      case "list":
+        return { kind, range: this.#range(), limit: this.#pick(LIST_LIMITS) };
+      default:
+        return assertNever(kind);
+    }
+  }
+
+  #kind(): OperationKind {
+    let at = this.#options.random() * this.#total;
+    for (const kind of this.#kinds) {
+      at -= this.#options.mix[kind];
+      if (at < 0) return kind;
+    }
+    return this.#pick(this.#kinds);
+  }
+
+  #value(part = 0): string {
+    const name = `${this.#options.client}.${this.#writes}`;
+    return part === 0 ? name : `${name}.${part}`;
+  }
+
+  #transaction(): Request {
+    const keys = this.#someKeys();
+    const checks = keys.filter(() => this.#chance(0.5)).map((key) => this.#check(key));
+    // A key that is only looked at ties two keys together without a write to both.
+    const changed = keys.length > 1 && this.#chance(0.3) ? keys.slice(1) : keys;
+    const mutations = changed.map((key, position): Mutation =>
+      this.#chance(0.3) ? { kind: "delete", key } : { kind: "put", key, value: this.#value(position + 1) }
+    );
+    return { kind: "transaction", checks, mutations };
+  }
+
+  #someKeys(): readonly string[] {
+    const count = 1 + this.#below(Math.min(MAX_TRANSACTION_KEYS, this.#keys.length));
+    const chosen = new Set<string>();
+    while (chosen.size < count) chosen.add(this.#pick(this.#keys));
+    return [...chosen];
+  }
+
+  #check(key: string): Check {
+    const entry = this.#options.seen.get(key);
+    if (entry === null) return { kind: "exists", key, exists: this.#chance(0.2) };
+    if (entry.modRevision !== null && this.#chance(0.5)) {
+      return { kind: "modRevision", key, modRevision: entry.modRevision };
+    }
+    return { kind: "value", key, value: entry.value };
+  }
+
+  #range(): KeyRange {
+    const { prefix } = this.#options;
+    const [start, end] = [this.#bound(), this.#bound()];
+    const isEmpty = start !== null && end !== null && start >= end;
+    return { prefix, start: isEmpty ? null : start, end, after: null, reverse: this.#chance(0.3) };
+  }
+
+  #bound(): string | null {
+    return this.#chance(0.5) ? null : this.#pick(this.#keys);
+  }
+
+  #chance(share: number): boolean {
+    return this.#options.random() < share;
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#options.random() * limit);
+  }
+
+  #pick<T>(items: readonly T[]): T {
+    const item = items[this.#below(items.length)];
+    assert(item !== undefined, "there is something to pick from");
+    return item;
+  }
+}
+
+function keyName(prefix: string, number: number): string {
+  return `${prefix}${String(number).padStart(KEY_DIGITS, "0")}`;
+}

@@ -1,0 +1,161 @@
+/** Clients that go on whatever happens, and the history of what they did and were told. */
+import type { History, Operation } from "../lincheck/mod.ts";
+import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
+import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/pause.ts";
+import { isWrite, type Mix } from "./mix.ts";
+import { perform, type Request, type WorkloadClient } from "./perform.ts";
+import { seededRandom } from "./random.ts";
+import { type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
+
+/** Operations after which a workload stops, so that a history has an end in memory too. */
+export const MAX_OPERATIONS = 200_000;
+/** Entries shown by lists after which it stops: what one operation weighs depends on them. */
+export const MAX_LISTED_ENTRIES = 1_000_000;
+/** A client whose operation failed waits so long: an outage is not to be filled with refusals. */
+const FAILURE_PAUSE_MS = 50;
+
+/** What a workload is made of. */
+export interface WorkloadOptions {
+  /** Each makes one operation at a time. */
+  readonly clients: readonly WorkloadClient[];
+  /** Decides what each client does, given the answers it gets. */
+  readonly seed: number;
+  readonly mix: Mix;
+  /** What all keys begin with, a character for each byte; no such key exists before. */
+  readonly prefix: string;
+  readonly keys: number;
+  /** Deadline of each operation. */
+  readonly timeoutMs: number;
+  readonly clock: Pick<Clock, "now" | "after">;
+  /** Default {@link MAX_OPERATIONS}. */
+  readonly maxOperations?: number;
+}
+
+/** Runs until it is stopped, or has done all it may. */
+export class Workload {
+  /** When it began, in the clock's time. */
+  readonly startedAt: number;
+  /**
+   * Resolves when every client has ended: after {@link stop} or {@link abort}, or when the history is full. Rejects
+   * with the fault of whatever is no error of a client.
+   */
+  readonly finished: Promise<void>;
+  readonly #options: WorkloadOptions;
+  readonly #history: Operation[] = [];
+  readonly #errors = new Map<KvraftErrorCode, number>();
+  readonly #stopped = new AbortController();
+  readonly #aborted = new AbortController();
+  readonly #seen = new SeenKeys();
+  #listed = 0;
+  #writes = 0;
+  #lastWriteAt: number;
+
+  private constructor(options: WorkloadOptions) {
+    this.#options = options;
+    this.startedAt = options.clock.now();
+    this.#lastWriteAt = this.startedAt;
+    this.finished = this.#runAll();
+  }
+
+  /** Starts the clients. */
+  static start(options: WorkloadOptions): Workload {
+    return new Workload(options);
+  }
+
+  /** The operations that have ended, in that order. */
+  get history(): History {
+    return this.#history;
+  }
+
+  /** How many operations failed, by the code of the error. */
+  get errors(): ReadonlyMap<KvraftErrorCode, number> {
+    return this.#errors;
+  }
+
+  /** Writes that were answered so far. */
+  get answeredWrites(): number {
+    return this.#writes;
+  }
+
+  /** When a write was last answered; the beginning before the first. */
+  get lastWriteAt(): number {
+    return this.#lastWriteAt;
+  }
+
+  /** Whether the history has no room for more operations. */
+  get isFull(): boolean {
+    const { maxOperations = MAX_OPERATIONS } = this.#options;
+    return this.#history.length >= maxOperations || this.#listed >= MAX_LISTED_ENTRIES;
+  }
+
+  /** Begins no further operation; those under way go on to their end. */
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  /** Ends those under way too, each with the outcome that it has then. */
+  abort(): void {
+    this.#stopped.abort();
+    this.#aborted.abort(new Error("the workload was ended"));
+  }
+
+  async #runAll(): Promise<void> {
+    const runs = this.#options.clients.map((client, position) => this.#run(client, position + 1));
+    const fault = (await Promise.allSettled(runs)).find((run) => run.status === "rejected");
+    if (fault !== undefined) throw fault.reason;
+  }
+
+  async #run(client: WorkloadClient, number: number): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#stopped;
+    const source = new RequestSource(this.#requestOptions(number));
+    try {
+      while (!signal.aborted && !this.isFull) {
+        const isAnswered = await this.#callOnce(client, { number, request: source.next() });
+        if (!isAnswered) await pause(FAILURE_PAUSE_MS, { clock, signal });
+      }
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+  }
+
+  #requestOptions(client: number): RequestOptions {
+    const { seed, mix, prefix, keys } = this.#options;
+    // Golden ratio: neighbouring seeds and clients are to have nothing in common.
+    const random = seededRandom(seed + Math.imul(client, 0x9e3779b9));
+    return { random, mix, prefix, keys, client, seen: this.#seen };
+  }
+
+  /** Makes one operation and writes down how it ended; whether it was answered. */
+  async #callOnce(
+    client: WorkloadClient,
+    { number, request }: { readonly number: number; readonly request: Request },
+  ): Promise<boolean> {
+    const { clock, timeoutMs } = this.#options;
+    const options = { timeoutMs, signal: this.#aborted.signal };
+    const calledAt = clock.now();
+    try {
+      const ended = await perform(client, { request, options });
+      this.#record({ ...ended, client: number, calledAt, returnedAt: clock.now() });
+      return true;
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      this.#errors.set(error.code, (this.#errors.get(error.code) ?? 0) + 1);
+      const kind = isWrite(request.kind) && error.outcome === "unknown" ? "unknown" : "notApplied";
+      this.#record({ ...request, outcome: { kind }, client: number, calledAt, returnedAt: clock.now() });
+      return false;
+    }
+  }
+
+  #record(operation: Operation): void {
+    this.#history.push(operation);
+    this.#seen.note(operation);
+    if (operation.outcome.kind !== "answered") return;
+    if (operation.kind === "list") this.#listed += operation.outcome.result.entries.length;
+    if (!isWrite(operation.kind)) return;
+    this.#writes += 1;
+    this.#lastWriteAt = this.#options.clock.now();
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * Reads MessagePack that nobody has vouched for, straight from its bytes, value by value in the order expected.
+ *
+ * Every read names the field that it reads; what is not there, of another type, or out of range is a DecodeError
+ * that names the message and the field. Lengths are held against the bytes that are left before anything is
+ * allocated, and nothing recurses: lies about length and depth cost their sender more than the reader.
+ */
+import { assert } from "../platform/assert.ts";
+import type { SlabCopier } from "../platform/slab.ts";
+import { DecodeError } from "./errors.ts";
+
+const NIL = 0xc0;
+const FALSE = 0xc2;
+const TRUE = 0xc3;
+const TWO_TO_THE_32 = 4_294_967_296;
+const EIGHT_BYTES = new DataView(new ArrayBuffer(8));
+/** Up to here, text that grows letter by letter is cheaper than a call of the decoder. */
+const MAX_SHORT_TEXT_BYTES = 12;
+const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** A cursor over the bytes of one MessagePack value. */
+export class MessagePackReader {
+  #bytes: Uint8Array;
+  #position = 0;
+  #what: string;
+  #copies: boolean | SlabCopier;
+  /** Values not read yet of the array that is open; outside of any, the one value that the bytes should be. */
+  #left = 1;
+  /** The same of the arrays around it, outermost first. */
+  readonly #outer: number[] = [];
+
+  /**
+   * `what` is what is being read, for the messages of errors. `copies` says whether {@link binary} gives bytes that
+   * the caller owns (true), the same out of slabs, for many that are kept about as long, or views of `bytes` (false).
+   */
+  constructor(
+    bytes: Uint8Array,
+    options: { readonly what: string; readonly copies: boolean | SlabCopier },
+  ) {
+    this.#bytes = bytes;
+    this.#what = options.what;
+    this.#copies = options.copies;
+  }
+
+  /** Says more closely what is being read, once that is known. */
+  setWhat(what: string): void {
+    this.#what = what;
+  }
+
+  /** Bytes behind what was read. */
+  get remainingBytes(): number {
+    return this.#bytes.length - this.#position;
+  }
+
+  /**
+   * Copies the bytes once; what {@link binary} gives from here on are views of that copy, and so the caller's own.
+   * Cheaper than a copy each where many are kept for about as long.
+   */
+  own(): void {
+    this.#bytes = this.#bytes.slice();
+    this.#copies = false;
+  }
+
+  /** Enters an array and returns how many elements it has: never more than there are bytes left. */
+  open(field: string): number {
+    const count = this.#arrayCount(this.#type(field), { field, otherwise: "must be an array" });
+    this.#outer.push(this.#left);
+    this.#left = count;
+    return count;
+  }
+
+  /** Leaves the array, passing over what was not read: a newer version may have added elements at its end. */
+  close(): void {
+    this.#skip(this.#left);
+    const left = this.#outer.pop();
+    assert(left !== undefined, "an array is closed once for each time that one was opened");
+    this.#left = left;
+  }
+
+  /** Checks that nothing follows the value. */
+  end(): void {
+    assert(this.#outer.length === 0, "every array that was opened was closed");
+    if (this.#position < this.#bytes.length) throw this.error("its end", "must be where the bytes end");
+  }
+
+  /** Passes over the whole value: well formed, of the types that kvraft uses, and nothing behind it. */
+  checkShape(): void {
+    this.#skip(1);
+    this.end();
+  }
+
+  /** Whether all of the open array was read: an older version does not send what was added at its end since. */
+  get isAtEnd(): boolean {
+    return this.#left === 0;
+  }
+
+  /** Whether the next value is nil; if so, it is read. */
+  nil(): boolean {
+    if (this.#left === 0 || this.#bytes[this.#position] !== NIL) return false;
+    this.#left -= 1;
+    this.#position += 1;
+    return true;
+  }
+
+  /** Reads an integer from `minimum` to 2^53 − 1, in whichever of MessagePack's number formats it comes. */
+  integer(field: string, minimum = 0): number {
+    const value = this.#number(this.#type(field), field);
+    if (!Number.isSafeInteger(value) || value < minimum) {
+      throw this.error(field, `must be an integer from ${minimum} to 2^53 - 1`);
+    }
+    return value + 0; // turns a float's -0 into 0
+  }
+
+  /** Reads an integer, or null for nil. */
+  integerOrNull(field: string, minimum = 0): number | null {
+    return this.nil() ? null : this.integer(field, minimum);
+  }
+
+  /** Reads true or false. */
+  boolean(field: string): boolean {
+    const type = this.#type(field);
+    if (type !== TRUE && type !== FALSE) throw this.error(field, "must be true or false");
+    return type === TRUE;
+  }
+
+  /** Reads bytes. */
+  binary(field: string): Uint8Array {
+    const type = this.#type(field);
+    let length: number;
+    if (type === 0xc4) length = this.#uint(1, field);
+    else if (type === 0xc5) length = this.#uint(2, field);
+    else if (type === 0xc6) length = this.#uint(4, field);
+    else throw this.error(field, "must be bytes");
+    const begin = this.#position;
+    this.#pass(length, field);
+    // Not a copy of a view: making the view takes about as long as copying a short value.
+    if (this.#copies === true) return this.#bytes.slice(begin, this.#position);
+    const view = this.#bytes.subarray(begin, this.#position);
+    return this.#copies === false ? view : this.#copies.copy(view);
+  }
+
+  /** Reads bytes, or null for nil. */
+  binaryOrNull(field: string): Uint8Array | null {
+    return this.nil() ? null : this.binary(field);
+  }
+
+  /** Reads text. */
+  string(field: string): string {
+    const type = this.#type(field);
+    let length: number;
+    if (type >= 0xa0 && type <= 0xbf) length = type & 0x1f;
+    else if (type === 0xd9) length = this.#uint(1, field);
+    else if (type === 0xda) length = this.#uint(2, field);
+    else if (type === 0xdb) length = this.#uint(4, field);
+    else throw this.error(field, "must be text");
+    const ascii = this.#shortAscii(length);
+    if (ascii !== null) return ascii;
+    const encoded = this.#take(length, field);
+    try {
+      return TEXT.decode(encoded);
+    } catch {
+      throw this.error(field, "must be UTF-8");
+    }
+  }
+
+  /** The error that says what is wrong with a field; `problem` follows its name. */
+  error(field: string, problem: string): DecodeError {
+    return new DecodeError(`Cannot decode ${this.#what}: ${field} ${problem}.`);
+  }
+
+  /** Begins the next value of the open array: its first byte. */
+  #type(field: string): number {
+    if (this.#left === 0) throw this.error(field, "is missing");
+    this.#left -= 1;
+    return this.#byte(field);
+  }
+
+  #byte(field: string): number {
+    const byte = this.#bytes[this.#position];
+    if (byte === undefined) throw this.error(field, "is cut off");
+    this.#position += 1;
+    return byte;
+  }
+
+  /** A big-endian unsigned integer of `size` bytes (at most 4). */
+  #uint(size: number, field: string): number {
+    let value = 0;
+    for (let read = 0; read < size; read++) value = value * 256 + this.#byte(field);
+    return value;
+  }
+
+  #take(length: number, field: string): Uint8Array {
+    const begin = this.#position;
+    this.#pass(length, field);
+    return this.#bytes.subarray(begin, begin + length);
+  }
+
+  #pass(length: number, field: string): void {
+    if (length > this.#bytes.length - this.#position) throw this.error(field, "is cut off");
+    this.#position += length;
+  }
+
+  /** Reads a short text of ASCII without a call out of JavaScript; null, and nothing read, for any other. */
+  #shortAscii(length: number): string | null {
+    if (length > MAX_SHORT_TEXT_BYTES) return null;
+    let text = "";
+    for (let position = this.#position; position < this.#position + length; position++) {
+      const byte = this.#bytes[position];
+      if (byte === undefined || byte >= 128) return null;
+      text += String.fromCharCode(byte);
+    }
+    this.#position += length;
+    return text;
+  }
+
+  /** The number whose first byte is `type`; what lies outside the safe range comes back as not safe either. */
+  #number(type: number, field: string): number {
+    if (type < 0x80) return type;
+    if (type >= 0xe0) return type - 256;
+    switch (type) {
+      case 0xca:
+        return this.#dataView(4, field).getFloat32(0);
+      case 0xcb:
+        // Session ids come so: no view is made for each of them.
+        EIGHT_BYTES.setUint32(0, this.#uint(4, field));
+        EIGHT_BYTES.setUint32(4, this.#uint(4, field));
+        return EIGHT_BYTES.getFloat64(0);
+      case 0xcc:
+        return this.#uint(1, field);
+      case 0xcd:
+        return this.#uint(2, field);
+      case 0xce:
+        return this.#uint(4, field);
+      case 0xcf:
+        return this.#uint(4, field) * TWO_TO_THE_32 + this.#uint(4, field);
+      case 0xd0:
+        return this.#dataView(1, field).getInt8(0);
+      case 0xd1:
+        return this.#dataView(2, field).getInt16(0);
+      case 0xd2:
+        return this.#dataView(4, field).getInt32(0);
+      case 0xd3:
+        return Number(this.#dataView(8, field).getBigInt64(0));
+      default:
+        throw this.error(field, "must be an integer");
+    }
+  }
+
+  #dataView(length: number, field: string): DataView {
+    const bytes = this.#take(length, field);
+    return new DataView(bytes.buffer, bytes.byteOffset, length);
+  }
+
+  /** Passes over `count` values and all that they hold. */
+  #skip(count: number): void {
+    let left = count;
+    while (left > 0) left += this.#skipHead() - 1;
+  }
+
+  /** Passes over one value, but only over the head of an array: returns how many values belong to it. */
+  #skipHead(): number {
+    const field = "an unread field";
+    const type = this.#byte(field);
+    if (type < 0x80 || type >= 0xe0 || type === NIL || type === FALSE || type === TRUE) return 0;
+    if (type >= 0xa0 && type <= 0xbf) this.#take(type & 0x1f, field);
+    else if (type >= 0xca && type <= 0xd3) this.#number(type, field);
+    else if (type === 0xc4 || type === 0xd9) this.#take(this.#uint(1, field), field);
+    else if (type === 0xc5 || type === 0xda) this.#take(this.#uint(2, field), field);
+    else if (type === 0xc6 || type === 0xdb) this.#take(this.#uint(4, field), field);
+    else {
+      return this.#arrayCount(type, { field, otherwise: "is of a type that this protocol does not use" });
+    }
+    return 0;
+  }
+
+  /** How many elements the array has whose first byte is `type`; `otherwise` is what to say when it is none. */
+  #arrayCount(type: number, expected: { readonly field: string; readonly otherwise: string }): number {
+    const { field } = expected;
+    let count: number;
+    if (type >= 0x90 && type <= 0x9f) count = type & 0x0f;
+    else if (type === 0xdc) count = this.#uint(2, field);
+    else if (type === 0xdd) count = this.#uint(4, field);
+    else throw this.error(field, expected.otherwise);
+    if (count > this.#bytes.length - this.#position) {
+      throw this.error(field, "claims more elements than there are bytes");
+    }
+    return count;
+  }
+}

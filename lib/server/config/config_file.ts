@@ -1,0 +1,115 @@
+/**
+ * The config file of a server: JSON with comments, one object whose keys are the names of the flags.
+ *
+ *     {
+ *       // node 1 of three
+ *       "node-id": 1,
+ *       "cluster": "1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001"
+ *     }
+ */
+import { shortened } from "../../platform/foreign_text.ts";
+import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
+import { ConfigError } from "./config_error.ts";
+import { nearest } from "./nearest.ts";
+
+/** Objects and arrays within each other. Settings need one; deeper text is refused, since the parser recurses. */
+const MAX_DEPTH = 16;
+
+/** Values of jsonc-parser's SyntaxKind, an ambient const enum, which modules compiled alone cannot name. */
+const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, endOfFile: 17 } as const;
+
+/** A setting as it was given: its text, and where it stands. */
+export interface Setting {
+  readonly text: string;
+  /** `--node-id`, or `"node-id" (kvraft.json, line 3, column 5)`: the beginning of an error's message. */
+  readonly origin: string;
+}
+
+/** A setting that the file may have. */
+export interface FileKey {
+  readonly name: string;
+  /** Whether its value is a number there; else it is text. */
+  readonly numeric: boolean;
+}
+
+/** A file to read. */
+export interface ConfigFile {
+  /** For messages. */
+  readonly path: string;
+  readonly text: string;
+  readonly keys: readonly FileKey[];
+}
+
+/**
+ * Reads the settings of a file. Throws {@link ConfigError}, with line and column, for text that is not JSON (comments
+ * and trailing commas are), unknown or repeated keys, and values of the wrong type.
+ */
+export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
+  checkDepth(file);
+  const errors: ParseError[] = [];
+  const root = parseTree(file.text, errors, { allowTrailingComma: true });
+  const [error] = errors;
+  if (error !== undefined) {
+    throw new ConfigError(
+      `--config: ${place(file, error.offset)} is not valid JSON: ${
+        inWords(printParseErrorCode(error.error))
+      }. ` +
+        `Allowed: a JSON object; comments and trailing commas are fine. Example: { "node-id": 1 }`,
+    );
+  }
+  if (root?.type !== "object") {
+    throw new ConfigError(`--config: ${file.path} must hold one JSON object. Example: { "node-id": 1 }`);
+  }
+  const settings = new Map<string, Setting>();
+  for (const property of root.children ?? []) {
+    const [key, value] = property.children ?? [];
+    if (key === undefined || value === undefined) continue;
+    const name = String(key.value);
+    const origin = `"${shortened(name)}" (${place(file, key.offset)})`;
+    const known = file.keys.find((candidate) => candidate.name === name);
+    if (known === undefined) throw unknownKey(origin, name, file.keys);
+    if (settings.has(name)) throw new ConfigError(`${origin} stands there twice. Keep one of them.`);
+    settings.set(name, { text: textOf(value, { known, origin }), origin });
+  }
+  return settings;
+}
+
+/** Throws {@link ConfigError} for text nested deeper than {@link MAX_DEPTH}; the scanner itself does not recurse. */
+function checkDepth(file: ConfigFile): void {
+  const scanner = createScanner(file.text, true);
+  let depth = 0;
+  for (let token: number = scanner.scan(); token !== TOKEN.endOfFile; token = scanner.scan()) {
+    if (token === TOKEN.openBrace || token === TOKEN.openBracket) depth += 1;
+    if (token === TOKEN.closeBrace || token === TOKEN.closeBracket) depth -= 1;
+    if (depth <= MAX_DEPTH) continue;
+    throw new ConfigError(
+      `--config: ${place(file, scanner.getTokenOffset())} is nested more than ${MAX_DEPTH} levels deep. ` +
+        `Allowed: a JSON object of numbers and texts. Example: { "node-id": 1 }`,
+    );
+  }
+}
+
+function unknownKey(origin: string, name: string, keys: readonly FileKey[]): ConfigError {
+  const names = keys.map((key) => key.name);
+  const near = nearest(name, names);
+  const hint = near === null ? `Allowed: ${names.join(", ")}.` : `Did you mean "${near}"?`;
+  return new ConfigError(`${origin} is no setting. ${hint}`);
+}
+
+function textOf(value: Node, { known, origin }: { known: FileKey; origin: string }): string {
+  const given: unknown = value.value;
+  if (known.numeric && typeof given === "number") return String(given);
+  if (!known.numeric && typeof given === "string") return given;
+  throw new ConfigError(`${origin} must be ${known.numeric ? "a number" : "text in quotes"}.`);
+}
+
+/** `kvraft.json, line 3, column 5`. */
+function place(file: ConfigFile, offset: number): string {
+  const before = file.text.slice(0, offset).split("\n");
+  return `${file.path}, line ${before.length}, column ${[...before.at(-1) ?? ""].length + 1}`;
+}
+
+/** `CommaExpected` → `comma expected`. */
+function inWords(code: string): string {
+  return code.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+}

@@ -1,0 +1,405 @@
+/**
+ * Every metric of a node: what it is called, what it means, where it comes from. The one table that /metrics and
+ * docs/metrics.md are made from (metrics_text.ts).
+ *
+ * Names are as Prometheus wants them: base units, `_total` behind what only grows.
+ */
+import {
+  counter,
+  counts,
+  gauge,
+  grouped,
+  histogram,
+  type Metric,
+  one,
+  oneOf,
+  sample,
+  seconds,
+} from "./metric.ts";
+
+const SECONDS_PER_MICRO = 1e-6;
+const ROLES = ["follower", "preCandidate", "candidate", "leader"];
+const PEER_STATES = ["probe", "replicate", "snapshot"];
+const MEMBER_ROLES = ["voter", "learner", "leaving"];
+
+const NODE: readonly Metric[] = [
+  gauge("kvraft_info", {
+    unit: "",
+    labels: ["node", "cluster", "version"],
+    help: "Always 1; the labels say which node this is.",
+    measured: "lib/server/server.ts",
+    read: ({ status: { id, version }, clusterId }) => [
+      { labels: { node: id, cluster: clusterId, version }, value: 1 },
+    ],
+  }),
+  gauge("kvraft_role", {
+    unit: "",
+    labels: ["role"],
+    help: "1 for what the node is in its term, 0 for what it is not.",
+    measured: "lib/raft/status.ts",
+    read: ({ status }) => oneOf("role", ROLES, status.role),
+  }),
+  gauge("kvraft_term", {
+    unit: "",
+    help: "The newest term that the node knows.",
+    measured: "lib/raft/status.ts",
+    read: ({ status }) => one(status.term),
+  }),
+  gauge("kvraft_leader", {
+    unit: "node id",
+    help: "Who leads, as far as the node knows; 0 when it knows of nobody.",
+    measured: "lib/raft/status.ts",
+    read: ({ status }) => one(status.leader ?? 0),
+  }),
+  counter("kvraft_leader_changes_total", {
+    unit: "leaders",
+    help: "Leaders that the node has heard of, one after the other.",
+    measured: "lib/server/leadership.ts",
+    read: ({ meter }) => one(meter.leaders),
+  }),
+  gauge("kvraft_lease", {
+    unit: "",
+    help: "1 while the node answers linearizable reads under a lease: a leader, with --read-mode lease.",
+    measured: "lib/raft/lease.ts",
+    read: ({ condition }) => one(condition.holdsLease ? 1 : 0),
+  }),
+  gauge("kvraft_members", {
+    unit: "nodes",
+    labels: ["role"],
+    help: "Members of the newest committed configuration.",
+    measured: "lib/raft/configurations.ts",
+    read: ({ status: { members } }) =>
+      MEMBER_ROLES.map((role) => (
+        { labels: { role }, value: members.filter((member) => member.role === role).length }
+      )),
+  }),
+];
+
+const LOG: readonly Metric[] = [
+  gauge("kvraft_commit_index", {
+    unit: "log index",
+    help: "Newest log index that the node knows to be committed.",
+    measured: "lib/raft/status.ts",
+    read: ({ status }) => one(status.commitIndex),
+  }),
+  gauge("kvraft_applied_index", {
+    unit: "log index",
+    help: "Newest log index that the node's store contains.",
+    measured: "lib/kv/state_machine.ts",
+    read: ({ status }) => one(status.appliedIndex),
+  }),
+  gauge("kvraft_commit_lag_entries", {
+    unit: "entries",
+    help: "Entries in the log that are not known to be committed.",
+    measured: "lib/raft/status.ts",
+    read: ({ status: { lastLogIndex, commitIndex } }) => one(Math.max(0, lastLogIndex - commitIndex)),
+  }),
+  gauge("kvraft_apply_lag_entries", {
+    unit: "entries",
+    help: "Entries that are committed and not applied yet.",
+    measured: "lib/raft/status.ts",
+    read: ({ status: { commitIndex, appliedIndex } }) => one(Math.max(0, commitIndex - appliedIndex)),
+  }),
+  counter("kvraft_proposals_total", {
+    unit: "writes",
+    labels: ["outcome"],
+    help: "Writes that reached the leader's log, or were refused before it.",
+    measured: "lib/server/writes.ts",
+    read: ({ meter }) => counts("outcome", meter.proposals),
+  }),
+  gauge("kvraft_waiting_writes", {
+    unit: "writes",
+    help: "Writes that were proposed and are not applied yet.",
+    measured: "lib/server/replica.ts",
+    read: ({ condition }) => one(condition.waitingWrites),
+  }),
+  histogram("kvraft_batch_entries", {
+    unit: "entries",
+    help: "Entries of each write to the log.",
+    measured: "lib/server/driver.ts",
+    read: ({ meter }) => [{ labels: {}, histogram: meter.batchEntries, scale: 1 }],
+  }),
+  histogram("kvraft_sync_seconds", {
+    unit: "seconds",
+    help: "Time that each sync of the log took.",
+    measured: "lib/server/driver.ts",
+    read: ({ meter }) => [{ labels: {}, histogram: meter.syncMicros, scale: SECONDS_PER_MICRO }],
+  }),
+  gauge("kvraft_log_bytes", {
+    unit: "bytes",
+    help: "Size of the log, without what is preallocated.",
+    measured: "lib/storage/wal/log_state.ts",
+    read: ({ condition }) => one(condition.logBytes),
+  }),
+  gauge("kvraft_disk_full", {
+    unit: "",
+    help: "1 while the last write to the log found no room.",
+    measured: "lib/server/driver.ts",
+    read: ({ condition }) => one(condition.isDiskFull ? 1 : 0),
+  }),
+  gauge("kvraft_disk_nearly_full", {
+    unit: "",
+    help: "1 while there was no room to prepare the log's next file: writes that add something are refused.",
+    measured: "lib/storage/wal/wal.ts",
+    read: ({ condition }) => one(condition.isDiskNearlyFull ? 1 : 0),
+  }),
+];
+
+const PEERS: readonly Metric[] = [
+  gauge("kvraft_peer_connected", {
+    unit: "",
+    labels: ["peer"],
+    help: "1 while both of the node's connections to another are up.",
+    measured: "lib/transport/peer_links.ts",
+    read: ({ links }) => links.map(({ id, isConnected }) => sample({ peer: id }, isConnected ? 1 : 0)),
+  }),
+  gauge("kvraft_peer_round_trip_seconds", {
+    unit: "seconds",
+    labels: ["peer"],
+    help: "Time that the last ping took there and back, both event loops included.",
+    measured: "lib/transport/peer_link.ts",
+    read: ({ links }) =>
+      links.flatMap(({ id, roundTripMs }) =>
+        roundTripMs === null ? [] : [sample({ peer: id }, seconds(roundTripMs))]
+      ),
+  }),
+  gauge("kvraft_peer_lag_entries", {
+    unit: "entries",
+    labels: ["peer"],
+    help: "Of a leader: entries of its log that another node is not known to have.",
+    measured: "lib/raft/progress.ts",
+    read: ({ status: { peers, lastLogIndex } }) =>
+      peers.map(({ id, matchIndex }) => sample({ peer: id }, Math.max(0, lastLogIndex - matchIndex))),
+  }),
+  gauge("kvraft_peer_last_contact_seconds", {
+    unit: "seconds",
+    labels: ["peer"],
+    help: "Of a leader: time since another node was last heard from, in ticks of the core.",
+    measured: "lib/raft/progress.ts",
+    read: ({ status: { peers } }) =>
+      peers.flatMap(({ id, lastContactMs }) =>
+        lastContactMs === null ? [] : [sample({ peer: id }, seconds(lastContactMs))]
+      ),
+  }),
+  gauge("kvraft_peer_state", {
+    unit: "",
+    labels: ["peer", "state"],
+    help:
+      "Of a leader: 1 for how it feeds another node (the end of its log is looked for, entries, a snapshot).",
+    measured: "lib/raft/progress.ts",
+    read: ({ status: { peers } }) =>
+      peers.flatMap(({ id, state }) => oneOf("state", PEER_STATES, state, { peer: id })),
+  }),
+  gauge("kvraft_peer_disk_full", {
+    unit: "",
+    labels: ["peer"],
+    help: "Of a leader: 1 while another node says that its disk has no room for more of the log.",
+    measured: "lib/raft/progress.ts",
+    read: ({ status: { peers } }) =>
+      peers.flatMap(({ id, hasRoom }) => hasRoom === null ? [] : [sample({ peer: id }, hasRoom ? 0 : 1)]),
+  }),
+  gauge("kvraft_peer_snapshot_sent_bytes", {
+    unit: "bytes",
+    labels: ["peer"],
+    help: "Of a leader: bytes that another node has of the snapshot that it is being sent.",
+    measured: "lib/server/snapshot/sender.ts",
+    read: ({ status: { peers } }) =>
+      peers.map(({ id, snapshotSentBytes }) => sample({ peer: id }, snapshotSentBytes)),
+  }),
+  gauge("kvraft_peer_snapshot_bytes", {
+    unit: "bytes",
+    labels: ["peer"],
+    help: "Of a leader: size of that snapshot; 0 while there is none.",
+    measured: "lib/server/snapshot/sender.ts",
+    read: ({ status: { peers } }) =>
+      peers.map(({ id, snapshotTotalBytes }) => sample({ peer: id }, snapshotTotalBytes)),
+  }),
+];
+
+const REQUESTS: readonly Metric[] = [
+  counter("kvraft_requests_total", {
+    unit: "requests",
+    labels: ["kind", "outcome"],
+    help: "Requests of clients that were answered, and writes passed on by other nodes (`forward`). " +
+      "An outcome other than `ok` is an error's code; those that never came up are left out.",
+    measured: "lib/server/client_service.ts",
+    read: ({ meter }) =>
+      meter.requests.flatMap(({ kind, answered }) =>
+        answered.filter(({ outcome, count }) => outcome === "ok" || count > 0)
+          .map(({ outcome, count }) => sample({ kind, outcome }, count))
+      ),
+  }),
+  gauge("kvraft_requests_in_flight", {
+    unit: "requests",
+    labels: ["kind"],
+    help: "Requests that wait for their answer.",
+    measured: "lib/server/client_service.ts",
+    read: ({ meter }) => meter.requests.map(({ kind, inFlight }) => sample({ kind }, inFlight)),
+  }),
+  histogram("kvraft_request_seconds", {
+    unit: "seconds",
+    labels: ["kind"],
+    help:
+      "Time from when a request was read to when its answer was queued; requests of one turn of the event " +
+      "loop share one time, so what is answered in the same turn took none.",
+    measured: "lib/server/client_service.ts",
+    read: ({ meter }) =>
+      meter.requests.map(({ kind, micros }) => (
+        { labels: { kind }, histogram: micros, scale: SECONDS_PER_MICRO }
+      )),
+  }),
+];
+
+const CONNECTIONS: readonly Metric[] = [
+  gauge("kvraft_connections", {
+    unit: "connections",
+    labels: ["role"],
+    help: "Accepted connections: of clients, of other nodes, and those that have not said which they are.",
+    measured: "lib/transport/listener.ts",
+    read: ({ connections: { clients, peerLanes, pending } }) =>
+      counts("role", { client: clients, peer: peerLanes, new: pending }),
+  }),
+  counter("kvraft_connections_accepted_total", {
+    unit: "connections",
+    help: "Connections that were accepted.",
+    measured: "lib/transport/listener.ts",
+    read: ({ connections }) => one(connections.accepted),
+  }),
+  counter("kvraft_connections_refused_total", {
+    unit: "connections",
+    help: "Connections that were refused after their hello.",
+    measured: "lib/transport/listener.ts",
+    read: ({ connections }) => one(connections.refused),
+  }),
+  counter("kvraft_connections_overloaded_total", {
+    unit: "connections",
+    help: "Connections that were closed because slow clients held too many bytes, and these the most.",
+    measured: "lib/transport/waiting_memory.ts",
+    read: ({ connections }) => one(connections.overloaded),
+  }),
+  gauge("kvraft_waiting_bytes", {
+    unit: "bytes",
+    help:
+      "Bytes that wait for slow connections: answers that have not left, frames that have begun and not ended, " +
+      "requests whose answers are not taken. At most 256 MiB.",
+    measured: "lib/transport/waiting_memory.ts",
+    read: ({ connections }) => one(connections.waitingBytes),
+  }),
+  counter("kvraft_network_bytes_total", {
+    unit: "bytes",
+    labels: ["role", "direction"],
+    help: "Bytes that came in and went out, from the hello on, of clients and of other nodes.",
+    measured: "lib/transport/traffic.ts",
+    read: ({ meter: { clientTraffic, peerTraffic } }) => [
+      sample({ role: "client", direction: "in" }, clientTraffic.bytesIn),
+      sample({ role: "client", direction: "out" }, clientTraffic.bytesOut),
+      sample({ role: "peer", direction: "in" }, peerTraffic.bytesIn),
+      sample({ role: "peer", direction: "out" }, peerTraffic.bytesOut),
+    ],
+  }),
+];
+
+const STORE: readonly Metric[] = [
+  gauge("kvraft_keys", {
+    unit: "keys",
+    help: "Keys in the store.",
+    measured: "lib/kv/state_machine.ts",
+    read: ({ status }) => one(status.keys),
+  }),
+  gauge("kvraft_state_bytes", {
+    unit: "bytes",
+    help: "Bytes of all keys and values.",
+    measured: "lib/kv/state_machine.ts",
+    read: ({ status }) => one(status.stateBytes),
+  }),
+  gauge("kvraft_sessions", {
+    unit: "sessions",
+    help: "Client sessions in the store.",
+    measured: "lib/kv/state_machine.ts",
+    read: ({ status }) => one(status.sessions),
+  }),
+  gauge("kvraft_revision", {
+    unit: "writes",
+    help: "The store's revision: writes that were ever applied.",
+    measured: "lib/kv/state_machine.ts",
+    read: ({ status }) => one(status.revision),
+  }),
+  gauge("kvraft_snapshot_index", {
+    unit: "log index",
+    help: "Index of the newest snapshot; 0 before the first.",
+    measured: "lib/server/snapshot/snapshots.ts",
+    read: ({ status }) => one(status.snapshotIndex),
+  }),
+  counter("kvraft_snapshots_total", {
+    unit: "snapshots",
+    labels: ["result"],
+    help: "Snapshots that were taken here, that could not be, and that came from a leader.",
+    measured: "lib/server/snapshot/snapshots.ts",
+    read: ({ meter }) => counts("result", meter.snapshots),
+  }),
+  histogram("kvraft_snapshot_seconds", {
+    unit: "seconds",
+    help: "Time that each snapshot took.",
+    measured: "lib/server/snapshot/snapshots.ts",
+    read: ({ meter }) => [{ labels: {}, histogram: meter.snapshotMicros, scale: SECONDS_PER_MICRO }],
+  }),
+  gauge("kvraft_snapshot_bytes", {
+    unit: "bytes",
+    help: "Size of the snapshot that was taken last since the process began.",
+    measured: "lib/server/snapshot/snapshots.ts",
+    read: ({ meter }) => one(meter.snapshotBytes),
+  }),
+  counter("kvraft_snapshot_transfers_total", {
+    unit: "transfers",
+    labels: ["result"],
+    help: "Snapshots that this node began to send to another, and those that it gave up.",
+    measured: "lib/server/snapshot/sender.ts",
+    read: ({ meter }) => counts("result", meter.transfers),
+  }),
+];
+
+const PROCESS: readonly Metric[] = [
+  histogram("kvraft_event_loop_delay_seconds", {
+    unit: "seconds",
+    help: "By how much a timer came late, ten times a second.",
+    measured: "lib/server/metrics/loop_delay.ts",
+    read: ({ meter }) => [{ labels: {}, histogram: meter.loopMicros, scale: SECONDS_PER_MICRO }],
+  }),
+  gauge("kvraft_uptime_seconds", {
+    unit: "seconds",
+    help: "Time since the process began.",
+    measured: "lib/server/metrics/monitor.ts",
+    read: ({ uptimeMs }) => one(seconds(uptimeMs)),
+  }),
+  gauge("kvraft_memory_bytes", {
+    unit: "bytes",
+    labels: ["area"],
+    help: "Memory of JavaScript: the heap in use, the whole heap, and buffers outside of it.",
+    measured: "lib/server/startup/deno_platform.ts",
+    read: ({ resources: { heapUsedBytes, heapTotalBytes, externalBytes } }) =>
+      counts("area", { heapUsed: heapUsedBytes, heapTotal: heapTotalBytes, external: externalBytes }),
+  }),
+  gauge("process_resident_memory_bytes", {
+    unit: "bytes",
+    help: "Resident memory of the process.",
+    measured: "lib/server/startup/deno_platform.ts",
+    read: ({ resources }) => one(resources.residentBytes),
+  }),
+  counter("process_cpu_seconds_total", {
+    unit: "seconds",
+    help: "CPU time of the process.",
+    measured: "lib/server/startup/deno_platform.ts",
+    read: ({ resources }) => one(seconds(resources.cpuMs)),
+  }),
+];
+
+/** All of them, in the order in which they are shown. */
+export const METRICS: readonly Metric[] = [
+  ...grouped("Node", NODE),
+  ...grouped("Log", LOG),
+  ...grouped("Other nodes", PEERS),
+  ...grouped("Requests", REQUESTS),
+  ...grouped("Connections", CONNECTIONS),
+  ...grouped("Store and snapshots", STORE),
+  ...grouped("Process", PROCESS),
+];

@@ -1,0 +1,115 @@
+/**
+ * The bytes of a state: canonical for each record, so that a state hash is the same on every node and version; and
+ * the chunks of records that a snapshot file is made of.
+ *
+ *     chunk   [record…]                                       one MessagePack array
+ *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex]
+ *             ["key", key, value, createRevision, modRevision, version]
+ *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
+ *             ["answer", sessionId, sequence, result]         result: an encoded command result
+ *
+ * What is read back has been checked (state_reader.ts): a record that no state machine could have written is a
+ * DecodeError.
+ */
+import { assertNever } from "../../platform/assert.ts";
+import { type Restoring, type StateRecord, type StateView } from "../../kv/mod.ts";
+import { encodeResult } from "../../protocol/command_codec.ts";
+import { MessagePackReader } from "../../protocol/message_pack_reader.ts";
+import { MessagePackWriter } from "../../protocol/message_pack_writer.ts";
+import { type Pause, Slices } from "../slices.ts";
+import { StateRecordReader } from "./state_reader.ts";
+
+/** Bytes of its buffer that the encoder keeps between records. */
+const RETAINED_BYTES = 65_536;
+/** Bytes of records after which a chunk ends: a chunk is longer by its last record at most. */
+const CHUNK_BYTES = 262_144;
+
+/** Makes a function that encodes records, one MessagePack array each; its result is valid until the next call. */
+export function stateRecordEncoder(): (record: StateRecord) => Uint8Array {
+  const out = new MessagePackWriter();
+  return (record) => {
+    out.clear(RETAINED_BYTES);
+    writeRecord(out, record);
+    return out.view();
+  };
+}
+
+/**
+ * Hands all records of a state to `write`, in chunks that it must not keep beyond the call. Others have their turn in
+ * between; what changes meanwhile does not show.
+ */
+export async function writeState(
+  view: StateView,
+  { write, pause }: { readonly write: (chunk: Uint8Array) => Promise<void> | void; readonly pause: Pause },
+): Promise<void> {
+  const slices = new Slices(pause);
+  const body = new MessagePackWriter();
+  const out = new MessagePackWriter();
+  let records = 0;
+  const endChunk = async (): Promise<void> => {
+    if (records === 0) return;
+    out.clear(CHUNK_BYTES * 2);
+    out.array(records);
+    out.raw(body.view());
+    await write(out.view());
+    body.clear(CHUNK_BYTES * 2);
+    records = 0;
+  };
+  for (const record of view.records()) {
+    const before = body.length;
+    writeRecord(body, record);
+    records++;
+    const isDue = slices.add(body.length - before);
+    if (body.length >= CHUNK_BYTES) await endChunk();
+    if (isDue) await slices.pause();
+  }
+  await endChunk();
+}
+
+/** Takes in the records of chunks, which must not change afterwards; others have their turn in between. Throws DecodeError. */
+export async function readState(
+  chunks: AsyncIterable<Uint8Array>,
+  { restoring, pause }: { readonly restoring: Restoring; readonly pause: Pause },
+): Promise<void> {
+  const slices = new Slices(pause);
+  const reader = new StateRecordReader();
+  for await (const chunk of chunks) {
+    const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: false });
+    const records = input.open("the chunk");
+    for (let position = 0; position < records; position++) {
+      restoring.add(reader.read(input));
+      if (slices.add(Math.ceil(chunk.length / records))) await slices.pause();
+    }
+    input.close();
+    input.end();
+  }
+}
+
+function writeRecord(out: MessagePackWriter, record: StateRecord): void {
+  out.array(record.length);
+  out.string(record[0]);
+  switch (record[0]) {
+    case "header":
+    case "session": {
+      const [, ...numbers] = record;
+      for (const number of numbers) out.integer(number);
+      break;
+    }
+    case "key": {
+      const [, key, value, ...numbers] = record;
+      out.binary(key);
+      out.binary(value);
+      for (const number of numbers) out.integer(number);
+      break;
+    }
+    case "answer": {
+      const [, sessionId, sequence, answer] = record;
+      out.integer(sessionId);
+      out.integer(sequence);
+      out.binary(encodeResult(answer));
+      break;
+    }
+    default:
+      assertNever(record);
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Reads the records of a state back, each held against those before it: a snapshot may come from another node or from a
+ * backup, and what is believed of it here is what the state machine goes on from. A clock or a revision near the largest
+ * integer, or a session that was active later than the state is, would end the node at some later command.
+ */
+import { shortened } from "../../platform/foreign_text.ts";
+import {
+  MAX_KEY_BYTES,
+  MAX_LOG_TIME_MS,
+  MAX_SESSION_WINDOW,
+  MAX_VALUE_BYTES,
+  type StateRecord,
+} from "../../kv/mod.ts";
+import { decodeResult } from "../../protocol/command_codec.ts";
+import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
+import type { MessagePackReader } from "../../protocol/message_pack_reader.ts";
+
+/** Reads the records of one state in their canonical order: header, keys, sessions with their answers. */
+export class StateRecordReader {
+  #appliedIndex = 0;
+  #revision = 0;
+  #logTimeMs = 0;
+  #hasHeader = false;
+  #lastKey: Uint8Array | null = null;
+  #lastSession: { readonly sessionId: number; readonly acknowledgedBelow: number } | null = null;
+  #lastSequence = 0;
+
+  /** Reads the next record. Throws DecodeError for one that can't follow those before it. */
+  read(input: MessagePackReader): StateRecord {
+    input.open("a record");
+    const record = this.#readFields(input, input.string("a record's kind"));
+    input.close();
+    return record;
+  }
+
+  #readFields(input: MessagePackReader, kind: string): StateRecord {
+    if ((kind === "header") === this.#hasHeader) {
+      throw input.error("a record's kind", "must be the header in the first record, and only there");
+    }
+    switch (kind) {
+      case "header":
+        return this.#readHeader(input);
+      case "key":
+        return this.#readKey(input);
+      case "session":
+        return this.#readSession(input);
+      case "answer":
+        return this.#readAnswer(input);
+      default:
+        throw input.error("a record's kind", `"${shortened(kind)}" is not known to this version`);
+    }
+  }
+
+  #readHeader(input: MessagePackReader): StateRecord {
+    this.#hasHeader = true;
+    this.#appliedIndex = upTo(input, "appliedIndex", MAX_SNAPSHOT_INDEX);
+    this.#revision = upTo(input, "revision", this.#appliedIndex);
+    this.#logTimeMs = upTo(input, "logTimeMs", MAX_LOG_TIME_MS);
+    const forgottenIndex = upTo(input, "forgottenIndex", this.#appliedIndex);
+    return ["header", this.#appliedIndex, this.#revision, this.#logTimeMs, forgottenIndex];
+  }
+
+  #readKey(input: MessagePackReader): StateRecord {
+    const key = input.binary("key");
+    if (key.length < 1 || key.length > MAX_KEY_BYTES) throw input.error("key", "has an impossible length");
+    if (this.#lastKey !== null && !isAfter(key, this.#lastKey)) {
+      throw input.error("key", "must be greater than the one before");
+    }
+    this.#lastKey = key;
+    const value = input.binary("value");
+    if (value.length > MAX_VALUE_BYTES) throw input.error("value", "has an impossible length");
+    const createRevision = input.integer("createRevision", 1);
+    const modRevision = upTo(input, "modRevision", this.#revision, createRevision);
+    const version = upTo(input, "version", MAX_SNAPSHOT_INDEX, 1);
+    if (version === 1 && createRevision !== modRevision) {
+      throw input.error("version", "must be above 1 for a key that was changed");
+    }
+    return ["key", key, value, createRevision, modRevision, version];
+  }
+
+  #readSession(input: MessagePackReader): StateRecord {
+    const sessionId = input.integer("sessionId", 1 + (this.#lastSession?.sessionId ?? 0));
+    const openedAt = input.integer("openedAt");
+    const openedIndex = upTo(input, "openedIndex", this.#appliedIndex, openedAt + 1);
+    const lastActiveIndex = upTo(input, "lastActiveIndex", this.#appliedIndex, openedIndex);
+    const lastActiveMs = upTo(input, "lastActiveMs", this.#logTimeMs);
+    const acknowledgedBelow = input.integer("acknowledgedBelow", 1);
+    this.#lastSession = { sessionId, acknowledgedBelow };
+    this.#lastSequence = 0;
+    return ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow];
+  }
+
+  #readAnswer(input: MessagePackReader): StateRecord {
+    const sessionId = input.integer("sessionId", 1);
+    if (this.#lastSession?.sessionId !== sessionId) {
+      throw input.error("sessionId", "must be that of the session before");
+    }
+    const { acknowledgedBelow } = this.#lastSession;
+    const lowest = Math.max(acknowledgedBelow, this.#lastSequence + 1);
+    const sequence = upTo(input, "sequence", acknowledgedBelow + MAX_SESSION_WINDOW - 1, lowest);
+    this.#lastSequence = sequence;
+    // Copied: an answer may be remembered for long, and must not keep the chunk alive.
+    const answer = decodeResult(input.binary("answer").slice());
+    if (answer.kind !== "applied" && answer.kind !== "checksFailed") {
+      throw input.error("answer", "must be the result of a transaction");
+    }
+    return ["answer", sessionId, sequence, answer];
+  }
+}
+
+/** Reads an integer from `minimum` to `maximum`. */
+function upTo(input: MessagePackReader, field: string, maximum: number, minimum = 0): number {
+  const value = input.integer(field, minimum);
+  if (value > maximum) throw input.error(field, `must not be above ${maximum}`);
+  return value;
+}
+
+/** Whether `key` comes after `before` in unsigned byte order. */
+function isAfter(key: Uint8Array, before: Uint8Array): boolean {
+  const shorter = Math.min(key.length, before.length);
+  for (let position = 0; position < shorter; position++) {
+    const one = key[position] ?? 0;
+    const other = before[position] ?? 0;
+    if (one !== other) return one > other;
+  }
+  return key.length > before.length;
+}

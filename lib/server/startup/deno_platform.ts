@@ -1,0 +1,76 @@
+/** What a server takes from the machine that it really runs on. */
+import process from "node:process";
+import { DenoClock } from "../../platform/deno_clock.ts";
+import { DenoNetwork } from "../../platform/deno_network.ts";
+import { HttpOverNetwork } from "../../transport/http_server.ts";
+import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
+import type { LogFormat, LogLevel } from "../../platform/logger.ts";
+import { Log } from "../../platform/line_logger.ts";
+import type { Resources } from "../metrics/metric.ts";
+import type { ServerPlatform } from "../server.ts";
+import { serverTools } from "../tools/tools.ts";
+import type { ServerTools } from "../tools/tools_port.ts";
+
+/** Files, sockets, time and chance from Deno, and a log whose lines go to `writeLog`. Dispose of the log in the end. */
+export function denoPlatform(
+  options: {
+    readonly logLevel: LogLevel;
+    readonly logFormat: LogFormat;
+    readonly writeLog: (line: string) => void;
+  },
+): ServerPlatform & { readonly logger: Log } {
+  const clock = new DenoClock();
+  const logger = new Log({
+    level: options.logLevel,
+    format: options.logFormat,
+    write: options.writeLog,
+    now: () => new Date(),
+    clock,
+  });
+  const network = new DenoNetwork();
+  return {
+    disk: new DenoDisk(),
+    network,
+    clock,
+    random: Math.random,
+    logger,
+    freeDescriptors,
+    monitoring: { http: new HttpOverNetwork({ network, clock, logger }), resources },
+  };
+}
+
+/**
+ * Counts by opening the working directory again and again, 7 µs each: the limit itself can only be read with permission
+ * to read /proc, or to run `ulimit`. Nothing else runs meanwhile, and all are closed before this returns. Deno raises
+ * the soft limit to the hard one when it starts, so that is what is found.
+ */
+function freeDescriptors(upTo: number): number {
+  const files: Deno.FsFile[] = [];
+  try {
+    while (files.length < upTo) files.push(Deno.openSync("."));
+  } catch (error) {
+    // Only this error says anything about descriptors.
+    if (!isOutOfDescriptors(error)) return upTo;
+  } finally {
+    for (const file of files) file.close();
+  }
+  return files.length;
+}
+
+/** What this process uses. */
+function resources(): Resources {
+  const { rss, heapUsed, heapTotal, external } = Deno.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  return {
+    residentBytes: rss,
+    heapUsedBytes: heapUsed,
+    heapTotalBytes: heapTotal,
+    externalBytes: external,
+    cpuMs: (user + system) / 1_000,
+  };
+}
+
+/** The operator's tools, on this machine's disk. */
+export function toolsOfThisMachine(): ServerTools {
+  return serverTools({ disk: new DenoDisk(), random: Math.random });
+}

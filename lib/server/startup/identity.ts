@@ -1,0 +1,164 @@
+/**
+ * Whose data folder this is: found in it; or, in a new one, made from what the node was told, as the founder of a new
+ * cluster or as a node that is to be added to a running one.
+ *
+ * From the first start on, the folder says which cluster its node belongs to, and the replicated configuration says
+ * who else does: `--cluster` and `--join` count only once.
+ */
+import { shortened } from "../../platform/foreign_text.ts";
+import { formatAddress } from "../../platform/address.ts";
+import { type NodeAddress } from "../../protocol/node_list.ts";
+import type { Clock, Random } from "../../platform/clock.ts";
+import type { Welcome } from "../../protocol/hello_codec.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Network } from "../../platform/network.ts";
+import { pause } from "../../platform/pause.ts";
+import { probeAny } from "../../transport/probe.ts";
+import { type DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
+import { clusterIdOf } from "./cluster_id.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { neighboursOf } from "./recovery_names.ts";
+
+/** How often a node that is to join asks for a welcome before it gives up, and how long it waits in between. */
+const JOIN_ATTEMPTS = 30;
+const JOIN_PAUSE_MS = 1_000;
+/** Data ids are below this: large enough that no two are equal by chance. */
+const DATA_IDS = 2 ** 48;
+
+/** A node can't find its cluster. */
+export class JoinError extends Error {
+  override readonly name: string = "JoinError";
+  /** Stable name of this error. */
+  readonly code: string = "cannotJoin";
+}
+
+/** The cluster knows this node, and its data folder is empty: what it promised is lost, and no restart brings it back. */
+export class FolderLostError extends JoinError {
+  override readonly name = "FolderLostError";
+  override readonly code = "folderLost";
+}
+
+/** What finding an identity takes from its surroundings. */
+export interface IdentityOptions {
+  readonly config: ServerConfig;
+  readonly directory: DataDirectory;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Ends the asking. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The folder's identity; a new folder is given one, durably. Throws {@link JoinError}, those of lib/storage, and the
+ * signal's reason.
+ */
+export async function establishIdentity(options: IdentityOptions): Promise<Identity> {
+  const { directory } = options;
+  if (directory.identity !== null) return checked(directory.identity, options);
+  const identity = await newIdentity(options);
+  directory.found(identity);
+  return identity;
+}
+
+/** Refuses a start on an empty folder without a word of what it is to belong to, before anything is created. */
+export async function requireOrigin(
+  { members, join, nodeId, dataDir }: Pick<ServerConfig, "members" | "join" | "nodeId" | "dataDir">,
+  disk: Disk,
+): Promise<void> {
+  // Between its two renames a recovery leaves no folder of this name: a new one must not be founded in its place.
+  const { fresh } = neighboursOf(dataDir);
+  if (disk.stat(dataDir) === null && disk.stat(fresh) !== null) {
+    throw new ConfigError(
+      `--data-dir: a recovery of ${dataDir} was interrupted, and ${fresh} is what it made. Run \`mv ${fresh} ${dataDir}\`.`,
+    );
+  }
+  if (members !== null || join.length > 0 || await readIdentity({ disk, path: dataDir }) !== null) return;
+  throw new ConfigError(
+    `--cluster is missing: ${dataDir} is empty, and nothing says what node ${nodeId} is to belong to. Allowed: ` +
+      "--cluster with all nodes for a new cluster, or --join with any node of a running one. Example: --cluster " +
+      "1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003",
+  );
+}
+
+/** A data id for a new folder. */
+export function newDataId(random: Random): number {
+  return 1 + Math.floor(random() * (DATA_IDS - 1));
+}
+
+function checked(identity: Identity, { config, directory, logger }: IdentityOptions): Identity {
+  const { nodeId, clusterName, members } = config;
+  directory.requireOwner({ nodeId, clusterName, clusterId: null });
+  if (members !== null && !isSame(members, identity.founders)) {
+    logger.info("--cluster is not what this cluster began with; the members that it has by now count", {
+      given: textOf(members.map(({ id, address }) => ({ id, address: formatAddress(address) }))),
+      began: identity.founders.length === 0 ? "joined later" : textOf(identity.founders),
+    });
+  }
+  return identity;
+}
+
+async function newIdentity(options: IdentityOptions): Promise<Identity> {
+  const { config, random } = options;
+  const { nodeId, members } = config;
+  const dataId = newDataId(random);
+  if (members !== null) {
+    const clusterName = config.clusterName ?? DEFAULT_CLUSTER_NAME;
+    const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
+    return { clusterId: clusterIdOf(clusterName, members), clusterName, nodeId, dataId, founders };
+  }
+  const welcome = await askForCluster(options);
+  const known = welcome.members.find(({ id }) => id === nodeId);
+  if (known !== undefined) {
+    throw new FolderLostError(
+      `Cannot join as node ${nodeId}: the cluster has a member of that id, at ${
+        shortened(known.address)
+      }, and this data folder, ` +
+        `${config.dataDir}, is empty. Bring its data folder back; or, where that is lost, start a new node with an ` +
+        `id that was never used and have it take its place: kvraft client … member replace ${nodeId} <new id> <host:port>.`,
+    );
+  }
+  const clusterName = config.clusterName ?? DEFAULT_CLUSTER_NAME;
+  return { clusterId: welcome.clusterId, clusterName, nodeId, dataId, founders: [] };
+}
+
+/** The name of a cluster that was given none. */
+export const DEFAULT_CLUSTER_NAME = "kvraft";
+
+async function askForCluster(
+  { config, network, clock, logger, signal }: IdentityOptions,
+): Promise<Welcome> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await probeAny(config.join, { network, clock, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      const reason = error instanceof Error ? error.message : String(error);
+      if (attempt >= JOIN_ATTEMPTS) {
+        throw new JoinError(
+          `Cannot join: nobody at ${
+            config.join.map(formatAddress).join(", ")
+          } says which cluster it is. ${reason}`,
+        );
+      }
+      if (attempt === 1) {
+        logger.warn("cannot reach the cluster that is to be joined; trying again", { reason });
+      }
+      await pause(JOIN_PAUSE_MS, { clock, signal });
+      signal.throwIfAborted();
+    }
+  }
+}
+
+function isSame(members: readonly NodeAddress[], founders: Identity["founders"]): boolean {
+  return members.length === founders.length &&
+    members.every(({ id, address }) =>
+      founders.some((founder) => founder.id === id && founder.address === formatAddress(address))
+    );
+}
+
+function textOf(nodes: Identity["founders"]): string {
+  return nodes.map(({ id, address }) => `${id}=${address}`).join(",");
+}

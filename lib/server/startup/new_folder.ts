@@ -1,0 +1,113 @@
+/**
+ * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that goes
+ * on from its last survivor.
+ *
+ * A mark that the folder is unfinished comes first, then the snapshot, a log that goes on behind it, and the identity
+ * last: what was interrupted is refused with the command that finishes it.
+ */
+import type { Random } from "../../platform/clock.ts";
+import { encodeConfiguration } from "../../protocol/configuration_codec.ts";
+import type { Configuration } from "../../raft/mod.ts";
+import { DataDirectory, type Disk, type Identity, SnapshotStore, WriteAheadLog } from "../../storage/mod.ts";
+import { newDataId } from "./identity.ts";
+
+/** Size of the log's first file, which holds next to nothing: the server goes on in files of its own size. */
+const SEGMENT_BYTES = 4_096;
+
+/** A folder can't be made there. */
+export class FolderInUseError extends Error {
+  override readonly name = "FolderInUseError";
+  /** Stable name of this error. */
+  readonly code = "folderInUse";
+}
+
+/** What a new folder begins with. */
+export interface NewFolder {
+  readonly disk: Disk;
+  readonly random: Random;
+  readonly path: string;
+  readonly identity: Omit<Identity, "dataId">;
+  readonly index: number;
+  readonly term: number;
+  readonly revision: number;
+  readonly configuration: Configuration;
+  /** Which command finishes it when it is interrupted, as a sentence. */
+  readonly advice: string;
+  /**
+   * Whether the folder takes its name only later: until then it stays marked, and an interrupted attempt that was
+   * complete is begun anew.
+   */
+  readonly isNamedLater: boolean;
+  /** The state, in chunks as state_codec.ts makes them; hands each to `write`. */
+  readonly writeChunks: (write: (chunk: Uint8Array) => Promise<void>) => Promise<void>;
+}
+
+/** Makes the folder, durably. Throws {@link FolderInUseError} where something is, and those of lib/storage. */
+export async function makeFolder(folder: NewFolder): Promise<void> {
+  const { disk, path, identity, index, term, revision, configuration, random, advice, isNamedLater } = folder;
+  requireOwnNames(disk, path);
+  const directory = await DataDirectory.make({ disk, path, advice, beginsAnew: isNamedLater });
+  try {
+    if (directory.identity !== null) {
+      throw new FolderInUseError(
+        `Cannot make a data folder at ${path}: it is that of node ${directory.identity.nodeId} of cluster ` +
+          `${directory.identity.clusterId}. Move it away, or choose another --data-dir.`,
+      );
+    }
+    const store = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
+    const writer = store.create({
+      clusterId: identity.clusterId,
+      index,
+      term,
+      revision,
+      configuration: encodeConfiguration(configuration),
+    });
+    try {
+      await folder.writeChunks(async (chunk) => {
+        writer.write(chunk);
+        await writer.flush();
+      });
+      await writer.commit();
+    } catch (error) {
+      writer.discard();
+      throw error;
+    }
+    const owned = { ...identity, dataId: newDataId(random) };
+    await beginLog(folder, { identity: owned, walDirectory: directory.walDirectory });
+    directory.found(owned);
+    if (!isNamedLater) directory.finish();
+  } finally {
+    directory.close();
+  }
+}
+
+/** Names that a data folder may have, and a new file system. */
+const OWN_NAMES = ["LOCK", "identity", "identity.new", "wal", "snapshots", "unfinished", "lost+found"];
+
+/** Refuses a folder with files that are not kvraft's: it was named by mistake. */
+function requireOwnNames(disk: Disk, path: string): void {
+  if (disk.stat(path) !== "directory") return;
+  const foreign = disk.list(path).filter((name) => !OWN_NAMES.includes(name));
+  if (foreign.length === 0) return;
+  throw new FolderInUseError(
+    `Cannot make a data folder at ${path}: it holds other files (${
+      foreign.slice(0, 3).join(", ")
+    }). Choose an empty folder, or one that does not exist.`,
+  );
+}
+
+/** A log behind the snapshot: a node with a snapshot and no log would be taken for one that lost what it had promised. */
+async function beginLog(
+  { disk, index, term }: NewFolder,
+  { identity, walDirectory }: { readonly identity: Identity; readonly walDirectory: string },
+): Promise<void> {
+  const options = { disk, directory: walDirectory, identity, segmentBytes: SEGMENT_BYTES, tailBytes: 0 };
+  const { log } = await WriteAheadLog.open({ ...options, snapshot: null });
+  try {
+    const hardState = { term, vote: null, commitIndex: index };
+    log.append({ snapshot: { index, term }, hardState, entries: [] });
+    await log.sync();
+  } finally {
+    await log.close();
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * What a node finds again when it starts: the newest snapshot that is whole, and the log behind it.
+ *
+ * A damaged snapshot is named and passed over where the one before it and the log together say the same; where the
+ * log does not reach back that far, the log's own opening refuses.
+ */
+import { StateMachine, type StateMachineOptions } from "../../kv/mod.ts";
+import { DecodeError } from "../../protocol/errors.ts";
+import type { Logger } from "../../platform/logger.ts";
+import type { Configuration, RecoveredState } from "../../raft/mod.ts";
+import {
+  type DataDirectory,
+  type Disk,
+  type Identity,
+  type RecoveredLog,
+  SnapshotDamagedError,
+  SnapshotMissingError,
+  SnapshotStore,
+  SnapshotUnreadableError,
+  WriteAheadLog,
+  type WriteAheadLogOptions,
+} from "../../storage/mod.ts";
+import { foundingConfiguration } from "../membership/members.ts";
+import type { Pause } from "../slices.ts";
+import { type LoadedSnapshot, readSnapshotState } from "../snapshot/snapshot_state.ts";
+
+/** Everything that a node goes on from. */
+export interface StartingPoint extends LoadedSnapshot {
+  readonly snapshots: SnapshotStore;
+  readonly log: WriteAheadLog;
+  readonly recovered: RecoveredState;
+}
+
+/** What recovering needs. */
+export interface RecoverOptions {
+  readonly disk: Disk;
+  readonly directory: DataDirectory;
+  readonly identity: Identity;
+  readonly segmentBytes: number;
+  readonly tailBytes: number;
+  readonly stateMachineOptions: StateMachineOptions;
+  readonly logger: Logger;
+  readonly pause: Pause;
+}
+
+/** Loads the newest snapshot and opens the log. Throws the named errors of lib/storage, with nothing changed. */
+export async function recoverState(options: RecoverOptions): Promise<StartingPoint> {
+  const { disk, directory, identity, segmentBytes, tailBytes, logger } = options;
+  const snapshots = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
+  const { newest, unreadable } = await loadNewest(snapshots, options);
+  const loaded = newest ?? nothingYet(options);
+  const { index, term } = loaded.metadata;
+  const { log, recovered } = await openLog({
+    disk,
+    directory: directory.walDirectory,
+    identity,
+    segmentBytes,
+    tailBytes,
+    snapshot: index === 0 ? null : { index, term },
+  }, unreadable);
+  noteRecovery(logger, recovered, index);
+  return { ...loaded, snapshots, log, recovered: { ...recovered, snapshot: loaded.metadata } };
+}
+
+/**
+ * Opens the log. Where it needs a snapshot that is not to be had, and one could not be read, that is the reason: the
+ * file may be whole, and nothing is to be thrown away for it.
+ */
+async function openLog(
+  options: WriteAheadLogOptions,
+  unreadable: SnapshotUnreadableError | null,
+): ReturnType<typeof WriteAheadLog.open> {
+  try {
+    return await WriteAheadLog.open(options);
+  } catch (error) {
+    if (unreadable !== null && error instanceof SnapshotMissingError) throw unreadable;
+    throw error;
+  }
+}
+
+/** The newest that is whole, or null; and the first that the disk could not read, or null. */
+async function loadNewest(
+  snapshots: SnapshotStore,
+  options: RecoverOptions,
+): Promise<
+  { readonly newest: LoadedSnapshot | null; readonly unreadable: SnapshotUnreadableError | null }
+> {
+  const { clusterId } = options.identity;
+  let unreadable: SnapshotUnreadableError | null = null;
+  for (const snapshot of snapshots.list()) {
+    try {
+      using reader = await snapshots.reader(snapshot);
+      return { newest: await readSnapshotState(reader, { ...options, clusterId }), unreadable };
+    } catch (error) {
+      if (error instanceof SnapshotUnreadableError) {
+        unreadable ??= error;
+        options.logger.error("cannot read a snapshot; trying the one before it", { reason: error.message });
+        continue;
+      }
+      if (!(error instanceof SnapshotDamagedError || error instanceof DecodeError)) throw error;
+      options.logger.error("a snapshot is damaged; trying the one before it", { reason: error.message });
+    }
+  }
+  return { newest: null, unreadable };
+}
+
+/** Before the first snapshot: no keys, and the configuration that the cluster began with. */
+function nothingYet({ identity, stateMachineOptions }: RecoverOptions): LoadedSnapshot {
+  const configuration: Configuration = foundingConfiguration(identity.founders);
+  return {
+    metadata: { index: 0, term: 0, configuration },
+    stateMachine: new StateMachine(stateMachineOptions),
+  };
+}
+
+function noteRecovery(logger: Logger, recovered: RecoveredLog, snapshotIndex: number): void {
+  const { lastIndex, segments, bytes, cut, hardState } = recovered;
+  if (cut !== null) {
+    logger.warn("cut a torn tail off the log: the last write before the crash was not finished", {
+      file: cut.file,
+      offset: cut.offset,
+      bytes: cut.bytes,
+    });
+  }
+  logger.info("log opened", { snapshotIndex, lastIndex, term: hardState.term, segments, bytes });
+}

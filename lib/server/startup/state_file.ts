@@ -1,0 +1,105 @@
+/** A snapshot file that lies anywhere: a backup, or one in a data folder that is only looked at. */
+import { assert } from "../../platform/assert.ts";
+import { StateMachine } from "../../kv/mod.ts";
+import { decodeConfiguration } from "../../protocol/configuration_codec.ts";
+import type { Configuration } from "../../raft/mod.ts";
+import {
+  type Disk,
+  type DiskFile,
+  readSnapshotStream,
+  type SnapshotHeader,
+  type SnapshotSource,
+} from "../../storage/mod.ts";
+import { requireHeader } from "../snapshot/snapshot_state.ts";
+import { readState } from "../snapshot/state_codec.ts";
+
+/** Most bytes that are kept of a stream for reading them once more: the header, and the frame before the footer. */
+const KEPT_STREAM_BYTES = 1_048_576;
+
+/** What was named as a backup is none that could be read as one. */
+export class BackupPathError extends Error {
+  override readonly name = "BackupPathError";
+  /** Stable name of this error. */
+  readonly code = "notABackup";
+}
+
+/** A file that is open. */
+export interface StateFile {
+  readonly header: SnapshotHeader;
+  readonly configuration: Configuration;
+  /** Size of the file; of a stream, the bytes that came so far. */
+  readonly bytes: number;
+  /**
+   * The state, all of it verified, and held against the header; to be read once. Throws SnapshotDamagedError,
+   * SnapshotUnreadableError and DecodeError.
+   */
+  load(): Promise<StateMachine>;
+}
+
+/**
+ * Opens a file or a stream, hands it to `use`, and closes it. Throws SnapshotDamagedError for what is no snapshot,
+ * {@link BackupPathError} for a folder.
+ */
+export async function withStateFile<T>(
+  { disk, path }: { readonly disk: Disk; readonly path: string },
+  use: (file: StateFile) => Promise<T>,
+): Promise<T> {
+  const kind = disk.stat(path);
+  if (kind === "directory") {
+    throw new BackupPathError(`Cannot read ${path} as a backup: it is a folder. Name the file in it.`);
+  }
+  const file = disk.open(path, "read");
+  try {
+    const source = kind === "stream" ? streamSource(path, file) : {
+      file: path,
+      bytes: file.size(),
+      readBytes: file.size(),
+      read: (into: Uint8Array, offset: number): Promise<number> => file.read(into, offset),
+    };
+    const { header, chunks } = await readSnapshotStream(source);
+    const load = async (): Promise<StateMachine> => {
+      const restoring = StateMachine.restoring();
+      await readState(chunks(), { restoring, pause: () => Promise.resolve() });
+      const machine = restoring.finish();
+      requireHeader(machine, header);
+      return machine;
+    };
+    return await use({
+      header,
+      configuration: decodeConfiguration(header.configuration),
+      get bytes(): number {
+        return source.readBytes;
+      },
+      load,
+    });
+  } finally {
+    file.close();
+  }
+}
+
+/** A stream as a source that may go back a little. */
+function streamSource(path: string, file: DiskFile): SnapshotSource & { readonly readBytes: number } {
+  let kept = new Uint8Array(0);
+  let keptFrom = 0;
+  return {
+    file: path,
+    bytes: Number.POSITIVE_INFINITY,
+    get readBytes(): number {
+      return keptFrom + kept.length;
+    },
+    async read(into: Uint8Array, offset: number): Promise<number> {
+      assert(offset >= keptFrom && offset <= keptFrom + kept.length, "a stream is read in order");
+      const known = kept.subarray(offset - keptFrom, offset - keptFrom + into.length);
+      into.set(known);
+      const news = into.subarray(known.length);
+      const count = news.length === 0 ? 0 : await file.read(news, offset + known.length);
+      const all = new Uint8Array(kept.length + count);
+      all.set(kept);
+      all.set(news.subarray(0, count), kept.length);
+      const dropped = Math.max(0, all.length - KEPT_STREAM_BYTES);
+      keptFrom += dropped;
+      kept = all.slice(dropped);
+      return known.length + count;
+    },
+  };
+}

@@ -1,0 +1,119 @@
+/** The segment that the log writes to: a new one, or the last one of the process before. */
+import type { Disk, DiskFile } from "../../platform/disk.ts";
+import type { LogOwner } from "../identity.ts";
+import type { LogBase, LogBeginning, LogState } from "./log_state.ts";
+import { segmentSeed } from "./record.ts";
+import type { SegmentHeader } from "./record.ts";
+import { RECOVERY_WINDOW_BYTES } from "./recovery.ts";
+import type { LastSegment, Recovery } from "./recovery.ts";
+import { NextSegment, preallocate, segmentName } from "./segment.ts";
+import type { ActiveSegment } from "./segment.ts";
+
+/** Where segments lie, and how they are made. */
+export interface SegmentOptions {
+  readonly disk: Disk;
+  /** The log's directory. */
+  readonly directory: string;
+  /** Whose log it is. */
+  readonly identity: LogOwner;
+  /** Size that each is preallocated to. */
+  readonly segmentBytes: number;
+}
+
+/** What a new segment follows. */
+export interface SegmentPlace {
+  /** The log so far. It has the new segment when all went well. */
+  readonly state: LogState;
+  /** The segment before, or null for the very first. */
+  readonly previous: SegmentHeader["previous"];
+  /** What was prepared of it, or null. */
+  readonly next: NextSegment | null;
+  /** How the log begins anew in it, or null when it goes on. */
+  readonly beginning: LogBeginning | null;
+}
+
+/** The log's next segment, on disk under its name; the name is not durable yet. Throws what the disk throws. */
+export function createSegment(options: SegmentOptions, place: SegmentPlace): ActiveSegment {
+  const { disk, directory, identity, segmentBytes } = options;
+  const { state, previous, beginning } = place;
+  const last = beginning?.base ?? { index: state.lastIndex, term: state.termAt(state.lastIndex) ?? 0 };
+  const firstIndex = last.index + 1;
+  const number = Math.max(firstIndex, (previous?.number ?? 0) + 1);
+  const next = place.next ?? new NextSegment({ disk, directory, bytes: segmentBytes });
+  try {
+    const segment = next.complete({
+      number,
+      firstIndex,
+      previousTerm: last.term,
+      beginsAnew: beginning !== null,
+      previous,
+      hardState: beginning?.hardState ?? state.hardState,
+      identity,
+    });
+    if (beginning !== null) state.beginAnew(beginning);
+    state.addSegment(number, segment.begin);
+    return segment;
+  } catch (error) {
+    next.discard();
+    throw error;
+  }
+}
+
+/** The segment with which a log that was read back goes on, and the segments that are of no more use then, oldest first. */
+export async function firstSegment(
+  options: SegmentOptions & { readonly snapshot: LogBase | null },
+  recovery: Recovery,
+): Promise<{ segment: ActiveSegment; left: readonly number[] }> {
+  const { state, last, dead, mustBeginAnew } = recovery;
+  const { snapshot } = options;
+  if (last === null) {
+    const place = { state, previous: null, next: null, beginning: null };
+    return { segment: createSegment(options, place), left: [] };
+  }
+  if (!mustBeginAnew || snapshot === null) {
+    return { segment: await reopenSegment(options, last), left: dead };
+  }
+  const left = [...dead, ...state.segments];
+  const previous = { number: last.number, end: last.end };
+  const beginning = beginningBehind(snapshot, state);
+  return { segment: createSegment(options, { state, previous, next: null, beginning }), left };
+}
+
+/** Opens the last segment to go on in it: cuts what is torn, and makes all the rest durable. */
+async function reopenSegment(options: SegmentOptions, last: LastSegment): Promise<ActiveSegment> {
+  const { number, begin, end, synced } = last;
+  const file = options.disk.open(`${options.directory}/${segmentName(number)}`, "write");
+  try {
+    if (last.cut !== null) file.truncate(end);
+    await rewrite(file, synced, end);
+    preallocate(file, options.segmentBytes);
+    file.syncNow();
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return { number, seed: segmentSeed(number), file, begin, end, synced: end, markedAt: null };
+}
+
+/**
+ * Writes a part of a file once more as it is. If the process before this one ended over a failed sync, the operating
+ * system may hold these bytes in memory and take them for written; only bytes written anew are synced for certain.
+ */
+async function rewrite(file: DiskFile, from: number, to: number): Promise<void> {
+  for (let offset = from; offset < to; offset += RECOVERY_WINDOW_BYTES) {
+    const bytes = new Uint8Array(Math.min(RECOVERY_WINDOW_BYTES, to - offset));
+    await file.read(bytes, offset);
+    file.write(bytes, offset);
+  }
+}
+
+/** The beginning of a log behind `snapshot`. A snapshot of a later term than the node's has made that its term, with no vote given. */
+function beginningBehind(snapshot: LogBase, { hardState }: LogState): LogBeginning {
+  const { term, commitIndex } = hardState;
+  const isLater = snapshot.term > term;
+  return {
+    base: snapshot,
+    hardState: isLater ? { term: snapshot.term, vote: null, commitIndex } : hardState,
+    isCut: false,
+  };
+}

@@ -1,0 +1,179 @@
+/**
+ * One batch of the log: what must become durable together, and the order of its bytes.
+ *
+ * A crash may keep the first records of a batch and lose the rest, so every beginning of it must be a log that could
+ * have been: the term and vote stand before the entries of that term, and the commit index reaches over the batch's
+ * own entries only after they have been said.
+ */
+import { assert } from "../../platform/assert.ts";
+import type { Entry, HardState } from "../../raft/types.ts";
+import { LogState } from "./log_state.ts";
+import type { LogBase, LogBeginning, LogPosition } from "./log_state.ts";
+import { encodeRecord, entryRecordBytes, HARD_STATE_RECORD_BYTES, MAX_ENTRY_DATA_BYTES } from "./record.ts";
+import type { LogRecord } from "./record.ts";
+
+/** What must become durable together: a hard state, or entries, or both; or a log that begins anew behind a snapshot. */
+export interface PersistBatch {
+  /**
+   * The snapshot behind which the log begins anew, or null: every entry of the log is discarded, those of this batch
+   * follow from `index + 1`. The snapshot's file must be durable before, and must reach at least up to what is committed.
+   */
+  readonly snapshot: LogBase | null;
+  /** The new hard state, or null when it is as before. */
+  readonly hardState: HardState | null;
+  /** Entries, consecutive. The first overrides every entry of the log at its index and above. */
+  readonly entries: readonly Entry[];
+}
+
+/** What a batch writes, in order. */
+export interface BatchPlan {
+  /** How the log begins anew, in a segment whose header says so, hard state included; null when it goes on. */
+  readonly beginning: LogBeginning | null;
+  /** The new hard state as far as it can be said before the entries and was not said in a header; or null. */
+  readonly before: HardState | null;
+  /** The entries. */
+  readonly entries: readonly Entry[];
+  /** The new hard state in full, when its commit index lies among the batch's entries; else null. */
+  readonly after: HardState | null;
+  /** Bytes of all records. */
+  readonly bytes: number;
+}
+
+/** Lays out a batch. A batch that doesn't follow from `state` is a fault of the caller, and stops it. */
+export function planBatch(batch: PersistBatch, state: LogState): BatchPlan {
+  const { hardState, entries } = batch;
+  const reason = whyNotBatch(batch, state);
+  assert(reason === null, `a batch follows from the log (${reason})`);
+  const early = hardState === null ? null : beforeEntries(hardState, entries);
+  const after = early?.commitIndex === hardState?.commitIndex ? null : hardState;
+  const beginning = batch.snapshot === null
+    ? null
+    : { base: batch.snapshot, hardState: early ?? state.hardState, isCut: false };
+  const before = beginning === null ? early : null;
+  let bytes = 0;
+  if (before !== null) bytes += HARD_STATE_RECORD_BYTES;
+  for (const entry of entries) bytes += entryRecordBytes(entry);
+  if (after !== null) bytes += HARD_STATE_RECORD_BYTES;
+  return { beginning, before, entries, after, bytes };
+}
+
+/** Takes note in `state` of a batch that now stands in the log at `position`. */
+export function noteBatch(plan: BatchPlan, state: LogState, position: LogPosition): void {
+  const { segment } = position;
+  let { offset } = position;
+  if (plan.before !== null) {
+    state.setHardState(plan.before);
+    offset += HARD_STATE_RECORD_BYTES;
+  }
+  for (const entry of plan.entries) {
+    state.setEntry(entry, { segment, offset });
+    offset += entryRecordBytes(entry);
+  }
+  if (plan.after !== null) {
+    state.setHardState(plan.after);
+    offset += HARD_STATE_RECORD_BYTES;
+  }
+  state.setEnd(offset);
+}
+
+function beforeEntries(hardState: HardState, entries: readonly Entry[]): HardState {
+  const [first] = entries;
+  if (first === undefined) return hardState;
+  return { ...hardState, commitIndex: Math.min(hardState.commitIndex, first.index - 1) };
+}
+
+function whyNotBatch(batch: PersistBatch, state: LogState): string | null {
+  const { entries, snapshot } = batch;
+  const hardState = batch.hardState ?? state.hardState;
+  const after = snapshot === null ? state : behind(snapshot, state);
+  if (snapshot !== null) {
+    const reason = whyNotBehind(snapshot, { state, hardState });
+    if (reason !== null) return reason;
+  }
+  if (batch.hardState !== null) {
+    const reason = after.whyNotHardState(beforeEntries(batch.hardState, entries));
+    if (reason !== null) return reason;
+  }
+  return whyNotEntries(entries, { state: after, hardState });
+}
+
+function whyNotBehind(
+  { index, term }: LogBase,
+  { state, hardState }: { readonly state: LogState; readonly hardState: HardState },
+): string | null {
+  const committed = Math.max(state.hardState.commitIndex, state.base.index);
+  if (index < committed) return `the log would begin behind entry ${index}, and ${committed} is committed`;
+  if (index >= 1 && term >= 1 && term <= hardState.term) return null;
+  return `no log of term ${hardState.term} begins behind entry ${index} of term ${term}`;
+}
+
+function behind(snapshot: LogBase, state: LogState): LogState {
+  const after = new LogState();
+  after.beginAnew({ base: snapshot, hardState: state.hardState, isCut: false });
+  return after;
+}
+
+function whyNotEntries(
+  entries: readonly Entry[],
+  { state, hardState }: { readonly state: LogState; readonly hardState: HardState },
+): string | null {
+  const [first] = entries;
+  if (first === undefined) return null;
+  const reason = state.whyNotEntry(first, hardState);
+  if (reason !== null) return reason;
+  let previous = first;
+  for (const entry of entries) {
+    const { index, term, data } = entry;
+    if (entry !== first && index !== previous.index + 1) {
+      return `entry ${index} follows entry ${previous.index}`;
+    }
+    if (term < previous.term || term > hardState.term) {
+      return `entry ${index} has term ${term}, after ${previous.term}, in term ${hardState.term}`;
+    }
+    if (data.length > MAX_ENTRY_DATA_BYTES) return `entry ${index} has ${data.length} bytes`;
+    previous = entry;
+  }
+  if (hardState.commitIndex > previous.index) {
+    return `entries up to ${hardState.commitIndex} are committed, and the log would end at ${previous.index}`;
+  }
+  return null;
+}
+
+const INITIAL_BYTES = 64 * 1024;
+/** A larger buffer is not kept for the next batch. */
+const MAX_KEPT_BYTES = 8 * 1024 * 1024;
+
+/** Encodes batches, one after the other, in one buffer that is used again and again. */
+export class BatchEncoder {
+  #bytes = new Uint8Array(INITIAL_BYTES);
+  #view = new DataView(this.#bytes.buffer);
+
+  /** The batch's bytes for this place in the log. They are valid until the next call. */
+  encode(plan: BatchPlan, place: { seed: number; offset: number; syncedOffset: number }): Uint8Array {
+    this.#reserve(plan.bytes);
+    let position = 0;
+    const put = (record: LogRecord): void => {
+      position = encodeRecord(record, {
+        bytes: this.#bytes,
+        view: this.#view,
+        position,
+        place: { seed: place.seed, offset: place.offset + position },
+        syncedOffset: place.syncedOffset,
+      });
+    };
+    if (plan.before !== null) put({ kind: "hardState", hardState: plan.before });
+    for (const entry of plan.entries) put({ kind: "entry", entry });
+    if (plan.after !== null) put({ kind: "hardState", hardState: plan.after });
+    assert(position === plan.bytes, "a batch is as long as it was planned");
+    return this.#bytes.subarray(0, position);
+  }
+
+  #reserve(bytes: number): void {
+    const oversized = this.#bytes.length > MAX_KEPT_BYTES && bytes <= MAX_KEPT_BYTES;
+    if (bytes <= this.#bytes.length && !oversized) return;
+    let next = INITIAL_BYTES;
+    while (next < bytes) next *= 2;
+    this.#bytes = new Uint8Array(next);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * What the log says so far: the hard state, which terms its entries have, and where they stand. Recovery builds it
+ * from the records it reads, an open log keeps it up with the records it writes, by the same rules.
+ *
+ * Invariants: entries are consecutive from `base.index + 1` up; terms never fall along the log and never exceed the
+ * hard state's; what is committed is never overridden; the hard state never goes back.
+ *
+ * Segments are removed from the front when a snapshot holds their entries. What is left is read back on its own, from
+ * its first segment's header on: that says which entry comes first, and the term of the one before. But that segment
+ * may also hold what overrode entries of those before it. Say that segment 1 had entries 1 to 100 and segment 2 says
+ * that it begins with 101; its records are entries 101 to 110, and then, of a later leader, 90 and up. While segment 1
+ * is there, the log is 1 to 89 of it and 90 up of segment 2. Without it the log is 90 up, and of what term entry 89
+ * was nobody knows any more: so entry 90 is the base then, whose term is known, and the log begins with 91. A base
+ * found so lies lower than the header says, never higher, and that is all that {@link LogState.cutBefore} needs.
+ */
+import { assert } from "../../platform/assert.ts";
+import type { Entry, HardState, TermRun } from "../../raft/types.ts";
+
+/** Entries are found by reading on from a known place at most this many bytes before them. */
+const CHECKPOINT_SPACING_BYTES = 64 * 1024;
+
+/** The hard state of a node that has never heard of any term. */
+export const INITIAL_HARD_STATE: HardState = { term: 0, vote: null, commitIndex: 0 };
+
+/** The last entry before those of a log: in the snapshot it begins behind, or (0, 0). */
+export interface LogBase {
+  readonly index: number;
+  readonly term: number;
+}
+
+/** The base of a log from its beginning. */
+export const NO_BASE: LogBase = { index: 0, term: 0 };
+
+/** Where a record begins. */
+export interface LogPosition {
+  /** Number of the segment. */
+  readonly segment: number;
+  /** Byte of its file. */
+  readonly offset: number;
+}
+
+/**
+ * A known place of an entry. From there up to the next checkpoint's index the entries stand one behind the other in
+ * one segment, with nothing but hard states between them: an entry that begins a segment or overrides others always
+ * gets a checkpoint.
+ */
+export interface Checkpoint extends LogPosition {
+  /** Index of the entry that stands here. */
+  readonly index: number;
+}
+
+/** A segment, as far as cutting the log needs to know. */
+interface Span {
+  readonly number: number;
+  /** Index after the last entry before it, when it was begun. */
+  readonly firstIndex: number;
+  /** Where its records end. */
+  end: number;
+}
+
+/** How a log begins. */
+export interface LogBeginning {
+  /** The entry before its first. */
+  readonly base: LogBase;
+  /** The hard state at its beginning. */
+  readonly hardState: HardState;
+  /** Whether its first segments were removed, so that what is left may override entries that are not there. */
+  readonly isCut: boolean;
+}
+
+/** The log's content, without the entries' data. */
+export class LogState {
+  #hardState: HardState = INITIAL_HARD_STATE;
+  #base: { readonly index: number; readonly term: number | null } = NO_BASE;
+  #lastIndex = 0;
+  #termRuns: TermRun[] = [];
+  #checkpoints: Checkpoint[] = [];
+  #spans: Span[] = [];
+  #reachesBack = false;
+
+  /** The latest hard state. */
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** The entry before the first. */
+  get base(): LogBase {
+    const { index, term } = this.#base;
+    assert(term !== null, "the base's term is known once the log was read");
+    return { index, term };
+  }
+
+  /** Index of the first entry there is, or would be. */
+  get firstIndex(): number {
+    return this.#base.index + 1;
+  }
+
+  /** Index of the last entry, the base's when there is none. */
+  get lastIndex(): number {
+    return this.#lastIndex;
+  }
+
+  /** The terms of all entries. */
+  get termRuns(): readonly TermRun[] {
+    return this.#termRuns;
+  }
+
+  /**
+   * Known places by index. Later entries are added to this very array; when entries are overridden or cut a new array
+   * takes its place, so that a reader under way keeps the log as it was when it began.
+   */
+  get checkpoints(): readonly Checkpoint[] {
+    return this.#checkpoints;
+  }
+
+  /** Numbers of the segments, in order. */
+  get segments(): readonly number[] {
+    return this.#spans.map(({ number }) => number);
+  }
+
+  /** Bytes of all records. */
+  get bytes(): number {
+    return this.#spans.reduce((bytes, { end }) => bytes + end, 0);
+  }
+
+  /** Term of the entry at `index`, the base included; null where the log doesn't say. */
+  termAt(index: number): number | null {
+    if (index < this.#base.index || index > this.#lastIndex) return null;
+    if (index === this.#base.index) return this.#base.term;
+    return this.#termRuns.findLast((run) => run.firstIndex <= index)?.term ?? null;
+  }
+
+  /** About how many bytes of records stand from the entry above `index` on. */
+  bytesSince(index: number): number {
+    if (index >= this.#lastIndex) return 0;
+    const place = this.#checkpoints[Math.max(0, lastNotAbove(this.#checkpoints, index + 1))];
+    if (place === undefined) return this.bytes;
+    let bytes = 0;
+    for (const { number, end } of this.#spans) {
+      if (number === place.segment) bytes += end - place.offset;
+      else if (number > place.segment) bytes += end;
+    }
+    return bytes;
+  }
+
+  /** Why `next` can't follow the hard state there is, or null when it can. */
+  whyNotHardState(next: HardState): string | null {
+    const { term, vote, commitIndex } = this.#hardState;
+    if (next.term < term) return `the term would fall from ${term} to ${next.term}`;
+    if (next.term === term && vote !== null && next.vote !== vote) {
+      return `the vote of term ${term} would change from ${vote} to ${next.vote}`;
+    }
+    if (next.commitIndex < commitIndex) {
+      return `the commit index would fall from ${commitIndex} to ${next.commitIndex}`;
+    }
+    if (next.commitIndex > this.#lastIndex) {
+      return `entries up to ${next.commitIndex} are committed, and the log ends at ${this.#lastIndex}`;
+    }
+    return null;
+  }
+
+  /** Why `entry` can't be the next one written, in the term of `hardState`, or null when it can. */
+  whyNotEntry(entry: Entry, hardState: HardState = this.#hardState): string | null {
+    const { index, term } = entry;
+    const lowest = this.#reachesBack ? 1 : this.firstIndex;
+    if (index < lowest || index > this.#lastIndex + 1) {
+      return `entry ${index} does not follow entry ${this.#lastIndex}`;
+    }
+    if (index <= this.#hardState.commitIndex) return `entry ${index} is committed and would be overridden`;
+    if (term < 1 || term < (this.termAt(index - 1) ?? 0)) {
+      return `entry ${index} has term ${term}, below its predecessor's`;
+    }
+    if (term > hardState.term) {
+      return `entry ${index} has term ${term}, above the node's term ${hardState.term}`;
+    }
+    return null;
+  }
+
+  /** Takes note of a hard state that stands in the log. */
+  setHardState(next: HardState): void {
+    assert(this.whyNotHardState(next) === null, "the hard state never goes back");
+    this.#hardState = next;
+  }
+
+  /** Takes note of an entry that stands in the log at `position`: every entry at its index and above is overridden. */
+  setEntry(entry: Entry, position: LogPosition): void {
+    assert(this.whyNotEntry(entry) === null, "an entry follows those before it");
+    const { index, term } = entry;
+    const overrides = index <= this.#lastIndex;
+    if (overrides) this.#discardFrom(index);
+    this.#lastIndex = index;
+    if (this.#termRuns.at(-1)?.term !== term) this.#termRuns.push({ firstIndex: index, term });
+    const near = this.#checkpoints.at(-1);
+    if (
+      overrides || near === undefined || near.segment !== position.segment ||
+      position.offset - near.offset >= CHECKPOINT_SPACING_BYTES
+    ) {
+      this.#checkpoints.push({ index, ...position });
+    }
+  }
+
+  /** Makes it a log that begins so, without any entry or segment yet. */
+  beginAnew({ base, hardState, isCut }: LogBeginning): void {
+    this.#hardState = hardState;
+    this.#base = base;
+    this.#lastIndex = base.index;
+    this.#termRuns = [];
+    this.#checkpoints = [];
+    this.#spans = [];
+    this.#reachesBack = isCut;
+  }
+
+  /** Takes note of a segment that was begun behind all entries there are; its records begin at `begin`. */
+  addSegment(number: number, begin: number): void {
+    this.#spans.push({ number, firstIndex: this.#lastIndex + 1, end: begin });
+  }
+
+  /** Takes note of where the last segment's records end. */
+  setEnd(end: number): void {
+    const span = this.#spans.at(-1);
+    assert(span !== undefined, "records stand in a segment");
+    span.end = end;
+  }
+
+  /** To be called when all that is on the disk was read: nothing reaches back any more. */
+  endRecovery(): void {
+    this.#reachesBack = false;
+    if (this.#base.term !== null) return;
+    const first = this.firstIndex;
+    const term = this.termAt(first);
+    assert(term !== null, "an unknown base lies before an entry that overrode others");
+    this.#moveBase({ index: first, term });
+  }
+
+  /**
+   * Forgets the segments that are not needed for the entries from `index` on and for the term of the one before;
+   * never the last. Returns their numbers, oldest first. Goes by the headers alone: what overrides entries in the last
+   * segment may not be durable yet.
+   */
+  cutBefore(index: number): readonly number[] {
+    const first = this.#spans.findLastIndex(({ firstIndex }) => firstIndex <= index);
+    const kept = this.#spans[first];
+    if (first <= 0 || kept === undefined) return [];
+    const term = this.termAt(kept.firstIndex - 1);
+    assert(term !== null, "the log is cut within itself");
+    const removed = this.#spans.slice(0, first).map(({ number }) => number);
+    this.#spans = this.#spans.slice(first);
+    this.#checkpoints = this.#checkpoints.filter(({ segment }) => segment >= kept.number);
+    this.#moveBase({ index: kept.firstIndex - 1, term });
+    return removed;
+  }
+
+  /** Makes `base`, which lies within the log, the entry before the first. */
+  #moveBase(base: LogBase): void {
+    const next = base.index + 1;
+    const runs = this.#termRuns;
+    const gone = runs.findLastIndex(({ firstIndex }) => firstIndex <= next);
+    this.#termRuns = base.index === this.#lastIndex
+      ? []
+      : runs.slice(Math.max(gone, 0)).map(({ firstIndex, term }) => ({
+        firstIndex: Math.max(firstIndex, next),
+        term,
+      }));
+    this.#base = base;
+  }
+
+  #discardFrom(index: number): void {
+    this.#termRuns = this.#termRuns.filter((run) => run.firstIndex < index);
+    this.#checkpoints = this.#checkpoints.filter((checkpoint) => checkpoint.index < index);
+    this.#lastIndex = index - 1;
+    if (index <= this.#base.index) this.#base = { index: index - 1, term: null };
+  }
+}
+
+/** Position of the last checkpoint at or below `index`, or -1. There are tens of thousands in a large log. */
+function lastNotAbove(checkpoints: readonly Checkpoint[], index: number): number {
+  let [low, high] = [0, checkpoints.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((checkpoints[middle]?.index ?? 0) <= index) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}

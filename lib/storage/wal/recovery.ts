@@ -1,0 +1,391 @@
+/**
+ * Reads a log back: every record of every segment in order, in bounded memory, changing nothing.
+ *
+ * What a crash can do to a log is lose or tear what was not yet synced, and that is always at the end of the last
+ * segment: a tail to be cut. Anything else is damage, and refused: acknowledged entries are never dropped. The two are
+ * told apart by `syncedOffset`: each record says up to where everything was durable when it was written, so a bad
+ * place is damage when any record after it vouches for it, and a torn tail when none does. The very last batch has
+ * none after it; for its sake the log leaves a sync mark behind it once nothing more is to be written (wal.ts). Damage
+ * to it is taken for a torn tail only if the power failed before that mark, too, was on the disk.
+ *
+ * A log begins with the last segment that says it begins anew; those before it are dead, whatever they hold. Without
+ * such a one it begins with the first segment there is. If that is not its very first, a snapshot must reach up to
+ * where it begins (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts behind what it
+ * knows committed, came from a leader just before a crash: the log then has to begin anew behind it.
+ */
+import { shortened } from "../../platform/foreign_text.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { Entry } from "../../raft/types.ts";
+import type { Disk, DiskFile } from "../../platform/disk.ts";
+import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
+import { FORMAT_VERSION } from "../identity.ts";
+import type { LogOwner } from "../identity.ts";
+import { Configurations, Tail } from "./kept_entries.ts";
+import type { RecoveredConfiguration } from "./kept_entries.ts";
+import { INITIAL_HARD_STATE, LogState, NO_BASE } from "./log_state.ts";
+import type { LogBase, LogBeginning } from "./log_state.ts";
+import { segmentSeed } from "./record.ts";
+import type { SegmentHeader } from "./record.ts";
+import { RecordScanner } from "./record_scanner.ts";
+import type { ScannedRecord } from "./record_scanner.ts";
+import { segmentName, segmentNumber } from "./segment.ts";
+import { examineRest } from "./torn_tail.ts";
+
+/** Bytes read at a time. */
+export const RECOVERY_WINDOW_BYTES = 1024 * 1024;
+/** Enough for a segment's header. */
+const HEADER_WINDOW_BYTES = 4096;
+
+/** What was cut from the end of the log: written, but never known to be synced, and not whole. */
+export interface CutTail {
+  /** The segment's path. */
+  readonly file: string;
+  /** Byte from which on it was cut. */
+  readonly offset: number;
+  /** Bytes that stood there, without the zeros behind them. */
+  readonly bytes: number;
+}
+
+/** Where the log goes on. */
+export interface LastSegment {
+  /** Number of the last segment. */
+  readonly number: number;
+  /** Where its header ends. */
+  readonly begin: number;
+  /** Where its records end. */
+  readonly end: number;
+  /** What its last record knew to be durable. */
+  readonly synced: number;
+  /** The torn tail to be cut before anything is written, or null. */
+  readonly cut: CutTail | null;
+}
+
+/** A log as it was found. */
+export interface Recovery {
+  /** What it says. */
+  readonly state: LogState;
+  /** Its last entries, as many as fit the bound. */
+  readonly tail: readonly Entry[];
+  /** Its configuration entries behind the snapshot. */
+  readonly configurations: readonly RecoveredConfiguration[];
+  /** Its last segment, or null when there is none yet. */
+  readonly last: LastSegment | null;
+  /** Segments before the one with which the log begins. */
+  readonly dead: readonly number[];
+  /** Whether the log has to begin anew behind the snapshot before anything is built on it. */
+  readonly mustBeginAnew: boolean;
+}
+
+/** What recovery needs. */
+export interface RecoveryOptions {
+  readonly disk: Disk;
+  /** The log's directory. */
+  readonly directory: string;
+  /** Whose log it must be. */
+  readonly identity: LogOwner;
+  /** The newest valid snapshot, or null. */
+  readonly snapshot: LogBase | null;
+  /** Most bytes of entries handed back. */
+  readonly tailBytes: number;
+}
+
+/**
+ * Reads the log; changes nothing in any case. Throws {@link LogDamagedError}, {@link NewerFormatError},
+ * {@link SnapshotMissingError} or {@link LogMissingError}.
+ */
+export async function recover(options: RecoveryOptions): Promise<Recovery> {
+  return await new Replay(options).run();
+}
+
+class Replay {
+  readonly #options: RecoveryOptions;
+  readonly #state = new LogState();
+  readonly #tail: Tail;
+  readonly #configurations: Configurations;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+    this.#tail = new Tail(options.tailBytes);
+    this.#configurations = new Configurations(options.snapshot?.index ?? 0);
+  }
+
+  async run(): Promise<Recovery> {
+    const { directory, snapshot } = this.#options;
+    const numbers = segmentNumbers(this.#options);
+    if (numbers.length === 0 && snapshot !== null) {
+      throw new LogMissingError(directory, { snapshotIndex: snapshot.index });
+    }
+    const first = await this.#firstAlive(numbers);
+    const alive = numbers.slice(first);
+    let previous: LastSegment | null = null;
+    for (const [position, number] of alive.entries()) {
+      previous = await this.#segment({ number, next: alive[position + 1] ?? null, previous });
+    }
+    this.#state.endRecovery();
+    return {
+      state: this.#state,
+      tail: this.#tail.entries(this.#state.firstIndex),
+      configurations: this.#configurations.all(),
+      last: previous,
+      dead: numbers.slice(0, first),
+      mustBeginAnew: this.#mustBeginAnew(previous?.number ?? 1),
+    };
+  }
+
+  /** Position of the last segment that says that the log begins anew in it; 0 when none does. */
+  async #firstAlive(numbers: readonly number[]): Promise<number> {
+    for (let position = numbers.length - 1; position > 0; position -= 1) {
+      // One that can't be read is refused when its turn comes, and then with the right index.
+      const header = await this.#headerOf(numbers[position] ?? 1);
+      if (header?.beginsAnew === true) return position;
+    }
+    return 0;
+  }
+
+  /** Compares the log with the snapshot from which the state machine begins. */
+  #mustBeginAnew(last: number): boolean {
+    const { directory, snapshot } = this.#options;
+    const { base, lastIndex, hardState } = this.#state;
+    if (snapshot === null ? base.index > 0 : snapshot.index < base.index) {
+      throw new SnapshotMissingError(directory, {
+        logBegins: base.index + 1,
+        snapshotIndex: snapshot?.index ?? null,
+      });
+    }
+    if (snapshot === null) return false;
+    if (snapshot.index > lastIndex) return true;
+    const term = this.#state.termAt(snapshot.index);
+    if (term === snapshot.term) return false;
+    if (snapshot.index > hardState.commitIndex && snapshot.index > base.index) return true;
+    throw this.#damage(
+      last,
+      0,
+      `the log has entry ${snapshot.index}, which is committed, with term ${term}, and the snapshot of it has term ` +
+        `${snapshot.term}: one of the two is not this node's`,
+    );
+  }
+
+  async #segment(
+    place: { number: number; next: number | null; previous: LastSegment | null },
+  ): Promise<LastSegment> {
+    const { number, next, previous } = place;
+    const file = this.#options.disk.open(this.#path(number), "read");
+    try {
+      const scanner = new RecordScanner({
+        file,
+        seed: segmentSeed(number),
+        windowBytes: RECOVERY_WINDOW_BYTES,
+      });
+      const begin = await this.#checkHeader(scanner, number, previous);
+      const stated = next === null ? null : await this.#statedEnd(number, next);
+      const scan = await this.#records(scanner, { number, begin, stated });
+      const cut = next === null ? await this.#examineEnd(file, { number, ...scan }) : null;
+      this.#state.setEnd(scan.end);
+      return { number, begin, end: scan.end, synced: scan.synced, cut };
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Checks the segment's first record against the log before it; returns where the next record begins. */
+  async #checkHeader(scanner: RecordScanner, number: number, previous: LastSegment | null): Promise<number> {
+    const found = await this.#header(scanner, number);
+    if (found === null) {
+      throw this.#damage(
+        number,
+        0,
+        "the segment has no valid header, which was synced before the segment got its name",
+      );
+    }
+    const { header } = found;
+    const reason = whyNotItsOwn(header, number, this.#options.identity) ??
+      (previous === null ? this.#begin(header) : whyNotNext(header, { previous, state: this.#state }));
+    if (reason !== null) throw this.#damage(number, 0, reason);
+    this.#state.addSegment(number, found.end);
+    return found.end;
+  }
+
+  /** Lets the log begin with this header; returns why it can't, or null. */
+  #begin(header: SegmentHeader): string | null {
+    const { firstIndex, previousTerm, previous, hardState, beginsAnew } = header;
+    if (previous === null && !beginsAnew) {
+      this.#state.beginAnew({ base: NO_BASE, hardState: INITIAL_HARD_STATE, isCut: false });
+      return whyNotNext(header, { previous: null, state: this.#state });
+    }
+    if (previous === null) return "it begins anew behind nothing";
+    const base = { index: firstIndex - 1, term: previousTerm };
+    const reason = whyNotBeginning({ base, hardState, isCut: !beginsAnew });
+    if (reason !== null) return reason;
+    this.#state.beginAnew({ base, hardState, isCut: !beginsAnew });
+    return null;
+  }
+
+  /**
+   * Where segment `number` ends according to the header of the segment after it, before which it was wholly synced.
+   * Null when that header doesn't say: it is refused when its turn comes, and then with the right index.
+   */
+  async #statedEnd(number: number, next: number): Promise<number | null> {
+    const previous = (await this.#headerOf(next))?.previous ?? null;
+    return previous?.number === number ? previous.end : null;
+  }
+
+  /** A segment's header, or null when it has no valid one. */
+  async #headerOf(number: number): Promise<SegmentHeader | null> {
+    const file = this.#options.disk.open(this.#path(number), "read");
+    try {
+      const seed = segmentSeed(number);
+      const scanner = new RecordScanner({ file, seed, windowBytes: HEADER_WINDOW_BYTES });
+      return (await this.#header(scanner, number))?.header ?? null;
+    } finally {
+      file.close();
+    }
+  }
+
+  /** The segment's header, or null when it has no valid one. */
+  async #header(
+    scanner: RecordScanner,
+    number: number,
+  ): Promise<{ header: SegmentHeader; end: number } | null> {
+    const found = await scanner.recordAt(0);
+    if (found?.record?.kind !== "segmentHeader") return null;
+    const { header } = found.record;
+    if (header.formatVersion > FORMAT_VERSION) {
+      throw new NewerFormatError(this.#path(number), {
+        reason:
+          `it has format version ${header.formatVersion}, and this kvraft knows versions up to ${FORMAT_VERSION}`,
+        advice: "Start the newer kvraft that wrote it.",
+      });
+    }
+    return { header, end: found.end };
+  }
+
+  /** Replays the records up to the stated end, or without one to the first place where none stands. */
+  async #records(
+    scanner: RecordScanner,
+    place: { number: number; begin: number; stated: number | null },
+  ): Promise<{ end: number; synced: number; stop: number }> {
+    const { number, begin, stated } = place;
+    let [end, synced, stop] = [begin, begin, begin];
+    while (stop !== stated) {
+      const found = scanner.recordInWindow(stop) ?? await scanner.recordAt(stop);
+      if (found === null && stated === null) break;
+      if (found === null || (stated !== null && found.end > stated)) {
+        throw this.#damage(number, stop, `no valid record stands there, though the log goes on after it`);
+      }
+      // Nobody writes behind a mark: recovery would take what the reader of entries refuses.
+      const reason = stop === end ? this.#replay(found, number) : "a record stands behind a sync mark";
+      if (reason !== null) throw this.#damage(number, stop, reason);
+      synced = Math.max(synced, found.syncedOffset);
+      stop = found.end;
+      // A mark takes no room of its own: the next batch is written over it.
+      if (found.record?.kind !== "syncMark") end = stop;
+    }
+    return { end, synced, stop };
+  }
+
+  /** Takes in one record; returns why it can't be part of this log, or null. */
+  #replay(found: ScannedRecord, segment: number): string | null {
+    const { record, offset } = found;
+    if (record === null) return "the record there is of a kind unknown to this version";
+    switch (record.kind) {
+      case "segmentHeader":
+        return "a segment header stands inside a segment";
+      case "syncMark":
+        return null;
+      case "hardState": {
+        const reason = this.#state.whyNotHardState(record.hardState);
+        if (reason === null) this.#state.setHardState(record.hardState);
+        return reason;
+      }
+      case "entry": {
+        const reason = this.#state.whyNotEntry(record.entry);
+        if (reason !== null) return reason;
+        this.#state.setEntry(record.entry, { segment, offset });
+        this.#tail.add(record.entry);
+        this.#configurations.add(record.entry);
+        return null;
+      }
+      default:
+        return assertNever(record);
+    }
+  }
+
+  /** Decides whether what stands behind the last segment's records is nothing, a torn tail, or proof of damage. */
+  async #examineEnd(
+    file: DiskFile,
+    place: { number: number; end: number; stop: number },
+  ): Promise<CutTail | null> {
+    const { number, end, stop } = place;
+    const rest = await examineRest({ file, seed: segmentSeed(number), from: stop });
+    if (rest.vouchedBy !== null) {
+      const { offset, syncedOffset } = rest.vouchedBy;
+      const witness =
+        `the record at byte ${offset} says that everything before byte ${syncedOffset} was synced`;
+      throw this.#damage(number, stop, `no valid record stands there, though ${witness}`);
+    }
+    return rest.end > stop ? { file: this.#path(number), offset: end, bytes: rest.end - end } : null;
+  }
+
+  #path(number: number): string {
+    return `${this.#options.directory}/${segmentName(number)}`;
+  }
+
+  #damage(number: number, offset: number, reason: string): LogDamagedError {
+    return new LogDamagedError({
+      file: this.#path(number),
+      offset,
+      index: this.#state.lastIndex + 1,
+      reason,
+    });
+  }
+}
+
+/** Numbers of all segments, ascending. Throws {@link LogDamagedError} where a file is named as no segment is. */
+export function segmentNumbers({ disk, directory }: { disk: Disk; directory: string }): readonly number[] {
+  const names = disk.list(directory).filter((name) => name.endsWith(".log"));
+  return names.map((name) => {
+    const number = segmentNumber(name);
+    if (number !== null) return number;
+    const file = `${directory}/${name}`;
+    throw new LogDamagedError({ file, offset: 0, index: 1, reason: "no segment has such a name" });
+  }).sort((a, b) => a - b);
+}
+
+function whyNotItsOwn(header: SegmentHeader, number: number, owner: LogOwner): string | null {
+  if (header.number !== number) return `it is segment ${segmentName(header.number)} under another name`;
+  const { nodeId, clusterId } = header.identity;
+  if (clusterId === owner.clusterId && nodeId === owner.nodeId) return null;
+  return `it belongs to node ${nodeId} of cluster ${shortened(clusterId)}`;
+}
+
+/** Why a segment can't be the first of what is left of a log, or null when it can. */
+function whyNotBeginning({ base, hardState }: LogBeginning): string | null {
+  if (base.term > hardState.term) return `entry ${base.index} before it has a term above the node's`;
+  if ((base.term === 0) !== (base.index === 0)) return `entry ${base.index} before it has term ${base.term}`;
+  if (hardState.commitIndex <= base.index) return null;
+  return `entries up to ${hardState.commitIndex} were committed, and it begins with entry ${base.index + 1}`;
+}
+
+/** Why a segment's header doesn't fit the log before it, or null when it does. */
+function whyNotNext(
+  header: SegmentHeader,
+  { previous, state }: { previous: LastSegment | null; state: LogState },
+): string | null {
+  if (header.previous?.number !== previous?.number) {
+    return `segments between ${segmentName(previous?.number ?? 0)} and this one are missing`;
+  }
+  if (header.previous?.end !== previous?.end) return "it does not begin where the segment before it ends";
+  if (header.firstIndex !== state.lastIndex + 1) {
+    return `it begins with entry ${header.firstIndex}, and the segments before it end with entry ${state.lastIndex}`;
+  }
+  const term = state.termAt(state.lastIndex);
+  if (term !== null && header.previousTerm !== term) {
+    return `entry ${state.lastIndex} before it has term ${term}, and it says ${header.previousTerm}`;
+  }
+  const { vote, commitIndex } = header.hardState;
+  const found = state.hardState;
+  if (header.hardState.term !== found.term || vote !== found.vote || commitIndex !== found.commitIndex) {
+    return "the hard state at its beginning is not the one that the segments before it end with";
+  }
+  return null;
+}

@@ -1,0 +1,201 @@
+/**
+ * Segment files: their names, and how a new one comes to be.
+ *
+ * A segment is named by its number in 20 digits. The number is the index of the first entry it may hold, or one more
+ * than the number before it where a truncation has taken the log back below that: so names never repeat and their
+ * order is the order of writing.
+ *
+ * A new segment is filled with zeros under another name, gets its header, is synced, and only then gets its name. A
+ * crash therefore never leaves a segment without its header: where that is missing, the file was damaged.
+ */
+import type { Disk, DiskFile } from "../../platform/disk.ts";
+import { isDiskFull } from "../../platform/disk.ts";
+import { FORMAT_VERSION } from "../identity.ts";
+import { encodeRecord, recordBytes, segmentSeed } from "./record.ts";
+import type { LogRecord, SegmentHeader } from "./record.ts";
+
+const NAME_DIGITS = 20;
+/** The segment being prepared. */
+const NEXT_NAME = "next.new";
+/** There from the making of the folder until the first segment has its name: without both, a log was lost. */
+const NOT_BEGUN_NAME = "not-begun";
+const ZEROS = new Uint8Array(256 * 1024);
+
+/** The file name of a segment. */
+export function segmentName(number: number): string {
+  return `${String(number).padStart(NAME_DIGITS, "0")}.log`;
+}
+
+/** The number in a segment's file name, or null when no segment has that name. */
+export function segmentNumber(name: string): number | null {
+  const number = Number(name.slice(0, NAME_DIGITS));
+  return Number.isSafeInteger(number) && number >= 1 && segmentName(number) === name ? number : null;
+}
+
+/** Marks the folder of a log, which is empty, as one that never held a segment: durably. */
+export function markNotBegun(disk: Disk, directory: string): void {
+  disk.open(`${directory}/${NOT_BEGUN_NAME}`, "create").close();
+  disk.syncDirectory(directory);
+}
+
+/** Takes the mark away, durably, once a segment has its name, durably. */
+export function unmarkNotBegun(disk: Disk, directory: string): void {
+  if (disk.stat(`${directory}/${NOT_BEGUN_NAME}`) === null) return;
+  disk.remove(`${directory}/${NOT_BEGUN_NAME}`);
+  disk.syncDirectory(directory);
+}
+
+/** Whether there is nothing in the folder of a log but the mark that it never held a segment. */
+export function isNotBegun(disk: Disk, directory: string): boolean {
+  return disk.list(directory).every((name) => name === NOT_BEGUN_NAME);
+}
+
+/** Whether the folder of a log held segments and holds none any more. */
+export function hasLostLog(disk: Disk, directory: string): boolean {
+  const names = disk.list(directory);
+  return !names.some((name) => name === NOT_BEGUN_NAME || segmentNumber(name) !== null);
+}
+
+/** The segment that is written to. */
+export interface ActiveSegment {
+  /** Its number. */
+  readonly number: number;
+  /** Its seed for checksums. */
+  readonly seed: number;
+  /** Its open file; the log closes it. */
+  readonly file: DiskFile;
+  /** Where its first record behind the header stands. */
+  readonly begin: number;
+  /** Where the next record goes. */
+  end: number;
+  /** Everything before this offset is durable. */
+  synced: number;
+  /** Where a sync mark was written last; null before that. */
+  markedAt: number | null;
+}
+
+/**
+ * The next segment, prepared ahead of need: writing a whole segment of zeros takes a while, and must be over when the
+ * log arrives there. Zeros written beforehand let later syncs go without the file's metadata, which halves their time.
+ */
+export class NextSegment {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #bytes: number;
+  /** Used for the zeros alone, so that a sync of them may still be under way when the segment is already in use. */
+  readonly #file: DiskFile;
+  #zeroed = 0;
+  #finished = false;
+  #isInUse = false;
+  #isSyncing = false;
+  #background: Promise<void> | null = null;
+
+  /** Begins a segment of `bytes` bytes in `directory`. Throws what the disk throws. */
+  constructor(options: { disk: Disk; directory: string; bytes: number }) {
+    this.#disk = options.disk;
+    this.#directory = options.directory;
+    this.#bytes = options.bytes;
+    this.#file = options.disk.open(`${options.directory}/${NEXT_NAME}`, "create");
+  }
+
+  /** Whether it has its name, so that what it holds counts. */
+  get isInUse(): boolean {
+    return this.#isInUse;
+  }
+
+  /**
+   * Fills the segment bit by bit while other things go on. Then `prepared` is called, or `failed` if the disk refuses
+   * to take zeros or to sync them.
+   */
+  prepare(failed: (error: unknown, step: "write" | "sync") => void, prepared: () => void): void {
+    const refused = (error: unknown): void => failed(error, this.#isSyncing ? "sync" : "write");
+    this.#background = this.#fillSlowly().then(prepared, refused).finally(() => {
+      this.#background = null;
+      if (this.#finished) this.#file.close();
+    });
+  }
+
+  /** Completes the segment and gives it its name. When it throws, the segment is not there, and the caller discards it. */
+  complete(header: Omit<SegmentHeader, "formatVersion">): ActiveSegment {
+    while (this.#zeroed < this.#bytes) this.#fillOnce();
+    const record: LogRecord = { kind: "segmentHeader", header: { ...header, formatVersion: FORMAT_VERSION } };
+    const seed = segmentSeed(header.number);
+    const bytes = new Uint8Array(recordBytes(record));
+    const view = new DataView(bytes.buffer);
+    encodeRecord(record, { bytes, view, position: 0, place: { seed, offset: 0 }, syncedOffset: 0 });
+    const path = `${this.#directory}/${NEXT_NAME}`;
+    const file = this.#disk.open(path, "write");
+    try {
+      file.write(bytes, 0);
+      file.syncNow();
+      this.#disk.rename(path, `${this.#directory}/${segmentName(header.number)}`);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    this.#isInUse = true;
+    this.#finish();
+    return {
+      number: header.number,
+      seed,
+      file,
+      begin: bytes.length,
+      end: bytes.length,
+      synced: bytes.length,
+      markedAt: null,
+    };
+  }
+
+  /** Gives it up and removes what there is of it. Throws what the disk throws. */
+  discard(): void {
+    this.#finish();
+    removeUnfinishedSegment(this.#disk, this.#directory);
+  }
+
+  /** Gives it up, and resolves when nothing goes on in the background any more. */
+  async stop(): Promise<void> {
+    this.discard();
+    await this.#background;
+  }
+
+  #finish(): void {
+    this.#finished = true;
+    if (this.#background === null) this.#file.close();
+  }
+
+  async #fillSlowly(): Promise<void> {
+    while (!this.#finished && this.#zeroed < this.#bytes) {
+      this.#fillOnce();
+      // Each piece is on its way to the device before the next is made, so that the log's own syncs never queue
+      // behind a whole segment of zeros.
+      this.#isSyncing = true;
+      await this.#file.syncData();
+      this.#isSyncing = false;
+    }
+  }
+
+  #fillOnce(): void {
+    const end = Math.min(this.#zeroed + ZEROS.length, this.#bytes);
+    this.#file.write(ZEROS.subarray(0, end - this.#zeroed), this.#zeroed);
+    this.#zeroed = end;
+  }
+}
+
+/** Removes a segment that was being prepared when the process ended. It never held anything. */
+export function removeUnfinishedSegment(disk: Disk, directory: string): void {
+  const path = `${directory}/${NEXT_NAME}`;
+  if (disk.stat(path) !== null) disk.remove(path);
+}
+
+/** Fills a segment up with zeros from its end on, where there is room; without, it grows as it is written. */
+export function preallocate(file: DiskFile, bytes: number): void {
+  const size = file.size();
+  try {
+    for (let offset = size; offset < bytes; offset += ZEROS.length) {
+      file.write(ZEROS.subarray(0, Math.min(ZEROS.length, bytes - offset)), offset);
+    }
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    file.truncate(size);
+  }
+}

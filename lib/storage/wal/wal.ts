@@ -1,0 +1,470 @@
+/**
+ * The write-ahead log: entries and hard states in segment files, appended batch by batch.
+ *
+ * Writing an entry overrides every entry at its index and above; bytes once synced are never changed. A batch is one
+ * write, and one sync makes every batch before it durable. What a crash, a full disk or a failing one leaves behind
+ * is decided in recovery.ts and in `append` and `sync` here.
+ */
+import { assert } from "../../platform/assert.ts";
+import type { Entry, HardState, TermRun } from "../../raft/types.ts";
+import { createSegment, firstSegment } from "./active_segment.ts";
+import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
+import type { BatchPlan, PersistBatch } from "./batch.ts";
+import { isDiskFull, isOutOfDescriptors, reasonOf, removeLeftovers } from "../../platform/disk.ts";
+import type { Disk, DiskFile } from "../../platform/disk.ts";
+import { LogFailedError } from "../errors.ts";
+import { openingError, storageError } from "./log_errors.ts";
+import type { LogOwner } from "../identity.ts";
+import type { RecoveredConfiguration } from "./kept_entries.ts";
+import { readEntries } from "./log_reader.ts";
+import type { LogBase, LogBeginning, LogState } from "./log_state.ts";
+import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
+import { recover } from "./recovery.ts";
+import type { CutTail, Recovery } from "./recovery.ts";
+import { SegmentRemoval } from "./removal.ts";
+import { NextSegment, removeUnfinishedSegment, unmarkNotBegun } from "./segment.ts";
+import type { ActiveSegment } from "./segment.ts";
+
+/** Size of a segment unless configured otherwise. */
+export const DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Smallest segment: its header and a few records must fit. */
+export const MIN_SEGMENT_BYTES = 512;
+/** Largest segment: offsets are kept in 32 bits, and a batch may reach beyond the segment's size. */
+export const MAX_SEGMENT_BYTES = 1024 * 1024 * 1024;
+/** Largest batch. */
+export const MAX_BATCH_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * Bytes that the log reserves for its next segment when there was no room for a whole one: the rest of a nearly full
+ * disk is left to the snapshot behind which the log can be cut. Each that succeeds doubles the next.
+ */
+export const TIGHT_RESERVE_BYTES = 1024 * 1024;
+
+/** What opening a log needs. */
+export interface WriteAheadLogOptions {
+  /** Where it lies. */
+  readonly disk: Disk;
+  /** The log's directory, which exists and is nobody else's (data_directory.ts). */
+  readonly directory: string;
+  /** Whose log it is. */
+  readonly identity: LogOwner;
+  /** The newest valid snapshot, from which the state machine begins; null when there is none. */
+  readonly snapshot: LogBase | null;
+  /** Size at which a new segment is begun; each is preallocated to it. */
+  readonly segmentBytes: number;
+  /** Most bytes of entries handed back by recovery. */
+  readonly tailBytes: number;
+}
+
+/** A log as it was found when it was opened. */
+export interface RecoveredLog {
+  /** The last hard state. */
+  readonly hardState: HardState;
+  /** The entry before the first one in the log: (0, 0) for a log from its beginning. */
+  readonly base: LogBase;
+  /** Index of the last entry; `base.index` when there is none. */
+  readonly lastIndex: number;
+  /** The terms of all entries. */
+  readonly termRuns: readonly TermRun[];
+  /** The last entries, as many as fit `tailBytes`. */
+  readonly tail: readonly Entry[];
+  /** The entries of kind "configuration" behind the snapshot, in order. */
+  readonly configurations: readonly RecoveredConfiguration[];
+  /** The torn tail that was cut, for a log line; null when there was none. */
+  readonly cut: CutTail | null;
+  /** Whether the log began anew behind the snapshot now: it ended before it, or had another entry there. */
+  readonly beganAnew: boolean;
+  /** Number of segment files. */
+  readonly segments: number;
+  /** Bytes of all records. */
+  readonly bytes: number;
+}
+
+/**
+ * An open log. One owner calls it; `readEntries` may be under way beside anything else, `sync` beside `append`.
+ *
+ * Invariants: all segments but the last are wholly synced; what stands in the last one before `synced` is durable;
+ * behind `end` there is nothing but zeros, or one sync mark and zeros, or the file ends.
+ */
+export class WriteAheadLog {
+  readonly #options: WriteAheadLogOptions;
+  readonly #state: LogState;
+  readonly #encoder = new BatchEncoder();
+  readonly #removal: SegmentRemoval;
+  #segment: ActiveSegment;
+  /** The next segment once half of this one is used; null before, and when preparing it failed. */
+  #next: NextSegment | null = null;
+  #nextWasTried = false;
+  #isNearlyFull = false;
+  /** Bytes to which the next segment is filled with zeros. */
+  #reserveBytes: number;
+  #syncing: Promise<void> | null = null;
+  /** Segments that were left while a sync of theirs was under way. */
+  #left: DiskFile[] = [];
+  /** Whether the segment's name may not be durable yet: nothing is written to it before it is. */
+  #nameIsDue = false;
+  #failure: LogFailedError | null = null;
+  #closed = false;
+
+  private constructor(options: WriteAheadLogOptions, state: LogState, segment: ActiveSegment) {
+    this.#options = options;
+    this.#state = state;
+    this.#segment = segment;
+    this.#removal = new SegmentRemoval(options);
+    this.#reserveBytes = options.segmentBytes;
+  }
+
+  /**
+   * Reads the log back, cuts a torn tail, and makes durable what is left before anything builds on it.
+   * Where the snapshot reaches beyond it, or it contradicts the snapshot, it begins anew behind that, durably.
+   * Throws `LogDamagedError`, `LogMissingError`, `SnapshotMissingError` or `NewerFormatError` with nothing changed,
+   * `LogFullError` or `LogFailedError`.
+   */
+  static async open(options: WriteAheadLogOptions): Promise<{ log: WriteAheadLog; recovered: RecoveredLog }> {
+    const { disk, directory, segmentBytes } = options;
+    assert(
+      segmentBytes >= MIN_SEGMENT_BYTES && segmentBytes <= MAX_SEGMENT_BYTES,
+      "a segment's size is in bounds",
+    );
+    try {
+      const recovery = await recover(options);
+      removeUnfinishedSegment(disk, directory);
+      removeLeftovers(disk, directory);
+      const { segment, left } = await firstSegment(options, recovery);
+      const log = new WriteAheadLog(options, recovery.state, segment);
+      try {
+        // Whoever gave the last segment its name may have died before this sync.
+        disk.syncDirectory(directory);
+        unmarkNotBegun(disk, directory);
+        log.#removal.add(left);
+        log.#removal.run();
+      } catch (error) {
+        segment.file.close();
+        throw error;
+      }
+      log.leaveSyncMark();
+      return { log, recovered: describe(recovery) };
+    } catch (error) {
+      throw openingError(directory, error);
+    }
+  }
+
+  /**
+   * Writes a batch; durable after the next `sync`. An empty batch writes nothing.
+   * Throws {@link LogFullError} when there is no room: nothing of the batch is in the log then (but that it begins anew
+   * behind the batch's snapshot, perhaps), and the call may be repeated; {@link OutOfDescriptorsError} says the same
+   * where no file could be opened. Throws {@link LogFailedError} when the disk failed: the log is of no more use.
+   */
+  append(batch: PersistBatch): void {
+    this.#assertUsable();
+    const plan = planBatch(batch, this.#state);
+    if (plan.bytes === 0 && plan.beginning === null) return;
+    assert(plan.bytes <= MAX_BATCH_BYTES, "a batch is in bounds");
+    const { segmentBytes } = this.#options;
+    const isFilled = this.#segment.end + plan.bytes > segmentBytes && this.#segment.end > this.#segment.begin;
+    // A batch larger than a whole segment goes into the next one, which then grows beyond its size.
+    if (plan.beginning !== null) this.#beginAnew(plan.beginning);
+    else if (isFilled) this.#beginSegment(null);
+    this.#syncName();
+    this.#write(plan);
+    noteBatch(plan, this.#state, { segment: this.#segment.number, offset: this.#segment.end });
+    this.#segment.end += plan.bytes;
+    if (this.#segment.end > segmentBytes / 2) this.#prepareNext();
+  }
+
+  /**
+   * Makes every batch appended before the call durable. One call at a time.
+   * Rejects with {@link LogFailedError} when the disk failed: what it holds is unknown then, since the operating
+   * system may call pages clean that never reached the disk, so no sync is ever tried again.
+   */
+  async sync(): Promise<void> {
+    this.#assertUsable();
+    assert(this.#syncing === null, "one sync at a time");
+    this.#syncing = this.#syncSegment();
+    try {
+      await this.#syncing;
+    } finally {
+      this.#syncing = null;
+    }
+  }
+
+  /**
+   * Reads consecutive entries from `firstIndex` on, at least one, of together at most `maxBytes` bytes in the log.
+   * They are the entries of the moment of the call. Checksums are verified; rejects with `LogDamagedError` where
+   * one doesn't hold, with {@link OutOfDescriptorsError} where the call may be repeated.
+   */
+  async readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]> {
+    this.#assertUsable();
+    const { lastIndex, checkpoints } = this.#state;
+    assert(firstIndex >= this.#state.firstIndex && firstIndex <= lastIndex, "entries that are read exist");
+    const { disk, directory } = this.#options;
+    this.#removal.readerCame();
+    try {
+      return await readEntries({ disk, directory, checkpoints, firstIndex, lastIndex, maxBytes });
+    } catch (error) {
+      throw storageError(directory, error);
+    } finally {
+      this.#removal.readerWent();
+      this.#removeLeft();
+    }
+  }
+
+  /** Index of the first entry there is, or would be; those from there on can be read. */
+  get firstIndex(): number {
+    return this.#state.firstIndex;
+  }
+
+  /** About how many bytes of log lie above `index`. */
+  bytesSince(index: number): number {
+    return this.#state.bytesSince(index);
+  }
+
+  /**
+   * Gives back the room of what lies before `index`: whole segments that are not needed for the entries from `index`
+   * on, nor for the term of the one before. `firstIndex` says what is left. A snapshot that is durable must have every
+   * entry below `index`. Throws {@link LogFailedError}.
+   */
+  removeBefore(index: number): void {
+    this.#assertUsable();
+    assert(index <= this.#state.lastIndex + 1, "the log is cut within itself");
+    this.#removal.add(this.#state.cutBefore(index));
+    this.#removeLeft();
+    this.#assertUsable();
+  }
+
+  /** Whether there was no room to prepare the next segment: before long, batches will be refused. */
+  get isNearlyFull(): boolean {
+    return this.#isNearlyFull;
+  }
+
+  /** Tries again to prepare the next segment if that failed. For the owner to call now and then; it costs nothing otherwise. */
+  checkRoom(): void {
+    this.#assertUsable();
+    if (this.#next !== null || this.#segment.end <= this.#options.segmentBytes / 2) return;
+    this.#nextWasTried = false;
+    this.#prepareNext();
+  }
+
+  /** Makes everything durable and closes the log. After a failure it only closes it. May be called again without effect. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.#syncing?.catch(() => {});
+      if (this.#failure === null) await this.#syncSegment();
+      this.#markEnd();
+      // Once more, for the sync mark.
+      if (this.#failure === null) await this.#segment.file.syncData();
+    } finally {
+      for (const file of [...this.#left, this.#segment.file]) file.close();
+      await this.#next?.stop();
+    }
+  }
+
+  /** Writes the batch behind the last; takes back what was written of it when that fails. */
+  #write(plan: BatchPlan): void {
+    const { file, seed, end, synced } = this.#segment;
+    const bytes = this.#encoder.encode(plan, { seed, offset: end, syncedOffset: synced });
+    try {
+      file.write(bytes, end);
+    } catch (error) {
+      this.#takeBack();
+      throw this.#refused(error);
+    }
+  }
+
+  /**
+   * Cuts off a batch that was written in part, durably before anything else is written: a record of it must not
+   * come alive after a crash behind a shorter batch that took its place.
+   */
+  #takeBack(): void {
+    try {
+      this.#segment.markedAt = null;
+      this.#segment.file.truncate(this.#segment.end);
+      this.#segment.file.syncNow();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async #syncSegment(): Promise<void> {
+    const segment = this.#segment;
+    const { end } = segment;
+    try {
+      await segment.file.syncData();
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      for (const file of this.#left.splice(0)) file.close();
+    }
+    if (this.#failure !== null) throw this.#failure;
+    segment.synced = Math.max(segment.synced, end);
+  }
+
+  /**
+   * Notes behind the last batch that all before is durable, so that later damage to that batch is told from a torn
+   * write. The mark takes no room: the next batch is written over it and says the same. For the owner to call once
+   * nothing more is to be written for now; without effect where it stands already or something is not durable yet.
+   */
+  leaveSyncMark(): void {
+    if (!this.#closed) this.#markEnd();
+  }
+
+  #markEnd(): void {
+    const { file, seed, end, synced, markedAt } = this.#segment;
+    if (this.#failure !== null || synced !== end || markedAt === end) return;
+    this.#segment.markedAt = end;
+    const bytes = new Uint8Array(SYNC_MARK_BYTES);
+    const view = new DataView(bytes.buffer);
+    encodeRecord({ kind: "syncMark" }, {
+      bytes,
+      view,
+      position: 0,
+      place: { seed, offset: end },
+      syncedOffset: synced,
+    });
+    try {
+      file.write(bytes, end);
+    } catch (error) {
+      // Without room the log goes without the mark. A part of it does no harm: it is written over, or cut as torn.
+      if (!isDiskFull(error)) this.#fail(error);
+    }
+  }
+
+  /** Begins the log anew in a new segment; all others are of no more use once its name is durable. */
+  #beginAnew(beginning: LogBeginning): void {
+    const { segments } = this.#state;
+    this.#beginSegment(beginning);
+    this.#removal.add(segments);
+    this.#syncName();
+    this.#removeLeft();
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #removeLeft(): void {
+    if (this.#failure !== null || this.#closed || this.#nameIsDue) return;
+    try {
+      this.#removal.run();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Closes the last segment off and goes on in a new one. */
+  #beginSegment(beginning: LogBeginning | null): void {
+    const old = this.#segment;
+    try {
+      // The new segment's header says where this one ends, and that all of it is durable. It no longer needs its zeros.
+      old.file.truncate(old.end);
+      old.file.syncNow();
+      old.synced = old.end;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    const previous = { number: old.number, end: old.end };
+    try {
+      this.#segment = createSegment({ ...this.#options, segmentBytes: this.#reserveBytes }, {
+        state: this.#state,
+        previous,
+        next: this.#next,
+        beginning,
+      });
+      this.#isNearlyFull = false;
+    } catch (error) {
+      this.#noteRoom(error);
+      throw this.#refused(error);
+    } finally {
+      this.#next = null;
+      this.#nextWasTried = false;
+    }
+    if (this.#syncing === null) old.file.close();
+    else this.#left.push(old.file);
+    this.#nameIsDue = true;
+  }
+
+  /** Makes the segment's name durable before anything stands in it. */
+  #syncName(): void {
+    if (!this.#nameIsDue) return;
+    const { disk, directory } = this.#options;
+    try {
+      disk.syncDirectory(directory);
+    } catch (error) {
+      throw isOutOfDescriptors(error) ? storageError(directory, error) : this.#fail(error);
+    }
+    this.#nameIsDue = false;
+  }
+
+  #prepareNext(): void {
+    if (this.#next !== null || this.#nextWasTried) return;
+    this.#nextWasTried = true;
+    const { disk, directory } = this.#options;
+    try {
+      const next = new NextSegment({ disk, directory, bytes: this.#reserveBytes });
+      this.#next = next;
+      const failed = (error: unknown, step: "write" | "sync"): void =>
+        this.#nextFailed(next, { error, step });
+      next.prepare(failed, () => this.#reserved());
+    } catch (error) {
+      // There will be another attempt when the segment is needed, and that one reports what is wrong. A file descriptor
+      // that is lacking now may be there then.
+      this.#noteRoom(error);
+    }
+  }
+
+  #reserved(): void {
+    this.#isNearlyFull = false;
+    this.#reserveBytes = Math.min(2 * this.#reserveBytes, this.#options.segmentBytes);
+  }
+
+  /** Takes note of why a segment could not be prepared. */
+  #noteRoom(error: unknown): void {
+    this.#isNearlyFull = isDiskFull(error);
+    if (this.#isNearlyFull) this.#reserveBytes = Math.min(TIGHT_RESERVE_BYTES, this.#options.segmentBytes);
+  }
+
+  #nextFailed(next: NextSegment, { error, step }: { error: unknown; step: "write" | "sync" }): void {
+    if (this.#next !== next) {
+      // Once it is in use, what such a sync has lost may be records, whatever the reason: going on without would call
+      // them durable. Zeros that were refused were written when the segment was completed.
+      if (next.isInUse && step === "sync" && !this.#closed) this.#fail(error);
+      return;
+    }
+    this.#next = null;
+    this.#noteRoom(error);
+    try {
+      next.discard();
+    } catch {
+      // There will be another attempt, as above.
+    }
+  }
+
+  #refused(error: unknown): Error {
+    const mayRepeat = isDiskFull(error) || isOutOfDescriptors(error);
+    return mayRepeat ? storageError(this.#options.directory, error) : this.#fail(error);
+  }
+
+  #fail(error: unknown): LogFailedError {
+    this.#failure ??= new LogFailedError(this.#options.directory, { reason: reasonOf(error), cause: error });
+    return this.#failure;
+  }
+
+  #assertUsable(): void {
+    assert(!this.#closed, "a closed log is not used");
+    if (this.#failure !== null) throw this.#failure;
+  }
+}
+
+function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery): RecoveredLog {
+  return {
+    hardState: state.hardState,
+    base: state.base,
+    lastIndex: state.lastIndex,
+    termRuns: [...state.termRuns],
+    tail: mustBeginAnew ? [] : tail,
+    configurations: mustBeginAnew ? [] : configurations,
+    cut: mustBeginAnew ? null : last?.cut ?? null,
+    beganAnew: mustBeginAnew,
+    segments: state.segments.length,
+    bytes: state.bytes,
+  };
+}

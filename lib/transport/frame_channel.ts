@@ -1,0 +1,228 @@
+/**
+ * A connection that carries frames: its reader, its writer, and the one place where it is closed and says why.
+ */
+import type { Clock } from "../platform/clock.ts";
+import { describeEnd, type FrameLimits, FrameReader, type StreamEnd } from "./frame_reader.ts";
+import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
+import { MAX_HELLO_BYTES } from "../protocol/limits.ts";
+import type { Connection } from "../platform/network.ts";
+import type { Traffic } from "./traffic.ts";
+import type { RequestTurns } from "./request_turns.ts";
+import type { MemoryShare, WaitingMemory } from "./waiting_memory.ts";
+
+/** How much memory a channel uses while nothing out of the ordinary comes. */
+export interface ChannelSizes {
+  /** Size of the read buffer at rest. */
+  readonly readBytes: number;
+  /** Buffers that grew beyond this are given back after the burst. */
+  readonly retainedBytes: number;
+  /** Bytes that may wait to be sent. */
+  readonly maxQueuedBytes: number;
+}
+
+/** What a channel is made from. */
+export interface FrameChannelOptions {
+  readonly clock: Clock;
+  readonly sizes: ChannelSizes;
+  /**
+   * A frame could not be encoded (it is too large, say): the channel has been closed for it, and {@link
+   * FrameChannel.send} gives false. Without it the error is thrown to whoever sends, and the channel lives.
+   */
+  readonly onFault?: ((error: unknown) => void) | null;
+  /** Counts what waits on it, and may close it for that; null counts nothing. */
+  readonly memory?: WaitingMemory | null;
+}
+
+/** Frames both ways over one connection, which it owns. Until {@link allow}, only frames as long as a hello come in. */
+export class FrameChannel {
+  /** The other end, for logs. */
+  readonly remote: string;
+  readonly #connection: Connection;
+  readonly #clock: Clock;
+  readonly #reader: FrameReader;
+  readonly #writer: FrameWriter;
+  readonly #onFault: ((error: unknown) => void) | null;
+  #closeReason: string | null = null;
+  #finishing: Promise<void> | null = null;
+  #share: MemoryShare | null;
+  #heldBytes = 0;
+  /** What had left, and which frames had come, when #share was told last. */
+  #bytesOutTold = 0;
+  #framesTold = 0;
+  /** What had been sent at the last {@link check}. */
+  #bytesAtCheck = 0;
+  #onProgress: () => void = () => {};
+
+  /** Takes the connection over. */
+  constructor(connection: Connection, { clock, sizes, onFault = null, memory = null }: FrameChannelOptions) {
+    this.#onFault = onFault;
+    this.remote = connection.remote;
+    this.#connection = connection;
+    this.#clock = clock;
+    this.#reader = new FrameReader(connection, {
+      bufferBytes: sizes.readBytes,
+      retainedBytes: sizes.retainedBytes,
+      maxFrameBytes: MAX_HELLO_BYTES,
+    });
+    this.#writer = new FrameWriter(connection, {
+      clock,
+      maxQueuedBytes: sizes.maxQueuedBytes,
+      retainedBytes: sizes.retainedBytes,
+      onProgress: () => {
+        this.#account();
+        this.#onProgress();
+      },
+      onFailed: (error) => this.close(describeEnd({ kind: "failed", error })),
+    });
+    this.#share = memory?.share(this) ?? null;
+    if (this.#share !== null) this.#reader.onHeld(() => this.#account());
+  }
+
+  /** Why it was closed from this side; null while it was not. */
+  get closeReason(): string | null {
+    return this.#closeReason;
+  }
+
+  /** Whether frames still go out: it is neither closed nor about to be. */
+  get isOpen(): boolean {
+    return this.#closeReason === null && this.#finishing === null;
+  }
+
+  /** Bytes that wait to leave. */
+  get queuedBytes(): number {
+    return this.#writer.queuedBytes;
+  }
+
+  /** Bytes that have left. */
+  get bytesOut(): number {
+    return this.#writer.bytesOut;
+  }
+
+  /** Bytes that may have left; see {@link FrameWriter.bytesHandedOut}. */
+  get bytesHandedOut(): number {
+    return this.#writer.bytesHandedOut;
+  }
+
+  /** Calls `listener` whenever fewer bytes wait to leave than before. */
+  onProgress(listener: () => void): void {
+    this.#onProgress = listener;
+  }
+
+  /** Changes how long frames may be that come in. */
+  allow(limits: FrameLimits): void {
+    this.#reader.allow(limits);
+  }
+
+  /** Hands frames out only in such turns from now on. */
+  shareTurns(turns: RequestTurns): void {
+    this.#reader.shareTurns(turns);
+  }
+
+  /** Adds to `traffic` what goes over it from now on. */
+  countIn(traffic: Traffic): void {
+    this.#reader.countIn(traffic);
+    this.#writer.countIn(traffic);
+  }
+
+  /** Queues a frame for the end of the turn; false when it is not taken. Throws only without `onFault`. */
+  send<T>(encode: EncodePayload<T>, message: T): boolean {
+    try {
+      const isTaken = this.#writer.send(encode, message);
+      this.#account();
+      return isTaken;
+    } catch (error) {
+      if (this.#onFault === null) throw error;
+      // What one connection asked for must not end the node in whose turn the answer is written.
+      this.fail(error);
+      return false;
+    }
+  }
+
+  /** Something threw that nothing foresaw while this connection was served: it ends, and `onFault` is told. */
+  fail(error: unknown): void {
+    this.close(`a fault in kvraft ended it: ${describeEnd({ kind: "failed", error })}`);
+    this.#onFault?.(error);
+  }
+
+  /** So many bytes are held elsewhere because the other end does not take what was sent to it. */
+  hold(bytes: number): void {
+    this.#heldBytes = bytes;
+    this.#account();
+  }
+
+  /** Called now and then: gives back what an idle channel needs no more. See {@link FrameReader.checkFrame}. */
+  check(): number {
+    const { bytesHandedOut } = this.#writer;
+    if (bytesHandedOut === this.#bytesAtCheck) this.#writer.release();
+    this.#bytesAtCheck = bytesHandedOut;
+    return this.#reader.checkFrame();
+  }
+
+  /** Reads one frame; see {@link FrameReader.readFrame}. */
+  readFrame(): Promise<{ readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd> {
+    return this.#reader.readFrame();
+  }
+
+  /** Reads frames until the stream ends, then closes; resolves to the reason. See {@link FrameReader.readFrames}. */
+  async readFrames(onFrame: (payload: Uint8Array) => void): Promise<string> {
+    const end = await this.#reader.readFrames(onFrame);
+    if (this.#finishing !== null) await this.#finishing;
+    this.close(describeEnd(end));
+    return this.#closeReason ?? "";
+  }
+
+  /** Hands out no further frames until {@link resumeReading}; the other end feels it once the buffers are full. */
+  pauseReading(): void {
+    this.#reader.pause();
+  }
+
+  /** Goes on after {@link pauseReading}. */
+  resumeReading(): void {
+    this.#reader.resume();
+  }
+
+  /** Closes at once; what waits to leave is lost. The first reason counts. */
+  close(reason: string): void {
+    if (this.#closeReason !== null) return;
+    this.#closeReason = reason;
+    this.#reader.stop();
+    this.#writer.stop();
+    this.#connection.close();
+    this.#share?.end();
+  }
+
+  /** Nothing that waits on it counts from now on: it is bounded otherwise. */
+  leaveMemory(): void {
+    const share = this.#share;
+    this.#share = null;
+    share?.end();
+  }
+
+  /** Frames that come are no sign of life of one who takes no answers. */
+  #account(): void {
+    if (this.#share === null) return;
+    const { queuedBytes, bytesOut } = this.#writer;
+    const { heldBytes, frames } = this.#reader;
+    const hasMoved = queuedBytes > 0 ? bytesOut !== this.#bytesOutTold : frames !== this.#framesTold;
+    this.#bytesOutTold = bytesOut;
+    this.#framesTold = frames;
+    this.#share.set(queuedBytes + heldBytes + this.#heldBytes, hasMoved);
+  }
+
+  /** Takes no further frames in either direction, and closes once those that wait are out, or after `timeoutMs`. */
+  finish(reason: string, timeoutMs: number): Promise<void> {
+    this.#finishing ??= this.#finishNow(reason, timeoutMs);
+    return this.#finishing;
+  }
+
+  async #finishNow(reason: string, timeoutMs: number): Promise<void> {
+    this.#reader.stop();
+    const timer = this.#clock.after(
+      timeoutMs,
+      () => this.close(`${reason} (and the last frames were not taken)`),
+    );
+    await this.#writer.finish();
+    timer.cancel();
+    this.close(reason);
+  }
+}

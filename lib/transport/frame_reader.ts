@@ -1,0 +1,276 @@
+/**
+ * Cuts what comes in on a connection into frames: 4 bytes of length, most significant first, then that many bytes.
+ *
+ * One buffer per connection, used again for every read; a frame is handed out as a view of it that is valid only
+ * during the call. All frames that one read brought are handed out in one go, so that they form one batch.
+ */
+import { assert } from "../platform/assert.ts";
+import { recogniseProtocol } from "./foreign_protocol.ts";
+import type { Connection } from "../platform/network.ts";
+import type { RequestTurns } from "./request_turns.ts";
+import type { Traffic } from "./traffic.ts";
+
+/** Bytes of the length before each frame. */
+export const FRAME_HEADER_BYTES = 4;
+
+/** How a stream of frames ended. */
+export type StreamEnd =
+  /** The other end closed it between two frames. */
+  | { readonly kind: "ended" }
+  /** The other end closed it in the middle of a frame. */
+  | { readonly kind: "cutOff" }
+  /** A frame is longer than allowed; nothing was allocated for it. */
+  | { readonly kind: "frameTooLarge"; readonly bytes: number; readonly maxBytes: number }
+  /** The other end speaks another protocol; told apart only while single frames are read. */
+  | { readonly kind: "foreign"; readonly looksLike: string }
+  /** The connection broke, or was closed from this side. */
+  | { readonly kind: "failed"; readonly error: unknown };
+
+/** How long frames may be. */
+export interface FrameLimits {
+  /** Longest payload that is taken. */
+  readonly maxFrameBytes: number;
+  /** A buffer that grew beyond this for a long frame is given back once that was handed out. */
+  readonly retainedBytes: number;
+}
+
+/** What a reader holds. */
+export interface FrameReaderOptions extends FrameLimits {
+  /** Size of the buffer; it grows for a longer frame, as its bytes arrive. */
+  readonly bufferBytes: number;
+}
+
+/** Reads the frames of one connection. Nobody else reads from it. */
+export class FrameReader {
+  readonly #connection: Connection;
+  readonly #bufferBytes: number;
+  #limits: FrameLimits;
+  #buffer: Uint8Array;
+  /** What was read and not yet handed out lies in #buffer from #start to #end. */
+  #start = 0;
+  #end = 0;
+  /** Resolved by {@link resume}; null while not paused. */
+  #pause: PromiseWithResolvers<void> | null = null;
+  #stopped = false;
+  #traffic: Traffic | null = null;
+  #turns: RequestTurns | null = null;
+  /** Frames that may be handed out before the next turn is asked for. */
+  #granted = 0;
+  /** Ends the wait for a turn; null while there is none. */
+  #endWait: ((granted: number) => void) | null = null;
+  /** Frames that were handed out, and how many had been at the last {@link checkFrame}. */
+  #frames = 0;
+  #framesAtCheck = 0;
+  #checks = 0;
+  #heldBytes = 0;
+  #onHeld: () => void = () => {};
+
+  /** Reads nothing yet. */
+  constructor(connection: Connection, options: FrameReaderOptions) {
+    this.#connection = connection;
+    this.#bufferBytes = options.bufferBytes;
+    this.#limits = options;
+    this.#buffer = new Uint8Array(options.bufferBytes);
+  }
+
+  /** Changes how long frames may be, from the next one on. */
+  allow(limits: FrameLimits): void {
+    this.#limits = limits;
+  }
+
+  /** Adds to `traffic` what is read from now on. */
+  countIn(traffic: Traffic): void {
+    this.#traffic = traffic;
+  }
+
+  /** Hands frames out only in such turns from now on. */
+  shareTurns(turns: RequestTurns): void {
+    this.#turns = turns;
+  }
+
+  /** Bytes of memory that a frame takes of which only a part has come; 0 between frames. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Frames that were handed out so far. */
+  get frames(): number {
+    return this.#frames;
+  }
+
+  /** Calls `listener` whenever {@link heldBytes} has changed. */
+  onHeld(listener: () => void): void {
+    this.#onHeld = listener;
+  }
+
+  /** How many calls in a row, this one included, have found the same frame begun and not ended while it was being read. */
+  checkFrame(): number {
+    const isSame = this.#frames === this.#framesAtCheck;
+    const isWaiting = this.#heldBytes > 0 && this.#pause === null;
+    this.#framesAtCheck = this.#frames;
+    this.#checks = !isWaiting ? 0 : isSame ? this.#checks + 1 : 1;
+    return this.#checks;
+  }
+
+  /** Hands out no further frame and reads nothing more until {@link resume}. */
+  pause(): void {
+    if (!this.#stopped) this.#pause ??= Promise.withResolvers();
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    this.#pause?.resolve();
+    this.#pause = null;
+  }
+
+  /** Hands out nothing more, ever. Whoever closes the connection calls it, so that frames already read stay unread. */
+  stop(): void {
+    this.#stopped = true;
+    this.resume();
+    if (this.#endWait === null) return;
+    this.#turns?.leave(this.#endWait);
+    this.#endWait(0);
+  }
+
+  /**
+   * Reads one frame; its payload is a copy. For a conversation that goes step by step, such as the hello: what speaks
+   * another protocol is recognised by its first bytes.
+   */
+  async readFrame(): Promise<{ readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd> {
+    while (true) {
+      const looksLike = recogniseProtocol(this.#buffer.subarray(this.#start, this.#end));
+      if (looksLike !== null) return { kind: "foreign", looksLike };
+      const frame = this.#takeFrame();
+      if (frame !== null) {
+        return frame.kind === "frame" ? { kind: "frame", payload: frame.payload.slice() } : frame;
+      }
+      const end = await this.#fill();
+      if (end !== null) return end;
+    }
+  }
+
+  /**
+   * Reads frames and hands each to `onFrame` until the stream ends; resolves to how. The payload is a view that is
+   * valid only during the call. Rejects only with what `onFrame` throws.
+   */
+  async readFrames(onFrame: (payload: Uint8Array) => void): Promise<StreamEnd> {
+    while (true) {
+      if (this.#pause !== null) await this.#pause.promise;
+      if (this.#stopped) return { kind: "failed", error: new Error("closed from this side") };
+      const frame = this.#takeFrame();
+      if (frame === null) {
+        const end = await this.#fill();
+        if (end !== null) return end;
+      } else if (frame.kind !== "frame") {
+        return frame;
+      } else {
+        if (!this.#isItsTurn()) await this.#nextTurn();
+        if (!this.#stopped) onFrame(frame.payload);
+      }
+    }
+  }
+
+  #isItsTurn(): boolean {
+    if (this.#turns === null) return true;
+    if (this.#granted === 0) return this.#turns.take();
+    this.#granted -= 1;
+    return true;
+  }
+
+  async #nextTurn(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#endWait = resolve;
+    this.#turns?.wait(resolve);
+    this.#granted = Math.max(0, await promise - 1);
+    this.#endWait = null;
+  }
+
+  /** The next frame that is complete, as a view of the buffer; null when more must be read first. */
+  #takeFrame(): { readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd | null {
+    const length = this.#payloadLength();
+    if (length === null) return null;
+    const { maxFrameBytes } = this.#limits;
+    if (length > maxFrameBytes) return { kind: "frameTooLarge", bytes: length, maxBytes: maxFrameBytes };
+    const begin = this.#start + FRAME_HEADER_BYTES;
+    if (begin + length > this.#end) return null;
+    this.#start = begin + length;
+    this.#frames += 1;
+    return { kind: "frame", payload: this.#buffer.subarray(begin, begin + length) };
+  }
+
+  /** The length that the next frame announces; null while its header is incomplete. */
+  #payloadLength(): number | null {
+    if (this.#end - this.#start < FRAME_HEADER_BYTES) return null;
+    return this.#byteAt(0) * 2 ** 24 + this.#byteAt(1) * 2 ** 16 + this.#byteAt(2) * 2 ** 8 + this.#byteAt(3);
+  }
+
+  #byteAt(offset: number): number {
+    return this.#buffer[this.#start + offset] ?? 0;
+  }
+
+  /** Reads once; null when that brought something, else how the stream ended. */
+  async #fill(): Promise<StreamEnd | null> {
+    this.#makeRoom();
+    this.#noteHeld();
+    this.#granted = 0;
+    try {
+      const count = await this.#connection.read(this.#buffer.subarray(this.#end));
+      if (count === null) return { kind: this.#start === this.#end ? "ended" : "cutOff" };
+      this.#end += count;
+      if (this.#traffic !== null) this.#traffic.bytesIn += count;
+      return null;
+    } catch (error) {
+      return { kind: "failed", error };
+    }
+  }
+
+  #noteHeld(): void {
+    const heldBytes = this.#start === this.#end ? 0 : this.#buffer.length;
+    if (heldBytes === this.#heldBytes) return;
+    this.#heldBytes = heldBytes;
+    this.#onHeld();
+  }
+
+  /**
+   * Leaves free space behind #end. The buffer grows only when it is full of bytes that did arrive, so that a length
+   * that is a lie costs its sender as much as the reader.
+   */
+  #makeRoom(): void {
+    const bufferBytes = this.#bufferBytes;
+    const { retainedBytes } = this.#limits;
+    const unread = this.#end - this.#start;
+    if (unread < bufferBytes && this.#buffer.length > retainedBytes) {
+      this.#moveTo(new Uint8Array(bufferBytes));
+    } else if (unread === this.#buffer.length) {
+      const needed = FRAME_HEADER_BYTES + (this.#payloadLength() ?? 0);
+      assert(needed > unread, "a buffer that is full holds no complete frame");
+      this.#moveTo(new Uint8Array(Math.min(needed, Math.max(unread * 2, retainedBytes))));
+    } else if (this.#start > 0 && this.#buffer.length - this.#end < bufferBytes / 2) {
+      this.#moveTo(this.#buffer);
+    }
+  }
+
+  #moveTo(buffer: Uint8Array): void {
+    if (buffer === this.#buffer) buffer.copyWithin(0, this.#start, this.#end);
+    else buffer.set(this.#buffer.subarray(this.#start, this.#end));
+    this.#end -= this.#start;
+    this.#start = 0;
+    this.#buffer = buffer;
+  }
+}
+
+/** How a stream ended, as the second half of a sentence. */
+export function describeEnd(end: StreamEnd): string {
+  switch (end.kind) {
+    case "ended":
+      return "the other end closed the connection";
+    case "cutOff":
+      return "the other end closed the connection in the middle of a frame";
+    case "frameTooLarge":
+      return `a frame of ${end.bytes} bytes is announced, and ${end.maxBytes} are allowed`;
+    case "foreign":
+      return `the other end speaks another protocol (${end.looksLike})`;
+    case "failed":
+      return end.error instanceof Error ? end.error.message : String(end.error);
+  }
+}

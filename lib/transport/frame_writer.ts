@@ -1,0 +1,139 @@
+/**
+ * Sends frames on a connection: what is sent in one turn of the event loop leaves in one write.
+ *
+ * Two buffers take turns: one is being written while the other gathers. There is one write at a time and each goes
+ * on where the last one stopped, so frames never interleave. What waits is bounded in bytes.
+ */
+import { assert } from "../platform/assert.ts";
+import type { Clock } from "../platform/clock.ts";
+import { FRAME_HEADER_BYTES } from "./frame_reader.ts";
+import { MAX_FRAME_BYTES } from "../protocol/limits.ts";
+import { MessagePackWriter } from "../protocol/message_pack_writer.ts";
+import type { Connection } from "../platform/network.ts";
+import type { Traffic } from "./traffic.ts";
+
+/** What a writer is made from. */
+export interface FrameWriterOptions {
+  readonly clock: Clock;
+  /** Once this many bytes wait, frames are refused until fewer do. The bound in memory is one frame more. */
+  readonly maxQueuedBytes: number;
+  /** A buffer that grew beyond this is given back once its bytes are out. */
+  readonly retainedBytes: number;
+  /** Some bytes have left; fewer wait than before. */
+  readonly onProgress: () => void;
+  /** A write failed: nothing more can be sent. Called once. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+/** Writes the payload of one frame. */
+export type EncodePayload<T> = (out: MessagePackWriter, message: T) => void;
+
+/** Writes the frames of one connection. Nobody else writes to it. */
+export class FrameWriter {
+  readonly #connection: Connection;
+  readonly #options: FrameWriterOptions;
+  #gathering = new MessagePackWriter();
+  #leaving = new MessagePackWriter();
+  /** Bytes of #leaving that are not out yet. */
+  #leavingBytes = 0;
+  #bytesOut = 0;
+  #bytesHandedOut = 0;
+  #isBusy = false;
+  #traffic: Traffic | null = null;
+  /** finishing: takes nothing more, and writes what it has. stopped: does neither. */
+  #state: "open" | "finishing" | "stopped" = "open";
+  readonly #drained = Promise.withResolvers<void>();
+
+  /** Sends nothing yet. */
+  constructor(connection: Connection, options: FrameWriterOptions) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  /** Bytes that wait to leave. */
+  get queuedBytes(): number {
+    return this.#gathering.length + this.#leavingBytes;
+  }
+
+  /** Bytes that have left since the connection began. */
+  get bytesOut(): number {
+    return this.#bytesOut;
+  }
+
+  /** Bytes that may have left: handed to the network, which need not have said yet what became of them. */
+  get bytesHandedOut(): number {
+    return this.#bytesHandedOut;
+  }
+
+  /** Adds to `traffic` what is written from now on. */
+  countIn(traffic: Traffic): void {
+    this.#traffic = traffic;
+  }
+
+  /** Queues a frame for the end of the turn; false when it is not taken (too much waits, or nothing more can go). */
+  send<T>(encode: EncodePayload<T>, message: T): boolean {
+    if (this.#state !== "open" || this.queuedBytes >= this.#options.maxQueuedBytes) return false;
+    const header = this.#gathering.reserveUint32();
+    try {
+      encode(this.#gathering, message);
+      const bytes = this.#gathering.length - header - FRAME_HEADER_BYTES;
+      assert(bytes <= MAX_FRAME_BYTES, `a frame fits into ${MAX_FRAME_BYTES} bytes`);
+      this.#gathering.setUint32(header, bytes);
+    } catch (error) {
+      this.#gathering.truncate(header); // half a frame would end the connection
+      throw error;
+    }
+    if (!this.#isBusy) {
+      this.#isBusy = true;
+      this.#options.clock.endOfTurn(() => void this.#writeAll());
+    }
+    return true;
+  }
+
+  /** Gives back the memory of both buffers, unless something is in them. They grow anew with what is sent next. */
+  release(): void {
+    if (this.#isBusy) return;
+    this.#gathering.clear(0);
+    this.#leaving.clear(0);
+  }
+
+  /** Takes no further frames; resolves once those it has are out, or can't be. */
+  finish(): Promise<void> {
+    if (this.#state === "open") this.#state = "finishing";
+    if (!this.#isBusy) this.#drained.resolve();
+    return this.#drained.promise;
+  }
+
+  /** Takes no further frames and begins no further write; for whoever closes the connection. */
+  stop(): void {
+    this.#state = "stopped";
+  }
+
+  /** Writes until nothing waits. Never rejects: a failure goes to `onFailed`. */
+  async #writeAll(): Promise<void> {
+    try {
+      while (this.#gathering.length > 0 && this.#state !== "stopped") await this.#writeGathered();
+    } catch (error) {
+      this.#state = "stopped";
+      this.#options.onFailed(error);
+    }
+    this.#isBusy = false;
+    if (this.#state !== "open") this.#drained.resolve();
+  }
+
+  async #writeGathered(): Promise<void> {
+    [this.#gathering, this.#leaving] = [this.#leaving, this.#gathering];
+    const bytes = this.#leaving.view();
+    this.#leavingBytes = bytes.length;
+    this.#bytesHandedOut += bytes.length;
+    while (this.#leavingBytes > 0) {
+      const count = await this.#connection.write(bytes.subarray(bytes.length - this.#leavingBytes));
+      if (count === 0) throw new Error("the connection takes no more bytes");
+      this.#leavingBytes -= count;
+      this.#bytesOut += count;
+      if (this.#traffic !== null) this.#traffic.bytesOut += count;
+      if (this.#leavingBytes === 0) this.#leaving.clear(this.#options.retainedBytes);
+      this.#options.onProgress();
+    }
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * HTTP/1.1 over any {@link Network}, for the few short pages of a node: one request a connection, nothing of a body is
+ * read, and every connection has deadlines.
+ *
+ * It does without the servers that Deno has, since a node must outlive everything that happens on this port: when no
+ * file descriptor is left, `Deno.serve` ends the process by an unhandled rejection and the server of node:http never
+ * accepts again (Deno 2.9.6). `Deno.serve` also bounds neither connections nor the time that a request takes to come.
+ */
+import { concat } from "@std/bytes";
+import type { Clock } from "../platform/clock.ts";
+import { acceptConnections } from "./accept_loop.ts";
+import { formatAddress } from "../platform/address.ts";
+import { NetworkError } from "../platform/errors.ts";
+import { logConnectionFault } from "./fault.ts";
+import type { HttpHandler, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../platform/http.ts";
+import { parseRequestHead } from "./http_request.ts";
+import {
+  HTTP_ANSWER_TIMEOUT_MS,
+  HTTP_CLOSE_TIMEOUT_MS,
+  HTTP_HEAD_TIMEOUT_MS,
+  HTTP_LINGER_MS,
+  HTTP_REFUSAL_TIMEOUT_MS,
+  MAX_HTTP_CONNECTIONS,
+  MAX_HTTP_DISCARDED_BYTES,
+  MAX_HTTP_HEAD_BYTES,
+  MAX_HTTP_REQUESTS,
+} from "../protocol/limits.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Connection, Listener, Network } from "../platform/network.ts";
+
+const TEXT = "text/plain; charset=utf-8";
+/** What ends a head. */
+const EMPTY_LINE = "\r\n\r\n";
+const READ_BYTES = 1_024;
+
+const STATUS_TEXTS: Readonly<Record<number, string>> = {
+  200: "OK",
+  400: "Bad Request",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+  505: "HTTP Version Not Supported",
+};
+
+const BUSY: HttpResponse = {
+  status: 503,
+  contentType: TEXT,
+  body: "Too many requests are under way. Try again.\n",
+};
+const STOPPING: HttpResponse = { status: 503, contentType: TEXT, body: "This node has stopped.\n" };
+const FAULT: HttpResponse = { status: 500, contentType: TEXT, body: "This node could not answer.\n" };
+const HEAD_TOO_LONG: HttpResponse = {
+  status: 431,
+  contentType: TEXT,
+  body: `Cannot read the request: its head is longer than ${MAX_HTTP_HEAD_BYTES} bytes.\n`,
+};
+
+/** What a server takes from its surroundings. */
+export interface HttpSurroundings {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Serves HTTP/1.1 without encryption. */
+export class HttpOverNetwork implements HttpNetwork {
+  readonly #surroundings: HttpSurroundings;
+
+  /** Opens nothing yet. */
+  constructor(surroundings: HttpSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** Listens on `address`; throws NetworkError when the port is taken or the address is not local. */
+  serve(address: Address, handler: HttpHandler): HttpServer {
+    try {
+      return new Server(this.#surroundings.network.listen(address), handler, this.#surroundings);
+    } catch (error) {
+      if (!(error instanceof NetworkError)) throw error;
+      const reason = error.message.replace(/^Cannot listen on \S+: /, "");
+      const message = `Cannot serve HTTP on ${formatAddress(address)}: ${reason}`;
+      throw new NetworkError(error.code, { message, cause: error });
+    }
+  }
+}
+
+class Server implements HttpServer {
+  readonly address: Address;
+  readonly #listener: Listener;
+  readonly #handler: HttpHandler;
+  readonly #surroundings: HttpSurroundings;
+  readonly #stop = new AbortController();
+  readonly #accepting: Promise<void>;
+  readonly #open = new Set<Connection>();
+  /** Those of the open connections to which no answer is due, oldest first: they give way to others. */
+  readonly #idle = new Set<Connection>();
+  readonly #serving = new Set<Promise<void>>();
+  /** Ends each request that is under way with another answer. */
+  readonly #underWay = new Set<(answer: HttpResponse) => void>();
+  #closing: Promise<void> | null = null;
+
+  constructor(listener: Listener, handler: HttpHandler, surroundings: HttpSurroundings) {
+    this.#listener = listener;
+    this.#handler = handler;
+    this.#surroundings = surroundings;
+    this.address = listener.address;
+    const { clock, logger } = surroundings;
+    const take = (connection: Connection): Promise<void> => this.#take(connection);
+    const closeIdle = (): void => this.#closeIdle();
+    this.#accepting = acceptConnections(listener, {
+      clock,
+      logger,
+      signal: this.#stop.signal,
+      take,
+      closeIdle,
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { clock } = this.#surroundings;
+    this.#stop.abort();
+    this.#listener.close();
+    this.#closeIdle();
+    const answer = clock.after(HTTP_CLOSE_TIMEOUT_MS, () => {
+      for (const end of this.#underWay) end(STOPPING);
+    });
+    const cut = clock.after(2 * HTTP_CLOSE_TIMEOUT_MS, () => {
+      for (const connection of this.#open) connection.close();
+    });
+    await Promise.all([this.#accepting, ...this.#serving]);
+    answer.cancel();
+    cut.cancel();
+  }
+
+  async #take(connection: Connection): Promise<void> {
+    if (this.#open.size >= MAX_HTTP_CONNECTIONS) {
+      const [oldest] = this.#idle;
+      if (oldest === undefined) return await this.#refuse(connection);
+      this.#forget(oldest);
+    }
+    this.#open.add(connection);
+    this.#idle.add(connection);
+    const serving = this.#serve(connection)
+      .catch((error: unknown) =>
+        logConnectionFault(this.#surroundings.logger, error, { remote: connection.remote })
+      )
+      .finally(() => {
+        this.#forget(connection);
+        this.#serving.delete(serving);
+      });
+    this.#serving.add(serving);
+  }
+
+  /** Answers are due on all connections: the new one is told so. No other is accepted meanwhile, which bounds these. */
+  async #refuse(connection: Connection): Promise<void> {
+    this.#surroundings.logger.info("Refused an HTTP connection", {
+      remote: connection.remote,
+      reason: `answers are under way on ${MAX_HTTP_CONNECTIONS} others`,
+    });
+    const bytes = encodeResponse(BUSY, { withBody: true });
+    await this.#within(HTTP_REFUSAL_TIMEOUT_MS, connection, () => writeAll(connection, bytes));
+    connection.close();
+  }
+
+  #closeIdle(): void {
+    for (const connection of this.#idle) connection.close();
+  }
+
+  #forget(connection: Connection): void {
+    this.#open.delete(connection);
+    this.#idle.delete(connection);
+    connection.close();
+  }
+
+  /** Reads one request and answers it. */
+  async #serve(connection: Connection): Promise<void> {
+    const head = await this.#within(HTTP_HEAD_TIMEOUT_MS, connection, () => readHead(connection));
+    if (head === null) return;
+    this.#idle.delete(connection);
+    const request = head === "tooLong" ? HEAD_TOO_LONG : parseRequestHead(head);
+    const answer = "status" in request ? request : await this.#answer(request, connection);
+    const bytes = encodeResponse(answer, { withBody: !("method" in request) || request.method !== "HEAD" });
+    const isSent = await this.#within(HTTP_ANSWER_TIMEOUT_MS, connection, () => writeAll(connection, bytes));
+    if (!isSent || this.#stop.signal.aborted) return;
+    this.#idle.add(connection);
+    await this.#within(HTTP_LINGER_MS, connection, () => discard(connection));
+  }
+
+  /** Does something with a connection, which is closed if it takes too long; a pending read or write ends then. */
+  async #within<T>(timeoutMs: number, connection: Connection, action: () => Promise<T>): Promise<T> {
+    const timer = this.#surroundings.clock.after(timeoutMs, () => connection.close());
+    try {
+      return await action();
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  async #answer(request: HttpRequest, { remote }: Connection): Promise<HttpResponse> {
+    if (this.#underWay.size >= MAX_HTTP_REQUESTS) return BUSY;
+    const { promise, resolve } = Promise.withResolvers<HttpResponse>();
+    this.#underWay.add(resolve);
+    this.#handler(request).then(resolve, (error: unknown) => {
+      logConnectionFault(this.#surroundings.logger, error, { remote });
+      resolve(FAULT);
+    });
+    const answer = await promise;
+    this.#underWay.delete(resolve);
+    return answer;
+  }
+}
+
+/** Reads up to the empty line behind the head; null when the connection ends before. */
+async function readHead(connection: Connection): Promise<string | "tooLong" | null> {
+  const buffer = new Uint8Array(READ_BYTES);
+  let head = "";
+  while (head.length <= MAX_HTTP_HEAD_BYTES) {
+    const count = await connection.read(buffer).catch(() => null);
+    if (count === null) return null;
+    const searchFrom = Math.max(0, head.length - EMPTY_LINE.length);
+    head += String.fromCharCode(...buffer.subarray(0, count)); // one character a byte, as HTTP has it
+    const end = head.indexOf(EMPTY_LINE, searchFrom);
+    if (end >= 0 && end <= MAX_HTTP_HEAD_BYTES) return head.slice(0, end);
+  }
+  return "tooLong";
+}
+
+/** Resolves to whether all bytes were taken. */
+async function writeAll(connection: Connection, bytes: Uint8Array): Promise<boolean> {
+  try {
+    for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+    return true;
+  } catch {
+    return false; // the other end is gone, or was too slow
+  }
+}
+
+/**
+ * Reads until the other end closes, or has sent too much. A connection that is closed while something unread has arrived, such as the body of
+ * a POST, is reset, and the answer may be lost with it.
+ */
+async function discard(connection: Connection): Promise<void> {
+  const buffer = new Uint8Array(READ_BYTES);
+  for (let bytes = 0; bytes < MAX_HTTP_DISCARDED_BYTES;) {
+    const count = await connection.read(buffer).catch(() => null);
+    if (count === null) return;
+    bytes += count;
+  }
+}
+
+function encodeResponse(answer: HttpResponse, { withBody }: { readonly withBody: boolean }): Uint8Array {
+  const utf8 = new TextEncoder();
+  const body = utf8.encode(answer.body);
+  const fields = {
+    "content-type": answer.contentType,
+    "content-length": body.length,
+    "cache-control": "no-store",
+    connection: "close",
+    ...answer.headers,
+  };
+  const lines = [
+    `HTTP/1.1 ${answer.status} ${STATUS_TEXTS[answer.status] ?? ""}`,
+    ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
+  ];
+  const head = utf8.encode(`${lines.join("\r\n")}${EMPTY_LINE}`);
+  return withBody ? concat([head, body]) : head;
+}

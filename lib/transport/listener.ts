@@ -1,0 +1,408 @@
+/**
+ * The accepting end: takes connections, hears their hello, and hands what follows to the server, as messages of
+ * peers and as connections of clients.
+ *
+ * A connection without a hello costs a socket and a small buffer for HELLO_TIMEOUT_MS, and gives way to others before
+ * that (pending_hellos.ts), so silent ones can't keep others away; a client beyond the limit is told `busy`.
+ * A newer connection of a peer's lane replaces the one before; beyond MAX_PEER_LANES the oldest of a node that is no
+ * member makes room. Who may call as a peer is the server's to judge, which knows the members, those removed, and their
+ * data folders.
+ *
+ * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
+ */
+import { shortened } from "../platform/foreign_text.ts";
+import { acceptConnections } from "./accept_loop.ts";
+import { hostOf } from "../platform/address.ts";
+import { MAX_KEY_BYTES } from "../kv/command.ts";
+import type { NodeId } from "../raft/types.ts";
+import type { Member } from "../protocol/client_messages.ts";
+import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
+import type { Clock } from "../platform/clock.ts";
+import { DecodeError, type RefusalCode } from "../protocol/errors.ts";
+import { logConnectionFault } from "./fault.ts";
+import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
+import { FrameDeadlines } from "./frame_deadlines.ts";
+import { describeEnd } from "./frame_reader.ts";
+import {
+  type Caller,
+  decodeHello,
+  encodeRefusal,
+  encodeWelcome,
+  type Hello,
+  MAX_PROTOCOL_VERSION,
+  MIN_PROTOCOL_VERSION,
+  type PeerCaller,
+  type Refusal,
+} from "../protocol/hello_codec.ts";
+import {
+  CLIENT_QUEUE_MAX_BYTES,
+  CLOSE_FLUSH_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
+  MAX_FRAME_BYTES,
+  MAX_PEER_LANES,
+  MAX_PENDING_HELLOS,
+  MAX_WAITING_BYTES,
+} from "../protocol/limits.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Connection, Listener, Network } from "../platform/network.ts";
+import { PendingHellos } from "./pending_hellos.ts";
+import type { PeerMessage } from "../protocol/peer_codec.ts";
+import { PeerLane } from "./peer_lane.ts";
+import { RequestTurns } from "./request_turns.ts";
+import type { Traffic } from "./traffic.ts";
+import { TwinCallers } from "./twin_callers.ts";
+import { WaitingMemory } from "./waiting_memory.ts";
+
+const SIZES: ChannelSizes = {
+  readBytes: 16_384,
+  retainedBytes: 131_072, // a frame with a value of 64 KiB
+  maxQueuedBytes: CLIENT_QUEUE_MAX_BYTES,
+};
+const PEER_RETAINED_BYTES = 1_048_576;
+
+/** What a welcome says of the node's situation at that moment. */
+export interface Situation {
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly appliedIndex: number;
+}
+
+/** What the accepting end is made from. */
+export interface ConnectionListenerOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where to listen. */
+  readonly bind: Address;
+  readonly self: NodeId;
+  readonly clusterId: string;
+  /** Which data folder is this node's; whoever calls is told. */
+  readonly dataId: number;
+  /** All nodes at that moment, sorted by id; whoever calls is told. */
+  readonly members: () => readonly Member[];
+  /** Clients at a time. */
+  readonly maxConnections: number;
+  /** Connections at a time that have not said hello. Default MAX_PENDING_HELLOS. */
+  readonly maxPendingHellos?: number;
+  /** Bytes of a value that clients are told to keep to. */
+  readonly maxValueBytes: number;
+  readonly situation: () => Situation;
+  /** Whether a node of this cluster may call: null, or what it is told in place of a welcome. */
+  readonly judgePeer: (caller: PeerCaller) => Refusal | null;
+  /** A peer was welcomed; nothing of what it sends has been handed on yet. */
+  readonly onPeerHello: (caller: PeerCaller) => void;
+  /**
+   * A peer's message, checked: it comes from `from` and is meant for this node. A DecodeError that it throws closes the
+   * connection: no honest peer sends such a message.
+   */
+  readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
+  /** A client has said hello; what is to be done with its requests. */
+  readonly onClient: (client: ClientConnection) => ClientHandlers;
+  /** Bytes that may wait for slow connections in all. Default {@link MAX_WAITING_BYTES}. */
+  readonly maxWaitingBytes?: number;
+  /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
+  readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
+}
+
+/** Connections that were accepted. */
+export interface ConnectionCounts {
+  /** Clients that are connected. */
+  readonly clients: number;
+  /** Lanes of other nodes that are connected. */
+  readonly peerLanes: number;
+  /** Connections that have not said hello yet. */
+  readonly pending: number;
+  /** All so far. */
+  readonly accepted: number;
+  /** Those so far whose hello was refused. */
+  readonly refused: number;
+  /** Bytes that wait for slow connections. */
+  readonly waitingBytes: number;
+  /** Connections so far that were closed because too many bytes waited in all, and most of them for these. */
+  readonly overloaded: number;
+}
+
+/** A lane of a peer. */
+interface AcceptedLane {
+  readonly nodeId: NodeId;
+  /** The data folder with which it called. */
+  readonly dataId: number;
+  readonly channel: FrameChannel;
+}
+
+/** Takes connections until it is closed. */
+export class ConnectionListener {
+  readonly #options: ConnectionListenerOptions;
+  readonly #listener: Listener;
+  readonly #closing = new AbortController();
+  readonly #accepting: Promise<void>;
+  readonly #pending: PendingHellos;
+  readonly #clients = new Set<ClientConnection>();
+  /** Accepted lanes, by node and lane. */
+  readonly #peers = new Map<string, AcceptedLane>();
+  readonly #serving = new Set<Promise<void>>();
+  readonly #memory: WaitingMemory;
+  readonly #turns: RequestTurns;
+  readonly #deadlines: FrameDeadlines;
+  readonly #twins: TwinCallers;
+  #accepted = 0;
+  #refused = 0;
+
+  /** Begins to listen; throws NetworkError when that can't be. */
+  constructor(options: ConnectionListenerOptions) {
+    this.#options = options;
+    const { clock, logger, maxPendingHellos: maxPending = MAX_PENDING_HELLOS } = options;
+    const { maxWaitingBytes: maxBytes = MAX_WAITING_BYTES } = options;
+    const { signal } = this.#closing;
+    this.#pending = new PendingHellos({ clock, maxPending, signal });
+    this.#memory = new WaitingMemory({ maxBytes, clock, logger });
+    this.#turns = new RequestTurns(clock);
+    this.#deadlines = new FrameDeadlines(options);
+    this.#twins = new TwinCallers(options);
+    this.#listener = options.network.listen(options.bind);
+    const take = (connection: Connection): Promise<void> => this.#take(connection);
+    const closeIdle = (): void => this.#pending.closeSilent();
+    this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
+  }
+
+  /** Where it listens (the real port, when 0 was asked for). */
+  get address(): Address {
+    return this.#listener.address;
+  }
+
+  /** Clients that are connected. */
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  /** How many connections there are, and were. */
+  counts(): ConnectionCounts {
+    return {
+      clients: this.#clients.size,
+      peerLanes: this.#peers.size,
+      pending: this.#pending.size,
+      accepted: this.#accepted,
+      refused: this.#refused,
+      waitingBytes: this.#memory.usedBytes,
+      overloaded: this.#memory.closedConnections,
+    };
+  }
+
+  /** Whether a node has a connection to this one. */
+  hasPeer(id: NodeId): boolean {
+    for (const { nodeId } of this.#peers.values()) if (nodeId === id) return true;
+    return false;
+  }
+
+  /**
+   * Ends the connections over which a node has called, or those with another data folder than `keptDataId`. It may call
+   * again, and is judged anew.
+   */
+  dropPeer(id: NodeId, { keptDataId = null }: { readonly keptDataId?: number | null } = {}): void {
+    for (const { nodeId, dataId, channel } of [...this.#peers.values()]) {
+      if (nodeId === id && dataId !== keptDataId) channel.close("this node is not talked to any more");
+    }
+  }
+
+  /** Stops listening and ends every connection, those of clients once their answers are out. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#listener.close();
+    const reason = "this node is stopping";
+    const lanes = [...this.#peers.values()].map(({ channel }) => channel);
+    this.#pending.closeAll(reason);
+    for (const channel of lanes) channel.close(reason);
+    await Promise.all([...this.#clients].map((client) => client.close(reason)));
+    await Promise.all([this.#accepting, ...this.#serving]);
+  }
+
+  /** Serves a connection, once it may wait for its hello. */
+  async #take(connection: Connection): Promise<void> {
+    this.#accepted += 1;
+    const { remote } = connection;
+    const onFault = (error: unknown): void => logConnectionFault(this.#options.logger, error, { remote });
+    const channel = new FrameChannel(connection, {
+      clock: this.#options.clock,
+      sizes: SIZES,
+      onFault,
+      memory: this.#memory,
+    });
+    const heard = await this.#pending.add(channel, hostOf(remote));
+    if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
+    const serving = this.#serve(channel, heard)
+      .catch((error: unknown) => {
+        channel.close("a fault in kvraft ended it");
+        onFault(error);
+      })
+      .finally(() => {
+        channel.close("it was served to its end");
+        this.#deadlines.remove(channel);
+        this.#serving.delete(serving);
+      });
+    this.#serving.add(serving);
+  }
+
+  /** One connection from its hello to its end. */
+  async #serve(channel: FrameChannel, heard: () => void): Promise<void> {
+    const payload = await this.#hear(channel);
+    heard();
+    if (payload === null) return;
+    const verdict = this.#judge(payload);
+    if (verdict.kind === "refusal") return await this.#refuse(channel, verdict);
+    const { version, caller } = verdict;
+    this.#welcome(channel, version);
+    const traffic = this.#options.traffic?.[caller.role === "client" ? "clients" : "peers"];
+    if (traffic !== undefined) channel.countIn(traffic);
+    this.#deadlines.add(channel);
+    if (caller.role === "client") {
+      channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: SIZES.retainedBytes });
+      channel.shareTurns(this.#turns);
+      await this.#serveClient(channel);
+    } else {
+      channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: PEER_RETAINED_BYTES });
+      await this.#servePeer(channel, caller);
+    }
+  }
+
+  /** The first frame; null when none came. */
+  async #hear(channel: FrameChannel): Promise<Uint8Array | null> {
+    const { clock, logger } = this.#options;
+    const timer = clock.after(
+      HELLO_TIMEOUT_MS,
+      () => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`),
+    );
+    const first = await channel.readFrame();
+    timer.cancel();
+    if (first.kind === "frame") return first.payload;
+    channel.close(describeEnd(first));
+    const { remote, closeReason: reason } = channel;
+    if (first.kind === "foreign" || first.kind === "frameTooLarge") {
+      const looksLike = first.kind === "foreign" ? first.looksLike : "unknown";
+      logger.info("Closed a connection that speaks another protocol", { remote, looksLike, reason });
+    } else {
+      logger.debug("A connection ended without a hello", { remote, reason });
+    }
+    return null;
+  }
+
+  #judge(payload: Uint8Array): Extract<Hello, { kind: "hello" }> | Refusal {
+    let hello: Hello;
+    try {
+      hello = decodeHello(payload);
+    } catch (error) {
+      if (error instanceof DecodeError) return refusal("badHello", error.message);
+      throw error;
+    }
+    if (hello.kind === "otherVersions") {
+      return refusal(
+        "versionMismatch",
+        `This node speaks versions ${MIN_PROTOCOL_VERSION} to ${MAX_PROTOCOL_VERSION} of the protocol, the other end ` +
+          `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
+      );
+    }
+    return this.#judgeCaller(hello.caller) ?? hello;
+  }
+
+  #judgeCaller(caller: Caller): Refusal | null {
+    const { clusterId, self, maxConnections } = this.#options;
+    if (caller.clusterId !== null && caller.clusterId !== clusterId) {
+      return refusal(
+        "wrongCluster",
+        `This node belongs to cluster ${clusterId}, and the connection is meant for ${
+          shortened(caller.clusterId)
+        }. ` +
+          "Check the addresses; all nodes of a cluster are started with the same --cluster.",
+      );
+    }
+    if (caller.role === "client") {
+      return this.#clients.size < maxConnections ? null : refusal(
+        "busy",
+        `This node has ${maxConnections} clients, as many as it may. Try another node, or later.`,
+      );
+    }
+    if (caller.nodeId !== self) return this.#options.judgePeer(caller);
+    return refusal(
+      "unknownNode",
+      `This is node ${self} itself, and no other may have its id. Check --node-id and the addresses.`,
+    );
+  }
+
+  async #refuse(channel: FrameChannel, answer: Refusal): Promise<void> {
+    const { remote } = channel;
+    this.#refused += 1;
+    this.#options.logger.info("Refused a connection", { remote, code: answer.code, reason: answer.message });
+    channel.send(encodeRefusal, answer);
+    await channel.finish(answer.message, CLOSE_FLUSH_TIMEOUT_MS);
+  }
+
+  #welcome(channel: FrameChannel, version: number): void {
+    const { clusterId, self, dataId, members, maxValueBytes, situation } = this.#options;
+    channel.send(encodeWelcome, {
+      kind: "welcome",
+      version,
+      clusterId,
+      nodeId: self,
+      ...situation(),
+      members: members(),
+      limits: { maxKeyBytes: MAX_KEY_BYTES, maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
+      dataId,
+    });
+  }
+
+  async #serveClient(channel: FrameChannel): Promise<void> {
+    const client = new ClientConnection(channel);
+    const handlers = this.#options.onClient(client);
+    this.#clients.add(client);
+    try {
+      const reason = await client.serve(handlers);
+      this.#options.logger.debug("A client's connection ended", { remote: client.remote, reason });
+    } finally {
+      channel.close("it was served to its end");
+      this.#clients.delete(client);
+      handlers.onClose();
+    }
+  }
+
+  async #servePeer(channel: FrameChannel, peer: PeerCaller): Promise<void> {
+    const key = `${peer.nodeId}/${peer.lane}`;
+    const older = this.#peers.get(key)?.channel;
+    if (older !== undefined && older.closeReason === null && peer.lane !== "probe") {
+      this.#twins.replaced(peer.nodeId, { older: older.remote, newer: channel.remote });
+    }
+    older?.close("the peer has opened a newer connection");
+    this.#peers.delete(key);
+    if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
+    const accepted = { nodeId: peer.nodeId, dataId: peer.dataId, channel };
+    this.#peers.set(key, accepted);
+    const { self, members, logger, onPeerMessage, onPeerHello } = this.#options;
+    const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
+    if (members().some(({ id }) => id === peer.nodeId)) {
+      this.#pending.rememberPeer(hostOf(channel.remote));
+      // What clients hold must not decide whether entries arrive; there are few members, with one frame a lane each.
+      channel.leaveMemory();
+    } else {
+      channel.shareTurns(this.#turns);
+    }
+    try {
+      onPeerHello(peer);
+      const reason = await channel.readFrames((payload) => lane.onFrame(payload));
+      this.#options.logger.debug("A peer's connection ended", { peer: peer.nodeId, lane: peer.lane, reason });
+    } finally {
+      if (this.#peers.get(key) === accepted) this.#peers.delete(key);
+    }
+  }
+
+  /** Ends the oldest lane of a node that is no member. */
+  #makeRoomForPeer(): void {
+    const members = new Set(this.#options.members().map(({ id }) => id));
+    for (const [key, { nodeId, channel }] of this.#peers) {
+      if (members.has(nodeId)) continue;
+      this.#peers.delete(key);
+      return channel.close("too many nodes call that are no members");
+    }
+  }
+}
+
+function refusal(code: RefusalCode, message: string): Refusal {
+  return { kind: "refusal", code, message };
+}

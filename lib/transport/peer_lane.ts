@@ -1,0 +1,86 @@
+/** The accepting end of a peer's lane: checks what comes in, passes it on, and answers the pings. */
+import type { NodeId } from "../raft/types.ts";
+import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
+import type { FrameChannel } from "./frame_channel.ts";
+import type { PeerCaller } from "../protocol/hello_codec.ts";
+import { MAX_PONG_QUEUE_BYTES } from "../protocol/limits.ts";
+import type { Logger } from "../platform/logger.ts";
+import {
+  decodePeerFrame,
+  encodePeerFrame,
+  type PeerFrame,
+  type PeerMessage,
+  type Pong,
+} from "../protocol/peer_codec.ts";
+
+const PONG: Pong = { kind: "pong" };
+
+/** What an accepted lane is made from. */
+export interface PeerLaneOptions {
+  /** Who calls, as it said in its hello. */
+  readonly peer: PeerCaller;
+  readonly self: NodeId;
+  readonly logger: Logger;
+  /** May throw DecodeError for what no honest peer sends: that closes the channel. */
+  readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
+}
+
+/** One accepted lane. */
+export class PeerLane {
+  readonly #channel: FrameChannel;
+  readonly #options: PeerLaneOptions;
+  #hasLoggedUnknownKind = false;
+
+  /** Reads nothing by itself: frames come through {@link onFrame}. */
+  constructor(channel: FrameChannel, options: PeerLaneOptions) {
+    this.#channel = channel;
+    this.#options = options;
+  }
+
+  /** Takes one frame. A frame that no honest peer sends closes the channel. */
+  onFrame(payload: Uint8Array): void {
+    try {
+      this.#take(decodePeerFrame(payload));
+    } catch (error) {
+      if (error instanceof UnknownKindError) this.#noteUnknownKind(error);
+      else if (error instanceof DecodeError) this.#close(error.message);
+      else throw error;
+    }
+  }
+
+  #take(frame: PeerFrame): void {
+    const { peer, self, onPeerMessage } = this.#options;
+    switch (frame.kind) {
+      case "ping":
+        this.#channel.send(encodePeerFrame, PONG);
+        if (this.#channel.queuedBytes > MAX_PONG_QUEUE_BYTES) this.#close("it takes no answers to its pings");
+        return;
+      case "pong":
+        return;
+      case "forward":
+      case "forwardResult":
+      case "snapshotChunk":
+      case "snapshotProgress":
+        return onPeerMessage(frame, peer.nodeId);
+      default:
+        if (frame.from === peer.nodeId && frame.to === self) return onPeerMessage(frame, peer.nodeId);
+        this.#close(`it sent a ${frame.kind} from node ${frame.from} to node ${frame.to}`);
+    }
+  }
+
+  /** A newer node may say more than this version understands. Once per connection is enough. */
+  #noteUnknownKind(error: UnknownKindError): void {
+    if (this.#hasLoggedUnknownKind) return;
+    this.#hasLoggedUnknownKind = true;
+    const { logger, peer } = this.#options;
+    const { remote } = this.#channel;
+    logger.warn("Ignored a peer's frame of an unknown kind", { remote, peer: peer.nodeId, kind: error.kind });
+  }
+
+  #close(reason: string): void {
+    const { logger, peer } = this.#options;
+    const { remote } = this.#channel;
+    logger.warn("Closed a peer's connection", { remote, peer: peer.nodeId, lane: peer.lane, reason });
+    this.#channel.close(reason);
+  }
+}

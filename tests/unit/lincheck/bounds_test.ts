@@ -1,0 +1,57 @@
+/** What reads without a revision tell of when writes took effect. */
+import { assertEquals } from "@std/assert";
+import type { History } from "../../../lib/lincheck/mod.ts";
+import { RevisionOrder } from "../../../lib/lincheck/revisions.ts";
+import { stepsOf } from "../../../lib/lincheck/steps.ts";
+import { entry, get, put, remove, UNKNOWN } from "./support.ts";
+
+/** The window of each step, by its call. */
+function windowsOf(history: History): readonly (readonly [from: number, until: number])[] {
+  const { steps } = stepsOf(history);
+  const order = new RevisionOrder(steps);
+  assertEquals(order.clash, null);
+  return steps.map((_, position) => order.windowOf(position)).map(({ from, until }) =>
+    [from, until] as const
+  );
+}
+
+Deno.test("what replaced a value comes after the call of a read that still saw it, and so does all behind it", () => {
+  const windows = windowsOf([
+    put([1, 0, 1], "k=a", 1),
+    put([1, 2, 20], "k=b", 2),
+    put([2, 3, 30], "other=x", 3),
+    get([3, 10, 12], "k", entry("a", [1, 1, 1])),
+  ]);
+  assertEquals(windows, [[0, 1], [10, 20], [10, 30], [10, 12]]);
+});
+
+Deno.test("a key that was not there had been deleted by then, and was created only afterwards", () => {
+  const absent: History = [
+    put([1, 0, 1], "k=a", 1),
+    remove([1, 2, 20], "k", { deleted: true, revision: 2 }),
+    put([2, 3, 30], "k=b", 3),
+    get([3, 10, 12], "k", null),
+  ];
+  assertEquals(windowsOf(absent), [[0, 1], [2, 12], [10, 30], [10, 12]]);
+  const unsure = [...absent, remove([4, 40, 41], "k", UNKNOWN)];
+  assertEquals(windowsOf(unsure).slice(0, 4), [[0, 1], [2, 20], [3, 30], [10, 12]]);
+});
+
+Deno.test("where a key was absent twice, a read that may be of either time bounds only what lies around both", () => {
+  const windows = windowsOf([
+    put([1, 0, 50], "k=a", 1),
+    remove([2, 1, 50], "k", { deleted: true, revision: 2 }),
+    put([3, 2, 50], "k=b", 3),
+    get([4, 10, 12], "k", null),
+  ]);
+  assertEquals(windows, [[0, 50], [1, 50], [10, 50], [10, 12]]);
+});
+
+Deno.test("a stale read bounds nothing: the search finds it, and can tell what is wrong with it", () => {
+  const windows = windowsOf([
+    put([1, 0, 1], "k=a", 1),
+    put([1, 2, 3], "k=b", 2),
+    get([2, 5, 6], "k", entry("a", [1, 1, 1])),
+  ]);
+  assertEquals(windows, [[0, 1], [2, 3], [5, 6]]);
+});

@@ -1,0 +1,233 @@
+/** The codecs as a whole: every format, any value, and whatever else may come instead of one. */
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import { decode, encode } from "@std/msgpack";
+import fc from "fast-check";
+import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_codec.ts";
+import { decodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { DecodeError, HandshakeError, UnknownKindError } from "../../../lib/protocol/errors.ts";
+import { decodeHello, decodeHelloAnswer } from "../../../lib/protocol/hello_codec.ts";
+import { decodePeerFrame } from "../../../lib/protocol/peer_codec.ts";
+import { forEachFormat, type Format, OtherVersionsError } from "./formats.ts";
+
+const MAX_UINT32 = 2 ** 32 - 1;
+const RUNS = 200;
+
+forEachFormat((format) => {
+  testValues(format);
+  testDamage(format);
+});
+
+/** What holds for any value. */
+function testValues<T>(format: Format<T>): void {
+  Deno.test(`${format.name}: decoding what was encoded gives the same value`, () => {
+    fc.assert(
+      fc.property(format.arbitrary(Number.MAX_SAFE_INTEGER), (value) => {
+        assertEquals(format.decode(format.encode(value)), value);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  Deno.test(`${format.name}: the bytes are those that the MessagePack library makes of the same values`, () => {
+    fc.assert(
+      fc.property(format.arbitrary(Number.MAX_SAFE_INTEGER), (value) => {
+        const bytes = format.encode(value);
+        assertEquals(encode(decode(bytes)), bytes);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  Deno.test(`${format.name}: an array with further elements at its end decodes to the same value`, () => {
+    fc.assert(
+      fc.property(format.arbitrary(MAX_UINT32), (value) => {
+        fc.pre(format.isShort?.(value) !== true);
+        const elements = decode(format.encode(value));
+        const longer = encode([...arrayOf(elements), "new", [1, [null]], new Uint8Array(3), 1.5, -7]);
+        assertEquals(format.decode(longer), value);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  Deno.test(`${format.name}: what was decoded from a frame stays as it was when the buffer is used again`, () => {
+    if (format.name === "commands" || format.name === "results") return; // theirs are views, by contract
+    for (const value of Object.values(format.samples)) {
+      const buffer = format.encode(value);
+      const decoded = format.decode(buffer);
+      buffer.fill(0xdd);
+      assertEquals(decoded, value);
+    }
+  });
+}
+
+/** What holds for bytes that are no value. */
+function testDamage<T>(format: Format<T>): void {
+  Deno.test(`${format.name}: every truncation of every kind is a DecodeError that says what was being read`, () => {
+    for (const [name, value] of Object.entries(format.samples)) {
+      const bytes = format.encode(value);
+      for (let length = 0; length < bytes.length; length++) {
+        const error = assertThrows(() => format.decode(bytes.slice(0, length)), DecodeError);
+        assertEquals(/^Cannot decode [^:]+: .+\.$/.test(error.message), true, `${name}: ${error.message}`);
+      }
+    }
+  });
+
+  Deno.test(`${format.name}: every change of every byte of every kind gives a value or a named error`, () => {
+    for (const value of Object.values(format.samples)) {
+      const bytes = format.encode(value);
+      for (let position = 0; position < bytes.length; position++) {
+        for (let byte = 0; byte < 256; byte++) {
+          const changed = bytes.slice();
+          changed[position] = byte;
+          decodesOrNames(format, changed);
+        }
+      }
+    }
+  });
+
+  Deno.test(`${format.name}: arbitrary bytes give a value or a named error`, () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => decodesOrNames(format, bytes)), {
+      numRuns: RUNS,
+    });
+  });
+
+  Deno.test(`${format.name}: bytes behind the end are refused`, () => {
+    for (const value of Object.values(format.samples)) {
+      const bytes = format.encode(value);
+      assertThrows(() => format.decode(new Uint8Array([...bytes, 0])), DecodeError);
+    }
+  });
+}
+
+Deno.test("an array that claims more elements than there are bytes is refused before anything is made for it", () => {
+  const bomb = new Uint8Array([0xdd, 0xff, 0xff, 0xff, 0xff, 14]);
+  forEachFormat((format) => {
+    assertThrows(() => format.decode(bomb), DecodeError, "claims more elements than there are bytes");
+  });
+});
+
+Deno.test("nesting of a million arrays ends in a DecodeError, not in an overflow of the stack", () => {
+  const nested = new Uint8Array(1_000_000).fill(0x91);
+  forEachFormat((format) => void assertThrows(() => format.decode(nested), DecodeError));
+  // The same behind fields that are known, where only their end is passed over.
+  const behind = new Uint8Array([0x93, 3, ...nested.subarray(0, 100_000), 0, 0]);
+  assertEquals(decodePeerFrame(behind), { kind: "ping" });
+});
+
+Deno.test("an unknown kind is named with its number, and the request it belongs to can be read", () => {
+  const payload = encode([200, 77, "whatever"]);
+  const error = assertThrows(() => decodePeerFrame(payload), UnknownKindError);
+  assertEquals(error.message, "Cannot decode a peer's frame: kind 200 is not known to this version.");
+  assertEquals(
+    [error.kind, requestIdOf(payload), requestIdOf(encode([200])), requestIdOf(encode([200, -1]))],
+    [
+      200,
+      77,
+      0,
+      0,
+    ],
+  );
+});
+
+Deno.test("an error code of a newer node reads as internal, with its message", () => {
+  assertEquals(decodeServerMessage(encode([76, 5, "tooColdOutside", "Wear a hat.", "not-applied", null])), {
+    kind: "error",
+    requestId: 5,
+    code: "internal",
+    message: "Wear a hat.",
+    outcome: "not-applied",
+    leader: null,
+  });
+});
+
+Deno.test("a hello of other versions says which, whatever else stands in it", () => {
+  assertEquals(decodeHello(encode([0, "kvraft", 999, 1000, "whatever that means"])), {
+    kind: "otherVersions",
+    minVersion: 999,
+    maxVersion: 1000,
+  });
+});
+
+Deno.test("a welcome of a cluster whose id no file has room for is refused", () => {
+  const welcome = (clusterId: string): Uint8Array =>
+    encode([1, 1, clusterId, 1, null, 1, 1, [], [1, 1, 1], 7]);
+  assertEquals(decodeHelloAnswer(welcome("a".repeat(256))).kind, "welcome");
+  assertThrows(
+    () => decodeHelloAnswer(welcome("a".repeat(257))),
+    DecodeError,
+    "must not be longer than 256 characters",
+  );
+});
+
+Deno.test("an answer to a heartbeat from before there were leases promises nothing", () => {
+  const older = encode([17, 1, 2, 7, 41]);
+  const response = {
+    kind: "heartbeatResponse",
+    from: 1,
+    to: 2,
+    term: 7,
+    round: 41,
+    promisedMs: 0,
+    hasRoom: true,
+  } as const;
+  assertEquals(decodePeerFrame(older), response);
+});
+
+Deno.test("each rule of the messages between nodes refuses what breaks it, by name", () => {
+  const noop = [4, 2, 1, new Uint8Array()];
+  const append = (entries: (number | Uint8Array)[][], prevLogTerm = 2): Uint8Array =>
+    encode([14, 1, 2, 3, 3, prevLogTerm, 0, entries]);
+  const refusals: readonly [Uint8Array, string][] = [
+    [encode([18, 1, 1, 3]), "timeoutNow: to must not be the sender"],
+    [encode([18, 0, 1, 3]), "timeoutNow: from must be an integer from 1 to"],
+    [encode([18, 1, 2, 0]), "timeoutNow: term must be an integer from 1 to"],
+    [encode([18, 1, 2, 1.5]), "timeoutNow: term must be an integer from 1 to"],
+    [encode([18, 1, 2, 2 ** 60]), "timeoutNow: term must be an integer from 1 to"],
+    [encode([18, 1, 2]), "timeoutNow: term is missing"],
+    [encode([10, 1, 2, 3, 5, 0]), "preVote: lastLogTerm must be 0 for index 0, and only then"],
+    [encode([10, 1, 2, 3, 0, 1]), "preVote: lastLogTerm must be 0 for index 0, and only then"],
+    [encode([10, 1, 2, 3, 5, 4]), "preVote: lastLogTerm must not be above the message's term"],
+    [append([[5, 2, 1, new Uint8Array()]]), "entries must follow prevLogIndex one by one"],
+    [append([noop, noop]), "entries must follow prevLogIndex one by one"],
+    [append([[4, 1, 1, new Uint8Array()]]), "entries must have terms that do not fall"],
+    [append([[4, 4, 1, new Uint8Array()]]), "entries must not have terms above the message's"],
+    [append([[4, 2, 9, new Uint8Array()]]), "entry kind 9 is not known"],
+    [append([[4, 2, 1, new Uint8Array(1)]]), "entry data must be empty for a no-op"],
+    [append([[4, 2, 3, new Uint8Array([0x90])]]), "Cannot decode a configuration: voters is missing"],
+    [append([noop], 4), "prevLogTerm must not be above the message's term"],
+    [encode([15, 1, 2, 3, [2, 5, 6, 1]]), "conflictIndex must not be above prevLogIndex"],
+    [encode([15, 1, 2, 3, [3]]), "result kind 3 is not known"],
+    [encode([32, 0, 5, 1, 9, 0, new Uint8Array(1)]), "snapshotChunk: term must be an integer from 1 to"],
+    [encode([32, 3, 0, 1, 9, 0, new Uint8Array(1)]), "snapshotChunk: index must be an integer from 1 to"],
+    [encode([32, 3, 5, 4, 9, 0, new Uint8Array(1)]), "snapshotTerm must not be above the message's term"],
+    [encode([32, 3, 5, 1, 9, 9, new Uint8Array(1)]), "data must end within totalBytes"],
+    [encode([32, 3, 5, 1, 2 ** 30, 0, new Uint8Array(262_145)]), "data must not be longer than 262144 bytes"],
+    [encode([33, 3, 5, 1, 9, 10]), "nextOffset must not be above totalBytes"],
+  ];
+  for (const [bytes, expected] of refusals) assertThrows(() => decodePeerFrame(bytes), DecodeError, expected);
+});
+
+Deno.test("a command with more operations than a transaction may have is refused", () => {
+  const mutations = Array.from({ length: 129 }, () => [2, new Uint8Array(1)]);
+  assertThrows(
+    () => decodeCommand(encode([1, null, [], mutations])),
+    DecodeError,
+    "must not have more than 128",
+  );
+});
+
+/** Decodes, and if that is refused then by an error of ours. */
+function decodesOrNames<T>(format: Format<T>, bytes: Uint8Array): void {
+  try {
+    format.decode(bytes);
+  } catch (error) {
+    if (error instanceof HandshakeError || error instanceof OtherVersionsError) return;
+    assertInstanceOf(error, DecodeError);
+  }
+}
+
+function arrayOf(value: unknown): (number | string | Uint8Array)[] {
+  if (!Array.isArray(value)) throw new TypeError("a frame is an array");
+  return value;
+}

@@ -1,0 +1,230 @@
+/** Frames on a connection: cut out of whatever pieces come, put into whatever pieces leave. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { InvariantError } from "../../../lib/platform/assert.ts";
+import { FrameReader, type StreamEnd } from "../../../lib/transport/frame_reader.ts";
+import { FrameWriter, type FrameWriterOptions } from "../../../lib/transport/frame_writer.ts";
+import type { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
+import type { Connection } from "../../../lib/platform/network.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { connectionPair } from "../../support/memory_network.ts";
+
+const LIMITS = { bufferBytes: 16, retainedBytes: 64, maxFrameBytes: 100_000 };
+const raw = (out: MessagePackWriter, payload: Uint8Array): void => out.raw(payload);
+
+function writerOver(connection: Connection, options: Partial<FrameWriterOptions> = {}): FrameWriter {
+  return new FrameWriter(connection, {
+    clock: new ManualClock(),
+    maxQueuedBytes: 1_000_000,
+    retainedBytes: 64,
+    onProgress: () => {},
+    onFailed: () => {},
+    ...options,
+  });
+}
+
+/** Reads all frames, as copies made during the call, and how the stream ended. */
+async function readAll(connection: Connection, limits = LIMITS): Promise<[Uint8Array[], StreamEnd]> {
+  const frames: Uint8Array[] = [];
+  const end = await new FrameReader(connection, limits).readFrames((payload) =>
+    void frames.push(payload.slice())
+  );
+  return [frames, end];
+}
+
+function header(length: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, length);
+  return bytes;
+}
+
+/** A connection from which the given bytes come, then the end. */
+async function incoming(...pieces: readonly Uint8Array[]): Promise<Connection> {
+  const [here, there] = connectionPair();
+  for (const piece of pieces) await there.write(piece);
+  there.close();
+  return here;
+}
+
+Deno.test("frames arrive whole and in order, however reads and writes are cut", async () => {
+  const payloads = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 });
+  const size = fc.integer({ min: 1, max: 50 });
+  await fc.assert(
+    fc.asyncProperty(payloads, size, size, size, async (sent, readBytes, writeBytes, capacityBytes) => {
+      const [here, there] = connectionPair({ readBytes, writeBytes, capacityBytes });
+      const writer = writerOver(here);
+      const received = readAll(there);
+      for (const payload of sent) assert(writer.send(raw, payload), "the frame is taken");
+      await writer.finish();
+      here.close();
+      assertEquals(await received, [sent, { kind: "ended" }]);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+Deno.test("frames sent in one turn leave in one write", async () => {
+  const writes: number[] = [];
+  const connection = {
+    remote: "there:1",
+    read: () => Promise.resolve(null),
+    write: (bytes: Uint8Array) => Promise.resolve(writes[writes.push(bytes.length) - 1] ?? 0),
+    close: () => {},
+  };
+  const writer = writerOver(connection);
+  for (let sent = 0; sent < 3; sent++) writer.send(raw, new Uint8Array(10));
+  await settle();
+  writer.send(raw, new Uint8Array(5));
+  await settle();
+  assertEquals([writes, writer.bytesOut, writer.queuedBytes], [[42, 9], 51, 0]);
+});
+
+Deno.test("while a write is under way no other begins, and what is sent meanwhile follows it", async () => {
+  let underWay = 0;
+  const out: number[] = [];
+  const connection = {
+    remote: "there:1",
+    read: () => Promise.resolve(null),
+    write: async (bytes: Uint8Array): Promise<number> => {
+      underWay += 1;
+      assertEquals(underWay, 1);
+      await settle();
+      out.push(...bytes.subarray(0, 3));
+      underWay -= 1;
+      return Math.min(3, bytes.length);
+    },
+    close: () => {},
+  };
+  const writer = writerOver(connection);
+  for (let sent = 0; sent < 4; sent++) {
+    writer.send(raw, new Uint8Array(2).fill(sent));
+    await new Promise<void>((resolve) => new ManualClock().endOfTurn(resolve));
+  }
+  await writer.finish();
+  assertEquals(out, [0, 1, 2, 3].flatMap((fill) => [0, 0, 0, 2, fill, fill]));
+});
+
+Deno.test("frames are refused while too many bytes wait, and taken again once fewer do", async () => {
+  const [here, there] = connectionPair({ capacityBytes: 1 });
+  let progress = 0;
+  const writer = writerOver(here, { maxQueuedBytes: 20, onProgress: () => progress += 1 });
+  const taken = [1, 2, 3].map(() => writer.send(raw, new Uint8Array(10)));
+  assertEquals([taken, writer.queuedBytes], [[true, true, false], 28]);
+  const received = readAll(there);
+  await settle();
+  assert(progress > 0 && writer.queuedBytes < 20, "bytes have left");
+  assertEquals(writer.send(raw, new Uint8Array(1)), true);
+  await writer.finish();
+  here.close();
+  const [frames] = await received;
+  assertEquals(frames, [new Uint8Array(10), new Uint8Array(10), new Uint8Array(1)]);
+});
+
+Deno.test("a frame whose encoding fails leaves no byte behind", async () => {
+  const [here, there] = connectionPair();
+  const writer = writerOver(here);
+  writer.send(raw, new Uint8Array([1]));
+  assertThrows(() => writer.send((out, value: number) => out.integer(value), -1), InvariantError);
+  writer.send(raw, new Uint8Array([2]));
+  await writer.finish();
+  here.close();
+  assertEquals((await readAll(there))[0], [new Uint8Array([1]), new Uint8Array([2])]);
+});
+
+Deno.test("a write that fails is told once, and ends the taking of frames", async () => {
+  const [here] = connectionPair();
+  const failures: unknown[] = [];
+  const writer = writerOver(here, { onFailed: (error) => failures.push(error) });
+  writer.send(raw, new Uint8Array(1));
+  here.reset();
+  await writer.finish();
+  assertEquals([failures.length, writer.send(raw, new Uint8Array(1))], [1, false]);
+});
+
+Deno.test("a frame longer than allowed ends the stream before a byte of it is read", async () => {
+  const ends = [];
+  for (const length of [100_001, 2 ** 31, 2 ** 32 - 1]) {
+    ends.push((await readAll(await incoming(header(length))))[1]);
+  }
+  assertEquals(ends, [
+    { kind: "frameTooLarge", bytes: 100_001, maxBytes: 100_000 },
+    { kind: "frameTooLarge", bytes: 2 ** 31, maxBytes: 100_000 },
+    { kind: "frameTooLarge", bytes: 2 ** 32 - 1, maxBytes: 100_000 },
+  ]);
+});
+
+Deno.test("a frame of exactly the length allowed is taken", async () => {
+  const payload = new Uint8Array(100_000).fill(7);
+  const [frames, end] = await readAll(await incoming(header(100_000), payload));
+  // By length and bytes that occur: the difference of two long frames would be no use to a reader.
+  assertEquals([frames.map((frame) => [frame.length, ...new Set(frame)]), end], [[[100_000, 7]], {
+    kind: "ended",
+  }]);
+});
+
+Deno.test("a stream that ends inside a header or inside a frame is cut off", async () => {
+  const ends = [
+    (await readAll(await incoming(new Uint8Array(3))))[1],
+    (await readAll(await incoming(header(10), new Uint8Array(9))))[1],
+    (await readAll(await incoming()))[1],
+  ];
+  assertEquals(ends, [{ kind: "cutOff" }, { kind: "cutOff" }, { kind: "ended" }]);
+});
+
+Deno.test("the buffer grows with the bytes that arrive, not with the length announced, and shrinks after", async () => {
+  const sizes: number[] = [];
+  let arrived = 0;
+  const [here, there] = connectionPair();
+  const spied: Connection = {
+    remote: "there:1",
+    read: async (buffer) => {
+      const bytes = buffer.buffer.byteLength;
+      assert(
+        bytes <= Math.max(LIMITS.retainedBytes, 2 * arrived),
+        `${bytes} bytes for ${arrived} that arrived`,
+      );
+      sizes.push(bytes);
+      const count = await here.read(buffer);
+      arrived += count ?? 0;
+      return count;
+    },
+    write: (bytes) => here.write(bytes),
+    close: () => here.close(),
+  };
+  const received = readAll(spied);
+  await there.write(header(100_000));
+  for (let part = 0; part < 100; part++) await there.write(new Uint8Array(1_000));
+  await settle();
+  there.close();
+  await received;
+  assertEquals([Math.max(...sizes), sizes.at(-1)], [100_004, LIMITS.bufferBytes]);
+});
+
+Deno.test("a reader that is paused hands out nothing, not even what it has read, until it is resumed", async () => {
+  const [here, there] = connectionPair();
+  const reader = new FrameReader(here, { ...LIMITS, bufferBytes: 1_000 });
+  const got: number[] = [];
+  const end = reader.readFrames((payload) => {
+    got.push(payload[0] ?? 0);
+    if (payload[0] === 1) reader.pause();
+  });
+  await there.write(new Uint8Array([0, 0, 0, 1, 1, 0, 0, 0, 1, 2]));
+  await settle();
+  assertEquals(got, [1]);
+  reader.resume();
+  await settle();
+  assertEquals(got, [1, 2]);
+  there.close();
+  assertEquals(await end, { kind: "ended" });
+});
+
+Deno.test("a reader that is stopped by a frame hands out none behind it", async () => {
+  const connection = await incoming(new Uint8Array([0, 0, 0, 1, 1, 0, 0, 0, 1, 2]));
+  const reader = new FrameReader(connection, { ...LIMITS, bufferBytes: 1_000 });
+  const got: number[] = [];
+  await reader.readFrames((payload) => {
+    got.push(payload[0] ?? 0);
+    reader.stop();
+  });
+  assertEquals(got, [1]);
+});

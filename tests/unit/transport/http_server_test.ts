@@ -1,0 +1,281 @@
+/** The HTTP server: what it answers, over real sockets, and what each connection may cost. */
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
+import { NetworkError } from "../../../lib/platform/errors.ts";
+import type { HttpHandler, HttpRequest, HttpServer } from "../../../lib/platform/http.ts";
+import { HttpOverNetwork } from "../../../lib/transport/http_server.ts";
+import {
+  HTTP_ANSWER_TIMEOUT_MS,
+  HTTP_HEAD_TIMEOUT_MS,
+  HTTP_LINGER_MS,
+  MAX_HTTP_CONNECTIONS,
+  MAX_HTTP_HEAD_BYTES,
+} from "../../../lib/protocol/limits.ts";
+import type { Connection } from "../../../lib/platform/network.ts";
+import { within } from "../../support/eventually.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryNetwork } from "../../support/memory_network.ts";
+import { until } from "../../support/net_node.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+const ANY_PORT = { host: "127.0.0.1", port: 0 };
+const GET = "GET /live HTTP/1.1\r\nHost: n1:9101\r\n\r\n";
+
+/** A server on real sockets. */
+function serveReally(handler: HttpHandler, address = ANY_PORT): HttpServer {
+  const surroundings = { network: new DenoNetwork(), clock: new DenoClock(), logger: new RecordingLogger() };
+  return new HttpOverNetwork(surroundings).serve(address, handler);
+}
+
+/** One end of an HTTP connection in memory, which keeps what came back. */
+class Caller {
+  readonly connection: Connection;
+  received = "";
+  hasEnded = false;
+
+  private constructor(connection: Connection) {
+    this.connection = connection;
+    void this.#readAll();
+  }
+
+  static async connect(network: MemoryNetwork): Promise<Caller> {
+    return new Caller(await network.connect({ host: "n1", port: 9_101 }, new AbortController().signal));
+  }
+
+  get status(): string {
+    return this.received.split("\r\n", 1)[0] ?? "";
+  }
+
+  async send(text: string): Promise<void> {
+    await this.connection.write(new TextEncoder().encode(text));
+    await settle();
+  }
+
+  async #readAll(): Promise<void> {
+    const buffer = new Uint8Array(1_024);
+    while (true) {
+      const count = await this.connection.read(buffer).catch(() => null);
+      if (count === null) break;
+      this.received += new TextDecoder().decode(buffer.subarray(0, count));
+    }
+    this.hasEnded = true;
+  }
+}
+
+interface Scene {
+  readonly network: MemoryNetwork;
+  readonly clock: ManualClock;
+  readonly logger: RecordingLogger;
+}
+
+/** Runs a test with a server in memory, and checks that closing it leaves no timer and no connection behind. */
+async function withServer(test: (scene: Scene) => Promise<void>, answers?: HttpHandler): Promise<void> {
+  const network = new MemoryNetwork();
+  const clock = new ManualClock();
+  const logger = new RecordingLogger();
+  const live: HttpHandler = ({ path }) =>
+    Promise.resolve({ status: 200, contentType: "text/plain", body: `${path}\n` });
+  const server = new HttpOverNetwork({ network, clock, logger })
+    .serve({ host: "n1", port: 9_101 }, answers ?? live);
+  await test({ network, clock, logger });
+  await server.close();
+  assertEquals(clock.timerCount, 0);
+}
+
+/** Connects so many callers that say nothing. */
+async function silentCallers(network: MemoryNetwork, count: number): Promise<Caller[]> {
+  const callers: Caller[] = [];
+  while (callers.length < count) callers.push(await Caller.connect(network));
+  await settle();
+  return callers;
+}
+
+Deno.test("a request is handed on with its path alone, and its answer comes back", async () => {
+  const asked: HttpRequest[] = [];
+  const server = serveReally((request) => {
+    asked.push(request);
+    return Promise.resolve({
+      status: 503,
+      contentType: "text/plain",
+      body: "why not\n",
+      headers: { a: "b" },
+    });
+  });
+  const url = `http://127.0.0.1:${server.address.port}/ready?verbose`;
+  const answer = await fetch(url);
+  const { status, headers } = answer;
+  assertEquals(
+    [
+      status,
+      headers.get("content-type"),
+      headers.get("cache-control"),
+      headers.get("a"),
+      await answer.text(),
+    ],
+    [503, "text/plain", "no-store", "b", "why not\n"],
+  );
+  const head = await fetch(url, { method: "HEAD" });
+  assertEquals([head.status, await head.text()], [503, ""]);
+  assertEquals(asked, [{ method: "GET", path: "/ready" }, { method: "HEAD", path: "/ready" }]);
+  await server.close();
+});
+
+Deno.test("a handler that throws gives 500, and says nothing of why", async () => {
+  const server = serveReally(() => Promise.reject(new Error("inner matters")));
+  const answer = await fetch(`http://127.0.0.1:${server.address.port}/`);
+  assertEquals([answer.status, await answer.text()], [500, "This node could not answer.\n"]);
+  await server.close();
+});
+
+Deno.test("a taken port is named", async () => {
+  const handler = (): Promise<never> => Promise.reject(new Error("nobody asks"));
+  const server = serveReally(handler);
+  const { code, message } = assertThrows(() => serveReally(handler, server.address), NetworkError);
+  assertEquals([code, message], [
+    "addressInUse",
+    `Cannot serve HTTP on 127.0.0.1:${server.address.port}: the port is in use. ` +
+    "Stop the process that has it, or choose another port.",
+  ]);
+  await server.close();
+});
+
+Deno.test("closing ends what is never answered, and more requests than it takes are told so", async () => {
+  const { promise } = Promise.withResolvers<never>();
+  const sixteen = Promise.withResolvers<void>();
+  let asked = 0;
+  const server = serveReally(() => {
+    asked += 1;
+    if (asked === 16) sixteen.resolve();
+    return promise;
+  });
+  const url = `http://127.0.0.1:${server.address.port}/`;
+  const waiting = Array.from({ length: 16 }, () => fetch(url).then((answer) => answer.text()));
+  await within("sixteen wait", sixteen.promise);
+  const busy = await fetch(url);
+  assertEquals([busy.status, await busy.text()], [503, "Too many requests are under way. Try again.\n"]);
+  await within("it is closed", server.close());
+  const answers = await within("they are cut off", Promise.all(waiting));
+  assertEquals(new Set(answers), new Set(["This node has stopped.\n"]));
+  await assertRejects(() => fetch(url), TypeError);
+});
+
+Deno.test("what is no request of HTTP/1.1 is answered by a status of its own, and what is odd but allowed is served", () =>
+  withServer(async ({ network, logger }) => {
+    const head = (first: string, ...fields: string[]): string => [first, ...fields, "", ""].join("\r\n");
+    const statuses: readonly [string, string][] = [
+      [GET, "HTTP/1.1 200 OK"],
+      [head("GET /live?a=b HTTP/1.1", "hOST:n1"), "HTTP/1.1 200 OK"],
+      [head("GET /live HTTP/1.1", "Host:"), "HTTP/1.1 200 OK"],
+      [head("GET /live HTTP/1.1", "Host: [::1]:9101", "X: \x80\xff"), "HTTP/1.1 200 OK"],
+      [head("GET http://proxied.example/live HTTP/1.1", "Host: x"), "HTTP/1.1 200 OK"],
+      [head("GET /live HTTP/1.0"), "HTTP/1.1 200 OK"],
+      [head("GET /live HTTP/1.1"), "HTTP/1.1 400 Bad Request"],
+      [head("GET /live HTTP/1.1", "Host: a", "Host: b"), "HTTP/1.1 400 Bad Request"],
+      [head("GET /live HTTP/1.1", "Host: a b"), "HTTP/1.1 400 Bad Request"],
+      [head("GET /live HTTP/1.1", "Host: ^^]]/:x@"), "HTTP/1.1 400 Bad Request"],
+      [head("GET /live HTTP/1.1", "Host : a"), "HTTP/1.1 400 Bad Request"],
+      [head("GET live HTTP/1.1", "Host: a"), "HTTP/1.1 400 Bad Request"],
+      [head("GET http://[/live HTTP/1.1", "Host: a"), "HTTP/1.1 400 Bad Request"],
+      [head("hello"), "HTTP/1.1 400 Bad Request"],
+      [head("PRI * HTTP/2.0"), "HTTP/1.1 505 HTTP Version Not Supported"],
+      [
+        head("GET /live HTTP/1.1", "Host: a", `X: ${"x".repeat(MAX_HTTP_HEAD_BYTES)}`),
+        "HTTP/1.1 431 Request Header Fields Too Large",
+      ],
+    ];
+    for (const [request, expected] of statuses) {
+      const caller = await Caller.connect(network);
+      await caller.send(request);
+      assertEquals(caller.status, expected, request.slice(0, 60));
+      caller.connection.close();
+    }
+    assertEquals(logger.lines, []);
+  }));
+
+Deno.test("a request that comes byte by byte is answered, and its body is not waited for", () =>
+  withServer(async ({ network }) => {
+    const caller = await Caller.connect(network);
+    for (const character of "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n") {
+      assertEquals(caller.received, "");
+      await caller.connection.write(new TextEncoder().encode(character));
+    }
+    await settle();
+    assertEquals([caller.status, caller.hasEnded], ["HTTP/1.1 200 OK", false]);
+    await caller.send("x".repeat(1_000));
+    assertEquals(caller.hasEnded, false, "the other end closes first");
+  }));
+
+Deno.test("half a request, an answer that is not read, and a connection that is not closed end at their deadlines", () =>
+  withServer(async ({ network, clock }) => {
+    const half = await Caller.connect(network);
+    await half.send("GET /live HT");
+    clock.advance(HTTP_HEAD_TIMEOUT_MS - 1);
+    await settle();
+    assertEquals(half.hasEnded, false);
+    clock.advance(1);
+    await settle();
+    assertEquals([half.hasEnded, half.received], [true, ""]);
+
+    const lingering = await Caller.connect(network);
+    await lingering.send(GET);
+    assertEquals([lingering.status, lingering.hasEnded], ["HTTP/1.1 200 OK", false]);
+    clock.advance(HTTP_LINGER_MS);
+    await settle();
+    assertEquals(lingering.hasEnded, true);
+
+    const deaf = await Caller.connect(network);
+    await deaf.connection.write(new TextEncoder().encode(GET));
+    network.connections.at(-1)?.stall();
+    await settle();
+    clock.advance(HTTP_HEAD_TIMEOUT_MS + HTTP_ANSWER_TIMEOUT_MS);
+    await settle();
+    assertEquals(clock.timerCount, 0, "nothing is held for it any more");
+  }));
+
+Deno.test("of more connections than there may be the oldest without a request is closed, and requests are answered", () =>
+  withServer(async ({ network }) => {
+    const half = await silentCallers(network, MAX_HTTP_CONNECTIONS);
+    for (const caller of half) await caller.connection.write(new TextEncoder().encode("GET /li"));
+    await settle();
+    const asking = await Caller.connect(network);
+    await asking.send(GET);
+    assertEquals(asking.status, "HTTP/1.1 200 OK");
+    assertEquals(half.filter(({ hasEnded }) => hasEnded).length, 1);
+    assertEquals(half[0]?.hasEnded, true);
+    const more = await silentCallers(network, 2_000);
+    const left = (): number => more.filter(({ hasEnded }) => !hasEnded).length;
+    await until("all but the last are closed", () => left() <= MAX_HTTP_CONNECTIONS);
+    await settle();
+    assertEquals(left(), MAX_HTTP_CONNECTIONS);
+  }));
+
+Deno.test("HttpOverNetwork: one connection more than may be answered is told so, and so is the log", () =>
+  withServer(async ({ network, clock, logger }) => {
+    for (let number = 0; number < MAX_HTTP_CONNECTIONS; number++) {
+      const deaf = await Caller.connect(network);
+      await deaf.connection.write(new TextEncoder().encode(GET));
+      network.connections.at(-1)?.stall();
+      await settle();
+    }
+    const late = await Caller.connect(network);
+    await until("it is refused", () => late.hasEnded);
+    assertEquals(late.status, "HTTP/1.1 503 Service Unavailable");
+    assertEquals(logger.messages.filter((message) => message === "Refused an HTTP connection").length, 1);
+    clock.advance(HTTP_ANSWER_TIMEOUT_MS);
+    await settle();
+    const next = await Caller.connect(network);
+    await next.send(GET);
+    assertEquals(next.status, "HTTP/1.1 200 OK");
+  }));
+
+Deno.test("a fault of a page is logged as one, with where the request came from", () =>
+  withServer(async ({ network, logger }) => {
+    const caller = await Caller.connect(network);
+    await caller.send(GET);
+    assertEquals(caller.status, "HTTP/1.1 500 Internal Server Error");
+    assertEquals(logger.connectionFaults.map(({ remote, reason }) => [remote, reason]), [[
+      "here:1",
+      "broken",
+    ]]);
+  }, () => Promise.reject(new Error("broken"))));

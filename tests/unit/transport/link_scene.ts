@@ -1,0 +1,63 @@
+/** The links of node 2 over a network in memory, and what they tell of. */
+import { assertEquals } from "@std/assert";
+import type { LinkChange, LinkRefusal } from "../../../lib/transport/peer.ts";
+import { PeerLinks } from "../../../lib/transport/peer_links.ts";
+import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryNetwork } from "../../support/memory_network.ts";
+import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/net_node.ts";
+import { RecordingLogger } from "../../support/recording_logger.ts";
+
+/** The links of node 2, which know of node 1 alone. */
+export class LinkScene {
+  readonly clock = new ManualClock();
+  readonly network: MemoryNetwork;
+  readonly logger = new RecordingLogger();
+  readonly changes: LinkChange[] = [];
+  readonly refusals: LinkRefusal[] = [];
+  readonly gone: number[] = [];
+  /** Nodes that have a connection to node 2. */
+  readonly calling = new Set<number>();
+  readonly links: PeerLinks;
+
+  constructor(options: { readonly clusterId?: string; readonly network?: MemoryNetwork } = {}) {
+    this.network = options.network ?? new MemoryNetwork();
+    this.links = new PeerLinks({
+      network: this.network,
+      clock: this.clock,
+      random: () => 1,
+      logger: this.logger,
+      self: 2,
+      clusterId: options.clusterId ?? CLUSTER_ID,
+      dataId: 102,
+      address: "n2:7002",
+      members: MEMBERS.filter(({ id }) => id <= 2),
+      onStateChange: (change) => void this.changes.push(change),
+      isCalling: (id) => this.calling.has(id),
+      onGone: (id) => void this.gone.push(id),
+      onRefused: (refusal) => void this.refusals.push(refusal),
+    });
+  }
+
+  listen(self = 1, overrides: Partial<ConnectionListenerOptions> = {}): NetNode {
+    return new NetNode({ network: this.network, clock: this.clock, self, overrides });
+  }
+
+  async connected(id = 1): Promise<void> {
+    await until(`both lanes to node ${id} are up`, () => this.links.isConnected(id));
+  }
+
+  /** Lets so much time pass, a second at a time. */
+  async pass(durationMs: number): Promise<void> {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
+      this.clock.advance(Math.min(1_000, durationMs - passedMs));
+      await settle();
+    }
+  }
+
+  async close(...nodes: readonly NetNode[]): Promise<void> {
+    await this.links.close();
+    await Promise.all(nodes.map((node) => node.listener.close()));
+    assertEquals(this.clock.timerCount, 0);
+  }
+}

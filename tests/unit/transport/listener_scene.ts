@@ -1,0 +1,68 @@
+/** Node 1 listening on a network in memory, and connections to it. */
+import { assertEquals } from "@std/assert";
+import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/memory_network.ts";
+import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/net_node.ts";
+
+/** What a client says first. */
+export const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
+/** What a node says first. */
+export const peerHello = (nodeId: number, lane = 1): (number | string | null)[] => [
+  0,
+  "kvraft",
+  1,
+  1,
+  1,
+  CLUSTER_ID,
+  nodeId,
+  lane,
+  null,
+  100 + nodeId,
+  `n${nodeId}:${7_000 + nodeId}`,
+];
+/** What node 1 answers. */
+export const WELCOME = [
+  1,
+  1,
+  CLUSTER_ID,
+  1,
+  2,
+  7,
+  303,
+  [[1, "n1:7001", "voter"], [2, "n2:7002", "voter"], [3, "n3:7003", "voter"]],
+  [4_096, 1_000, 16_777_216],
+  101,
+];
+
+/** A node that listens, and what it is made of. */
+export interface Scene {
+  readonly node: NetNode;
+  readonly network: MemoryNetwork;
+  readonly clock: ManualClock;
+}
+
+/** Runs a test with node 1 listening, and checks that closing it leaves neither timer nor fault behind. */
+export async function withNode(
+  test: (scene: Scene) => Promise<void>,
+  options: {
+    readonly overrides?: Partial<ConnectionListenerOptions>;
+    readonly network?: MemoryNetworkOptions;
+  } = {},
+): Promise<void> {
+  const network = new MemoryNetwork(options.network);
+  const clock = new ManualClock();
+  const node = new NetNode({ network, clock, overrides: options.overrides ?? {} });
+  await test({ node, network, clock });
+  await node.listener.close();
+  assertEquals([clock.timerCount, node.faults, node.listener.clientCount], [0, [], 0]);
+}
+
+/** Connects, says hello as a client, and has been welcomed. */
+export async function welcomed(network: MemoryNetwork, hello = CLIENT_HELLO): Promise<Stranger> {
+  const stranger = await Stranger.connect(network);
+  await stranger.send(hello);
+  await until("the welcome has come", () => stranger.received.length === 1);
+  assertEquals(stranger.received, [WELCOME]);
+  return stranger;
+}

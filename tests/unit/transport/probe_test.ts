@@ -1,0 +1,88 @@
+/** Asking who is there: of one node as a peer, of any as a stranger. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { HandshakeError } from "../../../lib/protocol/errors.ts";
+import { NetworkError } from "../../../lib/platform/errors.ts";
+import { PEER_CONNECT_TIMEOUT_MS } from "../../../lib/protocol/limits.ts";
+import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
+import { probeAny, type ProbeOptions, probePeer } from "../../../lib/transport/probe.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { MemoryNetwork } from "../../support/memory_network.ts";
+import { CLUSTER_ID, NetNode, until, VOTERS } from "../../support/net_node.ts";
+
+const N1 = { host: "n1", port: 7001 };
+const CALLER = {
+  role: "peer",
+  clusterId: CLUSTER_ID,
+  nodeId: 2,
+  dataId: 102,
+  address: "n2:7002",
+} as const;
+
+/** Node 1, and what asking it needs. */
+function scene(
+  overrides: Partial<ConnectionListenerOptions> = {},
+): { node: NetNode; network: MemoryNetwork; options: ProbeOptions } {
+  const network = new MemoryNetwork();
+  const clock = new ManualClock();
+  const node = new NetNode({ network, clock, overrides });
+  return { node, network, options: { network, clock, signal: new AbortController().signal } };
+}
+
+Deno.test("a probe brings the welcome and closes, beside the lanes that there are", async () => {
+  const { node, network, options } = scene();
+  const welcome = await probePeer(N1, { ...options, caller: CALLER });
+  assertEquals([welcome.nodeId, welcome.dataId, welcome.clusterId], [1, 101, CLUSTER_ID]);
+  assertEquals(node.callers, [{ ...CALLER, lane: "probe" }]);
+  const [connection] = network.connections;
+  await assertRejects(async () => await connection?.read(new Uint8Array(1)), Error, "broken");
+  await node.listener.close();
+});
+
+Deno.test("a probe of nobody, or of somebody who won't, says why", async () => {
+  const { node, options } = scene({
+    judgePeer: () => ({ kind: "refusal", code: "otherData", message: "Node 2 has lost its data." }),
+  });
+  const refused = await assertRejects(() => probePeer(N1, { ...options, caller: CALLER }), HandshakeError);
+  assertEquals(refused.code, "otherData");
+  const nobody = { host: "n5", port: 1 };
+  const missing = await assertRejects(() => probePeer(nobody, { ...options, caller: CALLER }), NetworkError);
+  assertEquals(missing.code, "refused");
+  await node.listener.close();
+});
+
+Deno.test("the first node of any that answers says which cluster it is, and who its members are", async () => {
+  const { node, options } = scene();
+  const welcome = await probeAny([{ host: "n5", port: 1 }, N1], options);
+  assertEquals([welcome.clusterId, welcome.members], [CLUSTER_ID, VOTERS]);
+  await until("the connection is closed", () => node.closedClients === 1);
+  await node.listener.close();
+});
+
+Deno.test("when none answers, the error names each address and its reason", async () => {
+  const { node, options } = scene();
+  await node.listener.close();
+  const error = await assertRejects(() => probeAny([N1, { host: "n5", port: 1 }], options), AggregateError);
+  assertEquals(
+    error.message,
+    "Cannot reach the cluster. Cannot connect to n1:7001: nothing listens there. " +
+      "Cannot connect to n5:1: nothing listens there.",
+  );
+});
+
+Deno.test("an address that says nothing is given up after a while, and the next one is asked", async () => {
+  const network = new MemoryNetwork();
+  const clock = new ManualClock();
+  network.isSilent = true;
+  const asked = probeAny([{ host: "n5", port: 1 }, N1], {
+    network,
+    clock,
+    signal: new AbortController().signal,
+  });
+  await settle();
+  network.isSilent = false;
+  const node = new NetNode({ network, clock });
+  clock.advance(PEER_CONNECT_TIMEOUT_MS);
+  assertEquals((await asked).nodeId, 1);
+  await node.listener.close();
+  assertEquals(clock.timerCount, 0);
+});
