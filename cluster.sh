@@ -23,7 +23,8 @@ Usage: ./cluster.sh [command]
 
   start [nodes] [-- flags]
                   build if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
-                  flags go to every server, now and at each later start of a node: start 3 -- --read-mode lease
+                  flags go to every server, now and at each later start of a node: start 3 -- --read-mode lease;
+                  of --http 127.0.0.1:8001 node 2 gets port 8002, and so on
   client [args]   the client, pointed at this cluster; a shell when nothing follows
   status          which nodes run, and what they say of themselves
   add             start one more node and make it a member
@@ -335,6 +336,24 @@ check_flags() {
   done
 }
 
+# Sets node_flags: the flags for one node. One address for HTTP cannot serve them all: node n gets the port n - 1 above it.
+node_flags=()
+flags_for() { # node
+  local flag host port is_http=
+  node_flags=()
+  for flag in ${server_flags[@]+"${server_flags[@]}"}; do
+    case $is_http$flag in
+      yes*:*[0-9] | --http=*:*[0-9])
+        host=${flag%:*}
+        port=${flag##*:}
+        case $port in *[!0-9]*) ;; *) flag=$host:$((10#$port + $1 - 1)) ;; esac
+        ;;
+    esac
+    if [ "$flag" = --http ]; then is_http=yes; else is_http=; fi
+    node_flags+=("$flag")
+  done
+}
+
 # Keeps the flags given, in place of those kept before; none clears them.
 remember_flags() { if [ $# -eq 0 ]; then rm -f data/flags; else printf '%s\n' "$@" >data/flags; fi; }
 
@@ -353,12 +372,13 @@ launch() {
   touch "$log"
   log_from[n]=$(wc -c <"$log")
   read_flags
+  flags_for "$n"
   # A process group of its own: Ctrl-C on this script does not reach the node.
   set -m
   (
     trap '' HUP
     exec "${program[@]}" server --node-id "$n" --bind "$(address "$n")" "$how" "$whom" \
-      --data-dir "$(data_folder "$n")" ${server_flags[@]+"${server_flags[@]}"}
+      --data-dir "$(data_folder "$n")" ${node_flags[@]+"${node_flags[@]}"}
   ) </dev/null >>"$log" 2>&1 &
   echo $! >"data/node-$n.pid"
   disown

@@ -14,7 +14,7 @@ export const ExitCode = {
    * restart mends (it was removed, or its folder is damaged, missing or another node's).
    */
   no: 1,
-  /** Wrong usage; nothing was sent. */
+  /** Wrong usage; nothing was done. */
   usage: 2,
   /** The cluster could not be reached, or has no leader; nothing happened. */
   unavailable: 3,

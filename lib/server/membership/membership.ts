@@ -395,7 +395,8 @@ function reasonOf(error: unknown): string {
 }
 
 function nameOf(change: MembershipChange): string {
-  return change.kind === "replace" ? `replace ${change.dead} by ${change.id}` : `${change.kind} ${change.id}`;
+  const { kind, id } = change;
+  return kind === "replace" ? `replace node ${change.dead} by node ${id}` : `${kind} node ${id}`;
 }
 
 function membershipRefused(change: MembershipChange, reason: string): Refusal {

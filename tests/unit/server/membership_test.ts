@@ -213,7 +213,7 @@ Deno.test("a change to an address that no node can be at is refused, though it c
   const bench = await Bench.leading([1, 2, 3]);
   await bench.ask({ kind: "update", id: 2, address: "0.0.0.0:7001" }, true);
   assertEquals(bench.answers, [
-    "membershipRefused, not-applied: Cannot update 2: the members would not hold together: address must be host:port " +
+    "membershipRefused, not-applied: Cannot update node 2: the members would not hold together: address must be host:port " +
     'that others can dial, in its one written form, not "0.0.0.0:7001".',
   ]);
   assertEquals([bench.raft.isLeader, bench.failures], [true, []]);
@@ -249,7 +249,7 @@ Deno.test("the same change again is done, and not before it is committed", async
   await bench.ask(add(4, true));
   await bench.ask(add(4, true));
   assertEquals(bench.answers, [
-    "membershipRefused, not-applied: Cannot add 4: another change is under way; try again when it is done.",
+    "membershipRefused, not-applied: Cannot add node 4: another change is under way; try again when it is done.",
   ]);
   bench.up.add(2).add(3);
   bench.driver.messagesLost(2);
@@ -327,7 +327,7 @@ Deno.test("what was found at the address of a newcomer decides: its data folder 
   bench.probe = ({ id, address }) => Promise.resolve({ id, address, dataId: 4711 });
   await bench.ask(add(4));
   assertEquals(bench.answers, [
-    "membershipRefused, not-applied: Cannot add 4: node 9 answers at n4:7001.",
+    "membershipRefused, not-applied: Cannot add node 4: node 9 answers at n4:7001.",
     "1 voter, 4 learner",
   ]);
   assertEquals(dataIds(bench.raft.configuration), [null, 4711]);
@@ -345,8 +345,8 @@ Deno.test("a voter whose connection broke counts as silent, however lately it wa
     "be written, and no linearizable read answered, before 2 of these answer (node 3 must come back); with their data " +
     "lost, only `recover` or a backup bring the cluster back.";
   assertEquals(bench.answers, [
-    `membershipRefused, not-applied: Cannot remove 2: ${lacks}`,
-    `membershipRefused, not-applied: Cannot demote 2: ${lacks}`,
+    `membershipRefused, not-applied: Cannot remove node 2: ${lacks}`,
+    `membershipRefused, not-applied: Cannot demote node 2: ${lacks}`,
   ]);
   assertEquals(bench.members, "1 voter, 2 voter, 3 voter");
   await bench.ask({ kind: "remove", id: 3 });
@@ -404,8 +404,8 @@ Deno.test("a member is dialled elsewhere only where it was found with its data f
   bench.probe = ({ id, address }) => Promise.resolve({ id, address, dataId: 4711 });
   await bench.ask(update);
   assertEquals(bench.answers, [
-    "membershipRefused, not-applied: Cannot update 2: node 3 answers at n9:7001.",
-    "membershipRefused, not-applied: Cannot update 2: what answers at n9:7001 has the id of node 2 and another data " +
+    "membershipRefused, not-applied: Cannot update node 2: node 3 answers at n9:7001.",
+    "membershipRefused, not-applied: Cannot update node 2: what answers at n9:7001 has the id of node 2 and another data " +
     "folder. Start node 2 there with its own, or replace it: member replace.",
   ]);
   const addressOf2 = (): string | undefined => bench.raft.configuration.members[1]?.address;
