@@ -9,9 +9,15 @@ const VALUE = "v".repeat(100_000);
 /** More than the rest of the log's file that is in use. */
 const WRITES = 60;
 
-Deno.test("a leader whose disk is full hands over to a node that has room, and every write is taken", async (t) => {
+/** Runs `body` with a cluster whose node 1 has a disk of a few megabytes, where the machine lets one be mounted. */
+async function onSmallDisk(
+  t: Deno.TestContext,
+  nodes: number,
+  body: (scene: { readonly cluster: TestCluster; readonly disk: SmallDisk }) => Promise<void>,
+): Promise<void> {
   const mounted: { disk: SmallDisk | null; problem: string } = { disk: null, problem: "" };
   await using cluster = await TestCluster.start({
+    nodes,
     flags: ["--segment-bytes", "1048576"],
     prepare: async (unstarted) => {
       const disk = await SmallDisk.mount(unstarted.dataFolder(1));
@@ -21,58 +27,45 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
     },
   });
   const { disk } = mounted;
-  if (disk === null) {
-    await t.step(`not shown here, since no file system can be mounted: ${mounted.problem}`, () => {});
-    return;
-  }
-  await using client = await cluster.connect();
-  await client.put("the client", "knows the leader");
-  if (await cluster.waitForLeader() !== 1) await client.transferLeadership(1);
-  await eventually("the leader has heard of the others' disks", async () => {
-    const status = await cluster.status(1);
-    return status?.role === "leader" && status.peers.every(({ hasRoom }) => hasRoom === true) ? true : null;
-  }, { explain: cluster.logs });
-  disk.fill();
-  for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
-  assertStringIncludes(cluster.logs(), "disk nearly full: leadership goes to a node that has room");
-  const leader = await cluster.waitForLeader();
-  assert(leader !== 1, "another node leads");
-  await eventually("the new leader knows whose disk is full", async () => {
-    const status = await cluster.status(leader);
-    return status?.peers.some(({ id, hasRoom }) => id === 1 && hasRoom === false) ? true : null;
-  }, { explain: cluster.logs });
-  disk.free();
-});
+  if (disk !== null) return await body({ cluster, disk });
+  await t.step(`not shown here, since no file system can be mounted: ${mounted.problem}`, () => {});
+}
 
-Deno.test("a node whose disk is full, with no other to hand over to, still answers", async (t) => {
-  const mounted: { disk: SmallDisk | null; problem: string } = { disk: null, problem: "" };
-  await using cluster = await TestCluster.start({
-    nodes: 1,
-    flags: ["--segment-bytes", "1048576"],
-    prepare: async (unstarted) => {
-      const disk = await SmallDisk.mount(unstarted.dataFolder(1));
-      if (disk instanceof SmallDisk) return mounted.disk = disk;
-      mounted.problem = disk;
-      return null;
-    },
-  });
-  const { disk } = mounted;
-  if (disk === null) {
-    await t.step(`not shown here, since no file system can be mounted: ${mounted.problem}`, () => {});
-    return;
-  }
-  await using client = await cluster.connect();
-  await client.put("key", "before");
-  disk.fill();
-  await assertRejects(async () => {
+Deno.test("a leader whose disk is full hands over to a node that has room, and every write is taken", (t) =>
+  onSmallDisk(t, 3, async ({ cluster, disk }) => {
+    await using client = await cluster.connect();
+    await client.put("the client", "knows the leader");
+    if (await cluster.waitForLeader() !== 1) await client.transferLeadership(1);
+    await eventually("the leader has heard of the others' disks", async () => {
+      const status = await cluster.status(1);
+      return status?.role === "leader" && status.peers.every(({ hasRoom }) => hasRoom === true) ? true : null;
+    }, { explain: cluster.logs });
+    disk.fill();
     for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
-  }, StorageFullError);
-  assertEquals((await client.get("key"))?.version, 1);
-  await client.delete("key");
-  disk.free();
-  await eventually("writes are taken again", async () => {
-    return await client.put("key", VALUE).catch((error) =>
-      error instanceof StorageFullError ? null : Promise.reject(error)
-    );
-  }, { explain: cluster.logs });
-});
+    assertStringIncludes(cluster.logs(), "disk nearly full: leadership goes to a node that has room");
+    const leader = await cluster.waitForLeader();
+    assert(leader !== 1, "another node leads");
+    await eventually("the new leader knows whose disk is full", async () => {
+      const status = await cluster.status(leader);
+      return status?.peers.some(({ id, hasRoom }) => id === 1 && hasRoom === false) ? true : null;
+    }, { explain: cluster.logs });
+    disk.free();
+  }));
+
+Deno.test("a node whose disk is full, with no other to hand over to, still answers", (t) =>
+  onSmallDisk(t, 1, async ({ cluster, disk }) => {
+    await using client = await cluster.connect();
+    await client.put("key", "before");
+    disk.fill();
+    await assertRejects(async () => {
+      for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
+    }, StorageFullError);
+    assertEquals((await client.get("key"))?.version, 1);
+    await client.delete("key");
+    disk.free();
+    await eventually("writes are taken again", async () => {
+      return await client.put("key", VALUE).catch((error) =>
+        error instanceof StorageFullError ? null : Promise.reject(error)
+      );
+    }, { explain: cluster.logs });
+  }));
