@@ -3,7 +3,7 @@
  * not touch, how long files and functions are, what was left behind, and whether the documents name things that exist.
  */
 import { assert, assertEquals } from "@std/assert";
-import { checkFile, type Finding } from "./support/house_rules.ts";
+import { checkFile, type Finding } from "./support/source_rules.ts";
 import { documentProblems } from "./support/documents.ts";
 import { filesOfCheckout, isToolOutput, readCheckout, trackedFiles } from "./support/checkout.ts";
 

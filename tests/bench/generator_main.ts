@@ -16,10 +16,10 @@ import {
 import { KvClient } from "../../lib/mod.ts";
 import { DenoClock } from "../../lib/platform/deno_clock.ts";
 import type { Consistency } from "../../lib/protocol/client_messages.ts";
-import { AntietcdTarget } from "./antietcd_client.ts";
-import { DirectTarget } from "./direct_client.ts";
-import { EchoTarget } from "./echo_client.ts";
-import { EtcdTarget } from "./etcd_client.ts";
+import { AntietcdTarget } from "./peers/antietcd_client.ts";
+import { DirectTarget } from "./peers/direct_client.ts";
+import { EchoTarget } from "./peers/echo_client.ts";
+import { EtcdTarget } from "./peers/etcd_client.ts";
 import type { PeerName } from "./workloads.ts";
 
 /** Connections that are opened at the same time. */

@@ -10,12 +10,12 @@ import { integerOfText, type OptionSpec, optionUsage, parseArguments } from "../
 import { UsageError } from "../../lib/cli/errors.ts";
 import { columns } from "../../lib/cli/help.ts";
 import { CHECKOUT } from "../support/checkout.ts";
-import { denoCommand } from "../support/process.ts";
+import { denoCommand } from "../support/processes/process.ts";
 import type { Assignment, GeneratorAnswer } from "./generator_main.ts";
 import { machineOf } from "./machine.ts";
 import { type Measurement, measurementOf } from "./measurements.ts";
 import { page, type Results, summary } from "./page.ts";
-import { type Peer, PEERS, type RunningPeer } from "./peers.ts";
+import { type Peer, PEERS, type RunningPeer } from "./peers/peers.ts";
 import { plot } from "./plot.ts";
 import { say } from "./say.ts";
 import { sharesOf } from "./shares.ts";

@@ -177,9 +177,9 @@ function methodText({ command }: Results): string[] {
     "  left out and the others are started anew. The generator dials the leader.",
     "- kvraft is driven through its public client library, sessions and all. etcd's own benchmark tool is in no package",
     "  of Debian, and whatever a general gRPC library costs beyond the need, the nodes beside it would lack; so etcd is",
-    "  driven through its gRPC by a small client of HTTP/2 made for this (`tests/bench/etcd_client.ts`), which writes all",
+    "  driven through its gRPC by a small client of HTTP/2 made for this (`tests/bench/peers/etcd_client.ts`), which writes all",
     "  requests of a turn at once as kvraft's does. antietcd speaks HTTP/1.1 with JSON; its client",
-    "  (`tests/bench/antietcd_client.ts`) does no more than that needs. The column of the generator shows what each costs.",
+    "  (`tests/bench/peers/antietcd_client.ts`) does no more than that needs. The column of the generator shows what each costs.",
     "- The echo sends back the bytes of a put (for gets too: an answer carries as many). It is one process without a disk",
     "  and without a log.",
   ];

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
 import { DenoClock } from "../../lib/platform/deno_clock.ts";
 import { pause } from "../../lib/platform/pause.ts";
-import { kvraftCommand, Process, READY_LINE } from "../support/process.ts";
+import { kvraftCommand, Process, READY_LINE } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
 /** Rows of the table. */

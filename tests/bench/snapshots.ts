@@ -11,7 +11,7 @@ import { KvClient } from "../../lib/mod.ts";
 import { DenoClock } from "../../lib/platform/deno_clock.ts";
 import { pause } from "../../lib/platform/pause.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Process, READY_LINE, startKvraft } from "../support/process.ts";
+import { type Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
 /** Puts in one transaction while the keys are loaded, and transactions under way. */

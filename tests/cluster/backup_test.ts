@@ -17,12 +17,12 @@ import { stateRecordEncoder } from "../../lib/server/snapshot/state_codec.ts";
 import { withStateFile } from "../../lib/server/startup/state_file.ts";
 import { hashState } from "../../lib/server/snapshot/state_hash.ts";
 import type { DataFolderReport, SnapshotFileReport } from "../../lib/server/tools/tools_port.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
-import { addNode, rolesOf } from "../support/members.ts";
-import { kvraftCommand, Process, READY_LINE, startKvraft } from "../support/process.ts";
+import { addNode, rolesOf } from "../support/processes/members.ts";
+import { kvraftCommand, Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 
 const BACKUP = "backup.snap";
 const AGAIN = "again.snap";

@@ -1,7 +1,7 @@
 /** `kvraft client bench` on a real node: that its figures add up and its keys are gone. Never how fast it is. */
 import { assert, assertEquals } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
-import { runKvraft } from "../support/process.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
+import { runKvraft } from "../support/processes/process.ts";
 
 Deno.test("a short bench of a real node: figures that add up, no error, no key left", async () => {
   await using cluster = await TestCluster.start({ nodes: 1 });

@@ -3,10 +3,10 @@
  * there, once and in order, and all replicas are equal.
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { step } from "../support/step.ts";
 import { eventually } from "../support/eventually.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 
 const PAUSE_MS = 5_000;
 

@@ -1,6 +1,6 @@
 /** Real processes: who leads, that all of them serve, and what a clean stop does. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { step } from "../support/step.ts";
 import { eventually } from "../support/eventually.ts";
 

@@ -9,7 +9,7 @@ import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import { paddedCommand } from "../support/padded_command.ts";
 import { step } from "../support/step.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 import { clientHello, frame, Wire } from "../support/wire.ts";
 
 const IDLE_CONNECTIONS = 1_000;

@@ -1,10 +1,10 @@
 /** Real processes: what they say of themselves over HTTP while they are written to, lose their leader, and stop. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { KvClient } from "../../lib/mod.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ParsedMetric, parseMetrics, sumOf } from "../support/prometheus.ts";
-import { runKvraft } from "../support/process.ts";
+import { runKvraft } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
 import { freePorts } from "../support/temporary.ts";
 

@@ -1,11 +1,11 @@
 /** Real processes that answer reads under a lease: what a leader says that slept through its own replacement. */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import type { KvClient } from "../../lib/mod.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { DEADLINE_MS, eventually } from "../support/eventually.ts";
 import { parseMetrics, sumOf } from "../support/prometheus.ts";
 import { freePorts } from "../support/temporary.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 
 const LEASE = ["--read-mode", "lease", "--election-timeout-ms", "500", "--heartbeat-ms", "50"];
 

@@ -5,13 +5,13 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { MembershipRefusedError } from "../../lib/mod.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
-import { addNode, assertLeaves, removeNode, replaceNode, rolesOf } from "../support/members.ts";
-import { startKvraft } from "../support/process.ts";
+import { addNode, assertLeaves, removeNode, replaceNode, rolesOf } from "../support/processes/members.ts";
+import { startKvraft } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 
 /** What nodes are started with unless told otherwise. */
 const ELECTION_TIMEOUT_MS = 1_000;

@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { CONSISTENCY, FRAME_KIND } from "../../lib/protocol/kinds.ts";
 import { MAX_WAITING_BYTES } from "../../lib/protocol/limits.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { CountingClient } from "../support/counting_client.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
+import { CountingClient } from "../support/processes/counting_client.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePorts } from "../support/temporary.ts";
 import { parseMetrics } from "../support/prometheus.ts";

@@ -1,9 +1,9 @@
 /** Real processes whose links run through proxies: cut, one way and both, slowed, and broken in the middle of a frame. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { step } from "../support/step.ts";
 import { eventually } from "../support/eventually.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 
 /** Longer than a cluster needs to notice that it has no majority. */
 const WRITE_DEADLINE_MS = 3_000;

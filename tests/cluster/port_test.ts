@@ -9,7 +9,7 @@ import { KvClient } from "../../lib/mod.ts";
 import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
 import { MAX_HTTP_CONNECTIONS } from "../../lib/protocol/limits.ts";
 import { DEADLINE_MS, eventually } from "../support/eventually.ts";
-import { kvraftCommand, Process, READY_LINE } from "../support/process.ts";
+import { kvraftCommand, Process, READY_LINE } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 import { clientHello, frame, Wire } from "../support/wire.ts";

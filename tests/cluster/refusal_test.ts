@@ -1,8 +1,8 @@
 /** What a server refuses to start with: which exit code, which words, and that nothing was changed. */
 import { assert, assertEquals } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { contentOf, damage } from "../support/folder.ts";
-import { type Finished, runKvraft } from "../support/process.ts";
+import { type Finished, runKvraft } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
 const CLUSTER = "1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003";

@@ -6,8 +6,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { join } from "@std/path";
 import type { Member } from "../../lib/mod.ts";
 import { damage } from "../support/folder.ts";
-import type { Finished } from "../support/process.ts";
-import { blocksOf, Site, type Typing } from "../support/runbook.ts";
+import type { Finished } from "../support/processes/process.ts";
+import { blocksOf, Site, type Typing } from "../support/processes/runbook.ts";
 
 const BLOCKS = blocksOf(["Members", "Runbook"]);
 const SAVE = "kvraft client --cluster $CLUSTER snapshot save > backup.snap";

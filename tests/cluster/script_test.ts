@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { dirname } from "@std/path";
 import { copyCheckout } from "../support/checkout.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Finished, Process } from "../support/process.ts";
+import { type Finished, Process } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 

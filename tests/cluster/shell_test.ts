@@ -1,9 +1,9 @@
 /** The shell in a real terminal, with a real cluster: what is typed, and what the screen shows. */
 import { assert } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
-import { kvraftCommand } from "../support/process.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
+import { kvraftCommand } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
-import { hasTmux, Terminal } from "../support/terminal.ts";
+import { hasTmux, Terminal } from "../support/processes/terminal.ts";
 
 const tmuxIsHere = hasTmux();
 

@@ -1,7 +1,7 @@
 /** A leader whose disk fills up: real processes, and a file system in memory where the machine lets it be mounted. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { StorageFullError } from "../../lib/mod.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { SmallDisk } from "../torture/small_disk.ts";
 

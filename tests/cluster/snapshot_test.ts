@@ -5,11 +5,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import type { KvClient } from "../../lib/mod.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { bytesOf, contentOf, damageMiddle, filesIn } from "../support/folder.ts";
 import { step } from "../support/step.ts";
-import { underLoad } from "../support/under_load.ts";
+import { underLoad } from "../support/processes/under_load.ts";
 import { killInCompactions } from "../torture/compaction.ts";
 
 const SNAPSHOT_LOG_BYTES = 65_536;

@@ -1,7 +1,7 @@
 /** What status, members and health say of nodes that are frozen, gone, or lead no more. */
 import { assertEquals } from "@std/assert";
 import { isDeepStrictEqual } from "node:util";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
 interface Row {

@@ -1,8 +1,8 @@
 /** A copy of a node's folder that is started beside its original: the other nodes' logs say what is wrong. */
 import { assert } from "@std/assert";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
-import { startKvraft } from "../support/process.ts";
+import { startKvraft } from "../support/processes/process.ts";
 import { freePorts } from "../support/temporary.ts";
 
 Deno.test("a copy of a folder that runs beside its original is named by the nodes that both call", async () => {

@@ -16,7 +16,7 @@ import {
 import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/wal/record.ts";
 import { recover } from "../../lib/storage/wal/recovery.ts";
 import { segmentName } from "../../lib/storage/wal/segment.ts";
-import { MemoryDisk } from "../support/memory_disk.ts";
+import { MemoryDisk } from "../support/fakes/memory_disk.ts";
 import { IDENTITY, WAL } from "../support/storage.ts";
 import { joined } from "./mutator.ts";
 import { type FuzzTarget, texts, unrepaired } from "./target.ts";

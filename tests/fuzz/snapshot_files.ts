@@ -17,7 +17,7 @@ import {
   FOOTER_BYTES,
   SNAPSHOT_PREAMBLE_BYTES,
 } from "../../lib/storage/snapshot/format.ts";
-import { MemoryDisk } from "../support/memory_disk.ts";
+import { MemoryDisk } from "../support/fakes/memory_disk.ts";
 import { joined } from "./mutator.ts";
 import { type FuzzTarget, texts } from "./target.ts";
 

@@ -4,7 +4,7 @@
  * To write down a wanted change: `deno task unit -- --update`, then read the diff.
  */
 import { assert, assertEquals } from "@std/assert";
-import { runScript } from "../support/raft_script.ts";
+import { runScript } from "../support/raft/script.ts";
 
 const folder = new URL("./raft/", import.meta.url);
 const update = Deno.args.includes("--update");

@@ -1,4 +1,4 @@
-/** Writes the way to a broken promise as a golden script (tests/support/raft_script.ts), to be run again and kept. */
+/** Writes the way to a broken promise as a golden script (tests/support/raft/script.ts), to be run again and kept. */
 import { assert } from "../../lib/platform/assert.ts";
 import { ELECTION_TICKS, HEARTBEAT_TICKS } from "./node.ts";
 import type { Flight, Step } from "./way.ts";

@@ -3,7 +3,7 @@
  * whether the ways that are found can be walked with the production core alone.
  */
 import { assertEquals } from "@std/assert";
-import { runScript } from "../support/raft_script.ts";
+import { runScript } from "../support/raft/script.ts";
 import { explore, type Findings } from "./explorer.ts";
 import { goldenScript } from "./golden_script.ts";
 import type { Step } from "./way.ts";

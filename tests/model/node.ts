@@ -22,8 +22,8 @@ import {
   type ReadState,
   type SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
-import { configurationOf, TEXT_CODEC } from "../support/raft_configuration.ts";
-import { RaftDisk } from "../support/raft_disk.ts";
+import { configurationOf, TEXT_CODEC } from "../support/raft/configuration.ts";
+import { RaftDisk } from "../support/raft/disk.ts";
 
 export const ELECTION_TICKS = 2;
 export const HEARTBEAT_TICKS = 1;

@@ -2,7 +2,7 @@
 import { assertNever } from "../../lib/platform/assert.ts";
 import type { HardState, Message, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
 import type { Effects, Input, ModelNode } from "./node.ts";
-import type { RaftDisk } from "../support/raft_disk.ts";
+import type { RaftDisk } from "../support/raft/disk.ts";
 import { ELECTION_TICKS, entryMark, marksIn, SELF } from "./node.ts";
 
 /** A state of a node, as far as choosing inputs and checking promises needs it. */

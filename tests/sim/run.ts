@@ -4,10 +4,10 @@
 import { KvClient } from "../../lib/mod.ts";
 import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lincheck/mod.ts";
 import type { Coverage } from "./coverage.ts";
-import { AppliedHistory, orderProblems } from "./order_check.ts";
+import { AppliedHistory, orderProblems } from "./invariants/order_check.ts";
 import { type Fault, faultText, type Plan } from "./plan.ts";
-import { observe } from "./probes.ts";
-import { watchRejections } from "./rejections.ts";
+import { observe } from "./invariants/probes.ts";
+import { watchRejections } from "./environment/rejections.ts";
 import { breakForGood, type EndOfFault, strike } from "./strike.ts";
 import { type SimClientPlatform, type Trace, World } from "./world.ts";
 

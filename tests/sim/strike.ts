@@ -2,7 +2,7 @@
 import { ambush } from "./ambush.ts";
 import { floodSessions, leapTerm, unreadClient } from "./intruders.ts";
 import { changeMembership, takeSnapshot, transferLeadership } from "./operator.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine } from "./environment/machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
 import { clientHostOf, hostOf, type World } from "./world.ts";
 

@@ -10,7 +10,7 @@ import type { Entry, Operation, Outcome } from "../../lib/lincheck/history.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Coverage } from "./coverage.ts";
 import type { Plan } from "./plan.ts";
-import type { Process } from "./process.ts";
+import type { Process } from "./environment/process.ts";
 
 /** What a client is made from. */
 export interface SimClientOptions {

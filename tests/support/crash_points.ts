@@ -1,7 +1,7 @@
 /**
  * Records a life of a disk operation by operation, and rebuilds what a loss of power before each of them may leave.
  */
-import type { MemoryDisk, Unsynced } from "./memory_disk.ts";
+import type { MemoryDisk, Unsynced } from "./fakes/memory_disk.ts";
 import type { SeededRandom } from "./seeded_random.ts";
 
 /** The moment before one operation of a disk's life, or after the last one. */

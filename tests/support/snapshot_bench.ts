@@ -10,9 +10,9 @@ import {
 } from "../../lib/server/snapshot/receiver.ts";
 import { SnapshotSender } from "../../lib/server/snapshot/sender.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../lib/storage/mod.ts";
-import { ManualClock, settle } from "./manual_clock.ts";
-import { MemoryDisk } from "./memory_disk.ts";
-import { RecordingLogger } from "./recording_logger.ts";
+import { ManualClock, settle } from "./fakes/manual_clock.ts";
+import { MemoryDisk } from "./fakes/memory_disk.ts";
+import { RecordingLogger } from "./fakes/recording_logger.ts";
 import { machineAt, noPause, openStore, storeState } from "./server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "./storage.ts";
 

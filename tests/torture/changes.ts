@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { hasComeAbout } from "../../lib/cli/membership.ts";
 import { KvraftError, type MembershipChange } from "../../lib/mod.ts";
-import type { TestCluster } from "../support/cluster.ts";
+import type { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
 /** How long one attempt may take; what it has set going goes on. */

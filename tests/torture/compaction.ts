@@ -4,9 +4,9 @@
  * The moment is drawn in events of the file system, beginning with the snapshot's unfinished file: while it is
  * written, before and after it has its name, while older ones and segments of the log go.
  */
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { within } from "../support/eventually.ts";
-import { JudgedWorkload } from "../support/judged_workload.ts";
+import { JudgedWorkload } from "../support/processes/judged_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
 /** Small, so that snapshots are taken all the time, and segments go with each. */

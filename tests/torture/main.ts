@@ -6,14 +6,14 @@
  *     --seed S         seed of the first trial (random); the ones after it have the next ones
  *     --compactions N  in place of trials: kill -9 in the middle of N snapshots (compaction.ts)
  *
- * Real servers from source on loopback, their links through proxies, clients at work, and an adversary. The last line
+ * Real servers from source on loopback, their links through proxies, clients at work, and an nemesis. The last line
  * is a summary. A trial that fails leaves its logs and its history in data/torture, and the exit code is 1.
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { join } from "@std/path";
 import { parseArgs } from "node:util";
 import { CHECKOUT } from "../support/checkout.ts";
-import type { Fault } from "./adversary.ts";
+import type { Fault } from "./nemesis.ts";
 import { killInCompactions } from "./compaction.ts";
 import { runTrial, TrialError, type TrialReport } from "./trial.ts";
 

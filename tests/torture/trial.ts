@@ -1,16 +1,16 @@
 /**
- * One trial: a new cluster of real processes, clients at work on it, an adversary, and at the end the questions. Is
+ * One trial: a new cluster of real processes, clients at work on it, an nemesis, and at the end the questions. Is
  * the history linearizable? Is every acknowledged write there, once and in order? Are all replicas equal?
  */
 import type { History } from "../../lib/lincheck/mod.ts";
 import type { ReadMode } from "../../lib/server/config/config.ts";
 import type { Figures } from "../../lib/loadgen/mod.ts";
-import { TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
-import { JudgedWorkload } from "../support/judged_workload.ts";
+import { JudgedWorkload } from "../support/processes/judged_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
-import { Workload as Writers } from "../support/workload.ts";
-import { Adversary, DISK_NODE, type Fault } from "./adversary.ts";
+import { Workload as Writers } from "../support/processes/workload.ts";
+import { DISK_NODE, type Fault, Nemesis } from "./nemesis.ts";
 import { SmallDisk } from "./small_disk.ts";
 
 /** Small, so that the log of a trial has many segments, and is cut behind many snapshots. */
@@ -18,7 +18,7 @@ const SEGMENT_BYTES = 65_536;
 const SNAPSHOT_LOG_BYTES = 65_536;
 /** Answered writes after which the healed cluster has been seen to go on. */
 const PROGRESS_WRITES = 50;
-/** Longest time between two things that the adversary does. */
+/** Longest time between two things that the nemesis does. */
 const MAX_LINGER_MS = 1_500;
 
 /** How to run one. */
@@ -79,8 +79,8 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
   await using workload = await JudgedWorkload.start(cluster, seed);
   try {
     const random = new SeededRandom(seed);
-    const adversary = new Adversary({ cluster, random, disk: mounted.disk, tell });
-    return await torment(options, { cluster, workload, writers, adversary, random });
+    const nemesis = new Nemesis({ cluster, random, disk: mounted.disk, tell });
+    return await torment(options, { cluster, workload, writers, nemesis, random });
   } catch (cause) {
     throw new TrialError(cause, { logs: cluster.logs(), history: workload.history });
   }
@@ -91,24 +91,24 @@ interface Cast {
   readonly cluster: TestCluster;
   readonly workload: JudgedWorkload;
   readonly writers: Writers;
-  readonly adversary: Adversary;
+  readonly nemesis: Nemesis;
   readonly random: SeededRandom;
 }
 
 async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<TrialReport> {
-  const { cluster, workload, writers, adversary, random } = cast;
+  const { cluster, workload, writers, nemesis, random } = cast;
   await cluster.waitForLeader();
   const startedAt = performance.now();
   const sofar = (): { elapsedMs: number; hasStruckAll: boolean } => ({
     elapsedMs: performance.now() - startedAt,
-    hasStruckAll: adversary.hasStruckAll,
+    hasStruckAll: nemesis.hasStruckAll,
   });
   while (goesOn(sofar())) {
-    await adversary.step();
+    await nemesis.step();
     await linger(random.below(MAX_LINGER_MS));
   }
   tell("everything is healed");
-  await adversary.heal();
+  await nemesis.heal();
   await cluster.waitForLeader();
   await writers.progress(PROGRESS_WRITES, cluster.logs);
   await workload.progress(PROGRESS_WRITES, cluster.logs);
@@ -116,10 +116,10 @@ async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<Tria
   const figures = await workload.stopAndJudge(reader);
   await writers.stopAndVerify();
   await cluster.waitForEqualStates();
-  return { figures, acknowledged: writers.acknowledged, struck: adversary.struck };
+  return { figures, acknowledged: writers.acknowledged, struck: nemesis.struck };
 }
 
 async function linger(durationMs: number): Promise<void> {
   const until = performance.now() + durationMs;
-  await eventually("the adversary has waited long enough", () => performance.now() >= until ? true : null);
+  await eventually("the nemesis has waited long enough", () => performance.now() >= until ? true : null);
 }

@@ -1,7 +1,7 @@
 /** What a cluster costs that nobody uses. */
 import { join } from "@std/path";
 import { CHECKOUT } from "../../support/checkout.ts";
-import { type Peer, PEERS, type RunningPeer } from "../peers.ts";
+import { type Peer, PEERS, type RunningPeer } from "../peers/peers.ts";
 import type { PeerName } from "../workloads.ts";
 import { atMost, type Figure, told } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
@@ -22,7 +22,7 @@ export const idle: Situation = {
   name: "idle",
   about:
     `Three nodes without clients for ${IDLE_SECONDS} s; each is a figure. Beside them three of etcd, and a Deno ` +
-    "process that only listens on TCP (tests/bench/echo_server.ts): the least that a server in this runtime takes.",
+    "process that only listens on TCP (tests/bench/peers/echo_server.ts): the least that a server in this runtime takes.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const seconds = lab.isQuick ? 5 : IDLE_SECONDS;

@@ -4,7 +4,7 @@ import { DenoClock } from "../../../lib/platform/deno_clock.ts";
 import type { Consistency } from "../../../lib/protocol/client_messages.ts";
 import { pause } from "../../../lib/platform/pause.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
-import { denoCommand, Process } from "../../support/process.ts";
+import { denoCommand, Process } from "../../support/processes/process.ts";
 import type { Assignment, GeneratorAnswer } from "../generator_main.ts";
 import { type Measurement, measurementOf } from "../measurements.ts";
 import { sharesOf } from "../shares.ts";

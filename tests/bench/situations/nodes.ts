@@ -4,8 +4,8 @@ import { KvClient } from "../../../lib/mod.ts";
 import type { NodeStatus } from "../../../lib/protocol/client_messages.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
-import { ask } from "../../support/probe.ts";
-import { type Process, READY_LINE, startKvraft } from "../../support/process.ts";
+import { ask } from "../../support/processes/probe.ts";
+import { type Process, READY_LINE, startKvraft } from "../../support/processes/process.ts";
 import { freePorts } from "../../support/temporary.ts";
 import { cpuMsOf, residentBytesOf } from "../processes.ts";
 

@@ -7,7 +7,7 @@ import process from "node:process";
 import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/loadgen/mod.ts";
 import { DenoClock } from "../../../lib/platform/deno_clock.ts";
 import { pause } from "../../../lib/platform/pause.ts";
-import { DirectTarget } from "../direct_client.ts";
+import { DirectTarget } from "../peers/direct_client.ts";
 import { dueBy } from "./due.ts";
 
 /** Requests that one connection has under way at most: as many as the client library has. */

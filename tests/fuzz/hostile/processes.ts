@@ -10,7 +10,7 @@ import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { DenoClock } from "../../../lib/platform/deno_clock.ts";
 import type { Listener } from "../../../lib/platform/network.ts";
 import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
-import { TestCluster } from "../../support/cluster.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { clientHello, frame, Wire } from "../../support/wire.ts";
 import { ALL_KINDS, type FrameKindName, type Knowledge } from "./frames.ts";

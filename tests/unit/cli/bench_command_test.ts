@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, TimeoutError } from "../../../lib/client/errors.ts";
 import { eventually } from "../../support/eventually.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
 

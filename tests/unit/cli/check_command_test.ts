@@ -4,7 +4,7 @@ import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
 import { eventually } from "../../support/eventually.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
 import { type UnrulyOptions, UnrulyStore } from "./unruly_store.ts";

@@ -8,7 +8,7 @@ import {
   NoLeaderError,
   TimeoutError,
 } from "../../../lib/client/errors.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";
 import { CLUSTER, filled, run } from "./run_client.ts";

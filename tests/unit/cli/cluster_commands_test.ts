@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore, peer, STATUS } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";
 

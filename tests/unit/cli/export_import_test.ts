@@ -5,7 +5,7 @@ import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { isPrintable } from "../../../lib/cli/escape.ts";
 import { lineOfPair, readPair } from "../../../lib/cli/json_lines.ts";
 import { ConnectionError, StorageFullError, TimeoutError } from "../../../lib/client/errors.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
 

@@ -4,7 +4,7 @@ import { OutputClosedError, OutputError } from "../../../lib/cli/errors.ts";
 import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/system.ts";
 import { terminalLine, terminalText } from "../../../lib/cli/terminal.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 /** What the process finds. */
 export interface FakeSystemOptions {

@@ -4,7 +4,7 @@ import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { LineEditor } from "../../../lib/cli/line_editor.ts";
 import { MAX_LINE_CHARACTERS } from "../../../lib/cli/typed_input.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 
 /** An editor that is shown, what it gave, and how often it did what costs the length of the line. */
 class Typing implements Disposable {

@@ -5,7 +5,7 @@ import type { StartServer } from "../../../lib/cli/server_command.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";
 import type { RunningServer } from "../../../lib/server/mod.ts";
 import config from "../../../deno.json" with { type: "json" };
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeTools } from "./fake_tools.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";

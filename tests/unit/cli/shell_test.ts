@@ -4,7 +4,7 @@ import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell.ts";
 import { AbortError, NoLeaderError } from "../../../lib/client/errors.ts";
 import type { ConnectionState } from "../../../lib/client/types.ts";
 import { eventually, within } from "../../support/eventually.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore, STATUS } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";
 

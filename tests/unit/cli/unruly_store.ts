@@ -7,7 +7,7 @@ import { NoLeaderError, TimeoutError } from "../../../lib/client/errors.ts";
 import type { Bytes, CallOptions, PutResult, ReadOptions } from "../../../lib/client/types.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
 import type { Random } from "../../../lib/platform/clock.ts";
-import type { ManualClock } from "../../support/manual_clock.ts";
+import type { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 
 /** A promise that the store breaks. */

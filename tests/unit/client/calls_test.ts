@@ -8,7 +8,7 @@ import {
   ValueTooLargeError,
 } from "../../../lib/mod.ts";
 import { MAX_VALUE_BYTES } from "../../../lib/kv/command.ts";
-import { FakeCluster, writeResult } from "../../support/fake_node.ts";
+import { FakeCluster, writeResult } from "../../support/fakes/scripted_node.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, KvClient, KvraftError, TimeoutError } from "../../../lib/mod.ts";
 import { DIAL_TIMEOUT_MS } from "../../../lib/client/connection.ts";
 import { HEAD_START_MS } from "../../../lib/client/dials.ts";
-import { FakeCluster } from "../../support/fake_node.ts";
+import { FakeCluster } from "../../support/fakes/scripted_node.ts";
 
 /** Takes the addresses in the order in which they are given: each chance is greater than the one before. */
 function inOrder(): () => number {

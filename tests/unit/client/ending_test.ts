@@ -9,7 +9,7 @@ import {
   TimeoutError,
 } from "../../../lib/mod.ts";
 import { MAX_IN_FLIGHT, MAX_WAITING_CALLS } from "../../../lib/client/admission.ts";
-import { FakeCluster } from "../../support/fake_node.ts";
+import { FakeCluster } from "../../support/fakes/scripted_node.ts";
 
 /** How a call failed. */
 async function ending(call: Promise<unknown>): Promise<{ readonly code: string; readonly outcome: string }> {

@@ -2,7 +2,13 @@
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InternalError, KvraftError, SessionExpiredError, TimeoutError } from "../../../lib/mod.ts";
 import type { ClientRequest, ErrorCode, Outcome } from "../../../lib/protocol/client_messages.ts";
-import { applied, FakeCluster, type FakeNode, type Reply, writeResult } from "../../support/fake_node.ts";
+import {
+  applied,
+  FakeCluster,
+  type FakeNode,
+  type Reply,
+  writeResult,
+} from "../../support/fakes/scripted_node.ts";
 
 function refuse(
   code: ErrorCode,

@@ -11,7 +11,7 @@ import {
   TimeoutError,
 } from "../../../lib/mod.ts";
 import { isMade } from "../../../lib/client/membership.ts";
-import { FakeCluster, type Reply } from "../../support/fake_node.ts";
+import { FakeCluster, type Reply } from "../../support/fakes/scripted_node.ts";
 
 const ADD: MembershipChange = { kind: "add", id: 4, address: "10.0.0.4:7001", learner: false };
 const ADDED: Member = { id: 4, address: "10.0.0.4:7001", role: "learner" };

@@ -4,7 +4,7 @@ import { type KvClient, KvraftError, SessionExpiredError } from "../../../lib/mo
 import { reasonOf } from "../../../lib/client/reason.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
 import type { ErrorCode } from "../../../lib/protocol/client_messages.ts";
-import { FakeCluster, type FakeNode, writeResult } from "../../support/fake_node.ts";
+import { FakeCluster, type FakeNode, writeResult } from "../../support/fakes/scripted_node.ts";
 
 /** What a call of a client fails with when its only node does this. */
 async function messageWhen(prepare: (node: FakeNode) => void): Promise<string> {

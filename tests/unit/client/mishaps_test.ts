@@ -8,7 +8,7 @@ import { KvraftError } from "../../../lib/mod.ts";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_messages.ts";
 import { decodeCommand } from "../../../lib/protocol/command_codec.ts";
-import { FakeCluster, type Reply, writeResult } from "../../support/fake_node.ts";
+import { FakeCluster, type Reply, writeResult } from "../../support/fakes/scripted_node.ts";
 
 const WRITES = 24;
 /** Half the sessions that a cluster may know: a few strangers make it forget the client's. */

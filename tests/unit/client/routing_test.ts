@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, type ConnectionState, KvClient, VersionMismatchError } from "../../../lib/mod.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_messages.ts";
-import { FakeCluster, type FakeNode } from "../../support/fake_node.ts";
+import { FakeCluster, type FakeNode } from "../../support/fakes/scripted_node.ts";
 
 function lead(cluster: FakeCluster, leader: number, term: number): void {
   for (const node of cluster.nodes) {

@@ -11,7 +11,7 @@ import {
   TimeoutError,
 } from "../../../lib/mod.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
-import { FakeCluster, type FakeNode } from "../../support/fake_node.ts";
+import { FakeCluster, type FakeNode } from "../../support/fakes/scripted_node.ts";
 
 /** A file of ten parts and a bit. */
 const FILE = new Uint8Array(10 * MAX_SNAPSHOT_PART_BYTES + 17).map((_, position) => position * 31 >> 8);

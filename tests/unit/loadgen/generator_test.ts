@@ -9,7 +9,7 @@ import {
   type Target,
 } from "../../../lib/loadgen/mod.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 
 const LOAD: Load = {
   clients: 2,

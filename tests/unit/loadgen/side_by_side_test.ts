@@ -2,15 +2,15 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { LatencyHistogram } from "../../../lib/loadgen/mod.ts";
-import { EchoTarget } from "../../bench/echo_client.ts";
-import { EtcdTarget } from "../../bench/etcd_client.ts";
-import { AntietcdTarget } from "../../bench/antietcd_client.ts";
+import { EchoTarget } from "../../bench/peers/echo_client.ts";
+import { EtcdTarget } from "../../bench/peers/etcd_client.ts";
+import { AntietcdTarget } from "../../bench/peers/antietcd_client.ts";
 import { goalStates, type Measurement, measurementOf, ratioOf, spreadOf } from "../../bench/measurements.ts";
 import { page, type Results, summary } from "../../bench/page.ts";
 import { plot } from "../../bench/plot.ts";
 import { type PeerName, type Workload, WORKLOADS } from "../../bench/workloads.ts";
 import { eventually } from "../../support/eventually.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 
 function measured(
   peer: PeerName,

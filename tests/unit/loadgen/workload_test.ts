@@ -12,7 +12,7 @@ import {
   Workload,
   type WorkloadOptions,
 } from "../../../lib/loadgen/mod.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "../cli/fake_store.ts";
 import { UnrulyStore } from "../cli/unruly_store.ts";
 

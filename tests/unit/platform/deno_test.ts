@@ -12,8 +12,8 @@ import type { Connection, Listener } from "../../../lib/platform/network.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
 import { PeerLinks } from "../../../lib/transport/peer_links.ts";
 import { eventually, within } from "../../support/eventually.ts";
-import { CLUSTER_ID, NetNode } from "../../support/net_node.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { CLUSTER_ID, NetNode } from "../../support/fakes/accepting_node.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const network = new DenoNetwork();
 const clock = new DenoClock();

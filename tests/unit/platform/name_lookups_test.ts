@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { MAX_KNOWN_LOOKUPS, MAX_KNOWN_NAMES, MAX_NEW_LOOKUPS } from "../../../lib/platform/name_lookups.ts";
 import { NameLookups } from "../../../lib/platform/name_lookups.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 
 const ADDRESSES = ["10.0.0.1", "10.0.0.2"];
 const never = (): AbortSignal => new AbortController().signal;

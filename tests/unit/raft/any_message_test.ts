@@ -6,8 +6,8 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { DEFAULT_LIMITS, type Entry, type Load, type Message, Raft } from "../../../lib/raft/mod.ts";
-import { configurationOf, TEXT_CODEC } from "../../support/raft_configuration.ts";
-import { RaftDisk } from "../../support/raft_disk.ts";
+import { configurationOf, TEXT_CODEC } from "../../support/raft/configuration.ts";
+import { RaftDisk } from "../../support/raft/disk.ts";
 
 /** What an entry holds follows from its index and term, as it does in the world; most are commands. */
 const CONFIGURATIONS = ["", "", "voters=1,2,3 learners=4", "", "voters=2,4 outgoing=1,2,3", "", "voters=1"];

@@ -10,7 +10,7 @@ import {
   targetProblem,
 } from "../../../lib/raft/configurations.ts";
 import type { Configuration } from "../../../lib/raft/mod.ts";
-import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft_configuration.ts";
+import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft/configuration.ts";
 
 /** Configurations that differ in one number, so that a test can tell them apart. */
 function numbered(number: number): Configuration {

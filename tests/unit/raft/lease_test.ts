@@ -1,8 +1,16 @@
 /** Reads under a lease, by node 1 alone: what it counts on as a leader, and what it keeps as a voter. */
 import { assert, assertEquals } from "@std/assert";
 import { foundingState, type Message, type NodeId, Raft, type RaftConfig } from "../../../lib/raft/mod.ts";
-import { configurationOf } from "../../support/raft_configuration.ts";
-import { acknowledge, config, elect, ELECTION_TICKS, nodeWith, tick, work } from "../../support/raft_node.ts";
+import { configurationOf } from "../../support/raft/configuration.ts";
+import {
+  acknowledge,
+  config,
+  elect,
+  ELECTION_TICKS,
+  nodeWith,
+  tick,
+  work,
+} from "../../support/raft/single_node.ts";
 
 const PROMISE_MS = 1_000;
 const FIVE = configurationOf({ voters: [1, 2, 3, 4, 5] });

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { EMPTY_STATE, type Entry, type RecoveredState } from "../../../lib/raft/mod.ts";
 import { entryBytes, RaftLog } from "../../../lib/raft/log.ts";
-import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft_configuration.ts";
+import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft/configuration.ts";
 
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 

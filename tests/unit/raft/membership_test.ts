@@ -2,7 +2,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { EMPTY_STATE, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
-import { configurationOf, configurationText } from "../../support/raft_configuration.ts";
+import { configurationOf, configurationText } from "../../support/raft/configuration.ts";
 import {
   acknowledge,
   append,
@@ -12,7 +12,7 @@ import {
   nodeWith,
   tick,
   work,
-} from "../../support/raft_node.ts";
+} from "../../support/raft/single_node.ts";
 
 function change(index: number, term: number, text: string): Entry {
   return { index, term, kind: "configuration", data: new TextEncoder().encode(text) };

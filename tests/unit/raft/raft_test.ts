@@ -5,8 +5,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { DEFAULT_LIMITS, EMPTY_STATE, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
-import { configurationOf } from "../../support/raft_configuration.ts";
-import { RaftDisk } from "../../support/raft_disk.ts";
+import { configurationOf } from "../../support/raft/configuration.ts";
+import { RaftDisk } from "../../support/raft/disk.ts";
 import {
   append,
   config,
@@ -17,7 +17,7 @@ import {
   nodeWith,
   tick,
   work,
-} from "../../support/raft_node.ts";
+} from "../../support/raft/single_node.ts";
 
 Deno.test("messages for another node or from itself change nothing", () => {
   const raft = nodeWith([1]);

@@ -1,10 +1,10 @@
 /**
- * The bare core under random faults: many short runs, each decided by its seed (tests/support/raft_network.ts).
+ * The bare core under random faults: many short runs, each decided by its seed (tests/support/raft/random_network.ts).
  *
  * `deno test … random_test.ts -- --seeds=5000 --first-seed=1` runs more of them; `-- --seed=17` runs one again and
  * shows in its failure all that happened.
  */
-import { RaftNetwork } from "../../support/raft_network.ts";
+import { RaftNetwork } from "../../support/raft/random_network.ts";
 
 const SEEDS = 600;
 const STEPS = 1_500;

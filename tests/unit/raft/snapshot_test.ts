@@ -2,8 +2,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { Raft, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
-import { configurationOf } from "../../support/raft_configuration.ts";
-import { RaftDisk } from "../../support/raft_disk.ts";
+import { configurationOf } from "../../support/raft/configuration.ts";
+import { RaftDisk } from "../../support/raft/disk.ts";
 import {
   acknowledge,
   append,
@@ -14,7 +14,7 @@ import {
   nodeWith,
   tick,
   work,
-} from "../../support/raft_node.ts";
+} from "../../support/raft/single_node.ts";
 
 function snapshotOf(index: number, term: number): SnapshotMetadata {
   return { index, term, configuration: FOUNDING };

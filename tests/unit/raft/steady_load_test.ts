@@ -1,6 +1,6 @@
 /** What must hold however long a leader is under load: what was answered counts no more, and nobody who answers is doubted. */
 import { assertEquals } from "@std/assert";
-import { acknowledge, elect, ELECTION_TICKS, nodeWith, tick, work } from "../../support/raft_node.ts";
+import { acknowledge, elect, ELECTION_TICKS, nodeWith, tick, work } from "../../support/raft/single_node.ts";
 
 Deno.test("a follower that goes on acknowledging is never asked anew where the logs agree, though more is always under way", () => {
   const raft = elect(nodeWith([1]));

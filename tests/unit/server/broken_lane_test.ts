@@ -1,7 +1,7 @@
 /** What was on its way between two nodes when the connection broke: it is sent again once there is another. */
 import { assert } from "@std/assert";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 
 const ELECTION_TIMEOUT_MS = 10_000;
 

@@ -18,9 +18,9 @@ import { SnapshotDownloads } from "../../../lib/server/snapshot/downloads.ts";
 import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";
 import { Writes } from "../../../lib/server/writes.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { noPause, openStore } from "../../support/server_state.ts";
 import { IDENTITY } from "../../support/storage.ts";
 

@@ -2,9 +2,9 @@
 import { assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import { CONSISTENCY, FRAME_KIND } from "../../../lib/protocol/kinds.ts";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
-import { Stranger, until } from "../../support/net_node.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import { Stranger, until } from "../../support/fakes/accepting_node.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";
 import { frame } from "../../support/wire.ts";
 

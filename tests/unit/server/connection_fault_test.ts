@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
-import { Stranger } from "../../support/net_node.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import { Stranger } from "../../support/fakes/accepting_node.ts";
 
 const NO_BYTES = new Uint8Array(0);
 

@@ -1,7 +1,7 @@
 /** A leader whose disk runs out of room hands over to a node that has some, and says so. */
 import { assert, assertEquals } from "@std/assert";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 
 const VALUE = "v".repeat(1_000);
 

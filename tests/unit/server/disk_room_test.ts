@@ -1,7 +1,7 @@
 /** A disk that was nearly full is looked at until it has room: nothing else would, while writes are refused. */
 import { assertEquals } from "@std/assert";
 import { DiskRoom, type RoomyLog } from "../../../lib/server/disk_room.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 Deno.test("room is looked for once a second while there is too little, whatever the looking gives, and then no more", () => {
   const clock = new ManualClock();

@@ -11,8 +11,8 @@ import {
   type PersistBatch,
   SnapshotWriteError,
 } from "../../../lib/storage/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
 

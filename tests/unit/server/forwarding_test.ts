@@ -4,7 +4,7 @@ import type { SessionStamp } from "../../../lib/kv/mod.ts";
 import type { ForwardRequest } from "../../../lib/protocol/client_messages.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
 import { Forwarding, MAX_FORWARDS } from "../../../lib/server/forwarding.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 const COMMAND = new Uint8Array([1]);
 const RESULT = { kind: "result", result: new Uint8Array([2]) } as const;

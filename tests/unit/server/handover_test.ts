@@ -1,7 +1,7 @@
 /** Handovers of leadership that can't be: what the client is told. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { KvraftError } from "../../../lib/mod.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 
 Deno.test("a handover to a node that is no member, or has no vote, says so", async () => {
   await using cluster = new MemoryCluster();

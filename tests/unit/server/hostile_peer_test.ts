@@ -2,9 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import { MAX_TERM } from "../../../lib/protocol/limits.ts";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
-import { Stranger, until } from "../../support/net_node.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import { Stranger, until } from "../../support/fakes/accepting_node.ts";
 
 /** Each is a frame of node 9 to node 1 that names the term. */
 const FRAMES: Readonly<Record<string, (term: number) => ValueType>> = {

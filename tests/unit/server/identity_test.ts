@@ -3,7 +3,7 @@ import { assertRejects } from "@std/assert";
 import { ConfigError } from "../../../lib/server/config/config_error.ts";
 import { requireOrigin } from "../../../lib/server/startup/identity.ts";
 import { neighboursOf } from "../../../lib/server/startup/recovery_names.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 
 const ORIGIN = {
   nodeId: 1,

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { LogFormat, LogLevel } from "../../../lib/platform/logger.ts";
 import { Log } from "../../../lib/platform/line_logger.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 interface Fixture {
   readonly log: Log;

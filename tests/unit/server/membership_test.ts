@@ -16,8 +16,8 @@ import { foundingConfiguration, membersOf } from "../../../lib/server/membership
 import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
 import type { Newcomer } from "../../../lib/server/membership/membership_change.ts";
 import { Replica } from "../../../lib/server/replica.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
 const TICK_MS = 10;

@@ -6,7 +6,7 @@ import type { MetricSources } from "../../../lib/server/metrics/metric.ts";
 import { METRICS } from "../../../lib/server/metrics/metric_table.ts";
 import { describeMetrics, renderMetrics } from "../../../lib/server/metrics/metrics_text.ts";
 import { CHECKOUT, filesOfCheckout, readCheckout } from "../../support/checkout.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";
 
 const CONNECTIONS = {

@@ -5,8 +5,8 @@ import { parseAddress } from "../../../lib/platform/address.ts";
 import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import type { HttpResponse } from "../../../lib/platform/http.ts";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";
 
 const HTTP = { changes: { http: { host: "n1", port: 9101 } } };

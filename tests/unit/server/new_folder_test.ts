@@ -7,7 +7,7 @@ import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";
 import { writeState } from "../../../lib/server/snapshot/state_codec.ts";
 import { DataDirectory } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 
 const FOUNDERS = [{ id: 1, address: "n1:7001" }];
 const INDEX = 7;

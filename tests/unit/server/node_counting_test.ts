@@ -5,10 +5,10 @@ import { Node } from "../../../lib/server/node.ts";
 import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";
 import { DataDirectory } from "../../../lib/storage/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
-import type { MemoryDisk } from "../../support/memory_disk.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import type { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { noPause } from "../../support/server_state.ts";
 
 const HEARTBEAT_MS = 50;

@@ -7,7 +7,7 @@ import {
   ReadScheduler,
   type ReadSize,
 } from "../../../lib/server/read_scheduler.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 
 const NOTHING = new Uint8Array(0);
 const QUERY = { prefix: NOTHING, start: null, end: null, after: null, limit: 1, reverse: false };

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { NodeStatus } from "../../../lib/protocol/client_messages.ts";
 import { Readiness, type Unready } from "../../../lib/server/metrics/readiness.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 
 const STATUS: NodeStatus = {
   id: 1,

@@ -13,7 +13,7 @@ import type { Entry } from "../../../lib/raft/mod.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
 import { ConfirmedReads } from "../../../lib/server/confirmed_reads.ts";
 import { MAX_CURRENT_BYTES_A_BATCH, Replica } from "../../../lib/server/replica.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 const TEXT = new TextEncoder();
 

@@ -4,9 +4,9 @@ import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts
 import { JoinError } from "../../../lib/server/startup/identity.ts";
 import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshot/snapshots.ts";
 import { CHANGE_KIND, FRAME_KIND } from "../../../lib/protocol/kinds.ts";
-import { Stranger } from "../../support/net_node.ts";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { Stranger } from "../../support/fakes/accepting_node.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 
 /** The members as text, from whoever knows: `1 voter, 2 voter`. */
 async function members(

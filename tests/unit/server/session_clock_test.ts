@@ -3,8 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import { SESSION_LIMITS } from "../../../lib/kv/mod.ts";
 import { decodeCommand } from "../../../lib/protocol/command_codec.ts";
 import { SessionClock } from "../../../lib/server/session_clock.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 
 const HOUR_MS = 3_600_000;

@@ -10,9 +10,9 @@ import {
 } from "../../../lib/server/snapshot/downloads.ts";
 import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
 

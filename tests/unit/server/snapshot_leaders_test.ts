@@ -1,6 +1,6 @@
 /** Snapshots between nodes when leaders and terms change on the way, and what a leader does not send any more. */
 import { assertEquals } from "@std/assert";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { machineAt, storedText, storeState } from "../../support/server_state.ts";
 import { SNAPSHOTS } from "../../support/storage.ts";
 

@@ -1,7 +1,7 @@
 /** Snapshots between nodes: whatever is lost on the way, the file comes whole, or the leader hears that it does not. */
 import fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { machineAt, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
 import {

@@ -13,9 +13,9 @@ import {
 } from "../../../lib/server/snapshot/snapshots.ts";
 import { readSnapshotState } from "../../../lib/server/snapshot/snapshot_state.ts";
 import { SnapshotDamagedError, type SnapshotStore } from "../../../lib/storage/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { IDENTITY } from "../../support/storage.ts";
 

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { StateView } from "../../../lib/kv/mod.ts";
 import { type StateHash, StateHashes } from "../../../lib/server/snapshot/state_hashes.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { machineAt } from "../../support/server_state.ts";
 
 /** Hashes that count how often the state was walked, and pause until they are let go on. */

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { MAX_TERM } from "../../../lib/protocol/limits.ts";
 import { MAX_TERM_LEAP, TERM_WINDOW_MS, TermGuard } from "../../../lib/server/term_guard.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 Deno.test("TermGuard: a term may be as far ahead as a node that was away can be behind, and no further", () => {
   const guard = new TermGuard(new ManualClock());

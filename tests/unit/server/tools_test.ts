@@ -21,9 +21,9 @@ import {
   SnapshotDamagedError,
   SnapshotUnreadableError,
 } from "../../../lib/storage/mod.ts";
-import { MemoryCluster } from "../../support/memory_cluster.ts";
-import { MemoryDisk, MemoryDiskError } from "../../support/memory_disk.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import { MemoryDisk, MemoryDiskError } from "../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { appendSynced, batch, hardState, IDENTITY, openNode } from "../../support/storage.ts";

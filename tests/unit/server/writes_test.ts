@@ -12,9 +12,9 @@ import { Driver, type LogStore } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { Writes } from "../../../lib/server/writes.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { paddedCommand } from "../../support/padded_command.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
 const TICK_MS = 10;

@@ -16,7 +16,7 @@ import {
   type WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
 import { type CrashPoint, outcomesOf, recordCrashPoints } from "../../support/crash_points.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { anew, batch, entry, hardState, openNode, SNAPSHOTS, writeSnapshot } from "../../support/storage.ts";
 import {

@@ -19,7 +19,7 @@ import {
   NewerFormatError,
   readIdentity,
 } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
 const PATH = "/srv/data/node-1";

@@ -1,7 +1,7 @@
 /** What an inspection tells of a data directory, and that it changes nothing. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type DataDirectoryReport, DenoDisk, inspectDataDirectory } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import {
   appendSynced,
   batch,

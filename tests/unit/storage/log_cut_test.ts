@@ -14,7 +14,7 @@ import {
   SnapshotMissingError,
   WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import {
   anew,
   appendSynced,

@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { LogFullError } from "../../../lib/storage/mod.ts";
 import type { PersistBatch, SnapshotStore, WriteAheadLog } from "../../../lib/storage/mod.ts";
 import type { Entry } from "../../../lib/raft/types.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { anew, batch, entryText, openLog, openNode, writeSnapshot } from "../../support/storage.ts";
 import {
   EMPTY_LOG,

@@ -17,8 +17,8 @@ import {
   segmentSeed,
 } from "../../../lib/storage/wal/record.ts";
 import type { LogRecord } from "../../../lib/storage/wal/record.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
-import type { Unsynced } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import type { Unsynced } from "../../support/fakes/memory_disk.ts";
 import {
   appendSynced,
   batch,

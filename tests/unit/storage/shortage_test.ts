@@ -8,7 +8,7 @@ import {
   SnapshotWriteError,
   type WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import {
   anew,
   appendSynced,

@@ -20,7 +20,7 @@ import {
   type StoredSnapshot,
   withSnapshotFile,
 } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { IDENTITY, snapshotText, writeSnapshot } from "../../support/storage.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 

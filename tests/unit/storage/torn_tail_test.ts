@@ -5,7 +5,7 @@ import type { DiskFile } from "../../../lib/platform/disk.ts";
 import { encodeRecord, MAGIC, RECORD_HEADER_BYTES, segmentSeed } from "../../../lib/storage/wal/record.ts";
 import { SpanChecksums } from "../../../lib/storage/wal/span_checksums.ts";
 import { examineRest } from "../../../lib/storage/wal/torn_tail.ts";
-import { MemoryDisk } from "../../support/memory_disk.ts";
+import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import {
   appendSynced,

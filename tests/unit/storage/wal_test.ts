@@ -8,8 +8,8 @@ import {
   LogFailedError,
   LogFullError,
 } from "../../../lib/storage/mod.ts";
-import { MemoryDisk, MemoryDiskError } from "../../support/memory_disk.ts";
-import type { DiskOperation } from "../../support/memory_disk.ts";
+import { MemoryDisk, MemoryDiskError } from "../../support/fakes/memory_disk.ts";
+import type { DiskOperation } from "../../support/fakes/memory_disk.ts";
 import {
   appendSynced,
   batch,

@@ -4,9 +4,9 @@ import { acceptConnections } from "../../../lib/transport/accept_loop.ts";
 import { NetworkError, type NetworkErrorCode } from "../../../lib/platform/errors.ts";
 import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { connectionPair } from "../../support/memory_network.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { connectionPair } from "../../support/fakes/memory_network.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 /** A listener whose accepts end at once as `outcomes` say, one after the other, and then no more. */
 class ScriptedListener implements Listener {

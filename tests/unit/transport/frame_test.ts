@@ -6,8 +6,8 @@ import { FrameReader, type StreamEnd } from "../../../lib/transport/frame_reader
 import { FrameWriter, type FrameWriterOptions } from "../../../lib/transport/frame_writer.ts";
 import type { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { connectionPair } from "../../support/memory_network.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { connectionPair } from "../../support/fakes/memory_network.ts";
 
 const LIMITS = { bufferBytes: 16, retainedBytes: 64, maxFrameBytes: 100_000 };
 const raw = (out: MessagePackWriter, payload: Uint8Array): void => out.raw(payload);

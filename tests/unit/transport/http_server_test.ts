@@ -14,10 +14,10 @@ import {
 } from "../../../lib/protocol/limits.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
 import { within } from "../../support/eventually.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
-import { until } from "../../support/net_node.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
+import { until } from "../../support/fakes/accepting_node.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const ANY_PORT = { host: "127.0.0.1", port: 0 };
 const GET = "GET /live HTTP/1.1\r\nHost: n1:9101\r\n\r\n";

@@ -3,10 +3,10 @@ import { assertEquals } from "@std/assert";
 import type { LinkChange, LinkRefusal } from "../../../lib/transport/peer.ts";
 import { PeerLinks } from "../../../lib/transport/peer_links.ts";
 import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
-import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/net_node.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
+import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/fakes/accepting_node.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 /** The links of node 2, which know of node 1 alone. */
 export class LinkScene {

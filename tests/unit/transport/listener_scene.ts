@@ -1,9 +1,9 @@
 /** Node 1 listening on a network in memory, and connections to it. */
 import { assertEquals } from "@std/assert";
 import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
-import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/memory_network.ts";
-import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/net_node.ts";
+import { ManualClock } from "../../support/fakes/manual_clock.ts";
+import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/fakes/memory_network.ts";
+import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";
 
 /** What a client says first. */
 export const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];

@@ -10,10 +10,10 @@ import {
   MAX_PEER_LANES,
 } from "../../../lib/protocol/limits.ts";
 import { encodeResult } from "../../../lib/protocol/command_codec.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import { OPENINGS } from "../../support/openings.ts";
-import { NetNode, Stranger, until, VOTERS } from "../../support/net_node.ts";
+import { NetNode, Stranger, until, VOTERS } from "../../support/fakes/accepting_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 Deno.test("a client is welcomed with the cluster, the leader and the limits, and its requests come through", () =>

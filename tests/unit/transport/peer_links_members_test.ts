@@ -3,8 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../../../lib/protocol/limits.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
-import { settle } from "../../support/manual_clock.ts";
-import { NetNode, until } from "../../support/net_node.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { NetNode, until } from "../../support/fakes/accepting_node.ts";
 import { LinkScene } from "./link_scene.ts";
 
 const heartbeatTo = (to: number): PeerMessage => (

@@ -15,9 +15,9 @@ import type { Address, Connection } from "../../../lib/platform/network.ts";
 import { encodeResult } from "../../../lib/protocol/command_codec.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
 import { within } from "../../support/eventually.ts";
-import { settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
-import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/net_node.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
+import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/fakes/accepting_node.ts";
 import { LinkScene } from "./link_scene.ts";
 
 const HEARTBEAT: PeerMessage = { kind: "heartbeat", from: 2, to: 1, term: 7, leaderCommit: 0, round: 1 };

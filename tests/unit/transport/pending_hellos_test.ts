@@ -3,9 +3,9 @@ import { assertEquals } from "@std/assert";
 import { HELLO_GRACE_MS, MAX_PENDING_HELLOS, MAX_PENDING_PEER_HELLOS } from "../../../lib/protocol/limits.ts";
 import { PendingHellos } from "../../../lib/transport/pending_hellos.ts";
 import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { connectionPair, type MemoryNetwork } from "../../support/memory_network.ts";
-import { Stranger, until } from "../../support/net_node.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { connectionPair, type MemoryNetwork } from "../../support/fakes/memory_network.ts";
+import { Stranger, until } from "../../support/fakes/accepting_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 /** So many connections that have said nothing. */

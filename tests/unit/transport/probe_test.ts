@@ -5,9 +5,9 @@ import { NetworkError } from "../../../lib/platform/errors.ts";
 import { PEER_CONNECT_TIMEOUT_MS } from "../../../lib/protocol/limits.ts";
 import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
 import { probeAny, type ProbeOptions, probePeer } from "../../../lib/transport/probe.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
-import { CLUSTER_ID, NetNode, until, VOTERS } from "../../support/net_node.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
+import { CLUSTER_ID, NetNode, until, VOTERS } from "../../support/fakes/accepting_node.ts";
 
 const N1 = { host: "n1", port: 7001 };
 const CALLER = {

@@ -9,9 +9,9 @@ import {
   REQUESTS_A_GO,
 } from "../../../lib/protocol/limits.ts";
 import { RequestTurns } from "../../../lib/transport/request_turns.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { MEMBERS, NetNode, Stranger, until } from "../../support/net_node.ts";
-import { MemoryNetwork } from "../../support/memory_network.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MEMBERS, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import { CLIENT_HELLO, peerHello, withNode } from "./listener_scene.ts";
 
 const PREFIX_BYTES = 4;

@@ -13,10 +13,10 @@ import { WaitingMemory } from "../../../lib/transport/waiting_memory.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
 import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
 import { FrameDeadlines } from "../../../lib/transport/frame_deadlines.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { connectionPair, MemoryNetwork } from "../../support/memory_network.ts";
-import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/net_node.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { connectionPair, MemoryNetwork } from "../../support/fakes/memory_network.ts";
+import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
 /** Of node 2, which is a member, and of node 9, which is none; each for its lane of entries. */

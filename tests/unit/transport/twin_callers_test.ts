@@ -2,9 +2,9 @@
 import { assertEquals } from "@std/assert";
 import { TWIN_REPLACEMENTS, TWIN_WINDOW_MS, TwinCallers } from "../../../lib/transport/twin_callers.ts";
 import { MAX_PEER_LANES } from "../../../lib/protocol/limits.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { RecordingLogger } from "../../support/recording_logger.ts";
-import { until } from "../../support/net_node.ts";
+import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
+import { until } from "../../support/fakes/accepting_node.ts";
 import { peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 const WARNING =

@@ -1,0 +1,80 @@
+/**
+ * Load on one node of kvraft, past the client library: what is asked goes to the node that was dialled, once, and a
+ * refusal is told at once where the library would try again. For what is about nodes: reads at followers, overload.
+ */
+import type { Target } from "../../../lib/loadgen/mod.ts";
+import { NodeConnection, type RequestEnd } from "../../../lib/client/connection.ts";
+import { ClientSession } from "../../../lib/client/session.ts";
+import { parseAddress } from "../../../lib/platform/address.ts";
+import type { Consistency } from "../../../lib/protocol/client_messages.ts";
+import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
+
+/** How long an answer is waited for. */
+const TIMEOUT_MS = 30_000;
+const LIMITS = { timeoutMs: TIMEOUT_MS, signal: null } as const;
+
+/** The node did not do it; the message is the code of its refusal, or how the request ended without an answer. */
+export class NotDoneError extends Error {
+  override readonly name = "NotDoneError";
+}
+
+/** A connection to one node, with a session of its own. */
+export class DirectTarget implements Target {
+  readonly #connection: NodeConnection;
+  readonly #consistency: Consistency;
+  readonly #session: ClientSession;
+  readonly #encoder = new TextEncoder();
+
+  private constructor(connection: NodeConnection, consistency: Consistency) {
+    this.#connection = connection;
+    this.#consistency = consistency;
+    this.#session = new ClientSession(connection.welcome.appliedIndex, Math.random);
+    // Who waits for an answer is told when the connection ends.
+    void connection.serve(() => {});
+  }
+
+  /** Connects. */
+  static async connect(address: string, consistency: Consistency): Promise<DirectTarget> {
+    const connection = await NodeConnection.open({
+      network: new DenoNetwork(),
+      clock: new DenoClock(),
+      address: parseAddress(address),
+      clusterId: null,
+      signal: new AbortController().signal,
+    });
+    return new DirectTarget(connection, consistency);
+  }
+
+  async put(key: string, value: Uint8Array): Promise<void> {
+    if (!this.#session.hasRoom) throw new NotDoneError("session full");
+    const session = this.#session.nextStamp();
+    try {
+      const command = encodeCommand({
+        kind: "transaction",
+        session,
+        checks: [],
+        mutations: [{ kind: "put", key: this.#encoder.encode(key), value }],
+      });
+      throwUnlessDone(await this.#connection.request({ kind: "write", command }, LIMITS));
+    } finally {
+      this.#session.finish(session.sequence);
+    }
+  }
+
+  async get(key: string): Promise<void> {
+    const request = { kind: "get", key: this.#encoder.encode(key), consistency: this.#consistency } as const;
+    throwUnlessDone(await this.#connection.request(request, LIMITS));
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.#connection.close("the benchmark is done");
+  }
+}
+
+function throwUnlessDone(end: RequestEnd<"write"> | RequestEnd<"get">): void {
+  if (end.kind === "refused") throw new NotDoneError(end.error.code);
+  if (end.kind !== "answered") throw new NotDoneError(end.kind);
+}

@@ -1,0 +1,15 @@
+/** Rejections that no code of a simulated process handles: in a real process each of them would be its end. */
+import type { World } from "../world.ts";
+
+/** Makes every unhandled rejection a violation of the world until it is disposed of. */
+export function watchRejections(world: World): Disposable {
+  const onRejection = (event: PromiseRejectionEvent): void => {
+    event.preventDefault();
+    const { reason } = event;
+    world.violated(
+      `a promise was rejected and nothing handled it: ${reason instanceof Error ? reason.stack : reason}`,
+    );
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  return { [Symbol.dispose]: () => globalThis.removeEventListener("unhandledrejection", onRejection) };
+}

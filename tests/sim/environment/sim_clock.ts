@@ -1,0 +1,57 @@
+/** A process's clock in virtual time: it has a speed and an offset of its own, and timers that fire a little late. */
+import type { Clock, Timer } from "../../../lib/platform/clock.ts";
+import type { SeededRandom } from "../../support/seeded_random.ts";
+import type { Process } from "./process.ts";
+
+/** How late a timer or the end of a turn may come. */
+const LATE_MS = 1;
+const TURN_MS = 0.2;
+
+/** What a clock is made from. */
+export interface SimClockOptions {
+  readonly process: Process;
+  readonly random: SeededRandom;
+  /** Its milliseconds in one of the world's. */
+  readonly speed: number;
+}
+
+/** A {@link Clock}. */
+export class SimClock implements Clock {
+  readonly #process: Process;
+  readonly #random: SeededRandom;
+  readonly #speed: number;
+  #offsetMs: number;
+  #atEndOfTurn: (() => void)[] = [];
+
+  constructor({ process, random, speed }: SimClockOptions) {
+    this.#process = process;
+    this.#random = random;
+    this.#speed = speed;
+    this.#offsetMs = random.next() * 1e6;
+  }
+
+  now(): number {
+    return this.#offsetMs + this.#process.scheduler.nowMs * this.#speed;
+  }
+
+  /** It is ahead by so much from now on; timers are not. */
+  jump(byMs: number): void {
+    this.#offsetMs += byMs;
+  }
+
+  after(delayMs: number, callback: () => void): Timer {
+    const realMs = Math.max(0, delayMs) / this.#speed + this.#random.next() * LATE_MS;
+    return this.#process.scheduler.after(realMs, this.#process, callback);
+  }
+
+  endOfTurn(callback: () => void): void {
+    if (this.#atEndOfTurn.push(callback) > 1) return;
+    this.#process.scheduler.after(this.#random.next() * TURN_MS, this.#process, () => this.#endTurn());
+  }
+
+  /** What is added meanwhile runs in the same pass, as with the real clock. */
+  #endTurn(): void {
+    for (let next = 0; next < this.#atEndOfTurn.length; next++) this.#atEndOfTurn[next]?.();
+    this.#atEndOfTurn = [];
+  }
+}

@@ -1,0 +1,101 @@
+/** What was applied: the same on all nodes, each write once, and the same with snapshots as without. */
+import {
+  type Command,
+  type CommandResult,
+  MAX_SESSION_WINDOW,
+  type StateMachine,
+} from "../../../lib/kv/mod.ts";
+import { encodeResult } from "../../../lib/protocol/command_codec.ts";
+import type { Coverage } from "../coverage.ts";
+import { hashBytes, hashNumbers } from "./hashes.ts";
+import type { Replay } from "./replay.ts";
+
+/** What a transaction that applied did, under the revision that it made. */
+export interface AppliedTransaction {
+  readonly index: number;
+  readonly revision: number;
+  readonly command: Extract<Command, { kind: "transaction" }>;
+  readonly result: Extract<CommandResult, { kind: "applied" }>;
+}
+
+/** What judging takes from its surroundings. */
+export interface AppliedOptions {
+  readonly replay: Replay;
+  readonly coverage: Coverage;
+  readonly check: (holds: boolean, message: string) => void;
+}
+
+/** Watches all state machines. */
+export class Applied {
+  readonly #options: AppliedOptions;
+  /** What applying gave, by index. */
+  readonly #results: number[] = [];
+  /** By revision, from 1. */
+  readonly transactions: AppliedTransaction[] = [];
+  readonly #applications = new Map<string, number>();
+
+  constructor(options: AppliedOptions) {
+    this.#options = options;
+  }
+
+  /** A state came out of a snapshot. */
+  restored(machine: StateMachine): void {
+    this.#options.check(
+      this.#options.replay.isSame(machine),
+      `the state of a snapshot up to ${machine.appliedIndex} is not what replay gives`,
+    );
+  }
+
+  /** A state machine applied an entry. */
+  applied(
+    machine: StateMachine,
+    index: number,
+    what: { readonly command: Command | null; readonly result: CommandResult } | null,
+  ): void {
+    if (this.#options.replay.isOwn(machine)) return;
+    const { revision, keyCount, sessionCount } = machine;
+    let hash = hashNumbers([revision, keyCount, sessionCount]);
+    if (what !== null) hash = hashBytes(encodeResult(what.result), hash);
+    const known = this.#results[index - 1];
+    if (known !== undefined) {
+      this.#options.check(known === hash, `the state after entry ${index} is not the same on all nodes`);
+      return;
+    }
+    this.#options.check(
+      this.#results.length === index - 1,
+      `entry ${index} is applied before entry ${this.#results.length + 1}`,
+    );
+    this.#results.push(hash);
+    this.#options.replay.apply(index, what?.command);
+    if (what !== null) this.#noteApplication(index, what.command, what.result);
+    if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
+  }
+
+  #noteApplication(index: number, command: Command | null, result: CommandResult): void {
+    if (result.kind === "sessionsExpired") this.#options.coverage.count("sessionsExpired", result.expired);
+    if (result.kind === "refused" && result.reason === "sessionExpired") {
+      this.#options.coverage.count("sessionsExpired");
+    }
+    if (command?.kind !== "transaction" || result.kind !== "applied") return;
+    const { session } = command;
+    if (session !== null && session.sequence - session.acknowledgedBelow === MAX_SESSION_WINDOW - 1) {
+      this.#options.coverage.count("fullWindows");
+    }
+    const key = session === null ? null : `${session.sessionId}/${session.sequence}`;
+    const before = key === null ? undefined : this.#applications.get(key);
+    if (before !== undefined) {
+      this.#options.check(
+        before === result.revision,
+        `the write ${key} was applied twice: revisions ${before} and ${result.revision}`,
+      );
+      this.#options.coverage.count("duplicatesAbsorbed");
+      return;
+    }
+    if (key !== null) this.#applications.set(key, result.revision);
+    this.#options.check(
+      result.revision === this.transactions.length + 1,
+      `revision ${result.revision} follows ${this.transactions.length}`,
+    );
+    this.transactions.push({ index, revision: result.revision, command, result });
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * The state by replay alone: every committed entry, applied once, in order, to a state machine that never saw a
+ * snapshot. What comes out of one must be the same to the byte.
+ */
+import { crc32 } from "node:zlib";
+import { type Command, StateMachine, type StateMachineOptions, type StateView } from "../../../lib/kv/mod.ts";
+import { stateRecordEncoder } from "../../../lib/server/snapshot/state_codec.ts";
+
+/** Replays what was applied, and remembers the state after each entry. */
+export class Replay {
+  /** Sessions that a state machine of this world holds at most. */
+  readonly maxSessions: number;
+  readonly #machine: StateMachine;
+  /** Copy-on-write, so that each costs next to nothing; the state after entry i stands at position i. */
+  readonly #views: StateView[];
+  readonly #hashes = new Map<number, number>();
+
+  constructor(options: StateMachineOptions) {
+    this.maxSessions = options.maxSessions ?? Number.POSITIVE_INFINITY;
+    this.#machine = new StateMachine(options);
+    this.#views = [this.#machine.snapshot()];
+  }
+
+  /** Whether this is the machine that replays, which is nobody's. */
+  isOwn(machine: StateMachine): boolean {
+    return machine === this.#machine;
+  }
+
+  /** The next entry; undefined for one that is no command. */
+  apply(index: number, command: Command | null | undefined): void {
+    if (command === undefined) this.#machine.applyNoop(index);
+    else this.#machine.apply(index, command);
+    this.#views.push(this.#machine.snapshot());
+  }
+
+  /** Whether a state that came out of a snapshot is what replay gives; true before the first entry. */
+  isSame(machine: StateMachine): boolean {
+    const { appliedIndex } = machine;
+    const view = this.#views[appliedIndex];
+    if (view === undefined) return false;
+    const known = this.#hashes.get(appliedIndex) ?? hashOf(view);
+    this.#hashes.set(appliedIndex, known);
+    return hashOf(machine.snapshot()) === known;
+  }
+}
+
+function hashOf(view: StateView): number {
+  const encode = stateRecordEncoder();
+  let hash = 0;
+  for (const record of view.records()) hash = Math.imul(hash ^ crc32(encode(record)), 0x01000193);
+  return hash;
+}

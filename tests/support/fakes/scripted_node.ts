@@ -1,0 +1,321 @@
+/**
+ * Nodes that answer as a test tells them to, over the real frames and a network in memory: for tests of the client
+ * library, which sees no difference.
+ */
+import { assert } from "@std/assert";
+import { parseAddress } from "../../../lib/platform/address.ts";
+import { decodeClientRequest, encodeServerMessage } from "../../../lib/protocol/client_codec.ts";
+import type {
+  ClientRequest,
+  Member,
+  NodeStatus,
+  ServerMessage,
+} from "../../../lib/protocol/client_messages.ts";
+import { decodeCommand, encodeResult } from "../../../lib/protocol/command_codec.ts";
+import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
+import {
+  decodeHello,
+  encodeRefusal,
+  encodeWelcome,
+  type Refusal,
+} from "../../../lib/protocol/hello_codec.ts";
+import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
+import type { Connection, Listener } from "../../../lib/platform/network.ts";
+import type { CommandResult, Transaction } from "../../../lib/kv/command.ts";
+import { KvClient } from "../../../lib/mod.ts";
+import { ManualClock, settle } from "./manual_clock.ts";
+import { MemoryNetwork } from "./memory_network.ts";
+import { SeededRandom } from "../seeded_random.ts";
+
+/** What a node does with a request: says something, says nothing, or ends the connection. */
+export type Reply = ServerMessage | "silence" | "disconnect";
+
+/** A write as a node got it. */
+export type ReceivedWrite = Transaction & { readonly stamp: NonNullable<Transaction["session"]> };
+
+/** How far time is moved at once. */
+const STEP_MS = 20;
+/** How long a test may wait, in the time of its clock. */
+const MAX_WAIT_MS = 60_000;
+const SIZES = { readBytes: 4_096, retainedBytes: 65_536, maxQueuedBytes: MAX_FRAME_BYTES };
+
+/** One node. Its public fields are the test's to set. */
+export class FakeNode {
+  readonly id: number;
+  readonly address: string;
+  readonly #cluster: FakeCluster;
+  readonly #channels = new Set<FrameChannel>();
+  #listener: Listener | null = null;
+  /** Everything it was asked, in order. */
+  readonly requests: ClientRequest[] = [];
+  leader: number | null = 1;
+  term = 1;
+  appliedIndex = 10;
+  maxValueBytes = 1_048_576;
+  clusterId = "0123456789abcdef";
+  /** The file of every snapshot that it takes. */
+  snapshot: Uint8Array = new Uint8Array(0);
+  /** Snapshots that it keeps for their readers. */
+  keptSnapshots = 0;
+  /** Takes connections and bytes, and does nothing (as after SIGSTOP). */
+  isHung = false;
+  /** Said in place of a welcome. */
+  refusal: Refusal | null = null;
+  /** What it does with a request. */
+  answer: (request: ClientRequest) => Reply = (request) => this.#obey(request);
+
+  /** Made by {@link FakeCluster}. */
+  constructor(cluster: FakeCluster, id: number) {
+    this.#cluster = cluster;
+    this.id = id;
+    this.address = `10.0.0.${id}:7001`;
+  }
+
+  /** The writes among {@link requests}, decoded. */
+  get writes(): readonly ReceivedWrite[] {
+    return this.requests.filter((request) => request.kind === "write").map(({ command }) =>
+      readWrite(command)
+    );
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#channels.size;
+  }
+
+  /** Listens at its address. */
+  start(): void {
+    const listener = this.#cluster.network.listen(parseAddress(this.address));
+    this.#listener = listener;
+    const acceptAll = async (): Promise<void> => {
+      for (let next = await listener.accept(); next !== null; next = await listener.accept()) {
+        void this.#serve(next);
+      }
+    };
+    void acceptAll();
+  }
+
+  /** Serves one connection until it ends. */
+  async #serve(connection: Connection): Promise<void> {
+    const channel = new FrameChannel(connection, { clock: this.#cluster.clock, sizes: SIZES });
+    this.#channels.add(channel);
+    try {
+      if (this.isHung) return void await channel.readFrames(() => {});
+      const first = await channel.readFrame();
+      if (first.kind !== "frame") return;
+      assert(decodeHello(first.payload).kind === "hello", "a client says hello in our version");
+      if (this.refusal !== null) {
+        channel.send(encodeRefusal, this.refusal);
+        return void await channel.finish("refused", 1_000);
+      }
+      this.#welcome(channel);
+      await channel.readFrames((payload) => this.#receive(channel, payload));
+    } finally {
+      channel.close("done");
+      this.#channels.delete(channel);
+    }
+  }
+
+  /** Tells every client who leads. */
+  notify(leader: number | null, term: number): void {
+    this.leader = leader;
+    this.term = term;
+    for (const channel of this.#channels) channel.send(encodeServerMessage, { kind: "leader", leader, term });
+  }
+
+  /** Tells every client who the members of the cluster are, as it has them. */
+  notifyMembers(): void {
+    const { appliedIndex } = this;
+    const { members } = this.#cluster;
+    for (const channel of this.#channels) {
+      channel.send(encodeServerMessage, { kind: "members", appliedIndex, members });
+    }
+  }
+
+  /** Ends every connection. */
+  disconnect(): void {
+    for (const channel of this.#channels) channel.close("disconnected by the test");
+  }
+
+  /** Is gone, as after kill -9. */
+  kill(): void {
+    this.#listener?.close();
+    this.disconnect();
+  }
+
+  #welcome(channel: FrameChannel): void {
+    channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: SIZES.retainedBytes });
+    channel.send(encodeWelcome, {
+      kind: "welcome",
+      version: 1,
+      clusterId: this.clusterId,
+      nodeId: this.id,
+      leader: this.leader,
+      term: this.term,
+      appliedIndex: this.appliedIndex,
+      members: this.#cluster.members,
+      limits: { maxKeyBytes: 4_096, maxValueBytes: this.maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
+      dataId: this.id,
+    });
+  }
+
+  #receive(channel: FrameChannel, payload: Uint8Array): void {
+    const request = decodeClientRequest(payload);
+    this.requests.push(request);
+    const reply = this.isHung ? "silence" : this.answer(request);
+    if (reply === "silence") return;
+    if (reply === "disconnect") channel.close("disconnected by the test");
+    else channel.send(encodeServerMessage, reply);
+  }
+
+  /** What a node does that is asked nothing out of the ordinary. */
+  #obey(request: ClientRequest): Reply {
+    const { requestId } = request;
+    switch (request.kind) {
+      case "write":
+        return applied(request, this.requests.length);
+      case "get":
+        return { kind: "getResult", requestId, entry: null, revision: 1 };
+      case "list":
+        return { kind: "listResult", requestId, page: { entries: [], more: false, revision: 1 } };
+      case "status":
+        return { kind: "statusResult", requestId, status: this.status() };
+      case "stateHash":
+        return {
+          kind: "stateHashResult",
+          requestId,
+          appliedIndex: this.appliedIndex,
+          revision: 1,
+          hash: "ab",
+        };
+      case "transferLeadership":
+        return { kind: "transferLeadershipResult", requestId, leader: request.target ?? 2 };
+      case "changeMembership":
+        return { kind: "membershipChanged", requestId, members: this.#cluster.members };
+      case "takeSnapshot":
+        if (request.keep) this.keptSnapshots += 1;
+        return this.#takeSnapshot(requestId);
+      case "readSnapshot": {
+        const data = this.snapshot.slice(request.offset, request.offset + MAX_SNAPSHOT_PART_BYTES);
+        return { kind: "snapshotPart", requestId, offset: request.offset, data };
+      }
+      case "closeSnapshot":
+        this.keptSnapshots -= 1;
+        return { kind: "snapshotClosed", requestId };
+    }
+  }
+
+  #takeSnapshot(requestId: number): ServerMessage {
+    return {
+      kind: "snapshotTaken",
+      requestId,
+      snapshotId: 1,
+      index: this.appliedIndex,
+      term: this.term,
+      revision: 1,
+      bytes: this.snapshot.length,
+    };
+  }
+
+  /** Its view of itself. */
+  status(): NodeStatus {
+    return {
+      id: this.id,
+      role: this.leader === this.id ? "leader" : "follower",
+      term: this.term,
+      leader: this.leader,
+      commitIndex: this.appliedIndex,
+      appliedIndex: this.appliedIndex,
+      lastLogIndex: this.appliedIndex,
+      revision: 1,
+      keys: 0,
+      sessions: 0,
+      version: "0.1.0",
+      members: this.#cluster.members,
+      firstLogIndex: 1,
+      snapshotIndex: 0,
+      stateBytes: 0,
+      peers: [],
+      disk: "ok",
+    };
+  }
+}
+
+/** A few nodes, their network and their time. Node 1 leads until a test says otherwise. */
+export class FakeCluster {
+  readonly clock = new ManualClock();
+  readonly network = new MemoryNetwork();
+  readonly nodes: readonly FakeNode[];
+  /** Whom every node takes for the members: all of them, unless a test says otherwise. */
+  members: readonly Member[];
+  readonly #random = new SeededRandom(1);
+
+  /** Starts them. */
+  constructor(size: number) {
+    this.nodes = Array.from({ length: size }, (_, position) => new FakeNode(this, position + 1));
+    this.members = this.nodes.map(({ id, address }) => ({ id, address, role: "voter" }));
+    for (const node of this.nodes) node.start();
+  }
+
+  /** The node with this id. */
+  node(id: number): FakeNode {
+    const node = this.nodes[id - 1];
+    assert(node !== undefined, `there is a node ${id}`);
+    return node;
+  }
+
+  /** A client that is given the addresses of these nodes, or of all. */
+  async connect(ids: readonly number[] = this.nodes.map(({ id }) => id)): Promise<KvClient> {
+    return await this.finish(KvClient.connect({
+      cluster: ids.map((id) => this.node(id).address),
+      platform: { network: this.network, clock: this.clock, random: () => this.#random.next() },
+    }));
+  }
+
+  /** Lets so much time pass, and everything happen in it. */
+  async pass(durationMs: number): Promise<void> {
+    await settle();
+    for (let passedMs = 0; passedMs < durationMs; passedMs += STEP_MS) {
+      this.clock.advance(Math.min(STEP_MS, durationMs - passedMs));
+      await settle();
+    }
+  }
+
+  /** Lets time pass until `promise` is settled, and gives what it gives. */
+  async finish<T>(promise: Promise<T>): Promise<T> {
+    let isSettled = false;
+    promise.then(() => isSettled = true, () => isSettled = true);
+    await settle();
+    const start = this.clock.now();
+    while (!isSettled) {
+      assert(this.clock.now() - start < MAX_WAIT_MS, "what is waited for comes to an end");
+      await this.pass(STEP_MS);
+    }
+    return await promise;
+  }
+}
+
+/** The answer to a write that was carried out: every mutation a first put, or the removal of a key that was there. */
+export function applied(request: ClientRequest, revision: number): ServerMessage {
+  assert(request.kind === "write", "only a write is applied");
+  const outcomes = readWrite(request.command).mutations.map((mutation) =>
+    mutation.kind === "put"
+      ? { kind: "put", createRevision: revision, version: 1 } as const
+      : { kind: "delete", deleted: true } as const
+  );
+  return writeResult(request, { kind: "applied", revision, outcomes });
+}
+
+/** An answer to a write. */
+export function writeResult(request: ClientRequest, result: CommandResult): ServerMessage {
+  return { kind: "writeResult", requestId: request.requestId, result: encodeResult(result) };
+}
+
+function readWrite(command: Uint8Array): ReceivedWrite {
+  const write = decodeCommand(command);
+  assert(
+    write.kind === "transaction" && write.session !== null,
+    "a client's write is a transaction with a stamp",
+  );
+  return { ...write, stamp: write.session };
+}

@@ -1,0 +1,91 @@
+/**
+ * Clients that meet on a few keys while a cluster is disturbed, and the judgement afterwards: is there an order of
+ * their operations that explains every answer? What `kvraft client check` does, for tests.
+ */
+import { check, CHECK_LIMITS, type History, type Operation } from "../../../lib/lincheck/mod.ts";
+import type { KvClient } from "../../../lib/mod.ts";
+import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { DEFAULT_MIX, type Figures, figuresOf, perform, Workload } from "../../../lib/loadgen/mod.ts";
+import type { TestCluster } from "./cluster.ts";
+import { eventually } from "../eventually.ts";
+
+const CLIENTS = 5;
+const KEYS = 12;
+const PREFIX = "check/";
+/** Short enough that an outage brings unknown outcomes. */
+const TIMEOUT_MS = 1_500;
+
+/** Clients at work. Use with `await using`. */
+export class JudgedWorkload implements AsyncDisposable {
+  readonly #workload: Workload;
+  readonly #clients: AsyncDisposableStack;
+
+  private constructor(workload: Workload, clients: AsyncDisposableStack) {
+    this.#workload = workload;
+    this.#clients = clients;
+  }
+
+  /** Starts them, told of the nodes that `cluster` has now. The seed decides what they do, given the answers they get. */
+  static async start(cluster: TestCluster, seed: number): Promise<JudgedWorkload> {
+    await using owner = new AsyncDisposableStack();
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => cluster.connect()));
+    for (const client of clients) owner.use(client);
+    const workload = Workload.start({
+      clients,
+      seed,
+      mix: DEFAULT_MIX,
+      prefix: PREFIX,
+      keys: KEYS,
+      timeoutMs: TIMEOUT_MS,
+      clock: new DenoClock(),
+    });
+    return new JudgedWorkload(workload, owner.move());
+  }
+
+  /** What they did and were told so far. */
+  get history(): History {
+    return this.#workload.history;
+  }
+
+  /** Waits until this many more of their writes are answered, or the history is full. */
+  async progress(writes: number, explain: () => string): Promise<void> {
+    const workload = this.#workload;
+    const goal = workload.answeredWrites + writes;
+    await eventually(`${writes} more of the clients' writes are answered`, () => {
+      return workload.answeredWrites >= goal || workload.isFull ? true : null;
+    }, { explain });
+  }
+
+  /** Stops them and looks at the keys through `reader`, once more; throws unless all of it is linearizable. */
+  async stopAndJudge(reader: KvClient): Promise<Figures> {
+    const workload = this.#workload;
+    workload.stop();
+    await workload.finished;
+    const { history, startedAt } = workload;
+    const figures = figuresOf(history, { startedAt, endedAt: performance.now() });
+    requireLinearizable([...history, await lookAtAll(reader)]);
+    return figures;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#workload.abort();
+    // Its failure is told by whoever waits for its end.
+    await this.#workload.finished.catch(() => {});
+    await this.#clients[Symbol.asyncDispose]();
+  }
+}
+
+/** What the keys are in the end: a last operation, which must fit too. */
+async function lookAtAll(reader: KvClient): Promise<Operation> {
+  const range = { prefix: PREFIX, start: null, end: null, after: null, reverse: false };
+  const calledAt = performance.now();
+  const request = { kind: "list", range, limit: KEYS } as const;
+  const ended = await perform(reader, { request, options: {} });
+  return { ...ended, client: CLIENTS + 1, calledAt, returnedAt: performance.now() };
+}
+
+function requireLinearizable(history: History): void {
+  const verdict = check(history, { ...CHECK_LIMITS, now: () => performance.now() });
+  if (verdict.kind === "linearizable") return;
+  throw new Error(`the history is not shown to be linearizable: ${verdict.kind}, ${JSON.stringify(verdict)}`);
+}

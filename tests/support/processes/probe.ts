@@ -1,0 +1,28 @@
+/** Asks one node directly, over a connection of its own: what a test wants to know must not depend on the client. */
+import { decodeServerMessage } from "../../../lib/protocol/client_codec.ts";
+import type { ServerMessage } from "../../../lib/protocol/client_messages.ts";
+import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { DeadlineError } from "../eventually.ts";
+import { clientHello, ConnectionEndedError, frame, Wire } from "../wire.ts";
+
+/** What to ask whom. */
+export interface Question {
+  readonly port: number;
+  readonly kind: "status" | "stateHash";
+  readonly deadlineMs: number;
+}
+
+/** The node's answer; null when it does not listen or does not answer in time, as a dead or frozen one. */
+export async function ask({ port, kind, deadlineMs }: Question): Promise<ServerMessage | null> {
+  try {
+    using wire = await Wire.connect(port);
+    await wire.send(frame(clientHello()));
+    await wire.send(frame([FRAME_KIND[kind], 1]));
+    const { payload } = await wire.take([FRAME_KIND[`${kind}Result`], FRAME_KIND.error], { deadlineMs });
+    return decodeServerMessage(payload);
+  } catch (error) {
+    const silent = [DeadlineError, ConnectionEndedError, Deno.errors.ConnectionRefused];
+    if (silent.some((kind) => error instanceof kind)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * Programs that tests start: kvraft from source with exactly the permissions of the compiled form, and anything else.
+ *
+ * Whatever is started is gone when its `await using` block ends, and what it printed is in the error of whoever
+ * waited for it in vain.
+ */
+import { join } from "@std/path";
+import { permissionFlags } from "../../../tools/permissions.ts";
+import { CHECKOUT } from "../checkout.ts";
+import { eventually, type WaitOptions, within } from "../eventually.ts";
+
+/** What the server prints once, when it serves. */
+export const READY_LINE = /ready to serve/;
+
+/** How to start a program. */
+export interface StartOptions {
+  /** Working directory; what a relative path, and a permission, is relative to. */
+  readonly cwd: string;
+  /** For the log: `node 1`. */
+  readonly name?: string;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Standard input; nothing unless given. */
+  readonly input?: string;
+}
+
+/** How a program ended. */
+export interface Finished {
+  readonly code: number;
+  /** Null unless a signal ended it. */
+  readonly signal: Deno.Signal | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program that runs, or did. */
+export class Process implements AsyncDisposable {
+  readonly pid: number;
+  /** Resolves when the program has ended and everything it printed was read. */
+  readonly finished: Promise<Finished>;
+  readonly #name: string;
+  readonly #child: Deno.ChildProcess;
+  #printed = "";
+  #ended = false;
+
+  private constructor(child: Deno.ChildProcess, options: { name: string; input: string }) {
+    this.#child = child;
+    this.#name = options.name;
+    this.pid = child.pid;
+    this.finished = this.#finish(options.input);
+  }
+
+  /** Starts `command`; use with `await using`. */
+  static start(command: string, args: readonly string[], options: StartOptions): Process {
+    const child = new Deno.Command(command, {
+      args: [...args],
+      cwd: options.cwd,
+      env: { NO_COLOR: "1", ...options.env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    return new Process(child, { name: options.name ?? command, input: options.input ?? "" });
+  }
+
+  /** Everything printed so far, both streams in the order it arrived. */
+  get printed(): string {
+    return this.#printed;
+  }
+
+  /** Whether the program has ended. */
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
+  /** Waits until what was printed matches `pattern`; fails at once when the program ends without. */
+  async waitForOutput(pattern: RegExp, options: WaitOptions = {}): Promise<void> {
+    const what = `${this.#name} prints ${pattern}`;
+    const printedIt = await eventually(what, () => {
+      if (pattern.test(this.#printed)) return true;
+      return this.#ended ? false : null;
+    }, { explain: () => this.#printed, ...options });
+    if (!printedIt) throw new Error(`${this.#name} ended without printing ${pattern}:\n${this.#printed}`);
+  }
+
+  /** Sends a signal; without effect when the program has ended. */
+  signal(signal: Deno.Signal): void {
+    if (!this.#ended) this.#child.kill(signal);
+  }
+
+  /** Ends the program as a failing machine would (SIGKILL) and waits until it is gone. */
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.finished;
+  }
+
+  /** Waits until the program ends by itself. */
+  async end(options: WaitOptions = {}): Promise<Finished> {
+    return await within(`${this.#name} ends`, this.finished, { explain: () => this.#printed, ...options });
+  }
+
+  /** Asks the program to end (SIGTERM) and waits for it. */
+  async stop(): Promise<Finished> {
+    this.signal("SIGTERM");
+    return await this.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #feed(input: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    try {
+      await writer.write(new TextEncoder().encode(input));
+      await writer.close();
+    } catch {
+      // A program need not read what it is given.
+    }
+  }
+
+  async #finish(input: string): Promise<Finished> {
+    const [stdout, stderr, status] = await Promise.all([
+      this.#collect(this.#child.stdout),
+      this.#collect(this.#child.stderr),
+      this.#child.status,
+      this.#feed(input),
+    ]);
+    this.#ended = true;
+    return { code: status.code, signal: status.signal, stdout, stderr };
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+    let text = "";
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      this.#printed += chunk;
+    }
+    return text;
+  }
+}
+
+/** The flags with which this machine finds `@std/*`, with absolute paths. */
+const importFlags: readonly string[] = (() => {
+  const { stdout } = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-config", "tools/std_imports.ts"],
+    cwd: CHECKOUT,
+  }).outputSync();
+  return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((flag) => flag !== "")
+    .map((flag) => flag.replace("--import-map=", `--import-map=${CHECKOUT}`));
+})();
+
+/** The program and its arguments that run `kvraft` with `args`, permitted what the compiled form is permitted. */
+export function kvraftCommand(args: readonly string[]): readonly [string, ...string[]] {
+  return denoCommand("main.ts", { permissions: permissionFlags(null), args });
+}
+
+/** The program and its arguments that run a script of this checkout, its path relative to that, anywhere. */
+export function denoCommand(
+  script: string,
+  { permissions, args }: { readonly permissions: readonly string[]; readonly args: readonly string[] },
+): readonly [string, ...string[]] {
+  return [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    `--config=${join(CHECKOUT, "deno.json")}`,
+    ...importFlags,
+    ...permissions,
+    join(CHECKOUT, script),
+    ...args,
+  ];
+}
+
+/** Starts `kvraft` with these arguments in `options.cwd`. */
+export function startKvraft(args: readonly string[], options: StartOptions): Process {
+  const [program, ...programArgs] = kvraftCommand(args);
+  return Process.start(program, programArgs, { name: "kvraft", ...options });
+}
+
+/** Runs `kvraft` with these arguments to its end. */
+export async function runKvraft(args: readonly string[], options: StartOptions): Promise<Finished> {
+  await using process = startKvraft(args, options);
+  return await process.end();
+}

@@ -1,0 +1,80 @@
+/** A real terminal, by tmux: a program runs in it, keys are typed, and what the screen shows is read. */
+import { eventually } from "../eventually.ts";
+import { Process } from "./process.ts";
+
+const COLUMNS = 100;
+const ROWS = 50;
+
+/** Whether this machine has tmux. */
+export function hasTmux(): boolean {
+  try {
+    return new Deno.Command("tmux", { args: ["-V"], stdout: "null", stderr: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
+/** How to open a terminal. */
+export interface TerminalOptions {
+  /** Where the program starts; the terminal keeps its socket there too. */
+  readonly cwd: string;
+  /** The program and its arguments. */
+  readonly command: readonly string[];
+}
+
+/** A terminal with a program in it. When the program ends, the screen says `ended with` and its exit code. */
+export class Terminal implements AsyncDisposable {
+  readonly #cwd: string;
+
+  private constructor(cwd: string) {
+    this.#cwd = cwd;
+  }
+
+  /** Opens a terminal of its own, which shares nothing with the tmux of whoever runs the tests. */
+  static async open({ cwd, command }: TerminalOptions): Promise<Terminal> {
+    const terminal = new Terminal(cwd);
+    const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+    const size = ["-x", `${COLUMNS}`, "-y", `${ROWS}`];
+    const script = `unset NO_COLOR; ${quoted}; echo "ended with $?"; exec cat`;
+    await terminal.#tmux("-f", "/dev/null", "new-session", "-d", ...size, script);
+    return terminal;
+  }
+
+  /** Presses keys, named as tmux names them: `C-c`, `Tab`, `Up`. */
+  async press(...keys: readonly string[]): Promise<void> {
+    await this.#tmux("send-keys", ...keys);
+  }
+
+  /** Types text as it is. */
+  async type(text: string): Promise<void> {
+    await this.#tmux("send-keys", "-l", text);
+  }
+
+  /** The lines on the screen, without the empty ones below. */
+  async screen(): Promise<string> {
+    return (await this.#tmux("capture-pane", "-p")).trimEnd();
+  }
+
+  /** Waits until the screen shows something; gives all that it shows then. */
+  async waitFor(pattern: RegExp): Promise<string> {
+    let shown = "";
+    return await eventually(`the screen shows ${pattern}`, async () => {
+      shown = await this.screen();
+      return pattern.test(shown) ? shown : null;
+    }, { explain: () => shown });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tmux("kill-server");
+  }
+
+  async #tmux(...args: readonly string[]): Promise<string> {
+    await using process = Process.start("tmux", ["-u", "-S", `${this.#cwd}/tmux.socket`, ...args], {
+      cwd: this.#cwd,
+      name: "tmux",
+    });
+    const { code, stdout, stderr } = await process.end();
+    if (code !== 0) throw new Error(`tmux ${args[0]} ended with ${code}: ${stderr}`);
+    return stdout;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * A disk for one node of the bare core in tests: what was synced stays, and a crash keeps of the write under way as
+ * many records as the test says (the hard state is the first of them, then a snapshot, as `Persist` asks).
+ */
+import { assert } from "@std/assert";
+import { entryBytes } from "../../../lib/raft/log.ts";
+import {
+  EMPTY_CONFIGURATION,
+  EMPTY_STATE,
+  type Entry,
+  type HardState,
+  type Load,
+  type LogPosition,
+  type Persist,
+} from "../../../lib/raft/mod.ts";
+import type { Configuration, RecoveredState, SnapshotMetadata, TermRun } from "../../../lib/raft/mod.ts";
+
+/** What a disk holds at first. */
+export interface DiskContent {
+  /** Of the cluster that the node was founded with; none at first for a node that is to be added. */
+  readonly founding?: Configuration;
+  readonly hardState?: HardState;
+  /** The entry before the first; none by default. */
+  readonly base?: LogPosition;
+  readonly entries?: readonly Entry[];
+  /** The newest snapshot, if there is one. */
+  readonly snapshot?: SnapshotMetadata;
+}
+
+/** The durable state of one node. */
+export class RaftDisk {
+  #hardState: HardState;
+  /** The entry before the first. */
+  #base: LogPosition;
+  #entries: Entry[] = [];
+  #snapshot: SnapshotMetadata;
+  #underWay: Persist | null = null;
+
+  constructor({ founding, hardState, base, entries, snapshot }: DiskContent = {}) {
+    this.#hardState = hardState ?? EMPTY_STATE.hardState;
+    this.#snapshot = snapshot ?? { index: 0, term: 0, configuration: founding ?? EMPTY_CONFIGURATION };
+    this.#base = base ?? EMPTY_STATE.base;
+    this.#write(entries ?? []);
+  }
+
+  /** The hard state that would survive a crash. */
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** The entries that would survive a crash, from the one after the {@link base} on. */
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  /** The entry before the first. */
+  get base(): LogPosition {
+    return this.#base;
+  }
+
+  /** Index of the last entry. */
+  get lastIndex(): number {
+    return this.#base.index + this.#entries.length;
+  }
+
+  /** The newest snapshot; of index 0 when there is none. */
+  get snapshot(): SnapshotMetadata {
+    return this.#snapshot;
+  }
+
+  /** The write that has begun and not ended. */
+  get underWay(): Persist | null {
+    return this.#underWay;
+  }
+
+  /** Whether the log, or the snapshot, has the entry (index, term), one that is committed. */
+  holds({ index, term }: LogPosition): boolean {
+    if (index <= this.#snapshot.index) return true;
+    return this.#entries[index - this.#base.index - 1]?.term === term;
+  }
+
+  /** Begins a write. */
+  begin(persist: Persist): void {
+    assert(this.#underWay === null, "one write is under way at a time");
+    this.#underWay = persist;
+  }
+
+  /** Ends the write under way: all of it is durable now. Returns it. */
+  complete(): Persist {
+    const persist = this.#underWay;
+    assert(persist !== null, "only a write under way can end");
+    this.#keepRecords(persist, Number.MAX_SAFE_INTEGER);
+    this.#underWay = null;
+    return persist;
+  }
+
+  /** Loses the write under way but for its first `keptRecords` records. */
+  crash(keptRecords = 0): void {
+    if (this.#underWay !== null) this.#keepRecords(this.#underWay, keptRecords);
+    this.#underWay = null;
+    // A snapshot may be newer than what the log had on disk: then the log begins after it (as storage does when it opens).
+    const { index, term } = this.#snapshot;
+    if (this.#termAt(index) !== term) this.#reset({ index, term });
+  }
+
+  /** A snapshot was taken, and is durable. */
+  keepSnapshot(snapshot: SnapshotMetadata): void {
+    if (snapshot.index > this.#snapshot.index) this.#snapshot = snapshot;
+  }
+
+  /** Lets go of the entries up to `index`, if it was given them. */
+  removeUpTo(index: number): void {
+    const term = this.#termAt(index);
+    if (index <= this.#base.index || term === null) return;
+    assert(index <= this.#snapshot.index, "only entries that a snapshot holds are removed");
+    this.#entries = this.#entries.slice(index - this.#base.index);
+    this.#base = { index, term };
+  }
+
+  /** What a restarted node is told; of the payloads no more than the last `tailEntries`. */
+  recovered(tailEntries = Number.MAX_SAFE_INTEGER): RecoveredState {
+    const termRuns: TermRun[] = [];
+    for (const { index, term } of this.#entries) {
+      if (termRuns.at(-1)?.term !== term) termRuns.push({ firstIndex: index, term });
+    }
+    const snapshot = this.#snapshot;
+    return {
+      hardState: this.#hardState,
+      termRuns,
+      lastIndex: this.lastIndex,
+      tail: this.#entries.slice(Math.max(0, this.#entries.length - tailEntries)),
+      base: this.#base,
+      snapshot,
+      configurations: this.#entries.filter(({ index, kind }) => {
+        return kind === "configuration" && index > snapshot.index;
+      }),
+    };
+  }
+
+  /** The entries that a load asks for; none when they are gone. */
+  read(load: Load): readonly Entry[] {
+    if (load.firstIndex <= this.#base.index) return [];
+    const read: Entry[] = [];
+    let bytes = 0;
+    for (const entry of this.#entries.slice(load.firstIndex - this.#base.index - 1)) {
+      bytes += entryBytes(entry);
+      if (bytes > load.maxBytes && read.length > 0) break;
+      read.push(entry);
+    }
+    return read;
+  }
+
+  #keepRecords({ hardState, snapshot, entries }: Persist, records: number): void {
+    let left = records;
+    if (hardState !== null && left-- > 0) this.#hardState = hardState;
+    if (snapshot !== null && left-- > 0) {
+      this.keepSnapshot(snapshot);
+      this.#reset(snapshot);
+    }
+    this.#write(entries.slice(0, Math.max(0, left)));
+  }
+
+  #reset({ index, term }: LogPosition): void {
+    this.#base = { index, term };
+    this.#entries = [];
+  }
+
+  #termAt(index: number): number | null {
+    if (index === this.#base.index) return this.#base.term;
+    return this.#entries[index - this.#base.index - 1]?.term ?? null;
+  }
+
+  #write(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      assert(entry.index > this.#base.index && entry.index <= this.lastIndex + 1, "the log has no gaps");
+      this.#entries.length = entry.index - this.#base.index - 1;
+      this.#entries.push(entry);
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/** What operators of a random cluster (random_network.ts) ask for: any change of members that can be asked for. */
+import type { Configuration, NodeId } from "../../../lib/raft/mod.ts";
+import { configurationOf } from "./configuration.ts";
+import type { SeededRandom } from "../seeded_random.ts";
+
+/** More voters make no situations that fewer do not. */
+const MAX_VOTERS = 5;
+
+/** A configuration to ask for when `current` is there; null when chance finds none. `newcomer` was never a member. */
+export function randomTarget(
+  random: SeededRandom,
+  current: Configuration,
+  newcomer: NodeId | null,
+): Configuration | null {
+  const { voters, learners } = current.confState;
+  const removed = current.removedIds;
+  const voter = random.pick(voters);
+  const learner = learners.length > 0 ? random.pick(learners) : newcomer;
+  const without = (ids: readonly NodeId[], id: NodeId | null): NodeId[] => ids.filter((one) => one !== id);
+  switch (random.below(7)) {
+    case 0:
+      if (newcomer === null) return null;
+      return configurationOf({ voters, learners: [...learners, newcomer], removed });
+    case 1:
+      if (learner === null || voters.length >= MAX_VOTERS) return null;
+      return configurationOf({ voters: [...voters, learner], learners: without(learners, learner), removed });
+    case 2:
+      if (voters.length === 1) return null;
+      return configurationOf({ voters: without(voters, voter), learners: [...learners, voter], removed });
+    case 3:
+      if (voters.length === 1) return null;
+      return configurationOf({ voters: without(voters, voter), learners, removed: [...removed, voter] });
+    case 4:
+      if (learner === null) return null;
+      return configurationOf({
+        voters: [...without(voters, voter), learner],
+        learners: without(learners, learner),
+        removed: [...removed, voter],
+      });
+    case 5:
+      if (!learners.some((id) => id === learner) || learner === null) return null;
+      return configurationOf({
+        voters,
+        learners: without(learners, learner),
+        removed: [...removed, learner],
+      });
+    default:
+      return anything(random, current, newcomer);
+  }
+}
+
+/** Everybody may become anything at once: from one voter to all, or from some to quite others. */
+function anything(
+  random: SeededRandom,
+  current: Configuration,
+  newcomer: NodeId | null,
+): Configuration | null {
+  const ids = [...current.members.map(({ id }) => id), ...(newcomer === null ? [] : [newcomer])];
+  const roles = ids.map((id) => ({
+    id,
+    role: random.pick(["voter", "voter", "learner", "removed"] as const),
+  }));
+  const withRole = (wanted: string): NodeId[] =>
+    roles.filter(({ role }) => role === wanted).map(({ id }) => id);
+  const voters = withRole("voter");
+  if (voters.length === 0 || voters.length > MAX_VOTERS) return null;
+  const removed = [...current.removedIds, ...withRole("removed").filter((id) => id !== newcomer)];
+  return configurationOf({ voters, learners: withRole("learner"), removed });
+}

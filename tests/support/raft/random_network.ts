@@ -1,0 +1,500 @@
+/**
+ * A small random world for the bare core: nodes without I/O over a network that loses, repeats, reorders and cuts,
+ * and disks whose writes end later or not at all. Nodes take snapshots and cut their logs, operators ask for other
+ * members. One seed decides everything, so a failure can be run again.
+ *
+ * A run has two parts. In the first, chance decides every step, and {@link RaftInvariants} watches. In the second a
+ * majority (of every configuration that may decide) drawn by chance is healed for good while the rest stays dead or half deaf, and the majority must come to
+ * work again.
+ */
+import { assert } from "@std/assert";
+import {
+  type Entry,
+  type Load,
+  type Message,
+  type NodeId,
+  Raft,
+  type RaftLimits,
+  type RaftStatus,
+  type Ready,
+  type SnapshotMetadata,
+} from "../../../lib/raft/mod.ts";
+import { configurationOf, configurationText, TEXT_CODEC } from "./configuration.ts";
+import { RaftDisk } from "./disk.ts";
+import { drawRaftFaults, type RaftFaults } from "./random_faults.ts";
+import { hasMajorities, RaftInvariants } from "./invariants.ts";
+import { randomTarget } from "./random_changes.ts";
+import { messageText, persistText, snapshotText, statusText } from "./text.ts";
+import { SeededRandom } from "../seeded_random.ts";
+
+/** Small, so that every bound is met within a short run. */
+const LIMITS: RaftLimits = {
+  appendBytes: 100,
+  inflightMessages: 3,
+  inflightBytes: 250,
+  uncommittedBytes: 400,
+  tailBytes: 120,
+  applyBytes: 150,
+  pendingReads: 4,
+};
+const ELECTION_TICKS = 3;
+/** In steps of the run. Ticks come as they like: what a lease promises does not depend upon them. */
+const LEASE_MS = 400;
+/** How much faster or slower than the world's a node's clock is. */
+const CLOCK_DRIFT = 0.04;
+const MAX_IN_FLIGHT = 60;
+const MAX_NODES = 8;
+const MAX_QUIET_MOVES = 2_000;
+/** A snapshot that did not arrive is sent again after so many rounds. */
+const SNAPSHOT_ROUNDS = 4;
+/** Generous: an election takes two timeouts, a follower that lags some more. */
+const MAX_LIVENESS_ROUNDS = 60 * ELECTION_TICKS;
+
+interface SimulatedNode {
+  readonly id: NodeId;
+  readonly disk: RaftDisk;
+  /** null while crashed. */
+  raft: Raft | null;
+  last: RaftStatus | null;
+  appliedIndex: number;
+  /** The snapshot that is being written; it stands for the state of a while ago by the time it is durable. */
+  snapshotUnderWay: SnapshotMetadata | null;
+  /** Loads under way, with what the disk held when they began. */
+  loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
+  /** Reads that were accepted, and what was committed anywhere when they came in. */
+  reads: Map<number, number>;
+  confirmedReads: number;
+}
+
+/** One run. */
+export class RaftNetwork {
+  readonly invariants: RaftInvariants;
+  /** What happened, latest last; kept only when asked for. */
+  readonly trace: string[] = [];
+  readonly #traces: boolean;
+  readonly #random: SeededRandom;
+  readonly #faults: RaftFaults;
+  readonly #nodes: SimulatedNode[] = [];
+  readonly #disks = new Map<NodeId, RaftDisk>();
+  #inFlight: Message[] = [];
+  readonly #cuts = new Set<string>();
+  /** How fast time passes beside deliveries, in steps of 1000. */
+  readonly #tickWeight: number;
+  /** Whether reads are answered under leases: in every second run. */
+  readonly #leases: boolean;
+  #nowMs = 0;
+  #proposals = 0;
+
+  constructor(seed: number, options: { trace: boolean }) {
+    this.#traces = options.trace;
+    this.#random = new SeededRandom(seed);
+    this.#leases = seed % 2 === 0;
+    const random = this.#random;
+    this.#faults = drawRaftFaults(random);
+    this.#tickWeight = random.pick([60, 120, 240]);
+    const size = random.pick([1, 2, 3, 3, 3, 4, 5, 5]);
+    this.#note(`${size} nodes, ${JSON.stringify(this.#faults)}`);
+    const founding = configurationOf({ voters: Array.from({ length: size }, (_, position) => position + 1) });
+    this.invariants = new RaftInvariants(this.#disks, founding);
+    for (let count = 0; count < size; count++) this.#addNode(new RaftDisk({ founding }));
+  }
+
+  /** Lets chance decide `steps` steps. */
+  run(steps: number): void {
+    for (let step = 0; step < steps; step++) {
+      this.#nowMs++;
+      const node = this.#random.pick(this.#nodes);
+      this.#randomStep(node);
+      if (this.#random.chance(0.7)) this.#carryOut(node);
+    }
+  }
+
+  /** Heals a majority for good, and demands that it works: a new write, applied by all, and a read by each. */
+  mustRecover(): void {
+    const majority = this.#healMajority();
+    const last = new TextEncoder().encode("the last");
+    const unread = new Map(majority.map((node) => [node, node.confirmedReads]));
+    let proposedIn = 0;
+    for (let round = 0; round < MAX_LIVENESS_ROUNDS; round++) {
+      this.#nowMs += LEASE_MS / ELECTION_TICKS;
+      for (const node of this.#nodes) node.raft?.tick();
+      this.#becomeQuiet();
+      const leader = majority.find(({ raft }) => raft?.isLeader === true)?.raft ?? null;
+      if (leader !== null && leader.term > proposedIn && leader.propose(last).kind === "accepted") {
+        proposedIn = leader.term;
+      }
+      for (const node of unread.keys()) this.#read(node);
+      this.#becomeQuiet();
+      for (const [node, reads] of unread) if (node.confirmedReads > reads) unread.delete(node);
+      if (round % SNAPSHOT_ROUNDS === 0) this.#giveUpSnapshots();
+      const members = this.#settledMembers();
+      const position = this.invariants.committed.findLastIndex(({ data }) => data === last);
+      const served = majority.filter(({ id }) => members.includes(id));
+      const applied = position >= 0 && served.every(({ appliedIndex }) => appliedIndex > position);
+      if (members.length > 0 && applied && served.every((node) => !unread.has(node))) return;
+    }
+    throw new Error(`The majority [${majority.map(({ id }) => id)}] did not recover`);
+  }
+
+  #randomStep(node: SimulatedNode): void {
+    const random = this.#random;
+    const dice = random.below(1_000);
+    if (dice < this.#tickWeight) node.raft?.tick();
+    else if (dice < 650) this.#deliverOne();
+    else if (dice < 800) this.#endWrite(node);
+    else if (dice < 850) this.#endLoad(node);
+    else if (dice < 910) this.#propose(node);
+    else if (dice < 930) this.#moveSnapshot(node);
+    else if (dice < 960) this.#read(node);
+    else this.#rareStep(node);
+    this.#observe(node);
+  }
+
+  #rareStep(someone: SimulatedNode): void {
+    const random = this.#random;
+    const { crashes, cuts, transfers, changes } = this.#faults;
+    // What happens to a leader matters most.
+    const leader = this.#nodes.find(({ raft }) => raft?.isLeader === true) ?? someone;
+    const node = random.chance(0.5) ? leader : someone;
+    const other = random.pick(this.#nodes);
+    if (this.#leases && random.chance(0.5)) return this.#attackLease(leader, other);
+    switch (random.below(12)) {
+      case 0:
+        if (crashes && random.chance(0.5)) this.#crash(node);
+        return;
+      case 1:
+        for (const one of this.#nodes) if (one.raft === null && random.chance(0.5)) this.#start(one);
+        return;
+      case 2:
+        if (cuts) this.#cut(node, other);
+        return;
+      case 3:
+        this.#cuts.clear();
+        return;
+      case 4:
+        if (transfers) node.raft?.transferLeadership(random.chance(0.5) ? null : other.id);
+        return;
+      case 5:
+        node.raft?.messagesLost(other.id);
+        if (random.chance(0.2)) node.raft?.processGone(other.id);
+        if (node.disk.underWay !== null && random.chance(0.2)) node.raft?.storageStalled();
+        return;
+      case 6:
+        return this.#makeImpatient(other);
+      case 7:
+        return node.raft?.snapshotFailed(other.id);
+      default:
+        if (changes) this.#change(node);
+    }
+  }
+
+  /** What tempts voters to break what they promised, while the leader hears nothing of it. */
+  #attackLease(leader: SimulatedNode, other: SimulatedNode): void {
+    switch (this.#random.below(4)) {
+      case 0:
+        for (const { id } of this.#nodes) this.#cuts.add(`${id}>${leader.id}`).add(`${leader.id}>${id}`);
+        return;
+      case 1:
+        if (other === leader) return;
+        this.#crash(other);
+        return this.#start(other);
+      case 2:
+        for (const node of this.#nodes) if (node !== leader) this.#makeImpatient(node);
+        return;
+      case 3:
+        leader.raft?.transferLeadership(null);
+    }
+  }
+
+  /** For this node, an election timeout has passed. */
+  #makeImpatient(node: SimulatedNode): void {
+    for (let tick = 0; tick < 2 * ELECTION_TICKS; tick++) {
+      node.raft?.tick();
+      this.#observe(node);
+    }
+  }
+
+  /** Cuts one way between two nodes, both ways, or a node off from all others. */
+  #cut(node: SimulatedNode, other: SimulatedNode): void {
+    const peers = this.#random.chance(0.5) ? [other] : this.#nodes;
+    const bothWays = this.#random.chance(0.7);
+    for (const { id } of peers) {
+      this.#cuts.add(`${node.id}>${id}`);
+      if (bothWays) this.#cuts.add(`${id}>${node.id}`);
+    }
+  }
+
+  /** An operator asks for other members; a node that is to be new is started before. */
+  #change(node: SimulatedNode): void {
+    if (node.raft?.isLeader !== true) return;
+    const newcomer = this.#nodes.length < MAX_NODES ? this.#nodes.length + 1 : null;
+    const target = randomTarget(this.#random, node.raft.configuration, newcomer);
+    if (target === null || node.raft.configuration.confState.votersOutgoing.length > 0) return;
+    if (target.members.some(({ id }) => id === newcomer)) this.#addNode(new RaftDisk());
+    const proposed = node.raft.proposeConfiguration(target);
+    const outcome = proposed.kind === "accepted" ? `${proposed.index}@${proposed.term}` : proposed.reason;
+    this.#note(`${node.id} is asked for ${configurationText(target)}: ${outcome}`);
+  }
+
+  #addNode(disk: RaftDisk): void {
+    const node: SimulatedNode = {
+      id: this.#nodes.length + 1,
+      disk,
+      raft: null,
+      last: null,
+      appliedIndex: 0,
+      snapshotUnderWay: null,
+      loads: [],
+      reads: new Map(),
+      confirmedReads: 0,
+    };
+    this.#nodes.push(node);
+    this.#disks.set(node.id, disk);
+    this.#start(node);
+  }
+
+  /** Begins a snapshot of what is applied, or ends the one that was begun, and cuts the log somewhere before it. */
+  #moveSnapshot(node: SimulatedNode): void {
+    const { raft, disk, appliedIndex } = node;
+    if (raft === null || !this.#faults.snapshots) return;
+    const snapshot = node.snapshotUnderWay;
+    if (snapshot === null) {
+      // The core is ahead of the state machine while a received snapshot waits to be taken over.
+      if (appliedIndex <= raft.status().snapshotIndex) return;
+      const term = this.invariants.committed[appliedIndex - 1]?.term ?? 0;
+      const configuration = raft.configurationAt(appliedIndex);
+      // A node that was added does not know the founding configuration: its snapshots wait for a later one.
+      if (configuration.members.length === 0) return;
+      node.snapshotUnderWay = { index: appliedIndex, term, configuration };
+      this.invariants.took(node.snapshotUnderWay);
+      return;
+    }
+    node.snapshotUnderWay = null;
+    // One that was received meanwhile may be newer.
+    if (snapshot.index <= raft.status().snapshotIndex) return;
+    disk.keepSnapshot(snapshot);
+    const baseIndex = Math.max(0, snapshot.index - this.#random.below(5));
+    raft.compact({ snapshot, baseIndex });
+    disk.removeUpTo(raft.status().firstIndex - 1);
+    this.#note(`${node.id} has the snapshot ${snapshotText(snapshot)}, and its log after ${disk.base.index}`);
+  }
+
+  /** Whoever sends a snapshot notices that it does not arrive. */
+  #giveUpSnapshots(): void {
+    for (const { raft } of this.#nodes) {
+      for (const { id, kind } of raft?.status().peers ?? []) {
+        if (kind === "snapshot") raft?.snapshotFailed(id);
+      }
+    }
+  }
+
+  /** The members by the newest leader's configuration, once that is committed and not a joint one; else none. */
+  #settledMembers(): readonly NodeId[] {
+    const leaders = this.#nodes.flatMap(({ raft }) => raft?.isLeader === true ? [raft] : []);
+    const leader = leaders.sort((a, b) => b.term - a.term)[0];
+    if (leader === undefined || leader.configuration !== leader.committedConfiguration) return [];
+    const { confState, members } = leader.configuration;
+    return confState.votersOutgoing.length > 0 ? [] : members.map(({ id }) => id);
+  }
+
+  #start(node: SimulatedNode): void {
+    const { hardState, base, entries } = node.disk;
+    this.#note(
+      `${node.id} starts: ${
+        JSON.stringify(hardState)
+      }, ${entries.length} entries after ${base.index}@${base.term}`,
+    );
+    const speed = 1 + CLOCK_DRIFT * (node.id % 3 - 1);
+    const now = (): number => node.id * 1_000 + this.#nowMs * speed;
+    node.raft = new Raft({
+      id: node.id,
+      configurationCodec: TEXT_CODEC,
+      electionTicks: ELECTION_TICKS,
+      heartbeatTicks: 1,
+      random: () => this.#random.next(),
+      limits: LIMITS,
+      recovered: node.disk.recovered(this.#random.below(4)),
+      lease: this.#leases ? { durationMs: LEASE_MS, now } : null,
+    });
+    node.last = null;
+    node.appliedIndex = node.disk.snapshot.index;
+  }
+
+  #crash(node: SimulatedNode): void {
+    if (node.raft === null) return;
+    const before = node.disk.hardState;
+    const records = (node.disk.underWay?.entries.length ?? 0) + 3;
+    node.disk.crash(this.#random.below(records));
+    this.invariants.wrote(node.id, before);
+    this.#note(`${node.id} crashes`);
+    node.raft = null;
+    node.snapshotUnderWay = null;
+    node.loads = [];
+    node.reads.clear();
+  }
+
+  #deliverOne(): void {
+    const random = this.#random;
+    if (this.#inFlight.length === 0) return;
+    const picked = random.pick(this.#inFlight);
+    const position = this.#faults.reordering
+      ? this.#inFlight.indexOf(picked)
+      : this.#inFlight.findIndex(({ from, to }) => from === picked.from && to === picked.to);
+    const [message] = random.chance(this.#faults.repetition)
+      ? this.#inFlight.slice(position, position + 1)
+      : this.#inFlight.splice(position, 1);
+    if (message !== undefined && !random.chance(this.#faults.loss)) this.#deliver(message);
+  }
+
+  #deliver(message: Message): void {
+    const receiver = this.#nodes[message.to - 1];
+    const cut = this.#cuts.has(`${message.from}>${message.to}`);
+    if (receiver === undefined || receiver.raft === null || cut) return;
+    const disposition = receiver.raft.step(message);
+    this.#note(
+      `${messageText(message, (_, readId) => String(readId))}${
+        disposition === null ? "" : ` (${disposition})`
+      }`,
+    );
+    this.#observe(receiver);
+  }
+
+  #endWrite(node: SimulatedNode): void {
+    const { disk, raft } = node;
+    if (raft === null || disk.underWay === null) return;
+    const before = disk.hardState;
+    const { lastIndex, lastTerm, messagesAfter } = disk.complete();
+    this.#note(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
+    this.invariants.wrote(node.id, before);
+    for (const message of messagesAfter) this.#send(message);
+    raft.persisted(lastIndex, lastTerm);
+    this.#observe(node);
+  }
+
+  #endLoad(node: SimulatedNode): void {
+    const [ended] = node.loads.splice(this.#random.below(node.loads.length), 1);
+    if (ended !== undefined) node.raft?.loaded(ended.load, ended.entries);
+  }
+
+  #propose(node: SimulatedNode): void {
+    if (node.raft?.isLeader !== true) return;
+    this.#proposals++;
+    node.raft.propose(new TextEncoder().encode(`${this.#proposals}`.padEnd(this.#random.below(60), ".")));
+  }
+
+  #read(node: SimulatedNode): void {
+    const requested = node.raft?.readIndex();
+    if (requested?.kind === "accepted") node.reads.set(requested.readId, this.invariants.commitIndex);
+  }
+
+  #send(message: Message): void {
+    this.invariants.sent(message);
+    if (this.#inFlight.length >= MAX_IN_FLIGHT) this.#inFlight.splice(this.#random.below(MAX_IN_FLIGHT), 1);
+    this.#inFlight.push(message);
+  }
+
+  /** Carries out one Ready; false when there was nothing to do. */
+  #carryOut(node: SimulatedNode): boolean {
+    const ready = node.raft?.takeReady() ?? null;
+    if (ready === null) return false;
+    this.#observe(node);
+    if (ready.persist !== null) {
+      this.#note(`${node.id} writes ${persistText(ready.persist)}`);
+      node.disk.begin(ready.persist);
+    }
+    for (const message of ready.messages) this.#send(message);
+    this.#applyAndAnswer(node, ready);
+    for (const { to } of ready.snapshots) {
+      const { snapshot } = node.disk;
+      this.#send({ kind: "installSnapshot", from: node.id, to, term: node.raft?.term ?? 0, snapshot });
+    }
+    for (const load of ready.loads) node.loads.push({ load, entries: node.disk.read(load) });
+    if (!this.#faults.slowDisks && this.#random.chance(0.8)) this.#endWrite(node);
+    return true;
+  }
+
+  #applyAndAnswer(node: SimulatedNode, { restore, committed, reads }: Ready): void {
+    if (restore !== null) {
+      this.invariants.restores(node.id, restore, node.appliedIndex);
+      node.appliedIndex = restore.index;
+    }
+    for (const entry of committed) {
+      assert(entry.index === node.appliedIndex + 1, "entries are applied one by one");
+      this.invariants.applies(node.id, entry);
+      node.appliedIndex = entry.index;
+    }
+    for (const { readId, index } of reads) {
+      const commitIndex = node.reads.get(readId);
+      assert(commitIndex !== undefined, "a read is answered once");
+      node.reads.delete(readId);
+      if (index === null) continue;
+      this.invariants.answers(node.id, index, commitIndex);
+      node.confirmedReads++;
+    }
+  }
+
+  #observe(node: SimulatedNode): void {
+    if (node.raft === null) return;
+    const status = node.raft.status();
+    const text = statusText(status);
+    if (node.last === null || text !== statusText(node.last)) this.#note(`${node.id} is ${text}`);
+    this.invariants.stands(status, node.last);
+    const ledBefore = node.last?.role === "leader" && node.last.term === status.term;
+    if (status.role === "leader" && !ledBefore) this.#assertAlone(status);
+    node.last = status;
+  }
+
+  /** Whoever begins to lead does so when nobody answers reads under a lease any more. */
+  #assertAlone({ id, term }: RaftStatus): void {
+    for (const { raft, id: other } of this.#nodes) {
+      const isAlone = other === id || raft?.holdsLease !== true;
+      assert(isAlone, `${id} leads term ${term} while ${other} answers reads under a lease`);
+    }
+  }
+
+  /** All of a majority is up and connected; of each other node either nothing is left, or it is heard but hears nothing. */
+  #healMajority(): readonly SimulatedNode[] {
+    const random = this.#random;
+    const shuffled = this.#nodes.map((node) => ({ node, key: random.next() })).sort((a, b) => a.key - b.key);
+    const order = shuffled.map(({ node }) => node);
+    const inMemory = this.#nodes.flatMap(({ raft }) => raft === null ? [] : [raft.configuration]);
+    const deciding = [...this.invariants.deciding(), ...inMemory];
+    let size = 0;
+    while (size < order.length) {
+      const healed = new Set(order.slice(0, ++size).map(({ id }) => id));
+      if (deciding.every((one) => hasMajorities(one, (node) => healed.has(node)))) break;
+    }
+    size += random.below(order.length - size + 1);
+    const majority = order.slice(0, size);
+    this.#cuts.clear();
+    for (const lost of order.slice(size)) {
+      if (random.chance(0.5)) this.#crash(lost);
+      for (const { id } of majority) this.#cuts.add(`${id}>${lost.id}`);
+    }
+    for (const node of majority) if (node.raft === null) this.#start(node);
+    this.#note(`healed for good: [${majority.map(({ id }) => id)}]`);
+    return majority;
+  }
+
+  /** Carries out everything until nothing moves. */
+  #becomeQuiet(): void {
+    for (let move = 0; move < MAX_QUIET_MOVES; move++) {
+      let moved = false;
+      for (const node of this.#nodes) {
+        moved = this.#carryOut(node) || moved;
+        moved = node.disk.underWay !== null || node.loads.length > 0 || moved;
+        this.#endWrite(node);
+        while (node.loads.length > 0) this.#endLoad(node);
+      }
+      const arriving = this.#inFlight;
+      this.#inFlight = [];
+      for (const message of arriving) this.#deliver(message);
+      if (!moved && arriving.length === 0) return;
+    }
+    throw new Error("The nodes do not come to rest");
+  }
+
+  #note(line: string): void {
+    if (this.#traces) this.trace.push(line);
+  }
+}

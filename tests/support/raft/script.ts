@@ -1,0 +1,477 @@
+/**
+ * Golden scripts of the consensus core: steps a person can read, and under each what the nodes did.
+ *
+ * A line that begins with `>` is a step, one that begins with two spaces is what it gave, every other line is prose.
+ * {@link runScript} executes the steps and returns the text as it should be: when the core behaves as written, that
+ * is the text it was given.
+ *
+ *     > nodes 3 election=10 heartbeat=2   nodes 1 to 3; limits may follow (appendBytes=…, tailBytes=…, …)
+ *     > recover 2 term=4 log=1,1,4        node 2 anew, from a disk with entries of these terms (commit=…, tail=…)
+ *     > timeout 1 12                      election timeouts of node 1 from its next role on, in ticks
+ *     > tick 1 10                         time passes for node 1 (`all` for every node)
+ *     > elect 1                           silently: all time out, node 1 first; everything is delivered
+ *     > propose 1 a | read 2 | transfer 1 3 (or `any`)
+ *     > ready 1                           carries out one Ready: writes and syncs, sends, applies, answers
+ *     > deliver 1 2                       what is on its way from 1 to 2 arrives (only one kind, if named)
+ *     > settle                            readies and deliveries until nothing moves
+ *     > drop | delay | duplicate 1 2      on its way from 1 to 2: lost, kept back, or copied and the copy kept back
+ *     > repeat 1 2                        what is on its way from 1 to 2 arrives, and a copy is still on its way
+ *                                         (of all these only the second, with `#2` at the end)
+ *     > arrive                            what was kept back arrives (only the last of it: `arrive last`)
+ *     > cut 1 2 | heal 1 2                both ways; `cut 1>2` one way
+ *     > reconnect 1 2                     node 1 is told that messages to 2 may have been lost
+ *     > hold-disk 1 | release-disk 1      syncs of node 1 take until they are released
+ *     > stall-disk 1                      the disk of node 1 reports that it can't take the write under way
+ *     > hold-loads 1 | release-loads 1    entries that node 1 wants back from its disk come when released
+ *     > crash 1 | restart 1               what was not synced is lost
+ *     > log 1 | peers 1 | status          what the disk of node 1 holds; what it knows of the others; how all stand
+ *     > join 4                            a new node, which belongs to no cluster yet
+ *     > configure 1 voters=1,2 learners=4 node 1 is asked for this configuration (removed=… may follow)
+ *     > compact 1 base=3                  a snapshot of all that node 1 has applied; its log up to 3 goes (or all of that)
+ *     > snapshot-failed 1 4               sending a snapshot to 4 was given up
+ *
+ * A snapshot is sent at once and arrives as installSnapshot, whole or not at all. Who belongs to the cluster is shown
+ * of a node only where that is not who did at first.
+ *
+ * Steps may share a line (`> ready 1; deliver 1 2`). `quietly` before them hides what they do and shows only how the
+ * nodes stand afterwards.
+ */
+import { assert } from "@std/assert";
+import {
+  DEFAULT_LIMITS,
+  type Message,
+  type NodeId,
+  Raft,
+  type RaftLimits,
+  type Ready,
+} from "../../../lib/raft/mod.ts";
+import { configurationOf, configurationText, parseConfiguration, TEXT_CODEC } from "./configuration.ts";
+import { RaftDisk } from "./disk.ts";
+import { assignments, contentOf, links, newNode, type ScriptNode } from "./script_node.ts";
+import {
+  entriesText,
+  entryText,
+  messageText,
+  peerText,
+  persistText,
+  snapshotText,
+  statusText,
+} from "./text.ts";
+
+/** Runs the steps of a script; returns its text with the output that they give now. */
+export function runScript(source: string): string {
+  const world = new ScriptWorld();
+  const lines: string[] = [];
+  for (const line of source.split("\n")) {
+    if (line.startsWith("  ")) continue;
+    lines.push(line);
+    if (line.startsWith("> ")) lines.push(...world.execute(line.slice(2)).map((said) => `  ${said}`));
+  }
+  return lines.join("\n");
+}
+
+/** More moves than this without coming to rest is a loop. */
+const MAX_SETTLE_MOVES = 10_000;
+
+class ScriptWorld {
+  readonly #nodes = new Map<NodeId, ScriptNode>();
+  #electionTicks = 10;
+  #heartbeatTicks = 2;
+  #limits: RaftLimits = DEFAULT_LIMITS;
+  #founding = configurationOf({ voters: [] });
+  #inFlight: Message[] = [];
+  #keptBack: Message[] = [];
+  readonly #cuts = new Set<string>();
+  readonly #readNames = new Map<string, string>();
+  #said: string[] = [];
+  #draws = 0;
+
+  /** Executes the steps of a line; returns what they gave. */
+  execute(step: string): readonly string[] {
+    this.#said = [];
+    const quietly = step.startsWith("quietly ");
+    const act = (): void => {
+      for (const one of (quietly ? step.slice("quietly ".length) : step).split("; ")) {
+        const [command = "", ...args] = one.split(" ");
+        this.#command(command, args);
+        for (const node of this.#nodes.values()) this.#showChange(node);
+      }
+    };
+    if (quietly) this.#quietly(act);
+    else act();
+    for (const node of this.#nodes.values()) this.#showChange(node);
+    return this.#said;
+  }
+
+  #command(command: string, args: readonly string[]): void {
+    const [first = "", second = ""] = args;
+    switch (command) {
+      case "nodes":
+        return this.#makeNodes(Number(first), args.slice(1));
+      case "join":
+        return this.#join(Number(first));
+      case "settle":
+        return this.#settle();
+      case "status":
+        return this.#sayStatus();
+      case "deliver":
+      case "drop":
+      case "delay":
+      case "duplicate":
+      case "repeat":
+        return this.#handleMessages(command, args);
+      case "arrive":
+        return this.#arrive(first === "last");
+      case "cut":
+        for (const link of links(args)) this.#cuts.add(link);
+        return;
+      case "heal":
+        if (args.length === 0) this.#cuts.clear();
+        for (const link of links(args)) this.#cuts.delete(link);
+        return;
+      case "elect":
+        return this.#quietly(() => this.#elect(Number(first)));
+      case "tick":
+        return this.#tick(first === "all" ? [...this.#nodes.keys()] : [Number(first)], Number(second || 1));
+      default:
+        return this.#nodeCommand(command, this.#node(Number(first)), args.slice(1));
+    }
+  }
+
+  #nodeCommand(command: string, node: ScriptNode, args: readonly string[]): void {
+    const [first = ""] = args;
+    switch (command) {
+      case "recover":
+        return this.#recover(node, args);
+      case "timeout":
+        node.timeoutTicks = Number(first);
+        return;
+      case "log":
+        return this.#sayLog(node);
+      case "ready":
+        if (!this.#takeReady(node)) this.#say(`${node.id} has nothing to do`);
+        return;
+      case "hold-disk":
+        node.diskHeld = true;
+        return;
+      case "release-disk":
+        node.diskHeld = false;
+        if (node.disk.underWay !== null) this.#syncEnds(node);
+        return;
+      case "hold-loads":
+        node.loadsHeld = true;
+        return;
+      case "release-loads":
+        node.loadsHeld = false;
+        for (const { load, entries } of node.loads.splice(0)) node.raft?.loaded(load, entries);
+        return;
+      case "crash":
+        node.raft = null;
+        node.loads = [];
+        node.disk.crash();
+        return;
+      case "restart":
+        return this.#start(node);
+      default:
+        return this.#coreCommand(command, node, args);
+    }
+  }
+
+  #coreCommand(command: string, node: ScriptNode, args: readonly string[]): void {
+    const { id, raft } = node;
+    const [argument = ""] = args;
+    assert(raft !== null, `node ${id} is down`);
+    switch (command) {
+      case "propose": {
+        const proposed = raft.propose(new TextEncoder().encode(argument));
+        if (proposed.kind === "refused") this.#say(`${id} refuses: ${proposed.reason}`);
+        else this.#say(`${id} takes it as ${proposed.index}@${proposed.term}`);
+        return;
+      }
+      case "read": {
+        const requested = raft.readIndex();
+        if (requested.kind === "refused") this.#say(`${id} refuses the read`);
+        else this.#say(`${id} takes it as ${this.#nameRead(id, requested.readId)}`);
+        return;
+      }
+      case "transfer": {
+        const target = raft.transferLeadership(argument === "any" ? null : Number(argument));
+        this.#say(target === null ? `${id} refuses to hand over` : `${id} hands over to ${target}`);
+        return;
+      }
+      case "configure": {
+        const proposed = raft.proposeConfiguration(parseConfiguration(args.join(" ")));
+        if (proposed.kind === "refused") this.#say(`${id} refuses: ${proposed.reason}`);
+        else this.#say(`${id} takes it as ${proposed.index}@${proposed.term}`);
+        return;
+      }
+      case "compact":
+        return this.#compact(node, raft, Number(argument.split("=")[1] ?? node.applied.index));
+      case "snapshot-failed":
+        return raft.snapshotFailed(Number(argument));
+      case "peers":
+        for (const peer of raft.status().peers) this.#say(peerText(peer));
+        return;
+      case "reconnect":
+        return raft.messagesLost(Number(argument));
+      case "gone":
+        return raft.processGone(Number(argument));
+      case "stall-disk":
+        return raft.storageStalled();
+      case "room":
+        return raft.noteRoom(argument === "yes");
+      case "transfer-to-room": {
+        const target = raft.transferToRoom();
+        this.#say(target === null ? `${id} finds nobody with room` : `${id} hands over to ${target}`);
+        return;
+      }
+      default:
+        throw new Error(`Cannot run the script: there is no step "${command}"`);
+    }
+  }
+
+  #makeNodes(count: number, options: readonly string[]): void {
+    const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+    for (const [name, value] of assignments(options)) {
+      if (name === "election") this.#electionTicks = Number(value);
+      else if (name === "heartbeat") this.#heartbeatTicks = Number(value);
+      else {
+        assert(name in limits, `there is no limit ${name}`);
+        limits[name] = Number(value);
+      }
+    }
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    const ids = Array.from({ length: count }, (_, position) => position + 1);
+    const founding = configurationOf({ voters: ids });
+    this.#founding = founding;
+    for (const id of ids) {
+      this.#nodes.set(
+        id,
+        newNode(id, { disk: new RaftDisk({ founding }), timeoutTicks: this.#longestTimeout }),
+      );
+    }
+    for (const node of this.#nodes.values()) {
+      this.#start(node);
+      node.shown = this.#stands(node);
+    }
+  }
+
+  get #longestTimeout(): number {
+    return 2 * this.#electionTicks - 1;
+  }
+
+  #join(id: NodeId): void {
+    const node = newNode(id, { disk: new RaftDisk(), timeoutTicks: this.#longestTimeout });
+    this.#nodes.set(id, node);
+    this.#start(node);
+  }
+
+  #recover(node: ScriptNode, options: readonly string[]): void {
+    const given = new Map(assignments(options));
+    node.tailEntries = Number(given.get("tail") ?? Number.MAX_SAFE_INTEGER);
+    node.disk = new RaftDisk({ founding: this.#founding, ...contentOf(given) });
+    this.#start(node);
+  }
+
+  #start(node: ScriptNode): void {
+    node.applied = node.disk.snapshot;
+    node.raft = new Raft({
+      id: node.id,
+      configurationCodec: TEXT_CODEC,
+      electionTicks: this.#electionTicks,
+      heartbeatTicks: this.#heartbeatTicks,
+      random: () => this.#random(node),
+      limits: this.#limits,
+      recovered: node.disk.recovered(node.tailEntries),
+    });
+  }
+
+  /** Gives the election timeout that the script asks for, and yet no number twice (read ids are drawn from them too). */
+  #random(node: ScriptNode): number {
+    this.#draws++;
+    const fraction = (this.#draws * 0.618) % 1;
+    return (node.timeoutTicks - this.#electionTicks + fraction * 0.99) / this.#electionTicks;
+  }
+
+  #tick(nodes: readonly NodeId[], count: number): void {
+    for (let tick = 0; tick < count; tick++) {
+      for (const id of nodes) this.#node(id).raft?.tick();
+    }
+  }
+
+  #elect(id: NodeId): void {
+    const others = [...this.#nodes.keys()].filter((other) => other !== id);
+    this.#tick(others, this.#electionTicks);
+    this.#tick([id], 2 * this.#electionTicks);
+    this.#settle();
+    this.#tick([id], this.#heartbeatTicks);
+    this.#settle();
+    assert(this.#node(id).raft?.isLeader === true, `node ${id} was elected`);
+  }
+
+  #settle(): void {
+    for (let move = 0; move < MAX_SETTLE_MOVES; move++) {
+      const worked = [...this.#nodes.values()].filter((node) => this.#takeReady(node));
+      const arriving = this.#inFlight;
+      this.#inFlight = [];
+      for (const message of arriving) this.#deliver(message);
+      if (worked.length === 0 && arriving.length === 0) return;
+    }
+    throw new Error("Cannot settle: the nodes do not come to rest");
+  }
+
+  /** Carries out what a node wants done; false when there was nothing. */
+  #takeReady(node: ScriptNode): boolean {
+    const { id, raft, disk } = node;
+    const ready = raft?.takeReady() ?? null;
+    if (raft === null || ready === null) return false;
+    if (ready.persist !== null) {
+      this.#say(`${id} writes ${persistText(ready.persist)}`);
+      disk.begin(ready.persist);
+    }
+    for (const message of ready.messages) this.#send(message);
+    this.#applyAndAnswer(node, ready);
+    for (const load of ready.loads) {
+      const use = load.to === null ? "to apply" : `to send to ${load.to}`;
+      this.#say(`${id} reads back from ${load.firstIndex} ${use}`);
+      const entries = disk.read(load);
+      if (node.loadsHeld) node.loads.push({ load, entries });
+      else raft.loaded(load, entries);
+    }
+    for (const { to, index } of ready.snapshots) {
+      this.#say(`${id} has to send ${to} a snapshot, of ${index} or later`);
+      this.#send({ kind: "installSnapshot", from: id, to, term: raft.term, snapshot: disk.snapshot });
+    }
+    if (ready.persist !== null && !node.diskHeld) this.#syncEnds(node);
+    return true;
+  }
+
+  #applyAndAnswer(node: ScriptNode, { restore, committed, reads }: Ready): void {
+    const { id } = node;
+    if (restore !== null) this.#say(`${id} becomes what the snapshot ${snapshotText(restore)} holds`);
+    if (committed.length > 0) this.#say(`${id} applies ${committed.map(entryText).join(", ")}`);
+    node.applied = committed.at(-1) ?? restore ?? node.applied;
+    for (const { readId, index } of reads) {
+      const name = this.#nameRead(id, readId);
+      this.#say(index === null ? `${id} gives up ${name}` : `${id} may answer ${name} at index ${index}`);
+    }
+  }
+
+  #compact({ id, disk, applied: { index, term } }: ScriptNode, raft: Raft, baseIndex: number): void {
+    const snapshot = { index, term, configuration: raft.configurationAt(index) };
+    disk.keepSnapshot(snapshot);
+    raft.compact({ snapshot, baseIndex });
+    disk.removeUpTo(raft.status().firstIndex - 1);
+    this.#say(`${id} has the snapshot ${snapshotText(snapshot)}`);
+  }
+
+  #sayLog({ id, disk: { base, entries } }: ScriptNode): void {
+    const after = base.index === 0 ? "" : `, after ${base.index}@${base.term},`;
+    this.#say(`${id} holds${after} ${entriesText(entries)}`);
+  }
+
+  #syncEnds(node: ScriptNode): void {
+    const { lastIndex, lastTerm, messagesAfter } = node.disk.complete();
+    this.#say(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
+    for (const message of messagesAfter) this.#send(message);
+    node.raft?.persisted(lastIndex, lastTerm);
+    this.#showChange(node);
+  }
+
+  #send(message: Message): void {
+    const cut = this.#cuts.has(`${message.from}>${message.to}`);
+    this.#say(this.#text(message) + (cut ? " (lost)" : ""));
+    if (!cut) this.#inFlight.push(message);
+  }
+
+  #deliver(message: Message): void {
+    const node = this.#node(message.to);
+    if (node.raft === null) return;
+    const disposition = node.raft.step(message);
+    if (disposition !== null) {
+      const { from, kind, term } = message;
+      this.#say(`${node.id} ignores ${kind} term=${term} of ${from}: ${disposition}`);
+    }
+    this.#showChange(node);
+  }
+
+  #handleMessages(
+    command: "deliver" | "repeat" | "drop" | "delay" | "duplicate",
+    [from, to, which = ""]: readonly string[],
+  ): void {
+    const number = which.startsWith("#") ? Number(which.slice(1)) : null;
+    const kind = number === null && which !== "" ? which : null;
+    const alike = this.#inFlight.filter((message) =>
+      message.from === Number(from) && message.to === Number(to) && (kind ?? message.kind) === message.kind
+    );
+    const meant = number === null ? alike : alike.slice(number - 1, number);
+    assert(meant.length > 0, `no such message is on its way from ${from} to ${to}`);
+    if (command === "delay" || command === "duplicate") this.#keptBack.push(...meant);
+    if (command !== "duplicate" && command !== "repeat") {
+      this.#inFlight = this.#inFlight.filter((message) => !meant.includes(message));
+    }
+    if (command === "deliver" || command === "repeat") {
+      for (const message of meant) {
+        this.#deliver(message);
+      }
+    }
+  }
+
+  #arrive(onlyLast: boolean): void {
+    for (const message of this.#keptBack.splice(onlyLast ? -1 : 0)) {
+      this.#say(this.#text(message));
+      this.#deliver(message);
+    }
+  }
+
+  #node(id: NodeId): ScriptNode {
+    const node = this.#nodes.get(id);
+    assert(node !== undefined, `there is no node ${id}`);
+    return node;
+  }
+
+  #nameRead(node: NodeId, readId: number): string {
+    const key = `${node}/${readId}`;
+    const name = this.#readNames.get(key) ?? `r${this.#readNames.size + 1}`;
+    this.#readNames.set(key, name);
+    return name;
+  }
+
+  #text(message: Message): string {
+    return messageText(message, (node, readId) => this.#nameRead(node, readId));
+  }
+
+  #say(line: string): void {
+    this.#said.push(line);
+  }
+
+  /** Hides what `act` says, and shows how the nodes that changed stand afterwards. */
+  #quietly(act: () => void): void {
+    const before = this.#said;
+    const shown = new Map([...this.#nodes.values()].map((node) => [node, node.shown]));
+    this.#said = [];
+    act();
+    this.#said = before;
+    for (const [node, text] of shown) node.shown = text;
+  }
+
+  #showChange(node: ScriptNode): void {
+    const text = this.#stands(node);
+    if (text === node.shown) return;
+    node.shown = text;
+    this.#say(`${node.id} is ${text}`);
+  }
+
+  #sayStatus(): void {
+    for (const node of this.#nodes.values()) this.#say(`${node.id} is ${this.#stands(node)}`);
+  }
+
+  #stands({ raft }: ScriptNode): string {
+    if (raft === null) return "down";
+    const text = configurationText(raft.configuration);
+    const members = text === configurationText(this.#founding)
+      ? ""
+      : ` ${text === "" ? "without members" : text}`;
+    return statusText(raft.status()) + members;
+  }
+}

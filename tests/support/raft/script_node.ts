@@ -1,0 +1,67 @@
+/** A node of a golden script (see script.ts), and how the words of its steps are read. */
+import type { Entry, Load, LogPosition, NodeId, Raft } from "../../../lib/raft/mod.ts";
+import type { DiskContent, RaftDisk } from "./disk.ts";
+
+/** A node and what the script has made of its surroundings. */
+export interface ScriptNode {
+  readonly id: NodeId;
+  disk: RaftDisk;
+  /** null while crashed. */
+  raft: Raft | null;
+  /** The last entry that its state machine has applied. */
+  applied: LogPosition;
+  timeoutTicks: number;
+  /** Payload entries that a restart finds in memory. */
+  tailEntries: number;
+  diskHeld: boolean;
+  loadsHeld: boolean;
+  /** Loads under way, with what the disk held when they began. */
+  loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
+  /** How it was last shown. */
+  shown: string;
+}
+
+/** A node that was not started yet. */
+export function newNode(id: NodeId, given: { disk: RaftDisk; timeoutTicks: number }): ScriptNode {
+  return {
+    id,
+    ...given,
+    raft: null,
+    applied: { index: 0, term: 0 },
+    tailEntries: Number.MAX_SAFE_INTEGER,
+    diskHeld: false,
+    loadsHeld: false,
+    loads: [],
+    shown: "",
+  };
+}
+
+/** What `term=4 log=1,1,4 vote=2 commit=1` says of a disk. */
+export function contentOf(given: ReadonlyMap<string, string>): DiskContent {
+  const terms = (given.get("log") ?? "").split(",").filter((term) => term !== "").map(Number);
+  const entries = terms.map((term, position): Entry => {
+    const index = position + 1;
+    return { index, term, kind: "command", data: new TextEncoder().encode(`x${index}`) };
+  });
+  const hardState = {
+    term: Number(given.get("term") ?? terms.at(-1) ?? 0),
+    vote: given.has("vote") ? Number(given.get("vote")) : null,
+    commitIndex: Number(given.get("commit") ?? 0),
+  };
+  return { hardState, entries };
+}
+
+/** `1 2` or `1>2` as one-way links. */
+export function links(args: readonly string[]): string[] {
+  const [first, second] = args;
+  if (first === undefined) return [];
+  return second === undefined ? [first] : [`${first}>${second}`, `${second}>${first}`];
+}
+
+/** `name=value` words. */
+export function assignments(words: readonly string[]): [string, string][] {
+  return words.map((word) => {
+    const [name = "", value = ""] = word.split("=");
+    return [name, value];
+  });
+}
