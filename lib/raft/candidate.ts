@@ -1,6 +1,5 @@
 /** What candidates and pre-candidates do: count votes, and try again when nobody wins. */
-import type { Message, PreVoteResponse, RequestVoteResponse } from "./message.ts";
-import type { Disposition } from "./disposition.ts";
+import type { IgnoredReason, Message, PreVoteResponse, RequestVoteResponse } from "./message.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
 import { countVotes, isVoter } from "./quorum.ts";
 import type { Candidate, PreCandidate } from "./role.ts";
@@ -19,17 +18,17 @@ export function stepCandidate(
   state: RaftState,
   role: PreCandidate | Candidate,
   message: Message,
-): Disposition {
+): IgnoredReason | null {
   switch (message.kind) {
     case "preVoteResponse":
-      if (role.kind !== "preCandidate") return "answer to a role that has ended";
-      if (!isVoter(state.confState, message.from)) return "from a stranger";
+      if (role.kind !== "preCandidate") return "staleRole";
+      if (!isVoter(state.confState, message.from)) return "unknownSender";
       noteVote(role, message);
       settlePreVote(state, role);
       return null;
     case "requestVoteResponse":
-      if (role.kind !== "candidate") return "answer to a role that has ended";
-      if (!isVoter(state.confState, message.from)) return "from a stranger";
+      if (role.kind !== "candidate") return "staleRole";
+      if (!isVoter(state.confState, message.from)) return "unknownSender";
       noteVote(role, message);
       settleElection(state, role);
       return null;
@@ -43,16 +42,16 @@ export function stepCandidate(
       refuseRead(state, message);
       return null;
     case "timeoutNow":
-      return "not from the leader";
+      return "notFromLeader";
     case "readIndexResponse":
-      return "read is not waited for";
+      return "unknownRead";
     case "appendEntriesResponse":
     case "heartbeatResponse":
     case "appendEntries":
     case "heartbeat":
     case "installSnapshot":
       // The requests of a leader make a candidate a follower before they come here (raft.ts).
-      return "answer to a role that has ended";
+      return "staleRole";
   }
 }
 

@@ -22,7 +22,7 @@ export interface LogDump {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly durableIndex: number;
-  readonly handedIndex: number;
+  readonly persistingIndex: number;
   /** The write under way. */
   readonly persisting: { readonly index: number; readonly term: number; readonly validIndex: number } | null;
   readonly runs: readonly TermRun[];

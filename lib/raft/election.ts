@@ -42,15 +42,15 @@ export function startElection(state: RaftState, leadershipTransfer: boolean): vo
  * Whether this node leads, or has heard from a leader lately, or has promised one to wait: then it helps nobody to
  * depose it (thesis §4.2.3, §6.4.1).
  */
-export function hearsLiveLeader(state: RaftState): boolean {
+export function inLeaderLease(state: RaftState): boolean {
   const { role } = state;
-  if (role.kind === "leader" || state.isPromised) return true;
+  if (role.kind === "leader" || state.isLeased) return true;
   return role.kind === "follower" && role.leader !== null && role.elapsedTicks < state.electionTicks;
 }
 
 /** Answers a PreVote; nothing changes here. A refusal says this node's real term, so that the asker can catch up. */
 export function answerPreVote(state: RaftState, message: PreVote): void {
-  const granted = message.term > state.term && !hearsLiveLeader(state) &&
+  const granted = message.term > state.term && !inLeaderLease(state) &&
     state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   const term = granted ? message.term : state.term;
   state.sendAnswer({ kind: "preVoteResponse", from: state.id, to: message.from, term, granted });
@@ -64,7 +64,7 @@ export function answerRequestVote(state: RaftState, message: RequestVote): void 
   const leaderKnown = state.role.kind === "follower" && state.role.leader !== null;
   const free = state.vote === message.from || (state.vote === null && !leaderKnown);
   // Whoever brought this term: what was promised to a leader of an earlier one holds until its time is up.
-  const isBound = state.isPromised && !message.leadershipTransfer;
+  const isBound = state.isLeased && !message.leadershipTransfer;
   const granted = free && !isBound && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   if (granted) {
     state.voteFor(message.from);

@@ -2,12 +2,12 @@
 import type {
   AppendEntries,
   Heartbeat,
+  IgnoredReason,
   InstallSnapshot,
   Message,
   ReadIndexResponse,
   TimeoutNow,
 } from "./message.ts";
-import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote, startElection, startPreVote } from "./election.ts";
 import type { Follower } from "./role.ts";
 import { refuseRead } from "./read_index.ts";
@@ -22,11 +22,11 @@ export function tickFollower(state: RaftState, role: Follower): void {
       state.reads.push({ readId, index: null });
     }
   }
-  const { isPromised } = state;
+  const { isLeased } = state;
   role.elapsedTicks++;
   // All that wait for the same promise to end campaign each at its own time behind it, or nobody would have a majority.
-  if (isPromised) role.elapsedTicks = Math.min(role.elapsedTicks, state.electionTicks);
-  if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable && !isPromised) startPreVote(state);
+  if (isLeased) role.elapsedTicks = Math.min(role.elapsedTicks, state.electionTicks);
+  if (role.elapsedTicks >= role.timeoutTicks && state.isPromotable && !isLeased) startPreVote(state);
 }
 
 /**
@@ -34,7 +34,7 @@ export function tickFollower(state: RaftState, role: Follower): void {
  * votes, and it campaigns itself within the time of a heartbeat or two (whoever notices last has all votes by then).
  * To the core this is time that passes, and no more: a leader that is heard from after all is followed as before.
  */
-export function leaderGone(state: RaftState, role: Follower): void {
+export function campaignSoon(state: RaftState, role: Follower): void {
   const { electionTicks, heartbeatTicks } = state;
   if (role.elapsedTicks >= electionTicks) return;
   role.elapsedTicks = electionTicks;
@@ -43,16 +43,16 @@ export function leaderGone(state: RaftState, role: Follower): void {
 }
 
 /** A message of the current term. */
-export function stepFollower(state: RaftState, role: Follower, message: Message): Disposition {
+export function stepFollower(state: RaftState, role: Follower, message: Message): IgnoredReason | null {
   switch (message.kind) {
     case "appendEntries":
-      if (!acceptLeader(role, message)) return "second leader of the term";
+      if (!acceptLeader(role, message)) return "secondLeader";
       return appendFromLeader(state, message);
     case "heartbeat":
-      if (!acceptLeader(role, message)) return "second leader of the term";
+      if (!acceptLeader(role, message)) return "secondLeader";
       return heartbeatFromLeader(state, message);
     case "installSnapshot":
-      if (!acceptLeader(role, message)) return "second leader of the term";
+      if (!acceptLeader(role, message)) return "secondLeader";
       return installSnapshot(state, message);
     case "preVote":
       answerPreVote(state, message);
@@ -71,7 +71,7 @@ export function stepFollower(state: RaftState, role: Follower, message: Message)
     case "requestVoteResponse":
     case "appendEntriesResponse":
     case "heartbeatResponse":
-      return "answer to a role that has ended";
+      return "staleRole";
   }
 }
 
@@ -93,7 +93,7 @@ function acceptLeader(role: Follower, message: AppendEntries | Heartbeat | Insta
 }
 
 /** AppendEntries, receiver's side (Raft Figure 2, with hints in a refusal). */
-function appendFromLeader(state: RaftState, message: AppendEntries): Disposition {
+function appendFromLeader(state: RaftState, message: AppendEntries): IgnoredReason | null {
   const { log, id: from, term } = state;
   const { prevLogIndex, prevLogTerm, entries } = message;
   const answer = { kind: "appendEntriesResponse", from, to: message.from, term } as const;
@@ -101,9 +101,9 @@ function appendFromLeader(state: RaftState, message: AppendEntries): Disposition
   const { index: baseIndex, term: baseTerm } = log.base;
   const beyondBase = entries.slice(Math.max(0, baseIndex - prevLogIndex));
   const atBase = entries[baseIndex - prevLogIndex - 1];
-  if (atBase !== undefined && atBase.term !== baseTerm) return "conflicts with a committed entry";
+  if (atBase !== undefined && atBase.term !== baseTerm) return "conflictsWithCommitted";
   if (prevLogIndex >= baseIndex && log.termAt(prevLogIndex) !== prevLogTerm) {
-    const { index: conflictIndex, term: conflictTerm } = log.lastNotAbove(prevLogIndex, prevLogTerm);
+    const { index: conflictIndex, term: conflictTerm } = log.findConflictByTerm(prevLogIndex, prevLogTerm);
     state.sendAnswer({ ...answer, result: { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } });
     return null;
   }
@@ -112,9 +112,9 @@ function appendFromLeader(state: RaftState, message: AppendEntries): Disposition
   const news = fresh === -1 ? [] : beyondBase.slice(fresh);
   const first = news[0];
   if (first !== undefined) {
-    if (first.index <= log.commitIndex) return "conflicts with a committed entry";
+    if (first.index <= log.commitIndex) return "conflictsWithCommitted";
     // An honest leader has inflightBytes under way at most, and sends again what gets no answer.
-    if (log.unhandedBytes > state.limits.uncommittedBytes) return "too much waits for the disk";
+    if (log.unpersistedBytes > state.limits.uncommittedBytes) return "diskBacklog";
     log.write(news);
   }
   const matchIndex = prevLogIndex + entries.length;
@@ -128,7 +128,7 @@ function appendFromLeader(state: RaftState, message: AppendEntries): Disposition
  * InstallSnapshot, receiver's side (Raft Figure 13): the data is here and was checked, what is to be done with it is
  * decided now. It never takes this node back, and it discards no entry that may be needed.
  */
-function installSnapshot(state: RaftState, { from: to, snapshot }: InstallSnapshot): Disposition {
+function installSnapshot(state: RaftState, { from: to, snapshot }: InstallSnapshot): IgnoredReason | null {
   const { log, id: from, term } = state;
   if (snapshot.index > log.commitIndex) {
     if (log.termAt(snapshot.index) === snapshot.term) {
@@ -153,9 +153,9 @@ function installSnapshot(state: RaftState, { from: to, snapshot }: InstallSnapsh
 }
 
 /** The leader never says a leaderCommit above what it knows this node to have; anything else is not believed. */
-function heartbeatFromLeader(state: RaftState, message: Heartbeat): Disposition {
+function heartbeatFromLeader(state: RaftState, message: Heartbeat): IgnoredReason | null {
   const { log, id: from, term } = state;
-  if (message.leaderCommit > log.lastIndex) return "heartbeat commits what is not in the log";
+  if (message.leaderCommit > log.lastIndex) return "commitBeyondLog";
   log.commitTo(message.leaderCommit);
   const promisedMs = state.promise?.renew() ?? 0;
   const { from: to, round } = message;
@@ -165,16 +165,16 @@ function heartbeatFromLeader(state: RaftState, message: Heartbeat): Disposition 
 }
 
 /** The leader hands over to this node: no PreVote, and the others need not wait for its silence (thesis §3.10). */
-function campaignAtOnce(state: RaftState, role: Follower, message: TimeoutNow): Disposition {
-  if (role.leader !== message.from) return "not from the leader";
-  if (!state.isPromotable) return "cannot lead";
+function campaignAtOnce(state: RaftState, role: Follower, message: TimeoutNow): IgnoredReason | null {
+  if (role.leader !== message.from) return "notFromLeader";
+  if (!state.isPromotable) return "notPromotable";
   startElection(state, true);
   return null;
 }
 
-function readAnswered(state: RaftState, role: Follower, message: ReadIndexResponse): Disposition {
-  if (role.leader !== message.from) return "not from the leader";
-  if (!role.forwardedReads.delete(message.readId)) return "read is not waited for";
+function readAnswered(state: RaftState, role: Follower, message: ReadIndexResponse): IgnoredReason | null {
+  if (role.leader !== message.from) return "notFromLeader";
+  if (!role.forwardedReads.delete(message.readId)) return "unknownRead";
   state.reads.push({ readId: message.readId, index: message.index });
   return null;
 }

@@ -1,12 +1,11 @@
 /** What a leader does beside replication: keep its followers, answer reads, hand over, and step down when it must. */
-import type { Disposition } from "./disposition.ts";
 import { answerPreVote, answerRequestVote } from "./election.ts";
 import { entryBytes } from "./log.ts";
-import type { HeartbeatResponse, Message, ReadIndex } from "./message.ts";
+import type { HeartbeatResponse, IgnoredReason, Message, ReadIndex } from "./message.ts";
 import { heardFrom, type Peer, probeAgain } from "./progress.ts";
 import { hasQuorum, quorumReached } from "./quorum.ts";
 import { type ConfirmedRead, type Read, refuseRead } from "./read_index.ts";
-import { appendAnswered, hurryTransfer, repeatTimeoutNow } from "./replication.ts";
+import { appendAnswered, maybeSendTimeoutNow, repeatTimeoutNow } from "./replication.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
 import { becomeFollower } from "./transitions.ts";
@@ -20,7 +19,7 @@ export function tickLeader(state: RaftState, role: Leader): void {
   if (role.quorumElapsedTicks >= state.electionTicks && !checkQuorum(state, role)) {
     return becomeFollower(state, state.term, null);
   }
-  if (role.lettingGoTicks !== null) role.lettingGoTicks++;
+  if (role.removalWaitTicks !== null) role.removalWaitTicks++;
   for (const peer of role.peers.values()) tickPeer(state, peer);
   role.heartbeatElapsedTicks++;
   if (role.heartbeatElapsedTicks >= state.heartbeatTicks) sendHeartbeats(state, role);
@@ -40,7 +39,7 @@ function tickTransfer(state: RaftState, role: Leader): void {
 }
 
 /** A message of the current term. */
-export function stepLeader(state: RaftState, role: Leader, message: Message): Disposition {
+export function stepLeader(state: RaftState, role: Leader, message: Message): IgnoredReason | null {
   switch (message.kind) {
     case "appendEntriesResponse":
       return appendAnswered(state, role, message);
@@ -57,14 +56,14 @@ export function stepLeader(state: RaftState, role: Leader, message: Message): Di
     case "appendEntries":
     case "heartbeat":
     case "installSnapshot":
-      return "second leader of the term";
+      return "secondLeader";
     case "timeoutNow":
-      return "not from the leader";
+      return "notFromLeader";
     case "readIndexResponse":
-      return "read is not waited for";
+      return "unknownRead";
     case "preVoteResponse":
     case "requestVoteResponse":
-      return "answer to a role that has ended";
+      return "staleRole";
   }
 }
 
@@ -109,7 +108,7 @@ export function startTransfer(state: RaftState, role: Leader, target: NodeId | n
   const peer = chosen === null ? undefined : role.peers.get(chosen);
   if (chosen === null || peer === undefined || !state.confState.voters.includes(chosen)) return null;
   role.transfer = { target: chosen, elapsedTicks: 0, timeoutNowSent: false };
-  hurryTransfer(state, role, chosen, peer);
+  maybeSendTimeoutNow(state, role, chosen, peer);
   return chosen;
 }
 
@@ -153,10 +152,10 @@ function tickPeer(state: RaftState, peer: Peer): void {
   if (peer.stalledTicks >= state.electionTicks) probeAgain(peer, state.log.base.index);
 }
 
-function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatResponse): Disposition {
+function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatResponse): IgnoredReason | null {
   const peer = role.peers.get(message.from);
-  if (peer === undefined) return "from a stranger";
-  if (message.round > role.reads.lastRound) return "acknowledges what was not sent";
+  if (peer === undefined) return "unknownSender";
+  if (message.round > role.reads.lastRound) return "acknowledgesUnsent";
   heardFrom(peer);
   peer.confirmedRound = Math.max(peer.confirmedRound, message.round);
   peer.hasRoom = message.hasRoom;
@@ -174,7 +173,7 @@ function confirmReads(state: RaftState, role: Leader): void {
   for (const read of role.reads.confirm(round)) answerRead(state, read);
 }
 
-function readFromFollower(state: RaftState, role: Leader, { from, readId }: ReadIndex): Disposition {
+function readFromFollower(state: RaftState, role: Leader, { from, readId }: ReadIndex): IgnoredReason | null {
   if (canServeReads(state, role)) takeRead(state, role, { readId, from });
   else refuseRead(state, { readId, from });
   return null;

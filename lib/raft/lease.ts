@@ -26,7 +26,7 @@ export interface LeaseConfig {
 }
 
 /** What a voter has promised to leaders. */
-export class VotersPromise {
+export class VoterLease {
   readonly #config: LeaseConfig;
   #untilMs: number;
 

@@ -7,7 +7,7 @@
  * The log begins after its base, the last entry that was compacted away (Raft §7); of the base the term is still known,
  * of what is before it only that it was committed.
  *
- * Invariants: base.index ≤ snapshotIndex ≤ appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ handedIndex ≤
+ * Invariants: base.index ≤ snapshotIndex ≤ appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ persistingIndex ≤
  * lastIndex; the tail ends at lastIndex and holds every entry that is not durable; runs have rising indexes and rising
  * terms, and begin after the base; no entry at or below commitIndex is ever discarded. durableIndex is below base.index
  * only from when a received snapshot took the place of the log until that is durable.
@@ -44,7 +44,7 @@ export class RaftLog {
   /** Highest index whose present entry is known to be durable. */
   #durableIndex: number;
   /** Highest index whose present entry was handed out to be made durable. */
-  #handedIndex: number;
+  #persistingIndex: number;
   /** A received snapshot that took the place of the log and was not yet handed out to be made durable. */
   #unpersistedSnapshot: SnapshotMetadata | null = null;
   /** The write under way; `validIndex` is lowered by every rewrite since it was handed out. */
@@ -54,8 +54,8 @@ export class RaftLog {
   /** Position in #tail of the first entry that counts; those before it are dropped. */
   #tailStart = 0;
   #tailBytes = 0;
-  /** What the entries above #handedIndex count for. */
-  #unhandedBytes = 0;
+  /** What the entries above #persistingIndex count for. */
+  #unpersistedBytes = 0;
   readonly #tailLimitBytes: number;
 
   constructor(
@@ -72,7 +72,7 @@ export class RaftLog {
     this.#appliedIndex = recovered.snapshot.index;
     this.#lastIndex = recovered.lastIndex;
     this.#durableIndex = recovered.lastIndex;
-    this.#handedIndex = recovered.lastIndex;
+    this.#persistingIndex = recovered.lastIndex;
     this.#commitIndex = Math.max(recovered.hardState.commitIndex, recovered.snapshot.index);
     this.#runs = [...recovered.termRuns];
     this.#tail = [...recovered.tail];
@@ -110,18 +110,18 @@ export class RaftLog {
     return this.#durableIndex;
   }
 
-  get handedIndex(): number {
-    return this.#handedIndex;
+  get persistingIndex(): number {
+    return this.#persistingIndex;
   }
 
   /** What the entries count for that wait to be handed out to be made durable. */
-  get unhandedBytes(): number {
-    return this.#unhandedBytes;
+  get unpersistedBytes(): number {
+    return this.#unpersistedBytes;
   }
 
   /** Whether anything waits to be handed out to be made durable. */
   get hasUnpersisted(): boolean {
-    return this.#unpersistedSnapshot !== null || this.#handedIndex < this.#lastIndex;
+    return this.#unpersistedSnapshot !== null || this.#persistingIndex < this.#lastIndex;
   }
 
   /** Index of the oldest entry whose payload is in memory (lastIndex + 1 when none is). */
@@ -152,7 +152,7 @@ export class RaftLog {
    * The search ends at the base: what is there was committed, so there is nothing to disagree about. Asked about a place
    * before the base it answers that place, with the base's term for want of a closer bound.
    */
-  lastNotAbove(index: number, term: number): LogPosition {
+  findConflictByTerm(index: number, term: number): LogPosition {
     if (index === 0) return { index: 0, term: 0 };
     if (index < this.#base.index) return { index, term: this.#base.term };
     let upTo = Math.min(index, this.#lastIndex);
@@ -186,7 +186,7 @@ export class RaftLog {
       }
       this.#tail.push(entry);
       this.#tailBytes += entryBytes(entry);
-      this.#unhandedBytes += entryBytes(entry);
+      this.#unpersistedBytes += entryBytes(entry);
       this.#lastIndex = entry.index;
     }
   }
@@ -210,10 +210,10 @@ export class RaftLog {
   /** Hands out what is not yet durable nor under way; only one such write is under way at a time. */
   takeUnpersisted(): { readonly snapshot: SnapshotMetadata | null; readonly entries: Entry[] } {
     assert(this.#persisting === null, "one write to storage at a time");
-    const entries = this.slice(this.#handedIndex + 1, this.#lastIndex, Number.MAX_SAFE_INTEGER);
+    const entries = this.slice(this.#persistingIndex + 1, this.#lastIndex, Number.MAX_SAFE_INTEGER);
     assert(entries !== null, "what is not durable is in memory");
-    this.#handedIndex = this.#lastIndex;
-    this.#unhandedBytes = 0;
+    this.#persistingIndex = this.#lastIndex;
+    this.#unpersistedBytes = 0;
     this.#persisting = { index: this.#lastIndex, term: this.lastTerm, validIndex: this.#lastIndex };
     const snapshot = this.#unpersistedSnapshot;
     this.#unpersistedSnapshot = null;
@@ -253,12 +253,12 @@ export class RaftLog {
     this.#appliedIndex = index;
     this.#commitIndex = index;
     this.#lastIndex = index;
-    this.#handedIndex = index;
+    this.#persistingIndex = index;
     this.#runs = [];
     this.#tail = [];
     this.#tailStart = 0;
     this.#tailBytes = 0;
-    this.#unhandedBytes = 0;
+    this.#unpersistedBytes = 0;
     this.#unpersistedSnapshot = snapshot;
     this.configurations.reset(snapshot);
   }
@@ -326,7 +326,7 @@ export class RaftLog {
       commitIndex: this.#commitIndex,
       appliedIndex: this.#appliedIndex,
       durableIndex: this.#durableIndex,
-      handedIndex: this.#handedIndex,
+      persistingIndex: this.#persistingIndex,
       persisting: this.#persisting,
       runs: this.#runs,
       tail: this.#tail.slice(this.#tailStart),
@@ -338,9 +338,9 @@ export class RaftLog {
     assert(this.#snapshotIndex <= this.#appliedIndex, "snapshotIndex ≤ appliedIndex");
     assert(this.#appliedIndex <= this.#commitIndex, "appliedIndex ≤ commitIndex");
     assert(this.#commitIndex <= this.#lastIndex, "commitIndex ≤ lastIndex");
-    assert(this.#durableIndex <= this.#handedIndex, "durableIndex ≤ handedIndex");
-    assert(this.#handedIndex <= this.#lastIndex, "handedIndex ≤ lastIndex");
-    assert(this.tailFirstIndex <= this.#handedIndex + 1, "what is not durable is in memory");
+    assert(this.#durableIndex <= this.#persistingIndex, "durableIndex ≤ persistingIndex");
+    assert(this.#persistingIndex <= this.#lastIndex, "persistingIndex ≤ lastIndex");
+    assert(this.tailFirstIndex <= this.#persistingIndex + 1, "what is not durable is in memory");
     assert(this.tailFirstIndex > this.#base.index, "nothing of what is compacted is kept");
     assert(
       (this.#runs[0]?.firstIndex ?? this.#base.index + 1) === this.#base.index + 1,
@@ -357,13 +357,13 @@ export class RaftLog {
     const kept = Math.max(0, index - this.tailFirstIndex);
     for (const entry of this.#tail.splice(this.#tailStart + kept)) {
       this.#tailBytes -= entryBytes(entry);
-      if (entry.index > this.#handedIndex) this.#unhandedBytes -= entryBytes(entry);
+      if (entry.index > this.#persistingIndex) this.#unpersistedBytes -= entryBytes(entry);
     }
     while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop();
     this.configurations.truncateFrom(index);
     this.#lastIndex = index - 1;
     this.#durableIndex = Math.min(this.#durableIndex, index - 1);
-    this.#handedIndex = Math.min(this.#handedIndex, index - 1);
+    this.#persistingIndex = Math.min(this.#persistingIndex, index - 1);
     if (this.#persisting !== null) {
       this.#persisting.validIndex = Math.min(this.#persisting.validIndex, index - 1);
     }

@@ -55,8 +55,8 @@ export function settleConfiguration(state: RaftState, role: Leader): void {
     if (role.transfer === null) appendConfiguration(state, role, finalOf(newest));
     return;
   }
-  if (isVoter(newest.confState, state.id)) letGo(state, role);
-  else stepAside(state, role);
+  if (isVoter(newest.confState, state.id)) dropRemovedPeers(state, role);
+  else stepDownAfterRemoval(state, role);
 }
 
 function appendConfiguration(state: RaftState, role: Leader, configuration: Configuration): Entry {
@@ -76,24 +76,24 @@ function appendConfiguration(state: RaftState, role: Leader, configuration: Conf
  * Nodes that are out are sent the log until they have the entry that says so, and then the word that it is committed, so
  * that they know and need not be refused. One that does not answer is waited for no longer than for an election.
  */
-function letGo(state: RaftState, role: Leader): void {
+function dropRemovedPeers(state: RaftState, role: Leader): void {
   const { configurations, commitIndex } = state.log;
   const stay = configurations.nodesFrom(commitIndex);
-  if (role.lettingGoTicks === null && role.peers.size === stay.size - (stay.has(state.id) ? 1 : 0)) return;
+  if (role.removalWaitTicks === null && role.peers.size === stay.size - (stay.has(state.id) ? 1 : 0)) return;
   const leaving = [...role.peers].filter(([node]) => !stay.has(node));
-  const isOver = (role.lettingGoTicks ?? 0) >= state.electionTicks;
+  const isOver = (role.removalWaitTicks ?? 0) >= state.electionTicks;
   const ready = leaving.filter(([, peer]) =>
     isOver || peer.progress.matchIndex >= configurations.newestIndex
   );
   for (const [node, peer] of ready) {
-    sayCommitted(state, role, [node, peer]);
+    announceCommit(state, role, [node, peer]);
     role.peers.delete(node);
   }
-  role.lettingGoTicks = ready.length === leaving.length ? null : role.lettingGoTicks ?? 0;
+  role.removalWaitTicks = ready.length === leaving.length ? null : role.removalWaitTicks ?? 0;
 }
 
 /** A heartbeat between the others; only what a node is known to have can be committed there. */
-function sayCommitted(state: RaftState, role: Leader, [to, { progress }]: [NodeId, Peer]): void {
+function announceCommit(state: RaftState, role: Leader, [to, { progress }]: [NodeId, Peer]): void {
   const { log, id: from, term } = state;
   const leaderCommit = Math.min(log.commitIndex, progress.matchIndex);
   state.send({ kind: "heartbeat", from, to, term, leaderCommit, round: role.reads.lastRound });
@@ -103,9 +103,9 @@ function sayCommitted(state: RaftState, role: Leader, [to, { progress }]: [NodeI
  * A leader that is out, or votes no more, has managed a cluster without counting itself until the change was committed;
  * now it steps down (Raft §6, thesis §4.2.2). The best-placed voter need not wait for its silence (thesis §3.10).
  */
-function stepAside(state: RaftState, role: Leader): void {
+function stepDownAfterRemoval(state: RaftState, role: Leader): void {
   const { id: from, term } = state;
-  for (const entry of role.peers) sayCommitted(state, role, entry);
+  for (const entry of role.peers) announceCommit(state, role, entry);
   const to = bestSuccessor(state, role);
   if (to !== null) state.send({ kind: "timeoutNow", from, to, term });
   becomeFollower(state, term, null);

@@ -152,3 +152,39 @@ export type Message =
 
 /** The names of all messages. */
 export type MessageKind = Message["kind"];
+
+/**
+ * Why the core ignored a message. A late, repeated, reordered or foreign message is not an error: the core expects it,
+ * and it changes nothing. The codes are stable; logs and tests show them.
+ */
+export type IgnoredReason =
+  /** It is addressed to another node. */
+  | "wrongRecipient"
+  /** A response from a node that this one cannot have asked, or from this node itself. */
+  | "unknownSender"
+  /** It is of an earlier term. A request is answered with the current term (Raft §5.1). */
+  | "staleTerm"
+  /** A vote was requested while the leader is in contact (leader stickiness, thesis §4.2.3). */
+  | "leaderIsAlive"
+  /** A response to a request that this node sent in a role which has ended. */
+  | "staleRole"
+  /** A pre-vote that was granted for an earlier term. */
+  | "stalePreVote"
+  /** A second node claims to lead the term. */
+  | "secondLeader"
+  /** Only the leader may send this. */
+  | "notFromLeader"
+  /** TimeoutNow at a node that cannot become leader. */
+  | "notPromotable"
+  /** A read index for a read that does not wait. */
+  | "unknownRead"
+  /** It would overwrite a committed entry. */
+  | "conflictsWithCommitted"
+  /** Too many bytes wait for this node's disk. */
+  | "diskBacklog"
+  /** A heartbeat whose leaderCommit is beyond the log. */
+  | "commitBeyondLog"
+  /** It acknowledges entries or a round that was not sent. */
+  | "acknowledgesUnsent"
+  /** It answers no outstanding request. */
+  | "notOutstanding";

@@ -2,7 +2,7 @@
  * The consensus core: Raft as a pure state machine.
  *
  * Inputs: `tick`, `step`, `propose`, `proposeConfiguration`, `readIndex`, `transferLeadership`, and what the outside
- * reports (`persisted`, `loaded`, `messagesLost`, `processGone`, `storageStalled`, `compact`, `snapshotFailed`).
+ * reports (`persisted`, `loaded`, `messagesLost`, `reportUnreachable`, `storageStalled`, `compact`, `snapshotFailed`).
  * Output: `takeReady`, which says what to make durable, what to send (and what only after the sync), what to apply,
  * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside (and time, where
  * it is told to answer reads under a lease): same inputs, same outputs.
@@ -25,7 +25,6 @@
 export { stepsTo, targetProblem } from "./configurations.ts";
 export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
 export type { LogPosition, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
-export type { Disposition } from "./disposition.ts";
 export type { LogDump, RaftDump } from "./dump.ts";
 export type { LeaseConfig } from "./lease.ts";
 export type * from "./message.ts";

@@ -2,10 +2,9 @@
 import { assert, assertNever } from "../platform/assert.ts";
 import { settleElection, settlePreVote, stepCandidate, tickCandidate } from "./candidate.ts";
 import type { RaftConfig } from "./config.ts";
-import type { Disposition } from "./disposition.ts";
 import type { RaftDump } from "./dump.ts";
-import { answerPreVote, hearsLiveLeader } from "./election.ts";
-import { forwardRead, leaderGone, stepFollower, tickFollower } from "./follower.ts";
+import { answerPreVote, inLeaderLease } from "./election.ts";
+import { campaignSoon, forwardRead, stepFollower, tickFollower } from "./follower.ts";
 import {
   appendProposal,
   bestSuccessor,
@@ -18,7 +17,7 @@ import {
   tickLeader,
 } from "./leader.ts";
 import { entryBytes } from "./log.ts";
-import type { Message } from "./message.ts";
+import type { IgnoredReason, Message } from "./message.ts";
 import { type ConfigurationRefusal, proposeChange, settleConfiguration } from "./membership.ts";
 import { assertPeer, probeAgain } from "./progress.ts";
 import type { Load, ReadState, Ready } from "./ready.ts";
@@ -161,10 +160,10 @@ export class Raft {
   }
 
   /** A message came in. Returns null when it was taken, else why it was ignored; neither is an error. */
-  step(message: Message): Disposition {
-    const disposition = this.#step(message);
+  step(message: Message): IgnoredReason | null {
+    const ignored = this.#step(message);
     this.#settle();
-    return disposition;
+    return ignored;
   }
 
   /** Asks for a command to be replicated. What becomes of it shows in `committed`, at this index and in this term. */
@@ -288,9 +287,9 @@ export class Raft {
   }
 
   /** The process of `node` is gone: nobody listens at its address any more. */
-  processGone(node: NodeId): void {
+  reportUnreachable(node: NodeId): void {
     const { role } = this.#state;
-    if (role.kind === "follower" && role.leader === node) leaderGone(this.#state, role);
+    if (role.kind === "follower" && role.leader === node) campaignSoon(this.#state, role);
   }
 
   /** What must now be done, or null when there is nothing. */
@@ -337,10 +336,10 @@ export class Raft {
     return committed;
   }
 
-  #step(message: Message): Disposition {
+  #step(message: Message): IgnoredReason | null {
     const state = this.#state;
-    if (message.to !== state.id) return "addressed to another node";
-    if (message.from === state.id || this.#isAnswerOfStranger(message)) return "from a stranger";
+    if (message.to !== state.id) return "wrongRecipient";
+    if (message.from === state.id || this.#isAnswerOfStranger(message)) return "unknownSender";
     if (message.term < state.term) return this.#stepEarlier(message);
     if (message.kind === "preVote") {
       answerPreVote(state, message);
@@ -348,10 +347,10 @@ export class Raft {
     }
     if (message.kind === "preVoteResponse" && message.granted) {
       // It repeats the term that was asked for: one asked for before the present term began counts no more.
-      if (message.term !== state.term + 1) return "answer to an earlier term";
+      if (message.term !== state.term + 1) return "stalePreVote";
     } else if (message.term > state.term) {
-      if (message.kind === "requestVote" && !message.leadershipTransfer && hearsLiveLeader(state)) {
-        return "leader is alive";
+      if (message.kind === "requestVote" && !message.leadershipTransfer && inLeaderLease(state)) {
+        return "leaderIsAlive";
       }
       becomeFollower(state, message.term, leaderOf(message));
     }
@@ -410,7 +409,7 @@ export class Raft {
    * confirms no round of heartbeats (0 is none) and promises nothing, and its hint is a place where this log really
    * stands.
    */
-  #stepEarlier(message: Message): Disposition {
+  #stepEarlier(message: Message): IgnoredReason | null {
     const { id: from, term } = this.#state;
     const to = message.from;
     switch (message.kind) {
@@ -422,7 +421,7 @@ export class Raft {
         break;
       case "appendEntries": {
         const { prevLogIndex, prevLogTerm } = message;
-        const { index: conflictIndex, term: conflictTerm } = this.#state.log.lastNotAbove(
+        const { index: conflictIndex, term: conflictTerm } = this.#state.log.findConflictByTerm(
           prevLogIndex,
           prevLogTerm,
         );
@@ -455,7 +454,7 @@ export class Raft {
       default:
         assertNever(message);
     }
-    return "of an earlier term";
+    return "staleTerm";
   }
 
   /** Whatever has come to be known, a leader's configuration takes the steps that follow from it. */

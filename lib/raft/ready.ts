@@ -14,7 +14,7 @@ export interface Persist {
   /** Entries to write; the first one discards every stored entry at or above its index. */
   readonly entries: readonly Entry[];
   /** These promise what is being made durable, and leave only after it is (Raft §5.2, §5.3). */
-  readonly messagesAfter: readonly Message[];
+  readonly messagesAfterSync: readonly Message[];
   /** Index and term of the log's last entry with this write: pass them to `persisted()`. */
   readonly lastIndex: number;
   readonly lastTerm: number;
@@ -45,7 +45,7 @@ export interface SnapshotRequest {
 
 /**
  * One batch of work. The order is the contract: begin `persist`; send `messages` (they promise nothing that is not
- * durable yet); replace the state by `restore`; apply `committed` and answer; answer `reads`; when the sync ends, send `messagesAfter` and
+ * durable yet); replace the state by `restore`; apply `committed` and answer; answer `reads`; when the sync ends, send `messagesAfterSync` and
  * call `persisted()`.
  */
 export interface Ready {

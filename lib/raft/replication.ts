@@ -1,8 +1,7 @@
 /** How a leader brings its log to the others, and finds out what is committed (Raft §5.3, §5.4.2). */
 import { assert } from "../platform/assert.ts";
-import type { Disposition } from "./disposition.ts";
 import { entryBytes } from "./log.ts";
-import type { AppendEntriesResponse } from "./message.ts";
+import type { AppendEntriesResponse, IgnoredReason } from "./message.ts";
 import {
   becomeProbe,
   becomeReplicate,
@@ -47,9 +46,13 @@ export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: 
 }
 
 /** An answer to AppendEntries, in the present term. */
-export function appendAnswered(state: RaftState, role: Leader, message: AppendEntriesResponse): Disposition {
+export function appendAnswered(
+  state: RaftState,
+  role: Leader,
+  message: AppendEntriesResponse,
+): IgnoredReason | null {
   const peer = role.peers.get(message.from);
-  if (peer === undefined) return "from a stranger";
+  if (peer === undefined) return "unknownSender";
   heardFrom(peer);
   switch (message.result.kind) {
     case "accepted":
@@ -79,7 +82,7 @@ function maySend(state: RaftState, peer: Peer): boolean {
     case "probe":
       return !progress.probeSent;
     case "replicate":
-      return progress.nextIndex <= state.log.handedIndex && !progress.inflight.isFull;
+      return progress.nextIndex <= state.log.persistingIndex && !progress.inflight.isFull;
     case "snapshot":
       return false;
   }
@@ -99,9 +102,9 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
     requestSnapshot(state, to, peer);
     return false;
   }
-  const entries = isQuestion(progress) || nextIndex > log.handedIndex
+  const entries = isQuestion(progress) || nextIndex > log.persistingIndex
     ? []
-    : log.slice(nextIndex, log.handedIndex, limits.appendBytes);
+    : log.slice(nextIndex, log.persistingIndex, limits.appendBytes);
   if (entries === null) {
     peer.loading = true;
     state.loads.push({ to, firstIndex: nextIndex, maxBytes: limits.appendBytes });
@@ -142,12 +145,12 @@ function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly 
 }
 
 /** The follower has everything up to matchIndex on disk. A repeated or late answer is still true, and changes nothing. */
-function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number): Disposition {
+function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number): IgnoredReason | null {
   const { progress } = peer;
   // With a snapshot came more than this leader may have sent: what it holds, or all that the follower knew to be
   // committed by itself. A leader has all of that.
   const sentIndex = progress.kind === "snapshot" ? state.log.lastIndex : peer.sentIndex;
-  if (matchIndex > sentIndex) return "acknowledges what was not sent";
+  if (matchIndex > sentIndex) return "acknowledgesUnsent";
   peer.sentIndex = Math.max(peer.sentIndex, matchIndex);
   const isNews = matchIndex > progress.matchIndex;
   if (isNews) {
@@ -163,15 +166,15 @@ function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number
         : matchIndex === askedIndex;
       if (isItsAnswer) {
         becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
-      } else if (!isNews) return "answers nothing that is outstanding";
+      } else if (!isNews) return "notOutstanding";
       break;
     }
     case "replicate":
-      if (!isNews) return "answers nothing that is outstanding";
+      if (!isNews) return "notOutstanding";
       progress.inflight.freeUpTo(matchIndex);
       break;
     case "snapshot":
-      if (!isNews) return "answers nothing that is outstanding";
+      if (!isNews) return "notOutstanding";
       if (matchIndex >= state.log.base.index) {
         becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
       } else if (matchIndex >= progress.snapshotIndex) {
@@ -182,7 +185,7 @@ function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number
   }
   if (state.role.kind === "leader") {
     advanceCommit(state, state.role);
-    hurryTransfer(state, state.role, from, peer);
+    maybeSendTimeoutNow(state, state.role, from, peer);
   }
   return null;
 }
@@ -192,22 +195,22 @@ function rejected(
   state: RaftState,
   peer: Peer,
   answer: { prevLogIndex: number; conflictIndex: number; conflictTerm: number },
-): Disposition {
+): IgnoredReason | null {
   const { progress } = peer;
   const { prevLogIndex, conflictIndex, conflictTerm } = answer;
-  if (progress.kind === "snapshot") return "answers nothing that is outstanding";
+  if (progress.kind === "snapshot") return "notOutstanding";
   const outstanding = progress.kind === "probe"
     ? progress.probeSent && prevLogIndex === progress.nextIndex - 1
     : prevLogIndex < progress.nextIndex;
-  if (!outstanding || prevLogIndex <= progress.matchIndex) return "answers nothing that is outstanding";
+  if (!outstanding || prevLogIndex <= progress.matchIndex) return "notOutstanding";
   // Entries of the follower above conflictTerm can't be in this log, nor can ours of a term above what it has there.
-  const agreement = state.log.lastNotAbove(Math.min(conflictIndex, prevLogIndex - 1), conflictTerm);
+  const agreement = state.log.findConflictByTerm(Math.min(conflictIndex, prevLogIndex - 1), conflictTerm);
   becomeProbe(peer, agreement.index + 1);
   return null;
 }
 
 /** Tells the target of a transfer to campaign, once it has the whole log: before, it could not win (thesis §3.10). */
-export function hurryTransfer(state: RaftState, role: Leader, target: NodeId, peer: Peer): void {
+export function maybeSendTimeoutNow(state: RaftState, role: Leader, target: NodeId, peer: Peer): void {
   const { transfer } = role;
   if (transfer === null || transfer.target !== target || transfer.timeoutNowSent) return;
   if (peer.progress.matchIndex !== state.log.lastIndex) return;

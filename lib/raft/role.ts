@@ -56,7 +56,7 @@ export interface Leader {
   heartbeatElapsedTicks: number;
   quorumElapsedTicks: number;
   /** Ticks for which nodes that are out by a committed configuration have been waited for; null without any. */
-  lettingGoTicks: number | null;
+  removalWaitTicks: number | null;
   transfer: Transfer | null;
   readonly reads: PendingReads;
   /** Null where reads are not answered under a lease. */

@@ -7,7 +7,7 @@
 import { assert } from "../platform/assert.ts";
 import { assertConfig, type RaftConfig, type RaftLimits } from "./config.ts";
 import type { RaftDump } from "./dump.ts";
-import { type LeaseConfig, VotersPromise } from "./lease.ts";
+import { type LeaseConfig, VoterLease } from "./lease.ts";
 import { RaftLog } from "./log.ts";
 import type { Message } from "./message.ts";
 import { isVoter } from "./quorum.ts";
@@ -30,7 +30,7 @@ export class RaftState {
   /** Null where this node takes no part in leases. */
   readonly lease: LeaseConfig | null;
   /** What this node has promised to leaders; null where it takes no part. */
-  readonly promise: VotersPromise | null;
+  readonly promise: VoterLease | null;
   role: Role;
   /** Whether the disk has room for more of the log. */
   hasRoom = true;
@@ -71,7 +71,7 @@ export class RaftState {
     this.random = config.random;
     this.lease = config.lease ?? null;
     const mayHavePromised = hardState.term > 0;
-    this.promise = this.lease === null ? null : new VotersPromise(this.lease, { mayHavePromised });
+    this.promise = this.lease === null ? null : new VoterLease(this.lease, { mayHavePromised });
     this.log = new RaftLog(config.recovered, {
       tailLimitBytes: config.limits.tailBytes,
       codec: config.configurationCodec,
@@ -120,7 +120,7 @@ export class RaftState {
   }
 
   /** Whether this node has promised a leader to help elect nobody else for now. */
-  get isPromised(): boolean {
+  get isLeased(): boolean {
     return this.promise !== null && this.promise.isInForce;
   }
 
@@ -214,7 +214,7 @@ export class RaftState {
       hardState: write ? hardState : null,
       snapshot,
       entries,
-      messagesAfter: promises,
+      messagesAfterSync: promises,
       lastIndex: this.log.lastIndex,
       lastTerm: this.log.lastTerm,
     };

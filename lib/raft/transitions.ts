@@ -70,7 +70,7 @@ export function becomeLeader(state: RaftState): void {
     termStartIndex: noop.index,
     heartbeatElapsedTicks: 0,
     quorumElapsedTicks: 0,
-    lettingGoTicks: null,
+    removalWaitTicks: null,
     transfer: null,
     reads: new PendingReads(),
     lease: state.lease === null ? null : new Lease(state.lease),

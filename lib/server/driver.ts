@@ -13,8 +13,8 @@ import { assert } from "../platform/assert.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type {
-  Disposition,
   Entry,
+  IgnoredReason,
   Load,
   Message,
   NodeId,
@@ -167,8 +167,8 @@ export class Driver {
   }
 
   /** The process of `node` is gone: nobody listens at its address any more. */
-  processGone(node: NodeId): void {
-    this.#input(() => this.#raft.processGone(node));
+  reportUnreachable(node: NodeId): void {
+    this.#input(() => this.#raft.reportUnreachable(node));
   }
 
   /** Sending a snapshot to `node` was given up. */
@@ -298,7 +298,7 @@ export class Driver {
     this.#input(() => {
       this.#persisting = false;
       this.#markIsDue = true;
-      for (const message of persist.messagesAfter) this.#options.events.send(message);
+      for (const message of persist.messagesAfterSync) this.#options.events.send(message);
       this.#raft.persisted(persist.lastIndex, persist.lastTerm);
     });
   }
@@ -334,12 +334,12 @@ export class Driver {
     for (const retry of this.#loadRetries) retry.cancel();
   }
 
-  #noteIgnored(message: Message, disposition: Disposition): void {
-    if (disposition === null) return;
+  #noteIgnored(message: Message, ignored: IgnoredReason | null): void {
+    if (ignored === null) return;
     this.#options.logger.debug("message ignored", {
       kind: message.kind,
       from: message.from,
-      reason: disposition,
+      reason: ignored,
     });
   }
 }

@@ -284,8 +284,8 @@ export class Node {
   }
 
   /** Nobody listens at a node's address any more: its process is gone. */
-  processGone(node: NodeId): void {
-    this.#driver.processGone(node);
+  reportUnreachable(node: NodeId): void {
+    this.#driver.reportUnreachable(node);
   }
 
   /** This node's view of itself. */

@@ -283,7 +283,7 @@ class Server implements RunningServer {
       onStateChange: ({ id, lane, connected }) => {
         if (lane === "bulk") this.#node.bulkLaneChanged(id, connected);
       },
-      onGone: (id) => this.#node.processGone(id),
+      onUnreachable: (id) => this.#node.reportUnreachable(id),
       onRefused: ({ code, message }) => {
         if (code === "removedNode" || code === "otherData") this.#fail(new NodeRefusedError(message));
       },

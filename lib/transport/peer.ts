@@ -50,7 +50,7 @@ export interface PeerOptions {
   /** A lane came up or went down; with it went what was queued on it. */
   readonly onStateChange: (change: LinkChange) => void;
   /** Nobody listens at a node's address (the machine there says so itself: its process is gone); told of each attempt. */
-  readonly onGone: (id: NodeId) => void;
+  readonly onUnreachable: (id: NodeId) => void;
   /** A node won't have this one, or is not the one that was meant; told of each attempt. */
   readonly onRefused: (refusal: LinkRefusal) => void;
 }
@@ -140,7 +140,7 @@ export class Peer {
         break;
       case "failed":
         this.#failures += 1;
-        if (event.isNobodyThere) this.#options.onGone(id);
+        if (event.isNobodyThere) this.#options.onUnreachable(id);
         if (this.#options.clock.now() < this.#startingUntil) break;
         this.#logFailure("Cannot reach a node; trying again", event.reason);
         break;

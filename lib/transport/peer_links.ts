@@ -26,7 +26,7 @@ export interface PeerLinksOptions extends PeerOptions {
 }
 
 /** A node beside the members. */
-interface Guest {
+interface TransientPeer {
   readonly peer: Peer;
   /** When it last called, was last sent something, or was last seen to be connected. */
   usedAt: number;
@@ -46,7 +46,7 @@ export class PeerLinks {
   readonly #options: PeerLinksOptions;
   readonly #members = new Map<NodeId, Peer>();
   /** Nobody who is a member; the one that was used last is last. */
-  readonly #guests = new Map<NodeId, Guest>();
+  readonly #transientPeers = new Map<NodeId, TransientPeer>();
   /** Links that are on their way out. */
   readonly #leaving = new Set<Promise<void>>();
   #timer: Timer | null = null;
@@ -72,14 +72,14 @@ export class PeerLinks {
       this.#drop(peer);
     }
     for (const [id, member] of others) {
-      const guest = this.#guests.get(id);
-      this.#guests.delete(id);
-      const known = this.#members.get(id) ?? guest?.peer;
+      const transient = this.#transientPeers.get(id);
+      this.#transientPeers.delete(id);
+      const known = this.#members.get(id) ?? transient?.peer;
       const isUsable = known !== undefined && known.address === formatAddress(member.address);
       if (known !== undefined && !isUsable) this.#drop(known);
       this.#members.set(id, isUsable ? known : new Peer(member, this.#options));
     }
-    this.#watchGuests();
+    this.#watchTransientPeers();
   }
 
   /**
@@ -90,15 +90,15 @@ export class PeerLinks {
     if (this.#isClosed || id === this.#options.self) return;
     const member = this.#members.get(id);
     if (member !== undefined) return member.hurry();
-    const known = this.#guests.get(id);
-    this.#guests.delete(id);
+    const known = this.#transientPeers.get(id);
+    this.#transientPeers.delete(id);
     if (known !== undefined && known.peer.address !== address) this.#drop(known.peer);
     const isUsable = known !== undefined && known.peer.address === address;
     const peer = isUsable ? known.peer : new Peer({ id, address: parseAddress(address) }, this.#options);
     peer.hurry();
-    this.#guests.set(id, { peer, usedAt: this.#options.clock.now() });
-    if (this.#guests.size > MAX_INTRODUCED_PEERS) this.#forgetOldest();
-    this.#watchGuests();
+    this.#transientPeers.set(id, { peer, usedAt: this.#options.clock.now() });
+    if (this.#transientPeers.size > MAX_INTRODUCED_PEERS) this.#forgetOldest();
+    this.#watchTransientPeers();
   }
 
   /**
@@ -108,15 +108,15 @@ export class PeerLinks {
   send(message: PeerMessage, to: NodeId): boolean {
     const member = this.#members.get(to);
     if (member !== undefined) return member.send(message);
-    const guest = this.#guests.get(to);
-    if (guest === undefined) return false;
-    this.#use(to, guest);
-    return guest.peer.send(message);
+    const transient = this.#transientPeers.get(to);
+    if (transient === undefined) return false;
+    this.#use(to, transient);
+    return transient.peer.send(message);
   }
 
   /** Whether both lanes to a node are up. */
   isConnected(id: NodeId): boolean {
-    return (this.#members.get(id) ?? this.#guests.get(id)?.peer)?.isConnected ?? false;
+    return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.isConnected ?? false;
   }
 
   /** The links to the members, by id. */
@@ -129,42 +129,42 @@ export class PeerLinks {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
-    const guests = [...this.#guests.values()].map(({ peer }) => peer);
-    await Promise.all([...this.#members.values(), ...guests].map((peer) => peer.close()));
+    const transientPeers = [...this.#transientPeers.values()].map(({ peer }) => peer);
+    await Promise.all([...this.#members.values(), ...transientPeers].map((peer) => peer.close()));
     await Promise.all(this.#leaving);
   }
 
-  /** One timer for all guests: it fires for the oldest, forgets those that are idle and sets itself for the next. */
-  #watchGuests(): void {
+  /** One timer for all transientPeers: it fires for the oldest, forgets those that are idle and sets itself for the next. */
+  #watchTransientPeers(): void {
     this.#timer?.cancel();
     this.#timer = null;
-    const [oldest] = this.#guests.values();
+    const [oldest] = this.#transientPeers.values();
     if (oldest === undefined) return;
     const { clock } = this.#options;
     this.#timer = clock.after(oldest.usedAt + INTRODUCED_IDLE_MS - clock.now(), () => {
       this.#forgetIdle(clock.now());
-      this.#watchGuests();
+      this.#watchTransientPeers();
     });
   }
 
   #forgetIdle(now: number): void {
-    for (const [id, guest] of [...this.#guests]) {
-      if (guest.usedAt > now - INTRODUCED_IDLE_MS) break;
-      if (this.#options.isCalling(id)) this.#use(id, guest);
+    for (const [id, transient] of [...this.#transientPeers]) {
+      if (transient.usedAt > now - INTRODUCED_IDLE_MS) break;
+      if (this.#options.isCalling(id)) this.#use(id, transient);
       else this.#forgetOldest();
     }
   }
 
-  /** Puts a guest behind those who were used before. */
-  #use(id: NodeId, guest: Guest): void {
-    guest.usedAt = this.#options.clock.now();
-    this.#guests.delete(id);
-    this.#guests.set(id, guest);
+  /** Puts a transient peer behind those who were used before. */
+  #use(id: NodeId, transient: TransientPeer): void {
+    transient.usedAt = this.#options.clock.now();
+    this.#transientPeers.delete(id);
+    this.#transientPeers.set(id, transient);
   }
 
   #forgetOldest(): void {
-    for (const [id, { peer }] of this.#guests) {
-      this.#guests.delete(id);
+    for (const [id, { peer }] of this.#transientPeers) {
+      this.#transientPeers.delete(id);
       return this.#drop(peer);
     }
   }

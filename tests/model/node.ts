@@ -179,8 +179,8 @@ export class ModelNode {
         effects.ticks = 1;
         break;
       case "sync": {
-        const { lastIndex, lastTerm, messagesAfter } = this.disk.complete();
-        effects.sent.push(...messagesAfter);
+        const { lastIndex, lastTerm, messagesAfterSync } = this.disk.complete();
+        effects.sent.push(...messagesAfterSync);
         raft.persisted(lastIndex, lastTerm);
         break;
       }

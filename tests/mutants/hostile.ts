@@ -77,7 +77,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     title: "an answer to a heartbeat that was not sent is believed",
     failure: "a member that names a round of the future confirms reads that nobody has confirmed",
     file: "lib/raft/leader.ts",
-    from: 'if (message.round > role.reads.lastRound) return "acknowledges what was not sent";',
+    from: 'if (message.round > role.reads.lastRound) return "acknowledgesUnsent";',
     to: "",
     checks: [RAFT, RANDOM, HOSTILE],
   },

@@ -10,7 +10,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     title: "a voter helps to elect somebody else though it has promised not to",
     failure: "a second leader writes while the first still answers reads",
     file: "lib/raft/election.ts",
-    from: " || state.isPromised) return true;",
+    from: " || state.isLeased) return true;",
     to: ") return true;",
     checks: CHECKS,
   },
@@ -19,8 +19,8 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     title: "a voter campaigns though it has promised to elect nobody else",
     failure: "its own vote is the one that was missing",
     file: "lib/raft/follower.ts",
-    from: "const { isPromised } = state;",
-    to: "const isPromised = false;",
+    from: "const { isLeased } = state;",
+    to: "const isLeased = false;",
     checks: CHECKS,
   },
   {
@@ -83,7 +83,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     failure:
       "somebody's late answer brings the next term, and the vote in it makes a leader beside the one with the lease",
     file: "lib/raft/election.ts",
-    from: "const isBound = state.isPromised && !message.leadershipTransfer;",
+    from: "const isBound = state.isLeased && !message.leadershipTransfer;",
     to: "const isBound = false;",
     checks: CHECKS,
   },

@@ -100,8 +100,8 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     title: "a leader that was removed goes on leading",
     failure: "clients talk to a machine that is about to be switched off",
     file: "lib/raft/membership.ts",
-    from: "if (isVoter(newest.confState, state.id)) letGo(",
-    to: "if (state.id > 0) letGo(",
+    from: "if (isVoter(newest.confState, state.id)) dropRemovedPeers(",
+    to: "if (state.id > 0) dropRemovedPeers(",
     checks: CHECKS,
   },
   {

@@ -123,8 +123,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     title: "a node beside the members that is in use keeps the place of its first call",
     failure: "it is the first to be forgotten when others call",
     file: "lib/transport/peer_links.ts",
-    from: "guest.usedAt = this.#options.clock.now();\n    this.#guests.delete(id);",
-    to: "guest.usedAt = this.#options.clock.now();",
+    from: "transient.usedAt = this.#options.clock.now();\n    this.#transientPeers.delete(id);",
+    to: "transient.usedAt = this.#options.clock.now();",
     checks: [NET, SIM],
   },
   {

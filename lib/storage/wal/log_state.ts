@@ -133,7 +133,7 @@ export class LogState {
   /** About how many bytes of records stand from the entry above `index` on. */
   bytesSince(index: number): number {
     if (index >= this.#lastIndex) return 0;
-    const place = this.#checkpoints[Math.max(0, lastNotAbove(this.#checkpoints, index + 1))];
+    const place = this.#checkpoints[Math.max(0, lastCheckpointUpTo(this.#checkpoints, index + 1))];
     if (place === undefined) return this.bytes;
     let bytes = 0;
     for (const { number, end } of this.#spans) {
@@ -273,7 +273,7 @@ export class LogState {
 }
 
 /** Position of the last checkpoint at or below `index`, or -1. There are tens of thousands in a large log. */
-function lastNotAbove(checkpoints: readonly Checkpoint[], index: number): number {
+function lastCheckpointUpTo(checkpoints: readonly Checkpoint[], index: number): number {
   let [low, high] = [0, checkpoints.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -121,7 +121,7 @@ export class LoneLeader {
   }
 
   #answer({ persist, messages }: Ready): void {
-    for (const message of [...messages, ...persist?.messagesAfter ?? []]) {
+    for (const message of [...messages, ...persist?.messagesAfterSync ?? []]) {
       const envelope = { from: message.to, to: 1, term: message.term };
       switch (message.kind) {
         case "preVote":

@@ -210,9 +210,9 @@ export class Invariants implements Observer {
     this.#trace(() =>
       `n${message.to} heard ${messageText(message)}${ignored === null ? "" : ` (${ignored})`}`
     );
-    if (ignored === "of an earlier term") this.#coverage.count("lateMessages");
-    if (ignored === "leader is alive") this.#coverage.count("disturbances");
-    if (ignored === "answers nothing that is outstanding") this.#coverage.count("staleAnswers");
+    if (ignored === "staleTerm") this.#coverage.count("lateMessages");
+    if (ignored === "leaderIsAlive") this.#coverage.count("disturbances");
+    if (ignored === "notOutstanding") this.#coverage.count("staleAnswers");
     const [sender, receiver] = [this.#node(message.from).durable, this.#node(message.to).handed];
     const broken = brokenPromise(message, { sender, receiver });
     this.#check(broken === null, broken ?? "");

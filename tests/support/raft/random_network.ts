@@ -176,7 +176,7 @@ export class RaftNetwork {
         return;
       case 5:
         node.raft?.messagesLost(other.id);
-        if (random.chance(0.2)) node.raft?.processGone(other.id);
+        if (random.chance(0.2)) node.raft?.reportUnreachable(other.id);
         if (node.disk.underWay !== null && random.chance(0.2)) node.raft?.storageStalled();
         return;
       case 6:
@@ -350,11 +350,9 @@ export class RaftNetwork {
     const receiver = this.#nodes[message.to - 1];
     const cut = this.#cuts.has(`${message.from}>${message.to}`);
     if (receiver === undefined || receiver.raft === null || cut) return;
-    const disposition = receiver.raft.step(message);
+    const ignored = receiver.raft.step(message);
     this.#note(
-      `${messageText(message, (_, readId) => String(readId))}${
-        disposition === null ? "" : ` (${disposition})`
-      }`,
+      `${messageText(message, (_, readId) => String(readId))}${ignored === null ? "" : ` (${ignored})`}`,
     );
     this.#observe(receiver);
   }
@@ -363,10 +361,10 @@ export class RaftNetwork {
     const { disk, raft } = node;
     if (raft === null || disk.underWay === null) return;
     const before = disk.hardState;
-    const { lastIndex, lastTerm, messagesAfter } = disk.complete();
+    const { lastIndex, lastTerm, messagesAfterSync } = disk.complete();
     this.#note(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
     this.invariants.wrote(node.id, before);
-    for (const message of messagesAfter) this.#send(message);
+    for (const message of messagesAfterSync) this.#send(message);
     raft.persisted(lastIndex, lastTerm);
     this.#observe(node);
   }

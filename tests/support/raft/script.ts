@@ -215,7 +215,7 @@ class ScriptWorld {
       case "reconnect":
         return raft.messagesLost(Number(argument));
       case "gone":
-        return raft.processGone(Number(argument));
+        return raft.reportUnreachable(Number(argument));
       case "stall-disk":
         return raft.storageStalled();
       case "room":
@@ -371,9 +371,9 @@ class ScriptWorld {
   }
 
   #syncEnds(node: ScriptNode): void {
-    const { lastIndex, lastTerm, messagesAfter } = node.disk.complete();
+    const { lastIndex, lastTerm, messagesAfterSync } = node.disk.complete();
     this.#say(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
-    for (const message of messagesAfter) this.#send(message);
+    for (const message of messagesAfterSync) this.#send(message);
     node.raft?.persisted(lastIndex, lastTerm);
     this.#showChange(node);
   }
@@ -387,10 +387,10 @@ class ScriptWorld {
   #deliver(message: Message): void {
     const node = this.#node(message.to);
     if (node.raft === null) return;
-    const disposition = node.raft.step(message);
-    if (disposition !== null) {
+    const ignored = node.raft.step(message);
+    if (ignored !== null) {
       const { from, kind, term } = message;
-      this.#say(`${node.id} ignores ${kind} term=${term} of ${from}: ${disposition}`);
+      this.#say(`${node.id} ignores ${kind} term=${term} of ${from}: ${ignored}`);
     }
     this.#showChange(node);
   }

@@ -51,7 +51,7 @@ export function work(raft: Raft): Message[] {
   for (let ready = raft.takeReady(); ready !== null; ready = raft.takeReady()) {
     sent.push(...ready.messages);
     if (ready.persist === null) continue;
-    sent.push(...ready.persist.messagesAfter);
+    sent.push(...ready.persist.messagesAfterSync);
     raft.persisted(ready.persist.lastIndex, ready.persist.lastTerm);
   }
   return sent;

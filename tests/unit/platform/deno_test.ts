@@ -171,7 +171,7 @@ Deno.test("links over real sockets carry large messages whole, and find a node t
     address: "127.0.0.1:1",
     onStateChange: () => {},
     isCalling: () => false,
-    onGone: () => {},
+    onUnreachable: () => {},
     onRefused: () => {},
   });
   const connected = (): true | null => links.isConnected(1) ? true : null;

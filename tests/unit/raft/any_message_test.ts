@@ -132,7 +132,7 @@ class Life {
       case "lost":
         return raft.messagesLost(2);
       case "gone":
-        return raft.processGone(2);
+        return raft.reportUnreachable(2);
       case "failed":
         return raft.snapshotFailed(2);
       case "load": {

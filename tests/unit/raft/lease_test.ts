@@ -212,7 +212,7 @@ Deno.test("a voter keeps its promise by the clock, whatever ticks say, and thoug
   const time = new Time();
   const raft = follower(time);
   time.nowMs += PROMISE_MS - 1;
-  raft.processGone(2);
+  raft.reportUnreachable(2);
   tick(raft, 5 * ELECTION_TICKS);
   assertEquals([raft.status().role, helps(raft)], ["follower", [false, false]]);
   time.nowMs += 1;
@@ -249,7 +249,7 @@ Deno.test("those who wait for the same promise to end campaign each at its own t
   const campaignsAfter = (chance: number): number => {
     const time = new Time();
     const raft = follower(time, { random: () => chance });
-    raft.processGone(2);
+    raft.reportUnreachable(2);
     tick(raft, 5 * ELECTION_TICKS);
     time.nowMs += PROMISE_MS;
     let ticks = 0;

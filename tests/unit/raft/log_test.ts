@@ -53,13 +53,13 @@ Deno.test("the terms of a log are those of a plain array, whatever was overwritt
   }));
 });
 
-Deno.test("lastNotAbove finds what a search through all entries finds", () => {
+Deno.test("findConflictByTerm finds what a search through all entries finds", () => {
   fc.assert(fc.property(ascendingTerms, fc.nat(15), fc.nat(7), (terms, index, term) => {
     let expected = { index: 0, term: 0 };
     terms.forEach((found, position) => {
       if (position < index && found <= term) expected = { index: position + 1, term: found };
     });
-    assertEquals(logOf(terms).lastNotAbove(index, term), expected);
+    assertEquals(logOf(terms).findConflictByTerm(index, term), expected);
   }));
 });
 
@@ -84,7 +84,7 @@ Deno.test("the end of a write makes durable only what was not rewritten since", 
   log.takeUnpersisted();
   log.write([entry(2, 2), entry(3, 2), entry(4, 2)]);
   log.persisted(3, 1);
-  assertEquals([log.durableIndex, log.handedIndex], [1, 1]);
+  assertEquals([log.durableIndex, log.persistingIndex], [1, 1]);
   assertEquals(log.takeUnpersisted().entries.map(({ index, term }) => [index, term]), [[2, 2], [3, 2], [
     4,
     2,
@@ -108,7 +108,7 @@ Deno.test("rewriting what is durable takes it back", () => {
   const log = logOf([1, 1, 1]);
   sync(log);
   log.write([entry(3, 2)]);
-  assertEquals([log.durableIndex, log.handedIndex, log.lastIndex], [2, 2, 3]);
+  assertEquals([log.durableIndex, log.persistingIndex, log.lastIndex], [2, 2, 3]);
 });
 
 Deno.test("the end of another write than the one under way is a fault of the caller", () => {
@@ -203,13 +203,13 @@ Deno.test("behind the base nothing is known, at it the term, and a search for ag
     }
     if (index < baseIndex) {
       assertEquals(
-        log.lastNotAbove(index, term),
+        log.findConflictByTerm(index, term),
         index === 0 ? { index, term: 0 } : { index, term: log.base.term },
       );
       return;
     }
-    const found = whole.lastNotAbove(index, term);
-    assertEquals(log.lastNotAbove(index, term), found.index < baseIndex ? log.base : found);
+    const found = whole.findConflictByTerm(index, term);
+    assertEquals(log.findConflictByTerm(index, term), found.index < baseIndex ? log.base : found);
   }));
 });
 
@@ -290,7 +290,7 @@ Deno.test("the end of a write that a snapshot has discarded makes nothing durabl
   log.reset({ index: 3, term: 2, configuration: CONFIGURATION });
   log.persisted(4, 1);
   log.assertInvariants();
-  assertEquals([log.durableIndex, log.handedIndex, log.lastIndex], [0, 3, 3]);
+  assertEquals([log.durableIndex, log.persistingIndex, log.lastIndex], [0, 3, 3]);
   assertEquals(log.takeUnpersisted().snapshot?.index, 3);
 });
 

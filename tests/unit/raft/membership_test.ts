@@ -59,7 +59,7 @@ Deno.test("strangers are heard as leaders and candidates, and their answers coun
     { kind: "heartbeatResponse", ...head, term: 9, round: 1, promisedMs: 0, hasRoom: true },
   ];
   const before = leader.status();
-  for (const answer of answers) assertEquals(leader.step(answer), "from a stranger");
+  for (const answer of answers) assertEquals(leader.step(answer), "unknownSender");
   assertEquals([leader.status(), leader.takeReady()], [before, null]);
   const follower = nodeWith([1]);
   assertEquals(follower.step(append({ from: 9, term: 4, prevLogIndex: 1, prevLogTerm: 1 })), null);
@@ -73,7 +73,7 @@ Deno.test("the vote of a node that is no voter does not elect", () => {
   assertEquals(to(work(raft)), [2], "a learner is not asked");
   assertEquals(
     raft.step({ kind: "preVoteResponse", from: 3, to: 1, term: 1, granted: true }),
-    "from a stranger",
+    "unknownSender",
   );
   assertEquals(raft.status().role, "preCandidate");
 });
@@ -133,7 +133,7 @@ Deno.test("a learner that is told to campaign does not", () => {
   const raft = nodeWith([1]);
   raft.step(append({ prevLogIndex: 1, prevLogTerm: 1, entries: [change(2, 1, "voters=2,3 learners=1")] }));
   raft.step(append({ prevLogIndex: 2, prevLogTerm: 1, leaderCommit: 2 }));
-  assertEquals(raft.step({ kind: "timeoutNow", from: 2, to: 1, term: 1 }), "cannot lead");
+  assertEquals(raft.step({ kind: "timeoutNow", from: 2, to: 1, term: 1 }), "notPromotable");
   assertEquals(raft.status().role, "follower");
 });
 

@@ -22,8 +22,8 @@ import {
 Deno.test("messages for another node or from itself change nothing", () => {
   const raft = nodeWith([1]);
   const before = raft.status();
-  assertEquals(raft.step({ ...append({ term: 9 }), to: 2, from: 3 }), "addressed to another node");
-  assertEquals(raft.step({ ...append({ term: 9 }), from: 1 }), "from a stranger");
+  assertEquals(raft.step({ ...append({ term: 9 }), to: 2, from: 3 }), "wrongRecipient");
+  assertEquals(raft.step({ ...append({ term: 9 }), from: 1 }), "unknownSender");
   assertEquals([raft.status(), raft.takeReady()], [before, null]);
 });
 
@@ -36,7 +36,7 @@ Deno.test("requests of an earlier term are answered with the present one, and wi
     { kind: "heartbeat", ...old, leaderCommit: 2, round: 7 },
     append({ ...old, prevLogIndex: 2, prevLogTerm: 1, entries: [entry(3, 2)] }),
   ];
-  for (const request of requests) assertEquals(raft.step(request), "of an earlier term");
+  for (const request of requests) assertEquals(raft.step(request), "staleTerm");
   const answer = { from: 1, to: 2, term: 5 } as const;
   assertEquals(work(raft), [
     { kind: "preVoteResponse", ...answer, granted: false },
@@ -63,7 +63,7 @@ Deno.test("answers, words and questions of an earlier term are ignored", () => {
     { kind: "readIndexResponse", ...old, readId: 1, index: 3 },
   ];
   const before = raft.status();
-  for (const message of messages) assertEquals(raft.step(message), "of an earlier term");
+  for (const message of messages) assertEquals(raft.step(message), "staleTerm");
   assertEquals([raft.status(), raft.takeReady()], [before, null]);
 });
 
@@ -89,7 +89,7 @@ Deno.test("a follower keeps entries that match, and acknowledges only what the m
 Deno.test("a heartbeat that commits what is not in the log is not believed", () => {
   const raft = nodeWith([1, 1]);
   const heartbeat = { kind: "heartbeat", from: 2, to: 1, term: 1, round: 1 } as const;
-  assertEquals(raft.step({ ...heartbeat, leaderCommit: 3 }), "heartbeat commits what is not in the log");
+  assertEquals(raft.step({ ...heartbeat, leaderCommit: 3 }), "commitBeyondLog");
   assertEquals([raft.status().commitIndex, work(raft)], [0, []]);
 });
 
@@ -97,7 +97,7 @@ Deno.test("nothing overwrites a committed entry", () => {
   const raft = nodeWith([1, 1]);
   raft.step(append({ entries: [entry(1, 1), entry(2, 1)], leaderCommit: 2 }));
   work(raft);
-  assertEquals(raft.step(append({ term: 2, entries: [entry(1, 2)] })), "conflicts with a committed entry");
+  assertEquals(raft.step(append({ term: 2, entries: [entry(1, 2)] })), "conflictsWithCommitted");
   assertEquals([raft.status().commitIndex, raft.status().lastIndex], [2, 2]);
 });
 
@@ -106,16 +106,16 @@ Deno.test("a leader believes no answer to what it did not send", () => {
   const head = { from: 2, to: 1, term: raft.term } as const;
   assertEquals(
     raft.step({ kind: "appendEntriesResponse", ...head, result: { kind: "accepted", matchIndex: 3 } }),
-    "acknowledges what was not sent",
+    "acknowledgesUnsent",
   );
   assertEquals(
     raft.step({ kind: "heartbeatResponse", ...head, round: 1, promisedMs: 0, hasRoom: true }),
-    "acknowledges what was not sent",
+    "acknowledgesUnsent",
   );
   const rejected = { kind: "rejected", prevLogIndex: 7, conflictIndex: 6, conflictTerm: 1 } as const;
   assertEquals(
     raft.step({ kind: "appendEntriesResponse", ...head, result: rejected }),
-    "answers nothing that is outstanding",
+    "notOutstanding",
   );
   assertEquals(raft.status().commitIndex, 0);
 });
@@ -140,12 +140,12 @@ Deno.test("entries proposed while a write is under way are neither sent nor coun
 Deno.test("a term has one leader: a second one is not followed", () => {
   const raft = nodeWith([1]);
   raft.step(append({ term: 2, from: 2 }));
-  assertEquals(raft.step(append({ term: 2, from: 3 })), "second leader of the term");
+  assertEquals(raft.step(append({ term: 2, from: 3 })), "secondLeader");
   const heartbeat = { kind: "heartbeat", to: 1, leaderCommit: 0, round: 1 } as const;
-  assertEquals(raft.step({ ...heartbeat, from: 3, term: 2 }), "second leader of the term");
+  assertEquals(raft.step({ ...heartbeat, from: 3, term: 2 }), "secondLeader");
   assertEquals(raft.leader, 2);
   const leader = elect(nodeWith([1]));
-  assertEquals(leader.step({ ...heartbeat, from: 3, term: leader.term }), "second leader of the term");
+  assertEquals(leader.step({ ...heartbeat, from: 3, term: leader.term }), "secondLeader");
   assertEquals(leader.isLeader, true);
 });
 
@@ -154,14 +154,14 @@ Deno.test("only the leader makes a follower campaign at once, and only its answe
   raft.step(append({ term: 2 }));
   const requested = raft.readIndex();
   const readId = requested.kind === "accepted" ? requested.readId : 0;
-  assertEquals(raft.step({ kind: "timeoutNow", from: 3, to: 1, term: 2 }), "not from the leader");
+  assertEquals(raft.step({ kind: "timeoutNow", from: 3, to: 1, term: 2 }), "notFromLeader");
   assertEquals(
     raft.step({ kind: "readIndexResponse", from: 3, to: 1, term: 2, readId, index: 1 }),
-    "not from the leader",
+    "notFromLeader",
   );
   assertEquals(
     raft.step({ kind: "readIndexResponse", from: 2, to: 1, term: 2, readId: readId + 1, index: 1 }),
-    "read is not waited for",
+    "unknownRead",
   );
   assertEquals([raft.status().role, raft.takeReady()?.reads], ["follower", []]);
   raft.step({ kind: "readIndexResponse", from: 2, to: 1, term: 2, readId, index: 1 });
@@ -338,7 +338,7 @@ Deno.test("a restarted process does not take the answer to its predecessor's rea
     readId: before.readId,
     index: 1,
   } as const;
-  assertEquals(after.raft.step(late), "read is not waited for");
+  assertEquals(after.raft.step(late), "unknownRead");
   assertEquals(before.raft.step(late), null, "whoever asked takes it");
 });
 
@@ -356,7 +356,7 @@ Deno.test("a vote in a term that is on disk already is itself on disk before it 
   const ready = raft.takeReady();
   assertEquals(ready?.messages, []);
   assertEquals(ready?.persist?.hardState, { term: 1, vote: 2, commitIndex: 0 });
-  assertEquals(ready?.persist?.messagesAfter, [
+  assertEquals(ready?.persist?.messagesAfterSync, [
     { kind: "requestVoteResponse", from: 1, to: 2, term: 1, granted: true },
   ]);
 });
@@ -379,7 +379,7 @@ Deno.test("a follower whose disk is busy takes entries up to a bound, and goes o
   assertEquals(send(2), null);
   const first = raft.takeReady()?.persist;
   assertEquals(first?.lastIndex, 2);
-  assertEquals([3, 4, 5].map(send), [null, null, "too much waits for the disk"]);
+  assertEquals([3, 4, 5].map(send), [null, null, "diskBacklog"]);
   raft.persisted(2, 1);
   assertEquals(raft.takeReady()?.persist?.lastIndex, 4);
   assertEquals(send(5), null);

@@ -57,7 +57,7 @@ Deno.test("a follower that is further than the snapshot is believed, but not fur
   const head = { kind: "appendEntriesResponse", from: 3, to: 1, term: raft.term } as const;
   assertEquals(
     raft.step({ ...head, result: { kind: "accepted", matchIndex: 7 } }),
-    "acknowledges what was not sent",
+    "acknowledgesUnsent",
   );
   assertEquals(raft.step({ ...head, result: { kind: "accepted", matchIndex: 6 } }), null);
   assertEquals(raft.status().peers[1]?.matchIndex, 6);
@@ -109,7 +109,9 @@ Deno.test("a received snapshot is acknowledged when it is durable, and its state
   assertEquals(ready?.messages, []);
   assertEquals([ready?.persist?.snapshot, ready?.persist?.entries], [snapshot, [entry(8, 3)]]);
   assertEquals(
-    ready?.persist?.messagesAfter.map((answer) => answer.kind === "appendEntriesResponse" && answer.result),
+    ready?.persist?.messagesAfterSync.map((answer) =>
+      answer.kind === "appendEntriesResponse" && answer.result
+    ),
     [{ kind: "accepted", matchIndex: 7 }, { kind: "accepted", matchIndex: 8 }],
   );
   const { firstIndex, snapshotIndex, commitIndex, configuration } = raft.status();
@@ -148,9 +150,9 @@ Deno.test("a snapshot that holds no more than is committed changes nothing: the 
 Deno.test("only the leader of the term installs a snapshot", () => {
   const raft = nodeWith([1, 3]);
   const install = { kind: "installSnapshot", to: 1, snapshot: snapshotOf(9, 2) } as const;
-  assertEquals(raft.step({ ...install, from: 2, term: 2 }), "of an earlier term");
+  assertEquals(raft.step({ ...install, from: 2, term: 2 }), "staleTerm");
   raft.step(append({ term: 3, from: 2, prevLogIndex: 2, prevLogTerm: 3 }));
-  assertEquals(raft.step({ ...install, from: 3, term: 3 }), "second leader of the term");
+  assertEquals(raft.step({ ...install, from: 3, term: 3 }), "secondLeader");
   const candidate = nodeWith([1, 3]);
   tick(candidate, 10);
   assertEquals(candidate.step({ ...install, from: 2, term: 3 }), null);
@@ -164,13 +166,13 @@ Deno.test("entries from before the base match without being compared; one that d
   raft.compact({ snapshot: snapshotOf(3, 2), baseIndex: 3 });
   const result = (entries: readonly [number, number][]): unknown => {
     const sent = entries.map(([index, term]) => entry(index, term));
-    const disposition = raft.step(append({ term: 2, prevLogIndex: 1, prevLogTerm: 1, entries: sent }));
+    const ignored = raft.step(append({ term: 2, prevLogIndex: 1, prevLogTerm: 1, entries: sent }));
     const [answer] = work(raft);
-    return disposition ?? (answer?.kind === "appendEntriesResponse" && answer.result);
+    return ignored ?? (answer?.kind === "appendEntriesResponse" && answer.result);
   };
   assertEquals(result([[2, 1]]), { kind: "accepted", matchIndex: 2 });
   assertEquals(result([[2, 1], [3, 2], [4, 2], [5, 2]]), { kind: "accepted", matchIndex: 5 });
-  assertEquals(result([[2, 1], [3, 1]]), "conflicts with a committed entry");
+  assertEquals(result([[2, 1], [3, 1]]), "conflictsWithCommitted");
   assertEquals([raft.status().firstIndex, raft.status().lastIndex], [4, 5]);
 });
 

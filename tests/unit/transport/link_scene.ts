@@ -34,7 +34,7 @@ export class LinkScene {
       members: MEMBERS.filter(({ id }) => id <= 2),
       onStateChange: (change) => void this.changes.push(change),
       isCalling: (id) => this.calling.has(id),
-      onGone: (id) => void this.gone.push(id),
+      onUnreachable: (id) => void this.gone.push(id),
       onRefused: (refusal) => void this.refusals.push(refusal),
     });
   }
