@@ -14,7 +14,7 @@
  * @module
  */
 export { KvClient } from "./client/client.ts";
-export { ClusterClient } from "./client/cluster_client.ts";
+export type { ClusterClient } from "./client/cluster.ts";
 export * from "./client/errors.ts";
 export type * from "./client/types.ts";
 export type { KeyValue } from "./kv/command.ts";

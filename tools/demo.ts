@@ -55,7 +55,7 @@ async function clusterScript(...args: readonly string[]): Promise<void> {
 }
 
 async function leaderOf(client: KvClient): Promise<number> {
-  const { leader } = await client.status();
+  const { leader } = await client.cluster.status();
   if (leader === null) throw new Error("The cluster has no leader: see ./cluster.sh status");
   return leader;
 }

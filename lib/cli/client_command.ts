@@ -241,7 +241,7 @@ class Client {
     if (this.#isConnecting) return null;
     const client = await this.#connected;
     if (client === null) throw new Error("nothing to look at yet");
-    return describeWaiting(await client.status({ timeoutMs: LOOK_TIMEOUT_MS }));
+    return describeWaiting(await client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS }));
   }
 
   async #withWaitingLine<T>(work: Promise<T>, look: () => Promise<string | null>): Promise<T> {

@@ -26,7 +26,7 @@ export const STATUS: Command = {
   ],
   async run(call, context): Promise<Answer> {
     const client = await context.client();
-    return { kind: "status", status: await client.status(callOptions(call, context)) };
+    return { kind: "status", status: await client.cluster.status(callOptions(call, context)) };
   },
 };
 
@@ -51,7 +51,10 @@ export const MEMBERS: Command = {
   async run(call, context): Promise<Answer> {
     const client = await context.client();
     const options = callOptions(call, context);
-    const [members, status] = await Promise.all([client.members(options), client.status(options)]);
+    const [members, status] = await Promise.all([
+      client.cluster.members(options),
+      client.cluster.status(options),
+    ]);
     return { kind: "members", rows: memberRows(members, status) };
   },
 };
@@ -104,7 +107,7 @@ export const TRANSFER_LEADER: Command = {
     const client = await context.client();
     return {
       kind: "transferLeader",
-      leader: await client.transferLeadership(target, callOptions(call, context)),
+      leader: await client.cluster.transferLeadership(target, callOptions(call, context)),
     };
   },
 };

@@ -50,7 +50,7 @@ function memberCommand(
       context.showProgress("asking the leader …");
       const left = timeoutMs === null ? {} : { timeoutMs: Math.max(1, Math.ceil(until - clock.now())) };
       const options = { ...callOptions(call, context), ...left, force: call.options.has("force") };
-      const members = await client.changeMembership(change, options);
+      const members = await client.cluster.changeMembership(change, options);
       const waited = await awaitChange(change, { client, members, until, context });
       return {
         kind: "membership",

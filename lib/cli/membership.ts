@@ -76,7 +76,10 @@ export async function awaitChange(
     const timeoutMs = Math.max(1, Math.min(LOOK_TIMEOUT_MS, Math.ceil(until - clock.now())));
     const options = { timeoutMs, ...signalOption };
     try {
-      const [found, status] = await Promise.all([client.members(options), client.status(options)]);
+      const [found, status] = await Promise.all([
+        client.cluster.members(options),
+        client.cluster.status(options),
+      ]);
       heardAt = clock.now();
       newest = found;
       if (isGone(change, { members: found, status })) throw goneError(change);

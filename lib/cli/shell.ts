@@ -118,7 +118,7 @@ class Shell implements Disposable {
 
   async run(): Promise<void> {
     const { client, system } = this.#options;
-    const status = await client.status({ timeoutMs: GREETING_TIMEOUT_MS });
+    const status = await client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS });
     const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", { color: system.wantsColor });
     this.#editor.print(`${greetingFor(status)}\n${help}\n`);
     this.#editor.show();
@@ -211,7 +211,7 @@ class Shell implements Disposable {
     const run = call.command.run(call, context);
     const answer = await (call.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
       clock: system.clock,
-      look: async () => describeWaiting(await client.status({ timeoutMs: LOOK_TIMEOUT_MS })),
+      look: async () => describeWaiting(await client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS })),
       show: showLine,
       clear: () => showLine(""),
     }));
@@ -255,7 +255,7 @@ class Shell implements Disposable {
   }
 
   async #nodeIds(): Promise<readonly number[]> {
-    const { nodes } = await this.#options.client.status({ timeoutMs: COMPLETION_TIMEOUT_MS });
+    const { nodes } = await this.#options.client.cluster.status({ timeoutMs: COMPLETION_TIMEOUT_MS });
     return nodes.flatMap(({ id }) => id === null ? [] : [id]).sort((one, other) => one - other);
   }
 

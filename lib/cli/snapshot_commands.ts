@@ -32,7 +32,7 @@ const NOW: Command = {
   async run(call, context): Promise<Answer> {
     const client = await context.client();
     context.showProgress("a node takes a snapshot …; Ctrl-C stops waiting, not the snapshot");
-    return { kind: "snapshot", info: await client.takeSnapshot(takingOptions(call, context)) };
+    return { kind: "snapshot", info: await client.cluster.takeSnapshot(takingOptions(call, context)) };
   },
 };
 
@@ -63,7 +63,7 @@ const SAVE: Command = {
     const { clock } = context.system;
     const startedAt = clock.now();
     context.showProgress("a node takes a snapshot …");
-    await using download = await client.openSnapshot(takingOptions(call, context));
+    await using download = await client.cluster.openSnapshot(takingOptions(call, context));
     await copyOut(download, context);
     const { nodeId, index, term, revision, bytes } = download;
     const info = { nodeId, index, term, revision, bytes };

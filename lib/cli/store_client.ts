@@ -1,22 +1,23 @@
 /** What the command line needs of a client, so that a test can bring its own. */
 import type { KvClient } from "../client/client.ts";
+import type { ClusterClient } from "../client/cluster.ts";
 
 /** The part of {@link KvClient} that commands call. */
-export type StoreClient = Pick<
-  KvClient,
-  | "put"
-  | "get"
-  | "delete"
-  | "list"
-  | "compareAndSet"
-  | "transaction"
-  | "status"
-  | "members"
-  | "transferLeadership"
-  | "changeMembership"
-  | "takeSnapshot"
-  | "openSnapshot"
-  | "connectionState"
-  | "onStateChange"
-  | "close"
->;
+export interface StoreClient extends
+  Pick<
+    KvClient,
+    | "put"
+    | "get"
+    | "delete"
+    | "list"
+    | "compareAndSet"
+    | "transaction"
+    | "connectionState"
+    | "onStateChange"
+    | "close"
+  > {
+  readonly cluster: Pick<
+    ClusterClient,
+    "status" | "members" | "transferLeadership" | "changeMembership" | "takeSnapshot" | "openSnapshot"
+  >;
+}

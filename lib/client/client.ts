@@ -1,6 +1,6 @@
 /** The client library's one door: {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
-import { ClusterClient } from "./cluster_client.ts";
+import { ClusterClient } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
 import { encodeCursor } from "./cursor.ts";
 import { InternalError } from "./errors.ts";
@@ -11,6 +11,7 @@ import type {
   CallOptions,
   CompareAndSetRequest,
   CompareAndSetResult,
+  ConnectionState,
   ConnectOptions,
   DeleteResult,
   ListOptions,
@@ -47,12 +48,14 @@ import type { WriteResult } from "./writer.ts";
  * }
  * ```
  */
-export class KvClient extends ClusterClient implements AsyncDisposable {
+export class KvClient implements AsyncDisposable {
+  /** Status, members, snapshots and leadership of the cluster. */
+  readonly cluster: ClusterClient;
   readonly #core: ClientCore;
 
   private constructor(core: ClientCore) {
-    super(core);
     this.#core = core;
+    this.cluster = new ClusterClient(core);
   }
 
   /**
@@ -240,6 +243,42 @@ export class KvClient extends ClusterClient implements AsyncDisposable {
       if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
       return { succeeded: false, failedChecks: result.failedChecks, revision };
     });
+  }
+
+  /**
+   * Which node the next call would go to, and who leads; or why there is none. Opens nothing.
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "../mod.ts";
+   *
+   * export function prompt(client: KvClient): string {
+   *   const state = client.connectionState();
+   *   if (state.kind === "reconnecting") return "(reconnecting)> ";
+   *   return state.leader === null ? "(no leader)> " : `n${state.leader}> `;
+   * }
+   * ```
+   */
+  connectionState(): ConnectionState {
+    return this.#core.pool.state;
+  }
+
+  /**
+   * Calls `listener` whenever {@link connectionState} changes, until the function given back is called. While there is
+   * a listener, a lost cluster is dialled again and again; without one, the next call dials it. What a listener
+   * throws is dropped.
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "../mod.ts";
+   *
+   * export function watch(client: KvClient): () => void {
+   *   return client.onStateChange((state) => console.error(state.kind));
+   * }
+   * ```
+   */
+  onStateChange(listener: (state: ConnectionState) => void): () => void {
+    return this.#core.pool.onStateChange(listener);
   }
 
   /**

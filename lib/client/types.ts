@@ -147,7 +147,7 @@ export type NodeView =
     readonly reason: string;
   };
 
-/** What {@link KvClient.stateHash} gives. */
+/** What {@link ClusterClient.stateHash} gives. */
 export interface StateHash {
   /** The newest log index that the node has applied. */
   readonly appliedIndex: number;
@@ -157,7 +157,7 @@ export interface StateHash {
   readonly hash: string;
 }
 
-/** What {@link KvClient.status} gives. */
+/** What {@link ClusterClient.status} gives. */
 export interface ClusterStatus {
   /** Who leads according to the reachable node with the highest term; null when none does. */
   readonly leader: number | null;
@@ -167,19 +167,19 @@ export interface ClusterStatus {
   readonly nodes: readonly NodeView[];
 }
 
-/** Options of {@link KvClient.changeMembership}. */
+/** Options of {@link ClusterClient.changeMembership}. */
 export interface MembershipOptions extends CallOptions {
   /** Even where it leaves fewer reachable voters than a majority: nothing can be written then until some are back. */
   readonly force?: boolean;
 }
 
-/** Options of {@link KvClient.takeSnapshot} and {@link KvClient.openSnapshot}. */
+/** Options of {@link ClusterClient.takeSnapshot} and {@link ClusterClient.openSnapshot}. */
 export interface SnapshotOptions extends CallOptions {
   /** Which node takes it, and no other. Default: the leader, or who can be reached. */
   readonly node?: number;
 }
 
-/** What {@link KvClient.takeSnapshot} gives. */
+/** What {@link ClusterClient.takeSnapshot} gives. */
 export interface SnapshotInfo {
   /** The node that took it. */
   readonly nodeId: number;
@@ -193,7 +193,7 @@ export interface SnapshotInfo {
   readonly bytes: number;
 }
 
-/** What {@link KvClient.openSnapshot} gives: a snapshot's file, kept by one node until this is disposed of. */
+/** What {@link ClusterClient.openSnapshot} gives: a snapshot's file, kept by one node until this is disposed of. */
 export interface SnapshotDownload extends SnapshotInfo, AsyncDisposable {
   /**
    * The file from its beginning, in order. Rejects with a {@link KvraftError} when the node or the connection to it is

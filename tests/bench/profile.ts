@@ -99,7 +99,7 @@ async function main(args: string[]): Promise<void> {
   }));
   await using client = await KvClient.connect({ cluster: [address(1), address(2), address(3)] });
   await client.put("warm", "up");
-  const { leader } = await client.status();
+  const { leader } = await client.cluster.status();
   const profiled = values.node === "leader" ? leader ?? 1 : (leader ?? 1) % 3 + 1;
   const url = await inspectorUrl(first + 2 + profiled);
   const load = [

@@ -84,12 +84,12 @@ class Bench implements AsyncDisposable {
     const taken = { ms: 0, bytes: 0 };
     const during = await this.#stream(client, async () => {
       taken.ms = await timeOf(async () => {
-        taken.bytes = (await client.takeSnapshot({ timeoutMs: PATIENCE_MS })).bytes;
+        taken.bytes = (await client.cluster.takeSnapshot({ timeoutMs: PATIENCE_MS })).bytes;
       });
     });
     // The log is cut at the second snapshot only: then an empty node needs one.
     for (const id of [1, 2, 3]) await this.#snapshotsOf(id, 2);
-    const { leader } = await client.status();
+    const { leader } = await client.cluster.status();
     const startMs = await this.#restart(leader === 1 ? 2 : 1);
     const emptyNode = await this.#catchUp(client);
     const peaks = [...this.#nodes].map(([id, { pid }]) => [`n${id}`, peakMiBOf(pid)]);
@@ -176,7 +176,7 @@ class Bench implements AsyncDisposable {
     await using client = await this.#connect([id]);
     for (let time = 0; time < times; time++) {
       await client.put(keyOf(0), "again");
-      await client.takeSnapshot({ node: id, timeoutMs: PATIENCE_MS });
+      await client.cluster.takeSnapshot({ node: id, timeoutMs: PATIENCE_MS });
     }
   }
 
@@ -192,9 +192,14 @@ class Bench implements AsyncDisposable {
     let caughtUpMs = 0;
     const during = await this.#stream(client, async () => {
       caughtUpMs = await timeOf(async () => {
-        await client.changeMembership({ kind: "add", id: 4, address: this.#address(4), learner: false });
+        await client.cluster.changeMembership({
+          kind: "add",
+          id: 4,
+          address: this.#address(4),
+          learner: false,
+        });
         await eventually("node 4 votes", async () => {
-          const members = await client.members();
+          const members = await client.cluster.members();
           return members.some(({ id, role }) => id === 4 && role === "voter") ? true : null;
         }, { deadlineMs: PATIENCE_MS });
       });

@@ -60,7 +60,7 @@ Deno.test("reads under leases stay linearizable while leaders are frozen, killed
       await cluster.startNode(killed);
       await progress();
       await using client = await cluster.connect();
-      await eventually("leadership has been moved", () => client.transferLeadership(null), {
+      await eventually("leadership has been moved", () => client.cluster.transferLeadership(null), {
         explain: cluster.logs,
       });
       await progress();

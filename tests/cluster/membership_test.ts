@@ -246,9 +246,9 @@ Deno.test("a second change is refused while one is under way", async () => {
   assert(first !== undefined && second !== undefined);
   // The first change can't be committed before the second one is asked for; by force, it waits for no voter's answer.
   for (const to of [first, second]) cluster.delay({ from: leader, to, delayMs: DELAY_MS });
-  const demoting = client.changeMembership({ kind: "demote", id: first }, { force: true });
+  const demoting = client.cluster.changeMembership({ kind: "demote", id: first }, { force: true });
   const error = await assertRejects(
-    () => client.changeMembership({ kind: "demote", id: second }),
+    () => client.cluster.changeMembership({ kind: "demote", id: second }),
     MembershipRefusedError,
   );
   assertStringIncludes(error.message, "another change is under way");
@@ -270,7 +270,7 @@ Deno.test("right after a follower was killed, the other one is not removed", asy
   // It was heard from a heartbeat ago, far less than an election timeout.
   await cluster.kill(killed);
   const error = await assertRejects(
-    () => client.changeMembership({ kind: "remove", id: other }),
+    () => client.cluster.changeMembership({ kind: "remove", id: other }),
     MembershipRefusedError,
   );
   assertStringIncludes(error.message, `(node ${killed} does not)`);
@@ -287,16 +287,16 @@ Deno.test("a member is not dialled at an address where another node, or none, an
   const nowhere = `127.0.0.1:${freePorts(1)}`;
   for (const id of [leader, follower]) {
     const error = await assertRejects(
-      () => client.changeMembership({ kind: "update", id, address: nowhere }),
+      () => client.cluster.changeMembership({ kind: "update", id, address: nowhere }),
       MembershipRefusedError,
     );
     assertMatch(error.message, new RegExp(`Start node ${id} there first\\. With --force`));
   }
   // The same port under another name leads to the same node, also where that is the leader itself.
   const renamed = (id: number): string => `localhost:${cluster.port(id)}`;
-  await client.changeMembership({ kind: "update", id: leader, address: renamed(leader) });
+  await client.cluster.changeMembership({ kind: "update", id: leader, address: renamed(leader) });
   const other = await assertRejects(
-    () => client.changeMembership({ kind: "update", id: follower, address: renamed(third) }),
+    () => client.cluster.changeMembership({ kind: "update", id: follower, address: renamed(third) }),
     MembershipRefusedError,
   );
   assertStringIncludes(other.message, `node ${third} answers at`);

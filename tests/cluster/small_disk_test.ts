@@ -35,7 +35,7 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
   onSmallDisk(t, 3, async ({ cluster, disk }) => {
     await using client = await cluster.connect();
     await client.put("the client", "knows the leader");
-    if (await cluster.waitForLeader() !== 1) await client.transferLeadership(1);
+    if (await cluster.waitForLeader() !== 1) await client.cluster.transferLeadership(1);
     await eventually("the leader has heard of the others' disks", async () => {
       const status = await cluster.status(1);
       return status?.role === "leader" && status.peers.every(({ hasRoom }) => hasRoom === true) ? true : null;

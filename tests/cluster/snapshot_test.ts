@@ -72,7 +72,7 @@ Deno.test("a node for which only a snapshot helps is killed while it receives it
       for (const id of cluster.ids.filter((id) => id !== away)) {
         await using one = await cluster.connect([id]);
         await eventually(`node ${id} has cut its log`, async () => {
-          await one.takeSnapshot();
+          await one.cluster.takeSnapshot();
           await progress();
           return ((await cluster.status(id))?.firstLogIndex ?? 0) > lastIndex + 1 ? true : null;
         }, { explain: cluster.logs });

@@ -20,7 +20,7 @@ const TIMEOUT_MS = 8_000;
 export function transferLeadership(world: World, target: NodeId): void {
   world.operator(async (platform) => {
     await withClient(world, platform, async (client) => {
-      await client.transferLeadership(target, { timeoutMs: 3_000 });
+      await client.cluster.transferLeadership(target, { timeoutMs: 3_000 });
       world.coverage.count("leadershipTransfers");
     });
   });
@@ -30,7 +30,7 @@ export function transferLeadership(world: World, target: NodeId): void {
 export function takeSnapshot(world: World, node: NodeId): void {
   world.operator(async (platform) => {
     await withClient(world, platform, async (client) => {
-      await using download = await client.openSnapshot({ timeoutMs: 3_000 });
+      await using download = await client.cluster.openSnapshot({ timeoutMs: 3_000 });
       let bytes = 0;
       for await (const chunk of download.chunks()) bytes += chunk.length;
       if (bytes !== download.bytes) {
@@ -71,7 +71,7 @@ async function tryOnce(
   change: MembershipChange,
 ): Promise<boolean> {
   return await withClient(world, platform, async (client) => {
-    await client.changeMembership(change, { timeoutMs: TIMEOUT_MS });
+    await client.cluster.changeMembership(change, { timeoutMs: TIMEOUT_MS });
     if (change.kind === "add") world.coverage.count("nodesAdded");
     if (change.kind === "replace") world.coverage.count("nodesReplaced");
   });

@@ -185,7 +185,7 @@ async function hashAll(world: World, platform: SimClientPlatform): Promise<reado
   while (true) {
     try {
       await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
-      const hashes = await Promise.all(world.following.map((address) => client.stateHash(address)));
+      const hashes = await Promise.all(world.following.map((address) => client.cluster.stateHash(address)));
       const [first] = hashes;
       if (first !== undefined && hashes.every(({ appliedIndex }) => appliedIndex === first.appliedIndex)) {
         if (hashes.some(({ hash }) => hash !== first.hash)) {

@@ -87,9 +87,9 @@ export class Changes {
     try {
       await using client = await this.#cluster.connect();
       const options = { timeoutMs: ATTEMPT_MS };
-      if (!hasComeAbout(change, await client.members(options))) {
-        await client.changeMembership(change, options);
-        if (!hasComeAbout(change, await client.members(options))) return;
+      if (!hasComeAbout(change, await client.cluster.members(options))) {
+        await client.cluster.changeMembership(change, options);
+        if (!hasComeAbout(change, await client.cluster.members(options))) return;
       }
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;

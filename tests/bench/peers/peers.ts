@@ -88,7 +88,10 @@ const KVRAFT: Peer = {
       return processes;
     }, async () => {
       await using client = await KvClient.connect({ cluster: addresses });
-      const leader = await eventually("kvraft has a leader", async () => (await client.status()).leader);
+      const leader = await eventually(
+        "kvraft has a leader",
+        async () => (await client.cluster.status()).leader,
+      );
       return { leader: leader - 1, addresses };
     });
   },

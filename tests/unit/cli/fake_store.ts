@@ -68,6 +68,8 @@ export const STATUS: ClusterStatus = {
 
 /** The store. */
 export class FakeStore implements StoreClient {
+  /** The calls on the cluster are methods of this class, too. */
+  readonly cluster: StoreClient["cluster"] = this;
   readonly entries = new Map<string, KeyValue>();
   revision = 0;
   state: ConnectionState = { kind: "connected", node: 2, leader: 2 };

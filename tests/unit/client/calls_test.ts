@@ -201,8 +201,8 @@ Deno.test("what is wrong with the arguments is found before anything is sent", a
   await assertRejects(() => client.get("k", { timeoutMs: 0 }), InvalidRequestError, "timeoutMs");
   await assertRejects(() => client.list({ limit: 0 }), InvalidRequestError, "limit");
   await assertRejects(() => client.transaction({ mutations: [] }), InvalidRequestError, "mutation");
-  await assertRejects(() => client.transferLeadership(0), InvalidRequestError, "0 as a node's id");
-  await assertRejects(() => client.stateHash("nowhere"), InvalidRequestError, "address");
+  await assertRejects(() => client.cluster.transferLeadership(0), InvalidRequestError, "0 as a node's id");
+  await assertRejects(() => client.cluster.stateHash("nowhere"), InvalidRequestError, "address");
   assertEquals(cluster.node(1).requests, []);
 });
 
@@ -220,7 +220,7 @@ Deno.test("status asks every node itself, and says which did not answer", async 
   cluster.node(2).isHung = true;
   cluster.node(3).term = 2;
   cluster.node(3).leader = 3;
-  const { nodes, ...rest } = await cluster.finish(client.status());
+  const { nodes, ...rest } = await cluster.finish(client.cluster.status());
   assertEquals(rest, { leader: 3, term: 2 });
   assertEquals(nodes.map(({ id, address, reachable }) => ({ id, address, reachable })), [
     { id: 1, address: "10.0.0.1:7001", reachable: true },
@@ -235,14 +235,14 @@ async function statesOf(
   client: KvClient,
   timeoutMs: number,
 ): Promise<readonly unknown[]> {
-  const { nodes } = await cluster.finish(client.status({ timeoutMs }));
+  const { nodes } = await cluster.finish(client.cluster.status({ timeoutMs }));
   return nodes.map((node) => node.reachable ? "up" : [node.state, node.reason]);
 }
 
 Deno.test("status tells a node that is frozen from one that is gone, connected to it or not", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
-  await cluster.finish(client.status());
+  await cluster.finish(client.cluster.status());
   for (const isConnected of [true, false]) {
     cluster.node(2).isHung = true;
     if (!isConnected) cluster.node(2).disconnect();
@@ -267,17 +267,17 @@ Deno.test("an address of which nobody knows whose it is takes no other node's ti
 Deno.test("members and a node's hash are asked for, and a dead node is named", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect([1]);
-  assertEquals(await cluster.finish(client.members()), [
+  assertEquals(await cluster.finish(client.cluster.members()), [
     { id: 1, address: "10.0.0.1:7001", role: "voter" },
     { id: 2, address: "10.0.0.2:7001", role: "voter" },
   ]);
-  const hash = await cluster.finish(client.stateHash("10.0.0.2:7001"));
+  const hash = await cluster.finish(client.cluster.stateHash("10.0.0.2:7001"));
   assertEquals(hash, { appliedIndex: 10, revision: 1, hash: "ab" });
   assertEquals(cluster.node(2).requests.map(({ kind }) => kind), ["stateHash"]);
   cluster.node(2).kill();
   await cluster.pass(0);
   const error = await assertRejects(
-    () => cluster.finish(client.stateHash("10.0.0.2:7001")),
+    () => cluster.finish(client.cluster.stateHash("10.0.0.2:7001")),
     Error,
     "10.0.0.2:7001",
   );

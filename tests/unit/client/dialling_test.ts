@@ -129,13 +129,13 @@ Deno.test("every call ends within 50 ms of its deadline, whichever nodes do not 
     (client, timeoutMs) => client.get("k", { timeoutMs, consistency: "stale" }),
     (client, timeoutMs) => client.list({ timeoutMs }),
     (client, timeoutMs) => client.compareAndSet("k", { expect: null, value: "v", timeoutMs }),
-    (client, timeoutMs) => client.members({ timeoutMs }),
-    (client, timeoutMs) => client.transferLeadership(2, { timeoutMs }),
-    (client, timeoutMs) => client.changeMembership({ kind: "remove", id: 3 }, { timeoutMs }),
-    (client, timeoutMs) => client.takeSnapshot({ timeoutMs }),
-    (client, timeoutMs) => client.takeSnapshot({ timeoutMs, node: 2 }),
-    (client, timeoutMs) => client.openSnapshot({ timeoutMs }),
-    (client, timeoutMs) => client.stateHash("10.0.0.2:7001", { timeoutMs }),
+    (client, timeoutMs) => client.cluster.members({ timeoutMs }),
+    (client, timeoutMs) => client.cluster.transferLeadership(2, { timeoutMs }),
+    (client, timeoutMs) => client.cluster.changeMembership({ kind: "remove", id: 3 }, { timeoutMs }),
+    (client, timeoutMs) => client.cluster.takeSnapshot({ timeoutMs }),
+    (client, timeoutMs) => client.cluster.takeSnapshot({ timeoutMs, node: 2 }),
+    (client, timeoutMs) => client.cluster.openSnapshot({ timeoutMs }),
+    (client, timeoutMs) => client.cluster.stateHash("10.0.0.2:7001", { timeoutMs }),
   ];
   for (const call of calls) {
     for (const timeoutMs of [120, 1_300, 5_000]) {

@@ -151,14 +151,14 @@ Deno.test("a closed client refuses calls, and closing again does nothing", async
   await client.close();
   await assertRejects(() => client.put("k", "v"), ClosedError);
   await assertRejects(() => client.get("k"), ClosedError);
-  await assertRejects(() => client.status(), ClosedError);
+  await assertRejects(() => client.cluster.status(), ClosedError);
 });
 
 Deno.test("closing leaves no timer and no connection behind, whatever was under way", async () => {
   const busy: readonly ((client: KvClient, cluster: FakeCluster) => unknown)[] = [
     () => null,
     (client) => client.put("k", "v"),
-    (client) => client.status(),
+    (client) => client.cluster.status(),
     (client) => client.onStateChange(() => {}),
     (client, cluster) => {
       cluster.node(1).kill();

@@ -35,7 +35,7 @@ function makeChanges(cluster: FakeCluster, reply: Reply | null): void {
 }
 
 async function changed(cluster: FakeCluster, client: KvClient): Promise<readonly Member[]> {
-  return await cluster.finish(client.changeMembership(ADD));
+  return await cluster.finish(client.cluster.changeMembership(ADD));
 }
 
 Deno.test("a change goes to the leader, and gives the members that there are then", async () => {
@@ -56,7 +56,7 @@ Deno.test("force is passed on, and an address is sent in its one written form", 
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const change = { kind: "replace", dead: 2, id: 4, address: "[0:0::1]:7001" } as const;
-  await cluster.finish(client.changeMembership(change, { force: true }));
+  await cluster.finish(client.cluster.changeMembership(change, { force: true }));
   const [request] = cluster.node(1).requests;
   assert(request?.kind === "changeMembership", "the change was asked for");
   assertEquals([request.change, request.force], [{ ...change, address: "[::1]:7001" }, true]);
@@ -103,7 +103,7 @@ Deno.test("a change that takes effect a while after its answer was lost is waite
   const cluster = new FakeCluster(2);
   cluster.node(1).answer = () => "disconnect";
   await using client = await cluster.connect();
-  const change = client.changeMembership(ADD);
+  const change = client.cluster.changeMembership(ADD);
   await cluster.pass(1_000);
   cluster.members = [...cluster.members, ADDED];
   assertEquals(await cluster.finish(change), cluster.members);
@@ -142,7 +142,7 @@ Deno.test("a caller who gives up while the members are looked at is told that no
   cluster.node(1).answer = ({ kind }) => kind === "changeMembership" ? "disconnect" : "silence";
   await using client = await cluster.connect();
   const controller = new AbortController();
-  const change = client.changeMembership(ADD, { signal: controller.signal });
+  const change = client.cluster.changeMembership(ADD, { signal: controller.signal });
   await cluster.pass(100);
   controller.abort();
   const error = await assertRejects(() => cluster.finish(change), AbortError);
@@ -161,7 +161,7 @@ Deno.test("what is wrong with a change is found before anything is sent", async 
     [{ kind: "replace", dead: -1, id: 4, address: "n4:7001" }, "-1 as a node's id"],
   ];
   for (const [change, words] of wrong) {
-    await assertRejects(() => client.changeMembership(change), InvalidRequestError, words);
+    await assertRejects(() => client.cluster.changeMembership(change), InvalidRequestError, words);
   }
   assertEquals(cluster.node(1).requests, []);
 });

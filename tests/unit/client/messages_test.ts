@@ -64,8 +64,8 @@ Deno.test("calls to one address say once what could not be done, too", async () 
   await using client = await cluster.connect([1]);
   cluster.node(2).kill();
   const calls: readonly ((client: KvClient) => Promise<unknown>)[] = [
-    (client) => client.stateHash(cluster.node(2).address),
-    (client) => client.takeSnapshot({ node: 2 }),
+    (client) => client.cluster.stateHash(cluster.node(2).address),
+    (client) => client.cluster.takeSnapshot({ node: 2 }),
   ];
   for (const call of calls) {
     const { message } = await assertRejects(() => cluster.finish(call(client)), KvraftError);

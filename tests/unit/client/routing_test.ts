@@ -69,7 +69,7 @@ Deno.test("a node that does not lead and names the leader is not asked twice", a
       leader: 2,
     }
   );
-  assertEquals(await cluster.finish(client.transferLeadership(1)), 1);
+  assertEquals(await cluster.finish(client.cluster.transferLeadership(1)), 1);
   assertEquals(cluster.nodes.map(kinds), [["transferLeadership"], ["transferLeadership"]]);
 });
 
@@ -77,7 +77,10 @@ Deno.test("a handover that may have begun is not asked for again", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   cluster.node(1).answer = () => "disconnect";
-  const error = await assertRejects(() => cluster.finish(client.transferLeadership(2)), ConnectionError);
+  const error = await assertRejects(
+    () => cluster.finish(client.cluster.transferLeadership(2)),
+    ConnectionError,
+  );
   assertEquals(error.outcome, "unknown");
   assertEquals(cluster.nodes.flatMap(kinds), ["transferLeadership"]);
 });
@@ -221,7 +224,7 @@ Deno.test("nodes of two clusters are not mixed", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(2).clusterId = "fedcba9876543210";
   await using client = await cluster.connect([1]);
-  const { nodes } = await cluster.finish(client.status());
+  const { nodes } = await cluster.finish(client.cluster.status());
   assertEquals(nodes.map(({ reachable }) => reachable), [true, false]);
 });
 
@@ -242,7 +245,7 @@ Deno.test("a client outlives the replacement of every node that it was given, to
   for (const id of [1, 2, 3]) cluster.node(id).kill();
   await cluster.finish(client.put("k", "v"));
   assertEquals(cluster.nodes.filter(({ requests }) => requests.length > 0).map(({ id }) => id), [4]);
-  assertEquals((await cluster.finish(client.members())).map(({ id }) => id), [4, 5, 6]);
+  assertEquals((await cluster.finish(client.cluster.members())).map(({ id }) => id), [4, 5, 6]);
 });
 
 Deno.test("a client that hears no notice learns of new members when it next says hello", async () => {

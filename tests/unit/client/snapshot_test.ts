@@ -44,7 +44,7 @@ Deno.test("a snapshot is taken by the leader, and nothing is kept for reading", 
   const cluster = new FakeCluster(2);
   cluster.node(1).snapshot = FILE;
   await using client = await cluster.connect([2]);
-  assertEquals(await cluster.finish(client.takeSnapshot()), {
+  assertEquals(await cluster.finish(client.cluster.takeSnapshot()), {
     nodeId: 1,
     index: 10,
     term: 1,
@@ -58,25 +58,25 @@ Deno.test("a snapshot is taken by the node that is named, or by none", async () 
   const cluster = new FakeCluster(2);
   cluster.node(2).snapshot = FILE;
   await using client = await cluster.connect([1]);
-  assertEquals((await cluster.finish(client.takeSnapshot({ node: 2 }))).nodeId, 2);
+  assertEquals((await cluster.finish(client.cluster.takeSnapshot({ node: 2 }))).nodeId, 2);
   {
-    await using download = await cluster.finish(client.openSnapshot({ node: 2 }));
+    await using download = await cluster.finish(client.cluster.openSnapshot({ node: 2 }));
     assertEquals([download.nodeId, await cluster.finish(readAll(download))], [2, FILE]);
   }
   const nobody = await assertRejects(
-    () => cluster.finish(client.takeSnapshot({ node: 9 })),
+    () => cluster.finish(client.cluster.takeSnapshot({ node: 9 })),
     InvalidRequestError,
   );
   assertEquals(nobody.message, "Cannot take a snapshot: node 9 is no member. Members: 1, 2.");
   cluster.node(2).answer = () => "disconnect";
-  await assertRejects(() => cluster.finish(client.takeSnapshot({ node: 2 })), ConnectionError);
+  await assertRejects(() => cluster.finish(client.cluster.takeSnapshot({ node: 2 })), ConnectionError);
 });
 
 Deno.test("a snapshot that takes long is waited for until the deadline, and asked for once", async () => {
   const { cluster, node, client } = await scene();
   node.answer = () => "silence";
   const error = await assertRejects(
-    () => cluster.finish(client.takeSnapshot({ timeoutMs: 20_000 })),
+    () => cluster.finish(client.cluster.takeSnapshot({ timeoutMs: 20_000 })),
     TimeoutError,
   );
   assertEquals([error.outcome, node.requests.length], ["not-applied", 1]);
@@ -87,13 +87,13 @@ Deno.test("where the node is lost that was to take a snapshot, another is asked"
   const cluster = new FakeCluster(2);
   cluster.node(1).answer = () => "disconnect";
   await using client = await cluster.connect();
-  assertEquals((await cluster.finish(client.takeSnapshot())).nodeId, 2);
+  assertEquals((await cluster.finish(client.cluster.takeSnapshot())).nodeId, 2);
 });
 
 Deno.test("a file comes whole and in order, and is let go of at the end", async () => {
   const { cluster, node, client } = await scene();
   {
-    await using download = await cluster.finish(client.openSnapshot());
+    await using download = await cluster.finish(client.cluster.openSnapshot());
     assertEquals([download.bytes, download.revision, node.keptSnapshots], [FILE.length, 1, 1]);
     assertEquals(await cluster.finish(readAll(download)), FILE);
     assertEquals(offsets(node), Array.from({ length: 11 }, (_, part) => part * MAX_SNAPSHOT_PART_BYTES));
@@ -104,7 +104,7 @@ Deno.test("a file comes whole and in order, and is let go of at the end", async 
 
 Deno.test("no more parts are asked for than a few ahead of the reader", async () => {
   const { cluster, node, client } = await scene();
-  const download = await cluster.finish(client.openSnapshot());
+  const download = await cluster.finish(client.cluster.openSnapshot());
   const chunks = download.chunks()[Symbol.asyncIterator]();
   for (let taken = 1; taken <= 3; taken++) {
     await cluster.finish(chunks.next());
@@ -124,14 +124,14 @@ Deno.test("parts that are shorter than asked for are followed by the rest", asyn
     if (typeof reply === "string" || reply.kind !== "snapshotPart") return reply;
     return { ...reply, data: reply.data.subarray(0, 100_000) };
   };
-  const download = await cluster.finish(client.openSnapshot());
+  const download = await cluster.finish(client.cluster.openSnapshot());
   assertEquals(await cluster.finish(readAll(download)), node.snapshot);
   await client.close();
 });
 
 Deno.test("a connection that is lost ends the download with an error that says so", async () => {
   const { cluster, node, client } = await scene();
-  const download = await cluster.finish(client.openSnapshot());
+  const download = await cluster.finish(client.cluster.openSnapshot());
   const obey = node.answer;
   node.answer = (request) => offsets(node).length < 6 ? obey(request) : "disconnect";
   const error = await assertRejects(() => cluster.finish(readAll(download)), ConnectionError);
@@ -146,14 +146,14 @@ Deno.test("a connection that is lost ends the download with an error that says s
 Deno.test("a node that falls silent, refuses, or gives another part ends the download by name", async () => {
   const { cluster, node, client } = await scene();
   const obey = node.answer;
-  const download = await cluster.finish(client.openSnapshot({ timeoutMs: 3_000 }));
+  const download = await cluster.finish(client.cluster.openSnapshot({ timeoutMs: 3_000 }));
   node.answer = () => "silence";
   await assertRejects(() => cluster.finish(readAll(download)), TimeoutError, "no part within 3000 ms");
   const failedAt = cluster.clock.now();
   await cluster.finish(Promise.resolve(download[Symbol.asyncDispose]()));
   assertEquals(cluster.clock.now(), failedAt, "a reader that has waited in vain does not wait again");
   node.answer = obey;
-  const second = await cluster.finish(client.openSnapshot());
+  const second = await cluster.finish(client.cluster.openSnapshot());
   node.answer = ({ requestId }) => ({
     kind: "error",
     requestId,
@@ -179,14 +179,14 @@ Deno.test("a leader that does not answer keeps no snapshot of another node waiti
   await using client = await cluster.connect();
   cluster.node(1).isHung = true;
   const start = cluster.clock.now();
-  const { nodeId } = await cluster.finish(client.takeSnapshot({ node: 2, timeoutMs: 50_000 }));
+  const { nodeId } = await cluster.finish(client.cluster.takeSnapshot({ node: 2, timeoutMs: 50_000 }));
   assertEquals([nodeId, cluster.clock.now() - start < 5_000], [2, true]);
 });
 
 Deno.test("closing the client ends a download, and so does its caller's signal", async () => {
   const { cluster, node, client } = await scene();
   const controller = new AbortController();
-  const download = await cluster.finish(client.openSnapshot({ signal: controller.signal }));
+  const download = await cluster.finish(client.cluster.openSnapshot({ signal: controller.signal }));
   node.answer = () => "silence";
   const aborted = readAll(download);
   await cluster.pass(0);
@@ -194,7 +194,7 @@ Deno.test("closing the client ends a download, and so does its caller's signal",
   const error = await assertRejects(() => cluster.finish(aborted), Error, "the caller's signal");
   assertEquals(error.name, "AbortError");
   node.answer = (request) => request.kind === "takeSnapshot" ? takenBy(request.requestId) : "silence";
-  const second = await cluster.finish(client.openSnapshot());
+  const second = await cluster.finish(client.cluster.openSnapshot());
   const closed = readAll(second);
   await cluster.pass(0);
   await client.close();

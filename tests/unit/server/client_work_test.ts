@@ -30,7 +30,7 @@ Deno.test("reads, hashes and transfers of a connection that is gone are dropped"
     await cluster.start(id, { founders: [1, 2, 3], changes: id === 1 ? { http } : {} });
   }
   const client = await cluster.client(1, 2, 3);
-  await cluster.run(client.transferLeadership(1));
+  await cluster.run(client.cluster.transferLeadership(1));
   for (let key = 0; key < VALUES; key++) {
     await cluster.run(client.put(`key/${key}`, new Uint8Array(VALUE_BYTES)));
   }

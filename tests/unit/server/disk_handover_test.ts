@@ -18,7 +18,7 @@ Deno.test("a leader whose disk has no room hands over at once, and no write is r
   await cluster.run(client.put("key", VALUE));
   // The leader has heard of the others' disks.
   await cluster.pass(1_000);
-  const before = await cluster.run(client.status());
+  const before = await cluster.run(client.cluster.status());
   const full = before.leader;
   assert(full !== null);
   const disk = cluster.disk(full);
@@ -27,7 +27,7 @@ Deno.test("a leader whose disk has no room hands over at once, and no write is r
   // More than the rest of the segment that is in use: the next can't be prepared.
   for (let number = 0; number < 150; number++) await cluster.run(client.put(`key ${number}`, VALUE));
   await cluster.pass(1_000);
-  const status = await cluster.run(client.status());
+  const status = await cluster.run(client.cluster.status());
   assert(status.leader !== null && status.leader !== full, "another node leads");
   assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
     "disk nearly full: leadership goes to a node that has room",

@@ -28,7 +28,7 @@ Deno.test("a term that leaps ends its connection, whatever the frame, and the cl
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", "value"));
-  const { term } = await cluster.run(client.status());
+  const { term } = await cluster.run(client.cluster.status());
   for (const [kind, frame] of Object.entries(FRAMES)) {
     for (const leap of [MAX_TERM, Number.MAX_SAFE_INTEGER, term + 2 ** 30]) {
       const server = cluster.server(1);
@@ -40,10 +40,10 @@ Deno.test("a term that leaps ends its connection, whatever the frame, and the cl
     }
   }
   await cluster.pass(2_000);
-  assertEquals((await cluster.run(client.status())).term, term);
+  assertEquals((await cluster.run(client.cluster.status())).term, term);
   assertEquals(cluster.logger.connectionFaults, []);
   for (const leader of [2, 1]) {
-    await cluster.run(client.transferLeadership(leader));
+    await cluster.run(client.cluster.transferLeadership(leader));
     await cluster.run(client.put("key", `under ${leader}`));
   }
   await cluster.stop(1);

@@ -93,9 +93,11 @@ Deno.test("a leader under a lease says so, and is under none once it has told an
   await cluster.start(2, { founders: [1, 2], changes: { readMode: "lease" } });
   const client = await cluster.client(1, 2);
   await cluster.run(client.put("key", "value"));
-  if ((await cluster.run(client.status())).leader !== 1) await cluster.run(client.transferLeadership(1));
+  if ((await cluster.run(client.cluster.status())).leader !== 1) {
+    await cluster.run(client.cluster.transferLeadership(1));
+  }
   await cluster.until(async () => await leaseOf() === 1);
-  await cluster.run(client.transferLeadership(2));
+  await cluster.run(client.cluster.transferLeadership(2));
   assertEquals(await leaseOf(), 0);
 });
 
@@ -105,7 +107,7 @@ Deno.test("a leader tells of its followers, and a follower that lost it is not r
   for (const id of [2, 3]) await cluster.start(id, { founders: [1, 2, 3] });
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", "value"));
-  await cluster.run(client.transferLeadership(1));
+  await cluster.run(client.cluster.transferLeadership(1));
   await cluster.pass(5_000);
   const metrics = parseMetrics((await ask(cluster, "/metrics")).body);
   assertEquals(sumOf(metrics, "kvraft_peer_connected"), 2);
@@ -125,7 +127,7 @@ Deno.test("a write passed on counts at the leader as passed on, at the node that
   await cluster.start(2, { founders: [1, 2, 3], changes: { http: { host: "n2", port: 9101 } } });
   await cluster.start(3, { founders: [1, 2, 3] });
   const client = await cluster.client(1, 2, 3);
-  await cluster.run(client.transferLeadership(1));
+  await cluster.run(client.cluster.transferLeadership(1));
   await cluster.pass(1_000);
   // Past the client library, which would find the leader.
   const { network, clock } = cluster;

@@ -22,7 +22,7 @@ async function diskWithSession(): Promise<MemoryDisk> {
   const client = await cluster.client(1, 2);
   await cluster.run(client.put("key", "value"));
   await cluster.pass(1_000);
-  await cluster.run(client.takeSnapshot({ node: 1 }));
+  await cluster.run(client.cluster.takeSnapshot({ node: 1 }));
   return cluster.disk(1);
 }
 

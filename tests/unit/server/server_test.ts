@@ -13,7 +13,7 @@ async function members(
   cluster: MemoryCluster,
   client: Awaited<ReturnType<MemoryCluster["client"]>>,
 ): Promise<string> {
-  const all = await cluster.run(client.members());
+  const all = await cluster.run(client.cluster.members());
   return all.map(({ id, role }) => `${id} ${role}`).join(", ");
 }
 
@@ -53,8 +53,10 @@ Deno.test("a node joins by any node's address, is added, catches up and votes", 
   await cluster.run(client.put("key", "value"));
   await cluster.start(4, { join: [9, 2] });
   assertEquals(await members(cluster, client), "1 voter, 2 voter, 3 voter");
-  await cluster.run(client.changeMembership({ kind: "add", id: 4, address: "n4:7001", learner: false }));
-  await cluster.until(async () => (await client.members()).every(({ role }) => role === "voter"));
+  await cluster.run(
+    client.cluster.changeMembership({ kind: "add", id: 4, address: "n4:7001", learner: false }),
+  );
+  await cluster.until(async () => (await client.cluster.members()).every(({ role }) => role === "voter"));
   assertEquals(await members(cluster, client), "1 voter, 2 voter, 3 voter, 4 voter");
   const direct = await cluster.client(4);
   await cluster.until(async () => (await direct.get("key", { consistency: "stale" })) !== null);
@@ -115,9 +117,9 @@ Deno.test("a node that is removed ends by itself, also the one that leads, and w
   for (const id of [1, 2, 3]) servers.set(id, await cluster.start(id, { founders: [1, 2, 3] }));
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", "value"));
-  const { leader } = await cluster.run(client.status());
+  const { leader } = await cluster.run(client.cluster.status());
   assert(leader !== null);
-  const left = await cluster.run(client.changeMembership({ kind: "remove", id: leader }));
+  const left = await cluster.run(client.cluster.changeMembership({ kind: "remove", id: leader }));
   assertEquals(left.map(({ id }) => id), [1, 2, 3].filter((id) => id !== leader));
   const ended = await cluster.run(servers.get(leader)?.finished ?? Promise.resolve(null));
   assert(ended instanceof NodeRefusedError, String(ended));
@@ -131,8 +133,8 @@ Deno.test("a leader that is asked to remove itself says that it is done, and not
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", "value"));
-  const { leader } = await cluster.run(client.status());
-  if (leader !== 1) await cluster.run(client.transferLeadership(1));
+  const { leader } = await cluster.run(client.cluster.status());
+  if (leader !== 1) await cluster.run(client.cluster.transferLeadership(1));
   const stranger = await Stranger.connect(cluster.network, 1);
   await stranger.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
   await stranger.send([FRAME_KIND.changeMembership, 7, [CHANGE_KIND.remove, 1], false]);
@@ -149,7 +151,10 @@ Deno.test("only who says the right id is added", async () => {
   await cluster.run(client.put("key", "value"));
   await cluster.start(9, { join: [1] });
   const error = await assertRejects(
-    () => cluster.run(client.changeMembership({ kind: "add", id: 4, address: "n9:7001", learner: false })),
+    () =>
+      cluster.run(
+        client.cluster.changeMembership({ kind: "add", id: 4, address: "n9:7001", learner: false }),
+      ),
     Error,
   );
   assertMatch(error.message, /node 9 answers at n9:7001/);
@@ -162,7 +167,7 @@ Deno.test("a probe under way at the stop of the leader ends with it", async () =
   const client = await cluster.client(1);
   await cluster.run(client.put("key", "value"));
   cluster.network.isSilent = true;
-  const change = client.changeMembership({ kind: "add", id: 4, address: "n4:7001", learner: false })
+  const change = client.cluster.changeMembership({ kind: "add", id: 4, address: "n4:7001", learner: false })
     .catch((error: unknown) => error);
   await settle();
   await cluster.stop(1);
@@ -176,9 +181,9 @@ Deno.test("a removed node that is stopped before it ends leaves no timer", async
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", "value"));
-  const { leader } = await cluster.run(client.status());
+  const { leader } = await cluster.run(client.cluster.status());
   const other = [1, 2, 3].find((id) => id !== leader) ?? 0;
-  await cluster.run(client.changeMembership({ kind: "remove", id: other }));
+  await cluster.run(client.cluster.changeMembership({ kind: "remove", id: other }));
   await cluster.stop(other);
   await cluster.run(client.close());
   for (const id of [1, 2, 3]) await cluster.stop(id);
@@ -195,14 +200,14 @@ Deno.test("a follower that was away for longer than the log reaches back gets a 
   await cluster.stop(3);
   for (let round = 0; round < 3; round++) {
     for (let key = 0; key < 20; key++) await cluster.run(client.put(`${round} ${key}`, new Uint8Array(500)));
-    await cluster.run(client.takeSnapshot());
+    await cluster.run(client.cluster.takeSnapshot());
   }
   await cluster.start(3, { changes });
   await cluster.until(() => cluster.logger.messages.includes("state restored from the leader's snapshot"));
   const hashes: string[] = [];
   await cluster.until(async () => {
     hashes.splice(0);
-    for (const id of [1, 3]) hashes.push((await client.stateHash(`n${id}:7001`)).hash);
+    for (const id of [1, 3]) hashes.push((await client.cluster.stateHash(`n${id}:7001`)).hash);
     return hashes[0] === hashes[1];
   });
   // The transfer has ended with that: nothing is asked of a node that has all, and nothing is kept for it.
@@ -210,7 +215,7 @@ Deno.test("a follower that was away for longer than the log reaches back gets a 
   assertEquals(cluster.logger.messages.filter((line) => line.startsWith("cannot send a snapshot")), []);
   await cluster.stop(3);
   await cluster.start(3, { changes });
-  await cluster.until(async () => (await client.stateHash("n3:7001")).hash === hashes[0]);
+  await cluster.until(async () => (await client.cluster.stateHash("n3:7001")).hash === hashes[0]);
 });
 
 Deno.test("under leases the followers keep what they promised, though the leader's process is gone", async () => {
@@ -220,7 +225,7 @@ Deno.test("under leases the followers keep what they promised, though the leader
   }
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", "before"));
-  const leader = (await cluster.run(client.status())).leader;
+  const leader = (await cluster.run(client.cluster.status())).leader;
   assert(leader !== null);
   cluster.disk(leader).intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
   const begin = cluster.clock.now();
@@ -233,7 +238,7 @@ Deno.test("a leader whose process is gone is replaced before an election timeout
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
-  await cluster.run(client.transferLeadership(1));
+  await cluster.run(client.cluster.transferLeadership(1));
   await cluster.run(client.put("key", "before"));
   // Its log fails: it ends at once, and hands nothing over.
   cluster.disk(1).intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;

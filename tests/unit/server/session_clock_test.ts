@@ -155,9 +155,9 @@ Deno.test("a session that is idle for its time is forgotten, though its node lea
   await cluster.run(client.put("key", "value"));
   const begin = cluster.clock.now();
   const sessions = async (): Promise<number[]> =>
-    (await client.status()).nodes.map((node) => node.reachable ? node.sessions : -1);
+    (await client.cluster.status()).nodes.map((node) => node.reachable ? node.sessions : -1);
   for (const target of [2, 3, 1]) {
-    await cluster.run(client.transferLeadership(target));
+    await cluster.run(client.cluster.transferLeadership(target));
     assertEquals(Math.max(...await cluster.run(sessions())), 1);
     await cluster.pass(16_000);
   }

@@ -1,4 +1,4 @@
-/** The part of a client that concerns the cluster itself rather than the keys in it. */
+/** The calls on the cluster itself: {@link ClusterClient}. */
 import type { Member, MembershipChange } from "../protocol/client_messages.ts";
 import { stopError } from "./caller.ts";
 import { gatherStatus, STATUS_TIMEOUT_MS } from "./cluster_status.ts";
@@ -9,7 +9,6 @@ import { FileDownload, snapshotInfo, takeSnapshot } from "./snapshot_download.ts
 import type {
   CallOptions,
   ClusterStatus,
-  ConnectionState,
   MembershipOptions,
   SnapshotDownload,
   SnapshotInfo,
@@ -17,12 +16,15 @@ import type {
   StateHash,
 } from "./types.ts";
 
-/** What {@link KvClient} can do beside reading and writing keys. */
-export abstract class ClusterClient {
+/**
+ * The administration of a cluster: its status, its members, its snapshots, and the transfer of leadership. A
+ * {@link KvClient} has one as `cluster`.
+ */
+export class ClusterClient {
   readonly #core: ClientCore;
 
-  /** For {@link KvClient} alone. */
-  protected constructor(core: ClientCore) {
+  /** @ignore */
+  constructor(core: ClientCore) {
     this.#core = core;
   }
 
@@ -35,7 +37,7 @@ export abstract class ClusterClient {
    * import type { KvClient } from "../mod.ts";
    *
    * export async function reachable(client: KvClient): Promise<number> {
-   *   const { nodes } = await client.status();
+   *   const { nodes } = await client.cluster.status();
    *   return nodes.filter((node) => node.reachable).length;
    * }
    * ```
@@ -58,7 +60,7 @@ export abstract class ClusterClient {
    * import type { KvClient } from "../mod.ts";
    *
    * export async function addresses(client: KvClient): Promise<string[]> {
-   *   return (await client.members()).map((member) => member.address);
+   *   return (await client.cluster.members()).map((member) => member.address);
    * }
    * ```
    */
@@ -77,7 +79,7 @@ export abstract class ClusterClient {
    * import type { KvClient } from "../mod.ts";
    *
    * export async function drain(client: KvClient): Promise<number> {
-   *   return await client.transferLeadership(null, { timeoutMs: 10_000 });
+   *   return await client.cluster.transferLeadership(null, { timeoutMs: 10_000 });
    * }
    * ```
    */
@@ -103,7 +105,7 @@ export abstract class ClusterClient {
    *
    * export async function grow(client: KvClient): Promise<number> {
    *   const change = { kind: "add", id: 4, address: "127.0.0.1:7004", learner: false } as const;
-   *   const members = await client.changeMembership(change, { timeoutMs: 10_000 });
+   *   const members = await client.cluster.changeMembership(change, { timeoutMs: 10_000 });
    *   return members.length;
    * }
    * ```
@@ -130,7 +132,7 @@ export abstract class ClusterClient {
    * import type { KvClient } from "../mod.ts";
    *
    * export async function snapshotBytes(client: KvClient): Promise<number> {
-   *   return (await client.takeSnapshot({ timeoutMs: 60_000 })).bytes;
+   *   return (await client.cluster.takeSnapshot({ timeoutMs: 60_000 })).bytes;
    * }
    * ```
    */
@@ -147,7 +149,7 @@ export abstract class ClusterClient {
    * import type { KvClient } from "../mod.ts";
    *
    * export async function backup(client: KvClient, out: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
-   *   await using snapshot = await client.openSnapshot({ timeoutMs: 60_000 });
+   *   await using snapshot = await client.cluster.openSnapshot({ timeoutMs: 60_000 });
    *   for await (const chunk of snapshot.chunks()) await out.write(chunk);
    * }
    * ```
@@ -164,7 +166,7 @@ export abstract class ClusterClient {
    * import type { KvClient } from "../mod.ts";
    *
    * export async function areEqual(client: KvClient): Promise<boolean> {
-   *   const [a, b] = await Promise.all([client.stateHash("127.0.0.1:7001"), client.stateHash("127.0.0.1:7002")]);
+   *   const [a, b] = await Promise.all([client.cluster.stateHash("127.0.0.1:7001"), client.cluster.stateHash("127.0.0.1:7002")]);
    *   return a.appliedIndex === b.appliedIndex && a.hash === b.hash;
    * }
    * ```
@@ -180,41 +182,5 @@ export abstract class ClusterClient {
     } as const;
     const { appliedIndex, revision, hash } = (await this.#core.caller.runAt(at, call)).message;
     return { appliedIndex, revision, hash };
-  }
-
-  /**
-   * Which node the next call would go to, and who leads; or why there is none. Opens nothing.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export function prompt(client: KvClient): string {
-   *   const state = client.connectionState();
-   *   if (state.kind === "reconnecting") return "(reconnecting)> ";
-   *   return state.leader === null ? "(no leader)> " : `n${state.leader}> `;
-   * }
-   * ```
-   */
-  connectionState(): ConnectionState {
-    return this.#core.pool.state;
-  }
-
-  /**
-   * Calls `listener` whenever {@link connectionState} changes, until the function given back is called. While there is
-   * a listener, a lost cluster is dialled again and again; without one, the next call dials it. What a listener
-   * throws is dropped.
-   *
-   * @example
-   * ```ts
-   * import type { KvClient } from "../mod.ts";
-   *
-   * export function watch(client: KvClient): () => void {
-   *   return client.onStateChange((state) => console.error(state.kind));
-   * }
-   * ```
-   */
-  onStateChange(listener: (state: ConnectionState) => void): () => void {
-    return this.#core.pool.onStateChange(listener);
   }
 }
