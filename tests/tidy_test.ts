@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { checkFile, type Finding } from "./support/source_rules.ts";
 import { documentProblems } from "./support/documents.ts";
 import { filesOfCheckout, isToolOutput, readCheckout, trackedFiles } from "./support/checkout.ts";
+import { hitsBelow, isToClean, textOfHit, wordHits } from "./support/plain_words.ts";
 
 function sentences(findings: readonly Finding[]): readonly string[] {
   return findings.map(({ path, line, message }) => `${path}:${line} ${message}`);
@@ -24,6 +25,10 @@ Deno.test("every command, file and link that a document names exists", () => {
 Deno.test("every room says on its first lines why a file exists", () => {
   const silent = filesOfCheckout([".ts"]).filter((path) => !/^(#!.*\n)?\/\*\*/.test(readCheckout(path)));
   assertEquals(silent.map((path) => `${path} does not begin with a comment that says why it exists`), []);
+});
+
+Deno.test("plain words: sources and documents use the field's terms (deno task words lists the others)", () => {
+  assertEquals(hitsBelow([""]).filter(({ path }) => !isToClean(path)).map(textOfHit), []);
 });
 
 Deno.test("no output of a profiler or debugger is under version control", () => {
@@ -110,3 +115,23 @@ for (const { source, says } of brokenDocuments) {
     assert(problems.some((problem) => problem.includes(says)), `found only ${JSON.stringify(problems)}`);
   });
 }
+
+const brokenWords: readonly { readonly source: string; readonly found: string }[] = [
+  { source: "/** Adds the newcomer. */", found: "newcomer" },
+  { source: "const addNewcomer = 1;", found: "Newcomer" },
+  { source: "const MAX_GUESTS = 1;", found: "GUESTS" },
+  { source: " * The answer is on\n * its way.", found: "on its way" },
+  { source: "/** What a command works with. */", found: "/** What" },
+  { source: 'Deno.test("what is sent arrives", f);', found: 'Deno.test("what' },
+];
+
+for (const { source, found } of brokenWords) {
+  Deno.test(`plain words: ${JSON.stringify(source)} is found`, () => {
+    assertEquals(wordHits("lib/raft/a.ts", source).map((hit) => hit.found), [found]);
+  });
+}
+
+Deno.test("plain words: a file's name is read too, and normal uses of a word are no hit", () => {
+  assertEquals(wordHits("lib/raft/stranger.ts", "").map(({ line }) => line), [0]);
+  assertEquals(wordHits("lib/raft/a.ts", "// There is room for a way to hear from a node."), []);
+});
