@@ -26,6 +26,6 @@ export type {
   NodeStatus,
   Outcome,
   PeerStatus,
-} from "./protocol/client_messages.ts";
+} from "./protocol/messages.ts";
 export type { Clock, Random, Timer } from "./platform/clock.ts";
 export type { Address, Connection, Listener, Network } from "./platform/network.ts";

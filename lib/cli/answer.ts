@@ -7,7 +7,7 @@ import type {
   SnapshotInfo,
 } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
-import type { Member } from "../protocol/client_messages.ts";
+import type { Member } from "../protocol/messages.ts";
 import { assertNever } from "../platform/assert.ts";
 import { type BenchReport, exitCodeOfBench } from "./bench_report.ts";
 import { type CheckReport, exitCodeOfCheck } from "./check_report.ts";

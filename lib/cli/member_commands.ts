@@ -1,7 +1,7 @@
 /** The commands on who belongs to the cluster: member add, remove, promote, demote, replace, update. */
 import { AddressError, formatAddress, parseMemberAddress } from "../server/config/config.ts";
 import { assertNever } from "../platform/assert.ts";
-import type { Member, MembershipChange } from "../protocol/client_messages.ts";
+import type { Member, MembershipChange } from "../protocol/messages.ts";
 import type { Answer } from "./answer.ts";
 import type { OptionSpec } from "./arguments.ts";
 import type { ArgumentSpec, Call, Command } from "./command.ts";

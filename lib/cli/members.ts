@@ -1,7 +1,7 @@
 /** The members as a person wants to see them: what each is, how far behind, and when it was last heard from. */
 import { assertNever } from "../platform/assert.ts";
 import type { ClusterStatus, NodeView } from "../client/types.ts";
-import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "../protocol/client_messages.ts";
+import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "../protocol/messages.ts";
 import { escapeText } from "./escape.ts";
 import { duration, percentOf, withThousands } from "./units.ts";
 import { table } from "./width.ts";

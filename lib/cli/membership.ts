@@ -7,7 +7,7 @@ import { KvraftError } from "../client/errors.ts";
 import { reasonOf } from "../client/reason.ts";
 import type { ClusterStatus } from "../client/types.ts";
 import { assertNever } from "../platform/assert.ts";
-import type { Member, MembershipChange } from "../protocol/client_messages.ts";
+import type { Member, MembershipChange } from "../protocol/messages.ts";
 import type { CommandContext } from "./command.ts";
 import { ExitCode, HalfwayError } from "./errors.ts";
 import { lagOf, leaderOf, peerOf, snapshotPercentOf } from "./members.ts";

@@ -1,6 +1,6 @@
 /** What the server's tools found or did, and what to type next. */
 import { formatAddress } from "../server/config/config.ts";
-import type { Member } from "../protocol/client_messages.ts";
+import type { Member } from "../protocol/messages.ts";
 import { escapeText, shellWord } from "./escape.ts";
 import type {
   DataFolderReport,

@@ -3,7 +3,7 @@
  * deadline. Knows nothing of sessions: what it sends, it sends again as it is.
  */
 import { assertNever } from "../platform/assert.ts";
-import type { ErrorResponse, Outcome } from "../protocol/client_messages.ts";
+import type { ErrorResponse, Outcome } from "../protocol/messages.ts";
 import type { Random } from "../platform/clock.ts";
 import type { NodeId } from "../raft/types.ts";
 import { Admission, type Admittance } from "./admission.ts";

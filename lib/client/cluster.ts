@@ -1,5 +1,5 @@
 /** The calls on the cluster itself: {@link ClusterClient}. */
-import type { Member, MembershipChange } from "../protocol/client_messages.ts";
+import type { Member, MembershipChange } from "../protocol/messages.ts";
 import { stopError } from "./caller.ts";
 import { gatherStatus, STATUS_TIMEOUT_MS } from "./cluster_status.ts";
 import type { ClientCore } from "./core.ts";

@@ -1,5 +1,5 @@
 /** Asks every node about itself, each directly: what the client thinks of the cluster does not matter here. */
-import type { Member } from "../protocol/client_messages.ts";
+import type { Member } from "../protocol/messages.ts";
 import { NetworkError } from "../platform/errors.ts";
 import type { CallScope } from "./call_scope.ts";
 import type { Caller } from "./caller.ts";

@@ -6,19 +6,19 @@
  * this process when the connection closed surely did not.
  */
 import { formatAddress } from "../platform/address.ts";
-import { decodeServerMessage, encodeClientRequest } from "../protocol/client_codec.ts";
+import { decodeServerMessage, encodeClientRequest } from "../protocol/client_frames.ts";
 import type {
   ClientRequest,
   ErrorResponse,
   LeaderNotice,
   MembersNotice,
   ServerMessage,
-} from "../protocol/client_messages.ts";
+} from "../protocol/messages.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { UnknownKindError } from "../protocol/errors.ts";
 import type { ChannelSizes, FrameChannel } from "../transport/frame_channel.ts";
 import { dial } from "../transport/handshake.ts";
-import type { Welcome } from "../protocol/hello_codec.ts";
+import type { Welcome } from "../protocol/hello.ts";
 import type { Address, Network } from "../platform/network.ts";
 import type { NodeId } from "../raft/types.ts";
 import { MAX_IN_FLIGHT_BYTES } from "./admission.ts";

@@ -7,7 +7,7 @@
  * has long moved elsewhere; by then its members have told where.
  */
 import type { NodeId } from "../raft/types.ts";
-import type { Member } from "../protocol/client_messages.ts";
+import type { Member } from "../protocol/messages.ts";
 import type { Random } from "../platform/clock.ts";
 
 /** How long an address is left alone after its first failure; each further one doubles it. */

@@ -2,7 +2,7 @@
  * The errors of the client library. Each class has a stable `code`, and each says whether the call may have
  * changed something: a caller that sees `outcome: "unknown"` must look before it writes again.
  */
-import type { Outcome } from "../protocol/client_messages.ts";
+import type { Outcome } from "../protocol/messages.ts";
 
 /** What {@link KvraftError.code} may be. Stable: scripts count on these words. */
 export type KvraftErrorCode =

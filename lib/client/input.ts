@@ -16,7 +16,7 @@ import { type CommandProblem, validateCommand, validateKey, validateListQuery } 
 import { shortened } from "../platform/foreign_text.ts";
 import { AddressError, formatAddress } from "../platform/address.ts";
 import { parseContacts } from "../protocol/node_list.ts";
-import type { MembershipChange } from "../protocol/client_messages.ts";
+import type { MembershipChange } from "../protocol/messages.ts";
 import { decodeCursor } from "./cursor.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {

@@ -3,7 +3,7 @@
  * answer is lost, the members that the cluster then has tell whether it was made.
  */
 import { assertNever } from "../platform/assert.ts";
-import type { Member, MembershipChange } from "../protocol/client_messages.ts";
+import type { Member, MembershipChange } from "../protocol/messages.ts";
 import type { CallScope } from "./call_scope.ts";
 import { stopError } from "./caller.ts";
 import type { ClientCore } from "./core.ts";

@@ -7,10 +7,10 @@
  */
 import { shortened } from "../platform/foreign_text.ts";
 import { parseAddress } from "../platform/address.ts";
-import type { Member } from "../protocol/client_messages.ts";
+import type { Member } from "../protocol/messages.ts";
 import { HandshakeError } from "../protocol/errors.ts";
 import { NetworkError, type NetworkErrorCode } from "../platform/errors.ts";
-import type { Welcome } from "../protocol/hello_codec.ts";
+import type { Welcome } from "../protocol/hello.ts";
 import type { NodeId } from "../raft/types.ts";
 import { CallScope } from "./call_scope.ts";
 import { Closing } from "./closing.ts";

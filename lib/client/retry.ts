@@ -7,7 +7,7 @@
  * leadership and a change of the members carry none, so they are not repeated once they may have begun.
  */
 import { assertNever } from "../platform/assert.ts";
-import type { ErrorCode, Outcome } from "../protocol/client_messages.ts";
+import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { Random } from "../platform/clock.ts";
 import type { NodeId } from "../raft/types.ts";
 import {

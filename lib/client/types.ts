@@ -1,6 +1,6 @@
 /** What programs pass to {@link KvClient} and get from it. */
 import type { KeyValue } from "../kv/command.ts";
-import type { NodeStatus } from "../protocol/client_messages.ts";
+import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Network } from "../platform/network.ts";
 

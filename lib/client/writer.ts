@@ -9,7 +9,7 @@
 import { assert, assertNever } from "../platform/assert.ts";
 import type { CommandResult, SessionStamp } from "../kv/command.ts";
 import type { Random } from "../platform/clock.ts";
-import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command_codec.ts";
+import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command.ts";
 import type { CallScope } from "./call_scope.ts";
 import type { Answered, Caller, CallNotes } from "./caller.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";

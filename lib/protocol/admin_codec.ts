@@ -1,6 +1,6 @@
 /**
  * The frames by which clients change the membership and fetch snapshots. Layouts are in docs/protocol.md; the numbers
- * in kinds.ts. client_codec.ts leads here for the kinds that it does not know itself.
+ * in kinds.ts. client_frames.ts leads here for the kinds that it does not know itself.
  */
 import { assertNever } from "../platform/assert.ts";
 import type {
@@ -14,15 +14,15 @@ import type {
   SnapshotPartResponse,
   SnapshotTakenResponse,
   TakeSnapshotRequest,
-} from "./client_messages.ts";
+} from "./messages.ts";
 import { shortened } from "../platform/foreign_text.ts";
 import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { UnknownKindError } from "./errors.ts";
 import { CHANGE_KIND, FRAME_KIND } from "./kinds.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import { memberRows, readMembers } from "./member_codec.ts";
-import type { MessagePackReader } from "./message_pack_reader.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { decodeRareFrame, encodeRareFrame } from "./rare_frame.ts";
 
 /** Requests about membership and snapshots. */

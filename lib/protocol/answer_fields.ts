@@ -1,8 +1,8 @@
 /** The fields that answers between nodes and answers to clients have in common. */
 import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/foreign_text.ts";
-import type { ErrorCode, Outcome } from "./client_messages.ts";
+import type { ErrorCode, Outcome } from "./messages.ts";
 import { MAX_RESULT_BYTES } from "./frame_bounds.ts";
-import type { MessagePackReader } from "./message_pack_reader.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
 
 const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
   noLeader: true,

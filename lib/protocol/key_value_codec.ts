@@ -1,7 +1,7 @@
 /** A key with its value and its three numbers: `[key, value, createRevision, modRevision, version]`. */
 import type { KeyValue } from "../kv/command.ts";
-import type { MessagePackReader } from "./message_pack_reader.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 
 /** Writes a key-value, or nil for null. */
 export function writeKeyValueOrNil(out: MessagePackWriter, entry: KeyValue | null): void {

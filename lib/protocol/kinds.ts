@@ -9,7 +9,7 @@ import type {
   ForwardResponse,
   MembershipChange,
   ServerMessage,
-} from "./client_messages.ts";
+} from "./messages.ts";
 import type { Check, Command, CommandResult, Mutation, MutationOutcome } from "../kv/command.ts";
 import type { MessageKind } from "../raft/message.ts";
 import type { EntryKind } from "../raft/types.ts";
@@ -21,7 +21,7 @@ type LinkKind =
   | "snapshotChunk"
   | "snapshotProgress"
   | (ForwardRequest | ForwardResponse)["kind"];
-/** The core's messages that travel; see WireMessage in peer_codec.ts. */
+/** The core's messages that travel; see WireMessage in peer_frames.ts. */
 type WireKind = Exclude<MessageKind, "installSnapshot">;
 type FrameKind = HelloKind | LinkKind | WireKind | ClientRequest["kind"] | ServerMessage["kind"];
 

@@ -1,5 +1,5 @@
 /** The members of a cluster in rare frames: `[[id, address, role]…]`. */
-import type { Member, MemberRole } from "./client_messages.ts";
+import type { Member, MemberRole } from "./messages.ts";
 import type { RareFields } from "./rare_frame.ts";
 
 const MEMBER_ROLES = ["voter", "learner", "leaving"] as const satisfies MemberRole[];

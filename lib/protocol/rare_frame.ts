@@ -8,8 +8,8 @@
 import { shortened } from "../platform/foreign_text.ts";
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { DecodeError } from "./errors.ts";
-import { MessagePackReader } from "./message_pack_reader.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 
 /** Writes a frame's payload from its elements. */
 export function encodeRareFrame(out: MessagePackWriter, elements: readonly ValueType[]): void {

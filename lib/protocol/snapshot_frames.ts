@@ -4,8 +4,8 @@
  */
 import { FRAME_KIND } from "./kinds.ts";
 import { MAX_SNAPSHOT_CHUNK_DATA_BYTES, MAX_SNAPSHOT_INDEX, MAX_TERM } from "./limits.ts";
-import type { MessagePackReader } from "./message_pack_reader.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 
 /** Which snapshot a frame is about, and who says so. */
 interface SnapshotFrame {

@@ -1,8 +1,8 @@
 /** A node's view of itself, as a rare frame. */
-import type { DiskState, NodeStatus, PeerStatus, StatusResponse } from "./client_messages.ts";
+import type { DiskState, NodeStatus, PeerStatus, StatusResponse } from "./messages.ts";
 import { FRAME_KIND } from "./kinds.ts";
 import { memberRows, readMembers } from "./member_codec.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { decodeRareFrame, encodeRareFrame, type RareFields } from "./rare_frame.ts";
 
 const NODE_ROLES = [

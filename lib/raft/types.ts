@@ -97,7 +97,7 @@ export interface SnapshotMetadata {
   readonly configuration: Configuration;
 }
 
-/** How a configuration is written into an entry; lib/protocol/configuration_codec.ts is the real one. */
+/** How a configuration is written into an entry; lib/protocol/configuration.ts is the real one. */
 export interface ConfigurationCodec {
   /** The data of a configuration entry. */
   encode(configuration: Configuration): Uint8Array;

@@ -1,5 +1,5 @@
 /** How a write ends for whoever asked for it: a client of this node, or a node that passed it on. */
-import type { ErrorCode, Outcome } from "../protocol/client_messages.ts";
+import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 
 /** Why a request was not done, and whether it may have happened all the same. */
 export interface Refusal {

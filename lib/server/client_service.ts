@@ -8,7 +8,7 @@ import type {
   ServerMessage,
   StateHashRequest,
   TransferLeadershipRequest,
-} from "../protocol/client_messages.ts";
+} from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
 import type { NodeId } from "../raft/mod.ts";

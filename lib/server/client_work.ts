@@ -2,7 +2,7 @@
  * What one client's connection has under way at this node: its reads, its snapshots, and whatever else waits. All of it
  * is dropped once the connection is gone, since its answers would reach no one.
  */
-import type { ServerMessage } from "../protocol/client_messages.ts";
+import type { ServerMessage } from "../protocol/messages.ts";
 import type { ReadQueue, ReadScheduler } from "./read_scheduler.ts";
 import type { SnapshotDownloads } from "./snapshot/downloads.ts";
 

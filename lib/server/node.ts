@@ -4,13 +4,13 @@
  * come and go through server.ts.
  */
 import { assert } from "../platform/assert.ts";
-import type { DiskState, NodeStatus } from "../protocol/client_messages.ts";
+import type { DiskState, NodeStatus } from "../protocol/messages.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { ReadMode } from "./config/config.ts";
-import { CONFIGURATION_CODEC } from "../protocol/configuration_codec.ts";
+import { CONFIGURATION_CODEC } from "../protocol/configuration.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { PeerMessage } from "../protocol/peer_codec.ts";
+import type { PeerMessage } from "../protocol/peer_frames.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService } from "./client_service.ts";
 import { ClientWork, type ClientWorkOptions } from "./client_work.ts";

@@ -9,7 +9,7 @@
  * answered later than it was confirmed is still linearizable: the state only goes forward.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { GetRequest, ListRequest } from "../protocol/client_messages.ts";
+import type { GetRequest, ListRequest } from "../protocol/messages.ts";
 import type { ClientWork } from "./client_work.ts";
 
 /** What the reads of one turn may cost, about 5 ms of work; the one that exceeds it is answered whole. */

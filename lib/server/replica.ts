@@ -7,9 +7,9 @@
  */
 import { assert } from "../platform/assert.ts";
 import { type Command, type CommandResult, keepsStoreLimits, StateMachine } from "../kv/mod.ts";
-import { decodeCommand, encodeResultInPlace } from "../protocol/command_codec.ts";
+import { decodeCommand, encodeResultInPlace } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
-import { decodeConfiguration } from "../protocol/configuration_codec.ts";
+import { decodeConfiguration } from "../protocol/configuration.ts";
 import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
 import { unknownOutcome, type WriteAnswer } from "./answers.ts";
 import type { ConfirmedReads } from "./confirmed_reads.ts";

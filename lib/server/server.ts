@@ -9,7 +9,7 @@ import { formatAddress, isDialable, parseAddress } from "../platform/address.ts"
 import { type NodeAddress } from "../protocol/node_list.ts";
 import type { ClientConnection, ClientHandlers } from "../transport/client_connection.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
-import type { Welcome } from "../protocol/hello_codec.ts";
+import type { Welcome } from "../protocol/hello.ts";
 import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
 import { ConnectionListener } from "../transport/listener.ts";
 import type { Logger } from "../platform/logger.ts";

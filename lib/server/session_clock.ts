@@ -11,7 +11,7 @@
 import { assert } from "../platform/assert.ts";
 import { MAX_ELAPSED_MS } from "../kv/mod.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { encodeCommand } from "../protocol/command_codec.ts";
+import { encodeCommand } from "../protocol/command.ts";
 
 /** How often a node looks whether it has time to count: a leader that leads for longer than this counts. */
 const CHECK_MS = 5_000;

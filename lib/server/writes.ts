@@ -3,7 +3,7 @@
  * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
  */
 import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
-import { decodeCommand, peekSessionStamp } from "../protocol/command_codec.ts";
+import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
 import { Backlog } from "./backlog.ts";

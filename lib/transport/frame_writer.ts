@@ -8,7 +8,7 @@ import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
 import { FRAME_HEADER_BYTES } from "./frame_reader.ts";
 import { MAX_FRAME_BYTES } from "../protocol/limits.ts";
-import { MessagePackWriter } from "../protocol/message_pack_writer.ts";
+import { MessagePackWriter } from "../protocol/msgpack_writer.ts";
 import type { Connection } from "../platform/network.ts";
 import type { Traffic } from "./traffic.ts";
 

@@ -11,7 +11,7 @@ import {
   encodeHello,
   type Refusal,
   type Welcome,
-} from "../protocol/hello_codec.ts";
+} from "../protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../protocol/limits.ts";
 import type { Address, Network } from "../platform/network.ts";
 

@@ -15,7 +15,7 @@ import { acceptConnections } from "./accept_loop.ts";
 import { hostOf } from "../platform/address.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import type { NodeId } from "../raft/types.ts";
-import type { Member } from "../protocol/client_messages.ts";
+import type { Member } from "../protocol/messages.ts";
 import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
 import type { Clock } from "../platform/clock.ts";
 import { DecodeError, type RefusalCode } from "../protocol/errors.ts";
@@ -33,7 +33,7 @@ import {
   MIN_PROTOCOL_VERSION,
   type PeerCaller,
   type Refusal,
-} from "../protocol/hello_codec.ts";
+} from "../protocol/hello.ts";
 import {
   CLIENT_QUEUE_MAX_BYTES,
   CLOSE_FLUSH_TIMEOUT_MS,
@@ -46,7 +46,7 @@ import {
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Connection, Listener, Network } from "../platform/network.ts";
 import { PendingHellos } from "./pending_hellos.ts";
-import type { PeerMessage } from "../protocol/peer_codec.ts";
+import type { PeerMessage } from "../protocol/peer_frames.ts";
 import { PeerLane } from "./peer_lane.ts";
 import { RequestTurns } from "./request_turns.ts";
 import type { Traffic } from "./traffic.ts";

@@ -6,11 +6,11 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { HandshakeError } from "../protocol/errors.ts";
 import { logConnectionFault } from "./fault.ts";
-import type { Lane, PeerCaller } from "../protocol/hello_codec.ts";
+import type { Lane, PeerCaller } from "../protocol/hello.ts";
 import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Network } from "../platform/network.ts";
-import type { PeerMessage } from "../protocol/peer_codec.ts";
+import type { PeerMessage } from "../protocol/peer_frames.ts";
 import type { Traffic } from "./traffic.ts";
 import { type LinkEvent, PeerLink } from "./peer_link.ts";
 

@@ -2,7 +2,7 @@
 import type { NodeId } from "../raft/types.ts";
 import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
 import type { FrameChannel } from "./frame_channel.ts";
-import type { PeerCaller } from "../protocol/hello_codec.ts";
+import type { PeerCaller } from "../protocol/hello.ts";
 import { MAX_PONG_QUEUE_BYTES } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
 import {
@@ -11,7 +11,7 @@ import {
   type PeerFrame,
   type PeerMessage,
   type Pong,
-} from "../protocol/peer_codec.ts";
+} from "../protocol/peer_frames.ts";
 
 const PONG: Pong = { kind: "pong" };
 

@@ -14,12 +14,12 @@ import type { NodeId } from "../raft/types.ts";
 import { formatAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
-import { withoutCurrent } from "../protocol/command_codec.ts";
+import { withoutCurrent } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
 import { NetworkError } from "../platform/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
-import type { PeerCaller } from "../protocol/hello_codec.ts";
+import type { PeerCaller } from "../protocol/hello.ts";
 import {
   PEER_CONNECT_TIMEOUT_MS,
   PEER_PING_INTERVAL_MS,
@@ -33,7 +33,7 @@ import {
 import type { Network } from "../platform/network.ts";
 import { pause } from "../platform/pause.ts";
 import type { Traffic } from "./traffic.ts";
-import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from "../protocol/peer_codec.ts";
+import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from "../protocol/peer_frames.ts";
 
 const SIZES: ChannelSizes = {
   readBytes: 1_024,

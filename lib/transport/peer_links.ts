@@ -15,7 +15,7 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Timer } from "../platform/clock.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../protocol/limits.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
-import type { PeerMessage } from "../protocol/peer_codec.ts";
+import type { PeerMessage } from "../protocol/peer_frames.ts";
 
 /** What the links are made from. */
 export interface PeerLinksOptions extends PeerOptions {

@@ -1,7 +1,7 @@
 /** Connections that only ask who is there: say hello, hear the welcome, close. */
 import type { Clock } from "../platform/clock.ts";
 import { dial } from "./handshake.ts";
-import type { Caller, PeerCaller, Welcome } from "../protocol/hello_codec.ts";
+import type { Caller, PeerCaller, Welcome } from "../protocol/hello.ts";
 import { MAX_HELLO_BYTES, PEER_CONNECT_TIMEOUT_MS } from "../protocol/limits.ts";
 import type { Address, Network } from "../platform/network.ts";
 

@@ -15,7 +15,7 @@ import {
 } from "../../lib/loadgen/mod.ts";
 import { KvClient } from "../../lib/mod.ts";
 import { DenoClock } from "../../lib/platform/deno_clock.ts";
-import type { Consistency } from "../../lib/protocol/client_messages.ts";
+import type { Consistency } from "../../lib/protocol/messages.ts";
 import { AntietcdTarget } from "./peers/antietcd_client.ts";
 import { DirectTarget } from "./peers/direct_client.ts";
 import { EchoTarget } from "./peers/echo_client.ts";

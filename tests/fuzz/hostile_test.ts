@@ -4,7 +4,7 @@
  * `deno task fuzz:hostile` does the same for as long as it is told: see hostile/main.ts.
  */
 import { assert, assertEquals } from "@std/assert";
-import { MessagePackReader } from "../../lib/protocol/message_pack_reader.ts";
+import { MessagePackReader } from "../../lib/protocol/msgpack_reader.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { ALL_KINDS, hostilePayload, type Knowledge } from "./hostile/frames.ts";

@@ -48,7 +48,7 @@ export const BACKUP = tests("backup", "tests/cluster/backup_test.ts", "--filter=
 export const FRAMES = tests(
   "frames",
   "tests/unit/transport/frame_test.ts",
-  "tests/unit/protocol/message_pack_test.ts",
+  "tests/unit/protocol/msgpack_test.ts",
 );
 /** The accepting end, against strangers. */
 export const LISTENER = tests(

@@ -67,7 +67,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     id: "M216",
     title: "the indexes of received entries may have gaps",
     failure: "one frame of a member ends every follower that takes it",
-    file: "lib/protocol/peer_codec.ts",
+    file: "lib/protocol/peer_frames.ts",
     from: "if (entry.index !== prevLogIndex + 1 + position) {",
     to: "if (entry.index < prevLogIndex + 1 + position) {",
     checks: [NET, HOSTILE],

@@ -106,7 +106,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     id: "M209",
     title: "a joint configuration may lead to one that can't be written down",
     failure: "each leader ends with the step that follows from an entry of a confused peer",
-    file: "lib/protocol/configuration_codec.ts",
+    file: "lib/protocol/configuration.ts",
     from: "removedIds.length + leaving.length > MAX_REMOVED_IDS",
     to: "removedIds.length + 0 * leaving.length > MAX_REMOVED_IDS",
     checks: [NET, SERVER],

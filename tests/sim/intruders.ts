@@ -4,12 +4,12 @@
  * node its life.
  */
 import { parseAddress } from "../../lib/platform/address.ts";
-import { encodeClientRequest } from "../../lib/protocol/client_codec.ts";
-import { encodeCommand } from "../../lib/protocol/command_codec.ts";
-import { type Caller, encodeHello } from "../../lib/protocol/hello_codec.ts";
-import { MessagePackWriter } from "../../lib/protocol/message_pack_writer.ts";
+import { encodeClientRequest } from "../../lib/protocol/client_frames.ts";
+import { encodeCommand } from "../../lib/protocol/command.ts";
+import { type Caller, encodeHello } from "../../lib/protocol/hello.ts";
+import { MessagePackWriter } from "../../lib/protocol/msgpack_writer.ts";
 import type { Connection } from "../../lib/platform/network.ts";
-import { encodePeerFrame } from "../../lib/protocol/peer_codec.ts";
+import { encodePeerFrame } from "../../lib/protocol/peer_frames.ts";
 import { MAX_SESSION_WINDOW } from "../../lib/kv/mod.ts";
 import { clusterIdOf } from "../../lib/server/startup/cluster_id.ts";
 import { addressOf, hostOf, type World } from "./world.ts";

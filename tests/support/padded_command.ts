@@ -1,6 +1,6 @@
 /** Commands with an element at their end that this version does not know, as a newer one may send. */
 import { decode, encode } from "@std/msgpack";
-import { encodeCommand } from "../../lib/protocol/command_codec.ts";
+import { encodeCommand } from "../../lib/protocol/command.ts";
 import type { Command } from "../../lib/kv/mod.ts";
 
 /** Bytes of the head of a long byte string. */

@@ -1,6 +1,6 @@
 /** States and snapshots for tests of the server room: small machines, the store they are kept in, and what a file holds. */
 import { StateMachine } from "../../lib/kv/mod.ts";
-import { encodeConfiguration } from "../../lib/protocol/configuration_codec.ts";
+import { encodeConfiguration } from "../../lib/protocol/configuration.ts";
 import type { Configuration } from "../../lib/raft/mod.ts";
 import { foundingConfiguration } from "../../lib/server/membership/members.ts";
 import { writeState } from "../../lib/server/snapshot/state_codec.ts";

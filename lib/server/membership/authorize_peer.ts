@@ -1,5 +1,5 @@
 /** Which nodes may call: none that was removed, and none whose memory is not the one that the cluster counts on. */
-import type { PeerCaller, Refusal } from "../../protocol/hello_codec.ts";
+import type { PeerCaller, Refusal } from "../../protocol/hello.ts";
 import type { Configuration } from "../../raft/mod.ts";
 
 /** What a node goes by when it is called. */

@@ -1,7 +1,7 @@
 /** The members of a configuration as the outside sees them. */
 import { parseAddress } from "../../platform/address.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
-import type { Member, MemberRole } from "../../protocol/client_messages.ts";
+import type { Member, MemberRole } from "../../protocol/messages.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
 
 /** All members with their roles, sorted by id. */

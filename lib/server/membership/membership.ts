@@ -8,7 +8,7 @@
  */
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
-import type { ChangeMembershipRequest, Member, MembershipChange } from "../../protocol/client_messages.ts";
+import type { ChangeMembershipRequest, Member, MembershipChange } from "../../protocol/messages.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Configuration, Entry, NodeId, PeerView, Raft } from "../../raft/mod.ts";
 import { notApplied, type Refusal, unknownOutcome } from "../answers.ts";

@@ -6,8 +6,8 @@
  * than a majority: such a change could not even be committed, or only just, and the next failure would end it.
  */
 import { assert, assertNever } from "../../platform/assert.ts";
-import type { MembershipChange } from "../../protocol/client_messages.ts";
-import { configurationProblem } from "../../protocol/configuration_codec.ts";
+import type { MembershipChange } from "../../protocol/messages.ts";
+import { configurationProblem } from "../../protocol/configuration.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS, MAX_VOTERS } from "../../protocol/limits.ts";
 import {
   type Configuration,

@@ -1,5 +1,5 @@
 /** What a metric is, what it is read from, and the helpers that the table of them (metric_table.ts) is written with. */
-import type { NodeStatus } from "../../protocol/client_messages.ts";
+import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { LinkView } from "../../transport/peer_links.ts";
 import type { DoublingHistogram } from "./histogram.ts";

@@ -5,7 +5,7 @@
  * let in, or stops can say so. It only ever reads; no key and no value is in what it says.
  */
 import type { Clock } from "../../platform/clock.ts";
-import type { NodeStatus } from "../../protocol/client_messages.ts";
+import type { NodeStatus } from "../../protocol/messages.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/http.ts";
 import type { Logger } from "../../platform/logger.ts";

@@ -3,7 +3,7 @@
  * majority that follows it, and a state here that is up to date. What is known without it is looked at first.
  */
 import type { Clock } from "../../platform/clock.ts";
-import type { NodeStatus } from "../../protocol/client_messages.ts";
+import type { NodeStatus } from "../../protocol/messages.ts";
 import { pause } from "../../platform/pause.ts";
 
 /** How long a node may take to show that it is up to date. */

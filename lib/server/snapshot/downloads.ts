@@ -12,7 +12,7 @@ import type {
   SnapshotPartResponse,
   SnapshotTakenResponse,
   TakeSnapshotRequest,
-} from "../../protocol/client_messages.ts";
+} from "../../protocol/messages.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../protocol/limits.ts";
 import type { RawSnapshotReader, SnapshotStore } from "../../storage/mod.ts";
 import { notApplied, type Refusal } from "../answers.ts";

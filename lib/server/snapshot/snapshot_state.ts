@@ -1,7 +1,7 @@
 /** Reads the state that a snapshot file holds, and checks that it is what the file says it is. */
 import { shortened } from "../../platform/foreign_text.ts";
 import { StateMachine, type StateMachineOptions } from "../../kv/mod.ts";
-import { decodeConfiguration } from "../../protocol/configuration_codec.ts";
+import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
 import type { SnapshotMetadata } from "../../raft/mod.ts";
 import type { SnapshotHeader, SnapshotReader } from "../../storage/mod.ts";

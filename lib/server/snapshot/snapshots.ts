@@ -9,7 +9,7 @@
  * one before it, never above one that is being sent, and never into the tail for followers that are a little behind.
  */
 import type { Clock } from "../../platform/clock.ts";
-import { encodeConfiguration } from "../../protocol/configuration_codec.ts";
+import { encodeConfiguration } from "../../protocol/configuration.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { SnapshotMetadata } from "../../raft/mod.ts";
 import {

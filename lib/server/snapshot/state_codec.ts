@@ -13,9 +13,9 @@
  */
 import { assertNever } from "../../platform/assert.ts";
 import { type Restoring, type StateRecord, type StateView } from "../../kv/mod.ts";
-import { encodeResult } from "../../protocol/command_codec.ts";
-import { MessagePackReader } from "../../protocol/message_pack_reader.ts";
-import { MessagePackWriter } from "../../protocol/message_pack_writer.ts";
+import { encodeResult } from "../../protocol/command.ts";
+import { MessagePackReader } from "../../protocol/msgpack_reader.ts";
+import { MessagePackWriter } from "../../protocol/msgpack_writer.ts";
 import { type Pause, Slices } from "../slices.ts";
 import { StateRecordReader } from "./state_reader.ts";
 

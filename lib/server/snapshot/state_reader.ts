@@ -11,9 +11,9 @@ import {
   MAX_VALUE_BYTES,
   type StateRecord,
 } from "../../kv/mod.ts";
-import { decodeResult } from "../../protocol/command_codec.ts";
+import { decodeResult } from "../../protocol/command.ts";
 import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
-import type { MessagePackReader } from "../../protocol/message_pack_reader.ts";
+import type { MessagePackReader } from "../../protocol/msgpack_reader.ts";
 
 /** Reads the records of one state in their canonical order: header, keys, sessions with their answers. */
 export class StateRecordReader {

@@ -9,7 +9,7 @@ import { shortened } from "../../platform/foreign_text.ts";
 import { formatAddress } from "../../platform/address.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
 import type { Clock, Random } from "../../platform/clock.ts";
-import type { Welcome } from "../../protocol/hello_codec.ts";
+import type { Welcome } from "../../protocol/hello.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Network } from "../../platform/network.ts";
 import { pause } from "../../platform/pause.ts";

@@ -6,7 +6,7 @@
  * last: what was interrupted is refused with the command that finishes it.
  */
 import type { Random } from "../../platform/clock.ts";
-import { encodeConfiguration } from "../../protocol/configuration_codec.ts";
+import { encodeConfiguration } from "../../protocol/configuration.ts";
 import type { Configuration } from "../../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity, SnapshotStore, WriteAheadLog } from "../../storage/mod.ts";
 import { newDataId } from "./identity.ts";

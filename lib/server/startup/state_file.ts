@@ -1,7 +1,7 @@
 /** A snapshot file that lies anywhere: a backup, or one in a data folder that is only looked at. */
 import { assert } from "../../platform/assert.ts";
 import { StateMachine } from "../../kv/mod.ts";
-import { decodeConfiguration } from "../../protocol/configuration_codec.ts";
+import { decodeConfiguration } from "../../protocol/configuration.ts";
 import type { Configuration } from "../../raft/mod.ts";
 import {
   type Disk,

@@ -1,6 +1,6 @@
 /** Looks into a snapshot file or a data folder, and says what is there. Changes nothing. */
 import type { StateMachine } from "../../kv/mod.ts";
-import { decodeConfiguration } from "../../protocol/configuration_codec.ts";
+import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
 import type { Configuration } from "../../raft/mod.ts";
 import {

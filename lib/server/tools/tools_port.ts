@@ -1,6 +1,6 @@
 /** What the command line needs to look into data folders and make new ones; lib/server brings it, tests their own. */
 import type { NodeAddress } from "../../protocol/node_list.ts";
-import type { Member } from "../../protocol/client_messages.ts";
+import type { Member } from "../../protocol/messages.ts";
 
 /** Looks into files and folders, and makes new ones, while no server runs on them. */
 export interface ServerTools {

@@ -4,16 +4,11 @@ import {
   decodeServerMessage,
   encodeClientRequest,
   encodeServerMessage,
-} from "../../../lib/protocol/client_codec.ts";
-import {
-  decodeCommand,
-  decodeResult,
-  encodeCommand,
-  encodeResult,
-} from "../../../lib/protocol/command_codec.ts";
-import type { ClientRequest, ServerMessage } from "../../../lib/protocol/client_messages.ts";
-import { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
-import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/protocol/peer_codec.ts";
+} from "../../../lib/protocol/client_frames.ts";
+import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
+import type { ClientRequest, ServerMessage } from "../../../lib/protocol/messages.ts";
+import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
+import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import { entriesFrom, keyAt, PUT_COMMAND, putAt, VALUE } from "./fixtures.ts";
 
 const RETAINED_BYTES = 1_048_576;

@@ -6,7 +6,7 @@
  */
 import { assert } from "@std/assert";
 import type { SessionStamp, Transaction } from "../../../lib/kv/command.ts";
-import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, Raft, type Ready } from "../../../lib/raft/mod.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { configurationOf, TEXT_CODEC } from "../../support/raft/configuration.ts";

@@ -6,8 +6,8 @@ import type { Target } from "../../../lib/loadgen/mod.ts";
 import { NodeConnection, type RequestEnd } from "../../../lib/client/connection.ts";
 import { ClientSession } from "../../../lib/client/session.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
-import type { Consistency } from "../../../lib/protocol/client_messages.ts";
-import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import type { Consistency } from "../../../lib/protocol/messages.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { DenoClock } from "../../../lib/platform/deno_clock.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 

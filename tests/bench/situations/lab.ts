@@ -1,7 +1,7 @@
 /** What situations work with: clusters and load, and an end to all of them, whatever happens. */
 import type { Load } from "../../../lib/loadgen/mod.ts";
 import { DenoClock } from "../../../lib/platform/deno_clock.ts";
-import type { Consistency } from "../../../lib/protocol/client_messages.ts";
+import type { Consistency } from "../../../lib/protocol/messages.ts";
 import { pause } from "../../../lib/platform/pause.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { denoCommand, Process } from "../../support/processes/process.ts";

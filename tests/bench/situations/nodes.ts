@@ -1,7 +1,7 @@
 /** Nodes of kvraft from source, permitted what the compiled form is, with their data beneath the checkout: on its disk. */
 import { join } from "@std/path";
 import { KvClient } from "../../../lib/mod.ts";
-import type { NodeStatus } from "../../../lib/protocol/client_messages.ts";
+import type { NodeStatus } from "../../../lib/protocol/messages.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
 import { ask } from "../../support/processes/probe.ts";

@@ -5,7 +5,7 @@ import {
   MAX_SESSION_WINDOW,
   type StateMachine,
 } from "../../../lib/kv/mod.ts";
-import { encodeResult } from "../../../lib/protocol/command_codec.ts";
+import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "./hashes.ts";
 import type { Replay } from "./replay.ts";

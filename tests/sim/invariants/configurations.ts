@@ -4,7 +4,7 @@
  * An entry's index and term name it, so who decides in a log follows from the terms of its entries alone, also where a
  * snapshot took their place. What the core believes is held against that.
  */
-import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import type { Configuration, ConfState, Entry, NodeId } from "../../../lib/raft/mod.ts";
 
 /** A configuration with the entry that it came with; index and term 0 for the one that the cluster was founded with. */

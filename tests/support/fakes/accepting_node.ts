@@ -4,14 +4,14 @@ import { decode, encode, type ValueType } from "@std/msgpack";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import type { ClientConnection } from "../../../lib/transport/client_connection.ts";
-import type { ClientRequest, Member } from "../../../lib/protocol/client_messages.ts";
+import type { ClientRequest, Member } from "../../../lib/protocol/messages.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
 import { FrameReader, type StreamEnd } from "../../../lib/transport/frame_reader.ts";
-import type { PeerCaller } from "../../../lib/protocol/hello_codec.ts";
+import type { PeerCaller } from "../../../lib/protocol/hello.ts";
 import type { LogFields } from "../../../lib/platform/logger.ts";
 import { ConnectionListener, type ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
 import type { Connection, Network } from "../../../lib/platform/network.ts";
-import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
+import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { RecordingLogger } from "./recording_logger.ts";
 
 /** Three nodes. */

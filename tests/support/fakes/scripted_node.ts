@@ -4,21 +4,11 @@
  */
 import { assert } from "@std/assert";
 import { parseAddress } from "../../../lib/platform/address.ts";
-import { decodeClientRequest, encodeServerMessage } from "../../../lib/protocol/client_codec.ts";
-import type {
-  ClientRequest,
-  Member,
-  NodeStatus,
-  ServerMessage,
-} from "../../../lib/protocol/client_messages.ts";
-import { decodeCommand, encodeResult } from "../../../lib/protocol/command_codec.ts";
+import { decodeClientRequest, encodeServerMessage } from "../../../lib/protocol/client_frames.ts";
+import type { ClientRequest, Member, NodeStatus, ServerMessage } from "../../../lib/protocol/messages.ts";
+import { decodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
 import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
-import {
-  decodeHello,
-  encodeRefusal,
-  encodeWelcome,
-  type Refusal,
-} from "../../../lib/protocol/hello_codec.ts";
+import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
 import type { CommandResult, Transaction } from "../../../lib/kv/command.ts";

@@ -7,7 +7,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { KvClient } from "../../../lib/mod.ts";
-import type { NodeStatus, StateHashResponse } from "../../../lib/protocol/client_messages.ts";
+import type { NodeStatus, StateHashResponse } from "../../../lib/protocol/messages.ts";
 import { DEADLINE_MS, eventually } from "../eventually.ts";
 import { ask } from "./probe.ts";
 import { type Finished, type Process, READY_LINE, runKvraft, startKvraft } from "./process.ts";

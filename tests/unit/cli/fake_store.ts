@@ -17,7 +17,7 @@ import type {
   TransactionResult,
 } from "../../../lib/client/types.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
-import type { Member, MembershipChange, PeerStatus } from "../../../lib/protocol/client_messages.ts";
+import type { Member, MembershipChange, PeerStatus } from "../../../lib/protocol/messages.ts";
 
 /** A node that is well, as `status` shows it. */
 export function healthy(id: number, role: "leader" | "follower"): ClusterStatus["nodes"][number] {

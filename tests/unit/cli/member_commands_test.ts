@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { ConnectionError, MembershipRefusedError } from "../../../lib/client/errors.ts";
 import type { ClusterStatus } from "../../../lib/client/types.ts";
-import type { Member, MemberRole, PeerStatus } from "../../../lib/protocol/client_messages.ts";
+import type { Member, MemberRole, PeerStatus } from "../../../lib/protocol/messages.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore, healthy, peer } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";

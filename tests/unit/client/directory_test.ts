@@ -1,7 +1,7 @@
 /** What the client makes of what nodes tell it. */
 import { assertEquals } from "@std/assert";
 import { Directory } from "../../../lib/client/directory.ts";
-import type { Member } from "../../../lib/protocol/client_messages.ts";
+import type { Member } from "../../../lib/protocol/messages.ts";
 
 const members: readonly Member[] = [
   { id: 1, address: "n1:1", role: "voter" },

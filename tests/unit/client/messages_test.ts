@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type KvClient, KvraftError, SessionExpiredError } from "../../../lib/mod.ts";
 import { reasonOf } from "../../../lib/client/reason.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
-import type { ErrorCode } from "../../../lib/protocol/client_messages.ts";
+import type { ErrorCode } from "../../../lib/protocol/messages.ts";
 import { FakeCluster, type FakeNode, writeResult } from "../../support/fakes/scripted_node.ts";
 
 /** What a call of a client fails with when its only node does this. */

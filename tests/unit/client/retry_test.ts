@@ -10,7 +10,7 @@ import {
   mayHaveApplied,
   pauseAfterMs,
 } from "../../../lib/client/retry.ts";
-import type { ErrorCode, Outcome } from "../../../lib/protocol/client_messages.ts";
+import type { ErrorCode, Outcome } from "../../../lib/protocol/messages.ts";
 
 function refused(code: ErrorCode, outcome: Outcome = "not-applied"): AttemptFailure {
   return { kind: "refused", node: 3, code, message: "No.", outcome };

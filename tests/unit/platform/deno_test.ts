@@ -9,7 +9,7 @@ import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import { dial } from "../../../lib/transport/handshake.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
-import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
+import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { PeerLinks } from "../../../lib/transport/peer_links.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { CLUSTER_ID, NetNode } from "../../support/fakes/accepting_node.ts";

@@ -9,18 +9,13 @@ import type {
   Mutation,
   MutationOutcome,
 } from "../../../lib/kv/command.ts";
-import type {
-  ClientRequest,
-  ErrorCode,
-  Outcome,
-  ServerMessage,
-} from "../../../lib/protocol/client_messages.ts";
+import type { ClientRequest, ErrorCode, Outcome, ServerMessage } from "../../../lib/protocol/messages.ts";
 import { REFUSAL_CODES } from "../../../lib/protocol/errors.ts";
-import type { Caller, Refusal, Welcome } from "../../../lib/protocol/hello_codec.ts";
+import type { Caller, Refusal, Welcome } from "../../../lib/protocol/hello.ts";
 import { MAX_TERM } from "../../../lib/protocol/limits.ts";
-import type { PeerFrame } from "../../../lib/protocol/peer_codec.ts";
+import type { PeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import type { AppendEntries } from "../../../lib/raft/message.ts";
-import { encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import { encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import type { Entry } from "../../../lib/raft/types.ts";
 import { configuration, members, membershipChange, peers, snapshotFrame } from "./arbitrary_cluster.ts";
 import { address, binary, integer, nullable, record, text } from "./arbitrary_values.ts";

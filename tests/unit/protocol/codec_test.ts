@@ -2,11 +2,11 @@
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
-import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_codec.ts";
-import { decodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_frames.ts";
+import { decodeCommand } from "../../../lib/protocol/command.ts";
 import { DecodeError, HandshakeError, UnknownKindError } from "../../../lib/protocol/errors.ts";
-import { decodeHello, decodeHelloAnswer } from "../../../lib/protocol/hello_codec.ts";
-import { decodePeerFrame } from "../../../lib/protocol/peer_codec.ts";
+import { decodeHello, decodeHelloAnswer } from "../../../lib/protocol/hello.ts";
+import { decodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import { forEachFormat, type Format, OtherVersionsError } from "./formats.ts";
 
 const MAX_UINT32 = 2 ** 32 - 1;

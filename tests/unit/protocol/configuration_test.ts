@@ -5,7 +5,7 @@ import {
   configurationProblem,
   decodeConfiguration,
   encodeConfiguration,
-} from "../../../lib/protocol/configuration_codec.ts";
+} from "../../../lib/protocol/configuration.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
 import type { Configuration } from "../../../lib/raft/types.ts";
 

@@ -3,20 +3,15 @@
  * each kind for the golden files, and arbitrary values for the property tests.
  */
 import fc from "fast-check";
-import type { ClientRequest, ServerMessage } from "../../../lib/protocol/client_messages.ts";
+import type { ClientRequest, ServerMessage } from "../../../lib/protocol/messages.ts";
 import {
   decodeClientRequest,
   decodeServerMessage,
   encodeClientRequest,
   encodeServerMessage,
-} from "../../../lib/protocol/client_codec.ts";
-import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
-import {
-  decodeCommand,
-  decodeResult,
-  encodeCommand,
-  encodeResult,
-} from "../../../lib/protocol/command_codec.ts";
+} from "../../../lib/protocol/client_frames.ts";
+import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration.ts";
+import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
 import {
   type Caller,
   decodeHello,
@@ -27,9 +22,9 @@ import {
   type Hello,
   type Refusal,
   type Welcome,
-} from "../../../lib/protocol/hello_codec.ts";
-import { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
-import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/protocol/peer_codec.ts";
+} from "../../../lib/protocol/hello.ts";
+import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
+import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import type { Command, CommandResult } from "../../../lib/kv/command.ts";
 import type { Configuration } from "../../../lib/raft/types.ts";
 import * as arbitrary from "./arbitraries.ts";

@@ -7,7 +7,7 @@ import {
   MAX_LIST_ENTRIES,
   MAX_VALUE_BYTES,
 } from "../../../lib/kv/command.ts";
-import { encodeServerMessage } from "../../../lib/protocol/client_codec.ts";
+import { encodeServerMessage } from "../../../lib/protocol/client_frames.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
 import {
   MAX_CONFIGURATION_BYTES,
@@ -15,8 +15,8 @@ import {
   MAX_RESULT_BYTES,
 } from "../../../lib/protocol/frame_bounds.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
-import { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
-import { decodePeerFrame, encodePeerFrame } from "../../../lib/protocol/peer_codec.ts";
+import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
+import { decodePeerFrame, encodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import type { EntryKind } from "../../../lib/raft/types.ts";
 
 Deno.test("an entry, a configuration or a result of another node is refused beyond what a frame can pass on", () => {

@@ -1,10 +1,10 @@
 /** One value of every kind that goes over the wire, for the golden files. */
 import type { Command, CommandResult, KeyValue, SessionStamp } from "../../../lib/kv/command.ts";
-import type { ClientRequest, Member, ServerMessage } from "../../../lib/protocol/client_messages.ts";
-import type { Caller, Refusal, Welcome } from "../../../lib/protocol/hello_codec.ts";
-import { encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import type { ClientRequest, Member, ServerMessage } from "../../../lib/protocol/messages.ts";
+import type { Caller, Refusal, Welcome } from "../../../lib/protocol/hello.ts";
+import { encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import type { Configuration } from "../../../lib/raft/types.ts";
-import type { PeerFrame } from "../../../lib/protocol/peer_codec.ts";
+import type { PeerFrame } from "../../../lib/protocol/peer_frames.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const envelope = { from: 1, to: 2, term: 7 };

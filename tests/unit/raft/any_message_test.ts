@@ -1,5 +1,5 @@
 /**
- * Whatever a peer says, in whatever order: a message that the wire lets in (lib/protocol/peer_codec.ts) never makes the
+ * Whatever a peer says, in whatever order: a message that the wire lets in (lib/protocol/peer_frames.ts) never makes the
  * core throw, since a peer's words are input and no fault of this program. The core's own invariants are checked by
  * itself after each step.
  */

@@ -1,9 +1,9 @@
 /** What clients wait for at one node is bounded, and a stopping node says of each request what may become of it. */
 import { assertEquals } from "@std/assert";
 import { MAX_KEY_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
-import type { ServerMessage } from "../../../lib/protocol/client_messages.ts";
-import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration_codec.ts";
+import type { ServerMessage } from "../../../lib/protocol/messages.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { ClientService, MAX_ASKED_BYTES, MAX_TRANSFERS } from "../../../lib/server/client_service.ts";
 import { ClientWork } from "../../../lib/server/client_work.ts";

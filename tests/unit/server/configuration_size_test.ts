@@ -1,6 +1,6 @@
 /** What the wire lets in as a configuration, a snapshot's header can hold. */
 import { assert } from "@std/assert";
-import { encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import { encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS } from "../../../lib/protocol/limits.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { MAX_SNAPSHOT_CONFIGURATION_BYTES } from "../../../lib/storage/snapshot/format.ts";

@@ -1,6 +1,6 @@
 /** The driver keeps the core's contract: what is promised leaves only after it is durable, and nothing else waits. */
 import { assert, assertEquals } from "@std/assert";
-import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration_codec.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";

@@ -1,8 +1,8 @@
 /** Which changes of membership are allowed, and what they make of a configuration. */
 import fc from "fast-check";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { MembershipChange } from "../../../lib/protocol/client_messages.ts";
-import { configurationProblem } from "../../../lib/protocol/configuration_codec.ts";
+import type { MembershipChange } from "../../../lib/protocol/messages.ts";
+import { configurationProblem } from "../../../lib/protocol/configuration.ts";
 import { MAX_REMOVED_IDS } from "../../../lib/protocol/limits.ts";
 import type { Configuration, MemberRecord } from "../../../lib/raft/mod.ts";
 import { foundingConfiguration, membersOf } from "../../../lib/server/membership/members.ts";

@@ -1,7 +1,7 @@
 /** How a leader carries out changes of membership, and what it makes of them when it is interrupted. */
 import { assertEquals, assertMatch } from "@std/assert";
-import type { MembershipChange } from "../../../lib/protocol/client_messages.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration_codec.ts";
+import type { MembershipChange } from "../../../lib/protocol/messages.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import {
   type Configuration,
   DEFAULT_LIMITS,

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { NodeConnection } from "../../../lib/client/connection.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
-import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import type { HttpResponse } from "../../../lib/platform/http.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";

@@ -1,6 +1,6 @@
 /** When a node that leads counts time for sessions: not before it has applied what its predecessors had counted. */
 import { assert, assertEquals } from "@std/assert";
-import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
+import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { Node } from "../../../lib/server/node.ts";
 import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";

@@ -8,7 +8,7 @@ import {
   StateMachine,
 } from "../../../lib/kv/mod.ts";
 import { EMPTY_CONFIGURATION, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
-import { decodeResult, encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
 import { ConfirmedReads } from "../../../lib/server/confirmed_reads.ts";

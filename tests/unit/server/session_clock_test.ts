@@ -1,7 +1,7 @@
 /** The log's time goes on from leader to leader, and never ahead of real time. */
 import { assert, assertEquals } from "@std/assert";
 import { SESSION_LIMITS } from "../../../lib/kv/mod.ts";
-import { decodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { decodeCommand } from "../../../lib/protocol/command.ts";
 import { SessionClock } from "../../../lib/server/session_clock.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";

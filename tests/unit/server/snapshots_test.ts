@@ -1,8 +1,8 @@
 /** When snapshots are taken, what they are of, and how much of the log goes behind them. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
-import { decodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
+import { decodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { Replica } from "../../../lib/server/replica.ts";

@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
-import { encodeResult } from "../../../lib/protocol/command_codec.ts";
+import { encodeResult } from "../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
-import { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
+import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
 import { readState, writeState } from "../../../lib/server/snapshot/state_codec.ts";
 import { MAX_SNAPSHOT_CHUNK_BYTES } from "../../../lib/storage/mod.ts";
 import { anyLog, tightLimits } from "../kv/random_log.ts";

@@ -1,8 +1,8 @@
 /** What an operator does while no server runs: looking changes nothing, and what is made is whole or not there. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
-import { encodeConfiguration } from "../../../lib/protocol/configuration_codec.ts";
+import { encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import type { Configuration, Entry } from "../../../lib/raft/mod.ts";
 import { FolderInUseError } from "../../../lib/server/startup/new_folder.ts";
 import { NothingThereError } from "../../../lib/server/tools/inspect.ts";

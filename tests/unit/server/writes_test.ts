@@ -1,10 +1,10 @@
 /** A write that is sent again while it is under way stays one entry of the log, and everybody who asked is answered. */
 import { assertEquals } from "@std/assert";
 import { MAX_COMMAND_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
-import { decodeResult, encodeCommand } from "../../../lib/protocol/command_codec.ts";
+import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration_codec.ts";
+import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Quota } from "../../../lib/server/quota.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { FrameReader, type StreamEnd } from "../../../lib/transport/frame_reader.ts";
 import { FrameWriter, type FrameWriterOptions } from "../../../lib/transport/frame_writer.ts";
-import type { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
+import type { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair } from "../../support/fakes/memory_network.ts";

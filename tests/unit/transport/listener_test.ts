@@ -9,7 +9,7 @@ import {
   MAX_FRAME_BYTES,
   MAX_PEER_LANES,
 } from "../../../lib/protocol/limits.ts";
-import { encodeResult } from "../../../lib/protocol/command_codec.ts";
+import { encodeResult } from "../../../lib/protocol/command.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import { OPENINGS } from "../../support/openings.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../../../lib/protocol/limits.ts";
-import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
+import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { NetNode, until } from "../../support/fakes/accepting_node.ts";
 import { LinkScene } from "./link_scene.ts";

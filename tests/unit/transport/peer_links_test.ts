@@ -12,8 +12,8 @@ import {
   PEER_UNANSWERED_PINGS,
 } from "../../../lib/protocol/limits.ts";
 import type { Address, Connection } from "../../../lib/platform/network.ts";
-import { encodeResult } from "../../../lib/protocol/command_codec.ts";
-import type { PeerMessage } from "../../../lib/protocol/peer_codec.ts";
+import { encodeResult } from "../../../lib/protocol/command.ts";
+import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { within } from "../../support/eventually.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";

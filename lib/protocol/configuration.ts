@@ -12,8 +12,8 @@ import type { Configuration, ConfigurationCodec, MemberRecord, NodeId } from "..
 import { isMemberAddress } from "../platform/address.ts";
 import { DecodeError } from "./errors.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS, MAX_VOTERS } from "./limits.ts";
-import { MessagePackReader } from "./message_pack_reader.ts";
-import { MessagePackWriter } from "./message_pack_writer.ts";
+import { MessagePackReader } from "./msgpack_reader.ts";
+import { MessagePackWriter } from "./msgpack_writer.ts";
 
 const WHAT = "a configuration";
 

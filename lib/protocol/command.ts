@@ -13,8 +13,8 @@ import type { Mutation, MutationOutcome, RefusalReason, SessionStamp } from "../
 import { DecodeError } from "./errors.ts";
 import { readKeyValueOrNull, writeKeyValueOrNil } from "./key_value_codec.ts";
 import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND, OUTCOME_KIND, RESULT_KIND } from "./kinds.ts";
-import { MessagePackReader } from "./message_pack_reader.ts";
-import { MessagePackWriter } from "./message_pack_writer.ts";
+import { MessagePackReader } from "./msgpack_reader.ts";
+import { MessagePackWriter } from "./msgpack_writer.ts";
 
 const REFUSAL_REASONS = [
   "sessionExpired",

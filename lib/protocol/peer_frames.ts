@@ -9,14 +9,14 @@
 import { assertNever } from "../platform/assert.ts";
 import type { AppendEntries, AppendEntriesResponse, Message } from "../raft/message.ts";
 import type { Entry, EntryKind } from "../raft/types.ts";
-import type { ForwardRequest, ForwardResponse } from "./client_messages.ts";
-import { decodeConfiguration } from "./configuration_codec.ts";
+import type { ForwardRequest, ForwardResponse } from "./messages.ts";
+import { decodeConfiguration } from "./configuration.ts";
 import { UnknownKindError } from "./errors.ts";
 import { ANSWER_KIND, ENTRY_KIND, FRAME_KIND } from "./kinds.ts";
 import { MAX_CONFIGURATION_BYTES, MAX_PEER_ENTRY_BYTES } from "./frame_bounds.ts";
 import { MAX_APPEND_ENTRIES } from "./limits.ts";
-import { MessagePackReader } from "./message_pack_reader.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./answer_fields.ts";
 import {
   readSnapshotChunk,

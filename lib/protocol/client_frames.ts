@@ -6,7 +6,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import type { KeyValue, ListPage } from "../kv/command.ts";
-import type { ClientRequest, Consistency, ErrorResponse, ServerMessage } from "./client_messages.ts";
+import type { ClientRequest, Consistency, ErrorResponse, ServerMessage } from "./messages.ts";
 import {
   readAdminAnswer,
   readAdminRequest,
@@ -15,12 +15,12 @@ import {
   writeAdminMessage,
   writeAdminRequest,
 } from "./admin_codec.ts";
-import type { ListRequest } from "./client_messages.ts";
+import type { ListRequest } from "./messages.ts";
 import { DecodeError } from "./errors.ts";
 import { readKeyValue, readKeyValueOrNull, writeKeyValue, writeKeyValueOrNil } from "./key_value_codec.ts";
 import { CONSISTENCY, FRAME_KIND } from "./kinds.ts";
-import { MessagePackReader } from "./message_pack_reader.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./answer_fields.ts";
 import { readStatus, writeStatus } from "./status_codec.ts";
 import { SlabCopier } from "../platform/slab.ts";

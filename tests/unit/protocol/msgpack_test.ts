@@ -4,8 +4,8 @@ import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
-import { MessagePackReader } from "../../../lib/protocol/message_pack_reader.ts";
-import { MessagePackWriter } from "../../../lib/protocol/message_pack_writer.ts";
+import { MessagePackReader } from "../../../lib/protocol/msgpack_reader.ts";
+import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
 import { binary, integer } from "./arbitrary_values.ts";
 
 const reader = (bytes: Uint8Array): MessagePackReader =>

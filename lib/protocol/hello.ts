@@ -8,12 +8,12 @@
  */
 import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/foreign_text.ts";
 import type { NodeId } from "../raft/types.ts";
-import type { Member } from "./client_messages.ts";
+import type { Member } from "./messages.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
 import { isMemberAddress } from "../platform/address.ts";
 import { FRAME_KIND, LANE, ROLE } from "./kinds.ts";
 import { memberRows, readMembers } from "./member_codec.ts";
-import type { MessagePackWriter } from "./message_pack_writer.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { decodeRareFrame, encodeRareFrame, type RareFields } from "./rare_frame.ts";
 
 /** First version of the protocol that this program speaks. */
