@@ -1,4 +1,10 @@
 /** What a command found out, before anybody decides how to show it. */
+import { type BenchReport, exitCodeOfBench } from "./commands/bench_report.ts";
+import { type CheckReport, exitCodeOfCheck } from "./commands/check_report.ts";
+import type { ExportReport } from "./commands/export.ts";
+import type { ImportReport } from "./commands/import.ts";
+import type { MemberRow } from "./commands/members.ts";
+import { ExitCode } from "./errors.ts";
 import type {
   ClusterStatus,
   CompareAndSetResult,
@@ -7,14 +13,8 @@ import type {
   SnapshotInfo,
 } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
-import type { Member } from "../protocol/messages.ts";
 import { assertNever } from "../platform/assert.ts";
-import { type BenchReport, exitCodeOfBench } from "./bench_report.ts";
-import { type CheckReport, exitCodeOfCheck } from "./check_report.ts";
-import { ExitCode } from "./errors.ts";
-import type { ExportReport } from "./export_command.ts";
-import type { ImportReport } from "./import_command.ts";
-import type { MemberRow } from "./members.ts";
+import type { Member } from "../protocol/messages.ts";
 
 /** Whether the cluster serves: whether a linearizable read was answered in time. */
 export type Health =

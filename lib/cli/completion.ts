@@ -1,12 +1,9 @@
-/** What the Tab key offers: commands, options and their values, the store's own keys, and the cluster's nodes. */
-import { choicesOf, type OptionSpec } from "./arguments.ts";
-import { type Command, wantedArguments } from "./command.ts";
-import { COMMON_OPTIONS } from "./command_options.ts";
-import { COMMAND_NAMES, findCommand, secondWords } from "./commands.ts";
-import { escapeBytes, wordAsTyped } from "./escape.ts";
+/** What the shell offers for a line that is being typed: completions by the Tab key, and the grey hint of what is missing. */
+import { choicesOf, type OptionSpec, optionUsage } from "./arguments.ts";
+import { argumentUsage, type Command, COMMON_OPTIONS, wantedArguments } from "./command.ts";
+import { COMMAND_NAMES, findCommand, secondWords } from "./registry.ts";
+import { bytesOfWord, escapeBytes, wordAsTyped } from "./text.ts";
 import { type Token, tokenizePartly } from "./tokenize.ts";
-import { sortOut, valuedOption } from "./typed_line.ts";
-import { bytesOfWord } from "./words.ts";
 
 /** Words that may stand in place of `typed`, which is what the line ends with. Each of them begins with `typed`. */
 export interface Completions {
@@ -95,4 +92,69 @@ function helpTopics(words: readonly string[]): readonly string[] {
 function quotedLike(typed: string, current: Token | null, key: Uint8Array): string {
   if (current === null || !typed.startsWith(`"`)) return wordAsTyped(key);
   return `"${escapeBytes(key).replaceAll(`"`, `\\"`)}"`;
+}
+
+/** What could follow `line`, as it would be put behind it; "" when nothing is known to. */
+export function argumentHint(line: string): string {
+  const { tokens } = tokenizePartly(line);
+  const words = tokens.map(({ word }) => word);
+  const found = findCommand(words);
+  if (found === null) return "";
+  if (found.kind === "group") {
+    return words.length === 1 ? behind(line, secondWords(found.commands).join("|")) : "";
+  }
+  const { command, wordCount } = found;
+  const rest = words.slice(wordCount);
+  const { given, options, awaited } = sortOut(rest, command);
+  if (awaited !== null) return "";
+  const missing = wantedArguments(command, options).slice(given).map(argumentUsage);
+  const untouched = given === 0 && options.length === 0;
+  const choices = command.options.filter(({ isSeldom }) => isSeldom !== true);
+  const offered = untouched ? choices.map((option) => `[${optionUsage(option)}]`) : [];
+  return behind(line, [...missing, ...offered].join(" "));
+}
+
+/** The hint as it stands behind the line, parted from its last word. */
+function behind(line: string, hint: string): string {
+  return hint === "" || /[ \t]$/.test(line) ? hint : ` ${hint}`;
+}
+
+/** The words behind a command's name, sorted out. */
+export interface TypedWords {
+  /** How many of them are arguments. */
+  readonly given: number;
+  /** Names of the options among them. */
+  readonly options: readonly string[];
+  /** The last word is this option, and its value follows; null when no value is awaited. */
+  readonly awaited: OptionSpec | null;
+  /** Whether `--` was typed: what follows it is an argument, whatever it looks like. */
+  readonly isLiteral: boolean;
+}
+
+/** Sorts out the words behind a command's name. Unknown options count as switches. */
+export function sortOut(words: readonly string[], command: Command): TypedWords {
+  const options: string[] = [];
+  let given = 0;
+  let awaited: OptionSpec | null = null;
+  let isLiteral = false;
+  for (const word of words) {
+    if (awaited !== null) {
+      awaited = null;
+    } else if (isLiteral || word === "-" || !word.startsWith("-")) {
+      given += 1;
+    } else if (word === "--") {
+      isLiteral = true;
+    } else {
+      const [name = ""] = word.slice(2).split("=", 1);
+      options.push(name);
+      if (!word.includes("=")) awaited = valuedOption(name, command);
+    }
+  }
+  return { given, options, awaited, isLiteral };
+}
+
+/** The option of that name which takes a value; null when there is none. */
+export function valuedOption(name: string, command: Command): OptionSpec | null {
+  const spec = [...command.options, ...COMMON_OPTIONS].find((option) => option.name === name);
+  return spec === undefined || spec.placeholder === null ? null : spec;
 }

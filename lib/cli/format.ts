@@ -4,19 +4,30 @@
  * Three readers: a script (bare, stable lines), a person who ran one command at a terminal, and the shell's user, who
  * also gets revision and time and only the head of what is long.
  */
-import type { ClusterStatus, NodeView } from "../client/types.ts";
+import type { Answer, Health } from "./answer.ts";
+import { benchAsText } from "./commands/bench_report.ts";
+import { checkAsText } from "./commands/check_report.ts";
+import type { ExportReport } from "./commands/export.ts";
+import type { ImportReport } from "./commands/import.ts";
+import { diskNote, membersTable, stateText } from "./commands/members.ts";
+import {
+  columnsOf,
+  countOf,
+  dim,
+  duration,
+  escapeBytes,
+  escapeText,
+  fit,
+  isPrintable,
+  perSecond,
+  sizeText,
+  table,
+  textOfBytes,
+  withThousands,
+} from "./text.ts";
+import type { ClusterStatus, NodeView, SnapshotInfo } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../platform/assert.ts";
-import type { Answer, Health } from "./answer.ts";
-import { benchAsText } from "./bench_report.ts";
-import { checkAsText } from "./check_report.ts";
-import { exportedText, importedText, savedText, snapshotText } from "./data_report.ts";
-import { escapeBytes, escapeText, isPrintable } from "./escape.ts";
-import { diskNote, membersTable, stateText } from "./members.ts";
-import { dim } from "./terminal.ts";
-import { countOf, duration } from "./units.ts";
-import { columnsOf, fit, table } from "./width.ts";
-import { textOfBytes } from "./words.ts";
 
 /** Characters of a value that the shell shows before it cuts. */
 const HEAD_CHARACTERS = 400;
@@ -286,4 +297,31 @@ function statusRow(node: NodeView): string[] {
 
 function nodeName({ id }: NodeView): string {
   return id === null ? "?" : `n${id}`;
+}
+
+/** After `snapshot now`. */
+export function snapshotText({ nodeId, index, term, revision, bytes }: SnapshotInfo): string {
+  return `n${nodeId} took a snapshot: revision ${revision}, index ${index}, term ${term}, ${
+    sizeText(bytes)
+  }\n`;
+}
+
+/** After `snapshot save`. */
+export function savedText({ info, elapsedMs }: Extract<Answer, { kind: "snapshotSaved" }>): string {
+  const { nodeId, revision, bytes } = info;
+  return `saved revision ${revision} of n${nodeId}: ${sizeText(bytes)} in ${duration(elapsedMs)}\n`;
+}
+
+/** After `export`: also whether it is of one moment. */
+export function exportedText({ keys, bytes, firstRevision, lastRevision, elapsedMs }: ExportReport): string {
+  const what = `exported ${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)}`;
+  if (firstRevision === lastRevision) return `${what}, all at revision ${lastRevision}\n`;
+  return `${what}\nThe store changed meanwhile, from revision ${firstRevision} to ${lastRevision}: these writes may be in ` +
+    "it or not. For one moment of the store use snapshot save.\n";
+}
+
+/** After `import`. */
+export function importedText({ keys, bytes, elapsedMs }: ImportReport): string {
+  const rate = withThousands(perSecond(keys, elapsedMs));
+  return `imported ${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)} (${rate}/s)\n`;
 }

@@ -1,14 +1,16 @@
-/** Answers as JSON, in the shapes that scripts count on. One document, on one line. */
+/**
+ * JSON on one line: answers and errors for scripts, and the key-value pairs of `export` and `import`, which are
+ * `{"key":"a","value":"1"}`, with `keyBase64` or `valueBase64` for bytes that are not UTF-8.
+ */
+import type { Answer } from "./answer.ts";
+import { benchDocument } from "./commands/bench_report.ts";
+import { checkDocument } from "./commands/check_report.ts";
+import type { MemberRow } from "./commands/members.ts";
+import type { Failure } from "./errors.ts";
+import { escapeJson, textOfBytes } from "./text.ts";
 import type { NodeView } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { assertNever } from "../platform/assert.ts";
-import type { Answer } from "./answer.ts";
-import { benchDocument } from "./bench_report.ts";
-import { checkDocument } from "./check_report.ts";
-import type { Failure } from "./errors.ts";
-import { escapeJson } from "./escape.ts";
-import type { MemberRow } from "./members.ts";
-import { textOfBytes } from "./words.ts";
 
 /** The document for an answer, without a newline. */
 export function answerAsJson(answer: Answer): string {
@@ -124,4 +126,86 @@ function nodeDocument(node: NodeView): unknown {
   const sizes = { lastLogIndex, firstLogIndex, snapshotIndex, keys, stateBytes };
   const how = { reachable, state: "up", reason: null, disk: node.disk };
   return { id, address, role, ...how, term, commitIndex, appliedIndex, version, ...sizes };
+}
+
+/** A key and its value. */
+export interface Pair {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** What a line holds: a pair, nothing (it is blank), or something else, with the reason. */
+export type ReadLine =
+  | { readonly kind: "pair"; readonly pair: Pair }
+  | { readonly kind: "blank" }
+  | { readonly kind: "bad"; readonly reason: string };
+
+/** Fields that a line may have: those of a pair, and those that `list` gives beside, which are of no meaning here. */
+const PAIR_FIELDS = ["key", "keyBase64", "value", "valueBase64"];
+const LISTED_FIELDS = ["createRevision", "modRevision", "version"];
+
+/** What every cluster takes at most (MAX_KEY_BYTES and MAX_VALUE_BYTES of lib/kv). */
+const MAX_KEY_BYTES = 4_096;
+const MAX_VALUE_BYTES = 1_048_576;
+
+const utf8 = new TextEncoder();
+
+/** The line for a pair, with its newline. What is not printable is escaped: a line may go to a terminal. */
+export function lineOfPair({ key, value }: Pair): string {
+  const text = JSON.stringify({ ...bytesField("key", key), ...bytesField("value", value) });
+  return `${escapeJson(text)}\n`;
+}
+
+/** Reads a line, given without its end. */
+export function readPair(line: Uint8Array): ReadLine {
+  const text = textOfBytes(line);
+  if (text === null) return bad("it is not UTF-8; bytes that are none go into keyBase64 and valueBase64");
+  if (text.trim() === "") return { kind: "blank" };
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    return bad(`it is not JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  if (typeof document !== "object" || document === null || Array.isArray(document)) {
+    return bad(`it is no object such as {"key":"a","value":"1"}`);
+  }
+  const fields = new Map<string, unknown>(Object.entries(document));
+  const unknown = [...fields.keys()].find((name) => ![...PAIR_FIELDS, ...LISTED_FIELDS].includes(name));
+  if (unknown !== undefined) {
+    return bad(`it has a field ${JSON.stringify(unknown)}, which means nothing here`);
+  }
+  const key = bytesOfField("key", fields);
+  const value = bytesOfField("value", fields);
+  if (typeof key === "string") return bad(key);
+  if (typeof value === "string") return bad(value);
+  if (key.length === 0 || key.length > MAX_KEY_BYTES) {
+    return bad(`its key has ${key.length} bytes; 1 to ${MAX_KEY_BYTES} are allowed`);
+  }
+  if (value.length > MAX_VALUE_BYTES) {
+    return bad(`its value has ${value.length} bytes; at most ${MAX_VALUE_BYTES} are allowed`);
+  }
+  return { kind: "pair", pair: { key, value } };
+}
+
+function bad(reason: string): ReadLine {
+  return { kind: "bad", reason };
+}
+
+/** The bytes of a field in whichever of its two forms it stands; a sentence when it stands in none, or is wrong. */
+function bytesOfField(name: string, fields: ReadonlyMap<string, unknown>): Uint8Array | string {
+  const text = fields.get(name);
+  const base64 = fields.get(`${name}Base64`);
+  if (text !== undefined && base64 !== undefined) return `it has both ${name} and ${name}Base64`;
+  if (text === undefined && base64 === undefined) return `it has neither ${name} nor ${name}Base64`;
+  if (text !== undefined) {
+    if (typeof text !== "string") return `its ${name} is no text`;
+    return text.isWellFormed() ? utf8.encode(text) : `its ${name} is no Unicode text; use ${name}Base64`;
+  }
+  if (typeof base64 !== "string") return `its ${name}Base64 is no text`;
+  try {
+    return Uint8Array.fromBase64(base64);
+  } catch {
+    return `its ${name}Base64 is not base64`;
+  }
 }

@@ -1,26 +1,25 @@
 /**
- * The command line: `kvraft server`, `kvraft client` and the client's shell.
+ * The command line: `kvraft server`, `kvraft client` and the shell.
  *
- * `arguments.ts` reads flags by a table; `server_command.ts` runs a node, or a tool of `server_tools.ts`. `client_command.ts` runs one command, the
- * lines of standard input, or `shell.ts`. All of them go by the table in `commands.ts`, whose commands give an
- * `answer.ts`, shown by `format.ts` or `json.ts`. `system.ts` is all that is known of the process.
+ * `server.ts` runs a node, `server_tools.ts` the tools for stopped nodes. `client.ts` runs one command, the lines of
+ * standard input, or `shell.ts`. `registry.ts` lists the client's commands, one file each in `commands/`; help,
+ * completion and parsing are derived from that list. `environment.ts` is the interface to the process.
  *
- * `terminal.ts` decides what a terminal may be sent. Left out: `watch`, `txn`, `lease` and `lock`, whose names are kept.
+ * Not implemented: `watch`, `txn`, `lease` and `lock`, whose names are reserved.
  *
  * @module
  */
+import { clientCommand, type Connect } from "./client.ts";
+import { denoSystem, type System } from "./environment.ts";
+import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
+import { MAIN_HELP } from "./help.ts";
+import { serverCommand, startOnThisMachine, type StartServer } from "./server.ts";
+import { escapeUnprintable } from "./text.ts";
 import { KvClient } from "../client/client.ts";
 import { nearest } from "../server/config/nearest.ts";
-import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
 import { VERSION } from "../server/mod.ts";
-import { clientCommand, type Connect } from "./client_command.ts";
-import { denoSystem } from "./deno_system.ts";
-import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
-import { escapeUnprintable } from "./escape.ts";
-import { MAIN_HELP } from "./help.ts";
-import { serverCommand, startOnThisMachine, type StartServer } from "./server_command.ts";
+import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
-import type { System } from "./system.ts";
 
 /** What the command line works with; the real things unless a test brings its own. */
 export interface Surroundings {

@@ -4,24 +4,19 @@
  * The prompt follows the leader (`n2>`, `(no leader)>`, `(reconnecting)>`); an answer comes with its revision and
  * time; a wait of more than half a second says what for; Ctrl-C ends what runs, else clears the line; Ctrl-D leaves.
  */
-import { AbortError } from "../client/errors.ts";
-import type { ClusterStatus, ConnectionState } from "../client/types.ts";
-import type { Call, CommandContext } from "./command.ts";
-import { type OutputFormat, outputOf } from "./command_options.ts";
-import { parseCommand } from "./commands.ts";
-import { complete } from "./completion.ts";
-import { escapeUnprintable } from "./escape.ts";
+import { type Call, type CommandContext, type OutputFormat, outputOf, type StoreClient } from "./command.ts";
+import { argumentHint, complete } from "./completion.ts";
+import type { System } from "./environment.ts";
 import { type Failure, failureOf, UsageError } from "./errors.ts";
 import { answerInShell, type Reader } from "./format.ts";
-import { argumentHint } from "./hint.ts";
 import { answerAsJson, failureAsJson } from "./json.ts";
 import { LineEditor } from "./line_editor.ts";
-import type { StoreClient } from "./store_client.ts";
-import type { System } from "./system.ts";
-import { dim } from "./terminal.ts";
+import { parseCommand } from "./registry.ts";
+import { dim, escapeUnprintable, fit } from "./text.ts";
 import { tokenize } from "./tokenize.ts";
 import { describeWaiting, LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
-import { fit } from "./width.ts";
+import { AbortError } from "../client/errors.ts";
+import type { ClusterStatus, ConnectionState } from "../client/types.ts";
 
 /** Keys that Tab looks at. */
 const COMPLETED_KEYS = 100;

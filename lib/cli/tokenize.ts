@@ -6,11 +6,11 @@
  * that is no letter or digit means that character. A `#` at the beginning of a line makes it a comment.
  */
 import { UsageError } from "./errors.ts";
-import { bytesOfWord, wordOfBytes } from "./words.ts";
+import { bytesOfWord, wordOfBytes } from "./text.ts";
 
 /** A word, and where in the line it stands. */
 export interface Token {
-  /** The word (see lib/cli/words.ts). */
+  /** The word (see lib/cli/text.ts). */
   readonly word: string;
   /** Position of its first character. */
   readonly start: number;

@@ -1,12 +1,9 @@
-/**
- * What is said while an answer keeps its user waiting: after half a second a line that tells for what, brought up to
- * date until the answer is there. Never silence.
- */
+/** Waiting: the line that says what a command waits for, pauses, and a limit on operations per second. */
+import { stateOf, stateText } from "./commands/members.ts";
+import type { Stopwatch } from "./environment.ts";
+import { enumeration } from "./text.ts";
 import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { Timer } from "../platform/clock.ts";
-import { stateOf, stateText } from "./members.ts";
-import type { Stopwatch } from "./system.ts";
-import { enumeration } from "./units.ts";
 
 /** Nothing is said before. */
 const PATIENCE_MS = 500;
@@ -69,4 +66,48 @@ export function describeWaiting({ leader, nodes }: ClusterStatus): string {
 /** `n1`, `n1 and n2`, `n1, n2 and n3`. */
 function namesOf(nodes: readonly NodeView[]): string {
   return enumeration(nodes.map(({ id, address }) => id === null ? address : `n${id}`));
+}
+
+/** Waits; ends early, and without an error, when `signal` is aborted. */
+export async function pause(
+  durationMs: number,
+  { clock, signal }: { readonly clock: Stopwatch; readonly signal: AbortSignal | null },
+): Promise<void> {
+  if (signal?.aborted === true) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = (): void => resolve();
+  const timer = clock.after(durationMs, end);
+  signal?.addEventListener("abort", end);
+  try {
+    await promise;
+  } finally {
+    timer.cancel();
+    signal?.removeEventListener("abort", end);
+  }
+}
+
+/** Holds work back so that it stays under a rate, counted from the beginning. */
+export class Pace {
+  readonly #clock: Stopwatch;
+  readonly #startedAt: number;
+  readonly #perSecond: number | null;
+
+  /** `perSecond`: null for as fast as it goes. */
+  constructor(perSecond: number | null, clock: Stopwatch) {
+    this.#clock = clock;
+    this.#startedAt = clock.now();
+    this.#perSecond = perSecond;
+  }
+
+  /** Milliseconds since the beginning. */
+  get elapsedMs(): number {
+    return this.#clock.now() - this.#startedAt;
+  }
+
+  /** Waits until `count` may have been done. */
+  async reach(count: number, signal: AbortSignal | null): Promise<void> {
+    if (this.#perSecond === null) return;
+    const waitMs = count / this.#perSecond * 1_000 - this.elapsedMs;
+    if (waitMs >= 1) await pause(waitMs, { clock: this.#clock, signal });
+  }
 }

@@ -1,14 +1,14 @@
 /** Targets that a person or a script types: the server's configuration, a command line, and lines for the shell. */
 import { assert, assertEquals } from "@std/assert";
-import { parseCommand } from "../../lib/cli/commands.ts";
+import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 import { ExitCode, UsageError } from "../../lib/cli/errors.ts";
 import { runKvraft } from "../../lib/cli/mod.ts";
+import { parseCommand } from "../../lib/cli/registry.ts";
 import { tokenizePartly } from "../../lib/cli/tokenize.ts";
-import { ConfigError } from "../../lib/server/config/config_error.ts";
 import type { ServerConfig } from "../../lib/server/config/config.ts";
+import { ConfigError } from "../../lib/server/config/config_error.ts";
 import { FakeStore } from "../unit/cli/fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "../unit/cli/fake_system.ts";
-import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -3,7 +3,7 @@
  * lost, and is then asked for again until it has come about, at the latest when all is well again.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { hasComeAbout } from "../../lib/cli/membership.ts";
+import { hasComeAbout } from "../../lib/cli/commands/member.ts";
 import { KvraftError, type MembershipChange } from "../../lib/mod.ts";
 import type { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";

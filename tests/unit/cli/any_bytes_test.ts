@@ -1,10 +1,10 @@
 /** Keys and values that are no UTF-8, as arguments of the process and in what is printed to be typed again. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { escapeArgument } from "../../../lib/cli/escape.ts";
-import { tokenize } from "../../../lib/cli/tokenize.ts";
 import { FakeStore } from "./fake_store.ts";
 import { run } from "./run_client.ts";
+import { escapeArgument } from "../../../lib/cli/text.ts";
+import { tokenize } from "../../../lib/cli/tokenize.ts";
 
 Deno.test("an argument that may not be what was typed is refused, with the ways to say such bytes", async () => {
   const store = new FakeStore();

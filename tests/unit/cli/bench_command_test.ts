@@ -1,11 +1,11 @@
 /** `kvraft client bench`: what it asks of a store, and what it tells of the answers. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, TimeoutError } from "../../../lib/client/errors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
 
 const SHORT = ["--duration", "200ms", "--warmup", "50ms", "--clients", "4", "--key-count", "20"];
 

@@ -1,13 +1,13 @@
 /** `kvraft client check`: what it says of stores that keep their promises and of stores that don't. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { type UnrulyOptions, UnrulyStore } from "./unruly_store.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
 import { eventually } from "../../support/eventually.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
-import { type UnrulyOptions, UnrulyStore } from "./unruly_store.ts";
 
 const SHORT = ["--duration", "300ms", "--keys", "4", "--seed", "7"];
 

@@ -1,6 +1,9 @@
 /** `kvraft client`: what each command prints where, and what the process ends with. */
 import { assertEquals } from "@std/assert";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem } from "./fake_system.ts";
+import { CLUSTER, filled, run } from "./run_client.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
 import {
   ConnectionError,
   InvalidRequestError,
@@ -9,9 +12,6 @@ import {
   TimeoutError,
 } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore } from "./fake_store.ts";
-import { FakeSystem } from "./fake_system.ts";
-import { CLUSTER, filled, run } from "./run_client.ts";
 
 Deno.test("put prints the revision, get the value's bytes and nothing else, and they end with 0", async () => {
   const store = new FakeStore();

@@ -1,10 +1,10 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader; and the deadline of every command. */
 import { assert, assertEquals } from "@std/assert";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
-import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
-import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore, peer, STATUS } from "./fake_store.ts";
 import { FakeSystem } from "./fake_system.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
+import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 

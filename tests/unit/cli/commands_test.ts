@@ -1,17 +1,16 @@
 /** The table of commands and what is made from it: help, hints, completions. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { commandUsage } from "../../../lib/cli/command.ts";
+import { argumentHint, complete } from "../../../lib/cli/completion.ts";
+import { UsageError } from "../../../lib/cli/errors.ts";
+import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
 import {
   COMMAND_NAMES,
   COMMANDS,
   findCommand,
   OTHER_NAMES,
   parseCommand,
-} from "../../../lib/cli/commands.ts";
-import { complete } from "../../../lib/cli/completion.ts";
-import { UsageError } from "../../../lib/cli/errors.ts";
-import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
-import { argumentHint } from "../../../lib/cli/hint.ts";
+} from "../../../lib/cli/registry.ts";
 import { toolsHelp } from "../../../lib/cli/server_tools.ts";
 import { tokenize } from "../../../lib/cli/tokenize.ts";
 import { SERVER_OPTIONS } from "../../../lib/server/config/config.ts";

@@ -1,13 +1,13 @@
 /** `export` and `import`: what goes out comes in again, at a rate, and a bad line stops it by its number. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
-import { isPrintable } from "../../../lib/cli/escape.ts";
-import { lineOfPair, readPair } from "../../../lib/cli/json_lines.ts";
-import { ConnectionError, StorageFullError, TimeoutError } from "../../../lib/client/errors.ts";
-import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
+import { lineOfPair, readPair } from "../../../lib/cli/json.ts";
+import { isPrintable } from "../../../lib/cli/text.ts";
+import { ConnectionError, StorageFullError, TimeoutError } from "../../../lib/client/errors.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 

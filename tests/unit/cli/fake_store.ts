@@ -1,5 +1,5 @@
 /** A store in memory behind the part of the client that commands use, and ways to make it fail. */
-import type { StoreClient } from "../../../lib/cli/store_client.ts";
+import type { StoreClient } from "../../../lib/cli/command.ts";
 import type {
   Bytes,
   CallOptions,

@@ -1,8 +1,8 @@
 /** A process in memory: what a command reads is given, what it writes is kept. */
 import { PassThrough } from "node:stream";
+import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../lib/cli/errors.ts";
-import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/system.ts";
-import { terminalLine, terminalText } from "../../../lib/cli/terminal.ts";
+import { terminalLine, terminalText } from "../../../lib/cli/text.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 

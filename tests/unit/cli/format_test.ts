@@ -1,15 +1,22 @@
 /** What the shell shows, and how it fits a terminal. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { escapeJson, isPrintable } from "../../../lib/cli/escape.ts";
-import { dim, terminalLine, terminalText } from "../../../lib/cli/terminal.ts";
+import { healthy, STATUS } from "./fake_store.ts";
 import type { Answer } from "../../../lib/cli/answer.ts";
 import { answerInShell, type Reader } from "../../../lib/cli/format.ts";
-import { duration } from "../../../lib/cli/units.ts";
+import {
+  columnsOf,
+  dim,
+  duration,
+  escapeJson,
+  fit,
+  isPrintable,
+  table,
+  terminalLine,
+  terminalText,
+} from "../../../lib/cli/text.ts";
 import { describeWaiting } from "../../../lib/cli/waiting.ts";
-import { columnsOf, fit, table } from "../../../lib/cli/width.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
-import { healthy, STATUS } from "./fake_store.ts";
 
 const READER: Reader = { isTerminal: true, color: false, columns: 60 };
 

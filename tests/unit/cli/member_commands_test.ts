@@ -1,12 +1,12 @@
 /** `member …` and `members`: what is asked of the cluster, what is said while it comes about, and how it ends. */
 import { assert, assertEquals } from "@std/assert";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
+import { FakeStore, healthy, peer } from "./fake_store.ts";
+import { FakeSystem } from "./fake_system.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, MembershipRefusedError } from "../../../lib/client/errors.ts";
 import type { ClusterStatus } from "../../../lib/client/types.ts";
 import type { Member, MemberRole, PeerStatus } from "../../../lib/protocol/messages.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore, healthy, peer } from "./fake_store.ts";
-import { FakeSystem } from "./fake_system.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 const MAJORITY = "4 voters: the cluster serves while 3 of them do.\n";

@@ -1,7 +1,7 @@
 /** Runs client commands on a store in memory. */
-import { clientCommand } from "../../../lib/cli/client_command.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
 
 /** A client command: what it finds. */
 export interface Run extends FakeSystemOptions {

@@ -1,14 +1,14 @@
 /** `kvraft server` and the words before it: start, the ready line, signals, and the exit codes. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { FakeStore } from "./fake_store.ts";
+import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeTools } from "./fake_tools.ts";
 import { describeFault, runKvraft } from "../../../lib/cli/mod.ts";
-import type { StartServer } from "../../../lib/cli/server_command.ts";
+import type { StartServer } from "../../../lib/cli/server.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";
 import type { RunningServer } from "../../../lib/server/mod.ts";
-import config from "../../../deno.json" with { type: "json" };
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore } from "./fake_store.ts";
-import { FakeTools } from "./fake_tools.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import config from "../../../deno.json" with { type: "json" };
 
 const FLAGS = ["server", "--node-id", "1", "--bind", "127.0.0.1:7001", "--cluster", "1=127.0.0.1:7001"];
 const READY = "kvraft server 1 is ready to serve on 127.0.0.1:7001 (cluster 7f3a, data ./data/node-1)\n";

@@ -1,11 +1,11 @@
 /** `kvraft server inspect | restore | recover`: what the tools are asked, what is said, and the exit codes. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { runKvraft } from "../../../lib/cli/mod.ts";
-import type { InspectReport } from "../../../lib/server/tools/tools_port.ts";
-import type { StartServer } from "../../../lib/cli/server_command.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
 import { FakeTools, STAKES } from "./fake_tools.ts";
+import { runKvraft } from "../../../lib/cli/mod.ts";
+import type { StartServer } from "../../../lib/cli/server.ts";
+import type { InspectReport } from "../../../lib/server/tools/tools_port.ts";
 
 const CLUSTER = "1=10.0.0.1:7001,2=10.0.0.2:7001";
 

@@ -1,10 +1,10 @@
 /** `snapshot now` and `snapshot save`: what is said, and that nothing half is taken for a backup. */
 import { assertEquals } from "@std/assert";
-import { clientCommand } from "../../../lib/cli/client_command.ts";
-import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
-import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 import { FakeDiagnostics, FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { clientCommand } from "../../../lib/cli/client.ts";
+import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 const FILE = [Uint8Array.of(0, 255, 10), Uint8Array.of(1, 2, 3)];

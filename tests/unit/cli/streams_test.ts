@@ -1,10 +1,10 @@
 /** Standard input, standard output and the terminal of the client: what they do not take, and what they must not get. */
 import { assertEquals } from "@std/assert";
-import { InputError } from "../../../lib/cli/errors.ts";
-import { isPrintable } from "../../../lib/cli/escape.ts";
-import { NoLeaderError } from "../../../lib/client/errors.ts";
 import { FakeStore } from "./fake_store.ts";
 import { filled, run } from "./run_client.ts";
+import { InputError } from "../../../lib/cli/errors.ts";
+import { isPrintable } from "../../../lib/cli/text.ts";
+import { NoLeaderError } from "../../../lib/client/errors.ts";
 
 Deno.test("an answer that standard output does not take is told on standard error, with 5", async () => {
   const store = await filled();

@@ -1,9 +1,16 @@
 /** Bytes as words, escaped text, and lines split into words: each way back gives what went in. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { escapeBytes, escapeText, isPrintable, wordAsTyped } from "../../../lib/cli/escape.ts";
+import {
+  bytesOfWord,
+  escapeBytes,
+  escapeText,
+  isPrintable,
+  textOfBytes,
+  wordAsTyped,
+  wordOfBytes,
+} from "../../../lib/cli/text.ts";
 import { LineError, tokenize, tokenizePartly } from "../../../lib/cli/tokenize.ts";
-import { bytesOfWord, textOfBytes, wordOfBytes } from "../../../lib/cli/words.ts";
 
 /** Bytes that are often nearly UTF-8. */
 const someBytes = fc.oneof(

@@ -1,14 +1,18 @@
-/** What `check` found out, as text and as JSON. */
-import { assertNever } from "../platform/assert.ts";
-import type { Undecided } from "../lincheck/mod.ts";
-import type { KvraftErrorCode } from "../client/errors.ts";
-import { type Count, type Figures, OPERATION_KINDS } from "../loadgen/mod.ts";
-import type { CheckFile } from "./check_files.ts";
-import { KIND_NAMES } from "./check_options.ts";
-import { ExitCode } from "./errors.ts";
-import { escapeBytes } from "./escape.ts";
-import { withThousands } from "./units.ts";
-import { table } from "./width.ts";
+/** The result of `check`: as text, as JSON, and for a violation as a history file and a page. */
+import { KIND_NAMES } from "./check.ts";
+import type { KvraftErrorCode } from "../../client/errors.ts";
+import {
+  type History,
+  type Operation,
+  type Undecided,
+  type Violation,
+  violationPage,
+} from "../../lincheck/mod.ts";
+import { bytesOfText, type Count, type Figures, OPERATION_KINDS } from "../../loadgen/mod.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { System } from "../environment.ts";
+import { ExitCode } from "../errors.ts";
+import { escapeBytes, table, withThousands } from "../text.ts";
 
 /** What a run showed. */
 export type CheckVerdict =
@@ -189,4 +193,106 @@ function seconds(ms: number): string {
 
 function writes(count: number): string {
   return count === 1 ? "1 write" : `${withThousands(count)} writes`;
+}
+
+/** Sentences that name the operations; times count from `startedAt`. */
+export function explanationOf(
+  { cause, keys, operations }: Violation,
+  { history, startedAt }: { readonly history: History; readonly startedAt: number },
+): string {
+  const name = (position: number): string => {
+    const operation = history[position];
+    return operation === undefined ? "an operation" : nameOf(operation, startedAt);
+  };
+  switch (cause.kind) {
+    case "stuck": {
+      const on = keys.length === 1 ? escaped(keys[0] ?? "") : `${keys.length} keys`;
+      return `no order of the ${operations.length} operations on ${on} explains the answer to ` +
+        `${name(cause.operation)}.`;
+    }
+    case "revisions":
+      return `${name(cause.early)} had returned before ${
+        name(cause.late)
+      } was called, and yet the later one ` +
+        "tells of no greater revision.";
+    default:
+      return assertNever(cause);
+  }
+}
+
+/** `client 3's get of k/0004 (2.134 s to 2.140 s)`. */
+function nameOf(operation: Operation, startedAt: number): string {
+  const at = (time: number | null): string =>
+    time === null ? "the end" : `${((time - startedAt) / 1_000).toFixed(3)} s`;
+  const times = `${at(operation.calledAt)} to ${at(operation.returnedAt)}`;
+  return `client ${operation.client}'s ${targetOf(operation)} (${times})`;
+}
+
+function targetOf(operation: Operation): string {
+  switch (operation.kind) {
+    case "put":
+    case "get":
+    case "delete":
+      return `${operation.kind} of ${escaped(operation.key)}`;
+    case "compareAndSet":
+      return `cas of ${escaped(operation.key)}`;
+    case "transaction":
+      return `transaction on ${operation.mutations.map(({ key }) => escaped(key)).join(", ")}`;
+    case "list":
+      return "list";
+    default:
+      return assertNever(operation);
+  }
+}
+
+function escaped(key: string): string {
+  return escapeBytes(bytesOfText(key));
+}
+
+/** A file that was to be written. */
+export interface CheckFile {
+  readonly path: string;
+  /** Why it could not be written; null if it was. */
+  readonly problem: string | null;
+}
+
+/** Both files. */
+export interface CheckFiles {
+  /** The verdict and the history, as JSON. */
+  readonly report: CheckFile;
+  /** The page that shows where it breaks. */
+  readonly page: CheckFile;
+}
+
+/** Writes both files. A disk that takes neither costs the caller nothing but the files. */
+export function writeCheckFiles(
+  verdict: Violation,
+  { history, startedAt, about, report, system }: {
+    readonly history: History;
+    /** Times on the page count from here. */
+    readonly startedAt: number;
+    /** The page's line on where the history comes from. */
+    readonly about: string;
+    /** Path of the report; the page lies beside it. */
+    readonly report: string;
+    readonly system: Pick<System, "writeFile">;
+  },
+): CheckFiles {
+  const write = (path: string, text: () => string): CheckFile => {
+    try {
+      system.writeFile(path, text());
+      return { path, problem: null };
+    } catch (error) {
+      return { path, problem: error instanceof Error ? error.message : String(error) };
+    }
+  };
+  return {
+    report: write(report, () => `${JSON.stringify({ verdict, history })}\n`),
+    page: write(pagePathOf(report), () => violationPage(history, verdict, { startedAt, about })),
+  };
+}
+
+/** `data/check.html` beside `data/check.json`; never the report itself, whatever that is called. */
+function pagePathOf(report: string): string {
+  return `${report.replace(/\.json$/, "")}.html`;
 }

@@ -1,12 +1,10 @@
 /** The command `list`: keys in byte order, page by page. */
-import type { ListOptions } from "../client/types.ts";
-import type { Answer } from "./answer.ts";
-import { integerOfText, type OptionSpec } from "./arguments.ts";
-import type { Call, Command } from "./command.ts";
-import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "./command_options.ts";
-import { UsageError } from "./errors.ts";
-import { escapeArgument, isArgument, shellWord } from "./escape.ts";
-import { textOfBytes } from "./words.ts";
+import type { ListOptions } from "../../client/types.ts";
+import type { Answer } from "../answer.ts";
+import { integerOfText, type OptionSpec } from "../arguments.ts";
+import { BYTES_OPTIONS, bytesOf, type Call, type Command, READ_OPTIONS, readOptions } from "../command.ts";
+import { UsageError } from "../errors.ts";
+import { escapeArgument, isArgument, shellWord, textOfBytes } from "../text.ts";
 
 /** What a node takes at most (MAX_LIST_ENTRIES of lib/kv). */
 const MAX_LIMIT = 10_000;

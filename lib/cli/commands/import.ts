@@ -1,14 +1,12 @@
 /** The command `import`: puts the keys and values that stand on standard input as lines of JSON. */
-import type { CallOptions } from "../client/types.ts";
-import type { Answer } from "./answer.ts";
-import type { Command, CommandContext } from "./command.ts";
-import { callOptions } from "./command_options.ts";
-import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "./errors.ts";
-import { progressText, RATE, rateOf } from "./export_command.ts";
-import { type Line, readLines } from "./input.ts";
-import { type Pair, type ReadLine, readPair } from "./json_lines.ts";
-import { Pace } from "./pause.ts";
-import type { StoreClient } from "./store_client.ts";
+import { progressText, RATE, rateOf } from "./export.ts";
+import type { CallOptions } from "../../client/types.ts";
+import type { Answer } from "../answer.ts";
+import { callOptions, type Command, type CommandContext, type StoreClient } from "../command.ts";
+import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "../errors.ts";
+import { type Line, readLines } from "../input.ts";
+import { type Pair, type ReadLine, readPair } from "../json.ts";
+import { Pace } from "../waiting.ts";
 
 /** Puts under way at a time. */
 const MAX_PUTS = 256;

@@ -1,10 +1,9 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader. */
-import { AbortError, KvraftError } from "../client/errors.ts";
-import { reasonWithin } from "../client/reason.ts";
-import type { Answer } from "./answer.ts";
-import type { Command } from "./command.ts";
-import { callOptions, nodeOf } from "./command_options.ts";
 import { memberRows } from "./members.ts";
+import { AbortError, KvraftError } from "../../client/errors.ts";
+import { reasonWithin } from "../../client/reason.ts";
+import type { Answer } from "../answer.ts";
+import { callOptions, type Command, nodeOf } from "../command.ts";
 
 /** Shows the nodes. */
 export const STATUS: Command = {

@@ -1,9 +1,9 @@
 /** The commands on one key: put, get, delete, cas. */
-import type { Answer } from "./answer.ts";
-import type { OptionSpec } from "./arguments.ts";
-import type { Command } from "./command.ts";
+import type { Answer } from "../answer.ts";
+import type { OptionSpec } from "../arguments.ts";
 import {
   callOptions,
+  type Command,
   isStdin,
   KEY,
   KEY_BYTES_OPTIONS,
@@ -11,8 +11,8 @@ import {
   READ_OPTIONS,
   readOptions,
   readValue,
-} from "./command_options.ts";
-import { UsageError } from "./errors.ts";
+} from "../command.ts";
+import { UsageError } from "../errors.ts";
 
 const FILE: OptionSpec = { name: "file", placeholder: "<path>", help: "take the value from a file" };
 

@@ -1,10 +1,8 @@
 /** The members as a person wants to see them: what each is, how far behind, and when it was last heard from. */
-import { assertNever } from "../platform/assert.ts";
-import type { ClusterStatus, NodeView } from "../client/types.ts";
-import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "../protocol/messages.ts";
-import { escapeText } from "./escape.ts";
-import { duration, percentOf, withThousands } from "./units.ts";
-import { table } from "./width.ts";
+import type { ClusterStatus, NodeView } from "../../client/types.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "../../protocol/messages.ts";
+import { duration, escapeText, percentOf, table, withThousands } from "../text.ts";
 
 /** A leader that was heard from so lately counts as being heard from now. */
 const LATELY_MS = 1_000;

@@ -1,16 +1,14 @@
 /** What `bench` measured, as text and as JSON. */
+import { type BenchPlan, mixText } from "./bench.ts";
 import {
   type GeneratorLoad,
   isGeneratorBound,
   LatencyHistogram,
   type Measured,
   REQUEST_KINDS,
-} from "../loadgen/mod.ts";
-import { type BenchPlan, mixText } from "./bench_options.ts";
-import { ExitCode } from "./errors.ts";
-import { escapeBytes } from "./escape.ts";
-import { countOf, perSecond, sizeText, withThousands } from "./units.ts";
-import { table } from "./width.ts";
+} from "../../loadgen/mod.ts";
+import { ExitCode } from "../errors.ts";
+import { countOf, escapeBytes, perSecond, sizeText, table, withThousands } from "../text.ts";
 
 /** Widest bar of the histogram. */
 const BAR_COLUMNS = 40;

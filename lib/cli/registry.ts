@@ -1,22 +1,21 @@
 /** The commands of the client: one table, from which they are run, helped with, completed and hinted at. */
-import { shortened } from "../platform/foreign_text.ts";
-import { nearest } from "../server/config/nearest.ts";
 import type { Answer } from "./answer.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
-import { BENCH } from "./bench_command.ts";
-import { CHECK } from "./check_command.ts";
-import { HEALTH, MEMBERS, STATUS, TRANSFER_LEADER } from "./cluster_commands.ts";
-import { bindArguments, type Call, type Command } from "./command.ts";
-import { COMMON_OPTIONS } from "./command_options.ts";
+import { bindArguments, type Call, type Command, COMMON_OPTIONS } from "./command.ts";
+import { BENCH } from "./commands/bench.ts";
+import { CHECK } from "./commands/check.ts";
+import { EXPORT } from "./commands/export.ts";
+import { IMPORT } from "./commands/import.ts";
+import { CAS, DELETE, GET, PUT } from "./commands/keys.ts";
+import { LIST } from "./commands/list.ts";
+import { MEMBER_COMMANDS } from "./commands/member.ts";
+import { SNAPSHOT_COMMANDS } from "./commands/snapshot.ts";
+import { HEALTH, MEMBERS, STATUS, TRANSFER_LEADER } from "./commands/status.ts";
 import { UsageError } from "./errors.ts";
-import { EXPORT } from "./export_command.ts";
 import { helpOfCommand, helpOfCommands } from "./help.ts";
-import { IMPORT } from "./import_command.ts";
-import { CAS, DELETE, GET, PUT } from "./key_commands.ts";
-import { LIST } from "./list_command.ts";
-import { MEMBER_COMMANDS } from "./member_commands.ts";
-import { SNAPSHOT_COMMANDS } from "./snapshot_commands.ts";
-import { enumeration } from "./units.ts";
+import { enumeration } from "./text.ts";
+import { shortened } from "../platform/foreign_text.ts";
+import { nearest } from "../server/config/nearest.ts";
 
 const HELP: Command = {
   name: "help",

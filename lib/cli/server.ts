@@ -1,4 +1,10 @@
 /** `kvraft server`: configuration, start, the ready line, and a clean stop; or one of the tools. */
+import { parseArguments, refuseReplaced } from "./arguments.ts";
+import type { System } from "./environment.ts";
+import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
+import { serverHelp } from "./help.ts";
+import { serverTool, TOOL_NAMES, toolsHelp } from "./server_tools.ts";
+import { escapeUnprintable } from "./text.ts";
 import { shortened } from "../platform/foreign_text.ts";
 import {
   ConfigError,
@@ -7,16 +13,10 @@ import {
   SERVER_OPTIONS,
   type ServerConfig,
 } from "../server/config/config.ts";
-import { denoPlatform } from "../server/startup/deno_platform.ts";
-import { type RunningServer, startServer } from "../server/mod.ts";
 import { nearest } from "../server/config/nearest.ts";
-import { parseArguments, refuseReplaced } from "./arguments.ts";
-import { escapeUnprintable } from "./escape.ts";
-import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
-import { serverHelp } from "./help.ts";
-import { serverTool, TOOL_NAMES, toolsHelp } from "./server_tools.ts";
+import { type RunningServer, startServer } from "../server/mod.ts";
+import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
-import type { System } from "./system.ts";
 
 /** How long a clean stop may take before the process ends anyhow: within 5 s of the signal. */
 const STOP_DEADLINE_MS = 4_500;

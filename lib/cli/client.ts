@@ -1,24 +1,27 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
-import { InvalidRequestError } from "../client/errors.ts";
 import { type Answer, exitCodeOf, hasOwnOutput } from "./answer.ts";
 import { type OptionSpec, refuseReplaced } from "./arguments.ts";
-import type { Call, CommandContext } from "./command.ts";
-import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./command_options.ts";
-import { COMMANDS, parseCommand, type ParsedLine } from "./commands.ts";
+import {
+  type Call,
+  type CommandContext,
+  COMMON_OPTIONS,
+  type OutputFormat,
+  outputOf,
+  type StoreClient,
+  timeoutOf,
+} from "./command.ts";
+import type { System } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
-import { escapeUnprintable } from "./escape.ts";
 import { answerAsText, outcomeText, type Reader } from "./format.ts";
 import { clientHelp } from "./help.ts";
 import { MAX_VALUE_INPUT_BYTES, readLines, valueTooLarge } from "./input.ts";
 import { answerAsJson, failureAsJson } from "./json.ts";
+import { COMMANDS, parseCommand, type ParsedLine } from "./registry.ts";
 import { runShell } from "./shell.ts";
-import type { StoreClient } from "./store_client.ts";
-import type { System } from "./system.ts";
-import { dim } from "./terminal.ts";
+import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { tokenize } from "./tokenize.ts";
 import { describeWaiting, LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
-import { fit } from "./width.ts";
-import { textOfBytes } from "./words.ts";
+import { InvalidRequestError } from "../client/errors.ts";
 
 /** Options of the client beside those that every command takes. */
 const CLIENT_OPTIONS: readonly OptionSpec[] = [

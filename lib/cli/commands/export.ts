@@ -1,16 +1,23 @@
 /** The command `export`: keys and values as lines of JSON, page by page. */
-import { KvraftError } from "../client/errors.ts";
-import type { ListResult } from "../client/types.ts";
-import type { Answer } from "./answer.ts";
-import { integerOfText, type OptionSpec } from "./arguments.ts";
-import type { Call, Command, CommandContext } from "./command.ts";
-import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "./command_options.ts";
-import { ExitCode, failureOf, HalfwayError, OutputError } from "./errors.ts";
-import { lineOfPair } from "./json_lines.ts";
-import { Pace } from "./pause.ts";
-import type { StoreClient } from "./store_client.ts";
-import type { Output } from "./system.ts";
-import { countOf, perSecond, withThousands } from "./units.ts";
+import { KvraftError } from "../../client/errors.ts";
+import type { ListResult } from "../../client/types.ts";
+import type { Answer } from "../answer.ts";
+import { integerOfText, type OptionSpec } from "../arguments.ts";
+import {
+  BYTES_OPTIONS,
+  bytesOf,
+  type Call,
+  type Command,
+  type CommandContext,
+  READ_OPTIONS,
+  readOptions,
+  type StoreClient,
+} from "../command.ts";
+import type { Output } from "../environment.ts";
+import { ExitCode, failureOf, HalfwayError, OutputError } from "../errors.ts";
+import { lineOfPair } from "../json.ts";
+import { countOf, perSecond, withThousands } from "../text.ts";
+import { Pace } from "../waiting.ts";
 
 /** Keys of a page, and so all that is in memory at a time; a page of long values is shorter. */
 const PAGE_KEYS = 1_000;

@@ -1,12 +1,10 @@
 /** Commands that work on a store under a prefix of their own: with how many clients, and what they leave behind. */
-import { KvraftError } from "../client/errors.ts";
-import type { Random } from "../platform/clock.ts";
-import { MAX_PREFIX_BYTES } from "../loadgen/mod.ts";
-import type { CommandContext } from "./command.ts";
-import { UsageError } from "./errors.ts";
-import { escapeBytes } from "./escape.ts";
-import type { StoreClient } from "./store_client.ts";
-import { bytesOfWord } from "./words.ts";
+import { KvraftError } from "../../client/errors.ts";
+import { MAX_PREFIX_BYTES } from "../../loadgen/mod.ts";
+import type { Random } from "../../platform/clock.ts";
+import type { CommandContext, StoreClient } from "../command.ts";
+import { UsageError } from "../errors.ts";
+import { bytesOfWord, escapeBytes } from "../text.ts";
 
 /** Clients that connect at the same time: more would only wait for each other until their time is up. */
 const DIALS = 64;

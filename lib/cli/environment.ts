@@ -1,10 +1,73 @@
-/** The process, through Deno, with nothing but the permissions of the compiled binary. */
+/** What the command line uses of the process it runs in, and its implementation by Deno. Tests bring their own. */
+import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
-import type { Timer } from "../platform/clock.ts";
 import { InputError, OutputClosedError, OutputError } from "./errors.ts";
-import { END_SIGNALS, type Keyboard, type Stopwatch, type System } from "./system.ts";
-import { terminalLine, terminalText } from "./terminal.ts";
+import { terminalLine, terminalText } from "./text.ts";
+import type { Clock, Random, Timer } from "../platform/clock.ts";
+
+/** What measures how long something takes. */
+export type Stopwatch = Pick<Clock, "now" | "after">;
+
+/** Standard output. */
+export interface Output {
+  /** Whether a person looks at it. */
+  readonly isTerminal: boolean;
+  /**
+   * Writes all of it: bytes as they are, text through terminalText where it goes to a terminal. Throws
+   * {@link OutputClosedError} when its reader is gone, {@link OutputError} when it can't be written.
+   */
+  write(text: string | Uint8Array): Promise<void>;
+}
+
+/** Standard error. */
+export interface Diagnostics {
+  /** Whether a person looks at it. */
+  readonly isTerminal: boolean;
+  /** Writes at once, through terminalText where it goes to a terminal. Drops what cannot be written. */
+  write(text: string): void;
+  /** Puts a line in place of the one that the cursor is in. Only for a terminal. */
+  showLine(line: string): void;
+}
+
+/** The terminal as an interactive program uses it. */
+export interface Keyboard {
+  readonly input: Readable;
+  readonly output: Writable;
+}
+
+/** Signals that ask a program to end. */
+export const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+/** The process. */
+export interface System {
+  /** Reading the stream rejects with {@link InputError} where standard input can't be read. */
+  readonly stdin: { readonly isTerminal: boolean; readonly stream: ReadableStream<Uint8Array> };
+  readonly stdout: Output;
+  readonly stderr: Diagnostics;
+  /** Whether colour is wanted at all (NO_COLOR); whether it is used also depends on the output. */
+  readonly wantsColor: boolean;
+  readonly clock: Stopwatch;
+  readonly random: Random;
+  /** CPU time that the thread of this program has used so far, as exactly as the system tells it. */
+  cpuMs(): number;
+  /** Columns of the terminal. */
+  columns(): number;
+  /** The file's first `maxBytes` + 1 bytes, all of it when it has no more; throws when it cannot be read. */
+  readFile(path: string, maxBytes: number): Uint8Array;
+  /** Writes a file, the folders on its way included; throws when that can't be done. */
+  writeFile(path: string, text: string): void;
+  /** Whether this process is permitted to write there, and to read what it wrote. */
+  mayWrite(path: string): boolean;
+  /** Takes the terminal over, for an interactive program. */
+  openKeyboard(): Keyboard;
+  /** Calls `handler` at every {@link END_SIGNALS} instead of ending; the function given back ends that. */
+  onEndSignal(handler: () => void): () => void;
+  /** Calls `handler` when the terminal hangs up (SIGHUP) instead of ending; the function given back ends that. */
+  onHangup(handler: () => void): () => void;
+  /** Ends the process at once. */
+  exit(code: number): void;
+}
 
 /** Columns where the terminal does not say. */
 const DEFAULT_COLUMNS = 80;

@@ -1,12 +1,18 @@
 /** The commands on snapshots: have a node take one now, and save one as a backup. */
-import { KvraftError } from "../client/errors.ts";
-import { reasonWithin } from "../client/reason.ts";
-import type { SnapshotDownload, SnapshotOptions } from "../client/types.ts";
-import type { Answer } from "./answer.ts";
-import type { ArgumentSpec, Call, Command, CommandContext } from "./command.ts";
-import { callOptions, nodeOf } from "./command_options.ts";
-import { ExitCode, HalfwayError, UsageError } from "./errors.ts";
-import { percentOf, perSecond, sizeText } from "./units.ts";
+import { KvraftError } from "../../client/errors.ts";
+import { reasonWithin } from "../../client/reason.ts";
+import type { SnapshotDownload, SnapshotOptions } from "../../client/types.ts";
+import type { Answer } from "../answer.ts";
+import {
+  type ArgumentSpec,
+  type Call,
+  callOptions,
+  type Command,
+  type CommandContext,
+  nodeOf,
+} from "../command.ts";
+import { ExitCode, HalfwayError, UsageError } from "../errors.ts";
+import { percentOf, perSecond, sizeText } from "../text.ts";
 
 /** Deadline of taking a snapshot unless the call has its own: a large store takes its time. */
 const TAKING_TIMEOUT_MS = 120_000;

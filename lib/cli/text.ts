@@ -1,0 +1,291 @@
+/**
+ * Text as people read and type it: escapes, column widths, tables, sizes and durations.
+ *
+ * Bytes that are not printable text are written with a backslash: `\n`, `\t`, `\r`, `\\`, and `\xHH` for any byte. The
+ * shell reads the same escapes (tokenize.ts), so what `list` shows can be typed back.
+ *
+ * A command line is a string, yet keys and values are bytes. A byte that is not part of valid UTF-8 is therefore kept in
+ * a word as a lone low surrogate, U+DC80 to U+DCFF, which no valid text contains, and becomes that byte again when the
+ * word is used ({@link wordOfBytes}, {@link bytesOfWord}).
+ *
+ * Text on a terminal comes from nodes, backups, files and stored values, any of which may hold sequences that command a
+ * terminal, or marks that hide or reverse text. Everything that writes to a terminal passes its text through
+ * {@link terminalText}. Only the bytes of `get --raw` do not.
+ */
+
+/**
+ * Controls, formats (among them the marks that reverse text), characters that take no space, line separators, private
+ * and unassigned characters. Allowed are the joiner and the selector within an emoji, which are part of how it looks.
+ */
+const UNPRINTABLE =
+  /(?!(?<=(?!\p{Cn})[\p{Extended_Pictographic}\p{Emoji_Modifier}]|\p{Emoji}\ufe0f)\u200d(?=(?!\p{Cn})\p{Extended_Pictographic})|(?<=\p{Emoji})\ufe0f)[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\" };
+const utf8 = new TextEncoder();
+
+/** All of `bytes` as printable text on one line. */
+export function escapeBytes(bytes: Uint8Array): string {
+  let text = "";
+  for (const part of splitUtf8(bytes)) {
+    if (part.kind === "byte") text += hex(part.byte);
+    else text += escapeText(part.text);
+  }
+  return text;
+}
+
+/** The same for text, such as a message that came from another machine. */
+export function escapeText(text: string): string {
+  return escapeUnprintable(text.replace(/[\n\t\r\\]/g, (character) => NAMED[character] ?? ""));
+}
+
+/** Text on one line, with escapes only for what is not printable: a backslash stays one. */
+export function escapeUnprintable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => NAMED[character] ?? [...utf8.encode(character)].map(hex).join(""),
+  );
+}
+
+/** JSON with `\\uXXXX` for what is not printable: the same document, and safe on a terminal. */
+export function escapeJson(json: string): string {
+  return json.replace(UNPRINTABLE, (character) => character.split("").map(escapeUnit).join(""));
+}
+
+/** Bytes as one bare word of the shell: escaped, with spaces and quotes too, so that it is read as it was. */
+export function wordAsTyped(bytes: Uint8Array): string {
+  if (bytes.length === 0) return `""`;
+  return escapeBytes(bytes).replace(/[ "'\p{Zs}]/gu, (character) => `\\${character}`).replace(/^#/, "\\#");
+}
+
+/** Whether bytes can be an argument of the process as they are: printable UTF-8 without U+FFFD. */
+export function isArgument(bytes: Uint8Array): boolean {
+  const text = textOfBytes(bytes);
+  return text !== null && isPrintable(text) && !/[\n\t\ufffd]/.test(text);
+}
+
+/** Any bytes as an argument that says the same with `--escapes`. */
+export function escapeArgument(bytes: Uint8Array): string {
+  return escapeBytes(bytes).replaceAll("\ufffd", "\\xef\\xbf\\xbd");
+}
+
+/** Printable text as one word of a POSIX shell and of this program's shell alike: quoted where it must be. */
+export function shellWord(text: string): string {
+  if (/^[A-Za-z0-9_./:,@%+-][A-Za-z0-9_./:,@%+=-]*$/.test(text)) return text;
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Whether text can go to a terminal as it is: nothing but printable characters, newlines and tabs. */
+export function isPrintable(text: string): boolean {
+  return text.replace(/[\n\t]/g, "").search(UNPRINTABLE) === -1;
+}
+
+function hex(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, "0")}`;
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+const SURROGATE_OF_BYTE = 0xdc00;
+
+/** The word for some bytes; {@link bytesOfWord} gives them back exactly. */
+export function wordOfBytes(bytes: Uint8Array): string {
+  let word = "";
+  for (const part of splitUtf8(bytes)) word += part.kind === "text" ? part.text : surrogate(part.byte);
+  return word;
+}
+
+/** The bytes of a word: its UTF-8, with the bytes that were never text as they were. */
+export function bytesOfWord(word: string): Uint8Array {
+  const encoder = new TextEncoder();
+  const chunks: Uint8Array[] = [];
+  for (const part of word.split(/([\udc80-\udcff])/u)) {
+    const code = part.charCodeAt(0);
+    chunks.push(
+      part.length === 1 && code >= 0xdc80 && code <= 0xdcff
+        ? Uint8Array.of(code - SURROGATE_OF_BYTE)
+        : encoder.encode(part),
+    );
+  }
+  const bytes = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+/** The text of bytes that are valid UTF-8; null for others. */
+export function textOfBytes(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+/** A character that can be shown, or a byte that is no part of any. */
+export type TextPart =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "byte"; readonly byte: number };
+
+/** Splits bytes into the runs that are valid UTF-8 and the single bytes that are not. */
+export function* splitUtf8(bytes: Uint8Array): Generator<TextPart> {
+  let start = 0;
+  let position = 0;
+  while (position < bytes.length) {
+    const length = sequenceLength(bytes, position);
+    if (length > 0) {
+      position += length;
+      continue;
+    }
+    if (position > start) yield validText(bytes.subarray(start, position));
+    yield { kind: "byte", byte: bytes[position] ?? 0 };
+    position += 1;
+    start = position;
+  }
+  if (position > start) yield validText(bytes.subarray(start, position));
+}
+
+function validText(bytes: Uint8Array): TextPart {
+  return { kind: "text", text: new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes) };
+}
+
+/** Bytes of the UTF-8 character at `position`; 0 when there is none (RFC 3629 §4). */
+function sequenceLength(bytes: Uint8Array, position: number): number {
+  const first = bytes[position] ?? 0;
+  const second = bytes[position + 1] ?? 0;
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  const length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
+  const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+  if (second < lowest || second > highest) return 0;
+  for (let offset = 2; offset < length; offset += 1) {
+    const next = bytes[position + offset] ?? 0;
+    if (next < 0x80 || next > 0xbf) return 0;
+  }
+  return length;
+}
+
+function surrogate(byte: number): string {
+  return String.fromCharCode(SURROGATE_OF_BYTE + byte);
+}
+
+/** Lone surrogates: no decoded text has them, and {@link terminalText} takes every other one for unprintable. */
+const DIM = "\udc00";
+const PLAIN = "\udc01";
+const STYLES: Readonly<Record<string, string>> = { [DIM]: "\x1b[90m", [PLAIN]: "\x1b[39m" };
+
+/** Text in grey, where colour is used. */
+export function dim(text: string, { color }: { readonly color: boolean }): string {
+  return color && text !== "" ? `${DIM}${text}${PLAIN}` : text;
+}
+
+/** Text as a terminal may be sent it: what is not printable is escaped, except newlines, tabs and styles. */
+export function terminalText(text: string): string {
+  return text.split(/([\n\t\udc00\udc01])/u)
+    .map((part, position) => position % 2 === 0 ? escapeUnprintable(part) : STYLES[part] ?? part)
+    .join("");
+}
+
+/** A line that takes the place of the one the cursor is in; "" only clears it. */
+export function terminalLine(line: string): string {
+  return `\r\x1b[2K${terminalText(line)}`;
+}
+
+/** East Asian wide characters and emoji take two columns (the wide ranges of Unicode's EastAsianWidth.txt, rounded). */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+/** Marks that sit on the character before them. */
+const ZERO = /^[\p{Mn}\p{Me}\p{Cf}]/u;
+const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** Columns that `text`, one line without control characters, takes. */
+export function columnsOf(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let columns = 0;
+  for (const { segment } of characters.segment(text)) columns += columnsOfCharacter(segment);
+  return columns;
+}
+
+/** `text` if it fits, else its beginning and an ellipsis, in at most `columns` columns. */
+export function fit(text: string, columns: number): string {
+  if (text.length <= columns && columnsOf(text) <= columns) return text;
+  let fitted = "";
+  let taken = 0;
+  for (const { segment } of characters.segment(text)) {
+    taken += columnsOfCharacter(segment);
+    if (taken > columns - 1) break;
+    fitted += segment;
+  }
+  return `${fitted}…`;
+}
+
+/** Lays cells out in columns, two spaces between them; the last column is not filled up. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) {
+      widths[column] = Math.max(widths[column] ?? 0, columnsOf(cell));
+    }
+  }
+  return rows.map((row) =>
+    row.map((cell, column) => {
+      const missing = column === row.length - 1 ? 0 : (widths[column] ?? 0) - columnsOf(cell);
+      return cell + " ".repeat(missing);
+    }).join("  ")
+  );
+}
+
+function columnsOfCharacter(grapheme: string): number {
+  if (ZERO.test(grapheme)) return 0;
+  return WIDE.test(grapheme) ? 2 : 1;
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+const UNIT_STEP = 1_000;
+
+/** `340 B`, `12.3 MB`. */
+export function sizeText(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= UNIT_STEP && unit < UNITS.length - 1) {
+    value /= UNIT_STEP;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** A time as people say it: `0.9 ms`, `340 ms`, `2.3 s`. */
+export function duration(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}
+
+/** How many in a second, of `count` in `elapsedMs`; all of them when that is no time. */
+export function perSecond(count: number, elapsedMs: number): number {
+  return elapsedMs <= 0 ? count : count / elapsedMs * 1_000;
+}
+
+/** How much of the whole is done, in whole percent; 100 only when all of it is. */
+export function percentOf(part: number, whole: number): number {
+  return whole <= 0 ? 0 : Math.min(100, Math.floor(part / whole * 100));
+}
+
+/** `1 key`, `12 keys`; with blanks between thousands. */
+export function countOf(count: number, noun: string): string {
+  return `${withThousands(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** `12 431`. */
+export function withThousands(count: number): string {
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
+}
+
+/** `a`, `a and b`, `a, b and c`. */
+export function enumeration(names: readonly string[]): string {
+  const last = names.at(-1) ?? "";
+  return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
+}
