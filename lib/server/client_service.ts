@@ -10,13 +10,13 @@ import type {
   TransferLeadershipRequest,
 } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
-import { notApplied, type Refusal, unknownOutcome } from "./answers.ts";
+import { type ErrorAnswer, notApplied, unknownOutcome } from "./answers.ts";
 import type { NodeId } from "../raft/mod.ts";
 import type { ClientWork } from "./client_work.ts";
 import type { Driver } from "./driver.ts";
 import type { Membership } from "./membership/membership.ts";
-import type { Meter } from "./metrics/metrics.ts";
-import type { Pause } from "./slices.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Replica } from "./replica.ts";
 import { type Read, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
@@ -41,13 +41,13 @@ export interface ClientServiceOptions {
   readonly leadership: LeadershipWatch;
   readonly membership: Membership;
   readonly clock: Clock;
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
   /** How long a transfer of leadership may take. */
   readonly transferTimeoutMs: number;
   /** This node's view of itself. */
   readonly status: () => NodeStatus;
   /** Counts requests; null counts none. */
-  readonly meter: Meter | null;
+  readonly metrics: Metrics | null;
 }
 
 /** Serves the clients of one node. */
@@ -64,14 +64,14 @@ export class ClientService {
 
   constructor(options: ClientServiceOptions) {
     this.#options = options;
-    const { clock, replica, pause, meter } = options;
+    const { clock, replica, yieldToEventLoop, metrics } = options;
     this.reads = new ReadScheduler({
       clock,
       answer: (read) => this.#answerRead(read),
       refused: ({ request, begin, client }) => this.#refuse(request, begin, client.send, stopping()),
-      dropped: ({ request }) => meter?.requestDropped(request.kind),
+      dropped: ({ request }) => metrics?.requestDropped(request.kind),
     });
-    this.#hashes = new StateHashes({ view: () => replica.stateMachine.snapshot(), pause });
+    this.#hashes = new StateHashes({ view: () => replica.stateMachine.snapshot(), yieldToEventLoop });
   }
 
   /** From now on every request is refused; another node will serve it. */
@@ -85,7 +85,7 @@ export class ClientService {
   /** Answers a request of `client`. */
   handle(request: ClientRequest, client: ClientWork): void {
     const { send } = client;
-    const begin = this.#options.meter?.requestBegan(request.kind) ?? 0;
+    const begin = this.#options.metrics?.requestBegan(request.kind) ?? 0;
     if (this.#stopping) return this.#refuse(request, begin, send, this.#stoppingRefusal(request));
     switch (request.kind) {
       case "write":
@@ -133,7 +133,7 @@ export class ClientService {
   }
 
   /** A retry must not hear that nothing was done while its first attempt is under way. */
-  #stoppingRefusal(request: ClientRequest): Refusal {
+  #stoppingRefusal(request: ClientRequest): ErrorAnswer {
     return request.kind === "write" && this.#options.writes.isUnderWay(request.command)
       ? unknownOutcome(
         "stopping",
@@ -202,7 +202,7 @@ export class ClientService {
 
   #stateHash(request: StateHashRequest, begin: number, client: ClientWork): void {
     this.#hashes.ask(client, (answer) => {
-      if (answer === null) return this.#options.meter?.requestDropped(request.kind);
+      if (answer === null) return this.#options.metrics?.requestDropped(request.kind);
       this.#answer(request, begin, client.send, {
         kind: "stateHashResult",
         requestId: request.requestId,
@@ -261,7 +261,7 @@ export class ClientService {
     };
     const keep = client.onGone(() => {
       end();
-      this.#options.meter?.requestDropped(request.kind);
+      this.#options.metrics?.requestDropped(request.kind);
     });
     this.#transfers.add(giveUp);
   }
@@ -269,10 +269,10 @@ export class ClientService {
   #answer(request: ClientRequest, begin: number, send: Send, message: ServerMessage): void {
     send(message);
     const outcome = message.kind === "error" ? message.code : "ok";
-    this.#options.meter?.requestAnswered(request.kind, outcome, begin);
+    this.#options.metrics?.requestAnswered(request.kind, outcome, begin);
   }
 
-  #refuse(request: ClientRequest, begin: number, send: Send, { code, message, outcome }: Refusal): void {
+  #refuse(request: ClientRequest, begin: number, send: Send, { code, message, outcome }: ErrorAnswer): void {
     const { leader } = this.#options.leadership.current;
     this.#answer(request, begin, send, {
       kind: "error",
@@ -285,13 +285,13 @@ export class ClientService {
   }
 }
 
-function stopping(): Refusal {
+function stopping(): ErrorAnswer {
   return notApplied("stopping", "Cannot serve: this node is stopping.");
 }
 
 /** Why the core took no handover to `target`, or to any other node where that is null. */
-function whyNotHandedOver(target: NodeId | null, members: readonly Member[]): Refusal {
-  const refuse = (code: "invalidRequest" | "busy", reason: string): Refusal =>
+function whyNotHandedOver(target: NodeId | null, members: readonly Member[]): ErrorAnswer {
+  const refuse = (code: "invalidRequest" | "busy", reason: string): ErrorAnswer =>
     notApplied(code, `Cannot hand over leadership: ${reason}`);
   if (target === null) {
     return refuse(
@@ -316,7 +316,7 @@ function whyNotHandedOver(target: NodeId | null, members: readonly Member[]): Re
   }
 }
 
-function notReadable(): Refusal {
+function notReadable(): ErrorAnswer {
   return notApplied(
     "noLeader",
     "Cannot read: no leader has confirmed that this node is up to date. Try again.",

@@ -26,7 +26,7 @@ import type {
   SnapshotRequest,
 } from "../raft/mod.ts";
 import { type PersistBatch, type Shortage, shortageOf } from "../storage/mod.ts";
-import type { Meter } from "./metrics/metrics.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 /**
  * Committed entries, and bytes of them, after which a turn ends, so that a long replay holds up neither heartbeats nor
@@ -94,7 +94,7 @@ export interface DriverOptions {
   /** Real time of one tick of the core. */
   readonly tickMs: number;
   /** Counts batches and syncs; null counts none. */
-  readonly meter?: Meter | null;
+  readonly metrics?: Metrics | null;
 }
 
 /** Runs one node of the core. */
@@ -274,7 +274,7 @@ export class Driver {
     }
     if (this.#shortage !== null) logger.info(SHORTAGES[this.#shortage].over);
     this.#shortage = null;
-    this.#options.meter?.batchEntries.record(entries.length);
+    this.#options.metrics?.batchEntries.record(entries.length);
     this.#writing = this.#syncThen(persist);
   }
 
@@ -287,11 +287,11 @@ export class Driver {
 
   /** Waits for the sync, then keeps the promises that hung on it. Never rejects. */
   async #syncThen(persist: Persist): Promise<void> {
-    const { meter = null } = this.#options;
-    const begin = meter?.micros() ?? 0;
+    const { metrics = null } = this.#options;
+    const begin = metrics?.micros() ?? 0;
     try {
       await this.#options.log.sync();
-      meter?.syncMicros.record(meter.microsSince(begin));
+      metrics?.syncMicros.record(metrics.microsSince(begin));
     } catch (error) {
       return this.#fail(error);
     }

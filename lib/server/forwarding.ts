@@ -8,7 +8,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { ForwardRequest, ForwardResponse } from "../protocol/messages.ts";
 import type { SessionStamp } from "../kv/mod.ts";
 import type { NodeId } from "../raft/mod.ts";
-import { notApplied, type Refusal, unknownOutcome, type WriteAnswer } from "./answers.ts";
+import { type ErrorAnswer, notApplied, unknownOutcome, type WriteAnswer } from "./answers.ts";
 
 /**
  * Writes that may wait at this node for the leader's answer. One more is refused as busy; a retry of one that waits is
@@ -114,7 +114,7 @@ export class Forwarding {
   }
 
   /** Sends a write; null when it is on its way, else why not. */
-  #refusalOf(leader: NodeId, message: ForwardRequest): Refusal | null {
+  #refusalOf(leader: NodeId, message: ForwardRequest): ErrorAnswer | null {
     if (this.#pending.size >= MAX_FORWARDS) {
       return notApplied("busy", "Cannot take the write: too many wait for the leader. Try again later.");
     }

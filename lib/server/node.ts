@@ -16,12 +16,12 @@ import { ClientService } from "./client_service.ts";
 import { ClientWork, type ClientWorkOptions } from "./client_work.ts";
 import { ConfirmedReads } from "./confirmed_reads.ts";
 import { DiskHandover } from "./disk_handover.ts";
-import { DiskRoom } from "./disk_room.ts";
+import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { membersOf } from "./membership/members.ts";
-import type { Meter } from "./metrics/metrics.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 import { Membership, type MembershipOptions } from "./membership/membership.ts";
 import { Quota } from "./quota.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
@@ -64,7 +64,7 @@ export interface NodeOptions {
   readonly random: Random;
   readonly logger: Logger;
   /** Counts what is done; null counts nothing. */
-  readonly meter: Meter | null;
+  readonly metrics: Metrics | null;
   /** Sends to another node; false when nothing left. */
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
   /** Whether messages can be sent to a node. */
@@ -78,7 +78,7 @@ export interface NodeOptions {
 }
 
 /** The configurations that matter, oldest last: the one that decides, the newest committed, and what follows from it here. */
-interface Configurations {
+interface KnownConfigurations {
   readonly newest: Configuration;
   readonly committed: Configuration;
   readonly applied: Configuration;
@@ -112,12 +112,12 @@ export class Node {
   readonly #sessionClock: SessionClock;
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
-  readonly #diskRoom: DiskRoom;
+  readonly #diskSpace: DiskSpaceMonitor;
   readonly #termGuard: TermGuard;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   readonly #diskHandover: DiskHandover;
   /** The configurations that were last told of. */
-  #told: Configurations;
+  #told: KnownConfigurations;
 
   constructor(options: NodeOptions) {
     const { clock, random, logger, electionTimeoutMs, heartbeatMs, start } = options;
@@ -125,9 +125,9 @@ export class Node {
     this.#termGuard = new TermGuard(clock);
     this.#raft = makeRaft(options);
     this.leadership = new LeadershipWatch(this.#raft, logger);
-    const confirmed = new ConfirmedReads({ clock, timeoutMs: 2 * electionTimeoutMs });
-    this.#replica = new Replica(start.stateMachine, start.metadata, confirmed);
-    this.#told = this.#configurations();
+    const timeoutMs = 2 * electionTimeoutMs;
+    this.#replica = new Replica(start.stateMachine, start.metadata, new ConfirmedReads({ clock, timeoutMs }));
+    this.#told = this.#knownConfigurations();
     this.#driver = this.#makeDriver();
     this.#exchange = new SnapshotExchange({
       ...options,
@@ -135,14 +135,14 @@ export class Node {
       raft: this.#raft,
       driver: this.#driver,
       replica: this.#replica,
-      pause: this.#pause,
+      yieldToEventLoop: this.#yieldToEventLoop,
       suspect: (snapshot) => void this.#snapshots.verify(snapshot),
     });
     this.#snapshots = this.#makeSnapshots();
     this.#forwarding = new Forwarding({
       clock,
       firstId: Math.floor(random() * 2 ** 48),
-      timeoutMs: 2 * electionTimeoutMs,
+      timeoutMs,
       send: (to, message) => options.send(message, to),
     });
     this.#writes = this.#makeWrites();
@@ -167,18 +167,19 @@ export class Node {
       leadership: this.leadership,
       membership: this.membership,
       clock,
-      pause: this.#pause,
-      transferTimeoutMs: 2 * electionTimeoutMs,
+      yieldToEventLoop: this.#yieldToEventLoop,
+      transferTimeoutMs: timeoutMs,
       status: () => this.status(),
-      meter: options.meter,
+      metrics: options.metrics,
     });
     this.#sessionClock = this.#makeSessionClock();
-    this.#diskRoom = new DiskRoom(start.log, { clock, snapshots: this.#snapshots, exchange: this.#exchange });
-    this.#diskHandover = new DiskHandover({
-      ...options,
-      driver: this.#driver,
-      hasRoom: () => this.#diskState() === "ok",
+    this.#diskSpace = new DiskSpaceMonitor(start.log, {
+      clock,
+      snapshots: this.#snapshots,
+      exchange: this.#exchange,
     });
+    const hasRoom = (): boolean => this.#diskState() === "ok";
+    this.#diskHandover = new DiskHandover({ ...options, driver: this.#driver, hasRoom });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === options.id ? term : null);
       if (leader === options.id) return this.membership.start();
@@ -206,7 +207,7 @@ export class Node {
   start(): void {
     this.#driver.start();
     this.#sessionClock.start();
-    this.#diskRoom.start();
+    this.#diskSpace.start();
   }
 
   /** What one client's connection has under way here; its owner closes it. */
@@ -241,7 +242,7 @@ export class Node {
     this.clients.stop();
     this.membership.stop();
     this.#sessionClock.stop();
-    this.#diskRoom.stop();
+    this.#diskSpace.stop();
     this.#forwarding.close();
     this.#replica.close();
     await this.#driver.stop();
@@ -259,11 +260,11 @@ export class Node {
     switch (message.kind) {
       case "forward": {
         const { forwardId } = message;
-        const { meter, send } = this.#options;
-        const begin = meter?.requestBegan("forward") ?? 0;
+        const { metrics, send } = this.#options;
+        const begin = metrics?.requestBegan("forward") ?? 0;
         return this.#writes.submitHere(message.command, (body) => {
           send({ kind: "forwardResult", forwardId, body }, from);
-          meter?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
+          metrics?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
         });
       }
       case "forwardResult":
@@ -352,17 +353,18 @@ export class Node {
   }
 
   /** Lets everything else that waits have its turn. */
-  readonly #pause = (): Promise<void> => new Promise((resolve) => this.#options.clock.after(0, resolve));
+  readonly #yieldToEventLoop = (): Promise<void> =>
+    new Promise((resolve) => this.#options.clock.after(0, resolve));
 
   #makeDriver(): Driver {
-    const { start, clock, logger, send, failed, meter } = this.#options;
+    const { start, clock, logger, send, failed, metrics } = this.#options;
     return new Driver({
       raft: this.#raft,
       log: start.log,
       clock,
       logger,
       tickMs: tickMsOf(this.#options),
-      meter,
+      metrics,
       events: {
         send: (message) => {
           assert(message.kind !== "installSnapshot", "the core is told of snapshots and never sends one");
@@ -389,7 +391,7 @@ export class Node {
   }
 
   #makeSnapshots(): Snapshots {
-    const { start, clock, logger, clusterId, limits, id, meter } = this.#options;
+    const { start, clock, logger, clusterId, limits, id, metrics } = this.#options;
     return new Snapshots({
       store: start.snapshots,
       log: start.log,
@@ -409,8 +411,8 @@ export class Node {
           raft.compact(compaction);
           return raft.status().firstIndex - 1;
         }),
-      meter,
-      pause: () => new Promise((resolve) => clock.after(SNAPSHOT_REST_MS, resolve)),
+      metrics,
+      yieldToEventLoop: () => new Promise((resolve) => clock.after(SNAPSHOT_REST_MS, resolve)),
     });
   }
 
@@ -430,7 +432,7 @@ export class Node {
   }
 
   #makeWrites(): Writes {
-    const { start, maxValueBytes, quotaBytes, clock, meter } = this.#options;
+    const { start, maxValueBytes, quotaBytes, clock, metrics } = this.#options;
     const quota = new Quota({
       quotaBytes,
       stateMachine: () => this.#replica.stateMachine,
@@ -448,14 +450,14 @@ export class Node {
       maxValueBytes,
       quota,
       clock,
-      meter,
+      metrics,
     });
   }
 
   /** A batch was processed: leadership or a configuration may have changed. */
   #settled(): void {
     const told = this.#told;
-    const { newest, committed, applied } = this.#told = this.#configurations();
+    const { newest, committed, applied } = this.#told = this.#knownConfigurations();
     // Before the leadership: a leader that leaves steps down with the very entry that ends the change.
     if (applied !== told.applied) this.membership.applied(applied);
     this.membership.settled();
@@ -466,7 +468,7 @@ export class Node {
     if (isNews) this.#options.configurationChanged();
   }
 
-  #configurations(): Configurations {
+  #knownConfigurations(): KnownConfigurations {
     const { configuration: newest, committedConfiguration: committed } = this.#raft;
     return { newest, committed, applied: this.#replica.applied.configuration };
   }

@@ -7,7 +7,7 @@
  * are retries of what was applied: they add nothing, and must get their answer instead of hearing that nothing was done.
  */
 import type { Command, StateMachine, Transaction } from "../kv/mod.ts";
-import { notApplied, type Refusal } from "./answers.ts";
+import { type ErrorAnswer, notApplied } from "./answers.ts";
 
 /** What the door looks at. */
 export interface QuotaOptions {
@@ -27,7 +27,7 @@ export class Quota {
   }
 
   /** Why a command is not let in now, or null. Costs next to nothing while there is room. */
-  problemOf(command: Command): Refusal | null {
+  problemOf(command: Command): ErrorAnswer | null {
     if (command.kind !== "transaction") return null;
     const excess = this.#excessOf(command);
     const { session } = command;
@@ -35,7 +35,7 @@ export class Quota {
     return isDone ? null : excess;
   }
 
-  #excessOf(transaction: Transaction): Refusal | null {
+  #excessOf(transaction: Transaction): ErrorAnswer | null {
     const { quotaBytes, stateMachine, isDiskNearlyFull } = this.#options;
     const state = stateMachine();
     if (isDiskNearlyFull() && state.growth(transaction.mutations) > 0) {

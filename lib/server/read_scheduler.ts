@@ -21,7 +21,7 @@ const ENTRY_BYTES = 512;
 /** A read that this node's state may answer. */
 export interface Read {
   readonly request: GetRequest | ListRequest;
-  /** When it came, for the meter. */
+  /** When it came, for the metrics. */
   readonly begin: number;
   readonly client: ClientWork;
 }

@@ -20,10 +20,10 @@ import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config/config.ts";
 import { type ConnectionBudget, fitConnections } from "./startup/descriptors.ts";
 import { establishIdentity, requireOrigin } from "./startup/identity.ts";
-import { judgePeer } from "./membership/authorize_peer.ts";
+import { authorizePeer } from "./membership/authorize_peer.ts";
 import { addressesOf, membersOf } from "./membership/members.ts";
 import type { AddressedChange } from "./membership/membership.ts";
-import type { Newcomer } from "./membership/membership_change.ts";
+import type { JoiningNode } from "./membership/membership_change.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
@@ -127,7 +127,7 @@ async function start(
       tailBytes: limits.raft.tailBytes,
       stateMachineOptions: stateMachineOptionsOf(limits),
       logger,
-      pause: async () => {
+      yieldToEventLoop: async () => {
         // Nobody is served yet: a turn of the event loop is enough for signals. Timers made a start three times as long.
         await new Promise<void>((resolve) => clock.endOfTurn(resolve));
         signal.throwIfAborted();
@@ -184,7 +184,7 @@ class Server implements RunningServer {
       readMode: config.readMode,
       maxValueBytes: config.maxValueBytes,
       quotaBytes: config.quotaBytes,
-      meter: opened.monitor?.meter ?? null,
+      metrics: opened.monitor?.metrics ?? null,
       send: (message, to) => this.#links.send(message, to),
       isConnected: (id) => this.#links.isConnected(id),
       probe: (change) => this.#probe(change),
@@ -228,13 +228,13 @@ class Server implements RunningServer {
       ...connections,
       maxValueBytes,
       maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
-      traffic: monitor && { clients: monitor.meter.clientTraffic, peers: monitor.meter.peerTraffic },
+      traffic: monitor && { clients: monitor.metrics.clientTraffic, peers: monitor.metrics.peerTraffic },
       situation: () => {
         const { leader, term, appliedIndex } = this.#node.status();
         return { leader, term, appliedIndex };
       },
-      judgePeer: (caller) =>
-        judgePeer(caller, { applied: this.#node.appliedConfiguration, newest: this.#node.configuration }),
+      authorizePeer: (caller) =>
+        authorizePeer(caller, { applied: this.#node.appliedConfiguration, newest: this.#node.configuration }),
       onPeerHello: ({ nodeId, dataId, address }) => {
         this.#node.membership.seen(nodeId, dataId);
         this.#links.introduce(nodeId, address);
@@ -247,7 +247,7 @@ class Server implements RunningServer {
   /** Lets those who watch over it look in. */
   #showIn(monitor: Monitor): void {
     this.#node.leadership.onChange(({ leader }) => {
-      if (leader !== null) monitor.meter.leaders += 1;
+      if (leader !== null) monitor.metrics.leaders += 1;
     });
     monitor.show({
       readiness: new Readiness({
@@ -279,7 +279,7 @@ class Server implements RunningServer {
       address: this.#ownAddress(),
       isCalling: (id) => this.#listener.hasPeer(id),
       members: this.#linkedAddresses(),
-      traffic: monitor?.meter.peerTraffic ?? null,
+      traffic: monitor?.metrics.peerTraffic ?? null,
       onStateChange: ({ id, lane, connected }) => {
         if (lane === "bulk") this.#node.bulkLaneChanged(id, connected);
       },
@@ -350,7 +350,7 @@ class Server implements RunningServer {
   }
 
   /** Asks which node is at the address of a change; the reason where it is not the one that is meant. */
-  async #probe(change: AddressedChange): Promise<Newcomer | string> {
+  async #probe(change: AddressedChange): Promise<JoiningNode | string> {
     const { id, address } = change;
     try {
       const welcome = await this.#welcomeAt(address, { isSelf: id === this.#config.nodeId });

@@ -5,13 +5,13 @@
 import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
-import { notApplied, type Refusal, type WriteAnswer } from "./answers.ts";
-import { Backlog } from "./backlog.ts";
+import { type ErrorAnswer, notApplied, type WriteAnswer } from "./answers.ts";
+import { WriteAdmission } from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
-import type { Meter } from "./metrics/metrics.ts";
-import { OpenWrites } from "./open_writes.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { InFlightWrites } from "./in_flight_writes.ts";
 import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";
 
@@ -24,18 +24,18 @@ export interface WritesOptions {
   readonly quota: Quota;
   readonly clock: Clock;
   /** Counts what is proposed; null counts nothing. */
-  readonly meter?: Meter | null;
+  readonly metrics?: Metrics | null;
 }
 
 /** Takes writes. Every `answer` is called exactly once. */
 export class Writes {
   readonly #options: WritesOptions;
-  readonly #open = new OpenWrites();
-  readonly #backlog: Backlog;
+  readonly #inFlight = new InFlightWrites();
+  readonly #admission: WriteAdmission;
 
   constructor(options: WritesOptions) {
     this.#options = options;
-    this.#backlog = new Backlog(options.clock);
+    this.#admission = new WriteAdmission(options.clock);
   }
 
   /** A client of this node writes: done here, or at the leader. */
@@ -59,13 +59,13 @@ export class Writes {
 
   /** Done here or not at all: this node leads, or one that took it for the leader passes the write on. */
   submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const { replica, meter = null } = this.#options;
+    const { replica, metrics = null } = this.#options;
     // Before more than the stamp is read: what has to be refused must cost little, or it takes the time of what is not.
     // A retry of what is under way adds nothing and must not hear that it was not applied: it waits, too.
-    if (this.#backlog.isFull(replica.waitingWrites, replica.applied.index)) {
+    if (this.#admission.isFull(replica.waitingWrites, replica.applied.index)) {
       const stamp = peekSessionStamp(bytes);
-      if (stamp !== null && this.#open.join(stamp, answer)) return;
-      if (meter !== null) meter.proposals.busy += 1;
+      if (stamp !== null && this.#inFlight.join(stamp, answer)) return;
+      if (metrics !== null) metrics.proposals.busy += 1;
       return this.#refuse(busy(), stamp, answer);
     }
     const command = this.#read(bytes);
@@ -76,36 +76,36 @@ export class Writes {
   /** Whether this is a write whose first attempt was proposed here or passed on, and has not ended. */
   isUnderWay(bytes: Uint8Array): boolean {
     const stamp = peekSessionStamp(bytes);
-    return stamp !== null && (this.#open.has(stamp) || this.#options.forwarding.has(stamp));
+    return stamp !== null && (this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp));
   }
 
   /**
    * Refuses a write, unless an earlier attempt was passed on to another node and has not ended: that one may be applied
    * yet, so the retry waits for it.
    */
-  #refuse(refusal: Refusal, stamp: SessionStamp | null, answer: (answer: WriteAnswer) => void): void {
+  #refuse(refusal: ErrorAnswer, stamp: SessionStamp | null, answer: (answer: WriteAnswer) => void): void {
     if (stamp === null || !this.#options.forwarding.join(stamp, answer)) answer(refusal);
   }
 
   #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const { driver, replica, quota, meter = null } = this.#options;
+    const { driver, replica, quota, metrics = null } = this.#options;
     // Before the quota: what is under way already has room, and must not be called refused.
     if (this.#join(command, answer)) return;
     const stamp = stampOf(command);
     const excess = quota.problemOf(command);
     if (excess !== null) {
-      if (meter !== null) meter.proposals.storageFull += 1;
+      if (metrics !== null) metrics.proposals.storageFull += 1;
       return this.#refuse(excess, stamp, answer);
     }
     const proposed = driver.ask((raft) => raft.propose(bytes));
-    if (meter !== null) meter.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
+    if (metrics !== null) metrics.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
-      this.#backlog.proposed(index, replica.applied.index);
+      this.#admission.proposed(index, replica.applied.index);
       return replica.awaitWrite(index, {
         term,
         command,
-        answer: stamp === null ? answer : this.#open.open(stamp, answer),
+        answer: stamp === null ? answer : this.#inFlight.open(stamp, answer),
       });
     }
     switch (proposed.reason) {
@@ -129,11 +129,11 @@ export class Writes {
   /** Lets a retry wait for its first attempt; false when that is not under way here. */
   #join(command: Command, answer: (answer: WriteAnswer) => void): boolean {
     const stamp = stampOf(command);
-    return stamp !== null && this.#open.join(stamp, answer);
+    return stamp !== null && this.#inFlight.join(stamp, answer);
   }
 
   /** The command, or what is wrong with it. */
-  #read(bytes: Uint8Array): Command | Refusal {
+  #read(bytes: Uint8Array): Command | ErrorAnswer {
     // On the bytes as they are stored and sent on, before any is decoded: what a newer version may have added at the end
     // of the command counts, too.
     if (bytes.length > MAX_COMMAND_BYTES) return tooLong(bytes.length);
@@ -152,13 +152,13 @@ function stampOf(command: Command): SessionStamp | null {
   return command.kind === "transaction" ? command.session : null;
 }
 
-function tooLong(bytes: number): Refusal {
+function tooLong(bytes: number): ErrorAnswer {
   return notApplied(
     "invalidRequest",
     `Cannot write a command of ${bytes} bytes: at most ${MAX_COMMAND_BYTES} are allowed. Split it into smaller ones.`,
   );
 }
 
-function busy(): Refusal {
+function busy(): ErrorAnswer {
   return notApplied("busy", "Cannot write: too much is under way. Try again later.");
 }

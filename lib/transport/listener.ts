@@ -88,7 +88,7 @@ export interface ConnectionListenerOptions {
   readonly maxValueBytes: number;
   readonly situation: () => Situation;
   /** Whether a node of this cluster may call: null, or what it is told in place of a welcome. */
-  readonly judgePeer: (caller: PeerCaller) => Refusal | null;
+  readonly authorizePeer: (caller: PeerCaller) => Refusal | null;
   /** A peer was welcomed; nothing of what it sends has been handed on yet. */
   readonly onPeerHello: (caller: PeerCaller) => void;
   /**
@@ -320,7 +320,7 @@ export class ConnectionListener {
         `This node has ${maxConnections} clients, as many as it may. Try another node, or later.`,
       );
     }
-    if (caller.nodeId !== self) return this.#options.judgePeer(caller);
+    if (caller.nodeId !== self) return this.#options.authorizePeer(caller);
     return refusal(
       "unknownNode",
       `This is node ${self} itself, and no other may have its id. Check --node-id and the addresses.`,

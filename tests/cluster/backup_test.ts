@@ -57,11 +57,11 @@ async function inspectBackup(cluster: TestCluster, file: string): Promise<Snapsh
 async function hashOf(cluster: TestCluster, file: string): Promise<string> {
   const disk = new DenoDisk();
   const encode = stateRecordEncoder();
-  const pause = (): Promise<void> => Promise.resolve();
+  const yieldToEventLoop = (): Promise<void> => Promise.resolve();
   return await withStateFile({ disk, path: join(cluster.folder.path, file) }, async ({ load }) => {
     const view = (await load()).snapshot();
     const records = [...view.records()].filter(([kind]) => kind !== "header");
-    return await hashState({ ...view, records: () => records }, { encode, pause });
+    return await hashState({ ...view, records: () => records }, { encode, yieldToEventLoop });
   });
 }
 

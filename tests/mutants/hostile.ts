@@ -113,8 +113,8 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     title: "a stopping node knows nothing of writes that it passed on",
     failure: "a write that a client was told is not applied takes effect",
     file: "lib/server/writes.ts",
-    from: "(this.#open.has(stamp) || this.#options.forwarding.has(stamp))",
-    to: "this.#open.has(stamp)",
+    from: "(this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp))",
+    to: "this.#inFlight.has(stamp)",
     checks: [SERVER],
   },
   {

@@ -295,8 +295,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     title: "a disk that has room again counts as full for ever",
     failure: "writes are refused and leadership is given away",
     file: "lib/server/driver.ts",
-    from: "this.#shortage = null;\n    this.#options.meter",
-    to: "this.#options.meter",
+    from: "this.#shortage = null;\n    this.#options.metrics",
+    to: "this.#options.metrics",
     checks: [SERVER, SIM],
   },
   {

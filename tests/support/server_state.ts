@@ -13,7 +13,7 @@ export const THREE: Configuration = foundingConfiguration(
 );
 
 /** Lets nobody have a turn. */
-export const noPause = (): Promise<void> => Promise.resolve();
+export const noYield = (): Promise<void> => Promise.resolve();
 
 /** A state with one key for each entry of its log, which has `index` entries. */
 export function machineAt(index: number, valueBytes = 10): StateMachine {
@@ -53,7 +53,7 @@ export async function storeState(
   const { revision } = machine;
   const header = { clusterId, index, term, revision, configuration: encodeConfiguration(configuration) };
   const writer = store.create(header);
-  await writeState(machine.snapshot(), { write: (chunk) => writer.write(chunk), pause: noPause });
+  await writeState(machine.snapshot(), { write: (chunk) => writer.write(chunk), yieldToEventLoop: noYield });
   return await writer.commit();
 }
 

@@ -13,7 +13,7 @@ import type { SnapshotStore, StoredSnapshot } from "../../lib/storage/mod.ts";
 import { ManualClock, settle } from "./fakes/manual_clock.ts";
 import { MemoryDisk } from "./fakes/memory_disk.ts";
 import { RecordingLogger } from "./fakes/recording_logger.ts";
-import { machineAt, noPause, openStore, storeState } from "./server_state.ts";
+import { machineAt, noYield, openStore, storeState } from "./server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "./storage.ts";
 
 /** Ids of the two. */
@@ -40,9 +40,9 @@ export class Bench {
   situation = { term: 1, appliedIndex: 0 };
   /** Whether the leader's frames are taken by its link. */
   isLinked = true;
-  pause: () => Promise<void> = noPause;
+  yieldToEventLoop: () => Promise<void> = noYield;
   /** What the leader does when the follower may have found a snapshot damaged. */
-  suspect: (snapshot: StoredSnapshot) => Promise<void> = noPause;
+  suspect: (snapshot: StoredSnapshot) => Promise<void> = noYield;
   readonly leaderStore: SnapshotStore;
   readonly followerStore: SnapshotStore;
   readonly sender: SnapshotSender;
@@ -80,7 +80,7 @@ export class Bench {
       logger,
       clusterId: IDENTITY.clusterId,
       stateMachineOptions: {},
-      pause: () => this.pause(),
+      yieldToEventLoop: () => this.yieldToEventLoop(),
       situation: () => this.situation,
       send: (to, progress) => {
         assertEquals(to, LEADER);

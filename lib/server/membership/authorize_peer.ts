@@ -3,7 +3,7 @@ import type { PeerCaller, Refusal } from "../../protocol/hello.ts";
 import type { Configuration } from "../../raft/mod.ts";
 
 /** What a node goes by when it is called. */
-export interface Judgement {
+export interface MembershipView {
   /** The configuration that it has applied: what is said there stays so. */
   readonly applied: Configuration;
   /** The newest in its log, committed or not. */
@@ -17,7 +17,10 @@ export interface Judgement {
  * an empty disk must count nowhere, also where the entry that tells it from the one that left is in the log and not
  * known to be committed, as after a restart: there it is put off.
  */
-export function judgePeer({ nodeId, dataId }: PeerCaller, { applied, newest }: Judgement): Refusal | null {
+export function authorizePeer(
+  { nodeId, dataId }: PeerCaller,
+  { applied, newest }: MembershipView,
+): Refusal | null {
   if (applied.removedIds.includes(nodeId)) {
     return {
       kind: "refusal",

@@ -11,13 +11,13 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import type { ChangeMembershipRequest, Member, MembershipChange } from "../../protocol/messages.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Configuration, Entry, NodeId, PeerView, Raft } from "../../raft/mod.ts";
-import { notApplied, type Refusal, unknownOutcome } from "../answers.ts";
+import { type ErrorAnswer, notApplied, unknownOutcome } from "../answers.ts";
 import type { Driver } from "../driver.ts";
 import { membersOf } from "./members.ts";
 import {
+  type JoiningNode,
   type MembershipPlan,
   type MembershipSituation,
-  type Newcomer,
   planChange,
   planProblem,
   planPromotion,
@@ -41,7 +41,7 @@ export type AddressedChange = Extract<MembershipChange, { kind: "add" | "replace
 /** How a change of membership ends for whoever asked. */
 export type MembershipAnswer =
   | { readonly kind: "changed"; readonly members: readonly Member[] }
-  | Refusal;
+  | ErrorAnswer;
 
 /** What carrying out changes takes from its surroundings. */
 export interface MembershipOptions {
@@ -65,7 +65,7 @@ export interface MembershipOptions {
    */
   readonly isConnected: (node: NodeId) => boolean;
   /** Asks which node answers at the address of a change; the reason, without a full stop, where it is not that of the change. */
-  readonly probe: (change: AddressedChange) => Promise<Newcomer | string>;
+  readonly probe: (change: AddressedChange) => Promise<JoiningNode | string>;
 }
 
 /** A change that was proposed and is not done yet. */
@@ -77,19 +77,19 @@ interface WaitingChange {
   isApplied: boolean;
   readonly answer: (answer: MembershipAnswer) => void;
   /** The answer where it can't be told what becomes of it. */
-  readonly unknown: Refusal;
+  readonly unknown: ErrorAnswer;
   readonly timer: Timer;
 }
 
 /** What asking others for a change came to. */
 interface Evidence {
   /** The node that answers at the address of the change; null where nobody was asked. */
-  readonly newcomer: Newcomer | null;
+  readonly joiningNode: JoiningNode | null;
   /** The round of heartbeats that those who are counted upon have answered; null where the last contact has to do. */
   readonly round: number | null;
 }
 
-const NO_EVIDENCE: Evidence = { newcomer: null, round: null };
+const NO_EVIDENCE: Evidence = { joiningNode: null, round: null };
 
 /** A round of heartbeats that is waited for. */
 interface WaitingRound {
@@ -124,7 +124,7 @@ export class Membership {
     this.#timer?.cancel();
     this.#timer = clock.after(intervalMs, () => {
       this.start();
-      this.#lookAfter();
+      this.#reconcile();
     });
   }
 
@@ -183,8 +183,8 @@ export class Membership {
       case "replace":
       case "update": {
         if (change.kind === "update" && force) return NO_EVIDENCE;
-        const newcomer = await this.#options.probe(change);
-        return typeof newcomer === "string" ? newcomer : { ...NO_EVIDENCE, newcomer };
+        const joiningNode = await this.#options.probe(change);
+        return typeof joiningNode === "string" ? joiningNode : { ...NO_EVIDENCE, joiningNode };
       }
       case "remove":
       case "promote":
@@ -229,7 +229,7 @@ export class Membership {
   }
 
   /** Why nothing can be changed at the moment, whatever is asked. */
-  #whyNotNow(change: MembershipChange): Refusal | null {
+  #whyNotNow(change: MembershipChange): ErrorAnswer | null {
     const { raft } = this.#options;
     if (this.#stopped) {
       return notApplied("stopping", "Cannot change the membership: this node is stopping. Ask the leader.");
@@ -280,10 +280,10 @@ export class Membership {
     for (const waiting of [...this.#waiting]) this.#settle(waiting, waiting.unknown);
   }
 
-  #plan({ change, force }: ChangeMembershipRequest, { newcomer, round }: Evidence): MembershipPlan {
+  #plan({ change, force }: ChangeMembershipRequest, { joiningNode, round }: Evidence): MembershipPlan {
     const situation = this.#situation({ force });
     const isReachable = round === null ? situation.isReachable : this.#answered(round);
-    return planChange(change, { ...situation, isReachable }, newcomer);
+    return planChange(change, { ...situation, isReachable }, joiningNode);
   }
 
   #situation({ force }: { readonly force: boolean }): MembershipSituation {
@@ -330,7 +330,7 @@ export class Membership {
   }
 
   /** What a leader does by itself. One change at a time: the next look sees to the next. */
-  #lookAfter(): void {
+  #reconcile(): void {
     const { raft, driver, logger } = this.#options;
     const { configuration } = raft;
     const isSettled = configuration === raft.committedConfiguration &&
@@ -399,23 +399,23 @@ function nameOf(change: MembershipChange): string {
   return kind === "replace" ? `replace node ${change.dead} by node ${id}` : `${kind} node ${id}`;
 }
 
-function membershipRefused(change: MembershipChange, reason: string): Refusal {
+function membershipRefused(change: MembershipChange, reason: string): ErrorAnswer {
   return notApplied("membershipRefused", `Cannot ${nameOf(change)}: ${reason}.`);
 }
 
-function notLeader(): Refusal {
+function notLeader(): ErrorAnswer {
   return notApplied("notLeader", "Cannot change the membership: this node does not lead. Ask the leader.");
 }
 
 /** Another leader's entry was committed in the place of the change, so it never will be. */
-function overwritten(): Refusal {
+function overwritten(): ErrorAnswer {
   return notApplied(
     "leadershipLost",
     "Cannot change the membership: another node took over the leadership before the change was committed. Try again.",
   );
 }
 
-function outcomeUnknown(atStake: string | null): Refusal {
+function outcomeUnknown(atStake: string | null): ErrorAnswer {
   return unknownOutcome(
     "leadershipLost",
     "Cannot tell whether the membership was changed: this node lost the leadership or its majority. See `members`." +
@@ -426,7 +426,7 @@ function outcomeUnknown(atStake: string | null): Refusal {
 function whyNotProposed(
   reason: "notLeader" | "transferring" | "busy" | "changeUnderWay" | "notReady",
   change: MembershipChange,
-): Refusal {
+): ErrorAnswer {
   switch (reason) {
     case "notLeader":
       return notLeader();

@@ -40,7 +40,7 @@ export type MembershipPlan =
   | { readonly kind: "refused"; readonly reason: string };
 
 /** The node that answers at the address of a change: one that is to be added, or a member that is to be dialled there. */
-export interface Newcomer {
+export interface JoiningNode {
   readonly id: NodeId;
   readonly address: string;
   readonly dataId: number;
@@ -60,11 +60,11 @@ export function planProblem(target: Configuration, current: Configuration): stri
   return null;
 }
 
-/** Plans a change. `newcomer` is what was found at the address in it; null before that was looked at, or where it is not. */
+/** Plans a change. `joiningNode` is the node found at the address of the change; null before it was asked, or where the change names no address. */
 export function planChange(
   change: MembershipChange,
   situation: MembershipSituation,
-  newcomer: Newcomer | null,
+  joiningNode: JoiningNode | null,
 ): MembershipPlan {
   const { configuration } = situation;
   if (configuration.confState.votersOutgoing.length > 0) {
@@ -72,9 +72,9 @@ export function planChange(
   }
   switch (change.kind) {
     case "add":
-      return planAdd(change, situation, newcomer);
+      return planAdd(change, situation, joiningNode);
     case "replace":
-      return planReplace(change, situation, newcomer);
+      return planReplace(change, situation, joiningNode);
     case "remove":
       return planRemove(change.id, situation);
     case "promote":
@@ -82,7 +82,7 @@ export function planChange(
     case "demote":
       return planDemote(change.id, situation);
     case "update":
-      return planUpdate(change, situation, newcomer);
+      return planUpdate(change, situation, joiningNode);
     default:
       return assertNever(change);
   }
@@ -130,7 +130,7 @@ export function withDataIds(
 function planAdd(
   change: Extract<MembershipChange, { kind: "add" }>,
   situation: MembershipSituation,
-  newcomer: Newcomer | null,
+  joiningNode: JoiningNode | null,
 ): MembershipPlan {
   const { configuration } = situation;
   const known = configuration.members.find(({ id }) => id === change.id);
@@ -143,7 +143,7 @@ function planAdd(
   const record = {
     id: change.id,
     address: change.address,
-    dataId: newcomer?.dataId ?? null,
+    dataId: joiningNode?.dataId ?? null,
     autoPromote: !change.learner,
     replaces: null,
   };
@@ -168,7 +168,7 @@ function alreadyAdded(
 function planReplace(
   change: Extract<MembershipChange, { kind: "replace" }>,
   situation: MembershipSituation,
-  newcomer: Newcomer | null,
+  joiningNode: JoiningNode | null,
 ): MembershipPlan {
   const { configuration } = situation;
   const known = configuration.members.find(({ id }) => id === change.id);
@@ -187,7 +187,7 @@ function planReplace(
   const record = {
     id: change.id,
     address: change.address,
-    dataId: newcomer?.dataId ?? null,
+    dataId: joiningNode?.dataId ?? null,
     autoPromote: true,
     replaces: change.dead,
   };
@@ -229,7 +229,7 @@ function planDemote(id: NodeId, situation: MembershipSituation): MembershipPlan 
 function planUpdate(
   { id, address }: { readonly id: NodeId; readonly address: string },
   { configuration }: MembershipSituation,
-  found: Newcomer | null,
+  found: JoiningNode | null,
 ): MembershipPlan {
   if (!isMember(configuration, id)) return refused(`node ${id} is not a member`);
   const record = recordOf(configuration, id);

@@ -3,7 +3,7 @@ import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { LinkView } from "../../transport/peer_links.ts";
 import type { DoublingHistogram } from "./histogram.ts";
-import type { Meter } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
 import type { NodeCondition } from "../node.ts";
 
 /** What the process uses of the machine. */
@@ -23,7 +23,7 @@ export interface MetricSources {
   readonly clusterId: string;
   readonly status: NodeStatus;
   readonly condition: NodeCondition;
-  readonly meter: Meter;
+  readonly metrics: Metrics;
   readonly connections: ConnectionCounts;
   readonly links: readonly LinkView[];
   readonly resources: Resources;

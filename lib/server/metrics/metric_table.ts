@@ -55,7 +55,7 @@ const NODE: readonly Metric[] = [
     unit: "leaders",
     help: "Leaders that the node has heard of, one after the other.",
     measured: "lib/server/leadership.ts",
-    read: ({ meter }) => one(meter.leaders),
+    read: ({ metrics }) => one(metrics.leaders),
   }),
   gauge("kvraft_lease", {
     unit: "",
@@ -105,7 +105,7 @@ const LOG: readonly Metric[] = [
     labels: ["outcome"],
     help: "Writes that reached the leader's log, or were refused before it.",
     measured: "lib/server/writes.ts",
-    read: ({ meter }) => counts("outcome", meter.proposals),
+    read: ({ metrics }) => counts("outcome", metrics.proposals),
   }),
   gauge("kvraft_waiting_writes", {
     unit: "writes",
@@ -117,13 +117,13 @@ const LOG: readonly Metric[] = [
     unit: "entries",
     help: "Entries of each write to the log.",
     measured: "lib/server/driver.ts",
-    read: ({ meter }) => [{ labels: {}, histogram: meter.batchEntries, scale: 1 }],
+    read: ({ metrics }) => [{ labels: {}, histogram: metrics.batchEntries, scale: 1 }],
   }),
   histogram("kvraft_sync_seconds", {
     unit: "seconds",
     help: "Time that each sync of the log took.",
     measured: "lib/server/driver.ts",
-    read: ({ meter }) => [{ labels: {}, histogram: meter.syncMicros, scale: SECONDS_PER_MICRO }],
+    read: ({ metrics }) => [{ labels: {}, histogram: metrics.syncMicros, scale: SECONDS_PER_MICRO }],
   }),
   gauge("kvraft_log_bytes", {
     unit: "bytes",
@@ -223,8 +223,8 @@ const REQUESTS: readonly Metric[] = [
     help: "Requests of clients that were answered, and writes passed on by other nodes (`forward`). " +
       "An outcome other than `ok` is an error's code; those that never came up are left out.",
     measured: "lib/server/client_service.ts",
-    read: ({ meter }) =>
-      meter.requests.flatMap(({ kind, answered }) =>
+    read: ({ metrics }) =>
+      metrics.requests.flatMap(({ kind, answered }) =>
         answered.filter(({ outcome, count }) => outcome === "ok" || count > 0)
           .map(({ outcome, count }) => sample({ kind, outcome }, count))
       ),
@@ -234,7 +234,7 @@ const REQUESTS: readonly Metric[] = [
     labels: ["kind"],
     help: "Requests that wait for their answer.",
     measured: "lib/server/client_service.ts",
-    read: ({ meter }) => meter.requests.map(({ kind, inFlight }) => sample({ kind }, inFlight)),
+    read: ({ metrics }) => metrics.requests.map(({ kind, inFlight }) => sample({ kind }, inFlight)),
   }),
   histogram("kvraft_request_seconds", {
     unit: "seconds",
@@ -243,8 +243,8 @@ const REQUESTS: readonly Metric[] = [
       "Time from when a request was read to when its answer was queued; requests of one turn of the event " +
       "loop share one time, so what is answered in the same turn took none.",
     measured: "lib/server/client_service.ts",
-    read: ({ meter }) =>
-      meter.requests.map(({ kind, micros }) => (
+    read: ({ metrics }) =>
+      metrics.requests.map(({ kind, micros }) => (
         { labels: { kind }, histogram: micros, scale: SECONDS_PER_MICRO }
       )),
   }),
@@ -290,7 +290,7 @@ const CONNECTIONS: readonly Metric[] = [
     labels: ["role", "direction"],
     help: "Bytes that came in and went out, from the hello on, of clients and of other nodes.",
     measured: "lib/transport/traffic.ts",
-    read: ({ meter: { clientTraffic, peerTraffic } }) => [
+    read: ({ metrics: { clientTraffic, peerTraffic } }) => [
       sample({ role: "client", direction: "in" }, clientTraffic.bytesIn),
       sample({ role: "client", direction: "out" }, clientTraffic.bytesOut),
       sample({ role: "peer", direction: "in" }, peerTraffic.bytesIn),
@@ -335,26 +335,26 @@ const STORE: readonly Metric[] = [
     labels: ["result"],
     help: "Snapshots that were taken here, that could not be, and that came from a leader.",
     measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ meter }) => counts("result", meter.snapshots),
+    read: ({ metrics }) => counts("result", metrics.snapshots),
   }),
   histogram("kvraft_snapshot_seconds", {
     unit: "seconds",
     help: "Time that each snapshot took.",
     measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ meter }) => [{ labels: {}, histogram: meter.snapshotMicros, scale: SECONDS_PER_MICRO }],
+    read: ({ metrics }) => [{ labels: {}, histogram: metrics.snapshotMicros, scale: SECONDS_PER_MICRO }],
   }),
   gauge("kvraft_snapshot_bytes", {
     unit: "bytes",
     help: "Size of the snapshot that was taken last since the process began.",
     measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ meter }) => one(meter.snapshotBytes),
+    read: ({ metrics }) => one(metrics.snapshotBytes),
   }),
   counter("kvraft_snapshot_transfers_total", {
     unit: "transfers",
     labels: ["result"],
     help: "Snapshots that this node began to send to another, and those that it gave up.",
     measured: "lib/server/snapshot/sender.ts",
-    read: ({ meter }) => counts("result", meter.transfers),
+    read: ({ metrics }) => counts("result", metrics.transfers),
   }),
 ];
 
@@ -363,7 +363,7 @@ const PROCESS: readonly Metric[] = [
     unit: "seconds",
     help: "By how much a timer came late, ten times a second.",
     measured: "lib/server/metrics/loop_delay.ts",
-    read: ({ meter }) => [{ labels: {}, histogram: meter.loopMicros, scale: SECONDS_PER_MICRO }],
+    read: ({ metrics }) => [{ labels: {}, histogram: metrics.loopMicros, scale: SECONDS_PER_MICRO }],
   }),
   gauge("kvraft_uptime_seconds", {
     unit: "seconds",

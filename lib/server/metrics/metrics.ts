@@ -2,7 +2,7 @@
  * What a node counts as it works, for /metrics: plain numbers that are added to in place. What can be read off the
  * node when somebody asks (role, indexes, sizes) is not counted here but read then, in metric_table.ts.
  *
- * There is a meter only with `--http`; without, nothing here costs anything. With it, a request costs a few
+ * There is a metrics only with `--http`; without, nothing here costs anything. With it, a request costs a few
  * additions, no object and no promise. The clock is read twice a turn of the event loop for all requests of the turn,
  * and twice a sync.
  */
@@ -75,7 +75,7 @@ export interface RequestCount {
 }
 
 /** Counts what one node does. */
-export class Meter {
+export class Metrics {
   /** Entries of each write to the log. */
   readonly batchEntries = new DoublingHistogram({ first: 0, last: 13 });
   /** Microseconds of each sync of the log. */

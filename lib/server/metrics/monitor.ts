@@ -13,7 +13,7 @@ import type { Address } from "../../platform/network.ts";
 import type { LinkView } from "../../transport/peer_links.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { LoopDelay } from "./loop_delay.ts";
-import { Meter } from "./metrics.ts";
+import { Metrics } from "./metrics.ts";
 import type { MetricSources, Resources } from "./metric.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "./metrics_text.ts";
 import type { Readiness, Unready } from "./readiness.ts";
@@ -41,13 +41,13 @@ export interface MonitorOptions extends MonitoringPlatform {
 export interface Observed {
   readonly readiness: Readiness;
   /** What metrics are read from, but for what the monitor has itself. */
-  readonly sources: () => Omit<MetricSources, "meter" | "resources" | "uptimeMs">;
+  readonly sources: () => Omit<MetricSources, "metrics" | "resources" | "uptimeMs">;
 }
 
 /** Shows one node. */
 export class Monitor {
   /** What the node counts. */
-  readonly meter: Meter;
+  readonly metrics: Metrics;
   readonly #options: MonitorOptions;
   readonly #loopDelay: LoopDelay;
   readonly #server: HttpServer;
@@ -59,8 +59,8 @@ export class Monitor {
     const { http, address, clock, logger } = options;
     this.#options = options;
     this.#server = http.serve(address, (request) => this.answer(request));
-    this.meter = new Meter(clock);
-    this.#loopDelay = new LoopDelay(clock, this.meter.loopMicros);
+    this.metrics = new Metrics(clock);
+    this.#loopDelay = new LoopDelay(clock, this.metrics.loopMicros);
     logger.info("metrics and health over HTTP", { address: formatAddress(this.#server.address) });
   }
 
@@ -123,7 +123,7 @@ export class Monitor {
 
   #sourcesOf({ sources }: Observed): MetricSources {
     const { resources, clock } = this.#options;
-    return { ...sources(), meter: this.meter, resources: resources(), uptimeMs: clock.now() };
+    return { ...sources(), metrics: this.metrics, resources: resources(), uptimeMs: clock.now() };
   }
 }
 

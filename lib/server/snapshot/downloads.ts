@@ -15,7 +15,7 @@ import type {
 } from "../../protocol/messages.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../protocol/limits.ts";
 import type { RawSnapshotReader, SnapshotStore } from "../../storage/mod.ts";
-import { notApplied, type Refusal } from "../answers.ts";
+import { type ErrorAnswer, notApplied } from "../answers.ts";
 import { SnapshotRefusedError, type Snapshots } from "./snapshots.ts";
 
 /** Snapshots that one connection may have open. */
@@ -33,10 +33,14 @@ const MAX_OPEN_MS = 600_000;
 const MIN_BYTES_PER_MS = 125;
 
 /** A request that this is about. */
-export type SnapshotRequest = TakeSnapshotRequest | ReadSnapshotRequest | CloseSnapshotRequest;
+export type DownloadRequest = TakeSnapshotRequest | ReadSnapshotRequest | CloseSnapshotRequest;
 
 /** The answer to one. */
-export type SnapshotAnswer = SnapshotTakenResponse | SnapshotPartResponse | SnapshotClosedResponse | Refusal;
+export type DownloadAnswer =
+  | SnapshotTakenResponse
+  | SnapshotPartResponse
+  | SnapshotClosedResponse
+  | ErrorAnswer;
 
 /** What the snapshots of all connections take. */
 export interface DownloadTotals {
@@ -76,7 +80,7 @@ export class SnapshotDownloads {
   }
 
   /** Resolves to the answer. Never rejects. */
-  async handle(request: SnapshotRequest): Promise<SnapshotAnswer> {
+  async handle(request: DownloadRequest): Promise<DownloadAnswer> {
     try {
       switch (request.kind) {
         case "takeSnapshot":
@@ -100,7 +104,7 @@ export class SnapshotDownloads {
     for (const id of [...this.#open.keys()]) this.#close(id);
   }
 
-  async #take({ requestId, keep }: TakeSnapshotRequest): Promise<SnapshotAnswer> {
+  async #take({ requestId, keep }: TakeSnapshotRequest): Promise<DownloadAnswer> {
     const { snapshots, store, clock, totals } = this.#options;
     const refusal = keep ? this.#tooMany() : null;
     if (refusal !== null) return refusal;
@@ -119,7 +123,7 @@ export class SnapshotDownloads {
     return { kind: "snapshotTaken", requestId, snapshotId, index, term, revision, bytes };
   }
 
-  async #read({ requestId, snapshotId, offset }: ReadSnapshotRequest): Promise<SnapshotAnswer> {
+  async #read({ requestId, snapshotId, offset }: ReadSnapshotRequest): Promise<DownloadAnswer> {
     const download = this.#open.get(snapshotId);
     if (download === undefined) {
       return notApplied(
@@ -159,7 +163,7 @@ export class SnapshotDownloads {
   }
 
   /** Why no further snapshot may be open; null when one may. */
-  #tooMany(): Refusal | null {
+  #tooMany(): ErrorAnswer | null {
     if (this.#open.size >= MAX_OPEN) {
       return notApplied("busy", `Cannot keep another snapshot: ${MAX_OPEN} are open on this connection.`);
     }

@@ -12,10 +12,10 @@ import { assert } from "../../platform/assert.ts";
 import type { NodeId, Raft, SnapshotMetadata, SnapshotRequest } from "../../raft/mod.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../storage/mod.ts";
 import type { Driver } from "../driver.ts";
-import type { Meter } from "../metrics/metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { Replica } from "../replica.ts";
 import { type ServerLimits, stateMachineOptionsOf } from "../config/server_limits.ts";
-import type { Pause } from "../slices.ts";
+import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type ReceivedSnapshot, SnapshotReceiving } from "./receiver.ts";
 import { SnapshotSender, type TransferStatus } from "./sender.ts";
 
@@ -31,11 +31,11 @@ export interface SnapshotExchangeOptions {
   readonly raft: Raft;
   readonly driver: Driver;
   readonly replica: Replica;
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
   /** Somebody who was sent this snapshot may have found it damaged. */
   readonly suspect: (snapshot: StoredSnapshot) => void;
   /** Counts transfers; null counts none. */
-  readonly meter: Meter | null;
+  readonly metrics: Metrics | null;
   readonly send: (message: PeerMessage, to: NodeId) => boolean;
 }
 
@@ -48,7 +48,19 @@ export class SnapshotExchange {
   #received: ReceivedSnapshot | null = null;
 
   constructor(options: SnapshotExchangeOptions) {
-    const { store, clock, logger, clusterId, limits, raft, replica, driver, pause, send, meter } = options;
+    const {
+      store,
+      clock,
+      logger,
+      clusterId,
+      limits,
+      raft,
+      replica,
+      driver,
+      yieldToEventLoop,
+      send,
+      metrics,
+    } = options;
     this.#options = options;
     this.#sender = new SnapshotSender({
       store,
@@ -56,7 +68,7 @@ export class SnapshotExchange {
       logger,
       chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
-      meter,
+      metrics,
       send: (to, message) => send(message, to),
       suspect: options.suspect,
       failed: (to) => driver.snapshotFailed(to),
@@ -66,7 +78,7 @@ export class SnapshotExchange {
       logger,
       clusterId,
       stateMachineOptions: stateMachineOptionsOf(limits),
-      pause,
+      yieldToEventLoop,
       situation: () => ({ term: raft.term, appliedIndex: replica.applied.index }),
       send: (to, message) => void send(message, to),
       received: (snapshot, from, term) => this.#show(snapshot, from, term),

@@ -17,7 +17,7 @@ import {
   type SnapshotStore,
   type StoredSnapshot,
 } from "../../storage/mod.ts";
-import type { Pause } from "../slices.ts";
+import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type LoadedSnapshot, readSnapshotState } from "./snapshot_state.ts";
 
 /** Bytes that may wait in the page cache: the sync of more would hold up that of the log. The sender waits for it. */
@@ -35,7 +35,7 @@ export interface SnapshotReceivingOptions {
   readonly logger: Logger;
   readonly clusterId: string;
   readonly stateMachineOptions: StateMachineOptions;
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
   /** This node's term, and what it has applied. */
   readonly situation: () => { readonly term: number; readonly appliedIndex: number };
   readonly send: (to: NodeId, message: SnapshotProgress) => void;
@@ -222,11 +222,11 @@ export class SnapshotReceiving {
   /** Makes a state machine of the file, which checks all of it. */
   async #readBack(current: Receiving): Promise<void> {
     using reader = await current.receiver.finish();
-    const pause = async (): Promise<void> => {
-      await this.#options.pause();
+    const yieldToEventLoop = async (): Promise<void> => {
+      await this.#options.yieldToEventLoop();
       if (this.#closed) throw new Error("this node is stopping");
     };
-    const loaded = await readSnapshotState(reader, { ...this.#options, pause });
+    const loaded = await readSnapshotState(reader, { ...this.#options, yieldToEventLoop });
     if (this.#closed) return;
     let isInstalled = false;
     const install = (): void => {

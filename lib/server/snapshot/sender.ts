@@ -11,7 +11,7 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
 import type { NodeId } from "../../raft/mod.ts";
-import type { Meter } from "../metrics/metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { RawSnapshotReader, SnapshotStore, StoredSnapshot } from "../../storage/mod.ts";
 
 /** Pieces under way to one follower without an answer. */
@@ -37,7 +37,7 @@ export interface SnapshotSenderOptions {
   /** A transfer was given up. */
   readonly failed: (to: NodeId) => void;
   /** Counts transfers; null counts none. */
-  readonly meter?: Meter | null;
+  readonly metrics?: Metrics | null;
 }
 
 /** How far a transfer has got. */
@@ -70,7 +70,7 @@ export class SnapshotSender {
 
   /** Sends the newest snapshot to a node, in this term; one to it that is under way goes on, unless it is too old. */
   start(to: NodeId, { term, index }: { readonly term: number; readonly index: number }): void {
-    const { store, logger, meter = null } = this.#options;
+    const { store, logger, metrics = null } = this.#options;
     const running = this.#transfers.get(to);
     if (running?.term === term && running.snapshot.index >= index) return;
     this.stop(to);
@@ -81,7 +81,7 @@ export class SnapshotSender {
     try {
       const ended = (reason: string): void => this.#fail(to, reason);
       this.#transfers.set(to, new Transfer({ ...this.#options, to, term, snapshot, ended }));
-      if (meter !== null) meter.transfers.begun += 1;
+      if (metrics !== null) metrics.transfers.begun += 1;
       logger.info("sending a snapshot", { node: to, index: snapshot.index, bytes: snapshot.bytes });
     } catch (error) {
       this.#fail(to, reasonOf(error));
@@ -122,8 +122,8 @@ export class SnapshotSender {
 
   /** The core hears of it after a while: it asks again at once, and what failed now would fail again. */
   #fail(to: NodeId, reason: string): void {
-    const { clock, intervalMs, logger, failed, meter = null } = this.#options;
-    if (meter !== null) meter.transfers.failed += 1;
+    const { clock, intervalMs, logger, failed, metrics = null } = this.#options;
+    if (metrics !== null) metrics.transfers.failed += 1;
     this.stop(to);
     logger.warn("cannot send a snapshot; trying again when the node answers", { node: to, reason });
     const rest = clock.after(intervalMs, () => {

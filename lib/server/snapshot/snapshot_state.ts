@@ -5,7 +5,7 @@ import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
 import type { SnapshotMetadata } from "../../raft/mod.ts";
 import type { SnapshotHeader, SnapshotReader } from "../../storage/mod.ts";
-import type { Pause } from "../slices.ts";
+import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { readState } from "./state_codec.ts";
 
 /** A state with what it is the state of. */
@@ -20,13 +20,13 @@ export interface SnapshotStateOptions {
   readonly clusterId: string;
   readonly stateMachineOptions: StateMachineOptions;
   /** Others have their turn; whoever throws here ends the reading. */
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
 }
 
 /** Reads a snapshot to its end. Throws SnapshotDamagedError, and DecodeError for what is whole but not what it should be. */
 export async function readSnapshotState(
   reader: SnapshotReader,
-  { clusterId, stateMachineOptions, pause }: SnapshotStateOptions,
+  { clusterId, stateMachineOptions, yieldToEventLoop }: SnapshotStateOptions,
 ): Promise<LoadedSnapshot> {
   const { header } = reader;
   const { index, term } = header;
@@ -39,7 +39,7 @@ export async function readSnapshotState(
   }
   const configuration = decodeConfiguration(header.configuration);
   const restoring = StateMachine.restoring(stateMachineOptions);
-  await readState(reader.chunks(), { restoring, pause });
+  await readState(reader.chunks(), { restoring, yieldToEventLoop });
   const stateMachine = restoring.finish();
   requireHeader(stateMachine, header);
   return { metadata: { index, term, configuration }, stateMachine };

@@ -19,9 +19,9 @@ import {
   type SnapshotWriter,
   type StoredSnapshot,
 } from "../../storage/mod.ts";
-import type { Meter } from "../metrics/metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { Replica } from "../replica.ts";
-import type { Pause } from "../slices.ts";
+import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { writeState } from "./state_codec.ts";
 
 /** Snapshots that are kept. */
@@ -99,9 +99,9 @@ export interface SnapshotsOptions {
     compaction: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number },
   ) => number;
   /** Leaves the event loop to those who are served, several times as long as a slice of the writing took. */
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
   /** Counts snapshots; null counts none. */
-  readonly meter?: Meter | null;
+  readonly metrics?: Metrics | null;
 }
 
 /** A snapshot is not taken, though nothing is wrong. */
@@ -161,12 +161,12 @@ export class Snapshots {
    * a leader whose newest has rotted can bring others up to date. Never rejects.
    */
   async verify(snapshot: StoredSnapshot): Promise<void> {
-    const { store, logger, pause } = this.#options;
+    const { store, logger, yieldToEventLoop } = this.#options;
     if (this.#verifying || this.#stopped) return;
     this.#verifying = true;
     try {
       using reader = await store.reader(snapshot);
-      for await (const _chunk of reader.chunks()) await pause();
+      for await (const _chunk of reader.chunks()) await yieldToEventLoop();
     } catch (error) {
       if (this.#stopped) return;
       const isDamaged = error instanceof SnapshotDamagedError;
@@ -193,8 +193,8 @@ export class Snapshots {
 
   /** A snapshot came from the leader and was put in place: older ones are let go, with the log before them. */
   received(): void {
-    const { store, meter = null } = this.#options;
-    if (meter !== null) meter.snapshots.received += 1;
+    const { store, metrics = null } = this.#options;
+    if (metrics !== null) metrics.snapshots.received += 1;
     store.removeOld(KEPT_SNAPSHOTS);
   }
 
@@ -209,7 +209,7 @@ export class Snapshots {
   }
 
   async #take(): Promise<TakenSnapshot> {
-    const { store, replica, clusterId, clock, logger, meter = null } = this.#options;
+    const { store, replica, clusterId, clock, logger, metrics = null } = this.#options;
     this.#requireRunning();
     if (!knowsMembers(replica.applied)) {
       throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet.");
@@ -233,11 +233,11 @@ export class Snapshots {
       stored = await writer.commit();
     } catch (error) {
       writer.discard();
-      if (meter !== null) meter.snapshots.failed += 1;
+      if (metrics !== null) metrics.snapshots.failed += 1;
       throw error;
     }
     const tookMs = Math.round(clock.now() - begin);
-    meter?.snapshotTaken(stored.bytes, tookMs);
+    metrics?.snapshotTaken(stored.bytes, tookMs);
     this.#cut(metadata);
     logger.info("snapshot taken", { index: stored.index, bytes: stored.bytes, tookMs });
     return { ...stored, revision: view.revision };
@@ -249,7 +249,7 @@ export class Snapshots {
   ): Promise<void> {
     let unflushedBytes = 0;
     await writeState(view, {
-      pause: this.#options.pause,
+      yieldToEventLoop: this.#options.yieldToEventLoop,
       write: async (chunk) => {
         this.#requireRunning();
         writer.write(chunk);

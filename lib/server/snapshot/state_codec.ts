@@ -16,7 +16,7 @@ import { type Restoring, type StateRecord, type StateView } from "../../kv/mod.t
 import { encodeResult } from "../../protocol/command.ts";
 import { MessagePackReader } from "../../protocol/msgpack_reader.ts";
 import { MessagePackWriter } from "../../protocol/msgpack_writer.ts";
-import { type Pause, Slices } from "../slices.ts";
+import { SliceBudget, type YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { StateRecordReader } from "./state_reader.ts";
 
 /** Bytes of its buffer that the encoder keeps between records. */
@@ -40,9 +40,12 @@ export function stateRecordEncoder(): (record: StateRecord) => Uint8Array {
  */
 export async function writeState(
   view: StateView,
-  { write, pause }: { readonly write: (chunk: Uint8Array) => Promise<void> | void; readonly pause: Pause },
+  { write, yieldToEventLoop }: {
+    readonly write: (chunk: Uint8Array) => Promise<void> | void;
+    readonly yieldToEventLoop: YieldToEventLoop;
+  },
 ): Promise<void> {
-  const slices = new Slices(pause);
+  const budget = new SliceBudget(yieldToEventLoop);
   const body = new MessagePackWriter();
   const out = new MessagePackWriter();
   let records = 0;
@@ -59,9 +62,9 @@ export async function writeState(
     const before = body.length;
     writeRecord(body, record);
     records++;
-    const isDue = slices.add(body.length - before);
+    const isDue = budget.spend(body.length - before);
     if (body.length >= CHUNK_BYTES) await endChunk();
-    if (isDue) await slices.pause();
+    if (isDue) await budget.yield();
   }
   await endChunk();
 }
@@ -69,16 +72,19 @@ export async function writeState(
 /** Takes in the records of chunks, which must not change afterwards; others have their turn in between. Throws DecodeError. */
 export async function readState(
   chunks: AsyncIterable<Uint8Array>,
-  { restoring, pause }: { readonly restoring: Restoring; readonly pause: Pause },
+  { restoring, yieldToEventLoop }: {
+    readonly restoring: Restoring;
+    readonly yieldToEventLoop: YieldToEventLoop;
+  },
 ): Promise<void> {
-  const slices = new Slices(pause);
+  const budget = new SliceBudget(yieldToEventLoop);
   const reader = new StateRecordReader();
   for await (const chunk of chunks) {
     const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: false });
     const records = input.open("the chunk");
     for (let position = 0; position < records; position++) {
       restoring.add(reader.read(input));
-      if (slices.add(Math.ceil(chunk.length / records))) await slices.pause();
+      if (budget.spend(Math.ceil(chunk.length / records))) await budget.yield();
     }
     input.close();
     input.end();

@@ -4,7 +4,7 @@
  * hash is given up once all connections that wait for it are gone.
  */
 import type { StateView } from "../../kv/mod.ts";
-import type { Pause } from "../slices.ts";
+import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { stateRecordEncoder } from "./state_codec.ts";
 import { hashState } from "./state_hash.ts";
 
@@ -27,7 +27,7 @@ export interface Asker {
 export interface StateHashesOptions {
   /** The state as it is now. */
   readonly view: () => StateView;
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
 }
 
 /** No connection waits for the hash any more. */
@@ -83,12 +83,16 @@ export class StateHashes {
   async #compute(isWanted: () => boolean): Promise<StateHash | null> {
     const view = this.#options.view();
     const { appliedIndex, revision } = view;
-    const pause = async (): Promise<void> => {
-      await this.#options.pause();
+    const yieldToEventLoop = async (): Promise<void> => {
+      await this.#options.yieldToEventLoop();
       if (!isWanted()) throw new UnwantedHashError();
     };
     try {
-      return { appliedIndex, revision, hash: await hashState(view, { encode: stateRecordEncoder(), pause }) };
+      return {
+        appliedIndex,
+        revision,
+        hash: await hashState(view, { encode: stateRecordEncoder(), yieldToEventLoop }),
+      };
     } catch (error) {
       if (error instanceof UnwantedHashError) return null;
       throw error;

@@ -21,7 +21,7 @@ import {
   type WriteAheadLogOptions,
 } from "../../storage/mod.ts";
 import { foundingConfiguration } from "../membership/members.ts";
-import type { Pause } from "../slices.ts";
+import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type LoadedSnapshot, readSnapshotState } from "../snapshot/snapshot_state.ts";
 
 /** Everything that a node goes on from. */
@@ -40,7 +40,7 @@ export interface RecoverOptions {
   readonly tailBytes: number;
   readonly stateMachineOptions: StateMachineOptions;
   readonly logger: Logger;
-  readonly pause: Pause;
+  readonly yieldToEventLoop: YieldToEventLoop;
 }
 
 /** Loads the newest snapshot and opens the log. Throws the named errors of lib/storage, with nothing changed. */

@@ -59,7 +59,7 @@ export async function withStateFile<T>(
     const { header, chunks } = await readSnapshotStream(source);
     const load = async (): Promise<StateMachine> => {
       const restoring = StateMachine.restoring();
-      await readState(chunks(), { restoring, pause: () => Promise.resolve() });
+      await readState(chunks(), { restoring, yieldToEventLoop: () => Promise.resolve() });
       const machine = restoring.finish();
       requireHeader(machine, header);
       return machine;

@@ -54,7 +54,7 @@ export async function recover(
     const survivor = await loadSurvivor(directory, identity, disk);
     const stakes = stakesOf(survivor, { dataDir, identity, request });
     if (!await request.confirm(stakes)) return null;
-    return await remake(survivor, { identity, stakes, platform });
+    return await rebuildDataDirectory(survivor, { identity, stakes, platform });
   } finally {
     directory.close();
   }
@@ -99,7 +99,7 @@ async function loadSurvivor(directory: DataDirectory, identity: Identity, disk: 
     tailBytes: 0,
     stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
     logger: { debug: silent, info: silent, warn: silent, error: silent },
-    pause: () => Promise.resolve(),
+    yieldToEventLoop: () => Promise.resolve(),
   });
   try {
     const replica = new Replica(stateMachine, metadata);
@@ -150,7 +150,7 @@ function stakesOf(
 }
 
 /** Makes the new folder beside, and gives it the old one's name. */
-async function remake(
+async function rebuildDataDirectory(
   { replica, lastIndex, lastTerm }: Survivor,
   { identity, stakes, platform }: {
     readonly identity: Identity;
@@ -175,11 +175,11 @@ async function remake(
     index: lastIndex,
     term: lastTerm,
     revision: view.revision,
-    configuration: lonely(replica.applied.configuration, founders),
+    configuration: singleVoterConfiguration(replica.applied.configuration, founders),
     advice:
       `Run \`kvraft server recover --data-dir ${dataDir}\` once more: it begins anew. Or remove this directory.`,
     isNamedLater: true,
-    writeChunks: (write) => writeState(view, { write, pause: () => Promise.resolve() }),
+    writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
   });
   disk.rename(dataDir, old);
   disk.rename(fresh, dataDir);
@@ -190,7 +190,7 @@ async function remake(
 }
 
 /** The founder alone; everybody else's id is spent. */
-function lonely(
+function singleVoterConfiguration(
   { members, removedIds }: Configuration,
   founders: readonly { readonly id: NodeId; readonly address: string }[],
 ): Configuration {

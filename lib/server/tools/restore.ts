@@ -37,7 +37,7 @@ export async function restore(
       configuration: foundingConfiguration(founders),
       advice: "Run the same `kvraft server restore …` once more: it begins anew. Or remove this directory.",
       isNamedLater: false,
-      writeChunks: (write) => writeState(view, { write, pause: () => Promise.resolve() }),
+      writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
     });
     return { clusterId, revision, keys: state.keyCount };
   });

@@ -7,7 +7,7 @@
 import type { Command, CommandResult } from "../../../lib/kv/mod.ts";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { Node } from "../../../lib/server/node.ts";
-import { OpenWrites } from "../../../lib/server/open_writes.ts";
+import { InFlightWrites } from "../../../lib/server/in_flight_writes.ts";
 import {
   type Configuration,
   type Message,
@@ -61,7 +61,7 @@ export function observe(observer: Observer): () => void {
     wrapStorage(observer),
     wrapStateMachine(observer),
     wrapNode(observer),
-    wrapOpenWrites(observer),
+    wrapInFlightWrites(observer),
     wrapExchange(observer),
   ];
   return () => undo.forEach((one) => one());
@@ -200,14 +200,14 @@ function wrapNode(observer: Observer): () => void {
   return () => void (Node.prototype.receive = receive);
 }
 
-function wrapOpenWrites(observer: Observer): () => void {
-  const { join } = OpenWrites.prototype;
-  OpenWrites.prototype.join = function (stamp, answer): boolean {
+function wrapInFlightWrites(observer: Observer): () => void {
+  const { join } = InFlightWrites.prototype;
+  InFlightWrites.prototype.join = function (stamp, answer): boolean {
     const joined = join.call(this, stamp, answer);
     if (joined) observer.noticed("retriesJoined");
     return joined;
   };
-  return () => void (OpenWrites.prototype.join = join);
+  return () => void (InFlightWrites.prototype.join = join);
 }
 
 /** Snapshots between nodes. */

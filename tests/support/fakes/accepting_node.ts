@@ -58,7 +58,7 @@ export class NetNode {
       maxConnections: 2,
       maxValueBytes: 1_000,
       situation: () => ({ leader: 2, term: 7, appliedIndex: 303 }),
-      judgePeer: () => null,
+      authorizePeer: () => null,
       onPeerHello: (caller) => void this.callers.push(caller),
       onPeerMessage: (message, from) => void this.messages.push({ from, message }),
       onClient: (client) => {

@@ -21,7 +21,7 @@ import type { SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { noPause, openStore } from "../../support/server_state.ts";
+import { noYield, openStore } from "../../support/server_state.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
 const ELECTION_TICKS = 10;
@@ -104,12 +104,12 @@ class Bench {
       leadership,
       membership,
       clock,
-      pause: noPause,
+      yieldToEventLoop: noYield,
       transferTimeoutMs: TRANSFER_TIMEOUT_MS,
       status: () => {
         throw new Error("nobody asks for the status in these tests");
       },
-      meter: null,
+      metrics: null,
     });
     this.client = this.#connect(store, replica);
   }
@@ -190,7 +190,7 @@ class Bench {
       lowestSending: () => null,
       overtaken: () => {},
       compact: ({ baseIndex }) => baseIndex,
-      pause: noPause,
+      yieldToEventLoop: noYield,
     });
     return new ClientWork({
       send: (message) => void this.answers.push(textOf(message)),

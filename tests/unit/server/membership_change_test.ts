@@ -28,15 +28,15 @@ function situation(
   return { configuration, isReachable: () => true, force: false, ...options };
 }
 
-/** The plan for a change, with the newcomer that its address would have. */
+/** The plan for a change, with the joiningNode that its address would have. */
 function plan(
   change: MembershipChange,
   configuration: Configuration,
   options: Partial<MembershipSituation> = {},
 ): MembershipPlan {
   const isNew = change.kind === "add" || change.kind === "replace";
-  const newcomer = isNew ? { id: change.id, address: change.address, dataId: 100 + change.id } : null;
-  return planChange(change, situation(configuration, options), newcomer);
+  const joiningNode = isNew ? { id: change.id, address: change.address, dataId: 100 + change.id } : null;
+  return planChange(change, situation(configuration, options), joiningNode);
 }
 
 function proposed(outcome: MembershipPlan): Configuration {

@@ -14,7 +14,7 @@ import { StateMachine } from "../../../lib/kv/mod.ts";
 import { Driver, type LogStore } from "../../../lib/server/driver.ts";
 import { foundingConfiguration, membersOf } from "../../../lib/server/membership/members.ts";
 import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
-import type { Newcomer } from "../../../lib/server/membership/membership_change.ts";
+import type { JoiningNode } from "../../../lib/server/membership/membership_change.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
@@ -52,7 +52,7 @@ class Bench {
   /** Who answers the leader. */
   readonly up: Set<number>;
   readonly #logs = new Map<number, number>();
-  /** What is found at the address of a newcomer. */
+  /** What is found at the address of a joiningNode. */
   probe: MembershipOptions["probe"] = ({ id, address }) => Promise.resolve({ id, address, dataId: 100 + id });
   /** Nodes whose connections broke. */
   readonly disconnected = new Set<number>();
@@ -306,7 +306,7 @@ Deno.test("a node that does not lead, or has stopped, changes nothing, also when
   const follower = new Bench([1, 2, 3]);
   await follower.ask(add(4));
   const leader = await Bench.leading([1, 2, 3]);
-  const probed = Promise.withResolvers<Newcomer>();
+  const probed = Promise.withResolvers<JoiningNode>();
   leader.probe = () => probed.promise;
   await leader.ask(add(4));
   leader.membership.stop();
@@ -320,7 +320,7 @@ Deno.test("a node that does not lead, or has stopped, changes nothing, also when
   await leader.stop();
 });
 
-Deno.test("what was found at the address of a newcomer decides: its data folder is written down, a stranger refused", async () => {
+Deno.test("what was found at the address of a joiningNode decides: its data folder is written down, a stranger refused", async () => {
   const bench = await Bench.leading([1]);
   bench.probe = () => Promise.resolve("node 9 answers at n4:7001");
   await bench.ask(add(4));

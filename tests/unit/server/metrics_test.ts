@@ -1,7 +1,7 @@
 /** The table of metrics: what it renders is what Prometheus reads, and what docs/metrics.md says. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { Meter } from "../../../lib/server/metrics/metrics.ts";
+import { Metrics } from "../../../lib/server/metrics/metrics.ts";
 import type { MetricSources } from "../../../lib/server/metrics/metric.ts";
 import { METRICS } from "../../../lib/server/metrics/metric_table.ts";
 import { describeMetrics, renderMetrics } from "../../../lib/server/metrics/metrics_text.ts";
@@ -19,7 +19,7 @@ const CONNECTIONS = {
   overloaded: 3,
 };
 
-function sourcesWith(meter: Meter): MetricSources {
+function sourcesWith(metrics: Metrics): MetricSources {
   return {
     clusterId: 'of "three"\\',
     status: {
@@ -71,7 +71,7 @@ function sourcesWith(meter: Meter): MetricSources {
       waitingWrites: 3,
       holdsLease: true,
     },
-    meter,
+    metrics,
     connections: CONNECTIONS,
     links: [
       { id: 2, isConnected: true, roundTripMs: 0.25 },
@@ -90,45 +90,45 @@ function sourcesWith(meter: Meter): MetricSources {
 
 Deno.test("what is rendered is Prometheus' text format, with every row of the table in it", async () => {
   const clock = new ManualClock();
-  const meter = new Meter(clock);
-  const first = meter.requestBegan("write");
-  const second = meter.requestBegan("write");
-  meter.requestBegan("get");
+  const metrics = new Metrics(clock);
+  const first = metrics.requestBegan("write");
+  const second = metrics.requestBegan("write");
+  metrics.requestBegan("get");
   await settle();
   clock.advance(3);
-  meter.requestAnswered("write", "ok", first);
-  meter.requestAnswered("write", "busy", second);
-  meter.batchEntries.record(2);
-  const metrics = parseMetrics(renderMetrics(sourcesWith(meter)));
-  assertEquals([...metrics.keys()], METRICS.map(({ name }) => name));
+  metrics.requestAnswered("write", "ok", first);
+  metrics.requestAnswered("write", "busy", second);
+  metrics.batchEntries.record(2);
+  const parsed = parseMetrics(renderMetrics(sourcesWith(metrics)));
+  assertEquals([...parsed.keys()], METRICS.map(({ name }) => name));
   for (const { name, type, help, labels } of METRICS) {
-    const parsed = metrics.get(name);
-    assertEquals([parsed?.type, parsed?.help], [type, help]);
-    for (const sample of parsed?.samples ?? []) {
+    const one = parsed.get(name);
+    assertEquals([one?.type, one?.help], [type, help]);
+    for (const sample of one?.samples ?? []) {
       const extra = sample.name.endsWith("_bucket") ? ["le"] : [];
       assertEquals(Object.keys(sample.labels), [...labels, ...extra], name);
     }
   }
-  assertEquals(metrics.get("kvraft_info")?.samples[0]?.labels["cluster"], 'of "three"\\');
+  assertEquals(parsed.get("kvraft_info")?.samples[0]?.labels["cluster"], 'of "three"\\');
   const write = { labels: { kind: "write" } };
-  assertEquals(sumOf(metrics, "kvraft_requests_total", { labels: { kind: "write", outcome: "busy" } }), 1);
-  assertEquals(sumOf(metrics, "kvraft_requests_total", write), 2);
-  assertEquals(sumOf(metrics, "kvraft_requests_in_flight", { labels: { kind: "get" } }), 1);
-  assertEquals(sumOf(metrics, "kvraft_request_seconds", { ...write, suffix: "_count" }), 2);
-  assertEquals(sumOf(metrics, "kvraft_request_seconds", { ...write, suffix: "_sum" }), 0.006);
+  assertEquals(sumOf(parsed, "kvraft_requests_total", { labels: { kind: "write", outcome: "busy" } }), 1);
+  assertEquals(sumOf(parsed, "kvraft_requests_total", write), 2);
+  assertEquals(sumOf(parsed, "kvraft_requests_in_flight", { labels: { kind: "get" } }), 1);
+  assertEquals(sumOf(parsed, "kvraft_request_seconds", { ...write, suffix: "_count" }), 2);
+  assertEquals(sumOf(parsed, "kvraft_request_seconds", { ...write, suffix: "_sum" }), 0.006);
   assertEquals(
     ["kvraft_commit_lag_entries", "kvraft_apply_lag_entries", "kvraft_peer_lag_entries"].map((name) =>
-      sumOf(metrics, name)
+      sumOf(parsed, name)
     ),
     [10, 5, 1 + 100],
   );
 });
 
 Deno.test("histograms are cumulative, and end with all", () => {
-  const meter = new Meter(new ManualClock());
-  for (const entries of [1, 1, 2, 500, 100_000]) meter.batchEntries.record(entries);
-  const metrics = parseMetrics(renderMetrics(sourcesWith(meter)));
-  for (const { name, type, samples } of metrics.values()) {
+  const metrics = new Metrics(new ManualClock());
+  for (const entries of [1, 1, 2, 500, 100_000]) metrics.batchEntries.record(entries);
+  const parsed = parseMetrics(renderMetrics(sourcesWith(metrics)));
+  for (const { name, type, samples } of parsed.values()) {
     if (type !== "histogram") continue;
     const buckets = samples.filter((sample) => sample.name === `${name}_bucket`);
     const bounds = buckets.map(({ labels }) => labels["le"]);
@@ -137,9 +137,9 @@ Deno.test("histograms are cumulative, and end with all", () => {
       (sum, { value }) => sum + value,
       0,
     );
-    assertEquals(others, sumOf(metrics, name, { suffix: "_count" }));
+    assertEquals(others, sumOf(parsed, name, { suffix: "_count" }));
   }
-  const counts = metrics.get("kvraft_batch_entries")?.samples
+  const counts = parsed.get("kvraft_batch_entries")?.samples
     .filter((sample) => sample.name === "kvraft_batch_entries_bucket").map(({ value }) => value);
   assertEquals(counts, [2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 5]);
 });
@@ -152,20 +152,20 @@ Deno.test("requests of one turn share one look at the clock", () => {
       return super.now();
     }
   }
-  const meter = new Meter(new CountingClock());
+  const metrics = new Metrics(new CountingClock());
   for (let request = 0; request < 100; request++) {
-    meter.requestAnswered("get", "ok", meter.requestBegan("get"));
+    metrics.requestAnswered("get", "ok", metrics.requestBegan("get"));
   }
   assertEquals(looks, 1);
 });
 
 Deno.test("times are told apart when the small clock begins anew", () => {
   const clock = new ManualClock();
-  const meter = new Meter(clock);
+  const metrics = new Metrics(clock);
   clock.advance(2 ** 30 / 1_000 - 1);
-  const begin = meter.micros();
+  const begin = metrics.micros();
   clock.advance(3);
-  assertEquals(meter.microsSince(begin), 3_000);
+  assertEquals(metrics.microsSince(begin), 3_000);
 });
 
 Deno.test("every metric says where it is measured, and there is such a file", () => {

@@ -31,7 +31,8 @@ function folderAt(disk: MemoryDisk, path: string): NewFolder {
     configuration: foundingConfiguration(FOUNDERS),
     advice: "Do it once more.",
     isNamedLater: false,
-    writeChunks: async (write) => await writeState(view, { write, pause: () => Promise.resolve() }),
+    writeChunks: async (write) =>
+      await writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
   };
 }
 
@@ -52,7 +53,7 @@ Deno.test("a server starts from a folder that was made with a state, also after 
     tailBytes: 1_024,
     stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
     logger: { debug: silent, info: silent, warn: silent, error: silent },
-    pause: () => Promise.resolve(),
+    yieldToEventLoop: () => Promise.resolve(),
   });
   await log.close();
   directory.close();

@@ -9,7 +9,7 @@ import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import type { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { noPause } from "../../support/server_state.ts";
+import { noYield } from "../../support/server_state.ts";
 
 const HEARTBEAT_MS = 50;
 /** Longer than any time after which a leader counts. */
@@ -50,7 +50,7 @@ class Bench {
       clock: this.clock,
       random: () => 0.5,
       logger: new RecordingLogger(),
-      meter: null,
+      metrics: null,
       send: (message) => this.#sent.push(message) > 0,
       isConnected: () => true,
       probe: () => Promise.resolve("nobody is there"),
@@ -71,7 +71,7 @@ class Bench {
       tailBytes: 1_000_000,
       stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
       logger: new RecordingLogger(),
-      pause: noPause,
+      yieldToEventLoop: noYield,
     });
     return new Bench({ start, clusterId: identity.clusterId, dataId: identity.dataId });
   }

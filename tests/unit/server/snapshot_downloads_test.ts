@@ -13,7 +13,7 @@ import type { SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { machineAt, noYield, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
 
 /** A node's snapshots and one client's connection. */
@@ -41,7 +41,7 @@ class Bench {
       lowestSending: () => null,
       overtaken: () => {},
       compact: ({ baseIndex }) => baseIndex,
-      pause: noPause,
+      yieldToEventLoop: noYield,
     });
     this.downloads = this.connection();
   }

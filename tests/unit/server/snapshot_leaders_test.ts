@@ -51,7 +51,7 @@ Deno.test("a snapshot of the same entry that is another file begins anew, and be
 async function whereTheTermEnded(): Promise<Bench> {
   const { bench } = await large();
   const gate = Promise.withResolvers<void>();
-  bench.pause = () => gate.promise;
+  bench.yieldToEventLoop = () => gate.promise;
   bench.start(1);
   await bench.flow();
   bench.situation = { term: 2, appliedIndex: 0 };

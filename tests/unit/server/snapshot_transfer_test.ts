@@ -243,7 +243,7 @@ Deno.test("a stop while the snapshot is read back ends the reading at its next p
   const { bench } = await large();
   const paused = Promise.withResolvers<void>();
   let pauses = 0;
-  bench.pause = () => {
+  bench.yieldToEventLoop = () => {
     pauses++;
     return paused.promise;
   };

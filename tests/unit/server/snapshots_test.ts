@@ -16,7 +16,7 @@ import { SnapshotDamagedError, type SnapshotStore } from "../../../lib/storage/m
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { machineAt, noYield, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
 const ENTRY_BYTES = 100;
@@ -65,7 +65,7 @@ class Bench {
   coreBase = 0;
   /** Up to where the core knows the log to be durable. */
   durableIndex = Number.MAX_SAFE_INTEGER;
-  pause: () => Promise<void> = noPause;
+  yieldToEventLoop: () => Promise<void> = noYield;
 
   private constructor(disk: MemoryDisk, store: SnapshotStore, options: BenchOptions) {
     this.disk = disk;
@@ -87,7 +87,7 @@ class Bench {
         this.compactions.push({ index: snapshot.index, baseIndex });
         return Math.max(this.coreBase, Math.min(baseIndex, this.durableIndex));
       },
-      pause: () => this.pause(),
+      yieldToEventLoop: () => this.yieldToEventLoop(),
     });
   }
 
@@ -111,7 +111,7 @@ class Bench {
     const stored = this.store.list().find((snapshot) => snapshot.index === index);
     assert(stored !== undefined);
     using reader = await this.store.reader(stored);
-    const options = { clusterId: IDENTITY.clusterId, stateMachineOptions: {}, pause: noPause };
+    const options = { clusterId: IDENTITY.clusterId, stateMachineOptions: {}, yieldToEventLoop: noYield };
     const { stateMachine } = await readSnapshotState(reader, options);
     return [...stateMachine.snapshot().records()];
   }
@@ -175,7 +175,7 @@ Deno.test("nodes with equal logs take their snapshots at different entries", asy
 Deno.test("what is applied while a snapshot is written does not show in it, and begins no second one", async () => {
   const bench = await Bench.make();
   const gate = Promise.withResolvers<void>();
-  bench.pause = () => gate.promise;
+  bench.yieldToEventLoop = () => gate.promise;
   // 256 records and more: the writing pauses.
   for (let key = 1; key <= 300; key++) bench.replica.apply([wide(key)]);
   bench.log.lastIndex = 300;
@@ -232,7 +232,7 @@ Deno.test("after one that failed, the next is tried by itself ten seconds later"
 Deno.test("a stop in the middle leaves nothing, says nothing, and the next request is refused", async () => {
   const bench = await Bench.make();
   const gate = Promise.withResolvers<void>();
-  bench.pause = () => gate.promise;
+  bench.yieldToEventLoop = () => gate.promise;
   for (let key = 1; key <= 300; key++) bench.replica.apply([wide(key)]);
   bench.log.lastIndex = 300;
   bench.snapshots.consider();
@@ -271,7 +271,7 @@ Deno.test("what the core keeps because it is not known to be durable, the log ke
 Deno.test("a snapshot that came from the leader while one was taken is newer: nothing is cut by the older", async () => {
   const bench = await Bench.make();
   const gate = Promise.withResolvers<void>();
-  bench.pause = () => gate.promise;
+  bench.yieldToEventLoop = () => gate.promise;
   for (let key = 1; key <= 300; key++) bench.replica.apply([wide(key)]);
   bench.log.lastIndex = 300;
   const taken = bench.snapshots.take();

@@ -9,7 +9,7 @@ import { readState, writeState } from "../../../lib/server/snapshot/state_codec.
 import { MAX_SNAPSHOT_CHUNK_BYTES } from "../../../lib/storage/mod.ts";
 import { anyLog, tightLimits } from "../kv/random_log.ts";
 
-const noPause = (): Promise<void> => Promise.resolve();
+const noYield = (): Promise<void> => Promise.resolve();
 
 function machineOf(log: readonly Parameters<StateMachine["apply"]>[1][]): StateMachine {
   const machine = new StateMachine(tightLimits);
@@ -17,15 +17,18 @@ function machineOf(log: readonly Parameters<StateMachine["apply"]>[1][]): StateM
   return machine;
 }
 
-async function chunksOf(machine: StateMachine, pause = noPause): Promise<Uint8Array[]> {
+async function chunksOf(machine: StateMachine, yieldToEventLoop = noYield): Promise<Uint8Array[]> {
   const chunks: Uint8Array[] = [];
-  await writeState(machine.snapshot(), { write: (chunk) => void chunks.push(chunk.slice()), pause });
+  await writeState(machine.snapshot(), {
+    write: (chunk) => void chunks.push(chunk.slice()),
+    yieldToEventLoop,
+  });
   return chunks;
 }
 
-async function machineFrom(chunks: readonly Uint8Array[], pause = noPause): Promise<StateMachine> {
+async function machineFrom(chunks: readonly Uint8Array[], yieldToEventLoop = noYield): Promise<StateMachine> {
   const restoring = StateMachine.restoring(tightLimits);
-  await readState(ReadableStream.from(chunks), { restoring, pause });
+  await readState(ReadableStream.from(chunks), { restoring, yieldToEventLoop });
   return restoring.finish();
 }
 

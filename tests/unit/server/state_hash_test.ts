@@ -22,7 +22,7 @@ function machineWith(keys: number): StateMachine {
   return machine;
 }
 
-const noPause = (): Promise<void> => Promise.resolve();
+const noYield = (): Promise<void> => Promise.resolve();
 
 Deno.test("the hash is that of the records' bytes in their order", async () => {
   const machine = machineWith(2);
@@ -32,27 +32,27 @@ Deno.test("the hash is that of the records' bytes in their order", async () => {
     await new Blob(bytes.map((b) => new Uint8Array(b))).arrayBuffer(),
   );
   assertEquals(
-    await hashState(machine.snapshot(), { encode, pause: noPause }),
+    await hashState(machine.snapshot(), { encode, yieldToEventLoop: noYield }),
     new Uint8Array(digest).toHex(),
   );
 });
 
 Deno.test("replicas of one log have one hash, and one more write makes another", async () => {
   const [a, b] = [machineWith(50), machineWith(50)];
-  const hash = await hashState(a.snapshot(), { encode, pause: noPause });
-  assertEquals(await hashState(b.snapshot(), { encode, pause: noPause }), hash);
+  const hash = await hashState(a.snapshot(), { encode, yieldToEventLoop: noYield });
+  assertEquals(await hashState(b.snapshot(), { encode, yieldToEventLoop: noYield }), hash);
   b.apply(51, put(1));
-  assertNotEquals(await hashState(b.snapshot(), { encode, pause: noPause }), hash);
+  assertNotEquals(await hashState(b.snapshot(), { encode, yieldToEventLoop: noYield }), hash);
 });
 
 Deno.test("others get their turn on the way, and what they write does not show in the hash", async () => {
   const machine = machineWith(2_000);
-  const undisturbed = await hashState(machine.snapshot(), { encode, pause: noPause });
+  const undisturbed = await hashState(machine.snapshot(), { encode, yieldToEventLoop: noYield });
   let pauses = 0;
-  const pause = (): Promise<void> => {
+  const yieldToEventLoop = (): Promise<void> => {
     machine.apply(machine.appliedIndex + 1, put(++pauses));
     return Promise.resolve();
   };
-  assertEquals(await hashState(machine.snapshot(), { encode, pause }), undisturbed);
+  assertEquals(await hashState(machine.snapshot(), { encode, yieldToEventLoop }), undisturbed);
   assert(pauses >= 5, `there were ${pauses} pauses`);
 });

@@ -24,7 +24,7 @@ function scene({ view = null }: { readonly view?: (() => StateView) | null } = {
       walks += 1;
       return view === null ? machine.snapshot() : view();
     },
-    pause: () => new Promise((resolve) => void pauses.push(resolve)),
+    yieldToEventLoop: () => new Promise((resolve) => void pauses.push(resolve)),
   });
   return {
     hashes,

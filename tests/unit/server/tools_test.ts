@@ -25,7 +25,7 @@ import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import { MemoryDisk, MemoryDiskError } from "../../support/fakes/memory_disk.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
-import { machineAt, noPause, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
+import { machineAt, noYield, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
 import { appendSynced, batch, hardState, IDENTITY, openNode } from "../../support/storage.ts";
 
 const random = (): number => 0.5;
@@ -79,7 +79,7 @@ async function opened(disk: MemoryDisk, path: string): Promise<Awaited<ReturnTyp
       tailBytes: 1_000_000,
       stateMachineOptions: {},
       logger: new RecordingLogger(),
-      pause: noPause,
+      yieldToEventLoop: noYield,
     });
     await start.log.close();
     return start;
@@ -490,7 +490,7 @@ Deno.test("a start that is ended while it reads a snapshot leaves nothing open",
     tailBytes: 1_000,
     stateMachineOptions: {},
     logger: new RecordingLogger(),
-    pause: () => Promise.reject(new MemoryDiskError("STOPPED", "told to stop")),
+    yieldToEventLoop: () => Promise.reject(new MemoryDiskError("STOPPED", "told to stop")),
   });
   await assertRejects(() => attempt, MemoryDiskError, "told to stop");
   directory.close();

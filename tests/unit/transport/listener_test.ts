@@ -77,7 +77,7 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
     assertEquals([node.clients, node.messages, node.callers], [[], [], []]);
   }, {
     overrides: {
-      judgePeer: ({ nodeId }) =>
+      authorizePeer: ({ nodeId }) =>
         nodeId === 4 ? { kind: "refusal", code: "removedNode", message: "Node 4 was removed." } : null,
     },
   }));

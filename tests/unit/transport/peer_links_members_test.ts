@@ -146,7 +146,7 @@ Deno.test("of too many callers the one that was idle the longest is forgotten", 
 Deno.test("a refusal is told of with its reason, each time", async () => {
   const scene = new LinkScene();
   const message = "Node 2 was removed from this cluster.";
-  const node = scene.listen(1, { judgePeer: () => ({ kind: "refusal", code: "removedNode", message }) });
+  const node = scene.listen(1, { authorizePeer: () => ({ kind: "refusal", code: "removedNode", message }) });
   await until("both lanes were refused", () => scene.refusals.length === 2);
   assertEquals(scene.refusals[0], {
     id: 1,

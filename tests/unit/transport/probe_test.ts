@@ -40,7 +40,7 @@ Deno.test("a probe brings the welcome and closes, beside the lanes that there ar
 
 Deno.test("a probe of nobody, or of somebody who won't, says why", async () => {
   const { node, options } = scene({
-    judgePeer: () => ({ kind: "refusal", code: "otherData", message: "Node 2 has lost its data." }),
+    authorizePeer: () => ({ kind: "refusal", code: "otherData", message: "Node 2 has lost its data." }),
   });
   const refused = await assertRejects(() => probePeer(N1, { ...options, caller: CALLER }), HandshakeError);
   assertEquals(refused.code, "otherData");

@@ -1,12 +1,12 @@
 /** A disk that was nearly full is looked at until it has room: nothing else would, while writes are refused. */
 import { assertEquals } from "@std/assert";
-import { DiskRoom, type RoomyLog } from "../../../lib/server/disk_room.ts";
+import { DiskSpaceMonitor, type LogSpace } from "../../../lib/server/disk_space_monitor.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 Deno.test("room is looked for once a second while there is too little, whatever the looking gives, and then no more", () => {
   const clock = new ManualClock();
   const looks: number[] = [];
-  const log: RoomyLog & { isNearlyFull: boolean } = {
+  const log: LogSpace & { isNearlyFull: boolean } = {
     isNearlyFull: false,
     checkRoom: () => {
       looks.push(clock.now());
@@ -16,7 +16,7 @@ Deno.test("room is looked for once a second while there is too little, whatever 
   let considered = 0;
   const snapshots = { isTaking: false, consider: (): void => void considered++ };
   const exchange = { isReceiving: false };
-  const room = new DiskRoom(log, { clock, snapshots, exchange });
+  const room = new DiskSpaceMonitor(log, { clock, snapshots, exchange });
   room.start();
   clock.advance(2_500);
   log.isNearlyFull = true;

@@ -1,7 +1,7 @@
 /** Which nodes may call, by what is known of them. */
 import { assertEquals } from "@std/assert";
 import type { Configuration } from "../../../lib/raft/mod.ts";
-import { judgePeer } from "../../../lib/server/membership/authorize_peer.ts";
+import { authorizePeer } from "../../../lib/server/membership/authorize_peer.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 
 const UNKNOWN = foundingConfiguration([{ id: 1, address: "h:1" }, { id: 2, address: "h:2" }]);
@@ -15,7 +15,7 @@ function verdictOn(
   configurations: { readonly applied: Configuration; readonly newest: Configuration },
 ): string | null {
   const peer = { role: "peer", clusterId: "c", lane: "bulk", address: "h:2", ...caller } as const;
-  return judgePeer(peer, configurations)?.code ?? null;
+  return authorizePeer(peer, configurations)?.code ?? null;
 }
 
 Deno.test("a node comes with the data folder that it is known by", () => {

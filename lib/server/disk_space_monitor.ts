@@ -10,7 +10,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 const RETRY_MS = 1_000;
 
 /** The log as far as its room is concerned. */
-export interface RoomyLog {
+export interface LogSpace {
   /** Whether there was no room to prepare the next file. */
   readonly isNearlyFull: boolean;
   /** Tries again to prepare it. Throws when the log has failed. */
@@ -18,7 +18,7 @@ export interface RoomyLog {
 }
 
 /** What watching needs. */
-export interface DiskRoomOptions {
+export interface DiskSpaceMonitorOptions {
   readonly clock: Clock;
   /** This node's snapshots: whether one is being written; `consider` takes one if it is due. */
   readonly snapshots: { readonly isTaking: boolean; consider(): void };
@@ -27,12 +27,12 @@ export interface DiskRoomOptions {
 }
 
 /** Looks for room again and again until there is some. */
-export class DiskRoom {
-  readonly #log: RoomyLog;
-  readonly #options: DiskRoomOptions;
+export class DiskSpaceMonitor {
+  readonly #log: LogSpace;
+  readonly #options: DiskSpaceMonitorOptions;
   #timer: Timer | null = null;
 
-  constructor(log: RoomyLog, options: DiskRoomOptions) {
+  constructor(log: LogSpace, options: DiskSpaceMonitorOptions) {
     this.#log = log;
     this.#options = options;
   }

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { SessionStamp } from "../../../lib/kv/mod.ts";
 import { notApplied, type WriteAnswer } from "../../../lib/server/answers.ts";
-import { OpenWrites } from "../../../lib/server/open_writes.ts";
+import { InFlightWrites } from "../../../lib/server/in_flight_writes.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 
 const END: WriteAnswer = notApplied("busy", "It is over.");
@@ -14,7 +14,7 @@ function stamp(sessionId: number, sequence: number): SessionStamp {
 Deno.test("whatever is opened, joined and ended, as many sessions are kept as have a write under way", () => {
   for (let seed = 1; seed <= 50; seed++) {
     const random = new SeededRandom(seed);
-    const open = new OpenWrites();
+    const open = new InFlightWrites();
     const underWay = new Map<string, { readonly sessionId: number; readonly end: () => void }>();
     let asked = 0;
     let answered = 0;

@@ -23,7 +23,7 @@ interface Sample {
 }
 
 /** Watches the writes that wait. */
-export class Backlog {
+export class WriteAdmission {
   readonly #clock: Clock;
   /** Ascending in both, and all of writes that wait: never more than a few hundred. */
   #samples: Sample[] = [];

@@ -19,7 +19,7 @@ type TakeAnswer = (answer: WriteAnswer) => void;
  * It holds one answer for every request that waits, and no more: what clients and other nodes may have under way
  * (MAX_CLIENT_REQUESTS_IN_FLIGHT, MAX_FORWARDS) bounds it.
  */
-export class OpenWrites {
+export class InFlightWrites {
   /** By session, then by sequence. */
   readonly #waiting = new Map<number, Map<number, TakeAnswer[]>>();
 
