@@ -15,7 +15,7 @@ export const MAX_WAITING_CALLS = 16_384;
 export const MAX_WAITING_BYTES = 268_435_456;
 
 /** What a call asks for. */
-export interface Admittance<T> {
+export interface AdmissionRequest<T> {
   /** Keys and values that it holds. */
   readonly bytes: number;
   /** Asked when there is a place; takes what else the call needs, or gives null to go on waiting. */
@@ -30,7 +30,7 @@ interface Waiter {
 }
 
 /** A place in the queue. */
-export interface Waiting<T> {
+export interface QueuedCall<T> {
   /** Resolves when the call may go. Never rejects. */
   readonly entered: Promise<T>;
   /** Leaves the queue. Gives what the call took if it had entered just before (it must then leave), else null. */
@@ -38,20 +38,20 @@ export interface Waiting<T> {
 }
 
 /** The door that every call goes through. */
-export class Admission {
+export class CallAdmission {
   readonly #waiters = new Set<Waiter>();
   #waitingBytes = 0;
   #inFlight = 0;
   #inFlightBytes = 0;
 
   /** Enters at once, or null when the call must wait (others wait, or there is no place). */
-  tryEnter<T>(admittance: Admittance<T>): T | null {
-    return this.#waiters.size > 0 ? null : this.#enter(admittance);
+  tryEnter<T>(request: AdmissionRequest<T>): T | null {
+    return this.#waiters.size > 0 ? null : this.#enter(request);
   }
 
   /** Waits behind those who came before. Throws {@link BusyError} when too many do. */
-  wait<T>(admittance: Admittance<T>): Waiting<T> {
-    const { bytes } = admittance;
+  wait<T>(request: AdmissionRequest<T>): QueuedCall<T> {
+    const { bytes } = request;
     if (this.#waiters.size >= MAX_WAITING_CALLS || this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
       throw new BusyError(
         `Cannot take another call: ${this.#waiters.size} calls with ${this.#waitingBytes} bytes already wait. ` +
@@ -63,7 +63,7 @@ export class Admission {
     const waiter: Waiter = {
       bytes,
       tryEnter: () => {
-        taken = this.#enter(admittance);
+        taken = this.#enter(request);
         if (taken !== null) resolve(taken);
         return taken !== null;
       },
@@ -88,7 +88,7 @@ export class Admission {
     }
   }
 
-  #enter<T>({ bytes, take }: Admittance<T>): T | null {
+  #enter<T>({ bytes, take }: AdmissionRequest<T>): T | null {
     if (this.#inFlight >= MAX_IN_FLIGHT) return null;
     if (this.#inFlight > 0 && this.#inFlightBytes + bytes > MAX_IN_FLIGHT_BYTES) return null;
     const taken = take();

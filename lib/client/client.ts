@@ -2,9 +2,8 @@
 import type { KeyValue } from "../kv/command.ts";
 import { ClusterClient } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
-import { encodeCursor } from "./cursor.ts";
 import { InternalError } from "./errors.ts";
-import { isExpected, toBytes, toKey, toListQuery, type WriteRequest } from "./input.ts";
+import { encodeCursor, isExpected, toBytes, toKey, toListQuery, type WriteRequest } from "./input.ts";
 import { MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 import type {
   Bytes,
@@ -116,8 +115,8 @@ export class KvClient implements AsyncDisposable {
       key: toKey(key),
       consistency: options.consistency ?? "linearizable",
     } as const;
-    const scope = this.#core.scope(options);
-    const { message } = await this.#core.call(request, { kind: "read", action: "get a key", scope });
+    const context = this.#core.context(options);
+    const { message } = await this.#core.call(request, { kind: "read", action: "get a key", context });
     return message.entry;
   }
 
@@ -164,8 +163,8 @@ export class KvClient implements AsyncDisposable {
   async list(options: ListOptions = {}): Promise<ListResult> {
     const query = toListQuery(options);
     const request = { kind: "list", query, consistency: options.consistency ?? "linearizable" } as const;
-    const scope = this.#core.scope(options);
-    const { message } = await this.#core.call(request, { kind: "read", action: "list keys", scope });
+    const context = this.#core.context(options);
+    const { message } = await this.#core.call(request, { kind: "read", action: "list keys", context });
     const { entries, more, revision } = message.page;
     const last = entries.at(-1);
     return { entries, cursor: more && last !== undefined ? encodeCursor(last.key, query) : null, revision };
@@ -199,9 +198,9 @@ export class KvClient implements AsyncDisposable {
       mutations: [{ kind: "put", ...put }],
       returnCurrent: true,
     };
-    const scope = this.#core.scope(options);
+    const context = this.#core.context(options);
     for (;;) {
-      const result = await this.#core.write(request, { action, options, scope }, (result) => result);
+      const result = await this.#core.write(request, { action, options, context }, (result) => result);
       const { revision } = result;
       if (result.kind === "applied") {
         const [outcome] = result.outcomes;
@@ -212,7 +211,7 @@ export class KvClient implements AsyncDisposable {
       }
       if (result.current !== "omitted") return { succeeded: false, current: result.current, revision };
       const get = { kind: "get", key: put.key, consistency: "linearizable" } as const;
-      const { message } = await this.#core.call(get, { kind: "read", action, scope });
+      const { message } = await this.#core.call(get, { kind: "read", action, context });
       const isMet = isExpected(expected, message.entry);
       if (!isMet) return { succeeded: false, current: message.entry, revision: message.revision };
     }

@@ -1,20 +1,28 @@
 /** The calls on the cluster itself: {@link ClusterClient}. */
+import { assertNever } from "../platform/assert.ts";
+import { NetworkError } from "../platform/errors.ts";
 import type { Member, MembershipChange } from "../protocol/messages.ts";
-import { stopError } from "./caller.ts";
-import { gatherStatus, STATUS_TIMEOUT_MS } from "./cluster_status.ts";
+import type { CallContext } from "./call_context.ts";
+import { type CallRunner, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
+import { KvraftError, TimeoutError } from "./errors.ts";
 import { throwIfNoNodeId, toAddresses, toMembershipChange, toTimeoutMs } from "./input.ts";
-import { changeMembership } from "./membership.ts";
+import type { ConnectionPool } from "./pool.ts";
+import { backoffMs, reasonWithin } from "./retry.ts";
 import { FileDownload, snapshotInfo, takeSnapshot } from "./snapshot_download.ts";
 import type {
   CallOptions,
   ClusterStatus,
   MembershipOptions,
+  NodeView,
   SnapshotDownload,
   SnapshotInfo,
   SnapshotOptions,
   StateHash,
 } from "./types.ts";
+
+/** The longest that a status waits for the nodes to answer. */
+const STATUS_TIMEOUT_MS = 2_000;
 
 /**
  * The administration of a cluster: its status, its members, its snapshots, and the transfer of leadership. A
@@ -43,13 +51,13 @@ export class ClusterClient {
    * ```
    */
   async status(options: CallOptions = {}): Promise<ClusterStatus> {
-    const { pool, caller } = this.#core;
+    const { pool, runner } = this.#core;
     const timeoutMs = Math.min(toTimeoutMs(options.timeoutMs ?? this.#core.timeoutMs), STATUS_TIMEOUT_MS);
-    const scope = this.#core.scope({ ...options, timeoutMs });
-    const status = await gatherStatus({ pool, caller, scope });
-    const stopped = scope.stopped;
+    const context = this.#core.context({ ...options, timeoutMs });
+    const status = await gatherStatus({ pool, runner, context });
+    const stopped = context.stopped;
     if (stopped === null || stopped === "deadline") return status;
-    throw stopError(stopped, { action: "get the status", scope, outcome: "not-applied", failure: null });
+    throw stopError(stopped, { action: "get the status", context, outcome: "not-applied", failure: null });
   }
 
   /**
@@ -65,7 +73,7 @@ export class ClusterClient {
    * ```
    */
   async members(options: CallOptions = {}): Promise<readonly Member[]> {
-    const note = { kind: "read", action: "list the members", scope: this.#core.scope(options) } as const;
+    const note = { kind: "read", action: "list the members", context: this.#core.context(options) } as const;
     const { message: { status } } = await this.#core.call({ kind: "status" }, note);
     return status.members.toSorted((a, b) => a.id - b.id);
   }
@@ -86,7 +94,11 @@ export class ClusterClient {
   async transferLeadership(target: number | null, options: CallOptions = {}): Promise<number> {
     if (target !== null) throwIfNoNodeId(target);
     const request = { kind: "transferLeadership", target } as const;
-    const note = { kind: "once", action: "transfer leadership", scope: this.#core.scope(options) } as const;
+    const note = {
+      kind: "once",
+      action: "transfer leadership",
+      context: this.#core.context(options),
+    } as const;
     return (await this.#core.call(request, note)).message.leader;
   }
 
@@ -118,7 +130,7 @@ export class ClusterClient {
     const members = await changeMembership(this.#core, {
       change: checked,
       force,
-      scope: this.#core.scope(options),
+      context: this.#core.context(options),
     });
     return members.toSorted((a, b) => a.id - b.id);
   }
@@ -178,9 +190,152 @@ export class ClusterClient {
       kind: "read",
       action,
       request: { kind: "stateHash" },
-      scope: this.#core.scope(options),
+      context: this.#core.context(options),
     } as const;
-    const { appliedIndex, revision, hash } = (await this.#core.caller.runAt(at, call)).message;
+    const { appliedIndex, revision, hash } = (await this.#core.runner.runAt(at, call)).message;
     return { appliedIndex, revision, hash };
+  }
+}
+
+/** What gathering the status needs. */
+interface Tools {
+  readonly pool: ConnectionPool;
+  readonly runner: CallRunner;
+  readonly context: CallContext;
+}
+
+/** What every member says of itself within the context's time; a node that can't be reached is said to be so. */
+export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
+  const { pool, context } = tools;
+  // An address that does not answer must leave time to ask the others.
+  await context.within(context.remainingMs / 2).waitFor(pool.identify());
+  const nodes = await Promise.all(pool.members.map((member) => viewNode(member, tools)));
+  let term = 0;
+  let leader: number | null = null;
+  for (const node of nodes) {
+    if (!node.reachable || node.term < term) continue;
+    leader = node.term > term ? node.leader : leader ?? node.leader;
+    term = node.term;
+  }
+  return { leader, term, nodes };
+}
+
+async function viewNode({ id, address }: Member, { pool, runner, context }: Tools): Promise<NodeView> {
+  const candidates = pool.addressesOf(id);
+  let silence: Silence = { state: "unreachable", reason: "there is no address for it" };
+  for (const [position, candidate] of candidates.entries()) {
+    const share = context.within(context.remainingMs / (candidates.length - position));
+    try {
+      const { message: { status } } = await runner.runAt(candidate, {
+        kind: "read",
+        action: `ask the node at ${candidate} for its status`,
+        request: { kind: "status" },
+        context: share,
+      });
+      const { members: _, ...view } = status;
+      return { reachable: true, address, ...view };
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error;
+      silence = silenceOf(error, share);
+    }
+  }
+  return { reachable: false, address, id, ...silence };
+}
+
+/** Why a node that was asked for its status did not give it. */
+type Silence = Pick<NodeView & { readonly reachable: false }, "state" | "reason">;
+
+function silenceOf(error: KvraftError, { timeoutMs }: CallContext): Silence {
+  if (error instanceof TimeoutError) {
+    return { state: "notAnswering", reason: `no answer within ${Math.ceil(timeoutMs)} ms` };
+  }
+  const isTimedOut = error.cause instanceof NetworkError && error.cause.code === "timedOut";
+  return { state: isTimedOut ? "notAnswering" : "unreachable", reason: reasonWithin(error.message) };
+}
+
+/** What is to be changed, and within which limits. */
+export interface MembershipCall {
+  readonly change: MembershipChange;
+  readonly force: boolean;
+  readonly context: CallContext;
+}
+
+/** Has the leader make the change; resolves to the members then. */
+export async function changeMembership(core: ClientCore, call: MembershipCall): Promise<readonly Member[]> {
+  const { change, force, context } = call;
+  const action = describe(change);
+  try {
+    const request = { kind: "changeMembership", change, force } as const;
+    return (await core.call(request, { kind: "once", action, context })).message.members;
+  } catch (error) {
+    if (!(error instanceof KvraftError) || error.outcome === "not-applied" || context.stopped !== null) {
+      throw error;
+    }
+    return await untilMade(core, call, error);
+  }
+}
+
+/** Whether the members are as the change would have them. */
+export function isMade(change: MembershipChange, members: readonly Member[]): boolean {
+  const member = members.find(({ id }) => id === change.id);
+  switch (change.kind) {
+    case "add":
+    case "replace":
+    case "update":
+      return member !== undefined && member.address === change.address && member.role !== "leaving";
+    case "remove":
+      return member === undefined;
+    case "promote":
+      return member?.role === "voter";
+    case "demote":
+      return member?.role === "learner";
+    default:
+      return assertNever(change);
+  }
+}
+
+/** Asks for the members until they show the change, or the call's time is up. */
+async function untilMade(
+  core: ClientCore,
+  { change, context }: MembershipCall,
+  cause: KvraftError,
+): Promise<readonly Member[]> {
+  const action = describe(change);
+  for (let round = 0; context.stopped === null; round++) {
+    try {
+      const { message } = await core.call({ kind: "status" }, { kind: "read", action, context });
+      if (isMade(change, message.status.members)) return message.status.members;
+    } catch (error) {
+      if (!(error instanceof KvraftError)) throw error; // one that says why the call must end is told below
+    }
+    await context.pause(backoffMs(round, core.random));
+  }
+  if (context.stopped !== "deadline") {
+    throw stopError(context.stopped, { action, context, outcome: "unknown", failure: null });
+  }
+  throw new TimeoutError(
+    `Cannot ${action} within ${context.timeoutMs} ms: the answer was lost, and the members do not show the change. ` +
+      "It may be made yet: look at the members before trying again.",
+    { outcome: "unknown", cause },
+  );
+}
+
+/** What is to be done, for messages. */
+function describe(change: MembershipChange): string {
+  switch (change.kind) {
+    case "add":
+      return `add node ${change.id}`;
+    case "remove":
+      return `remove node ${change.id}`;
+    case "promote":
+      return `promote node ${change.id}`;
+    case "demote":
+      return `demote node ${change.id}`;
+    case "replace":
+      return `replace node ${change.dead} by node ${change.id}`;
+    case "update":
+      return `change the address of node ${change.id}`;
+    default:
+      return assertNever(change);
   }
 }

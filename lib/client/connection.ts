@@ -6,6 +6,8 @@
  * this process when the connection closed surely did not.
  */
 import { formatAddress } from "../platform/address.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { Address, Network } from "../platform/network.ts";
 import { decodeServerMessage, encodeClientRequest } from "../protocol/client_frames.ts";
 import type {
   ClientRequest,
@@ -14,15 +16,13 @@ import type {
   MembersNotice,
   ServerMessage,
 } from "../protocol/messages.ts";
-import type { Clock, Timer } from "../platform/clock.ts";
 import { UnknownKindError } from "../protocol/errors.ts";
+import type { Welcome } from "../protocol/hello.ts";
+import type { NodeId } from "../raft/types.ts";
 import type { ChannelSizes, FrameChannel } from "../transport/frame_channel.ts";
 import { dial } from "../transport/handshake.ts";
-import type { Welcome } from "../protocol/hello.ts";
-import type { Address, Network } from "../platform/network.ts";
-import type { NodeId } from "../raft/types.ts";
 import { MAX_IN_FLIGHT_BYTES } from "./admission.ts";
-import { TIMER_TICK_MS } from "./call_scope.ts";
+import { TIMER_TICK_MS } from "./call_context.ts";
 
 /** From the start of a dial to the node's welcome. */
 export const DIAL_TIMEOUT_MS = 1_000;

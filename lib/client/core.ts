@@ -1,8 +1,8 @@
-/** What all calls of one client work with: its connections, its caller, its session, its defaults. */
+/** What all calls of one client work with: its connections, its runner, its session, its defaults. */
 import { DenoClock } from "../platform/deno_clock.ts";
 import { DenoNetwork } from "../platform/deno_network.ts";
-import { CallScope } from "./call_scope.ts";
-import { type Answered, Caller, stopError } from "./caller.ts";
+import { CallContext } from "./call_context.ts";
+import { type Answered, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind, RequestOf } from "./connection.ts";
 import { HEAD_START_MS } from "./dials.ts";
 import { toAddresses, toTimeoutMs, type WriteRequest } from "./input.ts";
@@ -19,13 +19,13 @@ export interface WriteNotes {
   readonly action: string;
   readonly options: CallOptions;
   /** The limits of the call that the write is a part of, where they are not its own. */
-  readonly scope?: CallScope;
+  readonly context?: CallContext;
 }
 
 /** One client, below its public face. */
 export class ClientCore {
   readonly pool: ConnectionPool;
-  readonly caller: Caller;
+  readonly runner: CallRunner;
   readonly clock: ClientPlatform["clock"];
   readonly random: ClientPlatform["random"];
   /** Deadline of a call that names none. */
@@ -40,9 +40,9 @@ export class ClientCore {
     this.clock = platform.clock;
     this.random = platform.random;
     this.timeoutMs = timeoutMs;
-    this.caller = new Caller(pool, platform.random);
+    this.runner = new CallRunner(pool, platform.random);
     this.#writer = new SessionWriter({
-      caller: this.caller,
+      runner: this.runner,
       random: platform.random,
       appliedIndex: () => pool.newestAppliedIndex,
     });
@@ -55,11 +55,11 @@ export class ClientCore {
     const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
     const signal = options.signal ?? null;
-    const scope = new CallScope({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
+    const context = new CallContext({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
     try {
-      await reachCluster(pool, { scope, random: platform.random, cluster: options.cluster });
+      await reachCluster(pool, { context, random: platform.random, cluster: options.cluster });
       // Any node passes requests on: a leader that does not answer its dial at once is not waited for.
-      await scope.within(HEAD_START_MS).waitFor(pool.reachLeader());
+      await context.within(HEAD_START_MS).waitFor(pool.reachLeader());
     } catch (error) {
       await pool.close();
       throw error;
@@ -70,27 +70,27 @@ export class ClientCore {
   /** Applies a transaction once; resolves to what `read` makes of what the store did. Rejects with a KvraftError. */
   write<T>(
     request: WriteRequest,
-    { action, options, scope = this.scope(options) }: WriteNotes,
+    { action, options, context = this.context(options) }: WriteNotes,
     read: (result: WriteResult) => T,
   ): Promise<T> {
-    return this.#writer.write({ action, request, scope }, read);
+    return this.#writer.write({ action, request, context }, read);
   }
 
   /** Sends one request until it is answered, within the limits of the client and of the call. */
   call<K extends RequestKind>(
     request: RequestOf<K>,
-    { kind, action, scope }: {
+    { kind, action, context }: {
       readonly kind: CallKind;
       readonly action: string;
-      readonly scope: CallScope;
+      readonly context: CallContext;
     },
   ): Promise<Answered<K>> {
-    return this.caller.ask({ kind, action, request, scope });
+    return this.runner.ask({ kind, action, request, context });
   }
 
   /** The limits of a call that begins now. */
-  scope({ timeoutMs = this.timeoutMs, signal }: CallOptions): CallScope {
-    return new CallScope({
+  context({ timeoutMs = this.timeoutMs, signal }: CallOptions): CallContext {
+    return new CallContext({
       clock: this.clock,
       timeoutMs: toTimeoutMs(timeoutMs),
       signal: signal ?? null,
@@ -101,30 +101,30 @@ export class ClientCore {
 
 /**
  * Dials the cluster until a node answers: nodes that start, are busy or close the connection may answer in a moment.
- * Rejects with a KvraftError when the scope ends, or when dialling again is of no use.
+ * Rejects with a KvraftError when the context ends, or when dialling again is of no use.
  */
 async function reachCluster(
   pool: ConnectionPool,
-  { scope, random, cluster }: {
-    readonly scope: CallScope;
+  { context, random, cluster }: {
+    readonly context: CallContext;
     readonly random: ClientPlatform["random"];
     readonly cluster: readonly string[];
   },
 ): Promise<void> {
   let failure: Unreachable | null = null;
   for (let round = 0;; round++) {
-    const waited = await scope.waitFor(pool.reach(null));
+    const waited = await context.waitFor(pool.reach(null));
     if (waited.kind === "done") {
       if (waited.value.kind === "open") return;
       failure = waited.value;
       if (failure.hope === "none") throw failure.error;
-      await scope.pause(pauseAfterMs(failure, round, random));
+      await context.pause(pauseAfterMs(failure, round, random));
     }
-    const { stopped } = scope;
+    const { stopped } = context;
     if (stopped === null) continue;
     // At the deadline, what every address said is worth more than how long it took.
     if (stopped === "deadline" && failure !== null) throw failure.error;
     const action = `reach the cluster at ${cluster.join(", ")}`;
-    throw stopError(stopped, { action, scope, outcome: "not-applied", failure: null });
+    throw stopError(stopped, { action, context, outcome: "not-applied", failure: null });
   }
 }

@@ -6,7 +6,7 @@
  * lost its race is ended unless something else waits for it: a client keeps no connections that it does not use.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { Closing } from "./closing.ts";
+import type { CloseSignal } from "./call_context.ts";
 import type { NodeConnection } from "./connection.ts";
 
 /** How long a race waits for an address before it dials the next one too (RFC 8305 §8 recommends as much). */
@@ -36,7 +36,7 @@ export interface DialsOptions {
   readonly dialNow: (address: string, signal: AbortSignal) => Promise<Dialled>;
   readonly clock: Clock;
   /** Ends every dial. */
-  readonly closing: Closing;
+  readonly closing: CloseSignal;
 }
 
 /** A dial under way. */

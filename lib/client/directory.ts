@@ -6,9 +6,9 @@
  * client, while a member's own address may not be reachable from where the client is. They are kept when the cluster
  * has long moved elsewhere; by then its members have told where.
  */
-import type { NodeId } from "../raft/types.ts";
-import type { Member } from "../protocol/messages.ts";
 import type { Random } from "../platform/clock.ts";
+import type { Member } from "../protocol/messages.ts";
+import type { NodeId } from "../raft/types.ts";
 
 /** How long an address is left alone after its first failure; each further one doubles it. */
 const AVOID_MIN_MS = 500;

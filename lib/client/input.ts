@@ -3,7 +3,6 @@
  * found here is found before anything is sent.
  */
 import { equals } from "@std/bytes";
-import { assertNever } from "../platform/assert.ts";
 import {
   type Check,
   type KeyValue,
@@ -13,11 +12,11 @@ import {
   type Transaction,
 } from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
-import { shortened } from "../platform/foreign_text.ts";
 import { AddressError, formatAddress } from "../platform/address.ts";
-import { parseContacts } from "../protocol/node_list.ts";
+import { assertNever } from "../platform/assert.ts";
+import { shortened } from "../platform/foreign_text.ts";
 import type { MembershipChange } from "../protocol/messages.ts";
-import { decodeCursor } from "./cursor.ts";
+import { parseContacts } from "../protocol/node_list.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {
   Bytes,
@@ -31,6 +30,9 @@ import type {
 const DEFAULT_LIST_LIMIT = 100;
 /** The longest time that a call may take: what a timer can measure. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
+/** The first byte of a cursor. */
+const FORWARD = 0;
+const REVERSE = 1;
 const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
@@ -204,5 +206,39 @@ function problemError({ kind, message }: CommandProblem): KvraftError {
       return new InvalidRequestError(message);
     default:
       return assertNever(kind);
+  }
+}
+
+/**
+ * Returns the cursor behind `key`: where the next page begins, as text that a program passes back unread. It names the
+ * last key that was given and the direction, and no state of a node, so it stays valid forever and at any node.
+ */
+export function encodeCursor(key: Uint8Array, direction: { readonly reverse: boolean }): string {
+  const bytes = new Uint8Array(1 + key.length);
+  bytes[0] = direction.reverse ? REVERSE : FORWARD;
+  bytes.set(key, 1);
+  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
+}
+
+/** The key that a cursor stands behind. Throws {@link InvalidRequestError} when it is none of this direction. */
+export function decodeCursor(cursor: string, direction: { readonly reverse: boolean }): Uint8Array {
+  const bytes = parse(cursor);
+  const way = bytes === null ? undefined : bytes[0];
+  if (bytes === null || bytes.length < 2 || (way !== FORWARD && way !== REVERSE)) {
+    throw new InvalidRequestError(
+      "Cannot list: the cursor is not one that a listing gave. Pass it as it came.",
+    );
+  }
+  if ((way === REVERSE) !== direction.reverse) {
+    throw new InvalidRequestError("Cannot list: the cursor comes from a listing in the other direction.");
+  }
+  return bytes.subarray(1);
+}
+
+function parse(cursor: string): Uint8Array | null {
+  try {
+    return Uint8Array.fromBase64(cursor, { alphabet: "base64url" });
+  } catch {
+    return null;
   }
 }

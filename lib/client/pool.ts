@@ -5,21 +5,19 @@
  * dialled beside the traffic and used once it answers. Where its address can't be reached from here (another
  * network, a container), everything still works through a node that can.
  */
-import { shortened } from "../platform/foreign_text.ts";
 import { parseAddress } from "../platform/address.ts";
+import { NetworkError, type NetworkErrorCode } from "../platform/errors.ts";
+import { shortened } from "../platform/foreign_text.ts";
 import type { Member } from "../protocol/messages.ts";
 import { HandshakeError } from "../protocol/errors.ts";
-import { NetworkError, type NetworkErrorCode } from "../platform/errors.ts";
 import type { Welcome } from "../protocol/hello.ts";
 import type { NodeId } from "../raft/types.ts";
-import { CallScope } from "./call_scope.ts";
-import { Closing } from "./closing.ts";
+import { CallContext, CloseSignal } from "./call_context.ts";
 import { NodeConnection } from "./connection.ts";
-import { Directory } from "./directory.ts";
 import { type Dialled, Dials, type FailedDial, HEAD_START_MS } from "./dials.ts";
+import { Directory } from "./directory.ts";
 import { ConnectionError, VersionMismatchError } from "./errors.ts";
-import { reasonWithin } from "./reason.ts";
-import { backoffMs, type Unreachable } from "./retry.ts";
+import { backoffMs, reasonWithin, type Unreachable } from "./retry.ts";
 import type { ClientPlatform, ConnectionState } from "./types.ts";
 
 /** What reaching for the cluster came to. */
@@ -51,7 +49,7 @@ export class ConnectionPool {
   /** Loops that end when their connection does, or when the pool is closed. */
   readonly #running = new Set<Promise<void>>();
   readonly #listeners = new Set<(state: ConnectionState) => void>();
-  readonly #closing = new Closing();
+  readonly #closing = new CloseSignal();
   #clusterId: string | null = null;
   #newestAppliedIndex = 0;
   /** Whose turn it was, of the open connections. */
@@ -72,7 +70,7 @@ export class ConnectionPool {
   }
 
   /** Closed with the pool. */
-  get closing(): Closing {
+  get closing(): CloseSignal {
     return this.#closing;
   }
 
@@ -326,7 +324,7 @@ export class ConnectionPool {
         await this.reach(null);
         if (!isNeeded()) break;
         const timeoutMs = backoffMs(round, random);
-        await new CallScope({ clock, timeoutMs, signal: null, closing: this.#closing }).untilStopped();
+        await new CallContext({ clock, timeoutMs, signal: null, closing: this.#closing }).untilStopped();
       }
       this.#isReconnecting = false;
     };

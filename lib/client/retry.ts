@@ -7,8 +7,8 @@
  * leadership and a change of the members carry none, so they are not repeated once they may have begun.
  */
 import { assertNever } from "../platform/assert.ts";
-import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { Random } from "../platform/clock.ts";
+import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import {
   BusyError,
@@ -25,7 +25,11 @@ import {
   ValueTooLargeError,
   VersionMismatchError,
 } from "./errors.ts";
-import { reasonOf, reasonWithin } from "./reason.ts";
+
+/** What every error begins with. */
+const PREFIX = "Cannot ";
+/** What stands between what could not be done and why. No address holds it. */
+const SEPARATOR = ": ";
 
 /** The longest that the first attempt of a call waits; each further one may wait twice as long as the one before. */
 export const ATTEMPT_TIMEOUT_MS = 1_000;
@@ -241,4 +245,16 @@ export function pauseAfterMs(failure: AttemptFailure, attempt: number, random: R
     ? failure.hope === "later"
     : failure.kind === "refused" && failure.code === "busy";
   return backoffMs(attempt, random, isBusy ? BUSY_BACKOFF_MAX_MS : BACKOFF_MAX_MS);
+}
+
+/** What a message says behind "Cannot …: ", however often it does; the whole message where it says nothing behind it. */
+export function reasonOf(message: string): string {
+  if (!message.startsWith(PREFIX)) return message;
+  const end = message.indexOf(SEPARATOR);
+  return end < 0 ? message : reasonOf(message.slice(end + SEPARATOR.length));
+}
+
+/** The same as a part of a sentence: without the full stop at its end. */
+export function reasonWithin(message: string): string {
+  return reasonOf(message).replace(/\.$/, "");
 }

@@ -4,7 +4,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../protocol/limits.ts";
-import { type Answered, stopError } from "./caller.ts";
+import { type Answered, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
 import { ConnectionError, InternalError, InvalidRequestError, KvraftError, TimeoutError } from "./errors.ts";
 import { throwIfNoNodeId } from "./input.ts";
@@ -22,14 +22,14 @@ export async function takeSnapshot(
   core: ClientCore,
   { keep, options: { node, ...options } }: { readonly keep: boolean; readonly options: SnapshotOptions },
 ): Promise<Answered<"takeSnapshot">> {
-  const note = { kind: "longRead", action: "take a snapshot", scope: core.scope(options) } as const;
+  const note = { kind: "longRead", action: "take a snapshot", context: core.context(options) } as const;
   const request = { kind: "takeSnapshot", keep } as const;
   if (node === undefined) return await core.call(request, note);
   throwIfNoNodeId(node);
   // Who the members are any node says at once: one that does not is not waited for as long as a snapshot may take.
   const { message: { status } } = await core.call({ kind: "status" }, { ...note, kind: "read" });
   const member = status.members.find(({ id }) => id === node);
-  if (member !== undefined) return await core.caller.runAt(member.address, { ...note, request });
+  if (member !== undefined) return await core.runner.runAt(member.address, { ...note, request });
   throw new InvalidRequestError(
     `Cannot ${note.action}: node ${node} is no member. Members: ${
       status.members.map(({ id }) => id).join(", ")
@@ -111,12 +111,12 @@ export class FileDownload implements SnapshotDownload {
 
   async #readPart(offset: number): Promise<Uint8Array> {
     const { connection, message: { snapshotId } } = this.#taken;
-    const scope = this.#core.scope(this.#options);
+    const context = this.#core.context(this.#options);
     const { node } = connection;
-    const limits = { timeoutMs: scope.timeoutMs, signal: scope.signal };
+    const limits = { timeoutMs: context.timeoutMs, signal: context.signal };
     const end = await connection.request({ kind: "readSnapshot", snapshotId, offset }, limits);
-    const stopped = scope.stopped;
-    const ending = { action: ACTION, scope, outcome: "not-applied", failure: null } as const;
+    const stopped = context.stopped;
+    const ending = { action: ACTION, context, outcome: "not-applied", failure: null } as const;
     switch (end.kind) {
       case "answered":
         if (end.message.offset === offset && end.message.data.length > 0) return end.message.data;
@@ -132,7 +132,7 @@ export class FileDownload implements SnapshotDownload {
         );
       case "silent":
         throw new TimeoutError(
-          `Cannot ${ACTION}: node ${node} gave no part within ${scope.timeoutMs} ms. Begin again.`,
+          `Cannot ${ACTION}: node ${node} gave no part within ${context.timeoutMs} ms. Begin again.`,
         );
       case "aborted":
         throw stopError("aborted", ending);

@@ -1,8 +1,8 @@
 /** What programs pass to {@link KvClient} and get from it. */
 import type { KeyValue } from "../kv/command.ts";
-import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Network } from "../platform/network.ts";
+import type { NodeStatus } from "../protocol/messages.ts";
 
 export type { NodeId } from "../raft/types.ts";
 

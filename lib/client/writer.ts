@@ -6,16 +6,15 @@
  * nothing happened, and the write goes again under a new session. When an attempt before it was lost, that one may
  * have been applied before the session was dropped: nobody can tell any more, and the caller is told so.
  */
+import { type CommandResult, MAX_SESSION_WINDOW, type SessionStamp } from "../kv/command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import type { CommandResult, SessionStamp } from "../kv/command.ts";
 import type { Random } from "../platform/clock.ts";
 import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command.ts";
-import type { CallScope } from "./call_scope.ts";
-import type { Answered, Caller, CallNotes } from "./caller.ts";
+import type { CallContext } from "./call_context.ts";
+import type { Answered, CallNotes, CallRunner } from "./calls.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
 import { bytesOf, toTransaction, type UnstampedTransaction, type WriteRequest } from "./input.ts";
 import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
-import { ClientSession } from "./session.ts";
 
 /** What the store did with a write. */
 export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
@@ -25,12 +24,12 @@ export interface Write {
   /** For messages: "put a key". */
   readonly action: string;
   readonly request: WriteRequest;
-  readonly scope: CallScope;
+  readonly context: CallContext;
 }
 
 /** What a {@link SessionWriter} works with. */
 export interface SessionWriterOptions {
-  readonly caller: Caller;
+  readonly runner: CallRunner;
   readonly random: Random;
   /** The newest log index that some node is known to have applied. */
   readonly appliedIndex: () => number;
@@ -48,16 +47,67 @@ interface EnteredWrite extends Stamped {
   readonly command: Uint8Array;
 }
 
+/**
+ * One session, the client's side of exactly-once (thesis §6.3): a random id, one number for each write, and for the
+ * store the number below which it may drop the answers. When the store has dropped the session, a new one replaces it.
+ *
+ * A write keeps its stamp over all its attempts. The store refuses every number below `acknowledgedBelow`, so an
+ * attempt that is still on its way when its write was given up can only be applied before that, or never.
+ *
+ * Invariants: numbers are handed out once, in order; every number below `acknowledgedBelow` belongs to a write that
+ * will not be sent again (it was answered, or given up); fewer than `MAX_SESSION_WINDOW` numbers lie between
+ * `acknowledgedBelow` and the newest, which bounds the answers that the store must remember for this client.
+ */
+export class ClientSession {
+  readonly #sessionId: number;
+  readonly #openedAt: number;
+  readonly #finished = new Set<number>();
+  #nextSequence = 1;
+  #acknowledgedBelow = 1;
+
+  /** `openedAt`: the newest log index that a node is known to have applied. */
+  constructor(openedAt: number, random: Random) {
+    this.#sessionId = 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
+    this.#openedAt = openedAt;
+  }
+
+  /** Whether another write may begin. */
+  get hasRoom(): boolean {
+    return this.#nextSequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW;
+  }
+
+  /** Takes the next number. Only while there is room. */
+  nextStamp(): SessionStamp {
+    assert(this.hasRoom, "a session's window has room when a write is stamped");
+    return {
+      sessionId: this.#sessionId,
+      sequence: this.#nextSequence++,
+      acknowledgedBelow: this.#acknowledgedBelow,
+      openedAt: this.#openedAt,
+    };
+  }
+
+  /** The write with this number will not be sent again: it was answered or given up. */
+  finish(sequence: number): void {
+    assert(
+      sequence >= this.#acknowledgedBelow && sequence < this.#nextSequence && !this.#finished.has(sequence),
+      "a write is finished once",
+    );
+    this.#finished.add(sequence);
+    while (this.#finished.delete(this.#acknowledgedBelow)) this.#acknowledgedBelow++;
+  }
+}
+
 /** The writes of one client. */
 export class SessionWriter {
-  readonly #caller: Caller;
+  readonly #runner: CallRunner;
   readonly #random: Random;
   readonly #options: SessionWriterOptions;
   #session: ClientSession | null = null;
 
   /** Opens no session before the first write. */
   constructor(options: SessionWriterOptions) {
-    this.#caller = options.caller;
+    this.#runner = options.runner;
     this.#random = options.random;
     this.#options = options;
   }
@@ -66,14 +116,14 @@ export class SessionWriter {
    * Resolves to what `read` makes of what the store did. Rejects with a KvraftError that says whether the write may have
    * been applied.
    */
-  async write<T>({ action, request, scope }: Write, read: (result: WriteResult) => T): Promise<T> {
+  async write<T>({ action, request, context }: Write, read: (result: WriteResult) => T): Promise<T> {
     const transaction = toTransaction(request);
-    const notes = { action, scope };
+    const notes = { action, context };
     let write = this.#tryEnter(transaction) ?? await this.#enter(own(transaction), notes);
     for (let round = 0;; round++) {
       const result = readAnswer(await this.#send(write, notes), action);
       if (result !== "sessionExpired") return read(result);
-      if (round > 0) await notes.scope.pause(backoffMs(round, this.#random));
+      if (round > 0) await notes.context.pause(backoffMs(round, this.#random));
       await this.#replace(write.session, notes);
       const same = transactionIn(write.command);
       write = this.#tryEnter(same) ?? await this.#enter(same, notes);
@@ -83,22 +133,22 @@ export class SessionWriter {
   /** Enters at once with a write whose bytes may be its caller's: its command holds them then. Null: it must wait. */
   #tryEnter(transaction: UnstampedTransaction): EnteredWrite | null {
     const bytes = bytesOf(transaction);
-    const stamped = this.#caller.tryEnter({ bytes, take: this.#stamp });
+    const stamped = this.#runner.tryEnter({ bytes, take: this.#stamp });
     return stamped === null ? null : encodeWrite(transaction, bytes, stamped);
   }
 
   /** Enters when there is a place, with a write whose bytes are its own. */
   async #enter(transaction: UnstampedTransaction, notes: CallNotes): Promise<EnteredWrite> {
     const bytes = bytesOf(transaction);
-    return encodeWrite(transaction, bytes, await this.#caller.enter({ bytes, take: this.#stamp }, notes));
+    return encodeWrite(transaction, bytes, await this.#runner.enter({ bytes, take: this.#stamp }, notes));
   }
 
   /** Carries the write through to its answer; it has left when that is there. */
-  #send(write: EnteredWrite, { action, scope }: CallNotes): Promise<Answered<"write">> {
+  #send(write: EnteredWrite, { action, context }: CallNotes): Promise<Answered<"write">> {
     const request = { kind: "write", command: write.command } as const;
-    return this.#caller.run({ kind: "write", action, request, scope }, () => {
+    return this.#runner.run({ kind: "write", action, request, context }, () => {
       write.session.finish(write.stamp.sequence);
-      this.#caller.leave(write.bytes);
+      this.#runner.leave(write.bytes);
     });
   }
 
@@ -113,10 +163,10 @@ export class SessionWriter {
    * what the store has dropped, so a node is asked what it has applied now: what was heard before may be too old, or
    * of a log that was rebuilt since.
    */
-  async #replace(expired: ClientSession, { action, scope }: CallNotes): Promise<void> {
+  async #replace(expired: ClientSession, { action, context }: CallNotes): Promise<void> {
     if (this.#session !== expired) return;
-    const call = { kind: "read", action, request: { kind: "status" }, scope } as const;
-    const { message } = await this.#caller.run(call, () => {});
+    const call = { kind: "read", action, request: { kind: "status" }, context } as const;
+    const { message } = await this.#runner.run(call, () => {});
     if (this.#session !== expired) return;
     this.#session = new ClientSession(message.status.appliedIndex, this.#random);
   }

@@ -198,7 +198,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     id: "M64",
     title: "the client acknowledges answers that it does not have yet",
     failure: "the store forgets an answer before its retry comes",
-    file: "lib/client/session.ts",
+    file: "lib/client/writer.ts",
     from: "while (this.#finished.delete(this.#acknowledgedBelow)) this.#acknowledgedBelow++;",
     to: "this.#acknowledgedBelow = sequence + 1;",
     checks: [CLIENT, SIM],

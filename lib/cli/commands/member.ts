@@ -1,7 +1,7 @@
 /** The commands on who belongs to the cluster: member add, remove, promote, demote, replace, update. */
 import { lagOf, leaderOf, peerOf, snapshotPercentOf } from "./members.ts";
 import { KvraftError } from "../../client/errors.ts";
-import { reasonOf } from "../../client/reason.ts";
+import { reasonOf } from "../../client/retry.ts";
 import type { ClusterStatus } from "../../client/types.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Member, MembershipChange } from "../../protocol/messages.ts";

@@ -1,6 +1,6 @@
 /** The commands on snapshots: have a node take one now, and save one as a backup. */
 import { KvraftError } from "../../client/errors.ts";
-import { reasonWithin } from "../../client/reason.ts";
+import { reasonWithin } from "../../client/retry.ts";
 import type { SnapshotDownload, SnapshotOptions } from "../../client/types.ts";
 import type { Answer } from "../answer.ts";
 import {

@@ -1,7 +1,7 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader. */
 import { memberRows } from "./members.ts";
 import { AbortError, KvraftError } from "../../client/errors.ts";
-import { reasonWithin } from "../../client/reason.ts";
+import { reasonWithin } from "../../client/retry.ts";
 import type { Answer } from "../answer.ts";
 import { callOptions, type Command, nodeOf } from "../command.ts";
 

@@ -4,7 +4,7 @@
  */
 import type { Target } from "../../../lib/loadgen/mod.ts";
 import { NodeConnection, type RequestEnd } from "../../../lib/client/connection.ts";
-import { ClientSession } from "../../../lib/client/session.ts";
+import { ClientSession } from "../../../lib/client/writer.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
 import type { Consistency } from "../../../lib/protocol/messages.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";

@@ -1,14 +1,19 @@
 /** The places of calls under way: whoever gives up waiting gives up the place, too. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { Admission, MAX_IN_FLIGHT, MAX_WAITING_CALLS, type Waiting } from "../../../lib/client/admission.ts";
+import {
+  CallAdmission,
+  MAX_IN_FLIGHT,
+  MAX_WAITING_CALLS,
+  type QueuedCall,
+} from "../../../lib/client/admission.ts";
 import { BusyError } from "../../../lib/client/errors.ts";
 
 const CALL = { bytes: 1, take: () => true } as const;
 
 /** Enters with as many calls as may be under way. */
-function full(): Admission {
-  const admission = new Admission();
+function full(): CallAdmission {
+  const admission = new CallAdmission();
   for (let count = 0; count < MAX_IN_FLIGHT; count++) assertEquals(admission.tryEnter(CALL), true);
   assertEquals(admission.tryEnter(CALL), null);
   return admission;
@@ -18,7 +23,7 @@ Deno.test("calls that gave up waiting leave all places to those that did not, in
   fc.assert(fc.property(fc.array(fc.boolean(), { maxLength: 40 }), (givesUp) => {
     const admission = full();
     const entered: number[] = [];
-    const waiting: Waiting<number>[] = givesUp.map((_, position) =>
+    const waiting: QueuedCall<number>[] = givesUp.map((_, position) =>
       admission.wait({
         bytes: 1,
         take: () => {
@@ -43,7 +48,7 @@ Deno.test("calls that gave up waiting leave all places to those that did not, in
 Deno.test("as many calls may wait as ever, however many gave up before", () => {
   const admission = full();
   for (let round = 1; round <= 3; round++) {
-    const waiting: Waiting<boolean>[] = [];
+    const waiting: QueuedCall<boolean>[] = [];
     while (waiting.length < MAX_WAITING_CALLS) waiting.push(admission.wait(CALL));
     assertThrows(() => admission.wait(CALL), BusyError, `${MAX_WAITING_CALLS} calls`);
     for (const { cancel } of waiting) cancel();

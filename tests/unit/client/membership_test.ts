@@ -10,7 +10,7 @@ import {
   MembershipRefusedError,
   TimeoutError,
 } from "../../../lib/mod.ts";
-import { isMade } from "../../../lib/client/membership.ts";
+import { isMade } from "../../../lib/client/cluster.ts";
 import { FakeCluster, type Reply } from "../../support/fakes/scripted_node.ts";
 
 const ADD: MembershipChange = { kind: "add", id: 4, address: "10.0.0.4:7001", learner: false };

@@ -1,7 +1,7 @@
 /** What the client's errors say: one "Cannot …", the reason, and whether anything may have changed. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type KvClient, KvraftError, SessionExpiredError } from "../../../lib/mod.ts";
-import { reasonOf } from "../../../lib/client/reason.ts";
+import { reasonOf } from "../../../lib/client/retry.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
 import type { ErrorCode } from "../../../lib/protocol/messages.ts";
 import { FakeCluster, type FakeNode, writeResult } from "../../support/fakes/scripted_node.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
-import { ClientSession } from "../../../lib/client/session.ts";
+import { ClientSession } from "../../../lib/client/writer.ts";
 import { MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
 import { stampProblem } from "../../../lib/kv/session.ts";
 

@@ -1,9 +1,8 @@
 /**
  * What ends a call before its answer: its deadline, its caller's signal, the closing of the client. Everything that
- * a call waits for, it waits for through its scope, so no timer and no listener outlives it.
+ * a call waits for, it waits for through its context, so no timer and no listener outlives it.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { Closing } from "./closing.ts";
 
 /** Timers may fire early by less than this: a call with less time left has none. */
 export const TIMER_TICK_MS = 1;
@@ -16,27 +15,27 @@ export type Waited<T> =
   | { readonly kind: "done"; readonly value: T }
   | { readonly kind: "stopped"; readonly reason: StopReason };
 
-/** What a scope is made of. */
-export interface CallScopeOptions {
+/** What a context is made of. */
+export interface CallContextOptions {
   readonly clock: Clock;
   /** From now, retries included. */
   readonly timeoutMs: number;
   /** The caller's. */
   readonly signal: AbortSignal | null;
   /** The client's. */
-  readonly closing: Closing;
+  readonly closing: CloseSignal;
 }
 
 /** The limits of one call. */
-export class CallScope {
+export class CallContext {
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | null;
-  readonly #closing: Closing;
+  readonly #closing: CloseSignal;
   readonly #deadline: number;
 
   /** The call begins now. */
-  constructor({ clock, timeoutMs, signal, closing }: CallScopeOptions) {
+  constructor({ clock, timeoutMs, signal, closing }: CallContextOptions) {
     this.clock = clock;
     this.timeoutMs = timeoutMs;
     this.signal = signal;
@@ -86,8 +85,8 @@ export class CallScope {
   }
 
   /** The limits of a part of the call that begins now and may take `timeoutMs`, or less where less is left. */
-  within(timeoutMs: number): CallScope {
-    return new CallScope({
+  within(timeoutMs: number): CallContext {
+    return new CallContext({
       clock: this.clock,
       timeoutMs: Math.min(timeoutMs, this.remainingMs),
       signal: this.signal,
@@ -121,5 +120,37 @@ export class CallScope {
       this.signal?.removeEventListener("abort", onSignal);
       this.#closing.remove(onClosing);
     };
+  }
+}
+
+/**
+ * Tells everything that waits that the client was closed. An AbortSignal looks through all its listeners whenever one
+ * is added or removed, which thousands of waiting calls would make slow; here that cost is constant.
+ */
+export class CloseSignal {
+  readonly #waiting = new Set<() => void>();
+  #isClosed = false;
+
+  /** Whether the client was closed. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Calls `callback` when the client is closed, unless it is removed before. */
+  add(callback: () => void): void {
+    this.#waiting.add(callback);
+  }
+
+  /** Removes a callback. */
+  remove(callback: () => void): void {
+    this.#waiting.delete(callback);
+  }
+
+  /** Calls every callback, once; later calls have no effect. */
+  close(): void {
+    if (this.isClosed) return;
+    this.#isClosed = true;
+    for (const callback of this.#waiting) callback();
+    this.#waiting.clear();
   }
 }

@@ -3,15 +3,14 @@
  * deadline. Knows nothing of sessions: what it sends, it sends again as it is.
  */
 import { assertNever } from "../platform/assert.ts";
-import type { ErrorResponse, Outcome } from "../protocol/messages.ts";
 import type { Random } from "../platform/clock.ts";
+import type { ErrorResponse, Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
-import { Admission, type Admittance } from "./admission.ts";
-import type { CallScope, StopReason } from "./call_scope.ts";
+import { type AdmissionRequest, CallAdmission } from "./admission.ts";
+import type { CallContext, StopReason } from "./call_context.ts";
 import type { NodeConnection, RequestEnd, RequestKind, RequestOf, ResultOf } from "./connection.ts";
 import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
 import type { ConnectionPool } from "./pool.ts";
-import { reasonOf } from "./reason.ts";
 import {
   type AttemptFailure,
   attemptTimeoutMs,
@@ -22,6 +21,7 @@ import {
   describeOutcome,
   mayHaveApplied,
   pauseAfterMs,
+  reasonOf,
   toError,
 } from "./retry.ts";
 
@@ -31,7 +31,7 @@ export interface Call<K extends RequestKind> {
   /** What is to be done, for messages: "put a key". */
   readonly action: string;
   readonly request: RequestOf<K>;
-  readonly scope: CallScope;
+  readonly context: CallContext;
 }
 
 /** An answer, and what is needed to read it rightly. */
@@ -53,13 +53,13 @@ type Attempted<K extends RequestKind> =
 const NO_BYTES = { bytes: 0, take: () => true } as const;
 
 /** What a call that enters says of itself. */
-export type CallNotes = Pick<Call<RequestKind>, "action" | "scope">;
+export type CallNotes = Pick<Call<RequestKind>, "action" | "context">;
 
 /** Sends the requests of one client. */
-export class Caller {
+export class CallRunner {
   readonly #pool: ConnectionPool;
   readonly #random: Random;
-  readonly #admission = new Admission();
+  readonly #admission = new CallAdmission();
 
   /** `random` jitters the pauses. */
   constructor(pool: ConnectionPool, random: Random) {
@@ -68,18 +68,18 @@ export class Caller {
   }
 
   /** Takes a place among the calls under way if there is one, else null: then {@link enter} waits for one. */
-  tryEnter<T>(admittance: Admittance<T>): T | null {
-    return this.#admission.tryEnter(admittance);
+  tryEnter<T>(request: AdmissionRequest<T>): T | null {
+    return this.#admission.tryEnter(request);
   }
 
   /** Waits for a place among the calls under way; {@link leave} gives it back. Rejects with a {@link KvraftError}. */
-  async enter<T>(admittance: Admittance<T>, { action, scope }: CallNotes): Promise<T> {
-    const waiting = this.#admission.wait(admittance);
-    const waited = await scope.waitFor(waiting.entered);
+  async enter<T>(request: AdmissionRequest<T>, { action, context }: CallNotes): Promise<T> {
+    const waiting = this.#admission.wait(request);
+    const waited = await context.waitFor(waiting.entered);
     if (waited.kind === "done") return waited.value;
     const late = waiting.cancel();
     if (late !== null) return late;
-    throw stopError(waited.reason, { action, scope, outcome: "not-applied", failure: null });
+    throw stopError(waited.reason, { action, context, outcome: "not-applied", failure: null });
   }
 
   /** The call that entered with so many bytes has ended. */
@@ -107,12 +107,12 @@ export class Caller {
    * resolves the promise that the caller waits for.
    */
   run<K extends RequestKind>(call: Call<K>, onEnd: () => void): Promise<Answered<K>> {
-    const { kind, request, scope } = call;
-    const now = scope.clock.now();
-    const connection = scope.stoppedAt(now) === null ? this.#firstRoute(request) : null;
+    const { kind, request, context } = call;
+    const now = context.clock.now();
+    const connection = context.stoppedAt(now) === null ? this.#firstRoute(request) : null;
     if (connection === null) return this.#goOn(call, null).finally(onEnd);
-    const { signal } = scope;
-    const timeoutMs = attemptTimeoutMs(0, scope.remainingMsAt(now), kind);
+    const { signal } = context;
+    const timeoutMs = attemptTimeoutMs(0, context.remainingMsAt(now), kind);
     const { promise, resolve } = Promise.withResolvers<Answered<K>>();
     connection.send(request, { now, timeoutMs, signal }, (end) => {
       if (end.kind !== "answered") {
@@ -132,14 +132,14 @@ export class Caller {
 
   /** Tries until there is an answer or the call must end. `first`: what the first attempt came to, if there was one. */
   async #goOn<K extends RequestKind>(call: Call<K>, first: Attempted<K> | null): Promise<Answered<K>> {
-    const { kind, action, scope } = call;
+    const { kind, action, context } = call;
     let outcome: Outcome = "not-applied";
     let failure: AttemptFailure | null = null;
     let avoided: NodeId | null = null;
     let attempted = first;
     for (let attempt = 0;; attempt++) {
       if (attempted === null) {
-        throwIfStopped({ action, scope, outcome, failure });
+        throwIfStopped({ action, context, outcome, failure });
         attempted = await this.#attempt(call, attempt, avoided);
       }
       if (attempted.kind === "answered") {
@@ -151,11 +151,11 @@ export class Caller {
         failure = attempted;
         const decision = decide(failure, kind);
         if (decision.kind === "giveUp") {
-          if (failure.kind !== "refused") throwIfStopped({ action, scope, outcome, failure });
+          if (failure.kind !== "refused") throwIfStopped({ action, context, outcome, failure });
           throw toError(failure, action, outcome);
         }
         avoided = decision.except;
-        await scope.pause(pauseAfterMs(failure, attempt, this.#random));
+        await context.pause(pauseAfterMs(failure, attempt, this.#random));
       }
       attempted = null;
     }
@@ -163,16 +163,16 @@ export class Caller {
 
   /** Asks the node at one address, once, with all the time there is. */
   async runAt<K extends RequestKind>(address: string, call: Call<K>): Promise<Answered<K>> {
-    const { action, scope } = call;
-    const ending = { action, scope, outcome: "not-applied", failure: null } as const;
+    const { action, context } = call;
+    const ending = { action, context, outcome: "not-applied", failure: null } as const;
     throwIfStopped(ending);
-    const waited = await scope.waitFor(this.#pool.dial(address));
+    const waited = await context.waitFor(this.#pool.dial(address));
     if (waited.kind === "stopped") throw stopError(waited.reason, ending);
     if (waited.value.kind === "failed") {
       const { error: cause } = waited.value;
       throw new ConnectionError(`Cannot ${action}: ${reasonOf(cause.message)}`, { cause });
     }
-    const attempted = await this.#send(waited.value.connection, call, scope.remainingMs);
+    const attempted = await this.#send(waited.value.connection, call, context.remainingMs);
     if (attempted.kind === "answered") {
       const { message, connection } = attempted;
       return { message, outcome: "not-applied", connection };
@@ -189,23 +189,23 @@ export class Caller {
     attempt: number,
     avoided: NodeId | null,
   ): Promise<Attempted<K>> {
-    const { kind, scope } = call;
+    const { kind, context } = call;
     let connection = this.#pool.route(avoided);
     if (connection === null) {
-      const waited = await scope.waitFor(this.#pool.reach(avoided));
+      const waited = await context.waitFor(this.#pool.reach(avoided));
       if (waited.kind === "stopped") return { kind: "stopped", left: false };
       if (waited.value.kind === "unreachable") return waited.value;
       connection = waited.value.connection;
     }
-    return await this.#send(connection, call, attemptTimeoutMs(attempt, scope.remainingMs, kind));
+    return await this.#send(connection, call, attemptTimeoutMs(attempt, context.remainingMs, kind));
   }
 
   async #send<K extends RequestKind>(
     connection: NodeConnection,
-    { request, scope }: Call<K>,
+    { request, context }: Call<K>,
     timeoutMs: number,
   ): Promise<Attempted<K>> {
-    const { signal } = scope;
+    const { signal } = context;
     return this.#attempted(connection, await connection.request(request, { timeoutMs, signal }), timeoutMs);
   }
 
@@ -242,25 +242,25 @@ export class Caller {
 /** What is known of a call that has to end. */
 interface Ending {
   readonly action: string;
-  readonly scope: CallScope;
+  readonly context: CallContext;
   readonly outcome: Outcome;
   /** What went wrong last. */
   readonly failure: AttemptFailure | null;
 }
 
 function throwIfStopped(ending: Ending): void {
-  const reason = ending.scope.stopped;
+  const reason = ending.context.stopped;
   if (reason !== null) throw stopError(reason, ending);
 }
 
 /** The error of a call that its deadline, its caller or the client's closing ended. */
-export function stopError(reason: StopReason, { action, scope, outcome, failure }: Ending): KvraftError {
+export function stopError(reason: StopReason, { action, context, outcome, failure }: Ending): KvraftError {
   const fate = describeOutcome(outcome);
   switch (reason) {
     case "deadline": {
       const last = failure === null ? {} : { cause: toError(failure, action, outcome) };
       const why = failure === null ? "." : `: at the last attempt, ${describeFailure(failure)}`;
-      return new TimeoutError(`Cannot ${action} within ${scope.timeoutMs} ms${why} ${fate}`, {
+      return new TimeoutError(`Cannot ${action} within ${context.timeoutMs} ms${why} ${fate}`, {
         outcome,
         ...last,
       });
@@ -268,7 +268,7 @@ export function stopError(reason: StopReason, { action, scope, outcome, failure 
     case "aborted":
       return new AbortError(`Cannot ${action}: the caller's signal ended the call. ${fate}`, {
         outcome,
-        cause: scope.signal?.reason,
+        cause: context.signal?.reason,
       });
     case "closed":
       return new ClosedError(`Cannot ${action}: the client was closed. ${fate}`, { outcome });
