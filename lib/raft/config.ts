@@ -8,7 +8,7 @@ import type {
   HardState,
   NodeId,
   SnapshotMetadata,
-  TermRun,
+  TermRange,
 } from "./types.ts";
 
 /** Bounds of the core's memory and of what it sends. Every one of them is a limit, not a target. */
@@ -24,8 +24,8 @@ export interface RaftLimits {
    * disk before it takes no more of them.
    */
   readonly uncommittedBytes: number;
-  /** Payload bytes of durable, applied entries kept in memory for followers that are a little behind. */
-  readonly tailBytes: number;
+  /** Payload bytes of durable, applied entries cached in memory for followers that lag slightly. */
+  readonly entryCacheBytes: number;
   /** Payload bytes of committed entries handed out in one Ready. */
   readonly applyBytes: number;
   /** Reads that wait for a round of heartbeats, or for the leader's answer. */
@@ -38,13 +38,13 @@ export const DEFAULT_LIMITS: RaftLimits = {
   inflightMessages: 128,
   inflightBytes: 8_388_608,
   uncommittedBytes: 67_108_864,
-  tailBytes: 33_554_432,
+  entryCacheBytes: 33_554_432,
   applyBytes: 524_288,
   pendingReads: 65_536,
 };
 
-/** An entry's place in the log. */
-export interface LogPosition {
+/** Identifies an entry: two entries with equal index and term are the same entry (Raft §5.3). */
+export interface EntryId {
   readonly index: number;
   readonly term: number;
 }
@@ -52,18 +52,18 @@ export interface LogPosition {
 /**
  * What storage gave back at the start.
  *
- * Invariants: base.index ≤ snapshot.index ≤ lastIndex; every entry above the base is there.
+ * Invariants: compacted.index ≤ snapshot.index ≤ lastIndex; the log has every entry above compacted.index.
  */
 export interface RecoveredState {
   readonly hardState: HardState;
-  /** Terms of all entries above the base, in runs, oldest first; empty for an empty log. */
-  readonly termRuns: readonly TermRun[];
-  /** Index of the last entry; `base.index` for an empty log. */
+  /** Terms of all entries of the log, oldest first; empty for an empty log. */
+  readonly termRanges: readonly TermRange[];
+  /** Index of the last entry; `compacted.index` for an empty log. */
   readonly lastIndex: number;
   /** The last entries, as many as storage read back; they end at `lastIndex`. */
-  readonly tail: readonly Entry[];
-  /** The entry before the first in the log; (0, 0) for a log from its beginning. */
-  readonly base: LogPosition;
+  readonly cachedEntries: readonly Entry[];
+  /** The last entry that was compacted away, the one before the first of the log; (0, 0) for a log from its beginning. */
+  readonly compacted: EntryId;
   /** The newest snapshot; index 0 and term 0 with the founding configuration when there is none. */
   readonly snapshot: SnapshotMetadata;
   /** The configuration entries of the log above `snapshot.index`, ascending. */
@@ -81,10 +81,10 @@ export const EMPTY_CONFIGURATION: Configuration = {
 export function foundingState(configuration: Configuration): RecoveredState {
   return {
     hardState: { term: 0, vote: null, commitIndex: 0 },
-    termRuns: [],
+    termRanges: [],
     lastIndex: 0,
-    tail: [],
-    base: { index: 0, term: 0 },
+    cachedEntries: [],
+    compacted: { index: 0, term: 0 },
     snapshot: { index: 0, term: 0, configuration },
     configurations: [],
   };
@@ -112,15 +112,15 @@ export interface RaftConfig {
 /** Refuses a configuration that no correct caller can ask for. */
 export function assertConfig(config: RaftConfig): void {
   const { id, electionTicks, heartbeatTicks, recovered, lease = null } = config;
-  const { base, snapshot } = recovered;
+  const { compacted, snapshot } = recovered;
   assert(Number.isSafeInteger(id) && id >= 1, "a node id is an integer from 1 up");
   assert(heartbeatTicks >= 1 && electionTicks > heartbeatTicks, "elections take longer than heartbeats");
   assert(lease === null || Number.isSafeInteger(lease.durationMs), "promises are for whole milliseconds");
   assert(recovered.hardState.commitIndex <= recovered.lastIndex, "what was committed is in the log");
-  assert(base.index <= snapshot.index, "the log has every entry that no snapshot has");
+  assert(compacted.index <= snapshot.index, "the log has every entry that no snapshot has");
   assert(snapshot.index <= recovered.lastIndex, "the log does not end before the snapshot");
   assert(
-    recovered.tail.length === 0 || recovered.tail.at(-1)?.index === recovered.lastIndex,
-    "the tail ends the log",
+    recovered.cachedEntries.length === 0 || recovered.cachedEntries.at(-1)?.index === recovered.lastIndex,
+    "the cached entries end the log",
   );
 }

@@ -4,7 +4,7 @@
  * A configuration decides from the moment it is appended, committed or not; an entry that is truncated takes its
  * configuration with it (thesis §4.1: a node always uses the latest configuration in its log).
  *
- * Invariants: there is at least one; indexes rise; the first is the configuration as of `baseIndex`, the index of the
+ * Invariants: there is at least one; indexes rise; the first is the configuration as of `compactedIndex`, the index of the
  * newest snapshot; all others belong to entries of the log above it.
  */
 import { assert } from "../platform/assert.ts";
@@ -19,14 +19,14 @@ interface Placed {
 
 /** The configurations of one log. */
 export class ConfigurationHistory {
-  #base: Placed;
+  #snapshot: Placed;
   #later: Placed[] = [];
   /** Nodes of the configurations from one position on, for as long as nothing changes. */
   #known: { readonly from: Placed; readonly newest: Placed; readonly nodes: ReadonlySet<NodeId> } | null =
     null;
 
   constructor({ index, configuration }: SnapshotMetadata) {
-    this.#base = { index, configuration };
+    this.#snapshot = { index, configuration };
   }
 
   /** The configuration that decides. */
@@ -64,34 +64,34 @@ export class ConfigurationHistory {
 
   /** The entries from `index` on were discarded. */
   truncateFrom(index: number): void {
-    assert(index > this.#base.index, "what a snapshot holds is never discarded");
+    assert(index > this.#snapshot.index, "what a snapshot holds is never discarded");
     while ((this.#later.at(-1)?.index ?? 0) >= index) this.#later.pop();
   }
 
   /** A received snapshot took the place of the log. */
   reset({ index, configuration }: SnapshotMetadata): void {
-    this.#base = { index, configuration };
+    this.#snapshot = { index, configuration };
     this.#later = [];
   }
 
   /** A snapshot of everything up to `index` exists: what was before it is of no interest any more. */
   compactTo(index: number): void {
-    this.#base = { index, configuration: this.at(index) };
+    this.#snapshot = { index, configuration: this.at(index) };
     this.#later = this.#later.filter((placed) => placed.index > index);
   }
 
   /** All of them, oldest first (see dump.ts). */
   dump(): readonly Placed[] {
-    return [this.#base, ...this.#later];
+    return [this.#snapshot, ...this.#later];
   }
 
   get #newest(): Placed {
-    return this.#later.at(-1) ?? this.#base;
+    return this.#later.at(-1) ?? this.#snapshot;
   }
 
   #placedAt(index: number): Placed {
-    assert(index >= this.#base.index, "the configuration before a snapshot's is not known any more");
-    return this.#later.findLast((placed) => placed.index <= index) ?? this.#base;
+    assert(index >= this.#snapshot.index, "the configuration before a snapshot's is not known any more");
+    return this.#later.findLast((placed) => placed.index <= index) ?? this.#snapshot;
   }
 }
 

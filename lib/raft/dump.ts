@@ -5,14 +5,14 @@
  * random numbers. A dump shares the node's objects: it is to be read at once, and never changed.
  */
 import type { Message } from "./message.ts";
-import type { LogPosition } from "./config.ts";
-import type { Load, ReadState, SnapshotRequest } from "./ready.ts";
+import type { EntryId } from "./config.ts";
+import type { EntryRead, ReadState, SnapshotRequest } from "./ready.ts";
 import type { Role } from "./role.ts";
-import type { Configuration, Entry, HardState, NodeId, SnapshotMetadata, TermRun } from "./types.ts";
+import type { Configuration, Entry, HardState, NodeId, SnapshotMetadata, TermRange } from "./types.ts";
 
 /** The memory of a log. */
 export interface LogDump {
-  readonly base: LogPosition;
+  readonly compacted: EntryId;
   readonly snapshotIndex: number;
   /** The configuration as of the snapshot, and every later one. */
   readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[];
@@ -25,9 +25,9 @@ export interface LogDump {
   readonly persistingIndex: number;
   /** The write under way. */
   readonly persisting: { readonly index: number; readonly term: number; readonly validIndex: number } | null;
-  readonly runs: readonly TermRun[];
+  readonly termRanges: readonly TermRange[];
   /** The entries whose payload is in memory; they end at `lastIndex`. */
-  readonly tail: readonly Entry[];
+  readonly cachedEntries: readonly Entry[];
 }
 
 /** The memory of a node. */
@@ -43,10 +43,10 @@ export interface RaftDump {
   readonly messages: readonly Message[];
   readonly promises: readonly Message[];
   readonly reads: readonly ReadState[];
-  readonly loads: readonly Load[];
-  readonly loadingCommitted: boolean;
+  readonly entryReads: readonly EntryRead[];
+  readonly isReadingCommitted: boolean;
   /** Entries read back from storage to be applied. */
-  readonly loadedCommitted: readonly Entry[];
+  readonly committedEntriesRead: readonly Entry[];
   /** The snapshot that the state machine is to become. */
   readonly restore: SnapshotMetadata | null;
   readonly snapshots: readonly SnapshotRequest[];

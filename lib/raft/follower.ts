@@ -98,18 +98,18 @@ function appendFromLeader(state: RaftState, message: AppendEntries): IgnoredReas
   const { prevLogIndex, prevLogTerm, entries } = message;
   const answer = { kind: "appendEntriesResponse", from, to: message.from, term } as const;
   // What lies before the log was committed, so that every leader has it too (Raft §5.4): there is nothing to compare.
-  const { index: baseIndex, term: baseTerm } = log.base;
-  const beyondBase = entries.slice(Math.max(0, baseIndex - prevLogIndex));
-  const atBase = entries[baseIndex - prevLogIndex - 1];
-  if (atBase !== undefined && atBase.term !== baseTerm) return "conflictsWithCommitted";
-  if (prevLogIndex >= baseIndex && log.termAt(prevLogIndex) !== prevLogTerm) {
+  const { index: compactedIndex, term: compactedTerm } = log.compacted;
+  const beyondCompacted = entries.slice(Math.max(0, compactedIndex - prevLogIndex));
+  const atCompacted = entries[compactedIndex - prevLogIndex - 1];
+  if (atCompacted !== undefined && atCompacted.term !== compactedTerm) return "conflictsWithCommitted";
+  if (prevLogIndex >= compactedIndex && log.termAt(prevLogIndex) !== prevLogTerm) {
     const { index: conflictIndex, term: conflictTerm } = log.findConflictByTerm(prevLogIndex, prevLogTerm);
     state.sendAnswer({ ...answer, result: { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm } });
     return null;
   }
   // Entries that match stay: a shorter message that was overtaken must not cut off what a later one brought.
-  const fresh = beyondBase.findIndex((entry) => log.termAt(entry.index) !== entry.term);
-  const news = fresh === -1 ? [] : beyondBase.slice(fresh);
+  const fresh = beyondCompacted.findIndex((entry) => log.termAt(entry.index) !== entry.term);
+  const news = fresh === -1 ? [] : beyondCompacted.slice(fresh);
   const first = news[0];
   if (first !== undefined) {
     if (first.index <= log.commitIndex) return "conflictsWithCommitted";
@@ -136,7 +136,7 @@ function installSnapshot(state: RaftState, { from: to, snapshot }: InstallSnapsh
       log.commitTo(snapshot.index);
     } else {
       log.reset(snapshot);
-      state.loadedCommitted = [];
+      state.committedEntriesRead = [];
       state.restore = snapshot;
     }
   }

@@ -149,7 +149,7 @@ function tickPeer(state: RaftState, peer: Peer): void {
   const waiting = progress.kind === "probe" ? progress.probeSent : peer.sentIndex > progress.matchIndex;
   if (!waiting) return;
   peer.stalledTicks++;
-  if (peer.stalledTicks >= state.electionTicks) probeAgain(peer, state.log.base.index);
+  if (peer.stalledTicks >= state.electionTicks) probeAgain(peer, state.log.compacted.index);
 }
 
 function heartbeatAnswered(state: RaftState, role: Leader, message: HeartbeatResponse): IgnoredReason | null {

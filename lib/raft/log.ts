@@ -1,25 +1,25 @@
 /**
- * The replicated log as the core sees it: the term of every entry, the payload of the recent ones.
+ * The replicated log as the core sees it: the term of every entry, and a cache of the recent payloads.
  *
- * Terms are kept as runs, so that a log of millions of entries costs a few numbers. Payloads older than the tail are
- * read back from storage on request (see `Ready.loads`), never by the core itself.
+ * Terms are stored as ranges, so a log of millions of entries costs a few numbers. Payloads that have left the cache are
+ * read back from storage on request (`Ready.entryReads`), never by the core itself.
  *
- * The log begins after its base, the last entry that was compacted away (Raft §7); of the base the term is still known,
- * of what is before it only that it was committed.
+ * The log begins after `compacted`, the last entry that was compacted away (Raft §7). Its term is still known; of the
+ * entries before it only that they were committed.
  *
- * Invariants: base.index ≤ snapshotIndex ≤ appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ persistingIndex ≤
- * lastIndex; the tail ends at lastIndex and holds every entry that is not durable; runs have rising indexes and rising
- * terms, and begin after the base; no entry at or below commitIndex is ever discarded. durableIndex is below base.index
- * only from when a received snapshot took the place of the log until that is durable.
+ * Invariants: compacted.index ≤ snapshotIndex ≤ appliedIndex ≤ commitIndex ≤ lastIndex; durableIndex ≤ persistingIndex ≤
+ * lastIndex; the cache ends at lastIndex and has every entry that is not durable; term ranges have rising indexes and
+ * rising terms, and begin after `compacted`; no entry at or below commitIndex is ever discarded. durableIndex is below
+ * compacted.index only between the reset to a received snapshot and the moment that snapshot is durable.
  */
 import { assert } from "../platform/assert.ts";
-import type { LogPosition, RecoveredState } from "./config.ts";
+import type { EntryId, RecoveredState } from "./config.ts";
 import { ConfigurationHistory } from "./configurations.ts";
 import type { LogDump } from "./dump.ts";
-import type { ConfigurationCodec, Entry, SnapshotMetadata, TermRun } from "./types.ts";
+import type { ConfigurationCodec, Entry, SnapshotMetadata, TermRange } from "./types.ts";
 
-/** Dropped entries that may stand before the tail before the array is compacted. */
-const TAIL_SLACK_ENTRIES = 1_024;
+/** Evicted entries that may remain at the front of the cache array before it is compacted. */
+const CACHE_SLACK_ENTRIES = 1_024;
 
 /** Bytes that an entry counts for wherever bytes are bounded: its payload and a flat share for its header. */
 export function entryBytes(entry: Entry): number {
@@ -31,11 +31,11 @@ export class RaftLog {
   /** Who belongs to the cluster, by the configuration entries of this log. */
   readonly configurations: ConfigurationHistory;
   readonly #codec: ConfigurationCodec;
-  /** The entry before the first. */
-  #base: LogPosition;
+  /** The last entry that was compacted away. */
+  #compacted: EntryId;
   /** Index of the newest snapshot. */
   #snapshotIndex: number;
-  /** Index of the last entry; that of the base when there is none. */
+  /** Index of the last entry; `compacted.index` when the log is empty. */
   #lastIndex: number;
   /** Highest index known to be committed. */
   #commitIndex: number;
@@ -43,41 +43,41 @@ export class RaftLog {
   #appliedIndex: number;
   /** Highest index whose present entry is known to be durable. */
   #durableIndex: number;
-  /** Highest index whose present entry was handed out to be made durable. */
+  /** Highest index whose present entry was handed to storage. */
   #persistingIndex: number;
   /** A received snapshot that took the place of the log and was not yet handed out to be made durable. */
   #unpersistedSnapshot: SnapshotMetadata | null = null;
   /** The write under way; `validIndex` is lowered by every rewrite since it was handed out. */
   #persisting: { readonly index: number; readonly term: number; validIndex: number } | null = null;
-  #runs: TermRun[];
-  #tail: Entry[];
-  /** Position in #tail of the first entry that counts; those before it are dropped. */
-  #tailStart = 0;
-  #tailBytes = 0;
-  /** What the entries above #persistingIndex count for. */
+  #termRanges: TermRange[];
+  #cache: Entry[];
+  /** Position in #cache of the first entry; those before it were evicted. */
+  #cacheStart = 0;
+  #cacheBytes = 0;
+  /** Bytes of the entries above #persistingIndex. */
   #unpersistedBytes = 0;
-  readonly #tailLimitBytes: number;
+  readonly #cacheLimitBytes: number;
 
   constructor(
     recovered: RecoveredState,
-    { tailLimitBytes, codec }: { readonly tailLimitBytes: number; readonly codec: ConfigurationCodec },
+    { cacheLimitBytes, codec }: { readonly cacheLimitBytes: number; readonly codec: ConfigurationCodec },
   ) {
     this.#codec = codec;
     this.configurations = new ConfigurationHistory(recovered.snapshot);
     for (const { index, data } of recovered.configurations) {
       this.configurations.append(index, codec.decode(data));
     }
-    this.#base = recovered.base;
+    this.#compacted = recovered.compacted;
     this.#snapshotIndex = recovered.snapshot.index;
     this.#appliedIndex = recovered.snapshot.index;
     this.#lastIndex = recovered.lastIndex;
     this.#durableIndex = recovered.lastIndex;
     this.#persistingIndex = recovered.lastIndex;
     this.#commitIndex = Math.max(recovered.hardState.commitIndex, recovered.snapshot.index);
-    this.#runs = [...recovered.termRuns];
-    this.#tail = [...recovered.tail];
-    for (const entry of this.#tail) this.#tailBytes += entryBytes(entry);
-    this.#tailLimitBytes = tailLimitBytes;
+    this.#termRanges = [...recovered.termRanges];
+    this.#cache = [...recovered.cachedEntries];
+    for (const entry of this.#cache) this.#cacheBytes += entryBytes(entry);
+    this.#cacheLimitBytes = cacheLimitBytes;
     this.assertInvariants();
   }
 
@@ -86,12 +86,12 @@ export class RaftLog {
   }
 
   get lastTerm(): number {
-    return this.#runs.at(-1)?.term ?? this.#base.term;
+    return this.#termRanges.at(-1)?.term ?? this.#compacted.term;
   }
 
-  /** The entry before the first: (0, 0), or the last one that was compacted away. */
-  get base(): LogPosition {
-    return this.#base;
+  /** The last entry that was compacted away; (0, 0) when none was. */
+  get compacted(): EntryId {
+    return this.#compacted;
   }
 
   get snapshotIndex(): number {
@@ -125,17 +125,17 @@ export class RaftLog {
   }
 
   /** Index of the oldest entry whose payload is in memory (lastIndex + 1 when none is). */
-  get tailFirstIndex(): number {
-    return this.#lastIndex + 1 - (this.#tail.length - this.#tailStart);
+  get firstCachedIndex(): number {
+    return this.#lastIndex + 1 - (this.#cache.length - this.#cacheStart);
   }
 
-  /** Term of the entry at `index`: 0 at index 0, null beyond the end and before the base. */
+  /** Returns the term of the entry at `index`: 0 at index 0, null beyond the end and before `compacted`. */
   termAt(index: number): number | null {
-    if (index === this.#base.index) return this.#base.term;
-    if (index < this.#base.index || index > this.#lastIndex) return null;
-    for (let position = this.#runs.length - 1; position >= 0; position--) {
-      const run = this.#runs[position];
-      if (run !== undefined && run.firstIndex <= index) return run.term;
+    if (index === this.#compacted.index) return this.#compacted.term;
+    if (index < this.#compacted.index || index > this.#lastIndex) return null;
+    for (let position = this.#termRanges.length - 1; position >= 0; position--) {
+      const range = this.#termRanges[position];
+      if (range !== undefined && range.firstIndex <= index) return range.term;
     }
     return null;
   }
@@ -149,20 +149,20 @@ export class RaftLog {
    * The highest index at or below `index` whose term is at or below `term`, with that term; (0, 0) when there is none.
    * Both sides use it to step over whole terms of disagreement (Raft §5.3, last paragraphs).
    *
-   * The search ends at the base: what is there was committed, so there is nothing to disagree about. Asked about a place
+   * The search ends at the compacted: what is there was committed, so there is nothing to disagree about. Asked about a place
    * before the base it answers that place, with the base's term for want of a closer bound.
    */
-  findConflictByTerm(index: number, term: number): LogPosition {
+  findConflictByTerm(index: number, term: number): EntryId {
     if (index === 0) return { index: 0, term: 0 };
-    if (index < this.#base.index) return { index, term: this.#base.term };
+    if (index < this.#compacted.index) return { index, term: this.#compacted.term };
     let upTo = Math.min(index, this.#lastIndex);
-    for (let position = this.#runs.length - 1; position >= 0; position--) {
-      const run = this.#runs[position];
-      if (run === undefined || run.firstIndex > upTo) continue;
-      if (run.term <= term) return { index: upTo, term: run.term };
-      upTo = run.firstIndex - 1;
+    for (let position = this.#termRanges.length - 1; position >= 0; position--) {
+      const range = this.#termRanges[position];
+      if (range === undefined || range.firstIndex > upTo) continue;
+      if (range.term <= term) return { index: upTo, term: range.term };
+      upTo = range.firstIndex - 1;
     }
-    return this.#base;
+    return this.#compacted;
   }
 
   /**
@@ -178,14 +178,14 @@ export class RaftLog {
     for (const entry of entries) {
       assert(entry.index === this.#lastIndex + 1, "entries are consecutive");
       assert(entry.term >= this.lastTerm, "terms never fall along the log");
-      if (entry.term !== this.#runs.at(-1)?.term) {
-        this.#runs.push({ firstIndex: entry.index, term: entry.term });
+      if (entry.term !== this.#termRanges.at(-1)?.term) {
+        this.#termRanges.push({ firstIndex: entry.index, term: entry.term });
       }
       if (entry.kind === "configuration") {
         this.configurations.append(entry.index, this.#codec.decode(entry.data));
       }
-      this.#tail.push(entry);
-      this.#tailBytes += entryBytes(entry);
+      this.#cache.push(entry);
+      this.#cacheBytes += entryBytes(entry);
       this.#unpersistedBytes += entryBytes(entry);
       this.#lastIndex = entry.index;
     }
@@ -193,18 +193,18 @@ export class RaftLog {
 
   /** Entries from `firstIndex` to `lastIndex` of at most `maxBytes`, at least one; null when not in memory. */
   slice(firstIndex: number, lastIndex: number, maxBytes: number): Entry[] | null {
-    if (firstIndex < this.tailFirstIndex) return null;
-    const start = this.#tailStart + firstIndex - this.tailFirstIndex;
+    if (firstIndex < this.firstCachedIndex) return null;
+    const start = this.#cacheStart + firstIndex - this.firstCachedIndex;
     let end = start;
     let bytes = 0;
     for (let index = firstIndex; index <= lastIndex; index++) {
-      const entry = this.#tail[end];
-      assert(entry !== undefined && entry.index === index, "the tail is consecutive and ends at lastIndex");
+      const entry = this.#cache[end];
+      assert(entry !== undefined && entry.index === index, "the cache is consecutive and ends at lastIndex");
       bytes += entryBytes(entry);
       if (bytes > maxBytes && end > start) break;
       end++;
     }
-    return this.#tail.slice(start, end);
+    return this.#cache.slice(start, end);
   }
 
   /** Hands out what is not yet durable nor under way; only one such write is under way at a time. */
@@ -231,7 +231,7 @@ export class RaftLog {
     assert(persisting.index === index && persisting.term === term, "persisted() answers the write under way");
     this.#durableIndex = Math.max(this.#durableIndex, persisting.validIndex);
     this.#persisting = null;
-    this.#trimTail();
+    this.#trimCache();
   }
 
   /**
@@ -248,16 +248,16 @@ export class RaftLog {
     // On the disk is the old log still; of that only what was committed can be counted on.
     this.#durableIndex = Math.min(this.#durableIndex, this.#commitIndex);
     if (this.#persisting !== null) this.#persisting.validIndex = 0;
-    this.#base = { index, term };
+    this.#compacted = { index, term };
     this.#snapshotIndex = index;
     this.#appliedIndex = index;
     this.#commitIndex = index;
     this.#lastIndex = index;
     this.#persistingIndex = index;
-    this.#runs = [];
-    this.#tail = [];
-    this.#tailStart = 0;
-    this.#tailBytes = 0;
+    this.#termRanges = [];
+    this.#cache = [];
+    this.#cacheStart = 0;
+    this.#cacheBytes = 0;
     this.#unpersistedBytes = 0;
     this.#unpersistedSnapshot = snapshot;
     this.configurations.reset(snapshot);
@@ -265,32 +265,32 @@ export class RaftLog {
 
   /**
    * A durable snapshot of everything up to `snapshotIndex` exists, and storage has let go of the entries up to
-   * `baseIndex`; so does this log, but for those that storage was not given in full yet. An older snapshot than the
+   * `compactedIndex`; so does this log, but for those that storage was not given in full yet. An older snapshot than the
    * newest known changes nothing.
    */
   compact(
-    { snapshotIndex, baseIndex }: { readonly snapshotIndex: number; readonly baseIndex: number },
+    { snapshotIndex, compactedIndex }: { readonly snapshotIndex: number; readonly compactedIndex: number },
   ): void {
-    assert(baseIndex <= snapshotIndex, "only what is in a snapshot may go");
+    assert(compactedIndex <= snapshotIndex, "only what is in a snapshot may go");
     assert(snapshotIndex <= this.#appliedIndex, "a snapshot holds only what was applied");
     if (snapshotIndex > this.#snapshotIndex) {
       this.#snapshotIndex = snapshotIndex;
       this.configurations.compactTo(snapshotIndex);
     }
-    const index = Math.min(baseIndex, this.#durableIndex);
-    if (index <= this.#base.index) return;
+    const index = Math.min(compactedIndex, this.#durableIndex);
+    if (index <= this.#compacted.index) return;
     const term = this.termAt(index);
     assert(term !== null, "only what is in the log is compacted");
-    const dropped = Math.max(0, index + 1 - this.tailFirstIndex);
-    for (const entry of this.#tail.slice(this.#tailStart, this.#tailStart + dropped)) {
-      this.#tailBytes -= entryBytes(entry);
+    const dropped = Math.max(0, index + 1 - this.firstCachedIndex);
+    for (const entry of this.#cache.slice(this.#cacheStart, this.#cacheStart + dropped)) {
+      this.#cacheBytes -= entryBytes(entry);
     }
-    this.#tailStart += dropped;
-    this.#closeTail();
-    this.#runs = this.#runs.filter((_, position) => {
-      return (this.#runs[position + 1]?.firstIndex ?? this.#lastIndex + 1) > index + 1;
-    }).map((run) => run.firstIndex > index ? run : { firstIndex: index + 1, term: run.term });
-    this.#base = { index, term };
+    this.#cacheStart += dropped;
+    this.#compactCacheArray();
+    this.#termRanges = this.#termRanges.filter((_, position) => {
+      return (this.#termRanges[position + 1]?.firstIndex ?? this.#lastIndex + 1) > index + 1;
+    }).map((range) => range.firstIndex > index ? range : { firstIndex: index + 1, term: range.term });
+    this.#compacted = { index, term };
   }
 
   /** Everything up to `index` is committed. */
@@ -312,13 +312,13 @@ export class RaftLog {
     assert(entries[0]?.index === this.#appliedIndex + 1, "entries are applied in order, each once");
     this.#appliedIndex += entries.length;
     assert(this.#appliedIndex <= this.#commitIndex, "only what is committed is applied");
-    this.#trimTail();
+    this.#trimCache();
   }
 
   /** All that this log remembers. */
   dump(): LogDump {
     return {
-      base: this.#base,
+      compacted: this.#compacted,
       snapshotIndex: this.#snapshotIndex,
       configurations: this.configurations.dump(),
       unpersistedSnapshot: this.#unpersistedSnapshot,
@@ -328,38 +328,38 @@ export class RaftLog {
       durableIndex: this.#durableIndex,
       persistingIndex: this.#persistingIndex,
       persisting: this.#persisting,
-      runs: this.#runs,
-      tail: this.#tail.slice(this.#tailStart),
+      termRanges: this.#termRanges,
+      cachedEntries: this.#cache.slice(this.#cacheStart),
     };
   }
 
   assertInvariants(): void {
-    assert(this.#base.index <= this.#snapshotIndex, "base.index ≤ snapshotIndex");
+    assert(this.#compacted.index <= this.#snapshotIndex, "compacted.index ≤ snapshotIndex");
     assert(this.#snapshotIndex <= this.#appliedIndex, "snapshotIndex ≤ appliedIndex");
     assert(this.#appliedIndex <= this.#commitIndex, "appliedIndex ≤ commitIndex");
     assert(this.#commitIndex <= this.#lastIndex, "commitIndex ≤ lastIndex");
     assert(this.#durableIndex <= this.#persistingIndex, "durableIndex ≤ persistingIndex");
     assert(this.#persistingIndex <= this.#lastIndex, "persistingIndex ≤ lastIndex");
-    assert(this.tailFirstIndex <= this.#persistingIndex + 1, "what is not durable is in memory");
-    assert(this.tailFirstIndex > this.#base.index, "nothing of what is compacted is kept");
+    assert(this.firstCachedIndex <= this.#persistingIndex + 1, "what is not durable is in memory");
+    assert(this.firstCachedIndex > this.#compacted.index, "no compacted entry is cached");
     assert(
-      (this.#runs[0]?.firstIndex ?? this.#base.index + 1) === this.#base.index + 1,
-      "runs follow the base",
+      (this.#termRanges[0]?.firstIndex ?? this.#compacted.index + 1) === this.#compacted.index + 1,
+      "term ranges begin after the compacted entry",
     );
     assert(
-      this.#durableIndex >= this.#base.index || this.#unpersistedSnapshot !== null ||
+      this.#durableIndex >= this.#compacted.index || this.#unpersistedSnapshot !== null ||
         this.#persisting !== null,
-      "the base is durable, or a write is to make it so",
+      "the compacted entry is durable, or a write makes it so",
     );
   }
 
   #discardFrom(index: number): void {
-    const kept = Math.max(0, index - this.tailFirstIndex);
-    for (const entry of this.#tail.splice(this.#tailStart + kept)) {
-      this.#tailBytes -= entryBytes(entry);
+    const kept = Math.max(0, index - this.firstCachedIndex);
+    for (const entry of this.#cache.splice(this.#cacheStart + kept)) {
+      this.#cacheBytes -= entryBytes(entry);
       if (entry.index > this.#persistingIndex) this.#unpersistedBytes -= entryBytes(entry);
     }
-    while ((this.#runs.at(-1)?.firstIndex ?? 0) >= index) this.#runs.pop();
+    while ((this.#termRanges.at(-1)?.firstIndex ?? 0) >= index) this.#termRanges.pop();
     this.configurations.truncateFrom(index);
     this.#lastIndex = index - 1;
     this.#durableIndex = Math.min(this.#durableIndex, index - 1);
@@ -369,22 +369,22 @@ export class RaftLog {
     }
   }
 
-  #trimTail(): void {
+  #trimCache(): void {
     const droppable = Math.min(this.#durableIndex, this.#appliedIndex);
-    while (this.#tailBytes > this.#tailLimitBytes) {
-      const oldest = this.#tail[this.#tailStart];
+    while (this.#cacheBytes > this.#cacheLimitBytes) {
+      const oldest = this.#cache[this.#cacheStart];
       if (oldest === undefined || oldest.index > droppable) break;
-      this.#tailStart++;
-      this.#tailBytes -= entryBytes(oldest);
+      this.#cacheStart++;
+      this.#cacheBytes -= entryBytes(oldest);
     }
-    this.#closeTail();
+    this.#compactCacheArray();
   }
 
   /** Gives back the room of dropped entries when there are many. */
-  #closeTail(): void {
-    if (this.#tailStart > TAIL_SLACK_ENTRIES) {
-      this.#tail.splice(0, this.#tailStart);
-      this.#tailStart = 0;
+  #compactCacheArray(): void {
+    if (this.#cacheStart > CACHE_SLACK_ENTRIES) {
+      this.#cache.splice(0, this.#cacheStart);
+      this.#cacheStart = 0;
     }
   }
 }

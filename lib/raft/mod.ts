@@ -2,7 +2,7 @@
  * The consensus core: Raft as a pure state machine.
  *
  * Inputs: `tick`, `step`, `propose`, `proposeConfiguration`, `readIndex`, `transferLeadership`, and what the outside
- * reports (`persisted`, `loaded`, `messagesLost`, `reportUnreachable`, `storageStalled`, `compact`, `snapshotFailed`).
+ * reports (`persisted`, `entriesRead`, `messagesLost`, `reportUnreachable`, `storageStalled`, `compact`, `snapshotFailed`).
  * Output: `takeReady`, which says what to make durable, what to send (and what only after the sync), what to apply,
  * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside (and time, where
  * it is told to answer reads under a lease): same inputs, same outputs.
@@ -24,13 +24,13 @@
  */
 export { stepsTo, targetProblem } from "./configurations.ts";
 export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
-export type { LogPosition, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
+export type { EntryId, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { LogDump, RaftDump } from "./dump.ts";
 export type { LeaseConfig } from "./lease.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
 export type { ConfigurationProposed, Proposed, ReadRequested } from "./raft.ts";
-export type { Load, Persist, ReadState, Ready, SnapshotRequest } from "./ready.ts";
+export type { EntryRead, Persist, ReadState, Ready, SnapshotRequest } from "./ready.ts";
 export type { Role } from "./role.ts";
 export type { PeerView, RaftStatus } from "./status.ts";
 export type * from "./types.ts";

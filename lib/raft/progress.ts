@@ -77,7 +77,7 @@ export interface Peer {
   /** Highest index sent in this term: no honest answer can be above it. */
   sentIndex: number;
   /** Whether older entries for it are being read back from storage. */
-  loading: boolean;
+  isReadingEntries: boolean;
   /** Whether it was heard from since the last CheckQuorum. */
   recentlyActive: boolean;
   /** Ticks since it was last heard from in this term, for people to see; null before the first word. */
@@ -95,7 +95,7 @@ export function newPeer(lastIndex: number): Peer {
   return {
     progress: { kind: "probe", matchIndex: 0, nextIndex: lastIndex + 1, probeSent: false, askedIndex: null },
     sentIndex: 0,
-    loading: false,
+    isReadingEntries: false,
     recentlyActive: true,
     ticksSinceContact: null,
     confirmedRound: 0,
@@ -126,13 +126,13 @@ export function becomeProbe(peer: Peer, nextIndex: number): void {
 /**
  * What was sent may be lost: asks again. Where entries were pipelined, that is behind matchIndex; where the place of
  * agreement was still being looked for, it is the same place (matchIndex may be 0 there, with a long log that agrees).
- * It is asked about nothing before `baseIndex`, where the log begins: whether it has that is what decides whether it
+ * It is asked about nothing before `compactedIndex`, where the log begins: whether it has that is what decides whether it
  * needs a snapshot.
  */
-export function probeAgain(peer: Peer, baseIndex: number): void {
+export function probeAgain(peer: Peer, compactedIndex: number): void {
   const { kind, matchIndex } = peer.progress;
   const place = kind === "probe" ? peer.progress.nextIndex : matchIndex + 1;
-  const nextIndex = Math.max(place, baseIndex + 1);
+  const nextIndex = Math.max(place, compactedIndex + 1);
   peer.progress = { kind: "probe", matchIndex, nextIndex, probeSent: false, askedIndex: nextIndex - 1 };
   peer.stalledTicks = 0;
 }

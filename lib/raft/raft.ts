@@ -20,8 +20,8 @@ import { entryBytes } from "./log.ts";
 import type { IgnoredReason, Message } from "./message.ts";
 import { type ConfigurationRefusal, proposeChange, settleConfiguration } from "./membership.ts";
 import { assertPeer, probeAgain } from "./progress.ts";
-import type { Load, ReadState, Ready } from "./ready.ts";
-import { advanceCommit, replicate, sendLoaded } from "./replication.ts";
+import type { EntryRead, ReadState, Ready } from "./ready.ts";
+import { advanceCommit, replicate, sendEntriesRead } from "./replication.ts";
 import { RaftState } from "./state.ts";
 import { leaderKnownTo, type RaftStatus, statusOf } from "./status.ts";
 import { becomeFollower } from "./transitions.ts";
@@ -107,14 +107,14 @@ export class Raft {
     return { kind: "accepted", index: entry.index, term: entry.term };
   }
 
-  /** A durable snapshot exists, and the entries up to `baseIndex` are gone (baseIndex ≤ snapshot.index ≤ appliedIndex). */
+  /** A durable snapshot exists, and the entries up to `compactedIndex` are gone (compactedIndex ≤ snapshot.index ≤ appliedIndex). */
   compact(
-    { snapshot, baseIndex }: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number },
+    { snapshot, compactedIndex }: { readonly snapshot: SnapshotMetadata; readonly compactedIndex: number },
   ): void {
     const { log } = this.#state;
     const known = log.termAt(snapshot.index);
     assert(known === null || known === snapshot.term, "a snapshot is of this log");
-    log.compact({ snapshotIndex: snapshot.index, baseIndex });
+    log.compact({ snapshotIndex: snapshot.index, compactedIndex });
     this.#assertInvariants();
   }
 
@@ -122,7 +122,7 @@ export class Raft {
   snapshotFailed(node: NodeId): void {
     const { role, log } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
-    if (peer?.progress.kind === "snapshot") probeAgain(peer, log.base.index);
+    if (peer?.progress.kind === "snapshot") probeAgain(peer, log.compacted.index);
   }
 
   /** This node's view of itself. */
@@ -259,20 +259,20 @@ export class Raft {
     becomeFollower(state, term, null);
   }
 
-  /** Entries that a {@link Load} asked for; consecutive, from its firstIndex on. */
-  loaded(load: Load, entries: readonly Entry[]): void {
+  /** Entries that a {@link EntryRead} asked for; consecutive, from its firstIndex on. */
+  entriesRead(entryRead: EntryRead, entries: readonly Entry[]): void {
     const state = this.#state;
-    if (load.to !== null) {
-      if (state.role.kind === "leader") sendLoaded(state, state.role, load.to, entries);
+    if (entryRead.to !== null) {
+      if (state.role.kind === "leader") sendEntriesRead(state, state.role, entryRead.to, entries);
       return;
     }
-    state.loadingCommitted = false;
+    state.isReadingCommitted = false;
     const { log } = state;
     const { appliedIndex, commitIndex } = log;
     // The read may have met an entry that was rewritten since, and whose successor is committed by now.
     const committed = entries.filter(({ index, term }) => index <= commitIndex && log.termAt(index) === term);
     if (committed[0]?.index !== appliedIndex + 1) return;
-    state.loadedCommitted = committed;
+    state.committedEntriesRead = committed;
     log.markApplied(committed);
   }
 
@@ -283,7 +283,7 @@ export class Raft {
   messagesLost(node: NodeId): void {
     const { role, log } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
-    if (peer !== undefined && peer.progress.kind !== "snapshot") probeAgain(peer, log.base.index);
+    if (peer !== undefined && peer.progress.kind !== "snapshot") probeAgain(peer, log.compacted.index);
   }
 
   /** The process of `node` is gone: nobody listens at its address any more. */
@@ -306,25 +306,25 @@ export class Raft {
     const committed = this.#takeCommitted();
     const messages = state.takeMessages();
     const reads: ReadState[] = state.reads.splice(0);
-    const loads = state.loads.splice(0);
+    const entryReads = state.entryReads.splice(0);
     const snapshots = state.snapshots.splice(0);
     this.#assertInvariants();
     const idle = persist === null && restore === null &&
-      [messages, committed, reads, loads, snapshots].every(({ length }) => length === 0);
-    return idle ? null : { persist, messages, restore, committed, reads, loads, snapshots };
+      [messages, committed, reads, entryReads, snapshots].every(({ length }) => length === 0);
+    return idle ? null : { persist, messages, restore, committed, reads, entryReads, snapshots };
   }
 
   #takeCommitted(): readonly Entry[] {
     const state = this.#state;
-    let committed: readonly Entry[] | null = state.loadedCommitted;
-    state.loadedCommitted = [];
+    let committed: readonly Entry[] | null = state.committedEntriesRead;
+    state.committedEntriesRead = [];
     if (committed.length === 0) {
-      if (state.loadingCommitted) return [];
+      if (state.isReadingCommitted) return [];
       committed = state.log.takeCommitted(state.limits.applyBytes);
       if (committed === null) {
-        state.loadingCommitted = true;
+        state.isReadingCommitted = true;
         const firstIndex = state.log.appliedIndex + 1;
-        state.loads.push({ to: null, firstIndex, maxBytes: state.limits.applyBytes });
+        state.entryReads.push({ to: null, firstIndex, maxBytes: state.limits.applyBytes });
         return [];
       }
     }

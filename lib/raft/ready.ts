@@ -7,7 +7,7 @@ export interface Persist {
   /** New hard state, to be written before the entries; null when it did not change. */
   readonly hardState: HardState | null;
   /**
-   * A received snapshot that becomes the log's base: every entry of the log is discarded, and `entries` follow from its
+   * A received snapshot that becomes the log's compacted: every entry of the log is discarded, and `entries` follow from its
    * index + 1 on. It is written before them and durable with the same sync. Null when there is none.
    */
   readonly snapshot: SnapshotMetadata | null;
@@ -27,8 +27,8 @@ export interface ReadState {
   readonly index: number | null;
 }
 
-/** Entries that the core needs and no longer holds: read them back and pass them to `loaded()`. */
-export interface Load {
+/** Entries that the core needs and no longer holds: read them back and pass them to `entriesRead()`. */
+export interface EntryRead {
   /** The follower they are for; null when they are to be applied here. */
   readonly to: NodeId | null;
   readonly firstIndex: number;
@@ -59,6 +59,6 @@ export interface Ready {
   /** To be applied, in this order. */
   readonly committed: readonly Entry[];
   readonly reads: readonly ReadState[];
-  readonly loads: readonly Load[];
+  readonly entryReads: readonly EntryRead[];
   readonly snapshots: readonly SnapshotRequest[];
 }

@@ -29,10 +29,10 @@ export function replicate(state: RaftState, role: Leader): void {
 }
 
 /** Entries for a follower have been read back from storage. */
-export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: readonly Entry[]): void {
+export function sendEntriesRead(state: RaftState, role: Leader, to: NodeId, entries: readonly Entry[]): void {
   const peer = role.peers.get(to);
-  if (peer === undefined || !peer.loading) return;
-  peer.loading = false;
+  if (peer === undefined || !peer.isReadingEntries) return;
+  peer.isReadingEntries = false;
   const { log } = state;
   const { nextIndex } = peer.progress;
   // The connection broke while they were read. With entries, the answer would not be the one that ends the probe, and
@@ -40,7 +40,7 @@ export function sendLoaded(state: RaftState, role: Leader, to: NodeId, entries: 
   if (isQuestion(peer.progress)) return;
   const sameLog = entries.every((entry) => log.termAt(entry.index) === entry.term);
   // The log may have been cut while they were read: without the entry before them they are of no use.
-  if (sameLog && nextIndex > log.base.index && entries[0]?.index === nextIndex && maySend(state, peer)) {
+  if (sameLog && nextIndex > log.compacted.index && entries[0]?.index === nextIndex && maySend(state, peer)) {
     sendAppend(state, to, peer, entries);
   }
 }
@@ -76,7 +76,7 @@ export function advanceCommit(state: RaftState, role: Leader): void {
 }
 
 function maySend(state: RaftState, peer: Peer): boolean {
-  if (peer.loading) return false;
+  if (peer.isReadingEntries) return false;
   const { progress } = peer;
   switch (progress.kind) {
     case "probe":
@@ -98,7 +98,7 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
   const { progress } = peer;
   const { nextIndex } = progress;
   const { log, limits } = state;
-  if (nextIndex <= log.base.index) {
+  if (nextIndex <= log.compacted.index) {
     requestSnapshot(state, to, peer);
     return false;
   }
@@ -106,8 +106,8 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
     ? []
     : log.slice(nextIndex, log.persistingIndex, limits.appendBytes);
   if (entries === null) {
-    peer.loading = true;
-    state.loads.push({ to, firstIndex: nextIndex, maxBytes: limits.appendBytes });
+    peer.isReadingEntries = true;
+    state.entryReads.push({ to, firstIndex: nextIndex, maxBytes: limits.appendBytes });
     return false;
   }
   sendAppend(state, to, peer, entries);
@@ -175,7 +175,7 @@ function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number
       break;
     case "snapshot":
       if (!isNews) return "notOutstanding";
-      if (matchIndex >= state.log.base.index) {
+      if (matchIndex >= state.log.compacted.index) {
         becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
       } else if (matchIndex >= progress.snapshotIndex) {
         // By the time it was there it was too old: the log begins after it now.

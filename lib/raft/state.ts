@@ -11,7 +11,7 @@ import { type LeaseConfig, VoterLease } from "./lease.ts";
 import { RaftLog } from "./log.ts";
 import type { Message } from "./message.ts";
 import { isVoter } from "./quorum.ts";
-import type { Load, Persist, ReadState, SnapshotRequest } from "./ready.ts";
+import type { EntryRead, Persist, ReadState, SnapshotRequest } from "./ready.ts";
 import type { Role } from "./role.ts";
 import type { ConfigurationCodec, ConfState, Entry, HardState, NodeId, SnapshotMetadata } from "./types.ts";
 
@@ -37,16 +37,16 @@ export class RaftState {
 
   /** Reads that are decided and not yet handed out. */
   readonly reads: ReadState[] = [];
-  /** Loads that are wanted and not yet handed out. */
-  readonly loads: Load[] = [];
+  /** Reads of entries that are wanted and not yet handed out. */
+  readonly entryReads: EntryRead[] = [];
   /** Snapshots that followers need, not yet handed out. */
   readonly snapshots: SnapshotRequest[] = [];
   /** The received snapshot that the state machine is to become, not yet handed out. */
   restore: SnapshotMetadata | null = null;
   /** Entries read back from storage to be applied, not yet handed out. */
-  loadedCommitted: readonly Entry[] = [];
+  committedEntriesRead: readonly Entry[] = [];
   /** Whether entries to apply here are being read back from storage. */
-  loadingCommitted = false;
+  isReadingCommitted = false;
   /** Ticks since the write under way was handed out; null without one. */
   persistingTicks: number | null = null;
 
@@ -73,7 +73,7 @@ export class RaftState {
     const mayHavePromised = hardState.term > 0;
     this.promise = this.lease === null ? null : new VoterLease(this.lease, { mayHavePromised });
     this.log = new RaftLog(config.recovered, {
-      tailLimitBytes: config.limits.tailBytes,
+      cacheLimitBytes: config.limits.entryCacheBytes,
       codec: config.configurationCodec,
     });
     this.#term = hardState.term;
@@ -230,8 +230,16 @@ export class RaftState {
 
   /** All that this node remembers; see {@link RaftDump}. */
   dump(): RaftDump {
-    const { role, reads, loads, snapshots, restore, loadingCommitted, loadedCommitted, persistingTicks } =
-      this;
+    const {
+      role,
+      reads,
+      entryReads,
+      snapshots,
+      restore,
+      isReadingCommitted,
+      committedEntriesRead,
+      persistingTicks,
+    } = this;
     return {
       term: this.#term,
       vote: this.#vote,
@@ -242,11 +250,11 @@ export class RaftState {
       messages: this.#messages,
       promises: this.#promises,
       reads,
-      loads,
+      entryReads,
       snapshots,
       restore,
-      loadingCommitted,
-      loadedCommitted,
+      isReadingCommitted,
+      committedEntriesRead,
       persistingTicks,
       nextReadId: this.#nextReadId,
     };

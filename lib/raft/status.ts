@@ -58,7 +58,7 @@ export function statusOf(state: RaftState): RaftStatus {
     commitIndex,
     appliedIndex,
     lastIndex,
-    firstIndex: log.base.index + 1,
+    firstIndex: log.compacted.index + 1,
     snapshotIndex,
     configuration: log.configurations.newest,
     peers: role.kind === "leader" ? peersOf(role) : [],

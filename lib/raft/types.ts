@@ -106,7 +106,7 @@ export interface ConfigurationCodec {
 }
 
 /** A run of entries of one term: the term of every entry from `firstIndex` up to the next run. */
-export interface TermRun {
+export interface TermRange {
   /** First index of the run. */
   readonly firstIndex: number;
   /** Term of all entries in it. */

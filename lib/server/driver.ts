@@ -14,8 +14,8 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type {
   Entry,
+  EntryRead,
   IgnoredReason,
-  Load,
   Message,
   NodeId,
   Persist,
@@ -103,7 +103,7 @@ export class Driver {
   readonly #raft: Raft;
   #ticker: Timer | null = null;
   #retry: Timer | null = null;
-  /** At most one for each load that is under way. */
+  /** At most one for each read that is under way. */
   readonly #loadRetries = new Set<Timer>();
   /** Goes on with what was too much for one turn. */
   #continuation: Timer | null = null;
@@ -253,7 +253,7 @@ export class Driver {
     if (ready.restore !== null) events.restore(ready.restore);
     if (ready.committed.length > 0) events.apply(ready.committed);
     for (const read of ready.reads) events.read(read);
-    for (const load of ready.loads) void this.#load(load);
+    for (const entryRead of ready.entryReads) void this.#readEntries(entryRead);
   }
 
   #persist(persist: Persist): void {
@@ -304,17 +304,17 @@ export class Driver {
   }
 
   /** Reads entries back for the core. Never rejects. */
-  async #load(load: Load): Promise<void> {
+  async #readEntries(entryRead: EntryRead): Promise<void> {
     try {
-      const entries = await this.#options.log.readEntries(load.firstIndex, load.maxBytes);
-      this.#input(() => this.#raft.loaded(load, entries));
+      const entries = await this.#options.log.readEntries(entryRead.firstIndex, entryRead.maxBytes);
+      this.#input(() => this.#raft.entriesRead(entryRead, entries));
     } catch (error) {
       if (this.#stopped || shortageOf(error) === null) return this.#fail(error);
       this.#options.logger.warn("cannot read the log for now; trying again", { reason: reasonOf(error) });
       // Without entries the core asks again, for what it needs by then.
       const retry = this.#options.clock.after(SHORTAGE_RETRY_MS, () => {
         this.#loadRetries.delete(retry);
-        this.#input(() => this.#raft.loaded(load, []));
+        this.#input(() => this.#raft.entriesRead(entryRead, []));
       });
       this.#loadRetries.add(retry);
     }

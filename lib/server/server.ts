@@ -124,7 +124,7 @@ async function start(
       directory,
       identity,
       segmentBytes: config.segmentBytes,
-      tailBytes: limits.raft.tailBytes,
+      entryCacheBytes: limits.raft.entryCacheBytes,
       stateMachineOptions: stateMachineOptionsOf(limits),
       logger,
       yieldToEventLoop: async () => {

@@ -9,7 +9,7 @@ import type { Disk } from "../platform/disk.ts";
 import { DataDirectoryError, LogDamagedError, LogMissingError, SnapshotMissingError } from "./errors.ts";
 import type { Identity, LogOwner } from "./identity.ts";
 import type { RecoveredConfiguration } from "./wal/kept_entries.ts";
-import type { LogBase } from "./wal/log_state.ts";
+import type { EntryId } from "./wal/log_state.ts";
 import { segmentSeed } from "./wal/record.ts";
 import { RecordScanner } from "./wal/record_scanner.ts";
 import { recover, RECOVERY_WINDOW_BYTES } from "./wal/recovery.ts";
@@ -43,7 +43,7 @@ export interface SegmentReport {
 export interface LogReport {
   readonly hardState: HardState;
   /** The entry before the first. */
-  readonly base: LogBase;
+  readonly compacted: EntryId;
   readonly lastIndex: number;
   /** Term of the last entry. */
   readonly lastTerm: number;
@@ -113,7 +113,7 @@ async function look(
   const snapshot = newest === null ? null : { index: newest.index, term: newest.term };
   const log = identity === null
     ? { value: null, refusal: null, error: null }
-    : await orRefusal(() => recover({ disk, directory, identity, snapshot, tailBytes: 0 }));
+    : await orRefusal(() => recover({ disk, directory, identity, snapshot, entryCacheBytes: 0 }));
   const dead = new Set((log.value?.dead ?? []).map((number) => `${directory}/${segmentName(number)}`));
   return {
     path,
@@ -133,10 +133,10 @@ async function look(
 
 function logReport(recovery: Recovery): LogReport {
   const { state, last, mustBeginAnew, configurations } = recovery;
-  const { hardState, base, lastIndex } = state;
+  const { hardState, compacted, lastIndex } = state;
   const lastTerm = state.termAt(lastIndex) ?? 0;
   const cut = last?.cut ?? null;
-  return { hardState, base, lastIndex, lastTerm, cut, beginsAnew: mustBeginAnew, configurations };
+  return { hardState, compacted, lastIndex, lastTerm, cut, beginsAnew: mustBeginAnew, configurations };
 }
 
 /** What a start would refuse by name, as a sentence. */

@@ -5,8 +5,8 @@ import type { Entry } from "../../lib/raft/types.ts";
 import {
   DataDirectory,
   DataDirectoryError,
+  type EntryId,
   type Founder,
-  type LogBase,
   LogDamagedError,
   NewerFormatError,
   type RecoveredLog,
@@ -88,11 +88,17 @@ async function openFolder(files: ReadonlyMap<string, Bytes>): Promise<MemoryDisk
 /** Opens the log behind `snapshot`; null when it was refused, by name and with nothing changed. */
 async function openedOrRefused(
   disk: MemoryDisk,
-  snapshot: LogBase | null,
+  snapshot: EntryId | null,
 ): Promise<{ log: WriteAheadLog; recovered: RecoveredLog } | null> {
   const before = disk.contents();
   try {
-    const options = { disk, directory: WAL, identity: IDENTITY, segmentBytes: 512, tailBytes: ALL_BYTES };
+    const options = {
+      disk,
+      directory: WAL,
+      identity: IDENTITY,
+      segmentBytes: 512,
+      entryCacheBytes: ALL_BYTES,
+    };
     return await WriteAheadLog.open({ ...options, snapshot });
   } catch (error) {
     const isNamed = error instanceof LogDamagedError || error instanceof NewerFormatError ||
@@ -104,19 +110,19 @@ async function openedOrRefused(
 }
 
 /** A snapshot that fits the log, if it needs one: of an entry that the log knows the term of. */
-async function fittingSnapshot(disk: MemoryDisk, choice: number): Promise<LogBase | null> {
+async function fittingSnapshot(disk: MemoryDisk, choice: number): Promise<EntryId | null> {
   const beyond = { index: Number.MAX_SAFE_INTEGER, term: 1 };
-  const read = recover({ disk, directory: WAL, identity: IDENTITY, snapshot: beyond, tailBytes: 0 });
+  const read = recover({ disk, directory: WAL, identity: IDENTITY, snapshot: beyond, entryCacheBytes: 0 });
   const state = (await read.catch(() => null))?.state ?? null;
-  if (state === null || (state.base.index === 0 && choice % 2 === 0)) return null;
-  const index = state.base.index + choice % (state.lastIndex - state.base.index + 1);
+  if (state === null || (state.compacted.index === 0 && choice % 2 === 0)) return null;
+  const index = state.compacted.index + choice % (state.lastIndex - state.compacted.index + 1);
   const term = state.termAt(index) ?? 0;
   return index === 0 ? null : { index, term };
 }
 
 /** What a start has to go by. */
-function promisesOf({ hardState, base, lastIndex, termRuns, tail }: RecoveredLog): unknown {
-  return { hardState, base, lastIndex, termRuns, tail };
+function promisesOf({ hardState, compacted, lastIndex, termRanges, cachedEntries }: RecoveredLog): unknown {
+  return { hardState, compacted, lastIndex, termRanges, cachedEntries };
 }
 
 async function openAndGoOn(input: Bytes): Promise<void> {
@@ -129,9 +135,11 @@ async function openAndGoOn(input: Bytes): Promise<void> {
   const opened = await openedOrRefused(disk, snapshot);
   if (opened === null) return;
   const { log, recovered } = opened;
-  const { hardState, base, lastIndex } = recovered;
-  assertEquals(recovered.tail.length, lastIndex - base.index, "every entry is handed back");
-  if (lastIndex > base.index) assertEquals(await log.readEntries(base.index + 1, ALL_BYTES), recovered.tail);
+  const { hardState, compacted, lastIndex } = recovered;
+  assertEquals(recovered.cachedEntries.length, lastIndex - compacted.index, "every entry is handed back");
+  if (lastIndex > compacted.index) {
+    assertEquals(await log.readEntries(compacted.index + 1, ALL_BYTES), recovered.cachedEntries);
+  }
   const term = Math.max(hardState.term, 1);
   const next: Entry = { index: lastIndex + 1, term, kind: "command", data: new TextEncoder().encode("next") };
   const vote = term === hardState.term ? hardState.vote : null;
@@ -141,12 +149,12 @@ async function openAndGoOn(input: Bytes): Promise<void> {
   assert(again !== null, "a log that was gone on with opens again");
   assertEquals(promisesOf(again.recovered), {
     hardState: { ...hardState, term, vote },
-    base,
+    compacted,
     lastIndex: lastIndex + 1,
-    termRuns: recovered.termRuns.at(-1)?.term === term
-      ? recovered.termRuns
-      : [...recovered.termRuns, { firstIndex: next.index, term }],
-    tail: [...recovered.tail, next],
+    termRanges: recovered.termRanges.at(-1)?.term === term
+      ? recovered.termRanges
+      : [...recovered.termRanges, { firstIndex: next.index, term }],
+    cachedEntries: [...recovered.cachedEntries, next],
   });
   await Promise.all([log.close(), again.log.close()]);
   assertEquals(disk.openFiles, 0);

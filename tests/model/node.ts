@@ -13,8 +13,8 @@ import { assert } from "../../lib/platform/assert.ts";
 import {
   DEFAULT_LIMITS,
   type Entry,
+  type EntryId,
   type HardState,
-  type LogPosition,
   type Message,
   type NodeId,
   Raft,
@@ -50,7 +50,7 @@ export const SELF: NodeId = 1;
 /** What a node begins with. */
 export interface NodeStart {
   readonly hardState: HardState;
-  readonly base?: LogPosition;
+  readonly compacted?: EntryId;
   readonly entries: readonly Entry[];
   readonly snapshot?: SnapshotMetadata;
   /** How often it was started before. */
@@ -146,8 +146,8 @@ export class ModelNode {
 
   /** Its log, one character an entry, with what was cut off. */
   marks(): string {
-    const { base, tail } = this.#raft.dump().log;
-    return this.#snapshotMarks.slice(0, base.index) + tail.map(entryMark).join("");
+    const { compacted, cachedEntries } = this.#raft.dump().log;
+    return this.#snapshotMarks.slice(0, compacted.index) + cachedEntries.map(entryMark).join("");
   }
 
   /** Carries out what a fresh process has to do: apply what it knows to be committed. */
@@ -209,13 +209,13 @@ export class ModelNode {
 
   /** The text of everything its future depends on. */
   fingerprint(): string {
-    const { hardState, base, entries, snapshot, underWay } = this.disk;
+    const { hardState, compacted, entries, snapshot, underWay } = this.disk;
     const dump = this.#raft.dump();
     // It is only ever asked whether the write takes that long.
     const persistingTicks = dump.persistingTicks === null
       ? null
       : Math.min(dump.persistingTicks, ELECTION_TICKS);
-    return textOf([{ ...dump, persistingTicks }, hardState, base, entries, snapshot, underWay]);
+    return textOf([{ ...dump, persistingTicks }, hardState, compacted, entries, snapshot, underWay]);
   }
 
   /** Ticks until its election timer runs out. A node whose disk is stuck lets it pass. */
@@ -234,13 +234,13 @@ export class ModelNode {
   #compact(): void {
     const { log } = this.#raft.dump();
     const index = log.appliedIndex;
-    const term = log.runs.findLast((run) => run.firstIndex <= index)?.term;
+    const term = log.termRanges.findLast((range) => range.firstIndex <= index)?.term;
     assert(term !== undefined && index > log.snapshotIndex, "there is something to take a snapshot of");
     const marks = this.marks().slice(0, index);
     const snapshot: ModelSnapshot = { index, term, configuration: this.#raft.configurationAt(index), marks };
     this.#snapshotMarks = marks;
     this.disk.keepSnapshot(snapshot);
-    this.#raft.compact({ snapshot, baseIndex: index });
+    this.#raft.compact({ snapshot, compactedIndex: index });
     this.disk.removeUpTo(this.#raft.status().firstIndex - 1);
   }
 
@@ -248,7 +248,7 @@ export class ModelNode {
     const ready = this.#raft.takeReady();
     if (ready === null) return;
     effects.worked = true;
-    assert(ready.loads.length === 0, "small worlds hold their whole log in memory");
+    assert(ready.entryReads.length === 0, "small worlds hold their whole log in memory");
     if (ready.persist !== null) this.disk.begin(ready.persist);
     effects.sent.push(...ready.messages);
     for (const { to } of ready.snapshots) {

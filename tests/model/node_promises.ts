@@ -50,7 +50,7 @@ export function viewOf(node: ModelNode): NodeView {
     vote,
     leader: leader !== null ? SELF : role.kind === "follower" ? role.leader : null,
     commitIndex: log.commitIndex,
-    firstIndex: log.base.index + 1,
+    firstIndex: log.compacted.index + 1,
     mayCompact: log.appliedIndex > log.snapshotIndex,
     log: node.marks(),
     disk: diskMarks(node.disk),
@@ -64,9 +64,9 @@ export function viewOf(node: ModelNode): NodeView {
 }
 
 /** What a disk holds; where its snapshot is newer than its log, a restart makes that the log. */
-function diskMarks({ base, entries, snapshot }: RaftDisk): string {
+function diskMarks({ compacted, entries, snapshot }: RaftDisk): string {
   const state = marksIn(snapshot);
-  const log = state.slice(0, base.index) + entries.map(entryMark).join("");
+  const log = state.slice(0, compacted.index) + entries.map(entryMark).join("");
   return log.startsWith(state) ? log : state;
 }
 

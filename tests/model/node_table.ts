@@ -240,8 +240,8 @@ export class NodeTable {
     try {
       if (input.kind === "restart") {
         node.disk.crash();
-        const { hardState, base, entries, snapshot } = node.disk;
-        const start = { hardState, base, entries: [...entries], snapshot, process: input.process };
+        const { hardState, compacted, entries, snapshot } = node.disk;
+        const start = { hardState, compacted, entries: [...entries], snapshot, process: input.process };
         const restarted = new ModelNode(start);
         const effects = restarted.begin();
         return this.#transition(before, { input, effects, next: this.#intern(restarted, start), state });

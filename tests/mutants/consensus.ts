@@ -92,8 +92,8 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     title: "a follower cuts its log without a conflict",
     failure: "a short message that was overtaken removes entries that were acknowledged",
     file: "lib/raft/follower.ts",
-    from: "beyondBase.findIndex((entry) => log.termAt(entry.index) !== entry.term)",
-    to: "beyondBase.findIndex((entry) => entry.index > log.commitIndex)",
+    from: "beyondCompacted.findIndex((entry) => log.termAt(entry.index) !== entry.term)",
+    to: "beyondCompacted.findIndex((entry) => entry.index > log.commitIndex)",
     checks: CHECKS,
   },
   {

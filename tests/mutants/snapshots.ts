@@ -45,8 +45,8 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     title: "the log is cut as far as the core has forgotten, whatever is on the disk",
     failure: "a loss of power costs the voter whose snapshot from the leader has no name yet",
     file: "lib/server/snapshot/snapshots.ts",
-    from: "Math.min(compact({ snapshot, baseIndex }), baseIndex)",
-    to: "compact({ snapshot, baseIndex })",
+    from: "Math.min(compact({ snapshot, compactedIndex }), compactedIndex)",
+    to: "compact({ snapshot, compactedIndex })",
     checks: [SERVER, SIM],
   },
   {

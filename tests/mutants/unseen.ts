@@ -69,8 +69,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       "a snapshot that contradicts what the log knows committed makes the log begin anew instead of being refused",
     failure: "committed entries are dropped silently",
     file: "lib/storage/wal/recovery.ts",
-    from: "if (snapshot.index > hardState.commitIndex && snapshot.index > base.index) return true;",
-    to: "if (snapshot.index > base.index) return true;",
+    from: "if (snapshot.index > hardState.commitIndex && snapshot.index > compacted.index) return true;",
+    to: "if (snapshot.index > compacted.index) return true;",
     checks: [RECORDING, STORAGE, SERVER, SIM],
   },
   {

@@ -265,7 +265,7 @@ function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
       appendBytes: random.pick([raft.appendBytes, 200, 5_000]),
       inflightMessages: random.pick([raft.inflightMessages, 1, 3]),
       uncommittedBytes: random.pick([raft.uncommittedBytes, raft.uncommittedBytes, 500]),
-      tailBytes: random.pick([raft.tailBytes, 0, 1_000]),
+      entryCacheBytes: random.pick([raft.entryCacheBytes, 0, 1_000]),
       applyBytes: random.pick([raft.applyBytes, 100, 2_000]),
       pendingReads: random.pick([raft.pendingReads, raft.pendingReads, 2]),
     },

@@ -1,6 +1,6 @@
 /** Helpers for tests of the log: short ways to make entries, open logs, and say in one value what a log holds. */
 import { DataDirectory, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
-import type { Disk, Identity, LogBase, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import type { Disk, EntryId, Identity, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
 import type { Entry, HardState } from "../../lib/raft/types.ts";
 
 /** The identity of the logs in these tests. */
@@ -39,7 +39,7 @@ export function batch(state: HardState | null, ...entries: Entry[]): PersistBatc
 }
 
 /** A batch with which the log begins anew behind a snapshot. */
-export function anew(snapshot: LogBase, state: HardState | null, ...entries: Entry[]): PersistBatch {
+export function anew(snapshot: EntryId, state: HardState | null, ...entries: Entry[]): PersistBatch {
   return { snapshot, hardState: state, entries };
 }
 
@@ -56,7 +56,7 @@ export function entryText({ index, term, kind, data }: Entry): string {
 
 /** What recovery handed back, for a log whose tail bound holds all of it. */
 export function contentOf(recovered: RecoveredLog): LogContent {
-  return { hardState: recovered.hardState, entries: recovered.tail.map(entryText) };
+  return { hardState: recovered.hardState, entries: recovered.cachedEntries.map(entryText) };
 }
 
 /** What may be found of a log to which `last` was written and not synced: each beginning of it, from none to all. */
@@ -83,14 +83,14 @@ export interface NodeOptions {
   /** Small unless given. */
   readonly segmentBytes?: number;
   /** Enough for all of a test's log unless given. */
-  readonly tailBytes?: number;
+  readonly entryCacheBytes?: number;
 }
 
 /** Opens data directory, snapshots and log as a node does: the log is told of the newest snapshot that can be read. */
 export async function openNode(
   disk: Disk,
   options: NodeOptions = {},
-): Promise<{ log: WriteAheadLog; recovered: RecoveredLog; store: SnapshotStore; snapshot: LogBase | null }> {
+): Promise<{ log: WriteAheadLog; recovered: RecoveredLog; store: SnapshotStore; snapshot: EntryId | null }> {
   const directory = await DataDirectory.open({ disk, path: "/data" });
   try {
     if (directory.identity === null) directory.found(IDENTITY);
@@ -102,7 +102,7 @@ export async function openNode(
       identity: IDENTITY,
       snapshot,
       segmentBytes: options.segmentBytes ?? 4096,
-      tailBytes: options.tailBytes ?? 1 << 20,
+      entryCacheBytes: options.entryCacheBytes ?? 1 << 20,
     });
     return { log, recovered, store, snapshot };
   } finally {
@@ -120,7 +120,7 @@ export async function openLog(
 }
 
 /** The newest snapshot that is whole. */
-export async function newestReadable(store: SnapshotStore): Promise<LogBase | null> {
+export async function newestReadable(store: SnapshotStore): Promise<EntryId | null> {
   for (const stored of store.list()) {
     const { index, term } = stored;
     if (await snapshotText(store, stored).then(() => true, () => false)) return { index, term };
@@ -129,7 +129,7 @@ export async function newestReadable(store: SnapshotStore): Promise<LogBase | nu
 }
 
 /** All content of a snapshot as text. */
-export async function snapshotText(store: SnapshotStore, snapshot: LogBase): Promise<string> {
+export async function snapshotText(store: SnapshotStore, snapshot: EntryId): Promise<string> {
   const reader = await store.reader(snapshot);
   const decoder = new TextDecoder("latin1");
   let text = "";
@@ -140,7 +140,7 @@ export async function snapshotText(store: SnapshotStore, snapshot: LogBase): Pro
 /** Writes a snapshot whose content are these chunks. */
 export async function writeSnapshot(
   store: SnapshotStore,
-  { index, term, chunks }: LogBase & { readonly chunks: readonly string[] },
+  { index, term, chunks }: EntryId & { readonly chunks: readonly string[] },
 ): Promise<void> {
   const configuration = new TextEncoder().encode(`configuration at ${index}`);
   const writer = store.create({

@@ -4,14 +4,14 @@
  */
 import { assert } from "@std/assert";
 import type { HardState } from "../../lib/raft/types.ts";
-import type { LogBase, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import type { EntryId, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
 import { entryText } from "./storage.ts";
 
 /** A log that nobody cut: all entries since it began, or began anew, as texts. */
 export interface LogModel {
   readonly hardState: HardState;
   /** The entry before the first. */
-  readonly begin: LogBase;
+  readonly begin: EntryId;
   /** Entry `begin.index + 1` and those after it. */
   readonly texts: readonly string[];
 }
@@ -55,7 +55,7 @@ export function stagesOf(
 }
 
 /** What a start makes of a log when the state machine begins from `snapshot`. */
-export function startedFrom(log: LogModel, snapshot: LogBase | null): LogModel {
+export function startedFrom(log: LogModel, snapshot: EntryId | null): LogModel {
   if (snapshot === null || termOf(log, snapshot.index) === snapshot.term) return log;
   const { term, commitIndex } = log.hardState;
   const hardState = snapshot.term > term ? { term: snapshot.term, vote: null, commitIndex } : log.hardState;
@@ -67,25 +67,29 @@ export function whyNotLog(
   found: RecoveredLog,
   { log, cutTo }: { readonly log: LogModel; readonly cutTo: number },
 ): string | null {
-  const { base } = found;
+  const { compacted } = found;
   const { begin } = log;
   if (JSON.stringify(found.hardState) !== JSON.stringify(log.hardState)) {
     return `hard state ${JSON.stringify(log.hardState)}`;
   }
-  if (base.index < begin.index || base.index > Math.max(cutTo, begin.index)) {
-    return `base from ${begin.index} to ${cutTo}`;
+  if (compacted.index < begin.index || compacted.index > Math.max(cutTo, begin.index)) {
+    return `compacted entry from ${begin.index} to ${cutTo}`;
   }
-  if (base.term !== termOf(log, base.index)) return `term ${termOf(log, base.index)} of entry ${base.index}`;
-  const texts = log.texts.slice(base.index - begin.index);
-  if (JSON.stringify(found.tail.map(entryText)) !== JSON.stringify(texts)) {
+  if (compacted.term !== termOf(log, compacted.index)) {
+    return `term ${termOf(log, compacted.index)} of entry ${compacted.index}`;
+  }
+  const texts = log.texts.slice(compacted.index - begin.index);
+  if (JSON.stringify(found.cachedEntries.map(entryText)) !== JSON.stringify(texts)) {
     return `entries ${texts.join(", ")}`;
   }
-  const terms = found.tail.map(({ index }) =>
-    found.termRuns.findLast((run) => run.firstIndex <= index)?.term
+  const terms = found.cachedEntries.map(({ index }) =>
+    found.termRanges.findLast((run) => run.firstIndex <= index)?.term
   );
-  const expected = found.tail.map(({ term }) => term);
+  const expected = found.cachedEntries.map(({ term }) => term);
   if (JSON.stringify(terms) !== JSON.stringify(expected)) return `terms ${expected.join()}`;
-  return found.termRuns.every(({ firstIndex }) => firstIndex > base.index) ? null : "runs above the base";
+  return found.termRanges.every(({ firstIndex }) => firstIndex > compacted.index)
+    ? null
+    : "term ranges above the compacted entry";
 }
 
 /** Everything that may be found of a node's storage. */
@@ -93,14 +97,14 @@ export interface Possible {
   /** First what is durable, then each stage of what was written since. */
   readonly logs: readonly LogModel[];
   /** The newest whole snapshot. */
-  readonly snapshots: readonly (LogBase | null)[];
-  /** The highest entry that a cut may have made the base. */
+  readonly snapshots: readonly (EntryId | null)[];
+  /** The highest entry that a cut may have compacted. */
   readonly cutTo: number;
 }
 
 /** The log among the possible ones that was found; throws an assertion when it is none of them. */
 export function identified(
-  { recovered, snapshot }: { readonly recovered: RecoveredLog; readonly snapshot: LogBase | null },
+  { recovered, snapshot }: { readonly recovered: RecoveredLog; readonly snapshot: EntryId | null },
   { logs, snapshots, cutTo }: Possible,
 ): LogModel {
   const isPossible = snapshots.some((each) => JSON.stringify(each) === JSON.stringify(snapshot));
@@ -110,7 +114,7 @@ export function identified(
   const log = started[reasons.lastIndexOf(null)];
   assert(
     log !== undefined,
-    `found ${JSON.stringify({ ...recovered, tail: recovered.tail.map(entryText) })} with ` +
+    `found ${JSON.stringify({ ...recovered, cachedEntries: recovered.cachedEntries.map(entryText) })} with ` +
       `${JSON.stringify(snapshot)}; expected one of\n${reasons.join("\n")}`,
   );
   return log;

@@ -92,11 +92,11 @@ export interface SnapshotsOptions {
   /** The log no longer reaches back to snapshots below `index`: sending them is of no more use. */
   readonly overtaken: (index: number) => void;
   /**
-   * A snapshot is durable: the core may forget entries up to `baseIndex`. Gives the index up to which it did: it keeps
+   * A snapshot is durable: the core may forget entries up to `compactedIndex`. Gives the index up to which it did: it keeps
    * what was not yet confirmed to be durable, and the log must keep what the core does.
    */
   readonly compact: (
-    compaction: { readonly snapshot: SnapshotMetadata; readonly baseIndex: number },
+    compaction: { readonly snapshot: SnapshotMetadata; readonly compactedIndex: number },
   ) => number;
   /** Leaves the event loop to those who are served, several times as long as a slice of the writing took. */
   readonly yieldToEventLoop: YieldToEventLoop;
@@ -271,9 +271,9 @@ export class Snapshots {
     store.removeOld(KEPT_SNAPSHOTS);
     // One that came from the leader meanwhile is newer, and the log begins behind it.
     if (snapshot.index < this.newestIndex) return;
-    const baseIndex = Math.max(this.#baseFor(snapshot.index), log.firstIndex - 1);
+    const compactedIndex = Math.max(this.#baseFor(snapshot.index), log.firstIndex - 1);
     // The core may begin behind a later snapshot from the leader already, which has no name on the disk yet.
-    const keptBehind = Math.min(compact({ snapshot, baseIndex }), baseIndex);
+    const keptBehind = Math.min(compact({ snapshot, compactedIndex }), compactedIndex);
     log.removeBefore(keptBehind + 1);
     this.#options.overtaken(keptBehind);
   }

@@ -101,7 +101,13 @@ async function beginLog(
   { disk, index, term }: NewFolder,
   { identity, walDirectory }: { readonly identity: Identity; readonly walDirectory: string },
 ): Promise<void> {
-  const options = { disk, directory: walDirectory, identity, segmentBytes: SEGMENT_BYTES, tailBytes: 0 };
+  const options = {
+    disk,
+    directory: walDirectory,
+    identity,
+    segmentBytes: SEGMENT_BYTES,
+    entryCacheBytes: 0,
+  };
   const { log } = await WriteAheadLog.open({ ...options, snapshot: null });
   try {
     const hardState = { term, vote: null, commitIndex: index };

@@ -37,7 +37,7 @@ export interface RecoverOptions {
   readonly directory: DataDirectory;
   readonly identity: Identity;
   readonly segmentBytes: number;
-  readonly tailBytes: number;
+  readonly entryCacheBytes: number;
   readonly stateMachineOptions: StateMachineOptions;
   readonly logger: Logger;
   readonly yieldToEventLoop: YieldToEventLoop;
@@ -45,7 +45,7 @@ export interface RecoverOptions {
 
 /** Loads the newest snapshot and opens the log. Throws the named errors of lib/storage, with nothing changed. */
 export async function recoverState(options: RecoverOptions): Promise<StartingPoint> {
-  const { disk, directory, identity, segmentBytes, tailBytes, logger } = options;
+  const { disk, directory, identity, segmentBytes, entryCacheBytes, logger } = options;
   const snapshots = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
   const { newest, unreadable } = await loadNewest(snapshots, options);
   const loaded = newest ?? nothingYet(options);
@@ -55,7 +55,7 @@ export async function recoverState(options: RecoverOptions): Promise<StartingPoi
     directory: directory.walDirectory,
     identity,
     segmentBytes,
-    tailBytes,
+    entryCacheBytes,
     snapshot: index === 0 ? null : { index, term },
   }, unreadable);
   noteRecovery(logger, recovered, index);

@@ -95,7 +95,7 @@ function folderReport(report: DataDirectoryReport): DataFolderReport {
     vote: log?.hardState.vote ?? null,
     commitIndex: log?.hardState.commitIndex ?? 0,
     log: {
-      firstIndex: (log?.base.index ?? 0) + 1,
+      firstIndex: (log?.compacted.index ?? 0) + 1,
       lastIndex: log?.lastIndex ?? 0,
       lastTerm: log?.lastTerm ?? 0,
       segments: segments.length,

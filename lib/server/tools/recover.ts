@@ -96,18 +96,18 @@ async function loadSurvivor(directory: DataDirectory, identity: Identity, disk: 
     directory,
     identity,
     segmentBytes: SEGMENT_BYTES,
-    tailBytes: 0,
+    entryCacheBytes: 0,
     stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
     logger: { debug: silent, info: silent, warn: silent, error: silent },
     yieldToEventLoop: () => Promise.resolve(),
   });
   try {
     const replica = new Replica(stateMachine, metadata);
-    const { lastIndex, hardState, termRuns } = recovered;
+    const { lastIndex, hardState, termRanges } = recovered;
     while (replica.applied.index < lastIndex) {
       replica.apply(await log.readEntries(replica.applied.index + 1, READ_BYTES));
     }
-    const lastTerm = termRuns.at(-1)?.term ?? metadata.term;
+    const lastTerm = termRanges.at(-1)?.term ?? metadata.term;
     const commitIndex = Math.max(hardState.commitIndex, metadata.index);
     return { replica, lastIndex, lastTerm, commitIndex };
   } finally {

@@ -1,7 +1,7 @@
 /** The segment that the log writes to: a new one, or the last one of the process before. */
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import type { LogOwner } from "../identity.ts";
-import type { LogBase, LogBeginning, LogState } from "./log_state.ts";
+import type { EntryId, LogBeginning, LogState } from "./log_state.ts";
 import { segmentSeed } from "./record.ts";
 import type { SegmentHeader } from "./record.ts";
 import { RECOVERY_WINDOW_BYTES } from "./recovery.ts";
@@ -36,7 +36,7 @@ export interface SegmentPlace {
 export function createSegment(options: SegmentOptions, place: SegmentPlace): ActiveSegment {
   const { disk, directory, identity, segmentBytes } = options;
   const { state, previous, beginning } = place;
-  const last = beginning?.base ?? { index: state.lastIndex, term: state.termAt(state.lastIndex) ?? 0 };
+  const last = beginning?.compacted ?? { index: state.lastIndex, term: state.termAt(state.lastIndex) ?? 0 };
   const firstIndex = last.index + 1;
   const number = Math.max(firstIndex, (previous?.number ?? 0) + 1);
   const next = place.next ?? new NextSegment({ disk, directory, bytes: segmentBytes });
@@ -61,7 +61,7 @@ export function createSegment(options: SegmentOptions, place: SegmentPlace): Act
 
 /** The segment with which a log that was read back goes on, and the segments that are of no more use then, oldest first. */
 export async function firstSegment(
-  options: SegmentOptions & { readonly snapshot: LogBase | null },
+  options: SegmentOptions & { readonly snapshot: EntryId | null },
   recovery: Recovery,
 ): Promise<{ segment: ActiveSegment; left: readonly number[] }> {
   const { state, last, dead, mustBeginAnew } = recovery;
@@ -108,11 +108,11 @@ async function rewrite(file: DiskFile, from: number, to: number): Promise<void> 
 }
 
 /** The beginning of a log behind `snapshot`. A snapshot of a later term than the node's has made that its term, with no vote given. */
-function beginningBehind(snapshot: LogBase, { hardState }: LogState): LogBeginning {
+function beginningBehind(snapshot: EntryId, { hardState }: LogState): LogBeginning {
   const { term, commitIndex } = hardState;
   const isLater = snapshot.term > term;
   return {
-    base: snapshot,
+    compacted: snapshot,
     hardState: isLater ? { term: snapshot.term, vote: null, commitIndex } : hardState,
     isCut: false,
   };

@@ -8,7 +8,7 @@
 import { assert } from "../../platform/assert.ts";
 import type { Entry, HardState } from "../../raft/types.ts";
 import { LogState } from "./log_state.ts";
-import type { LogBase, LogBeginning, LogPosition } from "./log_state.ts";
+import type { EntryId, LogBeginning, LogPosition } from "./log_state.ts";
 import { encodeRecord, entryRecordBytes, HARD_STATE_RECORD_BYTES, MAX_ENTRY_DATA_BYTES } from "./record.ts";
 import type { LogRecord } from "./record.ts";
 
@@ -18,7 +18,7 @@ export interface PersistBatch {
    * The snapshot behind which the log begins anew, or null: every entry of the log is discarded, those of this batch
    * follow from `index + 1`. The snapshot's file must be durable before, and must reach at least up to what is committed.
    */
-  readonly snapshot: LogBase | null;
+  readonly snapshot: EntryId | null;
   /** The new hard state, or null when it is as before. */
   readonly hardState: HardState | null;
   /** Entries, consecutive. The first overrides every entry of the log at its index and above. */
@@ -48,7 +48,7 @@ export function planBatch(batch: PersistBatch, state: LogState): BatchPlan {
   const after = early?.commitIndex === hardState?.commitIndex ? null : hardState;
   const beginning = batch.snapshot === null
     ? null
-    : { base: batch.snapshot, hardState: early ?? state.hardState, isCut: false };
+    : { compacted: batch.snapshot, hardState: early ?? state.hardState, isCut: false };
   const before = beginning === null ? early : null;
   let bytes = 0;
   if (before !== null) bytes += HARD_STATE_RECORD_BYTES;
@@ -98,18 +98,18 @@ function whyNotBatch(batch: PersistBatch, state: LogState): string | null {
 }
 
 function whyNotBehind(
-  { index, term }: LogBase,
+  { index, term }: EntryId,
   { state, hardState }: { readonly state: LogState; readonly hardState: HardState },
 ): string | null {
-  const committed = Math.max(state.hardState.commitIndex, state.base.index);
+  const committed = Math.max(state.hardState.commitIndex, state.compacted.index);
   if (index < committed) return `the log would begin behind entry ${index}, and ${committed} is committed`;
   if (index >= 1 && term >= 1 && term <= hardState.term) return null;
   return `no log of term ${hardState.term} begins behind entry ${index} of term ${term}`;
 }
 
-function behind(snapshot: LogBase, state: LogState): LogState {
+function behind(snapshot: EntryId, state: LogState): LogState {
   const after = new LogState();
-  after.beginAnew({ base: snapshot, hardState: state.hardState, isCut: false });
+  after.beginAnew({ compacted: snapshot, hardState: state.hardState, isCut: false });
   return after;
 }
 

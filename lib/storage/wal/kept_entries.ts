@@ -4,7 +4,7 @@ import { entryRecordBytes } from "./record.ts";
 import { SlabCopier } from "../../platform/slab.ts";
 
 /** The last entries of the log, as many as fit the bound. */
-export class Tail {
+export class EntryCache {
   readonly #limitBytes: number;
   readonly #copier = new SlabCopier();
   readonly #entries: Entry[] = [];

@@ -14,7 +14,7 @@
  * found so lies lower than the header says, never higher, and that is all that {@link LogState.cutBefore} needs.
  */
 import { assert } from "../../platform/assert.ts";
-import type { Entry, HardState, TermRun } from "../../raft/types.ts";
+import type { Entry, HardState, TermRange } from "../../raft/types.ts";
 
 /** Entries are found by reading on from a known place at most this many bytes before them. */
 const CHECKPOINT_SPACING_BYTES = 64 * 1024;
@@ -23,13 +23,13 @@ const CHECKPOINT_SPACING_BYTES = 64 * 1024;
 export const INITIAL_HARD_STATE: HardState = { term: 0, vote: null, commitIndex: 0 };
 
 /** The last entry before those of a log: in the snapshot it begins behind, or (0, 0). */
-export interface LogBase {
+export interface EntryId {
   readonly index: number;
   readonly term: number;
 }
 
 /** The base of a log from its beginning. */
-export const NO_BASE: LogBase = { index: 0, term: 0 };
+export const NOTHING_COMPACTED: EntryId = { index: 0, term: 0 };
 
 /** Where a record begins. */
 export interface LogPosition {
@@ -61,7 +61,7 @@ interface Span {
 /** How a log begins. */
 export interface LogBeginning {
   /** The entry before its first. */
-  readonly base: LogBase;
+  readonly compacted: EntryId;
   /** The hard state at its beginning. */
   readonly hardState: HardState;
   /** Whether its first segments were removed, so that what is left may override entries that are not there. */
@@ -71,9 +71,9 @@ export interface LogBeginning {
 /** The log's content, without the entries' data. */
 export class LogState {
   #hardState: HardState = INITIAL_HARD_STATE;
-  #base: { readonly index: number; readonly term: number | null } = NO_BASE;
+  #compacted: { readonly index: number; readonly term: number | null } = NOTHING_COMPACTED;
   #lastIndex = 0;
-  #termRuns: TermRun[] = [];
+  #termRanges: TermRange[] = [];
   #checkpoints: Checkpoint[] = [];
   #spans: Span[] = [];
   #reachesBack = false;
@@ -84,15 +84,15 @@ export class LogState {
   }
 
   /** The entry before the first. */
-  get base(): LogBase {
-    const { index, term } = this.#base;
+  get compacted(): EntryId {
+    const { index, term } = this.#compacted;
     assert(term !== null, "the base's term is known once the log was read");
     return { index, term };
   }
 
   /** Index of the first entry there is, or would be. */
   get firstIndex(): number {
-    return this.#base.index + 1;
+    return this.#compacted.index + 1;
   }
 
   /** Index of the last entry, the base's when there is none. */
@@ -101,8 +101,8 @@ export class LogState {
   }
 
   /** The terms of all entries. */
-  get termRuns(): readonly TermRun[] {
-    return this.#termRuns;
+  get termRanges(): readonly TermRange[] {
+    return this.#termRanges;
   }
 
   /**
@@ -125,9 +125,9 @@ export class LogState {
 
   /** Term of the entry at `index`, the base included; null where the log doesn't say. */
   termAt(index: number): number | null {
-    if (index < this.#base.index || index > this.#lastIndex) return null;
-    if (index === this.#base.index) return this.#base.term;
-    return this.#termRuns.findLast((run) => run.firstIndex <= index)?.term ?? null;
+    if (index < this.#compacted.index || index > this.#lastIndex) return null;
+    if (index === this.#compacted.index) return this.#compacted.term;
+    return this.#termRanges.findLast((run) => run.firstIndex <= index)?.term ?? null;
   }
 
   /** About how many bytes of records stand from the entry above `index` on. */
@@ -189,7 +189,7 @@ export class LogState {
     const overrides = index <= this.#lastIndex;
     if (overrides) this.#discardFrom(index);
     this.#lastIndex = index;
-    if (this.#termRuns.at(-1)?.term !== term) this.#termRuns.push({ firstIndex: index, term });
+    if (this.#termRanges.at(-1)?.term !== term) this.#termRanges.push({ firstIndex: index, term });
     const near = this.#checkpoints.at(-1);
     if (
       overrides || near === undefined || near.segment !== position.segment ||
@@ -200,11 +200,11 @@ export class LogState {
   }
 
   /** Makes it a log that begins so, without any entry or segment yet. */
-  beginAnew({ base, hardState, isCut }: LogBeginning): void {
+  beginAnew({ compacted, hardState, isCut }: LogBeginning): void {
     this.#hardState = hardState;
-    this.#base = base;
-    this.#lastIndex = base.index;
-    this.#termRuns = [];
+    this.#compacted = compacted;
+    this.#lastIndex = compacted.index;
+    this.#termRanges = [];
     this.#checkpoints = [];
     this.#spans = [];
     this.#reachesBack = isCut;
@@ -225,11 +225,11 @@ export class LogState {
   /** To be called when all that is on the disk was read: nothing reaches back any more. */
   endRecovery(): void {
     this.#reachesBack = false;
-    if (this.#base.term !== null) return;
+    if (this.#compacted.term !== null) return;
     const first = this.firstIndex;
     const term = this.termAt(first);
     assert(term !== null, "an unknown base lies before an entry that overrode others");
-    this.#moveBase({ index: first, term });
+    this.#compactTo({ index: first, term });
   }
 
   /**
@@ -246,29 +246,29 @@ export class LogState {
     const removed = this.#spans.slice(0, first).map(({ number }) => number);
     this.#spans = this.#spans.slice(first);
     this.#checkpoints = this.#checkpoints.filter(({ segment }) => segment >= kept.number);
-    this.#moveBase({ index: kept.firstIndex - 1, term });
+    this.#compactTo({ index: kept.firstIndex - 1, term });
     return removed;
   }
 
   /** Makes `base`, which lies within the log, the entry before the first. */
-  #moveBase(base: LogBase): void {
-    const next = base.index + 1;
-    const runs = this.#termRuns;
+  #compactTo(compacted: EntryId): void {
+    const next = compacted.index + 1;
+    const runs = this.#termRanges;
     const gone = runs.findLastIndex(({ firstIndex }) => firstIndex <= next);
-    this.#termRuns = base.index === this.#lastIndex
+    this.#termRanges = compacted.index === this.#lastIndex
       ? []
       : runs.slice(Math.max(gone, 0)).map(({ firstIndex, term }) => ({
         firstIndex: Math.max(firstIndex, next),
         term,
       }));
-    this.#base = base;
+    this.#compacted = compacted;
   }
 
   #discardFrom(index: number): void {
-    this.#termRuns = this.#termRuns.filter((run) => run.firstIndex < index);
+    this.#termRanges = this.#termRanges.filter((run) => run.firstIndex < index);
     this.#checkpoints = this.#checkpoints.filter((checkpoint) => checkpoint.index < index);
     this.#lastIndex = index - 1;
-    if (index <= this.#base.index) this.#base = { index: index - 1, term: null };
+    if (index <= this.#compacted.index) this.#compacted = { index: index - 1, term: null };
   }
 }
 

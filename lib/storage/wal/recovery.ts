@@ -20,10 +20,10 @@ import type { Disk, DiskFile } from "../../platform/disk.ts";
 import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
 import { FORMAT_VERSION } from "../identity.ts";
 import type { LogOwner } from "../identity.ts";
-import { Configurations, Tail } from "./kept_entries.ts";
+import { Configurations, EntryCache } from "./kept_entries.ts";
 import type { RecoveredConfiguration } from "./kept_entries.ts";
-import { INITIAL_HARD_STATE, LogState, NO_BASE } from "./log_state.ts";
-import type { LogBase, LogBeginning } from "./log_state.ts";
+import { INITIAL_HARD_STATE, LogState, NOTHING_COMPACTED } from "./log_state.ts";
+import type { EntryId, LogBeginning } from "./log_state.ts";
 import { segmentSeed } from "./record.ts";
 import type { SegmentHeader } from "./record.ts";
 import { RecordScanner } from "./record_scanner.ts";
@@ -65,7 +65,7 @@ export interface Recovery {
   /** What it says. */
   readonly state: LogState;
   /** Its last entries, as many as fit the bound. */
-  readonly tail: readonly Entry[];
+  readonly cachedEntries: readonly Entry[];
   /** Its configuration entries behind the snapshot. */
   readonly configurations: readonly RecoveredConfiguration[];
   /** Its last segment, or null when there is none yet. */
@@ -84,9 +84,9 @@ export interface RecoveryOptions {
   /** Whose log it must be. */
   readonly identity: LogOwner;
   /** The newest valid snapshot, or null. */
-  readonly snapshot: LogBase | null;
+  readonly snapshot: EntryId | null;
   /** Most bytes of entries handed back. */
-  readonly tailBytes: number;
+  readonly entryCacheBytes: number;
 }
 
 /**
@@ -100,12 +100,12 @@ export async function recover(options: RecoveryOptions): Promise<Recovery> {
 class Replay {
   readonly #options: RecoveryOptions;
   readonly #state = new LogState();
-  readonly #tail: Tail;
+  readonly #cachedEntries: EntryCache;
   readonly #configurations: Configurations;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
-    this.#tail = new Tail(options.tailBytes);
+    this.#cachedEntries = new EntryCache(options.entryCacheBytes);
     this.#configurations = new Configurations(options.snapshot?.index ?? 0);
   }
 
@@ -124,7 +124,7 @@ class Replay {
     this.#state.endRecovery();
     return {
       state: this.#state,
-      tail: this.#tail.entries(this.#state.firstIndex),
+      cachedEntries: this.#cachedEntries.entries(this.#state.firstIndex),
       configurations: this.#configurations.all(),
       last: previous,
       dead: numbers.slice(0, first),
@@ -145,10 +145,10 @@ class Replay {
   /** Compares the log with the snapshot from which the state machine begins. */
   #mustBeginAnew(last: number): boolean {
     const { directory, snapshot } = this.#options;
-    const { base, lastIndex, hardState } = this.#state;
-    if (snapshot === null ? base.index > 0 : snapshot.index < base.index) {
+    const { compacted, lastIndex, hardState } = this.#state;
+    if (snapshot === null ? compacted.index > 0 : snapshot.index < compacted.index) {
       throw new SnapshotMissingError(directory, {
-        logBegins: base.index + 1,
+        logBegins: compacted.index + 1,
         snapshotIndex: snapshot?.index ?? null,
       });
     }
@@ -156,7 +156,7 @@ class Replay {
     if (snapshot.index > lastIndex) return true;
     const term = this.#state.termAt(snapshot.index);
     if (term === snapshot.term) return false;
-    if (snapshot.index > hardState.commitIndex && snapshot.index > base.index) return true;
+    if (snapshot.index > hardState.commitIndex && snapshot.index > compacted.index) return true;
     throw this.#damage(
       last,
       0,
@@ -209,14 +209,14 @@ class Replay {
   #begin(header: SegmentHeader): string | null {
     const { firstIndex, previousTerm, previous, hardState, beginsAnew } = header;
     if (previous === null && !beginsAnew) {
-      this.#state.beginAnew({ base: NO_BASE, hardState: INITIAL_HARD_STATE, isCut: false });
+      this.#state.beginAnew({ compacted: NOTHING_COMPACTED, hardState: INITIAL_HARD_STATE, isCut: false });
       return whyNotNext(header, { previous: null, state: this.#state });
     }
     if (previous === null) return "it begins anew behind nothing";
-    const base = { index: firstIndex - 1, term: previousTerm };
-    const reason = whyNotBeginning({ base, hardState, isCut: !beginsAnew });
+    const compacted = { index: firstIndex - 1, term: previousTerm };
+    const reason = whyNotBeginning({ compacted, hardState, isCut: !beginsAnew });
     if (reason !== null) return reason;
-    this.#state.beginAnew({ base, hardState, isCut: !beginsAnew });
+    this.#state.beginAnew({ compacted, hardState, isCut: !beginsAnew });
     return null;
   }
 
@@ -301,7 +301,7 @@ class Replay {
         const reason = this.#state.whyNotEntry(record.entry);
         if (reason !== null) return reason;
         this.#state.setEntry(record.entry, { segment, offset });
-        this.#tail.add(record.entry);
+        this.#cachedEntries.add(record.entry);
         this.#configurations.add(record.entry);
         return null;
       }
@@ -359,11 +359,17 @@ function whyNotItsOwn(header: SegmentHeader, number: number, owner: LogOwner): s
 }
 
 /** Why a segment can't be the first of what is left of a log, or null when it can. */
-function whyNotBeginning({ base, hardState }: LogBeginning): string | null {
-  if (base.term > hardState.term) return `entry ${base.index} before it has a term above the node's`;
-  if ((base.term === 0) !== (base.index === 0)) return `entry ${base.index} before it has term ${base.term}`;
-  if (hardState.commitIndex <= base.index) return null;
-  return `entries up to ${hardState.commitIndex} were committed, and it begins with entry ${base.index + 1}`;
+function whyNotBeginning({ compacted, hardState }: LogBeginning): string | null {
+  if (compacted.term > hardState.term) {
+    return `entry ${compacted.index} before it has a term above the node's`;
+  }
+  if ((compacted.term === 0) !== (compacted.index === 0)) {
+    return `entry ${compacted.index} before it has term ${compacted.term}`;
+  }
+  if (hardState.commitIndex <= compacted.index) return null;
+  return `entries up to ${hardState.commitIndex} were committed, and it begins with entry ${
+    compacted.index + 1
+  }`;
 }
 
 /** Why a segment's header doesn't fit the log before it, or null when it does. */

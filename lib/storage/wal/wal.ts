@@ -6,7 +6,7 @@
  * is decided in recovery.ts and in `append` and `sync` here.
  */
 import { assert } from "../../platform/assert.ts";
-import type { Entry, HardState, TermRun } from "../../raft/types.ts";
+import type { Entry, HardState, TermRange } from "../../raft/types.ts";
 import { createSegment, firstSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
@@ -17,7 +17,7 @@ import { openingError, storageError } from "./log_errors.ts";
 import type { LogOwner } from "../identity.ts";
 import type { RecoveredConfiguration } from "./kept_entries.ts";
 import { readEntries } from "./log_reader.ts";
-import type { LogBase, LogBeginning, LogState } from "./log_state.ts";
+import type { EntryId, LogBeginning, LogState } from "./log_state.ts";
 import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
 import { recover } from "./recovery.ts";
 import type { CutTail, Recovery } from "./recovery.ts";
@@ -49,11 +49,11 @@ export interface WriteAheadLogOptions {
   /** Whose log it is. */
   readonly identity: LogOwner;
   /** The newest valid snapshot, from which the state machine begins; null when there is none. */
-  readonly snapshot: LogBase | null;
+  readonly snapshot: EntryId | null;
   /** Size at which a new segment is begun; each is preallocated to it. */
   readonly segmentBytes: number;
   /** Most bytes of entries handed back by recovery. */
-  readonly tailBytes: number;
+  readonly entryCacheBytes: number;
 }
 
 /** A log as it was found when it was opened. */
@@ -61,13 +61,13 @@ export interface RecoveredLog {
   /** The last hard state. */
   readonly hardState: HardState;
   /** The entry before the first one in the log: (0, 0) for a log from its beginning. */
-  readonly base: LogBase;
-  /** Index of the last entry; `base.index` when there is none. */
+  readonly compacted: EntryId;
+  /** Index of the last entry; `compacted.index` when there is none. */
   readonly lastIndex: number;
   /** The terms of all entries. */
-  readonly termRuns: readonly TermRun[];
-  /** The last entries, as many as fit `tailBytes`. */
-  readonly tail: readonly Entry[];
+  readonly termRanges: readonly TermRange[];
+  /** The last entries, as many as fit `entryCacheBytes`. */
+  readonly cachedEntries: readonly Entry[];
   /** The entries of kind "configuration" behind the snapshot, in order. */
   readonly configurations: readonly RecoveredConfiguration[];
   /** The torn tail that was cut, for a log line; null when there was none. */
@@ -454,13 +454,13 @@ export class WriteAheadLog {
   }
 }
 
-function describe({ state, tail, configurations, last, mustBeginAnew }: Recovery): RecoveredLog {
+function describe({ state, cachedEntries, configurations, last, mustBeginAnew }: Recovery): RecoveredLog {
   return {
     hardState: state.hardState,
-    base: state.base,
+    compacted: state.compacted,
     lastIndex: state.lastIndex,
-    termRuns: [...state.termRuns],
-    tail: mustBeginAnew ? [] : tail,
+    termRanges: [...state.termRanges],
+    cachedEntries: mustBeginAnew ? [] : cachedEntries,
     configurations: mustBeginAnew ? [] : configurations,
     cut: mustBeginAnew ? null : last?.cut ?? null,
     beganAnew: mustBeginAnew,

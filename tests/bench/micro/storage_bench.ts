@@ -21,7 +21,7 @@ async function open(name: string): Promise<{ append: (count: number) => void; sy
     identity: IDENTITY,
     snapshot: null,
     segmentBytes: SEGMENT_BYTES,
-    tailBytes: 0,
+    entryCacheBytes: 0,
   });
   log.append(batch(hardState(1)));
   await log.sync();

@@ -23,7 +23,7 @@ export async function prepareDisk(
     directory: directory.walDirectory,
     identity,
     segmentBytes,
-    tailBytes: 0,
+    entryCacheBytes: 0,
     snapshot: null,
   };
   const { log } = await WriteAheadLog.open(options);

@@ -159,10 +159,10 @@ export class Invariants implements Observer {
     if (node.isAmnesiac) return;
     const found = new LogPicture();
     found.takeRecovered(recovered, this.#committed);
-    const { base } = recovered;
+    const { compacted } = recovered;
     this.#check(
-      found.terms.length >= base.index && (found.terms[base.index - 1] ?? 0) === base.term,
-      `the log of node ${id} begins behind ${base.index}@${base.term}, and that was not committed`,
+      found.terms.length >= compacted.index && (found.terms[compacted.index - 1] ?? 0) === compacted.term,
+      `the log of node ${id} begins behind ${compacted.index}@${compacted.term}, and that was not committed`,
     );
     const { durable, handed } = node;
     this.#check(
@@ -178,7 +178,7 @@ export class Invariants implements Observer {
       if (position + 1 >= rewrittenFrom) break;
       // A snapshot took the place of a log that did not agree with it.
       const { snapshot } = node.underWay ?? {};
-      const isReplaced = (snapshot ?? null) !== null || position < base.index;
+      const isReplaced = (snapshot ?? null) !== null || position < compacted.index;
       if (isReplaced && this.#committed[position] !== term) break;
       this.#check(
         found.terms[position] === term,
@@ -191,7 +191,7 @@ export class Invariants implements Observer {
         `node ${id} found an entry ${position + 1}@${term} that nobody wrote`,
       );
     }
-    for (const entry of recovered.tail) this.#checkEntry(entry, found.terms[entry.index - 2] ?? 0);
+    for (const entry of recovered.cachedEntries) this.#checkEntry(entry, found.terms[entry.index - 2] ?? 0);
     if (recovered.cut !== null) this.#coverage.count("tornTails");
     if (recovered.segments > 1) this.#coverage.count("segmentRolls");
     if (found.terms.length < handed.terms.length) this.#coverage.count("lostUnsynced");
@@ -279,7 +279,7 @@ export class Invariants implements Observer {
     if (!this.#isLive() || node.isAmnesiac) return;
     const persist = ready?.persist ?? null;
     if (persist !== null) this.#handed(node, status, persist);
-    if (ready !== null && ready.loads.length > 0) this.#coverage.count("entriesReadBack");
+    if (ready !== null && ready.entryReads.length > 0) this.#coverage.count("entriesReadBack");
     this.#stands(node, status, persist);
     if (persist !== null) this.#judge.configurations(node.handed.terms, status, persist);
     for (const { index, term } of ready?.committed ?? []) {

@@ -28,11 +28,14 @@ export class LogPicture {
   }
 
   /** What a start found. */
-  takeRecovered({ hardState, base, termRuns, lastIndex }: RecoveredLog, committed: readonly number[]): void {
+  takeRecovered(
+    { hardState, compacted, termRanges, lastIndex }: RecoveredLog,
+    committed: readonly number[],
+  ): void {
     this.hardState = hardState;
-    this.#begin(committed.slice(0, base.index));
-    for (const [position, run] of termRuns.entries()) {
-      const end = termRuns[position + 1]?.firstIndex ?? lastIndex + 1;
+    this.#begin(committed.slice(0, compacted.index));
+    for (const [position, run] of termRanges.entries()) {
+      const end = termRanges[position + 1]?.firstIndex ?? lastIndex + 1;
       for (let index = run.firstIndex; index < end; index++) this.terms.push(run.term);
     }
   }

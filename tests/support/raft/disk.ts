@@ -8,12 +8,12 @@ import {
   EMPTY_CONFIGURATION,
   EMPTY_STATE,
   type Entry,
+  type EntryId,
+  type EntryRead,
   type HardState,
-  type Load,
-  type LogPosition,
   type Persist,
 } from "../../../lib/raft/mod.ts";
-import type { Configuration, RecoveredState, SnapshotMetadata, TermRun } from "../../../lib/raft/mod.ts";
+import type { Configuration, RecoveredState, SnapshotMetadata, TermRange } from "../../../lib/raft/mod.ts";
 
 /** What a disk holds at first. */
 export interface DiskContent {
@@ -21,7 +21,7 @@ export interface DiskContent {
   readonly founding?: Configuration;
   readonly hardState?: HardState;
   /** The entry before the first; none by default. */
-  readonly base?: LogPosition;
+  readonly compacted?: EntryId;
   readonly entries?: readonly Entry[];
   /** The newest snapshot, if there is one. */
   readonly snapshot?: SnapshotMetadata;
@@ -31,15 +31,15 @@ export interface DiskContent {
 export class RaftDisk {
   #hardState: HardState;
   /** The entry before the first. */
-  #base: LogPosition;
+  #compacted: EntryId;
   #entries: Entry[] = [];
   #snapshot: SnapshotMetadata;
   #underWay: Persist | null = null;
 
-  constructor({ founding, hardState, base, entries, snapshot }: DiskContent = {}) {
+  constructor({ founding, hardState, compacted, entries, snapshot }: DiskContent = {}) {
     this.#hardState = hardState ?? EMPTY_STATE.hardState;
     this.#snapshot = snapshot ?? { index: 0, term: 0, configuration: founding ?? EMPTY_CONFIGURATION };
-    this.#base = base ?? EMPTY_STATE.base;
+    this.#compacted = compacted ?? EMPTY_STATE.compacted;
     this.#write(entries ?? []);
   }
 
@@ -48,19 +48,19 @@ export class RaftDisk {
     return this.#hardState;
   }
 
-  /** The entries that would survive a crash, from the one after the {@link base} on. */
+  /** The entries that would survive a crash, from the one after the {@link compacted} on. */
   get entries(): readonly Entry[] {
     return this.#entries;
   }
 
   /** The entry before the first. */
-  get base(): LogPosition {
-    return this.#base;
+  get compacted(): EntryId {
+    return this.#compacted;
   }
 
   /** Index of the last entry. */
   get lastIndex(): number {
-    return this.#base.index + this.#entries.length;
+    return this.#compacted.index + this.#entries.length;
   }
 
   /** The newest snapshot; of index 0 when there is none. */
@@ -74,9 +74,9 @@ export class RaftDisk {
   }
 
   /** Whether the log, or the snapshot, has the entry (index, term), one that is committed. */
-  holds({ index, term }: LogPosition): boolean {
+  holds({ index, term }: EntryId): boolean {
     if (index <= this.#snapshot.index) return true;
-    return this.#entries[index - this.#base.index - 1]?.term === term;
+    return this.#entries[index - this.#compacted.index - 1]?.term === term;
   }
 
   /** Begins a write. */
@@ -111,25 +111,25 @@ export class RaftDisk {
   /** Lets go of the entries up to `index`, if it was given them. */
   removeUpTo(index: number): void {
     const term = this.#termAt(index);
-    if (index <= this.#base.index || term === null) return;
+    if (index <= this.#compacted.index || term === null) return;
     assert(index <= this.#snapshot.index, "only entries that a snapshot holds are removed");
-    this.#entries = this.#entries.slice(index - this.#base.index);
-    this.#base = { index, term };
+    this.#entries = this.#entries.slice(index - this.#compacted.index);
+    this.#compacted = { index, term };
   }
 
-  /** What a restarted node is told; of the payloads no more than the last `tailEntries`. */
-  recovered(tailEntries = Number.MAX_SAFE_INTEGER): RecoveredState {
-    const termRuns: TermRun[] = [];
+  /** What a restarted node is told; of the payloads no more than the last `cachedEntries`. */
+  recovered(cachedEntries = Number.MAX_SAFE_INTEGER): RecoveredState {
+    const termRanges: TermRange[] = [];
     for (const { index, term } of this.#entries) {
-      if (termRuns.at(-1)?.term !== term) termRuns.push({ firstIndex: index, term });
+      if (termRanges.at(-1)?.term !== term) termRanges.push({ firstIndex: index, term });
     }
     const snapshot = this.#snapshot;
     return {
       hardState: this.#hardState,
-      termRuns,
+      termRanges,
       lastIndex: this.lastIndex,
-      tail: this.#entries.slice(Math.max(0, this.#entries.length - tailEntries)),
-      base: this.#base,
+      cachedEntries: this.#entries.slice(Math.max(0, this.#entries.length - cachedEntries)),
+      compacted: this.#compacted,
       snapshot,
       configurations: this.#entries.filter(({ index, kind }) => {
         return kind === "configuration" && index > snapshot.index;
@@ -137,14 +137,14 @@ export class RaftDisk {
     };
   }
 
-  /** The entries that a load asks for; none when they are gone. */
-  read(load: Load): readonly Entry[] {
-    if (load.firstIndex <= this.#base.index) return [];
+  /** The entries that a entryRead asks for; none when they are gone. */
+  read(entryRead: EntryRead): readonly Entry[] {
+    if (entryRead.firstIndex <= this.#compacted.index) return [];
     const read: Entry[] = [];
     let bytes = 0;
-    for (const entry of this.#entries.slice(load.firstIndex - this.#base.index - 1)) {
+    for (const entry of this.#entries.slice(entryRead.firstIndex - this.#compacted.index - 1)) {
       bytes += entryBytes(entry);
-      if (bytes > load.maxBytes && read.length > 0) break;
+      if (bytes > entryRead.maxBytes && read.length > 0) break;
       read.push(entry);
     }
     return read;
@@ -160,20 +160,20 @@ export class RaftDisk {
     this.#write(entries.slice(0, Math.max(0, left)));
   }
 
-  #reset({ index, term }: LogPosition): void {
-    this.#base = { index, term };
+  #reset({ index, term }: EntryId): void {
+    this.#compacted = { index, term };
     this.#entries = [];
   }
 
   #termAt(index: number): number | null {
-    if (index === this.#base.index) return this.#base.term;
-    return this.#entries[index - this.#base.index - 1]?.term ?? null;
+    if (index === this.#compacted.index) return this.#compacted.term;
+    return this.#entries[index - this.#compacted.index - 1]?.term ?? null;
   }
 
   #write(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      assert(entry.index > this.#base.index && entry.index <= this.lastIndex + 1, "the log has no gaps");
-      this.#entries.length = entry.index - this.#base.index - 1;
+      assert(entry.index > this.#compacted.index && entry.index <= this.lastIndex + 1, "the log has no gaps");
+      this.#entries.length = entry.index - this.#compacted.index - 1;
       this.#entries.push(entry);
     }
   }

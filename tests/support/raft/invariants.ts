@@ -16,8 +16,8 @@ import { assert, assertEquals } from "@std/assert";
 import type {
   Configuration,
   Entry,
+  EntryId,
   HardState,
-  LogPosition,
   Message,
   NodeId,
   RaftStatus,
@@ -99,7 +99,7 @@ export class RaftInvariants {
 
   /** The disk of a node has changed from `before`. */
   wrote(node: NodeId, before: HardState): void {
-    const { hardState, entries, base } = this.#disk(node);
+    const { hardState, entries, compacted } = this.#disk(node);
     assert(hardState.term >= before.term, `the durable term of node ${node} never falls`);
     assert(
       hardState.commitIndex >= before.commitIndex,
@@ -112,7 +112,7 @@ export class RaftInvariants {
     if (hardState.term === before.term && before.vote !== null) {
       assertEquals(hardState.vote, before.vote, `node ${node} keeps its vote`);
     }
-    let previousTerm = base.term;
+    let previousTerm = compacted.term;
     for (const entry of entries) {
       const key = `${entry.index}@${entry.term}`;
       const text = `${entryText(entry)} after term ${previousTerm}`;
@@ -174,7 +174,7 @@ export class RaftInvariants {
     assert(isSafe, `the committed entry ${entryText(entry)} is durable on a majority`);
   }
 
-  #assertCounted(configuration: Configuration, committed: LogPosition): void {
+  #assertCounted(configuration: Configuration, committed: EntryId): void {
     assert(
       hasMajorities(configuration, (node) => this.#holds(node, committed)),
       `a leader commits ${committed.index}@${committed.term} by ${said(configuration)}`,
@@ -194,7 +194,7 @@ export class RaftInvariants {
     return { index: entry.index, term: entry.term, configuration: TEXT_CODEC.decode(entry.data) };
   }
 
-  #holds(node: NodeId, entry: LogPosition): boolean {
+  #holds(node: NodeId, entry: EntryId): boolean {
     return this.#disk(node).holds(entry);
   }
 

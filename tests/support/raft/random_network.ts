@@ -10,7 +10,7 @@
 import { assert } from "@std/assert";
 import {
   type Entry,
-  type Load,
+  type EntryRead,
   type Message,
   type NodeId,
   Raft,
@@ -33,7 +33,7 @@ const LIMITS: RaftLimits = {
   inflightMessages: 3,
   inflightBytes: 250,
   uncommittedBytes: 400,
-  tailBytes: 120,
+  entryCacheBytes: 120,
   applyBytes: 150,
   pendingReads: 4,
 };
@@ -59,8 +59,8 @@ interface SimulatedNode {
   appliedIndex: number;
   /** The snapshot that is being written; it stands for the state of a while ago by the time it is durable. */
   snapshotUnderWay: SnapshotMetadata | null;
-  /** Loads under way, with what the disk held when they began. */
-  loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
+  /** Reads of entries under way, with what the disk held when they began. */
+  entryReads: { readonly read: EntryRead; readonly entries: readonly Entry[] }[];
   /** Reads that were accepted, and what was committed anywhere when they came in. */
   reads: Map<number, number>;
   confirmedReads: number;
@@ -142,7 +142,7 @@ export class RaftNetwork {
     if (dice < this.#tickWeight) node.raft?.tick();
     else if (dice < 650) this.#deliverOne();
     else if (dice < 800) this.#endWrite(node);
-    else if (dice < 850) this.#endLoad(node);
+    else if (dice < 850) this.#endEntryRead(node);
     else if (dice < 910) this.#propose(node);
     else if (dice < 930) this.#moveSnapshot(node);
     else if (dice < 960) this.#read(node);
@@ -244,7 +244,7 @@ export class RaftNetwork {
       last: null,
       appliedIndex: 0,
       snapshotUnderWay: null,
-      loads: [],
+      entryReads: [],
       reads: new Map(),
       confirmedReads: 0,
     };
@@ -273,10 +273,12 @@ export class RaftNetwork {
     // One that was received meanwhile may be newer.
     if (snapshot.index <= raft.status().snapshotIndex) return;
     disk.keepSnapshot(snapshot);
-    const baseIndex = Math.max(0, snapshot.index - this.#random.below(5));
-    raft.compact({ snapshot, baseIndex });
+    const compactedIndex = Math.max(0, snapshot.index - this.#random.below(5));
+    raft.compact({ snapshot, compactedIndex });
     disk.removeUpTo(raft.status().firstIndex - 1);
-    this.#note(`${node.id} has the snapshot ${snapshotText(snapshot)}, and its log after ${disk.base.index}`);
+    this.#note(
+      `${node.id} has the snapshot ${snapshotText(snapshot)}, and its log after ${disk.compacted.index}`,
+    );
   }
 
   /** Whoever sends a snapshot notices that it does not arrive. */
@@ -298,11 +300,11 @@ export class RaftNetwork {
   }
 
   #start(node: SimulatedNode): void {
-    const { hardState, base, entries } = node.disk;
+    const { hardState, compacted, entries } = node.disk;
     this.#note(
       `${node.id} starts: ${
         JSON.stringify(hardState)
-      }, ${entries.length} entries after ${base.index}@${base.term}`,
+      }, ${entries.length} entries after ${compacted.index}@${compacted.term}`,
     );
     const speed = 1 + CLOCK_DRIFT * (node.id % 3 - 1);
     const now = (): number => node.id * 1_000 + this.#nowMs * speed;
@@ -329,7 +331,7 @@ export class RaftNetwork {
     this.#note(`${node.id} crashes`);
     node.raft = null;
     node.snapshotUnderWay = null;
-    node.loads = [];
+    node.entryReads = [];
     node.reads.clear();
   }
 
@@ -369,9 +371,9 @@ export class RaftNetwork {
     this.#observe(node);
   }
 
-  #endLoad(node: SimulatedNode): void {
-    const [ended] = node.loads.splice(this.#random.below(node.loads.length), 1);
-    if (ended !== undefined) node.raft?.loaded(ended.load, ended.entries);
+  #endEntryRead(node: SimulatedNode): void {
+    const [ended] = node.entryReads.splice(this.#random.below(node.entryReads.length), 1);
+    if (ended !== undefined) node.raft?.entriesRead(ended.read, ended.entries);
   }
 
   #propose(node: SimulatedNode): void {
@@ -406,7 +408,7 @@ export class RaftNetwork {
       const { snapshot } = node.disk;
       this.#send({ kind: "installSnapshot", from: node.id, to, term: node.raft?.term ?? 0, snapshot });
     }
-    for (const load of ready.loads) node.loads.push({ load, entries: node.disk.read(load) });
+    for (const read of ready.entryReads) node.entryReads.push({ read, entries: node.disk.read(read) });
     if (!this.#faults.slowDisks && this.#random.chance(0.8)) this.#endWrite(node);
     return true;
   }
@@ -480,9 +482,9 @@ export class RaftNetwork {
       let moved = false;
       for (const node of this.#nodes) {
         moved = this.#carryOut(node) || moved;
-        moved = node.disk.underWay !== null || node.loads.length > 0 || moved;
+        moved = node.disk.underWay !== null || node.entryReads.length > 0 || moved;
         this.#endWrite(node);
-        while (node.loads.length > 0) this.#endLoad(node);
+        while (node.entryReads.length > 0) this.#endEntryRead(node);
       }
       const arriving = this.#inFlight;
       this.#inFlight = [];

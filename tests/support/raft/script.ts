@@ -5,8 +5,8 @@
  * {@link runScript} executes the steps and returns the text as it should be: when the core behaves as written, that
  * is the text it was given.
  *
- *     > nodes 3 election=10 heartbeat=2   nodes 1 to 3; limits may follow (appendBytes=…, tailBytes=…, …)
- *     > recover 2 term=4 log=1,1,4        node 2 anew, from a disk with entries of these terms (commit=…, tail=…)
+ *     > nodes 3 election=10 heartbeat=2   nodes 1 to 3; limits may follow (appendBytes=…, entryCacheBytes=…, …)
+ *     > recover 2 term=4 log=1,1,4        node 2 anew, from a disk with entries of these terms (commit=…, cached=…)
  *     > timeout 1 12                      election timeouts of node 1 from its next role on, in ticks
  *     > tick 1 10                         time passes for node 1 (`all` for every node)
  *     > elect 1                           silently: all time out, node 1 first; everything is delivered
@@ -22,12 +22,12 @@
  *     > reconnect 1 2                     node 1 is told that messages to 2 may have been lost
  *     > hold-disk 1 | release-disk 1      syncs of node 1 take until they are released
  *     > stall-disk 1                      the disk of node 1 reports that it can't take the write under way
- *     > hold-loads 1 | release-loads 1    entries that node 1 wants back from its disk come when released
+ *     > hold-entry-reads 1 | release-entry-reads 1    entries that node 1 wants back from its disk come when released
  *     > crash 1 | restart 1               what was not synced is lost
  *     > log 1 | peers 1 | status          what the disk of node 1 holds; what it knows of the others; how all stand
  *     > join 4                            a new node, which belongs to no cluster yet
  *     > configure 1 voters=1,2 learners=4 node 1 is asked for this configuration (removed=… may follow)
- *     > compact 1 base=3                  a snapshot of all that node 1 has applied; its log up to 3 goes (or all of that)
+ *     > compact 1 upto=3                  a snapshot of all that node 1 has applied; its log up to 3 goes (or all of that)
  *     > snapshot-failed 1 4               sending a snapshot to 4 was given up
  *
  * A snapshot is sent at once and arrives as installSnapshot, whole or not at all. Who belongs to the cluster is shown
@@ -158,16 +158,18 @@ class ScriptWorld {
         node.diskHeld = false;
         if (node.disk.underWay !== null) this.#syncEnds(node);
         return;
-      case "hold-loads":
-        node.loadsHeld = true;
+      case "hold-entry-reads":
+        node.entryReadsHeld = true;
         return;
-      case "release-loads":
-        node.loadsHeld = false;
-        for (const { load, entries } of node.loads.splice(0)) node.raft?.loaded(load, entries);
+      case "release-entry-reads":
+        node.entryReadsHeld = false;
+        for (const { entryRead, entries } of node.entryReads.splice(0)) {
+          node.raft?.entriesRead(entryRead, entries);
+        }
         return;
       case "crash":
         node.raft = null;
-        node.loads = [];
+        node.entryReads = [];
         node.disk.crash();
         return;
       case "restart":
@@ -268,7 +270,7 @@ class ScriptWorld {
 
   #recover(node: ScriptNode, options: readonly string[]): void {
     const given = new Map(assignments(options));
-    node.tailEntries = Number(given.get("tail") ?? Number.MAX_SAFE_INTEGER);
+    node.cachedEntries = Number(given.get("cached") ?? Number.MAX_SAFE_INTEGER);
     node.disk = new RaftDisk({ founding: this.#founding, ...contentOf(given) });
     this.#start(node);
   }
@@ -282,7 +284,7 @@ class ScriptWorld {
       heartbeatTicks: this.#heartbeatTicks,
       random: () => this.#random(node),
       limits: this.#limits,
-      recovered: node.disk.recovered(node.tailEntries),
+      recovered: node.disk.recovered(node.cachedEntries),
     });
   }
 
@@ -331,12 +333,12 @@ class ScriptWorld {
     }
     for (const message of ready.messages) this.#send(message);
     this.#applyAndAnswer(node, ready);
-    for (const load of ready.loads) {
-      const use = load.to === null ? "to apply" : `to send to ${load.to}`;
-      this.#say(`${id} reads back from ${load.firstIndex} ${use}`);
-      const entries = disk.read(load);
-      if (node.loadsHeld) node.loads.push({ load, entries });
-      else raft.loaded(load, entries);
+    for (const entryRead of ready.entryReads) {
+      const use = entryRead.to === null ? "to apply" : `to send to ${entryRead.to}`;
+      this.#say(`${id} reads back from ${entryRead.firstIndex} ${use}`);
+      const entries = disk.read(entryRead);
+      if (node.entryReadsHeld) node.entryReads.push({ entryRead, entries });
+      else raft.entriesRead(entryRead, entries);
     }
     for (const { to, index } of ready.snapshots) {
       this.#say(`${id} has to send ${to} a snapshot, of ${index} or later`);
@@ -357,16 +359,16 @@ class ScriptWorld {
     }
   }
 
-  #compact({ id, disk, applied: { index, term } }: ScriptNode, raft: Raft, baseIndex: number): void {
+  #compact({ id, disk, applied: { index, term } }: ScriptNode, raft: Raft, compactedIndex: number): void {
     const snapshot = { index, term, configuration: raft.configurationAt(index) };
     disk.keepSnapshot(snapshot);
-    raft.compact({ snapshot, baseIndex });
+    raft.compact({ snapshot, compactedIndex });
     disk.removeUpTo(raft.status().firstIndex - 1);
     this.#say(`${id} has the snapshot ${snapshotText(snapshot)}`);
   }
 
-  #sayLog({ id, disk: { base, entries } }: ScriptNode): void {
-    const after = base.index === 0 ? "" : `, after ${base.index}@${base.term},`;
+  #sayLog({ id, disk: { compacted, entries } }: ScriptNode): void {
+    const after = compacted.index === 0 ? "" : `, after ${compacted.index}@${compacted.term},`;
     this.#say(`${id} holds${after} ${entriesText(entries)}`);
   }
 

@@ -1,5 +1,5 @@
 /** A node of a golden script (see script.ts), and how the words of its steps are read. */
-import type { Entry, Load, LogPosition, NodeId, Raft } from "../../../lib/raft/mod.ts";
+import type { Entry, EntryId, EntryRead, NodeId, Raft } from "../../../lib/raft/mod.ts";
 import type { DiskContent, RaftDisk } from "./disk.ts";
 
 /** A node and what the script has made of its surroundings. */
@@ -9,14 +9,14 @@ export interface ScriptNode {
   /** null while crashed. */
   raft: Raft | null;
   /** The last entry that its state machine has applied. */
-  applied: LogPosition;
+  applied: EntryId;
   timeoutTicks: number;
   /** Payload entries that a restart finds in memory. */
-  tailEntries: number;
+  cachedEntries: number;
   diskHeld: boolean;
-  loadsHeld: boolean;
-  /** Loads under way, with what the disk held when they began. */
-  loads: { readonly load: Load; readonly entries: readonly Entry[] }[];
+  entryReadsHeld: boolean;
+  /** Reads of entries under way, with what the disk held when they began. */
+  entryReads: { readonly entryRead: EntryRead; readonly entries: readonly Entry[] }[];
   /** How it was last shown. */
   shown: string;
 }
@@ -28,10 +28,10 @@ export function newNode(id: NodeId, given: { disk: RaftDisk; timeoutTicks: numbe
     ...given,
     raft: null,
     applied: { index: 0, term: 0 },
-    tailEntries: Number.MAX_SAFE_INTEGER,
+    cachedEntries: Number.MAX_SAFE_INTEGER,
     diskHeld: false,
-    loadsHeld: false,
-    loads: [],
+    entryReadsHeld: false,
+    entryReads: [],
     shown: "",
   };
 }

@@ -5,7 +5,7 @@
  */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { DEFAULT_LIMITS, type Entry, type Load, type Message, Raft } from "../../../lib/raft/mod.ts";
+import { DEFAULT_LIMITS, type Entry, type EntryRead, type Message, Raft } from "../../../lib/raft/mod.ts";
 import { configurationOf, TEXT_CODEC } from "../../support/raft/configuration.ts";
 import { RaftDisk } from "../../support/raft/disk.ts";
 
@@ -84,7 +84,17 @@ const message: fc.Arbitrary<Message> = fc.record({ from: fc.constantFrom(2, 3, 3
   },
 );
 
-const WORDS = ["propose", "change", "read", "transfer", "load", "lost", "gone", "failed", "compact"] as const;
+const WORDS = [
+  "propose",
+  "change",
+  "read",
+  "transfer",
+  "entryRead",
+  "lost",
+  "gone",
+  "failed",
+  "compact",
+] as const;
 type Act = Message | "tick" | "ready" | "sync" | typeof WORDS[number];
 
 const act: fc.Arbitrary<Act> = fc.oneof(
@@ -97,7 +107,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
 class Life {
   readonly raft: Raft;
   readonly #disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }) });
-  readonly #loads: Load[] = [];
+  readonly #entryReads: EntryRead[] = [];
 
   constructor() {
     this.raft = new Raft({
@@ -106,7 +116,7 @@ class Life {
       electionTicks: 3,
       heartbeatTicks: 1,
       random: () => 0,
-      limits: { ...DEFAULT_LIMITS, appendBytes: 70, inflightMessages: 2, tailBytes: 40 },
+      limits: { ...DEFAULT_LIMITS, appendBytes: 70, inflightMessages: 2, entryCacheBytes: 40 },
       recovered: this.#disk.recovered(),
     });
   }
@@ -135,9 +145,9 @@ class Life {
         return raft.reportUnreachable(2);
       case "failed":
         return raft.snapshotFailed(2);
-      case "load": {
-        const load = this.#loads.shift();
-        return load && raft.loaded(load, this.#disk.read(load));
+      case "entryRead": {
+        const entryRead = this.#entryReads.shift();
+        return entryRead && raft.entriesRead(entryRead, this.#disk.read(entryRead));
       }
       case "compact":
         return this.#compact();
@@ -147,7 +157,7 @@ class Life {
   #work(): void {
     const ready = this.raft.takeReady();
     if (ready?.persist) this.#disk.begin(ready.persist);
-    this.#loads.push(...ready?.loads ?? []);
+    this.#entryReads.push(...ready?.entryReads ?? []);
   }
 
   #sync(): void {
@@ -168,10 +178,10 @@ class Life {
     const { raft } = this;
     const { log } = raft.dump();
     const index = log.appliedIndex;
-    const term = log.runs.findLast((run) => run.firstIndex <= index)?.term ?? log.base.term;
+    const term = log.termRanges.findLast((range) => range.firstIndex <= index)?.term ?? log.compacted.term;
     const snapshot = { index, term, configuration: raft.configurationAt(index) };
     this.#disk.keepSnapshot(snapshot);
-    raft.compact({ snapshot, baseIndex: Math.max(0, index - 1) });
+    raft.compact({ snapshot, compactedIndex: Math.max(0, index - 1) });
     this.#disk.removeUpTo(raft.status().firstIndex - 1);
   }
 }

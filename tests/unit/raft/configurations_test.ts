@@ -42,7 +42,7 @@ Deno.test("whatever is appended, truncated and compacted, every index has the co
   fc.assert(fc.property(fc.array(act, { maxLength: 20 }), (acts) => {
     const history = historyFrom(0, 1);
     let numbers = [1];
-    let baseIndex = 0;
+    let compactedIndex = 0;
     let used = 1;
     for (const { kind, index } of acts) {
       if (kind === "append") {
@@ -51,20 +51,20 @@ Deno.test("whatever is appended, truncated and compacted, every index has the co
         history.append(at, numbered(used));
         while (numbers.length < at) numbers.push(numbers.at(-1) ?? 0);
         numbers.push(used);
-      } else if (kind === "truncate" && index > baseIndex) {
+      } else if (kind === "truncate" && index > compactedIndex) {
         history.truncateFrom(index);
         numbers = numbers.slice(0, index);
-      } else if (kind === "compact" && index >= baseIndex) {
+      } else if (kind === "compact" && index >= compactedIndex) {
         history.compactTo(index);
-        baseIndex = index;
-      } else if (kind === "reset" && index >= baseIndex) {
+        compactedIndex = index;
+      } else if (kind === "reset" && index >= compactedIndex) {
         used++;
         history.reset({ index, term: 1, configuration: numbered(used) });
         numbers = new Array<number>(index + 1).fill(used);
-        baseIndex = index;
+        compactedIndex = index;
       }
     }
-    for (let index = baseIndex; index < 60; index++) {
+    for (let index = compactedIndex; index < 60; index++) {
       assertEquals(history.at(index).confState.voters, [numbers[index] ?? numbers.at(-1) ?? 0]);
     }
     assertEquals(history.at(1_000), history.newest);

@@ -13,15 +13,15 @@ function entry(index: number, term: number, payloadBytes = 0): Entry {
 }
 
 /** A log whose entries have these terms, all in memory and nothing of it durable. */
-function logOf(terms: readonly number[], tailLimitBytes = NO_LIMIT): RaftLog {
-  const log = new RaftLog(EMPTY_STATE, { tailLimitBytes, codec: TEXT_CODEC });
+function logOf(terms: readonly number[], cacheLimitBytes = NO_LIMIT): RaftLog {
+  const log = new RaftLog(EMPTY_STATE, { cacheLimitBytes, codec: TEXT_CODEC });
   log.write(terms.map((term, position) => entry(position + 1, term)));
   return log;
 }
 
 /** A log as storage gave it back. */
 function recoveredLog(recovered: Partial<RecoveredState>): RaftLog {
-  return new RaftLog({ ...EMPTY_STATE, ...recovered }, { tailLimitBytes: NO_LIMIT, codec: TEXT_CODEC });
+  return new RaftLog({ ...EMPTY_STATE, ...recovered }, { cacheLimitBytes: NO_LIMIT, codec: TEXT_CODEC });
 }
 
 /** Hands out what is not durable, and ends that write. */
@@ -148,23 +148,23 @@ Deno.test("entries leave memory only when they are durable, applied, and more th
   const log = logOf([1, 1, 1, 1, 1], 2 * entryBytes(entry(1, 1)));
   log.commitTo(5);
   log.takeCommitted(NO_LIMIT);
-  assertEquals(log.tailFirstIndex, 1);
+  assertEquals(log.firstCachedIndex, 1);
   sync(log);
-  assertEquals(log.tailFirstIndex, 4);
+  assertEquals(log.firstCachedIndex, 4);
   assertEquals([log.slice(3, 5, NO_LIMIT), log.slice(4, 5, NO_LIMIT)?.length], [null, 2]);
   assertEquals([log.termAt(1), log.termAt(5)], [1, 1]);
   const unapplied = logOf([1, 1, 1, 1, 1], 2 * entryBytes(entry(1, 1)));
   unapplied.commitTo(5);
   sync(unapplied);
-  assertEquals(unapplied.tailFirstIndex, 1);
+  assertEquals(unapplied.firstCachedIndex, 1);
 });
 
 Deno.test("a recovered log knows the terms of entries that are not in memory, and asks for them to apply", () => {
   const log = recoveredLog({
     hardState: { term: 3, vote: null, commitIndex: 3 },
-    termRuns: [{ firstIndex: 1, term: 1 }, { firstIndex: 3, term: 3 }],
+    termRanges: [{ firstIndex: 1, term: 1 }, { firstIndex: 3, term: 3 }],
     lastIndex: 4,
-    tail: [entry(4, 3)],
+    cachedEntries: [entry(4, 3)],
   });
   assertEquals([1, 2, 3, 4, 5].map((index) => log.termAt(index)), [1, 1, 3, 3, null]);
   assertEquals([log.takeCommitted(NO_LIMIT), log.durableIndex, log.commitIndex], [null, 4, 3]);
@@ -175,12 +175,12 @@ Deno.test("a recovered log knows the terms of entries that are not in memory, an
 Deno.test("a log overwritten below what is in memory goes on from there", () => {
   const log = recoveredLog({
     hardState: { term: 1, vote: null, commitIndex: 0 },
-    termRuns: [{ firstIndex: 1, term: 1 }],
+    termRanges: [{ firstIndex: 1, term: 1 }],
     lastIndex: 5,
-    tail: [entry(5, 1)],
+    cachedEntries: [entry(5, 1)],
   });
   log.write([entry(3, 2)]);
-  assertEquals([log.lastIndex, log.lastTerm, log.tailFirstIndex], [3, 2, 3]);
+  assertEquals([log.lastIndex, log.lastTerm, log.firstCachedIndex], [3, 2, 3]);
   assertEquals(log.takeUnpersisted(), { snapshot: null, entries: [entry(3, 2)] });
 });
 
@@ -188,28 +188,28 @@ const CONFIGURATION = configurationOf({ voters: [1, 2, 3] });
 
 Deno.test("behind the base nothing is known, at it the term, and a search for agreement ends there", () => {
   fc.assert(fc.property(ascendingTerms, fc.nat(12), fc.nat(15), fc.nat(7), (terms, cut, index, term) => {
-    const baseIndex = Math.min(cut, terms.length);
+    const compactedIndex = Math.min(cut, terms.length);
     const log = logOf(terms);
     sync(log);
-    log.commitTo(baseIndex);
+    log.commitTo(compactedIndex);
     log.takeCommitted(NO_LIMIT);
-    log.compact({ snapshotIndex: baseIndex, baseIndex });
+    log.compact({ snapshotIndex: compactedIndex, compactedIndex });
     log.assertInvariants();
     const whole = logOf(terms);
-    assertEquals(log.base, { index: baseIndex, term: terms[baseIndex - 1] ?? 0 });
+    assertEquals(log.compacted, { index: compactedIndex, term: terms[compactedIndex - 1] ?? 0 });
     assertEquals([log.lastIndex, log.lastTerm], [whole.lastIndex, whole.lastTerm]);
     for (let at = 0; at <= terms.length + 1; at++) {
-      assertEquals(log.termAt(at), at < baseIndex ? null : whole.termAt(at));
+      assertEquals(log.termAt(at), at < compactedIndex ? null : whole.termAt(at));
     }
-    if (index < baseIndex) {
+    if (index < compactedIndex) {
       assertEquals(
         log.findConflictByTerm(index, term),
-        index === 0 ? { index, term: 0 } : { index, term: log.base.term },
+        index === 0 ? { index, term: 0 } : { index, term: log.compacted.term },
       );
       return;
     }
     const found = whole.findConflictByTerm(index, term);
-    assertEquals(log.findConflictByTerm(index, term), found.index < baseIndex ? log.base : found);
+    assertEquals(log.findConflictByTerm(index, term), found.index < compactedIndex ? log.compacted : found);
   }));
 });
 
@@ -218,18 +218,18 @@ Deno.test("a log that was cut goes on as before: the same entries, the same room
   sync(log);
   log.commitTo(4);
   log.takeCommitted(NO_LIMIT);
-  log.compact({ snapshotIndex: 4, baseIndex: 3 });
-  assertEquals([log.base, log.snapshotIndex, log.tailFirstIndex], [{ index: 3, term: 2 }, 4, 4]);
+  log.compact({ snapshotIndex: 4, compactedIndex: 3 });
+  assertEquals([log.compacted, log.snapshotIndex, log.firstCachedIndex], [{ index: 3, term: 2 }, 4, 4]);
   assertEquals([log.slice(3, 5, NO_LIMIT), log.slice(4, 5, NO_LIMIT)], [null, [entry(4, 2), entry(5, 2)]]);
   log.write([entry(5, 3), entry(6, 3)]);
   assertEquals([4, 5, 6].map((index) => log.termAt(index)), [2, 3, 3]);
   sync(log);
   log.commitTo(6);
   log.takeCommitted(NO_LIMIT);
-  log.compact({ snapshotIndex: 6, baseIndex: 6 });
-  assertEquals([log.lastIndex, log.lastTerm, log.tailFirstIndex], [6, 3, 7]);
+  log.compact({ snapshotIndex: 6, compactedIndex: 6 });
+  assertEquals([log.lastIndex, log.lastTerm, log.firstCachedIndex], [6, 3, 7]);
   log.write([entry(7, 3)]);
-  assertEquals([log.termAt(7), log.dump().runs], [3, [{ firstIndex: 7, term: 3 }]]);
+  assertEquals([log.termAt(7), log.dump().termRanges], [3, [{ firstIndex: 7, term: 3 }]]);
 });
 
 Deno.test("an older snapshot than the newest, and a base behind the present one, change nothing", () => {
@@ -237,9 +237,9 @@ Deno.test("an older snapshot than the newest, and a base behind the present one,
   sync(log);
   log.commitTo(3);
   log.takeCommitted(NO_LIMIT);
-  log.compact({ snapshotIndex: 3, baseIndex: 2 });
+  log.compact({ snapshotIndex: 3, compactedIndex: 2 });
   const before = log.dump();
-  log.compact({ snapshotIndex: 2, baseIndex: 1 });
+  log.compact({ snapshotIndex: 2, compactedIndex: 1 });
   assertEquals(log.dump(), before);
 });
 
@@ -249,8 +249,8 @@ Deno.test("what was applied before it is durable stays in the log, however much 
   log.write([entry(3, 1), entry(4, 1)]);
   log.commitTo(4);
   log.takeCommitted(NO_LIMIT);
-  log.compact({ snapshotIndex: 4, baseIndex: 4 });
-  assertEquals([log.base, log.snapshotIndex], [{ index: 2, term: 1 }, 4]);
+  log.compact({ snapshotIndex: 4, compactedIndex: 4 });
+  assertEquals([log.compacted, log.snapshotIndex], [{ index: 2, term: 1 }, 4]);
   assertEquals(log.takeUnpersisted().entries, [entry(3, 1), entry(4, 1)]);
 });
 
@@ -259,8 +259,12 @@ Deno.test("only what was applied is in a snapshot, and only what is in one may g
   sync(log);
   log.commitTo(2);
   log.takeCommitted(NO_LIMIT);
-  assertThrows(() => log.compact({ snapshotIndex: 3, baseIndex: 1 }), InvariantError, "what was applied");
-  assertThrows(() => log.compact({ snapshotIndex: 1, baseIndex: 2 }), InvariantError, "in a snapshot");
+  assertThrows(
+    () => log.compact({ snapshotIndex: 3, compactedIndex: 1 }),
+    InvariantError,
+    "what was applied",
+  );
+  assertThrows(() => log.compact({ snapshotIndex: 1, compactedIndex: 2 }), InvariantError, "in a snapshot");
 });
 
 Deno.test("a received snapshot takes the place of the log, and is durable with the write that holds it", () => {
@@ -270,7 +274,7 @@ Deno.test("a received snapshot takes the place of the log, and is durable with t
   const snapshot = { index: 5, term: 2, configuration: CONFIGURATION };
   log.reset(snapshot);
   log.assertInvariants();
-  assertEquals([log.base, log.lastIndex, log.lastTerm], [{ index: 5, term: 2 }, 5, 2]);
+  assertEquals([log.compacted, log.lastIndex, log.lastTerm], [{ index: 5, term: 2 }, 5, 2]);
   assertEquals([log.commitIndex, log.appliedIndex, log.snapshotIndex], [5, 5, 5]);
   assertEquals([log.durableIndex, log.hasUnpersisted], [1, true], "only what was committed counts meanwhile");
   assertEquals(log.configurations.newest, CONFIGURATION);
@@ -327,14 +331,14 @@ Deno.test("the configurations of a log are those of its entries, whatever is ove
   assertEquals(said(), "voters=1,5");
 });
 
-Deno.test("a recovered log knows its base, its snapshot's configuration, and those of later entries", () => {
+Deno.test("a recovered log knows its compacted, its snapshot's configuration, and those of later entries", () => {
   const later = configurationEntry(6, 2, "voters=1,2 learners=3");
   const log = recoveredLog({
     hardState: { term: 2, vote: null, commitIndex: 4 },
-    termRuns: [{ firstIndex: 4, term: 1 }, { firstIndex: 6, term: 2 }],
+    termRanges: [{ firstIndex: 4, term: 1 }, { firstIndex: 6, term: 2 }],
     lastIndex: 7,
-    tail: [entry(7, 2)],
-    base: { index: 3, term: 1 },
+    cachedEntries: [entry(7, 2)],
+    compacted: { index: 3, term: 1 },
     snapshot: { index: 5, term: 1, configuration: CONFIGURATION },
     configurations: [later],
   });

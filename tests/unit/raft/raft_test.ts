@@ -264,11 +264,11 @@ Deno.test("entries read back for a follower are not sent when the node leads no 
     term: 2,
     result: { kind: "rejected", prevLogIndex: 2, conflictIndex: 0, conflictTerm: 0 },
   });
-  const load = raft.takeReady()?.loads[0];
-  assertEquals(load, { to: 2, firstIndex: 1, maxBytes: DEFAULT_LIMITS.appendBytes });
+  const entryRead = raft.takeReady()?.entryReads[0];
+  assertEquals(entryRead, { to: 2, firstIndex: 1, maxBytes: DEFAULT_LIMITS.appendBytes });
   raft.step(append({ term: 3, from: 3, prevLogIndex: 3, prevLogTerm: 2 }));
   work(raft);
-  if (load !== undefined) raft.loaded(load, disk.read(load));
+  if (entryRead !== undefined) raft.entriesRead(entryRead, disk.read(entryRead));
   assertEquals(raft.takeReady(), null);
 });
 
@@ -276,19 +276,19 @@ Deno.test("entries read back in an earlier leadership are not sent in a later on
   const hardState = { term: 1, vote: null, commitIndex: 0 };
   const written = [entry(1, 1, "old"), entry(2, 1)];
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries: written });
-  const limits = { ...DEFAULT_LIMITS, tailBytes: 0 };
+  const limits = { ...DEFAULT_LIMITS, entryCacheBytes: 0 };
   const raft = elect(new Raft(config({ recovered: disk.recovered(0), limits })));
   const refused = { kind: "rejected", prevLogIndex: 2, conflictIndex: 0, conflictTerm: 0 } as const;
   raft.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 2, result: refused });
-  const late = raft.takeReady()?.loads[0];
+  const late = raft.takeReady()?.entryReads[0];
   const before = disk.read({ to: 2, firstIndex: 1, maxBytes: 100 });
   const entries = [entry(1, 3, "new"), entry(2, 3)];
   raft.step(append({ term: 3, from: 3, entries, leaderCommit: 2 }));
   work(raft);
   elect(raft);
   raft.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 4, result: refused });
-  assertEquals([late, raft.takeReady()?.loads[0]], [late, late]);
-  if (late !== undefined) raft.loaded(late, before);
+  assertEquals([late, raft.takeReady()?.entryReads[0]], [late, late]);
+  if (late !== undefined) raft.entriesRead(late, before);
   assertEquals(raft.takeReady()?.messages ?? [], []);
 });
 
@@ -311,7 +311,7 @@ Deno.test("what no correct caller asks for is refused when a node is made", () =
     InvariantError,
     "does not end before the snapshot",
   );
-  const gap = { ...short, base: { index: 4, term: 1 }, lastIndex: 4 };
+  const gap = { ...short, compacted: { index: 4, term: 1 }, lastIndex: 4 };
   assertThrows(() => new Raft(config({ recovered: gap })), InvariantError, "that no snapshot has");
 });
 

@@ -25,7 +25,7 @@ function leaderWithSnapshot(): Raft {
   const raft = elect(nodeWith([1, 1, 1, 2, 2]));
   acknowledge(raft, 2, 6);
   assertEquals(raft.status().commitIndex, 6);
-  raft.compact({ snapshot: snapshotOf(5, 2), baseIndex: 4 });
+  raft.compact({ snapshot: snapshotOf(5, 2), compactedIndex: 4 });
   return raft;
 }
 
@@ -85,14 +85,14 @@ Deno.test("entries that were read back for a follower are not sent when the log 
   const hardState = { term: 2, vote: null, commitIndex: 4 };
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries });
   const raft = elect(new Raft(config({ recovered: disk.recovered(0) })));
-  const load = { to: null, firstIndex: 1, maxBytes: 1_000_000 };
-  raft.loaded(load, disk.read(load));
+  const entryRead = { to: null, firstIndex: 1, maxBytes: 1_000_000 };
+  raft.entriesRead(entryRead, disk.read(entryRead));
   work(raft);
   refuse(raft, 4);
-  const wanted = raft.takeReady()?.loads[0];
+  const wanted = raft.takeReady()?.entryReads[0];
   assertEquals(wanted?.firstIndex, 2);
-  raft.compact({ snapshot: snapshotOf(4, 2), baseIndex: 2 });
-  if (wanted !== undefined) raft.loaded(wanted, disk.read(wanted));
+  raft.compact({ snapshot: snapshotOf(4, 2), compactedIndex: 2 });
+  if (wanted !== undefined) raft.entriesRead(wanted, disk.read(wanted));
   const ready = raft.takeReady();
   assertEquals([ready?.messages, ready?.snapshots], [[], [{ to: 3, index: 4 }]]);
 });
@@ -123,8 +123,8 @@ Deno.test("entries that were read back to be applied are forgotten when a snapsh
   const hardState = { term: 1, vote: null, commitIndex: 2 };
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries });
   const raft = new Raft(config({ recovered: disk.recovered(0) }));
-  const load = raft.takeReady()?.loads[0];
-  if (load !== undefined) raft.loaded(load, disk.read(load));
+  const entryRead = raft.takeReady()?.entryReads[0];
+  if (entryRead !== undefined) raft.entriesRead(entryRead, disk.read(entryRead));
   raft.step({ kind: "installSnapshot", from: 2, to: 1, term: 1, snapshot: snapshotOf(5, 1) });
   const ready = raft.takeReady();
   assertEquals([ready?.restore?.index, ready?.committed], [5, []]);
@@ -163,7 +163,7 @@ Deno.test("entries from before the base match without being compared; one that d
   const raft = nodeWith([1, 1, 2, 2]);
   raft.step(append({ term: 2, prevLogIndex: 4, prevLogTerm: 2, leaderCommit: 4 }));
   work(raft);
-  raft.compact({ snapshot: snapshotOf(3, 2), baseIndex: 3 });
+  raft.compact({ snapshot: snapshotOf(3, 2), compactedIndex: 3 });
   const result = (entries: readonly [number, number][]): unknown => {
     const sent = entries.map(([index, term]) => entry(index, term));
     const ignored = raft.step(append({ term: 2, prevLogIndex: 1, prevLogTerm: 1, entries: sent }));
@@ -180,7 +180,7 @@ Deno.test("a request of an earlier term that asks about what is gone gets a hint
   const raft = nodeWith([1, 1, 2, 5]);
   raft.step(append({ term: 5, prevLogIndex: 4, prevLogTerm: 5, leaderCommit: 4 }));
   work(raft);
-  raft.compact({ snapshot: snapshotOf(3, 2), baseIndex: 3 });
+  raft.compact({ snapshot: snapshotOf(3, 2), compactedIndex: 3 });
   raft.step(append({ term: 2, prevLogIndex: 2, prevLogTerm: 2 }));
   const [answer] = work(raft);
   assertEquals(answer?.kind === "appendEntriesResponse" && answer.result, {
@@ -193,6 +193,14 @@ Deno.test("a request of an earlier term that asks about what is gone gets a hint
 
 Deno.test("a snapshot of another log, or of what was not applied, is a fault of the caller", () => {
   const raft = leaderWithSnapshot();
-  assertThrows(() => raft.compact({ snapshot: snapshotOf(6, 2), baseIndex: 5 }), InvariantError, "this log");
-  assertThrows(() => raft.compact({ snapshot: snapshotOf(9, 3), baseIndex: 5 }), InvariantError, "applied");
+  assertThrows(
+    () => raft.compact({ snapshot: snapshotOf(6, 2), compactedIndex: 5 }),
+    InvariantError,
+    "this log",
+  );
+  assertThrows(
+    () => raft.compact({ snapshot: snapshotOf(9, 3), compactedIndex: 5 }),
+    InvariantError,
+    "applied",
+  );
 });

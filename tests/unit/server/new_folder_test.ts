@@ -50,7 +50,7 @@ Deno.test("a server starts from a folder that was made with a state, also after 
     directory,
     identity,
     segmentBytes: 4_096,
-    tailBytes: 1_024,
+    entryCacheBytes: 1_024,
     stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
     logger: { debug: silent, info: silent, warn: silent, error: silent },
     yieldToEventLoop: () => Promise.resolve(),
@@ -58,9 +58,9 @@ Deno.test("a server starts from a folder that was made with a state, also after 
   await log.close();
   directory.close();
 
-  const { base, lastIndex, hardState } = recovered;
-  assertEquals({ base, lastIndex, hardState }, {
-    base: { index: INDEX, term: TERM },
+  const { compacted, lastIndex, hardState } = recovered;
+  assertEquals({ compacted, lastIndex, hardState }, {
+    compacted: { index: INDEX, term: TERM },
     lastIndex: INDEX,
     hardState: { term: TERM, vote: null, commitIndex: INDEX },
   });

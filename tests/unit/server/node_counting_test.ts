@@ -68,7 +68,7 @@ class Bench {
       directory,
       identity,
       segmentBytes: 65_536,
-      tailBytes: 1_000_000,
+      entryCacheBytes: 1_000_000,
       stateMachineOptions: stateMachineOptionsOf(SERVER_LIMITS),
       logger: new RecordingLogger(),
       yieldToEventLoop: noYield,

@@ -40,7 +40,7 @@ class Bench {
       turn: () => ({ position: 0, nodes: 1 }),
       lowestSending: () => null,
       overtaken: () => {},
-      compact: ({ baseIndex }) => baseIndex,
+      compact: ({ compactedIndex }) => compactedIndex,
       yieldToEventLoop: noYield,
     });
     this.downloads = this.connection();

@@ -58,7 +58,7 @@ class Bench {
   readonly log = new EvenLog();
   readonly replica: Replica;
   readonly snapshots: Snapshots;
-  readonly compactions: { readonly index: number; readonly baseIndex: number }[] = [];
+  readonly compactions: { readonly index: number; readonly compactedIndex: number }[] = [];
   readonly overtaken: number[] = [];
   lowestSending: number | null = null;
   /** What the core's log begins behind, where that is more than it was told of. */
@@ -83,9 +83,9 @@ class Bench {
       turn: () => turn,
       lowestSending: () => this.lowestSending,
       overtaken: (index) => void this.overtaken.push(index),
-      compact: ({ snapshot, baseIndex }) => {
-        this.compactions.push({ index: snapshot.index, baseIndex });
-        return Math.max(this.coreBase, Math.min(baseIndex, this.durableIndex));
+      compact: ({ snapshot, compactedIndex }) => {
+        this.compactions.push({ index: snapshot.index, compactedIndex });
+        return Math.max(this.coreBase, Math.min(compactedIndex, this.durableIndex));
       },
       yieldToEventLoop: () => this.yieldToEventLoop(),
     });
@@ -252,11 +252,11 @@ Deno.test("a stop in the middle leaves nothing, says nothing, and the next reque
 Deno.test("the log is cut behind the snapshot before the newest, and the oldest goes", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
-  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 10, baseIndex: 0 }, 1]);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 10, compactedIndex: 0 }, 1]);
   await bench.apply(10);
-  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, baseIndex: 10 }, 11]);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, compactedIndex: 10 }, 11]);
   await bench.apply(10);
-  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 30, baseIndex: 20 }, 21]);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 30, compactedIndex: 20 }, 21]);
   assertEquals(storedText(bench.store), ["30@1", "20@1"]);
 });
 
@@ -265,7 +265,7 @@ Deno.test("what the core keeps because it is not known to be durable, the log ke
   await bench.apply(10);
   bench.durableIndex = 7;
   await bench.apply(10);
-  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, baseIndex: 10 }, 8]);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, compactedIndex: 10 }, 8]);
 });
 
 Deno.test("a snapshot that came from the leader while one was taken is newer: nothing is cut by the older", async () => {
@@ -289,7 +289,7 @@ Deno.test("a later snapshot that the core has taken from the leader, and that ha
   // The core's log begins behind the leader's snapshot of entry 500; on the disk there are this node's own alone.
   bench.coreBase = 500;
   await bench.apply(10);
-  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, baseIndex: 10 }, 11]);
+  assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, compactedIndex: 10 }, 11]);
   assertEquals(storedText(bench.store), ["20@1", "10@1"]);
 });
 
@@ -320,7 +320,7 @@ Deno.test("a damaged snapshot is no reason to cut: the log reaches back to two t
   await bench.apply(1);
   assertEquals([storedText(bench.store)[0], bench.compactions.at(-1)], ["21@1", {
     index: 21,
-    baseIndex: 10,
+    compactedIndex: 10,
   }]);
 });
 
@@ -386,7 +386,10 @@ Deno.test("the log is never cut above the snapshot before the newest, one that i
           Math.max(0, newest.index - tail),
         );
         assertEquals(bench.log.firstIndex, Math.max(firstIndex, lowest + 1));
-        assertEquals(bench.compactions.at(-1), { index: newest.index, baseIndex: bench.log.firstIndex - 1 });
+        assertEquals(bench.compactions.at(-1), {
+          index: newest.index,
+          compactedIndex: bench.log.firstIndex - 1,
+        });
       }
     }),
     { numRuns: 150 },

@@ -76,7 +76,7 @@ async function opened(disk: MemoryDisk, path: string): Promise<Awaited<ReturnTyp
       directory,
       identity: directory.identity,
       segmentBytes: 4_096,
-      tailBytes: 1_000_000,
+      entryCacheBytes: 1_000_000,
       stateMachineOptions: {},
       logger: new RecordingLogger(),
       yieldToEventLoop: noYield,
@@ -108,7 +108,7 @@ Deno.test("a restored folder has the backup's state, as the first members of a n
     },
   });
   assertEquals([...stateMachine.snapshot().records()], [...machineAt(7).snapshot().records()]);
-  assertEquals([recovered.base, recovered.lastIndex, recovered.hardState.term], [
+  assertEquals([recovered.compacted, recovered.lastIndex, recovered.hardState.term], [
     { index: 7, term: 3 },
     7,
     3,
@@ -487,7 +487,7 @@ Deno.test("a start that is ended while it reads a snapshot leaves nothing open",
     directory,
     identity: IDENTITY,
     segmentBytes: 4_096,
-    tailBytes: 1_000,
+    entryCacheBytes: 1_000,
     stateMachineOptions: {},
     logger: new RecordingLogger(),
     yieldToEventLoop: () => Promise.reject(new MemoryDiskError("STOPPED", "told to stop")),

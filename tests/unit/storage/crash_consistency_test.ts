@@ -10,7 +10,7 @@
 import { assert } from "@std/assert";
 import type { Entry } from "../../../lib/raft/types.ts";
 import {
-  type LogBase,
+  type EntryId,
   type PersistBatch,
   SnapshotStore,
   type WriteAheadLog,
@@ -165,7 +165,7 @@ class Life {
   }
 
   /** While the snapshot comes, it or the one before is the newest; afterwards it alone. */
-  async #widened(snapshot: LogBase, action: () => Promise<void>): Promise<void> {
+  async #widened(snapshot: EntryId, action: () => Promise<void>): Promise<void> {
     this.#possible = { ...this.#possible, snapshots: [...this.#possible.snapshots, snapshot] };
     await action();
     this.#possible = { ...this.#possible, snapshots: [snapshot] };
@@ -210,7 +210,7 @@ class Life {
 }
 
 /** Another node's snapshot, sent whole. */
-async function receiveSnapshot(store: SnapshotStore, snapshot: LogBase): Promise<void> {
+async function receiveSnapshot(store: SnapshotStore, snapshot: EntryId): Promise<void> {
   const disk = new MemoryDisk();
   for (const path of ["/data", SNAPSHOTS]) disk.createDirectory(path);
   const sender = await SnapshotStore.open({ disk, directory: SNAPSHOTS });

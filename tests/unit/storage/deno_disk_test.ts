@@ -263,7 +263,7 @@ Deno.test("a log of 96 MiB is read in pieces, and of its entries only the tail i
     identity: IDENTITY,
     snapshot: null,
     segmentBytes: 8 * 1024 * 1024,
-    tailBytes: 1024 * 1024,
+    entryCacheBytes: 1024 * 1024,
   };
   const { log } = await WriteAheadLog.open(options);
   const data = crypto.getRandomValues(new Uint8Array(64 * 1024 - 100));
@@ -278,7 +278,7 @@ Deno.test("a log of 96 MiB is read in pieces, and of its entries only the tail i
   const disk = new MeasuredDisk();
   const { log: again, recovered } = await WriteAheadLog.open({ ...options, disk });
   assert(recovered.bytes > 95 * 1024 * 1024, `${recovered.bytes} bytes`);
-  assertEquals([recovered.lastIndex, recovered.tail.length, recovered.cut], [1536, 16, null]);
+  assertEquals([recovered.lastIndex, recovered.cachedEntries.length, recovered.cut], [1536, 16, null]);
   assert(recovered.segments > 10, `${recovered.segments} segments`);
   assert(disk.largestReadBytes <= 1024 * 1024, `${disk.largestReadBytes} bytes were read at once`);
   assertEquals(await again.readEntries(700, 100_000), [entry(700, 1, data)]);

@@ -57,7 +57,7 @@ Deno.test("an inspection tells whose it is, what the log holds, and what the sna
   assert(report.segments.every(({ bytes, usedBytes }) => usedBytes > 105 && bytes >= usedBytes));
   assertEquals(report.log, {
     hardState: hardState(2, 1, 7),
-    base: { index: 4, term: 2 },
+    compacted: { index: 4, term: 2 },
     lastIndex: 9,
     lastTerm: 2,
     cut: null,
@@ -123,7 +123,7 @@ Deno.test("segments before a new beginning are told to be dead", async () => {
   assert(first !== undefined, "old segments were removed");
   const report = await inspected(first);
   assertEquals(report.segments.map(({ isDead }) => isDead), [true, true, true, false]);
-  assertEquals([report.log?.base.index, report.refusal], [30, null]);
+  assertEquals([report.log?.compacted.index, report.refusal], [30, null]);
   await log.close();
 });
 

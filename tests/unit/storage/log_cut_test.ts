@@ -86,9 +86,9 @@ Deno.test("a log whose first segments are gone opens behind its snapshot, with t
   log.removeBefore(7);
   const { log: again, recovered, snapshot } = await openNode(disk.crash(losingAll), SMALL);
   assertEquals(snapshot, { index: 8, term: 1 });
-  assertEquals([recovered.base, recovered.lastIndex], [{ index: 6, term: 1 }, 10]);
-  assertEquals(recovered.termRuns, [{ firstIndex: 7, term: 1 }]);
-  assertEquals(recovered.tail.map(entryText), entries(7, 10, 1).map(entryText));
+  assertEquals([recovered.compacted, recovered.lastIndex], [{ index: 6, term: 1 }, 10]);
+  assertEquals(recovered.termRanges, [{ firstIndex: 7, term: 1 }]);
+  assertEquals(recovered.cachedEntries.map(entryText), entries(7, 10, 1).map(entryText));
   assertEquals(recovered.hardState, hardState(1, null, 10));
   assertEquals(recovered.segments, 2);
   await appendSynced(again, [batch(hardState(2, null, 10), entry(11, 2))]);
@@ -133,7 +133,7 @@ Deno.test("a snapshot before the newest serves as well, as far as the log reache
   await log.close();
   disk.edit(`${SNAPSHOTS}/${disk.list(SNAPSHOTS).at(-1)}`, (bytes) => bytes.slice(0, -1));
   const { log: again, recovered, snapshot } = await openNode(disk, SMALL);
-  assertEquals([snapshot?.index, recovered.base.index, recovered.lastIndex], [6, 6, 10]);
+  assertEquals([snapshot?.index, recovered.compacted.index, recovered.lastIndex], [6, 6, 10]);
   await again.close();
 });
 
@@ -150,7 +150,7 @@ Deno.test("a log that has lost all of its files is never begun anew, with a snap
     );
     // Beside a snapshot it says so by itself, too.
     if (!hasSnapshot) continue;
-    const options = { ...SMALL, disk, directory: WAL, identity: IDENTITY, tailBytes: 0 };
+    const options = { ...SMALL, disk, directory: WAL, identity: IDENTITY, entryCacheBytes: 0 };
     const opening = WriteAheadLog.open({ ...options, snapshot: { index: 4, term: 1 } });
     await assertRejects(() => opening, LogMissingError, "a snapshot of entry 4 shows");
   }
@@ -203,10 +203,10 @@ Deno.test("what overrode entries across a segment's beginning is found without t
   ]]);
   const { log: again, recovered } = await openNode(disk.crash(losingAll), SMALL);
   // Of entry 2 nobody knows the term any more: entry 3 is the first whose term is known.
-  assertEquals([recovered.base, recovered.lastIndex], [{ index: 3, term: 2 }, 7]);
-  assertEquals(recovered.termRuns, [{ firstIndex: 4, term: 2 }]);
-  assertEquals(recovered.tail.map(({ index }) => index), [4, 5, 6, 7]);
-  assertEquals((await again.readEntries(4, 10_000)).map(entryText), recovered.tail.map(entryText));
+  assertEquals([recovered.compacted, recovered.lastIndex], [{ index: 3, term: 2 }, 7]);
+  assertEquals(recovered.termRanges, [{ firstIndex: 4, term: 2 }]);
+  assertEquals(recovered.cachedEntries.map(({ index }) => index), [4, 5, 6, 7]);
+  assertEquals((await again.readEntries(4, 10_000)).map(entryText), recovered.cachedEntries.map(entryText));
   await Promise.all([log.close(), again.close()]);
 });
 
@@ -224,7 +224,7 @@ Deno.test("an override that is not durable yet counts for nothing when the log i
   for (const keep of [losingAll, () => true]) {
     const { log: again, recovered } = await openNode(disk.crash(keep), SMALL);
     assertEquals(recovered.lastIndex, 4);
-    assertEquals(recovered.termRuns.findLast(() => true)?.term ?? recovered.base.term, 2);
+    assertEquals(recovered.termRanges.findLast(() => true)?.term ?? recovered.compacted.term, 2);
     await again.close();
   }
   await log.close();
@@ -237,9 +237,9 @@ Deno.test("behind an installed snapshot the log begins anew, and nothing of the 
   assertEquals([segments(disk), log.firstIndex], [[50 + 1], 51]);
   await log.sync();
   const { log: again, recovered } = await openNode(disk.crash(losingAll), SMALL);
-  assertEquals([recovered.base, recovered.hardState], [{ index: 50, term: 3 }, hardState(4, 2, 51)]);
-  assertEquals(recovered.tail.map(entryText), [entry(51, 3), entry(52, 4)].map(entryText));
-  assertEquals(recovered.termRuns, [{ firstIndex: 51, term: 3 }, { firstIndex: 52, term: 4 }]);
+  assertEquals([recovered.compacted, recovered.hardState], [{ index: 50, term: 3 }, hardState(4, 2, 51)]);
+  assertEquals(recovered.cachedEntries.map(entryText), [entry(51, 3), entry(52, 4)].map(entryText));
+  assertEquals(recovered.termRanges, [{ firstIndex: 51, term: 3 }, { firstIndex: 52, term: 4 }]);
   await Promise.all([log.close(), again.close()]);
 });
 
@@ -258,7 +258,7 @@ Deno.test("the new beginning and the term it needs are durable in one: a crash l
     for (const keep of [losingAll, () => true]) {
       // Without telling it of the snapshot, as far as the log alone goes.
       const { log: again, recovered } = await openNode(image.crash(keep), SMALL);
-      found.add(JSON.stringify([recovered.base, recovered.hardState]));
+      found.add(JSON.stringify([recovered.compacted, recovered.hardState]));
       await again.close();
     }
   }
@@ -290,7 +290,7 @@ Deno.test("a full disk refuses a new beginning, and takes it once there is room"
   disk.intercept = () => null;
   await appendSynced(log, [next]);
   const { log: again, recovered } = await openNode(disk.crash(losingAll), SMALL);
-  assertEquals([recovered.base.index, recovered.lastIndex], [50, 51]);
+  assertEquals([recovered.compacted.index, recovered.lastIndex], [50, 51]);
   await Promise.all([log.close(), again.close()]);
 });
 
@@ -302,14 +302,18 @@ Deno.test("a snapshot beyond the log, or one that it contradicts behind what is 
     await log.close();
     await writeSnapshot(store, { ...snapshot, chunks: ["state"] });
     const { log: again, recovered } = await openNode(disk, SMALL);
-    assertEquals([recovered.base, recovered.beganAnew], [snapshot, true]);
-    assertEquals([recovered.lastIndex, recovered.tail, recovered.termRuns], [snapshot.index, [], []]);
+    assertEquals([recovered.compacted, recovered.beganAnew], [snapshot, true]);
+    assertEquals([recovered.lastIndex, recovered.cachedEntries, recovered.termRanges], [
+      snapshot.index,
+      [],
+      [],
+    ]);
     assertEquals(recovered.hardState, hardState(snapshot.term, null, 5), "it entered the snapshot's term");
     assertEquals(segments(disk).length, 1);
     const next = entry(snapshot.index + 1, 3);
     await appendSynced(again, [batch(hardState(3, 2, snapshot.index), next)]);
     const { log: third, recovered: after } = await openNode(disk.crash(losingAll), SMALL);
-    assertEquals([after.base, after.tail.map(entryText)], [snapshot, [entryText(next)]]);
+    assertEquals([after.compacted, after.cachedEntries.map(entryText)], [snapshot, [entryText(next)]]);
     await Promise.all([again.close(), third.close()]);
   }
 });
@@ -326,7 +330,7 @@ Deno.test("a snapshot that the log agrees with changes nothing in it", async () 
   await log.close();
   await writeSnapshot(store, { index: 6, term: 1, chunks: ["state"] });
   const { log: again, recovered } = await openNode(disk, SMALL);
-  assertEquals([recovered.base.index, recovered.tail.length], [0, 6]);
+  assertEquals([recovered.compacted.index, recovered.cachedEntries.length], [0, 6]);
   await again.close();
 });
 
@@ -409,7 +413,11 @@ Deno.test("a decayed bit in a cut log: all of it comes back, or a refusal that n
       else if (opened instanceof Error) throw opened;
       else if (opened instanceof Object && "recovered" in opened) {
         const { recovered } = await openNode(disk.killProcess(), SMALL);
-        assertEquals(recovered.tail.map(entryText), entries(5, 8, 1).map(entryText), `byte ${at} of ${name}`);
+        assertEquals(
+          recovered.cachedEntries.map(entryText),
+          entries(5, 8, 1).map(entryText),
+          `byte ${at} of ${name}`,
+        );
       }
     }
   }

@@ -295,7 +295,7 @@ Deno.test("ABA: entries that are overridden and written again come back as they 
         }
         await log.sync();
         const { log: again, recovered } = await openLog(disk.crash(() => false), { segmentBytes: 512 });
-        assertEquals(recovered.tail, model);
+        assertEquals(recovered.cachedEntries, model);
         assertEquals(await again.readEntries(1, 10_000), model);
         await Promise.all([log.close(), again.close()]);
       },

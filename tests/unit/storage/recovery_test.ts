@@ -258,7 +258,7 @@ Deno.test("a whole segment of another node's log is refused", async () => {
     identity,
     snapshot: null,
     segmentBytes: 512,
-    tailBytes: 0,
+    entryCacheBytes: 0,
   });
   await assertRejects(
     () => opening,
@@ -343,7 +343,7 @@ Deno.test("a segment of a newer format is refused as such", async () => {
     identity: IDENTITY,
     snapshot: null,
     segmentBytes: 512,
-    tailBytes: 0,
+    entryCacheBytes: 0,
   };
   await assertRejects(() => WriteAheadLog.open(options), NewerFormatError, "format version 2");
 });

@@ -37,10 +37,10 @@ Deno.test("a new log is empty and begins at index 1", async () => {
   await log.close();
   assertEquals(recovered, {
     hardState: { term: 0, vote: null, commitIndex: 0 },
-    base: { index: 0, term: 0 },
+    compacted: { index: 0, term: 0 },
     lastIndex: 0,
-    termRuns: [],
-    tail: [],
+    termRanges: [],
+    cachedEntries: [],
     configurations: [],
     cut: null,
     beganAnew: false,
@@ -64,7 +64,7 @@ Deno.test("what was synced is there after a loss of power, whatever else is lost
     hardState: { term: 3, vote: 2, commitIndex: 2 },
     entries: [entry(1, 1), entry(2, 3), entry(3, 3)].map(entryText),
   });
-  assertEquals(recovered.termRuns, [{ firstIndex: 1, term: 1 }, { firstIndex: 2, term: 3 }]);
+  assertEquals(recovered.termRanges, [{ firstIndex: 1, term: 1 }, { firstIndex: 2, term: 3 }]);
   assertEquals(recovered.cut, null);
 });
 
@@ -115,7 +115,7 @@ Deno.test("an entry overrides every entry at its index and above, also in older 
   await log.close();
   const { log: again, recovered } = await openLog(disk, { segmentBytes: 512 });
   assertEquals(contentOf(recovered).entries, expected);
-  assertEquals(recovered.termRuns, [{ firstIndex: 1, term: 1 }, { firstIndex: 4, term: 2 }]);
+  assertEquals(recovered.termRanges, [{ firstIndex: 1, term: 1 }, { firstIndex: 4, term: 2 }]);
   assertEquals((await again.readEntries(3, 10_000)).map(entryText), expected.slice(2));
   await again.close();
 });
@@ -205,8 +205,8 @@ Deno.test("entries are the caller's own, though more was read than any window ho
     read.map(({ index, data }) => [index, data.length, ...new Set(data)]);
   assertEquals(marks(await log.readEntries(1, 10_000_000)), marks(entries));
   await log.close();
-  const { log: again, recovered } = await openLog(disk, { tailBytes: 10_000_000 });
-  assertEquals(marks(recovered.tail), marks(entries));
+  const { log: again, recovered } = await openLog(disk, { entryCacheBytes: 10_000_000 });
+  assertEquals(marks(recovered.cachedEntries), marks(entries));
   await again.close();
 });
 
@@ -434,8 +434,8 @@ Deno.test("recovery hands back only the last entries within the bound", async ()
   const entries = Array.from({ length: 10 }, (_, at) => entry(at + 1, 1, "t".repeat(67)));
   await appendSynced(log, [batch(hardState(2), ...entries), batch(null, entry(9, 2, "u".repeat(67)))]);
   await log.close();
-  const { log: again, recovered } = await openLog(disk, { tailBytes: 350 });
-  assertEquals(recovered.tail.map(({ index, term }) => [index, term]), [[8, 1], [9, 2]]);
+  const { log: again, recovered } = await openLog(disk, { entryCacheBytes: 350 });
+  assertEquals(recovered.cachedEntries.map(({ index, term }) => [index, term]), [[8, 1], [9, 2]]);
   assertEquals((await again.readEntries(1, 10_000)).length, 9);
   await again.close();
 });
