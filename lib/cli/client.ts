@@ -1,4 +1,5 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
+import { errorMessage } from "../platform/errors.ts";
 import { type Answer, exitCodeOf, hasOwnOutput } from "./answer.ts";
 import { type OptionSpec, refuseReplaced } from "./arguments.ts";
 import {
@@ -295,7 +296,7 @@ class Client {
     try {
       bytes = this.#system.readFile(path, MAX_VALUE_INPUT_BYTES);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       throw new UsageError(`--file: cannot read ${path}: ${reason}.`);
     }
     if (bytes.length > MAX_VALUE_INPUT_BYTES) throw valueTooLarge(path);

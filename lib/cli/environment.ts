@@ -1,4 +1,5 @@
 /** What the command line uses of the process it runs in, and its implementation by Deno. Tests bring their own. */
+import { errorMessage } from "../platform/errors.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
@@ -175,7 +176,7 @@ function readFile(path: string, maxBytes: number): Uint8Array {
     }
     return buffer.slice(0, length);
   } catch (error) {
-    throw new Error(reasonOf(error), { cause: error });
+    throw new Error(fileErrorMessage(error), { cause: error });
   }
 }
 
@@ -184,16 +185,16 @@ function writeFile(path: string, text: string): void {
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.writeTextFileSync(path, text);
   } catch (error) {
-    throw new Error(reasonOf(error), { cause: error });
+    throw new Error(fileErrorMessage(error), { cause: error });
   }
 }
 
 /** What the system said, without its number: `No space left on device`. */
 function systemReason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/ \(os error \d+\)$/, "");
+  return errorMessage(error).replace(/ \(os error \d+\)$/, "");
 }
 
-function reasonOf(error: unknown): string {
+function fileErrorMessage(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof Deno.errors.NotCapable) {
     return "this program may read only what is in the directory it was started in; start it where the file is, " +

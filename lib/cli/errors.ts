@@ -1,4 +1,5 @@
 /** Exit codes of the command line, and the errors that it raises itself. */
+import { errorMessage } from "../platform/errors.ts";
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import { assertNever } from "../platform/assert.ts";
 
@@ -102,7 +103,7 @@ export function failureOf(error: unknown): Failure {
     const exitCode = error.outcome === "unknown" ? ExitCode.unknown : exitCodeOfNothingHappened(error.code);
     return { code: error.code, message: error.message, exitCode };
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   return { code: "internal", message: `A fault in kvraft itself: ${message}`, exitCode: ExitCode.internal };
 }
 

@@ -2,6 +2,7 @@
  * JSON on one line: answers and errors for scripts, and the key-value pairs of `export` and `import`, which are
  * `{"key":"a","value":"1"}`, with `keyBase64` or `valueBase64` for bytes that are not UTF-8.
  */
+import { errorMessage } from "../platform/errors.ts";
 import type { Answer } from "./answer.ts";
 import { benchDocument } from "./commands/bench_report.ts";
 import { checkDocument } from "./commands/check_report.ts";
@@ -165,7 +166,7 @@ export function readPair(line: Uint8Array): ReadLine {
   try {
     document = JSON.parse(text);
   } catch (error) {
-    return bad(`it is not JSON (${error instanceof Error ? error.message : String(error)})`);
+    return bad(`it is not JSON (${errorMessage(error)})`);
   }
   if (typeof document !== "object" || document === null || Array.isArray(document)) {
     return bad(`it is no object such as {"key":"a","value":"1"}`);

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { errorMessage } from "../platform/errors.ts";
 import { clientCommand, type Connect } from "./client.ts";
 import { denoSystem, type System } from "./environment.ts";
 import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
@@ -56,7 +57,7 @@ export async function runKvraft(args: readonly string[], surroundings: Surroundi
 
 /** What to say of an error that nobody foresaw; with `--log-level debug` also where it came from. */
 export function describeFault(error: unknown, args: readonly string[]): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   const isDebug = args.includes("--log-level=debug") ||
     args.some((arg, position) => arg === "--log-level" && args[position + 1] === "debug");
   const stack = isDebug && error instanceof Error ? `\n${error.stack}` : "";

@@ -1,4 +1,5 @@
 /** `kvraft server`: configuration, start, the ready line, and a clean stop; or one of the tools. */
+import { errorMessage } from "../platform/errors.ts";
 import { parseArguments, refuseReplaced } from "./arguments.ts";
 import type { System } from "./environment.ts";
 import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
@@ -139,7 +140,7 @@ async function serve(
   const ended = await Promise.race([server.finished, stop.requested]);
   if (ended !== "stop") {
     closeLog();
-    const message = ended instanceof Error ? ended.message : String(ended);
+    const message = errorMessage(ended);
     system.stderr.write(`kvraft: this node stopped: ${escapeUnprintable(message)}\n`);
     return exitCodeOfServer(ended);
   }

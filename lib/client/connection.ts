@@ -5,6 +5,7 @@
  * caller. What is not answered says whether it may have reached the node; only a request whose bytes were still in
  * this process when the connection closed surely did not.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Address, Network } from "../platform/network.ts";
@@ -261,7 +262,7 @@ export class NodeConnection {
     } catch (error) {
       // News of a kind that a newer node has: whatever it says, nothing here depends on it.
       if (error instanceof UnknownKindError) return;
-      this.close(error instanceof Error ? error.message : String(error));
+      this.close(errorMessage(error));
       return;
     }
     if (message.kind === "leader" || message.kind === "members") {

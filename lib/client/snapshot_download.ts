@@ -2,6 +2,7 @@
  * The file of a snapshot, read from the node that took it. The node keeps it for the connection it was asked over, so
  * everything goes over that one, and what ends it ends the download: a snapshot of another node is another file.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { assertNever } from "../platform/assert.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../protocol/limits.ts";
 import { type Answered, stopError } from "./calls.ts";
@@ -105,7 +106,7 @@ export class FileDownload implements SnapshotDownload {
     } catch (error) {
       this.#hasFailed = true;
       if (error instanceof KvraftError) return error;
-      return new InternalError(`Cannot ${ACTION}: ${error instanceof Error ? error.message : error}.`);
+      return new InternalError(`Cannot ${ACTION}: ${errorMessage(error)}.`);
     }
   }
 

@@ -2,7 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { formatAddress } from "./address.ts";
-import { NetworkError, type NetworkErrorCode } from "./errors.ts";
+import { errorMessage, NetworkError, type NetworkErrorCode } from "./errors.ts";
 import { NameLookups } from "./name_lookups.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
 
@@ -159,7 +159,7 @@ function explain(cause: unknown): [NetworkErrorCode, string] {
   if (cause instanceof Deno.errors.NotCapable || cause instanceof Deno.errors.PermissionDenied) {
     return ["notPermitted", `not permitted (${cause.message})`];
   }
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = errorMessage(cause);
   if (/ENOTFOUND|failed to lookup address|name or service not known|nodename nor servname/i.test(message)) {
     return ["nameNotFound", "the name is not known"];
   }

@@ -101,8 +101,3 @@ export function removeLeftovers(disk: Disk, directory: string): void {
     if (name.endsWith(REMOVED_SUFFIX)) disk.remove(`${directory}/${name}`);
   }
 }
-
-/** The sentence an error carries, for use inside another one. */
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

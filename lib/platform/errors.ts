@@ -1,4 +1,4 @@
-/** Errors of the network: a listener or a connection could not be had. */
+/** Errors of the network, and the message of any error. */
 
 /** Why a socket could not be opened. */
 export type NetworkErrorCode =
@@ -24,4 +24,9 @@ export class NetworkError extends Error {
     super(options.message, { cause: options.cause });
     this.code = code;
   }
+}
+
+/** Returns the message of an error, for use inside another message. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

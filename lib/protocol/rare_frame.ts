@@ -5,6 +5,7 @@
  * The library believes the lengths that it reads, and gives views of what it was given. So the shape is checked
  * before, by the reader that believes nothing, and it decodes a copy.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { shortened } from "../platform/foreign_text.ts";
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { DecodeError } from "./errors.ts";
@@ -24,7 +25,7 @@ export function decodeRareFrame(payload: Uint8Array, what: string): RareFields {
     value = decode(payload.slice());
   } catch (error) {
     throw new DecodeError(
-      `Cannot decode ${what}: ${shortened(error instanceof Error ? error.message : String(error))}.`,
+      `Cannot decode ${what}: ${shortened(errorMessage(error))}.`,
     );
   }
   return RareFields.of(value, { what, field: "the frame" });

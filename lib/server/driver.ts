@@ -9,6 +9,7 @@
  *
  * The driver takes storage, transport and clock as interfaces and never reaches for Deno: a simulator can run it.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -280,7 +281,7 @@ export class Driver {
 
   #noteShortage(shortage: Shortage, error: unknown): void {
     if (this.#shortage !== shortage) {
-      this.#options.logger.error(SHORTAGES[shortage].begun, { reason: reasonOf(error) });
+      this.#options.logger.error(SHORTAGES[shortage].begun, { reason: errorMessage(error) });
     }
     this.#shortage = shortage;
   }
@@ -310,7 +311,7 @@ export class Driver {
       this.#input(() => this.#raft.entriesRead(entryRead, entries));
     } catch (error) {
       if (this.#stopped || shortageOf(error) === null) return this.#fail(error);
-      this.#options.logger.warn("cannot read the log for now; trying again", { reason: reasonOf(error) });
+      this.#options.logger.warn("cannot read the log for now; trying again", { reason: errorMessage(error) });
       // Without entries the core asks again, for what it needs by then.
       const retry = this.#options.clock.after(SHORTAGE_RETRY_MS, () => {
         this.#loadRetries.delete(retry);
@@ -342,8 +343,4 @@ export class Driver {
       reason: ignored,
     });
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,7 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { shortened } from "../platform/foreign_text.ts";
 import { assert } from "../platform/assert.ts";
 import { formatAddress, isDialable, parseAddress } from "../platform/address.ts";
@@ -364,7 +365,7 @@ class Server implements RunningServer {
       }`;
     } catch (error) {
       const advice = change.kind === "update" ? adviceForMember(change) : this.#adviceForNew(change);
-      return `${reasonOf(error).replace(/\.$/, "")}. ${advice}`;
+      return `${errorMessage(error).replace(/\.$/, "")}. ${advice}`;
     }
   }
 
@@ -387,7 +388,7 @@ class Server implements RunningServer {
 
   /** The node can't go on: nothing it holds may be trusted, so it only lets go of what it has open. */
   #fail(error: unknown): void {
-    this.#opened.logger.error("this node stops", { reason: reasonOf(error) });
+    this.#opened.logger.error("this node stops", { reason: errorMessage(error) });
     this.#stopping ??= this.#stop({ orderly: false });
     this.#stopping.then(() => this.#finished.resolve(error), () => this.#finished.resolve(error));
   }
@@ -426,8 +427,4 @@ function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): S
 function adviceForMember({ id }: AddressedChange): string {
   return `Start node ${id} there first. With --force it is dialled there all the same: while the address is wrong, the ` +
     "cluster has lost touch with it";
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -12,9 +12,9 @@
  * founds the directory at the very end, and marks it as unfinished before anything else: a node does not start from
  * half of it, nor begins an empty log in its place.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { dirname } from "@std/path";
 import { assert, assertNever } from "../platform/assert.ts";
-import { reasonOf } from "../platform/disk.ts";
 import type { Disk, DiskLock } from "../platform/disk.ts";
 import {
   DataDirectoryDamagedError,
@@ -197,7 +197,7 @@ async function orUnusable<T>(path: string, action: () => Promise<T>): Promise<T>
 
 function unusable(path: string, error: unknown): DataDirectoryUnusableError {
   return new DataDirectoryUnusableError(path, {
-    reason: reasonOf(error),
+    reason: errorMessage(error),
     advice: `Check that this process may read and write it. ${CHOOSE_ANOTHER}`,
     cause: error,
   });

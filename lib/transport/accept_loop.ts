@@ -3,7 +3,7 @@
  * one of them is nothing to the others.
  */
 import type { Clock } from "../platform/clock.ts";
-import { NetworkError } from "../platform/errors.ts";
+import { errorMessage, NetworkError } from "../platform/errors.ts";
 import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection, Listener } from "../platform/network.ts";
@@ -32,7 +32,7 @@ export async function acceptConnections(listener: Listener, options: AcceptOptio
       const connection = await listener.accept();
       if (connection !== null) await take(connection);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       if (error instanceof NetworkError && error.code === "connectionLost") {
         logger.debug("A connection was lost before it was accepted", { reason });
       } else {

@@ -4,6 +4,7 @@
  * One buffer per connection, used again for every read; a frame is handed out as a view of it that is valid only
  * during the call. All frames that one read brought are handed out in one go, so that they form one batch.
  */
+import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import { recogniseProtocol } from "./foreign_protocol.ts";
 import type { Connection } from "../platform/network.ts";
@@ -271,6 +272,6 @@ export function describeEnd(end: StreamEnd): string {
     case "foreign":
       return `the other end speaks another protocol (${end.looksLike})`;
     case "failed":
-      return end.error instanceof Error ? end.error.message : String(end.error);
+      return errorMessage(end.error);
   }
 }

@@ -16,7 +16,7 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
 import { withoutCurrent } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
-import { NetworkError } from "../platform/errors.ts";
+import { errorMessage, NetworkError } from "../platform/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
 import type { PeerCaller } from "../protocol/hello.ts";
@@ -143,7 +143,7 @@ export class PeerLink {
       channel = await this.#connect();
     } catch (error) {
       if (this.#closing.signal.aborted) return 0;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       if (!(error instanceof HandshakeError)) {
         const isNobodyThere = error instanceof NetworkError && error.code === "refused";
         this.#options.onEvent({ kind: "failed", reason, isNobodyThere });

@@ -361,8 +361,8 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     title: "an error of reading is taken for damage",
     failure: "an operator throws away a node whose files are whole",
     file: "lib/storage/snapshot/reader.ts",
-    from: "throw new SnapshotUnreadableError(source.file, { offset, reason: reasonOf(cause), cause });",
-    to: "throw new SnapshotDamagedError({ file: source.file, offset, reason: reasonOf(cause), cause });",
+    from: "throw new SnapshotUnreadableError(source.file, { offset, reason: errorMessage(cause), cause });",
+    to: "throw new SnapshotDamagedError({ file: source.file, offset, reason: errorMessage(cause), cause });",
     checks: [STORAGE, SERVER],
   },
   {

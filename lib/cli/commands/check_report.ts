@@ -1,4 +1,5 @@
 /** The result of `check`: as text, as JSON, and for a violation as a history file and a page. */
+import { errorMessage } from "../../platform/errors.ts";
 import { KIND_NAMES } from "./check.ts";
 import type { KvraftErrorCode } from "../../client/errors.ts";
 import {
@@ -283,7 +284,7 @@ export function writeCheckFiles(
       system.writeFile(path, text());
       return { path, problem: null };
     } catch (error) {
-      return { path, problem: error instanceof Error ? error.message : String(error) };
+      return { path, problem: errorMessage(error) };
     }
   };
   return {

@@ -1,4 +1,5 @@
 /** The commands on snapshots: have a node take one now, and save one as a backup. */
+import { errorMessage } from "../../platform/errors.ts";
 import { KvraftError } from "../../client/errors.ts";
 import { reasonWithin } from "../../client/retry.ts";
 import type { SnapshotDownload, SnapshotOptions } from "../../client/types.ts";
@@ -130,7 +131,7 @@ function incomplete(
     readonly cause: unknown;
   },
 ): HalfwayError {
-  const reason = reasonWithin(cause instanceof Error ? cause.message : String(cause));
+  const reason = reasonWithin(errorMessage(cause));
   return new HalfwayError(
     `Cannot save the snapshot: ${reason}. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
       "save again.",

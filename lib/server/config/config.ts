@@ -3,6 +3,7 @@
  *
  * Nothing is started, opened or created before all of it was checked.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { shortened } from "../../platform/foreign_text.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
 import { AddressError, formatAddress, parseAddress } from "../../platform/address.ts";
@@ -348,7 +349,7 @@ function fileSettings(sources: ConfigSources): ReadonlyMap<string, Setting> {
   try {
     text = sources.readFile(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     throw new ConfigError(
       `--config: cannot read ${path}: ${reason}. Allowed: ${CONFIG_FILE_OPTION.allowed}. ` +
         `Example: --config ${CONFIG_FILE_OPTION.example}`,

@@ -6,6 +6,7 @@
  * Which data folder is whose is part of the replicated configuration: so a node that comes back under its old id with
  * an empty folder, and has forgotten whom it voted for and what it acknowledged, is told from the one that left.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { ChangeMembershipRequest, Member, MembershipChange } from "../../protocol/messages.ts";
@@ -165,7 +166,7 @@ export class Membership {
       this.#carryOut(this.#plan(request, evidence), change, answer);
     } catch (error) {
       // The driver has heard of it, and this node ends.
-      answer(unknownOutcome("internal", `Cannot change the membership: ${reasonOf(error)}`));
+      answer(unknownOutcome("internal", `Cannot change the membership: ${errorMessage(error)}`));
     }
   }
 
@@ -388,10 +389,6 @@ export class Membership {
     this.#impatience = 0;
     return withDataIds(configuration, this.#seenDataIds);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function nameOf(change: MembershipChange): string {

@@ -4,6 +4,7 @@
  * What is being read stays pinned until the client closes it, does not read on for a while, takes too long over it all,
  * or is gone. The client asks for each piece, so that it sets the pace and nothing gathers here.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type {
   CloseSnapshotRequest,
@@ -92,7 +93,7 @@ export class SnapshotDownloads {
           return { kind: "snapshotClosed", requestId: request.requestId };
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       const code = error instanceof SnapshotRefusedError ? error.code : "internal";
       return notApplied(code, `Cannot take or read the snapshot: ${reason}`);
     }

@@ -6,6 +6,7 @@
  * does a term that ends while the snapshot is read back: it is shown once a leader of the new term sends a piece of it.
  * A piece of another snapshot begins anew. At most one snapshot is being received.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import type { StateMachineOptions } from "../../kv/mod.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
@@ -145,7 +146,7 @@ export class SnapshotReceiving {
         isFlushing: false,
       };
     } catch (error) {
-      this.#options.logger.error("cannot receive a snapshot", { from, index, reason: reasonOf(error) });
+      this.#options.logger.error("cannot receive a snapshot", { from, index, reason: failureReason(error) });
     }
     return this.#current;
   }
@@ -166,7 +167,7 @@ export class SnapshotReceiving {
   #refused(current: Receiving, error: unknown): void {
     if (this.#current !== current) return;
     const { from, receiver: { announced: { index } } } = current;
-    this.#options.logger.error("cannot receive a snapshot", { from, index, reason: reasonOf(error) });
+    this.#options.logger.error("cannot receive a snapshot", { from, index, reason: failureReason(error) });
     this.settle();
   }
 
@@ -202,7 +203,7 @@ export class SnapshotReceiving {
       this.#options.logger.error("a snapshot that was received can't be used", {
         from: current.from,
         index: chunk.index,
-        reason: reasonOf(error),
+        reason: failureReason(error),
       });
       this.settle();
     });
@@ -214,7 +215,7 @@ export class SnapshotReceiving {
     this.#options.logger.warn("cannot read a received snapshot for now; trying again", {
       from,
       index,
-      reason: reasonOf(error),
+      reason: failureReason(error),
     });
     current.isWhole = false;
   }
@@ -252,7 +253,7 @@ function isWaiting({ checked, isShown }: Receiving): boolean {
 }
 
 /** What a person should know of why. */
-function reasonOf(error: unknown): string {
+function failureReason(error: unknown): string {
   if (error instanceof SnapshotDamagedError) return `${error.message} It will be asked for again.`;
-  return error instanceof Error ? error.message : String(error);
+  return errorMessage(error);
 }

@@ -7,6 +7,7 @@
  * pinned while it is sent. The end of a transfer is told by the core: the follower acknowledges the snapshot's index
  * as it would an entry's.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
@@ -84,7 +85,7 @@ export class SnapshotSender {
       if (metrics !== null) metrics.transfers.begun += 1;
       logger.info("sending a snapshot", { node: to, index: snapshot.index, bytes: snapshot.bytes });
     } catch (error) {
-      this.#fail(to, reasonOf(error));
+      this.#fail(to, errorMessage(error));
     }
   }
 
@@ -250,7 +251,7 @@ class Transfer {
         this.#next = offset + length;
       }
     } catch (error) {
-      if (!this.#closed) this.#options.ended(`cannot read it: ${reasonOf(error)}`);
+      if (!this.#closed) this.#options.ended(`cannot read it: ${errorMessage(error)}`);
     } finally {
       this.#isPumping = false;
       if (this.#closed) this.#reader.close();
@@ -274,8 +275,4 @@ class Transfer {
       data,
     });
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

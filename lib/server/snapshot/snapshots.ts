@@ -8,6 +8,7 @@
  * Invariants: one snapshot is taken at a time; the log is cut only below a snapshot that is durable, never above the
  * one before it, never above one that is being sent, and never into the tail for followers that are a little behind.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { encodeConfiguration } from "../../protocol/configuration.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -146,7 +147,7 @@ export class Snapshots {
     if (replica.applied.index <= this.newestIndex || !knowsMembers(replica.applied)) return;
     this.take().catch((error: unknown) => {
       this.#notBefore = clock.now() + RETRY_MS;
-      if (!this.#stopped) logger.error("cannot take a snapshot", { reason: reasonOf(error) });
+      if (!this.#stopped) logger.error("cannot take a snapshot", { reason: errorMessage(error) });
     });
   }
 
@@ -171,14 +172,14 @@ export class Snapshots {
       if (this.#stopped) return;
       const isDamaged = error instanceof SnapshotDamagedError;
       if (!isDamaged && !(error instanceof SnapshotUnreadableError)) {
-        return logger.error("cannot open a snapshot that may be damaged", { reason: reasonOf(error) });
+        return logger.error("cannot open a snapshot that may be damaged", { reason: errorMessage(error) });
       }
       const what = isDamaged
         ? "a snapshot is damaged; taking another"
         : "cannot read a snapshot; taking another";
-      logger.error(what, { reason: reasonOf(error) });
+      logger.error(what, { reason: errorMessage(error) });
       await this.take().catch((cause: unknown) =>
-        logger.error("cannot take a snapshot", { reason: reasonOf(cause) })
+        logger.error("cannot take a snapshot", { reason: errorMessage(cause) })
       );
     } finally {
       this.#verifying = false;
@@ -309,8 +310,4 @@ export class Snapshots {
 /** A node that was added reads the log from its beginning, and does not know the founders before it is told who is who. */
 function knowsMembers({ index, configuration }: SnapshotMetadata): boolean {
   return index > 0 && configuration.members.length > 0;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

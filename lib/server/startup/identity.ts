@@ -5,6 +5,7 @@
  * From the first start on, the folder says which cluster its node belongs to, and the replicated configuration says
  * who else does: `--cluster` and `--join` count only once.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { shortened } from "../../platform/foreign_text.ts";
 import { formatAddress } from "../../platform/address.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
@@ -135,7 +136,7 @@ async function askForCluster(
       return await probeAny(config.join, { network, clock, signal });
     } catch (error) {
       signal.throwIfAborted();
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       if (attempt >= JOIN_ATTEMPTS) {
         throw new JoinError(
           `Cannot join: nobody at ${

@@ -3,8 +3,9 @@
  * before the rename leaves an unfinished file, which the next start removes; a crash after it leaves a whole snapshot
  * or, until the folder is synced, none.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
-import { isDiskFull, isOutOfDescriptors, reasonOf } from "../../platform/disk.ts";
+import { isDiskFull, isOutOfDescriptors } from "../../platform/disk.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import { SnapshotWriteError } from "../errors.ts";
 
@@ -151,5 +152,5 @@ export class UnfinishedSnapshot {
 }
 
 function writeError(file: string, cause: unknown): SnapshotWriteError {
-  return new SnapshotWriteError(file, { reason: reasonOf(cause), cause });
+  return new SnapshotWriteError(file, { reason: errorMessage(cause), cause });
 }

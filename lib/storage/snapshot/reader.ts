@@ -2,9 +2,9 @@
  * Reads a snapshot, from whatever holds its bytes: a file of the data directory, a backup, a file just received. What
  * is handed out was verified; only behind the last chunk is it known that the snapshot is whole.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { crc32 } from "node:zlib";
 import { assert } from "../../platform/assert.ts";
-import { reasonOf } from "../../platform/disk.ts";
 import type { Disk } from "../../platform/disk.ts";
 import {
   NewerSnapshotError,
@@ -173,6 +173,6 @@ async function readAt(source: SnapshotSource, offset: number, bytes: number): Pr
     assert(count <= wanted, "no more is read than was asked for");
     return into.subarray(0, count);
   } catch (cause) {
-    throw new SnapshotUnreadableError(source.file, { offset, reason: reasonOf(cause), cause });
+    throw new SnapshotUnreadableError(source.file, { offset, reason: errorMessage(cause), cause });
   }
 }

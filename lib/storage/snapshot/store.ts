@@ -2,8 +2,9 @@
  * The snapshots of a data directory: `snapshots/<index>-<term>.snap`, each whole and durable since it has its name
  * (snapshot_file.ts), verified whenever it is read (snapshot_reader.ts).
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
-import { isForbidden, reasonOf, removeLeftovers } from "../../platform/disk.ts";
+import { isForbidden, removeLeftovers } from "../../platform/disk.ts";
 import type { Disk } from "../../platform/disk.ts";
 import {
   DataDirectoryUnusableError,
@@ -90,7 +91,7 @@ export class SnapshotStore {
       return store;
     } catch (error) {
       throw new DataDirectoryUnusableError(options.directory, {
-        reason: reasonOf(error),
+        reason: errorMessage(error),
         advice: isForbidden(error) ? FORBIDDEN_ADVICE : "Check the disk, and start the node again.",
         cause: error,
       });
@@ -293,7 +294,7 @@ export async function examineSnapshot(
 export function damageOf(error: unknown): string | null {
   if (error instanceof SnapshotUnreadableError) return `it could not be read (${error.reason})`;
   if (error instanceof SnapshotDamagedError) return `byte ${error.offset}: ${error.reason}`;
-  return error instanceof NewerSnapshotError ? reasonOf(error) : null;
+  return error instanceof NewerSnapshotError ? errorMessage(error) : null;
 }
 
 function isSame(a: AnnouncedSnapshot, b: AnnouncedSnapshot): boolean {

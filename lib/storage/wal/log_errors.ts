@@ -1,6 +1,7 @@
 /** What the log makes of the errors of its disk and its files. */
+import { errorMessage } from "../../platform/errors.ts";
 import { InvariantError } from "../../platform/assert.ts";
-import { isDiskFull, isForbidden, isOutOfDescriptors, reasonOf } from "../../platform/disk.ts";
+import { isDiskFull, isForbidden, isOutOfDescriptors } from "../../platform/disk.ts";
 import {
   DataDirectoryUnusableError,
   FORBIDDEN_ADVICE,
@@ -21,7 +22,7 @@ export function openingError(directory: string, error: unknown): Error {
 /** A file that this process may not open says nothing of the disk. */
 function forbidden(directory: string, error: unknown): DataDirectoryUnusableError {
   return new DataDirectoryUnusableError(directory, {
-    reason: reasonOf(error),
+    reason: errorMessage(error),
     advice: FORBIDDEN_ADVICE,
     cause: error,
   });
@@ -35,7 +36,7 @@ export function storageError(directory: string, error: unknown): Error {
     error instanceof SnapshotMissingError || error instanceof OutOfDescriptorsError ||
     error instanceof InvariantError
   ) return error;
-  const details = { reason: reasonOf(error), cause: error };
+  const details = { reason: errorMessage(error), cause: error };
   if (isOutOfDescriptors(error)) return new OutOfDescriptorsError(directory, details);
   return isDiskFull(error) ? new LogFullError(directory, details) : new LogFailedError(directory, details);
 }

@@ -5,12 +5,13 @@
  * write, and one sync makes every batch before it durable. What a crash, a full disk or a failing one leaves behind
  * is decided in recovery.ts and in `append` and `sync` here.
  */
+import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
 import type { Entry, HardState, TermRange } from "../../raft/types.ts";
 import { createSegment, firstSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
-import { isDiskFull, isOutOfDescriptors, reasonOf, removeLeftovers } from "../../platform/disk.ts";
+import { isDiskFull, isOutOfDescriptors, removeLeftovers } from "../../platform/disk.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import { LogFailedError } from "../errors.ts";
 import { openingError, storageError } from "./log_errors.ts";
@@ -444,7 +445,10 @@ export class WriteAheadLog {
   }
 
   #fail(error: unknown): LogFailedError {
-    this.#failure ??= new LogFailedError(this.#options.directory, { reason: reasonOf(error), cause: error });
+    this.#failure ??= new LogFailedError(this.#options.directory, {
+      reason: errorMessage(error),
+      cause: error,
+    });
     return this.#failure;
   }
 
