@@ -1,6 +1,6 @@
 /** Splits arguments into options and positional arguments by a table of the options there are. */
 import { parseArgs } from "@std/cli/parse-args";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { UsageError } from "./errors.ts";
 

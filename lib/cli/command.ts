@@ -19,7 +19,7 @@ import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
 import { DEFAULT_TIMEOUT_MS } from "../client/core.ts";
 import type { CallOptions, ReadOptions } from "../client/types.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 
 /** A positional argument of a command. */
 export interface ArgumentSpec {

@@ -14,7 +14,7 @@ import { HEALTH, MEMBERS, STATUS, TRANSFER_LEADER } from "./commands/status.ts";
 import { UsageError } from "./errors.ts";
 import { helpOfCommand, helpOfCommands } from "./help.ts";
 import { enumeration } from "./text.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
 
 const HELP: Command = {

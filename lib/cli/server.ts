@@ -1,12 +1,11 @@
 /** `kvraft server`: configuration, start, the ready line, and a clean stop; or one of the tools. */
-import { errorMessage } from "../platform/errors.ts";
+import { errorMessage, shortened } from "../platform/errors.ts";
 import { parseArguments, refuseReplaced } from "./arguments.ts";
 import type { System } from "./environment.ts";
 import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { serverHelp } from "./help.ts";
 import { serverTool, TOOL_NAMES, toolsHelp } from "./server_tools.ts";
 import { escapeUnprintable } from "./text.ts";
-import { shortened } from "../platform/foreign_text.ts";
 import {
   ConfigError,
   formatAddress,

@@ -22,7 +22,7 @@ import {
   textOfBytes,
   withThousands,
 } from "./text.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import type { Member } from "../protocol/messages.ts";
 import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config/config.ts";
 import type {

@@ -1,5 +1,5 @@
 /** What all calls of one client work with: its connections, its runner, its session, its defaults. */
-import { DenoClock } from "../platform/deno_clock.ts";
+import { SystemClock } from "../platform/system.ts";
 import { DenoNetwork } from "../platform/deno_network.ts";
 import { CallContext } from "./call_context.ts";
 import { type Answered, CallRunner, stopError } from "./calls.ts";
@@ -51,7 +51,7 @@ export class ClientCore {
   /** Reaches the cluster; see KvClient.connect. */
   static async connect(options: ConnectOptions): Promise<ClientCore> {
     const platform = options.platform ??
-      { network: new DenoNetwork(), clock: new DenoClock(), random: Math.random };
+      { network: new DenoNetwork(), clock: new SystemClock(), random: Math.random };
     const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
     const signal = options.signal ?? null;

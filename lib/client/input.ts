@@ -14,7 +14,7 @@ import {
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
 import { AddressError, formatAddress } from "../platform/address.ts";
 import { assertNever } from "../platform/assert.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import type { MembershipChange } from "../protocol/messages.ts";
 import { parseContacts } from "../protocol/node_list.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";

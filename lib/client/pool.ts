@@ -6,8 +6,7 @@
  * network, a container), everything still works through a node that can.
  */
 import { parseAddress } from "../platform/address.ts";
-import { NetworkError, type NetworkErrorCode } from "../platform/errors.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { NetworkError, type NetworkErrorCode, shortened } from "../platform/errors.ts";
 import type { Member } from "../protocol/messages.ts";
 import { HandshakeError } from "../protocol/errors.ts";
 import type { Welcome } from "../protocol/hello.ts";

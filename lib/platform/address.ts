@@ -1,5 +1,5 @@
 /** Addresses as people write them: `host:port`, and a bind address. */
-import { shortened } from "./foreign_text.ts";
+import { shortened } from "./errors.ts";
 import type { Address } from "./network.ts";
 
 /** Text that is no address, or no list of nodes. The message says what is allowed, with an example. */

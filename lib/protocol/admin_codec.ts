@@ -15,7 +15,7 @@ import type {
   SnapshotTakenResponse,
   TakeSnapshotRequest,
 } from "./messages.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { UnknownKindError } from "./errors.ts";
 import { CHANGE_KIND, FRAME_KIND } from "./kinds.ts";

@@ -1,5 +1,5 @@
 /** The fields that answers between nodes and answers to clients have in common. */
-import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/foreign_text.ts";
+import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/errors.ts";
 import type { ErrorCode, Outcome } from "./messages.ts";
 import { MAX_RESULT_BYTES } from "./frame_bounds.ts";
 import type { MessagePackReader } from "./msgpack_reader.ts";

@@ -6,10 +6,18 @@
  * to say (lib/kv). The same bytes must decode alike on every replica, so nothing here depends on configuration.
  */
 import { assertNever } from "../platform/assert.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import { SlabCopier } from "../platform/slab.ts";
-import { type Check, type Command, type CommandResult, MAX_TRANSACTION_OPERATIONS } from "../kv/command.ts";
-import type { Mutation, MutationOutcome, RefusalReason, SessionStamp } from "../kv/command.ts";
+import {
+  type Check,
+  type Command,
+  type CommandResult,
+  MAX_TRANSACTION_OPERATIONS,
+  type Mutation,
+  type MutationOutcome,
+  type RefusalReason,
+  type SessionStamp,
+} from "../kv/command.ts";
 import { DecodeError } from "./errors.ts";
 import { readKeyValueOrNull, writeKeyValueOrNil } from "./key_value_codec.ts";
 import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND, OUTCOME_KIND, RESULT_KIND } from "./kinds.ts";

@@ -7,7 +7,7 @@
  * not hold together is refused where it comes in, so that the core may take an entry's configuration as it is.
  */
 import { assert } from "../platform/assert.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import type { Configuration, ConfigurationCodec, MemberRecord, NodeId } from "../raft/types.ts";
 import { isMemberAddress } from "../platform/address.ts";
 import { DecodeError } from "./errors.ts";

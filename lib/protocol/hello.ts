@@ -6,7 +6,7 @@
  *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId]
  *     [2, code, message]
  */
-import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/foreign_text.ts";
+import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/errors.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { Member } from "./messages.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";

@@ -1,6 +1,6 @@
 /** The nodes of a cluster as people write them: `1=host:port,2=host:port`, or addresses alone. */
 import { AddressError, ALLOWED_ADDRESS, formatAddress, parseMemberAddress } from "../platform/address.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import type { Address } from "../platform/network.ts";
 import type { NodeId } from "../raft/types.ts";
 import { MAX_VOTERS } from "./limits.ts";

@@ -5,8 +5,7 @@
  * The library believes the lengths that it reads, and gives views of what it was given. So the shape is checked
  * before, by the reader that believes nothing, and it decodes a copy.
  */
-import { errorMessage } from "../platform/errors.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { errorMessage, shortened } from "../platform/errors.ts";
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { DecodeError } from "./errors.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";

@@ -3,8 +3,7 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
-import { errorMessage } from "../platform/errors.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { errorMessage, shortened } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import { formatAddress, isDialable, parseAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";

@@ -2,12 +2,11 @@
  * Accepting, as every listening socket of a node does it: one connection after the other, and whatever goes wrong with
  * one of them is nothing to the others.
  */
-import type { Clock } from "../platform/clock.ts";
+import { type Clock, pause } from "../platform/clock.ts";
 import { errorMessage, NetworkError } from "../platform/errors.ts";
 import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection, Listener } from "../platform/network.ts";
-import { pause } from "../platform/pause.ts";
 
 /** What accepting needs. */
 export interface AcceptOptions {

@@ -1,5 +1,5 @@
 /** Reading the head of an HTTP/1.1 request (RFC 9112), as far as a node needs it: what is asked for, and by what rules. */
-import type { HttpRequest, HttpResponse } from "../platform/http.ts";
+import type { HttpRequest, HttpResponse } from "../platform/network.ts";
 
 const TEXT = "text/plain; charset=utf-8";
 

@@ -12,7 +12,17 @@ import { acceptConnections } from "./accept_loop.ts";
 import { formatAddress } from "../platform/address.ts";
 import { NetworkError } from "../platform/errors.ts";
 import { logConnectionFault } from "./fault.ts";
-import type { HttpHandler, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../platform/http.ts";
+import type {
+  Address,
+  Connection,
+  HttpHandler,
+  HttpNetwork,
+  HttpRequest,
+  HttpResponse,
+  HttpServer,
+  Listener,
+  Network,
+} from "../platform/network.ts";
 import { parseRequestHead } from "./http_request.ts";
 import {
   HTTP_ANSWER_TIMEOUT_MS,
@@ -26,7 +36,6 @@ import {
   MAX_HTTP_REQUESTS,
 } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Address, Connection, Listener, Network } from "../platform/network.ts";
 
 const TEXT = "text/plain; charset=utf-8";
 /** What ends a head. */

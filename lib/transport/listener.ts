@@ -10,7 +10,7 @@
  *
  * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
  */
-import { shortened } from "../platform/foreign_text.ts";
+import { shortened } from "../platform/errors.ts";
 import { acceptConnections } from "./accept_loop.ts";
 import { hostOf } from "../platform/address.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";

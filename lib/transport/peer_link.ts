@@ -9,14 +9,13 @@
  * paused does not look like the other end's silence.
  */
 import { assertNever } from "../platform/assert.ts";
-import { shortened } from "../platform/foreign_text.ts";
+import { errorMessage, NetworkError, shortened } from "../platform/errors.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";
-import type { Clock, Random, Timer } from "../platform/clock.ts";
+import { type Clock, pause, type Random, type Timer } from "../platform/clock.ts";
 import { withoutCurrent } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
-import { errorMessage, NetworkError } from "../platform/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./handshake.ts";
 import type { PeerCaller } from "../protocol/hello.ts";
@@ -31,7 +30,6 @@ import {
   PEER_UNANSWERED_PINGS,
 } from "../protocol/limits.ts";
 import type { Network } from "../platform/network.ts";
-import { pause } from "../platform/pause.ts";
 import type { Traffic } from "./traffic.ts";
 import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from "../protocol/peer_frames.ts";
 

@@ -14,7 +14,7 @@ import {
   type Target,
 } from "../../lib/loadgen/mod.ts";
 import { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../lib/platform/system.ts";
 import type { Consistency } from "../../lib/protocol/messages.ts";
 import { AntietcdTarget } from "./peers/antietcd_client.ts";
 import { DirectTarget } from "./peers/direct_client.ts";
@@ -80,7 +80,7 @@ async function connect(
 }
 
 /** Tries again what a peer under too much load could not do: other generators may be at work already. */
-async function patiently<T>(clock: DenoClock, act: () => Promise<T>): Promise<T> {
+async function patiently<T>(clock: SystemClock, act: () => Promise<T>): Promise<T> {
   for (let attempt = 1;; attempt++) {
     try {
       return await act();
@@ -93,7 +93,7 @@ async function patiently<T>(clock: DenoClock, act: () => Promise<T>): Promise<T>
 
 async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
   const { connections, load, prefix, loadsKeys } = assignment;
-  const clock = new DenoClock();
+  const clock = new SystemClock();
   const targets: Connected[] = [];
   while (targets.length < connections) {
     const dials = Array.from(

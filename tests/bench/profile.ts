@@ -9,8 +9,8 @@
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/platform/deno_clock.ts";
-import { pause } from "../../lib/platform/pause.ts";
+import { SystemClock } from "../../lib/platform/system.ts";
+import { pause } from "../../lib/platform/clock.ts";
 import { kvraftCommand, Process, READY_LINE } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
@@ -122,7 +122,7 @@ async function main(args: string[]): Promise<void> {
   const generator = nodes.use(
     Process.start(program, programArgs, { cwd: folder.path, name: "client bench" }),
   );
-  const clock = { clock: new DenoClock(), signal: new AbortController().signal };
+  const clock = { clock: new SystemClock(), signal: new AbortController().signal };
   await pause(WARMUP_MS, clock);
   const inspector = await Inspector.connect(url);
   await inspector.call("Profiler.enable");

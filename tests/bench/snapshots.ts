@@ -8,8 +8,8 @@
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
-import { DenoClock } from "../../lib/platform/deno_clock.ts";
-import { pause } from "../../lib/platform/pause.ts";
+import { SystemClock } from "../../lib/platform/system.ts";
+import { pause } from "../../lib/platform/clock.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
@@ -79,7 +79,7 @@ class Bench implements AsyncDisposable {
     const before = await this.#stream(
       client,
       () =>
-        pause(this.#size.seconds * 1_000, { clock: new DenoClock(), signal: new AbortController().signal }),
+        pause(this.#size.seconds * 1_000, { clock: new SystemClock(), signal: new AbortController().signal }),
     );
     const taken = { ms: 0, bytes: 0 };
     const during = await this.#stream(client, async () => {

@@ -27,7 +27,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     id: "M352",
     title: "a pass over callbacks at the end of a turn has no bound",
     failure: "callbacks that add one another keep every socket and timer waiting for ever",
-    file: "lib/platform/deno_clock.ts",
+    file: "lib/platform/system.ts",
     from: "&& next < CALLBACKS_PER_PASS",
     to: "",
     checks: [NET],

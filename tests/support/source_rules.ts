@@ -43,7 +43,7 @@ const DOORS: Readonly<Record<string, Doors>> = {
 };
 
 /** What pure folders may use of lib/platform. */
-const PURE_PLATFORM = ["lib/platform/assert.ts", "lib/platform/foreign_text.ts", "lib/platform/slab.ts"];
+const PURE_PLATFORM = ["lib/platform/assert.ts", "lib/platform/errors.ts", "lib/platform/slab.ts"];
 
 /** The pure rooms, and the packages each may use. */
 const PURE_ROOMS: Readonly<Record<string, readonly string[]>> = {

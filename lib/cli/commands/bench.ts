@@ -18,7 +18,7 @@ import {
   type Target,
 } from "../../loadgen/mod.ts";
 import type { Timer } from "../../platform/clock.ts";
-import { shortened } from "../../platform/foreign_text.ts";
+import { shortened } from "../../platform/errors.ts";
 import type { Answer } from "../answer.ts";
 import { integerOfText, type OptionSpec } from "../arguments.ts";
 import {

@@ -3,8 +3,7 @@
  *
  * Nothing is started, opened or created before all of it was checked.
  */
-import { errorMessage } from "../../platform/errors.ts";
-import { shortened } from "../../platform/foreign_text.ts";
+import { errorMessage, shortened } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
 import { AddressError, formatAddress, parseAddress } from "../../platform/address.ts";
 import { type NodeAddress, parseContacts, parseMembers } from "../../protocol/node_list.ts";

@@ -7,7 +7,7 @@
  *       "cluster": "1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001"
  *     }
  */
-import { shortened } from "../../platform/foreign_text.ts";
+import { shortened } from "../../platform/errors.ts";
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { ConfigError } from "./config_error.ts";
 import { nearest } from "./nearest.ts";

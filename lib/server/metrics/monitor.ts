@@ -7,9 +7,8 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { NodeStatus } from "../../protocol/messages.ts";
 import { formatAddress } from "../../platform/address.ts";
-import type { HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/http.ts";
+import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { Address } from "../../platform/network.ts";
 import type { LinkView } from "../../transport/peer_links.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { LoopDelay } from "./loop_delay.ts";

@@ -1,5 +1,5 @@
 /** Reads the state that a snapshot file holds, and checks that it is what the file says it is. */
-import { shortened } from "../../platform/foreign_text.ts";
+import { shortened } from "../../platform/errors.ts";
 import { StateMachine, type StateMachineOptions } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";

@@ -3,7 +3,7 @@
  * backup, and what is believed of it here is what the state machine goes on from. A clock or a revision near the largest
  * integer, or a session that was active later than the state is, would end the node at some later command.
  */
-import { shortened } from "../../platform/foreign_text.ts";
+import { shortened } from "../../platform/errors.ts";
 import {
   MAX_KEY_BYTES,
   MAX_LOG_TIME_MS,

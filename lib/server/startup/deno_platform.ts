@@ -1,11 +1,10 @@
 /** What a server takes from the machine that it really runs on. */
 import process from "node:process";
-import { DenoClock } from "../../platform/deno_clock.ts";
+import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
 import { HttpOverNetwork } from "../../transport/http_server.ts";
 import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
-import type { LogFormat, LogLevel } from "../../platform/logger.ts";
-import { Log } from "../../platform/line_logger.ts";
+import { Log, type LogFormat, type LogLevel } from "../../platform/logger.ts";
 import type { Resources } from "../metrics/metric.ts";
 import type { ServerPlatform } from "../server.ts";
 import { serverTools } from "../tools/tools.ts";
@@ -19,7 +18,7 @@ export function denoPlatform(
     readonly writeLog: (line: string) => void;
   },
 ): ServerPlatform & { readonly logger: Log } {
-  const clock = new DenoClock();
+  const clock = new SystemClock();
   const logger = new Log({
     level: options.logLevel,
     format: options.logFormat,

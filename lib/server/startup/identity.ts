@@ -5,15 +5,13 @@
  * From the first start on, the folder says which cluster its node belongs to, and the replicated configuration says
  * who else does: `--cluster` and `--join` count only once.
  */
-import { errorMessage } from "../../platform/errors.ts";
-import { shortened } from "../../platform/foreign_text.ts";
+import { errorMessage, shortened } from "../../platform/errors.ts";
 import { formatAddress } from "../../platform/address.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
-import type { Clock, Random } from "../../platform/clock.ts";
+import { type Clock, pause, type Random } from "../../platform/clock.ts";
 import type { Welcome } from "../../protocol/hello.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Network } from "../../platform/network.ts";
-import { pause } from "../../platform/pause.ts";
 import { probeAny } from "../../transport/probe.ts";
 import { type DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
 import { clusterIdOf } from "./cluster_id.ts";

@@ -13,21 +13,22 @@
  * where it begins (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts behind what it
  * knows committed, came from a leader just before a crash: the log then has to begin anew behind it.
  */
-import { shortened } from "../../platform/foreign_text.ts";
+import { shortened } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Entry } from "../../raft/types.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
-import { FORMAT_VERSION } from "../identity.ts";
-import type { LogOwner } from "../identity.ts";
-import { Configurations, EntryCache } from "./kept_entries.ts";
-import type { RecoveredConfiguration } from "./kept_entries.ts";
-import { INITIAL_HARD_STATE, LogState, NOTHING_COMPACTED } from "./log_state.ts";
-import type { EntryId, LogBeginning } from "./log_state.ts";
-import { segmentSeed } from "./record.ts";
-import type { SegmentHeader } from "./record.ts";
-import { RecordScanner } from "./record_scanner.ts";
-import type { ScannedRecord } from "./record_scanner.ts";
+import { FORMAT_VERSION, type LogOwner } from "../identity.ts";
+import { Configurations, EntryCache, type RecoveredConfiguration } from "./kept_entries.ts";
+import {
+  type EntryId,
+  INITIAL_HARD_STATE,
+  type LogBeginning,
+  LogState,
+  NOTHING_COMPACTED,
+} from "./log_state.ts";
+import { type SegmentHeader, segmentSeed } from "./record.ts";
+import { RecordScanner, type ScannedRecord } from "./record_scanner.ts";
 import { segmentName, segmentNumber } from "./segment.ts";
 import { examineRest } from "./torn_tail.ts";
 

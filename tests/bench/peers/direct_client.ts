@@ -8,7 +8,7 @@ import { ClientSession } from "../../../lib/client/writer.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
 import type { Consistency } from "../../../lib/protocol/messages.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 
 /** How long an answer is waited for. */
@@ -39,7 +39,7 @@ export class DirectTarget implements Target {
   static async connect(address: string, consistency: Consistency): Promise<DirectTarget> {
     const connection = await NodeConnection.open({
       network: new DenoNetwork(),
-      clock: new DenoClock(),
+      clock: new SystemClock(),
       address: parseAddress(address),
       clusterId: null,
       signal: new AbortController().signal,

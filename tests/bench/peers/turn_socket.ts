@@ -3,7 +3,7 @@
  * read into one large buffer. The hand-made clients of the other peers stand on it, so that none of them pays more
  * system calls for a request than kvraft's own client.
  */
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 
 const READ_BYTES = 262_144;
 const FIRST_QUEUE_BYTES = 65_536;
@@ -16,7 +16,7 @@ export class TurnSocket {
   /** Resolves with the reason when the connection has ended. */
   readonly ended: Promise<string>;
   readonly #connection: Deno.TcpConn;
-  readonly #clock = new DenoClock();
+  readonly #clock = new SystemClock();
   #queue = new Uint8Array(FIRST_QUEUE_BYTES);
   #spare = new Uint8Array(FIRST_QUEUE_BYTES);
   #queued = 0;

@@ -1,6 +1,6 @@
 /** What metrics over HTTP cost those who write. */
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
-import { pause } from "../../../lib/platform/pause.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
+import { pause } from "../../../lib/platform/clock.ts";
 import { type Figure, told } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
@@ -47,7 +47,7 @@ async function putRate(lab: Lab, nodes: Nodes, isScraped: boolean): Promise<numb
 
 /** Asks each node for its metrics, again and again. */
 async function scrape(nodes: Nodes, signal: AbortSignal): Promise<void> {
-  const clock = new DenoClock();
+  const clock = new SystemClock();
   while (!signal.aborted) {
     for (const id of nodes.ids) await (await fetch(`http://${nodes.httpAddress(id)}/metrics`)).text();
     await pause(SCRAPE_INTERVAL_MS, { clock, signal });

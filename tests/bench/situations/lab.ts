@@ -1,8 +1,8 @@
 /** What situations work with: clusters and load, and an end to all of them, whatever happens. */
 import type { Load } from "../../../lib/loadgen/mod.ts";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import type { Consistency } from "../../../lib/protocol/messages.ts";
-import { pause } from "../../../lib/platform/pause.ts";
+import { pause } from "../../../lib/platform/clock.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { denoCommand, Process } from "../../support/processes/process.ts";
 import type { Assignment, GeneratorAnswer } from "../generator_main.ts";
@@ -137,7 +137,7 @@ export class Lab implements AsyncDisposable {
 
   /** Lets time pass in which nothing is asked of anybody. */
   async rest(seconds: number): Promise<void> {
-    await pause(seconds * 1_000, { clock: new DenoClock(), signal: this.#end.signal });
+    await pause(seconds * 1_000, { clock: new SystemClock(), signal: this.#end.signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

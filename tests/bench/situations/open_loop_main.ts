@@ -5,8 +5,8 @@
  */
 import process from "node:process";
 import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/loadgen/mod.ts";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
-import { pause } from "../../../lib/platform/pause.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
+import { pause } from "../../../lib/platform/clock.ts";
 import { DirectTarget } from "../peers/direct_client.ts";
 import { dueBy } from "./due.ts";
 
@@ -59,7 +59,7 @@ async function run(loop: OpenLoop): Promise<OpenLoopAnswer> {
   const latency = new LatencyHistogram();
   const refused: Record<string, number> = {};
   const underWay = new Set<Promise<void>>();
-  const clock = new DenoClock();
+  const clock = new SystemClock();
   const { signal } = new AbortController();
   const cpuBefore = process.cpuUsage();
   const startedAt = performance.now();

@@ -7,7 +7,7 @@
  */
 import { parseAddress } from "../../../lib/platform/address.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import type { Listener } from "../../../lib/platform/network.ts";
 import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
@@ -69,7 +69,7 @@ class RealRun {
   readonly #cluster: TestCluster;
   readonly #started: readonly number[];
   readonly #options: ProcessesOptions;
-  readonly #clock = new DenoClock();
+  readonly #clock = new SystemClock();
   readonly #network = new DenoNetwork();
   readonly #frames = new Map<FrameKindName, number>();
   readonly #problems: string[] = [];

@@ -1,7 +1,7 @@
 /** HTTP without sockets: a test asks the server at an address, and sees whether it is still there. */
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
-import type { HttpHandler, HttpNetwork, HttpResponse, HttpServer } from "../../../lib/platform/http.ts";
+import type { HttpHandler, HttpNetwork, HttpResponse, HttpServer } from "../../../lib/platform/network.ts";
 import type { Address } from "../../../lib/platform/network.ts";
 
 /** Servers by address. */

@@ -4,7 +4,7 @@
  */
 import { check, CHECK_LIMITS, type History, type Operation } from "../../../lib/lincheck/mod.ts";
 import type { KvClient } from "../../../lib/mod.ts";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import { DEFAULT_MIX, type Figures, figuresOf, perform, Workload } from "../../../lib/loadgen/mod.ts";
 import type { TestCluster } from "./cluster.ts";
 import { eventually } from "../eventually.ts";
@@ -37,7 +37,7 @@ export class JudgedWorkload implements AsyncDisposable {
       prefix: PREFIX,
       keys: KEYS,
       timeoutMs: TIMEOUT_MS,
-      clock: new DenoClock(),
+      clock: new SystemClock(),
     });
     return new JudgedWorkload(workload, owner.move());
   }

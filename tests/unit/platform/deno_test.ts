@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
@@ -16,7 +16,7 @@ import { CLUSTER_ID, NetNode } from "../../support/fakes/accepting_node.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const network = new DenoNetwork();
-const clock = new DenoClock();
+const clock = new SystemClock();
 const ANY_PORT = { host: "127.0.0.1", port: 0 };
 const never = (): AbortSignal => new AbortController().signal;
 

@@ -1,6 +1,6 @@
 /** How much of foreign text a message quotes. */
 import { assertEquals } from "@std/assert";
-import { MAX_FOREIGN_CHARACTERS, shortened } from "../../../lib/platform/foreign_text.ts";
+import { MAX_FOREIGN_CHARACTERS, shortened } from "../../../lib/platform/errors.ts";
 
 Deno.test("shortened: text within the bound stays as it is", () => {
   const text = "ü".repeat(MAX_FOREIGN_CHARACTERS);

@@ -4,7 +4,7 @@ import { NodeConnection } from "../../../lib/client/connection.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
-import type { HttpResponse } from "../../../lib/platform/http.ts";
+import type { HttpResponse } from "../../../lib/platform/network.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";

@@ -1,9 +1,9 @@
 /** The HTTP server: what it answers, over real sockets, and what each connection may cost. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { DenoClock } from "../../../lib/platform/deno_clock.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
-import type { HttpHandler, HttpRequest, HttpServer } from "../../../lib/platform/http.ts";
+import type { HttpHandler, HttpRequest, HttpServer } from "../../../lib/platform/network.ts";
 import { HttpOverNetwork } from "../../../lib/transport/http_server.ts";
 import {
   HTTP_ANSWER_TIMEOUT_MS,
@@ -24,7 +24,11 @@ const GET = "GET /live HTTP/1.1\r\nHost: n1:9101\r\n\r\n";
 
 /** A server on real sockets. */
 function serveReally(handler: HttpHandler, address = ANY_PORT): HttpServer {
-  const surroundings = { network: new DenoNetwork(), clock: new DenoClock(), logger: new RecordingLogger() };
+  const surroundings = {
+    network: new DenoNetwork(),
+    clock: new SystemClock(),
+    logger: new RecordingLogger(),
+  };
   return new HttpOverNetwork(surroundings).serve(address, handler);
 }
 

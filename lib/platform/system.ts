@@ -12,7 +12,7 @@ import type { Clock, Timer } from "./clock.ts";
 const CALLBACKS_PER_PASS = 10_000;
 
 /** Monotonic time, timers and the end of the turn, from Deno. */
-export class DenoClock implements Clock {
+export class SystemClock implements Clock {
   #atEndOfTurn: (() => void)[] = [];
 
   /** Milliseconds since the process began. */
