@@ -8,6 +8,7 @@
 import { assertEquals } from "@std/assert";
 import { KvClient } from "../../../lib/mod.ts";
 import type { NodeStatus, StateHashResponse } from "../../../lib/protocol/messages.ts";
+import { CHECKOUT } from "../checkout.ts";
 import { DEADLINE_MS, eventually } from "../eventually.ts";
 import { ask } from "./probe.ts";
 import { type Finished, type Process, READY_LINE, runKvraft, startKvraft } from "./process.ts";
@@ -24,6 +25,8 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
   /** Added to the flags of one node. */
   readonly flagsOf?: (id: number) => readonly string[];
+  /** Absolute path of the checkout whose kvraft the nodes run, until `startNode` names another. Default this one. */
+  readonly checkout?: string;
   /** Which nodes to start. Default all. */
   readonly started?: readonly number[];
   /**
@@ -56,6 +59,7 @@ export class TestCluster implements AsyncDisposable {
   /** What every node that the cluster began with is given as `--cluster`. */
   readonly membersFlag: string;
   readonly #flagsOf: (id: number) => readonly string[];
+  readonly #checkout: string;
   readonly #proxied: boolean;
   #members: readonly Member[];
   /** Those that left. */
@@ -73,6 +77,7 @@ export class TestCluster implements AsyncDisposable {
     this.folder = folder;
     this.membersFlag = founders.map(({ id, memberAddress }) => `${id}=${memberAddress}`).join(",");
     this.#flagsOf = (id): readonly string[] => [...flags, ...flagsOf(id)];
+    this.#checkout = options.checkout ?? CHECKOUT;
     this.#proxied = proxied;
     this.#highestId = nodes;
     this.#members = founders.map((founder) => ({
@@ -124,10 +129,11 @@ export class TestCluster implements AsyncDisposable {
     return ["--node-id", `${id}`, "--bind", bind, ...this.#member(id).origin, ...this.#flagsOf(id)];
   }
 
-  /** Starts a node and waits until it serves. */
-  async startNode(id: number): Promise<void> {
+  /** Starts a node, with the kvraft of `checkout`, and waits until it serves. */
+  async startNode(id: number, checkout = this.#checkout): Promise<void> {
     const process = startKvraft(["server", ...this.serverArguments(id)], {
       cwd: this.folder.path,
+      checkout,
       name: `node ${id}`,
     });
     this.#member(id).processes.unshift(process);

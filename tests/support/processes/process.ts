@@ -22,6 +22,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Standard input; nothing unless given. */
   readonly input?: string;
+  /** Absolute path of the checkout whose kvraft runs. Default this one. */
+  readonly checkout?: string;
 }
 
 /** How a program ended. */
@@ -140,41 +142,47 @@ export class Process implements AsyncDisposable {
   }
 }
 
-/** The flags with which this machine finds `@std/*`, with absolute paths. */
+/** The flags with which this machine finds `@std/*`, relative to a checkout. */
 const importFlags: readonly string[] = (() => {
   const { stdout } = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-config", "tools/std_imports.ts"],
     cwd: CHECKOUT,
   }).outputSync();
-  return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((flag) => flag !== "")
-    .map((flag) => flag.replace("--import-map=", `--import-map=${CHECKOUT}`));
+  return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((flag) => flag !== "");
 })();
 
 /** The program and its arguments that run `kvraft` with `args`, permitted what the compiled form is permitted. */
-export function kvraftCommand(args: readonly string[]): readonly [string, ...string[]] {
-  return denoCommand("main.ts", { permissions: permissionFlags(null), args });
+export function kvraftCommand(args: readonly string[], checkout = CHECKOUT): readonly [string, ...string[]] {
+  return denoCommand("main.ts", { permissions: permissionFlags(null), args, checkout });
 }
 
-/** The program and its arguments that run a script of this checkout, its path relative to that, anywhere. */
+/** A script's permissions and arguments, and the checkout that it belongs to (default: this one). */
+export interface ScriptOptions {
+  readonly permissions: readonly string[];
+  readonly args: readonly string[];
+  readonly checkout?: string;
+}
+
+/** The program and its arguments that run a script of a checkout, its path relative to that, anywhere. */
 export function denoCommand(
   script: string,
-  { permissions, args }: { readonly permissions: readonly string[]; readonly args: readonly string[] },
+  { permissions, args, checkout = CHECKOUT }: ScriptOptions,
 ): readonly [string, ...string[]] {
   return [
     Deno.execPath(),
     "run",
     "--quiet",
-    `--config=${join(CHECKOUT, "deno.json")}`,
-    ...importFlags,
+    `--config=${join(checkout, "deno.json")}`,
+    ...importFlags.map((flag) => flag.replace("--import-map=", `--import-map=${join(checkout, "/")}`)),
     ...permissions,
-    join(CHECKOUT, script),
+    join(checkout, script),
     ...args,
   ];
 }
 
 /** Starts `kvraft` with these arguments in `options.cwd`. */
 export function startKvraft(args: readonly string[], options: StartOptions): Process {
-  const [program, ...programArgs] = kvraftCommand(args);
+  const [program, ...programArgs] = kvraftCommand(args, options.checkout);
   return Process.start(program, programArgs, { name: "kvraft", ...options });
 }
 
