@@ -12,16 +12,16 @@ import type {
 import type { Clock } from "../platform/clock.ts";
 import { type ErrorAnswer, notApplied, unknownOutcome } from "./answers.ts";
 import type { NodeId } from "../raft/mod.ts";
-import type { ClientWork } from "./client_work.ts";
 import type { Driver } from "./driver.ts";
 import type { Membership } from "./membership/membership.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Replica } from "./replica.ts";
-import { type Read, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
+import { type Read, type ReadQueue, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { Writes } from "./writes.ts";
+import type { SnapshotDownloads } from "./snapshot/downloads.ts";
 
 /** Bytes of reads that wait for the core. One more read is refused as busy. */
 export const MAX_ASKED_BYTES = 134_217_728;
@@ -321,4 +321,64 @@ function notReadable(): ErrorAnswer {
     "noLeader",
     "Cannot read: no leader has confirmed that this node is up to date. Try again.",
   );
+}
+
+/** What a connection's work is made from. */
+export interface ClientWorkOptions {
+  /** Sends one message to the client; drops it when the client is gone. */
+  readonly send: (message: ServerMessage) => void;
+  /** Something threw that nothing foresaw while the client was served: its connection is to end. */
+  readonly fail: (error: unknown) => void;
+  /** Whether so much waits to be sent that the client shall get no answers to reads for now. */
+  readonly isHeld: () => boolean;
+  /** So many bytes of requests are held for the client until it takes their answers. */
+  readonly hold: (bytes: number) => void;
+  readonly reads: ReadScheduler;
+  readonly downloads: SnapshotDownloads;
+}
+
+/** The work of one connection. */
+export class ClientWork {
+  /** Sends one message to the client; drops it when the client is gone. */
+  readonly send: (message: ServerMessage) => void;
+  /** Something threw that nothing foresaw while the client was served: its connection is to end. */
+  readonly fail: (error: unknown) => void;
+  /** Its reads that may be answered. */
+  readonly reads: ReadQueue;
+  /** The snapshots that it reads. */
+  readonly downloads: SnapshotDownloads;
+  readonly #drops = new Set<() => void>();
+  #isGone = false;
+
+  constructor({ send, fail, isHeld, hold, reads, downloads }: ClientWorkOptions) {
+    this.send = send;
+    this.fail = fail;
+    this.reads = reads.queue({ isHeld, hold });
+    this.downloads = downloads;
+  }
+
+  /** Whether the connection is gone. */
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  /** Calls `drop` once the connection is gone, unless the returned function is called before. */
+  onGone(drop: () => void): () => void {
+    this.#drops.add(drop);
+    return () => this.#drops.delete(drop);
+  }
+
+  /** The client has taken some of what waited. */
+  resume(): void {
+    this.reads.resume();
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    this.#isGone = true;
+    this.reads.close();
+    this.downloads.close();
+    for (const drop of this.#drops) drop();
+    this.#drops.clear();
+  }
 }

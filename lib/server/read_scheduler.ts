@@ -10,7 +10,7 @@
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { GetRequest, ListRequest } from "../protocol/messages.ts";
-import type { ClientWork } from "./client_work.ts";
+import type { ClientWork } from "./client_service.ts";
 
 /** What the reads of one turn may cost, about 5 ms of work; the one that exceeds it is answered whole. */
 export const READ_TURN_BYTES = 4_194_304;

@@ -6,7 +6,7 @@
 import { errorMessage, shortened } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import { formatAddress, isDialable, parseAddress } from "../platform/address.ts";
-import { type NodeAddress } from "../protocol/node_list.ts";
+import type { NodeAddress } from "../protocol/node_list.ts";
 import type { ClientConnection, ClientHandlers } from "../transport/client_connection.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
 import type { Welcome } from "../protocol/hello.ts";
@@ -20,8 +20,7 @@ import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config/config.ts";
 import { type ConnectionBudget, fitConnections } from "./startup/descriptors.ts";
 import { establishIdentity, requireOrigin } from "./startup/identity.ts";
-import { authorizePeer } from "./membership/authorize_peer.ts";
-import { addressesOf, membersOf } from "./membership/members.ts";
+import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
 import type { AddressedChange } from "./membership/membership.ts";
 import type { JoiningNode } from "./membership/membership_change.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";

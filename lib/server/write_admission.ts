@@ -6,6 +6,8 @@
  * MAX_WAIT_MS. FEW_WRITES may always wait: with those a disk or a network that stalls for a moment is waited for.
  */
 import type { Clock } from "../platform/clock.ts";
+import type { Command, StateMachine, Transaction } from "../kv/mod.ts";
+import { type ErrorAnswer, notApplied } from "./answers.ts";
 
 /** Writes that may wait whatever they are: for the sake of memory. */
 const MAX_WRITES = 8_192;
@@ -55,4 +57,60 @@ export class WriteAdmission {
     const first = this.#samples.findIndex(({ index }) => index > appliedIndex);
     this.#samples.splice(0, first === -1 ? this.#samples.length : first);
   }
+}
+
+/** What the door looks at. */
+export interface QuotaOptions {
+  /** Most bytes of keys and values; null for no quota. */
+  readonly quotaBytes: number | null;
+  readonly stateMachine: () => StateMachine;
+  /** Whether the disk has little more room than for what is under way. */
+  readonly isDiskNearlyFull: () => boolean;
+}
+
+/** The door. */
+export class Quota {
+  readonly #options: QuotaOptions;
+
+  constructor(options: QuotaOptions) {
+    this.#options = options;
+  }
+
+  /** Why a command is not let in now, or null. Costs next to nothing while there is room. */
+  problemOf(command: Command): ErrorAnswer | null {
+    if (command.kind !== "transaction") return null;
+    const excess = this.#excessOf(command);
+    const { session } = command;
+    const isDone = excess !== null && session !== null && this.#options.stateMachine().isAnswered(session);
+    return isDone ? null : excess;
+  }
+
+  #excessOf(transaction: Transaction): ErrorAnswer | null {
+    const { quotaBytes, stateMachine, isDiskNearlyFull } = this.#options;
+    const state = stateMachine();
+    if (isDiskNearlyFull() && state.growth(transaction.mutations) > 0) {
+      return notApplied(
+        "storageFull",
+        "Cannot write: the disk of the leader is nearly full. Make room or delete keys; it goes on by itself.",
+      );
+    }
+    // Without looking at what is replaced: most writes are far below the quota.
+    if (quotaBytes === null || state.stateBytes + sizeOf(transaction) <= quotaBytes) return null;
+    const growth = state.growth(transaction.mutations);
+    if (growth <= 0 || state.stateBytes + growth <= quotaBytes) return null;
+    return notApplied(
+      "storageFull",
+      `Cannot write: the store holds ${state.stateBytes} bytes of keys and values, and its quota is ${quotaBytes} ` +
+        "(--quota-bytes). Delete keys; it goes on by itself.",
+    );
+  }
+}
+
+/** Bytes of the keys and values that a command puts. */
+function sizeOf({ mutations }: Transaction): number {
+  let bytes = 0;
+  for (const mutation of mutations) {
+    if (mutation.kind === "put") bytes += mutation.key.length + mutation.value.length;
+  }
+  return bytes;
 }

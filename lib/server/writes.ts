@@ -6,13 +6,12 @@ import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } f
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import { type ErrorAnswer, notApplied, type WriteAnswer } from "./answers.ts";
-import { WriteAdmission } from "./write_admission.ts";
+import { type Quota, WriteAdmission } from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { InFlightWrites } from "./in_flight_writes.ts";
-import type { Quota } from "./quota.ts";
 import type { Replica } from "./replica.ts";
 
 /** What the way of a write leads over. */

@@ -15,7 +15,7 @@ import { type KvClient, StorageFullError } from "../../lib/mod.ts";
 import { DenoDisk } from "../../lib/platform/deno_disk.ts";
 import { stateRecordEncoder } from "../../lib/server/snapshot/state_codec.ts";
 import { withStateFile } from "../../lib/server/startup/state_file.ts";
-import { hashState } from "../../lib/server/snapshot/state_hash.ts";
+import { hashState } from "../../lib/server/snapshot/state_hashes.ts";
 import type { DataFolderReport, SnapshotFileReport } from "../../lib/server/tools/tools_port.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";

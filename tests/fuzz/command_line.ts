@@ -6,7 +6,7 @@ import { runKvraft } from "../../lib/cli/mod.ts";
 import { parseCommand } from "../../lib/cli/registry.ts";
 import { tokenizePartly } from "../../lib/cli/tokenize.ts";
 import type { ServerConfig } from "../../lib/server/config/config.ts";
-import { ConfigError } from "../../lib/server/config/config_error.ts";
+import { ConfigError } from "../../lib/server/config/config_file.ts";
 import { FakeStore } from "../unit/cli/fake_store.ts";
 import { FakeSystem, type FakeSystemOptions } from "../unit/cli/fake_system.ts";
 

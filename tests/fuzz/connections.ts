@@ -7,7 +7,7 @@ import type { ValueType } from "@std/msgpack";
 import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import type { Address, Connection, Listener, Network } from "../../lib/platform/network.ts";
-import { clusterIdOf } from "../../lib/server/startup/cluster_id.ts";
+import { clusterIdOf } from "../../lib/server/startup/identity.ts";
 import { NodeRefusedError, type RunningServer, startServer } from "../../lib/server/mod.ts";
 import { ManualClock, settle } from "../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../support/fakes/memory_disk.ts";

@@ -11,7 +11,7 @@ import { MessagePackWriter } from "../../lib/protocol/msgpack_writer.ts";
 import type { Connection } from "../../lib/platform/network.ts";
 import { encodePeerFrame } from "../../lib/protocol/peer_frames.ts";
 import { MAX_SESSION_WINDOW } from "../../lib/kv/mod.ts";
-import { clusterIdOf } from "../../lib/server/startup/cluster_id.ts";
+import { clusterIdOf } from "../../lib/server/startup/identity.ts";
 import { addressOf, hostOf, type World } from "./world.ts";
 
 /** Reads that are asked for and not taken: their answers are more than a connection may queue before it is not read. */

@@ -9,13 +9,12 @@ import { AddressError, formatAddress, parseAddress } from "../../platform/addres
 import { type NodeAddress, parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { Address } from "../../platform/network.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../../platform/logger.ts";
-import { ConfigError } from "./config_error.ts";
-import { readConfigFile, type Setting } from "./config_file.ts";
+import { ConfigError, readConfigFile, type Setting } from "./config_file.ts";
 import { nearest } from "./nearest.ts";
 
 export { AddressError, formatAddress, parseMemberAddress } from "../../platform/address.ts";
 export { parseMembers } from "../../protocol/node_list.ts";
-export { ConfigError } from "./config_error.ts";
+export { ConfigError } from "./config_file.ts";
 
 /** How linearizable reads are made sure of: by asking a majority, or under a lease that rests upon clocks. */
 export const READ_MODES = ["read-index", "lease"] as const;

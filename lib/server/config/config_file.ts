@@ -9,7 +9,6 @@
  */
 import { shortened } from "../../platform/errors.ts";
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
-import { ConfigError } from "./config_error.ts";
 import { nearest } from "./nearest.ts";
 
 /** Objects and arrays within each other. Settings need one; deeper text is refused, since the parser recurses. */
@@ -112,4 +111,14 @@ function place(file: ConfigFile, offset: number): string {
 /** `CommaExpected` → `comma expected`. */
 function inWords(code: string): string {
   return code.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+}
+
+/**
+ * A setting is wrong, missing, unknown, or does not go with another. The message names the flag (or the line of the
+ * config file), the reason, what is allowed, and an example.
+ */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  /** Stable name of this error. */
+  readonly code = "invalidConfig";
 }

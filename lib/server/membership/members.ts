@@ -1,8 +1,9 @@
 /** The members of a configuration as the outside sees them. */
 import { parseAddress } from "../../platform/address.ts";
-import { type NodeAddress } from "../../protocol/node_list.ts";
+import type { NodeAddress } from "../../protocol/node_list.ts";
 import type { Member, MemberRole } from "../../protocol/messages.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
+import type { PeerCaller, Refusal } from "../../protocol/hello.ts";
 
 /** All members with their roles, sorted by id. */
 export function membersOf({ confState, members }: Configuration): readonly Member[] {
@@ -28,5 +29,56 @@ export function foundingConfiguration(
     confState: { voters: members.map(({ id }) => id), learners: [], votersOutgoing: [] },
     members,
     removedIds: [],
+  };
+}
+
+/** What a node goes by when it is called. */
+export interface MembershipView {
+  /** The configuration that it has applied: what is said there stays so. */
+  readonly applied: Configuration;
+  /** The newest in its log, committed or not. */
+  readonly newest: Configuration;
+}
+
+/**
+ * Why a node of this cluster may not call, or null.
+ *
+ * A refusal by the applied configuration is for good, and ends the caller. But an answer of a node that came back with
+ * an empty disk must count nowhere, also where the entry that tells it from the one that left is in the log and not
+ * known to be committed, as after a restart: there it is put off.
+ */
+export function authorizePeer(
+  { nodeId, dataId }: PeerCaller,
+  { applied, newest }: MembershipView,
+): Refusal | null {
+  if (applied.removedIds.includes(nodeId)) {
+    return {
+      kind: "refusal",
+      code: "removedNode",
+      message:
+        `node ${nodeId} was removed from the cluster, and its id is spent. Stop it; to bring the machine back, ` +
+        "start a new node with a new id and an empty data folder, and add it: member add <new id> <host:port>.",
+    };
+  }
+  const isOther = ({ members }: Configuration): boolean => {
+    const known = members.find(({ id }) => id === nodeId)?.dataId ?? null;
+    return known !== null && known !== dataId;
+  };
+  if (isOther(applied)) {
+    return {
+      kind: "refusal",
+      code: "otherData",
+      message:
+        `node ${nodeId} comes with another data folder than the cluster knows: what it had promised before, this ` +
+        "folder does not remember. Bring its own folder back; or, where that is lost, start a new node with an id that " +
+        `was never used and --join, and have it take its place: member replace ${nodeId} <new id> <host:port>.`,
+    };
+  }
+  if (!isOther(newest)) return null;
+  return {
+    kind: "refusal",
+    code: "busy",
+    message:
+      `node ${nodeId} may come with another data folder than its own; this node does not know yet. Try again.`,
   };
 }

@@ -2,8 +2,7 @@
 import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { LinkView } from "../../transport/peer_links.ts";
-import type { DoublingHistogram } from "./histogram.ts";
-import type { Metrics } from "./metrics.ts";
+import type { DoublingHistogram, Metrics } from "./metrics.ts";
 import type { NodeCondition } from "../node.ts";
 
 /** What the process uses of the machine. */

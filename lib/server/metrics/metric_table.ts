@@ -362,7 +362,7 @@ const PROCESS: readonly Metric[] = [
   histogram("kvraft_event_loop_delay_seconds", {
     unit: "seconds",
     help: "By how much a timer came late, ten times a second.",
-    measured: "lib/server/metrics/loop_delay.ts",
+    measured: "lib/server/metrics/monitor.ts",
     read: ({ metrics }) => [{ labels: {}, histogram: metrics.loopMicros, scale: SECONDS_PER_MICRO }],
   }),
   gauge("kvraft_uptime_seconds", {

@@ -2,14 +2,14 @@
  * What a node counts as it works, for /metrics: plain numbers that are added to in place. What can be read off the
  * node when somebody asks (role, indexes, sizes) is not counted here but read then, in metric_table.ts.
  *
- * There is a metrics only with `--http`; without, nothing here costs anything. With it, a request costs a few
+ * A node counts only with `--http`; without it, nothing here costs anything. With it, a request costs a few
  * additions, no object and no promise. The clock is read twice a turn of the event loop for all requests of the turn,
  * and twice a sync.
  */
 import type { ClientRequest, ErrorCode } from "../../protocol/messages.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { Traffic } from "../../transport/traffic.ts";
-import { DoublingHistogram } from "./histogram.ts";
+import { assert } from "../../platform/assert.ts";
 
 /** What is asked of a node: by its clients, or by a node that passes a write on. */
 export type RequestKind = ClientRequest["kind"] | "forward";
@@ -174,4 +174,53 @@ export class Metrics {
   readonly #endTurn = (): void => {
     this.#turnMicros = null;
   };
+}
+
+/** How many numbers were at most `bound`. */
+export interface Bucket {
+  readonly bound: number;
+  readonly count: number;
+}
+
+/** A histogram of whole numbers from 0 to 2³⁰, in buckets up to 2^first, 2^(first + 1), … 2^last, and all above. */
+export class DoublingHistogram {
+  readonly #first: number;
+  readonly #counts: Float64Array;
+  #sum = 0;
+
+  /** Counts nothing yet. */
+  constructor({ first, last }: { readonly first: number; readonly last: number }) {
+    assert(0 <= first && first <= last && last <= 30, "buckets are of small integers");
+    this.#first = first;
+    this.#counts = new Float64Array(last - first + 2);
+  }
+
+  /** Counts a number; one that is out of range counts in the first bucket or above the last. */
+  record(value: number): void {
+    // The least power of two that is no smaller, without a search.
+    const power = value <= 1 ? 0 : 32 - Math.clz32(value - 1);
+    const position = Math.min(Math.max(power - this.#first, 0), this.#counts.length - 1);
+    this.#counts[position] = (this.#counts[position] ?? 0) + 1;
+    this.#sum += value;
+  }
+
+  /** Of all numbers. */
+  get sum(): number {
+    return this.#sum;
+  }
+
+  /** How many numbers there were. */
+  get count(): number {
+    return this.#counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** For each bound, how many numbers were no larger; the last bound is infinite. */
+  get buckets(): readonly Bucket[] {
+    let count = 0;
+    const last = this.#counts.length - 1;
+    return Array.from(this.#counts, (here, position) => {
+      count += here;
+      return { bound: position === last ? Infinity : 2 ** (this.#first + position), count };
+    });
+  }
 }

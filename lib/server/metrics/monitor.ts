@@ -4,15 +4,14 @@
  * It listens before anything else of a node is opened, and is closed last: a node that reads its log back, waits to be
  * let in, or stops can say so. It only ever reads; no key and no value is in what it says.
  */
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
 import type { NodeStatus } from "../../protocol/messages.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { LinkView } from "../../transport/peer_links.ts";
 import type { NodeId } from "../../raft/mod.ts";
-import { LoopDelay } from "./loop_delay.ts";
-import { Metrics } from "./metrics.ts";
+import { type DoublingHistogram, Metrics } from "./metrics.ts";
 import type { MetricSources, Resources } from "./metric.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "./metrics_text.ts";
 import type { Readiness, Unready } from "./readiness.ts";
@@ -175,4 +174,35 @@ ${links}
 </ul>
 </html>
 `;
+}
+
+/** How often it looks. */
+const INTERVAL_MS = 100;
+
+/** Counts by how many microseconds a timer came late, again and again. */
+export class LoopDelay {
+  readonly #clock: Clock;
+  readonly #micros: DoublingHistogram;
+  #timer: Timer;
+
+  /** Begins to look. */
+  constructor(clock: Clock, micros: DoublingHistogram) {
+    this.#clock = clock;
+    this.#micros = micros;
+    this.#timer = this.#watch();
+  }
+
+  /** Ends it. */
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  #watch(): Timer {
+    const dueMs = this.#clock.now() + INTERVAL_MS;
+    return this.#clock.after(INTERVAL_MS, () => {
+      const lateMs = Math.max(0, this.#clock.now() - dueMs);
+      this.#micros.record(Math.round(lateMs * 1_000));
+      this.#timer = this.#watch();
+    });
+  }
 }

@@ -19,7 +19,7 @@ import {
   type StoredSnapshot,
 } from "../../storage/mod.ts";
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
-import { type LoadedSnapshot, readSnapshotState } from "./snapshot_state.ts";
+import { type LoadedSnapshot, readSnapshotState } from "./state_codec.ts";
 
 /** Bytes that may wait in the page cache: the sync of more would hold up that of the log. The sender waits for it. */
 const FLUSH_BYTES = 4_194_304;

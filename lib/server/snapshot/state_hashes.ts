@@ -3,10 +3,10 @@
  * meanwhile share the next, which is of a state no older than any of them. A connection that is gone gets none, and a
  * hash is given up once all connections that wait for it are gone.
  */
-import type { StateView } from "../../kv/mod.ts";
-import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
+import type { StateRecord, StateView } from "../../kv/mod.ts";
+import { SliceBudget, type YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { stateRecordEncoder } from "./state_codec.ts";
-import { hashState } from "./state_hash.ts";
+import { createHash } from "node:crypto";
 
 /** A hash and the state that it is of. */
 export interface StateHash {
@@ -98,4 +98,23 @@ export class StateHashes {
       throw error;
     }
   }
+}
+
+/** What hashing takes from its surroundings. */
+export interface HashStateOptions {
+  /** A record's canonical bytes, from which their own end can be told (as with MessagePack). */
+  readonly encode: (record: StateRecord) => Uint8Array;
+  readonly yieldToEventLoop: YieldToEventLoop;
+}
+
+/** SHA-256, in hexadecimal, of the bytes of all records in their order. The event loop goes on meanwhile. */
+export async function hashState(view: StateView, options: HashStateOptions): Promise<string> {
+  const hash = createHash("sha256");
+  const budget = new SliceBudget(options.yieldToEventLoop);
+  for (const record of view.records()) {
+    const bytes = options.encode(record);
+    hash.update(bytes);
+    if (budget.spend(bytes.length)) await budget.yield();
+  }
+  return hash.digest("hex");
 }

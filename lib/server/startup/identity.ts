@@ -14,10 +14,9 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Network } from "../../platform/network.ts";
 import { probeAny } from "../../transport/probe.ts";
 import { type DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
-import { clusterIdOf } from "./cluster_id.ts";
 import type { ServerConfig } from "../config/config.ts";
-import { ConfigError } from "../config/config_error.ts";
-import { neighboursOf } from "./recovery_names.ts";
+import { ConfigError } from "../config/config_file.ts";
+import { createHash } from "node:crypto";
 
 /** How often a node that is to join asks for a welcome before it gives up, and how long it waits in between. */
 const JOIN_ATTEMPTS = 30;
@@ -160,4 +159,31 @@ function isSame(members: readonly NodeAddress[], founders: Identity["founders"])
 
 function textOf(nodes: Identity["founders"]): string {
   return nodes.map(({ id, address }) => `${id}=${address}`).join(",");
+}
+
+/** Characters of a cluster id. */
+const CLUSTER_ID_LENGTH = 16;
+
+/**
+ * Made from what every node of a new cluster is told alike: the cluster's name and its first members, in the order
+ * of their ids; and where it goes on from an older cluster's state, from that. It is kept in each data folder, and
+ * later decides whose folder it is.
+ */
+export function clusterIdOf(
+  clusterName: string,
+  members: readonly NodeAddress[],
+  origin: readonly string[] = [],
+): string {
+  const list = [...members].sort((a, b) => a.id - b.id).map(({ id, address }) =>
+    `${id}=${formatAddress(address)}`
+  );
+  return createHash("sha256").update([clusterName, ...list, ...origin].join("\n")).digest("hex").slice(
+    0,
+    CLUSTER_ID_LENGTH,
+  );
+}
+
+/** The old folder afterwards, and the new one until it takes the name. */
+export function neighboursOf(dataDir: string): { readonly old: string; readonly fresh: string } {
+  return { old: `${dataDir}.before-recovery`, fresh: `${dataDir}.recovered` };
 }

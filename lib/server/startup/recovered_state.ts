@@ -22,7 +22,7 @@ import {
 } from "../../storage/mod.ts";
 import { foundingConfiguration } from "../membership/members.ts";
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
-import { type LoadedSnapshot, readSnapshotState } from "../snapshot/snapshot_state.ts";
+import { type LoadedSnapshot, readSnapshotState } from "../snapshot/state_codec.ts";
 
 /** Everything that a node goes on from. */
 export interface StartingPoint extends LoadedSnapshot {

@@ -10,8 +10,7 @@ import {
   type SnapshotHeader,
   type SnapshotSource,
 } from "../../storage/mod.ts";
-import { requireHeader } from "../snapshot/snapshot_state.ts";
-import { readState } from "../snapshot/state_codec.ts";
+import { readState, requireHeader } from "../snapshot/state_codec.ts";
 
 /** Most bytes that are kept of a stream for reading them once more: the header, and the frame before the footer. */
 const KEPT_STREAM_BYTES = 1_048_576;

@@ -6,8 +6,13 @@ import type { Random } from "../../platform/clock.ts";
 import type { Disk } from "../../storage/mod.ts";
 import { inspect } from "./inspect.ts";
 import { recover } from "./recover.ts";
-import { restore } from "./restore.ts";
-import type { ServerTools } from "./tools_port.ts";
+import type { RestoreReport, RestoreRequest, ServerTools } from "./tools_port.ts";
+import { formatAddress } from "../../platform/address.ts";
+import { clusterIdOf } from "../startup/identity.ts";
+import { foundingConfiguration } from "../membership/members.ts";
+import { makeFolder } from "../startup/new_folder.ts";
+import { writeState } from "../snapshot/state_codec.ts";
+import { withStateFile } from "../startup/state_file.ts";
 
 /** The tools, on this disk. */
 export function serverTools(platform: { readonly disk: Disk; readonly random: Random }): ServerTools {
@@ -16,4 +21,38 @@ export function serverTools(platform: { readonly disk: Disk; readonly random: Ra
     restore: (request) => restore(request, platform),
     recover: (request) => recover(request, platform),
   };
+}
+
+/**
+ * Makes the folder. The new cluster has an id of its own, so that nodes of the old one can't mix in; it follows from
+ * the file, the members and the cluster's name, so that every node's folder has the same without asking.
+ *
+ * The file is read once, as a stream, and whole before anything is made.
+ */
+export async function restore(
+  { from, nodeId, members, dataDir, clusterName }: RestoreRequest,
+  { disk, random }: { readonly disk: Disk; readonly random: Random },
+): Promise<RestoreReport> {
+  return await withStateFile({ disk, path: from }, async ({ header, load }) => {
+    const state = await load();
+    const view = state.snapshot();
+    const { index, term, revision } = header;
+    const origin = [header.clusterId, String(index), String(term), String(revision)];
+    const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
+    const clusterId = clusterIdOf(clusterName, members, ["restored from", ...origin]);
+    await makeFolder({
+      disk,
+      random,
+      path: dataDir,
+      identity: { clusterId, clusterName, nodeId, founders },
+      index,
+      term,
+      revision,
+      configuration: foundingConfiguration(founders),
+      advice: "Run the same `kvraft server restore …` once more: it begins anew. Or remove this directory.",
+      isNamedLater: false,
+      writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
+    });
+    return { clusterId, revision, keys: state.keyCount };
+  });
 }

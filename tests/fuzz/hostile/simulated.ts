@@ -6,7 +6,7 @@
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import { parseAddress } from "../../../lib/platform/address.ts";
-import { clusterIdOf } from "../../../lib/server/startup/cluster_id.ts";
+import { clusterIdOf } from "../../../lib/server/startup/identity.ts";
 import { SERVER_LIMITS } from "../../../lib/server/config/server_limits.ts";
 import { type Plan, planOf } from "../../sim/plan.ts";
 import { observe, type Observer } from "../../sim/invariants/probes.ts";

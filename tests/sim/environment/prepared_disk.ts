@@ -1,5 +1,5 @@
 /** Disks of nodes that have seen many terms: what takes a real cluster ages is where a run begins. */
-import { clusterIdOf } from "../../../lib/server/startup/cluster_id.ts";
+import { clusterIdOf } from "../../../lib/server/startup/identity.ts";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";
 import { DataDirectory, type Disk, WriteAheadLog } from "../../../lib/storage/mod.ts";

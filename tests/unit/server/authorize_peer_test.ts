@@ -1,8 +1,7 @@
 /** Which nodes may call, by what is known of them. */
 import { assertEquals } from "@std/assert";
 import type { Configuration } from "../../../lib/raft/mod.ts";
-import { authorizePeer } from "../../../lib/server/membership/authorize_peer.ts";
-import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
+import { authorizePeer, foundingConfiguration } from "../../../lib/server/membership/members.ts";
 
 const UNKNOWN = foundingConfiguration([{ id: 1, address: "h:1" }, { id: 2, address: "h:2" }]);
 const KNOWN: Configuration = {

@@ -5,14 +5,18 @@ import type { ServerMessage } from "../../../lib/protocol/messages.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
-import { ClientService, MAX_ASKED_BYTES, MAX_TRANSFERS } from "../../../lib/server/client_service.ts";
-import { ClientWork } from "../../../lib/server/client_work.ts";
+import {
+  ClientService,
+  ClientWork,
+  MAX_ASKED_BYTES,
+  MAX_TRANSFERS,
+} from "../../../lib/server/client_service.ts";
 import { Driver } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { LeadershipWatch } from "../../../lib/server/leadership.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
-import { Quota } from "../../../lib/server/quota.ts";
+import { Quota } from "../../../lib/server/write_admission.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { SnapshotDownloads } from "../../../lib/server/snapshot/downloads.ts";
 import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";

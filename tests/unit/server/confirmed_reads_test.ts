@@ -1,6 +1,6 @@
 /** Reads at a node that is behind: answered when it has caught up, refused when that takes too long or too many wait. */
 import { assertEquals } from "@std/assert";
-import { ConfirmedReads, MAX_CONFIRMED_READS } from "../../../lib/server/confirmed_reads.ts";
+import { ConfirmedReads, MAX_CONFIRMED_READS } from "../../../lib/server/replica.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 interface Scene {

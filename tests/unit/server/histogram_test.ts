@@ -1,6 +1,6 @@
 /** The histogram of whole numbers: where each is counted. */
 import { assertEquals } from "@std/assert";
-import { DoublingHistogram } from "../../../lib/server/metrics/histogram.ts";
+import { DoublingHistogram } from "../../../lib/server/metrics/metrics.ts";
 
 Deno.test("a number counts in the first bucket that is no smaller, and in all above", () => {
   const histogram = new DoublingHistogram({ first: 1, last: 4 });

@@ -1,8 +1,7 @@
 /** What a start refuses before it creates anything. */
 import { assertRejects } from "@std/assert";
-import { ConfigError } from "../../../lib/server/config/config_error.ts";
-import { requireOrigin } from "../../../lib/server/startup/identity.ts";
-import { neighboursOf } from "../../../lib/server/startup/recovery_names.ts";
+import { ConfigError } from "../../../lib/server/config/config_file.ts";
+import { neighboursOf, requireOrigin } from "../../../lib/server/startup/identity.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 
 const ORIGIN = {

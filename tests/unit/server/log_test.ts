@@ -1,7 +1,6 @@
 /** Log lines: their forms, what is left out, and how repetitions are counted. */
 import { assert, assertEquals } from "@std/assert";
-import type { LogFormat, LogLevel } from "../../../lib/platform/logger.ts";
-import { Log } from "../../../lib/platform/logger.ts";
+import { Log, type LogFormat, type LogLevel } from "../../../lib/platform/logger.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 interface Fixture {

@@ -1,7 +1,7 @@
 /** The door at which writes are refused for want of room, and what it lets in all the same. */
 import { assertEquals } from "@std/assert";
 import { type Command, type Mutation, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
-import { Quota } from "../../../lib/server/quota.ts";
+import { Quota } from "../../../lib/server/write_admission.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 

@@ -1,6 +1,6 @@
 /** Reads are answered in turns: in which order, how many in one, and not at all for clients that take nothing or are gone. */
 import { assertEquals } from "@std/assert";
-import type { ClientWork } from "../../../lib/server/client_work.ts";
+import type { ClientWork } from "../../../lib/server/client_service.ts";
 import {
   READ_TURN_BYTES,
   type ReadQueue,

@@ -7,12 +7,10 @@ import {
   type Mutation,
   StateMachine,
 } from "../../../lib/kv/mod.ts";
-import { EMPTY_CONFIGURATION, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
+import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
-import type { Entry } from "../../../lib/raft/mod.ts";
 import type { WriteAnswer } from "../../../lib/server/answers.ts";
-import { ConfirmedReads } from "../../../lib/server/confirmed_reads.ts";
-import { MAX_CURRENT_BYTES_A_BATCH, Replica } from "../../../lib/server/replica.ts";
+import { ConfirmedReads, MAX_CURRENT_BYTES_A_BATCH, Replica } from "../../../lib/server/replica.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 const TEXT = new TextEncoder();

@@ -11,7 +11,7 @@ import {
   type SnapshotLimits,
   Snapshots,
 } from "../../../lib/server/snapshot/snapshots.ts";
-import { readSnapshotState } from "../../../lib/server/snapshot/snapshot_state.ts";
+import { readSnapshotState } from "../../../lib/server/snapshot/state_codec.ts";
 import { SnapshotDamagedError, type SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { Command } from "../../../lib/kv/command.ts";
 import type { StateRecord } from "../../../lib/kv/record.ts";
 import { StateMachine } from "../../../lib/kv/state_machine.ts";
-import { hashState } from "../../../lib/server/snapshot/state_hash.ts";
+import { hashState } from "../../../lib/server/snapshot/state_hashes.ts";
 
 /** An encoding that will do: JSON, bytes as arrays of numbers, a line each. */
 function encode(record: StateRecord): Uint8Array {
