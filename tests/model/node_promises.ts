@@ -1,8 +1,8 @@
 /** What one node shows of itself, and the promises that can be checked on it alone whenever something happens to it. */
-import { assertNever } from "../../lib/platform/assert.ts";
-import type { HardState, Message, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
+import type { HardState, NodeId, RaftDump, Role } from "../../lib/raft/mod.ts";
 import type { Effects, Input, ModelNode } from "./node.ts";
 import type { RaftDisk } from "../support/raft/disk.ts";
+import { regression, unfulfilledClaim } from "../support/raft/promises.ts";
 import { ELECTION_TICKS, entryMark, marksIn, SELF } from "./node.ts";
 
 /** A state of a node, as far as choosing inputs and checking promises needs it. */
@@ -83,9 +83,10 @@ export function brokenBy(
     readonly effects: Effects;
   },
 ): string | null {
-  if (regresses(before.durable, after.durable)) return "term and vote never go back on disk";
+  const wrong = regression(before.durable, after.durable) ??
+    (input.kind === "restart" ? null : regression(before, after));
+  if (wrong !== null) return wrong;
   if (input.kind !== "restart") {
-    if (regresses(before, after)) return "term and vote never go back";
     if (after.commitIndex < before.commitIndex) return "the commit index never goes back";
   }
   if (before.role === "leader" && after.role === "leader" && before.term === after.term) {
@@ -101,48 +102,8 @@ export function brokenBy(
     if (after.log[entry.index - 1] !== entryMark(entry)) return "a node applies what is in its log";
   }
   for (const message of effects.sent) {
-    if (!isCovered(message, after)) return `nothing is promised before it is on disk: ${message.kind}`;
+    const claim = unfulfilledClaim(message, { hardState: after.durable, lastIndex: after.disk.length });
+    if (claim !== null) return claim;
   }
   return null;
-}
-
-function regresses(
-  before: { readonly term: number; readonly vote: NodeId | null },
-  after: { readonly term: number; readonly vote: NodeId | null },
-): boolean {
-  if (after.term !== before.term) return after.term < before.term;
-  return before.vote !== null && after.vote !== before.vote;
-}
-
-/**
- * Whether the disk of the sender holds what a message promises. A promise of an earlier term than the disk's can't
- * be judged: what it spoke of may have been rewritten by a later leader, which then has it (Raft §5.4.3).
- */
-function isCovered(message: Message, { durable, disk }: NodeView): boolean {
-  switch (message.kind) {
-    case "requestVoteResponse":
-      if (durable.term > message.term) return true;
-      return durable.term === message.term && (!message.granted || durable.vote === message.to);
-    case "requestVote":
-      return durable.term > message.term || (durable.term === message.term && durable.vote === SELF);
-    case "appendEntriesResponse":
-      if (durable.term > message.term || message.result.kind === "rejected") {
-        return durable.term >= message.term;
-      }
-      return durable.term === message.term && disk.length >= message.result.matchIndex;
-    case "appendEntries":
-    case "heartbeat":
-    case "heartbeatResponse":
-    case "timeoutNow":
-    case "readIndexResponse":
-      return durable.term >= message.term;
-    // They ask, or answer for somebody else's term.
-    case "readIndex":
-    case "installSnapshot":
-    case "preVote":
-    case "preVoteResponse":
-      return true;
-    default:
-      return assertNever(message);
-  }
 }

@@ -154,14 +154,14 @@ async function expel(world: World): Promise<void> {
   const isTold = (): boolean => {
     const { removedIds } = invariants.committedConfiguration;
     return machines.every(({ id, isRetired, isWiped }) =>
-      isRetired || broken.has(id) || invariants.knowsNobody(id) || !(isWiped || removedIds.includes(id))
+      isRetired || broken.has(id) || invariants.knowsNoMember(id) || !(isWiped || removedIds.includes(id))
     );
   };
   const isBroken = (): boolean => world.violations.length > 0;
   if (await scheduler.run(scheduler.nowMs + EXPULSION_MS, () => isTold() || isBroken())) return;
   const { removedIds } = invariants.committedConfiguration;
   const left = machines.filter(({ id, isRetired, isWiped }) =>
-    !isRetired && !invariants.knowsNobody(id) && (isWiped || removedIds.includes(id))
+    !isRetired && !invariants.knowsNoMember(id) && (isWiped || removedIds.includes(id))
   );
   world.violated(`nobody told ${left.map(({ id }) => `n${id}`)} that the cluster does not take it any more`);
 }

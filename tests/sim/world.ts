@@ -9,7 +9,7 @@ import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import type { Ambush } from "./ambush.ts";
 import { Coverage, type RareState } from "./coverage.ts";
-import { isDecidedBy } from "./invariants/configurations.ts";
+import { hasMajorities } from "../support/raft/promises.ts";
 import { Invariants } from "./invariants/invariants.ts";
 import { Machine } from "./environment/machine.ts";
 import type { Plan } from "./plan.ts";
@@ -118,9 +118,9 @@ export class World {
   }
 
   /** The same of one configuration. */
-  isHealable({ confState }: Configuration, lost: readonly NodeId[] = []): boolean {
-    return isDecidedBy(
-      confState,
+  isHealable(configuration: Configuration, lost: readonly NodeId[] = []): boolean {
+    return hasMajorities(
+      configuration,
       (id) => !lost.includes(id) && !this.machine(id).isLost && !this.broken.has(id),
     );
   }

@@ -119,6 +119,7 @@ class SimulatedRun {
       recovered: nothing,
       stepped: nothing,
       led: nothing,
+      readAccepted: nothing,
       readUnderLease: nothing,
       compacted: nothing,
       restored: nothing,

@@ -7,7 +7,7 @@ import {
 } from "../../../lib/kv/mod.ts";
 import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { Coverage } from "../coverage.ts";
-import { hashBytes, hashNumbers } from "./hashes.ts";
+import { hashBytes, hashNumbers } from "../../support/hashes.ts";
 import type { Replay } from "./replay.ts";
 
 /** What a transaction that applied did, under the revision that it made. */

@@ -1,228 +1,499 @@
 /**
- * The promises of the consensus core, checked from outside over a whole cluster (Raft Figure 3, thesis §6.4).
+ * The promises of the core, checked after every step of every node (Raft Figure 3, thesis §4 and §6.4). The simulator and
+ * the random network of cores are judged by this one class; the model shares its predicates (promises.ts).
  *
- * Whoever runs the nodes reports what they do; each report throws when it breaks a promise:
- * - a term has one leader, and nobody votes twice in it, restarts included;
+ * The observer keeps its own picture of each node: the log as the node handed it to its disk, the log as far as its
+ * disk confirmed it, and, of the whole cluster, what was ever committed. Each promise is one comparison of these:
+ * - a term has one leader, elected by majorities of its configuration, and no node votes twice in a term, restarts included;
  * - two logs that agree on an entry's index and term agree on everything before it;
- * - a leader was elected by a majority of those who vote in its newest configuration, of both halves of a joint one, and
- *   commits only what such a majority has on disk: nobody else counts;
- * - every new leader has all committed entries, and they stay durable on so many nodes that none of the configurations
- *   that may decide elects anybody without one of them;
- * - a snapshot holds what its entries give, with the configuration as of its index, and takes no node back;
+ * - what a message claims of its sender is on the sender's disk;
+ * - an entry is committed once majorities of the deciding configuration have it on disk, and stays on so many disks that no
+ *   configuration that may decide elects a node without it; a new leader has all committed entries;
+ * - one configuration decides at a time (configuration_history.ts);
+ * - a snapshot holds what was committed, with the configuration of its index, and takes no node back;
  * - all nodes apply the same entries in the same order; term, vote and commit index never go back;
- * - a read is answered at no index below what was committed anywhere when it came in.
+ * - a read is answered at no index below what was committed when it came in, and under a lease by one node alone.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import type {
   Configuration,
+  ConfigurationCodec,
   Entry,
-  EntryId,
-  HardState,
   Message,
   NodeId,
+  Persist,
   RaftStatus,
+  Ready,
   SnapshotMetadata,
 } from "../../../lib/raft/mod.ts";
-import { configurationText, TEXT_CODEC } from "./configuration.ts";
-import type { RaftDisk } from "./disk.ts";
-import { entryText } from "./text.ts";
+import type { RareState } from "../../sim/coverage.ts";
+import { hashBytes, hashNumbers } from "../hashes.ts";
+import { Commits } from "./commits.ts";
+import { configurationText } from "./configuration.ts";
+import { Elections } from "./elections.ts";
+import { ConfigurationHistory } from "./configuration_history.ts";
+import type { CoreObserver } from "./core_probes.ts";
+import { NodePicture, type Recovered } from "./log_picture.ts";
+import { hasMajorities, regression, unfulfilledClaim } from "./promises.ts";
+import { messageText } from "./text.ts";
+
+/** What the invariants take from their surroundings. */
+export interface RaftInvariantsOptions {
+  /** The configuration that the cluster begins with. */
+  readonly founding: Configuration;
+  /** The codec of the nodes' configuration entries. */
+  readonly codec: ConfigurationCodec;
+  readonly violated: (message: string) => void;
+  readonly trace: (line: () => string) => void;
+  /** Counts rare states. */
+  readonly count?: (state: RareState, times?: number) => void;
+  /** Whether the code that runs belongs to a process that lives: a dying one runs on a little, to no effect. */
+  readonly isLive?: () => boolean;
+}
 
 /** Watches one cluster. */
-export class RaftInvariants {
-  readonly #disks: ReadonlyMap<NodeId, RaftDisk>;
-  readonly #leaders = new Map<number, NodeId>();
-  readonly #votes = new Map<string, NodeId>();
-  readonly #founding: Configuration;
-  /** By index and term: the entry and the term of its predecessor. */
-  readonly #entries = new Map<string, string>();
-  readonly #committed: Entry[] = [];
-  #commitIndex = 0;
+export class RaftInvariants implements CoreObserver {
+  protected readonly isLive: () => boolean;
+  protected readonly count: (state: RareState, times?: number) => void;
+  readonly #nodes = new Map<number, NodePicture>();
+  readonly #elections: Elections;
+  readonly #configurations: ConfigurationHistory;
+  readonly #commits: Commits;
+  /** By term and index: the entry's content and its predecessor's term. */
+  readonly #entries = new Map<string, number>();
+  readonly #violated: (message: string) => void;
+  readonly #trace: (line: () => string) => void;
 
-  /** Watches the nodes with these disks; more may be added. */
-  constructor(disks: ReadonlyMap<NodeId, RaftDisk>, founding: Configuration) {
-    this.#disks = disks;
-    this.#founding = founding;
+  constructor(options: RaftInvariantsOptions) {
+    this.isLive = options.isLive ?? ((): boolean => true);
+    this.count = options.count ?? ((): void => {});
+    this.#violated = options.violated;
+    this.#trace = options.trace;
+    const check = (holds: boolean, message: string): void => this.check(holds, message);
+    this.#elections = new Elections({ check, count: this.count });
+    const committed: number[] = [];
+    this.#configurations = new ConfigurationHistory({
+      ...options,
+      committed,
+      count: this.count,
+      check,
+    });
+    this.#commits = new Commits({
+      committed,
+      nodes: this.#nodes,
+      configurations: this.#configurations,
+      count: this.count,
+      check,
+    });
   }
 
-  /** Highest index that any node has ever known to be committed. */
+  /** Highest index that was ever committed. */
   get commitIndex(): number {
-    return this.#commitIndex;
+    return this.#commits.terms.length;
   }
 
-  /** Every entry that was ever handed out to be applied. */
-  get committed(): readonly Entry[] {
-    return this.#committed;
+  /** How a node stood when it was seen last; null before its first turn. */
+  statusOf(node: number): RaftStatus | null {
+    return this.#nodes.get(node)?.status ?? null;
   }
 
-  /** A node stands so now; `previous` is how it stood before, in the same incarnation. */
-  stands(status: RaftStatus, previous: RaftStatus | null): void {
-    const { id, term } = status;
-    if (previous !== null) {
-      assert(term >= previous.term, `the term of node ${id} never falls`);
-      assert(status.commitIndex >= previous.commitIndex, `the commit index of node ${id} never falls`);
+  /** The leader of the highest term, by the nodes that run. */
+  get leader(): number | null {
+    let best: RaftStatus | null = null;
+    for (const { status } of this.#nodes.values()) {
+      if (status?.role === "leader" && (best === null || status.term > best.term)) best = status;
     }
-    this.#commitIndex = Math.max(this.#commitIndex, status.commitIndex);
-    if (status.role !== "leader") return;
-    // What decided was the configuration before this step: it may have gone on to the next by itself.
-    const { configuration } = previous ?? status;
-    if (this.#leaders.get(term) === id) {
-      if (previous === null || status.commitIndex === previous.commitIndex) return;
-      this.#assertCounted(configuration, { index: status.commitIndex, term });
-      return;
+    return best?.id ?? null;
+  }
+
+  /** The newest configuration that was ever committed. */
+  get committedConfiguration(): Configuration {
+    return this.#configurations.newestIn(this.#commits.terms).configuration;
+  }
+
+  /** Whether no other member in a node's configuration is a member any more. A node with an empty disk may have none. */
+  knowsNoMember(id: NodeId): boolean {
+    const { members: present } = this.committedConfiguration;
+    const known = this.#nodes.get(id)?.known;
+    return known?.every((one) => one.id === id || !present.some((member) => member.id === one.id)) ?? false;
+  }
+
+  /** Every configuration that may come to decide without another change: the committed one, and the newest in each log. */
+  get configurationsInForce(): readonly Configuration[] {
+    const all = new Set([this.committedConfiguration]);
+    for (const { handed, durable } of this.#nodes.values()) {
+      for (const { terms } of [handed, durable]) {
+        const { index, configuration } = this.#configurations.newestIn(terms);
+        if (index > 0) all.add(configuration);
+      }
     }
-    assert(!this.#leaders.has(term), `term ${term} has one leader, not ${this.#leaders.get(term)} and ${id}`);
-    this.#leaders.set(term, id);
-    const votedFor = (node: NodeId): boolean => {
-      if (node !== id) return this.#votes.get(`${node} in term ${term}`) === id;
-      const { hardState } = this.#disk(id);
-      return hardState.term === term && hardState.vote === id;
-    };
-    assert(hasMajorities(configuration, votedFor), `${id} won term ${term} by ${said(configuration)}`);
-    // A late vote may still elect the leader of a term that is over; what later terms committed it need not have.
-    if (Math.max(...this.#leaders.keys()) > term) return;
-    for (const entry of this.#committed) {
-      assert(
-        this.#holds(id, entry),
-        `leader ${id} of term ${term} has the committed entry ${entryText(entry)}`,
+    return [...all];
+  }
+
+  /** The configurations of which a majority that is to work must be one. */
+  get deciding(): readonly Configuration[] {
+    return this.#commits.deciding;
+  }
+
+  /** Whether every voter has it on its disk which data folder is this node's. */
+  isKnownByData(node: NodeId): boolean {
+    const { confState: { voters, votersOutgoing } } = this.committedConfiguration;
+    return [...voters, ...votersOutgoing].every((voter) => {
+      const { configuration: { members } } = this.#configurations.newestIn(this.#node(voter).durable.terms);
+      return (members.find(({ id }) => id === node)?.dataId ?? null) !== null;
+    });
+  }
+
+  /** Whether a node's own disk says that it was removed. */
+  knowsOfRemoval(node: NodeId): boolean {
+    const { terms } = this.#node(node).durable;
+    return this.#configurations.newestIn(terms).configuration.removedIds.includes(node);
+  }
+
+  /** A node's disk is empty now. */
+  wiped(node: NodeId): void {
+    this.#node(node).isAmnesiac = true;
+  }
+
+  /** A node's process has ended. */
+  died(node: number): void {
+    this.#node(node).processEnded();
+  }
+
+  /** A node starts with what it found on its disk. */
+  recovered(id: number, recovered: Recovered): void {
+    if (!this.isLive()) return;
+    const node = this.#node(id);
+    if (node.isAmnesiac) return;
+    const { compacted } = recovered;
+    const { durable, handed, underWay } = node;
+    const before = { hardState: durable.hardState, terms: [...durable.terms] };
+    const handedLength = handed.terms.length;
+    for (const picture of [durable, handed]) picture.takeRecovered(recovered, this.#commits.terms);
+    const { terms } = durable;
+    this.check(
+      terms.length >= compacted.index && (terms[compacted.index - 1] ?? 0) === compacted.term,
+      `the log of node ${id} begins behind ${compacted.index}@${compacted.term}, and that was not committed`,
+    );
+    this.#checkHardState(id, before.hardState, durable.hardState);
+    this.#checkKept(id, before.terms, { compactedIndex: compacted.index, underWay });
+    for (const [position, term] of terms.entries()) {
+      this.check(
+        this.#entries.has(`${position + 1}@${term}`),
+        `node ${id} found an entry ${position + 1}@${term} that was never written`,
+      );
+    }
+    for (const entry of recovered.cachedEntries) this.#checkEntry(entry, terms[entry.index - 2] ?? 0);
+    if (terms.length < handedLength) this.count("lostUnsynced");
+    if (underWay !== null) this.#commits.checkDurability(rewrittenFrom(underWay));
+    node.underWay = null;
+    node.judgedIndex = 0;
+    node.takenSnapshots = [];
+    node.processEnded();
+    this.#trace(() =>
+      `n${id} recovered up to ${recovered.lastIndex}@${terms.at(-1) ?? 0}, term ${durable.hardState.term}`
+    );
+  }
+
+  stepped(message: Message, ignored: string | null): void {
+    if (!this.isLive()) return;
+    this.#trace(() =>
+      `n${message.to} steps ${messageText(message, { entriesText: ({ length }) => `${length}` })}` +
+      (ignored === null ? "" : ` (${ignored})`)
+    );
+    if (ignored === "staleTerm") this.count("lateMessages");
+    if (ignored === "leaderIsAlive") this.count("disturbances");
+    if (ignored === "notOutstanding") this.count("staleAnswers");
+    this.#checkClaims([message]);
+    switch (message.kind) {
+      case "preVoteResponse":
+        if (!message.granted) this.count("preVoteRefusals");
+        break;
+      case "requestVoteResponse":
+        if (!message.granted) this.count("voteRefusals");
+        break;
+      case "appendEntriesResponse":
+        if (message.result.kind === "rejected") this.count("conflictHints");
+        else this.#checkAcknowledged(message, message.result.matchIndex);
+        break;
+      case "readIndex":
+        this.count("readsThroughFollowers");
+        break;
+      default:
+        break;
+    }
+  }
+
+  led(
+    status: RaftStatus,
+    decided: Configuration,
+    { hasWon, holdsLease }: { readonly hasWon: boolean; holdsLease(): boolean },
+  ): void {
+    if (!this.isLive()) return;
+    const { id, term, commitIndex } = status;
+    const node = this.#node(id);
+    node.holdsLease = holdsLease;
+    this.#commits.leaderKnows(commitIndex, decided);
+    if (!hasWon) return;
+    for (const [other, { holdsLease }] of this.#nodes) {
+      const isAlone = other === id || !holdsLease();
+      this.check(isAlone, `node ${id} leads term ${term} while node ${other} answers reads under a lease`);
+    }
+    this.check(!node.isAmnesiac, `node ${id}, whose disk was emptied, leads term ${term}`);
+    const votes = (voter: NodeId): boolean =>
+      voter === id
+        ? node.durable.hardState.term === term && node.durable.hardState.vote === id
+        : this.#elections.hasVoted(voter, { term, candidate: id });
+    this.check(
+      hasMajorities(decided, votes),
+      `node ${id} leads term ${term} without the votes of majorities of ${configurationText(decided)}`,
+    );
+  }
+
+  readAccepted({ id }: RaftStatus, readId: number): void {
+    if (this.isLive()) this.#node(id).reads.set(readId, this.#commits.leaderCommit);
+  }
+
+  readUnderLease({ id, term, commitIndex }: RaftStatus): void {
+    if (!this.isLive()) return;
+    this.count("readsUnderLease");
+    this.check(
+      commitIndex >= this.commitIndex,
+      `leader ${id} of term ${term} answers a read from ${commitIndex}, and ${this.commitIndex} is committed`,
+    );
+  }
+
+  tookReady(status: RaftStatus, ready: Ready | null): void {
+    const node = this.#node(status.id);
+    node.known = status.configuration.members;
+    if (!this.isLive() || node.isAmnesiac) return;
+    const persist = ready?.persist ?? null;
+    if (persist !== null) this.#handed(node, status, persist);
+    if (ready !== null && ready.entryReads.length > 0) this.count("entriesReadBack");
+    this.#stands(node, status, persist);
+    if (persist !== null) this.#configurations.judgeWrite(node.handed.terms, status, persist);
+    if (ready === null) return;
+    this.#checkClaims(ready.messages);
+    this.#applies(node, status.id, ready);
+    for (const { readId, index } of ready.reads) {
+      const committed = node.reads.get(readId);
+      this.check(
+        committed !== undefined,
+        `node ${status.id} answers a read twice, or one that it did not accept`,
+      );
+      node.reads.delete(readId);
+      this.check(
+        index === null || index >= (committed ?? 0),
+        `node ${status.id} answers a read at ${index}, and ${committed} was committed when it came in`,
       );
     }
   }
 
-  /** A message was handed to the network. */
-  sent(message: Message): void {
-    if (message.kind !== "requestVoteResponse" || !message.granted) return;
-    const key = `${message.from} in term ${message.term}`;
-    const given = this.#votes.get(key) ?? message.to;
-    this.#votes.set(key, message.to);
-    assertEquals(given, message.to, `the vote of ${key} goes to one node`);
+  persisted(id: number, index: number, term: number): void {
+    const node = this.#node(id);
+    if (!this.isLive() || node.isAmnesiac) return;
+    const { underWay, durable } = node;
+    assert(underWay !== null, `node ${id} confirms a write that is under way`);
+    assert(underWay.lastIndex === index && underWay.lastTerm === term, "it is that write");
+    const from = rewrittenFrom(underWay);
+    const isShortened = from <= durable.terms.length;
+    durable.take(underWay, this.#commits.terms);
+    node.underWay = null;
+    this.#checkHardState(id, durable.hardState, durable.hardState);
+    if (underWay.entries.some(({ kind }) => kind === "configuration")) this.#commits.checkDurability(1);
+    else if (isShortened) this.#commits.checkDurability(from);
+    this.#checkClaims(underWay.messagesAfterSync);
   }
 
-  /** The disk of a node has changed from `before`. */
-  wrote(node: NodeId, before: HardState): void {
-    const { hardState, entries, compacted } = this.#disk(node);
-    assert(hardState.term >= before.term, `the durable term of node ${node} never falls`);
-    assert(
-      hardState.commitIndex >= before.commitIndex,
-      `the durable commit index of node ${node} never falls`,
-    );
-    assert(
-      hardState.commitIndex <= this.#disk(node).lastIndex,
-      `node ${node} knows only entries it has as committed`,
-    );
-    if (hardState.term === before.term && before.vote !== null) {
-      assertEquals(hardState.vote, before.vote, `node ${node} keeps its vote`);
+  compacted(id: NodeId, snapshot: SnapshotMetadata): void {
+    if (!this.isLive() || this.#node(id).isAmnesiac) return;
+    this.count("snapshotsTaken");
+    this.#node(id).takenSnapshots.push(snapshot);
+    this.#judgeSnapshots(this.#node(id), id);
+  }
+
+  noticed(state: RareState): void {
+    if (this.isLive()) this.count(state);
+  }
+
+  /** Reports a broken promise. */
+  protected check(holds: boolean, message: string): void {
+    if (!holds) this.#violated(message);
+  }
+
+  /** Checks that what was durable is still there after a start, except what the write under way overrode. */
+  #checkKept(
+    id: NodeId,
+    before: readonly number[],
+    { compactedIndex, underWay }: { readonly compactedIndex: number; readonly underWay: Persist | null },
+  ): void {
+    const { terms } = this.#node(id).durable;
+    const rewritten = underWay?.entries[0]?.index ?? Number.POSITIVE_INFINITY;
+    for (const [position, term] of before.entries()) {
+      if (position + 1 >= rewritten) break;
+      // A snapshot took the place of a log that did not agree with it.
+      const isReplaced = (underWay?.snapshot ?? null) !== null || position < compactedIndex;
+      if (isReplaced && this.#commits.terms[position] !== term) break;
+      this.check(
+        terms[position] === term,
+        `node ${id} lost the durable entry ${position + 1}@${term}; it found term ${terms[position]}`,
+      );
     }
-    let previousTerm = compacted.term;
-    for (const entry of entries) {
-      const key = `${entry.index}@${entry.term}`;
-      const text = `${entryText(entry)} after term ${previousTerm}`;
-      assertEquals(this.#entries.get(key) ?? text, text, "logs that agree at an entry agree before it");
-      this.#entries.set(key, text);
-      previousTerm = entry.term;
+  }
+
+  #checkHardState(id: NodeId, before: Persist["hardState"], after: Persist["hardState"]): void {
+    if (before === null || after === null) return;
+    const wrong = regression(before, after);
+    this.check(wrong === null, `on the disk of node ${id} ${wrong}`);
+    const { terms } = this.#node(id).durable;
+    this.check(
+      after.commitIndex <= terms.length,
+      `node ${id} has ${terms.length} entries on disk, and ${after.commitIndex} as its commit index`,
+    );
+  }
+
+  #handed(node: NodePicture, status: RaftStatus, persist: Persist): void {
+    const { id } = status;
+    this.check(node.underWay === null, `node ${id} has two writes under way`);
+    const { hardState, entries, snapshot } = persist;
+    const before = node.handed.hardState;
+    if (hardState !== null) {
+      const wrong = regression(before, hardState);
+      this.check(wrong === null, `node ${id} writes a hard state in which ${wrong}`);
+      this.check(hardState.commitIndex >= before.commitIndex, `node ${id} writes an older commit index`);
     }
-    const deciding = this.deciding();
-    for (const entry of this.#committed) this.#assertDurable(entry, deciding);
+    const [first] = entries;
+    if (first !== undefined && first.index <= node.handed.terms.length) {
+      this.count("conflictTruncations");
+      this.#trace(() => `n${id} discards entries ${first.index}..${node.handed.terms.length}`);
+      const ledBefore = node.status?.role === "leader" && node.status.term === status.term;
+      this.check(!ledBefore, `the leader ${id} of term ${status.term} discards its own entries`);
+      this.check(first.index > node.judgedIndex, `node ${id} discards the committed entry ${first.index}`);
+      if (this.#configurations.newestIn(node.handed.terms).index >= first.index) {
+        this.count("configurationsRolledBack");
+      }
+    }
+    if (snapshot !== null) {
+      this.#configurations.judgeSnapshot(id, snapshot);
+      node.judgedIndex = Math.max(node.judgedIndex, snapshot.index);
+    }
+    node.handed.take(persist, this.#commits.terms);
+    for (const entry of entries) this.#checkEntry(entry, node.handed.terms[entry.index - 2] ?? 0);
+    node.underWay = persist;
   }
 
-  /** A node applies an entry. */
-  applies(node: NodeId, entry: Entry): void {
-    const known = this.#committed[entry.index - 1];
-    if (known === undefined) {
-      assertEquals(entry.index, this.#committed.length + 1, "entries are applied in order");
-      this.#committed.push(entry);
-      this.#assertDurable(entry, this.deciding());
-    } else assertEquals(entryText(entry), entryText(known), `node ${node} applies what the others apply`);
+  /** Log matching: an entry's term and index name it, and with it all before it. */
+  #checkEntry(entry: Entry, previousTerm: number): void {
+    const key = `${entry.index}@${entry.term}`;
+    const hash = hashBytes(entry.data, hashNumbers([previousTerm, entry.kind.length]));
+    const known = this.#entries.get(key);
+    this.#configurations.note(entry);
+    if (known === undefined) this.#entries.set(key, hash);
+    else this.check(known === hash, `there are two entries ${key}, or two different ones before them`);
   }
 
-  /** The state of a node becomes that of a snapshot; it had applied up to `appliedIndex`. */
-  restores(node: NodeId, snapshot: SnapshotMetadata, appliedIndex: number): void {
-    assert(snapshot.index > appliedIndex, `a snapshot takes node ${node} forward`);
-    this.#assertTrue(snapshot);
+  /** Checks what messages claim of their senders, and that a vote goes to one node. */
+  #checkClaims(messages: readonly Message[]): void {
+    for (const message of messages) {
+      const { hardState, terms } = this.#node(message.from).durable;
+      const wrong = unfulfilledClaim(message, { hardState, lastIndex: terms.length });
+      this.check(wrong === null, wrong ?? "");
+      this.#elections.sent(message);
+    }
   }
 
-  /** A node has taken a snapshot. */
-  took(snapshot: SnapshotMetadata): void {
-    this.#assertTrue(snapshot);
+  /** Checks that an entry that is acknowledged to a leader is the leader's. */
+  #checkAcknowledged({ from, to, term }: Message, matchIndex: number): void {
+    const { durable: { hardState, terms } } = this.#node(from);
+    const { status, handed } = this.#node(to);
+    const isLeading = status?.role === "leader" && status.term === term;
+    if (!isLeading || hardState.term !== term || matchIndex > handed.terms.length) return;
+    this.check(
+      terms[matchIndex - 1] === handed.terms[matchIndex - 1],
+      `node ${from} acknowledges ${matchIndex}, and holds another entry there than the leader ${to}`,
+    );
+  }
+
+  #stands(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
+    const before = node.status;
+    const { id, term, commitIndex } = status;
+    if (before !== null) {
+      const wrong = regression(before, status);
+      this.check(wrong === null, `of node ${id} ${wrong}`);
+      this.check(commitIndex >= before.commitIndex, `the commit index of node ${id} falls`);
+    }
+    if (status.role === "leader" && before?.role === "leader" && commitIndex > before.commitIndex) {
+      const last = node.handed.terms[commitIndex - 1];
+      this.check(
+        last === term,
+        `leader ${id} of term ${term} commits by counting copies of ${commitIndex}@${last}`,
+      );
+    }
+    if (before?.role === "leader" && status.role === "follower" && term === before.term) {
+      const { confState: { voters } } = status.configuration;
+      this.count(voters.includes(id) ? "leadersResigned" : "removedLeadersSteppedDown");
+    }
+    if (status.role !== before?.role || term !== before.term) {
+      this.#trace(() => `n${id} is ${status.role} in term ${term}`);
+      if (status.role === "candidate") this.#elections.campaigned(term);
+    }
+    node.status = status;
+    this.#judgeCommits(node, status, persist);
+    if (status.role === "leader" && this.#elections.leads(status)) this.#commits.checkComplete(node, status);
+  }
+
+  /** Checks that entries are given out in order, that they are the committed ones, and that a snapshot leads forward. */
+  #applies(node: NodePicture, id: NodeId, { restore, committed }: Ready): void {
+    if (restore !== null) {
+      this.check(
+        restore.index > (node.appliedIndex ?? 0),
+        `a snapshot takes node ${id} back to ${restore.index}`,
+      );
+      node.appliedIndex = restore.index;
+    }
+    for (const { index, term } of committed) {
+      const expected = (node.appliedIndex ?? index - 1) + 1;
+      this.check(index === expected, `node ${id} applies entry ${index}, and ${expected} is next`);
+      node.appliedIndex = index;
+      const known = this.#commits.terms[index - 1] ?? term;
+      this.check(known === term, `node ${id} applies ${index}@${term}, and ${index}@${known} was committed`);
+    }
   }
 
   /**
-   * Every configuration that may still decide something: the newest that is committed, and later ones in a log on disk.
-   * A majority that is to work must be one of each of them.
+   * A follower may commit what it holds in memory while an older write is under way; the picture shows what was handed
+   * to the disk, so such commits are judged once it shows them.
    */
-  deciding(): readonly Configuration[] {
-    const found = new Map<string, Configuration>();
-    const newest = this.#configurationAt(this.#committed.length);
-    const add = (one: Configuration): unknown => found.set(configurationText(one), one);
-    add(newest.configuration);
-    for (const disk of this.#disks.values()) {
-      // Where another entry stands in its place, what follows is lost.
-      if (!disk.holds(newest)) continue;
-      for (const { index, kind, data } of disk.entries) {
-        if (kind === "configuration" && index > newest.index) add(TEXT_CODEC.decode(data));
-      }
+  #judgeCommits(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
+    const isWhole = persist !== null || node.underWay === null || status.role === "leader";
+    if (!isWhole) return;
+    const end = Math.min(status.commitIndex, node.handed.terms.length);
+    while (node.judgedIndex < end) {
+      node.judgedIndex += 1;
+      this.#commits.judge(node, status, node.judgedIndex);
     }
-    return [...found.values()];
+    this.#judgeSnapshots(node, status.id);
   }
 
-  /** A read that came in when `commitIndex` was {@link commitIndex} may be answered at `index`. */
-  answers(node: NodeId, index: number, commitIndex: number): void {
-    assert(index >= commitIndex, `node ${node} reads at ${index}, and ${commitIndex} was committed before`);
+  /** Judges the snapshots of commits that were judged; the others wait until they are. */
+  #judgeSnapshots(node: NodePicture, id: NodeId): void {
+    const isDue = ({ index }: SnapshotMetadata): boolean => index <= node.judgedIndex;
+    for (const snapshot of node.takenSnapshots.filter(isDue)) {
+      this.#configurations.judgeSnapshot(id, snapshot);
+    }
+    node.takenSnapshots = node.takenSnapshots.filter((snapshot) => !isDue(snapshot));
   }
 
-  #assertDurable(entry: Entry, deciding: readonly Configuration[]): void {
-    const isSafe = deciding.every((one) => winsNothingWithout(one, (node) => this.#holds(node, entry)));
-    assert(isSafe, `the committed entry ${entryText(entry)} is durable on a majority`);
-  }
-
-  #assertCounted(configuration: Configuration, committed: EntryId): void {
-    assert(
-      hasMajorities(configuration, (node) => this.#holds(node, committed)),
-      `a leader commits ${committed.index}@${committed.term} by ${said(configuration)}`,
-    );
-  }
-
-  /** Whether a snapshot is of the entries that were committed. */
-  #assertTrue({ index, term, configuration }: SnapshotMetadata): void {
-    assertEquals(term, this.#committed[index - 1]?.term, `a snapshot of ${index} has what was committed`);
-    const expected = configurationText(this.#configurationAt(index).configuration);
-    assertEquals(configurationText(configuration), expected, `the configuration as of ${index}`);
-  }
-
-  #configurationAt(index: number): SnapshotMetadata {
-    const entry = this.#committed.slice(0, index).findLast(({ kind }) => kind === "configuration");
-    if (entry === undefined) return { index: 0, term: 0, configuration: this.#founding };
-    return { index: entry.index, term: entry.term, configuration: TEXT_CODEC.decode(entry.data) };
-  }
-
-  #holds(node: NodeId, entry: EntryId): boolean {
-    return this.#disk(node).holds(entry);
-  }
-
-  #disk(node: NodeId): RaftDisk {
-    const disk = this.#disks.get(node);
-    assert(disk !== undefined, "every node has a disk");
-    return disk;
+  #node(id: number): NodePicture {
+    const known = this.#nodes.get(id);
+    if (known !== undefined) return known;
+    const node = new NodePicture();
+    this.#nodes.set(id, node);
+    return node;
   }
 }
 
-/** Whether a majority of the voters, and in a joint configuration of the outgoing ones too, are such nodes. */
-export function hasMajorities({ confState }: Configuration, isSuch: (node: NodeId) => boolean): boolean {
-  const { voters, votersOutgoing } = confState;
-  return [voters, votersOutgoing].every((half) => {
-    return half.length === 0 || half.filter(isSuch).length > half.length / 2;
-  });
-}
-
-/**
- * Whether no election is won without one of these nodes: they are a majority of the voters, or of the outgoing ones. (One
- * half of a joint configuration is enough, as an election needs both. What is committed by the final configuration, in the
- * leader's log only as yet, has no more.)
- */
-function winsNothingWithout({ confState }: Configuration, isSuch: (node: NodeId) => boolean): boolean {
-  const { voters, votersOutgoing } = confState;
-  return [voters, votersOutgoing].some((half) => half.filter(isSuch).length > half.length / 2);
-}
-
-function said(configuration: Configuration): string {
-  return `a majority of each half of ${configurationText(configuration)}`;
+/** The first index at which a write may change what was on the disk. */
+function rewrittenFrom({ entries, snapshot }: Persist): number {
+  return snapshot === null ? entries[0]?.index ?? Number.POSITIVE_INFINITY : 1;
 }

@@ -7,7 +7,7 @@
  * majority (of every configuration that may decide) drawn by chance is healed for good while the rest stays dead or half deaf, and the majority must come to
  * work again.
  */
-import { assert } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import {
   type Entry,
   type EntryRead,
@@ -15,16 +15,17 @@ import {
   type NodeId,
   Raft,
   type RaftLimits,
-  type RaftStatus,
   type Ready,
   type SnapshotMetadata,
 } from "../../../lib/raft/mod.ts";
 import { configurationOf, configurationText, TEXT_CODEC } from "./configuration.ts";
 import { RaftDisk } from "./disk.ts";
 import { drawRaftFaults, type RaftFaults } from "./random_faults.ts";
-import { hasMajorities, RaftInvariants } from "./invariants.ts";
+import { RaftInvariants } from "./invariants.ts";
+import { hasMajorities } from "./promises.ts";
+import { observeCore } from "./core_probes.ts";
 import { randomTarget } from "./random_changes.ts";
-import { messageText, persistText, snapshotText, statusText } from "./text.ts";
+import { entryText, messageText, persistText, snapshotText, statusText } from "./text.ts";
 import { SeededRandom } from "../seeded_random.ts";
 
 /** Small, so that every bound is met within a short run. */
@@ -55,27 +56,28 @@ interface SimulatedNode {
   readonly disk: RaftDisk;
   /** null while crashed. */
   raft: Raft | null;
-  last: RaftStatus | null;
+  /** Its status as the trace showed it last. */
+  shown: string;
   appliedIndex: number;
   /** The snapshot that is being written; it stands for the state of a while ago by the time it is durable. */
   snapshotUnderWay: SnapshotMetadata | null;
   /** Reads of entries under way, with what the disk held when they began. */
   entryReads: { readonly read: EntryRead; readonly entries: readonly Entry[] }[];
-  /** Reads that were accepted, and what was committed anywhere when they came in. */
-  reads: Map<number, number>;
   confirmedReads: number;
 }
 
-/** One run. */
-export class RaftNetwork {
-  readonly invariants: RaftInvariants;
+/** One run. Its invariants see all cores of the program until it is disposed of. */
+export class RaftNetwork implements Disposable {
+  readonly #invariants: RaftInvariants;
+  readonly #stopObserving: () => void;
+  /** Every entry that was given out to be applied. */
+  readonly #applied: Entry[] = [];
   /** What happened, latest last; kept only when asked for. */
   readonly trace: string[] = [];
   readonly #traces: boolean;
   readonly #random: SeededRandom;
   readonly #faults: RaftFaults;
   readonly #nodes: SimulatedNode[] = [];
-  readonly #disks = new Map<NodeId, RaftDisk>();
   #inFlight: Message[] = [];
   readonly #cuts = new Set<string>();
   /** How fast time passes beside deliveries, in steps of 1000. */
@@ -95,8 +97,20 @@ export class RaftNetwork {
     const size = random.pick([1, 2, 3, 3, 3, 4, 5, 5]);
     this.#note(`${size} nodes, ${JSON.stringify(this.#faults)}`);
     const founding = configurationOf({ voters: Array.from({ length: size }, (_, position) => position + 1) });
-    this.invariants = new RaftInvariants(this.#disks, founding);
+    this.#invariants = new RaftInvariants({
+      founding,
+      codec: TEXT_CODEC,
+      violated: (message) => {
+        throw new Error(message);
+      },
+      trace: () => {},
+    });
+    this.#stopObserving = observeCore(this.#invariants);
     for (let count = 0; count < size; count++) this.#addNode(new RaftDisk({ founding }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopObserving();
   }
 
   /** Lets chance decide `steps` steps. */
@@ -123,12 +137,12 @@ export class RaftNetwork {
       if (leader !== null && leader.term > proposedIn && leader.propose(last).kind === "accepted") {
         proposedIn = leader.term;
       }
-      for (const node of unread.keys()) this.#read(node);
+      for (const { raft } of unread.keys()) raft?.readIndex();
       this.#becomeQuiet();
       for (const [node, reads] of unread) if (node.confirmedReads > reads) unread.delete(node);
       if (round % SNAPSHOT_ROUNDS === 0) this.#giveUpSnapshots();
       const members = this.#settledMembers();
-      const position = this.invariants.committed.findLastIndex(({ data }) => data === last);
+      const position = this.#applied.findLastIndex(({ data }) => data === last);
       const served = majority.filter(({ id }) => members.includes(id));
       const applied = position >= 0 && served.every(({ appliedIndex }) => appliedIndex > position);
       if (members.length > 0 && applied && served.every((node) => !unread.has(node))) return;
@@ -145,9 +159,9 @@ export class RaftNetwork {
     else if (dice < 850) this.#endEntryRead(node);
     else if (dice < 910) this.#propose(node);
     else if (dice < 930) this.#moveSnapshot(node);
-    else if (dice < 960) this.#read(node);
+    else if (dice < 960) node.raft?.readIndex();
     else this.#rareStep(node);
-    this.#observe(node);
+    this.#showStatus(node);
   }
 
   #rareStep(someone: SimulatedNode): void {
@@ -210,7 +224,7 @@ export class RaftNetwork {
   #makeImpatient(node: SimulatedNode): void {
     for (let tick = 0; tick < 2 * ELECTION_TICKS; tick++) {
       node.raft?.tick();
-      this.#observe(node);
+      this.#showStatus(node);
     }
   }
 
@@ -241,15 +255,13 @@ export class RaftNetwork {
       id: this.#nodes.length + 1,
       disk,
       raft: null,
-      last: null,
+      shown: "",
       appliedIndex: 0,
       snapshotUnderWay: null,
       entryReads: [],
-      reads: new Map(),
       confirmedReads: 0,
     };
     this.#nodes.push(node);
-    this.#disks.set(node.id, disk);
     this.#start(node);
   }
 
@@ -261,12 +273,11 @@ export class RaftNetwork {
     if (snapshot === null) {
       // The core is ahead of the state machine while a received snapshot waits to be taken over.
       if (appliedIndex <= raft.status().snapshotIndex) return;
-      const term = this.invariants.committed[appliedIndex - 1]?.term ?? 0;
+      const term = this.#applied[appliedIndex - 1]?.term ?? 0;
       const configuration = raft.configurationAt(appliedIndex);
       // A node that was added does not know the founding configuration: its snapshots wait for a later one.
       if (configuration.members.length === 0) return;
       node.snapshotUnderWay = { index: appliedIndex, term, configuration };
-      this.invariants.took(node.snapshotUnderWay);
       return;
     }
     node.snapshotUnderWay = null;
@@ -308,6 +319,8 @@ export class RaftNetwork {
     );
     const speed = 1 + CLOCK_DRIFT * (node.id % 3 - 1);
     const now = (): number => node.id * 1_000 + this.#nowMs * speed;
+    const recovered = node.disk.recovered(this.#random.below(4));
+    this.#invariants.recovered(node.id, recovered);
     node.raft = new Raft({
       id: node.id,
       configurationCodec: TEXT_CODEC,
@@ -315,24 +328,22 @@ export class RaftNetwork {
       heartbeatTicks: 1,
       random: () => this.#random.next(),
       limits: LIMITS,
-      recovered: node.disk.recovered(this.#random.below(4)),
+      recovered,
       lease: this.#leases ? { durationMs: LEASE_MS, now } : null,
     });
-    node.last = null;
+    node.shown = "";
     node.appliedIndex = node.disk.snapshot.index;
   }
 
   #crash(node: SimulatedNode): void {
     if (node.raft === null) return;
-    const before = node.disk.hardState;
     const records = (node.disk.underWay?.entries.length ?? 0) + 3;
     node.disk.crash(this.#random.below(records));
-    this.invariants.wrote(node.id, before);
+    this.#invariants.died(node.id);
     this.#note(`${node.id} crashes`);
     node.raft = null;
     node.snapshotUnderWay = null;
     node.entryReads = [];
-    node.reads.clear();
   }
 
   #deliverOne(): void {
@@ -354,21 +365,19 @@ export class RaftNetwork {
     if (receiver === undefined || receiver.raft === null || cut) return;
     const ignored = receiver.raft.step(message);
     this.#note(
-      `${messageText(message, (_, readId) => String(readId))}${ignored === null ? "" : ` (${ignored})`}`,
+      `${messageText(message)}${ignored === null ? "" : ` (${ignored})`}`,
     );
-    this.#observe(receiver);
+    this.#showStatus(receiver);
   }
 
   #endWrite(node: SimulatedNode): void {
     const { disk, raft } = node;
     if (raft === null || disk.underWay === null) return;
-    const before = disk.hardState;
     const { lastIndex, lastTerm, messagesAfterSync } = disk.complete();
     this.#note(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
-    this.invariants.wrote(node.id, before);
     for (const message of messagesAfterSync) this.#send(message);
     raft.persisted(lastIndex, lastTerm);
-    this.#observe(node);
+    this.#showStatus(node);
   }
 
   #endEntryRead(node: SimulatedNode): void {
@@ -382,13 +391,7 @@ export class RaftNetwork {
     node.raft.propose(new TextEncoder().encode(`${this.#proposals}`.padEnd(this.#random.below(60), ".")));
   }
 
-  #read(node: SimulatedNode): void {
-    const requested = node.raft?.readIndex();
-    if (requested?.kind === "accepted") node.reads.set(requested.readId, this.invariants.commitIndex);
-  }
-
   #send(message: Message): void {
-    this.invariants.sent(message);
     if (this.#inFlight.length >= MAX_IN_FLIGHT) this.#inFlight.splice(this.#random.below(MAX_IN_FLIGHT), 1);
     this.#inFlight.push(message);
   }
@@ -397,7 +400,7 @@ export class RaftNetwork {
   #carryOut(node: SimulatedNode): boolean {
     const ready = node.raft?.takeReady() ?? null;
     if (ready === null) return false;
-    this.#observe(node);
+    this.#showStatus(node);
     if (ready.persist !== null) {
       this.#note(`${node.id} writes ${persistText(ready.persist)}`);
       node.disk.begin(ready.persist);
@@ -414,42 +417,20 @@ export class RaftNetwork {
   }
 
   #applyAndAnswer(node: SimulatedNode, { restore, committed, reads }: Ready): void {
-    if (restore !== null) {
-      this.invariants.restores(node.id, restore, node.appliedIndex);
-      node.appliedIndex = restore.index;
-    }
+    if (restore !== null) node.appliedIndex = restore.index;
     for (const entry of committed) {
-      assert(entry.index === node.appliedIndex + 1, "entries are applied one by one");
-      this.invariants.applies(node.id, entry);
+      const known = this.#applied[entry.index - 1] ??= entry;
+      assertEquals(entryText(entry), entryText(known), `node ${node.id} applies what the others apply`);
       node.appliedIndex = entry.index;
     }
-    for (const { readId, index } of reads) {
-      const commitIndex = node.reads.get(readId);
-      assert(commitIndex !== undefined, "a read is answered once");
-      node.reads.delete(readId);
-      if (index === null) continue;
-      this.invariants.answers(node.id, index, commitIndex);
-      node.confirmedReads++;
-    }
+    node.confirmedReads += reads.filter(({ index }) => index !== null).length;
   }
 
-  #observe(node: SimulatedNode): void {
-    if (node.raft === null) return;
-    const status = node.raft.status();
-    const text = statusText(status);
-    if (node.last === null || text !== statusText(node.last)) this.#note(`${node.id} is ${text}`);
-    this.invariants.stands(status, node.last);
-    const ledBefore = node.last?.role === "leader" && node.last.term === status.term;
-    if (status.role === "leader" && !ledBefore) this.#assertAlone(status);
-    node.last = status;
-  }
-
-  /** Whoever begins to lead does so when nobody answers reads under a lease any more. */
-  #assertAlone({ id, term }: RaftStatus): void {
-    for (const { raft, id: other } of this.#nodes) {
-      const isAlone = other === id || raft?.holdsLease !== true;
-      assert(isAlone, `${id} leads term ${term} while ${other} answers reads under a lease`);
-    }
+  #showStatus(node: SimulatedNode): void {
+    if (!this.#traces || node.raft === null) return;
+    const text = statusText(node.raft.status());
+    if (text !== node.shown) this.#note(`${node.id} is ${text}`);
+    node.shown = text;
   }
 
   /** All of a majority is up and connected; of each other node either nothing is left, or it is heard but hears nothing. */
@@ -458,7 +439,7 @@ export class RaftNetwork {
     const shuffled = this.#nodes.map((node) => ({ node, key: random.next() })).sort((a, b) => a.key - b.key);
     const order = shuffled.map(({ node }) => node);
     const inMemory = this.#nodes.flatMap(({ raft }) => raft === null ? [] : [raft.configuration]);
-    const deciding = [...this.invariants.deciding(), ...inMemory];
+    const deciding = [...this.#invariants.deciding, ...inMemory];
     let size = 0;
     while (size < order.length) {
       const healed = new Set(order.slice(0, ++size).map(({ id }) => id));

@@ -440,7 +440,7 @@ class ScriptWorld {
   }
 
   #text(message: Message): string {
-    return messageText(message, (node, readId) => this.#nameRead(node, readId));
+    return messageText(message, { nameRead: (node, readId) => this.#nameRead(node, readId) });
   }
 
   #say(line: string): void {

@@ -11,8 +11,11 @@ import type {
 } from "../../../lib/raft/mod.ts";
 import { configurationText } from "./configuration.ts";
 
-/** Gives a read of a node its name in the text. */
-export type NameRead = (node: NodeId, readId: number) => string;
+/** How parts of a message are written; by default read ids as numbers, and entries with their payloads. */
+export interface MessageTextOptions {
+  readonly nameRead?: (node: NodeId, readId: number) => string;
+  readonly entriesText?: (entries: readonly Entry[]) => string;
+}
 
 const decoder = new TextDecoder();
 
@@ -50,12 +53,15 @@ export function entriesText(entries: readonly Entry[]): string {
 }
 
 /** `1→2 appendEntries term=2 prev=3@1 commit=3 entries=[4@2 a]` */
-export function messageText(message: Message, nameRead: NameRead): string {
+export function messageText(message: Message, options: MessageTextOptions = {}): string {
   const { from, to, kind, term } = message;
-  return `${from}→${to} ${kind} term=${term}${fieldsText(message, nameRead)}`;
+  return `${from}→${to} ${kind} term=${term}${fieldsText(message, options)}`;
 }
 
-function fieldsText(message: Message, nameRead: NameRead): string {
+function fieldsText(
+  message: Message,
+  { nameRead = (_, readId): string => `${readId}`, entriesText: textOf = entriesText }: MessageTextOptions,
+): string {
   switch (message.kind) {
     case "preVote":
       return ` last=${message.lastLogIndex}@${message.lastLogTerm}`;
@@ -68,7 +74,7 @@ function fieldsText(message: Message, nameRead: NameRead): string {
       return message.granted ? " granted" : " refused";
     case "appendEntries": {
       const { prevLogIndex, prevLogTerm, leaderCommit, entries } = message;
-      return ` prev=${prevLogIndex}@${prevLogTerm} commit=${leaderCommit} entries=${entriesText(entries)}`;
+      return ` prev=${prevLogIndex}@${prevLogTerm} commit=${leaderCommit} entries=${textOf(entries)}`;
     }
     case "appendEntriesResponse": {
       const { result } = message;

@@ -17,12 +17,15 @@ function option(name: string): number | null {
 }
 
 function runSeed(seed: number, options: { trace: boolean }): string[] {
-  const network = new RaftNetwork(seed, options);
+  using network = new RaftNetwork(seed, options);
   try {
     network.run(STEPS);
     network.mustRecover();
   } catch (error) {
-    if (!options.trace) return runSeed(seed, { trace: true });
+    if (!options.trace) {
+      network[Symbol.dispose]();
+      return runSeed(seed, { trace: true });
+    }
     const shown = option("seed") === null ? network.trace.slice(-SHOWN_EVENTS) : network.trace;
     throw new Error(`Seed ${seed} failed (again: -- --seed=${seed}) after\n${shown.join("\n")}`, {
       cause: error,

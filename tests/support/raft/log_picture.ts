@@ -1,0 +1,87 @@
+/** Nodes and their logs as an observer sees them: the terms of entries, also of those that a snapshot replaced. */
+import type {
+  Configuration,
+  HardState,
+  Persist,
+  RaftStatus,
+  RecoveredState,
+  SnapshotMetadata,
+} from "../../../lib/raft/mod.ts";
+
+/** What a node found on its disk when it started. */
+export type Recovered = Pick<
+  RecoveredState,
+  "hardState" | "compacted" | "termRanges" | "lastIndex" | "cachedEntries"
+>;
+
+/** The part of a log that was seen. */
+export class LogPicture {
+  hardState: HardState = { term: 0, vote: null, commitIndex: 0 };
+  /** The entry at index i stands at position i − 1. */
+  readonly terms: number[] = [];
+
+  /** Adds a write. A snapshot in it stands for the entries that were committed. */
+  take(
+    { hardState, snapshot, entries }: Pick<Persist, "hardState" | "snapshot" | "entries">,
+    committed: readonly number[],
+  ): void {
+    if (hardState !== null) this.hardState = hardState;
+    if (snapshot !== null) this.#begin(committed.slice(0, snapshot.index));
+    const [first] = entries;
+    if (first === undefined) return;
+    this.terms.length = first.index - 1;
+    for (const entry of entries) this.terms.push(entry.term);
+  }
+
+  /** Becomes what a start found on the disk. */
+  takeRecovered(
+    { hardState, compacted, termRanges, lastIndex }: Recovered,
+    committed: readonly number[],
+  ): void {
+    this.hardState = hardState;
+    this.#begin(committed.slice(0, compacted.index));
+    for (const [position, range] of termRanges.entries()) {
+      const end = termRanges[position + 1]?.firstIndex ?? lastIndex + 1;
+      for (let index = range.firstIndex; index < end; index++) this.terms.push(range.term);
+    }
+  }
+
+  #begin(terms: readonly number[]): void {
+    this.terms.length = 0;
+    for (const term of terms) this.terms.push(term);
+  }
+}
+
+/** What was seen of a node. */
+export class NodePicture {
+  /** The log as it was handed to the disk. */
+  readonly handed = new LogPicture();
+  /** The log as the disk confirmed it. */
+  readonly durable = new LogPicture();
+  /** Handed to the disk, not confirmed. */
+  underWay: Persist | null = null;
+  /** Commits up to this index were judged. */
+  judgedIndex = 0;
+  /** Snapshots that it took of commits that were not judged yet. */
+  takenSnapshots: SnapshotMetadata[] = [];
+  /** Its disk was emptied: no other node may accept its messages. The pictures stay as they were. */
+  isAmnesiac = false;
+  status: RaftStatus | null = null;
+  /** The members of its configuration; null before its first turn. */
+  known: Configuration["members"] | null = null;
+  /** The last entry that it gave out to be applied; null before the first in this process. */
+  appliedIndex: number | null = null;
+  /** Accepted reads, with the index that was committed when they came in. */
+  readonly reads = new Map<number, number>();
+  /** Of a node that leads, or led: whether it answers reads under a lease now. */
+  holdsLease: () => boolean = () => false;
+
+  /** Forgets what belongs to a process: it has ended, or another begins. */
+  processEnded(): void {
+    this.status = null;
+    this.known = null;
+    this.appliedIndex = null;
+    this.reads.clear();
+    this.holdsLease = () => false;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The promises of the consensus core as predicates (Raft Figure 3, thesis §4 and §6.4). Each returns what is wrong as a
+ * sentence, or null. The stateful {@link RaftInvariants} and the exhaustive model (tests/model) both judge by them.
+ */
+import type { Configuration, ConfState, HardState, Message, NodeId } from "../../../lib/raft/mod.ts";
+
+/** Whether a majority of the voters has a property, and in a joint configuration a majority of the outgoing ones too. */
+export function hasMajorities({ confState }: Configuration, holds: (node: NodeId) => boolean): boolean {
+  const { voters, votersOutgoing } = confState;
+  return [voters, votersOutgoing].every((half) =>
+    half.length === 0 || half.filter(holds).length > half.length / 2
+  );
+}
+
+/**
+ * Whether no election can be won without a node that has a property: such nodes are a majority of the voters, or of the
+ * outgoing voters. (One half of a joint configuration is enough, because an election needs both. What the final
+ * configuration commits while only the leader's log has it is held by no more nodes than that.)
+ */
+export function blocksElections({ confState }: Configuration, holds: (node: NodeId) => boolean): boolean {
+  const { voters, votersOutgoing } = confState;
+  return [voters, votersOutgoing].some((half) => half.filter(holds).length > half.length / 2);
+}
+
+/** Checks that a term never falls and that a vote is never taken back within a term. */
+export function regression(
+  before: Pick<HardState, "term" | "vote">,
+  after: Pick<HardState, "term" | "vote">,
+): string | null {
+  if (after.term < before.term) return `the term falls from ${before.term} to ${after.term}`;
+  if (after.term > before.term || before.vote === null || after.vote === before.vote) return null;
+  return `the vote of term ${before.term} changes from ${before.vote} to ${after.vote}`;
+}
+
+/** What a message claims must be on its sender's disk when it leaves: the term, the vote, the acknowledged entries. */
+export function unfulfilledClaim(
+  message: Message,
+  durable: { readonly hardState: HardState; readonly lastIndex: number },
+): string | null {
+  // A pre-vote asks for the next term, and a read asks a leader that has it: they claim nothing.
+  if (message.kind === "preVote" || message.kind === "readIndex") return null;
+  if (message.kind === "preVoteResponse" && message.granted) return null;
+  const { hardState: { term, vote }, lastIndex } = durable;
+  const { from } = message;
+  if (term < message.term) {
+    return `node ${from} sends ${message.kind} of term ${message.term}, on disk is ${term}`;
+  }
+  // Once the sender is in a later term, a later leader may have rewritten what it acknowledged (Raft §5.4.3).
+  if (term > message.term) return null;
+  if (message.kind === "requestVote" && vote !== from) {
+    return `node ${from} campaigns in term ${term} without its own vote on disk`;
+  }
+  if (message.kind === "requestVoteResponse" && message.granted && vote !== message.to) {
+    return `node ${from} grants a vote in term ${term} that is not on its disk`;
+  }
+  if (message.kind === "appendEntriesResponse" && message.result.kind === "accepted") {
+    const { matchIndex } = message.result;
+    if (matchIndex > lastIndex) {
+      return `node ${from} acknowledges ${matchIndex}, and its disk ends at ${lastIndex}`;
+    }
+  }
+  return null;
+}
+
+/**
+ * Checks one configuration that follows another: any majorities of the two must meet, so voters change only into a joint
+ * configuration, and out of it.
+ */
+export function wrongSuccessor(before: ConfState, after: ConfState): string | null {
+  const isSame = (a: readonly NodeId[], b: readonly NodeId[]): boolean => a.join() === b.join();
+  if (after.voters.length === 0) return "it has no voters";
+  if (before.votersOutgoing.length > 0) {
+    return after.votersOutgoing.length === 0 && isSame(before.voters, after.voters)
+      ? null
+      : "a joint configuration is followed by its own voters alone";
+  }
+  if (after.votersOutgoing.length > 0) {
+    return isSame(after.votersOutgoing, before.voters)
+      ? null
+      : "a joint configuration keeps the voters before it as the outgoing ones";
+  }
+  return isSame(before.voters, after.voters) ? null : "voters change only by a joint configuration";
+}
