@@ -1,20 +1,27 @@
 /** Snapshots as a client reads them: piece by piece, pinned while it does, and never more than a connection's share. */
 import { assert, assertEquals } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
-import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
-import { Replica } from "../../../lib/server/replica.ts";
+import { StateMachine } from "../../../../lib/kv/mod.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "../../../../lib/protocol/limits.ts";
+import { Replica } from "../../../../lib/server/replica.ts";
 import {
   MAX_OPEN_IN_ALL,
   MAX_READS_IN_ALL,
   SnapshotDownloads,
-} from "../../../lib/server/snapshot/downloads.ts";
-import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";
-import type { SnapshotStore } from "../../../lib/storage/mod.ts";
-import { ManualClock } from "../../support/fakes/manual_clock.ts";
-import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
-import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { machineAt, noYield, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
-import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
+} from "../../../../lib/server/snapshot/downloads.ts";
+import { SNAPSHOT_LIMITS, Snapshots } from "../../../../lib/server/snapshot/snapshots.ts";
+import type { SnapshotStore } from "../../../../lib/storage/mod.ts";
+import { ManualClock } from "../../../support/fakes/manual_clock.ts";
+import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
+import {
+  machineAt,
+  noYield,
+  openStore,
+  storedText,
+  storeState,
+  THREE,
+} from "../../../support/server_state.ts";
+import { IDENTITY, SNAPSHOTS } from "../../../support/storage.ts";
 
 /** A node's snapshots and one client's connection. */
 class Bench {

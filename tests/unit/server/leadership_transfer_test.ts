@@ -1,7 +1,8 @@
 /** A leader whose disk runs out of room hands over to a node that has some, and says so. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import { KvraftError } from "../../../lib/mod.ts";
 
 const VALUE = "v".repeat(1_000);
 
@@ -63,4 +64,26 @@ Deno.test("where no node has room the leader stays, and writes that add somethin
   assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
     "disk nearly full, and no other node with room can lead: writes that add something are refused",
   ]);
+});
+
+Deno.test("a handover to a node that is no member, or has no vote, says so", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.run(client.cluster.transferLeadership(1));
+  await cluster.run(client.cluster.changeMembership({ kind: "demote", id: 3 }));
+  const table: readonly (readonly [number, string])[] = [
+    [9, "node 9 is no member. Members: 1, 2, 3."],
+    [3, "node 3 is a learner. Promote it first."],
+  ];
+  for (const [target, reason] of table) {
+    const error = await assertRejects(
+      () => cluster.run(client.cluster.transferLeadership(target)),
+      KvraftError,
+    );
+    assertEquals([error.code, error.message], [
+      "invalidRequest",
+      `Cannot transfer leadership: node 1 answered: ${reason} Nothing was changed.`,
+    ]);
+  }
 });

@@ -1,8 +1,8 @@
 /** What a start refuses before it creates anything. */
 import { assertRejects } from "@std/assert";
-import { ConfigError } from "../../../lib/server/config/config_file.ts";
-import { neighboursOf, requireOrigin } from "../../../lib/server/startup/identity.ts";
-import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import { ConfigError } from "../../../../lib/server/config/config_file.ts";
+import { neighboursOf, requireOrigin } from "../../../../lib/server/startup/identity.ts";
+import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
 
 const ORIGIN = {
   nodeId: 1,

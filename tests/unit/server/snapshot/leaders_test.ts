@@ -1,10 +1,10 @@
 /** Snapshots between nodes when leaders and terms change on the way, and what a leader does not send any more. */
 import { assertEquals } from "@std/assert";
-import { settle } from "../../support/fakes/manual_clock.ts";
-import { machineAt, storedText, storeState } from "../../support/server_state.ts";
-import { SNAPSHOTS } from "../../support/storage.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
+import { machineAt, storedText, storeState } from "../../../support/server_state.ts";
+import { SNAPSHOTS } from "../../../support/storage.ts";
 
-import { Bench, FOLLOWER, INTERVAL_MS, large, LEADER } from "../../support/snapshot_bench.ts";
+import { Bench, FOLLOWER, INTERVAL_MS, large, LEADER } from "../../../support/snapshot_bench.ts";
 
 Deno.test("pieces of an earlier leader don't end what is coming from a later one", async () => {
   const { bench } = await large();

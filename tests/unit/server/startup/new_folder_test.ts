@@ -1,13 +1,13 @@
 /** A data folder that begins with a state: a server can start from it, and a folder that is somebody's is left alone. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
-import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
-import { FolderInUseError, makeFolder, type NewFolder } from "../../../lib/server/startup/new_folder.ts";
-import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
-import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";
-import { writeState } from "../../../lib/server/snapshot/state_codec.ts";
-import { DataDirectory } from "../../../lib/storage/mod.ts";
-import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
+import { StateMachine } from "../../../../lib/kv/mod.ts";
+import { foundingConfiguration } from "../../../../lib/server/membership/members.ts";
+import { FolderInUseError, makeFolder, type NewFolder } from "../../../../lib/server/startup/new_folder.ts";
+import { recoverState } from "../../../../lib/server/startup/recovered_state.ts";
+import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../../lib/server/config/server_limits.ts";
+import { writeState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { DataDirectory } from "../../../../lib/storage/mod.ts";
+import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
 
 const FOUNDERS = [{ id: 1, address: "n1:7001" }];
 const INDEX = 7;

@@ -1,11 +1,11 @@
 /** Which changes of membership are allowed, and what they make of a configuration. */
 import fc from "fast-check";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { MembershipChange } from "../../../lib/protocol/messages.ts";
-import { configurationProblem } from "../../../lib/protocol/configuration.ts";
-import { MAX_REMOVED_IDS } from "../../../lib/protocol/limits.ts";
-import type { Configuration, MemberRecord } from "../../../lib/raft/mod.ts";
-import { foundingConfiguration, membersOf } from "../../../lib/server/membership/members.ts";
+import type { MembershipChange } from "../../../../lib/protocol/messages.ts";
+import { configurationProblem } from "../../../../lib/protocol/configuration.ts";
+import { MAX_REMOVED_IDS } from "../../../../lib/protocol/limits.ts";
+import type { Configuration, MemberRecord } from "../../../../lib/raft/mod.ts";
+import { foundingConfiguration, membersOf } from "../../../../lib/server/membership/members.ts";
 import {
   type MembershipPlan,
   type MembershipSituation,
@@ -13,7 +13,7 @@ import {
   planProblem,
   planPromotion,
   withDataIds,
-} from "../../../lib/server/membership/membership_change.ts";
+} from "../../../../lib/server/membership/membership_change.ts";
 
 const addressOf = (id: number): string => `n${id}:7001`;
 

@@ -1,13 +1,13 @@
 /** The table of metrics: what it renders is what Prometheus reads, and what docs/metrics.md says. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { Metrics } from "../../../lib/server/metrics/metrics.ts";
-import type { MetricSources } from "../../../lib/server/metrics/metric.ts";
-import { METRICS } from "../../../lib/server/metrics/metric_table.ts";
-import { describeMetrics, renderMetrics } from "../../../lib/server/metrics/metrics_text.ts";
-import { CHECKOUT, filesOfCheckout, readCheckout } from "../../support/checkout.ts";
-import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
-import { parseMetrics, sumOf } from "../../support/prometheus.ts";
+import { DoublingHistogram, Metrics } from "../../../../lib/server/metrics/metrics.ts";
+import type { MetricSources } from "../../../../lib/server/metrics/metric.ts";
+import { METRICS } from "../../../../lib/server/metrics/metric_table.ts";
+import { describeMetrics, renderMetrics } from "../../../../lib/server/metrics/metrics_text.ts";
+import { CHECKOUT, filesOfCheckout, readCheckout } from "../../../support/checkout.ts";
+import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
+import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 
 const CONNECTIONS = {
   clients: 4,
@@ -186,4 +186,17 @@ Deno.test("docs/metrics.md is made from the table", () => {
     return Deno.writeTextFileSync(join(CHECKOUT, "docs/metrics.md"), page);
   }
   assert(isSame, "docs/metrics.md is not what the table says: deno task unit -- --update, then deno fmt");
+});
+
+Deno.test("a number counts in the first bucket that is no smaller, and in all above", () => {
+  const histogram = new DoublingHistogram({ first: 1, last: 4 });
+  for (const value of [0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 2 ** 30]) histogram.record(value);
+  assertEquals(histogram.buckets, [
+    { bound: 2, count: 3 },
+    { bound: 4, count: 5 },
+    { bound: 8, count: 7 },
+    { bound: 16, count: 9 },
+    { bound: Infinity, count: 11 },
+  ]);
+  assertEquals([histogram.count, histogram.sum], [11, 65 + 2 ** 30]);
 });

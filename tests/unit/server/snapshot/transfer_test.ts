@@ -1,9 +1,9 @@
 /** Snapshots between nodes: whatever is lost on the way, the file comes whole, or the leader hears that it does not. */
 import fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
-import { settle } from "../../support/fakes/manual_clock.ts";
-import { machineAt, storedText, storeState, THREE } from "../../support/server_state.ts";
-import { IDENTITY, SNAPSHOTS } from "../../support/storage.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
+import { machineAt, storedText, storeState, THREE } from "../../../support/server_state.ts";
+import { IDENTITY, SNAPSHOTS } from "../../../support/storage.ts";
 import {
   Bench,
   FOLLOWER,
@@ -12,7 +12,7 @@ import {
   LEADER,
   PIECE_BYTES,
   recordsOf,
-} from "../../support/snapshot_bench.ts";
+} from "../../../support/snapshot_bench.ts";
 
 Deno.test("a snapshot travels in pieces, becomes a state, and gets its name once it is installed", async () => {
   const { bench, machine } = await large();

@@ -1,13 +1,13 @@
 /** The bytes of a state: what is written comes back the same, in slices, and what no state could be is refused. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
-import { encodeResult } from "../../../lib/protocol/command.ts";
-import { DecodeError } from "../../../lib/protocol/errors.ts";
-import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
-import { readState, writeState } from "../../../lib/server/snapshot/state_codec.ts";
-import { MAX_SNAPSHOT_CHUNK_BYTES } from "../../../lib/storage/mod.ts";
-import { anyLog, tightLimits } from "../kv/random_log.ts";
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../../lib/kv/mod.ts";
+import { encodeResult } from "../../../../lib/protocol/command.ts";
+import { DecodeError } from "../../../../lib/protocol/errors.ts";
+import { MessagePackWriter } from "../../../../lib/protocol/msgpack_writer.ts";
+import { readState, writeState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { MAX_SNAPSHOT_CHUNK_BYTES } from "../../../../lib/storage/mod.ts";
+import { anyLog, tightLimits } from "../../kv/random_log.ts";
 
 const noYield = (): Promise<void> => Promise.resolve();
 

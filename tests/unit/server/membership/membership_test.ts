@@ -1,7 +1,7 @@
 /** How a leader carries out changes of membership, and what it makes of them when it is interrupted. */
 import { assertEquals, assertMatch } from "@std/assert";
-import type { MembershipChange } from "../../../lib/protocol/messages.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
+import type { MembershipChange } from "../../../../lib/protocol/messages.ts";
+import { CONFIGURATION_CODEC } from "../../../../lib/protocol/configuration.ts";
 import {
   type Configuration,
   DEFAULT_LIMITS,
@@ -9,15 +9,15 @@ import {
   foundingState,
   type Message,
   Raft,
-} from "../../../lib/raft/mod.ts";
-import { StateMachine } from "../../../lib/kv/mod.ts";
-import { Driver, type LogStore } from "../../../lib/server/driver.ts";
-import { foundingConfiguration, membersOf } from "../../../lib/server/membership/members.ts";
-import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
-import type { JoiningNode } from "../../../lib/server/membership/membership_change.ts";
-import { Replica } from "../../../lib/server/replica.ts";
-import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
-import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
+} from "../../../../lib/raft/mod.ts";
+import { StateMachine } from "../../../../lib/kv/mod.ts";
+import { Driver, type LogStore } from "../../../../lib/server/driver.ts";
+import { foundingConfiguration, membersOf } from "../../../../lib/server/membership/members.ts";
+import { Membership, type MembershipOptions } from "../../../../lib/server/membership/membership.ts";
+import type { JoiningNode } from "../../../../lib/server/membership/membership_change.ts";
+import { Replica } from "../../../../lib/server/replica.ts";
+import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
+import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
 const TICK_MS = 10;

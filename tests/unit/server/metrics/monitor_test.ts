@@ -1,13 +1,13 @@
 /** What a whole server says of itself over HTTP, from before it serves until it has stopped. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { NodeConnection } from "../../../lib/client/connection.ts";
-import { parseAddress } from "../../../lib/platform/address.ts";
-import { encodeCommand } from "../../../lib/protocol/command.ts";
-import { NetworkError } from "../../../lib/platform/errors.ts";
-import type { HttpResponse } from "../../../lib/platform/network.ts";
-import { settle } from "../../support/fakes/manual_clock.ts";
-import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
-import { parseMetrics, sumOf } from "../../support/prometheus.ts";
+import { NodeConnection } from "../../../../lib/client/connection.ts";
+import { parseAddress } from "../../../../lib/platform/address.ts";
+import { encodeCommand } from "../../../../lib/protocol/command.ts";
+import { NetworkError } from "../../../../lib/platform/errors.ts";
+import type { HttpResponse } from "../../../../lib/platform/network.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
+import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
+import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 
 const HTTP = { changes: { http: { host: "n1", port: 9101 } } };
 const ADDRESS = "n1:9101";

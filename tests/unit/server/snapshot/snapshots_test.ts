@@ -1,23 +1,30 @@
 /** When snapshots are taken, what they are of, and how much of the log goes behind them. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { encodeCommand } from "../../../lib/protocol/command.ts";
-import { decodeConfiguration } from "../../../lib/protocol/configuration.ts";
-import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
-import { StateMachine } from "../../../lib/kv/mod.ts";
-import { Replica } from "../../../lib/server/replica.ts";
+import { encodeCommand } from "../../../../lib/protocol/command.ts";
+import { decodeConfiguration } from "../../../../lib/protocol/configuration.ts";
+import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../../lib/raft/mod.ts";
+import { StateMachine } from "../../../../lib/kv/mod.ts";
+import { Replica } from "../../../../lib/server/replica.ts";
 import {
   type CompactableLog,
   type SnapshotLimits,
   Snapshots,
-} from "../../../lib/server/snapshot/snapshots.ts";
-import { readSnapshotState } from "../../../lib/server/snapshot/state_codec.ts";
-import { SnapshotDamagedError, type SnapshotStore } from "../../../lib/storage/mod.ts";
-import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
-import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
-import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { machineAt, noYield, openStore, storedText, storeState, THREE } from "../../support/server_state.ts";
-import { IDENTITY } from "../../support/storage.ts";
+} from "../../../../lib/server/snapshot/snapshots.ts";
+import { readSnapshotState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { SnapshotDamagedError, type SnapshotStore } from "../../../../lib/storage/mod.ts";
+import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
+import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
+import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
+import {
+  machineAt,
+  noYield,
+  openStore,
+  storedText,
+  storeState,
+  THREE,
+} from "../../../support/server_state.ts";
+import { IDENTITY } from "../../../support/storage.ts";
 
 const ENTRY_BYTES = 100;
 const LIMITS: SnapshotLimits = {

@@ -1,8 +1,8 @@
 /** When a node is of use to clients, and what it says when it is not. */
 import { assertEquals } from "@std/assert";
-import type { NodeStatus } from "../../../lib/protocol/messages.ts";
-import { Readiness, type Unready } from "../../../lib/server/metrics/readiness.ts";
-import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import type { NodeStatus } from "../../../../lib/protocol/messages.ts";
+import { Readiness, type Unready } from "../../../../lib/server/metrics/readiness.ts";
+import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 
 const STATUS: NodeStatus = {
   id: 1,
