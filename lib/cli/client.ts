@@ -1,28 +1,29 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
-import { errorMessage } from "../platform/errors.ts";
-import { type Answer, exitCodeOf, hasOwnOutput } from "./answer.ts";
 import { type OptionSpec, refuseReplaced } from "./arguments.ts";
+import { describeWaiting } from "./cluster_view.ts";
 import {
-  type Call,
+  type Answer,
   type CommandContext,
   COMMON_OPTIONS,
+  type Invocation,
   type OutputFormat,
   outputOf,
   type StoreClient,
   timeoutOf,
+  type View,
 } from "./command.ts";
 import type { System } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
-import { answerAsText, outcomeText, type Reader } from "./format.ts";
 import { clientHelp } from "./help.ts";
 import { MAX_VALUE_INPUT_BYTES, readLines, valueTooLarge } from "./input.ts";
-import { answerAsJson, failureAsJson } from "./json.ts";
-import { COMMANDS, parseCommand, type ParsedLine } from "./registry.ts";
+import { failureAsJson, jsonText } from "./json.ts";
+import { COMMANDS, parseCommand, type ParsedLine, QUIT } from "./registry.ts";
 import { runShell } from "./shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { tokenize } from "./tokenize.ts";
-import { describeWaiting, LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { InvalidRequestError } from "../client/errors.ts";
+import { errorMessage } from "../platform/errors.ts";
 
 /** Options of the client beside those that every command takes. */
 const CLIENT_OPTIONS: readonly OptionSpec[] = [
@@ -66,7 +67,7 @@ function mentionsJson(args: readonly string[]): boolean {
 
 /** The command is done, and only its answer got lost: standard error tells what it did. */
 function answerLost(answer: Answer, { code, reason, cause }: OutputError): HalfwayError {
-  return new HalfwayError(`Cannot write the answer to standard output: ${reason}. ${outcomeText(answer)}`, {
+  return new HalfwayError(`Cannot write the answer to standard output: ${reason}. ${answer.outcome}`, {
     code,
     exitCode: ExitCode.output,
     cause,
@@ -90,12 +91,12 @@ class Client {
 
   async run(args: readonly string[]): Promise<ExitCode> {
     refuseReplaced(args, WAYS_OF_BYTES);
-    const { call, options } = parseCommand(args, CLIENT_OPTIONS);
+    const { invocation, options } = parseCommand(args, CLIENT_OPTIONS);
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
     this.#cluster = options.get("cluster") ?? null;
-    if (call !== null) {
-      return await this.#runCall(call, { stdin: () => this.#system.stdin.stream, isOneOfMany: false });
+    if (invocation !== null) {
+      return await this.#runCall(invocation, { stdin: () => this.#system.stdin.stream, isOneOfMany: false });
     }
     if (options.has("help")) {
       await this.#system.stdout.write(clientHelp([...CLIENT_OPTIONS, ...COMMON_OPTIONS], COMMANDS));
@@ -159,20 +160,22 @@ class Client {
   async #runLine(line: string): Promise<ExitCode | "quit"> {
     const words = tokenize(line).map(({ word }) => word);
     if (words.length === 0) return ExitCode.done;
-    const { call, options }: ParsedLine = parseCommand(words);
+    const { invocation, options }: ParsedLine = parseCommand(words);
     this.#output = outputOf(options) ?? this.#output;
-    if (call === null) throw new UsageError("There is no command, only options. Type help for the commands.");
-    if (call.command.name === "quit") return "quit";
+    if (invocation === null) {
+      throw new UsageError("There is no command, only options. Type help for the commands.");
+    }
+    if (invocation.command === QUIT) return "quit";
     const stdin = (): never => {
       throw new UsageError(
         "Here standard input cannot be data: the commands come from it. Use --file, or give one command alone.",
       );
     };
-    return await this.#runCall(call, { stdin, isOneOfMany: true });
+    return await this.#runCall(invocation, { stdin, isOneOfMany: true });
   }
 
   async #runCall(
-    call: Call,
+    invocation: Invocation,
     { stdin, isOneOfMany }: { readonly isOneOfMany: boolean; stdin(): ReadableStream<Uint8Array> },
   ): Promise<ExitCode> {
     const { clock } = this.#system;
@@ -191,23 +194,24 @@ class Client {
       system: this.#system,
       showProgress: () => {},
       timeoutMs: this.#timeoutMs,
-      connectMs: () => call.command.isLong ? 0 : connectMs,
+      connectMs: () => invocation.command.isLong ? 0 : connectMs,
       signal: null,
     };
     const answer =
-      await (call.command.isLong
-        ? this.#runLong(call, context)
-        : this.#withWaitingLine(call.command.run(call, context), () => this.#look()));
+      await (invocation.command.isLong
+        ? this.#runLong(invocation, context)
+        : this.#withWaitingLine(invocation.command.run(invocation, context), () => this.#look()));
+    if (invocation.command === QUIT) return ExitCode.done;
     try {
       await this.#show(answer, { isOneOfMany });
     } catch (error) {
       throw error instanceof OutputError ? answerLost(answer, error) : error;
     }
-    return exitCodeOf(answer);
+    return answer.exitCode;
   }
 
   /** The first Ctrl-C asks the command to end; the second is again what it is to any program. */
-  async #runLong(call: Call, context: CommandContext): Promise<Answer> {
+  async #runLong(invocation: Invocation, context: CommandContext): Promise<Answer> {
     const { stderr } = this.#system;
     const interrupted = new AbortController();
     const unlisten = this.#system.onEndSignal(() => {
@@ -221,7 +225,11 @@ class Client {
       this.#showLine(line);
     };
     try {
-      return await call.command.run(call, { ...context, showProgress, signal: interrupted.signal });
+      return await invocation.command.run(invocation, {
+        ...context,
+        showProgress,
+        signal: interrupted.signal,
+      });
     } finally {
       showProgress("");
       unlisten();
@@ -229,13 +237,12 @@ class Client {
   }
 
   async #show(answer: Answer, { isOneOfMany }: { readonly isOneOfMany: boolean }): Promise<void> {
-    if (answer.kind === "quit") return;
     const { stdout, stderr } = this.#system;
     if (this.#output === "json") {
-      const line = `${answerAsJson(answer)}\n`;
-      return hasOwnOutput(answer) ? stderr.write(line) : await stdout.write(line);
+      const line = `${jsonText(answer.json())}\n`;
+      return answer.hasWrittenData ? stderr.write(line) : await stdout.write(line);
     }
-    const { output, note } = answerAsText(answer, { ...this.#reader(stdout.isTerminal), isOneOfMany });
+    const { output, note } = answer.text({ ...this.#view(stdout.isTerminal), isOneOfMany });
     if (output.length > 0) await stdout.write(output);
     if (note !== "") stderr.write(note);
   }
@@ -262,7 +269,7 @@ class Client {
   /** Puts a line in place of the one before, on a terminal. */
   #showLine(line: string): void {
     const { stderr } = this.#system;
-    stderr.showLine(dim(fit(line, this.#system.columns() - 1), this.#reader(true)));
+    stderr.showLine(dim(fit(line, this.#system.columns() - 1), this.#view(true)));
   }
 
   /** The connected client; connects at the first call. */
@@ -303,8 +310,9 @@ class Client {
     return Promise.resolve(bytes);
   }
 
-  #reader(isTerminal: boolean): Reader {
-    return { isTerminal, color: isTerminal && this.#system.wantsColor, columns: this.#system.columns() };
+  #view(isTerminal: boolean): View {
+    const color = isTerminal && this.#system.wantsColor;
+    return { isTerminal, color, columns: this.#system.columns(), isOneOfMany: false, elapsedMs: null };
   }
 }
 

@@ -2,7 +2,6 @@
  * What a client command is: its description, from which help, completion and hints are made, and the function that runs
  * it; and the arguments and options that several commands share.
  */
-import type { Answer } from "./answer.ts";
 import {
   integerOfText,
   type OptionSpec,
@@ -11,9 +10,9 @@ import {
   type Positional,
 } from "./arguments.ts";
 import type { Output, System } from "./environment.ts";
-import { UsageError } from "./errors.ts";
+import { ExitCode, UsageError } from "./errors.ts";
 import { readValueFrom } from "./input.ts";
-import { bytesOfWord } from "./text.ts";
+import { bytesOfWord, dim, duration } from "./text.ts";
 import { unescape } from "./tokenize.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
@@ -25,23 +24,23 @@ import { shortened } from "../platform/errors.ts";
 export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
-  /** Whether Tab offers the store's keys for it. */
-  readonly isKey: boolean;
-  /** Whether Tab offers the ids of the cluster's nodes for it. */
-  readonly isNode?: true;
-  /** The option that, when given, stands in its place; null when there is none. */
-  readonly replacedBy: string | null;
+  /** What Tab offers for it: keys of the store, or ids of the cluster's nodes. */
+  readonly completion?: "key" | "node";
+  /** The option that, when given, takes its place. */
+  readonly replacedBy?: string;
 }
 
 /** A command. */
 export interface Command {
   /** One word, or two (`member add`), of which the first one names a group. */
   readonly name: string;
-  /** Other names for it. */
+  /** Other names by which it can be typed. */
   readonly aliases: readonly string[];
+  /** What other stores and shells call it: a line that begins with one of these is answered with `name`. */
+  readonly otherNames: readonly string[];
   /**
-   * Whether it is meant to take seconds and more. Then it says itself how far it is, and Ctrl-C asks it to end with
-   * what it has, through the context's signal.
+   * Whether it usually takes seconds or more. Such a command shows its progress itself, and Ctrl-C asks it, through the
+   * context's signal, to end with the result so far.
    */
   readonly isLong: boolean;
   readonly arguments: readonly ArgumentSpec[];
@@ -51,13 +50,13 @@ export interface Command {
   readonly summary: string;
   /** More, for its own help page; whole lines. */
   readonly details: readonly string[];
-  /** A line to type, and what may come of it. */
+  /** A line to type, and a possible answer. */
   readonly example: readonly string[];
-  run(call: Call, context: CommandContext): Promise<Answer>;
+  run(invocation: Invocation, context: CommandContext): Promise<Answer>;
 }
 
-/** A command with what it was given. */
-export interface Call {
+/** A command with the arguments and options that were typed. */
+export interface Invocation {
   readonly command: Command;
   /** By the argument's name. */
   readonly args: ReadonlyMap<string, Positional>;
@@ -66,31 +65,104 @@ export interface Call {
 
 /** What a command works with. */
 export interface CommandContext {
-  /** The client; connects first where that was not done yet. */
+  /** Returns the client; the first call connects it. */
   client(): Promise<StoreClient>;
-  /** Another client of the same cluster, with connections of its own. Who asks for it closes it. */
+  /** Returns another client of the same cluster, with connections of its own. The caller closes it. */
   connect(): Promise<StoreClient>;
-  /** Standard input. Throws {@link UsageError} where that is where the commands come from. */
+  /** Standard input. Throws {@link UsageError} where the commands themselves come from it. */
   stdin(): ReadableStream<Uint8Array>;
-  /** Where a command that has much to tell writes it while it goes on. */
+  /** Standard output, for a command that writes data while it runs. */
   readonly output: Output;
   readFile(path: string): Promise<Uint8Array>;
-  /** Time, chance, and where files can be written. */
+  /** Time, randomness, and where files can be written. */
   readonly system: Pick<System, "clock" | "random" | "cpuMs" | "mayWrite" | "writeFile">;
-  /** Shows a line in place of the one before, "" none; without effect where nobody looks. */
+  /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */
   showProgress(line: string): void;
-  /** Deadline unless the call has its own; null for the client's. */
+  /** Deadline unless the invocation has its own; null for the client's default. */
   readonly timeoutMs: number | null;
   /** How much of the deadline connecting took, in milliseconds; 0 where each request has a deadline of its own. */
   connectMs(): number;
-  /** Ends the call; null when nothing does. */
+  /** Asks the command to end; null when nothing does. */
   readonly signal: AbortSignal | null;
+}
+
+/** How an answer is shown as text. */
+export interface View {
+  /** Whether a person reads it at a terminal. */
+  readonly isTerminal: boolean;
+  readonly color: boolean;
+  readonly columns: number;
+  /** Whether other answers follow on the same output, so that a value needs a newline behind it. */
+  readonly isOneOfMany: boolean;
+  /** How long the command took, which the shell shows; null outside the shell. */
+  readonly elapsedMs: number | null;
+}
+
+/** The text of an answer. */
+export interface AnswerText {
+  /** For standard output. */
+  readonly output: string | Uint8Array;
+  /** For standard error: what is not part of the data; "" for nothing. */
+  readonly note: string;
+}
+
+/** The result of a command, which shows itself. */
+export interface Answer {
+  /** Returns what people read and what pipes get. */
+  text(view: View): AnswerText;
+  /** Returns the document of `--output json`. */
+  json(): unknown;
+  readonly exitCode: ExitCode;
+  /** What the command did: a sentence for standard error, for when standard output does not take the answer. */
+  readonly outcome: string;
+  /** Whether standard output already holds the command's data. The document then goes to standard error. */
+  readonly hasWrittenData: boolean;
+}
+
+/** Returns a command; what `spec` leaves out is empty. */
+export function defineCommand(
+  spec: Pick<Command, "name" | "summary" | "example" | "run"> & Partial<Command>,
+): Command {
+  return { aliases: [], otherNames: [], isLong: false, arguments: [], options: [], details: [], ...spec };
+}
+
+/** Returns an answer; what `spec` leaves out is that of a command that reads and succeeds. */
+export function answer(spec: Pick<Answer, "text" | "json"> & Partial<Answer>): Answer {
+  return {
+    exitCode: ExitCode.done,
+    outcome: "Nothing was changed; what was written is not everything.",
+    hasWrittenData: false,
+    ...spec,
+  };
+}
+
+/** Returns the answer of a command that changed the store or the cluster: a line such as `ok  revision 7`. */
+export function changeAnswer(
+  { line, document, exitCode = ExitCode.done }: {
+    readonly line: string;
+    readonly document: unknown;
+    readonly exitCode?: ExitCode;
+  },
+): Answer {
+  return answer({
+    text: (view) => ({ output: withElapsed(`${line}\n`, view), note: "" }),
+    json: () => document,
+    exitCode,
+    outcome: `The command was carried out: ${line.replace(/^ok {2}/, "").replace(/\.$/, "")}.`,
+  });
+}
+
+/** In the shell, adds how long the command took: behind a single line, below a longer text. */
+export function withElapsed(text: string, view: View): string {
+  if (view.elapsedMs === null) return text;
+  const separator = text.indexOf("\n") === text.length - 1 ? "  " : "\n";
+  return `${text.trimEnd()}${separator}${dim(duration(view.elapsedMs), view)}\n`;
 }
 
 /** The arguments that a command wants in the presence of `options`. */
 export function wantedArguments(command: Command, options: Iterable<string>): readonly ArgumentSpec[] {
   const given = new Set(options);
-  return command.arguments.filter(({ replacedBy }) => replacedBy === null || !given.has(replacedBy));
+  return command.arguments.filter(({ replacedBy }) => replacedBy === undefined || !given.has(replacedBy));
 }
 
 /** `<key>`, or `[prefix]` for one that may be left out. */
@@ -110,7 +182,7 @@ export function commandUsage(command: Command): string {
 }
 
 /** Gives the arguments their names. Throws {@link UsageError} when there are too few or too many. */
-export function bindArguments(command: Command, parsed: ParsedArguments): Call {
+export function bindArguments(command: Command, parsed: ParsedArguments): Invocation {
   const wanted = wantedArguments(command, parsed.options.keys());
   const missing = wanted.slice(parsed.positionals.length).find(({ required }) => required);
   if (missing !== undefined) {
@@ -192,8 +264,11 @@ export const KEY_BYTES_OPTIONS: readonly OptionSpec[] = [
   ESCAPES,
 ];
 
+/** A file that replaces a value among the arguments. */
+export const FILE: OptionSpec = { name: "file", placeholder: "<path>", help: "take the value from a file" };
+
 /** A key, completed by Tab. */
-export const KEY: ArgumentSpec = { name: "key", required: true, isKey: true, replacedBy: "key-base64" };
+export const KEY: ArgumentSpec = { name: "key", required: true, completion: "key", replacedBy: "key-base64" };
 
 /** The output format that was asked for, or null. Throws {@link UsageError}. */
 export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | null {
@@ -230,8 +305,8 @@ export function durationOfText(
  * The client's options for a call: what is left of its own deadline or the context's, and the context's signal. To be
  * asked for once the client is connected: the deadline is that of the command.
  */
-export function callOptions(call: Call, context: CommandContext): CallOptions {
-  const wholeMs = timeoutOf(call.options) ?? context.timeoutMs;
+export function callOptions(invocation: Invocation, context: CommandContext): CallOptions {
+  const wholeMs = timeoutOf(invocation.options) ?? context.timeoutMs;
   const spentMs = Math.ceil(context.connectMs());
   const timeoutMs = spentMs === 0 ? wholeMs : Math.max(1, (wholeMs ?? DEFAULT_TIMEOUT_MS) - spentMs);
   return {
@@ -241,23 +316,24 @@ export function callOptions(call: Call, context: CommandContext): CallOptions {
 }
 
 /** The same for a call that reads. Throws {@link UsageError}. */
-export function readOptions(call: Call, context: CommandContext): ReadOptions {
-  const text = call.options.get("consistency") ?? (call.options.has("stale") ? "stale" : "linearizable");
+export function readOptions(invocation: Invocation, context: CommandContext): ReadOptions {
+  const text = invocation.options.get("consistency") ??
+    (invocation.options.has("stale") ? "stale" : "linearizable");
   if (text !== "linearizable" && text !== "stale") {
     throw new UsageError(
       `--consistency must be linearizable or stale, not "${shortened(text)}". Example: --consistency stale`,
     );
   }
-  if (text === "linearizable" && call.options.has("stale")) {
+  if (text === "linearizable" && invocation.options.has("stale")) {
     throw new UsageError("--stale and --consistency linearizable contradict each other. Give one of them.");
   }
-  return { ...callOptions(call, context), consistency: text };
+  return { ...callOptions(invocation, context), consistency: text };
 }
 
 /** The bytes of the argument `key`, or those of `--key-base64`. Throws {@link UsageError}. */
-export function keyOf(call: Call): Uint8Array {
-  const base64 = call.options.get("key-base64");
-  if (base64 === undefined) return bytesOf(call.args.get("key")?.text ?? "", call);
+export function keyOf(invocation: Invocation): Uint8Array {
+  const base64 = invocation.options.get("key-base64");
+  if (base64 === undefined) return bytesOf(invocation.args.get("key")?.text ?? "", invocation);
   try {
     return Uint8Array.fromBase64(base64);
   } catch {
@@ -265,14 +341,14 @@ export function keyOf(call: Call): Uint8Array {
   }
 }
 
-/** The bytes that a word of `call` stands for: with `--escapes` those that its escapes say. Throws {@link UsageError}. */
-export function bytesOf(word: string, call: Call): Uint8Array {
-  return call.options.has(ESCAPES.name) ? unescape(word) : bytesOfWord(word);
+/** The bytes that a word of `invocation` stands for: with `--escapes` those that its escapes say. Throws {@link UsageError}. */
+export function bytesOf(word: string, invocation: Invocation): Uint8Array {
+  return invocation.options.has(ESCAPES.name) ? unescape(word) : bytesOfWord(word);
 }
 
 /** The node that the argument `name` names: `3` or `n3`. Throws {@link UsageError}. */
-export function nodeOf(call: Call, name: string): number {
-  const text = call.args.get(name)?.text ?? "";
+export function nodeOf(invocation: Invocation, name: string): number {
+  const text = invocation.args.get(name)?.text ?? "";
   return integerOfText(text.replace(/^n(?=\d)/, ""), {
     name: `<${name}>`,
     min: 1,
@@ -281,19 +357,25 @@ export function nodeOf(call: Call, name: string): number {
 }
 
 /** Whether an argument stands for standard input. */
-export function isStdin(call: Call, name: string): boolean {
-  const argument = call.args.get(name);
+export function isStdin(invocation: Invocation, name: string): boolean {
+  const argument = invocation.args.get(name);
   return argument?.text === "-" && !argument.literal;
 }
 
 /** The bytes of a value: from the argument, from standard input, or, without the argument, from `--file`. */
-export async function readValue(call: Call, name: string, context: CommandContext): Promise<Uint8Array> {
-  const argument = call.args.get(name);
-  if (argument === undefined) return await context.readFile(call.options.get("file") ?? "");
-  return isStdin(call, name) ? await readValueFrom(context.stdin()) : bytesOf(argument.text, call);
+export async function readValue(
+  invocation: Invocation,
+  name: string,
+  context: CommandContext,
+): Promise<Uint8Array> {
+  const argument = invocation.args.get(name);
+  if (argument === undefined) return await context.readFile(invocation.options.get(FILE.name) ?? "");
+  return isStdin(invocation, name)
+    ? await readValueFrom(context.stdin())
+    : bytesOf(argument.text, invocation);
 }
 
-/** The part of {@link KvClient} that commands call. */
+/** The part of {@link KvClient} that commands invocation. */
 export interface StoreClient extends
   Pick<
     KvClient,

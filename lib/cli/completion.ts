@@ -19,9 +19,6 @@ export interface CompletionSources {
   nodes(): Promise<readonly number[]>;
 }
 
-/** Options whose value is a key. */
-const KEY_OPTIONS = ["after", "start", "end"];
-
 /** What may stand at the end of `line`. */
 export async function complete(line: string, sources: CompletionSources): Promise<Completions> {
   const { tokens } = tokenizePartly(line);
@@ -46,8 +43,8 @@ export async function complete(line: string, sources: CompletionSources): Promis
   if (typed.startsWith("-") && !isLiteral) return offer(optionWords(typed, command));
   if (command.name === "help") return offer(helpTopics(rest));
   const argument = wantedArguments(command, options)[given];
-  if (argument?.isNode === true) return offer(await nodeWords(typed, sources));
-  return offer(argument?.isKey === true ? await keyWords({ current, typed, sources }) : []);
+  if (argument?.completion === "node") return offer(await nodeWords(typed, sources));
+  return offer(argument?.completion === "key" ? await keyWords({ current, typed, sources }) : []);
 }
 
 /** A word under the cursor, and where what may stand there comes from. */
@@ -59,7 +56,7 @@ interface Place {
 
 /** Values of an option: its choices, or keys. */
 async function valuesOf(spec: OptionSpec, place: Place): Promise<readonly string[]> {
-  return KEY_OPTIONS.includes(spec.name) ? await keyWords(place) : choicesOf(spec);
+  return spec.placeholder === "<key>" ? await keyWords(place) : choicesOf(spec);
 }
 
 /** Options; behind `--name=` its choices. */

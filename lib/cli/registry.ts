@@ -1,39 +1,51 @@
-/** The commands of the client: one table, from which they are run, helped with, completed and hinted at. */
-import type { Answer } from "./answer.ts";
+/** The list of the client's commands, and finding the one that a line names. */
+import {
+  type Answer,
+  answer,
+  bindArguments,
+  type Command,
+  COMMON_OPTIONS,
+  defineCommand,
+  type Invocation,
+} from "./command.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
-import { bindArguments, type Call, type Command, COMMON_OPTIONS } from "./command.ts";
 import { BENCH } from "./commands/bench.ts";
+import { CAS } from "./commands/cas.ts";
 import { CHECK } from "./commands/check.ts";
+import { DELETE } from "./commands/delete.ts";
 import { EXPORT } from "./commands/export.ts";
+import { GET } from "./commands/get.ts";
+import { HEALTH } from "./commands/health.ts";
 import { IMPORT } from "./commands/import.ts";
-import { CAS, DELETE, GET, PUT } from "./commands/keys.ts";
 import { LIST } from "./commands/list.ts";
 import { MEMBER_COMMANDS } from "./commands/member.ts";
+import { MEMBERS } from "./commands/members.ts";
+import { PUT } from "./commands/put.ts";
 import { SNAPSHOT_COMMANDS } from "./commands/snapshot.ts";
-import { HEALTH, MEMBERS, STATUS, TRANSFER_LEADER } from "./commands/status.ts";
+import { STATUS } from "./commands/status.ts";
+import { TRANSFER_LEADER } from "./commands/transfer_leader.ts";
 import { UsageError } from "./errors.ts";
 import { helpOfCommand, helpOfCommands } from "./help.ts";
 import { enumeration } from "./text.ts";
 import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
 
-const HELP: Command = {
+const HELP = defineCommand({
   name: "help",
-  aliases: [],
-  isLong: false,
+  otherNames: ["man", "?", "commands"],
   arguments: [
-    { name: "command", required: false, isKey: false, replacedBy: null },
-    { name: "word", required: false, isKey: false, replacedBy: null },
+    { name: "command", required: false },
+    { name: "word", required: false },
   ],
-  options: [],
   summary: "the commands, or one of them with an example",
   details: ["A command of two words is named by both: help member add."],
   example: ["help put"],
-  run(call): Promise<Answer> {
-    const words = ["command", "word"].flatMap((name) => call.args.get(name)?.text ?? []);
-    return Promise.resolve({ kind: "help", text: helpOf(words) });
+  run(invocation): Promise<Answer> {
+    const words = ["command", "word"].flatMap((name) => invocation.args.get(name)?.text ?? []);
+    const help = helpOf(words);
+    return Promise.resolve(answer({ text: () => ({ output: help, note: "" }), json: () => ({ help }) }));
   },
-};
+});
 
 function helpOf(words: readonly string[]): string {
   if (words.length === 0) return helpOfCommands(COMMANDS);
@@ -42,17 +54,15 @@ function helpOf(words: readonly string[]): string {
   return helpOfCommand(commandNamed(words).command, COMMON_OPTIONS);
 }
 
-const QUIT: Command = {
+/** Leaves the shell. Client and shell end when they meet it, and show no answer. */
+export const QUIT = defineCommand({
   name: "quit",
   aliases: ["exit"],
-  isLong: false,
-  arguments: [],
-  options: [],
+  otherNames: ["q", "bye", "logout"],
   summary: "leave the shell (exit and Ctrl-D do the same)",
-  details: [],
   example: ["quit"],
-  run: () => Promise.resolve({ kind: "quit" }),
-};
+  run: () => Promise.resolve(answer({ text: () => ({ output: "", note: "" }), json: () => null })),
+});
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
@@ -80,67 +90,11 @@ export const COMMAND_NAMES: readonly string[] = [
   ...new Set(COMMANDS.flatMap(({ name, aliases }) => [name.split(" ", 1)[0] ?? name, ...aliases])),
 ];
 
-/** What other stores and shells call a command: these are answered by meaning, before the nearest by spelling. */
-export const OTHER_NAMES: Readonly<Record<string, string>> = {
-  set: "put",
-  write: "put",
-  insert: "put",
-  update: "put",
-  store: "put",
-  read: "get",
-  fetch: "get",
-  show: "get",
-  cat: "get",
-  exists: "get",
-  del: "delete",
-  rm: "delete",
-  remove: "delete",
-  unset: "delete",
-  erase: "delete",
-  drop: "delete",
-  unlink: "delete",
-  ls: "list",
-  dir: "list",
-  keys: "list",
-  scan: "list",
-  range: "list",
-  find: "list",
-  setnx: "cas",
-  swap: "cas",
-  "compare-and-set": "cas",
-  "compare-and-swap": "cas",
-  info: "status",
-  leader: "status",
-  ping: "status",
-  nodes: "members",
-  peers: "members",
-  cluster: "members",
-  join: "member add",
-  promote: "member promote",
-  demote: "member demote",
-  transfer: "transfer-leader",
-  failover: "transfer-leader",
-  "move-leader": "transfer-leader",
-  backup: "snapshot save",
-  save: "snapshot save",
-  bgsave: "snapshot save",
-  dump: "export",
-  load: "import",
-  benchmark: "bench",
-  verify: "check",
-  man: "help",
-  "?": "help",
-  commands: "help",
-  q: "quit",
-  bye: "quit",
-  logout: "quit",
-};
-
 /** The command most likely meant by a first word that names none: by meaning, then by spelling; null for neither. */
 function meantBy(word: string): string | null {
   const name = word.toLowerCase();
   const spelled = COMMAND_NAMES.find((candidate) => candidate === name);
-  const other = Object.hasOwn(OTHER_NAMES, name) ? OTHER_NAMES[name] : undefined;
+  const other = COMMANDS.find(({ otherNames }) => otherNames.includes(name))?.name;
   return spelled ?? other ?? nearest(word, COMMAND_NAMES);
 }
 
@@ -188,7 +142,7 @@ export function commandNamed(words: readonly string[]): Extract<Found, { kind: "
 
 /** What `words` ask for: null when there is no command among them, only options. */
 export interface ParsedLine {
-  readonly call: Call | null;
+  readonly invocation: Invocation | null;
   readonly options: ReadonlyMap<string, string>;
 }
 
@@ -214,11 +168,11 @@ export function parseCommand(words: readonly string[], extra: readonly OptionSpe
   const { options } = parsed;
   if (parsed.options.has("help") && typed.length > 0) {
     const named = typed.slice(0, found?.wordCount).map((text) => ({ text, literal: true }));
-    return { call: bindArguments(HELP, { positionals: named, options }), options };
+    return { invocation: bindArguments(HELP, { positionals: named, options }), options };
   }
-  if (found === null) return { call: null, options };
+  if (found === null) return { invocation: null, options };
   const positionals = parsed.positionals.slice(found.wordCount);
-  return { call: bindArguments(found.command, { positionals, options }), options };
+  return { invocation: bindArguments(found.command, { positionals, options }), options };
 }
 
 function misplacedOption(option: string, command: Command | null): UsageError {

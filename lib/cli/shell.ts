@@ -4,17 +4,24 @@
  * The prompt follows the leader (`n2>`, `(no leader)>`, `(reconnecting)>`); an answer comes with its revision and
  * time; a wait of more than half a second says what for; Ctrl-C ends what runs, else clears the line; Ctrl-D leaves.
  */
-import { type Call, type CommandContext, type OutputFormat, outputOf, type StoreClient } from "./command.ts";
+import { describeWaiting } from "./cluster_view.ts";
+import {
+  type CommandContext,
+  type Invocation,
+  type OutputFormat,
+  outputOf,
+  type StoreClient,
+  type View,
+} from "./command.ts";
 import { argumentHint, complete } from "./completion.ts";
 import type { System } from "./environment.ts";
 import { type Failure, failureOf, UsageError } from "./errors.ts";
-import { answerInShell, type Reader } from "./format.ts";
-import { answerAsJson, failureAsJson } from "./json.ts";
+import { failureAsJson, jsonText } from "./json.ts";
 import { LineEditor } from "./line_editor.ts";
-import { parseCommand } from "./registry.ts";
+import { parseCommand, QUIT } from "./registry.ts";
 import { dim, escapeUnprintable, fit } from "./text.ts";
 import { tokenize } from "./tokenize.ts";
-import { describeWaiting, LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { AbortError } from "../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../client/types.ts";
 
@@ -162,12 +169,12 @@ class Shell implements Disposable {
       if (problem !== null) throw new UsageError(problem);
       const words = tokenize(line).map(({ word }) => word);
       if (words.length === 0) return true;
-      const { call, options } = parseCommand(words);
+      const { invocation, options } = parseCommand(words);
       format = outputOf(options) ?? format;
-      if (call === null) {
+      if (invocation === null) {
         throw new UsageError("There is no command, only options. Type help for the commands.");
       }
-      return await this.#call(call, { format, signal });
+      return await this.#call(invocation, { format, signal });
     } catch (error) {
       const failure = error instanceof AbortError ? cancelled(error) : failureOf(error);
       this.#editor.print(
@@ -177,14 +184,14 @@ class Shell implements Disposable {
     }
   }
 
-  async #call(call: Call, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
+  async #call(invocation: Invocation, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
     const { client, connect, system, timeoutMs, readFile } = this.#options;
     const startedAt = system.clock.now();
     let isLineShown = false;
     const showLine = (line: string): void => {
       if (line === "" && !isLineShown) return;
       isLineShown = line !== "";
-      this.#editor.showLine(dim(fit(line, system.columns() - 1), this.#reader()));
+      this.#editor.showLine(dim(fit(line, system.columns() - 1), this.#view()));
     };
     const context: CommandContext = {
       client: () => Promise.resolve(client),
@@ -203,16 +210,21 @@ class Shell implements Disposable {
       connectMs: () => 0,
       signal: how.signal,
     };
-    const run = call.command.run(call, context);
-    const answer = await (call.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
+    const run = invocation.command.run(invocation, context);
+    const answer = await (invocation.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
       clock: system.clock,
       look: async () => describeWaiting(await client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS })),
       show: showLine,
       clear: () => showLine(""),
     }));
-    if (answer.kind === "quit") return false;
-    const view = { reader: this.#reader(), elapsedMs: system.clock.now() - startedAt };
-    this.#editor.print(how.format === "json" ? `${answerAsJson(answer)}\n` : answerInShell(answer, view));
+    if (invocation.command === QUIT) return false;
+    if (how.format === "json") {
+      this.#editor.print(`${jsonText(answer.json())}\n`);
+    } else {
+      const { output, note } = answer.text({ ...this.#view(), elapsedMs: system.clock.now() - startedAt });
+      this.#editor.print(output);
+      this.#editor.print(note);
+    }
     return true;
   }
 
@@ -254,8 +266,9 @@ class Shell implements Disposable {
     return nodes.flatMap(({ id }) => id === null ? [] : [id]).sort((one, other) => one - other);
   }
 
-  #reader(): Reader {
+  #view(): View {
     const { system } = this.#options;
-    return { isTerminal: true, color: system.wantsColor, columns: system.columns() };
+    const columns = system.columns();
+    return { isTerminal: true, color: system.wantsColor, columns, isOneOfMany: false, elapsedMs: null };
   }
 }

@@ -1,8 +1,5 @@
 /** Waiting: the line that says what a command waits for, pauses, and a limit on operations per second. */
-import { stateOf, stateText } from "./commands/members.ts";
 import type { Stopwatch } from "./environment.ts";
-import { enumeration } from "./text.ts";
-import type { ClusterStatus, NodeView } from "../client/types.ts";
 import type { Timer } from "../platform/clock.ts";
 
 /** Nothing is said before. */
@@ -45,27 +42,6 @@ export async function withWaitingLine<T>(work: Promise<T>, display: WaitingDispl
     timer.cancel();
     if (isShown) display.clear();
   }
-}
-
-/** What a cluster in this state is waited for. */
-export function describeWaiting({ leader, nodes }: ClusterStatus): string {
-  const silent = nodes.filter((node) => !node.reachable);
-  const up = nodes.filter((node) => node.reachable);
-  const silentParts = (["unreachable", "notAnswering"] as const).flatMap((state) => {
-    const found = silent.filter((node) => stateOf(node) === state);
-    return found.length === 0 ? [] : [`${namesOf(found)} ${stateText(state)}`];
-  });
-  const told = silentParts.length === 0 ? [] : [silentParts.join(", ")];
-  if (up.length === 0) return ["no node answers", ...told].join(": ");
-  if (leader === null) return `no leader yet: ${[...told, `${namesOf(up)} electing`].join(", ")}`;
-  const isLeaderSilent = silent.some(({ id }) => id === leader);
-  const first = isLeaderSilent ? `leader n${leader} does not answer` : `waiting for leader n${leader}`;
-  return [first, ...told].join(": ");
-}
-
-/** `n1`, `n1 and n2`, `n1, n2 and n3`. */
-function namesOf(nodes: readonly NodeView[]): string {
-  return enumeration(nodes.map(({ id, address }) => id === null ? address : `n${id}`));
 }
 
 /** Waits; ends early, and without an error, when `signal` is aborted. */

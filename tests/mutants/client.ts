@@ -88,9 +88,9 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     id: "M269",
     title: "status ends with 0 without a leader",
     failure: "a script takes a cluster that serves nobody for a healthy one",
-    file: "lib/cli/answer.ts",
-    from: "answer.status.leader === null ? ExitCode.unavailable",
-    to: "answer.status.term < 0 ? ExitCode.unavailable",
+    file: "lib/cli/commands/status.ts",
+    from: "exitCode: leader === null ? ExitCode.unavailable",
+    to: "exitCode: term < 0 ? ExitCode.unavailable",
     checks: [CLI],
   },
 ];

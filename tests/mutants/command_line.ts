@@ -97,9 +97,9 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
     id: "M279",
     title: "a value is always followed by a newline",
     failure: "`get key > file` writes another file than was put",
-    file: "lib/cli/format.ts",
-    from: "reader.isTerminal || reader.isOneOfMany === true",
-    to: "reader.isTerminal || reader.columns > 0",
+    file: "lib/cli/commands/get.ts",
+    from: "view.isTerminal || view.isOneOfMany",
+    to: "view.isTerminal || view.columns > 0",
     checks: [CLI],
   },
 ];

@@ -1,5 +1,5 @@
 /** The command `bench`: puts load on the cluster under a scratch prefix, and reports how fast it answered. */
-import type { BenchEnd, BenchReport } from "./bench_report.ts";
+import { benchAnswer, type BenchEnd, type BenchPlan, type BenchReport } from "./bench_report.ts";
 import { connectAll, ownPrefix, removeKeys, requireUnused } from "./scratch_prefix.ts";
 import { KvraftError } from "../../client/errors.ts";
 import {
@@ -7,7 +7,6 @@ import {
   DISTRIBUTIONS,
   Generator,
   type GeneratorOptions,
-  type Load,
   loadKeys,
   LoadMeter,
   MAX_KEY_COUNT,
@@ -19,13 +18,13 @@ import {
 } from "../../loadgen/mod.ts";
 import type { Timer } from "../../platform/clock.ts";
 import { shortened } from "../../platform/errors.ts";
-import type { Answer } from "../answer.ts";
 import { integerOfText, type OptionSpec } from "../arguments.ts";
 import {
-  type Call,
-  type Command,
+  type Answer,
   type CommandContext,
+  defineCommand,
   durationOfText,
+  type Invocation,
   READ_OPTIONS,
   readOptions,
   type StoreClient,
@@ -44,7 +43,7 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_MIX: RequestMix = { put: 50, get: 50 };
 
 /** In the order of the help. */
-export const BENCH_OPTIONS: readonly OptionSpec[] = [
+const BENCH_OPTIONS: readonly OptionSpec[] = [
   { name: "duration", placeholder: "<time>", help: "how long is measured: 500ms, 10s, 5m (10s)" },
   { name: "warmup", placeholder: "<time>", help: "how long it works before that, uncounted (2s)" },
   { name: "clients", placeholder: "<n>", help: "clients that work side by side (64)" },
@@ -68,21 +67,9 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
   { name: "keep", placeholder: null, help: "leave the keys where they are" },
 ];
 
-/** What was asked for. */
-export interface BenchPlan {
-  readonly load: Load;
-  readonly connections: number;
-  readonly consistency: "linearizable" | "stale";
-  /** UTF-8. */
-  readonly prefix: Uint8Array;
-  readonly keepsKeys: boolean;
-  /** Deadline of each request. */
-  readonly timeoutMs: number;
-}
-
 /** What the options ask for. Throws {@link UsageError}. */
-export function benchPlanOf(call: Call, context: CommandContext): BenchPlan {
-  const { options } = call;
+function benchPlanOf(invocation: Invocation, context: CommandContext): BenchPlan {
+  const { options } = invocation;
   const count = (name: string, { fallback, min = 1, max }: CountRange): number => {
     const text = options.get(name);
     return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min, max });
@@ -95,7 +82,7 @@ export function benchPlanOf(call: Call, context: CommandContext): BenchPlan {
     max: MAX_CLIENTS,
   });
   requireFit({ clients, inFlight, connections, fewest });
-  const { consistency = "linearizable", timeoutMs = DEFAULT_TIMEOUT_MS } = readOptions(call, context);
+  const { consistency = "linearizable", timeoutMs = DEFAULT_TIMEOUT_MS } = readOptions(invocation, context);
   return {
     load: {
       clients,
@@ -114,11 +101,6 @@ export function benchPlanOf(call: Call, context: CommandContext): BenchPlan {
     keepsKeys: options.has("keep"),
     timeoutMs,
   };
-}
-
-/** `put=50,get=50`. */
-export function mixText(mix: RequestMix): string {
-  return REQUEST_KINDS.map((kind) => `${kind}=${mix[kind]}`).join(",");
 }
 
 interface CountRange {
@@ -186,11 +168,10 @@ const REMOVAL_TIMEOUT_MS = 30_000;
 const REMOVAL_MS_OF_KEY = 1;
 
 /** Measures how fast the cluster is. */
-export const BENCH: Command = {
+export const BENCH = defineCommand({
   name: "bench",
-  aliases: [],
+  otherNames: ["benchmark"],
   isLong: true,
-  arguments: [],
   options: BENCH_OPTIONS,
   summary: "put load on the cluster and tell how fast it answers",
   details: [
@@ -201,8 +182,8 @@ export const BENCH: Command = {
     "the report comes all the same. Exit codes: 0 measured; 3 nothing was answered.",
   ],
   example: ["bench --clients 64 --mix put=100 --duration 10s"],
-  async run(call, context): Promise<Answer> {
-    const plan = benchPlanOf(call, context);
+  async run(invocation, context): Promise<Answer> {
+    const plan = benchPlanOf(invocation, context);
     const client = await context.client();
     await requireUnused(client, plan, context);
     const { measured, generator, end } = await work(plan, context);
@@ -212,9 +193,9 @@ export const BENCH: Command = {
       const forMs = REMOVAL_TIMEOUT_MS + plan.load.keyCount * REMOVAL_MS_OF_KEY;
       keys = await removeKeys(client, plan.prefix, { context, forMs }) ? "removed" : "left";
     }
-    return { kind: "bench", report: { plan, measured, generator, end, keys } };
+    return benchAnswer({ plan, measured, generator, end, keys });
   },
-};
+});
 
 type Work = Pick<BenchReport, "measured" | "generator" | "end">;
 

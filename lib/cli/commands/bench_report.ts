@@ -1,12 +1,14 @@
 /** What `bench` measured, as text and as JSON. */
-import { type BenchPlan, mixText } from "./bench.ts";
 import {
   type GeneratorLoad,
   isGeneratorBound,
   LatencyHistogram,
+  type Load,
   type Measured,
   REQUEST_KINDS,
+  type RequestMix,
 } from "../../loadgen/mod.ts";
+import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 import { countOf, escapeBytes, perSecond, sizeText, table, withThousands } from "../text.ts";
 
@@ -17,6 +19,18 @@ const FEW_UNSENT_SHARE = 0.01;
 const MIN_LAG_MS = 5;
 /** By the names they have in the document. */
 const PERCENTILES = { p50: 0.5, p90: 0.9, p99: 0.99, p999: 0.999 } as const;
+
+/** What was asked for. */
+export interface BenchPlan {
+  readonly load: Load;
+  readonly connections: number;
+  readonly consistency: "linearizable" | "stale";
+  /** UTF-8. */
+  readonly prefix: Uint8Array;
+  readonly keepsKeys: boolean;
+  /** Deadline of each request. */
+  readonly timeoutMs: number;
+}
 
 /** What ended the run. */
 export type BenchEnd = "duration" | "interrupted";
@@ -31,13 +45,18 @@ export interface BenchReport {
   readonly keys: "removed" | "kept" | "left";
 }
 
-/** What the process ends with. */
-export function exitCodeOfBench({ measured }: BenchReport): ExitCode {
-  return allOf(measured).count > 0 ? ExitCode.done : ExitCode.unavailable;
+/** Returns the answer of a run. */
+export function benchAnswer(report: BenchReport): Answer {
+  return answer({
+    text: () => ({ output: benchText(report), note: "" }),
+    json: () => benchDocument(report),
+    exitCode: allOf(report.measured).count > 0 ? ExitCode.done : ExitCode.unavailable,
+    outcome: "The run came to its end, and its report is lost.",
+  });
 }
 
 /** The report as text. */
-export function benchAsText(report: BenchReport): string {
+function benchText(report: BenchReport): string {
   const { plan, measured, end } = report;
   const all = allOf(measured);
   const took = `${(measured.elapsedMs / 1_000).toFixed(1)} s${
@@ -58,7 +77,7 @@ export function benchAsText(report: BenchReport): string {
 }
 
 /** The report as a document. */
-export function benchDocument(report: BenchReport): Readonly<Record<string, unknown>> {
+function benchDocument(report: BenchReport): Readonly<Record<string, unknown>> {
   const { plan, measured, generator } = report;
   const { load } = plan;
   const all = allOf(measured);
@@ -109,6 +128,11 @@ function figuresDocument(
     throughput: rounded(perSecond(latency.count, elapsedMs)),
     latencyMs: { ...Object.fromEntries(percentiles), max: rounded(latency.maxMs) },
   };
+}
+
+/** `put=50,get=50`. */
+function mixText(mix: RequestMix): string {
+  return REQUEST_KINDS.map((kind) => `${kind}=${mix[kind]}`).join(",");
 }
 
 function rounded(value: number): number {

@@ -3,10 +3,12 @@
  * every answer they received fits a linearizable store.
  */
 import {
+  checkAnswer,
   type CheckEnd,
   type CheckReport,
   type CheckVerdict,
   explanationOf,
+  KIND_NAMES,
   workText,
   writeCheckFiles,
 } from "./check_report.ts";
@@ -25,9 +27,15 @@ import {
 } from "../../loadgen/mod.ts";
 import type { Timer } from "../../platform/clock.ts";
 import { shortened } from "../../platform/errors.ts";
-import type { Answer } from "../answer.ts";
 import { integerOfText, type OptionSpec } from "../arguments.ts";
-import { type Call, type Command, type CommandContext, durationOfText, timeoutOf } from "../command.ts";
+import {
+  type Answer,
+  type CommandContext,
+  defineCommand,
+  durationOfText,
+  type Invocation,
+  timeoutOf,
+} from "../command.ts";
 import { UsageError } from "../errors.ts";
 import { withThousands } from "../text.ts";
 
@@ -37,18 +45,8 @@ const MAX_WEIGHT = 1_000_000;
 const DEFAULT_TIMEOUT_MS = 2_000;
 const DEFAULT_REPORT = "data/check.json";
 
-/** The kinds of operation, by the names of the commands that do the same. */
-export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
-  put: "put",
-  get: "get",
-  delete: "delete",
-  compareAndSet: "cas",
-  transaction: "transaction",
-  list: "list",
-};
-
 /** In the order of the help. */
-export const CHECK_OPTIONS: readonly OptionSpec[] = [
+const CHECK_OPTIONS: readonly OptionSpec[] = [
   { name: "duration", placeholder: "<time>", help: "how long the clients work: 500ms, 10s, 5m (10s)" },
   { name: "clients", placeholder: "<n>", help: "clients, one operation at a time each (8)" },
   { name: "keys", placeholder: "<n>", help: "keys they meet on; fewer means more conflicts (16)" },
@@ -63,7 +61,7 @@ export const CHECK_OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** What was asked for. */
-export interface CheckPlan {
+interface CheckPlan {
   readonly durationMs: number;
   readonly clients: number;
   readonly keys: number;
@@ -76,7 +74,7 @@ export interface CheckPlan {
 }
 
 /** What the options ask for. Throws {@link UsageError}. */
-export function checkPlanOf({ options }: Call, { system, timeoutMs }: CommandContext): CheckPlan {
+function checkPlanOf({ options }: Invocation, { system, timeoutMs }: CommandContext): CheckPlan {
   const count = (name: string, { fallback, max }: { fallback: number; max: number }): number => {
     const text = options.get(name);
     return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min: 1, max });
@@ -143,11 +141,10 @@ const QUIET_MS = 1_000;
 const CLEARING_TIMEOUT_MS = 5_000;
 
 /** Checks that the cluster is linearizable while its user makes life hard for it. */
-export const CHECK: Command = {
+export const CHECK = defineCommand({
   name: "check",
-  aliases: [],
+  otherNames: ["verify"],
   isLong: true,
-  arguments: [],
   options: CHECK_OPTIONS,
   summary: "work on the cluster for a while and judge whether it is linearizable",
   details: [
@@ -158,8 +155,8 @@ export const CHECK: Command = {
     "order became too long.",
   ],
   example: ["check --duration 30s", "LINEARIZABLE: an order of the operations explains every answer."],
-  async run(call, context): Promise<Answer> {
-    const plan = checkPlanOf(call, context);
+  async run(invocation, context): Promise<Answer> {
+    const plan = checkPlanOf(invocation, context);
     const client = await context.client();
     // Keys that the history does not know of would be taken for a fault of the store.
     await requireUnused(client, plan, context);
@@ -181,9 +178,9 @@ export const CHECK: Command = {
       errors,
       isCleared,
     };
-    return { kind: "check", report };
+    return checkAnswer(report);
   },
-};
+});
 
 /** Lets the clients work until the time is over, somebody ends it, or the history is full. */
 async function work(

@@ -1,6 +1,4 @@
 /** The result of `check`: as text, as JSON, and for a violation as a history file and a page. */
-import { errorMessage } from "../../platform/errors.ts";
-import { KIND_NAMES } from "./check.ts";
 import type { KvraftErrorCode } from "../../client/errors.ts";
 import {
   type History,
@@ -9,11 +7,29 @@ import {
   type Violation,
   violationPage,
 } from "../../lincheck/mod.ts";
-import { bytesOfText, type Count, type Figures, OPERATION_KINDS } from "../../loadgen/mod.ts";
+import {
+  bytesOfText,
+  type Count,
+  type Figures,
+  OPERATION_KINDS,
+  type OperationKind,
+} from "../../loadgen/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
+import { errorMessage } from "../../platform/errors.ts";
 import type { System } from "../environment.ts";
+import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 import { escapeBytes, table, withThousands } from "../text.ts";
+
+/** The kinds of operation, by the names of the commands that do the same. */
+export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
+  put: "put",
+  get: "get",
+  delete: "delete",
+  compareAndSet: "cas",
+  transaction: "transaction",
+  list: "list",
+};
 
 /** What a run showed. */
 export type CheckVerdict =
@@ -51,24 +67,25 @@ export interface CheckReport {
   readonly isCleared: boolean;
 }
 
-/** What the process ends with. */
-export function exitCodeOfCheck({ verdict }: CheckReport): ExitCode {
-  switch (verdict.kind) {
-    case "linearizable":
-      return ExitCode.done;
-    case "violation":
-      return ExitCode.no;
-    case "undecided":
-      return ExitCode.unknown;
-    case "nothingAnswered":
-      return ExitCode.unavailable;
-    default:
-      return assertNever(verdict);
-  }
+/** Returns the answer of a run. */
+export function checkAnswer(report: CheckReport): Answer {
+  return answer({
+    text: () => ({ output: checkText(report), note: "" }),
+    json: () => checkDocument(report),
+    exitCode: EXIT_CODES[report.verdict.kind],
+    outcome: "The run came to its end, and its report is lost.",
+  });
 }
 
+const EXIT_CODES: Readonly<Record<CheckVerdict["kind"], ExitCode>> = {
+  linearizable: ExitCode.done,
+  violation: ExitCode.no,
+  undecided: ExitCode.unknown,
+  nothingAnswered: ExitCode.unavailable,
+};
+
 /** The report as text: the verdict first. */
-export function checkAsText(report: CheckReport): string {
+function checkText(report: CheckReport): string {
   const { figures, errors, ranMs } = report;
   const perSecond = ranMs === 0 ? 0 : figures.operations / ranMs * 1_000;
   const lines = [
@@ -89,7 +106,7 @@ export function checkAsText(report: CheckReport): string {
 }
 
 /** The report as a document. */
-export function checkDocument(report: CheckReport): Readonly<Record<string, unknown>> {
+function checkDocument(report: CheckReport): Readonly<Record<string, unknown>> {
   const { figures, verdict, ranMs } = report;
   const { operations, answered, notApplied, unknown } = figures;
   return {

@@ -1,14 +1,15 @@
 /** The command `export`: keys and values as lines of JSON, page by page. */
 import { KvraftError } from "../../client/errors.ts";
 import type { ListResult } from "../../client/types.ts";
-import type { Answer } from "../answer.ts";
 import { integerOfText, type OptionSpec } from "../arguments.ts";
 import {
+  type Answer,
+  answer,
   BYTES_OPTIONS,
   bytesOf,
-  type Call,
-  type Command,
   type CommandContext,
+  defineCommand,
+  type Invocation,
   READ_OPTIONS,
   readOptions,
   type StoreClient,
@@ -16,7 +17,7 @@ import {
 import type { Output } from "../environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputError } from "../errors.ts";
 import { lineOfPair } from "../json.ts";
-import { countOf, perSecond, withThousands } from "../text.ts";
+import { countOf, duration, perSecond, sizeText, withThousands } from "../text.ts";
 import { Pace } from "../waiting.ts";
 
 /** Keys of a page, and so all that is in memory at a time; a page of long values is shorter. */
@@ -31,13 +32,13 @@ export const RATE: OptionSpec = {
 };
 
 /** The rate that was asked for, or null. Throws {@link UsageError}. */
-export function rateOf({ options }: Call): number | null {
+export function rateOf({ options }: Invocation): number | null {
   const text = options.get("rate");
   return text === undefined ? null : integerOfText(text, { name: "--rate", min: 1, max: MAX_RATE });
 }
 
 /** What an export gave. */
-export interface ExportReport {
+interface ExportReport {
   readonly keys: number;
   /** Bytes of the lines. */
   readonly bytes: number;
@@ -48,11 +49,11 @@ export interface ExportReport {
 }
 
 /** Exports keys. */
-export const EXPORT: Command = {
+export const EXPORT = defineCommand({
   name: "export",
-  aliases: [],
+  otherNames: ["dump"],
   isLong: true,
-  arguments: [{ name: "prefix", required: false, isKey: true, replacedBy: null }],
+  arguments: [{ name: "prefix", required: false, completion: "key" }],
   options: [RATE, ...READ_OPTIONS, ...BYTES_OPTIONS],
   summary: "write the keys that begin with prefix, and their values, as lines of JSON",
   details: [
@@ -60,16 +61,30 @@ export const EXPORT: Command = {
     "whole store use snapshot save. Bytes that are no UTF-8 become keyBase64, valueBase64.",
   ],
   example: ["export user:", `{"key":"user:1","value":"ada"}`],
-  async run(call, context): Promise<Answer> {
-    const rate = rateOf(call);
-    const options = readOptions(call, context);
-    const prefix = bytesOf(call.args.get("prefix")?.text ?? "", call);
+  async run(invocation, context): Promise<Answer> {
+    const rate = rateOf(invocation);
+    const options = readOptions(invocation, context);
+    const prefix = bytesOf(invocation.args.get("prefix")?.text ?? "", invocation);
     const client = await context.client();
     const source = (cursor: string | null): Promise<ListResult> =>
       client.list({ ...options, prefix, limit: Math.min(PAGE_KEYS, rate ?? PAGE_KEYS), cursor });
-    return { kind: "exported", report: await writePages(source, { rate, context }) };
+    const report = await writePages(source, { rate, context });
+    const { keys, bytes, firstRevision, lastRevision } = report;
+    return answer({
+      text: () => ({ output: "", note: exportText(report) }),
+      json: () => ({ keys, bytes, firstRevision, lastRevision }),
+      hasWrittenData: true,
+    });
   },
-};
+});
+
+/** Also says whether all pages are of one revision. */
+function exportText({ keys, bytes, firstRevision, lastRevision, elapsedMs }: ExportReport): string {
+  const summary = `exported ${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)}`;
+  if (firstRevision === lastRevision) return `${summary}, all at revision ${lastRevision}\n`;
+  return `${summary}\nThe store changed meanwhile, from revision ${firstRevision} to ${lastRevision}: these writes may be ` +
+    "in it or not. For one moment of the store use snapshot save.\n";
+}
 
 async function writePages(
   source: (cursor: string | null) => ReturnType<StoreClient["list"]>,

@@ -1,11 +1,18 @@
 /** The command `import`: puts the keys and values that stand on standard input as lines of JSON. */
 import { progressText, RATE, rateOf } from "./export.ts";
 import type { CallOptions } from "../../client/types.ts";
-import type { Answer } from "../answer.ts";
-import { callOptions, type Command, type CommandContext, type StoreClient } from "../command.ts";
+import {
+  type Answer,
+  callOptions,
+  changeAnswer,
+  type CommandContext,
+  defineCommand,
+  type StoreClient,
+} from "../command.ts";
 import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "../errors.ts";
 import { type Line, readLines } from "../input.ts";
 import { type Pair, type ReadLine, readPair } from "../json.ts";
+import { countOf, duration, perSecond, sizeText, withThousands } from "../text.ts";
 import { Pace } from "../waiting.ts";
 
 /** Puts under way at a time. */
@@ -15,20 +22,11 @@ const MAX_BYTES = 8_388_608;
 /** Between two progress lines. */
 const PROGRESS_INTERVAL_MS = 200;
 
-/** What an import did. */
-export interface ImportReport {
-  readonly keys: number;
-  /** Of keys and values. */
-  readonly bytes: number;
-  readonly elapsedMs: number;
-}
-
 /** Imports keys. */
-export const IMPORT: Command = {
+export const IMPORT = defineCommand({
   name: "import",
-  aliases: [],
+  otherNames: ["load"],
   isLong: true,
-  arguments: [],
   options: [RATE],
   summary: "put the keys and values of standard input, lines of JSON as export gives them",
   details: [
@@ -37,20 +35,29 @@ export const IMPORT: Command = {
     "same key. The first bad line ends it, named by its number: exit code 2, what was before it is written, nothing of",
     "what is behind it. To go on from line 7: tail -n +7 lines.json | kvraft client … import; lines may come twice.",
   ],
-  example: ["import", "imported 12 431 keys, 3.4 MB, in 2.3 s"],
-  async run(call, context): Promise<Answer> {
-    const pace = new Pace(rateOf(call), context.system.clock);
+  example: ["import", "ok  revision 12431, 12 431 keys, 3.4 MB, in 2.3 s (5 405/s)"],
+  async run(invocation, context): Promise<Answer> {
+    const pace = new Pace(rateOf(invocation), context.system.clock);
     const { signal } = context;
     const stdin = context.stdin();
     context.showProgress("reading lines of JSON from standard input …");
     const client = await context.client();
-    const puts = new Puts(client, callOptions(call, { ...context, signal: null }));
+    const puts = new Puts(client, callOptions(invocation, { ...context, signal: null }));
     // Ctrl-C ends the reading at once, wherever it is; what is under way then comes to its end.
     const source = signal === null ? stdin : stdin.pipeThrough(new TransformStream(), { signal });
     await putLines(readLines(source), { puts, pace, context });
-    return { kind: "imported", report: { keys: puts.keys, bytes: puts.bytes, elapsedMs: pace.elapsedMs } };
+    return importAnswer(puts, pace.elapsedMs);
   },
-};
+});
+
+function importAnswer({ keys, bytes, lastRevision }: Puts, elapsedMs: number): Answer {
+  const revision = lastRevision === null ? "" : `revision ${lastRevision}, `;
+  const rate = withThousands(perSecond(keys, elapsedMs));
+  return changeAnswer({
+    line: `ok  ${revision}${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)} (${rate}/s)`,
+    document: { keys, bytes },
+  });
+}
 
 /** Puts line after line; throws {@link HalfwayError} when one of them can't be. */
 async function putLines(
@@ -125,9 +132,11 @@ function goOnFrom(line: number): string {
  * After the first failure nothing more is begun.
  */
 class Puts {
-  /** Acknowledged. */
+  /** Keys that were acknowledged, and the bytes of them and their values. */
   keys = 0;
   bytes = 0;
+  /** The greatest revision of these puts; null before the first one. */
+  lastRevision: number | null = null;
   /** The last line that was begun. */
   begunLine = 0;
   readonly #client: StoreClient;
@@ -186,7 +195,8 @@ class Puts {
   /** Never rejects. */
   async #put({ key, value }: Pair, line: number): Promise<void> {
     try {
-      await this.#client.put(key, value, this.#options);
+      const { revision } = await this.#client.put(key, value, this.#options);
+      this.lastRevision = Math.max(this.lastRevision ?? 0, revision);
       this.keys += 1;
       this.bytes += key.length + value.length;
     } catch (error) {

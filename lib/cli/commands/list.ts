@@ -1,13 +1,42 @@
 /** The command `list`: keys in byte order, page by page. */
-import type { ListOptions } from "../../client/types.ts";
-import type { Answer } from "../answer.ts";
+import type { ListOptions, ListResult } from "../../client/types.ts";
+import type { KeyValue } from "../../kv/command.ts";
 import { integerOfText, type OptionSpec } from "../arguments.ts";
-import { BYTES_OPTIONS, bytesOf, type Call, type Command, READ_OPTIONS, readOptions } from "../command.ts";
+import {
+  type Answer,
+  answer,
+  type AnswerText,
+  BYTES_OPTIONS,
+  bytesOf,
+  defineCommand,
+  type Invocation,
+  READ_OPTIONS,
+  readOptions,
+  type View,
+} from "../command.ts";
 import { UsageError } from "../errors.ts";
-import { escapeArgument, isArgument, shellWord, textOfBytes } from "../text.ts";
+import { entryDocument } from "../json.ts";
+import {
+  columnsOf,
+  countOf,
+  dim,
+  duration,
+  escapeArgument,
+  escapeBytes,
+  fit,
+  HEAD_BYTES,
+  isArgument,
+  shellWord,
+  table,
+  textOfBytes,
+} from "../text.ts";
 
 /** What a node takes at most (MAX_LIST_ENTRIES of lib/kv). */
 const MAX_LIMIT = 10_000;
+/** Narrowest column for values in a table. */
+const MIN_VALUE_COLUMNS = 16;
+/** Widest column for keys in a table. */
+const MAX_KEY_COLUMNS = 40;
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "limit", placeholder: "<n>", help: "keys of a page (100)" },
@@ -21,45 +50,96 @@ const OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** Lists keys. */
-export const LIST: Command = {
+export const LIST = defineCommand({
   name: "list",
-  aliases: [],
-  isLong: false,
-  arguments: [{ name: "prefix", required: false, isKey: true, replacedBy: null }],
+  otherNames: ["ls", "dir", "keys", "scan", "range", "find"],
+  arguments: [{ name: "prefix", required: false, completion: "key" }],
   options: OPTIONS,
   summary: "the keys that begin with prefix, and their values",
   details: ["One page; what follows it is said below (as JSON: the cursor)."],
   example: ["list user: --limit 2", "user:1\tada", "user:2\tgrace"],
-  async run(call, context): Promise<Answer> {
-    const options = { ...readOptions(call, context), ...rangeOf(call) };
+  async run(invocation, context): Promise<Answer> {
+    const options = { ...readOptions(invocation, context), ...rangeOf(invocation) };
     const client = await context.client();
-    return { kind: "list", result: await client.list(options), nextPage: nextPageOf(call) };
+    return listAnswer(await client.list(options), nextPageOf(invocation));
   },
-};
+});
+
+/** Returns the answer of a listing. `nextPage` gives the line to type for what follows a page's last key. */
+export function listAnswer(
+  { entries, cursor, revision }: ListResult,
+  nextPage: (lastKey: Uint8Array) => string,
+): Answer {
+  const last = entries.at(-1);
+  const hint = cursor === null || last === undefined
+    ? ""
+    : `-- ${entries.length} of more; ${nextPage(last.key)}\n`;
+  return answer({
+    text(view): AnswerText {
+      const output = view.isTerminal ? listTable(entries, view) : entries.map(listLine).join("");
+      if (view.elapsedMs === null) return { output, note: hint };
+      const meta = `${countOf(entries.length, "key")}, revision ${revision}, ${duration(view.elapsedMs)}`;
+      return { output, note: `${hint}${dim(meta, view)}\n` };
+    },
+    json: () => ({ entries: entries.map(entryDocument), cursor, revision }),
+  });
+}
+
+function listLine({ key, value }: KeyValue): string {
+  return `${escapeBytes(key)}\t${escapeBytes(value)}\n`;
+}
+
+function listTable(entries: readonly KeyValue[], view: View): string {
+  if (entries.length === 0) return "";
+  const keys = entries.map(({ key }) => fit(escapeBytes(key), MAX_KEY_COLUMNS));
+  const revisions = entries.map(({ modRevision }) => String(modRevision));
+  const otherColumns = Math.max(...keys.map(columnsOf)) + 4 +
+    Math.max("revision".length, ...revisions.map(columnsOf));
+  const valueColumns = Math.max(MIN_VALUE_COLUMNS, view.columns - otherColumns);
+  const rows = entries.map(({ value }, position) => [
+    keys[position] ?? "",
+    revisions[position] ?? "",
+    fitValue(value, valueColumns),
+  ]);
+  const [header = "", ...lines] = table([["key", "revision", "value"], ...rows]);
+  return [dim(header, view), ...lines].map((line) => `${line}\n`).join("");
+}
+
+/** Returns a value for a cell: its head, with its size if that is not all of it. */
+function fitValue(value: Uint8Array, columns: number): string {
+  const text = escapeBytes(value.subarray(0, HEAD_BYTES));
+  if (value.length <= HEAD_BYTES && columnsOf(text) <= columns) return text;
+  const size = ` (${countOf(value.length, "byte")})`;
+  return `${fit(`${text}…`, columns - size.length)}${size}`;
+}
 
 /** The range that was asked for. Throws {@link UsageError} for options that contradict each other. */
-function rangeOf(call: Call): ListOptions {
-  const reverse = call.options.has("reverse");
+function rangeOf(invocation: Invocation): ListOptions {
+  const reverse = invocation.options.has("reverse");
   const bound = reverse ? "end" : "start";
-  if (call.options.has("after") && (call.options.has(bound) || call.options.has("cursor"))) {
+  if (
+    invocation.options.has("after") && (invocation.options.has(bound) || invocation.options.has("cursor"))
+  ) {
     throw new UsageError(
       `--after says where to begin, and so does --${
-        call.options.has(bound) ? bound : "cursor"
+        invocation.options.has(bound) ? bound : "cursor"
       }. Give one of them.`,
     );
   }
   const range: { -readonly [Name in keyof ListOptions]: ListOptions[Name] } = { reverse };
-  const prefix = call.args.get("prefix");
-  if (prefix !== undefined) range.prefix = bytesOf(prefix.text, call);
-  const limit = call.options.get("limit");
+  const prefix = invocation.args.get("prefix");
+  if (prefix !== undefined) range.prefix = bytesOf(prefix.text, invocation);
+  const limit = invocation.options.get("limit");
   if (limit !== undefined) range.limit = integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIMIT });
   for (const name of ["start", "end"] as const) {
-    const key = call.options.get(name);
-    if (key !== undefined) range[name] = bytesOf(key, call);
+    const key = invocation.options.get(name);
+    if (key !== undefined) range[name] = bytesOf(key, invocation);
   }
-  const after = call.options.get("after");
-  if (after !== undefined) range[bound] = reverse ? bytesOf(after, call) : successor(bytesOf(after, call));
-  const cursor = call.options.get("cursor");
+  const after = invocation.options.get("after");
+  if (after !== undefined) {
+    range[bound] = reverse ? bytesOf(after, invocation) : successor(bytesOf(after, invocation));
+  }
+  const cursor = invocation.options.get("cursor");
   if (cursor !== undefined) range.cursor = cursor;
   return range;
 }
@@ -75,17 +155,17 @@ function successor(key: Uint8Array): Uint8Array {
  * The same listing, from behind `lastKey` on, as it can be typed into the client's shell and behind `kvraft client` in a
  * POSIX shell alike, and names the same bytes there.
  */
-function nextPageOf(call: Call): (lastKey: Uint8Array) => string {
-  const prefix = call.args.get("prefix");
-  const begins = ["after", "cursor", call.options.has("reverse") ? "end" : "start", "escapes"];
+function nextPageOf(invocation: Invocation): (lastKey: Uint8Array) => string {
+  const prefix = invocation.args.get("prefix");
+  const begins = ["after", "cursor", invocation.options.has("reverse") ? "end" : "start", "escapes"];
   const given = OPTIONS.flatMap(({ name, placeholder }): readonly Part[] => {
-    const value = call.options.get(name);
+    const value = invocation.options.get(name);
     if (value === undefined || begins.includes(name)) return [];
-    return [{ name, bytes: placeholder === null ? null : bytesOf(value, call) }];
+    return [{ name, bytes: placeholder === null ? null : bytesOf(value, invocation) }];
   });
   return (lastKey) => {
     const options = [...given, { name: "after", bytes: lastKey }];
-    const prefixBytes = prefix === undefined ? null : bytesOf(prefix.text, call);
+    const prefixBytes = prefix === undefined ? null : bytesOf(prefix.text, invocation);
     const isEscaped = [prefixBytes, ...options.map(({ bytes }) => bytes)]
       .some((bytes) => bytes !== null && !isArgument(bytes));
     const wordOf = (bytes: Uint8Array): string =>

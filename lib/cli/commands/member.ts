@@ -1,26 +1,28 @@
 /** The commands on who belongs to the cluster: member add, remove, promote, demote, replace, update. */
-import { lagOf, leaderOf, peerOf, snapshotPercentOf } from "./members.ts";
 import { KvraftError } from "../../client/errors.ts";
 import { reasonOf } from "../../client/retry.ts";
 import type { ClusterStatus } from "../../client/types.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Member, MembershipChange } from "../../protocol/messages.ts";
 import { AddressError, formatAddress, parseMemberAddress } from "../../server/config/config.ts";
-import type { Answer } from "../answer.ts";
 import type { OptionSpec } from "../arguments.ts";
+import { describeWaiting, lagOf, leaderOf, peerOf, snapshotPercentOf } from "../cluster_view.ts";
 import {
+  type Answer,
   type ArgumentSpec,
-  type Call,
   callOptions,
+  changeAnswer,
   type Command,
   type CommandContext,
+  defineCommand,
+  type Invocation,
   nodeOf,
   type StoreClient,
   timeoutOf,
 } from "../command.ts";
 import { ExitCode, HalfwayError, UsageError } from "../errors.ts";
-import { duration, sizeText, withThousands } from "../text.ts";
-import { describeWaiting, pause } from "../waiting.ts";
+import { duration, escapeText, sizeText, withThousands } from "../text.ts";
+import { pause } from "../waiting.ts";
 
 const LEARNER: OptionSpec = { name: "learner", placeholder: null, help: "it stays a learner" };
 const FORCE: OptionSpec = {
@@ -36,49 +38,54 @@ const FORCE_ADDRESS: OptionSpec = {
 };
 
 const NEW_NODE = argument("n");
-const NODE = { ...argument("n"), isNode: true } as const;
-const DEAD_NODE = { ...argument("dead"), isNode: true } as const;
+const NODE = { ...argument("n"), completion: "node" } as const;
+const DEAD_NODE = { ...argument("dead"), completion: "node" } as const;
 const ADDRESS = argument("host:port");
 
 function argument(name: string): ArgumentSpec {
-  return { name, required: true, isKey: false, replacedBy: null };
+  return { name, required: true };
 }
 
 /** A command that changes the membership and waits until that has come about. */
 function memberCommand(
-  about: Pick<Command, "name" | "arguments" | "options" | "summary" | "details" | "example">,
-  changeOf: (call: Call) => MembershipChange,
+  about: Pick<Command, "name" | "summary" | "example"> & Partial<Command>,
+  changeOf: (invocation: Invocation) => MembershipChange,
 ): Command {
-  return {
+  return defineCommand({
     ...about,
-    aliases: [],
     isLong: true,
-    async run(call, context): Promise<Answer> {
-      const change = changeOf(call);
+    async run(invocation, context): Promise<Answer> {
+      const change = changeOf(invocation);
       const { clock } = context.system;
-      const timeoutMs = timeoutOf(call.options) ?? context.timeoutMs;
+      const timeoutMs = timeoutOf(invocation.options) ?? context.timeoutMs;
       // One deadline for connecting, asking and waiting.
       const until = timeoutMs === null ? Infinity : clock.now() + timeoutMs;
       const client = await context.client();
       context.showProgress("asking the leader …");
       const left = timeoutMs === null ? {} : { timeoutMs: Math.max(1, Math.ceil(until - clock.now())) };
-      const options = { ...callOptions(call, context), ...left, force: call.options.has("force") };
-      const members = await client.cluster.changeMembership(change, options);
-      const waited = await awaitChange(change, { client, members, until, context });
-      return {
-        kind: "membership",
-        sentence: sentenceFor(change, waited),
-        members: waited.members,
-        isDone: waited.end === "done",
+      const options = {
+        ...callOptions(invocation, context),
+        ...left,
+        force: invocation.options.has("force"),
       };
+      const appended = await client.cluster.changeMembership(change, options);
+      const waited = await awaitChange(change, { client, members: appended, until, context });
+      const isDone = waited.end === "done";
+      const members = waited.members.map(({ id, address, role }) => ({ id, address, role }));
+      return changeAnswer({
+        line: escapeText(sentenceFor(change, waited)),
+        document: { members },
+        exitCode: isDone ? ExitCode.done : ExitCode.unknown,
+      });
     },
-  };
+  });
 }
 
 /** Adds a node. */
 const ADD = memberCommand(
   {
     name: "member add",
+    otherNames: ["join"],
     arguments: [NEW_NODE, ADDRESS],
     options: [LEARNER],
     summary: "add node n, which others dial at host:port",
@@ -87,13 +94,16 @@ const ADD = memberCommand(
       "It joins as a learner, receives everything, and becomes a voter by itself once it is close. An id is used once,",
       "ever. Waits until it votes, or for --timeout-ms where that is given; who stops waiting (Ctrl-C) stops nothing.",
     ],
-    example: ["member add 4 10.0.0.4:7001", "n4 votes now. 4 voters: the cluster serves while 3 of them do."],
+    example: [
+      "member add 4 10.0.0.4:7001",
+      "ok  n4 votes now. 4 voters: the cluster serves while 3 of them do.",
+    ],
   },
-  (call) => ({
+  (invocation) => ({
     kind: "add",
-    id: nodeOf(call, "n"),
-    address: addressOf(call),
-    learner: call.options.has("learner"),
+    id: nodeOf(invocation, "n"),
+    address: addressOf(invocation),
+    learner: invocation.options.has("learner"),
   }),
 );
 
@@ -108,34 +118,32 @@ const REMOVE = memberCommand({
     "that answer would be no majority of those left; --force does it all the same, and then nothing can be written until",
     "others come back.",
   ],
-  example: ["member remove 4", "n4 is removed. 3 voters: the cluster serves while 2 of them do."],
-}, (call) => ({ kind: "remove", id: nodeOf(call, "n") }));
+  example: ["member remove 4", "ok  n4 is removed. 3 voters: the cluster serves while 2 of them do."],
+}, (invocation) => ({ kind: "remove", id: nodeOf(invocation, "n") }));
 
 /** Gives a learner a vote. */
 const PROMOTE = memberCommand({
   name: "member promote",
+  otherNames: ["promote"],
   arguments: [NODE],
-  options: [],
   summary: "make the learner n a voter",
-  details: [],
-  example: ["member promote 4", "n4 votes now. 4 voters: the cluster serves while 3 of them do."],
-}, (call) => ({ kind: "promote", id: nodeOf(call, "n") }));
+  example: ["member promote 4", "ok  n4 votes now. 4 voters: the cluster serves while 3 of them do."],
+}, (invocation) => ({ kind: "promote", id: nodeOf(invocation, "n") }));
 
 /** Takes a voter's vote. */
 const DEMOTE = memberCommand({
   name: "member demote",
+  otherNames: ["demote"],
   arguments: [NODE],
   options: [FORCE],
   summary: "make the voter n a learner, which receives everything and has no vote",
-  details: [],
-  example: ["member demote 4", "n4 is a learner now. 3 voters: the cluster serves while 2 of them do."],
-}, (call) => ({ kind: "demote", id: nodeOf(call, "n") }));
+  example: ["member demote 4", "ok  n4 is a learner now. 3 voters: the cluster serves while 2 of them do."],
+}, (invocation) => ({ kind: "demote", id: nodeOf(invocation, "n") }));
 
 /** Puts a new node in the place of one that is lost. */
 const REPLACE = memberCommand({
   name: "member replace",
   arguments: [DEAD_NODE, argument("new"), ADDRESS],
-  options: [],
   summary: "put the new node in the place of a dead one, in one step",
   details: [
     "For a node whose machine or disk is lost. Start the new process first, with --join; it catches up, then takes the",
@@ -157,24 +165,24 @@ const UPDATE = memberCommand({
     "The node keeps its data and its vote; start it where the address leads. Refused where another node, or none,",
     "answers at the address, unless --force is given.",
   ],
-  example: ["member update 2 10.0.0.7:7001", "n2 is dialled at 10.0.0.7:7001 now."],
-}, (call) => ({ kind: "update", id: nodeOf(call, "n"), address: addressOf(call) }));
+  example: ["member update 2 10.0.0.7:7001", "ok  n2 is dialled at 10.0.0.7:7001 now."],
+}, (invocation) => ({ kind: "update", id: nodeOf(invocation, "n"), address: addressOf(invocation) }));
 
 /** In the order of the help. */
 export const MEMBER_COMMANDS: readonly Command[] = [ADD, REMOVE, PROMOTE, DEMOTE, REPLACE, UPDATE];
 
-function replacementOf(call: Call): MembershipChange {
-  const dead = nodeOf(call, "dead");
-  const id = nodeOf(call, "new");
+function replacementOf(invocation: Invocation): MembershipChange {
+  const dead = nodeOf(invocation, "dead");
+  const id = nodeOf(invocation, "new");
   if (dead === id) {
     throw new UsageError(`member replace: the new node needs an id of its own: ${id} is the dead one's.`);
   }
-  return { kind: "replace", dead, id, address: addressOf(call) };
+  return { kind: "replace", dead, id, address: addressOf(invocation) };
 }
 
-function addressOf(call: Call): string {
+function addressOf(invocation: Invocation): string {
   try {
-    return formatAddress(parseMemberAddress(call.args.get(ADDRESS.name)?.text ?? ""));
+    return formatAddress(parseMemberAddress(invocation.args.get(ADDRESS.name)?.text ?? ""));
   } catch (error) {
     if (error instanceof AddressError) throw new UsageError(error.message);
     throw error;
@@ -183,7 +191,7 @@ function addressOf(call: Call): string {
 
 /** What has come about, or what has not yet. */
 function sentenceFor(change: MembershipChange, { end, members }: Waited): string {
-  if (end === "done") return doneSentence(change, members);
+  if (end === "done") return `ok  ${doneSentence(change, members)}`;
   const why = end === "left" ? "Not waiting any longer" : "The deadline passed";
   return `${why}; the change goes on by itself. members shows how far it is.`;
 }

@@ -1,52 +1,54 @@
-/** The members as a person wants to see them: what each is, how far behind, and when it was last heard from. */
+/** The command `members`. */
 import type { ClusterStatus, NodeView } from "../../client/types.ts";
-import { assertNever } from "../../platform/assert.ts";
-import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "../../protocol/messages.ts";
-import { duration, escapeText, percentOf, table, withThousands } from "../text.ts";
+import type { DiskState, Member, MemberRole, PeerStatus } from "../../protocol/messages.ts";
+import {
+  diskNote,
+  lagOf,
+  leaderOf,
+  type NodeState,
+  peerOf,
+  snapshotPercentOf,
+  stateOf,
+  stateText,
+} from "../cluster_view.ts";
+import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
+import { duration, escapeText, table, withThousands } from "../text.ts";
 
 /** A leader that was heard from so lately counts as being heard from now. */
 const LATELY_MS = 1_000;
 
-/** How a node is, as seen from where the client runs; "unknown" where it was not asked. */
-export type NodeState = "up" | "unreachable" | "notAnswering" | "unknown";
-
-/** How a node is that was asked for its status. */
-export function stateOf(node: NodeView): NodeState {
-  return node.reachable ? "up" : node.state;
-}
-
-/** A state in words. */
-export function stateText(state: NodeState): string {
-  switch (state) {
-    case "up":
-    case "unreachable":
-      return state;
-    case "notAnswering":
-      return "not answering";
-    case "unknown":
-      return "?";
-    default:
-      return assertNever(state);
-  }
-}
-
-/** What is to be said of a disk, behind something else; nothing where it has room or nobody could say. */
-export function diskNote(disk: DiskState | null): string {
-  switch (disk) {
-    case "full":
-      return ", disk full";
-    case "nearlyFull":
-      return ", disk nearly full";
-    case "ok":
-    case null:
-      return "";
-    default:
-      return assertNever(disk);
-  }
-}
+/** Names the members. */
+export const MEMBERS = defineCommand({
+  name: "members",
+  otherNames: ["nodes", "peers", "cluster"],
+  summary: "the nodes of the cluster: role, address, state, lag, last contact, version",
+  details: [
+    "Roles: a voter counts; a learner receives everything and has no vote; one that is leaving still counts, until the",
+    "change under way is done. State is as status tells it, seen from here. Lag and last contact are what the leader",
+    "says, in entries of its log; none yet: it has not heard from the node since it was elected. ? is not known.",
+  ],
+  example: [
+    "members",
+    "node  address         role          state  lag  last contact  version",
+    "n1    127.0.0.1:7001  voter, leads  up     0    now           0.1.0",
+  ],
+  async run(invocation, context): Promise<Answer> {
+    const client = await context.client();
+    const options = callOptions(invocation, context);
+    const [members, status] = await Promise.all([
+      client.cluster.members(options),
+      client.cluster.status(options),
+    ]);
+    const rows = memberRows(members, status);
+    return answer({
+      text: (view) => ({ output: withElapsed(membersTable(rows), view), note: "" }),
+      json: () => ({ members: rows.map(rowDocument) }),
+    });
+  },
+});
 
 /** One member. What only the leader or the node itself could say is null where neither did. */
-export interface MemberRow {
+interface MemberRow {
   readonly id: number;
   readonly address: string;
   readonly role: MemberRole;
@@ -66,35 +68,8 @@ export interface MemberRow {
   readonly snapshotPercent: number | null;
 }
 
-/** What the leader says of itself and the others. */
-export type LeaderView = Omit<NodeStatus, "members">;
-
-/** What the leader says; null when there is none, or it does not answer. */
-export function leaderOf({ leader, nodes }: ClusterStatus): LeaderView | null {
-  return nodes.find((node): node is Extract<typeof node, { reachable: true }> =>
-    node.reachable && node.id === leader && node.role === "leader"
-  ) ?? null;
-}
-
-/** What the leader knows of the node `id`; null when it knows nothing. */
-export function peerOf(leader: LeaderView | null, id: number): PeerStatus | null {
-  return leader?.peers.find((peer) => peer.id === id) ?? null;
-}
-
-/** How many entries of the leader's log a peer is not known to have. All of them before it has been heard from. */
-export function lagOf(peer: PeerStatus, leader: LeaderView): number {
-  return Math.max(0, leader.lastLogIndex - peer.matchIndex);
-}
-
-/** How much of the snapshot that it is being sent a peer has; null when it is sent none. */
-export function snapshotPercentOf(
-  { state, snapshotSentBytes, snapshotTotalBytes }: PeerStatus,
-): number | null {
-  return state === "snapshot" ? percentOf(snapshotSentBytes, snapshotTotalBytes) : null;
-}
-
 /** Puts together what the members' list and the nodes say. */
-export function memberRows(members: readonly Member[], status: ClusterStatus): readonly MemberRow[] {
+function memberRows(members: readonly Member[], status: ClusterStatus): readonly MemberRow[] {
   const leader = leaderOf(status);
   return members.map(({ id, address, role }) => {
     const node = status.nodes.find((candidate) => candidate.id === id);
@@ -126,7 +101,7 @@ function diskOf(node: NodeView | undefined, peer: PeerStatus | null): DiskState 
 }
 
 /** The members as a table of text. */
-export function membersTable(rows: readonly MemberRow[]): string {
+function membersTable(rows: readonly MemberRow[]): string {
   const header = ["node", "address", "role", "state", "lag", "last contact", "version"];
   const lines = table([
     header,
@@ -151,4 +126,10 @@ function lagText({ lag, snapshotPercent }: MemberRow): string {
 function contactText({ isWatched, lastContactMs }: MemberRow): string {
   if (lastContactMs === null) return isWatched ? "none yet" : "?";
   return lastContactMs < LATELY_MS ? "now" : `${duration(lastContactMs)} ago`;
+}
+
+function rowDocument(
+  { id, address, role, state, disk, lag, lastContactMs, version }: MemberRow,
+): unknown {
+  return { id, address, role, state, disk, lag, lastContactMs, version };
 }

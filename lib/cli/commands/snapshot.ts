@@ -1,19 +1,22 @@
 /** The commands on snapshots: have a node take one now, and save one as a backup. */
-import { errorMessage } from "../../platform/errors.ts";
 import { KvraftError } from "../../client/errors.ts";
 import { reasonWithin } from "../../client/retry.ts";
-import type { SnapshotDownload, SnapshotOptions } from "../../client/types.ts";
-import type { Answer } from "../answer.ts";
+import type { SnapshotDownload, SnapshotInfo, SnapshotOptions } from "../../client/types.ts";
 import {
+  type Answer,
+  answer,
   type ArgumentSpec,
-  type Call,
   callOptions,
+  changeAnswer,
   type Command,
   type CommandContext,
+  defineCommand,
+  type Invocation,
   nodeOf,
 } from "../command.ts";
 import { ExitCode, HalfwayError, UsageError } from "../errors.ts";
-import { percentOf, perSecond, sizeText } from "../text.ts";
+import { errorMessage } from "../../platform/errors.ts";
+import { duration, percentOf, perSecond, sizeText } from "../text.ts";
 
 /** Deadline of taking a snapshot unless the call has its own: a large store takes its time. */
 const TAKING_TIMEOUT_MS = 120_000;
@@ -21,35 +24,39 @@ const TAKING_TIMEOUT_MS = 120_000;
 const PROGRESS_INTERVAL_MS = 200;
 
 /** Which node; the leader where none is named. */
-const NODE: ArgumentSpec = { name: "n", required: false, isKey: false, isNode: true, replacedBy: null };
+const NODE: ArgumentSpec = { name: "n", required: false, completion: "node" };
 
 /** Has a node take a snapshot. */
-const NOW: Command = {
+const NOW = defineCommand({
   name: "snapshot now",
-  aliases: [],
   isLong: true,
   arguments: [NODE],
-  options: [],
   summary: "have node n, or the leader, take a snapshot now and cut its log",
   details: [
     "Nodes do so by themselves when their log outgrows the state; this is for before a restart or a copy. The log is",
     "cut behind the snapshot before this one, should this one ever turn out damaged.",
   ],
-  example: ["snapshot now", "n2 took a snapshot: revision 1200, index 1234, term 5, 27.0 MB"],
-  async run(call, context): Promise<Answer> {
+  example: ["snapshot now", "ok  snapshot of n2: revision 1200, index 1234, term 5, 27.0 MB"],
+  async run(invocation, context): Promise<Answer> {
     const client = await context.client();
     context.showProgress("a node takes a snapshot …; Ctrl-C stops waiting, not the snapshot");
-    return { kind: "snapshot", info: await client.cluster.takeSnapshot(takingOptions(call, context)) };
+    const info = await client.cluster.takeSnapshot(takingOptions(invocation, context));
+    const { nodeId, index, term, revision, bytes } = info;
+    return changeAnswer({
+      line: `ok  snapshot of n${nodeId}: revision ${revision}, index ${index}, term ${term}, ${
+        sizeText(bytes)
+      }`,
+      document: documentOf(info),
+    });
   },
-};
+});
 
 /** Saves a backup. */
-const SAVE: Command = {
+const SAVE = defineCommand({
   name: "snapshot save",
-  aliases: [],
+  otherNames: ["backup", "save", "bgsave"],
   isLong: true,
   arguments: [NODE],
-  options: [],
   summary: "write a backup of the whole store to standard output",
   details: [
     "Not from within the shell: kvraft client --cluster <nodes> snapshot save > backup.snap",
@@ -59,7 +66,7 @@ const SAVE: Command = {
     "a new cluster of it. --timeout-ms is for taking it (120000 here), then for each part.",
   ],
   example: ["snapshot save", "saved revision 1200 of n2: 27.0 MB in 0.4 s"],
-  async run(call, context): Promise<Answer> {
+  async run(invocation, context): Promise<Answer> {
     if (context.output.isTerminal) {
       throw new UsageError(
         "snapshot save writes bytes to standard output, which is a terminal here. " +
@@ -70,20 +77,31 @@ const SAVE: Command = {
     const { clock } = context.system;
     const startedAt = clock.now();
     context.showProgress("a node takes a snapshot …");
-    await using download = await client.cluster.openSnapshot(takingOptions(call, context));
+    await using download = await client.cluster.openSnapshot(takingOptions(invocation, context));
     await copyOut(download, context);
-    const { nodeId, index, term, revision, bytes } = download;
-    const info = { nodeId, index, term, revision, bytes };
-    return { kind: "snapshotSaved", info, elapsedMs: clock.now() - startedAt };
+    const { nodeId, revision, bytes } = download;
+    const took = duration(clock.now() - startedAt);
+    return answer({
+      text: () => ({
+        output: "",
+        note: `saved revision ${revision} of n${nodeId}: ${sizeText(bytes)} in ${took}\n`,
+      }),
+      json: () => documentOf(download),
+      hasWrittenData: true,
+    });
   },
-};
+});
 
 /** In the order of the help. */
 export const SNAPSHOT_COMMANDS: readonly Command[] = [NOW, SAVE];
 
-function takingOptions(call: Call, context: CommandContext): SnapshotOptions {
-  const node = call.args.has(NODE.name) ? { node: nodeOf(call, NODE.name) } : {};
-  return { timeoutMs: TAKING_TIMEOUT_MS, ...callOptions(call, context), ...node };
+function documentOf({ nodeId, index, term, revision, bytes }: SnapshotInfo): unknown {
+  return { nodeId, index, term, revision, bytes };
+}
+
+function takingOptions(invocation: Invocation, context: CommandContext): SnapshotOptions {
+  const node = invocation.args.has(NODE.name) ? { node: nodeOf(invocation, NODE.name) } : {};
+  return { timeoutMs: TAKING_TIMEOUT_MS, ...callOptions(invocation, context), ...node };
 }
 
 /** Copies the file to standard output. Throws {@link HalfwayError} unless all of it got there. */

@@ -1,17 +1,14 @@
-/** The commands on the cluster itself: status, members, health, transfer-leader. */
-import { memberRows } from "./members.ts";
-import { AbortError, KvraftError } from "../../client/errors.ts";
-import { reasonWithin } from "../../client/retry.ts";
-import type { Answer } from "../answer.ts";
-import { callOptions, type Command, nodeOf } from "../command.ts";
+/** The command `status`. */
+import type { ClusterStatus, NodeView } from "../../client/types.ts";
+import { diskNote, stateOf, stateText } from "../cluster_view.ts";
+import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
+import { ExitCode } from "../errors.ts";
+import { escapeText, table } from "../text.ts";
 
 /** Shows the nodes. */
-export const STATUS: Command = {
+export const STATUS = defineCommand({
   name: "status",
-  aliases: [],
-  isLong: false,
-  arguments: [],
-  options: [],
+  otherNames: ["info", "leader", "ping"],
   summary: "who leads, and how each node is",
   details: [
     "Asks each node itself. unreachable: no connection to it could be had; not answering: nothing came from it in time,",
@@ -23,90 +20,56 @@ export const STATUS: Command = {
     "node  address         role      term  commit  applied  version",
     "n1    127.0.0.1:7001  leader    4     1234    1234     0.1.0",
   ],
-  async run(call, context): Promise<Answer> {
+  async run(invocation, context): Promise<Answer> {
     const client = await context.client();
-    return { kind: "status", status: await client.cluster.status(callOptions(call, context)) };
+    const status = await client.cluster.status(callOptions(invocation, context));
+    const { leader, term, nodes } = status;
+    return answer({
+      text: (view) => ({ output: withElapsed(statusTable(status), view), note: "" }),
+      json: () => ({ leader, term, nodes: nodes.map(nodeDocument) }),
+      exitCode: leader === null ? ExitCode.unavailable : ExitCode.done,
+    });
   },
-};
+});
 
-/** Names the members. */
-export const MEMBERS: Command = {
-  name: "members",
-  aliases: [],
-  isLong: false,
-  arguments: [],
-  options: [],
-  summary: "the nodes of the cluster: role, address, state, lag, last contact, version",
-  details: [
-    "Roles: a voter counts; a learner receives everything and has no vote; one that is leaving still counts, until the",
-    "change under way is done. State is as status tells it, seen from here. Lag and last contact are what the leader",
-    "says, in entries of its log; none yet: it has not heard from the node since it was elected. ? is not known.",
-  ],
-  example: [
-    "members",
-    "node  address         role          state  lag  last contact  version",
-    "n1    127.0.0.1:7001  voter, leads  up     0    now           0.1.0",
-  ],
-  async run(call, context): Promise<Answer> {
-    const client = await context.client();
-    const options = callOptions(call, context);
-    const [members, status] = await Promise.all([
-      client.cluster.members(options),
-      client.cluster.status(options),
-    ]);
-    return { kind: "members", rows: memberRows(members, status) };
-  },
-};
+function statusTable({ leader, term, nodes }: ClusterStatus): string {
+  const header = ["node", "address", "role", "term", "commit", "applied", "version"];
+  const first = leader === null ? `no leader, term ${term}` : `leader n${leader}, term ${term}`;
+  const reasons = nodes.flatMap((node) =>
+    node.reachable ? [] : [`${nodeName(node)}: ${escapeText(node.reason)}`]
+  );
+  return [first, ...table([header, ...nodes.map(statusRow)]), ...reasons].map((line) => `${line}\n`).join("");
+}
 
-/** The key that is read: whether it exists does not matter. */
-const HEALTH_KEY = "kvraft/health";
+function statusRow(node: NodeView): string[] {
+  const name = nodeName(node);
+  const address = escapeText(node.address);
+  if (!node.reachable) return [name, address, stateText(node.state)];
+  const numbers = [node.term, node.commitIndex, node.appliedIndex].map(String);
+  return [name, address, `${node.role}${diskNote(node.disk)}`, ...numbers, escapeText(node.version)];
+}
 
-/** Says whether the cluster serves. */
-export const HEALTH: Command = {
-  name: "health",
-  aliases: [],
-  isLong: false,
-  arguments: [],
-  options: [],
-  summary: "whether the cluster serves: ends with 0 only if a linearizable read works",
-  details: [
-    "For containers and scripts. Reads one key, which need not exist, from the leader or through any node that passes it",
-    "on, within --timeout-ms, connecting included. Ends with 3 when that does not work, and says why.",
-  ],
-  example: ["health --timeout-ms 1000", "healthy: a linearizable read took 1.2 ms"],
-  async run(call, context): Promise<Answer> {
-    const { clock } = context.system;
-    let startedAt = clock.now();
-    try {
-      const client = await context.client();
-      startedAt = clock.now();
-      await client.get(HEALTH_KEY, callOptions(call, context));
-      return { kind: "health", health: { isHealthy: true, elapsedMs: clock.now() - startedAt } };
-    } catch (error) {
-      if (!(error instanceof KvraftError) || error instanceof AbortError) throw error;
-      const { code, message } = error;
-      const elapsedMs = clock.now() - startedAt;
-      return { kind: "health", health: { isHealthy: false, elapsedMs, code, reason: reasonWithin(message) } };
-    }
-  },
-};
+function nodeName({ id }: NodeView): string {
+  return id === null ? "?" : `n${id}`;
+}
 
-/** Moves leadership. */
-export const TRANSFER_LEADER: Command = {
-  name: "transfer-leader",
-  aliases: [],
-  isLong: false,
-  arguments: [{ name: "n", required: false, isKey: false, isNode: true, replacedBy: null }],
-  options: [],
-  summary: "have the leader hand over to node n, or to the best follower",
-  details: [],
-  example: ["transfer-leader 3", "leader n3"],
-  async run(call, context): Promise<Answer> {
-    const target = call.args.has("n") ? nodeOf(call, "n") : null;
-    const client = await context.client();
-    return {
-      kind: "transferLeader",
-      leader: await client.cluster.transferLeadership(target, callOptions(call, context)),
-    };
-  },
-};
+/** The fields of a node that answered; of one that did not, each of them is null. */
+const ANSWERED_FIELDS = [
+  "disk",
+  "term",
+  "commitIndex",
+  "appliedIndex",
+  "version",
+  "lastLogIndex",
+  "firstLogIndex",
+  "snapshotIndex",
+  "keys",
+  "stateBytes",
+] as const;
+
+function nodeDocument(node: NodeView): unknown {
+  const { id, address, reachable } = node;
+  const [role, reason] = node.reachable ? [node.role, null] : [null, node.reason];
+  const answered = ANSWERED_FIELDS.map((name) => [name, node.reachable ? node[name] : null]);
+  return { id, address, role, reachable, state: stateOf(node), reason, ...Object.fromEntries(answered) };
+}

@@ -7,14 +7,14 @@ import type { TestCluster } from "./cluster.ts";
 export async function addNode(cluster: TestCluster): Promise<number> {
   const id = await cluster.join();
   const { stdout } = await cluster.client(["member", "add", `${id}`, cluster.memberAddress(id)]);
-  assertMatch(stdout, new RegExp(`^n${id} votes now\\. `));
+  assertMatch(stdout, new RegExp(`^ok  n${id} votes now\\. `));
   return id;
 }
 
 /** Removes a running node: its process says so and ends. */
 export async function removeNode(cluster: TestCluster, id: number): Promise<void> {
   const { stdout } = await cluster.client(["member", "remove", `${id}`]);
-  assertMatch(stdout, new RegExp(`^n${id} is removed\\. `));
+  assertMatch(stdout, new RegExp(`^ok  n${id} is removed\\. `));
   await assertLeaves(cluster, id);
 }
 
@@ -28,7 +28,7 @@ export async function replaceNode(cluster: TestCluster, old: number): Promise<nu
     `${id}`,
     cluster.memberAddress(id),
   ]);
-  assertMatch(stdout, new RegExp(`^n${id} votes in the place of n${old}\\. `));
+  assertMatch(stdout, new RegExp(`^ok  n${id} votes in the place of n${old}\\. `));
   return id;
 }
 

@@ -15,7 +15,11 @@ import { settle } from "../../support/fakes/manual_clock.ts";
 
 Deno.test("put prints the revision, get the value's bytes and nothing else, and they end with 0", async () => {
   const store = new FakeStore();
-  assertEquals(await run(["put", "k", "two words"], { store }), { code: 0, out: "revision 1\n", err: "" });
+  assertEquals(await run(["put", "k", "two words"], { store }), {
+    code: 0,
+    out: "ok  revision 1\n",
+    err: "",
+  });
   assertEquals(await run(["get", "k"], { store }), { code: 0, out: "two words", err: "" });
   assertEquals(await run(["get", "k"], { store, terminal: true }), { code: 0, out: "two words\n", err: "" });
   assertEquals(await run(["get", "--raw", "k"], { store }), { code: 0, out: "two words", err: "" });
@@ -24,7 +28,7 @@ Deno.test("put prints the revision, get the value's bytes and nothing else, and 
 
 Deno.test("a key that is not there ends with 1, and standard output stays empty", async () => {
   assertEquals(await run(["get", "k"]), { code: 1, out: "", err: "(not found)\n" });
-  assertEquals(await run(["delete", "k"]), { code: 1, out: "(not found), revision 1\n", err: "" });
+  assertEquals(await run(["delete", "k"]), { code: 1, out: "(not found)  revision 1\n", err: "" });
 });
 
 Deno.test("keys and values named like switches and numbers stay what they are", async () => {
@@ -54,7 +58,7 @@ Deno.test("cas says whether it succeeded, and what stands there when it did not"
   const store = await filled();
   assertEquals(await run(["cas", "greeting", "hello", "bye"], { store }), {
     code: 0,
-    out: "succeeded, revision 3\n",
+    out: "ok  revision 3\n",
     err: "",
   });
   assertEquals(await run(["cas", "greeting", "hello", "bye"], { store }), {
@@ -267,8 +271,8 @@ Deno.test("lines of standard input are run one after the other, and the worst co
   ];
   assertEquals(await run([], { store, input }), {
     code: 1,
-    out: "revision 1\nx y\n" +
-      '{"key":"a","value":"x y","createRevision":1,"modRevision":1,"version":1}\nrevision 2\nx y\n',
+    out: "ok  revision 1\nx y\n" +
+      '{"key":"a","value":"x y","createRevision":1,"modRevision":1,"version":1}\nok  revision 2\nx y\n',
     err: "(not found)\n",
   });
   assertEquals(store.entries.get("b")?.value, Uint8Array.of(0xff));
@@ -278,7 +282,7 @@ Deno.test("a line that can't be run is named by its number, and the next one run
   const input = ["pt a b\nput a 'b\nput a -\n", Uint8Array.of(0x70, 0xff, 0x0a), "put a b\nquit\nput a c\n"];
   assertEquals(await run([], { input }), {
     code: 2,
-    out: "revision 1\n",
+    out: "ok  revision 1\n",
     err: [
       'kvraft: line 1: There is no command "pt". Did you mean put?\n',
       "kvraft: line 2: The quote ' at column 7 is not closed.\n",

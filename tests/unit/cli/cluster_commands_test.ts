@@ -37,7 +37,7 @@ Deno.test("status, members and transfer-leader are readable", async () => {
       "n2    [::1]:7002      voter, leads  up           0    now           0.1.0\n",
     ].join(""),
   );
-  assertEquals((await run(["transfer-leader", "n3"])).out, "leader n3\n");
+  assertEquals((await run(["transfer-leader", "n3"])).out, "ok  leader n3\n");
 });
 
 Deno.test("status and members as JSON have the shapes that scripts count on", async () => {

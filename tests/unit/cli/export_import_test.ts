@@ -163,7 +163,11 @@ Deno.test("import takes lines in any shape, and says what it did", async () => {
     '{"key":"a","value":"1"}\r\n\n  \n{"value":"","key":"b"}\n{"keyBase64":"/w==","valueBase64":"gA=="}\n',
     '{"key":"a","value":"2","createRevision":1,"modRevision":1,"version":1}',
   ];
-  assertEquals(await run(["import"], store, { input }), [0, "", "imported 4 keys, 7 B, in 0.0 ms (4/s)\n"]);
+  assertEquals(await run(["import"], store, { input }), [
+    0,
+    "ok  revision 4, 4 keys, 7 B, in 0.0 ms (4/s)\n",
+    "",
+  ]);
   assertEquals(contents(store), [["YQ==", "Mg=="], ["Yg==", ""], ["/w==", "gA=="]]);
   assertEquals(
     (await run(["import", "--output", "json"], store, { input: [] }))[1],

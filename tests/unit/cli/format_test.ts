@@ -2,8 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { healthy, STATUS } from "./fake_store.ts";
-import type { Answer } from "../../../lib/cli/answer.ts";
-import { answerInShell, type Reader } from "../../../lib/cli/format.ts";
+import { describeWaiting } from "../../../lib/cli/cluster_view.ts";
+import { type Answer, changeAnswer, type View } from "../../../lib/cli/command.ts";
+import { getAnswer } from "../../../lib/cli/commands/get.ts";
+import { listAnswer } from "../../../lib/cli/commands/list.ts";
 import {
   columnsOf,
   dim,
@@ -15,36 +17,35 @@ import {
   terminalLine,
   terminalText,
 } from "../../../lib/cli/text.ts";
-import { describeWaiting } from "../../../lib/cli/waiting.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
 
-const READER: Reader = { isTerminal: true, color: false, columns: 60 };
+const VIEW: View = { isTerminal: true, color: false, columns: 60, isOneOfMany: false, elapsedMs: 1.234 };
 
 function entry(key: string, value: string | Uint8Array): KeyValue {
   const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
   return { key: new TextEncoder().encode(key), value: bytes, createRevision: 1, modRevision: 7, version: 2 };
 }
 
-function shown(answer: Answer, reader: Reader = READER): string {
-  return answerInShell(answer, { reader, elapsedMs: 1.234 });
+/** What the shell shows. */
+function shown(answer: Answer, view: View = VIEW): string {
+  const { output, note } = answer.text(view);
+  return `${typeof output === "string" ? output : new TextDecoder().decode(output)}${note}`;
 }
 
-function got(value: string | Uint8Array, raw = false): string {
-  return shown({ kind: "get", entry: entry("k", value), raw });
+function got(value: string | Uint8Array, isRaw = false): string {
+  return shown(getAnswer(entry("k", value), { isRaw }));
 }
 
-Deno.test("each answer comes with its revision and time", () => {
-  assertEquals(shown({ kind: "put", revision: 7 }), "ok  revision 7, 1.2 ms\n");
+Deno.test("the shell shows an answer with its revision and the time it took", () => {
+  assertEquals(shown(changeAnswer({ line: "ok  revision 7", document: {} })), "ok  revision 7  1.2 ms\n");
   assertEquals(got("hello\nworld"), "hello\nworld\nrevision 7, version 2, 1.2 ms\n");
-  assertEquals(shown({ kind: "get", entry: null, raw: false }), "(not found)  1.2 ms\n");
-  const result = { deleted: true, revision: 8 };
-  assertEquals(shown({ kind: "delete", result }), "deleted, revision 8  1.2 ms\n");
+  assertEquals(shown(getAnswer(null, { isRaw: false })), "(not found)  1.2 ms\n");
 });
 
-Deno.test("what is no data is grey where colour is used", () => {
-  const reader = { ...READER, color: true };
-  const text = terminalText(shown({ kind: "put", revision: 7 }, reader));
-  assertEquals(text, "ok  \x1b[90mrevision 7, 1.2 ms\x1b[39m\n");
+Deno.test("the time is grey where colour is used", () => {
+  const view = { ...VIEW, color: true };
+  const text = terminalText(shown(changeAnswer({ line: "ok  revision 7", document: {} }), view));
+  assertEquals(text, "ok  revision 7  \x1b[90m1.2 ms\x1b[39m\n");
 });
 
 Deno.test("a long or binary value is shown as its head with its size, and raw as it is", () => {
@@ -52,15 +53,14 @@ Deno.test("a long or binary value is shown as its head with its size, and raw as
   assertEquals(long, `${"x".repeat(400)}… (100 000 bytes)`);
   const [binary = ""] = got(Uint8Array.of(0, 1, 0xff)).split("\n");
   assertEquals(binary, "\\x00\\x01\\xff (3 bytes)");
-  const [bomb = ""] = got(new Uint8Array(1_000_000)).split("\n");
-  assert(bomb.length < 500 && bomb.endsWith("… (1 000 000 bytes)"));
+  const [zeros = ""] = got(new Uint8Array(1_000_000)).split("\n");
+  assert(zeros.length < 500 && zeros.endsWith("… (1 000 000 bytes)"));
   assertEquals(got("x".repeat(1_000), true).split("\n")[0], "x".repeat(1_000));
 });
 
 Deno.test("a listing is a table that fits the terminal, and tells how to go on", () => {
   const entries = [entry("user:1", "ada"), entry("日本", "y".repeat(200))];
-  const nextPage = (): string => "list --after x";
-  const answer: Answer = { kind: "list", result: { entries, cursor: "c", revision: 9 }, nextPage };
+  const answer = listAnswer({ entries, cursor: "c", revision: 9 }, () => "list --after x");
   const lines = shown(answer).split("\n");
   assertEquals(lines, [
     "key     revision  value",
@@ -70,7 +70,7 @@ Deno.test("a listing is a table that fits the terminal, and tells how to go on",
     "2 keys, revision 9, 1.2 ms",
     "",
   ]);
-  assert(lines.slice(0, 3).every((line) => columnsOf(line) <= READER.columns));
+  assert(lines.slice(0, 3).every((line) => columnsOf(line) <= VIEW.columns));
 });
 
 Deno.test("columns are counted as a terminal does", () => {

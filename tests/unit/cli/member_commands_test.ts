@@ -106,7 +106,7 @@ Deno.test("each change is asked for as it was typed, and said when it has come a
   ];
   for (const [line, outcome, sentence, change] of table) {
     const ended = await run(line.split(" "), (store) => store.memberList = outcome);
-    assertEquals(ended, [0, sentence, "", change], line);
+    assertEquals(ended, [0, `ok  ${sentence}`, "", change], line);
   }
 });
 
@@ -149,7 +149,7 @@ Deno.test("member add shows how far the new node is, until it votes", async () =
   );
   store.memberList = members("voter", "voter", "voter", "voter");
   system.clock.advance(250);
-  assertEquals([await code, system.stdout.text], [0, `n4 votes now. ${MAJORITY}`]);
+  assertEquals([await code, system.stdout.text], [0, `ok  n4 votes now. ${MAJORITY}`]);
   assertEquals([system.clock.timerCount, system.listensForSignals, said().endsWith("|")], [0, false, true]);
 });
 

@@ -85,7 +85,7 @@ Deno.test("lines are run and answered, one after the other, also when they come 
   await session.shows("n2> ");
   await session.type("put k 'two words'\rget k\rget nope\r");
   await session.shows("(not found)");
-  assert(session.screen.includes("ok  revision 1, 0.0 ms\n"), session.screen);
+  assert(session.screen.includes("ok  revision 1  0.0 ms\n"), session.screen);
   assert(session.screen.includes("two words\nrevision 1, version 1, 0.0 ms\n"), session.screen);
   await session.leave();
 });
@@ -107,9 +107,9 @@ Deno.test("the up key brings the last line back", async () => {
   const session = new Session();
   await session.shows("n2> ");
   await session.type("put k v\r");
-  await session.shows("revision 1,");
+  await session.shows("ok  revision 1 ");
   await session.type(`${UP}\r`);
-  await session.shows("revision 2,");
+  await session.shows("ok  revision 2 ");
   await session.leave();
 });
 

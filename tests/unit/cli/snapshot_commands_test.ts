@@ -47,7 +47,7 @@ Deno.test("snapshot now says which snapshot was taken, and waits longer than oth
   const text = await run(["snapshot", "now"], store);
   assertEquals([text.code, text.system.stdout.text], [
     0,
-    "n2 took a snapshot: revision 7, index 12, term 5, 6 B\n",
+    "ok  snapshot of n2: revision 7, index 12, term 5, 6 B\n",
   ]);
   const json = await run(["snapshot", "now", "--output", "json", "--timeout-ms", "70"], store);
   assertEquals(JSON.parse(json.system.stdout.text), { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 });

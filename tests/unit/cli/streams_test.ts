@@ -13,15 +13,15 @@ Deno.test("an answer that standard output does not take is told on standard erro
   assertEquals(await run(["put", "k", "v"], full), {
     code: 5,
     out: "",
-    err: `${lost}The write was applied: revision 3.\n`,
+    err: `${lost}The command was carried out: revision 3.\n`,
   });
   assertEquals(
     (await run(["delete", "k"], full)).err,
-    `${lost}The command was carried out: deleted, revision 4.\n`,
+    `${lost}The command was carried out: revision 4.\n`,
   );
   assertEquals(
     (await run(["cas", "greeting", "nope", "x"], full)).err,
-    `${lost}The command was carried out: failed: the key has the value hello, revision 1.\n`,
+    `${lost}Nothing was changed: the key has the value hello, revision 1.\n`,
   );
   const read = await run(["get", "greeting", "--output", "json"], full);
   assertEquals([read.code, JSON.parse(read.err)], [5, {

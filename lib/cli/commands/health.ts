@@ -1,0 +1,52 @@
+/** The command `health`. */
+import { AbortError, KvraftError } from "../../client/errors.ts";
+import { reasonWithin } from "../../client/retry.ts";
+import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
+import { ExitCode } from "../errors.ts";
+import { duration, escapeText } from "../text.ts";
+
+/** The key that is read: whether it exists does not matter. */
+const HEALTH_KEY = "kvraft/health";
+
+/** Says whether the cluster serves. */
+export const HEALTH = defineCommand({
+  name: "health",
+  summary: "whether the cluster serves: ends with 0 only if a linearizable read works",
+  details: [
+    "For containers and scripts. Reads one key, which need not exist, from the leader or through any node that passes it",
+    "on, within --timeout-ms, connecting included. Ends with 3 when that does not work, and says why.",
+  ],
+  example: ["health --timeout-ms 1000", "healthy: a linearizable read took 1.2 ms"],
+  async run(invocation, context): Promise<Answer> {
+    const { clock } = context.system;
+    let startedAt = clock.now();
+    try {
+      const client = await context.client();
+      startedAt = clock.now();
+      await client.get(HEALTH_KEY, callOptions(invocation, context));
+      return healthAnswer({ elapsedMs: clock.now() - startedAt, failure: null });
+    } catch (error) {
+      if (!(error instanceof KvraftError) || error instanceof AbortError) throw error;
+      const { code, message } = error;
+      const failure = { code, reason: reasonWithin(message) };
+      return healthAnswer({ elapsedMs: clock.now() - startedAt, failure });
+    }
+  },
+});
+
+/** `failure`: why the read was not answered in time; null if it was. */
+function healthAnswer(
+  { elapsedMs, failure }: {
+    readonly elapsedMs: number;
+    readonly failure: { readonly code: string; readonly reason: string } | null;
+  },
+): Answer {
+  const line = failure === null
+    ? `healthy: a linearizable read took ${duration(elapsedMs)}\n`
+    : `not healthy: ${escapeText(failure.reason)}\n`;
+  return answer({
+    text: (view) => ({ output: withElapsed(line, view), note: "" }),
+    json: () => ({ healthy: failure === null, elapsedMs, code: null, reason: null, ...failure }),
+    exitCode: failure === null ? ExitCode.done : ExitCode.unavailable,
+  });
+}
