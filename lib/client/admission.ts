@@ -3,6 +3,7 @@
  * with {@link BusyError} before it takes memory.
  */
 import { assert } from "../platform/assert.ts";
+import { withResolvers } from "../platform/promise.ts";
 import { BusyError } from "./errors.ts";
 
 /** Calls under way. */
@@ -58,7 +59,7 @@ export class CallAdmission {
           "Await some before starting more.",
       );
     }
-    const { promise, resolve } = Promise.withResolvers<T>();
+    const { promise, resolve } = withResolvers<T>();
     let taken: T | null = null;
     const waiter: Waiter = {
       bytes,

@@ -3,6 +3,7 @@
  * a call waits for, it waits for through its context, so no timer and no listener outlives it.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
+import { withResolvers } from "../platform/promise.ts";
 
 /** Timers may fire early by less than this: a call with less time left has none. */
 export const TIMER_TICK_MS = 1;
@@ -67,7 +68,7 @@ export class CallContext {
 
   /** Waits for `promise` as long as the call may. Rejects when the promise does. */
   async waitFor<T>(promise: Promise<T>): Promise<Waited<T>> {
-    const stop = Promise.withResolvers<Waited<T>>();
+    const stop = withResolvers<Waited<T>>();
     const release = this.#onStop((reason) => stop.resolve({ kind: "stopped", reason }));
     try {
       return await Promise.race([
@@ -96,7 +97,7 @@ export class CallContext {
 
   /** Waits until the call must end. */
   async untilStopped(): Promise<StopReason> {
-    const { promise, resolve } = Promise.withResolvers<StopReason>();
+    const { promise, resolve } = withResolvers<StopReason>();
     const release = this.#onStop(resolve);
     const reason = await promise;
     release();

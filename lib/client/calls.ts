@@ -4,6 +4,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
+import { withResolvers } from "../platform/promise.ts";
 import type { ErrorResponse, Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import { type AdmissionRequest, CallAdmission } from "./admission.ts";
@@ -113,7 +114,7 @@ export class CallRunner {
     if (connection === null) return this.#goOn(call, null).finally(onEnd);
     const { signal } = context;
     const timeoutMs = attemptTimeoutMs(0, context.remainingMsAt(now), kind);
-    const { promise, resolve } = Promise.withResolvers<Answered<K>>();
+    const { promise, resolve } = withResolvers<Answered<K>>();
     connection.send(request, { now, timeoutMs, signal }, (end) => {
       if (end.kind !== "answered") {
         return resolve(this.#goOn(call, this.#attempted(connection, end, timeoutMs)).finally(onEnd));

@@ -8,7 +8,8 @@
 import { errorMessage } from "../platform/errors.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { Address, Network } from "../platform/network.ts";
+import type { Address, Dialer } from "../platform/network.ts";
+import { withResolvers } from "../platform/promise.ts";
 import { decodeServerMessage, encodeClientRequest } from "../protocol/client_frames.ts";
 import type {
   ClientRequest,
@@ -95,7 +96,7 @@ export interface RequestLimits {
 
 /** How to open a connection. */
 export interface OpenOptions {
-  readonly network: Network;
+  readonly network: Dialer;
   readonly clock: Clock;
   readonly address: Address;
   /** The cluster that the node must belong to; null before one is known. */
@@ -212,7 +213,7 @@ export class NodeConnection {
 
   /** Sends a request at the end of the turn; resolves to how it ended. Never rejects. */
   request<K extends RequestKind>(request: RequestOf<K>, limits: RequestLimits): Promise<RequestEnd<K>> {
-    const { promise, resolve } = Promise.withResolvers<RequestEnd<K>>();
+    const { promise, resolve } = withResolvers<RequestEnd<K>>();
     this.send(request, { ...limits, now: this.#clock.now() }, resolve);
     return promise;
   }

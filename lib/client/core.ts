@@ -1,6 +1,5 @@
 /** What all calls of one client work with: its connections, its runner, its session, its defaults. */
-import { SystemClock } from "../platform/system.ts";
-import { DenoNetwork } from "../platform/deno_network.ts";
+import { SystemClock, systemDialer } from "../platform/system.ts";
 import { CallContext } from "./call_context.ts";
 import { type Answered, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind, RequestOf } from "./connection.ts";
@@ -51,7 +50,7 @@ export class ClientCore {
   /** Reaches the cluster; see KvClient.connect. */
   static async connect(options: ConnectOptions): Promise<ClientCore> {
     const platform = options.platform ??
-      { network: new DenoNetwork(), clock: new SystemClock(), random: Math.random };
+      { network: systemDialer(), clock: new SystemClock(), random: Math.random };
     const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
     const signal = options.signal ?? null;

@@ -6,6 +6,7 @@
  * lost its race is ended unless something else waits for it: a client keeps no connections that it does not use.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
+import { withResolvers } from "../platform/promise.ts";
 import type { CloseSignal } from "./call_context.ts";
 import type { NodeConnection } from "./connection.ts";
 
@@ -132,7 +133,7 @@ interface RaceOptions extends Pick<DialsOptions, "clock" | "closing"> {
 class Race {
   readonly #options: RaceOptions;
   readonly #failures = new Map<string, FailedDial>();
-  readonly #end = Promise.withResolvers<NodeConnection | null>();
+  readonly #end = withResolvers<NodeConnection | null>();
   #begun = 0;
   #underWay = 0;
   #isOver = false;

@@ -1,7 +1,7 @@
 /** What programs pass to {@link KvClient} and get from it. */
 import type { KeyValue } from "../kv/command.ts";
 import type { Clock, Random } from "../platform/clock.ts";
-import type { Network } from "../platform/network.ts";
+import type { Dialer } from "../platform/network.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 
 export type { NodeId } from "../raft/types.ts";
@@ -24,7 +24,7 @@ export interface ConnectOptions {
 /** What the client takes from its surroundings. */
 export interface ClientPlatform {
   /** Opens the sockets. */
-  readonly network: Network;
+  readonly network: Dialer;
   /** Measures deadlines and pauses. */
   readonly clock: Clock;
   /** Chooses the session's id, the order of dialling, and the jitter of pauses. */

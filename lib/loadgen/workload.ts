@@ -1,7 +1,8 @@
 /** Clients that go on whatever happens, and the history of what they did and were told. */
 import type { History, Operation } from "../lincheck/mod.ts";
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
-import { type Clock, pause } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/promise.ts";
 import { isWrite, type Mix } from "./mix.ts";
 import { perform, type Request, type WorkloadClient } from "./perform.ts";
 import { seededRandom } from "./random.ts";

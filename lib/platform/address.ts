@@ -131,8 +131,8 @@ function parsePlainHost(text: string): string | null {
 
 /** The address in its short form, or null when it is not an IPv6 address. */
 function parseIpv6(text: string): string | null {
-  const url = /^[0-9a-fA-F:.]+$/.test(text) ? URL.parse(`http://[${text}]/`) : null;
-  return url === null ? null : url.hostname.slice(1, -1);
+  const url = `http://[${text}]/`;
+  return /^[0-9a-fA-F:.]+$/.test(text) && URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : null;
 }
 
 function reason(text: string): string {

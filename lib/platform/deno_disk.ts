@@ -6,7 +6,8 @@
  * readers open the file for themselves.
  */
 import fs from "node:fs";
-import { errorCode, REMOVED_SUFFIX } from "./disk.ts";
+import { REMOVED_SUFFIX } from "./disk.ts";
+import { errorCode } from "./errors.ts";
 import type { Disk, DiskFile, DiskLock, OpenMode } from "./disk.ts";
 
 const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", write: "r+", create: "w+" };

@@ -1,10 +1,8 @@
-/** The real network: TCP through Deno. No other file opens a socket. */
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
+/** The network of Deno: TCP. */
 import { formatAddress } from "./address.ts";
-import { errorMessage, NetworkError, type NetworkErrorCode } from "./errors.ts";
-import { NameLookups } from "./name_lookups.ts";
+import { errorCode, NetworkError } from "./errors.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
+import { connectToFirst, networkError } from "./sockets.ts";
 
 /**
  * Errors of accept and getpeername that concern one connection, which broke while it waited to be accepted: see
@@ -26,12 +24,6 @@ const CONNECTION_ERRORS: ReadonlySet<string> = new Set([
   "EOPNOTSUPP",
 ]);
 
-/** Of the whole process, since its threads are. */
-const lookups = new NameLookups(async (name) => {
-  const found = await lookup(name, { all: true });
-  return found.map(({ address }) => address);
-});
-
 /** TCP sockets, without Nagle's delay. */
 export class DenoNetwork implements Network {
   /** Listens on `address`; throws {@link NetworkError} when the port is taken or the address is not local. */
@@ -43,34 +35,12 @@ export class DenoNetwork implements Network {
     }
   }
 
-  /** Connects; the name is resolved anew. Rejects with {@link NetworkError}. */
+  /** Connects. Rejects with {@link NetworkError}. */
   async connect(address: Address, signal: AbortSignal): Promise<Connection> {
-    let connection: Deno.TcpConn;
-    try {
-      signal.throwIfAborted();
-      connection = await connectToFirst(address, signal);
-    } catch (error) {
-      const what = `Cannot connect to ${formatAddress(address)}`;
-      if (signal.aborted) throw new NetworkError("aborted", { message: `${what}: given up.`, cause: error });
-      throw networkError(error, what);
-    }
-    return new DenoConnection(connection);
+    const { port } = address;
+    const open = (hostname: string): Promise<Deno.TcpConn> => Deno.connect({ hostname, port, signal });
+    return new DenoConnection(await connectToFirst(address, signal, open));
   }
-}
-
-/** Connects to the first of a host's addresses that answers. Rejects with what the last says. */
-async function connectToFirst({ host, port }: Address, signal: AbortSignal): Promise<Deno.TcpConn> {
-  const hostnames = isIP(host) === 0 ? await lookups.resolve(host, signal) : [host];
-  let failure: unknown = new Error("the name has no address");
-  for (const hostname of hostnames) {
-    try {
-      return await Deno.connect({ hostname, port, signal });
-    } catch (error) {
-      if (signal.aborted) throw error;
-      failure = error;
-    }
-  }
-  throw failure;
 }
 
 class DenoListener implements Listener {
@@ -134,34 +104,6 @@ class DenoConnection implements Connection {
 }
 
 function isConnectionError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" &&
-    CONNECTION_ERRORS.has(error.code);
-}
-
-/** Names the reason of an error that Deno gave, and what to check. */
-function networkError(cause: unknown, what: string): NetworkError {
-  const [code, why] = explain(cause);
-  return new NetworkError(code, { message: `${what}: ${why}.`, cause });
-}
-
-function explain(cause: unknown): [NetworkErrorCode, string] {
-  if (cause instanceof Deno.errors.AddrInUse) {
-    return ["addressInUse", "the port is in use. Stop the process that has it, or choose another port"];
-  }
-  if (cause instanceof Deno.errors.AddrNotAvailable) {
-    return [
-      "addressNotLocal",
-      "the address is not one of this machine's. Choose one that is, or 0.0.0.0 for all",
-    ];
-  }
-  if (cause instanceof Deno.errors.ConnectionRefused) return ["refused", "nothing listens there"];
-  if (cause instanceof Deno.errors.TimedOut) return ["timedOut", "no answer"];
-  if (cause instanceof Deno.errors.NotCapable || cause instanceof Deno.errors.PermissionDenied) {
-    return ["notPermitted", `not permitted (${cause.message})`];
-  }
-  const message = errorMessage(cause);
-  if (/ENOTFOUND|failed to lookup address|name or service not known|nodename nor servname/i.test(message)) {
-    return ["nameNotFound", "the name is not known"];
-  }
-  return ["failed", message];
+  const code = errorCode(error);
+  return code !== null && CONNECTION_ERRORS.has(code);
 }

@@ -6,6 +6,7 @@
  * or removes is rare. The two that wait for the device on the data path, `read` and `syncData`, leave the event loop
  * free. Every operation throws an `Error`; where the operating system gave a reason, its name is in `code` (`ENOSPC`).
  */
+import { errorCode } from "./errors.ts";
 
 /** What the name of a large file ends with while its room is given back; the next start removes what a crash left of it. */
 export const REMOVED_SUFFIX = ".removed";
@@ -67,11 +68,6 @@ export interface Disk {
   remove(path: string): void;
   /** Locks a file (created when missing) against other processes; null when another holds it. */
   lock(path: string): DiskLock | null;
-}
-
-/** The operating system's name for why a disk operation failed, or null. */
-export function errorCode(error: unknown): string | null {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
 }
 
 /** Whether an operation failed for want of room (which may come back) and not because the device did (which may not). */

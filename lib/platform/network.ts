@@ -1,6 +1,6 @@
 /**
- * The network as kvraft uses it: listen, connect, read, write, close. `deno_network.ts` is the real one; a
- * simulator provides another. Nothing else in the house opens a socket.
+ * The network as kvraft uses it: listen, connect, read, write, close, and HTTP. `deno_network.ts` and `node_network.ts`
+ * are the real ones; a simulator provides another. No other module opens a socket.
  */
 
 /** A host (name or address, without brackets) and a port. */
@@ -36,12 +36,16 @@ export interface Listener {
   close(): void;
 }
 
-/** Opens listeners and connections. */
-export interface Network {
-  /** Listens on `address`; throws when the port is taken or the address is not local. */
-  listen(address: Address): Listener;
-  /** Connects, resolving names anew each time; rejects when refused, unreachable or aborted. */
+/** Opens connections. */
+export interface Dialer {
+  /** Connects, resolving names anew each time; rejects with NetworkError when refused, unreachable or aborted. */
   connect(address: Address, signal: AbortSignal): Promise<Connection>;
+}
+
+/** Opens listeners and connections. */
+export interface Network extends Dialer {
+  /** Listens on `address`; throws NetworkError when the port is taken or the address is not local. */
+  listen(address: Address): Listener;
 }
 
 /** What is asked for. */

@@ -1,9 +1,12 @@
 /**
- * The real clock. Its timers keep the process running until they fire: whoever starts one cancels it when it closes,
- * so a process that has closed what it opened ends.
+ * The real clock and the real connections, as Deno, Node and Bun have them. Timers keep the process running until they
+ * fire: what starts one cancels it when it closes, so a process that has closed what it opened ends.
  */
 import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "./clock.ts";
+import { DenoNetwork } from "./deno_network.ts";
+import type { Dialer } from "./network.ts";
+import { NodeDialer } from "./node_network.ts";
 
 /**
  * Callbacks that one pass takes. What is left waits for a timer, behind the sockets and timers that are ready: callbacks
@@ -11,7 +14,7 @@ import type { Clock, Timer } from "./clock.ts";
  */
 const CALLBACKS_PER_PASS = 10_000;
 
-/** Monotonic time, timers and the end of the turn, from Deno. */
+/** Monotonic time, timers and the end of the turn. */
 export class SystemClock implements Clock {
   #atEndOfTurn: (() => void)[] = [];
 
@@ -50,4 +53,9 @@ export class SystemClock implements Clock {
       if (this.#atEndOfTurn.length > 0) setTimeout(() => this.#endTurn());
     }
   }
+}
+
+/** Returns what opens connections in this runtime: Deno's sockets in Deno, those of `node:net` in Node and Bun. */
+export function systemDialer(): Dialer {
+  return "Deno" in globalThis ? new DenoNetwork() : new NodeDialer();
 }

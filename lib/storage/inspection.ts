@@ -2,10 +2,9 @@
  * What is in a data directory, for people: read only, without a lock. Beside a running process it is a picture of a
  * moment; where that process got in the way (a segment that went, a batch half written), it looks again.
  */
-import { errorMessage } from "../platform/errors.ts";
+import { errorCode, errorMessage } from "../platform/errors.ts";
 import type { HardState } from "../raft/types.ts";
 import { readIdentity } from "./data_directory.ts";
-import { errorCode } from "../platform/disk.ts";
 import type { Disk } from "../platform/disk.ts";
 import { DataDirectoryError, LogDamagedError, LogMissingError, SnapshotMissingError } from "./errors.ts";
 import type { Identity, LogOwner } from "./identity.ts";

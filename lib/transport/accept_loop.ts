@@ -2,7 +2,8 @@
  * Accepting, as every listening socket of a node does it: one connection after the other, and whatever goes wrong with
  * one of them is nothing to the others.
  */
-import { type Clock, pause } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { pause } from "../platform/promise.ts";
 import { errorMessage, NetworkError } from "../platform/errors.ts";
 import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";

@@ -8,6 +8,7 @@ import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import { recogniseProtocol } from "./foreign_protocol.ts";
 import type { Connection } from "../platform/network.ts";
+import { withResolvers } from "../platform/promise.ts";
 import type { RequestTurns } from "./request_turns.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -115,7 +116,7 @@ export class FrameReader {
 
   /** Hands out no further frame and reads nothing more until {@link resume}. */
   pause(): void {
-    if (!this.#stopped) this.#pause ??= Promise.withResolvers();
+    if (!this.#stopped) this.#pause ??= withResolvers();
   }
 
   /** Goes on after {@link pause}. */
@@ -179,7 +180,7 @@ export class FrameReader {
   }
 
   async #nextTurn(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<number>();
+    const { promise, resolve } = withResolvers<number>();
     this.#endWait = resolve;
     this.#turns?.wait(resolve);
     this.#granted = Math.max(0, await promise - 1);

@@ -10,6 +10,7 @@ import { FRAME_HEADER_BYTES } from "./frame_reader.ts";
 import { MAX_FRAME_BYTES } from "../protocol/limits.ts";
 import { MessagePackWriter } from "../protocol/msgpack_writer.ts";
 import type { Connection } from "../platform/network.ts";
+import { withResolvers } from "../platform/promise.ts";
 import type { Traffic } from "./traffic.ts";
 
 /** What a writer is made from. */
@@ -42,7 +43,7 @@ export class FrameWriter {
   #traffic: Traffic | null = null;
   /** finishing: takes nothing more, and writes what it has. stopped: does neither. */
   #state: "open" | "finishing" | "stopped" = "open";
-  readonly #drained = Promise.withResolvers<void>();
+  readonly #drained = withResolvers<void>();
 
   /** Sends nothing yet. */
   constructor(connection: Connection, options: FrameWriterOptions) {

@@ -13,11 +13,11 @@ import {
   type Welcome,
 } from "../protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../protocol/limits.ts";
-import type { Address, Network } from "../platform/network.ts";
+import type { Address, Dialer } from "../platform/network.ts";
 
 /** Whom to dial, as whom, and with what patience. */
 export interface DialOptions {
-  readonly network: Network;
+  readonly network: Dialer;
   readonly clock: Clock;
   readonly address: Address;
   readonly caller: Caller;

@@ -10,7 +10,7 @@
 import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
 import { SystemClock } from "../../lib/platform/system.ts";
-import { pause } from "../../lib/platform/clock.ts";
+import { pause } from "../../lib/platform/promise.ts";
 import { kvraftCommand, Process, READY_LINE } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 

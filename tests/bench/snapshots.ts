@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { KvClient } from "../../lib/mod.ts";
 import { SystemClock } from "../../lib/platform/system.ts";
-import { pause } from "../../lib/platform/clock.ts";
+import { pause } from "../../lib/platform/promise.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";

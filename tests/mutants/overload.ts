@@ -172,7 +172,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
     title: "any number of names is looked up at a time",
     failure:
       "names that do not resolve take every thread on which the disk is waited for, and writes stop for minutes",
-    file: "lib/platform/name_lookups.ts",
+    file: "lib/platform/sockets.ts",
     from:
       "if (isKnown ? knownUnderWay >= MAX_KNOWN_LOOKUPS : this.#newUnderWay >= MAX_NEW_LOOKUPS) continue;",
     to: "",

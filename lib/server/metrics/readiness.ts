@@ -2,7 +2,8 @@
  * Whether a node is of use to clients now, and if not, why. The proof is a linearizable read: it needs a leader, a
  * majority that follows it, and a state here that is up to date. What is known without it is looked at first.
  */
-import { type Clock, pause } from "../../platform/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { pause } from "../../platform/promise.ts";
 import type { NodeStatus } from "../../protocol/messages.ts";
 
 /** How long a node may take to show that it is up to date. */

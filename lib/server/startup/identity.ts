@@ -8,7 +8,8 @@
 import { errorMessage, shortened } from "../../platform/errors.ts";
 import { formatAddress } from "../../platform/address.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
-import { type Clock, pause, type Random } from "../../platform/clock.ts";
+import type { Clock, Random } from "../../platform/clock.ts";
+import { pause } from "../../platform/promise.ts";
 import type { Welcome } from "../../protocol/hello.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Network } from "../../platform/network.ts";

@@ -1,6 +1,6 @@
 /** What metrics over HTTP cost those who write. */
 import { SystemClock } from "../../../lib/platform/system.ts";
-import { pause } from "../../../lib/platform/clock.ts";
+import { pause } from "../../../lib/platform/promise.ts";
 import { type Figure, told } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";

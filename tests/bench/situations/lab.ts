@@ -2,7 +2,7 @@
 import type { Load } from "../../../lib/loadgen/mod.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import type { Consistency } from "../../../lib/protocol/messages.ts";
-import { pause } from "../../../lib/platform/clock.ts";
+import { pause } from "../../../lib/platform/promise.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { denoCommand, Process } from "../../support/processes/process.ts";
 import type { Assignment, GeneratorAnswer } from "../generator_main.ts";

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/loadgen/mod.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
-import { pause } from "../../../lib/platform/clock.ts";
+import { pause } from "../../../lib/platform/promise.ts";
 import { DirectTarget } from "../peers/direct_client.ts";
 import { dueBy } from "./due.ts";
 

@@ -9,7 +9,8 @@ import {
   WriteAheadLog,
 } from "../../../lib/storage/mod.ts";
 import type { Disk, DiskFile, DiskLock, OpenMode } from "../../../lib/storage/mod.ts";
-import { errorCode, isDiskFull, REMOVED_SUFFIX, removeLeftovers } from "../../../lib/platform/disk.ts";
+import { isDiskFull, REMOVED_SUFFIX, removeLeftovers } from "../../../lib/platform/disk.ts";
+import { errorCode } from "../../../lib/platform/errors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { batch, entry, hardState, IDENTITY } from "../../support/storage.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";

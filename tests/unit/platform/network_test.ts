@@ -1,4 +1,4 @@
-/** The real sockets and the real clock, and the links over them. */
+/** The real sockets, those of Deno and those of Node, the real clock, and the links over them. */
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -8,7 +8,9 @@ import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import { dial } from "../../../lib/transport/handshake.ts";
-import type { Connection, Listener } from "../../../lib/platform/network.ts";
+import { formatAddress } from "../../../lib/platform/address.ts";
+import { NodeDialer } from "../../../lib/platform/node_network.ts";
+import type { Connection, Dialer, Listener } from "../../../lib/platform/network.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { PeerLinks } from "../../../lib/transport/peer_links.ts";
 import { eventually, within } from "../../support/eventually.ts";
@@ -20,31 +22,80 @@ const clock = new SystemClock();
 const ANY_PORT = { host: "127.0.0.1", port: 0 };
 const never = (): AbortSignal => new AbortController().signal;
 
+const DIALERS: readonly (readonly [string, Dialer])[] = [["Deno", network], ["Node", new NodeDialer()]];
+
 /** A listener and both ends of one connection to it. */
-async function pair(): Promise<{ here: Connection; there: Connection; listener: Listener }> {
+async function pair(dialer: Dialer): Promise<{ here: Connection; there: Connection; listener: Listener }> {
   const listener = network.listen(ANY_PORT);
-  const [here, there] = await Promise.all([network.connect(listener.address, never()), listener.accept()]);
+  const [here, there] = await Promise.all([dialer.connect(listener.address, never()), listener.accept()]);
   assert(there !== null, "the listener is open");
   return { here, there, listener };
 }
 
-Deno.test("bytes go both ways, and the end of the stream is null", async () => {
-  const { here, there, listener } = await pair();
-  await here.write(new Uint8Array([1, 2, 3]));
-  const buffer = new Uint8Array(10);
-  assertEquals([await there.read(buffer), [...buffer.subarray(0, 3)]], [3, [1, 2, 3]]);
-  there.close();
-  assertEquals(await here.read(buffer), null);
-  here.close();
-  listener.close();
-});
+for (const [runtime, dialer] of DIALERS) {
+  Deno.test(`${runtime}'s sockets: bytes go both ways, and the end of the stream is null`, async () => {
+    const { here, there, listener } = await pair(dialer);
+    await here.write(new Uint8Array([1, 2, 3]));
+    const buffer = new Uint8Array(10);
+    assertEquals([await there.read(buffer), [...buffer.subarray(0, 3)]], [3, [1, 2, 3]]);
+    assertEquals(here.remote, formatAddress(listener.address));
+    there.close();
+    assertEquals(await here.read(buffer), null);
+    here.close();
+    listener.close();
+  });
 
-Deno.test("closing twice does nothing, and ends a read and an accept that are under way", async () => {
-  const { here, there, listener } = await pair();
-  const reading = assertRejects(() => here.read(new Uint8Array(1)), Error);
+  Deno.test(`${runtime}'s sockets: a small buffer takes a large message in parts, in order`, async () => {
+    const { here, there, listener } = await pair(dialer);
+    const message = Uint8Array.from({ length: 1_000_000 }, (_, index) => index % 251);
+    const echoed = (async (): Promise<void> => {
+      const buffer = new Uint8Array(65_536);
+      for (let total = 0; total < message.length;) {
+        const size = await there.read(buffer) ?? 0;
+        for (let sent = 0; sent < size;) sent += await there.write(buffer.subarray(sent, size));
+        total += size;
+      }
+    })();
+    const writing = (async (): Promise<void> => {
+      for (let sent = 0; sent < message.length;) sent += await here.write(message.subarray(sent));
+    })();
+    const buffer = new Uint8Array(1_000);
+    let total = 0;
+    while (total < message.length) {
+      const size = await here.read(buffer) ?? 0;
+      assert(buffer.subarray(0, size).every((byte, index) => byte === (total + index) % 251));
+      total += size;
+    }
+    await Promise.all([echoed, writing]);
+    for (const closable of [here, there, listener]) closable.close();
+  });
+
+  Deno.test(`${runtime}'s sockets: closing twice has no effect, and ends a read that waits`, async () => {
+    const { here, there, listener } = await pair(dialer);
+    const reading = assertRejects(() => here.read(new Uint8Array(1)), Error);
+    for (const closable of [here, here, there, there, listener]) closable.close();
+    await within("the read ends", reading);
+    await assertRejects(() => here.write(new Uint8Array(1)), Error);
+  });
+
+  Deno.test(`${runtime}'s sockets: refused, an unknown name and a signal are told apart`, async () => {
+    const listener = network.listen(ANY_PORT);
+    const { port } = listener.address;
+    listener.close();
+    const codeOf = async (host: string, signal: AbortSignal): Promise<string> =>
+      (await assertRejects(() => dialer.connect({ host, port }, signal), NetworkError)).code;
+    const refused = await assertRejects(() => dialer.connect(listener.address, never()), NetworkError);
+    assertEquals(refused.message, `Cannot connect to 127.0.0.1:${port}: nothing listens there.`);
+    assertEquals(refused.code, "refused");
+    assertEquals(await codeOf("no.such.invalid", never()), "nameNotFound");
+    assertEquals(await codeOf("127.0.0.1", AbortSignal.abort()), "aborted");
+  });
+}
+
+Deno.test("closing a listener twice has no effect, and ends an accept that waits", async () => {
+  const listener = network.listen(ANY_PORT);
   const accepting = listener.accept();
-  for (const closable of [here, here, there, there, listener, listener]) closable.close();
-  await within("the read ends", reading);
+  for (const closable of [listener, listener]) closable.close();
   assertEquals([await within("the accept ends", accepting), await listener.accept()], [null, null]);
 });
 
@@ -63,30 +114,15 @@ Deno.test("a connection that is reset before it is accepted is named as lost, an
   for (const closable of [here, there, listener]) closable.close();
 });
 
-Deno.test("a port that is taken, nobody listening, and a name that is not known are told apart", async () => {
+Deno.test("listening on a port that is in use is refused with what to do", () => {
   const listener = network.listen(ANY_PORT);
-  const { port } = listener.address;
   const taken = assertThrows(() => network.listen(listener.address), NetworkError);
   assertEquals([taken.code, taken.message], [
     "addressInUse",
-    `Cannot listen on 127.0.0.1:${port}: the port is in use. Stop the process that has it, or choose another port.`,
+    `Cannot listen on ${formatAddress(listener.address)}: ` +
+    "the port is in use. Stop the process that has it, or choose another port.",
   ]);
   listener.close();
-  const refused = await assertRejects(() => network.connect(listener.address, never()), NetworkError);
-  assertEquals([refused.code, refused.message], [
-    "refused",
-    `Cannot connect to 127.0.0.1:${port}: nothing listens there.`,
-  ]);
-  const unknown = await assertRejects(
-    () => network.connect({ host: "no.such.invalid", port }, never()),
-    NetworkError,
-  );
-  assertEquals(unknown.code, "nameNotFound");
-  const gaveUp = await assertRejects(
-    () => network.connect(listener.address, AbortSignal.abort()),
-    NetworkError,
-  );
-  assertEquals(gaveUp.code, "aborted");
 });
 
 Deno.test("the end of the turn comes once for all, in order, with what is added meanwhile", async () => {

@@ -1,7 +1,7 @@
 /** Names are looked up a few at a time, whatever becomes of those who asked. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { MAX_KNOWN_LOOKUPS, MAX_KNOWN_NAMES, MAX_NEW_LOOKUPS } from "../../../lib/platform/name_lookups.ts";
-import { NameLookups } from "../../../lib/platform/name_lookups.ts";
+import { MAX_KNOWN_LOOKUPS, MAX_KNOWN_NAMES, MAX_NEW_LOOKUPS } from "../../../lib/platform/sockets.ts";
+import { NameLookups } from "../../../lib/platform/sockets.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 
 const ADDRESSES = ["10.0.0.1", "10.0.0.2"];

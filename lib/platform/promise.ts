@@ -1,0 +1,29 @@
+/**
+ * Promises that something else settles, and waiting that can be ended. The client library runs in Node 20, which has no
+ * `Promise.withResolvers`; what that library imports uses {@link withResolvers}.
+ */
+import type { Clock } from "./clock.ts";
+
+/** Returns a promise and the functions that settle it. */
+export function withResolvers<T>(): PromiseWithResolvers<T> {
+  if (Promise.withResolvers !== undefined) return Promise.withResolvers();
+  let resolve: PromiseWithResolvers<T>["resolve"] = () => {};
+  let reject: PromiseWithResolvers<T>["reject"] = () => {};
+  const promise = new Promise<T>((...settlers) => [resolve, reject] = settlers);
+  return { promise, resolve, reject };
+}
+
+/** Resolves after `durationMs`, or as soon as `signal` is aborted; leaves neither timer nor listener behind. */
+export async function pause(
+  durationMs: number,
+  { clock, signal }: { readonly clock: Pick<Clock, "after">; readonly signal: AbortSignal },
+): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = withResolvers<void>();
+  const timer = clock.after(durationMs, resolve);
+  const onAbort = (): void => resolve();
+  signal.addEventListener("abort", onAbort);
+  await promise;
+  timer.cancel();
+  signal.removeEventListener("abort", onAbort);
+}
