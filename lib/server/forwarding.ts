@@ -8,7 +8,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { ForwardRequest, ForwardResponse } from "../protocol/messages.ts";
 import type { SessionStamp } from "../kv/mod.ts";
 import type { NodeId } from "../raft/mod.ts";
-import { type ErrorAnswer, notApplied, unknownOutcome, type WriteAnswer } from "./answers.ts";
+import { type ErrorAnswer, notApplied, unknownOutcome, type WriteAnswer } from "./reply.ts";
 
 /**
  * Writes that may wait at this node for the leader's answer. One more is refused as busy; a retry of one that waits is

@@ -8,7 +8,7 @@
  */
 import { assert } from "../platform/assert.ts";
 import type { SessionStamp } from "../kv/mod.ts";
-import type { WriteAnswer } from "./answers.ts";
+import type { WriteAnswer } from "./reply.ts";
 
 /** Takes the end of a write; called exactly once. */
 type TakeAnswer = (answer: WriteAnswer) => void;

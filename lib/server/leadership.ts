@@ -1,33 +1,33 @@
-/**
- * What follows from a change of leader: writes that can't be told to commit are given up, clients are told, whoever
- * waits for a transfer learns of it, and the log says so once.
- */
+/** Notices changes of leader and term, logs them once and notifies the parts of the node that depend on them. */
 import type { Logger } from "../platform/logger.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
 
-/** Who leads which term, as one node sees it. */
+/** The leader of a term, as one node knows it. */
 export interface Leadership {
   readonly leader: NodeId | null;
   readonly term: number;
 }
 
-/** Called with the new leadership after it has changed. */
+/** A function that is called with the new leadership after a change. */
 export type LeadershipListener = (leadership: Leadership) => void;
 
-/** Notices changes of leader and term. */
+/** The leadership that one node knows of, with those that listen to its changes. */
 export class LeadershipWatch {
+  /** This node. */
+  readonly self: NodeId;
   readonly #raft: Raft;
   readonly #logger: Logger;
   readonly #listeners = new Set<LeadershipListener>();
   #current: Leadership;
 
   constructor(raft: Raft, logger: Logger) {
+    this.self = raft.status().id;
     this.#raft = raft;
     this.#logger = logger;
     this.#current = { leader: raft.leader, term: raft.term };
   }
 
-  /** Who leads now. */
+  /** The leadership at the last {@link check}. */
   get current(): Leadership {
     return this.#current;
   }
@@ -38,7 +38,7 @@ export class LeadershipWatch {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Looks whether anything changed since the last look. */
+  /** Notifies the listeners if leader or term changed since the last call. */
   check(): void {
     const { leader, term } = this.#raft;
     const before = this.#current;

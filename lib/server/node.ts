@@ -14,11 +14,11 @@ import type { PeerMessage } from "../protocol/peer_frames.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService, ClientWork, type ClientWorkOptions } from "./client_service.ts";
 import { ConfirmedReads, Replica } from "./replica.ts";
-import { DiskHandover } from "./disk_handover.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
 import { Driver } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
+import { LeadershipTransfers } from "./leadership_transfer.ts";
 import { membersOf } from "./membership/members.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { Membership, type MembershipOptions } from "./membership/membership.ts";
@@ -113,7 +113,7 @@ export class Node {
   readonly #diskSpace: DiskSpaceMonitor;
   readonly #termGuard: TermGuard;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
-  readonly #diskHandover: DiskHandover;
+  readonly #transfers: LeadershipTransfers;
   /** The configurations that were last told of. */
   #told: KnownConfigurations;
 
@@ -143,6 +143,7 @@ export class Node {
       timeoutMs,
       send: (to, message) => options.send(message, to),
     });
+    this.#transfers = this.#makeTransfers(timeoutMs);
     this.#writes = this.#makeWrites();
     this.membership = new Membership({
       self: options.id,
@@ -166,7 +167,7 @@ export class Node {
       membership: this.membership,
       clock,
       yieldToEventLoop: this.#yieldToEventLoop,
-      transferTimeoutMs: timeoutMs,
+      transfers: this.#transfers,
       status: () => this.status(),
       metrics: options.metrics,
     });
@@ -176,8 +177,6 @@ export class Node {
       snapshots: this.#snapshots,
       exchange: this.#exchange,
     });
-    const hasRoom = (): boolean => this.#diskState() === "ok";
-    this.#diskHandover = new DiskHandover({ ...options, driver: this.#driver, hasRoom });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === options.id ? term : null);
       if (leader === options.id) return this.membership.start();
@@ -220,19 +219,9 @@ export class Node {
     return new ClientWork({ ...options, reads: this.clients.reads, downloads });
   }
 
-  /** Hands leadership over if this node has it; resolves when another leads, or after `timeoutMs`. */
-  handOver(timeoutMs: number): Promise<void> {
-    const successor = this.#driver.ask((raft) => raft.transferLeadership(null));
-    if (successor === null) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = this.#options.clock.after(timeoutMs, resolve);
-    const unwatch = this.leadership.onChange(({ leader }) => {
-      if (leader !== null && leader !== this.#options.id) resolve();
-    });
-    return promise.finally(() => {
-      timer.cancel();
-      unwatch();
-    });
+  /** Transfers leadership if this node has it; resolves when another node leads, or after `timeoutMs`. */
+  leave(timeoutMs: number): Promise<void> {
+    return this.#transfers.leave(timeoutMs);
   }
 
   /** Stops taking part: answers who waits, and resolves once what is being written is durable. */
@@ -429,6 +418,18 @@ export class Node {
     });
   }
 
+  #makeTransfers(timeoutMs: number): LeadershipTransfers {
+    return new LeadershipTransfers({
+      driver: this.#driver,
+      leadership: this.leadership,
+      clock: this.#options.clock,
+      logger: this.#options.logger,
+      timeoutMs,
+      members: () => membersOf(this.committedConfiguration),
+      hasDiskSpace: () => this.#diskState() === "ok",
+    });
+  }
+
   #makeWrites(): Writes {
     const { start, maxValueBytes, quotaBytes, clock, metrics } = this.#options;
     const quota = new Quota({
@@ -437,7 +438,7 @@ export class Node {
       isDiskNearlyFull: () => {
         if (!start.log.isNearlyFull) return false;
         // Who can hand over says so, and the write goes on at the next leader.
-        this.#diskHandover.check(this.#raft);
+        this.#transfers.checkDisk(this.#raft);
         return !this.#raft.isTransferring;
       },
     });
@@ -460,7 +461,7 @@ export class Node {
     if (applied !== told.applied) this.membership.applied(applied);
     this.membership.settled();
     this.leadership.check();
-    this.#diskHandover.check(this.#raft);
+    this.#transfers.checkDisk(this.#raft);
     this.#exchange.settled();
     const isNews = newest !== told.newest || committed !== told.committed || applied !== told.applied;
     if (isNews) this.#options.configurationChanged();

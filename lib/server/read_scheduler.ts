@@ -10,7 +10,7 @@
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { GetRequest, ListRequest } from "../protocol/messages.ts";
-import type { ClientWork } from "./client_service.ts";
+import type { Reply } from "./reply.ts";
 
 /** What the reads of one turn may cost, about 5 ms of work; the one that exceeds it is answered whole. */
 export const READ_TURN_BYTES = 4_194_304;
@@ -21,9 +21,7 @@ const ENTRY_BYTES = 512;
 /** A read that this node's state may answer. */
 export interface Read {
   readonly request: GetRequest | ListRequest;
-  /** When it came, for the metrics. */
-  readonly begin: number;
-  readonly client: ClientWork;
+  readonly reply: Reply;
 }
 
 /** What came of a read: how many entries, and how many bytes of values. */

@@ -11,7 +11,7 @@ import { decodeCommand, encodeResultInPlace } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import { decodeConfiguration } from "../protocol/configuration.ts";
 import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
-import { unknownOutcome, type WriteAnswer } from "./answers.ts";
+import { unknownOutcome, type WriteAnswer } from "./reply.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 
 /**

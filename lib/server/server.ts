@@ -398,7 +398,7 @@ class Server implements RunningServer {
       this.#leaving?.cancel();
       this.#stopProbes.abort();
       this.#node.clients.stop();
-      if (orderly) await this.#node.handOver(this.#config.electionTimeoutMs);
+      if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();
       await this.#listener.close();
       await this.#links.close();

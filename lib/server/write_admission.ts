@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../platform/clock.ts";
 import type { Command, StateMachine, Transaction } from "../kv/mod.ts";
-import { type ErrorAnswer, notApplied } from "./answers.ts";
+import { type ErrorAnswer, notApplied } from "./reply.ts";
 
 /** Writes that may wait whatever they are: for the sake of memory. */
 const MAX_WRITES = 8_192;

@@ -5,7 +5,7 @@
 import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
-import { type ErrorAnswer, notApplied, type WriteAnswer } from "./answers.ts";
+import { type ErrorAnswer, notApplied, type WriteAnswer } from "./reply.ts";
 import { type Quota, WriteAdmission } from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";

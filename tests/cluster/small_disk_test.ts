@@ -42,7 +42,10 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
     }, { explain: cluster.logs });
     disk.fill();
     for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
-    assertStringIncludes(cluster.logs(), "disk nearly full: leadership goes to a node that has room");
+    assertStringIncludes(
+      cluster.logs(),
+      "disk nearly full: leadership is transferred to a node that has space",
+    );
     const leader = await cluster.waitForLeader();
     assert(leader !== 1, "another node leads");
     await eventually("the new leader knows whose disk is full", async () => {

@@ -184,9 +184,9 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     id: "M219",
     title: "any number of transfers of leadership waits for its end",
     failure: "what clients wait for has no bound but the core's",
-    file: "lib/server/client_service.ts",
-    from: "if (this.#transfers.size >= MAX_TRANSFERS) {",
-    to: "if (this.#transfers.size >= Infinity) {",
+    file: "lib/server/leadership_transfer.ts",
+    from: "if (this.#waiting.size >= MAX_TRANSFERS) {",
+    to: "if (this.#waiting.size >= Infinity) {",
     checks: [SERVER],
   },
 ];

@@ -18,9 +18,9 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     id: "M351",
     title: "a leader without room asks in each turn whether another node has some",
     failure: "the question schedules another turn: the process spins, and answers nothing until it is killed",
-    file: "lib/server/disk_handover.ts",
-    from: "to === null ? NO_ROOM_RETRY_MS : RETRY_MS",
-    to: "to === null ? 0 : RETRY_MS",
+    file: "lib/server/leadership_transfer.ts",
+    from: "to === null ? NO_SPACE_RETRY_MS : DISK_RETRY_MS",
+    to: "to === null ? 0 : DISK_RETRY_MS",
     checks: [SERVER],
   },
   {

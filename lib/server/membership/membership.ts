@@ -12,7 +12,7 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import type { ChangeMembershipRequest, Member, MembershipChange } from "../../protocol/messages.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Configuration, Entry, NodeId, PeerView, Raft } from "../../raft/mod.ts";
-import { type ErrorAnswer, notApplied, unknownOutcome } from "../answers.ts";
+import { type ErrorAnswer, notApplied, unknownOutcome } from "../reply.ts";
 import type { Driver } from "../driver.ts";
 import { membersOf } from "./members.ts";
 import {

@@ -16,7 +16,7 @@ import type {
 } from "../../protocol/messages.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../protocol/limits.ts";
 import type { RawSnapshotReader, SnapshotStore } from "../../storage/mod.ts";
-import { type ErrorAnswer, notApplied } from "../answers.ts";
+import { type ErrorAnswer, notApplied } from "../reply.ts";
 import { SnapshotRefusedError, type Snapshots } from "./snapshots.ts";
 
 /** Snapshots that one connection may have open. */

@@ -5,12 +5,12 @@ import type { ServerMessage } from "../../../lib/protocol/messages.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
+import { ClientService, ClientWork, MAX_ASKED_BYTES } from "../../../lib/server/client_service.ts";
 import {
-  ClientService,
-  ClientWork,
-  MAX_ASKED_BYTES,
+  type LeadershipTransferOptions,
+  LeadershipTransfers,
   MAX_TRANSFERS,
-} from "../../../lib/server/client_service.ts";
+} from "../../../lib/server/leadership_transfer.ts";
 import { Driver } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { LeadershipWatch } from "../../../lib/server/leadership.ts";
@@ -109,7 +109,7 @@ class Bench {
       membership,
       clock,
       yieldToEventLoop: noYield,
-      transferTimeoutMs: TRANSFER_TIMEOUT_MS,
+      transfers: transfersOf({ driver, leadership, clock, logger }),
       status: () => {
         throw new Error("nobody asks for the status in these tests");
       },
@@ -207,6 +207,17 @@ class Bench {
       downloads: new SnapshotDownloads({ snapshots, store, clock, totals: { open: 0, reads: 0 } }),
     });
   }
+}
+
+function transfersOf(
+  parts: Pick<LeadershipTransferOptions, "driver" | "leadership" | "clock" | "logger">,
+): LeadershipTransfers {
+  return new LeadershipTransfers({
+    ...parts,
+    timeoutMs: TRANSFER_TIMEOUT_MS,
+    members: () => [],
+    hasDiskSpace: () => true,
+  });
 }
 
 /** Nothing is asked of it here. */

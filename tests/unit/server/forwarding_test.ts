@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { SessionStamp } from "../../../lib/kv/mod.ts";
 import type { ForwardRequest } from "../../../lib/protocol/messages.ts";
-import type { WriteAnswer } from "../../../lib/server/answers.ts";
+import type { WriteAnswer } from "../../../lib/server/reply.ts";
 import { Forwarding, MAX_FORWARDS } from "../../../lib/server/forwarding.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 

@@ -1,7 +1,7 @@
 /** What is kept for writes under way is kept no longer than they are. */
 import { assertEquals } from "@std/assert";
 import type { SessionStamp } from "../../../lib/kv/mod.ts";
-import { notApplied, type WriteAnswer } from "../../../lib/server/answers.ts";
+import { notApplied, type WriteAnswer } from "../../../lib/server/reply.ts";
 import { InFlightWrites } from "../../../lib/server/in_flight_writes.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 

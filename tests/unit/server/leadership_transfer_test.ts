@@ -31,7 +31,7 @@ Deno.test("a leader whose disk has no room hands over at once, and no write is r
   const status = await cluster.run(client.cluster.status());
   assert(status.leader !== null && status.leader !== full, "another node leads");
   assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
-    "disk nearly full: leadership goes to a node that has room",
+    "disk nearly full: leadership is transferred to a node that has space",
   ]);
   const views = status.nodes.map((node) => node.reachable ? `${node.id} ${node.disk}` : `${node.id} down`);
   assert(["nearlyFull", "full"].includes(views[full - 1]?.split(" ")[1] ?? ""), views.join());
@@ -62,7 +62,7 @@ Deno.test("where no node has room the leader stays, and writes that add somethin
   await settle();
   assertEquals(cluster.clock.turnEnds, turnEnds, "nothing goes on while time stands still");
   assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
-    "disk nearly full, and no other node with room can lead: writes that add something are refused",
+    "disk nearly full, and no other node with space can lead: writes that add data are refused",
   ]);
 });
 

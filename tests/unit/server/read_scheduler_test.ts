@@ -1,6 +1,6 @@
 /** Reads are answered in turns: in which order, how many in one, and not at all for clients that take nothing or are gone. */
 import { assertEquals } from "@std/assert";
-import type { ClientWork } from "../../../lib/server/client_service.ts";
+import type { Reply } from "../../../lib/server/reply.ts";
 import {
   READ_TURN_BYTES,
   type ReadQueue,
@@ -46,12 +46,12 @@ class Scene {
 
   get(queue: ReadQueue, requestId: number): void {
     const request = { kind: "get", requestId, key: NOTHING, consistency: "stale" } as const;
-    queue.add({ request, begin: 0, client: {} as ClientWork });
+    queue.add({ request, reply: {} as Reply });
   }
 
   list(queue: ReadQueue, requestId: number): void {
     const request = { kind: "list", requestId, query: QUERY, consistency: "stale" } as const;
-    queue.add({ request, begin: 0, client: {} as ClientWork });
+    queue.add({ request, reply: {} as Reply });
   }
 
   /** What became of reads since the last look. */

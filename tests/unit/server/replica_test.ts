@@ -9,7 +9,7 @@ import {
 } from "../../../lib/kv/mod.ts";
 import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
-import type { WriteAnswer } from "../../../lib/server/answers.ts";
+import type { WriteAnswer } from "../../../lib/server/reply.ts";
 import {
   ConfirmedReads,
   MAX_CONFIRMED_READS,

@@ -7,7 +7,7 @@ import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
-import type { WriteAnswer } from "../../../lib/server/answers.ts";
+import type { WriteAnswer } from "../../../lib/server/reply.ts";
 import { Driver, type LogStore } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { Replica } from "../../../lib/server/replica.ts";

@@ -1,0 +1,84 @@
+/**
+ * The replies to requests. Each request of a client has one {@link Reply}, which is sent, refused or dropped once. A
+ * write ends in a {@link WriteAnswer}, whether a client of this node asked for it or a node that forwarded it.
+ */
+import type { ClientRequest, ErrorCode, Outcome, ServerMessage } from "../protocol/messages.ts";
+import type { LeadershipWatch } from "./leadership.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+
+/** The reason why a request was not carried out, and whether it may have taken effect nevertheless. */
+export interface ErrorAnswer {
+  readonly kind: "error";
+  readonly code: ErrorCode;
+  /** A sentence for a person. */
+  readonly message: string;
+  readonly outcome: Outcome;
+}
+
+/** The end of a write: its encoded result, valid during the call that passes it, or the reason why there is none. */
+export type WriteAnswer = { readonly kind: "result"; readonly result: Uint8Array } | ErrorAnswer;
+
+/** Returns the refusal of a request that had no effect and will have none. */
+export function notApplied(code: ErrorCode, message: string): ErrorAnswer {
+  return { kind: "error", code, message, outcome: "not-applied" };
+}
+
+/** Returns the refusal of a request that may have taken effect, or may do so later. */
+export function unknownOutcome(code: ErrorCode, message: string): ErrorAnswer {
+  return { kind: "error", code, message, outcome: "unknown" };
+}
+
+/** The connection that a reply goes to. */
+export interface ReplyTarget {
+  /** Sends one message; drops it when the connection is closed. */
+  readonly send: (message: ServerMessage) => void;
+  /** Ends the connection because of an unexpected error. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** What the replies of a node share. */
+export interface ReplyOptions {
+  /** Names the leader in refusals. */
+  readonly leadership: LeadershipWatch;
+  /** Counts requests; null counts none. */
+  readonly metrics: Metrics | null;
+}
+
+/** The reply to one request. */
+export class Reply {
+  readonly #request: ClientRequest;
+  readonly #target: ReplyTarget;
+  readonly #options: ReplyOptions;
+  readonly #begin: number;
+
+  constructor(request: ClientRequest, target: ReplyTarget, options: ReplyOptions) {
+    this.#request = request;
+    this.#target = target;
+    this.#options = options;
+    this.#begin = options.metrics?.requestBegan(request.kind) ?? 0;
+  }
+
+  /** Sends the answer. */
+  send(message: ServerMessage): void {
+    this.#target.send(message);
+    const outcome = message.kind === "error" ? message.code : "ok";
+    this.#options.metrics?.requestAnswered(this.#request.kind, outcome, this.#begin);
+  }
+
+  /** Sends a refusal. */
+  refuse({ code, message, outcome }: ErrorAnswer): void {
+    const { requestId } = this.#request;
+    const { leader } = this.#options.leadership.current;
+    this.send({ kind: "error", requestId, code, message, outcome, leader });
+  }
+
+  /** Counts the request as unanswered: its connection is closed. */
+  drop(): void {
+    this.#options.metrics?.requestDropped(this.#request.kind);
+  }
+
+  /** Ends the connection because of an unexpected error. */
+  fail(error: unknown): void {
+    this.#target.fail(error);
+  }
+}
