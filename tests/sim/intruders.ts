@@ -87,7 +87,10 @@ export function leapTerm(
     dataId,
     address: addressOf(from),
   };
-  const term = Math.min((invariants.statusOf(to)?.term ?? 1) + LEAP, Number.MAX_SAFE_INTEGER);
+  const ownTerm = invariants.statusOf(to)?.term ?? 0;
+  // A node that was in no term yet, a joining one, accepts any term.
+  if (ownTerm === 0) return () => {};
+  const term = Math.min(ownTerm + LEAP, Number.MAX_SAFE_INTEGER);
   const head = { from, to, term };
   const frames: Write[] = [
     (out) => encodePeerFrame(out, { kind: "requestVoteResponse", ...head, granted: true }),

@@ -16,6 +16,8 @@ import { faultText, planOf } from "./plan.ts";
 import { run } from "./run.ts";
 
 const DEFAULT_SECONDS = 60;
+/** Between two lines about the progress of a campaign. */
+const PROGRESS_INTERVAL_MS = 5_000;
 
 /** The command's flags, as given. */
 interface SimFlags {
@@ -46,11 +48,26 @@ async function main(args: string[]): Promise<number> {
     ? Number(flags.seconds ?? DEFAULT_SECONDS)
     : Number.POSITIVE_INFINITY;
   const first = flags.seeds === undefined ? Math.floor(Math.random() * 1e9) : from ?? 1;
+  const progress = { seeds: 0, failed: 0, shownAt: begin };
   const summary = await campaign({
-    seeds: countFrom(first, flags.seeds === undefined ? Number.MAX_SAFE_INTEGER : to ?? first),
+    seeds: countFrom(first, {
+      last: flags.seeds === undefined ? Number.MAX_SAFE_INTEGER : to ?? first,
+      begin(seed): void {
+        const now = performance.now();
+        if (now - progress.shownAt < PROGRESS_INTERVAL_MS) return;
+        progress.shownAt = now;
+        const { seeds, failed } = progress;
+        console.error(
+          `${seeds} seeds in ${((now - begin) / 1_000).toFixed(0)} s, ${failed} failed; next is ${seed}`,
+        );
+      },
+    }),
     isOver: () => performance.now() - begin > seconds * 1_000,
     onRun: ({ plan: { seed }, violations: [violation] }) => {
-      if (violation !== undefined) console.log(`seed ${seed} failed: ${violation}`);
+      progress.seeds++;
+      if (violation === undefined) return;
+      progress.failed++;
+      console.log(`seed ${seed} failed: ${violation}`);
     },
   });
   for (const failure of summary.failures) tellFailure(failure);
@@ -117,6 +134,12 @@ function summaryText(summary: Summary, realMs: number): string {
     `${failures.length} violations`;
 }
 
-function* countFrom(first: number, last: number): Iterable<number> {
-  for (let seed = first; seed <= last; seed++) yield seed;
+function* countFrom(
+  first: number,
+  { last, begin }: { readonly last: number; readonly begin: (seed: number) => void },
+): Iterable<number> {
+  for (let seed = first; seed <= last; seed++) {
+    begin(seed);
+    yield seed;
+  }
 }

@@ -1,6 +1,10 @@
 /** A short campaign of the simulator, and proof that a seed decides everything about its run. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { SeededRandom } from "../support/seeded_random.ts";
 import { campaign, unvisited } from "./campaign.ts";
+import { Process } from "./environment/process.ts";
+import { Scheduler } from "./environment/scheduler.ts";
+import { SimClock } from "./environment/sim_clock.ts";
 import { FAILED_ONCE } from "./failed_once.ts";
 import { planOf } from "./plan.ts";
 import { run } from "./run.ts";
@@ -38,4 +42,23 @@ Deno.test("no seed of a short campaign breaks a promise, and it visits every lis
   assertEquals(seeds, SEEDS);
   assert(undecided < SEEDS / 50, "the checker decides nearly every history");
   assert(operations > 10_000, "the clients did something");
+});
+
+Deno.test("SimClock: an endless turn ends with an error that names the callback", async () => {
+  const scheduler = new Scheduler();
+  const process = new Process("n1", { host: "10.0.0.1", scheduler });
+  const clock = new SimClock({ process, random: new SeededRandom(1), speed: 1 });
+  const errors: unknown[] = [];
+  scheduler.onFailed = (error): void => void errors.push(error);
+  const repeat = (): void => clock.endOfTurn(repeat);
+  clock.endOfTurn(repeat);
+  await scheduler.run(10, () => errors.length > 0);
+  assertMatch(
+    String(errors[0]),
+    /Cannot end a turn of n1: after 100000 callbacks .*clock\.endOfTurn\(repeat\)/,
+  );
+  let hasRun = false;
+  clock.endOfTurn(() => hasRun = true);
+  await scheduler.run(20, () => hasRun);
+  assert(hasRun, "the next turn is an ordinary one");
 });

@@ -6,6 +6,10 @@ import type { Process } from "./process.ts";
 /** How late a timer or the end of a turn may come. */
 const LATE_MS = 1;
 const TURN_MS = 0.2;
+/** More callbacks than this at the end of one turn add each other without end. */
+const MAX_TURN_CALLBACKS = 100_000;
+/** Characters of a callback's source that an error shows. */
+const SHOWN_SOURCE_CHARACTERS = 120;
 
 /** What a clock is made from. */
 export interface SimClockOptions {
@@ -49,9 +53,22 @@ export class SimClock implements Clock {
     this.#process.scheduler.after(this.#random.next() * TURN_MS, this.#process, () => this.#endTurn());
   }
 
-  /** What is added meanwhile runs in the same pass, as with the real clock. */
+  /** Runs the callbacks; those that they add run in the same pass, as with the real clock. */
   #endTurn(): void {
-    for (let next = 0; next < this.#atEndOfTurn.length; next++) this.#atEndOfTurn[next]?.();
-    this.#atEndOfTurn = [];
+    const callbacks = this.#atEndOfTurn;
+    try {
+      for (let next = 0; next < callbacks.length; next++) {
+        const callback = callbacks[next];
+        if (next === MAX_TURN_CALLBACKS) throw new Error(endlessTurn(this.#process, callback));
+        callback?.();
+      }
+    } finally {
+      this.#atEndOfTurn = [];
+    }
   }
+}
+
+function endlessTurn({ name }: Process, callback: (() => void) | undefined): string {
+  const source = String(callback).replaceAll(/\s+/g, " ").slice(0, SHOWN_SOURCE_CHARACTERS);
+  return `Cannot end a turn of ${name}: after ${MAX_TURN_CALLBACKS} callbacks there is another, ${source}`;
 }
