@@ -1,12 +1,12 @@
 /** The program: everything is in lib/cli/. */
-import { describeFault, runKvraft, thisProcess } from "./lib/cli/mod.ts";
+import { describeFault, processDependencies, runKvraft } from "./lib/cli/mod.ts";
 import { ExitCode } from "./lib/cli/errors.ts";
 
-const surroundings = thisProcess();
+const dependencies = processDependencies();
 
 /** A fault that reached nobody's `catch`: one line, and the end. */
 function endWith(error: unknown): void {
-  surroundings.system.stderr.write(`${describeFault(error, Deno.args)}\n`);
+  dependencies.environment.stderr.write(`${describeFault(error, Deno.args)}\n`);
   Deno.exit(ExitCode.internal);
 }
 
@@ -19,4 +19,4 @@ globalThis.addEventListener("error", (event) => {
   endWith(event.error);
 });
 
-Deno.exit(await runKvraft(Deno.args, surroundings));
+Deno.exit(await runKvraft(Deno.args, dependencies));

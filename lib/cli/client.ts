@@ -12,7 +12,7 @@ import {
   timeoutOf,
   type View,
 } from "./command.ts";
-import type { System } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { clientHelp } from "./help.ts";
 import { MAX_VALUE_INPUT_BYTES, readLines, valueTooLarge } from "./input.ts";
@@ -38,17 +38,17 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
 export type Connect = (options: { cluster: readonly string[]; timeoutMs?: number }) => Promise<StoreClient>;
 
 /** What the command works with. */
-export interface ClientSurroundings {
-  readonly system: System;
+export interface ClientDependencies {
+  readonly environment: Environment;
   readonly connect: Connect;
 }
 
 /** Runs `kvraft client` with these arguments; resolves to the exit code. */
 export async function clientCommand(
   args: readonly string[],
-  surroundings: ClientSurroundings,
+  dependencies: ClientDependencies,
 ): Promise<ExitCode> {
-  const client = new Client(surroundings, mentionsJson(args) ? "json" : "text");
+  const client = new Client(dependencies, mentionsJson(args) ? "json" : "text");
   try {
     return await client.run(args);
   } catch (error) {
@@ -75,7 +75,7 @@ function answerLost(answer: Answer, { code, reason, cause }: OutputError): Halfw
 }
 
 class Client {
-  readonly #system: System;
+  readonly #environment: Environment;
   readonly #connect: Connect;
   #output: OutputFormat;
   #timeoutMs: number | null = null;
@@ -83,8 +83,8 @@ class Client {
   #connected: Promise<StoreClient> | null = null;
   #isConnecting = false;
 
-  constructor({ system, connect }: ClientSurroundings, output: OutputFormat) {
-    this.#system = system;
+  constructor({ environment, connect }: ClientDependencies, output: OutputFormat) {
+    this.#environment = environment;
     this.#connect = connect;
     this.#output = output;
   }
@@ -96,16 +96,19 @@ class Client {
     this.#timeoutMs = timeoutOf(options);
     this.#cluster = options.get("cluster") ?? null;
     if (invocation !== null) {
-      return await this.#runCall(invocation, { stdin: () => this.#system.stdin.stream, isOneOfMany: false });
+      return await this.#runCall(invocation, {
+        stdin: () => this.#environment.stdin.stream,
+        isOneOfMany: false,
+      });
     }
     if (options.has("help")) {
-      await this.#system.stdout.write(clientHelp([...CLIENT_OPTIONS, ...COMMON_OPTIONS], COMMANDS));
+      await this.#environment.stdout.write(clientHelp([...CLIENT_OPTIONS, ...COMMON_OPTIONS], COMMANDS));
       return ExitCode.done;
     }
-    const { stdin, stdout } = this.#system;
+    const { stdin, stdout } = this.#environment;
     if (!stdin.isTerminal || !stdout.isTerminal) return await this.#runLines();
     await runShell({
-      system: this.#system,
+      environment: this.#environment,
       client: await this.#client(),
       connect: () => this.#open(),
       output: this.#output,
@@ -121,7 +124,7 @@ class Client {
     const failure = failureOf(error);
     const message = escapeUnprintable(`${where}${failure.message}`);
     const text = this.#output === "json" ? failureAsJson({ ...failure, message }) : `kvraft: ${message}`;
-    this.#system.stderr.write(`${text}\n`);
+    this.#environment.stderr.write(`${text}\n`);
     return failure.exitCode;
   }
 
@@ -139,7 +142,7 @@ class Client {
     const output = this.#output;
     let worst: ExitCode = ExitCode.done;
     let number = 0;
-    for await (const line of readLines(this.#system.stdin.stream)) {
+    for await (const line of readLines(this.#environment.stdin.stream)) {
       number += 1;
       this.#output = output;
       try {
@@ -178,7 +181,7 @@ class Client {
     invocation: Invocation,
     { stdin, isOneOfMany }: { readonly isOneOfMany: boolean; stdin(): ReadableStream<Uint8Array> },
   ): Promise<ExitCode> {
-    const { clock } = this.#system;
+    const { clock } = this.#environment;
     let connectMs = 0;
     const context: CommandContext = {
       client: async () => {
@@ -189,9 +192,9 @@ class Client {
       },
       connect: () => this.#open(),
       stdin,
-      output: this.#system.stdout,
+      output: this.#environment.stdout,
       readFile: (path) => this.#readFile(path),
-      system: this.#system,
+      environment: this.#environment,
       showProgress: () => {},
       timeoutMs: this.#timeoutMs,
       connectMs: () => invocation.command.isLong ? 0 : connectMs,
@@ -212,9 +215,9 @@ class Client {
 
   /** The first Ctrl-C asks the command to end; the second is again what it is to any program. */
   async #runLong(invocation: Invocation, context: CommandContext): Promise<Answer> {
-    const { stderr } = this.#system;
+    const { stderr } = this.#environment;
     const interrupted = new AbortController();
-    const unlisten = this.#system.onEndSignal(() => {
+    const unlisten = this.#environment.onEndSignal(() => {
       unlisten();
       interrupted.abort(new Error("interrupted"));
     });
@@ -237,7 +240,7 @@ class Client {
   }
 
   async #show(answer: Answer, { isOneOfMany }: { readonly isOneOfMany: boolean }): Promise<void> {
-    const { stdout, stderr } = this.#system;
+    const { stdout, stderr } = this.#environment;
     if (this.#output === "json") {
       const line = `${jsonText(answer.json())}\n`;
       return answer.hasWrittenData ? stderr.write(line) : await stdout.write(line);
@@ -256,7 +259,7 @@ class Client {
   }
 
   async #withWaitingLine<T>(work: Promise<T>, look: () => Promise<string | null>): Promise<T> {
-    const { stderr, clock } = this.#system;
+    const { stderr, clock } = this.#environment;
     if (!stderr.isTerminal || this.#output === "json") return await work;
     return await withWaitingLine(work, {
       clock,
@@ -268,8 +271,8 @@ class Client {
 
   /** Puts a line in place of the one before, on a terminal. */
   #showLine(line: string): void {
-    const { stderr } = this.#system;
-    stderr.showLine(dim(fit(line, this.#system.columns() - 1), this.#view(true)));
+    const { stderr } = this.#environment;
+    stderr.showLine(dim(fit(line, this.#environment.columns() - 1), this.#view(true)));
   }
 
   /** The connected client; connects at the first call. */
@@ -301,7 +304,7 @@ class Client {
   #readFile(path: string): Promise<Uint8Array> {
     let bytes: Uint8Array;
     try {
-      bytes = this.#system.readFile(path, MAX_VALUE_INPUT_BYTES);
+      bytes = this.#environment.readFile(path, MAX_VALUE_INPUT_BYTES);
     } catch (error) {
       const reason = errorMessage(error);
       throw new UsageError(`--file: cannot read ${path}: ${reason}.`);
@@ -311,8 +314,8 @@ class Client {
   }
 
   #view(isTerminal: boolean): View {
-    const color = isTerminal && this.#system.wantsColor;
-    return { isTerminal, color, columns: this.#system.columns(), isOneOfMany: false, elapsedMs: null };
+    const color = isTerminal && this.#environment.wantsColor;
+    return { isTerminal, color, columns: this.#environment.columns(), isOneOfMany: false, elapsedMs: null };
   }
 }
 

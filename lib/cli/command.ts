@@ -9,7 +9,7 @@ import {
   type ParsedArguments,
   type Positional,
 } from "./arguments.ts";
-import type { Output, System } from "./environment.ts";
+import type { Environment, Output } from "./environment.ts";
 import { ExitCode, UsageError } from "./errors.ts";
 import { readValueFrom } from "./input.ts";
 import { bytesOfWord, dim, duration } from "./text.ts";
@@ -75,7 +75,7 @@ export interface CommandContext {
   readonly output: Output;
   readFile(path: string): Promise<Uint8Array>;
   /** Time, randomness, and where files can be written. */
-  readonly system: Pick<System, "clock" | "random" | "cpuMs" | "mayWrite" | "writeFile">;
+  readonly environment: Pick<Environment, "clock" | "random" | "cpuMs" | "mayWrite" | "writeFile">;
   /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */
   showProgress(line: string): void;
   /** Deadline unless the invocation has its own; null for the client's default. */

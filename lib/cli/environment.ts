@@ -32,7 +32,7 @@ export interface Diagnostics {
 }
 
 /** The terminal as an interactive program uses it. */
-export interface Keyboard {
+export interface Terminal {
   readonly input: Readable;
   readonly output: Writable;
 }
@@ -41,7 +41,7 @@ export interface Keyboard {
 export const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** The process. */
-export interface System {
+export interface Environment {
   /** Reading the stream rejects with {@link InputError} where standard input can't be read. */
   readonly stdin: { readonly isTerminal: boolean; readonly stream: ReadableStream<Uint8Array> };
   readonly stdout: Output;
@@ -61,7 +61,7 @@ export interface System {
   /** Whether this process is permitted to write there, and to read what it wrote. */
   mayWrite(path: string): boolean;
   /** Takes the terminal over, for an interactive program. */
-  openKeyboard(): Keyboard;
+  openTerminal(): Terminal;
   /** Calls `handler` at every {@link END_SIGNALS} instead of ending; the function given back ends that. */
   onEndSignal(handler: () => void): () => void;
   /** Calls `handler` when the terminal hangs up (SIGHUP) instead of ending; the function given back ends that. */
@@ -89,7 +89,7 @@ const STOPWATCH: Stopwatch = {
 };
 
 /** The process that this program runs in. */
-export function denoSystem(): System {
+export function denoEnvironment(): Environment {
   return {
     stdin: {
       isTerminal: Deno.stdin.isTerminal(),
@@ -113,7 +113,7 @@ export function denoSystem(): System {
     mayWrite: (path) =>
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
       Deno.permissions.querySync({ name: "read", path }).state === "granted",
-    openKeyboard: (): Keyboard => ({ input: process.stdin, output: process.stdout }),
+    openTerminal: (): Terminal => ({ input: process.stdin, output: process.stdout }),
     onEndSignal: (handler) => onSignals(END_SIGNALS, handler),
     onHangup: (handler) => onSignals(["SIGHUP"], handler),
     exit: (code) => Deno.exit(code),

@@ -112,7 +112,7 @@ export function failureOf(error: unknown): Failure {
  * damaged, incomplete, or of a newer version. Any other error (no descriptors, a full or failing disk, a port in use,
  * a folder that another process still holds, an assertion) may be gone at the next start.
  */
-const BEYOND_RESTART: ReadonlySet<string> = new Set([
+const PERMANENT_ERRORS: ReadonlySet<string> = new Set([
   "nodeRefused",
   "folderLost",
   "foreignNode",
@@ -131,7 +131,7 @@ const BEYOND_RESTART: ReadonlySet<string> = new Set([
 export function exitCodeOfServer(error: unknown): ExitCode {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "invalidConfig") return ExitCode.usage;
-  return BEYOND_RESTART.has(code) ? ExitCode.no : ExitCode.internal;
+  return PERMANENT_ERRORS.has(code) ? ExitCode.no : ExitCode.internal;
 }
 
 function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {

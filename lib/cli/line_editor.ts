@@ -12,7 +12,7 @@ import { Readable } from "node:stream";
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
-import type { Keyboard } from "./environment.ts";
+import type { Terminal } from "./environment.ts";
 import { dim, terminalLine, terminalText } from "./text.ts";
 
 /** Characters of a line that is typed or pasted; what comes beyond is not kept, and the line is refused. */
@@ -131,7 +131,7 @@ const NOT_TEXT =
 
 /** What the editor asks and tells its owner. */
 export interface LineEditorOptions {
-  readonly keyboard: Keyboard;
+  readonly terminal: Terminal;
   readonly prompt: string;
   /** Hints are drawn only in colour: without it they would look like text that was typed. */
   readonly color: boolean;
@@ -157,7 +157,7 @@ export class LineEditor implements Disposable {
 
   /** Takes the terminal over until it is disposed of. */
   constructor(options: LineEditorOptions) {
-    const { keyboard: { input: source, output }, prompt } = options;
+    const { terminal: { input: source, output }, prompt } = options;
     const input = new TypedInput(source, { roomFor: (characters) => this.#roomFor(characters) });
     this.#options = options;
     this.#screen = new Screen(output, () => options.columns());
@@ -225,12 +225,12 @@ export class LineEditor implements Disposable {
 
   /** Writes to the terminal, beside the line. Only while hidden. */
   print(text: string | Uint8Array): void {
-    this.#options.keyboard.output.write(typeof text === "string" ? terminalText(text) : text);
+    this.#options.terminal.output.write(typeof text === "string" ? terminalText(text) : text);
   }
 
   /** Puts a line in place of the one that the cursor is in. Only while hidden. */
   showLine(line: string): void {
-    this.#options.keyboard.output.write(terminalLine(line));
+    this.#options.terminal.output.write(terminalLine(line));
   }
 
   /** Gives the terminal back. */

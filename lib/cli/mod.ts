@@ -11,10 +11,10 @@
  */
 import { errorMessage } from "../platform/errors.ts";
 import { clientCommand, type Connect } from "./client.ts";
-import { denoSystem, type System } from "./environment.ts";
+import { denoEnvironment, type Environment } from "./environment.ts";
 import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
 import { MAIN_HELP } from "./help.ts";
-import { serverCommand, startOnThisMachine, type StartServer } from "./server.ts";
+import { serverCommand, startDenoServer, type StartServer } from "./server.ts";
 import { escapeUnprintable } from "./text.ts";
 import { KvClient } from "../client/client.ts";
 import { nearest } from "../server/config/nearest.ts";
@@ -23,34 +23,34 @@ import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
 
 /** What the command line works with; the real things unless a test brings its own. */
-export interface Surroundings {
-  readonly system: System;
+export interface Dependencies {
+  readonly environment: Environment;
   readonly connect: Connect;
   readonly start: StartServer;
   readonly tools: ServerTools;
 }
 
 /** The process that this program runs in. */
-export function thisProcess(): Surroundings {
+export function processDependencies(): Dependencies {
   return {
-    system: denoSystem(),
+    environment: denoEnvironment(),
     connect: (options) => KvClient.connect(options),
-    start: startOnThisMachine,
+    start: startDenoServer,
     tools: toolsOfThisMachine(),
   };
 }
 
 /** Runs `kvraft` with these arguments; resolves to the exit code, whatever happens. */
-export async function runKvraft(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
+export async function runKvraft(args: readonly string[], dependencies: Dependencies): Promise<ExitCode> {
   try {
-    return await dispatch(args, surroundings);
+    return await dispatch(args, dependencies);
   } catch (error) {
     if (error instanceof OutputClosedError) return ExitCode.done;
     if (error instanceof OutputError) {
-      surroundings.system.stderr.write(`kvraft: ${error.message}\n`);
+      dependencies.environment.stderr.write(`kvraft: ${error.message}\n`);
       return ExitCode.output;
     }
-    surroundings.system.stderr.write(`${describeFault(error, args)}\n`);
+    dependencies.environment.stderr.write(`${describeFault(error, args)}\n`);
     return ExitCode.internal;
   }
 }
@@ -64,28 +64,28 @@ export function describeFault(error: unknown, args: readonly string[]): string {
   return `kvraft: a fault in kvraft itself: ${escapeUnprintable(message)}${stack}`;
 }
 
-async function dispatch(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
-  const { system } = surroundings;
+async function dispatch(args: readonly string[], dependencies: Dependencies): Promise<ExitCode> {
+  const { environment } = dependencies;
   const [command, ...rest] = args;
   switch (command) {
     case "server":
-      return await serverCommand(rest, surroundings);
+      return await serverCommand(rest, dependencies);
     case "client":
-      return await clientCommand(rest, surroundings);
+      return await clientCommand(rest, dependencies);
     case "--help":
     case "help":
-      await system.stdout.write(MAIN_HELP);
+      await environment.stdout.write(MAIN_HELP);
       return ExitCode.done;
     case "--version":
-      await system.stdout.write(`kvraft ${VERSION}\n`);
+      await environment.stdout.write(`kvraft ${VERSION}\n`);
       return ExitCode.done;
     case undefined:
-      system.stderr.write(MAIN_HELP);
+      environment.stderr.write(MAIN_HELP);
       return ExitCode.usage;
     default: {
       const near = nearest(command, ["server", "client", "--help", "--version"]);
       const hint = near === null ? "Allowed: server, client, --help, --version." : `Did you mean ${near}?`;
-      system.stderr.write(`kvraft: there is no "${command}". ${hint} Example: kvraft server --help\n`);
+      environment.stderr.write(`kvraft: there is no "${command}". ${hint} Example: kvraft server --help\n`);
       return ExitCode.usage;
     }
   }

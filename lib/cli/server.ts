@@ -1,7 +1,7 @@
 /** `kvraft server`: configuration, start, the ready line, and a clean stop; or one of the tools. */
 import { errorMessage, shortened } from "../platform/errors.ts";
 import { parseArguments, refuseReplaced } from "./arguments.ts";
-import type { System } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import { ExitCode, exitCodeOfServer, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { serverHelp } from "./help.ts";
 import { serverTool, TOOL_NAMES, toolsHelp } from "./server_tools.ts";
@@ -42,15 +42,15 @@ export interface StartedServer {
 }
 
 /** What the command works with. */
-export interface ServerSurroundings {
-  readonly system: System;
+export interface ServerDependencies {
+  readonly environment: Environment;
   readonly start: StartServer;
   /** Works on the folders of stopped servers. */
   readonly tools: ServerTools;
 }
 
 /** Starts a server on this machine. */
-export async function startOnThisMachine(
+export async function startDenoServer(
   config: ServerConfig,
   { writeLog, signal }: StartOptions,
 ): Promise<StartedServer> {
@@ -68,38 +68,41 @@ export async function startOnThisMachine(
 /** Runs `kvraft server` with these arguments until it is told to stop, or can't go on; resolves to the exit code. */
 export async function serverCommand(
   args: readonly string[],
-  { system, start, tools }: ServerSurroundings,
+  { environment, start, tools }: ServerDependencies,
 ): Promise<ExitCode> {
   let config: ServerConfig | null;
   try {
     refuseReplaced(args, "Give paths and names as UTF-8.");
-    const ended = await serverTool(args, { system, tools });
+    const ended = await serverTool(args, { environment, tools });
     if (ended !== null) return ended;
-    config = readConfig(args, system);
+    config = readConfig(args, environment);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
-    system.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
+    environment.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
     return ExitCode.usage;
   }
   if (config === null) {
-    await system.stdout.write(serverHelp(toolsHelp()));
+    await environment.stdout.write(serverHelp(toolsHelp()));
     return ExitCode.done;
   }
-  using stop = new StopRequest(system);
+  using stop = new StopRequest(environment);
   let started: StartedServer;
   try {
-    started = await start(config, { writeLog: (line) => system.stderr.write(line), signal: stop.signal });
+    started = await start(config, {
+      writeLog: (line) => environment.stderr.write(line),
+      signal: stop.signal,
+    });
   } catch (error) {
     if (stop.signal.aborted && error === stop.signal.reason) return ExitCode.done;
     if (!isNamed(error)) throw error;
-    system.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
+    environment.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
     return exitCodeOfServer(error);
   }
-  return await serve(started, { config, system, stop });
+  return await serve(started, { config, environment, stop });
 }
 
 /** The configuration, or null when help was asked for. */
-function readConfig(args: readonly string[], system: System): ServerConfig | null {
+function readConfig(args: readonly string[], environment: Environment): ServerConfig | null {
   const help = { name: "help", placeholder: null, help: "" };
   const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, help]);
   if (options.has("help")) return null;
@@ -111,13 +114,13 @@ function readConfig(args: readonly string[], system: System): ServerConfig | nul
   }
   return readServerConfig({
     flags: options,
-    readFile: (path) => readConfigText(path, system),
-    mayWrite: (path) => system.mayWrite(path),
+    readFile: (path) => readConfigText(path, environment),
+    mayWrite: (path) => environment.mayWrite(path),
   });
 }
 
-function readConfigText(path: string, system: System): string {
-  const bytes = system.readFile(path, MAX_CONFIG_BYTES);
+function readConfigText(path: string, environment: Environment): string {
+  const bytes = environment.readFile(path, MAX_CONFIG_BYTES);
   if (bytes.length > MAX_CONFIG_BYTES) throw new Error(`it is longer than ${MAX_CONFIG_BYTES} bytes`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -128,28 +131,28 @@ function readConfigText(path: string, system: System): string {
 
 async function serve(
   { server, closeLog }: StartedServer,
-  { config, system, stop }: { config: ServerConfig; system: System; stop: StopRequest },
+  { config, environment, stop }: { config: ServerConfig; environment: Environment; stop: StopRequest },
 ): Promise<ExitCode> {
   const { nodeId, dataDir } = config;
   await announce(
     `kvraft server ${nodeId} is ready to serve on ${formatAddress(server.address)} ` +
       `(cluster ${server.clusterId}, data ${dataDir})\n`,
-    system,
+    environment,
   );
   const ended = await Promise.race([server.finished, stop.requested]);
   if (ended !== "stop") {
     closeLog();
     const message = errorMessage(ended);
-    system.stderr.write(`kvraft: this node stopped: ${escapeUnprintable(message)}\n`);
+    environment.stderr.write(`kvraft: this node stopped: ${escapeUnprintable(message)}\n`);
     return exitCodeOfServer(ended);
   }
   const deadline = Promise.withResolvers<"late">();
-  const timer = system.clock.after(STOP_DEADLINE_MS, () => deadline.resolve("late"));
+  const timer = environment.clock.after(STOP_DEADLINE_MS, () => deadline.resolve("late"));
   const outcome = await Promise.race([server.stop(), deadline.promise]);
   timer.cancel();
   closeLog();
   if (outcome === "late") {
-    system.stderr.write(
+    environment.stderr.write(
       `kvraft: not everything was finished within ${STOP_DEADLINE_MS} ms. Nothing acknowledged is lost.\n`,
     );
   }
@@ -157,9 +160,9 @@ async function serve(
 }
 
 /** Writes to standard output. Where it does not take the line, the server serves all the same. */
-async function announce(line: string, system: System): Promise<void> {
+async function announce(line: string, environment: Environment): Promise<void> {
   try {
-    await system.stdout.write(line);
+    await environment.stdout.write(line);
   } catch (error) {
     if (!(error instanceof OutputClosedError || error instanceof OutputError)) throw error;
   }
@@ -175,25 +178,27 @@ async function announce(line: string, system: System): Promise<void> {
 class StopRequest implements Disposable {
   /** Resolves at the first signal. */
   readonly requested: Promise<"stop">;
-  readonly #system: System;
+  readonly #environment: Environment;
   readonly #controller = new AbortController();
   readonly #stopListening: readonly (() => void)[];
   readonly #resolve: (stop: "stop") => void;
   #isHangupLogged = false;
 
-  constructor(system: System) {
+  constructor(environment: Environment) {
     const { promise, resolve } = Promise.withResolvers<"stop">();
     this.requested = promise;
-    this.#system = system;
+    this.#environment = environment;
     this.#resolve = resolve;
-    const isOnTerminal = [system.stdin, system.stdout, system.stderr].some(({ isTerminal }) => isTerminal);
+    const isOnTerminal = [environment.stdin, environment.stdout, environment.stderr].some(({ isTerminal }) =>
+      isTerminal
+    );
     this.#stopListening = [
-      system.onEndSignal(() => {
-        if (this.signal.aborted) system.exit(ExitCode.internal);
+      environment.onEndSignal(() => {
+        if (this.signal.aborted) environment.exit(ExitCode.internal);
         else this.#stop();
       }),
       // A terminal that closes may send it twice: by the kernel and by the shell.
-      system.onHangup(() => isOnTerminal ? this.#stop() : this.#logHangup()),
+      environment.onHangup(() => isOnTerminal ? this.#stop() : this.#logHangup()),
     ];
   }
 
@@ -214,7 +219,7 @@ class StopRequest implements Disposable {
   #logHangup(): void {
     if (this.#isHangupLogged) return;
     this.#isHangupLogged = true;
-    this.#system.stderr.write("kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n");
+    this.#environment.stderr.write("kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n");
   }
 }
 

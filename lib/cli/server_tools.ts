@@ -7,7 +7,7 @@ import {
   type ParsedArguments,
 } from "./arguments.ts";
 import { OUTPUT, outputOf } from "./command.ts";
-import type { System } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import { ExitCode, type Failure, failureOf, OutputError, UsageError } from "./errors.ts";
 import { columns } from "./help.ts";
 import { readLines } from "./input.ts";
@@ -39,8 +39,8 @@ import type {
 const MAX_WORD_BYTES = 1_024;
 
 /** What a tool works with. */
-interface Surroundings {
-  readonly system: System;
+interface Dependencies {
+  readonly environment: Environment;
   readonly tools: ServerTools;
 }
 
@@ -54,7 +54,7 @@ interface Tool {
   /** Whole lines. */
   readonly details: readonly string[];
   readonly examples: readonly string[];
-  run(parsed: ParsedArguments, surroundings: Surroundings): Promise<ExitCode>;
+  run(parsed: ParsedArguments, dependencies: Dependencies): Promise<ExitCode>;
 }
 
 const HELP: OptionSpec = { name: "help", placeholder: null, help: "explain, and do nothing" };
@@ -75,7 +75,7 @@ const INSPECT: Tool = {
     "or it could not be read, which is no damage.",
   ],
   examples: ["kvraft server inspect backup.snap", "kvraft server inspect ./data/node-1"],
-  async run(parsed, { system, tools }): Promise<ExitCode> {
+  async run(parsed, { environment, tools }): Promise<ExitCode> {
     const [path, extra] = parsed.positionals.map(({ text }) => text);
     if (path === undefined || extra !== undefined) {
       throw new UsageError(
@@ -84,7 +84,7 @@ const INSPECT: Tool = {
     }
     const report = await tools.inspect(path);
     const isJson = outputOf(parsed.options) === "json";
-    await system.stdout.write(isJson ? `${jsonText(report)}\n` : inspectText(report));
+    await environment.stdout.write(isJson ? `${jsonText(report)}\n` : inspectText(report));
     return report.damage.length === 0 ? ExitCode.done : ExitCode.no;
   },
 };
@@ -112,7 +112,7 @@ const RESTORE: Tool = {
   examples: [
     "kvraft server restore --from backup.snap --node-id 1 --cluster 1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001",
   ],
-  async run(parsed, { system, tools }): Promise<ExitCode> {
+  async run(parsed, { environment, tools }): Promise<ExitCode> {
     refusePositionals(parsed);
     const from = required(parsed, "from", RESTORE);
     const nodeId = nodeIdOf(required(parsed, "node-id", RESTORE));
@@ -122,11 +122,11 @@ const RESTORE: Tool = {
         `--node-id is ${nodeId}, and --cluster has ${members.map(({ id }) => id).join(", ")}.`,
       );
     }
-    const dataDir = writableFolder(parsed.options.get("data-dir") ?? `./data/node-${nodeId}`, system);
+    const dataDir = writableFolder(parsed.options.get("data-dir") ?? `./data/node-${nodeId}`, environment);
     const clusterName = clusterNameOf(parsed.options.get("cluster-name") ?? "kvraft");
     const request = { from, nodeId, members, dataDir, clusterName };
     const report = await tools.restore(request);
-    await system.stdout.write(
+    await environment.stdout.write(
       `Restored ${dataDir} for node ${nodeId} of the new cluster ${report.clusterId}: ${report.keys} keys, ` +
         `revision ${report.revision}.\n${nextAfterRestore(request)}`,
     );
@@ -151,9 +151,9 @@ const RECOVER: Tool = {
     "again: they join anew, with empty folders and new ids. Keep a copy of the folder.",
   ],
   examples: ["kvraft server recover --data-dir ./data/node-2"],
-  async run(parsed, { system, tools }): Promise<ExitCode> {
+  async run(parsed, { environment, tools }): Promise<ExitCode> {
     refusePositionals(parsed);
-    const dataDir = writableFolder(required(parsed, "data-dir", RECOVER), system);
+    const dataDir = writableFolder(required(parsed, "data-dir", RECOVER), environment);
     const nodeId = parsed.options.get("node-id");
     const address = parsed.options.get("address");
     const word = parsed.options.get("yes") ?? null;
@@ -163,13 +163,13 @@ const RECOVER: Tool = {
       address: address === undefined
         ? null
         : addressOf("--address", () => formatAddress(parseMemberAddress(address))),
-      confirm: (stakes) => confirm(stakes, { word, system }),
+      confirm: (stakes) => confirm(stakes, { word, environment }),
     });
     if (report === null) {
-      system.stderr.write("kvraft: that is not the cluster's id; nothing was changed.\n");
+      environment.stderr.write("kvraft: that is not the cluster's id; nothing was changed.\n");
       return ExitCode.no;
     }
-    await system.stdout.write(
+    await environment.stdout.write(
       `Node ${report.nodeId} is a cluster of its own now, ${report.clusterId}, with the log to index ` +
         `${report.lastIndex}.\n${nextAfterRecover(report, dataDir)}`,
     );
@@ -185,16 +185,16 @@ export const TOOL_NAMES: readonly string[] = TOOLS.map(({ name }) => name);
 /** Runs the tool that `args` begin with; null when they begin with none. Its errors are reported. */
 export async function serverTool(
   args: readonly string[],
-  surroundings: Surroundings,
+  dependencies: Dependencies,
 ): Promise<ExitCode | null> {
   const [name, ...rest] = args;
   const tool = TOOLS.find((candidate) => candidate.name === name);
   if (tool === undefined) return null;
-  const { system } = surroundings;
+  const { environment } = dependencies;
   try {
     const parsed = parseArguments(rest, tool.options);
-    if (!parsed.options.has("help")) return await tool.run(parsed, surroundings);
-    await system.stdout.write(toolHelp(tool));
+    if (!parsed.options.has("help")) return await tool.run(parsed, dependencies);
+    await environment.stdout.write(toolHelp(tool));
     return ExitCode.done;
   } catch (error) {
     const failure = failureOfTool(error);
@@ -202,7 +202,9 @@ export async function serverTool(
     const { code, exitCode } = failure;
     const message = escapeUnprintable(failure.message);
     const isJson = rest.includes("--output=json") || rest[rest.indexOf("--output") + 1] === "json";
-    system.stderr.write(isJson ? `${failureAsJson({ code, message, exitCode })}\n` : `kvraft: ${message}\n`);
+    environment.stderr.write(
+      isJson ? `${failureAsJson({ code, message, exitCode })}\n` : `kvraft: ${message}\n`,
+    );
     return exitCode;
   }
 }
@@ -271,15 +273,15 @@ function toolHelp({ name, usage, options, summary, details, examples }: Tool): s
 /** Shows what is at stake, and whether the word was given. Throws {@link UsageError} where nobody can be asked. */
 async function confirm(
   stakes: RecoveryStakes,
-  { word, system }: { readonly word: string | null; readonly system: System },
+  { word, environment }: { readonly word: string | null; readonly environment: Environment },
 ): Promise<boolean> {
-  system.stderr.write(stakesText(stakes));
+  environment.stderr.write(stakesText(stakes));
   if (word !== null) return word === stakes.clusterId;
-  if (!system.stdin.isTerminal) {
+  if (!environment.stdin.isTerminal) {
     throw new UsageError(`Nobody is there to be asked. To go on all the same: --yes=${stakes.clusterId}`);
   }
-  system.stderr.write("Type the cluster's id to go on, anything else to leave all as it is: ");
-  for await (const line of readLines(system.stdin.stream, MAX_WORD_BYTES)) {
+  environment.stderr.write("Type the cluster's id to go on, anything else to leave all as it is: ");
+  for await (const line of readLines(environment.stdin.stream, MAX_WORD_BYTES)) {
     return line.kind === "line" && textOfBytes(line.bytes)?.trim() === stakes.clusterId;
   }
   return false;
@@ -320,8 +322,8 @@ function addressOf<T>(option: string, read: () => T): T {
   }
 }
 
-function writableFolder(path: string, system: System): string {
-  if (system.mayWrite(path)) return path;
+function writableFolder(path: string, environment: Environment): string {
+  if (environment.mayWrite(path)) return path;
   throw new UsageError(
     `--data-dir: this program may write only under ./data of the directory it was started in, and ${path} is not ` +
       "there. Start it where ./data holds the folder, or compile it for that place: " +

@@ -14,7 +14,7 @@ import {
   type View,
 } from "./command.ts";
 import { argumentHint, complete } from "./completion.ts";
-import type { System } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import { type Failure, failureOf, UsageError } from "./errors.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { LineEditor } from "./line_editor.ts";
@@ -36,7 +36,7 @@ const GREETING_TIMEOUT_MS = 1_000;
 
 /** What a shell is made of. */
 export interface ShellOptions {
-  readonly system: System;
+  readonly environment: Environment;
   readonly client: StoreClient;
   /** Opens another client of the same cluster. */
   connect(): Promise<StoreClient>;
@@ -98,13 +98,13 @@ class Shell implements Disposable {
   #isLeft = false;
 
   constructor(options: ShellOptions) {
-    const { system, client } = options;
+    const { environment, client } = options;
     this.#options = options;
     this.#editor = new LineEditor({
-      keyboard: system.openKeyboard(),
+      terminal: environment.openTerminal(),
       prompt: promptFor(client.connectionState()),
-      color: system.wantsColor,
-      columns: () => system.columns(),
+      color: environment.wantsColor,
+      columns: () => environment.columns(),
       hint: argumentHint,
       complete: (line) =>
         complete(line, { keys: (prefix) => this.#keysWith(prefix), nodes: () => this.#nodeIds() }),
@@ -119,9 +119,11 @@ class Shell implements Disposable {
   }
 
   async run(): Promise<void> {
-    const { client, system } = this.#options;
+    const { client, environment } = this.#options;
     const status = await client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS });
-    const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", { color: system.wantsColor });
+    const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", {
+      color: environment.wantsColor,
+    });
     this.#editor.print(`${greetingFor(status)}\n${help}\n`);
     this.#editor.show();
     await this.#left.promise;
@@ -185,13 +187,13 @@ class Shell implements Disposable {
   }
 
   async #call(invocation: Invocation, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
-    const { client, connect, system, timeoutMs, readFile } = this.#options;
-    const startedAt = system.clock.now();
+    const { client, connect, environment, timeoutMs, readFile } = this.#options;
+    const startedAt = environment.clock.now();
     let isLineShown = false;
     const showLine = (line: string): void => {
       if (line === "" && !isLineShown) return;
       isLineShown = line !== "";
-      this.#editor.showLine(dim(fit(line, system.columns() - 1), this.#view()));
+      this.#editor.showLine(dim(fit(line, environment.columns() - 1), this.#view()));
     };
     const context: CommandContext = {
       client: () => Promise.resolve(client),
@@ -204,7 +206,7 @@ class Shell implements Disposable {
       },
       output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
       readFile,
-      system,
+      environment,
       showProgress: showLine,
       timeoutMs,
       connectMs: () => 0,
@@ -212,7 +214,7 @@ class Shell implements Disposable {
     };
     const run = invocation.command.run(invocation, context);
     const answer = await (invocation.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
-      clock: system.clock,
+      clock: environment.clock,
       look: async () => describeWaiting(await client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS })),
       show: showLine,
       clear: () => showLine(""),
@@ -221,7 +223,10 @@ class Shell implements Disposable {
     if (how.format === "json") {
       this.#editor.print(`${jsonText(answer.json())}\n`);
     } else {
-      const { output, note } = answer.text({ ...this.#view(), elapsedMs: system.clock.now() - startedAt });
+      const { output, note } = answer.text({
+        ...this.#view(),
+        elapsedMs: environment.clock.now() - startedAt,
+      });
       this.#editor.print(output);
       this.#editor.print(note);
     }
@@ -267,8 +272,8 @@ class Shell implements Disposable {
   }
 
   #view(): View {
-    const { system } = this.#options;
-    const columns = system.columns();
-    return { isTerminal: true, color: system.wantsColor, columns, isOneOfMany: false, elapsedMs: null };
+    const { environment } = this.#options;
+    const columns = environment.columns();
+    return { isTerminal: true, color: environment.wantsColor, columns, isOneOfMany: false, elapsedMs: null };
   }
 }

@@ -8,7 +8,7 @@ import { tokenizePartly } from "../../lib/cli/tokenize.ts";
 import type { ServerConfig } from "../../lib/server/config/config.ts";
 import { ConfigError } from "../../lib/server/config/config_file.ts";
 import { FakeStore } from "../unit/cli/fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "../unit/cli/fake_system.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "../unit/cli/fake_environment.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -17,11 +17,14 @@ const CLIENT = ["client", "--cluster", "127.0.0.1:7001"];
 const SEPARATOR = "\n";
 
 /** Runs `kvraft`, whose servers are not started but noted. It must end, and not over a fault of its own. */
-async function run(args: readonly string[], options: FakeSystemOptions): Promise<readonly ServerConfig[]> {
-  const system = new FakeSystem(options);
+async function run(
+  args: readonly string[],
+  options: FakeEnvironmentOptions,
+): Promise<readonly ServerConfig[]> {
+  const environment = new FakeEnvironment(options);
   const configs: ServerConfig[] = [];
   const exitCode = await runKvraft(args, {
-    system,
+    environment,
     connect: () => Promise.resolve(new FakeStore()),
     start: (config) => {
       configs.push(config);
@@ -29,10 +32,10 @@ async function run(args: readonly string[], options: FakeSystemOptions): Promise
     },
     tools: { inspect: refuseTool, restore: refuseTool, recover: refuseTool },
   });
-  assert(exitCode !== ExitCode.internal, system.stderr.text);
-  const said = system.stderr.text.length + system.stdout.bytes.length;
+  assert(exitCode !== ExitCode.internal, environment.stderr.text);
+  const said = environment.stderr.text.length + environment.stdout.bytes.length;
   assert(exitCode === ExitCode.done || said > 0, "what does not succeed says why");
-  assertEquals(system.clock.timerCount, 0, "nothing is left behind");
+  assertEquals(environment.clock.timerCount, 0, "nothing is left behind");
   return configs;
 }
 

@@ -53,7 +53,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
     title: "a server ends with 1 for every error that has a name",
     failure: "a supervisor leaves a node down that a restart would mend, such as one without descriptors",
     file: "lib/cli/errors.ts",
-    from: "BEYOND_RESTART.has(code) ? ExitCode.no : ExitCode.internal",
+    from: "PERMANENT_ERRORS.has(code) ? ExitCode.no : ExitCode.internal",
     to: 'code === "" ? ExitCode.internal : ExitCode.no',
     checks: [CLI],
   },

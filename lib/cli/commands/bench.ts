@@ -1,6 +1,6 @@
 /** The command `bench`: puts load on the cluster under a scratch prefix, and reports how fast it answered. */
 import { benchAnswer, type BenchEnd, type BenchPlan, type BenchReport } from "./bench_report.ts";
-import { connectAll, ownPrefix, removeKeys, requireUnused } from "./scratch_prefix.ts";
+import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
 import { KvraftError } from "../../client/errors.ts";
 import {
   type Distribution,
@@ -155,8 +155,8 @@ function distributionOf(text: string): Distribution {
   );
 }
 
-function prefixOf(word: string | undefined, { system }: CommandContext): Uint8Array {
-  const prefix = ownPrefix(word, { command: "bench", random: system.random });
+function prefixOf(word: string | undefined, { environment }: CommandContext): Uint8Array {
+  const prefix = scratchPrefix(word, { command: "bench", random: environment.random });
   if (textOfBytes(prefix) !== null) return prefix;
   throw new UsageError("--prefix must be UTF-8 here. Example: --prefix bench/mine/");
 }
@@ -200,8 +200,8 @@ export const BENCH = defineCommand({
 type Work = Pick<BenchReport, "measured" | "generator" | "end">;
 
 async function work(plan: BenchPlan, context: CommandContext): Promise<Work> {
-  const { system } = context;
-  const { clock, random } = system;
+  const { environment } = context;
+  const { clock, random } = environment;
   await using owner = new AsyncDisposableStack();
   context.showProgress(`connecting ${plan.connections} times …`);
   const clients = await connectAll(plan.connections, { context, owner });
@@ -227,7 +227,7 @@ async function work(plan: BenchPlan, context: CommandContext): Promise<Work> {
       },
     });
   }
-  const meter = new LoadMeter({ clock, cpuMs: () => system.cpuMs() });
+  const meter = new LoadMeter({ clock, cpuMs: () => environment.cpuMs() });
   const { measured, end } = await watch(Generator.start(options), plan, context);
   return { measured, end, generator: meter.stop() };
 }
@@ -246,7 +246,7 @@ async function watch(
   { load }: BenchPlan,
   context: CommandContext,
 ): Promise<{ measured: Measured; end: BenchEnd }> {
-  const { system: { clock }, signal } = context;
+  const { environment: { clock }, signal } = context;
   let end: BenchEnd = "duration";
   const endEarly = (): void => {
     end = "interrupted";

@@ -12,7 +12,7 @@ import {
   workText,
   writeCheckFiles,
 } from "./check_report.ts";
-import { connectAll, ownPrefix, removeKeys, requireUnused } from "./scratch_prefix.ts";
+import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
 import { check, CHECK_LIMITS, type Verdict } from "../../lincheck/mod.ts";
 import {
   DEFAULT_MIX,
@@ -74,7 +74,7 @@ interface CheckPlan {
 }
 
 /** What the options ask for. Throws {@link UsageError}. */
-function checkPlanOf({ options }: Invocation, { system, timeoutMs }: CommandContext): CheckPlan {
+function checkPlanOf({ options }: Invocation, { environment, timeoutMs }: CommandContext): CheckPlan {
   const count = (name: string, { fallback, max }: { fallback: number; max: number }): number => {
     const text = options.get(name);
     return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min: 1, max });
@@ -87,10 +87,10 @@ function checkPlanOf({ options }: Invocation, { system, timeoutMs }: CommandCont
     keys: count("keys", { fallback: 16, max: MAX_KEYS }),
     mix: mix === undefined ? DEFAULT_MIX : mixOf(mix),
     seed: seed === undefined
-      ? Math.floor(system.random() * (MAX_SEED + 1))
+      ? Math.floor(environment.random() * (MAX_SEED + 1))
       : integerOfText(seed, { name: "--seed", min: 0, max: MAX_SEED }),
-    prefix: ownPrefix(options.get("prefix"), { command: "check", random: system.random }),
-    report: reportOf(options.get("report") ?? DEFAULT_REPORT, system),
+    prefix: scratchPrefix(options.get("prefix"), { command: "check", random: environment.random }),
+    report: reportOf(options.get("report") ?? DEFAULT_REPORT, environment),
     timeoutMs: timeoutOf(options) ?? timeoutMs ?? DEFAULT_TIMEOUT_MS,
   };
 }
@@ -125,8 +125,8 @@ function mixAsText(mix: Mix): string {
   return OPERATION_KINDS.map((kind) => `${KIND_NAMES[kind]}=${mix[kind]}`).join(",");
 }
 
-function reportOf(path: string, system: CommandContext["system"]): string {
-  if (system.mayWrite(path)) return path;
+function reportOf(path: string, environment: CommandContext["environment"]): string {
+  if (environment.mayWrite(path)) return path;
   throw new UsageError(
     `--report: cannot write ${path}: this program may write only ./data below the directory it was started in. ` +
       "Example: --report data/check.json",
@@ -187,7 +187,7 @@ async function work(
   plan: CheckPlan,
   context: CommandContext,
 ): Promise<{ workload: Workload; end: CheckEnd; endedAt: number }> {
-  const { clock } = context.system;
+  const { clock } = context.environment;
   await using clients = new AsyncDisposableStack();
   const connected = await connectAll(plan.clients, { context, owner: clients });
   const workload = Workload.start({
@@ -201,7 +201,7 @@ async function work(
 }
 
 async function watch(workload: Workload, plan: CheckPlan, context: CommandContext): Promise<CheckEnd> {
-  const { clock } = context.system;
+  const { clock } = context.environment;
   const until = workload.startedAt + plan.durationMs;
   let end: CheckEnd | null = null;
   const endEarly = (): void => {
@@ -248,10 +248,10 @@ function progressText(workload: Workload, { now, until }: { now: number; until: 
   return parts.join("; ");
 }
 
-function judge(workload: Workload, plan: CheckPlan, { system }: CommandContext): CheckVerdict {
+function judge(workload: Workload, plan: CheckPlan, { environment }: CommandContext): CheckVerdict {
   const { history, startedAt } = workload;
   if (!history.some(({ outcome }) => outcome.kind === "answered")) return { kind: "nothingAnswered" };
-  const verdict: Verdict = check(history, { ...CHECK_LIMITS, now: () => system.clock.now() });
+  const verdict: Verdict = check(history, { ...CHECK_LIMITS, now: () => environment.clock.now() });
   switch (verdict.kind) {
     case "linearizable":
       return { kind: "linearizable", presumed: verdict.presumed.length };
@@ -261,7 +261,7 @@ function judge(workload: Workload, plan: CheckPlan, { system }: CommandContext):
       const { report } = plan;
       const about = `kvraft client check: ${withThousands(history.length)} operations, ${workText(plan)}. ` +
         `The whole history is in ${report}.`;
-      const files = writeCheckFiles(verdict, { history, startedAt, about, report, system });
+      const files = writeCheckFiles(verdict, { history, startedAt, about, report, environment });
       return { kind: "violation", explanation: explanationOf(verdict, { history, startedAt }), ...files };
     }
   }

@@ -16,7 +16,7 @@ import {
 } from "../../loadgen/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
 import { errorMessage } from "../../platform/errors.ts";
-import type { System } from "../environment.ts";
+import type { Environment } from "../environment.ts";
 import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 import { escapeBytes, table, withThousands } from "../text.ts";
@@ -285,7 +285,7 @@ export interface CheckFiles {
 /** Writes both files. A disk that takes neither costs the caller nothing but the files. */
 export function writeCheckFiles(
   verdict: Violation,
-  { history, startedAt, about, report, system }: {
+  { history, startedAt, about, report, environment }: {
     readonly history: History;
     /** Times on the page count from here. */
     readonly startedAt: number;
@@ -293,12 +293,12 @@ export function writeCheckFiles(
     readonly about: string;
     /** Path of the report; the page lies beside it. */
     readonly report: string;
-    readonly system: Pick<System, "writeFile">;
+    readonly environment: Pick<Environment, "writeFile">;
   },
 ): CheckFiles {
   const write = (path: string, text: () => string): CheckFile => {
     try {
-      system.writeFile(path, text());
+      environment.writeFile(path, text());
       return { path, problem: null };
     } catch (error) {
       return { path, problem: errorMessage(error) };

@@ -91,7 +91,7 @@ async function writePages(
   { rate, context }: { readonly rate: number | null; readonly context: CommandContext },
 ): Promise<ExportReport> {
   const { output, signal } = context;
-  const pace = new Pace(rate, context.system.clock);
+  const pace = new Pace(rate, context.environment.clock);
   let [keys, bytes] = [0, 0];
   let cursor: string | null = null;
   let firstRevision: number | null = null;

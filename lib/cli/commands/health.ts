@@ -18,7 +18,7 @@ export const HEALTH = defineCommand({
   ],
   example: ["health --timeout-ms 1000", "healthy: a linearizable read took 1.2 ms"],
   async run(invocation, context): Promise<Answer> {
-    const { clock } = context.system;
+    const { clock } = context.environment;
     let startedAt = clock.now();
     try {
       const client = await context.client();

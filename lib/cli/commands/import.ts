@@ -37,7 +37,7 @@ export const IMPORT = defineCommand({
   ],
   example: ["import", "ok  revision 12431, 12 431 keys, 3.4 MB, in 2.3 s (5 405/s)"],
   async run(invocation, context): Promise<Answer> {
-    const pace = new Pace(rateOf(invocation), context.system.clock);
+    const pace = new Pace(rateOf(invocation), context.environment.clock);
     const { signal } = context;
     const stdin = context.stdin();
     context.showProgress("reading lines of JSON from standard input …");

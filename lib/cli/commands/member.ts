@@ -56,7 +56,7 @@ function memberCommand(
     isLong: true,
     async run(invocation, context): Promise<Answer> {
       const change = changeOf(invocation);
-      const { clock } = context.system;
+      const { clock } = context.environment;
       const timeoutMs = timeoutOf(invocation.options) ?? context.timeoutMs;
       // One deadline for connecting, asking and waiting.
       const until = timeoutMs === null ? Infinity : clock.now() + timeoutMs;
@@ -275,7 +275,7 @@ export async function awaitChange(
     readonly context: CommandContext;
   },
 ): Promise<Waited> {
-  const { signal, system: { clock } } = context;
+  const { signal, environment: { clock } } = context;
   const signalOption = signal === null ? {} : { signal };
   let newest = members;
   let heardAt = clock.now();

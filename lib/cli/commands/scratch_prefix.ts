@@ -16,7 +16,7 @@ const KEYS_OF_ONE_PAGE = 1_000;
 const ATTEMPT_TIMEOUT_MS = 5_000;
 
 /** The prefix that was asked for, else one by chance: `check/3k9x0fqa/`. Throws {@link UsageError}. */
-export function ownPrefix(
+export function scratchPrefix(
   word: string | undefined,
   { command, random }: { readonly command: string; readonly random: Random },
 ): Uint8Array {
@@ -67,7 +67,7 @@ export async function removeKeys(
   prefix: Uint8Array,
   { context, forMs }: { readonly context: CommandContext; readonly forMs: number },
 ): Promise<boolean> {
-  const { clock } = context.system;
+  const { clock } = context.environment;
   const until = clock.now() + forMs;
   try {
     while (true) {

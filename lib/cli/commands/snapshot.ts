@@ -74,7 +74,7 @@ const SAVE = defineCommand({
       );
     }
     const client = await context.client();
-    const { clock } = context.system;
+    const { clock } = context.environment;
     const startedAt = clock.now();
     context.showProgress("a node takes a snapshot …");
     await using download = await client.cluster.openSnapshot(takingOptions(invocation, context));
@@ -107,9 +107,9 @@ function takingOptions(invocation: Invocation, context: CommandContext): Snapsho
 /** Copies the file to standard output. Throws {@link HalfwayError} unless all of it got there. */
 async function copyOut(
   download: SnapshotDownload,
-  { output, system, showProgress }: CommandContext,
+  { output, environment, showProgress }: CommandContext,
 ): Promise<void> {
-  const { clock } = system;
+  const { clock } = environment;
   const { bytes } = download;
   const startedAt = clock.now();
   let shownAt = -Infinity;

@@ -1,7 +1,7 @@
 /** `kvraft client bench`: what it asks of a store, and what it tells of the answers. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, TimeoutError } from "../../../lib/client/errors.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -10,25 +10,25 @@ import { settle } from "../../support/fakes/manual_clock.ts";
 const SHORT = ["--duration", "200ms", "--warmup", "50ms", "--clients", "4", "--key-count", "20"];
 
 interface Scene {
-  readonly system: FakeSystem;
+  readonly environment: FakeEnvironment;
   readonly store: FakeStore;
   readonly code: Promise<number>;
 }
 
 /** Starts the command against a store that takes 10 ms for each put and get. */
-function begin(args: readonly string[], options: FakeSystemOptions = {}): Scene {
-  const system = new FakeSystem(options);
+function begin(args: readonly string[], options: FakeEnvironmentOptions = {}): Scene {
+  const environment = new FakeEnvironment(options);
   const store = new FakeStore();
-  store.before = () => new Promise((resolve) => void system.clock.after(10, resolve));
+  store.before = () => new Promise((resolve) => void environment.clock.after(10, resolve));
   const connect = (): Promise<FakeStore> => Promise.resolve(store);
-  const code = clientCommand(["--cluster", "127.0.0.1:7001", "bench", ...args], { system, connect });
-  return { system, store, code };
+  const code = clientCommand(["--cluster", "127.0.0.1:7001", "bench", ...args], { environment, connect });
+  return { environment, store, code };
 }
 
 /** Moves the clock on until the command has ended. */
-async function end({ system, code }: Scene): Promise<number> {
+async function end({ environment, code }: Scene): Promise<number> {
   return await eventually("the command ends", async () => {
-    system.clock.advance(5);
+    environment.clock.advance(5);
     return await Promise.race([code, settle().then(() => null)]);
   });
 }
@@ -41,7 +41,7 @@ Deno.test("the document has the figures that scripts count on, and they add up",
   const scene = begin([...SHORT, "--output", "json"]);
   assertEquals(await end(scene), 0);
   const { operations, throughput, latencyMs, byKind, generator, prefix, ...rest } = JSON.parse(
-    scene.system.stdout.text,
+    scene.environment.stdout.text,
   );
   assertEquals(rest, {
     errors: {},
@@ -71,26 +71,29 @@ Deno.test("the document has the figures that scripts count on, and they add up",
   assert(byKind.put.operations > 0 && byKind.get.operations > 0);
   assertEquals([generator.cpuShare, generator.isBound], [0, false]);
   assertMatch(prefix, /^bench\/[a-z0-9]{8}\/$/);
-  assertEquals([scene.store.entries.size, scene.store.closed, scene.system.clock.timerCount], [0, 5, 0]);
+  assertEquals([scene.store.entries.size, scene.store.closed, scene.environment.clock.timerCount], [0, 5, 0]);
 });
 
 Deno.test("the text has throughput first, a table, a histogram, the errors, and what became of the keys", async () => {
   const scene = begin(SHORT);
   assertEquals(await end(scene), 0);
   assertMatch(
-    scene.system.stdout.text,
+    scene.environment.stdout.text,
     /^400\/s: 80 operations in 0\.2 s; 4 clients over 4 connections, put=50,get=50 \(linearizable\), values of 256 B/,
   );
-  assertMatch(scene.system.stdout.text, /\n {2}ms {3}op\/s {2}p50 {3}p90 {3}p99 {3}p99\.9 {2}max\n {2}put /);
-  assertMatch(scene.system.stdout.text, /\n {2}8\.19 – 16\.4 ms {2}100\.0 % {2}█{40}\n/);
-  assertMatch(scene.system.stdout.text, /\nerrors: none\nIts keys were removed\.\n$/);
+  assertMatch(
+    scene.environment.stdout.text,
+    /\n {2}ms {3}op\/s {2}p50 {3}p90 {3}p99 {3}p99\.9 {2}max\n {2}put /,
+  );
+  assertMatch(scene.environment.stdout.text, /\n {2}8\.19 – 16\.4 ms {2}100\.0 % {2}█{40}\n/);
+  assertMatch(scene.environment.stdout.text, /\nerrors: none\nIts keys were removed\.\n$/);
 });
 
 Deno.test("every key is there before the first get; a mix of puts alone writes none before", async () => {
   const reads = begin([...SHORT, "--mix", "get=1", "--keep", "--consistency", "stale"]);
   assertEquals([await end(reads), callsOf(reads, "put").length, reads.store.entries.size], [0, 20, 20]);
   assertEquals(callsOf(reads, "get")[0], { name: "get", timeoutMs: 5_000, consistency: "stale" });
-  assertMatch(reads.system.stdout.text, /\nIts keys were kept; they begin with bench\//);
+  assertMatch(reads.environment.stdout.text, /\nIts keys were kept; they begin with bench\//);
   const writes = begin([...SHORT, "--mix", "put=1", "--timeout-ms", "70"]);
   assertEquals([await end(writes), callsOf(writes, "get").length], [0, 0]);
   assertEquals(callsOf(writes, "put")[0], { name: "put", timeoutMs: 70 });
@@ -100,50 +103,54 @@ Deno.test("failures are told by kind, and a run without any answer ends with 3",
   const scene = begin([...SHORT, "--mix", "put=1", "--output=json"]);
   let calls = 0;
   scene.store.before = async () => {
-    await new Promise<void>((resolve) => void scene.system.clock.after(10, resolve));
+    await new Promise<void>((resolve) => void scene.environment.clock.after(10, resolve));
     if (calls++ > 1) throw new TimeoutError("too late", { outcome: "unknown" });
   };
   assertEquals(await end(scene), 3);
-  const { operations, errors, latencyMs } = JSON.parse(scene.system.stdout.text);
+  const { operations, errors, latencyMs } = JSON.parse(scene.environment.stdout.text);
   assertEquals([operations, Object.keys(errors), latencyMs.max], [0, ["timeout"], 0]);
   assert(errors.timeout > 10);
 });
 
 Deno.test("it says when it is itself the bound", async () => {
   const scene = begin(SHORT);
-  const { clock } = scene.system;
+  const { clock } = scene.environment;
   const busy = (): void => {
-    scene.system.cpuTimeMs = clock.now();
+    scene.environment.cpuTimeMs = clock.now();
     if (clock.now() < 400) clock.after(1, busy);
   };
   busy();
   await end(scene);
-  assertMatch(scene.system.stdout.text, /\nThis generator used \d\d+ % of a core: it may be the bound/);
+  assertMatch(scene.environment.stdout.text, /\nThis generator used \d\d+ % of a core: it may be the bound/);
 });
 
 Deno.test("on a terminal a line tells how it goes; Ctrl-C ends the run early, and the report comes all the same", async () => {
   const scene = begin(["--duration", "1h", "--warmup", "0ms", "--key-count", "20"], { terminal: true });
   await eventually("figures are shown", async () => {
-    scene.system.clock.advance(10);
+    scene.environment.clock.advance(10);
     await settle();
     return /[1-9][ \d]*\/s, p50 10 ms, p99 10 ms, 0 errors; \d+ s to go, Ctrl-C/.test(
-        scene.system.stderr.text,
+        scene.environment.stderr.text,
       )
       ? true
       : null;
   });
-  scene.system.signal();
-  assertEquals([await end(scene), scene.system.listensForSignals, scene.store.entries.size], [0, false, 0]);
+  scene.environment.signal();
+  assertEquals([await end(scene), scene.environment.listensForSignals, scene.store.entries.size], [
+    0,
+    false,
+    0,
+  ]);
   assertMatch(
-    scene.system.stdout.text,
+    scene.environment.stdout.text,
     / operations in \d\.\d s, ended by Ctrl-C; 64 clients over 8 connections/,
   );
 });
 
 Deno.test("a cluster that can't be reached ends with 3 before anything is written", async () => {
-  const system = new FakeSystem();
+  const environment = new FakeEnvironment();
   const connect = (): Promise<FakeStore> => Promise.reject(new ConnectionError("nothing listens there"));
-  assertEquals(await clientCommand(["--cluster", "127.0.0.1:7001", "bench"], { system, connect }), 3);
+  assertEquals(await clientCommand(["--cluster", "127.0.0.1:7001", "bench"], { environment, connect }), 3);
 });
 
 Deno.test("what makes no sense is refused with 2 before anything is written", async () => {
@@ -167,13 +174,16 @@ Deno.test("what makes no sense is refused with 2 before anything is written", as
     [["--prefix", "\udcff"], /--prefix must be UTF-8/],
   ];
   for (const [args, says] of table) {
-    const [system, store] = [new FakeSystem(), new FakeStore()];
+    const [environment, store] = [new FakeEnvironment(), new FakeStore()];
     await store.put("used/key", "value");
     store.calls.length = 0;
     const connect = (): Promise<FakeStore> => Promise.resolve(store);
-    const code = await clientCommand(["--cluster", "127.0.0.1:7001", "bench", ...args], { system, connect });
+    const code = await clientCommand(["--cluster", "127.0.0.1:7001", "bench", ...args], {
+      environment,
+      connect,
+    });
     assertEquals(code, 2, args.join(" "));
-    assertMatch(system.stderr.text, says);
+    assertMatch(environment.stderr.text, says);
     assert(!store.calls.some((call) => JSON.stringify(call).includes("put")), args.join(" "));
   }
 });

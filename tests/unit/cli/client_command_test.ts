@@ -1,7 +1,7 @@
 /** `kvraft client`: what each command prints where, and what the process ends with. */
 import { assertEquals } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem } from "./fake_system.ts";
+import { FakeEnvironment } from "./fake_environment.ts";
 import { CLUSTER, filled, run } from "./run_client.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import {
@@ -228,15 +228,15 @@ Deno.test("wrong usage ends with 2 before anything is sent, and says what is all
 });
 
 Deno.test("a cluster that is not named, or not readable, is wrong usage", async () => {
-  const system = new FakeSystem();
+  const environment = new FakeEnvironment();
   const connect = (): Promise<never> => Promise.reject(new InvalidRequestError("Cannot read it."));
-  assertEquals(await clientCommand(["get", "k"], { system, connect }), 2);
+  assertEquals(await clientCommand(["get", "k"], { environment, connect }), 2);
   assertEquals(
-    await clientCommand(["get", "k", "--cluster", "x", "--output", "json"], { system, connect }),
+    await clientCommand(["get", "k", "--cluster", "x", "--output", "json"], { environment, connect }),
     2,
   );
   const example = "Example: --cluster 127.0.0.1:7001,127.0.0.1:7002";
-  assertEquals(system.stderr.text.split("\n"), [
+  assertEquals(environment.stderr.text.split("\n"), [
     `kvraft: --cluster is missing: which cluster is meant? ${example}`,
     JSON.stringify({ error: { code: "usage", message: `--cluster: Cannot read it. ${example}` } }),
     "",
@@ -294,42 +294,46 @@ Deno.test("a line that can't be run is named by its number, and the next one run
 });
 
 Deno.test("a reader that goes away ends the client without a word", async () => {
-  const system = new FakeSystem({ input: ["put a b\nput a c\n"] });
-  system.stdout.isClosed = true;
+  const environment = new FakeEnvironment({ input: ["put a b\nput a c\n"] });
+  environment.stdout.isClosed = true;
   const store = new FakeStore();
-  const code = await clientCommand(CLUSTER, { system, connect: () => Promise.resolve(store) });
-  assertEquals([code, system.stderr.text, store.revision], [0, "", 1]);
+  const code = await clientCommand(CLUSTER, { environment, connect: () => Promise.resolve(store) });
+  assertEquals([code, environment.stderr.text, store.revision], [0, "", 1]);
 });
 
 Deno.test("help needs no cluster, and every command's example can be typed", async () => {
-  const system = new FakeSystem();
+  const environment = new FakeEnvironment();
   const connect = (): Promise<never> => Promise.reject(new Error("not needed"));
   for (const args of [["--help"], ["help"], ["help", "put"], ["put", "--help"], ["exit"]]) {
-    assertEquals(await clientCommand(args, { system, connect }), 0);
+    assertEquals(await clientCommand(args, { environment, connect }), 0);
   }
-  assertEquals(system.stdout.text.includes("put greeting hello"), true);
+  assertEquals(environment.stdout.text.includes("put greeting hello"), true);
 });
 
 Deno.test("after half a second a line on the terminal says what is waited for, and goes away", async () => {
-  const system = new FakeSystem({ terminal: true });
+  const environment = new FakeEnvironment({ terminal: true });
   const store = new FakeStore();
   store.clusterStatus = { leader: null, term: 5, nodes: store.clusterStatus.nodes };
   const waited = Promise.withResolvers<void>();
   store.before = () => waited.promise;
   const code = clientCommand([...CLUSTER, "put", "k", "v"], {
-    system,
+    environment,
     connect: () => Promise.resolve(store),
   });
   await settle();
-  system.clock.advance(499);
+  environment.clock.advance(499);
   await settle();
-  assertEquals(system.stderr.text, "");
-  system.clock.advance(1);
+  assertEquals(environment.stderr.text, "");
+  environment.clock.advance(1);
   await settle();
   assertEquals(
-    system.stderr.text,
+    environment.stderr.text,
     "\r\x1b[2Kno leader yet: n1 unreachable, n2 and n3 electing; Ctrl-C cancels",
   );
   waited.resolve();
-  assertEquals([await code, system.stderr.text.endsWith("\r\x1b[2K"), system.clock.timerCount], [0, true, 0]);
+  assertEquals([await code, environment.stderr.text.endsWith("\r\x1b[2K"), environment.clock.timerCount], [
+    0,
+    true,
+    0,
+  ]);
 });

@@ -1,7 +1,7 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader; and the deadline of every command. */
 import { assert, assertEquals } from "@std/assert";
 import { FakeStore, peer, STATUS } from "./fake_store.ts";
-import { FakeSystem } from "./fake_system.ts";
+import { FakeEnvironment } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
@@ -12,9 +12,12 @@ async function run(
   args: readonly string[],
   { store }: { readonly store: FakeStore } = { store: new FakeStore() },
 ): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
-  const system = new FakeSystem();
-  const code = await clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
-  return { code, out: system.stdout.text, err: system.stderr.text };
+  const environment = new FakeEnvironment();
+  const code = await clientCommand([...CLUSTER, ...args], {
+    environment,
+    connect: () => Promise.resolve(store),
+  });
+  return { code, out: environment.stdout.text, err: environment.stderr.text };
 }
 
 Deno.test("status, members and transfer-leader are readable", async () => {
@@ -191,11 +194,11 @@ Deno.test("health ends with 0 only if a linearizable read works", async () => {
 });
 
 Deno.test("health of a cluster that can't be reached is an answer, too", async () => {
-  const system = new FakeSystem();
+  const environment = new FakeEnvironment();
   const connect = (): Promise<never> =>
     Promise.reject(new ConnectionError("Cannot reach the cluster: 127.0.0.1:7001: nothing listens there."));
-  assertEquals(await clientCommand([...CLUSTER, "health"], { system, connect }), 3);
-  assertEquals([system.stdout.text, system.stderr.text], [
+  assertEquals(await clientCommand([...CLUSTER, "health"], { environment, connect }), 3);
+  assertEquals([environment.stdout.text, environment.stderr.text], [
     "not healthy: 127.0.0.1:7001: nothing listens there\n",
     "",
   ]);
@@ -209,13 +212,13 @@ Deno.test("the deadline of a command is its own and connecting's together", asyn
     [["list", "--timeout-ms", "1000"], 0, 1_000],
   ];
   for (const [args, connectMs, timeoutMs] of table) {
-    const system = new FakeSystem();
+    const environment = new FakeEnvironment();
     const store = new FakeStore();
     const connect = (): Promise<FakeStore> => {
-      system.clock.advance(connectMs);
+      environment.clock.advance(connectMs);
       return Promise.resolve(store);
     };
-    await clientCommand([...CLUSTER, ...args], { system, connect });
+    await clientCommand([...CLUSTER, ...args], { environment, connect });
     const [call] = store.calls;
     assertEquals(call, { ...Object(call), timeoutMs }, args.join(" "));
   }
@@ -223,19 +226,23 @@ Deno.test("the deadline of a command is its own and connecting's together", asyn
 
 Deno.test("connecting that takes long is said on the terminal, too, and the line goes away", async () => {
   for (const command of [["get", "k"], ["member", "promote", "3"]]) {
-    const system = new FakeSystem({ terminal: true });
+    const environment = new FakeEnvironment({ terminal: true });
     const connected = Promise.withResolvers<FakeStore>();
-    const code = clientCommand([...CLUSTER, ...command], { system, connect: () => connected.promise });
+    const code = clientCommand([...CLUSTER, ...command], { environment, connect: () => connected.promise });
     await settle();
-    system.clock.advance(500);
+    environment.clock.advance(500);
     await settle();
-    assertEquals(system.stderr.text, "\r\x1b[2Kwaiting for a node to answer; Ctrl-C cancels", command[0]);
-    connected.reject(new ConnectionError("Cannot reach the cluster: nothing listens there."));
-    assertEquals([await code, system.clock.timerCount], [3, 0]);
     assertEquals(
-      system.stderr.text.endsWith("\r\x1b[2Kkvraft: Cannot reach the cluster: nothing listens there.\n"),
+      environment.stderr.text,
+      "\r\x1b[2Kwaiting for a node to answer; Ctrl-C cancels",
+      command[0],
+    );
+    connected.reject(new ConnectionError("Cannot reach the cluster: nothing listens there."));
+    assertEquals([await code, environment.clock.timerCount], [3, 0]);
+    assertEquals(
+      environment.stderr.text.endsWith("\r\x1b[2Kkvraft: Cannot reach the cluster: nothing listens there.\n"),
       true,
-      system.stderr.text,
+      environment.stderr.text,
     );
   }
 });

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { lineOfPair, readPair } from "../../../lib/cli/json.ts";
 import { isPrintable } from "../../../lib/cli/text.ts";
@@ -12,23 +12,23 @@ import { settle } from "../../support/fakes/manual_clock.ts";
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 
 interface Begun {
-  readonly system: FakeSystem;
+  readonly environment: FakeEnvironment;
   readonly code: Promise<number>;
 }
 
-function begin(args: readonly string[], store: FakeStore, options: FakeSystemOptions = {}): Begun {
-  const system = new FakeSystem(options);
-  const code = clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
-  return { system, code };
+function begin(args: readonly string[], store: FakeStore, options: FakeEnvironmentOptions = {}): Begun {
+  const environment = new FakeEnvironment(options);
+  const code = clientCommand([...CLUSTER, ...args], { environment, connect: () => Promise.resolve(store) });
+  return { environment, code };
 }
 
 async function run(
   args: readonly string[],
   store: FakeStore,
-  options: FakeSystemOptions = {},
+  options: FakeEnvironmentOptions = {},
 ): Promise<readonly [number, string, string]> {
-  const { system, code } = begin(args, store, options);
-  return [await code, system.stdout.text, system.stderr.text];
+  const { environment, code } = begin(args, store, options);
+  return [await code, environment.stdout.text, environment.stderr.text];
 }
 
 async function filled(count: number): Promise<FakeStore> {
@@ -82,18 +82,18 @@ Deno.test("export goes page by page, and says when the store changed meanwhile",
 });
 
 Deno.test("export keeps to its rate", async () => {
-  const { system, code } = begin(["export", "--rate", "10"], await filled(25));
-  const lines = (): number => system.stdout.text.split("\n").length - 1;
+  const { environment, code } = begin(["export", "--rate", "10"], await filled(25));
+  const lines = (): number => environment.stdout.text.split("\n").length - 1;
   await settle();
   assertEquals(lines(), 10);
-  system.clock.advance(999);
+  environment.clock.advance(999);
   await settle();
   assertEquals(lines(), 10);
-  system.clock.advance(1);
+  environment.clock.advance(1);
   await settle();
   assertEquals(lines(), 20);
-  system.clock.advance(1_000);
-  assertEquals([await code, lines(), system.clock.timerCount], [0, 25, 0]);
+  environment.clock.advance(1_000);
+  assertEquals([await code, lines(), environment.clock.timerCount], [0, 25, 0]);
 });
 
 Deno.test("an export that ends halfway says that it is not everything; one that never began says why", async () => {
@@ -112,10 +112,10 @@ Deno.test("an export that ends halfway says that it is not everything; one that 
 });
 
 Deno.test("Ctrl-C ends an export that waits", async () => {
-  const { system, code } = begin(["export", "--rate", "1"], await filled(2));
+  const { environment, code } = begin(["export", "--rate", "1"], await filled(2));
   await settle();
-  system.signal();
-  assertEquals([await code, system.stderr.text, system.clock.timerCount], [
+  environment.signal();
+  assertEquals([await code, environment.stderr.text, environment.clock.timerCount], [
     3,
     "kvraft: The export ended after 1 key: it was interrupted. What was written is not everything.\n",
     0,
@@ -257,10 +257,10 @@ Deno.test("a put that fails ends the import, naming the first such line and how 
 Deno.test("Ctrl-C ends an import where it is, after what is under way, and says how to go on", async () => {
   const store = new FakeStore();
   const input = ['{"key":"a","value":""}\n{"key":"b","value":""}\n{"key":"c","value":""}\n'];
-  const { system, code } = begin(["import", "--rate", "1"], store, { input });
+  const { environment, code } = begin(["import", "--rate", "1"], store, { input });
   await settle();
-  system.signal();
-  assertEquals([await code, system.stderr.text, system.clock.timerCount, store.entries.size], [
+  environment.signal();
+  assertEquals([await code, environment.stderr.text, environment.clock.timerCount, store.entries.size], [
     4,
     "kvraft: The import was interrupted after 2 keys. To go on: tail -n +3 <file> | kvraft client … import\n",
     0,

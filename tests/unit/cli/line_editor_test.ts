@@ -17,7 +17,7 @@ class Typing implements Disposable {
   constructor() {
     this.#output.on("data", () => void (this.writes += 1));
     this.#editor = new LineEditor({
-      keyboard: { input: this.#input, output: this.#output },
+      terminal: { input: this.#input, output: this.#output },
       prompt: "> ",
       color: true,
       columns: () => 80,

@@ -1,7 +1,7 @@
 /** `member …` and `members`: what is asked of the cluster, what is said while it comes about, and how it ends. */
 import { assert, assertEquals } from "@std/assert";
 import { FakeStore, healthy, peer } from "./fake_store.ts";
-import { FakeSystem } from "./fake_system.ts";
+import { FakeEnvironment } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, MembershipRefusedError } from "../../../lib/client/errors.ts";
 import type { ClusterStatus } from "../../../lib/client/types.ts";
@@ -24,7 +24,7 @@ function ledBy2(...peers: readonly PeerStatus[]): ClusterStatus {
 }
 
 interface Begun {
-  readonly system: FakeSystem;
+  readonly environment: FakeEnvironment;
   readonly store: FakeStore;
   readonly code: Promise<number>;
   /** What the terminal was shown since it was asked last, without what controls it. */
@@ -32,27 +32,27 @@ interface Begun {
 }
 
 function begin(args: readonly string[], { terminal = true } = {}): Begun {
-  const system = new FakeSystem({ terminal });
+  const environment = new FakeEnvironment({ terminal });
   const store = new FakeStore();
   store.memberList = members("voter", "voter", "voter");
   store.clusterStatus = ledBy2(peer(1), peer(3));
   let seen = 0;
   const said = (): string => {
-    const text = system.stderr.text.slice(seen);
-    seen = system.stderr.text.length;
+    const text = environment.stderr.text.slice(seen);
+    seen = environment.stderr.text.length;
     return text.replaceAll("\r\x1b[2K", "|");
   };
-  const code = clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
-  return { system, store, code, said };
+  const code = clientCommand([...CLUSTER, ...args], { environment, connect: () => Promise.resolve(store) });
+  return { environment, store, code, said };
 }
 
 async function run(
   args: readonly string[],
   prepare: (store: FakeStore) => void,
 ): Promise<readonly unknown[]> {
-  const { system, store, code } = begin(args, { terminal: false });
+  const { environment, store, code } = begin(args, { terminal: false });
   prepare(store);
-  return [await code, system.stdout.text, system.stderr.text, ...store.changes];
+  return [await code, environment.stdout.text, environment.stderr.text, ...store.changes];
 }
 
 Deno.test("each change is asked for as it was typed, and said when it has come about", async () => {
@@ -111,11 +111,11 @@ Deno.test("each change is asked for as it was typed, and said when it has come a
 });
 
 Deno.test("member add shows how far the new node is, until it votes", async () => {
-  const { system, store, code, said } = begin(["member", "add", "4", "127.0.0.1:7004"]);
+  const { environment, store, code, said } = begin(["member", "add", "4", "127.0.0.1:7004"]);
   store.memberList = members("voter", "voter", "voter", "learner");
   const look = async (...peers: readonly PeerStatus[]): Promise<string> => {
     store.clusterStatus = ledBy2(peer(1), peer(3), ...peers);
-    system.clock.advance(250);
+    environment.clock.advance(250);
     await settle();
     return said();
   };
@@ -148,37 +148,41 @@ Deno.test("member add shows how far the new node is, until it votes", async () =
     ].map((line) => line.length > 80 ? `${line.slice(0, 79)}…` : line),
   );
   store.memberList = members("voter", "voter", "voter", "voter");
-  system.clock.advance(250);
-  assertEquals([await code, system.stdout.text], [0, `ok  n4 votes now. ${MAJORITY}`]);
-  assertEquals([system.clock.timerCount, system.listensForSignals, said().endsWith("|")], [0, false, true]);
+  environment.clock.advance(250);
+  assertEquals([await code, environment.stdout.text], [0, `ok  n4 votes now. ${MAJORITY}`]);
+  assertEquals([environment.clock.timerCount, environment.listensForSignals, said().endsWith("|")], [
+    0,
+    false,
+    true,
+  ]);
 });
 
 Deno.test("who stops waiting is told that the change goes on, and the members as they are", async () => {
-  const { system, store, code } = begin(["member", "add", "4", "127.0.0.1:7004", "--output", "json"]);
+  const { environment, store, code } = begin(["member", "add", "4", "127.0.0.1:7004", "--output", "json"]);
   store.memberList = members("voter", "voter", "voter", "learner");
   await settle();
-  system.signal();
-  assertEquals([await code, JSON.parse(system.stdout.text)], [4, { members: store.memberList }]);
-  assertEquals([system.stderr.text, system.clock.timerCount], ["", 0]);
+  environment.signal();
+  assertEquals([await code, JSON.parse(environment.stdout.text)], [4, { members: store.memberList }]);
+  assertEquals([environment.stderr.text, environment.clock.timerCount], ["", 0]);
   const text = begin(["member", "add", "4", "127.0.0.1:7004"]);
   text.store.memberList = store.memberList;
   await settle();
-  text.system.signal();
-  assertEquals([await text.code, text.system.stdout.text], [
+  text.environment.signal();
+  assertEquals([await text.code, text.environment.stdout.text], [
     4,
     "Not waiting any longer; the change goes on by itself. members shows how far it is.\n",
   ]);
 });
 
 Deno.test("--timeout-ms ends the waiting, not the change", async () => {
-  const { system, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"]);
+  const { environment, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"]);
   store.memberList = members("voter", "voter", "learner");
   await settle();
   for (let look = 0; look < 3; look++) {
-    system.clock.advance(250);
+    environment.clock.advance(250);
     await settle();
   }
-  assertEquals([await code, system.stdout.text], [
+  assertEquals([await code, environment.stdout.text], [
     4,
     "The deadline passed; the change goes on by itself. members shows how far it is.\n",
   ]);
@@ -186,26 +190,26 @@ Deno.test("--timeout-ms ends the waiting, not the change", async () => {
 });
 
 Deno.test("--timeout-ms is one deadline for asking and for waiting", async () => {
-  const { system, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"], {
+  const { environment, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"], {
     terminal: false,
   });
-  const startedAt = system.clock.now();
+  const startedAt = environment.clock.now();
   store.memberList = members("voter", "voter", "learner");
-  store.onChange = () => Promise.resolve(system.clock.advance(500));
+  store.onChange = () => Promise.resolve(environment.clock.advance(500));
   await settle();
-  system.clock.advance(100);
-  assertEquals([await code, system.clock.now() - startedAt], [4, 600]);
+  environment.clock.advance(100);
+  assertEquals([await code, environment.clock.now() - startedAt], [4, 600]);
 });
 
 Deno.test("a cluster that falls silent ends the waiting after 30 s; a short silence does not", async () => {
-  const { system, store, code } = begin(["member", "promote", "3"], { terminal: false });
+  const { environment, store, code } = begin(["member", "promote", "3"], { terminal: false });
   store.memberList = members("voter", "voter", "learner");
   await settle();
   const answer = store.members.bind(store);
   store.members = () => Promise.reject(new ConnectionError("Nobody answers."));
   const pass = async (looks: number): Promise<void> => {
     for (let look = 0; look < looks; look++) {
-      system.clock.advance(250);
+      environment.clock.advance(250);
       await settle();
     }
   };
@@ -214,9 +218,9 @@ Deno.test("a cluster that falls silent ends the waiting after 30 s; a short sile
   await pass(1);
   store.members = () => Promise.reject(new ConnectionError("Nobody answers."));
   await pass(119);
-  assertEquals(system.stderr.text, "");
+  assertEquals(environment.stderr.text, "");
   await pass(1);
-  assertEquals([await code, system.stderr.text], [
+  assertEquals([await code, environment.stderr.text], [
     4,
     "kvraft: The cluster took the change and then fell silent for 30.0 s; the change goes on once it is back. " +
     "members shows what became of n3. (Nobody answers.)\n",
@@ -224,14 +228,14 @@ Deno.test("a cluster that falls silent ends the waiting after 30 s; a short sile
 });
 
 Deno.test("a new node that somebody removes meanwhile is not waited for", async () => {
-  const { system, store, code } = begin(["member", "add", "4", "127.0.0.1:7004"], { terminal: false });
+  const { environment, store, code } = begin(["member", "add", "4", "127.0.0.1:7004"], { terminal: false });
   store.memberList = members("voter", "voter", "voter", "learner");
   store.clusterStatus = ledBy2(peer(1), peer(3), peer(4));
   await settle();
   store.memberList = members("voter", "voter", "voter");
   store.clusterStatus = ledBy2(peer(1), peer(3));
-  system.clock.advance(250);
-  assertEquals([await code, system.stderr.text], [
+  environment.clock.advance(250);
+  assertEquals([await code, environment.stderr.text], [
     1,
     "kvraft: n4 is no member any more: somebody removed it meanwhile.\n",
   ]);
@@ -272,7 +276,7 @@ Deno.test("what can't be meant is refused before anything is asked", async () =>
 });
 
 Deno.test("members shows each one's role, state, lag, last contact and version, and ? for what is not known", async () => {
-  const { system, store, code } = begin(["members"]);
+  const { environment, store, code } = begin(["members"]);
   store.memberList = [...members("voter", "voter", "leaving"), { id: 4, address: "h:1", role: "learner" }];
   const receiving = {
     state: "snapshot",
@@ -292,7 +296,7 @@ Deno.test("members shows each one's role, state, lag, last contact and version, 
     nodes: [...store.clusterStatus.nodes, { ...gone, id: 3, address: "127.0.0.1:7003" }],
   };
   assertEquals(await code, 0);
-  assertEquals(system.stdout.text.split("\n"), [
+  assertEquals(environment.stdout.text.split("\n"), [
     "node  address         role          state        lag           last contact  version",
     "n1    127.0.0.1:7001  voter         up           1 234         now           0.1.0",
     "n2    127.0.0.1:7002  voter, leads  up           0             now           0.1.0",

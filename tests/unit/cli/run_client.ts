@@ -1,10 +1,10 @@
 /** Runs client commands on a store in memory. */
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 
 /** A client command: what it finds. */
-export interface Run extends FakeSystemOptions {
+export interface Run extends FakeEnvironmentOptions {
   readonly store?: FakeStore;
 }
 
@@ -23,9 +23,12 @@ export async function run(
   args: readonly string[],
   { store = new FakeStore(), ...options }: Run = {},
 ): Promise<Ended> {
-  const system = new FakeSystem(options);
-  const code = await clientCommand([...CLUSTER, ...args], { system, connect: () => Promise.resolve(store) });
-  return { code, out: system.stdout.text, err: system.stderr.text };
+  const environment = new FakeEnvironment(options);
+  const code = await clientCommand([...CLUSTER, ...args], {
+    environment,
+    connect: () => Promise.resolve(store),
+  });
+  return { code, out: environment.stdout.text, err: environment.stderr.text };
 }
 
 /** A store with `greeting` = hello, and a key and value that are not text. */

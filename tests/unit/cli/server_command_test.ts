@@ -1,7 +1,7 @@
 /** `kvraft server` and the words before it: start, the ready line, signals, and the exit codes. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { FakeTools } from "./fake_tools.ts";
 import { describeFault, runKvraft } from "../../../lib/cli/mod.ts";
 import type { StartServer } from "../../../lib/cli/server.ts";
@@ -31,7 +31,7 @@ class FakeServer implements RunningServer {
 }
 
 interface Started {
-  readonly system: FakeSystem;
+  readonly environment: FakeEnvironment;
   readonly server: FakeServer;
   readonly configs: ServerConfig[];
   readonly code: Promise<number>;
@@ -39,9 +39,9 @@ interface Started {
 
 function start(
   args: readonly string[],
-  options: FakeSystemOptions & { failure?: Error; isSlow?: boolean } = {},
+  options: FakeEnvironmentOptions & { failure?: Error; isSlow?: boolean } = {},
 ): Started {
-  const system = new FakeSystem(options);
+  const environment = new FakeEnvironment(options);
   const server = new FakeServer();
   const configs: ServerConfig[] = [];
   const startServer: StartServer = (given, { writeLog, signal }) => {
@@ -54,87 +54,90 @@ function start(
   };
   const connect = (): Promise<FakeStore> => Promise.resolve(new FakeStore());
   return {
-    system,
+    environment,
     server,
     configs,
-    code: runKvraft(args, { system, connect, start: startServer, tools: new FakeTools() }),
+    code: runKvraft(args, { environment, connect, start: startServer, tools: new FakeTools() }),
   };
 }
 
 /** What a command that ends by itself wrote. */
 async function run(
   args: readonly string[],
-  options?: FakeSystemOptions,
+  options?: FakeEnvironmentOptions,
 ): Promise<readonly [number, string, string]> {
-  const { system, code } = start(args, options);
-  return [await code, system.stdout.text, system.stderr.text];
+  const { environment, code } = start(args, options);
+  return [await code, environment.stdout.text, environment.stderr.text];
 }
 
 Deno.test("a server says one line when it serves, and stops cleanly at the first signal", async () => {
-  const { system, server, code } = start(FLAGS);
+  const { environment, server, code } = start(FLAGS);
   await settle();
-  assertEquals([system.stdout.text, server.stops], [READY, 0]);
-  system.signal();
+  assertEquals([environment.stdout.text, server.stops], [READY, 0]);
+  environment.signal();
   await settle();
   assertEquals(server.stops, 1);
   server.stopped.resolve();
-  assertEquals([await code, system.stdout.text, system.stderr.text], [0, READY, "log closed\n"]);
-  assertEquals([system.listensForSignals, system.clock.timerCount], [false, 0]);
+  assertEquals([await code, environment.stdout.text, environment.stderr.text], [0, READY, "log closed\n"]);
+  assertEquals([environment.listensForSignals, environment.clock.timerCount], [false, 0]);
 });
 
 Deno.test("a second signal ends the process at once", async () => {
-  const { system, server, code } = start(FLAGS);
+  const { environment, server, code } = start(FLAGS);
   await settle();
-  system.signal();
-  system.signal();
-  assertEquals(system.exits, [70]);
+  environment.signal();
+  environment.signal();
+  assertEquals(environment.exits, [70]);
   server.stopped.resolve();
   await code;
 });
 
 Deno.test("a hangup stops a server that was started on a terminal, cleanly and however often it comes", async () => {
-  const { system, server, code } = start(FLAGS, { input: null });
+  const { environment, server, code } = start(FLAGS, { input: null });
   await settle();
-  system.hangup();
-  system.hangup();
+  environment.hangup();
+  environment.hangup();
   await settle();
-  assertEquals([server.stops, system.exits], [1, []]);
+  assertEquals([server.stops, environment.exits], [1, []]);
   server.stopped.resolve();
-  assertEquals([await code, system.listensForSignals], [0, false]);
+  assertEquals([await code, environment.listensForSignals], [0, false]);
 });
 
 Deno.test("a server without a terminal goes on after a hangup, says so once, and stops at a signal", async () => {
-  const { system, server, code } = start(FLAGS);
+  const { environment, server, code } = start(FLAGS);
   await settle();
-  system.hangup();
-  system.hangup();
+  environment.hangup();
+  environment.hangup();
   await settle();
   assertEquals(server.stops, 0);
-  assertEquals(system.stderr.text, "kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n");
-  system.signal();
+  assertEquals(
+    environment.stderr.text,
+    "kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n",
+  );
+  environment.signal();
   server.stopped.resolve();
-  assertEquals([await code, system.exits], [0, []]);
+  assertEquals([await code, environment.exits], [0, []]);
 });
 
 Deno.test("a server that is told to stop while it starts, asking for its cluster perhaps, ends at once", async () => {
-  const { system, code } = start(FLAGS, { isSlow: true });
+  const { environment, code } = start(FLAGS, { isSlow: true });
   await settle();
-  system.signal();
-  assertEquals([await code, system.stdout.text, system.stderr.text], [0, "", ""]);
-  assertEquals(system.listensForSignals, false);
+  environment.signal();
+  assertEquals([await code, environment.stdout.text, environment.stderr.text], [0, "", ""]);
+  assertEquals(environment.listensForSignals, false);
 });
 
 Deno.test("a stop that takes too long ends after 4.5 s all the same", async () => {
-  const { system, code } = start(FLAGS);
+  const { environment, code } = start(FLAGS);
   await settle();
-  system.signal();
+  environment.signal();
   await settle();
-  system.clock.advance(4_499);
+  environment.clock.advance(4_499);
   await settle();
-  assertEquals(system.stderr.text, "");
-  system.clock.advance(1);
+  assertEquals(environment.stderr.text, "");
+  environment.clock.advance(1);
   assertEquals(await code, 0);
-  assertMatch(system.stderr.text, /not everything was finished/);
+  assertMatch(environment.stderr.text, /not everything was finished/);
 });
 
 /** Errors by their stable names, and what a server ends with: 1 is only what no restart mends. */
@@ -163,7 +166,7 @@ Deno.test("a server that can't go on says why, and ends with 1 only where no res
     const started = start(FLAGS);
     await settle();
     started.server.ended.resolve(Object.assign(new Error("the disk failed"), code === null ? {} : { code }));
-    assertEquals([await started.code, started.system.stderr.text], [
+    assertEquals([await started.code, started.environment.stderr.text], [
       exitCode,
       "log closed\nkvraft: this node stopped: the disk failed\n",
     ], `${code}`);
@@ -171,10 +174,10 @@ Deno.test("a server that can't go on says why, and ends with 1 only where no res
 });
 
 Deno.test("a server whose output is full serves all the same", async () => {
-  const { system, server, code } = start(FLAGS, { isOutputFull: true });
+  const { environment, server, code } = start(FLAGS, { isOutputFull: true });
   await settle();
-  assertEquals(system.listensForSignals, true);
-  system.signal();
+  assertEquals(environment.listensForSignals, true);
+  environment.signal();
   server.stopped.resolve();
   assertEquals([await code, server.stops], [0, 1]);
 });
@@ -185,11 +188,11 @@ Deno.test("help that standard output does not take ends with 5", async () => {
 });
 
 Deno.test("a server whose output nobody reads serves all the same", async () => {
-  const { system, server, code } = start(FLAGS);
-  system.stdout.isClosed = true;
+  const { environment, server, code } = start(FLAGS);
+  environment.stdout.isClosed = true;
   await settle();
-  assertEquals(system.listensForSignals, true);
-  system.signal();
+  assertEquals(environment.listensForSignals, true);
+  environment.signal();
   server.stopped.resolve();
   assertEquals([await code, server.stops], [0, 1]);
 });
@@ -201,7 +204,7 @@ Deno.test("what keeps a server from starting is said in its own words, with the 
     });
     const started = start(FLAGS, { failure });
     assertEquals(
-      [await started.code, started.system.stderr.text],
+      [await started.code, started.environment.stderr.text],
       [exitCode, `kvraft: ${failure.message}\n`],
       `${code}`,
     );
@@ -210,17 +213,20 @@ Deno.test("what keeps a server from starting is said in its own words, with the 
 
 Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only when debugging", async () => {
   const failure = new TypeError("x is undefined");
-  const { system, code } = start(FLAGS, { failure });
-  assertEquals([await code, system.stderr.text], [70, "kvraft: a fault in kvraft itself: x is undefined\n"]);
+  const { environment, code } = start(FLAGS, { failure });
+  assertEquals([await code, environment.stderr.text], [
+    70,
+    "kvraft: a fault in kvraft itself: x is undefined\n",
+  ]);
   assertMatch(describeFault(failure, ["server", "--log-level", "debug"]), /x is undefined\n[^]*at /);
 });
 
 Deno.test("the config file and the flags make the configuration", async () => {
   const files = { "node.json": '{ "heartbeat-ms": 50, "node-id": 1 }' };
   const args = ["server", "--config", "node.json", ...FLAGS.slice(3), "--log-format", "json"];
-  const { server, system, configs, code } = start(args, { files });
+  const { server, environment, configs, code } = start(args, { files });
   await settle();
-  system.signal();
+  environment.signal();
   server.stopped.resolve();
   assertEquals(await code, 0);
   assertEquals(configs.map(({ nodeId, heartbeatMs, logFormat }) => ({ nodeId, heartbeatMs, logFormat })), [
@@ -245,8 +251,8 @@ Deno.test("wrong usage of a server ends with 2, and nothing is started", async (
     ],
   ];
   for (const [args, message] of table) {
-    const { system, configs, code } = start(args, { files: { "big.json": " ".repeat(70_000) } });
-    assertEquals([await code, system.stderr.text, configs], [2, `kvraft: ${message}\n`, []]);
+    const { environment, configs, code } = start(args, { files: { "big.json": " ".repeat(70_000) } });
+    assertEquals([await code, environment.stderr.text, configs], [2, `kvraft: ${message}\n`, []]);
   }
 });
 

@@ -1,7 +1,7 @@
 /** `kvraft server inspect | restore | recover`: what the tools are asked, what is said, and the exit codes. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
-import { FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { FakeTools, STAKES } from "./fake_tools.ts";
 import { runKvraft } from "../../../lib/cli/mod.ts";
 import type { StartServer } from "../../../lib/cli/server.ts";
@@ -48,14 +48,14 @@ interface Ended {
   readonly tools: FakeTools;
 }
 
-async function run(args: readonly string[], options: FakeSystemOptions = {}): Promise<Ended> {
-  const system = new FakeSystem(options);
+async function run(args: readonly string[], options: FakeEnvironmentOptions = {}): Promise<Ended> {
+  const environment = new FakeEnvironment(options);
   const tools = new FakeTools();
   for (const report of [SNAPSHOT, FOLDER]) tools.reports.set(report.path, report);
   const start: StartServer = () => Promise.reject(new Error("no server is started"));
   const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
-  const code = await runKvraft(["server", ...args], { system, connect, start, tools });
-  return { code, out: system.stdout.text, err: system.stderr.text, tools };
+  const code = await runKvraft(["server", ...args], { environment, connect, start, tools });
+  return { code, out: environment.stdout.text, err: environment.stderr.text, tools };
 }
 
 Deno.test("inspect says what is in a backup", async () => {
@@ -175,16 +175,18 @@ Deno.test("the word is typed on a terminal; another word, or none, changes nothi
 
 /** On a terminal where somebody types this. */
 async function answering(args: readonly string[], word: string): Promise<Ended> {
-  const { stream } = new FakeSystem({ input: [word] }).stdin;
+  const { stream } = new FakeEnvironment({ input: [word] }).stdin;
   const tools = new FakeTools();
-  const system = Object.assign(new FakeSystem({ terminal: true }), { stdin: { isTerminal: true, stream } });
+  const environment = Object.assign(new FakeEnvironment({ terminal: true }), {
+    stdin: { isTerminal: true, stream },
+  });
   const code = await runKvraft(["server", ...args], {
-    system,
+    environment,
     tools,
     start: () => Promise.reject(new Error("no server is started")),
     connect: () => Promise.reject(new Error("no client is opened")),
   });
-  return { code, out: system.stdout.text, err: system.stderr.text, tools };
+  return { code, out: environment.stdout.text, err: environment.stderr.text, tools };
 }
 
 Deno.test("where nobody can be asked, recover says how to go on all the same", async () => {
@@ -250,13 +252,13 @@ Deno.test("each tool explains itself, within 120 columns", async () => {
 });
 
 Deno.test("a tool that may not read where it is sent says so, and is no fault", async () => {
-  const system = new FakeSystem();
+  const environment = new FakeEnvironment();
   const tools = new FakeTools();
   tools.failure = new Deno.errors.NotCapable('Requires read access to "/srv/backup.snap", run again …');
   const start: StartServer = () => Promise.reject(new Error("no server is started"));
   const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
   const args = ["server", "restore", "--from", "/srv/backup.snap", "--node-id", "1", "--cluster", CLUSTER];
-  assertEquals([await runKvraft(args, { system, connect, start, tools }), system.stderr.text], [
+  assertEquals([await runKvraft(args, { environment, connect, start, tools }), environment.stderr.text], [
     2,
     "kvraft: Cannot read /srv/backup.snap: this program may read only what is in the directory it was started in. " +
     "Start it where the file is, copy the file there, or give it as standard input and name /dev/stdin.\n",
@@ -266,17 +268,17 @@ Deno.test("a tool that may not read where it is sent says so, and is no fault", 
 Deno.test("what a tool can't read is named as that, and does not end like damage", async () => {
   const reasons = { EACCES: "Give this process the right to read it", EIO: "Check the disk" };
   for (const [code, advice] of Object.entries(reasons)) {
-    const system = new FakeSystem();
+    const environment = new FakeEnvironment();
     const tools = new FakeTools();
     tools.failure = Object.assign(new Error(`${code}: open '/srv/backup.snap'`), { code });
     const start: StartServer = () => Promise.reject(new Error("no server is started"));
     const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
     const args = ["server", "restore", "--from", "/srv/backup.snap", "--node-id", "1", "--cluster", CLUSTER];
-    assertEquals(await runKvraft(args, { system, connect, start, tools }), 2);
+    assertEquals(await runKvraft(args, { environment, connect, start, tools }), 2);
     assertStringIncludes(
-      system.stderr.text,
+      environment.stderr.text,
       `kvraft: Cannot read what was named: ${code}: open '/srv/backup.snap'.`,
     );
-    assertStringIncludes(system.stderr.text, `That is no damage, and nothing was changed. ${advice}`);
+    assertStringIncludes(environment.stderr.text, `That is no damage, and nothing was changed. ${advice}`);
   }
 });

@@ -6,7 +6,7 @@ import type { ConnectionState } from "../../../lib/client/types.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { FakeStore, STATUS } from "./fake_store.ts";
-import { FakeSystem } from "./fake_system.ts";
+import { FakeEnvironment } from "./fake_environment.ts";
 
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
@@ -17,17 +17,17 @@ const EXPORTED = { consistency: "linearizable", prefix: new Uint8Array(), limit:
 
 /** A shell that runs, its typist and its screen. */
 class Session {
-  readonly system = new FakeSystem({ input: null, terminal: true });
+  readonly environment = new FakeEnvironment({ input: null, terminal: true });
   readonly ended: Promise<void>;
   #sent = "";
 
   constructor(readonly store: FakeStore = new FakeStore()) {
-    this.system.keyboard.output.on(
+    this.environment.terminal.output.on(
       "data",
       (chunk: Uint8Array) => void (this.#sent += new TextDecoder().decode(chunk)),
     );
     this.ended = runShell({
-      system: this.system,
+      environment: this.environment,
       client: store,
       connect: () => Promise.resolve(store),
       output: "text",
@@ -48,7 +48,7 @@ class Session {
   }
 
   async type(keys: string): Promise<void> {
-    this.system.keyboard.input.write(keys);
+    this.environment.terminal.input.write(keys);
     await settle();
   }
 
@@ -69,7 +69,7 @@ Deno.test("the shell greets with what it reached, and its prompt names the leade
   await session.shows("Connected: 2 of 3 nodes, leader n2\n");
   await session.shows("n2> ");
   await session.leave();
-  assertEquals([session.store.listenerCount, session.system.clock.timerCount], [0, 0]);
+  assertEquals([session.store.listenerCount, session.environment.clock.timerCount], [0, 0]);
 });
 
 Deno.test("greeting and prompt say when there is no leader, and no connection", () => {
@@ -185,7 +185,7 @@ Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async
   session.store.clusterStatus = { ...STATUS, leader: null };
   await session.shows("n2> ");
   await session.type("put k v\r");
-  session.system.clock.advance(500);
+  session.environment.clock.advance(500);
   await session.shows("no leader yet: n1 unreachable, n2 and n3 electing; Ctrl-C cancels");
   await session.type("get never-run\r");
   await session.type(CTRL_C);
@@ -193,7 +193,7 @@ Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async
     "error: cancelled; it may have been applied, or may yet be: read before you write again.\n",
   );
   assertEquals(session.store.calls, [{ name: "put" }]);
-  assertEquals(session.system.clock.timerCount, 0);
+  assertEquals(session.environment.clock.timerCount, 0);
   await session.leave();
 });
 
@@ -256,6 +256,6 @@ Deno.test("Ctrl-C stops waiting for a new member, and the shell says that the ch
   await session.shows("the change is under way; Ctrl-C stops waiting, not the change");
   await session.type(CTRL_C);
   await session.shows("Not waiting any longer; the change goes on by itself. members shows how far it is.");
-  assertEquals(session.system.clock.timerCount, 0);
+  assertEquals(session.environment.clock.timerCount, 0);
   await session.leave();
 });

@@ -1,7 +1,7 @@
 /** `snapshot now` and `snapshot save`: what is said, and that nothing half is taken for a backup. */
 import { assertEquals } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
-import { FakeDiagnostics, FakeSystem, type FakeSystemOptions } from "./fake_system.ts";
+import { FakeDiagnostics, FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
@@ -11,21 +11,23 @@ const FILE = [Uint8Array.of(0, 255, 10), Uint8Array.of(1, 2, 3)];
 
 interface Ended {
   readonly code: number;
-  readonly system: FakeSystem;
+  readonly environment: FakeEnvironment;
   readonly err: string;
 }
 
 async function run(
   args: readonly string[],
   store: FakeStore,
-  { system = new FakeSystem(), ...options }: FakeSystemOptions & { readonly system?: FakeSystem } = {},
+  { environment = new FakeEnvironment(), ...options }: FakeEnvironmentOptions & {
+    readonly environment?: FakeEnvironment;
+  } = {},
 ): Promise<Ended> {
-  const used = Object.keys(options).length > 0 ? new FakeSystem(options) : system;
+  const used = Object.keys(options).length > 0 ? new FakeEnvironment(options) : environment;
   const code = await clientCommand([...CLUSTER, ...args], {
-    system: used,
+    environment: used,
     connect: () => Promise.resolve(store),
   });
-  return { code, system: used, err: used.stderr.text };
+  return { code, environment: used, err: used.stderr.text };
 }
 
 /** A store whose snapshot has this file. */
@@ -45,12 +47,18 @@ async function* breakingOff(chunks: readonly Uint8Array[], error: Error): AsyncG
 Deno.test("snapshot now says which snapshot was taken, and waits longer than other commands", async () => {
   const store = new FakeStore();
   const text = await run(["snapshot", "now"], store);
-  assertEquals([text.code, text.system.stdout.text], [
+  assertEquals([text.code, text.environment.stdout.text], [
     0,
     "ok  snapshot of n2: revision 7, index 12, term 5, 6 B\n",
   ]);
   const json = await run(["snapshot", "now", "--output", "json", "--timeout-ms", "70"], store);
-  assertEquals(JSON.parse(json.system.stdout.text), { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 });
+  assertEquals(JSON.parse(json.environment.stdout.text), {
+    nodeId: 2,
+    index: 12,
+    term: 5,
+    revision: 7,
+    bytes: 6,
+  });
   assertEquals(store.calls, [
     { name: "takeSnapshot", timeoutMs: 120_000 },
     { name: "takeSnapshot", timeoutMs: 70 },
@@ -72,13 +80,13 @@ Deno.test("which node takes the snapshot may be said", async () => {
 Deno.test("snapshot save writes the file byte for byte, and a note beside it", async () => {
   const store = withFile(...FILE);
   const text = await run(["snapshot", "save"], store);
-  assertEquals([text.code, text.system.stdout.bytes, text.err], [
+  assertEquals([text.code, text.environment.stdout.bytes, text.err], [
     0,
     Uint8Array.of(0, 255, 10, 1, 2, 3),
     "saved revision 7 of n2: 6 B in 0.0 ms\n",
   ]);
   const json = await run(["snapshot", "save", "--output", "json"], store);
-  assertEquals([json.system.stdout.bytes.length, JSON.parse(json.err)], [
+  assertEquals([json.environment.stdout.bytes.length, JSON.parse(json.err)], [
     6,
     { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 },
   ]);
@@ -86,17 +94,17 @@ Deno.test("snapshot save writes the file byte for byte, and a note beside it", a
 });
 
 Deno.test("on the way a terminal is shown bytes, percent and rate", async () => {
-  const system = new FakeSystem();
-  const watched = Object.assign(system, { stderr: new FakeDiagnostics(true) });
+  const environment = new FakeEnvironment();
+  const watched = Object.assign(environment, { stderr: new FakeDiagnostics(true) });
   const store = new FakeStore();
   store.snapshot = { ...store.snapshot, bytes: 3_000_000 };
   store.snapshotChunks = async function* (): AsyncGenerator<Uint8Array> {
     for (let part = 0; part < 3; part++) {
-      system.clock.advance(100);
+      environment.clock.advance(100);
       yield await Promise.resolve(new Uint8Array(1_000_000));
     }
   };
-  const { code, err } = await run(["snapshot", "save"], store, { system: watched });
+  const { code, err } = await run(["snapshot", "save"], store, { environment: watched });
   assertEquals([code, err.replaceAll("\r\x1b[2K", "|")], [
     0,
     "|a node takes a snapshot …|1.0 MB of 3.0 MB, 33%, 10.0 MB/s|3.0 MB of 3.0 MB, 100%, 10.0 MB/s|" +
@@ -106,8 +114,8 @@ Deno.test("on the way a terminal is shown bytes, percent and rate", async () => 
 
 Deno.test("snapshot save writes nothing to a terminal, and says what to type", async () => {
   const store = withFile(...FILE);
-  const { code, system, err } = await run(["snapshot", "save"], store, { terminal: true });
-  assertEquals([code, system.stdout.text, store.calls, err], [
+  const { code, environment, err } = await run(["snapshot", "save"], store, { terminal: true });
+  assertEquals([code, environment.stdout.text, store.calls, err], [
     2,
     "",
     [],
@@ -138,9 +146,11 @@ Deno.test("a backup that is not whole ends with 3 and is called useless, whateve
 });
 
 Deno.test("a reader that goes away in the middle of a backup is no success", async () => {
-  const system = new FakeSystem();
-  system.stdout.isClosed = true;
-  const { code, err } = await run(["snapshot", "save", "--output", "json"], withFile(...FILE), { system });
+  const environment = new FakeEnvironment();
+  environment.stdout.isClosed = true;
+  const { code, err } = await run(["snapshot", "save", "--output", "json"], withFile(...FILE), {
+    environment,
+  });
   assertEquals([code, JSON.parse(err).error.code], [5, "output"]);
 });
 

@@ -1,13 +1,13 @@
 /** A process in memory: what a command reads is given, what it writes is kept. */
 import { PassThrough } from "node:stream";
-import type { Diagnostics, Keyboard, Output, System } from "../../../lib/cli/environment.ts";
+import type { Diagnostics, Environment, Output, Terminal } from "../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../lib/cli/errors.ts";
 import { terminalLine, terminalText } from "../../../lib/cli/text.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 /** What the process finds. */
-export interface FakeSystemOptions {
+export interface FakeEnvironmentOptions {
   /** Chunks of standard input; a terminal when null. Default: no bytes. */
   readonly input?: readonly (string | Uint8Array)[] | null;
   readonly terminal?: boolean;
@@ -62,16 +62,16 @@ export class FakeDiagnostics implements Diagnostics {
 }
 
 function* chunksOf(
-  input: FakeSystemOptions["input"],
-  { inputError }: FakeSystemOptions,
+  input: FakeEnvironmentOptions["input"],
+  { inputError }: FakeEnvironmentOptions,
 ): Generator<Uint8Array> {
   if (inputError !== undefined) throw inputError;
   for (const chunk of input ?? []) yield typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
 }
 
 /** The process. */
-export class FakeSystem implements System {
-  readonly stdin: System["stdin"];
+export class FakeEnvironment implements Environment {
+  readonly stdin: Environment["stdin"];
   readonly stdout: FakeOutput;
   readonly stderr: FakeDiagnostics;
   readonly wantsColor: boolean;
@@ -80,16 +80,16 @@ export class FakeSystem implements System {
   /** What was written, by path. */
   readonly written = new Map<string, string>();
   /** What is typed, and what the terminal is sent. */
-  readonly keyboard = { input: new PassThrough(), output: new PassThrough() };
+  readonly terminal = { input: new PassThrough(), output: new PassThrough() };
   /** What the program is said to have used. */
   cpuTimeMs = 0;
   /** Every exit code asked for. */
   readonly exits: number[] = [];
-  readonly #options: FakeSystemOptions;
+  readonly #options: FakeEnvironmentOptions;
   readonly #signalHandlers = new Set<() => void>();
   readonly #hangupHandlers = new Set<() => void>();
 
-  constructor(options: FakeSystemOptions = {}) {
+  constructor(options: FakeEnvironmentOptions = {}) {
     const { input = [], terminal = false, color = false } = options;
     this.#options = options;
     this.stdin = { isTerminal: input === null, stream: ReadableStream.from(chunksOf(input, options)) };
@@ -127,8 +127,8 @@ export class FakeSystem implements System {
     return /^(?:\.\/)?data(?:\/|$)/.test(path);
   }
 
-  openKeyboard(): Keyboard {
-    return this.keyboard;
+  openTerminal(): Terminal {
+    return this.terminal;
   }
 
   onEndSignal(handler: () => void): () => void {
