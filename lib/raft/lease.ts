@@ -1,47 +1,47 @@
 /**
- * Reads under a lease (thesis §6.4.1), which a node takes part in only when it is told to.
+ * Reads under a lease (thesis §6.4.1), disabled unless configured.
  *
- * With its answer to a heartbeat a voter promises to help elect nobody else for some time. While a majority's promises
- * last, nobody else leads, and the leader answers reads without asking anybody. Here alone safety rests upon clocks:
- * they run on while a process stands still, and none is so much faster than another that it makes up for
- * {@link TRUSTED_SHARE}. Elsewhere time only decides when something is tried.
+ * With its response to a heartbeat a voter grants the leader a lease: for some time it votes for no other node. While the
+ * leases of a majority last, no other node can lead, and the leader answers reads without a round of heartbeats. Only here
+ * does safety rest upon clocks: they advance while a process is suspended, and no clock is so much faster than another
+ * that it makes up for {@link TRUSTED_SHARE}. Everywhere else time only decides when something is tried.
  *
- * A voter counts from when a heartbeat came in, the leader from when it was sent, and less of it: so the leader stops
- * first. What a voter promised it may have forgotten when it starts again, so it keeps still for as long. Who hands
- * leadership over asks for an election that heeds no promise, so it has no lease for the rest of its term.
+ * A voter's lease runs from the arrival of the heartbeat, the leader counts from its sending and only a share of it, so the
+ * leader stops first. A restarted voter may have granted a lease that it does not remember, so it votes for no node for as
+ * long. A leadership transfer asks voters to ignore leases, so the old leader has none for the rest of its term.
  */
 import { assert } from "../platform/assert.ts";
 import { hasQuorum } from "./quorum.ts";
 import type { ConfState, NodeId } from "./types.ts";
 
-/** Of what a voter promised, a leader counts on so much: clocks may differ in speed by a tenth. */
+/** The share of a granted lease that the leader relies on: clocks may differ in speed by a tenth. */
 const TRUSTED_SHARE = 0.9;
 
-/** How a node takes part in leases. */
+/** Configuration of leases. */
 export interface LeaseConfig {
-  /** Milliseconds for which this node promises to elect nobody else; a leader counts on no longer promise. */
+  /** Milliseconds for which this node grants a lease; a leader relies on no longer one. */
   readonly durationMs: number;
-  /** Monotonic time in milliseconds, which runs on while this process stands still. */
+  /** Monotonic time in milliseconds, which advances while this process is suspended. */
   readonly now: () => number;
 }
 
-/** What a voter has promised to leaders. */
+/** The lease that a voter has granted. */
 export class VoterLease {
   readonly #config: LeaseConfig;
   #untilMs: number;
 
-  /** `mayHavePromised`: whether an earlier process of this node may have answered a leader. */
-  constructor(config: LeaseConfig, { mayHavePromised }: { readonly mayHavePromised: boolean }) {
+  /** `mayHaveGranted`: whether an earlier process of this node may have granted a lease. */
+  constructor(config: LeaseConfig, { mayHaveGranted }: { readonly mayHaveGranted: boolean }) {
     this.#config = config;
-    this.#untilMs = mayHavePromised ? config.now() + config.durationMs : Number.NEGATIVE_INFINITY;
+    this.#untilMs = mayHaveGranted ? config.now() + config.durationMs : Number.NEGATIVE_INFINITY;
   }
 
-  /** Whether this node helps nobody to be elected, itself included. */
+  /** Whether this node votes for no node, itself included. */
   get isInForce(): boolean {
     return this.#config.now() < this.#untilMs;
   }
 
-  /** Promises anew, from now on; for how many milliseconds. */
+  /** Grants the lease anew from now on; returns its duration in milliseconds. */
   renew(): number {
     this.#untilMs = this.#config.now() + this.#config.durationMs;
     return this.#config.durationMs;
@@ -49,24 +49,24 @@ export class VoterLease {
 }
 
 /**
- * What a leader knows of the promises made to it.
+ * The leases granted to a leader.
  *
- * Invariants: rounds are consecutive; a voter's promise counts from the time at which the round that it answers began.
+ * Invariants: rounds are consecutive; a voter's lease counts from the time at which the round that it responds to began.
  */
 export class Lease {
   readonly #config: LeaseConfig;
-  /** Rounds of heartbeats that an answer may still make something of, oldest first. */
+  /** Rounds of heartbeats to which a response can still extend a lease, oldest first. */
   readonly #begun: { readonly round: number; readonly atMs: number }[] = [];
-  /** Until when each voter's promise lasts. */
+  /** End of each voter's lease. */
   readonly #untilMs = new Map<NodeId, number>();
-  #isGivenUp = false;
+  #isRevoked = false;
 
   constructor(config: LeaseConfig) {
     this.#config = config;
   }
 
-  /** A round of heartbeats leaves now. */
-  roundBegins(round: number): void {
+  /** Records the start of a round of heartbeats. */
+  beginRound(round: number): void {
     const { now, durationMs } = this.#config;
     const atMs = now();
     assert(round === (this.#begun.at(-1)?.round ?? round - 1) + 1, "rounds are consecutive");
@@ -75,8 +75,8 @@ export class Lease {
     this.#begun.push({ round, atMs });
   }
 
-  /** A voter has answered a round, and promised for so long. */
-  promised(
+  /** Extends the lease of a voter that has responded to a round. */
+  renew(
     node: NodeId,
     { round, promisedMs }: { readonly round: number; readonly promisedMs: number },
   ): void {
@@ -87,14 +87,14 @@ export class Lease {
     this.#untilMs.set(node, Math.max(untilMs, this.#untilMs.get(node) ?? untilMs));
   }
 
-  /** Somebody else is told to campaign at once: nothing that was promised holds any more. */
-  giveUp(): void {
-    this.#isGivenUp = true;
+  /** Gives up all leases for the rest of the term, before another node is told to campaign at once. */
+  revoke(): void {
+    this.#isRevoked = true;
   }
 
-  /** Whether nobody else can lead at this moment. */
+  /** Whether no other node can lead at this moment. */
   isHeld(confState: ConfState, leader: NodeId): boolean {
-    if (this.#isGivenUp) return false;
+    if (this.#isRevoked) return false;
     const nowMs = this.#config.now();
     return hasQuorum(
       confState,

@@ -13,22 +13,48 @@
  * compacted.index only between the reset to a received snapshot and the moment that snapshot is durable.
  */
 import { assert } from "../platform/assert.ts";
-import type { EntryId, RecoveredState } from "./config.ts";
-import { ConfigurationHistory } from "./configurations.ts";
-import type { LogDump } from "./dump.ts";
-import type { ConfigurationCodec, Entry, SnapshotMetadata, TermRange } from "./types.ts";
+import type { RecoveredState } from "./config.ts";
+import { ConfigurationHistory } from "./configuration_history.ts";
+import type {
+  Configuration,
+  ConfigurationCodec,
+  Entry,
+  EntryId,
+  SnapshotMetadata,
+  TermRange,
+} from "./types.ts";
 
 /** Evicted entries that may remain at the front of the cache array before it is compacted. */
 const CACHE_SLACK_ENTRIES = 1_024;
 
-/** Bytes that an entry counts for wherever bytes are bounded: its payload and a flat share for its header. */
+/** Returns the bytes of an entry in every byte limit: its payload, and 32 bytes for its header. */
 export function entryBytes(entry: Entry): number {
   return entry.data.length + 32;
 }
 
+/** The complete state of a {@link RaftLog}, for tests. */
+export interface LogDump {
+  readonly compacted: EntryId;
+  readonly snapshotIndex: number;
+  /** The configuration as of the snapshot, and every later one. */
+  readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[];
+  /** The received snapshot that was not yet handed to storage. */
+  readonly unpersistedSnapshot: SnapshotMetadata | null;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly durableIndex: number;
+  readonly persistingIndex: number;
+  /** The write in progress. */
+  readonly persisting: { readonly index: number; readonly term: number; readonly validIndex: number } | null;
+  readonly termRanges: readonly TermRange[];
+  /** The cached entries; they end at `lastIndex`. */
+  readonly cachedEntries: readonly Entry[];
+}
+
 /** The log of one node. */
 export class RaftLog {
-  /** Who belongs to the cluster, by the configuration entries of this log. */
+  /** The configurations in this log. */
   readonly configurations: ConfigurationHistory;
   readonly #codec: ConfigurationCodec;
   /** The last entry that was compacted away. */
@@ -45,9 +71,9 @@ export class RaftLog {
   #durableIndex: number;
   /** Highest index whose present entry was handed to storage. */
   #persistingIndex: number;
-  /** A received snapshot that took the place of the log and was not yet handed out to be made durable. */
+  /** A received snapshot that replaced the log and was not yet handed to storage. */
   #unpersistedSnapshot: SnapshotMetadata | null = null;
-  /** The write under way; `validIndex` is lowered by every rewrite since it was handed out. */
+  /** The write in progress; every overwrite since its start lowers `validIndex`. */
   #persisting: { readonly index: number; readonly term: number; validIndex: number } | null = null;
   #termRanges: TermRange[];
   #cache: Entry[];
@@ -114,12 +140,12 @@ export class RaftLog {
     return this.#persistingIndex;
   }
 
-  /** What the entries count for that wait to be handed out to be made durable. */
+  /** Bytes of the entries that wait to be handed to storage. */
   get unpersistedBytes(): number {
     return this.#unpersistedBytes;
   }
 
-  /** Whether anything waits to be handed out to be made durable. */
+  /** Whether entries or a snapshot wait to be handed to storage. */
   get hasUnpersisted(): boolean {
     return this.#unpersistedSnapshot !== null || this.#persistingIndex < this.#lastIndex;
   }
@@ -146,8 +172,8 @@ export class RaftLog {
   }
 
   /**
-   * The highest index at or below `index` whose term is at or below `term`, with that term; (0, 0) when there is none.
-   * Both sides use it to step over whole terms of disagreement (Raft §5.3, last paragraphs).
+   * Returns the highest index at or below `index` whose term is at or below `term`, with that term; (0, 0) when there is
+   * none. Leader and follower use it to skip whole terms of conflicting entries (Raft §5.3, last paragraphs).
    *
    * The search ends at the compacted: what is there was committed, so there is nothing to disagree about. Asked about a place
    * before the base it answers that place, with the base's term for want of a closer bound.
@@ -166,8 +192,8 @@ export class RaftLog {
   }
 
   /**
-   * The one way into the log. Writing entry i discards every entry at or above i (style rule 16), so a caller passes
-   * only entries that are new or that conflict with what is there.
+   * Writes entries; the only function that does so. Writing entry i discards every stored entry at or above i, so a caller
+   * passes only entries that are new or that conflict with stored ones.
    */
   write(entries: readonly Entry[]): void {
     const first = entries[0];
@@ -191,7 +217,7 @@ export class RaftLog {
     }
   }
 
-  /** Entries from `firstIndex` to `lastIndex` of at most `maxBytes`, at least one; null when not in memory. */
+  /** Returns entries from `firstIndex` to `lastIndex` of at most `maxBytes`, at least one; null when they are not cached. */
   slice(firstIndex: number, lastIndex: number, maxBytes: number): Entry[] | null {
     if (firstIndex < this.firstCachedIndex) return null;
     const start = this.#cacheStart + firstIndex - this.firstCachedIndex;
@@ -207,11 +233,11 @@ export class RaftLog {
     return this.#cache.slice(start, end);
   }
 
-  /** Hands out what is not yet durable nor under way; only one such write is under way at a time. */
+  /** Takes what was not yet handed to storage; only one write is in progress at a time. */
   takeUnpersisted(): { readonly snapshot: SnapshotMetadata | null; readonly entries: Entry[] } {
     assert(this.#persisting === null, "one write to storage at a time");
     const entries = this.slice(this.#persistingIndex + 1, this.#lastIndex, Number.MAX_SAFE_INTEGER);
-    assert(entries !== null, "what is not durable is in memory");
+    assert(entries !== null, "entries that are not durable are cached");
     this.#persistingIndex = this.#lastIndex;
     this.#unpersistedBytes = 0;
     this.#persisting = { index: this.#lastIndex, term: this.lastTerm, validIndex: this.#lastIndex };
@@ -221,31 +247,34 @@ export class RaftLog {
   }
 
   /**
-   * The write that ended in (index, term) has become durable. Entries that were rewritten meanwhile do not count,
-   * even where the rewritten index has the same term again: what is durable then is the version that was discarded
-   * (the ABA case of etcd raft's asynchronous storage writes).
+   * Records that the write whose last entry is (index, term) is durable. Entries that were overwritten since its start do
+   * not count, even where an index has the same term again: the durable entry there is the discarded one (the ABA case of
+   * etcd raft's asynchronous storage writes).
    */
   persisted(index: number, term: number): void {
     const persisting = this.#persisting;
-    assert(persisting !== null, "persisted() answers a write that was handed out");
-    assert(persisting.index === index && persisting.term === term, "persisted() answers the write under way");
+    assert(persisting !== null, "persisted() reports a write in progress");
+    assert(
+      persisting.index === index && persisting.term === term,
+      "persisted() reports the write in progress",
+    );
     this.#durableIndex = Math.max(this.#durableIndex, persisting.validIndex);
     this.#persisting = null;
     this.#trimCache();
   }
 
   /**
-   * A received snapshot takes the place of the log (Raft §7, Figure 13): it holds what this node lacks, and what the log
-   * has instead is not committed.
+   * Replaces the log by a received snapshot (Raft §7, Figure 13). The discarded entries that conflict with it were not
+   * committed.
    */
   reset(snapshot: SnapshotMetadata): void {
     const { index, term } = snapshot;
     assert(
       index > this.#commitIndex,
-      "a snapshot never takes a node back behind what it knows to be committed",
+      "a snapshot never lowers a node's commitIndex",
     );
     assert(this.termAt(index) !== term, "a log that has the snapshot's last entry is kept");
-    // On the disk is the old log still; of that only what was committed can be counted on.
+    // The disk still has the old log, of which only committed entries are also in the snapshot.
     this.#durableIndex = Math.min(this.#durableIndex, this.#commitIndex);
     if (this.#persisting !== null) this.#persisting.validIndex = 0;
     this.#compacted = { index, term };
@@ -264,15 +293,14 @@ export class RaftLog {
   }
 
   /**
-   * A durable snapshot of everything up to `snapshotIndex` exists, and storage has let go of the entries up to
-   * `compactedIndex`; so does this log, but for those that storage was not given in full yet. An older snapshot than the
-   * newest known changes nothing.
+   * Compacts the log up to `compactedIndex`, but keeps entries that are not durable yet: a durable snapshot of everything up
+   * to `snapshotIndex` exists. A snapshot older than the newest known one changes nothing.
    */
   compact(
     { snapshotIndex, compactedIndex }: { readonly snapshotIndex: number; readonly compactedIndex: number },
   ): void {
-    assert(compactedIndex <= snapshotIndex, "only what is in a snapshot may go");
-    assert(snapshotIndex <= this.#appliedIndex, "a snapshot holds only what was applied");
+    assert(compactedIndex <= snapshotIndex, "only entries that a snapshot includes are compacted");
+    assert(snapshotIndex <= this.#appliedIndex, "a snapshot includes only applied entries");
     if (snapshotIndex > this.#snapshotIndex) {
       this.#snapshotIndex = snapshotIndex;
       this.configurations.compactTo(snapshotIndex);
@@ -280,7 +308,7 @@ export class RaftLog {
     const index = Math.min(compactedIndex, this.#durableIndex);
     if (index <= this.#compacted.index) return;
     const term = this.termAt(index);
-    assert(term !== null, "only what is in the log is compacted");
+    assert(term !== null, "only entries in the log are compacted");
     const dropped = Math.max(0, index + 1 - this.firstCachedIndex);
     for (const entry of this.#cache.slice(this.#cacheStart, this.#cacheStart + dropped)) {
       this.#cacheBytes -= entryBytes(entry);
@@ -293,13 +321,13 @@ export class RaftLog {
     this.#compacted = { index, term };
   }
 
-  /** Everything up to `index` is committed. */
+  /** Records that everything up to `index` is committed. */
   commitTo(index: number): void {
-    assert(index <= this.#lastIndex, "only what is in the log is committed");
+    assert(index <= this.#lastIndex, "only entries in the log are committed");
     this.#commitIndex = Math.max(this.#commitIndex, index);
   }
 
-  /** Committed entries that were not yet handed out, of at most `maxBytes`; null when they are not in memory. */
+  /** Takes committed entries that were not applied yet, of at most `maxBytes`; null when they are not cached. */
   takeCommitted(maxBytes: number): Entry[] | null {
     if (this.#appliedIndex === this.#commitIndex) return [];
     const entries = this.slice(this.#appliedIndex + 1, this.#commitIndex, maxBytes);
@@ -307,15 +335,15 @@ export class RaftLog {
     return entries;
   }
 
-  /** These committed entries, the next in order, have been handed out to be applied. */
+  /** Records that these committed entries, the next in order, are being applied. */
   markApplied(entries: readonly Entry[]): void {
     assert(entries[0]?.index === this.#appliedIndex + 1, "entries are applied in order, each once");
     this.#appliedIndex += entries.length;
-    assert(this.#appliedIndex <= this.#commitIndex, "only what is committed is applied");
+    assert(this.#appliedIndex <= this.#commitIndex, "only committed entries are applied");
     this.#trimCache();
   }
 
-  /** All that this log remembers. */
+  /** Returns the complete state, for tests. */
   dump(): LogDump {
     return {
       compacted: this.#compacted,
@@ -340,7 +368,7 @@ export class RaftLog {
     assert(this.#commitIndex <= this.#lastIndex, "commitIndex ≤ lastIndex");
     assert(this.#durableIndex <= this.#persistingIndex, "durableIndex ≤ persistingIndex");
     assert(this.#persistingIndex <= this.#lastIndex, "persistingIndex ≤ lastIndex");
-    assert(this.firstCachedIndex <= this.#persistingIndex + 1, "what is not durable is in memory");
+    assert(this.firstCachedIndex <= this.#persistingIndex + 1, "entries that are not durable are cached");
     assert(this.firstCachedIndex > this.#compacted.index, "no compacted entry is cached");
     assert(
       (this.#termRanges[0]?.firstIndex ?? this.#compacted.index + 1) === this.#compacted.index + 1,
@@ -380,7 +408,7 @@ export class RaftLog {
     this.#compactCacheArray();
   }
 
-  /** Gives back the room of dropped entries when there are many. */
+  /** Frees the memory of evicted entries once there are many. */
   #compactCacheArray(): void {
     if (this.#cacheStart > CACHE_SLACK_ENTRIES) {
       this.#cache.splice(0, this.#cacheStart);

@@ -1,27 +1,25 @@
 /**
- * How a leader changes who belongs to the cluster: joint consensus with learners (Raft §6, thesis §4.2 and §4.3).
+ * Membership changes by joint consensus with learners (Raft §6, thesis §4.2 and §4.3).
  *
- * Any change of voters takes two entries. The joint configuration decides from when it is appended, by a majority of
- * the old voters and one of the new; once it is committed, whoever leads appends the final one. So there is no moment
- * in which old and new voters could decide apart, whatever is lost or truncated in between.
+ * A change of voters takes two entries. The joint configuration is in force from when it is appended, and needs a majority
+ * of the old voters and one of the new; once it is committed, the leader of that time appends the final one. So the old
+ * and the new voters can never decide independently, even if entries are lost or truncated in between.
  *
- * A change of learners or of what is known of members changes no majority, and is one entry.
+ * A change of learners or of member records changes no majority, and is one entry.
  */
 import { assert } from "../platform/assert.ts";
-import { finalOf, stepsTo, targetProblem } from "./configurations.ts";
-import { bestSuccessor } from "./leader.ts";
+import { becomeFollower } from "./election.ts";
 import { entryBytes } from "./log.ts";
-import { newPeer, type Peer } from "./progress.ts";
+import { newTrackedPeer, type TrackedPeer } from "./progress.ts";
 import { isJoint, isVoter, members } from "./quorum.ts";
-import type { Leader } from "./role.ts";
-import type { RaftState } from "./state.ts";
-import { becomeFollower } from "./transitions.ts";
-import type { Configuration, Entry, NodeId } from "./types.ts";
+import type { Leader, RaftState } from "./state.ts";
+import { sendTimeoutNowToSuccessor } from "./transfer.ts";
+import type { Configuration, ConfState, Entry, MemberRecord, NodeId } from "./types.ts";
 
-/** Why a leader does not begin a change. */
+/** Reason for which a leader does not begin a change. */
 export type ConfigurationRefusal = "transferring" | "busy" | "changeUnderWay" | "notReady";
 
-/** Begins the way to `target`: its first entry, or why there is none. */
+/** Appends the first entry of the change to `target` and returns it, or returns why the change is refused. */
 export function proposeChange(
   state: RaftState,
   role: Leader,
@@ -30,11 +28,11 @@ export function proposeChange(
   const { log, limits } = state;
   const { newest, newestIndex } = log.configurations;
   const problem = targetProblem(target, newest);
-  assert(problem === null, `a target was checked before it is proposed (${problem})`);
+  assert(problem === null, `a target is checked before it is proposed (${problem})`);
   if (role.transfer !== null) return "transferring";
   // A leader that has committed nothing in its term may not know the newest committed configuration, and two leaders
-  // could go on from different ones without a common majority (Ongaro's correction of 2015; thesis §4.1 as printed
-  // lacks it).
+  // could change different ones without a common majority (Ongaro's correction of 2015; thesis §4.1 as printed lacks
+  // it).
   if (log.commitIndex < role.termStartIndex) return "notReady";
   if (newestIndex > log.commitIndex || isJoint(newest.confState)) return "changeUnderWay";
   if (role.unappliedBytes > limits.uncommittedBytes) return "busy";
@@ -43,15 +41,15 @@ export function proposeChange(
 }
 
 /**
- * Takes the steps that follow from the newest configuration being committed: a joint one is left, nodes that are out
- * are let go, a leader that is out itself steps down. Called whenever the leader may have learned something.
+ * Takes the steps that follow once the newest configuration is committed: it leaves a joint configuration, drops removed
+ * peers, and steps down when it is no longer a voter itself. Called after every input.
  */
-export function settleConfiguration(state: RaftState, role: Leader): void {
+export function advanceConfiguration(state: RaftState, role: Leader): void {
   const { configurations, commitIndex } = state.log;
   const { newest, newestIndex } = configurations;
   if (newestIndex > commitIndex) return;
   if (isJoint(newest.confState)) {
-    // The target of a transfer has the log as it stands, and leaves the joint configuration in its turn.
+    // During a transfer the log does not grow; the target leaves the joint configuration when it leads.
     if (role.transfer === null) appendConfiguration(state, role, finalOf(newest));
     return;
   }
@@ -65,22 +63,24 @@ function appendConfiguration(state: RaftState, role: Leader, configuration: Conf
   const entry: Entry = { index: log.lastIndex + 1, term, kind: "configuration", data };
   role.unappliedBytes += entryBytes(entry);
   log.write([entry]);
-  assert(log.configurations.newestIndex === entry.index, "a configuration decides once it is appended");
+  assert(log.configurations.newestIndex === entry.index, "a configuration is in force once it is appended");
   for (const node of members(configuration.confState)) {
-    if (node !== state.id && !role.peers.has(node)) role.peers.set(node, newPeer(log.lastIndex));
+    if (node !== state.id && !role.peers.has(node)) role.peers.set(node, newTrackedPeer(log.lastIndex));
   }
   return entry;
 }
 
 /**
- * Nodes that are out are sent the log until they have the entry that says so, and then the word that it is committed, so
- * that they know and need not be refused. One that does not answer is waited for no longer than for an election.
+ * Drops removed peers. A removed peer receives the log until it has the entry that removes it, and then a heartbeat with
+ * its commit, so that it learns of its removal. A peer that does not respond is dropped after an election timeout.
  */
 function dropRemovedPeers(state: RaftState, role: Leader): void {
   const { configurations, commitIndex } = state.log;
-  const stay = configurations.nodesFrom(commitIndex);
-  if (role.removalWaitTicks === null && role.peers.size === stay.size - (stay.has(state.id) ? 1 : 0)) return;
-  const leaving = [...role.peers].filter(([node]) => !stay.has(node));
+  const remaining = configurations.nodesFrom(commitIndex);
+  if (
+    role.removalWaitTicks === null && role.peers.size === remaining.size - (remaining.has(state.id) ? 1 : 0)
+  ) return;
+  const leaving = [...role.peers].filter(([node]) => !remaining.has(node));
   const isOver = (role.removalWaitTicks ?? 0) >= state.electionTicks;
   const ready = leaving.filter(([, peer]) =>
     isOver || peer.progress.matchIndex >= configurations.newestIndex
@@ -92,21 +92,84 @@ function dropRemovedPeers(state: RaftState, role: Leader): void {
   role.removalWaitTicks = ready.length === leaving.length ? null : role.removalWaitTicks ?? 0;
 }
 
-/** A heartbeat between the others; only what a node is known to have can be committed there. */
-function announceCommit(state: RaftState, role: Leader, [to, { progress }]: [NodeId, Peer]): void {
+/** Sends a heartbeat outside the rounds, with as much of commitIndex as the peer is known to have. */
+function announceCommit(state: RaftState, role: Leader, [to, { progress }]: [NodeId, TrackedPeer]): void {
   const { log, id: from, term } = state;
   const leaderCommit = Math.min(log.commitIndex, progress.matchIndex);
   state.send({ kind: "heartbeat", from, to, term, leaderCommit, round: role.reads.lastRound });
 }
 
 /**
- * A leader that is out, or votes no more, has managed a cluster without counting itself until the change was committed;
- * now it steps down (Raft §6, thesis §4.2.2). The best-placed voter need not wait for its silence (thesis §3.10).
+ * Steps down. Until the change was committed, this leader managed the cluster without counting itself (Raft §6, thesis
+ * §4.2.2).
  */
 function stepDownAfterRemoval(state: RaftState, role: Leader): void {
-  const { id: from, term } = state;
   for (const entry of role.peers) announceCommit(state, role, entry);
-  const to = bestSuccessor(state, role);
-  if (to !== null) state.send({ kind: "timeoutNow", from, to, term });
-  becomeFollower(state, term, null);
+  sendTimeoutNowToSuccessor(state, role);
+  becomeFollower(state, state.term, null);
+}
+
+/**
+ * Returns the joint configuration between two configurations (Raft §6), in which both majorities decide. A node that is
+ * being removed is not among `removedIds` yet, as its vote still counts.
+ */
+export function jointOf(current: Configuration, target: Configuration): Configuration {
+  const { voters, learners } = target.confState;
+  return successor(current, target, { voters, learners, votersOutgoing: current.confState.voters });
+}
+
+/** Returns the configuration that follows a joint one. */
+export function finalOf(joint: Configuration): Configuration {
+  return successor(joint, joint, { ...joint.confState, votersOutgoing: [] });
+}
+
+/** Returns the configuration after `current` that does not change voters; dropped members become removed nodes. */
+export function withSameVoters(current: Configuration, target: Configuration): Configuration {
+  return successor(current, target, target.confState);
+}
+
+/** Returns the configurations that are appended one after the other to change from `current` to `target`. */
+export function stepsTo(
+  target: Configuration,
+  current: Configuration,
+): readonly [Configuration, ...Configuration[]] {
+  const before = current.confState.voters;
+  const after = target.confState.voters;
+  const staysSame = before.length === after.length &&
+    before.every((node, position) => node === after[position]);
+  if (staysSame) return [withSameVoters(current, target)];
+  const joint = jointOf(current, target);
+  return [joint, finalOf(joint)];
+}
+
+/** Returns the rule that forbids the change from `current` to the given target, as a sentence; null when it is allowed. */
+export function targetProblem(
+  { confState, members: records, removedIds }: Configuration,
+  current: Configuration,
+): string | null {
+  const { voters, learners, votersOutgoing } = confState;
+  if (voters.length === 0) return "a cluster has at least one voter";
+  if (votersOutgoing.length > 0) return "a target is not a joint configuration: the core makes those";
+  for (const ids of [voters, learners, records.map(({ id }) => id), removedIds]) {
+    if (ids.some((id, position) => position > 0 && id <= (ids[position - 1] ?? 0))) return "lists are sorted";
+  }
+  if (learners.some((id) => voters.includes(id))) return "a node is a voter or a learner";
+  const ids = members(confState);
+  const isExact = ids.length === records.length && ids.every((id, position) => records[position]?.id === id);
+  if (!isExact) return "the members are the voters and learners";
+  const removed = [...current.removedIds, ...removedIds];
+  return ids.some((id) => removed.includes(id)) ? "the id of a removed node is not used again" : null;
+}
+
+function successor(current: Configuration, target: Configuration, confState: ConfState): Configuration {
+  const records = new Map<NodeId, MemberRecord>();
+  for (const record of [...current.members, ...target.members]) records.set(record.id, record);
+  const ids = members(confState);
+  const gone = [...current.removedIds, ...target.removedIds, ...current.members.map(({ id }) => id)];
+  const removedIds = [...new Set(gone)].filter((id) => !ids.includes(id)).sort((a, b) => a - b);
+  return {
+    confState,
+    members: ids.flatMap((id) => records.get(id) ?? []),
+    removedIds,
+  };
 }

@@ -1,8 +1,8 @@
 /**
- * What nodes say to each other. The names are the paper's; each message has only the fields it needs.
+ * The messages between nodes. The names are the paper's; each message has only the fields it needs.
  *
- * Every message carries the sender's term. A message is a request or a response; a response says what it answers,
- * so that a late, repeated or reordered one can be told from a fresh one.
+ * Every message carries the sender's term. A message is a request or a response. A response identifies its request, so
+ * that the receiver can recognize a late, repeated or reordered one.
  */
 import type { Entry, NodeId, SnapshotMetadata } from "./types.ts";
 
@@ -16,7 +16,7 @@ interface Envelope {
   readonly term: number;
 }
 
-/** "Would you vote for me?", asked before a term is begun (thesis §9.6). Changes nothing at the receiver. */
+/** Asks whether an election could be won, before the term is incremented (thesis §9.6). Changes no state at the receiver. */
 export interface PreVote extends Envelope {
   readonly kind: "preVote";
   /** Index of the sender's last entry. */
@@ -26,8 +26,8 @@ export interface PreVote extends Envelope {
 }
 
 /**
- * Answer to {@link PreVote}. When granted, `term` repeats the term asked for; when refused, it is the refuser's
- * own term, which an asker that is behind adopts (a node must be able to learn that it is behind).
+ * Response to {@link PreVote}. When granted, `term` repeats the requested term; when refused, it is the responder's own
+ * term, which a requester with a lower term adopts.
  */
 export interface PreVoteResponse extends Envelope {
   readonly kind: "preVoteResponse";
@@ -39,11 +39,11 @@ export interface RequestVote extends Envelope {
   readonly kind: "requestVote";
   readonly lastLogIndex: number;
   readonly lastLogTerm: number;
-  /** The leader itself asked for this election (TimeoutNow), so stickiness to a live leader does not apply. */
+  /** The leader requested this election (TimeoutNow), so voters ignore leader stickiness. */
   readonly leadershipTransfer: boolean;
 }
 
-/** Answer to {@link RequestVote}, sent only once the vote is durable. */
+/** Response to {@link RequestVote}, sent only once the vote is durable. */
 export interface RequestVoteResponse extends Envelope {
   readonly kind: "requestVoteResponse";
   readonly granted: boolean;
@@ -60,13 +60,13 @@ export interface AppendEntries extends Envelope {
 }
 
 /**
- * Answer to {@link AppendEntries}, sent only once what it accepts is durable.
+ * Response to {@link AppendEntries}, sent only once the accepted entries are durable.
  *
  * accepted: everything up to `matchIndex` (= prevLogIndex + number of entries of the request) matches and is durable.
  * rejected: there is no entry (prevLogIndex, prevLogTerm). `conflictTerm` is the term of the receiver's entry at
  * `conflictIndex`, the highest index at or below prevLogIndex whose term is not above prevLogTerm
- * (0, 0 when there is none): the next place worth probing. What a snapshot stands for is not searched: there, the term
- * is that of the last entry before the log.
+ * (0, 0 when there is none): the next index worth probing. Compacted entries are not searched: below them the term is that
+ * of the last compacted entry.
  */
 export type AppendEntriesResponse =
   & Envelope
@@ -83,59 +83,59 @@ export type AppendEntriesResponse =
   };
 
 /**
- * The leader's sign of life. Small, and sent apart from bulk data.
- * `leaderCommit` never exceeds what the receiver is known to have.
+ * The leader's heartbeat. It is small and sent apart from bulk data.
+ * `leaderCommit` never exceeds the receiver's matchIndex.
  */
 export interface Heartbeat extends Envelope {
   readonly kind: "heartbeat";
   readonly leaderCommit: number;
-  /** Counts up within the leader's term; an answer to round r confirms reads asked before r was sent (§6.4). */
+  /** Counts up within the leader's term; a response to round r confirms reads that arrived before r was sent (thesis §6.4). */
   readonly round: number;
 }
 
-/** Answer to {@link Heartbeat}: in `term`, the sender still followed the leader when `round` arrived. */
+/** Response to {@link Heartbeat}: in `term`, the sender still followed the leader when `round` arrived. */
 export interface HeartbeatResponse extends Envelope {
   readonly kind: "heartbeatResponse";
   readonly round: number;
-  /** Milliseconds from then for which the sender helps elect nobody else; 0 where it takes no part in leases. */
+  /** Milliseconds for which the sender votes for no other node (a lease); 0 where leases are disabled. */
   readonly promisedMs: number;
-  /** Whether the sender's disk has room for more of the log: one that has none should not lead. */
+  /** Whether the sender's disk has space for more of the log; a node without should not lead. */
   readonly hasRoom: boolean;
 }
 
-/** Leadership transfer: "campaign now, without waiting and without PreVote" (thesis §3.10). */
+/** Leadership transfer: the receiver campaigns at once, without PreVote (thesis §3.10). */
 export interface TimeoutNow extends Envelope {
   readonly kind: "timeoutNow";
 }
 
-/** A follower asks the leader at what index a read that came in at the follower may be answered (thesis §6.4). */
+/** A follower requests the read index for a read that arrived at the follower (thesis §6.4). */
 export interface ReadIndex extends Envelope {
   readonly kind: "readIndex";
-  /** Chosen by the asker, never used twice by one process. */
+  /** Chosen by the follower, never used twice by one process. */
   readonly readId: number;
 }
 
-/** Answer to {@link ReadIndex}; null when the leader cannot serve reads (it does not lead any more, or not yet). */
+/** Response to {@link ReadIndex}; null when the leader cannot serve reads (it no longer leads, or has not committed in its term). */
 export interface ReadIndexResponse extends Envelope {
   readonly kind: "readIndexResponse";
   readonly readId: number;
-  /** Once the asker has applied this index, its state holds every write acknowledged before the read came in. */
+  /** Once the follower has applied this index, its state has every write acknowledged before the read arrived. */
   readonly index: number | null;
 }
 
 /**
- * InstallSnapshot (Raft §7), as the core hears of it: the data travels beside the core, and when all of it is there and
- * was checked, the receiver's server makes this message. It never goes over the wire.
+ * InstallSnapshot (Raft §7) as the core sees it: the server transfers and checks the data beside the core, and makes this
+ * message at the receiver once all of it has arrived. It never goes over the wire.
  *
- * Answered by an accepted {@link AppendEntriesResponse}: with the snapshot's index once that is durable, or with the
- * receiver's commitIndex when that is no lower, and then nothing is installed.
+ * The response is an accepted {@link AppendEntriesResponse}: with the snapshot's index once that is durable, or with the
+ * receiver's commitIndex when that is at least as high, in which case the snapshot is not installed.
  */
 export interface InstallSnapshot extends Envelope {
   readonly kind: "installSnapshot";
   readonly snapshot: SnapshotMetadata;
 }
 
-/** Everything a node of the core may hear. */
+/** Every message that the core handles. */
 export type Message =
   | PreVote
   | PreVoteResponse
@@ -150,7 +150,7 @@ export type Message =
   | ReadIndex
   | ReadIndexResponse;
 
-/** The names of all messages. */
+/** Kind of a message. */
 export type MessageKind = Message["kind"];
 
 /**
@@ -164,7 +164,7 @@ export type IgnoredReason =
   | "unknownSender"
   /** It is of an earlier term. A request is answered with the current term (Raft §5.1). */
   | "staleTerm"
-  /** A vote was requested while the leader is in contact (leader stickiness, thesis §4.2.3). */
+  /** A vote was requested while this node is in contact with a leader (leader stickiness, thesis §4.2.3). */
   | "leaderIsAlive"
   /** A response to a request that this node sent in a role which has ended. */
   | "staleRole"

@@ -22,15 +22,14 @@
  *
  * @module
  */
-export { stepsTo, targetProblem } from "./configurations.ts";
+export { stepsTo, targetProblem } from "./membership.ts";
 export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
-export type { EntryId, RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
-export type { LogDump, RaftDump } from "./dump.ts";
+export type { RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { LeaseConfig } from "./lease.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
 export type { ConfigurationProposed, Proposed, ReadRequested } from "./raft.ts";
-export type { EntryRead, Persist, ReadState, Ready, SnapshotRequest } from "./ready.ts";
-export type { Role } from "./role.ts";
+export type { EntryRead, Persist, ReadState, Ready, SnapshotTransfer } from "./ready.ts";
+export type { RaftDump, Role } from "./state.ts";
 export type { PeerView, RaftStatus } from "./status.ts";
 export type * from "./types.ts";

@@ -1,12 +1,12 @@
 /**
- * What a leader knows of one other node (Raft §5.3, thesis §10.2.1), and how much it may have under way to it.
+ * A leader's record of the replication to one peer (Raft §5.3, thesis §10.2.1), with flow control.
  *
- * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; nothing above sentIndex was ever sent in
- * this term, a snapshot included; in "snapshot" nothing is appended at the node before it has answered.
+ * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; nothing above sentIndex was sent in this term,
+ * a snapshot included; in "snapshot" no entries are sent before the peer has responded.
  */
 import { assert } from "../platform/assert.ts";
 
-/** AppendEntries that were sent and not yet answered, oldest first. */
+/** AppendEntries in flight, oldest first. */
 export class Inflight {
   readonly #maxMessages: number;
   readonly #maxBytes: number;
@@ -18,24 +18,24 @@ export class Inflight {
     this.#maxBytes = maxBytes;
   }
 
-  /** Messages under way. */
+  /** Number of messages in flight. */
   get messages(): number {
     return this.#sent.length;
   }
 
-  /** Whether nothing more may be sent before an answer. */
+  /** Whether a bound is reached, so that nothing more may be sent before a response. */
   get isFull(): boolean {
     return this.#sent.length >= this.#maxMessages || this.#bytes >= this.#maxBytes;
   }
 
-  /** A message whose last entry is `lastIndex` was sent. */
+  /** Records a sent message whose last entry is `lastIndex`. */
   add(lastIndex: number, bytes: number): void {
-    assert(lastIndex > (this.#sent.at(-1)?.lastIndex ?? 0), "messages go out in order");
+    assert(lastIndex > (this.#sent.at(-1)?.lastIndex ?? 0), "messages are sent in order");
     this.#sent.push({ lastIndex, bytes });
     this.#bytes += bytes;
   }
 
-  /** The follower has everything up to `matchIndex`. */
+  /** Removes the messages whose entries the follower has, all up to `matchIndex`. */
   freeUpTo(matchIndex: number): void {
     let freed = 0;
     for (const { lastIndex, bytes } of this.#sent) {
@@ -46,54 +46,60 @@ export class Inflight {
     this.#sent.splice(0, freed);
   }
 
-  /** What is under way (see dump.ts). */
+  /** Returns the messages in flight, for RaftDump. */
   dump(): unknown {
     return this.#sent;
   }
 }
 
-/** How the leader sends to one node. */
+/** State of the replication to one peer. */
 export type Progress =
   /**
-   * Where the logs agree is not known: one AppendEntries at a time. After a silence what was sent may be lost, or may
-   * still be on its way over a slow link: then the probe carries no entries, and only its own answer, which repeats
-   * `askedIndex`, ends it; else the same megabytes would be sent again and again.
+   * The index up to which the logs agree is unknown: one AppendEntries at a time. After a timeout the last message may be
+   * lost, or still in flight over a slow link. Then the probe carries no entries, and only its own response, whose
+   * matchIndex is `emptyProbeIndex`, ends it; otherwise the same megabytes would be sent again and again.
    */
   | {
     readonly kind: "probe";
     matchIndex: number;
     nextIndex: number;
     probeSent: boolean;
-    askedIndex: number | null;
+    emptyProbeIndex: number | null;
   }
-  /** The logs agree up to matchIndex: AppendEntries are pipelined, nextIndex runs ahead. */
+  /** The logs agree up to matchIndex: AppendEntries are pipelined, and nextIndex is advanced when they are sent. */
   | { readonly kind: "replicate"; matchIndex: number; nextIndex: number; readonly inflight: Inflight }
-  /** The log does not reach back to what the node lacks: it needs a snapshot, of snapshotIndex or a newer one (Raft §7). */
+  /** The entries that the peer lacks were compacted away: it needs a snapshot, of snapshotIndex or later (Raft §7). */
   | { readonly kind: "snapshot"; matchIndex: number; nextIndex: number; readonly snapshotIndex: number };
 
-/** The leader's record of another node. */
-export interface Peer {
+/** The leader's record of one peer. */
+export interface TrackedPeer {
   progress: Progress;
-  /** Highest index sent in this term: no honest answer can be above it. */
+  /** Highest index sent in this term: no correct response can be above it. */
   sentIndex: number;
-  /** Whether older entries for it are being read back from storage. */
+  /** Whether entries for it are being read back from storage. */
   isReadingEntries: boolean;
-  /** Whether it was heard from since the last CheckQuorum. */
+  /** Whether it has responded since the last CheckQuorum. */
   recentlyActive: boolean;
-  /** Ticks since it was last heard from in this term, for people to see; null before the first word. */
+  /** Ticks since its last response in this term, for the status; null before the first. */
   ticksSinceContact: number | null;
-  /** Highest heartbeat round it has answered. */
+  /** Highest heartbeat round it has responded to. */
   confirmedRound: number;
-  /** Whether its disk has room, by its last answer; null before that. */
+  /** Whether its disk has free space, by its last response; null before the first. */
   hasRoom: boolean | null;
-  /** Ticks since something unanswered was sent and matchIndex last rose. */
+  /** Ticks with messages in flight since matchIndex last rose. */
   stalledTicks: number;
 }
 
-/** A peer of a leader that has just been elected: nothing is known but the guess that logs agree (Raft §5.3). */
-export function newPeer(lastIndex: number): Peer {
+/** Returns the record of a newly elected leader, which assumes that the logs agree (Raft §5.3). */
+export function newTrackedPeer(lastIndex: number): TrackedPeer {
   return {
-    progress: { kind: "probe", matchIndex: 0, nextIndex: lastIndex + 1, probeSent: false, askedIndex: null },
+    progress: {
+      kind: "probe",
+      matchIndex: 0,
+      nextIndex: lastIndex + 1,
+      probeSent: false,
+      emptyProbeIndex: null,
+    },
     sentIndex: 0,
     isReadingEntries: false,
     recentlyActive: true,
@@ -104,56 +110,55 @@ export function newPeer(lastIndex: number): Peer {
   };
 }
 
-/** The node has said something. */
-export function heardFrom(peer: Peer): void {
+/** Records that the peer has responded. */
+export function markActive(peer: TrackedPeer): void {
   peer.recentlyActive = true;
   peer.ticksSinceContact = 0;
 }
 
-/** Goes back to asking where the logs agree, beginning at `nextIndex` (never at or below what is known to match). */
-export function becomeProbe(peer: Peer, nextIndex: number): void {
+/** Probes for the index up to which the logs agree, beginning at `nextIndex`, but above matchIndex. */
+export function becomeProbe(peer: TrackedPeer, nextIndex: number): void {
   const { matchIndex } = peer.progress;
   peer.progress = {
     kind: "probe",
     matchIndex,
     nextIndex: Math.max(matchIndex + 1, nextIndex),
     probeSent: false,
-    askedIndex: null,
+    emptyProbeIndex: null,
   };
   peer.stalledTicks = 0;
 }
 
 /**
- * What was sent may be lost: asks again. Where entries were pipelined, that is behind matchIndex; where the place of
- * agreement was still being looked for, it is the same place (matchIndex may be 0 there, with a long log that agrees).
- * It is asked about nothing before `compactedIndex`, where the log begins: whether it has that is what decides whether it
- * needs a snapshot.
+ * Restarts with an empty probe, as the messages in flight may be lost: after pipelining at matchIndex + 1, during a probe
+ * at the same index (matchIndex may be 0 there although long logs agree). It never probes below `compactedIndex`: whether
+ * the peer has that entry decides whether it needs a snapshot.
  */
-export function probeAgain(peer: Peer, compactedIndex: number): void {
+export function restartProbe(peer: TrackedPeer, compactedIndex: number): void {
   const { kind, matchIndex } = peer.progress;
-  const place = kind === "probe" ? peer.progress.nextIndex : matchIndex + 1;
-  const nextIndex = Math.max(place, compactedIndex + 1);
-  peer.progress = { kind: "probe", matchIndex, nextIndex, probeSent: false, askedIndex: nextIndex - 1 };
+  const unknownIndex = kind === "probe" ? peer.progress.nextIndex : matchIndex + 1;
+  const nextIndex = Math.max(unknownIndex, compactedIndex + 1);
+  peer.progress = { kind: "probe", matchIndex, nextIndex, probeSent: false, emptyProbeIndex: nextIndex - 1 };
   peer.stalledTicks = 0;
 }
 
-/** The logs agree up to matchIndex: from here on entries are pipelined. */
-export function becomeReplicate(peer: Peer, inflight: Inflight): void {
+/** Begins to pipeline entries: the logs agree up to matchIndex. */
+export function becomeReplicate(peer: TrackedPeer, inflight: Inflight): void {
   const { matchIndex } = peer.progress;
   peer.progress = { kind: "replicate", matchIndex, nextIndex: matchIndex + 1, inflight };
   peer.stalledTicks = 0;
 }
 
-/** The log does not reach back to what the node lacks: nothing is appended there until it has a snapshot. */
-export function becomeSnapshot(peer: Peer, snapshotIndex: number): void {
+/** Stops sending entries until the peer has a snapshot. */
+export function becomeSnapshot(peer: TrackedPeer, snapshotIndex: number): void {
   const { matchIndex } = peer.progress;
   const nextIndex = Math.max(matchIndex, snapshotIndex) + 1;
   peer.progress = { kind: "snapshot", matchIndex, nextIndex, snapshotIndex };
   peer.stalledTicks = 0;
 }
 
-/** What must hold of every peer whenever the core is entered or left. */
-export function assertPeer(peer: Peer): void {
+/** Asserts the invariants of a peer's record. */
+export function assertPeer(peer: TrackedPeer): void {
   const { matchIndex, nextIndex } = peer.progress;
   assert(matchIndex < nextIndex, "matchIndex < nextIndex");
   assert(matchIndex <= peer.sentIndex, "matchIndex never exceeds what was sent in this term");

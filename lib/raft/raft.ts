@@ -1,46 +1,50 @@
-/** The door of the consensus core: inputs in, one `Ready` out. See mod.ts for what the core is. */
+/** The interface of the consensus core: inputs, and one {@link Ready} as the output. mod.ts describes the core. */
 import { assert, assertNever } from "../platform/assert.ts";
-import { settleElection, settlePreVote, stepCandidate, tickCandidate } from "./candidate.ts";
 import type { RaftConfig } from "./config.ts";
-import type { RaftDump } from "./dump.ts";
-import { answerPreVote, inLeaderLease } from "./election.ts";
+import {
+  becomeFollower,
+  concludeElection,
+  concludePreVote,
+  handlePreVote,
+  inLeaderLease,
+  stepCandidate,
+  tickCandidate,
+} from "./election.ts";
 import { campaignSoon, forwardRead, stepFollower, tickFollower } from "./follower.ts";
 import {
   appendProposal,
-  bestSuccessor,
   canServeReads,
   holdsLease,
   sendHeartbeats,
-  startTransfer,
   stepLeader,
   takeRead,
   tickLeader,
 } from "./leader.ts";
 import { entryBytes } from "./log.ts";
+import { advanceConfiguration, type ConfigurationRefusal, proposeChange } from "./membership.ts";
 import type { IgnoredReason, Message } from "./message.ts";
-import { type ConfigurationRefusal, proposeChange, settleConfiguration } from "./membership.ts";
-import { assertPeer, probeAgain } from "./progress.ts";
+import { assertPeer, restartProbe } from "./progress.ts";
 import type { EntryRead, ReadState, Ready } from "./ready.ts";
 import { advanceCommit, replicate, sendEntriesRead } from "./replication.ts";
-import { RaftState } from "./state.ts";
+import { type RaftDump, RaftState } from "./state.ts";
 import { leaderKnownTo, type RaftStatus, statusOf } from "./status.ts";
-import { becomeFollower } from "./transitions.ts";
+import { bestSuccessor, sendTimeoutNowToSuccessor, startTransfer } from "./transfer.ts";
 import type { Configuration, Entry, NodeId, SnapshotMetadata } from "./types.ts";
 
-/** What became of a proposal. `busy`: too much is uncommitted, or leadership is being handed over. */
+/** The result of a proposal. `busy`: too many bytes are uncommitted. `transferring`: a leadership transfer is in progress. */
 export type Proposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
   | { readonly kind: "refused"; readonly reason: "notLeader" | "busy" | "transferring" };
 
 /**
- * What became of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is a joint one;
- * `notReady`: this leader has not committed in its term yet. Try again.
+ * The result of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is joint; `notReady`:
+ * this leader has not committed an entry of its term yet. Try again.
  */
 export type ConfigurationProposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
   | { readonly kind: "refused"; readonly reason: "notLeader" | ConfigurationRefusal };
 
-/** What became of a request for a read index; an accepted one is answered by a {@link ReadState} with its id. */
+/** The result of a request for a read index; an accepted one is followed by a {@link ReadState} with its id. */
 export type ReadRequested =
   | { readonly kind: "accepted"; readonly readId: number }
   | { readonly kind: "refused" };
@@ -53,7 +57,7 @@ export class Raft {
     this.#state = new RaftState(config);
   }
 
-  /** Who leads, as far as this node knows. */
+  /** The leader that this node knows, or null. */
   get leader(): NodeId | null {
     return leaderKnownTo(this.#state);
   }
@@ -63,7 +67,7 @@ export class Raft {
     return this.#state.role.kind === "leader";
   }
 
-  /** Whether this node leads and answers reads under a lease at this moment. */
+  /** Whether this node leads and holds a lease now. */
   get holdsLease(): boolean {
     const { role } = this.#state;
     return role.kind === "leader" && holdsLease(this.#state, role);
@@ -74,7 +78,7 @@ export class Raft {
     return this.#state.term;
   }
 
-  /** The newest configuration in the log, committed or not: the one that decides (thesis §4.1). */
+  /** The newest configuration in the log, committed or not: the one in force (thesis §4.1). */
   get configuration(): Configuration {
     return this.#state.log.configurations.newest;
   }
@@ -86,17 +90,17 @@ export class Raft {
   }
 
   /**
-   * The configuration as of a committed index that is not below the newest snapshot's. A node that was added knows none
-   * before the first configuration entry that it got: its snapshots had better wait for that.
+   * Returns the configuration as of a committed index that is not below the newest snapshot's. An added node knows none
+   * before the first configuration entry that it received, so it takes no snapshot before that.
    */
   configurationAt(index: number): Configuration {
-    assert(index <= this.#state.log.commitIndex, "what is not committed may still change");
+    assert(index <= this.#state.log.commitIndex, "an uncommitted configuration may still change");
     return this.#state.log.configurations.at(index);
   }
 
   /**
-   * Asks for another configuration, without outgoing voters: they are the core's affair. When voters change, what is
-   * accepted is the joint configuration, and the leader goes on to the target by itself once that is committed.
+   * Proposes another configuration, without outgoing voters. When voters change, the accepted entry is the joint
+   * configuration, and the leader appends the target by itself once that is committed.
    */
   proposeConfiguration(target: Configuration): ConfigurationProposed {
     const { role } = this.#state;
@@ -107,35 +111,35 @@ export class Raft {
     return { kind: "accepted", index: entry.index, term: entry.term };
   }
 
-  /** A durable snapshot exists, and the entries up to `compactedIndex` are gone (compactedIndex ≤ snapshot.index ≤ appliedIndex). */
+  /** Compacts the log up to `compactedIndex` ≤ snapshot.index ≤ appliedIndex: storage has a durable snapshot. */
   compact(
     { snapshot, compactedIndex }: { readonly snapshot: SnapshotMetadata; readonly compactedIndex: number },
   ): void {
     const { log } = this.#state;
     const known = log.termAt(snapshot.index);
-    assert(known === null || known === snapshot.term, "a snapshot is of this log");
+    assert(known === null || known === snapshot.term, "a snapshot belongs to this log");
     log.compact({ snapshotIndex: snapshot.index, compactedIndex });
     this.#assertInvariants();
   }
 
-  /** Sending a snapshot to `node` was given up, or it was sent and its answer may be lost: it is asked what it has. */
+  /** Reports that sending a snapshot to `node` failed, or that its response may be lost. The peer is probed again. */
   snapshotFailed(node: NodeId): void {
     const { role, log } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
-    if (peer?.progress.kind === "snapshot") probeAgain(peer, log.compacted.index);
+    if (peer?.progress.kind === "snapshot") restartProbe(peer, log.compacted.index);
   }
 
-  /** This node's view of itself. */
+  /** Returns this node's view of itself and its cluster. */
   status(): RaftStatus {
     return statusOf(this.#state);
   }
 
-  /** All that this node remembers, for tests that compare and explore states. */
+  /** Returns the complete state, for tests that compare and explore states. */
   dump(): RaftDump {
     return this.#state.dump();
   }
 
-  /** One unit of logical time has passed. */
+  /** Advances logical time by one tick. */
   tick(): void {
     const state = this.#state;
     if (state.persistingTicks !== null) state.persistingTicks++;
@@ -154,19 +158,19 @@ export class Raft {
       default:
         assertNever(role);
     }
-    // A cluster of one has won before anybody answers.
-    if (state.role.kind === "preCandidate") settlePreVote(state, state.role);
-    this.#settle();
+    // In a cluster of one the own vote is the majority.
+    if (state.role.kind === "preCandidate") concludePreVote(state, state.role);
+    this.#afterInput();
   }
 
-  /** A message came in. Returns null when it was taken, else why it was ignored; neither is an error. */
+  /** Handles a message. Returns null, or why it was ignored; neither is an error. */
   step(message: Message): IgnoredReason | null {
     const ignored = this.#step(message);
-    this.#settle();
+    this.#afterInput();
     return ignored;
   }
 
-  /** Asks for a command to be replicated. What becomes of it shows in `committed`, at this index and in this term. */
+  /** Proposes a command. It took effect if an entry with this index and term appears in `committed`. */
   propose(data: Uint8Array): Proposed {
     const { role } = this.#state;
     if (role.kind !== "leader") return { kind: "refused", reason: "notLeader" };
@@ -176,8 +180,8 @@ export class Raft {
   }
 
   /**
-   * Asks at what index a read that has just come in may be answered. Refused without a leader, and at a leader that
-   * has not committed in its term yet: try again.
+   * Requests the read index for a read that has just arrived. Refused without a leader, and at a leader that has not
+   * committed an entry of its term yet; try again.
    */
   readIndex(): ReadRequested {
     const state = this.#state;
@@ -193,8 +197,8 @@ export class Raft {
   }
 
   /**
-   * Begins a round of heartbeats: nodes that answer it show it in `confirmedRound` of their {@link RaftStatus.peers}. Null
-   * when this node does not lead.
+   * Begins a round of heartbeats and returns its number, or null when this node does not lead. Peers that have responded
+   * have it as `confirmedRound` in {@link RaftStatus.peers}.
    */
   beginRound(): number | null {
     const { role } = this.#state;
@@ -203,18 +207,18 @@ export class Raft {
     return role.reads.lastRound;
   }
 
-  /** Whether leadership is being handed over, and nothing is proposed meanwhile. */
+  /** Whether a leadership transfer is in progress, during which proposals are refused. */
   get isTransferring(): boolean {
     const { role } = this.#state;
     return role.kind === "leader" && role.transfer !== null;
   }
 
-  /** Whether this node's disk has room for more of the log: it tells the leader, which prefers successors that have. */
+  /** Reports whether this node's disk has space for more of the log; the leader prefers successors that have. */
   noteRoom(hasRoom: boolean): void {
     this.#state.hasRoom = hasRoom;
   }
 
-  /** Hands leadership to the best-placed follower that has room on its disk. Returns whom, or null if there is none. */
+  /** Transfers leadership to the best successor if its disk has free space. Returns the target, or null. */
   transferToRoom(): NodeId | null {
     const { role } = this.#state;
     if (role.kind !== "leader") return null;
@@ -224,42 +228,41 @@ export class Raft {
       : null;
   }
 
-  /** Hands leadership to `target`, or to the best-placed follower when null. Returns whom, or null if it can't. */
+  /** Transfers leadership to `target`, or to the best successor when null. Returns the target, or null if refused. */
   transferLeadership(target: NodeId | null): NodeId | null {
     const { role } = this.#state;
     return role.kind === "leader" ? startTransfer(this.#state, role, target) : null;
   }
 
-  /** The write of the last Ready with `persist`, whose log ended in (index, term), is durable. */
+  /** Reports that the write of the last Ready with `persist`, whose log ends in (index, term), is durable. */
   persisted(index: number, term: number): void {
     const state = this.#state;
     state.persisted(index, term);
     const { role } = state;
     if (role.kind === "candidate" && state.isVoteDurable) {
       role.votes.set(state.id, true);
-      settleElection(state, role);
+      concludeElection(state, role);
     } else if (role.kind === "leader") {
       advanceCommit(state, role);
     }
-    this.#settle();
+    this.#afterInput();
   }
 
   /**
-   * The disk does not take the write under way (it is full, say): this node does not campaign, and a leader steps down at
-   * once. The best-placed voter need not wait for its silence (thesis §3.10).
+   * Reports that the disk does not accept the write in progress, because it is full for example. This node does not
+   * campaign, and a leader steps down at once.
    */
   storageStalled(): void {
     const state = this.#state;
-    assert(state.persistingTicks !== null, "only a write that is under way can stall");
+    assert(state.persistingTicks !== null, "only a write in progress can stall");
     state.persistingTicks = Math.max(state.persistingTicks, state.electionTicks);
-    const { role, id: from, term } = state;
+    const { role } = state;
     if (role.kind !== "leader") return;
-    const to = bestSuccessor(state, role);
-    if (to !== null) state.send({ kind: "timeoutNow", from, to, term });
-    becomeFollower(state, term, null);
+    sendTimeoutNowToSuccessor(state, role);
+    becomeFollower(state, state.term, null);
   }
 
-  /** Entries that a {@link EntryRead} asked for; consecutive, from its firstIndex on. */
+  /** Takes the entries of an {@link EntryRead}: consecutive, from its firstIndex on. */
   entriesRead(entryRead: EntryRead, entries: readonly Entry[]): void {
     const state = this.#state;
     if (entryRead.to !== null) {
@@ -269,7 +272,7 @@ export class Raft {
     state.isReadingCommitted = false;
     const { log } = state;
     const { appliedIndex, commitIndex } = log;
-    // The read may have met an entry that was rewritten since, and whose successor is committed by now.
+    // Storage may have read an entry that was overwritten since, by one that is committed now.
     const committed = entries.filter(({ index, term }) => index <= commitIndex && log.termAt(index) === term);
     if (committed[0]?.index !== appliedIndex + 1) return;
     state.committedEntriesRead = committed;
@@ -277,22 +280,22 @@ export class Raft {
   }
 
   /**
-   * Messages to `node` may have been lost (its connection broke, or is new): what was pipelined is sent again from
-   * where the logs are known to agree. (Not a snapshot: whoever sends it goes on with it.)
+   * Reports that messages to `node` may be lost, because its connection broke or is new. Pipelined entries are sent again
+   * from matchIndex on. A snapshot transfer continues: the server that sends it resumes it.
    */
   messagesLost(node: NodeId): void {
     const { role, log } = this.#state;
     const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
-    if (peer !== undefined && peer.progress.kind !== "snapshot") probeAgain(peer, log.compacted.index);
+    if (peer !== undefined && peer.progress.kind !== "snapshot") restartProbe(peer, log.compacted.index);
   }
 
-  /** The process of `node` is gone: nobody listens at its address any more. */
+  /** Reports that the address of `node` refuses connections: its process has ended. */
   reportUnreachable(node: NodeId): void {
     const { role } = this.#state;
     if (role.kind === "follower" && role.leader === node) campaignSoon(this.#state, role);
   }
 
-  /** What must now be done, or null when there is nothing. */
+  /** Returns the next batch of work, or null when there is none. */
   takeReady(): Ready | null {
     const state = this.#state;
     const persist = state.takePersist();
@@ -339,14 +342,14 @@ export class Raft {
   #step(message: Message): IgnoredReason | null {
     const state = this.#state;
     if (message.to !== state.id) return "wrongRecipient";
-    if (message.from === state.id || this.#isAnswerOfStranger(message)) return "unknownSender";
-    if (message.term < state.term) return this.#stepEarlier(message);
+    if (message.from === state.id || this.#isFromUnknownSender(message)) return "unknownSender";
+    if (message.term < state.term) return this.#respondToStale(message);
     if (message.kind === "preVote") {
-      answerPreVote(state, message);
+      handlePreVote(state, message);
       return null;
     }
     if (message.kind === "preVoteResponse" && message.granted) {
-      // It repeats the term that was asked for: one asked for before the present term began counts no more.
+      // It repeats the requested term: one requested before the current term began is stale.
       if (message.term !== state.term + 1) return "stalePreVote";
     } else if (message.term > state.term) {
       if (message.kind === "requestVote" && !message.leadershipTransfer && inLeaderLease(state)) {
@@ -356,7 +359,7 @@ export class Raft {
     }
     let { role } = state;
     if ((role.kind === "preCandidate" || role.kind === "candidate") && leaderOf(message) !== null) {
-      // Somebody else has won this term (Raft §5.2).
+      // Another node has won this term (Raft §5.2).
       becomeFollower(state, message.term, message.from);
       role = state.role;
     }
@@ -374,10 +377,10 @@ export class Raft {
   }
 
   /**
-   * What a leader or a candidate asks is heard whoever it is: it may belong to a configuration that this node has not
-   * heard of (thesis §4.1). An answer counts only from those whom this node may have asked.
+   * Requests of any leader or candidate are handled: it may belong to a configuration that this node does not have yet
+   * (thesis §4.1). A response counts only from a node to which this one may have sent a request.
    */
-  #isAnswerOfStranger({ kind, from }: Message): boolean {
+  #isFromUnknownSender({ kind, from }: Message): boolean {
     const { log: { configurations, commitIndex }, role } = this.#state;
     switch (kind) {
       case "preVoteResponse":
@@ -402,14 +405,13 @@ export class Raft {
   }
 
   /**
-   * A request of an earlier term is answered with the present one, so that its sender learns of it: without that, a
-   * node with a higher term and an older log, and a leader that ignores its votes, would never come together.
+   * Responds to a request of an earlier term with the current term, so that its sender adopts it. Without that, a node
+   * with a higher term and an older log could never rejoin a leader that ignores its vote requests.
    *
-   * By the time the answer arrives its receiver may lead this very term, so it must say nothing untrue there: it
-   * confirms no round of heartbeats (0 is none) and promises nothing, and its hint is a place where this log really
-   * stands.
+   * When the response arrives its receiver may lead this very term, so the response must be true there: it confirms no
+   * round of heartbeats (0 is none), grants no lease, and its conflict hint is a real index of this log.
    */
-  #stepEarlier(message: Message): IgnoredReason | null {
+  #respondToStale(message: Message): IgnoredReason | null {
     const { id: from, term } = this.#state;
     const to = message.from;
     switch (message.kind) {
@@ -457,24 +459,24 @@ export class Raft {
     return "staleTerm";
   }
 
-  /** Whatever has come to be known, a leader's configuration takes the steps that follow from it. */
-  #settle(): void {
+  /** After every input a leader checks whether it can leave a joint configuration or drop removed peers. */
+  #afterInput(): void {
     const { role } = this.#state;
-    if (role.kind === "leader") settleConfiguration(this.#state, role);
+    if (role.kind === "leader") advanceConfiguration(this.#state, role);
     this.#assertInvariants();
   }
 
   #assertInvariants(): void {
     const { log, role, term } = this.#state;
     log.assertInvariants();
-    assert(log.lastTerm <= term, "no entry is of a later term than the node");
+    assert(log.lastTerm <= term, "no entry has a later term than the node");
     if (role.kind === "leader") {
       for (const peer of role.peers.values()) assertPeer(peer);
     }
   }
 }
 
-/** The sender, if only a leader sends such a message. */
+/** Returns the sender of a message that only a leader sends, else null. */
 function leaderOf(message: Message): NodeId | null {
   switch (message.kind) {
     case "appendEntries":

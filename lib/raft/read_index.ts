@@ -1,26 +1,25 @@
 /**
  * Linearizable reads without a log entry (ReadIndex, thesis §6.4).
  *
- * A read may be answered from a state that holds everything committed when it came in, once a majority has confirmed
- * that the leader still led *after* it came in. All reads that wait share one round of heartbeats; those that arrive
- * while a round is under way form the next.
+ * A read may be answered from a state that has everything that was committed when the read arrived, once a majority has
+ * confirmed that the leader still led *after* it arrived. All waiting reads share one round of heartbeats; reads that
+ * arrive during a round form the next.
  *
- * Invariants: rounds rise and are never reused within a term; a read belongs to a round that began after it came in.
+ * Invariants: rounds rise and are never reused within a term; a read belongs to a round that began after it arrived.
  */
-import type { RaftState } from "./state.ts";
 import type { NodeId } from "./types.ts";
 
-/** A read and where its answer goes. */
+/** A read and the node that receives its answer. */
 export interface Read {
   readonly readId: number;
-  /** The node that asked: this one, or a follower. */
+  /** The node that requested it: this one, or a follower. */
   readonly from: NodeId;
 }
 
-/** Reads whose round is under way. */
+/** Reads whose round is in progress. */
 interface Round {
   readonly round: number;
-  /** commitIndex when the round began: at least what was committed when each of its reads came in. */
+  /** commitIndex when the round began: at least what was committed when each of its reads arrived. */
   readonly index: number;
   readonly reads: readonly Read[];
 }
@@ -42,23 +41,23 @@ export class PendingReads {
     return this.#lastRound;
   }
 
-  /** Reads that are not answered yet. */
+  /** Number of reads without an answer. */
   get count(): number {
     return this.#count;
   }
 
-  /** Whether reads wait and no round is under way that would make way for theirs. */
+  /** Whether reads wait and no round that carries earlier reads is in progress. */
   get wantsRound(): boolean {
     return this.#waiting.length > 0 && this.#rounds.length === 0;
   }
 
-  /** A read came in. */
+  /** Adds a read that arrived. */
   add(read: Read): void {
     this.#waiting.push(read);
     this.#count++;
   }
 
-  /** Begins a round for everything that waits; its number goes out with the heartbeats. */
+  /** Begins a round for all waiting reads; returns its number, which the heartbeats carry. */
   beginRound(commitIndex: number): number {
     this.#lastRound++;
     if (this.#waiting.length > 0) {
@@ -68,7 +67,7 @@ export class PendingReads {
     return this.#lastRound;
   }
 
-  /** A majority has answered `round`: what it and earlier rounds carried may be answered. */
+  /** Returns the reads of `round` and of earlier rounds, which a majority has confirmed. */
   confirm(round: number): ConfirmedRead[] {
     const confirmed: ConfirmedRead[] = [];
     while (true) {
@@ -81,7 +80,7 @@ export class PendingReads {
     return confirmed;
   }
 
-  /** Gives up every read that waits (leadership ended). */
+  /** Removes and returns every waiting read, at the end of leadership. */
   drain(): Read[] {
     const reads = [...this.#rounds.flatMap((round) => round.reads), ...this.#waiting];
     this.#rounds = [];
@@ -90,15 +89,8 @@ export class PendingReads {
     return reads;
   }
 
-  /** The reads that wait, and for what (see dump.ts). */
+  /** Returns the waiting reads by round, for RaftDump. */
   dump(): unknown {
     return { lastRound: this.#lastRound, waiting: this.#waiting, rounds: this.#rounds };
   }
-}
-
-/** Tells whoever asked that a read is not confirmed. */
-export function refuseRead(state: RaftState, { readId, from: asker }: Read): void {
-  const { id: from, term } = state;
-  if (asker === from) state.reads.push({ readId, index: null });
-  else state.sendAnswer({ kind: "readIndexResponse", from, to: asker, term, readId, index: null });
 }

@@ -1,24 +1,24 @@
-/** How a leader brings its log to the others, and finds out what is committed (Raft §5.3, §5.4.2). */
-import { assert } from "../platform/assert.ts";
+/** How a leader replicates its log to its peers and finds out what is committed (Raft §5.3, §5.4.2). */
+import { assert, assertNever } from "../platform/assert.ts";
 import { entryBytes } from "./log.ts";
 import type { AppendEntriesResponse, IgnoredReason } from "./message.ts";
 import {
   becomeProbe,
   becomeReplicate,
   becomeSnapshot,
-  heardFrom,
   Inflight,
-  type Peer,
+  markActive,
   type Progress,
+  type TrackedPeer,
 } from "./progress.ts";
 import { quorumReached } from "./quorum.ts";
-import type { Leader } from "./role.ts";
-import type { RaftState } from "./state.ts";
+import type { Leader, RaftState } from "./state.ts";
+import { maybeSendTimeoutNow } from "./transfer.ts";
 import type { Entry, NodeId } from "./types.ts";
 
 /**
- * Sends every follower what it lacks. Only entries that were handed to this node's own disk leave, so that what
- * gathers while a write is under way goes out as one batch, to the disk and to the followers alike.
+ * Sends every peer the entries that it lacks. Only entries that were handed to this node's own disk are sent, so that the
+ * proposals that arrive during a write form one batch, for the disk and for the followers alike.
  */
 export function replicate(state: RaftState, role: Leader): void {
   for (const [to, peer] of role.peers) {
@@ -28,43 +28,119 @@ export function replicate(state: RaftState, role: Leader): void {
   }
 }
 
-/** Entries for a follower have been read back from storage. */
-export function sendEntriesRead(state: RaftState, role: Leader, to: NodeId, entries: readonly Entry[]): void {
+/** Sends a peer the entries that were read back from storage for it. */
+export function sendEntriesRead(
+  state: RaftState,
+  role: Leader,
+  to: NodeId,
+  entries: readonly Entry[],
+): void {
   const peer = role.peers.get(to);
   if (peer === undefined || !peer.isReadingEntries) return;
   peer.isReadingEntries = false;
   const { log } = state;
   const { nextIndex } = peer.progress;
-  // The connection broke while they were read. With entries, the answer would not be the one that ends the probe, and
+  // The connection broke during the read. With entries, the response would not be the one that ends the probe, and
   // nothing more would be sent for an election timeout.
-  if (isQuestion(peer.progress)) return;
+  if (isEmptyProbe(peer.progress)) return;
   const sameLog = entries.every((entry) => log.termAt(entry.index) === entry.term);
-  // The log may have been cut while they were read: without the entry before them they are of no use.
+  // The log may have been compacted during the read: without the entry before them the entries cannot be sent.
   if (sameLog && nextIndex > log.compacted.index && entries[0]?.index === nextIndex && maySend(state, peer)) {
     sendAppend(state, to, peer, entries);
   }
 }
 
-/** An answer to AppendEntries, in the present term. */
-export function appendAnswered(
+/**
+ * Handles a response to AppendEntries. Its term is the current one: raft.ts has ignored it otherwise. Here it is decided
+ * whether it still answers something, and what it changes.
+ */
+export function handleAppendEntriesResponse(
   state: RaftState,
   role: Leader,
   message: AppendEntriesResponse,
 ): IgnoredReason | null {
   const peer = role.peers.get(message.from);
   if (peer === undefined) return "unknownSender";
-  heardFrom(peer);
+  markActive(peer);
   switch (message.result.kind) {
     case "accepted":
-      return accepted(state, message.from, peer, message.result.matchIndex);
+      return handleAccepted(state, role, message.from, peer, message.result.matchIndex);
     case "rejected":
-      return rejected(state, peer, message.result);
+      return handleRejected(state, peer, message.result);
+    default:
+      return assertNever(message.result);
   }
 }
 
+/** The follower has everything up to matchIndex on disk. A repeated or late response is still true; it changes nothing. */
+function handleAccepted(
+  state: RaftState,
+  role: Leader,
+  from: NodeId,
+  peer: TrackedPeer,
+  matchIndex: number,
+): IgnoredReason | null {
+  const { progress } = peer;
+  // A snapshot may bring a follower beyond what this leader has sent: to the snapshot's index, or to the follower's own
+  // commitIndex. The leader's log has both.
+  const sentIndex = progress.kind === "snapshot" ? state.log.lastIndex : peer.sentIndex;
+  if (matchIndex > sentIndex) return "acknowledgesUnsent";
+  peer.sentIndex = Math.max(peer.sentIndex, matchIndex);
+  const isNew = matchIndex > progress.matchIndex;
+  if (isNew) {
+    progress.matchIndex = matchIndex;
+    progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);
+    peer.stalledTicks = 0;
+  }
+  switch (progress.kind) {
+    case "probe": {
+      if (matchIndex === (progress.emptyProbeIndex ?? progress.matchIndex)) startReplicating(state, peer);
+      else if (!isNew) return "notOutstanding";
+      break;
+    }
+    case "replicate":
+      if (!isNew) return "notOutstanding";
+      progress.inflight.freeUpTo(matchIndex);
+      break;
+    case "snapshot":
+      if (!isNew) return "notOutstanding";
+      if (matchIndex >= state.log.compacted.index) {
+        startReplicating(state, peer);
+      } else if (matchIndex >= progress.snapshotIndex) {
+        // The log was compacted beyond the snapshot while it was sent.
+        requestSnapshot(state, from, peer);
+      }
+      break;
+    default:
+      assertNever(progress);
+  }
+  advanceCommit(state, role);
+  maybeSendTimeoutNow(state, role, from, peer);
+  return null;
+}
+
+/** The follower lacks the entry before those sent: continues at the last index at which the logs may agree. */
+function handleRejected(
+  state: RaftState,
+  peer: TrackedPeer,
+  answer: { prevLogIndex: number; conflictIndex: number; conflictTerm: number },
+): IgnoredReason | null {
+  const { progress } = peer;
+  const { prevLogIndex, conflictIndex, conflictTerm } = answer;
+  if (progress.kind === "snapshot") return "notOutstanding";
+  const outstanding = progress.kind === "probe"
+    ? progress.probeSent && prevLogIndex === progress.nextIndex - 1
+    : prevLogIndex < progress.nextIndex;
+  if (!outstanding || prevLogIndex <= progress.matchIndex) return "notOutstanding";
+  // Neither the follower's entries above conflictIndex nor this log's entries of a term above conflictTerm can match.
+  const agreement = state.log.findConflictByTerm(Math.min(conflictIndex, prevLogIndex - 1), conflictTerm);
+  becomeProbe(peer, agreement.index + 1);
+  return null;
+}
+
 /**
- * Commits what a majority has on disk, this node included only as far as its own disk has it. Only an entry of the
- * present term is committed by counting; older ones are committed with it (Raft §5.4.2, Figure 8).
+ * Commits the entries that a majority has on disk; this node counts as far as its own disk has them. Only entries of the
+ * current term are committed by counting; older ones are committed with them (Raft §5.4.2, Figure 8).
  */
 export function advanceCommit(state: RaftState, role: Leader): void {
   const { log } = state;
@@ -75,7 +151,7 @@ export function advanceCommit(state: RaftState, role: Leader): void {
   if (index > log.commitIndex && log.termAt(index) === state.term) log.commitTo(index);
 }
 
-function maySend(state: RaftState, peer: Peer): boolean {
+function maySend(state: RaftState, peer: TrackedPeer): boolean {
   if (peer.isReadingEntries) return false;
   const { progress } = peer;
   switch (progress.kind) {
@@ -85,16 +161,18 @@ function maySend(state: RaftState, peer: Peer): boolean {
       return progress.nextIndex <= state.log.persistingIndex && !progress.inflight.isFull;
     case "snapshot":
       return false;
+    default:
+      return assertNever(progress);
   }
 }
 
-/** Whether the next message asks what the follower has, and carries no entries (see {@link Progress}). */
-function isQuestion(progress: Progress): boolean {
-  return progress.kind === "probe" && progress.askedIndex !== null;
+/** Whether the next message is a probe without entries (see {@link Progress}). */
+function isEmptyProbe(progress: Progress): boolean {
+  return progress.kind === "probe" && progress.emptyProbeIndex !== null;
 }
 
-/** Sends the next entries from memory, or asks for them from storage; false when nothing was sent. */
-function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
+/** Sends the next entries from the cache, or requests them from storage; returns whether a message was sent. */
+function sendNext(state: RaftState, to: NodeId, peer: TrackedPeer): boolean {
   const { progress } = peer;
   const { nextIndex } = progress;
   const { log, limits } = state;
@@ -102,7 +180,7 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
     requestSnapshot(state, to, peer);
     return false;
   }
-  const entries = isQuestion(progress) || nextIndex > log.persistingIndex
+  const entries = isEmptyProbe(progress) || nextIndex > log.persistingIndex
     ? []
     : log.slice(nextIndex, log.persistingIndex, limits.appendBytes);
   if (entries === null) {
@@ -114,14 +192,18 @@ function sendNext(state: RaftState, to: NodeId, peer: Peer): boolean {
   return true;
 }
 
-/** The entry before the next one is gone, so the log can't help this follower any more (Raft §7). */
-function requestSnapshot(state: RaftState, to: NodeId, peer: Peer): void {
+/** Requests a snapshot for a follower: the entry before the next one was compacted away (Raft §7). */
+function requestSnapshot(state: RaftState, to: NodeId, peer: TrackedPeer): void {
   const index = state.log.snapshotIndex;
   becomeSnapshot(peer, index);
   state.snapshots.push({ to, index });
 }
 
-function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly Entry[]): void {
+function startReplicating(state: RaftState, peer: TrackedPeer): void {
+  becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
+}
+
+function sendAppend(state: RaftState, to: NodeId, peer: TrackedPeer, entries: readonly Entry[]): void {
   const { log, id: from, term } = state;
   const { progress } = peer;
   const prevLogIndex = progress.nextIndex - 1;
@@ -140,87 +222,8 @@ function sendAppend(state: RaftState, to: NodeId, peer: Peer, entries: readonly 
       progress.inflight.add(lastSent, entries.reduce((bytes, entry) => bytes + entryBytes(entry), 0));
       return;
     case "snapshot":
-      assert(false, "nothing is appended at a node that waits for a snapshot");
+      return assert(false, "no entries are sent to a peer that waits for a snapshot");
+    default:
+      assertNever(progress);
   }
-}
-
-/** The follower has everything up to matchIndex on disk. A repeated or late answer is still true, and changes nothing. */
-function accepted(state: RaftState, from: NodeId, peer: Peer, matchIndex: number): IgnoredReason | null {
-  const { progress } = peer;
-  // With a snapshot came more than this leader may have sent: what it holds, or all that the follower knew to be
-  // committed by itself. A leader has all of that.
-  const sentIndex = progress.kind === "snapshot" ? state.log.lastIndex : peer.sentIndex;
-  if (matchIndex > sentIndex) return "acknowledgesUnsent";
-  peer.sentIndex = Math.max(peer.sentIndex, matchIndex);
-  const isNews = matchIndex > progress.matchIndex;
-  if (isNews) {
-    progress.matchIndex = matchIndex;
-    progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);
-    peer.stalledTicks = 0;
-  }
-  switch (progress.kind) {
-    case "probe": {
-      const { askedIndex } = progress;
-      const isItsAnswer = askedIndex === null
-        ? matchIndex === progress.matchIndex
-        : matchIndex === askedIndex;
-      if (isItsAnswer) {
-        becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
-      } else if (!isNews) return "notOutstanding";
-      break;
-    }
-    case "replicate":
-      if (!isNews) return "notOutstanding";
-      progress.inflight.freeUpTo(matchIndex);
-      break;
-    case "snapshot":
-      if (!isNews) return "notOutstanding";
-      if (matchIndex >= state.log.compacted.index) {
-        becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
-      } else if (matchIndex >= progress.snapshotIndex) {
-        // By the time it was there it was too old: the log begins after it now.
-        requestSnapshot(state, from, peer);
-      }
-      break;
-  }
-  if (state.role.kind === "leader") {
-    advanceCommit(state, state.role);
-    maybeSendTimeoutNow(state, state.role, from, peer);
-  }
-  return null;
-}
-
-/** The follower lacks the entry before those sent: go back to the last place where the logs may agree. */
-function rejected(
-  state: RaftState,
-  peer: Peer,
-  answer: { prevLogIndex: number; conflictIndex: number; conflictTerm: number },
-): IgnoredReason | null {
-  const { progress } = peer;
-  const { prevLogIndex, conflictIndex, conflictTerm } = answer;
-  if (progress.kind === "snapshot") return "notOutstanding";
-  const outstanding = progress.kind === "probe"
-    ? progress.probeSent && prevLogIndex === progress.nextIndex - 1
-    : prevLogIndex < progress.nextIndex;
-  if (!outstanding || prevLogIndex <= progress.matchIndex) return "notOutstanding";
-  // Entries of the follower above conflictTerm can't be in this log, nor can ours of a term above what it has there.
-  const agreement = state.log.findConflictByTerm(Math.min(conflictIndex, prevLogIndex - 1), conflictTerm);
-  becomeProbe(peer, agreement.index + 1);
-  return null;
-}
-
-/** Tells the target of a transfer to campaign, once it has the whole log: before, it could not win (thesis §3.10). */
-export function maybeSendTimeoutNow(state: RaftState, role: Leader, target: NodeId, peer: Peer): void {
-  const { transfer } = role;
-  if (transfer === null || transfer.target !== target || transfer.timeoutNowSent) return;
-  if (peer.progress.matchIndex !== state.log.lastIndex) return;
-  transfer.timeoutNowSent = true;
-  role.lease?.giveUp();
-  repeatTimeoutNow(state, role);
-}
-
-/** Until the target is heard to campaign, or the transfer is given up: a connection may have been down for a moment. */
-export function repeatTimeoutNow(state: RaftState, { transfer }: Leader): void {
-  if (transfer?.timeoutNowSent !== true) return;
-  state.send({ kind: "timeoutNow", from: state.id, to: transfer.target, term: state.term });
 }

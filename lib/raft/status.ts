@@ -1,25 +1,24 @@
-/** How a node sees itself and its cluster. */
+/** Status of a node: its view of itself and its cluster. */
 import type { Progress } from "./progress.ts";
-import type { Leader, Role } from "./role.ts";
-import type { RaftState } from "./state.ts";
+import type { Leader, RaftState, Role } from "./state.ts";
 import type { Configuration, NodeId } from "./types.ts";
 
-/** What a leader knows of another node. */
+/** A leader's view of a peer. */
 export interface PeerView {
   readonly id: NodeId;
   readonly matchIndex: number;
   readonly kind: Progress["kind"];
-  /** Whether it was heard from since the last CheckQuorum. */
+  /** Whether it has responded since the last CheckQuorum. */
   readonly isActive: boolean;
-  /** Ticks since it was last heard from in this term; null when it never was. */
+  /** Ticks since its last response in this term; null before the first. */
   readonly ticksSinceContact: number | null;
-  /** The newest round of heartbeats that it has answered. */
+  /** The newest round of heartbeats that it has responded to. */
   readonly confirmedRound: number;
-  /** Whether its disk has room, by its last answer; null before that. */
+  /** Whether its disk has free space, by its last response; null before the first. */
   readonly hasRoom: boolean | null;
 }
 
-/** A node's view of itself and its cluster, for status pages and tests. */
+/** A node's view of itself and its cluster. */
 export interface RaftStatus {
   readonly id: NodeId;
   readonly role: Role["kind"];
@@ -29,23 +28,23 @@ export interface RaftStatus {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly lastIndex: number;
-  /** Index of the first entry in the log, whether there is one or not. */
+  /** Index of the first entry in the log, or of the entry that would be the first in an empty log. */
   readonly firstIndex: number;
   /** Index of the newest snapshot; 0 for none. */
   readonly snapshotIndex: number;
   /** The newest configuration in the log, committed or not. */
   readonly configuration: Configuration;
-  /** Of a leader: what it knows of every other node, by id; else empty. */
+  /** On a leader its view of every peer, by id; empty on other nodes. */
   readonly peers: readonly PeerView[];
 }
 
-/** Who leads, as far as a node knows. */
+/** Returns the leader that a node knows, or null. */
 export function leaderKnownTo({ role, id }: RaftState): NodeId | null {
   if (role.kind === "leader") return id;
   return role.kind === "follower" ? role.leader : null;
 }
 
-/** A node's view of itself. */
+/** Returns a node's view of itself. */
 export function statusOf(state: RaftState): RaftStatus {
   const { id, role, term, vote, log } = state;
   const { commitIndex, appliedIndex, lastIndex, snapshotIndex } = log;

@@ -1,14 +1,14 @@
 /**
- * The nouns of the consensus core: entries, durable state, configuration.
+ * The data types of the consensus core: entries, durable state, configurations.
  *
- * Terms and indexes are integers in the safe range of a number; whatever comes from outside (wire, disk) is
- * checked before it becomes one of these types.
+ * Terms and indexes are integers in the safe range of a number. Input from the wire or the disk is checked before it
+ * becomes one of these types.
  */
 
-/** Identifies a node of the cluster: an integer from 1 up, never used twice. */
+/** Id of a node of the cluster: an integer from 1 up, never used twice. */
 export type NodeId = number;
 
-/** What an entry is for. Of all payloads the core looks only into that of a `configuration`: a {@link Configuration}. */
+/** Purpose of an entry. The core decodes only the payload of a `configuration` entry, a {@link Configuration}. */
 export type EntryKind = "noop" | "command" | "configuration";
 
 /**
@@ -22,32 +22,38 @@ export interface Entry {
   readonly index: number;
   /** Term of the leader that created it. */
   readonly term: number;
-  /** What it is for. */
+  /** Purpose of the entry. */
   readonly kind: EntryKind;
   /** The payload as its proposer encoded it; empty for a no-op. */
   readonly data: Uint8Array;
 }
 
+/** Identity of an entry: entries with equal index and term are the same entry (log matching, Raft §5.3). */
+export interface EntryId {
+  readonly index: number;
+  readonly term: number;
+}
+
 /**
- * What a node must remember across restarts beside its log (Raft Figure 2).
+ * The state that a node keeps across restarts beside its log (Raft Figure 2).
  *
  * Invariants: term never falls; within a term, vote goes from null to one node and stays.
- * `commitIndex` is a hint that lets a restarted node apply at once: it may be older than what was known, never newer.
+ * `commitIndex` is a hint that lets a restarted node apply entries at once: it may be older than the real one, never newer.
  */
 export interface HardState {
   /** Latest term this node has seen; 0 before the first. */
   readonly term: number;
-  /** Whom it voted for in that term, or null. */
+  /** Node that it voted for in that term, or null. */
   readonly vote: NodeId | null;
   /** Highest index known to be committed when this was written. */
   readonly commitIndex: number;
 }
 
 /**
- * Who takes part (Raft §6, thesis §4.3). Every list is sorted and without repetition.
+ * Voters and learners (Raft §6, thesis §4.3). Every list is sorted and without repetition.
  *
- * `votersOutgoing` is not empty only during a joint configuration; then both majorities decide. Learners receive
- * entries and do not count. A voter that is to become a learner is in both of the other lists meanwhile.
+ * `votersOutgoing` is empty except in a joint configuration, in which both majorities decide. Learners receive entries
+ * and count in no majority. During a demotion the voter is in both `votersOutgoing` and `learners`.
  */
 export interface ConfState {
   /** Nodes whose majority decides. */
@@ -58,38 +64,38 @@ export interface ConfState {
   readonly votersOutgoing: readonly NodeId[];
 }
 
-/** A member as the replicated configuration knows it. */
+/** A member as the replicated configuration records it. */
 export interface MemberRecord {
-  /** Its id, never given to another. */
+  /** Its id, never reused for another node. */
   readonly id: NodeId;
-  /** `host:port` that others dial. */
+  /** `host:port` that other nodes dial. */
   readonly address: string;
-  /** Which data folder is this member's (random, made with the folder); null until a leader has learned it. */
+  /** Random id of the member's data directory; null until a leader has learned it. */
   readonly dataId: number | null;
-  /** Whether the leader makes this learner a voter by itself once it is close. */
+  /** Whether the leader promotes this learner to voter by itself once its log has nearly caught up. */
   readonly autoPromote: boolean;
-  /** The voter whose place it takes then, in one joint change; null: nobody's. */
+  /** The voter that it replaces at its promotion, in one joint change; null for none. */
   readonly replaces: NodeId | null;
 }
 
 /**
- * Who belongs to the cluster: what an entry of kind `configuration` says. It takes effect when it is appended, is
- * rolled back when it is truncated (thesis §4.1), and is part of every snapshot.
+ * The members of the cluster, the payload of an entry of kind `configuration`. It takes effect when the entry is appended,
+ * is rolled back when the entry is truncated (thesis §4.1), and is part of every snapshot.
  *
  * Invariants: `members` are exactly the nodes of `confState`; none of them is among `removedIds`.
  */
 export interface Configuration {
-  /** Who votes and who learns; learners may overlap votersOutgoing (a voter being demoted). */
+  /** Voters and learners; learners may overlap votersOutgoing (a voter being demoted). */
   readonly confState: ConfState;
   /** Exactly the nodes of `confState`, sorted by id. */
   readonly members: readonly MemberRecord[];
-  /** Nodes that were members once, sorted; their ids are never used again. */
+  /** Former members, sorted; their ids are never used again. */
   readonly removedIds: readonly NodeId[];
 }
 
-/** What the core knows of a snapshot: which entries it stands for, and the configuration as of its index. */
+/** Position of a snapshot in the log, and the configuration as of its index. */
 export interface SnapshotMetadata {
-  /** The last entry that is in it; 0 for none. */
+  /** Index of the last entry that the snapshot includes; 0 for none. */
   readonly index: number;
   /** The term of that entry. */
   readonly term: number;
@@ -97,17 +103,17 @@ export interface SnapshotMetadata {
   readonly configuration: Configuration;
 }
 
-/** How a configuration is written into an entry; lib/protocol/configuration.ts is the real one. */
+/** Encoding of a configuration in an entry; lib/protocol/configuration.ts has the one that servers use. */
 export interface ConfigurationCodec {
-  /** The data of a configuration entry. */
+  /** Returns the data of a configuration entry. */
   encode(configuration: Configuration): Uint8Array;
-  /** The configuration in such data. May throw: an entry is checked where it comes in. */
+  /** Decodes such data. Throws on malformed data, which is refused where entries enter the node. */
   decode(data: Uint8Array): Configuration;
 }
 
-/** A run of entries of one term: the term of every entry from `firstIndex` up to the next run. */
+/** The term of all entries from `firstIndex` up to the next range. */
 export interface TermRange {
-  /** First index of the run. */
+  /** First index of the range. */
   readonly firstIndex: number;
   /** Term of all entries in it. */
   readonly term: number;

@@ -24,7 +24,7 @@ import type {
   ReadState,
   Ready,
   SnapshotMetadata,
-  SnapshotRequest,
+  SnapshotTransfer,
 } from "../raft/mod.ts";
 import { type PersistBatch, type Shortage, shortageOf } from "../storage/mod.ts";
 import type { Metrics } from "./metrics/metrics.ts";
@@ -74,7 +74,7 @@ export interface DriverEvents {
   /** The state is to become what this snapshot holds, before anything else is applied. */
   restore(snapshot: SnapshotMetadata): void;
   /** A follower needs a snapshot. */
-  sendSnapshot(request: SnapshotRequest): void;
+  sendSnapshot(transfer: SnapshotTransfer): void;
   /** The next committed entries, in order, each once. */
   apply(entries: readonly Entry[]): void;
   /** A read that was asked for may be answered, or can't be. */

@@ -3,13 +3,12 @@
  * moment; where that process got in the way (a segment that went, a batch half written), it looks again.
  */
 import { errorCode, errorMessage } from "../platform/errors.ts";
-import type { HardState } from "../raft/types.ts";
+import type { EntryId, HardState } from "../raft/types.ts";
 import { readIdentity } from "./data_directory.ts";
 import type { Disk } from "../platform/disk.ts";
 import { DataDirectoryError, LogDamagedError, LogMissingError, SnapshotMissingError } from "./errors.ts";
 import type { Identity, LogOwner } from "./identity.ts";
 import type { RecoveredConfiguration } from "./wal/kept_entries.ts";
-import type { EntryId } from "./wal/log_state.ts";
 import { segmentSeed } from "./wal/record.ts";
 import { RecordScanner } from "./wal/record_scanner.ts";
 import { recover, RECOVERY_WINDOW_BYTES } from "./wal/recovery.ts";

@@ -56,7 +56,6 @@ export {
   WriteAheadLog,
 } from "./wal/wal.ts";
 export type { RecoveredLog, WriteAheadLogOptions } from "./wal/wal.ts";
-export type { EntryId } from "./wal/log_state.ts";
 export { MAX_ENTRY_DATA_BYTES } from "./wal/record.ts";
 export type { PersistBatch } from "./wal/batch.ts";
 export type { RecoveredConfiguration } from "./wal/kept_entries.ts";

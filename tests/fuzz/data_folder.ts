@@ -5,7 +5,6 @@ import type { Entry } from "../../lib/raft/types.ts";
 import {
   DataDirectory,
   DataDirectoryError,
-  type EntryId,
   type Founder,
   LogDamagedError,
   NewerFormatError,
@@ -13,6 +12,7 @@ import {
   SnapshotMissingError,
   WriteAheadLog,
 } from "../../lib/storage/mod.ts";
+import type { EntryId } from "../../lib/raft/mod.ts";
 import { readFrame, RECORD_HEADER_BYTES, segmentSeed } from "../../lib/storage/wal/record.ts";
 import { recover } from "../../lib/storage/wal/recovery.ts";
 import { segmentName } from "../../lib/storage/wal/segment.ts";

@@ -1,6 +1,7 @@
 /** Helpers for tests of the log: short ways to make entries, open logs, and say in one value what a log holds. */
 import { DataDirectory, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
-import type { Disk, EntryId, Identity, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import type { EntryId } from "../../lib/raft/mod.ts";
+import type { Disk, Identity, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
 import type { Entry, HardState } from "../../lib/raft/types.ts";
 
 /** The identity of the logs in these tests. */

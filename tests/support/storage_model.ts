@@ -4,7 +4,8 @@
  */
 import { assert } from "@std/assert";
 import type { HardState } from "../../lib/raft/types.ts";
-import type { EntryId, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import type { PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
+import type { EntryId } from "../../lib/raft/mod.ts";
 import { entryText } from "./storage.ts";
 
 /** A log that nobody cut: all entries since it began, or began anew, as texts. */

@@ -67,7 +67,7 @@ const NODE: readonly Metric[] = [
     unit: "nodes",
     labels: ["role"],
     help: "Members of the newest committed configuration.",
-    measured: "lib/raft/configurations.ts",
+    measured: "lib/raft/configuration_history.ts",
     read: ({ status: { members } }) =>
       MEMBER_ROLES.map((role) => (
         { labels: { role }, value: members.filter((member) => member.role === role).length }

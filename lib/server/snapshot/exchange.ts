@@ -9,7 +9,7 @@ import type { Logger } from "../../platform/logger.ts";
 import type { PeerMessage } from "../../protocol/peer_frames.ts";
 import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
 import { assert } from "../../platform/assert.ts";
-import type { NodeId, Raft, SnapshotMetadata, SnapshotRequest } from "../../raft/mod.ts";
+import type { NodeId, Raft, SnapshotMetadata, SnapshotTransfer } from "../../raft/mod.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../storage/mod.ts";
 import type { Driver } from "../driver.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -102,7 +102,7 @@ export class SnapshotExchange {
   }
 
   /** A follower needs a snapshot. */
-  start({ to, index }: SnapshotRequest): void {
+  start({ to, index }: SnapshotTransfer): void {
     this.#sender.start(to, { term: this.#options.raft.term, index });
   }
 

@@ -1,7 +1,8 @@
 /** The segment that the log writes to: a new one, or the last one of the process before. */
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import type { LogOwner } from "../identity.ts";
-import type { EntryId, LogBeginning, LogState } from "./log_state.ts";
+import type { EntryId } from "../../raft/types.ts";
+import type { LogBeginning, LogState } from "./log_state.ts";
 import { segmentSeed } from "./record.ts";
 import type { SegmentHeader } from "./record.ts";
 import { RECOVERY_WINDOW_BYTES } from "./recovery.ts";

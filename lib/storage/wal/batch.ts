@@ -6,9 +6,9 @@
  * own entries only after they have been said.
  */
 import { assert } from "../../platform/assert.ts";
-import type { Entry, HardState } from "../../raft/types.ts";
+import type { Entry, EntryId, HardState } from "../../raft/types.ts";
 import { LogState } from "./log_state.ts";
-import type { EntryId, LogBeginning, LogPosition } from "./log_state.ts";
+import type { LogBeginning, LogPosition } from "./log_state.ts";
 import { encodeRecord, entryRecordBytes, HARD_STATE_RECORD_BYTES, MAX_ENTRY_DATA_BYTES } from "./record.ts";
 import type { LogRecord } from "./record.ts";
 

@@ -14,7 +14,7 @@
  * found so lies lower than the header says, never higher, and that is all that {@link LogState.cutBefore} needs.
  */
 import { assert } from "../../platform/assert.ts";
-import type { Entry, HardState, TermRange } from "../../raft/types.ts";
+import type { Entry, EntryId, HardState, TermRange } from "../../raft/types.ts";
 
 /** Entries are found by reading on from a known place at most this many bytes before them. */
 const CHECKPOINT_SPACING_BYTES = 64 * 1024;
@@ -22,13 +22,7 @@ const CHECKPOINT_SPACING_BYTES = 64 * 1024;
 /** The hard state of a node that has never heard of any term. */
 export const INITIAL_HARD_STATE: HardState = { term: 0, vote: null, commitIndex: 0 };
 
-/** The last entry before those of a log: in the snapshot it begins behind, or (0, 0). */
-export interface EntryId {
-  readonly index: number;
-  readonly term: number;
-}
-
-/** The base of a log from its beginning. */
+/** Position before the first entry of a log from which nothing was compacted. */
 export const NOTHING_COMPACTED: EntryId = { index: 0, term: 0 };
 
 /** Where a record begins. */

@@ -15,18 +15,12 @@
  */
 import { shortened } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";
-import type { Entry } from "../../raft/types.ts";
+import type { Entry, EntryId } from "../../raft/types.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
 import { FORMAT_VERSION, type LogOwner } from "../identity.ts";
 import { Configurations, EntryCache, type RecoveredConfiguration } from "./kept_entries.ts";
-import {
-  type EntryId,
-  INITIAL_HARD_STATE,
-  type LogBeginning,
-  LogState,
-  NOTHING_COMPACTED,
-} from "./log_state.ts";
+import { INITIAL_HARD_STATE, type LogBeginning, LogState, NOTHING_COMPACTED } from "./log_state.ts";
 import { type SegmentHeader, segmentSeed } from "./record.ts";
 import { RecordScanner, type ScannedRecord } from "./record_scanner.ts";
 import { segmentName, segmentNumber } from "./segment.ts";

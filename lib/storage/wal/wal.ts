@@ -7,7 +7,7 @@
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
-import type { Entry, HardState, TermRange } from "../../raft/types.ts";
+import type { Entry, EntryId, HardState, TermRange } from "../../raft/types.ts";
 import { createSegment, firstSegment } from "./active_segment.ts";
 import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
 import type { BatchPlan, PersistBatch } from "./batch.ts";
@@ -18,7 +18,7 @@ import { openingError, storageError } from "./log_errors.ts";
 import type { LogOwner } from "../identity.ts";
 import type { RecoveredConfiguration } from "./kept_entries.ts";
 import { readEntries } from "./log_reader.ts";
-import type { EntryId, LogBeginning, LogState } from "./log_state.ts";
+import type { LogBeginning, LogState } from "./log_state.ts";
 import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
 import { recover } from "./recovery.ts";
 import type { CutTail, Recovery } from "./recovery.ts";

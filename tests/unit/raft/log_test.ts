@@ -113,9 +113,9 @@ Deno.test("rewriting what is durable takes it back", () => {
 
 Deno.test("the end of another write than the one under way is a fault of the caller", () => {
   const log = logOf([1, 1]);
-  assertThrows(() => log.persisted(2, 1), InvariantError, "a write that was handed out");
+  assertThrows(() => log.persisted(2, 1), InvariantError, "reports a write in progress");
   log.takeUnpersisted();
-  assertThrows(() => log.persisted(1, 1), InvariantError, "the write under way");
+  assertThrows(() => log.persisted(1, 1), InvariantError, "reports the write in progress");
   assertThrows(() => log.takeUnpersisted(), InvariantError, "one write to storage at a time");
 });
 
@@ -126,7 +126,7 @@ Deno.test("committed entries are never overwritten, entries leave no gap, terms 
   assertThrows(() => log.write([entry(5, 3)]), InvariantError, "no gaps");
   assertThrows(() => log.write([entry(4, 1)]), InvariantError, "terms never fall");
   assertThrows(() => log.write([entry(4, 2), entry(6, 2)]), InvariantError, "consecutive");
-  assertThrows(() => log.commitTo(9), InvariantError, "only what is in the log");
+  assertThrows(() => log.commitTo(9), InvariantError, "only entries in the log");
 });
 
 Deno.test("the commit index never falls", () => {
@@ -262,9 +262,13 @@ Deno.test("only what was applied is in a snapshot, and only what is in one may g
   assertThrows(
     () => log.compact({ snapshotIndex: 3, compactedIndex: 1 }),
     InvariantError,
-    "what was applied",
+    "only applied entries",
   );
-  assertThrows(() => log.compact({ snapshotIndex: 1, compactedIndex: 2 }), InvariantError, "in a snapshot");
+  assertThrows(
+    () => log.compact({ snapshotIndex: 1, compactedIndex: 2 }),
+    InvariantError,
+    "that a snapshot includes",
+  );
 });
 
 Deno.test("a received snapshot takes the place of the log, and is durable with the write that holds it", () => {
@@ -315,7 +319,7 @@ Deno.test("a snapshot that is older than what is committed, or that the log has,
   const log = logOf([1, 1, 2]);
   log.commitTo(2);
   const snapshot = { index: 2, term: 9, configuration: CONFIGURATION };
-  assertThrows(() => log.reset(snapshot), InvariantError, "takes a node back");
+  assertThrows(() => log.reset(snapshot), InvariantError, "never lowers");
   assertThrows(() => log.reset({ ...snapshot, index: 3, term: 2 }), InvariantError, "is kept");
 });
 

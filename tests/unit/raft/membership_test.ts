@@ -200,14 +200,14 @@ Deno.test("a follower proposes no configuration, and an impossible one is a faul
   const target = configurationOf({ voters: [1] });
   assertEquals(nodeWith([1]).proposeConfiguration(target), { kind: "refused", reason: "notLeader" });
   const joint = configurationOf({ voters: [1], outgoing: [2] });
-  assertThrows(() => readyLeader().proposeConfiguration(joint), InvariantError, "not asked for");
+  assertThrows(() => readyLeader().proposeConfiguration(joint), InvariantError, "not a joint configuration");
 });
 
 Deno.test("the configuration of an index is that of the last entry up to it; what is not committed may change", () => {
   const raft = readyLeader();
   raft.proposeConfiguration(configurationOf({ voters: [1, 2, 3], learners: [4] }));
   assertEquals(configurationText(raft.configurationAt(2)), "voters=1,2,3");
-  assertThrows(() => raft.configurationAt(3), InvariantError, "not committed");
+  assertThrows(() => raft.configurationAt(3), InvariantError, "uncommitted");
   assertEquals(raft.configuration, raft.configuration);
   assertEquals(raft.committedConfiguration === raft.configurationAt(1), true);
 });

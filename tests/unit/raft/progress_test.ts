@@ -7,13 +7,13 @@ import {
   becomeProbe,
   becomeReplicate,
   Inflight,
-  newPeer,
-  type Peer,
-  probeAgain,
+  newTrackedPeer,
+  restartProbe,
+  type TrackedPeer,
 } from "../../../lib/raft/progress.ts";
 
-function replicating(matchIndex: number, nextIndex: number): Peer {
-  const peer = newPeer(0);
+function replicating(matchIndex: number, nextIndex: number): TrackedPeer {
+  const peer = newTrackedPeer(0);
   peer.progress.matchIndex = matchIndex;
   becomeReplicate(peer, new Inflight(8, 1_000));
   peer.progress.nextIndex = nextIndex;
@@ -47,8 +47,14 @@ Deno.test("messages that do not go out in order are a fault of the caller", () =
 });
 
 Deno.test("a new leader guesses that a follower's log is like its own, and has sent nothing", () => {
-  const { progress, sentIndex } = newPeer(7);
-  assertEquals(progress, { kind: "probe", matchIndex: 0, nextIndex: 8, probeSent: false, askedIndex: null });
+  const { progress, sentIndex } = newTrackedPeer(7);
+  assertEquals(progress, {
+    kind: "probe",
+    matchIndex: 0,
+    nextIndex: 8,
+    probeSent: false,
+    emptyProbeIndex: null,
+  });
   assertEquals(sentIndex, 0);
 });
 
@@ -60,42 +66,42 @@ Deno.test("probing never begins at or below what is known to match", () => {
     matchIndex: 5,
     nextIndex: 6,
     probeSent: false,
-    askedIndex: null,
+    emptyProbeIndex: null,
   });
 });
 
 Deno.test("after a loss a pipeline begins again behind what is known to match", () => {
   const peer = replicating(5, 9);
-  probeAgain(peer, 0);
+  restartProbe(peer, 0);
   assertEquals(peer.progress, {
     kind: "probe",
     matchIndex: 5,
     nextIndex: 6,
     probeSent: false,
-    askedIndex: 5,
+    emptyProbeIndex: 5,
   });
 });
 
 Deno.test("after a loss a probe asks at the same place, not at the beginning of the log", () => {
-  const peer = newPeer(1_000_000);
+  const peer = newTrackedPeer(1_000_000);
   if (peer.progress.kind === "probe") peer.progress.probeSent = true;
-  probeAgain(peer, 0);
+  restartProbe(peer, 0);
   assertEquals(peer.progress, {
     kind: "probe",
     matchIndex: 0,
     nextIndex: 1_000_001,
     probeSent: false,
-    askedIndex: 1_000_000,
+    emptyProbeIndex: 1_000_000,
   });
 });
 
 Deno.test("each change of state counts the ticks without an answer anew", () => {
-  const peer = newPeer(3);
+  const peer = newTrackedPeer(3);
   peer.stalledTicks = 4;
   becomeReplicate(peer, new Inflight(1, 1));
   assertEquals(peer.stalledTicks, 0);
   peer.stalledTicks = 4;
-  probeAgain(peer, 0);
+  restartProbe(peer, 0);
   assertEquals(peer.stalledTicks, 0);
 });
 

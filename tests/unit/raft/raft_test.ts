@@ -312,13 +312,13 @@ Deno.test("what no correct caller asks for is refused when a node is made", () =
     "does not end before the snapshot",
   );
   const gap = { ...short, compacted: { index: 4, term: 1 }, lastIndex: 4 };
-  assertThrows(() => new Raft(config({ recovered: gap })), InvariantError, "that no snapshot has");
+  assertThrows(() => new Raft(config({ recovered: gap })), InvariantError, "above the snapshot");
 });
 
 Deno.test("the end of a write that was not begun is a fault of the caller", () => {
   const raft = nodeWith([1]);
-  assertThrows(() => raft.persisted(1, 1), InvariantError, "handed out");
-  assertThrows(() => raft.storageStalled(), InvariantError, "under way");
+  assertThrows(() => raft.persisted(1, 1), InvariantError, "in progress");
+  assertThrows(() => raft.storageStalled(), InvariantError, "in progress");
 });
 
 Deno.test("a restarted process does not take the answer to its predecessor's read for one to its own", () => {

@@ -9,12 +9,8 @@
  */
 import { assert } from "@std/assert";
 import type { Entry } from "../../../lib/raft/types.ts";
-import {
-  type EntryId,
-  type PersistBatch,
-  SnapshotStore,
-  type WriteAheadLog,
-} from "../../../lib/storage/mod.ts";
+import { type PersistBatch, SnapshotStore, type WriteAheadLog } from "../../../lib/storage/mod.ts";
+import type { EntryId } from "../../../lib/raft/mod.ts";
 import { type CrashPoint, outcomesOf, recordCrashPoints } from "../../support/crash_points.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";

@@ -2,13 +2,8 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
-import {
-  ConfigurationHistory,
-  finalOf,
-  jointOf,
-  plainOf,
-  targetProblem,
-} from "../../../lib/raft/configurations.ts";
+import { ConfigurationHistory } from "../../../lib/raft/configuration_history.ts";
+import { finalOf, jointOf, targetProblem, withSameVoters } from "../../../lib/raft/membership.ts";
 import type { Configuration } from "../../../lib/raft/mod.ts";
 import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft/configuration.ts";
 
@@ -73,7 +68,7 @@ Deno.test("whatever is appended, truncated and compacted, every index has the co
 
 Deno.test("what was before a snapshot is not known, and nothing of it is discarded", () => {
   const history = historyFrom(7, 1);
-  assertThrows(() => history.at(6), InvariantError, "not known any more");
+  assertThrows(() => history.at(6), InvariantError, "no longer known");
   assertThrows(() => history.truncateFrom(7), InvariantError, "never discarded");
   assertThrows(() => history.append(7, numbered(2)), InvariantError, "in order");
 });
@@ -107,7 +102,7 @@ Deno.test("a change leads over a joint configuration, in which nobody is removed
 Deno.test("whoever is dropped is a removed node, asked for or not", () => {
   const current = configurationOf({ voters: [1, 2, 3], learners: [4] });
   assertEquals(
-    configurationText(plainOf(current, configurationOf({ voters: [1, 2, 3] }))),
+    configurationText(withSameVoters(current, configurationOf({ voters: [1, 2, 3] }))),
     "voters=1,2,3 removed=4",
   );
   const joint = jointOf(current, configurationOf({ voters: [2, 3], learners: [4] }));
@@ -141,7 +136,7 @@ Deno.test("no configuration is asked for that could not be", () => {
   assertEquals(targetProblem(configurationOf({ voters: [1], learners: [2], removed: [3] }), current), null);
   assertEquals(
     targetProblem(configurationOf({ voters: [1, 3] }), current),
-    "a removed node does not come back under its id",
+    "the id of a removed node is not used again",
   );
 });
 
