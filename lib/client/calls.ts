@@ -5,7 +5,8 @@
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
 import { withResolvers } from "../platform/promise.ts";
-import type { ErrorResponse, Outcome } from "../protocol/messages.ts";
+import type { ErrorResponse } from "../protocol/client_frames.ts";
+import type { Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import { type AdmissionRequest, CallAdmission } from "./admission.ts";
 import type { CallContext, StopReason } from "./call_context.ts";

@@ -10,14 +10,14 @@ import { formatAddress } from "../platform/address.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Address, Dialer } from "../platform/network.ts";
 import { withResolvers } from "../platform/promise.ts";
-import { decodeServerMessage, encodeClientRequest } from "../protocol/client_frames.ts";
-import type {
-  ClientRequest,
-  ErrorResponse,
-  LeaderNotice,
-  MembersNotice,
-  ServerMessage,
-} from "../protocol/messages.ts";
+import {
+  type ClientRequest,
+  decodeServerMessage,
+  encodeClientRequest,
+  type ErrorResponse,
+  type ServerFrame,
+  type ServerMessage,
+} from "../protocol/client_frames.ts";
 import { UnknownKindError } from "../protocol/errors.ts";
 import type { Welcome } from "../protocol/hello.ts";
 import type { NodeId } from "../raft/types.ts";
@@ -71,7 +71,7 @@ const ANSWERS = {
 export type ResultOf<K extends RequestKind> = Extract<ServerMessage, { readonly kind: typeof ANSWERS[K] }>;
 
 /** What a node says unasked. */
-export type Notice = LeaderNotice | MembersNotice;
+export type Notice = ServerFrame<"leader"> | ServerFrame<"members">;
 
 /** How a request ended without an answer. `left`: whether it may have reached the node. */
 export type Unanswered =

@@ -1,84 +1,304 @@
 /**
- * The frames between clients and nodes after the hello. Layouts are in docs/protocol.md; the numbers in kinds.ts.
+ * The frames between clients and nodes after the hello; docs/protocol.md gives their bytes.
  *
- * What is decoded has the right shape and its bytes are the caller's own; whether keys and values keep the store's
- * limits is checked by the server, which can say so without ending the connection.
+ * A client may have many requests under way on one connection. Answers come in any order and carry the request's
+ * `requestId`, an integer that the client does not use twice on the connection. What is decoded has the right shape and
+ * owns its bytes; whether keys and values keep the store's limits is checked by the server, which can refuse them
+ * without closing the connection.
+ *
+ * How to add a request:
+ *
+ * 1. Here: a line in REQUESTS, with a number that was never used and the kind of its answer, and the answer in
+ *    SERVER_MESSAGES. Its type, its encoder and decoder, and the values of the property, golden and hostile tests follow.
+ * 2. `deno task check` then names each place that must know it: the handler (lib/server/client_service.ts) and the
+ *    tests' node (tests/support/fake_node.ts).
+ * 3. A method of the client, and a command.
+ * 4. `deno task unit tests/unit/protocol/golden_test.ts -- --update` writes its bytes down; docs/protocol.md shows them.
  */
-import { assertNever } from "../platform/assert.ts";
-import type { KeyValue, ListPage } from "../kv/command.ts";
-import type { ClientRequest, Consistency, ErrorResponse, ServerMessage } from "./messages.ts";
-import {
-  readAdminAnswer,
-  readAdminRequest,
-  readMembershipChanged,
-  readMembersNotice,
-  writeAdminMessage,
-  writeAdminRequest,
-} from "./admin_codec.ts";
-import type { ListRequest } from "./messages.ts";
+import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
+import { SlabCopier } from "../platform/slab.ts";
+import { KEY_VALUE } from "./command.ts";
 import { DecodeError } from "./errors.ts";
-import { readKeyValue, readKeyValueOrNull, writeKeyValue, writeKeyValueOrNil } from "./key_value_codec.ts";
-import { CONSISTENCY, FRAME_KIND } from "./kinds.ts";
+import {
+  boolean,
+  bytes,
+  copiedOnce,
+  type Field,
+  formatted,
+  integer,
+  list,
+  nullable,
+  numbered,
+  oneOf,
+  sentence,
+  text,
+  trailing,
+} from "./field.ts";
+import { MAX_RESULT_BYTES } from "./frame_bounds.ts";
+import { MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
+import {
+  CONSISTENCY,
+  type DiskState,
+  ERROR_CODES,
+  type Member,
+  type MemberRole,
+  type NodeStatus,
+  type Outcome,
+  type PeerStatus,
+} from "./messages.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
-import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./answer_fields.ts";
-import { readStatus, writeStatus } from "./status_codec.ts";
-import { SlabCopier } from "../platform/slab.ts";
+import {
+  byHand,
+  type Fields,
+  frame,
+  frameTable,
+  group,
+  type Layout,
+  type MessageOf,
+  record,
+  variants,
+} from "./schema.ts";
 
-/** What requests bring: it lives until they are answered, or while its entry is in memory. */
-const REQUESTS = new SlabCopier();
+/** The members of a cluster, sorted by id. */
+export const MEMBERS: Field<readonly Member[]> = list(
+  record("member", {
+    id: integer(1),
+    address: text(),
+    role: oneOf<MemberRole>({ voter: true, learner: true, leaving: true }),
+  }),
+);
+
+/** Why a request was not done. A code that a newer node may have added reads as "internal". */
+export const REFUSAL = {
+  code: oneOf(ERROR_CODES, { otherwise: "internal" }),
+  message: sentence(),
+  outcome: oneOf<Outcome>({ "not-applied": true, unknown: true }),
+};
+
+/** An encoded {@link import("../kv/command.ts").CommandResult}, which may be passed on in another frame. */
+export const RESULT_BYTES = bytes(MAX_RESULT_BYTES);
+
+/** An address that others can dial; every written form is read, and brought into the one that is kept. */
+const ADDRESS = formatted("address", {
+  expected: "host:port that others can dial",
+  parse: normalAddress,
+});
+
+/** A change of membership. */
+export const CHANGE = variants("change", {
+  add: frame(1, { id: integer(1), address: ADDRESS, learner: boolean() }),
+  remove: frame(2, { id: integer(1) }),
+  promote: frame(3, { id: integer(1) }),
+  demote: frame(4, { id: integer(1) }),
+  replace: frame(5, { dead: integer(1), id: integer(1), address: ADDRESS }),
+  update: frame(6, { id: integer(1), address: ADDRESS }),
+});
+
+const STATUS: Field<NodeStatus> = record("status", {
+  id: integer(1),
+  role: oneOf<NodeStatus["role"]>({ follower: true, preCandidate: true, candidate: true, leader: true }),
+  term: integer(),
+  leader: nullable(integer(1)),
+  commitIndex: integer(),
+  appliedIndex: integer(),
+  lastLogIndex: integer(),
+  revision: integer(),
+  keys: integer(),
+  sessions: integer(),
+  version: text(),
+  members: MEMBERS,
+  firstLogIndex: integer(),
+  snapshotIndex: integer(),
+  stateBytes: integer(),
+  peers: list(record("peer", {
+    id: integer(1),
+    matchIndex: integer(),
+    state: oneOf<PeerStatus["state"]>({ probe: true, replicate: true, snapshot: true }),
+    lastContactMs: nullable(integer()),
+    snapshotSentBytes: integer(),
+    snapshotTotalBytes: integer(),
+    hasRoom: trailing(nullable(boolean()), null),
+  })),
+  disk: trailing(oneOf<DiskState>({ ok: true, nearlyFull: true, full: true }), "ok"),
+});
+
+/** Declares a request: its number, the kind of message that answers it when it was done, and its fields. */
+function request<N extends number, A extends ServerMessage["kind"], F extends Fields>(
+  number: N,
+  answer: A,
+  fields: F,
+): Layout<N, { readonly requestId: Field<number> } & F> & { readonly answer: A } {
+  return { ...frame(number, { requestId: integer(1), ...fields }), answer };
+}
+
+const CURRENCY = numbered(CONSISTENCY);
+const ENTRY = copiedOnce(nullable(KEY_VALUE));
+
+const REQUESTS = {
+  /** A write. `command`: an encoded transaction or registerSession; these very bytes become the log entry's data. */
+  write: byHand(request(40, "writeResult", { command: bytes() }), {
+    read: (input) => ({
+      kind: "write",
+      requestId: input.integer("requestId", 1),
+      command: input.binary("command"),
+    }),
+  }),
+  /** Reads one key. */
+  get: byHand(request(41, "getResult", { key: bytes(), consistency: CURRENCY }), {
+    read: (input) => ({
+      kind: "get",
+      requestId: input.integer("requestId", 1),
+      key: input.binary("key"),
+      consistency: CURRENCY.read(input, "consistency"),
+    }),
+  }),
+  /** Reads one page of a range. */
+  list: request(42, "listResult", {
+    query: group({
+      prefix: bytes(),
+      start: nullable(bytes()),
+      end: nullable(bytes()),
+      after: nullable(bytes()),
+      reverse: boolean(),
+      limit: integer(),
+    }),
+    consistency: CURRENCY,
+  }),
+  /** Asks this node for its status. */
+  status: request(43, "statusResult", {}),
+  /** Asks this node for the hash of its state, to compare replicas. */
+  stateHash: request(44, "stateHashResult", {}),
+  /** Asks the leader to hand over to `target`, or to the best follower when null. */
+  transferLeadership: request(45, "transferLeadershipResult", { target: nullable(integer(1)) }),
+  /**
+   * Asks the leader to change the membership; answered once the (learner or joint) change is committed. `force`: even
+   * where it leaves fewer reachable voters than a majority.
+   */
+  changeMembership: request(46, "membershipChanged", { change: CHANGE, force: boolean() }),
+  /**
+   * Asks this node to take a snapshot of its state now. `keep`: its file stays readable until the connection ends, a
+   * closeSnapshot, or 60 s without a read.
+   */
+  takeSnapshot: request(47, "snapshotTaken", { keep: boolean() }),
+  /** Reads from `offset`, in bytes, in the file of a snapshot that was taken on this connection and is kept. */
+  readSnapshot: request(48, "snapshotPart", { snapshotId: integer(), offset: integer() }),
+  /** Drops the file of a snapshot. */
+  closeSnapshot: request(49, "snapshotClosed", { snapshotId: integer() }),
+};
+
+/** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
+export const CLIENT_REQUESTS = frameTable({ what: "a client's frame", copies: new SlabCopier() }, REQUESTS);
+
+/** What nodes say to clients. */
+export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true }, {
+  writeResult: byHand(frame(70, { requestId: integer(1), result: RESULT_BYTES }), {
+    write: (out, { requestId, result }) => {
+      out.integer(requestId);
+      out.binary(result);
+    },
+    read: (input) => ({
+      kind: "writeResult",
+      requestId: input.integer("requestId", 1),
+      result: RESULT_BYTES.read(input, "result"),
+    }),
+  }),
+  getResult: byHand(frame(71, { requestId: integer(1), entry: ENTRY, revision: integer() }), {
+    write: (out, { requestId, entry, revision }) => {
+      out.integer(requestId);
+      ENTRY.write(out, entry);
+      out.integer(revision);
+    },
+    read: (input) => ({
+      kind: "getResult",
+      requestId: input.integer("requestId", 1),
+      entry: ENTRY.read(input, "entry"),
+      revision: input.integer("revision"),
+    }),
+  }),
+  listResult: frame(72, {
+    requestId: integer(1),
+    page: group({ entries: list(KEY_VALUE), more: boolean(), revision: integer() }),
+  }),
+  statusResult: frame(73, { requestId: integer(1), status: STATUS }),
+  /** `hash`: SHA-256 of the canonical bytes of the state, in hexadecimal. */
+  stateHashResult: frame(74, {
+    requestId: integer(1),
+    appliedIndex: integer(),
+    revision: integer(),
+    hash: text(),
+  }),
+  /** `leader`: the node that leads now. */
+  transferLeadershipResult: frame(75, { requestId: integer(1), leader: integer(1) }),
+  /**
+   * A request that was not done. `requestId` is 0 when it could not be read; `leader` is the node that leads, as far as
+   * this node knows.
+   */
+  error: frame(76, { requestId: integer(), ...REFUSAL, leader: nullable(integer(1)) }),
+  /** Sent unasked to every client when this node learns of another leader. */
+  leader: frame(77, { leader: nullable(integer(1)), term: integer() }),
+  /** The members after the change. */
+  membershipChanged: frame(78, { requestId: integer(1), members: MEMBERS }),
+  /**
+   * A snapshot of the state at the entry (`index`, `term`). `snapshotId` names it on this connection; `bytes` is the
+   * length of its file.
+   */
+  snapshotTaken: frame(79, {
+    requestId: integer(1),
+    snapshotId: integer(),
+    index: integer(),
+    term: integer(),
+    revision: integer(),
+    bytes: integer(),
+  }),
+  /** The file's bytes from the `offset` of the request on; none at its end. */
+  snapshotPart: frame(80, {
+    requestId: integer(1),
+    offset: integer(),
+    data: bytes(MAX_SNAPSHOT_PART_BYTES),
+  }),
+  snapshotClosed: frame(81, { requestId: integer(1) }),
+  /**
+   * Sent unasked to every client when this node learns that the members have changed. Of two nodes' lists, the one told
+   * at the higher `appliedIndex` is the newer.
+   */
+  members: frame(82, { appliedIndex: integer(), members: MEMBERS }),
+});
+
+/** Everything that a client may ask. */
+export type ClientRequest = MessageOf<typeof CLIENT_REQUESTS>;
+/** The kinds of requests. */
+export type RequestKind = ClientRequest["kind"];
+/** A request of one kind. */
+export type RequestFrame<K extends RequestKind> = Extract<ClientRequest, { readonly kind: K }>;
+/** Everything that a node says to a client. */
+export type ServerMessage = MessageOf<typeof SERVER_MESSAGES>;
+/** A message of one kind to a client. */
+export type ServerFrame<K extends ServerMessage["kind"]> = Extract<ServerMessage, { readonly kind: K }>;
+/** A request that was not done. */
+export type ErrorResponse = ServerFrame<"error">;
+/** The message that answers a request of a kind when it was done. */
+export type ResultOf<K extends RequestKind> = Extract<
+  ServerMessage,
+  { readonly kind: (typeof REQUESTS)[K]["answer"] }
+>;
+
+/** Whether a message answers a request of a kind that was done. */
+export function isResultOf<K extends RequestKind>(message: ServerMessage, kind: K): message is ResultOf<K> {
+  return message.kind === REQUESTS[kind].answer;
+}
 
 /** Writes a request's payload. */
 export function encodeClientRequest(out: MessagePackWriter, request: ClientRequest): void {
-  const begin = (fields: number): void => {
-    out.array(2 + fields);
-    out.integer(FRAME_KIND[request.kind]);
-    out.integer(request.requestId);
-  };
-  switch (request.kind) {
-    case "write":
-      begin(1);
-      out.binary(request.command);
-      break;
-    case "get":
-      begin(2);
-      out.binary(request.key);
-      out.integer(CONSISTENCY[request.consistency]);
-      break;
-    case "list":
-      begin(7);
-      writeList(out, request);
-      break;
-    case "status":
-    case "stateHash":
-      begin(0);
-      break;
-    case "transferLeadership":
-      begin(1);
-      out.integerOrNil(request.target);
-      break;
-    case "changeMembership":
-    case "takeSnapshot":
-    case "readSnapshot":
-    case "closeSnapshot":
-      writeAdminRequest(out, request);
-      break;
-    default:
-      assertNever(request);
-  }
+  CLIENT_REQUESTS.encode(out, request);
 }
 
 /** Reads a request's payload; the bytes in it are the caller's own. Throws DecodeError. */
 export function decodeClientRequest(payload: Uint8Array): ClientRequest {
-  const input = new MessagePackReader(payload, { what: "a client's frame", copies: REQUESTS });
-  input.open("the frame");
-  const request = readRequest(input);
-  input.close();
-  input.end();
-  return request;
+  return CLIENT_REQUESTS.decode(payload);
 }
 
-/** The request id of a frame that could not be decoded, as far as it can be read; else 0. */
+/** Returns the request id of a frame that could not be decoded, as far as it can be read; else 0. */
 export function requestIdOf(payload: Uint8Array): number {
   const input = new MessagePackReader(payload, { what: "a client's frame", copies: false });
   try {
@@ -93,226 +313,20 @@ export function requestIdOf(payload: Uint8Array): number {
 
 /** Writes the payload of what a node says to a client. */
 export function encodeServerMessage(out: MessagePackWriter, message: ServerMessage): void {
-  switch (message.kind) {
-    case "writeResult":
-      out.array(3);
-      out.integer(FRAME_KIND.writeResult);
-      out.integer(message.requestId);
-      out.binary(message.result);
-      break;
-    case "getResult":
-      out.array(4);
-      out.integer(FRAME_KIND.getResult);
-      out.integer(message.requestId);
-      writeKeyValueOrNil(out, message.entry);
-      out.integer(message.revision);
-      break;
-    case "listResult":
-      out.array(5);
-      out.integer(FRAME_KIND.listResult);
-      out.integer(message.requestId);
-      writePage(out, message.page);
-      break;
-    case "statusResult":
-      writeStatus(out, message);
-      break;
-    case "stateHashResult":
-      out.array(5);
-      out.integer(FRAME_KIND.stateHashResult);
-      out.integer(message.requestId);
-      out.integer(message.appliedIndex);
-      out.integer(message.revision);
-      out.string(message.hash);
-      break;
-    case "transferLeadershipResult":
-      out.array(3);
-      out.integer(FRAME_KIND.transferLeadershipResult);
-      out.integer(message.requestId);
-      out.integer(message.leader);
-      break;
-    case "error":
-      writeError(out, message);
-      break;
-    case "leader":
-      out.array(3);
-      out.integer(FRAME_KIND.leader);
-      out.integerOrNil(message.leader);
-      out.integer(message.term);
-      break;
-    case "membershipChanged":
-    case "snapshotTaken":
-    case "snapshotPart":
-    case "snapshotClosed":
-    case "members":
-      writeAdminMessage(out, message);
-      break;
-    default:
-      assertNever(message);
-  }
+  SERVER_MESSAGES.encode(out, message);
 }
 
 /** Reads the payload of what a node says to a client; the bytes in it are the caller's own. Throws DecodeError. */
 export function decodeServerMessage(payload: Uint8Array): ServerMessage {
-  const input = new MessagePackReader(payload, { what: "a node's frame", copies: true });
-  input.open("the frame");
-  const kind = input.integer("kind");
-  switch (kind) {
-    case FRAME_KIND.statusResult:
-      return readStatus(payload);
-    case FRAME_KIND.membershipChanged:
-      return readMembershipChanged(payload);
-    case FRAME_KIND.members:
-      return readMembersNotice(payload);
-    default: {
-      const message = readServerMessage(input, kind);
-      input.close();
-      input.end();
-      return message;
-    }
+  return SERVER_MESSAGES.decode(payload);
+}
+
+/** Returns the one written form of an address; null where it is none that others can dial. */
+function normalAddress(written: string): string | null {
+  try {
+    return formatAddress(parseMemberAddress(written));
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    return null;
   }
-}
-
-function writeList(out: MessagePackWriter, { query, consistency }: ListRequest): void {
-  out.binary(query.prefix);
-  out.binaryOrNil(query.start);
-  out.binaryOrNil(query.end);
-  out.binaryOrNil(query.after);
-  out.boolean(query.reverse);
-  out.integer(query.limit);
-  out.integer(CONSISTENCY[consistency]);
-}
-
-function writePage(out: MessagePackWriter, page: ListPage): void {
-  out.array(page.entries.length);
-  for (const entry of page.entries) writeKeyValue(out, entry);
-  out.boolean(page.more);
-  out.integer(page.revision);
-}
-
-function writeError(out: MessagePackWriter, error: ErrorResponse): void {
-  out.array(6);
-  out.integer(FRAME_KIND.error);
-  out.integer(error.requestId);
-  out.string(error.code);
-  out.string(error.message);
-  out.string(error.outcome);
-  out.integerOrNil(error.leader);
-}
-
-function readRequest(input: MessagePackReader): ClientRequest {
-  const kind = input.integer("kind");
-  switch (kind) {
-    case FRAME_KIND.write:
-      input.setWhat("write");
-      return { kind: "write", requestId: readRequestId(input), command: input.binary("command") };
-    case FRAME_KIND.get:
-      input.setWhat("get");
-      return {
-        kind: "get",
-        requestId: readRequestId(input),
-        key: input.binary("key"),
-        consistency: readConsistency(input),
-      };
-    case FRAME_KIND.list:
-      input.setWhat("list");
-      return readList(input);
-    case FRAME_KIND.status:
-      input.setWhat("status");
-      return { kind: "status", requestId: readRequestId(input) };
-    case FRAME_KIND.stateHash:
-      input.setWhat("stateHash");
-      return { kind: "stateHash", requestId: readRequestId(input) };
-    case FRAME_KIND.transferLeadership:
-      input.setWhat("transferLeadership");
-      return {
-        kind: "transferLeadership",
-        requestId: readRequestId(input),
-        target: input.integerOrNull("target", 1),
-      };
-    default:
-      return readAdminRequest(input, kind);
-  }
-}
-
-function readRequestId(input: MessagePackReader): number {
-  return input.integer("requestId", 1);
-}
-
-function readList(input: MessagePackReader): ListRequest {
-  const requestId = readRequestId(input);
-  const query = {
-    prefix: input.binary("prefix"),
-    start: input.binaryOrNull("start"),
-    end: input.binaryOrNull("end"),
-    after: input.binaryOrNull("after"),
-    reverse: input.boolean("reverse"),
-    limit: input.integer("limit"),
-  };
-  return { kind: "list", requestId, query, consistency: readConsistency(input) };
-}
-
-function readConsistency(input: MessagePackReader): Consistency {
-  const consistency = input.integer("consistency");
-  if (consistency === CONSISTENCY.linearizable) return "linearizable";
-  if (consistency === CONSISTENCY.stale) return "stale";
-  throw input.error("consistency", "must be 1 for linearizable or 2 for stale");
-}
-
-function readServerMessage(input: MessagePackReader, kind: number): ServerMessage {
-  switch (kind) {
-    case FRAME_KIND.writeResult:
-      input.setWhat("writeResult");
-      return { kind: "writeResult", requestId: readRequestId(input), result: readResultBytes(input) };
-    case FRAME_KIND.getResult:
-      input.setWhat("getResult");
-      input.own(); // key and value in one buffer
-      return {
-        kind: "getResult",
-        requestId: readRequestId(input),
-        entry: readKeyValueOrNull(input, "entry"),
-        revision: input.integer("revision"),
-      };
-    case FRAME_KIND.listResult:
-      input.setWhat("listResult");
-      return { kind: "listResult", requestId: readRequestId(input), page: readPage(input) };
-    case FRAME_KIND.stateHashResult:
-      input.setWhat("stateHashResult");
-      return {
-        kind: "stateHashResult",
-        requestId: readRequestId(input),
-        appliedIndex: input.integer("appliedIndex"),
-        revision: input.integer("revision"),
-        hash: input.string("hash"),
-      };
-    case FRAME_KIND.transferLeadershipResult:
-      input.setWhat("transferLeadershipResult");
-      return {
-        kind: "transferLeadershipResult",
-        requestId: readRequestId(input),
-        leader: input.integer("leader", 1),
-      };
-    case FRAME_KIND.error:
-      input.setWhat("error");
-      return {
-        kind: "error",
-        requestId: input.integer("requestId"),
-        code: readErrorCode(input),
-        message: readMessageText(input),
-        outcome: readOutcome(input),
-        leader: input.integerOrNull("leader", 1),
-      };
-    case FRAME_KIND.leader:
-      input.setWhat("leader");
-      return { kind: "leader", leader: input.integerOrNull("leader", 1), term: input.integer("term") };
-    default:
-      return readAdminAnswer(input, kind);
-  }
-}
-
-function readPage(input: MessagePackReader): ListPage {
-  const count = input.open("entries");
-  const entries: KeyValue[] = [];
-  for (let position = 0; position < count; position++) entries.push(readKeyValue(input, "entry"));
-  input.close();
-  return { entries, more: input.boolean("more"), revision: input.integer("revision") };
 }

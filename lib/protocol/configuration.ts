@@ -8,52 +8,47 @@
  */
 import { assert } from "../platform/assert.ts";
 import { shortened } from "../platform/errors.ts";
-import type { Configuration, ConfigurationCodec, MemberRecord, NodeId } from "../raft/types.ts";
 import { isMemberAddress } from "../platform/address.ts";
-import { DecodeError } from "./errors.ts";
+import type { Configuration, ConfigurationCodec, MemberRecord, NodeId } from "../raft/types.ts";
+import { boolean, type Field, integer, list, nullable, text } from "./field.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS, MAX_VOTERS } from "./limits.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import { MessagePackWriter } from "./msgpack_writer.ts";
+import { group, record } from "./schema.ts";
 
-const WHAT = "a configuration";
+const CONFIGURATION: Field<Configuration> = record("configuration", {
+  confState: group({
+    voters: list(integer(1), MAX_VOTERS),
+    learners: list(integer(1), MAX_MEMBERS),
+    votersOutgoing: list(integer(1), MAX_VOTERS),
+  }),
+  members: list(
+    record("member", {
+      id: integer(1),
+      address: text(),
+      dataId: nullable(integer()),
+      autoPromote: boolean(),
+      replaces: nullable(integer(1)),
+    }),
+    MAX_MEMBERS,
+  ),
+  removedIds: list(integer(1), MAX_REMOVED_IDS),
+}, configurationProblem);
 
 /** Encodes a configuration as bytes that the caller owns; it must be one ({@link configurationProblem}). */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   const problem = configurationProblem(configuration);
-  assert(problem === null, `only a configuration that holds together is encoded: ${problem}`);
-  const { confState, members, removedIds } = configuration;
+  assert(problem === null, `only a valid configuration is encoded: ${problem}`);
   const out = new MessagePackWriter();
-  out.array(5);
-  for (const ids of [confState.voters, confState.learners, confState.votersOutgoing]) writeIds(out, ids);
-  out.array(members.length);
-  for (const member of members) {
-    out.array(5);
-    out.integer(member.id);
-    out.string(member.address);
-    out.integerOrNil(member.dataId);
-    out.boolean(member.autoPromote);
-    out.integerOrNil(member.replaces);
-  }
-  writeIds(out, removedIds);
+  CONFIGURATION.write(out, configuration);
   return out.copy();
 }
 
-/** Decodes a configuration. Throws DecodeError for what is none. */
+/** Decodes a configuration. Throws DecodeError for bytes that are none. */
 export function decodeConfiguration(data: Uint8Array): Configuration {
-  const input = new MessagePackReader(data, { what: WHAT, copies: false });
-  input.open("the configuration");
-  const confState = {
-    voters: readIds(input, { field: "voters", most: MAX_VOTERS }),
-    learners: readIds(input, { field: "learners", most: MAX_MEMBERS }),
-    votersOutgoing: readIds(input, { field: "votersOutgoing", most: MAX_VOTERS }),
-  };
-  const members = readSome(input, { field: "members", most: MAX_MEMBERS, read: () => readMember(input) });
-  const removedIds = readIds(input, { field: "removedIds", most: MAX_REMOVED_IDS });
-  input.close();
+  const input = new MessagePackReader(data, { what: "a configuration", copies: false });
+  const configuration = CONFIGURATION.read(input, "configuration");
   input.end();
-  const configuration = { confState, members, removedIds };
-  const problem = configurationProblem(configuration);
-  if (problem !== null) throw new DecodeError(`Cannot decode ${WHAT}: ${problem}.`);
   return configuration;
 }
 
@@ -103,42 +98,4 @@ function memberProblem({ id, address, replaces }: MemberRecord): string | null {
 
 function isAscending(ids: readonly NodeId[]): boolean {
   return ids.every((id, position) => id > (ids[position - 1] ?? 0));
-}
-
-function writeIds(out: MessagePackWriter, ids: readonly NodeId[]): void {
-  out.array(ids.length);
-  for (const id of ids) out.integer(id);
-}
-
-function readIds(
-  input: MessagePackReader,
-  list: { readonly field: string; readonly most: number },
-): readonly NodeId[] {
-  return readSome(input, { ...list, read: () => input.integer(list.field, 1) });
-}
-
-function readMember(input: MessagePackReader): MemberRecord {
-  input.open("member");
-  const member = {
-    id: input.integer("member id", 1),
-    address: input.string("member address"),
-    dataId: input.integerOrNull("member dataId"),
-    autoPromote: input.boolean("member autoPromote"),
-    replaces: input.integerOrNull("member replaces", 1),
-  };
-  input.close();
-  return member;
-}
-
-/** Reads an array of at most `most` elements. */
-function readSome<T>(
-  input: MessagePackReader,
-  { field, most, read }: { readonly field: string; readonly most: number; readonly read: () => T },
-): readonly T[] {
-  const count = input.open(field);
-  if (count > most) throw input.error(field, `must not be more than ${most}`);
-  const values: T[] = [];
-  for (let position = 0; position < count; position++) values.push(read());
-  input.close();
-  return values;
 }

@@ -83,10 +83,11 @@ export class MessagePackReader {
     if (this.#position < this.#bytes.length) throw this.error("its end", "must be where the bytes end");
   }
 
-  /** Passes over the whole value: well formed, of the types that kvraft uses, and nothing behind it. */
-  checkShape(): void {
+  /** Passes over the next value of the open array: well formed, of the types that this protocol uses. */
+  skip(field: string): void {
+    if (this.#left === 0) throw this.error(field, "is missing");
+    this.#left -= 1;
     this.#skip(1);
-    this.end();
   }
 
   /** Whether all of the open array was read: an older version does not send what was added at its end since. */
@@ -165,7 +166,12 @@ export class MessagePackReader {
 
   /** The error that says what is wrong with a field; `problem` follows its name. */
   error(field: string, problem: string): DecodeError {
-    return new DecodeError(`Cannot decode ${this.#what}: ${field} ${problem}.`);
+    return this.broken(`${field} ${problem}`);
+  }
+
+  /** The error that says which rule is broken; `problem` is the end of a sentence. */
+  broken(problem: string): DecodeError {
+    return new DecodeError(`Cannot decode ${this.#what}: ${problem}.`);
   }
 
   /** Begins the next value of the open array: its first byte. */

@@ -1,417 +1,261 @@
 /**
- * The frames between nodes: every message of the core, writes passed on to the leader, pieces of snapshots, and the
- * links' own sign of life. Layouts are in docs/protocol.md; the numbers in kinds.ts.
+ * The frames between nodes after the hello: every message of the core, writes passed on to the leader, pieces of
+ * snapshots, and the links' own pings. docs/protocol.md gives their bytes.
  *
  * What is decoded has been checked field by field, so that the core may take it as its own kind of message: integers
- * in range, entries consecutive and with terms that never fall, configurations that hold together, nothing that points
- * beyond its own request.
+ * in range, entries consecutive and with terms that never fall, configurations whose parts agree, no index beyond the
+ * request that it answers.
  */
-import { assertNever } from "../platform/assert.ts";
-import type { AppendEntries, AppendEntriesResponse, Message } from "../raft/message.ts";
+import type { Message } from "../raft/message.ts";
 import type { Entry, EntryKind } from "../raft/types.ts";
-import type { ForwardRequest, ForwardResponse } from "./messages.ts";
+import { REFUSAL, RESULT_BYTES } from "./client_frames.ts";
 import { decodeConfiguration } from "./configuration.ts";
-import { UnknownKindError } from "./errors.ts";
-import { ANSWER_KIND, ENTRY_KIND, FRAME_KIND } from "./kinds.ts";
+import { boolean, bytes, custom, type Field, integer, nullable, numbered, trailing } from "./field.ts";
 import { MAX_CONFIGURATION_BYTES, MAX_PEER_ENTRY_BYTES } from "./frame_bounds.ts";
-import { MAX_APPEND_ENTRIES } from "./limits.ts";
-import { MessagePackReader } from "./msgpack_reader.ts";
+import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES, MAX_SNAPSHOT_INDEX, MAX_TERM } from "./limits.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
-import { readErrorCode, readMessageText, readOutcome, readResultBytes } from "./answer_fields.ts";
-import {
-  readSnapshotChunk,
-  readSnapshotProgress,
-  readTerm,
-  type SnapshotChunk,
-  type SnapshotProgress,
-  writeSnapshotChunk,
-  writeSnapshotProgress,
-} from "./snapshot_frames.ts";
+import { frame, frameTable, type MessageOf, variants } from "./schema.ts";
 
 /** Entries that are larger than this on average are copied one by one. */
 const OWN_COPY_BYTES = 4_096;
 
-/** The core's messages that travel. A node hears `installSnapshot` from itself, once it has received a snapshot whole. */
+/** The kinds of an entry in AppendEntries, with their numbers. */
+export const ENTRY_KINDS = { noop: 1, command: 2, configuration: 3 } as const satisfies Record<
+  EntryKind,
+  number
+>;
+const ENTRY_KIND = numbered(ENTRY_KINDS);
+
+/** The core's messages that are sent. A node makes `installSnapshot` for itself, once it has received a snapshot. */
 export type WireMessage = Exclude<Message, { readonly kind: "installSnapshot" }>;
 
+/** The entries of AppendEntries. By hand: the combinators take twice as long, and a leader sends thousands. */
+const ENTRIES: Field<readonly Entry[]> = custom("entries", { write: writeEntries, read: readEntries });
+
+const TERM = integer(1, MAX_TERM);
+const ENVELOPE = { from: integer(1), to: integer(1), term: TERM };
+/** Of messages that a node in term 0 may send. */
+const FIRST_ENVELOPE = { ...ENVELOPE, term: integer(0, MAX_TERM) };
+const SNAPSHOT = {
+  /** The current term of the sender. */
+  term: TERM,
+  /** The last log index in the snapshot. */
+  index: integer(1, MAX_SNAPSHOT_INDEX),
+  /** Term of the entry there. */
+  snapshotTerm: integer(1),
+  /** Length of its file. */
+  totalBytes: integer(1),
+};
+const LAST_LOG = { lastLogIndex: integer(), lastLogTerm: integer() };
+
+/** Every frame between nodes. The fields of the core's messages are explained in lib/raft/message.ts. */
+export const PEER_FRAMES = frameTable({ what: "a peer's frame", copies: true }, {
+  /** Asks the other end of a lane for a pong; handled by the links, never seen by the server. */
+  ping: frame(3, {}),
+  /** The only frame that goes from the accepting to the dialling node. */
+  pong: frame(4, {}),
+
+  preVote: frame(10, { ...ENVELOPE, ...LAST_LOG }, notToItself, lastLogTermFits),
+  preVoteResponse: frame(11, { ...FIRST_ENVELOPE, granted: boolean() }, notToItself),
+  requestVote: frame(
+    12,
+    { ...ENVELOPE, ...LAST_LOG, leadershipTransfer: boolean() },
+    notToItself,
+    lastLogTermFits,
+  ),
+  requestVoteResponse: frame(13, { ...ENVELOPE, granted: boolean() }, notToItself),
+  appendEntries: frame(
+    14,
+    {
+      ...ENVELOPE,
+      prevLogIndex: integer(),
+      prevLogTerm: integer(),
+      leaderCommit: integer(),
+      entries: ENTRIES,
+    },
+    notToItself,
+    ({ prevLogIndex, prevLogTerm, term }) =>
+      termProblem("prevLogTerm", prevLogTerm, { index: prevLogIndex, term }),
+    entriesProblem,
+  ),
+  appendEntriesResponse: frame(
+    15,
+    {
+      ...ENVELOPE,
+      result: variants("result", {
+        accepted: frame(1, { matchIndex: integer() }),
+        /** `prevLogIndex` is 0 in the answer to a request of an earlier term, which is refused without a look at it. */
+        rejected: frame(
+          2,
+          { prevLogIndex: integer(), conflictIndex: integer(), conflictTerm: integer() },
+          ({ prevLogIndex, conflictIndex }) =>
+            conflictIndex > prevLogIndex ? "result conflictIndex must not be above prevLogIndex" : null,
+        ),
+      }),
+    },
+    notToItself,
+    ({ result, term }) =>
+      result.kind === "accepted"
+        ? null
+        : termProblem("result conflictTerm", result.conflictTerm, { index: result.conflictIndex, term }),
+  ),
+  heartbeat: frame(16, { ...ENVELOPE, leaderCommit: integer(), round: integer() }, notToItself),
+  heartbeatResponse: frame(
+    17,
+    {
+      ...ENVELOPE,
+      round: integer(),
+      promisedMs: trailing(integer(), 0),
+      hasRoom: trailing(boolean(), true),
+    },
+    notToItself,
+  ),
+  timeoutNow: frame(18, ENVELOPE, notToItself),
+  readIndex: frame(19, { ...FIRST_ENVELOPE, readId: integer() }, notToItself),
+  readIndexResponse: frame(
+    20,
+    { ...FIRST_ENVELOPE, readId: integer(), index: nullable(integer()) },
+    notToItself,
+  ),
+
+  /** A write passed on to the leader. `forwardId` is chosen by the sender and not used twice by one process. */
+  forward: frame(30, { forwardId: integer(), command: bytes() }),
+  /** What became of a forwarded write. */
+  forwardResult: frame(31, {
+    forwardId: integer(),
+    body: variants("body", { result: frame(1, { result: RESULT_BYTES }), error: frame(2, REFUSAL) }),
+  }),
+  /** A piece of a snapshot's file, from `offset` on; without data it asks how far the other node has got. */
+  snapshotChunk: frame(
+    32,
+    { ...SNAPSHOT, offset: integer(), data: bytes(MAX_SNAPSHOT_CHUNK_DATA_BYTES) },
+    snapshotTermFits,
+    ({ offset, data, totalBytes }) =>
+      offset + data.length > totalBytes ? "data must end within totalBytes" : null,
+  ),
+  /** The answer to chunks. `nextOffset`: everything before it is there. */
+  snapshotProgress: frame(
+    33,
+    { ...SNAPSHOT, nextOffset: integer() },
+    snapshotTermFits,
+    ({ nextOffset, totalBytes }) =>
+      nextOffset > totalBytes ? "nextOffset must not be above totalBytes" : null,
+  ),
+});
+
+type TableFrame = MessageOf<typeof PEER_FRAMES>;
+type FrameOf<K extends TableFrame["kind"]> = Extract<TableFrame, { readonly kind: K }>;
+/** Asks the other end of a lane for a pong. */
+export type Ping = FrameOf<"ping">;
+/** The answer to a ping. */
+export type Pong = FrameOf<"pong">;
+/** A write passed on by a node that does not lead. */
+export type ForwardRequest = FrameOf<"forward">;
+/** What became of a forwarded write. */
+export type ForwardResponse = FrameOf<"forwardResult">;
+/** A piece of a snapshot's file. */
+export type SnapshotChunk = FrameOf<"snapshotChunk">;
+/** The answer to chunks. */
+export type SnapshotProgress = FrameOf<"snapshotProgress">;
 /** What the server sends to another node. */
 export type PeerMessage = WireMessage | ForwardRequest | ForwardResponse | SnapshotChunk | SnapshotProgress;
-
-/** Asks the other end of a lane for a {@link Pong}; the links' own, never seen by the server. */
-export interface Ping {
-  readonly kind: "ping";
-}
-
-/** The only frame that goes from the accepting to the dialling node. */
-export interface Pong {
-  readonly kind: "pong";
-}
-
 /** Every frame between nodes after the hello. */
 export type PeerFrame = PeerMessage | Ping | Pong;
 
 /** Writes a frame's payload. */
 export function encodePeerFrame(out: MessagePackWriter, frame: PeerFrame): void {
-  switch (frame.kind) {
-    case "ping":
-    case "pong":
-      out.array(1);
-      out.integer(FRAME_KIND[frame.kind]);
-      break;
-    case "forward":
-      out.array(3);
-      out.integer(FRAME_KIND.forward);
-      out.integer(frame.forwardId);
-      out.binary(frame.command);
-      break;
-    case "forwardResult":
-      writeForwardResult(out, frame);
-      break;
-    case "snapshotChunk":
-      writeSnapshotChunk(out, frame);
-      break;
-    case "snapshotProgress":
-      writeSnapshotProgress(out, frame);
-      break;
-    default:
-      writeMessage(out, frame);
-  }
+  PEER_FRAMES.encode(out, frame);
 }
 
-/** Reads a frame's payload; the bytes in what it gives are the caller's own. Throws DecodeError. */
+/** Reads a frame's payload; the bytes in it are the caller's own. Throws DecodeError. */
 export function decodePeerFrame(payload: Uint8Array): PeerFrame {
-  const input = new MessagePackReader(payload, { what: "a peer's frame", copies: true });
-  input.open("the frame");
-  const frame = readFrame(input);
-  input.close();
-  input.end();
-  return frame;
+  return PEER_FRAMES.decode(payload);
 }
 
-function writeMessage(out: MessagePackWriter, message: WireMessage): void {
-  const begin = (fields: number): void => {
-    out.array(4 + fields);
-    out.integer(FRAME_KIND[message.kind]);
-    out.integer(message.from);
-    out.integer(message.to);
-    out.integer(message.term);
-  };
-  switch (message.kind) {
-    case "preVote":
-      begin(2);
-      out.integer(message.lastLogIndex);
-      out.integer(message.lastLogTerm);
-      break;
-    case "requestVote":
-      begin(3);
-      out.integer(message.lastLogIndex);
-      out.integer(message.lastLogTerm);
-      out.boolean(message.leadershipTransfer);
-      break;
-    case "preVoteResponse":
-    case "requestVoteResponse":
-      begin(1);
-      out.boolean(message.granted);
-      break;
-    case "appendEntries":
-      begin(4);
-      writeAppend(out, message);
-      break;
-    case "appendEntriesResponse":
-      begin(1);
-      writeAppendResult(out, message.result);
-      break;
-    case "heartbeat":
-      begin(2);
-      out.integer(message.leaderCommit);
-      out.integer(message.round);
-      break;
-    case "heartbeatResponse":
-      begin(3);
-      out.integer(message.round);
-      out.integer(message.promisedMs);
-      out.boolean(message.hasRoom);
-      break;
-    case "timeoutNow":
-      begin(0);
-      break;
-    case "readIndex":
-      begin(1);
-      out.integer(message.readId);
-      break;
-    case "readIndexResponse":
-      begin(2);
-      out.integer(message.readId);
-      out.integerOrNil(message.index);
-      break;
-    default:
-      assertNever(message);
+function notToItself({ from, to }: { readonly from: number; readonly to: number }): string | null {
+  return from === to ? "to must not be the sender" : null;
+}
+
+function lastLogTermFits(
+  { lastLogIndex, lastLogTerm, term }: {
+    readonly lastLogIndex: number;
+    readonly lastLogTerm: number;
+    readonly term: number;
+  },
+): string | null {
+  return termProblem("lastLogTerm", lastLogTerm, { index: lastLogIndex, term });
+}
+
+function snapshotTermFits(
+  { snapshotTerm, term }: { readonly snapshotTerm: number; readonly term: number },
+): string | null {
+  return snapshotTerm > term ? "snapshotTerm must not be above the message's term" : null;
+}
+
+/** Checks the term of the entry at `index`: 0 before the first entry, else from 1 to the message's own term. */
+function termProblem(
+  name: string,
+  value: number,
+  at: { readonly index: number; readonly term: number },
+): string | null {
+  if ((value === 0) !== (at.index === 0)) return `${name} must be 0 for index 0, and only then`;
+  return value > at.term ? `${name} must not be above the message's term` : null;
+}
+
+function entriesProblem(
+  { term, prevLogIndex, prevLogTerm, entries }: {
+    readonly term: number;
+    readonly prevLogIndex: number;
+    readonly prevLogTerm: number;
+    readonly entries: readonly Entry[];
+  },
+): string | null {
+  let index = prevLogIndex;
+  let lastTerm = Math.max(prevLogTerm, 1);
+  for (const entry of entries) {
+    index += 1;
+    if (entry.index !== index) return "entries must follow prevLogIndex one by one";
+    if (entry.term < lastTerm) return "entries must have terms that do not fall";
+    lastTerm = entry.term;
   }
+  return lastTerm > Math.max(term, 1) ? "entries must not have terms above the message's" : null;
 }
 
-function writeAppend(out: MessagePackWriter, message: AppendEntries): void {
-  out.integer(message.prevLogIndex);
-  out.integer(message.prevLogTerm);
-  out.integer(message.leaderCommit);
-  out.array(message.entries.length);
-  for (const entry of message.entries) {
+function writeEntries(out: MessagePackWriter, entries: readonly Entry[]): void {
+  out.array(entries.length);
+  for (const entry of entries) {
     out.array(4);
     out.integer(entry.index);
     out.integer(entry.term);
-    out.integer(ENTRY_KIND[entry.kind]);
+    out.integer(ENTRY_KINDS[entry.kind]);
     out.binary(entry.data);
   }
 }
 
-function writeAppendResult(out: MessagePackWriter, result: AppendEntriesResponse["result"]): void {
-  switch (result.kind) {
-    case "accepted":
-      out.array(2);
-      out.integer(ANSWER_KIND.yes);
-      out.integer(result.matchIndex);
-      break;
-    case "rejected":
-      out.array(4);
-      out.integer(ANSWER_KIND.no);
-      out.integer(result.prevLogIndex);
-      out.integer(result.conflictIndex);
-      out.integer(result.conflictTerm);
-      break;
-    default:
-      assertNever(result);
-  }
-}
-
-function writeForwardResult(out: MessagePackWriter, frame: ForwardResponse): void {
-  out.array(3);
-  out.integer(FRAME_KIND.forwardResult);
-  out.integer(frame.forwardId);
-  const { body } = frame;
-  switch (body.kind) {
-    case "result":
-      out.array(2);
-      out.integer(ANSWER_KIND.yes);
-      out.binary(body.result);
-      break;
-    case "error":
-      out.array(4);
-      out.integer(ANSWER_KIND.no);
-      out.string(body.code);
-      out.string(body.message);
-      out.string(body.outcome);
-      break;
-    default:
-      assertNever(body);
-  }
-}
-
-function readFrame(input: MessagePackReader): PeerFrame {
-  const kind = input.integer("kind");
-  switch (kind) {
-    case FRAME_KIND.ping:
-      return { kind: "ping" };
-    case FRAME_KIND.pong:
-      return { kind: "pong" };
-    case FRAME_KIND.forward:
-      input.setWhat("forward");
-      return { kind: "forward", forwardId: input.integer("forwardId"), command: input.binary("command") };
-    case FRAME_KIND.forwardResult:
-      input.setWhat("forwardResult");
-      return { kind: "forwardResult", forwardId: input.integer("forwardId"), body: readForwardBody(input) };
-    case FRAME_KIND.snapshotChunk:
-      return readSnapshotChunk(input);
-    case FRAME_KIND.snapshotProgress:
-      return readSnapshotProgress(input);
-    default:
-      return readMessage(input, kind);
-  }
-}
-
-function readMessage(input: MessagePackReader, kind: number): WireMessage {
-  switch (kind) {
-    case FRAME_KIND.preVote: {
-      const head = { kind: "preVote", ...readEnvelope(input, { what: "preVote", minTerm: 1 }) } as const;
-      return { ...head, ...readLastLog(input, head.term) };
-    }
-    case FRAME_KIND.preVoteResponse:
-      return {
-        kind: "preVoteResponse",
-        ...readEnvelope(input, { what: "preVoteResponse", minTerm: 0 }),
-        granted: input.boolean("granted"),
-      };
-    case FRAME_KIND.requestVote: {
-      const head = {
-        kind: "requestVote",
-        ...readEnvelope(input, { what: "requestVote", minTerm: 1 }),
-      } as const;
-      const lastLog = readLastLog(input, head.term);
-      return { ...head, ...lastLog, leadershipTransfer: input.boolean("leadershipTransfer") };
-    }
-    case FRAME_KIND.requestVoteResponse:
-      return {
-        kind: "requestVoteResponse",
-        ...readEnvelope(input, { what: "requestVoteResponse", minTerm: 1 }),
-        granted: input.boolean("granted"),
-      };
-    case FRAME_KIND.appendEntries:
-      return readAppend(input);
-    case FRAME_KIND.appendEntriesResponse: {
-      const envelope = readEnvelope(input, { what: "appendEntriesResponse", minTerm: 1 });
-      return { kind: "appendEntriesResponse", ...envelope, result: readAppendResult(input, envelope.term) };
-    }
-    case FRAME_KIND.heartbeat:
-      return {
-        kind: "heartbeat",
-        ...readEnvelope(input, { what: "heartbeat", minTerm: 1 }),
-        leaderCommit: input.integer("leaderCommit"),
-        round: input.integer("round"),
-      };
-    case FRAME_KIND.heartbeatResponse:
-      return {
-        kind: "heartbeatResponse",
-        ...readEnvelope(input, { what: "heartbeatResponse", minTerm: 1 }),
-        round: input.integer("round"),
-        promisedMs: input.isAtEnd ? 0 : input.integer("promisedMs"),
-        hasRoom: input.isAtEnd ? true : input.boolean("hasRoom"),
-      };
-    case FRAME_KIND.timeoutNow:
-      return { kind: "timeoutNow", ...readEnvelope(input, { what: "timeoutNow", minTerm: 1 }) };
-    case FRAME_KIND.readIndex:
-      return {
-        kind: "readIndex",
-        ...readEnvelope(input, { what: "readIndex", minTerm: 0 }),
-        readId: input.integer("readId"),
-      };
-    case FRAME_KIND.readIndexResponse:
-      return {
-        kind: "readIndexResponse",
-        ...readEnvelope(input, { what: "readIndexResponse", minTerm: 0 }),
-        readId: input.integer("readId"),
-        index: input.integerOrNull("index"),
-      };
-    default:
-      throw new UnknownKindError("a peer's frame", kind);
-  }
-}
-
-function readEnvelope(
-  input: MessagePackReader,
-  message: { readonly what: string; readonly minTerm: number },
-): { readonly from: number; readonly to: number; readonly term: number } {
-  input.setWhat(message.what);
-  const from = input.integer("from", 1);
-  const to = input.integer("to", 1);
-  if (from === to) throw input.error("to", "must not be the sender");
-  return { from, to, term: readTerm(input, message.minTerm) };
-}
-
-function readLastLog(
-  input: MessagePackReader,
-  term: number,
-): { readonly lastLogIndex: number; readonly lastLogTerm: number } {
-  const lastLogIndex = input.integer("lastLogIndex");
-  return {
-    lastLogIndex,
-    lastLogTerm: readTermAt(input, { field: "lastLogTerm", index: lastLogIndex, term }),
-  };
-}
-
-/** Reads the term of the entry at `index`: 0 before the first entry, else from 1 to the message's own term. */
-function readTermAt(
-  input: MessagePackReader,
-  at: { readonly field: string; readonly index: number; readonly term: number },
-): number {
-  const value = input.integer(at.field);
-  if ((value === 0) !== (at.index === 0)) throw input.error(at.field, "must be 0 for index 0, and only then");
-  if (value > at.term) throw input.error(at.field, "must not be above the message's term");
-  return value;
-}
-
-function readAppend(input: MessagePackReader): AppendEntries {
-  const envelope = readEnvelope(input, { what: "appendEntries", minTerm: 1 });
-  const prevLogIndex = input.integer("prevLogIndex");
-  const prevLogTerm = readTermAt(input, { field: "prevLogTerm", index: prevLogIndex, term: envelope.term });
-  const leaderCommit = input.integer("leaderCommit");
+function readEntries(input: MessagePackReader): readonly Entry[] {
   const count = input.open("entries");
-  if (count > MAX_APPEND_ENTRIES) throw input.error("entries", `must not be more than ${MAX_APPEND_ENTRIES}`);
+  if (count > MAX_APPEND_ENTRIES) {
+    throw input.error("entries", `must not have more than ${MAX_APPEND_ENTRIES} elements`);
+  }
   // One copy for many small entries. Large ones get their own, which the store keeps instead of copying it once more.
   if (input.remainingBytes < count * OWN_COPY_BYTES) input.own();
   const entries: Entry[] = [];
-  let lastTerm = Math.max(prevLogTerm, 1);
-  for (let position = 0; position < count; position++) {
-    const entry = readEntry(input);
-    if (entry.index !== prevLogIndex + 1 + position) {
-      throw input.error("entries", "must follow prevLogIndex one by one");
-    }
-    if (entry.term < lastTerm) throw input.error("entries", "must have terms that do not fall");
-    if (entry.term > envelope.term) throw input.error("entries", "must not have terms above the message's");
-    lastTerm = entry.term;
-    entries.push(entry);
-  }
+  for (let position = 0; position < count; position++) entries.push(readEntry(input));
   input.close();
-  return { kind: "appendEntries", ...envelope, prevLogIndex, prevLogTerm, leaderCommit, entries };
+  return entries;
 }
 
 function readEntry(input: MessagePackReader): Entry {
   input.open("entry");
   const index = input.integer("entry index", 1);
   const term = input.integer("entry term", 1);
-  const kind = readEntryKind(input);
+  const kind = ENTRY_KIND.read(input, "entry kind");
   const data = input.binary("entry data");
   if (kind === "noop" && data.length > 0) throw input.error("entry data", "must be empty for a no-op");
   const maxBytes = kind === "configuration" ? MAX_CONFIGURATION_BYTES : MAX_PEER_ENTRY_BYTES;
   if (data.length > maxBytes) throw input.error("entry data", `must not be longer than ${maxBytes} bytes`);
-  if (kind === "configuration") decodeConfiguration(data); // whatever the core is handed, it can read
+  if (kind === "configuration") decodeConfiguration(data); // the core may then decode it without a check
   input.close();
   return { index, term, kind, data };
-}
-
-function readEntryKind(input: MessagePackReader): EntryKind {
-  const kind = input.integer("entry kind");
-  switch (kind) {
-    case ENTRY_KIND.noop:
-      return "noop";
-    case ENTRY_KIND.command:
-      return "command";
-    case ENTRY_KIND.configuration:
-      return "configuration";
-    default:
-      throw input.error("entry kind", `${kind} is not known to this version`);
-  }
-}
-
-function readAppendResult(input: MessagePackReader, term: number): AppendEntriesResponse["result"] {
-  input.open("result");
-  const kind = input.integer("result kind");
-  let result: AppendEntriesResponse["result"];
-  if (kind === ANSWER_KIND.yes) {
-    result = { kind: "accepted", matchIndex: input.integer("matchIndex") };
-  } else if (kind === ANSWER_KIND.no) {
-    // 0 in the answer to a request of an earlier term, which is refused whatever it asked for.
-    const prevLogIndex = input.integer("prevLogIndex");
-    const conflictIndex = input.integer("conflictIndex");
-    if (conflictIndex > prevLogIndex) throw input.error("conflictIndex", "must not be above prevLogIndex");
-    const conflictTerm = readTermAt(input, { field: "conflictTerm", index: conflictIndex, term });
-    result = { kind: "rejected", prevLogIndex, conflictIndex, conflictTerm };
-  } else {
-    throw input.error("result kind", `${kind} is not known to this version`);
-  }
-  input.close();
-  return result;
-}
-
-function readForwardBody(input: MessagePackReader): ForwardResponse["body"] {
-  input.open("body");
-  const kind = input.integer("body kind");
-  let body: ForwardResponse["body"];
-  if (kind === ANSWER_KIND.yes) {
-    body = { kind: "result", result: readResultBytes(input) };
-  } else if (kind === ANSWER_KIND.no) {
-    const code = readErrorCode(input);
-    body = { kind: "error", code, message: readMessageText(input), outcome: readOutcome(input) };
-  } else {
-    throw input.error("body kind", `${kind} is not known to this version`);
-  }
-  input.close();
-  return body;
 }

@@ -1,7 +1,8 @@
 /** Answers what clients ask: every request gets one answer, at once or when its write or read is settled. */
 import { assertNever } from "../platform/assert.ts";
 import { type CommandProblem, validateKey, validateListQuery } from "../kv/mod.ts";
-import type { ClientRequest, NodeStatus, ServerMessage } from "../protocol/messages.ts";
+import type { ClientRequest, ServerMessage } from "../protocol/client_frames.ts";
+import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,

@@ -5,7 +5,7 @@
  * applied once. A link that breaks leaves the outcome unknown; the client's library retries and finds out.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { ForwardRequest, ForwardResponse } from "../protocol/messages.ts";
+import type { ForwardRequest, ForwardResponse } from "../protocol/peer_frames.ts";
 import type { SessionStamp } from "../kv/mod.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { type ErrorAnswer, notApplied, unknownOutcome, type WriteAnswer } from "./reply.ts";

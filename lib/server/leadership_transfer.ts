@@ -9,7 +9,8 @@
 import { assertNever } from "../platform/assert.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Member, TransferLeadershipRequest } from "../protocol/messages.ts";
+import type { RequestFrame } from "../protocol/client_frames.ts";
+import type { Member } from "../protocol/messages.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
 import type { Driver } from "./driver.ts";
 import type { LeadershipWatch } from "./leadership.ts";
@@ -69,7 +70,11 @@ export class LeadershipTransfers {
   }
 
   /** Transfers leadership for a client, and replies once another node leads. */
-  request({ requestId, target }: TransferLeadershipRequest, reply: Reply, client: TransferClient): void {
+  request(
+    { requestId, target }: RequestFrame<"transferLeadership">,
+    reply: Reply,
+    client: TransferClient,
+  ): void {
     const { driver, members, timeoutMs } = this.#options;
     if (this.#waiting.size >= MAX_TRANSFERS) {
       return reply.refuse(notApplied("busy", "Cannot transfer leadership: too many clients wait for that."));

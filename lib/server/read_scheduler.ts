@@ -9,7 +9,7 @@
  * answered later than it was confirmed is still linearizable: the state only goes forward.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { GetRequest, ListRequest } from "../protocol/messages.ts";
+import type { RequestFrame } from "../protocol/client_frames.ts";
 import type { Reply } from "./reply.ts";
 
 /** What the reads of one turn may cost, about 5 ms of work; the one that exceeds it is answered whole. */
@@ -20,7 +20,7 @@ const ENTRY_BYTES = 512;
 
 /** A read that this node's state may answer. */
 export interface Read {
-  readonly request: GetRequest | ListRequest;
+  readonly request: RequestFrame<"get"> | RequestFrame<"list">;
   readonly reply: Reply;
 }
 

@@ -2,7 +2,8 @@
  * The replies to requests. Each request of a client has one {@link Reply}, which is sent, refused or dropped once. A
  * write ends in a {@link WriteAnswer}, whether a client of this node asked for it or a node that forwarded it.
  */
-import type { ClientRequest, ErrorCode, Outcome, ServerMessage } from "../protocol/messages.ts";
+import type { ClientRequest, ServerMessage } from "../protocol/client_frames.ts";
+import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 

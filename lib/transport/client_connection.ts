@@ -6,8 +6,15 @@
  * answers wait to leave, or while the server wishes it. Beyond CLIENT_QUEUE_BUSY_BYTES what was read is answered
  * `busy`; beyond CLIENT_QUEUE_MAX_BYTES the connection is closed.
  */
-import { decodeClientRequest, encodeServerMessage, requestIdOf } from "../protocol/client_frames.ts";
-import type { ClientRequest, ErrorCode, ErrorResponse, ServerMessage } from "../protocol/messages.ts";
+import {
+  type ClientRequest,
+  decodeClientRequest,
+  encodeServerMessage,
+  type ErrorResponse,
+  requestIdOf,
+  type ServerMessage,
+} from "../protocol/client_frames.ts";
+import type { ErrorCode } from "../protocol/messages.ts";
 import { withoutCurrent } from "../protocol/command.ts";
 import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
 import type { FrameChannel } from "./frame_channel.ts";

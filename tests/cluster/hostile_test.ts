@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import type { Command } from "../../lib/kv/mod.ts";
-import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../support/frames/kinds.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import { paddedCommand } from "../support/padded_command.ts";
 import { step } from "../support/step.ts";

@@ -1,6 +1,7 @@
 /** Clients that ask for more than a node can give at once, and what they cost the node and its other clients. */
 import { assert, assertEquals } from "@std/assert";
-import { CONSISTENCY, FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { CONSISTENCY } from "../../lib/protocol/messages.ts";
+import { FRAME_KIND } from "../support/frames/kinds.ts";
 import { MAX_WAITING_BYTES } from "../../lib/protocol/limits.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { CountingClient } from "../support/processes/counting_client.ts";

@@ -6,7 +6,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { KvClient } from "../../lib/mod.ts";
-import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../support/frames/kinds.ts";
 import { MAX_HTTP_CONNECTIONS } from "../../lib/protocol/limits.ts";
 import { DEADLINE_MS, eventually } from "../support/eventually.ts";
 import { kvraftCommand, Process, READY_LINE } from "../support/processes/process.ts";

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
-import { FRAME_KIND } from "../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../support/frames/kinds.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import type { Address, Connection, Listener, Network } from "../../lib/platform/network.ts";
 import { clusterIdOf } from "../../lib/server/startup/identity.ts";

@@ -39,7 +39,9 @@ for (const kind of ALL_KINDS) {
       const payload = hostilePayload(kind, knowledgeOf(new SeededRandom(seed)));
       if (seed < 10) assertEquals(hostilePayload(kind, knowledgeOf(new SeededRandom(seed))), payload);
       if (payload.length > MAX_FRAME_BYTES) continue;
-      new MessagePackReader(payload, { what: "a hostile frame", copies: false }).checkShape();
+      const input = new MessagePackReader(payload, { what: "a hostile frame", copies: false });
+      input.skip("the frame");
+      input.end();
     }
   });
 }

@@ -68,8 +68,8 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     title: "the indexes of received entries may have gaps",
     failure: "one frame of a member ends every follower that takes it",
     file: "lib/protocol/peer_frames.ts",
-    from: "if (entry.index !== prevLogIndex + 1 + position) {",
-    to: "if (entry.index < prevLogIndex + 1 + position) {",
+    from: "if (entry.index !== index)",
+    to: "if (entry.index < index)",
     checks: [NET, HOSTILE],
   },
   {

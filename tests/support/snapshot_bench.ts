@@ -2,7 +2,7 @@
 import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../lib/protocol/limits.ts";
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../lib/kv/mod.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../lib/protocol/snapshot_frames.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../../lib/protocol/peer_frames.ts";
 import {
   type ReceivedSnapshot,
   SnapshotReceiving,

@@ -9,7 +9,8 @@
 import { errorMessage } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
-import type { ChangeMembershipRequest, Member, MembershipChange } from "../../protocol/messages.ts";
+import type { RequestFrame } from "../../protocol/client_frames.ts";
+import type { Member, MembershipChange } from "../../protocol/messages.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Configuration, Entry, NodeId, PeerView, Raft } from "../../raft/mod.ts";
 import { type ErrorAnswer, notApplied, unknownOutcome } from "../reply.ts";
@@ -146,7 +147,10 @@ export class Membership {
   }
 
   /** Somebody asks for a change; `answer` is called once, when it is done or refused. Never rejects. */
-  async change(request: ChangeMembershipRequest, answer: (answer: MembershipAnswer) => void): Promise<void> {
+  async change(
+    request: RequestFrame<"changeMembership">,
+    answer: (answer: MembershipAnswer) => void,
+  ): Promise<void> {
     try {
       const { change } = request;
       const reason = this.#whyNotNow(change);
@@ -175,7 +179,7 @@ export class Membership {
    * would be. How long ago these were heard from does not tell: one may have died a moment ago.
    */
   async #evidenceFor(
-    request: ChangeMembershipRequest,
+    request: RequestFrame<"changeMembership">,
     { configuration }: Extract<MembershipPlan, { kind: "propose" }>,
   ): Promise<Evidence | string> {
     const { change, force } = request;
@@ -281,7 +285,10 @@ export class Membership {
     for (const waiting of [...this.#waiting]) this.#settle(waiting, waiting.unknown);
   }
 
-  #plan({ change, force }: ChangeMembershipRequest, { joiningNode, round }: Evidence): MembershipPlan {
+  #plan(
+    { change, force }: RequestFrame<"changeMembership">,
+    { joiningNode, round }: Evidence,
+  ): MembershipPlan {
     const situation = this.#situation({ force });
     const isReachable = round === null ? situation.isReachable : this.#answered(round);
     return planChange(change, { ...situation, isReachable }, joiningNode);

@@ -6,7 +6,8 @@
  * additions, no object and no promise. The clock is read twice a turn of the event loop for all requests of the turn,
  * and twice a sync.
  */
-import type { ClientRequest, ErrorCode } from "../../protocol/messages.ts";
+import type { ClientRequest } from "../../protocol/client_frames.ts";
+import type { ErrorCode } from "../../protocol/messages.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { Traffic } from "../../transport/traffic.ts";
 import { assert } from "../../platform/assert.ts";

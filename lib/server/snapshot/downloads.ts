@@ -6,14 +6,7 @@
  */
 import { errorMessage } from "../../platform/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
-import type {
-  CloseSnapshotRequest,
-  ReadSnapshotRequest,
-  SnapshotClosedResponse,
-  SnapshotPartResponse,
-  SnapshotTakenResponse,
-  TakeSnapshotRequest,
-} from "../../protocol/messages.ts";
+import type { RequestFrame, ServerFrame } from "../../protocol/client_frames.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../protocol/limits.ts";
 import type { RawSnapshotReader, SnapshotStore } from "../../storage/mod.ts";
 import { type ErrorAnswer, notApplied } from "../reply.ts";
@@ -34,13 +27,16 @@ const MAX_OPEN_MS = 600_000;
 const MIN_BYTES_PER_MS = 125;
 
 /** A request that this is about. */
-export type DownloadRequest = TakeSnapshotRequest | ReadSnapshotRequest | CloseSnapshotRequest;
+export type DownloadRequest =
+  | RequestFrame<"takeSnapshot">
+  | RequestFrame<"readSnapshot">
+  | RequestFrame<"closeSnapshot">;
 
 /** The answer to one. */
 export type DownloadAnswer =
-  | SnapshotTakenResponse
-  | SnapshotPartResponse
-  | SnapshotClosedResponse
+  | ServerFrame<"snapshotTaken">
+  | ServerFrame<"snapshotPart">
+  | ServerFrame<"snapshotClosed">
   | ErrorAnswer;
 
 /** What the snapshots of all connections take. */
@@ -105,7 +101,7 @@ export class SnapshotDownloads {
     for (const id of [...this.#open.keys()]) this.#close(id);
   }
 
-  async #take({ requestId, keep }: TakeSnapshotRequest): Promise<DownloadAnswer> {
+  async #take({ requestId, keep }: RequestFrame<"takeSnapshot">): Promise<DownloadAnswer> {
     const { snapshots, store, clock, totals } = this.#options;
     const refusal = keep ? this.#tooMany() : null;
     if (refusal !== null) return refusal;
@@ -124,7 +120,7 @@ export class SnapshotDownloads {
     return { kind: "snapshotTaken", requestId, snapshotId, index, term, revision, bytes };
   }
 
-  async #read({ requestId, snapshotId, offset }: ReadSnapshotRequest): Promise<DownloadAnswer> {
+  async #read({ requestId, snapshotId, offset }: RequestFrame<"readSnapshot">): Promise<DownloadAnswer> {
     const download = this.#open.get(snapshotId);
     if (download === undefined) {
       return notApplied(

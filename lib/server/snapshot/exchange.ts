@@ -6,8 +6,7 @@
  */
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { PeerMessage } from "../../protocol/peer_frames.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
+import type { PeerMessage, SnapshotChunk, SnapshotProgress } from "../../protocol/peer_frames.ts";
 import { assert } from "../../platform/assert.ts";
 import type { NodeId, Raft, SnapshotMetadata, SnapshotTransfer } from "../../raft/mod.ts";
 import type { SnapshotStore, StoredSnapshot } from "../../storage/mod.ts";

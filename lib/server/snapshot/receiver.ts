@@ -9,7 +9,7 @@
 import { errorMessage } from "../../platform/errors.ts";
 import type { StateMachineOptions } from "../../kv/mod.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../../protocol/peer_frames.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import {
   isOutOfDescriptors,

@@ -10,7 +10,7 @@
 import { errorMessage } from "../../platform/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../protocol/snapshot_frames.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../../protocol/peer_frames.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { RawSnapshotReader, SnapshotStore, StoredSnapshot } from "../../storage/mod.ts";

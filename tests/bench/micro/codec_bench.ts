@@ -1,12 +1,13 @@
 /** The codec, frame by frame: those that each put and get pass through. */
 import {
+  type ClientRequest,
   decodeClientRequest,
   decodeServerMessage,
   encodeClientRequest,
   encodeServerMessage,
+  type ServerMessage,
 } from "../../../lib/protocol/client_frames.ts";
 import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
-import type { ClientRequest, ServerMessage } from "../../../lib/protocol/messages.ts";
 import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
 import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import { entriesFrom, keyAt, PUT_COMMAND, putAt, VALUE } from "./fixtures.ts";

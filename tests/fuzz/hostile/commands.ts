@@ -1,7 +1,7 @@
 /** What frames carry in bytes of their own: commands, configurations and their parts, with hostile fields. */
 import { encode, type ValueType } from "@std/msgpack";
 import { MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
-import { CHECK_KIND, COMMAND_KIND, MUTATION_KIND } from "../../../lib/protocol/kinds.ts";
+import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, binary, filled, hostileSize, integer, isHostile, trailing } from "./values.ts";
 
@@ -16,31 +16,31 @@ export function ordinaryKey(random: SeededRandom): Uint8Array {
 
 /** An encoded command. */
 export function command(random: SeededRandom): Uint8Array {
-  const kind = random.pick(Object.values(COMMAND_KIND));
+  const kind = random.pick(Object.values(COMMAND.numbers));
   return random.chance(0.1) ? padded(random) : COMMANDS[kind](random);
 }
 
 const COMMANDS: Readonly<
-  Record<(typeof COMMAND_KIND)[keyof typeof COMMAND_KIND], (random: SeededRandom) => Uint8Array>
+  Record<(typeof COMMAND.numbers)[keyof typeof COMMAND.numbers], (random: SeededRandom) => Uint8Array>
 > = {
-  [COMMAND_KIND.transaction]: (random) => {
+  [COMMAND.numbers.transaction]: (random) => {
     const operations = isHostile(random)
       ? random.pick([0, MAX_TRANSACTION_OPERATIONS, MAX_TRANSACTION_OPERATIONS + 1, 10_000])
       : 1;
     const mutations = Array.from({ length: operations }, (_, position) => mutation(random, position));
     const checks = Array.from({ length: random.below(3) }, () => check(random));
-    return encode([COMMAND_KIND.transaction, session(random), checks, mutations, ...trailing(random)]);
+    return encode([COMMAND.numbers.transaction, session(random), checks, mutations, ...trailing(random)]);
   },
-  [COMMAND_KIND.registerSession]: (random) =>
-    encode([COMMAND_KIND.registerSession, sessionId(random), integer(random, 1), ...trailing(random)]),
-  [COMMAND_KIND.expireSessions]: (random) =>
-    encode([COMMAND_KIND.expireSessions, integer(random, 60_000), ...trailing(random)]),
+  [COMMAND.numbers.registerSession]: (random) =>
+    encode([COMMAND.numbers.registerSession, sessionId(random), integer(random, 1), ...trailing(random)]),
+  [COMMAND.numbers.expireSessions]: (random) =>
+    encode([COMMAND.numbers.expireSessions, integer(random, 60_000), ...trailing(random)]),
 };
 
 /** A small put, with so many bytes behind it that a frame can just hold them. */
 function padded(random: SeededRandom): Uint8Array {
-  const put = [MUTATION_KIND.put, ordinaryKey(random), TEXT.encode("v")];
-  return encode([COMMAND_KIND.transaction, null, [], [put], filled(hostileSize(random) || 15_000_000)]);
+  const put = [MUTATION.numbers.put, ordinaryKey(random), TEXT.encode("v")];
+  return encode([COMMAND.numbers.transaction, null, [], [put], filled(hostileSize(random) || 15_000_000)]);
 }
 
 function session(random: SeededRandom): ValueType {
@@ -56,20 +56,20 @@ function sessionId(random: SeededRandom): number {
 
 function mutation(random: SeededRandom, position: number): ValueType {
   const key = position === 0 ? binary(random, ordinaryKey(random)) : TEXT.encode(`hostile/many/${position}`);
-  if (random.chance(0.2)) return [MUTATION_KIND.delete, key, ...trailing(random)];
+  if (random.chance(0.2)) return [MUTATION.numbers.delete, key, ...trailing(random)];
   const value = position === 0 ? binary(random, TEXT.encode("value")) : TEXT.encode("value");
-  return [MUTATION_KIND.put, key, value, ...(position === 0 ? trailing(random) : [])];
+  return [MUTATION.numbers.put, key, value, ...(position === 0 ? trailing(random) : [])];
 }
 
 function check(random: SeededRandom): ValueType {
   const key = binary(random, ordinaryKey(random));
-  const kind = random.pick(Object.values(CHECK_KIND));
+  const kind = random.pick(Object.values(CHECK.numbers));
   switch (kind) {
-    case CHECK_KIND.modRevision:
+    case CHECK.numbers.modRevision:
       return [kind, key, integer(random, 1), ...trailing(random)];
-    case CHECK_KIND.exists:
+    case CHECK.numbers.exists:
       return [kind, key, random.chance(0.5), ...trailing(random)];
-    case CHECK_KIND.value:
+    case CHECK.numbers.value:
       return [kind, key, binary(random, TEXT.encode("value")), ...trailing(random)];
   }
 }

@@ -6,7 +6,9 @@
  * each frame is made for a {@link Claims}, and with `none` no frame claims what would rightly move a term.
  */
 import { encode, type ValueType } from "@std/msgpack";
-import { ENTRY_KIND, FRAME_KIND, LANE, ROLE } from "../../../lib/protocol/kinds.ts";
+import { LANES, ROLES } from "../../../lib/protocol/hello.ts";
+import { ENTRY_KINDS } from "../../../lib/protocol/peer_frames.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { command, configuration, ordinaryKey } from "./commands.ts";
@@ -119,13 +121,13 @@ function entries(knows: Knowledge, first: number): ValueType | Packed {
   if (random.chance(0.005)) return manyEntries(first, term);
   const count = random.pick([0, 0, 1, 1, 2, 20]);
   return Array.from({ length: count }, (_, position): ValueType => {
-    const kind = integer(random, random.pick(Object.values(ENTRY_KIND)));
+    const kind = integer(random, random.pick(Object.values(ENTRY_KINDS)));
     // One entry may be of megabytes: twenty of them fit no frame.
     const data = position > 0
       ? new Uint8Array(0)
-      : kind === ENTRY_KIND.configuration
+      : kind === ENTRY_KINDS.configuration
       ? configuration(random, members)
-      : kind === ENTRY_KIND.noop
+      : kind === ENTRY_KINDS.noop
       ? binary(random, new Uint8Array(0))
       : random.chance(0.8)
       ? command(random)
@@ -138,7 +140,7 @@ function entries(knows: Knowledge, first: number): ValueType | Packed {
 function manyEntries(first: number, term: number): Packed {
   const count = MAX_APPEND_ENTRIES + first % 2;
   // An array of four: the index and the term in four bytes each, the kind, and no bytes.
-  const row = Uint8Array.of(0x94, 0xce, 0, 0, 0, 0, 0xce, 0, 0, 0, 0, ENTRY_KIND.noop, 0xc4, 0);
+  const row = Uint8Array.of(0x94, 0xce, 0, 0, 0, 0, 0xce, 0, 0, 0, 0, ENTRY_KINDS.noop, 0xc4, 0);
   const rows = new Uint8Array(count * row.length);
   const view = new DataView(rows.buffer);
   for (let position = 0; position < count; position++) {
@@ -178,10 +180,10 @@ const GENERATORS: Readonly<Record<FrameKindName, Generator>> = {
     text(random, "kvraft"),
     integer(random, 1),
     integer(random, 1),
-    integer(random, random.pick(Object.values(ROLE))),
+    integer(random, random.pick(Object.values(ROLES))),
     random.chance(0.2) ? null : text(random, clusterId),
     integer(random, self),
-    integer(random, random.pick(Object.values(LANE))),
+    integer(random, random.pick(Object.values(LANES))),
     random.chance(0.5) ? null : binary(random, filled(9)),
     integer(random, self),
     text(random, address),

@@ -1,6 +1,7 @@
 /** The first frames of a conversation with nothing wrong in them, so that what is hostile comes behind. */
 import { encode } from "@std/msgpack";
-import { FRAME_KIND, ROLE } from "../../../lib/protocol/kinds.ts";
+import { ROLES } from "../../../lib/protocol/hello.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import type { Knowledge } from "./frames.ts";
 
 /** As whom a hostile program speaks. */
@@ -13,8 +14,8 @@ export function helloOf(
 ): Uint8Array {
   const head = [FRAME_KIND.hello, "kvraft", 1, 1];
   return guise === "client"
-    ? encode([...head, ROLE.client, null, null, null, null, null, null])
-    : encode([...head, ROLE.peer, clusterId, self, lane, null, self, address]);
+    ? encode([...head, ROLES.client, null, null, null, null, null, null])
+    : encode([...head, ROLES.peer, clusterId, self, lane, null, self, address]);
 }
 
 /** The welcome of a member. */

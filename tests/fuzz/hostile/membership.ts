@@ -3,7 +3,7 @@
  * are an operator's right and not tried here.
  */
 import type { ValueType } from "@std/msgpack";
-import { CHANGE_KIND } from "../../../lib/protocol/kinds.ts";
+import { CHANGE } from "../../../lib/protocol/client_frames.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, integer, isHostile, trailing } from "./values.ts";
 
@@ -15,9 +15,9 @@ export function changeOf(
   { random, members }: { readonly random: SeededRandom; readonly members: readonly number[] },
 ): ValueType {
   const member = random.pick(members);
-  const kind = random.pick(Object.values(CHANGE_KIND));
+  const kind = random.pick(Object.values(CHANGE.numbers));
   switch (kind) {
-    case CHANGE_KIND.add:
+    case CHANGE.numbers.add:
       return [
         kind,
         random.chance(0.3) ? member : unknownId(random),
@@ -25,13 +25,13 @@ export function changeOf(
         random.chance(0.5),
         ...trailing(random),
       ];
-    case CHANGE_KIND.remove:
-    case CHANGE_KIND.promote:
-    case CHANGE_KIND.demote:
+    case CHANGE.numbers.remove:
+    case CHANGE.numbers.promote:
+    case CHANGE.numbers.demote:
       return [kind, unknownId(random), ...trailing(random)];
-    case CHANGE_KIND.replace:
+    case CHANGE.numbers.replace:
       return [kind, member, unknownId(random), anywhere(random), ...trailing(random)];
-    case CHANGE_KIND.update: {
+    case CHANGE.numbers.update: {
       const whom = random.chance(0.7) ? member : unknownId(random);
       return [kind, whom, address(random), ...trailing(random)];
     }

@@ -9,7 +9,7 @@ import { parseAddress } from "../../../lib/platform/address.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import type { Listener } from "../../../lib/platform/network.ts";
-import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { clientHello, frame, Wire } from "../../support/wire.ts";

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Address, Connection, Network } from "../../../lib/platform/network.ts";
-import { LANE } from "../../../lib/protocol/kinds.ts";
+import { LANES } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { joined } from "../mutator.ts";
@@ -88,7 +88,7 @@ export class Speaker {
     const { random, knowledge } = this.#options;
     const opening = random.chance(0.1)
       ? this.#payload("hello", to)
-      : helloOf(knowledge(to), { guise, lane: random.pick(Object.values(LANE)) });
+      : helloOf(knowledge(to), { guise, lane: random.pick(Object.values(LANES)) });
     if (!await send(connection, framed(opening))) return;
     const own = guise === "client" ? CLIENT_KINDS : PEER_KINDS;
     let left = MAX_SENT_BYTES;

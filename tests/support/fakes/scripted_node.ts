@@ -4,8 +4,13 @@
  */
 import { assert } from "@std/assert";
 import { parseAddress } from "../../../lib/platform/address.ts";
-import { decodeClientRequest, encodeServerMessage } from "../../../lib/protocol/client_frames.ts";
-import type { ClientRequest, Member, NodeStatus, ServerMessage } from "../../../lib/protocol/messages.ts";
+import {
+  type ClientRequest,
+  decodeClientRequest,
+  encodeServerMessage,
+  type ServerMessage,
+} from "../../../lib/protocol/client_frames.ts";
+import type { Member, NodeStatus } from "../../../lib/protocol/messages.ts";
 import { decodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
 import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
 import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../../lib/protocol/hello.ts";

@@ -7,7 +7,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { KvClient } from "../../../lib/mod.ts";
-import type { NodeStatus, StateHashResponse } from "../../../lib/protocol/messages.ts";
+import type { ServerFrame } from "../../../lib/protocol/client_frames.ts";
+import type { NodeStatus } from "../../../lib/protocol/messages.ts";
 import { CHECKOUT } from "../checkout.ts";
 import { DEADLINE_MS, eventually } from "../eventually.ts";
 import { ask } from "./probe.ts";
@@ -271,7 +272,7 @@ export class TestCluster implements AsyncDisposable {
     return await eventually(
       "all replicas have applied the same entries and their states are equal",
       async () => {
-        const states: StateHashResponse[] = [];
+        const states: ServerFrame<"stateHashResult">[] = [];
         for (const id of this.ids) {
           const answer = await this.#ask(id, "stateHash");
           if (answer?.kind !== "stateHashResult") return null;

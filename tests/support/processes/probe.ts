@@ -1,7 +1,6 @@
 /** Asks one node directly, over a connection of its own: what a test wants to know must not depend on the client. */
-import { decodeServerMessage } from "../../../lib/protocol/client_frames.ts";
-import type { ServerMessage } from "../../../lib/protocol/messages.ts";
-import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { decodeServerMessage, type ServerMessage } from "../../../lib/protocol/client_frames.ts";
+import { FRAME_KIND } from "../frames/kinds.ts";
 import { DeadlineError } from "../eventually.ts";
 import { clientHello, ConnectionEndedError, frame, Wire } from "../wire.ts";
 

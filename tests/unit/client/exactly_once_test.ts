@@ -1,7 +1,8 @@
 /** Writes over lost answers, leader changes and forgotten sessions: one stamp for one write, and honest outcomes. */
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InternalError, KvraftError, SessionExpiredError, TimeoutError } from "../../../lib/mod.ts";
-import type { ClientRequest, ErrorCode, Outcome } from "../../../lib/protocol/messages.ts";
+import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
+import type { ErrorCode, Outcome } from "../../../lib/protocol/messages.ts";
 import {
   applied,
   FakeCluster,

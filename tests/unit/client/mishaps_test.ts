@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { KvraftError } from "../../../lib/mod.ts";
 import { StateMachine } from "../../../lib/kv/mod.ts";
-import type { ClientRequest } from "../../../lib/protocol/messages.ts";
+import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
 import { decodeCommand } from "../../../lib/protocol/command.ts";
 import { FakeCluster, type Reply, writeResult } from "../../support/fakes/scripted_node.ts";
 

@@ -1,7 +1,7 @@
 /** Which node a request goes to: the leader where it can be reached, else whoever can. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, type ConnectionState, KvClient, VersionMismatchError } from "../../../lib/mod.ts";
-import type { ClientRequest } from "../../../lib/protocol/messages.ts";
+import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
 import { FakeCluster, type FakeNode } from "../../support/fakes/scripted_node.ts";
 
 function lead(cluster: FakeCluster, leader: number, term: number): void {

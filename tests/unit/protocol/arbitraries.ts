@@ -9,7 +9,8 @@ import type {
   Mutation,
   MutationOutcome,
 } from "../../../lib/kv/command.ts";
-import type { ClientRequest, ErrorCode, Outcome, ServerMessage } from "../../../lib/protocol/messages.ts";
+import type { ClientRequest, ServerMessage } from "../../../lib/protocol/client_frames.ts";
+import type { ErrorCode, Outcome } from "../../../lib/protocol/messages.ts";
 import { REFUSAL_CODES } from "../../../lib/protocol/errors.ts";
 import type { Caller, Refusal, Welcome } from "../../../lib/protocol/hello.ts";
 import { MAX_TERM } from "../../../lib/protocol/limits.ts";

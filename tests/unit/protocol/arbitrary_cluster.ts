@@ -1,8 +1,8 @@
 /** Arbitrary members, configurations, changes of them, and snapshots on their way. */
 import fc from "fast-check";
 import type { Member, MembershipChange, PeerStatus } from "../../../lib/protocol/messages.ts";
+import type { SnapshotChunk, SnapshotProgress } from "../../../lib/protocol/peer_frames.ts";
 import { MAX_MEMBERS, MAX_SNAPSHOT_INDEX, MAX_TERM, MAX_VOTERS } from "../../../lib/protocol/limits.ts";
-import type { SnapshotChunk, SnapshotProgress } from "../../../lib/protocol/snapshot_frames.ts";
 import type { Configuration, MemberRecord } from "../../../lib/raft/types.ts";
 import { address, binary, integer, nullable, record } from "./arbitrary_values.ts";
 

@@ -192,7 +192,10 @@ Deno.test("each rule of the messages between nodes refuses what breaks it, by na
     [append([noop, noop]), "entries must follow prevLogIndex one by one"],
     [append([[4, 1, 1, new Uint8Array()]]), "entries must have terms that do not fall"],
     [append([[4, 4, 1, new Uint8Array()]]), "entries must not have terms above the message's"],
-    [append([[4, 2, 9, new Uint8Array()]]), "entry kind 9 is not known"],
+    [
+      append([[4, 2, 9, new Uint8Array()]]),
+      "entry kind must be 1 for noop, 2 for command, or 3 for configuration, not 9",
+    ],
     [append([[4, 2, 1, new Uint8Array(1)]]), "entry data must be empty for a no-op"],
     [append([[4, 2, 3, new Uint8Array([0x90])]]), "Cannot decode a configuration: voters is missing"],
     [append([noop], 4), "prevLogTerm must not be above the message's term"],

@@ -45,12 +45,15 @@ Deno.test("each rule of a configuration refuses what breaks it, by name", () => 
     ],
     [[[1], [], [], [member(1, "0.0.0.0:1")], []], "address must be host:port that others can dial"],
     [[[0], [], [], [member(0)], []], "voters must be an integer from 1 to"],
-    [ofVoters(count(8)), "voters must not be more than 7"],
+    [ofVoters(count(8)), "voters must not have more than 7 elements"],
     [
       [[1], count(17).slice(1), [], count(17).map((id) => member(id)), []],
-      "members must not be more than 16",
+      "members must not have more than 16 elements",
     ],
-    [[[1], [], [], [one], count(16_385).map((id) => id + 1)], "removedIds must not be more than 16384"],
+    [
+      [[1], [], [], [one], count(16_385).map((id) => id + 1)],
+      "removedIds must not have more than 16384 elements",
+    ],
     [
       [[1], [], [2], [one, member(2)], count(16_384).map((id) => id + 2)],
       "removedIds must not be more than 16384, those that leave included",

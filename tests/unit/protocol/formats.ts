@@ -3,12 +3,13 @@
  * each kind for the golden files, and arbitrary values for the property tests.
  */
 import fc from "fast-check";
-import type { ClientRequest, ServerMessage } from "../../../lib/protocol/messages.ts";
 import {
+  type ClientRequest,
   decodeClientRequest,
   decodeServerMessage,
   encodeClientRequest,
   encodeServerMessage,
+  type ServerMessage,
 } from "../../../lib/protocol/client_frames.ts";
 import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../../lib/protocol/command.ts";

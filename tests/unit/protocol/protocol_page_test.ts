@@ -1,6 +1,6 @@
 /** docs/protocol.md shows bytes: they must be those of the golden files. */
 import { assertEquals } from "@std/assert";
-import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 
 const page = Deno.readTextFileSync(new URL("../../../docs/protocol.md", import.meta.url));
 const wire = new URL("../../golden/wire/", import.meta.url);

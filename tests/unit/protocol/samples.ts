@@ -1,6 +1,7 @@
 /** One value of every kind that goes over the wire, for the golden files. */
 import type { Command, CommandResult, KeyValue, SessionStamp } from "../../../lib/kv/command.ts";
-import type { ClientRequest, Member, ServerMessage } from "../../../lib/protocol/messages.ts";
+import type { ClientRequest, ServerMessage } from "../../../lib/protocol/client_frames.ts";
+import type { Member } from "../../../lib/protocol/messages.ts";
 import type { Caller, Refusal, Welcome } from "../../../lib/protocol/hello.ts";
 import { encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import type { Configuration } from "../../../lib/raft/types.ts";

@@ -1,7 +1,7 @@
 /** What clients wait for at one node is bounded, and a stopping node says of each request what may become of it. */
 import { assertEquals } from "@std/assert";
 import { MAX_KEY_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
-import type { ServerMessage } from "../../../lib/protocol/messages.ts";
+import type { ServerMessage } from "../../../lib/protocol/client_frames.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";

@@ -1,7 +1,8 @@
 /** Whole servers: what a connection has under way is dropped once it is gone, and counted no more. */
 import { assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
-import { CONSISTENCY, FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { CONSISTENCY } from "../../../lib/protocol/messages.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import { Stranger, until } from "../../support/fakes/accepting_node.ts";

@@ -1,7 +1,7 @@
 /** What a fault of kvraft costs that shows while one client is served: that client's connection, and nothing else. */
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
-import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 import { Stranger } from "../../support/fakes/accepting_node.ts";
 

@@ -1,7 +1,7 @@
 /** A write that was passed on ends exactly once, whatever becomes of the leader and the way to it. */
 import { assertEquals } from "@std/assert";
 import type { SessionStamp } from "../../../lib/kv/mod.ts";
-import type { ForwardRequest } from "../../../lib/protocol/messages.ts";
+import type { ForwardRequest } from "../../../lib/protocol/peer_frames.ts";
 import type { WriteAnswer } from "../../../lib/server/reply.ts";
 import { Forwarding, MAX_FORWARDS } from "../../../lib/server/forwarding.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";

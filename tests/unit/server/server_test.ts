@@ -3,7 +3,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts";
 import { JoinError } from "../../../lib/server/startup/identity.ts";
 import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshot/snapshots.ts";
-import { CHANGE_KIND, FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { CHANGE } from "../../../lib/protocol/client_frames.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { Stranger } from "../../support/fakes/accepting_node.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
@@ -137,7 +138,7 @@ Deno.test("a leader that is asked to remove itself says that it is done, and not
   if (leader !== 1) await cluster.run(client.cluster.transferLeadership(1));
   const stranger = await Stranger.connect(cluster.network, 1);
   await stranger.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
-  await stranger.send([FRAME_KIND.changeMembership, 7, [CHANGE_KIND.remove, 1], false]);
+  await stranger.send([FRAME_KIND.changeMembership, 7, [CHANGE.numbers.remove, 1], false]);
   const kinds = (): unknown[] => stranger.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
   const ends: unknown[] = [FRAME_KIND.membershipChanged, FRAME_KIND.error];
   await cluster.until(() => kinds().some((kind) => ends.includes(kind)));

@@ -1,6 +1,6 @@
 /** The accepting end: whom it lets in, what it hands on, and what strangers can't do to the others. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { FRAME_KIND } from "../../../lib/protocol/kinds.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import {
   CLIENT_QUEUE_MAX_BYTES,
   CLIENT_QUEUE_PAUSE_BYTES,
@@ -57,7 +57,7 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
       ],
       [peerHello(1), "unknownNode", "This is node 1 itself"],
       [peerHello(4), "removedNode", "Node 4 was removed."],
-      [peerHello(2, 4), "badHello", "lane must be 1 for control, 2 for bulk or 3 for a probe"],
+      [peerHello(2, 4), "badHello", "lane must be 1 for control, 2 for bulk, or 3 for probe"],
       [peerHello(2).slice(0, 9), "badHello", "dataId is missing"],
       [[...peerHello(2).slice(0, 10), "nowhere"], "badHello", "address must be host:port"],
       [[0, "etcd", 1, 1], "badHello", 'magic must be "kvraft"'],

@@ -1,0 +1,278 @@
+/**
+ * The fields of frames: one value each, with its encoder and its decoder, and a shape from which the tests make values.
+ * schema.ts puts them together into records, unions and frames.
+ */
+import { assert } from "../platform/assert.ts";
+import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/errors.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
+
+/** How a value is written into the array around it and read from there. */
+export interface Field<T> {
+  /** What the values are: the tests make arbitrary values, samples and hostile ones from it. */
+  readonly shape: Shape;
+  /** Elements of the array around it that the value takes. */
+  readonly elements: number;
+  write(out: MessagePackWriter, value: T): void;
+  /** Reads a value; `name` names it in errors. Throws DecodeError. */
+  read(input: MessagePackReader, name: string): T;
+  /** Whether a value is not written at all: only a field at the end of its array may say so. */
+  isOmitted(value: T): boolean;
+}
+
+/** Returns what is wrong with a value that was read, as the end of "Cannot decode …: …", or null. */
+export type Rule<T> = (value: T) => string | null;
+
+/** An object before its type is known. */
+export type Values = Record<string, unknown>;
+
+/** A field with its name in the object, and its name in errors. */
+export interface Column {
+  readonly name: string;
+  readonly label: string;
+  readonly field: Field<unknown>;
+}
+
+/** What the values of a field are. */
+export type Shape =
+  | { readonly kind: "integer"; readonly minimum: number; readonly maximum: number }
+  | { readonly kind: "boolean" | "presence" }
+  | { readonly kind: "bytes"; readonly maxBytes: number }
+  | { readonly kind: "text"; readonly format: TextFormat }
+  | { readonly kind: "numbered"; readonly numbers: Readonly<Record<string, number>> }
+  | { readonly kind: "oneOf"; readonly names: readonly string[] }
+  | { readonly kind: "nullable"; readonly of: Shape }
+  /** `whenMissing` may stand in place of a value. */
+  | { readonly kind: "omittable"; readonly of: Shape; readonly whenMissing: unknown }
+  | { readonly kind: "list"; readonly of: Shape; readonly maxLength: number }
+  /** An object; a group has no array of its own. */
+  | { readonly kind: "record" | "group"; readonly row: RowShape }
+  | { readonly kind: "variants"; readonly variants: ReadonlyMap<string, VariantShape> }
+  /** A {@link custom} field, which the tests know by its name. */
+  | { readonly kind: "custom"; readonly name: string };
+
+/** Which texts a field takes. `sentence`: any text, which is cut as it is read. */
+export type TextFormat = "any" | "sentence" | "address";
+
+/** The elements of an object, and the rules over several of them. */
+export interface RowShape {
+  readonly columns: readonly Column[];
+  readonly rules: readonly Rule<Values>[];
+}
+
+/** A variant of a union, or a frame. */
+export interface VariantShape {
+  readonly number: number;
+  readonly row: RowShape;
+}
+
+/** The answer of a field that is always written. */
+export const NEVER_OMITTED = (): boolean => false;
+
+/** Makes a field; all of them have one hidden class, so that the calls below stay fast. */
+export function field<T>(
+  shape: Shape,
+  write: (out: MessagePackWriter, value: T) => void,
+  read: (input: MessagePackReader, name: string) => T,
+): Field<T> {
+  return { shape, elements: 1, write, read, isOmitted: NEVER_OMITTED };
+}
+
+/** A field that the combinators cannot express or are too slow for; `name` is how the tests know it. */
+export function custom<T>(
+  name: string,
+  codec: {
+    readonly write: (out: MessagePackWriter, value: T) => void;
+    readonly read: (input: MessagePackReader, name: string) => T;
+  },
+): Field<T> {
+  return field({ kind: "custom", name }, codec.write, codec.read);
+}
+
+/** An integer from `minimum` to `maximum`. */
+export function integer(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): Field<number> {
+  return field(
+    { kind: "integer", minimum, maximum },
+    (out, value) => out.integer(value),
+    (input, name) => {
+      const value = input.integer(name, minimum);
+      if (value > maximum) throw input.error(name, `must not be above ${maximum}`);
+      return value;
+    },
+  );
+}
+
+/** True or false. */
+export function boolean(): Field<boolean> {
+  return field({ kind: "boolean" }, (out, value) => out.boolean(value), (input, name) => input.boolean(name));
+}
+
+/** Bytes, at most `maxBytes` of them. Whether they are owned by the reader's caller depends on the table. */
+export function bytes(maxBytes = Infinity): Field<Uint8Array> {
+  return field(
+    { kind: "bytes", maxBytes },
+    (out, value) => out.binary(value),
+    (input, name) => {
+      const value = input.binary(name);
+      if (value.length > maxBytes) throw input.error(name, `must not be longer than ${maxBytes} bytes`);
+      return value;
+    },
+  );
+}
+
+/** Text, at most `maxCharacters` long. */
+export function text(maxCharacters = Infinity): Field<string> {
+  return field(
+    { kind: "text", format: "any" },
+    (out, value) => out.string(value),
+    (input, name) => {
+      const value = input.string(name);
+      if (value.length > maxCharacters) {
+        throw input.error(name, `must not be longer than ${maxCharacters} characters`);
+      }
+      return value;
+    },
+  );
+}
+
+/** A sentence for a person, of another process: it is cut as it is read, since it may be passed on in another frame. */
+export function sentence(): Field<string> {
+  return field(
+    { kind: "text", format: "sentence" },
+    (out, value) => out.string(value),
+    (input, name) => shortened(input.string(name), MAX_FOREIGN_MESSAGE_CHARACTERS),
+  );
+}
+
+/** Text of a format; `parse` returns its one written form, or null for a text that is not of the format. */
+export function formatted(
+  format: TextFormat,
+  { parse, expected }: { readonly parse: (text: string) => string | null; readonly expected: string },
+): Field<string> {
+  return field(
+    { kind: "text", format },
+    (out, value) => out.string(value),
+    (input, name) => {
+      const read = input.string(name);
+      const value = parse(read);
+      if (value === null) throw input.error(name, `must be ${expected}, not "${shortened(read)}"`);
+      return value;
+    },
+  );
+}
+
+/** One of some names, each written as its number. */
+export function numbered<K extends string>(numbers: Readonly<Record<K, number>>): Field<K> {
+  const names = new Map<number, K>();
+  for (const name in numbers) names.set(numbers[name], name);
+  assert(names.size === Object.keys(numbers).length, "no number stands for two names");
+  const expected = new Intl.ListFormat("en", { type: "disjunction" })
+    .format([...names].map(([number, name]) => `${number} for ${name}`));
+  return field(
+    { kind: "numbered", numbers },
+    (out, value) => out.integer(numbers[value]),
+    (input, name) => {
+      const number = input.integer(name);
+      const value = names.get(number);
+      if (value === undefined) throw input.error(name, `must be ${expected}, not ${number}`);
+      return value;
+    },
+  );
+}
+
+/**
+ * One of some names, written as text: a list, or the keys of an object, which the compiler holds against a union that is
+ * declared elsewhere. `otherwise` stands for names that a newer version may have added.
+ */
+export function oneOf<K extends string>(
+  known: readonly K[] | Readonly<Record<K, true>>,
+  { otherwise }: { readonly otherwise?: K } = {},
+): Field<K> {
+  const names: K[] = [];
+  if (isList(known)) names.push(...known);
+  else for (const name in known) names.push(name);
+  return field(
+    { kind: "oneOf", names },
+    (out, value) => out.string(value),
+    (input, name) => {
+      const value = input.string(name);
+      const found = names.find((one) => one === value) ?? otherwise;
+      if (found === undefined) {
+        throw input.error(name, `must be one of ${names.join(", ")}, not "${shortened(value)}"`);
+      }
+      return found;
+    },
+  );
+}
+
+/** A value, or nil for null. */
+export function nullable<T>(of: Field<T>): Field<T | null> {
+  return field<T | null>(
+    { kind: "nullable", of: of.shape },
+    (out, value) => value === null ? out.nil() : of.write(out, value),
+    (input, name) => input.nil() ? null : of.read(input, name),
+  );
+}
+
+/** An array of at most `maxLength` values. */
+export function list<T>(of: Field<T>, maxLength = Infinity): Field<readonly T[]> {
+  return field<readonly T[]>(
+    { kind: "list", of: of.shape, maxLength },
+    (out, values) => {
+      out.array(values.length);
+      for (const value of values) of.write(out, value);
+    },
+    (input, name) => {
+      const length = input.open(name);
+      if (length > maxLength) throw input.error(name, `must not have more than ${maxLength} elements`);
+      const values: T[] = [];
+      for (let position = 0; position < length; position++) values.push(of.read(input, name));
+      input.close();
+      return values;
+    },
+  );
+}
+
+/** A field that older versions do not send: `whenMissing` is what its absence means. It is always written. */
+export function trailing<T>(of: Field<T>, whenMissing: T): Field<T> {
+  return { ...of, read: (input, name) => input.isAtEnd ? whenMissing : of.read(input, name) };
+}
+
+/** A last field that is not written, and missing where it is read, when the value is `whenMissing`. */
+export function omittable<T, const M>(of: Field<T>, whenMissing: M): Field<T | M> {
+  return {
+    shape: { kind: "omittable", of: of.shape, whenMissing },
+    elements: of.elements,
+    write: (out, value: T) => of.write(out, value),
+    read: (input, name) => input.isAtEnd ? whenMissing : of.read(input, name),
+    isOmitted: (value) => value === whenMissing,
+  };
+}
+
+/** A last field that is there, as true, or missing: an optional property. */
+export function presence(): Field<true | undefined> {
+  return {
+    ...field<true | undefined>(
+      { kind: "presence" },
+      (out) => out.boolean(true),
+      (input, name) => !input.isAtEnd && input.boolean(name) ? true : undefined,
+    ),
+    isOmitted: (value) => value === undefined,
+  };
+}
+
+/** A value whose bytes are views of one copy of the whole frame: one allocation for several byte strings. */
+export function copiedOnce<T>(of: Field<T>): Field<T> {
+  return {
+    ...of,
+    read: (input, name) => {
+      input.own();
+      return of.read(input, name);
+    },
+  };
+}
+
+/** `Array.isArray` for lists that are not written to. */
+function isList<T>(value: readonly T[] | object): value is readonly T[] {
+  return Array.isArray(value);
+}
