@@ -24,6 +24,7 @@ import { tokenize } from "./tokenize.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { AbortError } from "../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../client/types.ts";
+import { assertNever } from "../platform/assert.ts";
 
 /** Keys that Tab looks at. */
 const COMPLETED_KEYS = 100;
@@ -58,13 +59,21 @@ export async function runShell(options: ShellOptions): Promise<void> {
   await shell.run();
 }
 
-/** `n2> `, `(no leader)> ` or `(reconnecting)> `. */
+/**
+ * Returns the prompt: the node that gets the next request, and who leads. `n1 (leader)> `, `n2 (leader n1)> `,
+ * `n2 (no leader)> `, or `(not connected)> `.
+ */
 export function promptFor(state: ConnectionState): string {
   switch (state.kind) {
-    case "connected":
-      return state.leader === null ? "(no leader)> " : `n${state.leader}> `;
+    case "connected": {
+      const { node, leader } = state;
+      if (leader === null) return `n${node} (no leader)> `;
+      return leader === node ? `n${node} (leader)> ` : `n${node} (leader n${leader})> `;
+    }
     case "reconnecting":
-      return "(reconnecting)> ";
+      return "(not connected)> ";
+    default:
+      return assertNever(state);
   }
 }
 

@@ -253,8 +253,8 @@ export class KvClient implements AsyncDisposable {
    *
    * export function prompt(client: KvClient): string {
    *   const state = client.connectionState();
-   *   if (state.kind === "reconnecting") return "(reconnecting)> ";
-   *   return state.leader === null ? "(no leader)> " : `n${state.leader}> `;
+   *   if (state.kind === "reconnecting") return "(not connected)> ";
+   *   return `n${state.node}, leader ${state.leader ?? "unknown"}> `;
    * }
    * ```
    */

@@ -30,7 +30,9 @@ async function typing(
   { terminal, leader }: { readonly terminal: Terminal; readonly leader: number },
 ): Promise<void> {
   await step(t, "greets with what it reached and a prompt that names the leader", async () => {
-    await terminal.waitFor(new RegExp(`^Connected: 3 of 3 nodes, leader n${leader}\n[^]*\nn${leader}>$`));
+    await terminal.waitFor(
+      new RegExp(`^Connected: 3 of 3 nodes, leader n${leader}\n[^]*\nn${leader} \\(leader\\)>$`),
+    );
   });
   await step(t, "hints at the arguments while a command is typed", async () => {
     await terminal.type("put ");
@@ -41,7 +43,7 @@ async function typing(
   await step(t, "takes wide text, and answers with revision and time", async () => {
     await terminal.type("käse日本");
     await terminal.press("Left", "Left", "BSpace", "x", "Enter");
-    await terminal.waitFor(/put greeting käsx日本\nok {2}revision 1, [0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(/put greeting käsx日本\nok {2}revision 1 {2}[0-9.]+ m?s\nn\d \(leader\)>$/);
   });
   await step(t, "completes commands and keys at the Tab key", async () => {
     await terminal.type("ge");
@@ -53,22 +55,24 @@ async function typing(
     await terminal.press("Tab");
     await terminal.waitFor(/> get greeting$/);
     await terminal.press("Enter");
-    await terminal.waitFor(/> get greeting\s*\nkäsx日本\nrevision 1, version 1, [0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(
+      /> get greeting\s*\nkäsx日本\nrevision 1, version 1, [0-9.]+ m?s\nn\d \(leader\)>$/,
+    );
   });
   await step(t, "brings lines back at the up key", async () => {
     await terminal.press("Up", "Up");
     await terminal.waitFor(/> put greeting käsx日本$/);
     await terminal.press("Enter");
-    await terminal.waitFor(/ok {2}revision 2, [0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(/ok {2}revision 2 {2}[0-9.]+ m?s\nn\d \(leader\)>$/);
   });
   await step(t, "takes the line back at Ctrl-C, and stays", async () => {
     await terminal.type("delete greeting");
     await terminal.waitFor(/delete greeting$/);
     await terminal.press("C-c");
-    await terminal.waitFor(/m?s\nn\d>$/);
+    await terminal.waitFor(/m?s\nn\d \(leader\)>$/);
     await terminal.type("get nothing");
     await terminal.press("Enter");
-    await terminal.waitFor(/\(not found\) {2}[0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(/\(not found\) {2}[0-9.]+ m?s\nn\d \(leader\)>$/);
   });
 }
 
@@ -77,7 +81,7 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
   await step(t, "takes a pasted line of 2,000 characters at once", async () => {
     await terminal.type(`put pasted ${"x".repeat(2_000)}`);
     await terminal.press("Enter");
-    await terminal.waitFor(/x{11}\nok {2}revision 3, [0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(/x{11}\nok {2}revision 3 {2}[0-9.]+ m?s\nn\d \(leader\)>$/);
   });
   await step(t, "refuses a line with a NUL, which no terminal shows", async () => {
     await terminal.type("put k a");
@@ -85,13 +89,13 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
     await terminal.type("b");
     await terminal.press("Enter");
     await terminal.waitFor(
-      /put k a\ufffdb\nerror: The line holds bytes[^]*was not \n?r\n?u\n?n\.[^]*\nn\d>$/,
+      /put k a\ufffdb\nerror: The line holds bytes[^]*was not \n?r\n?u\n?n\.[^]*\nn\d \(leader\)>$/,
     );
   });
   await step(t, "shows nothing of a value that could command the terminal", async () => {
     await terminal.type('put evil "a\\x1b[31m\\u{202e}\\u{9b}b"');
     await terminal.press("Enter");
-    await terminal.waitFor(/ok {2}revision 4, /);
+    await terminal.waitFor(/ok {2}revision 4 /);
     await terminal.type("get evil --raw");
     await terminal.press("Enter");
     await terminal.waitFor(/\na\\x1b\[31m\\xe2\\x80\\xae\\xc2\\x9bb\nrevision 4, /);
@@ -109,7 +113,7 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
   await step(t, "offers the nearest of a mistyped command", async () => {
     await terminal.type("lsit");
     await terminal.press("Enter");
-    await terminal.waitFor(/There is no command "lsit"\. Did you mean list\?\nn\d>$/);
+    await terminal.waitFor(/There is no command "lsit"\. Did you mean list\?\nn\d \(leader\)>$/);
   });
 }
 
@@ -128,16 +132,16 @@ async function losses(
     await terminal.waitFor(/put half ty$/);
     await cluster.kill(leader);
     const next = await cluster.waitForLeader(others);
-    await terminal.waitFor(new RegExp(`\nn${next}> put half ty$`));
+    await terminal.waitFor(new RegExp(`\nn${next} \\(leader\\)> put half ty$`));
     await terminal.type("ped");
     await terminal.press("Enter");
-    await terminal.waitFor(/put half typed\nok {2}revision 5, [0-9.]+ m?s\nn\d>$/);
+    await terminal.waitFor(/put half typed\nok {2}revision 5 {2}[0-9.]+ m?s\nn\d \(leader\)>$/);
   });
   await step(t, "says what it waits for without a majority, and cancels at Ctrl-C", async () => {
     const [one] = others;
     assert(one !== undefined);
     await cluster.kill(one);
-    await terminal.waitFor(/\n\(no leader\)>$/);
+    await terminal.waitFor(/\nn\d \(no leader\)>$/);
     await terminal.type("put k v");
     await terminal.press("Enter");
     await terminal.waitFor(

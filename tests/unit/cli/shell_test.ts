@@ -67,22 +67,24 @@ class Session {
 Deno.test("the shell greets with what it reached, and its prompt names the leader", async () => {
   const session = new Session();
   await session.shows("Connected: 2 of 3 nodes, leader n2\n");
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.leave();
   assertEquals([session.store.listenerCount, session.environment.clock.timerCount], [0, 0]);
 });
 
-Deno.test("greeting and prompt say when there is no leader, and no connection", () => {
+Deno.test("the greeting names who leads; the prompt also names the node that it talks to, or says that there is none", () => {
   const [one] = STATUS.nodes;
   assert(one !== undefined);
   assertEquals(greetingFor({ leader: null, term: 0, nodes: [one] }), "Connected: 0 of 1 node, no leader");
-  assertEquals(promptFor({ kind: "connected", node: 1, leader: null }), "(no leader)> ");
-  assertEquals(promptFor({ kind: "reconnecting", reason: "lost" }), "(reconnecting)> ");
+  assertEquals(promptFor({ kind: "connected", node: 1, leader: 1 }), "n1 (leader)> ");
+  assertEquals(promptFor({ kind: "connected", node: 2, leader: 1 }), "n2 (leader n1)> ");
+  assertEquals(promptFor({ kind: "connected", node: 1, leader: null }), "n1 (no leader)> ");
+  assertEquals(promptFor({ kind: "reconnecting", reason: "lost" }), "(not connected)> ");
 });
 
 Deno.test("lines are run and answered, one after the other, also when they come at once", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("put k 'two words'\rget k\rget nope\r");
   await session.shows("(not found)");
   assert(session.screen.includes("ok  revision 1  0.0 ms\n"), session.screen);
@@ -92,7 +94,7 @@ Deno.test("lines are run and answered, one after the other, also when they come 
 
 Deno.test("a mistyped command is answered with the nearest, an open quote with its column", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("gte k\r");
   await session.shows('error: There is no command "gte". Did you mean get?\n');
   await session.type("put k 'x\r");
@@ -105,7 +107,7 @@ Deno.test("a mistyped command is answered with the nearest, an open quote with i
 
 Deno.test("the up key brings the last line back", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("put k v\r");
   await session.shows("ok  revision 1 ");
   await session.type(`${UP}\r`);
@@ -116,9 +118,9 @@ Deno.test("the up key brings the last line back", async () => {
 Deno.test("Tab completes commands, and keys of the store", async () => {
   const session = new Session();
   await session.store.put("greeting", "hello");
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("ge\t");
-  await session.shows("n2> get ");
+  await session.shows("n2 (leader)> get ");
   await session.type("gr\t");
   await session.shows("greeting ");
   await session.type("\r");
@@ -128,7 +130,7 @@ Deno.test("Tab completes commands, and keys of the store", async () => {
 
 Deno.test("Tab offers a key that was just written, and what a node has while there is no leader", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   const asked = async (state: ConnectionState): Promise<unknown> => {
     session.store.become(state);
     const before = session.store.calls.length;
@@ -149,14 +151,14 @@ Deno.test("Tab offers a key that was just written, and what a node has while the
 
 Deno.test("the prompt follows the leader while a line is typed, and keeps the line", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("put k v");
   session.store.become({ kind: "reconnecting", reason: "lost" });
-  await session.shows("(reconnecting)> put k v");
+  await session.shows("(not connected)> put k v");
   session.store.become({ kind: "connected", node: 1, leader: null });
-  await session.shows("(no leader)> put k v");
+  await session.shows("n1 (no leader)> put k v");
   session.store.become({ kind: "connected", node: 1, leader: 3 });
-  await session.shows("n3> put k v");
+  await session.shows("n1 (leader n3)> put k v");
   await session.type("\r");
   await session.shows("ok  revision 1");
   assertEquals(session.store.entries.size, 1);
@@ -165,7 +167,7 @@ Deno.test("the prompt follows the leader while a line is typed, and keeps the li
 
 Deno.test("Ctrl-C takes a line back, and what follows is a new one", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("delete k");
   await session.type(CTRL_C);
   await session.type("put k v\r");
@@ -183,7 +185,7 @@ Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async
       signal?.addEventListener("abort", () => reject(new AbortError("ended", { outcome: "unknown" })));
     });
   session.store.clusterStatus = { ...STATUS, leader: null };
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("put k v\r");
   session.environment.clock.advance(500);
   await session.shows("no leader yet: n1 unreachable, n2 and n3 electing; Ctrl-C cancels");
@@ -201,14 +203,14 @@ Deno.test("what is typed while a command runs is not shown until its prompt is t
   const session = new Session();
   const gate = Promise.withResolvers<void>();
   session.store.before = () => gate.promise;
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("put a 1\r");
   const mark = session.screen.length;
   await session.type("get a\rhalf");
   assertEquals(session.since(mark), "");
   gate.resolve();
-  await session.shows("n2> half");
-  assert(session.since(mark).includes("n2> get a\n1\nrevision 1, version 1"), session.screen);
+  await session.shows("n2 (leader)> half");
+  assert(session.since(mark).includes("n2 (leader)> get a\n1\nrevision 1, version 1"), session.screen);
   await session.type(CTRL_C);
   await session.leave();
 });
@@ -216,7 +218,7 @@ Deno.test("what is typed while a command runs is not shown until its prompt is t
 Deno.test("an error leaves the shell running", async () => {
   const session = new Session();
   session.store.before = () => Promise.reject(new NoLeaderError("Cannot get a key: no leader."));
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("get k\r");
   await session.shows("error: Cannot get a key: no leader.\n");
   await session.type("put k -\r");
@@ -226,7 +228,7 @@ Deno.test("an error leaves the shell running", async () => {
 
 Deno.test("quit leaves, and drops the lines behind it", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("quit\rput k v\r");
   await within("the shell ends", session.ended);
   assertEquals(session.store.calls, []);
@@ -235,10 +237,10 @@ Deno.test("quit leaves, and drops the lines behind it", async () => {
 Deno.test("the shell exports onto the screen, and says how to do what needs a file", async () => {
   const session = new Session();
   await session.store.put("k", "v\x1b[2J");
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   await session.type("export\r");
   await session.shows(
-    '{"key":"k","value":"v\\u001b[2J"}\nexported 1 key, 33 B, in 0.0 ms, all at revision 1\nn2> ',
+    '{"key":"k","value":"v\\u001b[2J"}\nexported 1 key, 33 B, in 0.0 ms, all at revision 1\nn2 (leader)> ',
   );
   await session.type("snapshot save\r");
   await session.shows("Type: kvraft client --cluster <nodes> snapshot save > backup.snap\n");
@@ -250,7 +252,7 @@ Deno.test("the shell exports onto the screen, and says how to do what needs a fi
 
 Deno.test("Ctrl-C stops waiting for a new member, and the shell says that the change goes on", async () => {
   const session = new Session();
-  await session.shows("n2> ");
+  await session.shows("n2 (leader)> ");
   session.store.memberList = [...await session.store.members(), { id: 4, address: "h:1", role: "learner" }];
   await session.type("member add 4 h:1\r");
   await session.shows("the change is under way; Ctrl-C stops waiting, not the change");
