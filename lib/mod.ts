@@ -1,9 +1,10 @@
 /**
- * kvraft's client library: a linearizable key-value store in a few calls. {@link KvClient} is the way in.
+ * The client library of kvraft, a linearizable key-value store. It runs in Deno, Node and Bun; a program begins with
+ * {@link KvClient.connect}.
  *
  * @example
  * ```ts
- * import { KvClient } from "./mod.ts";
+ * import { KvClient } from "@kvraft/kvraft";
  *
  * export async function greet(): Promise<void> {
  *   await using client = await KvClient.connect({ cluster: ["127.0.0.1:7001", "127.0.0.1:7002"] });
@@ -27,5 +28,3 @@ export type {
   Outcome,
   PeerStatus,
 } from "./protocol/messages.ts";
-export type { Clock, Random, Timer } from "./platform/clock.ts";
-export type { Address, Connection, Listener, Network } from "./platform/network.ts";

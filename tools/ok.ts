@@ -40,13 +40,18 @@ const steps: readonly Step[] = [
   },
   {
     name: "docs",
-    args: ["doc", "--lint", ...importFlags, "lib/mod.ts"],
+    args: ["doc", "--lint", ...importFlags, "lib/mod.ts", "lib/testing.ts", "lib/server.ts", "main.ts"],
     summary: () => "every public symbol is documented and typed",
   },
   {
     name: "examples",
     args: ["check", "--quiet", "--doc", ...importFlags, "lib", "README.md"],
     summary: () => "every example in the documentation type-checks",
+  },
+  {
+    name: "imports",
+    args: [...testFlags, "--doc", "lib/mod.ts", "lib/testing.ts", "lib/server.ts", "lib/client"],
+    summary: (output) => `${firstNumber(output, /(\d+) passed/)} examples import the package by its name`,
   },
   { name: "tidy", args: [...testFlags, "tests/tidy_test.ts"], summary: passedTests },
   { name: "unit", args: [...testFlags, "tests/unit"], summary: passedTests },

@@ -31,7 +31,7 @@ import type { WriteResult } from "./writer.ts";
  *
  * @example
  * ```ts
- * import { KvClient } from "../mod.ts";
+ * import { KvClient } from "@kvraft/kvraft";
  *
  * export async function tour(): Promise<void> {
  *   await using client = await KvClient.connect({
@@ -52,7 +52,8 @@ export class KvClient implements AsyncDisposable {
   readonly cluster: ClusterClient;
   readonly #core: ClientCore;
 
-  private constructor(core: ClientCore) {
+  /** @ignore A program calls {@link connect}. */
+  constructor(core: ClientCore) {
     this.#core = core;
     this.cluster = new ClusterClient(core);
   }
@@ -65,7 +66,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { KvClient } from "../mod.ts";
+   * import { KvClient } from "@kvraft/kvraft";
    *
    * export async function greet(): Promise<void> {
    *   await using client = await KvClient.connect({ cluster: ["1=127.0.0.1:7001", "2=127.0.0.1:7002"] });
@@ -82,7 +83,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function greet(client: KvClient): Promise<number> {
    *   const { revision } = await client.put("greeting", "hello", { timeoutMs: 1000 });
@@ -101,7 +102,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function greeting(client: KvClient): Promise<string | null> {
    *   const entry = await client.get("greeting");
@@ -125,7 +126,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function forget(client: KvClient): Promise<boolean> {
    *   const { deleted } = await client.delete("greeting");
@@ -148,7 +149,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example Every key that begins with "user/"
    * ```ts
-   * import type { KeyValue, KvClient } from "../mod.ts";
+   * import type { KeyValue, KvClient } from "@kvraft/kvraft";
    *
    * export async function* users(client: KvClient): AsyncGenerator<KeyValue> {
    *   let cursor: string | null = null;
@@ -178,7 +179,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function takeLock(client: KvClient, owner: string): Promise<boolean> {
    *   const { succeeded } = await client.compareAndSet("lock", { expect: null, value: owner });
@@ -222,7 +223,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function rename(client: KvClient): Promise<boolean> {
    *   const { succeeded } = await client.transaction({
@@ -249,7 +250,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export function prompt(client: KvClient): string {
    *   const state = client.connectionState();
@@ -269,7 +270,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export function watch(client: KvClient): () => void {
    *   return client.onStateChange((state) => console.error(state.kind));
@@ -286,7 +287,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { KvClient } from "../mod.ts";
+   * import { KvClient } from "@kvraft/kvraft";
    *
    * export async function once(): Promise<void> {
    *   const client = await KvClient.connect({ cluster: ["127.0.0.1:7001"] });
@@ -304,7 +305,7 @@ export class KvClient implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * import { KvClient } from "../mod.ts";
+   * import { KvClient } from "@kvraft/kvraft";
    *
    * export async function once(): Promise<void> {
    *   await using client = await KvClient.connect({ cluster: ["127.0.0.1:7001"] });

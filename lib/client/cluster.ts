@@ -42,7 +42,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function reachable(client: KvClient): Promise<number> {
    *   const { nodes } = await client.cluster.status();
@@ -65,7 +65,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function addresses(client: KvClient): Promise<string[]> {
    *   return (await client.cluster.members()).map((member) => member.address);
@@ -84,7 +84,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function drain(client: KvClient): Promise<number> {
    *   return await client.cluster.transferLeadership(null, { timeoutMs: 10_000 });
@@ -113,7 +113,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function grow(client: KvClient): Promise<number> {
    *   const change = { kind: "add", id: 4, address: "127.0.0.1:7004", learner: false } as const;
@@ -141,7 +141,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function snapshotBytes(client: KvClient): Promise<number> {
    *   return (await client.cluster.takeSnapshot({ timeoutMs: 60_000 })).bytes;
@@ -158,7 +158,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function backup(client: KvClient, out: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
    *   await using snapshot = await client.cluster.openSnapshot({ timeoutMs: 60_000 });
@@ -175,7 +175,7 @@ export class ClusterClient {
    *
    * @example
    * ```ts
-   * import type { KvClient } from "../mod.ts";
+   * import type { KvClient } from "@kvraft/kvraft";
    *
    * export async function areEqual(client: KvClient): Promise<boolean> {
    *   const [a, b] = await Promise.all([client.cluster.stateHash("127.0.0.1:7001"), client.cluster.stateHash("127.0.0.1:7002")]);

@@ -1,4 +1,6 @@
 /** What all calls of one client work with: its connections, its runner, its session, its defaults. */
+import type { Clock, Random } from "../platform/clock.ts";
+import type { Dialer } from "../platform/network.ts";
 import { SystemClock, systemDialer } from "../platform/system.ts";
 import { CallContext } from "./call_context.ts";
 import { type Answered, CallRunner, stopError } from "./calls.ts";
@@ -7,11 +9,21 @@ import { HEAD_START_MS } from "./dials.ts";
 import { toAddresses, toTimeoutMs, type WriteRequest } from "./input.ts";
 import { ConnectionPool } from "./pool.ts";
 import { type CallKind, pauseAfterMs, type Unreachable } from "./retry.ts";
-import type { CallOptions, ClientPlatform, ConnectOptions } from "./types.ts";
+import type { CallOptions, ConnectOptions } from "./types.ts";
 import { SessionWriter, type WriteResult } from "./writer.ts";
 
 /** Deadline of a call that names none. */
 export const DEFAULT_TIMEOUT_MS = 5_000;
+
+/** What the client takes from its environment. */
+export interface ClientPlatform {
+  /** Opens connections. */
+  readonly network: Dialer;
+  /** Measures deadlines and pauses. */
+  readonly clock: Clock;
+  /** Chooses the session's id, the order of dialing, and the jitter of pauses. */
+  readonly random: Random;
+}
 
 /** What a write is, for messages, and what its caller asked for. */
 export interface WriteNotes {
@@ -48,9 +60,10 @@ export class ClientCore {
   }
 
   /** Reaches the cluster; see KvClient.connect. */
-  static async connect(options: ConnectOptions): Promise<ClientCore> {
-    const platform = options.platform ??
-      { network: systemDialer(), clock: new SystemClock(), random: Math.random };
+  static async connect(
+    options: ConnectOptions,
+    platform: ClientPlatform = { network: systemDialer(), clock: new SystemClock(), random: Math.random },
+  ): Promise<ClientCore> {
     const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
     const signal = options.signal ?? null;

@@ -34,7 +34,7 @@ export interface KvraftErrorOptions extends ErrorOptions {
  *
  * @example Telling "did not happen" from "can't be known"
  * ```ts
- * import { KvClient, KvraftError } from "../mod.ts";
+ * import { KvClient, KvraftError } from "@kvraft/kvraft";
  *
  * export async function greet(client: KvClient): Promise<void> {
  *   try {

@@ -14,10 +14,11 @@ import type { NodeId } from "../raft/types.ts";
 import { CallContext, CloseSignal } from "./call_context.ts";
 import { NodeConnection } from "./connection.ts";
 import { type Dialled, Dials, type FailedDial, HEAD_START_MS } from "./dials.ts";
+import type { ClientPlatform } from "./core.ts";
 import { Directory } from "./directory.ts";
 import { ConnectionError, VersionMismatchError } from "./errors.ts";
 import { backoffMs, reasonWithin, type Unreachable } from "./retry.ts";
-import type { ClientPlatform, ConnectionState } from "./types.ts";
+import type { ConnectionState } from "./types.ts";
 
 /** What reaching for the cluster came to. */
 export type Reached = { readonly kind: "open"; readonly connection: NodeConnection } | Unreachable;

@@ -1,7 +1,5 @@
 /** What programs pass to {@link KvClient} and get from it. */
 import type { KeyValue } from "../kv/command.ts";
-import type { Clock, Random } from "../platform/clock.ts";
-import type { Dialer } from "../platform/network.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 
 export type { NodeId } from "../raft/types.ts";
@@ -17,18 +15,6 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Ends the attempt to connect. */
   readonly signal?: AbortSignal;
-  /** Sockets, time and chance; the real ones unless a test brings its own. */
-  readonly platform?: ClientPlatform;
-}
-
-/** What the client takes from its surroundings. */
-export interface ClientPlatform {
-  /** Opens the sockets. */
-  readonly network: Dialer;
-  /** Measures deadlines and pauses. */
-  readonly clock: Clock;
-  /** Chooses the session's id, the order of dialling, and the jitter of pauses. */
-  readonly random: Random;
 }
 
 /** Options of every call. */

@@ -6,7 +6,8 @@
  * for. (What the cluster itself sees of that is who answers at the moment; a disk that is lost for good looks to it
  * like a node that is down.)
  */
-import { KvClient, KvraftError, type MembershipChange } from "../../lib/mod.ts";
+import { type KvClient, KvraftError, type MembershipChange } from "../../lib/mod.ts";
+import { connectOn } from "../../lib/testing.ts";
 import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import type { FaultKind } from "./plan.ts";
 import { addressOf, type SimClientPlatform, type World } from "./world.ts";
@@ -146,7 +147,7 @@ async function withClient(
   cluster: readonly string[] = world.cluster,
 ): Promise<boolean> {
   try {
-    const client = await KvClient.connect({ cluster, platform, timeoutMs: 1_000 });
+    const client = await connectOn(platform, { cluster, timeoutMs: 1_000 });
     try {
       await work(client);
       return true;

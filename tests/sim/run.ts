@@ -1,7 +1,7 @@
 /**
  * One run: a seed's world goes through its faults, is healed, and must then come to rest with every promise kept.
  */
-import { KvClient } from "../../lib/mod.ts";
+import { connectOn } from "../../lib/testing.ts";
 import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lincheck/mod.ts";
 import type { Coverage } from "./coverage.ts";
 import { AppliedHistory, orderProblems } from "./invariants/order_check.ts";
@@ -170,7 +170,7 @@ async function expel(world: World): Promise<void> {
 async function writeLast(world: World, platform: SimClientPlatform): Promise<void> {
   while (true) {
     try {
-      await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await using client = await connectOn(platform, { cluster: world.cluster, timeoutMs: 5_000 });
       await client.put("last", "word", { timeoutMs: 10_000 });
       return;
     } catch {
@@ -184,7 +184,7 @@ async function writeLast(world: World, platform: SimClientPlatform): Promise<voi
 async function hashAll(world: World, platform: SimClientPlatform): Promise<readonly string[]> {
   while (true) {
     try {
-      await using client = await KvClient.connect({ cluster: world.cluster, platform, timeoutMs: 5_000 });
+      await using client = await connectOn(platform, { cluster: world.cluster, timeoutMs: 5_000 });
       const hashes = await Promise.all(world.following.map((address) => client.cluster.stateHash(address)));
       const [first] = hashes;
       if (first !== undefined && hashes.every(({ appliedIndex }) => appliedIndex === first.appliedIndex)) {

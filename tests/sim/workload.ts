@@ -2,7 +2,8 @@
  * The clients of a run: each makes calls through the production client library, some at a time, until it is told to
  * stop, and writes down what it called and what it was told.
  */
-import { KvClient, KvraftError } from "../../lib/mod.ts";
+import { type KvClient, KvraftError } from "../../lib/mod.ts";
+import { connectOn } from "../../lib/testing.ts";
 import type { KeyValue } from "../../lib/kv/mod.ts";
 import type { Clock, Random } from "../../lib/platform/clock.ts";
 import type { Network } from "../../lib/platform/network.ts";
@@ -70,7 +71,7 @@ export class SimClient {
     const { cluster, platform, plan, isOver } = this.#options;
     while (!isOver()) {
       try {
-        this.#client = await KvClient.connect({ cluster: cluster(), platform, timeoutMs: 3_000 });
+        this.#client = await connectOn(platform, { cluster: cluster(), timeoutMs: 3_000 });
         break;
       } catch (error) {
         if (!(error instanceof KvraftError)) throw error;

@@ -40,6 +40,8 @@ const DOORS: Readonly<Record<string, Doors>> = {
   cli: { whole: ["client", "server", "lincheck", "loadgen"], types: ["raft", "kv", "protocol"] },
   "main.ts": { whole: ["cli"], types: [] },
   "lib/mod.ts": { whole: ["client"], types: ["kv", "protocol"] },
+  "lib/testing.ts": { whole: ["client"], types: [] },
+  "lib/server.ts": { whole: ["server"], types: [] },
 };
 
 /** What pure folders may use of lib/platform. */

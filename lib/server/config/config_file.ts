@@ -118,6 +118,7 @@ function inWords(code: string): string {
  * config file), the reason, what is allowed, and an example.
  */
 export class ConfigError extends Error {
+  /** The class's name. */
   override readonly name = "ConfigError";
   /** Stable name of this error. */
   readonly code = "invalidConfig";

@@ -1,5 +1,6 @@
 /** The client that does nothing wrong: it writes and reads all the while, and is what must not notice anything. */
 import { KvClient, KvraftError } from "../../../lib/mod.ts";
+import { connectOn } from "../../../lib/testing.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Network } from "../../../lib/platform/network.ts";
 
@@ -50,7 +51,7 @@ export class Witness {
   async prepare(): Promise<void> {
     const { cluster, platform } = this.#options;
     const common = { cluster, timeoutMs: CONNECT_TIMEOUT_MS };
-    this.#client = await KvClient.connect(platform === null ? common : { ...common, platform });
+    this.#client = await (platform === null ? KvClient.connect(common) : connectOn(platform, common));
     for (let transaction = 0; transaction < FILL_TRANSACTIONS; transaction++) {
       await this.#client.transaction({
         mutations: Array.from({ length: FILL_KEYS }, (_, key) => ({

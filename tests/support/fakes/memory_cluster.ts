@@ -1,5 +1,6 @@
 /** Whole servers in one process: disks and network in memory, and time that passes only while a test waits. */
-import { KvClient } from "../../../lib/mod.ts";
+import type { KvClient } from "../../../lib/mod.ts";
+import { connectOn } from "../../../lib/testing.ts";
 import type { NodeAddress } from "../../../lib/protocol/node_list.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";
 import type { Resources } from "../../../lib/server/metrics/metric.ts";
@@ -126,11 +127,9 @@ export class MemoryCluster implements AsyncDisposable {
 
   /** A client that knows these nodes. */
   async client(...ids: readonly number[]): Promise<KvClient> {
-    const client = await this.run(KvClient.connect({
-      cluster: ids.map((id) => `${id}=n${id}:7001`),
-      platform: { network: this.network, clock: this.clock, random: () => this.#random.next() },
-      timeoutMs: 20_000,
-    }));
+    const platform = { network: this.network, clock: this.clock, random: () => this.#random.next() };
+    const cluster = ids.map((id) => `${id}=n${id}:7001`);
+    const client = await this.run(connectOn(platform, { cluster, timeoutMs: 20_000 }));
     this.#clients.push(client);
     return client;
   }

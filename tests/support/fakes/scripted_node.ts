@@ -17,7 +17,8 @@ import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../.
 import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
 import type { CommandResult, Transaction } from "../../../lib/kv/command.ts";
-import { KvClient } from "../../../lib/mod.ts";
+import type { KvClient } from "../../../lib/mod.ts";
+import { connectOn } from "../../../lib/testing.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { MemoryNetwork } from "./memory_network.ts";
 import { SeededRandom } from "../seeded_random.ts";
@@ -261,10 +262,8 @@ export class FakeCluster {
 
   /** A client that is given the addresses of these nodes, or of all. */
   async connect(ids: readonly number[] = this.nodes.map(({ id }) => id)): Promise<KvClient> {
-    return await this.finish(KvClient.connect({
-      cluster: ids.map((id) => this.node(id).address),
-      platform: { network: this.network, clock: this.clock, random: () => this.#random.next() },
-    }));
+    const platform = { network: this.network, clock: this.clock, random: () => this.#random.next() };
+    return await this.finish(connectOn(platform, { cluster: ids.map((id) => this.node(id).address) }));
   }
 
   /** Lets so much time pass, and everything happen in it. */

@@ -1,6 +1,7 @@
 /** How the client dials: in races, again and again until a deadline, and never past it. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ConnectionError, KvClient, KvraftError, TimeoutError } from "../../../lib/mod.ts";
+import { ConnectionError, type KvClient, KvraftError, TimeoutError } from "../../../lib/mod.ts";
+import { connectOn } from "../../../lib/testing.ts";
 import { DIAL_TIMEOUT_MS } from "../../../lib/client/connection.ts";
 import { HEAD_START_MS } from "../../../lib/client/dials.ts";
 import { FakeCluster } from "../../support/fakes/scripted_node.ts";
@@ -14,7 +15,7 @@ function inOrder(): () => number {
 /** Connects to nodes 1, 2, … in this order. */
 function connect(cluster: FakeCluster, timeoutMs: number): Promise<KvClient> {
   const platform = { network: cluster.network, clock: cluster.clock, random: inOrder() };
-  return KvClient.connect({ cluster: cluster.nodes.map(({ address }) => address), timeoutMs, platform });
+  return connectOn(platform, { cluster: cluster.nodes.map(({ address }) => address), timeoutMs });
 }
 
 /** How long `call` takes on the cluster's clock, and how it fails. */
@@ -77,7 +78,7 @@ Deno.test("connecting does not wait for a leader that does not answer", async ()
   const platform = { network: cluster.network, clock: cluster.clock, random: inOrder() };
   const start = cluster.clock.now();
   await using client = await cluster.finish(
-    KvClient.connect({ cluster: [cluster.node(2).address], timeoutMs: 5_000, platform }),
+    connectOn(platform, { cluster: [cluster.node(2).address], timeoutMs: 5_000 }),
   );
   const tookMs = cluster.clock.now() - start;
   assert(tookMs <= HEAD_START_MS + 50 && tookMs < DIAL_TIMEOUT_MS, `it took ${tookMs} ms`);
