@@ -6,9 +6,8 @@
  * between its deletion and its creation. Without that, orders of two keys that are each right often contradict one
  * another, and have to be searched as one.
  */
-import { assert, assertNever } from "../platform/assert.ts";
 import type { Change, Condition, Step } from "./model.ts";
-import { getOrMake, partitionPoint } from "./sorted.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 
 /** An operation's place in the order of revisions. */
 export interface Place {
@@ -210,4 +209,26 @@ function revisionSeen(condition: Condition): number {
 function isAbsence(condition: Condition): boolean {
   return (condition.kind === "entry" && condition.entry === null) ||
     (condition.kind === "exists" && !condition.exists);
+}
+
+/** How many elements at the beginning of `sorted` are so; those behind them are not. O(log n). */
+export function partitionPoint<T>(sorted: readonly T[], isSo: (element: T) => boolean): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const element = sorted[middle];
+    if (element !== undefined && isSo(element)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** What stands at `key`; made and put there if there is nothing yet. */
+export function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const present = map.get(key);
+  if (present !== undefined) return present;
+  const made = make();
+  map.set(key, made);
+  return made;
 }

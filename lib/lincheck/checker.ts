@@ -3,12 +3,19 @@
  * result only once it was replayed on a plain model of the store.
  */
 import { assert, assertNever } from "../platform/assert.ts";
-import { Budget, type CheckLimits } from "./budget.ts";
-import { type Component, componentsOf, finestPartition, operationsOf } from "./components.ts";
+import { Budget, type CheckLimits } from "./search_memory.ts";
+import {
+  type Component,
+  componentsOf,
+  finestPartition,
+  type Obstacle,
+  operationsOf,
+  type Placement,
+  type SearchResult,
+} from "./components.ts";
 import type { History } from "./history.ts";
 import { RevisionOrder } from "./revisions.ts";
 import { search } from "./search.ts";
-import type { Obstacle, Placement, SearchResult } from "./search_result.ts";
 import { keysOf, type Steps, stepsOf } from "./steps.ts";
 import { replay, type Turn } from "./store.ts";
 import type { Cause, Linearizable, Misfit, Undecided, Verdict, Violation } from "./verdict.ts";

@@ -11,7 +11,7 @@
  */
 export * from "./history.ts";
 export { check, CHECK_LIMITS } from "./checker.ts";
-export type { CheckLimits } from "./budget.ts";
+export type { CheckLimits } from "./search_memory.ts";
 export type { Condition, KeyState } from "./model.ts";
 export { type PageOptions, violationPage } from "./page.ts";
 export { replay, type ReplayFailure, type Turn } from "./store.ts";

@@ -2,11 +2,10 @@
  * Gives a revision of its own to each write of unknown revision that an order wants to have happened. Components choose
  * without knowing of each other, so two may have chosen the same: then one of them looks for another order.
  */
-import type { Budget } from "./budget.ts";
-import type { Component } from "./components.ts";
+import type { Budget } from "./search_memory.ts";
+import type { Component, Placement } from "./components.ts";
 import type { RevisionOrder } from "./revisions.ts";
 import { search } from "./search.ts";
-import type { Placement } from "./search_result.ts";
 import { keysOf, type Steps } from "./steps.ts";
 
 /** A component and an order of its steps. */

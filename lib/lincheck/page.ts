@@ -5,8 +5,7 @@
 import { assertNever } from "../platform/assert.ts";
 import { type Excerpt, excerptOf, type Part, type ToldTurn } from "./excerpt.ts";
 import type { History } from "./history.ts";
-import { Html, html } from "./html.ts";
-import { PAGE_STYLE } from "./page_style.ts";
+import { Html, html, PAGE_STYLE } from "./html.ts";
 import { MARKS, spanText, timeline } from "./timeline.ts";
 import { type Cause, keyOfMisfit, type PossibleState, type Violation } from "./verdict.ts";
 import { answerText, keyStateText, misfitText, requestText, shown, stateText } from "./words.ts";

@@ -11,9 +11,8 @@
  * All of it follows from one rule of the store: every write that takes effect has a greater revision than the one
  * before. Where a history has no revisions, nothing here constrains anything.
  */
-import { type BoundedPlace, boundPlaces, type Place } from "./bounds.ts";
+import { type BoundedPlace, boundPlaces, getOrMake, partitionPoint, type Place } from "./bounds.ts";
 import type { Step } from "./model.ts";
-import { getOrMake, partitionPoint } from "./sorted.ts";
 
 /** Two operations whose revisions say the opposite of their times, or both say the same. */
 export interface RevisionClash {

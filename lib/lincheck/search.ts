@@ -11,13 +11,27 @@
  * revision are placed in its order only; what may or may not have happened is tried last.
  */
 import { assert } from "../platform/assert.ts";
-import type { Budget } from "./budget.ts";
-import type { Component, ComponentStep } from "./components.ts";
+import {
+  type Budget,
+  clearBit,
+  type Configuration,
+  hasBit,
+  Memory,
+  setBit,
+  StateTable,
+  textOf,
+  WORD_BITS,
+} from "./search_memory.ts";
+import type {
+  Component,
+  ComponentStep,
+  FinalState,
+  Obstacle,
+  Placement,
+  SearchResult,
+} from "./components.ts";
 import { changed, type Condition, holds, type KeyState, type Step, UNSEEN_REVISION } from "./model.ts";
 import type { RevisionOrder } from "./revisions.ts";
-import { clearBit, type Configuration, hasBit, Memory, setBit, textOf, WORD_BITS } from "./memory.ts";
-import type { FinalState, Obstacle, Placement, SearchResult } from "./search_result.ts";
-import { StateTable } from "./states.ts";
 
 /** Final states that a violation names. */
 const MAX_STATES = 16;

@@ -1,6 +1,6 @@
 /** What a history comes to, in numbers. */
 import type { History, Outcome } from "../lincheck/mod.ts";
-import { isWrite, type OperationKind } from "./mix.ts";
+import { isWrite, type OperationKind } from "./requests.ts";
 
 /** How operations ended. */
 export interface Count {

@@ -8,10 +8,10 @@
  *
  * What fell due in the warm-up is not counted. What fell due afterwards is, however late it ends.
  */
-import type { Clock, Random } from "../platform/clock.ts";
 import { LatencyHistogram } from "./histogram.ts";
 import { type Distribution, keyChooser, keyOfNumber } from "./keys.ts";
-import { Pacer } from "./pacer.ts";
+import { assert } from "../platform/assert.ts";
+import type { Clock, Random, Timer } from "../platform/clock.ts";
 
 /** A slot whose request failed rests so long: a store that refuses at once is not stormed. */
 const REST_AFTER_FAILURE_MS = 10;
@@ -224,4 +224,54 @@ function valueOf(bytes: number): Uint8Array {
     value[position] = (position * 167 + (position >> 8) * 31) & 0xff;
   }
   return value;
+}
+
+/** Somebody who waits. */
+interface Sleeper {
+  readonly dueAt: number;
+  readonly wake: () => void;
+}
+
+/** Timers are set for the first who waits. Invariant: times are asked for in ascending order. */
+export class Pacer {
+  readonly #clock: Pick<Clock, "now" | "after">;
+  #sleepers: Sleeper[] = [];
+  #timer: Timer | null = null;
+
+  /** Nobody waits yet. */
+  constructor(clock: Pick<Clock, "now" | "after">) {
+    this.#clock = clock;
+  }
+
+  /** Resolves at `dueAt` or as soon after it as the timers of this process allow; or when {@link wakeAll} is called. */
+  until(dueAt: number): Promise<void> {
+    const last = this.#sleepers.at(-1);
+    assert(last === undefined || last.dueAt <= dueAt, "times are asked for in ascending order");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#sleepers.push({ dueAt, wake: resolve });
+    if (this.#timer === null) this.#setTimer();
+    return promise;
+  }
+
+  /** Wakes everybody, due or not. */
+  wakeAll(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    const sleepers = this.#sleepers;
+    this.#sleepers = [];
+    for (const { wake } of sleepers) wake();
+  }
+
+  #setTimer(): void {
+    const [first] = this.#sleepers;
+    if (first === undefined) return;
+    this.#timer = this.#clock.after(Math.max(0, first.dueAt - this.#clock.now()), () => {
+      this.#timer = null;
+      const now = this.#clock.now();
+      const waiting = this.#sleepers.findIndex(({ dueAt }) => dueAt > now);
+      const due = this.#sleepers.splice(0, waiting === -1 ? this.#sleepers.length : waiting);
+      for (const { wake } of due) wake();
+      if (this.#timer === null) this.#setTimer();
+    });
+  }
 }

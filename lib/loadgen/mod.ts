@@ -1,22 +1,29 @@
 /**
  * Load on a store, and how long the store took: what `client bench` runs, and what the side-by-side run of
- * tests/bench puts on every peer alike, so that all of them are measured with the same ruler.
+ * tests/bench puts on every peer alike, so that all of them are measured by the same code.
  *
- * `generator.ts` keeps requests under way and times them, `histogram.ts` keeps the times, `keys.ts` chooses keys,
- * `load_meter.ts` tells whether the generator itself was the bound.
+ * `generator.ts` keeps requests in flight and times them, `histogram.ts` keeps the times, `keys.ts` chooses keys,
+ * `generator_cost.ts` finds out whether the generator itself was the bottleneck. `workload.ts` runs the clients of
+ * `client check`; `requests.ts` chooses their operations, `perform.ts` carries one out, `figures.ts` counts the outcomes.
  *
- * Left out: whether answers are right (lib/lincheck judges that), and how to reach a store: a {@link Target} is handed in.
+ * Not here: whether answers are right (lib/lincheck checks that), and how to reach a store: the caller passes a
+ * {@link Target}.
  *
  * @module
  */
+export * from "./figures.ts";
 export * from "./generator.ts";
+export * from "./generator_cost.ts";
 export * from "./histogram.ts";
 export * from "./keys.ts";
-export * from "./load_meter.ts";
-export * from "./figures.ts";
-export * from "./mix.ts";
-export { type Ended, perform, type Request, type WorkloadClient } from "./perform.ts";
-export * from "./random.ts";
-export { MAX_KEYS, MAX_PREFIX_BYTES } from "./requests.ts";
-export * from "./text.ts";
+export * from "./perform.ts";
+export {
+  DEFAULT_MIX,
+  isWrite,
+  MAX_KEYS,
+  MAX_PREFIX_BYTES,
+  type Mix,
+  OPERATION_KINDS,
+  type OperationKind,
+} from "./requests.ts";
 export * from "./workload.ts";

@@ -1,10 +1,9 @@
 /** One operation: what is asked of a client, and what it answered, in the words of a history. */
-import { assertNever } from "../platform/assert.ts";
-import type { Check, Entry, Operation } from "../lincheck/mod.ts";
 import type { KvClient } from "../client/client.ts";
 import type { CallOptions, TransactionCheck } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
-import { bytesOfText, textOfBytes } from "./text.ts";
+import type { Check, Entry, Operation } from "../lincheck/mod.ts";
+import { assertNever } from "../platform/assert.ts";
 
 /** The part of {@link KvClient} that a workload calls. */
 export type WorkloadClient = Pick<
@@ -113,4 +112,16 @@ function entryOf(entry: KeyValue | null): Entry | null {
 
 function shown({ value, createRevision, modRevision, version }: KeyValue): Entry {
   return { value: textOfBytes(value), createRevision, modRevision, version };
+}
+
+/** The text for some bytes. */
+export function textOfBytes(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
+/** The bytes of such a text. */
+export function bytesOfText(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

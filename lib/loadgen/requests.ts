@@ -4,11 +4,10 @@
  * Every value is written once in a run, so that what is read tells which write it came from. Conditions go by what was
  * last seen of a key, which is often true and often just not any more: both answers happen.
  */
-import { assert, assertNever } from "../platform/assert.ts";
 import type { Check, Entry, KeyRange, Mutation, Operation } from "../lincheck/mod.ts";
-import type { Random } from "../platform/clock.ts";
-import { isWrite, type Mix, OPERATION_KINDS, type OperationKind } from "./mix.ts";
 import type { Request } from "./perform.ts";
+import { assert, assertNever } from "../platform/assert.ts";
+import type { Random } from "../platform/clock.ts";
 
 /** Most keys of a workload. */
 export const MAX_KEYS = 1_000;
@@ -180,4 +179,28 @@ export class RequestSource {
 
 function keyName(prefix: string, number: number): string {
   return `${prefix}${String(number).padStart(KEY_DIGITS, "0")}`;
+}
+
+/** What a client may do. */
+export type OperationKind = Operation["kind"];
+
+/** Every kind, in the order in which they are shown. */
+export const OPERATION_KINDS = [
+  "put",
+  "get",
+  "delete",
+  "compareAndSet",
+  "transaction",
+  "list",
+] as const satisfies readonly OperationKind[];
+
+/** How often each kind comes, relative to the others; at least one is above 0. */
+export type Mix = Readonly<Record<OperationKind, number>>;
+
+/** Half writes, half reads, and every kind often enough to meet every other. */
+export const DEFAULT_MIX: Mix = { put: 30, get: 35, delete: 8, compareAndSet: 12, transaction: 8, list: 7 };
+
+/** Whether the kind changes the store, and so can be of unknown outcome. */
+export function isWrite(kind: OperationKind): boolean {
+  return kind !== "get" && kind !== "list";
 }

@@ -3,10 +3,9 @@ import type { History, Operation } from "../lincheck/mod.ts";
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
-import { isWrite, type Mix } from "./mix.ts";
+import { isWrite, type Mix, type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
 import { perform, type Request, type WorkloadClient } from "./perform.ts";
-import { seededRandom } from "./random.ts";
-import { type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
+import { seededRandom } from "./keys.ts";
 
 /** Operations after which a workload stops, so that a history has an end in memory too. */
 export const MAX_OPERATIONS = 200_000;

@@ -5,11 +5,11 @@
 import process from "node:process";
 import {
   Generator,
-  type GeneratorLoad,
+  type GeneratorCost,
+  GeneratorCostRecorder,
   type HistogramDocument,
   type Load,
   loadKeys,
-  LoadMeter,
   type RequestKind,
   type Target,
 } from "../../lib/loadgen/mod.ts";
@@ -48,7 +48,7 @@ export interface GeneratorAnswer {
   readonly sent: number;
   readonly latency: Readonly<Record<RequestKind, HistogramDocument>>;
   readonly errors: Readonly<Record<string, number>>;
-  readonly generator: GeneratorLoad;
+  readonly generator: GeneratorCost;
 }
 
 type Connected = Target & { close(): unknown };
@@ -112,7 +112,7 @@ async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
     }));
     await loadKeys({ ...options, targets: patient });
   }
-  const meter = new LoadMeter({
+  const meter = new GeneratorCostRecorder({
     clock,
     cpuMs: () => {
       const { user, system } = process.threadCpuUsage();

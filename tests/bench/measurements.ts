@@ -1,5 +1,5 @@
 /** What was measured, and the middle and spread of it over the rounds. */
-import { type GeneratorLoad, LatencyHistogram } from "../../lib/loadgen/mod.ts";
+import { type GeneratorCost, LatencyHistogram } from "../../lib/loadgen/mod.ts";
 import type { GeneratorAnswer } from "./generator_main.ts";
 import type { Goal, PeerName, Workload } from "./workloads.ts";
 
@@ -17,7 +17,7 @@ export interface Measurement {
   readonly p999Ms: number;
   readonly maxMs: number;
   readonly errors: Readonly<Record<string, number>>;
-  readonly generator: GeneratorLoad;
+  readonly generator: GeneratorCost;
   /** Resident memory of each node right after it, the leader's first. */
   readonly residentBytes: readonly number[];
   /** CPU time of each node by request, warm-up included: what depends least on what else the machine does. */
@@ -58,7 +58,7 @@ export function measurementOf(
     all.merge(own);
     for (const [code, count] of Object.entries(answer.errors)) errors[code] = (errors[code] ?? 0) + count;
   }
-  const greatest = (of: (load: GeneratorLoad) => number): number =>
+  const greatest = (of: (load: GeneratorCost) => number): number =>
     Math.max(...answers.map(({ generator }) => of(generator)));
   return {
     ...place,

@@ -6,9 +6,9 @@ import {
   type Distribution,
   DISTRIBUTIONS,
   Generator,
+  GeneratorCostRecorder,
   type GeneratorOptions,
   loadKeys,
-  LoadMeter,
   MAX_KEY_COUNT,
   type Measured,
   REQUEST_KINDS,
@@ -227,9 +227,9 @@ async function work(plan: BenchPlan, context: CommandContext): Promise<Work> {
       },
     });
   }
-  const meter = new LoadMeter({ clock, cpuMs: () => environment.cpuMs() });
+  const recorder = new GeneratorCostRecorder({ clock, cpuMs: () => environment.cpuMs() });
   const { measured, end } = await watch(Generator.start(options), plan, context);
-  return { measured, end, generator: meter.stop() };
+  return { measured, end, generator: recorder.stop() };
 }
 
 function targetOf(client: StoreClient, { consistency, timeoutMs }: BenchPlan): Target {

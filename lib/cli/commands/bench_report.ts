@@ -1,6 +1,6 @@
 /** What `bench` measured, as text and as JSON. */
 import {
-  type GeneratorLoad,
+  type GeneratorCost,
   isGeneratorBound,
   LatencyHistogram,
   type Load,
@@ -39,7 +39,7 @@ export type BenchEnd = "duration" | "interrupted";
 export interface BenchReport {
   readonly plan: BenchPlan;
   readonly measured: Measured;
-  readonly generator: GeneratorLoad;
+  readonly generator: GeneratorCost;
   readonly end: BenchEnd;
   /** What became of its keys; "left": they could not all be removed. */
   readonly keys: "removed" | "kept" | "left";

@@ -2,10 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import {
   Generator,
+  GeneratorCostRecorder,
   isGeneratorBound,
   type Load,
   loadKeys,
-  LoadMeter,
   type Target,
 } from "../../../lib/loadgen/mod.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
@@ -162,7 +162,7 @@ Deno.test("loading writes every key, once", async () => {
 Deno.test("the meter tells a busy generator from an idle one, and how late its timers fire", () => {
   const clock = new ManualClock();
   let cpuMs = 500;
-  const meter = new LoadMeter({ clock, cpuMs: () => cpuMs });
+  const meter = new GeneratorCostRecorder({ clock, cpuMs: () => cpuMs });
   clock.advance(100);
   clock.sleep(50);
   cpuMs += 147;

@@ -8,7 +8,7 @@ const LOOK_INTERVAL_MS = 20;
 const BOUND_SHARE = 0.9;
 
 /** What the generator cost. */
-export interface GeneratorLoad {
+export interface GeneratorCost {
   /** CPU time of the generator's thread, of the time that passed; 1 is a whole core. */
   readonly cpuShare: number;
   /** How late its timers fired: what it added at most to 99 in 100 latencies. */
@@ -17,27 +17,27 @@ export interface GeneratorLoad {
 }
 
 /** Whether the generator may have been what limited the throughput. */
-export function isGeneratorBound({ cpuShare }: GeneratorLoad): boolean {
+export function isGeneratorBound({ cpuShare }: GeneratorCost): boolean {
   return cpuShare >= BOUND_SHARE;
 }
 
 /** What a meter reads. */
-export interface MeterOptions {
+export interface GeneratorCostOptions {
   readonly clock: Pick<Clock, "now" | "after">;
   /** CPU time of this thread so far. */
   readonly cpuMs: () => number;
 }
 
 /** Measures from when it is made until {@link stop}. */
-export class LoadMeter {
-  readonly #options: MeterOptions;
+export class GeneratorCostRecorder {
+  readonly #options: GeneratorCostOptions;
   readonly #startedAt: number;
   readonly #cpuAtStart: number;
   readonly #lag = new LatencyHistogram();
   #timer: Timer;
 
   /** Begins. */
-  constructor(options: MeterOptions) {
+  constructor(options: GeneratorCostOptions) {
     this.#options = options;
     this.#startedAt = options.clock.now();
     this.#cpuAtStart = options.cpuMs();
@@ -45,7 +45,7 @@ export class LoadMeter {
   }
 
   /** Ends, and tells. */
-  stop(): GeneratorLoad {
+  stop(): GeneratorCost {
     this.#timer.cancel();
     const { clock, cpuMs } = this.#options;
     const elapsedMs = clock.now() - this.#startedAt;
