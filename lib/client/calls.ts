@@ -5,12 +5,12 @@
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
 import { withResolvers } from "../platform/promise.ts";
-import type { ErrorResponse } from "../protocol/client_frames.ts";
+import type { ErrorResponse, RequestKind, ResultOf } from "../protocol/client_frames.ts";
 import type { Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import { type AdmissionRequest, CallAdmission } from "./admission.ts";
 import type { CallContext, StopReason } from "./call_context.ts";
-import type { NodeConnection, RequestEnd, RequestKind, RequestOf, ResultOf } from "./connection.ts";
+import type { NodeConnection, RequestEnd, RequestOf } from "./connection.ts";
 import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
 import type { ConnectionPool } from "./pool.ts";
 import {

@@ -15,6 +15,9 @@ import {
   decodeServerMessage,
   encodeClientRequest,
   type ErrorResponse,
+  isResultOf,
+  type RequestKind,
+  type ResultOf,
   type ServerFrame,
   type ServerMessage,
 } from "../protocol/client_frames.ts";
@@ -45,30 +48,10 @@ const SIZES: ChannelSizes = {
   maxQueuedBytes: 2 * MAX_IN_FLIGHT_BYTES,
 };
 
-/** Kinds of requests. */
-export type RequestKind = ClientRequest["kind"];
-
 type Unnumbered<R> = R extends ClientRequest ? Omit<R, "requestId"> : never;
 
 /** A request of a kind, before the connection numbers it. */
 export type RequestOf<K extends RequestKind> = Unnumbered<ClientRequest> & { readonly kind: K };
-
-/** By what each request is answered when it was done. */
-const ANSWERS = {
-  write: "writeResult",
-  get: "getResult",
-  list: "listResult",
-  status: "statusResult",
-  stateHash: "stateHashResult",
-  transferLeadership: "transferLeadershipResult",
-  changeMembership: "membershipChanged",
-  takeSnapshot: "snapshotTaken",
-  readSnapshot: "snapshotPart",
-  closeSnapshot: "snapshotClosed",
-} as const satisfies Record<RequestKind, ServerMessage["kind"]>;
-
-/** What answers a request of a kind when it was done. */
-export type ResultOf<K extends RequestKind> = Extract<ServerMessage, { readonly kind: typeof ANSWERS[K] }>;
 
 /** What a node says unasked. */
 export type Notice = ServerFrame<"leader"> | ServerFrame<"members">;
@@ -336,8 +319,4 @@ export class NodeConnection {
       request.end({ kind: "lost", left: request.position < bytesHandedOut, reason });
     }
   }
-}
-
-function isResultOf<K extends RequestKind>(message: ServerMessage, kind: K): message is ResultOf<K> {
-  return message.kind === ANSWERS[kind];
 }

@@ -34,8 +34,7 @@ import {
   text,
   trailing,
 } from "./field.ts";
-import { MAX_RESULT_BYTES } from "./frame_bounds.ts";
-import { MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
+import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import {
   CONSISTENCY,
   type DiskState,

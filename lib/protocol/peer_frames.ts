@@ -11,8 +11,14 @@ import type { Entry, EntryKind } from "../raft/types.ts";
 import { REFUSAL, RESULT_BYTES } from "./client_frames.ts";
 import { decodeConfiguration } from "./configuration.ts";
 import { boolean, bytes, custom, type Field, integer, nullable, numbered, trailing } from "./field.ts";
-import { MAX_CONFIGURATION_BYTES, MAX_PEER_ENTRY_BYTES } from "./frame_bounds.ts";
-import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES, MAX_SNAPSHOT_INDEX, MAX_TERM } from "./limits.ts";
+import {
+  MAX_APPEND_ENTRIES,
+  MAX_CONFIGURATION_BYTES,
+  MAX_PEER_ENTRY_BYTES,
+  MAX_SNAPSHOT_CHUNK_DATA_BYTES,
+  MAX_SNAPSHOT_INDEX,
+  MAX_TERM,
+} from "./limits.ts";
 import type { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { frame, frameTable, type MessageOf, variants } from "./schema.ts";

@@ -13,7 +13,7 @@ import {
   MAX_CONFIGURATION_BYTES,
   MAX_PEER_ENTRY_BYTES,
   MAX_RESULT_BYTES,
-} from "../../../lib/protocol/frame_bounds.ts";
+} from "../../../lib/protocol/limits.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
 import { decodePeerFrame, encodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
