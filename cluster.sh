@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # A kvraft cluster on this machine; `./cluster.sh help` lists what it does.
 #
-# Data, logs and pid files are in ./data. A process counts as ours only while it runs with one of the data folders
-# there, so nothing else is ever signalled. Commands that start, stop or remove something hold a lock, so that two at
-# once run one after the other. Written for bash 3.2 (macOS) and later.
+# Data, logs and pid files are in ./data. The script signals a process only if it runs on one of the data directories
+# there. Commands that start, stop or remove something hold a lock, so that two of them run one after the other.
+# Written for bash 3.2 (macOS) and later.
 set -eu
 cd -P -- "$(dirname -- "$0")" >/dev/null
 
 READY_LINE='ready to serve'
 START_DEADLINE_S=30
-# The server promises to be gone 5 seconds after SIGTERM.
+# A server ends within 5 seconds after SIGTERM.
 STOP_DEADLINE_S=8
-# How long a command waits for another one that starts or stops nodes.
+# The time that a command waits for another one that starts or stops nodes.
 LOCK_DEADLINE_S=120
-# A lock without a pid in it for so long belongs to a process that died before it wrote one.
+# After this time a lock without a pid belongs to a process that died before it wrote the pid.
 LOCK_GRACE_S=3
 POLL_S=0.05
 
@@ -22,24 +22,24 @@ usage() {
 Usage: ./cluster.sh [command]
 
   start [nodes] [-- flags]
-                  build if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
-                  flags go to every server, now and at each later start of a node: start 3 -- --read-mode lease;
-                  of --http 127.0.0.1:8001 node 2 gets port 8002, and so on
-  client [args]   the client, pointed at this cluster; a shell when nothing follows
-  status          which nodes run, and what they say of themselves
+                  compile if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
+                  flags are passed to every server, also at later starts: start 3 -- --read-mode lease;
+                  with --http 127.0.0.1:8001 node 2 uses port 8002, and so on
+  client [args]   run the client on this cluster; without arguments, an interactive shell
+  status          list the nodes that run, with their status
   add             start one more node and make it a member
-  remove <n>      remove node n from the cluster for good, and stop it
-  stop            stop the nodes (SIGTERM: they hand over, sync and exit)
+  remove <n>      remove node n from the cluster permanently, and stop it
+  stop            stop the nodes (SIGTERM: they transfer leadership, sync and exit)
   restart <n>     stop node n if it runs, and start it
-  kill <n>        kill -9: node n is gone in the middle of whatever it does
-  pause <n>       freeze node n (SIGSTOP)
-  resume <n>      let it go on (SIGCONT)
-  logs [-f] <n>   the log of node n; -f follows it
-  demo            write, kill the leader, bring it back, and count what was lost
+  kill <n>        kill node n without a clean stop (SIGKILL)
+  pause <n>       pause node n (SIGSTOP)
+  resume <n>      resume node n (SIGCONT)
+  logs [-f] <n>   print the log of node n; -f follows it
+  demo            write, kill the leader, restart it, and count lost writes
   clean           remove the data of a cluster whose nodes are stopped
 
-Nodes listen on 127.0.0.1, ports 7001 and up. KVRAFT_BASE_PORT=8001 ./cluster.sh begins at another port;
-KVRAFT_SOURCE=1 runs the source even where ./kvraft can be compiled.
+Nodes listen on 127.0.0.1, from port 7001 on. KVRAFT_BASE_PORT=8001 ./cluster.sh uses ports from 8001 on;
+KVRAFT_SOURCE=1 runs the source even if ./kvraft can be compiled.
 USAGE
 }
 
@@ -56,7 +56,7 @@ misused() {
 
 # --- one command at a time -----------------------------------------------------------------------------------
 
-# A folder, since mkdir is the one step that succeeds for a single process everywhere; the pid in it says for whom.
+# A directory, because mkdir succeeds for exactly one process on every system; it contains the pid of the owner.
 lock=.cache/cluster.lock
 holds_lock=
 
@@ -65,7 +65,7 @@ release_lock() {
   holds_lock=
 }
 
-# The words a process was started with; nothing when there is no such process.
+# Prints the command line of process $1, or nothing if there is no such process.
 command_line() {
   if [ -r "/proc/$1/cmdline" ]; then
     tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null
@@ -74,7 +74,7 @@ command_line() {
   fi
 }
 
-# The pid of the script that holds the lock; fails when there is none, or it is dead.
+# Prints the pid of the script that holds the lock; fails if there is none, or it no longer runs.
 lock_holder() {
   local pid=
   read -r pid 2>/dev/null <"$lock/pid" || return 1
@@ -84,8 +84,8 @@ lock_holder() {
   esac
 }
 
-# Takes over the lock of a dead script. Of several that try, one makes the folder `takeover`; it looks again, since
-# the lock may have been taken over before.
+# Takes over the lock of a script that no longer runs. Of several attempts one creates the directory `takeover`; it checks
+# again, because the lock may have been taken over before.
 take_over_lock() {
   mkdir "$lock/takeover" 2>/dev/null || return 1
   if lock_holder >/dev/null; then
@@ -118,21 +118,21 @@ take_lock() {
       fi
     fi
     [ "$SECONDS" -lt "$deadline" ] ||
-      fail "Another ./cluster.sh (pid ${holder:-unknown}) is at work for $LOCK_DEADLINE_S s already. If there is none, remove $lock."
+      fail "Another ./cluster.sh (pid ${holder:-unknown}) has run for $LOCK_DEADLINE_S s. If it does not exist, remove $lock."
     sleep $POLL_S
   done
 }
 
-# What a cluster is, is read only under the lock.
+# The description of the cluster is read only under the lock.
 case ${1:-start} in
   start | add | remove | stop | restart | kill | pause | resume | demo | clean) take_lock ;;
 esac
 
-# --- what cluster this is ------------------------------------------------------------------------------------
+# --- the description of the cluster --------------------------------------------------------------------------
 
-nodes=0    # the highest id that was ever given; 0: no node was ever started here
-founders=0 # nodes 1 to this began the cluster, those after it joined
-removed=   # ids of nodes that were removed; an id is given once
+nodes=0    # the highest id ever used; 0: no node was ever started here
+founders=0 # nodes 1 to this number are the initial members, later ones joined
+removed=   # ids of removed nodes; an id is used once
 base_port=${KVRAFT_BASE_PORT:-7001}
 case $base_port in
   '' | 0* | *[!0-9]*) misused "KVRAFT_BASE_PORT is '$base_port'; it must be a port number such as 7001." ;;
@@ -141,7 +141,7 @@ if [ "${#base_port}" -gt 5 ] || [ "$base_port" -gt 65529 ]; then
   misused "KVRAFT_BASE_PORT is '$base_port'; it must be from 1 to 65529."
 fi
 
-# The addresses are part of a cluster's identity, so data made under one base port is refused under another.
+# The cluster id is derived from the addresses, so data created with one base port is refused with another.
 if [ -r data/cluster ]; then
   read -r nodes stored_port founders removed <data/cluster
   if [ -n "${KVRAFT_BASE_PORT:-}" ] && [ "$base_port" != "$stored_port" ]; then
@@ -156,7 +156,7 @@ address() { printf '127.0.0.1:%s' $((base_port + $1 - 1)); }
 
 remember_cluster() { echo "$nodes $base_port $founders $removed" >data/cluster; }
 
-# The ids of the nodes there are, one a word.
+# Prints the ids of the current nodes, separated by spaces.
 node_ids() {
   local n
   for ((n = 1; n <= nodes; n++)); do
@@ -165,7 +165,7 @@ node_ids() {
 }
 
 node_count() {
-  # shellcheck disable=SC2046 # numbers, one a word
+  # shellcheck disable=SC2046 # numbers separated by spaces
   set -- $(node_ids)
   echo $#
 }
@@ -176,15 +176,15 @@ members() {
   printf '%s' "${list#,}"
 }
 
-# The nodes that the cluster began with, removed or not: what a founder is told, always the same. Told another list, a
-# founder with an empty folder would take itself for one of another cluster.
+# Prints the initial members, removed or not. An initial member always gets the same list: with another one and an empty
+# directory it would form another cluster.
 founding_members() {
   local n list=
   for ((n = 1; n <= founders; n++)); do list=$list,$n=$(address "$n"); done
   printf '%s' "${list#,}"
 }
 
-# Where node $1, which joins, can find the others.
+# Prints the addresses of the other nodes, for node $1, which joins.
 others_of() {
   local n list=
   for n in $(node_ids); do
@@ -216,11 +216,11 @@ require_node() {
 
 data_folder() { printf '%s/data/node-%s' "$PWD" "$1"; }
 
-# Prints the pid of a process that runs on the data folder $1, whatever the pid files say; fails when there is none.
+# Prints the pid of a process that runs on the data directory $1, without the pid files; fails if there is none.
 process_on() {
   local pid
   if [ -r /proc/self/cmdline ]; then
-    # A record of /proc/<pid>/cmdline is a word; grep itself has the folder behind another flag.
+    # A record of /proc/<pid>/cmdline is one argument; grep itself has the directory after another flag.
     for pid in $(grep -lzxF -e "$1" /proc/[0-9]*/cmdline 2>/dev/null | sed 's,/proc/,,; s,/.*,,'); do
       if runs_on "$pid" "$1"; then return; fi
     done
@@ -232,7 +232,7 @@ process_on() {
   return 1
 }
 
-# Prints the pid $1 if that process runs on the data folder $2; else fails.
+# Prints the pid $1 if that process runs on the data directory $2; otherwise fails.
 runs_on() {
   case $(command_line "$1") in
     *" --data-dir $2 "*) printf '%s' "$1" ;;
@@ -240,7 +240,7 @@ runs_on() {
   esac
 }
 
-# Prints the pid of node $1 while it runs; fails when it does not.
+# Prints the pid of node $1; fails if it does not run.
 pid_of() {
   local pid=
   if [ -r "data/node-$1.pid" ]; then
@@ -259,7 +259,7 @@ running_nodes() {
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# --- the program: ./kvraft where Deno can compile it, else the source -------------------------------------------
+# --- the program: ./kvraft if Deno can compile it, otherwise the source -----------------------------------------
 
 program=()
 program_name=
@@ -268,24 +268,24 @@ compiled_is_current() {
   [ -x kvraft ] && [ -z "$(find main.ts lib deno.json -newer kvraft | head -n 1)" ]
 }
 
-# Sets `deno` and `flags`: what runs a source file of this checkout.
+# Sets `deno` and `flags`, which run a source file of this checkout.
 find_deno() {
   deno=$(bash tools/find_deno.sh) || exit 1
   flags=$("$deno" run -A --no-config tools/std_imports.ts)
 }
 
-# One attempt; where Deno's base binary cannot be had, that is remembered and no later start asks again.
+# Tries to compile once. If Deno's base binary cannot be downloaded, a file records it and later starts do not try again.
 compile_if_possible() {
   local pinned code=0
   read -r pinned <.deno-version
   [ ! -e ".cache/no-compile-$pinned" ] || return 0
   say "Compiling ./kvraft …"
-  # shellcheck disable=SC2086 # the flags are words
+  # shellcheck disable=SC2086 # flags separated by spaces
   "$deno" run -A --no-config tools/compile.ts $flags || code=$?
   if [ "$code" -eq 3 ]; then : >".cache/no-compile-$pinned"; fi
 }
 
-# Sets `program`; with "build", makes ./kvraft first where that is possible.
+# Sets `program`; with "build", compiles ./kvraft first if possible.
 choose_program() {
   if [ -z "${KVRAFT_SOURCE:-}" ]; then
     if [ "${1:-}" = build ] && ! compiled_is_current; then
@@ -299,23 +299,23 @@ choose_program() {
     fi
   fi
   find_deno
-  # shellcheck disable=SC2206 # the flags are words
+  # shellcheck disable=SC2206 # flags separated by spaces
   program=("$deno" run -q -P=kvraft --no-prompt $flags main.ts)
   program_name='the source, with the permissions of the compiled form'
   if [ "${1:-}" = build ]; then
-    # Fetches the packages before three nodes would do so at the same time.
-    # shellcheck disable=SC2086 # the flags are words
+    # Downloads the packages once, before three nodes do so at the same time.
+    # shellcheck disable=SC2086 # flags separated by spaces
     "$deno" cache -q $flags main.ts || fail "Cannot load kvraft's packages: see above."
   fi
 }
 
 run_client() { "${program[@]}" client --cluster "$(members)" "$@"; }
 
-# --- flags that every server is given ------------------------------------------------------------------------
+# --- flags for every server ----------------------------------------------------------------------------------
 
 server_flags=()
 
-# One a line, in data/flags.
+# Reads the flags from data/flags, one per line.
 read_flags() {
   local flag
   server_flags=()
@@ -330,13 +330,13 @@ check_flags() {
       *'
 '*) misused "A flag cannot hold a newline: '$flag'." ;;
       --node-id | --node-id=* | --bind | --bind=* | --cluster | --cluster=* | --join | --join=* | --data-dir | --data-dir=*)
-        misused "${flag%%=*} is given to each node by cluster.sh itself; it cannot be among the flags behind --."
+        misused "${flag%%=*} is given to each node by cluster.sh itself; it cannot be among the flags after --."
         ;;
     esac
   done
 }
 
-# Sets node_flags: the flags for one node. One address for HTTP cannot serve them all: node n gets the port n - 1 above it.
+# Sets node_flags, the flags for one node. Each node needs its own HTTP address: node n uses the given port plus n - 1.
 node_flags=()
 flags_for() { # node
   local flag host port is_http=
@@ -354,12 +354,12 @@ flags_for() { # node
   done
 }
 
-# Keeps the flags given, in place of those kept before; none clears them.
+# Stores the given flags in place of the stored ones; without arguments, removes them.
 remember_flags() { if [ $# -eq 0 ]; then rm -f data/flags; else printf '%s\n' "$@" >data/flags; fi; }
 
 # --- starting and stopping -----------------------------------------------------------------------------------
 
-log_from=() # by node: bytes its log had before it was started
+log_from=() # for each node, the size of its log before the start
 
 launch() {
   local n=$1 log=data/node-$1.log how=--cluster whom
@@ -373,7 +373,7 @@ launch() {
   log_from[n]=$(wc -c <"$log")
   read_flags
   flags_for "$n"
-  # A process group of its own: Ctrl-C on this script does not reach the node.
+  # Starts the node in its own process group, so that Ctrl-C on this script does not end it.
   set -m
   (
     trap '' HUP
@@ -387,7 +387,7 @@ launch() {
 
 log_since_launch() { tail -c +$((log_from[$1] + 1)) "data/node-$1.log"; }
 
-# Waits until node $1 says that it serves. The process is ours by construction: it may not have become itself yet.
+# Waits until node $1 logs that it is ready. Its pid is known, but its command line may still be that of this script.
 wait_until_ready() {
   local n=$1 pid deadline=$((SECONDS + START_DEADLINE_S))
   read -r pid <"data/node-$n.pid"
@@ -395,20 +395,20 @@ wait_until_ready() {
     if ! kill -0 "$pid" 2>/dev/null; then
       log_since_launch "$n" | tail -n 20 >&2
       rm -f "data/node-$n.pid"
-      fail "Node $n did not start; its last words are above (data/node-$n.log)."
+      fail "Node $n did not start; the end of its log is above (data/node-$n.log)."
     fi
     [ "$SECONDS" -lt "$deadline" ] || fail "Node $n is not ready after $START_DEADLINE_S s; see data/node-$n.log."
     sleep $POLL_S
   done
 }
 
-# Stops the nodes named, all at the same time; says which had to be killed.
+# Stops the given nodes at the same time, and prints which of them had to be killed.
 stop_nodes() {
   local n pid deadline=$((SECONDS + STOP_DEADLINE_S))
   for n in "$@"; do
     if pid=$(pid_of "$n"); then
       kill -TERM "$pid"
-      kill -CONT "$pid" # one that is paused hears it only now
+      kill -CONT "$pid" # a paused process handles SIGTERM only after this
     fi
   done
   for n in "$@"; do
@@ -441,7 +441,7 @@ start() {
     shift
   fi
   if [ $# -gt 0 ]; then
-    [ "$1" = -- ] || misused "Flags for the servers go behind --: ./cluster.sh start 3 -- $*"
+    [ "$1" = -- ] || misused "Put flags for the servers after --: ./cluster.sh start 3 -- $*"
     has_flags=yes
     shift
     check_flags "$@"
@@ -493,15 +493,15 @@ start() {
   shown status
   cat <<'NEXT'
 What to try next:
-  ./cluster.sh client             a shell: put, get, list, help
-  ./cluster.sh kill 1             kill a node; writes go on with the others (then: ./cluster.sh restart 1)
-  ./cluster.sh add                one more node; ./cluster.sh remove 4 takes it away again
-  ./cluster.sh demo               a minute that counts what a killed leader costs
+  ./cluster.sh client             open a shell: put, get, list, help
+  ./cluster.sh kill 1             kill a node; the others serve clients (then: ./cluster.sh restart 1)
+  ./cluster.sh add                add a node; ./cluster.sh remove 4 removes it
+  ./cluster.sh demo               kill the leader under load and count lost writes
   ./cluster.sh stop               stop the nodes; their data stays until ./cluster.sh clean
 NEXT
 }
 
-# Runs a client command as the reader could type it, and shows both. A key that is not there is an answer too.
+# Prints a client command as a user can type it, and runs it. Exit code 1 (key not found) is not a failure.
 shown() {
   local code=0 word typed=
   for word in "$@"; do
@@ -510,13 +510,13 @@ shown() {
   done
   say "\$ ./cluster.sh client$typed"
   run_client "$@" || code=$?
-  # Where it goes to no terminal, a value comes without a newline.
+  # Without a terminal, a value is printed without a newline.
   if [ "$1" = get ] && [ ! -t 1 ]; then say; fi
-  [ "$code" -le 1 ] || fail "The nodes run, and that did not succeed (exit code $code). See ./cluster.sh logs 1."
+  [ "$code" -le 1 ] || fail "The nodes run, but the command failed (exit code $code). See ./cluster.sh logs 1."
   say
 }
 
-# Whether a node that is down said as its last word that it is no member any more.
+# Succeeds if the last log line of node $1 says that it was removed.
 was_removed() { tail -n 1 "data/node-$1.log" 2>/dev/null | grep -q 'was removed from the cluster'; }
 
 status() {
@@ -526,7 +526,7 @@ status() {
     if pid=$(pid_of "$n"); then
       say "n$n  $(address "$n")  runs, pid $pid"
     elif was_removed "$n"; then
-      say "n$n  $(address "$n")  was removed from the cluster; ./cluster.sh remove $n forgets it here too"
+      say "n$n  $(address "$n")  was removed from the cluster; ./cluster.sh remove $n removes it from this list"
     else
       say "n$n  $(address "$n")  is down; start it with ./cluster.sh restart $n"
     fi
@@ -540,8 +540,8 @@ status() {
   run_client status
 }
 
-# Starts the next node and makes it a member. What the cluster refuses leaves nothing behind; a wait that was ended
-# (exit code 4) does: the change goes on by itself.
+# Starts the next node and makes it a member. If the cluster refuses, the node is removed again; if only the wait ended
+# (exit code 4), it stays, because the change continues.
 add() {
   local n=$((nodes + 1)) list code=0
   require_cluster
@@ -569,13 +569,13 @@ remove_node() {
   require_node "$@"
   choose_program
   run_client member remove "$1" || return $?
-  stop_nodes "$1" # it stops by itself once it has heard of it; one that is down or frozen never does
+  stop_nodes "$1" # a running node stops once it learns of its removal; a paused one does not
   removed="${removed:+$removed }$1"
   remember_cluster
   say "Its data stays in data/node-$1 until ./cluster.sh clean; its id is not used again."
 }
 
-# Also nodes that were removed from the cluster and run all the same.
+# Also stops nodes that were removed from the cluster and still run.
 stop() {
   local n running=
   for ((n = 1; n <= nodes; n++)); do
@@ -585,7 +585,7 @@ stop() {
     say "Nothing runs."
     return
   fi
-  # shellcheck disable=SC2086 # numbers, one a word
+  # shellcheck disable=SC2086 # numbers separated by spaces
   stop_nodes $running
   say "Stopped. The data stays in ./data; ./cluster.sh starts it again."
 }
@@ -599,7 +599,7 @@ restart() {
   say "Node $1 serves on $(address "$1") ($program_name)."
 }
 
-# signal_node <n> <signal> <what to say then>
+# signal_node <n> <signal> <message>
 signal_node() {
   local pid
   require_node "$1"
@@ -612,7 +612,7 @@ kill_node() {
   local pid
   require_node "${1:-}"
   pid=$(pid_of "$1") || fail "Node $1 does not run."
-  signal_node "$1" KILL "Killed node $1. Bring it back: ./cluster.sh restart $1"
+  signal_node "$1" KILL "Killed node $1. Restart it: ./cluster.sh restart $1"
   while kill -0 "$pid" 2>/dev/null && pid_of "$1" >/dev/null; do sleep $POLL_S; done
   rm -f "data/node-$1.pid"
 }
@@ -635,16 +635,16 @@ demo() {
   fi
   if [ -z "$(running_nodes)" ]; then start; fi
   running=$(running_nodes)
-  # shellcheck disable=SC2086 # numbers, one a word
+  # shellcheck disable=SC2086 # numbers separated by spaces
   set -- $running
   [ $# -eq "$(node_count)" ] || fail "The demo needs all $(node_count) nodes running: see ./cluster.sh status"
   find_deno
-  release_lock # the demo kills and restarts nodes by this script
-  # shellcheck disable=SC2086 # the flags are words
+  release_lock # the demo kills and restarts nodes with this script
+  # shellcheck disable=SC2086 # flags separated by spaces
   exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags tools/demo.ts "$(members)"
 }
 
-# Removes data only where nothing uses it: also a node that is no member any more, or one without a pid file.
+# Removes data only if no process uses it, not even one of a removed node, or one without a pid file.
 clean() {
   local n pid running=
   if [ "$nodes" -eq 0 ]; then
@@ -686,11 +686,11 @@ case $command in
   stop) stop ;;
   restart) restart "$@" ;;
   kill) kill_node "$@" ;;
-  pause) signal_node "${1:-}" STOP "Froze node ${1:-}. Let it go on: ./cluster.sh resume ${1:-}" ;;
-  resume) signal_node "${1:-}" CONT "Node ${1:-} goes on." ;;
+  pause) signal_node "${1:-}" STOP "Paused node ${1:-}. Resume it: ./cluster.sh resume ${1:-}" ;;
+  resume) signal_node "${1:-}" CONT "Resumed node ${1:-}." ;;
   logs) logs "$@" ;;
   demo) demo ;;
   clean) clean ;;
   help | -h | --help) usage ;;
-  *) misused "'$command' is no command of cluster.sh." ;;
+  *) misused "'$command' is not a command of cluster.sh." ;;
 esac

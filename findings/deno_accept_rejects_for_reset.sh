@@ -2,7 +2,7 @@
 # Deno 2.9.6 (npm package deno@2.9.6, Linux): accept() of a TCP listener rejects with NotConnected for a connection that
 # its client reset while it waited in the queue.
 #
-# Expected: accept(2) on Linux hands out such a connection, and the first read reports the reset (Node and Python do so); an
+# Expected: accept(2) on Linux returns such a connection, and the first read reports the reset (as in Node and Python). An
 # error of accept() means that the listener itself has a problem, for which servers pause or stop.
 # Seen: `Deno.Listener.accept()` rejects with Deno.errors.NotConnected. A loop that pauses on every error of accept(), as
 # one should when descriptors run out, is held up by each reset; `for await (const conn of listener)` ends.

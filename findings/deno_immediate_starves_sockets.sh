@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Deno 2.9.6 (npm package deno@2.9.6, Linux): while something is due by setImmediate in every turn of the event loop, sockets are
-# looked at only every few dozen turns.
+# Deno 2.9.6 (npm package deno@2.9.6, Linux): while a setImmediate callback is due in every turn of the event loop, sockets are
+# polled only every few dozen turns.
 #
-# Expected: setImmediate is the way to cut long work into pieces so that I/O gets its turn in between; Node's documentation
-# says so ("executed after I/O callbacks"), and Node does it.
-# Seen: one program, work of 2 ms a piece with setImmediate between the pieces, 50 echoes over loopback beside it. In Deno the
+# Expected: setImmediate splits long work so that I/O is handled between the parts; Node's documentation says so ("executed
+# after I/O callbacks"), and Node does it.
+# Seen: one program, work of 2 ms a piece with setImmediate between the pieces, and 50 concurrent echoes over loopback. In Deno the
 # echoes take about 50 times as long as in Node, with node:net as with Deno.connect; with setTimeout(f, 0) in place of
 # setImmediate the same program has no such delay in Deno.
 set -eu

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Deno 2.9.6 (npm package deno@2.9.6, Linux) raises its soft limit on open files to the hard limit at start.
 #
-# Expected: a soft limit that was set for a process holds in it (Python is the control).
+# Expected: a soft limit that was set for a process applies to it (Python is the control).
 # Seen: with a soft limit of 300 and a hard one of 5,000 a Deno program opens 1,000 files at once. Only the hard limit
-# bounds it: who tries what a program does when descriptors run out has to lower that one.
+# applies: to test a program without free descriptors, lower the hard limit.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Deno 2.9.6 (npm package deno@2.9.6, Linux): a program under `nohup` dies of SIGHUP all the same.
+# Deno 2.9.6 (npm package deno@2.9.6, Linux): a program under `nohup` is killed by SIGHUP.
 #
-# Expected: nohup starts a program with SIGHUP ignored; an ignored signal stays ignored over exec, and a runtime leaves it
-# so unless the program asks for it (Python is the control).
-# Seen: some hundred milliseconds after its start Deno installs a handler of its own for SIGHUP, though the program asked for
-# none (/proc/PID/status: bit 0 moves from SigIgn to SigCgt); SIGHUP then ends the process (129 in a shell). A check right
-# after the start finds the signal ignored, as it should be.
+# Expected: nohup starts a program with SIGHUP ignored; an ignored signal stays ignored after exec, and a runtime does not
+# change that unless the program requests it (Python is the control).
+# Seen: some hundred milliseconds after its start Deno installs a handler for SIGHUP, although the program requested
+# none (/proc/PID/status: bit 0 moves from SigIgn to SigCgt); SIGHUP then ends the process (129 in a shell). Right after
+# the start the signal is still ignored, as it should be.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

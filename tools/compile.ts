@@ -1,21 +1,21 @@
 /**
- * Makes ./kvraft: one executable with Deno, kvraft, and the permissions of deno.json in it.
+ * Compiles ./kvraft: one executable that contains Deno, kvraft, and the permissions of deno.json.
  *
- * Deno fetches the base binary for that from its own site, once. Where the site is out of reach, this says so in one
- * line and exits with 3, so that cluster.sh can go on with the source. KVRAFT_DATA_DIR names one more folder
- * that the binary may read and write.
+ * Deno downloads the base binary from its site once. If the site cannot be reached, this prints one line and exits with 3,
+ * so that cluster.sh can run the source instead. KVRAFT_DATA_DIR names an additional directory that the executable may
+ * read and write.
  */
-// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+// deno-lint-ignore-file no-console -- a tool writes to its terminal
 import { permissionFlags } from "./permissions.ts";
 
 const BASE_BINARY_SITE = "https://dl.deno.land/";
-/** A site that hangs must not hang the first start of a cluster. */
-const SITE_PATIENCE_MS = 5_000;
+/** A site that does not answer must not delay the first start of a cluster for long. */
+const SITE_TIMEOUT_MS = 5_000;
 const COMPILE_DEADLINE_MS = 180_000;
 const EXIT_NO_BASE_BINARY = 3;
 
-/** Whether a compilation can find its base binary: given, in Deno's cache, or to be had from the site. */
-async function baseBinaryCanBeHad(): Promise<boolean> {
+/** Returns whether the base binary is available: from the environment, from Deno's cache or from the site. */
+async function isBaseBinaryAvailable(): Promise<boolean> {
   if (Deno.env.get("DENORT_BIN") !== undefined) return true;
   const { denoDir } = await denoInfo();
   const name = `denort-${Deno.build.target}.zip`;
@@ -23,12 +23,12 @@ async function baseBinaryCanBeHad(): Promise<boolean> {
     await Deno.stat(`${denoDir}/dl/release/v${Deno.version.deno}/${name}`);
     return true;
   } catch {
-    // Not fetched before.
+    // It is not in the cache.
   }
   try {
     const answer = await fetch(BASE_BINARY_SITE, {
       method: "HEAD",
-      signal: AbortSignal.timeout(SITE_PATIENCE_MS),
+      signal: AbortSignal.timeout(SITE_TIMEOUT_MS),
     });
     await answer.body?.cancel();
     return true;
@@ -43,9 +43,9 @@ async function denoInfo(): Promise<{ denoDir: string }> {
 }
 
 async function compile(importMapFlags: readonly string[]): Promise<number> {
-  if (!await baseBinaryCanBeHad()) {
+  if (!await isBaseBinaryAvailable()) {
     console.error(
-      `Cannot compile: Deno's base binary cannot be fetched from ${BASE_BINARY_SITE}. kvraft runs from source all the same.`,
+      `Cannot compile: Deno's base binary cannot be downloaded from ${BASE_BINARY_SITE}. kvraft runs from source.`,
     );
     return EXIT_NO_BASE_BINARY;
   }
@@ -70,7 +70,7 @@ async function compile(importMapFlags: readonly string[]): Promise<number> {
   }
   const reason = new TextDecoder().decode(stderr);
   if (reason.includes("dl.deno.land")) {
-    console.error(`Cannot compile: Deno's base binary could not be fetched from ${BASE_BINARY_SITE}.`);
+    console.error(`Cannot compile: Deno's base binary could not be downloaded from ${BASE_BINARY_SITE}.`);
     return EXIT_NO_BASE_BINARY;
   }
   console.error(`Cannot compile:\n${reason}`);

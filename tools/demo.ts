@@ -1,20 +1,19 @@
 /**
- * `./cluster.sh demo`: writers run, the leader is killed in the middle of it and comes back, and then every write
- * is looked for.
+ * `./cluster.sh demo`: kills and restarts the leader while clients write, and then checks every write.
  *
- * Each write is a key of its own, so that the store itself tells what became of it: an acknowledged write whose key
- * is missing was lost; a key of version 2 was written twice. Argument: the cluster's nodes.
+ * Each write has its own key: an acknowledged write whose key is missing was lost, and a key of version 2 was written
+ * twice. Argument: the nodes of the cluster.
  */
-// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+// deno-lint-ignore-file no-console -- a tool writes to its terminal
 import { KvClient } from "../lib/mod.ts";
 
 const WRITERS = 8;
-/** How long the writers run before the leader is killed, and again after each thing that happens. */
+/** Time for which the writers run before the leader is killed, after that, and after its restart. */
 const PHASE_MS = 4_000;
 const CALL_DEADLINE_MS = 30_000;
 const KEYS_OF_ONE_TRANSACTION = 100;
 
-/** What the writers did. */
+/** The results of the writers. */
 class Tally {
   /** Keys whose write was acknowledged. */
   readonly acknowledged: string[] = [];
@@ -44,7 +43,7 @@ async function write(client: KvClient, prefix: string, tally: Tally, stopped: Ab
   }
 }
 
-/** Lets the writers go on for a while. */
+/** Waits while the writers run. */
 function phase(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, PHASE_MS));
 }
@@ -60,7 +59,7 @@ async function leaderOf(client: KvClient): Promise<number> {
   return leader;
 }
 
-/** Every key under `prefix` with its version. */
+/** Returns every key under `prefix` with its version. */
 async function versionsUnder(client: KvClient, prefix: string): Promise<Map<string, number>> {
   const versions = new Map<string, number>();
   const decoder = new TextDecoder();
@@ -90,7 +89,7 @@ async function main(cluster: readonly string[]): Promise<boolean> {
   const run = `demo/${crypto.randomUUID()}`;
   const tally = new Tally();
   const stop = new AbortController();
-  console.log(`${WRITERS} writers, each waiting for one answer before its next write …`);
+  console.log(`${WRITERS} writers, each with one write in flight …`);
   const writers = Array.from(
     { length: WRITERS },
     (_, writer) => write(client, `${run}/writer-${writer + 1}`, tally, stop.signal),
@@ -100,7 +99,7 @@ async function main(cluster: readonly string[]): Promise<boolean> {
   console.log(`Node ${leader} leads, ${withThousands(tally.acknowledged.length)} writes so far. Killing it.`);
   await clusterScript("kill", String(leader));
   await phase();
-  console.log(`Node ${await leaderOf(client)} leads now. Bringing node ${leader} back.`);
+  console.log(`Node ${await leaderOf(client)} leads now. Restarting node ${leader}.`);
   await clusterScript("restart", String(leader));
   await phase();
   stop.abort();
@@ -108,14 +107,14 @@ async function main(cluster: readonly string[]): Promise<boolean> {
 
   const versions = await versionsUnder(client, `${run}/`);
   const lost = tally.acknowledged.filter((key) => !versions.has(key));
-  const doubled = [...versions.values()].filter((version) => version > 1);
+  const duplicated = [...versions.values()].filter((version) => version > 1);
   const failed = tally.failed.length === 0 ? "" : `${tally.failed.length} failed, `;
   console.log(
     `\n${withThousands(tally.acknowledged.length)} writes acknowledged, ${failed}${lost.length} lost, ` +
-      `${doubled.length} doubled, longest pause ${Math.round(tally.longestPauseMs)} ms`,
+      `${duplicated.length} duplicated, longest pause ${Math.round(tally.longestPauseMs)} ms`,
   );
   await removeAll(client, [...versions.keys()]);
-  return lost.length === 0 && doubled.length === 0;
+  return lost.length === 0 && duplicated.length === 0;
 }
 
 Deno.exit(await main((Deno.args[0] ?? "").split(",")) ? 0 : 1);

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints the path of a Deno that can run kvraft, or says in one sentence why there is none and exits 1.
+# Prints the path of a Deno that can run kvraft; if there is none, prints the reason and exits with 1.
 #
-# First the one on the PATH, if it is no older than .deno-version; else the one that npm's package `deno` brings,
-# pinned to that version. The path is that of the real program, never of a wrapper: whoever starts a server with
-# it gets the server's own process id. The answer is remembered in .cache/, since asking npx takes half a second.
+# It uses the deno on the PATH if that is not older than .deno-version, otherwise npm's package `deno` of that version. The
+# path is that of the real program, not of a wrapper, so that a server started with it has the process id of the command.
+# The result is stored in .cache/, because npx takes half a second.
 set -eu
 cd "$(dirname "$0")/.."
 pinned=$(cat .deno-version)

@@ -1,18 +1,18 @@
 /**
- * `deno task ok`: everything that must hold before a commit, one line for each step, the quick ones first.
+ * `deno task ok`: all checks before a commit, with one line of output for each step, the fast ones first.
  *
- * It changes nothing, stops at the first step that fails, shows what that step printed, and exits with 1.
- * Its arguments are the flags of tools/std_imports.ts. With `--static` before them it ends before the tests: that much
- * .ci/run does before README's test command, which runs all of these tests.
+ * It changes nothing. At the first step that fails it prints the output of that step and exits with 1. Its arguments are
+ * the flags of tools/std_imports.ts. With `--static` before them it omits the tests: .ci/run does this before README's
+ * test command, which runs all tests.
  */
-// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+// deno-lint-ignore-file no-console -- a tool writes to its terminal
 
-/** One thing to check. */
+/** One check. */
 interface Step {
   readonly name: string;
   /** Arguments of `deno`. */
   readonly args: readonly string[];
-  /** What the step did, in a few words, from what it printed. */
+  /** Returns a summary of the output of the step. */
   readonly summary: (output: string) => string;
 }
 
@@ -36,17 +36,17 @@ const steps: readonly Step[] = [
   {
     name: "types",
     args: ["check", "--quiet", ...importFlags, "main.ts", "lib", "tests", "tools"],
-    summary: () => "every file type-checks at the strictest setting",
+    summary: () => "all files type-check with the strictest settings",
   },
   {
     name: "docs",
     args: ["doc", "--lint", ...importFlags, "lib/mod.ts", "lib/testing.ts", "lib/server.ts", "main.ts"],
-    summary: () => "every public symbol is documented and typed",
+    summary: () => "all public symbols are documented and typed",
   },
   {
     name: "examples",
     args: ["check", "--quiet", "--doc", ...importFlags, "lib", "README.md"],
-    summary: () => "every example in the documentation type-checks",
+    summary: () => "all examples in the documentation type-check",
   },
   {
     name: "imports",
@@ -91,7 +91,7 @@ const firstTest = steps.findIndex(({ name }) => name === "tidy");
 for (const step of isStatic ? steps.slice(0, firstTest) : steps) {
   const { success, output, seconds } = await run(step);
   if (!success) {
-    console.error(`${output}\nfailed  ${step.name.padEnd(8)} after ${seconds} s; what it printed is above`);
+    console.error(`${output}\nfailed  ${step.name.padEnd(8)} after ${seconds} s; its output is above`);
     Deno.exit(1);
   }
   console.log(`ok  ${step.name.padEnd(8)} ${step.summary(output)} (${seconds} s)`);

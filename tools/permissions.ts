@@ -1,12 +1,12 @@
 /**
  * The permission set `kvraft` of deno.json as flags.
  *
- * `deno run -P=kvraft` takes the set's paths as relative to deno.json. The flags made here keep them relative to the
- * working directory of the program that gets them: that is what the compiled binary promises ("read the working
- * directory, write ./data under it"), and what a test needs that starts a node in a folder of its own.
+ * `deno run -P=kvraft` resolves the paths of the set relative to deno.json. With these flags they are relative to the
+ * working directory of the program: the compiled executable may read its working directory and write ./data below it, and
+ * a test can start a node in its own directory.
  */
 
-/** The parts of deno.json that this reads. */
+/** The permission set in deno.json. */
 interface PermissionSet {
   readonly net: boolean;
   readonly read: readonly string[];
@@ -16,9 +16,9 @@ interface PermissionSet {
 const configFile = new URL("../deno.json", import.meta.url);
 
 /**
- * Reads the set and gives its flags, `--no-prompt` included.
+ * Returns the flags of the set, including `--no-prompt`.
  *
- * @param dataDirectory also readable and writable; null for what deno.json says and nothing else
+ * @param dataDirectory an additional directory to read and write, or null
  */
 export function permissionFlags(dataDirectory: string | null): readonly string[] {
   const set: PermissionSet = JSON.parse(Deno.readTextFileSync(configFile)).permissions.kvraft;

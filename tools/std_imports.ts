@@ -1,17 +1,17 @@
 /**
  * Prints the flags that `deno` needs to find `@std/*` on this machine.
  *
- * Where JSR answers, that is nothing: deno.json names the real packages. Where it does not (a closed network),
- * it is the import map of the stand-ins in tools/std/, which offer the same names and types over npm packages
- * and Node's built-in modules. The answer is remembered in .cache/, so only the first task of a checkout asks.
+ * If JSR answers, there are none: deno.json names the real packages. Otherwise (on a closed network) it is the import map
+ * of the substitutes in tools/std/, which have the same names and types and use npm packages and Node's built-in modules.
+ * The result is stored in .cache/, so that only the first task of a checkout tries JSR.
  */
 const root = new URL("..", import.meta.url);
 const answerFile = new URL(".cache/std_imports", root);
-/** Relative to the checkout, where tasks run: a task splits what this prints at spaces, and a folder may have one. */
+/** Relative to the checkout, where tasks run: a task splits the output at spaces, and the path of the checkout may have one. */
 const standIns = "--import-map=tools/std/import_map.json";
 
-/** A registry that hangs must not hang every task: after this long it counts as out of reach. */
-const JSR_PATIENCE_MS = 8_000;
+/** After this time JSR counts as unreachable, so that it does not delay every task. */
+const JSR_TIMEOUT_MS = 8_000;
 
 type Answer = "jsr" | "stand-ins";
 
@@ -33,7 +33,7 @@ async function ask(): Promise<Answer> {
     args: ["cache", "-q", "--no-config", "--no-lock", ...specifiers],
     stdout: "null",
     stderr: "null",
-    signal: AbortSignal.timeout(JSR_PATIENCE_MS),
+    signal: AbortSignal.timeout(JSR_TIMEOUT_MS),
   });
   return (await command.output()).success ? "jsr" : "stand-ins";
 }

@@ -1,4 +1,4 @@
-/** Stand-in for `jsr:@std/assert` where JSR cannot be reached (see tools/std_imports.ts). */
+/** Substitute for `jsr:@std/assert` if JSR cannot be reached (see tools/std_imports.ts). */
 import { AssertionError, deepStrictEqual, notDeepStrictEqual } from "node:assert/strict";
 
 export { AssertionError };

@@ -1,4 +1,4 @@
-/** Stand-in for `jsr:@std/bytes` where JSR cannot be reached (see tools/std_imports.ts). */
+/** Substitute for `jsr:@std/bytes` if JSR cannot be reached (see tools/std_imports.ts). */
 
 /** Joins byte arrays into a new one. */
 export function concat(arrays: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -13,7 +13,7 @@ export function concat(arrays: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return joined;
 }
 
-/** Whether two byte arrays hold the same bytes. */
+/** Returns whether two byte arrays are equal. */
 export function equals(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   return a.every((byte, position) => byte === b[position]);

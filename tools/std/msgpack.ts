@@ -1,4 +1,4 @@
-/** Stand-in for `jsr:@std/msgpack` where JSR cannot be reached (see tools/std_imports.ts). */
+/** Substitute for `jsr:@std/msgpack` if JSR cannot be reached (see tools/std_imports.ts). */
 import { decode as decodeAny, encode as encodeAny } from "npm:@msgpack/msgpack@3.1.3";
 import { concat } from "./bytes.ts";
 
@@ -19,7 +19,7 @@ export interface ValueMap {
   [index: string | number]: ValueType;
 }
 
-/** Integers from here on are float64 in `@std/msgpack`, and uint64 in the package that stands in for it. */
+/** Integers from here on are float64 in `@std/msgpack`, and uint64 in `@msgpack/msgpack`. */
 const FIRST_FLOAT = 2 ** 32;
 
 /** Encodes a value as MessagePack: the same bytes as `@std/msgpack` 1.0.3. */

@@ -1,18 +1,18 @@
-/** Stand-in for `jsr:@std/cli/parse-args` where JSR cannot be reached (see tools/std_imports.ts). */
+/** Substitute for `jsr:@std/cli/parse-args` if JSR cannot be reached (see tools/std_imports.ts). */
 
-/** What {@link parseArgs} is told (the part of the real options that kvraft uses). */
+/** Options of {@link parseArgs} (those of the real ones that kvraft uses). */
 export interface ParseOptions {
-  /** Whether what follows `--` comes back apart, under that name. */
+  /** Whether arguments after `--` are returned separately, under that name. */
   readonly "--": true;
   /** Names of options that take no value. */
   readonly boolean: readonly string[];
   /** Names of options whose value is text; `_` keeps positional arguments from becoming numbers. */
   readonly string: readonly string[];
-  /** Names of options that may be given more than once and come back as arrays. */
+  /** Names of options that may occur more than once and are returned as arrays. */
   readonly collect: readonly string[];
 }
 
-/** What {@link parseArgs} gives: options by name, positional arguments under `_`. */
+/** Result of {@link parseArgs}: options by name, positional arguments under `_`. */
 export interface Args {
   /** Positional arguments. */
   readonly _: (string | number)[];
@@ -24,7 +24,7 @@ export interface Args {
 
 const LONG_OPTION = /^--(?<key>.+?)(?:=(?<value>.+))?$/s;
 
-/** Reads command line arguments. A value that is missing comes back as "". */
+/** Parses command line arguments. A missing value is "". */
 export function parseArgs(args: readonly string[], options: ParseOptions): Args {
   const split = args.indexOf("--");
   const parsed: Args & Record<string, unknown> = {
