@@ -106,7 +106,11 @@ interface Exception {
 }
 
 const EXCEPTIONS: readonly Exception[] = [
-  { path: /_test\.ts$|^docs\/|^cluster\.sh$/, line: /hello,? world/i, reason: "a value that is often used in examples" },
+  {
+    path: /_test\.ts$|^docs\/|^cluster\.sh$/,
+    line: /hello,? world/i,
+    reason: "a value that is often used in examples",
+  },
 ];
 
 /**
