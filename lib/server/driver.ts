@@ -91,7 +91,6 @@ export interface DriverOptions {
   readonly log: LogStore;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly events: DriverEvents;
   /** Real time of one tick of the core. */
   readonly tickMs: number;
   /** Counts batches and syncs; null counts none. */
@@ -102,6 +101,8 @@ export interface DriverOptions {
 export class Driver {
   readonly #options: DriverOptions;
   readonly #raft: Raft;
+  /** Null before {@link start}. */
+  #startedWith: DriverEvents | null = null;
   #ticker: Timer | null = null;
   #retry: Timer | null = null;
   /** At most one for each read that is under way. */
@@ -133,9 +134,10 @@ export class Driver {
     return this.#persisting;
   }
 
-  /** Begins to tick. */
-  start(): void {
-    assert(this.#ticker === null && !this.#stopped, "a driver starts once");
+  /** Begins to tick, and from now on hands the core's outputs to `events`. */
+  start(events: DriverEvents): void {
+    assert(this.#startedWith === null && !this.#stopped, "a driver starts once");
+    this.#startedWith = events;
     this.#tick();
   }
 
@@ -175,6 +177,11 @@ export class Driver {
   /** Sending a snapshot to `node` was given up. */
   snapshotFailed(node: NodeId): void {
     this.#input(() => this.#raft.snapshotFailed(node));
+  }
+
+  get #events(): DriverEvents {
+    assert(this.#startedWith !== null, "the core has outputs after the start");
+    return this.#startedWith;
   }
 
   #tick(): void {
@@ -238,8 +245,8 @@ export class Driver {
 
   /** Nothing is to be done for now. */
   #rest(): void {
-    const { clock, log, events } = this.#options;
-    events.settled();
+    const { clock, log } = this.#options;
+    this.#events.settled();
     if (!this.#markIsDue || this.#persisting) return;
     this.#markIsDue = false;
     // Behind what leaves in this turn: nobody waits for the mark.
@@ -247,7 +254,7 @@ export class Driver {
   }
 
   #process(ready: Ready): void {
-    const { events } = this.#options;
+    const events = this.#events;
     if (ready.persist !== null) this.#persist(ready.persist);
     for (const message of ready.messages) events.send(message);
     for (const request of ready.snapshots) events.sendSnapshot(request);
@@ -258,12 +265,12 @@ export class Driver {
   }
 
   #persist(persist: Persist): void {
-    const { log, logger, clock, events } = this.#options;
+    const { log, logger, clock } = this.#options;
     const { hardState, entries, snapshot } = persist;
     this.#persisting = true;
     try {
       // The file first: a log that begins behind a snapshot is of no use without it, a snapshot beside an old log is.
-      if (snapshot !== null) events.install(snapshot);
+      if (snapshot !== null) this.#events.install(snapshot);
       log.append({ hardState, entries, snapshot });
     } catch (error) {
       const shortage = shortageOf(error);
@@ -299,7 +306,7 @@ export class Driver {
     this.#input(() => {
       this.#persisting = false;
       this.#markIsDue = true;
-      for (const message of persist.messagesAfterSync) this.#options.events.send(message);
+      for (const message of persist.messagesAfterSync) this.#events.send(message);
       this.#raft.persisted(persist.lastIndex, persist.lastTerm);
     });
   }
@@ -324,7 +331,7 @@ export class Driver {
   #fail(error: unknown): void {
     if (this.#stopped) return;
     this.#cancelTimers();
-    this.#options.events.failed(error);
+    this.#events.failed(error);
   }
 
   #cancelTimers(): void {

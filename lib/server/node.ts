@@ -15,7 +15,7 @@ import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { ClientService, ClientWork, type ClientWorkOptions } from "./client_service.ts";
 import { ConfirmedReads, Replica } from "./replica.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
-import { Driver } from "./driver.ts";
+import { Driver, type DriverEvents } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { LeadershipTransfers } from "./leadership_transfer.ts";
@@ -27,7 +27,7 @@ import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { ServerLimits } from "./config/server_limits.ts";
 import { SessionClock } from "./session_clock.ts";
 import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts";
-import { SnapshotExchange } from "./snapshot/exchange.ts";
+import { type PeerSender, SnapshotExchange } from "./snapshot/exchange.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
 import { VERSION } from "./version.ts";
@@ -63,15 +63,22 @@ export interface NodeOptions {
   readonly logger: Logger;
   /** Counts what is done; null counts nothing. */
   readonly metrics: Metrics | null;
-  /** Sends to another node; false when nothing left. */
-  readonly send: (message: PeerMessage, to: NodeId) => boolean;
-  /** Whether messages can be sent to a node. */
-  readonly isConnected: (node: NodeId) => boolean;
+  readonly peers: NodePeers;
   /** Asks which node answers at an address (see {@link MembershipOptions}). */
   readonly probe: MembershipOptions["probe"];
+}
+
+/** The links to other nodes. */
+export interface NodePeers extends PeerSender {
+  /** Whether messages can be sent to a node. */
+  isConnected(node: NodeId): boolean;
+}
+
+/** The events of a node. None of the handlers may throw or wait. */
+export interface NodeEvents {
   /** The configuration that decides, or the newest that is committed, has changed. */
   readonly configurationChanged: () => void;
-  /** The node can't go on. */
+  /** The node cannot continue. */
   readonly failed: (error: unknown) => void;
 }
 
@@ -114,72 +121,62 @@ export class Node {
   readonly #termGuard: TermGuard;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   readonly #transfers: LeadershipTransfers;
-  /** The configurations that were last told of. */
-  #told: KnownConfigurations;
+  /** The configurations after the batch before. */
+  #reported: KnownConfigurations;
 
   constructor(options: NodeOptions) {
-    const { clock, random, logger, electionTimeoutMs, heartbeatMs, start } = options;
+    const { clock, logger, electionTimeoutMs, start, peers } = options;
     this.#options = options;
     this.#termGuard = new TermGuard(clock);
-    this.#raft = makeRaft(options);
-    this.leadership = new LeadershipWatch(this.#raft, logger);
+    const raft = this.#raft = makeRaft(options);
+    this.leadership = new LeadershipWatch(raft, logger);
     const timeoutMs = 2 * electionTimeoutMs;
-    this.#replica = new Replica(start.stateMachine, start.metadata, new ConfirmedReads({ clock, timeoutMs }));
-    this.#told = this.#knownConfigurations();
-    this.#driver = this.#makeDriver();
-    this.#exchange = new SnapshotExchange({
-      ...options,
-      store: start.snapshots,
-      raft: this.#raft,
-      driver: this.#driver,
-      replica: this.#replica,
-      yieldToEventLoop: this.#yieldToEventLoop,
-      suspect: (snapshot) => void this.#snapshots.verify(snapshot),
-    });
+    const replica = new Replica(start.stateMachine, start.metadata, new ConfirmedReads({ clock, timeoutMs }));
+    this.#replica = replica;
+    this.#reported = this.#knownConfigurations();
+    const driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
+    this.#driver = driver;
+    const yieldToEventLoop = (): Promise<void> => new Promise((resolve) => clock.after(0, resolve));
+    const store = start.snapshots;
+    this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
     this.#snapshots = this.#makeSnapshots();
-    this.#forwarding = new Forwarding({
-      clock,
-      firstId: Math.floor(random() * 2 ** 48),
-      timeoutMs,
-      send: (to, message) => options.send(message, to),
-    });
-    this.#transfers = this.#makeTransfers(timeoutMs);
-    this.#writes = this.#makeWrites();
-    this.membership = new Membership({
-      self: options.id,
-      dataId: options.dataId,
-      raft: this.#raft,
-      driver: this.#driver,
-      clock,
-      logger,
-      intervalMs: heartbeatMs,
-      roundTimeoutMs: electionTimeoutMs,
-      timeoutMs: MEMBERSHIP_TIMEOUTS * electionTimeoutMs,
-      contactTicks: electionTicks(options),
-      isConnected: options.isConnected,
-      probe: options.probe,
-    });
-    this.clients = new ClientService({
-      driver: this.#driver,
-      replica: this.#replica,
-      writes: this.#writes,
-      leadership: this.leadership,
-      membership: this.membership,
-      clock,
-      yieldToEventLoop: this.#yieldToEventLoop,
-      transfers: this.#transfers,
-      status: () => this.status(),
-      metrics: options.metrics,
-    });
-    this.#sessionClock = this.#makeSessionClock();
     this.#diskSpace = new DiskSpaceMonitor(start.log, {
       clock,
       snapshots: this.#snapshots,
       exchange: this.#exchange,
     });
+    this.#forwarding = new Forwarding({
+      clock,
+      firstId: Math.floor(options.random() * 2 ** 48),
+      timeoutMs,
+      send: (to, message) => peers.send(message, to),
+    });
+    this.#transfers = new LeadershipTransfers({
+      driver,
+      leadership: this.leadership,
+      clock,
+      logger,
+      timeoutMs,
+      members: () => membersOf(raft.committedConfiguration),
+      hasDiskSpace: () => this.#diskState() === "ok",
+    });
+    this.#writes = this.#makeWrites();
+    this.membership = this.#makeMembership();
+    this.clients = new ClientService({
+      ...options,
+      driver,
+      replica,
+      writes: this.#writes,
+      leadership: this.leadership,
+      transfers: this.#transfers,
+      membership: this.membership,
+      yieldToEventLoop,
+      status: () => this.status(),
+    });
+    this.#sessionClock = this.#makeSessionClock();
     this.leadership.onChange(({ leader, term }) => {
-      this.#replica.abandonWrites(leader === options.id ? term : null);
-      if (leader === options.id) return this.membership.start();
+      this.#replica.abandonWrites(leader === this.#options.id ? term : null);
+      if (leader === this.#options.id) return this.membership.start();
       this.membership.leadershipLost();
       this.#exchange.leadershipLost();
     });
@@ -200,9 +197,9 @@ export class Node {
     return this.#raft.committedConfiguration;
   }
 
-  /** Begins to take part. */
-  start(): void {
-    this.#driver.start();
+  /** Begins to take part in the cluster. */
+  start(events: NodeEvents): void {
+    this.#driver.start(this.#driverEvents(events));
     this.#sessionClock.start();
     this.#diskSpace.start();
   }
@@ -247,10 +244,10 @@ export class Node {
     switch (message.kind) {
       case "forward": {
         const { forwardId } = message;
-        const { metrics, send } = this.#options;
+        const { metrics, peers } = this.#options;
         const begin = metrics?.requestBegan("forward") ?? 0;
         return this.#writes.submitHere(message.command, (body) => {
-          send({ kind: "forwardResult", forwardId, body }, from);
+          peers.send({ kind: "forwardResult", forwardId, body }, from);
           metrics?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
         });
       }
@@ -258,8 +255,11 @@ export class Node {
         return this.#forwarding.answered(from, message);
       case "snapshotChunk":
         return this.#exchange.chunk(from, message);
-      case "snapshotProgress":
-        return this.#exchange.progressed(from, message);
+      case "snapshotProgress": {
+        const suspect = this.#exchange.progressed(from, message);
+        if (suspect !== null) void this.#snapshots.verify(suspect);
+        return;
+      }
       default:
         this.#driver.step(message);
     }
@@ -339,42 +339,33 @@ export class Node {
     return promise;
   }
 
-  /** Lets everything else that waits have its turn. */
-  readonly #yieldToEventLoop = (): Promise<void> =>
-    new Promise((resolve) => this.#options.clock.after(0, resolve));
-
-  #makeDriver(): Driver {
-    const { start, clock, logger, send, failed, metrics } = this.#options;
-    return new Driver({
-      raft: this.#raft,
-      log: start.log,
-      clock,
-      logger,
-      tickMs: tickMsOf(this.#options),
-      metrics,
-      events: {
-        send: (message) => {
-          assert(message.kind !== "installSnapshot", "the core is told of snapshots and never sends one");
-          send(message, message.to);
-        },
-        install: (snapshot) => this.#exchange.install(snapshot),
-        restore: (snapshot) => {
-          this.#exchange.restore(snapshot);
-          this.#snapshots.received();
-          this.#sessionClock.noteApplied();
-        },
-        sendSnapshot: (request) => this.#exchange.start(request),
-        apply: (entries) => {
-          this.#replica.apply(entries);
-          this.membership.entriesApplied(entries);
-          this.#sessionClock.noteApplied();
-          this.#snapshots.consider();
-        },
-        read: (read) => this.#replica.confirmRead(read),
-        settled: () => this.#settled(),
-        failed,
+  /** Returns what the core's outputs lead to. */
+  #driverEvents({ configurationChanged, failed }: NodeEvents): DriverEvents {
+    const { peers } = this.#options;
+    return {
+      send: (message) => {
+        assert(message.kind !== "installSnapshot", "the core is told of snapshots and never sends one");
+        peers.send(message, message.to);
       },
-    });
+      install: (snapshot) => this.#exchange.install(snapshot),
+      restore: (snapshot) => {
+        this.#exchange.restore(snapshot);
+        this.#snapshots.received();
+        this.#sessionClock.noteApplied();
+      },
+      sendSnapshot: (request) => this.#exchange.start(request),
+      apply: (entries) => {
+        this.#replica.apply(entries);
+        this.membership.entriesApplied(entries);
+        this.#sessionClock.noteApplied();
+        this.#snapshots.consider();
+      },
+      read: (read) => this.#replica.confirmRead(read),
+      settled: () => {
+        if (this.#settle()) configurationChanged();
+      },
+      failed,
+    };
   }
 
   #makeSnapshots(): Snapshots {
@@ -391,8 +382,7 @@ export class Node {
         const nodes = this.configuration.members.map((member) => member.id);
         return { position: Math.max(0, nodes.indexOf(id)), nodes: Math.max(1, nodes.length) };
       },
-      lowestSending: () => this.#exchange.lowestSending,
-      overtaken: (index) => this.#exchange.endBelow(index),
+      transfers: this.#exchange,
       compact: (compaction) =>
         this.#driver.ask((raft) => {
           raft.compact(compaction);
@@ -418,15 +408,21 @@ export class Node {
     });
   }
 
-  #makeTransfers(timeoutMs: number): LeadershipTransfers {
-    return new LeadershipTransfers({
+  #makeMembership(): Membership {
+    const { id, dataId, clock, logger, heartbeatMs, electionTimeoutMs, peers, probe } = this.#options;
+    return new Membership({
+      self: id,
+      dataId,
+      raft: this.#raft,
       driver: this.#driver,
-      leadership: this.leadership,
-      clock: this.#options.clock,
-      logger: this.#options.logger,
-      timeoutMs,
-      members: () => membersOf(this.committedConfiguration),
-      hasDiskSpace: () => this.#diskState() === "ok",
+      clock,
+      logger,
+      intervalMs: heartbeatMs,
+      roundTimeoutMs: electionTimeoutMs,
+      timeoutMs: MEMBERSHIP_TIMEOUTS * electionTimeoutMs,
+      contactTicks: electionTicks(this.#options),
+      isConnected: (node) => peers.isConnected(node),
+      probe,
     });
   }
 
@@ -453,18 +449,17 @@ export class Node {
     });
   }
 
-  /** A batch was processed: leadership or a configuration may have changed. */
-  #settled(): void {
-    const told = this.#told;
-    const { newest, committed, applied } = this.#told = this.#knownConfigurations();
+  /** Follows up a processed batch; returns whether one of the configurations that matter has changed. */
+  #settle(): boolean {
+    const before = this.#reported;
+    const { newest, committed, applied } = this.#reported = this.#knownConfigurations();
     // Before the leadership: a leader that leaves steps down with the very entry that ends the change.
-    if (applied !== told.applied) this.membership.applied(applied);
+    if (applied !== before.applied) this.membership.applied(applied);
     this.membership.settled();
     this.leadership.check();
     this.#transfers.checkDisk(this.#raft);
     this.#exchange.settled();
-    const isNews = newest !== told.newest || committed !== told.committed || applied !== told.applied;
-    if (isNews) this.#options.configurationChanged();
+    return newest !== before.newest || committed !== before.committed || applied !== before.applied;
   }
 
   #knownConfigurations(): KnownConfigurations {

@@ -3,26 +3,22 @@
  *
  * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
  */
-import { errorMessage, shortened } from "../platform/errors.ts";
+import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
-import { formatAddress, isDialable, parseAddress } from "../platform/address.ts";
 import type { NodeAddress } from "../protocol/node_list.ts";
 import type { ClientConnection, ClientHandlers } from "../transport/client_connection.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
-import type { Welcome } from "../protocol/hello.ts";
 import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
-import { ConnectionListener } from "../transport/listener.ts";
+import { type ConnectionHandlers, ConnectionListener } from "../transport/listener.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
 import { PeerLinks } from "../transport/peer_links.ts";
-import { probeAny, probePeer } from "../transport/probe.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config/config.ts";
-import { type ConnectionBudget, fitConnections } from "./startup/descriptors.ts";
+import { fitConnections } from "./startup/descriptors.ts";
 import { establishIdentity, requireOrigin } from "./startup/identity.ts";
 import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
-import type { AddressedChange } from "./membership/membership.ts";
-import type { JoiningNode } from "./membership/membership_change.ts";
+import { MemberProbe } from "./membership/member_probe.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
@@ -69,138 +65,168 @@ export interface RunningServer {
 }
 
 /**
- * Opens the data folder, reads snapshot and log back, and begins to serve. A new node that joins a cluster asks first
- * which it is.
+ * Opens the data folder, reads snapshot and log back, and begins to serve. A new node that joins a cluster first asks
+ * which cluster that is.
  *
- * Throws ConfigError (nothing says what the node is to belong to), the named errors of lib/storage (a foreign, locked
- * or damaged folder: nothing is changed), JoinError (nobody says which cluster it is) and NetworkError (the address is
- * taken, or not local).
+ * @throws {ConfigError} if nothing says what the node is to belong to
+ * @throws the named errors of lib/storage if the folder is locked, damaged or of another node: nothing is changed
+ * @throws {JoinError} if no node says which cluster it is
+ * @throws {NetworkError} if an address is in use, or not local
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
+  const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
+  const { signal = new AbortController().signal } = platform;
+  const { maxConnections, dataDir } = config;
+  // What is opened here is closed, in the opposite order, where the start fails.
+  await using opened = new AsyncDisposableStack();
   const monitor = openMonitor(config, platform);
-  try {
-    return await start(config, platform, monitor);
-  } catch (error) {
-    await monitor?.close();
-    throw error;
+  opened.defer(() => monitor?.close());
+  const limits = withConfig(platformLimits, config);
+  const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
+  await requireOrigin(config, disk);
+  const directory = opened.adopt(
+    await DataDirectory.open({ disk, path: dataDir }),
+    (directory) => directory.close(),
+  );
+  if (!directory.isPrivate) {
+    const remedy = `chmod -R go= ${dataDir}`;
+    logger.warn("other users of this machine can read the data folder", { path: dataDir, remedy });
   }
+  if (config.join.length > 0) {
+    monitor?.show({ reason: "joining", message: "This node asks the cluster for its members." });
+  }
+  const identity = await establishIdentity({ ...platform, config, directory, signal });
+  monitor?.show({ reason: "starting", message: "This node reads its snapshot and log back." });
+  const start = await recoverState({
+    disk,
+    directory,
+    identity,
+    segmentBytes: config.segmentBytes,
+    entryCacheBytes: limits.raft.entryCacheBytes,
+    stateMachineOptions: stateMachineOptionsOf(limits),
+    logger,
+    yieldToEventLoop: async () => {
+      // No client is served yet: a turn of the event loop is enough for signals. Timers made a start take three times as long.
+      await new Promise<void>((resolve) => clock.endOfTurn(resolve));
+      signal.throwIfAborted();
+    },
+  });
+  opened.defer(() => start.log.close());
+  signal.throwIfAborted();
+  const { nodeId: self, bind, maxValueBytes } = config;
+  const { clusterId, dataId } = identity;
+  const listener = opened.adopt(
+    new ConnectionListener({
+      ...platform,
+      bind,
+      self,
+      clusterId,
+      dataId,
+      ...connections,
+      maxValueBytes,
+      maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
+      traffic: monitor && { clients: monitor.metrics.clientTraffic, peers: monitor.metrics.peerTraffic },
+    }),
+    (listener) => listener.close(),
+  );
+  const server = new Server(config, { ...platform, limits, directory, identity, start, monitor, listener });
+  opened.move();
+  server.start();
+  return server;
 }
 
-/** Listens for those who watch over the node; null where that is not wanted. */
+/** Listens for HTTP requests; returns null where the configuration names no address for them. */
 function openMonitor({ http, nodeId }: ServerConfig, platform: ServerPlatform): Monitor | null {
   if (http === null) return null;
   const { monitoring, clock, logger } = platform;
-  assert(monitoring !== undefined, "who is told to serve HTTP can");
+  assert(monitoring !== undefined, "a platform that is configured to serve HTTP can do so");
   return new Monitor({ ...monitoring, nodeId, address: http, clock, logger });
 }
 
-async function start(
-  config: ServerConfig,
-  platform: ServerPlatform,
-  monitor: Monitor | null,
-): Promise<RunningServer> {
-  const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
-  const { signal = new AbortController().signal } = platform;
-  const limits = withConfig(platformLimits, config);
-  const { maxConnections } = config;
-  const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
-  await requireOrigin(config, disk);
-  const directory = await DataDirectory.open({ disk, path: config.dataDir });
-  try {
-    if (!directory.isPrivate) {
-      logger.warn("other users of this machine can read the data folder", {
-        path: config.dataDir,
-        remedy: `chmod -R go= ${config.dataDir}`,
-      });
-    }
-    if (config.join.length > 0) {
-      monitor?.show({ reason: "joining", message: "This node asks the cluster who belongs to it." });
-    }
-    const identity = await establishIdentity({ ...platform, config, directory, signal });
-    monitor?.show({ reason: "starting", message: "This node reads its snapshot and log back." });
-    const start = await recoverState({
-      disk,
-      directory,
-      identity,
-      segmentBytes: config.segmentBytes,
-      entryCacheBytes: limits.raft.entryCacheBytes,
-      stateMachineOptions: stateMachineOptionsOf(limits),
-      logger,
-      yieldToEventLoop: async () => {
-        // Nobody is served yet: a turn of the event loop is enough for signals. Timers made a start three times as long.
-        await new Promise<void>((resolve) => clock.endOfTurn(resolve));
-        signal.throwIfAborted();
-      },
-    });
-    try {
-      signal.throwIfAborted();
-      return new Server(config, { ...platform, limits, connections, directory, identity, start, monitor });
-    } catch (error) {
-      await start.log.close();
-      throw error;
-    }
-  } catch (error) {
-    directory.close();
-    throw error;
-  }
-}
-
-/** What was opened before the server could be made. */
+/** The parts of a server that are opened before it is made. */
 interface Opened extends ServerPlatform {
   readonly limits: ServerLimits;
-  readonly connections: ConnectionBudget;
   readonly directory: DataDirectory;
   readonly identity: Identity;
   readonly start: StartingPoint;
   readonly monitor: Monitor | null;
+  readonly listener: ConnectionListener;
 }
 
+/**
+ * A node with its sockets. The constructor makes the parts from the bottom up (listener, links, node); {@link start}
+ * then connects their events, which run upward.
+ */
 class Server implements RunningServer {
   readonly clusterId: string;
   readonly #config: ServerConfig;
   readonly #opened: Opened;
-  readonly #listener: ConnectionListener;
   readonly #links: PeerLinks;
+  readonly #probe: MemberProbe;
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
-  readonly #stopProbes = new AbortController();
   #stopping: Promise<void> | null = null;
-  /** Runs once this node is no member any more. */
+  /** Stops this node after it was removed from the cluster. */
   #leaving: Timer | null = null;
 
   constructor(config: ServerConfig, opened: Opened) {
     this.#config = config;
     this.#opened = opened;
-    this.clusterId = opened.identity.clusterId;
+    const { nodeId: self, bind } = config;
+    const { listener, monitor, network, clock, identity: { clusterId, dataId } } = opened;
+    this.clusterId = clusterId;
+    this.#links = new PeerLinks({
+      ...opened,
+      self,
+      clusterId,
+      dataId,
+      isCalling: (id) => listener.hasPeer(id),
+      traffic: monitor?.metrics.peerTraffic ?? null,
+    });
+    const listening = { host: bind.host, port: listener.address.port };
+    const probe = new MemberProbe({ network, clock, self, clusterId, dataId, listening });
+    this.#probe = probe;
     this.#node = new Node({
       ...opened,
-      id: config.nodeId,
-      clusterId: this.clusterId,
-      dataId: opened.identity.dataId,
-      electionTimeoutMs: config.electionTimeoutMs,
-      heartbeatMs: config.heartbeatMs,
-      readMode: config.readMode,
-      maxValueBytes: config.maxValueBytes,
-      quotaBytes: config.quotaBytes,
-      metrics: opened.monitor?.metrics ?? null,
-      send: (message, to) => this.#links.send(message, to),
-      isConnected: (id) => this.#links.isConnected(id),
-      probe: (change) => this.#probe(change),
+      ...config,
+      id: self,
+      clusterId,
+      dataId,
+      metrics: monitor?.metrics ?? null,
+      peers: this.#links,
+      probe: (change, configuration) => probe.find(change, configuration),
+    });
+  }
+
+  /** Begins to serve. */
+  start(): void {
+    const { listener, monitor } = this.#opened;
+    const node = this.#node;
+    this.#links.start({
+      address: this.#probe.ownAddress(node.configuration),
+      members: this.#linkedAddresses(),
+      onStateChange: ({ id, lane, connected }) => {
+        if (lane === "bulk") node.bulkLaneChanged(id, connected);
+      },
+      onUnreachable: (id) => node.reportUnreachable(id),
+      onRefused: ({ code, message }) => {
+        if (code === "removedNode" || code === "otherData") this.#fail(new NodeRefusedError(message));
+      },
+    });
+    listener.start(this.#connectionHandlers());
+    node.leadership.onChange(({ leader, term }) => {
+      for (const client of this.#clients) client.send({ kind: "leader", leader, term });
+    });
+    node.start({
       configurationChanged: () => this.#configurationChanged(),
       failed: (error) => this.#fail(error),
     });
-    this.#listener = this.#listen();
-    this.#links = this.#connect();
-    this.#node.leadership.onChange(({ leader, term }) => {
-      for (const client of this.#clients) client.send({ kind: "leader", leader, term });
-    });
-    this.#node.start();
-    if (opened.monitor !== null) this.#showIn(opened.monitor);
+    if (monitor !== null) this.#showIn(monitor);
   }
 
   get address(): Address {
-    return this.#listener.address;
+    return this.#opened.listener.address;
   }
 
   get finished(): Promise<unknown> {
@@ -212,80 +238,45 @@ class Server implements RunningServer {
     return this.#stopping;
   }
 
-  #listen(): ConnectionListener {
-    const { network, clock, logger, identity, limits, connections, monitor } = this.#opened;
-    const { bind, nodeId, maxValueBytes } = this.#config;
-    return new ConnectionListener({
-      network,
-      clock,
-      logger,
-      bind,
-      self: nodeId,
-      clusterId: this.clusterId,
-      dataId: identity.dataId,
-      members: () => membersOf(this.#node.committedConfiguration),
-      ...connections,
-      maxValueBytes,
-      maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
-      traffic: monitor && { clients: monitor.metrics.clientTraffic, peers: monitor.metrics.peerTraffic },
+  #connectionHandlers(): ConnectionHandlers {
+    const node = this.#node;
+    return {
+      members: () => membersOf(node.committedConfiguration),
       situation: () => {
-        const { leader, term, appliedIndex } = this.#node.status();
+        const { leader, term, appliedIndex } = node.status();
         return { leader, term, appliedIndex };
       },
       authorizePeer: (caller) =>
-        authorizePeer(caller, { applied: this.#node.appliedConfiguration, newest: this.#node.configuration }),
+        authorizePeer(caller, { applied: node.appliedConfiguration, newest: node.configuration }),
       onPeerHello: ({ nodeId, dataId, address }) => {
-        this.#node.membership.seen(nodeId, dataId);
+        node.membership.seen(nodeId, dataId);
         this.#links.introduce(nodeId, address);
       },
-      onPeerMessage: (message, from) => this.#node.receive(from, message),
+      onPeerMessage: (message, from) => node.receive(from, message),
       onClient: (client) => this.#serve(client),
-    });
+    };
   }
 
-  /** Lets those who watch over it look in. */
+  /** Has the monitor show this node. */
   #showIn(monitor: Monitor): void {
-    this.#node.leadership.onChange(({ leader }) => {
+    const node = this.#node;
+    node.leadership.onChange(({ leader }) => {
       if (leader !== null) monitor.metrics.leaders += 1;
     });
     monitor.show({
       readiness: new Readiness({
         clock: this.#opened.clock,
-        status: () => this.#node.status(),
-        isDiskFull: () => this.#node.condition().isDiskFull,
-        whenReadable: () => this.#node.whenReadable(),
+        status: () => node.status(),
+        isDiskFull: () => node.condition().isDiskFull,
+        whenReadable: () => node.whenReadable(),
       }),
       sources: () => ({
         clusterId: this.clusterId,
-        status: this.#node.status(),
-        condition: this.#node.condition(),
+        status: node.status(),
+        condition: node.condition(),
         links: this.#links.views(),
-        connections: this.#listener.counts(),
+        connections: this.#opened.listener.counts(),
       }),
-    });
-  }
-
-  #connect(): PeerLinks {
-    const { network, clock, random, logger, identity, monitor } = this.#opened;
-    return new PeerLinks({
-      network,
-      clock,
-      random,
-      logger,
-      self: this.#config.nodeId,
-      clusterId: this.clusterId,
-      dataId: identity.dataId,
-      address: this.#ownAddress(),
-      isCalling: (id) => this.#listener.hasPeer(id),
-      members: this.#linkedAddresses(),
-      traffic: monitor?.metrics.peerTraffic ?? null,
-      onStateChange: ({ id, lane, connected }) => {
-        if (lane === "bulk") this.#node.bulkLaneChanged(id, connected);
-      },
-      onUnreachable: (id) => this.#node.reportUnreachable(id),
-      onRefused: ({ code, message }) => {
-        if (code === "removedNode" || code === "otherData") this.#fail(new NodeRefusedError(message));
-      },
     });
   }
 
@@ -307,17 +298,6 @@ class Server implements RunningServer {
     };
   }
 
-  /**
-   * Where others dial this node: as the members know it, or before that where it listens. A node that listens on all
-   * addresses can't tell which of them that is; but before it is a member it calls only those who called it there.
-   */
-  #ownAddress(): string {
-    const { nodeId, bind } = this.#config;
-    const record = this.#node.configuration.members.find(({ id }) => id === nodeId);
-    const host = isDialable(bind) ? bind.host : "localhost";
-    return record?.address ?? formatAddress({ host, port: this.#listener.address.port });
-  }
-
   /** Where those are dialled that decide now or did before the newest change: its answers come from both. */
   #linkedAddresses(): readonly NodeAddress[] {
     const newest = addressesOf(this.#node.configuration);
@@ -328,10 +308,10 @@ class Server implements RunningServer {
   #configurationChanged(): void {
     this.#links.update(this.#linkedAddresses());
     const { appliedConfiguration, committedConfiguration } = this.#node;
-    for (const id of appliedConfiguration.removedIds) this.#listener.dropPeer(id);
+    for (const id of appliedConfiguration.removedIds) this.#opened.listener.dropPeer(id);
     // Who was let in when its data folder was not known has to say again which it comes with.
     for (const { id, dataId } of this.#node.configuration.members) {
-      if (dataId !== null) this.#listener.dropPeer(id, { keptDataId: dataId });
+      if (dataId !== null) this.#opened.listener.dropPeer(id, { keptDataId: dataId });
     }
     const members = membersOf(committedConfiguration);
     const { appliedIndex } = this.#node.status();
@@ -348,42 +328,6 @@ class Server implements RunningServer {
     this.#leaving = this.#opened.clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
   }
 
-  /** Asks which node is at the address of a change; the reason where it is not the one that is meant. */
-  async #probe(change: AddressedChange): Promise<JoiningNode | string> {
-    const { id, address } = change;
-    try {
-      const welcome = await this.#welcomeAt(address, { isSelf: id === this.#config.nodeId });
-      const { clusterId, nodeId, dataId } = welcome;
-      if (clusterId === this.clusterId && nodeId === id) return { id, address, dataId };
-      const found = clusterId === this.clusterId
-        ? `node ${nodeId}`
-        : `a node of cluster ${shortened(clusterId)}`;
-      return `${found} answers at ${address}${
-        change.kind === "update" ? `. ${adviceForMember(change)}` : ""
-      }`;
-    } catch (error) {
-      const advice = change.kind === "update" ? adviceForMember(change) : this.#adviceForNew(change);
-      return `${errorMessage(error).replace(/\.$/, "")}. ${advice}`;
-    }
-  }
-
-  /** The welcome of the node at an address. A node that calls itself is refused as a peer, and not as a client. */
-  #welcomeAt(address: string, { isSelf }: { readonly isSelf: boolean }): Promise<Welcome> {
-    const { network, clock, identity: { dataId } } = this.#opened;
-    const { nodeId } = this.#config;
-    const options = { network, clock, signal: this.#stopProbes.signal };
-    if (isSelf) return probeAny([parseAddress(address)], options);
-    const caller = { role: "peer", clusterId: this.clusterId, nodeId, dataId } as const;
-    return probePeer(parseAddress(address), {
-      ...options,
-      caller: { ...caller, address: this.#ownAddress() },
-    });
-  }
-
-  #adviceForNew({ id, address }: AddressedChange): string {
-    return `Start the new node first: kvraft server --node-id ${id} --bind ${address} --join ${this.#ownAddress()}`;
-  }
-
   /** The node can't go on: nothing it holds may be trusted, so it only lets go of what it has open. */
   #fail(error: unknown): void {
     this.#opened.logger.error("this node stops", { reason: errorMessage(error) });
@@ -392,15 +336,15 @@ class Server implements RunningServer {
   }
 
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
-    const { start, directory, logger, monitor } = this.#opened;
+    const { start, directory, listener, logger, monitor } = this.#opened;
     monitor?.show({ reason: "stopping", message: "This node is stopping." });
     try {
       this.#leaving?.cancel();
-      this.#stopProbes.abort();
+      this.#probe.close();
       this.#node.clients.stop();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();
-      await this.#listener.close();
+      await listener.close();
       await this.#links.close();
       await start.log.close();
     } finally {
@@ -419,10 +363,4 @@ function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): S
   const { snapshots } = limits;
   const tailBytes = Math.min(snapshots.tailBytes, snapshotLogBytes);
   return { ...limits, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
-}
-
-/** What to do where a member does not answer at the address at which it is to be dialled. */
-function adviceForMember({ id }: AddressedChange): string {
-  return `Start node ${id} there first. With --force it is dialled there all the same: while the address is wrong, the ` +
-    "cluster has lost touch with it";
 }

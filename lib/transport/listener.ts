@@ -11,6 +11,7 @@
  * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
  */
 import { shortened } from "../platform/errors.ts";
+import { assert } from "../platform/assert.ts";
 import { acceptConnections } from "./accept_loop.ts";
 import { hostOf } from "../platform/address.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";
@@ -78,14 +79,22 @@ export interface ConnectionListenerOptions {
   readonly clusterId: string;
   /** Which data folder is this node's; whoever calls is told. */
   readonly dataId: number;
-  /** All nodes at that moment, sorted by id; whoever calls is told. */
-  readonly members: () => readonly Member[];
   /** Clients at a time. */
   readonly maxConnections: number;
   /** Connections at a time that have not said hello. Default MAX_PENDING_HELLOS. */
   readonly maxPendingHellos?: number;
   /** Bytes of a value that clients are told to keep to. */
   readonly maxValueBytes: number;
+  /** Bytes that may wait for slow connections in all. Default {@link MAX_WAITING_BYTES}. */
+  readonly maxWaitingBytes?: number;
+  /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
+  readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
+}
+
+/** The parts of a server that connections lead to. */
+export interface ConnectionHandlers {
+  /** All nodes at that moment, sorted by id; whoever calls is told. */
+  readonly members: () => readonly Member[];
   readonly situation: () => Situation;
   /** Whether a node of this cluster may call: null, or what it is told in place of a welcome. */
   readonly authorizePeer: (caller: PeerCaller) => Refusal | null;
@@ -98,10 +107,6 @@ export interface ConnectionListenerOptions {
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
   /** A client has said hello; what is to be done with its requests. */
   readonly onClient: (client: ClientConnection) => ClientHandlers;
-  /** Bytes that may wait for slow connections in all. Default {@link MAX_WAITING_BYTES}. */
-  readonly maxWaitingBytes?: number;
-  /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
-  readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
 }
 
 /** Connections that were accepted. */
@@ -130,12 +135,14 @@ interface AcceptedLane {
   readonly channel: FrameChannel;
 }
 
-/** Takes connections until it is closed. */
+/** Takes connections from its start until it is closed. */
 export class ConnectionListener {
   readonly #options: ConnectionListenerOptions;
   readonly #listener: Listener;
   readonly #closing = new AbortController();
-  readonly #accepting: Promise<void>;
+  #accepting: Promise<void> = Promise.resolve();
+  /** Null before {@link start}, when nothing is accepted. */
+  #startedWith: ConnectionHandlers | null = null;
   readonly #pending: PendingHellos;
   readonly #clients = new Set<ClientConnection>();
   /** Accepted lanes, by node and lane. */
@@ -148,7 +155,7 @@ export class ConnectionListener {
   #accepted = 0;
   #refused = 0;
 
-  /** Begins to listen; throws NetworkError when that can't be. */
+  /** Begins to listen; throws NetworkError when that can't be. Connections are accepted after {@link start}. */
   constructor(options: ConnectionListenerOptions) {
     this.#options = options;
     const { clock, logger, maxPendingHellos: maxPending = MAX_PENDING_HELLOS } = options;
@@ -160,6 +167,14 @@ export class ConnectionListener {
     this.#deadlines = new FrameDeadlines(options);
     this.#twins = new TwinCallers(options);
     this.#listener = options.network.listen(options.bind);
+  }
+
+  /** Begins to accept connections. */
+  start(handlers: ConnectionHandlers): void {
+    assert(this.#startedWith === null, "a listener starts once");
+    this.#startedWith = handlers;
+    const { clock, logger } = this.#options;
+    const { signal } = this.#closing;
     const take = (connection: Connection): Promise<void> => this.#take(connection);
     const closeIdle = (): void => this.#pending.closeSilent();
     this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
@@ -214,6 +229,11 @@ export class ConnectionListener {
     for (const channel of lanes) channel.close(reason);
     await Promise.all([...this.#clients].map((client) => client.close(reason)));
     await Promise.all([this.#accepting, ...this.#serving]);
+  }
+
+  get #handlers(): ConnectionHandlers {
+    assert(this.#startedWith !== null, "connections are accepted after the start");
+    return this.#startedWith;
   }
 
   /** Serves a connection, once it may wait for its hello. */
@@ -320,7 +340,7 @@ export class ConnectionListener {
         `This node has ${maxConnections} clients, as many as it may. Try another node, or later.`,
       );
     }
-    if (caller.nodeId !== self) return this.#options.authorizePeer(caller);
+    if (caller.nodeId !== self) return this.#handlers.authorizePeer(caller);
     return refusal(
       "unknownNode",
       `This is node ${self} itself, and no other may have its id. Check --node-id and the addresses.`,
@@ -336,7 +356,8 @@ export class ConnectionListener {
   }
 
   #welcome(channel: FrameChannel, version: number): void {
-    const { clusterId, self, dataId, members, maxValueBytes, situation } = this.#options;
+    const { clusterId, self, dataId, maxValueBytes } = this.#options;
+    const { members, situation } = this.#handlers;
     channel.send(encodeWelcome, {
       kind: "welcome",
       version,
@@ -351,7 +372,7 @@ export class ConnectionListener {
 
   async #serveClient(channel: FrameChannel): Promise<void> {
     const client = new ClientConnection(channel);
-    const handlers = this.#options.onClient(client);
+    const handlers = this.#handlers.onClient(client);
     this.#clients.add(client);
     try {
       const reason = await client.serve(handlers);
@@ -374,7 +395,8 @@ export class ConnectionListener {
     if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
     const accepted = { nodeId: peer.nodeId, dataId: peer.dataId, channel };
     this.#peers.set(key, accepted);
-    const { self, members, logger, onPeerMessage, onPeerHello } = this.#options;
+    const { self, logger } = this.#options;
+    const { members, onPeerMessage, onPeerHello } = this.#handlers;
     const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
     if (members().some(({ id }) => id === peer.nodeId)) {
       this.#pending.rememberPeer(hostOf(channel.remote));
@@ -394,7 +416,7 @@ export class ConnectionListener {
 
   /** Ends the oldest lane of a node that is no member. */
   #makeRoomForPeer(): void {
-    const members = new Set(this.#options.members().map(({ id }) => id));
+    const members = new Set(this.#handlers.members().map(({ id }) => id));
     for (const [key, { nodeId, channel }] of this.#peers) {
       if (members.has(nodeId)) continue;
       this.#peers.delete(key);

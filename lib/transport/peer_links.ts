@@ -9,6 +9,7 @@
  * a member until it has become one, or for INTRODUCED_IDLE_MS it had no connection to this node and was sent nothing.
  * At most MAX_INTRODUCED_PEERS of these are kept; one more, and the one that was idle the longest goes.
  */
+import { assert } from "../platform/assert.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress, parseAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";
@@ -17,10 +18,17 @@ import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../protocol/limits.ts"
 import { Peer, type PeerOptions } from "./peer.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 
-/** What the links are made from. */
-export interface PeerLinksOptions extends PeerOptions {
+/** The options of a peer that are known at the start: where others dial this node, and who takes its events. */
+type StartOptions = Pick<PeerOptions, "address" | "onStateChange" | "onUnreachable" | "onRefused">;
+
+/** What the links begin with. */
+export interface PeerLinksStart extends StartOptions {
   /** All nodes to begin with; this one among them or not. */
   readonly members: readonly NodeAddress[];
+}
+
+/** What the links are made from. */
+export interface PeerLinksOptions extends Omit<PeerOptions, keyof StartOptions> {
   /** Whether a node has a connection to this one, over which it may yet say something that wants an answer. */
   readonly isCalling: (id: NodeId) => boolean;
 }
@@ -51,11 +59,18 @@ export class PeerLinks {
   readonly #leaving = new Set<Promise<void>>();
   #timer: Timer | null = null;
   #isClosed = false;
+  /** Null before {@link start}, when there are no links. */
+  #peerOptions: PeerOptions | null = null;
 
-  /** Begins to connect to every other node. */
   constructor(options: PeerLinksOptions) {
     this.#options = options;
-    this.update(options.members);
+  }
+
+  /** Begins to connect to every other node. */
+  start({ members, ...options }: PeerLinksStart): void {
+    assert(this.#peerOptions === null, "links start once");
+    this.#peerOptions = { ...this.#options, ...options };
+    this.update(members);
   }
 
   /**
@@ -77,7 +92,7 @@ export class PeerLinks {
       const known = this.#members.get(id) ?? transient?.peer;
       const isUsable = known !== undefined && known.address === formatAddress(member.address);
       if (known !== undefined && !isUsable) this.#drop(known);
-      this.#members.set(id, isUsable ? known : new Peer(member, this.#options));
+      this.#members.set(id, isUsable ? known : this.#open(member));
     }
     this.#watchTransientPeers();
   }
@@ -94,7 +109,7 @@ export class PeerLinks {
     this.#transientPeers.delete(id);
     if (known !== undefined && known.peer.address !== address) this.#drop(known.peer);
     const isUsable = known !== undefined && known.peer.address === address;
-    const peer = isUsable ? known.peer : new Peer({ id, address: parseAddress(address) }, this.#options);
+    const peer = isUsable ? known.peer : this.#open({ id, address: parseAddress(address) });
     peer.hurry();
     this.#transientPeers.set(id, { peer, usedAt: this.#options.clock.now() });
     if (this.#transientPeers.size > MAX_INTRODUCED_PEERS) this.#forgetOldest();
@@ -167,6 +182,11 @@ export class PeerLinks {
       this.#transientPeers.delete(id);
       return this.#drop(peer);
     }
+  }
+
+  #open(node: NodeAddress): Peer {
+    assert(this.#peerOptions !== null, "links are opened after the start");
+    return new Peer(node, this.#peerOptions);
   }
 
   #drop(peer: Peer): void {

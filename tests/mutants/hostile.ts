@@ -49,9 +49,9 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     failure: "after a crash the log begins behind a snapshot that does not exist: the node is lost",
     file: "lib/server/driver.ts",
     from:
-      "if (snapshot !== null) events.install(snapshot);\n      log.append({ hardState, entries, snapshot });",
+      "if (snapshot !== null) this.#events.install(snapshot);\n      log.append({ hardState, entries, snapshot });",
     to:
-      "log.append({ hardState, entries, snapshot });\n      if (snapshot !== null) events.install(snapshot);",
+      "log.append({ hardState, entries, snapshot });\n      if (snapshot !== null) this.#events.install(snapshot);",
     checks: [SERVER],
   },
   {

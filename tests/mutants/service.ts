@@ -351,9 +351,9 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     id: "M166",
     title: "whoever answers at its address is added under the id that was asked for",
     failure: "a node counts that does not exist",
-    file: "lib/server/server.ts",
-    from: "clusterId === this.clusterId && nodeId === id",
-    to: "clusterId === this.clusterId && nodeId > 0",
+    file: "lib/server/membership/member_probe.ts",
+    from: "clusterId === this.#options.clusterId && nodeId === id",
+    to: "clusterId === this.#options.clusterId && nodeId > 0",
     checks: [SERVER],
   },
   {
@@ -415,8 +415,8 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     title: "a leader steps down before it answers for its own removal",
     failure: "a change that was made is reported as unknown",
     file: "lib/server/node.ts",
-    from: "if (applied !== told.applied) this.membership",
-    to: "this.leadership.check();\n    if (applied !== told.applied) this.membership",
+    from: "if (applied !== before.applied) this.membership",
+    to: "this.leadership.check();\n    if (applied !== before.applied) this.membership",
     checks: [SERVER],
   },
   {

@@ -69,10 +69,6 @@ export class Bench {
         if (this.isLinked) this.chunks.push(chunk);
         return this.isLinked;
       },
-      suspect: (snapshot) => {
-        this.suspected.push(snapshot.index);
-        this.suspect(snapshot).catch(() => {});
-      },
       failed: (to) => void this.failed.push(to),
     });
     const options: SnapshotReceivingOptions = {
@@ -112,8 +108,13 @@ export class Bench {
   /** The next answer arrives. */
   deliverAnswer(): boolean {
     const answer = this.answers.shift();
-    if (answer !== undefined) this.sender.progressed(FOLLOWER, answer);
-    return answer !== undefined;
+    if (answer === undefined) return false;
+    const suspect = this.sender.progressed(FOLLOWER, answer);
+    if (suspect !== null) {
+      this.suspected.push(suspect.index);
+      this.suspect(suspect).catch(() => {});
+    }
+    return true;
   }
 
   /** Everything arrives until nothing is under way. */

@@ -67,7 +67,7 @@ export interface MembershipOptions {
    */
   readonly isConnected: (node: NodeId) => boolean;
   /** Asks which node answers at the address of a change; the reason, without a full stop, where it is not that of the change. */
-  readonly probe: (change: AddressedChange) => Promise<JoiningNode | string>;
+  readonly probe: (change: AddressedChange, configuration: Configuration) => Promise<JoiningNode | string>;
 }
 
 /** A change that was proposed and is not done yet. */
@@ -188,7 +188,7 @@ export class Membership {
       case "replace":
       case "update": {
         if (change.kind === "update" && force) return NO_EVIDENCE;
-        const joiningNode = await this.#options.probe(change);
+        const joiningNode = await this.#options.probe(change, this.#options.raft.configuration);
         return typeof joiningNode === "string" ? joiningNode : { ...NO_EVIDENCE, joiningNode };
       }
       case "remove":

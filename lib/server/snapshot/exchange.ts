@@ -18,6 +18,12 @@ import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type ReceivedSnapshot, SnapshotReceiving } from "./receiver.ts";
 import { SnapshotSender, type TransferStatus } from "./sender.ts";
 
+/** The links to other nodes. */
+export interface PeerSender {
+  /** Queues a message for a node; false when it was dropped. */
+  send(message: PeerMessage, to: NodeId): boolean;
+}
+
 /** What the exchange is made from. */
 export interface SnapshotExchangeOptions {
   readonly id: NodeId;
@@ -31,11 +37,9 @@ export interface SnapshotExchangeOptions {
   readonly driver: Driver;
   readonly replica: Replica;
   readonly yieldToEventLoop: YieldToEventLoop;
-  /** Somebody who was sent this snapshot may have found it damaged. */
-  readonly suspect: (snapshot: StoredSnapshot) => void;
   /** Counts transfers; null counts none. */
   readonly metrics: Metrics | null;
-  readonly send: (message: PeerMessage, to: NodeId) => boolean;
+  readonly peers: PeerSender;
 }
 
 /** Sends and receives snapshots. */
@@ -57,7 +61,7 @@ export class SnapshotExchange {
       replica,
       driver,
       yieldToEventLoop,
-      send,
+      peers,
       metrics,
     } = options;
     this.#options = options;
@@ -68,8 +72,7 @@ export class SnapshotExchange {
       chunkBytes: limits.snapshotChunkBytes,
       intervalMs: options.electionTimeoutMs,
       metrics,
-      send: (to, message) => send(message, to),
-      suspect: options.suspect,
+      send: (to, message) => peers.send(message, to),
       failed: (to) => driver.snapshotFailed(to),
     });
     this.#receiving = new SnapshotReceiving({
@@ -79,7 +82,7 @@ export class SnapshotExchange {
       stateMachineOptions: stateMachineOptionsOf(limits),
       yieldToEventLoop,
       situation: () => ({ term: raft.term, appliedIndex: replica.applied.index }),
-      send: (to, message) => void send(message, to),
+      send: (to, message) => void peers.send(message, to),
       received: (snapshot, from, term) => this.#show(snapshot, from, term),
       notNeeded: (chunk, from) => this.#notNeeded(chunk, from),
     });
@@ -110,9 +113,9 @@ export class SnapshotExchange {
     this.#receiving.chunk(from, chunk);
   }
 
-  /** A follower says how far it has got. */
-  progressed(from: NodeId, progress: SnapshotProgress): void {
-    this.#sender.progressed(from, progress);
+  /** Continues a transfer to a follower; returns the snapshot that it may have found damaged, or null. */
+  progressed(from: NodeId, progress: SnapshotProgress): StoredSnapshot | null {
+    return this.#sender.progressed(from, progress);
   }
 
   /** How far the transfer to a node has got; null when there is none. */

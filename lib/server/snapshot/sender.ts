@@ -33,8 +33,6 @@ export interface SnapshotSenderOptions {
   readonly intervalMs: number;
   /** Sends to a node; false when it was dropped. */
   readonly send: (to: NodeId, message: SnapshotChunk) => boolean;
-  /** A node had all of this one and asks for it from its beginning again: it may have found it damaged. */
-  readonly suspect: (snapshot: StoredSnapshot) => void;
   /** A transfer was given up. */
   readonly failed: (to: NodeId) => void;
   /** Counts transfers; null counts none. */
@@ -89,9 +87,12 @@ export class SnapshotSender {
     }
   }
 
-  /** A node says how far it has got. */
-  progressed(from: NodeId, progress: SnapshotProgress): void {
-    this.#transfers.get(from)?.progressed(progress);
+  /**
+   * Continues a transfer after a follower reported its progress. Returns the snapshot if the follower had received all of
+   * it and asks for it from the beginning again: it may have found it damaged. Else returns null.
+   */
+  progressed(from: NodeId, progress: SnapshotProgress): StoredSnapshot | null {
+    return this.#transfers.get(from)?.progressed(progress) ?? null;
   }
 
   /**
@@ -190,25 +191,31 @@ class Transfer {
     if (!this.#isPumping) this.#reader.close();
   }
 
-  progressed({ index, snapshotTerm, totalBytes, nextOffset }: SnapshotProgress): void {
+  progressed({ index, snapshotTerm, totalBytes, nextOffset }: SnapshotProgress): StoredSnapshot | null {
     const { snapshot } = this.#options;
     const isOurs = index === snapshot.index && snapshotTerm === snapshot.term &&
       totalBytes === this.#reader.bytes;
-    if (this.#closed || !isOurs || nextOffset > totalBytes) return;
+    if (this.#closed || !isOurs || nextOffset > totalBytes) return null;
     this.#quietIntervals = 0;
     const damage = this.#damage();
-    if (damage !== null) return this.#options.ended(`it is damaged: ${damage}`);
-    if (nextOffset < this.#acknowledged) {
+    if (damage !== null) {
+      this.#options.ended(`it is damaged: ${damage}`);
+      return null;
+    }
+    const isRewind = nextOffset < this.#acknowledged;
+    const suspect = isRewind && this.#acknowledged === totalBytes ? snapshot : null;
+    if (isRewind) {
       this.#rewinds++;
-      if (this.#acknowledged === totalBytes) this.#options.suspect(snapshot);
       if (this.#rewinds > MAX_REWINDS) {
-        return this.#options.ended(`it was asked for again ${this.#rewinds} times`);
+        this.#options.ended(`it was asked for again ${this.#rewinds} times`);
+        return suspect;
       }
       this.#next = nextOffset;
     }
     this.#acknowledged = nextOffset;
     this.#next = Math.max(this.#next, nextOffset);
     void this.#pump();
+    return suspect;
   }
 
   /** What was found wrong with the snapshot since the transfer began; null when nothing was. */

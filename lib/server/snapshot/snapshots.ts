@@ -72,6 +72,14 @@ export interface CompactableLog {
   removeBefore(index: number): void;
 }
 
+/** The snapshots that are being sent to other nodes. */
+export interface SnapshotTransfers {
+  /** The lowest index of them; null when there are none. */
+  readonly lowestSending: number | null;
+  /** Ends transfers of snapshots below `index`: the log no longer reaches back to them. */
+  endBelow(index: number): void;
+}
+
 /** A snapshot with what it is a snapshot of. */
 export interface TakenSnapshot extends StoredSnapshot {
   readonly revision: number;
@@ -88,10 +96,7 @@ export interface SnapshotsOptions {
   readonly limits: SnapshotLimits;
   /** Position of this node among the members, from 0 up, and their number: nodes with equal logs take turns. */
   readonly turn: () => { readonly position: number; readonly nodes: number };
-  /** Lowest index of the snapshots that are being sent; null when there are none. */
-  readonly lowestSending: () => number | null;
-  /** The log no longer reaches back to snapshots below `index`: sending them is of no more use. */
-  readonly overtaken: (index: number) => void;
+  readonly transfers: SnapshotTransfers;
   /**
    * A snapshot is durable: the core may forget entries up to `compactedIndex`. Gives the index up to which it did: it keeps
    * what was not yet confirmed to be durable, and the log must keep what the core does.
@@ -276,7 +281,7 @@ export class Snapshots {
     // The core may begin behind a later snapshot from the leader already, which has no name on the disk yet.
     const keptBehind = Math.min(compact({ snapshot, compactedIndex }), compactedIndex);
     log.removeBefore(keptBehind + 1);
-    this.#options.overtaken(keptBehind);
+    this.#options.transfers.endBelow(keptBehind);
   }
 
   #baseFor(newestIndex: number): number {
@@ -286,8 +291,8 @@ export class Snapshots {
 
   /** The oldest snapshot that is being sent, if the log behind it is to be kept; null when there is none. */
   #sendingBase(): number | null {
-    const { store, log, limits, lowestSending } = this.#options;
-    const index = lowestSending();
+    const { store, log, limits, transfers } = this.#options;
+    const index = transfers.lowestSending;
     if (index === null) return null;
     const newestBytes = store.list().find(({ damage }) => damage === null)?.bytes ?? 0;
     return log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : null;

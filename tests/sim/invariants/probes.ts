@@ -2,6 +2,7 @@
  * Wraps the public methods of the production code for the time of a run, so that an observer sees what goes in and comes
  * out. The wraps change nothing, and no production file has to know of them. There is one world at a time in a program.
  */
+import type { StoredSnapshot } from "../../../lib/storage/mod.ts";
 import { type Command, type CommandResult, StateMachine } from "../../../lib/kv/mod.ts";
 import type { NodeId } from "../../../lib/raft/mod.ts";
 import { Node } from "../../../lib/server/node.ts";
@@ -120,10 +121,10 @@ function wrapExchange(observer: Observer): () => void {
     else if (piece.offset > 0) observer.noticed("snapshotsResumed");
     chunk.call(this, from, piece);
   };
-  SnapshotExchange.prototype.progressed = function (from, progress): void {
+  SnapshotExchange.prototype.progressed = function (from, progress): StoredSnapshot | null {
     const isFirst = fresh.get(this)?.delete(from) === true;
     if (isFirst && progress.nextOffset > 0) observer.noticed("snapshotsResumed");
-    progressed.call(this, from, progress);
+    return progressed.call(this, from, progress);
   };
   SnapshotExchange.prototype.install = function (snapshot): void {
     install.call(this, snapshot);

@@ -10,7 +10,11 @@ import type { Clock } from "../../../lib/platform/clock.ts";
 import { FrameReader, type StreamEnd } from "../../../lib/transport/frame_reader.ts";
 import type { PeerCaller } from "../../../lib/protocol/hello.ts";
 import type { LogFields } from "../../../lib/platform/logger.ts";
-import { ConnectionListener, type ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
+import {
+  type ConnectionHandlers,
+  ConnectionListener,
+  type ConnectionListenerOptions,
+} from "../../../lib/transport/listener.ts";
 import type { Connection, Network } from "../../../lib/platform/network.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { RecordingLogger } from "./recording_logger.ts";
@@ -24,6 +28,9 @@ export const CLUSTER_ID = "00112233aabbccdd";
 export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
   { id, address: formatAddress(address), role: "voter" }
 ));
+
+/** Options and handlers of a listener that a test sets itself. */
+export type NetNodeOverrides = Partial<ConnectionListenerOptions & ConnectionHandlers>;
 
 /** The accepting end of a node, which keeps what it hears. */
 export class NetNode {
@@ -43,7 +50,7 @@ export class NetNode {
       readonly network: Network;
       readonly clock: Clock;
       readonly self?: number;
-      readonly overrides?: Partial<ConnectionListenerOptions>;
+      readonly overrides?: NetNodeOverrides;
     },
   ) {
     const bind = MEMBERS.find(({ id }) => id === self)?.address ?? { host: "n9", port: 7009 };
@@ -55,9 +62,12 @@ export class NetNode {
       self,
       clusterId: CLUSTER_ID,
       dataId: 100 + self,
-      members: () => VOTERS,
       maxConnections: 2,
       maxValueBytes: 1_000,
+      ...overrides,
+    });
+    this.listener.start({
+      members: () => VOTERS,
       situation: () => ({ leader: 2, term: 7, appliedIndex: 303 }),
       authorizePeer: () => null,
       onPeerHello: (caller) => void this.callers.push(caller),

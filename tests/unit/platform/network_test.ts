@@ -202,11 +202,13 @@ Deno.test("links over real sockets carry large messages whole, and find a node t
     logger,
     self: 2,
     clusterId: CLUSTER_ID,
-    members: parseMembers(`1=127.0.0.1:${address.port},2=127.0.0.1:1`),
     dataId: 102,
+    isCalling: () => false,
+  });
+  links.start({
+    members: parseMembers(`1=127.0.0.1:${address.port},2=127.0.0.1:1`),
     address: "127.0.0.1:1",
     onStateChange: () => {},
-    isCalling: () => false,
     onUnreachable: () => {},
     onRefused: () => {},
   });

@@ -11,7 +11,7 @@ import {
   LeadershipTransfers,
   MAX_TRANSFERS,
 } from "../../../lib/server/leadership_transfer.ts";
-import { Driver } from "../../../lib/server/driver.ts";
+import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { LeadershipWatch } from "../../../lib/server/leadership.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
@@ -46,6 +46,7 @@ class Bench {
   readonly forwarding: Forwarding;
   /** Of the last heartbeat. */
   #round = 0;
+  readonly #leadership: LeadershipWatch;
   readonly #replica = new Replica(new StateMachine(), START.snapshot);
 
   private constructor(store: SnapshotStore) {
@@ -61,7 +62,7 @@ class Bench {
       limits: DEFAULT_LIMITS,
       recovered: START,
     });
-    const leadership = new LeadershipWatch(raft, logger);
+    const leadership = this.#leadership = new LeadershipWatch(raft, logger);
     this.driver = new Driver({
       raft,
       log: {
@@ -73,20 +74,6 @@ class Bench {
       clock,
       logger,
       tickMs: TICK_MS,
-      events: {
-        send: (message) => {
-          if (message.kind === "heartbeat") this.#round = message.round;
-        },
-        install: () => {},
-        restore: () => {},
-        sendSnapshot: () => {},
-        apply: (entries) => replica.apply(entries),
-        read: (read) => replica.confirmRead(read),
-        settled: () => leadership.check(),
-        failed: (error) => {
-          throw error;
-        },
-      },
     });
     const { driver } = this;
     const stateMachine = (): StateMachine => replica.stateMachine;
@@ -118,11 +105,28 @@ class Bench {
     this.client = this.#connect(store, replica);
   }
 
+  #events(): DriverEvents {
+    return {
+      send: (message) => {
+        if (message.kind === "heartbeat") this.#round = message.round;
+      },
+      install: () => {},
+      restore: () => {},
+      sendSnapshot: () => {},
+      apply: (entries) => this.#replica.apply(entries),
+      read: (read) => this.#replica.confirmRead(read),
+      settled: () => this.#leadership.check(),
+      failed: (error) => {
+        throw error;
+      },
+    };
+  }
+
   /** Once it leads, and node 2 has its first entry. */
   static async leading(): Promise<Bench> {
     const bench = new Bench(await openStore(new MemoryDisk()));
     const { driver } = bench;
-    driver.start();
+    driver.start(bench.#events());
     for (let tick = 0; tick < ELECTION_TICKS; tick++) {
       bench.clock.advance(TICK_MS);
       await settle();
@@ -191,8 +195,7 @@ class Bench {
       clusterId: IDENTITY.clusterId,
       limits: SNAPSHOT_LIMITS,
       turn: () => ({ position: 0, nodes: 1 }),
-      lowestSending: () => null,
-      overtaken: () => {},
+      transfers: { lowestSending: null, endBelow: () => {} },
       compact: ({ compactedIndex }) => compactedIndex,
       yieldToEventLoop: noYield,
     });

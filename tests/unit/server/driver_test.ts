@@ -85,8 +85,8 @@ class Bench {
     log.onAppend = ({ snapshot }) => {
       if (snapshot !== null) this.steps.push(`the log begins behind ${snapshot.index}`);
     };
-    this.driver = new Driver({ raft, log, clock, logger, events, tickMs: 10 });
-    this.driver.start();
+    this.driver = new Driver({ raft, log, clock, logger, tickMs: 10 });
+    this.driver.start(events);
   }
 
   async tick(count: number): Promise<void> {

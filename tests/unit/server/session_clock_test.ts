@@ -214,11 +214,8 @@ class Bench {
       random: () => 0.5,
       logger: new RecordingLogger(),
       metrics: null,
-      send: (message) => this.#sent.push(message) > 0,
-      isConnected: () => true,
-      probe: () => Promise.resolve("nobody is there"),
-      configurationChanged: () => {},
-      failed: (error) => void this.failures.push(error),
+      peers: { send: (message) => this.#sent.push(message) > 0, isConnected: () => true },
+      probe: () => Promise.resolve("no node is there"),
     });
   }
 
@@ -279,7 +276,10 @@ class Bench {
 
 Deno.test("a leader that has applied nothing of its term counts no time; once it has, it does", async () => {
   const bench = await Bench.on(await diskWithSession());
-  bench.node.start();
+  bench.node.start({
+    configurationChanged: () => {},
+    failed: (error) => void bench.failures.push(error),
+  });
   await bench.pass(1_000);
   const { role, lastLogIndex, sessions } = bench.node.status();
   assertEquals([role, sessions], ["leader", 1]);

@@ -8,7 +8,7 @@ import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
 import type { WriteAnswer } from "../../../lib/server/reply.ts";
-import { Driver, type LogStore } from "../../../lib/server/driver.ts";
+import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { Writes } from "../../../lib/server/writes.ts";
@@ -73,18 +73,6 @@ class Bench {
       clock: this.clock,
       logger: new RecordingLogger(),
       tickMs: TICK_MS,
-      events: {
-        send: () => {},
-        install: () => {},
-        restore: () => {},
-        sendSnapshot: () => {},
-        apply: (entries) => this.replica.apply(entries),
-        read: () => {},
-        settled: () => {},
-        failed: (error) => {
-          throw error;
-        },
-      },
     });
     const { driver, replica, forwarding } = this;
     const quota = new Quota({
@@ -95,10 +83,25 @@ class Bench {
     this.writes = new Writes({ driver, replica, forwarding, maxValueBytes: 100, quota, clock: this.clock });
   }
 
+  #events(): DriverEvents {
+    return {
+      send: () => {},
+      install: () => {},
+      restore: () => {},
+      sendSnapshot: () => {},
+      apply: (entries) => this.replica.apply(entries),
+      read: () => {},
+      settled: () => {},
+      failed: (error) => {
+        throw error;
+      },
+    };
+  }
+
   /** Once it leads, and its first entry is applied. */
   static async leading(): Promise<Bench> {
     const bench = new Bench();
-    bench.driver.start();
+    bench.driver.start(bench.#events());
     for (let tick = 0; tick < ELECTION_TICKS; tick++) {
       bench.clock.advance(TICK_MS);
       await settle();

@@ -2,10 +2,15 @@
 import { assertEquals } from "@std/assert";
 import type { LinkChange, LinkRefusal } from "../../../lib/transport/peer.ts";
 import { PeerLinks } from "../../../lib/transport/peer_links.ts";
-import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
-import { CLUSTER_ID, MEMBERS, NetNode, until } from "../../support/fakes/accepting_node.ts";
+import {
+  CLUSTER_ID,
+  MEMBERS,
+  NetNode,
+  type NetNodeOverrides,
+  until,
+} from "../../support/fakes/accepting_node.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 /** The links of node 2, which know of node 1 alone. */
@@ -30,16 +35,18 @@ export class LinkScene {
       self: 2,
       clusterId: options.clusterId ?? CLUSTER_ID,
       dataId: 102,
+      isCalling: (id) => this.calling.has(id),
+    });
+    this.links.start({
       address: "n2:7002",
       members: MEMBERS.filter(({ id }) => id <= 2),
       onStateChange: (change) => void this.changes.push(change),
-      isCalling: (id) => this.calling.has(id),
       onUnreachable: (id) => void this.gone.push(id),
       onRefused: (refusal) => void this.refusals.push(refusal),
     });
   }
 
-  listen(self = 1, overrides: Partial<ConnectionListenerOptions> = {}): NetNode {
+  listen(self = 1, overrides: NetNodeOverrides = {}): NetNode {
     return new NetNode({ network: this.network, clock: this.clock, self, overrides });
   }
 

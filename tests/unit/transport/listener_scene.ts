@@ -1,9 +1,14 @@
 /** Node 1 listening on a network in memory, and connections to it. */
 import { assertEquals } from "@std/assert";
-import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/fakes/memory_network.ts";
-import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";
+import {
+  CLUSTER_ID,
+  NetNode,
+  type NetNodeOverrides,
+  Stranger,
+  until,
+} from "../../support/fakes/accepting_node.ts";
 
 /** What a client says first. */
 export const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
@@ -46,7 +51,7 @@ export interface Scene {
 export async function withNode(
   test: (scene: Scene) => Promise<void>,
   options: {
-    readonly overrides?: Partial<ConnectionListenerOptions>;
+    readonly overrides?: NetNodeOverrides;
     readonly network?: MemoryNetworkOptions;
   } = {},
 ): Promise<void> {

@@ -3,11 +3,16 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import { PEER_CONNECT_TIMEOUT_MS } from "../../../lib/protocol/limits.ts";
-import type { ConnectionListenerOptions } from "../../../lib/transport/listener.ts";
 import { probeAny, type ProbeOptions, probePeer } from "../../../lib/transport/probe.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
-import { CLUSTER_ID, NetNode, until, VOTERS } from "../../support/fakes/accepting_node.ts";
+import {
+  CLUSTER_ID,
+  NetNode,
+  type NetNodeOverrides,
+  until,
+  VOTERS,
+} from "../../support/fakes/accepting_node.ts";
 
 const N1 = { host: "n1", port: 7001 };
 const CALLER = {
@@ -20,7 +25,7 @@ const CALLER = {
 
 /** Node 1, and what asking it needs. */
 function scene(
-  overrides: Partial<ConnectionListenerOptions> = {},
+  overrides: NetNodeOverrides = {},
 ): { node: NetNode; network: MemoryNetwork; options: ProbeOptions } {
   const network = new MemoryNetwork();
   const clock = new ManualClock();

@@ -11,7 +11,7 @@ import {
   Raft,
 } from "../../../../lib/raft/mod.ts";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
-import { Driver, type LogStore } from "../../../../lib/server/driver.ts";
+import { Driver, type DriverEvents, type LogStore } from "../../../../lib/server/driver.ts";
 import { foundingConfiguration, membersOf } from "../../../../lib/server/membership/members.ts";
 import { Membership, type MembershipOptions } from "../../../../lib/server/membership/membership.ts";
 import type { JoiningNode } from "../../../../lib/server/membership/membership_change.ts";
@@ -79,22 +79,6 @@ class Bench {
       clock,
       logger,
       tickMs: TICK_MS,
-      events: {
-        send: (message) => this.#answer(message),
-        install: () => {},
-        restore: () => {},
-        sendSnapshot: () => {},
-        apply: (entries) => {
-          this.replica.apply(entries);
-          this.membership.entriesApplied(entries);
-        },
-        read: () => {},
-        settled: () => {
-          this.membership.applied(this.replica.applied.configuration);
-          this.membership.settled();
-        },
-        failed: (error) => void this.failures.push(error),
-      },
     });
     this.membership = new Membership({
       self: 1,
@@ -108,14 +92,33 @@ class Bench {
       roundTimeoutMs: ELECTION_TICKS * TICK_MS,
       timeoutMs: TIMEOUT_MS,
       isConnected: (id) => !this.disconnected.has(id),
-      probe: (change) => this.probe(change),
+      probe: (change, configuration) => this.probe(change, configuration),
     });
+  }
+
+  #events(): DriverEvents {
+    return {
+      send: (message) => this.#answer(message),
+      install: () => {},
+      restore: () => {},
+      sendSnapshot: () => {},
+      apply: (entries) => {
+        this.replica.apply(entries);
+        this.membership.entriesApplied(entries);
+      },
+      read: () => {},
+      settled: () => {
+        this.membership.applied(this.replica.applied.configuration);
+        this.membership.settled();
+      },
+      failed: (error) => void this.failures.push(error),
+    };
   }
 
   /** Once node 1 leads and knows it. */
   static async leading(voters: readonly number[]): Promise<Bench> {
     const bench = new Bench(voters);
-    bench.driver.start();
+    bench.driver.start(bench.#events());
     await bench.pass(30 * TICK_MS);
     assertEquals(bench.raft.isLeader, true);
     return bench;

@@ -161,7 +161,7 @@ Deno.test("a node that asks to be let in says so, is alive, and is not ready", a
   assertEquals((await cluster.http.ask(ADDRESS, "/live")).status, 200);
   for (const path of ["/ready", "/status", "/metrics"]) {
     const { status, body } = await cluster.http.ask(ADDRESS, path);
-    assertEquals([status, body], [503, "joining: This node asks the cluster who belongs to it.\n"]);
+    assertEquals([status, body], [503, "joining: This node asks the cluster for its members.\n"]);
   }
   stop.abort();
   assertEquals(await starting.catch((error: unknown) => error), stop.signal.reason);

@@ -45,8 +45,7 @@ class Bench {
       clusterId: IDENTITY.clusterId,
       limits: SNAPSHOT_LIMITS,
       turn: () => ({ position: 0, nodes: 1 }),
-      lowestSending: () => null,
-      overtaken: () => {},
+      transfers: { lowestSending: null, endBelow: () => {} },
       compact: ({ compactedIndex }) => compactedIndex,
       yieldToEventLoop: noYield,
     });

@@ -74,6 +74,10 @@ class Bench {
   durableIndex = Number.MAX_SAFE_INTEGER;
   yieldToEventLoop: () => Promise<void> = noYield;
 
+  endBelow(index: number): void {
+    this.overtaken.push(index);
+  }
+
   private constructor(disk: MemoryDisk, store: SnapshotStore, options: BenchOptions) {
     this.disk = disk;
     this.store = store;
@@ -88,8 +92,7 @@ class Bench {
       clusterId: IDENTITY.clusterId,
       limits: { ...LIMITS, ...limits },
       turn: () => turn,
-      lowestSending: () => this.lowestSending,
-      overtaken: (index) => void this.overtaken.push(index),
+      transfers: this,
       compact: ({ snapshot, compactedIndex }) => {
         this.compactions.push({ index: snapshot.index, compactedIndex });
         return Math.max(this.coreBase, Math.min(compactedIndex, this.durableIndex));

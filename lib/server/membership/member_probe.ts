@@ -1,0 +1,82 @@
+/** Asks which node answers at an address, before a change of membership names that address. */
+import { errorMessage, shortened } from "../../platform/errors.ts";
+import { formatAddress, isDialable, parseAddress } from "../../platform/address.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Address, Network } from "../../platform/network.ts";
+import type { Welcome } from "../../protocol/hello.ts";
+import type { Configuration, NodeId } from "../../raft/mod.ts";
+import { probeAny, probePeer } from "../../transport/probe.ts";
+import type { AddressedChange } from "./membership.ts";
+import type { JoiningNode } from "./membership_change.ts";
+
+/** What a probe needs. */
+export interface MemberProbeOptions {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly self: NodeId;
+  readonly clusterId: string;
+  readonly dataId: number;
+  /** Where this node listens, with the real port. */
+  readonly listening: Address;
+}
+
+/** Connects to the nodes that changes of membership name. */
+export class MemberProbe {
+  readonly #options: MemberProbeOptions;
+  readonly #closing = new AbortController();
+
+  constructor(options: MemberProbeOptions) {
+    this.#options = options;
+  }
+
+  /** Ends the probes that are in progress. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  /**
+   * Returns the address at which other nodes reach this one: the one in the configuration, or before it is a member the
+   * one at which it listens. A node that listens on all addresses cannot tell which of them that is; but before it is a
+   * member it calls only nodes that called it there.
+   */
+  ownAddress({ members }: Configuration): string {
+    const { self, listening } = this.#options;
+    const host = isDialable(listening) ? listening.host : "localhost";
+    return members.find(({ id }) => id === self)?.address ??
+      formatAddress({ host, port: listening.port });
+  }
+
+  /** Returns the node at the address of a change; the reason where it is not the node that the change names. */
+  async find(change: AddressedChange, configuration: Configuration): Promise<JoiningNode | string> {
+    const { id, address } = change;
+    const ownAddress = this.ownAddress(configuration);
+    try {
+      const { clusterId, nodeId, dataId } = await this.#welcomeOf(change, ownAddress);
+      if (clusterId === this.#options.clusterId && nodeId === id) return { id, address, dataId };
+      const found = clusterId === this.#options.clusterId
+        ? `node ${nodeId}`
+        : `a node of cluster ${shortened(clusterId)}`;
+      return `${found} answers at ${address}${change.kind === "update" ? `. ${adviceForMember(id)}` : ""}`;
+    } catch (error) {
+      const advice = change.kind === "update"
+        ? adviceForMember(id)
+        : `Start the new node first: kvraft server --node-id ${id} --bind ${address} --join ${ownAddress}`;
+      return `${errorMessage(error).replace(/\.$/, "")}. ${advice}`;
+    }
+  }
+
+  /** Returns the welcome of the node at an address. A node that calls itself is refused as a peer, but not as a client. */
+  #welcomeOf({ id, address }: AddressedChange, ownAddress: string): Promise<Welcome> {
+    const { network, clock, self, clusterId, dataId } = this.#options;
+    const options = { network, clock, signal: this.#closing.signal };
+    if (id === self) return probeAny([parseAddress(address)], options);
+    const caller = { role: "peer", clusterId, nodeId: self, dataId, address: ownAddress } as const;
+    return probePeer(parseAddress(address), { ...options, caller });
+  }
+}
+
+/** Returns what to do where a member does not answer at its new address. */
+function adviceForMember(id: NodeId): string {
+  return `Start node ${id} there first. With --force the address is changed nevertheless: while it is wrong, the ` +
+    "cluster cannot reach the node";
+}
