@@ -32,7 +32,7 @@ interface Gap {
   readonly end: BoundedPlace | null;
 }
 
-/** What is known of a history. */
+/** Everything that is known of a history. */
 export interface BoundsOptions {
   readonly steps: readonly Step[];
   /** The keys on which a revision was seen. */
@@ -141,7 +141,7 @@ class Bounds {
     if (calledAt > place.from) [place.from, place.fromBy] = [calledAt, step];
   }
 
-  /** What bounds a place bounds all behind it from below, and all before it from above. */
+  /** Applies the bounds of each place to all places behind it from below, and to all before it from above. */
   #spread(): void {
     let [until, untilBy]: [number, number | null] = [Infinity, null];
     for (const place of this.#places.toReversed()) {
@@ -190,7 +190,7 @@ class Bounds {
   }
 }
 
-/** The revision at which a key was seen to have been changed last; 0 if none was told. */
+/** Returns the revision at which a key was seen to have been changed last; 0 if no answer had one. */
 function revisionSeen(condition: Condition): number {
   switch (condition.kind) {
     case "entry":
@@ -211,7 +211,7 @@ function isAbsence(condition: Condition): boolean {
     (condition.kind === "exists" && !condition.exists);
 }
 
-/** How many elements at the beginning of `sorted` are so; those behind them are not. O(log n). */
+/** Returns the number of elements at the beginning of `sorted` for which `isSo` holds; for those behind it does not. O(log n). */
 export function partitionPoint<T>(sorted: readonly T[], isSo: (element: T) => boolean): number {
   let low = 0;
   let high = sorted.length;
@@ -224,7 +224,7 @@ export function partitionPoint<T>(sorted: readonly T[], isSo: (element: T) => bo
   return low;
 }
 
-/** What stands at `key`; made and put there if there is nothing yet. */
+/** Returns the value of `key`, made and added if there is none yet. */
 export function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   const present = map.get(key);
   if (present !== undefined) return present;

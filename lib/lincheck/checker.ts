@@ -1,5 +1,5 @@
 /**
- * The judge: cuts a history into components, searches each for an order, puts the orders together, and believes the
+ * The checker: cuts a history into components, searches each for an order, puts the orders together, and believes the
  * result only once it was replayed on a plain model of the store.
  */
 import { assert, assertNever } from "../platform/assert.ts";
@@ -30,7 +30,7 @@ const NONE: ReadonlySet<number> = new Set();
 /**
  * Whether a history can have come from a linearizable store whose keys did not exist when it began.
  *
- * The answer is exact, revisions included, or "undecided". A violation in one component counts whatever could not be
+ * The answer is exact, revisions included, or "undecided". A violation in one component counts even if others could not be
  * decided in another.
  *
  * @example

@@ -19,11 +19,11 @@ export interface ComponentStep {
   readonly isPart: boolean;
   /** Position in {@link Steps.steps}. */
   readonly position: number;
-  /** Told or inferred; null where not known. */
+  /** In the answer or inferred; null where not known. */
   readonly revision: number | null;
   readonly from: number;
   readonly until: number;
-  /** Revisions that a write of unknown revision may have made, apart from those that nobody has seen. */
+  /** Revisions that a write of unknown revision may have made, apart from those that no answer showed. */
   readonly candidates: readonly number[];
   /** The revision that the store had certainly reached before it. */
   readonly reached: number;
@@ -38,9 +38,9 @@ export interface ComponentStep {
 /** Keys, and all that happened to them. */
 export interface Component {
   readonly keys: readonly string[];
-  /** What took effect, by the beginning of its window. */
+  /** The steps that took effect, by the beginning of their windows. */
   readonly required: readonly ComponentStep[];
-  /** What may have taken effect: whole operations by their calls, then parts of others by theirs. */
+  /** The steps that may have taken effect: whole operations by their calls, then parts of others by theirs. */
   readonly optional: readonly ComponentStep[];
   /** The places of these steps in the order of revisions. */
   readonly places: readonly Place[];
@@ -153,7 +153,7 @@ function partsOf(step: Step, partition: Partition): ReadonlyMap<string, Step> {
   const parts = new Map<string, Step>();
   for (const root of roots) {
     const isHere = ({ key }: { readonly key: string }): boolean => partition.find(key) === root;
-    // "One of these exists" can only be judged where all of them are.
+    // "One of these exists" can only be checked where all of them are.
     const someExist = someExistIn.size === 1 && someExistIn.has(root) ? step.someExist : [];
     const part = {
       ...step,
@@ -201,7 +201,7 @@ function finished(
     ),
     optional: withTwins(
       steps.filter(isOptional).sort((a, b) => Number(a.isPart) - Number(b.isPart)),
-      toldValues(steps),
+      observedValues(steps),
     ),
     places: [...places].sort(byPlace),
   };
@@ -229,13 +229,16 @@ function byPlace(a: Place, b: Place): number {
  * Of optional writes that would do the same, the one that was called first can stand in for the others: a search
  * that tries each of them would do the same work many times over.
  */
-function withTwins(optional: readonly ComponentStep[], told: ReadonlySet<string>): readonly ComponentStep[] {
+function withTwins(
+  optional: readonly ComponentStep[],
+  observed: ReadonlySet<string>,
+): readonly ComponentStep[] {
   const last = new Map<string, number>();
   return optional.map((step, index) => {
     const { before, changes } = step.step;
     const visible = changes.map((
       { key, value },
-    ) => [key, value === null || told.has(valueName(key, value)) ? value : 0]);
+    ) => [key, value === null || observed.has(valueName(key, value)) ? value : 0]);
     const effect = JSON.stringify([step.isPart, before, visible, step.candidates]);
     const twin = last.get(effect) ?? null;
     last.set(effect, index);
@@ -244,21 +247,21 @@ function withTwins(optional: readonly ComponentStep[], told: ReadonlySet<string>
 }
 
 /**
- * The values, with their keys, by which a write that nobody saw could be told from another one: those that a check
+ * The values, with their keys, that distinguish a write that no answer showed from another one: those that a check
  * compares with, and those that were shown without their revision.
  */
-function toldValues(steps: readonly ComponentStep[]): ReadonlySet<string> {
-  const told = new Set<string>();
+function observedValues(steps: readonly ComponentStep[]): ReadonlySet<string> {
+  const observed = new Set<string>();
   for (const { step } of steps) {
     for (const condition of [...step.before, ...step.after]) {
       const { key, kind } = condition;
-      if (kind === "value") told.add(valueName(key, condition.value));
+      if (kind === "value") observed.add(valueName(key, condition.value));
       if (kind === "entry" && condition.entry?.modRevision === null) {
-        told.add(valueName(key, condition.entry.value));
+        observed.add(valueName(key, condition.entry.value));
       }
     }
   }
-  return told;
+  return observed;
 }
 
 function valueName(key: string, value: string): string {
@@ -271,7 +274,7 @@ export interface Placement {
   readonly position: number;
   /** The revision that it made or was answered at; null where there is none or none is known. */
   readonly revision: number | null;
-  /** Whether the revision is the least of those that nobody saw and this write may have made. */
+  /** Whether the revision is the least of those that no answer showed and this write may have made. */
   readonly isUnseen: boolean;
 }
 
@@ -287,19 +290,19 @@ export type Obstacle =
   | { readonly kind: "order"; readonly first: Place }
   /** Its revision was passed already. */
   | { readonly kind: "passed"; readonly revision: number }
-  /** What is placed made more revisions than the store can have had by then. */
+  /** The placed steps made more revisions than the store can have had by then. */
   | { readonly kind: "tooSoon"; readonly greatest: number }
   /** It could come next, and leads nowhere. */
   | { readonly kind: "none" };
 
-/** One way in which the store may have stood when the search could not go on. */
+/** A possible state of the store when the search could not go on. */
 export interface FinalState {
   /** By the component's keys. */
   readonly keys: readonly (KeyState | null)[];
   readonly obstacle: Obstacle;
 }
 
-/** What a search came to. */
+/** The outcome of a search. */
 export type SearchResult =
   | { readonly kind: "ordered"; readonly order: readonly Placement[] }
   | {

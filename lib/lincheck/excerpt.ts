@@ -12,22 +12,22 @@ import { type Cause, keyOfMisfit, type Violation } from "./verdict.ts";
 const MAX_OPERATIONS = 26;
 /** Of these, operations that only happened at the time, where two alone tell all. */
 const MAX_BYSTANDERS_OF_CLASH = 8;
-/** Turns of the furthest order that are told. */
+/** Turns of the longest order that are shown. */
 const MAX_TURNS = 12;
 
-/** What an operation is to a violation. */
+/** The part of an operation in a violation. */
 export type Part =
   /** No place can be found for it. */
-  | "culprit"
-  /** It had returned before the culprit was called, with a greater revision (or the same). */
+  | "violating"
+  /** It had returned before the violating operation was called, with a greater revision (or the same). */
   | "earlier"
-  /** It wrote what the culprit was told. */
+  /** It wrote what the violating operation returned. */
   | "seen"
-  /** It replaced what the culprit was told, and had returned before the culprit was called. */
+  /** It replaced what the violating operation returned, and had returned before the violating operation was called. */
   | "replaced"
-  /** It wrote what the culprit should have been told. */
+  /** It wrote what the violating operation should have returned. */
   | "expected"
-  /** What it was told leaves the culprit no other time. */
+  /** Its answer leaves the violating operation no other time. */
   | "witness"
   /** It happened at the time. */
   | "bystander";
@@ -41,19 +41,19 @@ export interface Figure {
 }
 
 /** A turn of the furthest order, and what the violation's keys were after it. */
-export interface ToldTurn extends Turn {
+export interface ShownTurn extends Turn {
   /** Number in that order, from 1. */
   readonly number: number;
   /** The keys that it wrote, as they were then. */
   readonly written: readonly (readonly [key: string, state: KeyState | null])[];
 }
 
-/** What a page shows. */
+/** The content of a page. */
 export interface Excerpt {
   /** By the time of the call. */
   readonly figures: readonly Figure[];
   /** The end of the furthest order. */
-  readonly turns: readonly ToldTurn[];
+  readonly turns: readonly ShownTurn[];
   /** Operations on the violation's keys that are not shown. */
   readonly omitted: number;
 }
@@ -62,8 +62,8 @@ export interface Excerpt {
 export function excerptOf(history: History, violation: Violation): Excerpt {
   const { cause, operations, keys } = violation;
   const parts = partsOf(history, violation);
-  const culprit = history[culpritOf(cause)];
-  const end = culprit?.returnedAt ?? Infinity;
+  const violating = history[violatingOperationOf(cause)];
+  const end = violating?.returnedAt ?? Infinity;
   const near = operations.filter((index) =>
     !parts.has(index) && (history[index]?.calledAt ?? Infinity) <= end
   )
@@ -77,12 +77,12 @@ export function excerptOf(history: History, violation: Violation): Excerpt {
     const operation = history[index];
     return operation === undefined ? [] : [{ index, operation, part }];
   }).sort((a, b) => a.operation.calledAt - b.operation.calledAt || a.index - b.index);
-  const turns = cause.kind === "stuck" ? toldTurns(history, cause.prefix, new Set(keys)) : [];
+  const turns = cause.kind === "stuck" ? shownTurns(history, cause.prefix, new Set(keys)) : [];
   return { figures, turns, omitted: operations.filter((index) => !chosen.has(index)).length };
 }
 
 /** The operation that a violation is about. */
-export function culpritOf(cause: Cause): number {
+export function violatingOperationOf(cause: Cause): number {
   switch (cause.kind) {
     case "stuck":
       return cause.operation;
@@ -100,7 +100,7 @@ function partsOf(
   const parts = new Map<number, Part>();
   switch (cause.kind) {
     case "revisions":
-      return parts.set(cause.early, "earlier").set(cause.late, "culprit");
+      return parts.set(cause.early, "earlier").set(cause.late, "violating");
     case "stuck":
       break;
     default:
@@ -129,23 +129,23 @@ function partsOf(
       .find(({ entry }) => wrote(operation, entry));
     if (found !== undefined) parts.set(index, found.part);
   }
-  const replacement = replacementOf(history, { culprit: cause.operation, keys, operations });
+  const replacement = replacementOf(history, { violating: cause.operation, keys, operations });
   if (replacement !== null) parts.set(replacement, "replaced");
-  return parts.set(cause.operation, "culprit");
+  return parts.set(cause.operation, "violating");
 }
 
-/** The first write that is known to have replaced what the culprit was told before it asked. */
+/** The first write that is known to have replaced what the violating operation returned, before its call. */
 function replacementOf(
   history: History,
-  { culprit, keys, operations }: {
-    readonly culprit: number;
+  { violating, keys, operations }: {
+    readonly violating: number;
     readonly keys: readonly string[];
     readonly operations: readonly number[];
   },
 ): number | null {
-  const calledAt = history[culprit]?.calledAt ?? -Infinity;
+  const calledAt = history[violating]?.calledAt ?? -Infinity;
   let first: { readonly index: number; readonly revision: number } | null = null;
-  for (const [key, { modRevision }] of entriesSeenBy(history[culprit], keys)) {
+  for (const [key, { modRevision }] of entriesSeenBy(history[violating], keys)) {
     for (const index of operations) {
       const operation = history[index];
       if (operation === undefined || modRevision === null) continue;
@@ -190,7 +190,7 @@ function entriesSeenBy(
   }
 }
 
-/** Whether a write is this entry's, as far as can be told: by its revision, or else by the value. */
+/** Whether a write is this entry's, as far as is known: by its revision, or else by the value. */
 function wrote(operation: Operation, { value, modRevision }: Entry): boolean {
   if (!mutationsOf(operation).some((mutation) => mutation.kind === "put" && mutation.value === value)) {
     return false;
@@ -220,13 +220,13 @@ function mutationsOf(operation: Operation): readonly Mutation[] {
   }
 }
 
-function toldTurns(
+function shownTurns(
   history: History,
   prefix: readonly Turn[],
   keys: ReadonlySet<string>,
-): readonly ToldTurn[] {
+): readonly ShownTurn[] {
   const states = new Map<string, KeyState | null>();
-  const told = prefix.map((turn, i): ToldTurn => {
+  const shownTurns = prefix.map((turn, i): ShownTurn => {
     const operation = history[turn.operation];
     const written = operation === undefined || !tookEffect(operation) ? [] : mutationsOf(operation)
       .filter(({ key }) => keys.has(key))
@@ -238,10 +238,10 @@ function toldTurns(
       });
     return { ...turn, number: i + 1, written };
   });
-  return told.slice(-MAX_TURNS);
+  return shownTurns.slice(-MAX_TURNS);
 }
 
-/** A write in an order took effect unless it was told that its checks failed. */
+/** A write in an order took effect unless it returned that its checks failed. */
 function tookEffect({ outcome }: Operation): boolean {
   if (outcome.kind !== "answered") return outcome.kind === "unknown";
   const { result } = outcome;

@@ -1,17 +1,17 @@
 /**
- * What clients did to a store and what they were told: the records that a checker judges.
+ * The operations of clients on a store and their answers: the records that a checker checks.
  *
  * Keys and values are texts with one character (code 0 … 255) for each byte, so that they compare in byte order.
  * What a recorder does not know of an answer is null, and null constrains nothing.
  */
 
-/** What a client learned of one of its operations. */
+/** The outcome of an operation, as its client learned it. */
 export type Outcome<Result> =
   /** The store answered: the operation took effect between its call and its return, with this result. */
   | { readonly kind: "answered"; readonly result: Result }
-  /** The client was told for certain that nothing came of it, now or later. */
+  /** The client learned for certain that it did not and will not take effect. */
   | { readonly kind: "notApplied" }
-  /** Nobody knows: a write may take effect at any time after its call, or never. */
+  /** Unknown: a write may take effect at any time after its call, or never. */
   | { readonly kind: "unknown" };
 
 /** A key as an answer showed it. */
@@ -68,7 +68,7 @@ export interface DeleteResult {
   readonly revision: number | null;
 }
 
-/** Answer to a compare-and-set; `current` is the key as it stood after it. */
+/** Answer to a compare-and-set; `current` is the key after it. */
 export interface CompareAndSetResult {
   readonly succeeded: boolean;
   readonly current: Entry | null;
@@ -92,7 +92,7 @@ export interface ListResult {
   readonly revision: number | null;
 }
 
-/** Who did it, and when. Times are of one monotonic clock, in milliseconds. */
+/** The client and the times of an operation. Times are of one monotonic clock, in milliseconds. */
 export interface Recorded {
   /** The client's number; a client does one thing at a time, except what it has given up. */
   readonly client: number;

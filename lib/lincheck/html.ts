@@ -69,8 +69,8 @@ svg text { font-size: 11px; fill: var(--ink); paint-order: stroke; stroke: var(-
 .bar .open { stroke: var(--faint); stroke-dasharray: 4 3; }
 .bar.notApplied rect { fill: none; stroke-dasharray: 1 3; }
 .bar.notApplied text { fill: var(--faint); }
-.bar.culprit rect { fill: var(--bad); stroke: var(--bad); stroke-width: 2; }
-.bar.culprit text, .bar.earlier text { fill: var(--bad); font-weight: 700; }
+.bar.violating rect { fill: var(--bad); stroke: var(--bad); stroke-width: 2; }
+.bar.violating text, .bar.earlier text { fill: var(--bad); font-weight: 700; }
 .bar.earlier rect { fill: var(--bad-soft); stroke: var(--bad); stroke-width: 2; }
 .bar.seen rect { stroke: var(--seen); stroke-width: 3; }
 .bar.seen text { fill: var(--seen); font-weight: 700; }
@@ -91,6 +91,6 @@ th { color: var(--faint); font-weight: 600; white-space: nowrap; }
 td.time { white-space: nowrap; }
 @media (max-width: 900px) { th, td.time { white-space: normal; } th, td { padding: 4px 5px; } }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-tr.culprit td { background: var(--bad-soft); font-weight: 600; }
+tr.violating td { background: var(--bad-soft); font-weight: 600; }
 tr:last-child td { border-bottom: 0; }
 `;

@@ -5,7 +5,7 @@
  * the orders together and replays them (`store.ts`). The answer is exact or "undecided": bounds of time and memory never
  * make it guess.
  *
- * `page.ts` shows a violation to people: what was told, what was possible, and the picture of it.
+ * `page.ts` shows a violation to people: the answers, the possible states, and a picture.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
- * What one key may do, one step at a time: the sequential specification that every order of a history is held against.
+ * The sequential specification of one key, step by step: every order of a history is compared with it.
  *
  * An operation is looked at as a {@link Step}: what must hold of its keys before it, what it changes, what must hold
- * after it. The revision of a write is handed in, since it belongs to the whole store and not to a key.
+ * after it. The revision of a write is an argument, since it belongs to the whole store and not to a key.
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Entry, Operation } from "./history.ts";
@@ -38,7 +38,7 @@ export type Condition =
   /** Never: the answer contradicts itself. `why` ends the sentence "The answer is impossible: …". */
   | { readonly kind: "never"; readonly key: string; readonly why: string };
 
-/** What a write makes of one key: this value, or null for its removal. */
+/** A change of one key by a write: the new value, or null for its removal. */
 export interface Change {
   readonly key: string;
   readonly value: string | null;
@@ -58,7 +58,7 @@ export interface Step {
   readonly writes: boolean;
   /** The revision that the write made, or at which the answer was given; null where it is not known. */
   readonly revision: number | null;
-  /** May also never take effect: nobody was told. */
+  /** Its outcome is unknown: it may also never take effect. */
   readonly optional: boolean;
   readonly calledAt: number;
   /** The latest instant at which it may take effect; Infinity for an optional one. */

@@ -1,5 +1,5 @@
 /**
- * Gives a revision of its own to each write of unknown revision that an order wants to have happened. Components choose
+ * Assigns a revision of its own to each write of unknown revision that an order wants to have happened. Components choose
  * without knowing of each other, so two may have chosen the same: then one of them looks for another order.
  */
 import type { Budget } from "./search_memory.ts";
@@ -35,14 +35,14 @@ interface Wish {
   readonly position: number;
   readonly least: number;
   readonly greatest: number;
-  /** Whether somebody named the revision, so that it can't be another one that is still free. */
+  /** Whether an answer or a check named the revision, so that it can't be another one that is still free. */
   readonly isFixed: boolean;
 }
 
-/** Who has which revision. */
+/** The revision of each write. */
 type Owners = ReadonlyMap<number, Wish>;
 
-/** What came of handing out revisions. */
+/** The outcome of assigning revisions. */
 interface Allotment {
   readonly owners: Owners;
   /** One that found none, or null. */
@@ -56,7 +56,7 @@ const MAX_DETOURS = 64;
 
 /**
  * Numbers what needs a number. Where too many want the same, one of them gives way if it has another order: best one
- * that takes nothing from anybody, for then one more is served for good.
+ * that takes none from another write, for then one more is served for good.
  */
 export function numberWrites(plain: readonly OrderedComponent[], options: NumberingOptions): Numbering {
   let components = plain;
@@ -80,7 +80,7 @@ export function numberWrites(plain: readonly OrderedComponent[], options: Number
   }
 }
 
-/** Who wants what cannot be had by all of them. */
+/** The writes that want more revisions than there are. */
 interface Quarrel {
   readonly owner: OrderedComponent;
   readonly rivals: readonly OrderedComponent[];
@@ -120,13 +120,13 @@ function changeOf(
   return null;
 }
 
-/** Whether this is a write whose revision nobody told. */
+/** Whether this is a write whose revision no answer showed. */
 function isOpen({ position, revision }: Placement, order: RevisionOrder): boolean {
   return revision !== null && order.revisionOf(position) === null;
 }
 
 /**
- * Gives each revision to the most urgent wish that may have it. That serves all of them if it can be done at all,
+ * Assigns each revision to the most urgent wish that may have it. That serves all of them if it can be done at all,
  * since each wants just one; within a component wishes grow with the order, which so is kept. Gives back one that
  * got nothing, or null.
  */
@@ -168,7 +168,7 @@ function insert(waiting: Wish[], wish: Wish | undefined): void {
   waiting.splice(behind < 0 ? waiting.length : behind, 0, wish);
 }
 
-/** What a component needs for its order. A write's revision lies below all that come after it and before their return. */
+/** The needs of a component for its order. A write's revision lies below all that come after it and before their return. */
 function wishesOf(owner: OrderedComponent, order: RevisionOrder): readonly Wish[] {
   const { required, optional } = owner.component;
   const steps = new Map([...required, ...optional].map((step) => [step.position, step]));

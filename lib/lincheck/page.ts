@@ -3,24 +3,24 @@
  * picture, then what was possible and what was not.
  */
 import { assertNever } from "../platform/assert.ts";
-import { type Excerpt, excerptOf, type Part, type ToldTurn } from "./excerpt.ts";
+import { type Excerpt, excerptOf, type Part, type ShownTurn } from "./excerpt.ts";
 import type { History } from "./history.ts";
 import { Html, html, PAGE_STYLE } from "./html.ts";
 import { MARKS, spanText, timeline } from "./timeline.ts";
 import { type Cause, keyOfMisfit, type PossibleState, type Violation } from "./verdict.ts";
 import { answerText, keyStateText, misfitText, requestText, shown, stateText } from "./words.ts";
 
-/** What else a page may say. */
+/** Further content of a page. */
 export interface PageOptions {
   /** Where the history comes from, in a line under the heading. Default: no such line. */
   readonly about?: string;
-  /** Times are told from here. Default: the first call. */
+  /** Times count from here. Default: the first call. */
   readonly startedAt?: number;
 }
 
 type Stuck = Extract<Cause, { readonly kind: "stuck" }>;
 
-/** What every part of a page is told from. */
+/** The source of every part of a page. */
 interface Source {
   readonly history: History;
   /** The violation's. */
@@ -28,16 +28,16 @@ interface Source {
   readonly startedAt: number;
 }
 
-/** Ways in which a key may have stood that the first sentences name; a table has all. */
+/** Possible states of a key that the first sentences name; a table has all. */
 const MAX_STATES_IN_SENTENCE = 3;
 
 const PART_WORDS: Readonly<Record<Exclude<Part, "bystander">, string>> = {
-  culprit: "no order explains it",
+  violating: "no order explains it",
   earlier: "returned before, and has no smaller revision",
-  seen: "wrote what it was told",
+  seen: "wrote what it returned",
   replaced: "had replaced that before it asked",
-  expected: "wrote what it should have been told",
-  witness: "was told what leaves no other time",
+  expected: "wrote what it should have returned",
+  witness: "returned what leaves no other time",
 };
 
 /**
@@ -113,10 +113,10 @@ function windowText({ narrowedBy, from, until }: Stuck, { startedAt }: Source): 
   const returnedAt = Number.isFinite(until) ? until : null;
   return html`<p>It can only have happened from ${
     spanText({ calledAt: from, returnedAt }, startedAt)
-  }: what the operations marked ${MARKS.witness.trim()} were told leaves no other time.</p>`;
+  }: what the operations marked ${MARKS.witness.trim()} returned leaves no other time.</p>`;
 }
 
-/** What stood where the answer does not fit, if that is one key. */
+/** Returns the state that the answer does not fit, if that is one key. */
 function foundText({ possible, morePossible }: Stuck, { keys }: Source): Html {
   const [first, ...others] = possible;
   const key = first === undefined ? null : keyOfMisfit(first.misfit);
@@ -137,7 +137,7 @@ function foundText({ possible, morePossible }: Stuck, { keys }: Source): Html {
 function operationText(index: number, { history, keys, startedAt }: Source): Html {
   const operation = history[index];
   if (operation === undefined) return html``;
-  return html`client ${operation.client}: <code>${requestText(operation)}</code> was told <code>${
+  return html`client ${operation.client}: <code>${requestText(operation)}</code> returned <code>${
     answerText(operation, keys)
   }</code> (${spanText(operation, startedAt)})`;
 }
@@ -157,12 +157,12 @@ function legendOf({ figures, omitted }: Excerpt): Html {
   const rest = omitted === 0 ? "" : ` ${omitted} more operations on these keys are not shown.`;
   return html`<ul class="legend">
 ${items}
-<li>a bar goes from call to return; dashed: nobody knows whether it happened; dotted: it did not</li>
+<li>a bar goes from call to return; dashed: it is unknown whether it happened; dotted: it did not</li>
 <li>calls and returns stand in their order, not to scale.${rest}</li>
 </ul>`;
 }
 
-/** What could have been there, and why none of it will do. */
+/** Returns the possible states, and why none of them fits. */
 function possibleOf({ possible, morePossible }: Stuck, { keys, history, startedAt }: Source): Html {
   const nameOf = (index: number): string => {
     const operation = history[index];
@@ -219,7 +219,7 @@ function orderOf({ turns }: Excerpt, { cause, source }: { cause: Stuck; source: 
       </thead>
       <tbody>
     ${turns.map((turn) => turnRow(turn, source))}
-    <tr class="culprit">
+    <tr class="violating">
       <td class="number">✗</td>
       ${cellsOf(cause.operation, source)}
       <td>can't come next</td>
@@ -229,7 +229,7 @@ function orderOf({ turns }: Excerpt, { cause, source }: { cause: Stuck; source: 
   `;
 }
 
-function turnRow({ number, operation, written }: ToldTurn, source: Source): Html {
+function turnRow({ number, operation, written }: ShownTurn, source: Source): Html {
   const withKey = source.keys.length > 1;
   const after = written.map(([key, state]) => keyStateText(key, state, { withKey })).join("; ");
   return html`
@@ -274,7 +274,7 @@ const HEADINGS = html`
   <th scope="col">answer</th>
 `;
 
-/** What both tables of operations tell of one. */
+/** Returns the cells that both tables of operations have for one. */
 function cellsOf(index: number, { history, keys, startedAt }: Source): Html {
   const operation = history[index];
   if (operation === undefined) return html``;

@@ -1,12 +1,12 @@
 /**
- * What the revisions in a history tell. They are a witness of the order of all writes, across keys, and they make the
+ * The knowledge in the revisions of a history. They are a witness of the order of all writes, across keys, and they make the
  * search both stronger and faster:
  *
  * - An operation whose revision is known has its place among all others that have one; only instants before the next
  *   one's return and after the last one's call are left to it (its window).
- * - A write without an answer is known to have happened, and at which revision, once somebody has seen what it wrote
- *   under a revision that nobody else can have made.
- * - A write that nobody has seen needs a revision of its own: it finds none between 7 and 8.
+ * - A write without an answer is known to have happened, and at which revision, once an answer showed what it wrote
+ *   under a revision that no other write can have made.
+ * - A write that no answer showed needs a revision of its own: it finds none between 7 and 8.
  *
  * All of it follows from one rule of the store: every write that takes effect has a greater revision than the one
  * before. Where a history has no revisions, nothing here constrains anything.
@@ -28,10 +28,10 @@ export interface Window {
   readonly narrowedBy: readonly number[];
 }
 
-/** That someone saw a key last changed (or created) at some revision. */
+/** An answer that showed a key as last changed (or created) at some revision. */
 interface Sighting {
   readonly key: string;
-  /** What the write put there; null where later writes covered it. */
+  /** The value that the write put there; null where later writes covered it. */
   readonly value: string | null;
   readonly step: number;
 }
@@ -42,7 +42,7 @@ export class RevisionOrder {
   /** By step; null where not known. */
   readonly #revisions: (number | null)[];
   readonly #sightings = new Map<number, Sighting[]>();
-  /** Revisions that a check asked for and nobody has certainly seen, with the keys they were asked of. */
+  /** Revisions that a check asked for and no answer certainly showed, with the keys they were asked of. */
   readonly #guesses = new Map<number, Set<string>>();
   readonly #candidates = new Map<number, number[]>();
   readonly #places: BoundedPlace[];
@@ -72,7 +72,7 @@ export class RevisionOrder {
       if (place.step !== null) this.#windows[place.step] = windowOf(place);
     }
     this.clash = this.#findClash();
-    // An answer given at a revision does not tell who made it: that may well be a write that nobody saw.
+    // An answer given at a revision does not show which write made it: that may be one that no answer showed.
     const writes = this.#places.filter((place) => place.writes);
     this.#made = new Runs(writes.filter(({ step }) => step !== null).map(({ revision }) => revision));
     this.#seen = new Runs(writes.map(({ revision }) => revision));
@@ -83,7 +83,7 @@ export class RevisionOrder {
     return this.#places;
   }
 
-  /** The revision of a step, told or inferred; null where it is not known. */
+  /** The revision of a step, from its answer or inferred; null where it is not known. */
   revisionOf(step: number): number | null {
     return this.#revisions[step] ?? null;
   }
@@ -109,7 +109,7 @@ export class RevisionOrder {
     return this.#places[reached - 1]?.revision ?? 0;
   }
 
-  /** The greatest revision that a write up to `time` can have made, whoever made it. O(log n). */
+  /** The greatest revision that a write up to `time` can have made, any write. O(log n). */
   greatestUntil(time: number): number {
     const later = this.#places[partitionPoint(this.#places, (place) => place.from <= time)];
     return later === undefined ? Infinity : later.writes ? later.revision - 1 : later.revision;
@@ -121,7 +121,7 @@ export class RevisionOrder {
   }
 
   /**
-   * The least revision above `revision` that a write (the position of its step) may have without anybody having seen
+   * The least revision above `revision` that a write (the position of its step) may have without an answer having shown
    * or asked for it.
    */
   nextUnseen(revision: number, step: number): number {
@@ -201,7 +201,7 @@ export class RevisionOrder {
     }));
   }
 
-  /** What a check asked for may be the revision of a write that nobody saw. */
+  /** Adds revisions that a check asked for: they may be those of writes that no answer showed. */
   #addGuesses(writersOf: ReadonlyMap<string, readonly number[]>, unnamed: ReadonlySet<number>): void {
     const made = new Set(this.#steps.flatMap(({ writes }, step) => writes ? [this.#revisions[step]] : []));
     for (const [revision, keys] of this.#guesses) {
@@ -228,7 +228,7 @@ export class RevisionOrder {
     );
   }
 
-  /** What a step of unknown revision saw bounds it as well. */
+  /** Bounds a step of unknown revision by what it saw. */
   #windowFromCall(position: number): Window {
     const step = this.#steps[position];
     if (step === undefined) return { from: -Infinity, until: Infinity, narrowedBy: [] };

@@ -61,7 +61,7 @@ interface Frame extends Cursor {
   readonly end: number;
 }
 
-/** What placing a step would give. */
+/** The result of placing a step. */
 interface Move {
   readonly state: number;
   readonly floor: number;
@@ -84,7 +84,7 @@ interface Event {
   readonly index: number;
 }
 
-/** What a search works with. */
+/** The input of a search. */
 export interface SearchOptions {
   readonly order: RevisionOrder;
   readonly budget: Budget;
@@ -215,7 +215,7 @@ class Search {
     return false;
   }
 
-  /** Tries what may have happened before the first return in the list, as long as anybody is left to see it. */
+  /** Tries what may have happened before the first return in the list, as long as a step is left that can see it. */
   #placeOptional(cursor: Cursor, { time, index }: Event): boolean {
     const { optional } = this.#component;
     const blocked = this.#required(index);
@@ -257,7 +257,7 @@ class Search {
     return false;
   }
 
-  /** What comes of placing a step now, or null when it can't be. `option` picks its revision where it is not known. */
+  /** Returns the result of placing a step now, or null when it can't be. `option` picks its revision where it is not known. */
   #moveOf(step: ComponentStep, { event, option }: Cursor): Move | null {
     const { position, revision, candidates } = step;
     const next = this.#component.places[this.#place];

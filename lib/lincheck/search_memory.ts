@@ -77,7 +77,7 @@ export function textOf(words: Uint16Array): string {
 const MAX_NODES = 2 ** 26;
 const ABSENT = 0;
 
-/** Gives out and takes apart the numbers of states. */
+/** Numbers states, and returns the keys of a numbered state. */
 export class StateTable {
   readonly #depth: number;
   /** Number 0 is the key that does not exist. */
@@ -166,7 +166,7 @@ export interface CheckLimits {
 /** Looks at the clock in every so many steps only: it costs as much as a step. */
 const STEPS_PER_LOOK = 256;
 
-/** What is left of the bounds. */
+/** The unused part of the bounds. */
 export class Budget {
   readonly #limits: CheckLimits;
   readonly #deadline: number;

@@ -20,7 +20,7 @@ export interface Steps {
   readonly keys: readonly string[];
 }
 
-/** What an operation demands; the rest of a step is the same for every kind. */
+/** The demands of an operation; the rest of a step is the same for every kind. */
 type Demand = Pick<Step, "before" | "changes" | "after" | "someExist" | "revision">;
 
 const NOTHING: Demand = { before: [], changes: [], after: [], someExist: [], revision: null };
@@ -51,7 +51,7 @@ export function stepsOf(history: History): Steps {
   return { steps, keys };
 }
 
-/** Every key that a step speaks of, each once, in no particular order. */
+/** Returns every key that a step has, each once, in no particular order. */
 export function keysOf(step: Step): readonly string[] {
   const first = step.before[0]?.key ?? step.changes[0]?.key;
   const single = first !== undefined && step.someExist.length === 0 &&
@@ -88,7 +88,7 @@ function keysNamedBy(operation: Operation): readonly string[] {
   }
 }
 
-/** What an operation demands, or null when it constrains nothing. */
+/** Returns what an operation demands, or null when it constrains nothing. */
 function demandOf(operation: Operation, keys: readonly string[]): Demand | null {
   switch (operation.kind) {
     case "get":
@@ -128,7 +128,7 @@ function readDemand<Result>(outcome: Outcome<Result>, demand: (result: Result) =
   return outcome.kind === "answered" ? demand(outcome.result) : null;
 }
 
-/** `demand` gets null when nobody was told what came of the write. */
+/** `demand` gets null when the outcome of the write is unknown. */
 function writeDemand<Result>(
   outcome: Outcome<Result>,
   demand: (result: Result | null) => Demand,
@@ -234,8 +234,8 @@ function listContradiction(
   { result: { entries, more }, canGoOn }: { readonly result: ListResult; readonly canGoOn: boolean },
 ): string | null {
   if (entries.length > limit) return `${entries.length} entries were listed with a limit of ${limit}`;
-  const stranger = entries.find(({ key }) => !inRange(key, range));
-  if (stranger !== undefined) return `${JSON.stringify(stranger.key)} is not in the range that was listed`;
+  const outside = entries.find(({ key }) => !inRange(key, range));
+  if (outside !== undefined) return `${JSON.stringify(outside.key)} is not in the range that was listed`;
   const inOrder = entries.every(({ key }, i) => {
     const next = entries[i + 1];
     return next === undefined || (range.reverse ? key > next.key : key < next.key);

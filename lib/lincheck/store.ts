@@ -34,7 +34,7 @@ export function replay(history: History, order: readonly Turn[]): ReplayFailure 
   for (const { operation: index } of order.toReversed()) {
     const operation = history[index];
     if (operation === undefined || earliestReturn < operation.calledAt) {
-      return { operation: index, why: "it stands before one that returned before it was called" };
+      return { operation: index, why: "it is placed before one that returned before it was called" };
     }
     if (operation.outcome.kind === "answered") {
       earliestReturn = Math.min(earliestReturn, operation.returnedAt ?? Infinity);
@@ -93,14 +93,14 @@ class Store {
     return this.#shows(operation.key, operation.outcome.result.current);
   }
 
-  /** Whether a write whose checks fail was told so. */
+  /** Whether a write whose checks fail returned that they do. */
   #refuse(operation: Write, failedChecks: readonly number[]): string | null {
     if (operation.outcome.kind !== "answered") return "its checks fail";
     const { result } = operation.outcome;
     if (!("succeeded" in result) || result.succeeded) return "its checks fail";
     if ("failedChecks" in result) {
-      const told = result.failedChecks.toSorted((a, b) => a - b);
-      return told.join() === failedChecks.join() ? this.#passes(result.revision) : "other checks fail";
+      const failed = result.failedChecks.toSorted((a, b) => a - b);
+      return failed.join() === failedChecks.join() ? this.#passes(result.revision) : "other checks fail";
     }
     const why = operation.kind === "compareAndSet" ? this.#shows(operation.key, result.current) : null;
     return why ?? this.#passes(result.revision);
@@ -113,11 +113,11 @@ class Store {
   ): string | null {
     if (operation.outcome.kind !== "answered") return null;
     const { result } = operation.outcome;
-    if (result.revision !== null && result.revision !== revision) return "it was told another revision";
+    if (result.revision !== null && result.revision !== revision) return "it returned another revision";
     if ("succeeded" in result && !result.succeeded) return "its checks hold";
     if ("failedChecks" in result && result.failedChecks.length > 0) return "its checks hold";
     if (operation.kind === "delete" && operation.outcome.result.deleted !== this.#keys.has(operation.key)) {
-      return "it was told wrongly whether the key existed";
+      return "it returned wrongly whether the key existed";
     }
     return null;
   }
@@ -162,7 +162,7 @@ class Store {
   }
 
   #shows(key: string, entry: Entry | null): string | null {
-    return matches(entry, this.#keys.get(key) ?? null) ? null : `${key} is not as it was told`;
+    return matches(entry, this.#keys.get(key) ?? null) ? null : `${key} is not as it was returned`;
   }
 
   #holds(check: Check): boolean {

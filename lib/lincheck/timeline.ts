@@ -24,9 +24,9 @@ const BREAK_WORDS_WIDTH = 330;
 const CHARACTER_WIDTH = 6.7;
 const MAX_TICKS = 9;
 
-/** What stands before an operation's label, so that the parts can be told apart without colour. */
+/** Marks before an operation's label that distinguish the parts without colour. */
 export const MARKS: Readonly<Record<Part, string>> = {
-  culprit: "✗ ",
+  violating: "✗ ",
   earlier: "◀ ",
   seen: "◆ ",
   replaced: "■ ",
@@ -35,12 +35,12 @@ export const MARKS: Readonly<Record<Part, string>> = {
   bystander: "",
 };
 
-/** What a picture is drawn from. */
+/** The source of a picture. */
 export interface TimelineOptions {
   readonly cause: Cause;
   /** Labels name the key where there are several. */
   readonly keys: readonly string[];
-  /** Times are told from here. */
+  /** Times count from here. */
   readonly startedAt: number;
 }
 
@@ -159,13 +159,13 @@ function wholeLabelOf({ operation, part }: Figure, { keys }: TimelineOptions): s
   return `${MARKS[part]}${labelOf(operation, keys)}`;
 }
 
-/** What a violation is about is drawn last, over all else. */
+/** Returns whether a part is drawn last, over all others: those of the violation are. */
 function byWeight(figures: readonly Figure[]): readonly Figure[] {
   return figures.toSorted((a, b) => Number(isMain(a)) - Number(isMain(b)));
 }
 
 function isMain({ part }: Figure): boolean {
-  return part === "culprit" || part === "earlier";
+  return part === "violating" || part === "earlier";
 }
 
 /** `12.3 to 14.0 ms`. */
@@ -198,7 +198,7 @@ function axisOf({ times, x, height }: Layout, startedAt: number): Html {
   }</g>`;
 }
 
-function clipped(label: string, room: number): string {
-  const characters = Math.max(3, Math.floor(room / CHARACTER_WIDTH));
+function clipped(label: string, widthPx: number): string {
+  const characters = Math.max(3, Math.floor(widthPx / CHARACTER_WIDTH));
   return label.length <= characters ? label : `${label.slice(0, characters - 1)}…`;
 }

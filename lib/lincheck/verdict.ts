@@ -1,4 +1,4 @@
-/** What a checker says of a history. Operations are named by their positions in it. */
+/** Verdicts about a history. Operations are named by their positions in it. */
 import type { KeyState } from "./model.ts";
 import type { Condition } from "./model.ts";
 import type { Turn } from "./store.ts";
@@ -7,11 +7,11 @@ import type { Turn } from "./store.ts";
 export type Misfit =
   /** This would have to be so, and the key was so instead. */
   | { readonly kind: "condition"; readonly condition: Condition; readonly actual: KeyState | null }
-  /** It would have left the key so, and was told otherwise. */
+  /** It would have left the key in this state, and returned another one. */
   | { readonly kind: "result"; readonly condition: Condition; readonly actual: KeyState | null }
-  /** It was told that more keys follow, and none of these existed. */
+  /** It returned that more keys follow, and none of these existed. */
   | { readonly kind: "noneExists"; readonly keys: readonly string[] }
-  /** A write with a smaller revision has to come first and can't; null when nobody in the history made it. */
+  /** A write with a smaller revision has to come first and can't; null when no operation in the history made it. */
   | { readonly kind: "order"; readonly revision: number; readonly operation: number | null }
   /** A greater revision was reached before. */
   | { readonly kind: "passed"; readonly revision: number }
@@ -25,14 +25,14 @@ export function keyOfMisfit(misfit: Misfit): string | null {
   return "condition" in misfit ? misfit.condition.key : null;
 }
 
-/** One way in which the keys may have stood when the operation could not be placed. */
+/** A possible state of the keys when the operation could not be placed. */
 export interface PossibleState {
   /** In the order of the violation's keys. */
   readonly states: readonly (KeyState | null)[];
   readonly misfit: Misfit;
 }
 
-/** What is wrong with a history. */
+/** The reason why a history is not linearizable. */
 export type Cause =
   /** No order of the operations explains this one's answer. */
   | {
@@ -77,5 +77,5 @@ export interface Linearizable {
   readonly presumed: readonly number[];
 }
 
-/** What came of a check. */
+/** The result of a check. */
 export type Verdict = Linearizable | Violation | Undecided;

@@ -33,7 +33,7 @@ interface Numbered {
   readonly position: number;
   readonly revision: number;
   readonly writes: boolean;
-  /** False for a write that nobody saw: it may have any revision of the gap that its revision lies in. */
+  /** False for a write that no answer showed: it may have any revision of the gap that its revision lies in. */
   readonly isFixed: boolean;
 }
 
@@ -87,7 +87,7 @@ function orderEdges(ordered: readonly OrderedComponent[]): readonly Edge[] {
   );
 }
 
-/** Fixed revisions make a chain; a write that nobody saw stands between two of its links. */
+/** Fixed revisions make a chain; a write that no answer showed is placed between two of its links. */
 function revisionEdges(numbered: readonly Numbered[]): readonly Edge[] {
   const rising = numbered.toSorted((a, b) =>
     a.revision - b.revision || Number(b.writes) - Number(a.writes) || a.position - b.position

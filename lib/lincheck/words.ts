@@ -32,7 +32,7 @@ export function quoted(value: string): string {
   return `"${shown(value)}"`;
 }
 
-/** What was asked: `put k = "v"`. */
+/** Returns the request as text: `put k = "v"`. */
 export function requestText(operation: Operation): string {
   switch (operation.kind) {
     case "get":
@@ -58,7 +58,7 @@ export function requestText(operation: Operation): string {
   }
 }
 
-/** What it was told: `revision 7`. Of a list, the entries of `keys`; the others are counted. */
+/** Returns the answer as text: `revision 7`. Of a list, the entries of `keys`; the others are counted. */
 export function answerText(operation: Operation, keys: readonly string[]): string {
   switch (operation.outcome.kind) {
     case "notApplied":
@@ -72,14 +72,14 @@ export function answerText(operation: Operation, keys: readonly string[]): strin
   }
 }
 
-/** Request and answer in as few characters as they can be told apart by, as far as they concern `keys`. */
+/** Request and answer in as few characters as distinguish it, as far as they concern `keys`. */
 export function labelOf(operation: Operation, keys: readonly string[]): string {
   const key = keys.length > 1 && "key" in operation ? shown(operation.key) : "";
   return [SHORT_NAMES[operation.kind], key, subjectOf(operation, keys), shortAnswer(operation)]
     .filter((part) => part !== "").join(" ");
 }
 
-/** A key as it stood. */
+/** Returns the state of a key as text. */
 export function stateText(state: KeyState | null): string {
   if (state === null) return "does not exist";
   const { value, createRevision, modRevision, version } = state;
@@ -99,7 +99,7 @@ export function entryText(entry: Entry | null): string {
   ].filter((part) => part !== null).join(", ");
 }
 
-/** A key as it stood; named where that is not clear anyway. */
+/** Returns the state of a key as text, with the key where that is not clear from the context. */
 export function keyStateText(key: string, state: KeyState | null, { withKey }: { withKey: boolean }): string {
   return withKey ? `${shown(key)}: ${stateText(state)}` : stateText(state);
 }
@@ -114,7 +114,7 @@ export function misfitText(misfit: Misfit, nameOf: (operation: number) => string
         conditionText(misfit.condition)
       }`;
     case "noneExists":
-      return `It was told that more keys follow, and none of ${misfit.keys.map(shown).join(", ")} exists.`;
+      return `It returned that more keys follow, and none of ${misfit.keys.map(shown).join(", ")} exists.`;
     case "order":
       return misfit.operation === null
         ? `Revision ${misfit.revision}, which was seen, has to come before it, and no operation can have made it.`
@@ -135,16 +135,16 @@ function conditionText(condition: Condition): string {
   switch (condition.kind) {
     case "entry":
       return condition.entry === null
-        ? `It was told that ${key} does not exist.`
-        : `It was told ${key} = ${entryText(condition.entry)}.`;
+        ? `It returned that ${key} does not exist.`
+        : `It returned ${key} = ${entryText(condition.entry)}.`;
     case "exists":
-      return `It was told that ${key} ${condition.exists ? "existed" : "did not exist"}.`;
+      return `It returned that ${key} ${condition.exists ? "existed" : "did not exist"}.`;
     case "value":
-      return `It was told that ${key} ${condition.holds ? "had" : "did not have"} the value ${
+      return `It returned that ${key} ${condition.holds ? "had" : "did not have"} the value ${
         quoted(condition.value)
       }.`;
     case "modRevision":
-      return `It was told that revision ${condition.modRevision} ${
+      return `It returned that revision ${condition.modRevision} ${
         condition.holds ? "was" : "was not"
       } the last of ${key}.`;
     case "never":
@@ -176,14 +176,14 @@ function resultText(operation: Operation, keys: readonly string[]): string {
     }
     case "list": {
       const { entries, more, revision } = operation.outcome.result;
-      const told = entries.filter(({ key }) => keys.includes(key));
-      const others = entries.length - told.length;
+      const listed = entries.filter(({ key }) => keys.includes(key));
+      const others = entries.length - listed.length;
       return [
-        ...told.map((entry) => `${shown(entry.key)} = ${entryText(entry)}`),
+        ...listed.map((entry) => `${shown(entry.key)} = ${entryText(entry)}`),
         ...(entries.length === 0 ? ["no keys"] : []),
         ...(others === 0
           ? []
-          : [`${others} ${told.length === 0 ? "" : "other "}${others === 1 ? "key" : "keys"}`]),
+          : [`${others} ${listed.length === 0 ? "" : "other "}${others === 1 ? "key" : "keys"}`]),
         ...(more ? ["more follow"] : []),
         revisionText(revision),
       ].join("; ");
@@ -193,7 +193,7 @@ function resultText(operation: Operation, keys: readonly string[]): string {
   }
 }
 
-/** What a write is about, besides its key. */
+/** Returns what a write changes, besides the name of its key. */
 function subjectOf(operation: Operation, keys: readonly string[]): string {
   switch (operation.kind) {
     case "put":

@@ -1,4 +1,4 @@
-/** What a history comes to, in numbers. */
+/** Figures of a history. */
 import type { History, Outcome } from "../lincheck/mod.ts";
 import { isWrite, type OperationKind } from "./requests.ts";
 
@@ -8,11 +8,11 @@ export interface Count {
   readonly answered: number;
   /** Failed for certain. */
   readonly notApplied: number;
-  /** Writes of which nobody knows. */
+  /** Writes of unknown outcome. */
   readonly unknown: number;
 }
 
-/** What a history comes to. */
+/** The figures of a history. */
 export interface Figures extends Count {
   readonly byKind: Readonly<Record<OperationKind, Count>>;
   /**

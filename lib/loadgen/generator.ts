@@ -2,8 +2,8 @@
  * Keeps requests under way on a store for a while and times them.
  *
  * Closed loop (no rate): every slot sends its next request when the last one was answered, and a latency counts from
- * when the request was sent. Open loop (a rate): requests fall due at even intervals whatever the store does, the
- * first free slot sends the next one, and a latency counts from when the request was due: while the store stands still
+ * when the request was sent. Open loop (a rate): requests fall due at even intervals, independent of the store; the
+ * first free slot sends the next one, and a latency counts from when the request was due: while the store does not answer,
  * requests go on falling due, and their waiting is in the figures.
  *
  * What fell due in the warm-up is not counted. What fell due afterwards is, however late it ends.
@@ -26,7 +26,7 @@ export interface Target {
   get(key: string): Promise<unknown>;
 }
 
-/** What requests there are. */
+/** The kinds of requests. */
 export const REQUEST_KINDS = ["put", "get"] as const;
 /** One of {@link REQUEST_KINDS}. */
 export type RequestKind = typeof REQUEST_KINDS[number];
@@ -49,7 +49,7 @@ export interface Load {
   readonly durationMs: number;
 }
 
-/** What a generator works with. */
+/** Options of a generator. */
 export interface GeneratorOptions {
   readonly load: Load;
   /** Clients are dealt out to these in turn. At least one. */
@@ -61,7 +61,7 @@ export interface GeneratorOptions {
   readonly codeOf: (error: unknown) => string;
 }
 
-/** What came of it. */
+/** The measurements of a run. */
 export interface Measured {
   /** From the end of the warm-up to the last answer. */
   readonly elapsedMs: number;
@@ -102,7 +102,7 @@ export class Generator {
   readonly startedAt: number;
   /** Resolves when every request has ended. */
   readonly finished: Promise<Measured>;
-  /** Of the requests that ended since somebody cleared it, warm-up or not. */
+  /** Of the requests that ended since it was last cleared, the warm-up included. */
   readonly recent = new LatencyHistogram();
   readonly #options: GeneratorOptions;
   readonly #value: Uint8Array;
@@ -217,7 +217,7 @@ function targetOf(targets: readonly Target[], index: number): Target {
   return target;
 }
 
-/** Bytes that are not all the same, so that nothing on their way gets away with compressing them. */
+/** Returns bytes that vary, so that they do not compress. */
 function valueOf(bytes: number): Uint8Array {
   const value = new Uint8Array(bytes);
   for (let position = 0; position < bytes; position++) {
@@ -226,7 +226,7 @@ function valueOf(bytes: number): Uint8Array {
   return value;
 }
 
-/** Somebody who waits. */
+/** A waiting slot. */
 interface Sleeper {
   readonly dueAt: number;
   readonly wake: () => void;
@@ -238,7 +238,7 @@ export class Pacer {
   #sleepers: Sleeper[] = [];
   #timer: Timer | null = null;
 
-  /** Nobody waits yet. */
+  /** Begins without waiting slots. */
   constructor(clock: Pick<Clock, "now" | "after">) {
     this.#clock = clock;
   }
@@ -253,7 +253,7 @@ export class Pacer {
     return promise;
   }
 
-  /** Wakes everybody, due or not. */
+  /** Wakes all slots, due or not. */
   wakeAll(): void {
     this.#timer?.cancel();
     this.#timer = null;

@@ -1,4 +1,4 @@
-/** Tells whether whoever makes the load was itself the bound: then what was measured is the generator, not the store. */
+/** Finds out whether the generator of the load was the bottleneck: then it was measured, and not the store. */
 import type { Clock, Timer } from "../platform/clock.ts";
 import { LatencyHistogram } from "./histogram.ts";
 
@@ -7,7 +7,7 @@ const LOOK_INTERVAL_MS = 20;
 /** Above this share of a core the event loop has hardly a turn to spare. */
 const BOUND_SHARE = 0.9;
 
-/** What the generator cost. */
+/** CPU time and timer delay of the generator. */
 export interface GeneratorCost {
   /** CPU time of the generator's thread, of the time that passed; 1 is a whole core. */
   readonly cpuShare: number;
@@ -21,7 +21,7 @@ export function isGeneratorBound({ cpuShare }: GeneratorCost): boolean {
   return cpuShare >= BOUND_SHARE;
 }
 
-/** What a meter reads. */
+/** Sources of the measurements. */
 export interface GeneratorCostOptions {
   readonly clock: Pick<Clock, "now" | "after">;
   /** CPU time of this thread so far. */

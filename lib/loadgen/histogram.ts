@@ -6,10 +6,10 @@
  */
 import { assert } from "../platform/assert.ts";
 
-/** Buckets of each doubling: a time is told to within 1/128, less than a percent. A power of two. */
+/** Buckets of each doubling: a time is recorded to within 1/128, less than a percent. A power of two. */
 const STEPS = 128;
 const STEP_BITS = 7;
-/** Longest time that is told apart, about 71 minutes. */
+/** Longest time that is distinguished, about 71 minutes. */
 const MAX_MICROSECONDS = 2 ** 32 - 1;
 const BUCKETS = STEPS + (32 - STEP_BITS) * STEPS;
 const MICROSECONDS_OF_MS = 1_000;
@@ -141,7 +141,7 @@ export class LatencyHistogram {
     }));
   }
 
-  /** What {@link from} takes. */
+  /** The input of {@link from}. */
   toJSON(): HistogramDocument {
     const buckets = [...this.#buckets.entries()].filter(([, count]) => count > 0);
     return { buckets, sumMs: this.#sumMs, minMs: this.minMs, maxMs: this.#maxMs };

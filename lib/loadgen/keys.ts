@@ -32,7 +32,7 @@ export function keyChooser(
  * Chooses k from 0 to below `keyCount` with a probability that falls as 1 / (k + 1) ** exponent.
  *
  * Rejection-inversion (W. Hörmann, G. Derflinger, "Rejection-inversion to generate variates from monotone discrete
- * distributions", ACM TOMACS 6(3), 1996): exact, without a table, in constant time whatever the number of keys.
+ * distributions", ACM TOMACS 6(3), 1996): exact, without a table, in constant time for any number of keys.
  */
 export function zipfChooser(
   { keyCount, random, exponent }: {

@@ -13,7 +13,7 @@ export type WorkloadClient = Pick<
 
 type Without<O, Names extends string> = O extends Operation ? Omit<O, Names> : never;
 
-/** What to do: an operation that nobody has made yet. */
+/** An operation that is still to be made. */
 export type Request = Without<Operation, "client" | "calledAt" | "returnedAt" | "outcome">;
 
 /** An operation that ended, without who made it and when. */

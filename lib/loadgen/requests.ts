@@ -1,5 +1,5 @@
 /**
- * What each client does next: chance decides, within a few keys, so that clients meet on them all the time.
+ * Draws what each client does next: chance decides, within a few keys, so that clients meet on them all the time.
  *
  * Every value is written once in a run, so that what is read tells which write it came from. Conditions go by what was
  * last seen of a key, which is often true and often just not any more: both answers happen.
@@ -19,7 +19,7 @@ const MAX_TRANSACTION_KEYS = 3;
 const LIST_LIMITS = [1, 4, 64];
 const KEY_DIGITS = 4;
 
-/** What the clients of a workload last saw of its keys. */
+/** The keys of a workload as its clients last saw them. */
 export class SeenKeys {
   readonly #entries = new Map<string, Entry | null>();
 
@@ -58,11 +58,11 @@ export class SeenKeys {
   }
 }
 
-/** What a source of requests goes by. */
+/** Options of a source of requests. */
 export interface RequestOptions {
   readonly random: Random;
   readonly mix: Mix;
-  /** What all keys begin with, a character for each byte. */
+  /** The prefix of all keys, a character for each byte. */
   readonly prefix: string;
   /** How many keys there are, from 1 to {@link MAX_KEYS}. */
   readonly keys: number;
@@ -181,7 +181,7 @@ function keyName(prefix: string, number: number): string {
   return `${prefix}${String(number).padStart(KEY_DIGITS, "0")}`;
 }
 
-/** What a client may do. */
+/** The kinds of operations of a client. */
 export type OperationKind = Operation["kind"];
 
 /** Every kind, in the order in which they are shown. */

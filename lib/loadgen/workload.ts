@@ -1,4 +1,4 @@
-/** Clients that go on whatever happens, and the history of what they did and were told. */
+/** Clients that go on after every error, and the history of their operations and answers. */
 import type { History, Operation } from "../lincheck/mod.ts";
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -14,14 +14,14 @@ export const MAX_LISTED_ENTRIES = 1_000_000;
 /** A client whose operation failed waits so long: an outage is not to be filled with refusals. */
 const FAILURE_PAUSE_MS = 50;
 
-/** What a workload is made of. */
+/** Options of a workload. */
 export interface WorkloadOptions {
   /** Each makes one operation at a time. */
   readonly clients: readonly WorkloadClient[];
   /** Decides what each client does, given the answers it gets. */
   readonly seed: number;
   readonly mix: Mix;
-  /** What all keys begin with, a character for each byte; no such key exists before. */
+  /** The prefix of all keys, a character for each byte; no such key exists before. */
   readonly prefix: string;
   readonly keys: number;
   /** Deadline of each operation. */
@@ -37,7 +37,7 @@ export class Workload {
   readonly startedAt: number;
   /**
    * Resolves when every client has ended: after {@link stop} or {@link abort}, or when the history is full. Rejects
-   * with the fault of whatever is no error of a client.
+   * with any error that is not one of the client library.
    */
   readonly finished: Promise<void>;
   readonly #options: WorkloadOptions;

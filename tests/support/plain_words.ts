@@ -126,8 +126,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "lib/cli",
   "lib/client",
   "lib/kv",
-  "lib/lincheck",
-  "lib/loadgen",
   "lib/platform",
   "lib/protocol",
   "lib/raft",

@@ -1,4 +1,4 @@
-/** What reads without a revision tell of when writes took effect. */
+/** Bounds on the times of writes, from reads without a revision. */
 import { assertEquals } from "@std/assert";
 import type { History } from "../../../lib/lincheck/mod.ts";
 import { RevisionOrder } from "../../../lib/lincheck/revisions.ts";
@@ -15,7 +15,7 @@ function windowsOf(history: History): readonly (readonly [from: number, until: n
   );
 }
 
-Deno.test("what replaced a value comes after the call of a read that still saw it, and so does all behind it", () => {
+Deno.test("bounds: a write that replaced a value comes after the call of a read that still saw it, and so do all later writes", () => {
   const windows = windowsOf([
     put([1, 0, 1], "k=a", 1),
     put([1, 2, 20], "k=b", 2),
@@ -25,7 +25,7 @@ Deno.test("what replaced a value comes after the call of a read that still saw i
   assertEquals(windows, [[0, 1], [10, 20], [10, 30], [10, 12]]);
 });
 
-Deno.test("a key that was not there had been deleted by then, and was created only afterwards", () => {
+Deno.test("bounds: a key that was not there had been deleted by then, and was created only afterwards", () => {
   const absent: History = [
     put([1, 0, 1], "k=a", 1),
     remove([1, 2, 20], "k", { deleted: true, revision: 2 }),
@@ -37,7 +37,7 @@ Deno.test("a key that was not there had been deleted by then, and was created on
   assertEquals(windowsOf(unsure).slice(0, 4), [[0, 1], [2, 20], [3, 30], [10, 12]]);
 });
 
-Deno.test("where a key was absent twice, a read that may be of either time bounds only what lies around both", () => {
+Deno.test("bounds: where a key was absent twice, a read that may be of either time bounds only the writes around both", () => {
   const windows = windowsOf([
     put([1, 0, 50], "k=a", 1),
     remove([2, 1, 50], "k", { deleted: true, revision: 2 }),
@@ -47,7 +47,7 @@ Deno.test("where a key was absent twice, a read that may be of either time bound
   assertEquals(windows, [[0, 50], [1, 50], [10, 50], [10, 12]]);
 });
 
-Deno.test("a stale read bounds nothing: the search finds it, and can tell what is wrong with it", () => {
+Deno.test("bounds: a stale read bounds nothing: the search finds it, and can tell what is wrong with it", () => {
   const windows = windowsOf([
     put([1, 0, 1], "k=a", 1),
     put([1, 2, 3], "k=b", 2),

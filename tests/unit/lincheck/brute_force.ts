@@ -2,7 +2,7 @@
  * Linearizability by its definition: tries every order of the operations, every choice of what unanswered writes did,
  * and every revision that a write can have had. Good for a handful of operations.
  *
- * It shares no code with the checker; a store is written here once more, as plainly as possible.
+ * It shares no code with the checker; a store is written here a second time, as plainly as possible.
  */
 import type { Check, Entry, History, KeyRange, Mutation, Operation } from "../../../lib/lincheck/mod.ts";
 
@@ -13,7 +13,7 @@ interface Key {
   readonly version: number;
 }
 
-interface World {
+interface StoreState {
   readonly keys: ReadonlyMap<string, Key>;
   readonly revision: number;
 }
@@ -25,10 +25,10 @@ export function isLinearizable(history: History): boolean {
   );
   const highest = Math.max(0, ...numbersIn(history)) + steps.length;
   const dead = new Set<string>();
-  const search = (left: readonly Operation[], world: World): boolean => {
+  const search = (left: readonly Operation[], store: StoreState): boolean => {
     if (left.every(({ outcome }) => outcome.kind === "unknown")) return true;
-    const name = `${left.map((operation) => steps.indexOf(operation)).join()} ${world.revision} ${
-      JSON.stringify([...world.keys].sort())
+    const name = `${left.map((operation) => steps.indexOf(operation)).join()} ${store.revision} ${
+      JSON.stringify([...store.keys].sort())
     }`;
     if (dead.has(name)) return false;
     for (const operation of left) {
@@ -37,7 +37,7 @@ export function isLinearizable(history: History): boolean {
       );
       if (isTooEarly) continue;
       const rest = left.filter((other) => other !== operation);
-      for (const next of worldsAfter(operation, world, highest)) if (search(rest, next)) return true;
+      for (const next of storesAfter(operation, store, highest)) if (search(rest, next)) return true;
     }
     dead.add(name);
     return false;
@@ -45,43 +45,45 @@ export function isLinearizable(history: History): boolean {
   return search(steps, { keys: new Map(), revision: 0 });
 }
 
-/** Every world that an operation can have left behind if it was answered as it was. */
-function worldsAfter(operation: Operation, world: World, highest: number): readonly World[] {
+/** Returns every state that an operation with this answer can have left behind. */
+function storesAfter(operation: Operation, store: StoreState, highest: number): readonly StoreState[] {
   const { kind } = operation;
-  if (kind === "get" || kind === "list") return isRightRead(operation, world) ? passed(operation, world) : [];
+  if (kind === "get" || kind === "list") return isRightRead(operation, store) ? passed(operation, store) : [];
   const [checks, mutations] = partsOf(operation);
-  const failed = checks.flatMap((check, i) => holds(check, world) ? [] : [i]);
+  const failed = checks.flatMap((check, i) => holds(check, store) ? [] : [i]);
   const { outcome } = operation;
   const result = outcome.kind === "answered" ? outcome.result : null;
-  const told = toldOf(operation);
+  const answer = answerOf(operation);
   if (failed.length > 0) {
     if (result === null || !("succeeded" in result) || result.succeeded) return [];
-    if (told.failedChecks !== null && `${told.failedChecks}` !== `${failed}`) return [];
-    if (told.showsCurrent && !isShown(told.current, world.keys.get(checks[0]?.key ?? ""))) return [];
-    return passed(operation, world);
+    if (answer.failedChecks !== null && `${answer.failedChecks}` !== `${failed}`) return [];
+    if (answer.showsCurrent && !isShown(answer.current, store.keys.get(checks[0]?.key ?? ""))) return [];
+    return passed(operation, store);
   }
   if (result !== null && "succeeded" in result && !result.succeeded) return [];
-  if (told.failedChecks !== null && told.failedChecks.length > 0) return [];
+  if (answer.failedChecks !== null && answer.failedChecks.length > 0) return [];
   if (result !== null && "deleted" in result) {
-    if (result.deleted !== mutations.some(({ key }) => world.keys.has(key))) return [];
+    if (result.deleted !== mutations.some(({ key }) => store.keys.has(key))) return [];
   }
-  const worlds: World[] = [];
-  for (let revision = world.revision + 1; revision <= highest; revision++) {
+  const stores: StoreState[] = [];
+  for (let revision = store.revision + 1; revision <= highest; revision++) {
     if (result !== null && result.revision !== null && result.revision !== revision) continue;
-    const next = mutated(world, mutations, revision);
-    if (!told.showsCurrent || isShown(told.current, next.keys.get(checks[0]?.key ?? ""))) worlds.push(next);
+    const next = mutated(store, mutations, revision);
+    if (!answer.showsCurrent || isShown(answer.current, next.keys.get(checks[0]?.key ?? ""))) {
+      stores.push(next);
+    }
   }
-  return worlds;
+  return stores;
 }
 
-/** What the answer to a conditional write says beside its success. */
-interface Told {
+/** The answer to a conditional write, beside its success. */
+interface Answer {
   readonly failedChecks: readonly number[] | null;
   readonly showsCurrent: boolean;
   readonly current: Entry | null;
 }
 
-function toldOf(operation: Operation): Told {
+function answerOf(operation: Operation): Answer {
   const nothing = { failedChecks: null, showsCurrent: false, current: null };
   if (operation.outcome.kind !== "answered") return nothing;
   if (operation.kind === "transaction") {
@@ -92,13 +94,13 @@ function toldOf(operation: Operation): Told {
 }
 
 /** An answer given at a revision: others may have written to other keys meanwhile. */
-function passed({ outcome }: Operation, world: World): readonly World[] {
+function passed({ outcome }: Operation, store: StoreState): readonly StoreState[] {
   const result = outcome.kind === "answered" ? outcome.result : null;
-  if (result === null || !("revision" in result) || result.revision === null) return [world];
-  return result.revision < world.revision ? [] : [{ ...world, revision: result.revision }];
+  if (result === null || !("revision" in result) || result.revision === null) return [store];
+  return result.revision < store.revision ? [] : [{ ...store, revision: result.revision }];
 }
 
-function isRightRead(operation: Operation, { keys }: World): boolean {
+function isRightRead(operation: Operation, { keys }: StoreState): boolean {
   if (operation.outcome.kind !== "answered") return false;
   if (operation.kind === "get") return isShown(operation.outcome.result, keys.get(operation.key));
   if (operation.kind !== "list") return false;
@@ -147,7 +149,7 @@ function partsOf(operation: Operation): [readonly Check[], readonly Mutation[]] 
   }
 }
 
-function holds(check: Check, { keys }: World): boolean {
+function holds(check: Check, { keys }: StoreState): boolean {
   const key = keys.get(check.key);
   switch (check.kind) {
     case "exists":
@@ -159,8 +161,8 @@ function holds(check: Check, { keys }: World): boolean {
   }
 }
 
-function mutated(world: World, mutations: readonly Mutation[], revision: number): World {
-  const keys = new Map(world.keys);
+function mutated(store: StoreState, mutations: readonly Mutation[], revision: number): StoreState {
+  const keys = new Map(store.keys);
   for (const mutation of mutations) {
     const before = keys.get(mutation.key);
     keys.delete(mutation.key);

@@ -1,4 +1,4 @@
-/** The judge judges: histories whose verdict a person can see, and small random ones against the definition. */
+/** The checker on histories whose verdict a person can see, and on small random ones against the definition. */
 import { assert, assertEquals } from "@std/assert";
 import type { History, Operation } from "../../../lib/lincheck/mod.ts";
 import { check } from "../../../lib/lincheck/mod.ts";
@@ -8,7 +8,6 @@ import { simulate } from "./simulated_store.ts";
 import {
   entry,
   get,
-  judge,
   LIMITS,
   list,
   listed,
@@ -18,6 +17,7 @@ import {
   remove,
   transaction,
   UNKNOWN,
+  verdictOf,
 } from "./support.ts";
 
 const GOOD: Readonly<Record<string, History>> = {
@@ -61,7 +61,7 @@ const BAD: Readonly<Record<string, History>> = {
     get([2, 3, 4], "k", entry("b")),
     get([2, 5, 6], "k", entry("a")),
   ],
-  "a write that was told not to have happened, and did": [
+  "a write whose client learned that it was not applied, and was": [
     put([1, 0, 1], "k=a", NOT_APPLIED),
     get([2, 2, 3], "k", entry("a")),
   ],
@@ -89,13 +89,13 @@ const BAD: Readonly<Record<string, History>> = {
 
 for (const [name, history] of Object.entries(GOOD)) {
   Deno.test(`linearizable: ${name}`, () => {
-    assertEquals([judge(history).kind, isLinearizable(history)], ["linearizable", true]);
+    assertEquals([verdictOf(history).kind, isLinearizable(history)], ["linearizable", true]);
   });
 }
 
 for (const [name, history] of Object.entries(BAD)) {
   Deno.test(`not linearizable: ${name}`, () => {
-    assertEquals([judge(history).kind, isLinearizable(history)], ["violation", false]);
+    assertEquals([verdictOf(history).kind, isLinearizable(history)], ["violation", false]);
   });
 }
 
@@ -116,11 +116,11 @@ function spoiled(history: History, random: SeededRandom): History {
   });
 }
 
-Deno.test("the verdict on small random histories is that of the definition, and both verdicts occur", () => {
+Deno.test("check: the verdict on small random histories is that of the definition, and both verdicts occur", () => {
   const random = new SeededRandom(1);
   const counts = { linearizable: 0, violation: 0, undecided: 0 };
   for (let round = 0; round < 1_500; round++) {
-    const honest = simulate({
+    const linearizable = simulate({
       random: () => random.next(),
       operations: 7,
       clients: 3,
@@ -130,8 +130,8 @@ Deno.test("the verdict on small random histories is that of the definition, and 
       forgotten: 0.3,
       wide: 0.2,
     });
-    const history = random.chance(0.5) ? honest : spoiled(honest, random);
-    const { kind } = judge(history);
+    const history = random.chance(0.5) ? linearizable : spoiled(linearizable, random);
+    const { kind } = verdictOf(history);
     counts[kind]++;
     assertEquals(kind, isLinearizable(history) ? "linearizable" : "violation", JSON.stringify(history));
   }
@@ -139,7 +139,7 @@ Deno.test("the verdict on small random histories is that of the definition, and 
   assertEquals(counts.undecided, 0);
 });
 
-Deno.test("a bound that is passed makes the verdict undecided, not a guess", () => {
+Deno.test("check: a bound that is passed makes the verdict undecided, not a guess", () => {
   const random = new SeededRandom(7);
   const history = simulate({
     random: () => random.next(),
@@ -151,7 +151,7 @@ Deno.test("a bound that is passed makes the verdict undecided, not a guess", () 
     forgotten: 0.5,
     wide: 0.1,
   });
-  assertEquals(judge(history).kind, "linearizable");
+  assertEquals(verdictOf(history).kind, "linearizable");
   assertEquals(check(history, { ...LIMITS, configurations: 3 }).kind, "undecided");
   let now = 0;
   assertEquals(check(history, { ...LIMITS, now: () => now++ * 10 }).kind, "undecided");

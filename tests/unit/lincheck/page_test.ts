@@ -9,7 +9,6 @@ import {
   answered,
   entry,
   get,
-  judge,
   list,
   listed,
   put,
@@ -17,6 +16,7 @@ import {
   remove,
   transaction,
   UNKNOWN,
+  verdictOf,
 } from "./support.ts";
 
 const GOLDEN = new URL("../../golden/check/stale_read.txt", import.meta.url);
@@ -31,7 +31,7 @@ const STALE_READ: History = [
 ];
 
 function pageOf(history: History): string {
-  const verdict = judge(history);
+  const verdict = verdictOf(history);
   assert(verdict.kind === "violation", "the history is a bad one");
   return violationPage(history, verdict);
 }
@@ -53,7 +53,7 @@ function wordsOf(page: string): string {
     .replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&").replaceAll(/\s+/g, " ");
 }
 
-Deno.test("the page of a stale read is the one that was approved", async () => {
+Deno.test("violationPage: the page of a stale read is the one that was approved", async () => {
   const actual = outline(pageOf(STALE_READ));
   if (Deno.args.includes("--update")) {
     await Deno.mkdir(new URL(".", GOLDEN), { recursive: true });
@@ -62,14 +62,14 @@ Deno.test("the page of a stale read is the one that was approved", async () => {
   assertEquals(actual, await Deno.readTextFile(GOLDEN));
 });
 
-Deno.test("the page says first what was told, what stood there, and who had replaced it", () => {
+Deno.test("violationPage: first come the answer, the state that it does not fit, and the write that had replaced it", () => {
   const page = pageOf(STALE_READ);
   const words = wordsOf(page);
   for (
     const sentence of [
-      'client 2: get k was told "a", revision 1, created at 1, version 1 (6 to 8 ms)',
+      'client 2: get k returned "a", revision 1, created at 1, version 1 (6 to 8 ms)',
       'k was then "x", revision unknown, created at 1, version 3 or "b", revision 2, created at 1, version 2',
-      'It was told k = "a", revision 1, created at 1, version 1.',
+      'It returned k = "a", revision 1, created at 1, version 1.',
     ]
   ) assert(words.includes(sentence), `${sentence} is not in ${words}`);
   const parts = [...page.matchAll(/<g class="bar (\w+) (\w+)"/g)].map(([, part, outcome]) =>
@@ -80,17 +80,17 @@ Deno.test("the page says first what was told, what stood there, and who had repl
     "bystander unknown",
     "replaced answered",
     "bystander answered",
-    "culprit answered",
+    "violating answered",
   ]);
 });
 
-Deno.test("the page of revisions against time names both operations", () => {
+Deno.test("violationPage: the page of revisions against time names both operations", () => {
   const words = wordsOf(pageOf([put([1, 0, 1], "a=1", 2), put([2, 2, 3], "b=1", 1)]));
-  assert(words.includes('client 1: put a = "1" was told revision 2 (0 to 1 ms)'), words);
-  assert(words.includes('client 2: put b = "1" was told revision 1 (2 to 3 ms)'), words);
+  assert(words.includes('client 1: put a = "1" returned revision 2 (0 to 1 ms)'), words);
+  assert(words.includes('client 2: put b = "1" returned revision 1 (2 to 3 ms)'), words);
 });
 
-Deno.test("a write that fits, and whose answer does not, says what it would have left", () => {
+Deno.test("violationPage: a write that fits, and whose answer does not, says what it would have left", () => {
   const outcome = answered({ succeeded: true, current: entry("b", [1, 2, 3]), revision: 2 });
   const words = wordsOf(pageOf([
     put([1, 0, 1], "k=a", 1),
@@ -106,11 +106,11 @@ Deno.test("a write that fits, and whose answer does not, says what it would have
     },
   ]));
   const sentence = 'It would have left k as "b", revision 2, created at 1, version 2. ' +
-    'It was told k = "b", revision 2, created at 1, version 3.';
+    'It returned k = "b", revision 2, created at 1, version 3.';
   assert(words.includes(sentence), words);
 });
 
-Deno.test("of a list the page tells the keys that it is about, and counts the others", () => {
+Deno.test("violationPage: of a list the page tells the keys that it is about, and counts the others", () => {
   const entries = ["a", "b", "k"].map((key) => listed(key, entry("1")));
   const words = wordsOf(pageOf([
     ...["a", "b", "k"].map((key) => put([1, 0, 1], `${key}=1`, UNKNOWN)),
@@ -120,7 +120,7 @@ Deno.test("of a list the page tells the keys that it is about, and counts the ot
   assert(words.includes('k = "1"; 2 other keys; revision 3'), words);
 });
 
-Deno.test("no key, value or range of a history becomes markup, whatever is in it", () => {
+Deno.test("violationPage: keys, values and ranges of a history are escaped", () => {
   const evil = `"'><script>&\\\u0000\u00ff</svg>`;
   const history: History = [
     put([1, 0, 1], `${evil}=${evil}`, 1),
@@ -144,17 +144,17 @@ Deno.test("no key, value or range of a history becomes markup, whatever is in it
   assertEquals(tags.filter((tag) => tag === undefined || !known.includes(tag)), []);
 });
 
-Deno.test("the page asks for nothing from elsewhere", () => {
+Deno.test("violationPage: the page asks for nothing from elsewhere", () => {
   const page = pageOf(STALE_READ);
   assertEquals(page.match(/https?:|url\(|@import|<link|<img|<script|\bsrc=|\bhref=/g), null);
   assert(page.includes("default-src 'none'"), "a policy says so to the browser");
 });
 
-Deno.test("a page of a long history shows what matters and counts the rest", () => {
+Deno.test("violationPage: a page of a long history shows what matters and counts the rest", () => {
   const writes = Array.from({ length: 3_000 }, (_, i) => put([i % 7, 2 * i, 2 * i + 1], `k=${i}`, i + 1));
   const page = pageOf([...writes, get([9, 7_000, 7_001], "k", entry("5", [1, 6, 6]))]);
   const shown = [...page.matchAll(/<g class="bar/g)].length;
   assert(shown >= 4 && shown <= 40, `${shown} operations are shown`);
   assert(page.includes(`${3_001 - shown} more operations`), "the others are counted");
-  assertEquals([...page.matchAll(/<g class="bar (seen|replaced|expected|culprit)/g)].length, 4);
+  assertEquals([...page.matchAll(/<g class="bar (seen|replaced|expected|violating)/g)].length, 4);
 });

@@ -7,7 +7,6 @@ import { simulate, type Workload } from "./simulated_store.ts";
 import {
   entry,
   get,
-  judge,
   LIMITS,
   list,
   listed,
@@ -16,9 +15,10 @@ import {
   remove,
   transaction,
   UNKNOWN,
+  verdictOf,
 } from "./support.ts";
 
-/** A workload of many small shapes: one key or several, known revisions or none, everything told or much unknown. */
+/** A workload of many small shapes: one key or several, known revisions or none, all outcomes known or many unknown. */
 function smallWorkload(random: SeededRandom): Workload {
   return {
     random: () => random.next(),
@@ -32,7 +32,7 @@ function smallWorkload(random: SeededRandom): Workload {
   };
 }
 
-/** One lie in an answer, or one thing less that was told. */
+/** One wrong answer, or one answer less. */
 function damaged(history: History, random: SeededRandom): History {
   const target = random.pick(history);
   const number = 1 + random.below(6);
@@ -84,13 +84,13 @@ function damagedOperation(
   }
 }
 
-Deno.test("on every kind of small history the verdict is the definition's, and its order replays", () => {
+Deno.test("check: on every kind of small history the verdict is the definition's, and its order replays", () => {
   const random = new SeededRandom(2);
   const counts = { linearizable: 0, violation: 0 };
   for (let round = 0; round < 12_000; round++) {
     let history = simulate(smallWorkload(random));
     for (let damages = random.below(4); damages > 0; damages--) history = damaged(history, random);
-    const verdict = judge(history);
+    const verdict = verdictOf(history);
     const expected = isLinearizable(history) ? "linearizable" : "violation";
     assertEquals(verdict.kind, expected, JSON.stringify(history));
     if (verdict.kind === "linearizable") assertEquals(replay(history, verdict.order), null);
@@ -121,16 +121,16 @@ function longVerdict(
   return check(spoil(simulate({ ...LONG, ...differences, random: () => random.next() })), LONG_LIMITS);
 }
 
-Deno.test("100,000 operations of 32 clients on 100 keys, some without an answer, are found linearizable", () => {
+Deno.test("check: 100,000 operations of 32 clients on 100 keys, some without an answer, are found linearizable", () => {
   assertEquals(longVerdict({}).kind, "linearizable");
 });
 
-Deno.test("so are they without any revision, and with transactions and listings among them", () => {
+Deno.test("check: so are they without any revision, and with transactions and listings among them", () => {
   assertEquals(longVerdict({ forgotten: 1, unknown: 0.001 }).kind, "linearizable");
   assertEquals(longVerdict({ wide: 0.05, operations: 30_000 }).kind, "linearizable");
 });
 
-Deno.test("one stale read among 100,000 operations is found, and named", () => {
+Deno.test("check: one stale read among 100,000 operations is found, and named", () => {
   let stale = -1;
   const verdict = longVerdict({}, (history) => {
     const [key, old] = firstLongLived(history);
@@ -145,7 +145,7 @@ Deno.test("one stale read among 100,000 operations is found, and named", () => {
   assertEquals(verdict.cause.operation, stale);
 });
 
-/** A key and what somebody saw of it early on. */
+/** A key and an early observation of it. */
 function firstLongLived(history: History): [string, ReturnType<typeof entry>] {
   for (const operation of history) {
     if (operation.kind !== "get" || operation.outcome.kind !== "answered") continue;
@@ -154,14 +154,14 @@ function firstLongLived(history: History): [string, ReturnType<typeof entry>] {
   return ["", entry("")];
 }
 
-Deno.test("a revision that another key's write has passed makes a read stale, though its key alone allows it", () => {
+Deno.test("check: a revision that another key's write has passed makes a read stale, though its key alone allows it", () => {
   const history: History = [
     put([1, 0, 1], "k=a", 5),
     put([1, 2, 50], "k=b", 10),
     put([2, 3, 4], "other=x", 20),
     get([3, 6, 7], "k", entry("a", [5, 5, 1])),
   ];
-  const verdict = judge(history);
+  const verdict = verdictOf(history);
   assert(verdict.kind === "violation" && verdict.cause.kind === "stuck");
   assertEquals({ operation: verdict.cause.operation, keys: verdict.keys }, { operation: 3, keys: ["k"] });
   const untold = history.map((operation) =>
@@ -170,13 +170,15 @@ Deno.test("a revision that another key's write has passed makes a read stale, th
       : operation
   );
   assertEquals(
-    judge(untold.map((operation) => operation.kind === "get" ? get([3, 6, 7], "k", entry("a")) : operation))
+    verdictOf(
+      untold.map((operation) => operation.kind === "get" ? get([3, 6, 7], "k", entry("a")) : operation),
+    )
       .kind,
     "linearizable",
   );
 });
 
-Deno.test("a write that nobody was told of finds no revision between two that follow one another", () => {
+Deno.test("check: a write whose revision no answer showed finds none between two that follow one another", () => {
   const gone = (revision: number): History => [
     put([1, 0, 1], "k=a", 5),
     remove([9, 0, 1], "k", UNKNOWN),
@@ -186,23 +188,23 @@ Deno.test("a write that nobody was told of finds no revision between two that fo
     get([2, 7, 8], "k", entry("b", [revision + 1, revision + 1, 1])),
     put([1, 6, 9], "k=b", revision + 1),
   ];
-  assertEquals([judge(gone(7)).kind, isLinearizable(gone(7))], ["linearizable", true]);
-  assertEquals([judge(gone(6)).kind, isLinearizable(gone(6))], ["violation", false]);
+  assertEquals([verdictOf(gone(7)).kind, isLinearizable(gone(7))], ["linearizable", true]);
+  assertEquals([verdictOf(gone(6)).kind, isLinearizable(gone(6))], ["violation", false]);
 });
 
-Deno.test("a write that was seen before the first revision was made finds none below it, and that is the end of it", () => {
+Deno.test("check: a write that was seen before the first revision was made finds none below it, and that is the end of it", () => {
   const seen = (called: number): History => [
     get([2, 3, 5], "k", entry("a")),
     put([1, 2, 15], "k=a", null),
     put([3, called, called + 1], "other=x", 1),
   ];
-  assertEquals([judge(seen(10)).kind, isLinearizable(seen(10))], ["violation", false]);
+  assertEquals([verdictOf(seen(10)).kind, isLinearizable(seen(10))], ["violation", false]);
   const second = seen(4).map((operation) => operation.kind === "get" ? get([2, 3, 5], "k", null) : operation);
-  assertEquals([judge(second).kind, isLinearizable(second)], ["linearizable", true]);
+  assertEquals([verdictOf(second).kind, isLinearizable(second)], ["linearizable", true]);
 });
 
-Deno.test("a violation tells what was possible, what does not fit, and an order of all that came before", () => {
-  const verdict = judge([
+Deno.test("check: a violation tells what was possible, what does not fit, and an order of all that came before", () => {
+  const verdict = verdictOf([
     put([1, 0, 1], "k=a", 1),
     put([1, 2, 6], "k=b", 2),
     get([2, 3, 4], "k", entry("c")),
@@ -236,22 +238,22 @@ Deno.test("a violation tells what was possible, what does not fit, and an order 
   });
 });
 
-Deno.test("half of a transaction of unknown outcome is not enough to explain an answer", () => {
+Deno.test("check: half of a transaction of unknown outcome is not enough to explain an answer", () => {
   const half: History = [
     transaction([1, 0, 1], ["a=1", "b=1"], UNKNOWN),
     get([2, 2, 3], "a", entry("1")),
     get([2, 4, 5], "b", null),
   ];
-  assertEquals([judge(half).kind, isLinearizable(half)], ["violation", false]);
+  assertEquals([verdictOf(half).kind, isLinearizable(half)], ["violation", false]);
   const page: History = [
     transaction([1, 0, 1], ["a=1", "b=1"], UNKNOWN),
     list([2, 2, 3], range(), { entries: [listed("a", entry("1"))], more: true, revision: null }),
     get([2, 4, 5], "b", entry("1")),
   ];
-  assertEquals([judge(page).kind, isLinearizable(page)], ["linearizable", true]);
+  assertEquals([verdictOf(page).kind, isLinearizable(page)], ["linearizable", true]);
 });
 
-Deno.test("bounds are kept: memory and time end a search that would not end", () => {
+Deno.test("check: bounds are kept: memory and time end a search that would not end", () => {
   const random = new SeededRandom(3);
   const hard = simulate({
     ...LONG,

@@ -14,7 +14,7 @@ import {
   type Operation,
 } from "../../../lib/lincheck/mod.ts";
 
-/** What kind of history is wanted. */
+/** Parameters of a simulated history. */
 export interface Workload {
   readonly random: Random;
   readonly operations: number;
@@ -22,7 +22,7 @@ export interface Workload {
   readonly keys: number;
   /** Different values that are written; null: each write has its own. */
   readonly values: number | null;
-  /** Share of writes whose client is told nothing; a tenth as many are told that nothing happened. */
+  /** Share of writes whose outcome is unknown to the client; a tenth as many are reported as not applied. */
   readonly unknown: number;
   /** Share of the numbers in answers (revisions, versions) that the recorder did not keep. */
   readonly forgotten: number;

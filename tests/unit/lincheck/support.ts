@@ -16,14 +16,14 @@ import {
 export const LIMITS: CheckLimits = { now: () => 0, timeMs: 1, configurations: 500_000 };
 
 /** The verdict on a history under {@link LIMITS}. */
-export function judge(history: History): Verdict {
+export function verdictOf(history: History): Verdict {
   return check(history, LIMITS);
 }
 
 /** When an operation was called and returned, in milliseconds, and by whom. */
 export type Span = readonly [client: number, calledAt: number, returnedAt: number | null];
 
-/** Nobody knows what came of it. */
+/** An unknown outcome. */
 export const UNKNOWN: Outcome<never> = { kind: "unknown" };
 /** It certainly did not happen. */
 export const NOT_APPLIED: Outcome<never> = { kind: "notApplied" };
@@ -42,16 +42,15 @@ function spanned(
 /** A put that was answered with this revision, or had this outcome. */
 export function put(span: Span, assignment: string, outcome: number | null | Outcome<never>): Operation {
   const [key = "", value = ""] = assignment.split("=");
-  const told: Extract<Operation, { kind: "put" }>["outcome"] = outcome === null || typeof outcome === "number"
-    ? answered({ revision: outcome })
-    : outcome;
-  return { kind: "put", ...spanned(span), key, value, outcome: told };
+  const ended: Extract<Operation, { kind: "put" }>["outcome"] =
+    outcome === null || typeof outcome === "number" ? answered({ revision: outcome }) : outcome;
+  return { kind: "put", ...spanned(span), key, value, outcome: ended };
 }
 
 /** A get that showed this, or (null) that the key does not exist. */
 export function get(span: Span, key: string, seen: Entry | null | Outcome<never>): Operation {
-  const told = seen !== null && "kind" in seen ? seen : answered(seen);
-  return { kind: "get", ...spanned(span), key, outcome: told };
+  const ended = seen !== null && "kind" in seen ? seen : answered(seen);
+  return { kind: "get", ...spanned(span), key, outcome: ended };
 }
 
 /** A delete that was answered so. */

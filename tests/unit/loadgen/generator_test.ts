@@ -82,7 +82,7 @@ async function pass(clock: ManualClock, durationMs: number): Promise<void> {
   }
 }
 
-Deno.test("a closed loop keeps every slot busy and no more, and counts every answer once", async () => {
+Deno.test("Generator: a closed loop keeps every slot busy and no more, and counts every answer once", async () => {
   const { clock, target, generator } = begin({ clients: 3, inFlight: 2 });
   await pass(clock, 110);
   const { latency, errors, elapsedMs, unsent } = await generator.finished;
@@ -92,7 +92,7 @@ Deno.test("a closed loop keeps every slot busy and no more, and counts every ans
   assertEquals([errors.size, unsent], [0, 0]);
 });
 
-Deno.test("what falls due in the warm-up is not counted, what is sent before the end is, however late it ends", async () => {
+Deno.test("Generator: requests due in the warm-up are not counted, those sent before the end are, however late they end", async () => {
   const { clock, target, generator } = begin({ clients: 1, warmupMs: 35 }, (slow) => slow.tookMs = 30);
   await pass(clock, 200);
   const { latency, elapsedMs } = await generator.finished;
@@ -100,7 +100,7 @@ Deno.test("what falls due in the warm-up is not counted, what is sent before the
   assertEquals([target.calls, latency.put.count + latency.get.count, elapsedMs], [5, 3, 115]);
 });
 
-Deno.test("in an open loop a latency counts from when the request was due, so a stall is in the figures", async () => {
+Deno.test("Generator: in an open loop a latency counts from when the request was due, so a stall is in the figures", async () => {
   const { clock, target, generator } = begin(
     { clients: 1, ratePerSecond: 100, mix: { put: 1, get: 0 } },
     (slow) => {
@@ -113,20 +113,20 @@ Deno.test("in an open loop a latency counts from when the request was due, so a 
   target.tookMs = 1;
   await pass(clock, 100);
   const { latency: { put }, unsent } = await generator.finished;
-  // Due at 0, 10, … 90. That of 40 stands until 80; those of 50, 60, 70 waited behind it and still waited in truth.
+  // Due at 0, 10, … 90. That of 40 is in flight until 80; those of 50, 60, 70 waited behind it.
   assertEquals([put.count, unsent, put.maxMs], [10, 0, 40]);
-  const told = [0.5, 0.6, 0.7, 0.8, 0.9].map((share) => Math.round(put.percentileMs(share)));
-  assertEquals(told, [1, 4, 13, 22, 31]);
+  const percentiles = [0.5, 0.6, 0.7, 0.8, 0.9].map((share) => Math.round(put.percentileMs(share)));
+  assertEquals(percentiles, [1, 4, 13, 22, 31]);
 });
 
-Deno.test("a rate beyond what the slots can carry shows as requests that were never sent", async () => {
+Deno.test("Generator: a rate beyond what the slots can carry shows as requests that were never sent", async () => {
   const { clock, target, generator } = begin({ clients: 1, ratePerSecond: 1_000 });
   await pass(clock, 120);
   const { latency, unsent } = await generator.finished;
   assertEquals([target.calls, latency.put.count + latency.get.count, unsent], [10, 10, 90]);
 });
 
-Deno.test("failures are counted by code, not as latencies, and rest before the next request", async () => {
+Deno.test("Generator: failures are counted by code, not as latencies, and rest before the next request", async () => {
   const { clock, target, generator } = begin({ clients: 1 }, (slow) => slow.fails = (call) => call % 2 === 0);
   await pass(clock, 130);
   const { latency, errors } = await generator.finished;
@@ -136,7 +136,7 @@ Deno.test("failures are counted by code, not as latencies, and rest before the n
   assertEquals(clock.timerCount, 0);
 });
 
-Deno.test("a generator that is stopped sends nothing more and waits for what is under way", async () => {
+Deno.test("Generator: a generator that is stopped sends nothing more and waits for what is under way", async () => {
   for (const ratePerSecond of [null, 10]) {
     const { clock, target, generator } = begin({ durationMs: 3_600_000, ratePerSecond });
     await pass(clock, 5);
@@ -148,7 +148,7 @@ Deno.test("a generator that is stopped sends nothing more and waits for what is 
   }
 });
 
-Deno.test("loading writes every key, once", async () => {
+Deno.test("Generator: loading writes every key, once", async () => {
   const clock = new ManualClock();
   const targets = [new SlowTarget(clock), new SlowTarget(clock)];
   const loaded = loadKeys({ targets, prefix: "p/", load: { ...LOAD, keyCount: 1_000 } });
@@ -159,14 +159,14 @@ Deno.test("loading writes every key, once", async () => {
   assertEquals(new Set([...one?.keys ?? [], ...other?.keys ?? []]).size, 1_000);
 });
 
-Deno.test("the meter tells a busy generator from an idle one, and how late its timers fire", () => {
+Deno.test("GeneratorCostRecorder: distinguishes a busy generator from an idle one, and measures late timers", () => {
   const clock = new ManualClock();
   let cpuMs = 500;
-  const meter = new GeneratorCostRecorder({ clock, cpuMs: () => cpuMs });
+  const recorder = new GeneratorCostRecorder({ clock, cpuMs: () => cpuMs });
   clock.advance(100);
   clock.sleep(50);
   cpuMs += 147;
-  const load = meter.stop();
-  assertEquals([load.cpuShare, load.lagMaxMs, clock.timerCount], [0.98, 30, 0]);
-  assert(isGeneratorBound(load) && !isGeneratorBound({ ...load, cpuShare: 0.7 }));
+  const cost = recorder.stop();
+  assertEquals([cost.cpuShare, cost.lagMaxMs, clock.timerCount], [0.98, 30, 0]);
+  assert(isGeneratorBound(cost) && !isGeneratorBound({ ...cost, cpuShare: 0.7 }));
 });

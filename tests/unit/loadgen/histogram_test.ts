@@ -20,20 +20,20 @@ function exactPercentile(times: readonly number[], share: number): number {
   return sorted[Math.max(1, Math.ceil(share * sorted.length)) - 1] ?? 0;
 }
 
-Deno.test("a percentile is never below the exact one, and above it by less than a percent and a microsecond", () => {
+Deno.test("LatencyHistogram: a percentile is never below the exact one, and above it by less than a percent and a microsecond", () => {
   fc.assert(fc.property(timesMs, (times) => {
     const histogram = histogramOf(times);
     for (const share of shares) {
       const exact = exactPercentile(times, share);
-      const told = histogram.percentileMs(share);
+      const percentile = histogram.percentileMs(share);
       // A time is rounded to a whole microsecond before it is counted, which may take half of one from it.
-      assert(told >= exact - 0.000_5 - 1e-9, `${share}: ${told} is below ${exact}`);
-      assert(told <= exact * (1 + 1 / 128) + 0.001, `${share}: ${told} is far above ${exact}`);
+      assert(percentile >= exact - 0.000_5 - 1e-9, `${share}: ${percentile} is below ${exact}`);
+      assert(percentile <= exact * (1 + 1 / 128) + 0.001, `${share}: ${percentile} is far above ${exact}`);
     }
   }));
 });
 
-Deno.test("count, mean, least and greatest are exact", () => {
+Deno.test("LatencyHistogram: count, mean, least and greatest are exact", () => {
   fc.assert(fc.property(timesMs, (times) => {
     const histogram = histogramOf(times);
     const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
@@ -46,7 +46,7 @@ Deno.test("count, mean, least and greatest are exact", () => {
   }));
 });
 
-Deno.test("histograms that are merged, or sent as JSON, are the histogram of all their times", () => {
+Deno.test("LatencyHistogram: histograms that are merged, or sent as JSON, are the histogram of all their times", () => {
   fc.assert(fc.property(timesMs, timesMs, (some, others) => {
     const merged = histogramOf(some);
     merged.merge(LatencyHistogram.from(JSON.parse(JSON.stringify(histogramOf(others)))));
@@ -56,7 +56,7 @@ Deno.test("histograms that are merged, or sent as JSON, are the histogram of all
   }));
 });
 
-Deno.test("the bands double, leave no gap and have every time", () => {
+Deno.test("LatencyHistogram: the bands double, leave no gap and have every time", () => {
   fc.assert(fc.property(timesMs, (times) => {
     const bands = histogramOf(times).bands();
     assertEquals(bands.reduce((sum, { count }) => sum + count, 0), times.length);
@@ -68,7 +68,7 @@ Deno.test("the bands double, leave no gap and have every time", () => {
   }));
 });
 
-Deno.test("no times give zeros, and so does a histogram that was cleared", () => {
+Deno.test("LatencyHistogram: no times give zeros, and so does a histogram that was cleared", () => {
   const cleared = histogramOf([1, 2]);
   cleared.clear();
   for (const histogram of [new LatencyHistogram(), cleared, LatencyHistogram.from(cleared.toJSON())]) {
@@ -78,13 +78,13 @@ Deno.test("no times give zeros, and so does a histogram that was cleared", () =>
   }
 });
 
-Deno.test("a time beyond what is told apart, and one below zero, are counted at the ends", () => {
+Deno.test("LatencyHistogram: a time beyond the greatest band, and one below zero, are counted at the ends", () => {
   const histogram = histogramOf([1e12, -5]);
   assertEquals([histogram.count, histogram.minMs, histogram.maxMs], [2, 0, 1e12]);
   assert(histogram.percentileMs(0.5) <= 0.001);
 });
 
-Deno.test("a document that no histogram gave is refused", () => {
+Deno.test("LatencyHistogram: a document that no histogram gave is refused", () => {
   for (const bucket of [[-1, 1], [1e6, 1], [0.5, 1], [3, 0]] as const) {
     assertThrows(
       () => LatencyHistogram.from({ buckets: [bucket], sumMs: 1, minMs: 1, maxMs: 1 }),

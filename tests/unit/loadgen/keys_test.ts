@@ -37,12 +37,12 @@ for (const exponent of [0.5, ZIPF_EXPONENT, 1, 2]) {
   });
 }
 
-Deno.test("uniform: every key comes as often", () => {
+Deno.test("keyChooser: uniform: every key comes as often", () => {
   const counts = sample(keyChooser("uniform", { keyCount: 20, random: seededRandom(6) }), 20);
   assertDistributed(counts, new Array<number>(20).fill(1 / 20));
 });
 
-Deno.test("of any number of keys, the one chosen is one of them, even at the ends of chance", () => {
+Deno.test("keyChooser: of any number of keys, the one chosen is one of them, even at the ends of chance", () => {
   const chance = fc.constantFrom(0, 1 - 2 ** -53, 0.5, 2 ** -53);
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10_000_000 }), chance, fc.nat(), (keyCount, first, seed) => {
@@ -61,6 +61,6 @@ Deno.test("of any number of keys, the one chosen is one of them, even at the end
   );
 });
 
-Deno.test("keys are of one length, and in the order of their numbers", () => {
+Deno.test("keyChooser: keys are of one length, and in the order of their numbers", () => {
   assertEquals([keyOfNumber("p/", 7), keyOfNumber("p/", 9_999_999)], ["p/0000000007", "p/0009999999"]);
 });

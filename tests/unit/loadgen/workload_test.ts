@@ -58,12 +58,12 @@ function valuesOf(operation: Operation): readonly string[] {
   return operation.kind === "put" || operation.kind === "compareAndSet" ? [operation.value] : [];
 }
 
-Deno.test("a workload stops when its history is full, with at most one operation a client beyond it", async () => {
+Deno.test("Workload: a workload stops when its history is full, with at most one operation a client beyond it", async () => {
   const { length } = await historyOf();
   assert(length >= 300 && length < 303, `${length}`);
 });
 
-Deno.test("every kind of the mix is made, none that is not in it, and only keys of the prefix are touched", async () => {
+Deno.test("Workload: every kind of the mix is made, none that is not in it, and only keys of the prefix are touched", async () => {
   const history = await historyOf();
   assertEquals(OPERATION_KINDS.filter((kind) => !history.some((operation) => operation.kind === kind)), []);
   const names = [0, 1, 2, 3, 4].map((number) => `p/000${number}`);
@@ -72,7 +72,7 @@ Deno.test("every kind of the mix is made, none that is not in it, and only keys 
   assertEquals([...new Set(reads.map(({ kind }) => kind))].sort(), ["get", "list"]);
 });
 
-Deno.test("no value is written twice, and each client does one thing at a time", async () => {
+Deno.test("Workload: no value is written twice, and each client does one thing at a time", async () => {
   const history = await historyOf();
   const values = history.flatMap(valuesOf);
   assertEquals(new Set(values).size, values.length);
@@ -85,7 +85,7 @@ Deno.test("no value is written twice, and each client does one thing at a time",
   }
 });
 
-Deno.test("conditions are met sometimes, and sometimes not", async () => {
+Deno.test("Workload: conditions are met sometimes, and sometimes not", async () => {
   const answers = (await historyOf({ maxOperations: 600 })).flatMap((operation) =>
     (operation.kind === "compareAndSet" || operation.kind === "transaction") &&
       operation.outcome.kind === "answered"
@@ -100,19 +100,19 @@ Deno.test("conditions are met sometimes, and sometimes not", async () => {
   ]);
 });
 
-Deno.test("the same seed and the same answers make the same operations, another seed others", async () => {
+Deno.test("Workload: the same seed and the same answers make the same operations, another seed others", async () => {
   assertEquals(await historyOf({ seed: 5 }), await historyOf({ seed: 5 }));
   const kinds = (history: History): string => history.map(({ kind }) => kind).join();
   assert(kinds(await historyOf({ seed: 5 })) !== kinds(await historyOf({ seed: 6 })));
 });
 
-Deno.test("what is no error of a client ends all clients, and is told", async () => {
+Deno.test("Workload: an error that is not one of the client library ends all clients, and rejects", async () => {
   const broken = new FakeStore();
   broken.before = () => Promise.reject(new TypeError("a fault of the program"));
   await assertRejects(() => historyOf({ clients: [broken, broken] }), TypeError, "a fault of the program");
 });
 
-Deno.test("the figures count outcomes by kind, and find the longest time without an answered write", () => {
+Deno.test("Workload: the figures count outcomes by kind, and find the longest time without an answered write", () => {
   const put = (returnedAt: number, kind: "answered" | "unknown" | "notApplied"): Operation => ({
     kind: "put",
     key: "k",
@@ -134,7 +134,7 @@ Deno.test("the figures count outcomes by kind, and find the longest time without
   assertEquals(figuresOf([], { startedAt: 10, endedAt: 90 }).longestWithoutWriteMs, null);
 });
 
-Deno.test("any bytes become a text of one character each, and come back", () => {
+Deno.test("Workload: any bytes become a text of one character each, and come back", () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, code) => code);
   assertEquals([textOfBytes(bytes).length, bytesOfText(textOfBytes(bytes))], [256, bytes]);
 });
