@@ -1,4 +1,4 @@
-/** docs/benchmarks/README.md, made from what was measured; nothing in it is written by hand. */
+/** Generates docs/benchmarks/README.md from measurements; nothing in it is written by hand. */
 import type { Machine } from "./machine.ts";
 import {
   type GoalState,
@@ -11,10 +11,10 @@ import {
 } from "./measurements.ts";
 import type { PeerName, Workload } from "./workloads.ts";
 
-/** The share of a core from which a generator may have been the bound. */
+/** From this share of a core on, the generator may have limited the throughput. */
 const BOUND_SHARE = 0.9;
 
-/** Everything about a run. */
+/** The results of a run. */
 export interface Results {
   readonly date: string;
   readonly command: string;
@@ -25,16 +25,16 @@ export interface Results {
   readonly measurements: readonly Measurement[];
 }
 
-/** The page. */
+/** Returns the page. */
 export function page(results: Results, workloads: readonly Workload[]): string {
   const { machine, command, date, rounds, seconds, peers } = results;
   return [
-    "# kvraft beside others",
+    `# kvraft compared with ${comparedWith(results)}`,
     "",
     "<!-- Written by `deno task bench`; do not edit. -->",
     "",
-    `Measured on ${date} with \`${command}\`: ${rounds} rounds of ${seconds} s for each row and peer, one after the ` +
-    "other on the same machine and disk.",
+    `Measured on ${date} with \`${command}\`: ${rounds} rounds of ${seconds} s for each workload and store, one after ` +
+    "the other on the same machine and disk.",
     "",
     `- Machine: ${machine.cpu}, ${machine.cores} cores, ${
       gigabytes(machine.memoryBytes)
@@ -44,8 +44,8 @@ export function page(results: Results, workloads: readonly Workload[]): string {
     }.`,
     ...peers.map(({ name, what, version }) => `- ${name} (${version}): ${what}.`),
     "",
-    "Ratios are of throughput, kvraft's by the other's in the same round: the median of the rounds, and in brackets the",
-    "least and the greatest. Only ratios mean anything beyond this machine.",
+    "A ratio is kvraft's throughput divided by that of the other store in the same round: the median of the rounds, with",
+    "the smallest and the largest in brackets. Only ratios can be compared with those of other machines.",
     "",
     summary(results, workloads),
     "",
@@ -53,16 +53,16 @@ export function page(results: Results, workloads: readonly Workload[]): string {
     "",
     ...goalTable(results, workloads),
     "",
-    "What stands in the way of those that are not reached, and what it would take: [profile.md](profile.md). Where",
-    "things fail, stand still or grow: [situations.md](situations.md). What a snapshot costs:",
-    "[snapshots.md](snapshots.md).",
+    "[profile.md](profile.md) analyses the goals that are not reached. [situations.md](situations.md) has failures,",
+    "overload, idle nodes and growth; [snapshots.md](snapshots.md) has the cost of a snapshot.",
     "",
     "![latency against throughput](put.svg)",
     "",
     "## Times and rates",
     "",
-    "Medians of the rounds. The last columns: CPU time of the leader, and of all nodes, for one request; how busy the",
-    "generator was (from 90 % of a core on it may be the bound, then marked *); the memory of the leader after the row.",
+    "Medians of the rounds. The last columns are the CPU time of the leader and of all nodes per request, the share of a",
+    "core that the generator used (from 90 % on it may limit the throughput, marked *), and the leader's memory after the",
+    "workload.",
     "",
     ...detailTable(results, workloads),
     "",
@@ -71,7 +71,18 @@ export function page(results: Results, workloads: readonly Workload[]): string {
   ].join("\n");
 }
 
-/** The table of ratios, also for the terminal. */
+/** Returns the other stores with their versions, for the title. */
+function comparedWith({ peers }: Results): string {
+  const others = peers.filter(({ name }) => name !== "kvraft" && name !== "echo");
+  return others.map(nameAndVersion).join(" and ");
+}
+
+/** Returns "etcd 3.4.23"; the name alone for the echo server, which has no version. */
+function nameAndVersion({ name, version }: Results["peers"][number]): string {
+  return name === "echo" ? name : `${name} ${version.split(",")[0]}`;
+}
+
+/** Returns the table of ratios, also for the terminal. */
 export function summary({ peers, measurements }: Results, workloads: readonly Workload[]): string {
   const others = peers.map(({ name }) => name).filter((name) => name !== "kvraft");
   const rows = workloads.map(({ name }) => {
@@ -89,7 +100,8 @@ export function summary({ peers, measurements }: Results, workloads: readonly Wo
     );
     return [name, rate(own), median(({ p50Ms }) => p50Ms), median(({ p99Ms }) => p99Ms), ...ratios];
   });
-  const head = ["workload", "kvraft op/s", "p50 ms", "p99 ms", ...others.map((name) => `× ${name}`)];
+  const titles = peers.filter(({ name }) => name !== "kvraft").map((peer) => `× ${nameAndVersion(peer)}`);
+  const head = ["workload", "kvraft op/s", "p50 ms", "p99 ms", ...titles];
   return markdownTable(head, rows).join("\n");
 }
 
@@ -165,23 +177,23 @@ function methodText({ command }: Results): string[] {
   return [
     "## How it was measured",
     "",
-    `- Again, on your machine: \`${command}\` (about half an hour; \`deno task bench --quick\` has the main rows within`,
-    "  five minutes). Rows, goals and loads stand in `tests/bench/workloads.ts`, all figures in results.json beside this.",
+    `- To repeat it: \`${command}\` (about half an hour; \`deno task bench --quick\` measures the main workloads in five`,
+    "  minutes). Workloads and goals are in `tests/bench/workloads.ts`, all measurements in results.json in this directory.",
     "- Everything runs on one machine over loopback: the nodes share its cores with each other and with the generator.",
-    "  Everybody starts once with empty folders, works for 8 s uncounted, and runs to the end; in each round each row is",
-    "  measured on one peer after the other, the order reversed from row to row. Those who are not measured stand by idle.",
-    "- One generator for all (`lib/loadgen`, that of `kvraft client bench`), in a process of its own for each measurement:",
-    "  as many connections as clients, one request at a time on each unless the row says otherwise; keys of 16 bytes,",
-    "  values of 256 unless the row says otherwise, 1 000 keys (200 from 64 KiB on). antietcd writes all of its keys anew",
-    "  every half second: more of them would be held against it, and from 64 KiB on, where that holds up everybody, it is",
-    "  left out and the others are started anew. The generator dials the leader.",
-    "- kvraft is driven through its public client library, sessions and all. etcd's own benchmark tool is in no package",
-    "  of Debian, and whatever a general gRPC library costs beyond the need, the nodes beside it would lack; so etcd is",
-    "  driven through its gRPC by a small client of HTTP/2 made for this (`tests/bench/peers/etcd_client.ts`), which writes all",
-    "  requests of a turn at once as kvraft's does. antietcd speaks HTTP/1.1 with JSON; its client",
-    "  (`tests/bench/peers/antietcd_client.ts`) does no more than that needs. The column of the generator shows what each costs.",
-    "- The echo sends back the bytes of a put (for gets too: an answer carries as many). It is one process without a disk",
-    "  and without a log.",
+    "  Each store starts once with empty directories, runs for 8 s unmeasured, and runs until the end. In each round each",
+    "  workload is measured on one store after the other, in an order that alternates; the other stores are idle.",
+    "- One generator (`lib/loadgen`, the one of `kvraft client bench`) runs in its own process for each measurement, with",
+    "  as many connections as clients and one request in flight on each unless noted; keys of 16 bytes, values of 256 bytes",
+    "  unless noted, 1 000 keys (200 from 64 KiB on). antietcd writes all of its keys to disk every half second, so more keys",
+    "  would be a disadvantage for it; from 64 KiB on, where that blocks all clients, it is omitted and the other stores",
+    "  are restarted. The generator connects to the leader.",
+    "- kvraft is used through its public client library, with sessions. etcd's benchmark tool is in no Debian package, and a",
+    "  general gRPC library would take CPU time from the nodes on the same machine; so etcd is used through gRPC with a small",
+    "  HTTP/2 client (`tests/bench/peers/etcd_client.ts`) that writes all requests of a turn at once, as kvraft's client does.",
+    "  antietcd uses HTTP/1.1 with JSON, and has a minimal client (`tests/bench/peers/antietcd_client.ts`). The column",
+    "  `generator` shows the cost of each client.",
+    "- The echo server returns the bytes of a put (also for gets: an answer has as many). It is one process without disk",
+    "  and log.",
   ];
 }
 
@@ -194,7 +206,7 @@ function rate(measurements: readonly Measurement[]): string {
   return spread === null ? "–" : Math.round(spread.median).toString().replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
-/** Three digits that count. */
+/** Returns a number with three significant digits. */
 export function number(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
@@ -203,7 +215,7 @@ function gigabytes(bytes: number): string {
   return `${Math.round(bytes / 1e9)} GB`;
 }
 
-/** Padded, so that it can be read as it is. */
+/** Returns a Markdown table with aligned columns. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((title, column) =>
     Math.max(3, title.length, ...rows.map((row) => row[column]?.length ?? 0))

@@ -72,7 +72,7 @@ async function startNodes(
 const KVRAFT: Peer = {
   name: "kvraft",
   what:
-    "three nodes from source, permitted what the compiled form is; every write on the disks of a majority",
+    "three nodes from source, with the permissions of the compiled executable; every write is on the disks of a majority",
   availability: () =>
     Promise.resolve({ kind: "here", version: `${deno.version}, Deno ${Deno.version.deno}` }),
   async start(folder): Promise<RunningPeer> {
@@ -99,7 +99,8 @@ const KVRAFT: Peer = {
 
 const ETCD: Peer = {
   name: "etcd",
-  what: "three nodes with its defaults; every write on the disks of a majority; reads linearizable",
+  what:
+    "three nodes with default settings; every write is on the disks of a majority; reads are linearizable",
   async availability(): Promise<Availability> {
     const text = await outputOf("etcd", ["--version"]);
     const [, version] = /etcd Version: (\S+)/.exec(text ?? "") ?? [];
@@ -129,7 +130,7 @@ const ETCD: Peer = {
 const ANTIETCD: Peer = {
   name: "antietcd",
   what:
-    "three nodes under Node, --persist_interval 500: a write is answered before it is on any disk; its gets may be stale",
+    "three nodes under Node, --persist_interval 500: a write is answered before it is on any disk; gets may be stale",
   async availability(): Promise<Availability> {
     const node = await outputOf("node", ["--version"]);
     if (node === null) return { kind: "missing", why: "there is no node here to run it" };
@@ -164,8 +165,7 @@ const ANTIETCD: Peer = {
 
 const ECHO: Peer = {
   name: "echo",
-  what:
-    "one Deno process that sends back what it gets: what a store in this runtime can't exceed on one connection each",
+  what: "one Deno process that returns what it receives: an upper bound for a store in this runtime",
   availability: () => Promise.resolve({ kind: "here", version: `Deno ${Deno.version.deno}` }),
   async start(folder): Promise<RunningPeer> {
     const port = PORTS.echo + 1;

@@ -10,9 +10,9 @@ const GOAL_OF_BEFORE = 0.9;
 export const followerStopped: Situation = {
   name: "follower stopped",
   about:
-    "64 clients put; then one follower is stopped (SIGSTOP) under the same load for --stopped-seconds (30; the goal " +
-    "speaks of 600); then it goes on, without load, until it has applied everything. Where the leader has cut its " +
-    "log meanwhile, it is sent a snapshot first.",
+    "64 clients put; then one follower is stopped (SIGSTOP) under the same load for --stopped-seconds (30; 600 for the " +
+    "goal); then it resumes, without load, until it has applied all entries. If the leader has cut its log in the " +
+    "meantime, it sends a snapshot first.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     await using nodes = await lab.startNodes();

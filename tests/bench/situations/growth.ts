@@ -16,8 +16,8 @@ const FEW_KEYS = 50;
 export const growth: Situation = {
   name: "growth",
   about: "Throughput against size of values (16 clients), number of keys (64 clients), and nodes (64 " +
-    "clients): growth.svg beside this page. All nodes share this machine's cores, so more of them show what they " +
-    "cost, not what they could do on machines of their own.",
+    "clients), also in growth.svg. All nodes share the cores of one machine, so the figures for more nodes show their " +
+    "cost, not the throughput on separate machines.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const figures: Figure[] = [];

@@ -12,8 +12,8 @@ const SCRAPE_INTERVAL_MS = 1_000;
 export const httpCost: Situation = {
   name: "cost of --http",
   about:
-    "64 clients put to two clusters by turns: one without --http, one with it whose nodes are each asked for their " +
-    "metrics once a second. The other cluster stands by idle.",
+    "64 clients put to two clusters in turn: one without --http, one with it, from whose nodes the metrics are read once " +
+    "a second. The other cluster is idle.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     await using without = await lab.startNodes();

@@ -21,8 +21,8 @@ interface Usage {
 export const idle: Situation = {
   name: "idle",
   about:
-    `Three nodes without clients for ${IDLE_SECONDS} s; each is a figure. Beside them three of etcd, and a Deno ` +
-    "process that only listens on TCP (tests/bench/peers/echo_server.ts): the least that a server in this runtime takes.",
+    `Three nodes without clients for ${IDLE_SECONDS} s; each is a figure. For comparison three nodes of etcd, and a Deno ` +
+    "process that only listens on TCP (tests/bench/peers/echo_server.ts), the minimum for a server in this runtime.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const seconds = lab.isQuick ? 5 : IDLE_SECONDS;

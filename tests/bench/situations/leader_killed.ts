@@ -16,8 +16,8 @@ export const leaderKilled: Situation = {
   name: "leader killed",
   about:
     `kill -9 of the leader at --election-timeout-ms ${ELECTION_TIMEOUT_MS}, ${KILLS} times; then the node is ` +
-    `started again and everybody waited for. ${CLIENTS} clients, connected to the leader, put a key each as soon as ` +
-    "its process is gone; times count from the signal to the first answer, and to the last of the eight.",
+    `restarted and has caught up before the next kill. ${CLIENTS} clients, connected to the leader, each put a key once ` +
+    "its process has ended; times are from the signal to the first answer, and to the last of the eight.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const flags = ["--election-timeout-ms", `${ELECTION_TIMEOUT_MS}`];

@@ -16,9 +16,9 @@ const MAX_CONNECTIONS = 12_000;
 export const manyConnections: Situation = {
   name: "many connections",
   about:
-    "Throughput against connections to the leader, each with one request under way: growth.svg beside this page. " +
-    `Past the client library, whose calls go to another node after a second without an answer: ${MANY} clients of ` +
-    "it on these two cores are kept busy with connecting. Refused puts are not counted.",
+    "Throughput against connections to the leader, each with one request in flight, also in growth.svg. Measured without " +
+    `the client library, which dials another node after a second without an answer: ${MANY} of its clients on these two ` +
+    "cores would mainly reconnect. Refused puts are not counted.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     await using nodes = await lab.startNodes({ flags: ["--max-connections", `${MAX_CONNECTIONS}`] });

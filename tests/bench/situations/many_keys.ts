@@ -16,9 +16,9 @@ const GOAL_OVERHEAD_MB = 150;
 export const manyKeys: Situation = {
   name: "a million keys",
   about:
-    "Puts and gets of 64 clients on 1000 keys of a store that holds no more; then a million keys of 16 bytes with " +
-    "values of 256 are put (256 puts under way), and puts and gets are measured by turns on all of them and on " +
-    "1000 others beside them. Memory is that of each node in the end, its goal 1.5 × (keys + values) + 150 MB.",
+    "Puts and gets of 64 clients on a store of 1000 keys; then a million keys of 16 bytes with values of 256 bytes are " +
+    "put (256 puts in flight), and puts and gets are measured in turn on all of them and on 1000 other keys. Memory is " +
+    "that of each node at the end, with a goal of 1.5 × (keys + values) + 150 MB.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     await using nodes = await lab.startNodes();

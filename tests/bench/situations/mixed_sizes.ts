@@ -10,7 +10,7 @@ const LARGE_KEYS = 50;
 export const mixedSizes: Situation = {
   name: "small beside large",
   about:
-    "64 clients put 256 bytes, alone and beside one client that puts values of 1 MiB one after the other.",
+    "64 clients put 256 bytes, alone and together with one client that puts values of 1 MiB one after the other.",
   rounds: 3,
   async measure(lab): Promise<readonly Figure[]> {
     await using nodes = await lab.startNodes();

@@ -18,11 +18,11 @@ const GOAL_OF_PEAK = 0.9;
 export const overload: Situation = {
   name: "overload",
   about:
-    `The peak is measured first: ${CONNECTIONS} connections to the leader, ${IN_FLIGHT} puts under way on each. Then ` +
-    "puts fall due at twice that rate, whatever the cluster does, over as many connections, each with at most 1024 " +
-    "under way, as many as the client library has: what is due beyond is kept back and counted. Times count from " +
-    "when a put was due. The generator shares the cores with the nodes, so it takes from them what it needs for the " +
-    "rate: where it needs most of a core, it is the bound. How many fell due in truth against the rate asked for is told.",
+    `First the peak is measured: ${CONNECTIONS} connections to the leader, ${IN_FLIGHT} puts in flight on each. Then puts ` +
+    "are due at twice that rate, independent of the answers, on as many connections, each with at most 1024 in flight, " +
+    "like the client library: further puts are held back and counted. Times are from when a put was due. The generator " +
+    "shares the cores with the nodes; if it uses most of a core, it limits the rate. The share of puts that were due in " +
+    "time is a figure.",
   rounds: 3,
   async measure(lab): Promise<readonly Figure[]> {
     await using nodes = await lab.startNodes();

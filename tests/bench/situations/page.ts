@@ -1,35 +1,33 @@
-/** docs/benchmarks/situations.md, made from what was measured; nothing in it is written by hand. */
+/** Generates docs/benchmarks/situations.md from measurements; nothing in it is written by hand. */
 import type { Machine } from "../machine.ts";
 import { markdownTable, number } from "../page.ts";
 import { spreadOf } from "../measurements.ts";
 import { type Bound, type Figure, type Row, rowsOf, type SituationResults } from "./figures.ts";
 
-/** Everything on the page. */
+/** The content of the page. */
 export interface Situations {
   readonly command: string;
   readonly machine: Machine;
   readonly situations: readonly SituationResults[];
 }
 
-/** The page; `abouts` says of each situation what is done in it. */
+/** Returns the page; `abouts` has the description of each situation. */
 export function situationsPage(
   { command, machine, situations }: Situations,
   abouts: Readonly<Record<string, string>>,
 ): string {
   return [
-    "# kvraft in its situations",
+    "# kvraft under failures, overload and growth",
     "",
     "<!-- Written by `deno task bench:situations`; do not edit. -->",
     "",
-    `Three nodes from source, permitted what the compiled form is, on one machine (${machine.cpu}, ${machine.cores} ` +
+    `Three nodes from source, with the permissions of the compiled executable, on one machine (${machine.cpu}, ${machine.cores} ` +
     `cores, ${Math.round(machine.memoryBytes / 1e9)} GB memory, ${machine.system}; one fdatasync takes ` +
-    `${
-      number(machine.syncMs)
-    } ms) that they share with each other and with the generator. Last run: \`${command}\`. ` +
-    "Figures beside others' are those of `deno task bench`.",
+    `${number(machine.syncMs)} ms), which they share with the generator. Last run: \`${command}\`. ` +
+    "[README.md](README.md) has the comparison with other stores.",
     "",
-    "Unless it says otherwise, a goal is judged by the median of all measurements of a figure; the least and the " +
-    "greatest are beside it.",
+    "Unless noted, a goal applies to the median of all measurements of a figure; the smallest and the largest are in the " +
+    "next column.",
     "",
     ...markdownTable(
       ["situation", "figure", "goal", "median", "least – greatest", "of", ""],
@@ -38,7 +36,7 @@ export function situationsPage(
       ),
     ),
     "",
-    "## What was done",
+    "## The situations",
     "",
     ...situations.flatMap((result) => [
       `- **${result.name}** (${result.date}, ${result.rounds} ${
@@ -53,12 +51,12 @@ export function situationsPage(
   ].join("\n");
 }
 
-/** Those that stand in a plot have a table of their own. */
+/** Returns whether a figure is in the main table; figures of a plot have another table. */
 function isAlone({ point }: Figure): boolean {
   return point === undefined;
 }
 
-/** A row for each place of the plot, with what each series has there. */
+/** Returns the table of the plot: a row for each place, a column for each series. */
 function growthText(figures: readonly Figure[]): readonly string[] {
   const placed = figures.flatMap(({ point, value }) => point === undefined ? [] : [{ ...point, value }]);
   if (placed.length === 0) return [];
@@ -82,7 +80,7 @@ function growthText(figures: readonly Figure[]): readonly string[] {
   ];
 }
 
-/** One row of the table, also for the terminal. */
+/** Returns a row of the table, also for the terminal. */
 export function cellsOf(
   name: string,
   { what, unit, goal, spread, samples, isReached }: Row,
@@ -104,7 +102,7 @@ function boundText({ kind, value }: Bound): string {
   return `${sign} ${figureText(value)}${kind === "neverMore" ? " each time" : ""}`;
 }
 
-/** Three digits that count, and all digits of what is larger. */
+/** Returns a number with three significant digits, or all digits from 100 on. */
 function figureText(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 100) return `${value}`;
   return Math.abs(value) >= 100

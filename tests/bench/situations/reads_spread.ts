@@ -8,9 +8,9 @@ const SECONDS = 4;
 export const readsSpread: Situation = {
   name: "reads spread",
   about:
-    "64 connections with 4 gets of 256 bytes under way each: linearizable at the leader, linearizable over the " +
-    "three nodes (a follower asks the leader what it has to wait for), and stale over the three nodes. All nodes " +
-    "and the generator share this machine's cores; where each node has its own, spreading gains more.",
+    "64 connections with 4 gets of 256 bytes in flight each: linearizable at the leader, linearizable over the three " +
+    "nodes (a follower requests the read index from the leader), and stale over the three nodes. All nodes and the " +
+    "generator share the cores of one machine; on separate machines the gain is larger.",
   rounds: 3,
   async measure(lab): Promise<readonly Figure[]> {
     await using nodes = await lab.startNodes();

@@ -24,8 +24,8 @@ const ALL_GETS: readonly Gets[] = [
 /** The situation. */
 export const readsUnderLease: Situation = {
   name: "reads under a lease",
-  about: "Linearizable gets of 256 bytes from two clusters by turns: one as it is by default, one with " +
-    "--read-mode lease. The other cluster stands by idle.",
+  about: "Linearizable gets of 256 bytes from two clusters in turn: one with default settings, one with " +
+    "--read-mode lease. The other cluster is idle.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     await using asking = await lab.startNodes();

@@ -11,9 +11,9 @@ const BYTES_OF_MIB = 1_048_576;
 export const startUp: Situation = {
   name: "start-up",
   about:
-    `From the start of the process to its line "ready to serve" (looked for every 20 ms), ${STARTS} times with an ` +
-    `empty folder, and ${STARTS} times with a log of ${LOG_MIB} MiB of values of 1 KiB and no snapshot. A cluster of ` +
-    "one node, from source; beside it the time until it has answered a linearizable get, its election included.",
+    `From the start of the process to its line "ready to serve" (checked every 20 ms), ${STARTS} times with an ` +
+    `empty directory, and ${STARTS} times with a log of ${LOG_MIB} MiB of values of 1 KiB and no snapshot. A cluster of ` +
+    "one node, from source; also the time until it has answered a linearizable get, including its election.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const flags = ["--snapshot-log-bytes", `${2 ** 40}`];
