@@ -4,7 +4,7 @@ import { ExitCode } from "./lib/cli/errors.ts";
 
 const dependencies = processDependencies();
 
-/** A fault that reached nobody's `catch`: one line, and the end. */
+/** Ends the process after an uncaught error, with one line. */
 function endWith(error: unknown): void {
   dependencies.environment.stderr.write(`${describeFault(error, Deno.args)}\n`);
   Deno.exit(ExitCode.internal);

@@ -1,39 +1,39 @@
-/** Splits arguments into options and positional arguments by a table of the options there are. */
+/** Splits arguments into options and positional arguments, by a table of options. */
 import { parseArgs } from "@std/cli/parse-args";
 import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { UsageError } from "./errors.ts";
 
-/** An option as its readers need it: the parser, the help, the Tab key. */
+/** The description of an option, from which parser, help and completion are made. */
 export interface OptionSpec {
   /** Without the dashes. */
   readonly name: string;
-  /** What stands for its value in the help, such as `<ms>`; null for a switch, which has none. */
+  /** The placeholder of its value in the help, such as `<ms>`; null for a switch, which has no value. */
   readonly placeholder: string | null;
   /** What it does, in a few words. */
   readonly help: string;
-  /** Left out of usage lines and hints, since it is seldom needed; the help of its command has it. */
+  /** Whether usage lines and hints leave it out; the help of its command has it. */
   readonly isSeldom?: true;
 }
 
 /** A positional argument. */
 export interface Positional {
   readonly text: string;
-  /** It stood behind `--`: a `-` there is a dash and nothing else. */
+  /** Whether it came after `--`, so that `-` is a dash and not standard input. */
   readonly literal: boolean;
 }
 
-/** Arguments, sorted out. */
+/** The options and positional arguments of a command line. */
 export interface ParsedArguments {
-  /** The options given, by name; a switch has "". */
+  /** The given options by name; "" for a switch. */
   readonly options: ReadonlyMap<string, string>;
   readonly positionals: readonly Positional[];
 }
 
 /**
- * Reads `args` by the table `specs`. An option stands as `--name value` or `--name=value`, a switch as `--name`; what
- * follows `--` is positional, and so is `-` alone. Throws {@link UsageError} for an unknown option (with the nearest
- * real one), an option given twice, or one without its value.
+ * Parses `args` by the table `specs`. An option is `--name value` or `--name=value`, a switch is `--name`; what follows
+ * `--` is positional, and so is `-` alone. Throws {@link UsageError} for an unknown option (with the nearest known
+ * one), an option given twice, or one without its value.
  */
 export function parseArguments(args: readonly string[], specs: readonly OptionSpec[]): ParsedArguments {
   const end = args.indexOf("--");
@@ -64,17 +64,17 @@ export function parseArguments(args: readonly string[], specs: readonly OptionSp
   };
 }
 
-/** The words of which an option's value must be one, as its placeholder `text|json` says; none where any will do. */
+/** Returns the values that the placeholder `text|json` allows; an empty list if any value is allowed. */
 export function choicesOf({ placeholder }: OptionSpec): readonly string[] {
   return placeholder === null || placeholder.startsWith("<") ? [] : placeholder.split("|");
 }
 
-/** How an option is written: `--limit <n>`. */
+/** Returns how an option is written: `--limit <n>`. */
 export function optionUsage(spec: OptionSpec): string {
   return spec.placeholder === null ? `--${spec.name}` : `--${spec.name} ${spec.placeholder}`;
 }
 
-/** The name and, behind the first `=`, the value of `--name=value`; null where there is no `=`. */
+/** Splits `--name=value` at the first `=`; the value is null without one. */
 function partsOf(arg: string): readonly [string, string | null] {
   const bare = arg.replace(/^-{1,2}/, "");
   const at = bare.indexOf("=");
@@ -86,9 +86,9 @@ function isSwitch({ placeholder }: OptionSpec): boolean {
 }
 
 /**
- * The argument as the parser may have it. The parser gives some names a meaning of their own (`--_` adds to the positional
- * arguments, `--a.b` makes an object, `--no-a` negates) and takes a `true` or `false` behind a switch for its value, which
- * here are keys like any other (`get --raw true`). So it sees known names only, and every switch with its value.
+ * Returns the argument for the parser. The parser gives some names a special meaning (`--_` adds to the positional
+ * arguments, `--a.b` makes an object, `--no-a` negates) and takes a `true` or `false` after a switch as its value,
+ * where it is a key (`get --raw true`). So it is given known names only, and every switch with its value.
  */
 function checkedOption(arg: string, specs: readonly OptionSpec[]): string {
   if (!arg.startsWith("-") || arg === "-") return arg;
@@ -124,20 +124,19 @@ function missingValue(spec: OptionSpec): UsageError {
 }
 
 /**
- * Throws {@link UsageError} for a process argument that may not be what was typed: Deno gives U+FFFD in place of bytes
- * that are no UTF-8, so that two keys would become one, and the character itself can't be told from them. `ways`: how
- * such bytes are given instead.
+ * Throws {@link UsageError} for a process argument that may differ from what was typed: Deno replaces bytes that are
+ * not UTF-8 by U+FFFD, so that two keys would become one. `alternatives`: how to give such bytes instead.
  */
-export function refuseReplaced(args: readonly string[], ways: string): void {
+export function refuseReplaced(args: readonly string[], alternatives: string): void {
   const replaced = args.find((arg) => arg.includes("\ufffd"));
   if (replaced === undefined) return;
   throw new UsageError(
-    `The argument "${replaced}" holds bytes that are no UTF-8, or the character U+FFFD, which stands for them: which ` +
-      `of both can't be told here, so nothing was done. ${ways}`,
+    `The argument "${replaced}" has bytes that are not UTF-8, or the character U+FFFD, which cannot be distinguished ` +
+      `from them. Nothing was done. ${alternatives}`,
   );
 }
 
-/** The integer that `text` is; throws {@link UsageError} when it is none from `min` to `max`. */
+/** Returns the integer that `text` is. Throws {@link UsageError} unless it is one from `min` to `max`. */
 export function integerOfText(text: string, range: { name: string; min: number; max: number }): number {
   const value = Number(text);
   if (/^[0-9]{1,16}$/.test(text) && value >= range.min && value <= range.max) return value;

@@ -34,10 +34,10 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-/** Reaches a cluster. */
+/** Connects to a cluster. */
 export type Connect = (options: { cluster: readonly string[]; timeoutMs?: number }) => Promise<StoreClient>;
 
-/** What the command works with. */
+/** Dependencies of the command. */
 export interface ClientDependencies {
   readonly environment: Environment;
   readonly connect: Connect;
@@ -58,14 +58,14 @@ export async function clientCommand(
   }
 }
 
-/** Whether errors found before the arguments are understood are to be JSON. */
+/** Returns whether errors found before the arguments are parsed are reported as JSON. */
 function mentionsJson(args: readonly string[]): boolean {
   return args.some((arg, position) =>
     arg === "--output=json" || (arg === "--output" && args[position + 1] === "json")
   );
 }
 
-/** The command is done, and only its answer got lost: standard error tells what it did. */
+/** Returns the error for a command that was carried out while its answer could not be written. */
 function answerLost(answer: Answer, { code, reason, cause }: OutputError): HalfwayError {
   return new HalfwayError(`Cannot write the answer to standard output: ${reason}. ${answer.outcome}`, {
     code,
@@ -118,7 +118,7 @@ class Client {
     return ExitCode.done;
   }
 
-  /** Says what went wrong; gives the exit code for it. `where` stands before the message. */
+  /** Writes an error to standard error and returns the exit code for it. `where` is put before the message. */
   report(error: unknown, where = ""): ExitCode {
     if (error instanceof OutputClosedError) return ExitCode.done;
     const failure = failureOf(error);
@@ -134,8 +134,8 @@ class Client {
   }
 
   /**
-   * Runs the lines of standard input one after the other, each whatever became of those before. The codes are made
-   * so that the highest is the worst: that is the exit code.
+   * Runs the lines of standard input one after the other, also after a line that failed. Resolves to the highest exit
+   * code, which is the worst.
    */
   async #runLines(): Promise<ExitCode> {
     await this.#client();
@@ -213,7 +213,7 @@ class Client {
     return answer.exitCode;
   }
 
-  /** The first Ctrl-C asks the command to end; the second is again what it is to any program. */
+  /** Runs a long command. The first Ctrl-C asks it to end; the second one ends the process. */
   async #runLong(invocation: Invocation, context: CommandContext): Promise<Answer> {
     const { stderr } = this.#environment;
     const interrupted = new AbortController();
@@ -250,7 +250,7 @@ class Client {
     if (note !== "") stderr.write(note);
   }
 
-  /** What a command waits for; null while that is the connection, which has a line of its own. */
+  /** Returns what a command waits for; null while connecting, which has a line of its own. */
   async #look(): Promise<string | null> {
     if (this.#isConnecting) return null;
     const client = await this.#connected;
@@ -269,13 +269,13 @@ class Client {
     });
   }
 
-  /** Puts a line in place of the one before, on a terminal. */
+  /** Shows a line in place of the one before it, on a terminal. */
   #showLine(line: string): void {
     const { stderr } = this.#environment;
     stderr.showLine(dim(fit(line, this.#environment.columns() - 1), this.#view(true)));
   }
 
-  /** The connected client; connects at the first call. */
+  /** Returns the client; the first call connects it. */
   async #client(): Promise<StoreClient> {
     if (this.#connected === null) {
       this.#isConnecting = true;

@@ -1,18 +1,18 @@
-/** The state of a cluster, as a client sees it, in the words that several commands use. */
+/** The state of a cluster as a client sees it, and the words for it that several commands share. */
 import type { ClusterStatus, NodeView } from "../client/types.ts";
 import { assertNever } from "../platform/assert.ts";
 import type { DiskState, NodeStatus, PeerStatus } from "../protocol/messages.ts";
 import { enumeration, percentOf } from "./text.ts";
 
-/** How a node is, as seen from where the client runs; "unknown" where it was not asked. */
+/** State of a node as seen by this client; "unknown" if it was not asked. */
 export type NodeState = "up" | "unreachable" | "notAnswering" | "unknown";
 
-/** How a node is that was asked for its status. */
+/** Returns the state of a node that was asked for its status. */
 export function stateOf(node: NodeView): NodeState {
   return node.reachable ? "up" : node.state;
 }
 
-/** A state in words. */
+/** Returns the words for a state. */
 export function stateText(state: NodeState): string {
   switch (state) {
     case "up":
@@ -27,7 +27,7 @@ export function stateText(state: NodeState): string {
   }
 }
 
-/** What is to be said of a disk, behind something else; nothing where it has room or nobody could say. */
+/** Returns the addition to a state for a disk that is full; "" for one that is not, or is unknown. */
 export function diskNote(disk: DiskState | null): string {
   switch (disk) {
     case "full":
@@ -42,34 +42,34 @@ export function diskNote(disk: DiskState | null): string {
   }
 }
 
-/** What the leader says of itself and the others. */
+/** The status of a leader. */
 export type LeaderView = Omit<NodeStatus, "members">;
 
-/** What the leader says; null when there is none, or it does not answer. */
+/** Returns the status of the leader; null if there is none, or it does not answer. */
 export function leaderOf({ leader, nodes }: ClusterStatus): LeaderView | null {
   return nodes.find((node): node is Extract<typeof node, { reachable: true }> =>
     node.reachable && node.id === leader && node.role === "leader"
   ) ?? null;
 }
 
-/** What the leader knows of the node `id`; null when it knows nothing. */
+/** Returns the leader's state of the peer `id`; null if it has none. */
 export function peerOf(leader: LeaderView | null, id: number): PeerStatus | null {
   return leader?.peers.find((peer) => peer.id === id) ?? null;
 }
 
-/** How many entries of the leader's log a peer is not known to have. All of them before it has been heard from. */
+/** Returns how many entries of the leader's log a peer is not known to have: all of them before the first contact. */
 export function lagOf(peer: PeerStatus, leader: LeaderView): number {
   return Math.max(0, leader.lastLogIndex - peer.matchIndex);
 }
 
-/** How much of the snapshot that it is being sent a peer has; null when it is sent none. */
+/** Returns the percentage that a peer has of the snapshot that it is being sent; null if it is sent none. */
 export function snapshotPercentOf(
   { state, snapshotSentBytes, snapshotTotalBytes }: PeerStatus,
 ): number | null {
   return state === "snapshot" ? percentOf(snapshotSentBytes, snapshotTotalBytes) : null;
 }
 
-/** What a cluster in this state is waited for. */
+/** Returns what a command waits for while a cluster is in this state. */
 export function describeWaiting({ leader, nodes }: ClusterStatus): string {
   const silent = nodes.filter((node) => !node.reachable);
   const up = nodes.filter((node) => node.reachable);
@@ -85,7 +85,7 @@ export function describeWaiting({ leader, nodes }: ClusterStatus): string {
   return [first, ...told].join(": ");
 }
 
-/** `n1`, `n1 and n2`, `n1, n2 and n3`. */
+/** Returns `n1`, `n1 and n2`, or `n1, n2 and n3`. */
 function namesOf(nodes: readonly NodeView[]): string {
   return enumeration(nodes.map(({ id, address }) => id === null ? address : `n${id}`));
 }

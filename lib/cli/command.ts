@@ -24,9 +24,9 @@ import { shortened } from "../platform/errors.ts";
 export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
-  /** What Tab offers for it: keys of the store, or ids of the cluster's nodes. */
+  /** Tab completes it with keys of the store or with ids of the cluster's nodes. */
   readonly completion?: "key" | "node";
-  /** The option that, when given, takes its place. */
+  /** An option that replaces it. */
   readonly replacedBy?: string;
 }
 
@@ -36,7 +36,7 @@ export interface Command {
   readonly name: string;
   /** Other names by which it can be typed. */
   readonly aliases: readonly string[];
-  /** What other stores and shells call it: a line that begins with one of these is answered with `name`. */
+  /** Names in other stores and shells; a line that begins with one of them is answered with `name`. */
   readonly otherNames: readonly string[];
   /**
    * Whether it usually takes seconds or more. Such a command shows its progress itself, and Ctrl-C asks it, through the
@@ -46,9 +46,9 @@ export interface Command {
   readonly arguments: readonly ArgumentSpec[];
   /** Its own options, beside those that every command takes. */
   readonly options: readonly OptionSpec[];
-  /** What it does, in a few words. */
+  /** A few words on its effect. */
   readonly summary: string;
-  /** More, for its own help page; whole lines. */
+  /** Whole lines for its own help page. */
   readonly details: readonly string[];
   /** A line to type, and a possible answer. */
   readonly example: readonly string[];
@@ -63,7 +63,7 @@ export interface Invocation {
   readonly options: ReadonlyMap<string, string>;
 }
 
-/** What a command works with. */
+/** The context in which a command runs. */
 export interface CommandContext {
   /** Returns the client; the first call connects it. */
   client(): Promise<StoreClient>;
@@ -86,15 +86,15 @@ export interface CommandContext {
   readonly signal: AbortSignal | null;
 }
 
-/** How an answer is shown as text. */
+/** The recipient of the text of an answer. */
 export interface View {
-  /** Whether a person reads it at a terminal. */
+  /** Whether it goes to a terminal. */
   readonly isTerminal: boolean;
   readonly color: boolean;
   readonly columns: number;
   /** Whether other answers follow on the same output, so that a value needs a newline behind it. */
   readonly isOneOfMany: boolean;
-  /** How long the command took, which the shell shows; null outside the shell. */
+  /** The duration of the command, which the shell shows; null outside the shell. */
   readonly elapsedMs: number | null;
 }
 
@@ -108,25 +108,25 @@ export interface AnswerText {
 
 /** The result of a command, which shows itself. */
 export interface Answer {
-  /** Returns what people read and what pipes get. */
+  /** Returns the text for people and pipes. */
   text(view: View): AnswerText;
   /** Returns the document of `--output json`. */
   json(): unknown;
   readonly exitCode: ExitCode;
-  /** What the command did: a sentence for standard error, for when standard output does not take the answer. */
+  /** A sentence on what the command changed, for standard error if standard output does not take the answer. */
   readonly outcome: string;
-  /** Whether standard output already holds the command's data. The document then goes to standard error. */
+  /** Whether standard output already has the command's data. The document then goes to standard error. */
   readonly hasWrittenData: boolean;
 }
 
-/** Returns a command; what `spec` leaves out is empty. */
+/** Returns a command; the properties that `spec` leaves out are empty. */
 export function defineCommand(
   spec: Pick<Command, "name" | "summary" | "example" | "run"> & Partial<Command>,
 ): Command {
   return { aliases: [], otherNames: [], isLong: false, arguments: [], options: [], details: [], ...spec };
 }
 
-/** Returns an answer; what `spec` leaves out is that of a command that reads and succeeds. */
+/** Returns an answer; the properties that `spec` leaves out are those of a command that reads and succeeds. */
 export function answer(spec: Pick<Answer, "text" | "json"> & Partial<Answer>): Answer {
   return {
     exitCode: ExitCode.done,
@@ -152,25 +152,25 @@ export function changeAnswer(
   });
 }
 
-/** In the shell, adds how long the command took: behind a single line, below a longer text. */
+/** Adds, in the shell, the duration of the command: behind a single line, below a longer text. */
 export function withElapsed(text: string, view: View): string {
   if (view.elapsedMs === null) return text;
   const separator = text.indexOf("\n") === text.length - 1 ? "  " : "\n";
   return `${text.trimEnd()}${separator}${dim(duration(view.elapsedMs), view)}\n`;
 }
 
-/** The arguments that a command wants in the presence of `options`. */
+/** Returns the arguments that a command takes together with `options`. */
 export function wantedArguments(command: Command, options: Iterable<string>): readonly ArgumentSpec[] {
   const given = new Set(options);
   return command.arguments.filter(({ replacedBy }) => replacedBy === undefined || !given.has(replacedBy));
 }
 
-/** `<key>`, or `[prefix]` for one that may be left out. */
+/** Returns `<key>`, or `[prefix]` for an optional argument. */
 export function argumentUsage(spec: ArgumentSpec): string {
   return spec.required ? `<${spec.name}>` : `[${spec.name}]`;
 }
 
-/** `put <key> <value> [--file <path>]`. */
+/** Returns `put <key> <value> [--file <path>]`. */
 export function commandUsage(command: Command): string {
   return [
     command.name,
@@ -181,7 +181,7 @@ export function commandUsage(command: Command): string {
   ].join(" ");
 }
 
-/** Gives the arguments their names. Throws {@link UsageError} when there are too few or too many. */
+/** Assigns the positional arguments to their names. Throws {@link UsageError} for too few or too many. */
 export function bindArguments(command: Command, parsed: ParsedArguments): Invocation {
   const wanted = wantedArguments(command, parsed.options.keys());
   const missing = wanted.slice(parsed.positionals.length).find(({ required }) => required);
@@ -211,15 +211,15 @@ function countOf(count: number): string {
   return count === 1 ? "1 argument" : `${count} arguments`;
 }
 
-/** How answers are written. */
+/** Formats of answers. */
 export const OUTPUT_FORMATS = ["text", "json"] as const;
 /** One of {@link OUTPUT_FORMATS}. */
 export type OutputFormat = typeof OUTPUT_FORMATS[number];
 
-/** Longest deadline that may be asked for: an hour. */
+/** Longest deadline: an hour. */
 const MAX_TIMEOUT_MS = 3_600_000;
 
-/** Longest time that a long command may be asked to take. */
+/** Longest duration of a long command. */
 const MAX_DURATION_MS = 3_600_000;
 const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
@@ -247,7 +247,7 @@ export const READ_OPTIONS: readonly OptionSpec[] = [
   { name: "stale", placeholder: null, help: "short for --consistency stale" },
 ];
 
-/** Says that keys and values among the arguments hold escapes. */
+/** Switches on escapes in keys and values among the arguments. */
 const ESCAPES: OptionSpec = {
   name: "escapes",
   placeholder: null,
@@ -255,10 +255,10 @@ const ESCAPES: OptionSpec = {
   help: "keys and values given as arguments hold escapes, as in the shell: \\xHH, \\n, \\u{H…}, \\\\",
 };
 
-/** Options with which arguments, which must be UTF-8, name any bytes; the shell's lines can do so without. */
+/** Options that allow any bytes in arguments, which are UTF-8; the shell's lines need none. */
 export const BYTES_OPTIONS: readonly OptionSpec[] = [ESCAPES];
 
-/** The same for commands on one key. */
+/** The same options for commands on one key. */
 export const KEY_BYTES_OPTIONS: readonly OptionSpec[] = [
   { name: "key-base64", placeholder: "<base64>", isSeldom: true, help: "the key's bytes, in place of <key>" },
   ESCAPES,
@@ -270,7 +270,7 @@ export const FILE: OptionSpec = { name: "file", placeholder: "<path>", help: "ta
 /** A key, completed by Tab. */
 export const KEY: ArgumentSpec = { name: "key", required: true, completion: "key", replacedBy: "key-base64" };
 
-/** The output format that was asked for, or null. Throws {@link UsageError}. */
+/** Returns the requested output format, or null. Throws {@link UsageError}. */
 export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | null {
   const text = options.get("output");
   const format = OUTPUT_FORMATS.find((candidate) => candidate === text);
@@ -280,7 +280,7 @@ export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | n
   return format ?? null;
 }
 
-/** The deadline that was asked for, or null. Throws {@link UsageError}. */
+/** Returns the requested deadline, or null. Throws {@link UsageError}. */
 export function timeoutOf(options: ReadonlyMap<string, string>): number | null {
   const text = options.get("timeout-ms");
   return text === undefined
@@ -288,7 +288,10 @@ export function timeoutOf(options: ReadonlyMap<string, string>): number | null {
     : integerOfText(text, { name: "--timeout-ms", min: 1, max: MAX_TIMEOUT_MS });
 }
 
-/** The milliseconds of `500ms`, `10s`, `5m`. Throws {@link UsageError} for less than `minMs`, and more than an hour. */
+/**
+ * Returns the milliseconds of `500ms`, `10s`, `5m`. Throws {@link UsageError} for less than `minMs` or more than an
+ * hour.
+ */
 export function durationOfText(
   text: string,
   { name, minMs }: { readonly name: string; readonly minMs: number },
@@ -302,8 +305,8 @@ export function durationOfText(
 }
 
 /**
- * The client's options for a call: what is left of its own deadline or the context's, and the context's signal. To be
- * asked for once the client is connected: the deadline is that of the command.
+ * Returns the client's options for a request: the signal, and what is left of the command's deadline. So it is called
+ * after the client has connected.
  */
 export function callOptions(invocation: Invocation, context: CommandContext): CallOptions {
   const wholeMs = timeoutOf(invocation.options) ?? context.timeoutMs;
@@ -315,7 +318,7 @@ export function callOptions(invocation: Invocation, context: CommandContext): Ca
   };
 }
 
-/** The same for a call that reads. Throws {@link UsageError}. */
+/** Returns the same options, with the consistency, for a read. Throws {@link UsageError}. */
 export function readOptions(invocation: Invocation, context: CommandContext): ReadOptions {
   const text = invocation.options.get("consistency") ??
     (invocation.options.has("stale") ? "stale" : "linearizable");
@@ -330,7 +333,7 @@ export function readOptions(invocation: Invocation, context: CommandContext): Re
   return { ...callOptions(invocation, context), consistency: text };
 }
 
-/** The bytes of the argument `key`, or those of `--key-base64`. Throws {@link UsageError}. */
+/** Returns the bytes of the argument `key`, or those of `--key-base64`. Throws {@link UsageError}. */
 export function keyOf(invocation: Invocation): Uint8Array {
   const base64 = invocation.options.get("key-base64");
   if (base64 === undefined) return bytesOf(invocation.args.get("key")?.text ?? "", invocation);
@@ -341,12 +344,12 @@ export function keyOf(invocation: Invocation): Uint8Array {
   }
 }
 
-/** The bytes that a word of `invocation` stands for: with `--escapes` those that its escapes say. Throws {@link UsageError}. */
+/** Returns the bytes of a word, with `--escapes` after reading its escapes. Throws {@link UsageError}. */
 export function bytesOf(word: string, invocation: Invocation): Uint8Array {
   return invocation.options.has(ESCAPES.name) ? unescape(word) : bytesOfWord(word);
 }
 
-/** The node that the argument `name` names: `3` or `n3`. Throws {@link UsageError}. */
+/** Returns the node id in the argument `name`: `3` or `n3`. Throws {@link UsageError}. */
 export function nodeOf(invocation: Invocation, name: string): number {
   const text = invocation.args.get(name)?.text ?? "";
   return integerOfText(text.replace(/^n(?=\d)/, ""), {
@@ -356,13 +359,13 @@ export function nodeOf(invocation: Invocation, name: string): number {
   });
 }
 
-/** Whether an argument stands for standard input. */
+/** Returns whether an argument means standard input. */
 export function isStdin(invocation: Invocation, name: string): boolean {
   const argument = invocation.args.get(name);
   return argument?.text === "-" && !argument.literal;
 }
 
-/** The bytes of a value: from the argument, from standard input, or, without the argument, from `--file`. */
+/** Returns the bytes of a value: from the argument, from standard input, or, without the argument, from `--file`. */
 export async function readValue(
   invocation: Invocation,
   name: string,
@@ -375,7 +378,7 @@ export async function readValue(
     : bytesOf(argument.text, invocation);
 }
 
-/** The part of {@link KvClient} that commands invocation. */
+/** The part of {@link KvClient} that commands use. */
 export interface StoreClient extends
   Pick<
     KvClient,

@@ -1,25 +1,25 @@
-/** What the shell offers for a line that is being typed: completions by the Tab key, and the grey hint of what is missing. */
+/** Completions by the Tab key and the grey hint of missing arguments, for a line that is being typed. */
 import { choicesOf, type OptionSpec, optionUsage } from "./arguments.ts";
 import { argumentUsage, type Command, COMMON_OPTIONS, wantedArguments } from "./command.ts";
 import { COMMAND_NAMES, findCommand, secondWords } from "./registry.ts";
 import { bytesOfWord, escapeBytes, wordAsTyped } from "./text.ts";
 import { type Token, tokenizePartly } from "./tokenize.ts";
 
-/** Words that may stand in place of `typed`, which is what the line ends with. Each of them begins with `typed`. */
+/** Completions of `typed`, the end of the line. Each word begins with `typed`. */
 export interface Completions {
   readonly words: readonly string[];
   readonly typed: string;
 }
 
-/** What is offered of the cluster itself. */
+/** Sources of completions that come from the cluster. */
 export interface CompletionSources {
-  /** Some keys that begin with a prefix. */
+  /** Returns keys that begin with a prefix. */
   keys(prefix: Uint8Array): Promise<readonly Uint8Array[]>;
-  /** Ids of the nodes. */
+  /** Returns the ids of the nodes. */
   nodes(): Promise<readonly number[]>;
 }
 
-/** What may stand at the end of `line`. */
+/** Returns the completions of the end of `line`. */
 export async function complete(line: string, sources: CompletionSources): Promise<Completions> {
   const { tokens } = tokenizePartly(line);
   const last = tokens.at(-1);
@@ -47,19 +47,19 @@ export async function complete(line: string, sources: CompletionSources): Promis
   return offer(argument?.completion === "key" ? await keyWords({ current, typed, sources }) : []);
 }
 
-/** A word under the cursor, and where what may stand there comes from. */
+/** The word under the cursor, and the sources for its completions. */
 interface Place {
   readonly current: Token | null;
   readonly typed: string;
   readonly sources: CompletionSources;
 }
 
-/** Values of an option: its choices, or keys. */
+/** Returns the values of an option: its choices, or keys. */
 async function valuesOf(spec: OptionSpec, place: Place): Promise<readonly string[]> {
   return spec.placeholder === "<key>" ? await keyWords(place) : choicesOf(spec);
 }
 
-/** Options; behind `--name=` its choices. */
+/** Returns the options; after `--name=` its choices. */
 function optionWords(typed: string, command: Command): readonly string[] {
   const [name = "", value] = typed.slice(2).split("=", 2);
   const spec = value === undefined ? null : valuedOption(name, command);
@@ -67,7 +67,7 @@ function optionWords(typed: string, command: Command): readonly string[] {
   return [...command.options, ...COMMON_OPTIONS].map((option) => `--${option.name}`);
 }
 
-/** Nodes, as `2` or, where that was begun, as `n2`. */
+/** Returns node ids as `2`, or as `n2` if the word begins with `n`. */
 async function nodeWords(typed: string, sources: CompletionSources): Promise<readonly string[]> {
   const ids = await sources.nodes();
   return ids.map((id) => typed.startsWith("n") ? `n${id}` : `${id}`);
@@ -78,20 +78,20 @@ async function keyWords({ current, typed, sources }: Place): Promise<readonly st
   return keys.map((key) => quotedLike(typed, current, key));
 }
 
-/** What may follow `help` and these words. */
+/** Returns the words that can follow `help` and these words. */
 function helpTopics(words: readonly string[]): readonly string[] {
   if (words.length === 0) return COMMAND_NAMES;
   const found = words.length === 1 ? findCommand(words) : null;
   return found?.kind === "group" ? secondWords(found.commands) : [];
 }
 
-/** A key, quoted the way its beginning was typed. */
+/** Returns a key, quoted as the beginning of the word is. */
 function quotedLike(typed: string, current: Token | null, key: Uint8Array): string {
   if (current === null || !typed.startsWith(`"`)) return wordAsTyped(key);
   return `"${escapeBytes(key).replaceAll(`"`, `\\"`)}"`;
 }
 
-/** What could follow `line`, as it would be put behind it; "" when nothing is known to. */
+/** Returns the arguments and options that `line` still takes; "" if there are none or the command is unknown. */
 export function argumentHint(line: string): string {
   const { tokens } = tokenizePartly(line);
   const words = tokens.map(({ word }) => word);
@@ -111,24 +111,24 @@ export function argumentHint(line: string): string {
   return behind(line, [...missing, ...offered].join(" "));
 }
 
-/** The hint as it stands behind the line, parted from its last word. */
+/** Returns the hint, separated from the last word of the line. */
 function behind(line: string, hint: string): string {
   return hint === "" || /[ \t]$/.test(line) ? hint : ` ${hint}`;
 }
 
-/** The words behind a command's name, sorted out. */
+/** The words after a command's name, classified. */
 export interface TypedWords {
-  /** How many of them are arguments. */
+  /** Number of arguments. */
   readonly given: number;
-  /** Names of the options among them. */
+  /** Names of the options. */
   readonly options: readonly string[];
-  /** The last word is this option, and its value follows; null when no value is awaited. */
+  /** The option whose value comes next; null if none is expected. */
   readonly awaited: OptionSpec | null;
-  /** Whether `--` was typed: what follows it is an argument, whatever it looks like. */
+  /** Whether `--` was typed: all words after it are arguments. */
   readonly isLiteral: boolean;
 }
 
-/** Sorts out the words behind a command's name. Unknown options count as switches. */
+/** Classifies the words after a command's name. Unknown options count as switches. */
 export function sortOut(words: readonly string[], command: Command): TypedWords {
   const options: string[] = [];
   let given = 0;
@@ -150,7 +150,7 @@ export function sortOut(words: readonly string[], command: Command): TypedWords 
   return { given, options, awaited, isLiteral };
 }
 
-/** The option of that name which takes a value; null when there is none. */
+/** Returns the option of that name that takes a value; null if there is none. */
 export function valuedOption(name: string, command: Command): OptionSpec | null {
   const spec = [...command.options, ...COMMON_OPTIONS].find((option) => option.name === name);
   return spec === undefined || spec.placeholder === null ? null : spec;

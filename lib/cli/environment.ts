@@ -1,4 +1,4 @@
-/** What the command line uses of the process it runs in, and its implementation by Deno. Tests bring their own. */
+/** The interface to the process, and its implementation by Deno. Tests have an implementation of their own. */
 import { errorMessage } from "../platform/errors.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
@@ -7,31 +7,31 @@ import { InputError, OutputClosedError, OutputError } from "./errors.ts";
 import { terminalLine, terminalText } from "./text.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
 
-/** What measures how long something takes. */
+/** The part of a clock that measures durations. */
 export type Stopwatch = Pick<Clock, "now" | "after">;
 
 /** Standard output. */
 export interface Output {
-  /** Whether a person looks at it. */
+  /** Whether it is a terminal. */
   readonly isTerminal: boolean;
   /**
-   * Writes all of it: bytes as they are, text through terminalText where it goes to a terminal. Throws
-   * {@link OutputClosedError} when its reader is gone, {@link OutputError} when it can't be written.
+   * Writes all of it: bytes unchanged, text through terminalText if it goes to a terminal. Throws {@link
+   * OutputClosedError} if the reader has closed it, {@link OutputError} if it cannot be written.
    */
   write(text: string | Uint8Array): Promise<void>;
 }
 
 /** Standard error. */
 export interface Diagnostics {
-  /** Whether a person looks at it. */
+  /** Whether it is a terminal. */
   readonly isTerminal: boolean;
-  /** Writes at once, through terminalText where it goes to a terminal. Drops what cannot be written. */
+  /** Writes at once, through terminalText if it goes to a terminal. Ignores errors. */
   write(text: string): void;
-  /** Puts a line in place of the one that the cursor is in. Only for a terminal. */
+  /** Shows a line in place of the one with the cursor. Only for a terminal. */
   showLine(line: string): void;
 }
 
-/** The terminal as an interactive program uses it. */
+/** The streams of a terminal, for an interactive program. */
 export interface Terminal {
   readonly input: Readable;
   readonly output: Writable;
@@ -42,38 +42,45 @@ export const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** The process. */
 export interface Environment {
-  /** Reading the stream rejects with {@link InputError} where standard input can't be read. */
+  /** Standard input. Reading it rejects with {@link InputError} if that fails. */
   readonly stdin: { readonly isTerminal: boolean; readonly stream: ReadableStream<Uint8Array> };
   readonly stdout: Output;
   readonly stderr: Diagnostics;
-  /** Whether colour is wanted at all (NO_COLOR); whether it is used also depends on the output. */
+  /** Whether colour is enabled (NO_COLOR); it is used on terminals only. */
   readonly wantsColor: boolean;
   readonly clock: Stopwatch;
   readonly random: Random;
-  /** CPU time that the thread of this program has used so far, as exactly as the system tells it. */
+  /** Returns the CPU time that the thread of this program has used. */
   cpuMs(): number;
-  /** Columns of the terminal. */
+  /** Returns the width of the terminal. */
   columns(): number;
-  /** The file's first `maxBytes` + 1 bytes, all of it when it has no more; throws when it cannot be read. */
+  /**
+   * Returns the first `maxBytes` + 1 bytes of a file. Throws an error whose message is the reason if it cannot be read.
+   */
   readFile(path: string, maxBytes: number): Uint8Array;
-  /** Writes a file, the folders on its way included; throws when that can't be done. */
+  /** Writes a file and creates its folders. Throws an error whose message is the reason if that fails. */
   writeFile(path: string, text: string): void;
-  /** Whether this process is permitted to write there, and to read what it wrote. */
+  /** Returns whether this process is permitted to write there, and to read what it wrote. */
   mayWrite(path: string): boolean;
-  /** Takes the terminal over, for an interactive program. */
+  /** Opens the terminal for an interactive program. */
   openTerminal(): Terminal;
-  /** Calls `handler` at every {@link END_SIGNALS} instead of ending; the function given back ends that. */
+  /**
+   * Calls `handler` at every {@link END_SIGNALS} instead of ending the process. Returns a function that undoes this.
+   */
   onEndSignal(handler: () => void): () => void;
-  /** Calls `handler` when the terminal hangs up (SIGHUP) instead of ending; the function given back ends that. */
+  /**
+   * Calls `handler` when the terminal hangs up (SIGHUP) instead of ending the process. Returns a function that undoes
+   * this.
+   */
   onHangup(handler: () => void): () => void;
   /** Ends the process at once. */
   exit(code: number): void;
 }
 
-/** Columns where the terminal does not say. */
+/** Width of a terminal that does not report it. */
 const DEFAULT_COLUMNS = 80;
 
-/** Bytes of standard input that are read at a time. */
+/** Bytes of standard input that are read at once. */
 const INPUT_CHUNK_BYTES = 65_536;
 
 const utf8 = new TextEncoder();
@@ -88,7 +95,7 @@ const STOPWATCH: Stopwatch = {
   },
 };
 
-/** The process that this program runs in. */
+/** Returns the environment of the real process. */
 export function denoEnvironment(): Environment {
   return {
     stdin: {
@@ -120,7 +127,7 @@ export function denoEnvironment(): Environment {
   };
 }
 
-/** Standard input, whose errors are told as such. */
+/** Returns standard input as a stream that fails with {@link InputError}. */
 function readInput(): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     async pull(controller): Promise<void> {
@@ -143,7 +150,7 @@ async function writeOutput(text: string | Uint8Array): Promise<void> {
     while (rest.length > 0) rest = rest.subarray(await Deno.stdout.write(rest));
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) {
-      throw new OutputClosedError("Nobody reads the output any more.");
+      throw new OutputClosedError("The reader of standard output has closed it.");
     }
     throw new OutputError(systemReason(error), { cause: error });
   }
@@ -166,7 +173,7 @@ function readFile(path: string, maxBytes: number): Uint8Array {
   try {
     using file = Deno.openSync(path);
     const { size, isFile } = file.statSync();
-    // A pipe or a device has no size: it is read up to the limit.
+    // A pipe or a device has no size and is read up to the limit.
     const buffer = new Uint8Array((isFile && size > 0 ? Math.min(maxBytes, size) : maxBytes) + 1);
     let length = 0;
     while (length < buffer.length) {
@@ -189,7 +196,7 @@ function writeFile(path: string, text: string): void {
   }
 }
 
-/** What the system said, without its number: `No space left on device`. */
+/** Returns the reason that the operating system gave, without its number: `No space left on device`. */
 function systemReason(error: unknown): string {
   return errorMessage(error).replace(/ \(os error \d+\)$/, "");
 }
@@ -216,6 +223,6 @@ function writeDiagnostics(text: string): void {
   try {
     while (rest.length > 0) rest = rest.subarray(Deno.stderr.writeSync(rest));
   } catch {
-    // A log that nobody reads must not take the node down.
+    // A server continues when its log cannot be written.
   }
 }

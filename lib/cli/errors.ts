@@ -1,18 +1,18 @@
-/** Exit codes of the command line, and the errors that it raises itself. */
+/** Exit codes of the command line, and its own errors. */
 import { errorMessage } from "../platform/errors.ts";
 import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import { assertNever } from "../platform/assert.ts";
 
 /**
- * What the process ends with. Fixed: scripts and supervisors count on it. A client's codes grow with how bad the end
- * is, so that of several commands the highest counts. A server ends with done, no, usage or internal.
+ * Exit codes of the process. They are stable: scripts and supervisors depend on them. A greater code is a worse result,
+ * so that several commands end with the greatest one. A server ends with done, no, usage or internal.
  */
 export const ExitCode = {
   /** Done. */
   done: 0,
   /**
-   * The operation's answer is no: key not found, compare failed, membership change refused. For a server: what no
-   * restart mends (it was removed, or its folder is damaged, missing or another node's).
+   * The answer is no: key not found, compare failed, membership change refused. For a server: an error that a restart
+   * cannot fix (the node was removed, or its folder is damaged, missing or another node's).
    */
   no: 1,
   /** Wrong usage; nothing was done. */
@@ -21,40 +21,40 @@ export const ExitCode = {
   unavailable: 3,
   /** A write whose outcome is not known. */
   unknown: 4,
-  /** The command came to its end, and standard output did not take the answer; standard error tells the outcome. */
+  /** The command was carried out, but standard output did not take the answer; standard error has the outcome. */
   output: 5,
-  /** A fault in kvraft itself. For a server: any other reason to stop, which a restart may mend (EX_SOFTWARE). */
+  /** A fault in kvraft. For a server: any other error, which may be absent after a restart (EX_SOFTWARE). */
   internal: 70,
 } as const;
 
 /** One of {@link ExitCode}. */
 export type ExitCode = typeof ExitCode[keyof typeof ExitCode];
 
-/** What was typed makes no sense. The message says what is wrong and what is allowed. */
+/** An error in what was typed. The message says what is wrong and what is allowed. */
 export class UsageError extends Error {
   override readonly name: string = "UsageError";
   /** Stable name of this error. */
   readonly code = "usage";
 }
 
-/** Whoever read our output has gone (`kvraft … | head`). Not worth a word. */
+/** Standard output was closed by its reader (`kvraft … | head`), which ends the program without a message. */
 export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
   /** Stable name of this error. */
   readonly code = "outputClosed";
 }
 
-/** Standard input can't be read. */
+/** Standard input cannot be read. */
 export class InputError extends UsageError {
   override readonly name = "InputError";
 }
 
-/** Standard output did not take all that was written to it: the disk is full, for one. */
+/** Standard output cannot be written, for example because the disk is full. */
 export class OutputError extends Error {
   override readonly name = "OutputError";
   /** Stable name of this error. */
   readonly code = "output";
-  /** What the system said, as part of a sentence. */
+  /** The reason that the operating system gave, as part of a sentence. */
   readonly reason: string;
 
   constructor(reason: string, options: { readonly cause: unknown }) {
@@ -63,12 +63,12 @@ export class OutputError extends Error {
   }
 }
 
-/** Something that was begun came to an end halfway. The message says how far it is, and what to do with it. */
+/** An operation ended before it was complete. The message says how much was done, and how to continue. */
 export class HalfwayError extends Error {
   override readonly name = "HalfwayError";
-  /** Stable name: that of the error behind it, where there is one. */
+  /** Stable name: that of the cause, if there is one. */
   readonly code: string;
-  /** What the process ends with. */
+  /** Exit code of the process. */
   readonly exitCode: ExitCode;
 
   constructor(
@@ -81,14 +81,14 @@ export class HalfwayError extends Error {
   }
 }
 
-/** An error as it is reported: code and message for the user, exit code for the process. */
+/** The report of an error: code and message for the user, exit code for the process. */
 export interface Failure {
   readonly code: string;
   readonly message: string;
   readonly exitCode: ExitCode;
 }
 
-/** What to report for an error that a client command ended with. */
+/** Returns the report of an error of a client command. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof UsageError) {
     return { code: error.code, message: error.message, exitCode: ExitCode.usage };
@@ -104,13 +104,13 @@ export function failureOf(error: unknown): Failure {
     return { code: error.code, message: error.message, exitCode };
   }
   const message = errorMessage(error);
-  return { code: "internal", message: `A fault in kvraft itself: ${message}`, exitCode: ExitCode.internal };
+  return { code: "internal", message: `A fault in kvraft: ${message}`, exitCode: ExitCode.internal };
 }
 
 /**
- * Errors of a server that no restart mends, by their stable names: the node was removed, or its folder is another's,
- * damaged, incomplete, or of a newer version. Any other error (no descriptors, a full or failing disk, a port in use,
- * a folder that another process still holds, an assertion) may be gone at the next start.
+ * Stable names of the server errors that a restart cannot fix: the node was removed, or its folder is another node's,
+ * damaged, incomplete, or of a newer version. Any other error (no descriptors, a full or failing disk, a port in use, a
+ * folder that another process still uses, an assertion) may be absent after a restart.
  */
 const PERMANENT_ERRORS: ReadonlySet<string> = new Set([
   "nodeRefused",
@@ -127,7 +127,7 @@ const PERMANENT_ERRORS: ReadonlySet<string> = new Set([
   "snapshotMissing",
 ]);
 
-/** What a server ends with that could not start, or not go on. */
+/** Returns the exit code of a server that could not start or continue. */
 export function exitCodeOfServer(error: unknown): ExitCode {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "invalidConfig") return ExitCode.usage;

@@ -1,9 +1,9 @@
-/** Help, made from the tables that drive what it explains. */
+/** Help pages, made from the tables of commands and options. */
 import { SERVER_OPTIONS } from "../server/config/config.ts";
 import { type OptionSpec, optionUsage } from "./arguments.ts";
 import { argumentUsage, type Command, commandUsage } from "./command.ts";
 
-/** `kvraft --help`. */
+/** The text of `kvraft --help`. */
 export const MAIN_HELP = `kvraft: a linearizable key-value store of 1 to 7 nodes
 
 Usage:
@@ -20,7 +20,7 @@ Example, a cluster of one node and a first key:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
 `;
 
-/** `kvraft server --help`; `tools`: what else there is, whole lines. */
+/** Returns the text of `kvraft server --help`. `tools`: the lines on the tools. */
 export function serverHelp(tools: string): string {
   const rows = SERVER_OPTIONS.map((option): [string, string] => {
     const fallback = option.fallback === null ? "required" : `default ${option.fallback}`;
@@ -59,7 +59,7 @@ ${tools}
 `;
 }
 
-/** `kvraft client --help`. */
+/** Returns the text of `kvraft client --help`. */
 export function clientHelp(options: readonly OptionSpec[], commands: readonly Command[]): string {
   return `Talks to a cluster: one command, a shell, or commands from standard input.
 
@@ -76,15 +76,15 @@ Values come from the argument, from standard input (-), or from a file (--file).
 shown with escapes (\\n, \\xHH) that the shell understands. A get into a pipe or file gives the value's bytes and
 nothing else; on a terminal, and with commands from standard input, a newline follows.
 
-Bytes that are no UTF-8 can't be arguments: write them as \\xHH with --escapes ('\\n', '\\\\' and '\\u{H…}' work too),
+Bytes that are not UTF-8 can't be arguments: write them as \\xHH with --escapes ('\\n', '\\\\' and '\\u{H…}' work too),
 a key also as --key-base64, a value also as - or --file.
 
-With commands from standard input every line is run, whatever became of the one before, and the exit code is the
+With commands from standard input every line is run, also after one that failed, and the exit code is the
 highest of all. A line that begins with # is a comment.
 
 Exit codes: 0 done; 1 the answer is no (key not found, compare failed, change refused); 2 usage; 3 the cluster could
 not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not known; 5 done, but
-standard output did not take the answer (standard error tells the outcome); 70 a fault in kvraft itself.
+standard output did not take the answer (standard error has the outcome); 70 a fault in kvraft.
 
 Examples:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
@@ -93,7 +93,7 @@ Examples:
 `;
 }
 
-/** `help`: every command. */
+/** Returns the text of `help`: all commands. */
 export function helpOfCommands(commands: readonly Command[]): string {
   const rows = commands.map((command): [string, string] => [
     [command.name, ...command.arguments.map(argumentUsage)].join(" "),
@@ -106,7 +106,7 @@ export function helpOfCommands(commands: readonly Command[]): string {
   return `Commands:\n${columns(rows)}${how}\n`;
 }
 
-/** `help put`: one command. */
+/** Returns the text of `help put`: one command. */
 export function helpOfCommand(command: Command, common: readonly OptionSpec[]): string {
   const rows = [...command.options, ...common].map((
     option,
@@ -119,7 +119,7 @@ export function helpOfCommand(command: Command, common: readonly OptionSpec[]): 
   }\n\nExample:\n${example}\n`;
 }
 
-/** Two columns, indented, the second one aligned; a newline within it starts another line of it. */
+/** Returns two indented columns, the second one aligned; a newline in it starts another line of it. */
 export function columns(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([left]) => left.length));
   return rows.map(([left, right]) => {

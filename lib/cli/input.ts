@@ -1,16 +1,16 @@
-/** Reading standard input with bounds: all of it, or line by line. */
+/** Reading standard input within bounds: all of it, or line by line. */
 import { concat } from "@std/bytes";
 import { ValueTooLargeError } from "../client/errors.ts";
 
-/** Bytes of a value from standard input or a file; no cluster takes as many. */
+/** Longest value that is read from standard input or a file; it is more than any cluster takes. */
 export const MAX_VALUE_INPUT_BYTES = 8_388_608;
-/** Bytes of one line of commands: a value with every byte escaped, and room for the key. */
+/** Longest line of commands: a value with every byte escaped, and a key. */
 export const MAX_LINE_BYTES = 4 * MAX_VALUE_INPUT_BYTES;
 
-/** A line of input, or a sign that one was too long to be kept. */
+/** A line of input, or a marker for one that was too long. */
 export type Line = { readonly kind: "line"; readonly bytes: Uint8Array } | { readonly kind: "tooLong" };
 
-/** All of `stream`. Throws {@link ValueTooLargeError} past {@link MAX_VALUE_INPUT_BYTES}. */
+/** Reads all of `stream`. Throws {@link ValueTooLargeError} past {@link MAX_VALUE_INPUT_BYTES}. */
 export async function readValueFrom(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -22,19 +22,19 @@ export async function readValueFrom(stream: ReadableStream<Uint8Array>): Promise
   return concat(chunks);
 }
 
-/** Why a value from `source` is not even read to its end. */
+/** Returns the error for a value that is too long to be read. */
 export function valueTooLarge(source: string): ValueTooLargeError {
   return new ValueTooLargeError(
     `Cannot take the value from ${source}: it is longer than ${MAX_VALUE_INPUT_BYTES} bytes, which no cluster takes.`,
   );
 }
 
-/** A byte order mark, which editors of some systems put at the beginning of a text file. */
+/** The byte order mark, which some editors put at the beginning of a text file. */
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /**
- * The lines of `stream`, without their ends (LF or CRLF) and without a byte order mark at the beginning of the first
- * one; the last one may lack its end.
+ * Reads the lines of `stream`, without their ends (LF or CRLF) and without a byte order mark at the beginning. The last
+ * line may lack its end.
  */
 export async function* readLines(
   stream: ReadableStream<Uint8Array>,

@@ -7,17 +7,17 @@ import { escapeJson, textOfBytes } from "./text.ts";
 import type { KeyValue } from "../kv/command.ts";
 import { errorMessage } from "../platform/errors.ts";
 
-/** The document for an error. */
+/** Returns the document of an error. */
 export function failureAsJson({ code, message }: Failure): string {
   return jsonText({ error: { code, message } });
 }
 
-/** A document as JSON that is safe on a terminal. */
+/** Returns a document as JSON that is safe on a terminal. */
 export function jsonText(document: unknown): string {
   return escapeJson(JSON.stringify(document));
 }
 
-/** The document of a key and its value; null for none. */
+/** Returns the document of a key and its value; null for none. */
 export function entryDocument(entry: KeyValue | null): unknown {
   if (entry === null) return null;
   const { createRevision, modRevision, version } = entry;
@@ -30,7 +30,7 @@ export function entryDocument(entry: KeyValue | null): unknown {
   };
 }
 
-/** `{ key: "text" }`, or `{ keyBase64: "…" }` for bytes that are not UTF-8. */
+/** Returns `{ key: "text" }`, or `{ keyBase64: "…" }` for bytes that are not UTF-8. */
 export function bytesField(name: string, bytes: Uint8Array): Record<string, string> {
   const text = textOfBytes(bytes);
   return text === null ? { [`${name}Base64`]: bytes.toBase64() } : { [name]: text };
@@ -42,29 +42,29 @@ export interface Pair {
   readonly value: Uint8Array;
 }
 
-/** What a line holds: a pair, nothing (it is blank), or something else, with the reason. */
+/** The contents of a line: a pair, nothing (a blank line), or an error with its reason. */
 export type ReadLine =
   | { readonly kind: "pair"; readonly pair: Pair }
   | { readonly kind: "blank" }
   | { readonly kind: "bad"; readonly reason: string };
 
-/** Fields that a line may have: those of a pair, and those that `list` gives beside, which are of no meaning here. */
+/** Fields of a line: those of a pair, and those that `list` adds, which are ignored. */
 const PAIR_FIELDS = ["key", "keyBase64", "value", "valueBase64"];
 const LISTED_FIELDS = ["createRevision", "modRevision", "version"];
 
-/** What every cluster takes at most (MAX_KEY_BYTES and MAX_VALUE_BYTES of lib/kv). */
+/** The limits of every cluster (MAX_KEY_BYTES and MAX_VALUE_BYTES of lib/kv). */
 const MAX_KEY_BYTES = 4_096;
 const MAX_VALUE_BYTES = 1_048_576;
 
 const utf8 = new TextEncoder();
 
-/** The line for a pair, with its newline. What is not printable is escaped: a line may go to a terminal. */
+/** Returns the line of a pair, with its newline and with escapes for what is not printable. */
 export function lineOfPair({ key, value }: Pair): string {
   const text = JSON.stringify({ ...bytesField("key", key), ...bytesField("value", value) });
   return `${escapeJson(text)}\n`;
 }
 
-/** Reads a line, given without its end. */
+/** Parses a line, given without its end. */
 export function readPair(line: Uint8Array): ReadLine {
   const text = textOfBytes(line);
   if (text === null) return bad("it is not UTF-8; bytes that are none go into keyBase64 and valueBase64");
@@ -100,7 +100,7 @@ function bad(reason: string): ReadLine {
   return { kind: "bad", reason };
 }
 
-/** The bytes of a field in whichever of its two forms it stands; a sentence when it stands in none, or is wrong. */
+/** Returns the bytes of a field in either of its two forms, or the reason why it has none. */
 function bytesOfField(name: string, fields: ReadonlyMap<string, unknown>): Uint8Array | string {
   const text = fields.get(name);
   const base64 = fields.get(`${name}Base64`);

@@ -15,9 +15,9 @@ import type { Completions } from "./completion.ts";
 import type { Terminal } from "./environment.ts";
 import { dim, terminalLine, terminalText } from "./text.ts";
 
-/** Characters of a line that is typed or pasted; what comes beyond is not kept, and the line is refused. */
+/** Longest line, in characters; a longer one is refused. */
 export const MAX_LINE_CHARACTERS = 32_768;
-/** Stands for what can't be kept as it was typed. */
+/** The replacement of a character that cannot be kept as it was typed. */
 export const REPLACEMENT = "\ufffd";
 
 /** NUL, which readline drops, and the line separators, at which it would end the line. */
@@ -26,34 +26,34 @@ const UNKEPT = /[\0\u2028\u2029]/g;
 /** An escape sequence: CSI, SS3, or ESC with one character. */
 // deno-lint-ignore no-control-regex -- keys are control sequences
 const ESCAPE_SEQUENCE = /^\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[^[O])/u;
-/** The beginning of one. */
+/** The beginning of an escape sequence. */
 // deno-lint-ignore no-control-regex -- keys are control sequences
 const BEGUN_SEQUENCE = /^\x1b(?:\[[0-?]*[ -/]*|O)?$/;
-/** Text that readline would take one by one: at least two characters that are no keys. */
+/** Text that readline would handle character by character: at least two characters that are not control keys. */
 // deno-lint-ignore no-control-regex -- keys are control characters
 const RUN = /^[^\x00-\x1f\x7f-\x9f]{2,}/;
 
-/** Where readline listens. It emits what `source` sends, cut into keys and runs of text. */
+/** The input of readline: the data of `source`, split into keys and runs of text. */
 export class TypedInput extends Readable {
   readonly #source: Readable;
-  readonly #roomFor: (characters: number) => number;
+  readonly #freeFor: (characters: number) => number;
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   readonly #take: (chunk: Uint8Array) => void;
   readonly #end = (): void => void this.emit("end");
-  /** An escape sequence came only in part: readline waits for the rest, one by one. */
+  /** Whether an escape sequence is incomplete: readline then reads its rest character by character. */
   #isWithinSequence = false;
 
-  /** `roomFor` says how many of so many characters the line still takes. */
-  constructor(source: Readable, { roomFor }: { roomFor(characters: number): number }) {
+  /** `freeFor` returns how many of so many characters the line can still take. */
+  constructor(source: Readable, { freeFor }: { freeFor(characters: number): number }) {
     super({ read: () => {} });
     this.#source = source;
-    this.#roomFor = roomFor;
+    this.#freeFor = freeFor;
     this.#take = (chunk) => this.#emitKeys(this.#decoder.decode(chunk, { stream: true }));
     source.on("data", this.#take);
     source.on("end", this.#end);
   }
 
-  /** Asked for by readline, where the source is a terminal. */
+  /** Called by readline if the source is a terminal. */
   setRawMode(isRaw: boolean): void {
     if ("setRawMode" in this.#source && typeof this.#source.setRawMode === "function") {
       this.#source.setRawMode(isRaw);
@@ -70,7 +70,7 @@ export class TypedInput extends Readable {
     return this;
   }
 
-  /** Lets go of the source. */
+  /** Stops reading from the source. */
   release(): void {
     this.#source.off("data", this.#take);
     this.#source.off("end", this.#end);
@@ -87,25 +87,25 @@ export class TypedInput extends Readable {
       }
       const key = this.#nextKey(rest);
       // readline reads keys from the bytes that it is sent.
-      if (!isText(key) || this.#roomFor(key.length) === key.length) this.emit("data", Buffer.from(key));
+      if (!isText(key) || this.#freeFor(key.length) === key.length) this.emit("data", Buffer.from(key));
       rest = rest.slice(key.length);
     }
   }
 
   /** A run that the line has room for, as one key press. */
   #emitText(run: string): void {
-    const sequence = run.slice(0, this.#roomFor(run.length)).toWellFormed();
+    const sequence = run.slice(0, this.#freeFor(run.length)).toWellFormed();
     if (sequence === "") return;
     this.emit("keypress", sequence, { sequence, name: undefined, ctrl: false, meta: false, shift: false });
   }
 
-  /** One character, a whole escape sequence, or all of a sequence that is not whole yet. */
+  /** Returns one character, a whole escape sequence, or the part of a sequence that has arrived. */
   #nextKey(rest: string): string {
     const sequence = rest.startsWith("\x1b") ? ESCAPE_SEQUENCE.exec(rest)?.[0] : undefined;
     this.#isWithinSequence = sequence === undefined && (this.#isWithinSequence || rest.startsWith("\x1b"));
     if (sequence !== undefined) return sequence;
     if (!this.#isWithinSequence) return String.fromCodePoint(rest.codePointAt(0) ?? 0);
-    // The sequence ends somewhere in this chunk, or it was the Esc key alone.
+    // The sequence ends in this chunk, or it was the Esc key alone.
     this.#isWithinSequence = BEGUN_SEQUENCE.test(rest);
     return rest;
   }
@@ -116,37 +116,40 @@ function isText(key: string): boolean {
   return !/^[\x00-\x1f\x7f-\x9f]/.test(key);
 }
 
-/** Lines that the up key reaches. They are in memory only. */
+/** Lines that the up key reaches. They are kept in memory only. */
 const HISTORY_LINES = 500;
-/** How long after Esc the rest of a key's sequence may come. */
+/** How long after Esc the rest of a key's sequence can arrive. */
 const ESCAPE_TIMEOUT_MS = 50;
-/** Characters of a line up to which a hint is made: behind a longer one there is hardly room, and it costs at each key. */
+/** Longest line for which a hint is drawn: a longer one leaves little space, and each key press costs time. */
 const MAX_HINTED_CHARACTERS = 500;
 
 const TOO_LONG = `The line is longer than ${MAX_LINE_CHARACTERS} characters, and was not run. ` +
   "Use put <key> --file <path> for long values.";
 const NOT_TEXT =
-  `The line holds bytes that are no UTF-8, a NUL or a line separator, shown as ${REPLACEMENT}, and was not run. ` +
+  `The line has bytes that are not UTF-8, a NUL or a line separator, shown as ${REPLACEMENT}, and was not run. ` +
   `Write bytes as \\xHH, NUL as \\0, and the character ${REPLACEMENT} as \\u{fffd}.`;
 
-/** What the editor asks and tells its owner. */
+/** Options and callbacks of the editor. */
 export interface LineEditorOptions {
   readonly terminal: Terminal;
   readonly prompt: string;
-  /** Hints are drawn only in colour: without it they would look like text that was typed. */
+  /** Whether colour is used. Hints are drawn only then: without colour they look like typed text. */
   readonly color: boolean;
   columns(): number;
   hint(line: string): string;
   complete(line: string): Promise<Completions>;
-  /** A line was ended. `problem`: why it is not what was typed, and must not be run; null for none. */
+  /**
+   * Called at the end of a line. `problem`: why it differs from what was typed and must not be run; null if it does
+   * not.
+   */
   onLine(line: string, problem: string | null): void;
-  /** Ctrl-C; `line` is what was typed. */
+  /** Called at Ctrl-C with the line so far. */
   onInterrupt(line: string): void;
-  /** Ctrl-D on an empty line, or the terminal is gone. */
+  /** Called at Ctrl-D on an empty line, and when the terminal is closed. */
   onEnd(): void;
 }
 
-/** Reads lines from a terminal. Begins hidden: {@link show} shows the prompt. */
+/** Reads lines from a terminal. Starts hidden: {@link show} shows the prompt. */
 export class LineEditor implements Disposable {
   readonly #options: LineEditorOptions;
   readonly #screen: Screen;
@@ -155,13 +158,13 @@ export class LineEditor implements Disposable {
   #isHintShown = false;
   #isClosed = false;
 
-  /** Takes the terminal over until it is disposed of. */
+  /** Uses the terminal until it is disposed of. */
   constructor(options: LineEditorOptions) {
     const { terminal: { input: source, output }, prompt } = options;
-    const input = new TypedInput(source, { roomFor: (characters) => this.#roomFor(characters) });
+    const input = new TypedInput(source, { freeFor: (characters) => this.#freeFor(characters) });
     this.#options = options;
     this.#screen = new Screen(output, () => options.columns());
-    // Ours comes first, so that a hint is gone before readline writes.
+    // This listener comes first, so that a hint is cleared before readline writes.
     const clearHint = (): void => this.#clearHint();
     input.prependListener("keypress", clearHint);
     this.#readline = createInterface({
@@ -196,7 +199,7 @@ export class LineEditor implements Disposable {
     });
   }
 
-  /** Shows the prompt, with what has been typed. */
+  /** Shows the prompt and the line so far. */
   show(): void {
     if (this.#isClosed) return;
     this.#screen.isMuted = false;
@@ -204,18 +207,18 @@ export class LineEditor implements Disposable {
     this.#drawHint();
   }
 
-  /** What is typed from now on is kept, and not shown. */
+  /** Hides the prompt. What is typed from now on is kept, and not shown. */
   hide(): void {
     this.#screen.isMuted = true;
   }
 
-  /** Another prompt, at once where it is shown; what was typed stays as it is. */
+  /** Changes the prompt, at once if it is shown; the line stays unchanged. */
   setPrompt(prompt: string): void {
     this.#readline.setPrompt(prompt);
     if (!this.#screen.isMuted) this.show();
   }
 
-  /** Takes back everything that was typed. */
+  /** Clears the line. */
   clearLine(): void {
     this.#clearHint();
     this.#isTooLong = false;
@@ -223,25 +226,25 @@ export class LineEditor implements Disposable {
     this.#readline.write(null, { ctrl: true, name: "u" });
   }
 
-  /** Writes to the terminal, beside the line. Only while hidden. */
+  /** Writes to the terminal. Only while hidden. */
   print(text: string | Uint8Array): void {
     this.#options.terminal.output.write(typeof text === "string" ? terminalText(text) : text);
   }
 
-  /** Puts a line in place of the one that the cursor is in. Only while hidden. */
+  /** Shows a line in place of the one with the cursor. Only while hidden. */
   showLine(line: string): void {
     this.#options.terminal.output.write(terminalLine(line));
   }
 
-  /** Gives the terminal back. */
+  /** Releases the terminal. */
   [Symbol.dispose](): void {
     if (!this.#isClosed) this.#readline.close();
   }
 
-  #roomFor(characters: number): number {
-    const room = Math.max(0, MAX_LINE_CHARACTERS - this.#readline.line.length);
-    if (characters > room) this.#isTooLong = true;
-    return Math.min(characters, room);
+  #freeFor(characters: number): number {
+    const free = Math.max(0, MAX_LINE_CHARACTERS - this.#readline.line.length);
+    if (characters > free) this.#isTooLong = true;
+    return Math.min(characters, free);
   }
 
   #endLine(line: string): void {
@@ -254,8 +257,8 @@ export class LineEditor implements Disposable {
     const { line, cursor } = this.#readline;
     if (!this.#options.color || this.#screen.isMuted || this.#isClosed || cursor < line.length) return;
     if (line.length > MAX_HINTED_CHARACTERS) return;
-    const room = this.#options.columns() - this.#readline.getCursorPos().cols - 1;
-    const hint = this.#options.hint(line).slice(0, Math.max(0, room));
+    const freeColumns = this.#options.columns() - this.#readline.getCursorPos().cols - 1;
+    const hint = this.#options.hint(line).slice(0, Math.max(0, freeColumns));
     if (hint === "") return;
     this.#isHintShown = true;
     this.#screen.write(`${terminalText(dim(hint, this.#options))}\x1b[${hint.length}D`);
@@ -268,7 +271,7 @@ export class LineEditor implements Disposable {
   }
 }
 
-/** The terminal as readline sees it: it can be made to swallow what is written. */
+/** The output of readline, which discards what is written while it is muted. */
 class Screen extends Writable {
   isMuted = true;
   readonly #output: Writable;
@@ -281,7 +284,7 @@ class Screen extends Writable {
     output.on("resize", () => this.emit("resize"));
   }
 
-  /** Asked for by readline. */
+  /** Called by readline. */
   get columns(): number {
     return this.#columns();
   }

@@ -22,7 +22,7 @@ import { VERSION } from "../server/mod.ts";
 import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
 
-/** What the command line works with; the real things unless a test brings its own. */
+/** Dependencies of the command line; tests replace them. */
 export interface Dependencies {
   readonly environment: Environment;
   readonly connect: Connect;
@@ -30,7 +30,7 @@ export interface Dependencies {
   readonly tools: ServerTools;
 }
 
-/** The process that this program runs in. */
+/** Returns the dependencies of the real process. */
 export function processDependencies(): Dependencies {
   return {
     environment: denoEnvironment(),
@@ -40,7 +40,7 @@ export function processDependencies(): Dependencies {
   };
 }
 
-/** Runs `kvraft` with these arguments; resolves to the exit code, whatever happens. */
+/** Runs `kvraft` with these arguments. Resolves to the exit code and never rejects. */
 export async function runKvraft(args: readonly string[], dependencies: Dependencies): Promise<ExitCode> {
   try {
     return await dispatch(args, dependencies);
@@ -55,13 +55,13 @@ export async function runKvraft(args: readonly string[], dependencies: Dependenc
   }
 }
 
-/** What to say of an error that nobody foresaw; with `--log-level debug` also where it came from. */
+/** Returns the message for an unexpected error, which is a fault in kvraft; with `--log-level debug` also the stack. */
 export function describeFault(error: unknown, args: readonly string[]): string {
   const message = errorMessage(error);
   const isDebug = args.includes("--log-level=debug") ||
     args.some((arg, position) => arg === "--log-level" && args[position + 1] === "debug");
   const stack = isDebug && error instanceof Error ? `\n${error.stack}` : "";
-  return `kvraft: a fault in kvraft itself: ${escapeUnprintable(message)}${stack}`;
+  return `kvraft: a fault in kvraft: ${escapeUnprintable(message)}${stack}`;
 }
 
 async function dispatch(args: readonly string[], dependencies: Dependencies): Promise<ExitCode> {

@@ -1,4 +1,4 @@
-/** The list of the client's commands, and finding the one that a line names. */
+/** The list of the client's commands, and the lookup of the command that a line names. */
 import {
   type Answer,
   answer,
@@ -54,7 +54,7 @@ function helpOf(words: readonly string[]): string {
   return helpOfCommand(commandNamed(words).command, COMMON_OPTIONS);
 }
 
-/** Leaves the shell. Client and shell end when they meet it, and show no answer. */
+/** Leaves the shell. Client and shell end at this command and show no answer. */
 export const QUIT = defineCommand({
   name: "quit",
   aliases: ["exit"],
@@ -85,12 +85,12 @@ export const COMMANDS: readonly Command[] = [
   QUIT,
 ];
 
-/** The first words that a command may be typed by. */
+/** The first words of all commands. */
 export const COMMAND_NAMES: readonly string[] = [
   ...new Set(COMMANDS.flatMap(({ name, aliases }) => [name.split(" ", 1)[0] ?? name, ...aliases])),
 ];
 
-/** The command most likely meant by a first word that names none: by meaning, then by spelling; null for neither. */
+/** Returns the command that an unknown first word probably means: by meaning, then by spelling; null for neither. */
 function meantBy(word: string): string | null {
   const name = word.toLowerCase();
   const spelled = COMMAND_NAMES.find((candidate) => candidate === name);
@@ -98,12 +98,12 @@ function meantBy(word: string): string | null {
   return spelled ?? other ?? nearest(word, COMMAND_NAMES);
 }
 
-/** What the first words of a line name: a command, or only the group of those that begin with the first word. */
+/** The meaning of the first words of a line: a command, or a group of commands that share the first word. */
 export type Found =
   | { readonly kind: "command"; readonly command: Command; readonly wordCount: number }
   | { readonly kind: "group"; readonly commands: readonly Command[] };
 
-/** The command or the group that a line with these words names; null when there is none of that name. */
+/** Returns the command or group that these words name; null for an unknown name. */
 export function findCommand([first, second]: readonly string[]): Found | null {
   if (first === undefined) return null;
   const single = COMMANDS.find(({ name, aliases }) => name === first || aliases.includes(first));
@@ -114,12 +114,15 @@ export function findCommand([first, second]: readonly string[]): Found | null {
   return command === undefined ? { kind: "group", commands } : { kind: "command", command, wordCount: 2 };
 }
 
-/** The second words of a group's commands. */
+/** Returns the second words of a group's commands. */
 export function secondWords(commands: readonly Command[]): readonly string[] {
   return commands.map(({ name }) => name.slice(name.indexOf(" ") + 1));
 }
 
-/** The command that `words` begin with. Throws {@link UsageError}, with the nearest one, when there is none. */
+/**
+ * Returns the command that `words` begin with. Throws {@link UsageError}, with the nearest command, for an unknown
+ * name.
+ */
 export function commandNamed(words: readonly string[]): Extract<Found, { kind: "command" }> {
   const found = findCommand(words);
   if (found?.kind === "command") return found;
@@ -140,15 +143,15 @@ export function commandNamed(words: readonly string[]): Extract<Found, { kind: "
   throw new UsageError(`There is no command "${first} ${shortened(second)}". ${hint}`);
 }
 
-/** What `words` ask for: null when there is no command among them, only options. */
+/** A parsed line; `invocation` is null if it has options only. */
 export interface ParsedLine {
   readonly invocation: Invocation | null;
   readonly options: ReadonlyMap<string, string>;
 }
 
 /**
- * Reads a command with its arguments and options; options may stand anywhere. `extra` are options beside
- * {@link COMMON_OPTIONS} that may stand there too. Throws {@link UsageError}.
+ * Parses a command with its arguments and options, which can come in any order. `extra`: options that are allowed
+ * besides {@link COMMON_OPTIONS} and those of the command. Throws {@link UsageError}.
  */
 export function parseCommand(words: readonly string[], extra: readonly OptionSpec[] = []): ParsedLine {
   const everywhere = [...COMMON_OPTIONS, ...extra];

@@ -18,38 +18,38 @@ import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
 
-/** How long a clean stop may take before the process ends anyhow: within 5 s of the signal. */
+/** Longest duration of a clean stop; after it the process ends, within 5 s of the signal. */
 const STOP_DEADLINE_MS = 4_500;
-/** Bytes of a config file; a longer one is not one. */
+/** Longest configuration file. */
 const MAX_CONFIG_BYTES = 65_536;
 
-/** What a start is given besides its configuration. */
+/** Options of a start besides its configuration. */
 export interface StartOptions {
-  /** Takes the lines of the log. */
+  /** Writes a line of the log. */
   readonly writeLog: (line: string) => void;
-  /** Ends a start that is under way; it then rejects with the signal's reason. */
+  /** Aborts a start, which then rejects with the reason of the signal. */
   readonly signal: AbortSignal;
 }
 
 /** Starts a server. */
 export type StartServer = (config: ServerConfig, options: StartOptions) => Promise<StartedServer>;
 
-/** A server and what is to be done with its log in the end. */
+/** A running server and its log. */
 export interface StartedServer {
   readonly server: RunningServer;
-  /** Writes what the log still holds. */
+  /** Writes the lines that the log has buffered. */
   closeLog(): void;
 }
 
-/** What the command works with. */
+/** Dependencies of the command. */
 export interface ServerDependencies {
   readonly environment: Environment;
   readonly start: StartServer;
-  /** Works on the folders of stopped servers. */
+  /** The tools for the data folders of stopped servers. */
   readonly tools: ServerTools;
 }
 
-/** Starts a server on this machine. */
+/** Starts a server with the disk, network and clock of this machine. */
 export async function startDenoServer(
   config: ServerConfig,
   { writeLog, signal }: StartOptions,
@@ -65,7 +65,7 @@ export async function startDenoServer(
   }
 }
 
-/** Runs `kvraft server` with these arguments until it is told to stop, or can't go on; resolves to the exit code. */
+/** Runs `kvraft server` with these arguments until a signal or an error stops it. Resolves to the exit code. */
 export async function serverCommand(
   args: readonly string[],
   { environment, start, tools }: ServerDependencies,
@@ -101,7 +101,7 @@ export async function serverCommand(
   return await serve(started, { config, environment, stop });
 }
 
-/** The configuration, or null when help was asked for. */
+/** Returns the configuration; null if help was asked for. */
 function readConfig(args: readonly string[], environment: Environment): ServerConfig | null {
   const help = { name: "help", placeholder: null, help: "" };
   const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, help]);
@@ -110,7 +110,7 @@ function readConfig(args: readonly string[], environment: Environment): ServerCo
   if (extra !== undefined) {
     const near = nearest(extra.text, TOOL_NAMES);
     const hint = near === null ? "See kvraft server --help." : `Did you mean kvraft server ${near}?`;
-    throw new UsageError(`"${shortened(extra.text)}" belongs to no option. ${hint}`);
+    throw new UsageError(`"${shortened(extra.text)}" is not an option. ${hint}`);
   }
   return readServerConfig({
     flags: options,
@@ -153,13 +153,13 @@ async function serve(
   closeLog();
   if (outcome === "late") {
     environment.stderr.write(
-      `kvraft: not everything was finished within ${STOP_DEADLINE_MS} ms. Nothing acknowledged is lost.\n`,
+      `kvraft: the clean stop took longer than ${STOP_DEADLINE_MS} ms and was ended. No acknowledged write is lost.\n`,
     );
   }
   return ExitCode.done;
 }
 
-/** Writes to standard output. Where it does not take the line, the server serves all the same. */
+/** Writes a line to standard output. The server also runs if that fails. */
 async function announce(line: string, environment: Environment): Promise<void> {
   try {
     await environment.stdout.write(line);
@@ -169,11 +169,11 @@ async function announce(line: string, environment: Environment): Promise<void> {
 }
 
 /**
- * Waits for the first signal that asks the process to end; at the second one the process ends at once.
+ * Listens for the first signal that asks the process to end; the second one ends it at once.
  *
- * A hangup (SIGHUP) is such a signal where the server was started on a terminal, which is then gone. Started with nohup
- * or by a supervisor it is not on one, and goes on: that nohup had the signal ignored cannot be known, since Deno takes
- * it over when it starts.
+ * A hangup (SIGHUP) is such a signal if the server was started on a terminal, which is then closed. A server that was
+ * started with nohup or by a supervisor has no terminal and continues: whether nohup had the signal ignored cannot be
+ * known, because Deno replaces the handler when it starts.
  */
 class StopRequest implements Disposable {
   /** Resolves at the first signal. */
@@ -219,11 +219,11 @@ class StopRequest implements Disposable {
   #logHangup(): void {
     if (this.#isHangupLogged) return;
     this.#isHangupLogged = true;
-    this.#environment.stderr.write("kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n");
+    this.#environment.stderr.write("kvraft: this node continues after SIGHUP; SIGTERM or SIGINT stops it\n");
   }
 }
 
-/** Whether an error has a stable name: its message is made for the user. */
+/** Returns whether an error has a stable name, so that its message is written for users. */
 function isNamed(error: unknown): error is Error & { readonly code: string } {
   return error instanceof Error && "code" in error && typeof error.code === "string";
 }

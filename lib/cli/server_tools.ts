@@ -1,4 +1,4 @@
-/** `kvraft server inspect | restore | recover`: what is in a backup or a data folder, and making new folders of them. */
+/** The tools for stopped servers: `kvraft server inspect`, `restore` and `recover`. */
 import {
   integerOfText,
   type OptionSpec,
@@ -35,19 +35,18 @@ import type {
   SnapshotFileReport,
 } from "../server/tools/tools_port.ts";
 
-/** Bytes of the line on which the word is typed. */
-const MAX_WORD_BYTES = 1_024;
+/** Longest line in which the cluster id is typed. */
+const MAX_CONFIRMATION_BYTES = 1_024;
 
-/** What a tool works with. */
+/** Dependencies of a tool. */
 interface Dependencies {
   readonly environment: Environment;
   readonly tools: ServerTools;
 }
 
-/** A tool. */
 interface Tool {
   readonly name: string;
-  /** Behind the name, options left out. */
+  /** What follows the name in the usage line, without the options. */
   readonly usage: string;
   readonly options: readonly OptionSpec[];
   readonly summary: string;
@@ -148,7 +147,7 @@ const RECOVER: Tool = {
   details: [
     "The last resort: writes that were acknowledged and never reached this node are lost. Inspect every folder that is",
     "left, and take the node with the highest last term; among those, the highest last index. Never start the others",
-    "again: they join anew, with empty folders and new ids. Keep a copy of the folder.",
+    "again: they join again, with empty folders and new ids. Keep a copy of the folder.",
   ],
   examples: ["kvraft server recover --data-dir ./data/node-2"],
   async run(parsed, { environment, tools }): Promise<ExitCode> {
@@ -156,14 +155,14 @@ const RECOVER: Tool = {
     const dataDir = writableFolder(required(parsed, "data-dir", RECOVER), environment);
     const nodeId = parsed.options.get("node-id");
     const address = parsed.options.get("address");
-    const word = parsed.options.get("yes") ?? null;
+    const confirmation = parsed.options.get("yes") ?? null;
     const report = await tools.recover({
       dataDir,
       nodeId: nodeId === undefined ? null : nodeIdOf(nodeId),
       address: address === undefined
         ? null
         : addressOf("--address", () => formatAddress(parseMemberAddress(address))),
-      confirm: (stakes) => confirm(stakes, { word, environment }),
+      confirm: (stakes) => confirm(stakes, { confirmation, environment }),
     });
     if (report === null) {
       environment.stderr.write("kvraft: that is not the cluster's id; nothing was changed.\n");
@@ -179,10 +178,10 @@ const RECOVER: Tool = {
 
 const TOOLS: readonly Tool[] = [INSPECT, RESTORE, RECOVER];
 
-/** Words that may follow `kvraft server`. */
+/** Names of the tools, which may follow `kvraft server`. */
 export const TOOL_NAMES: readonly string[] = TOOLS.map(({ name }) => name);
 
-/** Runs the tool that `args` begin with; null when they begin with none. Its errors are reported. */
+/** Runs the tool that `args` begin with, and reports its errors. Resolves to null if they name no tool. */
 export async function serverTool(
   args: readonly string[],
   dependencies: Dependencies,
@@ -209,44 +208,51 @@ export async function serverTool(
   }
 }
 
-/** What to report for an error that has a stable name, or that says where this program may not go; else null. */
+/** Returns the report of an error with a stable name, or of a path outside of the permissions; null for others. */
 function failureOfTool(error: unknown): Failure | null {
   if (error instanceof OutputError) return failureOf(error);
-  if (error instanceof Deno.errors.NotCapable) return failureOf(outsideOfWhatIsPermitted(error.message));
+  if (error instanceof Deno.errors.NotCapable) return failureOf(outsideOfPermissions(error.message));
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
-  if (isOfTheSystem(error.code)) return cannotRead(error.message, error.code);
+  if (isSystemErrorCode(error.code)) return cannotRead(error.message, error.code);
   const exitCode = error instanceof UsageError ? ExitCode.usage : ExitCode.no;
   return { code: error.code, message: error.message, exitCode };
 }
 
-/** Whether an error has the operating system's own name (`EACCES`): a file or folder could not be had. */
-function isOfTheSystem(code: string): boolean {
+/** Returns whether an error has a name of the operating system (`EACCES`): a file or folder could not be read. */
+function isSystemErrorCode(code: string): boolean {
   return /^E[A-Z0-9]+$/.test(code);
 }
 
-/** That something can't be read says nothing of what is in it: a script must not take it for damage. */
-function cannotRead(what: string, code: string): Failure {
-  const advice = code === "EACCES" || code === "EPERM"
+/**
+ * Returns the report of a file that could not be read. It is distinct from damage, so that a script does not discard a
+ * good backup.
+ */
+function cannotRead(error: string, code: string): Failure {
+  const path = / '([^']*)'$/.exec(error)?.[1] ?? "the path";
+  const reason = error.replace(/^E[A-Z0-9]+: /, "").replace(/, \w+ '[^']*'$/, "");
+  const advice = code === "ENOENT"
+    ? "Check the path"
+    : code === "EACCES" || code === "EPERM"
     ? "Give this process the right to read it (`chown -R`, `chmod -R u+rwX`)"
     : "Check the disk";
   return {
     code: "unreadable",
     message:
-      `Cannot read what was named: ${what}. That is no damage, and nothing was changed. ${advice}, and try again.`,
+      `Cannot read ${path}: ${reason}. This is not damage, and nothing was changed. ${advice}, and try again.`,
     exitCode: ExitCode.usage,
   };
 }
 
-/** `what`: how Deno says it, with the path. */
-function outsideOfWhatIsPermitted(what: string): UsageError {
-  const path = /"([^"]*)"/.exec(what)?.[1] ?? "the path";
+/** Returns the error for a path outside of the permissions. `message`: that of Deno, which has the path. */
+function outsideOfPermissions(message: string): UsageError {
+  const path = /"([^"]*)"/.exec(message)?.[1] ?? "the path";
   return new UsageError(
     `Cannot read ${path}: this program may read only what is in the directory it was started in. Start it where the ` +
       "file is, copy the file there, or give it as standard input and name /dev/stdin.",
   );
 }
 
-/** The tools for the help of the server, a line each. */
+/** Returns the lines on the tools for the help of the server. */
 export function toolsHelp(): string {
   const rows = TOOLS.map((
     { name, usage, summary },
@@ -270,18 +276,22 @@ function toolHelp({ name, usage, options, summary, details, examples }: Tool): s
   ].join("\n");
 }
 
-/** Shows what is at stake, and whether the word was given. Throws {@link UsageError} where nobody can be asked. */
+/**
+ * Shows what would be lost, and returns whether the user confirmed it. Throws {@link UsageError} without a terminal.
+ */
 async function confirm(
   stakes: RecoveryStakes,
-  { word, environment }: { readonly word: string | null; readonly environment: Environment },
+  { confirmation, environment }: { readonly confirmation: string | null; readonly environment: Environment },
 ): Promise<boolean> {
   environment.stderr.write(stakesText(stakes));
-  if (word !== null) return word === stakes.clusterId;
+  if (confirmation !== null) return confirmation === stakes.clusterId;
   if (!environment.stdin.isTerminal) {
-    throw new UsageError(`Nobody is there to be asked. To go on all the same: --yes=${stakes.clusterId}`);
+    throw new UsageError(
+      `Cannot ask for confirmation: standard input is not a terminal. To confirm: --yes=${stakes.clusterId}`,
+    );
   }
-  environment.stderr.write("Type the cluster's id to go on, anything else to leave all as it is: ");
-  for await (const line of readLines(environment.stdin.stream, MAX_WORD_BYTES)) {
+  environment.stderr.write("Type the cluster's id to continue, anything else to change nothing: ");
+  for await (const line of readLines(environment.stdin.stream, MAX_CONFIRMATION_BYTES)) {
     return line.kind === "line" && textOfBytes(line.bytes)?.trim() === stakes.clusterId;
   }
   return false;
@@ -289,7 +299,7 @@ async function confirm(
 
 function refusePositionals({ positionals: [extra] }: ParsedArguments): void {
   if (extra !== undefined) {
-    throw new UsageError(`"${shortened(extra.text)}" belongs to no option. See --help.`);
+    throw new UsageError(`"${shortened(extra.text)}" is not an option. See --help.`);
   }
 }
 
@@ -312,7 +322,7 @@ function clusterNameOf(text: string): string {
   );
 }
 
-/** What `read` gives; a wrong address or list is wrong usage of `option`. */
+/** Returns what `read` returns; an invalid address or list becomes a usage error of `option`. */
 function addressOf<T>(option: string, read: () => T): T {
   try {
     return read();
@@ -331,7 +341,7 @@ function writableFolder(path: string, environment: Environment): string {
   );
 }
 
-/** What there is at a path, as a table of text; damage comes last. */
+/** Returns the contents of a backup or data folder as a table, followed by the damage that was found. */
 export function inspectText(report: InspectReport): string {
   const rows = report.kind === "snapshot" ? snapshotRows(report) : folderRows(report);
   const verdict = report.damage.length === 0
@@ -362,7 +372,7 @@ function snapshotRows(report: SnapshotFileReport): string[][] {
 function folderRows(report: DataFolderReport): string[][] {
   const { path, identity, term, vote, commitIndex, log, snapshots, members, removedIds } = report;
   const owner = identity === null
-    ? [["owner", "nobody yet"]]
+    ? [["owner", "none yet"]]
     : [["owner", `node ${identity.nodeId}`], ["cluster", `${identity.clusterId} (${identity.clusterName})`], [
       "format",
       `version ${identity.formatVersion}`,
@@ -392,7 +402,7 @@ function membersText(members: readonly Member[]): string {
     .join(", ");
 }
 
-/** What may be lost, before the word is asked for. */
+/** Returns what would be lost, to be shown before the confirmation. */
 export function stakesText(stakes: RecoveryStakes): string {
   const { dataDir, clusterId, nodeId, address, members, lastIndex, lastTerm, commitIndex } = stakes;
   const others = members.filter(({ id }) => id !== nodeId).map(({ id }) => `n${id}`).join(", ");
@@ -410,7 +420,7 @@ Node ${nodeId} becomes the only member, dialled at ${escapeText(address)}.${
 `;
 }
 
-/** What to type after a restore. */
+/** Returns the commands to type after a restore. */
 export function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }: RestoreRequest): string {
   const cluster = members.map(({ id, address }) => `${id}=${formatAddress(address)}`).join(",");
   const name = clusterName === "kvraft" ? "" : ` --cluster-name ${clusterName}`;
@@ -429,7 +439,7 @@ export function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }
   return `Next, start it:\n${start}${rest}`;
 }
 
-/** What to type after a recovery. */
+/** Returns the commands to type after a recovery. */
 export function nextAfterRecover({ nodeId, address }: RecoverReport, dataDir: string): string {
   return `Next, start it, then add other nodes with empty folders and new ids:
   kvraft server --node-id ${nodeId} --bind ${address} --cluster ${nodeId}=${address} --data-dir ${

@@ -1,8 +1,9 @@
 /**
- * The interactive shell: reads lines, runs them one after the other, and says at every moment how the cluster is.
+ * The interactive shell: reads lines and runs them one after the other.
  *
- * The prompt follows the leader (`n2>`, `(no leader)>`, `(reconnecting)>`); an answer comes with its revision and
- * time; a wait of more than half a second says what for; Ctrl-C ends what runs, else clears the line; Ctrl-D leaves.
+ * The prompt names the node that gets the next request, and the leader, and changes with them. An answer comes with its
+ * revision and duration. While a command takes longer than half a second, a line says what it waits for. Ctrl-C ends a
+ * running command, or else clears the line; Ctrl-D leaves the shell.
  */
 import { describeWaiting } from "./cluster_view.ts";
 import {
@@ -26,28 +27,28 @@ import { AbortError } from "../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../client/types.ts";
 import { assertNever } from "../platform/assert.ts";
 
-/** Keys that Tab looks at. */
+/** Keys that Tab reads. */
 const COMPLETED_KEYS = 100;
-/** How long Tab waits for keys, or for the nodes. */
+/** Deadline of the requests of Tab. */
 const COMPLETION_TIMEOUT_MS = 1_000;
-/** Lines that may wait while one runs (pasted ones, mostly); more are refused. */
+/** Lines that wait while one runs, mostly pasted ones; further lines are refused. */
 const MAX_WAITING_LINES = 1_000;
-/** How long the greeting waits for nodes that do not answer. */
+/** Deadline of the status for the greeting. */
 const GREETING_TIMEOUT_MS = 1_000;
 
-/** What a shell is made of. */
+/** Options of a shell. */
 export interface ShellOptions {
   readonly environment: Environment;
   readonly client: StoreClient;
   /** Opens another client of the same cluster. */
   connect(): Promise<StoreClient>;
-  /** Unless a line says otherwise. */
+  /** Format of answers unless a line has `--output`. */
   readonly output: OutputFormat;
   readonly timeoutMs: number | null;
   readFile(path: string): Promise<Uint8Array>;
 }
 
-/** A line that was typed; `problem` says why it is not run, where it is not. */
+/** A line that was typed. `problem`: why it is not run; null for a line that is run. */
 interface TypedLine {
   readonly line: string;
   readonly problem: string | null;
@@ -60,8 +61,8 @@ export async function runShell(options: ShellOptions): Promise<void> {
 }
 
 /**
- * Returns the prompt: the node that gets the next request, and who leads. `n1 (leader)> `, `n2 (leader n1)> `,
- * `n2 (no leader)> `, or `(not connected)> `.
+ * Returns the prompt: the node that gets the next request, and the leader. `n1 (leader)> `, `n2 (leader n1)> `, `n2 (no
+ * leader)> `, or `(not connected)> `.
  */
 export function promptFor(state: ConnectionState): string {
   switch (state.kind) {
@@ -81,7 +82,7 @@ function knowsLeader(state: ConnectionState): boolean {
   return state.kind === "connected" && state.leader !== null;
 }
 
-/** `Connected: 3 of 3 nodes, leader n2`. */
+/** Returns `Connected: 3 of 3 nodes, leader n2`. */
 export function greetingFor({ leader, nodes }: ClusterStatus): string {
   const reachable = nodes.filter((node) => node.reachable).length;
   const nouns = nodes.length === 1 ? "node" : "nodes";
@@ -89,7 +90,7 @@ export function greetingFor({ leader, nodes }: ClusterStatus): string {
   return `Connected: ${reachable} of ${nodes.length} ${nouns}, ${leading}`;
 }
 
-/** Whoever pressed Ctrl-C knows that the call was ended, and wants to know what became of it. */
+/** Returns the report of a command that Ctrl-C ended. It says whether the command may have been applied. */
 function cancelled(error: AbortError): Failure {
   const outcome = error.outcome === "unknown"
     ? "it may have been applied, or may yet be: read before you write again."
@@ -156,7 +157,7 @@ class Shell implements Disposable {
     }
   }
 
-  /** Runs a line and those that came while it ran. */
+  /** Runs a line and those that were typed meanwhile. */
   async #runLines(first: TypedLine): Promise<void> {
     this.#editor.hide();
     let typed: TypedLine | undefined = first;
@@ -173,7 +174,7 @@ class Shell implements Disposable {
     if (!this.#isLeft) this.#editor.show();
   }
 
-  /** Runs one line; false when it asks to leave. Everything that goes wrong is said, nothing is thrown. */
+  /** Runs one line and reports its errors. Resolves to false if the line leaves the shell. */
   async #runLine({ line, problem }: TypedLine, signal: AbortSignal): Promise<boolean> {
     let format = this.#options.output;
     try {
@@ -255,7 +256,7 @@ class Shell implements Disposable {
     }
   }
 
-  /** Reached by quit, by Ctrl-D, and when the terminal goes away. */
+  /** Leaves the shell: at quit, at Ctrl-D, and when the terminal is closed. */
   #leave(): void {
     if (this.#isLeft) return;
     this.#isLeft = true;
@@ -263,7 +264,7 @@ class Shell implements Disposable {
     this.#left.resolve();
   }
 
-  /** A key just written is offered at once; without a leader there is only what some node has. */
+  /** Returns keys for Tab: with a leader also those just written, else those that some node has. */
   async #keysWith(prefix: Uint8Array): Promise<readonly Uint8Array[]> {
     const { client } = this.#options;
     const { entries } = await client.list({

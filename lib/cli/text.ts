@@ -15,14 +15,14 @@
 
 /**
  * Controls, formats (among them the marks that reverse text), characters that take no space, line separators, private
- * and unassigned characters. Allowed are the joiner and the selector within an emoji, which are part of how it looks.
+ * and unassigned characters. The joiner and the selector within an emoji are allowed: they are part of how it looks.
  */
 const UNPRINTABLE =
   /(?!(?<=(?!\p{Cn})[\p{Extended_Pictographic}\p{Emoji_Modifier}]|\p{Emoji}\ufe0f)\u200d(?=(?!\p{Cn})\p{Extended_Pictographic})|(?<=\p{Emoji})\ufe0f)[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\" };
 const utf8 = new TextEncoder();
 
-/** All of `bytes` as printable text on one line. */
+/** Returns bytes as printable text on one line. */
 export function escapeBytes(bytes: Uint8Array): string {
   let text = "";
   for (const part of splitUtf8(bytes)) {
@@ -32,12 +32,12 @@ export function escapeBytes(bytes: Uint8Array): string {
   return text;
 }
 
-/** The same for text, such as a message that came from another machine. */
+/** Returns text, such as a message of another machine, as printable text on one line. */
 export function escapeText(text: string): string {
   return escapeUnprintable(text.replace(/[\n\t\r\\]/g, (character) => NAMED[character] ?? ""));
 }
 
-/** Text on one line, with escapes only for what is not printable: a backslash stays one. */
+/** Returns text on one line, with escapes only for what is not printable: a backslash stays unchanged. */
 export function escapeUnprintable(text: string): string {
   return text.replace(
     UNPRINTABLE,
@@ -45,35 +45,35 @@ export function escapeUnprintable(text: string): string {
   );
 }
 
-/** JSON with `\\uXXXX` for what is not printable: the same document, and safe on a terminal. */
+/** Returns JSON with `\\uXXXX` for what is not printable: the same document, and safe on a terminal. */
 export function escapeJson(json: string): string {
   return json.replace(UNPRINTABLE, (character) => character.split("").map(escapeUnit).join(""));
 }
 
-/** Bytes as one bare word of the shell: escaped, with spaces and quotes too, so that it is read as it was. */
+/** Returns bytes as one bare word of the shell, with spaces and quotes escaped too. */
 export function wordAsTyped(bytes: Uint8Array): string {
   if (bytes.length === 0) return `""`;
   return escapeBytes(bytes).replace(/[ "'\p{Zs}]/gu, (character) => `\\${character}`).replace(/^#/, "\\#");
 }
 
-/** Whether bytes can be an argument of the process as they are: printable UTF-8 without U+FFFD. */
+/** Returns whether bytes can be an argument of the process unchanged: printable UTF-8 without U+FFFD. */
 export function isArgument(bytes: Uint8Array): boolean {
   const text = textOfBytes(bytes);
   return text !== null && isPrintable(text) && !/[\n\t\ufffd]/.test(text);
 }
 
-/** Any bytes as an argument that says the same with `--escapes`. */
+/** Returns any bytes as an argument for use with `--escapes`. */
 export function escapeArgument(bytes: Uint8Array): string {
   return escapeBytes(bytes).replaceAll("\ufffd", "\\xef\\xbf\\xbd");
 }
 
-/** Printable text as one word of a POSIX shell and of this program's shell alike: quoted where it must be. */
+/** Returns printable text as one word of a POSIX shell and of this program's shell alike, quoted if necessary. */
 export function shellWord(text: string): string {
   if (/^[A-Za-z0-9_./:,@%+-][A-Za-z0-9_./:,@%+=-]*$/.test(text)) return text;
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Whether text can go to a terminal as it is: nothing but printable characters, newlines and tabs. */
+/** Returns whether text can go to a terminal unchanged: printable characters, newlines and tabs only. */
 export function isPrintable(text: string): boolean {
   return text.replace(/[\n\t]/g, "").search(UNPRINTABLE) === -1;
 }
@@ -88,14 +88,14 @@ function escapeUnit(unit: string): string {
 
 const SURROGATE_OF_BYTE = 0xdc00;
 
-/** The word for some bytes; {@link bytesOfWord} gives them back exactly. */
+/** Returns the word for some bytes; {@link bytesOfWord} is the inverse. */
 export function wordOfBytes(bytes: Uint8Array): string {
   let word = "";
   for (const part of splitUtf8(bytes)) word += part.kind === "text" ? part.text : surrogate(part.byte);
   return word;
 }
 
-/** The bytes of a word: its UTF-8, with the bytes that were never text as they were. */
+/** Returns the bytes of a word: its UTF-8, and the bytes that were never text. */
 export function bytesOfWord(word: string): Uint8Array {
   const encoder = new TextEncoder();
   const chunks: Uint8Array[] = [];
@@ -116,7 +116,7 @@ export function bytesOfWord(word: string): Uint8Array {
   return bytes;
 }
 
-/** The text of bytes that are valid UTF-8; null for others. */
+/** Returns the text of bytes that are valid UTF-8; null for others. */
 export function textOfBytes(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -125,7 +125,7 @@ export function textOfBytes(bytes: Uint8Array): string | null {
   }
 }
 
-/** A character that can be shown, or a byte that is no part of any. */
+/** Text, or a byte that is not part of a UTF-8 character. */
 export type TextPart =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "byte"; readonly byte: number };
@@ -152,7 +152,7 @@ function validText(bytes: Uint8Array): TextPart {
   return { kind: "text", text: new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes) };
 }
 
-/** Bytes of the UTF-8 character at `position`; 0 when there is none (RFC 3629 §4). */
+/** Returns the length of the UTF-8 character at `position`; 0 if there is none (RFC 3629 §4). */
 function sequenceLength(bytes: Uint8Array, position: number): number {
   const first = bytes[position] ?? 0;
   const second = bytes[position + 1] ?? 0;
@@ -173,24 +173,24 @@ function surrogate(byte: number): string {
   return String.fromCharCode(SURROGATE_OF_BYTE + byte);
 }
 
-/** Lone surrogates: no decoded text has them, and {@link terminalText} takes every other one for unprintable. */
+/** Lone surrogates, which no decoded text has; {@link terminalText} escapes all others. */
 const DIM = "\udc00";
 const PLAIN = "\udc01";
 const STYLES: Readonly<Record<string, string>> = { [DIM]: "\x1b[90m", [PLAIN]: "\x1b[39m" };
 
-/** Text in grey, where colour is used. */
+/** Returns text in grey if colour is used. */
 export function dim(text: string, { color }: { readonly color: boolean }): string {
   return color && text !== "" ? `${DIM}${text}${PLAIN}` : text;
 }
 
-/** Text as a terminal may be sent it: what is not printable is escaped, except newlines, tabs and styles. */
+/** Returns text that is safe on a terminal: what is not printable is escaped, except newlines, tabs and styles. */
 export function terminalText(text: string): string {
   return text.split(/([\n\t\udc00\udc01])/u)
     .map((part, position) => position % 2 === 0 ? escapeUnprintable(part) : STYLES[part] ?? part)
     .join("");
 }
 
-/** A line that takes the place of the one the cursor is in; "" only clears it. */
+/** Returns the sequence that replaces the line with the cursor by `line`. */
 export function terminalLine(line: string): string {
   return `\r\x1b[2K${terminalText(line)}`;
 }
@@ -198,11 +198,11 @@ export function terminalLine(line: string): string {
 /** East Asian wide characters and emoji take two columns (the wide ranges of Unicode's EastAsianWidth.txt, rounded). */
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
-/** Marks that sit on the character before them. */
+/** Marks that are drawn on the character before them. */
 const ZERO = /^[\p{Mn}\p{Me}\p{Cf}]/u;
 const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
 
-/** Columns that `text`, one line without control characters, takes. */
+/** Returns the columns that `text`, one line without control characters, takes. */
 export function columnsOf(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let columns = 0;
@@ -210,7 +210,7 @@ export function columnsOf(text: string): number {
   return columns;
 }
 
-/** `text` if it fits, else its beginning and an ellipsis, in at most `columns` columns. */
+/** Returns `text` if it fits, else its beginning and an ellipsis, in at most `columns` columns. */
 export function fit(text: string, columns: number): string {
   if (text.length <= columns && columnsOf(text) <= columns) return text;
   let fitted = "";
@@ -223,7 +223,7 @@ export function fit(text: string, columns: number): string {
   return `${fitted}…`;
 }
 
-/** Lays cells out in columns, two spaces between them; the last column is not filled up. */
+/** Returns cells in aligned columns, separated by two spaces; the last column is not padded. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
   for (const row of rows) {
@@ -247,7 +247,7 @@ function columnsOfCharacter(grapheme: string): number {
 const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 const UNIT_STEP = 1_000;
 
-/** `340 B`, `12.3 MB`. */
+/** Returns `340 B` or `12.3 MB`. */
 export function sizeText(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -258,33 +258,33 @@ export function sizeText(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** A time as people say it: `0.9 ms`, `340 ms`, `2.3 s`. */
+/** Returns `0.9 ms`, `340 ms` or `2.3 s`. */
 export function duration(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
 
-/** How many in a second, of `count` in `elapsedMs`; all of them when that is no time. */
+/** Returns the rate per second of `count` in `elapsedMs`; `count` if that is 0. */
 export function perSecond(count: number, elapsedMs: number): number {
   return elapsedMs <= 0 ? count : count / elapsedMs * 1_000;
 }
 
-/** How much of the whole is done, in whole percent; 100 only when all of it is. */
+/** Returns the share of a whole in whole percent; 100 only for all of it. */
 export function percentOf(part: number, whole: number): number {
   return whole <= 0 ? 0 : Math.min(100, Math.floor(part / whole * 100));
 }
 
-/** `1 key`, `12 keys`; with blanks between thousands. */
+/** Returns `1 key` or `12 431 keys`. */
 export function countOf(count: number, noun: string): string {
   return `${withThousands(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `12 431`. */
+/** Returns `12 431`. */
 export function withThousands(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
-/** `a`, `a and b`, `a, b and c`. */
+/** Returns `a`, `a and b`, or `a, b and c`. */
 export function enumeration(names: readonly string[]): string {
   const last = names.at(-1) ?? "";
   return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
@@ -292,7 +292,7 @@ export function enumeration(names: readonly string[]): string {
 
 /** Characters of a value that are shown before it is cut. */
 const HEAD_CHARACTERS = 400;
-/** Bytes of a value that are looked at for its head. */
+/** Bytes of a value that are decoded for its head. */
 export const HEAD_BYTES = 4 * HEAD_CHARACTERS;
 
 /** Returns a value for the shell: whole if it is short text, else its head, escaped where necessary, and its size. */

@@ -1,45 +1,45 @@
 /**
  * Splits a line of the shell into words.
  *
- * Words are parted by blanks. 'Single quotes' take everything as it is; "double quotes" and bare words understand
- * `\n`, `\t`, `\r`, `\0`, `\xHH` (any byte), `\u{H…}` (any character), and a backslash before any other character
- * that is no letter or digit means that character. A `#` at the beginning of a line makes it a comment.
+ * Blanks separate words. 'Single quotes' keep everything unchanged; "double quotes" and bare words read `\n`, `\t`,
+ * `\r`, `\0`, `\xHH` (any byte), `\u{H…}` (any character), and a backslash before any other character that is not a
+ * letter or digit means that character. A `#` at the beginning of a line makes it a comment.
  */
 import { UsageError } from "./errors.ts";
 import { bytesOfWord, wordOfBytes } from "./text.ts";
 
-/** A word, and where in the line it stands. */
+/** A word and its position in the line. */
 export interface Token {
   /** The word (see lib/cli/text.ts). */
   readonly word: string;
   /** Position of its first character. */
   readonly start: number;
-  /** Position behind its last character. */
+  /** Position after its last character. */
   readonly end: number;
-  /** Whether it was ended by a quote or a blank; the word under the cursor usually was not. */
+  /** Whether a quote or a blank ended it, which is rarely so for the word under the cursor. */
   readonly complete: boolean;
 }
 
-/** What was wrong with a line that could not be split. */
+/** A line that cannot be split into words. */
 export class LineError extends UsageError {}
 
 const NAMED: Readonly<Record<string, number>> = { n: 0x0a, t: 0x09, r: 0x0d, "0": 0x00 };
 const BLANK = /[ \t]/;
 const utf8 = new TextEncoder();
 
-/** Splits `line`; throws {@link LineError} for an open quote or an escape that means nothing. */
+/** Splits `line`. Throws {@link LineError} for an open quote or an unknown escape. */
 export function tokenize(line: string): readonly Token[] {
   const { tokens, error } = tokenizePartly(line);
   if (error !== null) throw error;
   return tokens;
 }
 
-/** The bytes that a word with escapes stands for; quotes and blanks in it are text. Throws {@link LineError}. */
+/** Returns the bytes of a word with escapes, in which quotes and blanks are text. Throws {@link LineError}. */
 export function unescape(word: string): Uint8Array {
   return new WordReader(word, 0).readEscaped();
 }
 
-/** Splits a line that may still be typed: as far as it can be read, and what is wrong with the rest, if anything. */
+/** Splits an unfinished line as far as possible; `error` says what is wrong with the rest, or is null. */
 export function tokenizePartly(
   line: string,
 ): { readonly tokens: readonly Token[]; readonly error: LineError | null } {
@@ -86,7 +86,7 @@ class WordReader {
     return this.token(/["']$/.test(this.#line));
   }
 
-  /** All that is left, as text with escapes. */
+  /** Reads the rest as text with escapes. */
   readEscaped(): Uint8Array {
     while (this.position < this.#line.length) this.#readCharacter(this.#character());
     return Uint8Array.from(this.#bytes);
@@ -153,7 +153,7 @@ class WordReader {
     }
   }
 
-  /** The whole character at the position, be it one code unit or two. */
+  /** Returns the whole character at the position, one code unit or two. */
   #character(): string {
     return String.fromCodePoint(this.#line.codePointAt(this.position) ?? 0);
   }

@@ -1,26 +1,26 @@
-/** Waiting: the line that says what a command waits for, pauses, and a limit on operations per second. */
+/** Waiting: the line that says what a command waits for, pauses, and a limit of operations per second. */
 import type { Stopwatch } from "./environment.ts";
 import type { Timer } from "../platform/clock.ts";
 
-/** Nothing is said before. */
+/** How long a command runs before the line is shown. */
 const PATIENCE_MS = 500;
-/** Between two looks at the cluster. */
+/** Interval at which the line is updated. */
 const LOOK_INTERVAL_MS = 500;
-/** A node that takes longer to say how it is counts as not answering. */
+/** Deadline of the status of a node; a slower one counts as not answering. */
 export const LOOK_TIMEOUT_MS = 400;
 
-/** How waiting is shown. */
+/** Display of the line. */
 export interface WaitingDisplay {
   readonly clock: Stopwatch;
-  /** Says what is waited for; null says nothing this time. */
+  /** Returns what the command waits for; null shows nothing this time. */
   look(): Promise<string | null>;
-  /** Shows a line in place of the one shown before. */
+  /** Shows a line in place of the one before. */
   show(line: string): void;
-  /** Takes the line away. */
+  /** Removes the line. */
   clear(): void;
 }
 
-/** Waits for `work`, and says for what when it takes long. */
+/** Waits for `work`, and shows what it waits for if that takes long. */
 export async function withWaitingLine<T>(work: Promise<T>, display: WaitingDisplay): Promise<T> {
   let timer: Timer | null = null;
   let isOver = false;
@@ -44,7 +44,7 @@ export async function withWaitingLine<T>(work: Promise<T>, display: WaitingDispl
   }
 }
 
-/** Waits; ends early, and without an error, when `signal` is aborted. */
+/** Waits; resolves early when `signal` is aborted. */
 export async function pause(
   durationMs: number,
   { clock, signal }: { readonly clock: Stopwatch; readonly signal: AbortSignal | null },
@@ -62,25 +62,25 @@ export async function pause(
   }
 }
 
-/** Holds work back so that it stays under a rate, counted from the beginning. */
+/** Delays work to keep it below a rate, counted from the start. */
 export class Pace {
   readonly #clock: Stopwatch;
   readonly #startedAt: number;
   readonly #perSecond: number | null;
 
-  /** `perSecond`: null for as fast as it goes. */
+  /** `perSecond`: null for no limit. */
   constructor(perSecond: number | null, clock: Stopwatch) {
     this.#clock = clock;
     this.#startedAt = clock.now();
     this.#perSecond = perSecond;
   }
 
-  /** Milliseconds since the beginning. */
+  /** Milliseconds since the start. */
   get elapsedMs(): number {
     return this.#clock.now() - this.#startedAt;
   }
 
-  /** Waits until `count` may have been done. */
+  /** Waits until the rate allows `count` operations. */
   async reach(count: number, signal: AbortSignal | null): Promise<void> {
     if (this.#perSecond === null) return;
     const waitMs = count / this.#perSecond * 1_000 - this.elapsedMs;

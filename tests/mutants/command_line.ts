@@ -8,7 +8,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
     title: "what the system refuses to read ends a tool as damage does",
     failure: "a script that checks backups throws one away that another user owns",
     file: "lib/cli/server_tools.ts",
-    from: "if (isOfTheSystem(error.code)) return",
+    from: "if (isSystemErrorCode(error.code)) return",
     to: "if (false) return",
     checks: [CLI],
   },

@@ -33,7 +33,7 @@ import { UsageError } from "../errors.ts";
 import { duration, perSecond, textOfBytes, withThousands } from "../text.ts";
 
 const MAX_CLIENTS = 10_000;
-/** As many requests as one connection of the client library has under way at a time. */
+/** Most requests that one connection of the client library has in flight. */
 const MAX_PER_CONNECTION = 1_024;
 const MAX_VALUE_BYTES = 1_048_576;
 const MAX_RATE = 10_000_000;
@@ -42,7 +42,6 @@ const DEFAULT_CONNECTIONS = 8;
 const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_MIX: RequestMix = { put: 50, get: 50 };
 
-/** In the order of the help. */
 const BENCH_OPTIONS: readonly OptionSpec[] = [
   { name: "duration", placeholder: "<time>", help: "how long is measured: 500ms, 10s, 5m (10s)" },
   { name: "warmup", placeholder: "<time>", help: "how long it works before that, uncounted (2s)" },
@@ -67,7 +66,7 @@ const BENCH_OPTIONS: readonly OptionSpec[] = [
   { name: "keep", placeholder: null, help: "leave the keys where they are" },
 ];
 
-/** What the options ask for. Throws {@link UsageError}. */
+/** Returns the plan of a run. Throws {@link UsageError}. */
 function benchPlanOf(invocation: Invocation, context: CommandContext): BenchPlan {
   const { options } = invocation;
   const count = (name: string, { fallback, min = 1, max }: CountRange): number => {
@@ -161,13 +160,12 @@ function prefixOf(word: string | undefined, { environment }: CommandContext): Ui
   throw new UsageError("--prefix must be UTF-8 here. Example: --prefix bench/mine/");
 }
 
-/** How often the line on the terminal is brought up to date, with the figures since the last time. */
+/** Interval at which the progress line is updated, with the figures of that interval. */
 const PROGRESS_INTERVAL_MS = 500;
-/** How long the removal of the keys may take: beside a fixed time, this for each key. */
+/** Deadline for removing the keys: a fixed time and a time for each key. */
 const REMOVAL_TIMEOUT_MS = 30_000;
 const REMOVAL_MS_OF_KEY = 1;
 
-/** Measures how fast the cluster is. */
 export const BENCH = defineCommand({
   name: "bench",
   otherNames: ["benchmark"],
@@ -178,8 +176,8 @@ export const BENCH = defineCommand({
     "Works under --prefix, where no key may be, and removes its keys at the end (--keep: leaves them). Where the mix has",
     "gets, every key is written once before. Without --rate each client sends its next request when the last one was",
     "answered; with it, requests fall due at that rate and a latency counts from when the request was due, so that time",
-    "in which the cluster stands still is not hidden. It says so when it is itself the bound. Ctrl-C ends it early and",
-    "the report comes all the same. Exit codes: 0 measured; 3 nothing was answered.",
+    "in which the cluster does not answer is not hidden. It reports when it is itself the limit. Ctrl-C ends it early and",
+    "the report is still shown. Exit codes: 0 measured; 3 nothing was answered.",
   ],
   example: ["bench --clients 64 --mix put=100 --duration 10s"],
   async run(invocation, context): Promise<Answer> {
@@ -272,7 +270,7 @@ async function watch(
   }
 }
 
-/** `34 120/s, p50 1.7 ms, p99 6.1 ms, 0 errors; 6 s to go, Ctrl-C ends it now`. */
+/** Returns `34 120/s, p50 1.7 ms, p99 6.1 ms, 0 errors; 6 s to go, Ctrl-C ends it now`. */
 function progressText(
   { recent, failures, startedAt, endAt }: Generator,
   { now, sinceMs, warmupMs }: { readonly now: number; readonly sinceMs: number; readonly warmupMs: number },

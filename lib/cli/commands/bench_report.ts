@@ -1,4 +1,4 @@
-/** What `bench` measured, as text and as JSON. */
+/** The result of `bench`, as text and as JSON. */
 import {
   type GeneratorCost,
   isGeneratorBound,
@@ -12,15 +12,15 @@ import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 import { countOf, escapeBytes, perSecond, sizeText, table, withThousands } from "../text.ts";
 
-/** Widest bar of the histogram. */
+/** Columns of the longest bar of the histogram. */
 const BAR_COLUMNS = 40;
-/** Below these shares and times there is no word about them: a few requests are always on their way. */
+/** Smaller shares and times are not reported: some requests are always in flight. */
 const FEW_UNSENT_SHARE = 0.01;
 const MIN_LAG_MS = 5;
-/** By the names they have in the document. */
+/** Percentiles by their names in the document. */
 const PERCENTILES = { p50: 0.5, p90: 0.9, p99: 0.99, p999: 0.999 } as const;
 
-/** What was asked for. */
+/** The options of a run. */
 export interface BenchPlan {
   readonly load: Load;
   readonly connections: number;
@@ -32,16 +32,16 @@ export interface BenchPlan {
   readonly timeoutMs: number;
 }
 
-/** What ended the run. */
+/** The reason why a run ended. */
 export type BenchEnd = "duration" | "interrupted";
 
-/** Everything there is to tell. */
+/** The result of a run. */
 export interface BenchReport {
   readonly plan: BenchPlan;
   readonly measured: Measured;
   readonly generator: GeneratorCost;
   readonly end: BenchEnd;
-  /** What became of its keys; "left": they could not all be removed. */
+  /** State of its keys; "left": some could not be removed. */
   readonly keys: "removed" | "kept" | "left";
 }
 
@@ -55,7 +55,7 @@ export function benchAnswer(report: BenchReport): Answer {
   });
 }
 
-/** The report as text. */
+/** Returns the report as text. */
 function benchText(report: BenchReport): string {
   const { plan, measured, end } = report;
   const all = allOf(measured);
@@ -76,7 +76,7 @@ function benchText(report: BenchReport): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** The report as a document. */
+/** Returns the report as a document. */
 function benchDocument(report: BenchReport): Readonly<Record<string, unknown>> {
   const { plan, measured, generator } = report;
   const { load } = plan;
@@ -130,7 +130,7 @@ function figuresDocument(
   };
 }
 
-/** `put=50,get=50`. */
+/** Returns `put=50,get=50`. */
 function mixText(mix: RequestMix): string {
   return REQUEST_KINDS.map((kind) => `${kind}=${mix[kind]}`).join(",");
 }
@@ -165,7 +165,7 @@ function latencyTable(measured: Measured, all: LatencyHistogram): string[] {
   ]);
 }
 
-/** Three digits that count: `0.412`, `4.12`, `41.2`, `412`. */
+/** Returns three significant digits: `0.412`, `4.12`, `41.2`, `412`. */
 function msText(ms: number): string {
   return ms >= 100 ? ms.toFixed(0) : ms.toPrecision(3);
 }

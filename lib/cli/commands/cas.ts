@@ -18,7 +18,6 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { entryDocument } from "../json.ts";
 import { valueHead } from "../text.ts";
 
-/** Sets a key if it has the expected value. */
 export const CAS = defineCommand({
   name: "cas",
   otherNames: ["setnx", "swap", "compare-and-set", "compare-and-swap"],

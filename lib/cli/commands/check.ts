@@ -39,13 +39,12 @@ import {
 import { UsageError } from "../errors.ts";
 import { withThousands } from "../text.ts";
 
-/** Most clients: each has a connection of its own. */
+/** Most clients: each has its own connection. */
 const MAX_CLIENTS = 64;
 const MAX_WEIGHT = 1_000_000;
 const DEFAULT_TIMEOUT_MS = 2_000;
 const DEFAULT_REPORT = "data/check.json";
 
-/** In the order of the help. */
 const CHECK_OPTIONS: readonly OptionSpec[] = [
   { name: "duration", placeholder: "<time>", help: "how long the clients work: 500ms, 10s, 5m (10s)" },
   { name: "clients", placeholder: "<n>", help: "clients, one operation at a time each (8)" },
@@ -60,7 +59,7 @@ const CHECK_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-/** What was asked for. */
+/** The options of a run. */
 interface CheckPlan {
   readonly durationMs: number;
   readonly clients: number;
@@ -73,7 +72,7 @@ interface CheckPlan {
   readonly timeoutMs: number;
 }
 
-/** What the options ask for. Throws {@link UsageError}. */
+/** Returns the plan of a run. Throws {@link UsageError}. */
 function checkPlanOf({ options }: Invocation, { environment, timeoutMs }: CommandContext): CheckPlan {
   const count = (name: string, { fallback, max }: { fallback: number; max: number }): number => {
     const text = options.get(name);
@@ -133,23 +132,22 @@ function reportOf(path: string, environment: CommandContext["environment"]): str
   );
 }
 
-/** How often the line on the terminal is brought up to date. */
+/** Interval at which the progress line is updated. */
 const PROGRESS_INTERVAL_MS = 200;
-/** Without a successful write for so long, the line says so. */
+/** The progress line reports a time without a successful write if it is at least this long. */
 const QUIET_MS = 1_000;
-/** How long the removal of the keys may take. */
+/** Deadline for removing the keys. */
 const CLEARING_TIMEOUT_MS = 5_000;
 
-/** Checks that the cluster is linearizable while its user makes life hard for it. */
 export const CHECK = defineCommand({
   name: "check",
   otherNames: ["verify"],
   isLong: true,
   options: CHECK_OPTIONS,
-  summary: "work on the cluster for a while and judge whether it is linearizable",
+  summary: "run clients on the cluster and check whether it is linearizable",
   details: [
-    "Kill nodes, pause them, pull cables meanwhile: operations that fail are part of what is judged, and --timeout-ms",
-    "(2000 here) is the deadline of each. Works under --prefix, where no key may be, and removes its keys at the end.",
+    "Kill nodes, pause them, pull cables meanwhile: failed operations are part of the history, and --timeout-ms",
+    "(2000 here) is the deadline of each. Works under --prefix, which no key may have, and removes its keys at the end.",
     "Ends after --duration, or with Ctrl-C; the verdict comes either way. Exit codes: 0 linearizable; 1 not: the history",
     "and a page that shows where it breaks are written; 3 nothing could be done; 4 undecided, since the search for an",
     "order became too long.",
@@ -158,16 +156,16 @@ export const CHECK = defineCommand({
   async run(invocation, context): Promise<Answer> {
     const plan = checkPlanOf(invocation, context);
     const client = await context.client();
-    // Keys that the history does not know of would be taken for a fault of the store.
+    // Keys that are not in the history would look like a bug of the store.
     await requireUnused(client, plan, context);
     const { workload, end, endedAt } = await work(plan, context);
     context.showProgress("removing the keys …");
     const isCleared = await removeKeys(client, plan.prefix, { context, forMs: CLEARING_TIMEOUT_MS });
     const { history, startedAt, errors } = workload;
-    context.showProgress(`judging ${withThousands(history.length)} operations …`);
+    context.showProgress(`checking ${withThousands(history.length)} operations …`);
     const { clients, keys, seed, prefix } = plan;
     const report: CheckReport = {
-      verdict: judge(workload, plan, context),
+      verdict: verdictOf(workload, plan, context),
       end,
       ranMs: endedAt - startedAt,
       clients,
@@ -182,7 +180,7 @@ export const CHECK = defineCommand({
   },
 });
 
-/** Lets the clients work until the time is over, somebody ends it, or the history is full. */
+/** Runs the clients until the time is over, the user ends it, or the history is full. */
 async function work(
   plan: CheckPlan,
   context: CommandContext,
@@ -230,7 +228,7 @@ async function watch(workload: Workload, plan: CheckPlan, context: CommandContex
   return end ?? "full";
 }
 
-/** `12 431 operations, 1 243/s, 3 errors; last write 0.1 s ago; 6 s to go, Ctrl-C ends it now`. */
+/** Returns `12 431 operations, 1 243/s, 3 errors; last write 0.1 s ago; 6 s to go, Ctrl-C ends it now`. */
 function progressText(workload: Workload, { now, until }: { now: number; until: number }): string {
   const { history, errors, startedAt, lastWriteAt } = workload;
   const failed = [...errors.values()].reduce((sum, count) => sum + count, 0);
@@ -248,7 +246,7 @@ function progressText(workload: Workload, { now, until }: { now: number; until: 
   return parts.join("; ");
 }
 
-function judge(workload: Workload, plan: CheckPlan, { environment }: CommandContext): CheckVerdict {
+function verdictOf(workload: Workload, plan: CheckPlan, { environment }: CommandContext): CheckVerdict {
   const { history, startedAt } = workload;
   if (!history.some(({ outcome }) => outcome.kind === "answered")) return { kind: "nothingAnswered" };
   const verdict: Verdict = check(history, { ...CHECK_LIMITS, now: () => environment.clock.now() });

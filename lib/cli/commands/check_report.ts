@@ -21,7 +21,7 @@ import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 import { escapeBytes, table, withThousands } from "../text.ts";
 
-/** The kinds of operation, by the names of the commands that do the same. */
+/** Kinds of operation, by the names of the commands for them. */
 export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
   put: "put",
   get: "get",
@@ -31,11 +31,11 @@ export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
   list: "list",
 };
 
-/** What a run showed. */
+/** The verdict of a run. */
 export type CheckVerdict =
-  /** An order of all operations explains every answer. `presumed`: unknown outcomes that it has happen. */
+  /** An order of all operations explains every answer. `presumed`: writes of unknown outcome that are applied in it. */
   | { readonly kind: "linearizable"; readonly presumed: number }
-  /** None does. The report has the history, the page shows where it breaks. */
+  /** There is no such order. The report has the history, the page shows where it breaks. */
   | {
     readonly kind: "violation";
     /** Sentences for people. */
@@ -43,15 +43,15 @@ export type CheckVerdict =
     readonly report: CheckFile;
     readonly page: CheckFile;
   }
-  /** A bound of the search was reached. */
+  /** The search for an order reached a limit. */
   | { readonly kind: "undecided"; readonly reason: Undecided["reason"]; readonly operations: number }
-  /** No operation was answered, so there was nothing to judge. */
+  /** No operation was answered, so there is nothing to check. */
   | { readonly kind: "nothingAnswered" };
 
-/** What ended the run. */
+/** The reason why a run ended. */
 export type CheckEnd = "duration" | "interrupted" | "full";
 
-/** Everything there is to tell. */
+/** The result of a run. */
 export interface CheckReport {
   readonly verdict: CheckVerdict;
   readonly end: CheckEnd;
@@ -61,7 +61,7 @@ export interface CheckReport {
   readonly seed: number;
   readonly prefix: Uint8Array;
   readonly figures: Figures;
-  /** Failed operations by the error's code. */
+  /** Number of failed operations by error code. */
   readonly errors: ReadonlyMap<KvraftErrorCode, number>;
   /** Whether its keys could be removed. */
   readonly isCleared: boolean;
@@ -84,7 +84,7 @@ const EXIT_CODES: Readonly<Record<CheckVerdict["kind"], ExitCode>> = {
   nothingAnswered: ExitCode.unavailable,
 };
 
-/** The report as text: the verdict first. */
+/** Returns the report as text, the verdict first. */
 function checkText(report: CheckReport): string {
   const { figures, errors, ranMs } = report;
   const perSecond = ranMs === 0 ? 0 : figures.operations / ranMs * 1_000;
@@ -105,7 +105,7 @@ function checkText(report: CheckReport): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** The report as a document. */
+/** Returns the report as a document. */
 function checkDocument(report: CheckReport): Readonly<Record<string, unknown>> {
   const { figures, verdict, ranMs } = report;
   const { operations, answered, notApplied, unknown } = figures;
@@ -133,7 +133,7 @@ function checkDocument(report: CheckReport): Readonly<Record<string, unknown>> {
   };
 }
 
-/** Who worked on what: `8 clients, 16 keys, seed 7`. */
+/** Returns `8 clients, 16 keys, seed 7`. */
 export function workText({ clients, keys, seed }: Pick<CheckReport, "clients" | "keys" | "seed">): string {
   return `${clients} ${clients === 1 ? "client" : "clients"}, ${keys} ${
     keys === 1 ? "key" : "keys"
@@ -172,7 +172,7 @@ function verdictText({ verdict, figures }: CheckReport): string {
         `none was found within ${verdict.reason === "time" ? "the time" : "the memory"} for it.\n` +
         "Try a shorter run, fewer clients or more keys.";
     case "nothingAnswered":
-      return "NOTHING DONE: no operation was answered, so there is nothing to judge.";
+      return "NOTHING DONE: no operation was answered, so there is nothing to check.";
     default:
       return assertNever(verdict);
   }
@@ -182,7 +182,7 @@ function fileText(name: string, says: string, { problem }: CheckFile): string {
   return problem === null ? `${name} ${says}.` : `${name} could not be written: ${problem}.`;
 }
 
-/** Where the file is, if it is. */
+/** Returns the path of a file; null if it was not written. */
 function pathOf({ path, problem }: CheckFile): string | null {
   return problem === null ? path : null;
 }
@@ -213,7 +213,7 @@ function writes(count: number): string {
   return count === 1 ? "1 write" : `${withThousands(count)} writes`;
 }
 
-/** Sentences that name the operations; times count from `startedAt`. */
+/** Returns a sentence that names the operations; times count from `startedAt`. */
 export function explanationOf(
   { cause, keys, operations }: Violation,
   { history, startedAt }: { readonly history: History; readonly startedAt: number },
@@ -238,7 +238,7 @@ export function explanationOf(
   }
 }
 
-/** `client 3's get of k/0004 (2.134 s to 2.140 s)`. */
+/** Returns `client 3's get of k/0004 (2.134 s to 2.140 s)`. */
 function nameOf(operation: Operation, startedAt: number): string {
   const at = (time: number | null): string =>
     time === null ? "the end" : `${((time - startedAt) / 1_000).toFixed(3)} s`;
@@ -267,14 +267,14 @@ function escaped(key: string): string {
   return escapeBytes(bytesOfText(key));
 }
 
-/** A file that was to be written. */
+/** A file of the report. */
 export interface CheckFile {
   readonly path: string;
   /** Why it could not be written; null if it was. */
   readonly problem: string | null;
 }
 
-/** Both files. */
+/** The files of a violation. */
 export interface CheckFiles {
   /** The verdict and the history, as JSON. */
   readonly report: CheckFile;
@@ -282,16 +282,16 @@ export interface CheckFiles {
   readonly page: CheckFile;
 }
 
-/** Writes both files. A disk that takes neither costs the caller nothing but the files. */
+/** Writes both files. Errors are part of the result. */
 export function writeCheckFiles(
   verdict: Violation,
   { history, startedAt, about, report, environment }: {
     readonly history: History;
     /** Times on the page count from here. */
     readonly startedAt: number;
-    /** The page's line on where the history comes from. */
+    /** The origin of the history, for the page. */
     readonly about: string;
-    /** Path of the report; the page lies beside it. */
+    /** Path of the report; the page is written beside it. */
     readonly report: string;
     readonly environment: Pick<Environment, "writeFile">;
   },
@@ -310,7 +310,7 @@ export function writeCheckFiles(
   };
 }
 
-/** `data/check.html` beside `data/check.json`; never the report itself, whatever that is called. */
+/** Returns `data/check.html` for `data/check.json`; never the path of the report itself. */
 function pagePathOf(report: string): string {
   return `${report.replace(/\.json$/, "")}.html`;
 }

@@ -10,7 +10,6 @@ import {
 } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 
-/** Removes a key. */
 export const DELETE = defineCommand({
   name: "delete",
   otherNames: ["del", "rm", "remove", "unset", "erase", "drop", "unlink"],

@@ -20,24 +20,24 @@ import { lineOfPair } from "../json.ts";
 import { countOf, duration, perSecond, sizeText, withThousands } from "../text.ts";
 import { Pace } from "../waiting.ts";
 
-/** Keys of a page, and so all that is in memory at a time; a page of long values is shorter. */
+/** Keys of a page, which bounds the memory; a page of long values is shorter. */
 const PAGE_KEYS = 1_000;
 const MAX_RATE = 1_000_000;
 
-/** How many keys in a second. */
+/** Limits the keys per second. */
 export const RATE: OptionSpec = {
   name: "rate",
   placeholder: "<n>",
   help: "keys a second at most (no limit)",
 };
 
-/** The rate that was asked for, or null. Throws {@link UsageError}. */
+/** Returns the requested rate, or null. Throws {@link UsageError}. */
 export function rateOf({ options }: Invocation): number | null {
   const text = options.get("rate");
   return text === undefined ? null : integerOfText(text, { name: "--rate", min: 1, max: MAX_RATE });
 }
 
-/** What an export gave. */
+/** The result of an export. */
 interface ExportReport {
   readonly keys: number;
   /** Bytes of the lines. */
@@ -48,7 +48,6 @@ interface ExportReport {
   readonly elapsedMs: number;
 }
 
-/** Exports keys. */
 export const EXPORT = defineCommand({
   name: "export",
   otherNames: ["dump"],
@@ -78,7 +77,7 @@ export const EXPORT = defineCommand({
   },
 });
 
-/** Also says whether all pages are of one revision. */
+/** Returns the summary, which also says whether all pages are of one revision. */
 function exportText({ keys, bytes, firstRevision, lastRevision, elapsedMs }: ExportReport): string {
   const summary = `exported ${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)}`;
   if (firstRevision === lastRevision) return `${summary}, all at revision ${lastRevision}\n`;
@@ -118,7 +117,7 @@ async function writePages(
   return { keys, bytes, firstRevision, lastRevision, elapsedMs: pace.elapsedMs };
 }
 
-/** Throws {@link HalfwayError} when standard output does not take it. `keys`: how many were written before. */
+/** Writes a page. Throws {@link HalfwayError} if that fails. `keys`: the number of keys before it. */
 async function write(
   lines: Uint8Array,
   { output, keys }: { readonly output: Output; readonly keys: number },
@@ -136,7 +135,7 @@ async function write(
   }
 }
 
-/** `12 431 keys, 5 400/s; Ctrl-C ends it`. */
+/** Returns `12 431 keys, 5 400/s; Ctrl-C ends it`. */
 export function progressText(keys: number, elapsedMs: number): string {
   return `${countOf(keys, "key")}, ${withThousands(perSecond(keys, elapsedMs))}/s; Ctrl-C ends it`;
 }

@@ -19,7 +19,6 @@ import { dim, duration, escapeBytes, isPrintable, textOfBytes, valueHead } from 
 
 const utf8 = new TextEncoder();
 
-/** Reads a key. */
 export const GET = defineCommand({
   name: "get",
   otherNames: ["read", "fetch", "show", "cat", "exists"],

@@ -5,10 +5,9 @@ import { type Answer, answer, callOptions, defineCommand, withElapsed } from "..
 import { ExitCode } from "../errors.ts";
 import { duration, escapeText } from "../text.ts";
 
-/** The key that is read: whether it exists does not matter. */
+/** The key that is read; it need not exist. */
 const HEALTH_KEY = "kvraft/health";
 
-/** Says whether the cluster serves. */
 export const HEALTH = defineCommand({
   name: "health",
   summary: "whether the cluster serves: ends with 0 only if a linearizable read works",

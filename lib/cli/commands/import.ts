@@ -1,4 +1,4 @@
-/** The command `import`: puts the keys and values that stand on standard input as lines of JSON. */
+/** The command `import`: puts the keys and values of standard input, which are lines of JSON. */
 import { progressText, RATE, rateOf } from "./export.ts";
 import type { CallOptions } from "../../client/types.ts";
 import {
@@ -15,14 +15,13 @@ import { type Pair, type ReadLine, readPair } from "../json.ts";
 import { countOf, duration, perSecond, sizeText, withThousands } from "../text.ts";
 import { Pace } from "../waiting.ts";
 
-/** Puts under way at a time. */
+/** Most puts in flight. */
 const MAX_PUTS = 256;
-/** Bytes of keys and values under way; a single put may always go. */
+/** Most bytes of keys and values in flight; a single put is always sent. */
 const MAX_BYTES = 8_388_608;
-/** Between two progress lines. */
+/** Interval between progress lines. */
 const PROGRESS_INTERVAL_MS = 200;
 
-/** Imports keys. */
 export const IMPORT = defineCommand({
   name: "import",
   otherNames: ["load"],
@@ -43,7 +42,7 @@ export const IMPORT = defineCommand({
     context.showProgress("reading lines of JSON from standard input …");
     const client = await context.client();
     const puts = new Puts(client, callOptions(invocation, { ...context, signal: null }));
-    // Ctrl-C ends the reading at once, wherever it is; what is under way then comes to its end.
+    // Ctrl-C ends the reading at once; puts in flight are completed.
     const source = signal === null ? stdin : stdin.pipeThrough(new TransformStream(), { signal });
     await putLines(readLines(source), { puts, pace, context });
     return importAnswer(puts, pace.elapsedMs);
@@ -59,7 +58,7 @@ function importAnswer({ keys, bytes, lastRevision }: Puts, elapsedMs: number): A
   });
 }
 
-/** Puts line after line; throws {@link HalfwayError} when one of them can't be. */
+/** Puts the pairs of all lines. Throws {@link HalfwayError} at the first line that fails. */
 async function putLines(
   lines: AsyncIterable<Line>,
   { puts, pace, context }: { readonly puts: Puts; readonly pace: Pace; readonly context: CommandContext },
@@ -128,8 +127,8 @@ function goOnFrom(line: number): string {
 }
 
 /**
- * Puts under way: no more than {@link MAX_PUTS}, and never two of one key, since whichever came last would win.
- * After the first failure nothing more is begun.
+ * Puts in flight: at most {@link MAX_PUTS}, and never two of one key, whose order would be undefined. After the first
+ * failure no further put is sent.
  */
 class Puts {
   /** Keys that were acknowledged, and the bytes of them and their values. */
@@ -137,7 +136,7 @@ class Puts {
   bytes = 0;
   /** The greatest revision of these puts; null before the first one. */
   lastRevision: number | null = null;
-  /** The last line that was begun. */
+  /** Number of the last line whose put was sent. */
   begunLine = 0;
   readonly #client: StoreClient;
   readonly #options: CallOptions;
@@ -151,7 +150,7 @@ class Puts {
     this.#options = options;
   }
 
-  /** Begins to put what stands on `line` as soon as there is a place; false when one has failed. */
+  /** Sends the put of `line` as soon as the limits allow it; false after a failure. */
   async begin(pair: Pair, line: number): Promise<boolean> {
     const key = pair.key.toBase64();
     const bytes = pair.key.length + pair.value.length;
@@ -171,7 +170,7 @@ class Puts {
     return true;
   }
 
-  /** Waits for all that were begun. Throws {@link HalfwayError} when one failed, naming the first such line. */
+  /** Waits for all puts. Throws {@link HalfwayError} for the first line that failed. */
   async end(): Promise<void> {
     while (this.#keysUnderWay.size > 0) await this.#nextEnd();
     if (this.#failure === null) return;

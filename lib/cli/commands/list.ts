@@ -31,7 +31,7 @@ import {
   textOfBytes,
 } from "../text.ts";
 
-/** What a node takes at most (MAX_LIST_ENTRIES of lib/kv). */
+/** The limit of a node (MAX_LIST_ENTRIES of lib/kv). */
 const MAX_LIMIT = 10_000;
 /** Narrowest column for values in a table. */
 const MIN_VALUE_COLUMNS = 16;
@@ -49,7 +49,6 @@ const OPTIONS: readonly OptionSpec[] = [
   ...BYTES_OPTIONS,
 ];
 
-/** Lists keys. */
 export const LIST = defineCommand({
   name: "list",
   otherNames: ["ls", "dir", "keys", "scan", "range", "find"],
@@ -65,7 +64,7 @@ export const LIST = defineCommand({
   },
 });
 
-/** Returns the answer of a listing. `nextPage` gives the line to type for what follows a page's last key. */
+/** Returns the answer of a listing. `nextPage` returns the line to type for the keys after a page's last key. */
 export function listAnswer(
   { entries, cursor, revision }: ListResult,
   nextPage: (lastKey: Uint8Array) => string,
@@ -113,7 +112,7 @@ function fitValue(value: Uint8Array, columns: number): string {
   return `${fit(`${text}…`, columns - size.length)}${size}`;
 }
 
-/** The range that was asked for. Throws {@link UsageError} for options that contradict each other. */
+/** Returns the requested range. Throws {@link UsageError} for options that contradict each other. */
 function rangeOf(invocation: Invocation): ListOptions {
   const reverse = invocation.options.has("reverse");
   const bound = reverse ? "end" : "start";
@@ -144,7 +143,7 @@ function rangeOf(invocation: Invocation): ListOptions {
   return range;
 }
 
-/** The least key that is greater. */
+/** Returns the least greater key. */
 function successor(key: Uint8Array): Uint8Array {
   const next = new Uint8Array(key.length + 1);
   next.set(key);
@@ -152,8 +151,8 @@ function successor(key: Uint8Array): Uint8Array {
 }
 
 /**
- * The same listing, from behind `lastKey` on, as it can be typed into the client's shell and behind `kvraft client` in a
- * POSIX shell alike, and names the same bytes there.
+ * Returns a function from the last key of a page to the command line for the keys after it. The line means the same in
+ * the client's shell and, behind `kvraft client`, in a POSIX shell.
  */
 function nextPageOf(invocation: Invocation): (lastKey: Uint8Array) => string {
   const prefix = invocation.args.get("prefix");

@@ -1,4 +1,4 @@
-/** The commands on who belongs to the cluster: member add, remove, promote, demote, replace, update. */
+/** The commands that change the membership: member add, remove, promote, demote, replace, update. */
 import { KvraftError } from "../../client/errors.ts";
 import { reasonOf } from "../../client/retry.ts";
 import type { ClusterStatus } from "../../client/types.ts";
@@ -46,7 +46,7 @@ function argument(name: string): ArgumentSpec {
   return { name, required: true };
 }
 
-/** A command that changes the membership and waits until that has come about. */
+/** Returns a command that changes the membership and waits until the change is complete. */
 function memberCommand(
   about: Pick<Command, "name" | "summary" | "example"> & Partial<Command>,
   changeOf: (invocation: Invocation) => MembershipChange,
@@ -81,7 +81,6 @@ function memberCommand(
   });
 }
 
-/** Adds a node. */
 const ADD = memberCommand(
   {
     name: "member add",
@@ -92,7 +91,7 @@ const ADD = memberCommand(
     details: [
       "Start its process first: kvraft server --node-id 4 --bind 10.0.0.4:7001 --join 10.0.0.1:7001",
       "It joins as a learner, receives everything, and becomes a voter by itself once it is close. An id is used once,",
-      "ever. Waits until it votes, or for --timeout-ms where that is given; who stops waiting (Ctrl-C) stops nothing.",
+      "ever. Waits until it votes, or for --timeout-ms where that is given; Ctrl-C ends the wait, not the change.",
     ],
     example: [
       "member add 4 10.0.0.4:7001",
@@ -107,21 +106,19 @@ const ADD = memberCommand(
   }),
 );
 
-/** Removes a node. */
 const REMOVE = memberCommand({
   name: "member remove",
   arguments: [NODE],
   options: [FORCE],
   summary: "remove node n for good",
   details: [
-    "Its process says so and stops. Its id is not used again; its data folder can be removed. Refused where the voters",
-    "that answer would be no majority of those left; --force does it all the same, and then nothing can be written until",
+    "Its process reports it and stops. Its id is not used again; its data folder can be removed. Refused where the voters",
+    "that answer would be no majority of those left; --force removes it nevertheless, and then nothing can be written until",
     "others come back.",
   ],
   example: ["member remove 4", "ok  n4 is removed. 3 voters: the cluster serves while 2 of them do."],
 }, (invocation) => ({ kind: "remove", id: nodeOf(invocation, "n") }));
 
-/** Gives a learner a vote. */
 const PROMOTE = memberCommand({
   name: "member promote",
   otherNames: ["promote"],
@@ -130,7 +127,6 @@ const PROMOTE = memberCommand({
   example: ["member promote 4", "ok  n4 votes now. 4 voters: the cluster serves while 3 of them do."],
 }, (invocation) => ({ kind: "promote", id: nodeOf(invocation, "n") }));
 
-/** Takes a voter's vote. */
 const DEMOTE = memberCommand({
   name: "member demote",
   otherNames: ["demote"],
@@ -140,7 +136,6 @@ const DEMOTE = memberCommand({
   example: ["member demote 4", "ok  n4 is a learner now. 3 voters: the cluster serves while 2 of them do."],
 }, (invocation) => ({ kind: "demote", id: nodeOf(invocation, "n") }));
 
-/** Puts a new node in the place of one that is lost. */
 const REPLACE = memberCommand({
   name: "member replace",
   arguments: [DEAD_NODE, argument("new"), ADDRESS],
@@ -155,7 +150,6 @@ const REPLACE = memberCommand({
   ],
 }, replacementOf);
 
-/** Changes where a node is dialled. */
 const UPDATE = memberCommand({
   name: "member update",
   arguments: [NODE, ADDRESS],
@@ -168,7 +162,6 @@ const UPDATE = memberCommand({
   example: ["member update 2 10.0.0.7:7001", "ok  n2 is dialled at 10.0.0.7:7001 now."],
 }, (invocation) => ({ kind: "update", id: nodeOf(invocation, "n"), address: addressOf(invocation) }));
 
-/** In the order of the help. */
 export const MEMBER_COMMANDS: readonly Command[] = [ADD, REMOVE, PROMOTE, DEMOTE, REPLACE, UPDATE];
 
 function replacementOf(invocation: Invocation): MembershipChange {
@@ -189,11 +182,11 @@ function addressOf(invocation: Invocation): string {
   }
 }
 
-/** What has come about, or what has not yet. */
+/** Returns the answer: the result, or that the change is still in progress. */
 function sentenceFor(change: MembershipChange, { end, members }: Waited): string {
   if (end === "done") return `ok  ${doneSentence(change, members)}`;
   const why = end === "left" ? "Not waiting any longer" : "The deadline passed";
-  return `${why}; the change goes on by itself. members shows how far it is.`;
+  return `${why}; the change continues. members shows its progress.`;
 }
 
 function doneSentence(change: MembershipChange, members: readonly Member[]): string {
@@ -225,23 +218,23 @@ function majoritySentence(members: readonly Member[]): string {
   return `${voters} voters: the cluster serves while ${needed} of them do.`;
 }
 
-/** Between two looks at how far it is. */
+/** Interval between requests for the state of the change. */
 const LOOK_INTERVAL_MS = 250;
-/** How long one look may take. */
+/** Deadline of one such request. */
 const LOOK_TIMEOUT_MS = 2_000;
-/** Without any answer for so long, the waiting ends. */
+/** The wait ends after this time without any answer. */
 const SILENCE_MS = 30_000;
-/** A member that the leader has not heard for so long is said to be silent. */
+/** A member without contact to the leader for this time is reported as silent. */
 const SILENT_MEMBER_MS = 3_000;
 
-/** How waiting for a change ended. */
+/** The end of the wait for a change. */
 export interface Waited {
-  /** done: it came about. left: somebody stopped waiting. late: the deadline passed. */
+  /** done: the change is complete. left: the user stopped waiting. late: the deadline passed. */
   readonly end: "done" | "left" | "late";
   readonly members: readonly Member[];
 }
 
-/** Whether `change` has come about among `members`. */
+/** Returns whether `change` is complete among `members`. */
 export function hasComeAbout(change: MembershipChange, members: readonly Member[]): boolean {
   const member = (id: number): Member | undefined => members.find((candidate) => candidate.id === id);
   switch (change.kind) {
@@ -263,8 +256,8 @@ export function hasComeAbout(change: MembershipChange, members: readonly Member[
 }
 
 /**
- * Waits until `change`, which the cluster has taken with `members` as the outcome so far, has come about, or until the
- * time `until`, which may be infinite. Throws {@link HalfwayError} when the cluster falls silent, or the node is gone.
+ * Waits until `change` is complete, or until the time `until`, which may be infinite. `members`: the members when the
+ * cluster accepted the change. Throws {@link HalfwayError} if the cluster stops answering, or the node was removed.
  */
 export async function awaitChange(
   change: MembershipChange,
@@ -291,7 +284,7 @@ export async function awaitChange(
       ]);
       heardAt = clock.now();
       newest = found;
-      if (isGone(change, { members: found, status })) throw goneError(change);
+      if (wasRemoved(change, { members: found, status })) throw removedError(change);
       context.showProgress(`${progressText(change, status)}; Ctrl-C stops waiting, not the change`);
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
@@ -304,8 +297,8 @@ export async function awaitChange(
   return { end: "done", members: newest };
 }
 
-/** Whether somebody removed the node that is waited for. A list may be old; what the leader says is not. */
-function isGone(
+/** Returns whether the node was removed by another change. A list of members may be old; the leader's state is not. */
+function wasRemoved(
   change: MembershipChange,
   { members, status }: { readonly members: readonly Member[]; readonly status: ClusterStatus },
 ): boolean {
@@ -314,7 +307,7 @@ function isGone(
   return peerOf(leader, change.id) === null && !members.some(({ id }) => id === change.id);
 }
 
-/** What is waited for: `n4 receives a snapshot: 45% of 27.0 MB`. */
+/** Returns the progress of a change: `n4 receives a snapshot: 45% of 27.0 MB`. */
 export function progressText(change: MembershipChange, status: ClusterStatus): string {
   const node = `n${change.id}`;
   const leader = leaderOf(status);
@@ -335,8 +328,8 @@ export function progressText(change: MembershipChange, status: ClusterStatus): s
   return `${node} has caught up and is about to vote`;
 }
 
-function goneError(change: MembershipChange): HalfwayError {
-  return new HalfwayError(`n${change.id} is no member any more: somebody removed it meanwhile.`, {
+function removedError(change: MembershipChange): HalfwayError {
+  return new HalfwayError(`n${change.id} is not a member any more: it was removed meanwhile.`, {
     code: "membershipRefused",
     exitCode: ExitCode.no,
   });
@@ -344,9 +337,9 @@ function goneError(change: MembershipChange): HalfwayError {
 
 function silenceError({ id }: MembershipChange, cause: KvraftError): HalfwayError {
   return new HalfwayError(
-    `The cluster took the change and then fell silent for ${
+    `The cluster accepted the change and then did not answer for ${
       duration(SILENCE_MS)
-    }; the change goes on once it is back. ` +
+    }; the change continues once it does. ` +
       `members shows what became of n${id}. (${reasonOf(cause.message)})`,
     { code: cause.code, exitCode: ExitCode.unknown, cause },
   );

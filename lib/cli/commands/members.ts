@@ -14,10 +14,9 @@ import {
 import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
 import { duration, escapeText, table, withThousands } from "../text.ts";
 
-/** A leader that was heard from so lately counts as being heard from now. */
+/** A shorter time since the last contact is shown as now. */
 const LATELY_MS = 1_000;
 
-/** Names the members. */
 export const MEMBERS = defineCommand({
   name: "members",
   otherNames: ["nodes", "peers", "cluster"],
@@ -47,28 +46,28 @@ export const MEMBERS = defineCommand({
   },
 });
 
-/** One member. What only the leader or the node itself could say is null where neither did. */
+/** One member. A field that only the leader or the node itself knows is null if neither answered. */
 interface MemberRow {
   readonly id: number;
   readonly address: string;
   readonly role: MemberRole;
   readonly leads: boolean;
   readonly state: NodeState;
-  /** Whether its disk has room: as it says itself, else as its leader was told; null where neither could say. */
+  /** State of its disk, from the node itself or else from its leader; null if neither reported it. */
   readonly disk: DiskState | null;
-  /** Whether there is a leader that says how it is. */
+  /** Whether the leader reports its state. */
   readonly isWatched: boolean;
-  /** Entries of the leader's log that it is not known to have; null while the leader has never heard from it. */
+  /** Entries of the leader's log that it is not known to have; null before the first contact with the leader. */
   readonly lag: number | null;
-  /** Since the leader last heard from it; null when it did not since it was elected. */
+  /** Time since its last contact with the leader; null if there was none since the election. */
   readonly lastContactMs: number | null;
   /** Version of its program. */
   readonly version: string | null;
-  /** How much of a snapshot it has that it is being sent; null when it is sent none. */
+  /** Percentage that it has of the snapshot that it is being sent; null if it is sent none. */
   readonly snapshotPercent: number | null;
 }
 
-/** Puts together what the members' list and the nodes say. */
+/** Joins the list of members with the status of the nodes. */
 function memberRows(members: readonly Member[], status: ClusterStatus): readonly MemberRow[] {
   const leader = leaderOf(status);
   return members.map(({ id, address, role }) => {
@@ -100,7 +99,7 @@ function diskOf(node: NodeView | undefined, peer: PeerStatus | null): DiskState 
   return peer.hasRoom ? "ok" : "nearlyFull";
 }
 
-/** The members as a table of text. */
+/** Returns the members as a table. */
 function membersTable(rows: readonly MemberRow[]): string {
   const header = ["node", "address", "role", "state", "lag", "last contact", "version"];
   const lines = table([

@@ -11,7 +11,6 @@ import {
   readValue,
 } from "../command.ts";
 
-/** Sets a key. */
 export const PUT = defineCommand({
   name: "put",
   otherNames: ["set", "write", "insert", "update", "store"],

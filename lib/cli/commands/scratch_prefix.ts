@@ -1,4 +1,4 @@
-/** Commands that work on a store under a prefix of their own: with how many clients, and what they leave behind. */
+/** A prefix of unused keys for `bench` and `check`, the clients that work on it, and the removal of its keys. */
 import { KvraftError } from "../../client/errors.ts";
 import { MAX_PREFIX_BYTES } from "../../loadgen/mod.ts";
 import type { Random } from "../../platform/clock.ts";
@@ -6,16 +6,16 @@ import type { CommandContext, StoreClient } from "../command.ts";
 import { UsageError } from "../errors.ts";
 import { bytesOfWord, escapeBytes } from "../text.ts";
 
-/** Clients that connect at the same time: more would only wait for each other until their time is up. */
+/** Clients that connect at the same time: more of them would exceed their deadlines. */
 const DIALS = 64;
 const PREFIX_LETTERS = 8;
 const KEYS_OF_ONE_TRANSACTION = 100;
-/** Read at once, and then removed by transactions that are under way together. */
+/** Keys that are listed at once, and then removed by concurrent transactions. */
 const KEYS_OF_ONE_PAGE = 1_000;
-/** How long each attempt to remove keys may take. */
+/** Deadline of each attempt to remove keys. */
 const ATTEMPT_TIMEOUT_MS = 5_000;
 
-/** The prefix that was asked for, else one by chance: `check/3k9x0fqa/`. Throws {@link UsageError}. */
+/** Returns the requested prefix, else a random one: `check/3k9x0fqa/`. Throws {@link UsageError}. */
 export function scratchPrefix(
   word: string | undefined,
   { command, random }: { readonly command: string; readonly random: Random },
@@ -26,7 +26,7 @@ export function scratchPrefix(
   throw new UsageError(`--prefix has ${prefix.length} bytes; at most ${MAX_PREFIX_BYTES} are allowed.`);
 }
 
-/** Throws {@link UsageError} when there are keys already. */
+/** Throws {@link UsageError} if the prefix has keys. */
 export async function requireUnused(
   client: StoreClient,
   { prefix, timeoutMs }: { readonly prefix: Uint8Array; readonly timeoutMs: number },
@@ -43,7 +43,7 @@ export async function requireUnused(
   );
 }
 
-/** So many clients, each with connections of its own; `owner` closes them. Rejects when one can't be connected. */
+/** Connects clients, which `owner` closes. Rejects if one of them fails. */
 export async function connectAll(
   count: number,
   { context, owner }: { readonly context: CommandContext; readonly owner: AsyncDisposableStack },
@@ -61,7 +61,7 @@ export async function connectAll(
   return clients;
 }
 
-/** Removes the keys as far as that is possible within `forMs`; whether all are gone. */
+/** Removes the keys within `forMs` as far as possible. Resolves to whether none is left. */
 export async function removeKeys(
   client: StoreClient,
   prefix: Uint8Array,

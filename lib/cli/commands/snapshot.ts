@@ -1,4 +1,4 @@
-/** The commands on snapshots: have a node take one now, and save one as a backup. */
+/** The commands `snapshot now` and `snapshot save`. */
 import { KvraftError } from "../../client/errors.ts";
 import { reasonWithin } from "../../client/retry.ts";
 import type { SnapshotDownload, SnapshotInfo, SnapshotOptions } from "../../client/types.ts";
@@ -18,15 +18,14 @@ import { ExitCode, HalfwayError, UsageError } from "../errors.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import { duration, percentOf, perSecond, sizeText } from "../text.ts";
 
-/** Deadline of taking a snapshot unless the call has its own: a large store takes its time. */
+/** Deadline of taking a snapshot unless the invocation has its own: a large store takes long. */
 const TAKING_TIMEOUT_MS = 120_000;
-/** Between two progress lines. */
+/** Interval between progress lines. */
 const PROGRESS_INTERVAL_MS = 200;
 
-/** Which node; the leader where none is named. */
+/** The node that takes it; the leader by default. */
 const NODE: ArgumentSpec = { name: "n", required: false, completion: "node" };
 
-/** Has a node take a snapshot. */
 const NOW = defineCommand({
   name: "snapshot now",
   isLong: true,
@@ -51,7 +50,6 @@ const NOW = defineCommand({
   },
 });
 
-/** Saves a backup. */
 const SAVE = defineCommand({
   name: "snapshot save",
   otherNames: ["backup", "save", "bgsave"],
@@ -92,7 +90,6 @@ const SAVE = defineCommand({
   },
 });
 
-/** In the order of the help. */
 export const SNAPSHOT_COMMANDS: readonly Command[] = [NOW, SAVE];
 
 function documentOf({ nodeId, index, term, revision, bytes }: SnapshotInfo): unknown {
@@ -104,7 +101,7 @@ function takingOptions(invocation: Invocation, context: CommandContext): Snapsho
   return { timeoutMs: TAKING_TIMEOUT_MS, ...callOptions(invocation, context), ...node };
 }
 
-/** Copies the file to standard output. Throws {@link HalfwayError} unless all of it got there. */
+/** Copies the file to standard output. Throws {@link HalfwayError} unless it is complete. */
 async function copyOut(
   download: SnapshotDownload,
   { output, environment, showProgress }: CommandContext,
@@ -133,7 +130,7 @@ async function copyOut(
   }
 }
 
-/** `12.3 of 27.0 MB, 45%, 31.0 MB/s`. */
+/** Returns `12.3 MB of 27.0 MB, 45%, 31.0 MB/s`. */
 function progressText(
   { written, bytes, elapsedMs }: Record<"written" | "bytes" | "elapsedMs", number>,
 ): string {

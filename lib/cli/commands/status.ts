@@ -5,7 +5,6 @@ import { type Answer, answer, callOptions, defineCommand, withElapsed } from "..
 import { ExitCode } from "../errors.ts";
 import { escapeText, table } from "../text.ts";
 
-/** Shows the nodes. */
 export const STATUS = defineCommand({
   name: "status",
   otherNames: ["info", "leader", "ping"],

@@ -1,12 +1,11 @@
 /** The command `transfer-leader`. */
 import { type Answer, callOptions, changeAnswer, defineCommand, nodeOf } from "../command.ts";
 
-/** Moves leadership. */
 export const TRANSFER_LEADER = defineCommand({
   name: "transfer-leader",
   otherNames: ["transfer", "failover", "move-leader"],
   arguments: [{ name: "n", required: false, completion: "node" }],
-  summary: "have the leader hand over to node n, or to the best follower",
+  summary: "transfer leadership to node n, or to the best follower",
   example: ["transfer-leader 3", "ok  leader n3"],
   async run(invocation, context): Promise<Answer> {
     const target = invocation.args.has("n") ? nodeOf(invocation, "n") : null;

@@ -9,8 +9,8 @@ import { tokenize } from "../../../lib/cli/tokenize.ts";
 Deno.test("an argument that may not be what was typed is refused, with the ways to say such bytes", async () => {
   const store = new FakeStore();
   const refusal =
-    'kvraft: The argument "a\ufffd" holds bytes that are no UTF-8, or the character U+FFFD, which stands ' +
-    "for them: which of both can't be told here, so nothing was done. Write bytes as \\xHH with --escapes (U+FFFD as " +
+    'kvraft: The argument "a\ufffd" has bytes that are not UTF-8, or the character U+FFFD, which cannot ' +
+    "be distinguished from them. Nothing was done. Write bytes as \\xHH with --escapes (U+FFFD as " +
     "\\u{fffd}), a key also as --key-base64, a value also as - (standard input) or --file.\n";
   for (const args of [["put", "a\ufffd", "v"], ["put", "k", "a\ufffd"], ["list", "--after", "a\ufffd"]]) {
     assertEquals(await run(args, { store }), { code: 2, out: "", err: refusal });

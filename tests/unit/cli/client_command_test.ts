@@ -169,7 +169,7 @@ Deno.test("each error ends with its code, on standard error, as text or as JSON"
   assertEquals(await run(["get", "k"], { store }), {
     code: 70,
     out: "",
-    err: "kvraft: A fault in kvraft itself: x is undefined\n",
+    err: "kvraft: A fault in kvraft: x is undefined\n",
   });
 });
 

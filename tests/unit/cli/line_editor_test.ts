@@ -99,7 +99,7 @@ Deno.test("keys work within pasted text, also when their sequence comes in parts
   }
 });
 
-Deno.test("bytes that are no UTF-8, NUL and line separators are shown as U+FFFD, and their line is refused", async () => {
+Deno.test("bytes that are not UTF-8, NUL and line separators are shown as U+FFFD, and their line is refused", async () => {
   for (
     const bytes of [
       Uint8Array.of(0xff),
@@ -113,7 +113,7 @@ Deno.test("bytes that are no UTF-8, NUL and line separators are shown as U+FFFD,
     await typing.type("put k a", bytes, "b\r", "get k\r");
     const [refused, next] = typing.lines;
     assertMatch(refused?.[0] ?? "", /^put k a\ufffd+b$/);
-    assertMatch(refused?.[1] ?? "", /no UTF-8, a NUL or a line separator, shown as \ufffd, and was not run/);
+    assertMatch(refused?.[1] ?? "", /not UTF-8, a NUL or a line separator, shown as \ufffd, and was not run/);
     assertEquals(next, ["get k", null]);
   }
 });

@@ -170,7 +170,7 @@ Deno.test("who stops waiting is told that the change goes on, and the members as
   text.environment.signal();
   assertEquals([await text.code, text.environment.stdout.text], [
     4,
-    "Not waiting any longer; the change goes on by itself. members shows how far it is.\n",
+    "Not waiting any longer; the change continues. members shows its progress.\n",
   ]);
 });
 
@@ -184,7 +184,7 @@ Deno.test("--timeout-ms ends the waiting, not the change", async () => {
   }
   assertEquals([await code, environment.stdout.text], [
     4,
-    "The deadline passed; the change goes on by itself. members shows how far it is.\n",
+    "The deadline passed; the change continues. members shows its progress.\n",
   ]);
   assertEquals(store.changes, [{ kind: "promote", id: 3, force: false, timeoutMs: 600 }]);
 });
@@ -222,7 +222,7 @@ Deno.test("a cluster that falls silent ends the waiting after 30 s; a short sile
   await pass(1);
   assertEquals([await code, environment.stderr.text], [
     4,
-    "kvraft: The cluster took the change and then fell silent for 30.0 s; the change goes on once it is back. " +
+    "kvraft: The cluster accepted the change and then did not answer for 30.0 s; the change continues once it does. " +
     "members shows what became of n3. (Nobody answers.)\n",
   ]);
 });
@@ -237,7 +237,7 @@ Deno.test("a new node that somebody removes meanwhile is not waited for", async 
   environment.clock.advance(250);
   assertEquals([await code, environment.stderr.text], [
     1,
-    "kvraft: n4 is no member any more: somebody removed it meanwhile.\n",
+    "kvraft: n4 is not a member any more: it was removed meanwhile.\n",
   ]);
 });
 

@@ -112,7 +112,7 @@ Deno.test("a server without a terminal goes on after a hangup, says so once, and
   assertEquals(server.stops, 0);
   assertEquals(
     environment.stderr.text,
-    "kvraft: this node goes on after SIGHUP; SIGTERM or SIGINT stops it\n",
+    "kvraft: this node continues after SIGHUP; SIGTERM or SIGINT stops it\n",
   );
   environment.signal();
   server.stopped.resolve();
@@ -137,7 +137,7 @@ Deno.test("a stop that takes too long ends after 4.5 s all the same", async () =
   assertEquals(environment.stderr.text, "");
   environment.clock.advance(1);
   assertEquals(await code, 0);
-  assertMatch(environment.stderr.text, /not everything was finished/);
+  assertMatch(environment.stderr.text, /the clean stop took longer than/);
 });
 
 /** Errors by their stable names, and what a server ends with: 1 is only what no restart mends. */
@@ -216,7 +216,7 @@ Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only 
   const { environment, code } = start(FLAGS, { failure });
   assertEquals([await code, environment.stderr.text], [
     70,
-    "kvraft: a fault in kvraft itself: x is undefined\n",
+    "kvraft: a fault in kvraft: x is undefined\n",
   ]);
   assertMatch(describeFault(failure, ["server", "--log-level", "debug"]), /x is undefined\n[^]*at /);
 });
@@ -237,7 +237,7 @@ Deno.test("the config file and the flags make the configuration", async () => {
 Deno.test("wrong usage of a server ends with 2, and nothing is started", async () => {
   const table: readonly (readonly [readonly string[], string])[] = [
     [["server", "--nod-id", "1"], "There is no option --nod-id. Did you mean --node-id?"],
-    [["server", "extra"], '"extra" belongs to no option. See kvraft server --help.'],
+    [["server", "extra"], '"extra" is not an option. See kvraft server --help.'],
     [
       [...FLAGS, "--data-dir", "/srv/kv"],
       "--data-dir: this program may write only under ./data of the directory it was started in, and /srv/kv is not " +

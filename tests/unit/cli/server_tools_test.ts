@@ -162,7 +162,7 @@ Deno.test("the word is typed on a terminal; another word, or none, changes nothi
   const typed = await answering(args, "7f3a\r\n");
   assertEquals([typed.code, typed.tools.recovered.length], [0, 1]);
   assert(
-    typed.err.endsWith("Type the cluster's id to go on, anything else to leave all as it is: "),
+    typed.err.endsWith("Type the cluster's id to continue, anything else to change nothing: "),
     typed.err,
   );
   for (const word of ["yes\n", "", "7f3\n"]) {
@@ -192,7 +192,12 @@ async function answering(args: readonly string[], word: string): Promise<Ended> 
 Deno.test("where nobody can be asked, recover says how to go on all the same", async () => {
   const { code, err, tools } = await run(["recover", "--data-dir", "data/node-2"]);
   assertEquals([code, tools.recovered], [2, []]);
-  assert(err.endsWith("kvraft: Nobody is there to be asked. To go on all the same: --yes=7f3a\n"), err);
+  assert(
+    err.endsWith(
+      "kvraft: Cannot ask for confirmation: standard input is not a terminal. To confirm: --yes=7f3a\n",
+    ),
+    err,
+  );
 });
 
 Deno.test("wrong usage of a tool ends with 2, and nothing is done", async () => {
@@ -211,7 +216,7 @@ Deno.test("wrong usage of a tool ends with 2, and nothing is done", async () => 
       "--node-id is 3, and --cluster has 1, 2.",
     ],
     [[...restore, "--frm", "f"], "There is no option --frm. Did you mean --from?"],
-    [[...restore, "more"], '"more" belongs to no option. See --help.'],
+    [[...restore, "more"], '"more" is not an option. See --help.'],
     [
       [...restore, "--cluster-name", "a b"],
       '--cluster-name must be 1 to 64 letters, digits, dots, dashes and underscores, not "a b". Example: orders',
@@ -223,7 +228,7 @@ Deno.test("wrong usage of a tool ends with 2, and nothing is done", async () => 
       "there. Start it where ./data holds the folder, or compile it for that place: " +
       "KVRAFT_DATA_DIR=/elsewhere deno task compile",
     ],
-    [["restor"], '"restor" belongs to no option. Did you mean kvraft server restore?'],
+    [["restor"], '"restor" is not an option. Did you mean kvraft server restore?'],
   ];
   for (const [args, message] of table) {
     const { code, out, err, tools } = await run(args);
@@ -270,15 +275,15 @@ Deno.test("what a tool can't read is named as that, and does not end like damage
   for (const [code, advice] of Object.entries(reasons)) {
     const environment = new FakeEnvironment();
     const tools = new FakeTools();
-    tools.failure = Object.assign(new Error(`${code}: open '/srv/backup.snap'`), { code });
+    tools.failure = Object.assign(new Error(`${code}: it failed, open '/srv/backup.snap'`), { code });
     const start: StartServer = () => Promise.reject(new Error("no server is started"));
     const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
     const args = ["server", "restore", "--from", "/srv/backup.snap", "--node-id", "1", "--cluster", CLUSTER];
     assertEquals(await runKvraft(args, { environment, connect, start, tools }), 2);
     assertStringIncludes(
       environment.stderr.text,
-      `kvraft: Cannot read what was named: ${code}: open '/srv/backup.snap'.`,
+      "kvraft: Cannot read /srv/backup.snap: it failed.",
     );
-    assertStringIncludes(environment.stderr.text, `That is no damage, and nothing was changed. ${advice}`);
+    assertStringIncludes(environment.stderr.text, `This is not damage, and nothing was changed. ${advice}`);
   }
 });
