@@ -9,6 +9,7 @@ import {
   MAX_VALUE_BYTES,
   type Mutation,
   type Transaction,
+  writtenValue,
 } from "../kv/command.ts";
 import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
 import { AddressError, formatAddress } from "../platform/address.ts";
@@ -95,7 +96,7 @@ export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
   let bytes = 0;
   for (const check of checks) bytes += check.key.length + (check.kind === "value" ? check.value.length : 0);
   for (const mutation of mutations) {
-    bytes += mutation.key.length + (mutation.kind === "put" ? mutation.value.length : 0);
+    bytes += mutation.key.length + (writtenValue(mutation)?.length ?? 0);
   }
   return bytes;
 }

@@ -1,10 +1,14 @@
 /**
- * What may be asked of the store, and what it answers.
+ * The commands and queries of the store, their results, and their limits.
  *
- * There is one kind of write, the transaction: checks and mutations, applied whole or not at all. Put, delete and
- * compare-and-set are its short forms. Each of these types is written to logs and snapshots as an array that may
- * grow at its end; a field is never removed or given another meaning.
+ * There is one kind of write, the transaction: checks and mutations, applied atomically. Put, delete and compare-and-set
+ * are short forms of it. Each of these types is written to logs and snapshots as an array that may be extended at its end;
+ * a field is never removed or given another meaning.
+ *
+ * A new kind of mutation is added here ({@link Mutation}, {@link MutationOutcome}, {@link writtenValue}), in `store.ts`,
+ * and in the codec, the client and the checker, where the compiler reports each place.
  */
+import { assertNever } from "../platform/assert.ts";
 
 /** Bytes of a key: 1 up to this many. */
 export const MAX_KEY_BYTES = 4_096;
@@ -13,16 +17,15 @@ export const MAX_VALUE_BYTES = 1_048_576;
 /** Checks plus mutations in one transaction. */
 export const MAX_TRANSACTION_OPERATIONS = 128;
 /**
- * How far a session's writes may run ahead of what it has acknowledged: `sequence − acknowledgedBelow` stays below
- * this. It bounds the answers that the store remembers for one session, and it is a rule of the log: every node must
- * judge by the same number.
+ * Bound on `sequence − acknowledgedBelow` of a session's writes. It bounds the answers that the store remembers for one
+ * session. All replicas must use the same number, since it decides what applying an entry does.
  */
 export const MAX_SESSION_WINDOW = 4_096;
-/** Most that one {@link ExpireSessions} may add to the store's clock; a leader that slept longer gives no more. */
+/** Most that one {@link ExpireSessions} may add to the store's clock; a leader that was suspended longer adds no more. */
 export const MAX_ELAPSED_MS = 60_000;
-/** Where the store's clock ends, in milliseconds: time that would pass it is refused. Honest leaders need 142,000 years. */
+/** Maximum of the store's clock, in milliseconds; time beyond it is refused. Correct leaders reach it after 142,000 years. */
 export const MAX_LOG_TIME_MS = 2 ** 52;
-/** Bytes of one encoded command: what every log record, frame and snapshot chunk must be able to hold. */
+/** Bytes of one encoded command; every log record, frame and snapshot chunk must have space for so many. */
 export const MAX_COMMAND_BYTES = 8_388_608;
 /** Entries that one page of a listing may have. */
 export const MAX_LIST_ENTRIES = 10_000;
@@ -38,33 +41,45 @@ export type Check =
   /** The key exists and has exactly this value. */
   | { readonly kind: "value"; readonly key: Uint8Array; readonly value: Uint8Array };
 
-/** A change to one key. */
+/** A change of one key. */
 export type Mutation =
   | { readonly kind: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly kind: "delete"; readonly key: Uint8Array };
 
+/** Returns the value that a mutation stores under its key, or null when it removes the key. All byte limits use it. */
+export function writtenValue(mutation: Mutation): Uint8Array | null {
+  switch (mutation.kind) {
+    case "put":
+      return mutation.value;
+    case "delete":
+      return null;
+    default:
+      return assertNever(mutation);
+  }
+}
+
 /**
  * Makes a write exactly-once (thesis §6.3).
  *
- * `sessionId` is a random integer below 2^53 chosen by the client, `openedAt` the log index that a node told it in
- * its hello. A session that the store does not know is opened by its first command, which costs no extra round trip.
- * That is safe because the store remembers `forgottenIndex`, the newest index at which any session that it has
- * dropped was opened: a stamp with `openedAt` below it might belong to one of those and is refused.
+ * `sessionId` is a random integer below 2^53 chosen by the client, `openedAt` the log index in a node's welcome. A session
+ * that the store does not know is opened by its first command, without an extra round trip. That is safe because the store
+ * remembers `forgottenIndex`, the newest index at which any session that it has dropped was opened: a stamp with
+ * `openedAt` below it might belong to one of those and is refused.
  */
 export interface SessionStamp {
   /** Chosen at random by the client; 1 … 2^53 − 1. */
   readonly sessionId: number;
-  /** 1 for the session's first write, then counting up; a retry carries the number of the first attempt. */
+  /** 1 for the session's first write, then counting up; a retry has the number of the first attempt. */
   readonly sequence: number;
-  /** The client has seen the answers of all its writes below this number; the store may forget them. */
+  /** The client has the answers of all its writes below this number; the store may forget them. */
   readonly acknowledgedBelow: number;
   /** Log index applied at the node that the client was connected to when it chose the session. */
   readonly openedAt: number;
 }
 
-/** All or nothing: when every check holds, every mutation is made, in one revision. */
+/** Checks and mutations: when every check holds, every mutation is applied, in one revision. */
 export interface Transaction {
-  /** Which command this is. */
+  /** Discriminates the command. */
   readonly kind: "transaction";
   /** Null for a write that is sent at most once and never retried. */
   readonly session: SessionStamp | null;
@@ -72,13 +87,13 @@ export interface Transaction {
   readonly checks: readonly Check[];
   /** At least one; no key twice. */
   readonly mutations: readonly Mutation[];
-  /** Present where the answer to failed checks is to include how the key of the first one stands. */
+  /** Present if the answer to failed checks should include the current state of the first failed check's key. */
   readonly returnCurrent?: true;
 }
 
 /** Opens a session, or keeps an open one from expiring. */
 export interface RegisterSession {
-  /** Which command this is. */
+  /** Discriminates the command. */
   readonly kind: "registerSession";
   /** As in {@link SessionStamp}. */
   readonly sessionId: number;
@@ -86,13 +101,13 @@ export interface RegisterSession {
   readonly openedAt: number;
 }
 
-/** The leader's word that time has passed: the only clock the store knows. */
+/** Advances the store's clock, its only source of time, and expires sessions. Proposed by the leader. */
 export interface ExpireSessions {
-  /** Which command this is. */
+  /** Discriminates the command. */
   readonly kind: "expireSessions";
   /**
-   * Whole milliseconds that passed on the leader's monotonic clock since the last such entry, its own or one that it
-   * applied; 0 … MAX_ELAPSED_MS.
+   * Whole milliseconds on the leader's monotonic clock since the last such entry that it proposed or applied;
+   * 0 … MAX_ELAPSED_MS.
    */
   readonly elapsedMs: number;
 }
@@ -100,7 +115,7 @@ export interface ExpireSessions {
 /** The data of a log entry of kind `command`. */
 export type Command = Transaction | RegisterSession | ExpireSessions;
 
-/** A key with its value and its three numbers, as of one revision. */
+/** A key with its value and its version numbers, as of one revision. */
 export interface KeyValue {
   /** 1 … MAX_KEY_BYTES bytes. */
   readonly key: Uint8Array;
@@ -114,28 +129,28 @@ export interface KeyValue {
   readonly version: number;
 }
 
-/** What one mutation did. */
+/** The result of one mutation. */
 export type MutationOutcome =
   | { readonly kind: "put"; readonly createRevision: number; readonly version: number }
   | { readonly kind: "delete"; readonly deleted: boolean };
 
-/** Why the store did not look at a command. Nothing was changed by *this* entry; an earlier attempt may have been. */
+/** Reason for which the store refuses a command. *This* entry changed nothing; an earlier attempt may have. */
 export type RefusalReason =
-  /** The session is unknown and may have been forgotten: whether an earlier attempt applied can't be told. */
+  /** The session is unknown and may have been forgotten: whether an earlier attempt was applied is unknown. */
   | "sessionExpired"
   /** The client had already acknowledged the answer to this sequence number. */
   | "answerForgotten"
-  /** The entry's bytes are no command that this version knows. */
+  /** The entry's bytes are not a command of this version. */
   | "invalidCommand";
 
-/** What applying one command gave. */
+/** The result of applying one command. */
 export type CommandResult =
   /** The checks held and the mutations are in the store at `revision`. */
   | { readonly kind: "applied"; readonly revision: number; readonly outcomes: readonly MutationOutcome[] }
   /**
-   * Nothing changed. `failedChecks` are positions; `current` is the key of the first failed one as it stands, or null
-   * if it does not exist. It is omitted unless the transaction asked for it, in the answer to a retry, since sessions
-   * remember no values, and where the client does not read its answers as fast as they come.
+   * Nothing changed. `failedChecks` are positions; `current` is the current state of the first failed check's key, or null
+   * if it does not exist. It is omitted unless the transaction requested it, in the answer to a retry, since sessions
+   * remember no values, and where the client reads its answers too slowly.
    */
   | {
     readonly kind: "checksFailed";
@@ -147,28 +162,28 @@ export type CommandResult =
   | { readonly kind: "sessionsExpired"; readonly expired: number }
   | { readonly kind: "refused"; readonly reason: RefusalReason };
 
-/** Which keys a listing covers, in unsigned byte order. */
+/** The range of a listing, in unsigned byte order. */
 export interface ListQuery {
-  /** Only keys that begin so; empty for all. */
+  /** Only keys with this prefix; empty for all. */
   readonly prefix: Uint8Array;
   /** First key of the range (included), or null for the beginning. */
   readonly start: Uint8Array | null;
   /** End of the range (excluded), or null for the end. */
   readonly end: Uint8Array | null;
-  /** Continue behind this key in the direction of the listing, or null. */
+  /** Continue after this key in the direction of the listing, or null. */
   readonly after: Uint8Array | null;
-  /** From the greatest key down. */
+  /** In descending order. */
   readonly reverse: boolean;
   /** 1 … MAX_LIST_ENTRIES. */
   readonly limit: number;
 }
 
-/** One page of a listing, all of one revision. */
+/** One page of a listing, as of one revision. */
 export interface ListPage {
   /** In the direction of the listing. */
   readonly entries: readonly KeyValue[];
-  /** Whether the range goes on behind the last entry. */
+  /** Whether the range has entries after the last one. */
   readonly more: boolean;
-  /** The store's revision when the page was made. */
+  /** The store's revision as of which the page was read. */
   readonly revision: number;
 }

@@ -1,23 +1,24 @@
 /**
- * Keys as text: one character of code 0 … 255 for each byte.
+ * Ordered keys: keys as texts, and ordered maps that can be copied in O(1).
  *
- * JavaScript compares strings by code unit, so such texts stand in unsigned byte order, and a text makes a smaller
- * and faster key of a tree than an array of bytes. None of them is ever a property name: `__proto__` is a key like
- * any other.
+ * A text has one character of code 0 … 255 for each byte. JavaScript compares strings by code unit, so such texts sort in
+ * unsigned byte order, and a text is a smaller and faster key of a tree than an array of bytes. None is ever used as a
+ * property name: `__proto__` is a key like any other.
  */
 import { Buffer } from "node:buffer";
+import sortedBTree from "sorted-btree";
 
 /** Bytes of a buffer that several keys share. */
 const BLOCK_BYTES = 16_384;
 
-/** The text of a key's bytes. (Latin-1 is this very mapping; String.fromCharCode takes twice as long for 23 bytes.) */
+/** Returns the text of a key's bytes. (Latin-1 is this mapping; String.fromCharCode takes twice as long for 23 bytes.) */
 export function keyText(bytes: Uint8Array): string {
   return Reflect.apply(Buffer.prototype.latin1Slice, bytes, [0, bytes.length]);
 }
 
 /**
- * Turns several texts of `totalBytes` together to bytes that share one buffer. Making a buffer for each key of a long
- * page would take many times longer than filling it.
+ * Returns a function that converts texts of `totalBytes` in total to bytes in one shared buffer. Allocating a buffer for
+ * each key of a long page would take many times longer than filling it.
  */
 export function keyWriter(totalBytes: number): (text: string) => Uint8Array {
   const buffer = new Uint8Array(totalBytes);
@@ -30,8 +31,8 @@ export function keyWriter(totalBytes: number): (text: string) => Uint8Array {
 }
 
 /**
- * Turns any number of texts to bytes that share buffers of {@link BLOCK_BYTES}, for whoever keeps none of them for
- * long: what is kept of a block keeps all of it.
+ * Returns a function that converts any number of texts to bytes in shared buffers of {@link BLOCK_BYTES}, for callers that
+ * keep none of them for long: one kept key keeps its whole buffer alive.
  */
 export function keyBlocks(): (text: string) => Uint8Array {
   let toBytes = keyWriter(0);
@@ -46,15 +47,27 @@ export function keyBlocks(): (text: string) => Uint8Array {
   };
 }
 
-/** The least text behind `text`: nothing lies between the two. */
+/** Returns the smallest text greater than `text`. */
 export function successor(text: string): string {
   return text + "\0";
 }
 
-/** The least text behind all that begin with `prefix`; null when there is none (an empty prefix, or all bytes 255). */
+/** Returns the smallest text greater than all texts with `prefix`; null when there is none (an empty prefix, or only bytes 255). */
 export function prefixEnd(prefix: string): string | null {
   let length = prefix.length;
   while (length > 0 && prefix.charCodeAt(length - 1) === 255) length--;
   if (length === 0) return null;
   return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1);
+}
+
+/**
+ * An ordered map, the copy-on-write B+ tree of `sorted-btree`. `clone()` is O(1), so a snapshot can be read while the store
+ * changes; values are shared between clones, so a value in a cloned tree must not be changed in place.
+ */
+export type Tree<K extends string | number, V> = sortedBTree.default<K, V>;
+
+/** Returns an empty tree in the order of `<`. */
+export function newTree<K extends string | number, V>(): Tree<K, V> {
+  // The library is a CommonJS module: its class is the property `default` of the import.
+  return new sortedBTree.default<K, V>(undefined, (a, b) => a === b ? 0 : a < b ? -1 : 1);
 }

@@ -1,23 +1,23 @@
 /**
- * The state as a sequence of records: what a snapshot holds and what a state hash is made of.
+ * The state as a sequence of records, the content of snapshots and the input of state hashes.
  *
- * The same log gives the same records in the same order: the header, the keys in byte order, the sessions by id, each
- * followed by its remembered answers by sequence. A record is an array that may grow at its end; a field is never
- * removed or given another meaning.
+ * Equal logs give equal records in the same order: the header, the keys in byte order, the sessions by id, each followed
+ * by its remembered answers by sequence. A record is an array that may be extended at its end; a field is never removed or
+ * given another meaning.
  */
 import type { CommandResult } from "./command.ts";
 
-/** An answer that a session remembers: what a transaction gave. */
+/** The result of a transaction, which a session remembers as the answer. */
 export type TransactionResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
 
-/** The store's own numbers. Always the first record, and only there. */
+/** The store's own numbers. It is the first record and occurs once. */
 export type HeaderRecord = readonly [
   kind: "header",
   appliedIndex: number,
   revision: number,
-  /** Sum of all time that the log says has passed. */
+  /** The store's clock. */
   logTimeMs: number,
-  /** A session that is unknown and was stamped with an index below this one may have been forgotten. */
+  /** An unknown session whose `openedAt` is below this index may have been forgotten. */
   forgottenIndex: number,
 ];
 
@@ -35,18 +35,18 @@ export type KeyRecord = readonly [
 export type SessionRecord = readonly [
   kind: "session",
   sessionId: number,
-  /** As its stamps say. */
+  /** `openedAt` of its stamps. */
   openedAt: number,
   /** Index of the entry that opened it. */
   openedIndex: number,
-  /** Index of the last entry that named it. */
+  /** Index of the last entry of this session. */
   lastActiveIndex: number,
   /** Log time at that entry. */
   lastActiveMs: number,
   acknowledgedBelow: number,
 ];
 
-/** One answer of the session with this id, which came before it. */
+/** One answer of the session with this id, whose record precedes it. */
 export type AnswerRecord = readonly [
   kind: "answer",
   sessionId: number,
@@ -54,5 +54,5 @@ export type AnswerRecord = readonly [
   answer: TransactionResult,
 ];
 
-/** One piece of the state. */
+/** One record of the state. */
 export type StateRecord = HeaderRecord | KeyRecord | SessionRecord | AnswerRecord;

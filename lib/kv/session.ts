@@ -1,28 +1,28 @@
 /**
- * One client session: which of its writes were applied, and what they were answered (thesis §6.3).
+ * A client session: its applied writes and their answers (thesis §6.3).
  */
 import type { SessionStamp } from "./command.ts";
 import { MAX_SESSION_WINDOW } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { AnswerRecord, SessionRecord, TransactionResult } from "./record.ts";
 
-/** What an answer counts for beside the bytes in it, and what each of its outcomes or failed checks counts for. */
+/** Bytes that an answer counts for, and that each of its outcomes or failed checks counts for. */
 const ANSWER_BYTES = 64;
 const OUTCOME_BYTES = 32;
 
-/** Where in the log a session was opened. */
+/** The identity of a session, and the index at which it was opened. */
 export interface SessionOrigin {
   /** Chosen by its client. */
   readonly sessionId: number;
-  /** As its stamps say; below `openedIndex`. */
+  /** `openedAt` of its stamps; below `openedIndex`. */
   readonly openedAt: number;
   /** Index of the entry that opened it. */
   readonly openedIndex: number;
 }
 
 /**
- * Why no client of ours made this stamp, or null when all is well. The store refuses such a stamp, so these are rules
- * of the log: changing one changes what an old log means.
+ * Returns why a stamp is invalid, or null when it is valid. The store refuses invalid stamps, so these rules never change:
+ * applying an old log must give the same state.
  */
 export function stampProblem(stamp: SessionStamp): string | null {
   const { sessionId, sequence, acknowledgedBelow, openedAt } = stamp;
@@ -42,33 +42,35 @@ function isCount(value: number): boolean {
 }
 
 /**
+ * A session of the state machine.
+ *
  * Invariants: every remembered sequence is at least `acknowledgedBelow` and less than MAX_SESSION_WINDOW above it (so
  * the number of answers has a bound); `acknowledgedBelow`, `lastActiveIndex` and `lastActiveMs` never fall.
  */
 export class Session {
-  /** Where it came from. */
+  /** Its identity and the index at which it was opened. */
   readonly origin: SessionOrigin;
-  /** Which copy of the session table may change this object; see there. */
+  /** Generation of the session table that may change this object; see there. */
   readonly generation: number;
-  /** By sequence. Its order is never used: it would not survive a snapshot. */
+  /** By sequence. Its iteration order is not used, since a restored map has another. */
   readonly #answers = new Map<number, TransactionResult>();
   #answersBytes = 0;
   #acknowledgedBelow = 1;
   #lastActiveIndex: number;
   #lastActiveMs = 0;
 
-  /** A session that remembers nothing yet. */
+  /** Makes a session without answers. */
   constructor(origin: SessionOrigin, generation: number) {
     assert(
       origin.openedAt < origin.openedIndex,
-      "a session is opened behind the index that its client was told",
+      "a session is opened after the index in its stamps",
     );
     this.origin = origin;
     this.generation = generation;
     this.#lastActiveIndex = origin.openedIndex;
   }
 
-  /** The same session as an object of its own. O(answers). */
+  /** Returns a copy of another generation. O(answers). */
   copy(generation: number): Session {
     const copy = new Session(this.origin, generation);
     copy.touch(this.#lastActiveIndex, this.#lastActiveMs);
@@ -77,7 +79,7 @@ export class Session {
     return copy;
   }
 
-  /** All answers below this are forgotten. */
+  /** All answers below this sequence are forgotten. */
   get acknowledgedBelow(): number {
     return this.#acknowledgedBelow;
   }
@@ -92,22 +94,22 @@ export class Session {
     return this.#lastActiveIndex;
   }
 
-  /** What the remembered answers count for. */
+  /** Bytes that the remembered answers count for. */
   get answersBytes(): number {
     return this.#answersBytes;
   }
 
-  /** The entry at `index` names the session. */
+  /** Records activity by the entry at `index`. */
   touch(index: number, logTimeMs: number): void {
     assert(
       index >= this.#lastActiveIndex && logTimeMs >= this.#lastActiveMs,
-      "a session's activity goes forward",
+      "a session's activity never goes back",
     );
     this.#lastActiveIndex = index;
     this.#lastActiveMs = logTimeMs;
   }
 
-  /** The client has its answers below `below`: they are forgotten. Without effect when it said more before. */
+  /** Forgets the answers below `below`, which the client has. No effect if it has acknowledged more before. */
   acknowledge(below: number): void {
     const end = Math.min(below, this.#acknowledgedBelow + MAX_SESSION_WINDOW);
     for (let sequence = this.#acknowledgedBelow; sequence < end && this.#answers.size > 0; sequence++) {
@@ -117,29 +119,29 @@ export class Session {
       this.#answersBytes -= answerBytes(answer);
     }
     this.#acknowledgedBelow = Math.max(this.#acknowledgedBelow, below);
-    assert(this.#answersBytes >= 0, "forgotten answers count for what they counted when remembered");
+    assert(this.#answersBytes >= 0, "a forgotten answer counts for as many bytes as when it was remembered");
   }
 
-  /** What the write with this number was answered, or null when it was not applied yet. */
+  /** Returns the answer to the write with this number, or null when it was not applied. */
   answerTo(sequence: number): TransactionResult | null {
     return this.#answers.get(sequence) ?? null;
   }
 
   /**
-   * Keeps the answer to a write that has just been applied for the first time, without the value that it may include:
-   * what one answer takes must not depend on what the store holds.
+   * Remembers the answer to a write that was applied for the first time, without the value that it may include: the memory
+   * of an answer must not depend on the stored values.
    */
   remember(sequence: number, answer: TransactionResult): void {
     assert(!this.#answers.has(sequence), "a session's write is applied once");
     assert(
       sequence >= this.#acknowledgedBelow && sequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW,
-      "a remembered answer lies in the session's window",
+      "a remembered answer is in the session's window",
     );
     this.#answers.set(sequence, answer.kind === "applied" ? answer : { ...answer, current: "omitted" });
     this.#answersBytes += answerBytes(answer);
   }
 
-  /** The session and its answers, in canonical order. */
+  /** Returns the records of the session and its answers, in canonical order. */
   *records(): Iterable<SessionRecord | AnswerRecord> {
     const { sessionId, openedAt, openedIndex } = this.origin;
     yield [
@@ -156,7 +158,7 @@ export class Session {
   }
 }
 
-/** What an answer counts for: the same number on every node, not what an engine really spends. */
+/** Returns the bytes that an answer counts for: the same number on every node, not its real memory. */
 function answerBytes(answer: TransactionResult): number {
   switch (answer.kind) {
     case "applied":

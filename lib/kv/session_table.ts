@@ -1,28 +1,29 @@
 /**
- * All sessions: admits each write once, and forgets sessions in a way that every node repeats exactly.
+ * The session table: admits each write once, and forgets sessions deterministically, alike on every node.
  *
- * Three things make it forget: log time (a session idle for `ttlMs`), number (`maxSessions`; the least recently active
- * go first), and the size of what is remembered (`maxAnswersBytes`; the sessions with the largest answers go first, so
- * that a session within its share, `maxAnswersBytes / maxSessions`, is never forgotten for what others remember).
- * Forgetting loses the proof of what was applied, so the table keeps `forgottenIndex`, the newest index at which a forgotten session was opened.
- * A stamp's `openedAt` is older than the entry that opens its session, hence every stamp of a forgotten session is
- * below `forgottenIndex`: an unknown session with `openedAt` at or above it was never here, and may be opened.
+ * A session is forgotten for one of three reasons: its idle time reaches `ttlMs`; there are more than `maxSessions` (the
+ * least recently active go first); the answers exceed `maxAnswersBytes` (the sessions with the largest answers go first, so
+ * that a session within its share, `maxAnswersBytes / maxSessions`, is never forgotten because of others).
+ *
+ * With a session the record of its applied writes is lost, so the table keeps `forgottenIndex`, the newest index at which
+ * a forgotten session was opened. A stamp's `openedAt` is below the index of the entry that opens its session, so every
+ * stamp of a forgotten session is below `forgottenIndex`: an unknown session with `openedAt` at or above it never existed
+ * and may be opened.
  */
 import type { RefusalReason, RegisterSession, SessionStamp } from "./command.ts";
 import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import { RecencyOrder } from "./recency.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "./record.ts";
 import { Session, type SessionOrigin, stampProblem } from "./session.ts";
-import { newTree, type Tree } from "./tree.ts";
+import { newTree, type Tree } from "./keys.ts";
 
-/** When sessions are forgotten. Every node must use the same numbers, or replicas part. */
+/** Limits at which sessions are forgotten. All nodes must use the same, or replicas diverge. */
 export interface SessionLimits {
   /** Log time after which an idle session is forgotten, in milliseconds. */
   readonly ttlMs: number;
-  /** Sessions known at a time. */
+  /** Maximum number of sessions. */
   readonly maxSessions: number;
-  /** What the remembered answers of all sessions may count for together. */
+  /** Bytes that the remembered answers of all sessions may count for. */
   readonly maxAnswersBytes: number;
 }
 
@@ -33,11 +34,11 @@ export const SESSION_LIMITS: SessionLimits = {
   maxAnswersBytes: 67_108_864,
 };
 
-/** What is to be done with a session's write. */
+/** Decision about a session's write. */
 export type Admission =
-  /** It is new: execute it, then {@link SessionTable.remember} the answer in its session. */
+  /** It is new: execute it, then {@link SessionTable.remember} its answer. */
   | { readonly kind: "execute"; readonly session: Session }
-  /** It was executed before, and gave this. */
+  /** It was executed before, with this answer. */
   | { readonly kind: "answered"; readonly answer: TransactionResult }
   /** It must not be executed. */
   | { readonly kind: "refused"; readonly reason: RefusalReason };
@@ -46,8 +47,8 @@ export type Admission =
  * The sessions of a state machine.
  *
  * Invariants: between two commands, size ≤ maxSessions and the answers count for at most maxAnswersBytes;
- * logTimeMs and forgottenIndex never fall; the order of recency is the order of `lastActiveIndex`, in which no two
- * sessions are equal, since an entry names one session at most.
+ * logTimeMs and forgottenIndex never fall; the order of recency is the order of `lastActiveIndex`, which no two sessions
+ * share, since an entry belongs to one session at most.
  *
  * Views are copy-on-write: taking one begins a new generation, and a session of an older generation is copied before
  * it is changed.
@@ -61,9 +62,9 @@ export class SessionTable {
   #logTimeMs = 0;
   #forgottenIndex = 0;
 
-  /** A table without sessions. */
+  /** Makes a table without sessions. */
   constructor(limits: SessionLimits) {
-    assert(limits.maxSessions >= 1, "the session that is being used has a place");
+    assert(limits.maxSessions >= 1, "the table has space for the session in use");
     this.#limits = limits;
   }
 
@@ -72,24 +73,24 @@ export class SessionTable {
     return this.#sessions.size;
   }
 
-  /** Sum of all time that the log says has passed. */
+  /** The store's clock: the sum of all {@link SessionTable.expire}. */
   get logTimeMs(): number {
     return this.#logTimeMs;
   }
 
-  /** The newest index at which a session that is forgotten now was opened; 0 before the first. */
+  /** The newest index at which a forgotten session was opened; 0 before the first. */
   get forgottenIndex(): number {
     return this.#forgottenIndex;
   }
 
-  /** Whether the write with this stamp has taken effect, and its answer is remembered. Changes nothing. */
+  /** Whether the write with this stamp was applied and its answer is remembered. Changes nothing. */
   isAnswered({ sessionId, openedAt, sequence }: SessionStamp): boolean {
     const session = this.#sessions.get(sessionId);
     return session !== undefined && session.origin.openedAt === openedAt &&
       session.answerTo(sequence) !== null;
   }
 
-  /** Decides about the write that the entry at `index` stamps so. Opens the session when it is new. */
+  /** Decides about the write with this stamp in the entry at `index`. Opens the session when it is new. */
   admit(stamp: SessionStamp, index: number): Admission {
     if (stampProblem(stamp) !== null) return { kind: "refused", reason: "invalidCommand" };
     const session = this.#enter(stamp, index);
@@ -102,11 +103,11 @@ export class SessionTable {
     return answer === null ? { kind: "execute", session } : { kind: "answered", answer };
   }
 
-  /** Keeps the answer to a write that was admitted for execution, into this session, by the same entry. */
+  /** Remembers the answer to a write that the same entry had admitted for execution. */
   remember(session: Session, sequence: number, answer: TransactionResult): void {
     assert(
       session.generation === this.#generation,
-      "a session stays from the admission of a write to its answer",
+      "no view is taken between the admission of a write and its answer",
     );
     this.#answersBytes -= session.answersBytes;
     session.remember(sequence, answer);
@@ -114,7 +115,7 @@ export class SessionTable {
     this.#forgetOverflow();
   }
 
-  /** Opens a session, or keeps it from expiring; gives the reason when that can't be. */
+  /** Opens a session, or keeps it from expiring; returns the reason when it is refused. */
   register(command: RegisterSession, index: number): RefusalReason | null {
     const { sessionId, openedAt } = command;
     if (stampProblem({ sessionId, openedAt, sequence: 1, acknowledgedBelow: 1 }) !== null) {
@@ -123,7 +124,7 @@ export class SessionTable {
     return this.#enter(command, index) === null ? "sessionExpired" : null;
   }
 
-  /** Lets time pass and forgets who was idle too long; gives their number, or null for a time that can't be. */
+  /** Advances the clock and forgets idle sessions; returns their number, or null for an invalid time. */
   expire(elapsedMs: number): number | null {
     if (!Number.isSafeInteger(elapsedMs) || elapsedMs < 0 || elapsedMs > MAX_ELAPSED_MS) return null;
     if (elapsedMs > MAX_LOG_TIME_MS - this.#logTimeMs) return null;
@@ -137,14 +138,14 @@ export class SessionTable {
     return sizeBefore - this.size;
   }
 
-  /** All sessions as they stand now, by id; later commands don't show in it. O(1). */
+  /** Returns a view of all sessions as of now, by id; later commands do not change it. O(1). */
   view(): Iterable<Session> {
     this.#generation++;
     const sessions = this.#sessions.clone();
     return { [Symbol.iterator]: () => sessions.values() };
   }
 
-  /** Brings a table back from the records of one, into this one, which is empty. */
+  /** Restores the records of a table into this one, which is empty. */
   restore(records: readonly (HeaderRecord | SessionRecord | AnswerRecord)[]): void {
     assert(this.size === 0, "records are restored into an empty table");
     for (const record of records) this.#restoreRecord(record);
@@ -179,14 +180,14 @@ export class SessionTable {
     }
   }
 
-  /** The session that the entry at `index` names, as its last active; null when it may have been forgotten. */
+  /** Returns the session of the entry at `index` and records its activity; null when it may have been forgotten. */
   #enter(claim: { readonly sessionId: number; readonly openedAt: number }, index: number): Session | null {
     const { sessionId, openedAt } = claim;
     const known = this.#sessions.get(sessionId);
-    // Another openedAt under a known id is another client's session that happens to have the same number.
+    // Another openedAt under a known id is another client's session that has the same id by chance.
     if (known !== undefined && known.origin.openedAt !== openedAt) return null;
-    // No node was at this index when it was handed out (before this cluster was rebuilt or rolled back, perhaps), and
-    // a session so opened would not lie below the forgottenIndex that it leaves.
+    // No node of this cluster can have been at this index when the client received it (it may be from before the cluster
+    // was restored from a backup), and the session would not be below the forgottenIndex that it leaves.
     if (known === undefined && (openedAt < this.#forgottenIndex || openedAt >= index)) return null;
     const session = known === undefined
       ? this.#open({ sessionId, openedAt, openedIndex: index })
@@ -203,7 +204,7 @@ export class SessionTable {
     return session;
   }
 
-  /** The session as an object that no view has. */
+  /** Returns the session, or a copy if a view shares it. */
   #changeable(session: Session): Session {
     if (session.generation === this.#generation) return session;
     const copy = session.copy(this.#generation);
@@ -215,14 +216,14 @@ export class SessionTable {
     const { maxSessions, maxAnswersBytes } = this.#limits;
     while (this.size > maxSessions) {
       const oldest = this.#oldest();
-      assert(oldest !== null, "a table without sessions is within its limits");
+      assert(oldest !== null, "an empty table is within its limits");
       this.#forget(oldest);
     }
     while (this.#answersBytes > maxAnswersBytes) {
       const largest = this.#largest();
       assert(
         largest !== null && largest.answersBytes * maxSessions > maxAnswersBytes,
-        "one of the sessions is above its share when all together are above their limit",
+        "if the total is above its limit, one session is above its share",
       );
       this.#forget(largest);
     }
@@ -237,8 +238,8 @@ export class SessionTable {
   }
 
   /**
-   * The session that remembers the most; of equals the one with the smallest id, on every node alike. O(sessions), and
-   * seldom: what it frees is more than a share, so it takes many writes to fill that again.
+   * Returns the session with the largest answers; of equals the one with the smallest id. O(sessions), but rare: forgetting
+   * it frees more than a share, which takes many writes to fill again.
    */
   #largest(): Session | null {
     let largest: Session | null = null;
@@ -251,5 +252,65 @@ export class SessionTable {
   #oldest(): Session | null {
     const sessionId = this.#recency.oldest;
     return sessionId === null ? null : this.#sessions.get(sessionId) ?? null;
+  }
+}
+
+/** A member of the list. */
+interface Link {
+  readonly member: number;
+  older: Link | null;
+  newer: Link | null;
+}
+
+/**
+ * A doubly linked list of distinct members from the least to the most recently used, in which any member is moved to the
+ * end or deleted in O(1). In a `Map` finding the first member means skipping all that were deleted before it.
+ */
+export class RecencyOrder {
+  readonly #links = new Map<number, Link>();
+  #oldest: Link | null = null;
+  #newest: Link | null = null;
+
+  /** The least recently used member, or null when there is none. */
+  get oldest(): number | null {
+    return this.#oldest?.member ?? null;
+  }
+
+  /** Adds `member` at the end, or moves it there. */
+  touch(member: number): void {
+    if (this.#newest?.member === member) return;
+    let link = this.#links.get(member);
+    if (link === undefined) {
+      link = { member, older: null, newer: null };
+      this.#links.set(member, link);
+    } else {
+      this.#unlink(link);
+    }
+    link.older = this.#newest;
+    if (this.#newest === null) this.#oldest = link;
+    else this.#newest.newer = link;
+    this.#newest = link;
+  }
+
+  /** Deletes `member` if it exists. */
+  delete(member: number): void {
+    const link = this.#links.get(member);
+    if (link === undefined) return;
+    this.#unlink(link);
+    this.#links.delete(member);
+    assert(
+      (this.#oldest === null) === (this.#links.size === 0),
+      "the list has an end exactly while it has members",
+    );
+  }
+
+  #unlink(link: Link): void {
+    const { older, newer } = link;
+    if (older === null) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === null) this.#newest = older;
+    else newer.older = older;
+    link.older = null;
+    link.newer = null;
   }
 }

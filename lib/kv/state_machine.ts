@@ -1,8 +1,8 @@
 /**
- * The state machine: committed commands in, answers out, the same on every node.
+ * The deterministic state machine that applies committed commands, with the same results on every node.
  *
- * Nothing but the log enters: no clock, no chance, no configuration, no order of a hash map. Applying never throws
- * because of what a command says: what can't be done is refused, on every node alike.
+ * Only the log determines its state: no clock, randomness, configuration or hash map order. Applying never throws because
+ * of a command's content: every node refuses an invalid command alike.
  */
 import type {
   Command,
@@ -21,42 +21,42 @@ import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, Transactio
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
 import { Store } from "./store.ts";
 
-/** What tests may make small. Every node of a cluster must have the same; production takes the defaults. */
+/** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
 export interface StateMachineOptions {
   /** Log time after which an idle session is forgotten, in milliseconds. Default one hour. */
   readonly sessionTtlMs?: number;
-  /** Sessions known at a time. Default 10,000. */
+  /** Maximum number of sessions. Default 10,000. */
   readonly maxSessions?: number;
-  /** What the remembered answers of all sessions may count for. Default 64 MiB. */
+  /** Bytes that the remembered answers of all sessions may count for. Default 64 MiB. */
   readonly maxAnswersBytes?: number;
 }
 
-/** The whole state as of one applied index; what is applied later does not show in it. */
+/** An immutable view of the whole state as of one applied index. */
 export interface StateView {
-  /** Index of the last entry in it. */
+  /** Index of the last applied entry. */
   readonly appliedIndex: number;
   /** The store's revision. */
   readonly revision: number;
-  /** The state in canonical order: same log, same records. May be iterated more than once, and in slices. */
+  /** Returns the state in canonical order: equal logs give equal records. May be iterated repeatedly and in slices. */
   records(): Iterable<StateRecord>;
 }
 
-/** A state that is being brought back, record by record in the order of a view. */
+/** A state machine that is being restored, record by record in the order of a view. */
 export interface Restoring {
-  /** Takes in the next record. */
+  /** Adds the next record. */
   add(record: StateRecord): void;
-  /** The state, once every record was added. */
+  /** Returns the state machine once every record was added. */
   finish(): StateMachine;
 }
 
 /**
- * The keys and sessions that the log up to `appliedIndex` gives.
+ * The keys and sessions after applying the log up to `appliedIndex`.
  *
- * Invariants: entries are applied one by one in the order of the log; `revision` grows by one with each transaction
- * whose checks hold, by nothing else, and so never exceeds `appliedIndex`.
+ * Invariants: entries are applied one by one in the order of the log; `revision` is incremented by each transaction whose
+ * checks hold and by nothing else, so it never exceeds `appliedIndex`.
  *
- * The bytes of an applied command must never change afterwards (those of a log entry don't): the store keeps them.
- * What comes back is for reading: the store's own bytes are in it.
+ * The store keeps bytes of applied commands, so a command must not be changed afterwards (log entries are immutable).
+ * Results contain the store's own bytes, which callers must not change.
  *
  * @example
  * ```ts
@@ -78,7 +78,7 @@ export class StateMachine {
   #appliedIndex = 0;
   #revision = 0;
 
-  /** An empty state, before the first entry. */
+  /** Makes an empty state, before the first entry. */
   constructor(options: StateMachineOptions = {}) {
     this.#sessions = new SessionTable({
       ttlMs: options.sessionTtlMs ?? SESSION_LIMITS.ttlMs,
@@ -87,7 +87,7 @@ export class StateMachine {
     });
   }
 
-  /** The state that a view's records tell of; see {@link StateMachine.restoring}. */
+  /** Returns the state of a view's records; see {@link StateMachine.restoring}. */
   static restore(records: Iterable<StateRecord>, options: StateMachineOptions = {}): StateMachine {
     const restoring = StateMachine.restoring(options);
     for (const record of records) restoring.add(record);
@@ -95,8 +95,8 @@ export class StateMachine {
   }
 
   /**
-   * Brings a state back record by record, so that whoever reads them from a disk or a wire may pause in between. They
-   * are taken as they are: whoever read them has checked them. Long values and answers are kept, not copied.
+   * Restores a state record by record, so that a caller that reads them from a disk or a connection may pause in between.
+   * The caller has validated them. Long values and answers are kept, not copied.
    */
   static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
@@ -143,22 +143,22 @@ export class StateMachine {
     return this.#store.size;
   }
 
-  /** Bytes of all keys and values together. */
+  /** Total bytes of all keys and values. */
   get stateBytes(): number {
     return this.#store.bytes;
   }
 
-  /** By how many bytes {@link stateBytes} would change if these mutations were made now. */
+  /** Returns the change of {@link stateBytes} if these mutations were applied now. */
   growth(mutations: readonly Mutation[]): number {
     return this.#store.growth(mutations);
   }
 
-  /** Whether a write with this stamp was applied and would be answered again, not applied. */
+  /** Whether a write with this stamp was applied, so that a retry would be answered without applying it. */
   isAnswered(stamp: SessionStamp): boolean {
     return this.#sessions.isAnswered(stamp);
   }
 
-  /** Sum of all time that the log says has passed, by which sessions grow old. */
+  /** The store's clock: the sum of all {@link ExpireSessions}. */
   get logTimeMs(): number {
     return this.#sessions.logTimeMs;
   }
@@ -168,34 +168,34 @@ export class StateMachine {
     return this.#sessions.size;
   }
 
-  /** Applies the command of the next entry; null stands for bytes that are no command. O(operations × log n). */
+  /** Applies the command of the next entry; null for bytes that are not a command. O(operations × log n). */
   apply(index: number, command: Command | null): CommandResult {
     this.#advance(index);
     const revisionBefore = this.#revision;
     const result = command === null ? refused("invalidCommand") : this.#execute(command);
     assert(
       this.#revision === revisionBefore || this.#revision === revisionBefore + 1,
-      "an entry advances the revision by one at most",
+      "an entry increments the revision at most once",
     );
     return result;
   }
 
-  /** Applies an entry that changes nothing. */
+  /** Applies an entry without a command. */
   applyNoop(index: number): void {
     this.#advance(index);
   }
 
-  /** The key as it stands, or null. The answer's `key` is the very array that was asked with. O(log n). */
+  /** Returns the current state of a key, or null. The result's `key` is the array passed in. O(log n). */
   get(key: Uint8Array): KeyValue | null {
     return this.#store.get(key);
   }
 
-  /** One page of a range, as it stands at the current revision. O(log n + page). */
+  /** Returns one page of a range as of the current revision. O(log n + page). */
   list(query: ListQuery): ListPage {
     return this.#store.list(query, this.#revision);
   }
 
-  /** The state as it stands, at the price of nothing: what changes later is copied first. O(1). */
+  /** Returns a view of the current state; later changes are copy-on-write. O(1). */
   snapshot(): StateView {
     const appliedIndex = this.#appliedIndex;
     const revision = this.#revision;
@@ -263,16 +263,7 @@ export class StateMachine {
       return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
     }
     this.#revision++;
-    const outcomes = mutations.map((mutation) => {
-      switch (mutation.kind) {
-        case "put":
-          return this.#store.put(mutation.key, mutation.value, this.#revision);
-        case "delete":
-          return this.#store.delete(mutation.key);
-        default:
-          return assertNever(mutation);
-      }
-    });
+    const outcomes = mutations.map((mutation) => this.#store.apply(mutation, this.#revision));
     return { kind: "applied", revision: this.#revision, outcomes };
   }
 }

@@ -1,23 +1,31 @@
 /**
- * The keys, their values and their three numbers, in byte order.
+ * The ordered map from keys to values and version numbers.
  *
- * The store owns what it keeps. What it hands out (the values in {@link KeyValue}s) are its own bytes, uncopied,
- * because reads are the hot path: nobody writes into them. It never does so either: a put replaces a record. Small
- * values share buffers (`value_slabs.ts`): whoever keeps one for long copies it, or keeps all that lie beside it.
+ * The store owns its bytes. It returns values uncopied (in {@link KeyValue}s), because reads are the hot path: callers must
+ * not write into them. A put replaces a record and never changes one. Small values share buffers (`value_slabs.ts`): a
+ * caller that keeps a value for long copies it, since a view keeps the whole buffer alive.
  */
 import { equals } from "@std/bytes";
-import type { Check, KeyValue, ListPage, ListQuery, Mutation, MutationOutcome } from "./command.ts";
-import { LIST_PAGE_BYTES, MAX_LIST_ENTRIES } from "./command.ts";
+import {
+  type Check,
+  type KeyValue,
+  LIST_PAGE_BYTES,
+  type ListPage,
+  type ListQuery,
+  MAX_LIST_ENTRIES,
+  type Mutation,
+  type MutationOutcome,
+  writtenValue,
+} from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import { keyText, keyWriter, prefixEnd, successor } from "./keys.ts";
-import { newTree, type Tree } from "./tree.ts";
+import { keyText, keyWriter, newTree, prefixEnd, successor, type Tree } from "./keys.ts";
 import { EMPTY_SLAB, type Place, Slabs } from "./value_slabs.ts";
 
-/** Writes between two steps of moving values together, and records looked at in one. */
+/** Writes between two steps of compacting the slabs, and records examined in one step. */
 const WRITES_PER_STEP = 16;
 const RECORDS_PER_STEP = 128;
 
-/** The numbers of a key. */
+/** The version numbers of a key. */
 interface Versions {
   /** As in {@link KeyValue}. */
   readonly createRevision: number;
@@ -28,7 +36,7 @@ interface Versions {
 }
 
 /**
- * What is kept under a key. What it says never changes: copies of the tree share it. Only where the value lies does.
+ * An immutable record of one key; copies of the tree share it. Only the location of its value may change.
  *
  * Invariants: 1 ≤ createRevision ≤ modRevision; version ≥ 1, and above 1 once the key was changed after its creation.
  */
@@ -40,7 +48,7 @@ export class VersionedValue implements Versions, Place {
   slab = EMPTY_SLAB;
   offset = 0;
 
-  /** Of a value of `length` bytes, for which a place is yet to be found. */
+  /** Makes the record of a value of `length` bytes that is not stored yet. */
   constructor(length: number, { createRevision, modRevision, version }: Versions) {
     assert(1 <= createRevision && createRevision <= modRevision, "a key is created before it is changed");
     assert(
@@ -53,13 +61,13 @@ export class VersionedValue implements Versions, Place {
     this.length = length;
   }
 
-  /** The value: a view of the store's bytes. */
+  /** The value, a view of the store's bytes. */
   get value(): Uint8Array {
     return this.slab.bytes.subarray(this.offset, this.offset + this.length);
   }
 }
 
-/** Keys from `lower` (included) to `upper` (excluded; null: no end), as texts. */
+/** Keys from `lower` (included) to `upper` (excluded; null for no end), as texts. */
 interface KeyRange {
   readonly lower: string;
   readonly upper: string | null;
@@ -70,7 +78,7 @@ export class Store {
   readonly #records: Tree<string, VersionedValue> = newTree();
   readonly #slabs = new Slabs();
   #bytes = 0;
-  /** Where moving values together goes on; null while there is no need to. */
+  /** Key at which compacting the slabs continues; null while it is not needed. */
   #cursor: string | null = null;
   #writes = 0;
 
@@ -79,37 +87,38 @@ export class Store {
     return this.#records.size;
   }
 
-  /** Bytes of all keys and values together. */
+  /** Total bytes of all keys and values. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Size of the buffers that small values share. */
+  /** Total size of the shared buffers. */
   get slabBytes(): number {
     return this.#slabs.heldBytes;
   }
 
-  /** By how many bytes {@link bytes} would change if these mutations were made one after the other. O(n log n). */
+  /** Returns the change of {@link bytes} if these mutations were applied in order. O(n log n). */
   growth(mutations: readonly Mutation[]): number {
     const lengths = new Map<string, number>();
     let growth = 0;
     for (const mutation of mutations) {
       const text = keyText(mutation.key);
       const before = lengths.get(text) ?? this.#recordBytes(text);
-      const after = mutation.kind === "put" ? text.length + mutation.value.length : 0;
+      const value = writtenValue(mutation);
+      const after = value === null ? 0 : text.length + value.length;
       lengths.set(text, after);
       growth += after - before;
     }
     return growth;
   }
 
-  /** The key as it stands, or null. The answer's `key` is the very array that was asked with. O(log n). */
+  /** Returns the current state of a key, or null. The result's `key` is the array passed in. O(log n). */
   get(key: Uint8Array): KeyValue | null {
     const record = this.#records.get(keyText(key));
     return record === undefined ? null : keyValue(key, record);
   }
 
-  /** Whether a condition holds now. O(log n). */
+  /** Whether a check holds now. O(log n). */
   holds(check: Check): boolean {
     const record = this.#records.get(keyText(check.key));
     switch (check.kind) {
@@ -124,8 +133,19 @@ export class Store {
     }
   }
 
-  /** Sets a key's value. O(log n). */
-  put(key: Uint8Array, value: Uint8Array, revision: number): MutationOutcome {
+  /** Applies a mutation as of `revision`. O(log n). */
+  apply(mutation: Mutation, revision: number): MutationOutcome {
+    switch (mutation.kind) {
+      case "put":
+        return this.#put(mutation.key, mutation.value, revision);
+      case "delete":
+        return this.#delete(mutation.key);
+      default:
+        return assertNever(mutation);
+    }
+  }
+
+  #put(key: Uint8Array, value: Uint8Array, revision: number): MutationOutcome {
     const text = keyText(key);
     const before = this.#records.get(text);
     const createRevision = before?.createRevision ?? revision;
@@ -133,23 +153,23 @@ export class Store {
     this.#bytes += before === undefined ? text.length + value.length : value.length - before.length;
     if (before !== undefined) this.#slabs.release(before);
     this.#set(text, value, { createRevision, modRevision: revision, version });
-    this.#tidy();
+    this.#compactSlabs();
     return { kind: "put", createRevision, version };
   }
 
-  /** Removes a key; its next creation begins at version 1. O(log n). */
-  delete(key: Uint8Array): MutationOutcome {
+  /** Removes a key; its next creation begins at version 1. */
+  #delete(key: Uint8Array): MutationOutcome {
     const text = keyText(key);
     const record = this.#records.get(text);
     if (record === undefined) return { kind: "delete", deleted: false };
     this.#bytes -= text.length + record.length;
     this.#slabs.release(record);
     this.#records.delete(text);
-    this.#tidy();
+    this.#compactSlabs();
     return { kind: "delete", deleted: true };
   }
 
-  /** One page of a range as it stands at `revision`. O(log n + page). */
+  /** Returns one page of a range as of `revision`. O(log n + page). */
   list(query: ListQuery, revision: number): ListPage {
     const range = rangeOf(query);
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
@@ -170,20 +190,20 @@ export class Store {
     return { entries, more, revision };
   }
 
-  /** Sets a key that is new to what it was before: how a snapshot comes back. The value is copied unless it is large. */
+  /** Adds a key of a snapshot, with its version numbers. The value is copied unless it is large. */
   place(key: Uint8Array, value: Uint8Array, versions: Versions): void {
     const text = keyText(key);
     assert(this.#set(text, value, versions), "a snapshot has each key once");
     this.#bytes += text.length + value.length;
   }
 
-  /** All records as they stand now, in byte order of their keys' texts; later writes don't show in it. O(1). */
+  /** Returns a view of all records as of now, in byte order of their keys; later writes do not change it. O(1). */
   view(): Iterable<readonly [text: string, record: VersionedValue]> {
     const records = this.#records.clone();
     return { [Symbol.iterator]: () => records.entries() };
   }
 
-  /** Sets a record; whether its key is new. */
+  /** Sets a record; returns whether its key is new. */
   #set(text: string, value: Uint8Array, versions: Versions): boolean {
     const record = new VersionedValue(value.length, versions);
     this.#slabs.keep(record, value);
@@ -191,10 +211,10 @@ export class Store {
   }
 
   /**
-   * Moves values together while the slabs are wasteful: with every so many writes a step, key by key, so that no write
-   * waits for long. A pass over all keys takes an eighth as many writes as there are keys.
+   * Compacts the slabs while they waste memory, in one step every {@link WRITES_PER_STEP} writes, so that no write takes
+   * long. A pass over all keys takes an eighth as many writes as there are keys.
    */
-  #tidy(): void {
+  #compactSlabs(): void {
     if (this.#cursor === null && !this.#slabs.isWasteful) return;
     this.#writes = (this.#writes + 1) % WRITES_PER_STEP;
     if (this.#writes > 0) return;
@@ -207,7 +227,7 @@ export class Store {
     this.#cursor = null;
   }
 
-  /** What the key with this text counts for; 0 when it is not there. */
+  /** Returns the bytes of a key and its value; 0 when the key does not exist. */
   #recordBytes(text: string): number {
     const record = this.#records.get(text);
     return record === undefined ? 0 : text.length + record.length;
@@ -229,7 +249,7 @@ export class Store {
   }
 }
 
-/** The keys that a listing still has before it. */
+/** Returns the range of keys that a listing has still to return. */
 function rangeOf(query: ListQuery): KeyRange {
   const prefix = keyText(query.prefix);
   const lowers = [prefix];

@@ -1,42 +1,48 @@
 /**
- * What a request must satisfy before it may enter the log, or be read for: the same rules in the client, so that an
- * error costs no round trip, and at the server's door, which trusts nobody.
+ * Validation of requests. The client validates so that an error costs no round trip; the server validates again, since it
+ * does not trust clients.
  *
- * What is applied is held against the fixed limits alone ({@link keepsStoreLimits}): a setting may be another tomorrow,
- * and the log must still mean what it meant.
+ * Applied commands are validated against the fixed limits alone ({@link keepsStoreLimits}): settings may change, and
+ * applying an old log must always give the same state.
  */
-import type { Check, Command, ListQuery, Mutation, RegisterSession, Transaction } from "./command.ts";
 import {
+  type Check,
+  type Command,
+  type ListQuery,
   MAX_COMMAND_BYTES,
   MAX_KEY_BYTES,
   MAX_LIST_ENTRIES,
   MAX_TRANSACTION_OPERATIONS,
   MAX_VALUE_BYTES,
+  type Mutation,
+  type RegisterSession,
+  type Transaction,
+  writtenValue,
 } from "./command.ts";
 import { assertNever } from "../platform/assert.ts";
 import { keyText } from "./keys.ts";
 import { stampProblem } from "./session.ts";
 
-/** What is wrong with a request. */
+/** A problem of a request. */
 export interface CommandProblem {
-  /** The code under which a client gets it. */
+  /** The error code for the client. */
   readonly kind: "keyTooLarge" | "valueTooLarge" | "invalidRequest";
-  /** A sentence for a person. */
+  /** The error message. */
   readonly message: string;
 }
 
-/** Bounds that a server may set. */
+/** Limits that a server may configure. */
 export interface CommandLimits {
-  /** Bytes of a value that may be put; at most MAX_VALUE_BYTES. */
+  /** Maximum bytes of a written value; at most MAX_VALUE_BYTES. */
   readonly maxValueBytes: number;
 }
 
-/** Bytes that a command's own fields, and those of each of its operations, take at most when encoded. */
+/** Maximum encoded bytes of a command's own fields, and of each operation's fields besides key and value. */
 const COMMAND_OVERHEAD_BYTES = 64;
 const OPERATION_OVERHEAD_BYTES = 32;
 
 /**
- * Why a client may not send this command, or null when it may.
+ * Returns the problem of a command of a client, or null when it is valid.
  *
  * @example
  * ```ts
@@ -55,29 +61,29 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
     case "registerSession":
       return validateRegistration(command);
     case "expireSessions":
-      return invalid("Cannot let sessions expire: only the leader itself says that time has passed.");
+      return invalid("Cannot expire sessions: only the leader advances the store's clock.");
     default:
       return assertNever(command);
   }
 }
 
 /**
- * Whether a command of the log keeps the store's own limits, whatever a server's settings were. Every leader asks more of
- * its clients (see {@link validateCommand}), so only the entry of a faulty or hostile node fails here. This is a rule of
- * the log: every node must judge alike, and an old log must go on meaning what it meant.
+ * Whether a command of the log keeps the store's fixed limits, which do not depend on settings. Every leader validates its
+ * clients' commands (see {@link validateCommand}), so only an entry of a faulty or hostile node fails here. All replicas
+ * must decide alike, so this rule never changes.
  */
 export function keepsStoreLimits(command: Command): boolean {
   return command.kind !== "transaction" ||
     validateTransaction(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
 }
 
-/** Why this key can't be one, or null when it can. */
+/** Returns the problem of a key, or null when it is valid. */
 export function validateKey(key: Uint8Array): CommandProblem | null {
   if (key.length === 0) return invalid("Cannot use an empty key: give at least one byte.");
   return validateKeyLength(key);
 }
 
-/** Why this listing can't be made, or null when it can. */
+/** Returns the problem of a listing, or null when it is valid. */
 export function validateListQuery(query: ListQuery): CommandProblem | null {
   const { limit } = query;
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIST_ENTRIES) {
@@ -134,7 +140,7 @@ function validateCheck(check: Check): CommandProblem | null {
     case "exists":
       return null;
     case "value":
-      // Not the configured bound: the value to compare with may have been put when that was higher.
+      // Not the configured limit: the compared value may have been written when that was higher.
       return validateValueLength(check.value, MAX_VALUE_BYTES);
     default:
       return assertNever(check);
@@ -142,16 +148,9 @@ function validateCheck(check: Check): CommandProblem | null {
 }
 
 function validateMutation(mutation: Mutation, limits: CommandLimits): CommandProblem | null {
-  const problem = validateKey(mutation.key);
-  if (problem !== null) return problem;
-  switch (mutation.kind) {
-    case "put":
-      return validateValueLength(mutation.value, limits.maxValueBytes);
-    case "delete":
-      return null;
-    default:
-      return assertNever(mutation);
-  }
+  const value = writtenValue(mutation);
+  return validateKey(mutation.key) ??
+    (value === null ? null : validateValueLength(value, limits.maxValueBytes));
 }
 
 function validateKeyLength(key: Uint8Array): CommandProblem | null {
@@ -166,12 +165,14 @@ function validateValueLength(value: Uint8Array, maxValueBytes: number): CommandP
   return { kind: "valueTooLarge", message };
 }
 
-/** No encoding that this version makes of the transaction is longer than this. */
+/** Returns an upper bound on the bytes of the encoded transaction. */
 function encodedBytesBound({ checks, mutations }: Transaction): number {
   let bytes = COMMAND_OVERHEAD_BYTES;
-  for (const operation of [...checks, ...mutations]) {
-    const valueBytes = "value" in operation ? operation.value.length : 0;
-    bytes += OPERATION_OVERHEAD_BYTES + operation.key.length + valueBytes;
+  for (const check of checks) {
+    bytes += OPERATION_OVERHEAD_BYTES + check.key.length + (check.kind === "value" ? check.value.length : 0);
+  }
+  for (const mutation of mutations) {
+    bytes += OPERATION_OVERHEAD_BYTES + mutation.key.length + (writtenValue(mutation)?.length ?? 0);
   }
   return bytes;
 }

@@ -1,70 +1,70 @@
 /**
- * Where values lie: many small ones together in slabs, a large one by itself.
+ * Storage of values: small values share buffers (slabs), a large one has a buffer of its own.
  *
- * A buffer for each value costs 200 to 400 bytes of memory beside the value, and most of the time of a write; a place
- * in a slab costs three numbers. The price is that a slab stays as long as one of its values does. So what slabs hold
- * is counted, and when too little of it is alive, the store has the values in sparse slabs moved ({@link Slabs.move}).
+ * A buffer for each value would cost 200 to 400 bytes of memory besides the value, and most of the time of a write; a
+ * location in a slab costs three numbers. In return a slab stays in memory as long as one of its values does. So live
+ * bytes are counted, and when they are too few, the store moves the values of sparse slabs ({@link Slabs.move}).
  *
- * Bytes of a slab are written once, before anybody sees them: views of them stay good for as long as they are held,
- * wherever the value has moved since.
+ * Bytes of a slab are written once, before any view of them exists: a view stays valid for as long as it is held, even if
+ * the value has been moved since.
  */
 import { assert } from "../platform/assert.ts";
 
 /** Bytes of a slab. */
 const SLAB_BYTES = 65_536;
-/** Longer values lie by themselves, so that little of a slab's end is wasted. */
+/** Longer values have a buffer of their own, so that little of a slab's end is wasted. */
 const MAX_SHARED_BYTES = 4_096;
-/** The slabs are wasteful when they are this many times as large as what is alive in them, and a little more. */
+/** The slabs are wasteful when they are this many times as large as their live bytes, plus {@link SLACK_BYTES}. */
 const MAX_WASTE = 1.5;
-/** Waste that is left alone: with less, a small store that is written all the time would move its values all the time. */
+/** Waste that is always allowed: otherwise a small store with frequent writes would move its values all the time. */
 const SLACK_BYTES = 256 * SLAB_BYTES;
 
-/** A buffer with values in it, or with a single one. */
+/** A buffer with many values, or with a single one. */
 export interface Slab {
   readonly bytes: Uint8Array;
-  /** Whether it is one of many values. */
+  /** Whether it has many values. */
   readonly isShared: boolean;
-  /** Bytes of the values in it that are kept. */
+  /** Bytes of its values that are in use. */
   liveBytes: number;
 }
 
-/** What has a value: where it lies may change, the bytes there never do. */
+/** The location of a value. The location may change, the value's bytes never do. */
 export interface Place {
   readonly length: number;
   slab: Slab;
-  /** Of the value in its slab. */
+  /** Offset of the value in its slab. */
   offset: number;
 }
 
-/** What holds the empty value, and whatever has no place yet. */
+/** The slab of empty values, and of records whose value is not stored yet. */
 export const EMPTY_SLAB: Slab = { bytes: new Uint8Array(0), isShared: false, liveBytes: 0 };
 
 /**
  * The slabs of one store.
  *
- * Invariant: `heldBytes` is the size of all shared slabs with something alive in them and of the newest, `liveBytes`
- * of what is alive in these.
+ * Invariant: `heldBytes` is the total size of the newest slab and of all shared slabs with live bytes, `liveBytes` the
+ * total of their live bytes.
  */
 export class Slabs {
   #newest: Slab = EMPTY_SLAB;
-  /** Bytes of the newest that are taken. */
+  /** Used bytes of the newest slab. */
   #taken = 0;
   #heldBytes = 0;
   #liveBytes = 0;
 
-  /** Size of the shared slabs. */
+  /** Total size of the shared slabs. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
 
-  /** Whether values should be moved together. */
+  /** Whether values of sparse slabs should be moved. */
   get isWasteful(): boolean {
     return this.#heldBytes > this.#liveBytes * MAX_WASTE + SLACK_BYTES;
   }
 
-  /** Finds a place for a value. Its bytes are copied, unless they have a buffer of their own, which is kept then. */
+  /** Stores a value at `place`. Its bytes are copied, except those of a large value that has a buffer of its own. */
   keep(place: Place, value: Uint8Array): void {
-    assert(place.length === value.length, "a place is as long as its value");
+    assert(place.length === value.length, "a location is as long as its value");
     if (value.length === 0) return;
     if (value.length > MAX_SHARED_BYTES) {
       place.slab = { bytes: ownedBytes(value), isShared: false, liveBytes: value.length };
@@ -80,7 +80,7 @@ export class Slabs {
     this.#liveBytes += value.length;
   }
 
-  /** A value is not kept any more. Views of it stay good. */
+  /** Releases a value. Views of it stay valid. */
   release({ slab, length }: Place): void {
     if (!slab.isShared) return;
     slab.liveBytes -= length;
@@ -89,7 +89,7 @@ export class Slabs {
     if (slab.liveBytes === 0 && slab !== this.#newest) this.#heldBytes -= slab.bytes.length;
   }
 
-  /** Moves a value that lies in a sparse slab to the newest; any other stays. */
+  /** Moves a value of a sparse slab to the newest slab; other values stay. */
   move(place: Place): void {
     const { slab, offset, length } = place;
     const isSparse = slab.isShared && slab !== this.#newest &&
@@ -108,8 +108,8 @@ export class Slabs {
 }
 
 /**
- * `bytes` for keeping: themselves when they are most of their buffer, else a copy, so that a small value does not
- * keep a large command's (or frame's, or slab's) bytes alive. Their owner must never change them.
+ * Returns `bytes` themselves when they are most of their buffer, else a copy, so that a small value does not keep the bytes
+ * of a large command, frame or slab alive. The caller must not change them afterwards.
  */
 export function ownedBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength * 2 >= bytes.buffer.byteLength ? bytes : bytes.slice();

@@ -3,7 +3,7 @@
  * who wrote what should have been.
  */
 import { assertNever } from "../platform/assert.ts";
-import type { Entry, History, Mutation, Operation } from "./history.ts";
+import { type Entry, type History, type Mutation, type Operation, valueAfter } from "./history.ts";
 import { changed, type KeyState, UNSEEN_REVISION } from "./model.ts";
 import type { Turn } from "./store.ts";
 import { type Cause, keyOfMisfit, type Violation } from "./verdict.ts";
@@ -192,7 +192,7 @@ function entriesSeenBy(
 
 /** Whether a write is this entry's, as far as is known: by its revision, or else by the value. */
 function wrote(operation: Operation, { value, modRevision }: Entry): boolean {
-  if (!mutationsOf(operation).some((mutation) => mutation.kind === "put" && mutation.value === value)) {
+  if (!mutationsOf(operation).some((mutation) => valueAfter(mutation) === value)) {
     return false;
   }
   if (operation.outcome.kind !== "answered") return true;
@@ -231,7 +231,7 @@ function shownTurns(
     const written = operation === undefined || !tookEffect(operation) ? [] : mutationsOf(operation)
       .filter(({ key }) => keys.has(key))
       .map((mutation) => {
-        const change = { key: mutation.key, value: mutation.kind === "put" ? mutation.value : null };
+        const change = { key: mutation.key, value: valueAfter(mutation) };
         const state = changed(change, states.get(mutation.key) ?? null, turn.revision ?? UNSEEN_REVISION);
         states.set(mutation.key, state);
         return [mutation.key, state] as const;

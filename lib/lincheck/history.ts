@@ -4,6 +4,7 @@
  * Keys and values are texts with one character (code 0 … 255) for each byte, so that they compare in byte order.
  * What a recorder does not know of an answer is null, and null constrains nothing.
  */
+import { assertNever } from "../platform/assert.ts";
 
 /** The outcome of an operation, as its client learned it. */
 export type Outcome<Result> =
@@ -42,6 +43,18 @@ export type Check =
 export type Mutation =
   | { readonly kind: "put"; readonly key: string; readonly value: string }
   | { readonly kind: "delete"; readonly key: string };
+
+/** Returns the value of the key after a mutation, or null when the key does not exist then. */
+export function valueAfter(mutation: Mutation): string | null {
+  switch (mutation.kind) {
+    case "put":
+      return mutation.value;
+    case "delete":
+      return null;
+    default:
+      return assertNever(mutation);
+  }
+}
 
 /** Which keys a listing covers. */
 export interface KeyRange {

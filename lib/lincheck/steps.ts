@@ -11,6 +11,7 @@ import {
   type Mutation,
   type Operation,
   type Outcome,
+  valueAfter,
 } from "./history.ts";
 import type { Change, Condition, Step } from "./model.ts";
 
@@ -185,7 +186,7 @@ function transactionDemand(
 }
 
 function changeOf(mutation: Mutation): Change {
-  return { key: mutation.key, value: mutation.kind === "put" ? mutation.value : null };
+  return { key: mutation.key, value: valueAfter(mutation) };
 }
 
 function conditionOf(check: Check, holds: boolean): Condition {

@@ -11,6 +11,7 @@ import {
   type KeyRange,
   type Mutation,
   type Operation,
+  valueAfter,
 } from "./history.ts";
 import { type KeyState, matches } from "./model.ts";
 
@@ -124,13 +125,14 @@ class Store {
 
   #mutate(mutation: Mutation, revision: number): void {
     const { key } = mutation;
-    if (mutation.kind === "delete") {
+    const value = valueAfter(mutation);
+    if (value === null) {
       this.#keys.delete(key);
       return;
     }
     const before = this.#keys.get(key);
     this.#keys.set(key, {
-      value: mutation.value,
+      value,
       createRevision: before?.createRevision ?? revision,
       modRevision: revision,
       version: (before?.version ?? 0) + 1,

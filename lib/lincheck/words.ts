@@ -1,6 +1,13 @@
 /** Operations, answers and states in the words of the page: short, exact, and with nothing unprintable in them. */
 import { assertNever } from "../platform/assert.ts";
-import type { Check, Entry, KeyRange, Mutation, Operation } from "./history.ts";
+import {
+  type Check,
+  type Entry,
+  type KeyRange,
+  type Mutation,
+  type Operation,
+  valueAfter,
+} from "./history.ts";
 import { type Condition, type KeyState, UNSEEN_REVISION } from "./model.ts";
 import type { Misfit } from "./verdict.ts";
 
@@ -201,7 +208,8 @@ function subjectOf(operation: Operation, keys: readonly string[]): string {
       return shown(operation.value);
     case "transaction":
       return operation.mutations.filter(({ key }) => keys.includes(key)).map((mutation) => {
-        const value = mutation.kind === "put" ? shown(mutation.value) : "delete";
+        const after = valueAfter(mutation);
+        const value = after === null ? "delete" : shown(after);
         return keys.length > 1 ? `${shown(mutation.key)}=${value}` : value;
       }).join(" ");
     case "get":
@@ -280,9 +288,8 @@ function checkText(check: Check): string {
 }
 
 function mutationText(mutation: Mutation): string {
-  return mutation.kind === "put"
-    ? `put ${shown(mutation.key)} = ${quoted(mutation.value)}`
-    : `delete ${shown(mutation.key)}`;
+  const value = valueAfter(mutation);
+  return `${mutation.kind} ${shown(mutation.key)}${value === null ? "" : ` = ${quoted(value)}`}`;
 }
 
 function rangeText({ prefix, start, end, after, reverse }: KeyRange): string {

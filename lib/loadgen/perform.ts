@@ -1,8 +1,8 @@
 /** One operation: what is asked of a client, and what it answered, in the words of a history. */
 import type { KvClient } from "../client/client.ts";
-import type { CallOptions, TransactionCheck } from "../client/types.ts";
+import type { CallOptions, TransactionCheck, TransactionMutation } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
-import type { Check, Entry, Operation } from "../lincheck/mod.ts";
+import type { Check, Entry, Mutation, Operation } from "../lincheck/mod.ts";
 import { assertNever } from "../platform/assert.ts";
 
 /** The part of {@link KvClient} that a workload calls. */
@@ -67,11 +67,7 @@ async function performTransaction(
 ): Promise<Ended> {
   const { succeeded, failedChecks, revision } = await client.transaction({
     checks: request.checks.map(checkOf),
-    mutations: request.mutations.map((mutation) =>
-      mutation.kind === "put"
-        ? { kind: "put", key: bytesOfText(mutation.key), value: bytesOfText(mutation.value) }
-        : { kind: "delete", key: bytesOfText(mutation.key) }
-    ),
+    mutations: request.mutations.map(mutationOf),
     ...options,
   });
   return { ...request, outcome: { kind: "answered", result: { succeeded, failedChecks, revision } } };
@@ -90,6 +86,18 @@ async function performList(client: WorkloadClient, { request, options }: Call<"l
   const listed = entries.map((entry) => ({ key: textOfBytes(entry.key), ...shown(entry) }));
   const result = { entries: listed, more: cursor !== null, revision };
   return { ...request, outcome: { kind: "answered", result } };
+}
+
+function mutationOf(mutation: Mutation): TransactionMutation {
+  const key = bytesOfText(mutation.key);
+  switch (mutation.kind) {
+    case "put":
+      return { kind: "put", key, value: bytesOfText(mutation.value) };
+    case "delete":
+      return { kind: "delete", key };
+    default:
+      return assertNever(mutation);
+  }
 }
 
 function checkOf(check: Check): TransactionCheck {

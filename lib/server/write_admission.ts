@@ -6,7 +6,7 @@
  * MAX_WAIT_MS. FEW_WRITES may always wait: with those a disk or a network that stalls for a moment is waited for.
  */
 import type { Clock } from "../platform/clock.ts";
-import type { Command, StateMachine, Transaction } from "../kv/mod.ts";
+import { type Command, type StateMachine, type Transaction, writtenValue } from "../kv/mod.ts";
 import { type ErrorAnswer, notApplied } from "./reply.ts";
 
 /** Writes that may wait whatever they are: for the sake of memory. */
@@ -110,7 +110,8 @@ export class Quota {
 function sizeOf({ mutations }: Transaction): number {
   let bytes = 0;
   for (const mutation of mutations) {
-    if (mutation.kind === "put") bytes += mutation.key.length + mutation.value.length;
+    const value = writtenValue(mutation);
+    if (value !== null) bytes += mutation.key.length + value.length;
   }
   return bytes;
 }

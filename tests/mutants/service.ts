@@ -143,7 +143,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     id: "M36",
     title: "keys stand in the order of a language, not of their bytes",
     failure: "listings skip keys, and replicas on other systems list differently",
-    file: "lib/kv/tree.ts",
+    file: "lib/kv/keys.ts",
     from: "a === b ? 0 : a < b ? -1 : 1",
     to: "String(a).localeCompare(String(b))",
     checks: [KV, SIM],

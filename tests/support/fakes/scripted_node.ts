@@ -16,7 +16,7 @@ import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
 import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
-import type { CommandResult, Transaction } from "../../../lib/kv/command.ts";
+import type { CommandResult, MutationOutcome, Transaction } from "../../../lib/kv/command.ts";
 import type { KvClient } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
@@ -292,11 +292,14 @@ export class FakeCluster {
 /** The answer to a write that was carried out: every mutation a first put, or the removal of a key that was there. */
 export function applied(request: ClientRequest, revision: number): ServerMessage {
   assert(request.kind === "write", "only a write is applied");
-  const outcomes = readWrite(request.command).mutations.map((mutation) =>
-    mutation.kind === "put"
-      ? { kind: "put", createRevision: revision, version: 1 } as const
-      : { kind: "delete", deleted: true } as const
-  );
+  const outcomes = readWrite(request.command).mutations.map((mutation): MutationOutcome => {
+    switch (mutation.kind) {
+      case "put":
+        return { kind: "put", createRevision: revision, version: 1 };
+      case "delete":
+        return { kind: "delete", deleted: true };
+    }
+  });
   return writeResult(request, { kind: "applied", revision, outcomes });
 }
 

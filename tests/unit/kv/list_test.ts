@@ -26,7 +26,7 @@ function storeOf(
   const store = new Store();
   const distinct = new Map(keys.map((key) => [keyText(key), key]));
   const sorted = [...distinct].sort(([a], [b]) => a < b ? -1 : 1).map(([_, key]): KeyValue => {
-    store.put(key, new Uint8Array(), 1);
+    store.apply({ kind: "put", key: key, value: new Uint8Array() }, 1);
     return { key, value: new Uint8Array(), createRevision: 1, modRevision: 1, version: 1 };
   });
   return { store, sorted };
@@ -64,7 +64,7 @@ Deno.test("page after page gives every key of the range once, in either directio
 Deno.test("a page ends once its bytes are enough, and says that there is more", () => {
   const store = new Store();
   const value = new Uint8Array(LIST_PAGE_BYTES / 2 - 1);
-  for (const key of ["a", "b", "c"]) store.put(bytes(key), value, 1);
+  for (const key of ["a", "b", "c"]) store.apply({ kind: "put", key: bytes(key), value: value }, 1);
   const first = store.list(query(), 1);
   assertEquals([first.entries.length, first.more], [2, true]);
   const second = store.list(query({ after: bytes("b") }), 1);
@@ -73,8 +73,8 @@ Deno.test("a page ends once its bytes are enough, and says that there is more", 
 
 Deno.test("a page holds one entry though it alone is larger than a page", () => {
   const store = new Store();
-  store.put(bytes("a"), new Uint8Array(LIST_PAGE_BYTES + 1), 1);
-  store.put(bytes("b"), new Uint8Array(), 1);
+  store.apply({ kind: "put", key: bytes("a"), value: new Uint8Array(LIST_PAGE_BYTES + 1) }, 1);
+  store.apply({ kind: "put", key: bytes("b"), value: new Uint8Array() }, 1);
   const page = store.list(query(), 1);
   assertEquals([page.entries.length, page.more], [1, true]);
 });
@@ -82,7 +82,7 @@ Deno.test("a page holds one entry though it alone is larger than a page", () => 
 Deno.test("a page never has more entries than the bound, whatever the query says", () => {
   const store = new Store();
   for (let number = 0; number <= MAX_LIST_ENTRIES; number++) {
-    store.put(bytes(String(number)), new Uint8Array(), 1);
+    store.apply({ kind: "put", key: bytes(String(number)), value: new Uint8Array() }, 1);
   }
   const page = store.list(query({ limit: Infinity }), 1);
   assertEquals([page.entries.length, page.more], [MAX_LIST_ENTRIES, true]);

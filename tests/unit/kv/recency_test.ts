@@ -1,7 +1,7 @@
 /** The order of activity against an array. */
 import fc from "fast-check";
 import { assertEquals } from "@std/assert";
-import { RecencyOrder } from "../../../lib/kv/recency.ts";
+import { RecencyOrder } from "../../../lib/kv/session_table.ts";
 
 Deno.test("the oldest is always the one whose last touch lies furthest back", () => {
   const anyAction = fc.record({ touch: fc.boolean(), member: fc.nat(5) });

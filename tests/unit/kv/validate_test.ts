@@ -128,7 +128,7 @@ const refused: Readonly<Record<string, readonly [Command, CommandProblem]>> = {
   ],
   "a client's word that time has passed": [
     { kind: "expireSessions", elapsedMs: 1 },
-    invalid("Cannot let sessions expire: only the leader itself says that time has passed."),
+    invalid("Cannot expire sessions: only the leader advances the store's clock."),
   ],
 };
 

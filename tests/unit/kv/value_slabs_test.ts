@@ -65,11 +65,11 @@ Deno.test("however keys are overwritten and deleted, the slabs stay in proportio
     const isDelete = revision > 80_000 ? number % 50 !== 0 : random.next() < 0.05;
     valuesBytes -= model.get(number) ?? 0;
     if (isDelete) {
-      store.delete(key);
+      store.apply({ kind: "delete", key }, revision);
       model.delete(number);
     } else {
       const length = Math.floor(random.next() * 2_000);
-      store.put(key, new Uint8Array(length).fill(number), revision);
+      store.apply({ kind: "put", key, value: new Uint8Array(length).fill(number) }, revision);
       model.set(number, length);
       valuesBytes += length;
     }
