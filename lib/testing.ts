@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { KvClient } from "./client/client.ts";
+import { clientOn, type KvClient } from "./client/client.ts";
 import { ClientCore, type ClientPlatform } from "./client/core.ts";
 import type { ConnectOptions } from "./client/types.ts";
 
@@ -31,5 +31,5 @@ export type { Address, Connection, Dialer } from "./platform/network.ts";
  * ```
  */
 export async function connectOn(platform: ClientPlatform, options: ConnectOptions): Promise<KvClient> {
-  return new KvClient(await ClientCore.connect(options, platform));
+  return clientOn(await ClientCore.connect(options, platform));
 }

@@ -1,6 +1,6 @@
 /** The client library's one door: {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
-import { ClusterClient } from "./cluster.ts";
+import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
 import { InternalError } from "./errors.ts";
 import { encodeCursor, isExpected, toBytes, toKey, toListQuery, type WriteRequest } from "./input.ts";
@@ -21,6 +21,9 @@ import type {
   TransactionResult,
 } from "./types.ts";
 import type { WriteResult } from "./writer.ts";
+
+/** Calls the private constructor of {@link KvClient}, for this library's own modules. */
+export let clientOn: (core: ClientCore) => KvClient;
 
 /**
  * A client of a kvraft cluster: it finds the leader, follows it, tries again until each call's deadline, and applies
@@ -52,10 +55,13 @@ export class KvClient implements AsyncDisposable {
   readonly cluster: ClusterClient;
   readonly #core: ClientCore;
 
-  /** @ignore A program calls {@link connect}. */
-  constructor(core: ClientCore) {
+  static {
+    clientOn = (core) => new KvClient(core);
+  }
+
+  private constructor(core: ClientCore) {
     this.#core = core;
-    this.cluster = new ClusterClient(core);
+    this.cluster = clusterOn(core);
   }
 
   /**
@@ -75,7 +81,7 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   static async connect(options: ConnectOptions): Promise<KvClient> {
-    return new KvClient(await ClientCore.connect(options));
+    return clientOn(await ClientCore.connect(options));
   }
 
   /**

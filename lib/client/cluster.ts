@@ -24,6 +24,9 @@ import type {
 /** The longest that a status waits for the nodes to answer. */
 const STATUS_TIMEOUT_MS = 2_000;
 
+/** Calls the private constructor of {@link ClusterClient}, for this library's own modules. */
+export let clusterOn: (core: ClientCore) => ClusterClient;
+
 /**
  * The administration of a cluster: its status, its members, its snapshots, and the transfer of leadership. A
  * {@link KvClient} has one as `cluster`.
@@ -31,8 +34,11 @@ const STATUS_TIMEOUT_MS = 2_000;
 export class ClusterClient {
   readonly #core: ClientCore;
 
-  /** @ignore */
-  constructor(core: ClientCore) {
+  static {
+    clusterOn = (core) => new ClusterClient(core);
+  }
+
+  private constructor(core: ClientCore) {
     this.#core = core;
   }
 
