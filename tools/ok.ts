@@ -60,6 +60,7 @@ const steps: readonly Step[] = [
   { name: "sim", args: [...testFlags, "tests/sim"], summary: passedTests },
   { name: "hostile", args: [...testFlags, "tests/fuzz", "tests/mutants"], summary: passedTests },
   { name: "cluster", args: [...testFlags, "tests/cluster", "tests/torture"], summary: passedTests },
+  { name: "package", args: [...testFlags, "tests/package"], summary: passedTests },
 ];
 
 function firstNumber(output: string, pattern: RegExp): string {
