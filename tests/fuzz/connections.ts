@@ -2,6 +2,7 @@
  * Targets on the port: a whole server over a network in memory, a stranger who sends the input, and another client,
  * who must be served all the same. Each input meets a server of its own, so that it does the same every time.
  */
+import { serverConfigOf } from "../../lib/server/config/config.ts";
 import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import { FRAME_KIND } from "../support/frames/kinds.ts";
@@ -95,25 +96,18 @@ class Arena {
     const clock = new ManualClock();
     const random = new SeededRandom(1);
     const logger = new RecordingLogger();
-    const server = await startServer({
+    const config = serverConfigOf({
       nodeId: 1,
       bind: { host: "n1", port: 7001 },
-      http: null,
       members: MEMBERS.slice(0, nodes),
       clusterName: CLUSTER_NAME,
       dataDir: "/data",
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
-      heartbeatMs: 100,
-      readMode: "read-index",
-      logLevel: "error",
-      logFormat: "text",
       maxValueBytes: 1_000,
       segmentBytes: 4_096,
       maxConnections: 16,
-      join: [],
-      quotaBytes: null,
-      snapshotLogBytes: 67_108_864,
-    }, {
+    });
+    const server = await startServer(config, {
       disk: new MemoryDisk(),
       network,
       clock,

@@ -2,7 +2,7 @@
  * One simulated world: machines with servers, clients, and the network between them, made from a plan.
  */
 import { formatAddress, parseAddress } from "../../lib/platform/address.ts";
-import type { ServerConfig } from "../../lib/server/config/config.ts";
+import { type ServerConfig, serverConfigOf } from "../../lib/server/config/config.ts";
 import { foundingConfiguration } from "../../lib/server/membership/members.ts";
 import { stateMachineOptionsOf } from "../../lib/server/config/server_limits.ts";
 import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
@@ -190,25 +190,20 @@ export class World {
       address: { host: hostOf(position + 1), port: PORT },
     }));
     const isFounder = id <= plan.nodes;
-    const config: ServerConfig = {
+    const config = serverConfigOf({
       nodeId: id,
       bind: { host: hostOf(id), port: PORT },
-      http: null,
       members: isFounder ? founders : null,
       clusterName: "sim",
       dataDir: "/data",
       electionTimeoutMs: plan.electionTimeoutMs,
       heartbeatMs: plan.heartbeatMs,
       readMode: plan.readMode,
-      logLevel: "debug",
-      logFormat: "text",
-      maxValueBytes: 1_048_576,
       segmentBytes: plan.segmentBytes,
       maxConnections: 64,
       join: isFounder ? [] : this.contacts,
-      quotaBytes: null,
       snapshotLogBytes: plan.limits.snapshots.logBytes,
-    };
+    });
     return new Machine({
       config,
       limits: plan.limits,

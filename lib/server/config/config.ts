@@ -1,14 +1,13 @@
 /**
- * A server's configuration: one table of settings that drives flags, the config file, the help, and the checks.
- *
- * Nothing is started, opened or created before all of it was checked.
+ * The configuration of a server. One table of options gives the type, the defaults, the flags, the keys of the config
+ * file, the help and the checks. Nothing is started, opened or created before all of it is checked.
  */
 import { errorMessage, shortened } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
 import { AddressError, formatAddress, parseAddress } from "../../platform/address.ts";
-import { type NodeAddress, parseContacts, parseMembers } from "../../protocol/node_list.ts";
+import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { Address } from "../../platform/network.ts";
-import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../../platform/logger.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "../../platform/logger.ts";
 import { ConfigError, readConfigFile, type Setting } from "./config_file.ts";
 import { nearest } from "./nearest.ts";
 
@@ -16,113 +15,87 @@ export { AddressError, formatAddress, parseMemberAddress } from "../../platform/
 export { parseMembers } from "../../protocol/node_list.ts";
 export { ConfigError } from "./config_file.ts";
 
-/** How linearizable reads are made sure of: by asking a majority, or under a lease that rests upon clocks. */
+/** The ways to make sure that a read is linearizable: by asking a majority, or by a lease, which depends on clocks. */
 export const READ_MODES = ["read-index", "lease"] as const;
 /** One of {@link READ_MODES}. */
 export type ReadMode = typeof READ_MODES[number];
 
-/** Everything that a server is told before it starts. */
-export interface ServerConfig {
-  /** Which of `members` this server is. */
-  readonly nodeId: number;
-  /** Where it listens. */
-  readonly bind: Address;
-  /** Where it serves metrics, health and status over HTTP; null where it does not. */
-  readonly http: Address | null;
-  /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
-  readonly members: readonly NodeAddress[] | null;
-  /** Nodes of a running cluster that a new node asks to be let in by; empty when it is not told to. */
-  readonly join: readonly Address[];
-  /** Goes into the cluster's id, so that clusters with equal members stay apart; null when none was given. */
-  readonly clusterName: string | null;
-  /** The data directory; created when missing. */
-  readonly dataDir: string;
-  /** A follower that hears nothing for this long, up to twice as long, campaigns. */
-  readonly electionTimeoutMs: number;
-  /** Between two heartbeats of the leader. */
-  readonly heartbeatMs: number;
-  readonly readMode: ReadMode;
-  /** Lines below this level are not written. */
-  readonly logLevel: LogLevel;
-  readonly logFormat: LogFormat;
-  /** The longest value that a client may write. */
-  readonly maxValueBytes: number;
-  /** Size at which a file of the log is ended and the next begun. */
-  readonly segmentBytes: number;
-  /** Clients at a time; more are refused. Fewer where the process has too few file descriptors (descriptors.ts). */
-  readonly maxConnections: number;
-  /** Most bytes of keys and values; null for no quota. */
-  readonly quotaBytes: number | null;
-  /** Bytes of log after which a snapshot is taken. */
-  readonly snapshotLogBytes: number;
-}
-
-/** A setting as the command line and the help know it. */
+/** An option as the command line and the help know it. */
 export interface ServerOption {
-  /** Of the flag, without dashes, and of the key in the config file. */
+  /** Name of the flag, without dashes, and of the key in the config file. */
   readonly name: string;
-  /** What stands for the value in the help. */
+  /** Stands for the value in the help. */
   readonly placeholder: string;
   readonly help: string;
-  /** What is allowed, in words. */
+  /** The allowed values, in words. */
   readonly allowed: string;
-  /** What applies when it is not given; null when it must be. */
+  /** The value that applies when none is given, with `<n>` for the node id; null when one must be given. */
   readonly fallback: string | null;
-  /** A value that is fine. */
+  /** A valid value. */
   readonly example: string;
 }
 
-interface Row<T> extends ServerOption {
+/** An option with the reading of its value. */
+interface TypedOption<T> extends ServerOption {
   readonly numeric: boolean;
-  /** The value that `text` stands for; a sentence with the reason when it stands for none. */
+  /** The value when none is given, where it is not what `fallback` reads as. */
+  readonly absent?: T;
+  /** Returns the value that `text` stands for; a sentence with the reason when it stands for none. */
   read(text: string): { readonly value: T } | { readonly reason: string };
 }
 
-/** The leader must be heard a few times before anybody doubts it. */
+/** Minimum number of heartbeats in an election timeout: one that is lost must not cause an election. */
 const HEARTBEATS_PER_ELECTION_TIMEOUT = 3;
 
-const ROWS = {
-  nodeId: integerRow({
+/** All options, in the order of the help. A new option is a new entry here. */
+const OPTIONS = {
+  /** Which of `members` this server is. */
+  nodeId: integerOption({
     name: "node-id",
     placeholder: "<n>",
-    help: "which node this is; an id is never used for another",
+    help: "the id of this node; an id is never used for another node",
     range: { min: 1, max: Number.MAX_SAFE_INTEGER },
     fallback: null,
     example: "1",
   }),
-  bind: addressRow({
+  /** Where it listens. */
+  bind: addressOption({
     name: "bind",
     placeholder: "<host:port>",
-    help: "where it listens, for nodes and clients",
+    help: "the address on which it listens, for nodes and clients",
     allowed: "a host and a port of this machine; 0.0.0.0 and [::] for all its addresses",
     fallback: null,
     example: "127.0.0.1:7001",
   }, parseAddress),
-  http: addressRow({
+  /** Where it serves metrics, health and status over HTTP; null where it does not. */
+  http: addressOption({
     name: "http",
     placeholder: "<host:port>",
-    help: "serve metrics, health and status over HTTP, open to whoever reaches it",
+    help: "serve metrics, health and status over HTTP, without authentication",
     allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
     fallback: "none",
     example: "127.0.0.1:9101",
   }, orNone(parseHttpAddress)),
-  members: addressRow({
+  /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
+  members: addressOption({
     name: "cluster",
     placeholder: "<nodes>",
-    help: "the nodes that a new cluster begins with; later starts need it no more",
-    allowed: "1 to 7 times id=host:port, parted by commas, no id and no address twice",
+    help: "the nodes that a new cluster begins with; later starts do not need it",
+    allowed: "1 to 7 times id=host:port, separated by commas, no id and no address twice",
     fallback: "none",
     example: "1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003",
   }, orNone(parseMembers)),
-  join: addressRow({
+  /** Nodes of a running cluster, which a new node asks for the cluster; empty where it does not join one. */
+  join: addressOption({
     name: "join",
     placeholder: "<host:port>",
-    help: "any node of a running cluster, for a new node to be added to it",
-    allowed: "one or more times host:port, parted by commas",
+    help: "any node of a running cluster that this new node is to join",
+    allowed: "one or more times host:port, separated by commas",
     fallback: "none",
     example: "127.0.0.1:7001",
-  }, orNone(parseAddresses)),
-  clusterName: textRow({
+  }, (text) => text === "none" ? [] : parseAddresses(text)),
+  /** Part of the cluster's id, so that clusters with equal members differ; null when none was given. */
+  clusterName: nullWhenAbsent(textOption({
     name: "cluster-name",
     placeholder: "<name>",
     help: "keeps clusters apart; the same on every node",
@@ -130,25 +103,28 @@ const ROWS = {
     pattern: /^[A-Za-z0-9._-]{1,64}$/,
     fallback: "kvraft",
     example: "orders",
-  }),
-  dataDir: textRow({
+  })),
+  /** The data directory; created when missing. */
+  dataDir: textOption({
     name: "data-dir",
     placeholder: "<path>",
-    help: "where its data lies; created when missing",
+    help: "the data directory; created when missing",
     allowed: "a path under ./data",
     pattern: /^[^\0]+$/,
     fallback: "./data/node-<n>",
     example: "./data/node-1",
   }),
-  electionTimeoutMs: integerRow({
+  /** A follower that receives nothing for this long, up to twice as long, campaigns. */
+  electionTimeoutMs: integerOption({
     name: "election-timeout-ms",
     placeholder: "<ms>",
-    help: "silence of the leader after which a node campaigns",
+    help: "time without messages of the leader after which a node campaigns",
     range: { min: 100, max: 60_000 },
     fallback: "1000",
     example: "1000",
   }),
-  heartbeatMs: integerRow({
+  /** Interval between two heartbeats of the leader. */
+  heartbeatMs: integerOption({
     name: "heartbeat-ms",
     placeholder: "<ms>",
     help: "time between two heartbeats of the leader",
@@ -156,15 +132,16 @@ const ROWS = {
     fallback: "100",
     example: "100",
   }),
-  readMode: choiceRow({
+  readMode: choiceOption({
     name: "read-mode",
     placeholder: "<mode>",
-    help: "how linearizable reads are made sure of; lease trusts clocks",
+    help: "how a read is made linearizable; lease depends on clocks",
     choices: READ_MODES,
     fallback: "read-index",
     example: "lease",
   }),
-  logLevel: choiceRow({
+  /** Lines below this level are not written. */
+  logLevel: choiceOption({
     name: "log-level",
     placeholder: "<level>",
     help: "the least important lines that are written",
@@ -172,7 +149,7 @@ const ROWS = {
     fallback: "info",
     example: "warn",
   }),
-  logFormat: choiceRow({
+  logFormat: choiceOption({
     name: "log-format",
     placeholder: "<format>",
     help: "how log lines are written, to standard error",
@@ -180,7 +157,8 @@ const ROWS = {
     fallback: "text",
     example: "json",
   }),
-  maxValueBytes: integerRow({
+  /** The longest value that a client may write. */
+  maxValueBytes: integerOption({
     name: "max-value-bytes",
     placeholder: "<bytes>",
     help: "the longest value a client may write",
@@ -188,7 +166,8 @@ const ROWS = {
     fallback: String(MAX_VALUE_BYTES),
     example: "65536",
   }),
-  segmentBytes: integerRow({
+  /** Size at which a file of the log is ended and the next begun. */
+  segmentBytes: integerOption({
     name: "segment-bytes",
     placeholder: "<bytes>",
     help: "size of one file of the log",
@@ -196,23 +175,26 @@ const ROWS = {
     fallback: "67108864",
     example: "16777216",
   }),
-  maxConnections: integerRow({
+  /** Clients at a time; more are refused. Fewer where the process has too few file descriptors (descriptors.ts). */
+  maxConnections: integerOption({
     name: "max-connections",
     placeholder: "<n>",
-    help: "clients connected at a time; fewer where file descriptors are short",
+    help: "clients connected at a time; fewer if file descriptors are short",
     range: { min: 16, max: 65_536 },
     fallback: "4096",
     example: "1000",
   }),
-  quotaBytes: integerRow({
+  /** Maximum bytes of keys and values; null for no quota. */
+  quotaBytes: nullForZero(integerOption({
     name: "quota-bytes",
     placeholder: "<bytes>",
     help: "keys and values together; beyond it only deletes are taken (0: no quota)",
     range: { min: 0, max: Number.MAX_SAFE_INTEGER },
     fallback: "0",
     example: "2147483648",
-  }),
-  snapshotLogBytes: integerRow({
+  })),
+  /** Bytes of log after which a snapshot is taken. */
+  snapshotLogBytes: integerOption({
     name: "snapshot-log-bytes",
     placeholder: "<bytes>",
     help: "log after which a snapshot is taken, if the last one was no larger",
@@ -222,7 +204,12 @@ const ROWS = {
   }),
 };
 
-/** Names the config file; the only flag that it cannot hold itself. */
+/** The configuration of a server; each field is documented at its option. */
+export type ServerConfig = {
+  readonly [Name in keyof typeof OPTIONS]: typeof OPTIONS[Name] extends TypedOption<infer T> ? T : never;
+};
+
+/** Names the config file; the only flag that the file cannot set. */
 const CONFIG_FILE_OPTION: ServerOption = {
   name: "config",
   placeholder: "<file.json>",
@@ -233,9 +220,9 @@ const CONFIG_FILE_OPTION: ServerOption = {
 };
 
 /** Every option of a server, in the order of the help. */
-export const SERVER_OPTIONS: readonly ServerOption[] = [...Object.values(ROWS), CONFIG_FILE_OPTION];
+export const SERVER_OPTIONS: readonly ServerOption[] = [...Object.values(OPTIONS), CONFIG_FILE_OPTION];
 
-/** What reading a configuration needs from its surroundings. */
+/** What reading a configuration takes from the process. */
 export interface ConfigSources {
   /** The flags that were given, by name without dashes. */
   readonly flags: ReadonlyMap<string, string>;
@@ -245,49 +232,65 @@ export interface ConfigSources {
   mayWrite(path: string): boolean;
 }
 
+/** The settings that were given, by name. */
+type Settings = ReadonlyMap<string, Setting>;
+
 /**
- * Puts flags, config file and defaults together and checks all of it.
- * Throws {@link ConfigError} for the first thing that is wrong.
+ * Reads flags, config file and defaults, and checks all of it.
+ *
+ * @throws {ConfigError} for the first setting that is wrong
  */
 export function readServerConfig(sources: ConfigSources): ServerConfig {
   const settings = new Map(fileSettings(sources));
   for (const [name, text] of sources.flags) settings.set(name, { text, origin: `--${name}` });
-  const nodeId = read(ROWS.nodeId, settings);
-  const config: ServerConfig = {
-    nodeId,
-    bind: read(ROWS.bind, settings),
-    http: read(ROWS.http, settings),
-    members: read(ROWS.members, settings),
-    join: read(ROWS.join, settings) ?? [],
-    clusterName: settings.has(ROWS.clusterName.name) ? read(ROWS.clusterName, settings) : null,
-    dataDir: settings.has(ROWS.dataDir.name) ? read(ROWS.dataDir, settings) : `./data/node-${nodeId}`,
-    electionTimeoutMs: read(ROWS.electionTimeoutMs, settings),
-    heartbeatMs: read(ROWS.heartbeatMs, settings),
-    readMode: read(ROWS.readMode, settings),
-    logLevel: read(ROWS.logLevel, settings),
-    logFormat: read(ROWS.logFormat, settings),
-    maxValueBytes: read(ROWS.maxValueBytes, settings),
-    segmentBytes: read(ROWS.segmentBytes, settings),
-    maxConnections: read(ROWS.maxConnections, settings),
-    quotaBytes: read(ROWS.quotaBytes, settings) || null,
-    snapshotLogBytes: read(ROWS.snapshotLogBytes, settings),
-  };
+  const config = readAll(settings);
   checkTogether(config, settings);
   if (!sources.mayWrite(config.dataDir)) throw outsideOfWhatIsPermitted(config.dataDir, settings);
   return config;
 }
 
-/** Whether a setting goes with the others. */
-function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setting>): void {
+/** Returns a configuration with these values, and the defaults for the others. Nothing is checked. */
+export function serverConfigOf(
+  values: Pick<ServerConfig, "nodeId" | "bind"> & Partial<ServerConfig>,
+): ServerConfig {
+  const { nodeId, bind } = values;
+  const required = [[OPTIONS.nodeId.name, String(nodeId)], [OPTIONS.bind.name, formatAddress(bind)]] as const;
+  return { ...readAll(new Map(required.map(([name, text]) => [name, { text, origin: name }]))), ...values };
+}
+
+function readAll(settings: Settings): ServerConfig {
+  const nodeId = settings.get(OPTIONS.nodeId.name)?.text ?? "";
+  const options: Readonly<Record<string, TypedOption<unknown>>> = OPTIONS;
+  const values = Object.entries(options).map(([key, option]) => [key, readOption(option, settings, nodeId)]);
+  // Each key has the value of its option: the type is made from the same table.
+  return Object.fromEntries(values) as ServerConfig;
+}
+
+function readOption<T>(option: TypedOption<T>, settings: Settings, nodeId: string): T {
+  const given = settings.get(option.name)?.text;
+  if (given === undefined && option.absent !== undefined) return option.absent;
+  const text = given ?? option.fallback?.replace("<n>", nodeId);
+  if (text === undefined) {
+    throw new ConfigError(
+      `--${option.name} is missing. Allowed: ${option.allowed}. Example: --${option.name} ${option.example}`,
+    );
+  }
+  const result = option.read(text);
+  if ("value" in result) return result.value;
+  throw problem(option, { settings, ...option, reason: result.reason });
+}
+
+/** Throws {@link ConfigError} for a setting that contradicts another. */
+function checkTogether(config: ServerConfig, settings: Settings): void {
   const ids = config.members?.map(({ id }) => id) ?? [];
   if (config.members !== null && config.join.length > 0) {
     throw new ConfigError(
       "--join and --cluster were both given. A new cluster begins with --cluster; a new node of a running cluster " +
-        `joins it. Example: --join ${ROWS.join.example}`,
+        `joins it. Example: --join ${OPTIONS.join.example}`,
     );
   }
   if (config.members !== null && !ids.includes(config.nodeId)) {
-    throw problem(ROWS.nodeId, {
+    throw problem(OPTIONS.nodeId, {
       settings,
       reason: `${config.nodeId} is not in --cluster`,
       allowed: `one of its ids: ${ids.join(", ")}; a node that is to be added uses --join in its place`,
@@ -295,16 +298,16 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
     });
   }
   if (config.http !== null && formatAddress(config.http) === formatAddress(config.bind)) {
-    throw problem(ROWS.http, {
+    throw problem(OPTIONS.http, {
       settings,
       reason: `${formatAddress(config.http)} is --bind already`,
       allowed: "another port",
-      example: ROWS.http.example,
+      example: OPTIONS.http.example,
     });
   }
   const longest = Math.floor(config.electionTimeoutMs / HEARTBEATS_PER_ELECTION_TIMEOUT);
   if (config.heartbeatMs > longest) {
-    throw problem(ROWS.heartbeatMs, {
+    throw problem(OPTIONS.heartbeatMs, {
       settings,
       reason:
         `${config.heartbeatMs} is too long for an election timeout of ${config.electionTimeoutMs} ms, ` +
@@ -315,32 +318,32 @@ function checkTogether(config: ServerConfig, settings: ReadonlyMap<string, Setti
   }
 }
 
-/** An address; without a host it is one that only this machine reaches, since nobody who asks is asked who they are. */
+/** Parses an address; without a host it is on loopback, since HTTP clients are not authenticated. */
 function parseHttpAddress(text: string): Address {
   const port = /^:?([0-9]+)$/.exec(text)?.[1];
   return parseAddress(port === undefined ? text : `127.0.0.1:${port}`);
 }
 
-/** A list of addresses, parted by commas. */
+/** Parses addresses separated by commas. */
 function parseAddresses(text: string): readonly Address[] {
   return parseContacts(text.split(",")).map(({ address }) => address);
 }
 
-/** A setting that may be missing: then its fallback is "none". */
+/** Makes a parser that returns null for "none". */
 function orNone<T>(parse: (text: string) => T): (text: string) => T | null {
   return (text) => text === "none" ? null : parse(text);
 }
 
-function outsideOfWhatIsPermitted(path: string, settings: ReadonlyMap<string, Setting>): ConfigError {
-  const origin = settings.get(ROWS.dataDir.name)?.origin ?? `--${ROWS.dataDir.name}`;
+function outsideOfWhatIsPermitted(path: string, settings: Settings): ConfigError {
+  const origin = settings.get(OPTIONS.dataDir.name)?.origin ?? `--${OPTIONS.dataDir.name}`;
   return new ConfigError(
     `${origin}: this program may write only under ./data of the directory it was started in, and ${path} is not ` +
       `there. Either start it in another working directory, whose ./data holds the path, or compile it for that ` +
-      `place: KVRAFT_DATA_DIR=${path} deno task compile. Example: --data-dir ${ROWS.dataDir.example}`,
+      `place: KVRAFT_DATA_DIR=${path} deno task compile. Example: --data-dir ${OPTIONS.dataDir.example}`,
   );
 }
 
-function fileSettings(sources: ConfigSources): ReadonlyMap<string, Setting> {
+function fileSettings(sources: ConfigSources): Settings {
   const path = sources.flags.get(CONFIG_FILE_OPTION.name);
   if (path === undefined) return new Map();
   let text: string;
@@ -353,36 +356,24 @@ function fileSettings(sources: ConfigSources): ReadonlyMap<string, Setting> {
         `Example: --config ${CONFIG_FILE_OPTION.example}`,
     );
   }
-  return readConfigFile({ path, text, keys: Object.values(ROWS) });
-}
-
-function read<T>(row: Row<T>, settings: ReadonlyMap<string, Setting>): T {
-  const text = settings.get(row.name)?.text ?? row.fallback;
-  if (text === null) {
-    throw new ConfigError(
-      `--${row.name} is missing. Allowed: ${row.allowed}. Example: --${row.name} ${row.example}`,
-    );
-  }
-  const result = row.read(text);
-  if ("value" in result) return result.value;
-  throw problem(row, { settings, reason: result.reason, allowed: row.allowed, example: row.example });
+  return readConfigFile({ path, text, keys: Object.values(OPTIONS) });
 }
 
 function problem(
-  row: ServerOption,
-  what: { settings: ReadonlyMap<string, Setting>; reason: string; allowed: string; example: string },
+  option: ServerOption,
+  what: { settings: Settings; reason: string; allowed: string; example: string },
 ): ConfigError {
-  const origin = what.settings.get(row.name)?.origin ?? `--${row.name}`;
+  const origin = what.settings.get(option.name)?.origin ?? `--${option.name}`;
   return new ConfigError(
-    `${origin}: ${what.reason}. Allowed: ${what.allowed}. Example: --${row.name} ${what.example}`,
+    `${origin}: ${what.reason}. Allowed: ${what.allowed}. Example: --${option.name} ${what.example}`,
   );
 }
 
-function integerRow(
-  { range: { min, max }, ...row }: Omit<ServerOption, "allowed"> & { range: { min: number; max: number } },
-): Row<number> {
+function integerOption(
+  { range: { min, max }, ...option }: Omit<ServerOption, "allowed"> & { range: { min: number; max: number } },
+): TypedOption<number> {
   return {
-    ...row,
+    ...option,
     numeric: true,
     allowed: max === Number.MAX_SAFE_INTEGER
       ? `an integer from ${min} up`
@@ -396,9 +387,9 @@ function integerRow(
   };
 }
 
-function addressRow<T>(row: ServerOption, parse: (text: string) => T): Row<T> {
+function addressOption<T>(option: ServerOption, parse: (text: string) => T): TypedOption<T> {
   return {
-    ...row,
+    ...option,
     numeric: false,
     read(text): { value: T } | { reason: string } {
       try {
@@ -411,19 +402,19 @@ function addressRow<T>(row: ServerOption, parse: (text: string) => T): Row<T> {
   };
 }
 
-function textRow({ pattern, ...row }: ServerOption & { pattern: RegExp }): Row<string> {
+function textOption({ pattern, ...option }: ServerOption & { pattern: RegExp }): TypedOption<string> {
   return {
-    ...row,
+    ...option,
     numeric: false,
     read: (text) => pattern.test(text) ? { value: text } : { reason: `"${shortened(text)}" can't be used` },
   };
 }
 
-function choiceRow<T extends string>(
-  { choices, ...row }: Omit<ServerOption, "allowed"> & { choices: readonly T[] },
-): Row<T> {
+function choiceOption<T extends string>(
+  { choices, ...option }: Omit<ServerOption, "allowed"> & { choices: readonly T[] },
+): TypedOption<T> {
   return {
-    ...row,
+    ...option,
     numeric: false,
     allowed: choices.join(", "),
     read(text): { value: T } | { reason: string } {
@@ -431,6 +422,22 @@ function choiceRow<T extends string>(
       if (value !== undefined) return { value };
       const near = nearest(text, choices);
       return { reason: `there is no "${shortened(text)}"${near === null ? "" : `; the nearest is ${near}`}` };
+    },
+  };
+}
+
+/** An option whose value is null, and not its fallback, where none is given. */
+function nullWhenAbsent<T>(option: TypedOption<T>): TypedOption<T | null> {
+  return { ...option, absent: null };
+}
+
+/** An option whose value 0 is read as null. */
+function nullForZero(option: TypedOption<number>): TypedOption<number | null> {
+  return {
+    ...option,
+    read(text): { value: number | null } | { reason: string } {
+      const result = option.read(text);
+      return "value" in result && result.value === 0 ? { value: null } : result;
     },
   };
 }

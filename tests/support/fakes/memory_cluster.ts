@@ -2,7 +2,7 @@
 import type { KvClient } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import type { NodeAddress } from "../../../lib/protocol/node_list.ts";
-import type { ServerConfig } from "../../../lib/server/config/config.ts";
+import { type ServerConfig, serverConfigOf } from "../../../lib/server/config/config.ts";
 import type { Resources } from "../../../lib/server/metrics/metric.ts";
 import { type RunningServer, startServer } from "../../../lib/server/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../../lib/server/config/server_limits.ts";
@@ -81,26 +81,20 @@ export class MemoryCluster implements AsyncDisposable {
     { founders = null, join = [], signal, changes = {} }: StartOptions = {},
   ): Promise<RunningServer> {
     const { network, clock, logger } = this;
-    const config: ServerConfig = {
+    const config = serverConfigOf({
       nodeId: id,
       bind: MemoryCluster.addressOf(id).address,
-      http: null,
       members: founders?.map(MemoryCluster.addressOf) ?? null,
       join: join.map((node) => MemoryCluster.addressOf(node).address),
-      clusterName: null,
       dataDir: "/data",
       electionTimeoutMs: ELECTION_TIMEOUT_MS,
       heartbeatMs: 50,
-      readMode: "read-index",
-      logLevel: "info",
-      logFormat: "text",
       maxValueBytes: 100_000,
       segmentBytes: 65_536,
       maxConnections: 64,
-      quotaBytes: null,
       snapshotLogBytes: 1_000_000_000,
       ...changes,
-    };
+    });
     const server = await startServer(config, {
       disk: this.disk(id),
       network,

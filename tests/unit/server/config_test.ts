@@ -1,11 +1,13 @@
 /** What a server's flags and config file make, and what each wrong one is told. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   ConfigError,
   readServerConfig,
   SERVER_OPTIONS,
   type ServerConfig,
+  serverConfigOf,
 } from "../../../lib/server/config/config.ts";
+import { readCheckout } from "../../support/checkout.ts";
 import { editDistance, nearest } from "../../../lib/server/config/nearest.ts";
 
 const CLUSTER = "2=127.0.0.1:7002,1=127.0.0.1:7001,3=[::1]:7003";
@@ -62,6 +64,20 @@ const DEFAULTS: ServerConfig = {
 
 Deno.test("three flags are enough, and the rest has its defaults", () => {
   assertEquals(read({ flags: REQUIRED }), DEFAULTS);
+});
+
+Deno.test("serverConfigOf: values that are not given have the defaults of the flags", () => {
+  const { nodeId, bind, members } = DEFAULTS;
+  assertEquals(serverConfigOf({ nodeId, bind, members }), DEFAULTS);
+});
+
+Deno.test("docs/operations.md names every option, with the default that it has", () => {
+  const page = readCheckout("docs/operations.md");
+  for (const { name, fallback } of SERVER_OPTIONS) {
+    assert(page.includes(`--${name}`), `docs/operations.md does not name --${name}`);
+    const row = new RegExp(`^\\| \`--${name}\` +\\| (\\S+)`, "m").exec(page);
+    if (row !== null) assertEquals(row[1], fallback, `the default of --${name} in docs/operations.md`);
+  }
 });
 
 Deno.test("every setting can be given as a flag", () => {
