@@ -21,29 +21,34 @@ import { MessagePackWriter } from "./msgpack_writer.ts";
 import { byHand, frame, recordByHand, variants } from "./schema.ts";
 
 /** A key with its value and its three numbers. */
-export const KEY_VALUE: Field<KeyValue> = recordByHand("entry", {
-  key: bytes(),
-  value: bytes(),
-  createRevision: integer(1),
-  modRevision: integer(1),
-  version: integer(1),
-}, {
-  write: (out, { key, value, createRevision, modRevision, version }) => {
-    out.binary(key);
-    out.binary(value);
-    out.integer(createRevision);
-    out.integer(modRevision);
-    out.integer(version);
+export const KEY_VALUE: Field<KeyValue> = recordByHand(
+  "entry",
+  {
+    key: bytes(),
+    value: bytes(),
+    createRevision: integer(1),
+    modRevision: integer(1),
+    version: integer(1),
   },
-  read: (input) => {
-    const key = input.binary("key");
-    const value = input.binary("value");
-    const createRevision = input.integer("createRevision", 1);
-    const modRevision = input.integer("modRevision", 1);
-    if (createRevision > modRevision) throw input.error("createRevision", "must not be above modRevision");
-    return { key, value, createRevision, modRevision, version: input.integer("version", 1) };
+  {
+    write: (out, { key, value, createRevision, modRevision, version }) => {
+      out.binary(key);
+      out.binary(value);
+      out.integer(createRevision);
+      out.integer(modRevision);
+      out.integer(version);
+    },
+    read: (input) => ({
+      key: input.binary("key"),
+      value: input.binary("value"),
+      createRevision: input.integer("createRevision", 1),
+      modRevision: input.integer("modRevision", 1),
+      version: input.integer("version", 1),
+    }),
   },
-});
+  ({ createRevision, modRevision }) =>
+    createRevision > modRevision ? "createRevision must not be above modRevision" : null,
+);
 
 const SESSION: Field<SessionStamp | null> = nullable(recordByHand("session", {
   sessionId: integer(1),

@@ -1,18 +1,29 @@
 /**
- * Everything that has a format on the wire, in one form for the tests: how it is encoded and decoded, one sample of
- * each kind for the golden files, and arbitrary values for the property tests.
+ * Everything that has a format on the wire, in one form for the tests: how it is encoded and decoded, the samples in the
+ * golden files, and arbitrary values for the property tests. Both are made from the tables; only what a table cannot
+ * express has values of its own here.
  */
+import { fromFileUrl, join } from "@std/path";
 import fc from "fast-check";
 import {
-  type ClientRequest,
+  CLIENT_REQUESTS,
   decodeClientRequest,
   decodeServerMessage,
   encodeClientRequest,
   encodeServerMessage,
-  type ServerMessage,
+  SERVER_MESSAGES,
 } from "../../../lib/protocol/client_frames.ts";
+import {
+  COMMAND,
+  decodeCommand,
+  decodeResult,
+  encodeCommand,
+  encodeResult,
+  RESULT,
+} from "../../../lib/protocol/command.ts";
 import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration.ts";
-import { decodeCommand, decodeResult, encodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
+import { REFUSAL_CODES } from "../../../lib/protocol/errors.ts";
+import type { Shape } from "../../../lib/protocol/field.ts";
 import {
   type Caller,
   decodeHello,
@@ -21,23 +32,34 @@ import {
   encodeRefusal,
   encodeWelcome,
   type Hello,
-  type Refusal,
-  type Welcome,
+  HELLO_ANSWERS,
 } from "../../../lib/protocol/hello.ts";
+import { MAX_MEMBERS, MAX_TERM, MAX_VOTERS } from "../../../lib/protocol/limits.ts";
 import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
-import { decodePeerFrame, encodePeerFrame, type PeerFrame } from "../../../lib/protocol/peer_frames.ts";
-import type { Command, CommandResult } from "../../../lib/kv/command.ts";
-import type { Configuration } from "../../../lib/raft/types.ts";
-import * as arbitrary from "./arbitraries.ts";
-import * as samples from "./samples.ts";
+import { decodePeerFrame, encodePeerFrame, PEER_FRAMES } from "../../../lib/protocol/peer_frames.ts";
+import type { Configuration, Entry, MemberRecord } from "../../../lib/raft/types.ts";
+import {
+  address,
+  arbitraryOf,
+  binary,
+  integer,
+  type Makers,
+  nullable,
+  record,
+} from "../../support/frames/arbitraries.ts";
+
+/** Where the golden files are. */
+export const GOLDEN_FOLDER = fromFileUrl(new URL("../../golden/wire", import.meta.url));
 
 /** One family of messages. */
 export interface Format<T> {
   readonly name: string;
   readonly encode: (value: T) => Uint8Array;
   readonly decode: (bytes: Uint8Array) => T;
-  /** One value of each kind, by the name of its golden file. */
-  readonly samples: Readonly<Record<string, T>>;
+  /** Its union in the table; null where it is none. */
+  readonly shape: Shape | null;
+  /** What the names of its golden files begin with, before the kind. */
+  readonly prefix: string;
   /** Any value; its integers go up to `maxInteger`. */
   readonly arbitrary: (maxInteger: number) => fc.Arbitrary<T>;
   /** Whether a value is encoded without an optional last element, whose place others can't take. Missing: none is. */
@@ -52,82 +74,229 @@ export class OtherVersionsError extends Error {}
 
 /** Shows every format to `visit`. */
 export function forEachFormat(visit: FormatVisitor): void {
-  visit(peerFrames);
-  visit(clientRequests);
-  visit(serverMessages);
-  visit(commands);
-  visit(results);
-  visit(configurations);
-  visit(hellos);
-  visit(answers);
+  visit(ofTable("peer frames", PEER_FRAMES, { encode: encodePeerFrame, decode: decodePeerFrame }));
+  visit(
+    ofTable("client requests", CLIENT_REQUESTS, { encode: encodeClientRequest, decode: decodeClientRequest }),
+  );
+  visit(
+    ofTable("server messages", SERVER_MESSAGES, { encode: encodeServerMessage, decode: decodeServerMessage }),
+  );
+  visit(ofTable("answers to hellos", HELLO_ANSWERS, {
+    encode: (out, answer) =>
+      answer.kind === "welcome" ? encodeWelcome(out, answer) : encodeRefusal(out, answer),
+    decode: decodeHelloAnswer,
+  }));
+  visit({
+    ...ofShape("commands", COMMAND.shape, { encode: encodeCommand, decode: decodeCommand }),
+    prefix: "command_",
+    isShort: (command) => command.kind === "transaction" && command.returnCurrent === undefined,
+  });
+  visit({
+    ...ofShape("results", RESULT.shape, { encode: encodeResult, decode: decodeResult }),
+    prefix: "result_",
+    isShort: (result) => result.kind === "checksFailed" && result.current === "omitted",
+  });
+  visit({
+    name: "configurations",
+    encode: encodeConfiguration,
+    decode: decodeConfiguration,
+    shape: null,
+    prefix: "configuration",
+    arbitrary: configuration,
+  });
+  visit({
+    name: "hellos",
+    encode: (caller) => written((out) => encodeHello(out, caller)),
+    decode: (bytes) => callerOf(decodeHello(bytes)),
+    shape: null,
+    prefix: "hello_",
+    arbitrary: caller,
+  });
 }
 
-const peerFrames: Format<PeerFrame> = {
-  name: "peer frames",
-  encode: (frame) => written((out) => encodePeerFrame(out, frame)),
-  decode: decodePeerFrame,
-  samples: samples.PEER_FRAMES,
-  arbitrary: arbitrary.peerFrame,
+/** Returns the samples of a format: the values in its golden files, by the names of these. */
+export function goldenSamples<T>(format: Format<T>): ReadonlyMap<string, T> {
+  const samples = new Map<string, T>();
+  for (const file of [...Deno.readDirSync(GOLDEN_FOLDER)].map(({ name }) => name).sort()) {
+    const name = file.replace(/\.hex$/, "");
+    if (isOf(format, name)) samples.set(name, format.decode(goldenBytes(name)));
+  }
+  return samples;
+}
+
+/** Returns the bytes in a golden file. */
+export function goldenBytes(name: string): Uint8Array {
+  const text = Deno.readTextFileSync(join(GOLDEN_FOLDER, `${name}.hex`));
+  return Uint8Array.from(text.trim().split(/\s+/), (byte) => Number.parseInt(byte, 16));
+}
+
+function isOf<T>({ shape, prefix }: Format<T>, name: string): boolean {
+  if (prefix !== "" || shape?.kind !== "variants") return name.startsWith(prefix);
+  return shape.variants.has(name.replace(/_.*/, ""));
+}
+
+interface Table<T> {
+  readonly frames: Extract<Shape, { readonly kind: "variants" }>["variants"];
+  readonly encode: (out: MessagePackWriter, message: T) => void;
+}
+
+function ofTable<T>(
+  name: string,
+  { frames }: Table<never>,
+  { encode, decode }: {
+    readonly encode: (out: MessagePackWriter, message: T) => void;
+    readonly decode: (payload: Uint8Array) => T;
+  },
+): Format<T> {
+  return ofShape(name, { kind: "variants", variants: frames }, {
+    encode: (message) => written((out) => encode(out, message)),
+    decode,
+  });
+}
+
+function ofShape<T>(
+  name: string,
+  shape: Shape,
+  codec: Pick<Format<T>, "encode" | "decode">,
+): Format<T> {
+  return {
+    name,
+    ...codec,
+    shape,
+    prefix: "",
+    // The shape is that of the table that gives the type.
+    arbitrary: (maxInteger) => arbitraryOf(shape, maxInteger, MAKERS) as fc.Arbitrary<T>,
+  };
+}
+
+/** What a shape alone does not give: entries that follow the log of their frame, and codes that are read as text. */
+const MAKERS: Makers = {
+  appendEntries: (maxInteger) =>
+    fc.tuple(envelope(maxInteger), integer({ max: maxInteger }), integer({ max: maxInteger }), entrySeeds())
+      .map(([head, index, leaderCommit, seeds]) => {
+        const prevLogIndex = Math.min(index, maxInteger - seeds.length);
+        const prevLogTerm = prevLogIndex === 0 ? 0 : 1 + prevLogIndex % head.term;
+        const entries = entriesBehind({ prevLogIndex, prevLogTerm, term: head.term }, seeds);
+        return { kind: "appendEntries", ...head, prevLogIndex, prevLogTerm, leaderCommit, entries };
+      }),
+  refusal: () =>
+    record({
+      kind: fc.constant("refusal"),
+      code: fc.constantFrom(...REFUSAL_CODES),
+      message: fc.string(),
+    }),
 };
 
-const clientRequests: Format<ClientRequest> = {
-  name: "client requests",
-  encode: (request) => written((out) => encodeClientRequest(out, request)),
-  decode: decodeClientRequest,
-  samples: samples.CLIENT_REQUESTS,
-  arbitrary: arbitrary.clientRequest,
-};
+const MAX_NODE_ID = 9;
 
-const serverMessages: Format<ServerMessage> = {
-  name: "server messages",
-  encode: (message) => written((out) => encodeServerMessage(out, message)),
-  decode: decodeServerMessage,
-  samples: samples.SERVER_MESSAGES,
-  arbitrary: arbitrary.serverMessage,
-};
+/** Two different nodes and a term. */
+function envelope(maxInteger: number): fc.Arbitrary<{ from: number; to: number; term: number }> {
+  return fc.tuple(
+    fc.integer({ min: 1, max: MAX_NODE_ID }),
+    fc.integer({ min: 1, max: MAX_NODE_ID - 1 }),
+    integer({ min: 1, max: Math.min(maxInteger, MAX_TERM) }),
+  ).map(([from, distance, term]) => ({ from, to: (from + distance - 1) % MAX_NODE_ID + 1, term }));
+}
 
-const commands: Format<Command> = {
-  name: "commands",
-  encode: encodeCommand,
-  decode: decodeCommand,
-  samples: samples.COMMANDS,
-  arbitrary: arbitrary.command,
-  isShort: (command) => command.kind === "transaction" && command.returnCurrent === undefined,
-};
+/** An entry before its index and its term are known. */
+interface EntrySeed {
+  readonly termStep: number;
+  readonly kind: Entry["kind"];
+  readonly data: Uint8Array;
+}
 
-const results: Format<CommandResult> = {
-  name: "results",
-  encode: encodeResult,
-  decode: decodeResult,
-  samples: samples.RESULTS,
-  arbitrary: arbitrary.commandResult,
-  isShort: (result) => result.kind === "checksFailed" && result.current === "omitted",
-};
+function entrySeeds(): fc.Arbitrary<EntrySeed[]> {
+  const termStep = fc.integer({ min: 0, max: 2 });
+  const seed: fc.Arbitrary<EntrySeed> = fc.oneof(
+    record({ termStep, kind: fc.constantFrom("noop", "command"), data: binary() }),
+    record({
+      termStep,
+      kind: fc.constant("configuration"),
+      data: configuration(Number.MAX_SAFE_INTEGER).map(encodeConfiguration),
+    }),
+  );
+  return fc.array(seed, { maxLength: 20 });
+}
 
-const configurations: Format<Configuration> = {
-  name: "configurations",
-  encode: encodeConfiguration,
-  decode: decodeConfiguration,
-  samples: samples.CONFIGURATIONS,
-  arbitrary: arbitrary.configuration,
-};
+function entriesBehind(
+  log: { readonly prevLogIndex: number; readonly prevLogTerm: number; readonly term: number },
+  seeds: readonly EntrySeed[],
+): readonly Entry[] {
+  let term = Math.max(1, log.prevLogTerm);
+  return seeds.map(({ termStep, kind, data }, position) => {
+    term = Math.min(log.term, term + termStep);
+    return {
+      index: log.prevLogIndex + 1 + position,
+      term,
+      kind,
+      data: kind === "noop" ? new Uint8Array() : data,
+    };
+  });
+}
 
-const hellos: Format<Caller> = {
-  name: "hellos",
-  encode: (caller) => written((out) => encodeHello(out, caller)),
-  decode: (bytes) => callerOf(decodeHello(bytes)),
-  samples: samples.HELLOS,
-  arbitrary: arbitrary.caller,
-};
+function caller(maxInteger: number): fc.Arbitrary<Caller> {
+  return fc.oneof(
+    record({ role: fc.constant("client"), clusterId: nullable(fc.string()) }),
+    record({
+      role: fc.constant("peer"),
+      clusterId: fc.string(),
+      nodeId: integer({ min: 1, max: maxInteger }),
+      lane: fc.constantFrom("control", "bulk", "probe"),
+      dataId: integer({ max: maxInteger }),
+      address: address(),
+    }),
+  );
+}
 
-const answers: Format<Welcome | Refusal> = {
-  name: "answers to hellos",
-  encode: (answer) =>
-    written((out) => answer.kind === "welcome" ? encodeWelcome(out, answer) : encodeRefusal(out, answer)),
-  decode: decodeHelloAnswer,
-  samples: samples.HELLO_ANSWERS,
-  arbitrary: arbitrary.helloAnswer,
-};
+/** The parts that a member may have in a joint change. */
+const PARTS = ["voter", "learner", "leaving", "staying", "demoted"] as const;
+type Part = typeof PARTS[number];
+
+/** Any valid configuration. */
+function configuration(maxInteger: number): fc.Arbitrary<Configuration> {
+  const ids = fc.uniqueArray(integer({ min: 1, max: maxInteger }), { maxLength: 2 * MAX_MEMBERS });
+  const details = record<Omit<MemberRecord, "id">>({
+    address: address(),
+    dataId: nullable(integer({ max: maxInteger })),
+    autoPromote: fc.boolean(),
+    replaces: nullable(integer({ min: 1, max: maxInteger })),
+  });
+  const parts = fc.array(record({ part: fc.constantFrom(...PARTS), details }), {
+    maxLength: 2 * MAX_VOTERS - 1,
+  });
+  return fc.tuple(ids, parts).map(([some, seeds]) => assemble(some, seeds));
+}
+
+/** As many members as there are seeds for, the first a voter; the ids that are left are those of removed nodes. */
+function assemble(
+  ids: readonly number[],
+  seeds: readonly { readonly part: Part; readonly details: Omit<MemberRecord, "id"> }[],
+): Configuration {
+  const voters: number[] = [];
+  const learners: number[] = [];
+  const votersOutgoing: number[] = [];
+  const members: MemberRecord[] = [];
+  for (const [position, { part, details }] of seeds.entries()) {
+    const id = ids[position];
+    if (id === undefined) break;
+    const mayVote = voters.length < MAX_VOTERS && votersOutgoing.length < MAX_VOTERS;
+    const role = position === 0 ? "voter" : mayVote ? part : "learner";
+    if (role === "voter" || role === "staying") voters.push(id);
+    if (role === "learner" || role === "demoted") learners.push(id);
+    if (role === "leaving" || role === "staying" || role === "demoted") votersOutgoing.push(id);
+    members.push({ id, ...details, replaces: details.replaces === id ? null : details.replaces });
+  }
+  const ascending = (some: readonly number[]): number[] => some.toSorted((a, b) => a - b);
+  return {
+    confState: {
+      voters: ascending(voters),
+      learners: ascending(learners),
+      votersOutgoing: ascending(votersOutgoing),
+    },
+    members: members.toSorted((a, b) => a.id - b.id),
+    removedIds: ascending(ids.slice(members.length)),
+  };
+}
 
 function written(write: (out: MessagePackWriter) => void): Uint8Array {
   const out = new MessagePackWriter();

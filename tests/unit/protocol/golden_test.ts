@@ -1,28 +1,77 @@
 /**
- * The bytes of one message of each kind, written down: a format that other programs speak must not change unseen.
+ * The bytes of one message of each kind, written down with what they mean: a format that other programs speak must not
+ * change unseen.
  *
- * To write down a wanted change: `deno task unit tests/unit/protocol/golden_test.ts -- --update`, then read the diff.
+ * To write down a new frame, or a wanted change: `deno task unit tests/unit/protocol/golden_test.ts -- --update`, then
+ * read the diff.
  */
 import { assertEquals } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
-import { forEachFormat } from "./formats.ts";
+import { dirname, join } from "@std/path";
+import { describe, kindsIn, kindsOf, samplesOf } from "../../support/frames/samples.ts";
+import { forEachFormat, type Format, GOLDEN_FOLDER, goldenBytes, goldenSamples } from "./formats.ts";
 
-const FOLDER = fromFileUrl(new URL("../../golden/wire", import.meta.url));
+const MEANINGS = join(dirname(GOLDEN_FOLDER), "wire.txt");
 const BYTES_PER_LINE = 32;
+const CUSTOM = { entries: [{ index: 8, term: 7, kind: "noop", data: new Uint8Array() }] };
 const update = Deno.args.includes("--update");
 
+if (update) {
+  forEachFormat(writeMissing);
+  Deno.writeTextFileSync(MEANINGS, [...meanings()].map(([name, text]) => `${name}: ${text}\n`).join(""));
+}
+
+const expected = new Map(
+  [...Deno.readTextFileSync(MEANINGS).matchAll(/^(\w+): ([^]*?)\n(?=\w|$(?![^]))/gm)]
+    .map(([, name = "", text = ""]) => [name, text]),
+);
+
 forEachFormat((format) => {
-  for (const [name, value] of Object.entries(format.samples)) {
-    const path = join(FOLDER, `${name}.hex`);
-    Deno.test(`the bytes of ${name} are those in its golden file, and mean what they meant`, () => {
-      const bytes = format.encode(value);
-      if (update) Deno.writeTextFileSync(path, toHex(bytes));
-      const golden = Deno.readTextFileSync(path);
-      assertEquals(toHex(bytes), golden);
-      assertEquals(format.decode(fromHex(golden)), value);
+  for (const [name, value] of goldenSamples(format)) {
+    Deno.test(`golden bytes of ${name}: they mean the same, and the value has the same bytes`, () => {
+      assertEquals(describe(value), expected.get(name));
+      assertEquals(toHex(format.encode(value)), toHex(goldenBytes(name)));
+    });
+  }
+
+  const { shape } = format;
+  if (shape !== null) {
+    Deno.test(`golden files: every kind of ${format.name} has one`, () => {
+      assertEquals(missing(format), [], "write them with -- --update");
     });
   }
 });
+
+Deno.test("golden files: each belongs to one format", () => {
+  const files = [...Deno.readDirSync(GOLDEN_FOLDER)].map(({ name }) => name.replace(/\.hex$/, "")).sort();
+  assertEquals([...meanings().keys()].sort(), files);
+});
+
+function meanings(): ReadonlyMap<string, string> {
+  const all = new Map<string, string>();
+  forEachFormat((format) => {
+    for (const [name, value] of goldenSamples(format)) all.set(name, describe(value));
+  });
+  return all;
+}
+
+/** The kinds that no golden file has. */
+function missing<T>(format: Format<T>): readonly string[] {
+  const seen = new Set([...goldenSamples(format).values()].flatMap((value) => kindsOf(value)));
+  return format.shape === null ? [] : kindsIn(format.shape).filter((kind) => !seen.has(kind));
+}
+
+/** Writes a golden file of each sample that has a kind which no golden file has. */
+function writeMissing<T>(format: Format<T>): void {
+  if (format.shape === null) return;
+  const lacking = new Set(missing(format));
+  for (const { name, value } of samplesOf(format.shape, CUSTOM)) {
+    if (!kindsOf(value).some((kind) => lacking.has(kind))) continue;
+    // The shape is that of the table that gives the type.
+    const bytes = format.encode(value as T);
+    assertEquals(format.decode(bytes), value);
+    Deno.writeTextFileSync(join(GOLDEN_FOLDER, `${format.prefix}${name}.hex`), toHex(bytes));
+  }
+}
 
 function toHex(bytes: Uint8Array): string {
   let text = "";
@@ -31,8 +80,4 @@ function toHex(bytes: Uint8Array): string {
     text += byte.toString(16).padStart(2, "0") + (isLast ? "\n" : " ");
   }
   return text;
-}
-
-function fromHex(text: string): Uint8Array {
-  return Uint8Array.from(text.trim().split(/\s+/), (byte) => Number.parseInt(byte, 16));
 }

@@ -6,7 +6,7 @@ import { InvariantError } from "../../../lib/platform/assert.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
 import { MessagePackReader } from "../../../lib/protocol/msgpack_reader.ts";
 import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
-import { binary, integer } from "./arbitrary_values.ts";
+import { binary, integer } from "../../support/frames/arbitraries.ts";
 
 const reader = (bytes: Uint8Array): MessagePackReader =>
   new MessagePackReader(bytes, { what: "a test", copies: true });

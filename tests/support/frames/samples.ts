@@ -1,0 +1,125 @@
+/** One value of each kind of a shape, for the golden files, and which kinds some values have. */
+import { assert } from "@std/assert";
+import type { RowShape, Shape, Values } from "../../../lib/protocol/field.ts";
+
+/** A value with the name of its golden file. */
+export interface Sample {
+  readonly name: string;
+  readonly value: unknown;
+}
+
+/**
+ * Returns a sample of each kind of a union, and of each kind of a union in one of its fields: `get`,
+ * `changeMembership_add`, `changeMembership_remove`. `custom` has the values of custom fields. The integers of an object
+ * count up; where that breaks a rule of it, its golden file is written by hand.
+ */
+export function samplesOf(shape: Shape, custom: Values = {}): readonly Sample[] {
+  return samples(shape, { name: "value", position: 0 }, custom);
+}
+
+/** The place of a value in its object. */
+interface Place {
+  readonly name: string;
+  readonly position: number;
+}
+
+function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] {
+  const only = (value: unknown): readonly Sample[] => [{ name: "", value }];
+  switch (shape.kind) {
+    case "integer":
+      return only(Math.min(shape.minimum + place.position, shape.maximum));
+    case "boolean":
+    case "presence":
+      return only(true);
+    case "bytes":
+      return only(new TextEncoder().encode(place.name));
+    case "text":
+      return only(shape.format === "address" ? "127.0.0.1:7001" : place.name);
+    case "numbered":
+      return only(Object.keys(shape.numbers)[0]);
+    case "oneOf":
+      return only(shape.names[0]);
+    case "nullable":
+    case "omittable":
+      return samples(shape.of, place, custom).slice(0, 1);
+    case "list":
+      return only(samples(shape.of, place, custom).map(({ value }) => value));
+    case "record":
+    case "group":
+      return objects(shape.row, custom);
+    case "variants":
+      return [...shape.variants].flatMap(([kind, { row }]) =>
+        objects(row, custom).map(({ name, value }) => ({
+          name: name === "" ? kind : `${kind}_${name}`,
+          value: { kind, ...value },
+        }))
+      );
+    case "custom":
+      assert(shape.name in custom, `the field ${shape.name} has a sample of its own`);
+      return only(custom[shape.name]);
+  }
+}
+
+/** An object for each sample of the one field that has several. */
+function objects(
+  row: RowShape,
+  custom: Values,
+): readonly { readonly name: string; readonly value: Values }[] {
+  const columns = row.columns.map(({ name, field }, position) => ({
+    name,
+    cases: samples(field.shape, { name, position }, custom),
+  }));
+  const first = Object.fromEntries(columns.map(({ name, cases }) => [name, cases[0]?.value]));
+  const several = columns.find(({ cases }) => cases.length > 1);
+  if (several === undefined) return [{ name: "", value: first }];
+  return several.cases.map(({ name, value }) => ({ name, value: { ...first, [several.name]: value } }));
+}
+
+/** Returns the kinds of all unions in a shape, as `union.kind`; the shape's own union is called `name`. */
+export function kindsIn(shape: Shape, name = "frame"): readonly string[] {
+  switch (shape.kind) {
+    case "nullable":
+    case "omittable":
+    case "list":
+      return kindsIn(shape.of, name);
+    case "record":
+    case "group":
+      return shape.row.columns.flatMap((column) => kindsIn(column.field.shape, column.name));
+    case "variants":
+      return [...shape.variants].flatMap(([kind, { row }]) => [
+        `${name}.${kind}`,
+        ...row.columns.flatMap((column) => kindsIn(column.field.shape, column.name)),
+      ]);
+    default:
+      return [];
+  }
+}
+
+/** Returns the kinds of all unions in a value, named as by {@link kindsIn}. */
+export function kindsOf(value: unknown, name = "frame"): readonly string[] {
+  if (Array.isArray(value)) return value.flatMap((element) => kindsOf(element, name));
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return [];
+  const inner = Object.entries(value).flatMap(([property, element]) => kindsOf(element, property));
+  return "kind" in value ? [`${name}.${value.kind}`, ...inner] : inner;
+}
+
+const WIDTH = 108;
+
+/** Writes a value for a person: bytes as text where they are printable, an object on one line where it fits. */
+export function describe(value: unknown, indent = ""): string {
+  if (value instanceof Uint8Array) {
+    const text = new TextDecoder().decode(value);
+    return /^[ -~]*$/.test(text) ? `bytes ${JSON.stringify(text)}` : `bytes 0x${value.toHex()}`;
+  }
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
+  const parts = (deeper: string): string[] =>
+    Array.isArray(value)
+      ? value.map((element) => describe(element, deeper))
+      : Object.entries(value).map(([name, element]) => `${name}: ${describe(element, deeper)}`);
+  const line = `${open} ${parts("").join(", ")} ${close}`;
+  if (parts("").length === 0) return open + close;
+  if (!line.includes("\n") && indent.length + line.length <= WIDTH) return line;
+  const deeper = `${indent}  `;
+  return `${open}\n${parts(deeper).map((part) => `${deeper}${part},\n`).join("")}${indent}${close}`;
+}
