@@ -1,9 +1,11 @@
 /**
- * Reads the whole checkout and fails with the sentence a reader needs: who imports whom, what the pure rooms may
- * not touch, how long files and functions are, what was left behind, and whether the documents name things that exist.
+ * Reads the whole checkout and fails with a sentence for each broken rule: imports between folders and cycles of them, the
+ * purity of raft, kv and protocol, sizes of folders, files and functions, things written twice, leftovers, words that are
+ * not the field's, and documents that name what does not exist.
  */
 import { assert, assertEquals } from "@std/assert";
 import { checkFile, type Finding } from "./support/source_rules.ts";
+import { treeFindings } from "./support/tree_rules.ts";
 import { documentProblems } from "./support/documents.ts";
 import { filesOfCheckout, isToolOutput, readCheckout, trackedFiles } from "./support/checkout.ts";
 import { hitsBelow, isToClean, textOfHit, wordHits } from "./support/plain_words.ts";
@@ -12,17 +14,64 @@ function sentences(findings: readonly Finding[]): readonly string[] {
   return findings.map(({ path, line, message }) => `${path}:${line} ${message}`);
 }
 
-Deno.test("every source file keeps the rules of the house", () => {
+Deno.test("source files: none breaks a rule of source_rules.ts", () => {
   const files = filesOfCheckout([".ts"]);
   assert(files.includes("lib/raft/types.ts"), "the walk over the checkout finds the sources");
   assertEquals(sentences(files.flatMap((path) => checkFile(path, readCheckout(path)))), []);
 });
 
-Deno.test("every command, file and link that a document names exists", () => {
+/**
+ * Folders that have more files than others may: none may get more, and an exception that is not needed fails. Tests whose
+ * folders others group now are the only ones.
+ */
+const LARGER_FOLDERS: Readonly<Record<string, number>> = { "lib/transport": 22, "tests/unit/cli": 22 };
+
+/** The sources below these folders, by path. */
+function sourcesBelow(...folders: readonly string[]): ReadonlyMap<string, string> {
+  const paths = filesOfCheckout([".ts"]).filter((path) => folders.some((one) => path.startsWith(`${one}/`)));
+  return new Map(paths.map((path) => [path, readCheckout(path)]));
+}
+
+function ofFolders(...folders: readonly string[]): Readonly<Record<string, number>> {
+  const isIn = ([path]: [string, number]): boolean => folders.some((one) => path.startsWith(`${one}/`));
+  return Object.fromEntries(Object.entries(LARGER_FOLDERS).filter(isIn));
+}
+
+for (const folders of [["lib"], ["tests", "tools"]]) {
+  Deno.test(`${folders.join(" and ")}: folders are small, imports without cycles, nothing is written twice`, () => {
+    assertEquals(sentences(treeFindings(sourcesBelow(...folders), ofFolders(...folders))), []);
+  });
+}
+
+Deno.test("tree rules: refuse large folders, cycles, and functions and unions that are written twice", () => {
+  const body = "{\n  return [1, 2, 3].map((one) => one + 1).join(); // as long as a helper\n}";
+  const sources: ReadonlyMap<string, string> = new Map([
+    ["lib/a/one.ts", `import { b } from "./two.ts";\nexport function f(): string ${body}`],
+    ["lib/a/two.ts", `import { c } from "./three.ts";\nexport type Kind = "x" | "y" | "z";`],
+    ["lib/a/three.ts", `import { a } from "./one.ts";\nfunction f(): string ${body}`],
+    [
+      "lib/a/four.ts",
+      `import type { a } from "./one.ts";\nconst KINDS = ["z", "y", "x"] as const satisfies K;`,
+    ],
+    ["lib/b/five.ts", `import type { six } from "./six.ts";`],
+    ["lib/b/six.ts", `import { five } from "./five.ts";`],
+    ...Array.from({ length: 20 }, (_, file): [string, string] => [`lib/c/${file}.ts`, ""]),
+    ...Array.from({ length: 21 }, (_, file): [string, string] => [`lib/d/${file}.ts`, ""]),
+  ]);
+  assertEquals(sentences(treeFindings(sources, { "lib/c": 21 })), [
+    "lib/d:1 has 21 source files; a folder has at most 20. Group them by feature, or merge small ones",
+    "lib/c:1 has fewer than 21 files: lower its exception, or remove it",
+    "lib/a/one.ts:1 is in a cycle of imports: lib/a/one.ts → lib/a/two.ts → lib/a/three.ts → lib/a/one.ts",
+    "lib/a/three.ts:2 defines f as lib/a/one.ts does; one definition serves both",
+    'lib/a/four.ts:2 lists "x", "y", "z" as lib/a/two.ts does; derive one from the other',
+  ]);
+});
+
+Deno.test("documents: every command, file and link that one names exists", () => {
   assertEquals(filesOfCheckout([".md"]).flatMap((path) => documentProblems(path, readCheckout(path))), []);
 });
 
-Deno.test("every room says on its first lines why a file exists", () => {
+Deno.test("source files: each begins with a comment that says why it exists", () => {
   const silent = filesOfCheckout([".ts"]).filter((path) => !/^(#!.*\n)?\/\*\*/.test(readCheckout(path)));
   assertEquals(silent.map((path) => `${path} does not begin with a comment that says why it exists`), []);
 });
@@ -31,7 +80,7 @@ Deno.test("plain words: sources and documents use the field's terms (deno task w
   assertEquals(hitsBelow([""]).filter(({ path }) => !isToClean(path)).map(textOfHit), []);
 });
 
-Deno.test("no output of a profiler or debugger is under version control", () => {
+Deno.test("version control: no output of a profiler or debugger is in it", () => {
   const samples = ["isolate-0x558a31120000-5858-v8.log", "tests/a.cpuprofile", "a.heapsnapshot", "core.4711"];
   assertEquals(samples.filter((path) => !isToolOutput(path)), []);
   assertEquals(["data.log", "lib/raft/core.ts", "tests/golden/raft"].filter(isToolOutput), []);
@@ -41,7 +90,7 @@ Deno.test("no output of a profiler or debugger is under version control", () => 
   assertEquals(patterns.filter((pattern) => !ignored.includes(pattern)), []);
 });
 
-/** A rule that can't fail is no rule: for each, a line that breaks it and a word of the sentence that must come. */
+/** A line that breaks each rule, and a word of the sentence that must come: a rule that can't fail is none. */
 const broken: readonly { readonly path: string; readonly source: string; readonly says: string }[] = [
   { path: "lib/raft/a.ts", source: `import { x } from "../transport/x.ts";`, says: "may import only" },
   { path: "lib/raft/a.ts", source: `import { x } from "../kv/x.ts";`, says: "only the types" },
@@ -50,9 +99,10 @@ const broken: readonly { readonly path: string; readonly source: string; readonl
   { path: "lib/server/a.ts", source: `import { x } from "../client/x.ts";`, says: "may import only" },
   { path: "lib/server/a.ts", source: `import { x } from "fast-check";`, says: "only tests" },
   { path: "lib/server/a.ts", source: `import { x } from "../../tools/x.ts";`, says: "may import only" },
-  { path: "lib/attic/a.ts", source: `import { x } from "./b.ts";`, says: "a room that" },
+  { path: "lib/attic/a.ts", source: `import { x } from "./b.ts";`, says: "a folder that" },
   { path: "lib/server/a.ts", source: `await import("./x.ts");`, says: "at run time" },
   { path: "main.ts", source: `import { x } from "./lib/server/x.ts";`, says: "may import only" },
+  { path: "lib/protocol/a.ts", source: "const now = performance.now();", says: "uses performance" },
   { path: "lib/raft/a.ts", source: "const now = Date.now();", says: "uses Date" },
   { path: "lib/raft/a.ts", source: "const die = Math.random();", says: "Math.random" },
   { path: "lib/kv/a.ts", source: "Deno.exit(1);", says: "uses Deno" },
@@ -82,13 +132,13 @@ const broken: readonly { readonly path: string; readonly source: string; readonl
 
 for (const { path, source, says } of broken) {
   const shown = source.length > 60 ? `${source.slice(0, 30).trim()}…` : source;
-  Deno.test(`the rules refuse ${JSON.stringify(shown)} in ${path}`, () => {
+  Deno.test(`source rules: refuse ${JSON.stringify(shown)} in ${path}`, () => {
     const messages = checkFile(path, source).map((finding) => finding.message);
     assert(messages.some((message) => message.includes(says)), `found only ${JSON.stringify(messages)}`);
   });
 }
 
-Deno.test("the rules allow what looks alike and is not the same", () => {
+Deno.test("source rules: code that only resembles a violation is allowed", () => {
   const source = [
     `import type { Command } from "../kv/command.ts";`,
     `import { assert } from "../platform/assert.ts";`,
@@ -110,7 +160,7 @@ const brokenDocuments: readonly { readonly source: string; readonly says: string
 ];
 
 for (const { source, says } of brokenDocuments) {
-  Deno.test(`a document may not say ${JSON.stringify(source)}`, () => {
+  Deno.test(`documents: refuse ${JSON.stringify(source)}`, () => {
     const problems = documentProblems("README.md", source);
     assert(problems.some((problem) => problem.includes(says)), `found only ${JSON.stringify(problems)}`);
   });

@@ -305,3 +305,9 @@ export function valueHead(value: Uint8Array): string {
   const head = isWhole ? escaped : `${escaped.slice(0, HEAD_CHARACTERS).toWellFormed()}…`;
   return `${head} (${countOf(value.length, "byte")})`;
 }
+
+/** Returns counts of errors by code, the most frequent first: `12 timeout, 3 unavailable`. */
+export function errorsText(errors: ReadonlyMap<string, number>): string {
+  return [...errors].sort(([, a], [, b]) => b - a).map(([code, count]) => `${withThousands(count)} ${code}`)
+    .join(", ");
+}

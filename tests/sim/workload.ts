@@ -3,6 +3,7 @@
  * stop, and writes down what it called and what it was told.
  */
 import { type KvClient, KvraftError } from "../../lib/mod.ts";
+import { textOf } from "./invariants/order_check.ts";
 import { connectOn } from "../../lib/testing.ts";
 import type { KeyValue } from "../../lib/kv/mod.ts";
 import type { Clock, Random } from "../../lib/platform/clock.ts";
@@ -267,10 +268,6 @@ function callText(body: Body): string {
     case "list":
       return "list";
   }
-}
-
-function textOf(bytes: Uint8Array): string {
-  return new TextDecoder("latin1").decode(bytes);
 }
 
 function entryOf({ value, createRevision, modRevision, version }: KeyValue): Entry {

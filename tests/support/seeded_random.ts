@@ -34,3 +34,9 @@ export class SeededRandom {
     return item;
   }
 }
+
+/** Returns the number given to a test as `-- --name=3`; null when there is none. */
+export function numberOption(name: string): number | null {
+  const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
+  return given === undefined ? null : Number(given.split("=")[1]);
+}

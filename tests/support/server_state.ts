@@ -1,5 +1,5 @@
 /** States and snapshots for tests of the server room: small machines, the store they are kept in, and what a file holds. */
-import { StateMachine } from "../../lib/kv/mod.ts";
+import { type SessionStamp, StateMachine } from "../../lib/kv/mod.ts";
 import { encodeConfiguration } from "../../lib/protocol/configuration.ts";
 import type { Configuration } from "../../lib/raft/mod.ts";
 import { foundingConfiguration } from "../../lib/server/membership/members.ts";
@@ -62,4 +62,9 @@ export function storedText(store: SnapshotStore): readonly string[] {
   return store.list().map(({ index, term, damage }) =>
     `${index}@${term}${damage === null ? "" : " damaged"}`
   );
+}
+
+/** Returns the stamp of a write of session 7. */
+export function stampOf(sequence: number): SessionStamp {
+  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
 }

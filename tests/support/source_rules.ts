@@ -1,6 +1,6 @@
 /**
- * The rules of the house that a machine can check, as visitors over a file's syntax tree. `tests/tidy_test.ts` runs
- * them over every file and first shows that each of them can fail.
+ * Rules over single source files, as visitors over a file's syntax tree. `tests/tidy_test.ts` runs them over every file
+ * and first shows that each of them can fail. Rules over the whole tree are in tree_rules.ts.
  */
 
 /** A rule that was broken, where, and what to do about it. */
@@ -9,24 +9,24 @@ export interface Finding {
   readonly path: string;
   /** From 1. */
   readonly line: number;
-  /** A sentence for whoever broke the rule. */
+  /** A sentence for the author. */
   readonly message: string;
 }
 
 const MAX_FILE_LINES = 500;
 const MAX_FUNCTION_LINES = 70;
 
-/** Rooms that a room may import whole, and rooms of which it may use the types alone (`import type`). */
-interface Doors {
+/** Folders that a folder may import, and folders of which it may use the types alone (`import type`). */
+interface AllowedImports {
   readonly whole: readonly string[];
   readonly types: readonly string[];
 }
 
-/** What everyone may import: assertions, and the version. */
+/** Files that all folders may import: the version. */
 const COMMON_FILES = ["deno.json"];
 
-/** Who may import whom (ARCHITECTURE.md), beside the common files, their own folder and lib/platform. */
-const DOORS: Readonly<Record<string, Doors>> = {
+/** Allowed imports by folder (ARCHITECTURE.md), beside the common files, their own folder and lib/platform. */
+const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   platform: { whole: [], types: [] },
   raft: { whole: [], types: ["kv"] },
   kv: { whole: [], types: ["raft"] },
@@ -44,19 +44,25 @@ const DOORS: Readonly<Record<string, Doors>> = {
   "lib/server.ts": { whole: ["server"], types: [] },
 };
 
-/** What pure folders may use of lib/platform. */
-const PURE_PLATFORM = ["lib/platform/assert.ts", "lib/platform/errors.ts", "lib/platform/slab.ts"];
+/** Files of lib/platform of which pure folders may use values; the types of all others are allowed. */
+const PURE_PLATFORM = [
+  "lib/platform/address.ts",
+  "lib/platform/assert.ts",
+  "lib/platform/errors.ts",
+  "lib/platform/slab.ts",
+];
 
-/** The pure rooms, and the packages each may use. */
-const PURE_ROOMS: Readonly<Record<string, readonly string[]>> = {
+/** The pure folders, and the packages each may use. */
+const PURE_FOLDERS: Readonly<Record<string, readonly string[]>> = {
   raft: [],
   kv: ["sorted-btree", "@std/bytes", "node:buffer"],
+  protocol: ["@std/bytes", "@std/msgpack"],
 };
 
 /** Packages that only tests may use. */
 const TEST_PACKAGES = ["fast-check", "@std/assert"];
 
-/** What reaches out of a pure function. `Math.random` is caught apart from these. */
+/** Globals that reach out of a pure function. `Math.random` is caught apart from these. */
 const IMPURE_GLOBALS = new Set([
   "Deno",
   "Date",
@@ -82,7 +88,7 @@ type FunctionNode =
 export function checkFile(path: string, source: string): readonly Finding[] {
   const lineAt = (offset: number): number => source.slice(0, offset).split("\n").length;
   const plugin: Deno.lint.Plugin = {
-    name: "house",
+    name: "source",
     rules: {
       rules: {
         create(context): Deno.lint.LintVisitor {
@@ -90,7 +96,7 @@ export function checkFile(path: string, source: string): readonly Finding[] {
           checkComments(context.sourceCode.getAllComments(), report);
           return {
             ...importRules(path, report),
-            ...(roomOf(path) in PURE_ROOMS ? purityRules(roomOf(path), report) : {}),
+            ...(folderOf(path) in PURE_FOLDERS ? purityRules(folderOf(path), report) : {}),
             ...typeRules(report),
             ...testRules(path, report),
             ...lengthRules(lineAt, report),
@@ -112,8 +118,8 @@ export function checkFile(path: string, source: string): readonly Finding[] {
   return findings;
 }
 
-/** The room of a file: the folder under lib/, or the path itself for a file that is in none. */
-function roomOf(path: string): string {
+/** Returns the folder of a file: the one under lib/, or the path itself for a file that is in none. */
+function folderOf(path: string): string {
   return /^lib\/([^/]+)\//.exec(path)?.[1] ?? path;
 }
 
@@ -143,57 +149,64 @@ function isTypeSpecifier(specifier: Deno.lint.ImportDeclaration["specifiers"][nu
   return specifier.type === "ImportSpecifier" && specifier.importKind === "type";
 }
 
-/** Why a file may not import `specifier`, or null. */
+/** Returns why a file may not import `specifier`, or null. */
 function importProblem(
   { path, specifier, typeOnly }: { path: string; specifier: string; typeOnly: boolean },
 ): string | null {
-  const room = roomOf(path);
-  const doors = DOORS[room];
-  if (doors === undefined) {
+  const folder = folderOf(path);
+  const allowed = ALLOWED_IMPORTS[folder];
+  if (allowed === undefined) {
     return /^lib\/.+\//.test(path)
-      ? `is in lib/${room}, a room that ARCHITECTURE.md and DOORS do not have`
+      ? `is in lib/${folder}, a folder that ARCHITECTURE.md and ALLOWED_IMPORTS do not have`
       : null;
   }
-  if (!specifier.startsWith(".")) return packageProblem(room, specifier);
+  if (!specifier.startsWith(".")) return packageProblem(folder, specifier);
   const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
-  const targetRoom = roomOf(target);
-  if (targetRoom === room || COMMON_FILES.includes(target) || doors.whole.includes(targetRoom)) return null;
+  const targetFolder = folderOf(target);
+  if (targetFolder === folder || COMMON_FILES.includes(target) || allowed.whole.includes(targetFolder)) {
+    return null;
+  }
   // Of the platform the pure folders use what needs no machine.
-  if (targetRoom === "platform" && (!(room in PURE_ROOMS) || PURE_PLATFORM.includes(target))) return null;
-  if (!doors.types.includes(targetRoom)) {
-    const allowed = [...doors.whole, ...doors.types.map((name) => `the types of ${name}`), "lib/platform"];
-    return `imports ${target}; ${room} may import only ${allowed.join(", ")} (ARCHITECTURE.md)`;
+  const isPure = folder in PURE_FOLDERS;
+  if (targetFolder === "platform" && (!isPure || typeOnly || PURE_PLATFORM.includes(target))) return null;
+  if (!allowed.types.includes(targetFolder)) {
+    const names = [
+      ...allowed.whole,
+      ...allowed.types.map((name) => `the types of ${name}`),
+      "lib/platform",
+    ];
+    return `imports ${target}; ${folder} may import only ${names.join(", ")} (ARCHITECTURE.md)`;
   }
   return typeOnly
     ? null
-    : `imports values of ${target}; ${room} may use only the types of ${targetRoom} (import type)`;
+    : `imports values of ${target}; ${folder} may use only the types of ${targetFolder} (import type)`;
 }
 
-/** Why a room may not use a package, or null. */
-function packageProblem(room: string, name: string): string | null {
+/** Returns why a folder may not use a package, or null. */
+function packageProblem(folder: string, name: string): string | null {
   if (TEST_PACKAGES.includes(name)) return `imports ${name}, which only tests may use`;
-  const packages = PURE_ROOMS[room];
+  const packages = PURE_FOLDERS[folder];
   if (packages === undefined || packages.includes(name)) return null;
-  return `imports ${name}; lib/${room} is pure and may use ${packages.join(", ") || "no package"}`;
+  return `imports ${name}; lib/${folder} is pure and may use ${packages.join(", ") || "no package"}`;
 }
 
-function purityRules(room: string, report: Report): Deno.lint.LintVisitor {
+function purityRules(folder: string, report: Report): Deno.lint.LintVisitor {
   const asynchronous = (node: FunctionNode): void => {
-    if (node.async) report(node, `is async; lib/${room} is pure: what takes time is done by the driver`);
+    if (node.async) report(node, `is async; lib/${folder} is pure: what takes time is done by the driver`);
   };
   return {
     Identifier(node): void {
       if (!IMPURE_GLOBALS.has(node.name) || isPropertyName(node)) return;
-      report(node, `uses ${node.name}; lib/${room} is pure: time, chance and I/O are handed in`);
+      report(node, `uses ${node.name}; lib/${folder} is pure: time, randomness and I/O are arguments`);
     },
     MemberExpression(node): void {
       if (node.object.type !== "Identifier" || node.object.name !== "Math") return;
       if (node.property.type === "Identifier" && node.property.name === "random") {
-        report(node, `uses Math.random; lib/${room} takes its randomness from its caller`);
+        report(node, `uses Math.random; lib/${folder} takes its randomness from its caller`);
       }
     },
     AwaitExpression: (node) =>
-      report(node, `awaits; lib/${room} is pure: what takes time is done by the driver`),
+      report(node, `awaits; lib/${folder} is pure: what takes time is done by the driver`),
     "FunctionDeclaration[async=true]": asynchronous,
     "FunctionExpression[async=true]": asynchronous,
     "ArrowFunctionExpression[async=true]": asynchronous,
@@ -223,7 +236,7 @@ function typeRules(report: Report): Deno.lint.LintVisitor {
     TSAnyKeyword: (node) => report(node, "uses any; say what it is, or take unknown and check it"),
     TSNonNullExpression: (node) => report(node, "uses !; check for null, or assert and say why it can't be"),
     "TSAsExpression > TSAsExpression": (node: Deno.lint.TSAsExpression) =>
-      report(node, "casts twice; that hides whatever the compiler had to say"),
+      report(node, "casts twice; that hides every error of the compiler"),
   };
 }
 

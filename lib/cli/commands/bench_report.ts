@@ -10,7 +10,7 @@ import {
 } from "../../loadgen/mod.ts";
 import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
-import { countOf, escapeBytes, perSecond, sizeText, table, withThousands } from "../text.ts";
+import { countOf, errorsText, escapeBytes, perSecond, sizeText, table, withThousands } from "../text.ts";
 
 /** Columns of the longest bar of the histogram. */
 const BAR_COLUMNS = 40;
@@ -178,11 +178,6 @@ function bars(latency: LatencyHistogram): string[] {
     `${(count / latency.count * 100).toFixed(1)} %`.padStart(7),
     "█".repeat(Math.round(count / most * BAR_COLUMNS)) || (count > 0 ? "▏" : ""),
   ]));
-}
-
-function errorsText(errors: Measured["errors"]): string {
-  return [...errors].sort(([, a], [, b]) => b - a).map(([code, count]) => `${withThousands(count)} ${code}`)
-    .join(", ");
 }
 
 function notes({ plan, measured, generator, keys }: BenchReport): string[] {

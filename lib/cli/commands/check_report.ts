@@ -19,7 +19,7 @@ import { errorMessage } from "../../platform/errors.ts";
 import type { Environment } from "../environment.ts";
 import { type Answer, answer } from "../command.ts";
 import { ExitCode } from "../errors.ts";
-import { escapeBytes, table, withThousands } from "../text.ts";
+import { errorsText, escapeBytes, table, withThousands } from "../text.ts";
 
 /** Kinds of operation, by the names of the commands for them. */
 export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
@@ -198,11 +198,6 @@ function countsTable(figures: Figures): string[] {
       .map((kind) => row(KIND_NAMES[kind], figures.byKind[kind])),
     row("all", figures),
   ]);
-}
-
-function errorsText(errors: CheckReport["errors"]): string {
-  return [...errors].sort(([, a], [, b]) => b - a).map(([code, count]) => `${withThousands(count)} ${code}`)
-    .join(", ");
 }
 
 function seconds(ms: number): string {

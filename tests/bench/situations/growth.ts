@@ -1,7 +1,7 @@
 /** How throughput changes as values, keys and nodes become more. */
 import type { Figure } from "./figures.ts";
-import { putsAndGets } from "./growth_points.ts";
-import type { Situation } from "./lab.ts";
+import { GETS, type Lab, type Situation, type Work } from "./lab.ts";
+import type { Nodes } from "./nodes.ts";
 
 const SECONDS = 2;
 const VALUE_BYTES = [16, 256, 4_096, 65_536, 1_048_576];
@@ -45,3 +45,24 @@ export const growth: Situation = {
     return figures;
   },
 };
+
+/** Gets after puts, all of whose keys are there by then. */
+export async function putsAndGets(
+  lab: Lab,
+  nodes: Nodes,
+  { panel, x, work }: { readonly panel: string; readonly x: number; readonly work: Work },
+): Promise<readonly Figure[]> {
+  const figures: Figure[] = [];
+  for (const [series, more] of [["put", { loadsKeys: true }], ["get", { mix: GETS }]] as const) {
+    const { throughput } = await lab.load(nodes, { ...work, seconds: lab.seconds(work.seconds), ...more });
+    lab.say(`  ${series}, ${panel}: ${x}: ${throughput.toFixed(0)}/s`);
+    figures.push({
+      what: `${series}, ${panel}: ${x}`,
+      unit: `${series}s/s`,
+      value: throughput,
+      goal: null,
+      point: { panel, series, x },
+    });
+  }
+  return figures;
+}

@@ -1,6 +1,6 @@
 /** How throughput changes as connections become more. */
 import type { Figure } from "./figures.ts";
-import { putsAndGets } from "./growth_points.ts";
+import { putsAndGets } from "./growth.ts";
 import type { Situation } from "./lab.ts";
 
 const SECONDS = 4;

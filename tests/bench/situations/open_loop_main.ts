@@ -5,10 +5,9 @@
  */
 import process from "node:process";
 import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/loadgen/mod.ts";
-import { SystemClock } from "../../../lib/platform/system.ts";
 import { pause } from "../../../lib/platform/promise.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
 import { DirectTarget } from "../peers/direct_client.ts";
-import { dueBy } from "./due.ts";
 
 /** Requests that one connection has under way at most: as many as the client library has. */
 const MAX_IN_FLIGHT = 1_024;
@@ -117,4 +116,9 @@ if (import.meta.main) {
   const answer = await run(JSON.parse(Deno.args[0] ?? ""));
   await new Blob([JSON.stringify(answer)]).stream().pipeTo(Deno.stdout.writable);
   Deno.exit(0);
+}
+
+/** How many have fallen due so long after the beginning; the first does at once. */
+export function dueBy(elapsedMs: number, ratePerSecond: number): number {
+  return Math.floor(elapsedMs / 1_000 * ratePerSecond) + 1;
 }

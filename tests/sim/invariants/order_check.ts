@@ -235,6 +235,7 @@ function operationText(operation: Operation): string {
   return `c${client} ${what} (${calledAt.toFixed(2)}..${end}): ${answer}`;
 }
 
-function textOf(bytes: Uint8Array): string {
+/** Returns bytes as histories write them: one character each. */
+export function textOf(bytes: Uint8Array): string {
   return new TextDecoder("latin1").decode(bytes);
 }

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
-import { type UnrulyOptions, UnrulyStore } from "./unruly_store.ts";
+import { BREACHES, type UnrulyOptions, UnrulyStore } from "./unruly_store.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
@@ -62,7 +62,7 @@ Deno.test("failed calls, applied or not, are no violation, and are counted", asy
   assertEquals(document.errors.noLeader, document.notApplied);
 });
 
-for (const breach of ["lostWrite", "staleRead", "doubledWrite"] as const) {
+for (const breach of BREACHES) {
   Deno.test(`a store that breaks its promise (${breach}) is found out: exit code 1, report and page under ./data`, async () => {
     const { environment, code } = begin(SHORT, { breach });
     assertEquals(await code, 1, environment.stdout.text);

@@ -10,8 +10,10 @@ import type { Random } from "../../../lib/platform/clock.ts";
 import type { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 
-/** A promise that the store breaks. */
-export type Breach = "lostWrite" | "staleRead" | "doubledWrite";
+/** The promises that the store can break. */
+export const BREACHES = ["lostWrite", "staleRead", "doubledWrite"] as const;
+/** One of {@link BREACHES}. */
+export type Breach = typeof BREACHES[number];
 
 /** How the store behaves. */
 export interface UnrulyOptions {

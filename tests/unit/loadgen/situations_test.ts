@@ -1,6 +1,6 @@
 /** The situations' run: rows and goals, what is kept from before, the page, the plot, and when requests fall due. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { dueBy } from "../../bench/situations/due.ts";
+import { dueBy } from "../../bench/situations/open_loop_main.ts";
 import {
   atLeast,
   atMost,

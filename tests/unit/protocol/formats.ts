@@ -298,7 +298,8 @@ function assemble(
   };
 }
 
-function written(write: (out: MessagePackWriter) => void): Uint8Array {
+/** Returns what `write` writes. */
+export function written(write: (out: MessagePackWriter) => void): Uint8Array {
   const out = new MessagePackWriter();
   write(out);
   return out.copy();

@@ -1,5 +1,6 @@
 /** The reader and the writer of MessagePack, one value at a time. */
 import { assertEquals, assertThrows } from "@std/assert";
+import { written } from "./formats.ts";
 import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -10,12 +11,6 @@ import { binary, integer } from "../../support/frames/arbitraries.ts";
 
 const reader = (bytes: Uint8Array): MessagePackReader =>
   new MessagePackReader(bytes, { what: "a test", copies: true });
-
-function written(write: (out: MessagePackWriter) => void): Uint8Array {
-  const out = new MessagePackWriter();
-  write(out);
-  return out.copy();
-}
 
 Deno.test("integers, text, bytes and arrays are written as the library writes them", () => {
   fc.assert(fc.property(integer({ max: 2 ** 32 - 1 }), (value) => {

@@ -4,17 +4,13 @@
  * `deno test … random_test.ts -- --seeds=5000 --first-seed=1` runs more of them; `-- --seed=17` runs one again and
  * shows in its failure all that happened.
  */
+import { numberOption } from "../../support/seeded_random.ts";
 import { RaftNetwork } from "../../support/raft/random_network.ts";
 
 const SEEDS = 600;
 const STEPS = 1_500;
 /** Of a failing run, so many of its last events are shown. */
 const SHOWN_EVENTS = 60;
-
-function option(name: string): number | null {
-  const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
-  return given === undefined ? null : Number(given.split("=")[1]);
-}
 
 function runSeed(seed: number, options: { trace: boolean }): string[] {
   using network = new RaftNetwork(seed, options);
@@ -26,7 +22,7 @@ function runSeed(seed: number, options: { trace: boolean }): string[] {
       network[Symbol.dispose]();
       return runSeed(seed, { trace: true });
     }
-    const shown = option("seed") === null ? network.trace.slice(-SHOWN_EVENTS) : network.trace;
+    const shown = numberOption("seed") === null ? network.trace.slice(-SHOWN_EVENTS) : network.trace;
     throw new Error(`Seed ${seed} failed (again: -- --seed=${seed}) after\n${shown.join("\n")}`, {
       cause: error,
     });
@@ -35,9 +31,9 @@ function runSeed(seed: number, options: { trace: boolean }): string[] {
 }
 
 Deno.test("no run of random faults breaks a promise of the core, and every majority recovers", () => {
-  const only = option("seed");
+  const only = numberOption("seed");
   if (only !== null) return void runSeed(only, { trace: true });
-  const first = option("first-seed") ?? 1;
-  const count = option("seeds") ?? SEEDS;
+  const first = numberOption("first-seed") ?? 1;
+  const count = numberOption("seeds") ?? SEEDS;
   for (let seed = first; seed < first + count; seed++) runSeed(seed, { trace: false });
 });

@@ -1,6 +1,7 @@
 /** What clients wait for at one node is bounded, and a stopping node says of each request what may become of it. */
 import { assertEquals } from "@std/assert";
-import { MAX_KEY_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
+import { stampOf } from "../../support/server_state.ts";
+import { MAX_KEY_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import type { ServerMessage } from "../../../lib/protocol/client_frames.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
@@ -241,10 +242,6 @@ function membershipOf(parts: Pick<MembershipOptions, "raft" | "driver" | "clock"
 function textOf(message: ServerMessage): string {
   if (message.kind !== "error") return message.kind;
   return `${message.requestId}: ${message.code}, ${message.outcome}`;
-}
-
-function stampOf(sequence: number): SessionStamp {
-  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
 }
 
 function put(sequence: number): Uint8Array {

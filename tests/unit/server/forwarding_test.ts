@@ -1,6 +1,6 @@
 /** A write that was passed on ends exactly once, whatever becomes of the leader and the way to it. */
 import { assertEquals } from "@std/assert";
-import type { SessionStamp } from "../../../lib/kv/mod.ts";
+import { stampOf } from "../../support/server_state.ts";
 import type { ForwardRequest } from "../../../lib/protocol/peer_frames.ts";
 import type { WriteAnswer } from "../../../lib/server/reply.ts";
 import { Forwarding, MAX_FORWARDS } from "../../../lib/server/forwarding.ts";
@@ -8,10 +8,6 @@ import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
 const COMMAND = new Uint8Array([1]);
 const RESULT = { kind: "result", result: new Uint8Array([2]) } as const;
-
-function stampOf(sequence: number): SessionStamp {
-  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
-}
 
 class Bench {
   readonly clock = new ManualClock();

@@ -1,6 +1,7 @@
 /** A write that is sent again while it is under way stays one entry of the log, and everybody who asked is answered. */
 import { assertEquals } from "@std/assert";
-import { MAX_COMMAND_BYTES, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
+import { stampOf } from "../../support/server_state.ts";
+import { MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
@@ -131,10 +132,6 @@ class Bench {
   get commands(): number {
     return this.log.entries.filter(({ kind }) => kind === "command").length;
   }
-}
-
-function stampOf(sequence: number): SessionStamp {
-  return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
 }
 
 /** A write as a client encodes it; `sequence` null: without a session. */

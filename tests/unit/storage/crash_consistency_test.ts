@@ -13,7 +13,7 @@ import { type PersistBatch, SnapshotStore, type WriteAheadLog } from "../../../l
 import type { EntryId } from "../../../lib/raft/mod.ts";
 import { type CrashPoint, outcomesOf, recordCrashPoints } from "../../support/crash_points.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
-import { SeededRandom } from "../../support/seeded_random.ts";
+import { numberOption, SeededRandom } from "../../support/seeded_random.ts";
 import { anew, batch, entry, hardState, openNode, SNAPSHOTS, writeSnapshot } from "../../support/storage.ts";
 import {
   EMPTY_LOG,
@@ -244,14 +244,9 @@ async function check(
   await log.close();
 }
 
-function option(name: string): number | null {
-  const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
-  return given === undefined ? null : Number(given.split("=")[1]);
-}
-
 Deno.test("before every single operation of a disk, a loss of power takes nothing that was acknowledged", async () => {
-  const first = option("first-life") ?? 1;
-  const lives = option("lives") ?? LIVES;
+  const first = numberOption("first-life") ?? 1;
+  const lives = numberOption("lives") ?? LIVES;
   let outcomes = 0;
   let open = 0;
   const made = { snapshots: 0, cuts: 0, beginnings: 0 };
