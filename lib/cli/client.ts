@@ -38,7 +38,7 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
 export type Connect = (options: { cluster: readonly string[]; timeoutMs?: number }) => Promise<StoreClient>;
 
 /** Dependencies of the command. */
-export interface ClientDependencies {
+interface ClientDependencies {
   readonly environment: Environment;
   readonly connect: Connect;
 }

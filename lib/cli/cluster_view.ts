@@ -43,7 +43,7 @@ export function diskNote(disk: DiskState | null): string {
 }
 
 /** The status of a leader. */
-export type LeaderView = Omit<NodeStatus, "members">;
+type LeaderView = Omit<NodeStatus, "members">;
 
 /** Returns the status of the leader; null if there is none, or it does not answer. */
 export function leaderOf({ leader, nodes }: ClusterStatus): LeaderView | null {

@@ -212,7 +212,7 @@ function countOf(count: number): string {
 }
 
 /** Formats of answers. */
-export const OUTPUT_FORMATS = ["text", "json"] as const;
+const OUTPUT_FORMATS = ["text", "json"] as const;
 /** One of {@link OUTPUT_FORMATS}. */
 export type OutputFormat = typeof OUTPUT_FORMATS[number];
 

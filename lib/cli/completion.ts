@@ -12,7 +12,7 @@ export interface Completions {
 }
 
 /** Sources of completions that come from the cluster. */
-export interface CompletionSources {
+interface CompletionSources {
   /** Returns keys that begin with a prefix. */
   keys(prefix: Uint8Array): Promise<readonly Uint8Array[]>;
   /** Returns the ids of the nodes. */
@@ -117,7 +117,7 @@ function behind(line: string, hint: string): string {
 }
 
 /** The words after a command's name, classified. */
-export interface TypedWords {
+interface TypedWords {
   /** Number of arguments. */
   readonly given: number;
   /** Names of the options. */
@@ -129,7 +129,7 @@ export interface TypedWords {
 }
 
 /** Classifies the words after a command's name. Unknown options count as switches. */
-export function sortOut(words: readonly string[], command: Command): TypedWords {
+function sortOut(words: readonly string[], command: Command): TypedWords {
   const options: string[] = [];
   let given = 0;
   let awaited: OptionSpec | null = null;
@@ -151,7 +151,7 @@ export function sortOut(words: readonly string[], command: Command): TypedWords 
 }
 
 /** Returns the option of that name that takes a value; null if there is none. */
-export function valuedOption(name: string, command: Command): OptionSpec | null {
+function valuedOption(name: string, command: Command): OptionSpec | null {
   const spec = [...command.options, ...COMMON_OPTIONS].find((option) => option.name === name);
   return spec === undefined || spec.placeholder === null ? null : spec;
 }

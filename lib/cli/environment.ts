@@ -38,7 +38,7 @@ export interface Terminal {
 }
 
 /** Signals that ask a program to end. */
-export const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** The process. */
 export interface Environment {

@@ -5,7 +5,7 @@ import { ValueTooLargeError } from "../client/errors.ts";
 /** Longest value that is read from standard input or a file; it is more than any cluster takes. */
 export const MAX_VALUE_INPUT_BYTES = 8_388_608;
 /** Longest line of commands: a value with every byte escaped, and a key. */
-export const MAX_LINE_BYTES = 4 * MAX_VALUE_INPUT_BYTES;
+const MAX_LINE_BYTES = 4 * MAX_VALUE_INPUT_BYTES;
 
 /** A line of input, or a marker for one that was too long. */
 export type Line = { readonly kind: "line"; readonly bytes: Uint8Array } | { readonly kind: "tooLong" };

@@ -34,7 +34,7 @@ const BEGUN_SEQUENCE = /^\x1b(?:\[[0-?]*[ -/]*|O)?$/;
 const RUN = /^[^\x00-\x1f\x7f-\x9f]{2,}/;
 
 /** The input of readline: the data of `source`, split into keys and runs of text. */
-export class TypedInput extends Readable {
+class TypedInput extends Readable {
   readonly #source: Readable;
   readonly #freeFor: (characters: number) => number;
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -130,7 +130,7 @@ const NOT_TEXT =
   `Write bytes as \\xHH, NUL as \\0, and the character ${REPLACEMENT} as \\u{fffd}.`;
 
 /** Options and callbacks of the editor. */
-export interface LineEditorOptions {
+interface LineEditorOptions {
   readonly terminal: Terminal;
   readonly prompt: string;
   /** Whether colour is used. Hints are drawn only then: without colour they look like typed text. */

@@ -123,7 +123,7 @@ export function secondWords(commands: readonly Command[]): readonly string[] {
  * Returns the command that `words` begin with. Throws {@link UsageError}, with the nearest command, for an unknown
  * name.
  */
-export function commandNamed(words: readonly string[]): Extract<Found, { kind: "command" }> {
+function commandNamed(words: readonly string[]): Extract<Found, { kind: "command" }> {
   const found = findCommand(words);
   if (found?.kind === "command") return found;
   const [first = "", second] = words;

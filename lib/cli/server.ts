@@ -35,14 +35,14 @@ export interface StartOptions {
 export type StartServer = (config: ServerConfig, options: StartOptions) => Promise<StartedServer>;
 
 /** A running server and its log. */
-export interface StartedServer {
+interface StartedServer {
   readonly server: RunningServer;
   /** Writes the lines that the log has buffered. */
   closeLog(): void;
 }
 
 /** Dependencies of the command. */
-export interface ServerDependencies {
+interface ServerDependencies {
   readonly environment: Environment;
   readonly start: StartServer;
   /** The tools for the data folders of stopped servers. */

@@ -342,7 +342,7 @@ function writableFolder(path: string, environment: Environment): string {
 }
 
 /** Returns the contents of a backup or data folder as a table, followed by the damage that was found. */
-export function inspectText(report: InspectReport): string {
+function inspectText(report: InspectReport): string {
   const rows = report.kind === "snapshot" ? snapshotRows(report) : folderRows(report);
   const verdict = report.damage.length === 0
     ? ["no damage: everything can be read"]
@@ -403,7 +403,7 @@ function membersText(members: readonly Member[]): string {
 }
 
 /** Returns what would be lost, to be shown before the confirmation. */
-export function stakesText(stakes: RecoveryStakes): string {
+function stakesText(stakes: RecoveryStakes): string {
   const { dataDir, clusterId, nodeId, address, members, lastIndex, lastTerm, commitIndex } = stakes;
   const others = members.filter(({ id }) => id !== nodeId).map(({ id }) => `n${id}`).join(", ");
   const open = lastIndex > commitIndex
@@ -421,7 +421,7 @@ Node ${nodeId} becomes the only member, dialled at ${escapeText(address)}.${
 }
 
 /** Returns the commands to type after a restore. */
-export function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }: RestoreRequest): string {
+function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }: RestoreRequest): string {
   const cluster = members.map(({ id, address }) => `${id}=${formatAddress(address)}`).join(",");
   const name = clusterName === "kvraft" ? "" : ` --cluster-name ${clusterName}`;
   const bind = members.find(({ id }) => id === nodeId)?.address;
@@ -440,7 +440,7 @@ export function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }
 }
 
 /** Returns the commands to type after a recovery. */
-export function nextAfterRecover({ nodeId, address }: RecoverReport, dataDir: string): string {
+function nextAfterRecover({ nodeId, address }: RecoverReport, dataDir: string): string {
   return `Next, start it, then add other nodes with empty folders and new ids:
   kvraft server --node-id ${nodeId} --bind ${address} --cluster ${nodeId}=${address} --data-dir ${
     shellWord(dataDir)

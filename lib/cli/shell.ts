@@ -37,7 +37,7 @@ const MAX_WAITING_LINES = 1_000;
 const GREETING_TIMEOUT_MS = 1_000;
 
 /** Options of a shell. */
-export interface ShellOptions {
+interface ShellOptions {
   readonly environment: Environment;
   readonly client: StoreClient;
   /** Opens another client of the same cluster. */

@@ -126,12 +126,12 @@ export function textOfBytes(bytes: Uint8Array): string | null {
 }
 
 /** Text, or a byte that is not part of a UTF-8 character. */
-export type TextPart =
+type TextPart =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "byte"; readonly byte: number };
 
 /** Splits bytes into the runs that are valid UTF-8 and the single bytes that are not. */
-export function* splitUtf8(bytes: Uint8Array): Generator<TextPart> {
+function* splitUtf8(bytes: Uint8Array): Generator<TextPart> {
   let start = 0;
   let position = 0;
   while (position < bytes.length) {

@@ -10,7 +10,7 @@ const LOOK_INTERVAL_MS = 500;
 export const LOOK_TIMEOUT_MS = 400;
 
 /** Display of the line. */
-export interface WaitingDisplay {
+interface WaitingDisplay {
   readonly clock: Stopwatch;
   /** Returns what the command waits for; null shows nothing this time. */
   look(): Promise<string | null>;

@@ -263,14 +263,14 @@ function escaped(key: string): string {
 }
 
 /** A file of the report. */
-export interface CheckFile {
+interface CheckFile {
   readonly path: string;
   /** Why it could not be written; null if it was. */
   readonly problem: string | null;
 }
 
 /** The files of a violation. */
-export interface CheckFiles {
+interface CheckFiles {
   /** The verdict and the history, as JSON. */
   readonly report: CheckFile;
   /** The page that shows where it breaks. */

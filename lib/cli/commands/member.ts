@@ -259,7 +259,7 @@ export function hasComeAbout(change: MembershipChange, members: readonly Member[
  * Waits until `change` is complete, or until the time `until`, which may be infinite. `members`: the members when the
  * cluster accepted the change. Throws {@link HalfwayError} if the cluster stops answering, or the node was removed.
  */
-export async function awaitChange(
+async function awaitChange(
   change: MembershipChange,
   { client, members, until, context }: {
     readonly client: StoreClient;

@@ -6,7 +6,7 @@ import { run } from "./run_client.ts";
 import { escapeArgument } from "../../../lib/cli/text.ts";
 import { tokenize } from "../../../lib/cli/tokenize.ts";
 
-Deno.test("an argument that may not be what was typed is refused, with the ways to say such bytes", async () => {
+Deno.test("arguments: bytes that Deno replaced are refused, with the options for giving them", async () => {
   const store = new FakeStore();
   const refusal =
     'kvraft: The argument "a\ufffd" has bytes that are not UTF-8, or the character U+FFFD, which cannot ' +
@@ -18,7 +18,7 @@ Deno.test("an argument that may not be what was typed is refused, with the ways 
   assertEquals(store.calls, []);
 });
 
-Deno.test("any bytes can be keys and values of arguments: by --escapes, by --key-base64", async () => {
+Deno.test("arguments: --escapes and --key-base64 allow any bytes in keys and values", async () => {
   const store = new FakeStore();
   const key = Uint8Array.of(0x61, 0xff, 0x00);
   await run(["put", "a\\xff\\0", "\\u{fffd}\\\\ '\"\\n", "--escapes"], { store });
@@ -56,7 +56,7 @@ async function wordsOfShell(line: string): Promise<readonly string[]> {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(stdout).split("\0").slice(0, -1);
 }
 
-Deno.test("the hint of the next page names the same keys in a POSIX shell and in the client's own", async () => {
+Deno.test("list: the hint of the next page means the same keys in a POSIX shell and in the client's shell", async () => {
   const text = fc.string({
     unit: fc.constantFrom(..."a-'\"\\ $`!*~#;&é日\ufffd\u202e\n=%".split("")),
     maxLength: 6,

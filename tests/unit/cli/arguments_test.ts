@@ -17,7 +17,7 @@ function parse(...args: readonly string[]): unknown {
   };
 }
 
-Deno.test("options may stand anywhere, and what follows -- is text", () => {
+Deno.test("parseArguments: options can come anywhere, and what follows -- is text", () => {
   assertEquals(parse("get", "--raw", "k"), { raw: "", _: ["get", "k"] });
   assertEquals(parse("--limit", "3", "list"), { limit: "3", _: ["list"] });
   assertEquals(parse("list", "--limit=-3"), { limit: "-3", _: ["list"] });
@@ -25,12 +25,12 @@ Deno.test("options may stand anywhere, and what follows -- is text", () => {
   assertEquals(parse("put", "-", "--", "-", "--raw"), { _: ["put", "-", "literal -", "literal --raw"] });
 });
 
-Deno.test("nothing that looks like a number, a truth value or a property is taken for one", () => {
+Deno.test("parseArguments: numbers, booleans and property names stay text", () => {
   const words = ["true", "0x10", "1e3", "-0".slice(1), "", "__proto__", "constructor"];
   assertEquals(parse(...words, "--raw", "false"), { raw: "", _: [...words, "false"] });
 });
 
-Deno.test("an option that is unknown, repeated or incomplete is refused by name", () => {
+Deno.test("parseArguments: an unknown, repeated or incomplete option is refused by name", () => {
   const table = [
     ["--limt", "3"],
     ["--limit"],
@@ -74,7 +74,7 @@ Deno.test("an option that is unknown, repeated or incomplete is refused by name"
   );
 });
 
-Deno.test("arguments are read or refused by name, and none is lost or changed", () => {
+Deno.test("parseArguments: every argument is returned unchanged or refused by name", () => {
   const arg = fc.oneof(
     fc.constantFrom("--limit", "--raw", "--limit=1", "true", "false", "-", "--", "-1"),
     fc.string(),

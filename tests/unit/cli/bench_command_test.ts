@@ -37,7 +37,7 @@ function callsOf({ store }: Scene, name: string): readonly unknown[] {
   return store.calls.filter((call) => JSON.stringify(call).includes(`"name":"${name}"`));
 }
 
-Deno.test("the document has the figures that scripts count on, and they add up", async () => {
+Deno.test("bench: the JSON document has the documented fields, and their sums agree", async () => {
   const scene = begin([...SHORT, "--output", "json"]);
   assertEquals(await end(scene), 0);
   const { operations, throughput, latencyMs, byKind, generator, prefix, ...rest } = JSON.parse(
@@ -74,7 +74,7 @@ Deno.test("the document has the figures that scripts count on, and they add up",
   assertEquals([scene.store.entries.size, scene.store.closed, scene.environment.clock.timerCount], [0, 5, 0]);
 });
 
-Deno.test("the text has throughput first, a table, a histogram, the errors, and what became of the keys", async () => {
+Deno.test("bench: the text has throughput, a table, a histogram, errors, and the state of the keys", async () => {
   const scene = begin(SHORT);
   assertEquals(await end(scene), 0);
   assertMatch(
@@ -89,7 +89,7 @@ Deno.test("the text has throughput first, a table, a histogram, the errors, and 
   assertMatch(scene.environment.stdout.text, /\nerrors: none\nIts keys were removed\.\n$/);
 });
 
-Deno.test("every key is there before the first get; a mix of puts alone writes none before", async () => {
+Deno.test("bench: keys are written before the first get; a mix of puts alone writes none before", async () => {
   const reads = begin([...SHORT, "--mix", "get=1", "--keep", "--consistency", "stale"]);
   assertEquals([await end(reads), callsOf(reads, "put").length, reads.store.entries.size], [0, 20, 20]);
   assertEquals(callsOf(reads, "get")[0], { name: "get", timeoutMs: 5_000, consistency: "stale" });
@@ -99,7 +99,7 @@ Deno.test("every key is there before the first get; a mix of puts alone writes n
   assertEquals(callsOf(writes, "put")[0], { name: "put", timeoutMs: 70 });
 });
 
-Deno.test("failures are told by kind, and a run without any answer ends with 3", async () => {
+Deno.test("bench: failures are counted by code, and a run without any answer ends with 3", async () => {
   const scene = begin([...SHORT, "--mix", "put=1", "--output=json"]);
   let calls = 0;
   scene.store.before = async () => {
@@ -112,7 +112,7 @@ Deno.test("failures are told by kind, and a run without any answer ends with 3",
   assert(errors.timeout > 10);
 });
 
-Deno.test("it says when it is itself the bound", async () => {
+Deno.test("bench: a busy generator is reported as the limit", async () => {
   const scene = begin(SHORT);
   const { clock } = scene.environment;
   const busy = (): void => {
@@ -124,7 +124,7 @@ Deno.test("it says when it is itself the bound", async () => {
   assertMatch(scene.environment.stdout.text, /\nThis generator used \d\d+ % of a core: it may be the bound/);
 });
 
-Deno.test("on a terminal a line tells how it goes; Ctrl-C ends the run early, and the report comes all the same", async () => {
+Deno.test("bench: a progress line is shown on a terminal; Ctrl-C ends the run early with a report", async () => {
   const scene = begin(["--duration", "1h", "--warmup", "0ms", "--key-count", "20"], { terminal: true });
   await eventually("figures are shown", async () => {
     scene.environment.clock.advance(10);
@@ -147,13 +147,13 @@ Deno.test("on a terminal a line tells how it goes; Ctrl-C ends the run early, an
   );
 });
 
-Deno.test("a cluster that can't be reached ends with 3 before anything is written", async () => {
+Deno.test("bench: an unreachable cluster ends with 3 before anything is written", async () => {
   const environment = new FakeEnvironment();
   const connect = (): Promise<FakeStore> => Promise.reject(new ConnectionError("nothing listens there"));
   assertEquals(await clientCommand(["--cluster", "127.0.0.1:7001", "bench"], { environment, connect }), 3);
 });
 
-Deno.test("what makes no sense is refused with 2 before anything is written", async () => {
+Deno.test("bench: wrong options are refused with 2 before anything is written", async () => {
   const table: readonly (readonly [readonly string[], RegExp])[] = [
     [["--duration", "10"], /--duration must be a time from 1ms to 1h/],
     [["--warmup", "2h"], /--warmup must be a time from 0ms to 1h/],

@@ -34,7 +34,7 @@ function start(
   return clientCommand(["--cluster", "127.0.0.1:7001", "check", ...args], { environment, connect });
 }
 
-Deno.test("a store that keeps its promises is linearizable: the command says so, ends with 0, leaves nothing", async () => {
+Deno.test("check: a correct store is linearizable; the command ends with 0 and removes its keys", async () => {
   const { environment, store, code } = begin(SHORT, {});
   assertEquals(await code, 0);
   assertMatch(environment.stdout.text, /^LINEARIZABLE: /);
@@ -48,7 +48,7 @@ Deno.test("a store that keeps its promises is linearizable: the command says so,
   ]);
 });
 
-Deno.test("failed calls, applied or not, are no violation, and are counted", async () => {
+Deno.test("check: failed operations, applied or not, are not a violation, and are counted", async () => {
   const { environment, code } = begin([...SHORT, "--output", "json"], { failing: 0.2 });
   // Where every client waits after a failure, nothing but this moves the clock on.
   const exitCode = await eventually("the command ends", async () => {
@@ -76,7 +76,7 @@ for (const breach of BREACHES) {
   });
 }
 
-Deno.test("the page lies beside the report, wherever that is, and never takes its place", async () => {
+Deno.test("check: the page is written beside the report, and never over it", async () => {
   const table = { "data/bad/run.json": "data/bad/run.html", "data/run.html": "data/run.html.html" };
   for (const [report, page] of Object.entries(table)) {
     const args = [...SHORT, "--report", report, "--output", "json"];
@@ -88,7 +88,7 @@ Deno.test("the page lies beside the report, wherever that is, and never takes it
   }
 });
 
-Deno.test("a report that can't be written takes nothing from the verdict", async () => {
+Deno.test("check: a report that cannot be written leaves the verdict unchanged", async () => {
   const { environment, code } = begin([...SHORT, "--output", "json"], { breach: "staleRead" }, {
     isDiskFull: true,
   });
@@ -98,7 +98,7 @@ Deno.test("a report that can't be written takes nothing from the verdict", async
   assertEquals([verdict, report, page, environment.written.size], ["violation", null, null, 0]);
 });
 
-Deno.test("the document has the figures, by kind as the commands are called", async () => {
+Deno.test("check: the JSON document has the figures by command name", async () => {
   const { environment, code } = begin(
     [...SHORT, "--mix", "put=1,cas=1", "--prefix", "mine/", "--output=json"],
     {},
@@ -127,7 +127,7 @@ Deno.test("the document has the figures, by kind as the commands are called", as
   assert(operations > 20 && ranMs >= 300 && longestWithoutWriteMs < ranMs, environment.stdout.text);
 });
 
-Deno.test("Ctrl-C ends the run early, and the verdict comes all the same", async () => {
+Deno.test("check: Ctrl-C ends the run early with a verdict", async () => {
   const { environment, code } = begin(["--duration", "1h"], {}, { terminal: true });
   await eventually(
     "operations were counted",
@@ -140,7 +140,7 @@ Deno.test("Ctrl-C ends the run early, and the verdict comes all the same", async
   assert(environment.stderr.text.endsWith("\r\x1b[2K"), "the line that told how far it was is gone");
 });
 
-Deno.test("the line on the terminal tells since when no write succeeds", async () => {
+Deno.test("check: the progress line shows how long no write has succeeded", async () => {
   const { environment, store, code } = begin(["--duration", "10s", "--mix", "put=1"], { failing: 1 }, {
     terminal: true,
   });
@@ -153,7 +153,7 @@ Deno.test("the line on the terminal tells since when no write succeeds", async (
   assertMatch(environment.stdout.text, /^NOTHING DONE: /);
 });
 
-Deno.test("a cluster that can't be reached, or refuses the first look, ends with 3", async () => {
+Deno.test("check: an unreachable cluster, or one that refuses the first read, ends with 3", async () => {
   const environment = new FakeEnvironment();
   const refused = (): Promise<FakeStore> => Promise.reject(new ConnectionError("nothing listens there"));
   const args = ["--cluster", "127.0.0.1:7001", "check"];
@@ -164,7 +164,7 @@ Deno.test("a cluster that can't be reached, or refuses the first look, ends with
   assertEquals(environment.stdout.text, "");
 });
 
-Deno.test("what makes no sense is refused with 2 before anything is written", async () => {
+Deno.test("check: wrong options are refused with 2 before anything is written", async () => {
   const table: readonly (readonly [readonly string[], RegExp])[] = [
     [["--duration", "10"], /--duration must be a time from 1ms to 1h/],
     [["--duration", "2h"], /--duration must be/],

@@ -13,7 +13,7 @@ import {
 } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 
-Deno.test("put prints the revision, get the value's bytes and nothing else, and they end with 0", async () => {
+Deno.test("put prints the revision, get the value's bytes and nothing else, and both end with 0", async () => {
   const store = new FakeStore();
   assertEquals(await run(["put", "k", "two words"], { store }), {
     code: 0,
@@ -26,12 +26,12 @@ Deno.test("put prints the revision, get the value's bytes and nothing else, and 
   assertEquals(store.closed, 4);
 });
 
-Deno.test("a key that is not there ends with 1, and standard output stays empty", async () => {
+Deno.test("get: an absent key ends with 1, and standard output stays empty", async () => {
   assertEquals(await run(["get", "k"]), { code: 1, out: "", err: "(not found)\n" });
   assertEquals(await run(["delete", "k"]), { code: 1, out: "(not found)  revision 1\n", err: "" });
 });
 
-Deno.test("keys and values named like switches and numbers stay what they are", async () => {
+Deno.test("put and get: keys and values that look like switches and numbers stay text", async () => {
   const store = new FakeStore();
   for (const [key = "", value = ""] of [["true", "false"], ["007", "1e3"], ["", ""], ["-", "0x10"]]) {
     await run(["put", key, value], { store });
@@ -43,7 +43,7 @@ Deno.test("keys and values named like switches and numbers stay what they are", 
   assertEquals((await run(["get", "m"], { store })).out, "-");
 });
 
-Deno.test("values come from standard input and from files, byte for byte", async () => {
+Deno.test("put: values come from standard input and from files, byte for byte", async () => {
   const store = new FakeStore();
   const bytes = Uint8Array.of(0, 255, 10, 13);
   await run(["put", "a", "-"], { store, input: [bytes.subarray(0, 1), bytes.subarray(1)] });
@@ -54,7 +54,7 @@ Deno.test("values come from standard input and from files, byte for byte", async
   assertEquals(values, [bytes, new TextEncoder().encode("n"), new TextEncoder().encode("fresh")]);
 });
 
-Deno.test("cas says whether it succeeded, and what stands there when it did not", async () => {
+Deno.test("cas: a failed comparison shows the current value and ends with 1", async () => {
   const store = await filled();
   assertEquals(await run(["cas", "greeting", "hello", "bye"], { store }), {
     code: 0,
@@ -69,7 +69,7 @@ Deno.test("cas says whether it succeeded, and what stands there when it did not"
   assertEquals((await run(["cas", "nope", "a", "b"], { store })).out, "failed: the key does not exist\n");
 });
 
-Deno.test("list prints a key and its value a line, escaped, and says on standard error that there is more", async () => {
+Deno.test("list: each line has a key and its value, escaped; standard error says that there are more", async () => {
   const store = await filled();
   assertEquals(await run(["list"], { store }), {
     code: 0,
@@ -83,7 +83,7 @@ Deno.test("list prints a key and its value a line, escaped, and says on standard
   });
 });
 
-Deno.test("on a terminal list is a table, and no value can command the terminal", async () => {
+Deno.test("list: on a terminal it is a table, and no value can command the terminal", async () => {
   const store = await filled();
   assertEquals(
     (await run(["list"], { store, terminal: true })).out,
@@ -98,7 +98,7 @@ Deno.test("on a terminal list is a table, and no value can command the terminal"
   assertEquals((await run(["get", "evil"], { store })).out, "\x1b[2Jboo");
 });
 
-Deno.test("a listing goes on behind a key, in both directions", async () => {
+Deno.test("list: --after continues after a key, in both directions", async () => {
   const store = new FakeStore();
   await run(["list", "u", "--after", "user:2", "--limit", "5"], { store });
   await run(["list", "--reverse", "--after", "user:2", "--start", "a", "--stale"], { store });
@@ -118,7 +118,7 @@ Deno.test("a listing goes on behind a key, in both directions", async () => {
   ]);
 });
 
-Deno.test("JSON answers have the shapes that scripts count on", async () => {
+Deno.test("client: JSON answers have the documented fields", async () => {
   const store = await filled();
   const entry = { key: "greeting", value: "hello", createRevision: 1, modRevision: 1, version: 1 };
   const binary = { keyBase64: "/wo=", valueBase64: "AIA=", createRevision: 2, modRevision: 2, version: 1 };
@@ -145,7 +145,7 @@ Deno.test("JSON answers have the shapes that scripts count on", async () => {
   }
 });
 
-Deno.test("each error ends with its code, on standard error, as text or as JSON", async () => {
+Deno.test("client: each error has its exit code, and is written to standard error as text or JSON", async () => {
   const table: readonly (readonly [Error, number, string])[] = [
     [new KeyTooLargeError("Key."), 2, "keyTooLarge"],
     [new NoLeaderError("No leader."), 3, "noLeader"],
@@ -173,7 +173,7 @@ Deno.test("each error ends with its code, on standard error, as text or as JSON"
   });
 });
 
-Deno.test("wrong usage ends with 2 before anything is sent, and says what is allowed", async () => {
+Deno.test("client: wrong usage ends with 2 before anything is sent, and says what is allowed", async () => {
   const store = new FakeStore();
   const table: readonly (readonly [readonly string[], string])[] = [
     [["lst"], 'There is no command "lst". Did you mean list?'],
@@ -227,7 +227,7 @@ Deno.test("wrong usage ends with 2 before anything is sent, and says what is all
   assertEquals(store.calls, []);
 });
 
-Deno.test("a cluster that is not named, or not readable, is wrong usage", async () => {
+Deno.test("client: a missing or unreadable --cluster is wrong usage", async () => {
   const environment = new FakeEnvironment();
   const connect = (): Promise<never> => Promise.reject(new InvalidRequestError("Cannot read it."));
   assertEquals(await clientCommand(["get", "k"], { environment, connect }), 2);
@@ -243,7 +243,7 @@ Deno.test("a cluster that is not named, or not readable, is wrong usage", async 
   ]);
 });
 
-Deno.test("a value that no cluster takes is not read to its end", async () => {
+Deno.test("put: a value that is too long for any cluster is not read to its end", async () => {
   const megabyte = new Uint8Array(1_048_576);
   const { code, err } = await run(["put", "k", "-"], { input: Array.from({ length: 100 }, () => megabyte) });
   assertEquals([code, err], [
@@ -252,7 +252,7 @@ Deno.test("a value that no cluster takes is not read to its end", async () => {
   ]);
 });
 
-Deno.test("deadline and consistency reach the client", async () => {
+Deno.test("client: deadline and consistency are passed to the library", async () => {
   const store = new FakeStore();
   await run(["--timeout-ms", "70", "get", "k", "--stale"], { store });
   await run(["put", "k", "v", "--timeout-ms=80"], { store });
@@ -262,7 +262,7 @@ Deno.test("deadline and consistency reach the client", async () => {
   ]);
 });
 
-Deno.test("lines of standard input are run one after the other, and the worst code is the exit code", async () => {
+Deno.test("client: lines of standard input run one after the other, and the worst code is the exit code", async () => {
   const store = new FakeStore();
   const input = [
     "put a 'x y'\nget a\n\n# comment\nget no",
@@ -278,7 +278,7 @@ Deno.test("lines of standard input are run one after the other, and the worst co
   assertEquals(store.entries.get("b")?.value, Uint8Array.of(0xff));
 });
 
-Deno.test("a line that can't be run is named by its number, and the next one runs", async () => {
+Deno.test("client: a line that cannot be run is reported by its number, and the next one runs", async () => {
   const input = ["pt a b\nput a 'b\nput a -\n", Uint8Array.of(0x70, 0xff, 0x0a), "put a b\nquit\nput a c\n"];
   assertEquals(await run([], { input }), {
     code: 2,
@@ -293,7 +293,7 @@ Deno.test("a line that can't be run is named by its number, and the next one run
   });
 });
 
-Deno.test("a reader that goes away ends the client without a word", async () => {
+Deno.test("client: a closed standard output ends it without a message", async () => {
   const environment = new FakeEnvironment({ input: ["put a b\nput a c\n"] });
   environment.stdout.isClosed = true;
   const store = new FakeStore();
@@ -301,7 +301,7 @@ Deno.test("a reader that goes away ends the client without a word", async () => 
   assertEquals([code, environment.stderr.text, store.revision], [0, "", 1]);
 });
 
-Deno.test("help needs no cluster, and every command's example can be typed", async () => {
+Deno.test("help: it needs no cluster", async () => {
   const environment = new FakeEnvironment();
   const connect = (): Promise<never> => Promise.reject(new Error("not needed"));
   for (const args of [["--help"], ["help"], ["help", "put"], ["put", "--help"], ["exit"]]) {
@@ -310,7 +310,7 @@ Deno.test("help needs no cluster, and every command's example can be typed", asy
   assertEquals(environment.stdout.text.includes("put greeting hello"), true);
 });
 
-Deno.test("after half a second a line on the terminal says what is waited for, and goes away", async () => {
+Deno.test("client: after half a second a line on the terminal says what it waits for, until the answer arrives", async () => {
   const environment = new FakeEnvironment({ terminal: true });
   const store = new FakeStore();
   store.clusterStatus = { leader: null, term: 5, nodes: store.clusterStatus.nodes };

@@ -20,7 +20,7 @@ async function run(
   return { code, out: environment.stdout.text, err: environment.stderr.text };
 }
 
-Deno.test("status, members and transfer-leader are readable", async () => {
+Deno.test("status, members and transfer-leader: text answers are tables and sentences", async () => {
   assertEquals(
     (await run(["status"])).out,
     [
@@ -43,7 +43,7 @@ Deno.test("status, members and transfer-leader are readable", async () => {
   assertEquals((await run(["transfer-leader", "n3"])).out, "ok  leader n3\n");
 });
 
-Deno.test("status and members as JSON have the shapes that scripts count on", async () => {
+Deno.test("status and members: JSON answers have the documented fields", async () => {
   const sizes = { lastLogIndex: 12, firstLogIndex: 1, snapshotIndex: 0, keys: 1, stateBytes: 64 };
   const unsaidSizes = Object.fromEntries(Object.keys(sizes).map((name) => [name, null]));
   const up = { state: "up", reason: null, disk: "ok" };
@@ -109,7 +109,7 @@ Deno.test("status and members as JSON have the shapes that scripts count on", as
   }
 });
 
-Deno.test("status ends with 3 without a leader; members, which any node knows, with 0", async () => {
+Deno.test("status ends with 3 without a leader; members, which every node knows, with 0", async () => {
   const store = new FakeStore();
   store.clusterStatus = { ...STATUS, leader: null };
   for (const [command, expected] of [["status", 3], ["members", 0]] as const) {
@@ -118,7 +118,7 @@ Deno.test("status ends with 3 without a leader; members, which any node knows, w
   }
 });
 
-Deno.test("status tells a node that does not answer from one that can't be reached", async () => {
+Deno.test("status: a node that does not answer is distinct from an unreachable one", async () => {
   const store = new FakeStore();
   const frozen = { reachable: false, state: "notAnswering", reason: "no answer within 1000 ms" } as const;
   store.clusterStatus = { ...STATUS, nodes: [{ ...frozen, id: 1, address: "127.0.0.1:7001" }] };
@@ -129,7 +129,7 @@ Deno.test("status tells a node that does not answer from one that can't be reach
   ]);
 });
 
-Deno.test("a node whose disk is full is told apart from one that is down, by itself or by its leader", async () => {
+Deno.test("status and members: a full disk is reported by the node itself or by its leader", async () => {
   const store = new FakeStore();
   const [, leader, follower] = STATUS.nodes;
   assert(leader?.reachable === true && follower?.reachable === true);
@@ -164,7 +164,7 @@ Deno.test("a node whose disk is full is told apart from one that is down, by its
   ]);
 });
 
-Deno.test("health ends with 0 only if a linearizable read works", async () => {
+Deno.test("health: it ends with 0 only if a linearizable read works", async () => {
   const store = new FakeStore();
   const json = ["--output", "json"];
   const healthy = await run(["health", ...json], { store });
@@ -193,7 +193,7 @@ Deno.test("health ends with 0 only if a linearizable read works", async () => {
   });
 });
 
-Deno.test("health of a cluster that can't be reached is an answer, too", async () => {
+Deno.test("health: an unreachable cluster is an answer, not an error", async () => {
   const environment = new FakeEnvironment();
   const connect = (): Promise<never> =>
     Promise.reject(new ConnectionError("Cannot reach the cluster: 127.0.0.1:7001: nothing listens there."));
@@ -204,7 +204,7 @@ Deno.test("health of a cluster that can't be reached is an answer, too", async (
   ]);
 });
 
-Deno.test("the deadline of a command is its own and connecting's together", async () => {
+Deno.test("client: one deadline covers connecting and the request", async () => {
   const table: readonly (readonly [readonly string[], number, number])[] = [
     [["get", "k", "--timeout-ms", "3000"], 1_250, 1_750],
     [["put", "k", "v"], 1_250, 3_750],
@@ -224,7 +224,7 @@ Deno.test("the deadline of a command is its own and connecting's together", asyn
   }
 });
 
-Deno.test("connecting that takes long is said on the terminal, too, and the line goes away", async () => {
+Deno.test("client: a slow connection is reported by a line on the terminal, until it is there", async () => {
   for (const command of [["get", "k"], ["member", "promote", "3"]]) {
     const environment = new FakeEnvironment({ terminal: true });
     const connected = Promise.withResolvers<FakeStore>();

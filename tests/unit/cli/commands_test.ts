@@ -9,14 +9,14 @@ import { toolsHelp } from "../../../lib/cli/server_tools.ts";
 import { tokenize } from "../../../lib/cli/tokenize.ts";
 import { SERVER_OPTIONS } from "../../../lib/server/config/config.ts";
 
-Deno.test("every command's example is a line that the shell takes for that command", () => {
+Deno.test("COMMANDS: the example of every command parses as that command", () => {
   for (const command of COMMANDS) {
     const { invocation } = parseCommand(tokenize(command.example[0] ?? "").map(({ word }) => word));
     assertEquals(invocation?.command, command);
   }
 });
 
-Deno.test("the help names every option and every command, and only those", () => {
+Deno.test("help: it names every option and every command, and no others", () => {
   for (const { name } of SERVER_OPTIONS) assert(serverHelp("").includes(`--${name} <`), name);
   const help = clientHelp([], COMMANDS);
   for (const { name } of COMMANDS) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
@@ -25,7 +25,7 @@ Deno.test("the help names every option and every command, and only those", () =>
   }
 });
 
-Deno.test("help fits a terminal of 120 columns", () => {
+Deno.test("help: no line is longer than 120 columns", () => {
   const lines = [
     serverHelp(toolsHelp()),
     clientHelp([], COMMANDS),
@@ -34,7 +34,7 @@ Deno.test("help fits a terminal of 120 columns", () => {
   assertEquals(lines.filter((line) => line.length > 120), []);
 });
 
-Deno.test("usage shows what must be given, what may be, and the options", () => {
+Deno.test("commandUsage: required and optional arguments, then the options", () => {
   const usages = COMMANDS.filter(({ name }) => ["put", "cas", "transfer-leader"].includes(name)).map(
     commandUsage,
   );
@@ -45,7 +45,7 @@ Deno.test("usage shows what must be given, what may be, and the options", () => 
   ]);
 });
 
-Deno.test("the hint shows what is still to be typed", () => {
+Deno.test("argumentHint: it shows the arguments that are still missing", () => {
   const table: readonly (readonly [string, string])[] = [
     ["", ""],
     ["pu", ""],
@@ -75,7 +75,7 @@ Deno.test("the hint shows what is still to be typed", () => {
   assertEquals(table.map(([line]) => argumentHint(line)), table.map(([, hint]) => hint));
 });
 
-Deno.test("a command of two words is found by both, and help by as many as there are", () => {
+Deno.test("parseCommand: a command of two words is found by both, and help by as many as there are", () => {
   const shown = (...words: readonly string[]): string => {
     const { invocation } = parseCommand(words);
     return `${invocation?.command.name} ${
@@ -94,7 +94,7 @@ Deno.test("a command of two words is found by both, and help by as many as there
   );
 });
 
-Deno.test("Tab offers commands, options, and keys quoted so that they can be typed", async () => {
+Deno.test("complete: Tab offers commands, options, node ids, and keys quoted as they must be typed", async () => {
   const keys = ["user:1", "user:2", "two words", "käse", '"q"'].map((key) => new TextEncoder().encode(key));
   const source = (prefix: Uint8Array): Promise<Uint8Array[]> =>
     Promise.resolve(keys.filter((key) => prefix.every((byte, position) => key[position] === byte)));
@@ -159,7 +159,7 @@ Deno.test("Tab offers commands, options, and keys quoted so that they can be typ
   for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
 });
 
-Deno.test("what other stores call a command is answered with the command that does it", () => {
+Deno.test("parseCommand: a command name of another store is answered with the command for it", () => {
   const meant = (word: string): string => {
     const { message } = assertThrows(() => parseCommand([word, "k"]), UsageError);
     return / Did you mean (.*)\?$/.exec(message)?.[1] ?? message;
@@ -172,13 +172,13 @@ Deno.test("what other stores call a command is answered with the command that do
   );
 });
 
-Deno.test("a name of another store belongs to one command, and is not a command itself", () => {
+Deno.test("COMMANDS: a name of another store belongs to one command, and is not a command itself", () => {
   const names = COMMANDS.flatMap(({ otherNames }) => otherNames);
   for (const name of names) assertEquals(findCommand([name]), null, name);
   assertEquals(new Set(names).size, names.length);
 });
 
-Deno.test("an option at the wrong command is answered with those that have it", () => {
+Deno.test("parseCommand: an option of another command is answered with the commands that have it", () => {
   const refusal = (...words: readonly string[]): string =>
     assertThrows(() => parseCommand(words), UsageError).message;
   assertEquals(

@@ -43,7 +43,7 @@ function contents(store: FakeStore): readonly (readonly [string, string])[] {
   return [...store.entries.values()].map(({ key, value }) => [key.toBase64(), value.toBase64()]);
 }
 
-Deno.test("export writes a line of JSON for each key, and says beside it of which revision", async () => {
+Deno.test("export: each key is a line of JSON, and the note has the revision", async () => {
   const store = new FakeStore();
   await store.put("user:1", "ada");
   await store.put(Uint8Array.of(0xff), "x\x1b[2J\u{202e}\u{f0000}");
@@ -62,7 +62,7 @@ Deno.test("export writes a line of JSON for each key, and says beside it of whic
   assertEquals((await run(["export", "none"], store)).slice(0, 2), [0, ""]);
 });
 
-Deno.test("export goes page by page, and says when the store changed meanwhile", async () => {
+Deno.test("export: it reads page by page, and reports changes of the store meanwhile", async () => {
   const store = await filled(2_500);
   const list = store.list.bind(store);
   let pages = 0;
@@ -81,7 +81,7 @@ Deno.test("export goes page by page, and says when the store changed meanwhile",
   );
 });
 
-Deno.test("export keeps to its rate", async () => {
+Deno.test("export: it does not exceed its rate", async () => {
   const { environment, code } = begin(["export", "--rate", "10"], await filled(25));
   const lines = (): number => environment.stdout.text.split("\n").length - 1;
   await settle();
@@ -96,7 +96,7 @@ Deno.test("export keeps to its rate", async () => {
   assertEquals([await code, lines(), environment.clock.timerCount], [0, 25, 0]);
 });
 
-Deno.test("an export that ends halfway says that it is not everything; one that never began says why", async () => {
+Deno.test("export: one that ends early says that it is incomplete; one that never started says why", async () => {
   const store = await filled(1_500);
   const list = store.list.bind(store);
   let pages = 0;
@@ -111,7 +111,7 @@ Deno.test("an export that ends halfway says that it is not everything; one that 
   assertEquals(await run(["export"], store), [3, "", "kvraft: Gone.\n"]);
 });
 
-Deno.test("Ctrl-C ends an export that waits", async () => {
+Deno.test("export: Ctrl-C ends a wait for the rate", async () => {
   const { environment, code } = begin(["export", "--rate", "1"], await filled(2));
   await settle();
   environment.signal();
@@ -122,7 +122,7 @@ Deno.test("Ctrl-C ends an export that waits", async () => {
   ]);
 });
 
-Deno.test("what was exported can be imported, and is the same", async () => {
+Deno.test("import: it restores what export wrote", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 6 }), fc.uint8Array({ maxLength: 9 })), {
@@ -142,7 +142,7 @@ Deno.test("what was exported can be imported, and is the same", async () => {
   );
 });
 
-Deno.test("a line of JSON is printable, and gives back the pair it was made of", () => {
+Deno.test("lineOfPair: a line is printable, and readPair returns the same pair", () => {
   const bytes = fc.oneof(
     fc.uint8Array({ minLength: 1, maxLength: 20 }),
     fc.string({ minLength: 1, unit: "binary" }).map((text) => new TextEncoder().encode(text)),
@@ -157,7 +157,7 @@ Deno.test("a line of JSON is printable, and gives back the pair it was made of",
   }));
 });
 
-Deno.test("import takes lines in any shape, and says what it did", async () => {
+Deno.test("import: it accepts every form of line, and answers with the last revision", async () => {
   const store = new FakeStore();
   const input = [
     '{"key":"a","value":"1"}\r\n\n  \n{"value":"","key":"b"}\n{"keyBase64":"/w==","valueBase64":"gA=="}\n',
@@ -175,7 +175,7 @@ Deno.test("import takes lines in any shape, and says what it did", async () => {
   );
 });
 
-Deno.test("a bad line is named, ends with 2, and nothing behind it is written", async () => {
+Deno.test("import: a bad line is reported and ends with 2; no later line is written", async () => {
   const table: readonly (readonly [string | Uint8Array, string])[] = [
     ["[1]", 'it is no object such as {"key":"a","value":"1"}'],
     ['{"key":"a"}', "it has neither value nor valueBase64"],
@@ -201,7 +201,7 @@ Deno.test("a bad line is named, ends with 2, and nothing behind it is written", 
   assertEquals([code, err.startsWith("kvraft: line 1: it is not JSON (")], [2, true]);
 });
 
-Deno.test("puts are under way together, but never two of one key", async () => {
+Deno.test("import: puts are concurrent, but never two of one key", async () => {
   const store = new FakeStore();
   const waiting: (() => void)[] = [];
   store.before = () => new Promise((resolve) => void waiting.push(resolve));
@@ -219,7 +219,7 @@ Deno.test("puts are under way together, but never two of one key", async () => {
   ]);
 });
 
-Deno.test("no more than 256 puts are under way, however many lines there are", async () => {
+Deno.test("import: at most 256 puts are in flight", async () => {
   const store = new FakeStore();
   const gate = Promise.withResolvers<void>();
   store.before = () => gate.promise;
@@ -232,7 +232,7 @@ Deno.test("no more than 256 puts are under way, however many lines there are", a
   assertEquals([await code, store.entries.size], [0, 1_000]);
 });
 
-Deno.test("a put that fails ends the import, naming the first such line and how to go on", async () => {
+Deno.test("import: a failed put ends it, with the first such line and how to continue", async () => {
   const input = ['{"key":"a","value":""}\n{"key":"b","value":""}\n'];
   const table: readonly (readonly [Error, number])[] = [
     [new StorageFullError("No space."), 4],
@@ -254,7 +254,7 @@ Deno.test("a put that fails ends the import, naming the first such line and how 
   assertEquals([code, err.startsWith("kvraft: line 1: No space.")], [3, true]);
 });
 
-Deno.test("Ctrl-C ends an import where it is, after what is under way, and says how to go on", async () => {
+Deno.test("import: Ctrl-C ends it after the puts in flight, and says how to continue", async () => {
   const store = new FakeStore();
   const input = ['{"key":"a","value":""}\n{"key":"b","value":""}\n{"key":"c","value":""}\n'];
   const { environment, code } = begin(["import", "--rate", "1"], store, { input });
@@ -268,18 +268,18 @@ Deno.test("Ctrl-C ends an import where it is, after what is under way, and says 
   ]);
 });
 
-Deno.test("where standard input is not data, import says so", async () => {
+Deno.test("import: it is refused where the commands come from standard input", async () => {
   const [code, , err] = await run([], new FakeStore(), { input: ["import\n"] });
   assertEquals([code, err.startsWith("kvraft: line 1: Here standard input cannot be data")], [2, true]);
 });
 
-Deno.test("wrong rates are refused", async () => {
+Deno.test("export and import: wrong rates are refused", async () => {
   const message = 'kvraft: --rate must be an integer from 1 to 1000000, not "0".\n';
   assertEquals(await run(["export", "--rate", "0"], new FakeStore()), [2, "", message]);
   assertEquals(await run(["import", "--rate", "0"], new FakeStore()), [2, "", message]);
 });
 
-Deno.test("an export that standard output does not take ends with 5, and says that it is not everything", async () => {
+Deno.test("export: a write error of standard output ends with 5 and says that the export is incomplete", async () => {
   const [code, , err] = await run(["export"], await filled(3), { isOutputFull: true });
   assertEquals([code, err], [
     5,

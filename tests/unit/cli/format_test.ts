@@ -36,19 +36,19 @@ function got(value: string | Uint8Array, isRaw = false): string {
   return shown(getAnswer(entry("k", value), { isRaw }));
 }
 
-Deno.test("the shell shows an answer with its revision and the time it took", () => {
+Deno.test("shell: an answer has its revision and duration", () => {
   assertEquals(shown(changeAnswer({ line: "ok  revision 7", document: {} })), "ok  revision 7  1.2 ms\n");
   assertEquals(got("hello\nworld"), "hello\nworld\nrevision 7, version 2, 1.2 ms\n");
   assertEquals(shown(getAnswer(null, { isRaw: false })), "(not found)  1.2 ms\n");
 });
 
-Deno.test("the time is grey where colour is used", () => {
+Deno.test("shell: the duration is grey where colour is used", () => {
   const view = { ...VIEW, color: true };
   const text = terminalText(shown(changeAnswer({ line: "ok  revision 7", document: {} }), view));
   assertEquals(text, "ok  revision 7  \x1b[90m1.2 ms\x1b[39m\n");
 });
 
-Deno.test("a long or binary value is shown as its head with its size, and raw as it is", () => {
+Deno.test("get: a long or binary value is shown as its head with its size, and unchanged with --raw", () => {
   const [long = ""] = got("x".repeat(100_000)).split("\n");
   assertEquals(long, `${"x".repeat(400)}… (100 000 bytes)`);
   const [binary = ""] = got(Uint8Array.of(0, 1, 0xff)).split("\n");
@@ -58,7 +58,7 @@ Deno.test("a long or binary value is shown as its head with its size, and raw as
   assertEquals(got("x".repeat(1_000), true).split("\n")[0], "x".repeat(1_000));
 });
 
-Deno.test("a listing is a table that fits the terminal, and tells how to go on", () => {
+Deno.test("list: the table fits the terminal, and a hint says how to continue", () => {
   const entries = [entry("user:1", "ada"), entry("日本", "y".repeat(200))];
   const answer = listAnswer({ entries, cursor: "c", revision: 9 }, () => "list --after x");
   const lines = shown(answer).split("\n");
@@ -73,13 +73,13 @@ Deno.test("a listing is a table that fits the terminal, and tells how to go on",
   assert(lines.slice(0, 3).every((line) => columnsOf(line) <= VIEW.columns));
 });
 
-Deno.test("columns are counted as a terminal does", () => {
+Deno.test("columnsOf: it counts columns as a terminal does", () => {
   assertEquals(["abc", "käse", "日本", "e\u0301", "👍", "👩‍🔬", ""].map(columnsOf), [3, 4, 4, 1, 2, 2, 0]);
   assertEquals([fit("abcdef", 4), fit("日本語", 4), fit("abc", 3)], ["abc…", "日…", "abc"]);
   assertEquals(table([["日", "b"], ["abc", "d"]]), ["日   b", "abc  d"]);
 });
 
-Deno.test("a terminal is sent printable characters, newlines, tabs and the program's styles, and nothing else", () => {
+Deno.test("terminalText: only printable characters, newlines, tabs and the program's styles reach a terminal", () => {
   const table: readonly (readonly [string, string])[] = [
     ["käse 日本\n\t👩‍🔬 ❤️ e\u0301 \\n", "käse 日本\n\t👩‍🔬 ❤️ e\u0301 \\n"],
     ["\x1b[2J\x07\r\0\x7f", "\\x1b[2J\\x07\\r\\x00\\x7f"],
@@ -99,7 +99,7 @@ Deno.test("a terminal is sent printable characters, newlines, tabs and the progr
   }));
 });
 
-Deno.test("times are said as people say them", () => {
+Deno.test("duration: milliseconds, then seconds, with few digits", () => {
   assertEquals([0.04, 1.25, 9.99, 42.4, 999, 2_345].map(duration), [
     "0.0 ms",
     "1.3 ms",
@@ -110,7 +110,7 @@ Deno.test("times are said as people say them", () => {
   ]);
 });
 
-Deno.test("a wait is explained by how the cluster is", () => {
+Deno.test("describeWaiting: it names the nodes that are missing", () => {
   const [down, two, three] = STATUS.nodes;
   assert(down !== undefined && !down.reachable && two !== undefined && three !== undefined);
   const say = (leader: number | null, ...nodes: (typeof STATUS)["nodes"][number][]): string =>

@@ -46,7 +46,7 @@ class Typing implements Disposable {
   }
 }
 
-Deno.test("a pasted line costs one key press, however long it is", async () => {
+Deno.test("LineEditor: a pasted line of any length is one key press", async () => {
   using typing = new Typing();
   const line = `put k ${"x".repeat(2_000)}`;
   await typing.type(`${line}\r`);
@@ -54,7 +54,7 @@ Deno.test("a pasted line costs one key press, however long it is", async () => {
   assert(typing.hints <= 4 && typing.writes <= 8, `${typing.hints} hints, ${typing.writes} writes`);
 });
 
-Deno.test("no hint is made behind a line that is longer than a few rows", async () => {
+Deno.test("LineEditor: a line longer than a few rows has no hint", async () => {
   using typing = new Typing();
   await typing.type("x".repeat(600));
   const before = typing.hints;
@@ -62,7 +62,7 @@ Deno.test("no hint is made behind a line that is longer than a few rows", async 
   assertEquals(typing.hints, before);
 });
 
-Deno.test("text arrives as it was typed, wherever its bytes are cut", async () => {
+Deno.test("LineEditor: text split at any byte arrives as it was typed", async () => {
   const text = fc.string({ unit: "grapheme", maxLength: 40 })
     .filter((line) => !/[\p{C}\p{Zl}\p{Zp}\ufffd]/u.test(line));
   await fc.assert(
@@ -84,7 +84,7 @@ Deno.test("text arrives as it was typed, wherever its bytes are cut", async () =
   );
 });
 
-Deno.test("keys work within pasted text, also when their sequence comes in parts", async () => {
+Deno.test("LineEditor: keys work within pasted text, also when their sequence arrives in parts", async () => {
   for (
     const chunks of [["ab\x1b[Dcd\r"], ["ab\x1b", "[Dcd\r"], ["ab\x1b[", "D", "cd\r"], [
       "ab\x1b[1;",
@@ -99,7 +99,7 @@ Deno.test("keys work within pasted text, also when their sequence comes in parts
   }
 });
 
-Deno.test("bytes that are not UTF-8, NUL and line separators are shown as U+FFFD, and their line is refused", async () => {
+Deno.test("LineEditor: bytes that are not UTF-8, NUL and line separators appear as U+FFFD, and their line is refused", async () => {
   for (
     const bytes of [
       Uint8Array.of(0xff),
@@ -118,7 +118,7 @@ Deno.test("bytes that are not UTF-8, NUL and line separators are shown as U+FFFD
   }
 });
 
-Deno.test("a line that holds no more is refused when it ends, and the next one is not", async () => {
+Deno.test("LineEditor: a line that is too long is refused at its end, and the next one is not", async () => {
   using typing = new Typing();
   await typing.type(
     "x".repeat(MAX_LINE_CHARACTERS),

@@ -55,7 +55,7 @@ async function run(
   return [await code, environment.stdout.text, environment.stderr.text, ...store.changes];
 }
 
-Deno.test("each change is asked for as it was typed, and said when it has come about", async () => {
+Deno.test("member: each change is requested as typed, and answered when it is complete", async () => {
   const force = false;
   const table: readonly (readonly [string, readonly Member[], string, unknown])[] = [
     [
@@ -110,7 +110,7 @@ Deno.test("each change is asked for as it was typed, and said when it has come a
   }
 });
 
-Deno.test("member add shows how far the new node is, until it votes", async () => {
+Deno.test("member add: it shows the progress of the new node until it votes", async () => {
   const { environment, store, code, said } = begin(["member", "add", "4", "127.0.0.1:7004"]);
   store.memberList = members("voter", "voter", "voter", "learner");
   const look = async (...peers: readonly PeerStatus[]): Promise<string> => {
@@ -157,7 +157,7 @@ Deno.test("member add shows how far the new node is, until it votes", async () =
   ]);
 });
 
-Deno.test("who stops waiting is told that the change goes on, and the members as they are", async () => {
+Deno.test("member: Ctrl-C ends the wait with a note that the change continues, and with the members", async () => {
   const { environment, store, code } = begin(["member", "add", "4", "127.0.0.1:7004", "--output", "json"]);
   store.memberList = members("voter", "voter", "voter", "learner");
   await settle();
@@ -174,7 +174,7 @@ Deno.test("who stops waiting is told that the change goes on, and the members as
   ]);
 });
 
-Deno.test("--timeout-ms ends the waiting, not the change", async () => {
+Deno.test("member: --timeout-ms ends the wait, not the change", async () => {
   const { environment, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"]);
   store.memberList = members("voter", "voter", "learner");
   await settle();
@@ -189,7 +189,7 @@ Deno.test("--timeout-ms ends the waiting, not the change", async () => {
   assertEquals(store.changes, [{ kind: "promote", id: 3, force: false, timeoutMs: 600 }]);
 });
 
-Deno.test("--timeout-ms is one deadline for asking and for waiting", async () => {
+Deno.test("member: --timeout-ms is one deadline for the request and the wait", async () => {
   const { environment, store, code } = begin(["member", "promote", "3", "--timeout-ms", "600"], {
     terminal: false,
   });
@@ -201,7 +201,7 @@ Deno.test("--timeout-ms is one deadline for asking and for waiting", async () =>
   assertEquals([await code, environment.clock.now() - startedAt], [4, 600]);
 });
 
-Deno.test("a cluster that falls silent ends the waiting after 30 s; a short silence does not", async () => {
+Deno.test("member: 30 s without any answer end the wait; a shorter silence does not", async () => {
   const { environment, store, code } = begin(["member", "promote", "3"], { terminal: false });
   store.memberList = members("voter", "voter", "learner");
   await settle();
@@ -227,7 +227,7 @@ Deno.test("a cluster that falls silent ends the waiting after 30 s; a short sile
   ]);
 });
 
-Deno.test("a new node that somebody removes meanwhile is not waited for", async () => {
+Deno.test("member add: a node that is removed meanwhile ends the wait", async () => {
   const { environment, store, code } = begin(["member", "add", "4", "127.0.0.1:7004"], { terminal: false });
   store.memberList = members("voter", "voter", "voter", "learner");
   store.clusterStatus = ledBy2(peer(1), peer(3), peer(4));
@@ -241,7 +241,7 @@ Deno.test("a new node that somebody removes meanwhile is not waited for", async 
   ]);
 });
 
-Deno.test("a change that the cluster refuses ends with 1 and the cluster's own words", async () => {
+Deno.test("member: a refused change ends with 1 and the reason of the cluster", async () => {
   const ended = await run(["member", "remove", "2"], (store) => {
     store.onChange = () =>
       Promise.reject(new MembershipRefusedError("Cannot remove node 2: a change is under way."));
@@ -249,7 +249,7 @@ Deno.test("a change that the cluster refuses ends with 1 and the cluster's own w
   assertEquals(ended.slice(0, 3), [1, "", "kvraft: Cannot remove node 2: a change is under way.\n"]);
 });
 
-Deno.test("what can't be meant is refused before anything is asked", async () => {
+Deno.test("member: wrong arguments are refused before anything is sent", async () => {
   const table: readonly (readonly [string, string])[] = [
     [
       "member",
@@ -275,7 +275,7 @@ Deno.test("what can't be meant is refused before anything is asked", async () =>
   assertEquals([code, String(said).startsWith('kvraft: Cannot read the address "nowhere"')], [2, true]);
 });
 
-Deno.test("members shows each one's role, state, lag, last contact and version, and ? for what is not known", async () => {
+Deno.test("members: role, state, lag, last contact and version of each member, and ? for what is not known", async () => {
   const { environment, store, code } = begin(["members"]);
   store.memberList = [...members("voter", "voter", "leaving"), { id: 4, address: "h:1", role: "learner" }];
   const receiving = {
@@ -306,7 +306,7 @@ Deno.test("members shows each one's role, state, lag, last contact and version, 
   ]);
 });
 
-Deno.test("without a leader members still names them", async () => {
+Deno.test("members: without a leader they are still listed", async () => {
   const ended = await run(["members"], (store) => {
     store.memberList = members("voter");
     store.clusterStatus = { leader: null, term: 5, nodes: [healthy(1, "follower")] };

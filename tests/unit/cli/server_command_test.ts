@@ -70,7 +70,7 @@ async function run(
   return [await code, environment.stdout.text, environment.stderr.text];
 }
 
-Deno.test("a server says one line when it serves, and stops cleanly at the first signal", async () => {
+Deno.test("server: it prints one line when it is ready, and stops cleanly at the first signal", async () => {
   const { environment, server, code } = start(FLAGS);
   await settle();
   assertEquals([environment.stdout.text, server.stops], [READY, 0]);
@@ -82,7 +82,7 @@ Deno.test("a server says one line when it serves, and stops cleanly at the first
   assertEquals([environment.listensForSignals, environment.clock.timerCount], [false, 0]);
 });
 
-Deno.test("a second signal ends the process at once", async () => {
+Deno.test("server: a second signal ends the process at once", async () => {
   const { environment, server, code } = start(FLAGS);
   await settle();
   environment.signal();
@@ -92,7 +92,7 @@ Deno.test("a second signal ends the process at once", async () => {
   await code;
 });
 
-Deno.test("a hangup stops a server that was started on a terminal, cleanly and however often it comes", async () => {
+Deno.test("server: hangups stop one that was started on a terminal, once and cleanly", async () => {
   const { environment, server, code } = start(FLAGS, { input: null });
   await settle();
   environment.hangup();
@@ -103,7 +103,7 @@ Deno.test("a hangup stops a server that was started on a terminal, cleanly and h
   assertEquals([await code, environment.listensForSignals], [0, false]);
 });
 
-Deno.test("a server without a terminal goes on after a hangup, says so once, and stops at a signal", async () => {
+Deno.test("server: one without a terminal continues after a hangup, logs it once, and stops at a signal", async () => {
   const { environment, server, code } = start(FLAGS);
   await settle();
   environment.hangup();
@@ -119,7 +119,7 @@ Deno.test("a server without a terminal goes on after a hangup, says so once, and
   assertEquals([await code, environment.exits], [0, []]);
 });
 
-Deno.test("a server that is told to stop while it starts, asking for its cluster perhaps, ends at once", async () => {
+Deno.test("server: a signal during the start ends it at once", async () => {
   const { environment, code } = start(FLAGS, { isSlow: true });
   await settle();
   environment.signal();
@@ -127,7 +127,7 @@ Deno.test("a server that is told to stop while it starts, asking for its cluster
   assertEquals(environment.listensForSignals, false);
 });
 
-Deno.test("a stop that takes too long ends after 4.5 s all the same", async () => {
+Deno.test("server: a slow stop is ended after 4.5 s", async () => {
   const { environment, code } = start(FLAGS);
   await settle();
   environment.signal();
@@ -161,7 +161,7 @@ const ENDS: readonly (readonly [string | null, number])[] = [
   ["invalidConfig", 2],
 ];
 
-Deno.test("a server that can't go on says why, and ends with 1 only where no restart helps", async () => {
+Deno.test("server: one that fails says why, and ends with 1 only if a restart cannot fix it", async () => {
   for (const [code, exitCode] of [...ENDS, [null, 70] as const]) {
     const started = start(FLAGS);
     await settle();
@@ -173,7 +173,7 @@ Deno.test("a server that can't go on says why, and ends with 1 only where no res
   }
 });
 
-Deno.test("a server whose output is full serves all the same", async () => {
+Deno.test("server: it serves when standard output cannot be written", async () => {
   const { environment, server, code } = start(FLAGS, { isOutputFull: true });
   await settle();
   assertEquals(environment.listensForSignals, true);
@@ -182,12 +182,12 @@ Deno.test("a server whose output is full serves all the same", async () => {
   assertEquals([await code, server.stops], [0, 1]);
 });
 
-Deno.test("help that standard output does not take ends with 5", async () => {
+Deno.test("help: a write error of standard output ends with 5", async () => {
   const [code, , err] = await run(["server", "--help"], { isOutputFull: true });
   assertEquals([code, err], [5, "kvraft: Cannot write to standard output: No space left on device.\n"]);
 });
 
-Deno.test("a server whose output nobody reads serves all the same", async () => {
+Deno.test("server: it serves when standard output is closed", async () => {
   const { environment, server, code } = start(FLAGS);
   environment.stdout.isClosed = true;
   await settle();
@@ -197,7 +197,7 @@ Deno.test("a server whose output nobody reads serves all the same", async () => 
   assertEquals([await code, server.stops], [0, 1]);
 });
 
-Deno.test("what keeps a server from starting is said in its own words, with the same codes", async () => {
+Deno.test("server: an error of the start is printed with its message, and has the same exit codes", async () => {
   for (const [code, exitCode] of ENDS) {
     const failure = Object.assign(new Error("Cannot listen on 127.0.0.1:7001: the port is in use."), {
       code,
@@ -211,7 +211,7 @@ Deno.test("what keeps a server from starting is said in its own words, with the 
   }
 });
 
-Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only when debugging", async () => {
+Deno.test("runKvraft: an unexpected error is one line and 70; its stack is shown only at --log-level debug", async () => {
   const failure = new TypeError("x is undefined");
   const { environment, code } = start(FLAGS, { failure });
   assertEquals([await code, environment.stderr.text], [
@@ -221,7 +221,7 @@ Deno.test("a fault that nobody foresaw is one line and 70; its stack shows only 
   assertMatch(describeFault(failure, ["server", "--log-level", "debug"]), /x is undefined\n[^]*at /);
 });
 
-Deno.test("the config file and the flags make the configuration", async () => {
+Deno.test("server: configuration file and flags are combined", async () => {
   const files = { "node.json": '{ "heartbeat-ms": 50, "node-id": 1 }' };
   const args = ["server", "--config", "node.json", ...FLAGS.slice(3), "--log-format", "json"];
   const { server, environment, configs, code } = start(args, { files });
@@ -234,7 +234,7 @@ Deno.test("the config file and the flags make the configuration", async () => {
   ]);
 });
 
-Deno.test("wrong usage of a server ends with 2, and nothing is started", async () => {
+Deno.test("server: wrong usage ends with 2, and nothing is started", async () => {
   const table: readonly (readonly [readonly string[], string])[] = [
     [["server", "--nod-id", "1"], "There is no option --nod-id. Did you mean --node-id?"],
     [["server", "extra"], '"extra" is not an option. See kvraft server --help.'],
@@ -256,7 +256,7 @@ Deno.test("wrong usage of a server ends with 2, and nothing is started", async (
   }
 });
 
-Deno.test("help and version need nothing, and the version is the package's", async () => {
+Deno.test("runKvraft: help and version work without a cluster, and the version is the package's", async () => {
   assertEquals(await run(["--version"]), [0, `kvraft ${config.version}\n`, ""]);
   for (const args of [["--help"], ["server", "--help"], ["client", "--help"]]) {
     const [code, out, err] = await run(args);
@@ -264,7 +264,7 @@ Deno.test("help and version need nothing, and the version is the package's", asy
   }
 });
 
-Deno.test("a word that is no command is answered with the nearest one", async () => {
+Deno.test("runKvraft: an unknown command is answered with the nearest one", async () => {
   assertEquals(await run(["sever"]), [
     2,
     "",

@@ -58,7 +58,7 @@ async function run(args: readonly string[], options: FakeEnvironmentOptions = {}
   return { code, out: environment.stdout.text, err: environment.stderr.text, tools };
 }
 
-Deno.test("inspect says what is in a backup", async () => {
+Deno.test("inspect: it shows the contents of a backup", async () => {
   const { code, out } = await run(["inspect", "backup.snap"]);
   assertEquals([code, out], [
     0,
@@ -78,7 +78,7 @@ Deno.test("inspect says what is in a backup", async () => {
   ]);
 });
 
-Deno.test("inspect says what is in a data folder, and ends with 1 when something is damaged", async () => {
+Deno.test("inspect: it shows the contents of a data folder, and ends with 1 for damage", async () => {
   const { code, out } = await run(["inspect", "data/node-1"]);
   assertEquals([code, out], [
     1,
@@ -97,7 +97,7 @@ Deno.test("inspect says what is in a data folder, and ends with 1 when something
   ]);
 });
 
-Deno.test("inspect as JSON is the whole report", async () => {
+Deno.test("inspect: the JSON document is the whole report", async () => {
   const { code, out } = await run(["inspect", "backup.snap", "--output", "json"]);
   assertEquals([code, JSON.parse(out)], [0, SNAPSHOT]);
   const failed = await run(["inspect", "nothing", "--output=json"]);
@@ -107,7 +107,7 @@ Deno.test("inspect as JSON is the whole report", async () => {
   ]);
 });
 
-Deno.test("restore makes one node's folder and says what to start, and what is to be done for the others", async () => {
+Deno.test("restore: it makes the folder of one node, and says how to start it and restore the others", async () => {
   const { code, out, err, tools } = await run(
     ["restore", "--from", "backup.snap", "--node-id", "2", "--cluster", CLUSTER, "--cluster-name", "orders"],
   );
@@ -131,7 +131,7 @@ Deno.test("restore makes one node's folder and says what to start, and what is t
   ]);
 });
 
-Deno.test("recover shows what may be lost, takes the cluster's id for the word, and says what to start", async () => {
+Deno.test("recover: it shows what may be lost, takes the cluster's id as confirmation, and says what to start", async () => {
   const { code, out, err, tools } = await run(
     ["recover", "--data-dir", "data/node-2", "--address", "10.0.0.9:7001", "--node-id", "2", "--yes", "7f3a"],
   );
@@ -157,7 +157,7 @@ Deno.test("recover shows what may be lost, takes the cluster's id for the word, 
   ]);
 });
 
-Deno.test("the word is typed on a terminal; another word, or none, changes nothing", async () => {
+Deno.test("recover: the id is typed on a terminal; any other input changes nothing", async () => {
   const args = ["recover", "--data-dir", "data/node-2"];
   const typed = await answering(args, "7f3a\r\n");
   assertEquals([typed.code, typed.tools.recovered.length], [0, 1]);
@@ -189,7 +189,7 @@ async function answering(args: readonly string[], word: string): Promise<Ended> 
   return { code, out: environment.stdout.text, err: environment.stderr.text, tools };
 }
 
-Deno.test("where nobody can be asked, recover says how to go on all the same", async () => {
+Deno.test("recover: without a terminal it says how to confirm", async () => {
   const { code, err, tools } = await run(["recover", "--data-dir", "data/node-2"]);
   assertEquals([code, tools.recovered], [2, []]);
   assert(
@@ -200,7 +200,7 @@ Deno.test("where nobody can be asked, recover says how to go on all the same", a
   );
 });
 
-Deno.test("wrong usage of a tool ends with 2, and nothing is done", async () => {
+Deno.test("server tools: wrong usage ends with 2, and nothing is done", async () => {
   const example = "Example: kvraft server restore --from backup.snap --node-id 1 --cluster " +
     "1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001";
   const restore = ["restore", "--from", "f", "--node-id", "1", "--cluster", CLUSTER];
@@ -248,7 +248,7 @@ Deno.test("wrong usage of a tool ends with 2, and nothing is done", async () => 
   }
 });
 
-Deno.test("each tool explains itself, within 120 columns", async () => {
+Deno.test("server tools: each has a help page within 120 columns", async () => {
   for (const tool of ["inspect", "restore", "recover"]) {
     const { code, out } = await run([tool, "--help"]);
     assertEquals([code, out.startsWith(`kvraft server ${tool} `)], [0, true]);
@@ -256,7 +256,7 @@ Deno.test("each tool explains itself, within 120 columns", async () => {
   }
 });
 
-Deno.test("a tool that may not read where it is sent says so, and is no fault", async () => {
+Deno.test("server tools: a path outside of the permissions is a usage error", async () => {
   const environment = new FakeEnvironment();
   const tools = new FakeTools();
   tools.failure = new Deno.errors.NotCapable('Requires read access to "/srv/backup.snap", run again …');
@@ -270,7 +270,7 @@ Deno.test("a tool that may not read where it is sent says so, and is no fault", 
   ]);
 });
 
-Deno.test("what a tool can't read is named as that, and does not end like damage", async () => {
+Deno.test("server tools: a file that cannot be read is reported as such, not as damage", async () => {
   const reasons = { EACCES: "Give this process the right to read it", EIO: "Check the disk" };
   for (const [code, advice] of Object.entries(reasons)) {
     const environment = new FakeEnvironment();

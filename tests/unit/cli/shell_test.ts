@@ -64,7 +64,7 @@ class Session {
   }
 }
 
-Deno.test("the shell greets with what it reached, and its prompt names the leader", async () => {
+Deno.test("shell: the greeting counts the nodes, and the prompt names node and leader", async () => {
   const session = new Session();
   await session.shows("Connected: 2 of 3 nodes, leader n2\n");
   await session.shows("n2 (leader)> ");
@@ -72,7 +72,7 @@ Deno.test("the shell greets with what it reached, and its prompt names the leade
   assertEquals([session.store.listenerCount, session.environment.clock.timerCount], [0, 0]);
 });
 
-Deno.test("the greeting names who leads; the prompt also names the node that it talks to, or says that there is none", () => {
+Deno.test("promptFor: it names the node of the next request and the leader, or says that there is none", () => {
   const [one] = STATUS.nodes;
   assert(one !== undefined);
   assertEquals(greetingFor({ leader: null, term: 0, nodes: [one] }), "Connected: 0 of 1 node, no leader");
@@ -82,7 +82,7 @@ Deno.test("the greeting names who leads; the prompt also names the node that it 
   assertEquals(promptFor({ kind: "reconnecting", reason: "lost" }), "(not connected)> ");
 });
 
-Deno.test("lines are run and answered, one after the other, also when they come at once", async () => {
+Deno.test("shell: lines run one after the other, also when they arrive together", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   await session.type("put k 'two words'\rget k\rget nope\r");
@@ -92,7 +92,7 @@ Deno.test("lines are run and answered, one after the other, also when they come 
   await session.leave();
 });
 
-Deno.test("a mistyped command is answered with the nearest, an open quote with its column", async () => {
+Deno.test("shell: a mistyped command is answered with the nearest one, an open quote with its column", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   await session.type("gte k\r");
@@ -105,7 +105,7 @@ Deno.test("a mistyped command is answered with the nearest, an open quote with i
   await session.leave();
 });
 
-Deno.test("the up key brings the last line back", async () => {
+Deno.test("shell: the up key shows the last line", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   await session.type("put k v\r");
@@ -115,7 +115,7 @@ Deno.test("the up key brings the last line back", async () => {
   await session.leave();
 });
 
-Deno.test("Tab completes commands, and keys of the store", async () => {
+Deno.test("shell: Tab completes commands, and keys of the store", async () => {
   const session = new Session();
   await session.store.put("greeting", "hello");
   await session.shows("n2 (leader)> ");
@@ -128,7 +128,7 @@ Deno.test("Tab completes commands, and keys of the store", async () => {
   await session.leave();
 });
 
-Deno.test("Tab offers a key that was just written, and what a node has while there is no leader", async () => {
+Deno.test("shell: Tab offers a key just written, and without a leader what a node has", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   const asked = async (state: ConnectionState): Promise<unknown> => {
@@ -149,7 +149,7 @@ Deno.test("Tab offers a key that was just written, and what a node has while the
   await session.leave();
 });
 
-Deno.test("the prompt follows the leader while a line is typed, and keeps the line", async () => {
+Deno.test("shell: the prompt follows the leader while a line is typed, and keeps the line", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   await session.type("put k v");
@@ -165,7 +165,7 @@ Deno.test("the prompt follows the leader while a line is typed, and keeps the li
   await session.leave();
 });
 
-Deno.test("Ctrl-C takes a line back, and what follows is a new one", async () => {
+Deno.test("shell: Ctrl-C clears the line", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   await session.type("delete k");
@@ -178,7 +178,7 @@ Deno.test("Ctrl-C takes a line back, and what follows is a new one", async () =>
   await session.leave();
 });
 
-Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async () => {
+Deno.test("shell: Ctrl-C ends a command that waits, and reports its outcome", async () => {
   const session = new Session();
   session.store.before = ({ signal }) =>
     new Promise((_, reject) => {
@@ -199,7 +199,7 @@ Deno.test("Ctrl-C ends a command that waits, and tells what became of it", async
   await session.leave();
 });
 
-Deno.test("what is typed while a command runs is not shown until its prompt is there", async () => {
+Deno.test("shell: input during a command is shown with the next prompt", async () => {
   const session = new Session();
   const gate = Promise.withResolvers<void>();
   session.store.before = () => gate.promise;
@@ -215,7 +215,7 @@ Deno.test("what is typed while a command runs is not shown until its prompt is t
   await session.leave();
 });
 
-Deno.test("an error leaves the shell running", async () => {
+Deno.test("shell: it continues after an error", async () => {
   const session = new Session();
   session.store.before = () => Promise.reject(new NoLeaderError("Cannot get a key: no leader."));
   await session.shows("n2 (leader)> ");
@@ -226,7 +226,7 @@ Deno.test("an error leaves the shell running", async () => {
   await session.leave();
 });
 
-Deno.test("quit leaves, and drops the lines behind it", async () => {
+Deno.test("shell: quit leaves it, and drops the lines after it", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   await session.type("quit\rput k v\r");
@@ -234,7 +234,7 @@ Deno.test("quit leaves, and drops the lines behind it", async () => {
   assertEquals(session.store.calls, []);
 });
 
-Deno.test("the shell exports onto the screen, and says how to do what needs a file", async () => {
+Deno.test("shell: export writes to the screen; commands that need a file say how to run them", async () => {
   const session = new Session();
   await session.store.put("k", "v\x1b[2J");
   await session.shows("n2 (leader)> ");
@@ -250,7 +250,7 @@ Deno.test("the shell exports onto the screen, and says how to do what needs a fi
   assertEquals(session.store.calls, [{ name: "put" }, { name: "list", ...EXPORTED }]);
 });
 
-Deno.test("Ctrl-C stops waiting for a new member, and the shell says that the change goes on", async () => {
+Deno.test("shell: Ctrl-C ends the wait for a new member, and the answer says that the change continues", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
   session.store.memberList = [...await session.store.members(), { id: 4, address: "h:1", role: "learner" }];

@@ -44,7 +44,7 @@ async function* breakingOff(chunks: readonly Uint8Array[], error: Error): AsyncG
   throw error;
 }
 
-Deno.test("snapshot now says which snapshot was taken, and waits longer than other commands", async () => {
+Deno.test("snapshot now: it answers with the snapshot, and has a longer deadline", async () => {
   const store = new FakeStore();
   const text = await run(["snapshot", "now"], store);
   assertEquals([text.code, text.environment.stdout.text], [
@@ -65,7 +65,7 @@ Deno.test("snapshot now says which snapshot was taken, and waits longer than oth
   ]);
 });
 
-Deno.test("which node takes the snapshot may be said", async () => {
+Deno.test("snapshot now and save: the node can be chosen", async () => {
   const store = withFile(...FILE);
   await run(["snapshot", "now", "2"], store);
   await run(["snapshot", "save", "n3"], store);
@@ -77,7 +77,7 @@ Deno.test("which node takes the snapshot may be said", async () => {
   assertEquals([wrong.code, store.calls.length], [2, 2]);
 });
 
-Deno.test("snapshot save writes the file byte for byte, and a note beside it", async () => {
+Deno.test("snapshot save: it writes the file byte for byte, and a note to standard error", async () => {
   const store = withFile(...FILE);
   const text = await run(["snapshot", "save"], store);
   assertEquals([text.code, text.environment.stdout.bytes, text.err], [
@@ -93,7 +93,7 @@ Deno.test("snapshot save writes the file byte for byte, and a note beside it", a
   assertEquals(store.openSnapshots, 0);
 });
 
-Deno.test("on the way a terminal is shown bytes, percent and rate", async () => {
+Deno.test("snapshot save: a terminal shows bytes, percent and rate as progress", async () => {
   const environment = new FakeEnvironment();
   const watched = Object.assign(environment, { stderr: new FakeDiagnostics(true) });
   const store = new FakeStore();
@@ -112,7 +112,7 @@ Deno.test("on the way a terminal is shown bytes, percent and rate", async () => 
   ]);
 });
 
-Deno.test("snapshot save writes nothing to a terminal, and says what to type", async () => {
+Deno.test("snapshot save: it writes nothing to a terminal, and says what to type", async () => {
   const store = withFile(...FILE);
   const { code, environment, err } = await run(["snapshot", "save"], store, { terminal: true });
   assertEquals([code, environment.stdout.text, store.calls, err], [
@@ -124,7 +124,7 @@ Deno.test("snapshot save writes nothing to a terminal, and says what to type", a
   ]);
 });
 
-Deno.test("a backup that is not whole ends with 3 and is called useless, whatever broke it", async () => {
+Deno.test("snapshot save: an incomplete backup ends with 3 and is called useless", async () => {
   const lost = withFile();
   lost.snapshotChunks = () => breakingOff(FILE.slice(0, 1), new ConnectionError("The node is gone."));
   const short = withFile(...FILE.slice(0, 1));
@@ -145,7 +145,7 @@ Deno.test("a backup that is not whole ends with 3 and is called useless, whateve
   }
 });
 
-Deno.test("a reader that goes away in the middle of a backup is no success", async () => {
+Deno.test("snapshot save: a closed standard output is not a success", async () => {
   const environment = new FakeEnvironment();
   environment.stdout.isClosed = true;
   const { code, err } = await run(["snapshot", "save", "--output", "json"], withFile(...FILE), {
@@ -154,7 +154,7 @@ Deno.test("a reader that goes away in the middle of a backup is no success", asy
   assertEquals([code, JSON.parse(err).error.code], [5, "output"]);
 });
 
-Deno.test("a snapshot that can't be taken is an error like any other", async () => {
+Deno.test("snapshot now: a failure is reported like any other error", async () => {
   const store = new FakeStore();
   store.before = () => Promise.reject(new NoLeaderError("There is no leader."));
   const { code, err } = await run(["snapshot", "save"], store);

@@ -6,7 +6,7 @@ import { InputError } from "../../../lib/cli/errors.ts";
 import { isPrintable } from "../../../lib/cli/text.ts";
 import { NoLeaderError } from "../../../lib/client/errors.ts";
 
-Deno.test("an answer that standard output does not take is told on standard error, with 5", async () => {
+Deno.test("client: an answer that cannot be written is reported on standard error, with 5", async () => {
   const store = await filled();
   const full = { store, isOutputFull: true };
   const lost = "kvraft: Cannot write the answer to standard output: No space left on device. ";
@@ -36,7 +36,7 @@ Deno.test("an answer that standard output does not take is told on standard erro
   assertEquals([lines.code, lines.err.split("\n").length, store.revision], [5, 3, 6]);
 });
 
-Deno.test("standard input that can't be read is wrong usage, and nothing is written", async () => {
+Deno.test("client: standard input that cannot be read is wrong usage, and nothing is written", async () => {
   const store = new FakeStore();
   const input = "Cannot read standard input: Is a directory. Give it a file or a pipe.";
   const inputError = new InputError(input);
@@ -55,7 +55,7 @@ Deno.test("standard input that can't be read is wrong usage, and nothing is writ
   assertEquals(store.revision, 0);
 });
 
-Deno.test("a byte order mark before the first command or line is passed over, and kept in a value", async () => {
+Deno.test("client: a byte order mark before the first line is skipped, and kept in a value", async () => {
   const store = new FakeStore();
   const text = "\ufeff";
   assertEquals((await run([], { store, input: [`${text}put a 1\nput b ${text}2\n`] })).code, 0);
@@ -69,7 +69,7 @@ Deno.test("a byte order mark before the first command or line is passed over, an
   );
 });
 
-Deno.test("no error text can command a terminal, begin a line of its own or hide a part of it", async () => {
+Deno.test("client: no error text can command a terminal, start a new line or hide a part of it", async () => {
   const store = new FakeStore();
   store.before = () => Promise.reject(new NoLeaderError("n1: \x1b[2J\u009b1m\u202e\nkvraft: done\u200b."));
   const shown = "kvraft: n1: \\x1b[2J\\xc2\\x9b1m\\xe2\\x80\\xae\\nkvraft: done\\xe2\\x80\\x8b.\n";
@@ -80,7 +80,7 @@ Deno.test("no error text can command a terminal, begin a line of its own or hide
   assertEquals(isPrintable(err), true);
 });
 
-Deno.test("JSON on a terminal is the same document, and holds nothing that commands it", async () => {
+Deno.test("client: JSON on a terminal is the same document, and cannot command it", async () => {
   const store = new FakeStore();
   const key = "k\u009b31m\u202e\u2066\u200b";
   await store.put(key, key);

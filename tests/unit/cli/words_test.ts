@@ -25,11 +25,11 @@ const someBytes = fc.oneof(
 );
 const wordsOf = (line: string): string[] => tokenize(line).map(({ word }) => word);
 
-Deno.test("a word gives back the bytes it was made of", () => {
+Deno.test("wordOfBytes: bytesOfWord is its inverse", () => {
   fc.assert(fc.property(someBytes, (bytes) => assertEquals(bytesOfWord(wordOfBytes(bytes)), bytes)));
 });
 
-Deno.test("a word of valid UTF-8 is its text, byte order mark and all", () => {
+Deno.test("wordOfBytes: valid UTF-8 becomes its text, with its byte order mark", () => {
   fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
     const bytes = new TextEncoder().encode(text);
     assertEquals([wordOfBytes(bytes), textOfBytes(bytes)], [text, text]);
@@ -38,7 +38,7 @@ Deno.test("a word of valid UTF-8 is its text, byte order mark and all", () => {
   assertEquals(textOfBytes(Uint8Array.of(0xff)), null);
 });
 
-Deno.test("what is shown can be typed: keys shown side by side are read back as they were", () => {
+Deno.test("wordAsTyped: words in one line are read back unchanged", () => {
   fc.assert(fc.property(fc.array(someBytes, { maxLength: 5 }), (keys) => {
     const line = keys.map(wordAsTyped).join(" ");
     assert(isPrintable(line) && !line.includes("\n"), line);
@@ -46,7 +46,7 @@ Deno.test("what is shown can be typed: keys shown side by side are read back as 
   }));
 });
 
-Deno.test("escaped bytes are printable, on one line, and as quoted text give the bytes back", () => {
+Deno.test("escapeBytes: printable, on one line, and readable as quoted text", () => {
   fc.assert(fc.property(someBytes, (bytes) => {
     const escaped = escapeBytes(bytes);
     assert(isPrintable(escaped) && !/[\n\t]/.test(escaped));
@@ -54,13 +54,13 @@ Deno.test("escaped bytes are printable, on one line, and as quoted text give the
   }));
 });
 
-Deno.test("escapes are the ones that the help names", () => {
+Deno.test("escapeBytes: it uses the escapes of the help", () => {
   const bytes = Uint8Array.from([0x61, 0x0a, 0x09, 0x0d, 0x5c, 0x00, 0x1b, 0x7f, 0xff, 0xc3, 0xa9]);
   assertEquals(escapeBytes(bytes), "a\\n\\t\\r\\\\\\x00\\x1b\\x7f\\xffé");
   assertEquals(escapeText("a\u202eb 👩‍🔬"), "a\\xe2\\x80\\xaeb 👩‍🔬");
 });
 
-Deno.test("quotes and escapes mean what the help says", () => {
+Deno.test("tokenize: quotes and escapes have the meaning of the help", () => {
   const table: readonly (readonly [string, readonly string[]])[] = [
     ["put a  b\tc", ["put", "a", "b", "c"]],
     [`put 'a b' "c d"`, ["put", "a b", "c d"]],
@@ -78,7 +78,7 @@ Deno.test("quotes and escapes mean what the help says", () => {
   for (const [line, words] of table) assertEquals(wordsOf(line), [...words], line);
 });
 
-Deno.test("an open quote and an escape that means nothing are named with their column", () => {
+Deno.test("tokenize: an open quote and an unknown escape are reported with their column", () => {
   const messages = [`put 'a b`, `put "a`, `put \\q`, `put \\`, `\\xz1`, `\\u{d800}`, `\\u{110000}`].map((
     line,
   ) => assertThrows(() => tokenize(line), LineError).message.replace(/ Use .*$/, ""));
@@ -93,7 +93,7 @@ Deno.test("an open quote and an escape that means nothing are named with their c
   ]);
 });
 
-Deno.test("every line is split or refused by name, and its words cover it in order", () => {
+Deno.test("tokenize: every line is split or refused by name, and its words cover it in order", () => {
   const line = fc.string({
     unit: fc.constantFrom("a", " ", "'", '"', "\\", "x", "4", "u", "{", "}", "é", "💾", "#"),
   });
