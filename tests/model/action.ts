@@ -1,47 +1,47 @@
-/** The things that can happen in a small world, and how one is kept as a number. */
+/** The actions of the model, and their encoding as a number. */
 import { assert } from "../../lib/platform/assert.ts";
 
 const KINDS = [
-  /** A message arrives, and is gone or is still under way. */
+  /** A message arrives, and is removed from the network or stays in it. */
   "deliver",
   "repeat",
-  /** The leader falls silent for a follower; a node's election timer runs out; a leader's heartbeats are due. */
+  /** A follower receives nothing from its leader for an election timeout; a node campaigns; a leader sends heartbeats. */
   "lapse",
   "campaign",
   "heartbeat",
-  /** A write ends; a crash loses it, and the node restarts. */
+  /** A disk write completes; a crash loses it, and the node restarts. */
   "sync",
   "restart",
   "propose",
   "read",
   "transfer",
-  /** A leader is told that what it sent to a node may be lost. */
+  /** A leader gets a report that its messages to a node may be lost. */
   "reconnect",
-  /** A node takes a snapshot of all that it has applied, and cuts its log there. */
+  /** A node takes a snapshot at its applied index, and cuts its log there. */
   "compact",
 ] as const;
 
-/** What happens. */
+/** Kind of an action. */
 export type ActionKind = typeof KINDS[number];
 
-/** One thing that happens to one node. */
+/** An action on one node. */
 export interface Action {
   readonly kind: ActionKind;
   /** Position of the node. */
   readonly node: number;
-  /** Of an arrival: which message, counted from 0; of transfer and reconnect: the other node, as seen by this one. */
+  /** For an arrival, the position of the message, from 0; for transfer and reconnect, the relative id of the other node. */
   readonly argument: number;
 }
 
-/** Bits that say which messages are lost. */
+/** Number of bits for lost messages. */
 export const MAX_LOSABLE = 22;
 
-/** Packs an action, and which messages are lost to it for want of room (as bits). */
+/** Packs an action and the bits of the messages that it loses because the network is full. */
 export function packAction({ kind, node, argument }: Action, lost: number): number {
   return (KINDS.indexOf(kind) | node << 4 | argument << 6 | lost << 10) >>> 0;
 }
 
-/** Takes a packed action apart. */
+/** Unpacks an action. */
 export function unpackAction(word: number): { readonly action: Action; readonly lost: number } {
   const kind = KINDS[word & 15];
   assert(kind !== undefined, "only actions are packed");

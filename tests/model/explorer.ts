@@ -1,68 +1,68 @@
 /**
- * Explores a small world breadth first: from each state everything that can happen, until nothing new is found or
- * the states are too many; then everything that few enough actions can do was tried. Every promise is checked after
- * every action, so the first that is broken is broken in as few actions as possible.
+ * Explores a scenario breadth first: it tries all actions in each state, until it finds no new state or has too many
+ * states. Every invariant is checked after every action, so a violation is found with the fewest possible actions.
  *
- * What is left out, and why no broken promise is missed by it:
- * - A message whose arrival would change nothing stays under way: what can happen without it can happen beside it.
- * - A message is lost only when a send finds the network full, then any of them: until then, not arriving is as good.
- * - A crash and the restart are one action: a node that is down is one that nothing happens to.
- * - States that differ only by the names of nodes are one (layout.ts); node_table.ts checks that names don't matter.
+ * Reductions, and why they hide no violation:
+ * - A message whose arrival would change nothing stays in flight: it does not prevent any other action.
+ * - A message is lost only when a message is sent and the network is full, then any of them: until then, a message that
+ *   does not arrive is equivalent to a lost one.
+ * - A crash and the restart are one action: a node that is down is equivalent to one without actions.
+ * - States that differ only by the names of nodes are one state (layout.ts); node_table.ts checks that names don't matter.
  */
 import { assert } from "../../lib/platform/assert.ts";
 import { type Action, MAX_LOSABLE, packAction } from "./action.ts";
 import { makeCanonical } from "./layout.ts";
-import type { Met } from "./node_table.ts";
+import type { Coverage } from "./node_table.ts";
 import { StateStore } from "./state_store.ts";
-import { type Step, wayTo } from "./way.ts";
-import type { World } from "./world.ts";
-import { withMessages, WorldMachine } from "./world_machine.ts";
+import { pathTo, type Step } from "./path.ts";
+import type { Scenario } from "./scenario.ts";
+import { ScenarioMachine, withMessages } from "./scenario_machine.ts";
 
-/** What an exploration has found. */
+/** Result of an exploration. */
 export interface Findings {
-  /** Different states. */
+  /** Number of different states. */
   readonly states: number;
-  /** Actions that changed something. */
+  /** Number of actions that changed the state. */
   readonly actions: number;
-  /** Everything that so many actions can do was tried. */
+  /** All sequences of this many actions were tried. */
   readonly depth: number;
-  /** Whether nothing is left to be tried. */
+  /** Whether all reachable states were explored. */
   readonly isComplete: boolean;
-  /** Different states of a node, and runs of the core that found them. */
+  /** Number of different states of a node, and of runs of the core. */
   readonly nodeStates: number;
   readonly coreRuns: number;
-  /** Different messages. */
+  /** Number of different messages. */
   readonly messages: number;
-  /** Memory of the states. */
+  /** Memory of the stored states. */
   readonly bytes: number;
-  /** How often the core was seen to do what makes a world worth exploring. */
-  readonly met: Met;
-  /** The first promise that was broken, and the shortest way there. */
-  readonly violation: { readonly promise: string; readonly steps: readonly Step[] } | null;
-  /** The way to the state that was found last: none is longer. */
-  readonly longestWay: readonly Step[];
+  /** How often each event that a scenario must cover occurred. */
+  readonly met: Coverage;
+  /** The first violated invariant, and the shortest path to it. */
+  readonly violation: { readonly invariant: string; readonly steps: readonly Step[] } | null;
+  /** The path to the state that was found last: no path is longer. */
+  readonly longestPath: readonly Step[];
 }
 
-/** More steps than this to elect the first leader are a loop. */
+/** The election of the first leader fails after this many steps. */
 const MAX_ELECTION_STEPS = 200;
 
-/** Explores a world until it is done, or until `maxStates` are known. */
-export function explore(world: World, options: { readonly maxStates: number }): Findings {
-  return new Explorer(world).run(options.maxStates);
+/** Explores a scenario to completion, or until it has `maxStates` states. */
+export function explore(scenario: Scenario, options: { readonly maxStates: number }): Findings {
+  return new Explorer(scenario).run(options.maxStates);
 }
 
 class Explorer {
-  readonly #world: World;
-  readonly #machine: WorldMachine;
+  readonly #scenario: Scenario;
+  readonly #machine: ScenarioMachine;
   readonly #store: StateStore;
   readonly #from: Uint32Array;
   readonly #to: Uint32Array;
   #actions = 0;
   #violation: Findings["violation"] = null;
 
-  constructor(world: World) {
-    this.#world = world;
-    this.#machine = new WorldMachine(world);
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.#machine = new ScenarioMachine(scenario);
     const { words } = this.#machine;
     this.#store = new StateStore(words);
     this.#from = new Uint32Array(words);
@@ -95,7 +95,7 @@ class Explorer {
       bytes: store.bytes,
       met: nodes.met,
       violation: this.#violation,
-      longestWay: wayTo(store.size - 1, { store, machine: this.#machine, last: null }),
+      longestPath: pathTo(store.size - 1, { store, machine: this.#machine, last: null }),
     };
   }
 
@@ -108,28 +108,28 @@ class Explorer {
     }
   }
 
-  /** Adds what an action comes to, once for each choice of messages that are lost to it. */
+  /** Adds the states after an action, one for each choice of lost messages. */
   #follow(parent: number, action: Action): void {
     const outcome = this.#machine.act(this.#from, action);
     if (outcome === null) return;
     this.#actions++;
     if (outcome.broken !== null) {
       const { broken } = outcome;
-      const steps = wayTo(parent, { store: this.#store, machine: this.#machine, last: action });
-      this.#violation = { promise: broken, steps };
+      const steps = pathTo(parent, { store: this.#store, machine: this.#machine, last: action });
+      this.#violation = { invariant: broken, steps };
       return;
     }
-    for (const lost of lossesOf(outcome.flights.length, this.#world.bounds.messages)) {
+    for (const lost of lossesOf(outcome.flights.length, this.#scenario.bounds.messages)) {
       withMessages(this.#to, outcome, lost);
       makeCanonical(this.#to, this.#machine.nodes);
       this.#store.add(this.#to, { parent, action: packAction(action, lost) });
     }
   }
 
-  /** Elects the world's first leader with everything delivered; returns the number of the state to begin with. */
+  /** Elects the first leader of the scenario, without lost messages; returns the number of the initial state. */
   #electFirst(): number {
-    if (this.#world.leader === null) return 0;
-    let candidate = this.#world.leader - 1;
+    if (this.#scenario.leader === null) return 0;
+    let candidate = this.#scenario.leader - 1;
     const state = this.#from;
     for (let number = 0; number < MAX_ELECTION_STEPS; number++) {
       this.#store.read(number, state);
@@ -142,15 +142,15 @@ class Explorer {
         return number;
       }
       const outcome = this.#machine.act(state, action);
-      assert(outcome !== null && outcome.broken === null, "an undisturbed election breaks no promise");
-      const excess = Math.max(0, outcome.flights.length - this.#world.bounds.messages);
+      assert(outcome !== null && outcome.broken === null, "an undisturbed election violates no invariant");
+      const excess = Math.max(0, outcome.flights.length - this.#scenario.bounds.messages);
       const lost = (1 << excess) - 1;
       withMessages(this.#to, outcome, lost);
       candidate = makeCanonical(this.#to, this.#machine.nodes).indexOf(candidate);
       const isNew = this.#store.add(this.#to, { parent: number, action: packAction(action, lost) });
       if (!isNew) break;
     }
-    throw new Error(`Cannot begin the world "${this.#world.name}": its first election does not end`);
+    throw new Error(`Cannot start the scenario "${this.#scenario.name}": its first election does not end`);
   }
 
   #nextOfElection(state: Uint32Array, candidate: number): Action | null {
@@ -167,15 +167,15 @@ class Explorer {
   }
 }
 
-/** Every choice of messages to lose, as bits, so that `room` of `count` are left; 0 alone when all have room. */
-function lossesOf(count: number, room: number): readonly number[] {
-  if (count <= room) return [0];
-  assert(count <= MAX_LOSABLE, "the bits of all messages have room in an action");
-  const key = count * (MAX_LOSABLE + 1) + room;
+/** Returns every choice of messages to lose, as bits, so that `capacity` of `count` remain; [0] if all fit. */
+function lossesOf(count: number, capacity: number): readonly number[] {
+  if (count <= capacity) return [0];
+  assert(count <= MAX_LOSABLE, "the bits of all messages fit into an action");
+  const key = count * (MAX_LOSABLE + 1) + capacity;
   const known = LOSSES.get(key);
   if (known !== undefined) return known;
   const losses: number[] = [];
-  for (let bits = 0; bits < 1 << count; bits++) if (onesOf(bits) === count - room) losses.push(bits);
+  for (let bits = 0; bits < 1 << count; bits++) if (onesOf(bits) === count - capacity) losses.push(bits);
   LOSSES.set(key, losses);
   return losses;
 }

@@ -1,19 +1,19 @@
-/** Writes the way to a broken promise as a golden script (tests/support/raft/script.ts), to be run again and kept. */
+/** Writes the path to a violation as a golden script (tests/support/raft/script.ts). */
 import { assert } from "../../lib/platform/assert.ts";
 import { ELECTION_TICKS, HEARTBEAT_TICKS } from "./node.ts";
-import type { Flight, Step } from "./way.ts";
-import type { World } from "./world.ts";
+import type { Flight, Step } from "./path.ts";
+import type { Scenario } from "./scenario.ts";
 
-/** The steps of a script without what they give; `runScript` fills that in. */
+/** Returns the steps of a script without their results, which `runScript` adds. */
 export function goldenScript(
-  world: World,
-  { promise, steps }: { promise: string; steps: readonly Step[] },
+  scenario: Scenario,
+  { invariant, steps }: { invariant: string; steps: readonly Step[] },
 ): string {
   const lines = [
-    `# A broken promise, found in the small world "${world.name}": ${promise}.`,
+    `# A violated invariant, found in the scenario "${scenario.name}": ${invariant}.`,
     `> nodes 3 election=${ELECTION_TICKS} heartbeat=${HEARTBEAT_TICKS} appendBytes=1`,
   ];
-  for (const [position, { term, vote, log }] of world.disks.entries()) {
+  for (const [position, { term, vote, log }] of scenario.disks.entries()) {
     if (term === 0) continue;
     const voted = vote === null ? "" : ` vote=${vote}`;
     const held = log.length === 0 ? "" : ` log=${log.join(",")}`;
@@ -27,14 +27,14 @@ export function goldenScript(
 
 function stepText(step: Step, network: ScriptNetwork): string[] {
   const node = step.node + 1;
-  const words = [happening(step, network)];
+  const words = [actionText(step, network)];
   if (step.transition.worked) words.push(`ready ${node}`);
   for (const flight of step.sent) words.push(...network.send(flight));
   for (const flight of step.lost) words.push(network.lose(flight));
   return words;
 }
 
-function happening({ kind, node, message, target, transition }: Step, network: ScriptNetwork): string {
+function actionText({ kind, node, message, target, transition }: Step, network: ScriptNetwork): string {
   const id = node + 1;
   switch (kind) {
     case "deliver":
@@ -62,11 +62,11 @@ function happening({ kind, node, message, target, transition }: Step, network: S
   }
 }
 
-/** What is on its way in the script, in the order in which it was sent. */
+/** The messages in flight in the script, in the order in which they were sent. */
 class ScriptNetwork {
   #flights: Flight[] = [];
 
-  /** A message leaves; an equal one that is on its way already makes it lost. */
+  /** Adds a message; if an equal one is in flight, drops it. */
   send(flight: Flight): string[] {
     const isThere = this.#flights.some((other) => isEqual(other, flight));
     this.#flights.push(flight);
@@ -92,17 +92,17 @@ class ScriptNetwork {
 
   #position(flight: Flight): number {
     const position = this.#flights.findIndex((other) => isEqual(other, flight));
-    assert(position >= 0, "what arrives or is lost was sent");
+    assert(position >= 0, "a message that arrives or is lost was sent");
     return position;
   }
 
-  /** Names a message by its ends, and by its number where there are more between them. */
+  /** Names a message by sender and receiver, and by its number if there are several. */
   #address(step: string, position: number): string {
-    const meant = this.#flights[position];
-    assert(meant !== undefined, "a message that is on its way has a position");
-    const alike = this.#flights.filter(({ from, to }) => from === meant.from && to === meant.to);
-    const number = alike.length === 1 ? "" : ` #${alike.indexOf(meant) + 1}`;
-    return `${step} ${meant.from + 1} ${meant.to + 1}${number}`;
+    const message = this.#flights[position];
+    assert(message !== undefined, "a message in flight has a position");
+    const alike = this.#flights.filter(({ from, to }) => from === message.from && to === message.to);
+    const number = alike.length === 1 ? "" : ` #${alike.indexOf(message) + 1}`;
+    return `${step} ${message.from + 1} ${message.to + 1}${number}`;
   }
 }
 

@@ -1,29 +1,29 @@
 /**
- * How a state of a world lies in 32-bit words, and which of its mirror images stands for all of them.
+ * The layout of a state in 32-bit words, and the choice of one state among those that differ only by names of nodes.
  *
  *     0 to 2   state of each node (node_table.ts)
- *     3        who led which term (2 bits each, terms 1 to 8), and the number of the sequence that is committed
- *     4        what has happened, of what is bounded (4 bits each)
- *     5        reads that wait: two slots of 12 bits
- *     6 …      the messages under way, falling; 0 for none
+ *     3        the leader of each term (2 bits each, terms 1 to 8), and the number of the committed sequence
+ *     4        the counts of bounded actions (4 bits each)
+ *     5        waiting reads: two slots of 12 bits
+ *     6 …      the messages in flight, in descending order; 0 for none
  *
- * A network is a set: of two equal messages one is lost. (Repetition is an arrival after which the message stays.)
+ * The network is a set: of two equal messages one is lost. (In a repetition the message stays after its arrival.)
  */
 import type { NodeTable } from "./node_table.ts";
 
-/** Where things are. The first words are the nodes' own. */
+/** Positions of the words after the states of the nodes. */
 export const LEADERS_WORD = 3;
 export const COUNTS_WORD = 4;
 export const READS_WORD = 5;
 export const FIRST_MESSAGE_WORD = 6;
 
-/** What 4 bits can count. */
+/** Largest count in 4 bits. */
 export const MAX_COUNT = 15;
 
-/** Terms whose leaders have room. */
+/** Largest term whose leader can be stored. */
 export const MAX_TERM = 8;
 
-/** What is counted, by the position of its 4 bits. */
+/** The counters, with the position of their 4 bits. */
 export const COUNTERS = {
   crashes: 0,
   proposals: 4,
@@ -38,44 +38,44 @@ export const COUNTERS = {
 /** Positions from 0 to 2; the node at position p has id p + 1. */
 const NODES = 3;
 
-/** Packs a message under way. */
+/** Packs a message in flight. */
 export function packMessage(content: number, ends: { readonly from: number; readonly to: number }): number {
   return (content + 1) << 4 | ends.from << 2 | ends.to;
 }
 
-/** What a packed message says. */
+/** Returns the content number of a packed message. */
 export function messageContent(word: number): number {
   return (word >>> 4) - 1;
 }
 
-/** The position of its sender. */
+/** Returns the position of the sender of a packed message. */
 export function messageFrom(word: number): number {
   return word >>> 2 & 3;
 }
 
-/** The position of its addressee. */
+/** Returns the position of the receiver of a packed message. */
 export function messageTo(word: number): number {
   return word & 3;
 }
 
-/** How node `other` is called by node `self`: 1 itself, 2 the next round the circle, 3 the one after that. */
+/** Returns the id of node `other` relative to node `self`: 1 itself, 2 the next in cyclic order, 3 the one after. */
 export function relativeId(self: number, other: number): number {
   return (other - self + NODES) % NODES + 1;
 }
 
-/** The position of the node that node `self` calls `id`. */
+/** Returns the position of the node with the id `id` relative to node `self`. */
 export function positionOf(self: number, id: number): number {
   return (self + id - 1) % NODES;
 }
 
-/** A read that waits: its key at its node, and how much was committed when it came in. */
+/** A waiting read: its key at its node, and the number of committed entries when it was requested. */
 export interface WaitingRead {
   readonly node: number;
   readonly key: number;
   readonly committed: number;
 }
 
-/** The reads that wait. */
+/** Unpacks the waiting reads. */
 export function unpackReads(word: number): WaitingRead[] {
   const reads: WaitingRead[] = [];
   for (const slot of [word & 0xfff, word >>> 12 & 0xfff]) {
@@ -84,7 +84,7 @@ export function unpackReads(word: number): WaitingRead[] {
   return reads;
 }
 
-/** Packs at most two reads that wait. */
+/** Packs at most two waiting reads. */
 export function packReads(reads: readonly WaitingRead[]): number {
   const [low = 0, high = 0] = reads.map(({ node, key, committed }) => key << 6 | committed << 2 | node + 1)
     .sort((a, b) => b - a);
@@ -92,16 +92,16 @@ export function packReads(reads: readonly WaitingRead[]): number {
 }
 
 /**
- * The six ways to rename three nodes, as [the old position that comes to new position q for each q].
- * The last three turn the circle round, so that every node sees the other two exchanged.
+ * The six permutations of three nodes, as the old position for each new position. The last three reverse the cyclic order,
+ * so that the relative ids of the other two nodes are exchanged.
  */
 const RENAMINGS = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]] as const;
 const FIRST_MIRRORED = 3;
 
 /**
- * Renames the nodes of a state so that all states that differ only by names become one, nearly: where two nodes are
- * in equal states the choice between names is not looked into, which costs some states and is no error.
- * Returns, for each new position, the old one.
+ * Renames the nodes of a state so that states that differ only by names become equal. If two nodes are in equal states,
+ * it does not compare the remaining words, which leads to some duplicate states and is not an error. Returns the old
+ * position for each new position.
  */
 export function makeCanonical(state: Uint32Array, nodes: NodeTable): readonly [number, number, number] {
   const [a = 0, b = 0, c = 0] = state;
@@ -131,7 +131,7 @@ export function makeCanonical(state: Uint32Array, nodes: NodeTable): readonly [n
   return renaming;
 }
 
-/** Gives the nodes their new names wherever a state names them beside its first words. */
+/** Renames the nodes in all words after the states of the nodes. */
 function rename(state: Uint32Array, renaming: readonly [number, number, number]): void {
   const newOf = [renaming.indexOf(0), renaming.indexOf(1), renaming.indexOf(2)];
   const leaders = state[LEADERS_WORD] ?? 0;
@@ -156,7 +156,7 @@ function rename(state: Uint32Array, renaming: readonly [number, number, number])
   sortMessages(state);
 }
 
-/** Puts the messages of a state in falling order. */
+/** Sorts the messages of a state in descending order. */
 export function sortMessages(state: Uint32Array): void {
   for (let end = FIRST_MESSAGE_WORD + 1; end < state.length; end++) {
     const word = state[end] ?? 0;

@@ -1,19 +1,18 @@
 /**
- * The command that explores small worlds: `deno task model`.
+ * The command that runs the model checker: `deno task model`.
  *
- *     --states N      at most so many states of a world (the default: 6,000,000; about 60 bytes each)
- *     --world NAME    only this world
- *     --short         the worlds of `deno task test`
+ *     --states N         the maximum number of states of a scenario (default: 6,000,000; about 60 bytes each)
+ *     --scenario NAME    only this scenario
+ *     --short            the scenarios of `deno task test`
  *
- * One line a world, the sum at the end. A broken promise is printed as a golden script, none of which is shorter, and the
- * command exits with 1. Put the script into tests/golden/raft: `deno task unit -- --update` writes under each step
- * what it gives.
+ * It prints one line for each scenario and a sum. It prints a violation as a golden script of minimal length and exits with
+ * 1. Copy the script to tests/golden/raft: `deno task unit -- --update` adds the result of each step.
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
 import { explore, type Findings } from "./explorer.ts";
 import { goldenScript } from "./golden_script.ts";
-import { LONG_WORLDS, SHORT_WORLDS } from "./world.ts";
+import { LONG_SCENARIOS, SHORT_SCENARIOS } from "./scenario.ts";
 
 const DEFAULT_STATES = 6_000_000;
 
@@ -24,38 +23,40 @@ function main(args: string[]): number {
     args,
     options: {
       states: { type: "string" },
-      world: { type: "string" },
+      scenario: { type: "string" },
       short: { type: "boolean", default: false },
     },
   });
   const maxStates = Number(flags.states ?? DEFAULT_STATES);
-  const worlds = (flags.short ? SHORT_WORLDS : LONG_WORLDS).filter(({ name }) =>
-    name === (flags.world ?? name)
+  const scenarios = (flags.short ? SHORT_SCENARIOS : LONG_SCENARIOS).filter(({ name }) =>
+    name === (flags.scenario ?? name)
   );
-  if (worlds.length === 0) {
+  if (scenarios.length === 0) {
     console.log(
-      `There is no world "${flags.world}". Worlds: ${LONG_WORLDS.map(({ name }) => name).join(", ")}`,
+      `There is no scenario "${flags.scenario}". Scenarios: ${
+        LONG_SCENARIOS.map(({ name }) => name).join(", ")
+      }`,
     );
     return 1;
   }
   const begin = performance.now();
   let [states, actions] = [0, 0];
-  for (const world of worlds) {
-    const worldBegin = performance.now();
-    const findings = explore(world, { maxStates });
-    console.log(`${world.name.padEnd(18)} ${findingsText(findings, performance.now() - worldBegin)}`);
+  for (const scenario of scenarios) {
+    const scenarioBegin = performance.now();
+    const findings = explore(scenario, { maxStates });
+    console.log(`${scenario.name.padEnd(18)} ${findingsText(findings, performance.now() - scenarioBegin)}`);
     states += findings.states;
     actions += findings.actions;
     if (findings.violation !== null) {
-      console.log(`\n${goldenScript(world, findings.violation)}`);
+      console.log(`\n${goldenScript(scenario, findings.violation)}`);
       return 1;
     }
   }
   const seconds = ((performance.now() - begin) / 1_000).toFixed(0);
   console.log(
-    `${worlds.length} worlds, ${counted(states)} states, ${
+    `${scenarios.length} scenarios, ${counted(states)} states, ${
       counted(actions)
-    } actions in ${seconds} s: no promise is broken`,
+    } actions in ${seconds} s: no invariant is violated`,
   );
   return 0;
 }

@@ -1,45 +1,45 @@
 /**
- * Everything that can happen to three nodes of the core within small bounds (`deno task model` takes larger ones), and
- * whether the ways that are found can be walked with the production core alone.
+ * Model checking of three nodes of the core with small bounds (`deno task model` has larger ones). It also runs the longest
+ * path as a script on the production core.
  */
 import { assertEquals } from "@std/assert";
 import { runScript } from "../support/raft/script.ts";
 import { explore, type Findings } from "./explorer.ts";
 import { goldenScript } from "./golden_script.ts";
-import type { Step } from "./way.ts";
-import { SHORT_WORLDS, type World } from "./world.ts";
+import type { Step } from "./path.ts";
+import { type Scenario, SHORT_SCENARIOS } from "./scenario.ts";
 
-/** Far more than any of these worlds has. */
+/** A limit that none of these scenarios reaches. */
 const MAX_STATES = 3_000_000;
 
-for (const world of SHORT_WORLDS) {
-  Deno.test(`nothing that can happen in the small world "${world.name}" breaks a promise`, () => {
-    const findings = explore(world, { maxStates: MAX_STATES });
+for (const scenario of SHORT_SCENARIOS) {
+  Deno.test(`core: every invariant holds in all states of the scenario "${scenario.name}"`, () => {
+    const findings = explore(scenario, { maxStates: MAX_STATES });
     const { violation, isComplete, met } = findings;
-    assertEquals(violation === null ? null : goldenScript(world, violation), null);
-    assertEquals({ isComplete, notMet: world.meets.filter((name) => met[name] === 0) }, {
+    assertEquals(violation === null ? null : goldenScript(scenario, violation), null);
+    assertEquals({ isComplete, notMet: scenario.covers.filter((name) => met[name] === 0) }, {
       isComplete: true,
       notMet: [],
     });
-    assertEquals(standingAfterScript(world, findings), standingInModel(findings));
+    assertEquals(statusAfterScript(scenario, findings), statusInModel(findings));
   });
 }
 
-/** How the nodes stand after the longest way, walked as a golden script by nodes with their true names. */
-function standingAfterScript(world: World, { longestWay }: Findings): readonly string[] {
-  const script = goldenScript(world, { promise: "none is broken here", steps: longestWay }) + "> status\n";
+/** Returns the status of the nodes after the longest path, run as a golden script. */
+function statusAfterScript(scenario: Scenario, { longestPath }: Findings): readonly string[] {
+  const script = goldenScript(scenario, { invariant: "none", steps: longestPath }) + "> status\n";
   return runScript(script).split("> status\n")[1]?.trim().split("\n").map((line) => line.trim()) ?? [];
 }
 
-/** How they stand by the model. */
-function standingInModel({ longestWay }: Findings): readonly string[] {
+/** Returns the status of the nodes in the model. */
+function statusInModel({ longestPath }: Findings): readonly string[] {
   return [0, 1, 2].map((position) => {
-    const last = longestWay.findLast(({ node }) => node === position);
-    return last === undefined ? "" : standing(last);
+    const last = longestPath.findLast(({ node }) => node === position);
+    return last === undefined ? "" : statusText(last);
   });
 }
 
-function standing(
+function statusText(
   { node, named, view: { role, term, vote, leader, commitIndex, firstIndex, log } }: Step,
 ): string {
   const name = (id: number | null): string => id === null ? "none" : String((named[id - 1] ?? 0) + 1);

@@ -1,13 +1,12 @@
 /**
- * One node of a small world: the production core and its disk, driven by one input at a time.
+ * One node of the model: the production core and its disk, with one input at a time.
  *
- * Each input is followed at once by one Ready, which begins a write (it ends by a later input, or a crash loses it),
- * hands out messages and applies. What gathers while a write is under way goes with the next one, as in the driver.
+ * After each input the node takes one Ready: it starts a disk write (a later input completes it, or a crash loses it), sends
+ * messages and applies entries. Output during a write goes with the next write, as in the driver.
  *
- * Time passes in the strides that can matter: a follower's leader falls silent, a node campaigns, a leader's
- * heartbeats are due. With elections after 2 ticks, heartbeats after 1 and timeouts of 3, each stride is a few ticks
- * of production code; nothing is abstracted. Left out are only the schedules in which something else happens to the
- * same node between the ticks of one stride; and writes that a crash leaves half done (tests/unit/raft has those).
+ * Time advances by a few ticks at once: until a follower has not received from its leader for an election timeout, until a
+ * node campaigns, until heartbeats are due. The model omits schedules in which another input arrives between these ticks, and
+ * partial writes at a crash (tests/unit/raft has those).
  */
 import { assert } from "../../lib/platform/assert.ts";
 import {
@@ -27,102 +26,102 @@ import { RaftDisk } from "../support/raft/disk.ts";
 
 export const ELECTION_TICKS = 2;
 export const HEARTBEAT_TICKS = 1;
-/** What {@link RANDOM} makes of them. */
+/** The election timeout that {@link RANDOM} gives. */
 const TIMEOUT_TICKS = 2 * ELECTION_TICKS - 1;
 
-/** Draws the longest election timeout, and the first read id. */
+/** The value for the longest election timeout, and for the first read id. */
 const RANDOM = 0.5;
-/** Process k of a node draws its read ids from 2^47 + k × 2^38 on (the core draws 48 bits). */
+/** Process k of a node uses read ids from 2^47 + k × 2^38 on (the core uses 48 random bits). */
 const FIRST_READ_ID = 2 ** 47;
 const READ_IDS_A_PROCESS = 2 ** 38;
-/** Reads that one process may ask; a read's key is process × this + number. */
+/** Maximum number of reads of one process; a read's key is process × this + number. */
 const READ_KEYS_A_PROCESS = 8;
 
-/** One entry a message, so that logs meet in every stage of catching up. */
+/** One entry per message, so that all stages of catching up occur. */
 const LIMITS = { ...DEFAULT_LIMITS, appendBytes: 1 };
 
 /**
- * A node's own id and the others', as seen by itself: it is 1, the next node round the circle of three is 2, the one
- * after that 3. So all nodes of a world are states of one machine (see node_table.ts).
+ * The id of a node relative to itself. The next node in cyclic order is 2, the one after that 3, so all nodes share one
+ * table of states (node_table.ts).
  */
 export const SELF: NodeId = 1;
 
-/** What a node begins with. */
+/** The durable state at a start. */
 export interface NodeStart {
   readonly hardState: HardState;
   readonly compacted?: EntryId;
   readonly entries: readonly Entry[];
   readonly snapshot?: SnapshotMetadata;
-  /** How often it was started before. */
+  /** The number of earlier starts. */
   readonly process: number;
 }
 
-/** What can happen to a node. */
+/** An input of a node. */
 export type Input =
   | { readonly kind: "deliver"; readonly message: Message }
-  /** The leader has been silent for an election timeout; the node does not campaign yet. */
+  /** The node received nothing from its leader for an election timeout; it does not campaign yet. */
   | { readonly kind: "lapse" }
   | { readonly kind: "campaign" }
   | { readonly kind: "heartbeat" }
   | { readonly kind: "sync" }
-  /** A crash that loses the write under way, and a restart. */
+  /** A crash that loses the write in progress, and a restart. */
   | { readonly kind: "restart"; readonly process: number }
   | { readonly kind: "propose" }
   | { readonly kind: "read" }
   | { readonly kind: "transfer"; readonly target: NodeId }
-  /** The connection to a node has broken: what was sent to it may be lost. */
+  /** The connection to a node broke: messages to it may be lost. */
   | { readonly kind: "reconnect"; readonly target: NodeId }
-  /** It takes a snapshot of all that it has applied, and cuts its log there. */
+  /** The node takes a snapshot at its applied index, and cuts its log there. */
   | { readonly kind: "compact" };
 
-/** What an input made a node do. */
+/** The effects of an input. */
 export interface Effects {
-  /** In the order in which they left. */
+  /** In the order in which they were sent. */
   readonly sent: Message[];
   readonly applied: Entry[];
   readonly answered: ReadState[];
-  /** Whether a snapshot took the place of its state. */
+  /** Whether a snapshot replaced the state. */
   restored: boolean;
-  /** The read that was taken. */
+  /** The key of the accepted read. */
   read: number | null;
   proposed: boolean;
-  /** Ticks that passed. */
+  /** The number of ticks. */
   ticks: number;
   /** Whether there was a Ready. */
   worked: boolean;
 }
 
-/** A snapshot, and the state it stands for: the marks of its entries. */
+/** A snapshot with its state: the marks of its entries. */
 interface ModelSnapshot extends SnapshotMetadata {
   readonly marks: string;
 }
 
 /**
- * An entry as one character: its term and what it is for. Every command of a small world has the same payload, so
- * that is all there is to an entry beside its index.
+ * Returns an entry as one character: its term and kind. All commands have the same payload, so this and the index identify
+ * the entry.
  */
 export function entryMark(entry: Entry): string {
   return String.fromCharCode(2 * entry.term + (entry.kind === "noop" ? 0 : 1));
 }
 
-/** The state that a snapshot stands for. */
+/** Returns the state of a snapshot. */
 export function marksIn(snapshot: SnapshotMetadata): string {
   if (snapshot.index === 0) return "";
   assert("marks" in snapshot && typeof snapshot.marks === "string", "every snapshot comes from a node");
   return snapshot.marks;
 }
 
-/** A small number for a read id; unique within a node's life. */
+/** Returns a small number for a read id, unique in a node. */
 export function readKey(readId: number): number {
   const offset = readId - FIRST_READ_ID;
   return Math.floor(offset / READ_IDS_A_PROCESS) * READ_KEYS_A_PROCESS + offset % READ_IDS_A_PROCESS;
 }
 
-/** One node, for as long as a process lives. */
+/** One process of a node. */
 export class ModelNode {
   readonly #raft: Raft;
   readonly disk: RaftDisk;
-  /** What its newest snapshot stands for. */
+  /** The state of the newest snapshot. */
   #snapshotMarks: string;
 
   constructor(start: NodeStart) {
@@ -139,25 +138,25 @@ export class ModelNode {
     });
   }
 
-  /** What the core remembers. */
+  /** Returns the state of the core. */
   dump(): RaftDump {
     return this.#raft.dump();
   }
 
-  /** Its log, one character an entry, with what was cut off. */
+  /** Returns the log, one character per entry, including removed entries. */
   marks(): string {
     const { compacted, cachedEntries } = this.#raft.dump().log;
     return this.#snapshotMarks.slice(0, compacted.index) + cachedEntries.map(entryMark).join("");
   }
 
-  /** Carries out what a fresh process has to do: apply what it knows to be committed. */
+  /** Handles the first Ready of a process, which applies the committed entries. */
   begin(): Effects {
     const effects = newEffects();
     this.#carryOut(effects);
     return effects;
   }
 
-  /** Lets one thing happen to it. A restart is not among them: it is a new ModelNode. */
+  /** Applies one input; a restart is a new ModelNode instead. */
   apply(input: Exclude<Input, { kind: "restart" }>): Effects {
     const effects = newEffects();
     const raft = this.#raft;
@@ -207,18 +206,18 @@ export class ModelNode {
     return effects;
   }
 
-  /** The text of everything its future depends on. */
+  /** Returns a text of all state that affects the future. */
   fingerprint(): string {
     const { hardState, compacted, entries, snapshot, underWay } = this.disk;
     const dump = this.#raft.dump();
-    // It is only ever asked whether the write takes that long.
+    // The core only compares it with the election timeout.
     const persistingTicks = dump.persistingTicks === null
       ? null
       : Math.min(dump.persistingTicks, ELECTION_TICKS);
     return textOf([{ ...dump, persistingTicks }, hardState, compacted, entries, snapshot, underWay]);
   }
 
-  /** Ticks until its election timer runs out. A node whose disk is stuck lets it pass. */
+  /** Ticks until the election timer expires. A node with a stuck disk does not campaign. */
   #campaign(effects: Effects): void {
     const { role } = this.#raft.dump();
     this.#tickUntil(effects, (dump) => dump.role !== role);
@@ -235,7 +234,7 @@ export class ModelNode {
     const { log } = this.#raft.dump();
     const index = log.appliedIndex;
     const term = log.termRanges.findLast((range) => range.firstIndex <= index)?.term;
-    assert(term !== undefined && index > log.snapshotIndex, "there is something to take a snapshot of");
+    assert(term !== undefined && index > log.snapshotIndex, "there are applied entries after the snapshot");
     const marks = this.marks().slice(0, index);
     const snapshot: ModelSnapshot = { index, term, configuration: this.#raft.configurationAt(index), marks };
     this.#snapshotMarks = marks;
@@ -248,7 +247,7 @@ export class ModelNode {
     const ready = this.#raft.takeReady();
     if (ready === null) return;
     effects.worked = true;
-    assert(ready.entryReads.length === 0, "small worlds hold their whole log in memory");
+    assert(ready.entryReads.length === 0, "the model keeps the whole log in memory");
     if (ready.persist !== null) this.disk.begin(ready.persist);
     effects.sent.push(...ready.messages);
     for (const { to } of ready.snapshots) {
@@ -278,8 +277,8 @@ function newEffects(): Effects {
 }
 
 /**
- * A text that is the same for the same value: maps in the order of their keys, objects as what they dump; without what
- * only people look at.
+ * Returns a text that is equal for equal values: maps sorted by key, objects as their dump. It omits fields that exist only
+ * for display.
  */
 function textOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);

@@ -1,76 +1,76 @@
 /**
- * All states that a node of a small world was ever found in, each with a number, and what each input makes of it.
+ * A table of all states of a node, each with a number, and of the transition for each input.
  *
- * A world has few states of a node and very many combinations of three nodes and a network. So the production core
+ * A scenario has few states of a node and very many combinations of three nodes and a network. So the production core
  * runs once for each state of a node and each input, and a combination is a few numbers.
  *
- * The core is a class that can't be copied: to try an input, the node is made anew and its inputs since its last
- * start are repeated. That is sound as the core is pure.
+ * The core cannot be copied: to try an input, the table creates a new node and repeats all inputs since its last start.
+ * This is correct because the core is pure.
  */
 import { assert, InvariantError } from "../../lib/platform/assert.ts";
 import type { Message, MessageKind, NodeId } from "../../lib/raft/mod.ts";
 import { type Effects, type Input, ModelNode, type NodeStart, readKey, SELF } from "./node.ts";
-import { brokenBy, type NodeView, viewOf } from "./node_promises.ts";
+import { type NodeView, viewOf, violationBy } from "./node_invariants.ts";
 
-/** A message that left a node: the number of its content, and the addressee as seen by the sender (2 or 3). */
+/** A sent message: the number of its content, and the relative id of the receiver (2 or 3). */
 export interface Sent {
   readonly content: number;
   readonly to: NodeId;
 }
 
-/** What an input makes of a state of a node. */
+/** The result of an input in a state of a node. */
 export interface Transition {
   /** The state after it. */
   readonly next: number;
   readonly sent: readonly Sent[];
-  /** The term that the node begins to lead, or 0. */
+  /** The term of which the node becomes leader, or 0. */
   readonly leads: number;
-  /** Key of the read that it took, or null. */
+  /** Key of the accepted read, or null. */
   readonly read: number | null;
   readonly answered: readonly { readonly key: number; readonly index: number | null }[];
   readonly proposed: boolean;
   readonly ticks: number;
   readonly worked: boolean;
-  /** Whether anything happened at all. */
+  /** Whether nothing changed. */
   readonly isIdle: boolean;
-  /** The promise that the node broke, or null. */
+  /** The violated invariant, or null. */
   readonly broken: string | null;
 }
 
-/** What nodes did, in how many different situations of a node. */
-export interface Met {
+/** Counts of the events that scenarios must cover, by transition of a node. */
+export interface Coverage {
   elections: number;
   commits: number;
-  /** A conflicting suffix was discarded. */
+  /** Conflicting entries were discarded. */
   truncations: number;
-  /** Entries were refused for lack of the one before them. */
+  /** Entries were rejected because the preceding entry did not match. */
   rejections: number;
   /** A crash lost a write. */
   lostWrites: number;
   readsAnswered: number;
-  /** A node campaigned as its leader told it to. */
-  handovers: number;
-  /** A received snapshot took the place of a log. */
+  /** A node campaigned after TimeoutNow. */
+  transfers: number;
+  /** A received snapshot replaced the log. */
   installs: number;
 }
 
-/** How to come to a state: from the beginning of a process, or by an input to another state. */
+/** How a state is reached: by a start, or by an input in another state. */
 type Origin = NodeStart | { readonly from: number; readonly input: number };
 
 interface NodeState {
   readonly view: NodeView;
   readonly origin: Origin;
-  /** Another way to come here, the last that was found. */
-  otherWay: Origin | null;
+  /** The last other origin that was found. */
+  otherOrigin: Origin | null;
   readonly transitions: Map<number, Transition>;
-  /** The same state with the other two nodes exchanged. */
+  /** The state with the other two nodes exchanged. */
   mirror: number | null;
 }
 
-/** Of so many runs of the core, one is checked by another. */
+/** One of this many runs of the core is checked by another run. */
 const CHECKED_SHARE = 4;
 
-/** The machine that all nodes of a world are states of. */
+/** The states of all nodes of a scenario, with their transitions. */
 export class NodeTable {
   readonly #states: NodeState[] = [];
   readonly #numbers = new Map<string, number>();
@@ -78,53 +78,53 @@ export class NodeTable {
   readonly #inputNumbers = new Map<string, number>();
   readonly #contents: Message[] = [];
   readonly #contentNumbers = new Map<string, number>();
-  /** How often the core was run. */
+  /** Number of runs of the core. */
   runs = 0;
-  readonly met: Met = {
+  readonly met: Coverage = {
     elections: 0,
     commits: 0,
     truncations: 0,
     rejections: 0,
     lostWrites: 0,
     readsAnswered: 0,
-    handovers: 0,
+    transfers: 0,
     installs: 0,
   };
 
-  /** States of a node. */
+  /** Number of states. */
   get size(): number {
     return this.#states.length;
   }
 
-  /** Different messages, apart from who sends them to whom. */
+  /** Number of different messages, without sender and receiver. */
   get messages(): number {
     return this.#contents.length;
   }
 
-  /** The state of a node that begins so. */
+  /** Returns the state of a node after a start. */
   start(start: NodeStart): number {
     const node = new ModelNode(start);
     node.begin();
     return this.#intern(node, start);
   }
 
-  /** How a state looks. */
+  /** Returns the view of a state. */
   view(state: number): NodeView {
     return this.#state(state).view;
   }
 
-  /** The number of an input, the same for the same input. */
+  /** Returns the number of an input, equal for equal inputs. */
   inputNumber(input: Exclude<Input, { kind: "deliver" }>): number {
     return this.#inputNumber(input, JSON.stringify(input));
   }
 
-  /** The number of the arrival of a message from a node (2 or 3, as seen by the receiver). */
+  /** Returns the number of the arrival of a message from the node with the relative id `from` (2 or 3). */
   deliveryNumber(content: number, from: NodeId): number {
-    // Arrivals have the negative numbers; their inputs are made when they are tried.
+    // Arrivals have negative numbers; their inputs are created when they are tried.
     return -(content * 2 + from - 1);
   }
 
-  /** What an input makes of a state. */
+  /** Returns the transition for an input in a state. */
   transition(state: number, input: number): Transition {
     const { transitions } = this.#state(state);
     let known = transitions.get(input);
@@ -135,7 +135,7 @@ export class NodeTable {
     return known;
   }
 
-  /** The state in which the other two nodes have exchanged their places. */
+  /** Returns the state with the other two nodes exchanged. */
   mirror(state: number): number {
     const known = this.#state(state);
     if (known.mirror !== null) return known.mirror;
@@ -150,27 +150,27 @@ export class NodeTable {
     const other = this.#state(mirror);
     assert(
       other.mirror === null || other.mirror === state,
-      "a mirror image of a mirror image is the original",
+      "the mirror of a mirror is the original state",
     );
     other.mirror = state;
     return mirror;
   }
 
-  /** A message as it is, with the true ids of sender and addressee. */
+  /** Returns a message with the ids of sender and receiver. */
   message(content: number, ends: { readonly from: NodeId; readonly to: NodeId }): Message {
     const message = this.#contents[content];
     assert(message !== undefined, "every content was sent once");
     return { ...message, ...ends };
   }
 
-  /** The kind of a message. */
+  /** Returns the kind of a message. */
   messageKind(content: number): MessageKind {
     return this.message(content, { from: SELF, to: SELF }).kind;
   }
 
   #state(number: number): NodeState {
     const state = this.#states[number];
-    assert(state !== undefined, "every number of a state was given out");
+    assert(state !== undefined, "every number of a state exists");
     return state;
   }
 
@@ -190,7 +190,7 @@ export class NodeTable {
       };
     }
     const input = this.#inputs[number];
-    assert(input !== undefined, "every number of an input was given out");
+    assert(input !== undefined, "every number of an input exists");
     return input;
   }
 
@@ -209,16 +209,22 @@ export class NodeTable {
     const fingerprint = node.fingerprint();
     const known = this.#numbers.get(fingerprint);
     if (known !== undefined) {
-      this.#state(known).otherWay = origin;
+      this.#state(known).otherOrigin = origin;
       return known;
     }
     const number = this.#states.length;
     this.#numbers.set(fingerprint, number);
-    this.#states.push({ view: viewOf(node), origin, otherWay: null, transitions: new Map(), mirror: null });
+    this.#states.push({
+      view: viewOf(node),
+      origin,
+      otherOrigin: null,
+      transitions: new Map(),
+      mirror: null,
+    });
     return number;
   }
 
-  /** Makes a node in the state that a way leads to. */
+  /** Creates a node in the state of an origin. */
   #make(origin: Origin): ModelNode {
     if (!("from" in origin)) {
       const node = new ModelNode(origin);
@@ -235,7 +241,7 @@ export class NodeTable {
   #try(state: number, inputNumber: number): Transition {
     this.runs++;
     const input = this.#input(inputNumber);
-    const { view: before, origin, otherWay } = this.#state(state);
+    const { view: before, origin, otherOrigin } = this.#state(state);
     const node = this.#make(origin);
     try {
       if (input.kind === "restart") {
@@ -247,8 +253,8 @@ export class NodeTable {
         return this.#transition(before, { input, effects, next: this.#intern(restarted, start), state });
       }
       const effects = node.apply(input);
-      if (otherWay !== null && this.runs % CHECKED_SHARE === 0) {
-        const other = this.#make(otherWay);
+      if (otherOrigin !== null && this.runs % CHECKED_SHARE === 0) {
+        const other = this.#make(otherOrigin);
         this.#checkSame({ node, effects }, { node: other, effects: other.apply(input) });
       }
       const size = this.size;
@@ -263,20 +269,20 @@ export class NodeTable {
     }
   }
 
-  /** A state that was reached in two ways has one future: else its fingerprint would leave something out. */
-  #checkSame(one: Did, other: Did): void {
+  /** Checks that a state reached by two paths has the same transitions; otherwise its fingerprint is incomplete. */
+  #checkSame(one: Applied, other: Applied): void {
     const isSame = one.node.fingerprint() === other.node.fingerprint() &&
       JSON.stringify(one.effects) === JSON.stringify(other.effects);
     if (!isSame) {
-      throw new Error("Cannot tell states of a node apart: the dump of the core leaves something out");
+      throw new Error("Cannot distinguish states of a node: the dump of the core is incomplete");
     }
   }
 
-  /** Exchanging the other two nodes before an input or after it comes to the same: the core treats all nodes alike. */
+  /** Checks that exchanging the other two nodes before or after an input gives the same state. */
   #checkMirror(state: number, { input, next }: { readonly input: number; readonly next: number }): void {
     const other = this.transition(this.mirror(state), this.#mirrorInput(input)).next;
     if (other !== this.mirror(next)) {
-      throw new Error("Cannot rename nodes: the core does not treat all of them alike");
+      throw new Error("Cannot rename nodes: the core does not treat all nodes equally");
     }
   }
 
@@ -302,7 +308,7 @@ export class NodeTable {
       ticks,
       worked,
       isIdle: next === state && sent.length === 0 && answered.length === 0,
-      broken: brokenBy({ before, after, input, effects }),
+      broken: violationBy({ before, after, input, effects }),
     };
   }
 
@@ -317,7 +323,7 @@ export class NodeTable {
     if (!isCrash && !after.log.startsWith(before.log)) met.truncations++;
     if (isCrash && before.isWriting) met.lostWrites++;
     if (input.kind === "deliver" && input.message.kind === "timeoutNow" && after.role === "candidate") {
-      met.handovers++;
+      met.transfers++;
     }
     if (effects.restored) met.installs++;
     for (const { index } of effects.answered) if (index !== null) met.readsAnswered++;
@@ -336,8 +342,8 @@ export class NodeTable {
   }
 }
 
-/** A node, and what the last input made it do. */
-interface Did {
+/** A node after its last input, with the effects. */
+interface Applied {
   readonly node: ModelNode;
   readonly effects: Effects;
 }

@@ -1,8 +1,8 @@
 /**
- * The states that were found, each kept whole as a fixed number of 32-bit words, in the order in which they were
- * found: the list is at once the queue of a breadth-first search and, by its parents, the tree of shortest ways.
+ * The states that were found, each with a fixed number of 32-bit words, in the order in which they were found. The list is the
+ * queue of the breadth-first search and, with the parents, the tree of shortest paths.
  *
- * As states are compared whole, no two are ever taken for each other; a hash only says where to look.
+ * All words of a state are compared, so a hash collision confuses no states.
  */
 import { assert } from "../../lib/platform/assert.ts";
 
@@ -10,10 +10,10 @@ const STATES_A_CHUNK = 65_536;
 const FIRST_SLOTS = 65_536;
 /** Slots in use before the table doubles. */
 const MAX_LOAD = 0.6;
-/** Words beside a state: the number of its parent, and the action that led here. */
+/** Additional words per state: the number of its parent, and the action that led here. */
 const EXTRA_WORDS = 2;
 
-/** A set of states, with the way to each. */
+/** A set of states, with the path to each. */
 export class StateStore {
   readonly #words: number;
   readonly #stride: number;
@@ -22,23 +22,23 @@ export class StateStore {
   #slots = new Uint32Array(FIRST_SLOTS);
   #size = 0;
 
-  /** For states of so many words. */
+  /** Creates an empty set for states of `words` words. */
   constructor(words: number) {
     this.#words = words;
     this.#stride = words + EXTRA_WORDS;
   }
 
-  /** States in the set. */
+  /** Number of states in the set. */
   get size(): number {
     return this.#size;
   }
 
-  /** Memory in use. */
+  /** Memory in use, in bytes. */
   get bytes(): number {
     return this.#slots.byteLength + this.#chunks.length * STATES_A_CHUNK * this.#stride * 4;
   }
 
-  /** Adds a state that `action` made of state number `parent`; false when it is there already. */
+  /** Adds the state after `action` in state number `parent`; returns false if it is in the set already. */
   add(state: Uint32Array, { parent, action }: { readonly parent: number; readonly action: number }): boolean {
     const slot = this.#find(state);
     if (this.#slots[slot] !== 0) return false;
@@ -61,7 +61,7 @@ export class StateStore {
     into.set(this.#chunk(number).subarray(start, start + this.#words));
   }
 
-  /** How state `number` was found. */
+  /** Returns the parent and the action of state `number`. */
   origin(number: number): { readonly parent: number; readonly action: number } {
     const chunk = this.#chunk(number);
     const end = (number % STATES_A_CHUNK) * this.#stride + this.#words;
@@ -74,7 +74,7 @@ export class StateStore {
     return chunk;
   }
 
-  /** The slot of a state, or the one where it belongs. */
+  /** Returns the slot of a state, or the free slot for it. */
   #find(state: Uint32Array): number {
     const mask = this.#slots.length - 1;
     let slot = hashOf(state) & mask;

@@ -1,4 +1,4 @@
-/** The shortest way to a state, told with the nodes' true names: each step goes by the canonical ones of its state. */
+/** The shortest path to a state, with the real names of the nodes instead of the canonical names of each state. */
 import type { Action } from "./action.ts";
 import { unpackAction } from "./action.ts";
 import {
@@ -9,10 +9,10 @@ import {
   messageTo,
   positionOf,
 } from "./layout.ts";
-import type { NodeView } from "./node_promises.ts";
+import type { NodeView } from "./node_invariants.ts";
 import type { Transition } from "./node_table.ts";
 import type { StateStore } from "./state_store.ts";
-import { type Outcome, withMessages, type WorldMachine } from "./world_machine.ts";
+import { type Outcome, type ScenarioMachine, withMessages } from "./scenario_machine.ts";
 
 /** A message between two nodes. */
 export interface Flight {
@@ -21,31 +21,31 @@ export interface Flight {
   readonly to: number;
 }
 
-/** An action and what it did. Nodes go by their positions in the world. */
+/** An action with its effects. Nodes are identified by their positions. */
 export interface Step {
   readonly kind: Action["kind"];
   readonly node: number;
-  /** Of an arrival: the message. */
+  /** For an arrival, the message. */
   readonly message: Flight | null;
-  /** Of transfer and reconnect: the other node. */
+  /** For transfer and reconnect, the other node. */
   readonly target: number;
   readonly transition: Transition;
-  /** How the node stands after it; the ids in it are the node's own names for the nodes. */
+  /** The node after the action, with relative ids. */
   readonly view: NodeView;
-  /** The positions of the nodes that it calls 1, 2 and 3. */
+  /** The positions of the nodes with relative ids 1, 2 and 3. */
   readonly named: readonly number[];
-  /** Every message that the node sent. */
+  /** The messages that the node sent. */
   readonly sent: readonly Flight[];
-  /** What was lost for want of room. */
+  /** The messages that were lost because the network was full. */
   readonly lost: readonly Flight[];
 }
 
-/** The steps to state `number`, and one action more, if given. */
-export function wayTo(
+/** Returns the steps to state `number`, and one more action if given. */
+export function pathTo(
   number: number,
   { store, machine, last }: {
     readonly store: StateStore;
-    readonly machine: WorldMachine;
+    readonly machine: ScenarioMachine;
     readonly last: Action | null;
   },
 ): Step[] {
@@ -57,11 +57,11 @@ export function wayTo(
   }
   const steps: Step[] = [];
   const state = machine.start();
-  /** The true position of each node. */
+  /** The real position of each node. */
   let places: readonly number[] = [0, 1, 2];
   for (const { action, lost } of actions.reverse()) {
     const outcome = machine.act(state, action);
-    if (outcome === null) throw new Error("Cannot tell the way: an action of it changes nothing");
+    if (outcome === null) throw new Error("Cannot build the path: one of its actions changes nothing");
     const view = machine.nodes.view(outcome.transition.next);
     steps.push({ ...stepOf(state, { action, lost, outcome, places }), view });
     if (outcome.broken !== null) break;

@@ -1,60 +1,59 @@
-/** The small worlds that are explored: how they begin, and how much may happen in them. */
+/** The scenarios of the model checker: the initial states, and the bounds on actions. */
+import type { Coverage } from "./node_table.ts";
 
-import type { Met } from "./node_table.ts";
-
-/** How a node begins: what its disk holds. */
+/** The disk of a node at the start. */
 export interface DiskStart {
   readonly term: number;
-  /** Whom it voted for in that term: 1 to 3, or null. */
+  /** The node it voted for in that term, 1 to 3, or null. */
   readonly vote: number | null;
   /** Terms of its entries, from index 1 on. */
   readonly log: readonly number[];
 }
 
-/** How much may happen. Every number but `messages` counts over a whole history. */
+/** The bounds of a scenario. All but `messages` apply to a whole path. */
 export interface Bounds {
-  /** Election timers that run out, in the election of the first leader too. */
+  /** Election timeouts, including the election of the first leader. */
   readonly campaigns: number;
-  /** Commands that leaders take. */
+  /** Accepted commands. */
   readonly proposals: number;
-  /** Messages under way at a time; a send beyond loses any of them, or is lost. */
+  /** Messages in flight at a time; at the limit a new message or any other one is lost. */
   readonly messages: number;
-  /** Crashes, each with a restart from what is on disk. */
+  /** Crashes, each with a restart from disk. */
   readonly crashes: number;
-  /** Arrivals after which the message is still under way. */
+  /** Arrivals after which the message is still in flight. */
   readonly repetitions: number;
-  /** Rounds of heartbeats of one leader that its clock begins (reads begin more). */
+  /** Rounds of heartbeats of one leader that its clock starts (reads start more). */
   readonly rounds: number;
   readonly reads: number;
   readonly transfers: number;
-  /** Connections of a leader that break, so that it sends again. */
+  /** Broken connections of a leader, after which it sends again. */
   readonly reconnections: number;
   /** Snapshots that nodes take. */
   readonly compactions: number;
 }
 
-/** A world: three nodes, and what may happen to them. */
-export interface World {
+/** A scenario: three nodes and the bounds on their actions. */
+export interface Scenario {
   readonly name: string;
   readonly disks: readonly [DiskStart, DiskStart, DiskStart];
-  /** The node that leads when the world begins, elected with everything delivered; null for none. */
+  /** The first leader, elected without lost messages; null for none. */
   readonly leader: 1 | 2 | 3 | null;
   readonly bounds: Bounds;
-  /** What it was made for: an exploration that never met it proves nothing. */
-  readonly meets: readonly (keyof Met)[];
+  /** Events that must occur: without them the exploration proves nothing. */
+  readonly covers: readonly (keyof Coverage)[];
 }
 
 const EMPTY_DISK: DiskStart = { term: 0, vote: null, log: [] };
 const EMPTY_DISKS = [EMPTY_DISK, EMPTY_DISK, EMPTY_DISK] as const;
 
-/** Raft Figure 8 with three nodes: 1 led term 1, 2 led term 2 by the vote of 3, and neither told anybody. */
+/** Raft Figure 8 with three nodes: 1 led term 1, 2 led term 2 with the vote of 3, and neither replicated an entry. */
 const FIGURE_8_DISKS = [
   { term: 1, vote: 1, log: [1] },
   { term: 2, vote: 2, log: [2] },
   { term: 2, vote: 2, log: [] },
 ] as const;
 
-/** Node 1 led term 1 and told nobody of its many entries; 2 led term 2 and told 3 of its few (Raft §5.4.1). */
+/** Node 1 led term 1 and replicated none of its many entries; 2 led term 2 and replicated its few to 3 (Raft §5.4.1). */
 const LONG_AND_OLD_DISKS = [
   { term: 2, vote: null, log: [1, 1, 1] },
   { term: 2, vote: 2, log: [2] },
@@ -74,93 +73,93 @@ const NOTHING: Bounds = {
   compactions: 0,
 };
 
-const ELECTIONS: World = {
+const ELECTIONS: Scenario = {
   name: "elections",
   disks: EMPTY_DISKS,
   leader: null,
   bounds: { ...NOTHING, campaigns: 2, messages: 2, crashes: 1 },
-  meets: ["elections", "commits", "truncations", "rejections", "lostWrites"],
+  covers: ["elections", "commits", "truncations", "rejections", "lostWrites"],
 };
-const FIGURE_8: World = {
+const FIGURE_8: Scenario = {
   name: "figure 8",
   disks: FIGURE_8_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 4, messages: 2 },
-  meets: ["elections", "commits", "truncations", "rejections"],
+  covers: ["elections", "commits", "truncations", "rejections"],
 };
-const LONG_AND_OLD: World = {
+const LONG_AND_OLD: Scenario = {
   name: "long and old",
   disks: LONG_AND_OLD_DISKS,
   leader: null,
   bounds: { ...NOTHING, campaigns: 2, messages: 2 },
-  meets: ["elections", "commits", "truncations", "rejections"],
+  covers: ["elections", "commits", "truncations", "rejections"],
 };
-const QUESTION: World = {
+const QUESTION: Scenario = {
   name: "question",
   disks: LONG_AND_OLD_DISKS,
   leader: null,
   bounds: { ...NOTHING, campaigns: 1, messages: 2, reconnections: 1 },
-  meets: ["elections", "commits", "truncations", "rejections"],
+  covers: ["elections", "commits", "truncations", "rejections"],
 };
-const REPLICATION: World = {
+const REPLICATION: Scenario = {
   name: "replication",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 2, proposals: 1, messages: 2, rounds: 1 },
-  meets: ["elections", "commits", "truncations", "rejections"],
+  covers: ["elections", "commits", "truncations", "rejections"],
 };
-const PIPELINE: World = {
+const PIPELINE: Scenario = {
   name: "pipeline",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 1, proposals: 2, messages: 2, repetitions: 1 },
-  meets: ["commits"],
+  covers: ["commits"],
 };
-const RECONNECTION: World = {
+const RECONNECTION: Scenario = {
   name: "reconnection",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 1, proposals: 1, messages: 2, crashes: 1, reconnections: 1, rounds: 2 },
-  meets: ["commits", "lostWrites"],
+  covers: ["commits", "lostWrites"],
 };
-const REPETITION: World = {
+const REPETITION: Scenario = {
   name: "repetition",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 2, proposals: 1, messages: 2, repetitions: 1 },
-  meets: ["elections", "commits", "truncations", "rejections"],
+  covers: ["elections", "commits", "truncations", "rejections"],
 };
-const READS: World = {
+const READS: Scenario = {
   name: "reads",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 2, messages: 2, reads: 2 },
-  meets: ["elections", "commits", "readsAnswered"],
+  covers: ["elections", "commits", "readsAnswered"],
 };
-const TRANSFER: World = {
+const TRANSFER: Scenario = {
   name: "transfer",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 2, messages: 2, transfers: 1 },
-  meets: ["elections", "commits", "handovers"],
+  covers: ["elections", "commits", "transfers"],
 };
 
-const SNAPSHOT: World = {
+const SNAPSHOT: Scenario = {
   name: "snapshot",
   disks: EMPTY_DISKS,
   leader: 1,
   bounds: { ...NOTHING, campaigns: 2, proposals: 1, messages: 2, compactions: 1 },
-  meets: ["elections", "commits", "installs"],
+  covers: ["elections", "commits", "installs"],
 };
-const SNAPSHOT_CRASH: World = {
+const SNAPSHOT_CRASH: Scenario = {
   ...SNAPSHOT,
   name: "snapshot and crash",
   bounds: { ...SNAPSHOT.bounds, campaigns: 1, crashes: 1, reconnections: 1 },
-  meets: ["commits", "installs", "lostWrites"],
+  covers: ["commits", "installs", "lostWrites"],
 };
 
-/** Each is explored to its end within seconds: `deno task test`. */
-export const SHORT_WORLDS: readonly World[] = [
+/** Scenarios that are explored completely within seconds, by `deno task test`. */
+export const SHORT_SCENARIOS: readonly Scenario[] = [
   ELECTIONS,
   FIGURE_8,
   LONG_AND_OLD,
@@ -175,8 +174,8 @@ export const SHORT_WORLDS: readonly World[] = [
   SNAPSHOT_CRASH,
 ];
 
-/** The same with more of everything: `deno task model`. */
-export const LONG_WORLDS: readonly World[] = [
+/** The same scenarios with larger bounds, for `deno task model`. */
+export const LONG_SCENARIOS: readonly Scenario[] = [
   { ...ELECTIONS, bounds: { ...NOTHING, campaigns: 3, messages: 3, crashes: 1 } },
   { ...FIGURE_8, bounds: { ...NOTHING, campaigns: 4, messages: 3, crashes: 1 } },
   { ...LONG_AND_OLD, bounds: { ...NOTHING, campaigns: 3, messages: 2, crashes: 1 } },

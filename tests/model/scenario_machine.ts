@@ -1,7 +1,7 @@
-/** What can happen in a small world, and what comes of it: states as words (layout.ts), nodes as states of one machine. */
+/** The possible actions of a scenario and their results: states as words (layout.ts), with the nodes of node_table.ts. */
 import { assert } from "../../lib/platform/assert.ts";
 import type { Action } from "./action.ts";
-import { brokenInCluster, type Committed, committedWith, isComplete } from "./cluster_promises.ts";
+import { type Committed, committedWith, isComplete, violationInCluster } from "./cluster_invariants.ts";
 import {
   COUNTERS,
   COUNTS_WORD,
@@ -21,16 +21,16 @@ import {
   unpackReads,
 } from "./layout.ts";
 import { NodeTable, type Transition } from "./node_table.ts";
-import type { DiskStart, World } from "./world.ts";
+import type { DiskStart, Scenario } from "./scenario.ts";
 
-/** What an action comes to. */
+/** The result of an action. */
 export interface Outcome {
   readonly transition: Transition;
-  /** The promise that is broken by it, or null. */
+  /** The violated invariant, or null. */
   readonly broken: string | null;
-  /** The state after it, but for the messages. */
+  /** The state after it, without the messages. */
   readonly rest: Uint32Array;
-  /** The messages that want to be under way after it, packed: those that were, then those that are sent. */
+  /** The messages in flight after it if none is lost, packed: the earlier ones, then the new ones. */
   readonly flights: readonly number[];
 }
 
@@ -38,44 +38,44 @@ const MAX_WAITING_READS = 2;
 const POSITIONS = [0, 1, 2] as const;
 const OTHERS = [2, 3] as const;
 
-/** One world. */
-export class WorldMachine {
+/** The transition system of a scenario. */
+export class ScenarioMachine {
   readonly nodes = new NodeTable();
-  /** Words of a state. */
+  /** Number of words of a state. */
   readonly words: number;
-  readonly #world: World;
-  /** Sequences that were committed somewhere, by number. */
+  readonly #scenario: Scenario;
+  /** Sequences of committed entries, by number. */
   readonly #committed: Committed[] = [{ log: "", terms: [] }];
   readonly #committedNumbers = new Map([["/", 0]]);
   readonly #rest: Uint32Array;
 
-  constructor(world: World) {
-    const { disks, bounds: { campaigns, transfers } } = world;
+  constructor(scenario: Scenario) {
+    const { disks, bounds: { campaigns, transfers } } = scenario;
     const lastTerm = Math.max(...disks.map(({ term }) => term)) + campaigns + transfers;
-    assert(lastTerm <= MAX_TERM, "the leaders of all terms have room in a state");
+    assert(lastTerm <= MAX_TERM, "the leaders of all terms fit into a state");
     assert(
-      Object.values(world.bounds).every((bound) => bound <= MAX_COUNT),
-      "what is counted has room in a state",
+      Object.values(scenario.bounds).every((bound) => bound <= MAX_COUNT),
+      "all counts fit into a state",
     );
-    this.#world = world;
-    this.words = FIRST_MESSAGE_WORD + world.bounds.messages;
+    this.#scenario = scenario;
+    this.words = FIRST_MESSAGE_WORD + scenario.bounds.messages;
     this.#rest = new Uint32Array(this.words);
   }
 
-  /** The state in which the world begins. */
+  /** Returns the initial state. */
   start(): Uint32Array {
     const state = new Uint32Array(this.words);
     for (const position of POSITIONS) {
-      state[position] = this.nodes.start({ ...diskOf(this.#world.disks[position], position), process: 0 });
+      state[position] = this.nodes.start({ ...diskOf(this.#scenario.disks[position], position), process: 0 });
     }
     return state;
   }
 
-  /** Everything that may happen in a state (much of it changes nothing). */
+  /** Returns the possible actions in a state (many of them change nothing). */
   actions(state: Uint32Array): Action[] {
     const actions: Action[] = [];
     for (const node of POSITIONS) this.#actionsOf(node, { state, actions });
-    const mayRepeat = countOf(state, "repetitions") < this.#world.bounds.repetitions;
+    const mayRepeat = countOf(state, "repetitions") < this.#scenario.bounds.repetitions;
     for (let word = FIRST_MESSAGE_WORD; word < state.length && state[word] !== 0; word++) {
       const arrival = { node: messageTo(state[word] ?? 0), argument: word - FIRST_MESSAGE_WORD };
       actions.push({ kind: "deliver", ...arrival });
@@ -84,7 +84,7 @@ export class WorldMachine {
     return actions;
   }
 
-  /** What an action comes to; null when it changes nothing. The outcome is good until the next call. */
+  /** Returns the result of an action, valid until the next call; null if it changes nothing. */
   act(state: Uint32Array, action: Action): Outcome | null {
     const { node, kind } = action;
     const transition = this.nodes.transition(state[node] ?? 0, this.#input(state, action));
@@ -102,7 +102,7 @@ export class WorldMachine {
   }
 
   #actionsOf(node: number, { state, actions }: { state: Uint32Array; actions: Action[] }): void {
-    const { bounds } = this.#world;
+    const { bounds } = this.#scenario;
     const view = this.nodes.view(state[node] ?? 0);
     const add = (kind: Action["kind"], argument = 0): void => void actions.push({ kind, node, argument });
     if (view.role === "leader") {
@@ -113,7 +113,7 @@ export class WorldMachine {
         if (countOf(state, "reconnections") < bounds.reconnections) add("reconnect", other);
       }
     } else {
-      if (view.hearsLeader) add("lapse");
+      if (view.heardFromLeader) add("lapse");
       if (countOf(state, "campaigns") < bounds.campaigns && !view.isDiskStuck) add("campaign");
     }
     const waiting = unpackReads(state[READS_WORD] ?? 0).length;
@@ -134,8 +134,8 @@ export class WorldMachine {
       case "reconnect":
         return this.nodes.inputNumber({ kind, target: argument });
       case "restart": {
-        // Only read ids tell one process of a node from the next.
-        const process = this.#world.bounds.reads === 0 ? 0 : countOf(state, "crashes") + 1;
+        // Processes of a node differ only by their read ids.
+        const process = this.#scenario.bounds.reads === 0 ? 0 : countOf(state, "crashes") + 1;
         return this.nodes.inputNumber({ kind, process });
       }
       default:
@@ -157,7 +157,7 @@ export class WorldMachine {
     else if (kind === "read" && transition.read !== null) count(rest, "reads");
   }
 
-  /** Keeps what is known of the past up to date; returns the promise that is broken, or null. */
+  /** Updates leaders and committed entries; returns the violated invariant, or null. */
   #remember(
     rest: Uint32Array,
     { node, transition }: { readonly node: number; readonly transition: Transition },
@@ -165,7 +165,7 @@ export class WorldMachine {
     const view = this.nodes.view(transition.next);
     const history = rest[LEADERS_WORD] ?? 0;
     const committed = this.#committed[history >>> 16];
-    assert(committed !== undefined, "every number of a committed sequence was given out");
+    assert(committed !== undefined, "every number of a committed sequence exists");
     let leaders = history & 0xffff;
     if (transition.leads > 0) {
       const bit = 2 * (transition.leads - 1);
@@ -182,7 +182,7 @@ export class WorldMachine {
       if (broken !== null) return broken;
     }
     const [a = 0, b = 0, c = 0] = rest;
-    return brokenInCluster(
+    return violationInCluster(
       [this.nodes.view(a), this.nodes.view(b), this.nodes.view(c)],
       node,
       committedNow.log,
@@ -201,9 +201,9 @@ export class WorldMachine {
     if (transition.read !== null) waiting.push({ node, key: transition.read, committed });
     for (const { key, index } of transition.answered) {
       const read = waiting.find((one) => one.node === node && one.key === key);
-      if (read === undefined) return "a read is answered once";
+      if (read === undefined) return "each read is answered once";
       if (index !== null && index < read.committed) {
-        return "a read sees everything that was committed when it came in";
+        return "a read index includes all entries committed before the request";
       }
       waiting = waiting.filter((one) => one !== read);
     }
@@ -220,7 +220,7 @@ export class WorldMachine {
   }
 }
 
-/** Makes `state` what an outcome says, but for the messages that are lost (as bits over `flights`). */
+/** Writes the state of an outcome into `state`, without the lost messages (bits over `flights`). */
 export function withMessages(state: Uint32Array, { rest, flights }: Outcome, lost: number): void {
   state.set(rest);
   let word = FIRST_MESSAGE_WORD;
@@ -230,7 +230,7 @@ export function withMessages(state: Uint32Array, { rest, flights }: Outcome, los
   sortMessages(state);
 }
 
-/** The messages under way after an action, if none is lost. */
+/** Returns the messages in flight after an action, if none is lost. */
 function flightsAfter(
   state: Uint32Array,
   { action: { kind, node, argument }, transition }: {
@@ -239,11 +239,11 @@ function flightsAfter(
   },
 ): number[] {
   const flights: number[] = [];
-  const gone = kind === "deliver" ? FIRST_MESSAGE_WORD + argument : -1;
+  const delivered = kind === "deliver" ? FIRST_MESSAGE_WORD + argument : -1;
   for (let word = FIRST_MESSAGE_WORD; word < state.length; word++) {
     const flight = state[word] ?? 0;
     if (flight === 0) break;
-    if (word !== gone) flights.push(flight);
+    if (word !== delivered) flights.push(flight);
   }
   for (const { content, to } of transition.sent) {
     const flight = packMessage(content, { from: node, to: positionOf(node, to) });
@@ -260,7 +260,7 @@ function count(state: Uint32Array, counter: keyof typeof COUNTERS): void {
   state[COUNTS_WORD] = (state[COUNTS_WORD] ?? 0) + (1 << COUNTERS[counter]);
 }
 
-/** What the disk of the node at a position holds; nodes are called as that node calls them. */
+/** Returns the content of the disk of the node at a position, with relative ids. */
 function diskOf(
   disk: DiskStart,
   position: number,
