@@ -5,7 +5,9 @@
  * changes terms and must: a hostile peer is beyond what Raft is for. All else must change nothing and end nobody. So
  * each frame is made for a {@link Claims}, and with `none` no frame claims what would rightly move a term.
  */
+import { assert } from "@std/assert";
 import { encode, type ValueType } from "@std/msgpack";
+import { CLIENT_REQUESTS, SERVER_MESSAGES } from "../../../lib/protocol/client_frames.ts";
 import { LANES, ROLES } from "../../../lib/protocol/hello.ts";
 import { ENTRY_KINDS } from "../../../lib/protocol/peer_frames.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
@@ -13,6 +15,7 @@ import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { command, configuration, ordinaryKey } from "./commands.ts";
 import { changeOf, unknownId } from "./membership.ts";
+import { hostileRow, type Meanings } from "./shapes.ts";
 import {
   binary,
   binaryOrNil,
@@ -27,6 +30,11 @@ import {
 
 /** The name of a kind of frame. */
 export type FrameKindName = keyof typeof FRAME_KIND;
+
+type PeerKindName = Exclude<
+  FrameKindName,
+  keyof (typeof CLIENT_REQUESTS.numbers & typeof SERVER_MESSAGES.numbers)
+>;
 
 /** What a hostile peer claims: nothing, the next term, or to lead. */
 export type Claims = "none" | "term" | "leadership";
@@ -71,7 +79,7 @@ export function hostilePayload(kind: FrameKindName, knows: Knowledge): Uint8Arra
   const { random } = knows;
   const elements: (ValueType | Packed)[] = [
     FRAME_KIND[kind],
-    ...GENERATORS[kind](knows),
+    ...elementsOf(kind, knows),
     ...trailing(random),
   ];
   if (random.chance(DEEP_SHARE)) elements.push(new Packed(deepArray()));
@@ -89,8 +97,34 @@ function requestId({ random }: Knowledge): number {
   return integer(random, 1 + random.below(REQUEST_IDS));
 }
 
-function consistency({ random }: Knowledge): number {
-  return integer(random, random.pick([1, 2]));
+/** Elements of a frame of a client or to one come from the table; those between nodes are made for what a peer claims. */
+function elementsOf(kind: FrameKindName, knows: Knowledge): Elements {
+  const row = (CLIENT_REQUESTS.frames.get(kind) ?? SERVER_MESSAGES.frames.get(kind))?.row;
+  if (row !== undefined) return hostileRow(row, knows.random, meaningsFor(knows));
+  assert(isPeerKind(kind), `${kind} is of one of the tables`);
+  return GENERATORS[kind](knows);
+}
+
+function isPeerKind(kind: FrameKindName): kind is PeerKindName {
+  return kind in GENERATORS;
+}
+
+/** The fields of clients' frames by which a request does something, or is refused for its content. */
+function meaningsFor(knows: Knowledge): Meanings {
+  return {
+    requestId: () => requestId(knows),
+    command: (random) => binary(random, command(random)),
+    key: (random) => binary(random, ordinaryKey(random)),
+    prefix: (random) => binary(random, new Uint8Array(0)),
+    start: binaryOrNil,
+    end: binaryOrNil,
+    after: binaryOrNil,
+    limit: (random) => integer(random, random.pick([1, 100, 10_000])),
+    // To a node that there is, or to none in particular, leadership would rightly go.
+    target: unknownId,
+    change: () => changeOf(knows),
+    force: () => false,
+  };
 }
 
 /** A term that the peer may name for what it claims. */
@@ -170,12 +204,8 @@ function memberRows({ random, members }: Knowledge): ValueType {
   });
 }
 
-function keyValue({ random }: Knowledge): ValueType {
-  return [binary(random, filled(3)), binary(random, filled(9)), integer(random, 1), integer(random, 1), 1];
-}
-
-/** A generator for each kind that there is: a new kind has none, and this does not compile until it has. */
-const GENERATORS: Readonly<Record<FrameKindName, Generator>> = {
+/** A generator for each frame between nodes: a new one has none, and this does not compile until it has. */
+const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
   hello: ({ random, clusterId, self, address }) => [
     text(random, "kvraft"),
     integer(random, 1),
@@ -254,56 +284,4 @@ const GENERATORS: Readonly<Record<FrameKindName, Generator>> = {
     return [...snapshotOf(knows), integer(random, 0), filled(size)];
   },
   snapshotProgress: (knows) => [...snapshotOf(knows), integer(knows.random, 0)],
-
-  write: (knows) => [requestId(knows), binary(knows.random, command(knows.random))],
-  get: (knows) => [requestId(knows), binary(knows.random, ordinaryKey(knows.random)), consistency(knows)],
-  list: (knows) => {
-    const { random } = knows;
-    return [
-      requestId(knows),
-      binary(random, new Uint8Array(0)),
-      binaryOrNil(random),
-      binaryOrNil(random),
-      binaryOrNil(random),
-      random.chance(0.5),
-      integer(random, random.pick([1, 100, 10_000])),
-      consistency(knows),
-    ];
-  },
-  status: (knows) => [requestId(knows)],
-  stateHash: (knows) => [requestId(knows)],
-  // To a node that there is, or to none in particular, leadership would rightly go.
-  transferLeadership: (knows) => [requestId(knows), unknownId(knows.random)],
-  changeMembership: (knows) => [requestId(knows), changeOf(knows), false],
-  takeSnapshot: (knows) => [requestId(knows), knows.random.chance(0.8)],
-  readSnapshot: (knows) => [
-    requestId(knows),
-    integer(knows.random, 1 + knows.random.below(4)),
-    integer(knows.random, 0),
-  ],
-  closeSnapshot: (knows) => [requestId(knows), integer(knows.random, 1 + knows.random.below(4))],
-
-  writeResult: (knows) => [requestId(knows), binary(knows.random, command(knows.random))],
-  getResult: (knows) => [requestId(knows), keyValue(knows), integer(knows.random, 1)],
-  listResult: (
-    knows,
-  ) => [requestId(knows), [keyValue(knows), keyValue(knows)], true, integer(knows.random, 1)],
-  statusResult: (
-    knows,
-  ) => [requestId(knows), integer(knows.random, knows.self), text(knows.random, "leader")],
-  stateHashResult: (knows) => [requestId(knows), integer(knows.random, 1), 1, text(knows.random, "00")],
-  transferLeadershipResult: (knows) => [requestId(knows), integer(knows.random, knows.self)],
-  error: (knows) => [
-    requestId(knows),
-    text(knows.random, "busy"),
-    text(knows.random, "no"),
-    text(knows.random, "unknown"),
-    null,
-  ],
-  leader: (knows) => [integer(knows.random, knows.self), integer(knows.random, knows.term)],
-  membershipChanged: (knows) => [requestId(knows), memberRows(knows)],
-  snapshotTaken: (knows) => [requestId(knows), 1, index(knows), integer(knows.random, 1), 1, 1],
-  snapshotPart: (knows) => [requestId(knows), 0, binary(knows.random, filled(300))],
-  snapshotClosed: (knows) => [requestId(knows)],
-  members: (knows) => [index(knows), memberRows(knows)],
 };
