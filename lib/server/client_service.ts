@@ -1,4 +1,4 @@
-/** Answers what clients ask: every request gets one answer, at once or when its write or read is settled. */
+/** Serves clients: every request gets one reply, at once or when its write, read or change is finished. */
 import { assertNever } from "../platform/assert.ts";
 import { type CommandProblem, validateKey, validateListQuery } from "../kv/mod.ts";
 import type { ClientRequest, ServerMessage } from "../protocol/client_frames.ts";
@@ -22,10 +22,10 @@ import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { Writes } from "./writes.ts";
 import type { SnapshotDownloads } from "./snapshot/downloads.ts";
 
-/** Bytes of reads that wait for the core. One more read is refused as busy. */
+/** Maximum bytes of reads that wait for the core. A read beyond that is refused as busy. */
 export const MAX_ASKED_BYTES = 134_217_728;
 
-/** What the service leads to. */
+/** The parts of a node that requests lead to. */
 export interface ClientServiceOptions extends ReplyOptions {
   readonly driver: Driver;
   readonly replica: Replica;
@@ -34,7 +34,6 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly membership: Membership;
   readonly clock: Clock;
   readonly yieldToEventLoop: YieldToEventLoop;
-  /** This node's view of itself. */
   readonly status: () => NodeStatus;
 }
 
@@ -44,7 +43,7 @@ export class ClientService {
   readonly reads: ReadScheduler;
   readonly #options: ClientServiceOptions;
   #stopping = false;
-  /** Of reads that wait for the core, see {@link requestBytes}. */
+  /** Bytes of the reads that wait for the core, see {@link requestBytes}. */
   #askedBytes = 0;
   readonly #hashes: StateHashes;
 
@@ -60,7 +59,7 @@ export class ClientService {
     this.#hashes = new StateHashes({ view: () => replica.stateMachine.snapshot(), yieldToEventLoop });
   }
 
-  /** From now on every request is refused; another node will serve it. */
+  /** Refuses every request from now on; another node will serve it. */
   stop(): void {
     this.#stopping = true;
     this.reads.stop();
@@ -110,12 +109,12 @@ export class ClientService {
     }
   }
 
-  /** A retry must not hear that nothing was done while its first attempt is under way. */
+  /** Returns the refusal of a stopping node. A retry is not called "not applied" while its first attempt is in progress. */
   #stoppingRefusal(request: ClientRequest): ErrorAnswer {
     return request.kind === "write" && this.#options.writes.isUnderWay(request.command)
       ? unknownOutcome(
         "stopping",
-        "Cannot tell whether the write took effect: this node is stopping, and an earlier attempt is under way.",
+        "Cannot tell whether the write took effect: this node is stopping, and an earlier attempt is in progress.",
       )
       : stopping();
   }
@@ -140,7 +139,7 @@ export class ClientService {
     });
   }
 
-  /** Never throws: what a read of one client meets must not end the turn of all others', or of the core. */
+  /** Answers a read. Never throws: an error must end neither the turn of other clients' reads nor the core's. */
   #answerRead(read: Read): ReadSize {
     try {
       return this.#answerFromState(read);
@@ -183,7 +182,7 @@ function notReadable(): ErrorAnswer {
   );
 }
 
-/** What the work of a connection needs. */
+/** What one connection brings to its work. */
 export interface ClientWorkOptions extends ReplyTarget {
   /** Whether so much waits to be sent that no further reads may be answered. */
   readonly isHeld: () => boolean;

@@ -1,32 +1,32 @@
 /**
- * Watches for room on the disk of the log. The log itself tries to prepare its next file only when it writes; while
- * the quota lets nothing in that grows, nothing much is written, and the door would stay closed for ever.
- * What it needs is room for a snapshot, behind which the log is cut: so a snapshot is considered each time, and while one
- * is written the log reserves nothing.
+ * Retries the preparation of the log's next file while the disk is nearly full. The log itself tries only when it writes;
+ * but on a full disk all writes that add data are refused, so little is written and they would be refused forever.
+ * Space comes back when the log is cut behind a snapshot. So each check also considers a snapshot, and prepares no file
+ * while one is written or received, which needs the space.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 
-/** How often room is looked for while there is too little. */
+/** Interval between checks. */
 const RETRY_MS = 1_000;
 
-/** The log as far as its room is concerned. */
+/** The disk space of a log. */
 export interface LogSpace {
-  /** Whether there was no room to prepare the next file. */
+  /** Whether the disk had no space for the next file. */
   readonly isNearlyFull: boolean;
-  /** Tries again to prepare it. Throws when the log has failed. */
+  /** Tries again to prepare the next file. Throws when the log has failed. */
   checkRoom(): void;
 }
 
-/** What watching needs. */
+/** The parts of a node that a check involves. */
 export interface DiskSpaceMonitorOptions {
   readonly clock: Clock;
-  /** This node's snapshots: whether one is being written; `consider` takes one if it is due. */
+  /** This node's own snapshots; `consider` takes one if it is due. */
   readonly snapshots: { readonly isTaking: boolean; consider(): void };
-  /** Those of other nodes: whether one is being received. */
+  /** Snapshots of other nodes. */
   readonly exchange: { readonly isReceiving: boolean };
 }
 
-/** Looks for room again and again until there is some. */
+/** Checks the disk space of a log periodically. */
 export class DiskSpaceMonitor {
   readonly #log: LogSpace;
   readonly #options: DiskSpaceMonitorOptions;
@@ -37,7 +37,7 @@ export class DiskSpaceMonitor {
     this.#options = options;
   }
 
-  /** Begins to watch. */
+  /** Begins to check. */
   start(): void {
     const { clock, snapshots, exchange } = this.#options;
     const log = this.#log;
@@ -49,12 +49,12 @@ export class DiskSpaceMonitor {
       try {
         log.checkRoom();
       } catch {
-        // The log has failed; the driver's next write meets that, and ends the node.
+        // The log has failed: the driver's next write fails, too, and ends the node.
       }
     });
   }
 
-  /** Ends watching. */
+  /** Ends the checks. */
   stop(): void {
     this.#timer?.cancel();
   }

@@ -1,13 +1,13 @@
 /**
- * Turns what the consensus core wants into I/O, in the order that the core's contract fixes:
+ * Turns the outputs of the consensus core into I/O, in the order that the core's contract requires:
  *
- *     begin the write and its sync → send → restore → apply and answer → (sync ends) → send promises → tell the core
+ *     begin the write and its sync → send → restore → apply and answer → (sync ends) → send the messages that needed it → report to the core
  *
- * Whatever arrives in one turn of the event loop, or while a sync is under way, becomes one batch: one write, one
- * sync, one message a peer. That is the one performance idea of the system; it lives in `#schedule` and in the core's
- * rule that only one write is under way at a time.
+ * Everything that arrives in one turn of the event loop, or during a sync, becomes one batch: one write, one sync, one
+ * message a peer. Load makes batches larger, not more. `#schedule` implements this, with the core's rule that only one
+ * write is in progress at a time.
  *
- * The driver takes storage, transport and clock as interfaces and never reaches for Deno: a simulator can run it.
+ * Storage, transport and clock are interfaces, so that a simulator can run the driver.
  */
 import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
@@ -31,61 +31,61 @@ import type { Metrics } from "./metrics/metrics.ts";
 
 /**
  * Committed entries, and bytes of them, after which a turn ends, so that a long replay holds up neither heartbeats nor
- * clients: about 20 ms of work. The batch that the core hands out next is applied whole.
+ * clients: about 20 ms of work. The batch that reaches the bound is applied completely.
  */
 const ENTRIES_PER_TURN = 4_096;
 const BYTES_PER_TURN = 8_388_608;
-/** How long a full disk is left alone, or a lack of file descriptors, before the same is tried again. */
+/** Interval between attempts while the disk is full or file descriptors are short. */
 const SHORTAGE_RETRY_MS = 500;
 
-/** What the log says when something is lacking, and when it no longer is. */
+/** Log lines for the beginning and the end of a shortage. */
 const SHORTAGES: Readonly<Record<Shortage, { readonly begun: string; readonly over: string }>> = {
   diskFull: {
-    begun: "disk full: this node takes no part until there is room",
-    over: "disk has room again",
+    begun: "disk full: this node does not take part until there is space",
+    over: "disk has space again",
   },
   outOfDescriptors: {
-    begun: "out of file descriptors: this node takes no part until there is one",
-    over: "file descriptors are there again",
+    begun: "out of file descriptors: this node does not take part until one is free",
+    over: "file descriptors are free again",
   },
 };
 
-/** The log as the driver uses it (lib/storage's WriteAheadLog is one). */
+/** The log as the driver uses it; {@link WriteAheadLog} of lib/storage is one. */
 export interface LogStore {
   /**
-   * Writes a batch; throws LogFullError when there is no room, OutOfDescriptorsError when no file could be opened, and
-   * then nothing of it remains.
+   * Writes a batch. Throws LogFullError when the disk is full, and OutOfDescriptorsError when no file can be opened;
+   * nothing of the batch remains then.
    */
   append(batch: PersistBatch): void;
   /** Resolves when everything appended is durable. A rejection is final. */
   sync(): Promise<void>;
-  /** Notes behind the last batch that it is durable, if it is. */
+  /** Appends a sync marker once the last batch is durable. */
   leaveSyncMark(): void;
-  /** Reads entries back, at least one. Rejects with OutOfDescriptorsError where it may be tried again. */
+  /** Reads entries, at least one. Rejects with OutOfDescriptorsError where a retry may help. */
   readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]>;
 }
 
-/** What the driver tells the rest of the server. None of these may throw or wait. */
+/** The handlers of the core's outputs. None of them may throw or wait. */
 export interface DriverEvents {
-  /** A message leaves for `message.to`; it may be dropped. */
+  /** Sends a message to `message.to`; it may be dropped. */
   send(message: Message): void;
-  /** A snapshot that was received becomes the beginning of the log: its file gets its name, durably. May come twice. */
+  /** Gives the file of a received snapshot its name, durably: the log will begin behind it. May be called twice. */
   install(snapshot: SnapshotMetadata): void;
-  /** The state is to become what this snapshot holds, before anything else is applied. */
+  /** Replaces the state by that of this snapshot, before anything else is applied. */
   restore(snapshot: SnapshotMetadata): void;
-  /** A follower needs a snapshot. */
+  /** Begins to send a snapshot to a follower. */
   sendSnapshot(transfer: SnapshotTransfer): void;
-  /** The next committed entries, in order, each once. */
+  /** Applies the next committed entries; they come in order, each once. */
   apply(entries: readonly Entry[]): void;
-  /** A read that was asked for may be answered, or can't be. */
+  /** Takes the decision of the core about a read. */
   read(read: ReadState): void;
-  /** A batch was processed: role, term or leader may have changed. */
+  /** Follows up a processed batch: role, term or leader may have changed. */
   settled(): void;
-  /** The node can't go on: the log failed, or an invariant did not hold. */
+  /** Ends the node: the log failed, or an invariant was violated. */
   failed(error: unknown): void;
 }
 
-/** What a driver is made from. */
+/** What a driver needs. */
 export interface DriverOptions {
   readonly raft: Raft;
   readonly log: LogStore;
@@ -105,18 +105,18 @@ export class Driver {
   #startedWith: DriverEvents | null = null;
   #ticker: Timer | null = null;
   #retry: Timer | null = null;
-  /** At most one for each read that is under way. */
+  /** At most one for each read in progress. */
   readonly #loadRetries = new Set<Timer>();
-  /** Goes on with what was too much for one turn. */
+  /** Continues work that was too much for one turn. */
   #continuation: Timer | null = null;
   #scheduled = false;
   #stopped = false;
-  /** What the last write lacked; null when it was made. */
+  /** The shortage that the last write met; null when it succeeded. */
   #shortage: Shortage | null = null;
   #persisting = false;
-  /** Whether a batch has become durable that the log does not say it of. */
-  #markIsDue = false;
-  /** Settles when the write under way has ended, for a clean stop. */
+  /** Whether a durable batch has no sync marker yet. */
+  #isMarkerDue = false;
+  /** Settles when the write in progress has ended, for a clean stop. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: DriverOptions) {
@@ -124,12 +124,12 @@ export class Driver {
     this.#raft = options.raft;
   }
 
-  /** Whether the last write found no room on the disk. */
+  /** Whether the last write failed because the disk was full. */
   get isDiskFull(): boolean {
     return this.#shortage === "diskFull";
   }
 
-  /** Whether a write that the core has handed out is not durable yet. */
+  /** Whether a write of the core is not durable yet. */
   get isPersisting(): boolean {
     return this.#persisting;
   }
@@ -141,18 +141,18 @@ export class Driver {
     this.#tick();
   }
 
-  /** Ends ticking and batches; resolves when the write under way is durable. Nothing is sent or applied after it. */
+  /** Ends ticking and batches; resolves when the write in progress is durable. Nothing is sent or applied later. */
   async stop(): Promise<void> {
     this.#cancelTimers();
     await this.#writing;
   }
 
-  /** A message came in. */
+  /** Passes a received message to the core. */
   step(message: Message): void {
     this.#input(() => this.#noteIgnored(message, this.#raft.step(message)));
   }
 
-  /** Hands something to the core on behalf of a client; what it causes is done at the end of the turn. */
+  /** Calls the core; the outputs of the call are processed at the end of the turn. */
   ask<Answer>(question: (raft: Raft) => Answer): Answer {
     try {
       return question(this.#raft);
@@ -164,17 +164,17 @@ export class Driver {
     }
   }
 
-  /** Messages to `node` may have been lost. */
+  /** Reports to the core that messages to `node` may have been lost. */
   messagesLost(node: NodeId): void {
     this.#input(() => this.#raft.messagesLost(node));
   }
 
-  /** The process of `node` is gone: nobody listens at its address any more. */
+  /** Reports to the core that no process listens at the address of `node` any more. */
   reportUnreachable(node: NodeId): void {
     this.#input(() => this.#raft.reportUnreachable(node));
   }
 
-  /** Sending a snapshot to `node` was given up. */
+  /** Reports to the core that sending a snapshot to `node` failed. */
   snapshotFailed(node: NodeId): void {
     this.#input(() => this.#raft.snapshotFailed(node));
   }
@@ -190,8 +190,8 @@ export class Driver {
       if (this.#stopped) return;
       this.#tick();
       this.#guard(() => this.#raft.tick());
-      // At once, unless a batch is being gathered: most ticks bring nothing to do, and another turn for each of them is
-      // half of what an idle node costs.
+      // At once, unless a batch is scheduled: most ticks have no outputs, and another turn for each of them is half of
+      // what an idle node costs.
       if (!this.#scheduled) this.#guard(() => this.#run());
     });
   }
@@ -205,7 +205,7 @@ export class Driver {
     });
   }
 
-  /** Gives the core an input; whatever it throws ends the node in an orderly way instead of the process. */
+  /** Passes an input to the core; an error that it throws stops the node in good order instead of the process. */
   #input(act: () => void): void {
     this.#guard(act);
     this.#schedule();
@@ -230,11 +230,11 @@ export class Driver {
       for (const { data } of ready.committed) bytes += data.length;
       this.#process(ready);
     }
-    this.#goOnLater();
+    this.#continueLater();
   }
 
-  /** Behind a timer: what is added at the end of a turn still runs in that turn, before anything that has arrived. */
-  #goOnLater(): void {
+  /** Continues after a timer: work that is scheduled for the end of a turn would run before anything that has arrived. */
+  #continueLater(): void {
     if (this.#stopped) return;
     this.#scheduled = true;
     this.#continuation = this.#options.clock.after(0, () => {
@@ -243,13 +243,13 @@ export class Driver {
     });
   }
 
-  /** Nothing is to be done for now. */
+  /** Follows up the last batch: the core has no outputs now. */
   #rest(): void {
     const { clock, log } = this.#options;
     this.#events.settled();
-    if (!this.#markIsDue || this.#persisting) return;
-    this.#markIsDue = false;
-    // Behind what leaves in this turn: nobody waits for the mark.
+    if (!this.#isMarkerDue || this.#persisting) return;
+    this.#isMarkerDue = false;
+    // After the messages of this turn: nothing waits for the marker.
     clock.endOfTurn(() => this.#guard(() => log.leaveSyncMark()));
   }
 
@@ -269,7 +269,7 @@ export class Driver {
     const { hardState, entries, snapshot } = persist;
     this.#persisting = true;
     try {
-      // The file first: a log that begins behind a snapshot is of no use without it, a snapshot beside an old log is.
+      // The file first: a log that begins behind a snapshot is useless without it, but a snapshot with an old log is fine.
       if (snapshot !== null) this.#events.install(snapshot);
       log.append({ hardState, entries, snapshot });
     } catch (error) {
@@ -293,7 +293,7 @@ export class Driver {
     this.#shortage = shortage;
   }
 
-  /** Waits for the sync, then keeps the promises that hung on it. Never rejects. */
+  /** Waits for the sync, then sends the messages that needed it. Never rejects. */
   async #syncThen(persist: Persist): Promise<void> {
     const { metrics = null } = this.#options;
     const begin = metrics?.micros() ?? 0;
@@ -305,13 +305,13 @@ export class Driver {
     }
     this.#input(() => {
       this.#persisting = false;
-      this.#markIsDue = true;
+      this.#isMarkerDue = true;
       for (const message of persist.messagesAfterSync) this.#events.send(message);
       this.#raft.persisted(persist.lastIndex, persist.lastTerm);
     });
   }
 
-  /** Reads entries back for the core. Never rejects. */
+  /** Reads entries for the core. Never rejects. */
   async #readEntries(entryRead: EntryRead): Promise<void> {
     try {
       const entries = await this.#options.log.readEntries(entryRead.firstIndex, entryRead.maxBytes);

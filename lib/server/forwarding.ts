@@ -1,8 +1,8 @@
 /**
- * Writes that this node passes on to the leader, one hop: the leader never passes them on again.
+ * Forwards writes to the leader, one hop: the leader never forwards them again.
  *
- * The bytes of the write travel as they are, with the client's session in them, so that a retry by another way is
- * applied once. A link that breaks leaves the outcome unknown; the client's library retries and finds out.
+ * The bytes of the write are sent unchanged, with the client's session in them, so that a retry over another path is
+ * applied once. A link that breaks leaves the outcome unknown; the client library retries the write.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { ForwardRequest, ForwardResponse } from "../protocol/peer_frames.ts";
@@ -10,47 +10,44 @@ import type { SessionStamp } from "../kv/mod.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { type ErrorAnswer, notApplied, unknownOutcome, type WriteAnswer } from "./reply.ts";
 
-/**
- * Writes that may wait at this node for the leader's answer. One more is refused as busy; a retry of one that waits is
- * not one more, and waits with it.
- */
+/** Maximum number of writes that wait for the leader's answer; one more is refused as busy. Retries of them don't count. */
 export const MAX_FORWARDS = 16_384;
 
 type TakeAnswer = (answer: WriteAnswer) => void;
 
-/** A write, and its stamp where it has one. */
+/** A write, with its stamp if it has one. */
 export interface ForwardedWrite {
   readonly bytes: Uint8Array;
   readonly stamp: SessionStamp | null;
 }
 
-/** A write that was passed on. */
+/** A forwarded write. */
 interface Forward {
   readonly leader: NodeId;
   readonly deadline: number;
   /** The write's stamp as a key of `#byStamp`; null where it has none. */
   readonly key: string | null;
-  /** Of the write and of its retries. What clients may have under way bounds them. */
+  /** For the write and its retries; bounded by the requests that clients may have in flight. */
   readonly answers: TakeAnswer[];
 }
 
-/** What forwarding is made from. */
+/** What forwarding needs. */
 export interface ForwardingOptions {
   readonly clock: Clock;
-  /** First forward id: random, so that an answer to this node's earlier process is not taken for one to this. */
+  /** First forward id; random, so that an answer to an earlier process of this node matches no forward of this one. */
   readonly firstId: number;
-  /** After this long without an answer the outcome is unknown. */
+  /** Time without an answer after which the outcome is unknown. */
   readonly timeoutMs: number;
-  /** Sends to a node; false when it could not be queued (then nothing left). */
+  /** Sends to a node; false when the message was dropped. */
   readonly send: (to: NodeId, message: ForwardRequest) => boolean;
 }
 
-/** The writes that wait for another node's answer. */
+/** The forwarded writes of a node. */
 export class Forwarding {
   readonly #options: ForwardingOptions;
-  /** In the order in which they were passed on, which is the order of their deadlines. */
+  /** In the order of their deadlines. */
   readonly #pending = new Map<number, Forward>();
-  /** The same by stamp, newest last: a retry may have been passed on to a later leader. */
+  /** By stamp, newest last: a retry may have been forwarded to a later leader. */
   readonly #byStamp = new Map<string, Forward[]>();
   #timer: Timer | null = null;
   #nextId: number;
@@ -61,8 +58,8 @@ export class Forwarding {
   }
 
   /**
-   * Passes a write on to `leader`. A retry of a write that waits for the same leader waits with it, and so does one that
-   * can't be passed on: it must not be called not applied while its first attempt is under way.
+   * Forwards a write to `leader`. A retry of a write that waits for the same leader waits with it, and so does one that
+   * cannot be forwarded: it must not be called "not applied" while its first attempt is in progress.
    */
   forward(leader: NodeId, { bytes, stamp }: ForwardedWrite, answer: TakeAnswer): void {
     const key = stamp === null ? null : keyOf(stamp);
@@ -81,26 +78,26 @@ export class Forwarding {
     if (this.#timer === null) this.#watch(timeoutMs);
   }
 
-  /** Lets `answer` wait for a write with this stamp that was passed on; false when there is none. */
+  /** Has `answer` wait for the forwarded write with this stamp; false when there is none. */
   join(stamp: SessionStamp, answer: TakeAnswer): boolean {
     const first = this.#byStamp.get(keyOf(stamp))?.at(-1);
     first?.answers.push(answer);
     return first !== undefined;
   }
 
-  /** Whether a write with this stamp was passed on and is not answered. */
+  /** Whether a write with this stamp was forwarded and is not answered. */
   has(stamp: SessionStamp): boolean {
     return this.#byStamp.has(keyOf(stamp));
   }
 
-  /** The leader has answered. An answer that nobody waits for (late, repeated) is dropped. */
+  /** Takes an answer of the leader. One for which no write waits (late, repeated) is dropped. */
   answered(from: NodeId, response: ForwardResponse): void {
     const forward = this.#pending.get(response.forwardId);
     if (forward === undefined || forward.leader !== from) return;
     this.#settle(response.forwardId, response.body);
   }
 
-  /** The link to or from `node` broke: its answers may be lost. */
+  /** Ends the wait for answers of `node`: the link broke, so they may be lost. */
   linkLost(node: NodeId): void {
     for (const [forwardId, forward] of this.#pending) {
       if (forward.leader === node) this.#settle(forwardId, lostLeader(node));
@@ -113,7 +110,7 @@ export class Forwarding {
     for (const [forwardId, { leader }] of this.#pending) this.#settle(forwardId, lostLeader(leader));
   }
 
-  /** Sends a write; null when it is on its way, else why not. */
+  /** Sends a write; returns the refusal where that failed, else null. */
   #refusalOf(leader: NodeId, message: ForwardRequest): ErrorAnswer | null {
     if (this.#pending.size >= MAX_FORWARDS) {
       return notApplied("busy", "Cannot take the write: too many wait for the leader. Try again later.");
@@ -121,7 +118,7 @@ export class Forwarding {
     if (this.#options.send(leader, message)) return null;
     return notApplied(
       "notLeader",
-      `Cannot pass the write on: no connection to node ${leader}, which leads.`,
+      `Cannot forward the write: no connection to node ${leader}, which leads.`,
     );
   }
 
@@ -139,7 +136,7 @@ export class Forwarding {
     else this.#byStamp.set(key, left);
   }
 
-  /** One timer for all: it fires for the oldest, ends those that are due and sets itself for the next. */
+  /** Sets the one timer for all: it fires for the oldest, ends those that are due and is set for the next. */
   #watch(delayMs: number): void {
     this.#timer = this.#options.clock.after(delayMs, () => {
       this.#timer = null;
@@ -159,6 +156,6 @@ function keyOf({ sessionId, sequence }: SessionStamp): string {
 function lostLeader(leader: NodeId): WriteAnswer {
   return unknownOutcome(
     "leadershipLost",
-    `Cannot tell whether the write took effect: node ${leader}, to which it was passed on, did not answer.`,
+    `Cannot tell whether the write took effect: node ${leader}, to which it was forwarded, did not answer.`,
   );
 }

@@ -29,13 +29,13 @@ const DISK_RETRY_MS = 5_000;
  */
 const NO_SPACE_RETRY_MS = 1_000;
 
-/** What transfers need. */
+/** The parts of a node that a transfer involves. */
 export interface LeadershipTransferOptions {
   readonly driver: Driver;
   readonly leadership: LeadershipWatch;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Time after which a client is told that the outcome of its transfer is unknown. */
+  /** Time after which the outcome of a transfer is reported to its client as unknown. */
   readonly timeoutMs: number;
   /** The members, for the reason of a refusal. */
   readonly members: () => readonly Member[];
@@ -130,7 +130,7 @@ export class LeadershipTransfers {
     );
   }
 
-  /** Ends every wait of a client: it is told that the outcome is unknown. */
+  /** Ends every wait, with an unknown outcome. */
   stop(): void {
     for (const waiting of [...this.#waiting]) this.#settle(waiting, null);
   }

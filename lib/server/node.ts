@@ -1,7 +1,6 @@
 /**
- * One node of the cluster, put together: the core with its driver, the state machine with who waits for it, the way
- * of a write, snapshots, changes of membership, and what follows from a change of leader. It knows no sockets: frames
- * come and go through server.ts.
+ * One node of the cluster without its sockets: the core with its driver, the state machine, writes, reads, snapshots and
+ * changes of membership. Messages come from and go to server.ts.
  */
 import { assert } from "../platform/assert.ts";
 import type { DiskState, NodeStatus } from "../protocol/messages.ts";
@@ -30,23 +29,25 @@ import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts"
 import { type PeerSender, SnapshotExchange } from "./snapshot/exchange.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
-import { VERSION } from "./version.ts";
+import deno from "../../deno.json" with { type: "json" };
 import { Writes } from "./writes.ts";
 
+/** The version of this program, as deno.json has it. */
+export const VERSION: string = deno.version;
 /**
- * Ticks of the core between two heartbeats: fine enough that election timeouts differ between nodes, and no more, since
- * most of what an idle node costs are wake-ups (5 ticks: 98 to 125 a second, 2 ticks: 83 to 93).
+ * Ticks of the core between two heartbeats: enough for election timeouts that differ between nodes, and no more, since an
+ * idle node costs mostly wake-ups (5 ticks: 98 to 125 a second, 2 ticks: 83 to 93).
  */
 const TICKS_PER_HEARTBEAT = 2;
 /**
- * How long the writing of a snapshot leaves the event loop alone after each slice, which takes 0.3 ms with 256 B values:
- * it has about a tenth of the time, and whoever is served the rest.
+ * Rest after each slice of writing a snapshot. A slice takes 0.3 ms with 256 B values, so the snapshot gets about a tenth
+ * of the time and the requests get the rest.
  */
 const SNAPSHOT_REST_MS = 2;
 /** Election timeouts that a change of membership may take until it is answered. */
 const MEMBERSHIP_TIMEOUTS = 10;
 
-/** What a node is made from. */
+/** What a node needs. */
 export interface NodeOptions {
   readonly id: NodeId;
   readonly clusterId: string;
@@ -61,7 +62,7 @@ export interface NodeOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Counts what is done; null counts nothing. */
+  /** Counts events; null counts none. */
   readonly metrics: Metrics | null;
   readonly peers: NodePeers;
   /** Asks which node answers at an address (see {@link MembershipOptions}). */
@@ -82,24 +83,24 @@ export interface NodeEvents {
   readonly failed: (error: unknown) => void;
 }
 
-/** The configurations that matter, oldest last: the one that decides, the newest committed, and what follows from it here. */
+/** The configuration in force, the newest committed one, and the one that this node has applied. */
 interface KnownConfigurations {
   readonly newest: Configuration;
   readonly committed: Configuration;
   readonly applied: Configuration;
 }
 
-/** How a node is inside, for those who watch over it; see {@link NodeStatus} for the rest. */
+/** The internal state of a node, for metrics; see {@link NodeStatus} for the rest. */
 export interface NodeCondition {
-  /** Whether the last write to the log found no room. */
+  /** Whether the last write to the log failed because the disk was full. */
   readonly isDiskFull: boolean;
-  /** Whether there was no room to prepare the log's next file. */
+  /** Whether the disk had no space for the log's next file. */
   readonly isDiskNearlyFull: boolean;
   /** Bytes of the log. */
   readonly logBytes: number;
-  /** Proposals of this node that wait to be applied. */
+  /** Number of proposals of this node that wait to be applied. */
   readonly waitingWrites: number;
-  /** Whether linearizable reads are answered here under a lease at this moment. */
+  /** Whether this node answers linearizable reads under a lease now. */
   readonly holdsLease: boolean;
 }
 
@@ -204,7 +205,7 @@ export class Node {
     this.#diskSpace.start();
   }
 
-  /** What one client's connection has under way here; its owner closes it. */
+  /** Opens the work of a client's connection; its owner closes it. */
   openWork(options: Omit<ClientWorkOptions, "reads" | "downloads">): ClientWork {
     const { start, clock } = this.#options;
     const downloads = new SnapshotDownloads({
@@ -221,7 +222,7 @@ export class Node {
     return this.#transfers.leave(timeoutMs);
   }
 
-  /** Stops taking part: answers who waits, and resolves once what is being written is durable. */
+  /** Stops taking part: ends every wait, and resolves once the write in progress is durable. */
   async stop(): Promise<void> {
     this.clients.stop();
     this.membership.stop();
@@ -233,7 +234,7 @@ export class Node {
     await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
   }
 
-  /** A frame came in from another node. Throws DecodeError for a term that no honest node names: nothing was taken. */
+  /** Takes a message of another node. Throws DecodeError, with no effect, for a term that no correct node sends. */
   receive(from: NodeId, message: PeerMessage): void {
     if ("term" in message && !this.#termGuard.allows(message.term, this.#raft.term)) {
       throw new DecodeError(
@@ -265,18 +266,18 @@ export class Node {
     }
   }
 
-  /** The lane for entries and writes to `node` came up or went down: what was on its way may be lost. */
+  /** Notes that the lane for entries and writes to `node` came up or went down: messages in flight may be lost. */
   bulkLaneChanged(node: NodeId, connected: boolean): void {
     this.#driver.messagesLost(node);
     if (!connected) this.#forwarding.linkLost(node);
   }
 
-  /** Nobody listens at a node's address any more: its process is gone. */
+  /** Reports that no process listens at a node's address any more. */
   reportUnreachable(node: NodeId): void {
     this.#driver.reportUnreachable(node);
   }
 
-  /** This node's view of itself. */
+  /** Returns this node's view of itself. */
   status(): NodeStatus {
     const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = this.#raft.status();
     const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = this.#replica.stateMachine;
@@ -318,7 +319,7 @@ export class Node {
     return this.#options.start.log.isNearlyFull ? "nearlyFull" : "ok";
   }
 
-  /** How this node is inside. */
+  /** Returns the internal state of this node. */
   condition(): NodeCondition {
     const { log } = this.#options.start;
     return {
@@ -330,7 +331,7 @@ export class Node {
     };
   }
 
-  /** Resolves to true once a linearizable read could be answered here, to false when none can be. */
+  /** Resolves to true once this node could answer a linearizable read, to false when it cannot. */
   whenReadable(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const asked = this.#driver.ask((raft) => raft.readIndex());
@@ -344,7 +345,7 @@ export class Node {
     const { peers } = this.#options;
     return {
       send: (message) => {
-        assert(message.kind !== "installSnapshot", "the core is told of snapshots and never sends one");
+        assert(message.kind !== "installSnapshot", "the core requests snapshots and never sends one");
         peers.send(message, message.to);
       },
       install: (snapshot) => this.#exchange.install(snapshot),
@@ -433,7 +434,7 @@ export class Node {
       stateMachine: () => this.#replica.stateMachine,
       isDiskNearlyFull: () => {
         if (!start.log.isNearlyFull) return false;
-        // Who can hand over says so, and the write goes on at the next leader.
+        // While leadership is transferred, the core refuses the write, and its client retries at the next leader.
         this.#transfers.checkDisk(this.#raft);
         return !this.#raft.isTransferring;
       },
@@ -453,7 +454,7 @@ export class Node {
   #settle(): boolean {
     const before = this.#reported;
     const { newest, committed, applied } = this.#reported = this.#knownConfigurations();
-    // Before the leadership: a leader that leaves steps down with the very entry that ends the change.
+    // Before the leadership: a leader that is removed steps down with the entry that ends the change.
     if (applied !== before.applied) this.membership.applied(applied);
     this.membership.settled();
     this.leadership.check();

@@ -1,53 +1,52 @@
 /**
- * Answers reads in turns of the event loop, so that a client that asks for much holds up no other.
+ * Answers reads in turns of the event loop, so that a client that reads much delays no other.
  *
- * A turn gives reads READ_TURN_BYTES. What is left over waits, each connection's reads in their own order, and goes on
- * after a timer, behind which everything that arrived meanwhile was handled. Of those that wait, gets are answered before
- * lists, the connections take turns, and one list at least is answered a turn: a get waits for one page at most.
+ * A turn has a budget of READ_TURN_BYTES. The reads beyond it wait, those of each connection in their order, until a timer
+ * fires, before which everything that arrived is handled. Waiting gets are answered before lists, the connections take
+ * turns, and at least one list is answered a turn, so a get waits for one page at most.
  *
- * Reads whose answers the client would not take wait as well (`isHeld`), before anything is built for them. A read that is
- * answered later than it was confirmed is still linearizable: the state only goes forward.
+ * Reads also wait while the client does not receive answers (`isHeld`), before anything is built for them. A read that is
+ * answered later than it was confirmed is still linearizable: the state only advances.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { RequestFrame } from "../protocol/client_frames.ts";
 import type { Reply } from "./reply.ts";
 
-/** What the reads of one turn may cost, about 5 ms of work; the one that exceeds it is answered whole. */
+/** Budget of one turn, about 5 ms of work; the read that exceeds it is answered completely. */
 export const READ_TURN_BYTES = 4_194_304;
-/** What a read costs beside the bytes of its answer, and what each entry of a page does: their work in bytes copied. */
+/** Cost of a read besides the bytes of its answer, and of each entry of a page, as an equivalent in bytes copied. */
 const READ_BYTES = 1_024;
 const ENTRY_BYTES = 512;
 
-/** A read that this node's state may answer. */
+/** A read with its reply. */
 export interface Read {
   readonly request: RequestFrame<"get"> | RequestFrame<"list">;
   readonly reply: Reply;
 }
 
-/** What came of a read: how many entries, and how many bytes of values. */
+/** The size of an answer. */
 export interface ReadSize {
   readonly entries: number;
   readonly bytes: number;
 }
 
-/** What answering in turns needs. */
+/** What the scheduler needs. */
 export interface ReadSchedulerOptions {
   readonly clock: Clock;
-  /** Answers a read from the state as it is now. */
+  /** Answers a read from the current state. */
   readonly answer: (read: Read) => ReadSize;
-  /** Refuses a read: the node stops. */
+  /** Refuses a read, since the node stops. */
   readonly refused: (read: Read) => void;
-  /** A read will not be answered: its client is gone. */
+  /** Drops a read: its connection is closed. */
   readonly dropped: (read: Read) => void;
 }
 
 /** The reads of all connections of a node. */
 export class ReadScheduler {
   readonly #options: ReadSchedulerOptions;
-  /** Queues whose next read is a get, and those whose next is a list; the one that waits longest is first. */
+  /** Queues whose next read is a get, and those whose next read is a list; the one that waits longest is first. */
   readonly #gets = new Set<ReadQueue>();
   readonly #lists = new Set<ReadQueue>();
-  /** All there are. */
   readonly #queues = new Set<ReadQueue>();
   #leftBytes = READ_TURN_BYTES;
   #isTurnOpen = false;
@@ -58,14 +57,14 @@ export class ReadScheduler {
     this.#options = options;
   }
 
-  /** A connection's reads. */
+  /** Makes the queue of a connection. */
   queue(options: ReadQueueOptions): ReadQueue {
     const queue = new ReadQueue(this, options);
     this.#queues.add(queue);
     return queue;
   }
 
-  /** Whether a read may be answered in this turn, before those that wait. */
+  /** Whether a read may be answered in this turn, before the waiting ones. */
   mayAnswer({ request }: Read): boolean {
     const waiting = request.kind === "get" ? this.#gets : this.#lists;
     return this.#leftBytes > 0 && waiting.size === 0;
@@ -81,16 +80,16 @@ export class ReadScheduler {
     this.#options.clock.endOfTurn(this.#endTurn);
   }
 
-  /** The reads in `queue` are to be answered in their turn. */
+  /** Schedules the reads in `queue`. */
   join(queue: ReadQueue): void {
     if (this.#isStopped) { for (const read of queue.takeAll()) this.#options.refused(read); }
     const next = queue.next;
     if (next === null) return;
     (next.request.kind === "get" ? this.#gets : this.#lists).add(queue);
-    this.#timer ??= this.#options.clock.after(0, this.#goOn);
+    this.#timer ??= this.#options.clock.after(0, this.#serveWaiting);
   }
 
-  /** A queue is not needed any more, and its reads are not to be answered. */
+  /** Removes a queue and drops its reads. */
   leave(queue: ReadQueue, reads: readonly Read[]): void {
     this.#queues.delete(queue);
     this.#gets.delete(queue);
@@ -98,7 +97,7 @@ export class ReadScheduler {
     for (const read of reads) this.#options.dropped(read);
   }
 
-  /** Refuses what waits, and whatever comes from now on. */
+  /** Refuses all reads, waiting and future ones. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -113,11 +112,8 @@ export class ReadScheduler {
     this.#leftBytes = READ_TURN_BYTES;
   };
 
-  /**
-   * Not at the end of a turn, which is no pause: with something to do at the end of each, the runtime looks for what
-   * arrived only every 30 turns or so.
-   */
-  readonly #goOn = (): void => {
+  /** Serves waiting reads after a timer: with work at the end of each turn, the runtime polls for input only every 30 turns. */
+  readonly #serveWaiting = (): void => {
     this.#timer = null;
     this.#leftBytes = READ_TURN_BYTES;
     let list = first(this.#lists);
@@ -130,10 +126,12 @@ export class ReadScheduler {
       this.#serve(this.#lists, list);
       list = this.#leftBytes > 0 ? first(this.#lists) : null;
     }
-    if (this.#gets.size + this.#lists.size > 0) this.#timer ??= this.#options.clock.after(0, this.#goOn);
+    if (this.#gets.size + this.#lists.size > 0) {
+      this.#timer ??= this.#options.clock.after(0, this.#serveWaiting);
+    }
   };
 
-  /** Answers the next read of a queue, unless its client takes nothing; its other reads wait behind all others'. */
+  /** Answers the next read of a queue unless the client is held, and moves the queue behind the others. */
   #serve(waiting: Set<ReadQueue>, queue: ReadQueue): void {
     waiting.delete(queue);
     const read = queue.take();
@@ -143,15 +141,15 @@ export class ReadScheduler {
   }
 }
 
-/** What the reads of one connection need. */
+/** The connection of a queue. */
 export interface ReadQueueOptions {
-  /** Whether the client takes no answers for now. */
+  /** Whether the client receives no answers for now. */
   readonly isHeld: () => boolean;
-  /** The reads that wait take so many bytes. */
+  /** Reports how many bytes the waiting reads take. */
   readonly hold: (bytes: number) => void;
 }
 
-/** The reads of one connection, in the order in which they came to be answerable. */
+/** The reads of one connection, in the order in which they became answerable. */
 export class ReadQueue {
   readonly #scheduler: ReadScheduler;
   readonly #options: ReadQueueOptions;
@@ -164,17 +162,17 @@ export class ReadQueue {
     this.#options = options;
   }
 
-  /** Reads that wait. */
+  /** Number of waiting reads. */
   get length(): number {
     return this.#reads.length;
   }
 
-  /** The read that is answered next, once it may be; null when there is none, or the client takes nothing. */
+  /** The read that is answered next; null when none waits or the client is held. */
   get next(): Read | null {
     return this.#options.isHeld() ? null : this.#reads[0] ?? null;
   }
 
-  /** Answers a read: now, or in its turn. */
+  /** Answers a read, now or in its turn. */
   add(read: Read): void {
     const scheduler = this.#scheduler;
     const isFirst = this.#reads.length === 0;
@@ -184,7 +182,7 @@ export class ReadQueue {
     if (this.#reads.length === 1) scheduler.join(this);
   }
 
-  /** Gives the next read away. */
+  /** Removes and returns the next read. */
   take(): Read | null {
     const read = this.next;
     if (read === null) return null;
@@ -193,7 +191,7 @@ export class ReadQueue {
     return read;
   }
 
-  /** Gives all of them away. */
+  /** Removes and returns all reads. */
   takeAll(): readonly Read[] {
     const reads = this.#reads;
     this.#reads = [];
@@ -201,7 +199,7 @@ export class ReadQueue {
     return reads;
   }
 
-  /** The client may take answers again. */
+  /** Answers or schedules the waiting reads: the client may receive answers again. */
   resume(): void {
     for (let read = this.next; read !== null; read = this.next) {
       if (!this.#scheduler.mayAnswer(read)) return this.#scheduler.join(this);
@@ -210,7 +208,7 @@ export class ReadQueue {
     }
   }
 
-  /** The client is gone: what waits is dropped. */
+  /** Drops the waiting reads: the connection is closed. */
   close(): void {
     this.#scheduler.leave(this, this.takeAll());
   }
@@ -221,7 +219,7 @@ export class ReadQueue {
   }
 }
 
-/** Memory that a read takes while it waits: its keys, and about as much as a read without any. */
+/** Returns the memory that a waiting read takes: its keys and a fixed amount. */
 export function requestBytes({ request }: Read): number {
   if (request.kind === "get") return READ_BYTES + request.key.length;
   const { prefix, start, end, after } = request.query;

@@ -1,9 +1,9 @@
 /**
  * This node's copy of the state machine, and the writes and reads that wait for it.
  *
- * Invariants: entries are applied in order, each once; a waiting write is answered once, by the entry of its own
- * index *and* term, or refused as unknown when that entry can't be told to commit any more; a waiting read is
- * answered from a state that has applied the index it was given.
+ * Invariants: entries are applied in order, each once. A waiting write is answered once, by the entry with its index
+ * *and* term, or with an unknown outcome when this node cannot learn whether that entry commits. A waiting read is
+ * answered from a state that has applied its read index.
  */
 import { assert } from "../platform/assert.ts";
 import { type Command, type CommandResult, keepsStoreLimits, StateMachine } from "../kv/mod.ts";
@@ -15,37 +15,37 @@ import { unknownOutcome, type WriteAnswer } from "./reply.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 
 /**
- * Bytes of values that failed checks may give back while one batch of entries is applied: about as much work as the rest
- * of the batch. Beyond them the answers come without, and who needs a value reads its key, which is done in turns.
+ * Maximum bytes of current values that failed checks return while one batch of entries is applied: about as much work as
+ * the rest of the batch. Answers beyond that omit the value; a client that needs it reads the key.
  */
 export const MAX_CURRENT_BYTES_A_BATCH = 1_048_576;
 
-/** A proposal of this node that was accepted and is not applied yet. */
+/** An accepted proposal of this node that is not applied yet. */
 interface WaitingWrite {
   readonly term: number;
-  /** What the proposed bytes say: decoded at the door, it need not be decoded again when its entry is applied. */
+  /** The decoded command, so that it is not decoded again when its entry is applied. */
   readonly command: Command;
-  /** Takes the answer; a result's bytes are good during the call only. */
+  /** Takes the answer; the bytes of a result are valid during the call only. */
   readonly answer: (answer: WriteAnswer) => void;
 }
 
-/** The state machine with its waiting room. */
+/** The state machine with the requests that wait for it. */
 export class Replica {
   #stateMachine: StateMachine;
   #applied: SnapshotMetadata;
   readonly #writes = new Map<number, WaitingWrite>();
-  /** Reads that wait for the core to name an index. */
+  /** Reads that wait for their read index, by id. */
   readonly #unconfirmed = new Map<number, (ready: boolean) => void>();
-  /** Reads that wait for an index to be applied; null where none are asked. */
+  /** Reads that wait for their read index to be applied; null where there are none. */
   readonly #confirmed: ConfirmedReads | null;
 
-  /** The state as of `applied`. Without `confirmed` no read can wait, and one that would have to is refused. */
+  /** `stateMachine` has the state as of `applied`. Without `confirmed`, a read that would have to wait is refused. */
   constructor(
     stateMachine: StateMachine,
     applied: SnapshotMetadata,
     confirmed: ConfirmedReads | null = null,
   ) {
-    assert(stateMachine.appliedIndex === applied.index, "a state is of the index that it is said to be of");
+    assert(stateMachine.appliedIndex === applied.index, "a state has the index of its snapshot");
     this.#stateMachine = stateMachine;
     this.#applied = applied;
     this.#confirmed = confirmed;
@@ -56,34 +56,34 @@ export class Replica {
     return this.#stateMachine;
   }
 
-  /** The last entry applied, with the newest configuration up to it: what a snapshot of the state stands for. */
+  /** The last applied entry with the newest configuration up to it: the metadata of a snapshot taken now. */
   get applied(): SnapshotMetadata {
     return this.#applied;
   }
 
-  /** Writes that wait for their entry. */
+  /** Number of waiting writes. */
   get waitingWrites(): number {
     return this.#writes.size;
   }
 
-  /** A proposal was accepted at (index, term): `answer` is called once, when its fate is known. */
+  /** Adds a write that was proposed at (index, term). Its `answer` is called once. */
   awaitWrite(index: number, write: WaitingWrite): void {
-    // A proposal of an earlier term at this index can't be committed any more; whether its write took effect through
-    // another attempt is not known here.
+    // A proposal of an earlier term at this index was replaced; whether another attempt of its write took effect is not
+    // known here.
     this.#writes.get(index)?.answer(lostLeadership());
     this.#writes.set(index, write);
   }
 
-  /** A read was accepted by the core: `answer` is called once, with whether this node's state may answer it now. */
+  /** Adds a read that the core accepted. `answer` is called once, with whether this node's state may answer it. */
   awaitRead(readId: number, answer: (ready: boolean) => void): void {
     assert(!this.#unconfirmed.has(readId), "read ids are not reused");
     this.#unconfirmed.set(readId, answer);
   }
 
-  /** Takes the state of a snapshot in place of what there is. Writes below it that wait have an unknown outcome. */
+  /** Replaces the state by that of a snapshot. Waiting writes up to its index have an unknown outcome. */
   restore(stateMachine: StateMachine, snapshot: SnapshotMetadata): void {
-    assert(stateMachine.appliedIndex === snapshot.index, "a state is of the index that it is said to be of");
-    assert(snapshot.index > this.#applied.index, "a snapshot never takes the state back");
+    assert(stateMachine.appliedIndex === snapshot.index, "a state has the index of its snapshot");
+    assert(snapshot.index > this.#applied.index, "a snapshot never moves the state backward");
     this.#stateMachine = stateMachine;
     this.#applied = snapshot;
     for (const [index, { answer }] of this.#writes) {
@@ -94,7 +94,7 @@ export class Replica {
     this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
 
-  /** Applies committed entries and answers who waited for them. */
+  /** Applies committed entries and answers the writes that waited for them. */
   apply(entries: readonly Entry[]): void {
     const currents = new CurrentValues();
     for (const entry of entries) {
@@ -112,7 +112,7 @@ export class Replica {
     this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
 
-  /** The core has decided a read. */
+  /** Takes the decision of the core about a read. */
   confirmRead(read: ReadState): void {
     const answer = this.#unconfirmed.get(read.readId);
     if (answer === undefined) return;
@@ -123,7 +123,7 @@ export class Replica {
     this.#confirmed.add(read.index, answer);
   }
 
-  /** Writes proposed in another term than the one that this node leads may or may not commit under somebody else. */
+  /** Answers waiting writes of other terms than `leadingTerm` with an unknown outcome: another leader may commit them. */
   abandonWrites(leadingTerm: number | null): void {
     for (const [index, { term, answer }] of this.#writes) {
       if (term === leadingTerm) continue;
@@ -132,7 +132,7 @@ export class Replica {
     }
   }
 
-  /** Ends every wait (the node stops). */
+  /** Ends every wait: the node stops. */
   close(): void {
     this.abandonWrites(null);
     for (const answer of this.#unconfirmed.values()) answer(false);
@@ -140,7 +140,7 @@ export class Replica {
     this.#confirmed?.close();
   }
 
-  /** `known` is the entry's command where that was decoded before. */
+  /** Applies an entry; `known` is its command if that was decoded before. */
   #applyEntry(entry: Entry, known: Command | null): CommandResult | null {
     switch (entry.kind) {
       case "noop":
@@ -160,11 +160,11 @@ export class Replica {
   }
 }
 
-/** The values that the failed checks of one batch give back. */
+/** The current values that the failed checks of one batch return. */
 class CurrentValues {
   #leftBytes = MAX_CURRENT_BYTES_A_BATCH;
 
-  /** The result with its value while there is room for any, and without after that. */
+  /** Returns the result, without its value once the batch has returned too many bytes. */
   bounded(result: CommandResult): CommandResult {
     if (result.kind !== "checksFailed" || result.current === null || result.current === "omitted") {
       return result;
@@ -176,8 +176,8 @@ class CurrentValues {
 }
 
 /**
- * Bytes that are no command, or one that no leader lets in, are refused by the state machine, on every node alike: a
- * state with an empty key, say, could not be read back from a snapshot.
+ * Returns null for bytes that are no valid command. The state machine refuses them, equally on every node: a state with an
+ * empty key, for example, could not be read from a snapshot.
  */
 function decodeOrNull(data: Uint8Array): Command | null {
   try {
@@ -196,10 +196,10 @@ function lostLeadership(): WriteAnswer {
   );
 }
 
-/** Reads that may wait. One more is refused. */
+/** Maximum number of reads that wait for their read index to be applied; one more is refused. */
 export const MAX_CONFIRMED_READS = 16_384;
 
-/** How long reads may wait. */
+/** What waiting reads need. */
 export interface ConfirmedReadsOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -211,7 +211,10 @@ interface WaitingRead {
   readonly answer: (ready: boolean) => void;
 }
 
-/** The reads of one node. */
+/**
+ * Reads whose read index is not applied here yet, as at a follower that is behind. They are answered once it is, in the
+ * order of their indexes, or refused after a timeout, so that the client can ask a node that is up to date.
+ */
 export class ConfirmedReads {
   readonly #options: ConfirmedReadsOptions;
   /** In ascending order of their indexes. */
@@ -222,12 +225,12 @@ export class ConfirmedReads {
     this.#options = options;
   }
 
-  /** Reads that wait. */
+  /** Number of waiting reads. */
   get size(): number {
     return this.#reads.length;
   }
 
-  /** Calls `answer` once: with true when {@link applied} reaches `index`, with false when that takes too long. */
+  /** Calls `answer` once: with true when `index` is {@link applied}, with false after the timeout. */
   add(index: number, answer: (ready: boolean) => void): void {
     if (this.#reads.length >= MAX_CONFIRMED_READS) return answer(false);
     const { clock, timeoutMs } = this.#options;
@@ -236,7 +239,7 @@ export class ConfirmedReads {
     this.#timer ??= clock.after(timeoutMs, this.#refuseLate);
   }
 
-  /** Entries up to `index` are applied. */
+  /** Answers the reads up to `index`: its entries are applied. */
   applied(index: number): void {
     if (this.#reads.length === 0) return;
     const later = this.#reads.findIndex((waiting) => waiting.index > index);
@@ -244,14 +247,14 @@ export class ConfirmedReads {
     for (const { answer } of due) answer(true);
   }
 
-  /** Refuses all that wait. */
+  /** Refuses all waiting reads. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = null;
     for (const { answer } of this.#reads.splice(0)) answer(false);
   }
 
-  /** One timer for all: it fires for the one that has waited longest and sets itself for the next. */
+  /** Refuses late reads. One timer serves all: it fires for the oldest read and is set for the next. */
   readonly #refuseLate = (): void => {
     this.#timer = null;
     const { clock } = this.#options;

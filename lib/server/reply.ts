@@ -37,7 +37,7 @@ export interface ReplyTarget {
   readonly fail: (error: unknown) => void;
 }
 
-/** What the replies of a node share. */
+/** The parts of a node that its replies share. */
 export interface ReplyOptions {
   /** Names the leader in refusals. */
   readonly leadership: LeadershipWatch;

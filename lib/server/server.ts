@@ -1,8 +1,4 @@
-/**
- * A server, put together and taken apart: the data folder, the log, the node, its links to the others, its listener.
- *
- * Whatever is opened here is closed here, in the opposite order, also when something in between fails.
- */
+/** A server: opens the data folder, the log, the listener, the links and the node, and closes them again. */
 import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import type { NodeAddress } from "../protocol/node_list.ts";
@@ -25,14 +21,14 @@ import { Readiness } from "./metrics/readiness.ts";
 import { recoverState, type StartingPoint } from "./startup/recovered_state.ts";
 import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./config/server_limits.ts";
 
-/** The cluster won't have this node: it was removed, or its data folder is not the one it is known by. */
+/** The cluster refuses this node: it was removed, or its data folder is not the one that the cluster knows. */
 export class NodeRefusedError extends Error {
   override readonly name = "NodeRefusedError";
   /** Stable name of this error. */
   readonly code = "nodeRefused";
 }
 
-/** What a server takes from its surroundings; a simulator brings its own. */
+/** The platform of a server; a simulator implements its own. */
 export interface ServerPlatform {
   readonly disk: Disk;
   readonly network: Network;
@@ -41,15 +37,15 @@ export interface ServerPlatform {
   readonly logger: Logger;
   /** Default {@link SERVER_LIMITS}. */
   readonly limits?: ServerLimits;
-  /** Returns how many more files and sockets the process may open, at most `upTo`. Without it, enough are assumed. */
+  /** Returns how many more files and sockets the process may open, at most `upTo`. Default: enough. */
   readonly freeDescriptors?: (upTo: number) => number;
-  /** What `--http` needs; a server without it can't be told to serve HTTP. */
+  /** What `--http` needs. */
   readonly monitoring?: MonitoringPlatform;
-  /** Ends a start that is under way, which then rejects with its reason; without effect on a server that serves. */
+  /** Ends a start that is in progress, which then rejects with its reason; no effect on a running server. */
   readonly signal?: AbortSignal;
 }
 
-/** A server that serves. */
+/** A running server. */
 export interface RunningServer {
   /** Where it listens. */
   readonly address: Address;
@@ -58,8 +54,8 @@ export interface RunningServer {
   /** Resolves when it has ended: to null after `stop()`, to the error that ended it otherwise. */
   readonly finished: Promise<unknown>;
   /**
-   * Ends it in good order: hands leadership over, answers or refuses what is under way, syncs, closes. Takes no longer
-   * than a few election timeouts. May be called again without effect.
+   * Stops it in good order: transfers leadership, answers or refuses the requests in progress, syncs, closes. Takes at
+   * most a few election timeouts. May be called again without effect.
    */
   stop(): Promise<void>;
 }
@@ -298,7 +294,7 @@ class Server implements RunningServer {
     };
   }
 
-  /** Where those are dialled that decide now or did before the newest change: its answers come from both. */
+  /** Returns the addresses of the members of the newest and of the committed configuration: the leader needs answers of both. */
   #linkedAddresses(): readonly NodeAddress[] {
     const newest = addressesOf(this.#node.configuration);
     const ids = new Set(newest.map(({ id }) => id));
@@ -309,7 +305,7 @@ class Server implements RunningServer {
     this.#links.update(this.#linkedAddresses());
     const { appliedConfiguration, committedConfiguration } = this.#node;
     for (const id of appliedConfiguration.removedIds) this.#opened.listener.dropPeer(id);
-    // Who was let in when its data folder was not known has to say again which it comes with.
+    // A peer that connected when its data folder was not known has to connect again and name it.
     for (const { id, dataId } of this.#node.configuration.members) {
       if (dataId !== null) this.#opened.listener.dropPeer(id, { keptDataId: dataId });
     }
@@ -319,16 +315,16 @@ class Server implements RunningServer {
     if (appliedConfiguration.removedIds.includes(this.#config.nodeId)) this.#removed();
   }
 
-  /** This node is no member any more. Whoever waits gets an answer first. */
+  /** Stops this node, which was removed, after a heartbeat interval in which clients still get their answers. */
   #removed(): void {
     if (this.#leaving !== null || this.#stopping !== null) return;
     const reason = new NodeRefusedError(
-      `node ${this.#config.nodeId} was removed from the cluster, and its id is spent. Its data folder is not needed any more.`,
+      `node ${this.#config.nodeId} was removed from the cluster, and its id cannot be used again. Its data folder is no longer needed.`,
     );
     this.#leaving = this.#opened.clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
   }
 
-  /** The node can't go on: nothing it holds may be trusted, so it only lets go of what it has open. */
+  /** Stops after a fatal error: the state in memory cannot be trusted, so everything is closed without a transfer. */
   #fail(error: unknown): void {
     this.#opened.logger.error("this node stops", { reason: errorMessage(error) });
     this.#stopping ??= this.#stop({ orderly: false });
@@ -356,8 +352,8 @@ class Server implements RunningServer {
 }
 
 /**
- * The limits, as far as the configuration says otherwise. Who wants a small log gets one: the tail that is kept for
- * followers is never larger than what calls for a snapshot.
+ * Returns the limits with the values of the configuration. The tail of the log that is kept for followers is never larger
+ * than the size that causes a snapshot, so that a small log stays small.
  */
 function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): ServerLimits {
   const { snapshots } = limits;

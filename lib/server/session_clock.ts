@@ -1,32 +1,32 @@
 /**
- * Lets sessions grow old. The store's only clock is the log: whoever leads tells it now and then how much time has
- * passed since the log was told last.
+ * Lets sessions expire. The store's only clock is the log: the leader proposes from time to time how much time has passed
+ * since the last such entry.
  *
- * Every node notes on its own monotonic clock when the log's time last advanced, so that the count goes on from leader
- * to leader. Log time never runs ahead of real time: a leader counts from no earlier than the previous count was
- * proposed, and proposes only once it has applied all counts before its own. It falls behind where a count reached a
- * node late, and by all but MAX_ELAPSED_MS of a time without a leader, in which clients could not keep their sessions.
- * A wrong clock makes sessions expire early or late, never differently on two nodes, and never makes a write apply twice.
+ * Every node notes on its own monotonic clock when the log's time last advanced, so that a new leader continues the
+ * count. Log time never runs ahead of real time: a leader counts from no earlier than the previous count was proposed, and
+ * proposes only once it has applied all counts before its own. It falls behind where a count reached a node late, and by
+ * all but MAX_ELAPSED_MS of a time without a leader, in which clients could not keep their sessions. A wrong clock makes
+ * sessions expire early or late, never differently on two nodes, and never makes a write apply twice.
  */
 import { assert } from "../platform/assert.ts";
 import { MAX_ELAPSED_MS } from "../kv/mod.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { encodeCommand } from "../protocol/command.ts";
 
-/** How often a node looks whether it has time to count: a leader that leads for longer than this counts. */
+/** Interval between checks whether a count is due: a leader that leads for longer than this counts. */
 const CHECK_MS = 5_000;
-/** Counts are proposed for no less, so that an idle cluster writes little; a count that is a check late loses nothing. */
+/** Minimum time of a count, so that an idle cluster writes little; a count that is one check late loses nothing. */
 const MIN_COUNT_MS = MAX_ELAPSED_MS - 2 * CHECK_MS;
 assert(MIN_COUNT_MS > 0, "a count that is a check late fits an entry");
 
-/** What the clock asks and tells. */
+/** What a session clock needs. */
 export interface SessionClockOptions {
   readonly clock: Clock;
-  /** The log's time and the number of sessions, as this node has applied them. */
+  /** Returns the log's time and the number of sessions, as this node has applied them. */
   readonly applied: () => { readonly logTimeMs: number; readonly sessions: number };
-  /** The term that this node leads, once it has applied an entry of it and so every earlier leader's; else null. */
+  /** Returns the term that this node leads, once it has applied an entry of it and so all earlier entries; else null. */
   readonly leadingTerm: () => number | null;
-  /** Proposes an entry; whether it was taken. */
+  /** Proposes an entry; returns whether it was accepted. */
   readonly propose: (command: Uint8Array) => boolean;
 }
 
@@ -34,10 +34,10 @@ export interface SessionClockOptions {
 export class SessionClock {
   readonly #options: SessionClockOptions;
   #timer: Timer | null = null;
-  /** The log's time that this node has seen last, and up to when on this node's clock it counts. */
+  /** The log's time that this node has applied last, and the time on its own clock up to which that counts. */
   #logTimeMs: number;
   #countedAt: number;
-  /** The count of this node that is not applied yet. One of an earlier term is applied or lost, and was replaced. */
+  /** The count of this node that is not applied yet; one of an earlier term is applied or lost. */
   #proposed: { readonly term: number; readonly at: number } | null = null;
 
   constructor(options: SessionClockOptions) {
@@ -59,7 +59,7 @@ export class SessionClock {
     this.#timer?.cancel();
   }
 
-  /** Entries were applied, or a snapshot took the place of the state: the log's time may have advanced. */
+  /** Notes whether the log's time has advanced, after entries or a snapshot were applied. */
   noteApplied(): void {
     const { clock, applied, leadingTerm } = this.#options;
     const { logTimeMs } = applied();

@@ -1,49 +1,50 @@
 /**
- * How many writes wait at a leader for their entries, how long, and when that is too much.
- *
- * Whoever asks cares for the wait, and the same number of writes is a fifth of a second of small ones and ten of large
- * ones. So a write is refused at once, to go elsewhere or come back, while the oldest that waits has done so for
- * MAX_WAIT_MS. FEW_WRITES may always wait: with those a disk or a network that stalls for a moment is waited for.
+ * Decides whether a leader admits a write: not while too many wait ({@link WriteAdmission}), and not when it would make
+ * the state exceed its quota, or when the disk is nearly full ({@link Quota}).
  */
 import type { Clock } from "../platform/clock.ts";
 import { type Command, type StateMachine, type Transaction, writtenValue } from "../kv/mod.ts";
 import { type ErrorAnswer, notApplied } from "./reply.ts";
 
-/** Writes that may wait whatever they are: for the sake of memory. */
+/** Maximum number of waiting writes: a bound on memory. */
 const MAX_WRITES = 8_192;
-/** Writes that may wait however long they do. */
+/** Number of writes that may wait for any time. */
 const FEW_WRITES = 1_024;
-/** How long the oldest write may have waited when another comes. */
+/** Maximum time that the oldest write has waited when another is admitted. */
 const MAX_WAIT_MS = 250;
-/** Of the writes that come in, every so many is timed: reading the clock for each would be 1 % of a write. */
+/** One in so many writes is timed: reading the clock for each would be 1 % of the cost of a write. */
 const WRITES_PER_SAMPLE = 64;
 
-/** When a write was proposed. */
+/** The time at which a write was proposed. */
 interface Sample {
   readonly index: number;
   readonly atMs: number;
 }
 
-/** Watches the writes that wait. */
+/**
+ * Limits the writes that wait for their entries by the time that they wait, since 1,024 small writes take a fifth of a
+ * second and as many large ones ten. A write is refused while the oldest has waited for MAX_WAIT_MS, so that its client
+ * retries later. FEW_WRITES may always wait, so that a short stall of a disk or network refuses none.
+ */
 export class WriteAdmission {
   readonly #clock: Clock;
-  /** Ascending in both, and all of writes that wait: never more than a few hundred. */
+  /** Ascending in index and time; only of writes that wait, so at most a few hundred. */
   #samples: Sample[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** A write was proposed as the entry at `index`; entries up to `appliedIndex` are applied. */
+  /** Notes that a write was proposed as the entry at `index`; entries up to `appliedIndex` are applied. */
   proposed(index: number, appliedIndex: number): void {
     if (index % WRITES_PER_SAMPLE !== 0) return;
     this.#forget(appliedIndex);
-    // Its predecessors at and above this index are gone with the leadership that proposed them.
+    // Earlier samples at and above this index were of proposals in a lost term.
     if ((this.#samples.at(-1)?.index ?? 0) >= index) this.#samples = [];
     this.#samples.push({ index, atMs: this.#clock.now() });
   }
 
-  /** Whether no further write should wait, beside so many that do; entries up to `appliedIndex` are applied. */
+  /** Whether another write is to be refused while `waiting` writes wait; entries up to `appliedIndex` are applied. */
   isFull(waiting: number, appliedIndex: number): boolean {
     if (waiting < FEW_WRITES) return false;
     if (waiting >= MAX_WRITES) return true;
@@ -52,23 +53,30 @@ export class WriteAdmission {
     return oldest !== undefined && this.#clock.now() - oldest.atMs >= MAX_WAIT_MS;
   }
 
-  /** What is applied waits no more. */
+  /** Removes the samples of applied writes. */
   #forget(appliedIndex: number): void {
     const first = this.#samples.findIndex(({ index }) => index > appliedIndex);
     this.#samples.splice(0, first === -1 ? this.#samples.length : first);
   }
 }
 
-/** What the door looks at. */
+/** The state that a quota depends on. */
 export interface QuotaOptions {
-  /** Most bytes of keys and values; null for no quota. */
+  /** Maximum bytes of keys and values; null for no quota. */
   readonly quotaBytes: number | null;
   readonly stateMachine: () => StateMachine;
-  /** Whether the disk has little more room than for what is under way. */
+  /** Whether the disk has little more space than the writes in progress need. */
   readonly isDiskNearlyFull: () => boolean;
 }
 
-/** The door. */
+/**
+ * Refuses writes that would make the state exceed its quota, or that add data while the disk is nearly full, so that
+ * there is space for deletes.
+ *
+ * The leader checks before it proposes, and the log knows nothing of it: applying an entry must not depend on a node's
+ * configuration. Writes that are admitted together may exceed the quota by their own size; it bounds memory, with a margin
+ * above it. Deletes are always admitted, and so are retries of applied writes: they add nothing, and must get their answer.
+ */
 export class Quota {
   readonly #options: QuotaOptions;
 
@@ -76,7 +84,7 @@ export class Quota {
     this.#options = options;
   }
 
-  /** Why a command is not let in now, or null. Costs next to nothing while there is room. */
+  /** Returns why a command is refused, or null. Cheap while the state is far below the quota. */
   problemOf(command: Command): ErrorAnswer | null {
     if (command.kind !== "transaction") return null;
     const excess = this.#excessOf(command);
@@ -91,22 +99,22 @@ export class Quota {
     if (isDiskNearlyFull() && state.growth(transaction.mutations) > 0) {
       return notApplied(
         "storageFull",
-        "Cannot write: the disk of the leader is nearly full. Make room or delete keys; it goes on by itself.",
+        "Cannot write: the disk of the leader is nearly full. Free disk space or delete keys; writes are then accepted again.",
       );
     }
-    // Without looking at what is replaced: most writes are far below the quota.
+    // A bound that ignores replaced values is cheaper, and enough while the state is far below the quota.
     if (quotaBytes === null || state.stateBytes + sizeOf(transaction) <= quotaBytes) return null;
     const growth = state.growth(transaction.mutations);
     if (growth <= 0 || state.stateBytes + growth <= quotaBytes) return null;
     return notApplied(
       "storageFull",
       `Cannot write: the store holds ${state.stateBytes} bytes of keys and values, and its quota is ${quotaBytes} ` +
-        "(--quota-bytes). Delete keys; it goes on by itself.",
+        "(--quota-bytes). Delete keys; writes are then accepted again.",
     );
   }
 }
 
-/** Bytes of the keys and values that a command puts. */
+/** Returns the bytes of the keys and values that a command puts. */
 function sizeOf({ mutations }: Transaction): number {
   let bytes = 0;
   for (const mutation of mutations) {

@@ -1,6 +1,10 @@
 /**
- * The way of a write through this node: checked at the door, then proposed here if this node leads, else passed on to
- * the leader, else refused at once. A node that can't do anything says so; it does not park requests.
+ * The path of a write through this node: it is validated, then proposed here if this node leads, else forwarded to the
+ * leader, else refused at once. A node does not queue writes that it can neither propose nor forward.
+ *
+ * A retry of a write that is in progress waits for the first attempt and gets its answer. The state machine would apply
+ * only one of the copies, but each would be an entry of the log, written to every disk and sent to every follower: where
+ * entries take longer than clients wait, copies would come faster than they are committed.
  */
 import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
@@ -11,10 +15,10 @@ import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { Metrics } from "./metrics/metrics.ts";
-import { InFlightWrites } from "./in_flight_writes.ts";
 import type { Replica } from "./replica.ts";
+import { assert } from "../platform/assert.ts";
 
-/** What the way of a write leads over. */
+/** The parts of a node that a write passes. */
 export interface WritesOptions {
   readonly driver: Driver;
   readonly replica: Replica;
@@ -50,17 +54,17 @@ export class Writes {
     const refusal = driver.isDiskFull
       ? notApplied(
         "storageFull",
-        "Cannot write: the disk of this node is full. Make room; it goes on by itself.",
+        "Cannot write: the disk of this node is full. Free disk space; the node continues by itself.",
       )
       : notApplied("noLeader", "Cannot write: this node knows of no leader. Try again.");
     this.#refuse(refusal, stamp, answer);
   }
 
-  /** Done here or not at all: this node leads, or one that took it for the leader passes the write on. */
+  /** Proposes a write here or refuses it: this node leads, or the node that forwarded the write believes so. */
   submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { replica, metrics = null } = this.#options;
-    // Before more than the stamp is read: what has to be refused must cost little, or it takes the time of what is not.
-    // A retry of what is under way adds nothing and must not hear that it was not applied: it waits, too.
+    // Before more than the stamp is decoded: refusals must cost little, or they take the time of the writes in progress.
+    // A retry of a write in progress must not be called "not applied": it waits for the first attempt.
     if (this.#admission.isFull(replica.waitingWrites, replica.applied.index)) {
       const stamp = peekSessionStamp(bytes);
       if (stamp !== null && this.#inFlight.join(stamp, answer)) return;
@@ -72,15 +76,15 @@ export class Writes {
     this.#propose(command, bytes, answer);
   }
 
-  /** Whether this is a write whose first attempt was proposed here or passed on, and has not ended. */
+  /** Whether an earlier attempt of this write was proposed here or forwarded, and has not ended. */
   isUnderWay(bytes: Uint8Array): boolean {
     const stamp = peekSessionStamp(bytes);
     return stamp !== null && (this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp));
   }
 
   /**
-   * Refuses a write, unless an earlier attempt was passed on to another node and has not ended: that one may be applied
-   * yet, so the retry waits for it.
+   * Refuses a write, unless an earlier attempt was forwarded and has not ended: that one may still be applied, so the
+   * retry waits for it.
    */
   #refuse(refusal: ErrorAnswer, stamp: SessionStamp | null, answer: (answer: WriteAnswer) => void): void {
     if (stamp === null || !this.#options.forwarding.join(stamp, answer)) answer(refusal);
@@ -88,7 +92,7 @@ export class Writes {
 
   #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { driver, replica, quota, metrics = null } = this.#options;
-    // Before the quota: what is under way already has room, and must not be called refused.
+    // Before the quota: a write in progress was admitted, and its retry must not be called "not applied".
     if (this.#join(command, answer)) return;
     const stamp = stampOf(command);
     const excess = quota.problemOf(command);
@@ -118,23 +122,22 @@ export class Writes {
         return this.#refuse(busy(), stamp, answer);
       case "transferring":
         return this.#refuse(
-          notApplied("noLeader", "Cannot write: leadership is being handed over. Try again."),
+          notApplied("noLeader", "Cannot write: leadership is being transferred. Try again."),
           stamp,
           answer,
         );
     }
   }
 
-  /** Lets a retry wait for its first attempt; false when that is not under way here. */
+  /** Has a retry wait for its first attempt; false when none is in progress here. */
   #join(command: Command, answer: (answer: WriteAnswer) => void): boolean {
     const stamp = stampOf(command);
     return stamp !== null && this.#inFlight.join(stamp, answer);
   }
 
-  /** The command, or what is wrong with it. */
+  /** Returns the command, or the refusal of an invalid one. */
   #read(bytes: Uint8Array): Command | ErrorAnswer {
-    // On the bytes as they are stored and sent on, before any is decoded: what a newer version may have added at the end
-    // of the command counts, too.
+    // The bound is on the bytes as they are stored and sent: fields of a newer version count, too.
     if (bytes.length > MAX_COMMAND_BYTES) return tooLong(bytes.length);
     try {
       const command = decodeCommand(bytes);
@@ -159,5 +162,50 @@ function tooLong(bytes: number): ErrorAnswer {
 }
 
 function busy(): ErrorAnswer {
-  return notApplied("busy", "Cannot write: too much is under way. Try again later.");
+  return notApplied("busy", "Cannot write: too many writes are in progress. Try again later.");
+}
+
+/** Takes the answer of a write; called exactly once. */
+type TakeAnswer = (answer: WriteAnswer) => void;
+
+/**
+ * The writes that this node has proposed and that have not ended, by their stamps.
+ *
+ * It holds one function for each request that waits. The bounds on requests of clients and of other nodes
+ * (MAX_CLIENT_REQUESTS_IN_FLIGHT, MAX_FORWARDS) bound it.
+ */
+export class InFlightWrites {
+  /** By session, then by sequence. */
+  readonly #waiting = new Map<number, Map<number, TakeAnswer[]>>();
+
+  /** Has `answer` wait for the write with this stamp; false when it is not in progress. */
+  join({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): boolean {
+    const waiting = this.#waiting.get(sessionId)?.get(sequence);
+    waiting?.push(answer);
+    return waiting !== undefined;
+  }
+
+  /** Whether the write with this stamp is in progress. */
+  has({ sessionId, sequence }: SessionStamp): boolean {
+    return this.#waiting.get(sessionId)?.has(sequence) === true;
+  }
+
+  /** Number of sessions that have a write in progress. */
+  get sessions(): number {
+    return this.#waiting.size;
+  }
+
+  /** Adds a proposed write; returns the function that answers it, for `answer` and for all that {@link join} it. */
+  open({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): TakeAnswer {
+    const ofSession = this.#waiting.get(sessionId) ?? new Map<number, TakeAnswer[]>();
+    assert(!ofSession.has(sequence), "a write in progress is not proposed again");
+    const waiting = [answer];
+    ofSession.set(sequence, waiting);
+    this.#waiting.set(sessionId, ofSession);
+    return (end) => {
+      ofSession.delete(sequence);
+      if (ofSession.size === 0) this.#waiting.delete(sessionId);
+      for (const take of waiting) take(end);
+    };
+  }
 }

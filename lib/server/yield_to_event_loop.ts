@@ -24,7 +24,7 @@ export class SliceBudget {
     return this.#bytes >= SLICE_BYTES || this.#records >= SLICE_RECORDS;
   }
 
-  /** Gives the event loop a turn and begins a new slice. */
+  /** Begins a new slice after a turn of the event loop. */
   async yield(): Promise<void> {
     await this.#yieldToEventLoop();
     this.#bytes = 0;

@@ -34,7 +34,7 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
     id: "M245",
     title: "an empty map is kept for every session that ever wrote at this node",
     failure: "the leader's memory grows with every client that comes, and is never given back",
-    file: "lib/server/in_flight_writes.ts",
+    file: "lib/server/writes.ts",
     from: "      if (ofSession.size === 0) this.#waiting.delete(sessionId);\n",
     to: "",
     checks: [SERVER],

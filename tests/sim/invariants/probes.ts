@@ -2,13 +2,17 @@
  * Wraps the public methods of the production code for the time of a run, so that an observer sees what goes in and comes
  * out. The wraps change nothing, and no production file has to know of them. There is one world at a time in a program.
  */
-import type { StoredSnapshot } from "../../../lib/storage/mod.ts";
+import {
+  type RecoveredLog,
+  SnapshotStore,
+  type StoredSnapshot,
+  WriteAheadLog,
+} from "../../../lib/storage/mod.ts";
 import { type Command, type CommandResult, StateMachine } from "../../../lib/kv/mod.ts";
 import type { NodeId } from "../../../lib/raft/mod.ts";
 import { Node } from "../../../lib/server/node.ts";
-import { InFlightWrites } from "../../../lib/server/in_flight_writes.ts";
+import { InFlightWrites } from "../../../lib/server/writes.ts";
 import { SnapshotExchange } from "../../../lib/server/snapshot/exchange.ts";
-import { type RecoveredLog, SnapshotStore, WriteAheadLog } from "../../../lib/storage/mod.ts";
 import { type CoreObserver, observeCore } from "../../support/raft/core_probes.ts";
 
 /** Takes what is seen. */

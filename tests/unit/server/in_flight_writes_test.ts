@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { SessionStamp } from "../../../lib/kv/mod.ts";
 import { notApplied, type WriteAnswer } from "../../../lib/server/reply.ts";
-import { InFlightWrites } from "../../../lib/server/in_flight_writes.ts";
+import { InFlightWrites } from "../../../lib/server/writes.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 
 const END: WriteAnswer = notApplied("busy", "It is over.");
