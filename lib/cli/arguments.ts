@@ -10,7 +10,7 @@ export interface OptionSpec {
   readonly name: string;
   /** The placeholder of its value in the help, such as `<ms>`; null for a switch, which has no value. */
   readonly placeholder: string | null;
-  /** What it does, in a few words. */
+  /** A few words on its effect. */
   readonly help: string;
   /** Whether usage lines and hints leave it out; the help of its command has it. */
   readonly isSeldom?: true;

@@ -15,7 +15,7 @@ import {
 import type { Environment } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { clientHelp } from "./help.ts";
-import { MAX_VALUE_INPUT_BYTES, readLines, valueTooLarge } from "./input.ts";
+import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { COMMANDS, parseCommand, type ParsedLine, QUIT } from "./registry.ts";
 import { runShell } from "./shell.ts";
@@ -23,7 +23,6 @@ import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { tokenize } from "./tokenize.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { InvalidRequestError } from "../client/errors.ts";
-import { errorMessage } from "../platform/errors.ts";
 
 /** Options of the client beside those that every command takes. */
 const CLIENT_OPTIONS: readonly OptionSpec[] = [
@@ -90,13 +89,13 @@ class Client {
   }
 
   async run(args: readonly string[]): Promise<ExitCode> {
-    refuseReplaced(args, WAYS_OF_BYTES);
+    refuseReplaced(args, BYTES_HINT);
     const { invocation, options } = parseCommand(args, CLIENT_OPTIONS);
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
     this.#cluster = options.get("cluster") ?? null;
     if (invocation !== null) {
-      return await this.#runCall(invocation, {
+      return await this.#runInvocation(invocation, {
         stdin: () => this.#environment.stdin.stream,
         isOneOfMany: false,
       });
@@ -113,7 +112,6 @@ class Client {
       connect: () => this.#open(),
       output: this.#output,
       timeoutMs: this.#timeoutMs,
-      readFile: (path) => this.#readFile(path),
     });
     return ExitCode.done;
   }
@@ -171,13 +169,13 @@ class Client {
     if (invocation.command === QUIT) return "quit";
     const stdin = (): never => {
       throw new UsageError(
-        "Here standard input cannot be data: the commands come from it. Use --file, or give one command alone.",
+        "Standard input has the commands, so it cannot be the data. Use --file, or give the command as arguments.",
       );
     };
-    return await this.#runCall(invocation, { stdin, isOneOfMany: true });
+    return await this.#runInvocation(invocation, { stdin, isOneOfMany: true });
   }
 
-  async #runCall(
+  async #runInvocation(
     invocation: Invocation,
     { stdin, isOneOfMany }: { readonly isOneOfMany: boolean; stdin(): ReadableStream<Uint8Array> },
   ): Promise<ExitCode> {
@@ -193,7 +191,6 @@ class Client {
       connect: () => this.#open(),
       stdin,
       output: this.#environment.stdout,
-      readFile: (path) => this.#readFile(path),
       environment: this.#environment,
       showProgress: () => {},
       timeoutMs: this.#timeoutMs,
@@ -286,31 +283,18 @@ class Client {
   }
 
   async #open(): Promise<StoreClient> {
-    const example = "Example: --cluster 127.0.0.1:7001,127.0.0.1:7002";
     if (this.#cluster === null) {
-      throw new UsageError(`--cluster is missing: which cluster is meant? ${example}`);
+      throw new UsageError("--cluster is missing. Example: --cluster 127.0.0.1:7001,127.0.0.1:7002");
     }
     try {
       const timeout = this.#timeoutMs === null ? {} : { timeoutMs: this.#timeoutMs };
       return await this.#connect({ cluster: this.#cluster.split(","), ...timeout });
     } catch (error) {
       if (error instanceof InvalidRequestError) {
-        throw new UsageError(`--cluster: ${error.message} ${example}`);
+        throw new UsageError(`--cluster: ${error.message}`);
       }
       throw error;
     }
-  }
-
-  #readFile(path: string): Promise<Uint8Array> {
-    let bytes: Uint8Array;
-    try {
-      bytes = this.#environment.readFile(path, MAX_VALUE_INPUT_BYTES);
-    } catch (error) {
-      const reason = errorMessage(error);
-      throw new UsageError(`--file: cannot read ${path}: ${reason}.`);
-    }
-    if (bytes.length > MAX_VALUE_INPUT_BYTES) throw valueTooLarge(path);
-    return Promise.resolve(bytes);
   }
 
   #view(isTerminal: boolean): View {
@@ -319,7 +303,7 @@ class Client {
   }
 }
 
-const WAYS_OF_BYTES =
+const BYTES_HINT =
   "Write bytes as \\xHH with --escapes (U+FFFD as \\u{fffd}), a key also as --key-base64, a value " +
   "also as - (standard input) or --file.";
 const NOT_UTF8 = "is not UTF-8. Write other bytes as \\xHH.";

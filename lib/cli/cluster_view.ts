@@ -77,12 +77,12 @@ export function describeWaiting({ leader, nodes }: ClusterStatus): string {
     const found = silent.filter((node) => stateOf(node) === state);
     return found.length === 0 ? [] : [`${namesOf(found)} ${stateText(state)}`];
   });
-  const told = silentParts.length === 0 ? [] : [silentParts.join(", ")];
-  if (up.length === 0) return ["no node answers", ...told].join(": ");
-  if (leader === null) return `no leader yet: ${[...told, `${namesOf(up)} electing`].join(", ")}`;
+  const missing = silentParts.length === 0 ? [] : [silentParts.join(", ")];
+  if (up.length === 0) return ["no node answers", ...missing].join(": ");
+  if (leader === null) return `no leader yet: ${[...missing, `${namesOf(up)} electing`].join(", ")}`;
   const isLeaderSilent = silent.some(({ id }) => id === leader);
   const first = isLeaderSilent ? `leader n${leader} does not answer` : `waiting for leader n${leader}`;
-  return [first, ...told].join(": ");
+  return [first, ...missing].join(": ");
 }
 
 /** Returns `n1`, `n1 and n2`, or `n1, n2 and n3`. */

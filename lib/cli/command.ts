@@ -1,6 +1,6 @@
 /**
- * What a client command is: its description, from which help, completion and hints are made, and the function that runs
- * it; and the arguments and options that several commands share.
+ * A client command: its description, from which help, completion and hints are made, and the function that runs it; and
+ * the arguments and options that several commands share.
  */
 import {
   integerOfText,
@@ -11,7 +11,7 @@ import {
 } from "./arguments.ts";
 import type { Environment, Output } from "./environment.ts";
 import { ExitCode, UsageError } from "./errors.ts";
-import { readValueFrom } from "./input.ts";
+import { readValueFile, readValueFrom } from "./input.ts";
 import { bytesOfWord, dim, duration } from "./text.ts";
 import { unescape } from "./tokenize.ts";
 import type { KvClient } from "../client/client.ts";
@@ -73,9 +73,11 @@ export interface CommandContext {
   stdin(): ReadableStream<Uint8Array>;
   /** Standard output, for a command that writes data while it runs. */
   readonly output: Output;
-  readFile(path: string): Promise<Uint8Array>;
-  /** Time, randomness, and where files can be written. */
-  readonly environment: Pick<Environment, "clock" | "random" | "cpuMs" | "mayWrite" | "writeFile">;
+  /** Time, randomness and files. */
+  readonly environment: Pick<
+    Environment,
+    "clock" | "random" | "cpuMs" | "mayWrite" | "readFile" | "writeFile"
+  >;
   /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */
   showProgress(line: string): void;
   /** Deadline unless the invocation has its own; null for the client's default. */
@@ -372,7 +374,9 @@ export async function readValue(
   context: CommandContext,
 ): Promise<Uint8Array> {
   const argument = invocation.args.get(name);
-  if (argument === undefined) return await context.readFile(invocation.options.get(FILE.name) ?? "");
+  if (argument === undefined) {
+    return readValueFile(invocation.options.get(FILE.name) ?? "", context.environment);
+  }
   return isStdin(invocation, name)
     ? await readValueFrom(context.stdin())
     : bytesOf(argument.text, invocation);

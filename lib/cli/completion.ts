@@ -111,7 +111,7 @@ export function argumentHint(line: string): string {
   return behind(line, [...missing, ...offered].join(" "));
 }
 
-/** Returns the hint, separated from the last word of the line. */
+/** Returns the hint, separated by a blank from the line. */
 function behind(line: string, hint: string): string {
   return hint === "" || /[ \t]$/.test(line) ? hint : ` ${hint}`;
 }

@@ -1,6 +1,9 @@
 /** Reading standard input within bounds: all of it, or line by line. */
 import { concat } from "@std/bytes";
 import { ValueTooLargeError } from "../client/errors.ts";
+import { errorMessage } from "../platform/errors.ts";
+import type { Environment } from "./environment.ts";
+import { UsageError } from "./errors.ts";
 
 /** Longest value that is read from standard input or a file; it is more than any cluster takes. */
 export const MAX_VALUE_INPUT_BYTES = 8_388_608;
@@ -22,8 +25,20 @@ export async function readValueFrom(stream: ReadableStream<Uint8Array>): Promise
   return concat(chunks);
 }
 
+/** Reads a file that holds a value. Throws {@link UsageError}, and {@link ValueTooLargeError} as above. */
+export function readValueFile(path: string, environment: Pick<Environment, "readFile">): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = environment.readFile(path, MAX_VALUE_INPUT_BYTES);
+  } catch (error) {
+    throw new UsageError(`Cannot read the file ${path}: ${errorMessage(error)}.`);
+  }
+  if (bytes.length > MAX_VALUE_INPUT_BYTES) throw valueTooLarge(path);
+  return bytes;
+}
+
 /** Returns the error for a value that is too long to be read. */
-export function valueTooLarge(source: string): ValueTooLargeError {
+function valueTooLarge(source: string): ValueTooLargeError {
   return new ValueTooLargeError(
     `Cannot take the value from ${source}: it is longer than ${MAX_VALUE_INPUT_BYTES} bytes, which no cluster takes.`,
   );

@@ -46,7 +46,7 @@ interface Dependencies {
 
 interface Tool {
   readonly name: string;
-  /** What follows the name in the usage line, without the options. */
+  /** Usage after the name, without the options. */
   readonly usage: string;
   readonly options: readonly OptionSpec[];
   readonly summary: string;

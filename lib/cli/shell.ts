@@ -45,7 +45,6 @@ interface ShellOptions {
   /** Format of answers unless a line has `--output`. */
   readonly output: OutputFormat;
   readonly timeoutMs: number | null;
-  readFile(path: string): Promise<Uint8Array>;
 }
 
 /** A line that was typed. `problem`: why it is not run; null for a line that is run. */
@@ -186,7 +185,7 @@ class Shell implements Disposable {
       if (invocation === null) {
         throw new UsageError("There is no command, only options. Type help for the commands.");
       }
-      return await this.#call(invocation, { format, signal });
+      return await this.#runInvocation(invocation, { format, signal });
     } catch (error) {
       const failure = error instanceof AbortError ? cancelled(error) : failureOf(error);
       this.#editor.print(
@@ -196,8 +195,11 @@ class Shell implements Disposable {
     }
   }
 
-  async #call(invocation: Invocation, how: { format: OutputFormat; signal: AbortSignal }): Promise<boolean> {
-    const { client, connect, environment, timeoutMs, readFile } = this.#options;
+  async #runInvocation(
+    invocation: Invocation,
+    how: { format: OutputFormat; signal: AbortSignal },
+  ): Promise<boolean> {
+    const { client, connect, environment, timeoutMs } = this.#options;
     const startedAt = environment.clock.now();
     let isLineShown = false;
     const showLine = (line: string): void => {
@@ -210,12 +212,11 @@ class Shell implements Disposable {
       connect,
       stdin: () => {
         throw new UsageError(
-          "Here standard input cannot be data: you type on it. Use --file, or leave the shell and give one command " +
-            "with < file. (-- - is a dash.)",
+          "The shell reads standard input, so it cannot be the data. Use --file, or leave the shell and give one " +
+            "command with < file. (-- - is a dash.)",
         );
       },
       output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
-      readFile,
       environment,
       showProgress: showLine,
       timeoutMs,

@@ -59,7 +59,7 @@ const BENCH_OPTIONS: readonly OptionSpec[] = [
   {
     name: "rate",
     placeholder: "<n>",
-    help: "requests a second, whatever the cluster does; latency from when each was due",
+    help: "requests per second, independent of the answers; latency counts from when each was due",
   },
   ...READ_OPTIONS,
   { name: "prefix", placeholder: "<prefix>", help: "of the keys, which must be unused (bench/<random>/)" },

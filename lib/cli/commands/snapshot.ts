@@ -125,7 +125,7 @@ async function copyOut(
     throw incomplete({ written, bytes, code, cause: error });
   }
   if (written !== bytes) {
-    const cause = new Error("the node sent another number of bytes than it had said.");
+    const cause = new Error("the node sent another number of bytes than announced.");
     throw incomplete({ written, bytes, code: "internal", cause });
   }
 }

@@ -1,4 +1,4 @@
-/** Keys and values that are no UTF-8, as arguments of the process and in what is printed to be typed again. */
+/** Keys and values that are not UTF-8, in process arguments and in printed commands. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { FakeStore } from "./fake_store.ts";

@@ -1,4 +1,4 @@
-/** Reading arguments by a table of options. */
+/** Parsing of arguments by a table of options. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { type OptionSpec, parseArguments } from "../../../lib/cli/arguments.ts";

@@ -1,4 +1,4 @@
-/** `kvraft client bench`: what it asks of a store, and what it tells of the answers. */
+/** `kvraft client bench`: its requests to a store, and its report. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";

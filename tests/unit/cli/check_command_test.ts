@@ -1,4 +1,4 @@
-/** `kvraft client check`: what it says of stores that keep their promises and of stores that don't. */
+/** `kvraft client check`: its verdict on correct stores and on faulty ones. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
@@ -137,14 +137,14 @@ Deno.test("check: Ctrl-C ends the run early with a verdict", async () => {
   environment.signal();
   assertEquals([await code, environment.listensForSignals, environment.clock.timerCount], [0, false, 0]);
   assertMatch(environment.stdout.text, /^LINEARIZABLE: [^]*; ended by Ctrl-C\n/);
-  assert(environment.stderr.text.endsWith("\r\x1b[2K"), "the line that told how far it was is gone");
+  assert(environment.stderr.text.endsWith("\r\x1b[2K"), "the progress line is cleared");
 });
 
 Deno.test("check: the progress line shows how long no write has succeeded", async () => {
   const { environment, store, code } = begin(["--duration", "10s", "--mix", "put=1"], { failing: 1 }, {
     terminal: true,
   });
-  await eventually("it is told", () => {
+  await eventually("the line is shown", () => {
     environment.clock.advance(100);
     return /no write succeeds since 2\.\d s/.test(environment.stderr.text) ? true : null;
   });

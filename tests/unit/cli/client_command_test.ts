@@ -1,4 +1,4 @@
-/** `kvraft client`: what each command prints where, and what the process ends with. */
+/** `kvraft client`: the output and exit code of each command. */
 import { assertEquals } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment } from "./fake_environment.ts";
@@ -149,7 +149,7 @@ Deno.test("client: each error has its exit code, and is written to standard erro
   const table: readonly (readonly [Error, number, string])[] = [
     [new KeyTooLargeError("Key."), 2, "keyTooLarge"],
     [new NoLeaderError("No leader."), 3, "noLeader"],
-    [new ConnectionError("Nobody."), 3, "unavailable"],
+    [new ConnectionError("No node."), 3, "unavailable"],
     [new TimeoutError("Late."), 3, "timeout"],
     [new TimeoutError("Late.", { outcome: "unknown" }), 4, "timeout"],
   ];
@@ -210,7 +210,7 @@ Deno.test("client: wrong usage ends with 2 before anything is sent, and says wha
       ["list", "--after", "a", "--start", "b"],
       "--after says where to begin, and so does --start. Give one of them.",
     ],
-    [["put", "k", "--file", "gone"], "--file: cannot read gone: there is no such file."],
+    [["put", "k", "--file", "gone"], "Cannot read the file gone: there is no such file."],
     [
       ["cas", "k", "-", "-"],
       "cas can take only one of <expected> and <new> from standard input. Use --file for <new>.",
@@ -237,8 +237,8 @@ Deno.test("client: a missing or unreadable --cluster is wrong usage", async () =
   );
   const example = "Example: --cluster 127.0.0.1:7001,127.0.0.1:7002";
   assertEquals(environment.stderr.text.split("\n"), [
-    `kvraft: --cluster is missing: which cluster is meant? ${example}`,
-    JSON.stringify({ error: { code: "usage", message: `--cluster: Cannot read it. ${example}` } }),
+    `kvraft: --cluster is missing. ${example}`,
+    JSON.stringify({ error: { code: "usage", message: "--cluster: Cannot read it." } }),
     "",
   ]);
 });
@@ -286,8 +286,8 @@ Deno.test("client: a line that cannot be run is reported by its number, and the 
     err: [
       'kvraft: line 1: There is no command "pt". Did you mean put?\n',
       "kvraft: line 2: The quote ' at column 7 is not closed.\n",
-      "kvraft: line 3: Here standard input cannot be data: the commands come from it. Use --file, or give " +
-      "one command alone.\n",
+      "kvraft: line 3: Standard input has the commands, so it cannot be the data. Use --file, or give the " +
+      "command as arguments.\n",
       "kvraft: line 4: The line is not UTF-8. Write other bytes as \\xHH.\n",
     ].join(""),
   });

@@ -1,4 +1,4 @@
-/** The table of commands and what is made from it: help, hints, completions. */
+/** The registry of commands, and the help, hints and completions made from it. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { commandUsage } from "../../../lib/cli/command.ts";
 import { argumentHint, complete } from "../../../lib/cli/completion.ts";

@@ -1,4 +1,4 @@
-/** `export` and `import`: what goes out comes in again, at a rate, and a bad line stops it by its number. */
+/** `export` and `import`: round trips, rates, and bad lines. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { FakeStore } from "./fake_store.ts";
@@ -270,7 +270,7 @@ Deno.test("import: Ctrl-C ends it after the puts in flight, and says how to cont
 
 Deno.test("import: it is refused where the commands come from standard input", async () => {
   const [code, , err] = await run([], new FakeStore(), { input: ["import\n"] });
-  assertEquals([code, err.startsWith("kvraft: line 1: Here standard input cannot be data")], [2, true]);
+  assertEquals([code, err.startsWith("kvraft: line 1: Standard input has the commands")], [2, true]);
 });
 
 Deno.test("export and import: wrong rates are refused", async () => {

@@ -1,4 +1,4 @@
-/** A process in memory: what a command reads is given, what it writes is kept. */
+/** An environment in memory: input is given, output is kept. */
 import { PassThrough } from "node:stream";
 import type { Diagnostics, Environment, Output, Terminal } from "../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../lib/cli/errors.ts";
@@ -6,7 +6,7 @@ import { terminalLine, terminalText } from "../../../lib/cli/text.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
-/** What the process finds. */
+/** Options of the environment. */
 export interface FakeEnvironmentOptions {
   /** Chunks of standard input; a terminal when null. Default: no bytes. */
   readonly input?: readonly (string | Uint8Array)[] | null;
@@ -15,9 +15,9 @@ export interface FakeEnvironmentOptions {
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   readonly columns?: number;
   readonly isDiskFull?: boolean;
-  /** What reading standard input fails with. */
+  /** The error of reading standard input. */
   readonly inputError?: Error;
-  /** Whether standard output takes nothing. */
+  /** Whether standard output fails. */
   readonly isOutputFull?: boolean;
 }
 
@@ -77,13 +77,13 @@ export class FakeEnvironment implements Environment {
   readonly wantsColor: boolean;
   readonly clock = new ManualClock();
   readonly random = seededRandom(1);
-  /** What was written, by path. */
+  /** Written files by path. */
   readonly written = new Map<string, string>();
-  /** What is typed, and what the terminal is sent. */
+  /** Streams of the terminal. */
   readonly terminal = { input: new PassThrough(), output: new PassThrough() };
-  /** What the program is said to have used. */
+  /** CPU time that the program reports. */
   cpuTimeMs = 0;
-  /** Every exit code asked for. */
+  /** Exit codes that were requested. */
   readonly exits: number[] = [];
   readonly #options: FakeEnvironmentOptions;
   readonly #signalHandlers = new Set<() => void>();
@@ -99,7 +99,7 @@ export class FakeEnvironment implements Environment {
     this.wantsColor = color;
   }
 
-  /** Whether somebody listens for signals. */
+  /** Whether a listener for signals is registered. */
   get listensForSignals(): boolean {
     return this.#signalHandlers.size + this.#hangupHandlers.size > 0;
   }

@@ -1,4 +1,4 @@
-/** A store in memory behind the part of the client that commands use, and ways to make it fail. */
+/** A store in memory with the client interface of the commands; its calls can be made to fail. */
 import type { StoreClient } from "../../../lib/cli/command.ts";
 import type {
   Bytes,
@@ -78,16 +78,16 @@ export class FakeStore implements StoreClient {
     { id: 1, address: "127.0.0.1:7001", role: "voter" },
     { id: 2, address: "[::1]:7002", role: "voter" },
   ];
-  /** Every change of membership that was asked for. */
+  /** Changes of the membership that were requested. */
   readonly changes: unknown[] = [];
-  /** What a change does to `memberList`, or how it is refused. */
+  /** Effect of a change on `memberList`, or its refusal. */
   onChange: (change: MembershipChange) => Promise<void> = () => Promise.resolve();
   snapshot: SnapshotInfo = { nodeId: 2, index: 12, term: 5, revision: 7, bytes: 6 };
-  /** What the file of the snapshot consists of. */
+  /** Chunks of the snapshot file. */
   snapshotChunks: () => AsyncIterable<Uint8Array> = () => ReadableStream.from([]);
-  /** Snapshots that were opened and not closed. */
+  /** Number of snapshots that are open. */
   openSnapshots = 0;
-  /** What the next calls on keys wait for, or fail with. */
+  /** Awaited by each call on keys; it can delay or fail the call. */
   before: (options: { readonly signal?: AbortSignal }) => Promise<void> = () => Promise.resolve();
   /** Options of every call, in order. */
   readonly calls: unknown[] = [];
@@ -213,8 +213,8 @@ export class FakeStore implements StoreClient {
   }
 
   async #call(name: string, options: { readonly signal?: AbortSignal }): Promise<void> {
-    const { signal: _, ...told } = options;
-    this.calls.push({ name, ...told });
+    const { signal: _, ...recorded } = options;
+    this.calls.push({ name, ...recorded });
     await this.before(options);
   }
 

@@ -1,4 +1,4 @@
-/** The server's tools in memory: what they were asked, and what they answer. */
+/** The server's tools in memory: they keep their calls and return prepared answers. */
 import type {
   InspectReport,
   RecoverReport,
@@ -9,7 +9,7 @@ import type {
   ServerTools,
 } from "../../../lib/server/tools/tools_port.ts";
 
-/** What recover finds. */
+/** Stakes of a recovery. */
 export const STAKES: RecoveryStakes = {
   dataDir: "data/node-2",
   clusterId: "7f3a",
@@ -30,9 +30,9 @@ export class FakeTools implements ServerTools {
   /** By path. */
   readonly reports = new Map<string, InspectReport>();
   readonly restored: RestoreRequest[] = [];
-  /** What was recovered: asked for and confirmed. */
+  /** Confirmed recoveries. */
   readonly recovered: Pick<RecoverRequest, "dataDir" | "nodeId" | "address">[] = [];
-  /** What the next call fails with. */
+  /** The error of the next call. */
   failure: Error | null = null;
 
   inspect(path: string): Promise<InspectReport> {

@@ -1,4 +1,4 @@
-/** What the shell shows, and how it fits a terminal. */
+/** The text of answers in the shell, and its width on a terminal. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { healthy, STATUS } from "./fake_store.ts";
@@ -26,7 +26,7 @@ function entry(key: string, value: string | Uint8Array): KeyValue {
   return { key: new TextEncoder().encode(key), value: bytes, createRevision: 1, modRevision: 7, version: 2 };
 }
 
-/** What the shell shows. */
+/** Returns the text of the shell. */
 function shown(answer: Answer, view: View = VIEW): string {
   const { output, note } = answer.text(view);
   return `${typeof output === "string" ? output : new TextDecoder().decode(output)}${note}`;

@@ -1,4 +1,4 @@
-/** The line that is typed or pasted: nothing is lost or changed, and work does not grow with its square. */
+/** Typed and pasted lines: nothing is lost or changed, and the cost is linear in their length. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { PassThrough } from "node:stream";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-/** `member …` and `members`: what is asked of the cluster, what is said while it comes about, and how it ends. */
+/** `member …` and `members`: requests to the cluster, progress, and answers. */
 import { assert, assertEquals } from "@std/assert";
 import { FakeStore, healthy, peer } from "./fake_store.ts";
 import { FakeEnvironment } from "./fake_environment.ts";
@@ -27,7 +27,7 @@ interface Begun {
   readonly environment: FakeEnvironment;
   readonly store: FakeStore;
   readonly code: Promise<number>;
-  /** What the terminal was shown since it was asked last, without what controls it. */
+  /** Returns the text on the terminal since the last call, without control sequences. */
   said(): string;
 }
 
@@ -206,7 +206,7 @@ Deno.test("member: 30 s without any answer end the wait; a shorter silence does 
   store.memberList = members("voter", "voter", "learner");
   await settle();
   const answer = store.members.bind(store);
-  store.members = () => Promise.reject(new ConnectionError("Nobody answers."));
+  store.members = () => Promise.reject(new ConnectionError("No node answers."));
   const pass = async (looks: number): Promise<void> => {
     for (let look = 0; look < looks; look++) {
       environment.clock.advance(250);
@@ -216,14 +216,14 @@ Deno.test("member: 30 s without any answer end the wait; a shorter silence does 
   await pass(100);
   store.members = answer;
   await pass(1);
-  store.members = () => Promise.reject(new ConnectionError("Nobody answers."));
+  store.members = () => Promise.reject(new ConnectionError("No node answers."));
   await pass(119);
   assertEquals(environment.stderr.text, "");
   await pass(1);
   assertEquals([await code, environment.stderr.text], [
     4,
     "kvraft: The cluster accepted the change and then did not answer for 30.0 s; the change continues once it does. " +
-    "members shows what became of n3. (Nobody answers.)\n",
+    "members shows what became of n3. (No node answers.)\n",
   ]);
 });
 

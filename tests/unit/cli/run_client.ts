@@ -3,12 +3,12 @@ import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 
-/** A client command: what it finds. */
+/** Environment of a client command. */
 export interface Run extends FakeEnvironmentOptions {
   readonly store?: FakeStore;
 }
 
-/** What a client command came to. */
+/** The result of a client command. */
 export interface Ended {
   readonly code: number;
   readonly out: string;

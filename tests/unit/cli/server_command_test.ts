@@ -1,4 +1,4 @@
-/** `kvraft server` and the words before it: start, the ready line, signals, and the exit codes. */
+/** `kvraft server` and `kvraft`: start, the ready line, signals, and exit codes. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
@@ -61,7 +61,7 @@ function start(
   };
 }
 
-/** What a command that ends by itself wrote. */
+/** Runs a command that ends by itself, and returns its output. */
 async function run(
   args: readonly string[],
   options?: FakeEnvironmentOptions,
@@ -140,7 +140,7 @@ Deno.test("server: a slow stop is ended after 4.5 s", async () => {
   assertMatch(environment.stderr.text, /the clean stop took longer than/);
 });
 
-/** Errors by their stable names, and what a server ends with: 1 is only what no restart mends. */
+/** Stable error names and the exit code of a server: 1 only for those that a restart cannot fix. */
 const ENDS: readonly (readonly [string | null, number])[] = [
   ["nodeRefused", 1],
   ["folderLost", 1],

@@ -1,4 +1,4 @@
-/** `kvraft server inspect | restore | recover`: what the tools are asked, what is said, and the exit codes. */
+/** `kvraft server inspect | restore | recover`: calls of the tools, output, and exit codes. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
@@ -173,7 +173,7 @@ Deno.test("recover: the id is typed on a terminal; any other input changes nothi
   assertEquals((await run([...args, "--yes=7f3b"])).code, 1);
 });
 
-/** On a terminal where somebody types this. */
+/** Runs a tool on a terminal and types `word`. */
 async function answering(args: readonly string[], word: string): Promise<Ended> {
   const { stream } = new FakeEnvironment({ input: [word] }).stdin;
   const tools = new FakeTools();

@@ -1,4 +1,4 @@
-/** The shell, over streams in memory: what is typed goes in, what the screen is sent comes out. */
+/** The shell on streams in memory: typed input, and the screen. */
 import { assert, assertEquals } from "@std/assert";
 import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell.ts";
 import { AbortError, NoLeaderError } from "../../../lib/client/errors.ts";
@@ -12,7 +12,7 @@ const CTRL_C = "\x03";
 const CTRL_D = "\x04";
 const CTRL_U = "\x15";
 const UP = "\x1b[A";
-/** What `export` asks of the store for its first page. */
+/** Options of the first request of `export`. */
 const EXPORTED = { consistency: "linearizable", prefix: new Uint8Array(), limit: 1_000, cursor: null };
 
 /** A shell that runs, its typist and its screen. */
@@ -32,7 +32,6 @@ class Session {
       connect: () => Promise.resolve(store),
       output: "text",
       timeoutMs: null,
-      readFile: () => Promise.reject(new Error("there are no files")),
     });
   }
 
@@ -42,7 +41,7 @@ class Session {
     return this.#sent.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r\n", "\n");
   }
 
-  /** What was sent since `mark`, which is an earlier length of `screen`. */
+  /** Returns the part of the screen after `mark`, an earlier length of `screen`. */
   since(mark: number): string {
     return this.screen.slice(mark);
   }
@@ -222,7 +221,7 @@ Deno.test("shell: it continues after an error", async () => {
   await session.type("get k\r");
   await session.shows("error: Cannot get a key: no leader.\n");
   await session.type("put k -\r");
-  await session.shows("error: Here standard input cannot be data: you type on it.");
+  await session.shows("error: The shell reads standard input, so it cannot be the data.");
   await session.leave();
 });
 
@@ -245,7 +244,7 @@ Deno.test("shell: export writes to the screen; commands that need a file say how
   await session.type("snapshot save\r");
   await session.shows("Type: kvraft client --cluster <nodes> snapshot save > backup.snap\n");
   await session.type("import\r");
-  await session.shows("error: Here standard input cannot be data: you type on it.");
+  await session.shows("error: The shell reads standard input, so it cannot be the data.");
   await session.leave();
   assertEquals(session.store.calls, [{ name: "put" }, { name: "list", ...EXPORTED }]);
 });

@@ -1,4 +1,4 @@
-/** `snapshot now` and `snapshot save`: what is said, and that nothing half is taken for a backup. */
+/** `snapshot now` and `snapshot save`: answers, and incomplete backups. */
 import { assertEquals } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { FakeDiagnostics, FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
@@ -126,13 +126,13 @@ Deno.test("snapshot save: it writes nothing to a terminal, and says what to type
 
 Deno.test("snapshot save: an incomplete backup ends with 3 and is called useless", async () => {
   const lost = withFile();
-  lost.snapshotChunks = () => breakingOff(FILE.slice(0, 1), new ConnectionError("The node is gone."));
+  lost.snapshotChunks = () => breakingOff(FILE.slice(0, 1), new ConnectionError("The node stopped."));
   const short = withFile(...FILE.slice(0, 1));
   const long = withFile(...FILE, ...FILE);
   const table: readonly (readonly [FakeStore, string, string])[] = [
-    [lost, "The node is gone.", "3"],
-    [short, "the node sent another number of bytes than it had said.", "3"],
-    [long, "the node sent another number of bytes than it had said.", "12"],
+    [lost, "The node stopped.", "3"],
+    [short, "the node sent another number of bytes than announced.", "3"],
+    [long, "the node sent another number of bytes than announced.", "12"],
   ];
   for (const [store, reason, written] of table) {
     const { code, err } = await run(["snapshot", "save"], store);

@@ -1,4 +1,4 @@
-/** Standard input, standard output and the terminal of the client: what they do not take, and what they must not get. */
+/** Standard input, standard output and the terminal of the client: their errors, and text that must not reach them. */
 import { assertEquals } from "@std/assert";
 import { FakeStore } from "./fake_store.ts";
 import { filled, run } from "./run_client.ts";

@@ -1,4 +1,4 @@
-/** Bytes as words, escaped text, and lines split into words: each way back gives what went in. */
+/** Bytes as words, escaped text, and lines split into words: each conversion and its inverse. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
