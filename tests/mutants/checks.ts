@@ -12,7 +12,7 @@ export interface Check {
 /** A node process, or a whole simulated cluster, may spin; nothing here needs a tenth of this on a quiet machine. */
 const TEST_DEADLINE_MS = 120_000;
 const CAMPAIGN_DEADLINE_MS = 300_000;
-/** Random worlds that the simulator runs for each mutant that comes to it. */
+/** Seeds that the simulator runs for each mutant that earlier checks did not notice. */
 const SIMULATED_SEEDS = "1..60";
 /** Runs of the hostile programs: four of each scenario. */
 const HOSTILE_SEEDS = "1..20";

@@ -22,6 +22,15 @@ export interface Mutant {
   readonly checks: readonly Check[];
 }
 
+/** Returns the mutants of one file, noticed by `checks` where an entry names no others. */
+export function inFile(
+  file: string,
+  checks: readonly Check[],
+  mutants: readonly (Omit<Mutant, "file" | "checks"> & Partial<Pick<Mutant, "checks">>)[],
+): readonly Mutant[] {
+  return mutants.map((mutant) => ({ file, checks, ...mutant }));
+}
+
 /** A mutant that can't be planted as it is written: its entry must be brought up to date with the code. */
 export class StaleMutantError extends Error {
   override readonly name = "StaleMutantError";

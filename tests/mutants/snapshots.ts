@@ -1,79 +1,72 @@
 /** Faults in how a server takes snapshots, and in whom it lets in: what whole clusters in virtual time must notice. */
 import { SERVER, SIM } from "./checks.ts";
-import type { Mutant } from "./mutant.ts";
+import { inFile, type Mutant } from "./mutant.ts";
 
 /** Mutants of snapshots and membership as the server has them. */
 export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
-  {
-    id: "M150",
-    title: "the log is cut to the newest snapshot, and the one before is of no use",
-    failure: "one flipped bit in a snapshot costs a node that could have started",
-    file: "lib/server/snapshot/snapshots.ts",
-    from: "return Math.min(previous, this.#sendingBase()",
-    to: "return Math.min(previous + newestIndex, this.#sendingBase()",
-    checks: [SERVER, SIM],
-  },
-  {
-    id: "M151",
-    title: "a node with an emptied disk may call under its old id",
-    failure: "its vote counts once more, for a log without what it had acknowledged",
-    file: "lib/server/membership/members.ts",
-    from: "if (isOther(applied)) {",
-    to: "if (isOther(applied) && dataId < 0) {",
-    checks: [SERVER, SIM],
-  },
-  {
-    id: "M152",
-    title: "after a restart it may call until the log is applied again",
-    failure: "the same, where a power failure came between",
-    file: "lib/server/membership/members.ts",
-    from: "if (!isOther(newest)) return null;",
-    to: "if (!isOther(applied)) return null;",
-    checks: [SERVER],
-  },
-  {
-    id: "M153",
-    title: "a snapshot says who was a member when the node started, not when it was taken",
-    failure: "a node that is restored from it goes by a configuration that is over",
-    file: "lib/server/replica.ts",
-    from: 'const configuration: Configuration = kind === "configuration"',
-    to: 'const configuration: Configuration = kind === "configuration" && data.length === 0',
-    checks: [SERVER, SIM],
-  },
-  {
-    id: "M234",
-    title: "the log is cut as far as the core has forgotten, whatever is on the disk",
-    failure: "a loss of power costs the voter whose snapshot from the leader has no name yet",
-    file: "lib/server/snapshot/snapshots.ts",
-    from: "Math.min(compact({ snapshot, compactedIndex }), compactedIndex)",
-    to: "compact({ snapshot, compactedIndex })",
-    checks: [SERVER, SIM],
-  },
-  {
-    id: "M235",
-    title: "a damaged snapshot of the same index counts as taken",
-    failure: "an idle leader never mends it, and a follower that needs it waits for ever",
-    file: "lib/server/snapshot/snapshots.ts",
-    from: "index === metadata.index && damage === null",
-    to: "index === metadata.index && damage !== undefined",
-    checks: [SERVER, SIM],
-  },
-  {
-    id: "M236",
-    title: "pieces of a snapshot from a deposed leader are taken after a newer leader's",
-    failure: "two leaders' pieces begin each other's transfers anew, and none ends",
-    file: "lib/server/snapshot/receiver.ts",
-    from: "chunk.term < Math.max(term, this.#current?.term ?? 0)",
-    to: "chunk.term < term",
-    checks: [SERVER, SIM],
-  },
-  {
-    id: "M237",
-    title: "the log is kept without a bound for a snapshot that is being sent",
-    failure: "a slow node fills the leader's disk",
-    file: "lib/server/snapshot/snapshots.ts",
-    from: "log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : null",
-    to: "log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : index",
-    checks: [SERVER, SIM],
-  },
+  ...inFile("lib/server/snapshot/snapshots.ts", [SERVER, SIM], [
+    {
+      id: "M150",
+      title: "the log is cut to the newest snapshot, and the one before is of no use",
+      failure: "one flipped bit in a snapshot costs a node that could have started",
+      from: "return Math.min(previous, this.#sendingBase()",
+      to: "return Math.min(previous + newestIndex, this.#sendingBase()",
+    },
+    {
+      id: "M234",
+      title: "the log is cut as far as the core has forgotten, whatever is on the disk",
+      failure: "a loss of power costs the voter whose snapshot from the leader has no name yet",
+      from: "Math.min(compact({ snapshot, compactedIndex }), compactedIndex)",
+      to: "compact({ snapshot, compactedIndex })",
+    },
+    {
+      id: "M235",
+      title: "a damaged snapshot of the same index counts as taken",
+      failure: "an idle leader never mends it, and a follower that needs it waits for ever",
+      from: "index === metadata.index && damage === null",
+      to: "index === metadata.index && damage !== undefined",
+    },
+    {
+      id: "M237",
+      title: "the log is kept without a bound for a snapshot that is being sent",
+      failure: "a slow node fills the leader's disk",
+      from: "log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : null",
+      to: "log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : index",
+    },
+  ]),
+  ...inFile("lib/server/membership/members.ts", [SERVER, SIM], [
+    {
+      id: "M151",
+      title: "a node with an emptied disk may call under its old id",
+      failure: "its vote counts once more, for a log without what it had acknowledged",
+      from: "if (isOther(applied)) {",
+      to: "if (isOther(applied) && dataId < 0) {",
+    },
+    {
+      id: "M152",
+      title: "after a restart it may call until the log is applied again",
+      failure: "the same, where a power failure came between",
+      from: "if (!isOther(newest)) return null;",
+      to: "if (!isOther(applied)) return null;",
+      checks: [SERVER],
+    },
+  ]),
+  ...inFile("lib/server/replica.ts", [SERVER, SIM], [
+    {
+      id: "M153",
+      title: "a snapshot says who was a member when the node started, not when it was taken",
+      failure: "a node that is restored from it goes by a configuration that is over",
+      from: 'const configuration: Configuration = kind === "configuration"',
+      to: 'const configuration: Configuration = kind === "configuration" && data.length === 0',
+    },
+  ]),
+  ...inFile("lib/server/snapshot/receiver.ts", [SERVER, SIM], [
+    {
+      id: "M236",
+      title: "pieces of a snapshot from a deposed leader are taken after a newer leader's",
+      failure: "two leaders' pieces begin each other's transfers anew, and none ends",
+      from: "chunk.term < Math.max(term, this.#current?.term ?? 0)",
+      to: "chunk.term < term",
+    },
+  ]),
 ];

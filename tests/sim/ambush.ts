@@ -5,7 +5,7 @@
 import type { RareState } from "./coverage.ts";
 import type { Fault, FaultKind } from "./plan.ts";
 import type { EndOfFault } from "./strike.ts";
-import type { World } from "./world.ts";
+import type { Simulation } from "./simulation.ts";
 
 /** Strikes a node. */
 export type Ambush = (node: number) => void;
@@ -54,7 +54,7 @@ function drawOf({ chance }: Fault): (salt: number) => number {
   return (salt) => (chance * 1_000 * salt) % 1;
 }
 
-function drawBlow({ plan }: World, fault: Fault): Blow {
+function drawBlow({ plan }: Simulation, fault: Fault): Blow {
   const draw = drawOf(fault);
   return {
     occasion: OCCASIONS[Math.floor(draw(1) * OCCASIONS.length)] ?? "snapshotsSent",
@@ -65,18 +65,18 @@ function drawBlow({ plan }: World, fault: Fault): Blow {
 
 /** Lays an ambush; its end takes it away, and ends the blow if it was dealt. */
 export function ambush(
-  world: World,
+  simulation: Simulation,
   fault: Fault & { readonly strike: (blow: Fault) => EndOfFault },
-  { occasion, kind, delayMs }: Blow = drawBlow(world, fault),
+  { occasion, kind, delayMs }: Blow = drawBlow(simulation, fault),
 ): EndOfFault {
-  const { scheduler, plan, coverage } = world;
+  const { scheduler, plan, coverage } = simulation;
   const draw = drawOf(fault);
   let end: EndOfFault | null = null;
   let isOver = false;
   const strike = (node: number): void => {
     scheduler.after(delayMs, null, () => {
       if (isOver) return;
-      world.trace(() => `ambush at ${occasion}: ${kind} of n${node}`);
+      simulation.trace(() => `ambush at ${occasion}: ${kind} of n${node}`);
       coverage.count("ambushes");
       end = fault.strike({ ...fault, kind, target: node, chance: draw(13) });
       // A chance as above, not so long that the run waits for it.
@@ -87,10 +87,10 @@ export function ambush(
     end?.();
     end = null;
   };
-  world.ambushes.set(strike, occasion);
+  simulation.ambushes.set(strike, occasion);
   return () => {
     isOver = true;
-    world.ambushes.delete(strike);
+    simulation.ambushes.delete(strike);
     stop();
   };
 }

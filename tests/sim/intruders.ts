@@ -12,7 +12,7 @@ import type { Connection } from "../../lib/platform/network.ts";
 import { encodePeerFrame } from "../../lib/protocol/peer_frames.ts";
 import { MAX_SESSION_WINDOW } from "../../lib/kv/mod.ts";
 import { clusterIdOf } from "../../lib/server/startup/identity.ts";
-import { addressOf, hostOf, type World } from "./world.ts";
+import { addressOf, hostOf, type Simulation } from "./simulation.ts";
 
 /** Reads that are asked for and not taken: their answers are more than a connection may queue before it is not read. */
 const UNREAD_REQUESTS = 3_000;
@@ -25,7 +25,7 @@ const ANY_BYTES = 65_536;
 type Write = (out: MessagePackWriter) => void;
 
 /** A client asks for very much and reads nothing, until the function given back is called. */
-export function unreadClient(world: World, node: number): () => void {
+export function unreadClient(simulation: Simulation, node: number): () => void {
   const frames = Array.from(
     { length: UNREAD_REQUESTS },
     (_, position) => (out: MessagePackWriter): void =>
@@ -36,15 +36,15 @@ export function unreadClient(world: World, node: number): () => void {
         consistency: position % 2 === 0 ? "stale" : "linearizable",
       }),
   );
-  return converse(world, { node, host: "10.0.4.1", caller: { role: "client", clusterId: null } }, {
+  return converse(simulation, { node, host: "10.0.4.1", caller: { role: "client", clusterId: null } }, {
     frames,
     isRead: false,
-    onSent: () => world.coverage.count("unreadClients"),
+    onSent: () => simulation.coverage.count("unreadClients"),
   });
 }
 
 /** Sessions are opened in great number, and one of them has as many writes under way as it may, and one more. */
-export function floodSessions(world: World, node: number, chance: number): () => void {
+export function floodSessions(simulation: Simulation, node: number, chance: number): () => void {
   const first = 1 + Math.floor(chance * 2 ** 40);
   // The window first: sessions that crowd a small table push out the one that has it.
   const stamp = (position: number): { readonly sessionId: number; readonly sequence: number } =>
@@ -54,13 +54,13 @@ export function floodSessions(world: World, node: number, chance: number): () =>
   const frames = Array.from({ length: 2 * SESSIONS }, (_, position) => (out: MessagePackWriter): void => {
     const command = encodeCommand({
       kind: "transaction",
-      session: { ...stamp(position), acknowledgedBelow: 1, openedAt: world.invariants.commitIndex },
+      session: { ...stamp(position), acknowledgedBelow: 1, openedAt: simulation.invariants.commitIndex },
       checks: [],
       mutations: [{ kind: "put", key: Uint8Array.of(0x73, position % 8), value: Uint8Array.of(position) }],
     });
     encodeClientRequest(out, { kind: "write", requestId: position + 1, command });
   });
-  return converse(world, { node, host: "10.0.4.2", caller: { role: "client", clusterId: null } }, {
+  return converse(simulation, { node, host: "10.0.4.2", caller: { role: "client", clusterId: null } }, {
     frames,
     isRead: true,
     onSent: () => {},
@@ -69,10 +69,10 @@ export function floodSessions(world: World, node: number, chance: number): () =>
 
 /** A member's connection brings frames whose terms leap. */
 export function leapTerm(
-  world: World,
+  simulation: Simulation,
   { from, to }: { readonly from: number; readonly to: number },
 ): () => void {
-  const { plan, invariants } = world;
+  const { plan, invariants } = simulation;
   const founders = Array.from({ length: plan.nodes }, (_, position) => (
     { id: position + 1, address: parseAddress(addressOf(position + 1)) }
   ));
@@ -102,10 +102,10 @@ export function leapTerm(
   ];
   // Each on a connection of its own: the first one that is refused ends its own.
   const ends = frames.map((one) =>
-    converse(world, { node: to, host: hostOf(from), caller }, {
+    converse(simulation, { node: to, host: hostOf(from), caller }, {
       frames: [one],
       isRead: true,
-      onSent: () => world.coverage.count("leapsTried"),
+      onSent: () => simulation.coverage.count("leapsTried"),
     })
   );
   return () => ends.forEach((end) => end());
@@ -113,7 +113,7 @@ export function leapTerm(
 
 /** Connects, says hello and sends the frames; the function given back ends it. */
 function converse(
-  world: World,
+  simulation: Simulation,
   { node, host, caller }: { readonly node: number; readonly host: string; readonly caller: Caller },
   { frames, isRead, onSent }: {
     readonly frames: readonly Write[];
@@ -121,7 +121,7 @@ function converse(
     readonly onSent: () => void;
   },
 ): () => void {
-  const { process, platform } = world.clientProcess("intruder", host);
+  const { process, platform } = simulation.clientProcess("intruder", host);
   const giveUp = new AbortController();
   let connection: Connection | null = null;
   const speak = async (): Promise<void> => {

@@ -104,8 +104,8 @@ async function replay(
   const plan = planOf(seed);
   const kept = keep?.split(",").map(Number);
   const faults = kept === undefined ? plan.faults : plan.faults.filter(({ id }) => kept.includes(id));
-  const { faults: _, ...world } = plan;
-  console.log(`seed ${seed}: ${JSON.stringify(world)}`);
+  const { faults: _, ...simulation } = plan;
+  console.log(`seed ${seed}: ${JSON.stringify(simulation)}`);
   for (const fault of faults) console.log(faultText(fault));
   const report = await run({ ...plan, faults }, isTraced ? (line) => console.log(line) : null);
   for (const violation of report.violations) console.log(`violation: ${violation}`);

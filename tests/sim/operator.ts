@@ -10,7 +10,7 @@ import { type KvClient, KvraftError, type MembershipChange } from "../../lib/mod
 import { connectOn } from "../../lib/testing.ts";
 import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import type { FaultKind } from "./plan.ts";
-import { addressOf, type SimClientPlatform, type World } from "./world.ts";
+import { addressOf, type SimClientPlatform, type Simulation } from "./simulation.ts";
 
 /** How often an operator tries a change that is refused, and how long he waits in between. */
 const ATTEMPTS = 4;
@@ -18,26 +18,26 @@ const PAUSE_MS = 1_500;
 const TIMEOUT_MS = 8_000;
 
 /** Moves leadership, once. */
-export function transferLeadership(world: World, target: NodeId): void {
-  world.operator(async (platform) => {
-    await withClient(world, platform, async (client) => {
+export function transferLeadership(simulation: Simulation, target: NodeId): void {
+  simulation.operator(async (platform) => {
+    await withClient(simulation, platform, async (client) => {
       await client.cluster.transferLeadership(target, { timeoutMs: 3_000 });
-      world.coverage.count("leadershipTransfers");
+      simulation.coverage.count("leadershipTransfers");
     });
   });
 }
 
 /** Has some node take a snapshot, and reads it as for a backup. */
-export function takeSnapshot(world: World, node: NodeId): void {
-  world.operator(async (platform) => {
-    await withClient(world, platform, async (client) => {
+export function takeSnapshot(simulation: Simulation, node: NodeId): void {
+  simulation.operator(async (platform) => {
+    await withClient(simulation, platform, async (client) => {
       await using download = await client.cluster.openSnapshot({ timeoutMs: 3_000 });
       let bytes = 0;
       for await (const chunk of download.chunks()) bytes += chunk.length;
       if (bytes !== download.bytes) {
-        world.violated(`a snapshot of ${download.bytes} bytes came as ${bytes}`);
+        simulation.violated(`a snapshot of ${download.bytes} bytes came as ${bytes}`);
       }
-      world.coverage.count("snapshotsOnDemand");
+      simulation.coverage.count("snapshotsOnDemand");
     }, [addressOf(node)]);
   });
 }
@@ -50,43 +50,43 @@ export interface Wish {
 }
 
 /** Changes the membership, or tries to. */
-export function changeMembership(world: World, wish: Wish): void {
-  const change = changeOf(world, wish);
+export function changeMembership(simulation: Simulation, wish: Wish): void {
+  const change = changeOf(simulation, wish);
   if (change === null) return;
-  world.trace(() => `an operator wants to ${JSON.stringify(change)}`);
-  if (change.kind === "add" || change.kind === "replace") world.wereMembers.add(change.id);
-  world.changes += 1;
-  world.operator(async (platform) => {
-    for (let attempt = 0; attempt < ATTEMPTS && isAllowed(world, change); attempt++) {
-      if (await tryOnce(world, platform, change)) break;
+  simulation.trace(() => `an operator wants to ${JSON.stringify(change)}`);
+  if (change.kind === "add" || change.kind === "replace") simulation.wereMembers.add(change.id);
+  simulation.changes += 1;
+  simulation.operator(async (platform) => {
+    for (let attempt = 0; attempt < ATTEMPTS && isAllowed(simulation, change); attempt++) {
+      if (await tryOnce(simulation, platform, change)) break;
       await new Promise<void>((resolve) => void platform.clock.after(PAUSE_MS, resolve));
     }
-    world.changes -= 1;
+    simulation.changes -= 1;
   });
 }
 
 /** Whether it is settled, one way or the other. */
 async function tryOnce(
-  world: World,
+  simulation: Simulation,
   platform: SimClientPlatform,
   change: MembershipChange,
 ): Promise<boolean> {
-  return await withClient(world, platform, async (client) => {
+  return await withClient(simulation, platform, async (client) => {
     await client.cluster.changeMembership(change, { timeoutMs: TIMEOUT_MS });
-    if (change.kind === "add") world.coverage.count("nodesAdded");
-    if (change.kind === "replace") world.coverage.count("nodesReplaced");
+    if (change.kind === "add") simulation.coverage.count("nodesAdded");
+    if (change.kind === "replace") simulation.coverage.count("nodesReplaced");
   });
 }
 
 /** What a wish comes to with the members that there are; null when there is nothing to ask for. */
-function changeOf(world: World, { kind, target, chance }: Wish): MembershipChange | null {
-  const { confState: { voters, learners }, members } = world.invariants.committedConfiguration;
-  const lost = members.find(({ id }) => world.machine(id).isLost)?.id;
+function changeOf(simulation: Simulation, { kind, target, chance }: Wish): MembershipChange | null {
+  const { confState: { voters, learners }, members } = simulation.invariants.committedConfiguration;
+  const lost = members.find(({ id }) => simulation.machine(id).isLost)?.id;
   const pick = (nodes: readonly NodeId[]): NodeId =>
     nodes.includes(target) ? target : nodes[Math.floor(chance * nodes.length)] ?? target;
   switch (kind) {
     case "addNode": {
-      const machine = world.newMachine();
+      const machine = simulation.newMachine();
       // With no machine left: an id that was used before, at whatever address.
       const id = machine?.id ?? target;
       return { kind: "add", id, address: addressOf(id), learner: chance < 0.3 };
@@ -98,7 +98,7 @@ function changeOf(world: World, { kind, target, chance }: Wish): MembershipChang
     case "demoteNode":
       return { kind: "demote", id: pick(voters) };
     case "replaceNode": {
-      const machine = world.newMachine();
+      const machine = simulation.newMachine();
       if (machine === null) return null;
       return {
         kind: "replace",
@@ -113,9 +113,9 @@ function changeOf(world: World, { kind, target, chance }: Wish): MembershipChang
 }
 
 /** Whether a majority could be brought back behind the change, as far as anybody knows now. */
-function isAllowed(world: World, change: MembershipChange): boolean {
-  return world.invariants.configurationsInForce.every((configuration) =>
-    world.isHealable(behind(configuration, change))
+function isAllowed(simulation: Simulation, change: MembershipChange): boolean {
+  return simulation.invariants.configurationsInForce.every((configuration) =>
+    simulation.isHealable(behind(configuration, change))
   );
 }
 
@@ -141,10 +141,10 @@ function behind(configuration: Configuration, change: MembershipChange): Configu
 
 /** Whether it is done; errors are ordinary, and so is an outcome that is not known. */
 async function withClient(
-  world: World,
+  simulation: Simulation,
   platform: SimClientPlatform,
   work: (client: KvClient) => Promise<void>,
-  cluster: readonly string[] = world.cluster,
+  cluster: readonly string[] = simulation.cluster,
 ): Promise<boolean> {
   try {
     const client = await connectOn(platform, { cluster, timeoutMs: 1_000 });
@@ -156,9 +156,9 @@ async function withClient(
     }
   } catch (error) {
     if (!(error instanceof KvraftError)) throw error;
-    world.trace(() => `an operator failed (${error.code}, ${error.outcome}): ${error.message}`);
-    if (error.code === "membershipRefused") world.coverage.count("changesRefused");
-    if (error.outcome === "unknown") world.coverage.count("changesUnknown");
+    simulation.trace(() => `an operator failed (${error.code}, ${error.outcome}): ${error.message}`);
+    if (error.code === "membershipRefused") simulation.coverage.count("changesRefused");
+    if (error.outcome === "unknown") simulation.coverage.count("changesUnknown");
     return false;
   }
 }

@@ -293,7 +293,7 @@ const AMBUSH_TIMES = 5;
 
 function drawFaults(
   random: SeededRandom,
-  world: { readonly nodes: number; readonly chaosMs: number; readonly electionTimeoutMs: number },
+  simulation: { readonly nodes: number; readonly chaosMs: number; readonly electionTimeoutMs: number },
 ): Fault[] {
   const share = random.pick([0.1, 0.2, 0.4, 0.8]);
   const kinds = FAULT_KINDS.filter(() => random.chance(share));
@@ -301,9 +301,10 @@ function drawFaults(
   const meanGapMs = random.pick([300, 1_000, 3_000, 8_000]);
   const leaderShare = random.pick([0, 0.3, 0.8]);
   const faults: Fault[] = [];
-  for (let atMs = random.next() * 2_000; atMs < world.chaosMs;) {
-    const target = random.chance(leaderShare) ? "leader" : 1 + random.below(world.nodes);
-    const durationMs = world.electionTimeoutMs * random.pick([0.05, 0.5, 1.5, 3, 6]) * (0.5 + random.next());
+  for (let atMs = random.next() * 2_000; atMs < simulation.chaosMs;) {
+    const target = random.chance(leaderShare) ? "leader" : 1 + random.below(simulation.nodes);
+    const durationMs = simulation.electionTimeoutMs * random.pick([0.05, 0.5, 1.5, 3, 6]) *
+      (0.5 + random.next());
     const kind = random.pick(kinds);
     faults.push({
       id: faults.length + 1,
@@ -311,7 +312,7 @@ function drawFaults(
       atMs,
       durationMs: kind === "ambush" || kind === "deathBeforeInstall" ? AMBUSH_TIMES * durationMs : durationMs,
       target,
-      other: 1 + random.below(world.nodes),
+      other: 1 + random.below(simulation.nodes),
       chance: random.next(),
     });
     atMs += meanGapMs * (0.1 + 1.8 * random.next());

@@ -1,5 +1,5 @@
 /**
- * One run: a seed's world goes through its faults, is healed, and must then come to rest with every promise kept.
+ * One run: a seed's simulation goes through its faults, is healed, and must then come to rest with every promise kept.
  */
 import { connectOn } from "../../lib/testing.ts";
 import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lincheck/mod.ts";
@@ -9,7 +9,7 @@ import { type Fault, faultText, type Plan } from "./plan.ts";
 import { observe } from "./invariants/probes.ts";
 import { watchRejections } from "./environment/rejections.ts";
 import { breakForGood, type EndOfFault, strike } from "./strike.ts";
-import { type SimClientPlatform, type Trace, World } from "./world.ts";
+import { type SimClientPlatform, Simulation, type Trace } from "./simulation.ts";
 
 /** After the faults: time for a leader and a first new write, in election timeouts. */
 const RECOVERY_TIMEOUTS = 12;
@@ -41,59 +41,63 @@ export interface RunReport {
 
 /** Runs a plan. `trace` gets a line for everything that happens. */
 export async function run(plan: Plan, trace: Trace | null = null): Promise<RunReport> {
-  const world = new World(plan, trace);
-  if (plan.firstTerm > 0) await Promise.all(world.machines.map((machine) => machine.prepare(plan.firstTerm)));
+  const simulation = new Simulation(plan, trace);
+  if (plan.firstTerm > 0) {
+    await Promise.all(simulation.machines.map((machine) => machine.prepare(plan.firstTerm)));
+  }
   let verdict: RunReport["verdict"] = null;
-  const stopObserving = observe(world.invariants);
-  using _ = watchRejections(world);
+  const stopObserving = observe(simulation.invariants);
+  using _ = watchRejections(simulation);
   try {
-    const endFaults = await live(world);
-    if (world.violations.length === 0) await settle(world, endFaults);
-    if (world.violations.length === 0) verdict = judge(world);
+    const endFaults = await live(simulation);
+    if (simulation.violations.length === 0) await settle(simulation, endFaults);
+    if (simulation.violations.length === 0) verdict = judge(simulation);
   } finally {
     stopObserving();
   }
-  const operations = historyOf(world);
+  const operations = historyOf(simulation);
   return {
     plan,
-    violations: world.violations,
-    virtualMs: world.scheduler.nowMs,
-    steps: world.scheduler.steps,
+    violations: simulation.violations,
+    virtualMs: simulation.scheduler.nowMs,
+    steps: simulation.scheduler.steps,
     operations: operations.length,
     answered: operations.filter(({ outcome }) => outcome.kind === "answered").length,
     faults: plan.faults.length,
     verdict,
-    hash: world.scheduler.hash,
-    coverage: world.coverage,
+    hash: simulation.scheduler.hash,
+    coverage: simulation.coverage,
   };
 }
 
 /** Faults and work; gives the end of the faults that last longer than the time for them. */
-async function live(world: World): Promise<EndOfFault> {
-  const { scheduler, plan } = world;
-  for (const machine of world.machines) {
-    scheduler.after(world.random.next() * 500, null, () => machine.start());
+async function live(simulation: Simulation): Promise<EndOfFault> {
+  const { scheduler, plan } = simulation;
+  for (const machine of simulation.machines) {
+    scheduler.after(simulation.random.next() * 500, null, () => machine.start());
   }
-  for (const client of world.clients) scheduler.after(world.random.next() * 500, null, () => client.start());
+  for (const client of simulation.clients) {
+    scheduler.after(simulation.random.next() * 500, null, () => client.start());
+  }
   const lasting = new Map<Fault, EndOfFault>();
   const begin = (fault: Fault): void => {
-    world.trace(() => faultText(fault));
-    lasting.set(fault, strike(world, fault));
+    simulation.trace(() => faultText(fault));
+    lasting.set(fault, strike(simulation, fault));
     scheduler.after(fault.durationMs, null, () => {
       const end = lasting.get(fault);
       if (end === undefined) return;
       lasting.delete(fault);
-      world.trace(() => `end of fault ${fault.id}`);
+      simulation.trace(() => `end of fault ${fault.id}`);
       end();
     });
   };
   for (const fault of plan.faults) scheduler.after(fault.atMs, null, () => begin(fault));
   for (const breakage of plan.breakages) {
     if (breakage.kind === "damaged") {
-      scheduler.after(breakage.atMs, null, () => breakForGood(world, breakage));
+      scheduler.after(breakage.atMs, null, () => breakForGood(simulation, breakage));
     }
   }
-  await scheduler.run(plan.chaosMs, () => world.violations.length > 0);
+  await scheduler.run(plan.chaosMs, () => simulation.violations.length > 0);
   const ends = [...lasting.values()];
   lasting.clear();
   return () => ends.forEach((end) => end());
@@ -103,45 +107,45 @@ async function live(world: World): Promise<EndOfFault> {
  * The faults end, but for a minority that stays broken: a leader, a new write, an end of every call, equal replicas of
  * all others must follow within bounds.
  */
-async function settle(world: World, endFaults: EndOfFault): Promise<void> {
-  const { scheduler, fabric, machines, plan } = world;
-  const isBroken = (): boolean => world.violations.length > 0;
-  world.trace(() => "all faults end");
+async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<void> {
+  const { scheduler, fabric, machines, plan } = simulation;
+  const isBroken = (): boolean => simulation.violations.length > 0;
+  simulation.trace(() => "all faults end");
   fabric.heal();
   for (const machine of machines) machine.healAll();
   // What keeps coming back (a link that flaps) ends by its own end only. Left alone, it would hold all votes back and
   // deliver them in one instant, again and again: every election of two nodes could be split for good.
   endFaults();
   for (const breakage of plan.breakages) {
-    if (breakage.kind !== "damaged") breakForGood(world, breakage);
+    if (breakage.kind !== "damaged") breakForGood(simulation, breakage);
   }
-  world.isOver = true;
+  simulation.isOver = true;
   const recoveredBy = scheduler.nowMs + RECOVERY_TIMEOUTS * plan.electionTimeoutMs + RECOVERY_MS;
   const state: { written: boolean; hashes: readonly string[] } = { written: false, hashes: [] };
-  const { process, platform } = world.clientProcess("operator", "10.0.2.1");
-  process.wake(() => void writeLast(world, platform).then(() => state.written = true));
+  const { process, platform } = simulation.clientProcess("operator", "10.0.2.1");
+  process.wake(() => void writeLast(simulation, platform).then(() => state.written = true));
   if (!await scheduler.run(recoveredBy, () => state.written || isBroken())) {
-    return world.violated(
+    return simulation.violated(
       `no write succeeded within ${RECOVERY_TIMEOUTS} election timeouts of the last fault`,
     );
   }
   const endedBy = scheduler.nowMs + LAST_CALL_MS;
-  if (!await scheduler.run(endedBy, () => isBroken() || world.clients.every(({ isIdle }) => isIdle))) {
-    const open = world.clients.flatMap(({ openCalls }, position) =>
+  if (!await scheduler.run(endedBy, () => isBroken() || simulation.clients.every(({ isIdle }) => isIdle))) {
+    const open = simulation.clients.flatMap(({ openCalls }, position) =>
       openCalls > 0 ? [`c${position + 1}`] : []
     );
-    return world.violated(`calls of ${open.join(", ")} never ended`);
+    return simulation.violated(`calls of ${open.join(", ")} never ended`);
   }
-  process.wake(() => void hashAll(world, platform).then((hashes) => state.hashes = hashes));
+  process.wake(() => void hashAll(simulation, platform).then((hashes) => state.hashes = hashes));
   if (!await scheduler.run(scheduler.nowMs + RECOVERY_MS, () => state.hashes.length > 0 || isBroken())) {
-    world.violated(`the replicas did not become equal: ${
+    simulation.violated(`the replicas did not become equal: ${
       machines.map(({ id }) => {
-        const status = world.invariants.statusOf(id);
+        const status = simulation.invariants.statusOf(id);
         return `n${id} ${status?.role} commit ${status?.commitIndex} applied ${status?.appliedIndex}`;
       }).join("; ")
     }`);
   }
-  await expel(world);
+  await expel(simulation);
 }
 
 /**
@@ -149,28 +153,30 @@ async function settle(world: World, endFaults: EndOfFault): Promise<void> {
  * before it heard who the members are, or that slept until all whom it knew were replaced, has nobody to call, and
  * nobody calls it: it waits, wins nothing, and does no harm.
  */
-async function expel(world: World): Promise<void> {
-  const { scheduler, machines, invariants, broken } = world;
+async function expel(simulation: Simulation): Promise<void> {
+  const { scheduler, machines, invariants, broken } = simulation;
   const isTold = (): boolean => {
     const { removedIds } = invariants.committedConfiguration;
     return machines.every(({ id, isRetired, isWiped }) =>
       isRetired || broken.has(id) || invariants.knowsNoMember(id) || !(isWiped || removedIds.includes(id))
     );
   };
-  const isBroken = (): boolean => world.violations.length > 0;
+  const isBroken = (): boolean => simulation.violations.length > 0;
   if (await scheduler.run(scheduler.nowMs + EXPULSION_MS, () => isTold() || isBroken())) return;
   const { removedIds } = invariants.committedConfiguration;
   const left = machines.filter(({ id, isRetired, isWiped }) =>
     !isRetired && !invariants.knowsNoMember(id) && (isWiped || removedIds.includes(id))
   );
-  world.violated(`nobody told ${left.map(({ id }) => `n${id}`)} that the cluster does not take it any more`);
+  simulation.violated(
+    `nobody told ${left.map(({ id }) => `n${id}`)} that the cluster does not take it any more`,
+  );
 }
 
 /** Writes through a client that has seen nothing of what went before. */
-async function writeLast(world: World, platform: SimClientPlatform): Promise<void> {
+async function writeLast(simulation: Simulation, platform: SimClientPlatform): Promise<void> {
   while (true) {
     try {
-      await using client = await connectOn(platform, { cluster: world.cluster, timeoutMs: 5_000 });
+      await using client = await connectOn(platform, { cluster: simulation.cluster, timeoutMs: 5_000 });
       await client.put("last", "word", { timeoutMs: 10_000 });
       return;
     } catch {
@@ -181,15 +187,17 @@ async function writeLast(world: World, platform: SimClientPlatform): Promise<voi
 }
 
 /** Resolves to the hashes of all nodes that must catch up, once they are equal at one applied index. */
-async function hashAll(world: World, platform: SimClientPlatform): Promise<readonly string[]> {
+async function hashAll(simulation: Simulation, platform: SimClientPlatform): Promise<readonly string[]> {
   while (true) {
     try {
-      await using client = await connectOn(platform, { cluster: world.cluster, timeoutMs: 5_000 });
-      const hashes = await Promise.all(world.following.map((address) => client.cluster.stateHash(address)));
+      await using client = await connectOn(platform, { cluster: simulation.cluster, timeoutMs: 5_000 });
+      const hashes = await Promise.all(
+        simulation.following.map((address) => client.cluster.stateHash(address)),
+      );
       const [first] = hashes;
       if (first !== undefined && hashes.every(({ appliedIndex }) => appliedIndex === first.appliedIndex)) {
         if (hashes.some(({ hash }) => hash !== first.hash)) {
-          world.violated("replicas differ at one applied index");
+          simulation.violated("replicas differ at one applied index");
         }
         return hashes.map(({ hash }) => hash);
       }
@@ -200,22 +208,24 @@ async function hashAll(world: World, platform: SimClientPlatform): Promise<reado
   }
 }
 
-function historyOf(world: World): readonly Operation[] {
-  return world.clients.flatMap(({ history }) => history);
+function historyOf(simulation: Simulation): readonly Operation[] {
+  return simulation.clients.flatMap(({ history }) => history);
 }
 
 /**
  * What the clients were told must fit what was applied, and must be linearizable for a judge who knows nothing but
  * what they were told.
  */
-function judge(world: World): Verdict["kind"] {
-  const history = historyOf(world);
-  const applied = new AppliedHistory(world.invariants.transactions);
-  for (const problem of orderProblems(history, applied)) world.violated(problem);
+function judge(simulation: Simulation): Verdict["kind"] {
+  const history = historyOf(simulation);
+  const applied = new AppliedHistory(simulation.invariants.transactions);
+  for (const problem of orderProblems(history, applied)) simulation.violated(problem);
   // No clock: what can be decided must not depend on how busy the machine is.
   const verdict = check(history, { ...CHECK_LIMITS, configurations: MAX_CONFIGURATIONS, now: () => 0 });
   if (verdict.kind === "violation") {
-    world.violated(`the history is not linearizable in ${verdict.keys}: ${JSON.stringify(verdict.cause)}`);
+    simulation.violated(
+      `the history is not linearizable in ${verdict.keys}: ${JSON.stringify(verdict.cause)}`,
+    );
   }
   return verdict.kind;
 }

@@ -1,10 +1,10 @@
-/** What each fault does to a world, and what ends it. */
+/** What each fault does to a simulation, and what ends it. */
 import { ambush } from "./ambush.ts";
 import { floodSessions, leapTerm, unreadClient } from "./intruders.ts";
 import { changeMembership, takeSnapshot, transferLeadership } from "./operator.ts";
 import type { Machine } from "./environment/machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
-import { clientHostOf, hostOf, type World } from "./world.ts";
+import { clientHostOf, hostOf, type Simulation } from "./simulation.ts";
 
 /** A death in a disk operation comes within so many. */
 const MAX_OPERATIONS = 30;
@@ -16,7 +16,7 @@ export type EndOfFault = () => void;
 
 /** What a fault strikes, once it is known who leads. */
 interface Aim {
-  readonly world: World;
+  readonly simulation: Simulation;
   readonly fault: Fault;
   /** The node that it strikes, its machine, and all others. */
   readonly target: number;
@@ -27,44 +27,53 @@ interface Aim {
 }
 
 /** Lets a fault happen. */
-export function strike(world: World, fault: Fault): EndOfFault {
-  const { machines, plan } = world;
+export function strike(simulation: Simulation, fault: Fault): EndOfFault {
+  const { machines, plan } = simulation;
   // As many as there are by now: faults strike nodes that came later, too.
   const nodes = machines.length;
   const at = (position: number): number =>
     position <= nodes && nodes === plan.nodes
       ? position
       : 1 + Math.floor((position + fault.chance * nodes) % nodes);
-  const target = fault.target === "leader" ? world.invariants.leader ?? at(fault.other) : at(fault.target);
+  const target = fault.target === "leader"
+    ? simulation.invariants.leader ?? at(fault.other)
+    : at(fault.target);
   const other = at(fault.other) === target ? 1 + target % nodes : at(fault.other);
   const others = machines.filter(({ id }) => id !== target).map(({ id }) => id);
-  return STRIKES[fault.kind]({ world, fault, target, machine: world.machine(target), others, other });
+  return STRIKES[fault.kind]({
+    simulation,
+    fault,
+    target,
+    machine: simulation.machine(target),
+    others,
+    other,
+  });
 }
 
 /** Breaks a node for good. */
-export function breakForGood(world: World, { node, kind }: Breakage): void {
+export function breakForGood(simulation: Simulation, { node, kind }: Breakage): void {
   // What the operators have made of the cluster may need it; or what they are about to make of it, since the cluster
   // can't know yet that it has just gone.
-  if (!mayLose(world, node)) return;
-  world.trace(() => `n${node} is ${kind} for good`);
-  if (kind !== "damaged") world.broken.add(node);
-  if (world.invariants.leader === node) world.coverage.count("brokenLeaders");
-  const others = world.machines.filter(({ id }) => id !== node).map(({ id }) => id);
-  BREAKAGES[kind](world, { node, others });
+  if (!mayLose(simulation, node)) return;
+  simulation.trace(() => `n${node} is ${kind} for good`);
+  if (kind !== "damaged") simulation.broken.add(node);
+  if (simulation.invariants.leader === node) simulation.coverage.count("brokenLeaders");
+  const others = simulation.machines.filter(({ id }) => id !== node).map(({ id }) => id);
+  BREAKAGES[kind](simulation, { node, others });
 }
 
-const BREAKAGES: Readonly<Record<BreakageKind, (world: World, aim: BreakageAim) => void>> = {
-  dead: (world, { node }) => world.machine(node).kill(),
-  paused: (world, { node }) => void pause(world, [node]),
-  deaf: (world, { node, others }) => void cut(world, others.map((one): Pair => [one, node])),
-  mute: (world, { node, others }) => void cut(world, others.map((one): Pair => [node, one])),
-  cornered: (world, { node, others }) =>
-    void cut(world, others.slice(1).flatMap((one): Pair[] => [[one, node], [node, one]])),
-  damaged: (world, { node }) => world.machine(node).damage(),
-  flapping: (world, { node, others }) =>
-    void flap(world, {
+const BREAKAGES: Readonly<Record<BreakageKind, (simulation: Simulation, aim: BreakageAim) => void>> = {
+  dead: (simulation, { node }) => simulation.machine(node).kill(),
+  paused: (simulation, { node }) => void pause(simulation, [node]),
+  deaf: (simulation, { node, others }) => void cut(simulation, others.map((one): Pair => [one, node])),
+  mute: (simulation, { node, others }) => void cut(simulation, others.map((one): Pair => [node, one])),
+  cornered: (simulation, { node, others }) =>
+    void cut(simulation, others.slice(1).flatMap((one): Pair[] => [[one, node], [node, one]])),
+  damaged: (simulation, { node }) => simulation.machine(node).damage(),
+  flapping: (simulation, { node, others }) =>
+    void flap(simulation, {
       // Long enough that a leader loses its lead: with a quicker one writes would go on, as slowly as its links allow.
-      periodMs: world.plan.electionTimeoutMs * 2.5,
+      periodMs: simulation.plan.electionTimeoutMs * 2.5,
       pairs: others.flatMap((one): Pair[] => [[one, node], [node, one]]),
     }),
 };
@@ -83,7 +92,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     machine.losePower();
     return () => machine.recover();
   },
-  powerLossOfAll: ({ world: { machines } }) => {
+  powerLossOfAll: ({ simulation: { machines } }) => {
     for (const machine of machines) machine.losePower();
     return () => machines.forEach((machine) => machine.recover());
   },
@@ -91,44 +100,44 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     drive.trouble.operationsToDeath = Math.floor(fault.chance * MAX_OPERATIONS);
     return nothing;
   },
-  orderlyRestart: ({ world, machine }) => {
-    world.coverage.count("orderlyStops");
+  orderlyRestart: ({ simulation, machine }) => {
+    simulation.coverage.count("orderlyStops");
     machine.restartInOrder();
     return nothing;
   },
-  pause: ({ world, target }) => pause(world, [target]),
-  pauseOfAll: ({ world, target, others }) => pause(world, [target, ...others]),
+  pause: ({ simulation, target }) => pause(simulation, [target]),
+  pauseOfAll: ({ simulation, target, others }) => pause(simulation, [target, ...others]),
   clockJump: ({ machine, fault }) => {
     machine.jumpClock(fault.durationMs * 10 ** (4 * fault.chance));
     return nothing;
   },
-  partition: ({ world, fault }) => {
-    const ids = world.machines.map(({ id }) => id);
+  partition: ({ simulation, fault }) => {
+    const ids = simulation.machines.map(({ id }) => id);
     const isInGroup = (id: number): boolean => (fault.chance * 1_000 * id) % 1 < 0.5;
     const apart = (a: number): number[] => ids.filter((b) => isInGroup(a) !== isInGroup(b));
-    return cut(world, ids.flatMap((a) => apart(a).map((b): Pair => [a, b])));
+    return cut(simulation, ids.flatMap((a) => apart(a).map((b): Pair => [a, b])));
   },
-  isolation: ({ world, target, others }) =>
-    cut(world, others.flatMap((one): Pair[] => [[one, target], [target, one]])),
-  deafness: ({ world, target, others }) => cut(world, others.map((one): Pair => [one, target])),
-  muteness: ({ world, target, others }) => cut(world, others.map((one): Pair => [target, one])),
-  oneWayCut: ({ world, target, other }) => cut(world, [[target, other]]),
-  partialCut: ({ world, target, other }) => cut(world, [[target, other], [other, target]]),
-  flapping: ({ world, fault, target, other }) =>
-    flap(world, {
-      periodMs: world.plan.electionTimeoutMs * (0.1 + fault.chance),
+  isolation: ({ simulation, target, others }) =>
+    cut(simulation, others.flatMap((one): Pair[] => [[one, target], [target, one]])),
+  deafness: ({ simulation, target, others }) => cut(simulation, others.map((one): Pair => [one, target])),
+  muteness: ({ simulation, target, others }) => cut(simulation, others.map((one): Pair => [target, one])),
+  oneWayCut: ({ simulation, target, other }) => cut(simulation, [[target, other]]),
+  partialCut: ({ simulation, target, other }) => cut(simulation, [[target, other], [other, target]]),
+  flapping: ({ simulation, fault, target, other }) =>
+    flap(simulation, {
+      periodMs: simulation.plan.electionTimeoutMs * (0.1 + fault.chance),
       pairs: [[target, other], [other, target]],
     }),
-  slowLink: ({ world: { fabric, plan }, fault, target, other }) => {
+  slowLink: ({ simulation: { fabric, plan }, fault, target, other }) => {
     const link = fabric.link(hostOf(target), hostOf(other));
     link.slow({ latencyMs: fault.chance * 2 * plan.electionTimeoutMs, bytesPerMs: 10 });
     return () => link.heal();
   },
-  reset: ({ world: { fabric }, target, other }) => {
+  reset: ({ simulation: { fabric }, target, other }) => {
     fabric.reset(hostOf(target), hostOf(other));
     return nothing;
   },
-  clientReset: ({ world: { fabric, plan }, target }) => {
+  clientReset: ({ simulation: { fabric, plan }, target }) => {
     for (let client = 1; client <= plan.clients; client++) fabric.reset(clientHostOf(client), hostOf(target));
     return nothing;
   },
@@ -136,12 +145,12 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     drive.trouble.slowness = 20 * fault.chance;
     return () => drive.speedUp();
   },
-  stuckDisk: ({ world, machine: { drive }, fault }) => {
-    drive.trouble.slowness = fault.durationMs / world.plan.syncMs;
+  stuckDisk: ({ simulation, machine: { drive }, fault }) => {
+    drive.trouble.slowness = fault.durationMs / simulation.plan.syncMs;
     return () => drive.speedUp();
   },
-  fullDisk: ({ world, machine, fault }) => {
-    world.coverage.count("fullDisks");
+  fullDisk: ({ simulation, machine, fault }) => {
+    simulation.coverage.count("fullDisks");
     machine.fillDisk(Math.floor(fault.chance * 2_000));
     return () => machine.drive.setRoom(null);
   },
@@ -157,27 +166,31 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     machine.takeDescriptors();
     return () => machine.giveDescriptors();
   },
-  unreadClient: ({ world, target }) => unreadClient(world, target),
-  sessionFlood: ({ world, fault, target }) => floodSessions(world, target, fault.chance),
-  termLeap: ({ world, target, other }) =>
-    target === other ? nothing : leapTerm(world, { from: other, to: target }),
-  transfer: ({ world, other }) => {
-    transferLeadership(world, other);
+  unreadClient: ({ simulation, target }) => unreadClient(simulation, target),
+  sessionFlood: ({ simulation, fault, target }) => floodSessions(simulation, target, fault.chance),
+  termLeap: ({ simulation, target, other }) =>
+    target === other ? nothing : leapTerm(simulation, { from: other, to: target }),
+  transfer: ({ simulation, other }) => {
+    transferLeadership(simulation, other);
     return nothing;
   },
-  takeSnapshot: ({ world, target }) => {
-    takeSnapshot(world, target);
+  takeSnapshot: ({ simulation, target }) => {
+    takeSnapshot(simulation, target);
     return nothing;
   },
-  rottenSnapshot: ({ world, machine, target, fault }) => {
-    const status = world.invariants.statusOf(target);
+  rottenSnapshot: ({ simulation, machine, target, fault }) => {
+    const status = simulation.invariants.statusOf(target);
     if (status !== null) {
-      machine.rot(status.firstIndex, { mayBeLost: mayLose(world, target), isRunning: fault.chance < 0.4 });
+      machine.rot(status.firstIndex, {
+        mayBeLost: mayLose(simulation, target),
+        isRunning: fault.chance < 0.4,
+      });
     }
     return nothing;
   },
-  ambush: ({ world, fault }) => ambush(world, { ...fault, strike: (blow) => strike(world, blow) }),
-  deathBeforeInstall: ({ world, fault }) => {
+  ambush: ({ simulation, fault }) =>
+    ambush(simulation, { ...fault, strike: (blow) => strike(simulation, blow) }),
+  deathBeforeInstall: ({ simulation, fault }) => {
     // What installs the snapshot is one turn: only in one of its disk operations can a death fall between its steps.
     const kinds = ["kill", "powerLoss", "deathInDiskOperation", "deathInDiskOperation"] as const;
     const kind = kinds[Math.floor(fault.chance * kinds.length)] ?? "kill";
@@ -185,17 +198,17 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
       ...blow,
       chance: blow.chance * INSTALL_OPERATIONS / MAX_OPERATIONS,
     });
-    return ambush(world, { ...fault, strike: (blow) => strike(world, soon(blow)) }, {
+    return ambush(simulation, { ...fault, strike: (blow) => strike(simulation, soon(blow)) }, {
       occasion: "snapshotsReceived",
       kind,
       delayMs: 0,
     });
   },
-  wipe: ({ world, machine, target, fault }) => {
-    if (!mayWipe(world, target)) return nothing;
-    const isFounder = target <= world.plan.nodes && fault.chance < 0.5;
+  wipe: ({ simulation, machine, target, fault }) => {
+    if (!mayWipe(simulation, target)) return nothing;
+    const isFounder = target <= simulation.plan.nodes && fault.chance < 0.5;
     // A founder that was alone would found its cluster once more, and nobody could tell.
-    machine.wipe(isFounder && world.plan.nodes > 2 ? null : world.contacts);
+    machine.wipe(isFounder && simulation.plan.nodes > 2 ? null : simulation.contacts);
     return nothing;
   },
   addNode: change,
@@ -206,26 +219,26 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
   updateNode: change,
 };
 
-function change({ world, fault, target }: Aim): EndOfFault {
-  changeMembership(world, { kind: fault.kind, target, chance: fault.chance });
+function change({ simulation, fault, target }: Aim): EndOfFault {
+  changeMembership(simulation, { kind: fault.kind, target, chance: fault.chance });
   return nothing;
 }
 
 /** Whether the promise holds without a node. With a change under way, nobody knows who will be needed. */
-function mayLose(world: World, node: number): boolean {
-  return world.changes === 0 && world.isHealableWithout([node]);
+function mayLose(simulation: Simulation, node: number): boolean {
+  return simulation.changes === 0 && simulation.isHealableWithout([node]);
 }
 
 /**
  * Whether a node may come back with an empty disk. Only one that is known by its data folder can be told from what it
  * was; and only one at a time, as two of them would not refuse each other.
  */
-function mayWipe(world: World, node: number): boolean {
-  const { invariants, machines } = world;
+function mayWipe(simulation: Simulation, node: number): boolean {
+  const { invariants, machines } = simulation;
   const isMember = invariants.committedConfiguration.members.some(({ id }) => id === node);
   const isOther = machines.some(({ isWiped, isRetired }) => isWiped && !isRetired);
-  return isMember && !isOther && !world.machine(node).isLost && invariants.isKnownByData(node) &&
-    mayLose(world, node);
+  return isMember && !isOther && !simulation.machine(node).isLost && invariants.isKnownByData(node) &&
+    mayLose(simulation, node);
 }
 
 /** From one node to another. */
@@ -234,34 +247,34 @@ type Pair = readonly [number, number];
 /** Ends what is over at once. */
 function nothing(): void {}
 
-function pause(world: World, nodes: readonly number[]): EndOfFault {
-  const processes = nodes.flatMap((node) => world.machine(node).process ?? []);
+function pause(simulation: Simulation, nodes: readonly number[]): EndOfFault {
+  const processes = nodes.flatMap((node) => simulation.machine(node).process ?? []);
   for (const process of processes) process.pause();
   return () => processes.forEach((process) => process.resume());
 }
 
-function cut(world: World, pairs: readonly Pair[]): EndOfFault {
-  const links = pairs.map(([from, to]) => world.fabric.link(hostOf(from), hostOf(to)));
+function cut(simulation: Simulation, pairs: readonly Pair[]): EndOfFault {
+  const links = pairs.map(([from, to]) => simulation.fabric.link(hostOf(from), hostOf(to)));
   for (const link of links) link.cut();
   return () => links.forEach((link) => link.heal());
 }
 
 /** Cuts and heals in turns. */
 function flap(
-  world: World,
+  simulation: Simulation,
   { periodMs, pairs }: { readonly periodMs: number; readonly pairs: readonly Pair[] },
 ): EndOfFault {
-  let heal = cut(world, pairs);
+  let heal = cut(simulation, pairs);
   let isCut = true;
   let hasEnded = false;
   const turn = (): void => {
     if (hasEnded) return;
     if (isCut) heal();
-    else heal = cut(world, pairs);
+    else heal = cut(simulation, pairs);
     isCut = !isCut;
-    world.scheduler.after(periodMs, null, turn);
+    simulation.scheduler.after(periodMs, null, turn);
   };
-  world.scheduler.after(periodMs, null, turn);
+  simulation.scheduler.after(periodMs, null, turn);
   return () => {
     hasEnded = true;
     heal();

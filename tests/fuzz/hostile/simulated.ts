@@ -11,7 +11,7 @@ import { SERVER_LIMITS } from "../../../lib/server/config/server_limits.ts";
 import { type Plan, planOf } from "../../sim/plan.ts";
 import { observe, type Observer } from "../../sim/invariants/probes.ts";
 import { watchRejections } from "../../sim/environment/rejections.ts";
-import { addressOf, hostOf, type Trace, World } from "../../sim/world.ts";
+import { addressOf, hostOf, Simulation, type Trace } from "../../sim/simulation.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import type { Claims, FrameKindName, Knowledge } from "./frames.ts";
 import type { Guise } from "./hellos.ts";
@@ -77,9 +77,9 @@ export async function runSimulated(
     {},
 ): Promise<HostileReport> {
   const run = new SimulatedRun(seed, { trace, hostileMs });
-  using _ = watchRejections(run.world);
+  using _ = watchRejections(run.simulation);
   const stopObserving = observe(run.observer);
-  const stopCharging = chargeForWork(run.world);
+  const stopCharging = chargeForWork(run.simulation);
   try {
     return await run.run();
   } finally {
@@ -89,7 +89,7 @@ export async function runSimulated(
 }
 
 class SimulatedRun {
-  readonly world: World;
+  readonly simulation: Simulation;
   readonly #seed: number;
   readonly #hostileMs: number;
   readonly #scenario: Scenario;
@@ -109,7 +109,7 @@ class SimulatedRun {
     this.#scenario = scenario;
     this.#hostileMs = hostileMs;
     this.#random = new SeededRandom(seed * 48_271 + 11);
-    this.world = new World(planFor(seed, scenario), trace, { msPerByte: MS_PER_BYTE });
+    this.simulation = new Simulation(planFor(seed, scenario), trace, { msPerByte: MS_PER_BYTE });
   }
 
   /** Sees the nodes' terms. */
@@ -134,7 +134,7 @@ class SimulatedRun {
   }
 
   async run(): Promise<HostileReport> {
-    const { scheduler, machines } = this.world;
+    const { scheduler, machines } = this.simulation;
     for (const machine of machines) if (this.#honest.includes(machine.id)) machine.start();
     const witness = this.#witness("witness");
     const before = await this.#prepare(witness);
@@ -145,7 +145,7 @@ class SimulatedRun {
     }
     return {
       seed: this.#seed,
-      problems: [...this.world.violations, ...this.#problems],
+      problems: [...this.simulation.violations, ...this.#problems],
       frames: this.#frames,
       longestWaitMs: witness.longestWaitMs,
       calls: witness.calls,
@@ -166,7 +166,7 @@ class SimulatedRun {
   async #prepare(witness: Witness): Promise<number | null> {
     let isReady = false;
     this.#start("witness", (): Promise<void> => witness.prepare().then(() => void (isReady = true)));
-    await this.world.scheduler.run(START_MS, () => isReady || this.#isBroken);
+    await this.simulation.scheduler.run(START_MS, () => isReady || this.#isBroken);
     if (!isReady) {
       this.#problems.push("the cluster did not come to serve");
       return null;
@@ -175,7 +175,7 @@ class SimulatedRun {
   }
 
   async #disturb(witness: Witness): Promise<void> {
-    const { scheduler } = this.world;
+    const { scheduler } = this.simulation;
     let isWitnessing = true;
     const end = scheduler.nowMs + this.#hostileMs;
     const isTime = (): boolean => scheduler.nowMs < end;
@@ -195,7 +195,9 @@ class SimulatedRun {
       if (term > most) this.#problems.push(`node ${id} came from term ${before} to ${term}`);
     }
     for (const id of this.#honest) {
-      if (this.world.machine(id).server === null) this.#problems.push(`node ${id} does not run any more`);
+      if (this.simulation.machine(id).server === null) {
+        this.#problems.push(`node ${id} does not run any more`);
+      }
     }
     if (claims !== "none") return;
     const [failure] = witness.failures;
@@ -210,8 +212,8 @@ class SimulatedRun {
 
   /** What a hostile frame left on disk must not keep a node from starting. */
   async #restart(): Promise<void> {
-    const { scheduler } = this.world;
-    const machines = this.#honest.map((id) => this.world.machine(id));
+    const { scheduler } = this.simulation;
+    const machines = this.#honest.map((id) => this.simulation.machine(id));
     for (const machine of machines) machine.kill();
     for (const machine of machines) machine.recover();
     const haveStarted = (): boolean => machines.every(({ server }) => server !== null);
@@ -226,13 +228,13 @@ class SimulatedRun {
   }
 
   get #isBroken(): boolean {
-    return this.world.violations.length > 0;
+    return this.simulation.violations.length > 0;
   }
 
-  readonly #platforms = new Map<string, ReturnType<World["clientProcess"]>>();
+  readonly #platforms = new Map<string, ReturnType<Simulation["clientProcess"]>>();
 
-  #process(name: string, host: string): ReturnType<World["clientProcess"]> {
-    const known = this.#platforms.get(name) ?? this.world.clientProcess(name, host);
+  #process(name: string, host: string): ReturnType<Simulation["clientProcess"]> {
+    const known = this.#platforms.get(name) ?? this.simulation.clientProcess(name, host);
     this.#platforms.set(name, known);
     return known;
   }
@@ -257,7 +259,7 @@ class SimulatedRun {
   #startSpeaker(number: number, goesOn: () => boolean): void {
     const { hostileMember, guises } = this.#scenario;
     const host = hostileMember === null ? `10.0.3.${number}` : hostOf(hostileMember);
-    const { process, platform } = this.world.clientProcess(`hostile ${number}`, host);
+    const { process, platform } = this.simulation.clientProcess(`hostile ${number}`, host);
     const random = new SeededRandom(this.#random.below(2 ** 31));
     const speaker = new Speaker({
       network: platform.network,
@@ -273,7 +275,7 @@ class SimulatedRun {
   }
 
   #startMember(id: number): void {
-    const { process, platform } = this.world.clientProcess(`hostile member ${id}`, hostOf(id));
+    const { process, platform } = this.simulation.clientProcess(`hostile member ${id}`, hostOf(id));
     const random = new SeededRandom(this.#random.below(2 ** 31));
     process.wake(() => {
       listenAsMember({
@@ -288,7 +290,7 @@ class SimulatedRun {
   }
 
   #sent(kind: FrameKindName, to: number | null): void {
-    this.world.trace(() => `hostile: ${kind} to ${to === null ? "who called" : `n${to}`}`);
+    this.simulation.trace(() => `hostile: ${kind} to ${to === null ? "who called" : `n${to}`}`);
     this.#frames.set(kind, (this.#frames.get(kind) ?? 0) + 1);
   }
 
@@ -336,7 +338,7 @@ function planFor(seed: number, { nodes }: Scenario): Plan {
 }
 
 /** Lets what nodes compute take time, as it does in a real process. */
-function chargeForWork({ scheduler }: World): () => void {
+function chargeForWork({ scheduler }: Simulation): () => void {
   const { list, apply } = StateMachine.prototype;
   StateMachine.prototype.list = function (query): ReturnType<typeof list> {
     const page = list.call(this, query);

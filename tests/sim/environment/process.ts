@@ -1,5 +1,5 @@
 /**
- * A process of the simulated world: code that can be killed or stopped between any two events.
+ * A process of the simulation: code that can be killed or stopped between any two events.
  *
  * Whatever it waits for (timers, sockets, syncs) comes back to it through {@link Process.wake} or an event of its own.
  * After its death none of that ever happens: its promises stay open and nobody hears of them.

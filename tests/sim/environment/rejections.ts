@@ -1,12 +1,12 @@
 /** Rejections that no code of a simulated process handles: in a real process each of them would be its end. */
-import type { World } from "../world.ts";
+import type { Simulation } from "../simulation.ts";
 
-/** Makes every unhandled rejection a violation of the world until it is disposed of. */
-export function watchRejections(world: World): Disposable {
+/** Makes every unhandled rejection a violation of the simulation until it is disposed of. */
+export function watchRejections(simulation: Simulation): Disposable {
   const onRejection = (event: PromiseRejectionEvent): void => {
     event.preventDefault();
     const { reason } = event;
-    world.violated(
+    simulation.violated(
       `a promise was rejected and nothing handled it: ${reason instanceof Error ? reason.stack : reason}`,
     );
   };

@@ -1,8 +1,8 @@
 /**
- * Virtual time: everything that happens in a simulated world is an event in one queue, in one order.
+ * Virtual time: everything that happens in a simulation is an event in one queue, in one order.
  *
  * Between two events all promises that can settle do settle: the queue goes on in a fresh turn of the real event
- * loop, which begins only when no microtask is left. So the order of events is the order of the world, and it depends
+ * loop, which begins only when no microtask is left. So the order of events is the order of the simulation, and it depends
  * on nothing but the seed.
  */
 import { setImmediate } from "node:timers";
@@ -14,7 +14,7 @@ interface Event {
   atMs: number;
   /** Events of one instant happen in the order in which they were scheduled. */
   readonly order: number;
-  /** Whose event it is: it is dropped when that process has died, and waits while it is paused. Null: the world's. */
+  /** Whose event it is: it is dropped when that process has died, and waits while it is paused. Null: the simulation's. */
   readonly owner: Process | null;
   action: (() => void) | null;
 }
@@ -39,7 +39,7 @@ export class Scheduler {
     throw error;
   };
 
-  /** Milliseconds since the world began. */
+  /** Milliseconds since the simulation began. */
   get nowMs(): number {
     return this.#nowMs;
   }

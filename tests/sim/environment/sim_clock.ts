@@ -15,7 +15,7 @@ const SHOWN_SOURCE_CHARACTERS = 120;
 export interface SimClockOptions {
   readonly process: Process;
   readonly random: SeededRandom;
-  /** Its milliseconds in one of the world's. */
+  /** Its milliseconds in one of the simulation's. */
   readonly speed: number;
 }
 

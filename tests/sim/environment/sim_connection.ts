@@ -12,7 +12,7 @@ import type { Scheduler } from "./scheduler.ts";
 /** Bytes behind what a read brought that are overwritten: whoever keeps a view of a buffer finds these. */
 const OVERWRITTEN_BYTES = 1_024;
 
-/** How connections behave in one world. */
+/** How connections behave in one simulation. */
 export interface ConnectionOptions {
   readonly scheduler: Scheduler;
   readonly random: SeededRandom;

@@ -1,5 +1,5 @@
 /**
- * The network of a simulated world: machines, the links between them, listeners and connections. Each process sees it
+ * The network of a simulation: machines, the links between them, listeners and connections. Each process sees it
  * through a {@link SimNetwork} of its own.
  */
 import { formatAddress } from "../../../lib/platform/address.ts";
@@ -14,7 +14,7 @@ const RESEND_MS = 1_000;
 /** Attempts after which a kernel gives up. */
 const MAX_SENDS = 60;
 
-/** The wires and machines of one world. */
+/** The wires and machines of one simulation. */
 export class Fabric {
   readonly options: ConnectionOptions;
   /** Machines on which no socket can be opened. */

@@ -1,6 +1,6 @@
 /**
  * Wraps the public methods of the production code for the time of a run, so that an observer sees what goes in and comes
- * out. The wraps change nothing, and no production file has to know of them. There is one world at a time in a program.
+ * out. The wraps change nothing, and no production file has to know of them. There is one simulation at a time in a program.
  */
 import {
   type RecoveredLog,

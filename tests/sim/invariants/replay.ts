@@ -8,7 +8,7 @@ import { stateRecordEncoder } from "../../../lib/server/snapshot/state_codec.ts"
 
 /** Replays what was applied, and remembers the state after each entry. */
 export class Replay {
-  /** Sessions that a state machine of this world holds at most. */
+  /** Sessions that a state machine of this simulation holds at most. */
   readonly maxSessions: number;
   readonly #machine: StateMachine;
   /** Copy-on-write, so that each costs next to nothing; the state after entry i stands at position i. */

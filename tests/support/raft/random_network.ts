@@ -1,5 +1,5 @@
 /**
- * A small random world for the bare core: nodes without I/O over a network that loses, repeats, reorders and cuts,
+ * A small random cluster of bare cores: nodes without I/O over a network that loses, repeats, reorders and cuts,
  * and disks whose writes end later or not at all. Nodes take snapshots and cut their logs, operators ask for other
  * members. One seed decides everything, so a failure can be run again.
  *
@@ -41,7 +41,7 @@ const LIMITS: RaftLimits = {
 const ELECTION_TICKS = 3;
 /** In steps of the run. Ticks come as they like: what a lease promises does not depend upon them. */
 const LEASE_MS = 400;
-/** How much faster or slower than the world's a node's clock is. */
+/** How much faster or slower than the run's clock a node's is. */
 const CLOCK_DRIFT = 0.04;
 const MAX_IN_FLIGHT = 60;
 const MAX_NODES = 8;

@@ -60,12 +60,12 @@ import {
 
 /** Runs the steps of a script; returns its text with the output that they give now. */
 export function runScript(source: string): string {
-  const world = new ScriptWorld();
+  const cluster = new ScriptCluster();
   const lines: string[] = [];
   for (const line of source.split("\n")) {
     if (line.startsWith("  ")) continue;
     lines.push(line);
-    if (line.startsWith("> ")) lines.push(...world.execute(line.slice(2)).map((said) => `  ${said}`));
+    if (line.startsWith("> ")) lines.push(...cluster.execute(line.slice(2)).map((said) => `  ${said}`));
   }
   return lines.join("\n");
 }
@@ -73,7 +73,7 @@ export function runScript(source: string): string {
 /** More moves than this without coming to rest is a loop. */
 const MAX_SETTLE_MOVES = 10_000;
 
-class ScriptWorld {
+class ScriptCluster {
   readonly #nodes = new Map<NodeId, ScriptNode>();
   #electionTicks = 10;
   #heartbeatTicks = 2;

@@ -86,3 +86,12 @@ export function acknowledge(raft: Raft, from: NodeId, matchIndex: number): Messa
   raft.step({ kind: "appendEntriesResponse", from, to: 1, term: raft.term, result });
   return work(raft);
 }
+
+/** Node `from` answers a round of heartbeats; its lease is for `promisedMs`, by default none. */
+export function answerHeartbeat(
+  raft: Raft,
+  from: NodeId,
+  { round, promisedMs = 0 }: { readonly round: number; readonly promisedMs?: number },
+): void {
+  raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round, promisedMs, hasRoom: true });
+}

@@ -4,6 +4,7 @@ import { foundingState, type Message, type NodeId, Raft, type RaftConfig } from 
 import { configurationOf } from "../../support/raft/configuration.ts";
 import {
   acknowledge,
+  answerHeartbeat,
   config,
   elect,
   ELECTION_TICKS,
@@ -43,7 +44,7 @@ function heartbeats(raft: Raft): number {
 
 /** Node `from` answers heartbeats. */
 function answer(raft: Raft, from: NodeId, round: number, promisedMs = PROMISE_MS): void {
-  raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round, promisedMs, hasRoom: true });
+  answerHeartbeat(raft, from, { round, promisedMs });
   work(raft);
 }
 

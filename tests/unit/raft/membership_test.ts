@@ -5,6 +5,7 @@ import { EMPTY_STATE, type Entry, foundingState, type Message, Raft } from "../.
 import { configurationOf, configurationText } from "../../support/raft/configuration.ts";
 import {
   acknowledge,
+  answerHeartbeat,
   append,
   config,
   elect,
@@ -91,30 +92,14 @@ Deno.test("a learner counts neither for a commit, nor for a read, nor for keepin
   raft.readIndex();
   work(raft);
   for (const from of [4, 5, 6]) {
-    raft.step({
-      kind: "heartbeatResponse",
-      from,
-      to: 1,
-      term: raft.term,
-      round: 1,
-      promisedMs: 0,
-      hasRoom: true,
-    });
+    answerHeartbeat(raft, from, { round: 1 });
   }
   assertEquals(raft.takeReady(), null);
   for (let count = 0; count < 3 * ELECTION_TICKS && raft.isLeader; count++) {
     raft.tick();
     work(raft);
     for (const from of [4, 5, 6]) {
-      raft.step({
-        kind: "heartbeatResponse",
-        from,
-        to: 1,
-        term: raft.term,
-        round: 1,
-        promisedMs: 0,
-        hasRoom: true,
-      });
+      answerHeartbeat(raft, from, { round: 1 });
     }
   }
   assertEquals(raft.isLeader, false);

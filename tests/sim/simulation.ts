@@ -1,5 +1,5 @@
 /**
- * One simulated world: machines with servers, clients, and the network between them, made from a plan.
+ * One simulation: machines with servers, clients, and the network between them, made from a plan.
  */
 import { formatAddress, parseAddress } from "../../lib/platform/address.ts";
 import { type ServerConfig, serverConfigOf } from "../../lib/server/config/config.ts";
@@ -32,7 +32,7 @@ const DISK_FAULTS = {
 export type Trace = (line: string) => void;
 
 /** Everything there is in a run. */
-export class World {
+export class Simulation {
   readonly plan: Plan;
   readonly scheduler = new Scheduler();
   readonly coverage = new Coverage();
@@ -42,7 +42,7 @@ export class World {
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
   readonly invariants: Invariants;
-  /** What no world may come to; the first is the one that counts. */
+  /** What no simulation may come to; the first is the one that counts. */
   readonly violations: string[] = [];
   /** Nodes that stay broken. */
   readonly broken = new Set<NodeId>();
@@ -81,7 +81,7 @@ export class World {
     });
     this.coverage.onCount = (state): void => this.#happened(state);
     scheduler.onFailed = (error): void =>
-      this.violated(`${scheduler.current?.name ?? "the world"} threw: ${stackOf(error)}`);
+      this.violated(`${scheduler.current?.name ?? "the simulation"} threw: ${stackOf(error)}`);
     this.#machines = ids.map((id) => this.#machine(id));
     this.clients = Array.from({ length: plan.clients }, (_, position) => this.#client(position + 1));
   }
@@ -163,7 +163,7 @@ export class World {
     this.#trace(`${this.scheduler.nowMs.toFixed(3).padStart(11)} ${line()}`);
   }
 
-  /** What a client process of this world gets in place of the real machine. */
+  /** What a client process of this simulation gets in place of the real machine. */
   clientProcess(name: string, host: string): {
     readonly process: Process;
     readonly platform: SimClientPlatform;
