@@ -72,13 +72,13 @@ export class ClientSession {
   }
 
   /** Whether another write may begin. */
-  get hasRoom(): boolean {
+  get canWrite(): boolean {
     return this.#nextSequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW;
   }
 
-  /** Takes the next number. Only while there is room. */
+  /** Takes the next number. Only while {@link canWrite}. */
   nextStamp(): SessionStamp {
-    assert(this.hasRoom, "a session's window has room when a write is stamped");
+    assert(this.canWrite, "a write is stamped only while the session's window is open");
     return {
       sessionId: this.#sessionId,
       sequence: this.#nextSequence++,
@@ -155,7 +155,7 @@ export class SessionWriter {
   /** Takes a number of the current session, or null while its window is full. */
   readonly #stamp = (): Stamped | null => {
     this.#session ??= new ClientSession(this.#options.appliedIndex(), this.#random);
-    return this.#session.hasRoom ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
+    return this.#session.canWrite ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
   };
 
   /**

@@ -143,11 +143,11 @@ export class Log implements Logger, Disposable {
     }
     if (repetition !== undefined) this.#forget(key, repetition);
     this.#writeCounted(line);
-    this.#makeRoom();
+    this.#evict();
     this.#repetitions.set(key, { ...line, reportedAt: now, lastSeenAt: now, times: 0 });
   }
 
-  #makeRoom(): void {
+  #evict(): void {
     for (const [key, repetition] of this.#repetitions) {
       if (this.#repetitions.size < MAX_FOLDED_LINES) return;
       this.#forget(key, repetition);

@@ -117,7 +117,7 @@ const STATUS: Field<NodeStatus> = record("status", {
     lastContactMs: nullable(integer()),
     snapshotSentBytes: integer(),
     snapshotTotalBytes: integer(),
-    hasRoom: trailing(nullable(boolean()), null),
+    hasDiskSpace: trailing(nullable(boolean()), null),
   })),
   disk: trailing(oneOf<DiskState>({ ok: true, nearlyFull: true, full: true }), "ok"),
 });

@@ -60,7 +60,7 @@ export interface PeerStatus {
   /** Bytes of that snapshot; 0 while there is none. */
   readonly snapshotTotalBytes: number;
   /** Whether its disk has room for more of the log, as it told the leader; null where it has told nothing. */
-  readonly hasRoom: boolean | null;
+  readonly hasDiskSpace: boolean | null;
 }
 
 /**

@@ -163,8 +163,8 @@ function handleHeartbeat(state: RaftState, message: Heartbeat): IgnoredReason | 
   log.commitTo(message.leaderCommit);
   const promisedMs = state.voterLease?.renew() ?? 0;
   const { from: to, round } = message;
-  const { hasRoom } = state;
-  state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round, promisedMs, hasRoom });
+  const { hasDiskSpace } = state;
+  state.sendAnswer({ kind: "heartbeatResponse", from, to, term, round, promisedMs, hasDiskSpace });
   return null;
 }
 

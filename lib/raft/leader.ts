@@ -120,7 +120,7 @@ function handleHeartbeatResponse(
   if (message.round > role.reads.lastRound) return "acknowledgesUnsent";
   markActive(peer);
   peer.confirmedRound = Math.max(peer.confirmedRound, message.round);
-  peer.hasRoom = message.hasRoom;
+  peer.hasDiskSpace = message.hasDiskSpace;
   role.lease?.renew(message.from, message);
   confirmReads(state, role);
   return null;

@@ -100,7 +100,7 @@ export interface HeartbeatResponse extends Envelope {
   /** Milliseconds for which the sender votes for no other node (a lease); 0 where leases are disabled. */
   readonly promisedMs: number;
   /** Whether the sender's disk has space for more of the log; a node without should not lead. */
-  readonly hasRoom: boolean;
+  readonly hasDiskSpace: boolean;
 }
 
 /** Leadership transfer: the receiver campaigns at once, without PreVote (thesis §3.10). */

@@ -85,7 +85,7 @@ export interface TrackedPeer {
   /** Highest heartbeat round it has responded to. */
   confirmedRound: number;
   /** Whether its disk has free space, by its last response; null before the first. */
-  hasRoom: boolean | null;
+  hasDiskSpace: boolean | null;
   /** Ticks with messages in flight since matchIndex last rose. */
   stalledTicks: number;
 }
@@ -105,7 +105,7 @@ export function newTrackedPeer(lastIndex: number): TrackedPeer {
     recentlyActive: true,
     ticksSinceContact: null,
     confirmedRound: 0,
-    hasRoom: null,
+    hasDiskSpace: null,
     stalledTicks: 0,
   };
 }

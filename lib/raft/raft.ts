@@ -214,16 +214,16 @@ export class Raft {
   }
 
   /** Reports whether this node's disk has space for more of the log; the leader prefers successors that have. */
-  noteRoom(hasRoom: boolean): void {
-    this.#state.hasRoom = hasRoom;
+  reportDiskSpace(hasDiskSpace: boolean): void {
+    this.#state.hasDiskSpace = hasDiskSpace;
   }
 
   /** Transfers leadership to the best successor if its disk has free space. Returns the target, or null. */
-  transferToRoom(): NodeId | null {
+  transferFromFullDisk(): NodeId | null {
     const { role } = this.#state;
     if (role.kind !== "leader") return null;
     const target = bestSuccessor(this.#state, role);
-    return target !== null && role.peers.get(target)?.hasRoom === true
+    return target !== null && role.peers.get(target)?.hasDiskSpace === true
       ? startTransfer(this.#state, role, target)
       : null;
   }
@@ -432,7 +432,7 @@ export class Raft {
         break;
       }
       case "heartbeat": {
-        const { hasRoom } = this.#state;
+        const { hasDiskSpace } = this.#state;
         this.#state.sendAnswer({
           kind: "heartbeatResponse",
           from,
@@ -440,7 +440,7 @@ export class Raft {
           term,
           round: 0,
           promisedMs: 0,
-          hasRoom,
+          hasDiskSpace,
         });
         break;
       }

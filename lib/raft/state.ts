@@ -126,7 +126,7 @@ export class RaftState {
   readonly voterLease: VoterLease | null;
   role: Role;
   /** Whether the disk has space for more of the log. */
-  hasRoom = true;
+  hasDiskSpace = true;
 
   /** Results of reads, for the next Ready. */
   readonly reads: ReadState[] = [];

@@ -15,7 +15,7 @@ export interface PeerView {
   /** The newest round of heartbeats that it has responded to. */
   readonly confirmedRound: number;
   /** Whether its disk has free space, by its last response; null before the first. */
-  readonly hasRoom: boolean | null;
+  readonly hasDiskSpace: boolean | null;
 }
 
 /** A node's view of itself and its cluster. */
@@ -65,15 +65,17 @@ export function statusOf(state: RaftState): RaftStatus {
 }
 
 function peersOf({ peers }: Leader): PeerView[] {
-  return [...peers].map(([id, { progress, recentlyActive, ticksSinceContact, confirmedRound, hasRoom }]) => {
-    return {
-      id,
-      matchIndex: progress.matchIndex,
-      kind: progress.kind,
-      isActive: recentlyActive,
-      ticksSinceContact,
-      confirmedRound,
-      hasRoom,
-    };
-  }).sort((a, b) => a.id - b.id);
+  return [...peers].map(
+    ([id, { progress, recentlyActive, ticksSinceContact, confirmedRound, hasDiskSpace }]) => {
+      return {
+        id,
+        matchIndex: progress.matchIndex,
+        kind: progress.kind,
+        isActive: recentlyActive,
+        ticksSinceContact,
+        confirmedRound,
+        hasDiskSpace,
+      };
+    },
+  ).sort((a, b) => a.id - b.id);
 }

@@ -78,7 +78,7 @@ export function bestSuccessor(state: RaftState, role: Leader): NodeId | null {
     peer.recentlyActive && state.confState.voters.includes(node)
   );
   const [best] = voters.sort(([node, peer], [otherNode, otherPeer]) =>
-    Number(peer.hasRoom === false) - Number(otherPeer.hasRoom === false) ||
+    Number(peer.hasDiskSpace === false) - Number(otherPeer.hasDiskSpace === false) ||
     otherPeer.progress.matchIndex - peer.progress.matchIndex || node - otherNode
   );
   return best?.[0] ?? null;

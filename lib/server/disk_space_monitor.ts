@@ -14,7 +14,7 @@ export interface LogSpace {
   /** Whether the disk had no space for the next file. */
   readonly isNearlyFull: boolean;
   /** Tries again to prepare the next file. Throws when the log has failed. */
-  checkRoom(): void;
+  checkDiskSpace(): void;
 }
 
 /** The parts of a node that a check involves. */
@@ -47,7 +47,7 @@ export class DiskSpaceMonitor {
       snapshots.consider();
       if (snapshots.isTaking || exchange.isReceiving) return;
       try {
-        log.checkRoom();
+        log.checkDiskSpace();
       } catch {
         // The log has failed: the driver's next write fails, too, and ends the node.
       }

@@ -115,10 +115,10 @@ export class LeadershipTransfers {
   checkDisk(raft: Raft): void {
     const { driver, clock, logger, hasDiskSpace } = this.#options;
     const hasSpace = hasDiskSpace();
-    raft.noteRoom(hasSpace);
+    raft.reportDiskSpace(hasSpace);
     if (hasSpace) this.#isRefusalLogged = false;
     if (hasSpace || !raft.isLeader || raft.isTransferring || clock.now() < this.#diskNotBefore) return;
-    const to = driver.ask((raft) => raft.transferToRoom());
+    const to = driver.ask((raft) => raft.transferFromFullDisk());
     this.#diskNotBefore = clock.now() + (to === null ? NO_SPACE_RETRY_MS : DISK_RETRY_MS);
     if (to !== null) {
       return logger.warn("disk nearly full: leadership is transferred to a node that has space", { to });

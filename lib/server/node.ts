@@ -298,7 +298,7 @@ export class Node {
       stateBytes,
       version: VERSION,
       members: membersOf(this.committedConfiguration),
-      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact, hasRoom }) => {
+      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact, hasDiskSpace }) => {
         const sending = this.#exchange.statusOf(id);
         return {
           id,
@@ -307,7 +307,7 @@ export class Node {
           lastContactMs: ticksSinceContact === null ? null : Math.round(ticksSinceContact * tickMs),
           snapshotSentBytes: sending?.sentBytes ?? 0,
           snapshotTotalBytes: sending?.totalBytes ?? 0,
-          hasRoom,
+          hasDiskSpace,
         };
       }),
       disk: this.#diskState(),

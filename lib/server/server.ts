@@ -286,7 +286,7 @@ class Server implements RunningServer {
     });
     return {
       onRequest: (request) => this.#node.clients.handle(request, work),
-      onRoom: () => work.resume(),
+      onWritable: () => work.resume(),
       onClose: () => {
         this.#clients.delete(client);
         work.close();

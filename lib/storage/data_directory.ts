@@ -223,7 +223,7 @@ async function openDirectory(
   try {
     const identity = await readOwner(options, making);
     if (identity === null && making !== null) beginMaking(making);
-    if (identity === null) createRooms(disk, path);
+    if (identity === null) createSubdirectories(disk, path);
     // It was finished, all but for the mark.
     else removeMark(disk, path);
     // The rooms are durable before the identity is, and so is an identity whose writer died before its last sync.
@@ -300,11 +300,11 @@ function removeMark(disk: Disk, path: string): void {
   disk.syncDirectory(path);
 }
 
-/** Creates the folders within a directory that is nobody's yet. */
-function createRooms(disk: Disk, path: string): void {
+/** Creates the subdirectories of a new data directory. */
+function createSubdirectories(disk: Disk, path: string): void {
   syncAncestors(disk, path);
-  for (const room of [walDirectory(path), snapshotDirectory(path)]) {
-    if (disk.stat(room) === null) disk.createDirectory(room);
+  for (const directory of [walDirectory(path), snapshotDirectory(path)]) {
+    if (disk.stat(directory) === null) disk.createDirectory(directory);
   }
   markNotBegun(disk, walDirectory(path));
 }

@@ -30,7 +30,7 @@ export interface ClientHandlers {
   /** A request came in; it gets exactly one answer, now or later, through {@link ClientConnection.send}. */
   readonly onRequest: (request: ClientRequest) => void;
   /** Fewer than CLIENT_QUEUE_PAUSE_BYTES wait to leave, and some have left: more answers may be made. */
-  readonly onRoom: () => void;
+  readonly onWritable: () => void;
   /** The connection is gone: nothing comes in or goes out any more. Called once. */
   readonly onClose: () => void;
 }
@@ -42,7 +42,7 @@ export class ClientConnection {
   readonly #channel: FrameChannel;
   #unanswered = 0;
   #isPausedByServer = false;
-  #onRoom = (): void => {};
+  #onWritable = (): void => {};
 
   /** Made by the listener once the client has said hello. */
   constructor(channel: FrameChannel) {
@@ -50,7 +50,7 @@ export class ClientConnection {
     this.#channel = channel;
     channel.onProgress(() => {
       this.#updateReading();
-      if (!this.isBacklogged) this.#onRoom();
+      if (!this.isBacklogged) this.#onWritable();
     });
   }
 
@@ -110,8 +110,8 @@ export class ClientConnection {
   }
 
   /** Hands requests to `onRequest` until the connection ends; resolves to why. Rejects with what `onRequest` throws. */
-  serve({ onRequest, onRoom }: Pick<ClientHandlers, "onRequest" | "onRoom">): Promise<string> {
-    this.#onRoom = onRoom;
+  serve({ onRequest, onWritable }: Pick<ClientHandlers, "onRequest" | "onWritable">): Promise<string> {
+    this.#onWritable = onWritable;
     return this.#channel.readFrames((payload) => {
       const request = this.#decode(payload);
       if (request === null) return;

@@ -212,7 +212,7 @@ export class FrameReader {
 
   /** Reads once; null when that brought something, else how the stream ended. */
   async #fill(): Promise<StreamEnd | null> {
-    this.#makeRoom();
+    this.#reserve();
     this.#noteHeld();
     this.#granted = 0;
     try {
@@ -237,7 +237,7 @@ export class FrameReader {
    * Leaves free space behind #end. The buffer grows only when it is full of bytes that did arrive, so that a length
    * that is a lie costs its sender as much as the reader.
    */
-  #makeRoom(): void {
+  #reserve(): void {
     const bufferBytes = this.#bufferBytes;
     const { retainedBytes } = this.#limits;
     const unread = this.#end - this.#start;

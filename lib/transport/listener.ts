@@ -392,7 +392,7 @@ export class ConnectionListener {
     }
     older?.close("the peer has opened a newer connection");
     this.#peers.delete(key);
-    if (this.#peers.size >= MAX_PEER_LANES) this.#makeRoomForPeer();
+    if (this.#peers.size >= MAX_PEER_LANES) this.#closeOldestNonMember();
     const accepted = { nodeId: peer.nodeId, dataId: peer.dataId, channel };
     this.#peers.set(key, accepted);
     const { self, logger } = this.#options;
@@ -415,7 +415,7 @@ export class ConnectionListener {
   }
 
   /** Ends the oldest lane of a node that is no member. */
-  #makeRoomForPeer(): void {
+  #closeOldestNonMember(): void {
     const members = new Set(this.#handlers.members().map(({ id }) => id));
     for (const [key, { nodeId, channel }] of this.#peers) {
       if (members.has(nodeId)) continue;

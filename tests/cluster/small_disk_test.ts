@@ -38,7 +38,9 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
     if (await cluster.waitForLeader() !== 1) await client.cluster.transferLeadership(1);
     await eventually("the leader has heard of the others' disks", async () => {
       const status = await cluster.status(1);
-      return status?.role === "leader" && status.peers.every(({ hasRoom }) => hasRoom === true) ? true : null;
+      return status?.role === "leader" && status.peers.every(({ hasDiskSpace }) => hasDiskSpace === true)
+        ? true
+        : null;
     }, { explain: cluster.logs });
     disk.fill();
     for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
@@ -50,7 +52,7 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
     assert(leader !== 1, "another node leads");
     await eventually("the new leader knows whose disk is full", async () => {
       const status = await cluster.status(leader);
-      return status?.peers.some(({ id, hasRoom }) => id === 1 && hasRoom === false) ? true : null;
+      return status?.peers.some(({ id, hasDiskSpace }) => id === 1 && hasDiskSpace === false) ? true : null;
     }, { explain: cluster.logs });
     disk.free();
   }));

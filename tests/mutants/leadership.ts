@@ -49,8 +49,8 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
       id: "M248",
       title: "a leader whose disk is full hands over to a node whose disk is full, too",
       failure: "leadership goes round between nodes that refuse every write",
-      from: "role.peers.get(target)?.hasRoom === true",
-      to: "role.peers.get(target)?.hasRoom !== undefined",
+      from: "role.peers.get(target)?.hasDiskSpace === true",
+      to: "role.peers.get(target)?.hasDiskSpace !== undefined",
     },
   ]),
   ...inFile("lib/server/membership/membership_change.ts", [SERVER], [

@@ -152,7 +152,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
   fullDisk: ({ simulation, machine, fault }) => {
     simulation.coverage.count("fullDisks");
     machine.fillDisk(Math.floor(fault.chance * 2_000));
-    return () => machine.drive.setRoom(null);
+    return () => machine.drive.setFreeBytes(null);
   },
   failingWrite: ({ machine: { drive } }) => {
     drive.trouble.failNext = "write";

@@ -95,8 +95,8 @@ function memberRows(members: readonly Member[], status: ClusterStatus): readonly
 
 function diskOf(node: NodeView | undefined, peer: PeerStatus | null): DiskState | null {
   if (node?.reachable === true) return node.disk;
-  if (peer === null || peer.hasRoom === null) return null;
-  return peer.hasRoom ? "ok" : "nearlyFull";
+  if (peer === null || peer.hasDiskSpace === null) return null;
+  return peer.hasDiskSpace ? "ok" : "nearlyFull";
 }
 
 /** Returns the members as a table. */

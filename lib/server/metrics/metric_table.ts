@@ -196,7 +196,9 @@ const PEERS: readonly Metric[] = [
     help: "Of a leader: 1 while another node says that its disk has no room for more of the log.",
     measured: "lib/raft/progress.ts",
     read: ({ status: { peers } }) =>
-      peers.flatMap(({ id, hasRoom }) => hasRoom === null ? [] : [sample({ peer: id }, hasRoom ? 0 : 1)]),
+      peers.flatMap(({ id, hasDiskSpace }) =>
+        hasDiskSpace === null ? [] : [sample({ peer: id }, hasDiskSpace ? 0 : 1)]
+      ),
   }),
   gauge("kvraft_peer_snapshot_sent_bytes", {
     unit: "bytes",

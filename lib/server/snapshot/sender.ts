@@ -248,7 +248,7 @@ class Transfer {
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
-      while (this.#hasRoom()) {
+      while (this.#hasWindow()) {
         const offset = this.#next;
         const length = await this.#reader.read(offset, this.#buffer);
         // The other end may have asked for another place meanwhile.
@@ -265,7 +265,7 @@ class Transfer {
     }
   }
 
-  #hasRoom(): boolean {
+  #hasWindow(): boolean {
     const windowBytes = WINDOW_CHUNKS * this.#options.chunkBytes;
     return !this.#closed && this.#next < this.#reader.bytes && this.#next - this.#acknowledged < windowBytes;
   }

@@ -239,7 +239,7 @@ export class WriteAheadLog {
   }
 
   /** Tries again to prepare the next segment if that failed. For the owner to call now and then; it costs nothing otherwise. */
-  checkRoom(): void {
+  checkDiskSpace(): void {
     this.#assertUsable();
     if (this.#next !== null || this.#segment.end <= this.#options.segmentBytes / 2) return;
     this.#nextWasTried = false;
@@ -372,7 +372,7 @@ export class WriteAheadLog {
       });
       this.#isNearlyFull = false;
     } catch (error) {
-      this.#noteRoom(error);
+      this.#noteDiskSpace(error);
       throw this.#refused(error);
     } finally {
       this.#next = null;
@@ -408,7 +408,7 @@ export class WriteAheadLog {
     } catch (error) {
       // There will be another attempt when the segment is needed, and that one reports what is wrong. A file descriptor
       // that is lacking now may be there then.
-      this.#noteRoom(error);
+      this.#noteDiskSpace(error);
     }
   }
 
@@ -418,7 +418,7 @@ export class WriteAheadLog {
   }
 
   /** Takes note of why a segment could not be prepared. */
-  #noteRoom(error: unknown): void {
+  #noteDiskSpace(error: unknown): void {
     this.#isNearlyFull = isDiskFull(error);
     if (this.#isNearlyFull) this.#reserveBytes = Math.min(TIGHT_RESERVE_BYTES, this.#options.segmentBytes);
   }
@@ -431,7 +431,7 @@ export class WriteAheadLog {
       return;
     }
     this.#next = null;
-    this.#noteRoom(error);
+    this.#noteDiskSpace(error);
     try {
       next.discard();
     } catch {

@@ -142,7 +142,7 @@ export class LoneLeader {
             kind: "heartbeatResponse",
             round: message.round,
             promisedMs: 0,
-            hasRoom: true,
+            hasDiskSpace: true,
           });
           break;
       }

@@ -48,7 +48,7 @@ export class DirectTarget implements Target {
   }
 
   async put(key: string, value: Uint8Array): Promise<void> {
-    if (!this.#session.hasRoom) throw new NotDoneError("session full");
+    if (!this.#session.canWrite) throw new NotDoneError("session full");
     const session = this.#session.nextStamp();
     try {
       const command = encodeCommand({

@@ -202,7 +202,7 @@ export class Machine {
   healAll(): void {
     Object.assign(this.drive.trouble, { failNext: null, operationsToDeath: null });
     this.drive.speedUp();
-    this.drive.setRoom(null);
+    this.drive.setFreeBytes(null);
     this.giveDescriptors();
     this.#process?.resume();
     this.#downs = 1;
@@ -281,7 +281,7 @@ export class Machine {
   /** Takes the room on its disk away, but for some bytes. */
   fillDisk(bytes: number): void {
     this.#mayEnd = true;
-    this.drive.setRoom(bytes);
+    this.drive.setFreeBytes(bytes);
   }
 
   /** No file descriptor is left on it: what is open stays open, nothing else can be opened. */

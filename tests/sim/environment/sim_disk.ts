@@ -79,7 +79,7 @@ export class SimDrive {
   }
 
   /** Takes all room but `bytes`, or gives it back (null). */
-  setRoom(bytes: number | null): void {
+  setFreeBytes(bytes: number | null): void {
     this.#fullBytes = bytes;
     const used = this.#usedBytes();
     this.#memory.capacityBytes = bytes === null ? Number.POSITIVE_INFINITY : used + bytes;
@@ -146,7 +146,7 @@ export class SimDrive {
 
   #adopt(memory: MemoryDisk): void {
     this.#memory = memory;
-    if (this.#fullBytes !== null) this.setRoom(this.#fullBytes);
+    if (this.#fullBytes !== null) this.setFreeBytes(this.#fullBytes);
     memory.intercept = ({ kind }): { code: string; writtenBytes: number } | null => {
       if (this.trouble.failNext !== kind) return null;
       this.trouble.failNext = null;

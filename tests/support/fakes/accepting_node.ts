@@ -76,7 +76,7 @@ export class NetNode {
         this.clients.push(client);
         return {
           onRequest: (request) => void this.requests.push({ client, request }),
-          onRoom: () => {},
+          onWritable: () => {},
           onClose: () => this.closedClients += 1,
         };
       },

@@ -450,8 +450,8 @@ function written(
 function resized(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = bytes;
   if (size >= length && byteOffset === 0 && size <= buffer.byteLength) return new Uint8Array(buffer, 0, size);
-  const roomBytes = size > length ? Math.ceil(size * 1.5) : size;
-  const next = new Uint8Array(new ArrayBuffer(roomBytes), 0, size);
+  const capacityBytes = size > length ? Math.ceil(size * 1.5) : size;
+  const next = new Uint8Array(new ArrayBuffer(capacityBytes), 0, size);
   next.set(bytes.subarray(0, size));
   return next;
 }

@@ -221,9 +221,9 @@ class ScriptCluster {
       case "stall-disk":
         return raft.storageStalled();
       case "room":
-        return raft.noteRoom(argument === "yes");
+        return raft.reportDiskSpace(argument === "yes");
       case "transfer-to-room": {
-        const target = raft.transferToRoom();
+        const target = raft.transferFromFullDisk();
         this.#say(target === null ? `${id} finds nobody with room` : `${id} hands over to ${target}`);
         return;
       }

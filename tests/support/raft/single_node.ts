@@ -93,5 +93,13 @@ export function answerHeartbeat(
   from: NodeId,
   { round, promisedMs = 0 }: { readonly round: number; readonly promisedMs?: number },
 ): void {
-  raft.step({ kind: "heartbeatResponse", from, to: 1, term: raft.term, round, promisedMs, hasRoom: true });
+  raft.step({
+    kind: "heartbeatResponse",
+    from,
+    to: 1,
+    term: raft.term,
+    round,
+    promisedMs,
+    hasDiskSpace: true,
+  });
 }

@@ -86,7 +86,7 @@ function fieldsText(
       return ` commit=${message.leaderCommit} round=${message.round}`;
     case "heartbeatResponse": {
       const promised = message.promisedMs === 0 ? "" : ` promised=${message.promisedMs}`;
-      return ` round=${message.round}${promised}${message.hasRoom ? "" : " full"}`;
+      return ` round=${message.round}${promised}${message.hasDiskSpace ? "" : " full"}`;
     }
     case "timeoutNow":
       return "";

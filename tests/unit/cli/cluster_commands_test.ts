@@ -144,7 +144,7 @@ Deno.test("status and members: a full disk is reported by the node itself or by 
         state: "unreachable",
         reason: "cut off from here",
       },
-      { ...leader, disk: "nearlyFull", peers: [peer(1, { hasRoom: false }), peer(3)] },
+      { ...leader, disk: "nearlyFull", peers: [peer(1, { hasDiskSpace: false }), peer(3)] },
       { ...follower, disk: "full" },
     ],
   };

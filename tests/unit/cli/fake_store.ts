@@ -45,7 +45,7 @@ export function healthy(id: number, role: "leader" | "follower"): ClusterStatus[
 
 /** A follower that is well, as its leader knows it. */
 export function peer(id: number, differences: Partial<PeerStatus> = {}): PeerStatus {
-  const sizes = { snapshotSentBytes: 0, snapshotTotalBytes: 0, hasRoom: true };
+  const sizes = { snapshotSentBytes: 0, snapshotTotalBytes: 0, hasDiskSpace: true };
   return { id, matchIndex: 12, state: "replicate", lastContactMs: 40, ...sizes, ...differences };
 }
 

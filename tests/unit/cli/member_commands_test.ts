@@ -127,7 +127,7 @@ Deno.test("member add: it shows the progress of the new node until it votes", as
     state: "snapshot",
     snapshotSentBytes: 12_300_000,
     snapshotTotalBytes: 27_000_000,
-    hasRoom: true,
+    hasDiskSpace: true,
   } as const;
   assertEquals(
     [
@@ -282,7 +282,7 @@ Deno.test("members: role, state, lag, last contact and version of each member, a
     state: "snapshot",
     snapshotSentBytes: 1,
     snapshotTotalBytes: 3,
-    hasRoom: true,
+    hasDiskSpace: true,
     lastContactMs: 2_500,
   } as const;
   store.clusterStatus = ledBy2(

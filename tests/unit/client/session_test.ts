@@ -35,12 +35,12 @@ Deno.test("in whatever order writes finish, each stamp is one that the store tak
 Deno.test("a session has room until the store could not remember more answers", () => {
   const session = new ClientSession(0, Math.random);
   for (let i = 1; i <= MAX_SESSION_WINDOW; i++) session.nextStamp();
-  assertEquals(session.hasRoom, false);
+  assertEquals(session.canWrite, false);
   assertThrows(() => session.nextStamp(), InvariantError);
   session.finish(2);
-  assertEquals(session.hasRoom, false);
+  assertEquals(session.canWrite, false);
   session.finish(1);
-  assertEquals(session.hasRoom, true);
+  assertEquals(session.canWrite, true);
 });
 
 Deno.test("a session's id is one that the store takes, whatever the source of chance gives", () => {

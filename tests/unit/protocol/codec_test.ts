@@ -169,7 +169,7 @@ Deno.test("an answer to a heartbeat from before there were leases promises nothi
     term: 7,
     round: 41,
     promisedMs: 0,
-    hasRoom: true,
+    hasDiskSpace: true,
   } as const;
   assertEquals(decodePeerFrame(older), response);
 });

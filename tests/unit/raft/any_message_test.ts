@@ -69,7 +69,7 @@ const message: fc.Arbitrary<Message> = fc.record({ from: fc.constantFrom(2, 3, 3
         ...led,
         round,
         promisedMs: 0,
-        hasRoom: true,
+        hasDiskSpace: true,
       })),
       fc.constant<Message>({ kind: "timeoutNow", ...led }),
       place(led.term).filter((at) => at.index > 0).map((at): Message => {

@@ -186,7 +186,7 @@ function follower(time: Time, changes: Partial<RaftConfig> = {}): Raft {
     term: 1,
     round: 4,
     promisedMs: PROMISE_MS,
-    hasRoom: true,
+    hasDiskSpace: true,
   } as const;
   assertEquals(work(raft), [promise]);
   return raft;

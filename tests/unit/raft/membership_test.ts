@@ -57,7 +57,7 @@ Deno.test("strangers are heard as leaders and candidates, and their answers coun
     { kind: "preVoteResponse", ...head, term: 9, granted: false },
     { kind: "requestVoteResponse", ...head, term: 9, granted: false },
     { kind: "appendEntriesResponse", ...head, result: { kind: "accepted", matchIndex: 2 } },
-    { kind: "heartbeatResponse", ...head, term: 9, round: 1, promisedMs: 0, hasRoom: true },
+    { kind: "heartbeatResponse", ...head, term: 9, round: 1, promisedMs: 0, hasDiskSpace: true },
   ];
   const before = leader.status();
   for (const answer of answers) assertEquals(leader.step(answer), "unknownSender");
@@ -245,7 +245,7 @@ Deno.test("status says what a leader knows of each other node, learners too", ()
       isActive: true,
       ticksSinceContact: 2,
       confirmedRound: 0,
-      hasRoom: null,
+      hasDiskSpace: null,
     },
     {
       id: 3,
@@ -254,7 +254,7 @@ Deno.test("status says what a leader knows of each other node, learners too", ()
       isActive: true,
       ticksSinceContact: null,
       confirmedRound: 0,
-      hasRoom: null,
+      hasDiskSpace: null,
     },
     {
       id: 4,
@@ -263,7 +263,7 @@ Deno.test("status says what a leader knows of each other node, learners too", ()
       isActive: true,
       ticksSinceContact: null,
       confirmedRound: 0,
-      hasRoom: null,
+      hasDiskSpace: null,
     },
   ]);
   assertEquals(nodeWith([1]).status().peers, []);

@@ -41,7 +41,7 @@ Deno.test("requests of an earlier term are answered with the present one, and wi
   assertEquals(work(raft), [
     { kind: "preVoteResponse", ...answer, granted: false },
     { kind: "requestVoteResponse", ...answer, granted: false },
-    { kind: "heartbeatResponse", ...answer, round: 0, promisedMs: 0, hasRoom: true },
+    { kind: "heartbeatResponse", ...answer, round: 0, promisedMs: 0, hasDiskSpace: true },
     {
       kind: "appendEntriesResponse",
       ...answer,
@@ -57,7 +57,7 @@ Deno.test("answers, words and questions of an earlier term are ignored", () => {
     { kind: "preVoteResponse", ...old, granted: true },
     { kind: "requestVoteResponse", ...old, granted: true },
     { kind: "appendEntriesResponse", ...old, result: { kind: "accepted", matchIndex: 3 } },
-    { kind: "heartbeatResponse", ...old, round: 1, promisedMs: 0, hasRoom: true },
+    { kind: "heartbeatResponse", ...old, round: 1, promisedMs: 0, hasDiskSpace: true },
     { kind: "timeoutNow", ...old },
     { kind: "readIndex", ...old, readId: 1 },
     { kind: "readIndexResponse", ...old, readId: 1, index: 3 },
@@ -109,7 +109,7 @@ Deno.test("a leader believes no answer to what it did not send", () => {
     "acknowledgesUnsent",
   );
   assertEquals(
-    raft.step({ kind: "heartbeatResponse", ...head, round: 1, promisedMs: 0, hasRoom: true }),
+    raft.step({ kind: "heartbeatResponse", ...head, round: 1, promisedMs: 0, hasDiskSpace: true }),
     "acknowledgesUnsent",
   );
   const rejected = { kind: "rejected", prevLogIndex: 7, conflictIndex: 6, conflictTerm: 1 } as const;

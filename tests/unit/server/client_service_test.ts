@@ -160,7 +160,7 @@ class Bench {
       term: 1,
       round,
       promisedMs: 0,
-      hasRoom: true,
+      hasDiskSpace: true,
     });
     await settle();
   }

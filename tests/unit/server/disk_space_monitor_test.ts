@@ -8,7 +8,7 @@ Deno.test("room is looked for once a second while there is too little, whatever 
   const looks: number[] = [];
   const log: LogSpace & { isNearlyFull: boolean } = {
     isNearlyFull: false,
-    checkRoom: () => {
+    checkDiskSpace: () => {
       looks.push(clock.now());
       if (looks.length === 1) throw new Error("the log has failed");
     },

@@ -38,7 +38,7 @@ Deno.test("a leader whose disk has no room hands over at once, and no write is r
   const leader = status.nodes.find(({ id }) => id === status.leader);
   assert(leader?.reachable === true);
   assertEquals(
-    leader.peers.map(({ id, hasRoom }) => [id, hasRoom]),
+    leader.peers.map(({ id, hasDiskSpace }) => [id, hasDiskSpace]),
     [1, 2, 3].filter((id) => id !== leader.id).map((id) => [id, id !== full]),
   );
 });

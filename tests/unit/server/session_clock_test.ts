@@ -260,7 +260,7 @@ class Bench {
         });
       case "heartbeat": {
         const { term, round } = message;
-        const answer = { kind: "heartbeatResponse", term, round, promisedMs: 0, hasRoom: true } as const;
+        const answer = { kind: "heartbeatResponse", term, round, promisedMs: 0, hasDiskSpace: true } as const;
         return this.node.receive(2, { ...head, ...answer });
       }
       case "appendEntries": {

@@ -449,7 +449,7 @@ Deno.test("a log is nearly full when its next segment can't be prepared, until i
     for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
   };
   disk.capacityBytes = 6000;
-  log.checkRoom();
+  log.checkDiskSpace();
   assertEquals(
     [log.isNearlyFull, disk.list(WAL).length],
     [false, 1],
@@ -458,11 +458,11 @@ Deno.test("a log is nearly full when its next segment can't be prepared, until i
   await appendSynced(log, [batch(hardState(1), entry(1, 1, "h".repeat(2500)))]);
   await settled();
   assertEquals([log.isNearlyFull, disk.list(WAL).length], [true, 1]);
-  log.checkRoom();
+  log.checkDiskSpace();
   await settled();
   assertEquals(log.isNearlyFull, true);
   disk.capacityBytes = 20_000;
-  log.checkRoom();
+  log.checkDiskSpace();
   await settled();
   assertEquals([log.isNearlyFull, disk.list(WAL).at(-1)], [false, "next.new"]);
   await appendSynced(log, [batch(null, entry(2, 1, "i".repeat(2500)))]);
@@ -481,7 +481,7 @@ Deno.test("a nearly full disk is not filled by looking for room: a small reserve
   await settled();
   assertEquals(log.isNearlyFull, true);
   const freeBytes = disk.freeBytes;
-  log.checkRoom();
+  log.checkDiskSpace();
   await settled();
   assertEquals([log.isNearlyFull, freeBytes - disk.freeBytes], [false, 1_048_576]);
   await appendSynced(log, [batch(null, entry(2, 1, "i".repeat(4_000_000)))]);

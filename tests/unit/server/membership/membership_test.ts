@@ -174,7 +174,7 @@ class Bench {
           term,
           round: message.round,
           promisedMs: 0,
-          hasRoom: true,
+          hasDiskSpace: true,
         });
       case "appendEntries":
         return this.driver.step({

@@ -50,7 +50,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
           lastContactMs: 20,
           snapshotSentBytes: 0,
           snapshotTotalBytes: 0,
-          hasRoom: true,
+          hasDiskSpace: true,
         },
         {
           id: 3,
@@ -59,7 +59,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
           lastContactMs: null,
           snapshotSentBytes: 5,
           snapshotTotalBytes: 50,
-          hasRoom: false,
+          hasDiskSpace: false,
         },
       ],
       disk: "ok",
