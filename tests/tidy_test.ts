@@ -80,6 +80,21 @@ Deno.test("plain words: sources and documents use the field's terms (deno task w
   assertEquals(hitsBelow([""]).filter(({ path }) => !isToClean(path)).map(textOfHit), []);
 });
 
+Deno.test("client library: it imports its own modules and node: modules only, which npm users have", () => {
+  const seen = new Set(["lib/mod.ts", "lib/testing.ts"]);
+  const packages: string[] = [];
+  for (const path of seen) {
+    for (
+      const [, specifier = ""] of readCheckout(path).matchAll(/^(?:import|export|\}) .*?from "([^"]+)";/gm)
+    ) {
+      if (specifier.startsWith(".")) seen.add(new URL(specifier, `file:///${path}`).pathname.slice(1));
+      else if (!specifier.startsWith("node:")) packages.push(`${path} imports ${specifier}`);
+    }
+  }
+  assert(seen.has("lib/platform/node_network.ts"), "the walk over the imports finds the library");
+  assertEquals(packages, []);
+});
+
 Deno.test("version control: no output of a profiler or debugger is in it", () => {
   const samples = ["isolate-0x558a31120000-5858-v8.log", "tests/a.cpuprofile", "a.heapsnapshot", "core.4711"];
   assertEquals(samples.filter((path) => !isToolOutput(path)), []);

@@ -35,7 +35,7 @@ const steps: readonly Step[] = [
   },
   {
     name: "types",
-    args: ["check", "--quiet", ...importFlags, "main.ts", "lib", "tests", "tools"],
+    args: ["check", "--quiet", ...importFlags, "main.ts", "lib", "tests", "tools", "examples"],
     summary: () => "all files type-check with the strictest settings",
   },
   {

@@ -17,7 +17,14 @@ const DEADLINE_MS = 120_000;
 
 /** The parts of `deno info --json` that this reads. */
 interface ModuleGraph {
-  readonly modules: readonly { readonly specifier: string; readonly error?: string }[];
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly error?: string;
+    readonly dependencies?: readonly {
+      readonly specifier: string;
+      readonly code?: { readonly error?: string };
+    }[];
+  }[];
 }
 
 class PackError extends Error {}
@@ -41,11 +48,17 @@ async function deno(args: readonly string[], cwd: URL | string): Promise<string>
 /** Returns the paths of every module that an export needs, relative to the checkout. */
 async function modulesOf(entry: string): Promise<readonly string[]> {
   const graph: ModuleGraph = JSON.parse(await deno(["info", "--json", "--no-config", entry], ROOT));
-  return graph.modules.flatMap(({ specifier, error }) => {
+  return graph.modules.flatMap(({ specifier, error, dependencies = [] }) => {
     if (specifier.startsWith("node:")) return [];
-    if (error === undefined && specifier.startsWith(ROOT.href)) return [specifier.slice(ROOT.href.length)];
-    throw new PackError(`Cannot pack: ${entry} needs ${specifier}, which npm users do not have.`);
+    const unresolved = dependencies.find(({ code }) => code?.error !== undefined);
+    if (unresolved !== undefined) throw unknownToNpm(specifier, unresolved.specifier);
+    if (error !== undefined || !specifier.startsWith(ROOT.href)) throw unknownToNpm(entry, specifier);
+    return [specifier.slice(ROOT.href.length)];
   });
+}
+
+function unknownToNpm(importer: string, specifier: string): PackError {
+  return new PackError(`Cannot pack: ${importer} imports "${specifier}", which npm users do not have.`);
 }
 
 async function pack(output: string | null): Promise<void> {

@@ -1,12 +1,11 @@
 /**
- * Ordered keys: keys as texts, and ordered maps that can be copied in O(1).
+ * Keys as texts that sort like their bytes.
  *
  * A text has one character of code 0 … 255 for each byte. JavaScript compares strings by code unit, so such texts sort in
  * unsigned byte order, and a text is a smaller and faster key of a tree than an array of bytes. None is ever used as a
  * property name: `__proto__` is a key like any other.
  */
 import { Buffer } from "node:buffer";
-import sortedBTree from "sorted-btree";
 
 /** Bytes of a buffer that several keys share. */
 const BLOCK_BYTES = 16_384;
@@ -58,16 +57,4 @@ export function prefixEnd(prefix: string): string | null {
   while (length > 0 && prefix.charCodeAt(length - 1) === 255) length--;
   if (length === 0) return null;
   return prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1);
-}
-
-/**
- * An ordered map, the copy-on-write B+ tree of `sorted-btree`. `clone()` is O(1), so a snapshot can be read while the store
- * changes; values are shared between clones, so a value in a cloned tree must not be changed in place.
- */
-export type Tree<K extends string | number, V> = sortedBTree.default<K, V>;
-
-/** Returns an empty tree in the order of `<`. */
-export function newTree<K extends string | number, V>(): Tree<K, V> {
-  // The library is a CommonJS module: its class is the property `default` of the import.
-  return new sortedBTree.default<K, V>(undefined, (a, b) => a === b ? 0 : a < b ? -1 : 1);
 }

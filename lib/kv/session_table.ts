@@ -15,7 +15,7 @@ import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "./record.ts";
 import { Session, type SessionOrigin, stampProblem } from "./session.ts";
-import { newTree, type Tree } from "./keys.ts";
+import { newTree, type Tree } from "./tree.ts";
 
 /** Limits at which sessions are forgotten. All nodes must use the same, or replicas diverge. */
 export interface SessionLimits {

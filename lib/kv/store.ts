@@ -18,8 +18,9 @@ import {
   writtenValue,
 } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import { keyText, keyWriter, newTree, prefixEnd, successor, type Tree } from "./keys.ts";
+import { keyText, keyWriter, prefixEnd, successor } from "./keys.ts";
 import { EMPTY_SLAB, type Place, Slabs } from "./value_slabs.ts";
+import { newTree, type Tree } from "./tree.ts";
 
 /** Writes between two steps of compacting the slabs, and records examined in one step. */
 const WRITES_PER_STEP = 16;

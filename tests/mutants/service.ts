@@ -205,7 +205,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       to: "this.#acknowledgedBelow = sequence + 1;",
     },
   ]),
-  ...inFile("lib/kv/keys.ts", [KV, SIM], [
+  ...inFile("lib/kv/tree.ts", [KV, SIM], [
     {
       id: "M36",
       title: "keys stand in the order of a language, not of their bytes",

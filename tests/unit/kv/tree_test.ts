@@ -1,7 +1,7 @@
 /** The ordered map: the library behind it against a plain one, on trees of several levels. */
 import fc from "fast-check";
 import { assertEquals } from "@std/assert";
-import { newTree, type Tree } from "../../../lib/kv/keys.ts";
+import { newTree, type Tree } from "../../../lib/kv/tree.ts";
 
 /** A tree and what must be in it. */
 interface Pair {

@@ -1,0 +1,58 @@
+/** The programs in examples/, against real nodes. That of Node is tried by what node_client.mjs prints. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { CHECKOUT } from "../support/checkout.ts";
+import { TestCluster } from "../support/processes/cluster.ts";
+import { Process } from "../support/processes/process.ts";
+import { installPackage, program, skip } from "./install.ts";
+import { TemporaryFolder } from "../support/temporary.ts";
+import { step } from "../support/step.ts";
+
+/** Starts an example in Deno, as its first lines say, with a cluster's addresses. */
+function startExample(cluster: TestCluster, file: string, args: readonly string[] = []): Process {
+  const addresses = cluster.ids.map((id) => cluster.address(id));
+  const run = ["run", "--quiet", "--allow-net", `examples/${file}`, ...args, ...addresses];
+  return Process.start(Deno.execPath(), run, { cwd: CHECKOUT, name: file });
+}
+
+async function outputOf(example: Process): Promise<string> {
+  await using _ = example;
+  const { code, stdout, stderr } = await example.end();
+  assertEquals([code, stderr], [0, ""], stdout);
+  return stdout;
+}
+
+Deno.test("examples: every program does what examples/README.md says", async (t) => {
+  await using cluster = await TestCluster.start();
+  await cluster.waitForLeader();
+  await step(t, "the configuration has the changes of all writers", async () => {
+    const first = await outputOf(startExample(cluster, "configuration.ts"));
+    assertEquals(first, 'The configuration is {"maxUsers":200,"changes":10}.\n');
+  });
+  await step(t, "the counter is exact though a leader is killed", async () => {
+    const counter = startExample(cluster, "counter.ts");
+    const leader = await cluster.waitForLeader();
+    await cluster.kill(leader);
+    assertMatch(await outputOf(counter), /The counter is 200 after 200 rounds\.\n$/);
+    await cluster.startNode(leader);
+  });
+  await step(t, "every key of the bulk load is there", async () => {
+    assertMatch(await outputOf(startExample(cluster, "bulk_load.ts")), /^10000 keys are there/);
+  });
+  await step(t, "a candidate leads once the leader has been killed, and not before", async () => {
+    await using alice = startExample(cluster, "leader_election.ts", ["alice"]);
+    await alice.waitForOutput(/alice leads\n/);
+    await using bob = startExample(cluster, "leader_election.ts", ["bob"]);
+    await bob.waitForOutput(/bob waits/);
+    await alice.kill();
+    await bob.waitForOutput(/bob leads\n/);
+    assertEquals(alice.printed.includes("no more"), false);
+  });
+  await step(t, "the Node client writes and reads", async () => {
+    await using folder = await TemporaryFolder.make();
+    if (!await installPackage(folder.path, "examples/node_client.mjs")) return skip("there is no npm");
+    const addresses = cluster.ids.map((id) => cluster.address(id));
+    const printed = await program("node", ["node_client.mjs", ...addresses], folder.path);
+    if (printed === null) return skip("there is no Node");
+    assertMatch(printed, /^revision \d+: hello from JavaScript\nmembers: 1=/);
+  });
+});

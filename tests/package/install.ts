@@ -1,0 +1,40 @@
+/** Makes the npm package of the library and installs it in a folder, with a program that imports it. */
+import { assertEquals } from "@std/assert";
+import { basename } from "@std/path";
+import { CHECKOUT, readCheckout } from "../support/checkout.ts";
+import { Process } from "../support/processes/process.ts";
+
+/** npm may have to fetch Bun. */
+const DEADLINE_MS = 120_000;
+
+/** Runs a program to its end and returns what it printed; null when there is no such program. */
+export async function program(command: string, args: readonly string[], cwd: string): Promise<string | null> {
+  try {
+    await using process = Process.start(command, args, { cwd });
+    const { code, stdout, stderr } = await process.end({ deadlineMs: DEADLINE_MS });
+    assertEquals(code, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
+    return stdout;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/** Tells why a runtime was not tried, where nothing of this project is the reason. */
+export function skip(reason: string): void {
+  // deno-lint-ignore no-console -- the output of a test run tells what was not tried
+  console.log(`skipped: ${reason}`);
+}
+
+/** Packs the library, and installs the package in `folder` beside a copy of `script`. False without npm. */
+export async function installPackage(folder: string, script: string): Promise<boolean> {
+  const tarball = `${folder}/kvraft.tgz`;
+  await program(
+    Deno.execPath(),
+    ["run", "-A", "--no-config", "tools/pack.ts", `--output=${tarball}`],
+    CHECKOUT,
+  );
+  await Deno.writeTextFile(`${folder}/package.json`, `{ "type": "module" }`);
+  await Deno.writeTextFile(`${folder}/${basename(script)}`, readCheckout(script));
+  return await program("npm", ["install", "--no-audit", "--no-fund", tarball], folder) !== null;
+}
