@@ -25,7 +25,7 @@ import { UnknownKindError } from "../protocol/errors.ts";
 import type { Welcome } from "../protocol/hello.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { ChannelSizes, FrameChannel } from "../transport/frame_channel.ts";
-import { dial } from "../transport/handshake.ts";
+import { dial } from "../transport/dial.ts";
 import { MAX_IN_FLIGHT_BYTES } from "./admission.ts";
 import { TIMER_TICK_MS } from "./call_context.ts";
 

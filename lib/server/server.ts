@@ -8,7 +8,7 @@ import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
 import { type ConnectionHandlers, ConnectionListener } from "../transport/listener.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
-import { PeerLinks } from "../transport/peer_links.ts";
+import { Peers } from "../transport/peers.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config/config.ts";
 import { fitConnections } from "./startup/descriptors.ts";
@@ -157,7 +157,7 @@ class Server implements RunningServer {
   readonly clusterId: string;
   readonly #config: ServerConfig;
   readonly #opened: Opened;
-  readonly #links: PeerLinks;
+  readonly #links: Peers;
   readonly #probe: MemberProbe;
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
@@ -172,7 +172,7 @@ class Server implements RunningServer {
     const { nodeId: self, bind } = config;
     const { listener, monitor, network, clock, identity: { clusterId, dataId } } = opened;
     this.clusterId = clusterId;
-    this.#links = new PeerLinks({
+    this.#links = new Peers({
       ...opened,
       self,
       clusterId,

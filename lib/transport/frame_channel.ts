@@ -1,12 +1,12 @@
 /**
  * A connection that carries frames: its reader, its writer, and the one place where it is closed and says why.
  */
-import type { Clock } from "../platform/clock.ts";
-import { describeEnd, type FrameLimits, FrameReader, type StreamEnd } from "./frame_reader.ts";
-import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
-import { MAX_HELLO_BYTES } from "../protocol/limits.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { Connection } from "../platform/network.ts";
-import type { Traffic } from "./traffic.ts";
+import { FRAME_CHECK_INTERVAL_MS, FRAME_CHECKS, MAX_HELLO_BYTES } from "../protocol/limits.ts";
+import { describeEnd, type FrameLimits, FrameReader, type StreamEnd, type Traffic } from "./frame_reader.ts";
+import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
 import type { RequestTurns } from "./request_turns.ts";
 import type { MemoryShare, WaitingMemory } from "./waiting_memory.ts";
 
@@ -225,4 +225,47 @@ export class FrameChannel {
     timer.cancel();
     this.close(reason);
   }
+}
+
+/**
+ * Checks accepted connections at intervals. It closes a connection on which a frame does not end, since the bytes of a
+ * partial frame stay in memory as long as the connection, and frees the buffers of a connection on which nothing was sent.
+ *
+ * Frames have no timers of their own: most end within the read that began them. Checks are counted, not time, so that a
+ * suspended process does not take its own pause for the peer's silence. The timer exists only while channels do.
+ */
+export class FrameDeadlines {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #channels = new Set<FrameChannel>();
+  #timer: Timer | null = null;
+
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** Adds a channel. */
+  add(channel: FrameChannel): void {
+    this.#channels.add(channel);
+    this.#timer ??= this.#clock.after(FRAME_CHECK_INTERVAL_MS, this.#check);
+  }
+
+  /** Removes a channel. */
+  remove(channel: FrameChannel): void {
+    this.#channels.delete(channel);
+    if (this.#channels.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  readonly #check = (): void => {
+    this.#timer = this.#clock.after(FRAME_CHECK_INTERVAL_MS, this.#check);
+    for (const channel of [...this.#channels]) {
+      if (channel.check() <= FRAME_CHECKS) continue;
+      const { remote } = channel;
+      this.#logger.info("Closed a connection on which a frame did not end", { remote });
+      channel.close(`a frame did not end within ${FRAME_CHECKS * FRAME_CHECK_INTERVAL_MS} ms`);
+    }
+  };
 }

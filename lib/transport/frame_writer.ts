@@ -6,12 +6,11 @@
  */
 import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
-import { FRAME_HEADER_BYTES } from "./frame_reader.ts";
+import { FRAME_HEADER_BYTES, type Traffic } from "./frame_reader.ts";
 import { MAX_FRAME_BYTES } from "../protocol/limits.ts";
 import { MessagePackWriter } from "../protocol/msgpack_writer.ts";
 import type { Connection } from "../platform/network.ts";
 import { withResolvers } from "../platform/promise.ts";
-import type { Traffic } from "./traffic.ts";
 
 /** What a writer is made from. */
 export interface FrameWriterOptions {

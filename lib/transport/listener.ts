@@ -10,20 +10,14 @@
  *
  * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
  */
-import { shortened } from "../platform/errors.ts";
-import { assert } from "../platform/assert.ts";
-import { acceptConnections } from "./accept_loop.ts";
-import { hostOf } from "../platform/address.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";
-import type { NodeId } from "../raft/types.ts";
-import type { Member } from "../protocol/messages.ts";
-import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
+import { hostOf } from "../platform/address.ts";
+import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
+import { shortened } from "../platform/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Connection, Listener, Network } from "../platform/network.ts";
 import { DecodeError, type RefusalCode } from "../protocol/errors.ts";
-import { logConnectionFault } from "./fault.ts";
-import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
-import { FrameDeadlines } from "./frame_deadlines.ts";
-import { describeEnd } from "./frame_reader.ts";
 import {
   type Caller,
   decodeHello,
@@ -44,14 +38,17 @@ import {
   MAX_PENDING_HELLOS,
   MAX_WAITING_BYTES,
 } from "../protocol/limits.ts";
-import type { Logger } from "../platform/logger.ts";
-import type { Address, Connection, Listener, Network } from "../platform/network.ts";
-import { PendingHellos } from "./pending_hellos.ts";
+import type { Member } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
-import { PeerLane } from "./peer_lane.ts";
+import type { NodeId } from "../raft/types.ts";
+import { acceptConnections } from "./accept_loop.ts";
+import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
+import { logConnectionFault } from "./fault.ts";
+import { type ChannelSizes, FrameChannel, FrameDeadlines } from "./frame_channel.ts";
+import { describeEnd, type Traffic } from "./frame_reader.ts";
+import { InboundLane } from "./inbound_lane.ts";
+import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
-import type { Traffic } from "./traffic.ts";
-import { TwinCallers } from "./twin_callers.ts";
 import { WaitingMemory } from "./waiting_memory.ts";
 
 const SIZES: ChannelSizes = {
@@ -397,7 +394,7 @@ export class ConnectionListener {
     this.#peers.set(key, accepted);
     const { self, logger } = this.#options;
     const { members, onPeerMessage, onPeerHello } = this.#handlers;
-    const lane = new PeerLane(channel, { peer, self, logger, onPeerMessage });
+    const lane = new InboundLane(channel, { peer, self, logger, onPeerMessage });
     if (members().some(({ id }) => id === peer.nodeId)) {
       this.#pending.rememberPeer(hostOf(channel.remote));
       // What clients hold must not decide whether entries arrive; there are few members, with one frame a lane each.
@@ -427,4 +424,58 @@ export class ConnectionListener {
 
 function refusal(code: RefusalCode, message: string): Refusal {
   return { kind: "refusal", code, message };
+}
+
+/** Number of open connections of a node that were replaced at which two processes are suspected. */
+export const TWIN_REPLACEMENTS = 4;
+/** Time within which they are counted. */
+export const TWIN_WINDOW_MS = 10_000;
+/** Time between two log lines about one node. */
+const TWIN_LOG_INTERVAL_MS = 60_000;
+
+/** Replaced connections of one node. */
+interface Replacements {
+  /** Times of the latest TWIN_REPLACEMENTS replacements. */
+  readonly replacedAtMs: number[];
+  loggedAtMs: number | null;
+}
+
+/**
+ * Detects two processes that connect as the same node, such as a copy of a data directory that runs beside its original.
+ * Each connection of one replaces that of the other, so both are disconnected again and again.
+ *
+ * One process closes a connection before it opens the next of that lane. If the network fails for a moment, the close may
+ * not be noticed in time, but not TWIN_REPLACEMENTS times within TWIN_WINDOW_MS.
+ */
+export class TwinCallers {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  /** By node, the latest last; at most MAX_PEER_LANES nodes. */
+  readonly #calls = new Map<NodeId, Replacements>();
+
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** Records that a connection of `node` from `newer` replaced an open one from `older`. */
+  replaced(node: NodeId, remotes: { readonly older: string; readonly newer: string }): void {
+    const now = this.#clock.now();
+    const calls = this.#calls.get(node) ?? { replacedAtMs: [], loggedAtMs: null };
+    this.#calls.delete(node);
+    this.#calls.set(node, calls);
+    const [first] = this.#calls.keys();
+    if (this.#calls.size > MAX_PEER_LANES && first !== undefined) this.#calls.delete(first);
+    const { replacedAtMs, loggedAtMs } = calls;
+    replacedAtMs.push(now);
+    if (replacedAtMs.length > TWIN_REPLACEMENTS) replacedAtMs.shift();
+    const sinceMs = now - (replacedAtMs[0] ?? now);
+    if (replacedAtMs.length < TWIN_REPLACEMENTS || sinceMs > TWIN_WINDOW_MS) return;
+    if (loggedAtMs !== null && now - loggedAtMs < TWIN_LOG_INTERVAL_MS) return;
+    calls.loggedAtMs = now;
+    this.#logger.error(
+      "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy",
+      { node, from: remotes.older, and: remotes.newer },
+    );
+  }
 }

@@ -11,21 +11,21 @@ import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "../protocol/l
 import type { Logger } from "../platform/logger.ts";
 import type { Network } from "../platform/network.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
-import type { Traffic } from "./traffic.ts";
-import { type LinkEvent, PeerLink } from "./peer_link.ts";
+import type { Traffic } from "./frame_reader.ts";
+import { type LaneEvent, OutboundLane } from "./outbound_lane.ts";
 
 /** The lanes that last. */
-export type LinkLane = Exclude<Lane, "probe">;
+export type LastingLane = Exclude<Lane, "probe">;
 
 /** A lane's change of state. */
-export interface LinkChange {
+export interface LaneChange {
   readonly id: NodeId;
-  readonly lane: LinkLane;
+  readonly lane: LastingLane;
   readonly connected: boolean;
 }
 
 /** Somebody answered a hello with something else than the welcome of the node that was meant. */
-export interface LinkRefusal {
+export interface PeerRefusal {
   /** The node that was meant. */
   readonly id: NodeId;
   readonly code: HandshakeError["code"];
@@ -48,25 +48,25 @@ export interface PeerOptions {
   /** Counts the bytes of all links, from their hello on; null counts none. */
   readonly traffic?: Traffic | null;
   /** A lane came up or went down; with it went what was queued on it. */
-  readonly onStateChange: (change: LinkChange) => void;
+  readonly onStateChange: (change: LaneChange) => void;
   /** Nobody listens at a node's address (the machine there says so itself: its process is gone); told of each attempt. */
   readonly onUnreachable: (id: NodeId) => void;
   /** A node won't have this one, or is not the one that was meant; told of each attempt. */
-  readonly onRefused: (refusal: LinkRefusal) => void;
+  readonly onRefused: (refusal: PeerRefusal) => void;
 }
 
 /** Both lanes to one node. */
 export class Peer {
   readonly #peer: NodeAddress;
   readonly #options: PeerOptions;
-  readonly #lanes: Readonly<Record<LinkLane, PeerLink>>;
+  readonly #lanes: Readonly<Record<LastingLane, OutboundLane>>;
   /** Nodes that are started together find each other within moments; until then silence is not worth a line. */
   readonly #startingUntil: number;
   /** When a failure was last logged; null since both lanes were up. */
   #loggedFailureAt: number | null = null;
   #failures = 0;
   /** How the node was refused last since both lanes were up; null when it was not. */
-  #refusedWith: LinkRefusal["code"] | null = null;
+  #refusedWith: PeerRefusal["code"] | null = null;
 
   /** Begins to connect. */
   constructor(peer: NodeAddress, options: PeerOptions) {
@@ -116,17 +116,17 @@ export class Peer {
     await closed;
   }
 
-  #open(lane: LinkLane): PeerLink {
+  #open(lane: LastingLane): OutboundLane {
     const { network, clock, random, self, clusterId, dataId, address, traffic = null } = this.#options;
     const caller: PeerCaller = { role: "peer", clusterId, nodeId: self, lane, dataId, address };
-    const onEvent = (event: LinkEvent): void => this.#onEvent(lane, event);
+    const onEvent = (event: LaneEvent): void => this.#onEvent(lane, event);
     const onFault = (error: unknown): void => {
       logConnectionFault(this.#options.logger, error, { ...this.#fields(), lane });
     };
-    return new PeerLink({ network, clock, random, caller, peer: this.#peer, traffic, onEvent, onFault });
+    return new OutboundLane({ network, clock, random, caller, peer: this.#peer, traffic, onEvent, onFault });
   }
 
-  #onEvent(lane: LinkLane, event: LinkEvent): void {
+  #onEvent(lane: LastingLane, event: LaneEvent): void {
     const { id } = this.#peer;
     switch (event.kind) {
       case "connected":
@@ -177,7 +177,7 @@ export class Peer {
   }
 }
 
-function laneOf(message: PeerMessage): LinkLane {
+function laneOf(message: PeerMessage): LastingLane {
   switch (message.kind) {
     case "preVote":
     case "preVoteResponse":

@@ -24,6 +24,6 @@ Deno.test("a copy of a folder that runs beside its original is named by the node
   const extra = args.includes(folder) ? [] : ["--data-dir", folder];
   await using _copy = startKvraft(["server", ...args, ...extra], { cwd: cluster.folder.path });
   await eventually("a node says that two processes call as one", () => {
-    return cluster.logs().includes("Two processes call as one node") ? true : null;
+    return cluster.logs().includes("Two processes connect as one node") ? true : null;
   }, { explain: cluster.logs });
 });

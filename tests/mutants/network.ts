@@ -111,7 +111,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: "Math.max(needed, retainedBytes)",
     },
   ]),
-  ...inFile("lib/transport/peer_links.ts", [NET], [
+  ...inFile("lib/transport/peers.ts", [NET], [
     {
       id: "M189",
       title: "a node that calls is not called back at once",
@@ -146,7 +146,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: "view",
     },
   ]),
-  ...inFile("lib/transport/peer_lane.ts", CHECKS, [
+  ...inFile("lib/transport/inbound_lane.ts", CHECKS, [
     {
       id: "M75",
       title: "a peer may speak in another's name",
@@ -188,7 +188,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: "result: message.result",
     },
   ]),
-  ...inFile("lib/transport/peer_link.ts", CHECKS, [
+  ...inFile("lib/transport/outbound_lane.ts", CHECKS, [
     {
       id: "M283",
       title: "the results of forwarded writes leave with their value however much waits",

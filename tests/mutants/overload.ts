@@ -53,7 +53,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
       to: "0;",
     },
   ]),
-  ...inFile("lib/transport/frame_deadlines.ts", [NET], [
+  ...inFile("lib/transport/frame_channel.ts", [NET], [
     {
       id: "M225",
       title: "a frame may take as long as it likes",
@@ -143,7 +143,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
       to: 'refusal("unknownKind", { requestId, message: error.message }));',
     },
   ]),
-  ...inFile("lib/transport/peer_lane.ts", [NET], [
+  ...inFile("lib/transport/inbound_lane.ts", [NET], [
     {
       id: "M347",
       title: "a peer may send pings and take no answers",

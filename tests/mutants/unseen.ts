@@ -112,7 +112,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "announced.term === snapshotTerm;",
     },
   ]),
-  ...inFile("lib/transport/peer_links.ts", [NET, SIM], [
+  ...inFile("lib/transport/peers.ts", [NET, SIM], [
     {
       id: "M302",
       title: "a node beside the members that is in use keeps the place of its first call",
@@ -385,7 +385,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/transport/peer_link.ts", [NET, SIM], [
+  ...inFile("lib/transport/outbound_lane.ts", [NET, SIM], [
     {
       id: "M333",
       title: "a lane with a long queue that is getting shorter is closed for want of answers",

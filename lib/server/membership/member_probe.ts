@@ -5,7 +5,7 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Address, Network } from "../../platform/network.ts";
 import type { Welcome } from "../../protocol/hello.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
-import { probeAny, probePeer } from "../../transport/probe.ts";
+import { probeAny, probePeer } from "../../transport/dial.ts";
 import type { AddressedChange } from "./membership.ts";
 import type { JoiningNode } from "./membership_change.ts";
 

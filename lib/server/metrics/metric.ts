@@ -1,7 +1,7 @@
 /** What a metric is, what it is read from, and the helpers that the table of them (metric_table.ts) is written with. */
 import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
-import type { LinkView } from "../../transport/peer_links.ts";
+import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { DoublingHistogram, Metrics } from "./metrics.ts";
 import type { NodeCondition } from "../node.ts";
 
@@ -24,7 +24,7 @@ export interface MetricSources {
   readonly condition: NodeCondition;
   readonly metrics: Metrics;
   readonly connections: ConnectionCounts;
-  readonly links: readonly LinkView[];
+  readonly links: readonly PeerConnectionView[];
   readonly resources: Resources;
   /** Since the process began. */
   readonly uptimeMs: number;

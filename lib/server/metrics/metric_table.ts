@@ -150,14 +150,14 @@ const PEERS: readonly Metric[] = [
     unit: "",
     labels: ["peer"],
     help: "1 while both of the node's connections to another are up.",
-    measured: "lib/transport/peer_links.ts",
+    measured: "lib/transport/peers.ts",
     read: ({ links }) => links.map(({ id, isConnected }) => sample({ peer: id }, isConnected ? 1 : 0)),
   }),
   gauge("kvraft_peer_round_trip_seconds", {
     unit: "seconds",
     labels: ["peer"],
     help: "Time that the last ping took there and back, both event loops included.",
-    measured: "lib/transport/peer_link.ts",
+    measured: "lib/transport/outbound_lane.ts",
     read: ({ links }) =>
       links.flatMap(({ id, roundTripMs }) =>
         roundTripMs === null ? [] : [sample({ peer: id }, seconds(roundTripMs))]
@@ -291,7 +291,7 @@ const CONNECTIONS: readonly Metric[] = [
     unit: "bytes",
     labels: ["role", "direction"],
     help: "Bytes that came in and went out, from the hello on, of clients and of other nodes.",
-    measured: "lib/transport/traffic.ts",
+    measured: "lib/transport/frame_reader.ts",
     read: ({ metrics: { clientTraffic, peerTraffic } }) => [
       sample({ role: "client", direction: "in" }, clientTraffic.bytesIn),
       sample({ role: "client", direction: "out" }, clientTraffic.bytesOut),

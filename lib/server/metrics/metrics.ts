@@ -9,7 +9,7 @@
 import type { ClientRequest } from "../../protocol/client_frames.ts";
 import type { ErrorCode } from "../../protocol/messages.ts";
 import type { Clock } from "../../platform/clock.ts";
-import { Traffic } from "../../transport/traffic.ts";
+import { Traffic } from "../../transport/frame_reader.ts";
 import { assert } from "../../platform/assert.ts";
 
 /** What is asked of a node: by its clients, or by a node that passes a write on. */

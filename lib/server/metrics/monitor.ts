@@ -9,7 +9,7 @@ import type { NodeStatus } from "../../protocol/messages.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { LinkView } from "../../transport/peer_links.ts";
+import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { type DoublingHistogram, Metrics } from "./metrics.ts";
 import type { MetricSources, Resources } from "./metric.ts";
@@ -135,7 +135,7 @@ function statusDocument(
   { clusterId, status, links }: {
     readonly clusterId: string;
     readonly status: NodeStatus;
-    readonly links: readonly LinkView[];
+    readonly links: readonly PeerConnectionView[];
   },
 ): unknown {
   const { members, peers, ...node } = status;

@@ -13,7 +13,7 @@ import { pause } from "../../platform/promise.ts";
 import type { Welcome } from "../../protocol/hello.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Network } from "../../platform/network.ts";
-import { probeAny } from "../../transport/probe.ts";
+import { probeAny } from "../../transport/dial.ts";
 import { type DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";

@@ -7,12 +7,12 @@ import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
-import { dial } from "../../../lib/transport/handshake.ts";
+import { dial } from "../../../lib/transport/dial.ts";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NodeDialer } from "../../../lib/platform/node_network.ts";
 import type { Connection, Dialer, Listener } from "../../../lib/platform/network.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
-import { PeerLinks } from "../../../lib/transport/peer_links.ts";
+import { Peers } from "../../../lib/transport/peers.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { CLUSTER_ID, NetNode } from "../../support/fakes/accepting_node.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
@@ -195,7 +195,7 @@ Deno.test("links over real sockets carry large messages whole, and find a node t
   let node = new NetNode({ network, clock, overrides: { bind } });
   const { address } = node.listener;
   const logger = new RecordingLogger();
-  const links = new PeerLinks({
+  const links = new Peers({
     network,
     clock,
     random: Math.random,

@@ -1,7 +1,7 @@
 /** Recognising other protocols by how a connection begins. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { recogniseProtocol } from "../../../lib/transport/foreign_protocol.ts";
+import { recogniseProtocol } from "../../../lib/transport/frame_reader.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { ANSWERS, OPENINGS } from "../../support/openings.ts";
 

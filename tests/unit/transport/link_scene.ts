@@ -1,7 +1,7 @@
 /** The links of node 2 over a network in memory, and what they tell of. */
 import { assertEquals } from "@std/assert";
-import type { LinkChange, LinkRefusal } from "../../../lib/transport/peer.ts";
-import { PeerLinks } from "../../../lib/transport/peer_links.ts";
+import type { LaneChange, PeerRefusal } from "../../../lib/transport/peer.ts";
+import { Peers } from "../../../lib/transport/peers.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import {
@@ -18,16 +18,16 @@ export class LinkScene {
   readonly clock = new ManualClock();
   readonly network: MemoryNetwork;
   readonly logger = new RecordingLogger();
-  readonly changes: LinkChange[] = [];
-  readonly refusals: LinkRefusal[] = [];
+  readonly changes: LaneChange[] = [];
+  readonly refusals: PeerRefusal[] = [];
   readonly gone: number[] = [];
   /** Nodes that have a connection to node 2. */
   readonly calling = new Set<number>();
-  readonly links: PeerLinks;
+  readonly links: Peers;
 
   constructor(options: { readonly clusterId?: string; readonly network?: MemoryNetwork } = {}) {
     this.network = options.network ?? new MemoryNetwork();
-    this.links = new PeerLinks({
+    this.links = new Peers({
       network: this.network,
       clock: this.clock,
       random: () => 1,

@@ -11,8 +11,7 @@ import {
 import type { ClientConnection } from "../../../lib/transport/client_connection.ts";
 import { WaitingMemory } from "../../../lib/transport/waiting_memory.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
-import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
-import { FrameDeadlines } from "../../../lib/transport/frame_deadlines.ts";
+import { FrameChannel, FrameDeadlines } from "../../../lib/transport/frame_channel.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair, MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";

@@ -1,6 +1,6 @@
 /** Two processes that call as one node are noticed, and one that calls again and again in good order is not. */
 import { assertEquals } from "@std/assert";
-import { TWIN_REPLACEMENTS, TWIN_WINDOW_MS, TwinCallers } from "../../../lib/transport/twin_callers.ts";
+import { TWIN_REPLACEMENTS, TWIN_WINDOW_MS, TwinCallers } from "../../../lib/transport/listener.ts";
 import { MAX_PEER_LANES } from "../../../lib/protocol/limits.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
@@ -8,7 +8,7 @@ import { until } from "../../support/fakes/accepting_node.ts";
 import { peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 const WARNING =
-  "Two processes call as one node: does a copy of its data folder run beside the original? Stop the copy";
+  "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy";
 const REMOTES = { older: "10.0.0.2:5000", newer: "10.0.0.9:5000" };
 
 Deno.test("connections of a node that replace open ones in quick succession are named once a minute", () => {

@@ -22,13 +22,13 @@ import type { PeerMessage } from "../protocol/peer_frames.ts";
 type StartOptions = Pick<PeerOptions, "address" | "onStateChange" | "onUnreachable" | "onRefused">;
 
 /** What the links begin with. */
-export interface PeerLinksStart extends StartOptions {
+export interface PeersStart extends StartOptions {
   /** All nodes to begin with; this one among them or not. */
   readonly members: readonly NodeAddress[];
 }
 
 /** What the links are made from. */
-export interface PeerLinksOptions extends Omit<PeerOptions, keyof StartOptions> {
+export interface PeersOptions extends Omit<PeerOptions, keyof StartOptions> {
   /** Whether a node has a connection to this one, over which it may yet say something that wants an answer. */
   readonly isCalling: (id: NodeId) => boolean;
 }
@@ -41,7 +41,7 @@ interface TransientPeer {
 }
 
 /** A link to another node, as it is just now. */
-export interface LinkView {
+export interface PeerConnectionView {
   readonly id: NodeId;
   /** Whether both lanes are up. */
   readonly isConnected: boolean;
@@ -50,8 +50,8 @@ export interface LinkView {
 }
 
 /** Sends to every other node of the cluster. No event comes any more once it is closed. */
-export class PeerLinks {
-  readonly #options: PeerLinksOptions;
+export class Peers {
+  readonly #options: PeersOptions;
   readonly #members = new Map<NodeId, Peer>();
   /** Nobody who is a member; the one that was used last is last. */
   readonly #transientPeers = new Map<NodeId, TransientPeer>();
@@ -62,12 +62,12 @@ export class PeerLinks {
   /** Null before {@link start}, when there are no links. */
   #peerOptions: PeerOptions | null = null;
 
-  constructor(options: PeerLinksOptions) {
+  constructor(options: PeersOptions) {
     this.#options = options;
   }
 
   /** Begins to connect to every other node. */
-  start({ members, ...options }: PeerLinksStart): void {
+  start({ members, ...options }: PeersStart): void {
     assert(this.#peerOptions === null, "links start once");
     this.#peerOptions = { ...this.#options, ...options };
     this.update(members);
@@ -135,7 +135,7 @@ export class PeerLinks {
   }
 
   /** The links to the members, by id. */
-  views(): readonly LinkView[] {
+  views(): readonly PeerConnectionView[] {
     return [...this.#members].map(([id, { isConnected, roundTripMs }]) => ({ id, isConnected, roundTripMs }))
       .sort((a, b) => a.id - b.id);
   }

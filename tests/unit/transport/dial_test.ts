@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import { PEER_CONNECT_TIMEOUT_MS } from "../../../lib/protocol/limits.ts";
-import { probeAny, type ProbeOptions, probePeer } from "../../../lib/transport/probe.ts";
+import { probeAny, type ProbeOptions, probePeer } from "../../../lib/transport/dial.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import {

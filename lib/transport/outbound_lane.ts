@@ -18,7 +18,7 @@ import { pause } from "../platform/promise.ts";
 import { withoutCurrent } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
-import { dial } from "./handshake.ts";
+import { dial } from "./dial.ts";
 import type { PeerCaller } from "../protocol/hello.ts";
 import {
   PEER_CONNECT_TIMEOUT_MS,
@@ -31,7 +31,7 @@ import {
   PEER_UNANSWERED_PINGS,
 } from "../protocol/limits.ts";
 import type { Network } from "../platform/network.ts";
-import type { Traffic } from "./traffic.ts";
+import type { Traffic } from "./frame_reader.ts";
 import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from "../protocol/peer_frames.ts";
 
 const SIZES: ChannelSizes = {
@@ -43,7 +43,7 @@ const SIZES: ChannelSizes = {
 const PING: Ping = { kind: "ping" };
 
 /** What a lane tells of itself. */
-export type LinkEvent =
+export type LaneEvent =
   | { readonly kind: "connected" }
   /** It was connected and is no more; what it had queued is lost. */
   | { readonly kind: "disconnected"; readonly reason: string }
@@ -56,7 +56,7 @@ export type LinkEvent =
   | { readonly kind: "refused"; readonly code: HandshakeError["code"]; readonly reason: string };
 
 /** What a lane is made from. */
-export interface PeerLinkOptions {
+export interface OutboundLaneOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly random: Random;
@@ -65,15 +65,15 @@ export interface PeerLinkOptions {
   readonly peer: NodeAddress;
   /** Counts the bytes from the hello on; null counts none. */
   readonly traffic: Traffic | null;
-  /** Not called any more once {@link PeerLink.close} was. */
-  readonly onEvent: (event: LinkEvent) => void;
+  /** Not called any more once {@link OutboundLane.close} was. */
+  readonly onEvent: (event: LaneEvent) => void;
   /** Something threw that nothing foresaw; the connection it was thrown for has ended, and the lane dials anew. */
   readonly onFault: (error: unknown) => void;
 }
 
 /** One lane to one peer. It connects when it is made and goes on until it is closed. */
-export class PeerLink {
-  readonly #options: PeerLinkOptions;
+export class OutboundLane {
+  readonly #options: OutboundLaneOptions;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   /** The connection in use; null while there is none. */
@@ -84,7 +84,7 @@ export class PeerLink {
   #endWait: (() => void) | null = null;
 
   /** Begins to connect. */
-  constructor(options: PeerLinkOptions) {
+  constructor(options: OutboundLaneOptions) {
     this.#options = options;
     this.#running = this.#run();
   }

@@ -16,7 +16,7 @@ import {
 const PONG: Pong = { kind: "pong" };
 
 /** What an accepted lane is made from. */
-export interface PeerLaneOptions {
+export interface InboundLaneOptions {
   /** Who calls, as it said in its hello. */
   readonly peer: PeerCaller;
   readonly self: NodeId;
@@ -26,13 +26,13 @@ export interface PeerLaneOptions {
 }
 
 /** One accepted lane. */
-export class PeerLane {
+export class InboundLane {
   readonly #channel: FrameChannel;
-  readonly #options: PeerLaneOptions;
+  readonly #options: InboundLaneOptions;
   #hasLoggedUnknownKind = false;
 
   /** Reads nothing by itself: frames come through {@link onFrame}. */
-  constructor(channel: FrameChannel, options: PeerLaneOptions) {
+  constructor(channel: FrameChannel, options: InboundLaneOptions) {
     this.#channel = channel;
     this.#options = options;
   }
