@@ -16,12 +16,13 @@ import {
   type HardState,
   type Message,
   type NodeId,
-  Raft,
+  type Raft,
   type RaftDump,
   type ReadState,
   type SnapshotMetadata,
 } from "../../lib/raft/mod.ts";
-import { configurationOf, TEXT_CODEC } from "../support/raft/configuration.ts";
+import { configurationOf } from "../support/raft/configuration.ts";
+import { CoreNode } from "../support/raft/core_node.ts";
 import { RaftDisk } from "../support/raft/disk.ts";
 
 export const ELECTION_TICKS = 2;
@@ -119,23 +120,27 @@ export function readKey(readId: number): number {
 
 /** One process of a node. */
 export class ModelNode {
+  readonly #core: CoreNode;
   readonly #raft: Raft;
-  readonly disk: RaftDisk;
   /** The state of the newest snapshot. */
   #snapshotMarks: string;
 
   constructor(start: NodeStart) {
-    this.disk = new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }), ...start });
+    this.#core = new CoreNode(
+      SELF,
+      new RaftDisk({ founding: configurationOf({ voters: [1, 2, 3] }), ...start }),
+    );
     this.#snapshotMarks = marksIn(this.disk.snapshot);
-    this.#raft = new Raft({
-      id: SELF,
-      configurationCodec: TEXT_CODEC,
+    this.#raft = this.#core.start({
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: HEARTBEAT_TICKS,
       random: () => RANDOM + start.process * READ_IDS_A_PROCESS / 2 ** 48,
       limits: LIMITS,
-      recovered: this.disk.recovered(),
     });
+  }
+
+  get disk(): RaftDisk {
+    return this.#core.disk;
   }
 
   /** Returns the state of the core. */
@@ -177,12 +182,9 @@ export class ModelNode {
         raft.tick();
         effects.ticks = 1;
         break;
-      case "sync": {
-        const { lastIndex, lastTerm, messagesAfterSync } = this.disk.complete();
-        effects.sent.push(...messagesAfterSync);
-        raft.persisted(lastIndex, lastTerm);
+      case "sync":
+        effects.sent.push(...this.#core.endWrite().messagesAfterSync);
         break;
-      }
       case "propose":
         effects.proposed = raft.propose(new TextEncoder().encode("x")).kind === "accepted";
         break;
@@ -238,22 +240,15 @@ export class ModelNode {
     const marks = this.marks().slice(0, index);
     const snapshot: ModelSnapshot = { index, term, configuration: this.#raft.configurationAt(index), marks };
     this.#snapshotMarks = marks;
-    this.disk.keepSnapshot(snapshot);
-    this.#raft.compact({ snapshot, compactedIndex: index });
-    this.disk.removeUpTo(this.#raft.status().firstIndex - 1);
+    this.#core.keepSnapshot(snapshot, index);
   }
 
   #carryOut(effects: Effects): void {
-    const ready = this.#raft.takeReady();
+    const ready = this.#core.takeReady();
     if (ready === null) return;
     effects.worked = true;
     assert(ready.entryReads.length === 0, "the model keeps the whole log in memory");
-    if (ready.persist !== null) this.disk.begin(ready.persist);
-    effects.sent.push(...ready.messages);
-    for (const { to } of ready.snapshots) {
-      const { snapshot } = this.disk;
-      effects.sent.push({ kind: "installSnapshot", from: SELF, to, term: this.#raft.term, snapshot });
-    }
+    effects.sent.push(...ready.messages, ...this.#core.snapshotMessages(ready));
     if (ready.restore !== null) {
       effects.restored = true;
       this.#snapshotMarks = marksIn(ready.restore);

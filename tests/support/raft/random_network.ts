@@ -10,10 +10,8 @@
 import { assertEquals } from "@std/assert";
 import {
   type Entry,
-  type EntryRead,
   type Message,
   type NodeId,
-  Raft,
   type RaftLimits,
   type Ready,
   type SnapshotMetadata,
@@ -23,6 +21,7 @@ import { RaftDisk } from "./disk.ts";
 import { drawRaftFaults, type RaftFaults } from "./random_faults.ts";
 import { RaftInvariants } from "./invariants.ts";
 import { hasMajorities } from "./promises.ts";
+import { CoreNode } from "./core_node.ts";
 import { observeCore } from "./core_probes.ts";
 import { randomTarget } from "./random_changes.ts";
 import { entryText, messageText, persistText, snapshotText, statusText } from "./text.ts";
@@ -51,19 +50,13 @@ const SNAPSHOT_ROUNDS = 4;
 /** Generous: an election takes two timeouts, a follower that lags some more. */
 const MAX_LIVENESS_ROUNDS = 60 * ELECTION_TICKS;
 
-interface SimulatedNode {
-  readonly id: NodeId;
-  readonly disk: RaftDisk;
-  /** null while crashed. */
-  raft: Raft | null;
+class SimulatedNode extends CoreNode {
   /** Its status as the trace showed it last. */
-  shown: string;
-  appliedIndex: number;
+  shown = "";
+  appliedIndex = 0;
   /** The snapshot that is being written; it stands for the state of a while ago by the time it is durable. */
-  snapshotUnderWay: SnapshotMetadata | null;
-  /** Reads of entries under way, with what the disk held when they began. */
-  entryReads: { readonly read: EntryRead; readonly entries: readonly Entry[] }[];
-  confirmedReads: number;
+  snapshotUnderWay: SnapshotMetadata | null = null;
+  confirmedReads = 0;
 }
 
 /** One run. Its invariants see all cores of the program until it is disposed of. */
@@ -156,7 +149,7 @@ export class RaftNetwork implements Disposable {
     if (dice < this.#tickWeight) node.raft?.tick();
     else if (dice < 650) this.#deliverOne();
     else if (dice < 800) this.#endWrite(node);
-    else if (dice < 850) this.#endEntryRead(node);
+    else if (dice < 850) node.endEntryRead(this.#random.below(node.entryReads.length));
     else if (dice < 910) this.#propose(node);
     else if (dice < 930) this.#moveSnapshot(node);
     else if (dice < 960) node.raft?.readIndex();
@@ -251,16 +244,7 @@ export class RaftNetwork implements Disposable {
   }
 
   #addNode(disk: RaftDisk): void {
-    const node: SimulatedNode = {
-      id: this.#nodes.length + 1,
-      disk,
-      raft: null,
-      shown: "",
-      appliedIndex: 0,
-      snapshotUnderWay: null,
-      entryReads: [],
-      confirmedReads: 0,
-    };
+    const node = new SimulatedNode(this.#nodes.length + 1, disk);
     this.#nodes.push(node);
     this.#start(node);
   }
@@ -283,10 +267,7 @@ export class RaftNetwork implements Disposable {
     node.snapshotUnderWay = null;
     // One that was received meanwhile may be newer.
     if (snapshot.index <= raft.status().snapshotIndex) return;
-    disk.keepSnapshot(snapshot);
-    const compactedIndex = Math.max(0, snapshot.index - this.#random.below(5));
-    raft.compact({ snapshot, compactedIndex });
-    disk.removeUpTo(raft.status().firstIndex - 1);
+    node.keepSnapshot(snapshot, Math.max(0, snapshot.index - this.#random.below(5)));
     this.#note(
       `${node.id} has the snapshot ${snapshotText(snapshot)}, and its log after ${disk.compacted.index}`,
     );
@@ -319,18 +300,15 @@ export class RaftNetwork implements Disposable {
     );
     const speed = 1 + CLOCK_DRIFT * (node.id % 3 - 1);
     const now = (): number => node.id * 1_000 + this.#nowMs * speed;
-    const recovered = node.disk.recovered(this.#random.below(4));
-    this.#invariants.recovered(node.id, recovered);
-    node.raft = new Raft({
-      id: node.id,
-      configurationCodec: TEXT_CODEC,
+    const cachedEntries = this.#random.below(4);
+    this.#invariants.recovered(node.id, node.disk.recovered(cachedEntries));
+    node.start({
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: 1,
       random: () => this.#random.next(),
       limits: LIMITS,
-      recovered,
       lease: this.#leases ? { durationMs: LEASE_MS, now } : null,
-    });
+    }, cachedEntries);
     node.shown = "";
     node.appliedIndex = node.disk.snapshot.index;
   }
@@ -338,12 +316,10 @@ export class RaftNetwork implements Disposable {
   #crash(node: SimulatedNode): void {
     if (node.raft === null) return;
     const records = (node.disk.underWay?.entries.length ?? 0) + 3;
-    node.disk.crash(this.#random.below(records));
+    node.crash(this.#random.below(records));
     this.#invariants.died(node.id);
     this.#note(`${node.id} crashes`);
-    node.raft = null;
     node.snapshotUnderWay = null;
-    node.entryReads = [];
   }
 
   #deliverOne(): void {
@@ -371,18 +347,11 @@ export class RaftNetwork implements Disposable {
   }
 
   #endWrite(node: SimulatedNode): void {
-    const { disk, raft } = node;
-    if (raft === null || disk.underWay === null) return;
-    const { lastIndex, lastTerm, messagesAfterSync } = disk.complete();
+    if (node.raft === null || node.disk.underWay === null) return;
+    const { lastIndex, lastTerm, messagesAfterSync } = node.endWrite();
     this.#note(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
     for (const message of messagesAfterSync) this.#send(message);
-    raft.persisted(lastIndex, lastTerm);
     this.#showStatus(node);
-  }
-
-  #endEntryRead(node: SimulatedNode): void {
-    const [ended] = node.entryReads.splice(this.#random.below(node.entryReads.length), 1);
-    if (ended !== undefined) node.raft?.entriesRead(ended.read, ended.entries);
   }
 
   #propose(node: SimulatedNode): void {
@@ -398,20 +367,13 @@ export class RaftNetwork implements Disposable {
 
   /** Carries out one Ready; false when there was nothing to do. */
   #carryOut(node: SimulatedNode): boolean {
-    const ready = node.raft?.takeReady() ?? null;
+    const ready = node.takeReady();
     if (ready === null) return false;
     this.#showStatus(node);
-    if (ready.persist !== null) {
-      this.#note(`${node.id} writes ${persistText(ready.persist)}`);
-      node.disk.begin(ready.persist);
-    }
+    if (ready.persist !== null) this.#note(`${node.id} writes ${persistText(ready.persist)}`);
     for (const message of ready.messages) this.#send(message);
     this.#applyAndAnswer(node, ready);
-    for (const { to } of ready.snapshots) {
-      const { snapshot } = node.disk;
-      this.#send({ kind: "installSnapshot", from: node.id, to, term: node.raft?.term ?? 0, snapshot });
-    }
-    for (const read of ready.entryReads) node.entryReads.push({ read, entries: node.disk.read(read) });
+    for (const message of node.snapshotMessages(ready)) this.#send(message);
     if (!this.#faults.slowDisks && this.#random.chance(0.8)) this.#endWrite(node);
     return true;
   }
@@ -465,7 +427,7 @@ export class RaftNetwork implements Disposable {
         moved = this.#carryOut(node) || moved;
         moved = node.disk.underWay !== null || node.entryReads.length > 0 || moved;
         this.#endWrite(node);
-        while (node.entryReads.length > 0) this.#endEntryRead(node);
+        while (node.entryReads.length > 0) node.endEntryRead(this.#random.below(node.entryReads.length));
       }
       const arriving = this.#inFlight;
       this.#inFlight = [];

@@ -41,13 +41,13 @@ import {
   DEFAULT_LIMITS,
   type Message,
   type NodeId,
-  Raft,
+  type Raft,
   type RaftLimits,
   type Ready,
 } from "../../../lib/raft/mod.ts";
-import { configurationOf, configurationText, parseConfiguration, TEXT_CODEC } from "./configuration.ts";
+import { configurationOf, configurationText, parseConfiguration } from "./configuration.ts";
 import { RaftDisk } from "./disk.ts";
-import { assignments, contentOf, links, newNode, type ScriptNode } from "./script_node.ts";
+import { assignments, contentOf, links, ScriptNode } from "./script_node.ts";
 import {
   entriesText,
   entryText,
@@ -163,15 +163,10 @@ class ScriptCluster {
         return;
       case "release-entry-reads":
         node.entryReadsHeld = false;
-        for (const { entryRead, entries } of node.entryReads.splice(0)) {
-          node.raft?.entriesRead(entryRead, entries);
-        }
+        while (node.entryReads.length > 0) node.endEntryRead();
         return;
       case "crash":
-        node.raft = null;
-        node.entryReads = [];
-        node.disk.crash();
-        return;
+        return node.crash();
       case "restart":
         return this.#start(node);
       default:
@@ -249,7 +244,7 @@ class ScriptCluster {
     for (const id of ids) {
       this.#nodes.set(
         id,
-        newNode(id, { disk: new RaftDisk({ founding }), timeoutTicks: this.#longestTimeout }),
+        new ScriptNode(id, { disk: new RaftDisk({ founding }), timeoutTicks: this.#longestTimeout }),
       );
     }
     for (const node of this.#nodes.values()) {
@@ -263,7 +258,7 @@ class ScriptCluster {
   }
 
   #join(id: NodeId): void {
-    const node = newNode(id, { disk: new RaftDisk(), timeoutTicks: this.#longestTimeout });
+    const node = new ScriptNode(id, { disk: new RaftDisk(), timeoutTicks: this.#longestTimeout });
     this.#nodes.set(id, node);
     this.#start(node);
   }
@@ -277,15 +272,12 @@ class ScriptCluster {
 
   #start(node: ScriptNode): void {
     node.applied = node.disk.snapshot;
-    node.raft = new Raft({
-      id: node.id,
-      configurationCodec: TEXT_CODEC,
+    node.start({
       electionTicks: this.#electionTicks,
       heartbeatTicks: this.#heartbeatTicks,
       random: () => this.#random(node),
       limits: this.#limits,
-      recovered: node.disk.recovered(node.cachedEntries),
-    });
+    }, node.cachedEntries);
   }
 
   /** Gives the election timeout that the script asks for, and yet no number twice (read ids are drawn from them too). */
@@ -324,26 +316,21 @@ class ScriptCluster {
 
   /** Carries out what a node wants done; false when there was nothing. */
   #takeReady(node: ScriptNode): boolean {
-    const { id, raft, disk } = node;
-    const ready = raft?.takeReady() ?? null;
-    if (raft === null || ready === null) return false;
-    if (ready.persist !== null) {
-      this.#say(`${id} writes ${persistText(ready.persist)}`);
-      disk.begin(ready.persist);
-    }
+    const { id } = node;
+    const ready = node.takeReady();
+    if (ready === null) return false;
+    if (ready.persist !== null) this.#say(`${id} writes ${persistText(ready.persist)}`);
     for (const message of ready.messages) this.#send(message);
     this.#applyAndAnswer(node, ready);
     for (const entryRead of ready.entryReads) {
       const use = entryRead.to === null ? "to apply" : `to send to ${entryRead.to}`;
       this.#say(`${id} reads back from ${entryRead.firstIndex} ${use}`);
-      const entries = disk.read(entryRead);
-      if (node.entryReadsHeld) node.entryReads.push({ entryRead, entries });
-      else raft.entriesRead(entryRead, entries);
+      if (!node.entryReadsHeld) node.endEntryRead();
     }
     for (const { to, index } of ready.snapshots) {
       this.#say(`${id} has to send ${to} a snapshot, of ${index} or later`);
-      this.#send({ kind: "installSnapshot", from: id, to, term: raft.term, snapshot: disk.snapshot });
     }
+    for (const message of node.snapshotMessages(ready)) this.#send(message);
     if (ready.persist !== null && !node.diskHeld) this.#syncEnds(node);
     return true;
   }
@@ -359,12 +346,11 @@ class ScriptCluster {
     }
   }
 
-  #compact({ id, disk, applied: { index, term } }: ScriptNode, raft: Raft, compactedIndex: number): void {
+  #compact(node: ScriptNode, raft: Raft, compactedIndex: number): void {
+    const { index, term } = node.applied;
     const snapshot = { index, term, configuration: raft.configurationAt(index) };
-    disk.keepSnapshot(snapshot);
-    raft.compact({ snapshot, compactedIndex });
-    disk.removeUpTo(raft.status().firstIndex - 1);
-    this.#say(`${id} has the snapshot ${snapshotText(snapshot)}`);
+    node.keepSnapshot(snapshot, compactedIndex);
+    this.#say(`${node.id} has the snapshot ${snapshotText(snapshot)}`);
   }
 
   #sayLog({ id, disk: { compacted, entries } }: ScriptNode): void {
@@ -373,10 +359,9 @@ class ScriptCluster {
   }
 
   #syncEnds(node: ScriptNode): void {
-    const { lastIndex, lastTerm, messagesAfterSync } = node.disk.complete();
+    const { lastIndex, lastTerm, messagesAfterSync } = node.endWrite();
     this.#say(`${node.id} has synced up to ${lastIndex}@${lastTerm}`);
     for (const message of messagesAfterSync) this.#send(message);
-    node.raft?.persisted(lastIndex, lastTerm);
     this.#showChange(node);
   }
 

@@ -1,39 +1,27 @@
 /** A node of a golden script (see script.ts), and how the words of its steps are read. */
-import type { Entry, EntryId, EntryRead, NodeId, Raft } from "../../../lib/raft/mod.ts";
+import type { Entry, EntryId, NodeId } from "../../../lib/raft/mod.ts";
+import { CoreNode } from "./core_node.ts";
 import type { DiskContent, RaftDisk } from "./disk.ts";
 
-/** A node and what the script has made of its surroundings. */
-export interface ScriptNode {
-  readonly id: NodeId;
-  disk: RaftDisk;
-  /** null while crashed. */
-  raft: Raft | null;
+/** A node and the state that the script has set. */
+export class ScriptNode extends CoreNode {
   /** The last entry that its state machine has applied. */
-  applied: EntryId;
+  applied: EntryId = { index: 0, term: 0 };
   timeoutTicks: number;
   /** Payload entries that a restart finds in memory. */
-  cachedEntries: number;
-  diskHeld: boolean;
-  entryReadsHeld: boolean;
-  /** Reads of entries under way, with what the disk held when they began. */
-  entryReads: { readonly entryRead: EntryRead; readonly entries: readonly Entry[] }[];
-  /** How it was last shown. */
-  shown: string;
-}
+  cachedEntries = Number.MAX_SAFE_INTEGER;
+  diskHeld = false;
+  entryReadsHeld = false;
+  /** Its status as it was shown last. */
+  shown = "";
 
-/** A node that was not started yet. */
-export function newNode(id: NodeId, given: { disk: RaftDisk; timeoutTicks: number }): ScriptNode {
-  return {
-    id,
-    ...given,
-    raft: null,
-    applied: { index: 0, term: 0 },
-    cachedEntries: Number.MAX_SAFE_INTEGER,
-    diskHeld: false,
-    entryReadsHeld: false,
-    entryReads: [],
-    shown: "",
-  };
+  constructor(
+    id: NodeId,
+    { disk, timeoutTicks }: { readonly disk: RaftDisk; readonly timeoutTicks: number },
+  ) {
+    super(id, disk);
+    this.timeoutTicks = timeoutTicks;
+  }
 }
 
 /** What `term=4 log=1,1,4 vote=2 commit=1` says of a disk. */
