@@ -163,7 +163,7 @@ async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
     const refused = await copy.shell(`./cluster.sh client delete "$(printf 'k\\377')"`);
     assert(refused.code === 2 && refused.stderr.includes("--key-base64"), refused.stderr);
     const full = await copy.shell("./cluster.sh client put k v > /dev/full");
-    assert(full.code === 5 && full.stderr.includes("The write was applied: revision "), full.stderr);
+    assert(full.code === 5 && full.stderr.includes("The command was carried out: revision "), full.stderr);
   });
 }
 
