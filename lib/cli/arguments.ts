@@ -4,6 +4,9 @@ import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { UsageError } from "./errors.ts";
 
+/** Greatest weight of an option such as `--mix`. */
+const MAX_WEIGHT = 1_000_000;
+
 /** The description of an option, from which parser, help and completion are made. */
 export interface OptionSpec {
   /** Without the dashes. */
@@ -143,4 +146,49 @@ export function integerOfText(text: string, range: { name: string; min: number; 
   throw new UsageError(
     `${range.name} must be an integer from ${range.min} to ${range.max}, not "${shortened(text)}".`,
   );
+}
+
+/** Returns the integer in the option `name`, or `fallback` without that option. Throws {@link UsageError}. */
+export function integerOption(
+  options: ReadonlyMap<string, string>,
+  name: string,
+  { fallback, min = 1, max }: { readonly fallback: number; readonly min?: number; readonly max: number },
+): number {
+  const text = options.get(name);
+  return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min, max });
+}
+
+/** Returns the value of the option `name`; null without that option. Throws {@link UsageError} unless it is a choice. */
+export function choiceOption<Choice extends string>(
+  options: ReadonlyMap<string, string>,
+  name: string,
+  choices: readonly Choice[],
+): Choice | null {
+  const text = options.get(name);
+  if (text === undefined) return null;
+  const choice = choices.find((candidate) => candidate === text);
+  if (choice !== undefined) return choice;
+  throw new UsageError(
+    `--${name} must be ${choices.join(" or ")}, not "${shortened(text)}". Example: --${name} ${
+      choices.at(-1)
+    }`,
+  );
+}
+
+/** Returns the weights in the option `name`, such as `put=10,get=90`. Throws {@link UsageError}. */
+export function weightsOfText(
+  text: string,
+  { name, allowed }: { readonly name: string; readonly allowed: readonly string[] },
+): ReadonlyMap<string, number> {
+  const weights = new Map<string, number>();
+  const example = `Example: ${name} ${allowed.slice(0, 2).map((key) => `${key}=50`).join(",")}`;
+  for (const part of text.split(",")) {
+    const [key = "", weight = ""] = part.split("=", 2);
+    if (!allowed.includes(key)) {
+      throw new UsageError(`${name}: "${shortened(key)}" is not one of ${allowed.join(", ")}. ${example}`);
+    }
+    weights.set(key, integerOfText(weight, { name: `${name}: ${key}`, min: 0, max: MAX_WEIGHT }));
+  }
+  if ([...weights.values()].some((weight) => weight > 0)) return weights;
+  throw new UsageError(`${name}: all weights in "${shortened(text)}" are 0. ${example}`);
 }

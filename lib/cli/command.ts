@@ -3,6 +3,7 @@
  * the arguments and options that several commands share.
  */
 import {
+  choiceOption,
   integerOfText,
   type OptionSpec,
   optionUsage,
@@ -274,12 +275,7 @@ export const KEY: ArgumentSpec = { name: "key", required: true, completion: "key
 
 /** Returns the requested output format, or null. Throws {@link UsageError}. */
 export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | null {
-  const text = options.get("output");
-  const format = OUTPUT_FORMATS.find((candidate) => candidate === text);
-  if (text !== undefined && format === undefined) {
-    throw new UsageError(`--output must be text or json, not "${shortened(text)}". Example: --output json`);
-  }
-  return format ?? null;
+  return choiceOption(options, "output", OUTPUT_FORMATS);
 }
 
 /** Returns the requested deadline, or null. Throws {@link UsageError}. */
@@ -322,17 +318,13 @@ export function callOptions(invocation: Invocation, context: CommandContext): Ca
 
 /** Returns the same options, with the consistency, for a read. Throws {@link UsageError}. */
 export function readOptions(invocation: Invocation, context: CommandContext): ReadOptions {
-  const text = invocation.options.get("consistency") ??
-    (invocation.options.has("stale") ? "stale" : "linearizable");
-  if (text !== "linearizable" && text !== "stale") {
-    throw new UsageError(
-      `--consistency must be linearizable or stale, not "${shortened(text)}". Example: --consistency stale`,
-    );
-  }
-  if (text === "linearizable" && invocation.options.has("stale")) {
+  const { options } = invocation;
+  const given = choiceOption(options, "consistency", ["linearizable", "stale"]);
+  if (given === "linearizable" && options.has("stale")) {
     throw new UsageError("--stale and --consistency linearizable contradict each other. Give one of them.");
   }
-  return { ...callOptions(invocation, context), consistency: text };
+  const consistency = given ?? (options.has("stale") ? "stale" : "linearizable");
+  return { ...callOptions(invocation, context), consistency };
 }
 
 /** Returns the bytes of the argument `key`, or those of `--key-base64`. Throws {@link UsageError}. */

@@ -3,7 +3,6 @@ import { benchAnswer, type BenchEnd, type BenchPlan, type BenchReport } from "./
 import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
 import { KvraftError } from "../../client/errors.ts";
 import {
-  type Distribution,
   DISTRIBUTIONS,
   Generator,
   GeneratorCostRecorder,
@@ -12,13 +11,11 @@ import {
   MAX_KEY_COUNT,
   type Measured,
   REQUEST_KINDS,
-  type RequestKind,
   type RequestMix,
   type Target,
 } from "../../loadgen/mod.ts";
 import type { Timer } from "../../platform/clock.ts";
-import { shortened } from "../../platform/errors.ts";
-import { integerOfText, type OptionSpec } from "../arguments.ts";
+import { choiceOption, integerOption, type OptionSpec, weightsOfText } from "../arguments.ts";
 import {
   type Answer,
   type CommandContext,
@@ -37,7 +34,6 @@ const MAX_CLIENTS = 10_000;
 const MAX_PER_CONNECTION = 1_024;
 const MAX_VALUE_BYTES = 1_048_576;
 const MAX_RATE = 10_000_000;
-const MAX_WEIGHT = 1_000_000;
 const DEFAULT_CONNECTIONS = 8;
 const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_MIX: RequestMix = { put: 50, get: 50 };
@@ -69,10 +65,8 @@ const BENCH_OPTIONS: readonly OptionSpec[] = [
 /** Returns the plan of a run. Throws {@link UsageError}. */
 function benchPlanOf(invocation: Invocation, context: CommandContext): BenchPlan {
   const { options } = invocation;
-  const count = (name: string, { fallback, min = 1, max }: CountRange): number => {
-    const text = options.get(name);
-    return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min, max });
-  };
+  const count = (name: string, range: Parameters<typeof integerOption>[2]): number =>
+    integerOption(options, name, range);
   const clients = count("clients", { fallback: 64, max: MAX_CLIENTS });
   const inFlight = count("in-flight", { fallback: 1, max: MAX_PER_CONNECTION });
   const fewest = Math.ceil(clients / Math.floor(MAX_PER_CONNECTION / inFlight));
@@ -89,7 +83,7 @@ function benchPlanOf(invocation: Invocation, context: CommandContext): BenchPlan
       mix: mixOf(options.get("mix")),
       valueBytes: count("value-size", { fallback: 256, min: 0, max: MAX_VALUE_BYTES }),
       keyCount: count("key-count", { fallback: 10_000, max: MAX_KEY_COUNT }),
-      distribution: distributionOf(options.get("distribution") ?? "uniform"),
+      distribution: choiceOption(options, "distribution", DISTRIBUTIONS) ?? "uniform",
       ratePerSecond: options.has("rate") ? count("rate", { fallback: 1, max: MAX_RATE }) : null,
       warmupMs: durationOfText(options.get("warmup") ?? "2s", { name: "--warmup", minMs: 0 }),
       durationMs: durationOfText(options.get("duration") ?? "10s", { name: "--duration", minMs: 1 }),
@@ -100,12 +94,6 @@ function benchPlanOf(invocation: Invocation, context: CommandContext): BenchPlan
     keepsKeys: options.has("keep"),
     timeoutMs,
   };
-}
-
-interface CountRange {
-  readonly fallback: number;
-  readonly min?: number;
-  readonly max: number;
 }
 
 function requireFit(
@@ -129,29 +117,8 @@ function requireFit(
 
 function mixOf(text: string | undefined): RequestMix {
   if (text === undefined) return DEFAULT_MIX;
-  const weights: Record<RequestKind, number> = { put: 0, get: 0 };
-  for (const part of text.split(",")) {
-    const [name = "", weight = ""] = part.split("=", 2);
-    const kind = REQUEST_KINDS.find((candidate) => candidate === name);
-    if (kind === undefined) {
-      throw new UsageError(
-        `--mix: there is no request "${
-          shortened(name)
-        }"; there are put and get. Example: --mix put=10,get=90`,
-      );
-    }
-    weights[kind] = integerOfText(weight, { name: `--mix: ${name}`, min: 0, max: MAX_WEIGHT });
-  }
-  if (weights.put + weights.get > 0) return weights;
-  throw new UsageError(`--mix: "${shortened(text)}" leaves nothing to do. Example: --mix put=50,get=50`);
-}
-
-function distributionOf(text: string): Distribution {
-  const distribution = DISTRIBUTIONS.find((candidate) => candidate === text);
-  if (distribution !== undefined) return distribution;
-  throw new UsageError(
-    `--distribution must be uniform or zipf, not "${shortened(text)}". Example: --distribution zipf`,
-  );
+  const weights = weightsOfText(text, { name: "--mix", allowed: REQUEST_KINDS });
+  return { put: weights.get("put") ?? 0, get: weights.get("get") ?? 0 };
 }
 
 function prefixOf(word: string | undefined, { environment }: CommandContext): Uint8Array {

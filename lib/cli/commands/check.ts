@@ -26,8 +26,7 @@ import {
   Workload,
 } from "../../loadgen/mod.ts";
 import type { Timer } from "../../platform/clock.ts";
-import { shortened } from "../../platform/errors.ts";
-import { integerOfText, type OptionSpec } from "../arguments.ts";
+import { integerOption, type OptionSpec, weightsOfText } from "../arguments.ts";
 import {
   type Answer,
   type CommandContext,
@@ -41,7 +40,6 @@ import { withThousands } from "../text.ts";
 
 /** Most clients: each has its own connection. */
 const MAX_CLIENTS = 64;
-const MAX_WEIGHT = 1_000_000;
 const DEFAULT_TIMEOUT_MS = 2_000;
 const DEFAULT_REPORT = "data/check.json";
 
@@ -74,20 +72,17 @@ interface CheckPlan {
 
 /** Returns the plan of a run. Throws {@link UsageError}. */
 function checkPlanOf({ options }: Invocation, { environment, timeoutMs }: CommandContext): CheckPlan {
-  const count = (name: string, { fallback, max }: { fallback: number; max: number }): number => {
-    const text = options.get(name);
-    return text === undefined ? fallback : integerOfText(text, { name: `--${name}`, min: 1, max });
-  };
-  const seed = options.get("seed");
   const mix = options.get("mix");
   return {
     durationMs: durationOfText(options.get("duration") ?? "10s", { name: "--duration", minMs: 1 }),
-    clients: count("clients", { fallback: 8, max: MAX_CLIENTS }),
-    keys: count("keys", { fallback: 16, max: MAX_KEYS }),
+    clients: integerOption(options, "clients", { fallback: 8, max: MAX_CLIENTS }),
+    keys: integerOption(options, "keys", { fallback: 16, max: MAX_KEYS }),
     mix: mix === undefined ? DEFAULT_MIX : mixOf(mix),
-    seed: seed === undefined
-      ? Math.floor(environment.random() * (MAX_SEED + 1))
-      : integerOfText(seed, { name: "--seed", min: 0, max: MAX_SEED }),
+    seed: integerOption(options, "seed", {
+      fallback: Math.floor(environment.random() * (MAX_SEED + 1)),
+      min: 0,
+      max: MAX_SEED,
+    }),
     prefix: scratchPrefix(options.get("prefix"), { command: "check", random: environment.random }),
     report: reportOf(options.get("report") ?? DEFAULT_REPORT, environment),
     timeoutMs: timeoutOf(options) ?? timeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -95,29 +90,16 @@ function checkPlanOf({ options }: Invocation, { environment, timeoutMs }: Comman
 }
 
 function mixOf(text: string): Mix {
-  const weights: Record<OperationKind, number> = {
-    put: 0,
-    get: 0,
-    delete: 0,
-    compareAndSet: 0,
-    transaction: 0,
-    list: 0,
+  const weights = weightsOfText(text, { name: "--mix", allowed: Object.values(KIND_NAMES) });
+  const weightOf = (kind: OperationKind): number => weights.get(KIND_NAMES[kind]) ?? 0;
+  return {
+    put: weightOf("put"),
+    get: weightOf("get"),
+    delete: weightOf("delete"),
+    compareAndSet: weightOf("compareAndSet"),
+    transaction: weightOf("transaction"),
+    list: weightOf("list"),
   };
-  for (const part of text.split(",")) {
-    const [name = "", weight = ""] = part.split("=", 2);
-    const kind = OPERATION_KINDS.find((candidate) => KIND_NAMES[candidate] === name);
-    if (kind === undefined) {
-      throw new UsageError(
-        `--mix: there is no kind of operation "${shortened(name)}"; there are ${
-          Object.values(KIND_NAMES).join(", ")
-        }. ` +
-          "Example: --mix put=50,get=50",
-      );
-    }
-    weights[kind] = integerOfText(weight, { name: `--mix: ${name}`, min: 0, max: MAX_WEIGHT });
-  }
-  if (Object.values(weights).some((weight) => weight > 0)) return weights;
-  throw new UsageError(`--mix: "${shortened(text)}" leaves nothing to do. Example: --mix put=50,get=50`);
 }
 
 function mixAsText(mix: Mix): string {
