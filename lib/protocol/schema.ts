@@ -189,7 +189,9 @@ export function variants(label: string, layouts: Layouts): Variants<{ readonly k
 }
 
 /** Frames of one direction. */
-export interface FrameTable<M, N> {
+export interface FrameTable<M extends { readonly kind: string }, N> {
+  /** The names of the frames, in the order declared. */
+  readonly kinds: readonly M["kind"][];
   /** The frames by name. */
   readonly frames: ReadonlyMap<string, VariantShape>;
   /** The number of each frame. */
@@ -214,6 +216,7 @@ export function frameTable(
 ): FrameTable<Kinded, Values> {
   const rows = new NumberedRows(layouts, "");
   return {
+    kinds: [...rows.byName.keys()],
     frames: rows.byName,
     numbers: rows.numbers,
     encode: (out, message) => rows.write(out, message),

@@ -6,14 +6,14 @@
  * additions, no object and no promise. The clock is read twice a turn of the event loop for all requests of the turn,
  * and twice a sync.
  */
-import type { ClientRequest } from "../../protocol/client_frames.ts";
-import type { ErrorCode } from "../../protocol/messages.ts";
+import { CLIENT_REQUESTS, type RequestKind as ClientRequestKind } from "../../protocol/client_frames.ts";
+import { ERROR_CODES, type ErrorCode } from "../../protocol/messages.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { Traffic } from "../../transport/frame_reader.ts";
 import { assert } from "../../platform/assert.ts";
 
 /** What is asked of a node: by its clients, or by a node that passes a write on. */
-export type RequestKind = ClientRequest["kind"] | "forward";
+export type RequestKind = ClientRequestKind | "forward";
 /** How it was answered. */
 export type RequestOutcome = "ok" | ErrorCode;
 /** What became of a write at the door to the log. */
@@ -29,38 +29,10 @@ export type TransferResult = "begun" | "failed";
  */
 const MICROS_MASK = 2 ** 30 - 1;
 
-const KIND_POSITIONS: Readonly<Record<RequestKind, number>> = {
-  write: 0,
-  get: 1,
-  list: 2,
-  forward: 3,
-  status: 4,
-  stateHash: 5,
-  transferLeadership: 6,
-  changeMembership: 7,
-  takeSnapshot: 8,
-  readSnapshot: 9,
-  closeSnapshot: 10,
-};
-
-const OUTCOME_POSITIONS: Readonly<Record<RequestOutcome, number>> = {
-  ok: 0,
-  noLeader: 1,
-  notLeader: 2,
-  leadershipLost: 3,
-  busy: 4,
-  keyTooLarge: 5,
-  valueTooLarge: 6,
-  invalidRequest: 7,
-  storageFull: 8,
-  membershipRefused: 9,
-  unknownKind: 10,
-  stopping: 11,
-  internal: 12,
-};
-
-const KINDS = Object.keys(KIND_POSITIONS);
-const OUTCOMES = Object.keys(OUTCOME_POSITIONS);
+const KINDS: readonly RequestKind[] = [...CLIENT_REQUESTS.kinds, "forward"];
+const KIND_POSITIONS = positionsOf(KINDS);
+const OUTCOMES: readonly RequestOutcome[] = ["ok", ...ERROR_CODES];
+const OUTCOME_POSITIONS = positionsOf(OUTCOMES);
 /** From 16 µs to 8.4 s: what is shorter or longer is not told apart. */
 const REQUEST_MICROS = { first: 4, last: 23 };
 
@@ -224,4 +196,9 @@ export class DoublingHistogram {
       return { bound: position === last ? Infinity : 2 ** (this.#first + position), count };
     });
   }
+}
+
+/** Returns the position of each name in a list: an object, since a lookup in a Map or a list takes longer. */
+function positionsOf<K extends string>(names: readonly K[]): Readonly<Record<K, number>> {
+  return Object.fromEntries(names.map((name, position) => [name, position])) as Record<K, number>;
 }
