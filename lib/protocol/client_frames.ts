@@ -168,7 +168,7 @@ const REQUESTS = {
   status: request(43, "statusResult", {}),
   /** Asks this node for the hash of its state, to compare replicas. */
   stateHash: request(44, "stateHashResult", {}),
-  /** Asks the leader to hand over to `target`, or to the best follower when null. */
+  /** Asks the leader to transfer leadership to `target`, or to the best follower when null. */
   transferLeadership: request(45, "transferLeadershipResult", { target: nullable(integer(1)) }),
   /**
    * Asks the leader to change the membership; answered once the (learner or joint) change is committed. `force`: even
@@ -189,7 +189,7 @@ const REQUESTS = {
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
 export const CLIENT_REQUESTS = frameTable({ what: "a client's frame", copies: new SlabCopier() }, REQUESTS);
 
-/** What nodes say to clients. */
+/** The answers and notices of nodes to clients. */
 export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true }, {
   writeResult: byHand(frame(70, { requestId: integer(1), result: RESULT_BYTES }), {
     write: (out, { requestId, result }) => {
@@ -258,19 +258,19 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   }),
   snapshotClosed: frame(81, { requestId: integer(1) }),
   /**
-   * Sent unasked to every client when this node learns that the members have changed. Of two nodes' lists, the one told
-   * at the higher `appliedIndex` is the newer.
+   * Sent unasked to every client when this node learns that the members have changed. Of two
+   * lists, the one with the higher `appliedIndex` is the newer.
    */
   members: frame(82, { appliedIndex: integer(), members: MEMBERS }),
 });
 
-/** Everything that a client may ask. */
+/** Any request of a client. */
 export type ClientRequest = MessageOf<typeof CLIENT_REQUESTS>;
 /** The kinds of requests. */
 export type RequestKind = ClientRequest["kind"];
 /** A request of one kind. */
 export type RequestFrame<K extends RequestKind> = Extract<ClientRequest, { readonly kind: K }>;
-/** Everything that a node says to a client. */
+/** Any message of a node to a client. */
 export type ServerMessage = MessageOf<typeof SERVER_MESSAGES>;
 /** A message of one kind to a client. */
 export type ServerFrame<K extends ServerMessage["kind"]> = Extract<ServerMessage, { readonly kind: K }>;
@@ -310,12 +310,12 @@ export function requestIdOf(payload: Uint8Array): number {
   }
 }
 
-/** Writes the payload of what a node says to a client. */
+/** Writes the payload of a message to a client. */
 export function encodeServerMessage(out: MessagePackWriter, message: ServerMessage): void {
   SERVER_MESSAGES.encode(out, message);
 }
 
-/** Reads the payload of what a node says to a client; the bytes in it are the caller's own. Throws DecodeError. */
+/** Reads the payload of a message to a client; the bytes in it are the caller's own. Throws DecodeError. */
 export function decodeServerMessage(payload: Uint8Array): ServerMessage {
   return SERVER_MESSAGES.decode(payload);
 }

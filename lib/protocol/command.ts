@@ -121,7 +121,7 @@ export const COMMAND = variants("command", {
   expireSessions: frame(3, { elapsedMs: integer() }),
 });
 
-/** What a mutation did. */
+/** The outcome of a mutation. */
 const OUTCOME = variants("outcome", {
   put: byHand(frame(1, { createRevision: integer(1), version: integer(1) }), {
     write: (out, { createRevision, version }) => {
@@ -164,13 +164,13 @@ export const RESULT = variants("result", {
   }),
 });
 
-/** Where everything is encoded before it is copied out: one encoding is over before the next begins. */
+/** The buffer in which every value is encoded before it is copied out. */
 const SCRATCH = new MessagePackWriter();
-/** Commands wait for their answers about as long as those encoded before and after them. */
+/** Commands in one slab live about as long as each other: until they are answered. */
 const COMMANDS = new SlabCopier();
-/** Where {@link encodeResultInPlace} leaves what it encoded. */
+/** The buffer of {@link encodeResultInPlace}. */
 const IN_PLACE = new MessagePackWriter();
-/** Room for a value of 1 MiB: growing to it anew was 6 % of a client with values of 64 KiB (profile). */
+/** Room for a value of 1 MiB: growing the buffer again took 6 % of the time of a client with values of 64 KiB. */
 const SCRATCH_RETAINED_BYTES = 2_097_152;
 
 /** Encodes a command as bytes that the caller owns. In a slab: a buffer for each cost a client 9 of 28 µs a put. */
@@ -187,7 +187,7 @@ export function encodeResult(result: CommandResult): Uint8Array {
   return SCRATCH.copy();
 }
 
-/** The same as bytes that are good until the next call: for whoever copies them into a frame at once. */
+/** Encodes a result as bytes that are valid until the next call, for a caller that copies them into a frame at once. */
 export function encodeResultInPlace(result: CommandResult): Uint8Array {
   IN_PLACE.clear(SCRATCH_RETAINED_BYTES);
   RESULT.write(IN_PLACE, result);
@@ -204,7 +204,7 @@ export function decodeCommand(bytes: Uint8Array): Command {
   return command;
 }
 
-/** The stamp of a command without reading what follows it; null where there is none, or the bytes are no command. */
+/** Returns the session stamp of a command without decoding the rest; null where it has none or the bytes are no command. */
 export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
   try {
     const input = new MessagePackReader(bytes, { what: "a command", copies: false });

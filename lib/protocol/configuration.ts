@@ -1,10 +1,10 @@
 /**
- * The bytes of a configuration: the data of a configuration entry, and what stands in a snapshot's header.
+ * The bytes of a configuration: the data of a configuration entry, also part of a snapshot's header.
  *
  *     [[voter…], [learner…], [voterOutgoing…], [[id, address, dataId | nil, autoPromote, replaces | nil]…], [removedId…]]
  *
- * The same bytes must decode alike on every node, so nothing here depends on this node's own configuration. What does
- * not hold together is refused where it comes in, so that the core may take an entry's configuration as it is.
+ * The same bytes must decode alike on every node, so nothing here depends on this node's own configuration. A
+ * configuration that breaks a rule is refused when it is received, so that the core need not check it again.
  */
 import { assert } from "../platform/assert.ts";
 import { shortened } from "../platform/errors.ts";
@@ -58,7 +58,7 @@ export const CONFIGURATION_CODEC: ConfigurationCodec = {
   decode: decodeConfiguration,
 };
 
-/** What keeps a value from being a configuration, as the end of a sentence; null when it is one. */
+/** Returns the rule that a configuration breaks, as the end of "Cannot decode a configuration: …"; null if none. */
 export function configurationProblem({ confState, members, removedIds }: Configuration): string | null {
   const { voters, learners, votersOutgoing } = confState;
   for (const [name, ids] of Object.entries({ voters, learners, votersOutgoing, removedIds })) {
@@ -67,7 +67,7 @@ export function configurationProblem({ confState, members, removedIds }: Configu
   for (const [name, ids] of Object.entries({ voters, votersOutgoing })) {
     if (ids.length > MAX_VOTERS) return `${name} must not be more than ${MAX_VOTERS}`;
   }
-  // Those that a joint configuration leaves behind are removed with the step that follows from it by itself.
+  // The final configuration after a joint one removes these voters.
   const leaving = votersOutgoing.filter((id) => !voters.includes(id) && !learners.includes(id));
   if (removedIds.length + leaving.length > MAX_REMOVED_IDS) {
     return `removedIds must not be more than ${MAX_REMOVED_IDS}, those that leave included`;
@@ -75,9 +75,9 @@ export function configurationProblem({ confState, members, removedIds }: Configu
   if (members.length > MAX_MEMBERS) return `members must not be more than ${MAX_MEMBERS}`;
   if (voters.length === 0 && members.length > 0) return "voters must not be empty where there are members";
   if (learners.some((id) => voters.includes(id))) return "learners must not be voters";
-  const everybody = [...new Set([...voters, ...learners, ...votersOutgoing])].sort((a, b) => a - b);
-  const isExact = everybody.length === members.length &&
-    members.every(({ id }, position) => id === everybody[position]);
+  const allIds = [...new Set([...voters, ...learners, ...votersOutgoing])].sort((a, b) => a - b);
+  const isExact = allIds.length === members.length &&
+    members.every(({ id }, position) => id === allIds[position]);
   if (!isExact) return "members must be the voters and learners, sorted by id";
   const removed = members.find(({ id }) => removedIds.includes(id));
   if (removed !== undefined) return `removedIds must not have the member ${removed.id}`;

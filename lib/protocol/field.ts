@@ -9,7 +9,7 @@ import type { MessagePackWriter } from "./msgpack_writer.ts";
 
 /** How a value is written into the array around it and read from there. */
 export interface Field<T> {
-  /** What the values are: the tests make arbitrary values, samples and hostile ones from it. */
+  /** The set of values: the tests make arbitrary values, samples and hostile values from it. */
   readonly shape: Shape;
   /** Elements of the array around it that the value takes. */
   readonly elements: number;
@@ -20,7 +20,7 @@ export interface Field<T> {
   isOmitted(value: T): boolean;
 }
 
-/** Returns what is wrong with a value that was read, as the end of "Cannot decode …: …", or null. */
+/** Returns the reason why a value is refused, as the end of "Cannot decode …: …", or null. */
 export type Rule<T> = (value: T) => string | null;
 
 /** An object before its type is known. */
@@ -33,7 +33,7 @@ export interface Column {
   readonly field: Field<unknown>;
 }
 
-/** What the values of a field are. */
+/** The set of values of a field. */
 export type Shape =
   | { readonly kind: "integer"; readonly minimum: number; readonly maximum: number }
   | { readonly kind: "boolean" | "presence" }

@@ -1,6 +1,6 @@
 /**
- * The first frame in each direction: who dials and which versions it speaks; then a welcome, or a refusal. The hello is
- * written by hand, since its first fields decide how the others are read.
+ * The first frame in each direction: the role and the versions of the end that dials; then a welcome or a refusal. The
+ * hello is written by hand, since its first fields decide how the others are read.
  *
  *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address]
  *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address, role]…],
@@ -86,13 +86,13 @@ export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies:
     clusterId: text(MAX_CLUSTER_ID_CHARACTERS),
     /** The node that answers. */
     nodeId: integer(1),
-    /** Who leads, as far as it knows. */
+    /** The leader that it knows. */
     leader: nullable(integer(1)),
     term: integer(),
     /** Log index that it has applied; a session opened over this connection is stamped with it. */
     appliedIndex: integer(),
     members: MEMBERS,
-    /** What a client must keep to at this node. */
+    /** The limits for clients of this node. */
     limits: record("limits", {
       maxKeyBytes: integer(1),
       maxValueBytes: integer(),
@@ -108,7 +108,7 @@ export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies:
 type HelloAnswer = MessageOf<typeof HELLO_ANSWERS>;
 /** The answer of a node that takes the connection. */
 export type Welcome = Extract<HelloAnswer, { readonly kind: "welcome" }>;
-/** What a client must keep to. */
+/** The limits for clients of a node. */
 export type WelcomeLimits = Welcome["limits"];
 /** The answer of a node that does not take the connection. */
 export interface Refusal {

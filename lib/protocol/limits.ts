@@ -1,11 +1,11 @@
 /**
- * The bounds of everything that comes from or goes to another process, in one place, each with what happens at it.
+ * The limits of everything that is received from or sent to another process, each with the effect of exceeding it.
  * docs/protocol.md repeats those that another implementation must know.
  *
- * Bounds are on the bytes as they are stored and sent, before anything in them is decoded: an array may have further
- * elements at its end that this version does not know, and those count as well. At the end of this file the program
- * checks as it starts that the largest content of each frame fits into one: a limit that is raised without the others
- * ends it at once, not when the first large frame is sent.
+ * Limits apply to the bytes as they are stored and sent, before they are decoded: elements at the end of an array that
+ * this version does not know count as well. The end of this file asserts at the program's start that the largest content
+ * of each frame fits into a frame: a limit that is raised without the others is found at once, not when the first large
+ * frame is sent.
  */
 import { assert } from "../platform/assert.ts";
 import {
@@ -27,19 +27,19 @@ export const MAX_REMOVED_IDS = 16_384;
 
 /** Bytes of one frame's payload. A longer one closes the connection; nothing is allocated for it. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
-/** The same, until the hello has been answered: the welcome names every member, and names may be long. */
+/** The same before the hello is answered: the welcome names every member, and addresses may be long. */
 export const MAX_HELLO_BYTES = 8 * 1024;
 /** Entries of one AppendEntries: 1 MiB of the smallest commands. More are refused as undecodable. */
 export const MAX_APPEND_ENTRIES = 262_144;
 
 /**
- * Highest term in a frame between nodes. A higher one is refused as undecodable: the rest of the integers is left for
- * elections, which count on from there. (How fast a term may rise is bounded in lib/server/term_guard.ts.)
+ * Highest term in a frame between nodes. A higher one is refused as undecodable: the integers above it are left for
+ * elections, which increment the term. (How fast a term may rise is bounded in lib/server/term_guard.ts.)
  */
 export const MAX_TERM = Number.MAX_SAFE_INTEGER - 2 ** 16;
 /**
  * Highest index of a snapshot in a frame between nodes, and in a file. A higher one is refused: as many entries again
- * must find numbers behind it, and all else that counts along with the log (revisions, versions) stays below it.
+ * must have safe integers above it, and revisions and versions, which grow with the log, stay below it.
  */
 export const MAX_SNAPSHOT_INDEX = 2 ** 52;
 
@@ -48,74 +48,74 @@ export const MAX_SNAPSHOT_CHUNK_DATA_BYTES = 256 * 1024;
 /** Bytes of a snapshot in one answer to a client. An answer with more is refused as undecodable. */
 export const MAX_SNAPSHOT_PART_BYTES = 256 * 1024;
 
-/** How long a connection may take to say hello before it is closed. */
+/** Time until the hello of a new connection, after which it is closed. */
 export const HELLO_TIMEOUT_MS = 5_000;
 /**
- * Connections that have not said hello yet. One more closes the oldest of them once that has been silent for
- * HELLO_GRACE_MS; until then nothing more is accepted.
+ * Connections without a hello. One more closes the oldest of them once it has been silent for HELLO_GRACE_MS; until then
+ * no connection is accepted.
  */
 export const MAX_PENDING_HELLOS = 1_024;
-/** The same for connections from machines where members are, beside those: no number of others keeps a member away. */
+/** The same for connections from the hosts of members, counted apart: other connections cannot keep a member out. */
 export const MAX_PENDING_PEER_HELLOS = 64;
-/** Hosts that are remembered as those of members. One more, and the one that has not called for the longest is forgotten. */
+/** Remembered hosts of members. One more replaces the one from which no member has dialled for the longest time. */
 export const MAX_PEER_HOSTS = 64;
-/** How long a connection's hello may be on its way before the connection gives way to others. */
+/** Time for a connection's hello before it may be closed in favour of a new connection. */
 export const HELLO_GRACE_MS = 250;
-/** Connections accepted in a row before what has arrived on earlier ones is read. */
+/** Connections accepted in a row before earlier ones are read again. */
 export const MAX_ACCEPTS_A_TURN = 64;
 /**
- * Lanes over which nodes call, three for each member and for each that may be introduced. One more closes the oldest of
- * a node that is no member: members always find room.
+ * Accepted lanes, three for each member and for each node that may be introduced. One more closes the oldest lane of a
+ * node that is not a member, never one of a member.
  */
 export const MAX_PEER_LANES = 96;
-/** How long a node that closes goes on writing what it has queued. */
+/** Time for writing the queued bytes of a connection when the node stops. */
 export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
-/** How long a listener that cannot accept (no file descriptors left, say) waits before it tries again. */
+/** Wait of a listener that cannot accept, for example without free file descriptors, before it tries again. */
 export const ACCEPT_RETRY_MS = 100;
 
 /** Requests of one client connection without an answer; at this many, reading from it pauses. */
 export const MAX_CLIENT_REQUESTS_IN_FLIGHT = 1_024;
 /**
  * Requests of all clients that are handled in one turn of the event loop, about 12 ms of work. Further ones wait for the
- * next turns, where each connection has REQUESTS_A_GO handled before the others that wait have theirs.
+ * next turns, which serve the waiting connections in order, REQUESTS_A_GO requests each.
  */
 export const MAX_REQUESTS_A_TURN = 2_048;
 export const REQUESTS_A_GO = 64;
 /** Bytes queued for one client at which reading from it pauses until fewer are. */
 export const CLIENT_QUEUE_PAUSE_BYTES = 1024 * 1024;
-/** Bytes queued for one client at which what it reads is answered `busy` in place of data. */
+/** Bytes queued for one client at which its reads are answered `busy` in place of data. */
 export const CLIENT_QUEUE_BUSY_BYTES = 32 * 1024 * 1024;
 /** Bytes queued for one client at which its connection is closed. */
 export const CLIENT_QUEUE_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Bytes that wait for slow connections in all: answers that have not left, frames that have begun and not ended, and
- * requests whose answers are not taken. Beyond it the connection with the most is closed, and so on until the rest fits.
- * Lanes from members count elsewhere: one frame each, of MAX_FRAME_BYTES.
+ * Bytes held for slow connections in all: unsent answers, incomplete frames, and requests whose answers are not read.
+ * Above it the connection with the most is closed, and so on until the rest fits. Lanes of members are not counted: each
+ * holds at most one frame of MAX_FRAME_BYTES.
  */
 export const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 /**
- * How long a connection's bytes may wait without moving before it is closed ahead of those whose bytes have moved
- * since, however much these hold.
+ * Time without progress after which a connection is closed before those that made progress since, even if these hold
+ * more.
  */
 export const WAITING_GRACE_MS = 1_000;
 /**
- * How often accepted connections are looked at, and how many looks may find the same frame begun and not ended, before
- * the connection is closed: a frame may take a minute.
+ * Interval of the checks of accepted connections, and the number of checks that may find the same incomplete frame
+ * before the connection is closed: a frame may take a minute.
  */
 export const FRAME_CHECK_INTERVAL_MS = 15_000;
 export const FRAME_CHECKS = 4;
 
 /**
- * Bytes queued on a lane that a peer has opened, which carries answers to its pings and nothing else. Beyond them the
- * lane is closed: its other end asks and takes no answers.
+ * Bytes queued on a lane that a peer has opened, which carries only answers to its pings. Above it the lane is closed:
+ * its other end sends pings and does not read the answers.
  */
 export const MAX_PONG_QUEUE_BYTES = 65_536;
 /** Bytes queued on one lane to a peer at which further messages are dropped; the core sends them again. */
 export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
-/** Bytes queued on one lane from which the results of forwarded writes leave without the value that they may include. */
+/** Bytes queued on one lane above which results of forwarded writes are sent without the value that they may include. */
 export const PEER_QUEUE_OMIT_BYTES = 8 * 1024 * 1024;
-/** How long a lane may take from dialling to the welcome. */
+/** Time from dialling a lane to its welcome. */
 export const PEER_CONNECT_TIMEOUT_MS = 2_000;
 /** Wait after the first failure to connect; doubled with each further one. */
 export const PEER_RETRY_MIN_MS = 50;
@@ -123,68 +123,68 @@ export const PEER_RETRY_MIN_MS = 50;
 export const PEER_RETRY_MAX_MS = 1_000;
 /** Wait after a refusal that only an operator can end (another cluster, another version, another node). */
 export const PEER_RETRY_REFUSED_MS = 10_000;
-/** How often a lane asks its other end for a sign of life. */
+/** Interval of the pings on a lane. */
 export const PEER_PING_INTERVAL_MS = 1_000;
-/** Intervals in a row without an answer, and without a byte written, after which a lane counts as dead. */
+/** Intervals in a row without an answer and without a written byte after which a lane is closed. */
 export const PEER_UNANSWERED_PINGS = 5;
-/** How long after the start failures to connect to a peer are not worth a log line: the others are starting too. */
+/** Time after the start in which failures to connect to a peer are not logged: the others are starting too. */
 export const PEER_START_QUIET_MS = 3_000;
-/** Nodes beside the members to which links are kept. One more, and the one that was idle the longest is forgotten. */
+/** Nodes other than members to which links are kept. One more replaces the one that was idle the longest. */
 export const MAX_INTRODUCED_PEERS = 16;
-/** How long a node that is no member may have no connection here and be sent nothing before its links are closed. */
+/** Time without a connection from a node that is not a member, and without a message to it, until its links are closed. */
 export const INTRODUCED_IDLE_MS = 60_000;
 /** Failures to connect to one peer are logged at first and then this often. */
 export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;
 
 /**
- * HTTP connections at a time. One more closes the oldest to which no answer is due; where answers are due on all of
- * them, the new one is answered 503 and closed.
+ * HTTP connections at a time. One more closes the oldest without a request; if all have one, the new connection is
+ * answered 503 and closed.
  */
 export const MAX_HTTP_CONNECTIONS = 64;
-/** HTTP requests under way at a time; more are answered 503. A page takes a millisecond, and few ask. */
+/** HTTP requests under way at a time; more are answered 503. A page takes a millisecond, and requests are rare. */
 export const MAX_HTTP_REQUESTS = 16;
 /** Bytes of the head of an HTTP request; a longer one is answered 431. */
 export const MAX_HTTP_HEAD_BYTES = 16_384;
-/** Bytes behind the head of a request, such as a body, that are read and thrown away; more close the connection. */
+/** Bytes after the head of a request, such as a body, that are read and discarded; more close the connection. */
 export const MAX_HTTP_DISCARDED_BYTES = 65_536;
-/** How long the head of an HTTP request may take to come before its connection is closed. */
+/** Time for the head of an HTTP request, after which its connection is closed. */
 export const HTTP_HEAD_TIMEOUT_MS = 5_000;
-/** How long the other end may take to read its answer before the connection is closed. */
+/** Time for the other end to read its answer, after which the connection is closed. */
 export const HTTP_ANSWER_TIMEOUT_MS = 5_000;
-/** How long it may take to tell an HTTP connection that it is one too many; none is accepted meanwhile. */
+/** Time for answering 503 to an HTTP connection above the limit; none is accepted meanwhile. */
 export const HTTP_REFUSAL_TIMEOUT_MS = 100;
-/** How long the other end may take to close the connection once it has its answer, before this end does. */
+/** Time for the other end to close the connection after its answer, after which this end does. */
 export const HTTP_LINGER_MS = 1_000;
-/** How long HTTP requests under way may take once the server is to close; then they are answered 503. */
+/** Time for HTTP requests under way when the server closes; then they are answered 503. */
 export const HTTP_CLOSE_TIMEOUT_MS = 500;
 
-/** Bytes of any frame beside the data that it carries: up to ten integers of 9 bytes, and the heads of its arrays. */
+/** Bytes of any frame without its data: up to ten integers of 9 bytes, and the heads of its arrays. */
 const ENVELOPE_BYTES = 128;
 /** The same of each entry in an AppendEntries: two integers, its kind, and two heads. */
 const ENTRY_ENVELOPE_BYTES = 25;
-/** What the core counts for each entry beside its data (entryBytes in lib/raft/log.ts). */
+/** Bytes that the core counts for each entry in addition to its data (entryBytes in lib/raft/log.ts). */
 const ENTRY_SHARE_BYTES = 32;
-/** Bytes of a key-value beside key and value: three integers, and the heads of the array and of both. */
+/** Bytes of a key-value without key and value: three integers, and the heads of the array and of both. */
 const KEY_VALUE_ENVELOPE_BYTES = 36;
-/** Bytes of one outcome or failed check in a result, with room for what later versions add. */
+/** Bytes of one outcome or failed check in a result, with a reserve for fields of later versions. */
 const OUTCOME_BYTES = 32;
 
 /**
  * Bytes of an entry's data in a frame from another node. A longer one is refused as undecodable: this node could not
- * send it on. No leader makes one above MAX_COMMAND_BYTES; logs of older versions may hold what lies between.
+ * forward it. No leader makes one above MAX_COMMAND_BYTES; logs of older versions may have larger ones.
  */
 export const MAX_PEER_ENTRY_BYTES = MAX_FRAME_BYTES - ENVELOPE_BYTES - ENTRY_ENVELOPE_BYTES;
 /** Bytes of a configuration in a frame from another node: 16 members and 16,384 removed ids are less than 160 KiB. */
 export const MAX_CONFIGURATION_BYTES = 256 * 1024;
 /**
- * Bytes of an encoded result: a key-value and what became of each operation. An answer with more is refused as
- * undecodable, by the node that passed the write on and by the client.
+ * Bytes of an encoded result: a key-value and the outcome of each operation. A longer one is refused as undecodable, by
+ * the node that forwarded the write and by the client.
  */
 export const MAX_RESULT_BYTES = ENVELOPE_BYTES + KEY_VALUE_ENVELOPE_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES +
   MAX_TRANSACTION_OPERATIONS * OUTCOME_BYTES;
 
 const LARGEST: Readonly<Record<string, number>> = {
-  "a command on its way to the leader": MAX_COMMAND_BYTES,
+  "a command that is forwarded to the leader": MAX_COMMAND_BYTES,
   "an entry with the largest command": ENTRY_ENVELOPE_BYTES + MAX_COMMAND_BYTES,
   "an entry from another node": ENTRY_ENVELOPE_BYTES + MAX_PEER_ENTRY_BYTES,
   "a batch of entries": DEFAULT_LIMITS.appendBytes,

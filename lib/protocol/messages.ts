@@ -8,7 +8,7 @@ import type { NodeId } from "../raft/types.ts";
 export const CONSISTENCY = {
   /** No older than any write acknowledged before the read began. */
   linearizable: 1,
-  /** What the node that answers has. */
+  /** The state of the node that answers, even if it is old. */
   stale: 2,
 } as const;
 /** How current a read must be. */
@@ -59,13 +59,13 @@ export interface PeerStatus {
   readonly snapshotSentBytes: number;
   /** Bytes of that snapshot; 0 while there is none. */
   readonly snapshotTotalBytes: number;
-  /** Whether its disk has room for more of the log, as it told the leader; null where it has told nothing. */
+  /** Whether its disk has space for more of the log, as it reported to the leader; null before its first report. */
   readonly hasDiskSpace: boolean | null;
 }
 
 /**
- * The state of a node's disk. `nearlyFull`: there was no space to prepare the log's next file; a leader hands over to a
- * node that has space. `full`: the last write to the log found no space; the node takes part in nothing.
+ * The state of a node's disk. `nearlyFull`: there was no space to prepare the log's next file; a leader transfers
+ * leadership to a node that has space. `full`: the last write to the log found no space; the node takes part in nothing.
  */
 export type DiskState = "ok" | "nearlyFull" | "full";
 
@@ -77,7 +77,7 @@ export interface NodeStatus {
   readonly role: "follower" | "preCandidate" | "candidate" | "leader";
   /** The newest term that it knows. */
   readonly term: number;
-  /** Who leads in that term, as far as it knows. */
+  /** The leader of that term that it knows. */
   readonly leader: NodeId | null;
   /** Newest log index that it knows to be committed. */
   readonly commitIndex: number;
@@ -103,7 +103,7 @@ export interface NodeStatus {
   readonly stateBytes: number;
   /** Its progress with the others while it leads, sorted by id; empty while it does not. */
   readonly peers: readonly PeerStatus[];
-  /** Whether its disk has room. */
+  /** The state of its disk. */
   readonly disk: DiskState;
 }
 

@@ -1,9 +1,9 @@
 /**
- * Reads MessagePack that nobody has vouched for, straight from its bytes, value by value in the order expected.
+ * Reads untrusted MessagePack from its bytes, value by value in the expected order.
  *
- * Every read names the field that it reads; what is not there, of another type, or out of range is a DecodeError
- * that names the message and the field. Lengths are held against the bytes that are left before anything is
- * allocated, and nothing recurses: lies about length and depth cost their sender more than the reader.
+ * Every read names its field. A value that is missing, of another type, or out of range is a DecodeError that names the
+ * message and the field. A length is compared with the bytes that are left before anything is allocated, and nothing
+ * recurses: a wrong length or a deep nesting costs its sender more than the reader.
  */
 import { assert } from "../platform/assert.ts";
 import type { SlabCopier } from "../platform/slab.ts";
@@ -14,7 +14,7 @@ const FALSE = 0xc2;
 const TRUE = 0xc3;
 const TWO_TO_THE_32 = 4_294_967_296;
 const EIGHT_BYTES = new DataView(new ArrayBuffer(8));
-/** Up to here, text that grows letter by letter is cheaper than a call of the decoder. */
+/** Longest text for which adding one character after the other is faster than a call of the decoder. */
 const MAX_SHORT_TEXT_BYTES = 12;
 const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -24,14 +24,14 @@ export class MessagePackReader {
   #position = 0;
   #what: string;
   #copies: boolean | SlabCopier;
-  /** Values not read yet of the array that is open; outside of any, the one value that the bytes should be. */
+  /** Unread values of the open array; outside of any array 1, the one value of the bytes. */
   #left = 1;
   /** The same of the arrays around it, outermost first. */
   readonly #outer: number[] = [];
 
   /**
-   * `what` is what is being read, for the messages of errors. `copies` says whether {@link binary} gives bytes that
-   * the caller owns (true), the same out of slabs, for many that are kept about as long, or views of `bytes` (false).
+   * `what` names the message in errors. `copies` decides whether {@link binary} returns copies that the caller owns
+   * (true), copies in slabs, for many that are kept about equally long, or views of `bytes` (false).
    */
   constructor(
     bytes: Uint8Array,
@@ -42,19 +42,19 @@ export class MessagePackReader {
     this.#copies = options.copies;
   }
 
-  /** Says more closely what is being read, once that is known. */
+  /** Sets the name of the message in errors, once its kind is known. */
   setWhat(what: string): void {
     this.#what = what;
   }
 
-  /** Bytes behind what was read. */
+  /** Number of unread bytes. */
   get remainingBytes(): number {
     return this.#bytes.length - this.#position;
   }
 
   /**
-   * Copies the bytes once; what {@link binary} gives from here on are views of that copy, and so the caller's own.
-   * Cheaper than a copy each where many are kept for about as long.
+   * Copies all bytes once; {@link binary} then returns views of this copy, which the caller owns. Faster than a copy of
+   * each where many are kept for about equally long.
    */
   own(): void {
     this.#bytes = this.#bytes.slice();
@@ -69,7 +69,7 @@ export class MessagePackReader {
     return count;
   }
 
-  /** Leaves the array, passing over what was not read: a newer version may have added elements at its end. */
+  /** Leaves the array and skips its unread elements: a newer version may have added some at its end. */
   close(): void {
     this.#skip(this.#left);
     const left = this.#outer.pop();
@@ -83,14 +83,14 @@ export class MessagePackReader {
     if (this.#position < this.#bytes.length) throw this.error("its end", "must be where the bytes end");
   }
 
-  /** Passes over the next value of the open array: well formed, of the types that this protocol uses. */
+  /** Skips the next value of the open array; it must be well formed and of the types that this protocol uses. */
   skip(field: string): void {
     if (this.#left === 0) throw this.error(field, "is missing");
     this.#left -= 1;
     this.#skip(1);
   }
 
-  /** Whether all of the open array was read: an older version does not send what was added at its end since. */
+  /** Whether all elements of the open array were read: an older version sends fewer. */
   get isAtEnd(): boolean {
     return this.#left === 0;
   }
@@ -164,12 +164,12 @@ export class MessagePackReader {
     }
   }
 
-  /** The error that says what is wrong with a field; `problem` follows its name. */
+  /** Returns the error for a field; `problem` follows its name. */
   error(field: string, problem: string): DecodeError {
     return this.broken(`${field} ${problem}`);
   }
 
-  /** The error that says which rule is broken; `problem` is the end of a sentence. */
+  /** Returns the error for a broken rule; `problem` is the end of "Cannot decode …: …". */
   broken(problem: string): DecodeError {
     return new DecodeError(`Cannot decode ${this.#what}: ${problem}.`);
   }
@@ -206,7 +206,7 @@ export class MessagePackReader {
     this.#position += length;
   }
 
-  /** Reads a short text of ASCII without a call out of JavaScript; null, and nothing read, for any other. */
+  /** Reads a short text of ASCII without a native call; null, and nothing is read, for any other text. */
   #shortAscii(length: number): string | null {
     if (length > MAX_SHORT_TEXT_BYTES) return null;
     let text = "";
@@ -219,7 +219,7 @@ export class MessagePackReader {
     return text;
   }
 
-  /** The number whose first byte is `type`; what lies outside the safe range comes back as not safe either. */
+  /** Reads the number whose first byte is `type`; one outside the safe range stays outside of it. */
   #number(type: number, field: string): number {
     if (type < 0x80) return type;
     if (type >= 0xe0) return type - 256;
@@ -227,7 +227,7 @@ export class MessagePackReader {
       case 0xca:
         return this.#dataView(4, field).getFloat32(0);
       case 0xcb:
-        // Session ids come so: no view is made for each of them.
+        // Session ids have this format, so no DataView is made for each.
         EIGHT_BYTES.setUint32(0, this.#uint(4, field));
         EIGHT_BYTES.setUint32(4, this.#uint(4, field));
         return EIGHT_BYTES.getFloat64(0);
@@ -257,13 +257,13 @@ export class MessagePackReader {
     return new DataView(bytes.buffer, bytes.byteOffset, length);
   }
 
-  /** Passes over `count` values and all that they hold. */
+  /** Skips `count` values with their contents. */
   #skip(count: number): void {
     let left = count;
     while (left > 0) left += this.#skipHead() - 1;
   }
 
-  /** Passes over one value, but only over the head of an array: returns how many values belong to it. */
+  /** Skips one value, or the head of an array; returns the number of values in the array. */
   #skipHead(): number {
     const field = "an unread field";
     const type = this.#byte(field);
@@ -279,7 +279,7 @@ export class MessagePackReader {
     return 0;
   }
 
-  /** How many elements the array has whose first byte is `type`; `otherwise` is what to say when it is none. */
+  /** Returns the length of the array whose first byte is `type`; `otherwise` is the problem if it is none. */
   #arrayCount(type: number, expected: { readonly field: string; readonly otherwise: string }): number {
     const { field } = expected;
     let count: number;

@@ -1,8 +1,8 @@
 /**
- * Writes the few MessagePack types that frames are made of: nil, booleans, integers from 0 up, text, bytes, arrays.
+ * Writes the MessagePack types of the protocol: nil, booleans, integers from 0 up, text, bytes, arrays.
  *
- * The bytes are exactly those of `encode` of @std/msgpack (a property test holds them against each other); the
- * difference is the price: no object per value, one buffer that is used again and again.
+ * The bytes are those of `encode` of @std/msgpack, as a property test verifies; this writer is faster since it makes no
+ * object per value and reuses one buffer.
  * Format: https://github.com/msgpack/msgpack/blob/master/spec.md
  */
 import { assert } from "../platform/assert.ts";
@@ -22,36 +22,36 @@ export class MessagePackWriter {
     return this.#length;
   }
 
-  /** What was written, as a view that is valid until the next call. */
+  /** Returns the written bytes as a view that is valid until the next call. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** What was written, as bytes that the caller owns. */
+  /** Returns the written bytes as a copy. */
   copy(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** Forgets what was written, and gives the buffer back if it has grown beyond `retainedBytes`. */
+  /** Discards the written bytes, and the buffer as well if it is larger than `retainedBytes`. */
   clear(retainedBytes: number): void {
     this.#length = 0;
     if (this.#bytes.length > Math.max(retainedBytes, INITIAL_BYTES)) this.#resize(INITIAL_BYTES);
   }
 
-  /** Forgets everything behind the first `length` bytes. */
+  /** Discards the bytes after the first `length`. */
   truncate(length: number): void {
     assert(length <= this.#length, "a writer is only cut shorter");
     this.#length = length;
   }
 
-  /** Leaves room for a 4-byte number that {@link setUint32} fills in later; returns where. */
+  /** Reserves 4 bytes for a number that {@link setUint32} writes later; returns their position. */
   reserveUint32(): number {
     const position = this.#grow(4);
     this.#view.setUint32(position, 0);
     return position;
   }
 
-  /** Fills in a number that {@link reserveUint32} left room for, most significant byte first. */
+  /** Writes a number into bytes of {@link reserveUint32}, most significant byte first. */
   setUint32(position: number, value: number): void {
     this.#view.setUint32(position, value);
   }
@@ -127,7 +127,7 @@ export class MessagePackWriter {
     this.raw(encoded);
   }
 
-  /** Writes a short text of ASCII, which is most of them, without a call out of JavaScript; false for any other. */
+  /** Writes a short text of ASCII, the usual case, without a native call; false for any other text. */
   #shortAscii(value: string): boolean {
     if (value.length >= 32) return false;
     const position = this.#grow(1 + value.length);
@@ -144,7 +144,7 @@ export class MessagePackWriter {
   }
 
   #byte(value: number): void {
-    const position = this.#grow(1); // first, since it may put another buffer in place of #bytes
+    const position = this.#grow(1); // first, since it may replace #bytes
     this.#bytes[position] = value;
   }
 
@@ -166,7 +166,7 @@ export class MessagePackWriter {
     this.#view.setUint32(position + 1, value);
   }
 
-  /** Makes room for `count` bytes at the end; returns where they begin. */
+  /** Adds `count` bytes at the end; returns the position of the first. */
   #grow(count: number): number {
     const position = this.#length;
     const needed = position + count;

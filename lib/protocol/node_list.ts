@@ -1,11 +1,11 @@
-/** The nodes of a cluster as people write them: `1=host:port,2=host:port`, or addresses alone. */
+/** Parses lists of nodes in flags and configuration files: `1=host:port,2=host:port`, or addresses alone. */
 import { AddressError, ALLOWED_ADDRESS, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { shortened } from "../platform/errors.ts";
 import type { Address } from "../platform/network.ts";
 import type { NodeId } from "../raft/types.ts";
 import { MAX_VOTERS } from "./limits.ts";
 
-/** A node and where others dial it. */
+/** A node and its address. */
 export interface NodeAddress {
   readonly id: NodeId;
   readonly address: Address;
@@ -19,7 +19,7 @@ export interface Contact {
 
 /**
  * Reads the nodes of a cluster as a server takes them: `1=host:port,2=host:port,…`, sorted by id. Every node has an
- * id; no id and no address stands there twice. Throws {@link AddressError}.
+ * id; no id and no address appears twice. Throws {@link AddressError}.
  */
 export function parseMembers(text: string): readonly NodeAddress[] {
   const example =
@@ -55,14 +55,14 @@ export function parseContacts(list: readonly string[]): Contact[] {
     for (const other of contacts) {
       if (contact.id !== null && contact.id === other.id) {
         throw new AddressError(
-          `Cannot read the list of nodes: id ${contact.id} stands there twice. Give each node its own.`,
+          `Cannot read the list of nodes: id ${contact.id} appears twice. Give each node its own.`,
         );
       }
       if (formatAddress(contact.address) === formatAddress(other.address)) {
         throw new AddressError(
           `Cannot read the list of nodes: ${
             formatAddress(contact.address)
-          } stands there twice. Name each node once.`,
+          } appears twice. Name each node once.`,
         );
       }
     }

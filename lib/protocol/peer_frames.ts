@@ -127,7 +127,7 @@ export const PEER_FRAMES = frameTable({ what: "a peer's frame", copies: true }, 
 
   /** A write passed on to the leader. `forwardId` is chosen by the sender and not used twice by one process. */
   forward: frame(30, { forwardId: integer(), command: bytes() }),
-  /** What became of a forwarded write. */
+  /** The result of a forwarded write, or the reason why it was not done. */
   forwardResult: frame(31, {
     forwardId: integer(),
     body: variants("body", { result: frame(1, { result: RESULT_BYTES }), error: frame(2, REFUSAL) }),
@@ -158,13 +158,13 @@ export type Ping = FrameOf<"ping">;
 export type Pong = FrameOf<"pong">;
 /** A write passed on by a node that does not lead. */
 export type ForwardRequest = FrameOf<"forward">;
-/** What became of a forwarded write. */
+/** The answer to a {@link ForwardRequest}. */
 export type ForwardResponse = FrameOf<"forwardResult">;
 /** A piece of a snapshot's file. */
 export type SnapshotChunk = FrameOf<"snapshotChunk">;
 /** The answer to chunks. */
 export type SnapshotProgress = FrameOf<"snapshotProgress">;
-/** What the server sends to another node. */
+/** A message that the server sends to another node. */
 export type PeerMessage = WireMessage | ForwardRequest | ForwardResponse | SnapshotChunk | SnapshotProgress;
 /** Every frame between nodes after the hello. */
 export type PeerFrame = PeerMessage | Ping | Pong;
@@ -244,7 +244,7 @@ function readEntries(input: MessagePackReader): readonly Entry[] {
   if (count > MAX_APPEND_ENTRIES) {
     throw input.error("entries", `must not have more than ${MAX_APPEND_ENTRIES} elements`);
   }
-  // One copy for many small entries. Large ones get their own, which the store keeps instead of copying it once more.
+  // One copy for many small entries. Large ones get their own, which the store keeps instead of copying it again.
   if (input.remainingBytes < count * OWN_COPY_BYTES) input.own();
   const entries: Entry[] = [];
   for (let position = 0; position < count; position++) entries.push(readEntry(input));

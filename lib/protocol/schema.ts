@@ -53,13 +53,13 @@ export interface Layout<N extends number, F extends Fields> {
   readonly rules: readonly Rule<Values>[];
   readonly byHand: ByHand<Values>;
 }
-/** What is written or read by hand in place of the fields; `read` makes the whole object. */
+/** Code that writes or reads an object in place of its fields; `read` makes the whole object. */
 export interface ByHand<T> {
   write?(out: MessagePackWriter, value: T): void;
   read?(input: MessagePackReader): T;
 }
 type Layouts = Readonly<Record<string, Layout<number, Fields>>>;
-/** The union of the objects that such layouts are read into, told apart by `kind`. */
+/** The union of the objects of some layouts, with the layout's name as `kind`. */
 export type UnionOf<T extends Layouts> = {
   [K in keyof T & string]: Flat<{ readonly kind: K } & ValuesOf<T[K]["fields"]>>;
 }[keyof T & string];
@@ -160,7 +160,7 @@ export function byHand(layout: Layout<number, Fields>, codec: ByHand<Kinded>): L
   return { ...layout, byHand: codec };
 }
 
-/** A union of objects told apart by `kind`, written as an array of the variant's number and its fields. */
+/** A union of objects with a `kind`, written as an array of the variant's number and its fields. */
 export interface Variants<T, N> extends Field<T> {
   /** The number of each variant. */
   readonly numbers: N;

@@ -120,9 +120,9 @@ Deno.test("a list of nodes that can't be a cluster is refused with the reason", 
     "0=a:1": 'the node id "0"',
     "x=a:1": 'the node id "x"',
     "1.5=a:1": 'the node id "1.5"',
-    "1=a:1,1=b:1": "id 1 stands there twice",
-    "1=a:1,2=A:1": "a:1 stands there twice",
-    "1=[::1]:1,2=[0:0::1]:1": "[::1]:1 stands there twice",
+    "1=a:1,1=b:1": "id 1 appears twice",
+    "1=a:1,2=A:1": "a:1 appears twice",
+    "1=[::1]:1,2=[0:0::1]:1": "[::1]:1 appears twice",
     "1=0.0.0.0:1": "it names no single machine",
     "1=[::]:1": "it names no single machine",
     "1=a:1,": "it is empty",
@@ -139,5 +139,5 @@ Deno.test("a client may leave the ids out, and its list keeps its order", () => 
     { id: 2, address: { host: "a", port: 1 } },
   ]);
   assertThrows(() => parseContacts([]), AddressError, "it is empty");
-  assertThrows(() => parseContacts(["a:1", "1=a:1"]), AddressError, "a:1 stands there twice");
+  assertThrows(() => parseContacts(["a:1", "1=a:1"]), AddressError, "a:1 appears twice");
 });

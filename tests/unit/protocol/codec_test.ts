@@ -1,4 +1,4 @@
-/** The codecs as a whole: every format, any value, and whatever else may come instead of one. */
+/** All formats: every sample, arbitrary values, and damaged or arbitrary bytes. */
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
@@ -17,7 +17,7 @@ forEachFormat((format) => {
   testDamage(format);
 });
 
-/** What holds for any value. */
+/** Adds the tests with values. */
 function testValues<T>(format: Format<T>): void {
   Deno.test(`${format.name}: decoding what was encoded gives the same value`, () => {
     fc.assert(
@@ -50,7 +50,7 @@ function testValues<T>(format: Format<T>): void {
     );
   });
 
-  Deno.test(`${format.name}: what was decoded from a frame stays as it was when the buffer is used again`, () => {
+  Deno.test(`${format.name}: a decoded frame does not change when its buffer is reused`, () => {
     if (format.name === "commands" || format.name === "results") return; // theirs are views, by contract
     for (const value of goldenSamples(format).values()) {
       const buffer = format.encode(value);
@@ -61,9 +61,9 @@ function testValues<T>(format: Format<T>): void {
   });
 }
 
-/** What holds for bytes that are no value. */
+/** Adds the tests with bytes that are no value. */
 function testDamage<T>(format: Format<T>): void {
-  Deno.test(`${format.name}: every truncation of every kind is a DecodeError that says what was being read`, () => {
+  Deno.test(`${format.name}: every truncation of a sample is a DecodeError that names the frame`, () => {
     for (const [name, value] of goldenSamples(format)) {
       const bytes = format.encode(value);
       for (let length = 0; length < bytes.length; length++) {
@@ -73,7 +73,7 @@ function testDamage<T>(format: Format<T>): void {
     }
   });
 
-  Deno.test(`${format.name}: every change of every byte of every kind gives a value or a named error`, () => {
+  Deno.test(`${format.name}: every change of one byte of a sample gives a value or a named error`, () => {
     for (const value of goldenSamples(format).values()) {
       const bytes = format.encode(value);
       for (let position = 0; position < bytes.length; position++) {
@@ -92,7 +92,7 @@ function testDamage<T>(format: Format<T>): void {
     });
   });
 
-  Deno.test(`${format.name}: bytes behind the end are refused`, () => {
+  Deno.test(`${format.name}: bytes after the end are refused`, () => {
     for (const value of goldenSamples(format).values()) {
       const bytes = format.encode(value);
       assertThrows(() => format.decode(new Uint8Array([...bytes, 0])), DecodeError);
@@ -100,23 +100,23 @@ function testDamage<T>(format: Format<T>): void {
   });
 }
 
-Deno.test("an array that claims more elements than there are bytes is refused before anything is made for it", () => {
+Deno.test("all formats: an array that claims more elements than there are bytes is refused before allocation", () => {
   const bomb = new Uint8Array([0xdd, 0xff, 0xff, 0xff, 0xff, 14]);
   forEachFormat((format) => {
     assertThrows(() => format.decode(bomb), DecodeError, "claims more elements than there are bytes");
   });
 });
 
-Deno.test("nesting of a million arrays ends in a DecodeError, not in an overflow of the stack", () => {
+Deno.test("all formats: a million nested arrays are a DecodeError, not an overflow of the stack", () => {
   const nested = new Uint8Array(1_000_000).fill(0x91);
   forEachFormat((format) => void assertThrows(() => format.decode(nested), DecodeError));
-  // The same behind fields that are known, where only their end is passed over.
+  // The same in unknown elements at the end, which are skipped.
   const behind = new Uint8Array([0x93, 3, ...nested.subarray(0, 100_000), 0, 0]);
   assertEquals(decodePeerFrame(behind), { kind: "ping" });
 });
 
-Deno.test("an unknown kind is named with its number, and the request it belongs to can be read", () => {
-  const payload = encode([200, 77, "whatever"]);
+Deno.test("decodePeerFrame: an unknown kind is named with its number; requestIdOf reads its request id", () => {
+  const payload = encode([200, 77, "unknown"]);
   const error = assertThrows(() => decodePeerFrame(payload), UnknownKindError);
   assertEquals(error.message, "Cannot decode a peer's frame: kind 200 is not known to this version.");
   assertEquals(
@@ -130,7 +130,7 @@ Deno.test("an unknown kind is named with its number, and the request it belongs 
   );
 });
 
-Deno.test("an error code of a newer node reads as internal, with its message", () => {
+Deno.test("decodeServerMessage: an unknown error code reads as internal, with its message", () => {
   assertEquals(decodeServerMessage(encode([76, 5, "tooColdOutside", "Wear a hat.", "not-applied", null])), {
     kind: "error",
     requestId: 5,
@@ -141,15 +141,15 @@ Deno.test("an error code of a newer node reads as internal, with its message", (
   });
 });
 
-Deno.test("a hello of other versions says which, whatever else stands in it", () => {
-  assertEquals(decodeHello(encode([0, "kvraft", 999, 1000, "whatever that means"])), {
+Deno.test("decodeHello: a hello of other versions gives these, and its other fields are not read", () => {
+  assertEquals(decodeHello(encode([0, "kvraft", 999, 1000, "unknown"])), {
     kind: "otherVersions",
     minVersion: 999,
     maxVersion: 1000,
   });
 });
 
-Deno.test("a welcome of a cluster whose id no file has room for is refused", () => {
+Deno.test("decodeHelloAnswer: a cluster id that is too long for the headers of files is refused", () => {
   const welcome = (clusterId: string): Uint8Array =>
     encode([1, 1, clusterId, 1, null, 1, 1, [], [1, 1, 1], 7]);
   assertEquals(decodeHelloAnswer(welcome("a".repeat(256))).kind, "welcome");
@@ -160,7 +160,7 @@ Deno.test("a welcome of a cluster whose id no file has room for is refused", () 
   );
 });
 
-Deno.test("an answer to a heartbeat from before there were leases promises nothing", () => {
+Deno.test("decodePeerFrame: a heartbeatResponse of a version without leases promises 0 ms", () => {
   const older = encode([17, 1, 2, 7, 41]);
   const response = {
     kind: "heartbeatResponse",
@@ -174,7 +174,7 @@ Deno.test("an answer to a heartbeat from before there were leases promises nothi
   assertEquals(decodePeerFrame(older), response);
 });
 
-Deno.test("each rule of the messages between nodes refuses what breaks it, by name", () => {
+Deno.test("decodePeerFrame: a frame that breaks a rule is refused with the field and the rule", () => {
   const noop = [4, 2, 1, new Uint8Array()];
   const append = (entries: (number | Uint8Array)[][], prevLogTerm = 2): Uint8Array =>
     encode([14, 1, 2, 3, 3, prevLogTerm, 0, entries]);
@@ -211,7 +211,7 @@ Deno.test("each rule of the messages between nodes refuses what breaks it, by na
   for (const [bytes, expected] of refusals) assertThrows(() => decodePeerFrame(bytes), DecodeError, expected);
 });
 
-Deno.test("a command with more operations than a transaction may have is refused", () => {
+Deno.test("decodeCommand: more operations than a transaction may have are refused", () => {
   const mutations = Array.from({ length: 129 }, () => [2, new Uint8Array(1)]);
   assertThrows(
     () => decodeCommand(encode([1, null, [], mutations])),
@@ -220,7 +220,7 @@ Deno.test("a command with more operations than a transaction may have is refused
   );
 });
 
-/** Decodes, and if that is refused then by an error of ours. */
+/** Decodes bytes; an error must be one of the protocol's. */
 function decodesOrNames<T>(format: Format<T>, bytes: Uint8Array): void {
   try {
     format.decode(bytes);

@@ -1,4 +1,4 @@
-/** Which bytes are a configuration: what the core is handed has to hold together. */
+/** Decoding and encoding configurations: the core receives only valid ones. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { encode, type ValueType } from "@std/msgpack";
 import {
@@ -20,7 +20,7 @@ function ofVoters(voters: readonly number[]): ValueType {
 
 const count = (length: number): number[] => Array.from({ length }, (_, position) => position + 1);
 
-Deno.test("each rule of a configuration refuses what breaks it, by name", () => {
+Deno.test("decodeConfiguration: a configuration that breaks a rule is refused with the field and the rule", () => {
   const one = member(1);
   const refusals: readonly [ValueType, string][] = [
     [[[2, 1], [], [], [one, member(2)], []], "voters must be sorted and without repetition"],
@@ -65,7 +65,7 @@ Deno.test("each rule of a configuration refuses what breaks it, by name", () => 
   }
 });
 
-Deno.test("what a change needs is allowed: a demoted voter, seven voters, nobody at all", () => {
+Deno.test("decodeConfiguration: a demoted voter, seven voters and an empty configuration are allowed", () => {
   const joint: Configuration = {
     confState: { voters: [1], learners: [2], votersOutgoing: [1, 2] },
     members: [1, 2].map((id) => (
@@ -78,7 +78,7 @@ Deno.test("what a change needs is allowed: a demoted voter, seven voters, nobody
   assertEquals(decodeConfiguration(encode(ofVoters([]))).members, []);
 });
 
-Deno.test("a configuration that does not hold together is not encoded: whoever made it is at fault", () => {
+Deno.test("encodeConfiguration: an invalid configuration is an assertion", () => {
   const broken: Configuration = {
     confState: { voters: [1], learners: [], votersOutgoing: [] },
     members: [],

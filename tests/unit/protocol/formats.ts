@@ -1,7 +1,6 @@
 /**
- * Everything that has a format on the wire, in one form for the tests: how it is encoded and decoded, the samples in the
- * golden files, and arbitrary values for the property tests. Both are made from the tables; only what a table cannot
- * express has values of its own here.
+ * The formats of the wire for the tests: encoder, decoder, the samples in the golden files, and arbitrary values for the
+ * property tests. Samples and arbitrary values are made from the tables; values that a table cannot express are here.
  */
 import { fromFileUrl, join } from "@std/path";
 import fc from "fast-check";
@@ -58,7 +57,7 @@ export interface Format<T> {
   readonly decode: (bytes: Uint8Array) => T;
   /** Its union in the table; null where it is none. */
   readonly shape: Shape | null;
-  /** What the names of its golden files begin with, before the kind. */
+  /** Beginning of the names of its golden files, before the kind. */
   readonly prefix: string;
   /** Any value; its integers go up to `maxInteger`. */
   readonly arbitrary: (maxInteger: number) => fc.Arbitrary<T>;
@@ -169,7 +168,7 @@ function ofShape<T>(
   };
 }
 
-/** What a shape alone does not give: entries that follow the log of their frame, and codes that are read as text. */
+/** Values that a shape does not give: entries that follow the log of their frame, and codes that are read as text. */
 const MAKERS: Makers = {
   appendEntries: (maxInteger) =>
     fc.tuple(envelope(maxInteger), integer({ max: maxInteger }), integer({ max: maxInteger }), entrySeeds())

@@ -1,8 +1,8 @@
 /**
- * The bytes of one message of each kind, written down with what they mean: a format that other programs speak must not
- * change unseen.
+ * The bytes of one message of each kind, in `tests/golden/wire`, and their values, in `tests/golden/wire.txt`: a format
+ * that other programs use must not change unnoticed.
  *
- * To write down a new frame, or a wanted change: `deno task unit tests/unit/protocol/golden_test.ts -- --update`, then
+ * To add the files of a new frame, or to accept a change: `deno task unit tests/unit/protocol/golden_test.ts -- --update`, then
  * read the diff.
  */
 import { assertEquals } from "@std/assert";
@@ -27,7 +27,7 @@ const expected = new Map(
 
 forEachFormat((format) => {
   for (const [name, value] of goldenSamples(format)) {
-    Deno.test(`golden bytes of ${name}: they mean the same, and the value has the same bytes`, () => {
+    Deno.test(`golden file ${name}: decodes to the recorded value, which encodes to the same bytes`, () => {
       assertEquals(describe(value), expected.get(name));
       assertEquals(toHex(format.encode(value)), toHex(goldenBytes(name)));
     });

@@ -1,4 +1,4 @@
-/** What frames hold at most, and that nodes can pass on whatever they take. */
+/** The largest contents of frames: a node can forward everything that it accepts. */
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   type KeyValue,
@@ -19,7 +19,7 @@ import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
 import { decodePeerFrame, encodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
 import type { EntryKind } from "../../../lib/raft/types.ts";
 
-Deno.test("an entry, a configuration or a result of another node is refused beyond what a frame can pass on", () => {
+Deno.test("decodePeerFrame: an entry, a configuration or a result that is too large to forward is refused", () => {
   const append = (kind: EntryKind, bytes: number): Uint8Array => {
     const out = new MessagePackWriter();
     const entries = [{ index: 1, term: 1, kind, data: new Uint8Array(bytes) }];
@@ -52,7 +52,7 @@ Deno.test("an entry, a configuration or a result of another node is refused beyo
   }
 });
 
-Deno.test("the largest entry fits a frame with the largest numbers around it", () => {
+Deno.test("encodePeerFrame: the largest entry fits a frame with the largest numbers", () => {
   const top = Number.MAX_SAFE_INTEGER;
   const out = new MessagePackWriter();
   const entries = [{
@@ -73,7 +73,7 @@ Deno.test("the largest entry fits a frame with the largest numbers around it", (
   assertEquals(out.length <= MAX_FRAME_BYTES, true);
 });
 
-Deno.test("a sentence of another node is cut before it is passed on", () => {
+Deno.test("decodePeerFrame: a long message of another node is truncated", () => {
   const out = new MessagePackWriter();
   const message = "a".repeat(5_000_000);
   const body = { kind: "error", code: "busy", message, outcome: "not-applied" } as const;
@@ -86,7 +86,7 @@ Deno.test("a sentence of another node is cut before it is passed on", () => {
   });
 });
 
-Deno.test("the largest page of a listing fits a frame with the largest numbers around its entries", () => {
+Deno.test("encodeServerMessage: the largest page of a listing fits a frame with the largest numbers", () => {
   const top = Number.MAX_SAFE_INTEGER;
   const entry = (keyBytes: number, valueBytes: number): KeyValue => ({
     key: new Uint8Array(keyBytes),

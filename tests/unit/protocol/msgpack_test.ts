@@ -12,7 +12,7 @@ import { binary, integer } from "../../support/frames/arbitraries.ts";
 const reader = (bytes: Uint8Array): MessagePackReader =>
   new MessagePackReader(bytes, { what: "a test", copies: true });
 
-Deno.test("integers, text, bytes and arrays are written as the library writes them", () => {
+Deno.test("MessagePackWriter: integers, text, bytes and arrays have the bytes of @std/msgpack", () => {
   fc.assert(fc.property(integer({ max: 2 ** 32 - 1 }), (value) => {
     assertEquals(written((out) => out.integer(value)), encode(value));
   }));
@@ -33,7 +33,7 @@ Deno.test("integers, text, bytes and arrays are written as the library writes th
   assertEquals(written((out) => out.string(long)), encode(long));
 });
 
-Deno.test("integers from 2^32 on are written as the library's real release writes them: as float64", () => {
+Deno.test("MessagePackWriter: integers from 2^32 on are float64, as in the release of @std/msgpack", () => {
   fc.assert(fc.property(integer({ min: 2 ** 32, max: Number.MAX_SAFE_INTEGER }), (value) => {
     const bytes = written((out) => out.integer(value));
     assertEquals([bytes[0], bytes.length, decode(bytes)], [0xcb, 9, value]);
@@ -41,7 +41,7 @@ Deno.test("integers from 2^32 on are written as the library's real release write
   }));
 });
 
-Deno.test("an integer is read from every number format that can hold it", () => {
+Deno.test("MessagePackReader: an integer is read from every number format that can hold it", () => {
   const forms = [
     [5],
     [0xcc, 5],
@@ -60,7 +60,7 @@ Deno.test("an integer is read from every number format that can hold it", () => 
   assertEquals(reader(new Uint8Array(top)).integer("value"), Number.MAX_SAFE_INTEGER);
 });
 
-Deno.test("numbers that are negative, broken, or beyond 2^53 - 1 are refused", () => {
+Deno.test("MessagePackReader: numbers that are negative, fractional or above 2^53 - 1 are refused", () => {
   const forms = [
     [0xff],
     [0xd0, 0x80],
@@ -76,7 +76,7 @@ Deno.test("numbers that are negative, broken, or beyond 2^53 - 1 are refused", (
   }
 });
 
-Deno.test("a value of another type than the one read is refused", () => {
+Deno.test("MessagePackReader: a value of another type than expected is refused", () => {
   const nil = new Uint8Array([0xc0]);
   assertThrows(() => reader(nil).integer("value"), DecodeError, "a test: value must be an integer");
   assertThrows(() => reader(nil).boolean("value"), DecodeError, "value must be true or false");
@@ -91,18 +91,18 @@ Deno.test("a value of another type than the one read is refused", () => {
   assertThrows(() => reader(new Uint8Array([0x81, 1, 2])).skip("value"), DecodeError, "does not use");
 });
 
-Deno.test("text keeps a byte order mark at its beginning", () => {
+Deno.test("MessagePackReader: text keeps a byte order mark at its beginning", () => {
   const text = "\uFEFFtext";
   assertEquals(reader(written((out) => out.string(text))).string("value"), text);
 });
 
-Deno.test("only integers from 0 to 2^53 - 1 can be written", () => {
+Deno.test("MessagePackWriter: only integers from 0 to 2^53 - 1 can be written", () => {
   for (const value of [-1, 0.5, 2 ** 53, Number.NaN]) {
     assertThrows(() => written((out) => out.integer(value)), InvariantError);
   }
 });
 
-Deno.test("a buffer that grew beyond what is retained is given back", () => {
+Deno.test("MessagePackWriter: clear releases a buffer that is larger than what is retained", () => {
   const out = new MessagePackWriter();
   out.binary(new Uint8Array(10_000));
   assertEquals(out.view().buffer.byteLength >= 10_000, true);

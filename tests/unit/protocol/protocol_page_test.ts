@@ -9,7 +9,7 @@ const wire = new URL("../../golden/wire/", import.meta.url);
 const examples = [...page.matchAll(/<!-- wire: (\w+) -->\n\n((?: {4}.*\n)+)/g)]
   .map(([, name = "", shown = ""]) => ({ name, shown: shown.replaceAll(/^ {4}/gm, "") }));
 
-Deno.test("every example of the protocol's page has the bytes of its golden file", () => {
+Deno.test("docs/protocol.md: every example has the bytes of its golden file", () => {
   const golden = examples.map(({ name }) => ({
     name,
     shown: Deno.readTextFileSync(new URL(`${name}.hex`, wire)),
@@ -17,7 +17,7 @@ Deno.test("every example of the protocol's page has the bytes of its golden file
   assertEquals(examples, golden);
 });
 
-Deno.test("the protocol's page has an example of every request and of every message to clients", () => {
+Deno.test("docs/protocol.md: every request and every message to clients has an example", () => {
   const shown = new Set(examples.map(({ name }) => name));
   const missing = Object.entries(FRAME_KIND).filter(([name, kind]) => kind >= 40 && !shown.has(name));
   assertEquals(missing, []);
