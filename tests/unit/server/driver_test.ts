@@ -2,54 +2,19 @@
 import { assert, assertEquals } from "@std/assert";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
-import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
+import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
 import { DEFAULT_LIMITS, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
-import {
-  LogFailedError,
-  LogFullError,
-  OutOfDescriptorsError,
-  type PersistBatch,
-  SnapshotWriteError,
-} from "../../../lib/storage/mod.ts";
+import { LogFailedError, OutOfDescriptorsError, SnapshotWriteError } from "../../../lib/storage/mod.ts";
+import { FakeLog } from "../../support/fakes/fake_log.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
 
-/** A log whose syncs end when the test says so. */
-class HeldLog implements LogStore {
-  readonly batches: PersistBatch[] = [];
-  readonly syncs: PromiseWithResolvers<void>[] = [];
-  /** Called with each batch that is taken. */
-  onAppend: (batch: PersistBatch) => void = () => {};
-  full = false;
-  /** What `append` and `readEntries` throw while it is not null. */
-  shortage: Error | null = null;
-
-  append(batch: PersistBatch): void {
-    if (this.full) throw new LogFullError("wal", { reason: "no space left on device", cause: null });
-    if (this.shortage !== null) throw this.shortage;
-    this.batches.push(batch);
-    this.onAppend(batch);
-  }
-
-  leaveSyncMark(): void {}
-
-  sync(): Promise<void> {
-    const sync = Promise.withResolvers<void>();
-    this.syncs.push(sync);
-    return sync.promise;
-  }
-
-  readEntries(): Promise<readonly Entry[]> {
-    return Promise.reject(this.shortage ?? new Error("nothing is read back in these tests"));
-  }
-}
-
 /** A driver of node `id` of `voters`, with everything that it does written down. */
 class Bench {
   readonly clock = new ManualClock();
-  readonly log = new HeldLog();
+  readonly log = new FakeLog();
   readonly logger = new RecordingLogger();
   readonly sent: Message[] = [];
   readonly applied: Entry[] = [];
@@ -97,8 +62,7 @@ class Bench {
   }
 
   async endSync(): Promise<void> {
-    this.log.syncs.at(-1)?.resolve();
-    await settle();
+    await this.log.endSync();
   }
 
   kinds(): string[] {

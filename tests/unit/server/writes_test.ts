@@ -3,16 +3,17 @@ import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
 import { MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
-import { DEFAULT_LIMITS, type Entry, foundingState, Raft } from "../../../lib/raft/mod.ts";
+import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
 import type { WriteAnswer } from "../../../lib/server/reply.ts";
-import { Driver, type DriverEvents, type LogStore } from "../../../lib/server/driver.ts";
+import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { Writes } from "../../../lib/server/writes.ts";
+import { FakeLog } from "../../support/fakes/fake_log.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { paddedCommand } from "../../support/padded_command.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
@@ -21,36 +22,9 @@ const ELECTION_TICKS = 10;
 const TICK_MS = 10;
 const START = foundingState(foundingConfiguration([{ id: 1, address: "n1:7001" }]));
 
-/** A log whose syncs take until the test ends them. */
-class HeldLog implements LogStore {
-  readonly entries: Entry[] = [];
-  #sync = Promise.withResolvers<void>();
-
-  append({ entries }: { readonly entries: readonly Entry[] }): void {
-    this.entries.push(...entries);
-  }
-
-  leaveSyncMark(): void {}
-
-  sync(): Promise<void> {
-    return this.#sync.promise;
-  }
-
-  readEntries(): Promise<readonly Entry[]> {
-    return Promise.reject(new Error("nothing is read back in these tests"));
-  }
-
-  async endSync(): Promise<void> {
-    const { resolve } = this.#sync;
-    this.#sync = Promise.withResolvers();
-    resolve();
-    await settle();
-  }
-}
-
 /** The way of a write at the only node of a cluster, which leads. */
 class Bench {
-  readonly log = new HeldLog();
+  readonly log = new FakeLog();
   readonly answers: string[] = [];
   readonly replica = new Replica(new StateMachine(), START.snapshot);
   readonly driver: Driver;

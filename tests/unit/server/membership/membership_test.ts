@@ -11,11 +11,12 @@ import {
   Raft,
 } from "../../../../lib/raft/mod.ts";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
-import { Driver, type DriverEvents, type LogStore } from "../../../../lib/server/driver.ts";
+import { Driver, type DriverEvents } from "../../../../lib/server/driver.ts";
 import { foundingConfiguration, membersOf } from "../../../../lib/server/membership/members.ts";
 import { Membership, type MembershipOptions } from "../../../../lib/server/membership/membership.ts";
 import type { JoiningNode } from "../../../../lib/server/membership/membership_change.ts";
 import { Replica } from "../../../../lib/server/replica.ts";
+import { FakeLog } from "../../../support/fakes/fake_log.ts";
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
 
@@ -23,21 +24,6 @@ const ELECTION_TICKS = 10;
 const TICK_MS = 10;
 const INTERVAL_MS = 50;
 const TIMEOUT_MS = 1_000;
-
-/** A log that is durable at once. */
-class QuickLog implements LogStore {
-  append(): void {}
-
-  leaveSyncMark(): void {}
-
-  sync(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  readEntries(): Promise<readonly Entry[]> {
-    return Promise.reject(new Error("nothing is read back in these tests"));
-  }
-}
 
 /** Node 1, and others that answer while the test lets them. */
 class Bench {
@@ -75,7 +61,7 @@ class Bench {
     const { raft, clock, logger } = this;
     this.driver = new Driver({
       raft,
-      log: new QuickLog(),
+      log: new FakeLog({ holdsSyncs: false }),
       clock,
       logger,
       tickMs: TICK_MS,
