@@ -27,8 +27,13 @@ import {
   NewerFormatError,
   REBUILD_ADVICE,
 } from "./errors.ts";
-import { decodeIdentity, encodeIdentity, FORMAT_VERSION, MAX_IDENTITY_BYTES } from "./identity.ts";
-import type { Identity } from "./identity.ts";
+import {
+  decodeIdentity,
+  encodeIdentity,
+  FORMAT_VERSION,
+  type Identity,
+  MAX_IDENTITY_BYTES,
+} from "./identity.ts";
 import { hasLostLog, isNotBegun, markNotBegun } from "./wal/segment.ts";
 
 /** What opening a data directory needs. */

@@ -1,5 +1,7 @@
 /** What storage refuses, by name. Every message says what could not be done, why, and what to do. */
-import { isDiskFull, isOutOfDescriptors } from "../platform/disk.ts";
+import { InvariantError } from "../platform/assert.ts";
+import { isDiskFull, isForbidden, isOutOfDescriptors } from "../platform/disk.ts";
+import { errorMessage } from "../platform/errors.ts";
 
 /**
  * How a node that lost its log comes back: as another. An emptied node no longer has what it acknowledged, so its vote
@@ -314,4 +316,31 @@ export function shortageOf(error: unknown): Shortage | null {
   if (error instanceof OutOfDescriptorsError) return "outOfDescriptors";
   if (!(error instanceof SnapshotWriteError)) return null;
   return error.isFull ? "diskFull" : error.isOutOfDescriptors ? "outOfDescriptors" : null;
+}
+
+/** Returns the named error for a failure to open a log. */
+export function openingError(directory: string, error: unknown): Error {
+  return isForbidden(error) ? forbidden(directory, error) : storageError(directory, error);
+}
+
+/** A file that this process has no permission for is not a fault of the disk. */
+function forbidden(directory: string, error: unknown): DataDirectoryUnusableError {
+  return new DataDirectoryUnusableError(directory, {
+    reason: errorMessage(error),
+    advice: FORBIDDEN_ADVICE,
+    cause: error,
+  });
+}
+
+/** Returns the named error for a failure of the log's disk. */
+export function storageError(directory: string, error: unknown): Error {
+  if (
+    error instanceof LogDamagedError || error instanceof NewerFormatError || error instanceof LogFullError ||
+    error instanceof LogFailedError || error instanceof LogMissingError ||
+    error instanceof SnapshotMissingError || error instanceof OutOfDescriptorsError ||
+    error instanceof InvariantError
+  ) return error;
+  const details = { reason: errorMessage(error), cause: error };
+  if (isOutOfDescriptors(error)) return new OutOfDescriptorsError(directory, details);
+  return isDiskFull(error) ? new LogFullError(directory, details) : new LogFailedError(directory, details);
 }

@@ -8,14 +8,17 @@ import { readIdentity } from "./data_directory.ts";
 import type { Disk } from "../platform/disk.ts";
 import { DataDirectoryError, LogDamagedError, LogMissingError, SnapshotMissingError } from "./errors.ts";
 import type { Identity, LogOwner } from "./identity.ts";
-import type { RecoveredConfiguration } from "./wal/kept_entries.ts";
+import {
+  type CutTail,
+  recover,
+  type RecoveredConfiguration,
+  type Recovery,
+  RECOVERY_WINDOW_BYTES,
+} from "./wal/recovery.ts";
 import { segmentSeed } from "./wal/record.ts";
-import { RecordScanner } from "./wal/record_scanner.ts";
-import { recover, RECOVERY_WINDOW_BYTES } from "./wal/recovery.ts";
-import type { CutTail, Recovery } from "./wal/recovery.ts";
+import { RecordScanner } from "./wal/reader.ts";
 import { segmentName, segmentNumber } from "./wal/segment.ts";
-import { snapshotName, snapshotPosition } from "./snapshot/file.ts";
-import type { SnapshotPosition } from "./snapshot/file.ts";
+import { snapshotName, type SnapshotPosition, snapshotPosition } from "./snapshot/writer.ts";
 import type { SnapshotHeader, SnapshotTotals } from "./snapshot/format.ts";
 import { readSnapshotStream, withSnapshotFile } from "./snapshot/reader.ts";
 import { damageOf } from "./snapshot/store.ts";

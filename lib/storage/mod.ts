@@ -58,13 +58,13 @@ export {
 export type { RecoveredLog, WriteAheadLogOptions } from "./wal/wal.ts";
 export { MAX_ENTRY_DATA_BYTES } from "./wal/record.ts";
 export type { PersistBatch } from "./wal/batch.ts";
-export type { RecoveredConfiguration } from "./wal/kept_entries.ts";
+export type { RecoveredConfiguration } from "./wal/recovery.ts";
 export type { CutTail } from "./wal/recovery.ts";
 export { MAX_SNAPSHOT_CHUNK_BYTES, SNAPSHOT_FORMAT_VERSION } from "./snapshot/format.ts";
 export type { SnapshotHeader, SnapshotTotals } from "./snapshot/format.ts";
 export { readSnapshotStream, withSnapshotFile } from "./snapshot/reader.ts";
 export type { SnapshotSource, SnapshotStream } from "./snapshot/reader.ts";
-export type { SnapshotPosition } from "./snapshot/file.ts";
+export type { SnapshotPosition } from "./snapshot/writer.ts";
 export { SnapshotStore } from "./snapshot/store.ts";
 export type { RawSnapshotReader, SnapshotReader, StoredSnapshot } from "./snapshot/store.ts";
 export type { SnapshotWriter } from "./snapshot/writer.ts";

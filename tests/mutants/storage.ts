@@ -225,7 +225,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       to: "hardState: state.hardState, isCut",
     },
   ]),
-  ...inFile("lib/storage/wal/log_reader.ts", CHECKS, [
+  ...inFile("lib/storage/wal/reader.ts", CHECKS, [
     {
       id: "M27",
       title: "entries that are read back are views of the read buffer",
@@ -259,7 +259,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       to: "this.firstIndex",
     },
   ]),
-  ...inFile("lib/storage/snapshot/file.ts", CHECKS, [
+  ...inFile("lib/storage/snapshot/writer.ts", CHECKS, [
     {
       id: "M100",
       title: "the folder is not synced when a snapshot gets its name",
@@ -302,7 +302,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       checks: [STORAGE, SERVER],
     },
   ]),
-  ...inFile("lib/storage/wal/removal.ts", CHECKS, [
+  ...inFile("lib/storage/wal/segment.ts", CHECKS, [
     {
       id: "M104",
       title: "segments are removed in any order: their removals are not made durable one by one",
@@ -337,7 +337,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       to: "assert(this.#isVerified || true,",
     },
   ]),
-  ...inFile("lib/storage/wal/kept_entries.ts", [STORAGE], [
+  ...inFile("lib/storage/wal/recovery.ts", [STORAGE], [
     {
       id: "M232",
       title: "recovery keeps a configuration that a shorter log has overridden",

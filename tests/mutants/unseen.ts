@@ -36,7 +36,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       id: "M293",
       title: "a reader of the log that is done is not counted off",
       failure: "old segments are never removed again, and the disk fills",
-      from: "this.#removal.readerWent();",
+      from: "this.#removal.endRead();",
       to: "",
     },
   ]),
@@ -49,7 +49,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "freed++;",
     },
   ]),
-  ...inFile("lib/storage/wal/kept_entries.ts", [RECORDING, STORAGE, SERVER, SIM], [
+  ...inFile("lib/storage/wal/recovery.ts", [RECORDING, STORAGE, SERVER, SIM], [
     {
       id: "M295",
       title:
@@ -78,7 +78,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/storage/wal/log_reader.ts", [RECORDING, STORAGE, SERVER, SIM], [
+  ...inFile("lib/storage/wal/reader.ts", [RECORDING, STORAGE, SERVER, SIM], [
     {
       id: "M298",
       title: "reading the log back for a follower does not stop where entries were overridden",

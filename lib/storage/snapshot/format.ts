@@ -22,7 +22,7 @@
  */
 import { crc32 } from "node:zlib";
 import { assert } from "../../platform/assert.ts";
-import { getInteger, putInteger } from "../wal/integers.ts";
+import { getInteger, putInteger } from "../wal/record.ts";
 
 /** Version of the format. */
 export const SNAPSHOT_FORMAT_VERSION = 1;

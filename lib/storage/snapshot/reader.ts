@@ -22,8 +22,9 @@ import {
   FOOTER_BYTES,
   SNAPSHOT_FORMAT_VERSION,
   SNAPSHOT_PREAMBLE_BYTES,
+  type SnapshotHeader,
+  type SnapshotTotals,
 } from "./format.ts";
-import type { SnapshotHeader, SnapshotTotals } from "./format.ts";
 
 /** Bytes that can be read anywhere. */
 export interface SnapshotSource {

@@ -1,28 +1,28 @@
-/** Takes in a snapshot file that a peer sends piece by piece. */
+/** Receives a snapshot file that a peer sends in pieces. */
 import { assert } from "../../platform/assert.ts";
 import { SnapshotDamagedError } from "../errors.ts";
-import type { SnapshotPosition, UnfinishedSnapshot } from "./file.ts";
+import type { SnapshotPosition, UnfinishedSnapshot } from "./writer.ts";
 import type { SnapshotReader } from "./store.ts";
 
-/** Which file a peer sends. */
+/** The file that a peer sends. */
 export interface AnnouncedSnapshot extends SnapshotPosition {
   /** Its size. */
   readonly totalBytes: number;
 }
 
 /**
- * A file that is being received. What came is kept over broken connections, and forgotten with the process.
- * `write`, `flush`, `finish` and `install` throw `SnapshotWriteError` when the disk refuses; the owner then discards it.
+ * A file that is being received. Its content survives broken connections, but not the end of the process.
+ * `write`, `flush`, `finish` and `install` throw `SnapshotWriteError` when the disk fails; the owner then discards it.
  */
 export class SnapshotReceiver<Stored> {
-  /** Which file it is. */
+  /** The file that the peer announced. */
   readonly announced: AnnouncedSnapshot;
   readonly #file: UnfinishedSnapshot;
   readonly #open: (verified: () => void) => Promise<SnapshotReader>;
   readonly #ended: (installed: boolean) => Stored | null;
   #isVerified = false;
 
-  /** The store makes these. `open` reads the file, `ended` is told when it has its name or was given up. */
+  /** Made by the store. `open` reads the file; `ended` is called once it is installed or discarded. */
   constructor(
     file: UnfinishedSnapshot,
     options: {
@@ -37,14 +37,14 @@ export class SnapshotReceiver<Stored> {
     this.#ended = options.ended;
   }
 
-  /** The byte that is missing next; `totalBytes` when all is there. */
+  /** Offset of the next missing byte; `totalBytes` once the file is complete. */
   get nextOffset(): number {
     return this.#file.bytes;
   }
 
   /**
-   * Takes bytes of the file that stand at `offset`. What does not continue it (a piece that came twice, one too many)
-   * is ignored. Returns `nextOffset` as it is then.
+   * Writes bytes of the file at `offset`. A piece that does not continue it (repeated, or beyond the end) is ignored. Returns
+   * the new `nextOffset`.
    */
   write(offset: number, bytes: Uint8Array): number {
     const fits = offset === this.nextOffset && offset + bytes.length <= this.announced.totalBytes;
@@ -52,18 +52,18 @@ export class SnapshotReceiver<Stored> {
     return this.nextOffset;
   }
 
-  /** Waits until what was received is on the device. */
+  /** Makes everything received so far durable. */
   async flush(): Promise<void> {
     await this.#file.sync();
   }
 
   /**
-   * Makes the whole file durable and opens it for reading, by which it is verified: only what was read to its end may
-   * be installed. Throws `SnapshotDamagedError` when it is not the snapshot that was announced.
+   * Makes the whole file durable and opens it. Reading it to its end verifies it; only a verified file may be installed.
+   * Throws `SnapshotDamagedError` when it is not the announced snapshot.
    */
   async finish(): Promise<SnapshotReader> {
     const { totalBytes, index, term } = this.announced;
-    assert(this.nextOffset === totalBytes, "a snapshot is finished when all of it is there");
+    assert(this.nextOffset === totalBytes, "a snapshot is finished once it is complete");
     await this.#file.sync();
     const reader = await this.#open(() => this.#isVerified = true);
     const { header } = reader;
@@ -77,7 +77,7 @@ export class SnapshotReceiver<Stored> {
     });
   }
 
-  /** Gives the file its name, durably, after the reader from `finish` came to its end. */
+  /** Renames the file to its final name, durably, after the reader from `finish` came to its end. */
   install(): Stored {
     assert(this.#isVerified, "only a verified snapshot is installed");
     const { index, term } = this.announced;

@@ -4,8 +4,7 @@
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
-import { isForbidden, removeLeftovers } from "../../platform/disk.ts";
-import type { Disk } from "../../platform/disk.ts";
+import { type Disk, isForbidden, removeLeftovers } from "../../platform/disk.ts";
 import {
   DataDirectoryUnusableError,
   FORBIDDEN_ADVICE,
@@ -18,16 +17,15 @@ import {
   isUnfinishedSnapshot,
   RECEIVING_NAME,
   snapshotName,
+  type SnapshotPosition,
   snapshotPosition,
+  SnapshotWriter,
   unfinishedName,
   UnfinishedSnapshot,
-} from "./file.ts";
-import type { SnapshotPosition } from "./file.ts";
+} from "./writer.ts";
 import type { SnapshotHeader } from "./format.ts";
 import { readSnapshotStream, withSnapshotFile } from "./reader.ts";
-import { SnapshotReceiver } from "./receiver.ts";
-import type { AnnouncedSnapshot } from "./receiver.ts";
-import { SnapshotWriter } from "./writer.ts";
+import { type AnnouncedSnapshot, SnapshotReceiver } from "./receiver.ts";
 
 /** A snapshot that has its name. */
 export interface StoredSnapshot extends SnapshotPosition {

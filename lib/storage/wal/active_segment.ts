@@ -3,12 +3,9 @@ import type { Disk, DiskFile } from "../../platform/disk.ts";
 import type { LogOwner } from "../identity.ts";
 import type { EntryId } from "../../raft/types.ts";
 import type { LogBeginning, LogState } from "./log_state.ts";
-import { segmentSeed } from "./record.ts";
-import type { SegmentHeader } from "./record.ts";
-import { RECOVERY_WINDOW_BYTES } from "./recovery.ts";
-import type { LastSegment, Recovery } from "./recovery.ts";
-import { NextSegment, preallocate, segmentName } from "./segment.ts";
-import type { ActiveSegment } from "./segment.ts";
+import { type SegmentHeader, segmentSeed } from "./record.ts";
+import { type LastSegment, type Recovery, RECOVERY_WINDOW_BYTES } from "./recovery.ts";
+import { type ActiveSegment, NextSegment, preallocate, segmentName } from "./segment.ts";
 
 /** Where segments lie, and how they are made. */
 export interface SegmentOptions {

@@ -7,10 +7,14 @@
  */
 import { assert } from "../../platform/assert.ts";
 import type { Entry, EntryId, HardState } from "../../raft/types.ts";
-import { LogState } from "./log_state.ts";
-import type { LogBeginning, LogPosition } from "./log_state.ts";
-import { encodeRecord, entryRecordBytes, HARD_STATE_RECORD_BYTES, MAX_ENTRY_DATA_BYTES } from "./record.ts";
-import type { LogRecord } from "./record.ts";
+import { type LogBeginning, type LogPosition, LogState } from "./log_state.ts";
+import {
+  encodeRecord,
+  entryRecordBytes,
+  HARD_STATE_RECORD_BYTES,
+  type LogRecord,
+  MAX_ENTRY_DATA_BYTES,
+} from "./record.ts";
 
 /** What must become durable together: a hard state, or entries, or both; or a log that begins anew behind a snapshot. */
 export interface PersistBatch {

@@ -21,11 +21,10 @@
  * available to JavaScript reaches. Its seed makes a record valid only at its own offset of its own segment: a
  * record that a client stored as a value, a block that the disk put elsewhere, is none.
  */
-import { crc32 } from "node:zlib";
 import { assert, assertNever } from "../../platform/assert.ts";
 import type { Entry, EntryKind, HardState } from "../../raft/types.ts";
 import type { LogOwner } from "../identity.ts";
-import { getInteger, putInteger } from "./integers.ts";
+import { crc32 } from "node:zlib";
 
 /** Bytes before a record's body. */
 export const RECORD_HEADER_BYTES = 16;
@@ -279,4 +278,17 @@ function getHardState(view: DataView, position: number): HardState | null {
   const commitIndex = getInteger(view, position + 16);
   if (term === null || vote === null || commitIndex === null) return null;
   return { term, vote: vote === 0 ? null : vote, commitIndex };
+}
+
+/** Writes `value` in 8 bytes, big-endian. As two halves, since a BigInt would be allocated for each. */
+export function putInteger(view: DataView, position: number, value: number): void {
+  assert(Number.isSafeInteger(value) && value >= 0, "numbers in files are safe integers");
+  view.setUint32(position, Math.floor(value / TWO_TO_32));
+  view.setUint32(position + 4, value % TWO_TO_32);
+}
+
+/** Reads 8 bytes; null when the number is not a safe integer. */
+export function getInteger(view: DataView, position: number): number | null {
+  const value = view.getUint32(position) * TWO_TO_32 + view.getUint32(position + 4);
+  return Number.isSafeInteger(value) ? value : null;
 }

@@ -13,16 +13,16 @@
  * where it begins (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts behind what it
  * knows committed, came from a leader just before a crash: the log then has to begin anew behind it.
  */
-import { shortened } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";
-import type { Entry, EntryId } from "../../raft/types.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
+import { shortened } from "../../platform/errors.ts";
+import { SlabCopier } from "../../platform/slab.ts";
+import type { Entry, EntryId } from "../../raft/types.ts";
 import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
 import { FORMAT_VERSION, type LogOwner } from "../identity.ts";
-import { Configurations, EntryCache, type RecoveredConfiguration } from "./kept_entries.ts";
 import { INITIAL_HARD_STATE, type LogBeginning, LogState, NOTHING_COMPACTED } from "./log_state.ts";
-import { type SegmentHeader, segmentSeed } from "./record.ts";
-import { RecordScanner, type ScannedRecord } from "./record_scanner.ts";
+import { entryRecordBytes, type SegmentHeader, segmentSeed } from "./record.ts";
+import { RecordScanner, type ScannedRecord } from "./reader.ts";
 import { segmentName, segmentNumber } from "./segment.ts";
 import { examineRest } from "./torn_tail.ts";
 
@@ -389,4 +389,82 @@ function whyNotNext(
     return "the hard state at its beginning is not the one that the segments before it end with";
   }
   return null;
+}
+
+/** The last entries of the log, as many as fit the limit. */
+export class EntryCache {
+  readonly #limitBytes: number;
+  readonly #copier = new SlabCopier();
+  readonly #entries: Entry[] = [];
+  #head = 0;
+  #bytes = 0;
+
+  /** `limitBytes`: limit on the bytes of their records. */
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Adds an entry, which overwrites those at its index and above. Its data is copied. */
+  add(entry: Entry): void {
+    for (let last = this.#last(); last !== null && last.index >= entry.index; last = this.#last()) {
+      this.#entries.pop();
+      this.#bytes -= entryRecordBytes(last);
+    }
+    const { index, term, kind, data } = entry;
+    this.#entries.push({ index, term, kind, data: this.#copier.copy(data) });
+    this.#bytes += entryRecordBytes(entry);
+    while (this.#bytes > this.#limitBytes) this.#dropFirst();
+  }
+
+  /** Returns the cached entries from `firstIndex` on. */
+  entries(firstIndex: number): readonly Entry[] {
+    return this.#entries.slice(this.#head).filter(({ index }) => index >= firstIndex);
+  }
+
+  #last(): Entry | null {
+    return this.#entries.length > this.#head ? this.#entries.at(-1) ?? null : null;
+  }
+
+  #dropFirst(): void {
+    const first = this.#entries[this.#head];
+    if (first === undefined) return;
+    this.#bytes -= entryRecordBytes(first);
+    this.#head += 1;
+    // The array is compacted only once half of it is dropped, since that copies all of it.
+    if (this.#head * 2 > this.#entries.length) {
+      this.#entries.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+/** A configuration entry of the log. */
+export interface RecoveredConfiguration {
+  readonly index: number;
+  readonly data: Uint8Array;
+}
+
+/** The configuration entries after a snapshot, from which a starting node learns its voters. */
+export class Configurations {
+  readonly #behind: number;
+  #kept: RecoveredConfiguration[] = [];
+
+  /** `behind`: index of the snapshot, which includes the configuration up to there. */
+  constructor(behind: number) {
+    this.#behind = behind;
+  }
+
+  /** Adds an entry, which overwrites those at its index and above. Its data is copied. */
+  add({ index, kind, data }: Entry): void {
+    const last = this.#kept.at(-1);
+    if (last !== undefined && last.index >= index) {
+      this.#kept = this.#kept.filter((each) => each.index < index);
+    }
+    if (kind === "configuration" && index > this.#behind) this.#kept.push({ index, data: data.slice() });
+  }
+
+  /** Returns the configuration entries, in order. */
+  all(): readonly RecoveredConfiguration[] {
+    return this.#kept;
+  }
 }

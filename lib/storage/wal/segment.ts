@@ -8,11 +8,9 @@
  * A new segment is filled with zeros under another name, gets its header, is synced, and only then gets its name. A
  * crash therefore never leaves a segment without its header: where that is missing, the file was damaged.
  */
-import type { Disk, DiskFile } from "../../platform/disk.ts";
-import { isDiskFull } from "../../platform/disk.ts";
+import { type Disk, type DiskFile, isDiskFull, isOutOfDescriptors } from "../../platform/disk.ts";
 import { FORMAT_VERSION } from "../identity.ts";
-import { encodeRecord, recordBytes, segmentSeed } from "./record.ts";
-import type { LogRecord, SegmentHeader } from "./record.ts";
+import { encodeRecord, type LogRecord, recordBytes, type SegmentHeader, segmentSeed } from "./record.ts";
 
 const NAME_DIGITS = 20;
 /** The segment being prepared. */
@@ -197,5 +195,57 @@ export function preallocate(file: DiskFile, bytes: number): void {
   } catch (error) {
     if (!isDiskFull(error)) throw error;
     file.truncate(size);
+  }
+}
+
+/**
+ * Removes segments that the log no longer needs, oldest first, each durably before the next: of several removals a crash
+ * may keep the later and lose the earlier, and a log with a gap is refused. Removal waits while entries are being read.
+ */
+export class SegmentRemoval {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  #waiting: number[] = [];
+  /** Whether the first waiting segment was removed, but not durably yet. */
+  #firstIsRemoved = false;
+  #readers = 0;
+
+  constructor(options: { readonly disk: Disk; readonly directory: string }) {
+    this.#disk = options.disk;
+    this.#directory = options.directory;
+  }
+
+  /** Adds segments, oldest first, to which only readers in progress still refer. */
+  add(numbers: readonly number[]): void {
+    this.#waiting.push(...numbers);
+  }
+
+  /** Records that a read of the log begins. */
+  beginRead(): void {
+    this.#readers += 1;
+  }
+
+  /** Records that a read of the log has ended. */
+  endRead(): void {
+    this.#readers -= 1;
+  }
+
+  /**
+   * Removes the waiting segments, unless entries are being read. Without a free file descriptor the rest is removed by the
+   * next call. Throws other errors of the disk.
+   */
+  run(): void {
+    if (this.#readers > 0) return;
+    try {
+      for (let number = this.#waiting[0]; number !== undefined; number = this.#waiting[0]) {
+        if (!this.#firstIsRemoved) this.#disk.remove(`${this.#directory}/${segmentName(number)}`);
+        this.#firstIsRemoved = true;
+        this.#disk.syncDirectory(this.#directory);
+        this.#firstIsRemoved = false;
+        this.#waiting.shift();
+      }
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+    }
   }
 }

@@ -9,22 +9,27 @@ import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
 import type { Entry, EntryId, HardState, TermRange } from "../../raft/types.ts";
 import { createSegment, firstSegment } from "./active_segment.ts";
-import { BatchEncoder, noteBatch, planBatch } from "./batch.ts";
-import type { BatchPlan, PersistBatch } from "./batch.ts";
-import { isDiskFull, isOutOfDescriptors, removeLeftovers } from "../../platform/disk.ts";
-import type { Disk, DiskFile } from "../../platform/disk.ts";
-import { LogFailedError } from "../errors.ts";
-import { openingError, storageError } from "./log_errors.ts";
+import { BatchEncoder, type BatchPlan, noteBatch, type PersistBatch, planBatch } from "./batch.ts";
+import {
+  type Disk,
+  type DiskFile,
+  isDiskFull,
+  isOutOfDescriptors,
+  removeLeftovers,
+} from "../../platform/disk.ts";
+import { LogFailedError, openingError, storageError } from "../errors.ts";
 import type { LogOwner } from "../identity.ts";
-import type { RecoveredConfiguration } from "./kept_entries.ts";
-import { readEntries } from "./log_reader.ts";
+import { type CutTail, recover, type RecoveredConfiguration, type Recovery } from "./recovery.ts";
+import { readEntries } from "./reader.ts";
 import type { LogBeginning, LogState } from "./log_state.ts";
 import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
-import { recover } from "./recovery.ts";
-import type { CutTail, Recovery } from "./recovery.ts";
-import { SegmentRemoval } from "./removal.ts";
-import { NextSegment, removeUnfinishedSegment, unmarkNotBegun } from "./segment.ts";
-import type { ActiveSegment } from "./segment.ts";
+import {
+  type ActiveSegment,
+  NextSegment,
+  removeUnfinishedSegment,
+  SegmentRemoval,
+  unmarkNotBegun,
+} from "./segment.ts";
 
 /** Size of a segment unless configured otherwise. */
 export const DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -199,13 +204,13 @@ export class WriteAheadLog {
     const { lastIndex, checkpoints } = this.#state;
     assert(firstIndex >= this.#state.firstIndex && firstIndex <= lastIndex, "entries that are read exist");
     const { disk, directory } = this.#options;
-    this.#removal.readerCame();
+    this.#removal.beginRead();
     try {
       return await readEntries({ disk, directory, checkpoints, firstIndex, lastIndex, maxBytes });
     } catch (error) {
       throw storageError(directory, error);
     } finally {
-      this.#removal.readerWent();
+      this.#removal.endRead();
       this.#removeLeft();
     }
   }
