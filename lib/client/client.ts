@@ -1,4 +1,4 @@
-/** The client library's one door: {@link KvClient}. */
+/** The entry point of the client library: {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
@@ -26,11 +26,11 @@ import type { WriteResult } from "./writer.ts";
 export let clientOn: (core: ClientCore) => KvClient;
 
 /**
- * A client of a kvraft cluster: it finds the leader, follows it, tries again until each call's deadline, and applies
- * every write once. Many calls may be under way at a time; they share one connection.
+ * A client of a kvraft cluster. It finds the leader and follows it, retries a call until its deadline, and has every
+ * write applied once. Many calls may be in flight at a time; they share one connection.
  *
- * Every call rejects with a {@link KvraftError}, whose `outcome` says whether anything may have changed. What is
- * wrong with the arguments is found before anything is sent. All calls take a `signal` and a `timeoutMs`.
+ * Every call rejects with a {@link KvraftError}, whose `outcome` says whether anything may have changed. Arguments are
+ * checked before anything is sent. All calls take a `signal` and a `timeoutMs`.
  *
  * @example
  * ```ts
@@ -65,10 +65,11 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Reaches the cluster. One node is enough, even without a leader; addresses are tried in random order.
+   * Connects to the cluster. One node is enough, even without a leader; addresses are tried in random order.
    *
-   * Rejects with ConnectionError, naming each address and why, when no node answers; with VersionMismatchError when
-   * all of them speak other versions of the protocol.
+   * @throws {ConnectionError} when no node answers; the message names each address and the reason
+   * @throws {VersionMismatchError} when every node uses another version of the protocol
+   * @throws {InvalidRequestError} when an address or an option is wrong
    *
    * @example
    * ```ts
@@ -85,7 +86,9 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Sets a key, whatever it was before.
+   * Sets a key, whether it exists or not.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
    *
    * @example
    * ```ts
@@ -103,8 +106,10 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Reads a key; null when it does not exist. Linearizable unless the caller asks for a stale answer, which any node
-   * gives, even one cut off from the others: they are asked in turn.
+   * Reads a key; resolves to null when it does not exist. Linearizable by default. A stale read is answered by any node,
+   * even one that is cut off from the others; the nodes are asked in turn.
+   *
+   * @throws {KvraftError} one of its classes; a read changes nothing
    *
    * @example
    * ```ts
@@ -130,6 +135,8 @@ export class KvClient implements AsyncDisposable {
   /**
    * Removes a key.
    *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
+   *
    * @example
    * ```ts
    * import type { KvClient } from "@kvraft/kvraft";
@@ -150,8 +157,10 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Reads one page of the keys in a range, in byte order. Each page is linearizable (unless asked for stale) and of
-   * one revision; a key changed between two pages shows as it is when its page is read.
+   * Reads one page of the keys in a range, in byte order. Each page is of one revision, and linearizable by default; a
+   * key that changes between two pages is listed as it is when its page is read.
+   *
+   * @throws {KvraftError} one of its classes; a read changes nothing
    *
    * @example Every key that begins with "user/"
    * ```ts
@@ -178,10 +187,12 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Sets a key if it has the expected value (null: if it does not exist). Tells how the key stands after the call.
+   * Sets a key if it has the expected value (null: if it does not exist), and returns the key as it is after the call.
    *
-   * Where the cluster answered only that the check failed (a retry, or a client that is slow to read its answers), the
-   * key is read afterwards. Should it have the expected value by then, the call begins anew: nothing was done yet.
+   * A retry may be answered without the current entry; the client then reads the key. If it has the expected value by
+   * then, the call starts again, because nothing was changed.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
    *
    * @example
    * ```ts
@@ -225,7 +236,9 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Makes all changes if all checks hold, or none. No key may be changed twice.
+   * Applies all mutations if all checks hold, else none. A transaction may change a key once.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
    *
    * @example
    * ```ts
@@ -252,7 +265,7 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Which node the next call would go to, and who leads; or why there is none. Opens nothing.
+   * Returns the node that the next call would be sent to, and the leader; or why there is none. Opens no connection.
    *
    * @example
    * ```ts
@@ -270,9 +283,9 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Calls `listener` whenever {@link connectionState} changes, until the function given back is called. While there is
-   * a listener, a lost cluster is dialled again and again; without one, the next call dials it. What a listener
-   * throws is dropped.
+   * Calls `listener` whenever {@link connectionState} changes, until the returned function is called. While there is a
+   * listener, the client reconnects to a lost cluster by itself; without one, the next call does. Errors that a listener
+   * throws are ignored.
    *
    * @example
    * ```ts
@@ -288,8 +301,8 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Ends every connection. Calls under way reject with ClosedError, whose outcome says whether they may have been
-   * applied; so do later ones. May be called again without effect.
+   * Closes every connection. Calls in flight reject with ClosedError, whose outcome says whether they may have been
+   * applied; so do later calls. Further calls of `close` have no effect.
    *
    * @example
    * ```ts
@@ -307,7 +320,7 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * {@link close}, for `await using`.
+   * Calls {@link close}, for `await using`.
    *
    * @example
    * ```ts
@@ -328,7 +341,7 @@ function revisionOf({ revision }: WriteResult): PutResult {
   return { revision };
 }
 
-/** A node said that it did something else than it was asked. */
+/** Returns the error for a node that answered a write with the result of another one. */
 function wrongAnswer(action: string): InternalError {
   return new InternalError(`Cannot ${action}: the answer is not one to it. ${MAY_HAVE_BEEN_APPLIED}`, {
     outcome: "unknown",

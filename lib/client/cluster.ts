@@ -1,4 +1,4 @@
-/** The calls on the cluster itself: {@link ClusterClient}. */
+/** The administration of a cluster: status, members, snapshots, transfer of leadership. */
 import { assertNever } from "../platform/assert.ts";
 import { NetworkError } from "../platform/errors.ts";
 import type { Member, MembershipChange } from "../protocol/messages.ts";
@@ -43,8 +43,10 @@ export class ClusterClient {
   }
 
   /**
-   * Asks every member about itself, each directly. A node that does not answer within 2 s (or `timeoutMs`, if that is
-   * less) is in the result as not reachable; this rejects only when its caller or {@link close} ends it.
+   * Asks every member for its status, each directly. A node that does not answer within 2 s (or `timeoutMs`, if that is
+   * less) is in the result as not reachable, and is no reason to reject.
+   *
+   * @throws {KvraftError} AbortError or ClosedError only
    *
    * @example
    * ```ts
@@ -67,7 +69,9 @@ export class ClusterClient {
   }
 
   /**
-   * The members and what each of them is, as some node knows them, sorted by id.
+   * Returns the members with their roles, as one node knows them, sorted by id.
+   *
+   * @throws {KvraftError} one of its classes; a read changes nothing
    *
    * @example
    * ```ts
@@ -85,8 +89,10 @@ export class ClusterClient {
   }
 
   /**
-   * Has the leader hand over to the node `target`, or to the best follower when null; resolves to who leads then.
-   * Not repeated once it may have begun: after an error with outcome "unknown", {@link status} tells who leads.
+   * Transfers leadership to the node `target`, or to the best follower when null; resolves to the id of the new leader.
+   * Not retried once it may have begun: after an error with outcome "unknown", {@link status} shows the leader.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the transfer may have begun
    *
    * @example
    * ```ts
@@ -109,13 +115,14 @@ export class ClusterClient {
   }
 
   /**
-   * Has the leader change who the members are, or where one is reached; resolves to the members once the change is
-   * committed (a node that is to become a voter is a learner then, and a voter once it is close).
+   * Changes the members, or the address of one; resolves to the members once the change is committed. (A node that is to
+   * become a voter is a learner then, and a voter once it has caught up.)
    *
-   * Rejects with MembershipRefusedError, which says why, when the cluster won't: a change is under way, an id was used
-   * before, an address can't be reached, too few voters would be left. It is sent once: when its answer is lost, the
-   * members tell whether it was made, and when they do not until the deadline, this rejects with a TimeoutError whose
-   * outcome is "unknown".
+   * The change is sent once. If its answer is lost, the client reads the members until they show the change.
+   *
+   * @throws {MembershipRefusedError} when the cluster refuses: another change is in progress, the id was used before, the
+   * address cannot be reached, or too few voters would be left
+   * @throws {TimeoutError} when the answer was lost and the members do not show the change; its outcome is "unknown"
    *
    * @example
    * ```ts
@@ -142,8 +149,10 @@ export class ClusterClient {
   }
 
   /**
-   * Has a node, the leader if it can be or the one named, take a snapshot of its state now; resolves when it is on that
-   * node's disk. A large state takes longer than the usual deadline.
+   * Takes a snapshot of the state on one node, the leader by default; resolves when it is on that node's disk. A large
+   * state takes longer than the default deadline.
+   *
+   * @throws {KvraftError} one of its classes
    *
    * @example
    * ```ts
@@ -159,8 +168,10 @@ export class ClusterClient {
   }
 
   /**
-   * Takes a snapshot like {@link takeSnapshot} and gives its file: a backup. `timeoutMs` is the time for taking it, and
+   * Takes a snapshot like {@link takeSnapshot} and returns its file: a backup. `timeoutMs` is the time for taking it, and
    * then for each of its parts; `signal` ends both.
+   *
+   * @throws {KvraftError} one of its classes
    *
    * @example
    * ```ts
@@ -177,7 +188,9 @@ export class ClusterClient {
   }
 
   /**
-   * The hash of one node's state, for tests and tools that compare replicas.
+   * Returns the hash of one node's state, for tests and tools that compare replicas.
+   *
+   * @throws {KvraftError} one of its classes; a read changes nothing
    *
    * @example
    * ```ts
@@ -203,7 +216,7 @@ export class ClusterClient {
   }
 }
 
-/** What gathering the status needs. */
+/** The parts of a client that a status needs. */
 interface Tools {
   readonly pool: ConnectionPool;
   readonly runner: CallRunner;
@@ -213,7 +226,7 @@ interface Tools {
 /** What every member says of itself within the context's time; a node that can't be reached is said to be so. */
 export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
   const { pool, context } = tools;
-  // An address that does not answer must leave time to ask the others.
+  // An address that does not answer must leave time for the others.
   await context.within(context.remainingMs / 2).waitFor(pool.identify());
   const nodes = await Promise.all(pool.members.map((member) => viewNode(member, tools)));
   let term = 0;
@@ -248,7 +261,7 @@ async function viewNode({ id, address }: Member, { pool, runner, context }: Tool
   return { reachable: false, address, id, ...silence };
 }
 
-/** Why a node that was asked for its status did not give it. */
+/** The reason why a node did not return its status. */
 type Silence = Pick<NodeView & { readonly reachable: false }, "state" | "reason">;
 
 function silenceOf(error: KvraftError, { timeoutMs }: CallContext): Silence {
@@ -259,14 +272,14 @@ function silenceOf(error: KvraftError, { timeoutMs }: CallContext): Silence {
   return { state: isTimedOut ? "notAnswering" : "unreachable", reason: reasonWithin(error.message) };
 }
 
-/** What is to be changed, and within which limits. */
+/** A change of the members, and the limits of its call. */
 export interface MembershipCall {
   readonly change: MembershipChange;
   readonly force: boolean;
   readonly context: CallContext;
 }
 
-/** Has the leader make the change; resolves to the members then. */
+/** Sends the change to the leader; resolves to the members after it. */
 export async function changeMembership(core: ClientCore, call: MembershipCall): Promise<readonly Member[]> {
   const { change, force, context } = call;
   const action = describe(change);
@@ -281,7 +294,7 @@ export async function changeMembership(core: ClientCore, call: MembershipCall): 
   }
 }
 
-/** Whether the members are as the change would have them. */
+/** Returns whether the members are as the change leaves them. */
 export function isMade(change: MembershipChange, members: readonly Member[]): boolean {
   const member = members.find(({ id }) => id === change.id);
   switch (change.kind) {
@@ -300,7 +313,7 @@ export function isMade(change: MembershipChange, members: readonly Member[]): bo
   }
 }
 
-/** Asks for the members until they show the change, or the call's time is up. */
+/** Reads the members until they show the change, or the deadline of the call passes. */
 async function untilMade(
   core: ClientCore,
   { change, context }: MembershipCall,
@@ -312,7 +325,7 @@ async function untilMade(
       const { message } = await core.call({ kind: "status" }, { kind: "read", action, context });
       if (isMade(change, message.status.members)) return message.status.members;
     } catch (error) {
-      if (!(error instanceof KvraftError)) throw error; // one that says why the call must end is told below
+      if (!(error instanceof KvraftError)) throw error; // the reason to stop is reported below
     }
     await context.pause(backoffMs(round, core.random));
   }
@@ -326,7 +339,7 @@ async function untilMade(
   );
 }
 
-/** What is to be done, for messages. */
+/** Returns the action of a change, for messages. */
 function describe(change: MembershipChange): string {
   switch (change.kind) {
     case "add":

@@ -1,10 +1,10 @@
 /**
- * The errors of the client library. Each class has a stable `code`, and each says whether the call may have
- * changed something: a caller that sees `outcome: "unknown"` must look before it writes again.
+ * The errors of the client library. Each class has a stable `code`, and each error says whether the call may have
+ * changed something: after `outcome: "unknown"` a program reads before it writes again.
  */
 import type { Outcome } from "../protocol/messages.ts";
 
-/** What {@link KvraftError.code} may be. Stable: scripts count on these words. */
+/** The values of {@link KvraftError.code}. They are stable: scripts depend on them. */
 export type KvraftErrorCode =
   | "notLeader"
   | "noLeader"
@@ -23,14 +23,18 @@ export type KvraftErrorCode =
   | "closed"
   | "internal";
 
-/** What the maker of an error knows beside its message. */
+/** Options of the constructor of an error. */
 export interface KvraftErrorOptions extends ErrorOptions {
-  /** Default "not-applied". */
+  /**
+   * Whether the call may have changed something.
+   *
+   * @default "not-applied"
+   */
   readonly outcome?: Outcome;
 }
 
 /**
- * What every error of the client library is.
+ * The base class of every error of the client library.
  *
  * @example Telling "did not happen" from "can't be known"
  * ```ts
@@ -62,130 +66,130 @@ export abstract class KvraftError extends Error {
   }
 }
 
-/** The node that was asked does not lead and could not pass the request on. */
+/** The node that was asked does not lead and could not forward the request. */
 export class NotLeaderError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "NotLeaderError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "notLeader";
 }
 
-/** The cluster had no leader, or the node that was asked had lost touch with the majority. */
+/** The cluster had no leader, or the node that was asked was cut off from the majority. */
 export class NoLeaderError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "NoLeaderError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "noLeader";
 }
 
-/** The call's deadline passed. `cause` is what went wrong last, where something did. */
+/** The deadline of the call passed. `cause` is the last failure, if there was one. */
 export class TimeoutError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "TimeoutError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "timeout";
 }
 
 /** A key is empty or longer than the cluster takes. */
 export class KeyTooLargeError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "KeyTooLargeError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "keyTooLarge";
 }
 
 /** A value is longer than the cluster takes. */
 export class ValueTooLargeError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "ValueTooLargeError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "valueTooLarge";
 }
 
-/** The call's arguments make no valid request. */
+/** The arguments of the call are not a valid request. */
 export class InvalidRequestError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "InvalidRequestError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "invalidRequest";
 }
 
 /** The leader's disk is full. Reads go on; writes need space, or another leader. */
 export class StorageFullError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "StorageFullError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "storageFull";
 }
 
-/** The cluster's members may not be changed so, or not now; the message says why. */
+/** The cluster refused a change of its members; the message says why. */
 export class MembershipRefusedError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "MembershipRefusedError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "membershipRefused";
 }
 
 /** The node and this client share no version of the protocol, or the node does not know this kind of request. */
 export class VersionMismatchError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "VersionMismatchError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "versionMismatch";
 }
 
 /** The cluster did not accept this client's credentials. */
 export class AuthenticationError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "AuthenticationError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "authentication";
 }
 
-/** Too much is under way, in this client or at the node. */
+/** Too many calls are in flight, in this client or at the node. */
 export class BusyError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "BusyError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "busy";
 }
 
 /** No node could be reached, or the connection was lost. The message names each address and why. */
 export class ConnectionError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "ConnectionError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "unavailable";
 }
 
-/** The cluster had forgotten this client's session when a retry arrived, so the first attempt's fate can't be told. */
+/** The cluster had dropped this client's session when a retry arrived, so the outcome of the first attempt is unknown. */
 export class SessionExpiredError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "SessionExpiredError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "sessionExpired";
 }
 
 /** The caller's `signal` ended the call. Its name is the platform's `AbortError`; `cause` is the signal's reason. */
 export class AbortError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "AbortError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "aborted";
 }
 
 /** The client was closed before the call ended. */
 export class ClosedError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "ClosedError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "closed";
 }
 
-/** A node failed in a way that it should not, or answered what it should not. */
+/** A node failed unexpectedly, or sent a wrong answer. */
 export class InternalError extends KvraftError {
-  /** The class, where only text is seen. */
+  /** The name of the class. */
   override readonly name = "InternalError";
-  /** The class, for programs. */
+  /** The stable code of this error. */
   override readonly code = "internal";
 }

@@ -1,4 +1,4 @@
-/** What programs pass to {@link KvClient} and get from it. */
+/** Arguments and results of {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 
@@ -7,46 +7,88 @@ export type { NodeId } from "../raft/types.ts";
 /** A key or a value going in: bytes, or text that is sent as UTF-8. */
 export type Bytes = string | Uint8Array;
 
-/** How to reach a cluster. */
+/** Options of {@link KvClient.connect}. */
 export interface ConnectOptions {
   /** `host:port` of one or more nodes; ids (`1=host:port`) may be given and are not needed. */
   readonly cluster: readonly string[];
-  /** Deadline of each call that names none, in milliseconds. Default 5000. */
+  /**
+   * Deadline of each call that names none, in milliseconds.
+   *
+   * @default 5000
+   */
   readonly timeoutMs?: number;
-  /** Ends the attempt to connect. */
+  /**
+   * Ends the attempt to connect.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
 }
 
 /** Options of every call. */
 export interface CallOptions {
-  /** Ends the call; a write that may have left is then unknown. */
+  /**
+   * Ends the call. The outcome of a write that may have been sent is unknown then.
+   *
+   * @default none
+   */
   readonly signal?: AbortSignal;
-  /** Deadline of this call in milliseconds, retries included. */
+  /**
+   * Deadline of this call in milliseconds, retries included.
+   *
+   * @default the `timeoutMs` of the client
+   */
   readonly timeoutMs?: number;
 }
 
 /** Options of a read. */
 export interface ReadOptions extends CallOptions {
   /**
-   * Default "linearizable". "stale" answers from any node, even without a leader: all share the work, asked in turn, and
-   * one answer may be older than the one before it.
+   * "linearizable": no older than any write acknowledged before the read began. "stale": the state of any node, even
+   * without a leader; the nodes are asked in turn, so an answer may be older than the one before it.
+   *
+   * @default "linearizable"
    */
   readonly consistency?: "linearizable" | "stale";
 }
 
-/** Which keys to list. */
+/** Options of {@link KvClient.list}: the keys to list. */
 export interface ListOptions extends ReadOptions {
-  /** Only keys that begin so. */
+  /**
+   * Lists only keys with this prefix.
+   *
+   * @default all keys
+   */
   readonly prefix?: Bytes;
-  /** First key (included). */
+  /**
+   * First key of the range (included).
+   *
+   * @default the first key
+   */
   readonly start?: Bytes;
-  /** End (excluded). */
+  /**
+   * End of the range (excluded).
+   *
+   * @default behind the last key
+   */
   readonly end?: Bytes;
-  /** From the greatest key down. */
+  /**
+   * Lists from the greatest key down.
+   *
+   * @default false
+   */
   readonly reverse?: boolean;
-  /** Entries of a page. Default 100. */
+  /**
+   * The most entries of a page.
+   *
+   * @default 100
+   */
   readonly limit?: number;
-  /** The `cursor` of the page before; null or left out for the first page. */
+  /**
+   * The `cursor` of the page before; null for the first page.
+   *
+   * @default null
+   */
   readonly cursor?: string | null;
 }
 
@@ -61,29 +103,33 @@ export type TransactionMutation =
   | { readonly kind: "put"; readonly key: Bytes; readonly value: Bytes }
   | { readonly kind: "delete"; readonly key: Bytes };
 
-/** Checks and mutations, applied whole or not at all. */
+/** Checks and mutations, applied completely or not at all. */
 export interface TransactionRequest {
-  /** All of them must hold. Left out: none. */
+  /**
+   * Conditions that must all hold.
+   *
+   * @default none
+   */
   readonly checks?: readonly TransactionCheck[];
   /** At least one; no key twice. */
   readonly mutations: readonly TransactionMutation[];
 }
 
-/** What {@link KvClient.compareAndSet} compares with, and puts. */
+/** Arguments of {@link KvClient.compareAndSet}. */
 export interface CompareAndSetRequest {
   /** The value that the key must have; null when it must not exist. */
   readonly expect: Bytes | null;
-  /** What to put if so. */
+  /** The value to set in that case. */
   readonly value: Bytes;
 }
 
-/** What {@link KvClient.put} gives. */
+/** The result of {@link KvClient.put}. */
 export interface PutResult {
   /** The store's revision that the put made. */
   readonly revision: number;
 }
 
-/** What {@link KvClient.delete} gives. */
+/** The result of {@link KvClient.delete}. */
 export interface DeleteResult {
   /** Whether the key existed. */
   readonly deleted: boolean;
@@ -91,29 +137,29 @@ export interface DeleteResult {
   readonly revision: number;
 }
 
-/** What {@link KvClient.list} gives. */
+/** The result of {@link KvClient.list}: one page. */
 export interface ListResult {
-  /** In byte order, or against it where `reverse` was asked for. */
+  /** The entries in byte order, in reverse where `reverse` is true. */
   readonly entries: readonly KeyValue[];
-  /** Pass to the next call to go on; null when this was the last page. */
+  /** The cursor for the next page; null when this is the last one. */
   readonly cursor: string | null;
-  /** Revision of this page. Pages of different revisions may be told apart by it. */
+  /** The store's revision when the page was read. */
   readonly revision: number;
 }
 
-/** What {@link KvClient.compareAndSet} gives. */
+/** The result of {@link KvClient.compareAndSet}. */
 export interface CompareAndSetResult {
   /** Whether the key had the expected value. */
   readonly succeeded: boolean;
-  /** The key as it stands after the call; null when it does not exist. */
+  /** The key's entry after the call; null when it does not exist. */
   readonly current: KeyValue | null;
   /** The store's revision after the call. */
   readonly revision: number;
 }
 
-/** What {@link KvClient.transaction} gives. */
+/** The result of {@link KvClient.transaction}. */
 export interface TransactionResult {
-  /** Whether all checks held; then every mutation was made. */
+  /** Whether all checks held; every mutation was applied then. */
   readonly succeeded: boolean;
   /** Positions of the checks that did not hold. */
   readonly failedChecks: readonly number[];
@@ -128,12 +174,12 @@ export type NodeView =
     readonly reachable: false;
     readonly address: string;
     readonly id: number | null;
-    /** "unreachable": no connection to it could be had. "notAnswering": nothing came from it in time, as when its process or machine is stopped. */
+    /** "unreachable": no connection could be opened. "notAnswering": no answer came in time, as from a paused process. */
     readonly state: "unreachable" | "notAnswering";
     readonly reason: string;
   };
 
-/** What {@link ClusterClient.stateHash} gives. */
+/** The result of {@link ClusterClient.stateHash}. */
 export interface StateHash {
   /** The newest log index that the node has applied. */
   readonly appliedIndex: number;
@@ -143,9 +189,9 @@ export interface StateHash {
   readonly hash: string;
 }
 
-/** What {@link ClusterClient.status} gives. */
+/** The result of {@link ClusterClient.status}. */
 export interface ClusterStatus {
-  /** Who leads according to the reachable node with the highest term; null when none does. */
+  /** The leader according to the reachable node with the highest term; null when there is none. */
   readonly leader: number | null;
   /** The highest term that a reachable node knows; 0 when none was reached. */
   readonly term: number;
@@ -155,17 +201,26 @@ export interface ClusterStatus {
 
 /** Options of {@link ClusterClient.changeMembership}. */
 export interface MembershipOptions extends CallOptions {
-  /** Even where it leaves fewer reachable voters than a majority: nothing can be written then until some are back. */
+  /**
+   * Makes the change even if it leaves fewer reachable voters than a majority. Nothing can be written then until some
+   * are back.
+   *
+   * @default false
+   */
   readonly force?: boolean;
 }
 
 /** Options of {@link ClusterClient.takeSnapshot} and {@link ClusterClient.openSnapshot}. */
 export interface SnapshotOptions extends CallOptions {
-  /** Which node takes it, and no other. Default: the leader, or who can be reached. */
+  /**
+   * The node that takes the snapshot, and no other.
+   *
+   * @default the leader, or another node that can be reached
+   */
   readonly node?: number;
 }
 
-/** What {@link ClusterClient.takeSnapshot} gives. */
+/** The result of {@link ClusterClient.takeSnapshot}. */
 export interface SnapshotInfo {
   /** The node that took it. */
   readonly nodeId: number;
@@ -179,11 +234,12 @@ export interface SnapshotInfo {
   readonly bytes: number;
 }
 
-/** What {@link ClusterClient.openSnapshot} gives: a snapshot's file, kept by one node until this is disposed of. */
+/** The result of {@link ClusterClient.openSnapshot}: a file that one node keeps until this is disposed of. */
 export interface SnapshotDownload extends SnapshotInfo, AsyncDisposable {
   /**
-   * The file from its beginning, in order. Rejects with a {@link KvraftError} when the node or the connection to it is
-   * lost, or a part takes longer than the call's `timeoutMs`; what was read is then of no use without the rest.
+   * Returns the file from its beginning, in order. A file that was read in part is of no use.
+   *
+   * @throws {KvraftError} when the connection to the node is lost, or a part takes longer than the call's `timeoutMs`
    */
   chunks(): AsyncIterable<Uint8Array>;
 }
