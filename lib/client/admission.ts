@@ -1,56 +1,56 @@
 /**
- * How much a client has under way at once. What comes beyond it waits in order; what comes beyond that is refused
- * with {@link BusyError} before it takes memory.
+ * Bounds the calls that a client has in flight. Calls beyond the bound wait in order; calls beyond a second bound are
+ * refused with {@link BusyError} before they take memory.
  */
 import { assert } from "../platform/assert.ts";
 import { withResolvers } from "../platform/promise.ts";
 import { BusyError } from "./errors.ts";
 
-/** Calls under way. */
+/** Calls in flight. */
 export const MAX_IN_FLIGHT = 1_024;
-/** Bytes of keys and values of the calls under way; a single call may always go. */
+/** Bytes of keys and values of the calls in flight; a single call is always admitted. */
 export const MAX_IN_FLIGHT_BYTES = 67_108_864;
-/** Calls that wait for a place. */
+/** Calls that wait for admission. */
 export const MAX_WAITING_CALLS = 16_384;
 /** Bytes of keys and values of the calls that wait. */
 export const MAX_WAITING_BYTES = 268_435_456;
 
-/** What a call asks for. */
+/** A request of a call for admission. */
 export interface AdmissionRequest<T> {
-  /** Keys and values that it holds. */
+  /** Bytes of its keys and values. */
   readonly bytes: number;
-  /** Asked when there is a place; takes what else the call needs, or gives null to go on waiting. */
+  /** Called when there is capacity; takes what else the call needs, or returns null to go on waiting. */
   readonly take: () => T | null;
 }
 
 /** A call that waits. */
 interface Waiter {
   readonly bytes: number;
-  /** Takes the place if it can. */
+  /** Admits the call if it can be. */
   readonly tryEnter: () => boolean;
 }
 
-/** A place in the queue. */
+/** A call in the queue. */
 export interface QueuedCall<T> {
-  /** Resolves when the call may go. Never rejects. */
+  /** Resolves when the call is admitted. Never rejects. */
   readonly entered: Promise<T>;
-  /** Leaves the queue. Gives what the call took if it had entered just before (it must then leave), else null. */
+  /** Leaves the queue. Returns what the call took if it was admitted just before (it must leave then), else null. */
   readonly cancel: () => T | null;
 }
 
-/** The door that every call goes through. */
+/** The admission of the calls of one client. */
 export class CallAdmission {
   readonly #waiters = new Set<Waiter>();
   #waitingBytes = 0;
   #inFlight = 0;
   #inFlightBytes = 0;
 
-  /** Enters at once, or null when the call must wait (others wait, or there is no place). */
+  /** Admits the call at once; null when it must wait (others wait, or there is no capacity). */
   tryEnter<T>(request: AdmissionRequest<T>): T | null {
     return this.#waiters.size > 0 ? null : this.#enter(request);
   }
 
-  /** Waits behind those who came before. Throws {@link BusyError} when too many do. */
+  /** Queues the call behind those that came before. Throws {@link BusyError} when too many wait. */
   wait<T>(request: AdmissionRequest<T>): QueuedCall<T> {
     const { bytes } = request;
     if (this.#waiters.size >= MAX_WAITING_CALLS || this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
@@ -78,7 +78,7 @@ export class CallAdmission {
     return { entered: promise, cancel };
   }
 
-  /** The call with so many bytes has ended: gives its place to those who wait. */
+  /** Ends a call with so many bytes, and admits calls that wait. */
   leave(bytes: number): void {
     assert(this.#inFlight > 0 && this.#inFlightBytes >= bytes, "only a call that entered can leave");
     this.#inFlight--;

@@ -1,22 +1,22 @@
 /**
- * What ends a call before its answer: its deadline, its caller's signal, the closing of the client. Everything that
- * a call waits for, it waits for through its context, so no timer and no listener outlives it.
+ * The limits of a call: its deadline, its caller's signal, the closing of the client. A call waits only through its
+ * context, so no timer and no listener outlives it.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import { withResolvers } from "../platform/promise.ts";
 
-/** Timers may fire early by less than this: a call with less time left has none. */
+/** Timers may fire early by less than this: a call with less time left has reached its deadline. */
 export const TIMER_TICK_MS = 1;
 
 /** Why a call stopped waiting. */
 export type StopReason = "deadline" | "aborted" | "closed";
 
-/** What waiting came to. */
+/** The end of a wait. */
 export type Waited<T> =
   | { readonly kind: "done"; readonly value: T }
   | { readonly kind: "stopped"; readonly reason: StopReason };
 
-/** What a context is made of. */
+/** The parts of a context. */
 export interface CallContextOptions {
   readonly clock: Clock;
   /** From now, retries included. */
@@ -54,19 +54,19 @@ export class CallContext {
     return this.stoppedAt(this.clock.now());
   }
 
-  /** {@link remainingMs} for who has just read the clock: that takes 0.1 µs or more, and every call asks twice. */
+  /** {@link remainingMs} at a time that the caller has just read: reading the clock takes 0.1 µs or more. */
   remainingMsAt(now: number): number {
     return this.#deadline - now;
   }
 
-  /** {@link stopped} for who has just read the clock. */
+  /** {@link stopped} at a time that the caller has just read. */
   stoppedAt(now: number): StopReason | null {
     if (this.#closing.isClosed) return "closed";
     if (this.signal !== null && this.signal.aborted) return "aborted";
     return this.remainingMsAt(now) < TIMER_TICK_MS ? "deadline" : null;
   }
 
-  /** Waits for `promise` as long as the call may. Rejects when the promise does. */
+  /** Waits for `promise` until the call must end. Rejects when the promise does. */
   async waitFor<T>(promise: Promise<T>): Promise<Waited<T>> {
     const stop = withResolvers<Waited<T>>();
     const release = this.#onStop((reason) => stop.resolve({ kind: "stopped", reason }));
@@ -80,12 +80,12 @@ export class CallContext {
     }
   }
 
-  /** Waits so long, or until the call must end. */
+  /** Waits for `delayMs`, or until the call must end. */
   async pause(delayMs: number): Promise<void> {
     await this.within(delayMs).untilStopped();
   }
 
-  /** The limits of a part of the call that begins now and may take `timeoutMs`, or less where less is left. */
+  /** Returns the limits of a part of the call that begins now and takes at most `timeoutMs`. */
   within(timeoutMs: number): CallContext {
     return new CallContext({
       clock: this.clock,
@@ -104,7 +104,7 @@ export class CallContext {
     return reason;
   }
 
-  /** Calls `stop` once when the call must end; the function given back releases timer and listeners. */
+  /** Calls `stop` once when the call must end; the returned function releases timer and listeners. */
   #onStop(stop: (reason: StopReason) => void): () => void {
     const reason = this.stopped;
     if (reason !== null) {

@@ -1,6 +1,6 @@
 /**
- * Carries one request through to its answer: chooses the connection, waits, tries again, and ends with the call's
- * deadline. Knows nothing of sessions: what it sends, it sends again as it is.
+ * Runs one request until it is answered: chooses the connection, waits, retries, and ends with the call's deadline. It
+ * knows nothing of sessions: a retry sends the same request.
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
@@ -30,34 +30,34 @@ import {
 /** One request of a call. */
 export interface Call<K extends RequestKind> {
   readonly kind: CallKind;
-  /** What is to be done, for messages: "put a key". */
+  /** The action, for messages: "put a key". */
   readonly action: string;
   readonly request: RequestOf<K>;
   readonly context: CallContext;
 }
 
-/** An answer, and what is needed to read it rightly. */
+/** An answer, and what its caller needs to interpret it. */
 export interface Answered<K extends RequestKind> {
   readonly message: ResultOf<K>;
-  /** What may have come of the attempts before the one that was answered. */
+  /** The outcome of the attempts before the one that was answered. */
   readonly outcome: Outcome;
-  /** Over which it came. */
+  /** The connection over which it came. */
   readonly connection: NodeConnection;
 }
 
-/** What one attempt came to; "stopped" when the call had to end first. */
+/** The result of one attempt; "stopped" when the call had to end first. */
 type Attempted<K extends RequestKind> =
   | { readonly kind: "answered"; readonly message: ResultOf<K>; readonly connection: NodeConnection }
   | { readonly kind: "stopped"; readonly left: boolean }
   | AttemptFailure;
 
-/** What a call asks for that holds no keys and values. */
+/** The admission request of a call without keys and values. */
 const NO_BYTES = { bytes: 0, take: () => true } as const;
 
-/** What a call that enters says of itself. */
+/** The parts of a call that its admission needs. */
 export type CallNotes = Pick<Call<RequestKind>, "action" | "context">;
 
-/** Sends the requests of one client. */
+/** Runs the requests of one client. */
 export class CallRunner {
   readonly #pool: ConnectionPool;
   readonly #random: Random;
@@ -69,12 +69,12 @@ export class CallRunner {
     this.#random = random;
   }
 
-  /** Takes a place among the calls under way if there is one, else null: then {@link enter} waits for one. */
+  /** Admits a call at once; null when it must wait: {@link enter} does. */
   tryEnter<T>(request: AdmissionRequest<T>): T | null {
     return this.#admission.tryEnter(request);
   }
 
-  /** Waits for a place among the calls under way; {@link leave} gives it back. Rejects with a {@link KvraftError}. */
+  /** Waits until a call is admitted; {@link leave} ends it. Rejects with a {@link KvraftError}. */
   async enter<T>(request: AdmissionRequest<T>, { action, context }: CallNotes): Promise<T> {
     const waiting = this.#admission.wait(request);
     const waited = await context.waitFor(waiting.entered);
@@ -84,12 +84,12 @@ export class CallRunner {
     throw stopError(waited.reason, { action, context, outcome: "not-applied", failure: null });
   }
 
-  /** The call that entered with so many bytes has ended. */
+  /** Ends a call that was admitted with so many bytes. */
   leave(bytes: number): void {
     this.#admission.leave(bytes);
   }
 
-  /** Enters with a call that holds no keys and values, carries it through like {@link run}, and leaves. */
+  /** Admits a call without keys and values, and runs it like {@link run}. */
   ask<K extends RequestKind>(call: Call<K>): Promise<Answered<K>> {
     return this.tryEnter(NO_BYTES) === null ? this.#waitAndAsk(call) : this.run(call, this.#leaveEmpty);
   }
@@ -104,9 +104,8 @@ export class CallRunner {
   /**
    * Resolves to the answer. Rejects with a {@link KvraftError} whose outcome counts every attempt. Calls `onEnd` before.
    *
-   * No async function of its own, each of which costs a call a quarter of a microsecond and 500 bytes while it is under
-   * way: the first attempt of nearly every call is answered, over a connection that is open, and then the answer itself
-   * resolves the promise that the caller waits for.
+   * The first attempt is no async function, each of which costs a call a quarter of a microsecond and 500 bytes: nearly
+   * every call is answered at its first attempt, over an open connection, and the answer itself resolves its promise.
    */
   run<K extends RequestKind>(call: Call<K>, onEnd: () => void): Promise<Answered<K>> {
     const { kind, request, context } = call;
@@ -126,13 +125,13 @@ export class CallRunner {
     return promise;
   }
 
-  /** Where it is tried first: a stale read at any node, so that all of them share that work; all else at the leader. */
+  /** Returns the connection of the first attempt: to any node in turn for a stale read, else to the leader. */
   #firstRoute(request: RequestOf<RequestKind>): NodeConnection | null {
     const isStale = (request.kind === "get" || request.kind === "list") && request.consistency === "stale";
     return isStale ? this.#pool.routeToAny() : this.#pool.route(null);
   }
 
-  /** Tries until there is an answer or the call must end. `first`: what the first attempt came to, if there was one. */
+  /** Retries until there is an answer or the call must end. `first`: the result of the first attempt, if there was one. */
   async #goOn<K extends RequestKind>(call: Call<K>, first: Attempted<K> | null): Promise<Answered<K>> {
     const { kind, action, context } = call;
     let outcome: Outcome = "not-applied";
@@ -163,7 +162,7 @@ export class CallRunner {
     }
   }
 
-  /** Asks the node at one address, once, with all the time there is. */
+  /** Sends a request to the node at one address, once, with all the time that is left. */
   async runAt<K extends RequestKind>(address: string, call: Call<K>): Promise<Answered<K>> {
     const { action, context } = call;
     const ending = { action, context, outcome: "not-applied", failure: null } as const;
@@ -185,7 +184,7 @@ export class CallRunner {
       : toError(attempted, action, "not-applied");
   }
 
-  /** Sends it over the connection that is best now, or that can be made. */
+  /** Sends the request over the best open connection, or over a new one. */
   async #attempt<K extends RequestKind>(
     call: Call<K>,
     attempt: number,
@@ -241,12 +240,12 @@ export class CallRunner {
   }
 }
 
-/** What is known of a call that has to end. */
+/** A call that has to end. */
 interface Ending {
   readonly action: string;
   readonly context: CallContext;
   readonly outcome: Outcome;
-  /** What went wrong last. */
+  /** The last failure. */
   readonly failure: AttemptFailure | null;
 }
 
@@ -255,7 +254,7 @@ function throwIfStopped(ending: Ending): void {
   if (reason !== null) throw stopError(reason, ending);
 }
 
-/** The error of a call that its deadline, its caller or the client's closing ended. */
+/** Returns the error of a call that its deadline, its caller or the closing of the client ended. */
 export function stopError(reason: StopReason, { action, context, outcome, failure }: Ending): KvraftError {
   const fate = describeOutcome(outcome);
   switch (reason) {

@@ -223,7 +223,7 @@ interface Tools {
   readonly context: CallContext;
 }
 
-/** What every member says of itself within the context's time; a node that can't be reached is said to be so. */
+/** Asks every member directly for its status; a member that cannot be reached is in the result as such. */
 export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
   const { pool, context } = tools;
   // An address that does not answer must leave time for the others.

@@ -1,9 +1,9 @@
 /**
  * One connection to one node: the hello, then requests and answers, many at a time.
  *
- * Every request is settled exactly once: answered, lost with the connection, silent for too long, or aborted by its
- * caller. What is not answered says whether it may have reached the node; only a request whose bytes were still in
- * this process when the connection closed surely did not.
+ * Every request ends exactly once: answered, lost with the connection, unanswered for too long, or aborted by its
+ * caller. A request without an answer ends with whether it may have reached the node; it did not only if its bytes were
+ * still in this process when the connection closed.
  */
 import { errorMessage } from "../platform/errors.ts";
 import { formatAddress } from "../platform/address.ts";
@@ -29,15 +29,14 @@ import { dial } from "../transport/dial.ts";
 import { MAX_IN_FLIGHT_BYTES } from "./admission.ts";
 import { TIMER_TICK_MS } from "./call_context.ts";
 
-/** From the start of a dial to the node's welcome. */
+/** The longest time from the start of a dial to the node's welcome. */
 export const DIAL_TIMEOUT_MS = 1_000;
 /**
- * A node that was asked and from which nothing came for so long since is taken for hung: its connection is closed.
+ * A node with unanswered requests that sends nothing for this time counts as hung: its connection is closed.
  *
- * Much longer than an attempt, which goes on to another node before: a cluster that was asked for more than it can
- * answer in a second is slow and not hung, and if all its clients dialled anew it would answer nobody. With one second
- * here, 2,000 clients in one process did 4.3 to 5.8 thousand puts a second and 4,000 did 0.4 to 0.8 thousand while most
- * calls timed out; now 11.9 and 6.4 thousand.
+ * Much longer than an attempt, which goes on to another node before. An overloaded cluster is slow and not hung, and it
+ * would answer no client if all of them reconnected. With one second here, 2,000 clients in one process did 4.3 to 5.8
+ * thousand puts a second and 4,000 did 0.4 to 0.8 thousand while most calls timed out; now 11.9 and 6.4 thousand.
  */
 export const SILENCE_LIMIT_MS = 10_000;
 
@@ -53,14 +52,14 @@ type Unnumbered<R> = R extends ClientRequest ? Omit<R, "requestId"> : never;
 /** A request of a kind, before the connection numbers it. */
 export type RequestOf<K extends RequestKind> = Unnumbered<ClientRequest> & { readonly kind: K };
 
-/** What a node says unasked. */
+/** A message that a node sends without a request. */
 export type Notice = ServerFrame<"leader"> | ServerFrame<"members">;
 
 /** How a request ended without an answer. `left`: whether it may have reached the node. */
 export type Unanswered =
   /** The connection ended. */
   | { readonly kind: "lost"; readonly left: boolean; readonly reason: string }
-  /** Its time was up. */
+  /** No answer came in its time. */
   | { readonly kind: "silent"; readonly left: boolean }
   /** Its caller's signal ended it. */
   | { readonly kind: "aborted"; readonly left: boolean };
@@ -71,42 +70,42 @@ export type RequestEnd<K extends RequestKind> =
   | { readonly kind: "refused"; readonly error: ErrorResponse }
   | Unanswered;
 
-/** What ends a request before its answer. */
+/** The limits of a request. */
 export interface RequestLimits {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | null;
 }
 
-/** How to open a connection. */
+/** Options of {@link NodeConnection.open}. */
 export interface OpenOptions {
   readonly network: Dialer;
   readonly clock: Clock;
   readonly address: Address;
-  /** The cluster that the node must belong to; null before one is known. */
+  /** The cluster that the node must belong to; null when none is known yet. */
   readonly clusterId: string | null;
   /** Ends the attempt. */
   readonly signal: AbortSignal;
 }
 
-/** A request under way. */
+/** A request in flight. */
 interface Pending {
-  /** Where its frame begins in the stream of all bytes sent. */
+  /** The offset of its frame in the stream of all bytes sent. */
   readonly position: number;
-  /** When its time is up. */
+  /** The time at which it ends without an answer. */
   readonly deadline: number;
-  /** Takes the answer; gives false, and has not ended, for a message that is no answer to this kind of request. */
+  /** Takes the answer; returns false, and does not end, for a message of a wrong kind. */
   answer(message: ServerMessage): boolean;
-  /** The request ends without an answer. */
+  /** Ends the request without an answer. */
   end(end: Unanswered): void;
 }
 
-/** A request of a kind under way. */
+/** A request of one kind in flight. */
 class PendingRequest<K extends RequestKind> implements Pending {
   readonly position: number;
   readonly deadline: number;
   readonly #kind: K;
   readonly #onEnd: (end: RequestEnd<K>) => void;
-  /** Set while its caller's signal is listened to. */
+  /** Removes the listener of its caller's signal, if there is one. */
   release: (() => void) | null = null;
 
   constructor(
@@ -139,20 +138,20 @@ class PendingRequest<K extends RequestKind> implements Pending {
 
 /** An open connection. */
 export class NodeConnection {
-  /** What the node said of itself and its cluster. */
+  /** The node's answer to the hello. */
   readonly welcome: Welcome;
-  /** Where it was dialled. */
+  /** The address that was dialed. */
   readonly address: string;
   readonly #channel: FrameChannel;
   readonly #clock: Clock;
   readonly #pending = new Map<number, Pending>();
   #nextRequestId = 1;
   #timer: Timer | null = null;
-  /** When the timer fires; Infinity without one. */
+  /** The time at which the timer fires; Infinity without one. */
   #wakesAt = Infinity;
-  /** Whether the end of the turn will show if requests are still under way. */
+  /** Whether a callback at the end of the turn will stop the timer if no request is in flight. */
   #isIdling = false;
-  /** Since when it has been asked and nothing has come from it; null when nothing was asked since something came. */
+  /** The time of the first request since a frame last came; null without one. */
   #silentSince: number | null = null;
 
   private constructor(
@@ -169,7 +168,7 @@ export class NodeConnection {
     this.#clock = clock;
   }
 
-  /** Connects and says hello. Rejects with NetworkError or HandshakeError, which name the address and the reason. */
+  /** Connects and exchanges hellos. Rejects with NetworkError or HandshakeError, which name the address and the reason. */
   static async open({ network, clock, address, clusterId, signal }: OpenOptions): Promise<NodeConnection> {
     const caller = { role: "client", clusterId } as const;
     const options = { network, clock, address, caller, sizes: SIZES, timeoutMs: DIAL_TIMEOUT_MS, signal };
@@ -187,7 +186,7 @@ export class NodeConnection {
     return this.#channel.closeReason === null;
   }
 
-  /** Reads until the connection ends; resolves to the reason. Called once, by whoever owns the connection. */
+  /** Reads until the connection ends; resolves to the reason. The owner of the connection calls it once. */
   async serve(onNotice: (notice: Notice) => void): Promise<string> {
     const reason = await this.#channel.readFrames((payload) => this.#receive(payload, onNotice));
     this.#losePending(reason);
@@ -222,7 +221,7 @@ export class NodeConnection {
     if (signal !== null) this.#endWith(signal, requestId, pending);
   }
 
-  /** Ends the connection, and every request with it. Without effect when it has ended. */
+  /** Closes the connection and ends every request. Without effect when it is closed. */
   close(reason: string): void {
     this.#channel.close(reason);
     this.#losePending(reason);
@@ -244,7 +243,7 @@ export class NodeConnection {
     try {
       message = decodeServerMessage(payload);
     } catch (error) {
-      // News of a kind that a newer node has: whatever it says, nothing here depends on it.
+      // A notice of a kind that only newer nodes have: nothing here depends on it.
       if (error instanceof UnknownKindError) return;
       this.close(errorMessage(error));
       return;
@@ -256,14 +255,14 @@ export class NodeConnection {
     } else {
       const { requestId } = message;
       const request = this.#pending.get(requestId);
-      // An answer to a request that has ended meanwhile is late, not wrong.
+      // An answer to a request that has ended is late, not wrong.
       if (request === undefined) return;
       if (request.answer(message)) this.#ended(requestId);
       else this.close(`it gave a ${message.kind} for another kind of request`);
     }
   }
 
-  /** Without requests there is no timer; but one that follows at once finds it where it was. */
+  /** Stops the timer at the end of the turn without requests, so that a request that follows at once reuses it. */
   #ended(requestId: number): void {
     this.#pending.delete(requestId);
     if (this.#pending.size > 0 || this.#isIdling) return;
@@ -275,8 +274,8 @@ export class NodeConnection {
   }
 
   /**
-   * Wakes at the earliest deadline. One timer for all requests, which stays when that request is answered, and finds
-   * nothing then: one for each, set and cancelled, cost about 15 % of the client's CPU per get.
+   * Sets the timer to the earliest deadline. One timer serves all requests and stays when that request is answered: one
+   * for each, set and cancelled, cost about 15 % of the client's CPU per get.
    */
   #wakeAt(deadline: number, now: number): void {
     this.#timer?.cancel();
@@ -284,7 +283,7 @@ export class NodeConnection {
     this.#timer = this.#clock.after(Math.max(0, deadline - now), () => this.#endOverdue());
   }
 
-  /** Those whose time is up stay unanswered for now: their frames may be on their way, or may yet leave. */
+  /** Ends the requests whose deadline has passed: their frames may have been sent, or may be yet. */
   #endOverdue(): void {
     const now = this.#clock.now();
     let next = Infinity;

@@ -1,4 +1,4 @@
-/** What all calls of one client work with: its connections, its runner, its session, its defaults. */
+/** The parts that all calls of one client share: connections, runner, session, defaults. */
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Dialer } from "../platform/network.ts";
 import { SystemClock, systemDialer } from "../platform/system.ts";
@@ -16,7 +16,7 @@ import { SessionWriter, type WriteResult } from "./writer.ts";
 /** Deadline of a call that names none. */
 export const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** What the client takes from its environment. */
+/** The network, the clock and the source of random numbers that a client uses. */
 export interface ClientPlatform {
   /** Opens connections. */
   readonly network: Dialer;
@@ -26,15 +26,15 @@ export interface ClientPlatform {
   readonly random: Random;
 }
 
-/** What a write is, for messages, and what its caller asked for. */
+/** The options of a write, and its action for messages. */
 export interface WriteNotes {
   readonly action: string;
   readonly options: CallOptions;
-  /** The limits of the call that the write is a part of, where they are not its own. */
+  /** The limits of the call that the write is a part of, if it is a part of one. */
   readonly context?: CallContext;
 }
 
-/** One client, below its public face. */
+/** One client, behind its public interface. */
 export class ClientCore {
   readonly pool: ConnectionPool;
   readonly runner: CallRunner;
@@ -60,7 +60,7 @@ export class ClientCore {
     });
   }
 
-  /** Reaches the cluster; see KvClient.connect. */
+  /** Connects to the cluster; see KvClient.connect. */
   static async connect(
     options: ConnectOptions,
     platform: ClientPlatform = { network: systemDialer(), clock: new SystemClock(), random: Math.random },
@@ -71,7 +71,7 @@ export class ClientCore {
     const context = new CallContext({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
     try {
       await reachCluster(pool, { context, random: platform.random, cluster: options.cluster });
-      // Any node passes requests on: a leader that does not answer its dial at once is not waited for.
+      // Any node forwards requests: this does not wait for a leader that does not answer its dial at once.
       await context.within(HEAD_START_MS).waitFor(pool.reachLeader());
     } catch (error) {
       await pool.close();
@@ -80,7 +80,7 @@ export class ClientCore {
     return new ClientCore(pool, { platform, timeoutMs });
   }
 
-  /** Applies a transaction once; resolves to what `read` makes of what the store did. Rejects with a KvraftError. */
+  /** Applies a transaction once; resolves to what `read` returns for its result. Rejects with a KvraftError. */
   write<T>(
     request: WriteRequest,
     { action, options, context = this.context(options) }: WriteNotes,
@@ -101,7 +101,7 @@ export class ClientCore {
     return this.runner.ask({ kind, action, request, context });
   }
 
-  /** The limits of a call that begins now. */
+  /** Returns the limits of a call that begins now. */
   context({ timeoutMs = this.timeoutMs, signal }: CallOptions): CallContext {
     return new CallContext({
       clock: this.clock,
@@ -113,8 +113,8 @@ export class ClientCore {
 }
 
 /**
- * Dials the cluster until a node answers: nodes that start, are busy or close the connection may answer in a moment.
- * Rejects with a KvraftError when the context ends, or when dialling again is of no use.
+ * Dials the cluster until a node answers: nodes that start, are busy or close the connection may answer later. Rejects
+ * with a KvraftError when the context ends, or when dialing again cannot succeed.
  */
 async function reachCluster(
   pool: ConnectionPool,
@@ -135,7 +135,7 @@ async function reachCluster(
     }
     const { stopped } = context;
     if (stopped === null) continue;
-    // At the deadline, what every address said is worth more than how long it took.
+    // At the deadline the failure of every address says more than the elapsed time.
     if (stopped === "deadline" && failure !== null) throw failure.error;
     const action = `reach the cluster at ${cluster.join(", ")}`;
     throw stopError(stopped, { action, context, outcome: "not-applied", failure: null });

@@ -1,37 +1,37 @@
 /**
- * The dials under way, at most one to each address, and races among them.
+ * The dials in progress, at most one to each address, and races among them.
  *
- * A race begins with the best address and gives it a head start; whichever node answers first wins (RFC 8305 §5). One
- * address that does not answer then costs a call a quarter of a second and not the whole time of a dial. A dial that
- * lost its race is ended unless something else waits for it: a client keeps no connections that it does not use.
+ * A race begins with the best address and gives it a head start; the first node that answers wins (RFC 8305 §5). An
+ * address that does not answer costs a call a quarter of a second and not the whole time of a dial. A dial that lost its
+ * race is aborted unless something else waits for it: a client keeps no connections that it does not use.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import { withResolvers } from "../platform/promise.ts";
 import type { CloseSignal } from "./call_context.ts";
 import type { NodeConnection } from "./connection.ts";
 
-/** How long a race waits for an address before it dials the next one too (RFC 8305 §8 recommends as much). */
+/** The time that a race waits for an address before it dials the next one too (RFC 8305 §8 recommends it). */
 export const HEAD_START_MS = 250;
 
-/** A dial that brought no connection. */
+/** A dial that failed. */
 export interface FailedDial {
   readonly kind: "failed";
   readonly address: string;
   readonly error: Error;
 }
 
-/** What a dial came to. Dials never reject. */
+/** The result of a dial. Dials never reject. */
 export type Dialled = { readonly kind: "open"; readonly connection: NodeConnection } | FailedDial;
 
-/** What a race came to. */
+/** The result of a race. */
 export interface RaceEnd {
-  /** The first connection that was wanted; null when no dial brought one. */
+  /** The first connection that was wanted; null when every dial failed. */
   readonly connection: NodeConnection | null;
   /** The dials that failed, in the order of their addresses. */
   readonly failures: readonly FailedDial[];
 }
 
-/** What a {@link Dials} works with. */
+/** Options of {@link Dials}. */
 export interface DialsOptions {
   /** Dials an address until `signal` ends it. Never rejects. */
   readonly dialNow: (address: string, signal: AbortSignal) => Promise<Dialled>;
@@ -40,11 +40,11 @@ export interface DialsOptions {
   readonly closing: CloseSignal;
 }
 
-/** A dial under way. */
+/** A dial in progress. */
 interface PendingDial {
   readonly promise: Promise<Dialled>;
   readonly stop: AbortController;
-  /** Races that it runs in, and everything else that waits for it. */
+  /** The number of races and other callers that wait for it. */
   users: number;
 }
 
@@ -52,7 +52,7 @@ interface PendingDial {
 export class Dials {
   readonly #options: DialsOptions;
   readonly #pending = new Map<string, PendingDial>();
-  /** Every dial that has not ended, also those that were told to. */
+  /** Every dial that has not ended, including aborted ones. */
   readonly #running = new Set<Promise<Dialled>>();
 
   /** Dials nothing yet. */
@@ -63,7 +63,7 @@ export class Dials {
     });
   }
 
-  /** Dials `address`, or joins the dial that is under way; no race ends it from now on. */
+  /** Dials `address`, or joins the dial in progress; no race aborts it from now on. */
   dial(address: string): Promise<Dialled> {
     return this.#join(address).promise;
   }
@@ -109,7 +109,7 @@ export class Dials {
     return dial;
   }
 
-  /** Ends a dial that nothing waits for any more; the next one to this address is another. */
+  /** Aborts a dial that nothing waits for any more; the next one to this address is a new one. */
   #leave(address: string, dial: PendingDial): void {
     dial.users -= 1;
     if (dial.users > 0) return;
@@ -122,7 +122,7 @@ export class Dials {
   }
 }
 
-/** What a {@link Race} works with. */
+/** Options of {@link Race}. */
 interface RaceOptions extends Pick<DialsOptions, "clock" | "closing"> {
   readonly addresses: readonly string[];
   readonly isWanted: (connection: NodeConnection) => boolean;

@@ -1,18 +1,17 @@
 /**
- * What the client knows of the cluster: addresses, who answers at each, who leads, and whom to leave alone for a
- * while. Opens nothing and waits for nothing.
+ * The client's knowledge of the cluster: addresses, the node at each, the leader, and addresses that failed lately. Opens
+ * no connection and waits for nothing.
  *
- * The addresses that the program gave come before those the cluster tells of: they are known to be meant for this
- * client, while a member's own address may not be reachable from where the client is. They are kept when the cluster
- * has long moved elsewhere; by then its members have told where.
+ * The addresses that the program gave come before those of the members: they are known to be reachable for this client,
+ * while a member's own address may not be. They are kept even when the whole cluster has moved to other addresses.
  */
 import type { Random } from "../platform/clock.ts";
 import type { Member } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 
-/** How long an address is left alone after its first failure; each further one doubles it. */
+/** The time that an address is avoided after its first failure; each further failure doubles it. */
 const AVOID_MIN_MS = 500;
-/** The longest that an address is left alone. */
+/** The longest time that an address is avoided. */
 const AVOID_MAX_MS = 5_000;
 
 /** Failures of an address since it last answered. */
@@ -21,35 +20,35 @@ interface Failures {
   readonly avoidUntil: number;
 }
 
-/** What a node that the client is connected to said last about who leads. */
+/** The leader and its term as a connected node last reported them. */
 interface View {
   readonly leader: NodeId | null;
   readonly term: number;
 }
 
-/** Who is where, and who leads. */
+/** The addresses, the nodes and the leader. */
 export class Directory {
   readonly #given: readonly string[];
   readonly #answeredBy = new Map<string, NodeId>();
   readonly #failures = new Map<string, Failures>();
   readonly #views = new Map<NodeId, View>();
   #members: readonly Member[] = [];
-  /** What the node had applied that told of them. */
-  #membersToldAt = 0;
+  /** The applied index of the node that reported them. */
+  #membersReportedAt = 0;
 
   /** `given`: the addresses that the program named, each in its one written form. */
   constructor(given: readonly string[]) {
     this.#given = [...new Set(given)];
   }
 
-  /** The newest members that a node told of, sorted by id. */
+  /** The newest members that a node reported, sorted by id. */
   get members(): readonly Member[] {
     return this.#members;
   }
 
   /**
-   * Who leads: what the node with the newest term says, unless the one that it names says otherwise since. Null
-   * when no connected node names one.
+   * The leader that the node with the newest term reports, unless that leader itself reports otherwise in a later term.
+   * Null when no connected node knows of one.
    */
   get leader(): NodeId | null {
     let newest: View | null = null;
@@ -61,13 +60,13 @@ export class Directory {
     return newest === null ? null : newest.leader;
   }
 
-  /** A node answered at `address`. */
+  /** Records that a node answered at `address`. */
   noteAnswer(address: string, node: NodeId): void {
     this.#answeredBy.set(address, node);
     this.#failures.delete(address);
   }
 
-  /** The address did not answer, or its node went silent. */
+  /** Records that the address did not answer, or that its connection was lost. */
   noteFailure(address: string, now: number): void {
     const count = (this.#failures.get(address)?.count ?? 0) + 1;
     const avoidMs = Math.min(AVOID_MAX_MS, AVOID_MIN_MS * 2 ** (count - 1));
@@ -75,30 +74,30 @@ export class Directory {
   }
 
   /**
-   * A node told who the members are, having applied so much: one that is behind does not bring back those who have
-   * left. What was known of addresses that are no longer named is dropped.
+   * Records the members that a node reported, with its applied index: a node that is behind does not bring back members
+   * that have left. Drops what was known of addresses that no member has any more.
    */
   noteMembers(members: readonly Member[], appliedIndex: number): void {
-    if (appliedIndex < this.#membersToldAt) return;
-    this.#membersToldAt = appliedIndex;
+    if (appliedIndex < this.#membersReportedAt) return;
+    this.#membersReportedAt = appliedIndex;
     this.#members = members.toSorted((a, b) => a.id - b.id);
     const known = new Set(this.addresses());
     for (const address of this.#answeredBy.keys()) if (!known.has(address)) this.#answeredBy.delete(address);
     for (const address of this.#failures.keys()) if (!known.has(address)) this.#failures.delete(address);
   }
 
-  /** A node told who leads in `term`; without a term, in the one that it spoke of last. */
-  noteLeader(teller: NodeId, leader: NodeId | null, term: number | null): void {
-    const before = this.#views.get(teller);
-    this.#views.set(teller, { leader, term: term ?? before?.term ?? 0 });
-    // Who has just been elected is alive: its address deserves a try.
+  /** Records the leader that a node reported in `term`; null: in the term that it last reported. */
+  noteLeader(reporter: NodeId, leader: NodeId | null, term: number | null): void {
+    const before = this.#views.get(reporter);
+    this.#views.set(reporter, { leader, term: term ?? before?.term ?? 0 });
+    // A node that has just been elected is alive, so its addresses are dialed again.
     if (leader === null || leader === before?.leader) return;
     for (const address of this.addressesOf(leader)) this.#failures.delete(address);
   }
 
-  /** The connection to a node ended: what it said last is no news any more. */
-  forgetView(teller: NodeId): void {
-    this.#views.delete(teller);
+  /** Drops the report of a node whose connection has ended. */
+  forgetView(reporter: NodeId): void {
+    this.#views.delete(reporter);
   }
 
   /** Every address, given ones first. */
@@ -106,12 +105,12 @@ export class Directory {
     return [...new Set([...this.#given, ...this.#members.map((member) => member.address)])];
   }
 
-  /** Where a node can be dialled, best first: given addresses at which it answered, then its own. */
+  /** Returns the addresses of a node, best first: given addresses at which it answered, then its own. */
   addressesOf(node: NodeId): readonly string[] {
     return this.addresses().filter((address) => this.nodeAt(address) === node);
   }
 
-  /** Who answers at an address: who did last, else the member that has it as its own, else unknown. */
+  /** Returns the node at an address: the one that answered last, else the member with that address, else null. */
   nodeAt(address: string): NodeId | null {
     const answered = this.#answeredBy.get(address);
     if (answered !== undefined) return answered;
@@ -124,7 +123,7 @@ export class Directory {
     return failures !== undefined && now < failures.avoidUntil;
   }
 
-  /** In which order to dial: the leader, then the given addresses, then others; last those that failed lately. */
+  /** Returns the addresses in the order to dial: leader, given addresses, others; last those that failed lately. */
   dialOrder(now: number, random: Random): readonly string[] {
     const leader = this.leader;
     const rank = (address: string): number => {

@@ -1,6 +1,6 @@
 /**
- * What programs pass, turned into what the store takes: text encoded, arguments checked. Everything wrong that can be
- * found here is found before anything is sent.
+ * Converts the arguments of calls to requests: encodes text and checks every argument before anything is sent. Also the
+ * cursors of listings.
  */
 import {
   type Check,
@@ -26,9 +26,9 @@ import type {
   TransactionRequest,
 } from "./types.ts";
 
-/** Entries of a page unless the caller says otherwise. */
+/** The default number of entries of a page. */
 const DEFAULT_LIST_LIMIT = 100;
-/** The longest time that a call may take: what a timer can measure. */
+/** The longest time that a call may take, which is the longest that a timer can measure. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
 /** The first byte of a cursor. */
 const FORWARD = 0;
@@ -43,12 +43,12 @@ export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations" | "r
 /** A transaction as a call of this client makes it. */
 export type WriteRequest = TransactionRequest & Pick<Transaction, "returnCurrent">;
 
-/** The bytes of a key or value, owned by the client from here on. */
+/** Returns the bytes of a key or value as a copy that the client owns. */
 export function toBytes(value: Bytes, what: string): Uint8Array {
   return value instanceof Uint8Array ? value.slice() : toView(value, what);
 }
 
-/** The bytes of a key or value: of text the client's own, else the caller's, to be used up before it goes on. */
+/** Returns the bytes of a key or value without a copy: they may be the caller's, and are used before it continues. */
 function toView(value: Bytes, what: string): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (typeof value !== "string") {
@@ -62,7 +62,7 @@ function toView(value: Bytes, what: string): Uint8Array {
   return TEXT.encode(value);
 }
 
-/** A key to be read. */
+/** Returns the bytes of a key to be read. Throws {@link KvraftError} for an invalid key. */
 export function toKey(key: Bytes): Uint8Array {
   const bytes = toBytes(key, "key");
   throwProblem(validateKey(bytes));
@@ -70,10 +70,10 @@ export function toKey(key: Bytes): Uint8Array {
 }
 
 /**
- * A transaction as the store takes it. Its bytes may be the caller's: it is to be encoded before the caller goes on.
+ * Returns a transaction for the store. Its bytes may be the caller's, so it is encoded before the caller continues.
  *
- * Values are held against the store's own limit alone. A lower one that a node names in its welcome is for the leader to
- * enforce: otherwise a single node with another setting, or a hostile one, could have this client refuse every value.
+ * Values are checked against the largest limit of the protocol only. The leader enforces a lower one: otherwise a single
+ * node with another setting, or a malicious one, could make this client refuse every value.
  */
 export function toTransaction(request: WriteRequest): UnstampedTransaction {
   const checks = request.checks === undefined ? NO_CHECKS : request.checks.map(toCheck);
@@ -85,13 +85,13 @@ export function toTransaction(request: WriteRequest): UnstampedTransaction {
     : { checks, mutations, returnCurrent: true };
 }
 
-/** Whether a check of a key's value, or of its absence where that is null, would hold for the key as it stands. */
+/** Returns whether a key has the expected value; null expects that the key does not exist. */
 export function isExpected(expect: Bytes | null, entry: KeyValue | null): boolean {
   if (expect === null || entry === null) return expect === entry;
   return areEqual(toView(expect, "expected value"), entry.value);
 }
 
-/** Bytes of keys and values in a transaction. */
+/** Returns the bytes of keys and values in a transaction. */
 export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
   let bytes = 0;
   for (const check of checks) bytes += check.key.length + (check.kind === "value" ? check.value.length : 0);
@@ -101,7 +101,7 @@ export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
   return bytes;
 }
 
-/** A page of a listing as the store takes it. */
+/** Returns the query of one page of a listing. */
 export function toListQuery(options: ListOptions): ListQuery {
   const reverse = options.reverse ?? false;
   const query: ListQuery = {
@@ -118,7 +118,7 @@ export function toListQuery(options: ListOptions): ListQuery {
   return query;
 }
 
-/** A deadline in milliseconds. */
+/** Returns a checked timeout. */
 export function toTimeoutMs(timeoutMs: number): number {
   if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS)) {
     throw new InvalidRequestError(
@@ -128,7 +128,7 @@ export function toTimeoutMs(timeoutMs: number): number {
   return timeoutMs;
 }
 
-/** A change of the members, with its address in its one written form. */
+/** Returns a checked change of the members, with its address in canonical form. */
 export function toMembershipChange(change: MembershipChange): MembershipChange {
   throwIfNoNodeId(change.id);
   switch (change.kind) {
@@ -147,7 +147,7 @@ export function toMembershipChange(change: MembershipChange): MembershipChange {
   }
 }
 
-/** Addresses as programs name them, in their one written form. */
+/** Returns checked addresses in canonical form. */
 export function toAddresses(cluster: readonly string[]): string[] {
   try {
     return parseContacts(cluster).map(({ address }) => formatAddress(address));
@@ -167,7 +167,7 @@ function toMemberAddress(text: string): string {
   return address;
 }
 
-/** Throws for a number that is no node's. */
+/** Throws for a number that cannot be the id of a node. */
 export function throwIfNoNodeId(id: number): void {
   if (Number.isSafeInteger(id) && id >= 1) return;
   throw new InvalidRequestError(`Cannot use ${id} as a node's id: ids are integers from 1 up.`);
@@ -221,7 +221,7 @@ export function encodeCursor(key: Uint8Array, direction: { readonly reverse: boo
   return base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** The key that a cursor stands behind. Throws {@link InvalidRequestError} when it is none of this direction. */
+/** Returns the key in a cursor. Throws {@link InvalidRequestError} for other text and for the other direction. */
 export function decodeCursor(cursor: string, direction: { readonly reverse: boolean }): Uint8Array {
   const bytes = parseBase64Url(cursor);
   const way = bytes === null ? undefined : bytes[0];

@@ -1,9 +1,9 @@
 /**
- * The client's connections: at most one to each node, dialled when needed, the leader's preferred.
+ * The client's connections: at most one to each node, dialed when needed, with the leader's preferred.
  *
- * Nobody waits for the leader's connection while another is open: any node passes requests on, so the leader is
- * dialled beside the traffic and used once it answers. Where its address can't be reached from here (another
- * network, a container), everything still works through a node that can.
+ * No call waits for the leader's connection while another one is open: any node forwards requests, so the leader is
+ * dialed at the same time and used once it answers. If its address cannot be reached from the client (another network,
+ * a container), requests go through a node that can be reached.
  */
 import { parseAddress } from "../platform/address.ts";
 import { NetworkError, type NetworkErrorCode, shortened } from "../platform/errors.ts";
@@ -20,10 +20,10 @@ import { ConnectionError, VersionMismatchError } from "./errors.ts";
 import { backoffMs, reasonWithin, type Unreachable } from "./retry.ts";
 import type { ConnectionState } from "./types.ts";
 
-/** What reaching for the cluster came to. */
+/** The result of dialing the cluster. */
 export type Reached = { readonly kind: "open"; readonly connection: NodeConnection } | Unreachable;
 
-/** Why a dial failed that would fail again, however often the same address is dialled. */
+/** The reasons of failed dials for which dialing the same address again cannot succeed. */
 const FINAL_REASONS: readonly (HandshakeError["code"] | NetworkErrorCode)[] = [
   "versionMismatch",
   "wrongCluster",
@@ -32,10 +32,10 @@ const FINAL_REASONS: readonly (HandshakeError["code"] | NetworkErrorCode)[] = [
   "notPermitted",
 ];
 
-/** What a pool is made of. */
+/** Options of {@link ConnectionPool}. */
 export interface ConnectionPoolOptions {
   readonly platform: ClientPlatform;
-  /** `host:port`, each in its one written form. */
+  /** `host:port`, each in canonical form. */
   readonly addresses: readonly string[];
 }
 
@@ -52,11 +52,11 @@ export class ConnectionPool {
   readonly #closing = new CloseSignal();
   #clusterId: string | null = null;
   #newestAppliedIndex = 0;
-  /** Whose turn it was, of the open connections. */
+  /** The position of the open connection that was used last for a stale read. */
   #turn = 0;
   #downReason = "not connected yet";
   #isReconnecting = false;
-  #toldState: ConnectionState | null = null;
+  #reportedState: ConnectionState | null = null;
 
   /** Connects to nothing yet. */
   constructor({ platform, addresses }: ConnectionPoolOptions) {
@@ -69,7 +69,7 @@ export class ConnectionPool {
     });
   }
 
-  /** Closed with the pool. */
+  /** The signal that the pool is closed. */
   get closing(): CloseSignal {
     return this.#closing;
   }
@@ -79,23 +79,23 @@ export class ConnectionPool {
     return this.#newestAppliedIndex;
   }
 
-  /** The members that a node told of last, sorted by id. */
+  /** The members that a node reported last, sorted by id. */
   get members(): readonly Member[] {
     return this.#directory.members;
   }
 
-  /** Where a node can be dialled, best first. */
+  /** Returns the addresses of a node, best first. */
   addressesOf(node: NodeId): readonly string[] {
     return this.#directory.addressesOf(node);
   }
 
-  /** Dials the addresses of which it is not known who answers there; resolves whatever came of it. */
+  /** Dials the addresses whose node is not known; resolves when every dial has ended. */
   async identify(): Promise<void> {
     const unknown = this.#directory.addresses().filter((address) => this.#directory.nodeAt(address) === null);
     await Promise.all(unknown.map((address) => this.dial(address)));
   }
 
-  /** Where the next request would go. */
+  /** The node that the next request would be sent to. */
   get state(): ConnectionState {
     const connection = this.#current(null);
     return connection === null
@@ -103,24 +103,24 @@ export class ConnectionPool {
       : { kind: "connected", node: connection.node, leader: this.#directory.leader };
   }
 
-  /** Calls `listener` at each change of {@link state}; the function given back ends that. What it throws is dropped. */
+  /** Calls `listener` at each change of {@link state} until the returned function is called. Ignores its errors. */
   onStateChange(listener: (state: ConnectionState) => void): () => void {
     this.#listeners.add(listener);
     this.#keepConnected();
     return () => void this.#listeners.delete(listener);
   }
 
-  /** A node that refused a request said who leads; null when it knows of no leader. */
-  noteLeader(teller: NodeId, leader: NodeId | null): void {
-    if (!this.#open.has(teller)) return;
-    this.#directory.noteLeader(teller, leader, null);
+  /** Records the leader that a node named when it refused a request; null when it knows of none. */
+  noteLeader(reporter: NodeId, leader: NodeId | null): void {
+    if (!this.#open.has(reporter)) return;
+    this.#directory.noteLeader(reporter, leader, null);
     this.#leaderMayHaveChanged();
   }
 
   /**
-   * The open connection for the next request: the leader's, else any; not that to `except`. While it is not the
-   * leader's, that is dialled again from time to time; while no connected node knows who leads, everybody is: those
-   * may be a minority that is cut off, or nodes that wait to be added.
+   * Returns the open connection for the next request: the leader's, else any; not the one to `except`. While it is not the
+   * leader's, the leader is dialed again from time to time. While no connected node knows a leader, all nodes are dialed:
+   * the connected ones may be a minority that is cut off, or nodes that wait to be added.
    */
   route(except: NodeId | null): NodeConnection | null {
     const connection = this.#current(except);
@@ -131,7 +131,7 @@ export class ConnectionPool {
     return connection;
   }
 
-  /** The open connections in turn, for requests that any node answers by itself. Who is not connected is dialled beside. */
+  /** Returns the open connections in turn, for requests that any node answers by itself, and dials the other nodes. */
   routeToAny(): NodeConnection | null {
     const open = [...this.#open.values()].filter(({ isOpen }) => isOpen);
     if (open.length < this.#directory.members.length) this.#dialOthers();
@@ -149,7 +149,7 @@ export class ConnectionPool {
     return reach;
   }
 
-  /** The connection over which `address` is reached, dialled if there is none. */
+  /** Returns the connection to the node at `address`, and dials it if there is none. */
   dial(address: string): Promise<Dialled> {
     const node = this.#directory.nodeAt(address);
     const connection = node === null ? null : this.#connectionTo(node);
@@ -157,7 +157,7 @@ export class ConnectionPool {
     return this.#dials.dial(address);
   }
 
-  /** Dials the leader if one is known and not connected; resolves whatever came of it. */
+  /** Dials the leader if one is known and not connected; resolves when the dial has ended. */
   async reachLeader(): Promise<void> {
     await this.#dialLeader();
   }
@@ -174,7 +174,7 @@ export class ConnectionPool {
   async #reachNow(except: NodeId | null): Promise<Reached> {
     const { clock, random } = this.#platform;
     const now = clock.now();
-    // With a connection to fall back on, nobody waits for an address that has just failed.
+    // With another connection open, the call does not wait for an address that has just failed.
     const hasFallback = this.#current(null) !== null;
     const addresses = this.#directory.dialOrder(now, random).filter((address) =>
       (except === null || this.#directory.nodeAt(address) !== except) &&
@@ -186,7 +186,7 @@ export class ConnectionPool {
     if (lastResort !== null) return { kind: "open", connection: lastResort };
     const end = unreachable(failures);
     this.#downReason = end.error.message;
-    this.#tellState();
+    this.#reportState();
     return end;
   }
 
@@ -214,7 +214,7 @@ export class ConnectionPool {
         connection.close("it is not needed any more");
         throw new Error("The client was closed, or reached another node before.");
       }
-      return { kind: "open", connection: this.#admit(connection) };
+      return { kind: "open", connection: this.#add(connection) };
     } catch (error) {
       // One that was ended as soon as it began had no time to fail.
       if (!signal.aborted || clock.now() - startedAt >= HEAD_START_MS) {
@@ -224,8 +224,8 @@ export class ConnectionPool {
     }
   }
 
-  /** Takes a new connection in. Two addresses may lead to one node: then the first connection stays. */
-  #admit(connection: NodeConnection): NodeConnection {
+  /** Adds a new connection. If two addresses lead to one node, the first connection is kept. */
+  #add(connection: NodeConnection): NodeConnection {
     const { welcome, node } = connection;
     this.#clusterId ??= welcome.clusterId;
     if (welcome.clusterId !== this.#clusterId) {
@@ -249,7 +249,7 @@ export class ConnectionPool {
     return first ?? connection;
   }
 
-  /** Follows what the node says unasked until its connection ends. */
+  /** Handles the notices of a node until its connection ends. */
   async #serve(connection: NodeConnection): Promise<void> {
     const { node } = connection;
     const reason = await connection.serve((notice) => {
@@ -267,7 +267,7 @@ export class ConnectionPool {
     this.#keepConnected();
   }
 
-  /** A node told who the members are, and what it has applied. */
+  /** Records the members and the applied index that a node reported. */
   #noteMembers({ members, appliedIndex }: Pick<Welcome, "members" | "appliedIndex">): void {
     this.#newestAppliedIndex = Math.max(this.#newestAppliedIndex, appliedIndex);
     this.#directory.noteMembers(members, appliedIndex);
@@ -290,7 +290,7 @@ export class ConnectionPool {
 
   #leaderMayHaveChanged(): void {
     this.#dialLeader();
-    this.#tellState();
+    this.#reportState();
   }
 
   /** Dials the leader, unless it is connected or failed lately: then null. */
@@ -302,7 +302,7 @@ export class ConnectionPool {
     return address === undefined ? null : this.dial(address);
   }
 
-  /** Dials all who are not connected and did not fail lately. Nobody waits for them: they are used once they answer. */
+  /** Dials all nodes that are not connected and did not fail lately; no call waits for them. */
   #dialOthers(): void {
     const now = this.#platform.clock.now();
     for (const address of this.#directory.addresses()) {
@@ -312,7 +312,7 @@ export class ConnectionPool {
     }
   }
 
-  /** While somebody watches the state, a lost cluster is reached for again and again; else the next call does. */
+  /** Reconnects to a lost cluster while there is a listener; without one, the next call does. */
   #keepConnected(): void {
     const isNeeded = (): boolean =>
       this.#current(null) === null && this.#listeners.size > 0 && !this.#closing.isClosed;
@@ -331,20 +331,20 @@ export class ConnectionPool {
     this.#own(loop());
   }
 
-  #tellState(): void {
+  #reportState(): void {
     const state = this.state;
-    if (this.#toldState !== null && isSameState(state, this.#toldState)) return;
-    this.#toldState = state;
+    if (this.#reportedState !== null && isSameState(state, this.#reportedState)) return;
+    this.#reportedState = state;
     for (const listener of this.#listeners) {
       try {
         listener(state);
       } catch {
-        // A listener's mistake must not end the connection whose news it was told.
+        // An error of a listener must not end the connection.
       }
     }
   }
 
-  /** Work that nobody waits for: it never rejects, and close() waits for it. */
+  /** Keeps a promise that never rejects, so that close() waits for it. */
   #own(work: Promise<void>): void {
     const owned = work.finally(() => this.#running.delete(owned));
     this.#running.add(owned);
@@ -356,7 +356,7 @@ function isSameState(a: ConnectionState, b: ConnectionState): boolean {
   return b.kind === "reconnecting" && a.reason === b.reason;
 }
 
-/** One failure for all addresses that were tried; by the class of the one reason where there is only one. */
+/** Returns one failure for all addresses that were tried, of the class of their reason if they share one. */
 function unreachable(failures: readonly FailedDial[]): Unreachable {
   const reasons = failures.map(({ address, error }) => `${address}: ${reasonWithin(error.message)}`);
   const message = `Cannot reach the cluster: ${

@@ -1,10 +1,10 @@
 /**
- * What to do after an attempt that brought no answer: pure decisions, made in one place.
+ * The decision after an attempt without an answer: pure functions.
  *
- * Two questions are kept apart. Can the attempt still be (or already have been) applied? That only grows: once an
- * attempt's fate is unknown, the call's is, until an attempt with the same stamp is answered. And is another attempt
- * of use? A write carries one stamp through all its attempts, so trying again is always safe; a handover of
- * leadership and a change of the members carry none, so they are not repeated once they may have begun.
+ * Two questions are separate. May the attempt have been applied, or be applied later? Once the outcome of one attempt is
+ * unknown, that of the call is, until an attempt with the same stamp is answered. And can another attempt succeed? A
+ * write has one stamp for all its attempts, so a retry is always safe; a transfer of leadership and a change of the
+ * members have none, so they are not repeated once they may have begun.
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
@@ -26,44 +26,44 @@ import {
   VersionMismatchError,
 } from "./errors.ts";
 
-/** What every error begins with. */
+/** The beginning of every error message. */
 const PREFIX = "Cannot ";
-/** What stands between what could not be done and why. No address holds it. */
+/** The text between the action that failed and the reason. No address contains it. */
 const SEPARATOR = ": ";
 
-/** The longest that the first attempt of a call waits; each further one may wait twice as long as the one before. */
+/** The longest wait of the first attempt of a call; each further one may wait twice as long as the one before. */
 export const ATTEMPT_TIMEOUT_MS = 1_000;
-/** The shortest that an attempt waits, unless the deadline is nearer. */
+/** The shortest wait of an attempt, unless the deadline is nearer. */
 export const MIN_ATTEMPT_TIMEOUT_MS = 50;
 /** The middle of the pause before the second attempt; each further one is twice as long. */
 const BACKOFF_MIN_MS = 10;
 /** The longest middle of a pause: below the time of an election, so that a new leader is not kept waiting. */
 const BACKOFF_MAX_MS = 200;
-/** The same while nodes say that they have too much to do: thousands who ask five times a second are too much alone. */
+/** The same while nodes answer "busy": thousands of clients that ask five times a second are too many by themselves. */
 const BUSY_BACKOFF_MAX_MS = 2_000;
 
-/** What kind of call it is that failed. */
+/** The kind of a call, which decides how it is retried. */
 export type CallKind =
   /** Changes nothing. */
   | "read"
-  /** Changes nothing, and may take the node a while: an attempt has all the time that is left. */
+  /** Changes nothing and may take long: an attempt has all the time that is left. */
   | "longRead"
-  /** Carries a stamp by which the store tells a repetition. */
+  /** Has a stamp by which the store recognizes a retry. */
   | "write"
-  /** Carries none, and may take a while: one attempt that begins, with all the time that is left. */
+  /** Has no stamp and may take long: one attempt that may have begun, with all the time that is left. */
   | "once";
 
-/** There was no connection to send a request over. */
+/** A failure to open a connection for a request. */
 export interface Unreachable {
   readonly kind: "unreachable";
   readonly error: KvraftError;
-  /** When dialling again is of use: soon, later (every node said that it is busy), or never, with these addresses. */
+  /** Whether dialing again may succeed: soon, later (every node is busy), or never with these addresses. */
   readonly hope: "soon" | "later" | "none";
 }
 
-/** How an attempt failed. */
+/** The failure of an attempt. */
 export type AttemptFailure =
-  /** A node answered that it did not do it. */
+  /** A node answered with an error. */
   | {
     readonly kind: "refused";
     readonly node: NodeId;
@@ -77,14 +77,14 @@ export type AttemptFailure =
   | { readonly kind: "silent"; readonly node: NodeId; readonly left: boolean; readonly waitedMs: number }
   | Unreachable;
 
-/** What follows. */
+/** The decision after a failed attempt. */
 export type Decision =
-  /** Try again; at another node than `except` if another can be reached. */
+  /** Retry, at another node than `except` if another can be reached. */
   | { readonly kind: "retry"; readonly except: NodeId | null }
   /** The call fails with the failure's own error. */
   | { readonly kind: "giveUp" };
 
-/** Whether an attempt without an answer may have been carried out, or may yet be. */
+/** Returns whether an attempt without an answer may have been applied, or may be later. */
 export function mayHaveApplied(
   attempt: AttemptFailure | { readonly kind: "stopped"; readonly left: boolean },
 ): boolean {
@@ -102,12 +102,12 @@ export function mayHaveApplied(
   }
 }
 
-/** Whether a call of this kind can change anything. */
+/** Returns whether a call of this kind can change anything. */
 export function changesSomething(call: CallKind): boolean {
   return call === "write" || call === "once";
 }
 
-/** Whether and where a call of this kind should be tried again. */
+/** Returns whether and where a call of this kind is retried. */
 export function decide(failure: AttemptFailure, call: CallKind): Decision {
   if (call === "once" && mayHaveApplied(failure)) return { kind: "giveUp" };
   switch (failure.kind) {
@@ -145,7 +145,7 @@ function decideOnCode(code: ErrorCode, node: NodeId): Decision {
   }
 }
 
-/** The failure as an error; `action` is what could not be done: "put a key". */
+/** Returns the error of a failure; `action` is what failed: "put a key". */
 export function toError(failure: AttemptFailure, action: string, outcome: Outcome): KvraftError {
   const message = `Cannot ${action}: ${describeFailure(failure)} ${describeOutcome(outcome)}`;
   switch (failure.kind) {
@@ -161,7 +161,7 @@ export function toError(failure: AttemptFailure, action: string, outcome: Outcom
   }
 }
 
-/** The failure as a sentence. */
+/** Returns a failure as a sentence. */
 export function describeFailure(failure: AttemptFailure): string {
   switch (failure.kind) {
     case "refused":
@@ -177,7 +177,7 @@ export function describeFailure(failure: AttemptFailure): string {
   }
 }
 
-/** What an outcome means, as a sentence. */
+/** Returns the meaning of an outcome, as a sentence. */
 export function describeOutcome(outcome: Outcome): string {
   switch (outcome) {
     case "not-applied":
@@ -189,7 +189,7 @@ export function describeOutcome(outcome: Outcome): string {
   }
 }
 
-/** The same where an answer came: what it was an answer to is not under way any more. */
+/** The meaning of an unknown outcome where an answer came: the write is not in flight any more. */
 export const MAY_HAVE_BEEN_APPLIED = "It may have been applied: read before trying again.";
 
 function refusalError(code: ErrorCode, message: string, options: KvraftErrorOptions): KvraftError {
@@ -223,9 +223,9 @@ function refusalError(code: ErrorCode, message: string, options: KvraftErrorOpti
 }
 
 /**
- * How long an attempt may wait for its answer. What takes a node a while has all the time there is. Else a hung node must
- * leave time to ask another: at most half of what is left is spent on one attempt. A slow cluster must not be sent more
- * and more copies: the wait grows.
+ * Returns the time that an attempt may wait for its answer. Long calls and calls that are sent once have all the time that
+ * is left. Other attempts get at most half of it, so that there is time for another node after a hung one. The wait grows
+ * with each attempt, so that a slow cluster is not sent more and more copies.
  */
 export function attemptTimeoutMs(attempt: number, remainingMs: number, call: CallKind = "read"): number {
   if (call === "longRead" || call === "once") return remainingMs;
@@ -233,13 +233,13 @@ export function attemptTimeoutMs(attempt: number, remainingMs: number, call: Cal
   return Math.min(remainingMs, Math.max(MIN_ATTEMPT_TIMEOUT_MS, patienceMs));
 }
 
-/** The pause after `attempt` (from 0), jittered so that clients that failed together do not return together. */
+/** Returns the pause after `attempt` (from 0), with jitter so that clients that failed together do not retry together. */
 export function backoffMs(attempt: number, random: Random, maxMs = BACKOFF_MAX_MS): number {
   const middleMs = Math.min(maxMs, BACKOFF_MIN_MS * 2 ** attempt);
   return middleMs * (0.5 + random());
 }
 
-/** The pause between an attempt that failed so and the next one. */
+/** Returns the pause between a failed attempt and the next one. */
 export function pauseAfterMs(failure: AttemptFailure, attempt: number, random: Random): number {
   const isBusy = failure.kind === "unreachable"
     ? failure.hope === "later"
@@ -247,14 +247,14 @@ export function pauseAfterMs(failure: AttemptFailure, attempt: number, random: R
   return backoffMs(attempt, random, isBusy ? BUSY_BACKOFF_MAX_MS : BACKOFF_MAX_MS);
 }
 
-/** What a message says behind "Cannot …: ", however often it does; the whole message where it says nothing behind it. */
+/** Returns the reason in a message: the text after every "Cannot …: ", or the whole message where there is none. */
 export function reasonOf(message: string): string {
   if (!message.startsWith(PREFIX)) return message;
   const end = message.indexOf(SEPARATOR);
   return end < 0 ? message : reasonOf(message.slice(end + SEPARATOR.length));
 }
 
-/** The same as a part of a sentence: without the full stop at its end. */
+/** Returns the reason in a message without the full stop at its end, for use within a sentence. */
 export function reasonWithin(message: string): string {
   return reasonOf(message).replace(/\.$/, "");
 }

@@ -1,6 +1,6 @@
 /**
- * The file of a snapshot, read from the node that took it. The node keeps it for the connection it was asked over, so
- * everything goes over that one, and what ends it ends the download: a snapshot of another node is another file.
+ * The file of a snapshot, read from the node that took it. The node keeps the file for the connection of the request, so
+ * all parts are read over that one, and the download fails with it: a snapshot of another node is another file.
  */
 import { errorMessage } from "../platform/errors.ts";
 import { assertNever } from "../platform/assert.ts";
@@ -12,13 +12,13 @@ import { throwIfNoNodeId } from "./input.ts";
 import { toError } from "./retry.ts";
 import type { CallOptions, SnapshotDownload, SnapshotInfo, SnapshotOptions } from "./types.ts";
 
-/** Parts that are asked for before the first of them has come. */
+/** Parts that are requested before the first of them has arrived. */
 export const SNAPSHOT_READS_IN_FLIGHT = 4;
-/** How long the node is given to hear that the file is not needed any more; else it finds out by itself. */
+/** The longest wait for the answer to closing the file; the node also closes it with the connection. */
 const CLOSE_TIMEOUT_MS = 1_000;
 const ACTION = "read a snapshot";
 
-/** Has a node take a snapshot; the one that is named, or none. */
+/** Takes a snapshot on the named node only, or on the leader if none is named. */
 export async function takeSnapshot(
   core: ClientCore,
   { keep, options: { node, ...options } }: { readonly keep: boolean; readonly options: SnapshotOptions },
@@ -27,7 +27,7 @@ export async function takeSnapshot(
   const request = { kind: "takeSnapshot", keep } as const;
   if (node === undefined) return await core.call(request, note);
   throwIfNoNodeId(node);
-  // Who the members are any node says at once: one that does not is not waited for as long as a snapshot may take.
+  // Any node knows the members at once, so this read does not get the long timeout of a snapshot.
   const { message: { status } } = await core.call({ kind: "status" }, { ...note, kind: "read" });
   const member = status.members.find(({ id }) => id === node);
   if (member !== undefined) return await core.runner.runAt(member.address, { ...note, request });
@@ -38,7 +38,7 @@ export async function takeSnapshot(
   );
 }
 
-/** What there is to say of a snapshot that was taken. */
+/** Returns the description of a snapshot that was taken. */
 export function snapshotInfo({ message, connection }: Answered<"takeSnapshot">): SnapshotInfo {
   const { index, term, revision, bytes } = message;
   return { nodeId: connection.node, index, term, revision, bytes };
@@ -54,10 +54,10 @@ export class FileDownload implements SnapshotDownload {
   readonly #core: ClientCore;
   readonly #taken: Answered<"takeSnapshot">;
   readonly #options: CallOptions;
-  /** Whether a part could not be had: then its reader has waited long enough. */
+  /** Whether reading a part failed: disposing does not wait for the node then. */
   #hasFailed = false;
 
-  /** `options` are those of each part. */
+  /** `options` apply to each part. */
   constructor(core: ClientCore, taken: Answered<"takeSnapshot">, options: CallOptions) {
     const { nodeId, index, term, revision, bytes } = snapshotInfo(taken);
     this.nodeId = nodeId;
@@ -70,7 +70,7 @@ export class FileDownload implements SnapshotDownload {
     this.#options = options;
   }
 
-  /** The file from its beginning, in order, a few parts ahead of whoever takes them. */
+  /** Returns the file from its beginning, in order, and reads a few parts ahead. */
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
     const ahead: Promise<readonly Uint8Array[] | KvraftError>[] = [];
     for (let next = 0; next < this.bytes || ahead.length > 0;) {
@@ -85,7 +85,7 @@ export class FileDownload implements SnapshotDownload {
     }
   }
 
-  /** Lets the node drop the file; after a failure without waiting for its answer. */
+  /** Closes the file at the node; after a failure without waiting for the answer. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { connection, message: { snapshotId } } = this.#taken;
     const limits = { timeoutMs: CLOSE_TIMEOUT_MS, signal: null };
@@ -93,7 +93,7 @@ export class FileDownload implements SnapshotDownload {
     if (!this.#hasFailed) await closing;
   }
 
-  /** Reads up to `end`. Never rejects: nobody may be waiting for it any more when it fails. */
+  /** Reads up to `end`. Never rejects: a part that is read ahead may have no reader when it fails. */
   async #tryRead(offset: number, end: number): Promise<readonly Uint8Array[] | KvraftError> {
     const parts: Uint8Array[] = [];
     try {
@@ -122,7 +122,7 @@ export class FileDownload implements SnapshotDownload {
       case "answered":
         if (end.message.offset === offset && end.message.data.length > 0) return end.message.data;
         throw new InternalError(
-          `Cannot ${ACTION}: node ${node} gave something else than the part asked for.`,
+          `Cannot ${ACTION}: node ${node} sent another part than the one requested.`,
         );
       case "refused":
         throw toError({ ...end.error, kind: "refused", node }, ACTION, "not-applied");

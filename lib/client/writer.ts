@@ -1,10 +1,10 @@
 /**
- * Writes, exactly once: stamps each with the session's next number, and never sends one write under two stamps
- * unless it is certain that nothing came of the first.
+ * Writes, exactly once: stamps each with the session's next number, and never sends one write under two stamps unless the
+ * first was certainly not applied.
  *
- * The store refuses a stamp of a session that it has dropped. When the refused attempt was the write's only one,
- * nothing happened, and the write goes again under a new session. When an attempt before it was lost, that one may
- * have been applied before the session was dropped: nobody can tell any more, and the caller is told so.
+ * The store refuses a stamp of a session that it has dropped. If the refused attempt was the only one, nothing happened,
+ * and the write is sent again under a new session. If an attempt before it was lost, that one may have been applied
+ * before the session was dropped; the outcome is unknown, and the call fails with SessionExpiredError.
  */
 import { type CommandResult, MAX_SESSION_WINDOW, type SessionStamp } from "../kv/command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
@@ -16,18 +16,18 @@ import { InternalError, SessionExpiredError, VersionMismatchError } from "./erro
 import { bytesOf, toTransaction, type UnstampedTransaction, type WriteRequest } from "./input.ts";
 import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 
-/** What the store did with a write. */
+/** The result of a write in the store. */
 export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
 
-/** One write as its caller wants it done. */
+/** One write. */
 export interface Write {
-  /** For messages: "put a key". */
+  /** The action, for messages: "put a key". */
   readonly action: string;
   readonly request: WriteRequest;
   readonly context: CallContext;
 }
 
-/** What a {@link SessionWriter} works with. */
+/** Options of {@link SessionWriter}. */
 export interface SessionWriterOptions {
   readonly runner: CallRunner;
   readonly random: Random;
@@ -35,13 +35,13 @@ export interface SessionWriterOptions {
   readonly appliedIndex: () => number;
 }
 
-/** A number that a write holds until it is finished. */
+/** The stamp of a write, which it has until it is finished. */
 interface Stamped {
   readonly session: ClientSession;
   readonly stamp: SessionStamp;
 }
 
-/** A write that has entered: its number, its place among the calls under way, and all that it changes. */
+/** A write that was admitted: its stamp, its size, and its encoded command. */
 interface EnteredWrite extends Stamped {
   readonly bytes: number;
   readonly command: Uint8Array;
@@ -52,9 +52,9 @@ interface EnteredWrite extends Stamped {
  * store the number below which it may drop the answers. When the store has dropped the session, a new one replaces it.
  *
  * A write keeps its stamp over all its attempts. The store refuses every number below `acknowledgedBelow`, so an
- * attempt that is still on its way when its write was given up can only be applied before that, or never.
+ * attempt that is still in flight when its write was given up can only be applied before that, or never.
  *
- * Invariants: numbers are handed out once, in order; every number below `acknowledgedBelow` belongs to a write that
+ * Invariants: numbers are assigned once, in order; every number below `acknowledgedBelow` belongs to a write that
  * will not be sent again (it was answered, or given up); fewer than `MAX_SESSION_WINDOW` numbers lie between
  * `acknowledgedBelow` and the newest, which bounds the answers that the store must remember for this client.
  */
@@ -71,7 +71,7 @@ export class ClientSession {
     this.#openedAt = openedAt;
   }
 
-  /** Whether another write may begin. */
+  /** Whether the window has room for another write. */
   get canWrite(): boolean {
     return this.#nextSequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW;
   }
@@ -87,7 +87,7 @@ export class ClientSession {
     };
   }
 
-  /** The write with this number will not be sent again: it was answered or given up. */
+  /** Records that the write with this number will not be sent again: it was answered or given up. */
   finish(sequence: number): void {
     assert(
       sequence >= this.#acknowledgedBelow && sequence < this.#nextSequence && !this.#finished.has(sequence),
@@ -113,8 +113,8 @@ export class SessionWriter {
   }
 
   /**
-   * Resolves to what `read` makes of what the store did. Rejects with a KvraftError that says whether the write may have
-   * been applied.
+   * Resolves to what `read` returns for the result of the write. Rejects with a KvraftError that says whether the write may
+   * have been applied.
    */
   async write<T>({ action, request, context }: Write, read: (result: WriteResult) => T): Promise<T> {
     const transaction = toTransaction(request);
@@ -130,20 +130,20 @@ export class SessionWriter {
     }
   }
 
-  /** Enters at once with a write whose bytes may be its caller's: its command holds them then. Null: it must wait. */
+  /** Admits a write at once, and copies the caller's bytes into its command. Null: it must wait. */
   #tryEnter(transaction: UnstampedTransaction): EnteredWrite | null {
     const bytes = bytesOf(transaction);
     const stamped = this.#runner.tryEnter({ bytes, take: this.#stamp });
     return stamped === null ? null : encodeWrite(transaction, bytes, stamped);
   }
 
-  /** Enters when there is a place, with a write whose bytes are its own. */
+  /** Waits until a write is admitted that owns its bytes. */
   async #enter(transaction: UnstampedTransaction, notes: CallNotes): Promise<EnteredWrite> {
     const bytes = bytesOf(transaction);
     return encodeWrite(transaction, bytes, await this.#runner.enter({ bytes, take: this.#stamp }, notes));
   }
 
-  /** Carries the write through to its answer; it has left when that is there. */
+  /** Runs the write until it is answered, and finishes it. */
   #send(write: EnteredWrite, { action, context }: CallNotes): Promise<Answered<"write">> {
     const request = { kind: "write", command: write.command } as const;
     return this.#runner.run({ kind: "write", action, request, context }, () => {
@@ -152,16 +152,16 @@ export class SessionWriter {
     });
   }
 
-  /** Takes a number of the current session, or null while its window is full. */
+  /** Returns a stamp of the current session, or null while its window is full. */
   readonly #stamp = (): Stamped | null => {
     this.#session ??= new ClientSession(this.#options.appliedIndex(), this.#random);
     return this.#session.canWrite ? { session: this.#session, stamp: this.#session.nextStamp() } : null;
   };
 
   /**
-   * Puts a new session in the place of one that the store has dropped. It has to be opened at an index no older than
-   * what the store has dropped, so a node is asked what it has applied now: what was heard before may be too old, or
-   * of a log that was rebuilt since.
+   * Replaces a session that the store has dropped. The new one must be opened at an index no older than the last expired
+   * one, so this asks a node for its applied index: the one reported before may be too old, or of a log that was rebuilt
+   * since.
    */
   async #replace(expired: ClientSession, { action, context }: CallNotes): Promise<void> {
     if (this.#session !== expired) return;
@@ -186,19 +186,19 @@ function encodeTransaction(transaction: UnstampedTransaction, session: SessionSt
   return encodeCommand(returnCurrent === undefined ? command : { ...command, returnCurrent });
 }
 
-/** The same, with bytes that are nobody else's. */
+/** Returns a copy of a transaction that owns its bytes. */
 function own(transaction: UnstampedTransaction): UnstampedTransaction {
   return transactionIn(encodeTransaction(transaction, null));
 }
 
-/** The transaction that was encoded; its keys and values are views of `command`. */
+/** Returns the transaction in a command; its keys and values are views of `command`. */
 function transactionIn(command: Uint8Array): UnstampedTransaction {
   const transaction = decodeCommand(command);
   assert(transaction.kind === "transaction", "a write is a transaction");
   return transaction;
 }
 
-/** What the store did; "sessionExpired" when it is certain that nothing came of the write. */
+/** Returns the result of a write; "sessionExpired" when it was certainly not applied. */
 function readAnswer(
   { message, outcome }: Answered<"write">,
   action: string,

@@ -1,5 +1,5 @@
 /**
- * Time and chance as kvraft uses them: `deno_clock.ts` is the real one; a simulator provides another.
+ * Time and randomness as kvraft uses them: `system.ts` has the real clock; a simulator provides another.
  * Time here is monotonic and has no date: nothing that matters to safety is decided by it, but for reads under a lease
  * (lib/raft/lease.ts), which have to be asked for.
  */

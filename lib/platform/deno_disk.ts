@@ -15,10 +15,10 @@ const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", write: "r+", crea
 /** Giving back the blocks of a larger file takes so long (0.5 s for 320 MiB) that a thread does it. */
 const SMALL_BYTES = 1024 * 1024;
 
-/** Modes of what is created: keys and values are for the user who runs the node, and for nobody else. */
+/** Modes of what is created: keys and values are readable for the user who runs the node only. */
 const OWNERS_FILE = 0o600;
 const OWNERS_FOLDER = 0o700;
-/** What a mode gives to others than the owner. */
+/** The bits of a mode that permit access to other users than the owner. */
 const OTHERS = 0o077;
 
 /**
@@ -28,7 +28,7 @@ const OTHERS = 0o077;
 const STANDARD_INPUT_NAMES: readonly string[] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 const STANDARD_INPUT = 0;
 
-/** A write that made no progress though the system reported no error. It counts as a disk without room. */
+/** A write that made no progress though the system reported no error. It counts as a full disk. */
 class ShortWriteError extends Error {
   override readonly name = "ShortWriteError";
   readonly code = "ENOSPC";

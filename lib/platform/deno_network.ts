@@ -81,7 +81,7 @@ class DenoConnection implements Connection {
     this.remote = formatAddress({ host: connection.remoteAddr.hostname, port: connection.remoteAddr.port });
     try {
       connection.setNoDelay(true);
-      // A client whose machine is gone would otherwise hold its place for ever.
+      // Detects clients whose machine has failed, which would otherwise count as connected without bound.
       connection.setKeepAlive(true);
     } catch {
       // Already broken by the other end; the first read says so.

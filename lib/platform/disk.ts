@@ -1,6 +1,6 @@
 /**
- * The disk as kvraft uses it. `deno_disk.ts` is the real one; tests and the simulator provide others. Nothing else
- * in the house touches a file of the data directory.
+ * The disk as kvraft uses it. `deno_disk.ts` is the real one; tests and the simulator provide others. No other module
+ * accesses a file of the data directory.
  *
  * All but two operations are synchronous: a write into the page cache takes microseconds, and what creates, renames
  * or removes is rare. The two that wait for the device on the data path, `read` and `syncData`, leave the event loop
@@ -8,13 +8,13 @@
  */
 import { errorCode } from "./errors.ts";
 
-/** What the name of a large file ends with while its room is given back; the next start removes what a crash left of it. */
+/** Suffix of a large file whose blocks are being freed; the next start removes one that a crash left. */
 export const REMOVED_SUFFIX = ".removed";
 
 /** How a file is opened: an existing one for reading, an existing one for both, or a new (or emptied) one for both. */
 export type OpenMode = "read" | "write" | "create";
 
-/** One open file. Whoever opened it closes it. */
+/** One open file. The module that opened it closes it. */
 export interface DiskFile {
   /** Its size in bytes. */
   size(): number;
@@ -25,7 +25,7 @@ export interface DiskFile {
   write(bytes: Uint8Array, offset: number): void;
   /**
    * Reads from `offset` on into `into`; resolves to the number of bytes, fewer than asked only at the file's end. A
-   * stream gives its next bytes, whatever the offset.
+   * stream returns its next bytes and ignores the offset.
    */
   read(into: Uint8Array, offset: number): Promise<number>;
   /** Cuts the file to `size` bytes. Durable only after `syncNow`. */
@@ -40,13 +40,13 @@ export interface DiskFile {
 
 /** A lock held on a file, against other processes. */
 export interface DiskLock {
-  /** Gives the lock up. The end of the process does so too, however it ends. */
+  /** Releases the lock. The end of the process does so too.*/
   release(): void;
 }
 
 /** Files and directories. Paths are used as given. */
 export interface Disk {
-  /** What is at `path` ("stream": a pipe or a device, to be read once from its beginning), or null when there is nothing. */
+  /** Returns what is at `path` ("stream": a pipe or a device, read once from its beginning), or null for nothing. */
   stat(path: string): "file" | "directory" | "stream" | null;
   /** Whether only the owner of what is at `path` may open it, as far as the system knows of owners. */
   isPrivate(path: string): boolean;
@@ -62,15 +62,15 @@ export interface Disk {
   rename(from: string, to: string): void;
   /**
    * Removes a file's name, and never changes what is in the file: another name of it (a hard link of a backup) and
-   * whatever has it open keep all of its bytes. A large file may have a name that ends with {@link REMOVED_SUFFIX} for
-   * a while, until its room has come back.
+   * processes that have it open keep all of its bytes. A large file may have a name that ends with {@link REMOVED_SUFFIX}
+   * until its blocks are freed.
    */
   remove(path: string): void;
   /** Locks a file (created when missing) against other processes; null when another holds it. */
   lock(path: string): DiskLock | null;
 }
 
-/** Whether an operation failed for want of room (which may come back) and not because the device did (which may not). */
+/** Returns whether an operation failed because the disk is full, which may pass, and not because the device failed. */
 export function isDiskFull(error: unknown): boolean {
   const code = errorCode(error);
   return code === "ENOSPC" || code === "EDQUOT";

@@ -1,15 +1,15 @@
 /** Errors and their messages: what other modules show of an error, and errors of the network. */
 
 /** Characters of text from outside (another node, a client, a file, a flag) that a message quotes; the rest is cut. */
-export const MAX_FOREIGN_CHARACTERS = 200;
+export const MAX_QUOTED_CHARACTERS = 200;
 /** Characters of a whole message that another node wrote and this one passes on; the rest is cut. */
-export const MAX_FOREIGN_MESSAGE_CHARACTERS = 2_000;
+export const MAX_QUOTED_MESSAGE_CHARACTERS = 2_000;
 
 /**
  * Returns the text, or its beginning and its length where it is longer than `maxCharacters`. Every message that quotes
  * text from outside uses this: input must not decide how large an answer or a log line becomes.
  */
-export function shortened(text: string, maxCharacters = MAX_FOREIGN_CHARACTERS): string {
+export function shortened(text: string, maxCharacters = MAX_QUOTED_CHARACTERS): string {
   if (text.length <= maxCharacters) return text;
   // A surrogate pair is not split: half of one is not well-formed text.
   const isPairCut = /[\uD800-\uDBFF]/.test(text.charAt(maxCharacters - 1));

@@ -1,12 +1,11 @@
 /**
  * The server's log: lines of text or JSON on standard error.
  *
- * The only room that reads the wall clock, since a person reads its lines; nothing is decided by it.
+ * The only module that reads the wall clock, because people read its lines; no decision depends on it.
  *
- * Two rules keep what others do from filling a disk. A line that repeats itself is counted instead of written; where it
- * has the field `remote`, another machine caused it, and it repeats itself when the kind of line and the host are the
- * same, whatever its port and its reason. And of lines with one message no more than MAX_LINES_A_MINUTE are written,
- * however different their fields are: the rest is counted.
+ * Two rules keep other machines from filling the disk with log lines. A repeated line is counted instead of written; a
+ * line with the field `remote` was caused by another machine and counts as repeated when its kind and host are the same,
+ * with any port and reason. And of lines with one message at most MAX_LINES_A_MINUTE are written; the rest is counted.
  */
 import { hostOf } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
@@ -16,13 +15,13 @@ export type LogFields = Readonly<Record<string, string | number | boolean | null
 
 /** Takes log lines. */
 export interface Logger {
-  /** For those who look for a fault. */
+  /** Writes a line for debugging. */
   debug(message: string, fields?: LogFields): void;
-  /** What an operator wants to have seen. */
+  /** Writes a line about normal operation. */
   info(message: string, fields?: LogFields): void;
-  /** Something is wrong and handled. */
+  /** Writes a line about a problem that was handled. */
   warn(message: string, fields?: LogFields): void;
-  /** Something is wrong and this node cannot go on, or has lost something. */
+  /** Writes a line about a problem that stops the node, or a loss. */
   error(message: string, fields?: LogFields): void;
 }
 
@@ -36,21 +35,21 @@ export const LOG_FORMATS = ["text", "json"] as const;
 /** One of {@link LOG_FORMATS}. */
 export type LogFormat = typeof LOG_FORMATS[number];
 
-/** Different lines of which repetitions are counted; beyond it the one seen first is let go. */
+/** Different lines of which repetitions are counted; beyond it the oldest one is dropped. */
 const MAX_FOLDED_LINES = 64;
 /** A repetition is over when the line was not seen for this long. */
 const REPETITION_ENDS_MS = 5_000;
 /** A repetition that goes on is reported this often. */
 const REPETITION_REPORT_MS = 60_000;
-/** Lines with one message that are written in {@link LINE_WINDOW_MS}; further ones are counted, and their number told. */
+/** Lines with one message that are written in {@link LINE_WINDOW_MS}; further ones are counted, and their number is written. */
 const MAX_LINES_A_MINUTE = 100;
 const LINE_WINDOW_MS = 60_000;
-/** Messages whose lines are counted; beyond it the one seen first is let go. Messages are constants of the program. */
+/** Messages whose lines are counted; beyond it the oldest one is dropped. Messages are constants of the program. */
 const MAX_COUNTED_MESSAGES = 64;
 /** Longer lines are cut: what is in them may come from another machine. */
 const MAX_LINE_CHARACTERS = 8_192;
 
-/** What a log is made of. */
+/** Options of {@link Log}. */
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
@@ -100,22 +99,22 @@ export class Log implements Logger, Disposable {
     this.#options = options;
   }
 
-  /** For those who look for a fault. */
+  /** Writes a line for debugging. */
   debug(message: string, fields: LogFields = {}): void {
     this.#log("debug", message, fields);
   }
 
-  /** What an operator wants to have seen. */
+  /** Writes a line about normal operation. */
   info(message: string, fields: LogFields = {}): void {
     this.#log("info", message, fields);
   }
 
-  /** Something is wrong and handled. */
+  /** Writes a line about a problem that was handled. */
   warn(message: string, fields: LogFields = {}): void {
     this.#log("warn", message, fields);
   }
 
-  /** Something is wrong and this node cannot go on, or has lost something. */
+  /** Writes a line about a problem that stops the node, or a loss. */
   error(message: string, fields: LogFields = {}): void {
     this.#log("error", message, fields);
   }
@@ -226,8 +225,8 @@ export class Log implements Logger, Disposable {
 }
 
 /**
- * What makes a line the repetition of another: all of it; where another machine caused it, all but the port it called
- * from and the reason, which that machine may word anew each time. The reason of an error is told all the same.
+ * Returns the key by which a line counts as a repetition of another: the whole line; where another machine caused it,
+ * the line without the port and the reason, which that machine may vary. The reason of an error is part of the key.
  */
 function repetitionKey({ level, message, fields }: Line): string {
   const { remote } = fields;

@@ -38,7 +38,7 @@ export interface Listener {
 
 /** Opens connections. */
 export interface Dialer {
-  /** Connects, resolving names anew each time; rejects with NetworkError when refused, unreachable or aborted. */
+  /** Connects, and resolves names each time; rejects with NetworkError when refused, unreachable or aborted. */
   connect(address: Address, signal: AbortSignal): Promise<Connection>;
 }
 
@@ -48,7 +48,7 @@ export interface Network extends Dialer {
   listen(address: Address): Listener;
 }
 
-/** What is asked for. */
+/** One HTTP request. */
 export interface HttpRequest {
   /** In capitals: `GET`. */
   readonly method: string;
@@ -56,7 +56,7 @@ export interface HttpRequest {
   readonly path: string;
 }
 
-/** What is answered. */
+/** The response to a request. */
 export interface HttpResponse {
   readonly status: number;
   readonly contentType: string;

@@ -12,7 +12,7 @@ export class SlabCopier {
   #slab = new Uint8Array(0);
   #used = 0;
 
-  /** A copy of `bytes` that nobody else writes to. */
+  /** Returns a copy of `bytes` that is never changed. */
   copy(bytes: Uint8Array): Uint8Array {
     if (bytes.length > MAX_SHARED_BYTES) return bytes.slice();
     if (this.#used + bytes.length > this.#slab.length) {

@@ -1,6 +1,6 @@
 /**
- * What the sockets of Deno and of Node share: looking up hosts a few at a time, trying their addresses in turn, and
- * naming what went wrong.
+ * The parts that the sockets of Deno and of Node share: looking up hosts a few at a time, trying their addresses in turn,
+ * and the errors with their reasons.
  *
  * A lookup occupies one of the few threads that the runtime also uses for the disk, for as long as a name server does
  * not answer, and nothing ends it earlier. Without a bound, a name server that is down, or names that peers give, would

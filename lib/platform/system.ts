@@ -38,7 +38,7 @@ export class SystemClock implements Clock {
     if (this.#atEndOfTurn.push(callback) === 1) setImmediate(() => this.#endTurn());
   }
 
-  /** What is added meanwhile runs in the same pass, within a bound: what a batch sends leaves in the turn that made it. */
+  /** Runs the callbacks, and within a bound those that they add: a batch is sent in the turn that made it. */
   #endTurn(): void {
     let next = 0;
     try {
@@ -48,7 +48,7 @@ export class SystemClock implements Clock {
         callback?.();
       }
     } finally {
-      // After an exception (a bug, on its way to whoever ends the process) the others still get their turn.
+      // After an exception (a bug, which will end the process) the other callbacks still run.
       this.#atEndOfTurn = this.#atEndOfTurn.slice(next);
       if (this.#atEndOfTurn.length > 0) setTimeout(() => this.#endTurn());
     }

@@ -3,7 +3,7 @@
  * schema.ts puts them together into records, unions and frames.
  */
 import { assert } from "../platform/assert.ts";
-import { MAX_FOREIGN_MESSAGE_CHARACTERS, shortened } from "../platform/errors.ts";
+import { MAX_QUOTED_MESSAGE_CHARACTERS, shortened } from "../platform/errors.ts";
 import type { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 
@@ -140,7 +140,7 @@ export function sentence(): Field<string> {
   return field(
     { kind: "text", format: "sentence" },
     (out, value) => out.string(value),
-    (input, name) => shortened(input.string(name), MAX_FOREIGN_MESSAGE_CHARACTERS),
+    (input, name) => shortened(input.string(name), MAX_QUOTED_MESSAGE_CHARACTERS),
   );
 }
 

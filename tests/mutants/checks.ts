@@ -61,7 +61,7 @@ export const NET = tests("net", "tests/unit/platform", "tests/unit/protocol", "t
 /** The driver, and who waits for it. */
 export const SERVER = tests("server", "tests/unit/server");
 /** The log that a server writes. */
-export const LOG = tests("log", "tests/unit/platform/line_logger_test.ts");
+export const LOG = tests("log", "tests/unit/platform/logger_test.ts");
 /** The client's library. */
 export const CLIENT = tests("client", "tests/unit/client");
 /** The command line and the shell. */

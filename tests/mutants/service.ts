@@ -268,7 +268,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       id: "M144",
       title: "a node that is behind brings members back who have left",
       failure: "a client forgets where its cluster has moved to",
-      from: "if (appliedIndex < this.#membersToldAt) return;",
+      from: "if (appliedIndex < this.#membersReportedAt) return;",
       to: "",
     },
   ]),

@@ -169,7 +169,7 @@ Deno.test("a node that falls silent, refuses, or gives another part ends the dow
   );
   for (const part of [{ offset: 1, data: new Uint8Array(1) }, { offset: 0, data: new Uint8Array(0) }]) {
     node.answer = ({ requestId }) => ({ kind: "snapshotPart", requestId, ...part });
-    await assertRejects(() => cluster.finish(readAll(second)), InternalError, "something else");
+    await assertRejects(() => cluster.finish(readAll(second)), InternalError, "another part");
   }
   await client.close();
 });

@@ -1,9 +1,9 @@
 /** How much of foreign text a message quotes. */
 import { assertEquals } from "@std/assert";
-import { MAX_FOREIGN_CHARACTERS, shortened } from "../../../lib/platform/errors.ts";
+import { MAX_QUOTED_CHARACTERS, shortened } from "../../../lib/platform/errors.ts";
 
 Deno.test("shortened: text within the bound stays as it is", () => {
-  const text = "ü".repeat(MAX_FOREIGN_CHARACTERS);
+  const text = "ü".repeat(MAX_QUOTED_CHARACTERS);
   assertEquals([shortened(""), shortened(text)], ["", text]);
 });
 
