@@ -1,4 +1,4 @@
-/** What can notice a mutant: commands that pass on the code as it is, cheap ones first. */
+/** The checks that can detect a mutant: commands that pass on the unchanged code, fast ones first. */
 
 /** One command. */
 export interface Check {
@@ -32,9 +32,9 @@ export const RANDOM = tests("random", "tests/unit/raft/random_test.ts");
 export const KV = tests("kv", "tests/unit/kv");
 /** The data directory and the log, with crashes at every step. */
 export const STORAGE = tests("storage", "tests/unit/storage");
-/** What a loss of power may leave before every operation of a disk. */
+/** Every disk state that a power loss may leave before any disk operation. */
 export const RECORDING = tests("recording", "tests/unit/storage/crash_consistency_test.ts");
-/** Strangers' bytes at every door. */
+/** Arbitrary bytes for every decoder of external input. */
 export const FUZZ = tests("fuzz", "tests/fuzz");
 /** Hostile clients and members against simulated nodes. */
 export const HOSTILE: Check = {
@@ -50,13 +50,13 @@ export const FRAMES = tests(
   "tests/unit/transport/frame_test.ts",
   "tests/unit/protocol/msgpack_test.ts",
 );
-/** The accepting end, against strangers. */
+/** The listener, with hostile connections. */
 export const LISTENER = tests(
   "listener",
   "tests/unit/transport/listener_test.ts",
   "tests/unit/transport/pending_hellos_test.ts",
 );
-/** All of the network room. */
+/** All tests of the transport. */
 export const NET = tests("net", "tests/unit/platform", "tests/unit/protocol", "tests/unit/transport");
 /** The driver, and who waits for it. */
 export const SERVER = tests("server", "tests/unit/server");

@@ -54,7 +54,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/cli/command.ts", [CLI], [
     {
       id: "M266",
-      title: "a command's deadline begins anew once the client is connected",
+      title: "a command's deadline starts again once the client is connected",
       failure: "a command takes up to twice its deadline",
       from: "spentMs === 0 ? wholeMs",
       to: "spentMs >= 0 ? wholeMs",
@@ -63,7 +63,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/client/retry.ts", [CLIENT], [
     {
       id: "M267",
-      title: "an error within an error is told whole",
+      title: "a nested error is printed completely",
       failure: "messages read Cannot this, Cannot that, Cannot something else",
       from: "reasonOf(message.slice(end + SEPARATOR.length))",
       to: "message",
@@ -73,7 +73,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     {
       id: "M268",
       title: "a node that the leader has never heard from lags by all of the log",
-      failure: "a dead leader is shown with a lag that nobody measured",
+      failure: "a dead leader is shown with a lag that no node measured",
       from: "peer.lastContactMs === null ? null : lagOf(peer, leader)",
       to: "lagOf(peer, leader)",
     },
@@ -82,7 +82,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     {
       id: "M269",
       title: "status ends with 0 without a leader",
-      failure: "a script takes a cluster that serves nobody for a healthy one",
+      failure: "a script considers a cluster healthy that serves no client",
       from: "exitCode: leader === null ? ExitCode.unavailable",
       to: "exitCode: term < 0 ? ExitCode.unavailable",
     },

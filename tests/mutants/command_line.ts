@@ -1,4 +1,4 @@
-/** Mutants of the command line: what it takes, what a terminal gets, and what scripts and supervisors are told. */
+/** Mutants of the command line: arguments, terminal output, and exit codes for scripts and supervisors. */
 import { CLI, SERVER } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -50,7 +50,8 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
     {
       id: "M274",
       title: "a server ends with 1 for every error that has a name",
-      failure: "a supervisor leaves a node down that a restart would mend, such as one without descriptors",
+      failure:
+        "a supervisor does not restart a node that a restart would repair, such as one without descriptors",
       from: "PERMANENT_ERRORS.has(code) ? ExitCode.no : ExitCode.internal",
       to: 'code === "" ? ExitCode.internal : ExitCode.no',
     },
@@ -58,7 +59,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/cli/client.ts", [CLI], [
     {
       id: "M275",
-      title: "an answer that could not be written is not told",
+      title: "an answer that could not be written is not reported",
       failure: "a script takes a write that was applied for one that was not",
       from: "throw error instanceof OutputError ? answerLost(answer, error) : error;",
       to: "throw error;",

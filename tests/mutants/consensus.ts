@@ -1,4 +1,4 @@
-/** Mutants of the consensus core (reliability.md §3, 1 to 26, and its §5). */
+/** Mutants of the consensus core. */
 import { GOLDEN, MODEL, RAFT, RANDOM, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -8,15 +8,15 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/transfer.ts", CHECKS, [
     {
       id: "M188",
-      title: "a word to campaign that was lost is not said again",
-      failure: "writes wait for an election timeout, and nobody has taken over",
+      title: "a lost TimeoutNow is not sent again",
+      failure: "writes wait for an election timeout, and no node has become leader",
       from: "sendTimeoutNow(state, transfer.target);",
       to: "",
     },
     {
       id: "M17",
       title: "leadership is handed to a node that lacks entries",
-      failure: "the election it is told to hold can't be won: nobody leads for a while",
+      failure: "the requested election cannot be won: no node leads for a while",
       from: "if (peer.progress.matchIndex !== state.log.lastIndex) return;",
       to: "",
     },
@@ -61,7 +61,7 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     {
       id: "M81",
       title: "after a silence the same entries are sent again instead of a question without any",
-      failure: "a slow link carries the same megabytes for ever",
+      failure: "a slow link carries the same megabytes repeatedly",
       from: 'return progress.kind === "probe" && progress.emptyProbeIndex !== null;',
       to: 'return progress.kind === "probe" && progress.emptyProbeIndex === -1;',
     },
@@ -90,7 +90,7 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M43",
-      title: "read ids begin anew with each process",
+      title: "read ids start at the same number in each process",
       failure: "an answer to the earlier process's read confirms one of this process",
       from: "this.#nextReadId = Math.floor(config.random() * 2 ** 48);",
       to: "this.#nextReadId = 0;",
@@ -98,7 +98,7 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     {
       id: "M46",
       title: "a batch says that entries are committed which are not on this disk yet",
-      failure: "torn by a crash, the log speaks of entries that it lost: the node never starts again",
+      failure: "after a crash the log refers to entries that it lost: the node never starts again",
       from: "Math.min(this.log.commitIndex, this.log.durableIndex)",
       to: "this.log.commitIndex",
     },
@@ -144,7 +144,7 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     {
       id: "M49",
       title: "a leader that steps down leaves its reads without an answer",
-      failure: "readers hang until their deadline, and whoever asked through a follower too",
+      failure: "reads wait until their deadline, also those through a follower",
       from: "for (const read of role.reads.drain()) state.refuseRead(read);",
       to: "role.reads.drain();",
     },
@@ -197,7 +197,7 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M177",
-      title: "any process that is gone is taken for the leader's",
+      title: "any unreachable process is treated as the leader's",
       failure: "a node that is stopped starts an election under a healthy leader",
       from: 'if (role.kind === "follower" && role.leader === node) campaignSoon',
       to: 'if (role.kind === "follower") campaignSoon',
@@ -205,8 +205,8 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M39",
-      title: "a pre-vote of an earlier term is not told the real one",
-      failure: "a node that has fallen behind asks for ever and never learns why it is refused",
+      title: "a pre-vote of an earlier term is not answered with the current term",
+      failure: "a node that lags requests pre-votes forever and never learns the current term",
       from: 'this.#state.sendAnswer({ kind: "preVoteResponse", from, to, term, granted: false });',
       to: "",
     },

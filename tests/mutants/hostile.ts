@@ -11,7 +11,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M210",
       title: "a node that lacks descriptors accepts no connection ever after",
-      failure: "nobody reaches it until it is started again",
+      failure: "no client reaches it until it is restarted",
       from: "await pause(ACCEPT_RETRY_MS, { clock, signal });",
       to: "return void await pause(ACCEPT_RETRY_MS, { clock, signal });",
     },
@@ -28,7 +28,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/follower.ts", [HOSTILE], [
     {
       id: "M215",
-      title: "whoever claims to lead the term is followed",
+      title: "every node that claims to lead the term is followed",
       failure: "a member that says so takes a cluster's followers from its leader",
       from: "if (role.leader !== null && role.leader !== message.from) return false;",
       to: "if (role.leader !== null && role.leader < 0) return false;",
@@ -76,7 +76,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M217",
       title: "an answer to a heartbeat that was not sent is believed",
-      failure: "a member that names a round of the future confirms reads that nobody has confirmed",
+      failure: "a member that answers a future round confirms unconfirmed reads",
       from: 'if (message.round > role.reads.lastRound) return "acknowledgesUnsent";',
       to: "",
     },
@@ -92,14 +92,14 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M361",
       title: "a node without a leader calls a retry of what it passed on not applied",
-      failure: "a write that a client was told is not applied takes effect",
+      failure: "a write reported as not applied takes effect",
       from: "if (stamp === null || !this.#options.forwarding.join(stamp, answer)) answer(refusal);",
       to: "answer(refusal);",
     },
     {
       id: "M362",
       title: "a stopping node knows nothing of writes that it passed on",
-      failure: "a write that a client was told is not applied takes effect",
+      failure: "a write reported as not applied takes effect",
       from: "(this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp))",
       to: "this.#inFlight.has(stamp)",
     },
@@ -108,7 +108,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M360",
       title: "a follower that passes on all it may calls a retry not applied",
-      failure: "a write that a client was told is not applied takes effect",
+      failure: "a write reported as not applied takes effect",
       from: "return first === undefined ? answer(refusal) : void first.answers.push(answer);",
       to: "return answer(refusal);",
     },
@@ -132,7 +132,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M365",
-      title: "the bytes of reads that were answered count for ever",
+      title: "the bytes of answered reads are counted forever",
       failure: "after some hours a node calls every read busy",
       from: "this.#askedBytes -= bytes;",
       to: "",
@@ -140,7 +140,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M366",
       title: "a stopping node calls every write not applied",
-      failure: "a write that a client was told is not applied takes effect",
+      failure: "a write reported as not applied takes effect",
       from: 'return request.kind === "write" && this.#options.writes.isUnderWay(request.command)',
       to: 'return request.kind === "write" && request.requestId < 0',
     },

@@ -1,4 +1,4 @@
-/** Mutants that take a guard away from a door at which anything may come in (reliability.md §3, 41, 54, 59). */
+/** Mutants that remove a check of external input. */
 import { CLI, FUZZ, KV, NET, RAFT, SERVER, STORAGE } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -66,7 +66,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     {
       id: "M205",
       title: "any term that another names is believed",
-      failure: "one frame leaves a cluster without a next term, for ever",
+      failure: "one frame exhausts the terms of a cluster",
       from: "if (term <= this.#highestTerm) return true;",
       to: "if (term <= this.#highestTerm || term > 0) return true;",
     },
@@ -74,7 +74,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/membership/membership.ts", [SERVER], [
     {
       id: "M206",
-      title: "a change of members is proposed whatever its plan is",
+      title: "a membership change is proposed without checking its plan",
       failure: "the request ends the leader, and then the next one",
       from: "if (problem !== null) return answer(membershipRefused(change, problem));",
       to: 'if (problem === "") return answer(membershipRefused(change, problem));',

@@ -8,7 +8,7 @@ import { TemporaryFolder } from "../support/temporary.ts";
 import type { Check } from "./checks.ts";
 import { type Mutant, planted } from "./mutant.ts";
 
-/** What became of a mutant. */
+/** The result of a mutant. */
 export type Verdict =
   | {
     readonly kind: "caught";

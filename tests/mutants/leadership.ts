@@ -7,7 +7,8 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M242",
       title: "a change of members is answered by its index alone",
-      failure: "`member remove` says done, and the node still votes: another leader's entry stands there",
+      failure:
+        "`member remove` reports success, and the node still votes: another leader's entry replaced the change",
       from: "if (entry?.term === waiting.term) waiting.isApplied = true;",
       to: "if (entry !== undefined) waiting.isApplied = true;",
     },
@@ -47,7 +48,7 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/raft.ts", [GOLDEN, SERVER], [
     {
       id: "M248",
-      title: "a leader whose disk is full hands over to a node whose disk is full, too",
+      title: "a leader with a full disk transfers leadership to a node with a full disk",
       failure: "leadership goes round between nodes that refuse every write",
       from: "role.peers.get(target)?.hasDiskSpace === true",
       to: "role.peers.get(target)?.hasDiskSpace !== undefined",
@@ -56,7 +57,7 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/membership/membership_change.ts", [SERVER], [
     {
       id: "M247",
-      title: "a member is dialled wherever somebody with its id answers",
+      title: "a member's address becomes any address where a node with its id answers",
       failure: "an address with an empty folder takes the place of the node that has the data",
       from: "found.dataId !== record.dataId",
       to: "found.id !== id",

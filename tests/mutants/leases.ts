@@ -1,4 +1,4 @@
-/** Mutants of reads under a lease (reliability.md §3, 17). */
+/** Mutants of lease reads. */
 import { RAFT, RANDOM, SERVER, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -8,7 +8,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/election.ts", CHECKS, [
     {
       id: "M179",
-      title: "a voter helps to elect somebody else though it has promised not to",
+      title: "a voter votes for another node while its lease lasts",
       failure: "a second leader writes while the first still answers reads",
       from: " || state.isLeased) return true;",
       to: ") return true;",
@@ -17,7 +17,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
       id: "M190",
       title: "a voter's promise ends with the term in which it was made",
       failure:
-        "somebody's late answer brings the next term, and the vote in it makes a leader beside the one with the lease",
+        "a late answer brings the next term, and the vote in it elects a second leader beside the one with the lease",
       from: "const isBound = state.isLeased && !message.leadershipTransfer;",
       to: "const isBound = false;",
     },
@@ -25,7 +25,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/follower.ts", CHECKS, [
     {
       id: "M180",
-      title: "a voter campaigns though it has promised to elect nobody else",
+      title: "a voter campaigns while its lease lasts",
       failure: "its own vote is the one that was missing",
       from: "const { isLeased } = state;",
       to: "const isLeased = false;",
@@ -67,7 +67,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     {
       id: "M185",
       title: "one voter's promise is enough",
-      failure: "all others may have elected somebody",
+      failure: "all others may have elected another leader",
       from: "return hasQuorum(\n      confState,\n      (node) => node === leader ||",
       to: "return [...confState.voters].some(\n      (node) => node !== leader &&",
     },
@@ -84,7 +84,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/node.ts", [SERVER], [
     {
       id: "M187",
-      title: "a server that is told to answer under a lease does not",
+      title: "a server with lease reads enabled does not use them",
       failure: "the mode does nothing",
       from: 'lease: options.readMode === "lease" ?',
       to: 'lease: options.readMode !== "lease" && options.readMode !== "read-index" ?',

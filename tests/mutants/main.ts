@@ -17,7 +17,7 @@ import { ALL_CHECKS } from "./checks.ts";
 import { Laboratory, LaboratoryError, type Verdict } from "./laboratory.ts";
 import { type Mutant, StaleMutantError } from "./mutant.ts";
 
-/** What to try, and whom to tell. */
+/** The selected mutants and the output function. */
 export interface Trial {
   readonly mutants: readonly Mutant[];
   readonly print: (line: string) => void;

@@ -1,4 +1,4 @@
-/** Mutants of the consensus core where its log is cut, snapshots travel and members change (reliability.md §3, 20 to 26, 35 to 37). */
+/** Mutants of the consensus core in log compaction, snapshots and membership changes. */
 import { GOLDEN, RAFT, RANDOM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -61,7 +61,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M131",
       title: "the configuration of a received snapshot is not taken over",
-      failure: "the node counts the majorities of a log that is gone",
+      failure: "the node uses the configuration of a truncated log",
       from: "    this.configurations.reset(snapshot);\n",
       to: "",
     },
@@ -121,7 +121,8 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M112",
       title: "a node that is out by an uncommitted configuration does not campaign",
-      failure: "it alone has the entry which removes it, nobody else can win, and the cluster stops for good",
+      failure:
+        "only this node has the entry that removes it, no other node can win, and the cluster stops permanently",
       from: "isVoter(configurations.at(commitIndex).confState, this.id);",
       to: "configurations.at(commitIndex).confState.voters.length > 1_000;",
     },
@@ -143,8 +144,8 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M115",
-      title: "nobody leaves a joint configuration",
-      failure: "the dead voter that was replaced is needed for ever",
+      title: "a joint configuration is never completed",
+      failure: "the replaced voter is required forever",
       from: "if (role.transfer === null) appendConfiguration(",
       to: "if (role.transfer !== null) appendConfiguration(",
     },
@@ -174,7 +175,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M119",
       title: "leadership is handed to a learner",
-      failure: "nobody leads for an election's time",
+      failure: "no node leads for the time of an election",
       from: "peer === undefined || !state.confState.voters.includes(chosen)",
       to: "peer === undefined",
     },
@@ -183,7 +184,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M126",
       title: "a snapshot that was too old when it arrived is not followed by another",
-      failure: "the follower waits for ever",
+      failure: "the follower waits forever",
       from: "} else if (matchIndex >= progress.snapshotIndex) {",
       to: "} else if (matchIndex < 0) {",
     },
@@ -198,7 +199,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/raft.ts", CHECKS, [
     {
       id: "M128",
-      title: "a stranger's answer is heard",
+      title: "an answer of an unknown sender is counted",
       failure: "a node that was removed deposes a healthy leader",
       from: "if (message.from === state.id || this.#isFromUnknownSender(message))",
       to: "if (message.from === state.id || (message.from < 0 && this.#isFromUnknownSender(message)))",

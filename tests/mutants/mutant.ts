@@ -6,19 +6,19 @@ import type { Check } from "./checks.ts";
 
 /** One fault. */
 export interface Mutant {
-  /** `M1` and up; those of reliability.md have their numbers there. */
+  /** `M1` and up. */
   readonly id: string;
-  /** What the mutated program does, in a few words. */
+  /** The behaviour of the mutated program, in a few words. */
   readonly title: string;
-  /** What users would see of it, or which rule it breaks. */
+  /** The effect for users, or the violated rule. */
   readonly failure: string;
   /** The one file that is changed, relative to the checkout. */
   readonly file: string;
-  /** Text that stands there exactly once. Short and distinctive, so that edits around it do no harm. */
+  /** Text that occurs exactly once. Short and distinctive, so that edits around it have no effect. */
   readonly from: string;
-  /** What stands there instead. It must compile. */
+  /** The replacement, which must compile. */
   readonly to: string;
-  /** Who is expected to notice, from cheap to dear. */
+  /** The checks that should detect it, fast ones first. */
   readonly checks: readonly Check[];
 }
 
@@ -44,7 +44,7 @@ export function planted(mutant: Mutant, source: string): string {
     throw new StaleMutantError(
       `Cannot plant ${id} in ${file}: the text ${
         JSON.stringify(from)
-      } stands there ${places} times instead of once. ` +
+      } occurs ${places} times instead of once. ` +
         "Look up where the code it breaks has gone, and adapt the mutant in tests/mutants.",
     );
   }

@@ -28,9 +28,9 @@ const HARMLESS: Mutant = {
   to: "numbers[Math.trunc(numbers.length / 2)]",
 };
 
-const STALE: Mutant = { ...SMALL_MAJORITY, id: "X3", title: "stands nowhere", from: "no such text" };
+const STALE: Mutant = { ...SMALL_MAJORITY, id: "X3", title: "has no such text", from: "no such text" };
 const STALE_REASON =
-  'Cannot plant X3 in lib/raft/quorum.ts: the text "no such text" stands there 0 times instead of once. ' +
+  'Cannot plant X3 in lib/raft/quorum.ts: the text "no such text" occurs 0 times instead of once. ' +
   "Look up where the code it breaks has gone, and adapt the mutant in tests/mutants.";
 
 Deno.test("every mutant can be planted, and changes something", () => {
@@ -41,7 +41,7 @@ Deno.test("every mutant can be planted, and changes something", () => {
   assertEquals(unchanged, []);
 });
 
-Deno.test("there are enough mutants, each with its own number and somebody to notice it", () => {
+Deno.test("mutants: there are enough, each with a unique number and a check", () => {
   assert(MUTANTS.length >= 30);
   assertEquals(new Set(MUTANTS.map(({ id }) => id)).size, MUTANTS.length);
   assertEquals(MUTANTS.filter(({ checks }) => checks.length === 0), []);
@@ -53,14 +53,14 @@ Deno.test("every check runs something that is there", () => {
   assertEquals(named.filter((name) => !files.some((file) => file.startsWith(name))), []);
 });
 
-Deno.test("a mutant whose place is gone, or is not one place, is refused by name", () => {
+Deno.test("mutants: a text that is missing or not unique is refused by name", () => {
   const source = readCheckout(SMALL_MAJORITY.file);
   assertThrows(() => planted(STALE, source), StaleMutantError, STALE_REASON);
   const twice = { ...SMALL_MAJORITY, from: "numbers" };
   assertThrows(() => planted(twice, source), StaleMutantError, "Cannot plant X1");
 });
 
-Deno.test("what the tests notice is caught; what they don't, or what can't be tried, makes the exit code 1", async () => {
+Deno.test("mutants: an undetected mutant, or one that cannot be tried, gives exit code 1", async () => {
   const lines: string[] = [];
   const exitCode = await tryAll({
     mutants: [SMALL_MAJORITY, HARMLESS, STALE],
@@ -69,7 +69,7 @@ Deno.test("what the tests notice is caught; what they don't, or what can't be tr
   assertEquals(lines.map((line) => line.replace(/ +[0-9.]+ s +/, " … ")), [
     "X1   quorum … half of the nodes are a majority",
     "X2   SURVIVED … nothing is wrong",
-    "X3   NOT TRIED                stands nowhere",
+    "X3   NOT TRIED                has no such text",
     "3 mutants, 1 caught, 2 not",
     "X2 in lib/raft/quorum.ts survived: the tests would not notice that two halves decide apart",
     STALE_REASON,

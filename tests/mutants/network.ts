@@ -1,4 +1,4 @@
-/** Mutants of frames, connections and handshakes (reliability.md §3, 50 to 64, and its §5). */
+/** Mutants of frames, connections and handshakes. */
 import { FRAMES, LISTENER, LOG, NET, SERVER, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -49,8 +49,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/transport/pending_hellos.ts", [LISTENER], [
     {
       id: "M251",
-      title: "a connection whose hello may be on its way gives way to others",
-      failure: "of many clients that connect at once some are turned away",
+      title: "a connection whose hello may be in transit is closed for others",
+      failure: "of many clients that connect at once some are refused",
       from: "- sinceMs >= HELLO_GRACE_MS",
       to: "- sinceMs >= 0",
     },
@@ -83,7 +83,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/transport/frame_reader.ts", CHECKS, [
     {
       id: "M250",
-      title: "another protocol is told only by a length that no hello has",
+      title: "another protocol is recognised only by a length that no hello has",
       failure: "a client of PostgreSQL waits in silence until the hello's deadline, and the log says nothing",
       from: "if (looksLike !== null) return",
       to: 'if (looksLike === "") return',
@@ -99,14 +99,14 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
     {
       id: "M73",
       title: "a length from 2 GiB up is read as negative",
-      failure: "four bytes from a stranger make the reader walk backwards",
+      failure: "four bytes from an unknown sender make the reader go backwards",
       from: "this.#byteAt(0) * 2 ** 24",
       to: "(this.#byteAt(0) << 24)",
     },
     {
       id: "M74",
       title: "memory is set aside for a length before its bytes arrive",
-      failure: "a few strangers with four bytes each take all memory",
+      failure: "a few connections with four bytes each take all memory",
       from: "Math.min(needed, Math.max(unread * 2, retainedBytes))",
       to: "Math.max(needed, retainedBytes)",
     },
@@ -158,14 +158,14 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/transport/listener.ts", CHECKS, [
     {
       id: "M76",
-      title: "nodes and clients of another cluster are let in",
+      title: "nodes and clients of another cluster are accepted",
       failure: "two clusters meet on a reused address and mix their logs",
       from: "caller.clusterId !== null && caller.clusterId !== clusterId",
       to: 'caller.clusterId === ""',
     },
     {
       id: "M77",
-      title: "a stranger may take for ever to say hello",
+      title: "a connection may stay without a hello forever",
       failure: "silent connections stay and use up what the node has",
       from: "() => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`)",
       to: "() => {}",
@@ -216,8 +216,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/transport/peer.ts", CHECKS, [
     {
       id: "M142",
-      title: "links that are dropped are not told of",
-      failure: "what was queued on them is lost, and nobody sends it again",
+      title: "dropped links are not reported",
+      failure: "messages queued on them are lost and not sent again",
       from: "for (const lane of lost) this.#options.onStateChange({ id, lane, connected: false });",
       to: "lost.length = 0;",
     },
@@ -225,7 +225,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/transport/frame_channel.ts", CHECKS, [
     {
       id: "M200",
-      title: "an answer that can't be encoded is thrown to whoever answers",
+      title: "an answer that cannot be encoded throws in the caller",
       failure: "one client's request ends the node",
       from: "if (this.#onFault === null) throw error;",
       to: "throw error;",

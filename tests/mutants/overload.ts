@@ -1,4 +1,4 @@
-/** Mutants of the bounds on what clients may cost: turns of reads, memory, and what is done for those who are gone. */
+/** Mutants of the limits for clients: turns of reads, memory, and work for closed connections. */
 import { NET, SERVER } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -22,7 +22,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/snapshot/state_hashes.ts", [SERVER], [
     {
       id: "M222",
-      title: "hashes are computed for connections that are gone",
+      title: "hashes are computed for closed connections",
       failure: "a client that asks a hundred times and leaves keeps the node walking its state",
       from: "!this.#isStopped && questions.some(({ asker }) => !asker.isGone)",
       to: "!this.#isStopped",
@@ -38,7 +38,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M341",
-      title: "the connection with the most bytes is closed though they are on their way",
+      title: "the connection with the most bytes is closed although they are in transit",
       failure: "clients that hold little each, and end no frame, have every client closed that sends more",
       from: "this.#largest((share) => share.movedAt <= movedBefore) ?? this.#largest(() => true);",
       to: "this.#largest((share) => share.movedAt <= movedBefore || true) ?? this.#largest(() => true);",

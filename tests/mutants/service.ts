@@ -1,4 +1,4 @@
-/** Mutants of the state machine, the sessions, the server and the client (reliability.md §3, 43 to 58, and its §5). */
+/** Mutants of the state machine, the sessions, the server and the client. */
 import { CLIENT, KV, SERVER, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -13,22 +13,22 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M154",
-      title: "a leader applies what it had proposed at an index, whoever's entry came to stand there",
+      title: "a leader applies its proposal at an index although another leader's entry replaced it",
       failure: "replicas part after a change of leader",
       from: "waiting?.term === entry.term ? waiting.command : null",
       to: "waiting?.command ?? null",
     },
     {
       id: "M60",
-      title: "a waiting write is answered by whatever is applied at its index",
-      failure: "a client is told that its write was done when another's was",
+      title: "a waiting write is answered by any entry applied at its index",
+      failure: "a client gets the answer of another write",
       from: "waiting.term === entry.term && ",
       to: "",
     },
     {
       id: "M70",
       title: "a node that loses the leadership keeps its clients waiting",
-      failure: "their writes are answered by nobody",
+      failure: "their writes are never answered",
       from: "if (term === leadingTerm) continue;",
       to: "if (term !== leadingTerm) continue;",
     },
@@ -53,13 +53,13 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     {
       id: "M66",
       title: "a listing repeats the key that it left off at",
-      failure: "whoever pages through a range counts keys twice",
+      failure: "a client that pages through a range counts keys twice",
       from: "lowers.push(successor(keyText(query.after)))",
       to: "lowers.push(keyText(query.after))",
     },
     {
       id: "M67",
-      title: "a condition on an absent key holds whatever it asks",
+      title: "every condition on an absent key holds",
       failure: "two clients both win a lock",
       from: "(record?.modRevision ?? 0) === check.modRevision",
       to: "(record?.modRevision ?? check.modRevision) === check.modRevision",
@@ -77,7 +77,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     {
       id: "M159",
       title: "a write that has been applied still counts as the oldest that waits",
-      failure: "a leader that was slow once says busy for ever",
+      failure: "a leader that was slow once answers busy forever",
       from: "index > appliedIndex",
       to: "index > 0",
     },
@@ -90,8 +90,8 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M164",
-      title: "a retry of what was applied is refused for want of room",
-      failure: "a caller is told that nothing was done when it was",
+      title: "a retry of an applied write is refused because of overload",
+      failure: "an applied write is reported as not applied",
       from: "return isDone ? null : excess;",
       to: "return excess;",
     },
@@ -99,7 +99,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/client/pool.ts", [CLIENT, SIM], [
     {
       id: "M158",
-      title: "a client asks nobody else while those it is connected to know of no leader",
+      title: "a client tries no other node while its connected nodes know no leader",
       failure: "a client connected to a minority that is cut off never finds the majority",
       from: "if (leader === null) this.#dialOthers();",
       to: "if (leader === null) this.#dialLeader();",
@@ -123,7 +123,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M25",
-      title: "sessions are missing from the state that is handed over",
+      title: "sessions are missing from the transferred state",
       failure: "after a snapshot a retry is applied twice, and hashes of the state miss it",
       from: "for (const session of sessions) yield* session.records();",
       to: "",
@@ -165,7 +165,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     {
       id: "M63",
       title: "a write whose answer the client has acknowledged is executed again",
-      failure: "a copy that was long on its way is applied a second time",
+      failure: "a delayed copy is applied a second time",
       from:
         'if (stamp.sequence < session.acknowledgedBelow) return { kind: "refused", reason: "answerForgotten" };',
       to: "",
@@ -173,7 +173,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     {
       id: "M65",
       title: "a snapshot sees what is applied after it was taken",
-      failure: "replicas hand over states that never were",
+      failure: "replicas return states that never existed",
       from: "if (session.generation === this.#generation) return session;",
       to: "if (session.generation <= this.#generation) return session;",
       checks: [KV],
@@ -182,7 +182,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/client/client.ts", [CLIENT], [
     {
       id: "M282",
-      title: "a compare-and-set whose key is met when it is read is told failed all the same",
+      title: "a compare-and-set whose condition holds when the key is read is reported as failed",
       failure:
         "the answer shows the expected value as the reason for the failure: no order of operations explains it",
       from: "if (!isMet) return",
@@ -234,14 +234,14 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
     {
       id: "M61",
       title: "a client's lost connection counts as a write that did not happen",
-      failure: "a caller is told that nothing was changed when it was",
+      failure: "a change that was made is reported as not made",
       from: "return attempt.left;",
       to: "return false;",
     },
     {
       id: "M143",
       title: "a change of the members whose answer was lost is sent again",
-      failure: "a change that was made is refused, and its caller told so",
+      failure: "a change that was made is reported as refused",
       from: 'if (call === "once" && mayHaveApplied(failure)) return { kind: "giveUp" };',
       to: "",
       checks: [CLIENT],
@@ -275,7 +275,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/client/snapshot_download.ts", [CLIENT], [
     {
       id: "M145",
-      title: "the parts of a snapshot are taken in whatever place they come",
+      title: "the parts of a snapshot are accepted at any offset",
       failure: "a backup that can't be restored",
       from: "end.message.offset === offset && ",
       to: "",
@@ -316,7 +316,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/membership/members.ts", [SERVER], [
     {
       id: "M165",
-      title: "a member that comes back with an empty folder is let in",
+      title: "a member that restarts with an empty directory is accepted",
       failure: "it has forgotten its vote and what it acknowledged: two leaders, lost writes",
       from: "return known !== null && known !== dataId;",
       to: "return known !== null && known !== dataId && false;",
@@ -325,7 +325,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/membership/member_probe.ts", [SERVER], [
     {
       id: "M166",
-      title: "whoever answers at its address is added under the id that was asked for",
+      title: "any node that answers at the address is added under the requested id",
       failure: "a node counts that does not exist",
       from: "clusterId === this.#options.clusterId && nodeId === id",
       to: "clusterId === this.#options.clusterId && nodeId > 0",
@@ -334,7 +334,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/storage/snapshot/receiver.ts", [SERVER], [
     {
       id: "M167",
-      title: "a piece of a snapshot is taken in whatever place it comes",
+      title: "a chunk of a snapshot is accepted at any offset",
       failure: "what is put together is no snapshot",
       from: "offset === this.nextOffset && ",
       to: "",
@@ -359,7 +359,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/membership/membership.ts", [SERVER], [
     {
       id: "M169",
-      title: "a change that is so already is done, committed or not",
+      title: "an already applied change is reported as done, committed or not",
       failure: "a change is reported as made, and taken back",
       from: 'return isSettled ? null : whyNotProposed("changeUnderWay", change);',
       to: "return null;",

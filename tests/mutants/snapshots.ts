@@ -1,4 +1,4 @@
-/** Faults in how a server takes snapshots, and in whom it lets in: what whole clusters in virtual time must notice. */
+/** Mutants of snapshots and of the acceptance of nodes, which the simulator must detect. */
 import { SERVER, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -14,7 +14,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M234",
-      title: "the log is cut as far as the core has forgotten, whatever is on the disk",
+      title: "the log is cut as far as the core has compacted it, without checking the disk",
       failure: "a loss of power costs the voter whose snapshot from the leader has no name yet",
       from: "Math.min(compact({ snapshot, compactedIndex }), compactedIndex)",
       to: "compact({ snapshot, compactedIndex })",
@@ -22,7 +22,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     {
       id: "M235",
       title: "a damaged snapshot of the same index counts as taken",
-      failure: "an idle leader never mends it, and a follower that needs it waits for ever",
+      failure: "an idle leader never repairs it, and a follower that needs it waits forever",
       from: "index === metadata.index && damage === null",
       to: "index === metadata.index && damage !== undefined",
     },
@@ -38,7 +38,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     {
       id: "M151",
       title: "a node with an emptied disk may call under its old id",
-      failure: "its vote counts once more, for a log without what it had acknowledged",
+      failure: "its vote counts again, for a log without its acknowledged entries",
       from: "if (isOther(applied)) {",
       to: "if (isOther(applied) && dataId < 0) {",
     },
@@ -64,7 +64,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     {
       id: "M236",
       title: "pieces of a snapshot from a deposed leader are taken after a newer leader's",
-      failure: "two leaders' pieces begin each other's transfers anew, and none ends",
+      failure: "chunks of two leaders restart each other's transfers, and none completes",
       from: "chunk.term < Math.max(term, this.#current?.term ?? 0)",
       to: "chunk.term < term",
     },

@@ -1,4 +1,4 @@
-/** Mutants of the data directory and the write-ahead log (reliability.md §3, 27 to 42, and its §5). */
+/** Mutants of the data directory and the write-ahead log. */
 import { BACKUP, FUZZ, NET, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -49,7 +49,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/leadership_transfer.ts", [SERVER], [
     {
       id: "M351",
-      title: "a leader without room asks in each turn whether another node has some",
+      title: "a leader without disk space looks for another node in each turn",
       failure:
         "the question schedules another turn: the process spins, and answers nothing until it is killed",
       from: "to === null ? NO_SPACE_RETRY_MS : DISK_RETRY_MS",
@@ -60,7 +60,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     {
       id: "M352",
       title: "a pass over callbacks at the end of a turn has no bound",
-      failure: "callbacks that add one another keep every socket and timer waiting for ever",
+      failure: "callbacks that add each other block every socket and timer forever",
       from: "&& next < CALLBACKS_PER_PASS",
       to: "",
     },
@@ -68,7 +68,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/storage/data_directory.ts", CHECKS, [
     {
       id: "M353",
-      title: "a log that has lost all of its files is begun anew",
+      title: "a log that has lost all of its files is created again",
       failure:
         "an operator who deletes *.log has a voter that forgot its votes and its entries, and votes on",
       from: "|| hasLostLog(disk, wal)",
@@ -172,7 +172,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     {
       id: "M18",
       title: "the log is cut at the first bad record though a good one follows",
-      failure: "damage in the middle takes acknowledged writes, and nobody is told",
+      failure: "damage in the middle removes acknowledged writes without an error",
       from: "syncedOffset > from &&",
       to: "syncedOffset > fileBytes &&",
     },
@@ -219,7 +219,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M105",
-      title: "the log that begins anew keeps the hard state of the old one",
+      title: "the log that starts after a snapshot keeps the hard state of the old one",
       failure: "after a crash the log is of a later term than the node",
       from: "hardState: early ?? state.hardState, isCut",
       to: "hardState: state.hardState, isCut",
@@ -288,14 +288,14 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     {
       id: "M103",
       title: "an unfinished snapshot is taken for a whole one",
-      failure: "a node begins from a part of the state, and nobody is told",
+      failure: "a node starts from a part of the state without an error",
       from: "if (bytes === null) throw",
       to: "if (frame.length === 0) return { chunks, contentBytes, checksum };\n    if (bytes === null) throw",
     },
     {
       id: "M239",
       title: "an error of reading is taken for damage",
-      failure: "an operator throws away a node whose files are whole",
+      failure: "an operator discards a node whose files are intact",
       from: "throw new SnapshotUnreadableError(source.file, { offset, reason: errorMessage(cause), cause });",
       to:
         "throw new SnapshotDamagedError({ file: source.file, offset, reason: errorMessage(cause), cause });",
@@ -332,7 +332,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     {
       id: "M109",
       title: "a received snapshot is installed unread",
-      failure: "a snapshot that was damaged on its way replaces the state",
+      failure: "a snapshot that was damaged in transit replaces the state",
       from: "assert(this.#isVerified,",
       to: "assert(this.#isVerified || true,",
     },

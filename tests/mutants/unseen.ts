@@ -1,6 +1,6 @@
 /**
- * Faults that were chosen by reading the code alone, before any test was looked at: one condition dropped, one comparison
- * loosened, one cleanup left out. What they show is how well the tests hold what nobody had in mind when writing them.
+ * Mutants chosen by reading the code alone, without the tests: a condition dropped, a comparison loosened, a cleanup
+ * omitted. They show how well the tests detect unexpected faults.
  */
 import { CLIENT, GOLDEN, KV, NET, RAFT, RANDOM, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
@@ -27,7 +27,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/storage/wal/wal.ts", [RECORDING, STORAGE, SERVER, SIM], [
     {
       id: "M291",
-      title: "a batch that was taken back (no room) is not cut off durably",
+      title: "a batch that was revoked (disk full) is not cut off durably",
       failure: "after a crash its records come alive behind a shorter batch",
       from: "this.#segment.file.truncate(this.#segment.end);\n      this.#segment.file.syncNow();",
       to: "this.#segment.file.truncate(this.#segment.end);",
@@ -43,7 +43,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/progress.ts", CORE, [
     {
       id: "M294",
-      title: "what was acknowledged still counts as under way in bytes",
+      title: "acknowledged entries still count as bytes in flight",
       failure: "after some megabytes nothing is sent to a follower before a silence",
       from: "this.#bytes -= bytes;\n      freed++;",
       to: "freed++;",
@@ -62,8 +62,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/storage/wal/recovery.ts", [RECORDING, STORAGE, SERVER, SIM], [
     {
       id: "M296",
-      title:
-        "a snapshot that contradicts what the log knows committed makes the log begin anew instead of being refused",
+      title: "a snapshot that contradicts committed entries replaces the log instead of being refused",
       failure: "committed entries are dropped silently",
       from: "if (snapshot.index > hardState.commitIndex && snapshot.index > compacted.index) return true;",
       to: "if (snapshot.index > compacted.index) return true;",
@@ -226,7 +225,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M314",
       title: "progress does not reset the count of a silent peer",
-      failure: "a follower that answers all the time is probed anew every election timeout",
+      failure: "a follower that always answers is probed again every election timeout",
       from: "progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);\n    peer.stalledTicks = 0;",
       to: "progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);",
     },
@@ -286,7 +285,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M319",
       title: "half of the voters that there would be count as a majority that has answered",
-      failure: "a removal from an even number is judged before the others could answer, and refused",
+      failure: "a removal from an even number is refused before the others could answer",
       from: "if (voters.filter(answered).length > voters.length / 2) end();",
       to: "if (voters.filter(answered).length >= voters.length / 2) end();",
     },
@@ -310,7 +309,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/driver.ts", [SERVER, SIM], [
     {
       id: "M321",
-      title: "a disk that has room again counts as full for ever",
+      title: "a disk with free space again counts as full forever",
       failure: "writes are refused and leadership is given away",
       from: "this.#shortage = null;\n    this.#options.metrics",
       to: "this.#options.metrics",
@@ -326,7 +325,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/node.ts", [SERVER, SIM], [
     {
       id: "M323",
-      title: "the core is not told that the lane for entries broke",
+      title: "the core gets no report that the bulk lane broke",
       failure: "what was under way is sent again only after an election timeout",
       from: "this.#driver.messagesLost(node);\n    if (!connected)",
       to: "if (!connected)",
@@ -352,8 +351,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M326",
       title:
-        "a retry at a node that lost the leadership while the first attempt is under way hears that it was not applied",
-      failure: "its client is told that nothing was changed, and it was",
+        "a retry at a node that lost leadership with the first attempt in flight is answered as not applied",
+      failure: "an applied write is reported as not applied",
       from: "if (this.#join(command, answer)) return;\n    if (leader !== null)",
       to: "if (leader !== null)",
     },
@@ -398,7 +397,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M335",
       title: "a closed channel keeps its share of the memory for slow connections",
-      failure: "after a while honest clients are closed for it",
+      failure: "after a while correct clients are closed for it",
       from: "this.#share?.end();",
       to: "",
     },
@@ -407,7 +406,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M336",
       title: "an unknown outcome becomes 'not applied' again with a later attempt that did nothing",
-      failure: "the caller is told that nothing was changed",
+      failure: "the caller gets the report that nothing was changed",
       from: 'if (changesSomething(kind) && mayHaveApplied(attempted)) outcome = "unknown";',
       to: 'if (changesSomething(kind)) outcome = mayHaveApplied(attempted) ? "unknown" : "not-applied";',
     },
@@ -417,7 +416,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       id: "M337",
       title:
         "a request that was handed to the network and not confirmed counts as not sent when the connection ends",
-      failure: "the caller is told that nothing was changed",
+      failure: "the caller gets the report that nothing was changed",
       from: "const { bytesHandedOut } = this.#channel;",
       to: "const { bytesOut: bytesHandedOut } = this.#channel;",
     },

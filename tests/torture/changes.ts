@@ -28,7 +28,7 @@ export class Changes {
     return this.#underWay !== null;
   }
 
-  /** Whether a node was or is being removed: its process ends when it hears of it. */
+  /** Whether a node was or is being removed: its process ends when it learns of it. */
   isLeaving(id: number): boolean {
     return this.#leaving.has(id);
   }
@@ -41,14 +41,14 @@ export class Changes {
     return id;
   }
 
-  /** Has a node removed, in whatever state it is. */
+  /** Removes a node in any state. */
   async shrink(id: number): Promise<void> {
     this.#tell(`node ${id} is removed`);
     this.#leaving.add(id);
     await this.#ask({ kind: "remove", id });
   }
 
-  /** Starts a node that takes the place of another, in whatever state that is; gives its id. */
+  /** Starts a node that replaces another one in any state; returns its id. */
   async replace(dead: number): Promise<number> {
     const id = await this.#cluster.join();
     this.#tell(`node ${id} takes the place of node ${dead}`);
@@ -71,7 +71,7 @@ export class Changes {
     }, { explain: cluster.logs });
     for (const id of this.#leaving) {
       cluster.resume(id);
-      // One that was down has missed it, and is told when it comes back.
+      // A node that was down learns of it when it restarts.
       if (cluster.hasEnded(id) && (await cluster.end(id)).code !== 1) await cluster.startNode(id);
       const { code, stderr } = await cluster.end(id);
       assertEquals(code, 1, stderr);

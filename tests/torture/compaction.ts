@@ -11,7 +11,7 @@ import { SeededRandom } from "../support/seeded_random.ts";
 
 /** Small, so that snapshots are taken all the time, and segments go with each. */
 const FLAGS = ["--snapshot-log-bytes", "8192", "--segment-bytes", "8192"];
-/** Kills of one cluster; then a new one begins, so that a history stays short enough to be judged. */
+/** Kills of one cluster; then a new one begins, so that a history stays short enough to be checked. */
 const KILLS_OF_A_ROUND = 40;
 /** Events of the file system after the beginning of a snapshot among which the moment is drawn. */
 const MAX_EVENTS = 24;

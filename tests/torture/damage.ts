@@ -1,9 +1,8 @@
 /**
- * One flipped bit in the log of a stopped node, at a place where it must be noticed.
+ * Flips one bit in the log of a stopped node, at a position where recovery must detect it.
  *
- * Behind the last record that says how much was synced before it, a damaged record can't be told from one that was
- * torn by a crash, and is cut (docs/guarantees.md). So the bit is flipped before that: there a node must refuse to
- * start.
+ * After the last sync marker a damaged record cannot be distinguished from a torn one, and is cut off (docs/guarantees.md).
+ * So the bit is flipped before that marker, where a node must refuse to start.
  */
 import { join } from "@std/path";
 import { MAGIC, MAGIC_AT, readFrame, RECORD_HEADER_BYTES } from "../../lib/storage/wal/record.ts";

@@ -22,7 +22,7 @@ const TRIAL_MS = 45_000;
 const MAX_SEED = 1_000_000_000;
 const SIZES = [3, 5];
 
-/** What was asked for. */
+/** The command line options. */
 interface Flags {
   readonly seconds: number;
   /** Null: by turns. */

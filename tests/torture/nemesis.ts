@@ -1,9 +1,8 @@
 /**
- * Whoever makes life hard for a cluster: draws one fault after the other and does it, and repairs some of what it did,
- * but not at once.
+ * The nemesis of a cluster: it draws one fault after the other and injects it, and repairs some of them later.
  *
- * Every kind of fault comes once before any comes again. Nothing it does is beyond the promise: no synced byte of a
- * node is lost for good.
+ * Every kind of fault occurs once before any is repeated. The faults stay within the failure model: no synced byte of a node
+ * is lost permanently.
  */
 import { assert, assertEquals } from "@std/assert";
 import type { TestCluster } from "../support/processes/cluster.ts";
@@ -38,7 +37,7 @@ export type Fault = typeof FAULTS[number];
 const REPAIR_SHARE = { majority: 0.35, minority: 0.7 };
 const MAX_DELAY_MS = 300;
 
-/** What the nemesis works on. */
+/** The targets of the nemesis. */
 export interface NemesisOptions {
   readonly cluster: TestCluster;
   readonly random: SeededRandom;
@@ -72,7 +71,7 @@ export class Nemesis {
   readonly #nodesAtFirst: number;
   readonly #cutOff = new Set<number>();
   #areLinksWell = true;
-  /** What comes before any fault comes again. */
+  /** The faults that occur before any of them is repeated. */
   #bag: Fault[] = [];
 
   constructor(options: NemesisOptions) {
@@ -171,7 +170,7 @@ export class Nemesis {
     run: () => this.#changes.tryAgain(),
   };
 
-  /** Whether a change of membership may begin: who is new needs somebody who answers. */
+  /** Whether a membership change may begin: a new node needs a node that answers. */
   get #mayChange(): boolean {
     return !this.#changes.isUnderWay && this.#isMajorityWell;
   }
@@ -306,7 +305,7 @@ export class Nemesis {
   }
 
   #freeDisk(): void {
-    this.#tell(`the disk of node ${DISK_NODE} has room again`);
+    this.#tell(`the disk of node ${DISK_NODE} has free space again`);
     this.#options.disk?.free();
   }
 

@@ -22,12 +22,12 @@ export class SmallDisk implements AsyncDisposable {
     return problem ?? new SmallDisk(folder);
   }
 
-  /** Whether {@link fill} has taken all room. */
+  /** Whether {@link fill} has filled the disk. */
   get isFull(): boolean {
     return this.#isFull;
   }
 
-  /** Takes all the room there is. */
+  /** Fills the disk. */
   fill(): void {
     this.#isFull = true;
     using file = Deno.openSync(join(this.#folder, FILLER), { write: true, create: true, append: true });
@@ -40,7 +40,7 @@ export class SmallDisk implements AsyncDisposable {
     }
   }
 
-  /** Gives it back. */
+  /** Frees the space. */
   free(): void {
     if (this.#isFull) Deno.removeSync(join(this.#folder, FILLER));
     this.#isFull = false;

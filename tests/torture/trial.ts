@@ -32,7 +32,7 @@ export interface TrialOptions {
   readonly tell: (line: string) => void;
 }
 
-/** What a trial came to. */
+/** The result of a trial. */
 export interface TrialReport {
   readonly figures: Figures;
   /** Numbered writes that were acknowledged, and found. */
@@ -43,7 +43,7 @@ export interface TrialReport {
 /** A trial in which something was not as promised. */
 export class TrialError extends Error {
   override readonly name = "TrialError";
-  /** What every process printed. */
+  /** The output of every process. */
   readonly logs: string;
   readonly history: History;
 
@@ -86,7 +86,7 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
   }
 }
 
-/** Who takes part in a trial. */
+/** The participants of a trial. */
 interface Cast {
   readonly cluster: TestCluster;
   readonly workload: JudgedWorkload;
