@@ -164,7 +164,7 @@ class Client {
     const { invocation, options }: ParsedLine = parseCommand(words);
     this.#output = outputOf(options) ?? this.#output;
     if (invocation === null) {
-      throw new UsageError("There is no command, only options. Type help for the commands.");
+      throw new UsageError("There is no command, only options. help lists the commands.");
     }
     if (invocation.command === QUIT) return "quit";
     const stdin = (): never => {

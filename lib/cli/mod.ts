@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { errorMessage } from "../platform/errors.ts";
+import { errorMessage, shortened } from "../platform/errors.ts";
 import { clientCommand, type Connect } from "./client.ts";
 import { denoEnvironment, type Environment } from "./environment.ts";
 import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
@@ -85,7 +85,9 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
     default: {
       const near = nearest(command, ["server", "client", "--help", "--version"]);
       const hint = near === null ? "Allowed: server, client, --help, --version." : `Did you mean ${near}?`;
-      environment.stderr.write(`kvraft: there is no "${command}". ${hint} Example: kvraft server --help\n`);
+      environment.stderr.write(
+        `kvraft: There is no command "${shortened(command)}". ${hint} Example: kvraft server --help\n`,
+      );
       return ExitCode.usage;
     }
   }

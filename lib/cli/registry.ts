@@ -129,13 +129,13 @@ function commandNamed(words: readonly string[]): Extract<Found, { kind: "command
   const [first = "", second] = words;
   if (found === null) {
     const near = meantBy(first);
-    const hint = near === null ? "Type help for those there are." : `Did you mean ${near}?`;
+    const hint = near === null ? "help lists the commands." : `Did you mean ${near}?`;
     throw new UsageError(`There is no command "${shortened(first)}". ${hint}`);
   }
   const allowed = secondWords(found.commands);
   if (second === undefined) {
     throw new UsageError(
-      `${first} needs another word: ${allowed.join(", ")}. Example: ${found.commands[0]?.example[0]}`,
+      `${first} needs a second word: ${allowed.join(", ")}. Example: ${found.commands[0]?.example[0]}`,
     );
   }
   const near = nearest(second, allowed);

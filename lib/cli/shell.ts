@@ -183,7 +183,7 @@ class Shell implements Disposable {
       const { invocation, options } = parseCommand(words);
       format = outputOf(options) ?? format;
       if (invocation === null) {
-        throw new UsageError("There is no command, only options. Type help for the commands.");
+        throw new UsageError("There is no command, only options. help lists the commands.");
       }
       return await this.#runInvocation(invocation, { format, signal });
     } catch (error) {

@@ -1,7 +1,7 @@
 /** The command `health`. */
 import { AbortError, KvraftError } from "../../client/errors.ts";
 import { reasonWithin } from "../../client/retry.ts";
-import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
+import { type Answer, answer, callOptions, defineCommand } from "../command.ts";
 import { ExitCode } from "../errors.ts";
 import { duration, escapeText } from "../text.ts";
 
@@ -44,7 +44,7 @@ function healthAnswer(
     ? `healthy: a linearizable read took ${duration(elapsedMs)}\n`
     : `not healthy: ${escapeText(failure.reason)}\n`;
   return answer({
-    text: (view) => ({ output: withElapsed(line, view), note: "" }),
+    text: () => ({ output: line, note: "" }),
     json: () => ({ healthy: failure === null, elapsedMs, code: null, reason: null, ...failure }),
     exitCode: failure === null ? ExitCode.done : ExitCode.unavailable,
   });

@@ -177,7 +177,7 @@ Deno.test("client: wrong usage ends with 2 before anything is sent, and says wha
   const store = new FakeStore();
   const table: readonly (readonly [readonly string[], string])[] = [
     [["lst"], 'There is no command "lst". Did you mean list?'],
-    [["frobnicate"], 'There is no command "frobnicate". Type help for those there are.'],
+    [["frobnicate"], 'There is no command "frobnicate". help lists the commands.'],
     [
       ["put", "k"],
       "put needs <value>. Usage: put <key> <value> [--file <path>]. Example: put greeting hello",

@@ -167,7 +167,7 @@ Deno.test("parseCommand: a command name of another store is answered with the co
   assertEquals(
     ["set", "SET", "del", "rm", "ls", "keys", "exists", "GET", "backup", "lsit", "constructor"].map(meant),
     ["put", "put", "delete", "delete", "list", "list", "get", "get", "snapshot save", "list"].concat(
-      `There is no command "constructor". Type help for those there are.`,
+      `There is no command "constructor". help lists the commands.`,
     ),
   );
 });

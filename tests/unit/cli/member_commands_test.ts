@@ -253,14 +253,14 @@ Deno.test("member: wrong arguments are refused before anything is sent", async (
   const table: readonly (readonly [string, string])[] = [
     [
       "member",
-      "member needs another word: add, remove, promote, demote, replace, update. Example: member add 4 10.0.0.4:7001",
+      "member needs a second word: add, remove, promote, demote, replace, update. Example: member add 4 10.0.0.4:7001",
     ],
     ["member ad 4", 'There is no command "member ad". Did you mean member add?'],
     [
       "member fly 4",
       'There is no command "member fly". There are add, remove, promote, demote, replace, update.',
     ],
-    ["snapshot", "snapshot needs another word: now, save. Example: snapshot now"],
+    ["snapshot", "snapshot needs a second word: now, save. Example: snapshot now"],
     ["member add 0 h:1", '<n> must be an integer from 1 to 9007199254740991, not "0".'],
     ["member replace 2 n2 h:1", "member replace: the new node needs an id of its own: 2 is the dead one's."],
     [

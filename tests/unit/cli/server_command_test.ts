@@ -268,7 +268,7 @@ Deno.test("runKvraft: an unknown command is answered with the nearest one", asyn
   assertEquals(await run(["sever"]), [
     2,
     "",
-    'kvraft: there is no "sever". Did you mean server? Example: kvraft server --help\n',
+    'kvraft: There is no command "sever". Did you mean server? Example: kvraft server --help\n',
   ]);
   const [code, out, err] = await run([]);
   assertEquals([code, out, err.includes("Usage:")], [2, "", true]);
