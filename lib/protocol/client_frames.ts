@@ -8,12 +8,17 @@
  *
  * How to add a request:
  *
- * 1. Here: a line in REQUESTS, with a number that was never used and the kind of its answer, and the answer in
- *    SERVER_MESSAGES. Its type, its encoder and decoder, and the values of the property, golden and hostile tests follow.
- * 2. `deno task check` then names each place that must know it: the handler (lib/server/client_service.ts) and the
- *    tests' node (tests/support/fake_node.ts).
- * 3. A method of the client, and a command.
- * 4. `deno task unit tests/unit/protocol/golden_test.ts -- --update` writes its bytes down; docs/protocol.md shows them.
+ * 1. Here: a line in REQUESTS with a number that was never used and the kind of its answer, and the answer in
+ *    SERVER_MESSAGES. Their types, encoders and decoders follow, and so do the metrics of the request and the values of
+ *    the property, golden and hostile tests.
+ * 2. `deno task check` then names the places that must handle it: lib/server/client_service.ts and the tests' node in
+ *    tests/support/fakes/scripted_node.ts.
+ * 3. A method of the client (lib/client) and a command (lib/cli).
+ * 4. `deno task unit tests/unit/protocol/golden_test.ts -- --update` writes the bytes of a sample of each; docs/protocol.md
+ *    shows them, as tests/unit/protocol/protocol_page_test.ts demands.
+ *
+ * How to add a field: at the end of its frame only, as `trailing(field, whenMissing)`, since older nodes do not send it.
+ * How to add a code or a role: in the list of messages.ts; the compiler names the places that decide by it.
  */
 import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { SlabCopier } from "../platform/slab.ts";

@@ -112,11 +112,6 @@ export class MessagePackReader {
     return value + 0; // turns a float's -0 into 0
   }
 
-  /** Reads an integer, or null for nil. */
-  integerOrNull(field: string, minimum = 0): number | null {
-    return this.nil() ? null : this.integer(field, minimum);
-  }
-
   /** Reads true or false. */
   boolean(field: string): boolean {
     const type = this.#type(field);
@@ -138,11 +133,6 @@ export class MessagePackReader {
     if (this.#copies === true) return this.#bytes.slice(begin, this.#position);
     const view = this.#bytes.subarray(begin, this.#position);
     return this.#copies === false ? view : this.#copies.copy(view);
-  }
-
-  /** Reads bytes, or null for nil. */
-  binaryOrNull(field: string): Uint8Array | null {
-    return this.nil() ? null : this.binary(field);
   }
 
   /** Reads text. */

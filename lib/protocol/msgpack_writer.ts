@@ -110,12 +110,6 @@ export class MessagePackWriter {
     this.raw(value);
   }
 
-  /** Writes bytes, or nil for null. */
-  binaryOrNil(value: Uint8Array | null): void {
-    if (value === null) this.nil();
-    else this.binary(value);
-  }
-
   /** Writes text as UTF-8. */
   string(value: string): void {
     if (this.#shortAscii(value)) return;
