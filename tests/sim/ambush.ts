@@ -10,7 +10,7 @@ import type { Simulation } from "./simulation.ts";
 /** Strikes a node. */
 export type Ambush = (node: number) => void;
 
-/** What is waited for. */
+/** The rare states that an ambush waits for. */
 const OCCASIONS: readonly RareState[] = [
   "snapshotsBegun",
   "snapshotsTaken",
@@ -28,7 +28,7 @@ const OCCASIONS: readonly RareState[] = [
   "removedLeadersSteppedDown",
 ];
 
-/** What happens then. */
+/** The faults that follow. */
 const BLOWS: readonly FaultKind[] = [
   "kill",
   "powerLoss",
@@ -42,7 +42,7 @@ const BLOWS: readonly FaultKind[] = [
   "transfer",
 ];
 
-/** What is waited for, what happens then, and how much later. */
+/** A rare state, the fault that follows it, and the delay between them. */
 export interface Blow {
   readonly occasion: RareState;
   readonly kind: FaultKind;

@@ -14,7 +14,7 @@ export interface Failure {
   readonly kept: readonly Fault[];
 }
 
-/** What came of a campaign. */
+/** The results of a campaign. */
 export interface Summary {
   readonly seeds: number;
   readonly virtualMs: number;
@@ -27,7 +27,7 @@ export interface Summary {
   readonly coverage: Coverage;
 }
 
-/** What a campaign is told. */
+/** Options of a campaign. */
 export interface CampaignOptions {
   /** The seeds, in order. */
   readonly seeds: Iterable<number>;

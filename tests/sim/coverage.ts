@@ -1,4 +1,4 @@
-/** Counts of what a run or a campaign visited: rare states that never occur are tried by nobody. */
+/** Counts of what a run or a campaign visited: rare states that never occur are not tested. */
 
 /** Rare states that a campaign must have met, each with what it is. */
 export const RARE_STATES = {
@@ -11,7 +11,7 @@ export const RARE_STATES = {
   earlierTermCommits: "an entry of an earlier term was committed under a later one",
   lateMessages: "a message of an earlier term arrived",
   tornTails: "recovery cut a torn tail",
-  lostUnsynced: "entries that were written and not synced were gone after a crash",
+  lostUnsynced: "entries that were written and not synced were lost in a crash",
   segmentRolls: "a log was found in several segments",
   deathsInDiskOperations: "a process died in the middle of a disk operation",
   diskFailures: "a write or sync failed, and the node ended",
@@ -25,8 +25,8 @@ export const RARE_STATES = {
   retriesJoined: "a retry waited for the entry of an attempt before it",
   sessionsExpired: "a session was forgotten or refused",
   forwardedWrites: "a node passed a write on to the leader",
-  unknownOutcomes: "a client was told that the outcome is unknown",
-  notAppliedOutcomes: "a client was told that nothing happened",
+  unknownOutcomes: "a client learned that the outcome is unknown",
+  notAppliedOutcomes: "a client learned that its write was not applied",
   leadershipTransfers: "an operator moved leadership",
   orderlyStops: "a server stopped in good order",
   busyLeaders: "a leader refused a write because too much was under way",
@@ -35,7 +35,7 @@ export const RARE_STATES = {
   stalledWrites: "a full disk did not take a write, and it was tried again",
   lostPipelines: "a leader learned that what it had sent may be lost",
   disturbances: "a node did not let a candidate disturb a leader that is alive",
-  staleAnswers: "an answer to what nobody waited for any more was left aside",
+  staleAnswers: "an answer that was no longer outstanding was ignored",
   leadersResigned: "a leader stepped down because of its quorum or its disk, without a later term",
   entriesReadBack: "entries that are no longer in memory were read from the disk",
   refusedFolders: "a node found its folder damaged, and did not start",
@@ -65,12 +65,12 @@ export const RARE_STATES = {
   nodesAdded: "an operator added a node",
   nodesReplaced: "a new node took the place of another",
   removedLeadersSteppedDown: "a leader that was out stepped down",
-  removedNodesTold: "a node learned from its own log that it was removed, and ended",
-  removalsMissed: "a node that had missed its removal was told, and ended",
+  removedNodesEnded: "a node learned from its own log that it was removed, and ended",
+  removalsMissed: "a node that had missed its removal learned of it, and ended",
   ambushes: "a node was struck in the very moment of something rare",
   amnesiacsRefused: "a node with an emptied disk was refused under its old id",
   changesRefused: "a change of membership was refused",
-  changesUnknown: "an operator was told that the outcome of a change is unknown",
+  changesUnknown: "an operator learned that the outcome of a change is unknown",
 } as const;
 
 /** One of {@link RARE_STATES}. */
@@ -81,7 +81,7 @@ export class Coverage {
   readonly #counts = new Map<RareState, number>();
   #onCount: (state: RareState) => void = () => {};
 
-  /** Whoever is told of each state that occurs. */
+  /** Called with each state that occurs. */
   set onCount(onCount: (state: RareState) => void) {
     this.#onCount = onCount;
   }

@@ -7,7 +7,7 @@ import type { Plan } from "./plan.ts";
 
 /** One such run. */
 export interface FailedOnce {
-  /** What was wrong (with the system, or with what was asked of it), and the commit that mended it. */
+  /** The fault (of the system, or of the test), and the commit that fixed it. */
   readonly what: string;
   readonly plan: Plan;
 }
@@ -262,7 +262,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
     },
   },
   {
-    what: "The simulator's own fault: time in which a server stood still counted against its stop (b3dbe9b).",
+    what: "The simulator's own fault: time in which a server was paused counted against its stop (b3dbe9b).",
     plan: {
       seed: 106429,
       nodes: 3,
@@ -320,7 +320,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
   },
   {
     what:
-      "Nobody asked the log whether the disk has room again, and with every write refused it had no occasion to see (54fd1f9).",
+      "Nothing asked the log whether the disk has space again, and with every write refused it had no occasion to see (54fd1f9).",
     plan: {
       seed: 94,
       nodes: 4,

@@ -78,7 +78,7 @@ async function main(args: string[]): Promise<number> {
   return summary.failures.length + missing.length > 0 ? 1 : 0;
 }
 
-/** What was asked for; null when it can't be understood. */
+/** Returns the flags; null when it can't be understood. */
 function readFlags(args: string[]): SimFlags | null {
   try {
     return parseArgs({

@@ -1,5 +1,5 @@
 /**
- * The plan of a run, drawn from its seed before anything happens: the cluster, its surroundings, and the faults.
+ * The plan of a run, drawn from its seed before anything happens: the cluster, its environment, and the faults.
  *
  * Faults are data. Each stands for itself, so that a run can be repeated with some of them left out; that is how a
  * failure is shrunk. Each seed draws from a random subset of the kinds (swarm testing): faults that are always there
@@ -9,10 +9,10 @@ import type { ReadMode } from "../../lib/server/config/config.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
-/** Whom a fault strikes: a node, or whoever leads at that time. */
+/** Whom a fault strikes: a node, or the leader at that time. */
 export type Target = number | "leader";
 
-/** What goes wrong. */
+/** The kinds of faults. */
 export type FaultKind =
   /** kill -9 of a node, and its restart. */
   | "kill"
@@ -24,7 +24,7 @@ export type FaultKind =
   | "deathInDiskOperation"
   /** A server is stopped in good order and started again. */
   | "orderlyRestart"
-  /** A process stands still. */
+  /** A process is paused. */
   | "pause"
   | "pauseOfAll"
   /** A machine's clock is suddenly ahead, as after it slept. */
@@ -132,25 +132,25 @@ export interface Fault {
   readonly target: Target;
   /** A second node, where the kind needs one. */
   readonly other: number;
-  /** A number in [0, 1), for whatever else the kind needs. */
+  /** A number in [0, 1), for other choices of the kind. */
   readonly chance: number;
 }
 
 /** How a node is broken for good, while the others are healed. */
 export type BreakageKind =
-  /** Its process is gone. */
+  /** Its process has ended. */
   | "dead"
-  /** Its process stands still; its machine goes on to take what is sent to it. */
+  /** Its process is paused; its machine goes on to take what is sent to it. */
   | "paused"
-  /** It hears nobody and everybody hears it: it campaigns on and on. */
+  /** It receives nothing, and all others receive its messages: it campaigns again and again. */
   | "deaf"
-  /** It hears everybody and nobody hears it. */
+  /** It receives everything, and no other node receives its messages. */
   | "mute"
   /** It sees one other node only. */
   | "cornered"
   /** Its links come and go. */
   | "flapping"
-  /** A bit of its data folder flips. It finds out when it starts and refuses, or the bit matters to nobody. */
+  /** A bit of its data folder flips. It finds out when it starts and refuses, or the bit does not matter. */
   | "damaged";
 
 const BREAKAGES: readonly BreakageKind[] = [

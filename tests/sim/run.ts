@@ -17,22 +17,22 @@ const RECOVERY_TIMEOUTS = 12;
 const RECOVERY_MS = 15_000;
 /** The longest call of a client, with what it takes to notice its end. */
 const LAST_CALL_MS = 30_000;
-/** Until the last node that is out has been told: it waits between two calls, and a refusal may be a while ago. */
+/** Until the last removed node has learned of it: it waits between two calls, and a refusal may be a while ago. */
 const EXPULSION_MS = 30_000;
-/** What the search for an order may remember: few histories need as much. */
+/** Configurations that the search for an order may remember: few histories need as much. */
 const MAX_CONFIGURATIONS = 200_000;
 
-/** What came of a run. */
+/** The results of a run. */
 export interface RunReport {
   readonly plan: Plan;
-  /** What went wrong, the first first; empty for a good run. */
+  /** The violations, the first first; empty for a good run. */
   readonly violations: readonly string[];
   readonly virtualMs: number;
   readonly steps: number;
   readonly operations: number;
   readonly answered: number;
   readonly faults: number;
-  /** What lib/lincheck says of the clients' history; null when the run failed before its end. */
+  /** The verdict of lib/lincheck on the clients' history; null when the run failed before its end. */
   readonly verdict: Verdict["kind"] | null;
   /** Equal for equal runs. */
   readonly hash: string;
@@ -51,7 +51,7 @@ export async function run(plan: Plan, trace: Trace | null = null): Promise<RunRe
   try {
     const endFaults = await live(simulation);
     if (simulation.violations.length === 0) await settle(simulation, endFaults);
-    if (simulation.violations.length === 0) verdict = judge(simulation);
+    if (simulation.violations.length === 0) verdict = verdictOn(simulation);
   } finally {
     stopObserving();
   }
@@ -155,20 +155,20 @@ async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<vo
  */
 async function expel(simulation: Simulation): Promise<void> {
   const { scheduler, machines, invariants, broken } = simulation;
-  const isTold = (): boolean => {
+  const hasEnded = (): boolean => {
     const { removedIds } = invariants.committedConfiguration;
     return machines.every(({ id, isRetired, isWiped }) =>
       isRetired || broken.has(id) || invariants.knowsNoMember(id) || !(isWiped || removedIds.includes(id))
     );
   };
   const isBroken = (): boolean => simulation.violations.length > 0;
-  if (await scheduler.run(scheduler.nowMs + EXPULSION_MS, () => isTold() || isBroken())) return;
+  if (await scheduler.run(scheduler.nowMs + EXPULSION_MS, () => hasEnded() || isBroken())) return;
   const { removedIds } = invariants.committedConfiguration;
   const left = machines.filter(({ id, isRetired, isWiped }) =>
     !isRetired && !invariants.knowsNoMember(id) && (isWiped || removedIds.includes(id))
   );
   simulation.violated(
-    `nobody told ${left.map(({ id }) => `n${id}`)} that the cluster does not take it any more`,
+    `${left.map(({ id }) => `n${id}`)} did not learn that the cluster refuses it`,
   );
 }
 
@@ -213,10 +213,10 @@ function historyOf(simulation: Simulation): readonly Operation[] {
 }
 
 /**
- * What the clients were told must fit what was applied, and must be linearizable for a judge who knows nothing but
- * what they were told.
+ * Checks that the answers to clients fit what was applied, and that their history is linearizable for a checker that
+ * knows the answers alone.
  */
-function judge(simulation: Simulation): Verdict["kind"] {
+function verdictOn(simulation: Simulation): Verdict["kind"] {
   const history = historyOf(simulation);
   const applied = new AppliedHistory(simulation.invariants.transactions);
   for (const problem of orderProblems(history, applied)) simulation.violated(problem);

@@ -26,7 +26,7 @@ Deno.test("another seed gives another run", async () => {
 });
 
 for (const { what, plan } of FAILED_ONCE) {
-  Deno.test(`it stays mended: ${what}`, async () => {
+  Deno.test(`run: no violation where there was one: ${what}`, async () => {
     assertEquals((await run(plan)).violations, []);
   });
 }

@@ -42,13 +42,13 @@ export class Simulation {
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
   readonly invariants: Invariants;
-  /** What no simulation may come to; the first is the one that counts. */
+  /** Broken promises; the first is the one that counts. */
   readonly violations: string[] = [];
   /** Nodes that stay broken. */
   readonly broken = new Set<NodeId>();
   /** Nodes beside the founders that operators asked to have added. */
   readonly wereMembers = new Set<NodeId>();
-  /** What waits for its moment. */
+  /** The ambushes that wait for their rare states. */
   readonly ambushes = new Map<Ambush, RareState>();
   /** Changes of membership that may be under way. */
   changes = 0;
@@ -110,7 +110,7 @@ export class Simulation {
       .filter((id) => !this.broken.has(id) && !this.machine(id).isLost && !isApart(id)).map(addressOf);
   }
 
-  /** Whether a majority of whatever may decide could be brought back, were these nodes lost too. */
+  /** Whether a majority of every configuration that may decide could be brought back, were these nodes lost too. */
   isHealableWithout(lost: readonly NodeId[]): boolean {
     return this.invariants.configurationsInForce.every((configuration) =>
       this.isHealable(configuration, lost)
@@ -157,13 +157,13 @@ export class Simulation {
     this.violations.push(message);
   }
 
-  /** Writes a line of the trace, if anybody reads it. */
+  /** Writes a line of the trace, if there is one. */
   trace(line: () => string): void {
     if (this.#trace === null) return;
     this.#trace(`${this.scheduler.nowMs.toFixed(3).padStart(11)} ${line()}`);
   }
 
-  /** What a client process of this simulation gets in place of the real machine. */
+  /** Returns the platform of a client process, in place of the real machine. */
   clientProcess(name: string, host: string): {
     readonly process: Process;
     readonly platform: SimClientPlatform;
@@ -227,7 +227,7 @@ export class Simulation {
     });
   }
 
-  /** Something rare happens in the process that runs: whoever waits for it strikes. */
+  /** Notes a rare state of the process that runs: ambushes that wait for it strike. */
   #happened(state: RareState): void {
     const isOfReceiving = state === "snapshotsReceived" || state === "snapshotsInstalled";
     if (this.ambushes.size === 0 && !isOfReceiving) return;
@@ -250,7 +250,7 @@ export class Simulation {
       coverage.count("amnesiacsRefused");
       return true;
     }
-    coverage.count(invariants.knowsOfRemoval(id) ? "removedNodesTold" : "removalsMissed");
+    coverage.count(invariants.knowsOfRemoval(id) ? "removedNodesEnded" : "removalsMissed");
     return invariants.committedConfiguration.removedIds.includes(id);
   }
 
@@ -277,7 +277,7 @@ export class Simulation {
   }
 }
 
-/** What a client process gets. */
+/** The platform of a client process. */
 export type SimClientPlatform = {
   readonly network: SimNetwork;
   readonly clock: SimClock;

@@ -1,4 +1,4 @@
-/** What each fault does to a simulation, and what ends it. */
+/** The effect of each fault on a simulation, and its end. */
 import { ambush } from "./ambush.ts";
 import { floodSessions, leapTerm, unreadClient } from "./intruders.ts";
 import { changeMembership, takeSnapshot, transferLeadership } from "./operator.ts";
@@ -14,7 +14,7 @@ const INSTALL_OPERATIONS = 12;
 /** Ends a fault. */
 export type EndOfFault = () => void;
 
-/** What a fault strikes, once it is known who leads. */
+/** Returns the node that a fault strikes, once it is known who leads. */
 interface Aim {
   readonly simulation: Simulation;
   readonly fault: Fault;
@@ -207,7 +207,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
   wipe: ({ simulation, machine, target, fault }) => {
     if (!mayWipe(simulation, target)) return nothing;
     const isFounder = target <= simulation.plan.nodes && fault.chance < 0.5;
-    // A founder that was alone would found its cluster once more, and nobody could tell.
+    // A founder that was alone would found its cluster a second time, unnoticed.
     machine.wipe(isFounder && simulation.plan.nodes > 2 ? null : simulation.contacts);
     return nothing;
   },
@@ -224,7 +224,7 @@ function change({ simulation, fault, target }: Aim): EndOfFault {
   return nothing;
 }
 
-/** Whether the promise holds without a node. With a change under way, nobody knows who will be needed. */
+/** Whether the promise holds without a node. With a change in progress, it is unknown which nodes will be needed. */
 function mayLose(simulation: Simulation, node: number): boolean {
   return simulation.changes === 0 && simulation.isHealableWithout([node]);
 }

@@ -1,6 +1,6 @@
 /**
- * The clients of a run: each makes calls through the production client library, some at a time, until it is told to
- * stop, and writes down what it called and what it was told.
+ * The clients of a run: each makes calls through the production client library, some at a time, until it is asked to
+ * stop, and records its calls and their answers.
  */
 import { type KvClient, KvraftError } from "../../lib/mod.ts";
 import { textOf } from "./invariants/order_check.ts";
@@ -14,7 +14,7 @@ import type { Coverage } from "./coverage.ts";
 import type { Plan } from "./plan.ts";
 import type { Process } from "./environment/process.ts";
 
-/** What a client is made from. */
+/** Options of a client. */
 export interface SimClientOptions {
   readonly number: number;
   readonly process: Process;
@@ -40,7 +40,7 @@ const SLACK_MS = 5;
 
 /** One client. */
 export class SimClient {
-  /** What it did so far, calls that have not ended among it. */
+  /** Its operations so far, with the calls that have not ended. */
   readonly history: Operation[] = [];
   readonly #options: SimClientOptions;
   #client: KvClient | null = null;
@@ -124,7 +124,7 @@ export class SimClient {
     return `k${this.#options.random.below(this.#options.plan.keys)}`;
   }
 
-  /** A value that nobody else writes. */
+  /** Returns a value that no other write has. */
   #value(): string {
     const { number, random, plan } = this.#options;
     const name = `c${number}.${this.#calls}.${this.history.length}`;

@@ -1,4 +1,4 @@
-/** The way from one machine to another: how long it takes, how much it carries, whether it is cut. One direction each. */
+/** The link from one machine to another: its latency, its bandwidth, and whether it is cut. One direction each. */
 import type { SeededRandom } from "../../support/seeded_random.ts";
 
 /** A {@link Link} as it is when nothing is wrong. */
@@ -26,7 +26,7 @@ export class Link {
     return this.#isCut;
   }
 
-  /** Nothing gets through from now on; what is on its way waits, as with a TCP that sends again. */
+  /** Delivers nothing from now on; bytes in flight wait, as with a TCP that sends again. */
   cut(): void {
     this.#isCut = true;
   }

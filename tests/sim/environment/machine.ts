@@ -32,16 +32,16 @@ import { type Fabric, SimNetwork } from "./sim_network.ts";
 /** After a server ended by itself, it is started again so much later. */
 const RESTART_MS = 300;
 
-/** A server that was told to stop ends within so many election timeouts of running. */
+/** A server that was asked to stop ends within this many election timeouts of running. */
 const STOP_TIMEOUTS = 5;
 
-/** Looks in an election timeout at whether a server that was told to stop can run: no fault lasts for less. */
+/** Looks in an election timeout at whether a server that was asked to stop can run: no fault lasts for less. */
 const LOOKS_PER_TIMEOUT = 40;
 
 /** A turn of the event loop takes no longer. */
 const LAST_TURN_MS = 2;
 
-/** What a machine is made from. */
+/** Options of a machine. */
 export interface MachineOptions {
   readonly config: ServerConfig;
   readonly limits: ServerLimits;
@@ -118,7 +118,7 @@ export class Machine {
     return this.#options.host;
   }
 
-  /** Whether it can't be counted on any more, whatever is healed. */
+  /** Whether it stays lost after everything is healed. */
   get isLost(): boolean {
     return this.#isRetired || this.#isDoomed || this.#isDamaged || this.#isWiped ||
       this.#rot === "may refuse";
@@ -183,7 +183,7 @@ export class Machine {
   /** The power goes: what was not synced may be gone. */
   losePower(): void {
     this.#downs += 1;
-    // The others hear nothing: sockets vanish before the process can end them.
+    // The others receive nothing: sockets vanish before the process can end them.
     this.#options.fabric.powerOff(this.host);
     this.#died("lost its power");
     this.drive.powerLost();
@@ -198,7 +198,7 @@ export class Machine {
     this.start();
   }
 
-  /** Ends whatever keeps it down, and every trouble of its disk. */
+  /** Ends everything that keeps it down, and every fault of its disk. */
   healAll(): void {
     Object.assign(this.drive.trouble, { failNext: null, operationsToDeath: null });
     this.drive.speedUp();
@@ -268,7 +268,7 @@ export class Machine {
     this.start();
   }
 
-  /** Gives it a disk from which it wakes up in `term`; before its first start. */
+  /** Prepares a disk with which its first start is in `term`. */
   prepare(term: number): Promise<void> {
     return prepareDisk(this.drive.memory, { config: this.#options.config, term });
   }
@@ -308,7 +308,7 @@ export class Machine {
   }
 
   /**
-   * It was told to stop, and does so in time. Only time counts in which it could run: while it stands still, or its
+   * It was asked to stop, and does so in time. Only time counts in which it could run: while it stands still, or its
    * disk does, it can do nothing, and when it goes on it has as much left to do as before. (So whether it stands still
    * at the end of its time says nothing: it may have done so all the while until just before.)
    */
@@ -320,7 +320,7 @@ export class Machine {
         if (process.isDead) return;
         const left = couldRun && canRun() ? looksLeft - 1 : looksLeft;
         if (left > 0) return look(canRun(), left);
-        violated(`node ${this.id} was told to stop, and has not after ${STOP_TIMEOUTS} election timeouts`);
+        violated(`node ${this.id} was asked to stop, and has not after ${STOP_TIMEOUTS} election timeouts`);
       });
     };
     look(canRun(), STOP_TIMEOUTS * LOOKS_PER_TIMEOUT);
@@ -402,7 +402,7 @@ export class Machine {
   }
 }
 
-/** What a server ends with that finds damage. In its identity a flipped bit may look like another's folder. */
+/** Returns whether an error is one of a server that finds damage. In its identity a flipped bit may look like another's folder. */
 const REFUSALS = [
   LogDamagedError,
   DataDirectoryDamagedError,

@@ -1,8 +1,8 @@
 /**
  * A process of the simulation: code that can be killed or stopped between any two events.
  *
- * Whatever it waits for (timers, sockets, syncs) comes back to it through {@link Process.wake} or an event of its own.
- * After its death none of that ever happens: its promises stay open and nobody hears of them.
+ * Everything that it waits for (timers, sockets, syncs) comes back to it through {@link Process.wake} or an event of its own.
+ * After its death none of that ever happens: its promises stay open, and nothing observes them.
  */
 import type { Scheduler } from "./scheduler.ts";
 
@@ -31,12 +31,12 @@ export class Process {
     return this.#isDead;
   }
 
-  /** Whether it stands still. */
+  /** Whether it is paused. */
   get isPaused(): boolean {
     return this.#isPaused;
   }
 
-  /** Ends it at once, in the middle of whatever it does. */
+  /** Ends it at once, in the middle of its work. */
   kill(): void {
     if (this.#isDead) return;
     this.#isDead = true;
@@ -44,7 +44,7 @@ export class Process {
     for (const action of this.atDeath.splice(0)) action();
   }
 
-  /** It stands still, as by SIGSTOP: what happens to it meanwhile happens when it goes on. */
+  /** Pauses it, as by SIGSTOP: events of the meantime happen when it resumes. */
   pause(): void {
     this.#isPaused = true;
   }
@@ -65,7 +65,7 @@ export class Process {
     return this.#busyUntilMs;
   }
 
-  /** What it does now takes it so long: everything else that happens to it waits as long, as for a long turn of an event loop. */
+  /** Keeps it busy for a while: its other events wait as long, as for a long turn of an event loop. */
   spend(durationMs: number): void {
     this.#busyUntilMs = Math.max(this.#busyUntilMs, this.scheduler.nowMs) + durationMs;
   }

@@ -54,12 +54,12 @@ export class Scheduler {
     return this.#current;
   }
 
-  /** A number that two runs share exactly when the same things happened in both, as far as anybody told {@link note}. */
+  /** A number that two runs share exactly when the same things happened in both, as far as they were passed to {@link note}. */
   get hash(): string {
     return (this.#hash >>> 0).toString(16).padStart(8, "0");
   }
 
-  /** Whoever is told of what an event throws: a process let an exception out. */
+  /** Called with what an event throws: an exception that a process did not catch. */
   set onFailed(failed: (error: unknown) => void) {
     this.#failed = failed;
   }
@@ -105,7 +105,7 @@ export class Scheduler {
         this.#push(event);
         continue;
       }
-      // Where no process ran, no promise can have settled: half of all events are bytes on their way.
+      // Where no process ran, no promise can have settled: half of all events are bytes in flight.
       if (this.#happens(event) && this.#current !== null) {
         await new Promise<void>((resolve) => void setImmediate(resolve));
       }

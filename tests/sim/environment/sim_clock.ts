@@ -11,7 +11,7 @@ const MAX_TURN_CALLBACKS = 100_000;
 /** Characters of a callback's source that an error shows. */
 const SHOWN_SOURCE_CHARACTERS = 120;
 
-/** What a clock is made from. */
+/** Options of a clock. */
 export interface SimClockOptions {
   readonly process: Process;
   readonly random: SeededRandom;

@@ -1,6 +1,6 @@
 /**
  * Connections in virtual time, with what a kernel does: bounded buffers, bytes that arrive in pieces, resets that
- * overtake what is on its way, and ends that never hear that the other is gone.
+ * overtake bytes in flight, and ends that never learn that the other was closed.
  */
 import { assert } from "@std/assert";
 import type { Connection } from "../../../lib/platform/network.ts";
@@ -9,7 +9,7 @@ import type { Link } from "./link.ts";
 import type { Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** Bytes behind what a read brought that are overwritten: whoever keeps a view of a buffer finds these. */
+/** Bytes behind what a read brought that are overwritten: code that keeps a view of a buffer finds these. */
 const OVERWRITTEN_BYTES = 1_024;
 
 /** How connections behave in one simulation. */
@@ -20,7 +20,7 @@ export interface ConnectionOptions {
   readonly capacityBytes: number;
   /** Longest piece that a write takes, and that arrives at once. */
   readonly pieceBytes: number;
-  /** What a byte that is read or written costs the process in time: decoding, copying. 0 where work takes no time. */
+  /** Time of the process for a byte that it reads or writes: decoding, copying. 0 where work takes no time. */
   readonly msPerByte: number;
 }
 
@@ -70,7 +70,7 @@ class Pipe {
 
   #schedule(position: number, bytes: number): void {
     const flying = this.#flying[position];
-    assert(flying !== undefined, "what is scheduled is on its way");
+    assert(flying !== undefined, "scheduled bytes are in flight");
     const { scheduler } = this.#options;
     flying.atMs = Math.max(this.#lastMs, scheduler.nowMs + this.#link.delayMs(bytes));
     this.#lastMs = flying.atMs;
@@ -108,7 +108,7 @@ export class SimConnection implements Connection {
   readonly #options: ConnectionOptions;
   /** Where this end's bytes go; set by {@link connectionPair}. */
   #outgoing: Pipe | null = null;
-  /** The other end's pipe, whose room grows when something is read here. */
+  /** The other end's pipe, whose free capacity grows when something is read here. */
   #incoming: Pipe | null = null;
   #peer: SimConnection | null = null;
   readonly #received: Uint8Array[] = [];
@@ -185,7 +185,7 @@ export class SimConnection implements Connection {
     if (wasOpen) this.#outgoing?.send("fin");
   }
 
-  /** What the kernel does with the sockets of a process that died. */
+  /** Closes the socket as the kernel does when a process has died. */
   abandon(): void {
     if (this.#state !== "open") return;
     this.#state = "closed";
@@ -193,13 +193,13 @@ export class SimConnection implements Connection {
     this.#onGone(this);
   }
 
-  /** The machine lost its power: nobody says anything to the other end. */
+  /** Drops the socket and sends the other end nothing: the machine lost its power. */
   vanish(): void {
     this.#state = "vanished";
     this.#onGone(this);
   }
 
-  /** Breaks it from within the network: both ends learn it, what is on its way is lost. */
+  /** Breaks it from within the network: both ends learn it, bytes in flight are lost. */
   breakOff(): void {
     this.#outgoing?.send("reset");
     this.#peer?.breakOffFrom();
@@ -250,7 +250,7 @@ export class SimConnection implements Connection {
     return count;
   }
 
-  /** The other end may send as many bytes more, once it hears of it. */
+  /** Lets the other end send as many bytes more, once it learns of it. */
   #free(bytes: number): void {
     const outgoing = this.#outgoing;
     if (outgoing === null) return;
@@ -280,8 +280,8 @@ export class SimConnection implements Connection {
     const outgoing = this.#outgoing;
     assert(outgoing !== null, "the ends are tied together");
     const { random, capacityBytes, pieceBytes, msPerByte } = this.#options;
-    const room = Math.max(0, capacityBytes - outgoing.underWayBytes);
-    let count = Math.min(bytes.length, room);
+    const free = Math.max(0, capacityBytes - outgoing.underWayBytes);
+    let count = Math.min(bytes.length, free);
     if (count > 1 && random.chance(0.02)) count = 1 + random.below(count);
     if (msPerByte > 0) this.#process.spend(count * msPerByte);
     this.#options.scheduler.noteBytes(bytes.subarray(0, count));

@@ -8,7 +8,7 @@ import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Process } from "./process.ts";
 import type { Scheduled } from "./scheduler.ts";
 
-/** What can be wrong with a disk. A campaign changes it; everything null or 0 is a healthy disk. */
+/** The faults of a disk. A campaign changes it; everything null or 0 is a healthy disk. */
 export interface DiskTrouble {
   /** Factor on the time of each sync. */
   slowness: number;
@@ -20,7 +20,7 @@ export interface DiskTrouble {
   lacksDescriptors: boolean;
 }
 
-/** What happened to a process because of its disk. */
+/** The effects of a disk on a process. */
 export type DriveFault = "failed" | "died" | "exhausted";
 
 /** A machine's disk, which outlives its processes. */
@@ -47,7 +47,7 @@ export class SimDrive {
     this.#adopt(this.#memory);
   }
 
-  /** What lies on it. */
+  /** Its content. */
   get memory(): MemoryDisk {
     return this.#memory;
   }
@@ -304,7 +304,7 @@ class SimFile implements DiskFile {
     return new Promise((resolve) => this.#onDevice(delayMs, resolve));
   }
 
-  /** The device is done after `delayMs`; the process hears of it when it runs. */
+  /** The device is done after `delayMs`; the process learns of it when it runs. */
   #onDevice(delayMs: number, done: () => void): void {
     const { process } = this.#options;
     process.scheduler.after(delayMs, process, done);

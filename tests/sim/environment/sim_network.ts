@@ -108,7 +108,7 @@ export class Fabric {
     return listener;
   }
 
-  /** Who listens at an address now. */
+  /** Returns the listener at an address. */
   listenerAt(address: Address): SimListener | null {
     return this.#listeners.get(formatAddress(address)) ?? null;
   }
@@ -284,7 +284,7 @@ class Dial {
     });
   }
 
-  /** The answer comes back, when the way back is open. */
+  /** Delivers the answer, when the link back is open. */
   #answer(take: () => void): void {
     const back = this.#fabric.link(this.#address.host, this.#process.host);
     this.#fabric.options.scheduler.after(back.delayMs(64), null, () => {

@@ -1,4 +1,4 @@
-/** What was applied: the same on all nodes, each write once, and the same with snapshots as without. */
+/** Checks what was applied: the same on all nodes, each write once, and the same with snapshots as without. */
 import {
   type Command,
   type CommandResult,
@@ -10,7 +10,7 @@ import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "../../support/hashes.ts";
 import type { Replay } from "./replay.ts";
 
-/** What a transaction that applied did, under the revision that it made. */
+/** An applied transaction, under the revision that it made. */
 export interface AppliedTransaction {
   readonly index: number;
   readonly revision: number;
@@ -18,7 +18,7 @@ export interface AppliedTransaction {
   readonly result: Extract<CommandResult, { kind: "applied" }>;
 }
 
-/** What judging takes from its surroundings. */
+/** Dependencies of the checks. */
 export interface AppliedOptions {
   readonly replay: Replay;
   readonly coverage: Coverage;
@@ -28,7 +28,7 @@ export interface AppliedOptions {
 /** Watches all state machines. */
 export class Applied {
   readonly #options: AppliedOptions;
-  /** What applying gave, by index. */
+  /** Hashes of the results, by index. */
   readonly #results: number[] = [];
   /** By revision, from 1. */
   readonly transactions: AppliedTransaction[] = [];

@@ -24,7 +24,7 @@ export class Invariants extends RaftInvariants implements Observer {
     this.#applied = new Applied({ replay, coverage, check });
   }
 
-  /** What was applied, by revision, from 1. */
+  /** The applied transactions, by revision, from 1. */
   get transactions(): readonly AppliedTransaction[] {
     return this.#applied.transactions;
   }

@@ -3,7 +3,7 @@
  * applied. Each answer then fits one stretch of revisions, and the history is linearizable exactly when every
  * operation finds its place no earlier than all that ended before it began.
  *
- * lib/lincheck judges histories without such knowledge; this is quicker, and says which operation is wrong.
+ * lib/lincheck checks histories without such knowledge; this is quicker, and says which operation is wrong.
  */
 import type { Entry, Operation } from "../../../lib/lincheck/history.ts";
 import { inRange } from "../../../lib/lincheck/history.ts";
@@ -22,7 +22,7 @@ interface Stretch {
   readonly to: number;
 }
 
-/** What was applied, by revision. */
+/** The applied transactions, by revision. */
 export class AppliedHistory {
   readonly #transactions: readonly AppliedTransaction[];
   readonly #keys = new Map<string, KeyState[]>();
@@ -58,7 +58,7 @@ export class AppliedHistory {
     return this.#transactions[revision - 1] ?? null;
   }
 
-  /** A key as it stood at a revision. */
+  /** Returns a key at a revision. */
   entryAt(key: string, revision: number): Entry | null {
     return this.#keys.get(key)?.findLast(({ from }) => from <= revision)?.entry ?? null;
   }
@@ -68,7 +68,7 @@ export class AppliedHistory {
     return [...this.#keys.keys()].sort();
   }
 
-  /** When a key stood so. */
+  /** Returns when a key had this state. */
   stretchesOf(key: string, entry: Entry | null): Stretch[] {
     const states = this.#keys.get(key) ?? [{ from: 0, entry: null }];
     const stretches: Stretch[] = [];
@@ -85,7 +85,7 @@ export class AppliedHistory {
   }
 }
 
-/** What is wrong with a history: sentences, none when it is linearizable. */
+/** Returns what is wrong with a history as sentences; none when it is linearizable. */
 export function orderProblems(operations: readonly Operation[], applied: AppliedHistory): string[] {
   const problems: string[] = [];
   const places = new Map<Operation, number>();
@@ -121,7 +121,7 @@ function leastPlace(stretches: readonly Stretch[], floor: number): number | null
   return null;
 }
 
-/** A client was told for certain that a write did not happen: it must not have. */
+/** Checks that a write was not applied whose client learned for certain that it was not. */
 function notAppliedProblems(operation: Operation, applied: AppliedHistory): string[] {
   const puts = operation.kind === "put" || operation.kind === "compareAndSet"
     ? [{ key: operation.key, value: operation.value }]
@@ -129,7 +129,7 @@ function notAppliedProblems(operation: Operation, applied: AppliedHistory): stri
     ? operation.mutations.flatMap((mutation) => mutation.kind === "put" ? [mutation] : [])
     : [];
   return puts.filter(({ key, value }) => applied.wasPut(key, value))
-    .map(() => `${operationText(operation)} was applied, and its client was told that it was not`);
+    .map(() => `${operationText(operation)} was applied, and its client learned that it was not`);
 }
 
 function isAppliedWrite(operation: Operation): boolean {

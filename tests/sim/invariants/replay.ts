@@ -11,7 +11,7 @@ export class Replay {
   /** Sessions that a state machine of this simulation holds at most. */
   readonly maxSessions: number;
   readonly #machine: StateMachine;
-  /** Copy-on-write, so that each costs next to nothing; the state after entry i stands at position i. */
+  /** Copy-on-write, so that each costs next to nothing; the state after entry i is at position i. */
   readonly #views: StateView[];
   readonly #hashes = new Map<number, number>();
 
@@ -21,7 +21,7 @@ export class Replay {
     this.#views = [this.#machine.snapshot()];
   }
 
-  /** Whether this is the machine that replays, which is nobody's. */
+  /** Whether this is the machine that replays, which belongs to no node. */
   isOwn(machine: StateMachine): boolean {
     return machine === this.#machine;
   }

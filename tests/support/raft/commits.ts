@@ -10,7 +10,7 @@ import type { ConfigurationHistory } from "./configuration_history.ts";
 import type { NodePicture } from "./log_picture.ts";
 import { blocksElections, hasMajorities } from "./promises.ts";
 
-/** What judging takes from its surroundings. */
+/** Dependencies of the checks. */
 export interface CommitsOptions {
   /** Terms of committed entries, index i at position i − 1; {@link Commits} adds to it. */
   readonly committed: number[];
@@ -20,10 +20,10 @@ export interface CommitsOptions {
   readonly check: (holds: boolean, message: string) => void;
 }
 
-/** Judges. */
+/** Checks committed entries. */
 export class Commits {
   readonly #options: CommitsOptions;
-  /** The configuration that committed an entry, by index, from when its leader knew until it is judged. */
+  /** The configuration that committed an entry, by index, from when its leader knew until it is checked. */
   readonly #decided = new Map<number, Configuration>();
   #leaderCommit = 0;
 
@@ -62,8 +62,8 @@ export class Commits {
     }
   }
 
-  /** Judges the entry `index` that a node takes for committed. */
-  judge({ handed }: NodePicture, { id, role, term }: RaftStatus, index: number): void {
+  /** Checks the entry `index` that a node takes for committed. */
+  check({ handed }: NodePicture, { id, role, term }: RaftStatus, index: number): void {
     const { committed, nodes, count, check } = this.#options;
     const own = handed.terms[index - 1];
     const known = committed[index - 1];

@@ -24,7 +24,7 @@ export interface Placed {
   readonly configuration: Configuration;
 }
 
-/** What judging takes from its surroundings. */
+/** Dependencies of the checks. */
 export interface ConfigurationHistoryOptions {
   readonly founding: Configuration;
   readonly codec: ConfigurationCodec;
@@ -78,7 +78,7 @@ export class ConfigurationHistory {
   }
 
   /** Checks that a snapshot stands for committed entries, and has the configuration of its index. */
-  judgeSnapshot(id: NodeId, { index, term, configuration }: SnapshotMetadata): void {
+  checkSnapshot(id: NodeId, { index, term, configuration }: SnapshotMetadata): void {
     const { committed, check } = this.#options;
     check(
       committed[index - 1] === term,
@@ -96,7 +96,7 @@ export class ConfigurationHistory {
   }
 
   /** Checks that the core uses the newest configuration of its log, and that a leader adds none that decides apart. */
-  judgeWrite(terms: readonly number[], status: RaftStatus, { entries }: Persist): void {
+  checkWrite(terms: readonly number[], status: RaftStatus, { entries }: Persist): void {
     const { id, term, configuration } = status;
     const newest = this.newestIn(terms);
     // A node that was added knows no members until its log has a configuration.
@@ -110,11 +110,11 @@ export class ConfigurationHistory {
     if (status.role !== "leader") return;
     for (const entry of entries) {
       if (entry.kind !== "configuration" || entry.term !== term) continue;
-      this.#judgeChange(status, this.newestIn(terms, entry.index - 1), this.newestIn(terms, entry.index));
+      this.#checkChange(status, this.newestIn(terms, entry.index - 1), this.newestIn(terms, entry.index));
     }
   }
 
-  #judgeChange({ id, term, commitIndex }: RaftStatus, before: Placed, after: Placed): void {
+  #checkChange({ id, term, commitIndex }: RaftStatus, before: Placed, after: Placed): void {
     const { committed, check, count, trace } = this.#options;
     const [from, to] = [before.configuration.confState, after.configuration.confState];
     const change = `from ${configurationText(before.configuration)} to ${

@@ -15,7 +15,7 @@ import {
 } from "../../../lib/raft/mod.ts";
 import type { Configuration, RecoveredState, SnapshotMetadata, TermRange } from "../../../lib/raft/mod.ts";
 
-/** What a disk holds at first. */
+/** The first content of a disk. */
 export interface DiskContent {
   /** Of the cluster that the node was founded with; none at first for a node that is to be added. */
   readonly founding?: Configuration;
@@ -108,7 +108,7 @@ export class RaftDisk {
     if (snapshot.index > this.#snapshot.index) this.#snapshot = snapshot;
   }
 
-  /** Lets go of the entries up to `index`, if it was given them. */
+  /** Removes the entries up to `index`, if it has them. */
   removeUpTo(index: number): void {
     const term = this.#termAt(index);
     if (index <= this.#compacted.index || term === null) return;
@@ -117,7 +117,7 @@ export class RaftDisk {
     this.#compacted = { index, term };
   }
 
-  /** What a restarted node is told; of the payloads no more than the last `cachedEntries`. */
+  /** Returns the state of a restarted node, with the payloads of the last `cachedEntries`. */
   recovered(cachedEntries = Number.MAX_SAFE_INTEGER): RecoveredState {
     const termRanges: TermRange[] = [];
     for (const { index, term } of this.#entries) {
@@ -137,7 +137,7 @@ export class RaftDisk {
     };
   }
 
-  /** The entries that a entryRead asks for; none when they are gone. */
+  /** Returns the entries that a read asks for; none when they were removed. */
   read(entryRead: EntryRead): readonly Entry[] {
     if (entryRead.firstIndex <= this.#compacted.index) return [];
     const read: Entry[] = [];

@@ -1,6 +1,6 @@
 /**
  * The promises of the core, checked after every step of every node (Raft Figure 3, thesis §4 and §6.4). The simulator and
- * the random network of cores are judged by this one class; the model shares its predicates (promises.ts).
+ * the random network of cores are checked by this one class; the model shares its predicates (promises.ts).
  *
  * The observer keeps its own picture of each node: the log as the node handed it to its disk, the log as far as its
  * disk confirmed it, and, of the whole cluster, what was ever committed. Each promise is one comparison of these:
@@ -37,7 +37,7 @@ import { NodePicture, type Recovered } from "./log_picture.ts";
 import { hasMajorities, regression, unfulfilledClaim } from "./promises.ts";
 import { messageText } from "./text.ts";
 
-/** What the invariants take from their surroundings. */
+/** Dependencies of the invariants. */
 export interface RaftInvariantsOptions {
   /** The configuration that the cluster begins with. */
   readonly founding: Configuration;
@@ -92,7 +92,7 @@ export class RaftInvariants implements CoreObserver {
     return this.#commits.terms.length;
   }
 
-  /** How a node stood when it was seen last; null before its first turn. */
+  /** Returns the status of a node when it was seen last; null before its first turn. */
   statusOf(node: number): RaftStatus | null {
     return this.#nodes.get(node)?.status ?? null;
   }
@@ -187,7 +187,7 @@ export class RaftInvariants implements CoreObserver {
     if (terms.length < handedLength) this.count("lostUnsynced");
     if (underWay !== null) this.#commits.checkDurability(rewrittenFrom(underWay));
     node.underWay = null;
-    node.judgedIndex = 0;
+    node.checkedIndex = 0;
     node.takenSnapshots = [];
     node.processEnded();
     this.#trace(() =>
@@ -270,8 +270,8 @@ export class RaftInvariants implements CoreObserver {
     const persist = ready?.persist ?? null;
     if (persist !== null) this.#handed(node, status, persist);
     if (ready !== null && ready.entryReads.length > 0) this.count("entriesReadBack");
-    this.#stands(node, status, persist);
-    if (persist !== null) this.#configurations.judgeWrite(node.handed.terms, status, persist);
+    this.#noteStatus(node, status, persist);
+    if (persist !== null) this.#configurations.checkWrite(node.handed.terms, status, persist);
     if (ready === null) return;
     this.#checkClaims(ready.messages);
     this.#applies(node, status.id, ready);
@@ -309,7 +309,7 @@ export class RaftInvariants implements CoreObserver {
     if (!this.isLive() || this.#node(id).isAmnesiac) return;
     this.count("snapshotsTaken");
     this.#node(id).takenSnapshots.push(snapshot);
-    this.#judgeSnapshots(this.#node(id), id);
+    this.#checkSnapshots(this.#node(id), id);
   }
 
   noticed(state: RareState): void {
@@ -368,14 +368,14 @@ export class RaftInvariants implements CoreObserver {
       this.#trace(() => `n${id} discards entries ${first.index}..${node.handed.terms.length}`);
       const ledBefore = node.status?.role === "leader" && node.status.term === status.term;
       this.check(!ledBefore, `the leader ${id} of term ${status.term} discards its own entries`);
-      this.check(first.index > node.judgedIndex, `node ${id} discards the committed entry ${first.index}`);
+      this.check(first.index > node.checkedIndex, `node ${id} discards the committed entry ${first.index}`);
       if (this.#configurations.newestIn(node.handed.terms).index >= first.index) {
         this.count("configurationsRolledBack");
       }
     }
     if (snapshot !== null) {
-      this.#configurations.judgeSnapshot(id, snapshot);
-      node.judgedIndex = Math.max(node.judgedIndex, snapshot.index);
+      this.#configurations.checkSnapshot(id, snapshot);
+      node.checkedIndex = Math.max(node.checkedIndex, snapshot.index);
     }
     node.handed.take(persist, this.#commits.terms);
     for (const entry of entries) this.#checkEntry(entry, node.handed.terms[entry.index - 2] ?? 0);
@@ -414,7 +414,7 @@ export class RaftInvariants implements CoreObserver {
     );
   }
 
-  #stands(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
+  #noteStatus(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
     const before = node.status;
     const { id, term, commitIndex } = status;
     if (before !== null) {
@@ -438,7 +438,7 @@ export class RaftInvariants implements CoreObserver {
       if (status.role === "candidate") this.#elections.campaigned(term);
     }
     node.status = status;
-    this.#judgeCommits(node, status, persist);
+    this.#checkCommits(node, status, persist);
     if (status.role === "leader" && this.#elections.leads(status)) this.#commits.checkComplete(node, status);
   }
 
@@ -462,24 +462,24 @@ export class RaftInvariants implements CoreObserver {
 
   /**
    * A follower may commit what it holds in memory while an older write is under way; the picture shows what was handed
-   * to the disk, so such commits are judged once it shows them.
+   * to the disk, so such commits are checked once it shows them.
    */
-  #judgeCommits(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
-    const isWhole = persist !== null || node.underWay === null || status.role === "leader";
-    if (!isWhole) return;
+  #checkCommits(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
+    const isComplete = persist !== null || node.underWay === null || status.role === "leader";
+    if (!isComplete) return;
     const end = Math.min(status.commitIndex, node.handed.terms.length);
-    while (node.judgedIndex < end) {
-      node.judgedIndex += 1;
-      this.#commits.judge(node, status, node.judgedIndex);
+    while (node.checkedIndex < end) {
+      node.checkedIndex += 1;
+      this.#commits.check(node, status, node.checkedIndex);
     }
-    this.#judgeSnapshots(node, status.id);
+    this.#checkSnapshots(node, status.id);
   }
 
-  /** Judges the snapshots of commits that were judged; the others wait until they are. */
-  #judgeSnapshots(node: NodePicture, id: NodeId): void {
-    const isDue = ({ index }: SnapshotMetadata): boolean => index <= node.judgedIndex;
+  /** Checks the snapshots of commits that were checked; the others wait until they are. */
+  #checkSnapshots(node: NodePicture, id: NodeId): void {
+    const isDue = ({ index }: SnapshotMetadata): boolean => index <= node.checkedIndex;
     for (const snapshot of node.takenSnapshots.filter(isDue)) {
-      this.#configurations.judgeSnapshot(id, snapshot);
+      this.#configurations.checkSnapshot(id, snapshot);
     }
     node.takenSnapshots = node.takenSnapshots.filter((snapshot) => !isDue(snapshot));
   }

@@ -8,7 +8,7 @@ import type {
   SnapshotMetadata,
 } from "../../../lib/raft/mod.ts";
 
-/** What a node found on its disk when it started. */
+/** The content of the disk of a node that starts. */
 export type Recovered = Pick<
   RecoveredState,
   "hardState" | "compacted" | "termRanges" | "lastIndex" | "cachedEntries"
@@ -17,7 +17,7 @@ export type Recovered = Pick<
 /** The part of a log that was seen. */
 export class LogPicture {
   hardState: HardState = { term: 0, vote: null, commitIndex: 0 };
-  /** The entry at index i stands at position i − 1. */
+  /** The entry at index i is at position i − 1. */
   readonly terms: number[] = [];
 
   /** Adds a write. A snapshot in it stands for the entries that were committed. */
@@ -52,7 +52,7 @@ export class LogPicture {
   }
 }
 
-/** What was seen of a node. */
+/** A node as it was seen. */
 export class NodePicture {
   /** The log as it was handed to the disk. */
   readonly handed = new LogPicture();
@@ -60,9 +60,9 @@ export class NodePicture {
   readonly durable = new LogPicture();
   /** Handed to the disk, not confirmed. */
   underWay: Persist | null = null;
-  /** Commits up to this index were judged. */
-  judgedIndex = 0;
-  /** Snapshots that it took of commits that were not judged yet. */
+  /** Commits up to this index were checked. */
+  checkedIndex = 0;
+  /** Snapshots that it took of commits that were not checked yet. */
   takenSnapshots: SnapshotMetadata[] = [];
   /** Its disk was emptied: no other node may accept its messages. The pictures stay as they were. */
   isAmnesiac = false;

@@ -1,6 +1,6 @@
 /**
  * The promises of the consensus core as predicates (Raft Figure 3, thesis §4 and §6.4). Each returns what is wrong as a
- * sentence, or null. The stateful {@link RaftInvariants} and the exhaustive model (tests/model) both judge by them.
+ * sentence, or null. The stateful {@link RaftInvariants} and the exhaustive model (tests/model) both use them.
  */
 import type { Configuration, ConfState, HardState, Message, NodeId } from "../../../lib/raft/mod.ts";
 
@@ -32,7 +32,7 @@ export function regression(
   return `the vote of term ${before.term} changes from ${before.vote} to ${after.vote}`;
 }
 
-/** What a message claims must be on its sender's disk when it leaves: the term, the vote, the acknowledged entries. */
+/** Checks that the claims of a message are on its sender's disk: the term, the vote, the acknowledged entries. */
 export function unfulfilledClaim(
   message: Message,
   durable: { readonly hardState: HardState; readonly lastIndex: number },

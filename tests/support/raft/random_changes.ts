@@ -1,4 +1,4 @@
-/** What operators of a random cluster (random_network.ts) ask for: any change of members that can be asked for. */
+/** The changes that operators of a random cluster (random_network.ts) ask for: any change of members. */
 import type { Configuration, NodeId } from "../../../lib/raft/mod.ts";
 import { configurationOf } from "./configuration.ts";
 import type { SeededRandom } from "../seeded_random.ts";
@@ -6,21 +6,21 @@ import type { SeededRandom } from "../seeded_random.ts";
 /** More voters make no situations that fewer do not. */
 const MAX_VOTERS = 5;
 
-/** A configuration to ask for when `current` is there; null when chance finds none. `newcomer` was never a member. */
+/** A configuration to ask for when `current` is there; null when chance finds none. `joining` was never a member. */
 export function randomTarget(
   random: SeededRandom,
   current: Configuration,
-  newcomer: NodeId | null,
+  joining: NodeId | null,
 ): Configuration | null {
   const { voters, learners } = current.confState;
   const removed = current.removedIds;
   const voter = random.pick(voters);
-  const learner = learners.length > 0 ? random.pick(learners) : newcomer;
+  const learner = learners.length > 0 ? random.pick(learners) : joining;
   const without = (ids: readonly NodeId[], id: NodeId | null): NodeId[] => ids.filter((one) => one !== id);
   switch (random.below(7)) {
     case 0:
-      if (newcomer === null) return null;
-      return configurationOf({ voters, learners: [...learners, newcomer], removed });
+      if (joining === null) return null;
+      return configurationOf({ voters, learners: [...learners, joining], removed });
     case 1:
       if (learner === null || voters.length >= MAX_VOTERS) return null;
       return configurationOf({ voters: [...voters, learner], learners: without(learners, learner), removed });
@@ -45,17 +45,17 @@ export function randomTarget(
         removed: [...removed, learner],
       });
     default:
-      return anything(random, current, newcomer);
+      return anything(random, current, joining);
   }
 }
 
-/** Everybody may become anything at once: from one voter to all, or from some to quite others. */
+/** Gives every node any role at once: from one voter to all, or from some voters to others. */
 function anything(
   random: SeededRandom,
   current: Configuration,
-  newcomer: NodeId | null,
+  joining: NodeId | null,
 ): Configuration | null {
-  const ids = [...current.members.map(({ id }) => id), ...(newcomer === null ? [] : [newcomer])];
+  const ids = [...current.members.map(({ id }) => id), ...(joining === null ? [] : [joining])];
   const roles = ids.map((id) => ({
     id,
     role: random.pick(["voter", "voter", "learner", "removed"] as const),
@@ -64,6 +64,6 @@ function anything(
     roles.filter(({ role }) => role === wanted).map(({ id }) => id);
   const voters = withRole("voter");
   if (voters.length === 0 || voters.length > MAX_VOTERS) return null;
-  const removed = [...current.removedIds, ...withRole("removed").filter((id) => id !== newcomer)];
+  const removed = [...current.removedIds, ...withRole("removed").filter((id) => id !== joining)];
   return configurationOf({ voters, learners: withRole("learner"), removed });
 }

@@ -65,7 +65,7 @@ export class RaftNetwork implements Disposable {
   readonly #stopObserving: () => void;
   /** Every entry that was given out to be applied. */
   readonly #applied: Entry[] = [];
-  /** What happened, latest last; kept only when asked for. */
+  /** Everything that happened, latest last; kept only when asked for. */
   readonly trace: string[] = [];
   readonly #traces: boolean;
   readonly #random: SeededRandom;
@@ -157,12 +157,12 @@ export class RaftNetwork implements Disposable {
     this.#showStatus(node);
   }
 
-  #rareStep(someone: SimulatedNode): void {
+  #rareStep(chosen: SimulatedNode): void {
     const random = this.#random;
     const { crashes, cuts, transfers, changes } = this.#faults;
     // What happens to a leader matters most.
-    const leader = this.#nodes.find(({ raft }) => raft?.isLeader === true) ?? someone;
-    const node = random.chance(0.5) ? leader : someone;
+    const leader = this.#nodes.find(({ raft }) => raft?.isLeader === true) ?? chosen;
+    const node = random.chance(0.5) ? leader : chosen;
     const other = random.pick(this.#nodes);
     if (this.#leases && random.chance(0.5)) return this.#attackLease(leader, other);
     switch (random.below(12)) {
@@ -195,7 +195,7 @@ export class RaftNetwork implements Disposable {
     }
   }
 
-  /** What tempts voters to break what they promised, while the leader hears nothing of it. */
+  /** Tempts voters to break their lease, while the leader does not learn of it. */
   #attackLease(leader: SimulatedNode, other: SimulatedNode): void {
     switch (this.#random.below(4)) {
       case 0:
@@ -234,10 +234,10 @@ export class RaftNetwork implements Disposable {
   /** An operator asks for other members; a node that is to be new is started before. */
   #change(node: SimulatedNode): void {
     if (node.raft?.isLeader !== true) return;
-    const newcomer = this.#nodes.length < MAX_NODES ? this.#nodes.length + 1 : null;
-    const target = randomTarget(this.#random, node.raft.configuration, newcomer);
+    const joining = this.#nodes.length < MAX_NODES ? this.#nodes.length + 1 : null;
+    const target = randomTarget(this.#random, node.raft.configuration, joining);
     if (target === null || node.raft.configuration.confState.votersOutgoing.length > 0) return;
-    if (target.members.some(({ id }) => id === newcomer)) this.#addNode(new RaftDisk());
+    if (target.members.some(({ id }) => id === joining)) this.#addNode(new RaftDisk());
     const proposed = node.raft.proposeConfiguration(target);
     const outcome = proposed.kind === "accepted" ? `${proposed.index}@${proposed.term}` : proposed.reason;
     this.#note(`${node.id} is asked for ${configurationText(target)}: ${outcome}`);
@@ -273,7 +273,7 @@ export class RaftNetwork implements Disposable {
     );
   }
 
-  /** Whoever sends a snapshot notices that it does not arrive. */
+  /** The sender of a snapshot notices that it does not arrive. */
   #giveUpSnapshots(): void {
     for (const { raft } of this.#nodes) {
       for (const { id, kind } of raft?.status().peers ?? []) {
@@ -395,7 +395,7 @@ export class RaftNetwork implements Disposable {
     node.shown = text;
   }
 
-  /** All of a majority is up and connected; of each other node either nothing is left, or it is heard but hears nothing. */
+  /** All of a majority is up and connected; of each other node either nothing is left, or others receive its messages and it receives none. */
   #healMajority(): readonly SimulatedNode[] {
     const random = this.#random;
     const shuffled = this.#nodes.map((node) => ({ node, key: random.next() })).sort((a, b) => a.key - b.key);

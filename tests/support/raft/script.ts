@@ -6,20 +6,20 @@
  * is the text it was given.
  *
  *     > nodes 3 election=10 heartbeat=2   nodes 1 to 3; limits may follow (appendBytes=…, entryCacheBytes=…, …)
- *     > recover 2 term=4 log=1,1,4        node 2 anew, from a disk with entries of these terms (commit=…, cached=…)
+ *     > recover 2 term=4 log=1,1,4        node 2 again, from a disk with entries of these terms (commit=…, cached=…)
  *     > timeout 1 12                      election timeouts of node 1 from its next role on, in ticks
  *     > tick 1 10                         time passes for node 1 (`all` for every node)
  *     > elect 1                           silently: all time out, node 1 first; everything is delivered
  *     > propose 1 a | read 2 | transfer 1 3 (or `any`)
  *     > ready 1                           carries out one Ready: writes and syncs, sends, applies, answers
- *     > deliver 1 2                       what is on its way from 1 to 2 arrives (only one kind, if named)
+ *     > deliver 1 2                       what is in flight from 1 to 2 arrives (only one kind, if named)
  *     > settle                            readies and deliveries until nothing moves
- *     > drop | delay | duplicate 1 2      on its way from 1 to 2: lost, kept back, or copied and the copy kept back
- *     > repeat 1 2                        what is on its way from 1 to 2 arrives, and a copy is still on its way
+ *     > drop | delay | duplicate 1 2      in flight from 1 to 2: lost, kept back, or copied and the copy kept back
+ *     > repeat 1 2                        what is in flight from 1 to 2 arrives, and a copy is still in flight
  *                                         (of all these only the second, with `#2` at the end)
  *     > arrive                            what was kept back arrives (only the last of it: `arrive last`)
  *     > cut 1 2 | heal 1 2                both ways; `cut 1>2` one way
- *     > reconnect 1 2                     node 1 is told that messages to 2 may have been lost
+ *     > reconnect 1 2                     node 1 learns that messages to 2 may have been lost
  *     > hold-disk 1 | release-disk 1      syncs of node 1 take until they are released
  *     > stall-disk 1                      the disk of node 1 reports that it can't take the write under way
  *     > hold-entry-reads 1 | release-entry-reads 1    entries that node 1 wants back from its disk come when released
@@ -249,7 +249,7 @@ class ScriptCluster {
     }
     for (const node of this.#nodes.values()) {
       this.#start(node);
-      node.shown = this.#stands(node);
+      node.shown = this.#statusText(node);
     }
   }
 
@@ -280,7 +280,7 @@ class ScriptCluster {
     }, node.cachedEntries);
   }
 
-  /** Gives the election timeout that the script asks for, and yet no number twice (read ids are drawn from them too). */
+  /** Returns the election timeout that the script asks for, and yet no number twice (read ids are drawn from them too). */
   #random(node: ScriptNode): number {
     this.#draws++;
     const fraction = (this.#draws * 0.618) % 1;
@@ -392,7 +392,7 @@ class ScriptCluster {
       message.from === Number(from) && message.to === Number(to) && (kind ?? message.kind) === message.kind
     );
     const meant = number === null ? alike : alike.slice(number - 1, number);
-    assert(meant.length > 0, `no such message is on its way from ${from} to ${to}`);
+    assert(meant.length > 0, `no such message is in flight from ${from} to ${to}`);
     if (command === "delay" || command === "duplicate") this.#keptBack.push(...meant);
     if (command !== "duplicate" && command !== "repeat") {
       this.#inFlight = this.#inFlight.filter((message) => !meant.includes(message));
@@ -443,17 +443,17 @@ class ScriptCluster {
   }
 
   #showChange(node: ScriptNode): void {
-    const text = this.#stands(node);
+    const text = this.#statusText(node);
     if (text === node.shown) return;
     node.shown = text;
     this.#say(`${node.id} is ${text}`);
   }
 
   #sayStatus(): void {
-    for (const node of this.#nodes.values()) this.#say(`${node.id} is ${this.#stands(node)}`);
+    for (const node of this.#nodes.values()) this.#say(`${node.id} is ${this.#statusText(node)}`);
   }
 
-  #stands({ raft }: ScriptNode): string {
+  #statusText({ raft }: ScriptNode): string {
     if (raft === null) return "down";
     const text = configurationText(raft.configuration);
     const members = text === configurationText(this.#founding)

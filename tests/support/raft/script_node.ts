@@ -24,7 +24,7 @@ export class ScriptNode extends CoreNode {
   }
 }
 
-/** What `term=4 log=1,1,4 vote=2 commit=1` says of a disk. */
+/** Returns the content of a disk given as `term=4 log=1,1,4 vote=2 commit=1`. */
 export function contentOf(given: ReadonlyMap<string, string>): DiskContent {
   const terms = (given.get("log") ?? "").split(",").filter((term) => term !== "").map(Number);
   const entries = terms.map((term, position): Entry => {

@@ -1,4 +1,4 @@
-/** Node 1 of a small cluster at its door, for tests of one node alone: nothing is on its way but what a test hands in. */
+/** Node 1 of a small cluster, for tests of one node: it receives only the messages that a test passes to it. */
 import { assertEquals } from "@std/assert";
 import {
   type AppendEntries,
@@ -23,7 +23,7 @@ export function entry(index: number, term: number, payload = ""): Entry {
   return { index, term, kind: "command", data: new TextEncoder().encode(payload) };
 }
 
-/** What node 1 is made from. */
+/** Returns the options of node 1. */
 export function config(changes: Partial<RaftConfig> = {}): RaftConfig {
   return {
     id: 1,
