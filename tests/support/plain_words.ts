@@ -126,7 +126,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "lib/cli",
   "lib/client",
   "lib/kv",
-  "lib/platform",
   "lib/protocol",
   "lib/raft",
   "lib/server",

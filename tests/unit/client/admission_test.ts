@@ -1,4 +1,4 @@
-/** The places of calls under way: whoever gives up waiting gives up the place, too. */
+/** CallAdmission: a call that gives up waiting leaves the queue. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {

@@ -1,4 +1,4 @@
-/** What each call sends, and what it makes of the answer. */
+/** The request of each call, and its result for each answer. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   InvalidRequestError,
@@ -16,7 +16,7 @@ function entry(key: string, modRevision: number): KeyValue {
   return { key: text(key), value: text("v"), createRevision: 1, modRevision, version: modRevision };
 }
 
-Deno.test("a put is a transaction with one mutation and the session's first stamp", async () => {
+Deno.test("put: it is a transaction with one mutation and the session's first stamp", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const result = await cluster.finish(client.put("k", "v"));
@@ -32,7 +32,7 @@ Deno.test("a put is a transaction with one mutation and the session's first stam
   });
 });
 
-Deno.test("bytes that the caller changes after the call are sent as they were", async () => {
+Deno.test("put: bytes that the caller changes after the call are sent unchanged", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const value = text("before");
@@ -46,7 +46,7 @@ Deno.test("bytes that the caller changes after the call are sent as they were", 
   }]);
 });
 
-Deno.test("a get gives the entry, and null for a key that does not exist", async () => {
+Deno.test("get: it returns the entry, and null for a key that does not exist", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = ({ requestId }) => ({
@@ -64,7 +64,7 @@ Deno.test("a get gives the entry, and null for a key that does not exist", async
   );
 });
 
-Deno.test("a delete says whether there was something to delete", async () => {
+Deno.test("delete: it returns whether the key existed", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = (request) =>
@@ -72,7 +72,7 @@ Deno.test("a delete says whether there was something to delete", async () => {
   assertEquals(await cluster.finish(client.delete("k")), { deleted: false, revision: 4 });
 });
 
-Deno.test("a compare-and-set that succeeds gives the entry as it made it", async () => {
+Deno.test("compareAndSet: success returns the new entry", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = (request) =>
@@ -89,7 +89,7 @@ Deno.test("a compare-and-set that succeeds gives the entry as it made it", async
   assertEquals(cluster.node(1).writes[0]?.checks, [{ kind: "value", key: text("k"), value: text("old") }]);
 });
 
-Deno.test("a compare-and-set that fails gives the entry that was in its way", async () => {
+Deno.test("compareAndSet: failure returns the current entry", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = (request) =>
@@ -102,7 +102,7 @@ Deno.test("a compare-and-set that fails gives the entry that was in its way", as
   assertEquals(cluster.node(1).writes[0]?.checks, [{ kind: "exists", key: text("k"), exists: false }]);
 });
 
-Deno.test("a compare-and-set that is told of a failed check without the key reads it", async () => {
+Deno.test("compareAndSet: a failed check without the current entry makes it read the key", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = (request) =>
@@ -117,7 +117,7 @@ Deno.test("a compare-and-set that is told of a failed check without the key read
   assertEquals(cluster.node(1).writes.map(({ returnCurrent }) => returnCurrent), [true]);
 });
 
-Deno.test("a compare-and-set whose key has the expected value by the time that it is read begins anew", async () => {
+Deno.test("compareAndSet: it starts again when the key that it reads has the expected value", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -142,7 +142,7 @@ Deno.test("a compare-and-set whose key has the expected value by the time that i
   assertEquals(sequences, [1, 2]);
 });
 
-Deno.test("a transaction sends every kind of check and mutation, and names the checks that failed", async () => {
+Deno.test("transaction: it sends every kind of check and mutation, and names the checks that failed", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = (request) =>
@@ -164,7 +164,7 @@ Deno.test("a transaction sends every kind of check and mutation, and names the c
   ]);
 });
 
-Deno.test("a listing goes on behind the last key of the page before, in the same direction only", async () => {
+Deno.test("list: it continues behind the last key of the page before, in the same direction only", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const page = { entries: [entry("a", 1), entry("b", 2)], more: true, revision: 3 };
@@ -190,7 +190,7 @@ Deno.test("a listing goes on behind the last key of the page before, in the same
   await assertRejects(() => client.list({ cursor: "no cursor!" }), InvalidRequestError, "cursor");
 });
 
-Deno.test("what is wrong with the arguments is found before anything is sent", async () => {
+Deno.test("client: wrong arguments are refused before anything is sent", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   await assertRejects(() => client.put("", "v"), InvalidRequestError, "empty key");
@@ -206,7 +206,7 @@ Deno.test("what is wrong with the arguments is found before anything is sent", a
   assertEquals(cluster.node(1).requests, []);
 });
 
-Deno.test("a limit of values that one node names keeps no value from being sent", async () => {
+Deno.test("client: a node's lower value limit does not keep a value from being sent", async () => {
   const cluster = new FakeCluster(1);
   cluster.node(1).maxValueBytes = 1;
   await using client = await cluster.connect();
@@ -214,7 +214,7 @@ Deno.test("a limit of values that one node names keeps no value from being sent"
   assertEquals(cluster.node(1).writes.length, 1);
 });
 
-Deno.test("status asks every node itself, and says which did not answer", async () => {
+Deno.test("status: it asks every node directly and reports the ones without an answer", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect([1]);
   cluster.node(2).isHung = true;
@@ -239,7 +239,7 @@ async function statesOf(
   return nodes.map((node) => node.reachable ? "up" : [node.state, node.reason]);
 }
 
-Deno.test("status tells a node that is frozen from one that is gone, connected to it or not", async () => {
+Deno.test("status: a frozen node is notAnswering and a stopped one unreachable, connected or not", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   await cluster.finish(client.cluster.status());
@@ -256,7 +256,7 @@ Deno.test("status tells a node that is frozen from one that is gone, connected t
   }
 });
 
-Deno.test("an address of which nobody knows whose it is takes no other node's time to answer", async () => {
+Deno.test("status: an address whose node is not known takes no time from other nodes", async () => {
   const cluster = new FakeCluster(4);
   cluster.members = cluster.members.slice(0, 3);
   cluster.node(4).isHung = true;
@@ -264,7 +264,7 @@ Deno.test("an address of which nobody knows whose it is takes no other node's ti
   assertEquals(await statesOf(cluster, client, 300), ["up", "up", "up"]);
 });
 
-Deno.test("members and a node's hash are asked for, and a dead node is named", async () => {
+Deno.test("members, stateHash: they return the answers, and a dead node is named", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect([1]);
   assertEquals(await cluster.finish(client.cluster.members()), [

@@ -1,4 +1,4 @@
-/** What the client makes of what nodes tell it. */
+/** The the client makes of what nodes tell it. */
 import { assertEquals } from "@std/assert";
 import { Directory } from "../../../lib/client/directory.ts";
 import type { Member } from "../../../lib/protocol/messages.ts";
@@ -30,7 +30,7 @@ Deno.test("a node is dialled where it has answered before its own address", () =
   assertEquals([directory.nodeAt("alias:1"), directory.nodeAt("elsewhere:1")], [2, null]);
 });
 
-Deno.test("the newest term's word counts, unless the node named has said otherwise", () => {
+Deno.test("Directory: the report of the newest term counts, unless that leader reports otherwise", () => {
   const directory = new Directory([]);
   directory.noteMembers(members, 10);
   directory.noteLeader(1, 1, 4);

@@ -17,7 +17,7 @@ async function ending(call: Promise<unknown>): Promise<{ readonly code: string; 
   return { code, outcome };
 }
 
-/** Breaks every connection of a cluster in the way that nobody notices. */
+/** Breaks every connection of a cluster so that neither end notices. */
 function stall(cluster: FakeCluster): void {
   for (const connection of cluster.network.connections) connection.stall();
 }
@@ -154,7 +154,7 @@ Deno.test("a closed client refuses calls, and closing again does nothing", async
   await assertRejects(() => client.cluster.status(), ClosedError);
 });
 
-Deno.test("closing leaves no timer and no connection behind, whatever was under way", async () => {
+Deno.test("close: no timer and no connection stay open, with any calls in flight", async () => {
   const busy: readonly ((client: KvClient, cluster: FakeCluster) => unknown)[] = [
     () => null,
     (client) => client.put("k", "v"),

@@ -1,4 +1,4 @@
-/** Writes over lost answers, leader changes and forgotten sessions: one stamp for one write, and honest outcomes. */
+/** Writes over lost answers, leader changes and forgotten sessions: one stamp for one write, and correct outcomes. */
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { InternalError, KvraftError, SessionExpiredError, TimeoutError } from "../../../lib/mod.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
@@ -88,7 +88,7 @@ Deno.test("a write without an answer holds back what the client acknowledges", a
   await cluster.finish(first);
 });
 
-Deno.test("a write given up as unknown keeps its number for ever, and is acknowledged by those after it", async () => {
+Deno.test("a write given up as unknown keeps its number, and is acknowledged by those after it", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = silence;
@@ -138,7 +138,7 @@ Deno.test("a write refused for its session's age alone is sent again under a new
   assertEquals(node.writes.at(-1)?.stamp.sequence, 2);
 });
 
-Deno.test("a write sent under a new session has the bytes of the call, whatever its caller did to them since", async () => {
+Deno.test("a write sent under a new session has the bytes of the call, even if its caller changed them since", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -174,7 +174,7 @@ Deno.test("a retry that finds its session forgotten is unknown, and is not sent 
   assertEquals(cluster.node(1).writes.length, 2);
 });
 
-Deno.test("what a node refuses for good is not tried again", async () => {
+Deno.test("writes: a permanent refusal is not retried", async () => {
   const codes = [
     "keyTooLarge",
     "valueTooLarge",

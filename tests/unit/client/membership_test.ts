@@ -23,7 +23,7 @@ function changesAsked(cluster: FakeCluster): readonly number[] {
   );
 }
 
-/** Node 1 leads, makes every change, and then replies as it is told to. */
+/** Node 1 leads, makes every change, and then replies as the test says. */
 function makeChanges(cluster: FakeCluster, reply: Reply | null): void {
   const leader = cluster.node(1);
   const obey = leader.answer;
@@ -137,7 +137,7 @@ Deno.test("a change that was under way when leadership was lost is looked for, t
   assertEquals(await changed(cluster, client), cluster.members);
 });
 
-Deno.test("a caller who gives up while the members are looked at is told that nothing is known", async () => {
+Deno.test("changeMembership: aborting while the members are read gives outcome unknown", async () => {
   const cluster = new FakeCluster(1);
   cluster.node(1).answer = ({ kind }) => kind === "changeMembership" ? "disconnect" : "silence";
   await using client = await cluster.connect();
@@ -149,7 +149,7 @@ Deno.test("a caller who gives up while the members are looked at is told that no
   assertEquals(error.outcome, "unknown");
 });
 
-Deno.test("what is wrong with a change is found before anything is sent", async () => {
+Deno.test("changeMembership: a wrong change is refused before anything is sent", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const wrong: readonly [MembershipChange, string][] = [

@@ -1,4 +1,4 @@
-/** What the client's errors say: one "Cannot …", the reason, and whether anything may have changed. */
+/** The messages of the client's errors: one "Cannot …", the reason, and whether anything may have changed. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type KvClient, KvraftError, SessionExpiredError } from "../../../lib/mod.ts";
 import { reasonOf } from "../../../lib/client/retry.ts";
@@ -6,7 +6,7 @@ import { parseAddress } from "../../../lib/platform/address.ts";
 import type { ErrorCode } from "../../../lib/protocol/messages.ts";
 import { FakeCluster, type FakeNode, writeResult } from "../../support/fakes/scripted_node.ts";
 
-/** What a call of a client fails with when its only node does this. */
+/** Returns the error of a call when its only node does this. */
 async function messageWhen(prepare: (node: FakeNode) => void): Promise<string> {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
@@ -42,7 +42,7 @@ Deno.test("however many errors an error tells of, it says once what could not be
       node.refusal = { kind: "refusal", code: "busy", message: "Cannot take a client: there are too many." };
       node.disconnect();
     }),
-    messageWhen(refuseWith("noLeader", "Cannot read: Cannot reach the leader: it is gone. Try again.")),
+    messageWhen(refuseWith("noLeader", "Cannot read: Cannot reach the leader: it is closed. Try again.")),
     messageWhen(refuseWith("storageFull", "Cannot write: the disk is full.")),
   ]);
   assertEquals(messages, [
@@ -54,7 +54,7 @@ Deno.test("however many errors an error tells of, it says once what could not be
     "connection. It may have been applied, or may yet be: read before trying again.",
     "Cannot put a key within 500 ms: at the last attempt, 10.0.0.1:7001: there are too many. Check that its nodes run " +
     "and the addresses are right. Nothing was changed.",
-    "Cannot put a key within 500 ms: at the last attempt, node 1 answered: it is gone. Try again. Nothing was changed.",
+    "Cannot put a key within 500 ms: at the last attempt, node 1 answered: it is closed. Try again. Nothing was changed.",
     "Cannot put a key: node 1 answered: the disk is full. Nothing was changed.",
   ]);
 });

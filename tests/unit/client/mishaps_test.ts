@@ -1,5 +1,5 @@
 /**
- * Exactly once, whatever happens on the way: the client against the real state machine, with answers lost, writes
+ * Exactly once, under any faults: the client against the real state machine, with answers lost, writes
  * delayed past their callers' patience, leaders changing and sessions forgotten, at random.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -11,10 +11,10 @@ import { decodeCommand } from "../../../lib/protocol/command.ts";
 import { FakeCluster, type Reply, writeResult } from "../../support/fakes/scripted_node.ts";
 
 const WRITES = 24;
-/** Half the sessions that a cluster may know: a few strangers make it forget the client's. */
+/** Half the sessions that a cluster may know: a few faults make it forget the client's. */
 const MAX_SESSIONS = 2;
 
-/** What befalls a write on its way. */
+/** The faults that a write may meet. */
 const MISHAPS = [
   "none",
   "none",
@@ -33,7 +33,7 @@ type Mishap = typeof MISHAPS[number];
 class Log {
   readonly machine = new StateMachine({ maxSessions: MAX_SESSIONS });
   readonly #delayed: Uint8Array[] = [];
-  #strangers = 0;
+  #faults = 0;
 
   apply(command: Uint8Array): ReturnType<StateMachine["apply"]> {
     return this.machine.apply(this.machine.appliedIndex + 1, decodeCommand(command));
@@ -43,7 +43,7 @@ class Log {
     this.#delayed.push(command);
   }
 
-  /** What was delayed gets into the log after all. */
+  /** Appends the delayed writes to the log. */
   applyDelayed(): void {
     for (const command of this.#delayed.splice(0)) this.apply(command);
   }
@@ -52,17 +52,17 @@ class Log {
   forgetSessions(): void {
     for (let i = 0; i < MAX_SESSIONS; i++) {
       const { appliedIndex } = this.machine;
-      this.#strangers += 1;
+      this.#faults += 1;
       this.machine.apply(appliedIndex + 1, {
         kind: "registerSession",
-        sessionId: this.#strangers,
+        sessionId: this.#faults,
         openedAt: appliedIndex,
       });
     }
   }
 }
 
-function befall(mishap: Mishap, request: ClientRequest & { readonly kind: "write" }, log: Log): Reply {
+function inject(mishap: Mishap, request: ClientRequest & { readonly kind: "write" }, log: Log): Reply {
   const { requestId, command } = request;
   const leadershipLost: Reply = {
     kind: "error",
@@ -109,7 +109,7 @@ async function tryWrites(mishaps: readonly Mishap[]): Promise<void> {
       if (request.kind !== "write") return obey(request);
       const mishap = mishaps[next++] ?? "none";
       if (mishap === "none") log.applyDelayed();
-      return befall(mishap, request, log);
+      return inject(mishap, request, log);
     };
   }
   await using client = await cluster.connect();
@@ -135,7 +135,7 @@ async function tryWrites(mishaps: readonly Mishap[]): Promise<void> {
   }
 }
 
-Deno.test("whatever befalls it, a write is applied once if acknowledged, at most once if unknown, else never", async () => {
+Deno.test("writes: under any faults one is applied once if acknowledged, at most once if unknown, else never", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom(...MISHAPS), { maxLength: 80 }), tryWrites),
     { numRuns: 60 },

@@ -16,7 +16,7 @@ function refused(code: ErrorCode, outcome: Outcome = "not-applied"): AttemptFail
   return { kind: "refused", node: 3, code, message: "No.", outcome };
 }
 
-Deno.test("what each refusal leads to is as the table says", () => {
+Deno.test("decide: each refusal leads to the decision in the table", () => {
   const elsewhere = { kind: "retry", except: 3 } as const;
   const again = { kind: "retry", except: null } as const;
   const giveUp = { kind: "giveUp" } as const;
@@ -51,19 +51,19 @@ Deno.test("what each refusal leads to is as the table says", () => {
   for (const code of codes) assertEquals(decide(refused(code), "write"), table[code], code);
 });
 
-Deno.test("only a node's word, or bytes that stayed here, make an attempt surely not applied", () => {
+Deno.test("mayHaveApplied: false only after a refusal or for bytes that were never sent", () => {
   const failures: readonly [AttemptFailure, boolean][] = [
     [refused("noLeader"), false],
     [refused("busy", "unknown"), true],
     [{ kind: "lost", node: 1, left: false, reason: "reset" }, false],
     [{ kind: "lost", node: 1, left: true, reason: "reset" }, true],
     [{ kind: "silent", node: 1, left: true, waitedMs: 5 }, true],
-    [{ kind: "unreachable", error: new ConnectionError("nobody"), hope: "soon" }, false],
+    [{ kind: "unreachable", error: new ConnectionError("no node"), hope: "soon" }, false],
   ];
   for (const [failure, expected] of failures) assertEquals(mayHaveApplied(failure), expected, failure.kind);
 });
 
-Deno.test("a handover is tried again only if it surely did not begin", () => {
+Deno.test("decide: a transfer is retried only if it did certainly not begin", () => {
   assertEquals(decide(refused("notLeader"), "once").kind, "retry");
   assertEquals(decide(refused("leadershipLost", "unknown"), "once").kind, "giveUp");
   assertEquals(decide({ kind: "lost", node: 1, left: true, reason: "reset" }, "once").kind, "giveUp");

@@ -1,4 +1,4 @@
-/** Which node a request goes to: the leader where it can be reached, else whoever can. */
+/** The node of a request: the leader where it can be reached, else another node. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, type ConnectionState, KvClient, VersionMismatchError } from "../../../lib/mod.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
@@ -23,7 +23,7 @@ Deno.test("a client given one follower's address finds the leader and sends to i
   assertEquals(client.connectionState(), { kind: "connected", node: 1, leader: 1 });
 });
 
-Deno.test("where the leader can't be dialled, a node that can passes requests on", async () => {
+Deno.test("routing: if the leader cannot be dialed, another node forwards requests", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).kill();
   await using client = await cluster.connect([2]);
@@ -73,7 +73,7 @@ Deno.test("a node that does not lead and names the leader is not asked twice", a
   assertEquals(cluster.nodes.map(kinds), [["transferLeadership"], ["transferLeadership"]]);
 });
 
-Deno.test("a handover that may have begun is not asked for again", async () => {
+Deno.test("routing: a transfer that may have begun is not requested again", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   cluster.node(1).answer = () => "disconnect";
@@ -95,7 +95,7 @@ Deno.test("when the leader is killed, its writes go to the others at once", asyn
   cluster.node(1).kill();
   lead(cluster, 2, 2);
   await cluster.finish(writes);
-  assert(cluster.clock.now() - start < 100, "nobody waited for a deadline");
+  assert(cluster.clock.now() - start < 100, "no call waited for a deadline");
 });
 
 Deno.test("a client connected to two nodes that know of no leader finds the others", async () => {
@@ -123,7 +123,7 @@ Deno.test("a client connected to two nodes that know of no leader finds the othe
   assertEquals(kinds(cluster.node(3)), ["write"]);
 });
 
-Deno.test("what a node said of the leader counts no more once its connection has ended", async () => {
+Deno.test("routing: a node's report of the leader is dropped with its connection", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(3).kill();
   await using client = await cluster.connect([1, 2]);
@@ -137,7 +137,7 @@ Deno.test("what a node said of the leader counts no more once its connection has
   assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: null });
 });
 
-Deno.test("a node that is slow keeps its connection, one that has long said nothing is dialled anew", async () => {
+Deno.test("a node that is slow keeps its connection, one that was silent for long is dialed again", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -177,7 +177,7 @@ Deno.test("stale reads go to all nodes in turn, and what must be linearizable to
   assertEquals(cluster.nodes.map(({ requests }, node) => requests.length - (before[node] ?? 0)), [4, 3, 3]);
 });
 
-Deno.test("a stale read goes on to another node when the one whose turn it was is gone", async () => {
+Deno.test("a stale read goes on to another node when the next one is closed", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   const stale = { consistency: "stale" } as const;
@@ -214,7 +214,7 @@ Deno.test("a cluster that can't be reached is said to be so, with each address a
   ]);
 });
 
-Deno.test("a cluster of other versions only is told apart from one that is down", async () => {
+Deno.test("connect: a cluster of other versions is distinguished from one that is down", async () => {
   const cluster = new FakeCluster(1);
   cluster.node(1).refusal = { kind: "refusal", code: "versionMismatch", message: "This node speaks 2 to 3." };
   await assertRejects(() => cluster.connect(), VersionMismatchError, "speaks 2 to 3");
@@ -235,7 +235,7 @@ function replaceAll(cluster: FakeCluster): void {
   for (const node of cluster.nodes) node.appliedIndex = 20;
 }
 
-Deno.test("a client outlives the replacement of every node that it was given, told by a notice", async () => {
+Deno.test("a client outlives the replacement of every node that it was given, informed by a notice", async () => {
   const cluster = new FakeCluster(6);
   cluster.members = cluster.members.slice(0, 3);
   await using client = await cluster.connect([1, 2, 3]);
@@ -248,7 +248,7 @@ Deno.test("a client outlives the replacement of every node that it was given, to
   assertEquals((await cluster.finish(client.cluster.members())).map(({ id }) => id), [4, 5, 6]);
 });
 
-Deno.test("a client that hears no notice learns of new members when it next says hello", async () => {
+Deno.test("a client without a notice learns of new members when it next says hello", async () => {
   const cluster = new FakeCluster(6);
   cluster.members = cluster.members.slice(0, 3);
   await using client = await cluster.connect([1, 2, 3]);
@@ -273,7 +273,7 @@ Deno.test("a lost cluster is reached again by the next call", async () => {
   await cluster.finish(put);
 });
 
-Deno.test("while somebody watches the state, a lost cluster is reached again without a call", async () => {
+Deno.test("while there is a listener, a lost cluster is reached again without a call", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const states: ConnectionState["kind"][] = [];

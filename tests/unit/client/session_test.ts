@@ -1,4 +1,4 @@
-/** Stamps: what a session hands out, and what it lets the store forget. */
+/** Stamps: the numbers that a session assigns, and those that the store may drop. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -6,7 +6,7 @@ import { ClientSession } from "../../../lib/client/writer.ts";
 import { MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
 import { stampProblem } from "../../../lib/kv/session.ts";
 
-Deno.test("in whatever order writes finish, each stamp is one that the store takes and acknowledges what ended", () => {
+Deno.test("ClientSession: in any order of finished writes, each stamp is one that the store takes and acknowledges what ended", () => {
   fc.assert(fc.property(fc.array(fc.nat(9), { maxLength: 300 }), (choices) => {
     const session = new ClientSession(7, () => 0.25);
     const underWay: number[] = [];
@@ -32,7 +32,7 @@ Deno.test("in whatever order writes finish, each stamp is one that the store tak
   }));
 });
 
-Deno.test("a session has room until the store could not remember more answers", () => {
+Deno.test("ClientSession: another write is allowed until the store could not keep more answers", () => {
   const session = new ClientSession(0, Math.random);
   for (let i = 1; i <= MAX_SESSION_WINDOW; i++) session.nextStamp();
   assertEquals(session.canWrite, false);
@@ -43,7 +43,7 @@ Deno.test("a session has room until the store could not remember more answers", 
   assertEquals(session.canWrite, true);
 });
 
-Deno.test("a session's id is one that the store takes, whatever the source of chance gives", () => {
+Deno.test("ClientSession: its id is valid for any random number", () => {
   for (const chance of [0, 0.5, 1 - 2 ** -53]) {
     assertEquals(stampProblem(new ClientSession(0, () => chance).nextStamp()), null);
   }

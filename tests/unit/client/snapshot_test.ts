@@ -63,11 +63,11 @@ Deno.test("a snapshot is taken by the node that is named, or by none", async () 
     await using download = await cluster.finish(client.cluster.openSnapshot({ node: 2 }));
     assertEquals([download.nodeId, await cluster.finish(readAll(download))], [2, FILE]);
   }
-  const nobody = await assertRejects(
+  const notMember = await assertRejects(
     () => cluster.finish(client.cluster.takeSnapshot({ node: 9 })),
     InvalidRequestError,
   );
-  assertEquals(nobody.message, "Cannot take a snapshot: node 9 is no member. Members: 1, 2.");
+  assertEquals(notMember.message, "Cannot take a snapshot: node 9 is no member. Members: 1, 2.");
   cluster.node(2).answer = () => "disconnect";
   await assertRejects(() => cluster.finish(client.cluster.takeSnapshot({ node: 2 })), ConnectionError);
 });
@@ -83,14 +83,14 @@ Deno.test("a snapshot that takes long is waited for until the deadline, and aske
   await client.close();
 });
 
-Deno.test("where the node is lost that was to take a snapshot, another is asked", async () => {
+Deno.test("takeSnapshot: if the node is lost, another one is asked", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(1).answer = () => "disconnect";
   await using client = await cluster.connect();
   assertEquals((await cluster.finish(client.cluster.takeSnapshot())).nodeId, 2);
 });
 
-Deno.test("a file comes whole and in order, and is let go of at the end", async () => {
+Deno.test("openSnapshot: the file is complete and in order, and closed at the end", async () => {
   const { cluster, node, client } = await scene();
   {
     await using download = await cluster.finish(client.cluster.openSnapshot());

@@ -21,7 +21,7 @@ Deno.test("an address is a name, an IPv4 or a bracketed IPv6 address with a port
   for (const [text, address] of Object.entries(read)) assertEquals(parseAddress(text), address);
 });
 
-Deno.test("what is no address is refused with the reason and what is allowed", () => {
+Deno.test("parseAddress: other text is refused with the reason and what is allowed", () => {
   const refused = {
     "": "it is empty",
     "localhost": "there is no port",
@@ -76,7 +76,7 @@ Deno.test("any text is an address or an AddressError", () => {
   }));
 });
 
-Deno.test("an address of a member names one machine, in whatever way it is written", () => {
+Deno.test("an address of a member names one machine, in any notation", () => {
   const refused = ["0.0.0.0", "[::]", "[0:0::0]", "[::ffff:0.0.0.0]", "[::ffff:224.0.0.1]", "0.1.2.3"];
   refused.push("255.255.255.255", "224.0.0.1", "[ff02::1]");
   for (const host of refused) {

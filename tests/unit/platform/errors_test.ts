@@ -1,4 +1,4 @@
-/** How much of foreign text a message quotes. */
+/** The part of text from outside that a message quotes. */
 import { assertEquals } from "@std/assert";
 import { MAX_QUOTED_CHARACTERS, shortened } from "../../../lib/platform/errors.ts";
 
@@ -7,7 +7,7 @@ Deno.test("shortened: text within the bound stays as it is", () => {
   assertEquals([shortened(""), shortened(text)], ["", text]);
 });
 
-Deno.test("shortened: longer text is cut, and its length is told", () => {
+Deno.test("shortened: longer text is cut, and its length is stated", () => {
   assertEquals(shortened("a".repeat(201)), `${"a".repeat(200)}… (201 characters)`);
   assertEquals(shortened("abcdef", 3), "abc… (6 characters)");
 });

@@ -6,7 +6,7 @@ import { ManualClock } from "../../support/fakes/manual_clock.ts";
 interface Fixture {
   readonly log: Log;
   readonly clock: ManualClock;
-  /** What was written, without the time. */
+  /** The lines that were written, without the time. */
   lines(): string[];
 }
 
@@ -54,7 +54,7 @@ Deno.test("lines below the level are not written", () => {
   assertEquals(lines(), ["WARN  c", "ERROR d"]);
 });
 
-Deno.test("what came from elsewhere can neither end a line nor command a terminal, and has a bound", () => {
+Deno.test("Log: text from outside can neither end a line nor control a terminal, and has a bound", () => {
   const { log, lines } = make();
   log.info("x\ny", { reason: "\x1b[2J\u202eok" });
   log.info("z".repeat(100_000));
@@ -119,7 +119,7 @@ Deno.test("many different lines are all written, and lose no count", () => {
   assertEquals(lines().length, 202);
 });
 
-Deno.test("what one machine does is folded by its kind, whatever the port and the reason are each time", () => {
+Deno.test("Log: lines that one machine causes are counted by their kind, with any port and reason", () => {
   const { log, clock, lines } = make();
   for (let port = 1; port <= 50_000; port += 1) {
     const reason = `it is meant for cluster ${port}`;
@@ -138,7 +138,7 @@ Deno.test("what one machine does is folded by its kind, whatever the port and th
   assertEquals(clock.timerCount, 0);
 });
 
-Deno.test("faults are told apart by their reason, also when one machine causes them", () => {
+Deno.test("Log: faults are distinguished by their reason, also when one machine causes them", () => {
   const { log, lines } = make();
   for (const reason of ["a", "b", "a"]) log.error("A fault", { remote: "10.0.0.2:1", reason, stack: reason });
   assertEquals(lines(), [

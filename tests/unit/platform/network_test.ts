@@ -78,7 +78,7 @@ for (const [runtime, dialer] of DIALERS) {
     await assertRejects(() => here.write(new Uint8Array(1)), Error);
   });
 
-  Deno.test(`${runtime}'s sockets: refused, an unknown name and a signal are told apart`, async () => {
+  Deno.test(`${runtime}'s sockets: refused, an unknown name and a signal are distinguished`, async () => {
     const listener = network.listen(ANY_PORT);
     const { port } = listener.address;
     listener.close();
@@ -125,7 +125,7 @@ Deno.test("listening on a port that is in use is refused with what to do", () =>
   listener.close();
 });
 
-Deno.test("the end of the turn comes once for all, in order, with what is added meanwhile", async () => {
+Deno.test("the end of the turn comes once, in order, with what is added meanwhile", async () => {
   const order: string[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
   clock.endOfTurn(() => {
@@ -142,7 +142,7 @@ Deno.test("the end of the turn comes once for all, in order, with what is added 
   assertEquals(order, ["still in the turn", "first", "second", "added"]);
 });
 
-Deno.test("callbacks at the end of a turn that add one another for ever keep no timer from firing", async () => {
+Deno.test("SystemClock: callbacks that add one another without end keep no timer from firing", async () => {
   const isOver = { value: false };
   const again = (): void => {
     if (!isOver.value) clock.endOfTurn(again);
@@ -161,7 +161,7 @@ Deno.test("a timer that was cancelled never fires", async () => {
   await promise;
 });
 
-Deno.test("who dials something that is no node of kvraft is told so", async () => {
+Deno.test("dial: the error says that the other end is not a node of kvraft", async () => {
   const listener = network.listen(ANY_PORT);
   const answering = (async (): Promise<void> => {
     const connection = await listener.accept();

@@ -1,4 +1,4 @@
-/** Names are looked up a few at a time, whatever becomes of those who asked. */
+/** Names are looked up a few at a time, even if the callers have given up. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { MAX_KNOWN_LOOKUPS, MAX_KNOWN_NAMES, MAX_NEW_LOOKUPS } from "../../../lib/platform/sockets.ts";
 import { NameLookups } from "../../../lib/platform/sockets.ts";
@@ -46,7 +46,7 @@ Deno.test("a few names are looked up at a time, the others in their order", asyn
   assertEquals(await all[1], ADDRESSES);
 });
 
-Deno.test("who gives up waits no more, but what was begun keeps its place until it ends", async () => {
+Deno.test("NameLookups: a caller that gives up waits no more, but its lookup counts until it ends", async () => {
   const { lookups, asked, underWay } = new Scene();
   const given = new AbortController();
   const all = names("n", MAX_NEW_LOOKUPS + 50).map((name) => lookups.resolve(name, given.signal));
@@ -57,9 +57,9 @@ Deno.test("who gives up waits no more, but what was begun keeps its place until 
   const late = lookups.resolve("late", never());
   await settle();
   assertEquals(asked, names("n", MAX_NEW_LOOKUPS), "those that were begun hold their places");
-  underWay.get("n2")?.reject(new Error("no answer, and nobody who asks"));
+  underWay.get("n2")?.reject(new Error("no answer, and no caller"));
   await settle();
-  assertEquals(asked.at(-1), "late", "and those that waited are gone");
+  assertEquals(asked.at(-1), "late", "and those that waited are dropped");
   underWay.get("late")?.resolve(ADDRESSES);
   assertEquals(await late, ADDRESSES);
 });
@@ -83,7 +83,7 @@ Deno.test("names that had an address do not wait for those that never had one", 
   await scene.answerAll();
 });
 
-Deno.test("a name is looked up once for all who ask meanwhile, and anew after that", async () => {
+Deno.test("NameLookups: a name is looked up one time for all callers, and again later", async () => {
   const scene = new Scene();
   const both = [scene.lookups.resolve("n", never()), scene.lookups.resolve("n", never())];
   await scene.answerAll();
