@@ -2,7 +2,7 @@
  * The key-value store as a deterministic state machine: the same log makes the same state on every node.
  *
  * `command.ts` defines commands and results, `validate.ts` validates them, `state_machine.ts` applies them to the keys
- * (`store.ts`, whose values are in the slabs of `value_slabs.ts`) once per session and sequence number
+ * (`store.ts`, over the pages in `pages/`) once per session and sequence number
  * (`session_table.ts`), and `record.ts` defines the state's representation in snapshots and hashes. The module is pure: it
  * has no encodings, clock or randomness.
  *

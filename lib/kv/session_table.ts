@@ -15,7 +15,6 @@ import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "./record.ts";
 import { Session, type SessionOrigin, stampProblem } from "./session.ts";
-import { newTree, type Tree } from "./tree.ts";
 
 /** Limits at which sessions are forgotten. All nodes must use the same, or replicas diverge. */
 export interface SessionLimits {
@@ -55,7 +54,7 @@ export type Admission =
  */
 export class SessionTable {
   readonly #limits: SessionLimits;
-  readonly #sessions: Tree<number, Session> = newTree();
+  readonly #sessions = new Map<number, Session>();
   readonly #recency = new RecencyOrder();
   #generation = 0;
   #answersBytes = 0;
@@ -138,18 +137,17 @@ export class SessionTable {
     return sizeBefore - this.size;
   }
 
-  /** Returns a view of all sessions as of now, by id; later commands do not change it. O(1). */
-  view(): Iterable<Session> {
+  /** Returns all sessions as of now, by id; later commands do not change them. O(sessions), of which there are few. */
+  view(): readonly Session[] {
     this.#generation++;
-    const sessions = this.#sessions.clone();
-    return { [Symbol.iterator]: () => sessions.values() };
+    return [...this.#sessions.values()].sort((a, b) => a.origin.sessionId - b.origin.sessionId);
   }
 
   /** Restores the records of a table into this one, which is empty. */
   restore(records: readonly (HeaderRecord | SessionRecord | AnswerRecord)[]): void {
     assert(this.size === 0, "records are restored into an empty table");
     for (const record of records) this.#restoreRecord(record);
-    const byActivity = this.#sessions.valuesArray().sort((a, b) => a.lastActiveIndex - b.lastActiveIndex);
+    const byActivity = [...this.#sessions.values()].sort((a, b) => a.lastActiveIndex - b.lastActiveIndex);
     for (const session of byActivity) {
       this.#recency.touch(session.origin.sessionId);
       this.#answersBytes += session.answersBytes;
@@ -244,7 +242,9 @@ export class SessionTable {
   #largest(): Session | null {
     let largest: Session | null = null;
     for (const session of this.#sessions.values()) {
-      if (largest === null || session.answersBytes > largest.answersBytes) largest = session;
+      const order = largest === null ? 1 : session.answersBytes - largest.answersBytes;
+      const isFirst = largest === null || session.origin.sessionId < largest.origin.sessionId;
+      if (order > 0 || (order === 0 && isFirst)) largest = session;
     }
     return largest;
   }

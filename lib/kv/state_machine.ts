@@ -16,9 +16,9 @@ import type {
   Transaction,
 } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import { keyBlocks } from "./keys.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
+import { StoreLoader } from "./pages/store_loader.ts";
 import { Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
@@ -31,14 +31,19 @@ export interface StateMachineOptions {
   readonly maxAnswersBytes?: number;
 }
 
-/** An immutable view of the whole state as of one applied index. */
-export interface StateView {
+/** An immutable view of the whole state as of one applied index. What it shares with the state is kept until its release. */
+export interface StateView extends Disposable {
   /** Index of the last applied entry. */
   readonly appliedIndex: number;
   /** The store's revision. */
   readonly revision: number;
-  /** Returns the state in canonical order: equal logs give equal records. May be iterated repeatedly and in slices. */
+  /**
+   * Returns the state in canonical order: equal logs give equal records. May be iterated repeatedly and in slices. The bytes
+   * in records are the store's own: they are good until the release, and must not be changed.
+   */
   records(): Iterable<StateRecord>;
+  /** Ends the view, whose records must not be read any more. */
+  release(): void;
 }
 
 /** A state machine that is being restored, record by record in the order of a view. */
@@ -55,8 +60,8 @@ export interface Restoring {
  * Invariants: entries are applied one by one in the order of the log; `revision` is incremented by each transaction whose
  * checks hold and by nothing else, so it never exceeds `appliedIndex`.
  *
- * The store keeps bytes of applied commands, so a command must not be changed afterwards (log entries are immutable).
- * Results contain the store's own bytes, which callers must not change.
+ * The store keeps the bytes of large values, so a command must not be changed afterwards (log entries are immutable), and
+ * results may contain them: callers must not change them.
  *
  * @example
  * ```ts
@@ -73,7 +78,7 @@ export interface Restoring {
  * ```
  */
 export class StateMachine {
-  readonly #store = new Store();
+  #store = new Store();
   readonly #sessions: SessionTable;
   #appliedIndex = 0;
   #revision = 0;
@@ -101,16 +106,19 @@ export class StateMachine {
   static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
     const sessionRecords: (HeaderRecord | SessionRecord | AnswerRecord)[] = [];
+    let loader: StoreLoader | null = null;
     return {
       add(record): void {
         switch (record[0]) {
           case "header":
             [, machine.#appliedIndex, machine.#revision] = record;
+            loader = new StoreLoader({ revision: machine.#revision, compactedRevision: machine.#revision });
             sessionRecords.push(record);
             break;
           case "key": {
+            assert(loader !== null, "the header is the first record");
             const [, key, value, createRevision, modRevision, version] = record;
-            machine.#store.place(key, value, { createRevision, modRevision, version });
+            loader.addPresent(key, value, { createRevision, modRevision, version, order: 0 });
             break;
           }
           case "session":
@@ -122,6 +130,8 @@ export class StateMachine {
         }
       },
       finish(): StateMachine {
+        assert(loader !== null, "a state has a header");
+        machine.#store = new Store(loader.finish());
         machine.#sessions.restore(sessionRecords);
         return machine;
       },
@@ -195,7 +205,7 @@ export class StateMachine {
     return this.#store.list(query, this.#revision);
   }
 
-  /** Returns a view of the current state; later changes are copy-on-write. O(1). */
+  /** Returns a view of the current state; later changes are copy-on-write. The caller releases it. O(1) in the keys. */
   snapshot(): StateView {
     const appliedIndex = this.#appliedIndex;
     const revision = this.#revision;
@@ -204,13 +214,15 @@ export class StateMachine {
     const sessions = this.#sessions.view();
     function* records(): Iterable<StateRecord> {
       yield ["header", appliedIndex, revision, logTimeMs, forgottenIndex];
-      const toBytes = keyBlocks();
-      for (const [text, { value, createRevision, modRevision, version }] of keys) {
-        yield ["key", toBytes(text), value, createRevision, modRevision, version];
+      const cursor = keys.scan({ lower: null, upper: null, reverse: false });
+      for (let address = cursor.next(); address !== 0; address = cursor.next()) {
+        const { key, value, createRevision, modRevision, version } = keys.keyValue(address);
+        yield ["key", key, value, createRevision, modRevision, version];
       }
       for (const session of sessions) yield* session.records();
     }
-    return { appliedIndex, revision, records };
+    const release = (): void => keys.release();
+    return { appliedIndex, revision, records, release, [Symbol.dispose]: release };
   }
 
   #advance(index: number): void {
@@ -264,6 +276,7 @@ export class StateMachine {
     }
     this.#revision++;
     const outcomes = mutations.map((mutation) => this.#store.apply(mutation, this.#revision));
+    this.#store.dropHistory();
     return { kind: "applied", revision: this.#revision, outcomes };
   }
 }

@@ -33,36 +33,47 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       to: "if (term !== leadingTerm) continue;",
     },
   ]),
-  ...inFile("lib/kv/value_slabs.ts", [KV], [
+  ...inFile("lib/kv/pages/views.ts", [KV], [
     {
       id: "M155",
-      title: "a value that is moved to another slab is taken from the slab's beginning",
-      failure: "a key shows another key's value",
-      from: "slab.bytes.subarray(offset, offset + length)",
-      to: "slab.bytes.subarray(0, length)",
+      title: "a page is changed in place while a view holds it",
+      failure: "a snapshot has keys of two moments",
+      from: "return epoch <= this.#newestEpoch;",
+      to: "return false;",
+    },
+  ]),
+  ...inFile("lib/kv/pages/paged_store.ts", [KV], [
+    {
+      id: "M156",
+      title: "a version that was overwritten is never freed",
+      failure: "the memory of a store that is overwritten grows without bound",
+      from: "if (previous !== 0) this.#views.retireVersion(previous);",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/kv/pages/records.ts", [KV], [
+    {
+      id: "M36",
+      title: "the heads of keys are compared as signed numbers",
+      failure: "a key whose first byte is above 127 is not found",
+      from: "(bytes[start + 3] ?? 0)) >>> 0;",
+      to: "(bytes[start + 3] ?? 0));",
     },
   ]),
   ...inFile("lib/kv/store.ts", [KV], [
     {
-      id: "M156",
-      title: "a value that is overwritten counts as alive in its slab",
-      failure: "the slabs of a store that is overwritten grow without bound",
-      from: "if (before !== undefined) this.#slabs.release(before);",
-      to: "",
-    },
-    {
       id: "M66",
       title: "a listing repeats the key that it left off at",
       failure: "a client that pages through a range counts keys twice",
-      from: "lowers.push(successor(keyText(query.after)))",
-      to: "lowers.push(keyText(query.after))",
+      from: "lowers.push(successor(after))",
+      to: "lowers.push(after)",
     },
     {
       id: "M67",
       title: "every condition on an absent key holds",
       failure: "two clients both win a lock",
-      from: "(record?.modRevision ?? 0) === check.modRevision",
-      to: "(record?.modRevision ?? check.modRevision) === check.modRevision",
+      from: "(address === 0 ? 0 : records.modRevision(address)) === check.modRevision",
+      to: "address === 0 || records.modRevision(address) === check.modRevision",
       checks: [KV, SIM],
     },
   ]),
@@ -203,15 +214,6 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       failure: "the store forgets an answer before its retry comes",
       from: "while (this.#finished.delete(this.#acknowledgedBelow)) this.#acknowledgedBelow++;",
       to: "this.#acknowledgedBelow = sequence + 1;",
-    },
-  ]),
-  ...inFile("lib/kv/tree.ts", [KV, SIM], [
-    {
-      id: "M36",
-      title: "keys stand in the order of a language, not of their bytes",
-      failure: "listings skip keys, and replicas on other systems list differently",
-      from: "a === b ? 0 : a < b ? -1 : 1",
-      to: "String(a).localeCompare(String(b))",
     },
   ]),
   ...inFile("lib/server/forwarding.ts", [SERVER, SIM], [

@@ -250,8 +250,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       title: "sessions that come back from a snapshot are in the order of their ids, not of their use",
       failure: "replicas forget different ones",
       from:
-        "const byActivity = this.#sessions.valuesArray().sort((a, b) => a.lastActiveIndex - b.lastActiveIndex);",
-      to: "const byActivity = this.#sessions.valuesArray();",
+        "const byActivity = [...this.#sessions.values()].sort((a, b) => a.lastActiveIndex - b.lastActiveIndex);",
+      to: "const byActivity = [...this.#sessions.values()];",
     },
   ]),
   ...inFile("lib/raft/transfer.ts", CORE, [

@@ -55,7 +55,7 @@ const PURE_PLATFORM = [
 /** The pure folders, and the packages each may use. */
 const PURE_FOLDERS: Readonly<Record<string, readonly string[]>> = {
   raft: [],
-  kv: ["sorted-btree", "@std/bytes", "node:buffer"],
+  kv: ["@std/bytes", "node:buffer"],
   protocol: ["@std/bytes", "@std/msgpack"],
 };
 

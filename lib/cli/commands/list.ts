@@ -1,4 +1,5 @@
 /** The command `list`: keys in byte order, page by page. */
+import { concat } from "@std/bytes";
 import type { ListOptions, ListResult } from "../../client/types.ts";
 import type { KeyValue } from "../../kv/command.ts";
 import { integerOfText, type OptionSpec } from "../arguments.ts";
@@ -136,18 +137,13 @@ function rangeOf(invocation: Invocation): ListOptions {
   }
   const after = invocation.options.get("after");
   if (after !== undefined) {
-    range[bound] = reverse ? bytesOf(after, invocation) : successor(bytesOf(after, invocation));
+    const key = bytesOf(after, invocation);
+    // The next key in byte order is the same with a zero behind it.
+    range[bound] = reverse ? key : concat([key, Uint8Array.of(0)]);
   }
   const cursor = invocation.options.get("cursor");
   if (cursor !== undefined) range.cursor = cursor;
   return range;
-}
-
-/** Returns the least greater key. */
-function successor(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
 }
 
 /**

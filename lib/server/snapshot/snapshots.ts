@@ -220,7 +220,7 @@ export class Snapshots {
     if (!knowsMembers(replica.applied)) {
       throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet.");
     }
-    const view = replica.stateMachine.snapshot();
+    using view = replica.stateMachine.snapshot();
     const { term, configuration } = replica.applied;
     const metadata: SnapshotMetadata = { index: view.appliedIndex, term, configuration };
     const same = store.list().find(({ index, damage }) => index === metadata.index && damage === null);

@@ -81,7 +81,7 @@ export class StateHashes {
   }
 
   async #compute(isWanted: () => boolean): Promise<StateHash | null> {
-    const view = this.#options.view();
+    using view = this.#options.view();
     const { appliedIndex, revision } = view;
     const yieldToEventLoop = async (): Promise<void> => {
       await this.#options.yieldToEventLoop();

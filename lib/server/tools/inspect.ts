@@ -76,7 +76,8 @@ async function figuresOf(
 
 function countsOf(state: StateMachine): StateFigures {
   let keyBytes = 0;
-  for (const record of state.snapshot().records()) if (record[0] === "key") keyBytes += record[1].length;
+  using view = state.snapshot();
+  for (const record of view.records()) if (record[0] === "key") keyBytes += record[1].length;
   const { keyCount: keys, sessionCount: sessions, stateBytes } = state;
   return { keys, sessions, keyBytes, valueBytes: stateBytes - keyBytes };
 }

@@ -163,7 +163,7 @@ async function rebuildDataDirectory(
   const members = [{ id: nodeId, address: parseAddress(address) }];
   const origin = ["recovered from", identity.clusterId, String(lastIndex), String(random())];
   const clusterId = clusterIdOf(clusterName, members, origin);
-  const view = replica.stateMachine.snapshot();
+  using view = replica.stateMachine.snapshot();
   const founders = [{ id: nodeId, address }];
   const { old, fresh } = neighboursOf(dataDir);
   await makeFolder({

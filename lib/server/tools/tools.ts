@@ -35,7 +35,7 @@ export async function restore(
 ): Promise<RestoreReport> {
   return await withStateFile({ disk, path: from }, async ({ header, load }) => {
     const state = await load();
-    const view = state.snapshot();
+    using view = state.snapshot();
     const { index, term, revision } = header;
     const origin = [header.clusterId, String(index), String(term), String(revision)];
     const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));

@@ -255,7 +255,7 @@ Deno.test("a plan that no node could write down, or that leads to one, is known 
   const current = founded(1, 2);
   const moved = { ...current, members: [record(1), record(2, { address: "0.0.0.0:7001" })] };
   assertMatch(planProblem(moved, current) ?? "", /would not hold together: address must be host:port/);
-  assertMatch(planProblem({ ...founded(1, 2), removedIds: [2] }, current) ?? "", /does not come back/);
+  assertMatch(planProblem({ ...founded(1, 2), removedIds: [2] }, current) ?? "", /not used again/);
   const full = { ...current, removedIds: Array.from({ length: MAX_REMOVED_IDS }, (_, at) => at + 10) };
   const smaller = { ...founded(1), removedIds: full.removedIds };
   assertMatch(planProblem(smaller, full) ?? "", /removedIds must not be more/);
