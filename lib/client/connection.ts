@@ -312,10 +312,10 @@ export class NodeConnection {
 
   #losePending(reason: string): void {
     this.#stopTimer();
-    const { bytesHandedOut } = this.#channel;
+    const { bytesWritten } = this.#channel;
     for (const [requestId, request] of this.#pending) {
       this.#pending.delete(requestId);
-      request.end({ kind: "lost", left: request.position < bytesHandedOut, reason });
+      request.end({ kind: "lost", left: request.position < bytesWritten, reason });
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Accepting, as every listening socket of a node does it: one connection after the other, and whatever goes wrong with
- * one of them is nothing to the others.
+ * The accept loop of every listening socket of a node: one connection after the other. A failure of one connection does not
+ * affect the others.
  */
 import type { Clock } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
@@ -9,21 +9,21 @@ import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection, Listener } from "../platform/network.ts";
 
-/** What accepting needs. */
+/** Options of {@link acceptConnections}. */
 export interface AcceptOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Ends it; the listener is to be closed as well. */
+  /** Ends the loop; the caller also closes the listener. */
   readonly signal: AbortSignal;
-  /** Takes a connection over; the next one is accepted once this has resolved. */
+  /** Takes over a connection; the next one is accepted once this has resolved. */
   readonly take: (connection: Connection) => Promise<void>;
-  /** Accepting failed, for want of file descriptors perhaps: closes those connections that are of no use to anybody. */
+  /** Called when accepting fails, for lack of file descriptors for example; closes idle connections. */
   readonly closeIdle: () => void;
 }
 
 /**
- * Accepts connections until `signal` is aborted. A connection that is lost before it is accepted costs nothing but a
- * line at debug level; an error of the listener itself, such as no file descriptor being left, pauses accepting, and connections that only take up descriptors are closed.
+ * Accepts connections until `signal` is aborted. A connection that is lost before it is accepted only causes a debug line;
+ * an error of the listener itself, such as a lack of file descriptors, pauses accepting and closes idle connections.
  */
 export async function acceptConnections(listener: Listener, options: AcceptOptions): Promise<void> {
   const { clock, logger, signal, take, closeIdle } = options;
@@ -41,7 +41,7 @@ export async function acceptConnections(listener: Listener, options: AcceptOptio
         await pause(ACCEPT_RETRY_MS, { clock, signal });
       }
     }
-    // Accepts that are ready at once never leave the turn: what has arrived on earlier connections is to be read.
+    // Accepts that are ready at once never end the turn, but earlier connections have to be read.
     if (accepts % MAX_ACCEPTS_A_TURN === 0) await new Promise<void>((resolve) => clock.endOfTurn(resolve));
   }
 }

@@ -1,6 +1,5 @@
 /**
- * A client's connection, as the server sees it: requests come in, messages go out, and a client that asks for more
- * than it takes is held back before it costs anybody else.
+ * A client's connection at the server, with flow control for a client that sends requests faster than it reads answers.
  *
  * Reading pauses while MAX_CLIENT_REQUESTS_IN_FLIGHT requests wait for answers, while CLIENT_QUEUE_PAUSE_BYTES of
  * answers wait to leave, or while the server wishes it. Beyond CLIENT_QUEUE_BUSY_BYTES what was read is answered
@@ -82,7 +81,7 @@ export class ClientConnection {
     return isSent;
   }
 
-  /** Something threw that nothing foresaw while the client was served, in whichever turn: its connection ends. */
+  /** Closes the connection because of an unexpected error while the client was served. */
   fail(error: unknown): void {
     this.#channel.fail(error);
   }

@@ -1,4 +1,4 @@
-/** The dialling end of a connection: connect, say hello, and come back with a welcome or with the reason why not. */
+/** The dialling end of a connection: connects, sends a hello, and returns the welcome or the reason for its absence. */
 import { formatAddress } from "../platform/address.ts";
 import type { Clock } from "../platform/clock.ts";
 import { NetworkError } from "../platform/errors.ts";
@@ -16,30 +16,30 @@ import { MAX_FRAME_BYTES, MAX_HELLO_BYTES, PEER_CONNECT_TIMEOUT_MS } from "../pr
 import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { describeEnd } from "./frame_reader.ts";
 
-/** Whom to dial, as whom, and with what patience. */
+/** Options of {@link dial}. */
 export interface DialOptions {
   readonly network: Dialer;
   readonly clock: Clock;
   readonly address: Address;
   readonly caller: Caller;
   readonly sizes: ChannelSizes;
-  /** From the start to the welcome. */
+  /** Time from the start to the welcome. */
   readonly timeoutMs: number;
   /** Ends the attempt. */
   readonly signal: AbortSignal;
-  /** See `FrameChannelOptions.onFault`; for the time after the welcome, too. */
+  /** See `FrameChannelOptions.onFault`; also called after the welcome. */
   readonly onFault?: (error: unknown) => void;
 }
 
-/** A connection that is ready for frames of the version welcomed. Whoever has it closes it. */
+/** A connection that is ready for frames of the welcomed version. The caller closes it. */
 export interface Dialled {
   readonly channel: FrameChannel;
   readonly welcome: Welcome;
 }
 
 /**
- * Connects and says hello. Rejects with {@link NetworkError} when there is nobody to talk to (`timedOut` and
- * `aborted` among the reasons) and with {@link HandshakeError} when somebody said no; nothing is left open then.
+ * Connects and sends a hello. Rejects with {@link NetworkError} if no node answers (also `timedOut` and `aborted`), and with
+ * {@link HandshakeError} if the node refuses; then the connection is closed.
  */
 export async function dial(options: DialOptions): Promise<Dialled> {
   const { clock, signal, timeoutMs } = options;
@@ -55,7 +55,7 @@ export async function dial(options: DialOptions): Promise<Dialled> {
   try {
     return await connectAndGreet(options, stop.signal);
   } catch (error) {
-    if (stop.signal.aborted) throw stop.signal.reason; // why it was ended says more than how that felt
+    if (stop.signal.aborted) throw stop.signal.reason; // the reason explains more than the resulting error
     throw error;
   } finally {
     timer.cancel();
@@ -119,7 +119,7 @@ function decodeAnswer(payload: Uint8Array, where: string): Welcome | Refusal {
   }
 }
 
-/** `an HTTP server`, `a PostgreSQL server`: by how the first letter of an abbreviation is spoken. */
+/** Returns `an HTTP server` or `a PostgreSQL server`. */
 function serverOf(protocol: string): string {
   return `${/^(?:HTTP|SSH|SMTP)/.test(protocol) ? "an" : "a"} ${protocol} server`;
 }
@@ -133,7 +133,7 @@ function notKvraft(where: string, reason: string): HandshakeError {
 
 const SIZES = { readBytes: 1_024, retainedBytes: 1_024, maxQueuedBytes: MAX_HELLO_BYTES };
 
-/** What asking needs. */
+/** Options of a probe. */
 export interface ProbeOptions {
   readonly network: Network;
   readonly clock: Clock;
@@ -144,8 +144,8 @@ export interface ProbeOptions {
 }
 
 /**
- * Asks whoever is at `address` for its welcome, as a node of the cluster and without touching the lanes that there may
- * be. Who answers is the caller's to compare with whom it expects. Rejects like {@link dial}.
+ * Requests the welcome of the node at `address`, as a node of the cluster, without affecting existing lanes. The caller
+ * compares the welcome with the expected node. Rejects like {@link dial}.
  */
 export function probePeer(
   address: Address,
@@ -155,8 +155,8 @@ export function probePeer(
 }
 
 /**
- * Asks the nodes at `addresses` in turn for a welcome, as a client that knows nothing yet; the first who gives one
- * says which cluster this is and who its members are. Rejects with an AggregateError whose message has every reason.
+ * Requests a welcome from the nodes at `addresses` in turn, as a client without a cluster id; the first welcome identifies
+ * the cluster and its members. Rejects with an AggregateError whose message has every reason.
  */
 export async function probeAny(addresses: readonly Address[], options: ProbeOptions): Promise<Welcome> {
   const errors: Error[] = [];

@@ -1,5 +1,5 @@
 /**
- * A connection that carries frames: its reader, its writer, and the one place where it is closed and says why.
+ * A connection that carries frames: its reader and its writer, and the reason for which it was closed.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -10,7 +10,7 @@ import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
 import type { RequestTurns } from "./request_turns.ts";
 import type { MemoryShare, WaitingMemory } from "./waiting_memory.ts";
 
-/** How much memory a channel uses while nothing out of the ordinary comes. */
+/** Sizes of a channel's buffers. */
 export interface ChannelSizes {
   /** Size of the read buffer at rest. */
   readonly readBytes: number;
@@ -20,7 +20,7 @@ export interface ChannelSizes {
   readonly maxQueuedBytes: number;
 }
 
-/** What a channel is made from. */
+/** Options of a {@link FrameChannel}. */
 export interface FrameChannelOptions {
   readonly clock: Clock;
   readonly sizes: ChannelSizes;
@@ -46,9 +46,9 @@ export class FrameChannel {
   #finishing: Promise<void> | null = null;
   #share: MemoryShare | null;
   #heldBytes = 0;
-  /** What had left, and which frames had come, when #share was told last. */
-  #bytesOutTold = 0;
-  #framesTold = 0;
+  /** Sent bytes and received frames at the last report to #share. */
+  #reportedBytesOut = 0;
+  #reportedFrames = 0;
   /** What had been sent at the last {@link check}. */
   #bytesAtCheck = 0;
   #onProgress: () => void = () => {};
@@ -98,9 +98,9 @@ export class FrameChannel {
     return this.#writer.bytesOut;
   }
 
-  /** Bytes that may have left; see {@link FrameWriter.bytesHandedOut}. */
-  get bytesHandedOut(): number {
-    return this.#writer.bytesHandedOut;
+  /** Bytes passed to the network; see {@link FrameWriter.bytesWritten}. */
+  get bytesWritten(): number {
+    return this.#writer.bytesWritten;
   }
 
   /** Calls `listener` whenever fewer bytes wait to leave than before. */
@@ -113,12 +113,12 @@ export class FrameChannel {
     this.#reader.allow(limits);
   }
 
-  /** Hands frames out only in such turns from now on. */
+  /** Delivers frames only in these turns from now on. */
   shareTurns(turns: RequestTurns): void {
     this.#reader.shareTurns(turns);
   }
 
-  /** Adds to `traffic` what goes over it from now on. */
+  /** Counts all bytes from now on in `traffic`. */
   countIn(traffic: Traffic): void {
     this.#reader.countIn(traffic);
     this.#writer.countIn(traffic);
@@ -138,23 +138,23 @@ export class FrameChannel {
     }
   }
 
-  /** Something threw that nothing foresaw while this connection was served: it ends, and `onFault` is told. */
+  /** Closes the connection because of an unexpected error, and calls `onFault`. */
   fail(error: unknown): void {
     this.close(`a fault in kvraft ended it: ${describeEnd({ kind: "failed", error })}`);
     this.#onFault?.(error);
   }
 
-  /** So many bytes are held elsewhere because the other end does not take what was sent to it. */
+  /** Sets the bytes held elsewhere because the other end does not read. */
   hold(bytes: number): void {
     this.#heldBytes = bytes;
     this.#account();
   }
 
-  /** Called now and then: gives back what an idle channel needs no more. See {@link FrameReader.checkFrame}. */
+  /** Frees the buffers of an idle channel. See {@link FrameReader.checkFrame}. */
   check(): number {
-    const { bytesHandedOut } = this.#writer;
-    if (bytesHandedOut === this.#bytesAtCheck) this.#writer.release();
-    this.#bytesAtCheck = bytesHandedOut;
+    const { bytesWritten } = this.#writer;
+    if (bytesWritten === this.#bytesAtCheck) this.#writer.release();
+    this.#bytesAtCheck = bytesWritten;
     return this.#reader.checkFrame();
   }
 
@@ -171,7 +171,7 @@ export class FrameChannel {
     return this.#closeReason ?? "";
   }
 
-  /** Hands out no further frames until {@link resumeReading}; the other end feels it once the buffers are full. */
+  /** Delivers no further frames until {@link resumeReading}; the other end is blocked once the buffers are full. */
   pauseReading(): void {
     this.#reader.pause();
   }
@@ -181,7 +181,7 @@ export class FrameChannel {
     this.#reader.resume();
   }
 
-  /** Closes at once; what waits to leave is lost. The first reason counts. */
+  /** Closes at once; queued frames are lost. The first reason counts. */
   close(reason: string): void {
     if (this.#closeReason !== null) return;
     this.#closeReason = reason;
@@ -191,21 +191,21 @@ export class FrameChannel {
     this.#share?.end();
   }
 
-  /** Nothing that waits on it counts from now on: it is bounded otherwise. */
+  /** Removes it from the memory budget: its memory is bounded otherwise. */
   leaveMemory(): void {
     const share = this.#share;
     this.#share = null;
     share?.end();
   }
 
-  /** Frames that come are no sign of life of one who takes no answers. */
+  /** Reports held bytes. Incoming frames do not count as progress while the other end does not read its answers. */
   #account(): void {
     if (this.#share === null) return;
     const { queuedBytes, bytesOut } = this.#writer;
     const { heldBytes, frames } = this.#reader;
-    const hasMoved = queuedBytes > 0 ? bytesOut !== this.#bytesOutTold : frames !== this.#framesTold;
-    this.#bytesOutTold = bytesOut;
-    this.#framesTold = frames;
+    const hasMoved = queuedBytes > 0 ? bytesOut !== this.#reportedBytesOut : frames !== this.#reportedFrames;
+    this.#reportedBytesOut = bytesOut;
+    this.#reportedFrames = frames;
     this.#share.set(queuedBytes + heldBytes + this.#heldBytes, hasMoved);
   }
 

@@ -1,8 +1,8 @@
 /**
- * Cuts what comes in on a connection into frames: 4 bytes of length, most significant first, then that many bytes.
+ * Splits the bytes of a connection into frames: 4 bytes of length, most significant first, then that many bytes.
  *
- * One buffer per connection, used again for every read; a frame is handed out as a view of it that is valid only
- * during the call. All frames that one read brought are handed out in one go, so that they form one batch.
+ * One buffer per connection is reused for every read; a frame is delivered as a view of it that is valid only during the
+ * call. All frames of one read are delivered together, so that they form one batch.
  */
 import { assert } from "../platform/assert.ts";
 import { errorMessage } from "../platform/errors.ts";
@@ -21,32 +21,32 @@ export type StreamEnd =
   | { readonly kind: "cutOff" }
   /** A frame is longer than allowed; nothing was allocated for it. */
   | { readonly kind: "frameTooLarge"; readonly bytes: number; readonly maxBytes: number }
-  /** The other end speaks another protocol; told apart only while single frames are read. */
+  /** The other end speaks another protocol; detected only while single frames are read. */
   | { readonly kind: "foreign"; readonly looksLike: string }
   /** The connection broke, or was closed from this side. */
   | { readonly kind: "failed"; readonly error: unknown };
 
 /** How long frames may be. */
 export interface FrameLimits {
-  /** Longest payload that is taken. */
+  /** Longest accepted payload. */
   readonly maxFrameBytes: number;
-  /** A buffer that grew beyond this for a long frame is given back once that was handed out. */
+  /** A buffer that grew beyond this for a long frame is freed once that was delivered. */
   readonly retainedBytes: number;
 }
 
-/** What a reader holds. */
+/** Options of a {@link FrameReader}. */
 export interface FrameReaderOptions extends FrameLimits {
   /** Size of the buffer; it grows for a longer frame, as its bytes arrive. */
   readonly bufferBytes: number;
 }
 
-/** Reads the frames of one connection. Nobody else reads from it. */
+/** Reads the frames of one connection; the only reader on it. */
 export class FrameReader {
   readonly #connection: Connection;
   readonly #bufferBytes: number;
   #limits: FrameLimits;
   #buffer: Uint8Array;
-  /** What was read and not yet handed out lies in #buffer from #start to #end. */
+  /** Bytes that were read and not yet delivered are in #buffer from #start to #end. */
   #start = 0;
   #end = 0;
   /** Resolved by {@link resume}; null while not paused. */
@@ -54,11 +54,11 @@ export class FrameReader {
   #stopped = false;
   #traffic: Traffic | null = null;
   #turns: RequestTurns | null = null;
-  /** Frames that may be handed out before the next turn is asked for. */
+  /** Frames that may be delivered before the next turn is requested. */
   #granted = 0;
   /** Ends the wait for a turn; null while there is none. */
   #endWait: ((granted: number) => void) | null = null;
-  /** Frames that were handed out, and how many had been at the last {@link checkFrame}. */
+  /** Delivered frames, and their number at the last {@link checkFrame}. */
   #frames = 0;
   #framesAtCheck = 0;
   #checks = 0;
@@ -93,7 +93,7 @@ export class FrameReader {
     return this.#heldBytes;
   }
 
-  /** Frames that were handed out so far. */
+  /** Number of delivered frames. */
   get frames(): number {
     return this.#frames;
   }
@@ -103,7 +103,7 @@ export class FrameReader {
     this.#onHeld = listener;
   }
 
-  /** How many calls in a row, this one included, have found the same frame begun and not ended while it was being read. */
+  /** Returns the number of consecutive calls, including this one, that have found the same partial frame while reading. */
   checkFrame(): number {
     const isSame = this.#frames === this.#framesAtCheck;
     const isWaiting = this.#heldBytes > 0 && this.#pause === null;
@@ -112,7 +112,7 @@ export class FrameReader {
     return this.#checks;
   }
 
-  /** Hands out no further frame and reads nothing more until {@link resume}. */
+  /** Delivers no further frame and reads nothing until {@link resume}. */
   pause(): void {
     if (!this.#stopped) this.#pause ??= withResolvers();
   }
@@ -123,7 +123,7 @@ export class FrameReader {
     this.#pause = null;
   }
 
-  /** Hands out nothing more, ever. Whoever closes the connection calls it, so that frames already read stay unread. */
+  /** Delivers nothing more. Called before the connection is closed, so that frames in the buffer are dropped. */
   stop(): void {
     this.#stopped = true;
     this.resume();
@@ -275,7 +275,7 @@ export function describeEnd(end: StreamEnd): string {
   }
 }
 
-/** Bytes from which every protocol below is told; more are not looked at. */
+/** Bytes by which every protocol below is recognized. */
 const MAX_RECOGNISED_BYTES = 24;
 
 type Beginnings = readonly (readonly [looksLike: string, beginning: RegExp])[];

@@ -12,7 +12,7 @@ import { MessagePackWriter } from "../protocol/msgpack_writer.ts";
 import type { Connection } from "../platform/network.ts";
 import { withResolvers } from "../platform/promise.ts";
 
-/** What a writer is made from. */
+/** Options of a {@link FrameWriter}. */
 export interface FrameWriterOptions {
   readonly clock: Clock;
   /** Once this many bytes wait, frames are refused until fewer do. The bound in memory is one frame more. */
@@ -28,7 +28,7 @@ export interface FrameWriterOptions {
 /** Writes the payload of one frame. */
 export type EncodePayload<T> = (out: MessagePackWriter, message: T) => void;
 
-/** Writes the frames of one connection. Nobody else writes to it. */
+/** Writes the frames of one connection; the only writer on it. */
 export class FrameWriter {
   readonly #connection: Connection;
   readonly #options: FrameWriterOptions;
@@ -37,7 +37,7 @@ export class FrameWriter {
   /** Bytes of #leaving that are not out yet. */
   #leavingBytes = 0;
   #bytesOut = 0;
-  #bytesHandedOut = 0;
+  #bytesWritten = 0;
   #isBusy = false;
   #traffic: Traffic | null = null;
   /** finishing: takes nothing more, and writes what it has. stopped: does neither. */
@@ -60,9 +60,9 @@ export class FrameWriter {
     return this.#bytesOut;
   }
 
-  /** Bytes that may have left: handed to the network, which need not have said yet what became of them. */
-  get bytesHandedOut(): number {
-    return this.#bytesHandedOut;
+  /** Bytes passed to the network, which may not have confirmed them yet. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
   }
 
   /** Adds to `traffic` what is written from now on. */
@@ -70,7 +70,7 @@ export class FrameWriter {
     this.#traffic = traffic;
   }
 
-  /** Queues a frame for the end of the turn; false when it is not taken (too much waits, or nothing more can go). */
+  /** Queues a frame for the end of the turn; false if it is refused, because too much waits or the writer is stopped. */
   send<T>(encode: EncodePayload<T>, message: T): boolean {
     if (this.#state !== "open" || this.queuedBytes >= this.#options.maxQueuedBytes) return false;
     const header = this.#gathering.reserveUint32();
@@ -90,21 +90,21 @@ export class FrameWriter {
     return true;
   }
 
-  /** Gives back the memory of both buffers, unless something is in them. They grow anew with what is sent next. */
+  /** Frees both buffers if they are empty. They grow again with the next frames. */
   release(): void {
     if (this.#isBusy) return;
     this.#gathering.clear(0);
     this.#leaving.clear(0);
   }
 
-  /** Takes no further frames; resolves once those it has are out, or can't be. */
+  /** Accepts no further frames; resolves once the queued ones are sent, or cannot be. */
   finish(): Promise<void> {
     if (this.#state === "open") this.#state = "finishing";
     if (!this.#isBusy) this.#drained.resolve();
     return this.#drained.promise;
   }
 
-  /** Takes no further frames and begins no further write; for whoever closes the connection. */
+  /** Accepts no further frames and begins no further write; called before the connection is closed. */
   stop(): void {
     this.#state = "stopped";
   }
@@ -125,7 +125,7 @@ export class FrameWriter {
     [this.#gathering, this.#leaving] = [this.#leaving, this.#gathering];
     const bytes = this.#leaving.view();
     this.#leavingBytes = bytes.length;
-    this.#bytesHandedOut += bytes.length;
+    this.#bytesWritten += bytes.length;
     while (this.#leavingBytes > 0) {
       const count = await this.#connection.write(bytes.subarray(bytes.length - this.#leavingBytes));
       if (count === 0) throw new Error("the connection takes no more bytes");

@@ -37,7 +37,7 @@ import { logConnectionFault } from "./fault.ts";
 import { concat } from "@std/bytes";
 
 const TEXT = "text/plain; charset=utf-8";
-/** What ends a head. */
+/** End of a head. */
 const EMPTY_LINE = "\r\n\r\n";
 const READ_BYTES = 1_024;
 
@@ -65,8 +65,8 @@ const HEAD_TOO_LONG: HttpResponse = {
   body: `Cannot read the request: its head is longer than ${MAX_HTTP_HEAD_BYTES} bytes.\n`,
 };
 
-/** What a server takes from its surroundings. */
-export interface HttpSurroundings {
+/** Dependencies of the HTTP server. */
+export interface HttpServerOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -74,17 +74,17 @@ export interface HttpSurroundings {
 
 /** Serves HTTP/1.1 without encryption. */
 export class HttpOverNetwork implements HttpNetwork {
-  readonly #surroundings: HttpSurroundings;
+  readonly #options: HttpServerOptions;
 
   /** Opens nothing yet. */
-  constructor(surroundings: HttpSurroundings) {
-    this.#surroundings = surroundings;
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
   }
 
   /** Listens on `address`; throws NetworkError when the port is taken or the address is not local. */
   serve(address: Address, handler: HttpHandler): HttpServer {
     try {
-      return new Server(this.#surroundings.network.listen(address), handler, this.#surroundings);
+      return new Server(this.#options.network.listen(address), handler, this.#options);
     } catch (error) {
       if (!(error instanceof NetworkError)) throw error;
       const reason = error.message.replace(/^Cannot listen on \S+: /, "");
@@ -98,7 +98,7 @@ class Server implements HttpServer {
   readonly address: Address;
   readonly #listener: Listener;
   readonly #handler: HttpHandler;
-  readonly #surroundings: HttpSurroundings;
+  readonly #options: HttpServerOptions;
   readonly #stop = new AbortController();
   readonly #accepting: Promise<void>;
   readonly #open = new Set<Connection>();
@@ -109,12 +109,12 @@ class Server implements HttpServer {
   readonly #underWay = new Set<(answer: HttpResponse) => void>();
   #closing: Promise<void> | null = null;
 
-  constructor(listener: Listener, handler: HttpHandler, surroundings: HttpSurroundings) {
+  constructor(listener: Listener, handler: HttpHandler, options: HttpServerOptions) {
     this.#listener = listener;
     this.#handler = handler;
-    this.#surroundings = surroundings;
+    this.#options = options;
     this.address = listener.address;
-    const { clock, logger } = surroundings;
+    const { clock, logger } = options;
     const take = (connection: Connection): Promise<void> => this.#take(connection);
     const closeIdle = (): void => this.#closeIdle();
     this.#accepting = acceptConnections(listener, {
@@ -132,7 +132,7 @@ class Server implements HttpServer {
   }
 
   async #close(): Promise<void> {
-    const { clock } = this.#surroundings;
+    const { clock } = this.#options;
     this.#stop.abort();
     this.#listener.close();
     this.#closeIdle();
@@ -157,7 +157,7 @@ class Server implements HttpServer {
     this.#idle.add(connection);
     const serving = this.#serve(connection)
       .catch((error: unknown) =>
-        logConnectionFault(this.#surroundings.logger, error, { remote: connection.remote })
+        logConnectionFault(this.#options.logger, error, { remote: connection.remote })
       )
       .finally(() => {
         this.#forget(connection);
@@ -168,7 +168,7 @@ class Server implements HttpServer {
 
   /** Answers are due on all connections: the new one is told so. No other is accepted meanwhile, which bounds these. */
   async #refuse(connection: Connection): Promise<void> {
-    this.#surroundings.logger.info("Refused an HTTP connection", {
+    this.#options.logger.info("Refused an HTTP connection", {
       remote: connection.remote,
       reason: `answers are under way on ${MAX_HTTP_CONNECTIONS} others`,
     });
@@ -203,7 +203,7 @@ class Server implements HttpServer {
 
   /** Does something with a connection, which is closed if it takes too long; a pending read or write ends then. */
   async #within<T>(timeoutMs: number, connection: Connection, action: () => Promise<T>): Promise<T> {
-    const timer = this.#surroundings.clock.after(timeoutMs, () => connection.close());
+    const timer = this.#options.clock.after(timeoutMs, () => connection.close());
     try {
       return await action();
     } finally {
@@ -216,7 +216,7 @@ class Server implements HttpServer {
     const { promise, resolve } = Promise.withResolvers<HttpResponse>();
     this.#underWay.add(resolve);
     this.#handler(request).then(resolve, (error: unknown) => {
-      logConnectionFault(this.#surroundings.logger, error, { remote });
+      logConnectionFault(this.#options.logger, error, { remote });
       resolve(FAULT);
     });
     const answer = await promise;
@@ -246,7 +246,7 @@ async function writeAll(connection: Connection, bytes: Uint8Array): Promise<bool
     for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
     return true;
   } catch {
-    return false; // the other end is gone, or was too slow
+    return false; // the other end has closed the connection, or was too slow
   }
 }
 

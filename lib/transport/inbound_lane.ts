@@ -1,4 +1,4 @@
-/** The accepting end of a peer's lane: checks what comes in, passes it on, and answers the pings. */
+/** The accepting end of a peer's lane: validates incoming frames, passes messages on, and answers pings. */
 import type { NodeId } from "../raft/types.ts";
 import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
 import type { FrameChannel } from "./frame_channel.ts";
@@ -15,13 +15,13 @@ import {
 
 const PONG: Pong = { kind: "pong" };
 
-/** What an accepted lane is made from. */
+/** Options of an {@link InboundLane}. */
 export interface InboundLaneOptions {
-  /** Who calls, as it said in its hello. */
+  /** The peer, as in its hello. */
   readonly peer: PeerCaller;
   readonly self: NodeId;
   readonly logger: Logger;
-  /** May throw DecodeError for what no honest peer sends: that closes the channel. */
+  /** May throw DecodeError for a message that no correct peer sends: that closes the channel. */
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
 }
 
@@ -31,13 +31,13 @@ export class InboundLane {
   readonly #options: InboundLaneOptions;
   #hasLoggedUnknownKind = false;
 
-  /** Reads nothing by itself: frames come through {@link onFrame}. */
+  /** Its owner reads the frames and calls {@link onFrame}. */
   constructor(channel: FrameChannel, options: InboundLaneOptions) {
     this.#channel = channel;
     this.#options = options;
   }
 
-  /** Takes one frame. A frame that no honest peer sends closes the channel. */
+  /** Handles one frame. A frame that no correct peer sends closes the channel. */
   onFrame(payload: Uint8Array): void {
     try {
       this.#take(decodePeerFrame(payload));
@@ -68,7 +68,7 @@ export class InboundLane {
     }
   }
 
-  /** A newer node may say more than this version understands. Once per connection is enough. */
+  /** Logs an unknown kind of frame, which a newer node may send, once per connection. */
   #noteUnknownKind(error: UnknownKindError): void {
     if (this.#hasLoggedUnknownKind) return;
     this.#hasLoggedUnknownKind = true;

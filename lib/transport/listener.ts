@@ -1,14 +1,13 @@
 /**
- * The accepting end: takes connections, hears their hello, and hands what follows to the server, as messages of
- * peers and as connections of clients.
+ * Accepts connections, reads their hello, and passes on what follows: messages of peers, and connections of clients.
  *
- * A connection without a hello costs a socket and a small buffer for HELLO_TIMEOUT_MS, and gives way to others before
- * that (pending_hellos.ts), so silent ones can't keep others away; a client beyond the limit is told `busy`.
- * A newer connection of a peer's lane replaces the one before; beyond MAX_PEER_LANES the oldest of a node that is no
- * member makes room. Who may call as a peer is the server's to judge, which knows the members, those removed, and their
- * data folders.
+ * A connection without a hello takes a socket and a small buffer for at most HELLO_TIMEOUT_MS, and is closed earlier when
+ * others wait (pending_hellos.ts), so silent connections cannot exclude others; a client beyond the limit is refused with
+ * `busy`. A newer connection of a peer's lane replaces the older one; beyond MAX_PEER_LANES the oldest lane of a non-member
+ * is closed. The server decides which nodes may connect as peers: it knows the members, the removed nodes, and their data
+ * directories.
  *
- * Whatever throws while a connection is served ends that connection and nothing else (fault.ts).
+ * An error while a connection is served ends that connection and nothing else (fault.ts).
  */
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import { hostOf } from "../platform/address.ts";
@@ -58,81 +57,81 @@ const SIZES: ChannelSizes = {
 };
 const PEER_RETAINED_BYTES = 1_048_576;
 
-/** What a welcome says of the node's situation at that moment. */
+/** The node's state as of a welcome. */
 export interface Situation {
   readonly leader: NodeId | null;
   readonly term: number;
   readonly appliedIndex: number;
 }
 
-/** What the accepting end is made from. */
+/** Options of a {@link ConnectionListener}. */
 export interface ConnectionListenerOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Where to listen. */
+  /** Address to listen on. */
   readonly bind: Address;
   readonly self: NodeId;
   readonly clusterId: string;
-  /** Which data folder is this node's; whoever calls is told. */
+  /** Id of this node's data directory, part of the welcome. */
   readonly dataId: number;
-  /** Clients at a time. */
+  /** Maximum number of clients. */
   readonly maxConnections: number;
-  /** Connections at a time that have not said hello. Default MAX_PENDING_HELLOS. */
+  /** Maximum number of connections without a hello. Default MAX_PENDING_HELLOS. */
   readonly maxPendingHellos?: number;
-  /** Bytes of a value that clients are told to keep to. */
+  /** Maximum bytes of a value, part of the welcome. */
   readonly maxValueBytes: number;
-  /** Bytes that may wait for slow connections in all. Default {@link MAX_WAITING_BYTES}. */
+  /** Bytes that may wait for slow connections in total. Default {@link MAX_WAITING_BYTES}. */
   readonly maxWaitingBytes?: number;
-  /** Counts the bytes of clients and of peers, from their hello on; null counts none. */
+  /** Counts the bytes of clients and of peers after their hello; null for no counting. */
   readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
 }
 
-/** The parts of a server that connections lead to. */
+/** The parts of a server that handle connections. */
 export interface ConnectionHandlers {
-  /** All nodes at that moment, sorted by id; whoever calls is told. */
+  /** Returns all current nodes, sorted by id; part of the welcome. */
   readonly members: () => readonly Member[];
   readonly situation: () => Situation;
-  /** Whether a node of this cluster may call: null, or what it is told in place of a welcome. */
+  /** Returns null if a node of this cluster may connect, else the refusal that is sent in place of a welcome. */
   readonly authorizePeer: (caller: PeerCaller) => Refusal | null;
-  /** A peer was welcomed; nothing of what it sends has been handed on yet. */
+  /** Called when a peer was welcomed, before its first message. */
   readonly onPeerHello: (caller: PeerCaller) => void;
   /**
-   * A peer's message, checked: it comes from `from` and is meant for this node. A DecodeError that it throws closes the
-   * connection: no honest peer sends such a message.
+   * Handles a validated message from `from` to this node. A DecodeError that it throws closes the connection: no correct
+   * peer sends such a message.
    */
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
-  /** A client has said hello; what is to be done with its requests. */
+  /** Called after a client's hello; returns the handlers of its requests. */
   readonly onClient: (client: ClientConnection) => ClientHandlers;
 }
 
-/** Connections that were accepted. */
+/** Numbers of connections. */
 export interface ConnectionCounts {
-  /** Clients that are connected. */
+  /** Connected clients. */
   readonly clients: number;
-  /** Lanes of other nodes that are connected. */
+  /** Connected lanes of other nodes. */
   readonly peerLanes: number;
-  /** Connections that have not said hello yet. */
+  /** Connections without a hello yet. */
   readonly pending: number;
-  /** All so far. */
+  /** All accepted connections so far. */
   readonly accepted: number;
-  /** Those so far whose hello was refused. */
+  /** Refused hellos so far. */
   readonly refused: number;
   /** Bytes that wait for slow connections. */
   readonly waitingBytes: number;
-  /** Connections so far that were closed because too many bytes waited in all, and most of them for these. */
+  /** Connections closed so far because too many bytes waited in total. */
   readonly overloaded: number;
 }
 
-/** A lane of a peer. */
+/** An accepted lane of a peer. */
 interface AcceptedLane {
   readonly nodeId: NodeId;
-  /** The data folder with which it called. */
+  /** Data directory id in its hello. */
   readonly dataId: number;
   readonly channel: FrameChannel;
 }
 
-/** Takes connections from its start until it is closed. */
+/** Accepts connections from its start until it is closed. */
 export class ConnectionListener {
   readonly #options: ConnectionListenerOptions;
   readonly #listener: Listener;
@@ -152,7 +151,7 @@ export class ConnectionListener {
   #accepted = 0;
   #refused = 0;
 
-  /** Begins to listen; throws NetworkError when that can't be. Connections are accepted after {@link start}. */
+  /** Begins to listen; throws NetworkError if that fails. Connections are accepted after {@link start}. */
   constructor(options: ConnectionListenerOptions) {
     this.#options = options;
     const { clock, logger, maxPendingHellos: maxPending = MAX_PENDING_HELLOS } = options;
@@ -177,17 +176,17 @@ export class ConnectionListener {
     this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
   }
 
-  /** Where it listens (the real port, when 0 was asked for). */
+  /** The address it listens on, with the real port if 0 was requested. */
   get address(): Address {
     return this.#listener.address;
   }
 
-  /** Clients that are connected. */
+  /** Connected clients. */
   get clientCount(): number {
     return this.#clients.size;
   }
 
-  /** How many connections there are, and were. */
+  /** Returns the numbers of connections. */
   counts(): ConnectionCounts {
     return {
       clients: this.#clients.size,
@@ -200,23 +199,23 @@ export class ConnectionListener {
     };
   }
 
-  /** Whether a node has a connection to this one. */
+  /** Whether a node is connected to this one. */
   hasPeer(id: NodeId): boolean {
     for (const { nodeId } of this.#peers.values()) if (nodeId === id) return true;
     return false;
   }
 
   /**
-   * Ends the connections over which a node has called, or those with another data folder than `keptDataId`. It may call
-   * again, and is judged anew.
+   * Closes the connections of a node, or those with another data directory than `keptDataId`. The node may connect again,
+   * and is authorized again.
    */
   dropPeer(id: NodeId, { keptDataId = null }: { readonly keptDataId?: number | null } = {}): void {
     for (const { nodeId, dataId, channel } of [...this.#peers.values()]) {
-      if (nodeId === id && dataId !== keptDataId) channel.close("this node is not talked to any more");
+      if (nodeId === id && dataId !== keptDataId) channel.close("this node closed the connections of a node");
     }
   }
 
-  /** Stops listening and ends every connection, those of clients once their answers are out. */
+  /** Stops listening and closes every connection; those of clients after their answers are sent. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#listener.close();
@@ -233,7 +232,7 @@ export class ConnectionListener {
     return this.#startedWith;
   }
 
-  /** Serves a connection, once it may wait for its hello. */
+  /** Serves a connection once there is capacity for it. */
   async #take(connection: Connection): Promise<void> {
     this.#accepted += 1;
     const { remote } = connection;
@@ -259,14 +258,14 @@ export class ConnectionListener {
     this.#serving.add(serving);
   }
 
-  /** One connection from its hello to its end. */
+  /** Serves one connection from its hello to its end. */
   async #serve(channel: FrameChannel, heard: () => void): Promise<void> {
     const payload = await this.#hear(channel);
     heard();
     if (payload === null) return;
-    const verdict = this.#judge(payload);
-    if (verdict.kind === "refusal") return await this.#refuse(channel, verdict);
-    const { version, caller } = verdict;
+    const hello = this.#checkHello(payload);
+    if (hello.kind === "refusal") return await this.#refuse(channel, hello);
+    const { version, caller } = hello;
     this.#welcome(channel, version);
     const traffic = this.#options.traffic?.[caller.role === "client" ? "clients" : "peers"];
     if (traffic !== undefined) channel.countIn(traffic);
@@ -281,7 +280,7 @@ export class ConnectionListener {
     }
   }
 
-  /** The first frame; null when none came. */
+  /** Returns the first frame, or null if none arrived. */
   async #hear(channel: FrameChannel): Promise<Uint8Array | null> {
     const { clock, logger } = this.#options;
     const timer = clock.after(
@@ -302,7 +301,7 @@ export class ConnectionListener {
     return null;
   }
 
-  #judge(payload: Uint8Array): Extract<Hello, { kind: "hello" }> | Refusal {
+  #checkHello(payload: Uint8Array): Extract<Hello, { kind: "hello" }> | Refusal {
     let hello: Hello;
     try {
       hello = decodeHello(payload);
@@ -317,10 +316,10 @@ export class ConnectionListener {
           `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
       );
     }
-    return this.#judgeCaller(hello.caller) ?? hello;
+    return this.#authorize(hello.caller) ?? hello;
   }
 
-  #judgeCaller(caller: Caller): Refusal | null {
+  #authorize(caller: Caller): Refusal | null {
     const { clusterId, self, maxConnections } = this.#options;
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
@@ -397,7 +396,7 @@ export class ConnectionListener {
     const lane = new InboundLane(channel, { peer, self, logger, onPeerMessage });
     if (members().some(({ id }) => id === peer.nodeId)) {
       this.#pending.rememberPeer(hostOf(channel.remote));
-      // What clients hold must not decide whether entries arrive; there are few members, with one frame a lane each.
+      // Memory that clients use must not close a member's lane; there are few members, with one frame in each lane.
       channel.leaveMemory();
     } else {
       channel.shareTurns(this.#turns);
@@ -417,7 +416,7 @@ export class ConnectionListener {
     for (const [key, { nodeId, channel }] of this.#peers) {
       if (members.has(nodeId)) continue;
       this.#peers.delete(key);
-      return channel.close("too many nodes call that are no members");
+      return channel.close("too many nodes are connected that are not members");
     }
   }
 }

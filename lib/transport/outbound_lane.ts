@@ -1,12 +1,12 @@
 /**
- * One lane to one peer: a connection that this node dials, keeps open, and sends on.
+ * A lane to a peer: a connection that this node dials, keeps open, and sends on.
  *
- * Messages go from the dialling node to the accepting one only; what comes back is the welcome and the answers to
- * pings. A lane that can't send drops what it is given and says so: the core sends again what matters.
+ * Messages go from the dialling node to the accepting one; in return come the welcome and the answers to pings. A lane that
+ * cannot send drops the message and reports it: the core retransmits what it needs.
  *
- * The kernel notices a dead other end after minutes, so the lane asks: after PEER_UNANSWERED_PINGS intervals without
- * an answer and without a byte written it starts over. Intervals are counted, not time, so that this process being
- * paused does not look like the other end's silence.
+ * The kernel detects a dead peer only after minutes, so the lane sends pings: after PEER_UNANSWERED_PINGS intervals without
+ * an answer and without a byte written it reconnects. Intervals are counted, not time, so that a suspended process does not
+ * take its own pause for the peer's silence.
  */
 import { assertNever } from "../platform/assert.ts";
 import { errorMessage, NetworkError, shortened } from "../platform/errors.ts";
@@ -36,51 +36,51 @@ import { decodePeerFrame, encodePeerFrame, type PeerMessage, type Ping } from ".
 
 const SIZES: ChannelSizes = {
   readBytes: 1_024,
-  // A few batches of large values: growing to that anew each time was 4 % of a leader with values of 64 KiB (profile).
+  // A few batches of large values: growing to that each time was 4 % of a leader with values of 64 KiB (profile).
   retainedBytes: 4_194_304,
   maxQueuedBytes: PEER_QUEUE_MAX_BYTES,
 };
 const PING: Ping = { kind: "ping" };
 
-/** What a lane tells of itself. */
+/** A change of a lane's state. */
 export type LaneEvent =
   | { readonly kind: "connected" }
-  /** It was connected and is no more; what it had queued is lost. */
+  /** The connection was lost, with the messages queued on it. */
   | { readonly kind: "disconnected"; readonly reason: string }
-  /** An attempt to connect failed; it goes on trying. `isNobodyThere`: the machine is, but no process listens. */
-  | { readonly kind: "failed"; readonly reason: string; readonly isNobodyThere: boolean }
+  /** An attempt to connect failed; it tries again. `isUnreachable`: the machine refuses connections at this address. */
+  | { readonly kind: "failed"; readonly reason: string; readonly isUnreachable: boolean }
   /**
-   * Somebody answered who won't have this node, or is not the one that was meant; it goes on trying, seldom where only
-   * an operator can help.
+   * The node at the address refused this one, or is another node than expected; it tries again, at longer intervals if
+   * only an operator can help.
    */
   | { readonly kind: "refused"; readonly code: HandshakeError["code"]; readonly reason: string };
 
-/** What a lane is made from. */
+/** Options of an {@link OutboundLane}. */
 export interface OutboundLaneOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly random: Random;
-  /** As whom it calls. */
+  /** The caller of its hello. */
   readonly caller: PeerCaller;
   readonly peer: NodeAddress;
-  /** Counts the bytes from the hello on; null counts none. */
+  /** Counts the bytes after the hello; null for no counting. */
   readonly traffic: Traffic | null;
-  /** Not called any more once {@link OutboundLane.close} was. */
+  /** Not called after {@link OutboundLane.close}. */
   readonly onEvent: (event: LaneEvent) => void;
-  /** Something threw that nothing foresaw; the connection it was thrown for has ended, and the lane dials anew. */
+  /** Called for an unexpected error; its connection has ended, and the lane dials again. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** One lane to one peer. It connects when it is made and goes on until it is closed. */
+/** A lane to a peer. It connects from its construction until it is closed. */
 export class OutboundLane {
   readonly #options: OutboundLaneOptions;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
-  /** The connection in use; null while there is none. */
+  /** The open connection, or null. */
   #channel: FrameChannel | null = null;
   #pings: Pings | null = null;
   #failures = 0;
-  /** Ends the wait for the next attempt; null while there is none. */
+  /** Ends the wait for the next attempt; null while not waiting. */
   #endWait: (() => void) | null = null;
 
   /** Begins to connect. */
@@ -94,33 +94,33 @@ export class OutboundLane {
     return this.#channel !== null;
   }
 
-  /** How long the last ping took there and back; null while none has come back on this connection. */
+  /** Round trip time of the last ping; null before the first answer on this connection. */
   get roundTripMs(): number | null {
     return this.#pings?.roundTripMs ?? null;
   }
 
-  /** Queues a message; false when it was dropped: not connected, or too much is queued. */
+  /** Queues a message; false if it was dropped, because it is not connected or too much is queued. */
   send(message: PeerMessage): boolean {
     if (this.#channel === null) return false;
     const isLean = this.#channel.queuedBytes >= PEER_QUEUE_OMIT_BYTES;
     return this.#channel.send(encodePeerFrame, isLean ? lean(message) : message);
   }
 
-  /** There is reason to believe that the next attempt succeeds: it need not wait. */
-  hurry(): void {
+  /** Starts the next attempt now, as the peer is known to run. */
+  retryNow(): void {
     this.#endWait?.();
   }
 
-  /** Ends the connection and all attempts; resolves when nothing is left of it. */
+  /** Closes the connection and stops all attempts; resolves once that is done. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#endWait?.();
-    this.#channel?.close("the link is not needed any more");
+    this.#channel?.close("the lane was closed");
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    // A turn later, so that no event comes before the constructor's caller has the link.
+    // One turn later, so that no event occurs before the constructor's caller has the lane.
     await Promise.resolve();
     while (!this.#closing.signal.aborted) {
       await this.#wait(await this.#connectAndServe());
@@ -135,7 +135,7 @@ export class OutboundLane {
     this.#endWait = null;
   }
 
-  /** One connection from dialling to its end; resolves to how long to wait before the next. */
+  /** Runs one connection from dialling to its end; resolves to the wait before the next attempt. */
   async #connectAndServe(): Promise<number> {
     let channel: FrameChannel;
     try {
@@ -144,14 +144,14 @@ export class OutboundLane {
       if (this.#closing.signal.aborted) return 0;
       const reason = errorMessage(error);
       if (!(error instanceof HandshakeError)) {
-        const isNobodyThere = error instanceof NetworkError && error.code === "refused";
-        this.#options.onEvent({ kind: "failed", reason, isNobodyThere });
+        const isUnreachable = error instanceof NetworkError && error.code === "refused";
+        this.#options.onEvent({ kind: "failed", reason, isUnreachable });
         return this.#retryMs();
       }
       this.#options.onEvent({ kind: "refused", reason, code: error.code });
       return onlyOperatorHelps(error) ? PEER_RETRY_REFUSED_MS : this.#retryMs();
     }
-    if (this.#closing.signal.aborted) channel.close("the link is not needed any more");
+    if (this.#closing.signal.aborted) channel.close("the lane was closed");
     else await this.#serve(channel);
     return this.#retryMs();
   }
@@ -171,7 +171,7 @@ export class OutboundLane {
     try {
       this.#checkIdentity(welcome);
     } catch (error) {
-      channel.close("it is not the node that was meant");
+      channel.close("it is not the expected node");
       throw error;
     }
     return channel;
@@ -212,7 +212,7 @@ export class OutboundLane {
         try {
           if (decodePeerFrame(payload).kind !== "pong") return;
           pings.answered();
-          this.#failures = 0; // a welcome alone does not show that the lane lasts
+          this.#failures = 0; // a welcome alone does not show that the connection is stable
         } catch (error) {
           if (!(error instanceof DecodeError)) throw error;
           channel.close(error.message);
@@ -229,7 +229,7 @@ export class OutboundLane {
     if (!this.#closing.signal.aborted) this.#options.onEvent({ kind: "disconnected", reason });
   }
 
-  /** Doubles with each failure in a row, and is drawn from the upper half of that: no two nodes retry in step. */
+  /** Returns the next wait: doubled with each consecutive failure, and randomized so that nodes do not retry in step. */
   #retryMs(): number {
     const fullMs = Math.min(PEER_RETRY_MAX_MS, PEER_RETRY_MIN_MS * 2 ** this.#failures);
     this.#failures += 1;
@@ -237,7 +237,7 @@ export class OutboundLane {
   }
 }
 
-/** Whether trying again soon is of no use: only another configuration or program helps. */
+/** Whether retrying soon cannot succeed, because only another configuration or version helps. */
 function onlyOperatorHelps(error: HandshakeError): boolean {
   switch (error.code) {
     case "badHello":
@@ -256,7 +256,7 @@ function onlyOperatorHelps(error: HandshakeError): boolean {
   }
 }
 
-/** Finds out whether anybody is at the other end of a channel, and closes it if not. */
+/** Sends pings on a channel, and closes it without answers. */
 class Pings {
   readonly #channel: FrameChannel;
   readonly #clock: Clock;
@@ -277,7 +277,7 @@ class Pings {
   }
 
   answered(): void {
-    // Answers don't say to which ping: with several under way it is not known which of them came back.
+    // Answers do not identify their ping: with several in flight it is unknown which one was answered.
     if (this.#unanswered === 1) this.#roundTripMs = this.#clock.now() - this.#sentAtMs;
     this.#unanswered = 0;
   }
@@ -292,12 +292,12 @@ class Pings {
 
   #ping(): void {
     const { bytesOut, queuedBytes } = this.#channel;
-    // A long queue that is getting shorter is a sign of life too: the ping waits in it.
+    // A queue that is being sent shows that the peer lives: the ping waits in it.
     if (queuedBytes > 0 && bytesOut > this.#bytesOut) this.#unanswered = 0;
     this.#bytesOut = bytesOut;
     if (this.#unanswered >= PEER_UNANSWERED_PINGS) {
       const silentMs = PEER_UNANSWERED_PINGS * PEER_PING_INTERVAL_MS;
-      return this.#channel.close(`the other end has given no sign of life for ${silentMs} ms`);
+      return this.#channel.close(`the peer has not answered for ${silentMs} ms`);
     }
     this.#unanswered += 1;
     this.#sentAtMs = this.#clock.now();
@@ -306,7 +306,7 @@ class Pings {
   }
 }
 
-/** The message without what its receiver can do without: a dropped result would leave the outcome of a write unknown. */
+/** Returns the message without its optional value: a dropped result would leave the outcome of a write unknown. */
 function lean(message: PeerMessage): PeerMessage {
   if (message.kind !== "forwardResult" || message.body.kind !== "result") return message;
   return { ...message, body: { kind: "result", result: withoutCurrent(message.body.result) } };

@@ -1,4 +1,4 @@
-/** Both lanes to one node, and what the log says of them: one line when they are up, one when they fail. */
+/** Both lanes to one node, and their log lines: one when they are connected, one when they fail. */
 import { assertNever } from "../platform/assert.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress } from "../platform/address.ts";
@@ -14,7 +14,7 @@ import type { PeerMessage } from "../protocol/peer_frames.ts";
 import type { Traffic } from "./frame_reader.ts";
 import { type LaneEvent, OutboundLane } from "./outbound_lane.ts";
 
-/** The lanes that last. */
+/** The lanes that stay connected. */
 export type LastingLane = Exclude<Lane, "probe">;
 
 /** A lane's change of state. */
@@ -24,16 +24,16 @@ export interface LaneChange {
   readonly connected: boolean;
 }
 
-/** Somebody answered a hello with something else than the welcome of the node that was meant. */
+/** A hello that was not answered by the welcome of the expected node. */
 export interface PeerRefusal {
-  /** The node that was meant. */
+  /** The expected node. */
   readonly id: NodeId;
   readonly code: HandshakeError["code"];
-  /** A sentence for a person. */
+  /** The error message. */
   readonly message: string;
 }
 
-/** What the links to any node are made from. */
+/** Options of a {@link Peer}. */
 export interface PeerOptions {
   readonly network: Network;
   readonly clock: Clock;
@@ -41,17 +41,17 @@ export interface PeerOptions {
   readonly logger: Logger;
   readonly self: NodeId;
   readonly clusterId: string;
-  /** Which data folder is this node's. */
+  /** Id of this node's data directory. */
   readonly dataId: number;
-  /** Where others dial this node. */
+  /** Address at which others dial this node. */
   readonly address: string;
-  /** Counts the bytes of all links, from their hello on; null counts none. */
+  /** Counts the bytes of all lanes after their hello; null for no counting. */
   readonly traffic?: Traffic | null;
-  /** A lane came up or went down; with it went what was queued on it. */
+  /** Called when a lane was connected or lost, with the messages queued on it. */
   readonly onStateChange: (change: LaneChange) => void;
-  /** Nobody listens at a node's address (the machine there says so itself: its process is gone); told of each attempt. */
+  /** Called for each attempt at which a node's machine refused the connection: its process has ended. */
   readonly onUnreachable: (id: NodeId) => void;
-  /** A node won't have this one, or is not the one that was meant; told of each attempt. */
+  /** Called for each attempt at which a node refused this one, or is not the expected one. */
   readonly onRefused: (refusal: PeerRefusal) => void;
 }
 
@@ -60,12 +60,12 @@ export class Peer {
   readonly #peer: NodeAddress;
   readonly #options: PeerOptions;
   readonly #lanes: Readonly<Record<LastingLane, OutboundLane>>;
-  /** Nodes that are started together find each other within moments; until then silence is not worth a line. */
+  /** Until then failures are not logged: nodes that start together reach each other within moments. */
   readonly #startingUntil: number;
-  /** When a failure was last logged; null since both lanes were up. */
+  /** Time of the last logged failure; null since both lanes were connected. */
   #loggedFailureAt: number | null = null;
   #failures = 0;
-  /** How the node was refused last since both lanes were up; null when it was not. */
+  /** Code of the last refusal since both lanes were connected; null without one. */
   #refusedWith: PeerRefusal["code"] | null = null;
 
   /** Begins to connect. */
@@ -76,38 +76,38 @@ export class Peer {
     this.#lanes = { control: this.#open("control"), bulk: this.#open("bulk") };
   }
 
-  /** Where it is dialled. */
+  /** Address that is dialled. */
   get address(): string {
     return formatAddress(this.#peer.address);
   }
 
-  /** Whether both lanes are up. */
+  /** Whether both lanes are connected. */
   get isConnected(): boolean {
     return this.#lanes.control.isConnected && this.#lanes.bulk.isConnected;
   }
 
-  /** How long the last ping of the control lane took there and back; null while none has come back. */
+  /** Round trip time of the control lane's last ping; null before the first answer. */
   get roundTripMs(): number | null {
     return this.#lanes.control.roundTripMs;
   }
 
-  /** Queues a message; false when it was dropped. */
+  /** Queues a message; false if it was dropped. */
   send(message: PeerMessage): boolean {
     return this.#lanes[laneOf(message)].send(message);
   }
 
-  /** The node has called, so it runs: lanes that wait for their next attempt make it now. */
-  hurry(): void {
-    this.#lanes.control.hurry();
-    this.#lanes.bulk.hurry();
+  /** Starts waiting attempts now, since the node has connected to this one and so runs. */
+  retryNow(): void {
+    this.#lanes.control.retryNow();
+    this.#lanes.bulk.retryNow();
   }
 
-  /** Ends both lanes without telling of it; resolves when nothing is left of them. */
+  /** Closes both lanes without events; resolves once that is done. */
   async close(): Promise<void> {
     await Promise.all([this.#lanes.control.close(), this.#lanes.bulk.close()]);
   }
 
-  /** The same, telling of each lane that was up: the rest of this node goes on, and must know what it has lost. */
+  /** Closes both lanes with an event for each that was connected, since the rest of this node continues. */
   async drop(): Promise<void> {
     const { id } = this.#peer;
     const lost = (["control", "bulk"] as const).filter((lane) => this.#lanes[lane].isConnected);
@@ -140,13 +140,13 @@ export class Peer {
         break;
       case "failed":
         this.#failures += 1;
-        if (event.isNobodyThere) this.#options.onUnreachable(id);
+        if (event.isUnreachable) this.#options.onUnreachable(id);
         if (this.#options.clock.now() < this.#startingUntil) break;
         this.#logFailure("Cannot reach a node; trying again", event.reason);
         break;
       case "refused":
         this.#failures += 1;
-        // Against most refusals only an operator helps, who is to see a new one at once.
+        // Most refusals need an operator, so a new one is logged at once.
         if (event.code !== this.#refusedWith) this.#loggedFailureAt = null;
         this.#refusedWith = event.code;
         this.#logFailure("Cannot reach a node; trying again", event.reason);
@@ -164,7 +164,7 @@ export class Peer {
     this.#refusedWith = null;
   }
 
-  /** The first failure, then one line for all of an interval. */
+  /** Logs the first failure, then at most one in each interval. */
   #logFailure(what: string, reason: string): void {
     const now = this.#options.clock.now();
     if (this.#loggedFailureAt !== null && now - this.#loggedFailureAt < PEER_FAILURE_LOG_INTERVAL_MS) return;

@@ -1,13 +1,13 @@
 /**
- * The links to all other nodes: two lanes to each, so that heartbeats and votes never wait behind entries.
+ * The connections to all other nodes: two lanes to each, so that heartbeats and votes never wait behind entries.
  *
- * control: votes, heartbeats, read indexes, TimeoutNow and their answers. bulk: AppendEntries, pieces of snapshots,
- * forwarded writes and their answers.
+ * control: votes, heartbeats, read indexes, TimeoutNow and their responses. bulk: AppendEntries, chunks of snapshots,
+ * forwarded writes and their responses.
  *
- * The members come and go with the configuration. Whoever calls and is no member (a leader that a node does not know
- * yet, because what would tell it is still on its way) must get its answers too: it is introduced, and linked to like
- * a member until it has become one, or for INTRODUCED_IDLE_MS it had no connection to this node and was sent nothing.
- * At most MAX_INTRODUCED_PEERS of these are kept; one more, and the one that was idle the longest goes.
+ * The members change with the configuration. A node that connects and is not a member (such as a leader in a configuration
+ * that this node has not received yet) needs responses too: it becomes a transient peer, with lanes like a member's, until
+ * it is a member, or until it had no connection to this node and was sent nothing for INTRODUCED_IDLE_MS. At most
+ * MAX_INTRODUCED_PEERS are kept; beyond that the one that was idle for the longest time is dropped.
  */
 import { assert } from "../platform/assert.ts";
 import type { NodeId } from "../raft/types.ts";
@@ -18,48 +18,48 @@ import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../protocol/limits.ts"
 import { Peer, type PeerOptions } from "./peer.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 
-/** The options of a peer that are known at the start: where others dial this node, and who takes its events. */
+/** The options of a peer that are known at the start: this node's address, and the handlers of events. */
 type StartOptions = Pick<PeerOptions, "address" | "onStateChange" | "onUnreachable" | "onRefused">;
 
-/** What the links begin with. */
+/** Options of {@link Peers.start}. */
 export interface PeersStart extends StartOptions {
-  /** All nodes to begin with; this one among them or not. */
+  /** The initial members, with or without this node. */
   readonly members: readonly NodeAddress[];
 }
 
-/** What the links are made from. */
+/** Options of {@link Peers}. */
 export interface PeersOptions extends Omit<PeerOptions, keyof StartOptions> {
-  /** Whether a node has a connection to this one, over which it may yet say something that wants an answer. */
+  /** Whether a node has a connection to this one, over which it may send a request. */
   readonly isCalling: (id: NodeId) => boolean;
 }
 
-/** A node beside the members. */
+/** A peer that is not a member. */
 interface TransientPeer {
   readonly peer: Peer;
-  /** When it last called, was last sent something, or was last seen to be connected. */
+  /** Time at which it last connected, was sent a message, or was found connected. */
   usedAt: number;
 }
 
-/** A link to another node, as it is just now. */
+/** State of the connection to another node. */
 export interface PeerConnectionView {
   readonly id: NodeId;
-  /** Whether both lanes are up. */
+  /** Whether both lanes are connected. */
   readonly isConnected: boolean;
-  /** How long the last ping took there and back; null while none has come back. */
+  /** Round trip time of the last ping; null before the first answer. */
   readonly roundTripMs: number | null;
 }
 
-/** Sends to every other node of the cluster. No event comes any more once it is closed. */
+/** The connections to every other node of the cluster. No event occurs after it is closed. */
 export class Peers {
   readonly #options: PeersOptions;
   readonly #members = new Map<NodeId, Peer>();
-  /** Nobody who is a member; the one that was used last is last. */
+  /** By id, the most recently used last; none of them is a member. */
   readonly #transientPeers = new Map<NodeId, TransientPeer>();
-  /** Links that are on their way out. */
+  /** Peers that are being closed. */
   readonly #leaving = new Set<Promise<void>>();
   #timer: Timer | null = null;
   #isClosed = false;
-  /** Null before {@link start}, when there are no links. */
+  /** Null before {@link start}, when there are no peers. */
   #peerOptions: PeerOptions | null = null;
 
   constructor(options: PeersOptions) {
@@ -74,9 +74,9 @@ export class Peers {
   }
 
   /**
-   * These are the members from now on: links to others are closed, those to a member with another address are opened
-   * anew. While a change is not committed, the members of both configurations belong here: a leader that is being
-   * removed still waits for answers.
+   * Sets the members: closes peers that are not among them, and reconnects those with another address. While a change is
+   * not committed, the members of both configurations belong here: a leader that is being removed still waits for
+   * responses.
    */
   update(members: readonly NodeAddress[]): void {
     if (this.#isClosed) return;
@@ -98,27 +98,27 @@ export class Peers {
   }
 
   /**
-   * A node has called that answers must reach, member or not. Whoever calls runs, so no lane to it waits any longer for
-   * its next attempt. Nothing else changes for a member.
+   * Connects to a node that has connected to this one, so that responses reach it. Since it runs, its lanes retry at once.
+   * Nothing else changes for a member.
    */
   introduce(id: NodeId, address: string): void {
     if (this.#isClosed || id === this.#options.self) return;
     const member = this.#members.get(id);
-    if (member !== undefined) return member.hurry();
+    if (member !== undefined) return member.retryNow();
     const known = this.#transientPeers.get(id);
     this.#transientPeers.delete(id);
     if (known !== undefined && known.peer.address !== address) this.#drop(known.peer);
     const isUsable = known !== undefined && known.peer.address === address;
     const peer = isUsable ? known.peer : this.#open({ id, address: parseAddress(address) });
-    peer.hurry();
+    peer.retryNow();
     this.#transientPeers.set(id, { peer, usedAt: this.#options.clock.now() });
     if (this.#transientPeers.size > MAX_INTRODUCED_PEERS) this.#forgetOldest();
     this.#watchTransientPeers();
   }
 
   /**
-   * Queues a message for the end of the turn. False when it was dropped: not connected, too much is queued, or no
-   * such node. The core sends again what matters.
+   * Queues a message for the end of the turn. False if it was dropped: not connected, too much is queued, or an unknown
+   * node. The core retransmits what it needs.
    */
   send(message: PeerMessage, to: NodeId): boolean {
     const member = this.#members.get(to);
@@ -129,18 +129,18 @@ export class Peers {
     return transient.peer.send(message);
   }
 
-  /** Whether both lanes to a node are up. */
+  /** Whether both lanes to a node are connected. */
   isConnected(id: NodeId): boolean {
     return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.isConnected ?? false;
   }
 
-  /** The links to the members, by id. */
+  /** Returns the state of the connections to the members, by id. */
   views(): readonly PeerConnectionView[] {
     return [...this.#members].map(([id, { isConnected, roundTripMs }]) => ({ id, isConnected, roundTripMs }))
       .sort((a, b) => a.id - b.id);
   }
 
-  /** Ends every link; resolves when nothing is left of them. */
+  /** Closes every peer; resolves once that is done. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
@@ -149,7 +149,7 @@ export class Peers {
     await Promise.all(this.#leaving);
   }
 
-  /** One timer for all transientPeers: it fires for the oldest, forgets those that are idle and sets itself for the next. */
+  /** Sets the one timer of all transient peers for the oldest; when it fires, idle ones are dropped. */
   #watchTransientPeers(): void {
     this.#timer?.cancel();
     this.#timer = null;
@@ -170,7 +170,7 @@ export class Peers {
     }
   }
 
-  /** Puts a transient peer behind those who were used before. */
+  /** Records the use of a transient peer. */
   #use(id: NodeId, transient: TransientPeer): void {
     transient.usedAt = this.#options.clock.now();
     this.#transientPeers.delete(id);

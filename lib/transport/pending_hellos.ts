@@ -1,51 +1,50 @@
 /**
- * Connections that have not said hello yet, and which of them give way when there are too many.
+ * Connections without a hello yet, and the rule by which some are closed when there are too many.
  *
- * A client that has just connected is not silent: its hello may be on its way. So only a connection that has been quiet
- * for HELLO_GRACE_MS is closed for another one; while there is none, accepting waits, and the kernel keeps the others
- * in its queue. Machines from which members of the cluster have called have a share of their own, which no number of
- * other connections can take.
+ * The hello of a client that has just connected may be in flight. So only a connection that has been silent for
+ * HELLO_GRACE_MS is closed for another one; while there is none, accepting waits, and the kernel keeps new connections in
+ * its queue. Machines from which members of the cluster have connected have a share of their own, which other connections
+ * cannot use.
  */
 import type { Clock } from "../platform/clock.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import { HELLO_GRACE_MS, MAX_PEER_HOSTS, MAX_PENDING_PEER_HELLOS } from "../protocol/limits.ts";
 
-const GIVES_WAY = "it said no hello, and other connections wait";
+const CLOSED_AS_SILENT = "it sent no hello, and other connections wait";
 
-/** What waiting connections are held by. */
+/** Options of {@link PendingHellos}. */
 export interface PendingHellosOptions {
   readonly clock: Clock;
-  /** Connections at a time, from machines where no member of the cluster is known to be. */
+  /** Maximum number of connections from machines without a known member of the cluster. */
   readonly maxPending: number;
-  /** Ends all waiting. */
+  /** Ends all waits. */
   readonly signal: AbortSignal;
 }
 
-/** One share of the connections that wait: each with the time at which it was accepted, oldest first. */
+/** A share of the waiting connections: each with the time at which it was accepted, oldest first. */
 type Share = Map<FrameChannel, number>;
 
-/** The connections that have not said hello yet. */
+/** The connections without a hello yet. */
 export class PendingHellos {
   readonly #options: PendingHellosOptions;
   readonly #others: Share = new Map();
   readonly #peers: Share = new Map();
-  /** Hosts from which members called, the last one to call last. */
+  /** Hosts from which members have connected, the latest last. */
   readonly #peerHosts = new Set<string>();
   /** Resolves when a connection leaves. */
   #left = Promise.withResolvers<void>();
 
-  /** Holds none yet. */
   constructor(options: PendingHellosOptions) {
     this.#options = options;
     options.signal.addEventListener("abort", () => this.#left.resolve(), { once: true });
   }
 
-  /** How many there are. */
+  /** Number of connections. */
   get size(): number {
     return this.#others.size + this.#peers.size;
   }
 
-  /** Remembers that a member of the cluster has called from `host`. */
+  /** Records that a member of the cluster has connected from `host`. */
   rememberPeer(host: string): void {
     this.#peerHosts.delete(host);
     this.#peerHosts.add(host);
@@ -54,8 +53,8 @@ export class PendingHellos {
   }
 
   /**
-   * Adds a connection from `host` once there is space for it, and resolves to how to take it out again; to null when
-   * waiting was ended.
+   * Adds a connection from `host` once there is capacity, and resolves to a function that removes it, or to null if the
+   * wait was ended.
    */
   async add(channel: FrameChannel, host: string): Promise<(() => void) | null> {
     const { clock, maxPending, signal } = this.#options;
@@ -74,21 +73,21 @@ export class PendingHellos {
     };
   }
 
-  /** Closes those whose hello had time to come. */
+  /** Closes the silent connections. */
   closeSilent(): void {
     for (const share of [this.#others, this.#peers]) {
       for (const [channel, sinceMs] of share) {
-        if (this.#isSilent(sinceMs)) channel.close(GIVES_WAY);
+        if (this.#isSilent(sinceMs)) channel.close(CLOSED_AS_SILENT);
       }
     }
   }
 
-  /** Closes all of them. */
+  /** Closes all connections. */
   closeAll(reason: string): void {
     for (const channel of [...this.#others.keys(), ...this.#peers.keys()]) channel.close(reason);
   }
 
-  /** Whether one more fits, after a silent one was closed if need be. */
+  /** Whether there is capacity for one more, after closing a silent one if necessary. */
   #makeSpace(share: Share, max: number): boolean {
     if (share.size < max) return true;
     const [oldest] = share;
@@ -96,7 +95,7 @@ export class PendingHellos {
     const [channel, sinceMs] = oldest;
     if (!this.#isSilent(sinceMs)) return false;
     share.delete(channel);
-    channel.close(GIVES_WAY);
+    channel.close(CLOSED_AS_SILENT);
     return true;
   }
 
@@ -104,7 +103,7 @@ export class PendingHellos {
     return this.#options.clock.now() - sinceMs >= HELLO_GRACE_MS;
   }
 
-  /** How long until the oldest of the others counts as silent. */
+  /** Returns the time until the oldest of the others counts as silent. */
   #graceLeftMs(): number {
     const [sinceMs = 0] = this.#others.values();
     return Math.max(0, sinceMs + HELLO_GRACE_MS - this.#options.clock.now());

@@ -1,15 +1,15 @@
 /**
- * Requests are handled in turns of the event loop, so that clients that send many hold up neither the other clients nor
- * the messages between nodes. A read that finds bytes waiting may return without a turn of the loop; so without this,
- * connections that are never empty would be served for as long as their clients send.
+ * Limits the requests of each turn of the event loop, so that clients with many requests delay neither other clients nor
+ * the messages between nodes. A read may return without a turn of the loop if bytes wait; without this limit a connection
+ * that is never empty would be served for as long as its client sends.
  *
- * A turn has MAX_REQUESTS_A_TURN requests. What comes beyond them waits, the connections in the order in which they
- * came, each for REQUESTS_A_GO, and goes on after a timer, behind which everything else that arrived was handled.
+ * A turn has MAX_REQUESTS_A_TURN requests. Beyond that connections wait in order, each for REQUESTS_A_GO requests, and
+ * continue after a timer, before which all other input was handled.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import { MAX_REQUESTS_A_TURN, REQUESTS_A_GO } from "../protocol/limits.ts";
 
-/** The turns of one listener. */
+/** The request turns of one listener. */
 export class RequestTurns {
   readonly #clock: Clock;
   readonly #waiting = new Set<(requests: number) => void>();
@@ -21,20 +21,20 @@ export class RequestTurns {
     this.#clock = clock;
   }
 
-  /** Whether one more request may be handled in this turn, ahead of those that wait. */
+  /** Whether one more request may be handled in this turn, without waiting. */
   take(): boolean {
     if (this.#left <= 0 || this.#waiting.size > 0) return false;
     this.#spend(1);
     return true;
   }
 
-  /** Calls `go` once, in a later turn, with how many requests may be handled then. */
+  /** Calls `go` once, in a later turn, with the number of requests that may be handled. */
   wait(go: (requests: number) => void): void {
     this.#waiting.add(go);
     this.#timer ??= this.#clock.after(0, this.#goOn);
   }
 
-  /** `go` waits no more: its connection is closed. */
+  /** Removes `go` from the queue, since its connection is closed. */
   leave(go: (requests: number) => void): void {
     this.#waiting.delete(go);
     if (this.#waiting.size > 0) return;

@@ -1,21 +1,21 @@
 /**
- * One budget for all bytes that wait because the other end of a connection is slow: frames that have not left, frames of
- * which only a part has come, and requests whose answers the client does not take.
+ * A memory budget for all bytes that wait because the other end of a connection is slow: unsent frames, partial frames,
+ * and requests whose answers the client does not read.
  *
- * Each connection has its own bounds (limits.ts); thousands of them together have this one. Beyond it the connection that
- * holds most is closed, and the next, until the rest fits: slow clients lose their connection, the node its memory never.
+ * Each connection has its own limits (limits.ts); all together have this budget. Beyond it the connections that hold most
+ * are closed until the rest fits, so that slow clients cannot exhaust the node's memory.
  *
- * Those whose bytes have not moved for WAITING_GRACE_MS are closed first. Otherwise many connections that hold little
- * each, and never end their frames, would have every client closed that is about to send a larger one.
+ * Connections without progress for WAITING_GRACE_MS are closed first. Otherwise many connections that each hold little,
+ * and never complete their frames, would cause every client to be closed that sends a larger frame.
  */
 import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
 import { WAITING_GRACE_MS } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
 
-/** What the budget is made from. */
+/** Options of {@link WaitingMemory}. */
 export interface WaitingMemoryOptions {
-  /** Bytes that may wait in all. */
+  /** Maximum of waiting bytes. */
   readonly maxBytes: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,7 +40,7 @@ export class WaitingMemory {
     this.#options = options;
   }
 
-  /** Bytes that wait now. */
+  /** Waiting bytes. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -67,7 +67,7 @@ export class WaitingMemory {
     while (change > 0 && this.#usedBytes > this.#options.maxBytes) this.#closeLargest();
   }
 
-  /** The time, where it matters: while half of the budget is free the clock is not asked, since all messages would. */
+  /** The time if it is needed: while half of the budget is free, the clock is not read for each message. */
   #now(): number {
     return this.#usedBytes * 2 > this.#options.maxBytes ? this.#options.clock.now() : -Infinity;
   }
@@ -90,7 +90,7 @@ export class WaitingMemory {
     holder.close("too many bytes wait for it");
   }
 
-  /** The share with the most bytes among those that may be chosen; null when none of these holds any. */
+  /** Returns the eligible share with the most bytes; null when none of them holds any. */
   #largest(mayChoose: (share: MemoryShare) => boolean): MemoryShare | null {
     let largest: MemoryShare | null = null;
     for (const share of this.#shares.keys()) {
@@ -100,14 +100,14 @@ export class WaitingMemory {
   }
 }
 
-/** What a share tells the budget, and asks it. */
+/** The budget, as a share uses it. */
 interface MemoryShareOptions {
   readonly changed: (change: number) => void;
   readonly ended: () => void;
   readonly now: () => number;
 }
 
-/** What one connection holds of the budget. */
+/** The part of the budget that one connection holds. */
 export class MemoryShare {
   readonly #options: MemoryShareOptions;
   #bytes = 0;
@@ -119,17 +119,17 @@ export class MemoryShare {
     this.#options = options;
   }
 
-  /** Bytes of it that wait. */
+  /** Its waiting bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** When some of them moved last, or the first of them came. */
+  /** Time of its last progress, or of its first byte. */
   get movedAt(): number {
     return this.#movedAt;
   }
 
-  /** So many wait now; `hasMoved` when others have gone. The connection may be closed for it before this returns. */
+  /** Sets its waiting bytes; `hasMoved` reports progress. The connection may be closed before this returns. */
   set(bytes: number, hasMoved = false): void {
     const change = bytes - this.#bytes;
     if ((change === 0 && !hasMoved) || this.#isEnded) return;
@@ -138,7 +138,7 @@ export class MemoryShare {
     if (change !== 0) this.#options.changed(change);
   }
 
-  /** Nothing waits any more, ever. */
+  /** Ends the share. */
   end(): void {
     this.set(0);
     this.#isEnded = true;

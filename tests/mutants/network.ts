@@ -116,7 +116,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       id: "M189",
       title: "a node that calls is not called back at once",
       failure: "half of its connections are missing for a second after a restart",
-      from: "return member.hurry();",
+      from: "return member.retryNow();",
       to: "return;",
     },
     {

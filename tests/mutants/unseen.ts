@@ -417,8 +417,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       title:
         "a request that was handed to the network and not confirmed counts as not sent when the connection ends",
       failure: "the caller gets the report that nothing was changed",
-      from: "const { bytesHandedOut } = this.#channel;",
-      to: "const { bytesOut: bytesHandedOut } = this.#channel;",
+      from: "const { bytesWritten } = this.#channel;",
+      to: "const { bytesOut: bytesWritten } = this.#channel;",
     },
   ]),
   ...inFile("lib/client/writer.ts", [CLIENT, SIM], [
