@@ -41,7 +41,7 @@ export class VoterLease {
     return this.#config.now() < this.#untilMs;
   }
 
-  /** Grants the lease anew from now on; returns its duration in milliseconds. */
+  /** Grants the lease from now on; returns its duration in milliseconds. */
   renew(): number {
     this.#untilMs = this.#config.now() + this.#config.durationMs;
     return this.#config.durationMs;
@@ -87,7 +87,7 @@ export class Lease {
     this.#untilMs.set(node, Math.max(untilMs, this.#untilMs.get(node) ?? untilMs));
   }
 
-  /** Gives up all leases for the rest of the term, before another node is told to campaign at once. */
+  /** Revokes all leases for the rest of the term, before another node is asked to campaign at once. */
   revoke(): void {
     this.#isRevoked = true;
   }

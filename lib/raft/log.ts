@@ -38,7 +38,7 @@ export interface LogDump {
   readonly snapshotIndex: number;
   /** The configuration as of the snapshot, and every later one. */
   readonly configurations: readonly { readonly index: number; readonly configuration: Configuration }[];
-  /** The received snapshot that was not yet handed to storage. */
+  /** The received snapshot that was not yet passed to storage. */
   readonly unpersistedSnapshot: SnapshotMetadata | null;
   readonly lastIndex: number;
   readonly commitIndex: number;
@@ -71,7 +71,7 @@ export class RaftLog {
   #durableIndex: number;
   /** Highest index whose present entry was handed to storage. */
   #persistingIndex: number;
-  /** A received snapshot that replaced the log and was not yet handed to storage. */
+  /** A received snapshot that replaced the log and was not yet passed to storage. */
   #unpersistedSnapshot: SnapshotMetadata | null = null;
   /** The write in progress; every overwrite since its start lowers `validIndex`. */
   #persisting: { readonly index: number; readonly term: number; validIndex: number } | null = null;
@@ -233,7 +233,7 @@ export class RaftLog {
     return this.#cache.slice(start, end);
   }
 
-  /** Takes what was not yet handed to storage; only one write is in progress at a time. */
+  /** Takes what was not yet passed to storage; only one write is in progress at a time. */
   takeUnpersisted(): { readonly snapshot: SnapshotMetadata | null; readonly entries: Entry[] } {
     assert(this.#persisting === null, "one write to storage at a time");
     const entries = this.slice(this.#persistingIndex + 1, this.#lastIndex, Number.MAX_SAFE_INTEGER);

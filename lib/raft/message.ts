@@ -154,7 +154,7 @@ export type Message =
 export type MessageKind = Message["kind"];
 
 /**
- * Why the core ignored a message. A late, repeated, reordered or foreign message is not an error: the core expects it,
+ * Why the core ignored a message. A late, repeated, reordered or misdirected message is not an error: the core expects it,
  * and it changes nothing. The codes are stable; logs and tests show them.
  */
 export type IgnoredReason =

@@ -4,12 +4,12 @@
  * Inputs: `tick`, `step`, `propose`, `proposeConfiguration`, `readIndex`, `transferLeadership`, and what the outside
  * reports (`persisted`, `entriesRead`, `messagesLost`, `reportUnreachable`, `storageStalled`, `compact`, `snapshotFailed`).
  * Output: `takeReady`, which says what to make durable, what to send (and what only after the sync), what to apply,
- * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside (and time, where
- * it is told to answer reads under a lease): same inputs, same outputs.
+ * which reads may be answered. The core does no I/O, has no clock, and gets its randomness from outside (and time, if
+ * leases are enabled): same inputs, same outputs.
  *
  * What it does: randomized elections, PreVote, CheckQuorum, leader stickiness; pipelined replication with bounded
  * inflight and conflict hints; commit by counting entries of the current term only; a no-op at the start of a term;
- * ReadIndex, batched and forwarded, and reads under a lease for whoever trusts clocks; leadership transfer; log
+ * ReadIndex, batched and forwarded, and optional reads under a lease; leadership transfer; log
  * compaction and snapshots; learners, and joint consensus for every change of voters.
  *
  * What it leaves out, and why: the data of snapshots, which the server carries beside the core, so that a transfer holds

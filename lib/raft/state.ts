@@ -75,7 +75,7 @@ export interface Leader {
   readonly reads: PendingReads;
   /** Null where leases are disabled. */
   readonly lease: Lease | null;
-  /** Bytes of this term's entries that were not yet handed out to be applied; the measure for backpressure. */
+  /** Bytes of this term's entries that were not yet passed on to be applied; the measure for backpressure. */
   unappliedBytes: number;
 }
 

@@ -36,7 +36,7 @@ import {
 } from "./identity.ts";
 import { hasLostLog, isNotBegun, markNotBegun } from "./wal/segment.ts";
 
-/** What opening a data directory needs. */
+/** Options for opening a data directory. */
 export interface DataDirectoryOptions {
   /** Where it lies. */
   readonly disk: Disk;
@@ -44,12 +44,12 @@ export interface DataDirectoryOptions {
   readonly path: string;
 }
 
-/** What making a data directory needs. */
+/** Options for making a data directory. */
 export interface MakingOptions extends DataDirectoryOptions {
   /** Which command finishes it when it is interrupted, as a sentence. */
   readonly advice: string;
-  /** Whether an interrupted attempt may have come as far as to found it: then it is begun anew, too. */
-  readonly beginsAnew: boolean;
+  /** Whether an attempt that was interrupted after the identity was written is started again. */
+  readonly restartsInterrupted: boolean;
 }
 
 /** The file that marks a directory as unfinished. */
@@ -73,7 +73,7 @@ export class DataDirectory {
   }
 
   /**
-   * Opens the directory, and creates what is missing of one that is nobody's yet.
+   * Opens the directory, and creates the missing parts of one without an identity.
    * Throws a {@link DataDirectoryError} when it is in use, damaged or out of reach; nothing was changed then.
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
@@ -101,7 +101,7 @@ export class DataDirectory {
     return names.includes(UNFINISHED) || names.every((name) => name === "LOCK");
   }
 
-  /** Whose it is; null while it is nobody's. */
+  /** Its identity; null while it has none. */
   get identity(): Identity | null {
     return this.#identity;
   }
@@ -122,8 +122,8 @@ export class DataDirectory {
   }
 
   /**
-   * Makes the directory, which is nobody's yet, `identity`'s: durably, with everything in it by now.
-   * Throws {@link DataDirectoryUnusableError}: it is nobody's still then, or its own at the next start.
+   * Writes the identity of a directory that has none: durably, with everything in it so far.
+   * Throws {@link DataDirectoryUnusableError}; then it has no identity still, or has it at the next start.
    */
   found(identity: Identity): void {
     assert(this.#identity === null, "a data directory is founded once");
@@ -136,8 +136,8 @@ export class DataDirectory {
   }
 
   /**
-   * Throws {@link ForeignNodeError} or {@link ForeignClusterError} when the directory is somebody else's than the one
-   * who was expected; a name or id that is null is not asked for. Nobody's directory is anybody's.
+   * Throws {@link ForeignNodeError} or {@link ForeignClusterError} when the directory belongs to another node or cluster
+   * than expected; a name or id that is null is not checked. A directory without an identity passes.
    */
   requireOwner(
     expected: {
@@ -186,7 +186,7 @@ export class DataDirectory {
   }
 }
 
-/** The directory's identity, or null while it is nobody's. Changes nothing, and needs no lock. Throws a {@link DataDirectoryError}. */
+/** Returns the directory's identity, or null while it has none. Changes nothing, and needs no lock. Throws a {@link DataDirectoryError}. */
 export async function readIdentity(options: DataDirectoryOptions): Promise<Identity | null> {
   return await orUnusable(options.path, () => readOwner(options));
 }
@@ -231,7 +231,7 @@ async function openDirectory(
     if (identity === null) createSubdirectories(disk, path);
     // It was finished, all but for the mark.
     else removeMark(disk, path);
-    // The rooms are durable before the identity is, and so is an identity whose writer died before its last sync.
+    // The subdirectories are durable before the identity, and so is an identity whose writer ended before its last sync.
     disk.syncDirectory(path);
     return { lock, identity };
   } catch (error) {
@@ -252,7 +252,7 @@ function nameOf({ nodeId, clusterId, clusterName }: Identity): string {
   return `node ${nodeId} of cluster ${clusterId} (${clusterName})`;
 }
 
-/** Creates what is missing of `path`. The new names become durable with the rooms. */
+/** Creates the missing parts of `path`. The new names become durable with the subdirectories. */
 function createDirectories(disk: Disk, path: string): void {
   if (disk.stat(path) === "directory") return;
   const parent = dirname(path);
@@ -265,7 +265,7 @@ function createDirectories(disk: Disk, path: string): void {
   }
 }
 
-/** Makes durable the names that lead to `path`: whoever created them may have died before syncing them. */
+/** Makes the parent directories of `path` durable: the process that created them may have ended before syncing them. */
 function syncAncestors(disk: Disk, path: string): void {
   let ancestor = dirname(path);
   disk.syncDirectory(ancestor);
@@ -326,23 +326,23 @@ function writeIdentity(disk: Disk, path: string, identity: Identity): void {
   disk.syncDirectory(path);
 }
 
-/** Whose directory it is, or null when nobody's yet; throws when what it says about itself makes no sense. */
+/** Returns the identity of a directory, or null without one; throws when the directory contradicts itself. */
 async function readOwner(
   options: DataDirectoryOptions,
   making: MakingOptions | null = null,
 ): Promise<Identity | null> {
   const { disk, path } = options;
   const isMarked = disk.stat(`${path}/${UNFINISHED}`) !== null;
-  if (isMarked && making?.beginsAnew === true) return null;
+  if (isMarked && making?.restartsInterrupted === true) return null;
   if (disk.stat(`${path}/identity`) === null) {
     if (isMarked && making !== null) return null;
     if (isMarked) throw await unfinished(options);
-    for (const room of [walDirectory(path), snapshotDirectory(path)]) {
-      if (disk.stat(room) === null || isNotBegun(disk, room)) continue;
+    for (const subdirectory of [walDirectory(path), snapshotDirectory(path)]) {
+      if (disk.stat(subdirectory) === null || isNotBegun(disk, subdirectory)) continue;
       throw new DataDirectoryDamagedError(path, {
         reason: `it holds data (${
-          room.slice(path.length + 1)
-        }/) but no identity file, so nobody can tell whose it is`,
+          subdirectory.slice(path.length + 1)
+        }/) but no identity file, so its owner is unknown`,
         advice:
           "If a restore was interrupted here, empty the directory and restore again. Otherwise put the " +
           "file `identity` back from where the data came from, or choose another --data-dir.",
@@ -355,7 +355,7 @@ async function readOwner(
   // An empty log would be begun in its place, and the node would vote again on what it has forgotten.
   if (disk.stat(wal) === null || hasLostLog(disk, wal)) {
     throw missing(path, {
-      room: wal,
+      subdirectory: wal,
       reason:
         `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
     });
@@ -363,7 +363,7 @@ async function readOwner(
   const snapshots = snapshotDirectory(path);
   if (disk.stat(snapshots) === null) {
     throw missing(path, {
-      room: snapshots,
+      subdirectory: snapshots,
       reason:
         `the snapshots (snapshots/) of node ${owner.nodeId} are gone, and with them what its log began from`,
     });
@@ -389,11 +389,11 @@ async function unfinished({ disk, path }: DataDirectoryOptions): Promise<DataDir
 
 function missing(
   path: string,
-  { room, reason }: { room: string; reason: string },
+  { subdirectory, reason }: { subdirectory: string; reason: string },
 ): DataDirectoryDamagedError {
   return new DataDirectoryDamagedError(path, {
     reason,
-    advice: `Restore ${room.slice(path.length + 1)}/ if you can. ${REBUILD_ADVICE}`,
+    advice: `Restore ${subdirectory.slice(path.length + 1)}/ if you can. ${REBUILD_ADVICE}`,
   });
 }
 
@@ -418,7 +418,7 @@ async function readIdentityFile(disk: Disk, path: string): Promise<Identity> {
       });
     case "damaged":
       throw new DataDirectoryDamagedError(path, {
-        reason: `its identity file is damaged (${decoded.reason}), so nobody can tell whose it is`,
+        reason: `its identity file is damaged (${decoded.reason}), so its owner is unknown`,
         advice:
           `Put the file \`identity\` back from a copy of this directory, or choose another --data-dir. ` +
           REBUILD_ADVICE,

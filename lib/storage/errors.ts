@@ -1,4 +1,4 @@
-/** What storage refuses, by name. Every message says what could not be done, why, and what to do. */
+/** The errors of storage. Every message says what could not be done, why, and what to do. */
 import { InvariantError } from "../platform/assert.ts";
 import { isDiskFull, isForbidden, isOutOfDescriptors } from "../platform/disk.ts";
 import { errorMessage } from "../platform/errors.ts";
@@ -12,7 +12,7 @@ export const REBUILD_ADVICE =
   "(`kvraft server --node-id <new id> --join <a member> …`), and let it take the place of this one: " +
   "`kvraft client … member replace <this node> <new id> <host:port>`. docs/operations.md says more.";
 
-/** The disk has no room for a batch. Nothing of the batch was kept; the log works again once there is room. */
+/** The disk has no space for a batch. Nothing of the batch was kept; the log works again once there is space. */
 export class LogFullError extends Error {
   override readonly name = "LogFullError";
   /** Stable name of this error. */
@@ -61,22 +61,22 @@ export class LogFailedError extends Error {
 export interface LogDamage {
   /** The segment's path. */
   readonly file: string;
-  /** Byte of the file where no valid record stands. */
+  /** Offset in the file at which there is no valid record. */
   readonly offset: number;
   /** Index of the entry that was expected there or after. */
   readonly index: number;
-  /** What is wrong there, as part of a sentence. */
+  /** The damage, as part of a sentence. */
   readonly reason: string;
 }
 
-/** What the log holds is not what was written. Nothing was changed on the disk. */
+/** The log's content is not what was written. Nothing was changed on the disk. */
 export class LogDamagedError extends Error {
   override readonly name = "LogDamagedError";
   /** Stable name of this error. */
   readonly code = "logDamaged";
   /** The segment's path. */
   readonly file: string;
-  /** Byte of the file where no valid record stands. */
+  /** Offset in the file at which there is no valid record. */
   readonly offset: number;
   /** Index of the entry that was expected there or after. */
   readonly index: number;
@@ -92,7 +92,7 @@ export class LogDamagedError extends Error {
   }
 }
 
-/** What to do where a file may not be opened, which says nothing of the disk. */
+/** Advice for a file that this process has no permission for, which is no fault of the disk. */
 export const FORBIDDEN_ADVICE =
   "Nothing is wrong with the disk: give this process the right to read and write every file there (`chown -R`, " +
   "`chmod -R u+rwX`), and start the node again.";
@@ -136,7 +136,7 @@ export class NewerFormatError extends DataDirectoryError {
   override readonly code = "newerFormat";
 }
 
-/** What the directory says about itself is missing or makes no sense. */
+/** The directory's identity is missing or invalid. */
 export class DataDirectoryDamagedError extends DataDirectoryError {
   override readonly name = "DataDirectoryDamagedError";
   override readonly code = "dataDirectoryDamaged";
@@ -179,7 +179,7 @@ export class SnapshotMissingError extends Error {
   }
 }
 
-/** There is a snapshot and no log at all: what this node promised its peers is gone. Nothing was changed. */
+/** There is a snapshot but no log: the votes and acknowledgements of this node are lost. Nothing was changed. */
 export class LogMissingError extends Error {
   override readonly name = "LogMissingError";
   /** Stable name of this error. */
@@ -200,9 +200,9 @@ export interface SnapshotDamage {
   readonly file: string;
   /** Byte of the file from which on it is not what was written. */
   readonly offset: number;
-  /** What is wrong there, as part of a sentence. */
+  /** The damage, as part of a sentence. */
   readonly reason: string;
-  /** What the disk said, if that is why. */
+  /** The disk's error, if it is the reason. */
   readonly cause?: unknown;
 }
 
@@ -215,7 +215,7 @@ export class SnapshotDamagedError extends Error {
   readonly file: string;
   /** Byte of the file from which on it is not what was written. */
   readonly offset: number;
-  /** What is wrong there, as part of a sentence. */
+  /** The damage, as part of a sentence. */
   readonly reason: string;
 
   constructor({ file, offset, reason, cause }: SnapshotDamage) {
@@ -247,7 +247,7 @@ export class SnapshotUnreadableError extends Error {
   override readonly name = "SnapshotUnreadableError";
   /** Stable name of this error. */
   readonly code = "snapshotUnreadable";
-  /** What the disk said, as part of a sentence. */
+  /** The disk's error, as part of a sentence. */
   readonly reason: string;
 
   constructor(file: string, options: { offset: number; reason: string; cause: unknown }) {
@@ -280,7 +280,7 @@ export class SnapshotWriteError extends Error {
   override readonly name = "SnapshotWriteError";
   /** Stable name of this error. */
   readonly code = "snapshotWriteFailed";
-  /** Whether there was no room, which may come back. */
+  /** Whether the disk was full, which may be temporary. */
   readonly isFull: boolean;
   /** Whether no file descriptor was left, which may come back. */
   readonly isOutOfDescriptors: boolean;
@@ -304,7 +304,7 @@ export class SnapshotWriteError extends Error {
   }
 }
 
-/** What may be lacking for a while: room on the disk, or a file descriptor. */
+/** A temporary shortage: of disk space, or of a file descriptor. */
 export type Shortage = "diskFull" | "outOfDescriptors";
 
 /**

@@ -12,7 +12,7 @@ export interface Founder {
   readonly address: string;
 }
 
-/** Whose data this is. Written once; what changes later (members, addresses) is in the replicated configuration. */
+/** The owner of a data directory. Written once; what changes later (members, addresses) is in the replicated configuration. */
 export interface Identity {
   /** The cluster (16 hex characters). */
   readonly clusterId: string;
@@ -20,22 +20,22 @@ export interface Identity {
   readonly clusterName: string;
   /** The node within the cluster. */
   readonly nodeId: number;
-  /** Drawn by chance when the folder was made: by it a node that comes back with another, empty folder is told. */
+  /** Random id of the directory, by which a node with another, empty directory is detected. */
   readonly dataId: number;
   /** The configuration before the first entry; empty for a node that joined a cluster. */
   readonly founders: readonly Founder[];
 }
 
-/** Whose log it is, as far as the log's own files say. */
+/** The owner of a log, as its files state it. */
 export type LogOwner = Pick<Identity, "clusterId" | "nodeId">;
 
 /** Version of everything in the data directory. It grows when an older kvraft could not read the directory any more. */
 export const FORMAT_VERSION = 1;
 
-/** Most bytes of an identity file. To see that one is longer, hand over at least one byte more. */
+/** Maximum bytes of an identity file. To detect a longer one, read at least one byte more. */
 export const MAX_IDENTITY_BYTES = 16_384;
 
-/** What an identity file turned out to be. */
+/** The result of decoding an identity file. */
 export type DecodedIdentity =
   | { readonly kind: "identity"; readonly identity: Identity }
   | { readonly kind: "newerFormat"; readonly formatVersion: number }
@@ -58,7 +58,7 @@ export function encodeIdentity(identity: Identity): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(fields) + "\n");
 }
 
-/** Without it a flipped bit would make the folder look like somebody else's (found by the simulator). */
+/** Without it a flipped bit would make the directory look like another node's (found by the simulator). */
 function checksumOf({ clusterId, clusterName, nodeId, dataId, founders }: Identity): number {
   const addresses = founders.flatMap(({ id, address }) => [id, address]);
   return crc32(JSON.stringify([FORMAT_VERSION, clusterId, clusterName, nodeId, dataId, ...addresses]));

@@ -1,6 +1,6 @@
 /**
  * What is in a data directory, for people: read only, without a lock. Beside a running process it is a picture of a
- * moment; where that process got in the way (a segment that went, a batch half written), it looks again.
+ * moment; if that process interferes (it removed a segment, or a batch is half written), it reads again.
  */
 import { errorCode, errorMessage } from "../platform/errors.ts";
 import type { EntryId, HardState } from "../raft/types.ts";
@@ -35,9 +35,9 @@ export interface SegmentReport {
   readonly firstIndex: number | null;
   /** Highest index of an entry in it. */
   readonly lastIndex: number | null;
-  /** Whether the log begins anew behind it, so that it is of no more use. */
+  /** Whether the log is reset after it, so that it is no longer used. */
   readonly isDead: boolean;
-  /** What is wrong with it; null when nothing is known to be. */
+  /** Its known damage, or null. */
   readonly damage: string | null;
 }
 
@@ -49,10 +49,10 @@ export interface LogReport {
   readonly lastIndex: number;
   /** Term of the last entry. */
   readonly lastTerm: number;
-  /** What a start would cut as torn; null when nothing. */
+  /** The torn tail that a start would cut, or null. */
   readonly cut: CutTail | null;
-  /** Whether a start would let the log begin anew behind the newest snapshot. */
-  readonly beginsAnew: boolean;
+  /** Whether a start would reset the log to the newest snapshot. */
+  readonly isReset: boolean;
   /** Configuration entries behind the newest valid snapshot. */
   readonly configurations: readonly RecoveredConfiguration[];
 }
@@ -63,18 +63,18 @@ export interface SnapshotReport extends SnapshotPosition {
   readonly file: string;
   /** Size of the file. */
   readonly bytes: number;
-  /** What it begins with; null when that can't be read. */
+  /** Its header; null when that cannot be read. */
   readonly header: SnapshotHeader | null;
   /** Its chunks; null when it is damaged. */
   readonly totals: SnapshotTotals | null;
-  /** What is wrong with it, or null. */
+  /** Its damage, or null. */
   readonly damage: string | null;
 }
 
-/** What is in a data directory. */
+/** The content of a data directory. */
 export interface DataDirectoryReport {
   readonly path: string;
-  /** Whose it is; null when nobody's, or when that can't be read. */
+  /** Its identity; null without one, or when that cannot be read. */
   readonly identity: Identity | null;
   /** Why it would not be opened as it is, as a sentence; null when it would. */
   readonly refusal: string | null;
@@ -97,7 +97,7 @@ export async function inspectDataDirectory(
       const report = await look(options);
       if (report.refusal === null || looks >= LOOKS) return report;
     } catch (error) {
-      // A file that was there when the folder was listed is gone.
+      // A listed file was removed meanwhile.
       if (errorCode(error) !== "ENOENT" || looks >= LOOKS) throw error;
     }
   }
@@ -134,14 +134,14 @@ async function look(
 }
 
 function logReport(recovery: Recovery): LogReport {
-  const { state, last, mustBeginAnew, configurations } = recovery;
+  const { state, last, mustReset, configurations } = recovery;
   const { hardState, compacted, lastIndex } = state;
   const lastTerm = state.termAt(lastIndex) ?? 0;
   const cut = last?.cut ?? null;
-  return { hardState, compacted, lastIndex, lastTerm, cut, beginsAnew: mustBeginAnew, configurations };
+  return { hardState, compacted, lastIndex, lastTerm, cut, isReset: mustReset, configurations };
 }
 
-/** What a start would refuse by name, as a sentence. */
+/** The error with which a start would fail, as a sentence. */
 async function orRefusal<T>(
   action: () => Promise<T>,
 ): Promise<{ value: T | null; refusal: string | null; error: unknown }> {

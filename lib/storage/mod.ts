@@ -5,7 +5,7 @@
  * the same stream. Everything goes through the `Disk` interface, so that a simulator can lose, tear and damage what
  * was written; `DenoDisk` is the real one.
  *
- *     disk.ts, deno_disk.ts      files and directories, as the rest of the room uses them
+ *     disk.ts, deno_disk.ts      files and directories, as the rest of this module uses them
  *     data_directory.ts          set-up, lock, identity
  *     record.ts                  a record's bytes
  *     segment.ts                 segment files and their preparation
@@ -24,8 +24,8 @@
  *     snapshot_store.ts          the snapshots of a data directory
  *     inspection.ts              what is in a data directory, without changing anything
  *
- * A snapshot and the log meet in two promises. A snapshot is durable before the log is cut or begins anew behind it;
- * and whoever opens the log says from which snapshot the state machine begins, so that the two are compared. A node
+ * Two rules connect a snapshot and the log. A snapshot is durable before the log is compacted or reset to it; and the
+ * caller that opens the log passes the snapshot from which the state machine begins, so that the two are compared. A node
  * restored from a backup gets its log so: open it without a snapshot, append `{ snapshot, hardState, entries: [] }`
  * with the snapshot's index and term, sync; the directory is founded last.
  *

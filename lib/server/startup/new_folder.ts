@@ -46,7 +46,7 @@ export interface NewFolder {
 export async function makeFolder(folder: NewFolder): Promise<void> {
   const { disk, path, identity, index, term, revision, configuration, random, advice, isNamedLater } = folder;
   requireOwnNames(disk, path);
-  const directory = await DataDirectory.make({ disk, path, advice, beginsAnew: isNamedLater });
+  const directory = await DataDirectory.make({ disk, path, advice, restartsInterrupted: isNamedLater });
   try {
     if (directory.identity !== null) {
       throw new FolderInUseError(

@@ -18,7 +18,7 @@
  *
  * The file ends behind the footer. Integers are big-endian and unsigned, checksums the CRC-32 of IEEE 802.3. Those of
  * chunks and footer are seeded with the header's and with where they stand, so that a chunk of another snapshot, or
- * of this one at another place, is none. What the content means, and the configuration, is not this room's business.
+ * of this one at another place, is none. What the content means, and the configuration, is outside this module.
  */
 import { crc32 } from "node:zlib";
 import { assert } from "../../platform/assert.ts";
@@ -43,7 +43,7 @@ const MAX_CLUSTER_ID_BYTES = 1024;
 const MAX_BODY_BYTES = BODY_FIXED_BYTES + MAX_CLUSTER_ID_BYTES + MAX_SNAPSHOT_CONFIGURATION_BYTES;
 const TWO_TO_32 = 2 ** 32;
 
-/** What a snapshot file begins with. */
+/** The header of a snapshot file. */
 export interface SnapshotHeader {
   /** Version of the format it is written in. */
   readonly formatVersion: number;
@@ -97,7 +97,7 @@ export function bodyBytesOf(preamble: Uint8Array): number | null {
   return bytes >= BODY_FIXED_BYTES && bytes <= MAX_BODY_BYTES ? bytes : null;
 }
 
-/** What a header turned out to be. */
+/** The result of decoding a header. */
 export type DecodedSnapshotHeader =
   | { readonly kind: "header"; readonly header: SnapshotHeader; readonly seed: number }
   | { readonly kind: "newerFormat"; readonly formatVersion: number }
@@ -160,7 +160,7 @@ export function chunkHolds(
   return viewOf(frame).getUint32(0) === crc32(content, crc32(frame.subarray(4, 8), seedAt(place)));
 }
 
-/** What the footer says of all that is before it. */
+/** The totals in a footer. */
 export interface SnapshotTotals {
   /** Number of chunks. */
   readonly chunks: number;

@@ -38,7 +38,7 @@ export interface SnapshotSource {
 
 /** A snapshot that is being read. */
 export interface SnapshotStream {
-  /** What it begins with; verified. */
+  /** Its verified header. */
   readonly header: SnapshotHeader;
   /**
    * Its chunks in order, each verified and the caller's own. It ends when the footer, too, was verified: what came
@@ -136,7 +136,7 @@ async function* readChunks(
   return totals;
 }
 
-/** Throws unless the footer stands at `offset`, says what was found before it, and ends the file. */
+/** Throws unless the footer is at `offset`, agrees with the chunks before it, and ends the file. */
 async function checkFooter(
   source: SnapshotSource,
   found: { readonly seed: number; readonly offset: number; readonly totals: SnapshotTotals },

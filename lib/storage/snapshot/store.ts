@@ -40,7 +40,7 @@ export interface StoredSnapshot extends SnapshotPosition {
 
 /** Reads one snapshot, once, from its beginning. Its owner closes it, unless `chunks` came to an end. */
 export interface SnapshotReader extends Disposable {
-  /** What it begins with; verified. */
+  /** Its verified header. */
   readonly header: SnapshotHeader;
   /** Size of its file. */
   readonly bytes: number;
@@ -104,7 +104,7 @@ export class SnapshotStore {
       const position = snapshotPosition(name);
       if (position !== null) this.#stored.set(name, await examineSnapshot({ disk, directory, position }));
     }
-    // Whoever gave the newest its name may have died before this sync.
+    // The process that renamed the newest may have ended before this sync.
     disk.syncDirectory(directory);
   }
 
@@ -237,7 +237,7 @@ export class SnapshotStore {
     if (damage !== null) this.#stored.set(name, { ...snapshot, damage });
   }
 
-  /** Opens a file that is not removed until it is closed; and not closed, whoever asks, while a read is under way. */
+  /** Opens a file that is not removed until it is closed, and not closed while a read is in progress. */
   #pin(name: string): RawSnapshotReader {
     const file = this.#disk.open(`${this.#directory}/${name}`, "read");
     this.#pins.set(name, (this.#pins.get(name) ?? 0) + 1);

@@ -43,12 +43,12 @@ export function createSegment(options: SegmentOptions, place: SegmentPlace): Act
       number,
       firstIndex,
       previousTerm: last.term,
-      beginsAnew: beginning !== null,
+      isReset: beginning !== null,
       previous,
       hardState: beginning?.hardState ?? state.hardState,
       identity,
     });
-    if (beginning !== null) state.beginAnew(beginning);
+    if (beginning !== null) state.reset(beginning);
     state.addSegment(number, segment.begin);
     return segment;
   } catch (error) {
@@ -62,13 +62,13 @@ export async function firstSegment(
   options: SegmentOptions & { readonly snapshot: EntryId | null },
   recovery: Recovery,
 ): Promise<{ segment: ActiveSegment; left: readonly number[] }> {
-  const { state, last, dead, mustBeginAnew } = recovery;
+  const { state, last, dead, mustReset } = recovery;
   const { snapshot } = options;
   if (last === null) {
     const place = { state, previous: null, next: null, beginning: null };
     return { segment: createSegment(options, place), left: [] };
   }
-  if (!mustBeginAnew || snapshot === null) {
+  if (!mustReset || snapshot === null) {
     return { segment: await reopenSegment(options, last), left: dead };
   }
   const left = [...dead, ...state.segments];

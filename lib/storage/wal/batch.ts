@@ -16,10 +16,10 @@ import {
   MAX_ENTRY_DATA_BYTES,
 } from "./record.ts";
 
-/** What must become durable together: a hard state, or entries, or both; or a log that begins anew behind a snapshot. */
+/** Data that becomes durable together: a hard state, or entries, or both; or a log that is reset to a snapshot. */
 export interface PersistBatch {
   /**
-   * The snapshot behind which the log begins anew, or null: every entry of the log is discarded, those of this batch
+   * The snapshot to which the log is reset, or null: every entry of the log is discarded, those of this batch
    * follow from `index + 1`. The snapshot's file must be durable before, and must reach at least up to what is committed.
    */
   readonly snapshot: EntryId | null;
@@ -29,9 +29,9 @@ export interface PersistBatch {
   readonly entries: readonly Entry[];
 }
 
-/** What a batch writes, in order. */
+/** The records that a batch writes, in order. */
 export interface BatchPlan {
-  /** How the log begins anew, in a segment whose header says so, hard state included; null when it goes on. */
+  /** The start of a log that is reset, in a segment whose header states it, hard state included; null when it continues. */
   readonly beginning: LogBeginning | null;
   /** The new hard state as far as it can be said before the entries and was not said in a header; or null. */
   readonly before: HardState | null;
@@ -61,7 +61,7 @@ export function planBatch(batch: PersistBatch, state: LogState): BatchPlan {
   return { beginning, before, entries, after, bytes };
 }
 
-/** Takes note in `state` of a batch that now stands in the log at `position`. */
+/** Records in `state` a batch that was written at `position`. */
 export function noteBatch(plan: BatchPlan, state: LogState, position: LogPosition): void {
   const { segment } = position;
   let { offset } = position;
@@ -113,7 +113,7 @@ function whyNotBehind(
 
 function behind(snapshot: EntryId, state: LogState): LogState {
   const after = new LogState();
-  after.beginAnew({ compacted: snapshot, hardState: state.hardState, isCut: false });
+  after.reset({ compacted: snapshot, hardState: state.hardState, isCut: false });
   return after;
 }
 

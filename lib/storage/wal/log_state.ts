@@ -19,13 +19,13 @@ import type { Entry, EntryId, HardState, TermRange } from "../../raft/types.ts";
 /** Entries are found by reading on from a known place at most this many bytes before them. */
 const CHECKPOINT_SPACING_BYTES = 64 * 1024;
 
-/** The hard state of a node that has never heard of any term. */
+/** The hard state of a node that has never run. */
 export const INITIAL_HARD_STATE: HardState = { term: 0, vote: null, commitIndex: 0 };
 
 /** Position before the first entry of a log from which nothing was compacted. */
 export const NOTHING_COMPACTED: EntryId = { index: 0, term: 0 };
 
-/** Where a record begins. */
+/** Position of a record in the segment files. */
 export interface LogPosition {
   /** Number of the segment. */
   readonly segment: number;
@@ -39,7 +39,7 @@ export interface LogPosition {
  * gets a checkpoint.
  */
 export interface Checkpoint extends LogPosition {
-  /** Index of the entry that stands here. */
+  /** Index of the entry at this position. */
   readonly index: number;
 }
 
@@ -170,13 +170,13 @@ export class LogState {
     return null;
   }
 
-  /** Takes note of a hard state that stands in the log. */
+  /** Records a hard state that was written to the log. */
   setHardState(next: HardState): void {
     assert(this.whyNotHardState(next) === null, "the hard state never goes back");
     this.#hardState = next;
   }
 
-  /** Takes note of an entry that stands in the log at `position`: every entry at its index and above is overridden. */
+  /** Records an entry that was written at `position`, which overwrites every entry at its index and above. */
   setEntry(entry: Entry, position: LogPosition): void {
     assert(this.whyNotEntry(entry) === null, "an entry follows those before it");
     const { index, term } = entry;
@@ -194,7 +194,7 @@ export class LogState {
   }
 
   /** Makes it a log that begins so, without any entry or segment yet. */
-  beginAnew({ compacted, hardState, isCut }: LogBeginning): void {
+  reset({ compacted, hardState, isCut }: LogBeginning): void {
     this.#hardState = hardState;
     this.#compacted = compacted;
     this.#lastIndex = compacted.index;

@@ -1,5 +1,5 @@
 /**
- * A record of the write-ahead log, and how it stands in a segment file.
+ * Encoding of the write-ahead log's records in a segment file.
  *
  *     offset  bytes  field
  *          0      4  checksum of everything after it, seeded with where the record stands
@@ -61,17 +61,17 @@ export interface SegmentHeader {
   readonly firstIndex: number;
   /** Term of the entry before that; 0 when there is none. With it the log can go on from here alone. */
   readonly previousTerm: number;
-  /** Whether the log begins anew here, behind a snapshot: the segments before this one are dead. */
-  readonly beginsAnew: boolean;
+  /** Whether the log was reset to a snapshot here: the segments before this one are obsolete. */
+  readonly isReset: boolean;
   /** The segment before this one, and the offset at which its records end; null in the log's first. */
   readonly previous: { readonly number: number; readonly end: number } | null;
   /** The hard state when the segment was begun, so that it survives the removal of older segments. */
   readonly hardState: HardState;
-  /** Whose log it is. */
+  /** Owner of the log. */
   readonly identity: LogOwner;
 }
 
-/** What a record says. A sync mark says nothing but its syncedOffset. */
+/** Content of a record. A sync mark has only its syncedOffset. */
 export type LogRecord =
   | { readonly kind: "segmentHeader"; readonly header: SegmentHeader }
   | { readonly kind: "hardState"; readonly hardState: HardState }
@@ -85,7 +85,7 @@ const ENTRY_KINDS: ReadonlyMap<number, EntryKind> = new Map([[1, "noop"], [2, "c
   "configuration",
 ]]);
 
-/** Where a record stands: the seed of its segment and its offset in the file. */
+/** Position of a record: the seed of its segment and its offset in the file. */
 export interface RecordPlace {
   /** From {@link segmentSeed}. */
   readonly seed: number;
@@ -222,7 +222,7 @@ function encodeBody(record: LogRecord, into: { bytes: Uint8Array; view: DataView
       putHardState(view, position + 32, header.hardState);
       putInteger(view, position + 56, header.identity.nodeId);
       putInteger(view, position + 64, header.previousTerm);
-      view.setUint8(position + 72, header.beginsAnew ? 1 : 0);
+      view.setUint8(position + 72, header.isReset ? 1 : 0);
       bytes.set(new TextEncoder().encode(header.identity.clusterId), position + SEGMENT_HEADER_FIXED_BYTES);
       return;
     }
@@ -258,7 +258,7 @@ function decodeSegmentHeader(body: Uint8Array, view: DataView): LogRecord | null
     number,
     firstIndex,
     previousTerm,
-    beginsAnew: view.getUint8(72) === 1,
+    isReset: view.getUint8(72) === 1,
     previous: previousNumber === 0 ? null : { number: previousNumber, end: view.getUint32(28) },
     hardState,
     identity: { clusterId: new TextDecoder().decode(body.subarray(SEGMENT_HEADER_FIXED_BYTES)), nodeId },

@@ -31,13 +31,13 @@ export const RECOVERY_WINDOW_BYTES = 1024 * 1024;
 /** Enough for a segment's header. */
 const HEADER_WINDOW_BYTES = 4096;
 
-/** What was cut from the end of the log: written, but never known to be synced, and not whole. */
+/** The torn tail that was cut from the end of the log: written, not known to be synced, and incomplete. */
 export interface CutTail {
   /** The segment's path. */
   readonly file: string;
   /** Byte from which on it was cut. */
   readonly offset: number;
-  /** Bytes that stood there, without the zeros behind them. */
+  /** Its bytes, without the zeros after them. */
   readonly bytes: number;
 }
 
@@ -49,7 +49,7 @@ export interface LastSegment {
   readonly begin: number;
   /** Where its records end. */
   readonly end: number;
-  /** What its last record knew to be durable. */
+  /** The durable offset in its last record. */
   readonly synced: number;
   /** The torn tail to be cut before anything is written, or null. */
   readonly cut: CutTail | null;
@@ -67,16 +67,16 @@ export interface Recovery {
   readonly last: LastSegment | null;
   /** Segments before the one with which the log begins. */
   readonly dead: readonly number[];
-  /** Whether the log has to begin anew behind the snapshot before anything is built on it. */
-  readonly mustBeginAnew: boolean;
+  /** Whether the log must be reset to the snapshot before it is used. */
+  readonly mustReset: boolean;
 }
 
-/** What recovery needs. */
+/** Options of {@link recover}. */
 export interface RecoveryOptions {
   readonly disk: Disk;
   /** The log's directory. */
   readonly directory: string;
-  /** Whose log it must be. */
+  /** Expected owner of the log. */
   readonly identity: LogOwner;
   /** The newest valid snapshot, or null. */
   readonly snapshot: EntryId | null;
@@ -123,22 +123,22 @@ class Replay {
       configurations: this.#configurations.all(),
       last: previous,
       dead: numbers.slice(0, first),
-      mustBeginAnew: this.#mustBeginAnew(previous?.number ?? 1),
+      mustReset: this.#mustReset(previous?.number ?? 1),
     };
   }
 
-  /** Position of the last segment that says that the log begins anew in it; 0 when none does. */
+  /** Position of the last segment at which the log was reset; 0 without one. */
   async #firstAlive(numbers: readonly number[]): Promise<number> {
     for (let position = numbers.length - 1; position > 0; position -= 1) {
       // One that can't be read is refused when its turn comes, and then with the right index.
       const header = await this.#headerOf(numbers[position] ?? 1);
-      if (header?.beginsAnew === true) return position;
+      if (header?.isReset === true) return position;
     }
     return 0;
   }
 
   /** Compares the log with the snapshot from which the state machine begins. */
-  #mustBeginAnew(last: number): boolean {
+  #mustReset(last: number): boolean {
     const { directory, snapshot } = this.#options;
     const { compacted, lastIndex, hardState } = this.#state;
     if (snapshot === null ? compacted.index > 0 : snapshot.index < compacted.index) {
@@ -202,16 +202,16 @@ class Replay {
 
   /** Lets the log begin with this header; returns why it can't, or null. */
   #begin(header: SegmentHeader): string | null {
-    const { firstIndex, previousTerm, previous, hardState, beginsAnew } = header;
-    if (previous === null && !beginsAnew) {
-      this.#state.beginAnew({ compacted: NOTHING_COMPACTED, hardState: INITIAL_HARD_STATE, isCut: false });
+    const { firstIndex, previousTerm, previous, hardState, isReset } = header;
+    if (previous === null && !isReset) {
+      this.#state.reset({ compacted: NOTHING_COMPACTED, hardState: INITIAL_HARD_STATE, isCut: false });
       return whyNotNext(header, { previous: null, state: this.#state });
     }
     if (previous === null) return "it begins anew behind nothing";
     const compacted = { index: firstIndex - 1, term: previousTerm };
-    const reason = whyNotBeginning({ compacted, hardState, isCut: !beginsAnew });
+    const reason = whyNotBeginning({ compacted, hardState, isCut: !isReset });
     if (reason !== null) return reason;
-    this.#state.beginAnew({ compacted, hardState, isCut: !beginsAnew });
+    this.#state.reset({ compacted, hardState, isCut: !isReset });
     return null;
   }
 
@@ -254,7 +254,7 @@ class Replay {
     return { header, end: found.end };
   }
 
-  /** Replays the records up to the stated end, or without one to the first place where none stands. */
+  /** Replays the records up to the stated end, or without one up to the first offset without a valid record. */
   async #records(
     scanner: RecordScanner,
     place: { number: number; begin: number; stated: number | null },
@@ -267,12 +267,12 @@ class Replay {
       if (found === null || (stated !== null && found.end > stated)) {
         throw this.#damage(number, stop, `no valid record stands there, though the log goes on after it`);
       }
-      // Nobody writes behind a mark: recovery would take what the reader of entries refuses.
+      // Nothing is written after a mark: recovery would accept what the reader of entries refuses.
       const reason = stop === end ? this.#replay(found, number) : "a record stands behind a sync mark";
       if (reason !== null) throw this.#damage(number, stop, reason);
       synced = Math.max(synced, found.syncedOffset);
       stop = found.end;
-      // A mark takes no room of its own: the next batch is written over it.
+      // A mark takes no space of its own: the next batch is written over it.
       if (found.record?.kind !== "syncMark") end = stop;
     }
     return { end, synced, stop };
@@ -305,7 +305,7 @@ class Replay {
     }
   }
 
-  /** Decides whether what stands behind the last segment's records is nothing, a torn tail, or proof of damage. */
+  /** Decides whether the bytes after the last segment's records are zeros, a torn tail, or proof of damage. */
   async #examineEnd(
     file: DiskFile,
     place: { number: number; end: number; stop: number },

@@ -62,7 +62,7 @@ export interface ActiveSegment {
   readonly seed: number;
   /** Its open file; the log closes it. */
   readonly file: DiskFile;
-  /** Where its first record behind the header stands. */
+  /** Offset of its first record after the header. */
   readonly begin: number;
   /** Where the next record goes. */
   end: number;
@@ -144,13 +144,13 @@ export class NextSegment {
     };
   }
 
-  /** Gives it up and removes what there is of it. Throws what the disk throws. */
+  /** Removes the file. Throws the disk's errors. */
   discard(): void {
     this.#finish();
     removeUnfinishedSegment(this.#disk, this.#directory);
   }
 
-  /** Gives it up, and resolves when nothing goes on in the background any more. */
+  /** Discards it, and resolves once its background work has ended. */
   async stop(): Promise<void> {
     this.discard();
     await this.#background;
@@ -164,7 +164,7 @@ export class NextSegment {
   async #fillSlowly(): Promise<void> {
     while (!this.#finished && this.#zeroed < this.#bytes) {
       this.#fillOnce();
-      // Each piece is on its way to the device before the next is made, so that the log's own syncs never queue
+      // Each piece is written to the device before the next is made, so that the log's own syncs never queue
       // behind a whole segment of zeros.
       this.#isSyncing = true;
       await this.#file.syncData();
@@ -185,7 +185,7 @@ export function removeUnfinishedSegment(disk: Disk, directory: string): void {
   if (disk.stat(path) !== null) disk.remove(path);
 }
 
-/** Fills a segment up with zeros from its end on, where there is room; without, it grows as it is written. */
+/** Fills a segment with zeros from its end on if the disk has space; otherwise it grows as it is written. */
 export function preallocate(file: DiskFile, bytes: number): void {
   const size = file.size();
   try {

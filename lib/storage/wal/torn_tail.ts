@@ -1,5 +1,5 @@
 /**
- * Looks through what stands behind the last valid record: is it nothing, a torn tail, or proof that the log is damaged?
+ * Examines the bytes after the last valid record: whether they are zeros, a torn tail, or proof that the log is damaged.
  *
  * The work is linear in the bytes looked through, whatever they are: a client may have stored a value of many
  * look-alikes of record headers, each of which tells of a long body.
@@ -12,18 +12,18 @@ import { SpanChecksums } from "./span_checksums.ts";
 const SEARCH_WINDOW_BYTES = 1024 * 1024;
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
-/** What stands behind the valid records. */
+/** The content after the valid records. */
 export interface Rest {
   /** Where it ends, the zeros of preallocation not counted; `from` when there is nothing else. */
   readonly end: number;
   /** A valid record that says that `from` was durable when it was written, or null. */
   readonly vouchedBy: { readonly offset: number; readonly syncedOffset: number } | null;
-  /** Bytes read and checksummed on the way. */
+  /** Bytes read and checksummed. */
   readonly workBytes: number;
 }
 
 /**
- * Examines the file, a segment with this seed, from `from` on, where no valid record stands.
+ * Examines the file, a segment with this seed, from `from` on, where there is no valid record.
  *
  * Every offset is tried, since a damaged header no longer says where the next record begins. Valid records that
  * don't vouch for `from` prove nothing: of several sectors written and not yet synced, a crash may keep the later and
@@ -38,7 +38,7 @@ export async function examineRest(
   const words = Math.ceil(Math.min(SEARCH_WINDOW_BYTES, fileBytes - from) / WORD_BYTES);
   const window = new Uint8Array(words * WORD_BYTES);
   const view = new DataView(window.buffer);
-  // Windows overlap, so that every header stands wholly in one.
+  // Windows overlap, so that every header is complete in one of them.
   const step = SEARCH_WINDOW_BYTES - RECORD_HEADER_BYTES + 1;
   let [end, readBytes] = [from, 0];
   for (let start = from; start < fileBytes; start += step) {

@@ -1,9 +1,9 @@
 /**
  * The write-ahead log: entries and hard states in segment files, appended batch by batch.
  *
- * Writing an entry overrides every entry at its index and above; bytes once synced are never changed. A batch is one
- * write, and one sync makes every batch before it durable. What a crash, a full disk or a failing one leaves behind
- * is decided in recovery.ts and in `append` and `sync` here.
+ * Writing an entry overwrites every entry at its index and above; synced bytes are never changed. A batch is one write, and
+ * one sync makes every batch before it durable. recovery.ts handles crashes; `append` and `sync` handle full and failing
+ * disks.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
@@ -41,32 +41,32 @@ export const MAX_SEGMENT_BYTES = 1024 * 1024 * 1024;
 export const MAX_BATCH_BYTES = 1024 * 1024 * 1024;
 
 /**
- * Bytes that the log reserves for its next segment when there was no room for a whole one: the rest of a nearly full
- * disk is left to the snapshot behind which the log can be cut. Each that succeeds doubles the next.
+ * Bytes that the log reserves for its next segment when the disk had no space for a whole one: the rest of a nearly full
+ * disk is left for the snapshot after which the log can be compacted. Each success doubles the next reservation.
  */
 export const TIGHT_RESERVE_BYTES = 1024 * 1024;
 
-/** What opening a log needs. */
+/** Options for opening a log. */
 export interface WriteAheadLogOptions {
   /** Where it lies. */
   readonly disk: Disk;
-  /** The log's directory, which exists and is nobody else's (data_directory.ts). */
+  /** The log's directory, which exists and is locked by this process (data_directory.ts). */
   readonly directory: string;
-  /** Whose log it is. */
+  /** Owner of the log. */
   readonly identity: LogOwner;
   /** The newest valid snapshot, from which the state machine begins; null when there is none. */
   readonly snapshot: EntryId | null;
-  /** Size at which a new segment is begun; each is preallocated to it. */
+  /** Size of a segment; each is preallocated to it. */
   readonly segmentBytes: number;
-  /** Most bytes of entries handed back by recovery. */
+  /** Maximum bytes of entries that recovery returns. */
   readonly entryCacheBytes: number;
 }
 
-/** A log as it was found when it was opened. */
+/** The state of a log when it was opened. */
 export interface RecoveredLog {
   /** The last hard state. */
   readonly hardState: HardState;
-  /** The entry before the first one in the log: (0, 0) for a log from its beginning. */
+  /** The last compacted entry; (0, 0) for a log from its beginning. */
   readonly compacted: EntryId;
   /** Index of the last entry; `compacted.index` when there is none. */
   readonly lastIndex: number;
@@ -74,12 +74,12 @@ export interface RecoveredLog {
   readonly termRanges: readonly TermRange[];
   /** The last entries, as many as fit `entryCacheBytes`. */
   readonly cachedEntries: readonly Entry[];
-  /** The entries of kind "configuration" behind the snapshot, in order. */
+  /** The configuration entries after the snapshot, in order. */
   readonly configurations: readonly RecoveredConfiguration[];
   /** The torn tail that was cut, for a log line; null when there was none. */
   readonly cut: CutTail | null;
-  /** Whether the log began anew behind the snapshot now: it ended before it, or had another entry there. */
-  readonly beganAnew: boolean;
+  /** Whether the log was reset to the snapshot: it ended before it, or had another entry there. */
+  readonly wasReset: boolean;
   /** Number of segment files. */
   readonly segments: number;
   /** Bytes of all records. */
@@ -87,10 +87,10 @@ export interface RecoveredLog {
 }
 
 /**
- * An open log. One owner calls it; `readEntries` may be under way beside anything else, `sync` beside `append`.
+ * An open log with one owner. `readEntries` may run concurrently with any call, `sync` with `append`.
  *
- * Invariants: all segments but the last are wholly synced; what stands in the last one before `synced` is durable;
- * behind `end` there is nothing but zeros, or one sync mark and zeros, or the file ends.
+ * Invariants: all segments but the last are synced; the last one is durable up to `synced`; after `end` there are only
+ * zeros, or one sync mark and zeros, or the file ends.
  */
 export class WriteAheadLog {
   readonly #options: WriteAheadLogOptions;
@@ -105,7 +105,7 @@ export class WriteAheadLog {
   /** Bytes to which the next segment is filled with zeros. */
   #reserveBytes: number;
   #syncing: Promise<void> | null = null;
-  /** Segments that were left while a sync of theirs was under way. */
+  /** Earlier segments of which a sync is in progress. */
   #left: DiskFile[] = [];
   /** Whether the segment's name may not be durable yet: nothing is written to it before it is. */
   #nameIsDue = false;
@@ -121,8 +121,8 @@ export class WriteAheadLog {
   }
 
   /**
-   * Reads the log back, cuts a torn tail, and makes durable what is left before anything builds on it.
-   * Where the snapshot reaches beyond it, or it contradicts the snapshot, it begins anew behind that, durably.
+   * Recovers the log, cuts a torn tail, and makes the rest durable before it is used. If the log ends before the snapshot,
+   * or contradicts it, it is reset to the snapshot, durably.
    * Throws `LogDamagedError`, `LogMissingError`, `SnapshotMissingError` or `NewerFormatError` with nothing changed,
    * `LogFullError` or `LogFailedError`.
    */
@@ -139,7 +139,7 @@ export class WriteAheadLog {
       const { segment, left } = await firstSegment(options, recovery);
       const log = new WriteAheadLog(options, recovery.state, segment);
       try {
-        // Whoever gave the last segment its name may have died before this sync.
+        // The process that renamed the last segment may have ended before this sync.
         disk.syncDirectory(directory);
         unmarkNotBegun(disk, directory);
         log.#removal.add(left);
@@ -157,9 +157,9 @@ export class WriteAheadLog {
 
   /**
    * Writes a batch; durable after the next `sync`. An empty batch writes nothing.
-   * Throws {@link LogFullError} when there is no room: nothing of the batch is in the log then (but that it begins anew
-   * behind the batch's snapshot, perhaps), and the call may be repeated; {@link OutOfDescriptorsError} says the same
-   * where no file could be opened. Throws {@link LogFailedError} when the disk failed: the log is of no more use.
+   * Throws {@link LogFullError} when the disk is full: then nothing of the batch is in the log (except possibly the reset to
+   * the batch's snapshot), and the call may be repeated; likewise {@link OutOfDescriptorsError} when no file could be
+   * opened. Throws {@link LogFailedError} when the disk failed: the log cannot be used any more.
    */
   append(batch: PersistBatch): void {
     this.#assertUsable();
@@ -168,8 +168,8 @@ export class WriteAheadLog {
     assert(plan.bytes <= MAX_BATCH_BYTES, "a batch is in bounds");
     const { segmentBytes } = this.#options;
     const isFilled = this.#segment.end + plan.bytes > segmentBytes && this.#segment.end > this.#segment.begin;
-    // A batch larger than a whole segment goes into the next one, which then grows beyond its size.
-    if (plan.beginning !== null) this.#beginAnew(plan.beginning);
+    // A batch larger than a whole segment is written to the next one, which then grows beyond its size.
+    if (plan.beginning !== null) this.#reset(plan.beginning);
     else if (isFilled) this.#beginSegment(null);
     this.#syncName();
     this.#write(plan);
@@ -180,8 +180,8 @@ export class WriteAheadLog {
 
   /**
    * Makes every batch appended before the call durable. One call at a time.
-   * Rejects with {@link LogFailedError} when the disk failed: what it holds is unknown then, since the operating
-   * system may call pages clean that never reached the disk, so no sync is ever tried again.
+   * Rejects with {@link LogFailedError} when the disk failed. Its content is unknown then, since the operating system may
+   * mark pages clean that never reached the disk, so a sync is never retried.
    */
   async sync(): Promise<void> {
     this.#assertUsable();
@@ -215,20 +215,19 @@ export class WriteAheadLog {
     }
   }
 
-  /** Index of the first entry there is, or would be; those from there on can be read. */
+  /** Index of the first entry in the log, or of the entry that would be the first. */
   get firstIndex(): number {
     return this.#state.firstIndex;
   }
 
-  /** About how many bytes of log lie above `index`. */
+  /** Returns about how many bytes of log there are above `index`. */
   bytesSince(index: number): number {
     return this.#state.bytesSince(index);
   }
 
   /**
-   * Gives back the room of what lies before `index`: whole segments that are not needed for the entries from `index`
-   * on, nor for the term of the one before. `firstIndex` says what is left. A snapshot that is durable must have every
-   * entry below `index`. Throws {@link LogFailedError}.
+   * Compacts the log: removes whole segments that are needed neither for the entries from `index` on, nor for the term of
+   * the one before. A durable snapshot must have every entry below `index`. Throws {@link LogFailedError}.
    */
   removeBefore(index: number): void {
     this.#assertUsable();
@@ -238,12 +237,12 @@ export class WriteAheadLog {
     this.#assertUsable();
   }
 
-  /** Whether there was no room to prepare the next segment: before long, batches will be refused. */
+  /** Whether the disk had no space to prepare the next segment: soon batches will be refused. */
   get isNearlyFull(): boolean {
     return this.#isNearlyFull;
   }
 
-  /** Tries again to prepare the next segment if that failed. For the owner to call now and then; it costs nothing otherwise. */
+  /** Retries to prepare the next segment if that failed. The owner calls it at intervals. */
   checkDiskSpace(): void {
     this.#assertUsable();
     if (this.#next !== null || this.#segment.end <= this.#options.segmentBytes / 2) return;
@@ -259,7 +258,7 @@ export class WriteAheadLog {
       await this.#syncing?.catch(() => {});
       if (this.#failure === null) await this.#syncSegment();
       this.#markEnd();
-      // Once more, for the sync mark.
+      // A second sync, for the sync mark.
       if (this.#failure === null) await this.#segment.file.syncData();
     } finally {
       for (const file of [...this.#left, this.#segment.file]) file.close();
@@ -267,7 +266,7 @@ export class WriteAheadLog {
     }
   }
 
-  /** Writes the batch behind the last; takes back what was written of it when that fails. */
+  /** Appends the batch; removes its written part when that fails. */
   #write(plan: BatchPlan): void {
     const { file, seed, end, synced } = this.#segment;
     const bytes = this.#encoder.encode(plan, { seed, offset: end, syncedOffset: synced });
@@ -280,8 +279,8 @@ export class WriteAheadLog {
   }
 
   /**
-   * Cuts off a batch that was written in part, durably before anything else is written: a record of it must not
-   * come alive after a crash behind a shorter batch that took its place.
+   * Cuts off a partly written batch, durably before anything else is written: otherwise its records could appear after a
+   * crash, behind a shorter batch that was written over it.
    */
   #takeBack(): void {
     try {
@@ -308,9 +307,9 @@ export class WriteAheadLog {
   }
 
   /**
-   * Notes behind the last batch that all before is durable, so that later damage to that batch is told from a torn
-   * write. The mark takes no room: the next batch is written over it and says the same. For the owner to call once
-   * nothing more is to be written for now; without effect where it stands already or something is not durable yet.
+   * Appends a sync marker once the last batch is durable, so that later damage to that batch is distinguished from a torn
+   * write. The marker takes no space: the next batch is written over it and states the same. The owner calls it when it is
+   * idle; no effect if the marker exists or something is not durable yet.
    */
   leaveSyncMark(): void {
     if (!this.#closed) this.#markEnd();
@@ -332,13 +331,13 @@ export class WriteAheadLog {
     try {
       file.write(bytes, end);
     } catch (error) {
-      // Without room the log goes without the mark. A part of it does no harm: it is written over, or cut as torn.
+      // On a full disk there is no mark. A part of it does no harm: it is written over, or cut as torn.
       if (!isDiskFull(error)) this.#fail(error);
     }
   }
 
-  /** Begins the log anew in a new segment; all others are of no more use once its name is durable. */
-  #beginAnew(beginning: LogBeginning): void {
+  /** Resets the log in a new segment; all others are obsolete once its name is durable. */
+  #reset(beginning: LogBeginning): void {
     const { segments } = this.#state;
     this.#beginSegment(beginning);
     this.#removal.add(segments);
@@ -356,11 +355,11 @@ export class WriteAheadLog {
     }
   }
 
-  /** Closes the last segment off and goes on in a new one. */
+  /** Closes the last segment and continues in a new one. */
   #beginSegment(beginning: LogBeginning | null): void {
     const old = this.#segment;
     try {
-      // The new segment's header says where this one ends, and that all of it is durable. It no longer needs its zeros.
+      // The new segment's header states where this one ends, and that all of it is durable. It no longer needs its zeros.
       old.file.truncate(old.end);
       old.file.syncNow();
       old.synced = old.end;
@@ -388,7 +387,7 @@ export class WriteAheadLog {
     this.#nameIsDue = true;
   }
 
-  /** Makes the segment's name durable before anything stands in it. */
+  /** Makes the segment's name durable before anything is written to it. */
   #syncName(): void {
     if (!this.#nameIsDue) return;
     const { disk, directory } = this.#options;
@@ -422,7 +421,7 @@ export class WriteAheadLog {
     this.#reserveBytes = Math.min(2 * this.#reserveBytes, this.#options.segmentBytes);
   }
 
-  /** Takes note of why a segment could not be prepared. */
+  /** Records why a segment could not be prepared. */
   #noteDiskSpace(error: unknown): void {
     this.#isNearlyFull = isDiskFull(error);
     if (this.#isNearlyFull) this.#reserveBytes = Math.min(TIGHT_RESERVE_BYTES, this.#options.segmentBytes);
@@ -463,16 +462,16 @@ export class WriteAheadLog {
   }
 }
 
-function describe({ state, cachedEntries, configurations, last, mustBeginAnew }: Recovery): RecoveredLog {
+function describe({ state, cachedEntries, configurations, last, mustReset }: Recovery): RecoveredLog {
   return {
     hardState: state.hardState,
     compacted: state.compacted,
     lastIndex: state.lastIndex,
     termRanges: [...state.termRanges],
-    cachedEntries: mustBeginAnew ? [] : cachedEntries,
-    configurations: mustBeginAnew ? [] : configurations,
-    cut: mustBeginAnew ? null : last?.cut ?? null,
-    beganAnew: mustBeginAnew,
+    cachedEntries: mustReset ? [] : cachedEntries,
+    configurations: mustReset ? [] : configurations,
+    cut: mustReset ? null : last?.cut ?? null,
+    wasReset: mustReset,
     segments: state.segments.length,
     bytes: state.bytes,
   };

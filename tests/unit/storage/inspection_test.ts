@@ -61,7 +61,7 @@ Deno.test("an inspection tells whose it is, what the log holds, and what the sna
     lastIndex: 9,
     lastTerm: 2,
     cut: null,
-    beginsAnew: false,
+    isReset: false,
     configurations: [{ index: 9, data: new TextEncoder().encode("9@2") }],
   });
   const [newest, older] = report.snapshots;
@@ -102,7 +102,7 @@ Deno.test("an inspection tells what a start would do: cut a torn tail, begin ane
   const report = await inspected(torn);
   assertEquals([report.log?.lastIndex, report.log?.cut?.file], [9, `${WAL}/00000000000000000009.log`]);
   await writeSnapshot(store, { index: 30, term: 3, chunks: ["far ahead"] });
-  assertEquals((await inspected(disk)).log?.beginsAnew, true);
+  assertEquals((await inspected(disk)).log?.isReset, true);
   for (const name of disk.list(SNAPSHOTS)) disk.remove(`${SNAPSHOTS}/${name}`);
   const refused = await inspected(disk);
   assertEquals(refused.log, null);

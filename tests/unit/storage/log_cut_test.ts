@@ -302,7 +302,7 @@ Deno.test("a snapshot beyond the log, or one that it contradicts behind what is 
     await log.close();
     await writeSnapshot(store, { ...snapshot, chunks: ["state"] });
     const { log: again, recovered } = await openNode(disk, SMALL);
-    assertEquals([recovered.compacted, recovered.beganAnew], [snapshot, true]);
+    assertEquals([recovered.compacted, recovered.wasReset], [snapshot, true]);
     assertEquals([recovered.lastIndex, recovered.cachedEntries, recovered.termRanges], [
       snapshot.index,
       [],

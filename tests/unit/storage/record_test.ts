@@ -42,7 +42,7 @@ const anyRecord: fc.Arbitrary<LogRecord> = fc.oneof(
       number: anyNumber,
       firstIndex: fc.maxSafeNat().filter((index) => index > 0),
       previousTerm: anyNumber,
-      beginsAnew: fc.boolean(),
+      isReset: fc.boolean(),
       previous: fc.option(record({ number: fc.integer({ min: 1 }), end: fc.nat() })),
       hardState: anyHardState,
       identity: record({ clusterId: fc.string({ unit: "grapheme" }), nodeId: anyNumber }),

@@ -321,7 +321,7 @@ Deno.test("a segment of a newer format is refused as such", async () => {
     number: 1,
     firstIndex: 1,
     previousTerm: 0,
-    beginsAnew: false,
+    isReset: false,
     previous: null,
     hardState: hardState(0),
     identity: IDENTITY,

@@ -43,7 +43,7 @@ Deno.test("a new log is empty and begins at index 1", async () => {
     cachedEntries: [],
     configurations: [],
     cut: null,
-    beganAnew: false,
+    wasReset: false,
     segments: 1,
     bytes: recovered.bytes,
   });
