@@ -182,7 +182,7 @@ function notReadable(): ErrorAnswer {
   );
 }
 
-/** What one connection brings to its work. */
+/** The connection whose work this is. */
 export interface ClientWorkOptions extends ReplyTarget {
   /** Whether so much waits to be sent that no further reads may be answered. */
   readonly isHeld: () => boolean;
@@ -204,7 +204,7 @@ export class ClientWork implements ReplyTarget, TransferClient {
   /** The snapshots that the client reads. */
   readonly downloads: SnapshotDownloads;
   readonly #drops = new Set<() => void>();
-  #isGone = false;
+  #isClosed = false;
 
   constructor({ send, fail, isHeld, hold, reads, downloads }: ClientWorkOptions) {
     this.send = send;
@@ -214,12 +214,12 @@ export class ClientWork implements ReplyTarget, TransferClient {
   }
 
   /** Whether the connection is closed. */
-  get isGone(): boolean {
-    return this.#isGone;
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Calls `drop` once the connection is closed, unless the returned function is called before. */
-  onGone(drop: () => void): () => void {
+  onClosed(drop: () => void): () => void {
     this.#drops.add(drop);
     return () => this.#drops.delete(drop);
   }
@@ -231,7 +231,7 @@ export class ClientWork implements ReplyTarget, TransferClient {
 
   /** Drops all of it: the connection is closed. */
   close(): void {
-    this.#isGone = true;
+    this.#isClosed = true;
     this.reads.close();
     this.downloads.close();
     for (const drop of this.#drops) drop();

@@ -69,7 +69,7 @@ export interface LogStore {
 export interface DriverEvents {
   /** Sends a message to `message.to`; it may be dropped. */
   send(message: Message): void;
-  /** Gives the file of a received snapshot its name, durably: the log will begin behind it. May be called twice. */
+  /** Renames the file of a received snapshot durably: the log will begin behind it. May be called twice. */
   install(snapshot: SnapshotMetadata): void;
   /** Replaces the state by that of this snapshot, before anything else is applied. */
   restore(snapshot: SnapshotMetadata): void;
@@ -85,7 +85,7 @@ export interface DriverEvents {
   failed(error: unknown): void;
 }
 
-/** What a driver needs. */
+/** The dependencies of a driver. */
 export interface DriverOptions {
   readonly raft: Raft;
   readonly log: LogStore;

@@ -31,7 +31,7 @@ interface Forward {
   readonly answers: TakeAnswer[];
 }
 
-/** What forwarding needs. */
+/** The dependencies of forwarding. */
 export interface ForwardingOptions {
   readonly clock: Clock;
   /** First forward id; random, so that an answer to an earlier process of this node matches no forward of this one. */

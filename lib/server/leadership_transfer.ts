@@ -46,7 +46,7 @@ export interface LeadershipTransferOptions {
 /** A connection that waits for the end of its transfer. */
 export interface TransferClient {
   /** Calls `drop` once the connection is closed, unless the returned function is called before. */
-  onGone(drop: () => void): () => void;
+  onClosed(drop: () => void): () => void;
 }
 
 /** A wait for another leader. */
@@ -98,7 +98,7 @@ export class LeadershipTransfers {
       const message = `Cannot tell who will lead: node ${accepted} has not taken over yet.`;
       reply.refuse(unknownOutcome("noLeader", message));
     });
-    const forget = client.onGone(() => {
+    const forget = client.onClosed(() => {
       this.#end(waiting);
       reply.drop();
     });

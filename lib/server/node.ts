@@ -47,7 +47,7 @@ const SNAPSHOT_REST_MS = 2;
 /** Election timeouts that a change of membership may take until it is answered. */
 const MEMBERSHIP_TIMEOUTS = 10;
 
-/** What a node needs. */
+/** The dependencies of a node. */
 export interface NodeOptions {
   readonly id: NodeId;
   readonly clusterId: string;

@@ -30,7 +30,7 @@ export interface ReadSize {
   readonly bytes: number;
 }
 
-/** What the scheduler needs. */
+/** The dependencies of the scheduler. */
 export interface ReadSchedulerOptions {
   readonly clock: Clock;
   /** Answers a read from the current state. */

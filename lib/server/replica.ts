@@ -199,7 +199,7 @@ function lostLeadership(): WriteAnswer {
 /** Maximum number of reads that wait for their read index to be applied; one more is refused. */
 export const MAX_CONFIRMED_READS = 16_384;
 
-/** What waiting reads need. */
+/** The dependencies of waiting reads. */
 export interface ConfirmedReadsOptions {
   readonly clock: Clock;
   readonly timeoutMs: number;

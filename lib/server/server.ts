@@ -39,7 +39,7 @@ export interface ServerPlatform {
   readonly limits?: ServerLimits;
   /** Returns how many more files and sockets the process may open, at most `upTo`. Default: enough. */
   readonly freeDescriptors?: (upTo: number) => number;
-  /** What `--http` needs. */
+  /** The platform of `--http`. */
   readonly monitoring?: MonitoringPlatform;
   /** Ends a start that is in progress, which then rejects with its reason; no effect on a running server. */
   readonly signal?: AbortSignal;

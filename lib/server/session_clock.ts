@@ -19,7 +19,7 @@ const CHECK_MS = 5_000;
 const MIN_COUNT_MS = MAX_ELAPSED_MS - 2 * CHECK_MS;
 assert(MIN_COUNT_MS > 0, "a count that is a check late fits an entry");
 
-/** What a session clock needs. */
+/** The dependencies of a session clock. */
 export interface SessionClockOptions {
   readonly clock: Clock;
   /** Returns the log's time and the number of sessions, as this node has applied them. */

@@ -251,7 +251,7 @@ Deno.test("a second change is refused while one is under way", async () => {
     () => client.cluster.changeMembership({ kind: "demote", id: second }),
     MembershipRefusedError,
   );
-  assertStringIncludes(error.message, "another change is under way");
+  assertStringIncludes(error.message, "another change is in progress");
   await demoting;
   assertEquals(
     await rolesOf(cluster),

@@ -83,7 +83,7 @@ Deno.test("a node with few file descriptors serves its clients whatever comes to
   const hold = (wires: readonly Wire[]): readonly Wire[] => wires.map((wire) => held.use(wire));
 
   await step(t, "it says how many clients it takes", () => {
-    assertMatch(node.printed, /fewer clients are taken than --max-connections says.* configured=4096/);
+    assertMatch(node.printed, /fewer clients are accepted than --max-connections allows.* configured=4096/);
     return Promise.resolve();
   });
 

@@ -24,7 +24,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
       id: "M222",
       title: "hashes are computed for closed connections",
       failure: "a client that asks a hundred times and leaves keeps the node walking its state",
-      from: "!this.#isStopped && questions.some(({ asker }) => !asker.isGone)",
+      from: "!this.#isStopped && questions.some(({ requester }) => !requester.isClosed)",
       to: "!this.#isStopped",
     },
   ]),

@@ -128,7 +128,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "lib/kv",
   "lib/protocol",
   "lib/raft",
-  "lib/server",
   "lib/storage",
   "lib/transport",
   "tests",

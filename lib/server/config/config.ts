@@ -15,7 +15,7 @@ export { AddressError, formatAddress, parseMemberAddress } from "../../platform/
 export { parseMembers } from "../../protocol/node_list.ts";
 export { ConfigError } from "./config_file.ts";
 
-/** The ways to make sure that a read is linearizable: by asking a majority, or by a lease, which depends on clocks. */
+/** The methods that make a read linearizable: a round of heartbeats, or a lease, which depends on clocks. */
 export const READ_MODES = ["read-index", "lease"] as const;
 /** One of {@link READ_MODES}. */
 export type ReadMode = typeof READ_MODES[number];
@@ -222,7 +222,7 @@ const CONFIG_FILE_OPTION: ServerOption = {
 /** Every option of a server, in the order of the help. */
 export const SERVER_OPTIONS: readonly ServerOption[] = [...Object.values(OPTIONS), CONFIG_FILE_OPTION];
 
-/** What reading a configuration takes from the process. */
+/** The inputs of a configuration. */
 export interface ConfigSources {
   /** The flags that were given, by name without dashes. */
   readonly flags: ReadonlyMap<string, string>;

@@ -11,23 +11,23 @@ import { shortened } from "../../platform/errors.ts";
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { nearest } from "./nearest.ts";
 
-/** Objects and arrays within each other. Settings need one; deeper text is refused, since the parser recurses. */
+/** Maximum depth of objects and arrays. Settings need one level; deeper text is refused, since the parser recurses. */
 const MAX_DEPTH = 16;
 
-/** Values of jsonc-parser's SyntaxKind, an ambient const enum, which modules compiled alone cannot name. */
+/** Values of jsonc-parser's SyntaxKind: an ambient const enum, which isolated modules cannot import. */
 const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, endOfFile: 17 } as const;
 
-/** A setting as it was given: its text, and where it stands. */
+/** A setting as it was given: its text and its origin. */
 export interface Setting {
   readonly text: string;
   /** `--node-id`, or `"node-id" (kvraft.json, line 3, column 5)`: the beginning of an error's message. */
   readonly origin: string;
 }
 
-/** A setting that the file may have. */
+/** A key that the file may have. */
 export interface FileKey {
   readonly name: string;
-  /** Whether its value is a number there; else it is text. */
+  /** Whether its value is a number; else it is text. */
   readonly numeric: boolean;
 }
 
@@ -67,7 +67,7 @@ export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
     const origin = `"${shortened(name)}" (${place(file, key.offset)})`;
     const known = file.keys.find((candidate) => candidate.name === name);
     if (known === undefined) throw unknownKey(origin, name, file.keys);
-    if (settings.has(name)) throw new ConfigError(`${origin} stands there twice. Keep one of them.`);
+    if (settings.has(name)) throw new ConfigError(`${origin} is given twice. Keep one of them.`);
     settings.set(name, { text: textOf(value, { known, origin }), origin });
   }
   return settings;

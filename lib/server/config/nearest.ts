@@ -1,12 +1,12 @@
-/** Finds what somebody who mistyped a name most likely meant. */
+/** Suggests a name for one that was mistyped. */
 
-/** Most edits (insert, delete, replace, swap of neighbours) between a typed name and a suggested one. */
+/** Maximum edits (insert, delete, replace, swap of neighbours) between a typed name and a suggested one. */
 const MAX_EDITS = 3;
-/** Characters of a typed name that is still compared; comparing costs the product of both lengths. */
+/** Maximum characters of a typed name: the cost of a comparison is the product of both lengths. */
 const MAX_NAME_CHARACTERS = 64;
 
 /**
- * The number of edits that turn `a` into `b`: insertions, deletions, replacements and swaps of neighbours, none of
+ * Returns the number of edits that turn `a` into `b`: insertions, deletions, replacements and swaps of neighbours, none of
  * them twice at one place (optimal string alignment distance).
  */
 export function editDistance(a: string, b: string): number {
@@ -31,7 +31,7 @@ export function editDistance(a: string, b: string): number {
 }
 
 /**
- * The name nearest to `typed`, or null when none is near enough to be meant: at most three edits, and fewer than
+ * Returns the name nearest to `typed`, or null when none is near enough: at most three edits, and fewer than
  * half of the letters typed (a beginning of at least two letters counts as near). The first of equals wins.
  */
 export function nearest(typed: string, names: readonly string[]): string | null {

@@ -1,4 +1,4 @@
-/** How much a server may hold: the bounds of its core and of the sessions in its state machine. */
+/** The bounds of a server: of its core, its sessions, its snapshots and its buffers. */
 import { SESSION_LIMITS, type SessionLimits, type StateMachineOptions } from "../../kv/mod.ts";
 import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../protocol/limits.ts";
 import { DEFAULT_LIMITS, type RaftLimits } from "../../raft/mod.ts";
@@ -7,16 +7,16 @@ import { SNAPSHOT_LIMITS, type SnapshotLimits } from "../snapshot/snapshots.ts";
 /** The bounds of one server. */
 export interface ServerLimits {
   readonly raft: RaftLimits;
-  /** The same on every node of a cluster, or replicas part. */
+  /** The same on every node of a cluster, or replicas diverge. */
   readonly sessions: SessionLimits;
   readonly snapshots: SnapshotLimits;
-  /** Bytes that may wait for slow connections in all. Default MAX_WAITING_BYTES. */
+  /** Maximum bytes that wait for slow connections. Default MAX_WAITING_BYTES. */
   readonly waitingBytes?: number;
-  /** Bytes of a snapshot that go to another node at a time. */
+  /** Bytes of a snapshot in one message to another node. */
   readonly snapshotChunkBytes: number;
 }
 
-/** What every server runs with; only tests use others, to meet each bound within seconds. */
+/** The limits of every server; only tests use others, to meet each bound within seconds. */
 export const SERVER_LIMITS: ServerLimits = {
   raft: DEFAULT_LIMITS,
   sessions: SESSION_LIMITS,
@@ -24,7 +24,7 @@ export const SERVER_LIMITS: ServerLimits = {
   snapshotChunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
 };
 
-/** The state machine's part of the limits. */
+/** Returns the state machine's part of the limits. */
 export function stateMachineOptionsOf({ sessions }: ServerLimits): StateMachineOptions {
   return { ...sessions, sessionTtlMs: sessions.ttlMs };
 }

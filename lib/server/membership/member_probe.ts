@@ -9,7 +9,7 @@ import { probeAny, probePeer } from "../../transport/dial.ts";
 import type { AddressedChange } from "./membership.ts";
 import type { JoiningNode } from "./membership_change.ts";
 
-/** What a probe needs. */
+/** The dependencies of a probe. */
 export interface MemberProbeOptions {
   readonly network: Network;
   readonly clock: Clock;

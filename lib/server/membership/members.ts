@@ -1,11 +1,11 @@
-/** The members of a configuration as the outside sees them. */
+/** The members of a configuration: their roles and addresses, and which of them may connect. */
 import { parseAddress } from "../../platform/address.ts";
 import type { NodeAddress } from "../../protocol/node_list.ts";
 import type { Member, MemberRole } from "../../protocol/messages.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
 import type { PeerCaller, Refusal } from "../../protocol/hello.ts";
 
-/** All members with their roles, sorted by id. */
+/** Returns all members with their roles, sorted by id. */
 export function membersOf({ confState, members }: Configuration): readonly Member[] {
   const roleOf = (id: NodeId): MemberRole => {
     if (confState.voters.includes(id)) return "voter";
@@ -14,12 +14,12 @@ export function membersOf({ confState, members }: Configuration): readonly Membe
   return members.map(({ id, address }) => ({ id, address, role: roleOf(id) }));
 }
 
-/** Where the members are dialled. */
+/** Returns the addresses of the members. */
 export function addressesOf({ members }: Configuration): readonly NodeAddress[] {
   return members.map(({ id, address }) => ({ id, address: parseAddress(address) }));
 }
 
-/** The configuration that a cluster begins with: everybody votes. */
+/** Returns the first configuration of a cluster: all founders vote. */
 export function foundingConfiguration(
   founders: readonly { readonly id: NodeId; readonly address: string }[],
 ): Configuration {
@@ -32,20 +32,20 @@ export function foundingConfiguration(
   };
 }
 
-/** What a node goes by when it is called. */
+/** The configurations by which a node authorizes its callers. */
 export interface MembershipView {
-  /** The configuration that it has applied: what is said there stays so. */
+  /** The configuration that it has applied; it is committed. */
   readonly applied: Configuration;
-  /** The newest in its log, committed or not. */
+  /** The newest configuration in its log, committed or not. */
   readonly newest: Configuration;
 }
 
 /**
- * Why a node of this cluster may not call, or null.
+ * Returns why a node of this cluster may not connect, or null.
  *
- * A refusal by the applied configuration is for good, and ends the caller. But an answer of a node that came back with
- * an empty disk must count nowhere, also where the entry that tells it from the one that left is in the log and not
- * known to be committed, as after a restart: there it is put off.
+ * A refusal by the applied configuration is final, and stops the caller. A node that returned with an empty disk must not
+ * count as a member even where the entry with the data id is in the log and not known to be committed, as after a
+ * restart: it is refused for now, with `busy`.
  */
 export function authorizePeer(
   { nodeId, dataId }: PeerCaller,
@@ -56,7 +56,7 @@ export function authorizePeer(
       kind: "refusal",
       code: "removedNode",
       message:
-        `node ${nodeId} was removed from the cluster, and its id is spent. Stop it; to bring the machine back, ` +
+        `node ${nodeId} was removed from the cluster, and its id cannot be used again. Stop it; to bring the machine back, ` +
         "start a new node with a new id and an empty data folder, and add it: member add <new id> <host:port>.",
     };
   }
@@ -69,8 +69,8 @@ export function authorizePeer(
       kind: "refusal",
       code: "otherData",
       message:
-        `node ${nodeId} comes with another data folder than the cluster knows: what it had promised before, this ` +
-        "folder does not remember. Bring its own folder back; or, where that is lost, start a new node with an id that " +
+        `node ${nodeId} comes with another data folder than the cluster knows: it does not hold the votes and ` +
+        "entries that the node acknowledged before. Bring its own folder back; or, where that is lost, start a new node with an id that " +
         `was never used and --join, and have it take its place: member replace ${nodeId} <new id> <host:port>.`,
     };
   }

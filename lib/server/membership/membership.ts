@@ -1,10 +1,9 @@
 /**
- * Changes of membership as the leader carries them out: those that somebody asks for, and those that it makes by
- * itself, a learner that has caught up becoming a voter (thesis §4.2.1) and the data folders of the first members
- * being written down.
+ * Carries out changes of membership at the leader: those that a client requests, and those that the leader makes by
+ * itself. It promotes a learner that has caught up (thesis §4.2.1), and records the data folders of the first members.
  *
- * Which data folder is whose is part of the replicated configuration: so a node that comes back under its old id with
- * an empty folder, and has forgotten whom it voted for and what it acknowledged, is told from the one that left.
+ * The data id of each member is part of the replicated configuration. So a node that returns with its old id and an empty
+ * folder, without its vote and the entries that it acknowledged, is distinguished from the original member.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";
@@ -26,26 +25,26 @@ import {
   withDataIds,
 } from "./membership_change.ts";
 
-/** A learner that lacks no more entries than this is close enough to become a voter: less than a moment's worth. */
+/** A learner that lacks at most this many entries may become a voter: they take it less than a second. */
 const CLOSE_ENTRIES = 1_000;
-/** Intervals for which the leader waits to hear from every first member before it writes down whom it has heard. */
+/** Intervals for which the leader waits for all first members before it records the data ids of those that have called. */
 const PATIENCE_INTERVALS = 50;
-/** Changes that may wait for their end at a time. */
+/** Maximum number of changes that wait for their end. */
 const MAX_WAITING_CHANGES = 64;
-/** Changes for which other nodes are asked at a time, each over a connection or a round. One more is refused as busy. */
+/** Maximum number of changes for which other nodes are being asked; one more is refused as busy. */
 const MAX_ASKING = 16;
-/** Callers whose data folders are remembered: more than a cluster has members. The one that called first is forgotten. */
+/** Maximum number of callers whose data ids are kept: more than a cluster has members. The oldest is removed. */
 const MAX_SEEN = 64;
 
-/** A change that names an address: the node that answers there must be the one that is meant. */
+/** A change that names an address; the node that answers there must be the one that the change names. */
 export type AddressedChange = Extract<MembershipChange, { kind: "add" | "replace" | "update" }>;
 
-/** How a change of membership ends for whoever asked. */
+/** The end of a change of membership. */
 export type MembershipAnswer =
   | { readonly kind: "changed"; readonly members: readonly Member[] }
   | ErrorAnswer;
 
-/** What carrying out changes takes from its surroundings. */
+/** The parts of a node that changes of membership involve. */
 export interface MembershipOptions {
   readonly self: NodeId;
   readonly dataId: number;
@@ -53,50 +52,47 @@ export interface MembershipOptions {
   readonly driver: Driver;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Between two looks at what is to be done. */
+  /** Interval between two calls of reconcile. */
   readonly intervalMs: number;
-  /** Who was not heard from for so many ticks of the core counts as not reachable. */
+  /** Ticks of the core without a message after which a node counts as unreachable. */
   readonly contactTicks: number;
-  /** Voters that don't answer a round of heartbeats within this are not counted upon. */
+  /** Voters that do not answer a round of heartbeats within this time count as unreachable. */
   readonly roundTimeoutMs: number;
-  /** A change that is not committed after so long is answered as unknown. */
+  /** Time after which a change that is not committed is answered with an unknown outcome. */
   readonly timeoutMs: number;
-  /**
-   * Whether messages can be sent to a node. A connection that broke says that a process is gone long before the age of
-   * the last contact does.
-   */
+  /** Whether messages can be sent to a node. A broken connection shows a stopped process sooner than the last contact. */
   readonly isConnected: (node: NodeId) => boolean;
-  /** Asks which node answers at the address of a change; the reason, without a full stop, where it is not that of the change. */
+  /** Resolves to the node at the address of a change; to the reason, without a full stop, if it is not the one that is named. */
   readonly probe: (change: AddressedChange, configuration: Configuration) => Promise<JoiningNode | string>;
 }
 
-/** A change that was proposed and is not done yet. */
+/** A change that was proposed and is not finished. */
 interface WaitingChange {
-  /** Index and term of its first entry; its second follows by itself. */
+  /** Index and term of its first entry; the core appends the second by itself. */
   readonly index: number;
   readonly term: number;
-  /** Whether its first entry was applied: what stands at its index may be another leader's. */
+  /** Whether its first entry was applied; the entry at its index may be another leader's. */
   isApplied: boolean;
   readonly answer: (answer: MembershipAnswer) => void;
-  /** The answer where it can't be told what becomes of it. */
+  /** The answer where the outcome stays unknown. */
   readonly unknown: ErrorAnswer;
   readonly timer: Timer;
 }
 
-/** What asking others for a change came to. */
+/** The answers of other nodes before a change. */
 interface Evidence {
-  /** The node that answers at the address of the change; null where nobody was asked. */
+  /** The node at the address of the change; null where none was asked. */
   readonly joiningNode: JoiningNode | null;
-  /** The round of heartbeats that those who are counted upon have answered; null where the last contact has to do. */
+  /** The round of heartbeats that reachable voters have answered; null where the last contact decides. */
   readonly round: number | null;
 }
 
 const NO_EVIDENCE: Evidence = { joiningNode: null, round: null };
 
-/** A round of heartbeats that is waited for. */
+/** A wait for the answers to a round of heartbeats. */
 interface WaitingRound {
   readonly round: number;
-  /** Those that would vote after the change: a majority of them has to answer. */
+  /** The voters after the change; a majority of them has to answer. */
   readonly voters: readonly NodeId[];
   readonly end: () => void;
 }
@@ -106,11 +102,11 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #waiting = new Set<WaitingChange>();
   readonly #rounds = new Set<WaitingRound>();
-  /** The data folders that members were seen with, by those who called. */
+  /** Data ids of the nodes that have called, by node. */
   readonly #seenDataIds = new Map<NodeId, number>();
   #timer: Timer | null = null;
   #impatience = 0;
-  /** Changes for which other nodes are being asked. */
+  /** Number of changes for which other nodes are being asked. */
   #asking = 0;
   #stopped = false;
 
@@ -119,7 +115,7 @@ export class Membership {
     this.#seenDataIds.set(options.self, options.dataId);
   }
 
-  /** This node leads: it looks after the members until it {@link leadershipLost}. */
+  /** Begins to reconcile the members periodically, as the leader, until {@link leadershipLost}. */
   start(): void {
     const { clock, intervalMs } = this.#options;
     if (this.#stopped) return;
@@ -130,13 +126,13 @@ export class Membership {
     });
   }
 
-  /** Answers everybody who waits, and ends. Who asks from now on is refused. */
+  /** Ends every wait, and refuses requests from now on. */
   stop(): void {
     this.#stopped = true;
     this.leadershipLost();
   }
 
-  /** A node has called, with this data folder. */
+  /** Notes the data id with which a node has called. */
   seen(node: NodeId, dataId: number): void {
     if (node === this.#options.self) return;
     this.#seenDataIds.delete(node);
@@ -146,7 +142,7 @@ export class Membership {
     if (oldest !== undefined) this.#seenDataIds.delete(oldest);
   }
 
-  /** Somebody asks for a change; `answer` is called once, when it is done or refused. Never rejects. */
+  /** Carries out a requested change; `answer` is called once, when it is finished or refused. Never rejects. */
   async change(
     request: RequestFrame<"changeMembership">,
     answer: (answer: MembershipAnswer) => void,
@@ -169,14 +165,14 @@ export class Membership {
       if (laterReason !== null) return answer(laterReason);
       this.#carryOut(this.#plan(request, evidence), change, answer);
     } catch (error) {
-      // The driver has heard of it, and this node ends.
+      // The driver has reported the error, and this node stops.
       answer(unknownOutcome("internal", `Cannot change the membership: ${errorMessage(error)}`));
     }
   }
 
   /**
-   * Asks those whom the change needs: the node at an address that it names, and a majority of the voters that there
-   * would be. How long ago these were heard from does not tell: one may have died a moment ago.
+   * Asks the nodes that the change needs: the node at an address that it names, or a majority of the future voters. Their
+   * last contact is not enough: a voter may have stopped since.
    */
   async #evidenceFor(
     request: RequestFrame<"changeMembership">,
@@ -201,7 +197,7 @@ export class Membership {
     }
   }
 
-  /** Resolves to a round of heartbeats once a majority of `voters` has answered it, or has not in time. */
+  /** Resolves to a round of heartbeats once a majority of `voters` has answered it, or after the timeout. */
   #heartbeat(voters: readonly NodeId[]): Promise<number> {
     const { driver, clock, roundTimeoutMs } = this.#options;
     const { promise, resolve } = Promise.withResolvers<number>();
@@ -217,7 +213,7 @@ export class Membership {
     return promise;
   }
 
-  /** A batch was processed: nodes may have answered a round. */
+  /** Ends the waits for rounds that a majority has answered: a batch was processed. */
   settled(): void {
     for (const { round, voters, end } of [...this.#rounds]) {
       const answered = this.#answered(round);
@@ -225,7 +221,7 @@ export class Membership {
     }
   }
 
-  /** Tells of each node whether it has answered a round; the leader has. */
+  /** Returns a function that says whether a node has answered a round; the leader has. */
   #answered(round: number): (node: NodeId) => boolean {
     const { raft, self } = this.#options;
     const answered = raft.status().peers.filter(({ confirmedRound }) => confirmedRound >= round);
@@ -233,14 +229,14 @@ export class Membership {
     return (node) => ids.has(node);
   }
 
-  /** Why nothing can be changed at the moment, whatever is asked. */
+  /** Returns why no change is possible now, or null. */
   #whyNotNow(change: MembershipChange): ErrorAnswer | null {
     const { raft } = this.#options;
     if (this.#stopped) {
       return notApplied("stopping", "Cannot change the membership: this node is stopping. Ask the leader.");
     }
     if (!raft.isLeader) return notLeader();
-    // "It is so already" must not be said of what may yet be truncated.
+    // A change must not be answered as done because of an entry that may still be truncated.
     const isSettled = raft.configuration === raft.committedConfiguration;
     return isSettled ? null : whyNotProposed("changeUnderWay", change);
   }
@@ -261,7 +257,7 @@ export class Membership {
     }
   }
 
-  /** The state machine has applied these entries: a change is known by the index and the term of its first one. */
+  /** Notes applied entries: a change is identified by the index and term of its first entry. */
   entriesApplied(entries: readonly Entry[]): void {
     for (const waiting of [...this.#waiting]) {
       const entry = entries.find(({ index }) => index === waiting.index);
@@ -270,7 +266,7 @@ export class Membership {
     }
   }
 
-  /** The state machine has applied a configuration; the entries up to it were {@link entriesApplied}. */
+  /** Ends changes whose final configuration was applied; the entries up to it were {@link entriesApplied}. */
   applied(configuration: Configuration): void {
     if (configuration.confState.votersOutgoing.length > 0) return;
     for (const waiting of [...this.#waiting]) {
@@ -278,7 +274,7 @@ export class Membership {
     }
   }
 
-  /** This node does not lead any more: what becomes of changes under way, it can't tell. */
+  /** Ends every wait with an unknown outcome: this node no longer leads. */
   leadershipLost(): void {
     this.#timer?.cancel();
     for (const { end } of [...this.#rounds]) end();
@@ -304,7 +300,7 @@ export class Membership {
   }
 
   #propose(
-    { configuration, atStake }: Extract<MembershipPlan, { kind: "propose" }>,
+    { configuration, risk }: Extract<MembershipPlan, { kind: "propose" }>,
     change: MembershipChange,
     answer: (answer: MembershipAnswer) => void,
   ): void {
@@ -319,13 +315,13 @@ export class Membership {
     const proposed = driver.ask((raft) => raft.proposeConfiguration(configuration));
     if (proposed.kind === "refused") return answer(whyNotProposed(proposed.reason, change));
     logger.info("membership changes", { change: nameOf(change) });
-    if (atStake !== null) logger.warn("this change was forced", { change: nameOf(change), atStake });
+    if (risk !== null) logger.warn("this change was forced", { change: nameOf(change), risk });
     const waiting: WaitingChange = {
       index: proposed.index,
       term: proposed.term,
       isApplied: false,
       answer,
-      unknown: outcomeUnknown(atStake),
+      unknown: outcomeUnknown(risk),
       timer: clock.after(timeoutMs, () => this.#settle(waiting, waiting.unknown)),
     };
     this.#waiting.add(waiting);
@@ -337,7 +333,7 @@ export class Membership {
     waiting.answer(answer);
   }
 
-  /** What a leader does by itself. One change at a time: the next look sees to the next. */
+  /** Proposes one change that the leader makes by itself, if one is due. */
   #reconcile(): void {
     const { raft, driver, logger } = this.#options;
     const { configuration } = raft;
@@ -348,11 +344,11 @@ export class Membership {
       return;
     }
     const promotion = this.#promotion(configuration);
-    const next = promotion?.configuration ?? this.#toWriteDown(configuration);
+    const next = promotion?.configuration ?? this.#withSeenDataIds(configuration);
     if (next === null) return;
     const problem = planProblem(next, configuration);
     if (problem !== null) {
-      return logger.error("the members can't be brought up to date", { reason: problem });
+      return logger.error("cannot update the members", { reason: problem });
     }
     const proposed = driver.ask((raft) => raft.proposeConfiguration(next));
     if (proposed.kind === "accepted" && promotion !== null) {
@@ -360,7 +356,7 @@ export class Membership {
     }
   }
 
-  /** A learner that is to become a voter, is close, and may become one, with what it leads to; null when there is none. */
+  /** Returns a learner that has caught up and may become a voter, with the configuration after that; null if none may. */
   #promotion(
     configuration: Configuration,
   ): { readonly node: NodeId; readonly configuration: Configuration } | null {
@@ -387,8 +383,8 @@ export class Membership {
     return ticksSinceContact !== null && ticksSinceContact <= contactTicks && isConnected(id);
   }
 
-  /** The configuration with the data folders that are known by now; null while there is nothing to be written down. */
-  #toWriteDown(configuration: Configuration): Configuration | null {
+  /** Returns the configuration with the data ids that are known by now; null while there are none to record. */
+  #withSeenDataIds(configuration: Configuration): Configuration | null {
     const unknown = configuration.members.filter(({ dataId }) => dataId === null);
     const seen = unknown.filter(({ id }) => this.#seenDataIds.has(id));
     if (seen.length === 0) return null;
@@ -411,7 +407,7 @@ function notLeader(): ErrorAnswer {
   return notApplied("notLeader", "Cannot change the membership: this node does not lead. Ask the leader.");
 }
 
-/** Another leader's entry was committed in the place of the change, so it never will be. */
+/** The refusal of a change whose entry was overwritten by another leader's: it will never be committed. */
 function overwritten(): ErrorAnswer {
   return notApplied(
     "leadershipLost",
@@ -419,11 +415,11 @@ function overwritten(): ErrorAnswer {
   );
 }
 
-function outcomeUnknown(atStake: string | null): ErrorAnswer {
+function outcomeUnknown(risk: string | null): ErrorAnswer {
   return unknownOutcome(
     "leadershipLost",
     "Cannot tell whether the membership was changed: this node lost the leadership or its majority. See `members`." +
-      (atStake === null ? "" : ` The change was forced: ${atStake}.`),
+      (risk === null ? "" : ` The change was forced: ${risk}.`),
   );
 }
 
@@ -437,16 +433,19 @@ function whyNotProposed(
     case "transferring":
       return notApplied(
         "noLeader",
-        "Cannot change the membership: leadership is being handed over. Try again.",
+        "Cannot change the membership: leadership is being transferred. Try again.",
       );
     case "busy":
-      return notApplied("busy", "Cannot change the membership: too much is under way. Try again later.");
+      return notApplied(
+        "busy",
+        "Cannot change the membership: too many writes are in progress. Try again later.",
+      );
     case "notReady":
       return notApplied(
         "noLeader",
         "Cannot change the membership: the leader is new and not settled. Try again.",
       );
     case "changeUnderWay":
-      return membershipRefused(change, "another change is under way; try again when it is done");
+      return membershipRefused(change, "another change is in progress; try again when it is finished");
   }
 }

@@ -1,9 +1,9 @@
 /**
- * What a change of membership makes of the present configuration, or why it is refused. Pure: no I/O, no time.
+ * Plans changes of membership: the next configuration, or why a change is refused. Pure: no I/O, no time.
  *
- * Refused is whatever has cost others their cluster: an id used before (its old holder may have promised things), an
- * address already taken, a second change beside one under way, and above all what would leave fewer reachable voters
- * than a majority: such a change could not even be committed, or only just, and the next failure would end it.
+ * Refused are an id that was used before (the old node may have voted and acknowledged entries), an address of another
+ * member, a second change during another, and a change after which no majority of the voters would be reachable: such a
+ * change could hardly be committed, and the next failure would make the cluster unavailable.
  */
 import { assert, assertNever } from "../../platform/assert.ts";
 import type { MembershipChange } from "../../protocol/messages.ts";
@@ -18,28 +18,28 @@ import {
   targetProblem,
 } from "../../raft/mod.ts";
 
-/** What planning looks at. */
+/** The situation in which a change is planned. */
 export interface MembershipSituation {
   readonly configuration: Configuration;
-  /** Whether a voter answers the leader at the moment; the leader does. */
+  /** Whether a voter answers the leader now; the leader itself does. */
   readonly isReachable: (node: NodeId) => boolean;
-  /** Do it even where too few voters are reachable. */
+  /** Whether to change even where too few voters are reachable. */
   readonly force: boolean;
 }
 
-/** What is to be proposed. */
+/** The plan for a change. */
 export type MembershipPlan =
   | {
     readonly kind: "propose";
     readonly configuration: Configuration;
-    /** What a change that is forced puts at stake; null where nothing is. */
-    readonly atStake: string | null;
+    /** The risk of a forced change; null where there is none. */
+    readonly risk: string | null;
   }
-  /** It is so already. */
+  /** The configuration has the change already. */
   | { readonly kind: "done" }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** The node that answers at the address of a change: one that is to be added, or a member that is to be dialled there. */
+/** The node at the address of a change: one that joins, or a member with a new address. */
 export interface JoiningNode {
   readonly id: NodeId;
   readonly address: string;
@@ -47,15 +47,15 @@ export interface JoiningNode {
 }
 
 /**
- * Why a configuration must not be proposed, or null. Asked of every plan: a configuration that does not hold together, or
- * leads to one, would fail an assertion of the core, and the same request would end the next leader, too.
+ * Returns why a configuration must not be proposed, or null. Every plan is checked: a configuration that is invalid, or
+ * leads to an invalid one, would fail an assertion of the core, and a retry of the request would stop the next leader, too.
  */
 export function planProblem(target: Configuration, current: Configuration): string | null {
   const problem = targetProblem(target, current);
-  if (problem !== null) return `the members would not hold together: ${problem}`;
+  if (problem !== null) return `the configuration would be invalid: ${problem}`;
   for (const step of [target, ...stepsTo(target, current)]) {
     const stepProblem = configurationProblem(step);
-    if (stepProblem !== null) return `the members would not hold together: ${stepProblem}`;
+    if (stepProblem !== null) return `the configuration would be invalid: ${stepProblem}`;
   }
   return null;
 }
@@ -68,7 +68,7 @@ export function planChange(
 ): MembershipPlan {
   const { configuration } = situation;
   if (configuration.confState.votersOutgoing.length > 0) {
-    return refused("another change is under way; try again when `members` shows nobody as leaving");
+    return refused("another change is in progress; try again when `members` shows no node as leaving");
   }
   switch (change.kind) {
     case "add":
@@ -89,15 +89,15 @@ export function planChange(
 }
 
 /**
- * Plans what a leader does by itself: a learner that is close becomes a voter, in the place of another if it was to. A
- * replacement is as good as what it replaces, whoever is down; one voter more must find a majority up.
+ * Plans the promotion that a leader makes by itself: a learner that has caught up becomes a voter, in the place of another
+ * if it was added so. A replacement needs no reachable majority, since it keeps the number of voters; one more voter does.
  */
 export function planPromotion(id: NodeId, situation: MembershipSituation): MembershipPlan {
   const isReplacement = replacedBy(id, situation.configuration) !== null;
   return planPromote(id, { ...situation, force: situation.force || isReplacement });
 }
 
-/** The configuration in which a learner has become a voter, and whoever it was to replace is gone. */
+/** Returns the configuration in which a learner has become a voter, and the node that it replaces is removed. */
 function promoted(configuration: Configuration, id: NodeId): Configuration {
   const replaced = replacedBy(id, configuration);
   const record = { ...recordOf(configuration, id), autoPromote: false, replaces: null };
@@ -110,13 +110,13 @@ function promoted(configuration: Configuration, id: NodeId): Configuration {
   return replaced === null ? grown : withoutMember(grown, replaced);
 }
 
-/** The voter whose place a learner takes; null when there is none, or it votes no more. */
+/** Returns the voter that a learner replaces; null when there is none, or it no longer votes. */
 function replacedBy(id: NodeId, configuration: Configuration): NodeId | null {
   const { replaces } = recordOf(configuration, id);
   return replaces !== null && configuration.confState.voters.includes(replaces) ? replaces : null;
 }
 
-/** The configuration in which members have the data folders that they were seen with, where it was not known. */
+/** Returns the configuration with data ids for the members whose id was not known. */
 export function withDataIds(
   configuration: Configuration,
   dataIds: ReadonlyMap<NodeId, number>,
@@ -150,7 +150,7 @@ function planAdd(
   return propose(withLearner(configuration, record));
 }
 
-/** A member that is added once more: it is so already, unless in another role. */
+/** Plans the repeated addition of a member: it is done, unless the member has another role. */
 function alreadyAdded(
   { id, autoPromote }: MemberRecord,
   { wantsLearner, configuration }: { readonly wantsLearner: boolean; readonly configuration: Configuration },
@@ -175,7 +175,7 @@ function planReplace(
   const isReplacing = known?.replaces === change.dead || configuration.removedIds.includes(change.dead);
   if (known?.address === change.address && isReplacing) return { kind: "done" };
   if (!configuration.confState.voters.includes(change.dead)) {
-    return refused(`node ${change.dead} is not a voter, so nobody can take its place`);
+    return refused(`node ${change.dead} is not a voter, so no node can take its place`);
   }
   if (recordOf(configuration, change.dead).address === change.address) {
     return refused(
@@ -245,13 +245,13 @@ function planUpdate(
   return propose(withMember(configuration, { ...record, address }));
 }
 
-/** Why no node may be added under this id and address, or null. */
+/** Returns why no node may be added with this id and address, or null. */
 function whyNotNew(
   { id, address }: { readonly id: NodeId; readonly address: string },
   { members, removedIds }: Configuration,
 ): string | null {
   if (removedIds.includes(id)) {
-    return `node ${id} was a member before, and an id is never used again: its old data may still be about. Take a new id`;
+    return `node ${id} was a member before, and an id is never used again: its old data may still exist. Take a new id`;
   }
   if (members.some((member) => member.id === id)) return `node ${id} is a member already, at another address`;
   const holder = members.find((member) => member.address === address);
@@ -266,15 +266,15 @@ function whyNotVoters(voters: number): string | null {
     : null;
 }
 
-/** Why nobody may be removed any more, or null. */
+/** Returns why no further node may be removed, or null. */
 function whyNotGone({ removedIds }: Configuration): string | null {
   return removedIds.length >= MAX_REMOVED_IDS
-    ? `${MAX_REMOVED_IDS} nodes were removed before, and a cluster remembers no more; demote it, or move to a new ` +
+    ? `${MAX_REMOVED_IDS} nodes were removed before, which is the maximum; demote it, or move to a new ` +
       "cluster with a backup"
     : null;
 }
 
-/** A plan for a configuration with other voters: refused where too few of them answer, unless it is forced. */
+/** Plans a configuration with other voters: refused where too few of them answer, unless it is forced. */
 function proposeVoters(configuration: Configuration, situation: MembershipSituation): MembershipPlan {
   const { voters } = configuration.confState;
   if (voters.length === 0) return refused("a cluster needs a voter");
@@ -284,31 +284,31 @@ function proposeVoters(configuration: Configuration, situation: MembershipSituat
   const reachable = voters.length - silent.length;
   if (reachable >= majority) return propose(configuration);
   const who = `node ${silent.join(" and node ")}`;
-  const atStake =
+  const risk =
     `nothing can be written, and no linearizable read answered, before ${majority} of these answer (${who} must come ` +
     "back); with their data lost, only `recover` or a backup bring the cluster back";
-  if (force) return propose(configuration, atStake);
+  if (force) return propose(configuration, risk);
   return refused(
     `of the ${voters.length} voters that there would be, ${majority} must answer, and only ${reachable} do ` +
       `(${who} does not): the cluster would stop, and could not take the change back. Bring them up first. ` +
-      `With --force it is done all the same: ${atStake}`,
+      `With --force it is done nevertheless: ${risk}`,
   );
 }
 
-/** A configuration with one more learner. */
+/** Returns a configuration with one more learner. */
 function withLearner(configuration: Configuration, record: MemberRecord): Configuration {
   const { voters, learners } = configuration.confState;
   const confState = confStateOf({ voters, learners: [...learners, record.id] });
   return { ...withMember(configuration, record), confState };
 }
 
-/** A configuration in which a member's record is this one. */
+/** Returns a configuration in which a member has this record. */
 function withMember(configuration: Configuration, record: MemberRecord): Configuration {
   const others = configuration.members.filter(({ id }) => id !== record.id);
   return { ...configuration, members: [...others, record].sort((a, b) => a.id - b.id) };
 }
 
-/** A configuration without a node, whose id is spent. Nobody waits to replace it any more. */
+/** Returns a configuration without a node. Its id cannot be used again, and no learner replaces it any more. */
 function withoutMember(configuration: Configuration, id: NodeId): Configuration {
   const { voters, learners } = configuration.confState;
   const members = configuration.members.filter((member) => member.id !== id)
@@ -334,12 +334,12 @@ function isMember({ members }: Configuration, id: NodeId): boolean {
 
 function recordOf({ members }: Configuration, id: NodeId): MemberRecord {
   const record = members.find((member) => member.id === id);
-  assert(record !== undefined, "who is changed is a member");
+  assert(record !== undefined, "a change names a member");
   return record;
 }
 
-function propose(configuration: Configuration, atStake: string | null = null): MembershipPlan {
-  return { kind: "propose", configuration, atStake };
+function propose(configuration: Configuration, risk: string | null = null): MembershipPlan {
+  return { kind: "propose", configuration, risk };
 }
 
 function refused(reason: string): MembershipPlan {

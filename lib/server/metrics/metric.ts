@@ -1,23 +1,23 @@
-/** What a metric is, what it is read from, and the helpers that the table of them (metric_table.ts) is written with. */
+/** The type of a metric, its sources, and the helpers that the table of metrics (metric_table.ts) is written with. */
 import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { DoublingHistogram, Metrics } from "./metrics.ts";
 import type { NodeCondition } from "../node.ts";
 
-/** What the process uses of the machine. */
+/** The resources that the process uses. */
 export interface Resources {
-  /** Memory that is in the machine's RAM. */
+  /** Resident memory. */
   readonly residentBytes: number;
   readonly heapUsedBytes: number;
   readonly heapTotalBytes: number;
-  /** Buffers outside of the heap, among them all that was read and written. */
+  /** Buffers outside of the heap, among them those of reads and writes. */
   readonly externalBytes: number;
   /** CPU time of the process so far. */
   readonly cpuMs: number;
 }
 
-/** All that metrics are read from. */
+/** The sources of metrics. */
 export interface MetricSources {
   readonly clusterId: string;
   readonly status: NodeStatus;
@@ -26,37 +26,37 @@ export interface MetricSources {
   readonly connections: ConnectionCounts;
   readonly links: readonly PeerConnectionView[];
   readonly resources: Resources;
-  /** Since the process began. */
+  /** Time since the process began. */
   readonly uptimeMs: number;
 }
 
-/** What tells the samples of one metric apart. */
+/** The labels that distinguish the samples of one metric. */
 export type Labels = Readonly<Record<string, string | number>>;
 
-/** One number. */
+/** One value of a metric. */
 export interface Sample {
   readonly labels: Labels;
   readonly value: number;
 }
 
-/** How often numbers of each size came up; `scale` makes the metric's unit of one. */
+/** A histogram; `scale` converts its numbers to the metric's unit. */
 export interface Histogram {
   readonly labels: Labels;
   readonly histogram: DoublingHistogram;
   readonly scale: number;
 }
 
-/** What a metric is called and means. */
+/** The description of a metric. */
 interface Description {
   readonly name: string;
   /** Heading of its section in the docs. */
   readonly group: string;
-  /** Empty for what is no quantity. */
+  /** Empty if the metric has none. */
   readonly unit: string;
   readonly labels: readonly string[];
   /** A sentence. */
   readonly help: string;
-  /** The file. */
+  /** The file that measures it. */
   readonly measured: string;
 }
 
@@ -73,42 +73,42 @@ type Given<T> = Omit<Description, "name" | "group" | "labels"> & {
   readonly read: (sources: MetricSources) => readonly T[];
 };
 
-/** A number that goes up and down. */
+/** Makes a metric that goes up and down. */
 export function gauge(name: string, given: Given<Sample>): Metric {
   return { labels: [], ...given, name, group: "", type: "gauge" };
 }
 
-/** A number that only grows. */
+/** Makes a metric that only grows. */
 export function counter(name: string, given: Given<Sample>): Metric {
   return { labels: [], ...given, name, group: "", type: "counter" };
 }
 
-/** How often numbers of each size came up. */
+/** Makes a metric of the distribution of numbers. */
 export function histogram(name: string, given: Given<Histogram>): Metric {
   return { labels: [], ...given, name, group: "", type: "histogram" };
 }
 
-/** The metrics under one heading of the docs. */
+/** Assigns metrics to a heading of the documentation. */
 export function grouped(group: string, metrics: readonly Metric[]): readonly Metric[] {
   return metrics.map((metric) => ({ ...metric, group }));
 }
 
-/** A number with its labels. */
+/** Returns a value with its labels. */
 export function sample(labels: Labels, value: number): Sample {
   return { labels, value };
 }
 
-/** The only number of a metric. */
+/** Returns the only value of a metric. */
 export function one(value: number): readonly Sample[] {
   return [sample({}, value)];
 }
 
-/** Numbers by a label. */
+/** Returns values by a label. */
 export function counts(label: string, values: Readonly<Record<string, number>>): readonly Sample[] {
   return Object.entries(values).map(([text, value]) => sample({ [label]: text }, value));
 }
 
-/** A state as numbers: 1 for the one that holds, 0 for all others. */
+/** Returns a state as values: 1 for the current one, 0 for all others. */
 export function oneOf(
   label: string,
   states: readonly string[],
@@ -118,7 +118,7 @@ export function oneOf(
   return states.map((state) => sample({ ...labels, [label]: state }, state === holds ? 1 : 0));
 }
 
-/** Milliseconds as seconds, to the microsecond. */
+/** Returns milliseconds as seconds, to the microsecond. */
 export function seconds(durationMs: number): number {
   return Math.round(durationMs * 1_000) / 1e6;
 }

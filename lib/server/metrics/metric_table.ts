@@ -1,8 +1,7 @@
 /**
- * Every metric of a node: what it is called, what it means, where it comes from. The one table that /metrics and
- * docs/metrics.md are made from (metrics_text.ts).
+ * The table of all metrics: name, meaning and source. `/metrics` and docs/metrics.md are made from it (metrics_text.ts).
  *
- * Names are as Prometheus wants them: base units, `_total` behind what only grows.
+ * Names follow the conventions of Prometheus: base units, `_total` for counters.
  */
 import {
   counter,
@@ -26,7 +25,7 @@ const NODE: readonly Metric[] = [
   gauge("kvraft_info", {
     unit: "",
     labels: ["node", "cluster", "version"],
-    help: "Always 1; the labels say which node this is.",
+    help: "Always 1; the labels name the node.",
     measured: "lib/server/server.ts",
     read: ({ status: { id, version }, clusterId }) => [
       { labels: { node: id, cluster: clusterId, version }, value: 1 },
@@ -35,7 +34,7 @@ const NODE: readonly Metric[] = [
   gauge("kvraft_role", {
     unit: "",
     labels: ["role"],
-    help: "1 for what the node is in its term, 0 for what it is not.",
+    help: "1 for the role of the node in its term, 0 for the others.",
     measured: "lib/raft/status.ts",
     read: ({ status }) => oneOf("role", ROLES, status.role),
   }),
@@ -47,13 +46,13 @@ const NODE: readonly Metric[] = [
   }),
   gauge("kvraft_leader", {
     unit: "node id",
-    help: "Who leads, as far as the node knows; 0 when it knows of nobody.",
+    help: "The leader that the node knows; 0 when it knows none.",
     measured: "lib/raft/status.ts",
     read: ({ status }) => one(status.leader ?? 0),
   }),
   counter("kvraft_leader_changes_total", {
     unit: "leaders",
-    help: "Leaders that the node has heard of, one after the other.",
+    help: "Changes of leader that the node has seen.",
     measured: "lib/server/leadership.ts",
     read: ({ metrics }) => one(metrics.leaders),
   }),
@@ -133,13 +132,13 @@ const LOG: readonly Metric[] = [
   }),
   gauge("kvraft_disk_full", {
     unit: "",
-    help: "1 while the last write to the log found no room.",
+    help: "1 while the last write to the log failed because the disk was full.",
     measured: "lib/server/driver.ts",
     read: ({ condition }) => one(condition.isDiskFull ? 1 : 0),
   }),
   gauge("kvraft_disk_nearly_full", {
     unit: "",
-    help: "1 while there was no room to prepare the log's next file: writes that add something are refused.",
+    help: "1 while the disk has no space for the log's next file: writes that add data are refused.",
     measured: "lib/storage/wal/wal.ts",
     read: ({ condition }) => one(condition.isDiskNearlyFull ? 1 : 0),
   }),
@@ -156,7 +155,7 @@ const PEERS: readonly Metric[] = [
   gauge("kvraft_peer_round_trip_seconds", {
     unit: "seconds",
     labels: ["peer"],
-    help: "Time that the last ping took there and back, both event loops included.",
+    help: "Round-trip time of the last ping, both event loops included.",
     measured: "lib/transport/outbound_lane.ts",
     read: ({ links }) =>
       links.flatMap(({ id, roundTripMs }) =>
@@ -174,7 +173,7 @@ const PEERS: readonly Metric[] = [
   gauge("kvraft_peer_last_contact_seconds", {
     unit: "seconds",
     labels: ["peer"],
-    help: "Of a leader: time since another node was last heard from, in ticks of the core.",
+    help: "Of a leader: time since the last message of another node, in ticks of the core.",
     measured: "lib/raft/progress.ts",
     read: ({ status: { peers } }) =>
       peers.flatMap(({ id, lastContactMs }) =>
@@ -185,7 +184,7 @@ const PEERS: readonly Metric[] = [
     unit: "",
     labels: ["peer", "state"],
     help:
-      "Of a leader: 1 for how it feeds another node (the end of its log is looked for, entries, a snapshot).",
+      "Of a leader: 1 for how it replicates to another node (probing for the end of its log, entries, a snapshot).",
     measured: "lib/raft/progress.ts",
     read: ({ status: { peers } }) =>
       peers.flatMap(({ id, state }) => oneOf("state", PEER_STATES, state, { peer: id })),
@@ -193,7 +192,7 @@ const PEERS: readonly Metric[] = [
   gauge("kvraft_peer_disk_full", {
     unit: "",
     labels: ["peer"],
-    help: "Of a leader: 1 while another node says that its disk has no room for more of the log.",
+    help: "Of a leader: 1 while another node reports that its disk has no space for more of the log.",
     measured: "lib/raft/progress.ts",
     read: ({ status: { peers } }) =>
       peers.flatMap(({ id, hasDiskSpace }) =>
@@ -222,8 +221,8 @@ const REQUESTS: readonly Metric[] = [
   counter("kvraft_requests_total", {
     unit: "requests",
     labels: ["kind", "outcome"],
-    help: "Requests of clients that were answered, and writes passed on by other nodes (`forward`). " +
-      "An outcome other than `ok` is an error's code; those that never came up are left out.",
+    help: "Requests of clients that were answered, and writes forwarded by other nodes (`forward`). " +
+      "An outcome other than `ok` is an error's code; outcomes that never occurred are omitted.",
     measured: "lib/server/client_service.ts",
     read: ({ metrics }) =>
       metrics.requests.flatMap(({ kind, answered }) =>
@@ -243,7 +242,7 @@ const REQUESTS: readonly Metric[] = [
     labels: ["kind"],
     help:
       "Time from when a request was read to when its answer was queued; requests of one turn of the event " +
-      "loop share one time, so what is answered in the same turn took none.",
+      "loop share one time, so an answer in the same turn takes 0.",
     measured: "lib/server/client_service.ts",
     read: ({ metrics }) =>
       metrics.requests.map(({ kind, micros }) => (
@@ -256,7 +255,7 @@ const CONNECTIONS: readonly Metric[] = [
   gauge("kvraft_connections", {
     unit: "connections",
     labels: ["role"],
-    help: "Accepted connections: of clients, of other nodes, and those that have not said which they are.",
+    help: "Accepted connections: of clients, of other nodes, and those before their hello.",
     measured: "lib/transport/listener.ts",
     read: ({ connections: { clients, peerLanes, pending } }) =>
       counts("role", { client: clients, peer: peerLanes, new: pending }),
@@ -275,22 +274,21 @@ const CONNECTIONS: readonly Metric[] = [
   }),
   counter("kvraft_connections_overloaded_total", {
     unit: "connections",
-    help: "Connections that were closed because slow clients held too many bytes, and these the most.",
+    help: "Connections that were closed because slow clients held too many bytes, and these held the most.",
     measured: "lib/transport/waiting_memory.ts",
     read: ({ connections }) => one(connections.overloaded),
   }),
   gauge("kvraft_waiting_bytes", {
     unit: "bytes",
-    help:
-      "Bytes that wait for slow connections: answers that have not left, frames that have begun and not ended, " +
-      "requests whose answers are not taken. At most 256 MiB.",
+    help: "Bytes that wait for slow connections: answers that are not sent, incomplete frames, " +
+      "requests whose answers are not received. At most 256 MiB.",
     measured: "lib/transport/waiting_memory.ts",
     read: ({ connections }) => one(connections.waitingBytes),
   }),
   counter("kvraft_network_bytes_total", {
     unit: "bytes",
     labels: ["role", "direction"],
-    help: "Bytes that came in and went out, from the hello on, of clients and of other nodes.",
+    help: "Bytes received and sent after the hello, of clients and of other nodes.",
     measured: "lib/transport/frame_reader.ts",
     read: ({ metrics: { clientTraffic, peerTraffic } }) => [
       sample({ role: "client", direction: "in" }, clientTraffic.bytesIn),
@@ -322,7 +320,7 @@ const STORE: readonly Metric[] = [
   }),
   gauge("kvraft_revision", {
     unit: "writes",
-    help: "The store's revision: writes that were ever applied.",
+    help: "The store's revision: number of applied writes.",
     measured: "lib/kv/state_machine.ts",
     read: ({ status }) => one(status.revision),
   }),
@@ -335,7 +333,7 @@ const STORE: readonly Metric[] = [
   counter("kvraft_snapshots_total", {
     unit: "snapshots",
     labels: ["result"],
-    help: "Snapshots that were taken here, that could not be, and that came from a leader.",
+    help: "Snapshots that this node took, failed to take, and received from a leader.",
     measured: "lib/server/snapshot/snapshots.ts",
     read: ({ metrics }) => counts("result", metrics.snapshots),
   }),
@@ -354,7 +352,7 @@ const STORE: readonly Metric[] = [
   counter("kvraft_snapshot_transfers_total", {
     unit: "transfers",
     labels: ["result"],
-    help: "Snapshots that this node began to send to another, and those that it gave up.",
+    help: "Snapshots that this node began to send to another, and those that failed.",
     measured: "lib/server/snapshot/sender.ts",
     read: ({ metrics }) => counts("result", metrics.transfers),
   }),
@@ -363,7 +361,7 @@ const STORE: readonly Metric[] = [
 const PROCESS: readonly Metric[] = [
   histogram("kvraft_event_loop_delay_seconds", {
     unit: "seconds",
-    help: "By how much a timer came late, ten times a second.",
+    help: "Delay of a timer, measured ten times a second.",
     measured: "lib/server/metrics/monitor.ts",
     read: ({ metrics }) => [{ labels: {}, histogram: metrics.loopMicros, scale: SECONDS_PER_MICRO }],
   }),
@@ -395,7 +393,7 @@ const PROCESS: readonly Metric[] = [
   }),
 ];
 
-/** All of them, in the order in which they are shown. */
+/** All metrics, in the order in which they are shown. */
 export const METRICS: readonly Metric[] = [
   ...grouped("Node", NODE),
   ...grouped("Log", LOG),

@@ -1,12 +1,12 @@
-/** The table of metrics as text: what Prometheus reads, and what people read (docs/metrics.md). */
+/** The table of metrics as text: for Prometheus, and for docs/metrics.md. */
 import { assertNever } from "../../platform/assert.ts";
 import type { Histogram, Labels, Metric, MetricSources } from "./metric.ts";
 import { METRICS } from "./metric_table.ts";
 
-/** Of what {@link renderMetrics} gives: Prometheus' text format, version 0.0.4. */
+/** The content type of {@link renderMetrics}: Prometheus' text format, version 0.0.4. */
 export const METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** All metrics as they are now. */
+/** Returns all metrics with their current values. */
 export function renderMetrics(sources: MetricSources): string {
   return METRICS.map((metric) => {
     const { name, type, help } = metric;
@@ -26,7 +26,7 @@ export function renderMetrics(sources: MetricSources): string {
   }).join("");
 }
 
-/** The page of docs/metrics.md. */
+/** Returns the page docs/metrics.md. */
 export function describeMetrics(): string {
   const groups = [...new Set(METRICS.map(({ group }) => group))];
   const sections = groups.map((group) => {
@@ -37,7 +37,7 @@ export function describeMetrics(): string {
 
 A node that was started with \`--http host:port\` gives these under \`/metrics\`, in the text format of Prometheus.
 Made from the table in \`lib/server/metrics/metric_table.ts\`; after a change there,
-\`deno task unit -- --update\` and \`deno fmt\` write this page anew.
+\`deno task unit -- --update\` and \`deno fmt\` write this page again.
 
 Counters begin at 0 when the process starts. Buckets of histograms double. No metric has a key or a value in it.
 
@@ -65,7 +65,7 @@ function histogramLines(
   ];
 }
 
-/** Microseconds as seconds: rounded, or the text would show what floating point makes of a division. */
+/** Returns a value in the unit of its metric, rounded to hide errors of floating point. */
 function scaled(value: number, scale: number): number {
   return Number.isFinite(value) ? Math.round(value * scale * 1e6) / 1e6 : value;
 }

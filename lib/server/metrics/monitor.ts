@@ -1,8 +1,8 @@
 /**
- * What a node says of itself over HTTP: `/metrics`, `/live`, `/ready`, `/status`, and a page that leads there.
+ * The HTTP pages of a node: `/metrics`, `/live`, `/ready`, `/status`, and an index.
  *
- * It listens before anything else of a node is opened, and is closed last: a node that reads its log back, waits to be
- * let in, or stops can say so. It only ever reads; no key and no value is in what it says.
+ * The monitor is opened first and closed last, so that it can also report a node that reads its log, joins, or stops. It
+ * only reads, and no page contains a key or a value.
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { NodeStatus } from "../../protocol/messages.ts";
@@ -20,14 +20,14 @@ const TEXT = "text/plain; charset=utf-8";
 const JSON_TYPE = "application/json; charset=utf-8";
 const HTML = "text/html; charset=utf-8";
 
-/** What a monitor takes from the machine. */
+/** The platform of a monitor. */
 export interface MonitoringPlatform {
   readonly http: HttpNetwork;
-  /** What the process uses just now. */
+  /** Returns the resources that the process uses. */
   readonly resources: () => Resources;
 }
 
-/** What a monitor is made from. */
+/** The dependencies of a monitor. */
 export interface MonitorOptions extends MonitoringPlatform {
   readonly nodeId: NodeId;
   readonly address: Address;
@@ -35,24 +35,24 @@ export interface MonitorOptions extends MonitoringPlatform {
   readonly logger: Logger;
 }
 
-/** A node that serves. */
+/** A running node. */
 export interface Observed {
   readonly readiness: Readiness;
-  /** What metrics are read from, but for what the monitor has itself. */
+  /** Returns the sources of metrics, except those of the monitor itself. */
   readonly sources: () => Omit<MetricSources, "metrics" | "resources" | "uptimeMs">;
 }
 
-/** Shows one node. */
+/** The monitor of one node. */
 export class Monitor {
-  /** What the node counts. */
+  /** The counters of the node. */
   readonly metrics: Metrics;
   readonly #options: MonitorOptions;
   readonly #loopDelay: LoopDelay;
   readonly #server: HttpServer;
-  /** The node once it serves; before and after that, why it does not. */
+  /** The node while it runs; else the reason why it does not. */
   #state: Observed | Unready = { reason: "starting", message: "This node is starting." };
 
-  /** Begins to listen; throws NetworkError when that can't be. */
+  /** Begins to listen; throws NetworkError where the address cannot be used. */
   constructor(options: MonitorOptions) {
     const { http, address, clock, logger } = options;
     this.#options = options;
@@ -62,21 +62,21 @@ export class Monitor {
     logger.info("metrics and health over HTTP", { address: formatAddress(this.#server.address) });
   }
 
-  /** The node serves, or why it does not. */
+  /** Shows a running node, or the reason why it does not run. */
   show(state: Observed | Unready): void {
     this.#state = state;
   }
 
-  /** Ends it. */
+  /** Stops. */
   async close(): Promise<void> {
     this.#loopDelay.stop();
     await this.#server.close();
   }
 
-  /** Answers one request. */
+  /** Answers a request. */
   async answer({ method, path }: HttpRequest): Promise<HttpResponse> {
     if (method !== "GET" && method !== "HEAD") {
-      const body = "This page is only for reading: GET or HEAD.\n";
+      const body = "This page supports GET and HEAD only.\n";
       return { status: 405, contentType: TEXT, body, headers: { allow: "GET, HEAD" } };
     }
     switch (path) {
@@ -125,12 +125,12 @@ export class Monitor {
   }
 }
 
-/** `noLeader: This node knows of no leader.`, a line each. */
+/** Returns lines such as `noLeader: This node knows of no leader.` */
 function linesOf(reasons: readonly Unready[]): string {
   return reasons.map(({ reason, message }) => `${reason}: ${message}\n`).join("");
 }
 
-/** What `client status` and `client members` show, as this one node sees it. */
+/** Returns the values of `client status` and `client members`, as this node sees them. */
 function statusDocument(
   { clusterId, status, links }: {
     readonly clusterId: string;
@@ -159,8 +159,8 @@ function statusDocument(
 
 function page(nodeId: NodeId): string {
   const links = [
-    ["/metrics", "what it counts and measures, for Prometheus"],
-    ["/status", "how it sees itself and the cluster, as JSON"],
+    ["/metrics", "metrics for Prometheus"],
+    ["/status", "its view of itself and the cluster, as JSON"],
     ["/ready", "whether it can serve clients now, and if not, why"],
     ["/live", "whether the process answers"],
   ].map(([path, what]) => `<li><a href="${path}">${path}</a>: ${what}</li>`).join("\n");
@@ -176,23 +176,23 @@ ${links}
 `;
 }
 
-/** How often it looks. */
+/** Interval of the timer. */
 const INTERVAL_MS = 100;
 
-/** Counts by how many microseconds a timer came late, again and again. */
+/** Measures the delay of a timer periodically, in microseconds. */
 export class LoopDelay {
   readonly #clock: Clock;
   readonly #micros: DoublingHistogram;
   #timer: Timer;
 
-  /** Begins to look. */
+  /** Begins to measure. */
   constructor(clock: Clock, micros: DoublingHistogram) {
     this.#clock = clock;
     this.#micros = micros;
     this.#timer = this.#watch();
   }
 
-  /** Ends it. */
+  /** Stops. */
   stop(): void {
     this.#timer.cancel();
   }

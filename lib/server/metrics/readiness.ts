@@ -1,41 +1,41 @@
 /**
- * Whether a node is of use to clients now, and if not, why. The proof is a linearizable read: it needs a leader, a
- * majority that follows it, and a state here that is up to date. What is known without it is looked at first.
+ * Decides whether a node can serve clients, and if not, why. The test is a linearizable read: it needs a leader, a majority
+ * that follows it, and an up-to-date state on this node. Reasons that are known without it are checked first.
  */
 import type { Clock } from "../../platform/clock.ts";
 import { pause } from "../../platform/promise.ts";
 import type { NodeStatus } from "../../protocol/messages.ts";
 
-/** How long a node may take to show that it is up to date. */
+/** Maximum time of the read. */
 const READ_TIMEOUT_MS = 1_000;
 
-/** Why a node is not ready. Stable: docs/operations.md lists them. */
+/** A reason why a node is not ready. The reasons are stable: docs/operations.md lists them. */
 export interface Unready {
   readonly reason: "starting" | "joining" | "stopping" | "diskFull" | "noLeader" | "behind";
   /** A sentence for a person. */
   readonly message: string;
 }
 
-/** What readiness is judged by. */
+/** The parts of a node that readiness depends on. */
 export interface ReadinessOptions {
   readonly clock: Clock;
   readonly status: () => NodeStatus;
   readonly isDiskFull: () => boolean;
-  /** Resolves to true once a linearizable read could be answered here, to false when none can be. */
+  /** Resolves to true once this node could answer a linearizable read, to false when it cannot. */
   readonly whenReadable: () => Promise<boolean>;
 }
 
-/** Judges a node that serves. */
+/** The readiness of a running node. */
 export class Readiness {
   readonly #options: ReadinessOptions;
-  /** The read under way: all that ask share it, so that those who ask in vain don't pile up. */
+  /** The read in progress: all checks share it, so that reads do not pile up. */
   #read: Promise<boolean> | null = null;
 
   constructor(options: ReadinessOptions) {
     this.#options = options;
   }
 
-  /** Every reason against; none for a node that is ready. */
+  /** Returns the reasons why the node is not ready; none if it is. */
   async check(): Promise<readonly Unready[]> {
     const { status, isDiskFull } = this.#options;
     const { id, members, leader } = status();
@@ -49,7 +49,7 @@ export class Readiness {
     if (isDiskFull()) {
       reasons.push({
         reason: "diskFull",
-        message: "The disk of this node is full. Make room; it goes on by itself.",
+        message: "The disk of this node is full. Free disk space; the node continues by itself.",
       });
     }
     if (leader === null) reasons.push({ reason: "noLeader", message: "This node knows of no leader." });

@@ -1,8 +1,8 @@
 /**
- * Snapshots as one client's connection takes and reads them: for a backup, or just to have one taken.
+ * Takes snapshots for clients and serves their bytes, for backups.
  *
- * What is being read stays pinned until the client closes it, does not read on for a while, takes too long over it all,
- * or is gone. The client asks for each piece, so that it sets the pace and nothing gathers here.
+ * An open snapshot stays pinned until the client closes it, stops reading it, takes too long, or disconnects. The client
+ * requests each piece, so that nothing queues up here.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
@@ -12,34 +12,34 @@ import type { RawSnapshotReader, SnapshotStore } from "../../storage/mod.ts";
 import { type ErrorAnswer, notApplied } from "../reply.ts";
 import { SnapshotRefusedError, type Snapshots } from "./snapshots.ts";
 
-/** Snapshots that one connection may have open. */
+/** Maximum number of open snapshots of a connection. */
 const MAX_OPEN = 4;
-/** Pieces that may be read for one connection at a time: each is held in memory. */
+/** Maximum number of concurrent reads of a connection: each holds a piece in memory. */
 const MAX_READS = 16;
-/** Snapshots that all connections may have open together: each keeps a file on the disk. One more is refused as busy. */
+/** Maximum number of open snapshots of all connections: each keeps a file on the disk. */
 export const MAX_OPEN_IN_ALL = 16;
-/** Pieces that may be read for all connections at a time, 16 MiB. One more is refused as busy. */
+/** Maximum number of concurrent reads of all connections, 16 MiB together. */
 export const MAX_READS_IN_ALL = 64;
-/** One that is not read for so long is closed. */
+/** Time without a read after which a snapshot is closed. */
 const IDLE_MS = 60_000;
-/** One that is open for longer than this and its bytes take at MIN_BYTES_PER_MS (1 Mbit/s) is closed when it is read. */
+/** A snapshot that is open longer than this plus its size at MIN_BYTES_PER_MS (1 Mbit/s) is closed at the next read. */
 const MAX_OPEN_MS = 600_000;
 const MIN_BYTES_PER_MS = 125;
 
-/** A request that this is about. */
+/** A request about snapshots. */
 export type DownloadRequest =
   | RequestFrame<"takeSnapshot">
   | RequestFrame<"readSnapshot">
   | RequestFrame<"closeSnapshot">;
 
-/** The answer to one. */
+/** The answer to such a request. */
 export type DownloadAnswer =
   | ServerFrame<"snapshotTaken">
   | ServerFrame<"snapshotPart">
   | ServerFrame<"snapshotClosed">
   | ErrorAnswer;
 
-/** What the snapshots of all connections take. */
+/** The usage of all connections. */
 export interface DownloadTotals {
   /** Snapshots that are open. */
   open: number;
@@ -47,24 +47,24 @@ export interface DownloadTotals {
   reads: number;
 }
 
-/** What a connection's snapshots need. */
+/** The parts of a node that downloads need. */
 export interface SnapshotDownloadsOptions {
   readonly snapshots: Snapshots;
   readonly store: SnapshotStore;
   readonly clock: Clock;
-  /** Of the node; shared by all its connections. */
+  /** Shared by all connections of the node. */
   readonly totals: DownloadTotals;
 }
 
-/** One that is open. */
+/** An open snapshot. */
 interface Download {
   readonly reader: RawSnapshotReader;
-  /** When it has been open for too long. */
+  /** Time after which it is closed at the next read. */
   readonly deadline: number;
   timer: Timer;
 }
 
-/** The snapshots of one connection. */
+/** The open snapshots of one connection. */
 export class SnapshotDownloads {
   readonly #options: SnapshotDownloadsOptions;
   readonly #open = new Map<number, Download>();
@@ -95,7 +95,7 @@ export class SnapshotDownloads {
     }
   }
 
-  /** The connection is gone. */
+  /** Closes all snapshots: the connection is closed. */
   close(): void {
     this.#closed = true;
     for (const id of [...this.#open.keys()]) this.#close(id);
@@ -106,7 +106,7 @@ export class SnapshotDownloads {
     const refusal = keep ? this.#tooMany() : null;
     if (refusal !== null) return refusal;
     const taken = await snapshots.take();
-    // Others that waited for the same one may be open by now.
+    // Other requests that waited for the same snapshot may have opened it meanwhile.
     const lateRefusal = keep ? this.#tooMany() : null;
     if (lateRefusal !== null) return lateRefusal;
     const snapshotId = ++this.#lastId;
@@ -159,7 +159,7 @@ export class SnapshotDownloads {
     }
   }
 
-  /** Why no further snapshot may be open; null when one may. */
+  /** Returns why no further snapshot may be opened, or null. */
   #tooMany(): ErrorAnswer | null {
     if (this.#open.size >= MAX_OPEN) {
       return notApplied("busy", `Cannot keep another snapshot: ${MAX_OPEN} are open on this connection.`);

@@ -1,8 +1,6 @@
 /**
- * Snapshots between nodes: both directions, and what they have to do with the core.
- *
- * A leader whose log does not reach back far enough for a follower is asked by its core to send one; the follower's
- * core hears of it when it is whole, and answers as it would to entries.
+ * Connects the sending and receiving of snapshots with the core. The core of a leader whose log does not reach back far
+ * enough for a follower requests a transfer; the follower's core gets the complete snapshot as one message.
  */
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
@@ -24,7 +22,7 @@ export interface PeerSender {
   send(message: PeerMessage, to: NodeId): boolean;
 }
 
-/** What the exchange is made from. */
+/** The parts of a node that the exchange involves. */
 export interface SnapshotExchangeOptions {
   readonly id: NodeId;
   readonly clusterId: string;
@@ -47,7 +45,7 @@ export class SnapshotExchange {
   readonly #options: SnapshotExchangeOptions;
   readonly #sender: SnapshotSender;
   readonly #receiving: SnapshotReceiving;
-  /** The one that the core is being shown, or has taken and has not made durable yet. */
+  /** The snapshot that the core is deciding about, or has accepted and not made durable yet. */
   #received: ReceivedSnapshot | null = null;
 
   constructor(options: SnapshotExchangeOptions) {
@@ -93,22 +91,22 @@ export class SnapshotExchange {
     return this.#sender.lowestIndex;
   }
 
-  /** Whether one is being received. */
+  /** Whether a snapshot is being received. */
   get isReceiving(): boolean {
     return this.#receiving.isReceiving;
   }
 
-  /** The log no longer reaches back to `index`. */
+  /** Ends transfers of snapshots below `index`: the log no longer reaches back to them. */
   endBelow(index: number): void {
     this.#sender.endBelow(index);
   }
 
-  /** A follower needs a snapshot. */
+  /** Begins to send a snapshot to a follower. */
   start({ to, index }: SnapshotTransfer): void {
     this.#sender.start(to, { term: this.#options.raft.term, index });
   }
 
-  /** A piece came in. */
+  /** Takes a piece from the leader. */
   chunk(from: NodeId, chunk: SnapshotChunk): void {
     this.#receiving.chunk(from, chunk);
   }
@@ -118,24 +116,24 @@ export class SnapshotExchange {
     return this.#sender.progressed(from, progress);
   }
 
-  /** How far the transfer to a node has got; null when there is none. */
+  /** Returns the progress of the transfer to a node; null when there is none. */
   statusOf(to: NodeId): TransferStatus | null {
     return this.#sender.statusOf(to);
   }
 
-  /** The core makes the snapshot that it was shown the beginning of its log. */
+  /** Renames the file of the received snapshot: the core begins its log behind it. */
   install(snapshot: SnapshotMetadata): void {
     this.#receivedAt(snapshot).install();
   }
 
-  /** The state becomes that of the snapshot that the core was shown. */
+  /** Replaces the state by that of the received snapshot. */
   restore(snapshot: SnapshotMetadata): void {
     const { stateMachine, metadata } = this.#receivedAt(snapshot);
     this.#options.replica.restore(stateMachine, metadata);
     this.#options.logger.info("state restored from the leader's snapshot", { index: snapshot.index });
   }
 
-  /** A batch was processed. What the core needs no more is let go of. */
+  /** Ends transfers that the core no longer needs, and releases a received snapshot: a batch was processed. */
   settled(): void {
     const { targets } = this.#sender;
     if (targets.length > 0) {
@@ -149,18 +147,18 @@ export class SnapshotExchange {
     this.#receiving.settle();
   }
 
-  /** This node does not lead any more. */
+  /** Ends every transfer: this node no longer leads. */
   leadershipLost(): void {
     this.#sender.close();
   }
 
-  /** Ends all of it. */
+  /** Ends sending and receiving. */
   async close(): Promise<void> {
     this.#sender.close();
     await this.#receiving.close();
   }
 
-  /** Shows a snapshot that has come whole to the core, as if the leader had sent it in one message. */
+  /** Passes a received snapshot to the core as one message of the leader. */
   #show(snapshot: ReceivedSnapshot, from: NodeId, term: number): void {
     this.#received = snapshot;
     this.#options.driver.step({
@@ -172,7 +170,7 @@ export class SnapshotExchange {
     });
   }
 
-  /** The leader does not know how far this node is: the core's answer tells it. */
+  /** Passes a snapshot that is not needed to the core, whose answer reports this node's progress to the leader. */
   #notNeeded({ index, snapshotTerm, term }: SnapshotChunk, from: NodeId): void {
     const { driver, id, raft } = this.#options;
     const snapshot = { index, term: snapshotTerm, configuration: raft.committedConfiguration };
@@ -183,7 +181,7 @@ export class SnapshotExchange {
     const received = this.#received;
     assert(
       received !== null && received.metadata.index === snapshot.index,
-      "the core takes what it was shown",
+      "the core installs the snapshot that it was passed",
     );
     return received;
   }

@@ -1,10 +1,10 @@
 /**
- * Receives a snapshot from the leader: into a file beside, piece by piece; then read back, checked and made into a
- * state machine; and only then shown to the core, which decides whether it is newer than what this node has.
+ * Receives a snapshot from the leader: piece by piece into a temporary file, which is then read, checked and made into a
+ * state machine, and only then passed to the core, which decides whether it is newer than the state of this node.
  *
- * A broken connection, another leader that sends the very same snapshot, or pieces that come twice lose nothing; nor
- * does a term that ends while the snapshot is read back: it is shown once a leader of the new term sends a piece of it.
- * A piece of another snapshot begins anew. At most one snapshot is being received.
+ * A broken connection, another leader that sends the same snapshot, and repeated pieces lose nothing; nor does a term that
+ * ends while the snapshot is read: the core gets it once a leader of the new term sends a piece of it. A piece of another
+ * snapshot starts from the beginning. At most one snapshot is being received.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import type { StateMachineOptions } from "../../kv/mod.ts";
@@ -21,49 +21,49 @@ import {
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type LoadedSnapshot, readSnapshotState } from "./state_codec.ts";
 
-/** Bytes that may wait in the page cache: the sync of more would hold up that of the log. The sender waits for it. */
+/** Bytes that may wait in the page cache: a sync of more would delay that of the log. The sender waits for the sync. */
 const FLUSH_BYTES = 4_194_304;
 
-/** A snapshot that has come whole and was checked. */
+/** A complete and checked snapshot. */
 export interface ReceivedSnapshot extends LoadedSnapshot {
-  /** Gives the file its name, durably. May be called again without effect. */
+  /** Renames the file durably. May be called again without effect. */
   install(): void;
 }
 
-/** What receiving takes from its surroundings. */
+/** The parts of a node that receiving involves. */
 export interface SnapshotReceivingOptions {
   readonly store: SnapshotStore;
   readonly logger: Logger;
   readonly clusterId: string;
   readonly stateMachineOptions: StateMachineOptions;
   readonly yieldToEventLoop: YieldToEventLoop;
-  /** This node's term, and what it has applied. */
+  /** Returns this node's term and applied index. */
   readonly situation: () => { readonly term: number; readonly appliedIndex: number };
   readonly send: (to: NodeId, message: SnapshotProgress) => void;
-  /** One is ready to be shown to the core: sent by `from`, last in `term`. */
+  /** Takes a checked snapshot, whose last piece `from` sent in `term`. */
   readonly received: (snapshot: ReceivedSnapshot, from: NodeId, term: number) => void;
-  /** The leader sends what this node has no need for: it has applied that much. */
+  /** Takes a piece of a snapshot that this node does not need, since it has applied as much. */
   readonly notNeeded: (chunk: SnapshotChunk, from: NodeId) => void;
 }
 
-/** One that is being received. */
+/** A snapshot that is being received. */
 interface Receiving {
   readonly receiver: SnapshotReceiver<StoredSnapshot>;
-  /** Who sent the last piece of it, and in which term. */
+  /** The sender of the last piece, and its term. */
   from: NodeId;
   term: number;
-  /** Whether it is whole, and is being read back or was checked. */
-  isWhole: boolean;
-  /** What was read back; null before. */
+  /** Whether all pieces were received, so that it is being read or was checked. */
+  isComplete: boolean;
+  /** The checked snapshot; null before it was read. */
   checked: ReceivedSnapshot | null;
-  /** Whether the core was shown it. Until then it waits for a piece of it in this node's term. */
+  /** Whether the core has got it. Until then it waits for a piece of it in this node's term. */
   isShown: boolean;
-  /** Bytes that came since the last flush began; an answer waits for the one under way. */
+  /** Bytes received since the last flush began; an answer waits for the flush in progress. */
   unflushedBytes: number;
   isFlushing: boolean;
 }
 
-/** Takes pieces of snapshots. */
+/** Receives the snapshots of one node. */
 export class SnapshotReceiving {
   readonly #options: SnapshotReceivingOptions;
   #current: Receiving | null = null;
@@ -75,47 +75,47 @@ export class SnapshotReceiving {
     this.#options = options;
   }
 
-  /** Whether one is being received. */
+  /** Whether a snapshot is being received. */
   get isReceiving(): boolean {
     return this.#current !== null;
   }
 
-  /** A piece came in. */
+  /** Takes a piece. */
   chunk(from: NodeId, chunk: SnapshotChunk): void {
     const { term, appliedIndex } = this.#options.situation();
-    // The core may not have heard of the newer leader yet, whose pieces have come before an older one's.
+    // Pieces of a newer leader may arrive before the core has received a message of it, and pieces of an older one after.
     if (this.#closed || chunk.term < Math.max(term, this.#current?.term ?? 0)) return;
     if (chunk.index <= appliedIndex) return this.#options.notNeeded(chunk, from);
     const current = this.#receivingOf(chunk, from);
     if (current === null) return;
-    if (!current.isWhole && !this.#write(current, chunk)) return;
+    if (!current.isComplete && !this.#write(current, chunk)) return;
     this.#answerWhenFlushed(current, chunk);
-    if (!current.isWhole && current.receiver.nextOffset === chunk.totalBytes) this.#finish(current, chunk);
+    if (!current.isComplete && current.receiver.nextOffset === chunk.totalBytes) this.#finish(current, chunk);
     else if (isWaiting(current)) this.#show(current);
   }
 
-  /** This node has applied so much: what is not above it is not received any further. */
+  /** Stops receiving a snapshot that is not above the applied index. */
   applied(index: number): void {
     const current = this.#current;
     if (current === null || current.receiver.announced.index > index) return;
-    if (!current.isWhole || isWaiting(current)) this.settle();
+    if (!current.isComplete || isWaiting(current)) this.settle();
   }
 
-  /** What was received was not taken by the core, or is in place: it is let go of. */
+  /** Releases the received snapshot: the core has refused it, or it is installed. */
   settle(): void {
     const current = this.#current;
     this.#current = null;
     current?.receiver.discard();
   }
 
-  /** Gives up what is being received; resolves when nothing is left of it. */
+  /** Stops receiving; resolves when the temporary file is removed. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([this.#reading, this.#flushing]);
     this.settle();
   }
 
-  /** What is being received of the chunk's snapshot; null when it can't be begun. */
+  /** Returns the receiving of the piece's snapshot, begun if needed; null when that is not possible. */
   #receivingOf(chunk: SnapshotChunk, from: NodeId): Receiving | null {
     const { index, snapshotTerm, totalBytes, term } = chunk;
     const current = this.#current;
@@ -128,8 +128,8 @@ export class SnapshotReceiving {
         Object.assign(current, { from, term });
         return current;
       }
-      // It is being read back: the newer one can wait until the core has decided about this.
-      if (current.isWhole && !isWaiting(current)) return null;
+      // The newer one waits until the core has decided about this one, which is being read.
+      if (current.isComplete && !isWaiting(current)) return null;
       this.settle();
     }
     try {
@@ -139,7 +139,7 @@ export class SnapshotReceiving {
         receiver,
         from,
         term,
-        isWhole: false,
+        isComplete: false,
         checked: null,
         isShown: false,
         unflushedBytes: 0,
@@ -151,7 +151,7 @@ export class SnapshotReceiving {
     return this.#current;
   }
 
-  /** Takes a piece that stands at the next place; any other changes nothing. False when the disk takes no more. */
+  /** Writes a piece at the next offset; any other piece changes nothing. False when the disk accepts no more. */
   #write(current: Receiving, { offset, data }: SnapshotChunk): boolean {
     try {
       current.receiver.write(offset, data);
@@ -163,7 +163,7 @@ export class SnapshotReceiving {
     }
   }
 
-  /** The disk takes no more of it. */
+  /** Ends receiving after a failed write. */
   #refused(current: Receiving, error: unknown): void {
     if (this.#current !== current) return;
     const { from, receiver: { announced: { index } } } = current;
@@ -173,7 +173,7 @@ export class SnapshotReceiving {
 
   #answerWhenFlushed(current: Receiving, chunk: SnapshotChunk): void {
     if (current.isFlushing) return;
-    if (current.isWhole || current.unflushedBytes < FLUSH_BYTES) return this.#answer(current, chunk);
+    if (current.isComplete || current.unflushedBytes < FLUSH_BYTES) return this.#answer(current, chunk);
     current.isFlushing = true;
     current.unflushedBytes = 0;
     const flushed = (): void => {
@@ -196,11 +196,11 @@ export class SnapshotReceiving {
   }
 
   #finish(current: Receiving, chunk: SnapshotChunk): void {
-    current.isWhole = true;
+    current.isComplete = true;
     this.#reading = this.#readBack(current).catch((error: unknown) => {
       if (this.#closed || this.#current !== current) return;
       if (isOutOfDescriptors(error)) return this.#readBackLater(current, error);
-      this.#options.logger.error("a snapshot that was received can't be used", {
+      this.#options.logger.error("cannot use a received snapshot", {
         from: current.from,
         index: chunk.index,
         reason: failureReason(error),
@@ -209,7 +209,7 @@ export class SnapshotReceiving {
     });
   }
 
-  /** The file is whole and can't be opened for now. The leader asks for it again and again, and each time it is tried. */
+  /** Waits with the complete file, which cannot be opened now; each request of the leader about it tries again. */
   #readBackLater(current: Receiving, error: unknown): void {
     const { from, receiver: { announced: { index } } } = current;
     this.#options.logger.warn("cannot read a received snapshot for now; trying again", {
@@ -217,10 +217,10 @@ export class SnapshotReceiving {
       index,
       reason: failureReason(error),
     });
-    current.isWhole = false;
+    current.isComplete = false;
   }
 
-  /** Makes a state machine of the file, which checks all of it. */
+  /** Reads the file into a state machine, which checks all of it. */
   async #readBack(current: Receiving): Promise<void> {
     using reader = await current.receiver.finish();
     const yieldToEventLoop = async (): Promise<void> => {
@@ -238,7 +238,7 @@ export class SnapshotReceiving {
     this.#show(current);
   }
 
-  /** Shows the core what was checked, unless its leader is one no longer: a later one may send the same. */
+  /** Passes the checked snapshot to the core, unless its term has ended: a later leader may send the same one. */
   #show(current: Receiving): void {
     const { situation, received } = this.#options;
     if (current.checked === null || current.term < situation().term) return;
@@ -247,13 +247,13 @@ export class SnapshotReceiving {
   }
 }
 
-/** Whether it was checked in a term that was over by then, and the core has not been shown it. */
+/** Whether it was checked after its term had ended, and the core has not got it. */
 function isWaiting({ checked, isShown }: Receiving): boolean {
   return checked !== null && !isShown;
 }
 
-/** What a person should know of why. */
+/** Returns the reason of a failure, for the log. */
 function failureReason(error: unknown): string {
-  if (error instanceof SnapshotDamagedError) return `${error.message} It will be asked for again.`;
+  if (error instanceof SnapshotDamagedError) return `${error.message} It will be requested again.`;
   return errorMessage(error);
 }

@@ -1,11 +1,10 @@
 /**
- * Sends snapshots to followers for which the log does not reach back far enough (Raft §7), beside everything else.
+ * Sends snapshots to followers for which the log does not reach back far enough (Raft §7).
  *
- * The file goes out as it lies on the disk, piece by piece over the bulk lane, with a window of its own, so that it
- * never queues much before the entries or heartbeats of anybody. Every piece is answered with how far the other end
- * has got; after a broken connection an empty piece asks for that, and the transfer goes on from there. The file is
- * pinned while it is sent. The end of a transfer is told by the core: the follower acknowledges the snapshot's index
- * as it would an entry's.
+ * The bytes of the file are sent unchanged, in pieces over the bulk lane, with a window of its own, so that entries never
+ * wait long. The follower answers each piece with its progress; after a broken connection an empty piece asks for that,
+ * and the transfer continues from there. The file is pinned while it is sent. The core decides when a transfer ends: the
+ * follower acknowledges the snapshot's index like that of an entry.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
@@ -15,31 +14,31 @@ import type { NodeId } from "../../raft/mod.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { RawSnapshotReader, SnapshotStore, StoredSnapshot } from "../../storage/mod.ts";
 
-/** Pieces under way to one follower without an answer. */
+/** Unanswered pieces to one follower. */
 const WINDOW_CHUNKS = 4;
-/** Intervals in a row without an answer after which a transfer is given up; the core begins anew when it can. */
+/** Consecutive intervals without an answer after which a transfer ends; the core requests another when it can. */
 const MAX_QUIET_INTERVALS = 30;
-/** How often a follower may ask for the file from its beginning again: it found it damaged, or restarted. */
+/** Maximum number of times that a follower asks for the file from the beginning again, as after damage or a restart. */
 const MAX_REWINDS = 5;
 
-/** What sending takes from its surroundings. */
+/** The parts of a node that sending involves. */
 export interface SnapshotSenderOptions {
   readonly store: SnapshotStore;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Bytes of one piece. */
   readonly chunkBytes: number;
-  /** Without an answer for so long, the other end is asked how far it has got. */
+  /** Time without an answer after which the follower is asked for its progress. */
   readonly intervalMs: number;
-  /** Sends to a node; false when it was dropped. */
+  /** Sends to a node; false when the message was dropped. */
   readonly send: (to: NodeId, message: SnapshotChunk) => boolean;
-  /** A transfer was given up. */
+  /** Reports that a transfer failed. */
   readonly failed: (to: NodeId) => void;
   /** Counts transfers; null counts none. */
   readonly metrics?: Metrics | null;
 }
 
-/** How far a transfer has got. */
+/** The progress of a transfer. */
 export interface TransferStatus {
   readonly sentBytes: number;
   readonly totalBytes: number;
@@ -49,14 +48,14 @@ export interface TransferStatus {
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #transfers = new Map<NodeId, Transfer>();
-  /** Nodes to which it failed, until the core may ask again. */
+  /** Nodes to which a transfer failed, until this is reported to the core. */
   readonly #resting = new Map<NodeId, Timer>();
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
   }
 
-  /** The nodes that are being sent a snapshot, or will be. */
+  /** The nodes with a transfer, or with one that failed and is not reported yet. */
   get targets(): readonly NodeId[] {
     return [...this.#transfers.keys(), ...this.#resting.keys()];
   }
@@ -67,7 +66,7 @@ export class SnapshotSender {
     return indexes.length === 0 ? null : Math.min(...indexes);
   }
 
-  /** Sends the newest snapshot to a node, in this term; one to it that is under way goes on, unless it is too old. */
+  /** Sends the newest snapshot to a node in this term; a transfer in progress continues, unless its snapshot is too old. */
   start(to: NodeId, { term, index }: { readonly term: number; readonly index: number }): void {
     const { store, logger, metrics = null } = this.#options;
     const running = this.#transfers.get(to);
@@ -75,7 +74,7 @@ export class SnapshotSender {
     this.stop(to);
     const snapshot = store.list().find(({ damage }) => damage === null);
     if (snapshot === undefined) {
-      return this.#fail(to, "there is none that is whole");
+      return this.#fail(to, "no undamaged snapshot exists");
     }
     try {
       const ended = (reason: string): void => this.#fail(to, reason);
@@ -95,21 +94,19 @@ export class SnapshotSender {
     return this.#transfers.get(from)?.progressed(progress) ?? null;
   }
 
-  /**
-   * The log no longer reaches back to `index`: transfers of snapshots below it end, and the core asks for a newer one.
-   */
+  /** Ends transfers of snapshots below `index`, to which the log no longer reaches back; the core requests newer ones. */
   endBelow(index: number): void {
     for (const [to, { snapshot }] of [...this.#transfers]) {
-      if (snapshot.index < index) this.#fail(to, "the log has outgrown what is kept for it");
+      if (snapshot.index < index) this.#fail(to, "the log no longer reaches back to it");
     }
   }
 
-  /** How far the transfer to a node has got; null when there is none. */
+  /** Returns the progress of the transfer to a node; null when there is none. */
   statusOf(to: NodeId): TransferStatus | null {
     return this.#transfers.get(to)?.status ?? null;
   }
 
-  /** Ends the transfer to a node: it has what it needed, or nobody leads it any more. */
+  /** Ends the transfer to a node: it has caught up, or this node no longer leads. */
   stop(to: NodeId): void {
     this.#transfers.get(to)?.close();
     this.#transfers.delete(to);
@@ -122,7 +119,7 @@ export class SnapshotSender {
     for (const to of this.targets) this.stop(to);
   }
 
-  /** The core hears of it after a while: it asks again at once, and what failed now would fail again. */
+  /** Reports a failure to the core after an interval: the core requests another transfer at once, which would fail, too. */
   #fail(to: NodeId, reason: string): void {
     const { clock, intervalMs, logger, failed, metrics = null } = this.#options;
     if (metrics !== null) metrics.transfers.failed += 1;
@@ -140,12 +137,12 @@ interface TransferOptions extends Omit<SnapshotSenderOptions, "failed"> {
   readonly to: NodeId;
   readonly term: number;
   readonly snapshot: StoredSnapshot;
-  /** It can't go on. */
+  /** Reports that the transfer cannot continue. */
   readonly ended: (reason: string) => void;
 }
 
 /**
- * One snapshot on its way to one node.
+ * The transfer of one snapshot to one node.
  *
  * Invariants: acknowledged ≤ next ≤ acknowledged + WINDOW_CHUNKS pieces; one read of the file at a time.
  */
@@ -154,9 +151,9 @@ class Transfer {
   readonly #reader: RawSnapshotReader;
   readonly #buffer: Uint8Array;
   #timer: Timer;
-  /** The other end has everything before. */
+  /** The follower has everything before this offset. */
   #acknowledged = 0;
-  /** Everything before was sent, since the other end was last asked. */
+  /** Everything before this offset was sent, since the follower was last asked. */
   #next = 0;
   #isPumping = false;
   #quietIntervals = 0;
@@ -187,7 +184,7 @@ class Transfer {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer.cancel();
-    // A read under way still needs the file; the pump closes it then.
+    // A read in progress still needs the file; the pump closes it then.
     if (!this.#isPumping) this.#reader.close();
   }
 
@@ -207,7 +204,7 @@ class Transfer {
     if (isRewind) {
       this.#rewinds++;
       if (this.#rewinds > MAX_REWINDS) {
-        this.#options.ended(`it was asked for again ${this.#rewinds} times`);
+        this.#options.ended(`it was requested again ${this.#rewinds} times`);
         return suspect;
       }
       this.#next = nextOffset;
@@ -218,14 +215,14 @@ class Transfer {
     return suspect;
   }
 
-  /** What was found wrong with the snapshot since the transfer began; null when nothing was. */
+  /** Returns the damage that was found since the transfer began; null when there is none. */
   #damage(): string | null {
     const { store, snapshot } = this.#options;
     const { index, term } = snapshot;
     return store.list().find((stored) => stored.index === index && stored.term === term)?.damage ?? null;
   }
 
-  /** Asks how far the other end has got. */
+  /** Asks the follower for its progress. */
   #ask(): void {
     this.#send(this.#acknowledged, new Uint8Array(0));
   }
@@ -237,13 +234,13 @@ class Transfer {
       if (this.#acknowledged > before) return;
       this.#quietIntervals++;
       if (this.#quietIntervals > MAX_QUIET_INTERVALS) return this.#options.ended("the node does not answer");
-      // What was sent behind it may be lost.
+      // Pieces after it may be lost.
       this.#next = this.#acknowledged;
       this.#ask();
     });
   }
 
-  /** Sends as much as the window lets. Never rejects. */
+  /** Sends as much as the window allows. Never rejects. */
   async #pump(): Promise<void> {
     if (this.#isPumping) return;
     this.#isPumping = true;
@@ -251,7 +248,7 @@ class Transfer {
       while (this.#hasWindow()) {
         const offset = this.#next;
         const length = await this.#reader.read(offset, this.#buffer);
-        // The other end may have asked for another place meanwhile.
+        // The follower may have asked for another offset meanwhile.
         if (this.#closed || offset !== this.#next) continue;
         if (length === 0) throw new Error("the file is shorter than it was");
         if (!this.#send(offset, this.#buffer.slice(0, length))) break;

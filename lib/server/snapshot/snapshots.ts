@@ -1,12 +1,12 @@
 /**
- * Takes this node's snapshots, and cuts the log behind them.
+ * Takes this node's snapshots, and compacts the log behind them.
  *
- * A snapshot is due when the log has outgrown the state: what a start would replay costs more than what it would
- * load. The state is written from a copy-on-write view, in slices; serving goes on. Two snapshots are kept, and the
- * log from the older one on: should the newer turn out damaged, the older and the log give the same state.
+ * A snapshot is due when the log is larger than the state, since a start would then take longer to replay the log than to
+ * load the snapshot. The state is written in slices from a copy-on-write view, while requests are served. Two snapshots
+ * are kept, and the log from the older one on: if the newer is damaged, the older and the log give the same state.
  *
- * Invariants: one snapshot is taken at a time; the log is cut only below a snapshot that is durable, never above the
- * one before it, never above one that is being sent, and never into the tail for followers that are a little behind.
+ * Invariants: one snapshot is taken at a time. The log is removed only below a durable snapshot, never above the one
+ * before it, never above one that is being sent, and never in the tail for followers that are a little behind.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -25,30 +25,30 @@ import type { Replica } from "../replica.ts";
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { writeState } from "./state_codec.ts";
 
-/** Snapshots that are kept. */
+/** Number of snapshots that are kept. */
 export const KEPT_SNAPSHOTS = 2;
-/** After a snapshot that could not be taken (a full disk, say), none is begun by itself for so long. */
+/** Time after a failed snapshot (the disk was full, for example) in which the node begins no other by itself. */
 const RETRY_MS = 10_000;
 /**
- * Bytes of a snapshot that may wait in the page cache, so that its sync never holds up the log's for long. Beside a log
- * that is synced all the time, a sync of so many took 1 to 2 ms, one of 4 MiB 10.
+ * Bytes of a snapshot that may wait in the page cache, so that its sync delays that of the log little. While the log was
+ * synced all the time, a sync of this size took 1 to 2 ms, one of 4 MiB 10 ms.
  */
 const FLUSH_BYTES = 262_144;
 
-/** When snapshots are taken, and what is left of the log then. */
+/** The sizes that decide when a snapshot is taken, and how much of the log is kept. */
 export interface SnapshotLimits {
-  /** Bytes of log since the last snapshot below which none is taken by itself. */
+  /** Minimum bytes of log since the last snapshot. */
   readonly logBytes: number;
-  /** None is taken either before the log since the last one is this many times as large as that one was. */
+  /** Minimum size of the log since the last snapshot, as a multiple of the size of that snapshot. */
   readonly logRatio: number;
-  /** Entries kept behind a snapshot for followers that are a little behind, unless they are more than {@link tailBytes}. */
+  /** Entries kept for followers that are a little behind, unless they have more than {@link tailBytes}. */
   readonly tailEntries: number;
-  /** Bytes of log kept behind a snapshot at most. */
+  /** Maximum bytes of log kept for followers that are a little behind. */
   readonly tailBytes: number;
   /**
-   * Bytes of log kept at most for followers that are being sent an older snapshot, or as many as the newest snapshot
-   * has, if those are more. Beyond that the log is cut, and the transfer begins anew with the newest snapshot: a node
-   * that takes hours for the old one would need a newer one behind it in any case.
+   * Maximum bytes of log kept for followers that are being sent an older snapshot, or the size of the newest snapshot if
+   * that is more. Beyond that the log is removed and the transfer starts again with the newest snapshot: a node that takes
+   * hours for the old one would need a newer one after it in any case.
    */
   readonly sendingBytes: number;
 }
@@ -62,13 +62,13 @@ export const SNAPSHOT_LIMITS: SnapshotLimits = {
   sendingBytes: 1_073_741_824,
 };
 
-/** The log as far as snapshots are concerned. */
+/** The log as snapshots use it. */
 export interface CompactableLog {
-  /** Index of the first entry there is. */
+  /** Index of the first entry. */
   readonly firstIndex: number;
-  /** About how many bytes of the log lie above an entry. */
+  /** Returns the approximate bytes of the log after an entry. */
   bytesSince(index: number): number;
-  /** Lets go of entries below `index`. */
+  /** Removes entries below `index`. */
   removeBefore(index: number): void;
 }
 
@@ -80,12 +80,12 @@ export interface SnapshotTransfers {
   endBelow(index: number): void;
 }
 
-/** A snapshot with what it is a snapshot of. */
+/** A snapshot with the revision of its state. */
 export interface TakenSnapshot extends StoredSnapshot {
   readonly revision: number;
 }
 
-/** What taking snapshots needs. */
+/** The parts of a node that taking snapshots involves. */
 export interface SnapshotsOptions {
   readonly store: SnapshotStore;
   readonly log: CompactableLog;
@@ -94,23 +94,23 @@ export interface SnapshotsOptions {
   readonly logger: Logger;
   readonly clusterId: string;
   readonly limits: SnapshotLimits;
-  /** Position of this node among the members, from 0 up, and their number: nodes with equal logs take turns. */
+  /** Returns the position of this node among the members, from 0, and their number: nodes with equal logs take turns. */
   readonly turn: () => { readonly position: number; readonly nodes: number };
   readonly transfers: SnapshotTransfers;
   /**
-   * A snapshot is durable: the core may forget entries up to `compactedIndex`. Gives the index up to which it did: it keeps
-   * what was not yet confirmed to be durable, and the log must keep what the core does.
+   * Has the core discard entries up to `compactedIndex`: the snapshot is durable. Returns the index up to which it did: it
+   * keeps entries that are not known to be durable, and the log must keep them, too.
    */
   readonly compact: (
     compaction: { readonly snapshot: SnapshotMetadata; readonly compactedIndex: number },
   ) => number;
-  /** Leaves the event loop to those who are served, several times as long as a slice of the writing took. */
+  /** Leaves the event loop to requests for several times as long as a slice takes. */
   readonly yieldToEventLoop: YieldToEventLoop;
   /** Counts snapshots; null counts none. */
   readonly metrics?: Metrics | null;
 }
 
-/** A snapshot is not taken, though nothing is wrong. */
+/** A snapshot is refused, though nothing has failed. */
 export class SnapshotRefusedError extends Error {
   override readonly name = "SnapshotRefusedError";
   /** Stable name of this error. */
@@ -122,11 +122,11 @@ export class SnapshotRefusedError extends Error {
   }
 }
 
-/** Takes snapshots. */
+/** The snapshots of one node. */
 export class Snapshots {
   readonly #options: SnapshotsOptions;
   #taking: Promise<TakenSnapshot> | null = null;
-  /** None is begun by itself before this time. */
+  /** No snapshot is begun by itself before this time. */
   #notBefore = 0;
   #stopped = false;
   #verifying = false;
@@ -140,12 +140,12 @@ export class Snapshots {
     return this.#options.store.list().find(({ damage }) => damage === null)?.index ?? 0;
   }
 
-  /** Whether one is being written. */
+  /** Whether a snapshot is being written. */
   get isTaking(): boolean {
     return this.#taking !== null;
   }
 
-  /** Takes one if it is due. Called often; cheap when it is not. */
+  /** Takes a snapshot if one is due. Called often; cheap when none is. */
   consider(): void {
     const { replica, clock, logger } = this.#options;
     if (this.#taking !== null || this.#stopped || !this.#isDue() || clock.now() < this.#notBefore) return;
@@ -156,15 +156,15 @@ export class Snapshots {
     });
   }
 
-  /** Takes one now; whoever asks while one is being taken gets that one. Throws {@link SnapshotRefusedError}. */
+  /** Takes a snapshot now; concurrent calls get the same one. Rejects with {@link SnapshotRefusedError}. */
   take(): Promise<TakenSnapshot> {
     this.#taking ??= this.#take().finally(() => this.#taking = null);
     return this.#taking;
   }
 
   /**
-   * Reads one that somebody who was sent it may have found damaged; where it is, the next is taken in its place, so that
-   * a leader whose newest has rotted can bring others up to date. Never rejects.
+   * Reads a snapshot that a follower may have found damaged. If it is damaged, another is taken, so that the leader can
+   * bring followers up to date. Never rejects.
    */
   async verify(snapshot: StoredSnapshot): Promise<void> {
     const { store, logger, yieldToEventLoop } = this.#options;
@@ -191,13 +191,13 @@ export class Snapshots {
     }
   }
 
-  /** Gives up the one that is being taken; resolves when nothing of it is left. */
+  /** Stops taking snapshots; resolves when the temporary file is removed. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#taking?.catch(() => {});
   }
 
-  /** A snapshot came from the leader and was put in place: older ones are let go, with the log before them. */
+  /** Removes old snapshots after one of the leader was installed. */
   received(): void {
     const { store, metrics = null } = this.#options;
     if (metrics !== null) metrics.snapshots.received += 1;
@@ -208,7 +208,7 @@ export class Snapshots {
     const { log, limits, turn, store } = this.#options;
     const newest = store.list().find(({ damage }) => damage === null);
     const { position, nodes } = turn();
-    // Nodes that share a log would all reach the limit with the same entry; so each has a limit of its own.
+    // Nodes with equal logs would all reach a limit with the same entry, so each has its own.
     const patience = 1 + position / (2 * nodes);
     const dueBytes = Math.max(limits.logBytes, (newest?.bytes ?? 0) * limits.logRatio) * patience;
     return log.bytesSince(newest?.index ?? 0) >= dueBytes;
@@ -271,14 +271,14 @@ export class Snapshots {
     if (this.#stopped) throw new SnapshotRefusedError("stopping", "this node is stopping");
   }
 
-  /** Lets go of what nobody needs any more behind a snapshot that is durable. */
+  /** Removes old snapshots, and the log that is not needed behind a durable snapshot. */
   #cut(snapshot: SnapshotMetadata): void {
     const { store, log, compact } = this.#options;
     store.removeOld(KEPT_SNAPSHOTS);
-    // One that came from the leader meanwhile is newer, and the log begins behind it.
+    // A newer snapshot of the leader was installed meanwhile, and the log begins behind that.
     if (snapshot.index < this.newestIndex) return;
     const compactedIndex = Math.max(this.#baseFor(snapshot.index), log.firstIndex - 1);
-    // The core may begin behind a later snapshot from the leader already, which has no name on the disk yet.
+    // The core may already begin behind a later snapshot of the leader, whose file has no name yet.
     const keptBehind = Math.min(compact({ snapshot, compactedIndex }), compactedIndex);
     log.removeBefore(keptBehind + 1);
     this.#options.transfers.endBelow(keptBehind);
@@ -289,7 +289,7 @@ export class Snapshots {
     return Math.min(previous, this.#sendingBase() ?? newestIndex, this.#tailBase(newestIndex));
   }
 
-  /** The oldest snapshot that is being sent, if the log behind it is to be kept; null when there is none. */
+  /** Returns the index of the oldest snapshot that is being sent, if the log behind it is kept; else null. */
   #sendingBase(): number | null {
     const { store, log, limits, transfers } = this.#options;
     const index = transfers.lowestSending;
@@ -298,7 +298,7 @@ export class Snapshots {
     return log.bytesSince(index) <= Math.max(limits.sendingBytes, newestBytes) ? index : null;
   }
 
-  /** The entry behind which the tail begins: the lowest that leaves neither too many entries nor too many bytes. */
+  /** Returns the index behind which the tail begins: the lowest that keeps neither too many entries nor bytes. */
   #tailBase(newestIndex: number): number {
     const { log, limits } = this.#options;
     let low = Math.max(0, newestIndex - limits.tailEntries);
@@ -312,7 +312,7 @@ export class Snapshots {
   }
 }
 
-/** A node that was added reads the log from its beginning, and does not know the founders before it is told who is who. */
+/** Whether a configuration is known: a new node reads the log from the beginning, and knows none before the first. */
 function knowsMembers({ index, configuration }: SnapshotMetadata): boolean {
   return index > 0 && configuration.members.length > 0;
 }

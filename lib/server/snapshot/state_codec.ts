@@ -1,6 +1,6 @@
 /**
- * The bytes of a state: canonical for each record, so that a state hash is the same on every node and version; and
- * the chunks of records that a snapshot file is made of.
+ * The encoding of a state: canonical bytes of each record, so that a state hash is the same on every node and version, and
+ * the chunks of records of a snapshot file.
  *
  *     chunk   [record…]                                       one MessagePack array
  *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex]
@@ -8,8 +8,7 @@
  *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
  *             ["answer", sessionId, sequence, result]         result: an encoded command result
  *
- * What is read back has been checked (state_reader.ts): a record that no state machine could have written is a
- * DecodeError.
+ * Records are checked when they are read (state_reader.ts): one that no state machine could have written is a DecodeError.
  */
 import { assertNever } from "../../platform/assert.ts";
 import {
@@ -30,12 +29,12 @@ import { DecodeError } from "../../protocol/errors.ts";
 import type { SnapshotMetadata } from "../../raft/mod.ts";
 import type { SnapshotHeader, SnapshotReader } from "../../storage/mod.ts";
 
-/** Bytes of its buffer that the encoder keeps between records. */
+/** Bytes of buffer that the encoder keeps between records. */
 const RETAINED_BYTES = 65_536;
-/** Bytes of records after which a chunk ends: a chunk is longer by its last record at most. */
+/** Bytes of records after which a chunk ends; its last record may exceed it. */
 const CHUNK_BYTES = 262_144;
 
-/** Makes a function that encodes records, one MessagePack array each; its result is valid until the next call. */
+/** Returns a function that encodes records, each as a MessagePack array; its result is valid until the next call. */
 export function stateRecordEncoder(): (record: StateRecord) => Uint8Array {
   const out = new MessagePackWriter();
   return (record) => {
@@ -46,8 +45,8 @@ export function stateRecordEncoder(): (record: StateRecord) => Uint8Array {
 }
 
 /**
- * Hands all records of a state to `write`, in chunks that it must not keep beyond the call. Others have their turn in
- * between; what changes meanwhile does not show.
+ * Passes all records of a state to `write`, in chunks that are valid during the call only, and yields to the event loop in
+ * between. The state is that of the view; later changes do not show.
  */
 export async function writeState(
   view: StateView,
@@ -80,7 +79,7 @@ export async function writeState(
   await endChunk();
 }
 
-/** Takes in the records of chunks, which must not change afterwards; others have their turn in between. Throws DecodeError. */
+/** Restores the records of chunks, which must not change afterwards, and yields in between. Rejects with DecodeError. */
 export async function readState(
   chunks: AsyncIterable<Uint8Array>,
   { restoring, yieldToEventLoop }: {
@@ -131,22 +130,22 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
   }
 }
 
-/** A state with what it is the state of. */
+/** A state with the metadata of its snapshot. */
 export interface LoadedSnapshot {
   readonly metadata: SnapshotMetadata;
   readonly stateMachine: StateMachine;
 }
 
-/** What reading a state needs. */
+/** The dependencies of reading a snapshot. */
 export interface SnapshotStateOptions {
-  /** The cluster whose snapshot it must be. */
+  /** The cluster of the snapshot. */
   readonly clusterId: string;
   readonly stateMachineOptions: StateMachineOptions;
-  /** Others have their turn; whoever throws here ends the reading. */
+  /** Yields to the event loop; an error that it throws ends the reading. */
   readonly yieldToEventLoop: YieldToEventLoop;
 }
 
-/** Reads a snapshot to its end. Throws SnapshotDamagedError, and DecodeError for what is whole but not what it should be. */
+/** Reads a whole snapshot. Rejects with SnapshotDamagedError, and with DecodeError for undamaged but invalid content. */
 export async function readSnapshotState(
   reader: SnapshotReader,
   { clusterId, stateMachineOptions, yieldToEventLoop }: SnapshotStateOptions,
@@ -168,11 +167,11 @@ export async function readSnapshotState(
   return { metadata: { index, term, configuration }, stateMachine };
 }
 
-/** Throws DecodeError unless a state is of the index and revision that the header of its snapshot says. */
+/** Throws DecodeError unless a state has the index and revision in the header of its snapshot. */
 export function requireHeader(state: StateMachine, { index, revision }: SnapshotHeader): void {
   if (state.appliedIndex === index && state.revision === revision) return;
   throw new DecodeError(
     `Cannot use the snapshot at ${index}: its state is of index ${state.appliedIndex} and revision ` +
-      `${state.revision}, not of revision ${revision} as it says.`,
+      `${state.revision}, not of revision ${revision} as its header says.`,
   );
 }

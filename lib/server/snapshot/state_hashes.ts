@@ -1,47 +1,47 @@
 /**
- * Hashes of this node's state. Each walks the whole state, so one is computed at a time, and all requests that come
- * meanwhile share the next, which is of a state no older than any of them. A connection that is gone gets none, and a
- * hash is given up once all connections that wait for it are gone.
+ * Hashes of this node's state, by which replicas are compared. Each needs all of the state, so one is computed at a time,
+ * and all requests that come meanwhile share the next, whose state is no older than any of them. A hash is abandoned once
+ * all connections that wait for it are closed.
  */
 import type { StateRecord, StateView } from "../../kv/mod.ts";
 import { SliceBudget, type YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { stateRecordEncoder } from "./state_codec.ts";
 import { createHash } from "node:crypto";
 
-/** A hash and the state that it is of. */
+/** A hash, with the index and revision of its state. */
 export interface StateHash {
   readonly appliedIndex: number;
   readonly revision: number;
   readonly hash: string;
 }
 
-/** A connection that asks for a hash. */
-export interface Asker {
-  /** Whether it has ended. */
-  readonly isGone: boolean;
-  /** The hash can't be computed, for a reason that nothing foresaw: the connection is to end. */
+/** A connection that requests a hash. */
+export interface HashRequester {
+  /** Whether it is closed. */
+  readonly isClosed: boolean;
+  /** Ends the connection because of an unexpected error. */
   readonly fail: (error: unknown) => void;
 }
 
-/** What computing hashes needs. */
+/** The dependencies of hashes. */
 export interface StateHashesOptions {
-  /** The state as it is now. */
+  /** Returns the current state. */
   readonly view: () => StateView;
   readonly yieldToEventLoop: YieldToEventLoop;
 }
 
-/** No connection waits for the hash any more. */
+/** No connection waits for the hash any longer. */
 class UnwantedHashError extends Error {
   override readonly name = "UnwantedHashError";
 }
 
 /** A request for a hash. */
 interface Question {
-  readonly asker: Asker;
+  readonly requester: HashRequester;
   readonly answer: (answer: StateHash | null) => void;
 }
 
-/** Computes hashes. */
+/** The state hashes of one node. */
 export class StateHashes {
   readonly #options: StateHashesOptions;
   #waiting: Question[] = [];
@@ -52,30 +52,31 @@ export class StateHashes {
     this.#options = options;
   }
 
-  /** Calls `answer` once, with the hash, or with null when the asker is gone or the node stops. */
-  ask(asker: Asker, answer: (answer: StateHash | null) => void): void {
-    this.#waiting.push({ asker, answer });
+  /** Calls `answer` once, with the hash, or with null when the connection is closed or the node stops. */
+  ask(requester: HashRequester, answer: (answer: StateHash | null) => void): void {
+    this.#waiting.push({ requester, answer });
     if (!this.#isRunning) void this.#run();
   }
 
-  /** Gives up the hash that is being computed and all that wait. */
+  /** Abandons the hash that is being computed and all that wait. */
   stop(): void {
     this.#isStopped = true;
   }
 
-  /** Never rejects. */
+  /** Computes hashes while requests wait. Never rejects. */
   async #run(): Promise<void> {
     this.#isRunning = true;
     while (this.#waiting.length > 0) {
       const questions = this.#waiting;
       this.#waiting = [];
       const failed = (error: unknown): null => {
-        for (const { asker } of questions) asker.fail(error);
+        for (const { requester } of questions) requester.fail(error);
         return null;
       };
-      const isWanted = (): boolean => !this.#isStopped && questions.some(({ asker }) => !asker.isGone);
+      const isWanted = (): boolean =>
+        !this.#isStopped && questions.some(({ requester }) => !requester.isClosed);
       const hash = isWanted() ? await this.#compute(isWanted).catch(failed) : null;
-      for (const { asker, answer } of questions) answer(asker.isGone ? null : hash);
+      for (const { requester, answer } of questions) answer(requester.isClosed ? null : hash);
     }
     this.#isRunning = false;
   }
@@ -100,14 +101,14 @@ export class StateHashes {
   }
 }
 
-/** What hashing takes from its surroundings. */
+/** The dependencies of hashing. */
 export interface HashStateOptions {
-  /** A record's canonical bytes, from which their own end can be told (as with MessagePack). */
+  /** Returns the canonical bytes of a record, which must mark their own end (as MessagePack does). */
   readonly encode: (record: StateRecord) => Uint8Array;
   readonly yieldToEventLoop: YieldToEventLoop;
 }
 
-/** SHA-256, in hexadecimal, of the bytes of all records in their order. The event loop goes on meanwhile. */
+/** Returns the SHA-256, in hexadecimal, of the bytes of all records in their order; yields to the event loop in between. */
 export async function hashState(view: StateView, options: HashStateOptions): Promise<string> {
   const hash = createHash("sha256");
   const budget = new SliceBudget(options.yieldToEventLoop);

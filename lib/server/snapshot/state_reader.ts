@@ -1,7 +1,7 @@
 /**
- * Reads the records of a state back, each held against those before it: a snapshot may come from another node or from a
- * backup, and what is believed of it here is what the state machine goes on from. A clock or a revision near the largest
- * integer, or a session that was active later than the state is, would end the node at some later command.
+ * Reads the records of a state, and checks each against those before it: a snapshot may come from another node or from a
+ * backup, and the state machine continues from it. A clock or revision near the largest integer, or a session that was
+ * active after the state's index, would stop the node at a later command.
  */
 import { shortened } from "../../platform/errors.ts";
 import {
@@ -25,7 +25,7 @@ export class StateRecordReader {
   #lastSession: { readonly sessionId: number; readonly acknowledgedBelow: number } | null = null;
   #lastSequence = 0;
 
-  /** Reads the next record. Throws DecodeError for one that can't follow those before it. */
+  /** Reads the next record. Throws DecodeError for one that cannot follow those before it. */
   read(input: MessagePackReader): StateRecord {
     input.open("a record");
     const record = this.#readFields(input, input.string("a record's kind"));
@@ -99,7 +99,7 @@ export class StateRecordReader {
     const lowest = Math.max(acknowledgedBelow, this.#lastSequence + 1);
     const sequence = upTo(input, "sequence", acknowledgedBelow + MAX_SESSION_WINDOW - 1, lowest);
     this.#lastSequence = sequence;
-    // Copied: an answer may be remembered for long, and must not keep the chunk alive.
+    // Copied: an answer may be kept for long, and must not keep the chunk in memory.
     const answer = decodeResult(input.binary("answer").slice());
     if (answer.kind !== "applied" && answer.kind !== "checksFailed") {
       throw input.error("answer", "must be the result of a transaction");

@@ -1,4 +1,4 @@
-/** What a server takes from the machine that it really runs on. */
+/** The platform of a server on Deno. */
 import process from "node:process";
 import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
@@ -10,7 +10,7 @@ import type { ServerPlatform } from "../server.ts";
 import { serverTools } from "../tools/tools.ts";
 import type { ServerTools } from "../tools/tools_port.ts";
 
-/** Files, sockets, time and chance from Deno, and a log whose lines go to `writeLog`. Dispose of the log in the end. */
+/** Returns Deno's files, sockets, clock and random numbers, and a log whose lines go to `writeLog`; the caller disposes of it. */
 export function denoPlatform(
   options: {
     readonly logLevel: LogLevel;
@@ -39,16 +39,16 @@ export function denoPlatform(
 }
 
 /**
- * Counts by opening the working directory again and again, 7 µs each: the limit itself can only be read with permission
- * to read /proc, or to run `ulimit`. Nothing else runs meanwhile, and all are closed before this returns. Deno raises
- * the soft limit to the hard one when it starts, so that is what is found.
+ * Counts free descriptors by opening the working directory repeatedly, 7 µs each: to read the limit itself needs permission
+ * to read /proc or to run `ulimit`. Nothing else runs meanwhile, and all are closed before this returns. Deno raises the
+ * soft limit to the hard one when it starts.
  */
 function freeDescriptors(upTo: number): number {
   const files: Deno.FsFile[] = [];
   try {
     while (files.length < upTo) files.push(Deno.openSync("."));
   } catch (error) {
-    // Only this error says anything about descriptors.
+    // Any other error says nothing about descriptors.
     if (!isOutOfDescriptors(error)) return upTo;
   } finally {
     for (const file of files) file.close();
@@ -56,7 +56,7 @@ function freeDescriptors(upTo: number): number {
   return files.length;
 }
 
-/** What this process uses. */
+/** Returns the resources that this process uses. */
 function resources(): Resources {
   const { rss, heapUsed, heapTotal, external } = Deno.memoryUsage();
   const { user, system } = process.cpuUsage();
@@ -69,7 +69,7 @@ function resources(): Resources {
   };
 }
 
-/** The operator's tools, on this machine's disk. */
+/** Returns the operator's tools on this machine's disk. */
 export function toolsOfThisMachine(): ServerTools {
   return serverTools({ disk: new DenoDisk(), random: Math.random });
 }

@@ -1,6 +1,6 @@
 /**
- * How many connections a process may take with the file descriptors that it has. A node that runs out of them can open
- * neither the next file of its log nor a connection to another node, so clients are refused before that.
+ * Limits connections by the file descriptors of the process. A node that runs out of them can open neither the next file
+ * of its log nor a connection to another node, so clients are refused before that.
  */
 import {
   MAX_HTTP_CONNECTIONS,
@@ -18,20 +18,20 @@ const LANES_TO_A_PEER = 2;
 /** Descriptors that are never given to clients. */
 export const RESERVED_DESCRIPTORS = RESERVED_FILES + MAX_PEER_LANES + MAX_PENDING_PEER_HELLOS +
   LANES_TO_A_PEER * (MAX_MEMBERS + MAX_INTRODUCED_PEERS) + MAX_HTTP_CONNECTIONS;
-/** A node takes so many clients, and lets so many connections wait for their hello, however few descriptors there are. */
+/** Minimum number of clients, and of connections before their hello, however few descriptors there are. */
 const MIN_CONNECTIONS = 16;
-/** One in so many of the descriptors for clients is for connections that have not said hello yet. */
+/** One in so many of the descriptors for clients is for connections before their hello. */
 const PENDING_SHARE = 5;
 
-/** How many connections a node takes. */
+/** The maximum numbers of connections of a node. */
 export interface ConnectionBudget {
-  /** Clients at a time. */
+  /** Concurrent clients. */
   readonly maxConnections: number;
-  /** Connections at a time that have not said hello. */
+  /** Concurrent connections before their hello. */
   readonly maxPendingHellos: number;
 }
 
-/** What the budget depends on. */
+/** The values that the budget depends on. */
 export interface BudgetOptions {
   /** As configured. */
   readonly maxConnections: number;
@@ -40,7 +40,7 @@ export interface BudgetOptions {
   readonly logger: Logger;
 }
 
-/** Fits the connections that are configured to the descriptors that there are, and says so in the log where they differ. */
+/** Returns the connections that the descriptors allow, and logs where those are fewer than configured. */
 export function fitConnections(
   { maxConnections, freeDescriptors, logger }: BudgetOptions,
 ): ConnectionBudget {
@@ -63,7 +63,7 @@ export function fitConnections(
   if (forClients < 2 * MIN_CONNECTIONS) {
     logger.error("too few file descriptors: the log and other nodes may lack them; raise ulimit -n", fields);
   } else if (budget.maxConnections < maxConnections) {
-    logger.warn("fewer clients are taken than --max-connections says; raise ulimit -n for more", fields);
+    logger.warn("fewer clients are accepted than --max-connections allows; raise ulimit -n for more", fields);
   }
   return budget;
 }

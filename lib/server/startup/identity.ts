@@ -1,9 +1,9 @@
 /**
- * Whose data folder this is: found in it; or, in a new one, made from what the node was told, as the founder of a new
- * cluster or as a node that is to be added to a running one.
+ * The identity of a data folder: read from it, or made for a new one, as a founder of a new cluster or as a node that joins
+ * a running one.
  *
- * From the first start on, the folder says which cluster its node belongs to, and the replicated configuration says
- * who else does: `--cluster` and `--join` count only once.
+ * After the first start the folder names the cluster of its node, and the replicated configuration names the members:
+ * `--cluster` and `--join` take effect only once.
  */
 import { errorMessage, shortened } from "../../platform/errors.ts";
 import { formatAddress } from "../../platform/address.ts";
@@ -19,26 +19,26 @@ import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";
 import { createHash } from "node:crypto";
 
-/** How often a node that is to join asks for a welcome before it gives up, and how long it waits in between. */
+/** Number of attempts of a joining node to reach the cluster, and the time between them. */
 const JOIN_ATTEMPTS = 30;
 const JOIN_PAUSE_MS = 1_000;
-/** Data ids are below this: large enough that no two are equal by chance. */
+/** Upper bound of data ids: large enough that no two are equal by chance. */
 const DATA_IDS = 2 ** 48;
 
-/** A node can't find its cluster. */
+/** A joining node cannot reach its cluster. */
 export class JoinError extends Error {
   override readonly name: string = "JoinError";
   /** Stable name of this error. */
   readonly code: string = "cannotJoin";
 }
 
-/** The cluster knows this node, and its data folder is empty: what it promised is lost, and no restart brings it back. */
+/** The cluster has this node as a member, but its data folder is empty: its votes and entries are lost for good. */
 export class FolderLostError extends JoinError {
   override readonly name = "FolderLostError";
   override readonly code = "folderLost";
 }
 
-/** What finding an identity takes from its surroundings. */
+/** The parts of a platform that an identity needs. */
 export interface IdentityOptions {
   readonly config: ServerConfig;
   readonly directory: DataDirectory;
@@ -46,13 +46,13 @@ export interface IdentityOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Ends the asking. */
+  /** Ends the attempts to join. */
   readonly signal: AbortSignal;
 }
 
 /**
- * The folder's identity; a new folder is given one, durably. Throws {@link JoinError}, those of lib/storage, and the
- * signal's reason.
+ * Returns the identity of the folder; makes one for a new folder, durably. Rejects with {@link JoinError}, the errors of
+ * lib/storage, and the signal's reason.
  */
 export async function establishIdentity(options: IdentityOptions): Promise<Identity> {
   const { directory } = options;
@@ -62,16 +62,16 @@ export async function establishIdentity(options: IdentityOptions): Promise<Ident
   return identity;
 }
 
-/** Refuses a start on an empty folder without a word of what it is to belong to, before anything is created. */
+/** Refuses a start on an empty folder if neither --cluster nor --join was given, before anything is created. */
 export async function requireOrigin(
   { members, join, nodeId, dataDir }: Pick<ServerConfig, "members" | "join" | "nodeId" | "dataDir">,
   disk: Disk,
 ): Promise<void> {
-  // Between its two renames a recovery leaves no folder of this name: a new one must not be founded in its place.
+  // Between its two renames a recovery leaves no folder of this name: no new one must be made in its place.
   const { fresh } = neighboursOf(dataDir);
   if (disk.stat(dataDir) === null && disk.stat(fresh) !== null) {
     throw new ConfigError(
-      `--data-dir: a recovery of ${dataDir} was interrupted, and ${fresh} is what it made. Run \`mv ${fresh} ${dataDir}\`.`,
+      `--data-dir: a recovery of ${dataDir} was interrupted, and its result is ${fresh}. Run \`mv ${fresh} ${dataDir}\`.`,
     );
   }
   if (members !== null || join.length > 0 || await readIdentity({ disk, path: dataDir }) !== null) return;
@@ -82,7 +82,7 @@ export async function requireOrigin(
   );
 }
 
-/** A data id for a new folder. */
+/** Returns a data id for a new folder. */
 export function newDataId(random: Random): number {
   return 1 + Math.floor(random() * (DATA_IDS - 1));
 }
@@ -91,7 +91,7 @@ function checked(identity: Identity, { config, directory, logger }: IdentityOpti
   const { nodeId, clusterName, members } = config;
   directory.requireOwner({ nodeId, clusterName, clusterId: null });
   if (members !== null && !isSame(members, identity.founders)) {
-    logger.info("--cluster is not what this cluster began with; the members that it has by now count", {
+    logger.info("--cluster differs from the first members of this cluster; its current members count", {
       given: textOf(members.map(({ id, address }) => ({ id, address: formatAddress(address) }))),
       began: identity.founders.length === 0 ? "joined later" : textOf(identity.founders),
     });
@@ -123,7 +123,7 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
   return { clusterId: welcome.clusterId, clusterName, nodeId, dataId, founders: [] };
 }
 
-/** The name of a cluster that was given none. */
+/** The name of a cluster for which none was given. */
 export const DEFAULT_CLUSTER_NAME = "kvraft";
 
 async function askForCluster(
@@ -137,13 +137,13 @@ async function askForCluster(
       const reason = errorMessage(error);
       if (attempt >= JOIN_ATTEMPTS) {
         throw new JoinError(
-          `Cannot join: nobody at ${
+          `Cannot join: no node at ${
             config.join.map(formatAddress).join(", ")
           } says which cluster it is. ${reason}`,
         );
       }
       if (attempt === 1) {
-        logger.warn("cannot reach the cluster that is to be joined; trying again", { reason });
+        logger.warn("cannot reach the cluster to join; trying again", { reason });
       }
       await pause(JOIN_PAUSE_MS, { clock, signal });
       signal.throwIfAborted();
@@ -162,13 +162,12 @@ function textOf(nodes: Identity["founders"]): string {
   return nodes.map(({ id, address }) => `${id}=${address}`).join(",");
 }
 
-/** Characters of a cluster id. */
+/** Number of characters of a cluster id. */
 const CLUSTER_ID_LENGTH = 16;
 
 /**
- * Made from what every node of a new cluster is told alike: the cluster's name and its first members, in the order
- * of their ids; and where it goes on from an older cluster's state, from that. It is kept in each data folder, and
- * later decides whose folder it is.
+ * Returns the id of a new cluster. It is made from values that all its nodes have: the cluster's name, its first members in
+ * the order of their ids, and the origin where it continues from an older cluster's state. Each data folder stores it.
  */
 export function clusterIdOf(
   clusterName: string,
@@ -184,7 +183,7 @@ export function clusterIdOf(
   );
 }
 
-/** The old folder afterwards, and the new one until it takes the name. */
+/** Returns the names of the old folder after a recovery, and of the new one until it is renamed. */
 export function neighboursOf(dataDir: string): { readonly old: string; readonly fresh: string } {
   return { old: `${dataDir}.before-recovery`, fresh: `${dataDir}.recovered` };
 }

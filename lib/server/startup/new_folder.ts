@@ -1,9 +1,9 @@
 /**
- * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that goes
- * on from its last survivor.
+ * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that continues
+ * from its last survivor.
  *
- * A mark that the folder is unfinished comes first, then the snapshot, a log that goes on behind it, and the identity
- * last: what was interrupted is refused with the command that finishes it.
+ * A marker that the folder is unfinished is written first, then the snapshot, a log that begins behind it, and the identity
+ * last: a start on an interrupted folder is refused with the command that finishes it.
  */
 import type { Random } from "../../platform/clock.ts";
 import { encodeConfiguration } from "../../protocol/configuration.ts";
@@ -11,17 +11,17 @@ import type { Configuration } from "../../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity, SnapshotStore, WriteAheadLog } from "../../storage/mod.ts";
 import { newDataId } from "./identity.ts";
 
-/** Size of the log's first file, which holds next to nothing: the server goes on in files of its own size. */
+/** Size of the log's first file, which is almost empty: the server continues with files of its own size. */
 const SEGMENT_BYTES = 4_096;
 
-/** A folder can't be made there. */
+/** A folder cannot be made at a path that is in use. */
 export class FolderInUseError extends Error {
   override readonly name = "FolderInUseError";
   /** Stable name of this error. */
   readonly code = "folderInUse";
 }
 
-/** What a new folder begins with. */
+/** A folder to make. */
 export interface NewFolder {
   readonly disk: Disk;
   readonly random: Random;
@@ -31,18 +31,18 @@ export interface NewFolder {
   readonly term: number;
   readonly revision: number;
   readonly configuration: Configuration;
-  /** Which command finishes it when it is interrupted, as a sentence. */
+  /** A sentence with the command that finishes an interrupted folder. */
   readonly advice: string;
   /**
-   * Whether the folder takes its name only later: until then it stays marked, and an interrupted attempt that was
-   * complete is begun anew.
+   * Whether the folder gets its name later: until then it stays marked, and an interrupted attempt starts from the
+   * beginning even if it was complete.
    */
   readonly isNamedLater: boolean;
-  /** The state, in chunks as state_codec.ts makes them; hands each to `write`. */
+  /** Passes the state to `write`, in chunks as state_codec.ts makes them. */
   readonly writeChunks: (write: (chunk: Uint8Array) => Promise<void>) => Promise<void>;
 }
 
-/** Makes the folder, durably. Throws {@link FolderInUseError} where something is, and those of lib/storage. */
+/** Makes the folder, durably. Rejects with {@link FolderInUseError} where the path is in use, and with errors of lib/storage. */
 export async function makeFolder(folder: NewFolder): Promise<void> {
   const { disk, path, identity, index, term, revision, configuration, random, advice, isNamedLater } = folder;
   requireOwnNames(disk, path);
@@ -81,22 +81,22 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
   }
 }
 
-/** Names that a data folder may have, and a new file system. */
+/** Names of files in a data folder, and in a new file system. */
 const OWN_NAMES = ["LOCK", "identity", "identity.new", "wal", "snapshots", "unfinished", "lost+found"];
 
-/** Refuses a folder with files that are not kvraft's: it was named by mistake. */
+/** Refuses a folder with files that are not kvraft's: it was probably named by mistake. */
 function requireOwnNames(disk: Disk, path: string): void {
   if (disk.stat(path) !== "directory") return;
-  const foreign = disk.list(path).filter((name) => !OWN_NAMES.includes(name));
-  if (foreign.length === 0) return;
+  const others = disk.list(path).filter((name) => !OWN_NAMES.includes(name));
+  if (others.length === 0) return;
   throw new FolderInUseError(
     `Cannot make a data folder at ${path}: it holds other files (${
-      foreign.slice(0, 3).join(", ")
+      others.slice(0, 3).join(", ")
     }). Choose an empty folder, or one that does not exist.`,
   );
 }
 
-/** A log behind the snapshot: a node with a snapshot and no log would be taken for one that lost what it had promised. */
+/** Makes a log behind the snapshot: a node with a snapshot and no log would count as one that has lost its log. */
 async function beginLog(
   { disk, index, term }: NewFolder,
   { identity, walDirectory }: { readonly identity: Identity; readonly walDirectory: string },

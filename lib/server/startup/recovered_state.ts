@@ -1,8 +1,8 @@
 /**
- * What a node finds again when it starts: the newest snapshot that is whole, and the log behind it.
+ * Recovers the state of a node at its start: the newest undamaged snapshot, and the log behind it.
  *
- * A damaged snapshot is named and passed over where the one before it and the log together say the same; where the
- * log does not reach back that far, the log's own opening refuses.
+ * A damaged snapshot is logged and skipped where the one before it and the log give the same state; where the log does not
+ * reach back that far, opening the log fails.
  */
 import { StateMachine, type StateMachineOptions } from "../../kv/mod.ts";
 import { DecodeError } from "../../protocol/errors.ts";
@@ -24,14 +24,14 @@ import { foundingConfiguration } from "../membership/members.ts";
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type LoadedSnapshot, readSnapshotState } from "../snapshot/state_codec.ts";
 
-/** Everything that a node goes on from. */
+/** The recovered state of a node. */
 export interface StartingPoint extends LoadedSnapshot {
   readonly snapshots: SnapshotStore;
   readonly log: WriteAheadLog;
   readonly recovered: RecoveredState;
 }
 
-/** What recovering needs. */
+/** The parts of a platform that recovery needs. */
 export interface RecoverOptions {
   readonly disk: Disk;
   readonly directory: DataDirectory;
@@ -43,7 +43,7 @@ export interface RecoverOptions {
   readonly yieldToEventLoop: YieldToEventLoop;
 }
 
-/** Loads the newest snapshot and opens the log. Throws the named errors of lib/storage, with nothing changed. */
+/** Loads the newest snapshot and opens the log. Rejects with the named errors of lib/storage; nothing is changed then. */
 export async function recoverState(options: RecoverOptions): Promise<StartingPoint> {
   const { disk, directory, identity, segmentBytes, entryCacheBytes, logger } = options;
   const snapshots = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
@@ -63,8 +63,8 @@ export async function recoverState(options: RecoverOptions): Promise<StartingPoi
 }
 
 /**
- * Opens the log. Where it needs a snapshot that is not to be had, and one could not be read, that is the reason: the
- * file may be whole, and nothing is to be thrown away for it.
+ * Opens the log. Where it needs a snapshot that is missing, and one could not be read, the read error is the reason: the
+ * file may be undamaged, and no data should be discarded because of it.
  */
 async function openLog(
   options: WriteAheadLogOptions,
@@ -78,7 +78,7 @@ async function openLog(
   }
 }
 
-/** The newest that is whole, or null; and the first that the disk could not read, or null. */
+/** Returns the newest undamaged snapshot, and the first error of the disk, each or null. */
 async function loadNewest(
   snapshots: SnapshotStore,
   options: RecoverOptions,
@@ -104,7 +104,7 @@ async function loadNewest(
   return { newest: null, unreadable };
 }
 
-/** Before the first snapshot: no keys, and the configuration that the cluster began with. */
+/** Returns the state before the first snapshot: no keys, and the first configuration of the cluster. */
 function nothingYet({ identity, stateMachineOptions }: RecoverOptions): LoadedSnapshot {
   const configuration: Configuration = foundingConfiguration(identity.founders);
   return {

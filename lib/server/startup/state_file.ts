@@ -1,4 +1,4 @@
-/** A snapshot file that lies anywhere: a backup, or one in a data folder that is only looked at. */
+/** Reads a snapshot file at any path: a backup, or one in a data folder that is inspected. */
 import { assert } from "../../platform/assert.ts";
 import { StateMachine } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
@@ -12,32 +12,32 @@ import {
 } from "../../storage/mod.ts";
 import { readState, requireHeader } from "../snapshot/state_codec.ts";
 
-/** Most bytes that are kept of a stream for reading them once more: the header, and the frame before the footer. */
+/** Maximum bytes of a stream that are kept to be read again: the header, and the frame before the footer. */
 const KEPT_STREAM_BYTES = 1_048_576;
 
-/** What was named as a backup is none that could be read as one. */
+/** A path that was named as a backup cannot be one. */
 export class BackupPathError extends Error {
   override readonly name = "BackupPathError";
   /** Stable name of this error. */
   readonly code = "notABackup";
 }
 
-/** A file that is open. */
+/** An open file. */
 export interface StateFile {
   readonly header: SnapshotHeader;
   readonly configuration: Configuration;
-  /** Size of the file; of a stream, the bytes that came so far. */
+  /** Size of the file; of a stream, the bytes received so far. */
   readonly bytes: number;
   /**
-   * The state, all of it verified, and held against the header; to be read once. Throws SnapshotDamagedError,
+   * Returns the state, verified and compared with the header; called once. Rejects with SnapshotDamagedError,
    * SnapshotUnreadableError and DecodeError.
    */
   load(): Promise<StateMachine>;
 }
 
 /**
- * Opens a file or a stream, hands it to `use`, and closes it. Throws SnapshotDamagedError for what is no snapshot,
- * {@link BackupPathError} for a folder.
+ * Opens a file or a stream, passes it to `use`, and closes it. Rejects with SnapshotDamagedError for a file that is no
+ * snapshot, and with {@link BackupPathError} for a folder.
  */
 export async function withStateFile<T>(
   { disk, path }: { readonly disk: Disk; readonly path: string },
@@ -76,7 +76,7 @@ export async function withStateFile<T>(
   }
 }
 
-/** A stream as a source that may go back a little. */
+/** Returns a source on a stream that can be read again a little. */
 function streamSource(path: string, file: DiskFile): SnapshotSource & { readonly readBytes: number } {
   let kept = new Uint8Array(0);
   let keptFrom = 0;

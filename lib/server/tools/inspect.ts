@@ -1,4 +1,4 @@
-/** Looks into a snapshot file or a data folder, and says what is there. Changes nothing. */
+/** Inspects a snapshot file or a data folder, and reports its content. Changes nothing. */
 import type { StateMachine } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
@@ -21,7 +21,7 @@ export class NothingThereError extends Error {
   readonly code = "nothingThere";
 }
 
-/** Reads whichever of the two is at `path`. */
+/** Inspects the file or folder at `path`. */
 export async function inspect(path: string, { disk }: { readonly disk: Disk }): Promise<InspectReport> {
   switch (disk.stat(path)) {
     case "file":
@@ -37,10 +37,10 @@ export async function inspect(path: string, { disk }: { readonly disk: Disk }): 
   }
 }
 
-/** Names of which a data folder has at least one. */
+/** Names of files and folders, at least one of which a data folder has. */
 const FOLDER_NAMES = ["identity", "wal", "snapshots"];
 
-/** Refuses a folder that holds only what is not kvraft's, and an empty one: a copy that failed must not pass as whole. */
+/** Refuses an empty folder, and one without kvraft's files: a failed copy must not count as undamaged. */
 function requireDataFolder(path: string, disk: Disk): void {
   const names = disk.list(path);
   if (names.some((name) => FOLDER_NAMES.includes(name))) return;
@@ -52,7 +52,7 @@ function requireDataFolder(path: string, disk: Disk): void {
   );
 }
 
-/** Damage behind the header is part of the report; without a header nothing can be said. */
+/** Inspects a snapshot. Damage after the header is part of the report; without a header nothing can be reported. */
 async function inspectFile(path: string, disk: Disk): Promise<SnapshotFileReport> {
   return await withStateFile({ disk, path }, async (file) => {
     const { formatVersion, clusterId, index, term, revision } = file.header;
@@ -109,7 +109,7 @@ function folderReport(report: DataDirectoryReport): DataFolderReport {
   };
 }
 
-/** The newest in the log; else that of the newest snapshot; else the one that the cluster began with. */
+/** Returns the newest configuration of the log; else that of the newest snapshot; else the first one of the cluster. */
 function newestConfiguration({ log, snapshots, identity }: DataDirectoryReport): Configuration {
   const inLog = log?.configurations.at(-1)?.data;
   const inSnapshot = snapshots.find(({ damage }) => damage === null)?.header?.configuration;

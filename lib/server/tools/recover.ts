@@ -1,9 +1,9 @@
 /**
- * A majority is lost for good: makes a cluster of one of the best survivor, with everything that its log has.
+ * Makes a cluster of one node out of a survivor, with all entries of its log, after a majority was lost for good.
  *
- * What only the lost nodes had is gone, and what this node had in its log without knowing it committed becomes so: an
- * operator decides that, nobody else. The cluster has a new id, so that no lost node that turns up after all can mix
- * in. The old folder is kept beside.
+ * Writes that only the lost nodes had are lost, and entries of the survivor that were not known to be committed become so:
+ * only an operator can decide that. The cluster gets a new id, so that a lost node that returns is refused. The old folder
+ * is kept under another name.
  */
 import { dirname } from "@std/path";
 import { parseAddress } from "../../platform/address.ts";
@@ -19,19 +19,19 @@ import { SERVER_LIMITS, stateMachineOptionsOf } from "../config/server_limits.ts
 import { writeState } from "../snapshot/state_codec.ts";
 import type { RecoverReport, RecoverRequest, RecoveryStakes } from "./tools_port.ts";
 
-/** Bytes of log read at a time. */
+/** Bytes of log per read. */
 const READ_BYTES = 4_194_304;
-/** Size at which a log begins a new segment: small, as nothing is written to it. */
+/** Segment size of a log that is only read. */
 const SEGMENT_BYTES = 4_096;
 
-/** A folder can't be recovered. */
+/** A folder cannot be recovered. */
 export class RecoveryError extends Error {
   override readonly name = "RecoveryError";
   /** Stable name of this error. */
   readonly code = "cannotRecover";
 }
 
-/** What a survivor knows. */
+/** The state of a survivor. */
 interface Survivor {
   readonly replica: Replica;
   readonly lastIndex: number;
@@ -39,7 +39,7 @@ interface Survivor {
   readonly commitIndex: number;
 }
 
-/** Makes the folder that of a cluster of one; null when `confirm` said no. */
+/** Makes the folder that of a cluster of one node; null when `confirm` returned false. */
 export async function recover(
   request: RecoverRequest,
   platform: { readonly disk: Disk; readonly random: Random },
@@ -59,35 +59,37 @@ export async function recover(
   }
 }
 
-/** Refuses a folder that can't be recovered before anything is opened, so that a wrong path is not made a folder. */
+/** Refuses a folder that cannot be recovered before anything is opened, so that no folder is made at a wrong path. */
 async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
   const { old, fresh } = neighboursOf(dataDir);
   if (disk.stat(dataDir) === null && disk.stat(old) !== null && disk.stat(fresh) !== null) {
     throw new RecoveryError(
-      `Cannot recover ${dataDir}: it was recovered before, all but its name. Run \`mv ${fresh} ${dataDir}\`.`,
+      `Cannot recover ${dataDir}: it was recovered before, but not renamed. Run \`mv ${fresh} ${dataDir}\`.`,
     );
   }
   if (await readIdentity({ disk, path: dataDir }) === null) {
-    throw new RecoveryError(`Cannot recover ${dataDir}: it is nobody's data folder.`);
+    throw new RecoveryError(`Cannot recover ${dataDir}: it is not the data folder of a node.`);
   }
   for (const path of [old, fresh]) {
     if (disk.stat(path) === null) continue;
-    // An interrupted recovery, which nothing was started from: it is begun anew.
+    // An interrupted recovery, from which no server was started: recover again from the beginning.
     if (path === fresh && DataDirectory.isLeftover({ disk, path })) continue;
     throw new FolderInUseError(
-      `Cannot recover ${dataDir}: ${path} is in the way, from an earlier recovery. Move it away first.`,
+      `Cannot recover ${dataDir}: ${path} exists from an earlier recovery. Move it away first.`,
     );
   }
 }
 
 function ownerOf(directory: DataDirectory, { dataDir, nodeId }: RecoverRequest): Identity {
   const { identity } = directory;
-  if (identity === null) throw new RecoveryError(`Cannot recover ${dataDir}: it is nobody's data folder.`);
+  if (identity === null) {
+    throw new RecoveryError(`Cannot recover ${dataDir}: it is not the data folder of a node.`);
+  }
   if (nodeId !== null) directory.requireOwner({ nodeId, clusterName: null, clusterId: null });
   return identity;
 }
 
-/** Everything that the folder has, applied. */
+/** Returns the state after all entries of the folder. */
 async function loadSurvivor(directory: DataDirectory, identity: Identity, disk: Disk): Promise<Survivor> {
   const silent = (): void => {};
   const { log, recovered, stateMachine, metadata } = await recoverState({
@@ -128,7 +130,7 @@ function stakesOf(
   const address = request.address ?? record?.address ?? null;
   if (address === null) {
     throw new RecoveryError(
-      `Cannot recover ${dataDir}: node ${nodeId} was never a member, so it has nothing that counts.`,
+      `Cannot recover ${dataDir}: node ${nodeId} was never a member, so it has no data of the cluster.`,
     );
   }
   if (lastIndex === 0) {
@@ -148,7 +150,7 @@ function stakesOf(
   };
 }
 
-/** Makes the new folder beside, and gives it the old one's name. */
+/** Makes the new folder under another name, then gives it the old folder's name. */
 async function rebuildDataDirectory(
   { replica, lastIndex, lastTerm }: Survivor,
   { identity, stakes, platform }: {
@@ -176,19 +178,19 @@ async function rebuildDataDirectory(
     revision: view.revision,
     configuration: singleVoterConfiguration(replica.applied.configuration, founders),
     advice:
-      `Run \`kvraft server recover --data-dir ${dataDir}\` once more: it begins anew. Or remove this directory.`,
+      `Run \`kvraft server recover --data-dir ${dataDir}\` again: it starts from the beginning. Or remove this directory.`,
     isNamedLater: true,
     writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
   });
   disk.rename(dataDir, old);
   disk.rename(fresh, dataDir);
-  // Without it a loss of power could bring the old node back, whose cluster is told to be gone.
+  // Without this a power loss could restore the old node, whose cluster no longer exists.
   disk.syncDirectory(dirname(dataDir));
   DataDirectory.finishAt({ disk, path: dataDir });
   return { clusterId, nodeId, address, lastIndex };
 }
 
-/** The founder alone; everybody else's id is spent. */
+/** Returns a configuration whose only member is the founder; the ids of all other members cannot be used again. */
 function singleVoterConfiguration(
   { members, removedIds }: Configuration,
   founders: readonly { readonly id: NodeId; readonly address: string }[],

@@ -1,6 +1,6 @@
 /**
- * What an operator does to files and folders while no server runs on them: look into them, restore a backup as a new
- * cluster, make a cluster of the last survivor.
+ * The tools of an operator for files and folders of stopped servers: inspect them, restore a backup as a new cluster, make
+ * a cluster out of the last survivor.
  */
 import type { Random } from "../../platform/clock.ts";
 import type { Disk } from "../../storage/mod.ts";
@@ -14,7 +14,7 @@ import { makeFolder } from "../startup/new_folder.ts";
 import { writeState } from "../snapshot/state_codec.ts";
 import { withStateFile } from "../startup/state_file.ts";
 
-/** The tools, on this disk. */
+/** Returns the tools on a disk. */
 export function serverTools(platform: { readonly disk: Disk; readonly random: Random }): ServerTools {
   return {
     inspect: (path) => inspect(path, platform),
@@ -24,10 +24,10 @@ export function serverTools(platform: { readonly disk: Disk; readonly random: Ra
 }
 
 /**
- * Makes the folder. The new cluster has an id of its own, so that nodes of the old one can't mix in; it follows from
- * the file, the members and the cluster's name, so that every node's folder has the same without asking.
+ * Restores a backup into a new folder. The new cluster has its own id, so that nodes of the old one are refused; the id is
+ * made from the file, the members and the cluster's name, so that all nodes' folders get the same one.
  *
- * The file is read once, as a stream, and whole before anything is made.
+ * The file is read once, as a stream, and completely before anything is made.
  */
 export async function restore(
   { from, nodeId, members, dataDir, clusterName }: RestoreRequest,
@@ -49,7 +49,8 @@ export async function restore(
       term,
       revision,
       configuration: foundingConfiguration(founders),
-      advice: "Run the same `kvraft server restore …` once more: it begins anew. Or remove this directory.",
+      advice:
+        "Run the same `kvraft server restore …` again: it starts from the beginning. Or remove this directory.",
       isNamedLater: false,
       writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
     });

@@ -1,27 +1,27 @@
-/** What the command line needs to look into data folders and make new ones; lib/server brings it, tests their own. */
+/** The interface between the command line and the tools for data folders of stopped servers. */
 import type { NodeAddress } from "../../protocol/node_list.ts";
 import type { Member } from "../../protocol/messages.ts";
 
-/** Looks into files and folders, and makes new ones, while no server runs on them. */
+/** Inspects files and folders of stopped servers, and makes new ones. */
 export interface ServerTools {
   /**
-   * Reads a snapshot file or a data folder and changes nothing. Damage is part of the report; a named error is thrown
-   * for what is neither, can't be read, or is in use by a running server.
+   * Reads a snapshot file or a data folder and changes nothing. Damage is part of the report; rejects with a named error for
+   * a path that is neither, cannot be read, or is in use by a running server.
    */
   inspect(path: string): Promise<InspectReport>;
   /**
-   * Makes a data folder for one node of a new cluster out of a snapshot file. Run with the same file and the same
-   * members it gives the same cluster id on every machine. Refuses a folder that holds anything.
+   * Makes a data folder for one node of a new cluster out of a snapshot file. The same file and members give the same
+   * cluster id on every machine. Refuses a folder that is not empty.
    */
   restore(request: RestoreRequest): Promise<RestoreReport>;
   /**
-   * Makes the node of a data folder the only voter of its cluster. Nothing is changed before `confirm` has said true
-   * of what may be lost; null when it said false.
+   * Makes the node of a data folder the only voter of its cluster. Nothing is changed before `confirm` has returned true for
+   * the data that may be lost; null when it returned false.
    */
   recover(request: RecoverRequest): Promise<RecoverReport | null>;
 }
 
-/** What there is at a path. */
+/** The content of a path. */
 export type InspectReport = SnapshotFileReport | DataFolderReport;
 
 /** A snapshot file. */
@@ -34,20 +34,20 @@ export interface SnapshotFileReport {
   readonly index: number;
   readonly term: number;
   readonly revision: number;
-  /** Of the file. */
+  /** Size of the file. */
   readonly bytes: number;
-  /** What it holds; null when damage kept it from being read. */
+  /** Its content; null when damage prevented reading it. */
   readonly contents: StateFigures | null;
   readonly members: readonly Member[];
-  /** Sentences, each with the place; none when every checksum fits. */
+  /** Sentences, each with the offset; none when every checksum is right. */
   readonly damage: readonly string[];
 }
 
-/** How much a state holds. */
+/** The size of a state. */
 export interface StateFigures {
   readonly keys: number;
   readonly sessions: number;
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   readonly keyBytes: number;
   readonly valueBytes: number;
 }
@@ -56,7 +56,7 @@ export interface StateFigures {
 export interface DataFolderReport {
   readonly kind: "dataFolder";
   readonly path: string;
-  /** Whose it is; null while it is nobody's. */
+  /** Its identity; null when it has none. */
   readonly identity: {
     readonly formatVersion: number;
     readonly clusterId: string;
@@ -66,7 +66,7 @@ export interface DataFolderReport {
   /** The newest term and the vote in it. */
   readonly term: number;
   readonly vote: number | null;
-  /** Newest index known to be committed. */
+  /** The newest index known to be committed. */
   readonly commitIndex: number;
   readonly log: {
     readonly firstIndex: number;
@@ -78,19 +78,19 @@ export interface DataFolderReport {
   };
   /** Newest first. */
   readonly snapshots: readonly { readonly index: number; readonly term: number; readonly bytes: number }[];
-  /** Of the newest configuration in it. */
+  /** The members of the newest configuration in it. */
   readonly members: readonly Member[];
-  /** Ids that are not used again. */
+  /** Ids that cannot be used again. */
   readonly removedIds: readonly number[];
   /** Sentences, each with file, offset, index; none when all of it can be read. */
   readonly damage: readonly string[];
 }
 
-/** What to restore, and as what. */
+/** A restore to make. */
 export interface RestoreRequest {
   /** The snapshot file. */
   readonly from: string;
-  /** Which of `members` the folder is for. */
+  /** The member that the folder is for. */
   readonly nodeId: number;
   /** All voters of the new cluster, sorted by id. */
   readonly members: readonly NodeAddress[];
@@ -98,42 +98,42 @@ export interface RestoreRequest {
   readonly clusterName: string;
 }
 
-/** What was restored. */
+/** The result of a restore. */
 export interface RestoreReport {
   readonly clusterId: string;
-  /** Of the file it came from. */
+  /** The cluster of the file. */
   readonly revision: number;
   readonly keys: number;
 }
 
-/** Whom to recover. */
+/** A recovery to make. */
 export interface RecoverRequest {
   readonly dataDir: string;
   /** Checked against the folder; null when it was not given. */
   readonly nodeId: number | null;
-  /** Where the node is dialled from now on; null: where it was. */
+  /** The new address of the node; null to keep the old one. */
   readonly address: string | null;
-  /** Shows what is at stake and asks; called once, with the folder locked. */
+  /** Shows the data that may be lost and asks; called once, with the folder locked. */
   confirm(stakes: RecoveryStakes): Promise<boolean>;
 }
 
-/** What is at stake. */
+/** The data that a recovery may lose. */
 export interface RecoveryStakes {
   readonly dataDir: string;
   readonly clusterId: string;
   readonly nodeId: number;
   readonly address: string;
-  /** Of the newest configuration that it knows. */
+  /** The members of the newest configuration that it knows. */
   readonly members: readonly Member[];
   readonly lastIndex: number;
   readonly lastTerm: number;
-  /** Entries behind it were not known to be committed: they become so now. */
+  /** Entries after it were not known to be committed, and become so. */
   readonly commitIndex: number;
 }
 
-/** What was recovered. */
+/** The result of a recovery. */
 export interface RecoverReport {
-  /** The id that the cluster has from now on. */
+  /** The new id of the cluster. */
   readonly clusterId: string;
   readonly nodeId: number;
   readonly address: string;

@@ -1,4 +1,4 @@
-/** What clients wait for at one node is bounded, and a stopping node says of each request what may become of it. */
+/** ClientService: the requests of clients that wait are bounded, and a stopping node reports the outcome of each. */
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
 import { MAX_KEY_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
@@ -99,7 +99,7 @@ class Bench {
       yieldToEventLoop: noYield,
       transfers: transfersOf({ driver, leadership, clock, logger }),
       status: () => {
-        throw new Error("nobody asks for the status in these tests");
+        throw new Error("no test asks for the status");
       },
       metrics: null,
     });
@@ -235,7 +235,7 @@ function membershipOf(parts: Pick<MembershipOptions, "raft" | "driver" | "clock"
     roundTimeoutMs: 100,
     timeoutMs: 100,
     isConnected: () => true,
-    probe: () => Promise.resolve("nobody is asked in these tests"),
+    probe: () => Promise.resolve("no test probes"),
   });
 }
 

@@ -1,4 +1,4 @@
-/** Whole servers: what a connection has under way is dropped once it is gone, and counted no more. */
+/** ClientWork: the work of a closed connection is dropped, and no longer counted. */
 import { assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import { CONSISTENCY } from "../../../lib/protocol/messages.ts";
@@ -24,7 +24,7 @@ async function inFlight(cluster: MemoryCluster): Promise<Readonly<Record<string,
   return { list: of("list"), stateHash: of("stateHash"), transfer: of("transferLeadership") };
 }
 
-Deno.test("reads, hashes and transfers of a connection that is gone are dropped", async () => {
+Deno.test("ClientWork: reads, hashes and transfers of a closed connection are dropped", async () => {
   await using cluster = new MemoryCluster();
   const http = { host: "n1", port: 9101 };
   for (const id of [1, 2, 3]) {
@@ -37,9 +37,9 @@ Deno.test("reads, hashes and transfers of a connection that is gone are dropped"
   }
 
   const others = [...cluster.network.connections];
-  const stranger = await Stranger.connect(cluster.network, 1);
-  await stranger.send(CLIENT_HELLO);
-  await until("it is welcomed", () => stranger.received.length > 0);
+  const caller = await Stranger.connect(cluster.network, 1);
+  await caller.send(CLIENT_HELLO);
+  await until("it is welcomed", () => caller.received.length > 0);
   // From here on no time passes: what waits for another turn of the event loop, or for another node, waits.
   for (const connection of others) connection.stall(true);
   const query = [NOTHING, null, null, null, false, 1_000];
@@ -48,12 +48,12 @@ Deno.test("reads, hashes and transfers of a connection that is gone are dropped"
     ...Array.from({ length: HASHES }, (_, id) => [FRAME_KIND.stateHash, id + 101]),
     [FRAME_KIND.transferLeadership, 201, 2],
   ];
-  await stranger.sendBytes(new Uint8Array(requests.flatMap((request) => [...frame(request)])));
+  await caller.sendBytes(new Uint8Array(requests.flatMap((request) => [...frame(request)])));
   await settle();
   const before = await inFlight(cluster);
   assertEquals([(before["list"] ?? 0) > 0, before["stateHash"], before["transfer"]], [true, HASHES, 1]);
 
-  stranger.close();
+  caller.close();
   await settle();
   const after = await inFlight(cluster);
   assertEquals([after["list"], after["transfer"]], [0, 0]);

@@ -1,4 +1,4 @@
-/** What a server's flags and config file make, and what each wrong one is told. */
+/** ServerConfig: the values of flags, config file and defaults, and the error for each wrong one. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   ConfigError,
@@ -171,7 +171,7 @@ Deno.test("the example that each option shows is accepted", () => {
   }
 });
 
-Deno.test("a wrong flag is told the reason, what is allowed, and an example", () => {
+Deno.test("readServerConfig: the error for a wrong flag has the reason, the allowed values and an example", () => {
   const table: readonly (readonly [Record<string, string>, string])[] = [
     [
       { "node-id": "4" },
@@ -249,7 +249,7 @@ const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
   "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, snapshot-log-bytes";
 
-Deno.test("an error in the config file is told with line and column", () => {
+Deno.test("readServerConfig: an error in the config file has line and column", () => {
   const table = [
     [
       '{\n  "node-id": 1,\n  "nod-id": 2\n}',
@@ -261,7 +261,7 @@ Deno.test("an error in the config file is told with line and column", () => {
     ['{ "bind": null }', '"bind" (node.json, line 1, column 3) must be text in quotes.'],
     [
       '{ "node-id": 1,\n"node-id": 1 }',
-      '"node-id" (node.json, line 2, column 1) stands there twice. Keep one of them.',
+      '"node-id" (node.json, line 2, column 1) is given twice. Keep one of them.',
     ],
     ["[]", '--config: node.json must hold one JSON object. Example: { "node-id": 1 }'],
     [
@@ -303,7 +303,7 @@ Deno.test("a config file that can't be read is named, with the reason", () => {
   );
 });
 
-Deno.test("a data directory that the program may not write is refused with both ways out", () => {
+Deno.test("readServerConfig: a data directory that the program may not write is refused with both remedies", () => {
   const asked: string[] = [];
   const mayWrite = (path: string): boolean => {
     asked.push(path);

@@ -1,4 +1,4 @@
-/** What a fault of kvraft costs that shows while one client is served: that client's connection, and nothing else. */
+/** An unexpected error while one client is served ends that client's connection, and nothing else. */
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
@@ -22,11 +22,11 @@ for (const [consistency, code] of [["linearizable", 1], ["stale", 2]] as const) 
     await cluster.found(1);
     const client = await cluster.client(1);
     await cluster.run(client.put("key", "value"));
-    const stranger = await Stranger.connect(cluster.network);
-    await stranger.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
+    const caller = await Stranger.connect(cluster.network);
+    await caller.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
     using _fault = brokenListing();
-    await stranger.send([FRAME_KIND.list, 1, NO_BYTES, null, null, null, false, 10, code]);
-    await cluster.until(() => stranger.end !== null);
+    await caller.send([FRAME_KIND.list, 1, NO_BYTES, null, null, null, false, 10, code]);
+    await cluster.until(() => caller.end !== null);
     assertEquals(cluster.logger.connectionFaults.map(({ reason }) => reason), ["a planted fault"]);
     await cluster.run(client.put("key", "afterwards"));
     assertEquals((await cluster.run(client.get("key")))?.value, new TextEncoder().encode("afterwards"));

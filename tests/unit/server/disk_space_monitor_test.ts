@@ -1,9 +1,9 @@
-/** A disk that was nearly full is looked at until it has room: nothing else would, while writes are refused. */
+/** DiskSpaceMonitor: a nearly full disk is checked until it has space. */
 import { assertEquals } from "@std/assert";
 import { DiskSpaceMonitor, type LogSpace } from "../../../lib/server/disk_space_monitor.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 
-Deno.test("room is looked for once a second while there is too little, whatever the looking gives, and then no more", () => {
+Deno.test("DiskSpaceMonitor: the log is checked once a second while the disk is nearly full, even after a check has failed", () => {
   const clock = new ManualClock();
   const looks: number[] = [];
   const log: LogSpace & { isNearlyFull: boolean } = {
@@ -16,8 +16,8 @@ Deno.test("room is looked for once a second while there is too little, whatever 
   let considered = 0;
   const snapshots = { isTaking: false, consider: (): void => void considered++ };
   const exchange = { isReceiving: false };
-  const room = new DiskSpaceMonitor(log, { clock, snapshots, exchange });
-  room.start();
+  const monitor = new DiskSpaceMonitor(log, { clock, snapshots, exchange });
+  monitor.start();
   clock.advance(2_500);
   log.isNearlyFull = true;
   clock.advance(2_000);
@@ -30,7 +30,11 @@ Deno.test("room is looked for once a second while there is too little, whatever 
   Object.assign(snapshots, { isTaking: false });
   exchange.isReceiving = true;
   clock.advance(1_000);
-  assertEquals([looks.length, considered], [2, 4], "the room is the snapshot's while it is written");
-  room.stop();
+  assertEquals(
+    [looks.length, considered],
+    [2, 4],
+    "the space is left to a snapshot that is being written or received",
+  );
+  monitor.stop();
   assertEquals(clock.timerCount, 0);
 });

@@ -19,7 +19,7 @@ class Bench {
   readonly sent: Message[] = [];
   readonly applied: Entry[] = [];
   readonly failures: unknown[] = [];
-  /** What was done to the disk, in order. */
+  /** The operations on the disk, in order. */
   readonly steps: string[] = [];
   readonly driver: Driver;
   readonly raft: Raft;
@@ -82,7 +82,7 @@ Deno.test("a single node applies nothing before its own sync has ended", async (
   await bench.driver.stop();
 });
 
-Deno.test("what is proposed while a sync is under way becomes one batch", async () => {
+Deno.test("Driver: proposals during a sync become one batch", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
   await bench.endSync();
@@ -156,12 +156,12 @@ Deno.test("a leader sends entries while its own sync is under way", async () => 
   bench.driver.step({ kind: "requestVoteResponse", from: 2, to: 1, term: 1, granted: true });
   await settle();
   assertEquals(bench.kinds(), ["appendEntries", "appendEntries"]);
-  assertEquals(bench.applied, [], "nobody has acknowledged");
+  assertEquals(bench.applied, [], "no follower has acknowledged");
   await bench.endSync();
   await bench.driver.stop();
 });
 
-Deno.test("a full disk makes a leader step down, and it goes on once there is room", async () => {
+Deno.test("Driver: a leader with a full disk steps down, and continues once there is space", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
   await bench.endSync();

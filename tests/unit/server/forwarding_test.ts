@@ -1,4 +1,4 @@
-/** A write that was passed on ends exactly once, whatever becomes of the leader and the way to it. */
+/** Forwarding: a forwarded write ends exactly once, also when the leader or the link is lost. */
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
 import type { ForwardRequest } from "../../../lib/protocol/peer_frames.ts";
@@ -40,7 +40,7 @@ class Bench {
   }
 }
 
-Deno.test("the leader's answer goes to the write it belongs to, and a repeated one to nobody", () => {
+Deno.test("Forwarding: the leader's answer goes to its write, and a repeated one is dropped", () => {
   const bench = new Bench();
   bench.forward("a");
   bench.forward("b");
@@ -65,7 +65,7 @@ Deno.test("without a connection nothing left, and the write is known not to have
   assertEquals(bench.answers, ["a: notLeader, not-applied"]);
 });
 
-Deno.test("a broken link leaves the outcome of what was passed on over it unknown", () => {
+Deno.test("Forwarding: a broken link leaves the outcome of its writes unknown", () => {
   const bench = new Bench();
   bench.forward("a");
   bench.forwarding.linkLost(3);

@@ -1,4 +1,4 @@
-/** What is kept for writes under way is kept no longer than they are. */
+/** InFlightWrites: entries are kept exactly as long as their writes are in progress. */
 import { assertEquals } from "@std/assert";
 import type { SessionStamp } from "../../../lib/kv/mod.ts";
 import { notApplied, type WriteAnswer } from "../../../lib/server/reply.ts";
@@ -11,7 +11,7 @@ function stamp(sessionId: number, sequence: number): SessionStamp {
   return { sessionId, sequence, acknowledgedBelow: 1, openedAt: 0 };
 }
 
-Deno.test("whatever is opened, joined and ended, as many sessions are kept as have a write under way", () => {
+Deno.test("InFlightWrites: after any sequence of calls, the sessions are those that have a write in progress", () => {
   for (let seed = 1; seed <= 50; seed++) {
     const random = new SeededRandom(seed);
     const open = new InFlightWrites();

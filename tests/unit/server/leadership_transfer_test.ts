@@ -1,4 +1,4 @@
-/** A leader whose disk runs out of room hands over to a node that has some, and says so. */
+/** LeadershipTransfers: transfers because of a full disk, and transfers that are refused. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
@@ -12,12 +12,12 @@ function fill(cluster: MemoryCluster, id: number): void {
   disk.capacityBytes -= disk.freeBytes === Number.POSITIVE_INFINITY ? 0 : disk.freeBytes;
 }
 
-Deno.test("a leader whose disk has no room hands over at once, and no write is refused", async () => {
+Deno.test("LeadershipTransfers: a leader with a full disk transfers leadership at once, and no write is refused", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.put("key", VALUE));
-  // The leader has heard of the others' disks.
+  // The leader has received the state of the others' disks.
   await cluster.pass(1_000);
   const before = await cluster.run(client.cluster.status());
   const full = before.leader;
@@ -43,7 +43,7 @@ Deno.test("a leader whose disk has no room hands over at once, and no write is r
   );
 });
 
-Deno.test("where no node has room the leader stays, and writes that add something are refused", async () => {
+Deno.test("LeadershipTransfers: without a node that has space the leader stays, and writes that add data are refused", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   const client = await cluster.client(1);
@@ -60,13 +60,13 @@ Deno.test("where no node has room the leader stays, and writes that add somethin
   await settle();
   const { turnEnds } = cluster.clock;
   await settle();
-  assertEquals(cluster.clock.turnEnds, turnEnds, "nothing goes on while time stands still");
+  assertEquals(cluster.clock.turnEnds, turnEnds, "no turn begins without the passing of time");
   assertEquals(cluster.logger.messages.filter((message) => message.startsWith("disk nearly full")), [
     "disk nearly full, and no other node with space can lead: writes that add data are refused",
   ]);
 });
 
-Deno.test("a handover to a node that is no member, or has no vote, says so", async () => {
+Deno.test("LeadershipTransfers: the refusal of a target that is no voter has the reason", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);

@@ -1,4 +1,4 @@
-/** Reads are answered in turns: in which order, how many in one, and not at all for clients that take nothing or are gone. */
+/** ReadScheduler: the order of reads, how many are answered in a turn, and reads of held and closed connections. */
 import { assertEquals } from "@std/assert";
 import type { Reply } from "../../../lib/server/reply.ts";
 import {
@@ -15,13 +15,13 @@ const QUERY = { prefix: NOTHING, start: null, end: null, after: null, limit: 1, 
 /** A scheduler whose reads answer nothing but their number. */
 class Scene {
   readonly clock = new ManualClock();
-  /** What became of reads, in order. */
+  /** The ends of reads, in order. */
   readonly log: string[] = [];
   readonly scheduler: ReadScheduler;
-  /** What each read comes to. */
+  /** The size of each answer. */
   size: ReadSize = { entries: 0, bytes: 0 };
 
-  /** What each queue says that it holds. */
+  /** The bytes that each queue reports. */
   readonly held: number[] = [];
 
   constructor() {
@@ -54,7 +54,7 @@ class Scene {
     queue.add({ request, reply: {} as Reply });
   }
 
-  /** What became of reads since the last look. */
+  /** Returns and removes the ends of reads. */
   taken(): string {
     return this.log.splice(0).join(" ");
   }
@@ -105,7 +105,7 @@ Deno.test("ReadScheduler: connections take turns, and gets come before the lists
   for (const id of [20, 21]) scene.list(b, id);
   scene.get(c, 30);
   scene.list(c, 31);
-  // The get, and one list all the same: neither kind keeps the other waiting.
+  // The get, and one list nevertheless: neither kind delays the other.
   assertEquals([scene.taken(), await scene.turn()], ["10", "30 11"]);
   assertEquals([await scene.turn(), await scene.turn()], ["20", "31"]);
   assertEquals([await scene.turn(), await scene.turn()], ["12", "21"]);
@@ -138,7 +138,7 @@ Deno.test("ReadScheduler: a client that stops taking answers leaves the turns to
   assertEquals(scene.clock.timerCount, 0);
 });
 
-Deno.test("ReadScheduler: what waits for a connection that is gone is dropped; at a stop it is refused", async () => {
+Deno.test("ReadScheduler: the reads of a closed connection are dropped; at a stop they are refused", async () => {
   const scene = new Scene();
   scene.size = { entries: 0, bytes: READ_TURN_BYTES };
   const [gone, held, late] = [false, true, false].map((isHeld) => scene.queue(() => isHeld)) as [

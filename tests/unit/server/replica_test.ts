@@ -1,4 +1,4 @@
-/** Who waits at the replica is answered once, and only by what they waited for. */
+/** Replica: waiting writes and reads are answered once, by their own entry or index. */
 import { assertEquals } from "@std/assert";
 import {
   type Command,
@@ -35,7 +35,7 @@ function put(index: number, term: number): Entry {
 
 const NOTHING_YET: SnapshotMetadata = { index: 0, term: 0, configuration: EMPTY_CONFIGURATION };
 
-/** What an answer comes to, without its words. */
+/** Returns the code and outcome of an answer. */
 function gist(answer: WriteAnswer): string {
   return answer.kind === "result" ? decodeResult(answer.result).kind : `${answer.code}, ${answer.outcome}`;
 }
@@ -61,7 +61,7 @@ Deno.test("a write is answered with its result when its own entry is applied", (
   assertEquals(replica.waitingWrites, 0);
 });
 
-Deno.test("another leader's entry at the same index answers nobody: the outcome is unknown", () => {
+Deno.test("Replica: another leader's entry at the index of a write leaves its outcome unknown", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.apply([put(1, 4)]);
@@ -134,7 +134,7 @@ Deno.test("closing ends every wait", () => {
   assertEquals({ answers, reads }, { answers: ["leadershipLost, unknown"], reads: [false, false] });
 });
 
-Deno.test("an entry that no leader lets in changes nothing: what it made could not be read back", () => {
+Deno.test("Replica: an entry that no leader would propose changes nothing", () => {
   const { replica } = newReplica();
   const { replica: other } = newReplica();
   const k = TEXT.encode("k");
@@ -154,7 +154,7 @@ Deno.test("an entry that no leader lets in changes nothing: what it made could n
   assertEquals(records(replica), records(other));
 });
 
-Deno.test("one batch gives back values of failed checks up to a bound, and each batch anew", () => {
+Deno.test("Replica: failed checks return current values up to a bound for each batch", () => {
   const { replica } = newReplica();
   const value = new Uint8Array(MAX_CURRENT_BYTES_A_BATCH / 2 - 1);
   const key = TEXT.encode("k");

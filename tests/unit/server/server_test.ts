@@ -1,4 +1,4 @@
-/** Whole servers: who is let in, who is turned away, and what is left when one is stopped in the middle of things. */
+/** Whole servers: which connections are accepted, how removed nodes end, and stops during a start. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts";
 import { JoinError } from "../../../lib/server/startup/identity.ts";
@@ -9,7 +9,7 @@ import { Stranger } from "../../support/fakes/accepting_node.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 
-/** The members as text, from whoever knows: `1 voter, 2 voter`. */
+/** Returns the members as text: `1 voter, 2 voter`. */
 async function members(
   cluster: MemoryCluster,
   client: Awaited<ReturnType<MemoryCluster["client"]>>,
@@ -63,7 +63,7 @@ Deno.test("a node joins by any node's address, is added, catches up and votes", 
   await cluster.until(async () => (await direct.get("key", { consistency: "stale" })) !== null);
 });
 
-Deno.test("a node that is told to stop while it asks to join ends at once, and holds nothing", async () => {
+Deno.test("Server: a stop during joining ends the start at once, and leaves nothing open", async () => {
   const cluster = new MemoryCluster();
   const stop = new AbortController();
   const starting = cluster.begin(4, { join: [1], signal: stop.signal });
@@ -81,10 +81,10 @@ Deno.test("a node that is told to stop while it asks to join ends at once, and h
   assertEquals(cluster.disk(4).lock("/data/LOCK") === null, false, "the folder is free");
 });
 
-Deno.test("a node that finds nobody to join gives up and says whom it asked", async () => {
+Deno.test("Server: a node that reaches no node to join fails with the addresses that it tried", async () => {
   const cluster = new MemoryCluster();
   const error = await assertRejects(() => cluster.start(4, { join: [1, 2] }), JoinError);
-  assertMatch(error.message, /^Cannot join: nobody at n1:7001, n2:7001 says which cluster it is\./);
+  assertMatch(error.message, /^Cannot join: no node at n1:7001, n2:7001 says which cluster it is\./);
   assertEquals([cluster.clock.timerCount, cluster.logger.messages.length], [0, 1]);
 });
 
@@ -100,7 +100,7 @@ Deno.test("an empty folder does not join under the id of a member", async () => 
   );
 });
 
-Deno.test("a node that comes back with another data folder is turned away, and ends", async () => {
+Deno.test("Server: a node that returns with another data folder is refused, and stops", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   await knowEachOther(cluster);
@@ -112,7 +112,7 @@ Deno.test("a node that comes back with another data folder is turned away, and e
   assertMatch(ended.message, /node 3 comes with another data folder/);
 });
 
-Deno.test("a node that is removed ends by itself, also the one that leads, and whoever asked hears that it is done", async () => {
+Deno.test("Server: a removed node stops by itself, also the leader, and the client gets its answer", async () => {
   await using cluster = new MemoryCluster();
   const servers = new Map<number, RunningServer>();
   for (const id of [1, 2, 3]) servers.set(id, await cluster.start(id, { founders: [1, 2, 3] }));
@@ -136,10 +136,10 @@ Deno.test("a leader that is asked to remove itself says that it is done, and not
   await cluster.run(client.put("key", "value"));
   const { leader } = await cluster.run(client.cluster.status());
   if (leader !== 1) await cluster.run(client.cluster.transferLeadership(1));
-  const stranger = await Stranger.connect(cluster.network, 1);
-  await stranger.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
-  await stranger.send([FRAME_KIND.changeMembership, 7, [CHANGE.numbers.remove, 1], false]);
-  const kinds = (): unknown[] => stranger.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
+  const caller = await Stranger.connect(cluster.network, 1);
+  await caller.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
+  await caller.send([FRAME_KIND.changeMembership, 7, [CHANGE.numbers.remove, 1], false]);
+  const kinds = (): unknown[] => caller.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
   const ends: unknown[] = [FRAME_KIND.membershipChanged, FRAME_KIND.error];
   await cluster.until(() => kinds().some((kind) => ends.includes(kind)));
   assertEquals(kinds().filter((kind) => ends.includes(kind)), [FRAME_KIND.membershipChanged]);
@@ -219,7 +219,7 @@ Deno.test("a follower that was away for longer than the log reaches back gets a 
   await cluster.until(async () => (await client.cluster.stateHash("n3:7001")).hash === hashes[0]);
 });
 
-Deno.test("under leases the followers keep what they promised, though the leader's process is gone", async () => {
+Deno.test("Server: under leases the followers keep their promise after the leader's process has stopped", async () => {
   await using cluster = new MemoryCluster();
   for (const id of [1, 2, 3]) {
     await cluster.start(id, { founders: [1, 2, 3], changes: { readMode: "lease" } });
@@ -235,7 +235,7 @@ Deno.test("under leases the followers keep what they promised, though the leader
   assert(elapsedMs >= 150, `promised for 200 ms, at most 50 ms before the end: served after ${elapsedMs} ms`);
 });
 
-Deno.test("a leader whose process is gone is replaced before an election timeout has passed", async () => {
+Deno.test("Server: a leader whose process has stopped is replaced within an election timeout", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);

@@ -105,7 +105,7 @@ Deno.test("with leadership that moves every 20 s an hour of log time is an hour,
   counters.stop();
 });
 
-Deno.test("log time never runs ahead of real time, whatever is lost, late or led by whom", () => {
+Deno.test("SessionClock: log time never runs ahead of real time, under any loss, delay or change of leader", () => {
   for (let seed = 1; seed <= 200; seed++) {
     const random = new SeededRandom(seed);
     const counters = new Counters(3);
@@ -115,7 +115,7 @@ Deno.test("log time never runs ahead of real time, whatever is lost, late or led
       if (random.chance(0.2)) counters.lead(random.below(3), random.below(2));
       assert(counters.logTimeMs <= counters.clock.now(), `seed ${seed}, step ${step}`);
     }
-    assert(counters.logTimeMs > counters.clock.now() / 4, `seed ${seed}: it goes on all the same`);
+    assert(counters.logTimeMs > counters.clock.now() / 4, `seed ${seed}: it advances nevertheless`);
     counters.stop();
   }
 });
@@ -189,7 +189,7 @@ async function diskWithSession(): Promise<MemoryDisk> {
   return cluster.disk(1);
 }
 
-/** Node 1, and the word of node 2 in a test's hands. */
+/** Node 1; the test decides what node 2 answers. */
 class Bench {
   readonly clock = new ManualClock();
   readonly node: Node;

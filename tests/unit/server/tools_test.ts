@@ -1,4 +1,4 @@
-/** What an operator does while no server runs: looking changes nothing, and what is made is whole or not there. */
+/** The tools for stopped servers: an inspection changes nothing, and a new folder is complete or absent. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
@@ -66,11 +66,11 @@ function restoreRequest(changes: Partial<RestoreRequest> = {}): RestoreRequest {
   return { from: BACKUP, nodeId: 4, members, dataDir: "/new", clusterName: "orders", ...changes };
 }
 
-/** What a start would find. */
+/** Returns the state that a start would recover. */
 async function opened(disk: MemoryDisk, path: string): Promise<Awaited<ReturnType<typeof recoverState>>> {
   const directory = await DataDirectory.open({ disk, path });
   try {
-    assert(directory.identity !== null, "it is somebody's");
+    assert(directory.identity !== null, "it has an identity");
     const start = await recoverState({
       disk,
       directory,
@@ -226,7 +226,7 @@ Deno.test("a start whose log needs a snapshot that the disk can't read says that
   assertEquals((await opened(disk, "/new")).metadata.index, 7);
 });
 
-Deno.test("nothing is restored over a folder that is somebody's", async () => {
+Deno.test("restore: a folder with an identity is refused", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
   await tools.restore(restoreRequest());
@@ -239,7 +239,7 @@ Deno.test("nothing is restored over a folder that is somebody's", async () => {
   assertEquals(disk.contents(), before);
 });
 
-Deno.test("wherever a restore is interrupted, the folder is whole, or refused with the command that finishes it", async () => {
+Deno.test("restore: after an interruption at any point the folder is complete, or refused with the command that finishes it", async () => {
   const counting = await withBackup();
   const begin = counting.operations;
   await serverTools({ disk: counting, random }).restore(restoreRequest());
@@ -252,7 +252,7 @@ Deno.test("wherever a restore is interrupted, the folder is whole, or refused wi
       const after = disk.crash((piece) => keeps || (piece.kind === "name" && piece.path.startsWith("/data")));
       const identity = await readIdentity({ disk: after, path: "/new" }).catch((error: unknown) => {
         assert(error instanceof DataDirectoryUnfinishedError, String(error));
-        assertMatch(error.message, /Run the same `kvraft server restore …`.* once more/);
+        assertMatch(error.message, /Run the same `kvraft server restore …`/);
         return error;
       });
       if (identity === null) {
@@ -309,7 +309,7 @@ async function recovered(
   return { shown, report };
 }
 
-Deno.test("a recovery shows what is at stake, and makes a cluster of one with everything that the log has", async () => {
+Deno.test("recover: it shows the data that may be lost, and makes a cluster of one with all entries of the log", async () => {
   const disk = await withSurvivor();
   const { shown, report } = await recovered(disk, { dataDir: "/data/" });
   assertEquals(shown, {
@@ -360,7 +360,7 @@ Deno.test("a recovered node may be dialled elsewhere from then on", async () => 
 
 Deno.test("a folder that can't be recovered is refused before it is touched, and a wrong path is not made one", async () => {
   const disk = await withSurvivor();
-  await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "nobody's data folder");
+  await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "not the data folder");
   assertEquals(disk.stat("/dtaa"), null);
   const empty = new MemoryDisk();
   const { log } = await openNode(empty);
@@ -371,7 +371,7 @@ Deno.test("a folder that can't be recovered is refused before it is touched, and
   running.close();
   await recovered(disk);
   const before = disk.contents();
-  await assertRejects(() => recovered(disk), FolderInUseError, "/data.before-recovery is in the way");
+  await assertRejects(() => recovered(disk), FolderInUseError, "/data.before-recovery exists");
   assertEquals(disk.contents(), before);
 });
 
@@ -395,7 +395,7 @@ Deno.test("wherever the power goes in a recovery, there is the old folder or the
       if (!isBefore) continue;
       await recovered(after);
       const { metadata: again } = await opened(after, "/data");
-      assertEquals([again.index, again.configuration.confState.voters], [12, [1]], "it is begun anew");
+      assertEquals([again.index, again.configuration.confState.voters], [12, [1]], "it starts again");
       assertEquals(after.stat("/data/unfinished"), null);
     }
   }
@@ -490,9 +490,9 @@ Deno.test("a start that is ended while it reads a snapshot leaves nothing open",
     entryCacheBytes: 1_000,
     stateMachineOptions: {},
     logger: new RecordingLogger(),
-    yieldToEventLoop: () => Promise.reject(new MemoryDiskError("STOPPED", "told to stop")),
+    yieldToEventLoop: () => Promise.reject(new MemoryDiskError("STOPPED", "a planned stop")),
   });
-  await assertRejects(() => attempt, MemoryDiskError, "told to stop");
+  await assertRejects(() => attempt, MemoryDiskError, "a planned stop");
   directory.close();
   assertEquals(disk.openFiles, 0);
 });

@@ -1,4 +1,4 @@
-/** The door at which writes are refused for want of room, and what it lets in all the same. */
+/** Quota: writes that are refused because of the quota or a full disk, and those that are admitted nevertheless. */
 import { assertEquals } from "@std/assert";
 import { type Command, type Mutation, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
@@ -17,7 +17,7 @@ function stamp(sequence: number): SessionStamp {
   return { sessionId: 7, openedAt: 0, sequence, acknowledgedBelow: 1 };
 }
 
-/** A store with one key of 90 bytes in all, and its door. */
+/** A store with one key of 90 bytes, and its quota. */
 function bench(
   { quotaBytes, isDiskNearlyFull = false }: { quotaBytes: number | null; isDiskNearlyFull?: boolean },
 ): { machine: StateMachine; ask: (command: Command) => string } {
@@ -32,20 +32,20 @@ function bench(
     machine,
     ask: (command) => {
       const refusal = quota.problemOf(command);
-      return refusal === null ? "let in" : `${refusal.code}, ${refusal.outcome}`;
+      return refusal === null ? "admitted" : `${refusal.code}, ${refusal.outcome}`;
     },
   };
 }
 
 const FULL = "storageFull, not-applied";
 
-Deno.test("writes are let in up to the quota, to the byte", () => {
+Deno.test("Quota: writes are admitted up to the quota, to the byte", () => {
   const { ask } = bench({ quotaBytes: 100 });
-  assertEquals([ask(put("b", 9)), ask(put("b", 10))], ["let in", FULL]);
+  assertEquals([ask(put("b", 9)), ask(put("b", 10))], ["admitted", FULL]);
 });
 
-Deno.test("without a quota nothing is refused while the disk has room", () => {
-  assertEquals(bench({ quotaBytes: null }).ask(put("b", 1_000_000)), "let in");
+Deno.test("Quota: without a quota nothing is refused while the disk has space", () => {
+  assertEquals(bench({ quotaBytes: null }).ask(put("b", 1_000_000)), "admitted");
 });
 
 Deno.test("a full store takes deletes, and writes that make it no larger", () => {
@@ -62,33 +62,33 @@ Deno.test("a full store takes deletes, and writes that make it no larger", () =>
       ask(transaction([remove, add])),
       ask({ kind: "expireSessions", elapsedMs: 1 }),
     ],
-    [FULL, "let in", "let in", "let in", FULL, "let in", "let in"],
+    [FULL, "admitted", "admitted", "admitted", FULL, "admitted", "admitted"],
   );
 });
 
 Deno.test("a store that is above its quota still takes what makes it smaller", () => {
   const { ask } = bench({ quotaBytes: 50 });
-  assertEquals([ask(put("a", 88)), ask(put("a", 90)), ask(transaction([]))], ["let in", FULL, "let in"]);
+  assertEquals([ask(put("a", 88)), ask(put("a", 90)), ask(transaction([]))], ["admitted", FULL, "admitted"]);
 });
 
-Deno.test("the door opens again once there is room", () => {
+Deno.test("Quota: writes are admitted again once there is space", () => {
   const { machine, ask } = bench({ quotaBytes: 90 });
   assertEquals(ask(put("b", 1)), FULL);
   machine.apply(2, transaction([{ kind: "delete", key: bytes("a") }]));
-  assertEquals(ask(put("b", 1)), "let in");
+  assertEquals(ask(put("b", 1)), "admitted");
 });
 
 Deno.test("a disk that is nearly full takes what does not grow, and nothing else", () => {
   const { ask } = bench({ quotaBytes: null, isDiskNearlyFull: true });
   assertEquals(
     [ask(put("b", 0)), ask(put("a", 89)), ask(transaction([{ kind: "delete", key: bytes("a") }]))],
-    [FULL, "let in", "let in"],
+    [FULL, "admitted", "admitted"],
   );
 });
 
-Deno.test("a retry of a write that was applied is let in, or it would hear that nothing was done", () => {
+Deno.test("Quota: a retry of an applied write is admitted, so that it gets its answer", () => {
   for (const full of [{ quotaBytes: 1 }, { quotaBytes: null, isDiskNearlyFull: true }]) {
     const { ask } = bench(full);
-    assertEquals([ask(put("b", 100, stamp(1))), ask(put("b", 100, stamp(2)))], ["let in", FULL]);
+    assertEquals([ask(put("b", 100, stamp(1))), ask(put("b", 100, stamp(2)))], ["admitted", FULL]);
   }
 });

@@ -1,4 +1,4 @@
-/** A write that is sent again while it is under way stays one entry of the log, and everybody who asked is answered. */
+/** Writes: a write that is sent again while it is in progress stays one entry of the log, and every request is answered. */
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
 import { MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
@@ -22,7 +22,7 @@ const ELECTION_TICKS = 10;
 const TICK_MS = 10;
 const START = foundingState(foundingConfiguration([{ id: 1, address: "n1:7001" }]));
 
-/** The way of a write at the only node of a cluster, which leads. */
+/** The writes of the only node of a cluster, which leads. */
 class Bench {
   readonly log = new FakeLog();
   readonly answers: string[] = [];
@@ -182,7 +182,7 @@ Deno.test("a write sent again after it ended is proposed again: the state machin
   await bench.driver.stop();
 });
 
-Deno.test("when the leadership is lost, everybody who waits for the write hears that its outcome is unknown", async () => {
+Deno.test("Writes: when the leadership is lost, every request that waits for the write gets an unknown outcome", async () => {
   const bench = await Bench.leading();
   bench.writes.submit(put(1), bench.answerTo("first"));
   bench.writes.submit(put(1), bench.answerTo("again"));
@@ -255,7 +255,7 @@ Deno.test("a retry waits for its first attempt also when this node has just lost
   await bench.driver.stop();
 });
 
-Deno.test("a retry of a write that was passed on waits for that, whatever this node would refuse it for", async () => {
+Deno.test("Writes: a retry of a forwarded write waits for it, even where this node would refuse it", async () => {
   const bench = await Bench.leading();
   const elsewhere = (sequence: number, name: string): void =>
     bench.forwarding.forward(2, { bytes: put(sequence), stamp: stampOf(sequence) }, bench.answerTo(name));

@@ -11,7 +11,7 @@ import { encodeConfiguration } from "../../../../lib/protocol/configuration.ts";
 import { MAX_MEMBERS, MAX_REMOVED_IDS } from "../../../../lib/protocol/limits.ts";
 import { MAX_SNAPSHOT_CONFIGURATION_BYTES } from "../../../../lib/storage/snapshot/format.ts";
 
-Deno.test("members are voters, learners, or leaving while their vote is still needed", () => {
+Deno.test("membersOf: members are voters, learners, or leaving in a joint configuration", () => {
   const joint: Configuration = {
     ...foundingConfiguration([1, 2, 3, 4].map((id) => ({ id, address: `n${id}:7001` }))),
     confState: { voters: [1, 2], learners: [3], votersOutgoing: [1, 3, 4] },
@@ -24,7 +24,7 @@ Deno.test("members are voters, learners, or leaving while their vote is still ne
   ]);
 });
 
-Deno.test("a cluster begins with all founders as voters, in the order of their ids, whatever order they came in", () => {
+Deno.test("foundingConfiguration: all founders are voters, sorted by id", () => {
   const founded = foundingConfiguration([{ id: 2, address: "[::1]:7002" }, { id: 1, address: "n1:7001" }]);
   assertEquals(founded, {
     confState: { voters: [1, 2], learners: [], votersOutgoing: [] },
@@ -68,7 +68,7 @@ Deno.test("one that comes with another is put off where the log says so and it i
   assertEquals(verdictOn({ nodeId: 2, dataId: 102 }, restarted), null);
 });
 
-Deno.test("a node that was removed is told, but only once that is committed", () => {
+Deno.test("authorizePeer: a removed node is refused once its removal is committed", () => {
   const removed: Configuration = { ...KNOWN, removedIds: [9] };
   assertEquals(verdictOn({ nodeId: 9, dataId: 7 }, { applied: removed, newest: removed }), "removedNode");
   assertEquals(verdictOn({ nodeId: 9, dataId: 7 }, { applied: KNOWN, newest: removed }), null);

@@ -74,7 +74,7 @@ Deno.test("a node that is added begins as a learner that becomes a voter by itse
   });
 });
 
-Deno.test("a replacement takes the place of the dead in one change, whoever is down, and the id of the dead is spent", () => {
+Deno.test("planPromotion: a replacement takes the place of the dead voter in one change, whose id cannot be used again", () => {
   const waiting = proposed(plan(replace(3, 4), founded(1, 2, 3)));
   assertEquals(waiting.members.at(-1), record(4, { dataId: 104, autoPromote: true, replaces: 3 }));
   const silent = situation(waiting, { isReachable: (node) => node === 1 });
@@ -109,7 +109,7 @@ Deno.test("with seven voters a replacement may be promoted by hand: they stay se
   );
 });
 
-Deno.test("what is so already is done, and the same node in another role is not", () => {
+Deno.test("planChange: repeating an applied change is a no-op, unless the node has another role", () => {
   const three = founded(1, 2, 3);
   const learning = proposed(plan(add(4, true), three));
   const rising = proposed(plan(add(4), three));
@@ -135,13 +135,13 @@ Deno.test("what is so already is done, and the same node in another role is not"
   assertMatch(reason(plan(add(4, true), rising)), /becomes a voter once it has caught up/);
 });
 
-Deno.test("what has cost others their cluster is refused with its reason", () => {
+Deno.test("planChange: dangerous changes are refused with the reason", () => {
   const three = founded(1, 2, 3);
   const removed = proposed(plan({ kind: "remove", id: 3 }, three));
   const joint = { ...three, confState: { ...three.confState, votersOutgoing: [1, 2] } };
   const onlyOne = { isReachable: (node: number) => node === 1 };
   const refusals: [RegExp, MembershipPlan][] = [
-    [/another change is under way/, plan(add(4), joint)],
+    [/another change is in progress/, plan(add(4), joint)],
     [/never used again/, plan(add(3), removed)],
     [
       /a member already, at another address/,
@@ -176,9 +176,9 @@ Deno.test("a cluster that can't remember more removed nodes refuses to remove on
     ...founded(1, 2, 3),
     removedIds: Array.from({ length: MAX_REMOVED_IDS }, (_, position) => position + 100),
   };
-  assertMatch(reason(plan({ kind: "remove", id: 3 }, full)), /remembers no more/);
+  assertMatch(reason(plan({ kind: "remove", id: 3 }, full)), /which is the maximum/);
   const replacing = proposed(plan(replace(3, 4), full));
-  assertMatch(reason(planPromotion(4, situation(replacing))), /remembers no more/);
+  assertMatch(reason(planPromotion(4, situation(replacing))), /which is the maximum/);
 });
 
 Deno.test("data folders are written down where none was known, and never changed", () => {
@@ -200,7 +200,7 @@ const anyChange: fc.Arbitrary<MembershipChange> = fc.oneof(
   )),
 );
 
-Deno.test("whatever is asked in whatever order, configurations hold together, spent ids stay spent, and enough voters answer", () => {
+Deno.test("planChange: after any sequence of changes the configuration is valid, removed ids stay unused, and a majority is reachable", () => {
   const step = fc.record({
     change: anyChange,
     down: fc.uniqueArray(anyId),
@@ -254,8 +254,8 @@ function checkStep(
 Deno.test("a plan that no node could write down, or that leads to one, is known before it is proposed", () => {
   const current = founded(1, 2);
   const moved = { ...current, members: [record(1), record(2, { address: "0.0.0.0:7001" })] };
-  assertMatch(planProblem(moved, current) ?? "", /would not hold together: address must be host:port/);
-  assertMatch(planProblem({ ...founded(1, 2), removedIds: [2] }, current) ?? "", /not used again/);
+  assertMatch(planProblem(moved, current) ?? "", /configuration would be invalid: address must be host:port/);
+  assertMatch(planProblem({ ...founded(1, 2), removedIds: [2] }, current) ?? "", /is not used again/);
   const full = { ...current, removedIds: Array.from({ length: MAX_REMOVED_IDS }, (_, at) => at + 10) };
   const smaller = { ...founded(1), removedIds: full.removedIds };
   assertMatch(planProblem(smaller, full) ?? "", /removedIds must not be more/);

@@ -35,10 +35,10 @@ class Bench {
   readonly membership: Membership;
   readonly answers: string[] = [];
   readonly failures: unknown[] = [];
-  /** Who answers the leader. */
+  /** The nodes that answer the leader. */
   readonly up: Set<number>;
   readonly #logs = new Map<number, number>();
-  /** What is found at the address of a joiningNode. */
+  /** The result of a probe. */
   probe: MembershipOptions["probe"] = ({ id, address }) => Promise.resolve({ id, address, dataId: 100 + id });
   /** Nodes whose connections broke. */
   readonly disconnected = new Set<number>();
@@ -141,7 +141,7 @@ class Bench {
     assertEquals([this.clock.timerCount, this.failures], [0, []]);
   }
 
-  /** What a follower that takes everything says. */
+  /** The answer of a follower that accepts every message. */
   #answer(message: Message): void {
     const { from: to, to: from, term } = message;
     if (!this.up.has(from)) return;
@@ -202,7 +202,7 @@ Deno.test("a change to an address that no node can be at is refused, though it c
   const bench = await Bench.leading([1, 2, 3]);
   await bench.ask({ kind: "update", id: 2, address: "0.0.0.0:7001" }, true);
   assertEquals(bench.answers, [
-    "membershipRefused, not-applied: Cannot update node 2: the members would not hold together: address must be host:port " +
+    "membershipRefused, not-applied: Cannot update node 2: the configuration would be invalid: address must be host:port " +
     'that others can dial, in its one written form, not "0.0.0.0:7001".',
   ]);
   assertEquals([bench.raft.isLeader, bench.failures], [true, []]);
@@ -224,7 +224,7 @@ Deno.test("a learner that can't become a voter does not keep a replacement behin
   await bench.stop();
 });
 
-Deno.test("whatever changes voters is answered once the final configuration is applied, also when the leader goes", async () => {
+Deno.test("Membership: a change of voters is answered once the final configuration is applied, also when it removes the leader", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   await bench.ask({ kind: "remove", id: 3 });
   await bench.ask({ kind: "remove", id: 1 });
@@ -238,7 +238,7 @@ Deno.test("the same change again is done, and not before it is committed", async
   await bench.ask(add(4, true));
   await bench.ask(add(4, true));
   assertEquals(bench.answers, [
-    "membershipRefused, not-applied: Cannot add node 4: another change is under way; try again when it is done.",
+    "membershipRefused, not-applied: Cannot add node 4: another change is in progress; try again when it is finished.",
   ]);
   bench.up.add(2).add(3);
   bench.driver.messagesLost(2);
@@ -266,7 +266,7 @@ Deno.test("a change that is not committed in time, or whose leader steps down, h
   await other.stop();
 });
 
-Deno.test("a change that another leader's entry replaced is answered as not made, whatever stands at its index", async () => {
+Deno.test("Membership: a change that another leader's entry replaced is answered as not applied", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   const { lastIndex, term } = bench.raft.status();
   bench.up.clear();
@@ -309,7 +309,7 @@ Deno.test("a node that does not lead, or has stopped, changes nothing, also when
   await leader.stop();
 });
 
-Deno.test("what was found at the address of a joiningNode decides: its data folder is written down, a stranger refused", async () => {
+Deno.test("Membership: the data id of the node at the address is recorded, and another node there is refused", async () => {
   const bench = await Bench.leading([1]);
   bench.probe = () => Promise.resolve("node 9 answers at n4:7001");
   await bench.ask(add(4));
@@ -330,7 +330,7 @@ Deno.test("a voter whose connection broke counts as silent, however lately it wa
   await bench.ask({ kind: "demote", id: 2 });
   const lacks =
     "of the 2 voters that there would be, 2 must answer, and only 1 do (node 3 does not): the cluster would " +
-    "stop, and could not take the change back. Bring them up first. With --force it is done all the same: nothing can " +
+    "stop, and could not take the change back. Bring them up first. With --force it is done nevertheless: nothing can " +
     "be written, and no linearizable read answered, before 2 of these answer (node 3 must come back); with their data " +
     "lost, only `recover` or a backup bring the cluster back.";
   assertEquals(bench.answers, [
@@ -367,7 +367,7 @@ Deno.test("a change that waits for voters to answer ends with the leadership", a
   await bench.stop();
 });
 
-Deno.test("a change that is forced says what is at stake, in the log and where its outcome is unknown", async () => {
+Deno.test("Membership: the risk of a forced change is in the log, and in the answer if its outcome is unknown", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.disconnected.add(3);
   bench.up.clear();
@@ -402,7 +402,7 @@ Deno.test("a member is dialled elsewhere only where it was found with its data f
   bench.probe = ({ id, address }) => Promise.resolve({ id, address, dataId: 102 });
   await bench.ask(update);
   assertEquals(addressOf2(), "n9:7001");
-  bench.probe = () => Promise.reject(new Error("nobody is asked where it is forced"));
+  bench.probe = () => Promise.reject(new Error("no node is probed for a forced change"));
   await bench.ask({ kind: "update", id: 2, address: "n8:7001" }, true);
   assertEquals(addressOf2(), "n8:7001");
   await bench.stop();
@@ -430,7 +430,7 @@ Deno.test("of very many callers the latest are remembered, and this node itself 
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.seen(2, 102);
   bench.membership.seen(1, 999);
-  for (let stranger = 100; stranger < 200; stranger++) bench.membership.seen(stranger, stranger);
+  for (let caller = 100; caller < 200; caller++) bench.membership.seen(caller, caller);
   bench.membership.seen(3, 103);
   bench.membership.start();
   await bench.pass(52 * INTERVAL_MS);

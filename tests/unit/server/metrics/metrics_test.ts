@@ -88,7 +88,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
   };
 }
 
-Deno.test("what is rendered is Prometheus' text format, with every row of the table in it", async () => {
+Deno.test("renderMetrics: the text is in Prometheus' format and has every metric of the table", async () => {
   const clock = new ManualClock();
   const metrics = new Metrics(clock);
   const first = metrics.requestBegan("write");
@@ -159,7 +159,7 @@ Deno.test("requests of one turn share one look at the clock", () => {
   assertEquals(looks, 1);
 });
 
-Deno.test("times are told apart when the small clock begins anew", () => {
+Deno.test("Metrics: differences of times are right after the clock has wrapped around", () => {
   const clock = new ManualClock();
   const metrics = new Metrics(clock);
   clock.advance(2 ** 30 / 1_000 - 1);

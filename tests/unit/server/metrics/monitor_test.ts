@@ -1,4 +1,4 @@
-/** What a whole server says of itself over HTTP, from before it serves until it has stopped. */
+/** Monitor: the HTTP pages of a server, from before it serves until it has stopped. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { NodeConnection } from "../../../../lib/client/connection.ts";
 import { parseAddress } from "../../../../lib/platform/address.ts";
@@ -16,7 +16,7 @@ function ask(cluster: MemoryCluster, path: string, method?: string): Promise<Htt
   return cluster.run(cluster.http.ask(ADDRESS, path, method));
 }
 
-Deno.test("a server that is told nothing of HTTP serves none", async () => {
+Deno.test("Monitor: a server without --http serves no HTTP", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   assertEquals(cluster.http.addresses, []);
@@ -58,7 +58,7 @@ Deno.test("only reading is allowed", async () => {
   assertEquals((await ask(cluster, "/live", "HEAD")).status, 200);
 });
 
-Deno.test("what clients do adds up in the metrics, and no key or value is on any page", async () => {
+Deno.test("Monitor: metrics count the requests of clients, and no page has a key or value", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1], ...HTTP });
   const client = await cluster.client(1);
@@ -84,7 +84,7 @@ Deno.test("what clients do adds up in the metrics, and no key or value is on any
   );
 });
 
-Deno.test("a leader under a lease says so, and is under none once it has told another to lead", async () => {
+Deno.test("Monitor: a leader reports its lease, and none after a transfer of leadership", async () => {
   await using cluster = new MemoryCluster();
   const leaseOf = async (): Promise<number> =>
     sumOf(parseMetrics((await ask(cluster, "/metrics")).body), "kvraft_lease");
@@ -153,7 +153,7 @@ Deno.test("a write passed on counts at the leader as passed on, at the node that
   await serving;
 });
 
-Deno.test("a node that asks to be let in says so, is alive, and is not ready", async () => {
+Deno.test("Monitor: a joining node is live and not ready, with the reason", async () => {
   await using cluster = new MemoryCluster();
   const stop = new AbortController();
   const starting = cluster.begin(1, { join: [2], signal: stop.signal, ...HTTP });
@@ -168,7 +168,7 @@ Deno.test("a node that asks to be let in says so, is alive, and is not ready", a
   assertEquals([cluster.http.addresses, cluster.clock.timerCount, cluster.disk(1).openFiles], [[], 0, 0]);
 });
 
-Deno.test("a node that was let in by nobody yet is not ready: it is no member", async () => {
+Deno.test("Monitor: a node that is no member yet is not ready", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(2, 3);
   await cluster.start(1, { join: [2], ...HTTP });

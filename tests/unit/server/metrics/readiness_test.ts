@@ -64,7 +64,7 @@ Deno.test("a node without a leader is not ready, and does not try to read", asyn
   assertEquals(scene.reads, 0);
 });
 
-Deno.test("a node that is no member yet, or whose disk is full, says so, whatever else is true", async () => {
+Deno.test("Readiness: a node that is no member, or whose disk is full, reports that first", async () => {
   const scene = new Scene();
   scene.status = { ...STATUS, members: [], leader: null };
   scene.isDiskFull = true;

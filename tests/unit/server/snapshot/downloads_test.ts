@@ -129,7 +129,7 @@ Deno.test("a snapshot that is only to be taken holds nothing open", async () => 
   assertEquals(await bench.end(1), "snapshotClosed");
 });
 
-Deno.test("what is being read stays, whatever newer ones there are, and goes when it is closed", async () => {
+Deno.test("SnapshotDownloads: an open snapshot is kept beside newer ones, and removed after its close", async () => {
   const bench = await Bench.make();
   await bench.take(true);
   for (const index of [10, 11]) await storeState(bench.store, machineAt(index));
@@ -177,7 +177,7 @@ Deno.test("sixteen pieces are read at a time; one more is refused, and the file 
   assertEquals(bench.open, [0, 0]);
 });
 
-Deno.test("all connections together keep sixteen, and those that are gone make room", async () => {
+Deno.test("SnapshotDownloads: all connections together have at most sixteen open, without those of closed connections", async () => {
   const bench = await Bench.make();
   const connections = Array.from({ length: 5 }, () => bench.connection());
   const kinds: string[] = [];
@@ -214,7 +214,7 @@ Deno.test("all connections together have sixty-four pieces read at a time", asyn
   bench.downloads.close();
 });
 
-Deno.test("a snapshot that is read a little now and then is closed all the same in the end", async () => {
+Deno.test("SnapshotDownloads: a snapshot that is read slowly is closed after its deadline", async () => {
   const bench = await Bench.make();
   await bench.take(true);
   let minutes = 0;
@@ -231,14 +231,14 @@ Deno.test("a snapshot that is read a little now and then is closed all the same 
   assertEquals([minutes, bench.open, bench.totals.open], [10, [0, 0], 0]);
 });
 
-Deno.test("a connection that is gone before the snapshot is there keeps nothing open", async () => {
+Deno.test("SnapshotDownloads: a connection that closes before the snapshot is taken keeps nothing open", async () => {
   const bench = await Bench.make();
   const taken = bench.take(true);
   bench.downloads.close();
   assertEquals([await taken, bench.open], ["1: 7@1, revision 7", [0, 0]]);
 });
 
-Deno.test("what keeps a snapshot from being taken is said, and that nothing came of it", async () => {
+Deno.test("SnapshotDownloads: the refusal of a snapshot that cannot be taken has the reason", async () => {
   const bench = await Bench.make();
   bench.disk.intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
   assertEquals((await bench.take(true)).startsWith("internal: Cannot take or read the snapshot: "), true);

@@ -1,4 +1,4 @@
-/** Snapshots between nodes when leaders and terms change on the way, and what a leader does not send any more. */
+/** Transfers of snapshots when leaders and terms change, and snapshots that a leader no longer sends. */
 import { assertEquals } from "@std/assert";
 import { settle } from "../../../support/fakes/manual_clock.ts";
 import { machineAt, storedText, storeState } from "../../../support/server_state.ts";
@@ -21,7 +21,7 @@ Deno.test("pieces of an earlier leader don't end what is coming from a later one
   await bench.close();
 });
 
-Deno.test("a snapshot of the same entry that is another file begins anew, and becomes whole", async () => {
+Deno.test("SnapshotReceiving: another file for the same entry starts from the beginning, and is received completely", async () => {
   // As of a leader of another version: the same state, written otherwise.
   for (const valueBytes of [60_000, 140_000]) {
     const { bench } = await large();
@@ -104,9 +104,7 @@ Deno.test("a snapshot that is found damaged while it is sent is not sent again",
     await bench.flow();
     bench.clock.advance(INTERVAL_MS);
   }
-  const damaged = bench.logger.messages.filter((line) =>
-    line === "a snapshot that was received can't be used"
-  );
+  const damaged = bench.logger.messages.filter((line) => line === "cannot use a received snapshot");
   assertEquals([bench.failed, damaged.length, storedText(bench.leaderStore)], [[FOLLOWER], 1, [
     "21@1 damaged",
   ]]);

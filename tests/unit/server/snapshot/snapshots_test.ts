@@ -68,7 +68,7 @@ class Bench {
   readonly compactions: { readonly index: number; readonly compactedIndex: number }[] = [];
   readonly overtaken: number[] = [];
   lowestSending: number | null = null;
-  /** What the core's log begins behind, where that is more than it was told of. */
+  /** The compacted index of the core, where it is higher than the requested one. */
   coreBase = 0;
   /** Up to where the core knows the log to be durable. */
   durableIndex = Number.MAX_SAFE_INTEGER;
@@ -116,7 +116,7 @@ class Bench {
     await settle();
   }
 
-  /** What a state taken from the snapshot at `index` would be. */
+  /** Returns the state in the snapshot at `index`. */
   async load(index: number): Promise<readonly unknown[]> {
     const stored = this.store.list().find((snapshot) => snapshot.index === index);
     assert(stored !== undefined);
@@ -182,7 +182,7 @@ Deno.test("nodes with equal logs take their snapshots at different entries", asy
   assertEquals(indexes, [10, 12, 14]);
 });
 
-Deno.test("what is applied while a snapshot is written does not show in it, and begins no second one", async () => {
+Deno.test("Snapshots: entries that are applied while a snapshot is written are not in it, and begin no second one", async () => {
   const bench = await Bench.make();
   const gate = Promise.withResolvers<void>();
   bench.yieldToEventLoop = () => gate.promise;
@@ -270,7 +270,7 @@ Deno.test("the log is cut behind the snapshot before the newest, and the oldest 
   assertEquals(storedText(bench.store), ["30@1", "20@1"]);
 });
 
-Deno.test("what the core keeps because it is not known to be durable, the log keeps too", async () => {
+Deno.test("Snapshots: the log keeps the entries that the core keeps because they are not known to be durable", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
   bench.durableIndex = 7;
@@ -317,7 +317,7 @@ Deno.test("the log is kept for a snapshot that is being sent up to a bound, and 
   );
 });
 
-Deno.test("a damaged snapshot is no reason to cut: the log reaches back to two that are whole", async () => {
+Deno.test("Snapshots: the log reaches back to two undamaged snapshots", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
   await bench.apply(10);
@@ -351,7 +351,7 @@ Deno.test("a snapshot that a follower found damaged is read, and another is take
   assertEquals(storedText(bench.store), ["11@1", "10@1 damaged"]);
 });
 
-Deno.test("a damaged snapshot of the very state that there is does not count: an idle leader writes it anew", async () => {
+Deno.test("Snapshots: an idle leader replaces a damaged snapshot of its current state", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
   const [suspected] = bench.store.list();

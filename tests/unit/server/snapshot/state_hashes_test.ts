@@ -1,4 +1,4 @@
-/** Hashes of the state: requests that wait share one, and connections that are gone cost nothing. */
+/** StateHashes: waiting requests share one hash, and closed connections cost nothing. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { StateView } from "../../../../lib/kv/mod.ts";
 import { hashState, type StateHash, StateHashes } from "../../../../lib/server/snapshot/state_hashes.ts";
@@ -8,11 +8,11 @@ import type { Command } from "../../../../lib/kv/command.ts";
 import type { StateRecord } from "../../../../lib/kv/record.ts";
 import { StateMachine } from "../../../../lib/kv/state_machine.ts";
 
-/** Hashes that count how often the state was walked, and pause until they are let go on. */
+/** Hashes that count the states that were hashed, and wait for the test at each yield. */
 function scene({ view = null }: { readonly view?: (() => StateView) | null } = {}): {
   readonly hashes: StateHashes;
   readonly walks: () => number;
-  readonly ask: (asker: { isGone: boolean }) => void;
+  readonly ask: (requester: { isClosed: boolean }) => void;
   readonly answers: (StateHash | null)[];
   readonly failures: unknown[];
   readonly goOn: () => Promise<void>;
@@ -32,9 +32,9 @@ function scene({ view = null }: { readonly view?: (() => StateView) | null } = {
   return {
     hashes,
     walks: () => walks,
-    ask: (asker) => {
+    ask: (requester) => {
       const fail = (error: unknown): void => void failures.push(error);
-      hashes.ask(Object.assign(asker, { fail }), (answer) => void answers.push(answer));
+      hashes.ask(Object.assign(requester, { fail }), (answer) => void answers.push(answer));
     },
     failures,
     answers,
@@ -51,27 +51,27 @@ function scene({ view = null }: { readonly view?: (() => StateView) | null } = {
 
 Deno.test("StateHashes: all requests that come while one is computed share the next", async () => {
   const { walks, ask, answers, goOn } = scene();
-  for (let asker = 0; asker < 5; asker++) ask({ isGone: false });
+  for (let requester = 0; requester < 5; requester++) ask({ isClosed: false });
   await goOn();
   assertEquals([walks(), answers.length, new Set(answers.map((answer) => answer?.hash)).size], [2, 5, 1]);
   assertEquals(answers[0]?.appliedIndex, 300);
 });
 
-Deno.test("StateHashes: a hash is given up once its connections are gone, and none is begun for those", async () => {
+Deno.test("StateHashes: a hash is abandoned once its connections are closed, and none is begun for those", async () => {
   const { walks, ask, answers, goOn } = scene();
-  const askers = Array.from({ length: 100 }, () => ({ isGone: false }));
-  for (const asker of askers) ask(asker);
-  for (const asker of askers) asker.isGone = true;
+  const requesters = Array.from({ length: 100 }, () => ({ isClosed: false }));
+  for (const requester of requesters) ask(requester);
+  for (const requester of requesters) requester.isClosed = true;
   await goOn();
-  assertEquals([walks(), answers], [1, askers.map(() => null)]);
-  ask({ isGone: false });
+  assertEquals([walks(), answers], [1, requesters.map(() => null)]);
+  ask({ isClosed: false });
   await goOn();
   assertEquals([walks(), answers.at(-1)?.appliedIndex], [2, 300]);
 });
 
 Deno.test("StateHashes: a node that stops gives up what it computes", async () => {
   const { hashes, walks, ask, answers, goOn } = scene();
-  for (let asker = 0; asker < 3; asker++) ask({ isGone: false });
+  for (let requester = 0; requester < 3; requester++) ask({ isClosed: false });
   hashes.stop();
   await goOn();
   assertEquals([walks(), answers], [1, [null, null, null]]);
@@ -87,11 +87,11 @@ Deno.test("StateHashes: a fault ends the connections that asked, and the next re
       return machine.snapshot();
     },
   });
-  ask({ isGone: false });
+  ask({ isClosed: false });
   await settle();
   assertEquals([answers, failures], [[null], [fault]]);
   isBroken = false;
-  ask({ isGone: false });
+  ask({ isClosed: false });
   await goOn();
   await settle();
   assertEquals([answers.at(-1)?.appliedIndex, failures.length], [3, 1]);
@@ -137,7 +137,7 @@ Deno.test("replicas of one log have one hash, and one more write makes another",
   assertNotEquals(await hashState(b.snapshot(), { encode, yieldToEventLoop: noYield }), hash);
 });
 
-Deno.test("others get their turn on the way, and what they write does not show in the hash", async () => {
+Deno.test("hashState: it yields to the event loop, and later writes do not show in the hash", async () => {
   const machine = machineWith(2_000);
   const undisturbed = await hashState(machine.snapshot(), { encode, yieldToEventLoop: noYield });
   let pauses = 0;

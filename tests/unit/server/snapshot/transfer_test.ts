@@ -1,4 +1,4 @@
-/** Snapshots between nodes: whatever is lost on the way, the file comes whole, or the leader hears that it does not. */
+/** Transfers of snapshots: after any loss the file is received completely, or the failure is reported to the leader. */
 import fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
 import { settle } from "../../../support/fakes/manual_clock.ts";
@@ -89,7 +89,7 @@ Deno.test("a piece at another place than the next changes nothing", async () => 
   await bench.close();
 });
 
-Deno.test("another leader that has the very same snapshot goes on with it; one with another begins anew", async () => {
+Deno.test("SnapshotReceiving: another leader with the same snapshot continues it; one with another starts from the beginning", async () => {
   const { bench } = await large();
   bench.start(1);
   for (let turn = 0; turn < 3; turn++) {
@@ -142,7 +142,7 @@ Deno.test("pieces of an earlier term than the core's are dropped; what is applie
   await bench.close();
 });
 
-Deno.test("what the log has brought meanwhile is not received any further, and its file goes", async () => {
+Deno.test("SnapshotReceiving: a snapshot that the log has overtaken is not received further, and its file is removed", async () => {
   const { bench } = await large();
   bench.start();
   bench.deliverChunk();
@@ -166,9 +166,7 @@ Deno.test("a damaged file is not shown to the core, and is asked for again until
     bench.clock.advance(INTERVAL_MS);
   }
   assertEquals([bench.received.length, bench.failed], [0, [FOLLOWER]]);
-  const damaged = bench.logger.messages.filter((line) =>
-    line === "a snapshot that was received can't be used"
-  );
+  const damaged = bench.logger.messages.filter((line) => line === "cannot use a received snapshot");
   assertEquals(damaged.length, 6);
   await bench.close();
 });
@@ -258,7 +256,7 @@ Deno.test("a stop while the snapshot is read back ends the reading at its next p
   await bench.close();
 });
 
-Deno.test("a follower that does not answer is given up after thirty intervals, and the core hears of it after one more", async () => {
+Deno.test("SnapshotSender: a transfer without answers ends after thirty intervals, and is reported to the core after one more", async () => {
   const { bench } = await large();
   bench.start();
   bench.clock.advance(31 * INTERVAL_MS);
@@ -286,7 +284,7 @@ Deno.test("a follower that answers now and then is never given up, however long 
   await bench.close();
 });
 
-Deno.test("where there is no snapshot that can be sent, the core may ask again after an interval, and not at once", async () => {
+Deno.test("SnapshotSender: without a snapshot to send, the failure is reported to the core after an interval, not at once", async () => {
   const bench = await Bench.make();
   bench.start();
   assertEquals([bench.failed, bench.sender.targets], [[], [FOLLOWER]]);
@@ -298,7 +296,7 @@ Deno.test("where there is no snapshot that can be sent, the core may ask again a
   bench.clock.advance(INTERVAL_MS);
   assertEquals(bench.failed, [FOLLOWER, FOLLOWER]);
   assertEquals(bench.logger.lines.map(({ fields }) => fields["reason"]), [
-    "there is none that is whole",
+    "no undamaged snapshot exists",
     `ENOENT: ${SNAPSHOTS}/00000000000000000005-00000000000000000001.snap`,
   ]);
   await bench.close();
@@ -316,7 +314,7 @@ Deno.test("a transfer of the same term goes on when the core asks again, unless 
   await bench.close();
 });
 
-Deno.test("a disk that takes no more ends the transfer after a few attempts; the next one finds room", async () => {
+Deno.test("SnapshotReceiving: a full disk ends the transfer after a few attempts; the next one succeeds", async () => {
   const { bench } = await large();
   bench.followerDisk.capacityBytes = 600_000;
   bench.start();
@@ -331,7 +329,7 @@ Deno.test("a disk that takes no more ends the transfer after a few attempts; the
   await bench.close();
 });
 
-/** Something that happens on the way. */
+/** An event during a transfer. */
 const anyEvent = fc.oneof(
   { weight: 6, arbitrary: fc.constant("chunk" as const) },
   { weight: 6, arbitrary: fc.constant("answer" as const) },

@@ -7,7 +7,7 @@ import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
 
 const WANTED = 4_096 + MAX_PENDING_HELLOS + RESERVED_DESCRIPTORS;
 
-/** What a node takes that may have 4,096 clients, and the levels of what it logs. */
+/** Returns the budget of a node with --max-connections 4096, and the levels of its log lines. */
 function fitted(free: number | null): readonly [number, number, readonly string[]] {
   const logger = new RecordingLogger();
   const asked: number[] = [];

@@ -1,4 +1,4 @@
-/** What a start refuses before it creates anything. */
+/** Starts that are refused before anything is created. */
 import { assertRejects } from "@std/assert";
 import { ConfigError } from "../../../../lib/server/config/config_file.ts";
 import { neighboursOf, requireOrigin } from "../../../../lib/server/startup/identity.ts";
@@ -19,7 +19,7 @@ Deno.test("no new cluster is founded in the place of a folder whose recovery was
   await assertRejects(() => requireOrigin(ORIGIN, disk), ConfigError, "recovery");
 });
 
-Deno.test("an empty folder needs a word of what it is to belong to", async () => {
+Deno.test("requireOrigin: an empty folder needs --cluster or --join", async () => {
   await assertRejects(
     () => requireOrigin({ ...ORIGIN, members: null }, new MemoryDisk()),
     ConfigError,

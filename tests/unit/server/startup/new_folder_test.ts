@@ -1,4 +1,4 @@
-/** A data folder that begins with a state: a server can start from it, and a folder that is somebody's is left alone. */
+/** makeFolder: a server can start from the folder, and a folder of another node is not changed. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { foundingConfiguration } from "../../../../lib/server/membership/members.ts";
@@ -29,7 +29,7 @@ function folderAt(disk: MemoryDisk, path: string): NewFolder {
     term: TERM,
     revision: view.revision,
     configuration: foundingConfiguration(FOUNDERS),
-    advice: "Do it once more.",
+    advice: "Do it again.",
     isNamedLater: false,
     writeChunks: async (write) =>
       await writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
@@ -43,7 +43,7 @@ Deno.test("a server starts from a folder that was made with a state, also after 
 
   const directory = await DataDirectory.open({ disk, path: "/data" });
   const { identity } = directory;
-  if (identity === null) throw new Error("the folder is nobody's");
+  if (identity === null) throw new Error("the folder has no identity");
   const silent = (): void => {};
   const { stateMachine, recovered, log } = await recoverState({
     disk,
@@ -70,7 +70,7 @@ Deno.test("a server starts from a folder that was made with a state, also after 
   });
 });
 
-Deno.test("a folder that is a node's is not made anew", async () => {
+Deno.test("makeFolder: a folder that has an identity is refused", async () => {
   const disk = new MemoryDisk();
   await makeFolder(folderAt(disk, "/data"));
   await assertRejects(() => makeFolder(folderAt(disk, "/data")), FolderInUseError, "it is that of node 1");
