@@ -228,6 +228,7 @@ export class StateMachine {
   #advance(index: number): void {
     assert(index === this.#appliedIndex + 1, "entries are applied in the order of the log, each once");
     this.#appliedIndex = index;
+    this.#store.tidy();
   }
 
   #execute(command: Command): CommandResult {

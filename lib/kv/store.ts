@@ -98,6 +98,11 @@ export class Store {
     }
   }
 
+  /** Frees memory that earlier changes left over, in proportion to them. */
+  tidy(): void {
+    this.#pages.tidy();
+  }
+
   /** Drops the history: earlier versions of keys cannot be read any more. O(log n). */
   dropHistory(): void {
     this.#pages.compact(this.#pages.revision);

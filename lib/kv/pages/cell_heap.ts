@@ -31,11 +31,16 @@ const SMALL_SPAN_BYTES = 8 << SPAN_SHIFT;
 const LARGE_SPAN_FACTOR = 8;
 /** Cells above this lie in large spans, so that little of a span's end is wasted. */
 const MAX_SMALL_CELL_BYTES = 2_048;
-/** Up to here a cell is at most 15 bytes larger than what was asked for, above at most one part in sixteen. */
+/** Up to here a cell is at most 7 bytes larger than what was asked for, above at most one part in sixteen. */
 const MAX_EXACT_BYTES = 512;
 /** 32 GiB: what addresses of 32 bits reach. */
 const MAX_REGIONS = 16_384;
 const NO_SPAN = -1;
+/** Regions are drained when they take this many times as much memory as the cells in use, and a little more. */
+const MAX_WASTE = 1.25;
+const SLACK_BYTES = 8_388_608;
+/** So many times as much is left to them then. */
+const DRAINED_WASTE = 1.1;
 
 const NO_BYTES = new Uint8Array(0);
 const NO_WORDS = new Uint32Array(0);
@@ -46,17 +51,21 @@ const CLASS_BYTES: readonly number[] = (() => {
   const sizes = [0];
   for (let bytes = 16; bytes <= MAX_CELL_BYTES;) {
     sizes.push(bytes);
-    const next = bytes < MAX_EXACT_BYTES ? bytes + 16 : Math.ceil((bytes * 17) / 16 / 16) * 16;
+    const next = bytes < MAX_EXACT_BYTES ? bytes + 8 : Math.ceil((bytes * 17) / 16 / 16) * 16;
     bytes = bytes < PAGE_BYTES && next > PAGE_BYTES ? PAGE_BYTES : next;
   }
   if (sizes.at(-1) !== MAX_CELL_BYTES) sizes.push(MAX_CELL_BYTES);
   return sizes;
 })();
 
-/** By size in units of 16 bytes, rounded up: the class of the cell that holds it. */
-const CLASS_OF: Uint8Array = Uint8Array.from({ length: MAX_CELL_BYTES / 16 + 1 }, (_, sixteenths) => {
-  return CLASS_BYTES.findIndex((bytes) => bytes > 0 && bytes >= sixteenths * 16);
-});
+/** By size in units of 8 bytes, rounded up: the class of the cell that holds it. */
+const CLASS_OF: Uint8Array = (() => {
+  let sizeClass = 1;
+  return Uint8Array.from({ length: MAX_CELL_BYTES / 8 + 1 }, (_, units) => {
+    while ((CLASS_BYTES[sizeClass] ?? MAX_CELL_BYTES) < units * 8) sizeClass++;
+    return sizeClass;
+  });
+})();
 
 /** By class: cells in a span. */
 const CAPACITY: Uint16Array = Uint16Array.from(
@@ -66,7 +75,7 @@ const CAPACITY: Uint16Array = Uint16Array.from(
 
 /** Bytes of the cell that an allocation of `bytes` gets. */
 export function cellBytes(bytes: number): number {
-  return CLASS_BYTES[CLASS_OF[(bytes + 15) >>> 4] ?? 0] ?? 0;
+  return CLASS_BYTES[CLASS_OF[(bytes + 7) >>> 3] ?? 0] ?? 0;
 }
 
 /** What a heap holds, in bytes. */
@@ -82,7 +91,7 @@ export interface HeapUsage {
 /**
  * The cells of one store.
  *
- * Invariants: a span of a size is in the list of that size exactly while it has a free cell and is not being drained;
+ * Invariants: a span of a size is in the list of that size exactly while it has a free cell and its region takes cells;
  * `used` counts its cells in use; a span without a size is empty.
  */
 export class CellHeap {
@@ -93,9 +102,11 @@ export class CellHeap {
   /** By region: whether its spans are large, and how many have no size. */
   readonly #isLarge: boolean[] = [false];
   readonly #emptySpans: number[] = [0];
+  /** By region: bytes of its cells in use, and whether it takes no more of them. */
+  readonly #usedBytes: number[] = [0];
+  readonly #isDraining: boolean[] = [false];
   /** By span. */
   #sizeClass = new Uint8Array(SPANS_PER_REGION);
-  #draining = new Uint8Array(SPANS_PER_REGION);
   #used = new Uint16Array(SPANS_PER_REGION);
   /** Cells from this position on were never used. */
   #fresh = new Uint16Array(SPANS_PER_REGION);
@@ -140,7 +151,7 @@ export class CellHeap {
   /** Returns the address of a cell of at least `bytes`, 16 … {@link MAX_CELL_BYTES}. What is in it is not defined. */
   allocate(bytes: number): number {
     assert(bytes > 0 && bytes <= MAX_CELL_BYTES, "a cell has 1 to 32768 bytes");
-    const sizeClass = CLASS_OF[(bytes + 15) >>> 4] ?? 0;
+    const sizeClass = CLASS_OF[(bytes + 7) >>> 3] ?? 0;
     const size = CLASS_BYTES[sizeClass] ?? 0;
     let span = this.#firstSpan[sizeClass] ?? NO_SPAN;
     if (span === NO_SPAN) span = this.#startSpan(sizeClass);
@@ -159,6 +170,8 @@ export class CellHeap {
     this.#used[span] = used;
     if (used === CAPACITY[sizeClass]) this.#unlink(span);
     this.#liveBytes += size;
+    const region = cell >>> REGION_SHIFT;
+    this.#usedBytes[region] = (this.#usedBytes[region] ?? 0) + size;
     return cell;
   }
 
@@ -178,7 +191,9 @@ export class CellHeap {
     const used = this.#used[span] ?? 0;
     this.#used[span] = used - 1;
     this.#liveBytes -= size;
-    const isDraining = this.#draining[span] === 1;
+    const region = address >>> REGION_SHIFT;
+    this.#usedBytes[region] = (this.#usedBytes[region] ?? 0) - size;
+    const isDraining = this.#isDraining[region] === true;
     if (used === CAPACITY[sizeClass] && !isDraining) this.#link(span, sizeClass);
     if (used > 1) return;
     // The only span of a size stays, so that one cell that comes and goes does not open a span each time.
@@ -186,25 +201,48 @@ export class CellHeap {
     if (!isOnly) this.#endSpan(span, sizeClass);
   }
 
+  /** Whether regions take much more memory than the cells in use. */
+  get isWasteful(): boolean {
+    return this.#regions * REGION_BYTES > this.#liveBytes * MAX_WASTE + SLACK_BYTES;
+  }
+
   /**
-   * Whether the cell lies in a span of which more than half is free, and there are others of its size to move it to.
-   * Such a span takes no more cells from then on, so that moving its cells away empties it.
+   * Chooses the emptiest regions, as many as the cells in use could do without: they take no more cells from then on, so
+   * that moving their cells away gives them back. Returns how many there are.
    */
-  drain(address: number): boolean {
-    const span = this.#spanOf(address);
-    if (this.#draining[span] === 1) return true;
-    const sizeClass = this.#sizeClass[span] ?? 0;
-    const used = this.#used[span] ?? 0;
-    if (used * 2 >= (CAPACITY[sizeClass] ?? 0) || this.#firstSpan[sizeClass] === span) return false;
-    this.#unlink(span);
-    this.#draining[span] = 1;
-    return true;
+  drain(): number {
+    let spare = Math.floor((this.#regions * REGION_BYTES - this.#liveBytes * DRAINED_WASTE) / REGION_BYTES);
+    const regions = [...this.#usedBytes.keys()].filter((region) => this.#bytesIn(region) > 0);
+    regions.sort((one, other) => (this.#usedBytes[one] ?? 0) - (this.#usedBytes[other] ?? 0));
+    let draining = 0;
+    for (const region of regions) {
+      if (spare <= 0) break;
+      spare--;
+      draining++;
+      if (this.#isDraining[region] === true) continue;
+      this.#isDraining[region] = true;
+      for (let span = region * SPANS_PER_REGION; span < (region + 1) * SPANS_PER_REGION; span++) {
+        const sizeClass = this.#sizeClass[span] ?? 0;
+        const used = this.#used[span] ?? 0;
+        if (sizeClass === 0) continue;
+        if (used < (CAPACITY[sizeClass] ?? 0)) this.#unlink(span);
+        if (used === 0) this.#endSpan(span, sizeClass);
+      }
+      if (this.#emptySpans[region] === spansIn(this.#isLarge[region] === true)) this.#removeRegion(region);
+    }
+    return draining;
+  }
+
+  /** Whether a cell lies in a region that takes no more cells. */
+  isDraining(address: number): boolean {
+    return this.#isDraining[address >>> REGION_SHIFT] === true;
   }
 
   /** Throws {@link InvariantError} unless the counts of all spans agree with their lists of free cells. */
   check(): void {
     let liveBytes = 0;
     let spanBytes = 0;
+    const usedBytes = this.#usedBytes.map(() => 0);
     for (let span = SPANS_PER_REGION; span < this.#sizeClass.length; span++) {
       const sizeClass = this.#sizeClass[span] ?? 0;
       if (sizeClass === 0) continue;
@@ -217,6 +255,8 @@ export class CellHeap {
       }
       const used = this.#used[span] ?? 0;
       assert(used + free === capacity, `span ${span} counts ${used} cells in use and ${free} free`);
+      const region = Math.floor(span / SPANS_PER_REGION);
+      usedBytes[region] = (usedBytes[region] ?? 0) + used * size;
       liveBytes += used * size;
       spanBytes += spanBytesOf(size);
     }
@@ -235,7 +275,9 @@ export class CellHeap {
   #startSpan(sizeClass: number): number {
     const size = CLASS_BYTES[sizeClass] ?? 0;
     const isLarge = size > MAX_SMALL_CELL_BYTES;
-    let region = this.#emptySpans.findIndex((count, index) => count > 0 && this.#isLarge[index] === isLarge);
+    let region = this.#emptySpans.findIndex((count, index) =>
+      count > 0 && this.#isLarge[index] === isLarge && this.#isDraining[index] === false
+    );
     if (region < 0) region = this.#addRegion(isLarge);
     const step = isLarge ? LARGE_SPAN_FACTOR : 1;
     let span = region * SPANS_PER_REGION;
@@ -243,7 +285,6 @@ export class CellHeap {
     assert(span < (region + 1) * SPANS_PER_REGION, "a region with an empty span has one");
     this.#emptySpans[region] = (this.#emptySpans[region] ?? 0) - 1;
     this.#sizeClass[span] = sizeClass;
-    this.#draining[span] = 0;
     this.#used[span] = 0;
     this.#fresh[span] = 0;
     this.#freeCell[span] = 0;
@@ -253,18 +294,23 @@ export class CellHeap {
   }
 
   #endSpan(span: number, sizeClass: number): void {
-    if (this.#draining[span] === 0) this.#unlink(span);
+    const region = Math.floor(span / SPANS_PER_REGION);
+    const isDraining = this.#isDraining[region] === true;
+    if (!isDraining) this.#unlink(span);
     this.#sizeClass[span] = 0;
     this.#spanBytes -= spanBytesOf(CLASS_BYTES[sizeClass] ?? 0);
-    const region = Math.floor(span / SPANS_PER_REGION);
     const empty = (this.#emptySpans[region] ?? 0) + 1;
     this.#emptySpans[region] = empty;
     const isLarge = this.#isLarge[region] === true;
     if (empty < spansIn(isLarge)) return;
-    const isNeeded = !this.#emptySpans.some((count, other) =>
-      other !== region && count > 0 && this.#isLarge[other] === isLarge
-    );
-    if (isNeeded) return;
+    const isNeeded = !isDraining &&
+      !this.#emptySpans.some((count, other) =>
+        other !== region && count > 0 && this.#isLarge[other] === isLarge && this.#isDraining[other] === false
+      );
+    if (!isNeeded) this.#removeRegion(region);
+  }
+
+  #removeRegion(region: number): void {
     // Without this the memory would stay until the collector's next full pass, which nothing else may call for.
     const { buffer } = this.#bytes[region] ?? NO_BYTES;
     if (buffer instanceof ArrayBuffer) buffer.transfer(0);
@@ -272,7 +318,12 @@ export class CellHeap {
     this.#words[region] = NO_WORDS;
     this.#floats[region] = NO_FLOATS;
     this.#emptySpans[region] = 0;
+    this.#isDraining[region] = false;
     this.#regions--;
+  }
+
+  #bytesIn(region: number): number {
+    return (this.#bytes[region] ?? NO_BYTES).length;
   }
 
   #addRegion(isLarge: boolean): number {
@@ -285,12 +336,13 @@ export class CellHeap {
     this.#floats[region] = new Float64Array(buffer);
     this.#isLarge[region] = isLarge;
     this.#emptySpans[region] = spansIn(isLarge);
+    this.#usedBytes[region] = 0;
+    this.#isDraining[region] = false;
     this.#regions++;
     const spans = (region + 1) * SPANS_PER_REGION;
     if (this.#sizeClass.length >= spans) return region;
     const length = Math.max(spans, this.#sizeClass.length * 2);
     this.#sizeClass = grown(this.#sizeClass, new Uint8Array(length));
-    this.#draining = grown(this.#draining, new Uint8Array(length));
     this.#used = grown(this.#used, new Uint16Array(length));
     this.#fresh = grown(this.#fresh, new Uint16Array(length));
     this.#freeCell = grown(this.#freeCell, new Uint32Array(length));

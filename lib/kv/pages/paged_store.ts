@@ -3,7 +3,7 @@
  * they lead to, and the events in order of revision.
  *
  * A put or delete writes a version that leads to the one before it. `compact` makes older history unreachable at once;
- * what it took is freed in steps, some with every change.
+ * what it took is freed in steps ({@link PagedStore.tidy}).
  */
 import { assert } from "../../platform/assert.ts";
 import { eventCost, EventLog, type EventRange } from "./event_log.ts";
@@ -16,10 +16,6 @@ import { type HeldView, Views } from "./views.ts";
 const FREED_PER_CHANGE = 4;
 /** Events that are looked at for each item that may be freed. */
 const EVENTS_PER_ITEM = 8;
-/** Versions are moved together while spans are this many times as large as their cells in use, and a little more. */
-const MAX_WASTE = 1.5;
-/** Waste that is left alone. */
-const SLACK_BYTES = 16_777_216;
 /** Changes between two steps of moving, and keys that one step looks at. */
 const CHANGES_PER_MOVE = 32;
 const KEYS_PER_MOVE = 128;
@@ -148,8 +144,12 @@ export class PagedStore extends StoreReader {
   #reclaimedEvent = 0;
   #bytes = 0;
   readonly #held = new Set<StoreView>();
-  /** The key from which on versions are moved together next; null between two passes over all keys. */
+  /** The key from which on versions are moved out of regions next; null between two passes over all keys. */
   #moveFrom: Uint8Array | null = null;
+  /** Changes since {@link tidy} was called last. */
+  #changesToTidy = 0;
+  /** What the regions took when the pass began. */
+  #regionBytesBefore = 0;
   /** Changes until the next step of moving. */
   #changesToMove = CHANGES_PER_MOVE;
 
@@ -259,13 +259,26 @@ export class PagedStore extends StoreReader {
 
   /**
    * Makes everything unreachable that only reads below `revision` and events up to it need. Without effect when it is not
-   * above the compacted revision. O(log n); memory is freed with later changes, or by {@link reclaim}.
+   * above the compacted revision. O(log n); memory is freed by {@link tidy}.
    */
   compact(revision: number): void {
     if (revision <= this.#compactedRevision) return;
     assert(revision <= this.#revision, "a store is compacted up to its revision");
     this.#firstEvent = this.#events.seek(revision + 1, this.#firstEvent);
     this.#compactedRevision = revision;
+  }
+
+  /**
+   * Frees some of what compacting and released views left, and moves some versions together, in proportion to the changes
+   * since it was called last. Everything that was read before is invalid afterwards, so the state machine calls it
+   * before it applies an entry; nothing else frees or moves what can be read.
+   */
+  tidy(): void {
+    if (this.#changesToTidy === 0) return;
+    this.reclaim(this.#changesToTidy * FREED_PER_CHANGE);
+    this.#changesToMove -= this.#changesToTidy;
+    this.#changesToTidy = 0;
+    if (this.#changesToMove <= 0) this.#moveTogether();
   }
 
   /**
@@ -337,8 +350,7 @@ export class PagedStore extends StoreReader {
   #note(address: number, previous: number): void {
     this.#events.push(address, eventCost(this.records, address, previous));
     this.#order++;
-    this.reclaim(FREED_PER_CHANGE);
-    if (--this.#changesToMove <= 0) this.#moveTogether();
+    this.#changesToTidy++;
   }
 
   /** Frees what an event at or below the compacted revision superseded, and itself if it deleted the key; how many. */
@@ -354,27 +366,31 @@ export class PagedStore extends StoreReader {
   }
 
   /**
-   * Looks at some keys and moves their versions out of sparse spans, while the heap has many of these. A pass over all
-   * keys that ends lets as many changes go by as there are keys before the next one.
+   * Moves versions out of regions that are to be given back, while the heap has many half-empty ones: those of some keys,
+   * so that no change takes long. A pass over all keys that gave nothing back (history and views hold what is left in the
+   * regions) lets as many changes go by before the next one.
    */
   #moveTogether(): void {
     this.#changesToMove = CHANGES_PER_MOVE;
-    const { liveBytes, spanBytes } = this.pages.heap.usage;
-    if (spanBytes <= liveBytes * MAX_WASTE + SLACK_BYTES) {
-      this.#moveFrom = null;
-      return;
+    const { heap } = this.pages;
+    if (this.#moveFrom === null) {
+      const isSettled = this.#views.released.length === 0 && this.#reclaimedEvent >= this.#firstEvent;
+      if (!heap.isWasteful || !isSettled || heap.drain() === 0) return;
+      this.#moveFrom = new Uint8Array(0);
+      this.#regionBytesBefore = heap.usage.regionBytes;
     }
     const { records } = this;
     const cursor = this.scan({ lower: this.#moveFrom, upper: null, reverse: false });
-    const sparse: number[] = [];
+    const versions: number[] = [];
     let address = cursor.next();
     for (let looked = 0; looked < KEYS_PER_MOVE && address !== 0; looked++) {
-      if (this.pages.heap.drain(address)) sparse.push(address);
+      if (heap.isDraining(address)) versions.push(address);
       address = cursor.next();
     }
     this.#moveFrom = address === 0 ? null : records.key(address).slice();
-    if (address === 0) this.#changesToMove = this.size;
-    for (const version of sparse) this.#move(version);
+    for (const version of versions) this.#move(version);
+    const isInVain = address === 0 && heap.usage.regionBytes >= this.#regionBytesBefore;
+    if (isInVain) this.#changesToMove = Math.max(CHANGES_PER_MOVE, this.size);
   }
 
   /** Moves a present version to another cell. */

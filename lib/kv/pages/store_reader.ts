@@ -1,8 +1,9 @@
 /**
  * Reading a store or a view of one: the present state, the state as of a past revision, and the events between.
  *
- * What is returned are addresses of versions (0: none), whose fields `records` reads: no object is made for a key. They
- * are good until the store changes next, or for a view until it is released.
+ * What is returned are addresses of versions (0: none), whose fields `records` reads: no object is made for a key.
+ * Addresses, and the bytes of keys and values, are good until the store is tidied, which happens before an entry is
+ * applied; those from a view are good until it is released. Callers that need them for longer copy them.
  */
 import type { KeyValue } from "../command.ts";
 import { assert } from "../../platform/assert.ts";

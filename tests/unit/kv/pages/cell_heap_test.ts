@@ -20,10 +20,13 @@ function allocate(heap: CellHeap, bytes: number): number {
   return cell;
 }
 
-Deno.test("a cell is at least as large as asked for, and at most 15 bytes or a sixteenth larger", () => {
+Deno.test("a cell is at least as large as asked for, and at most 7 bytes or a sixteenth larger", () => {
   for (let bytes = 1; bytes <= MAX_CELL_BYTES; bytes++) {
     const size = cellBytes(bytes);
-    assert(size >= bytes && size <= bytes + Math.max(15, bytes / 16 + 16), `${size} for ${bytes}`);
+    assert(
+      size >= bytes && size <= bytes + (bytes <= 512 ? Math.max(7, 16 - bytes) : bytes / 16 + 16),
+      `${size} for ${bytes}`,
+    );
   }
   assertEquals(cellBytes(4_096), 4_096);
 });
@@ -89,24 +92,26 @@ Deno.test("a cell is freed once, and a freed one has the free tag", () => {
   assertThrows(() => heap.allocate(100), InvariantError, "a cell of the list of free cells is free");
 });
 
-Deno.test("a span that is drained takes no more cells, and ends with its last one", () => {
+Deno.test("the emptiest regions are drained: they take no more cells, and are given back with their last one", () => {
   const heap = new CellHeap();
-  const cells = Array.from({ length: 64 * 3 }, () => allocate(heap, 1_024));
-  const [first, ...rest] = cells.slice(0, 60);
-  assert(first !== undefined);
-  assertEquals(heap.drain(first), false, "more than half of the span is in use");
-  const [second] = cells.slice(64);
-  heap.free(second ?? 0); // A span with a free cell to allocate from.
-  for (const cell of rest) heap.free(cell);
-  heap.free(cells[65] ?? 0);
-  const before = heap.usage.spanBytes;
-  const isDrained = heap.drain(first);
-  const moved = allocate(heap, 1_024);
-  if (isDrained) {
-    assert(Math.abs(moved - first) * 8 >= 65_536 || moved >>> 13 !== first >>> 13, "not in the drained span");
-    for (const cell of cells.slice(60, 64)) heap.free(cell);
-    heap.free(first);
-    assertEquals(heap.usage.spanBytes, before - 65_536);
+  const cells = Array.from({ length: 80_000 }, () => allocate(heap, 300));
+  const before = heap.usage.regionBytes;
+  assertEquals([heap.isWasteful, heap.drain()], [false, 0]);
+  // Of the second half one cell in ten is left.
+  const kept = cells.filter((cell, position) => {
+    const isKept = position < 40_000 || position % 10 === 0;
+    if (!isKept) heap.free(cell);
+    return isKept;
+  });
+  assertEquals(heap.isWasteful, true);
+  const drained = heap.drain();
+  assert(drained >= 4, `${drained} regions`);
+  heap.check();
+  for (const cell of kept.filter((cell) => heap.isDraining(cell))) {
+    assertEquals(heap.isDraining(allocate(heap, 300)), false);
+    heap.free(cell);
   }
   heap.check();
+  assertEquals(heap.usage.regionBytes, before - drained * REGION_BYTES);
+  assertEquals(heap.isWasteful, false);
 });

@@ -64,6 +64,7 @@ class Pair {
     switch (action.kind) {
       case "change": {
         const revision = this.model.revision + 1;
+        this.store.tidy();
         for (const key of action.keys) this.#change(key, action.value, revision);
         break;
       }
@@ -168,6 +169,7 @@ Deno.test("pages of full size split, merge and are copied for views as keys come
           }
         }
         for (let number = 0; number < count && (kind === "put" || kind === "delete"); number++) {
+          store.tidy();
           const key = `user:${String((from + number * stride) % 5_003).padStart(6, "0")}`;
           if (kind === "put") {
             store.put(bytesOf(key), bytesOf(`${++revision}`), revision);
