@@ -5,11 +5,11 @@
  * two exports of the client import are copied to a temporary folder, and packed there. They must import each other and
  * `node:` modules only: an npm user has neither this repository's import map nor JSR.
  */
-// deno-lint-ignore-file no-console -- a tool speaks to its terminal
+// deno-lint-ignore-file no-console -- a tool writes to its terminal
 
-/** What the package exports, by the names in deno.json. */
+/** Exports of the package, by the names in deno.json. */
 const EXPORTS = [".", "./testing"];
-/** Files that come along beside the modules. */
+/** Files of the package besides the modules. */
 const DOCUMENTS = ["README.md", "LICENSE"];
 
 const ROOT = new URL("..", import.meta.url);
