@@ -1,4 +1,4 @@
-/** Keys: their order is that of the bytes, and bounds of ranges fit it. */
+/** Keys: their order is that of the bytes, and the bounds of ranges agree with it. */
 import fc from "fast-check";
 import { assertEquals } from "@std/assert";
 import { equals } from "@std/bytes";

@@ -32,7 +32,7 @@ function storeOf(
   return { store, sorted };
 }
 
-Deno.test("every listing gives what filtering all keys in order gives", () => {
+Deno.test("Store: every listing gives what filtering all keys in order gives", () => {
   fc.assert(
     fc.property(fc.array(anyKey, { maxLength: 120, size: "max" }), anyQuery, (keys, query) => {
       const { store, sorted } = storeOf(keys);
@@ -42,7 +42,7 @@ Deno.test("every listing gives what filtering all keys in order gives", () => {
   );
 });
 
-Deno.test("page after page gives every key of the range once, in either direction", () => {
+Deno.test("Store: page after page gives every key of the range once, in either direction", () => {
   fc.assert(
     fc.property(fc.array(anyKey, { maxLength: 120, size: "max" }), anyQuery, (keys, query) => {
       const { store, sorted } = storeOf(keys);
@@ -61,7 +61,7 @@ Deno.test("page after page gives every key of the range once, in either directio
   );
 });
 
-Deno.test("a page ends once its bytes are enough, and says that there is more", () => {
+Deno.test("Store: a page ends once its bytes are enough, and says that there is more", () => {
   const store = new Store();
   const value = new Uint8Array(LIST_PAGE_BYTES / 2 - 1);
   for (const key of ["a", "b", "c"]) store.apply({ kind: "put", key: bytes(key), value: value }, 1);
@@ -71,7 +71,7 @@ Deno.test("a page ends once its bytes are enough, and says that there is more", 
   assertEquals([second.entries.length, second.more], [1, false]);
 });
 
-Deno.test("a page holds one entry though it alone is larger than a page", () => {
+Deno.test("Store: a page holds one entry even if that entry is larger than a page", () => {
   const store = new Store();
   store.apply({ kind: "put", key: bytes("a"), value: new Uint8Array(LIST_PAGE_BYTES + 1) }, 1);
   store.apply({ kind: "put", key: bytes("b"), value: new Uint8Array() }, 1);
@@ -79,7 +79,7 @@ Deno.test("a page holds one entry though it alone is larger than a page", () => 
   assertEquals([page.entries.length, page.more], [1, true]);
 });
 
-Deno.test("a page never has more entries than the bound, whatever the query says", () => {
+Deno.test("Store: a page never has more entries than the bound, even if the query asks for more", () => {
   const store = new Store();
   for (let number = 0; number <= MAX_LIST_ENTRIES; number++) {
     store.apply({ kind: "put", key: bytes(String(number)), value: new Uint8Array() }, 1);

@@ -1,6 +1,6 @@
 /**
- * The state machine as one would write it without a thought for speed: arrays, sorting and scans. Property tests hold
- * the real one against it.
+ * The state machine written as simply as possible: arrays, sorting and scans. Property tests compare the real one with
+ * it.
  */
 import type {
   Check,
@@ -39,7 +39,7 @@ export interface NaiveLimits {
   readonly maxAnswersBytes: number;
 }
 
-/** Unsigned byte order, a prefix before what it begins. */
+/** Unsigned byte order; a prefix comes before the keys that begin with it. */
 function compareBytes(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     const difference = (a[i] ?? 0) - (b[i] ?? 0);
@@ -67,7 +67,7 @@ export function naiveList(sorted: readonly KeyValue[], query: ListQuery, revisio
   return { entries, more: entries.length < found.length, revision };
 }
 
-/** The same doors as the real state machine's. */
+/** Same interface as the real state machine. */
 export class NaiveMachine {
   readonly #limits: NaiveLimits;
   #keys: KeyValue[] = [];

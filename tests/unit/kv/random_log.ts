@@ -1,21 +1,21 @@
 /**
- * Logs as an unfriendly world makes them: clients that pipeline, retry, give up and start over; entries that come
- * back long after they were answered; time that passes; stamps that no client of ours would make.
+ * Logs from unreliable clients: these pipeline, retry, give up and start over; entries are repeated
+ * long after they were answered; time passes; stamps occur that no client of ours would make.
  */
 import fc from "fast-check";
 import type { Check, Command, Mutation, SessionStamp } from "../../../lib/kv/command.ts";
 import { MAX_ELAPSED_MS, MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
 import { bytes } from "./support.ts";
 
-/** What happens next; {@link logOf} turns it into an entry. */
+/** The next step of a run; {@link logOf} turns it into an entry. */
 type Step =
   /** A client's next write. */
   | { readonly kind: "write"; readonly client: number; readonly work: Work }
-  /** An entry that was in the log before, again: the newest when `back` is 0, and round and round. */
+  /** An entry that was in the log before, again: the newest when `back` is 0, modulo the log's length. */
   | { readonly kind: "replay"; readonly back: number }
   /** A client has the answers to some more of its writes. */
   | { readonly kind: "acknowledge"; readonly client: number; readonly count: number }
-  /** A client starts over with another session, told of an index that lies `lag` behind. */
+  /** A client starts over with another session, opened at an index that lies `lag` behind. */
   | { readonly kind: "renew"; readonly client: number; readonly lag: number }
   /** Any command at all. */
   | { readonly kind: "other"; readonly command: Command | null };
@@ -26,7 +26,7 @@ interface Work {
   readonly mutations: readonly Mutation[];
 }
 
-/** Few keys, so that they meet; among them what trips ordering, prefixes and property names. */
+/** Few keys, so that writes collide; among them some that test ordering, prefixes and property names. */
 export const anyKey: fc.Arbitrary<Uint8Array> = fc.oneof(
   fc.constantFrom("a", "ab", "b", "__proto__", "constructor").map(bytes),
   fc.array(fc.constantFrom(0, 1, 97, 127, 128, 254, 255), { minLength: 1, maxLength: 3 }).map((b) =>
@@ -114,7 +114,7 @@ export const anyLog: fc.Arbitrary<readonly (Command | null)[]> = fc.array(anySte
 /** Limits so small that sessions are forgotten for each of the three reasons. */
 export const tightLimits = { sessionTtlMs: 50, maxSessions: 3, maxAnswersBytes: 800 };
 
-/** Three clients' writes and whatever else happens, as entries. */
+/** Returns the entries of three clients' writes and of all other steps. */
 function logOf(steps: readonly Step[]): readonly (Command | null)[] {
   const log: (Command | null)[] = [];
   let nextSessionId = 10;

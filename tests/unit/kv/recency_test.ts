@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { assertEquals } from "@std/assert";
 import { RecencyOrder } from "../../../lib/kv/session_table.ts";
 
-Deno.test("the oldest is always the one whose last touch lies furthest back", () => {
+Deno.test("RecencyOrder: the oldest is always the element that was touched least recently", () => {
   const anyAction = fc.record({ touch: fc.boolean(), member: fc.nat(5) });
   fc.assert(fc.property(fc.array(anyAction, { maxLength: 60, size: "max" }), (actions) => {
     const order = new RecencyOrder();

@@ -1,4 +1,4 @@
-/** Exactly once: one session at a time, and what makes the store forget one. */
+/** Exactly-once writes: one session at a time, and what makes the store expire one. */
 import { assertEquals } from "@std/assert";
 import type { CommandResult } from "../../../lib/kv/command.ts";
 import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS, MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
@@ -14,7 +14,7 @@ function created(revision: number): TransactionResult {
   return { kind: "applied", revision, outcomes: [{ kind: "put", createRevision: revision, version: 1 }] };
 }
 
-Deno.test("a repeated write gets the first answer and changes nothing", () => {
+Deno.test("Session: a repeated write gets the first answer and changes nothing", () => {
   const replica = new Replica();
   const write = transaction([put("k", "v")], { session: stamp() });
   assertEquals(replica.apply(write), created(1));
@@ -23,7 +23,7 @@ Deno.test("a repeated write gets the first answer and changes nothing", () => {
   assertEquals(replica.machine.get(bytes("k"))?.value, bytes("changed since"));
 });
 
-Deno.test("a write whose checks failed does not apply when it comes again and they hold", () => {
+Deno.test("Session: a write whose checks failed does not apply when it comes again and they hold", () => {
   const replica = new Replica();
   const create = transaction([put("k", "v")], {
     session: stamp(),
@@ -36,14 +36,14 @@ Deno.test("a write whose checks failed does not apply when it comes again and th
   assertEquals(replica.machine.revision, 1);
 });
 
-Deno.test("any number may be a session's first, and numbers may arrive in any order", () => {
+Deno.test("Session: any number may be a session's first, and numbers may arrive in any order", () => {
   const replica = new Replica();
   assertEquals(replica.apply(transaction([put("c", "")], { session: stamp({ sequence: 3 }) })), created(1));
   assertEquals(replica.apply(transaction([put("a", "")], { session: stamp({ sequence: 1 }) })), created(2));
   assertEquals(replica.apply(transaction([put("b", "")], { session: stamp({ sequence: 2 }) })), created(3));
 });
 
-Deno.test("what the client has acknowledged is forgotten, and never applied again", () => {
+Deno.test("Session: results that the client has acknowledged are dropped, and their writes never applied again", () => {
   const replica = new Replica();
   const first = transaction([put("a", "")], { session: stamp({ sequence: 1 }) });
   replica.apply(first);
@@ -57,7 +57,7 @@ Deno.test("what the client has acknowledged is forgotten, and never applied agai
   ]);
 });
 
-Deno.test("a late write with an older acknowledgement takes none back", () => {
+Deno.test("Session: a late write with an older acknowledgement takes none back", () => {
   const replica = new Replica();
   replica.apply(transaction([put("c", "")], { session: stamp({ sequence: 5, acknowledgedBelow: 4 }) }));
   assertEquals(
@@ -67,7 +67,7 @@ Deno.test("a late write with an older acknowledgement takes none back", () => {
   assertEquals(replica.apply(transaction([put("a", "")], { session: stamp({ sequence: 3 }) })), forgotten);
 });
 
-Deno.test("a session's numbers may run ahead of its acknowledgements by a bounded window", () => {
+Deno.test("Session: a session's numbers may run ahead of its acknowledgements by a bounded window", () => {
   const replica = new Replica();
   const last = stamp({ sequence: MAX_SESSION_WINDOW });
   assertEquals(replica.apply(transaction([put("k", "")], { session: last })), created(1));
@@ -75,7 +75,7 @@ Deno.test("a session's numbers may run ahead of its acknowledgements by a bounde
   assertEquals(replica.apply(transaction([put("l", "")], { session: beyond })), invalid);
 });
 
-Deno.test("a stamp that no client makes is refused and opens no session", () => {
+Deno.test("Session: a stamp that no client makes is refused and opens no session", () => {
   const replica = new Replica();
   const odd = [
     { sessionId: 0 },
@@ -91,7 +91,7 @@ Deno.test("a stamp that no client makes is refused and opens no session", () => 
   assertEquals(replica.records(), [["header", odd.length, 0, 0, 0]]);
 });
 
-Deno.test("a session's number in another client's hands is refused", () => {
+Deno.test("Session: a session's number that another client uses is refused", () => {
   const replica = new Replica();
   replica.skipTo(9);
   replica.apply(transaction([put("k", "")], { session: stamp({ openedAt: 5 }) }));
@@ -105,14 +105,14 @@ Deno.test("a session's number in another client's hands is refused", () => {
   });
 });
 
-Deno.test("a session cannot claim an index that the log has not passed", () => {
+Deno.test("Session: a session cannot claim an index that the log has not passed", () => {
   const replica = new Replica();
   replica.skipTo(9);
   assertEquals(replica.apply(transaction([put("k", "")], { session: stamp({ openedAt: 10 }) })), expired);
   assertEquals(replica.apply(transaction([put("k", "")], { session: stamp({ openedAt: 10 }) })), created(1));
 });
 
-Deno.test("an idle session expires by log time, and none of its writes applies again", () => {
+Deno.test("SessionTable: an idle session expires by log time, and none of its writes applies again", () => {
   const replica = new Replica({ sessionTtlMs: 100 });
   const write = transaction([put("k", "v")], { session: stamp() });
   replica.apply(write);
@@ -128,7 +128,7 @@ Deno.test("an idle session expires by log time, and none of its writes applies a
   assertEquals(replica.records(), [["header", 4, 1, 100, 1], ["key", bytes("k"), bytes("v"), 1, 1, 1]]);
 });
 
-Deno.test("every command of a session keeps it from expiring", () => {
+Deno.test("SessionTable: every command of a session keeps it from expiring", () => {
   const replica = new Replica({ sessionTtlMs: 100 });
   replica.apply({ kind: "registerSession", sessionId: 7, openedAt: 0 });
   replica.apply({ kind: "expireSessions", elapsedMs: 99 });
@@ -141,7 +141,7 @@ Deno.test("every command of a session keeps it from expiring", () => {
   });
 });
 
-Deno.test("a time that no clock gives is refused and does not pass", () => {
+Deno.test("SessionTable: an impossible elapsed time is refused and advances nothing", () => {
   const replica = new Replica();
   for (const elapsedMs of [-1, 0.5, NaN, MAX_ELAPSED_MS + 1]) {
     assertEquals(replica.apply({ kind: "expireSessions", elapsedMs }), invalid);
@@ -150,7 +150,7 @@ Deno.test("a time that no clock gives is refused and does not pass", () => {
   assertEquals(replica.records(), [["header", 5, 0, MAX_ELAPSED_MS, 0]]);
 });
 
-Deno.test("a session more than fit takes the place of the least recently active", () => {
+Deno.test("SessionTable: one session above the bound replaces the least recently active", () => {
   const replica = new Replica({ maxSessions: 2 });
   const write = (sessionId: number, sequence: number): CommandResult =>
     replica.apply(transaction([put("k", "")], { session: stamp({ sessionId, sequence }) }));
@@ -163,7 +163,7 @@ Deno.test("a session more than fit takes the place of the least recently active"
   assertEquals(write(2, 1), expired);
 });
 
-Deno.test("a session opened after all forgotten ones is let in, one told of an older index is not", () => {
+Deno.test("SessionTable: a session opened after all forgotten ones is registered, one opened at an older index is not", () => {
   const replica = new Replica({ maxSessions: 1 });
   replica.skipTo(10);
   replica.apply({ kind: "registerSession", sessionId: 1, openedAt: 4 });
@@ -174,7 +174,7 @@ Deno.test("a session opened after all forgotten ones is let in, one told of an o
   });
 });
 
-Deno.test("a session remembers that a check failed, not the value that the answer included", () => {
+Deno.test("Session: it remembers that a check failed, not the value that the answer included", () => {
   const replica = new Replica();
   replica.apply(transaction([put("k", "x".repeat(2_000))]));
   const compare = {
@@ -191,7 +191,7 @@ Deno.test("a session remembers that a check failed, not the value that the answe
   assertEquals(replica.records().at(-1), ["answer", 7, 1, { ...failed, current: "omitted" }]);
 });
 
-Deno.test("failed compare-and-sets of 1 MB values by one client leave every session as it was", () => {
+Deno.test("Session: failed compare-and-sets of 1 MB values by one client leave the other sessions as they were", () => {
   const replica = new Replica();
   replica.apply(transaction([put("k", "x".repeat(1_000_000))]));
   const other = transaction([put("other", "1")], { session: stamp({ sessionId: 1 }) });
@@ -205,7 +205,7 @@ Deno.test("failed compare-and-sets of 1 MB values by one client leave every sess
   assertEquals(replica.apply(other), answer);
 });
 
-Deno.test("when remembered answers grow too large, those with the most are forgotten, those within their share never", () => {
+Deno.test("SessionTable: when remembered answers grow too large, the sessions with the most expire, those within their share never", () => {
   const replica = new Replica({ maxSessions: 4, maxAnswersBytes: 1_000 });
   const write = (sessionId: number, sequence: number): CommandResult =>
     replica.apply(transaction([put("k", "")], { session: stamp({ sessionId, sequence }) }));
@@ -218,7 +218,7 @@ Deno.test("when remembered answers grow too large, those with the most are forgo
   assertEquals([1, 2].map((sequence) => write(1, sequence)), answers);
 });
 
-Deno.test("a clock near its end is refused further time, and ends nothing", () => {
+Deno.test("SessionTable: a clock near its maximum is refused further time, and expires nothing", () => {
   const machine = StateMachine.restore([["header", 9, 0, MAX_LOG_TIME_MS - 5, 0]]);
   const results = [6, 5, 1, 0].map((elapsedMs, position) =>
     machine.apply(10 + position, { kind: "expireSessions", elapsedMs })

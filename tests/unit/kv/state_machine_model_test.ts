@@ -1,4 +1,4 @@
-/** What holds for every log, tried on many: the state machine against the naive one, and against itself. */
+/** Properties of every log: the state machine against the naive one, and against itself. */
 import fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/state_machine.ts";
@@ -6,7 +6,7 @@ import { NaiveMachine } from "./naive_machine.ts";
 import { anyLog, tightLimits } from "./random_log.ts";
 import { query } from "./support.ts";
 
-Deno.test("every log gives the same answers, listings and records as the naive state machine", () => {
+Deno.test("StateMachine: every log gives the same answers, listings and records as the naive state machine", () => {
   fc.assert(
     fc.property(anyLog, (log) => {
       const machine = new StateMachine(tightLimits);
@@ -21,7 +21,7 @@ Deno.test("every log gives the same answers, listings and records as the naive s
   );
 });
 
-Deno.test("the bytes of the state are those of its keys and values, and grow by what was foretold", () => {
+Deno.test("StateMachine: stateBytes is the sum of keys and values, and grows by what growth returned", () => {
   fc.assert(
     fc.property(anyLog, (log) => {
       const machine = new StateMachine(tightLimits);
@@ -43,7 +43,7 @@ Deno.test("the bytes of the state are those of its keys and values, and grow by 
   );
 });
 
-Deno.test("no order of writes, retries, acknowledgements, expiries and evictions applies a session's write twice", () => {
+Deno.test("StateMachine: no order of writes, retries, acknowledgements, expiries and evictions applies a session's write twice", () => {
   let applied = 0;
   let answeredAgain = 0;
   let refused = 0;
@@ -78,7 +78,7 @@ Deno.test("no order of writes, retries, acknowledgements, expiries and evictions
   assert(applied > 4_000 && answeredAgain > 1_000 && refused > 1_000, "the logs tried what the name says");
 });
 
-Deno.test("two machines stay the same though one is looked at, copied and restored on the way", () => {
+Deno.test("StateMachine: two machines stay equal though one is read, copied and restored in between", () => {
   fc.assert(
     fc.property(anyLog, fc.array(fc.nat(70), { maxLength: 4 }), (log, stops) => {
       const undisturbed = new StateMachine(tightLimits);
@@ -96,7 +96,7 @@ Deno.test("two machines stay the same though one is looked at, copied and restor
   );
 });
 
-Deno.test("a view shows the state of its index whatever is applied afterwards", () => {
+Deno.test("StateMachine: a view shows the state of its index after any later entries", () => {
   fc.assert(
     fc.property(anyLog, (log) => {
       const machine = new StateMachine(tightLimits);

@@ -4,7 +4,7 @@ import { InvariantError } from "../../../lib/platform/assert.ts";
 import { type Check, MAX_KEY_BYTES, type Mutation } from "../../../lib/kv/command.ts";
 import { bytes, put, query, remove, Replica, transaction } from "./support.ts";
 
-Deno.test("a put creates a key at version 1, and every later put counts up", () => {
+Deno.test("StateMachine: a put creates a key at version 1, and every later put counts up", () => {
   const replica = new Replica();
   assertEquals(replica.apply(transaction([put("k", "one")])), {
     kind: "applied",
@@ -25,7 +25,7 @@ Deno.test("a put creates a key at version 1, and every later put counts up", () 
   });
 });
 
-Deno.test("a key that was deleted begins anew", () => {
+Deno.test("StateMachine: a key that was deleted begins at version 1 again", () => {
   const replica = new Replica();
   replica.apply(transaction([put("k", "one")]));
   replica.apply(transaction([put("k", "two")]));
@@ -42,7 +42,7 @@ Deno.test("a key that was deleted begins anew", () => {
   });
 });
 
-Deno.test("deleting a key that does not exist is an applied write", () => {
+Deno.test("StateMachine: deleting a key that does not exist is an applied write", () => {
   const replica = new Replica();
   assertEquals(replica.apply(transaction([remove("k")])), {
     kind: "applied",
@@ -51,7 +51,7 @@ Deno.test("deleting a key that does not exist is an applied write", () => {
   });
 });
 
-Deno.test("all mutations of a transaction have one revision", () => {
+Deno.test("StateMachine: all mutations of a transaction have one revision", () => {
   const replica = new Replica();
   replica.apply(transaction([put("old", "")]));
   replica.apply(transaction([put("a", "1"), put("b", "2"), remove("old")]));
@@ -86,7 +86,7 @@ const checksOfK: readonly { readonly name: string; readonly holding: Check; read
 ];
 
 for (const { name, holding, failing } of checksOfK) {
-  Deno.test(`a check of a key's ${name} lets the mutations happen only when it holds`, () => {
+  Deno.test(`StateMachine: a check of a key's ${name} applies the mutations only when it holds`, () => {
     const replica = new Replica();
     replica.apply(transaction([put("k", "v")]));
     const mutations: readonly Mutation[] = [put("x", "y")];
@@ -100,7 +100,7 @@ for (const { name, holding, failing } of checksOfK) {
   });
 }
 
-Deno.test("a failed check changes nothing, and says which failed and how the first one's key stands", () => {
+Deno.test("StateMachine: a failed check changes nothing, and the result names it and the state of its key", () => {
   const replica = new Replica();
   replica.apply(transaction([put("k", "v")]));
   const checks: readonly Check[] = [
@@ -120,7 +120,7 @@ Deno.test("a failed check changes nothing, and says which failed and how the fir
   assertEquals(notAsked, { kind: "checksFailed", revision: 1, failedChecks: [1, 2], current: "omitted" });
 });
 
-Deno.test("__proto__ and its like are ordinary keys", () => {
+Deno.test("StateMachine: __proto__ and similar names are ordinary keys", () => {
   const replica = new Replica();
   const names = ["__proto__", "constructor", "toString"];
   for (const name of names) {
@@ -130,7 +130,7 @@ Deno.test("__proto__ and its like are ordinary keys", () => {
   assertEquals(replica.machine.list(query()).entries.map(({ key }) => key), names.map(bytes));
 });
 
-Deno.test("keys stand in unsigned byte order, a prefix before what it begins", () => {
+Deno.test("StateMachine: keys are in unsigned byte order, a prefix before the keys that begin with it", () => {
   const replica = new Replica();
   const ordered = [[0], [0, 0], [1], [97], [97, 0], [97, 255], [98], [127], [128], [255], [255, 255]];
   for (const key of ordered.toReversed()) {
@@ -139,7 +139,7 @@ Deno.test("keys stand in unsigned byte order, a prefix before what it begins", (
   assertEquals(replica.machine.list(query()).entries.map(({ key }) => [...key]), ordered);
 });
 
-Deno.test("a small value does not keep the large buffer alive that it came in", () => {
+Deno.test("StateMachine: a small value does not retain the large buffer that it arrived in", () => {
   const replica = new Replica();
   const command = new Uint8Array(10_000).fill(7);
   replica.apply(
@@ -150,21 +150,21 @@ Deno.test("a small value does not keep the large buffer alive that it came in", 
   assertEquals(stored?.value.buffer === command.buffer, false);
 });
 
-Deno.test("bytes that are no command, and no-ops, advance the index and nothing else", () => {
+Deno.test("StateMachine: no-ops and bytes that are no command advance the index and nothing else", () => {
   const replica = new Replica();
   assertEquals(replica.apply(null), { kind: "refused", reason: "invalidCommand" });
   replica.skipTo(3);
   assertEquals(replica.records(), [["header", 3, 0, 0, 0]]);
 });
 
-Deno.test("an entry that is not the next one stops the machine", () => {
+Deno.test("StateMachine: an entry that is not the next one stops the machine", () => {
   const { machine } = new Replica();
   assertThrows(() => machine.applyNoop(2), InvariantError, "in the order of the log");
   machine.applyNoop(1);
   assertThrows(() => machine.apply(1, null), InvariantError, "in the order of the log");
 });
 
-Deno.test("a transaction that the server refuses is applied alike on every node, and never throws", () => {
+Deno.test("StateMachine: a transaction that the server refuses is applied alike on every node, and never throws", () => {
   const replica = new Replica();
   const longest = new Uint8Array(MAX_KEY_BYTES);
   assertEquals(

@@ -1,4 +1,4 @@
-/** The rules of the door: what may be sent, and what a person is told about the rest. */
+/** Validation of requests: what may be sent, and the message about the rest. */
 import { assertEquals } from "@std/assert";
 import {
   type Command,
@@ -47,7 +47,7 @@ const allowed: Readonly<Record<string, Command>> = {
 };
 
 for (const [name, command] of Object.entries(allowed)) {
-  Deno.test(`the door lets in ${name}`, () => {
+  Deno.test(`validateCommand: it accepts ${name}`, () => {
     assertEquals(validateCommand(command, limits), null);
   });
 }
@@ -126,24 +126,24 @@ const refused: Readonly<Record<string, readonly [Command, CommandProblem]>> = {
     { kind: "registerSession", sessionId: 0, openedAt: 0 },
     invalid("Cannot register a session: the session's id must be an integer from 1 to 2^53 - 1."),
   ],
-  "a client's word that time has passed": [
+  "a client's expiry of sessions": [
     { kind: "expireSessions", elapsedMs: 1 },
     invalid("Cannot expire sessions: only the leader advances the store's clock."),
   ],
 };
 
 for (const [name, [command, problem]] of Object.entries(refused)) {
-  Deno.test(`the door refuses ${name}`, () => {
+  Deno.test(`validateCommand: it refuses ${name}`, () => {
     assertEquals(validateCommand(command, limits), problem);
   });
 }
 
-Deno.test("a key to be read has one byte to as many as a key may have", () => {
+Deno.test("validateKey: a key has one byte to as many as a key may have", () => {
   const keys = [new Uint8Array(), bytes("k"), longestKey, tooLongKey];
   assertEquals(keys.map(validateKey), [emptyKey, null, null, longKey]);
 });
 
-Deno.test("a listing's limit and bounds are checked", () => {
+Deno.test("validateListQuery: a listing's limit and bounds are checked", () => {
   const limit = (given: number): CommandProblem =>
     invalid(`Cannot list ${given} entries a page: the limit is an integer from 1 to 10000.`);
   const cases: readonly (readonly [Partial<ListQuery>, CommandProblem | null])[] = [

@@ -1,7 +1,7 @@
 /**
- * Whatever a peer says, in whatever order: a message that the wire lets in (lib/protocol/peer_frames.ts) never makes the
- * core throw, since a peer's words are input and no fault of this program. The core's own invariants are checked by
- * itself after each step.
+ * The core accepts any sequence of messages from peers: a message that the wire format allows (lib/protocol/peer_frames.ts)
+ * never makes the core throw, since the content of a peer's message is input and no fault of this program. The core checks
+ * its own invariants after each step.
  */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -9,7 +9,7 @@ import { DEFAULT_LIMITS, type Entry, type EntryRead, type Message, Raft } from "
 import { configurationOf, TEXT_CODEC } from "../../support/raft/configuration.ts";
 import { RaftDisk } from "../../support/raft/disk.ts";
 
-/** What an entry holds follows from its index and term, as it does in the world; most are commands. */
+/** Content of an entry, which follows from its index and term as in a real cluster; most are commands. */
 const CONFIGURATIONS = ["", "", "voters=1,2,3 learners=4", "", "voters=2,4 outgoing=1,2,3", "", "voters=1"];
 
 const TERMS = 5;
@@ -18,7 +18,7 @@ const INDEXES = 6;
 const index = fc.nat(INDEXES);
 const term = fc.nat(TERMS);
 
-/** An index and a term as the wire lets them in: 0 and 0 belong together, no term is above the message's. */
+/** An index and a term as the wire format allows them: 0 and 0 belong together, no term is above the message's. */
 function place(maxTerm: number): fc.Arbitrary<{ index: number; term: number }> {
   return fc.record({ index, term: fc.integer({ min: 1, max: Math.max(1, maxTerm) }) })
     .map((at) => at.index === 0 ? { index: 0, term: 0 } : at);
@@ -166,7 +166,7 @@ class Life {
     this.raft.persisted(lastIndex, lastTerm);
   }
 
-  /** Asks for one more or one less of whoever there may be. */
+  /** Proposes a configuration without the last voter, or with a new one. */
   #change(): void {
     const { confState, removedIds } = this.raft.configuration;
     const voters = confState.voters.length > 2 ? confState.voters.slice(0, -1) : [1, 2, 5];
@@ -186,7 +186,7 @@ class Life {
   }
 }
 
-Deno.test("no message that the wire lets in, in whatever order, makes the core throw or go back", () => {
+Deno.test("Raft: no sequence of messages that the wire format allows makes the core throw or go back", () => {
   fc.assert(
     fc.property(fc.array(act, { maxLength: 60, size: "max" }), (acts) => {
       const life = new Life();

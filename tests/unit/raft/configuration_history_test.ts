@@ -1,4 +1,4 @@
-/** Which configuration of a log says what, and how one leads to the next. */
+/** The configuration that holds at each index of a log, and the steps from one configuration to the next. */
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -7,7 +7,7 @@ import { finalOf, jointOf, targetProblem, withSameVoters } from "../../../lib/ra
 import type { Configuration } from "../../../lib/raft/mod.ts";
 import { configurationOf, configurationText, TEXT_CODEC } from "../../support/raft/configuration.ts";
 
-/** Configurations that differ in one number, so that a test can tell them apart. */
+/** Configurations that differ in one number, so that a test can distinguish them. */
 function numbered(number: number): Configuration {
   return configurationOf({ voters: [number] });
 }
@@ -16,7 +16,7 @@ function historyFrom(index: number, number: number): ConfigurationHistory {
   return new ConfigurationHistory({ index, term: 1, configuration: numbered(number) });
 }
 
-Deno.test("a configuration decides from when it is appended until its entry is discarded", () => {
+Deno.test("ConfigurationHistory: a configuration holds from when it is appended until its entry is discarded", () => {
   const history = historyFrom(0, 1);
   history.append(3, numbered(2));
   history.append(5, numbered(3));
@@ -27,7 +27,7 @@ Deno.test("a configuration decides from when it is appended until its entry is d
   assertEquals([history.newestIndex, history.newest.confState.voters], [0, [1]]);
 });
 
-Deno.test("whatever is appended, truncated and compacted, every index has the configuration of the last entry up to it", () => {
+Deno.test("ConfigurationHistory: after appends, truncations and compactions every index has the configuration of the last entry up to it", () => {
   const act = fc.oneof(
     fc.record({ kind: fc.constant("append"), index: fc.integer({ min: 1, max: 4 }) }),
     fc.record({ kind: fc.constant("truncate"), index: fc.nat(20) }),
@@ -66,14 +66,14 @@ Deno.test("whatever is appended, truncated and compacted, every index has the co
   }));
 });
 
-Deno.test("what was before a snapshot is not known, and nothing of it is discarded", () => {
+Deno.test("ConfigurationHistory: the time before a snapshot is unknown, and its configuration is never discarded", () => {
   const history = historyFrom(7, 1);
   assertThrows(() => history.at(6), InvariantError, "no longer known");
   assertThrows(() => history.truncateFrom(7), InvariantError, "never discarded");
   assertThrows(() => history.append(7, numbered(2)), InvariantError, "in order");
 });
 
-Deno.test("nodes of a configuration and of all later ones are those that a change may still need", () => {
+Deno.test("ConfigurationHistory: nodesFrom returns the nodes of a configuration and of all later ones", () => {
   const history = new ConfigurationHistory({
     index: 0,
     term: 0,
@@ -88,7 +88,7 @@ Deno.test("nodes of a configuration and of all later ones are those that a chang
   assertEquals([...history.nodesFrom(5)], [1, 2, 3]);
 });
 
-Deno.test("a change leads over a joint configuration, in which nobody is removed yet, to what was asked for", () => {
+Deno.test("jointOf: a change leads through a joint configuration, which removes no node yet, to the requested one", () => {
   const current = configurationOf({ voters: [1, 2, 3], learners: [4, 5], removed: [9] });
   const target = configurationOf({ voters: [1, 2, 4], learners: [3], removed: [9] });
   const joint = jointOf(current, target);
@@ -99,7 +99,7 @@ Deno.test("a change leads over a joint configuration, in which nobody is removed
   assertEquals(final.members.map(({ id }) => id), [1, 2, 3, 4]);
 });
 
-Deno.test("whoever is dropped is a removed node, asked for or not", () => {
+Deno.test("withSameVoters, finalOf: a member that the target does not name becomes a removed node", () => {
   const current = configurationOf({ voters: [1, 2, 3], learners: [4] });
   assertEquals(
     configurationText(withSameVoters(current, configurationOf({ voters: [1, 2, 3] }))),
@@ -110,7 +110,7 @@ Deno.test("whoever is dropped is a removed node, asked for or not", () => {
   assertEquals(configurationText(finalOf(joint)), "voters=2,3 learners=4 removed=1");
 });
 
-Deno.test("what is known of a member is as the change says, and of a leaving one as before", () => {
+Deno.test("jointOf: a member's data are as the target says, a leaving member's as before", () => {
   const current = configurationOf({ voters: [1, 2] });
   const moved = { id: 2, address: "elsewhere:1", dataId: 7, autoPromote: false, replaces: null };
   const target = { ...configurationOf({ voters: [2] }), members: [moved] };
@@ -119,7 +119,7 @@ Deno.test("what is known of a member is as the change says, and of a leaving one
   assertEquals(finalOf(joint).members, [moved]);
 });
 
-Deno.test("no configuration is asked for that could not be", () => {
+Deno.test("targetProblem: an invalid configuration can't be requested", () => {
   const wrong = [
     configurationOf({ voters: [] }),
     configurationOf({ voters: [1], outgoing: [1, 2] }),
@@ -140,7 +140,7 @@ Deno.test("no configuration is asked for that could not be", () => {
   );
 });
 
-Deno.test("tests read the configurations that they write", () => {
+Deno.test("configurationOf: configurationText reads back what the tests write", () => {
   const one = configurationOf({ voters: [3, 1], learners: [4], outgoing: [1, 2], removed: [7] });
   assertEquals(TEXT_CODEC.decode(TEXT_CODEC.encode(one)), one);
   const none = configurationOf({ voters: [] });

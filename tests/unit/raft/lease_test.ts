@@ -1,4 +1,4 @@
-/** Reads under a lease, by node 1 alone: what it counts on as a leader, and what it keeps as a voter. */
+/** Reads under a lease, by node 1 alone: the lease it holds as a leader, and the lease it grants as a voter. */
 import { assert, assertEquals } from "@std/assert";
 import { foundingState, type Message, type NodeId, Raft, type RaftConfig } from "../../../lib/raft/mod.ts";
 import { configurationOf } from "../../support/raft/configuration.ts";
@@ -48,7 +48,7 @@ function answer(raft: Raft, from: NodeId, round: number, promisedMs = PROMISE_MS
   work(raft);
 }
 
-/** Asks for a read: whether it was answered at once, though nobody has said anything since. */
+/** Requests a read, and returns whether it was answered at once, without a message from another node. */
 function isAnsweredAtOnce(raft: Raft): boolean {
   const requested = raft.readIndex();
   assert(requested.kind === "accepted");
@@ -56,7 +56,7 @@ function isAnsweredAtOnce(raft: Raft): boolean {
   return reads.some(({ readId, index }) => readId === requested.readId && index !== null);
 }
 
-Deno.test("a leader with a majority's promise answers reads at once, and asks again before the promise ends", () => {
+Deno.test("Raft: a leader with a majority's leases answers reads at once, until nine tenths of them have passed", () => {
   const time = new Time();
   const raft = leader(time);
   assertEquals([raft.holdsLease, isAnsweredAtOnce(raft)], [false, false]);
@@ -65,14 +65,14 @@ Deno.test("a leader with a majority's promise answers reads at once, and asks ag
   time.nowMs += 300;
   answer(raft, 2, round);
   assertEquals([raft.holdsLease, isAnsweredAtOnce(raft)], [true, true]);
-  // It counts from when it asked, and on nine tenths of what was promised.
+  // The lease counts from the beginning of the round, for nine tenths of the duration in the answers.
   time.nowMs = beganMs + 899;
   assertEquals(isAnsweredAtOnce(raft), true);
   time.nowMs = beganMs + 900;
   assertEquals([raft.holdsLease, isAnsweredAtOnce(raft)], [false, false]);
 });
 
-Deno.test("a later answer to an earlier round makes no lease longer, and one that promises nothing makes none", () => {
+Deno.test("Raft: a later answer to an earlier round makes no lease longer, and one of 0 ms makes none", () => {
   const time = new Time();
   const raft = leader(time);
   const first = heartbeats(raft);
@@ -93,7 +93,7 @@ Deno.test("a later answer to an earlier round makes no lease longer, and one tha
   assertEquals(isAnsweredAtOnce(raft), false);
 });
 
-Deno.test("nobody's promise is counted on for longer than this node would promise, nor after it is forgotten", () => {
+Deno.test("Raft: no lease counts for longer than this node's own duration, nor after its round is forgotten", () => {
   const time = new Time();
   const raft = leader(time);
   const round = heartbeats(raft);
@@ -106,7 +106,7 @@ Deno.test("nobody's promise is counted on for longer than this node would promis
   assertEquals(isAnsweredAtOnce(raft), false);
 });
 
-Deno.test("before it has committed in its term a leader answers no read, whatever was promised", () => {
+Deno.test("Raft: a leader that has not committed in its term answers no read, even with a lease", () => {
   const time = new Time();
   const raft = elect(new Raft(config(time.lease)));
   answer(raft, 2, heartbeats(raft));
@@ -115,7 +115,7 @@ Deno.test("before it has committed in its term a leader answers no read, whateve
   assertEquals(isAnsweredAtOnce(raft), true);
 });
 
-Deno.test("a follower's read is answered at once as well", () => {
+Deno.test("Raft: a leader with a lease answers a follower's read at once", () => {
   const time = new Time();
   const raft = leader(time);
   answer(raft, 2, heartbeats(raft));
@@ -131,7 +131,7 @@ Deno.test("a follower's read is answered at once as well", () => {
   assertEquals(work(raft), [response]);
 });
 
-Deno.test("whoever told another node to campaign has no lease in its term any more, not even after the transfer failed", () => {
+Deno.test("Raft: a leader that has sent timeoutNow has no lease in its term any more, not even after the transfer failed", () => {
   const time = new Time();
   const raft = leader(time);
   answer(raft, 2, heartbeats(raft));
@@ -144,7 +144,7 @@ Deno.test("whoever told another node to campaign has no lease in its term any mo
   assertEquals(isAnsweredAtOnce(raft), false);
 });
 
-Deno.test("of five voters two have to promise beside the leader", () => {
+Deno.test("Raft: of five voters two have to grant the leader a lease", () => {
   const time = new Time();
   const raft = new Raft(config({ ...time.lease, recovered: foundingState(FIVE) }));
   tick(raft, ELECTION_TICKS);
@@ -162,7 +162,7 @@ Deno.test("of five voters two have to promise beside the leader", () => {
   assertEquals(isAnsweredAtOnce(raft), true);
 });
 
-Deno.test("in a joint configuration both majorities have to promise", () => {
+Deno.test("Raft: in a joint configuration both majorities have to grant the lease", () => {
   const time = new Time();
   const raft = leader(time);
   assertEquals(raft.proposeConfiguration(configurationOf({ voters: [1, 4, 5] })).kind, "accepted");
@@ -173,10 +173,10 @@ Deno.test("in a joint configuration both majorities have to promise", () => {
   assertEquals(isAnsweredAtOnce(raft), true);
 });
 
-/** Node 1, which follows node 2 in term 1 and has promised to. */
+/** Node 1, which follows node 2 in term 1 and has granted it a lease. */
 function follower(time: Time, changes: Partial<RaftConfig> = {}): Raft {
   const raft = nodeWith([1], { ...time.lease, ...changes });
-  // Whatever it promised before it started is over.
+  // Any lease from before its start has ended.
   time.nowMs += PROMISE_MS;
   raft.step({ kind: "heartbeat", from: 2, to: 1, term: 1, leaderCommit: 0, round: 4 });
   const promise = {
@@ -201,7 +201,7 @@ function voteRequests(raft: Raft): readonly Message[] {
   ];
 }
 
-/** What comes of node 3's wish to be elected, asked twice. */
+/** Returns whether node 1 grants node 3 a pre-vote and a vote. */
 function helps(raft: Raft): readonly boolean[] {
   return voteRequests(raft).map((request) => {
     raft.step(request);
@@ -209,7 +209,7 @@ function helps(raft: Raft): readonly boolean[] {
   });
 }
 
-Deno.test("a voter keeps its promise by the clock, whatever ticks say, and though the leader's process is gone", () => {
+Deno.test("VoterLease: a voter's lease ends by the clock, not by ticks, and also holds while the leader is unreachable", () => {
   const time = new Time();
   const raft = follower(time);
   time.nowMs += PROMISE_MS - 1;
@@ -220,7 +220,7 @@ Deno.test("a voter keeps its promise by the clock, whatever ticks say, and thoug
   assertEquals(helps(raft), [true, true]);
 });
 
-Deno.test("a voter keeps its promise in a later term, too, that somebody else's late answer brought", () => {
+Deno.test("VoterLease: it also holds in a later term that a third node's late answer brought", () => {
   const time = new Time();
   const raft = follower(time);
   time.nowMs += PROMISE_MS - 1;
@@ -235,7 +235,7 @@ Deno.test("a voter keeps its promise in a later term, too, that somebody else's 
   assertEquals(isGranted(false), true);
 });
 
-Deno.test("a voter that waited campaigns as soon as its promise has ended", () => {
+Deno.test("VoterLease: a voter that waited campaigns as soon as its lease has ended", () => {
   const time = new Time();
   const raft = follower(time);
   time.nowMs += PROMISE_MS - 1;
@@ -246,7 +246,7 @@ Deno.test("a voter that waited campaigns as soon as its promise has ended", () =
   assertEquals(raft.status().role, "preCandidate");
 });
 
-Deno.test("those who wait for the same promise to end campaign each at its own time behind it", () => {
+Deno.test("VoterLease: voters that wait for the same lease to end campaign at different times after it", () => {
   const campaignsAfter = (chance: number): number => {
     const time = new Time();
     const raft = follower(time, { random: () => chance });
@@ -260,7 +260,7 @@ Deno.test("those who wait for the same promise to end campaign each at its own t
   assertEquals([0, 0.5, 0.99].map(campaignsAfter), [1, 3, 4]);
 });
 
-Deno.test("a promise holds nobody up whom the leader itself told to campaign", () => {
+Deno.test("VoterLease: the lease does not delay the node to which the leader transfers leadership", () => {
   const time = new Time();
   const raft = follower(time);
   const asked = { from: 3, to: 1, term: 2, lastLogIndex: 9, lastLogTerm: 1, leadershipTransfer: true };
@@ -271,7 +271,7 @@ Deno.test("a promise holds nobody up whom the leader itself told to campaign", (
   assertEquals(target.status().role, "candidate");
 });
 
-Deno.test("a voter that starts again has forgotten what it promised, and keeps still for as long", () => {
+Deno.test("VoterLease: a restarted voter grants no vote for the duration of a lease it may have granted before", () => {
   const time = new Time();
   const raft = nodeWith([1], time.lease);
   time.nowMs += PROMISE_MS - 1;
@@ -281,6 +281,6 @@ Deno.test("a voter that starts again has forgotten what it promised, and keeps s
   assertEquals(helps(raft), [true, true]);
 });
 
-Deno.test("a node that has never run has promised nothing", () => {
+Deno.test("VoterLease: a node that has never run has granted no lease", () => {
   assertEquals(helps(new Raft(config(new Time().lease))), [true, true]);
 });

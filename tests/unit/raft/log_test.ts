@@ -1,4 +1,4 @@
-/** The log of the core: against a plain array, and what a write's end says after rewrites. */
+/** The log of the core against a plain array, and the effect of a completed write after rewrites. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -12,19 +12,19 @@ function entry(index: number, term: number, payloadBytes = 0): Entry {
   return { index, term, kind: "command", data: new Uint8Array(payloadBytes) };
 }
 
-/** A log whose entries have these terms, all in memory and nothing of it durable. */
+/** A log whose entries have these terms, all in memory and none durable. */
 function logOf(terms: readonly number[], cacheLimitBytes = NO_LIMIT): RaftLog {
   const log = new RaftLog(EMPTY_STATE, { cacheLimitBytes, codec: TEXT_CODEC });
   log.write(terms.map((term, position) => entry(position + 1, term)));
   return log;
 }
 
-/** A log as storage gave it back. */
+/** A log as recovered from storage. */
 function recoveredLog(recovered: Partial<RecoveredState>): RaftLog {
   return new RaftLog({ ...EMPTY_STATE, ...recovered }, { cacheLimitBytes: NO_LIMIT, codec: TEXT_CODEC });
 }
 
-/** Hands out what is not durable, and ends that write. */
+/** Writes what is not durable, and completes that write. */
 function sync(log: RaftLog): void {
   log.takeUnpersisted();
   log.persisted(log.lastIndex, log.lastTerm);
@@ -33,7 +33,7 @@ function sync(log: RaftLog): void {
 const ascendingTerms = fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 12 })
   .map((terms) => terms.sort((a, b) => a - b));
 
-Deno.test("the terms of a log are those of a plain array, whatever was overwritten", () => {
+Deno.test("RaftLog: after any overwrites the terms of a log are those of a plain array", () => {
   const rewrite = fc.record({ keep: fc.nat(12), terms: ascendingTerms });
   fc.assert(fc.property(fc.array(rewrite, { maxLength: 8 }), (rewrites) => {
     const log = logOf([]);
@@ -53,7 +53,7 @@ Deno.test("the terms of a log are those of a plain array, whatever was overwritt
   }));
 });
 
-Deno.test("findConflictByTerm finds what a search through all entries finds", () => {
+Deno.test("RaftLog: findConflictByTerm finds what a search through all entries finds", () => {
   fc.assert(fc.property(ascendingTerms, fc.nat(15), fc.nat(7), (terms, index, term) => {
     let expected = { index: 0, term: 0 };
     terms.forEach((found, position) => {
@@ -63,13 +63,13 @@ Deno.test("findConflictByTerm finds what a search through all entries finds", ()
   }));
 });
 
-Deno.test("a log is up to date if its last term is later, or the same and it is not shorter", () => {
+Deno.test("RaftLog: a log is up to date if its last term is later, or the same and it is not shorter", () => {
   const log = logOf([1, 2, 2]);
   assertEquals([log.isUpToDate(9, 1), log.isUpToDate(2, 2)], [false, false]);
   assertEquals([log.isUpToDate(3, 2), log.isUpToDate(4, 2), log.isUpToDate(1, 3)], [true, true, true]);
 });
 
-Deno.test("a slice has at least one entry, and no more bytes than allowed otherwise", () => {
+Deno.test("RaftLog: a slice has at least one entry, and no more bytes than allowed otherwise", () => {
   const log = logOf([]);
   const entries = [entry(1, 1, 10), entry(2, 1, 10), entry(3, 1, 500)];
   log.write(entries);
@@ -79,7 +79,7 @@ Deno.test("a slice has at least one entry, and no more bytes than allowed otherw
   assertEquals(log.slice(3, 3, 1), entries.slice(2));
 });
 
-Deno.test("the end of a write makes durable only what was not rewritten since", () => {
+Deno.test("RaftLog: a completed write makes only entries durable that were not rewritten since it began", () => {
   const log = logOf([1, 1, 1]);
   log.takeUnpersisted();
   log.write([entry(2, 2), entry(3, 2), entry(4, 2)]);
@@ -93,7 +93,7 @@ Deno.test("the end of a write makes durable only what was not rewritten since", 
   assertEquals(log.durableIndex, 4);
 });
 
-Deno.test("a write's end does not count for an index that was written again with a version of the same length", () => {
+Deno.test("RaftLog: a completed write does not count for an index that was rewritten with an entry of the same size", () => {
   const log = logOf([1]);
   sync(log);
   log.write([entry(2, 2), entry(3, 2)]);
@@ -104,14 +104,14 @@ Deno.test("a write's end does not count for an index that was written again with
   assertEquals(log.durableIndex, 1);
 });
 
-Deno.test("rewriting what is durable takes it back", () => {
+Deno.test("RaftLog: a rewritten entry is no longer durable", () => {
   const log = logOf([1, 1, 1]);
   sync(log);
   log.write([entry(3, 2)]);
   assertEquals([log.durableIndex, log.persistingIndex, log.lastIndex], [2, 2, 3]);
 });
 
-Deno.test("the end of another write than the one under way is a fault of the caller", () => {
+Deno.test("RaftLog: completing another write than the one in flight is a fault of the caller", () => {
   const log = logOf([1, 1]);
   assertThrows(() => log.persisted(2, 1), InvariantError, "reports a write in progress");
   log.takeUnpersisted();
@@ -119,7 +119,7 @@ Deno.test("the end of another write than the one under way is a fault of the cal
   assertThrows(() => log.takeUnpersisted(), InvariantError, "one write to storage at a time");
 });
 
-Deno.test("committed entries are never overwritten, entries leave no gap, terms never fall", () => {
+Deno.test("RaftLog: committed entries are never overwritten, entries leave no gap, terms never fall", () => {
   const log = logOf([1, 2, 2]);
   log.commitTo(2);
   assertThrows(() => log.write([entry(2, 3)]), InvariantError, "a committed entry is never discarded");
@@ -129,14 +129,14 @@ Deno.test("committed entries are never overwritten, entries leave no gap, terms 
   assertThrows(() => log.commitTo(9), InvariantError, "only entries in the log");
 });
 
-Deno.test("the commit index never falls", () => {
+Deno.test("RaftLog: the commit index never falls", () => {
   const log = logOf([1, 1, 1]);
   log.commitTo(3);
   log.commitTo(1);
   assertEquals(log.commitIndex, 3);
 });
 
-Deno.test("committed entries are handed out once, in order, in batches of bounded size", () => {
+Deno.test("RaftLog: committed entries are returned once, in order, in batches of bounded size", () => {
   const log = logOf([1, 1, 1, 1]);
   log.commitTo(3);
   const twoEntries = 2 * entryBytes(entry(1, 1));
@@ -144,7 +144,7 @@ Deno.test("committed entries are handed out once, in order, in batches of bounde
   assertEquals(batches, [[1, 2], [3], []]);
 });
 
-Deno.test("entries leave memory only when they are durable, applied, and more than the tail may hold", () => {
+Deno.test("RaftLog: entries leave memory only when they are durable, applied, and more than the tail may hold", () => {
   const log = logOf([1, 1, 1, 1, 1], 2 * entryBytes(entry(1, 1)));
   log.commitTo(5);
   log.takeCommitted(NO_LIMIT);
@@ -159,7 +159,7 @@ Deno.test("entries leave memory only when they are durable, applied, and more th
   assertEquals(unapplied.firstCachedIndex, 1);
 });
 
-Deno.test("a recovered log knows the terms of entries that are not in memory, and asks for them to apply", () => {
+Deno.test("RaftLog: a recovered log knows the terms of entries that are not in memory, and requests these to apply them", () => {
   const log = recoveredLog({
     hardState: { term: 3, vote: null, commitIndex: 3 },
     termRanges: [{ firstIndex: 1, term: 1 }, { firstIndex: 3, term: 3 }],
@@ -172,7 +172,7 @@ Deno.test("a recovered log knows the terms of entries that are not in memory, an
   assertEquals(log.takeCommitted(NO_LIMIT), []);
 });
 
-Deno.test("a log overwritten below what is in memory goes on from there", () => {
+Deno.test("RaftLog: a log overwritten below what is in memory continues from there", () => {
   const log = recoveredLog({
     hardState: { term: 1, vote: null, commitIndex: 0 },
     termRanges: [{ firstIndex: 1, term: 1 }],
@@ -186,7 +186,7 @@ Deno.test("a log overwritten below what is in memory goes on from there", () => 
 
 const CONFIGURATION = configurationOf({ voters: [1, 2, 3] });
 
-Deno.test("behind the base nothing is known, at it the term, and a search for agreement ends there", () => {
+Deno.test("RaftLog: before the base no term is known, at it one is, and findConflictByTerm ends there", () => {
   fc.assert(fc.property(ascendingTerms, fc.nat(12), fc.nat(15), fc.nat(7), (terms, cut, index, term) => {
     const compactedIndex = Math.min(cut, terms.length);
     const log = logOf(terms);
@@ -213,7 +213,7 @@ Deno.test("behind the base nothing is known, at it the term, and a search for ag
   }));
 });
 
-Deno.test("a log that was cut goes on as before: the same entries, the same room for later ones", () => {
+Deno.test("RaftLog: compaction changes neither the later entries nor the capacity for new ones", () => {
   const log = logOf([1, 1, 2, 2, 2]);
   sync(log);
   log.commitTo(4);
@@ -232,7 +232,7 @@ Deno.test("a log that was cut goes on as before: the same entries, the same room
   assertEquals([log.termAt(7), log.dump().termRanges], [3, [{ firstIndex: 7, term: 3 }]]);
 });
 
-Deno.test("an older snapshot than the newest, and a base behind the present one, change nothing", () => {
+Deno.test("RaftLog: a snapshot older than the newest, and a base before the present one, change nothing", () => {
   const log = logOf([1, 1, 1]);
   sync(log);
   log.commitTo(3);
@@ -243,7 +243,7 @@ Deno.test("an older snapshot than the newest, and a base behind the present one,
   assertEquals(log.dump(), before);
 });
 
-Deno.test("what was applied before it is durable stays in the log, however much of it a snapshot has", () => {
+Deno.test("RaftLog: entries applied before they are durable stay in the log, even if a snapshot covers them", () => {
   const log = logOf([1, 1]);
   sync(log);
   log.write([entry(3, 1), entry(4, 1)]);
@@ -254,7 +254,7 @@ Deno.test("what was applied before it is durable stays in the log, however much 
   assertEquals(log.takeUnpersisted().entries, [entry(3, 1), entry(4, 1)]);
 });
 
-Deno.test("only what was applied is in a snapshot, and only what is in one may go", () => {
+Deno.test("RaftLog: a snapshot covers only applied entries, and compaction removes only what a snapshot covers", () => {
   const log = logOf([1, 1, 1]);
   sync(log);
   log.commitTo(2);
@@ -271,7 +271,7 @@ Deno.test("only what was applied is in a snapshot, and only what is in one may g
   );
 });
 
-Deno.test("a received snapshot takes the place of the log, and is durable with the write that holds it", () => {
+Deno.test("RaftLog: a received snapshot replaces the log, and is durable with the write that holds it", () => {
   const log = logOf([1, 1, 1]);
   sync(log);
   log.commitTo(1);
@@ -290,7 +290,7 @@ Deno.test("a received snapshot takes the place of the log, and is durable with t
   assertEquals(log.takeUnpersisted(), { snapshot: null, entries: [entry(7, 2)] });
 });
 
-Deno.test("the end of a write that a snapshot has discarded makes nothing durable, however far it reached", () => {
+Deno.test("RaftLog: a completed write that a snapshot has discarded makes nothing durable, however far it reached", () => {
   const log = logOf([1]);
   sync(log);
   log.write([entry(2, 1), entry(3, 1), entry(4, 1)]);
@@ -302,7 +302,7 @@ Deno.test("the end of a write that a snapshot has discarded makes nothing durabl
   assertEquals(log.takeUnpersisted().snapshot?.index, 3);
 });
 
-Deno.test("a second snapshot before the first is durable is the one that is written", () => {
+Deno.test("RaftLog: a second snapshot before the first is durable is the one that is written", () => {
   const log = logOf([]);
   log.reset({ index: 3, term: 1, configuration: CONFIGURATION });
   log.takeUnpersisted();
@@ -315,7 +315,7 @@ Deno.test("a second snapshot before the first is durable is the one that is writ
   assertEquals(log.durableIndex, 8);
 });
 
-Deno.test("a snapshot that is older than what is committed, or that the log has, is never put in the log's place", () => {
+Deno.test("RaftLog: a snapshot older than the commit index, or that the log covers, never replaces the log", () => {
   const log = logOf([1, 1, 2]);
   log.commitTo(2);
   const snapshot = { index: 2, term: 9, configuration: CONFIGURATION };
@@ -323,7 +323,7 @@ Deno.test("a snapshot that is older than what is committed, or that the log has,
   assertThrows(() => log.reset({ ...snapshot, index: 3, term: 2 }), InvariantError, "is kept");
 });
 
-Deno.test("the configurations of a log are those of its entries, whatever is overwritten", () => {
+Deno.test("RaftLog: after any overwrites the configurations of a log are those of its entries", () => {
   const log = logOf([1]);
   const said = (): string => configurationText(log.configurations.newest);
   log.write([configurationEntry(2, 1, "voters=1 learners=2"), entry(3, 1)]);
@@ -335,7 +335,7 @@ Deno.test("the configurations of a log are those of its entries, whatever is ove
   assertEquals(said(), "voters=1,5");
 });
 
-Deno.test("a recovered log knows its compacted, its snapshot's configuration, and those of later entries", () => {
+Deno.test("RaftLog: a recovered log knows the configurations of its base, its snapshot and later entries", () => {
   const later = configurationEntry(6, 2, "voters=1,2 learners=3");
   const log = recoveredLog({
     hardState: { term: 2, vote: null, commitIndex: 4 },

@@ -1,4 +1,4 @@
-/** One node at its door while members change: who counts, who campaigns, whom it hears. */
+/** One node while members change: which nodes count for a quorum, which may campaign, and from which it accepts messages. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { EMPTY_STATE, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
@@ -35,7 +35,7 @@ function to(messages: readonly Message[]): number[] {
   return [...new Set(messages.map((message) => message.to))].sort((a, b) => a - b);
 }
 
-Deno.test("a node without a configuration never campaigns, votes when it is asked, and takes what a leader sends", () => {
+Deno.test("Raft: a node without a configuration never campaigns, but votes and accepts a leader's entries", () => {
   const raft = new Raft(config({ recovered: EMPTY_STATE }));
   tick(raft, 20 * ELECTION_TICKS);
   assertEquals([raft.status().role, raft.takeReady()], ["follower", null]);
@@ -50,7 +50,7 @@ Deno.test("a node without a configuration never campaigns, votes when it is aske
   assertEquals(raft.status().role, "follower");
 });
 
-Deno.test("strangers are heard as leaders and candidates, and their answers count for nothing", () => {
+Deno.test("Raft: a non-member is accepted as leader and candidate, and its answers count for nothing", () => {
   const leader = elect(nodeWith([1]));
   const head = { from: 9, to: 1, term: leader.term } as const;
   const answers: Message[] = [
@@ -67,7 +67,7 @@ Deno.test("strangers are heard as leaders and candidates, and their answers coun
   assertEquals([follower.leader, follower.term], [9, 4]);
 });
 
-Deno.test("the vote of a node that is no voter does not elect", () => {
+Deno.test("Raft: the vote of a node that is no voter does not elect", () => {
   const recovered = foundingState(configurationOf({ voters: [1, 2], learners: [3] }));
   const raft = new Raft(config({ recovered }));
   tick(raft, ELECTION_TICKS);
@@ -79,7 +79,7 @@ Deno.test("the vote of a node that is no voter does not elect", () => {
   assertEquals(raft.status().role, "preCandidate");
 });
 
-Deno.test("a learner counts neither for a commit, nor for a read, nor for keeping a leader in office", () => {
+Deno.test("Raft: a learner counts neither for a commit, nor for a read, nor for CheckQuorum", () => {
   const raft = readyLeader();
   raft.proposeConfiguration(configurationOf({ voters: [1, 2, 3], learners: [4, 5, 6] }));
   work(raft);
@@ -105,7 +105,7 @@ Deno.test("a learner counts neither for a commit, nor for a read, nor for keepin
   assertEquals(raft.isLeader, false);
 });
 
-Deno.test("leadership goes to no learner, to no stranger and to no node on its way out", () => {
+Deno.test("Raft: leadership is not transferred to a learner, a non-member or a leaving node", () => {
   const raft = readyLeader();
   raft.proposeConfiguration(configurationOf({ voters: [1, 2], learners: [4] }));
   work(raft);
@@ -114,7 +114,7 @@ Deno.test("leadership goes to no learner, to no stranger and to no node on its w
   assertEquals(raft.transferLeadership(2), 2);
 });
 
-Deno.test("a learner that is told to campaign does not", () => {
+Deno.test("Raft: a learner that receives timeoutNow does not campaign", () => {
   const raft = nodeWith([1]);
   raft.step(append({ prevLogIndex: 1, prevLogTerm: 1, entries: [change(2, 1, "voters=2,3 learners=1")] }));
   raft.step(append({ prevLogIndex: 2, prevLogTerm: 1, leaderCommit: 2 }));
@@ -122,7 +122,7 @@ Deno.test("a learner that is told to campaign does not", () => {
   assertEquals(raft.status().role, "follower");
 });
 
-Deno.test("a voter on its way out campaigns until it knows that it is out", () => {
+Deno.test("Raft: a leaving voter campaigns until it learns that its removal is committed", () => {
   const raft = nodeWith([1]);
   const entries = [change(2, 1, "voters=2,3 outgoing=1,2,3"), change(3, 1, "voters=2,3 removed=1")];
   raft.step(append({ prevLogIndex: 1, prevLogTerm: 1, entries, leaderCommit: 2 }));
@@ -136,7 +136,7 @@ Deno.test("a voter on its way out campaigns until it knows that it is out", () =
   assertEquals(raft.status().role, "follower");
 });
 
-Deno.test("a change of learners is one entry, a change of voters two, and there is one at a time", () => {
+Deno.test("Raft: a change of learners is one entry, a change of voters two, and there is one change at a time", () => {
   const raft = readyLeader();
   const learning = configurationOf({ voters: [1, 2, 3], learners: [4] });
   assertEquals(raft.proposeConfiguration(learning), { kind: "accepted", index: 3, term: 2 });
@@ -156,7 +156,7 @@ Deno.test("a change of learners is one entry, a change of voters two, and there 
   assertEquals(raft.proposeConfiguration(learning).kind, "refused", "the final one is not committed yet");
 });
 
-Deno.test("a leader that is handing over leaves the joint configuration to its successor, or does so when that fails", () => {
+Deno.test("Raft: a leader that is transferring leadership leaves the joint configuration only if the transfer fails", () => {
   const raft = readyLeader();
   acknowledge(raft, 3, 2);
   raft.proposeConfiguration(configurationOf({ voters: [1, 2] }));
@@ -172,7 +172,7 @@ Deno.test("a leader that is handing over leaves the joint configuration to its s
   assertEquals([raft.isLeader, said(raft)], [true, "voters=1,2 removed=3"]);
 });
 
-Deno.test("a change waits for room like any proposal", () => {
+Deno.test("Raft: a change is refused while too many bytes are uncommitted, like any proposal", () => {
   const limits = { ...config().limits, uncommittedBytes: 100 };
   const raft = elect(nodeWith([1], { limits }));
   acknowledge(raft, 2, 2);
@@ -181,14 +181,14 @@ Deno.test("a change waits for room like any proposal", () => {
   assertEquals(raft.proposeConfiguration(target), { kind: "refused", reason: "busy" });
 });
 
-Deno.test("a follower proposes no configuration, and an impossible one is a fault of the caller", () => {
+Deno.test("Raft: a follower proposes no configuration, and an impossible one is a fault of the caller", () => {
   const target = configurationOf({ voters: [1] });
   assertEquals(nodeWith([1]).proposeConfiguration(target), { kind: "refused", reason: "notLeader" });
   const joint = configurationOf({ voters: [1], outgoing: [2] });
   assertThrows(() => readyLeader().proposeConfiguration(joint), InvariantError, "not a joint configuration");
 });
 
-Deno.test("the configuration of an index is that of the last entry up to it; what is not committed may change", () => {
+Deno.test("Raft: the configuration of an index is that of the last entry up to it, and changes with uncommitted entries", () => {
   const raft = readyLeader();
   raft.proposeConfiguration(configurationOf({ voters: [1, 2, 3], learners: [4] }));
   assertEquals(configurationText(raft.configurationAt(2)), "voters=1,2,3");
@@ -197,7 +197,7 @@ Deno.test("the configuration of an index is that of the last entry up to it; wha
   assertEquals(raft.committedConfiguration === raft.configurationAt(1), true);
 });
 
-Deno.test("a node that is out is waited for until it has the entry that says so, but not for long", () => {
+Deno.test("Raft: a leader waits until a removed node has the entry of its removal, but not for longer than an election timeout", () => {
   const leave = (): Raft => {
     const raft = readyLeader();
     raft.proposeConfiguration(configurationOf({ voters: [1, 2] }));
@@ -208,20 +208,20 @@ Deno.test("a node that is out is waited for until it has the entry that says so,
     assertEquals(raft.status().peers.map(({ id }) => id), [2, 3]);
     return raft;
   };
-  const told = leave();
-  tick(told, 1);
-  told.step({
+  const answering = leave();
+  tick(answering, 1);
+  answering.step({
     kind: "appendEntriesResponse",
     from: 3,
     to: 1,
-    term: told.term,
+    term: answering.term,
     result: { kind: "rejected", prevLogIndex: 1, conflictIndex: 0, conflictTerm: 0 },
   });
-  work(told);
-  const last = acknowledge(told, 3, 4);
+  work(answering);
+  const last = acknowledge(answering, 3, 4);
   assertEquals(last.map(({ kind, to }) => [kind, to]), [["heartbeat", 3]]);
   assertEquals(last.map((message) => message.kind === "heartbeat" && message.leaderCommit), [4]);
-  assertEquals(told.status().peers.map(({ id }) => id), [2]);
+  assertEquals(answering.status().peers.map(({ id }) => id), [2]);
   const silent = leave();
   for (let count = 0; count < ELECTION_TICKS + 1; count++) {
     silent.tick();
@@ -231,7 +231,7 @@ Deno.test("a node that is out is waited for until it has the entry that says so,
   assertEquals(silent.status().peers.map(({ id }) => id), [2]);
 });
 
-Deno.test("status says what a leader knows of each other node, learners too", () => {
+Deno.test("Raft: status shows the progress of every other node, learners too", () => {
   const raft = readyLeader();
   raft.proposeConfiguration(configurationOf({ voters: [1, 2, 3], learners: [4] }));
   work(raft);

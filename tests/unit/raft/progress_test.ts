@@ -1,4 +1,4 @@
-/** What a leader knows of another node: inflight bounds, and the ways from probing to replicating and back. */
+/** A leader's progress of another node: inflight bounds, and the changes between probing and replicating. */
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -21,7 +21,7 @@ function replicating(matchIndex: number, nextIndex: number): TrackedPeer {
   return peer;
 }
 
-Deno.test("inflight is full at its bound of messages or of bytes, and free again behind what is acknowledged", () => {
+Deno.test("Inflight: it is full at its bound of messages or of bytes, and free again after an acknowledgement", () => {
   const message = fc.record({ entries: fc.integer({ min: 1, max: 3 }), bytes: fc.nat(60) });
   fc.assert(fc.property(fc.array(message, { maxLength: 10 }), fc.nat(30), (messages, matchIndex) => {
     const inflight = new Inflight(4, 100);
@@ -40,13 +40,13 @@ Deno.test("inflight is full at its bound of messages or of bytes, and free again
   }));
 });
 
-Deno.test("messages that do not go out in order are a fault of the caller", () => {
+Deno.test("Inflight: messages that are not sent in order are a fault of the caller", () => {
   const inflight = new Inflight(4, 100);
   inflight.add(3, 1);
   assertThrows(() => inflight.add(3, 1), InvariantError, "in order");
 });
 
-Deno.test("a new leader guesses that a follower's log is like its own, and has sent nothing", () => {
+Deno.test("newTrackedPeer: a new leader expects a follower's log to be like its own, and has sent nothing", () => {
   const { progress, sentIndex } = newTrackedPeer(7);
   assertEquals(progress, {
     kind: "probe",
@@ -58,7 +58,7 @@ Deno.test("a new leader guesses that a follower's log is like its own, and has s
   assertEquals(sentIndex, 0);
 });
 
-Deno.test("probing never begins at or below what is known to match", () => {
+Deno.test("restartProbe: probing never begins at or below matchIndex", () => {
   const peer = replicating(5, 9);
   becomeProbe(peer, 2);
   assertEquals(peer.progress, {
@@ -70,7 +70,7 @@ Deno.test("probing never begins at or below what is known to match", () => {
   });
 });
 
-Deno.test("after a loss a pipeline begins again behind what is known to match", () => {
+Deno.test("restartProbe: after a loss a replicating peer starts again after matchIndex", () => {
   const peer = replicating(5, 9);
   restartProbe(peer, 0);
   assertEquals(peer.progress, {
@@ -82,7 +82,7 @@ Deno.test("after a loss a pipeline begins again behind what is known to match", 
   });
 });
 
-Deno.test("after a loss a probe asks at the same place, not at the beginning of the log", () => {
+Deno.test("restartProbe: after a loss a probing peer is probed at the same index, not at the beginning of the log", () => {
   const peer = newTrackedPeer(1_000_000);
   if (peer.progress.kind === "probe") peer.progress.probeSent = true;
   restartProbe(peer, 0);
@@ -95,7 +95,7 @@ Deno.test("after a loss a probe asks at the same place, not at the beginning of 
   });
 });
 
-Deno.test("each change of state counts the ticks without an answer anew", () => {
+Deno.test("stalledTicks: each change of state counts the ticks without an answer from 0 again", () => {
   const peer = newTrackedPeer(3);
   peer.stalledTicks = 4;
   becomeReplicate(peer, new Inflight(1, 1));
@@ -105,7 +105,7 @@ Deno.test("each change of state counts the ticks without an answer anew", () => 
   assertEquals(peer.stalledTicks, 0);
 });
 
-Deno.test("a peer that matches beyond what is sent next, or was sent at all, is a fault", () => {
+Deno.test("assertPeer: a matchIndex beyond nextIndex, or beyond all that was sent, is a fault", () => {
   const ahead = replicating(5, 9);
   ahead.progress.nextIndex = 5;
   assertThrows(() => assertPeer(ahead), InvariantError, "matchIndex < nextIndex");

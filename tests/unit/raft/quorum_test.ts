@@ -6,7 +6,7 @@ import { countVotes, hasQuorum, members, quorumReached } from "../../../lib/raft
 
 const voters = fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 7 });
 const outgoing = fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { maxLength: 7 });
-/** Learners have no say, so that it must not matter who they are. */
+/** Learners do not count, so that their ids must not matter. */
 const learners = fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { maxLength: 7 });
 const confState: fc.Arbitrary<ConfState> = fc.record({ voters, votersOutgoing: outgoing, learners });
 const numbers = fc.array(fc.nat(5), { minLength: 8, maxLength: 8 });
@@ -19,7 +19,7 @@ function isQuorum(conf: ConfState, holds: (node: NodeId) => boolean): boolean {
   return isMajority(conf.voters, holds) && isMajority(conf.votersOutgoing, holds);
 }
 
-Deno.test("quorumReached is the largest number that every deciding majority has reached", () => {
+Deno.test("quorumReached: it is the largest number that every deciding majority has reached", () => {
   fc.assert(fc.property(confState, numbers, (conf, reached) => {
     const reachedBy = (node: NodeId): number => reached[node] ?? 0;
     let expected = 0;
@@ -30,14 +30,14 @@ Deno.test("quorumReached is the largest number that every deciding majority has 
   }));
 });
 
-Deno.test("a quorum is a majority of both halves of a joint configuration", () => {
+Deno.test("hasQuorum: a quorum is a majority of both halves of a joint configuration", () => {
   fc.assert(fc.property(confState, fc.array(fc.boolean(), { minLength: 8, maxLength: 8 }), (conf, held) => {
     const holds = (node: NodeId): boolean => held[node] === true;
     assertEquals(hasQuorum(conf, holds), isQuorum(conf, holds));
   }));
 });
 
-Deno.test("any two quorums of a configuration have a node in common", () => {
+Deno.test("hasQuorum: any two quorums of a configuration have a node in common", () => {
   const subset = fc.array(fc.boolean(), { minLength: 8, maxLength: 8 });
   fc.assert(fc.property(confState, subset, subset, (conf, one, other) => {
     const both = hasQuorum(conf, (node) => one[node] === true) &&
@@ -47,7 +47,7 @@ Deno.test("any two quorums of a configuration have a node in common", () => {
   }));
 });
 
-Deno.test("an election is won with a quorum of votes, lost when no quorum can come any more, else pending", () => {
+Deno.test("countVotes: an election is won with a quorum of votes, lost when no quorum is possible any more, else pending", () => {
   const votes = fc.array(fc.constantFrom(true, false, null), { minLength: 8, maxLength: 8 });
   fc.assert(fc.property(confState, votes, (conf, given) => {
     const cast = new Map<NodeId, boolean>();
@@ -60,6 +60,6 @@ Deno.test("an election is won with a quorum of votes, lost when no quorum can co
   }));
 });
 
-Deno.test("members are voters, outgoing voters and learners, each once, in ascending order", () => {
+Deno.test("members: they are voters, outgoing voters and learners, each once, in ascending order", () => {
   assertEquals(members({ voters: [3, 1], votersOutgoing: [2, 3], learners: [10, 4] }), [1, 2, 3, 4, 10]);
 });

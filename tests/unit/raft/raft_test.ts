@@ -1,5 +1,5 @@
 /**
- * One node at its door: messages that are late, foreign or untrue, bounds, and faults of the caller. How nodes work
+ * One node: messages that are late, of unknown senders or false, bounds, and faults of the caller. How nodes work
  * together is in tests/golden/raft.
  */
 import { assertEquals, assertThrows } from "@std/assert";
@@ -19,7 +19,7 @@ import {
   work,
 } from "../../support/raft/single_node.ts";
 
-Deno.test("messages for another node or from itself change nothing", () => {
+Deno.test("Raft: messages for another node or from itself change nothing", () => {
   const raft = nodeWith([1]);
   const before = raft.status();
   assertEquals(raft.step({ ...append({ term: 9 }), to: 2, from: 3 }), "wrongRecipient");
@@ -27,7 +27,7 @@ Deno.test("messages for another node or from itself change nothing", () => {
   assertEquals([raft.status(), raft.takeReady()], [before, null]);
 });
 
-Deno.test("requests of an earlier term are answered with the present one, and with nothing that could be misread", () => {
+Deno.test("Raft: requests of an earlier term are answered with the present one, and with nothing that could be misread", () => {
   const raft = nodeWith([1, 1, 5]);
   const old = { from: 2, to: 1, term: 2 } as const;
   const requests: Message[] = [
@@ -50,7 +50,7 @@ Deno.test("requests of an earlier term are answered with the present one, and wi
   ]);
 });
 
-Deno.test("answers, words and questions of an earlier term are ignored", () => {
+Deno.test("Raft: responses and other messages of an earlier term are ignored", () => {
   const raft = elect(nodeWith([1, 5]));
   const old = { from: 2, to: 1, term: 5 } as const;
   const messages: Message[] = [
@@ -67,7 +67,7 @@ Deno.test("answers, words and questions of an earlier term are ignored", () => {
   assertEquals([raft.status(), raft.takeReady()], [before, null]);
 });
 
-Deno.test("a follower commits no further than the last entry of the message, whatever it has behind it", () => {
+Deno.test("Raft: a follower commits no further than the last entry of the message, even if its log is longer", () => {
   const raft = nodeWith([1, 1, 1, 1]);
   raft.step(append({ term: 2, entries: [entry(1, 1), entry(2, 1)], leaderCommit: 4 }));
   assertEquals([raft.status().commitIndex, raft.status().lastIndex], [2, 4]);
@@ -75,7 +75,7 @@ Deno.test("a follower commits no further than the last entry of the message, wha
   assertEquals(raft.status().commitIndex, 3);
 });
 
-Deno.test("a follower keeps entries that match, and acknowledges only what the message showed", () => {
+Deno.test("Raft: a follower keeps entries that match, and acknowledges only those of the message", () => {
   const raft = nodeWith([1, 1, 1]);
   raft.step(append({ entries: [entry(1, 1)] }));
   const [answer] = work(raft);
@@ -86,14 +86,14 @@ Deno.test("a follower keeps entries that match, and acknowledges only what the m
   });
 });
 
-Deno.test("a heartbeat that commits what is not in the log is not believed", () => {
+Deno.test("Raft: a heartbeat whose leaderCommit is beyond the log commits nothing", () => {
   const raft = nodeWith([1, 1]);
   const heartbeat = { kind: "heartbeat", from: 2, to: 1, term: 1, round: 1 } as const;
   assertEquals(raft.step({ ...heartbeat, leaderCommit: 3 }), "commitBeyondLog");
   assertEquals([raft.status().commitIndex, work(raft)], [0, []]);
 });
 
-Deno.test("nothing overwrites a committed entry", () => {
+Deno.test("Raft: no message overwrites a committed entry", () => {
   const raft = nodeWith([1, 1]);
   raft.step(append({ entries: [entry(1, 1), entry(2, 1)], leaderCommit: 2 }));
   work(raft);
@@ -101,7 +101,7 @@ Deno.test("nothing overwrites a committed entry", () => {
   assertEquals([raft.status().commitIndex, raft.status().lastIndex], [2, 2]);
 });
 
-Deno.test("a leader believes no answer to what it did not send", () => {
+Deno.test("Raft: a leader ignores answers to messages that it did not send", () => {
   const raft = elect(nodeWith([1]));
   const head = { from: 2, to: 1, term: raft.term } as const;
   assertEquals(
@@ -120,7 +120,7 @@ Deno.test("a leader believes no answer to what it did not send", () => {
   assertEquals(raft.status().commitIndex, 0);
 });
 
-Deno.test("entries proposed while a write is under way are neither sent nor counted before they are handed to the disk", () => {
+Deno.test("Raft: entries proposed during a write are neither sent nor counted before they are part of the next write", () => {
   const raft = elect(nodeWith([1]));
   raft.step({
     kind: "appendEntriesResponse",
@@ -137,7 +137,7 @@ Deno.test("entries proposed while a write is under way are neither sent nor coun
   assertEquals(raft.takeReady(), null);
 });
 
-Deno.test("a term has one leader: a second one is not followed", () => {
+Deno.test("Raft: a term has one leader: a second one is not followed", () => {
   const raft = nodeWith([1]);
   raft.step(append({ term: 2, from: 2 }));
   assertEquals(raft.step(append({ term: 2, from: 3 })), "secondLeader");
@@ -149,7 +149,7 @@ Deno.test("a term has one leader: a second one is not followed", () => {
   assertEquals(leader.isLeader, true);
 });
 
-Deno.test("only the leader makes a follower campaign at once, and only its answer to a read counts", () => {
+Deno.test("Raft: only the leader's timeoutNow starts a campaign, and only its answer to a read counts", () => {
   const raft = nodeWith([1]);
   raft.step(append({ term: 2 }));
   const requested = raft.readIndex();
@@ -168,7 +168,7 @@ Deno.test("only the leader makes a follower campaign at once, and only its answe
   assertEquals(raft.takeReady()?.reads, [{ readId, index: 1 }]);
 });
 
-Deno.test("a node that does not lead says so to whoever asks it for a read index", () => {
+Deno.test("Raft: a node that does not lead answers readIndex with null", () => {
   const question = { kind: "readIndex", from: 2, to: 1, term: 1, readId: 4 } as const;
   const answer = { kind: "readIndexResponse", from: 1, to: 2, term: 1, readId: 4, index: null } as const;
   const follower = nodeWith([1]);
@@ -181,14 +181,14 @@ Deno.test("a node that does not lead says so to whoever asks it for a read index
   assertEquals(work(candidate), [answer]);
 });
 
-Deno.test("a pre-vote is granted to a node that is many terms ahead", () => {
+Deno.test("Raft: a pre-vote is granted to a node that is many terms ahead", () => {
   const raft = nodeWith([1]);
   raft.step({ kind: "preVote", from: 2, to: 1, term: 9, lastLogIndex: 1, lastLogTerm: 1 });
   assertEquals(work(raft), [{ kind: "preVoteResponse", from: 1, to: 2, term: 9, granted: true }]);
   assertEquals(raft.term, 1);
 });
 
-Deno.test("a refused vote leaves the election timer alone, a granted one starts it anew", () => {
+Deno.test("Raft: a refused vote leaves the election timer running, a granted one restarts it", () => {
   const refused = nodeWith([1, 1]);
   tick(refused, ELECTION_TICKS - 1);
   const request = { kind: "requestVote", from: 2, to: 1, leadershipTransfer: false } as const;
@@ -202,7 +202,7 @@ Deno.test("a refused vote leaves the election timer alone, a granted one starts 
   assertEquals([granted.status().role, granted.status().vote], ["follower", 2]);
 });
 
-Deno.test("a pre-candidate that grants a vote waits a whole timeout again", () => {
+Deno.test("Raft: a pre-candidate that grants a vote waits a whole timeout again", () => {
   const raft = nodeWith([1]);
   tick(raft, 2 * ELECTION_TICKS - 1);
   assertEquals(raft.status().role, "preCandidate");
@@ -219,7 +219,7 @@ Deno.test("a pre-candidate that grants a vote waits a whole timeout again", () =
   assertEquals([raft.status().role, raft.status().vote], ["follower", 2]);
 });
 
-Deno.test("a leader takes no more proposals than may wait to be applied, and takes them again afterwards", () => {
+Deno.test("Raft: a leader refuses proposals while the bound of unapplied bytes is reached", () => {
   const limits = { ...DEFAULT_LIMITS, uncommittedBytes: 300 };
   const raft = elect(
     new Raft(config({ recovered: foundingState(configurationOf({ voters: [1, 2] })), limits })),
@@ -246,14 +246,14 @@ Deno.test("a leader takes no more proposals than may wait to be applied, and tak
   assertEquals(raft.propose(new Uint8Array(10)), { kind: "accepted", index: 3, term: 1 });
 });
 
-Deno.test("reads are refused without a leader, and beyond the bound of reads that wait", () => {
+Deno.test("Raft: reads are refused without a leader, and beyond the bound of waiting reads", () => {
   const raft = nodeWith([1], { limits: { ...DEFAULT_LIMITS, pendingReads: 1 } });
   assertEquals(raft.readIndex().kind, "refused");
   raft.step(append({}));
   assertEquals([raft.readIndex().kind, raft.readIndex().kind], ["accepted", "refused"]);
 });
 
-Deno.test("entries read back for a follower are not sent when the node leads no more", () => {
+Deno.test("Raft: entries read back for a follower are not sent after the node has stepped down", () => {
   const hardState = { term: 1, vote: null, commitIndex: 0 };
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries: [entry(1, 1), entry(2, 1)] });
   const raft = elect(new Raft(config({ recovered: disk.recovered(1) })));
@@ -272,7 +272,7 @@ Deno.test("entries read back for a follower are not sent when the node leads no 
   assertEquals(raft.takeReady(), null);
 });
 
-Deno.test("entries read back in an earlier leadership are not sent in a later one, where they may have changed", () => {
+Deno.test("Raft: entries read back in an earlier leadership are not sent in a later one, since they may have changed", () => {
   const hardState = { term: 1, vote: null, commitIndex: 0 };
   const written = [entry(1, 1, "old"), entry(2, 1)];
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries: written });
@@ -292,7 +292,7 @@ Deno.test("entries read back in an earlier leadership are not sent in a later on
   assertEquals(raft.takeReady()?.messages ?? [], []);
 });
 
-Deno.test("a refusal makes the leader step back, whatever place it hints at", () => {
+Deno.test("Raft: a rejection lowers nextIndex even if its hint is beyond it", () => {
   const raft = elect(nodeWith([1, 1, 1]));
   const rejected = { kind: "rejected", prevLogIndex: 3, conflictIndex: 3, conflictTerm: 2 } as const;
   raft.step({ kind: "appendEntriesResponse", from: 2, to: 1, term: 2, result: rejected });
@@ -300,7 +300,7 @@ Deno.test("a refusal makes the leader step back, whatever place it hints at", ()
   assertEquals(probe?.kind === "appendEntries" && [probe.to, probe.prevLogIndex], [2, 2]);
 });
 
-Deno.test("what no correct caller asks for is refused when a node is made", () => {
+Deno.test("Raft: an invalid configuration of the node is refused by the constructor", () => {
   assertThrows(() => new Raft(config({ electionTicks: 2 })), InvariantError, "longer than heartbeats");
   const recovered = { ...EMPTY_STATE, hardState: { term: 1, vote: null, commitIndex: 1 } };
   assertThrows(() => new Raft(config({ recovered })), InvariantError, "in the log");
@@ -315,13 +315,13 @@ Deno.test("what no correct caller asks for is refused when a node is made", () =
   assertThrows(() => new Raft(config({ recovered: gap })), InvariantError, "above the snapshot");
 });
 
-Deno.test("the end of a write that was not begun is a fault of the caller", () => {
+Deno.test("Raft: completing a write that was not begun is a fault of the caller", () => {
   const raft = nodeWith([1]);
   assertThrows(() => raft.persisted(1, 1), InvariantError, "in progress");
   assertThrows(() => raft.storageStalled(), InvariantError, "in progress");
 });
 
-Deno.test("a restarted process does not take the answer to its predecessor's read for one to its own", () => {
+Deno.test("Raft: a restarted process ignores the answer to a read of its predecessor", () => {
   const asked = (random: () => number): { raft: Raft; readId: number } => {
     const raft = nodeWith([1], { random });
     raft.step({ kind: "heartbeat", from: 2, to: 1, term: 1, leaderCommit: 0, round: 1 });
@@ -339,10 +339,10 @@ Deno.test("a restarted process does not take the answer to its predecessor's rea
     index: 1,
   } as const;
   assertEquals(after.raft.step(late), "unknownRead");
-  assertEquals(before.raft.step(late), null, "whoever asked takes it");
+  assertEquals(before.raft.step(late), null, "the process that asked accepts it");
 });
 
-Deno.test("a vote in a term that is on disk already is itself on disk before it is answered", () => {
+Deno.test("Raft: a vote in a term that is already durable is itself durable before it is answered", () => {
   const raft = nodeWith([1]);
   raft.step({
     kind: "requestVote",
@@ -361,7 +361,7 @@ Deno.test("a vote in a term that is on disk already is itself on disk before it 
   ]);
 });
 
-Deno.test("a node whose disk names the last term that there is starts and follows, and never campaigns", () => {
+Deno.test("Raft: a node whose disk has the last possible term starts and follows, and never campaigns", () => {
   for (const last of [Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER]) {
     const raft = nodeWith([last]);
     tick(raft, 5 * ELECTION_TICKS);
@@ -369,7 +369,7 @@ Deno.test("a node whose disk names the last term that there is starts and follow
   }
 });
 
-Deno.test("a follower whose disk is busy takes entries up to a bound, and goes on once they are handed out", () => {
+Deno.test("Raft: a follower whose disk is busy accepts entries up to a bound, and more once they are written", () => {
   const limits = { ...DEFAULT_LIMITS, uncommittedBytes: 100 };
   const raft = nodeWith([1], { limits });
   const send = (index: number): unknown => {
@@ -383,7 +383,7 @@ Deno.test("a follower whose disk is busy takes entries up to a bound, and goes o
   raft.persisted(2, 1);
   assertEquals(raft.takeReady()?.persist?.lastIndex, 4);
   assertEquals(send(5), null);
-  // What another leader's entries take the place of waits no more.
+  // Entries that another leader's entries replace no longer count.
   const others = [entry(5, 2, "y".repeat(40)), entry(6, 2, "y".repeat(40))];
   assertEquals(raft.step(append({ term: 2, prevLogIndex: 4, prevLogTerm: 1, entries: others })), null);
   assertEquals(raft.status().lastIndex, 6);

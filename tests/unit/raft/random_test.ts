@@ -9,7 +9,7 @@ import { RaftNetwork } from "../../support/raft/random_network.ts";
 
 const SEEDS = 600;
 const STEPS = 1_500;
-/** Of a failing run, so many of its last events are shown. */
+/** Number of the last events shown of a failing run. */
 const SHOWN_EVENTS = 60;
 
 function runSeed(seed: number, options: { trace: boolean }): string[] {
@@ -30,7 +30,7 @@ function runSeed(seed: number, options: { trace: boolean }): string[] {
   return network.trace;
 }
 
-Deno.test("no run of random faults breaks a promise of the core, and every majority recovers", () => {
+Deno.test("Raft: no run of random faults breaks an invariant of the core, and every majority recovers", () => {
   const only = numberOption("seed");
   if (only !== null) return void runSeed(only, { trace: true });
   const first = numberOption("first-seed") ?? 1;

@@ -1,9 +1,9 @@
-/** Reads that wait at a leader: which round confirms which of them, and at what index. */
+/** Reads that wait at a leader: the round that confirms each of them, and its index. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type ConfirmedRead, PendingReads } from "../../../lib/raft/read_index.ts";
 
-Deno.test("reads that wait share a round, at the commit index of its beginning", () => {
+Deno.test("PendingReads: waiting reads share a round, at the commit index of its beginning", () => {
   const reads = new PendingReads();
   reads.add({ readId: 1, from: 1 });
   reads.add({ readId: 2, from: 3 });
@@ -14,7 +14,7 @@ Deno.test("reads that wait share a round, at the commit index of its beginning",
   assertEquals([reads.count, reads.confirm(1)], [0, []]);
 });
 
-Deno.test("a read that comes in during a round is not confirmed by it", () => {
+Deno.test("PendingReads: a read that arrives during a round is not confirmed by it", () => {
   const reads = new PendingReads();
   reads.add({ readId: 1, from: 1 });
   reads.beginRound(7);
@@ -26,7 +26,7 @@ Deno.test("a read that comes in during a round is not confirmed by it", () => {
   assertEquals(reads.confirm(2), [{ readId: 2, from: 1, index: 9 }]);
 });
 
-Deno.test("a later round confirms the reads of earlier ones, each at its own index", () => {
+Deno.test("PendingReads: a later round confirms the reads of earlier ones, each at its own index", () => {
   const reads = new PendingReads();
   reads.add({ readId: 1, from: 1 });
   reads.beginRound(7);
@@ -35,7 +35,7 @@ Deno.test("a later round confirms the reads of earlier ones, each at its own ind
   assertEquals(reads.confirm(2), [{ readId: 1, from: 1, index: 7 }, { readId: 2, from: 1, index: 9 }]);
 });
 
-Deno.test("giving up gives up the reads of rounds under way and those that wait", () => {
+Deno.test("PendingReads: failing all reads includes those of started rounds and those that wait", () => {
   const reads = new PendingReads();
   reads.add({ readId: 1, from: 1 });
   reads.beginRound(7);
@@ -44,7 +44,7 @@ Deno.test("giving up gives up the reads of rounds under way and those that wait"
   assertEquals([reads.count, reads.wantsRound, reads.confirm(9)], [0, false, []]);
 });
 
-Deno.test("whatever the order of events, a read is confirmed once, by a round that began after it", () => {
+Deno.test("PendingReads: in any order of events a read is confirmed once, by a round that began after it", () => {
   const event = fc.oneof(
     fc.constant({ kind: "read" as const }),
     fc.constant({ kind: "begin" as const }),

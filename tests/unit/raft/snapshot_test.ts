@@ -1,4 +1,4 @@
-/** One node at its door while its log is cut and snapshots are sent and received. */
+/** One node while its log is compacted and snapshots are sent and received. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { Raft, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
@@ -29,13 +29,13 @@ function leaderWithSnapshot(): Raft {
   return raft;
 }
 
-/** Node 3 says that it has nothing at `prevLogIndex`, and at most the beginning of the log. */
+/** Node 3 reports that it has no entry at `prevLogIndex`, and at most the beginning of the log. */
 function refuse(raft: Raft, prevLogIndex: number): void {
   const result = { kind: "rejected", prevLogIndex, conflictIndex: 1, conflictTerm: 1 } as const;
   raft.step({ kind: "appendEntriesResponse", from: 3, to: 1, term: raft.term, result });
 }
 
-Deno.test("a follower that lacks what the log has no more is sent a snapshot, and nothing else before it has that", () => {
+Deno.test("Raft: a follower that needs compacted entries is sent a snapshot, and nothing else before it has that", () => {
   const raft = leaderWithSnapshot();
   refuse(raft, 5);
   const ready = raft.takeReady();
@@ -50,7 +50,7 @@ Deno.test("a follower that lacks what the log has no more is sent a snapshot, an
   assertEquals(raft.status().peers[1]?.kind, "replicate");
 });
 
-Deno.test("a follower that is further than the snapshot is believed, but not further than the leader itself", () => {
+Deno.test("Raft: a follower's matchIndex counts beyond the snapshot, but not beyond the leader's own log", () => {
   const raft = leaderWithSnapshot();
   refuse(raft, 5);
   raft.takeReady();
@@ -63,7 +63,7 @@ Deno.test("a follower that is further than the snapshot is believed, but not fur
   assertEquals(raft.status().peers[1]?.matchIndex, 6);
 });
 
-Deno.test("after a snapshot was given up the follower is asked about the place where the log begins", () => {
+Deno.test("Raft: after a failed snapshot the follower is probed where the log begins", () => {
   const raft = leaderWithSnapshot();
   refuse(raft, 5);
   raft.takeReady();
@@ -80,7 +80,7 @@ Deno.test("after a snapshot was given up the follower is asked about the place w
   assertEquals(raft.status().peers.map(({ kind }) => kind), ["replicate", "snapshot"]);
 });
 
-Deno.test("entries that were read back for a follower are not sent when the log was cut meanwhile", () => {
+Deno.test("Raft: entries read back for a follower are not sent if the log was compacted meanwhile", () => {
   const entries = [1, 1, 1, 2].map((term, position) => entry(position + 1, term));
   const hardState = { term: 2, vote: null, commitIndex: 4 };
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries });
@@ -97,7 +97,7 @@ Deno.test("entries that were read back for a follower are not sent when the log 
   assertEquals([ready?.messages, ready?.snapshots], [[], [{ to: 3, index: 4 }]]);
 });
 
-Deno.test("a received snapshot is acknowledged when it is durable, and its state comes before what follows", () => {
+Deno.test("Raft: a received snapshot is acknowledged when it is durable, and its state is applied before later entries", () => {
   const raft = nodeWith([1, 1]);
   const snapshot = { ...snapshotOf(7, 3), configuration: configurationOf({ voters: [1, 2] }) };
   const install = { kind: "installSnapshot", from: 2, to: 1, term: 3, snapshot } as const;
@@ -118,7 +118,7 @@ Deno.test("a received snapshot is acknowledged when it is durable, and its state
   assertEquals([firstIndex, snapshotIndex, commitIndex, configuration], [8, 7, 8, snapshot.configuration]);
 });
 
-Deno.test("entries that were read back to be applied are forgotten when a snapshot replaces the state", () => {
+Deno.test("Raft: entries read back to be applied are dropped when a snapshot replaces the state", () => {
   const entries = [entry(1, 1), entry(2, 1)];
   const hardState = { term: 1, vote: null, commitIndex: 2 };
   const disk = new RaftDisk({ founding: FOUNDING, hardState, entries });
@@ -130,7 +130,7 @@ Deno.test("entries that were read back to be applied are forgotten when a snapsh
   assertEquals([ready?.restore?.index, ready?.committed], [5, []]);
 });
 
-Deno.test("a snapshot that holds no more than is committed changes nothing: the answer says how far this node is", () => {
+Deno.test("Raft: a snapshot that is not beyond the commit index changes nothing, and is answered with the commit index", () => {
   const raft = nodeWith([1, 1, 1, 1]);
   raft.step(append({ prevLogIndex: 3, prevLogTerm: 1, leaderCommit: 3 }));
   work(raft);
@@ -147,7 +147,7 @@ Deno.test("a snapshot that holds no more than is committed changes nothing: the 
   }
 });
 
-Deno.test("only the leader of the term installs a snapshot", () => {
+Deno.test("Raft: only the leader of the term installs a snapshot", () => {
   const raft = nodeWith([1, 3]);
   const install = { kind: "installSnapshot", to: 1, snapshot: snapshotOf(9, 2) } as const;
   assertEquals(raft.step({ ...install, from: 2, term: 2 }), "staleTerm");
@@ -159,7 +159,7 @@ Deno.test("only the leader of the term installs a snapshot", () => {
   assertEquals([candidate.leader, candidate.status().lastIndex], [2, 9]);
 });
 
-Deno.test("entries from before the base match without being compared; one that denies the base is not believed", () => {
+Deno.test("Raft: entries from before the base match without comparison, and a message that contradicts the base is ignored", () => {
   const raft = nodeWith([1, 1, 2, 2]);
   raft.step(append({ term: 2, prevLogIndex: 4, prevLogTerm: 2, leaderCommit: 4 }));
   work(raft);
@@ -176,7 +176,7 @@ Deno.test("entries from before the base match without being compared; one that d
   assertEquals([raft.status().firstIndex, raft.status().lastIndex], [4, 5]);
 });
 
-Deno.test("a request of an earlier term that asks about what is gone gets a hint that is true of every log", () => {
+Deno.test("Raft: a request of an earlier term about compacted entries gets a hint that is true of every log", () => {
   const raft = nodeWith([1, 1, 2, 5]);
   raft.step(append({ term: 5, prevLogIndex: 4, prevLogTerm: 5, leaderCommit: 4 }));
   work(raft);
@@ -191,7 +191,7 @@ Deno.test("a request of an earlier term that asks about what is gone gets a hint
   });
 });
 
-Deno.test("a snapshot of another log, or of what was not applied, is a fault of the caller", () => {
+Deno.test("Raft: a snapshot of another log, or of entries that were not applied, is a fault of the caller", () => {
   const raft = leaderWithSnapshot();
   assertThrows(
     () => raft.compact({ snapshot: snapshotOf(6, 2), compactedIndex: 5 }),

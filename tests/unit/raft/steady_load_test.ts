@@ -1,15 +1,15 @@
-/** What must hold however long a leader is under load: what was answered counts no more, and nobody who answers is doubted. */
+/** A leader under steady load: late acknowledgements neither cause probes nor make a peer seem unresponsive. */
 import { assertEquals } from "@std/assert";
 import { acknowledge, elect, ELECTION_TICKS, nodeWith, tick, work } from "../../support/raft/single_node.ts";
 
-Deno.test("a follower that goes on acknowledging is never asked anew where the logs agree, though more is always under way", () => {
+Deno.test("Raft: a follower that acknowledges steadily is never probed again, though entries are always in flight", () => {
   const raft = elect(nodeWith([1]));
   acknowledge(raft, 2, raft.status().lastIndex);
   const kinds = new Set<string | undefined>();
   for (let count = 0; count < 5 * ELECTION_TICKS; count++) {
     raft.propose(new Uint8Array(1));
     work(raft);
-    // One entry behind all the time: the answer to the newest is still on its way.
+    // One entry behind all the time: the answer to the newest is still in flight.
     acknowledge(raft, 2, raft.status().lastIndex - 1);
     tick(raft, 1);
     work(raft);
@@ -18,7 +18,7 @@ Deno.test("a follower that goes on acknowledging is never asked anew where the l
   assertEquals([...kinds], ["replicate"]);
 });
 
-Deno.test("leadership is handed to a node that answers, though one that fell silent has more of the log", () => {
+Deno.test("Raft: leadership is transferred to a node that answers, though a silent one has more of the log", () => {
   const raft = elect(nodeWith([1]));
   acknowledge(raft, 3, raft.status().lastIndex);
   for (let count = 0; count < 5; count++) raft.propose(new Uint8Array(1));

@@ -1,4 +1,4 @@
-/** The allocator: cells do not overlap, freed ones are reused, and empty regions are given back. */
+/** The allocator: cells do not overlap, freed ones are reused, and empty regions are released. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   byteBase,
@@ -20,7 +20,7 @@ function allocate(heap: CellHeap, bytes: number): number {
   return cell;
 }
 
-Deno.test("a cell is at least as large as asked for, and at most 7 bytes or a sixteenth larger", () => {
+Deno.test("CellHeap: a cell is at least as large as requested, and at most 7 bytes or a sixteenth larger", () => {
   for (let bytes = 1; bytes <= MAX_CELL_BYTES; bytes++) {
     const size = cellBytes(bytes);
     assert(
@@ -31,7 +31,7 @@ Deno.test("a cell is at least as large as asked for, and at most 7 bytes or a si
   assertEquals(cellBytes(4_096), 4_096);
 });
 
-Deno.test("cells of all sizes keep what is written to them while others come and go", () => {
+Deno.test("CellHeap: cells of all sizes keep their content while others are allocated and freed", () => {
   const heap = new CellHeap();
   const random = new SeededRandom(3);
   const cells = new Map<number, { readonly bytes: number; readonly fill: number }>();
@@ -54,7 +54,7 @@ Deno.test("cells of all sizes keep what is written to them while others come and
   heap.check();
 });
 
-Deno.test("a store that is overwritten reuses its cells: the heap does not grow", () => {
+Deno.test("CellHeap: overwriting reuses the freed cells: the heap does not grow", () => {
   const heap = new CellHeap();
   const cells = Array.from({ length: 10_000 }, () => allocate(heap, 300));
   const { regionBytes } = heap.usage;
@@ -68,7 +68,7 @@ Deno.test("a store that is overwritten reuses its cells: the heap does not grow"
   assertEquals(heap.usage.liveBytes, 10_000 * 304);
 });
 
-Deno.test("regions without cells are given back, but for one", () => {
+Deno.test("CellHeap: regions without cells are released, except one", () => {
   const heap = new CellHeap();
   const cells = Array.from({ length: 40_000 }, () => allocate(heap, 300));
   assertEquals(heap.usage.regionBytes, 6 * REGION_BYTES);
@@ -79,7 +79,7 @@ Deno.test("regions without cells are given back, but for one", () => {
   heap.check();
 });
 
-Deno.test("a cell is freed once, and a freed one has the free tag", () => {
+Deno.test("CellHeap: a cell is freed once, and a freed one has the free tag", () => {
   const heap = new CellHeap();
   const cell = allocate(heap, 100);
   const other = allocate(heap, 100);
@@ -92,7 +92,7 @@ Deno.test("a cell is freed once, and a freed one has the free tag", () => {
   assertThrows(() => heap.allocate(100), InvariantError, "a cell of the list of free cells is free");
 });
 
-Deno.test("the emptiest regions are drained: they take no more cells, and are given back with their last one", () => {
+Deno.test("CellHeap: the emptiest regions are drained: they allocate no more cells, and are released with their last one", () => {
   const heap = new CellHeap();
   const cells = Array.from({ length: 80_000 }, () => allocate(heap, 300));
   const before = heap.usage.regionBytes;

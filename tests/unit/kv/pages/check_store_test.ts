@@ -1,4 +1,4 @@
-/** The check of a whole store: each kind of damage is an assertion that names page, event or key. */
+/** The check of a complete store: each kind of damage is an assertion that names page, event or key. */
 import { assertThrows } from "@std/assert";
 import { byteBase, floatBase, wordBase } from "../../../../lib/kv/pages/cell_heap.ts";
 import { checkStore } from "../../../../lib/kv/pages/check_store.ts";
@@ -123,7 +123,7 @@ const DAMAGES: Readonly<
 };
 
 for (const [name, { damage, says }] of Object.entries(DAMAGES)) {
-  Deno.test(`checking a store finds ${name}`, () => {
+  Deno.test(`checkStore: it finds ${name}`, () => {
     const store = sample();
     damage(store);
     const error = assertThrows(() => checkStore(store), InvariantError);

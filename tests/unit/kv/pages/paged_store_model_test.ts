@@ -13,7 +13,7 @@ type Action =
   | { readonly kind: "release"; readonly view: number }
   | { readonly kind: "reclaim"; readonly steps: number };
 
-/** Keys that have long beginnings in common, or are beginnings of each other. */
+/** Keys that have long prefixes in common, or are prefixes of each other. */
 const anyKey = fc.oneof(
   fc.nat(60).map((number) => `k${String(number).padStart(3, "0")}`),
   fc.nat(12).map((number) => "\u00ff".repeat(number + 1)),
@@ -110,7 +110,7 @@ class Pair {
   }
 }
 
-Deno.test("whatever is changed, compacted, viewed and reloaded, a store shows what its events say", () => {
+Deno.test("PagedStore: after any changes, compactions, views and reloads a store shows what its events say", () => {
   fc.assert(
     fc.property(fc.array(anyAction, { minLength: 1, maxLength: 60, size: "max" }), (actions) => {
       const pair = new Pair(SMALL_PAGES);
@@ -142,7 +142,7 @@ const anySweep: fc.Arbitrary<Sweep> = fc.record({
   stride: fc.constantFrom(1, 7, 1_009),
 });
 
-Deno.test("pages of full size split, merge and are copied for views as keys come and go by the thousand", () => {
+Deno.test("PagedStore: full-size pages split, merge and are copied for views while thousands of keys are added and deleted", () => {
   fc.assert(
     fc.property(fc.array(anySweep, { minLength: 1, maxLength: 16, size: "max" }), (sweeps) => {
       const store = new PagedStore();

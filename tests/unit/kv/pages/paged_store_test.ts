@@ -1,4 +1,4 @@
-/** The paged store at its edges: sizes of keys and values, what compaction frees, and what views keep. */
+/** The paged store at its limits: sizes of keys and values, what compaction frees, and what views keep. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { equals } from "@std/bytes";
 import { checkStore } from "../../../../lib/kv/pages/check_store.ts";
@@ -20,7 +20,7 @@ function keysOf(store: PagedStore, reverse = false): string[] {
   return keys;
 }
 
-Deno.test("keys of up to 4,096 bytes that differ in their last byte are told apart, split and merged", () => {
+Deno.test("PagedStore: keys of up to 4,096 bytes that differ in their last byte are distinguished, split and merged", () => {
   const store = new PagedStore();
   const long = "k".repeat(4_094);
   const keys: string[] = [];
@@ -41,7 +41,7 @@ Deno.test("keys of up to 4,096 bytes that differ in their last byte are told apa
   assertEquals(store.count({ lower: bytesOf(long), upper: bytesOf(keys[300] ?? "") }), 100);
 });
 
-Deno.test("a key, the key with zeros behind it, and the least and greatest keys are in the order of bytes", () => {
+Deno.test("PagedStore: a key, the same key followed by zeros, and the least and greatest keys are in the order of bytes", () => {
   const store = new PagedStore();
   const keys = ["\0", "\0\0", "a", "a\0", "a\0\0", "a\0\x01", "a\x01", "b", "\u00ff", "\u00ff\u00ff"];
   for (const [position, key] of keys.toReversed().entries()) {
@@ -53,7 +53,7 @@ Deno.test("a key, the key with zeros behind it, and the least and greatest keys 
   assertEquals(store.get(bytesOf("a\0\0\0")), 0);
 });
 
-Deno.test("values from 0 bytes to 1 MiB come back, as they were at each revision", () => {
+Deno.test("PagedStore: values from 0 bytes to 1 MiB are read as they were at each revision", () => {
   const store = new PagedStore();
   const key = bytesOf("key");
   const sizes = [0, 1, 255, 4_096, 32_700, 32_733, 32_734, 32_800, 65_536, MIB];
@@ -73,7 +73,7 @@ Deno.test("values from 0 bytes to 1 MiB come back, as they were at each revision
   assertEquals(store.usage.liveBytes, 2 * 4_096, "the roots of two trees");
 });
 
-Deno.test("a version above 2^32 is counted on", () => {
+Deno.test("PagedStore: a version above 2^32 still increases by one", () => {
   const loader = new StoreLoader({ revision: 2 ** 40, compactedRevision: 2 ** 40 });
   const version = 2 ** 32 - 1;
   loader.addPresent(bytesOf("key"), bytesOf("v"), {
@@ -90,7 +90,7 @@ Deno.test("a version above 2^32 is counted on", () => {
   checkStore(store);
 });
 
-Deno.test("overwriting within a bounded history does not let memory grow, with or without views", () => {
+Deno.test("PagedStore: overwriting within a bounded history does not increase memory, with or without views", () => {
   const store = new PagedStore();
   const random = new SeededRandom(5);
   let revision = 0;
@@ -111,7 +111,7 @@ Deno.test("overwriting within a bounded history does not let memory grow, with o
   checkStore(store);
 });
 
-Deno.test("when most keys are deleted their memory is given back", () => {
+Deno.test("PagedStore: when most keys are deleted their memory is released", () => {
   const store = new PagedStore();
   const random = new SeededRandom(6);
   let revision = 0;
@@ -141,7 +141,7 @@ Deno.test("when most keys are deleted their memory is given back", () => {
   }
 });
 
-Deno.test("versions that the history names are moved together, too, and their events lead to where they are", () => {
+Deno.test("PagedStore: moving versions that the history names together updates the addresses of their events", () => {
   const store = new PagedStore();
   const value = new Uint8Array(1_000);
   let revision = 0;
@@ -175,7 +175,7 @@ Deno.test("versions that the history names are moved together, too, and their ev
   checkStore(store);
 });
 
-Deno.test("a deletion of what is not there changes nothing, and neither does compacting again", () => {
+Deno.test("PagedStore: deleting an absent key changes nothing, and neither does a second compaction", () => {
   const store = new PagedStore();
   store.put(bytesOf("a"), bytesOf("1"), 1);
   assertEquals(store.delete(bytesOf("b"), 2), false);
@@ -185,7 +185,7 @@ Deno.test("a deletion of what is not there changes nothing, and neither does com
   assertEquals([store.compactedRevision, store.eventCount, store.historyBytes], [1, 0, 0]);
 });
 
-Deno.test("a view shows what it showed, until it is released; then reading its events is an error", () => {
+Deno.test("PagedStore: a view keeps its state until it is released; then reading its events is an error", () => {
   const store = new PagedStore();
   for (let revision = 1; revision <= 10; revision++) {
     store.put(bytesOf("a"), bytesOf(`${revision}`), revision);
@@ -206,7 +206,7 @@ Deno.test("a view shows what it showed, until it is released; then reading its e
   assertEquals(store.viewCount, 0);
 });
 
-Deno.test("what was read stays as it was until the store is tidied, however much is changed and compacted", () => {
+Deno.test("PagedStore: a value that was read stays unchanged until tidy, after any changes and compactions", () => {
   const store = new PagedStore();
   let revision = 0;
   for (let number = 0; number < 100; number++) {
@@ -225,7 +225,7 @@ Deno.test("what was read stays as it was until the store is tidied, however much
   checkStore(store);
 });
 
-Deno.test("the revision that keeps a number of bytes is the lowest that does", () => {
+Deno.test("PagedStore: the revision that keeps a number of bytes is the lowest that does", () => {
   const store = new PagedStore();
   for (let revision = 1; revision <= 5_000; revision++) {
     store.put(bytesOf(`key ${revision % 10}`), new Uint8Array(100), revision);
@@ -239,7 +239,7 @@ Deno.test("the revision that keeps a number of bytes is the lowest that does", (
   assert(store.historyBytes <= 100_000 && store.historyBytes > 100_000 - 145);
 });
 
-Deno.test("a snapshot whose versions do not go together is refused, and says why", () => {
+Deno.test("StoreLoader: a snapshot whose versions are inconsistent is refused with the reason", () => {
   const put = { createRevision: 3, modRevision: 3, version: 1, order: 0 };
   const key = bytesOf("k");
   const cases: [string, (loader: StoreLoader) => void][] = [

@@ -1,4 +1,4 @@
-/** A store as a list of events: what {@link PagedStore} must show, worked out anew from the beginning each time. */
+/** A store as a list of events: what {@link PagedStore} must show, computed from the beginning each time. */
 import { assert, assertEquals } from "@std/assert";
 import type { KeyValue } from "../../../../lib/kv/command.ts";
 import { StoreLoader } from "../../../../lib/kv/pages/store_loader.ts";
@@ -28,7 +28,7 @@ export function textOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** A store's whole past, and what of it may be read. */
+/** The complete past of a store, and the part of it that may be read. */
 export class StoreModel {
   readonly events: ModelEvent[];
   revision: number;
@@ -70,12 +70,12 @@ export class StoreModel {
     return new Map([...keys].sort(([a], [b]) => a < b ? -1 : 1));
   }
 
-  /** Events that the history has. */
+  /** Events in the history. */
   get history(): ModelEvent[] {
     return this.events.filter(({ modRevision }) => modRevision > this.compactedRevision);
   }
 
-  /** What the history costs. */
+  /** Returns the bytes of the history. */
   get historyBytes(): number {
     const newest = new Map<string, ModelEvent>();
     let bytes = 0;
@@ -91,7 +91,7 @@ export class StoreModel {
   }
 }
 
-/** All that a cursor hands out. */
+/** Returns all that a cursor iterates over. */
 export function eventsOf(reader: StoreReader, cursor: VersionCursor): ModelEvent[] {
   const events: ModelEvent[] = [];
   for (let address = cursor.next(); address !== 0; address = cursor.next()) {
@@ -105,7 +105,7 @@ function eventAt(reader: StoreReader, address: number): ModelEvent {
   return { key: textOf(key), value: reader.records.isPut(address) ? textOf(value) : null, ...numbers };
 }
 
-/** Compares all that can be read with what the model says: the present, each past revision, events and versions. */
+/** Compares all that can be read with the model: the present, each past revision, events and versions. */
 export function assertShows(reader: StoreReader, model: StoreModel): void {
   const all = { lower: null, upper: null, reverse: false };
   assertEquals(reader.revision, model.revision);
@@ -140,7 +140,7 @@ export function assertShows(reader: StoreReader, model: StoreModel): void {
   }
 }
 
-/** A store that is loaded from what a reader shows, as a snapshot would have it. */
+/** Returns a store that is loaded from what a reader shows, as from a snapshot. */
 export function reloaded(reader: StoreReader, limits: PageLimits): PagedStore {
   const { revision, compactedRevision, records } = reader;
   const loader = new StoreLoader({ revision, compactedRevision, limits });
