@@ -105,7 +105,7 @@ Deno.test("version control: no output of a profiler or debugger is in it", () =>
   assertEquals(patterns.filter((pattern) => !ignored.includes(pattern)), []);
 });
 
-/** A line that breaks each rule, and a word of the sentence that must come: a rule that can't fail is none. */
+/** A line that breaks each rule, and a part of the expected message: shows that each rule can fail. */
 const broken: readonly { readonly path: string; readonly source: string; readonly says: string }[] = [
   { path: "lib/raft/a.ts", source: `import { x } from "../transport/x.ts";`, says: "may import only" },
   { path: "lib/raft/a.ts", source: `import { x } from "../kv/x.ts";`, says: "only the types" },

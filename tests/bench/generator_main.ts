@@ -1,6 +1,6 @@
 /**
- * The generator of one measurement, in a process of its own: every peer meets one that is as warm, and has as much
- * memory, as any other. Usage: generator_main.ts <assignment as JSON>; prints a {@link GeneratorAnswer} as JSON.
+ * The load generator of one measurement. It runs in a new process, so that it is equally warm and has equally much
+ * memory for every peer. Usage: generator_main.ts <assignment as JSON>; prints a {@link GeneratorAnswer} as JSON.
  */
 import process from "node:process";
 import {
@@ -24,11 +24,11 @@ import type { PeerName } from "./workloads.ts";
 
 /** Connections that are opened at the same time. */
 const DIALS = 64;
-/** How often a connection or a key is tried before the first measurement; it rests after a failure, longer each time. */
+/** Attempts to open a connection or load a key before the first measurement; the pause grows after each failure. */
 const ATTEMPTS = 20;
 const REST_MS = 50;
 
-/** What to measure. */
+/** The load to generate. */
 export interface Assignment {
   readonly peer: PeerName;
   /** The leader first. */
@@ -36,13 +36,13 @@ export interface Assignment {
   readonly connections: number;
   readonly load: Load;
   readonly prefix: string;
-  /** Whether every key is to be written before. */
+  /** Whether every key is written before the measurement. */
   readonly loadsKeys: boolean;
-  /** kvraft only: connections go to the addresses in turn, past the client library; gets ask for this. */
+  /** kvraft only: bypasses the client library and spreads connections over the addresses; gets have this consistency. */
   readonly direct?: Consistency;
 }
 
-/** What came of it. */
+/** The results. */
 export interface GeneratorAnswer {
   readonly elapsedMs: number;
   readonly sent: number;
@@ -79,7 +79,7 @@ async function connect(
   }
 }
 
-/** Tries again what a peer under too much load could not do: other generators may be at work already. */
+/** Retries operations that fail because the peer is overloaded: other generators may have begun already. */
 async function patiently<T>(clock: SystemClock, act: () => Promise<T>): Promise<T> {
   for (let attempt = 1;; attempt++) {
     try {
@@ -112,7 +112,7 @@ async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
     }));
     await loadKeys({ ...options, targets: patient });
   }
-  const meter = new GeneratorCostRecorder({
+  const recorder = new GeneratorCostRecorder({
     clock,
     cpuMs: () => {
       const { user, system } = process.threadCpuUsage();
@@ -120,7 +120,7 @@ async function measure(assignment: Assignment): Promise<GeneratorAnswer> {
     },
   });
   const { elapsedMs, latency, errors, sent } = await Generator.start(options).finished;
-  const generator = meter.stop();
+  const generator = recorder.stop();
   await Promise.all(targets.map((target) => target.close()));
   return {
     elapsedMs,

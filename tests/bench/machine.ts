@@ -1,4 +1,4 @@
-/** What a run was made on, as far as figures depend on it. */
+/** The properties of the machine that the figures depend on. */
 import { join } from "@std/path";
 
 const SYNCS = 300;
@@ -11,13 +11,13 @@ export interface Machine {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
-  /** Of the last minute, before the run: what else it had to do. */
+  /** Load average of the last minute before the run: shows other work on the machine. */
   readonly loadAverage: number;
-  /** The median time in which 4 KiB that overwrite others are on the disk (fdatasync). */
+  /** Median time of an fdatasync after 4 KiB have been overwritten. */
   readonly syncMs: number;
 }
 
-/** This machine; the disk is that of `folder`. */
+/** Returns the properties of this machine; the disk is that of `folder`. */
 export async function machineOf(folder: string): Promise<Machine> {
   return {
     system: `${Deno.build.os} ${Deno.osRelease()} ${Deno.build.arch}`,

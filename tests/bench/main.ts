@@ -1,9 +1,9 @@
 /**
- * `deno task bench`: kvraft beside etcd, antietcd and a bare echo, on one machine, one disk, with one generator.
+ * `deno task bench`: compares kvraft with etcd, antietcd and an echo server, on one machine, one disk, with one generator.
  *
- * Everybody is started once, with empty folders, and worked warm. Each round takes the workloads in their order; each
- * workload is measured on one peer after the other, in turn from either end, so that what disturbs the machine for a
- * while disturbs all of them. Writes docs/benchmarks: the page, the plot, and everything that was measured.
+ * Every peer is started once, with empty folders, and warmed up. Each round runs the workloads in order. Each workload
+ * is measured on one peer after the other, in alternating order, so that a temporary disturbance of the machine affects
+ * all of them. Writes to docs/benchmarks: the page, the plot, and all measurements.
  */
 import { join } from "@std/path";
 import { integerOfText, type OptionSpec, optionUsage, parseArguments } from "../../lib/cli/arguments.ts";
@@ -29,23 +29,27 @@ import {
   WORKLOADS,
 } from "./workloads.ts";
 
-/** A generator is new for every measurement, and has to become warm too. */
+/** Every measurement starts a new generator, which needs a warm-up too. */
 const LEAST_WARM_UP_MS = 500;
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "quick", placeholder: null, help: "the main rows, three short rounds: within five minutes" },
-  { name: "rounds", placeholder: "<n>", help: "how often each row is measured (5)" },
+  { name: "rounds", placeholder: "<n>", help: "measurements of each row (5)" },
   {
     name: "seconds",
     placeholder: "<n>",
-    help: "how long each measurement takes, beside a warm-up of a fifth of it, at least 0.5 s (5)",
+    help: "duration of each measurement, without its warm-up of a fifth of that, at least 0.5 s (5)",
   },
-  { name: "peer", placeholder: "<names>", help: "beside whom: etcd,antietcd,echo (all that are here)" },
-  { name: "only", placeholder: "<text>", help: "only rows whose name has this in it" },
+  {
+    name: "peer",
+    placeholder: "<names>",
+    help: "peers to compare with: etcd,antietcd,echo (all that are installed)",
+  },
+  { name: "only", placeholder: "<text>", help: "only rows whose name contains this" },
   {
     name: "generators",
     placeholder: "<n>",
-    help: "processes that make the load, each with a part of the clients (1)",
+    help: "processes that generate the load, each with a part of the clients (1)",
   },
   {
     name: "output",
@@ -55,7 +59,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { name: "help", placeholder: null, help: "explain, and do nothing" },
 ];
 
-/** What was asked for. */
+/** The options of a run. */
 interface Plan {
   readonly rounds: number;
   readonly seconds: number;
@@ -66,7 +70,7 @@ interface Plan {
   readonly command: string;
 }
 
-/** Throws UsageError. */
+/** Parses the command line; throws UsageError. */
 function planOf(args: readonly string[]): Plan | null {
   const { options } = parseArguments(args, OPTIONS);
   if (options.has("help")) return null;
@@ -74,9 +78,9 @@ function planOf(args: readonly string[]): Plan | null {
   const count = (name: string, fallback: number): number =>
     integerOfText(options.get(name) ?? `${fallback}`, { name: `--${name}`, min: 1, max: 1_000 });
   const named = (options.get("peer") ?? PEER_NAMES.join(",")).split(",");
-  const stranger = named.find((name) => !PEER_NAMES.some((known) => known === name));
-  if (stranger !== undefined) {
-    throw new UsageError(`--peer: there is no "${stranger}"; there are ${PEER_NAMES.join(", ")}.`);
+  const unknown = named.find((name) => !PEER_NAMES.some((known) => known === name));
+  if (unknown !== undefined) {
+    throw new UsageError(`--peer: there is no "${unknown}"; there are ${PEER_NAMES.join(", ")}.`);
   }
   const only = options.get("only") ?? "";
   const workloads = WORKLOADS.filter(({ name, isMain }) => name.includes(only) && (isMain || !isQuick));
@@ -92,7 +96,7 @@ function planOf(args: readonly string[]): Plan | null {
   };
 }
 
-/** Runs one generator to its end. */
+/** Runs one generator until it exits. */
 async function generate(assignment: Assignment): Promise<GeneratorAnswer> {
   const [program, ...args] = denoCommand("tests/bench/generator_main.ts", {
     permissions: ["--allow-all"],
@@ -138,8 +142,8 @@ async function measure(
 }
 
 /**
- * All rounds. Everybody runs from the first to the last, as servers do, and is warm before it: two of them compile what
- * runs often while it runs. What was measured goes to `measured` at once, so that an early end loses none.
+ * Runs all rounds. Every peer runs from the first round to the last, as servers do, and is warmed up before: two of them
+ * have just-in-time compilers. Each measurement is added to `measured` at once, so that an early end loses none.
  */
 async function runRounds(
   { plan, peers, measured, isEnding }: {
@@ -169,13 +173,13 @@ async function runRounds(
   }
 }
 
-/** Every row once, the peers one after the other. */
+/** Measures every row once, the peers one after the other. */
 async function runRound(
   round: number,
   { plan, running, loaded, measured, isEnding }: {
     readonly plan: Plan;
     readonly running: ReadonlyMap<PeerName, RunningPeer>;
-    /** Which keys of which size somebody has. */
+    /** The key count and value size that each peer has loaded. */
     readonly loaded: Set<string>;
     readonly measured: Measurement[];
     readonly isEnding: () => boolean;
@@ -186,7 +190,7 @@ async function runRound(
     for (const peer of order) {
       const nodes = running.get(peer);
       if (nodes === undefined || isEnding()) continue;
-      // Reads find the values that they are to read, whatever was put under the keys before.
+      // Loads the values that the reads expect; earlier workloads may have left others.
       const keys = `${peer} ${workload.load.keyCount} ${workload.load.valueBytes}`;
       const loadsKeys = peer !== "echo" && workload.load.mix.get > 0 && !loaded.has(keys);
       if (loadsKeys) loaded.add(keys);
@@ -195,7 +199,7 @@ async function runRound(
         measured.push(one);
         say(lineOf(one));
       } catch (error) {
-        // One row less of half an hour's work: the page shows that it is not there.
+        // A failed row does not end half an hour's run: the page shows that the row is missing.
         say(error instanceof Error ? error.message : String(error));
       }
     }
@@ -217,7 +221,7 @@ function lineOf(measurement: Measurement): string {
   ].join("  ");
 }
 
-/** Writes files, formatted as everything in the checkout is. */
+/** Writes files and formats them. */
 async function write(folder: string, texts: Readonly<Record<string, string>>): Promise<void> {
   Deno.mkdirSync(folder, { recursive: true });
   const paths = Object.entries(texts).map(([name, text]) => {

@@ -1,4 +1,4 @@
-/** What was measured, and the middle and spread of it over the rounds. */
+/** Measurements, and their median and spread over the rounds. */
 import { type GeneratorCost, LatencyHistogram } from "../../lib/loadgen/mod.ts";
 import type { GeneratorAnswer } from "./generator_main.ts";
 import type { Goal, PeerName, Workload } from "./workloads.ts";
@@ -18,28 +18,28 @@ export interface Measurement {
   readonly maxMs: number;
   readonly errors: Readonly<Record<string, number>>;
   readonly generator: GeneratorCost;
-  /** Resident memory of each node right after it, the leader's first. */
+  /** Resident memory of each node right after the measurement, the leader's first. */
   readonly residentBytes: readonly number[];
-  /** CPU time of each node by request, warm-up included: what depends least on what else the machine does. */
+  /** CPU time of each node per request, warm-up included: the figure that depends least on other work of the machine. */
   readonly cpuMicroseconds: readonly number[];
 }
 
-/** A middle, and how far the rounds lie around it. */
+/** A median, and the range of the rounds around it. */
 export interface Spread {
   readonly median: number;
   readonly least: number;
   readonly greatest: number;
 }
 
-/** How a goal stands. */
+/** A goal and its result. */
 export interface GoalState {
   readonly goal: Goal;
-  /** What was measured: the ratio of throughputs, of p50 to a sync, or of p99 to p50; null when the other was not measured. */
+  /** The measured ratio: of throughputs, of p50 to a sync, or of p99 to p50; null when the other peer was not measured. */
   readonly ratio: Spread | null;
   readonly isReached: boolean | null;
 }
 
-/** One measurement from what generators of one workload told, added up. */
+/** Sums the answers of the generators of one workload into one measurement. */
 export function measurementOf(
   answers: readonly GeneratorAnswer[],
   { cpuMs, ...place }: Pick<Measurement, "round" | "workload" | "peer" | "residentBytes"> & {
@@ -79,7 +79,7 @@ export function measurementOf(
   };
 }
 
-/** The spread of some numbers; null when there are none. */
+/** Returns the spread of some numbers; null when there are none. */
 export function spreadOf(values: readonly number[]): Spread | null {
   const sorted = [...values].sort((a, b) => a - b);
   const [least, greatest] = [sorted[0], sorted.at(-1)];
@@ -89,7 +89,7 @@ export function spreadOf(values: readonly number[]): Spread | null {
   return { median: (lower + upper) / 2, least, greatest };
 }
 
-/** The measurements of one peer under one workload. */
+/** Returns the measurements of one peer under one workload. */
 export function measurementsOf(
   measurements: readonly Measurement[],
   { workload, peer }: { readonly workload: string; readonly peer: PeerName },
@@ -97,7 +97,7 @@ export function measurementsOf(
   return measurements.filter((one) => one.workload === workload && one.peer === peer);
 }
 
-/** A figure of kvraft by a figure of another, round by round: what disturbs a round disturbs both. */
+/** Divides a figure of kvraft by one of another peer, round by round: a disturbance of a round affects both. */
 export function ratioOf(
   measurements: readonly Measurement[],
   { workload, against, own, other }: {
@@ -116,7 +116,7 @@ export function ratioOf(
   );
 }
 
-/** How the goals of a workload stand, where one fdatasync takes `syncMs`. */
+/** Returns the results for the goals of a workload, where one fdatasync takes `syncMs`. */
 export function goalStates(
   { name, goals }: Workload,
   { measurements, syncMs }: { readonly measurements: readonly Measurement[]; readonly syncMs: number },

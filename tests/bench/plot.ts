@@ -12,7 +12,7 @@ const COLORS: Readonly<Record<PeerName, string>> = {
   echo: "#6b7280",
 };
 
-/** Where a peer stands with so many clients: the medians of the rounds. */
+/** The result of a peer with so many clients: the medians of the rounds. */
 interface Point {
   readonly clients: number;
   readonly throughput: number;
@@ -100,7 +100,7 @@ function axes(x: Scale, y: Scale): string[] {
   ];
 }
 
-/** A line across for each tick of an upright axis, with what it stands for. */
+/** Returns a horizontal line for each tick of a vertical axis, with its label. */
 export function rulesOf(
   axis: Scale,
   { left, right }: { readonly left: number; readonly right: number },

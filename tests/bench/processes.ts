@@ -1,4 +1,4 @@
-/** What Linux tells of a process: its memory and its time. Zeros where there is no /proc. */
+/** Memory and CPU time of a process, as Linux reports them. Zeros where there is no /proc. */
 
 /** The unit of CPU times in /proc, the same on every Linux that Deno runs on. */
 const MS_OF_TICK = 10;

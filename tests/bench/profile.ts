@@ -1,10 +1,10 @@
 /**
- * Where a node's time goes: `deno task bench:profile [--clients 64] [--connections 64] [--in-flight 1] [--mix put=100]
+ * CPU profile of a node: `deno task bench:profile [--clients 64] [--connections 64] [--in-flight 1] [--mix put=100]
  * [--node leader|follower] [--seconds 5]`.
  *
- * Three real nodes, each with the inspector open on loopback; `client bench` loads them from a process of its own, and
- * one node's CPU profile is taken over the inspector while it does. Printed are two tables by place, in percent of the
- * time in which the node was not idle: time in the place itself, and time in it and all that it called.
+ * Starts three real nodes, each with the inspector open on loopback. `client bench` loads them from another process,
+ * and one node's CPU profile is taken over the inspector meanwhile. Prints two tables by function, in percent of the
+ * time in which the node was not idle: time in the function itself, and time in it and all that it called.
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
@@ -26,7 +26,7 @@ interface ProfileNode {
   readonly callFrame: { readonly functionName: string; readonly url: string };
 }
 
-/** What the inspector gives. */
+/** A profile as the inspector returns it. */
 interface Profile {
   readonly nodes: readonly ProfileNode[];
   readonly samples: readonly number[];
@@ -134,7 +134,7 @@ async function main(args: string[]): Promise<void> {
   console.log(tablesOf(profileOf(result)));
 }
 
-/** Where the inspector of a port is spoken to. */
+/** Returns the WebSocket address of the inspector on a port. */
 async function inspectorUrl(port: number): Promise<string> {
   const targets: unknown = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
   const [target] = Array.isArray(targets) ? targets : [];
@@ -143,12 +143,12 @@ async function inspectorUrl(port: number): Promise<string> {
 
 function profileOf(result: unknown): Profile {
   if (typeof result !== "object" || result === null || !("profile" in result)) {
-    throw new Error("the inspector gave no profile");
+    throw new Error("The inspector returned no profile");
   }
   return result.profile as Profile;
 }
 
-/** Time by function, most first: in itself, and with all that it called. */
+/** Sums the time by function, most first: in itself, and with all that it called. */
 function tablesOf({ nodes, samples, timeDeltas }: Profile): string {
   const placeAt = new Map(nodes.map(({ id, callFrame }) => [id, placeOf(callFrame)]));
   const callerOf = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id])));

@@ -1,4 +1,4 @@
-/** A line on the terminal of a benchmark. */
+/** Prints a line on the terminal of a benchmark. */
 export function say(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }

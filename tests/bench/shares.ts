@@ -1,7 +1,7 @@
-/** One load shared out to several generators, each in a process of its own. */
+/** Division of one load among several generator processes. */
 import type { Assignment } from "./generator_main.ts";
 
-/** What each generator is to do; together they do what `whole` says. There are no more of them than connections. */
+/** Divides `whole` among generators. There are no more of them than connections. */
 export function sharesOf(whole: Assignment, generators: number): readonly Assignment[] {
   const { connections, load } = whole;
   const parts = Math.min(generators, load.clients, connections);

@@ -1,9 +1,9 @@
 /**
- * What snapshots cost: `deno task bench:snapshots [--keys N] [--value-size N] [--seconds N]`.
+ * The cost of snapshots: `deno task bench:snapshots [--keys N] [--value-size N] [--seconds N]`.
  *
- * Three real nodes hold so many keys. Measured are a snapshot while clients write (its time, the longest gap in the
- * stream of answers, throughput beside what it was before), a start from it, an empty node that catches up over it,
- * and every node's memory at its peak. Prints one JSON document. Nothing here asserts a time.
+ * Three real nodes hold so many keys. The run measures a snapshot while clients write (its time, the longest gap in the
+ * stream of answers, throughput compared with before), a start from it, an empty node that catches up with it, and the
+ * peak memory of every node. Prints one JSON document, and asserts no times.
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
@@ -14,12 +14,12 @@ import { eventually } from "../support/eventually.ts";
 import { type Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
-/** Puts in one transaction while the keys are loaded, and transactions under way. */
+/** Puts in one transaction while the keys are loaded, and transactions in flight. */
 const LOAD_BATCH = 100;
 const LOAD_IN_FLIGHT = 32;
 /** Clients that write, each waiting for its answer, while things are measured. */
 const CLIENTS = 16;
-/** How long anything here may take before it counts as stuck. */
+/** Time after which an operation counts as stuck. */
 const PATIENCE_MS = 600_000;
 
 async function main(args: string[]): Promise<void> {
@@ -40,21 +40,21 @@ async function main(args: string[]): Promise<void> {
   console.log(JSON.stringify(await bench.run(), null, 2));
 }
 
-/** How much is measured. */
+/** The options of a run. */
 interface Size {
   readonly keys: number;
   readonly valueBytes: number;
   readonly seconds: number;
 }
 
-/** What a stream of writes saw. */
+/** Observations of a stream of writes. */
 interface Stream {
   readonly writesPerSecond: number;
-  /** Longest time between two answers, to whichever client. */
+  /** Longest time between two answers, over all clients. */
   readonly longestGapMs: number;
 }
 
-/** Three nodes and what is done with them. */
+/** Three nodes and the measurements of them. */
 class Bench implements AsyncDisposable {
   readonly #size: Size;
   readonly #folder: TemporaryFolder;
@@ -87,7 +87,7 @@ class Bench implements AsyncDisposable {
         taken.bytes = (await client.cluster.takeSnapshot({ timeoutMs: PATIENCE_MS })).bytes;
       });
     });
-    // The log is cut at the second snapshot only: then an empty node needs one.
+    // The log is cut at the second snapshot only; from then on an empty node needs one.
     for (const id of [1, 2, 3]) await this.#snapshotsOf(id, 2);
     const { leader } = await client.cluster.status();
     const startMs = await this.#restart(leader === 1 ? 2 : 1);
@@ -148,7 +148,7 @@ class Bench implements AsyncDisposable {
     await Promise.all(Array.from({ length: LOAD_IN_FLIGHT }, loader));
   }
 
-  /** Clients write until `until` is over. */
+  /** Writes until `until` resolves. */
   async #stream(client: KvClient, until: () => Promise<unknown>): Promise<Stream> {
     const value = new Uint8Array(this.#size.valueBytes);
     let [isOver, writes, longestGapMs] = [false, 0, 0];
@@ -171,7 +171,7 @@ class Bench implements AsyncDisposable {
     return { writesPerSecond: Math.round(writes / seconds), longestGapMs: round(longestGapMs) };
   }
 
-  /** Has one node take snapshots, with a write before each. */
+  /** Makes one node take snapshots, with a write before each. */
   async #snapshotsOf(id: number, times: number): Promise<void> {
     await using client = await this.#connect([id]);
     for (let time = 0; time < times; time++) {
@@ -180,13 +180,13 @@ class Bench implements AsyncDisposable {
     }
   }
 
-  /** Stops a node and starts it again: how long until it serves. */
+  /** Restarts a node; returns the time until it serves. */
   async #restart(id: number): Promise<number> {
     await this.#nodes.get(id)?.stop();
     return await timeOf(() => this.#startNode(id));
   }
 
-  /** An empty node joins while clients write: how long until it votes, which it does once it has caught up. */
+  /** Joins an empty node while clients write; returns the time until it votes, once it has caught up. */
   async #catchUp(client: KvClient): Promise<unknown> {
     await this.#startNode(4);
     let caughtUpMs = 0;
@@ -222,7 +222,7 @@ function round(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
 }
 
-/** The most memory that a process has had resident, in MiB. */
+/** Returns the peak resident memory of a process, in MiB. */
 function peakMiBOf(pid: number): number {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024);

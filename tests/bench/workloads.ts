@@ -1,36 +1,36 @@
-/** The rows of the side-by-side run, and the goals that each was given (the table of goals of issue 6). */
+/** The workloads of the comparison, and their goals. */
 import type { Load } from "../../lib/loadgen/mod.ts";
 
-/** Who is measured. */
+/** Names of the measured stores. */
 export const PEER_NAMES = ["kvraft", "etcd", "antietcd", "echo"] as const;
 /** One of {@link PEER_NAMES}. */
 export type PeerName = typeof PEER_NAMES[number];
 
-/** What kvraft is to reach. */
+/** A goal of kvraft. */
 export type Goal =
-  /** At least so many times the throughput of another. */
+  /** At least so many times the throughput of another store. */
   | { readonly kind: "ratio"; readonly against: PeerName; readonly atLeast: number }
-  /** A p50 no longer than so many times one fdatasync of 4 KiB. */
+  /** A p50 of at most so many times one fdatasync of 4 KiB. */
   | { readonly kind: "p50WithinSyncs"; readonly syncs: number }
-  /** A p99 no longer than the p50 of another. */
+  /** A p99 of at most the p50 of another store. */
   | { readonly kind: "p99WithinP50"; readonly of: PeerName };
 
-/** One row. */
+/** A workload. */
 export interface Workload {
   readonly name: string;
   /** Connections that the clients share. */
   readonly connections: number;
   readonly load: Omit<Load, "warmupMs" | "durationMs" | "ratePerSecond">;
   readonly goals: readonly Goal[];
-  /** Whether `--quick` has it. */
+  /** Whether `--quick` runs it. */
   readonly isMain: boolean;
   /** Whether it is a point of the plot. */
   readonly isPlotted: boolean;
 }
 
-/** No more, for antietcd's sake: it writes all of its keys anew every half second. */
+/** Bounded for antietcd, which rewrites all of its keys every half second. */
 const KEY_COUNT = 1_000;
-/** For large values: all of them fit into memory several times. */
+/** For large values, so that all of them fit into memory several times. */
 const FEW_KEYS = 200;
 const PUTS = { put: 1, get: 0 };
 const GETS = { put: 0, get: 1 };
@@ -62,17 +62,17 @@ function clients(
 }
 
 /**
- * From so many bytes of a value on a row has peers of its own, and antietcd is left out: it writes all of its keys anew
- * every half second, and with large ones that takes the disk and the cores from everybody, in later rows too.
+ * Workloads with values from this size on run in a second group, with freshly started peers and without antietcd, which
+ * rewrites all of its keys every half second: with large values that takes disk and CPU time from all peers.
  */
 export const LARGE_VALUE_BYTES = 65_536;
 
-/** What every peer goes through after its start, uncounted, and for how long. */
+/** The warm-up of every peer after its start, which is not counted. */
 export const WARM_UP: Workload = clients(64, "warm-up", { load: { inFlight: 16, mix: { put: 1, get: 1 } } });
-/** Until the last of them, kvraft, does not become faster any more. */
+/** Until the slowest to warm up, kvraft, stops becoming faster. */
 export const WARM_UP_SECONDS = 8;
 
-/** Every row, in the order in which they run and are shown. */
+/** All workloads, in the order in which they run and are shown. */
 export const WORKLOADS: readonly Workload[] = [
   clients(1, "put", {
     goals: [atLeast("etcd", 2.5), { kind: "p50WithinSyncs", syncs: 3 }],

@@ -125,7 +125,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "lib/raft",
   "lib/storage",
   "lib/transport",
-  "tests/bench",
   "tests/cluster",
   "tests/compatibility",
   "tests/fuzz",

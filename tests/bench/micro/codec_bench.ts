@@ -14,7 +14,7 @@ import { entriesFrom, keyAt, PUT_COMMAND, putAt, VALUE } from "./fixtures.ts";
 
 const RETAINED_BYTES = 1_048_576;
 
-/** Encodes into one buffer over and over, as a connection does, and decodes what that gave. */
+/** Encodes into one buffer repeatedly, as a connection does, and decodes the result. */
 function frame<T>(
   name: string,
   { encode, decode, message }: {

@@ -1,8 +1,8 @@
 /**
- * What the micro benchmarks work on: one put as the whole path sees it, and a leader of three.
+ * Fixtures of the micro benchmarks: one put in each of its forms, and a leader of three nodes.
  *
- * What a part takes is to be seen beside what the whole path may: at the goal of 150 k puts a second a put has 6.7 µs of
- * the leader's one thread, from the bytes that come to the bytes that go.
+ * The budget of the whole path is 6.7 µs a put: the goal is 150 k puts a second on the leader's one thread, from the
+ * received bytes to the sent bytes.
  */
 import { assert } from "@std/assert";
 import type { SessionStamp, Transaction } from "../../../lib/kv/command.ts";
@@ -15,7 +15,7 @@ const VOTERS = [1, 2, 3] as const;
 const KEYS = 100_000;
 const utf8 = new TextEncoder();
 
-/** 256 bytes that are not all the same. */
+/** 256 varying bytes. */
 export const VALUE: Uint8Array = Uint8Array.from({ length: 256 }, (_, position) => position * 167 & 0xff);
 
 /** Keys of 16 bytes, in random order. */
@@ -35,20 +35,20 @@ export const SHUFFLED_KEYS: readonly Uint8Array[] = (() => {
   return keys;
 })();
 
-/** One of the keys, another one each time. */
+/** Returns the next of the keys. */
 export function keyAt(round: number): Uint8Array {
   const key = SHUFFLED_KEYS[round % KEYS];
   assert(key !== undefined, "there is a key at each position");
   return key;
 }
 
-/** The stamp of a client that has acknowledged all but its last 16 writes. */
+/** Returns the stamp of a client that has acknowledged all but its last 16 writes. */
 export function stampAt(round: number): SessionStamp {
   const sequence = round + 1;
   return { sessionId: 7, sequence, acknowledgedBelow: Math.max(1, sequence - 16), openedAt: 0 };
 }
 
-/** The transaction of a put. */
+/** Returns the transaction of a put. */
 export function putAt(round: number): Transaction {
   return {
     kind: "transaction",
@@ -58,10 +58,10 @@ export function putAt(round: number): Transaction {
   };
 }
 
-/** The command of a put, as it travels and lies in the log. */
+/** Returns the command of a put, encoded as in frames and in the log. */
 export const PUT_COMMAND: Uint8Array = encodeCommand(putAt(0));
 
-/** Entries as a leader sends and stores them. */
+/** Returns entries as a leader sends and stores them. */
 export function entriesFrom(index: number, count: number): readonly Entry[] {
   return Array.from({ length: count }, (_, offset) => ({
     index: index + offset,
@@ -71,11 +71,11 @@ export function entriesFrom(index: number, count: number): readonly Entry[] {
   }));
 }
 
-/** The leader of three nodes, whose others answer as soon as they are asked. */
+/** The leader of three nodes; the others answer every message at once. */
 export class LoneLeader {
   readonly #raft: Raft;
 
-  /** Elected, with its first entry committed. */
+  /** Creates a leader that is elected and has committed its first entry. */
   constructor() {
     const random = new SeededRandom(2);
     this.#raft = new Raft({
@@ -94,13 +94,13 @@ export class LoneLeader {
     this.#drain();
   }
 
-  /** Takes in so many writes and carries them until they are committed; gives how many were. */
+  /** Proposes so many writes and runs until they are committed; returns how many were. */
   commit(writes: number): number {
     for (let write = 0; write < writes; write++) this.#raft.propose(PUT_COMMAND);
     return this.#drain();
   }
 
-  /** So many reads, confirmed by one round; gives how many were. */
+  /** Confirms so many reads by one round of heartbeats; returns how many were confirmed. */
   read(reads: number): number {
     for (let read = 0; read < reads; read++) this.#raft.readIndex();
     let confirmed = 0;

@@ -1,10 +1,10 @@
 /** How long the linearizability checker takes for 100,000 operations of 32 clients: `deno task bench:check`. */
-// deno-lint-ignore-file no-console -- a benchmark speaks to its terminal
+// deno-lint-ignore-file no-console -- a benchmark prints to its terminal
 import { check } from "../../../lib/lincheck/mod.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { simulate, type Workload } from "../../unit/lincheck/simulated_store.ts";
 
-/** A minute is what is promised. */
+/** The documented bound. */
 const LIMITS = { now: () => performance.now(), timeMs: 60_000, configurations: 4_000_000 };
 
 const BASE: Omit<Workload, "random"> = {
@@ -17,7 +17,7 @@ const BASE: Omit<Workload, "random"> = {
   wide: 0,
 };
 
-/** What differs from that; "wide" operations are transactions and listings, which tie the keys together. */
+/** The variations; "wide" operations are transactions and listings, which order the keys relative to each other. */
 const WORKLOADS: Readonly<Record<string, Partial<Workload>>> = {
   "100 keys": {},
   "100 keys, every outcome known": { unknown: 0 },

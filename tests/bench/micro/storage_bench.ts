@@ -11,7 +11,7 @@ const folder = join(CHECKOUT, ".cache", "bench", "wal");
 Deno.mkdirSync(folder, { recursive: true });
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
 
-/** A log of its own, empty. */
+/** Opens an empty log in a new folder. */
 async function open(name: string): Promise<{ append: (count: number) => void; sync: () => Promise<void> }> {
   const directory = join(folder, name);
   Deno.mkdirSync(directory);
@@ -33,7 +33,7 @@ async function open(name: string): Promise<{ append: (count: number) => void; sy
     },
     sync: async () => {
       await log.sync();
-      // What is behind is nobody's: the disk is not to fill up.
+      // Compacts, so that the disk does not fill up.
       log.removeBefore(index);
     },
   };

@@ -9,7 +9,7 @@ const PAGE = { prefix: none, start: null, end: null, reverse: false } as const;
 
 const machine = new StateMachine();
 let applied = 0;
-/** Puts go on over the keys, each with the next number of one session. */
+/** Returns puts on the keys in turn, each with the next number of one session. */
 let writes = 0;
 for (const _ of SHUFFLED_KEYS) machine.apply(++applied, putAt(writes++));
 

@@ -1,4 +1,4 @@
-/** Load on antietcd: its HTTP/1.1 with JSON, over kept connections, requests sent without waiting for answers. */
+/** A client of antietcd: HTTP/1.1 with JSON over persistent connections, pipelined. */
 import type { Target } from "../../../lib/loadgen/mod.ts";
 import { Replies } from "./replies.ts";
 import { TurnSocket } from "./turn_socket.ts";
@@ -69,7 +69,7 @@ function consume(bytes: Uint8Array, replies: Replies): number {
   }
 }
 
-/** Where a chunked body ends; null while it has not. */
+/** Returns the end of a chunked body; null while it is incomplete. */
 function endOfChunks(text: string, start: number): number | null {
   let position = start;
   while (true) {

@@ -1,6 +1,6 @@
 /**
- * Load on one node of kvraft, past the client library: what is asked goes to the node that was dialled, once, and a
- * refusal is told at once where the library would try again. For what is about nodes: reads at followers, overload.
+ * A client of one kvraft node that bypasses the client library: a request goes once, to the dialled node, and a refusal
+ * is reported at once where the library would retry. For measurements of nodes: reads at followers, overload.
  */
 import type { Target } from "../../../lib/loadgen/mod.ts";
 import { NodeConnection, type RequestEnd } from "../../../lib/client/connection.ts";
@@ -11,11 +11,11 @@ import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 
-/** How long an answer is waited for. */
+/** Time limit for an answer. */
 const TIMEOUT_MS = 30_000;
 const LIMITS = { timeoutMs: TIMEOUT_MS, signal: null } as const;
 
-/** The node did not do it; the message is the code of its refusal, or how the request ended without an answer. */
+/** A failed request; the message is the code of the refusal, or how the request ended without an answer. */
 export class NotDoneError extends Error {
   override readonly name = "NotDoneError";
 }
@@ -31,7 +31,7 @@ export class DirectTarget implements Target {
     this.#connection = connection;
     this.#consistency = consistency;
     this.#session = new ClientSession(connection.welcome.appliedIndex, Math.random);
-    // Who waits for an answer is told when the connection ends.
+    // The end of the connection fails all pending requests.
     void connection.serve(() => {});
   }
 

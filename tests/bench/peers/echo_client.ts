@@ -1,4 +1,4 @@
-/** Load on a bare echo: the same bytes as a put, key and value with a length before them, sent back as they are. */
+/** A client of the echo server: it sends the same bytes as a put, key and value with a length prefix. */
 import type { Target } from "../../../lib/loadgen/mod.ts";
 import { Replies } from "./replies.ts";
 import { TurnSocket } from "./turn_socket.ts";

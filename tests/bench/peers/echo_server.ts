@@ -1,4 +1,4 @@
-/** The bound of the runtime: sends back whatever arrives, and does nothing else. Usage: echo_server.ts <port> */
+/** The upper bound of the runtime: sends all received bytes back. Usage: echo_server.ts <port> */
 const READ_BYTES = 65_536;
 
 async function serve(connection: Deno.TcpConn): Promise<void> {
@@ -12,7 +12,7 @@ async function serve(connection: Deno.TcpConn): Promise<void> {
       while (written < count) written += await connection.write(buffer.subarray(written, count));
     }
   } catch {
-    // The client went away: there is nobody to answer.
+    // The client closed the connection: there is nothing to answer.
   }
   connection.close();
 }

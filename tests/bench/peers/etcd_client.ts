@@ -1,10 +1,10 @@
 /**
- * Load on etcd: its gRPC, with no more HTTP/2 and Protocol Buffers than Put and Range need.
+ * A client of etcd: gRPC, with no more HTTP/2 and Protocol Buffers than Put and Range need.
  *
- * etcd's own benchmark tool is in no package of Debian, and whatever a general library for gRPC costs beyond what a
- * request needs, the nodes that share the machine with the client would lack. So here: many streams on one
- * connection, every turn's frames in one write, and the head of each request made once. Answers are not decoded
- * beyond what tells success from failure: a unary call of gRPC that fails ends without a message.
+ * etcd's own benchmark tool is in no package of Debian, and the overhead of a general gRPC library would take CPU time
+ * from the nodes, which share the machine with the client. So this client runs many streams on one connection, sends
+ * all frames of a turn in one write, and encodes the headers of each request once. It decodes only enough of an answer
+ * to distinguish success from failure: a failed unary gRPC call ends without a message.
  */
 import type { Target } from "../../../lib/loadgen/mod.ts";
 import { TurnSocket } from "./turn_socket.ts";
@@ -19,7 +19,7 @@ const SETTING_INITIAL_WINDOW = 4;
 const SETTING_MAX_FRAME = 5;
 const MAX_WINDOW = 2 ** 31 - 1;
 const DEFAULT_WINDOW = 65_535;
-/** What the other side may send goes back up when so much of it is used. */
+/** The receive window is replenished once so much of it is used. */
 const WINDOW_STEP = 2 ** 29;
 
 const utf8 = new TextEncoder();
@@ -29,7 +29,7 @@ interface Stream {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   hasMessage: boolean;
-  /** What of the request has not been sent yet; the windows of both connection and stream must have room for it. */
+  /** The unsent rest of the request; the windows of both connection and stream must have room for it. */
   unsent: Uint8Array | null;
   window: number;
 }
@@ -73,7 +73,7 @@ export class EtcdTarget implements Target {
     return this.#call(this.#putHead, [keyField, fieldHead(2, value.length), value]);
   }
 
-  /** Linearizable, as etcd's reads are unless they are asked to be "serializable". */
+  /** Reads linearizably, as etcd does unless a read asks for "serializable". */
   get(key: string): Promise<void> {
     return this.#call(this.#rangeHead, [bytesField(1, utf8.encode(key))]);
   }
@@ -96,7 +96,7 @@ export class EtcdTarget implements Target {
     return promise;
   }
 
-  /** Sends what the windows have room for; whether that was all of it. */
+  /** Sends as much as the windows have room for; returns whether that was everything. */
   #sendData(streamId: number, stream: Stream): boolean {
     while (stream.unsent !== null) {
       const { unsent } = stream;
@@ -224,7 +224,7 @@ export class EtcdTarget implements Target {
   }
 }
 
-/** The header block of a call, as HPACK literals and static entries: the other side need remember nothing. */
+/** Encodes the header block of a call as HPACK literals and static entries: the server's dynamic table stays empty. */
 function requestHead(address: string, path: string): Uint8Array {
   const text = (value: string): number[] => [value.length, ...utf8.encode(value)];
   return Uint8Array.of(
@@ -243,7 +243,7 @@ function requestHead(address: string, path: string): Uint8Array {
   );
 }
 
-/** The parts as one message with gRPC's five bytes before it: not compressed, and the length. */
+/** Joins the parts to one message with gRPC's prefix of five bytes: not compressed, and the length. */
 function grpcMessage(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const message = new Uint8Array(5 + length);
@@ -256,7 +256,7 @@ function grpcMessage(parts: readonly Uint8Array[]): Uint8Array {
   return message;
 }
 
-/** The tag and length that stand before a field of bytes (Protocol Buffers, wire type 2). */
+/** Encodes the tag and length of a field of bytes (Protocol Buffers, wire type 2). */
 function fieldHead(field: number, length: number): Uint8Array {
   const head = [field << 3 | 2];
   let rest = length;

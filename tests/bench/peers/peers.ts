@@ -1,4 +1,4 @@
-/** Who is measured: how each is started, three nodes on loopback with their data on one disk, and who leads. */
+/** The measured peers: how each is started, as three nodes on loopback with their data on one disk, and its leader. */
 import { join } from "@std/path";
 import { KvClient } from "../../../lib/mod.ts";
 import deno from "../../../deno.json" with { type: "json" };
@@ -10,11 +10,11 @@ import type { PeerName } from "../workloads.ts";
 
 const HOST = "127.0.0.1";
 const NODE_IDS = [1, 2, 3] as const;
-/** Ports from which each counts its own. */
+/** The first port of each peer. */
 const PORTS = { kvraft: 7600, etcdClients: 7650, etcdPeers: 7660, antietcd: 7670, echo: 7680 } as const;
 const ANTIETCD_VERSION = "1.3.1";
 const CACHE = join(CHECKOUT, ".cache", "bench");
-/** etcd stops taking writes at 2 GB unless it is told otherwise; the large values of one round are more. */
+/** etcd refuses writes above its quota, 2 GB by default; the large values of one round exceed that. */
 const ETCD_QUOTA_BYTES = 8_589_934_592;
 
 /** Whether a peer can be measured here. */
@@ -22,9 +22,9 @@ export type Availability =
   | { readonly kind: "here"; readonly version: string }
   | { readonly kind: "missing"; readonly why: string };
 
-/** One whose nodes run. */
+/** A peer whose nodes run. */
 export interface RunningPeer extends AsyncDisposable {
-  /** Where clients dial: the nodes, the leader first. */
+  /** The addresses for clients, the leader's first. */
   readonly addresses: readonly string[];
   /** Resident memory of each node, the leader's first. */
   residentBytes(): readonly number[];
@@ -32,18 +32,18 @@ export interface RunningPeer extends AsyncDisposable {
   cpuMs(): readonly number[];
 }
 
-/** One of those who are measured. */
+/** A store to measure. */
 export interface Peer {
   readonly name: PeerName;
   readonly what: string;
   availability(): Promise<Availability>;
-  /** Starts it with nothing in `folder`, and waits until it has a leader. */
+  /** Starts it with an empty `folder`, and waits until it has a leader. */
   start(folder: string): Promise<RunningPeer>;
 }
 
 const address = (firstPort: number, id: number): string => `${HOST}:${firstPort + id}`;
 
-/** Starts processes; all of them are gone when one can't be started or no leader is found. */
+/** Starts processes; stops all of them when one can't be started or no leader is elected. */
 async function startNodes(
   start: (own: (process: Process) => Process) => Promise<readonly Process[]>,
   findLeader: (
@@ -182,7 +182,7 @@ const ECHO: Peer = {
 /** All of them, in the order of the tables. */
 export const PEERS: readonly Peer[] = [KVRAFT, ETCD, ANTIETCD, ECHO];
 
-/** Position of the node that the others follow; both etcd and antietcd tell it in the same way. */
+/** Returns the position of the leader; etcd and antietcd report it in the same form. */
 async function leaderByStatus(addresses: readonly string[]): Promise<number> {
   return await eventually(`one of ${addresses} leads`, async () => {
     const answers = await Promise.all(addresses.map(statusAt));
@@ -212,7 +212,7 @@ function antietcdProgram(): string {
   return join(CACHE, `antietcd-${ANTIETCD_VERSION}`, "node_modules", "antietcd", "antietcd-app.js");
 }
 
-/** Into a folder of its own under .cache: nothing of kvraft depends on it. */
+/** Installs it into a folder under .cache: nothing of kvraft depends on it. */
 async function installAntietcd(): Promise<boolean> {
   const isThere = (): boolean => {
     try {
@@ -229,7 +229,7 @@ async function installAntietcd(): Promise<boolean> {
   return isThere();
 }
 
-/** What a program prints; null when there is none of that name, or it fails. */
+/** Returns the output of a program; null when there is none of that name, or it fails. */
 async function outputOf(program: string, args: readonly string[]): Promise<string | null> {
   try {
     const { success, stdout } = await new Deno.Command(program, { args: [...args], stderr: "null" }).output();

@@ -1,12 +1,12 @@
-/** Requests of one connection that are answered in their order. */
+/** Requests of one connection whose answers arrive in order. */
 
-/** One that waits. */
+/** A pending request. */
 interface Waiting {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
-/** First asked, first answered. */
+/** A queue of pending requests. */
 export class Replies {
   #waiting: Waiting[] = [];
   #next = 0;
@@ -18,10 +18,10 @@ export class Replies {
     return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
   }
 
-  /** The oldest request was answered; with a problem, it was not done. */
+  /** Completes the oldest request; with a problem, it fails. */
   answer(problem: string | null): void {
     const waiting = this.#waiting[this.#next];
-    if (waiting === undefined) throw new Error("An answer came to no request.");
+    if (waiting === undefined) throw new Error("An answer arrived without a pending request.");
     this.#next += 1;
     if (this.#next === this.#waiting.length) {
       this.#waiting = [];
@@ -31,7 +31,7 @@ export class Replies {
     else waiting.reject(new Error(problem));
   }
 
-  /** Nothing is answered any more. */
+  /** Fails all pending and later requests. */
   end(reason: string): void {
     this.#endedBecause = reason;
     for (const { reject } of this.#waiting.slice(this.#next)) reject(new Error(reason));

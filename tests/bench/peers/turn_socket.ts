@@ -1,14 +1,14 @@
 /**
- * A socket as lib/transport uses one: what is sent in one turn of the event loop leaves in one write, and what arrives is
- * read into one large buffer. The hand-made clients of the other peers stand on it, so that none of them pays more
- * system calls for a request than kvraft's own client.
+ * A socket as lib/transport uses one: all data of one turn of the event loop is sent in one write, and received data is
+ * read into one large buffer. The clients of the other peers use it, so that none of them needs more system calls for
+ * a request than kvraft's own client.
  */
 import { SystemClock } from "../../../lib/platform/system.ts";
 
 const READ_BYTES = 262_144;
 const FIRST_QUEUE_BYTES = 65_536;
 
-/** Takes what arrived: the bytes are good until it returns. Gives how many of them it has used; the rest comes again. */
+/** Handles received bytes, valid until it returns. Returns how many it has used; the rest is passed again. */
 export type Consume = (bytes: Uint8Array) => number;
 
 /** A connection. */
@@ -35,7 +35,7 @@ export class TurnSocket {
     return new TurnSocket(connection, consume);
   }
 
-  /** Room for `bytes` more, to be filled before the turn ends; they leave with all else that the turn sends. */
+  /** Reserves `bytes`, to be filled before the turn ends; they are sent with all other data of the turn. */
   reserve(bytes: number): Uint8Array {
     const needed = this.#queued + bytes;
     if (needed > this.#queue.length) {
@@ -44,9 +44,9 @@ export class TurnSocket {
       this.#queue = larger;
     }
     if (this.#queued === 0 && !this.#isWriting) this.#clock.endOfTurn(() => void this.#flush());
-    const room = this.#queue.subarray(this.#queued, needed);
+    const space = this.#queue.subarray(this.#queued, needed);
     this.#queued = needed;
-    return room;
+    return space;
   }
 
   /** Sends a copy of `bytes`. */

@@ -1,14 +1,14 @@
-/** What a situation measures, and what becomes of it over all rounds. */
+/** The figures that a situation measures, and their summary over all rounds. */
 import { type Spread, spreadOf } from "../measurements.ts";
 
-/** What a figure is to be. */
+/** The goal of a figure. */
 export interface Bound {
   /** At most and at least by the median; never more in each single measurement. */
   readonly kind: "atMost" | "atLeast" | "neverMore";
   readonly value: number;
 }
 
-/** Where a figure stands in a plot. */
+/** The position of a figure in a plot. */
 export interface Point {
   readonly panel: string;
   readonly series: string;
@@ -20,7 +20,7 @@ export interface Figure {
   readonly what: string;
   readonly unit: string;
   readonly value: number;
-  /** Null: it is only told. */
+  /** Null when it is reported without a goal. */
   readonly goal: Bound | null;
   readonly point?: Point;
 }
@@ -40,34 +40,34 @@ export interface SituationResults {
   /** Whether it was measured in short form: not for publishing. */
   readonly isQuick: boolean;
   readonly rounds: number;
-  /** Of the last minute, before it began: what else the machine had to do. */
+  /** Load average of the last minute before it began: shows other work on the machine. */
   readonly loadAverage: number;
   readonly figures: readonly Figure[];
-  /** Why a round of it could not be measured. */
+  /** Why a round could not be measured. */
   readonly failures: readonly string[];
 }
 
-/** A figure without a goal. */
-export function told(what: string, value: number, unit: string): Figure {
+/** Returns a figure without a goal. */
+export function reported(what: string, value: number, unit: string): Figure {
   return { what, unit, value, goal: null };
 }
 
-/** A figure that is to be at most so much. */
+/** Returns a figure whose median may be at most so much. */
 export function atMost(bound: number, what: string, value: number, unit: string): Figure {
   return { what, unit, value, goal: { kind: "atMost", value: bound } };
 }
 
-/** A figure that is to be at most so much each time. */
+/** Returns a figure that may be at most so much in every measurement. */
 export function neverMore(bound: number, what: string, value: number, unit: string): Figure {
   return { what, unit, value, goal: { kind: "neverMore", value: bound } };
 }
 
-/** A figure that is to be at least so much. */
+/** Returns a figure whose median must be at least so much. */
 export function atLeast(bound: number, what: string, value: number, unit: string): Figure {
   return { what, unit, value, goal: { kind: "atLeast", value: bound } };
 }
 
-/** The rows of figures, in the order in which each came first. */
+/** Groups figures into rows, in the order of their first measurement. */
 export function rowsOf(figures: readonly Figure[]): readonly Row[] {
   const byWhat = Map.groupBy(figures, ({ what }) => what);
   return [...byWhat.values()].flatMap((same) => {
@@ -91,7 +91,7 @@ function isReached({ median, greatest }: Spread, goal: Bound | null): boolean | 
   }
 }
 
-/** What was measured before, with what was measured now in its place; in the order of `names`. */
+/** Replaces earlier results with new ones of the same situation; returns them in the order of `names`. */
 export function mergeResults(
   before: readonly SituationResults[],
   now: readonly SituationResults[],

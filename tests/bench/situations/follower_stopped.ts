@@ -1,5 +1,5 @@
-/** A follower that stands still for long while clients write, and what it takes to make up for it. */
-import { atLeast, type Figure, told } from "./figures.ts";
+/** A follower that is suspended for long while clients write, and the cost of its recovery. */
+import { atLeast, type Figure, reported } from "./figures.ts";
 import type { Situation } from "./lab.ts";
 
 const MEASURED_SECONDS = 10;
@@ -21,7 +21,7 @@ export const followerStopped: Situation = {
     const before = await lab.load(nodes, { seconds: lab.seconds(MEASURED_SECONDS) });
     const memoryBefore = nodes.residentBytes(leader);
     const loading = lab.load(nodes, { seconds: lab.stoppedSeconds });
-    // Within the load's warm-up: what is counted is all without the follower.
+    // Within the load's warm-up, so that the whole measurement is without the follower.
     await lab.rest(lab.stoppedSeconds * STOPPED_AFTER_SHARE);
     const following = await nodes.status(follower);
     nodes.signal(follower, "SIGSTOP");
@@ -35,16 +35,16 @@ export const followerStopped: Situation = {
     const behind = (leading?.lastLogIndex ?? NaN) - (following?.appliedIndex ?? NaN);
     const needsSnapshot = (leading?.firstLogIndex ?? 0) > (following?.lastLogIndex ?? 0) + 1;
     return [
-      told("before", before.throughput, "puts/s"),
-      told("while it is stopped", during.throughput, "puts/s"),
+      reported("before", before.throughput, "puts/s"),
+      reported("while it is stopped", during.throughput, "puts/s"),
       atLeast(GOAL_OF_BEFORE, "throughput against before", during.throughput / before.throughput, "×"),
-      told("stopped for", lab.stoppedSeconds, "s"),
-      told("leader's memory before", memoryBefore / 1e6, "MB"),
-      told("leader's memory after", memoryAfter / 1e6, "MB"),
-      told("behind when it goes on", behind, "entries"),
-      told("caught up after", catchUpSeconds, "s"),
-      told("caught up at", behind / catchUpSeconds, "entries/s"),
-      told("over a snapshot (1) or the log alone (0)", needsSnapshot ? 1 : 0, ""),
+      reported("stopped for", lab.stoppedSeconds, "s"),
+      reported("leader's memory before", memoryBefore / 1e6, "MB"),
+      reported("leader's memory after", memoryAfter / 1e6, "MB"),
+      reported("behind when it goes on", behind, "entries"),
+      reported("caught up after", catchUpSeconds, "s"),
+      reported("caught up at", behind / catchUpSeconds, "entries/s"),
+      reported("over a snapshot (1) or the log alone (0)", needsSnapshot ? 1 : 0, ""),
     ];
   },
 };

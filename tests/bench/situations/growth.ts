@@ -1,4 +1,4 @@
-/** How throughput changes as values, keys and nodes become more. */
+/** Throughput as values grow and keys and nodes become more. */
 import type { Figure } from "./figures.ts";
 import { GETS, type Lab, type Situation, type Work } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
@@ -8,7 +8,7 @@ const VALUE_BYTES = [16, 256, 4_096, 65_536, 1_048_576];
 const KEYS = [1_000, 10_000, 100_000, 1_000_000, 5_000_000];
 const QUICK_KEYS = [1_000, 10_000];
 const NODES = [1, 3, 5, 7];
-/** For values: connections fewer, and keys few, so that all of them fit into memory several times. */
+/** For large values: fewer connections and few keys, so that all values fit into memory several times. */
 const FEW_CLIENTS = 16;
 const FEW_KEYS = 50;
 
@@ -33,7 +33,7 @@ export const growth: Situation = {
         figures.push(...await putsAndGets(lab, nodes, { panel: "bytes of a value", x, work }));
       }
     }
-    // Last: the disk is busy for a while with the gigabytes that it leaves behind.
+    // Last, because it keeps the disk busy afterwards with the gigabytes that it wrote.
     {
       await using nodes = await lab.startNodes();
       for (const x of lab.isQuick ? QUICK_KEYS : KEYS) {
@@ -46,7 +46,7 @@ export const growth: Situation = {
   },
 };
 
-/** Gets after puts, all of whose keys are there by then. */
+/** Measures gets after puts, when all keys exist. */
 export async function putsAndGets(
   lab: Lab,
   nodes: Nodes,

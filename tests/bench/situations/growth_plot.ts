@@ -8,14 +8,14 @@ const COLUMNS = 2;
 const COLORS: Readonly<Record<string, string>> = { put: "#0b6e4f", get: "#1d4e89" };
 const GRAY = "#6b7280";
 
-/** What one mark is made of: the median of all figures there. */
+/** A mark: the median of all figures at its position. */
 interface Mark {
   readonly series: string;
   readonly x: number;
   readonly value: number;
 }
 
-/** The plot of all figures that have a point; null when none has. */
+/** Returns the plot of all figures that have a point; null when none has. */
 export function growthPlot(figures: readonly Figure[]): string | null {
   const panels = [...Map.groupBy(figures, ({ point }) => point?.panel ?? "")].filter(([panel]) =>
     panel !== ""
@@ -63,7 +63,7 @@ function panelOf(panel: string, marks: readonly Mark[]): readonly string[] {
   ];
 }
 
-/** Whole decades as on every axis; what lies between as it is. */
+/** Returns the label of a tick: decades as on every axis, other values unchanged. */
 function placeText(place: number): string {
   return Number.isInteger(Math.log10(place))
     ? tickText(place)

@@ -1,7 +1,7 @@
-/** What metrics over HTTP cost those who write. */
+/** The cost of metrics over HTTP for writers. */
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { pause } from "../../../lib/platform/promise.ts";
-import { type Figure, told } from "./figures.ts";
+import { type Figure, reported } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
 
@@ -25,9 +25,9 @@ export const httpCost: Situation = {
       for (const nodes of order) rates.set(nodes, await putRate(lab, nodes, nodes === withHttp));
       const [bare, served] = [rates.get(without) ?? NaN, rates.get(withHttp) ?? NaN];
       figures.push(
-        told("without", bare, "puts/s"),
-        told("with, and scraped", served, "puts/s"),
-        told("with against without", served / bare, "×"),
+        reported("without", bare, "puts/s"),
+        reported("with, and scraped", served, "puts/s"),
+        reported("with against without", served / bare, "×"),
       );
     }
     return figures;
@@ -45,7 +45,7 @@ async function putRate(lab: Lab, nodes: Nodes, isScraped: boolean): Promise<numb
   }
 }
 
-/** Asks each node for its metrics, again and again. */
+/** Scrapes the metrics of each node repeatedly. */
 async function scrape(nodes: Nodes, signal: AbortSignal): Promise<void> {
   const clock = new SystemClock();
   while (!signal.aborted) {

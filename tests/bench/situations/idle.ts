@@ -1,9 +1,9 @@
-/** What a cluster costs that nobody uses. */
+/** The cost of an idle cluster. */
 import { join } from "@std/path";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { type Peer, PEERS, type RunningPeer } from "../peers/peers.ts";
 import type { PeerName } from "../workloads.ts";
-import { atMost, type Figure, told } from "./figures.ts";
+import { atMost, type Figure, reported } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 
 const IDLE_SECONDS = 20;
@@ -11,7 +11,7 @@ const SETTLE_SECONDS = 3;
 const GOAL_CPU_PERCENT = 1;
 const GOAL_RESIDENT_MB = 70;
 
-/** What is read of a node. */
+/** A reading of a node. */
 interface Usage {
   readonly cpuMs: number;
   readonly residentBytes: number;
@@ -49,15 +49,15 @@ export const idle: Situation = {
       (after[name] ?? []).map(({ residentBytes }) => residentBytes / 1e6);
     return [
       ...cpu("kvraft").map((share) => atMost(GOAL_CPU_PERCENT, "CPU of a node", share, "% of a core")),
-      ...cpu("etcd").map((share) => told("CPU of a node of etcd", share, "% of a core")),
+      ...cpu("etcd").map((share) => reported("CPU of a node of etcd", share, "% of a core")),
       ...memory("kvraft").map((size) => atMost(GOAL_RESIDENT_MB, "resident memory of a node", size, "MB")),
-      ...memory("etcd").map((size) => told("resident memory of a node of etcd", size, "MB")),
-      ...memory("bare").map((size) => told("resident memory of a bare listener in Deno", size, "MB")),
+      ...memory("etcd").map((size) => reported("resident memory of a node of etcd", size, "MB")),
+      ...memory("bare").map((size) => reported("resident memory of a bare listener in Deno", size, "MB")),
     ];
   },
 };
 
-/** Null when it can't be had here. */
+/** Returns null when the peer is not installed. */
 async function startPeer(lab: Lab, name: PeerName, owner: AsyncDisposableStack): Promise<RunningPeer | null> {
   const peer: Peer | undefined = PEERS.find((one) => one.name === name);
   if (peer === undefined || (await peer.availability()).kind === "missing") return null;

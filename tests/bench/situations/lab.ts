@@ -1,4 +1,4 @@
-/** What situations work with: clusters and load, and an end to all of them, whatever happens. */
+/** The environment of a situation: it starts clusters and load, and stops all of them in the end. */
 import type { Load } from "../../../lib/loadgen/mod.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import type { Consistency } from "../../../lib/protocol/messages.ts";
@@ -12,11 +12,11 @@ import type { Figure } from "./figures.ts";
 import { Nodes, type NodesOptions, PATIENCE_MS } from "./nodes.ts";
 
 const PUTS = { put: 1, get: 0 } as const;
-/** Gets and nothing else, for {@link Work}. */
+/** A mix of gets only, for {@link Work}. */
 export const GETS = { put: 0, get: 1 } as const;
 const SHORT_SHARE = 0.2;
 
-/** A closed loop; what is left out: 64 clients, each with one put of 256 bytes under way, 1000 keys. */
+/** A closed loop; by default 64 clients, each with one put of 256 bytes in flight, 1000 keys. */
 export interface Work extends Partial<Omit<Load, "ratePerSecond" | "durationMs" | "warmupMs">> {
   readonly seconds: number;
   readonly prefix?: string;
@@ -24,29 +24,29 @@ export interface Work extends Partial<Omit<Load, "ratePerSecond" | "durationMs" 
   readonly loadsKeys?: boolean;
   /** Processes that share the clients. Default 1. */
   readonly generators?: number;
-  /** Past the client library, the connections spread over `nodes`. */
+  /** Bypasses the client library and spreads the connections over `nodes`. */
   readonly direct?: { readonly consistency: Consistency; readonly nodes: "leader" | "all" };
 }
 
-/** How the bench is run. */
+/** The options of a run. */
 export interface LabOptions {
   readonly isQuick: boolean;
-  /** How long a follower stands still. */
+  /** Seconds for which a follower is suspended. */
   readonly stoppedSeconds: number;
   readonly say: (text: string) => void;
 }
 
-/** One situation: what it measures, and how. */
+/** A situation to measure. */
 export interface Situation {
   readonly name: string;
   /** A sentence or two for the page: what is done, and what the figures are. */
   readonly about: string;
-  /** How often it is measured unless told otherwise. */
+  /** Default number of measurements. */
   readonly rounds: number;
   measure(lab: Lab): Promise<readonly Figure[]>;
 }
 
-/** Owns every process; dispose of it in the end, or in the middle, which fails whatever is being measured. */
+/** Owns every process. Disposing of it early fails the current measurement. */
 export class Lab implements AsyncDisposable {
   readonly isQuick: boolean;
   readonly stoppedSeconds: number;
@@ -60,17 +60,17 @@ export class Lab implements AsyncDisposable {
     this.say = say;
   }
 
-  /** So many seconds; a fifth of it, and at least one, in a short run. */
+  /** Returns so many seconds; a fifth of them, and at least one, in a short run. */
   seconds(count: number): number {
     return this.isQuick ? Math.max(1, count * SHORT_SHARE) : count;
   }
 
-  /** `count`, or `quick` in a short run. */
+  /** Returns `count`, or `quick` in a short run. */
   count(count: number, quick: number): number {
     return this.isQuick ? quick : count;
   }
 
-  /** Starts a cluster, for use with `await using`, and works it warm: it compiles what it runs often while it runs. */
+  /** Starts a cluster, for use with `await using`, and warms it up, so that hot functions are compiled. */
   async startNodes(options: NodesOptions & { readonly isWarm?: boolean } = {}): Promise<Nodes> {
     const nodes = await this.own(Nodes.start(options));
     if (options.isWarm !== false) {
@@ -79,7 +79,7 @@ export class Lab implements AsyncDisposable {
     return nodes;
   }
 
-  /** What is gone with the lab, if not before. Throws when the lab is. */
+  /** Registers a resource to be disposed of with the lab. Throws when the lab is disposed of already. */
   async own<T extends AsyncDisposable>(made: T | Promise<T>): Promise<T> {
     const one = await made;
     if (this.#end.signal.aborted) {
@@ -90,7 +90,7 @@ export class Lab implements AsyncDisposable {
     return one;
   }
 
-  /** Puts a load on a cluster, from processes of its own, and tells what came of it. */
+  /** Loads a cluster from other processes, and returns the results. */
   async load(nodes: Nodes, work: Work): Promise<Measurement> {
     const { seconds, prefix = "bench/", loadsKeys = false, direct, clients = 64, generators = 1, ...load } =
       work;
@@ -123,7 +123,7 @@ export class Lab implements AsyncDisposable {
     return measurementOf(answers, { round: 1, workload: "", peer: "kvraft", residentBytes: [], cpuMs: [] });
   }
 
-  /** Runs a script of this checkout with an assignment as JSON to its end, and gives what it prints, read as JSON. */
+  /** Runs a script of this checkout with an assignment as JSON, and returns its output, parsed as JSON. */
   async runScript<T>(script: string, assignment: unknown): Promise<T> {
     const [program, ...args] = denoCommand(script, {
       permissions: ["--allow-all"],
@@ -135,7 +135,7 @@ export class Lab implements AsyncDisposable {
     return JSON.parse(stdout);
   }
 
-  /** Lets time pass in which nothing is asked of anybody. */
+  /** Waits without any request. */
   async rest(seconds: number): Promise<void> {
     await pause(seconds * 1_000, { clock: new SystemClock(), signal: this.#end.signal });
   }

@@ -1,4 +1,4 @@
-/** How long nothing can be written once the leader is killed. */
+/** The time without writes after the leader is killed. */
 import type { KvClient } from "../../../lib/mod.ts";
 import { atMost, type Figure } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
@@ -45,7 +45,7 @@ async function killOnce(lab: Lab, nodes: Nodes, clients: readonly KvClient[]): P
   await nodes.startNode(leader);
   await nodes.waitUntilLevel();
   const [first, last] = [Math.min(...times), Math.max(...times)];
-  lab.say(`  served again after ${first.toFixed(0)} ms, everybody after ${last.toFixed(0)} ms`);
+  lab.say(`  served again after ${first.toFixed(0)} ms, all clients after ${last.toFixed(0)} ms`);
   return [
     atMost(GOAL_MS, "writes served again after", first, "ms"),
     atMost(GOAL_ELECTION_TIMEOUTS, "the same in election timeouts", first / ELECTION_TIMEOUT_MS, ""),

@@ -1,8 +1,8 @@
 /**
- * `deno task bench:situations`: kvraft where things go wrong, stand still or grow, each situation beside its goal.
+ * `deno task bench:situations`: measures kvraft under failures, pauses and growth, each situation against its goal.
  *
  * Writes docs/benchmarks/situations.md, situations.json and growth.svg after each situation, so that an early end loses
- * none; what is not measured this time stays there as it was measured last.
+ * none; situations that are not measured keep their last results.
  */
 import { join } from "@std/path";
 import { integerOfText, type OptionSpec, optionUsage, parseArguments } from "../../../lib/cli/arguments.ts";
@@ -45,22 +45,22 @@ const SITUATIONS: readonly Situation[] = [
 ];
 
 const OPTIONS: readonly OptionSpec[] = [
-  { name: "quick", placeholder: null, help: "each once and in short form, to see that it works" },
-  { name: "only", placeholder: "<text>", help: "only situations whose name has this in it" },
-  { name: "rounds", placeholder: "<n>", help: "how often each is measured (1 or 3)" },
+  { name: "quick", placeholder: null, help: "measure each once, in short form, to check that it works" },
+  { name: "only", placeholder: "<text>", help: "only situations whose name contains this" },
+  { name: "rounds", placeholder: "<n>", help: "measurements of each (1 or 3)" },
   {
     name: "stopped-seconds",
     placeholder: "<n>",
-    help: "how long a follower stands still (30; the goal: 600)",
+    help: "how long a follower is suspended (30; the goal: 600)",
   },
   { name: "output", placeholder: "<folder>", help: "where everything is written (docs/benchmarks)" },
   { name: "help", placeholder: null, help: "explain, and do nothing" },
 ];
 
-/** What was asked for. */
+/** The options of a run. */
 interface Plan {
   readonly isQuick: boolean;
-  /** Null: as each situation has it. */
+  /** Null for the default of each situation. */
   readonly rounds: number | null;
   readonly stoppedSeconds: number;
   readonly situations: readonly Situation[];
@@ -68,7 +68,7 @@ interface Plan {
   readonly command: string;
 }
 
-/** Throws UsageError. */
+/** Parses the command line; throws UsageError. */
 function planOf(args: readonly string[]): Plan | null {
   const { options } = parseArguments(args, OPTIONS);
   if (options.has("help")) return null;
@@ -93,7 +93,7 @@ function planOf(args: readonly string[]): Plan | null {
   };
 }
 
-/** Measures one situation; what fails is told, and does not end the others. */
+/** Measures one situation; a failure is printed, and does not end the others. */
 async function measure(situation: Situation, plan: Plan, end: AbortSignal): Promise<SituationResults> {
   const rounds = plan.rounds ?? situation.rounds;
   const loadAverage = Deno.loadavg()[0] ?? 0;
@@ -128,7 +128,7 @@ function resultsBefore(path: string): readonly SituationResults[] {
   }
 }
 
-/** Writes everything, formatted as all files of the checkout are. */
+/** Writes all output files and formats them. */
 async function write(folder: string, all: Situations): Promise<void> {
   Deno.mkdirSync(folder, { recursive: true });
   const abouts = Object.fromEntries(SITUATIONS.map(({ name, about }) => [name, about]));

@@ -1,4 +1,4 @@
-/** How throughput changes as connections become more. */
+/** Throughput as connections become more. */
 import type { Figure } from "./figures.ts";
 import { putsAndGets } from "./growth.ts";
 import type { Situation } from "./lab.ts";

@@ -1,5 +1,5 @@
 /** A store with a million keys. */
-import { atLeast, atMost, type Figure, told } from "./figures.ts";
+import { atLeast, atMost, type Figure, reported } from "./figures.ts";
 import { GETS, type Situation, type Work } from "./lab.ts";
 
 const KEYS = 1_000_000;
@@ -32,7 +32,7 @@ export const manyKeys: Situation = {
     await run({ keyCount: keys, loadsKeys: true, inFlight: 16, seconds: 1 });
     const loadSeconds = (performance.now() - startedAt) / 1_000;
     lab.say(`  ${keys} keys put in ${loadSeconds.toFixed(0)} s`);
-    const figures: Figure[] = [told("keys put at", keys / loadSeconds, "puts/s")];
+    const figures: Figure[] = [reported("keys put at", keys / loadSeconds, "puts/s")];
     for (let turn = 0; turn < lab.count(3, 1); turn++) {
       const [manyPut, fewPut] = [await run({ keyCount: keys }), await run(few)];
       const [manyGet, fewGet] = [
@@ -40,12 +40,12 @@ export const manyKeys: Situation = {
         await run({ ...few, mix: GETS }),
       ];
       figures.push(
-        told("put, all keys", manyPut, "puts/s"),
-        told("put, 1000 keys beside them", fewPut, "puts/s"),
+        reported("put, all keys", manyPut, "puts/s"),
+        reported("put, 1000 keys beside them", fewPut, "puts/s"),
         atLeast(GOAL_OF_FEW, "put, all keys against 1000 beside them", manyPut / fewPut, "×"),
         atLeast(GOAL_OF_FEW, "put, all keys against the store with 1000 keys", manyPut / emptyPut, "×"),
-        told("get, all keys", manyGet, "gets/s"),
-        told("get, 1000 keys beside them", fewGet, "gets/s"),
+        reported("get, all keys", manyGet, "gets/s"),
+        reported("get, 1000 keys beside them", fewGet, "gets/s"),
         atLeast(GOAL_OF_FEW, "get, all keys against 1000 beside them", manyGet / fewGet, "×"),
         atLeast(GOAL_OF_FEW, "get, all keys against the store with 1000 keys", manyGet / emptyGet, "×"),
       );

@@ -1,5 +1,5 @@
-/** Small requests while somebody else's are large. */
-import { type Figure, told } from "./figures.ts";
+/** Small requests while other clients send large ones. */
+import { type Figure, reported } from "./figures.ts";
 import type { Situation } from "./lab.ts";
 
 const SECONDS = 5;
@@ -27,14 +27,14 @@ export const mixedSizes: Situation = {
       }),
     ]);
     return [
-      told("p99 of 256 B alone", alone.p99Ms, "ms"),
-      told("p99 of 256 B beside 1 MiB", beside.p99Ms, "ms"),
-      told("p99 beside against alone", beside.p99Ms / alone.p99Ms, "×"),
-      told("p50 of 256 B alone", alone.p50Ms, "ms"),
-      told("p50 of 256 B beside 1 MiB", beside.p50Ms, "ms"),
-      told("256 B alone", alone.throughput, "puts/s"),
-      told("256 B beside 1 MiB", beside.throughput, "puts/s"),
-      told("1 MiB", large.throughput * LARGE_BYTES / 1e6, "MB/s"),
+      reported("p99 of 256 B alone", alone.p99Ms, "ms"),
+      reported("p99 of 256 B beside 1 MiB", beside.p99Ms, "ms"),
+      reported("p99 beside against alone", beside.p99Ms / alone.p99Ms, "×"),
+      reported("p50 of 256 B alone", alone.p50Ms, "ms"),
+      reported("p50 of 256 B beside 1 MiB", beside.p50Ms, "ms"),
+      reported("256 B alone", alone.throughput, "puts/s"),
+      reported("256 B beside 1 MiB", beside.throughput, "puts/s"),
+      reported("1 MiB", large.throughput * LARGE_BYTES / 1e6, "MB/s"),
     ];
   },
 };

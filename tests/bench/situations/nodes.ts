@@ -1,4 +1,4 @@
-/** Nodes of kvraft from source, permitted what the compiled form is, with their data beneath the checkout: on its disk. */
+/** kvraft nodes from source, with the permissions of the executable and with data on the disk of the checkout. */
 import { join } from "@std/path";
 import { KvClient } from "../../../lib/mod.ts";
 import type { NodeStatus } from "../../../lib/protocol/messages.ts";
@@ -10,22 +10,22 @@ import { freePorts } from "../../support/temporary.ts";
 import { cpuMsOf, residentBytesOf } from "../processes.ts";
 
 const HOST = "127.0.0.1";
-/** How long anything here may take before it counts as stuck. */
+/** Time after which an operation counts as stuck. */
 export const PATIENCE_MS = 1_800_000;
 const LOG_LINES = 6;
 const STATUS_DEADLINE_MS = 2_000;
 
-/** How to make a cluster. */
+/** The options of a cluster. */
 export interface NodesOptions {
   /** Default 3. */
   readonly count?: number;
-  /** Added to the flags of each. */
+  /** Additional flags of each node. */
   readonly flags?: readonly string[];
   /** Whether each serves metrics over HTTP. Default false. */
   readonly http?: boolean;
 }
 
-/** A cluster; its processes and its folder are gone once it is disposed of. */
+/** A cluster; disposing of it ends its processes and removes its folder. */
 export class Nodes implements AsyncDisposable {
   /** The ids of all, ascending. */
   readonly ids: readonly number[];
@@ -34,7 +34,7 @@ export class Nodes implements AsyncDisposable {
   readonly #flags: readonly string[];
   readonly #http: boolean;
   readonly #processes = new Map<number, Process>();
-  #isGone = false;
+  #isDisposed = false;
 
   private constructor({ count = 3, flags = [], http = false }: NodesOptions) {
     const parent = join(CHECKOUT, ".cache", "bench");
@@ -57,7 +57,7 @@ export class Nodes implements AsyncDisposable {
     return nodes;
   }
 
-  /** Starts one; how long until it served, in steps of some 20 ms. */
+  /** Starts one; returns the time until it served, in steps of some 20 ms. */
   async startNode(id: number): Promise<number> {
     const cluster = this.ids.map((one) => `${one}=${this.address(one)}`).join(",");
     const http = this.#http ? ["--http", this.httpAddress(id)] : [];
@@ -72,43 +72,43 @@ export class Nodes implements AsyncDisposable {
     return performance.now() - startedAt;
   }
 
-  /** Where a node listens. */
+  /** Returns the address of a node. */
   address(id: number): string {
     return `${HOST}:${this.#firstPort + id - 1}`;
   }
 
-  /** Where a node serves its metrics. */
+  /** Returns the HTTP address of a node's metrics. */
   httpAddress(id: number): string {
     return `${HOST}:${this.#firstPort + this.ids.length + id - 1}`;
   }
 
-  /** Where all listen, the leader first. */
+  /** Returns the addresses of all nodes, the leader's first. */
   async addresses(): Promise<readonly string[]> {
     const leader = await this.waitForLeader();
     return [leader, ...this.ids.filter((id) => id !== leader)].map((id) => this.address(id));
   }
 
-  /** A client of all of them. Use with `await using`. */
+  /** Connects a client to all of them. Use with `await using`. */
   async connect(): Promise<KvClient> {
     return await KvClient.connect({ cluster: this.ids.map((id) => this.address(id)), timeoutMs: 60_000 });
   }
 
-  /** Resident memory of one. */
+  /** Returns the resident memory of one. */
   residentBytes(id: number): number {
     return residentBytesOf(this.#process(id).pid);
   }
 
-  /** CPU time of one since it was started. */
+  /** Returns the CPU time of one since it was started. */
   cpuMs(id: number): number {
     return cpuMsOf(this.#process(id).pid);
   }
 
-  /** SIGSTOP and SIGCONT. */
+  /** Sends SIGSTOP or SIGCONT. */
   signal(id: number, signal: "SIGSTOP" | "SIGCONT"): void {
     this.#process(id).signal(signal);
   }
 
-  /** The last lines that each has printed, to see why it did what it was not to do. */
+  /** Returns the last lines that each node has printed, to diagnose a failure. */
   logs(): string {
     return this.ids.map((id) => {
       const lines = this.#process(id).printed.trimEnd().split("\n").slice(-LOG_LINES);
@@ -121,24 +121,24 @@ export class Nodes implements AsyncDisposable {
     await this.#process(id).kill();
   }
 
-  /** SIGTERM; resolves when it is gone. */
+  /** Sends SIGTERM; resolves when the process has ended. */
   async stop(id: number): Promise<void> {
     await this.#process(id).stop();
   }
 
-  /** Removes what a stopped node has stored. */
+  /** Removes the data of a stopped node. */
   async forget(id: number): Promise<void> {
     await Deno.remove(join(this.#folder, "data", `node-${id}`), { recursive: true });
   }
 
-  /** What a node says of itself; null when it does not answer. */
+  /** Returns the status of a node; null when it does not answer. */
   async status(id: number): Promise<NodeStatus | null> {
     const port = this.#firstPort + id - 1;
     const answer = await ask({ port, kind: "status", deadlineMs: STATUS_DEADLINE_MS });
     return answer?.kind === "statusResult" ? answer.status : null;
   }
 
-  /** The leader whom a majority follows. */
+  /** Waits for a leader that a majority follows. */
   async waitForLeader(): Promise<number> {
     return await this.#eventually("a majority follows one leader", async () => {
       const answers = await Promise.all(this.ids.map((id) => this.status(id)));
@@ -163,18 +163,22 @@ export class Nodes implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isGone) return;
-    this.#isGone = true;
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
     for (const process of this.#processes.values()) await process[Symbol.asyncDispose]();
     await Deno.remove(this.#folder, { recursive: true });
   }
 
-  /** As `eventually`, but ends at once when the cluster is gone. */
+  /** Waits as `eventually` does, but ends at once when the cluster is disposed of. */
   async #eventually<T>(what: string, attempt: () => Promise<T | null>, deadlineMs: number): Promise<T> {
-    const gone = new Error(`The cluster is gone; it was waited for until ${what}.`);
-    const result = await eventually<T | Error>(what, async () => this.#isGone ? gone : await attempt(), {
-      deadlineMs,
-    });
+    const disposed = new Error(`The cluster was disposed of before ${what}.`);
+    const result = await eventually<T | Error>(
+      what,
+      async () => this.#isDisposed ? disposed : await attempt(),
+      {
+        deadlineMs,
+      },
+    );
     if (result instanceof Error) throw result;
     return result;
   }

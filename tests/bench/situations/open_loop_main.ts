@@ -1,7 +1,8 @@
 /**
- * Requests that fall due whatever the store does, in a process of its own: puts at a rate, each sent when it is due
- * over the next connection that has room. One that finds no room anywhere is not sent: what a client library keeps
- * back. Usage: open_loop_main.ts <assignment as JSON>; prints an {@link OpenLoopAnswer} as JSON.
+ * An open-loop load generator in a process of its own: puts at a fixed rate, independent of the store's answers, each
+ * sent when it is due over the next connection below its limit. A put that is due while all connections are at their
+ * limit is not sent, as a client library would hold it back. Usage: open_loop_main.ts <assignment as JSON>; prints an
+ * {@link OpenLoopAnswer} as JSON.
  */
 import process from "node:process";
 import { type HistogramDocument, keyOfNumber, LatencyHistogram } from "../../../lib/loadgen/mod.ts";
@@ -9,11 +10,11 @@ import { pause } from "../../../lib/platform/promise.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DirectTarget } from "../peers/direct_client.ts";
 
-/** Requests that one connection has under way at most: as many as the client library has. */
+/** Most requests in flight on one connection, as in the client library. */
 const MAX_IN_FLIGHT = 1_024;
-/** How often it is looked what has fallen due. */
+/** Interval of the check for due requests. */
 const TICK_MS = 1;
-/** Of the time, at its beginning: what is accepted then is no measure of the rate. */
+/** Share of the time, at the beginning, that is not counted: accepted requests are no measure of the rate then. */
 const WARMUP_SHARE = 0.2;
 
 /** The load. */
@@ -26,17 +27,17 @@ export interface OpenLoop {
   readonly keyCount: number;
 }
 
-/** What came of it. */
+/** The results. */
 export interface OpenLoopAnswer {
   readonly due: number;
   readonly accepted: number;
-  /** From when they were due. */
+  /** Measured from the time at which they were due. */
   readonly latency: HistogramDocument;
-  /** Sent and not done, by code. */
+  /** Requests that failed, by error code. */
   readonly refused: Readonly<Record<string, number>>;
-  /** Due and never sent. */
+  /** Requests that were due and not sent. */
   readonly keptBack: number;
-  /** Accepted in a second, from when the program that sends is warm until the last request falls due. */
+  /** Accepted requests a second, from the end of the warm-up until the last request is due. */
   readonly acceptedPerSecond: number;
   readonly elapsedMs: number;
   /** Of a core. */
@@ -118,7 +119,7 @@ if (import.meta.main) {
   Deno.exit(0);
 }
 
-/** How many have fallen due so long after the beginning; the first does at once. */
+/** Returns how many requests are due so long after the beginning; the first is due at once. */
 export function dueBy(elapsedMs: number, ratePerSecond: number): number {
   return Math.floor(elapsedMs / 1_000 * ratePerSecond) + 1;
 }

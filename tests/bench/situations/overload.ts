@@ -1,13 +1,13 @@
-/** Twice as much as the cluster can do. */
+/** Twice the load that the cluster can serve. */
 import { LatencyHistogram } from "../../../lib/loadgen/mod.ts";
-import { atLeast, type Figure, neverMore, told } from "./figures.ts";
+import { atLeast, type Figure, neverMore, reported } from "./figures.ts";
 import type { Lab, Situation } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
 import type { OpenLoop, OpenLoopAnswer } from "./open_loop_main.ts";
 
 const CONNECTIONS = 64;
 const IN_FLIGHT = 16;
-/** Small ones, of which the generator can't make enough beside nodes on the same cores, and some of which it can. */
+/** Small values, for which the generator on the same cores is too slow, and larger ones, for which it is fast enough. */
 const VALUE_BYTES = [256, 16_384];
 const KEY_COUNT = 1_000;
 const SECONDS = 10;
@@ -65,18 +65,22 @@ async function overloadWith(
   const dueShare = answer.due / answer.elapsedMs * 1_000 / loop.ratePerSecond;
   const size = `${valueBytes} B: `;
   return [
-    told(`${size}peak, closed loop`, peak.throughput, "puts/s"),
-    told(`${size}fell due, of the rate asked for`, dueShare, "×"),
-    told(`${size}accepted`, accepted, "puts/s"),
+    reported(`${size}peak, closed loop`, peak.throughput, "puts/s"),
+    reported(`${size}fell due, of the rate asked for`, dueShare, "×"),
+    reported(`${size}accepted`, accepted, "puts/s"),
     atLeast(GOAL_OF_PEAK, `${size}accepted against the peak`, accepted / peak.throughput, "×"),
-    told(`${size}p99 at the peak`, peak.p99Ms, "ms"),
-    told(`${size}p99 of accepted`, LatencyHistogram.from(answer.latency).percentileMs(0.99), "ms"),
-    told(`${size}answered busy`, percent(answer.refused["busy"] ?? 0), "% of due"),
-    told(`${size}kept back by the clients`, percent(answer.keptBack), "% of due"),
-    told(`${size}failed otherwise`, percent(others.reduce((sum, [, count]) => sum + count, 0)), "% of due"),
-    told(`${size}leader's memory before`, before.memory / 1e6, "MB"),
-    told(`${size}leader's memory after`, after.memory / 1e6, "MB"),
+    reported(`${size}p99 at the peak`, peak.p99Ms, "ms"),
+    reported(`${size}p99 of accepted`, LatencyHistogram.from(answer.latency).percentileMs(0.99), "ms"),
+    reported(`${size}answered busy`, percent(answer.refused["busy"] ?? 0), "% of due"),
+    reported(`${size}kept back by the clients`, percent(answer.keptBack), "% of due"),
+    reported(
+      `${size}failed otherwise`,
+      percent(others.reduce((sum, [, count]) => sum + count, 0)),
+      "% of due",
+    ),
+    reported(`${size}leader's memory before`, before.memory / 1e6, "MB"),
+    reported(`${size}leader's memory after`, after.memory / 1e6, "MB"),
     neverMore(0, `${size}terms that began`, terms, ""),
-    told(`${size}generator`, answer.cpuShare * 100, "% of a core"),
+    reported(`${size}generator`, answer.cpuShare * 100, "% of a core"),
   ];
 }

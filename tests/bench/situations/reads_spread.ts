@@ -1,5 +1,5 @@
 /** Reads at the leader and at all nodes. */
-import { type Figure, told } from "./figures.ts";
+import { type Figure, reported } from "./figures.ts";
 import { GETS, type Situation, type Work } from "./lab.ts";
 
 const SECONDS = 4;
@@ -22,11 +22,11 @@ export const readsSpread: Situation = {
     const spread = await get({ consistency: "linearizable", nodes: "all" });
     const stale = await get({ consistency: "stale", nodes: "all" });
     return [
-      told("linearizable, leader", leader, "gets/s"),
-      told("linearizable, three nodes", spread, "gets/s"),
-      told("stale, three nodes", stale, "gets/s"),
-      told("linearizable, three nodes against the leader", spread / leader, "×"),
-      told("stale, three nodes against the leader", stale / leader, "×"),
+      reported("linearizable, leader", leader, "gets/s"),
+      reported("linearizable, three nodes", spread, "gets/s"),
+      reported("stale, three nodes", stale, "gets/s"),
+      reported("linearizable, three nodes against the leader", spread / leader, "×"),
+      reported("stale, three nodes against the leader", stale / leader, "×"),
     ];
   },
 };

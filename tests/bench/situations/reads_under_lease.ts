@@ -1,12 +1,12 @@
-/** What a lease spares those who read. */
-import { type Figure, told } from "./figures.ts";
+/** The gain of reads under a lease. */
+import { type Figure, reported } from "./figures.ts";
 import { GETS, type Lab, type Situation, type Work } from "./lab.ts";
 import type { Nodes } from "./nodes.ts";
 
 const SECONDS = 4;
 const TURNS = 5;
 
-/** Gets, and what is told of them. */
+/** Throughput and latency of gets. */
 interface Gets {
   readonly name: string;
   readonly work: Partial<Work>;
@@ -62,10 +62,10 @@ async function compare(
   const second = await measure(isReversed ? asking : leasing);
   const [asked, leased] = isReversed ? [second, first] : [first, second];
   return [
-    told(`${name}: by default`, asked.rate, "gets/s"),
-    told(`${name}: under a lease`, leased.rate, "gets/s"),
-    told(`${name}: under a lease against by default`, leased.rate / asked.rate, "×"),
-    told(`${name}: p50 by default`, asked.p50Ms, "ms"),
-    told(`${name}: p50 under a lease`, leased.p50Ms, "ms"),
+    reported(`${name}: by default`, asked.rate, "gets/s"),
+    reported(`${name}: under a lease`, leased.rate, "gets/s"),
+    reported(`${name}: under a lease against by default`, leased.rate / asked.rate, "×"),
+    reported(`${name}: p50 by default`, asked.p50Ms, "ms"),
+    reported(`${name}: p50 under a lease`, leased.p50Ms, "ms"),
   ];
 }

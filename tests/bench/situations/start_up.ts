@@ -1,5 +1,5 @@
-/** From the start of a process to its word that it serves. */
-import { type Figure, told } from "./figures.ts";
+/** The time from the start of a process until it serves. */
+import { type Figure, reported } from "./figures.ts";
 import type { Situation } from "./lab.ts";
 
 const STARTS = 5;
@@ -22,7 +22,7 @@ export const startUp: Situation = {
     for (let start = 0; start < lab.count(STARTS, 2); start++) {
       await nodes.stop(1);
       await nodes.forget(1);
-      figures.push(told("empty folder, ready after", await nodes.startNode(1), "ms"));
+      figures.push(reported("empty folder, ready after", await nodes.startNode(1), "ms"));
     }
     const keyCount = lab.count(LOG_MIB, LOG_MIB / 8) * BYTES_OF_MIB / VALUE_BYTES;
     const work = { seconds: 1, clients: 8, valueBytes: VALUE_BYTES, loadsKeys: true };
@@ -30,12 +30,12 @@ export const startUp: Situation = {
     for (let start = 0; start < lab.count(STARTS, 2); start++) {
       await nodes.stop(1);
       const startedAt = performance.now();
-      figures.push(told("with the log, ready after", await nodes.startNode(1), "ms"));
+      figures.push(reported("with the log, ready after", await nodes.startNode(1), "ms"));
       await using client = await lab.own(nodes.connect());
       await client.get("bench/0000000000");
-      figures.push(told("with the log, first get answered after", performance.now() - startedAt, "ms"));
+      figures.push(reported("with the log, first get answered after", performance.now() - startedAt, "ms"));
     }
     const entries = (await nodes.status(1))?.lastLogIndex ?? 0;
-    return [...figures, told("entries in the log", entries, "")];
+    return [...figures, reported("entries in the log", entries, "")];
   },
 };

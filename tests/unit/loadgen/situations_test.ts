@@ -7,9 +7,9 @@ import {
   type Figure,
   mergeResults,
   neverMore,
+  reported,
   rowsOf,
   type SituationResults,
-  told,
 } from "../../bench/situations/figures.ts";
 import { growthPlot } from "../../bench/situations/growth_plot.ts";
 import { situationsPage } from "../../bench/situations/page.ts";
@@ -25,7 +25,7 @@ function results(
 Deno.test("figures of one name are one row, judged by their median or, where it is said, each", () => {
   const figures = [
     atMost(10, "time", 3, "ms"),
-    told("memory", 5, "MB"),
+    reported("memory", 5, "MB"),
     atMost(10, "time", 40, "ms"),
     atMost(10, "time", 9, "ms"),
     atLeast(0.9, "ratio", 0.8, "×"),
@@ -33,7 +33,7 @@ Deno.test("figures of one name are one row, judged by their median or, where it 
     neverMore(0, "terms", 0, ""),
     neverMore(0, "terms", 1, ""),
     neverMore(2, "retries", 2, ""),
-    atMost(0, "terms that nobody told", NaN, ""),
+    atMost(0, "terms that nobody reported", NaN, ""),
   ];
   const rows = rowsOf(figures).map(({ what, spread: { median }, samples, isReached }) =>
     [what, median, samples, isReached] as const
@@ -44,16 +44,20 @@ Deno.test("figures of one name are one row, judged by their median or, where it 
     ["ratio", 0.8, 1, false],
     ["terms", 0, 3, false],
     ["retries", 2, 1, true],
-    ["terms that nobody told", NaN, 1, false],
+    ["terms that nobody reported", NaN, 1, false],
   ]);
 });
 
 Deno.test("what is measured anew takes the place of what was, and nothing else goes", () => {
-  const before = [results("c", [told("x", 1, "")]), results("a", [told("y", 1, "")]), results("gone", [])];
-  const now = [results("b", []), results("c", [told("x", 2, "")])];
+  const before = [
+    results("c", [reported("x", 1, "")]),
+    results("a", [reported("y", 1, "")]),
+    results("gone", []),
+  ];
+  const now = [results("b", []), results("c", [reported("x", 2, "")])];
   const merged = mergeResults(before, now, ["a", "b", "c", "d"]);
   assertEquals(merged.map(({ name }) => name), ["a", "b", "c"]);
-  assertEquals(merged[2]?.figures, [told("x", 2, "")]);
+  assertEquals(merged[2]?.figures, [reported("x", 2, "")]);
 });
 
 Deno.test("the page says what was reached, what was not, and what could not be measured", () => {
@@ -68,10 +72,10 @@ Deno.test("the page says what was reached, what was not, and what could not be m
   const situations = [
     results("killed", [atMost(1_000, "again after", 1_234, "ms"), atMost(70, "memory", 60, "MB")]),
     results("growth", [
-      { ...told("put, keys: 10000", 90, "puts/s"), point: { panel: "keys", series: "put", x: 10_000 } },
-      { ...told("get, keys: 10000", 20.5, "gets/s"), point: { panel: "keys", series: "get", x: 10_000 } },
+      { ...reported("put, keys: 10000", 90, "puts/s"), point: { panel: "keys", series: "put", x: 10_000 } },
+      { ...reported("get, keys: 10000", 20.5, "gets/s"), point: { panel: "keys", series: "get", x: 10_000 } },
     ]),
-    results("stopped", [told("rate", 5, "puts/s"), told("rate", 7, "puts/s")], ["it did not start"]),
+    results("stopped", [reported("rate", 5, "puts/s"), reported("rate", 7, "puts/s")], ["it did not start"]),
   ];
   const text = situationsPage({ command: "deno task bench:situations", machine, situations }, {
     killed: "Somebody is killed.",
@@ -86,10 +90,10 @@ Deno.test("the page says what was reached, what was not, and what could not be m
 
 Deno.test("the plot of growth has a panel for what grows and a mark for the median of each place", () => {
   const figure = (panel: string, x: number, value: number): Figure => ({
-    ...told(`put, ${panel}: ${x}`, value, "puts/s"),
+    ...reported(`put, ${panel}: ${x}`, value, "puts/s"),
     point: { panel, series: "put", x },
   });
-  assertEquals(growthPlot([told("no place", 1, "")]), null);
+  assertEquals(growthPlot([reported("no place", 1, "")]), null);
   const svg = growthPlot([
     figure("keys", 1_000, 90),
     figure("keys", 1_000, 110),
