@@ -14,9 +14,9 @@ import { assert } from "../platform/assert.ts";
 import {
   type Budget,
   clearBit,
-  type Configuration,
   hasBit,
   Memory,
+  type SearchConfiguration,
   setBit,
   StateTable,
   textOf,
@@ -392,7 +392,7 @@ class Search {
     return null;
   }
 
-  #configuration(): Configuration {
+  #configuration(): SearchConfiguration {
     // Placed steps before `first` need no bits: all of them are.
     const words = this.#placedRequired.subarray(
       Math.floor(this.#first / WORD_BITS),

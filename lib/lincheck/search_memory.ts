@@ -9,7 +9,7 @@ import { assert } from "../platform/assert.ts";
 export const WORD_BITS = 16;
 
 /** All that the rest of a search depends on. */
-export interface Configuration {
+export interface SearchConfiguration {
   /** The state, the required steps that are placed and the next revision to come: what must be equal. */
   readonly name: string;
   /** The greatest revision so far. The smaller, the more is open. */
@@ -20,9 +20,9 @@ export interface Configuration {
   readonly optional: string;
 }
 
-/** Configurations by their names. */
+/** The configurations that were met, by their names. */
 export class Memory {
-  readonly #met = new Map<string, Configuration[]>();
+  readonly #met = new Map<string, SearchConfiguration[]>();
   #size = 0;
 
   /** Configurations that are remembered. */
@@ -31,7 +31,7 @@ export class Memory {
   }
 
   /** Adds a configuration; false if one was met that left at least as much open. */
-  remember(configuration: Configuration): boolean {
+  remember(configuration: SearchConfiguration): boolean {
     const { name } = configuration;
     const met = this.#met.get(name);
     if (met?.some((other) => leavesMore(other, configuration))) return false;
@@ -42,7 +42,7 @@ export class Memory {
   }
 }
 
-function leavesMore(a: Configuration, b: Configuration): boolean {
+function leavesMore(a: SearchConfiguration, b: SearchConfiguration): boolean {
   return a.floor <= b.floor && a.open <= b.open && isSubset(a.optional, b.optional);
 }
 

@@ -13,7 +13,7 @@ import { NodeRefusedError, type RunningServer, startServer } from "../../lib/ser
 import { ManualClock, settle } from "../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../support/fakes/memory_disk.ts";
 import { MemoryNetwork } from "../support/fakes/memory_network.ts";
-import { MEMBERS, Stranger, until } from "../support/fakes/accepting_node.ts";
+import { MEMBERS, RawConnection, until } from "../support/fakes/accepting_node.ts";
 import { RecordingLogger } from "../support/fakes/recording_logger.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { LYING_LENGTHS } from "./mutator.ts";
@@ -73,7 +73,7 @@ class Arena {
   readonly #logger: RecordingLogger;
   #fault: unknown = null;
   #asked = 0;
-  #witness: Stranger | null = null;
+  #witness: RawConnection | null = null;
 
   private constructor(
     server: RunningServer,
@@ -116,7 +116,7 @@ class Arena {
     });
     const arena = new Arena(server, { network, clock, logger });
     if (nodes === 1) await arena.pass(4);
-    arena.#witness = await Stranger.connect(network);
+    arena.#witness = await RawConnection.connect(network);
     await arena.#witness.send(CLIENT_HELLO);
     return arena;
   }
@@ -160,7 +160,7 @@ interface Attack {
 async function attack(input: Uint8Array<ArrayBuffer>, { nodes, hello }: Attack): Promise<void> {
   const arena = await Arena.open(nodes);
   await arena.mustServe();
-  const stranger = await Stranger.connect(arena.network);
+  const stranger = await RawConnection.connect(arena.network);
   if (hello !== null) await stranger.send(hello);
   await settle();
   // In two pieces, so that a frame may be cut anywhere.

@@ -61,7 +61,9 @@ export class MemberProbe {
       const advice = change.kind === "update"
         ? adviceForMember(id)
         : `Start the new node first: kvraft server --node-id ${id} --bind ${address} --join ${ownAddress}`;
-      return `${errorMessage(error).replace(/\.$/, "")}. ${advice}`;
+      // The client drops what precedes a reason ("Cannot connect to …:"), and with it the address.
+      const reason = errorMessage(error).replace(/^Cannot /, "the leader cannot ").replace(/\.$/, "");
+      return `${reason}. ${advice}`;
     }
   }
 

@@ -1,4 +1,4 @@
-/** The accepting end of a node, and a stranger's connection to it, for tests of the network room. */
+/** A node that accepts connections, and a connection that sends raw bytes to it, for tests of the transport. */
 import { setImmediate } from "node:timers";
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { formatAddress } from "../../../lib/platform/address.ts";
@@ -90,8 +90,8 @@ export class NetNode {
   }
 }
 
-/** A connection that says whatever a test wants, byte by byte if need be. */
-export class Stranger {
+/** A connection that sends the bytes that a test chooses. */
+export class RawConnection {
   readonly #connection: Connection;
   /** What came back, decoded by the library. */
   readonly received: ValueType[] = [];
@@ -110,10 +110,10 @@ export class Stranger {
   }
 
   /** Connects to the node with this id. */
-  static async connect(network: Network, id = 1): Promise<Stranger> {
+  static async connect(network: Network, id = 1): Promise<RawConnection> {
     const member = MEMBERS.find((node) => node.id === id) ?? MEMBERS[0];
     if (member === undefined) throw new RangeError("there are no members");
-    return new Stranger(await network.connect(member.address, new AbortController().signal));
+    return new RawConnection(await network.connect(member.address, new AbortController().signal));
   }
 
   /** Sends bytes as they are. */

@@ -5,7 +5,7 @@ import { CONSISTENCY } from "../../../lib/protocol/messages.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
-import { Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { RawConnection, until } from "../../support/fakes/accepting_node.ts";
 import { parseMetrics, sumOf } from "../../support/prometheus.ts";
 import { frame } from "../../support/wire.ts";
 
@@ -37,7 +37,7 @@ Deno.test("ClientWork: reads, hashes and transfers of a closed connection are dr
   }
 
   const others = [...cluster.network.connections];
-  const caller = await Stranger.connect(cluster.network, 1);
+  const caller = await RawConnection.connect(cluster.network, 1);
   await caller.send(CLIENT_HELLO);
   await until("it is welcomed", () => caller.received.length > 0);
   // From here on no time passes: what waits for another turn of the event loop, or for another node, waits.

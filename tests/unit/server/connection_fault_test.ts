@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
-import { Stranger } from "../../support/fakes/accepting_node.ts";
+import { RawConnection } from "../../support/fakes/accepting_node.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -22,7 +22,7 @@ for (const [consistency, code] of [["linearizable", 1], ["stale", 2]] as const) 
     await cluster.found(1);
     const client = await cluster.client(1);
     await cluster.run(client.put("key", "value"));
-    const caller = await Stranger.connect(cluster.network);
+    const caller = await RawConnection.connect(cluster.network);
     await caller.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
     using _fault = brokenListing();
     await caller.send([FRAME_KIND.list, 1, NO_BYTES, null, null, null, false, 10, code]);

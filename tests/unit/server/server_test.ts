@@ -5,7 +5,7 @@ import { JoinError } from "../../../lib/server/startup/identity.ts";
 import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshot/snapshots.ts";
 import { CHANGE } from "../../../lib/protocol/client_frames.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
-import { Stranger } from "../../support/fakes/accepting_node.ts";
+import { RawConnection } from "../../support/fakes/accepting_node.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
 
@@ -136,7 +136,7 @@ Deno.test("a leader that is asked to remove itself says that it is done, and not
   await cluster.run(client.put("key", "value"));
   const { leader } = await cluster.run(client.cluster.status());
   if (leader !== 1) await cluster.run(client.cluster.transferLeadership(1));
-  const caller = await Stranger.connect(cluster.network, 1);
+  const caller = await RawConnection.connect(cluster.network, 1);
   await caller.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
   await caller.send([FRAME_KIND.changeMembership, 7, [CHANGE.numbers.remove, 1], false]);
   const kinds = (): unknown[] => caller.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
@@ -160,6 +160,19 @@ Deno.test("only who says the right id is added", async () => {
   );
   assertMatch(error.message, /node 9 answers at n9:7001/);
   assertEquals(await members(cluster, client), "1 voter");
+});
+
+Deno.test("a member at whose address nothing listens is refused with the address and what to do", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  const client = await cluster.client(1);
+  await cluster.run(client.put("key", "value"));
+  const change = { kind: "add", id: 4, address: "n4:7001", learner: false } as const;
+  const { message } = await assertRejects(() => cluster.run(client.cluster.changeMembership(change)), Error);
+  assertMatch(
+    message,
+    /: the leader cannot connect to n4:7001: nothing listens there\. Start the new node first: /,
+  );
 });
 
 Deno.test("a probe under way at the stop of the leader ends with it", async () => {

@@ -5,7 +5,7 @@ import { MAX_TERM_LEAP, TERM_WINDOW_MS, TermGuard } from "../../../lib/server/te
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import type { ValueType } from "@std/msgpack";
 import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
-import { Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { RawConnection, until } from "../../support/fakes/accepting_node.ts";
 
 Deno.test("TermGuard: a term may be as far ahead as a node that was away can be behind, and no further", () => {
   const guard = new TermGuard(new ManualClock());
@@ -70,7 +70,7 @@ Deno.test("TermGuard: a term that is too high ends its connection for every kind
     for (const leap of [MAX_TERM, Number.MAX_SAFE_INTEGER, term + 2 ** 30]) {
       const server = cluster.server(1);
       assert(server !== null);
-      const caller = await Stranger.connect(cluster.network);
+      const caller = await RawConnection.connect(cluster.network);
       await caller.send([0, "kvraft", 1, 1, 1, server.clusterId, 9, 1, null, 109, "n9:7001"]);
       await caller.send(frame(leap));
       await until(`the connection with the ${kind} was closed`, () => caller.end !== null);

@@ -6,7 +6,7 @@ import {
   CLUSTER_ID,
   NetNode,
   type NetNodeOverrides,
-  Stranger,
+  RawConnection,
   until,
 } from "../../support/fakes/accepting_node.ts";
 
@@ -64,10 +64,10 @@ export async function withNode(
 }
 
 /** Connects, says hello as a client, and has been welcomed. */
-export async function welcomed(network: MemoryNetwork, hello = CLIENT_HELLO): Promise<Stranger> {
-  const stranger = await Stranger.connect(network);
-  await stranger.send(hello);
-  await until("the welcome has come", () => stranger.received.length === 1);
-  assertEquals(stranger.received, [WELCOME]);
-  return stranger;
+export async function welcomed(network: MemoryNetwork, hello = CLIENT_HELLO): Promise<RawConnection> {
+  const connection = await RawConnection.connect(network);
+  await connection.send(hello);
+  await until("the welcome has come", () => connection.received.length === 1);
+  assertEquals(connection.received, [WELCOME]);
+  return connection;
 }

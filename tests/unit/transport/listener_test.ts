@@ -13,7 +13,7 @@ import { encodeResult } from "../../../lib/protocol/command.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import { OPENINGS } from "../../support/openings.ts";
-import { NetNode, Stranger, until, VOTERS } from "../../support/fakes/accepting_node.ts";
+import { NetNode, RawConnection, until, VOTERS } from "../../support/fakes/accepting_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 Deno.test("a client is welcomed with the cluster, the leader and the limits, and its requests come through", () =>
@@ -35,7 +35,7 @@ Deno.test("a client is welcomed with the cluster, the leader and the limits, and
 
 Deno.test("a client may send requests behind its hello without waiting for the welcome", () =>
   withNode(async ({ node, network }) => {
-    const client = await Stranger.connect(network);
+    const client = await RawConnection.connect(network);
     await client.send(CLIENT_HELLO);
     await client.send([43, 1]);
     await until("the request is there", () => node.requests.length === 1);
@@ -65,10 +65,10 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
       [[0, "kvraft", 1], "badHello", "maxVersion is missing"],
     ];
     for (const [hello, code, reason] of refusals) {
-      const stranger = await Stranger.connect(network);
-      await stranger.send(hello);
-      await until("it was closed", () => stranger.end !== null);
-      const [answer] = stranger.received;
+      const connection = await RawConnection.connect(network);
+      await connection.send(hello);
+      await until("it was closed", () => connection.end !== null);
+      const [answer] = connection.received;
       assert(Array.isArray(answer), "a refusal is a frame");
       assertEquals(answer.slice(0, 2), [FRAME_KIND.refusal, code]);
       assertStringIncludes(String(answer[2]), reason);
@@ -85,7 +85,7 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
 Deno.test("the server is told of each peer before it hears the first of its messages", () => {
   const told: string[] = [];
   return withNode(async ({ network }) => {
-    const peer = await Stranger.connect(network);
+    const peer = await RawConnection.connect(network);
     await peer.send(peerHello(2));
     await peer.send([18, 2, 1, 7]);
     await until("the message is there", () => told.length === 2);
@@ -104,7 +104,7 @@ Deno.test("whoever calls is told of the members there are at that moment", () =>
   return withNode(async ({ network }) => {
     await welcomed(network);
     members = [{ id: 4, address: "n4:7004", role: "learner" }];
-    const late = await Stranger.connect(network);
+    const late = await RawConnection.connect(network);
     await late.send(CLIENT_HELLO);
     await until("the welcome has come", () => late.received.length === 1);
     const [welcome] = late.received;
@@ -137,7 +137,7 @@ Deno.test("ConnectionListener.dropPeer: connections with the data folder that is
 Deno.test("beyond the bound on lanes the oldest of a node that is no member makes room", () =>
   withNode(async ({ network }) => {
     const member = await welcomed(network, peerHello(2));
-    const others: Stranger[] = [];
+    const others: RawConnection[] = [];
     for (let id = 100; others.length < MAX_PEER_LANES - 1; id++) {
       others.push(await welcomed(network, peerHello(id)));
     }
@@ -162,14 +162,14 @@ Deno.test("a notice of the members takes nothing from the answers that a client 
 Deno.test("garbage, a length bomb and half a frame end their own connection and nobody else's", () =>
   withNode(async ({ node, network, clock }) => {
     const client = await welcomed(network);
-    const garbage = await Stranger.connect(network);
+    const garbage = await RawConnection.connect(network);
     await garbage.sendBytes(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));
-    const bomb = await Stranger.connect(network);
+    const bomb = await RawConnection.connect(network);
     await bomb.sendBytes(new Uint8Array([0xff, 0xff, 0xff, 0xff]));
-    const overHello = await Stranger.connect(network);
+    const overHello = await RawConnection.connect(network);
     await overHello.sendBytes(new Uint8Array([0, 0, 0x20, 0x01]));
     await until("the first are closed", () => [garbage, bomb, overHello].every(({ end }) => end !== null));
-    const half = await Stranger.connect(network);
+    const half = await RawConnection.connect(network);
     await half.sendBytes(new Uint8Array([0, 0, 0, 20, 0x99]));
     await settle();
     assertEquals(half.end, null);
@@ -186,9 +186,9 @@ Deno.test("garbage, a length bomb and half a frame end their own connection and 
 Deno.test("a connection that speaks another protocol is closed at once, with a line that says which and from where", () =>
   withNode(async ({ node, network }) => {
     for (const { bytes } of OPENINGS) {
-      const stranger = await Stranger.connect(network);
-      await stranger.sendBytes(bytes);
-      await until("it was closed", () => stranger.end !== null);
+      const connection = await RawConnection.connect(network);
+      await connection.sendBytes(bytes);
+      await until("it was closed", () => connection.end !== null);
     }
     assertEquals(
       node.logger.lines.filter(({ level }) => level === "info").map(({ message, fields }) => [
@@ -234,7 +234,7 @@ Deno.test("a request that can't be decoded is answered, and the connection is cl
 Deno.test("clients beyond the limit are told busy, and peers still come in", () =>
   withNode(async ({ node, network }) => {
     const [first] = [await welcomed(network), await welcomed(network)];
-    const third = await Stranger.connect(network);
+    const third = await RawConnection.connect(network);
     await third.send(CLIENT_HELLO);
     await until("it was closed", () => third.end !== null);
     const message = "This node has 2 clients, as many as it may. Try another node, or later.";

@@ -5,25 +5,25 @@ import { PendingHellos } from "../../../lib/transport/pending_hellos.ts";
 import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair, type MemoryNetwork } from "../../support/fakes/memory_network.ts";
-import { Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { RawConnection, until } from "../../support/fakes/accepting_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 /** So many connections that have said nothing. */
-async function silentOnes(network: MemoryNetwork, count: number): Promise<Stranger[]> {
-  const silent: Stranger[] = [];
-  while (silent.length < count) silent.push(await Stranger.connect(network));
+async function silentOnes(network: MemoryNetwork, count: number): Promise<RawConnection[]> {
+  const silent: RawConnection[] = [];
+  while (silent.length < count) silent.push(await RawConnection.connect(network));
   await settle();
   return silent;
 }
 
-const endedAmong = (strangers: readonly Stranger[]): number =>
-  strangers.filter(({ end }) => end !== null).length;
+const endedAmong = (connections: readonly RawConnection[]): number =>
+  connections.filter(({ end }) => end !== null).length;
 
 Deno.test("a silent connection makes room for another once its hello had time to come, one that said hello never", () =>
   withNode(async ({ network, clock, node }) => {
     const client = await welcomed(network);
     const silent = await silentOnes(network, MAX_PENDING_HELLOS);
-    const late = await Stranger.connect(network);
+    const late = await RawConnection.connect(network);
     await late.send(CLIENT_HELLO);
     clock.advance(HELLO_GRACE_MS - 1);
     await settle();
@@ -73,7 +73,7 @@ Deno.test("silent connections from a member's machine take its share, and then g
 Deno.test("a node that closes while a connection waits for space closes that, too", () =>
   withNode(async ({ network, node }) => {
     await silentOnes(network, MAX_PENDING_HELLOS);
-    const late = await Stranger.connect(network);
+    const late = await RawConnection.connect(network);
     await node.listener.close();
     await until("it was closed", () => late.end !== null);
   }));

@@ -10,7 +10,7 @@ import {
 } from "../../../lib/protocol/limits.ts";
 import { RequestTurns } from "../../../lib/transport/request_turns.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
-import { MEMBERS, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { MEMBERS, NetNode, RawConnection, until } from "../../support/fakes/accepting_node.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import { CLIENT_HELLO, peerHello, withNode } from "./listener_scene.ts";
 
@@ -62,8 +62,8 @@ Deno.test("RequestTurns: beyond a turn's requests connections wait in their orde
 
 Deno.test("requests without an end are handled a turn's worth at a time, and a node's ping is answered meanwhile", () =>
   withNode(async ({ network, clock, node }) => {
-    const client = await Stranger.connect(network);
-    const peer = await Stranger.connect(network);
+    const client = await RawConnection.connect(network);
+    const peer = await RawConnection.connect(network);
     await client.send(CLIENT_HELLO);
     await peer.send(peerHello(2));
     await until("both are welcomed", () => client.received.length + peer.received.length === 2);
@@ -86,7 +86,7 @@ Deno.test("requests without an end are handled a turn's worth at a time, and a n
 Deno.test("the frames of a node that is no member are handled in turns, those of a member at once", () =>
   withNode(async ({ network, node }) => {
     for (const [id, count] of [[9, MAX_REQUESTS_A_TURN], [2, MAX_REQUESTS_A_TURN + 1]] as const) {
-      const peer = await Stranger.connect(network);
+      const peer = await RawConnection.connect(network);
       await peer.send(peerHello(id));
       await until("it is welcomed", () => peer.received.length === 1);
       await peer.sendBytes(framed(PING, MAX_REQUESTS_A_TURN + 1));
@@ -118,8 +118,8 @@ Deno.test("a lane is closed whose other end sends pings and takes no answers to 
 
 Deno.test("behind a client with very many requests another waits for a share of them, not for all", () =>
   withNode(async ({ network, clock, node }) => {
-    const greedy = await Stranger.connect(network);
-    const modest = await Stranger.connect(network);
+    const greedy = await RawConnection.connect(network);
+    const modest = await RawConnection.connect(network);
     await greedy.send(CLIENT_HELLO);
     await modest.send(CLIENT_HELLO);
     await until("both are welcomed", () => greedy.received.length + modest.received.length === 2);
@@ -136,7 +136,7 @@ Deno.test("behind a client with very many requests another waits for a share of 
 
 Deno.test("a connection that is closed while its requests wait for their turn is done with", () =>
   withNode(async ({ network, node, clock }) => {
-    const client = await Stranger.connect(network);
+    const client = await RawConnection.connect(network);
     await client.send(CLIENT_HELLO);
     await client.sendBytes(requests(UNKNOWN_KIND, MAX_REQUESTS_A_TURN + MAX_CLIENT_REQUESTS_IN_FLIGHT));
     await until("some wait", () => clock.timerCount > 0 && client.received.length > MAX_REQUESTS_A_TURN);

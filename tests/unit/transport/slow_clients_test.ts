@@ -14,7 +14,7 @@ import type { Connection } from "../../../lib/platform/network.ts";
 import { FrameChannel, FrameDeadlines } from "../../../lib/transport/frame_channel.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair, MemoryNetwork } from "../../support/fakes/memory_network.ts";
-import { CLUSTER_ID, NetNode, Stranger, until } from "../../support/fakes/accepting_node.ts";
+import { CLUSTER_ID, NetNode, RawConnection, until } from "../../support/fakes/accepting_node.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
@@ -28,7 +28,7 @@ class Scene {
   readonly clock = new ManualClock();
   readonly network = new MemoryNetwork();
   readonly node: NetNode;
-  readonly clients: Stranger[] = [];
+  readonly clients: RawConnection[] = [];
 
   constructor(maxWaitingBytes: number) {
     const overrides = { maxWaitingBytes, maxConnections: 100 };
@@ -41,8 +41,8 @@ class Scene {
   }
 
   /** Connects one who says this hello. */
-  async greeted(hello: ValueType): Promise<Stranger> {
-    const caller = await Stranger.connect(this.network);
+  async greeted(hello: ValueType): Promise<RawConnection> {
+    const caller = await RawConnection.connect(this.network);
     await caller.send(hello);
     await until("it is welcomed", () => caller.received.length === 1);
     return caller;
@@ -54,7 +54,7 @@ class Scene {
   }
 
   /** Sends the beginning of a frame: `bytes` of a million. */
-  async beginFrame(client: Stranger | undefined, bytes: number): Promise<void> {
+  async beginFrame(client: RawConnection | undefined, bytes: number): Promise<void> {
     const begin = new Uint8Array(bytes);
     new DataView(begin.buffer).setUint32(0, FRAME_BYTES);
     await client?.sendBytes(begin);
