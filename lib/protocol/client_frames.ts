@@ -136,7 +136,7 @@ function request<N extends number, A extends ServerMessage["kind"], F extends Fi
   return { ...frame(number, { requestId: integer(1), ...fields }), answer };
 }
 
-const CURRENCY = numbered(CONSISTENCY);
+const CONSISTENCY_NUMBER = numbered(CONSISTENCY);
 const ENTRY = copiedOnce(nullable(KEY_VALUE));
 
 const REQUESTS = {
@@ -149,12 +149,12 @@ const REQUESTS = {
     }),
   }),
   /** Reads one key. */
-  get: byHand(request(41, "getResult", { key: bytes(), consistency: CURRENCY }), {
+  get: byHand(request(41, "getResult", { key: bytes(), consistency: CONSISTENCY_NUMBER }), {
     read: (input) => ({
       kind: "get",
       requestId: input.integer("requestId", 1),
       key: input.binary("key"),
-      consistency: CURRENCY.read(input, "consistency"),
+      consistency: CONSISTENCY_NUMBER.read(input, "consistency"),
     }),
   }),
   /** Reads one page of a range. */
@@ -167,7 +167,7 @@ const REQUESTS = {
       reverse: boolean(),
       limit: integer(),
     }),
-    consistency: CURRENCY,
+    consistency: CONSISTENCY_NUMBER,
   }),
   /** Asks this node for its status. */
   status: request(43, "statusResult", {}),

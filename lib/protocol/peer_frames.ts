@@ -91,7 +91,6 @@ export const PEER_FRAMES = frameTable({ what: "a peer's frame", copies: true }, 
       ...ENVELOPE,
       result: variants("result", {
         accepted: frame(1, { matchIndex: integer() }),
-        /** `prevLogIndex` is 0 in the answer to a request of an earlier term, which is refused without a look at it. */
         rejected: frame(
           2,
           { prevLogIndex: integer(), conflictIndex: integer(), conflictTerm: integer() },

@@ -2,10 +2,10 @@
  * The combinators of the frame table. One declaration gives a message its type, its encoder and its decoder, and the
  * tests their sample and their arbitrary values:
  *
- *     const REQUESTS = frameTable("a client's frame", {
+ *     const REQUESTS = frameTable({ what: "a client's frame", copies: true }, {
  *       get: frame(41, { requestId: integer(1), key: bytes(), consistency: numbered(CONSISTENCY) }),
  *     });
- *     type GetRequest = MessageOf<typeof REQUESTS>; // { kind: "get", requestId: number, key: Uint8Array, … }
+ *     type Request = MessageOf<typeof REQUESTS>; // { kind: "get", requestId: number, key: Uint8Array, … }
  *
  * On the wire a frame is the MessagePack array `[41, requestId, key, consistency]`: its number, then its fields in the
  * order declared. So the order of the fields and every number are part of the format. A field is added at the end only,
