@@ -91,6 +91,12 @@ Deno.test("MessagePackReader: a value of another type than expected is refused",
   assertThrows(() => reader(new Uint8Array([0x81, 1, 2])).skip("value"), DecodeError, "does not use");
 });
 
+// msgpack-lite 0.1.26 (npm) writes a Uint8Array as an extension of type 18, and only a Buffer as bin: findings/msgpack_in_node.sh.
+Deno.test("MessagePackReader: an extension is refused where bytes are expected", () => {
+  const extension = new Uint8Array([0xd5, 0x12, 1, 2]);
+  assertThrows(() => reader(extension).binary("value"), DecodeError, "value must be bytes");
+});
+
 Deno.test("MessagePackReader: text keeps a byte order mark at its beginning", () => {
   const text = "\uFEFFtext";
   assertEquals(reader(written((out) => out.string(text))).string("value"), text);
