@@ -39,8 +39,8 @@ export function batch(state: HardState | null, ...entries: Entry[]): PersistBatc
   return { snapshot: null, hardState: state, entries };
 }
 
-/** A batch with which the log begins anew behind a snapshot. */
-export function anew(snapshot: EntryId, state: HardState | null, ...entries: Entry[]): PersistBatch {
+/** A batch that resets the log behind a snapshot. */
+export function resetBatch(snapshot: EntryId, state: HardState | null, ...entries: Entry[]): PersistBatch {
   return { snapshot, hardState: state, entries };
 }
 

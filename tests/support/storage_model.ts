@@ -8,7 +8,7 @@ import type { PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
 import type { EntryId } from "../../lib/raft/mod.ts";
 import { entryText } from "./storage.ts";
 
-/** A log that nobody cut: all entries since it began, or began anew, as texts. */
+/** A log that was never compacted: all entries since its beginning or its last reset, as texts. */
 export interface LogModel {
   readonly hardState: HardState;
   /** The entry before the first. */

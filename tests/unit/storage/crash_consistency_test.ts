@@ -1,9 +1,9 @@
 /**
- * Crash consistency by recording: random lives of a node's storage (appends, truncations, rolls of segments, syncs with
- * appends beside them, snapshots of its own and of others, cuts and new beginnings of the log, clean stops, deaths of
- * the process, losses of power), and for the moment before each single operation of the disk everything that a loss of
- * power may leave. What was acknowledged is there, of what came after it only a beginning, snapshot and log fit each
- * other, and can be gone on with.
+ * Crash consistency by recording: random runs of a node's storage (appends, truncations, rolls of segments, syncs during
+ * appends, snapshots of its own and of others, compactions and resets of the log, clean stops, killed
+ * processes, losses of power), and for the moment before each single operation of the disk every content that a loss of
+ * power may leave. Acknowledged data is kept, of later data only a beginning, snapshot and log are consistent,
+ * and storage can continue with them.
  *
  * `deno test … crash_consistency_test.ts -- --lives=500 --first-life=1` tries more.
  */
@@ -14,7 +14,15 @@ import type { EntryId } from "../../../lib/raft/mod.ts";
 import { type CrashPoint, outcomesOf, recordCrashPoints } from "../../support/crash_points.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { numberOption, SeededRandom } from "../../support/seeded_random.ts";
-import { anew, batch, entry, hardState, openNode, SNAPSHOTS, writeSnapshot } from "../../support/storage.ts";
+import {
+  batch,
+  entry,
+  hardState,
+  openNode,
+  resetBatch,
+  SNAPSHOTS,
+  writeSnapshot,
+} from "../../support/storage.ts";
 import {
   EMPTY_LOG,
   identified,
@@ -28,12 +36,12 @@ import {
 const LIVES = 12;
 const STEPS = 18;
 const SEGMENT_BYTES = 512;
-/** Outcomes tried of a crash point that has too many for all. */
+/** Outcomes tried of a crash point that has too many to try all. */
 const SAMPLES = 8;
-/** Of what was found, one in so many is also gone on with. */
+/** Of the recovered states, one in so many is also continued. */
 const GONE_ON_WITH = 8;
 
-/** A node's storage that lives by chance. */
+/** A node's storage with random operations. */
 class Life {
   readonly points: CrashPoint<Possible>[] = [];
   /** Steps of the rarer kinds that were made. */
@@ -83,7 +91,7 @@ class Life {
     return now;
   }
 
-  /** The last entry that nothing may override: what is committed, also where only a snapshot knows it. */
+  /** The last entry that no other may replace: the committed one, also if only a snapshot knows it. */
   get #lowest(): number {
     const { hardState, begin } = this.#now;
     return Math.max(hardState.commitIndex, begin.index, this.#possible.snapshots.at(-1)?.index ?? 0);
@@ -93,7 +101,7 @@ class Life {
     this.#possible = { ...this.#possible, logs: [this.#now] };
   }
 
-  /** Makes durable what is written by now; more may be written meanwhile. */
+  /** Makes durable all that is written by now; more may be written meanwhile. */
   async #sync(log: WriteAheadLog, { appends }: { readonly appends: number }): Promise<void> {
     const written = this.#possible.logs.length;
     const gate = Promise.withResolvers<void>();
@@ -111,11 +119,11 @@ class Life {
     const stages = stagesOf(this.#now, next);
     this.#possible = { ...this.#possible, logs: [...logs, ...stages] };
     log.append(next);
-    // A new beginning is durable as soon as it is made.
+    // A reset is durable as soon as it is made.
     if (next.snapshot !== null) this.#possible = { ...this.#possible, logs: stages.slice(1) };
   }
 
-  /** Takes a snapshot of what is committed, durable in the log or not, and cuts the log behind it. */
+  /** Takes a snapshot of the committed entries, durable in the log or not, and compacts the log. */
   async #snapshot(log: WriteAheadLog, store: SnapshotStore): Promise<void> {
     const random = this.#random;
     const now = this.#now;
@@ -149,25 +157,25 @@ class Life {
     const index = isConflict ? last - random.below(last - lowest) : last + 1 + random.below(5);
     const snapshot = { index, term: isConflict || random.chance(0.5) ? now.term + 1 : Math.max(now.term, 1) };
     await this.#widened(snapshot, () => receiveSnapshot(store, snapshot));
-    // Dead in between: the next start lets the log begin anew by itself.
+    // Killed in between: the next start resets the log by itself.
     if (random.chance(0.2)) return await this.#continueOn(this.#disk.killProcess());
     const term = snapshot.term + random.below(2);
     const vote = term > now.term ? random.pick([null, 1]) : now.vote;
     const entries = this.#entries({ first: index + 1, term });
     const commitIndex = random.chance(0.5) ? index + random.below(entries.length + 1) : now.commitIndex;
-    this.#append(log, anew(snapshot, hardState(term, vote, commitIndex), ...entries));
+    this.#append(log, resetBatch(snapshot, hardState(term, vote, commitIndex), ...entries));
     this.made.beginnings += 1;
     if (random.chance(0.5)) store.removeOld(1);
   }
 
-  /** While the snapshot comes, it or the one before is the newest; afterwards it alone. */
+  /** While the snapshot is being received, it or the one before is the newest; afterwards only it. */
   async #widened(snapshot: EntryId, action: () => Promise<void>): Promise<void> {
     this.#possible = { ...this.#possible, snapshots: [...this.#possible.snapshots, snapshot] };
     await action();
     this.#possible = { ...this.#possible, snapshots: [snapshot] };
   }
 
-  /** Opens all on `disk`; what is found is durable from then on. */
+  /** Opens all on `disk`; the recovered state is durable from then on. */
   async #continueOn(disk: MemoryDisk): Promise<void> {
     this.#disk = disk;
     recordCrashPoints(disk, { into: this.points, known: () => this.#possible });
@@ -205,7 +213,7 @@ class Life {
   }
 }
 
-/** Another node's snapshot, sent whole. */
+/** Another node's snapshot, complete. */
 async function receiveSnapshot(store: SnapshotStore, snapshot: EntryId): Promise<void> {
   const disk = new MemoryDisk();
   for (const path of ["/data", SNAPSHOTS]) disk.createDirectory(path);
@@ -221,7 +229,7 @@ async function receiveSnapshot(store: SnapshotStore, snapshot: EntryId): Promise
   receiver.install();
 }
 
-/** Opens what is left, and now and then goes on with it and loses the power again. */
+/** Opens the remaining data, and now and then continues with it and loses the power again. */
 async function check(
   disk: MemoryDisk,
   { possible, goOn }: { readonly possible: Possible; readonly goOn: boolean },
@@ -244,7 +252,7 @@ async function check(
   await log.close();
 }
 
-Deno.test("before every single operation of a disk, a loss of power takes nothing that was acknowledged", async () => {
+Deno.test("Storage: a loss of power before any operation of the disk loses nothing that was acknowledged", async () => {
   const first = numberOption("first-life") ?? 1;
   const lives = numberOption("lives") ?? LIVES;
   let outcomes = 0;

@@ -1,4 +1,4 @@
-/** Whose data directory it is: set up once, refused to everybody else, unchanged by every refusal. */
+/** The owner of a data directory: it is recorded once, other nodes are refused, and a refusal changes nothing. */
 import {
   assert,
   assertEquals,
@@ -26,7 +26,7 @@ const PATH = "/srv/data/node-1";
 
 const NAMES = ["LOCK", "identity", "snapshots", "wal"];
 
-/** Opens the directory as `identity`, whose it becomes when it is nobody's. */
+/** Opens the directory as `identity`, which becomes its owner if it has none. */
 async function open(disk: MemoryDisk, identity = IDENTITY): Promise<DataDirectory> {
   const directory = await DataDirectory.open({ disk, path: PATH });
   try {
@@ -52,7 +52,7 @@ function writeIdentity(disk: MemoryDisk, content: string | Uint8Array<ArrayBuffe
   );
 }
 
-Deno.test("a missing directory is created with its parents, and says whose it is", async () => {
+Deno.test("DataDirectory: a missing directory is created with its parents, and has the identity of its owner", async () => {
   const disk = new MemoryDisk();
   const directory = await open(disk);
   assertEquals(directory.walDirectory, `${PATH}/wal`);
@@ -66,14 +66,14 @@ Deno.test("a missing directory is created with its parents, and says whose it is
   directory.close();
 });
 
-Deno.test("once it is open it is durable with all its parents", async () => {
+Deno.test("DataDirectory: an open directory is durable with all its parents", async () => {
   const disk = await setUp();
   const after = disk.crash(() => false);
   assertEquals(after.list(PATH), NAMES);
   assertEquals(after.contents(), disk.contents());
 });
 
-Deno.test("a crash at any step of setting it up leaves what the next start can set up", async () => {
+Deno.test("DataDirectory: after a crash at any step of its creation the next start can create it", async () => {
   for (let stopAt = 1;; stopAt += 1) {
     const disk = new MemoryDisk();
     disk.intercept = ({ number }) => number === stopAt ? { code: "STOPPED", writtenBytes: 17 } : null;
@@ -94,7 +94,7 @@ Deno.test("a crash at any step of setting it up leaves what the next start can s
   }
 });
 
-Deno.test("a neighbour that creates the folder above at the same moment is no obstacle", async () => {
+Deno.test("DataDirectory: another process that creates the parent folder at the same moment causes no error", async () => {
   const disk = new MemoryDisk();
   let raced = false;
   disk.intercept = ({ kind, path }) => {
@@ -110,7 +110,7 @@ Deno.test("a neighbour that creates the folder above at the same moment is no ob
   directory.close();
 });
 
-Deno.test("the same node opens it again, and finds everything as it left it", async () => {
+Deno.test("DataDirectory: the same node opens it again, and finds its data unchanged", async () => {
   const disk = await setUp();
   const before = disk.contents();
   const directory = await open(disk);
@@ -119,7 +119,7 @@ Deno.test("the same node opens it again, and finds everything as it left it", as
   assertEquals(disk.contents(), before);
 });
 
-Deno.test("a directory is nobody's until it is founded, whoever opens it before", async () => {
+Deno.test("DataDirectory: it has no owner until it is founded, even if it was opened before", async () => {
   const disk = new MemoryDisk();
   for (const after of [disk, disk.killProcess()]) {
     const directory = await DataDirectory.open({ disk: after, path: PATH });
@@ -135,7 +135,7 @@ Deno.test("a directory is nobody's until it is founded, whoever opens it before"
   assertThrows(() => directory.found(IDENTITY), InvariantError, "founded once");
 });
 
-Deno.test("a node that joined has no founders; names and ids that are not known are not asked for", async () => {
+Deno.test("DataDirectory: a joined node has no founders, and an unknown name or id of the cluster is not compared", async () => {
   const disk = new MemoryDisk();
   const joined = { ...IDENTITY, clusterName: "", founders: [] };
   const directory = await open(disk, joined);
@@ -144,7 +144,7 @@ Deno.test("a node that joined has no founders; names and ids that are not known 
   assertEquals(await readIdentity({ disk, path: PATH }), joined);
 });
 
-Deno.test("a directory that can't be founded for want of room is founded once there is some", async () => {
+Deno.test("DataDirectory: a directory that can't be founded for lack of space is founded once there is some", async () => {
   const disk = new MemoryDisk();
   const directory = await DataDirectory.open({ disk, path: PATH });
   disk.capacityBytes = 10;
@@ -155,7 +155,7 @@ Deno.test("a directory that can't be founded for want of room is founded once th
   assertEquals(await readIdentity({ disk, path: PATH }), IDENTITY);
 });
 
-Deno.test("a second opening is refused while the first lasts", async () => {
+Deno.test("DataDirectory: it can't be opened again while it is open", async () => {
   const disk = new MemoryDisk();
   const first = await open(disk);
   const error = await assertRejects(
@@ -169,7 +169,7 @@ Deno.test("a second opening is refused while the first lasts", async () => {
   (await open(disk)).close();
 });
 
-/** A directory that is refused, and what the refusal says. */
+/** A refused directory, and parts of the error message. */
 interface Refusal {
   name: string;
   change: (disk: MemoryDisk) => void;
@@ -205,7 +205,7 @@ const REFUSALS: readonly Refusal[] = [
     says: ['not to cluster "other"', "--cluster-name"],
   },
   {
-    name: "a newer format, whatever else it says",
+    name: "a newer format, with any other content",
     change: (disk) => writeIdentity(disk, '{"formatVersion":2,"owner":"?"}'),
     error: NewerFormatError,
     says: ["format version 2", "Start the newer kvraft"],
@@ -232,23 +232,23 @@ const REFUSALS: readonly Refusal[] = [
     name: "an identity without the folder of snapshots",
     change: (disk) => disk.rename(`${PATH}/snapshots`, `${PATH}/lost`),
     error: DataDirectoryDamagedError,
-    says: ["the snapshots (snapshots/) of node 1 are gone", "Restore snapshots/"],
+    says: ["the snapshots (snapshots/) of node 1 ", "Restore snapshots/"],
   },
   {
     name: "an identity without a file of its log, though there was one",
     change: (disk) => disk.remove(`${PATH}/wal/not-begun`),
     error: DataDirectoryDamagedError,
-    says: ["the log (wal/) of node 1 is gone", "To rebuild this node from its peers"],
+    says: ["the log (wal/) of node 1", "To rebuild this node from its peers"],
   },
   {
     name: "an identity without its log's folder",
     change: (disk) => disk.rename(`${PATH}/wal`, `${PATH}/lost`),
     error: DataDirectoryDamagedError,
-    says: ["the log (wal/) of node 1 is gone", "To rebuild this node from its peers"],
+    says: ["the log (wal/) of node 1", "To rebuild this node from its peers"],
   },
 ];
 
-/** What is no identity. */
+/** Contents that are no identity. */
 const DAMAGED: readonly (string | Uint8Array<ArrayBuffer>)[] = [
   "",
   "{",
@@ -275,7 +275,7 @@ const DAMAGED: readonly (string | Uint8Array<ArrayBuffer>)[] = [
   new Uint8Array([0xff, 0xfe, 0x00]),
 ];
 
-Deno.test("every refusal names the directory, the owner where known and what to do, and changes nothing", async () => {
+Deno.test("DataDirectory: every refusal names the directory, the owner if known and a remedy, and changes nothing", async () => {
   const damaged = DAMAGED.map((content): Refusal => ({
     name: `damaged: ${String(content).slice(0, 60)}`,
     change: (disk) => writeIdentity(disk, content),
@@ -285,9 +285,9 @@ Deno.test("every refusal names the directory, the owner where known and what to 
   for (const { name, change, identity, error, says } of [...REFUSALS, ...damaged]) {
     const disk = await setUp();
     change(disk);
-    // A stranger to a whole directory is told so after it was locked; the file stands there anyway.
-    const isStranger = error === ForeignNodeError || error === ForeignClusterError;
-    if (!isStranger) disk.remove(`${PATH}/LOCK`);
+    // A node that is not the owner of an undamaged directory is refused only after it locked it, so the file LOCK remains.
+    const isOtherOwner = error === ForeignNodeError || error === ForeignClusterError;
+    if (!isOtherOwner) disk.remove(`${PATH}/LOCK`);
     const before = disk.contents();
     const thrown = await open(disk, identity).then(() => null, (reason) => reason);
     assertInstanceOf(thrown, error, name);
@@ -299,10 +299,10 @@ Deno.test("every refusal names the directory, the owner where known and what to 
   }
 });
 
-Deno.test("a directory that can't be created, written or read is refused with the disk's reason", async () => {
-  const inTheWay = new MemoryDisk();
-  inTheWay.open("/srv", "create").close();
-  await assertRejects(() => open(inTheWay), DataDirectoryUnusableError, PATH);
+Deno.test("DataDirectory: one that can't be created, written or read is refused with the disk's reason", async () => {
+  const blocked = new MemoryDisk();
+  blocked.open("/srv", "create").close();
+  await assertRejects(() => open(blocked), DataDirectoryUnusableError, PATH);
   const full = new MemoryDisk();
   full.capacityBytes = 10;
   await assertRejects(() => open(full), DataDirectoryUnusableError, "ENOSPC");
@@ -310,7 +310,7 @@ Deno.test("a directory that can't be created, written or read is refused with th
   (await open(full)).close();
 });
 
-Deno.test("names that are not kvraft's are left alone", async () => {
+Deno.test("DataDirectory: files that are not kvraft's are not changed", async () => {
   const disk = new MemoryDisk();
   for (const path of ["/srv", "/srv/data", PATH]) disk.createDirectory(path);
   disk.open(`${PATH}/notes.txt`, "create").close();

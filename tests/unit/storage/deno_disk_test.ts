@@ -1,4 +1,4 @@
-/** The real disk: positional reads and writes, errors by their code, locks between real processes, and a large log in little memory. */
+/** The real disk: positional reads and writes, errors by their code, locks between real processes, and bounded memory for a large log. */
 import fs from "node:fs";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "@std/path";
@@ -15,7 +15,7 @@ import { eventually } from "../../support/eventually.ts";
 import { batch, entry, hardState, IDENTITY } from "../../support/storage.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 
-Deno.test("reads and writes go to their positions, also while a sync is under way", async () => {
+Deno.test("DenoDisk: reads and writes use their positions, also during a sync", async () => {
   await using folder = await TemporaryFolder.make();
   const file = new DenoDisk().open(join(folder.path, "f"), "create");
   file.write(new Uint8Array([1, 2, 3, 4]), 0);
@@ -32,7 +32,7 @@ Deno.test("reads and writes go to their positions, also while a sync is under wa
   file.close();
 });
 
-Deno.test("directories are listed in order, and files renamed and removed", async () => {
+Deno.test("DenoDisk: directories are listed in order, and files renamed and removed", async () => {
   await using folder = await TemporaryFolder.make();
   const disk = new DenoDisk();
   const path = (name: string): string => join(folder.path, name);
@@ -50,8 +50,8 @@ Deno.test("directories are listed in order, and files renamed and removed", asyn
 });
 
 Deno.test({
-  name: "a large file loses its name at once, and then its room; the file itself is never changed",
-  // Its blocks are given back by a thread that nothing waits for.
+  name: "DenoDisk: a large file loses its name at once, and its blocks later; its content never changes",
+  // A thread frees its blocks, and nothing waits for that thread.
   sanitizeOps: false,
   sanitizeResources: false,
   fn: async () => {
@@ -59,7 +59,7 @@ Deno.test({
     const disk = new DenoDisk();
     const path = `${folder.path}/large`;
     const bytes = new Uint8Array(3 * 1024 * 1024).fill(7);
-    const isWhole = (read: Uint8Array): boolean =>
+    const isComplete = (read: Uint8Array): boolean =>
       read.length === bytes.length && read.every((byte) => byte === 7);
     const create = (name: string): void => {
       const file = disk.open(name, "create");
@@ -81,12 +81,12 @@ Deno.test({
     await onlyTheBackup();
     const read = new Uint8Array(bytes.length);
     assertEquals(
-      [await reader.read(read, 0), isWhole(read)],
+      [await reader.read(read, 0), isComplete(read)],
       [bytes.length, true],
-      "what has it open keeps it",
+      "an open file keeps its content",
     );
     reader.close();
-    assert(isWhole(Deno.readFileSync(`${folder.path}/backup`)), "another name of it keeps it");
+    assert(isComplete(Deno.readFileSync(`${folder.path}/backup`)), "another name of it keeps it");
     Deno.symlinkSync(`${folder.path}/backup`, path);
     disk.remove(path);
     await onlyTheBackup();
@@ -97,12 +97,12 @@ Deno.test({
     create(path);
     disk.remove(path);
     await onlyTheBackup();
-    disk.remove(`${path}${REMOVED_SUFFIX}`); // as at a start that has found the name before it was gone
+    disk.remove(`${path}${REMOVED_SUFFIX}`); // as at a start that has found the name before it was removed
   },
 });
 
 Deno.test({
-  name: "what is created is its owner's alone, and so is a lock that an older version made",
+  name: "DenoDisk: only the owner can read files that it creates, and a lock that an older version made",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     await using folder = await TemporaryFolder.make();
@@ -120,7 +120,7 @@ Deno.test({
   },
 });
 
-Deno.test("errors carry the system's code", async () => {
+Deno.test("DenoDisk: errors carry the system's code", async () => {
   await using folder = await TemporaryFolder.make();
   const disk = new DenoDisk();
   const codeOf = (operation: () => unknown): string | null => errorCode(assertThrows(operation, Error));
@@ -130,7 +130,7 @@ Deno.test("errors carry the system's code", async () => {
 });
 
 Deno.test({
-  name: "a device without room is told apart from one that fails",
+  name: "isDiskFull: a full device is distinguished from one that fails",
   ignore: Deno.build.os !== "linux",
   fn(): void {
     const full = new DenoDisk().open("/dev/full", "write");
@@ -140,7 +140,7 @@ Deno.test({
   },
 });
 
-Deno.test("a write of which the system takes a part at a time is whole in the end", async () => {
+Deno.test("DenoDisk: a write that the system does in parts is complete in the end", async () => {
   await using folder = await TemporaryFolder.make();
   const file = new DenoDisk().open(join(folder.path, "f"), "create");
   const system = fs.writeSync;
@@ -176,7 +176,7 @@ const HOLDER = `
   for await (const _ of Deno.stdin.readable);
 `;
 
-Deno.test("a directory held by another process is refused, and free again once that one is killed with -9", async () => {
+Deno.test("DenoDisk: a directory locked by another process is refused, and can be locked once that process is killed with -9", async () => {
   await using folder = await TemporaryFolder.make();
   const path = join(folder.path, "node-1");
   const script = join(folder.path, "holder.ts");
@@ -209,7 +209,7 @@ Deno.test("a directory held by another process is refused, and free again once t
   await holder.stdin.abort().catch(() => {});
 });
 
-/** The real disk, counting the largest read that was asked for. */
+/** The real disk; it records the size of the largest read. */
 class MeasuredDisk implements Disk {
   readonly #disk = new DenoDisk();
   largestReadBytes = 0;
@@ -256,7 +256,7 @@ class MeasuredDisk implements Disk {
   }
 }
 
-Deno.test("a log of 96 MiB is read in pieces, and of its entries only the tail is handed back", async () => {
+Deno.test("WriteAheadLog: a log of 96 MiB is read in pieces, and only the tail of its entries is returned", async () => {
   await using folder = await TemporaryFolder.make();
   const options = {
     disk: new DenoDisk(),

@@ -1,4 +1,4 @@
-/** What an inspection tells of a data directory, and that it changes nothing. */
+/** The inspection of a data directory: its report, and that it changes nothing. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type DataDirectoryReport, DenoDisk, inspectDataDirectory } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
@@ -15,7 +15,7 @@ import {
 } from "../../support/storage.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 
-/** A node with a few segments, of which the first are gone, and two snapshots. */
+/** A node with a few segments, of which the first were removed, and two snapshots. */
 async function cutNode(): Promise<Awaited<ReturnType<typeof openNode>> & { disk: MemoryDisk }> {
   const disk = new MemoryDisk();
   const node = await openNode(disk, { segmentBytes: 512 });
@@ -32,7 +32,7 @@ async function cutNode(): Promise<Awaited<ReturnType<typeof openNode>> & { disk:
   return { disk, ...node };
 }
 
-/** Inspects, and makes sure that nothing changed. */
+/** Inspects, and checks that nothing changed. */
 async function inspected(disk: MemoryDisk): Promise<DataDirectoryReport> {
   const [before, operations, openFiles] = [disk.contents(), disk.operations, disk.openFiles];
   const report = await inspectDataDirectory({ disk, path: "/data" });
@@ -40,7 +40,7 @@ async function inspected(disk: MemoryDisk): Promise<DataDirectoryReport> {
   return report;
 }
 
-Deno.test("an inspection tells whose it is, what the log holds, and what the snapshots are, beside a running node", async () => {
+Deno.test("inspectDataDirectory: it reports owner, log and snapshots, also while the node runs", async () => {
   const { disk, log } = await cutNode();
   const report = await inspected(disk);
   assertEquals([report.identity, report.refusal, report.path], [IDENTITY, null, "/data"]);
@@ -71,7 +71,7 @@ Deno.test("an inspection tells whose it is, what the log holds, and what the sna
   await log.close();
 });
 
-Deno.test("an inspection names what is damaged: identity, segment, snapshot", async () => {
+Deno.test("inspectDataDirectory: it names each kind of damage: identity, segment, snapshot", async () => {
   const { disk, log } = await cutNode();
   await log.close();
   disk.edit("/data/identity", (bytes) => bytes.with(40, 0x21));
@@ -83,7 +83,7 @@ Deno.test("an inspection names what is damaged: identity, segment, snapshot", as
   assertStringIncludes(report.refusal ?? "", "its identity file is damaged");
   const damaged = report.segments.filter(({ damage }) => damage !== null);
   assertEquals(damaged.map(({ file }) => file), [`${WAL}/00000000000000000007.log`]);
-  assertStringIncludes(damaged[0]?.damage ?? "", "no valid record stands there");
+  assertStringIncludes(damaged[0]?.damage ?? "", "no valid record");
   assertEquals(report.snapshots.map(({ damage, totals }) => [damage !== null, totals === null]), [
     [true, true],
     [false, false],
@@ -91,7 +91,7 @@ Deno.test("an inspection names what is damaged: identity, segment, snapshot", as
   assertStringIncludes(report.snapshots[0]?.damage ?? "", "checksum");
 });
 
-Deno.test("an inspection tells what a start would do: cut a torn tail, begin anew, refuse", async () => {
+Deno.test("inspectDataDirectory: it reports what a start would do: cut a torn tail, reset the log, refuse", async () => {
   const { disk, log, store } = await cutNode();
   log.append(batch(null, entry(10, 2, "torn"), entry(11, 2)));
   const torn = disk.crash(({ kind }) => kind === "sector");
@@ -110,7 +110,7 @@ Deno.test("an inspection tells what a start would do: cut a torn tail, begin ane
   await log.close();
 });
 
-Deno.test("segments before a new beginning are told to be dead", async () => {
+Deno.test("inspectDataDirectory: segments before a reset are reported as dead", async () => {
   const { disk, log, store } = await cutNode();
   await writeSnapshot(store, { index: 30, term: 3, chunks: ["far ahead"] });
   let images: MemoryDisk[] = [];
@@ -127,7 +127,7 @@ Deno.test("segments before a new beginning are told to be dead", async () => {
   await log.close();
 });
 
-Deno.test("what is no data directory, or nobody's, is told so", async () => {
+Deno.test("inspectDataDirectory: the report of an empty folder has neither owner nor data", async () => {
   await using folder = await TemporaryFolder.make();
   const report = await inspectDataDirectory({ disk: new DenoDisk(), path: folder.path });
   assertEquals(report, {

@@ -1,6 +1,6 @@
 /**
- * The log that does not begin at 1: cut behind a snapshot, or begun anew behind one. Whatever goes, what is left opens
- * again; and where a snapshot is needed for that, one must be there.
+ * A log that does not begin at 1: compacted or reset behind a snapshot. Whichever segments are removed, the log opens
+ * again; and where it needs a snapshot for that, one must be there.
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -16,7 +16,6 @@ import {
 } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import {
-  anew,
   appendSynced,
   batch,
   entry,
@@ -26,6 +25,7 @@ import {
   lastSegmentPath,
   openLog,
   openNode,
+  resetBatch,
   SNAPSHOTS,
   WAL,
   writeSnapshot,
@@ -58,7 +58,7 @@ async function allOf(log: WriteAheadLog, last: number): Promise<readonly string[
   return (await log.readEntries(log.firstIndex, 1 << 20)).slice(0, last).map(entryText);
 }
 
-Deno.test("whole segments go, oldest first and durably, and never the last", async () => {
+Deno.test("WriteAheadLog: compaction removes complete segments, oldest first and durably, and never the last", async () => {
   const { disk, log, store } = await longLog(10);
   assertEquals(segments(disk), [1, 3, 5, 7, 9]);
   await writeSnapshot(store, { index: 10, term: 1, chunks: ["state"] });
@@ -80,7 +80,7 @@ Deno.test("whole segments go, oldest first and durably, and never the last", asy
   await log.close();
 });
 
-Deno.test("a log whose first segments are gone opens behind its snapshot, with the base it was left with", async () => {
+Deno.test("WriteAheadLog: a log whose first segments were removed opens behind its snapshot, with the base it had before", async () => {
   const { disk, log, store } = await longLog(10);
   await writeSnapshot(store, { index: 8, term: 1, chunks: ["state"] });
   log.removeBefore(7);
@@ -98,7 +98,7 @@ Deno.test("a log whose first segments are gone opens behind its snapshot, with t
   await Promise.all([log.close(), again.close()]);
 });
 
-Deno.test("without a snapshot that reaches up to its beginning a log is refused, and nothing is changed", async () => {
+Deno.test("WriteAheadLog: without a snapshot that reaches its beginning a log is refused, and nothing is changed", async () => {
   const { disk, log, store } = await longLog(10);
   await writeSnapshot(store, { index: 4, term: 1, chunks: ["old"] });
   await writeSnapshot(store, { index: 8, term: 1, chunks: ["new"] });
@@ -125,7 +125,7 @@ Deno.test("without a snapshot that reaches up to its beginning a log is refused,
   }
 });
 
-Deno.test("a snapshot before the newest serves as well, as far as the log reaches", async () => {
+Deno.test("WriteAheadLog: an older snapshot than the newest suffices if it reaches the log's beginning", async () => {
   const { disk, log, store } = await longLog(10);
   await writeSnapshot(store, { index: 6, term: 1, chunks: ["old"] });
   await writeSnapshot(store, { index: 9, term: 1, chunks: ["new"] });
@@ -137,7 +137,7 @@ Deno.test("a snapshot before the newest serves as well, as far as the log reache
   await again.close();
 });
 
-Deno.test("a log that has lost all of its files is never begun anew, with a snapshot beside it or without", async () => {
+Deno.test("WriteAheadLog: a log that has lost all of its files is never created again, with or without a snapshot", async () => {
   for (const hasSnapshot of [true, false]) {
     const { disk, log, store } = await longLog(4);
     if (hasSnapshot) await writeSnapshot(store, { index: 4, term: 1, chunks: ["state"] });
@@ -146,9 +146,9 @@ Deno.test("a log that has lost all of its files is never begun anew, with a snap
     await assertRejects(
       () => openNode(disk, SMALL),
       DataDirectoryDamagedError,
-      "the log (wal/) of node 1 is gone",
+      "the log (wal/) of node 1",
     );
-    // Beside a snapshot it says so by itself, too.
+    // With a snapshot the log itself refuses, too.
     if (!hasSnapshot) continue;
     const options = { ...SMALL, disk, directory: WAL, identity: IDENTITY, entryCacheBytes: 0 };
     const opening = WriteAheadLog.open({ ...options, snapshot: { index: 4, term: 1 } });
@@ -156,7 +156,7 @@ Deno.test("a log that has lost all of its files is never begun anew, with a snap
   }
 });
 
-Deno.test("entries are read to the end though the log is cut meanwhile; the room comes back after", async () => {
+Deno.test("WriteAheadLog: a read in progress gets all its entries though the log is compacted; the segments are removed after it", async () => {
   const { disk, log, store } = await longLog(10);
   await writeSnapshot(store, { index: 10, term: 1, chunks: ["state"] });
   const reading = log.readEntries(1, 1 << 20);
@@ -167,7 +167,7 @@ Deno.test("entries are read to the end though the log is cut meanwhile; the room
   await log.close();
 });
 
-Deno.test("a segment that can't be removed, or whose removal can't be made durable, ends the log", async () => {
+Deno.test("WriteAheadLog: a segment that can't be removed, or whose removal can't be made durable, ends the log", async () => {
   for (const failing of ["remove", "syncDirectory"]) {
     const { disk, log } = await longLog(10);
     disk.intercept = ({ kind }) => kind === failing ? { code: "EIO" } : null;
@@ -179,10 +179,10 @@ Deno.test("a segment that can't be removed, or whose removal can't be made durab
   }
 });
 
-Deno.test("what overrode entries across a segment's beginning is found without the segments before it", async () => {
+Deno.test("WriteAheadLog: entries replaced across a segment's beginning are found without the segments before it", async () => {
   const disk = new MemoryDisk();
   const { log, store } = await openNode(disk, SMALL);
-  // Segment 1 has entries 1 to 4, segment 5 begins with 5, and then a later leader overrides from 3 on.
+  // Segment 1 has entries 1 to 4, segment 5 begins with 5, and then a later leader replaces entries from 3 on.
   await appendSynced(log, [
     batch(hardState(1), ...entries(1, 2, 1)),
     batch(null, entry(3, 1, "three"), entry(4, 1, "four")),
@@ -194,7 +194,7 @@ Deno.test("what overrode entries across a segment's beginning is found without t
   assertEquals(segments(disk), [1, 5, 7]);
   await writeSnapshot(store, { index: 5, term: 2, chunks: ["state"] });
   log.removeBefore(4);
-  assertEquals(segments(disk), [1, 5, 7], "entry 4 stands in segment 5, which begins with 5");
+  assertEquals(segments(disk), [1, 5, 7], "entry 4 is in segment 5, which begins with 5");
   log.removeBefore(6);
   assertEquals([segments(disk), log.firstIndex], [[5, 7], 5]);
   assertEquals((await log.readEntries(5, 10_000)).map(({ index, term }) => [index, term]), [[5, 2], [6, 2], [
@@ -202,7 +202,7 @@ Deno.test("what overrode entries across a segment's beginning is found without t
     2,
   ]]);
   const { log: again, recovered } = await openNode(disk.crash(losingAll), SMALL);
-  // Of entry 2 nobody knows the term any more: entry 3 is the first whose term is known.
+  // The term of entry 2 is lost: entry 3 is the first whose term is known.
   assertEquals([recovered.compacted, recovered.lastIndex], [{ index: 3, term: 2 }, 7]);
   assertEquals(recovered.termRanges, [{ firstIndex: 4, term: 2 }]);
   assertEquals(recovered.cachedEntries.map(({ index }) => index), [4, 5, 6, 7]);
@@ -210,7 +210,7 @@ Deno.test("what overrode entries across a segment's beginning is found without t
   await Promise.all([log.close(), again.close()]);
 });
 
-Deno.test("an override that is not durable yet counts for nothing when the log is cut", async () => {
+Deno.test("WriteAheadLog: a replaced entry that is not durable yet counts for nothing when the log is compacted", async () => {
   const disk = new MemoryDisk();
   const { log, store } = await openNode(disk, SMALL);
   await appendSynced(log, [
@@ -230,10 +230,10 @@ Deno.test("an override that is not durable yet counts for nothing when the log i
   await log.close();
 });
 
-Deno.test("behind an installed snapshot the log begins anew, and nothing of the old one comes back", async () => {
+Deno.test("WriteAheadLog: an installed snapshot resets the log, and no entry of the old one is recovered", async () => {
   const { disk, log, store } = await longLog(6);
   await writeSnapshot(store, { index: 50, term: 3, chunks: ["state"] });
-  log.append(anew({ index: 50, term: 3 }, hardState(4, 2, 51), entry(51, 3), entry(52, 4)));
+  log.append(resetBatch({ index: 50, term: 3 }, hardState(4, 2, 51), entry(51, 3), entry(52, 4)));
   assertEquals([segments(disk), log.firstIndex], [[50 + 1], 51]);
   await log.sync();
   const { log: again, recovered } = await openNode(disk.crash(losingAll), SMALL);
@@ -243,7 +243,7 @@ Deno.test("behind an installed snapshot the log begins anew, and nothing of the 
   await Promise.all([log.close(), again.close()]);
 });
 
-Deno.test("the new beginning and the term it needs are durable in one: a crash leaves the old log or the new", async () => {
+Deno.test("WriteAheadLog: a reset and its term become durable together: a crash leaves the old log or the new", async () => {
   const { disk, log, store } = await longLog(6);
   await writeSnapshot(store, { index: 50, term: 3, chunks: ["state"] });
   const images: MemoryDisk[] = [];
@@ -251,12 +251,12 @@ Deno.test("the new beginning and the term it needs are durable in one: a crash l
     images.push(disk.killProcess());
     return null;
   };
-  log.append(anew({ index: 50, term: 3 }, hardState(4, 2, 6)));
+  log.append(resetBatch({ index: 50, term: 3 }, hardState(4, 2, 6)));
   images.push(disk.killProcess());
   const found = new Set<string>();
   for (const image of images) {
     for (const keep of [losingAll, () => true]) {
-      // Without telling it of the snapshot, as far as the log alone goes.
+      // The snapshot is not passed: only the log decides.
       const { log: again, recovered } = await openNode(image.crash(keep), SMALL);
       found.add(JSON.stringify([recovered.compacted, recovered.hardState]));
       await again.close();
@@ -266,7 +266,7 @@ Deno.test("the new beginning and the term it needs are durable in one: a crash l
   assertEquals(
     found,
     new Set([
-      // Told by the snapshot alone, the node enters its term without a vote.
+      // If only the snapshot shows the new term, the node enters it without a vote.
       JSON.stringify([behind, hardState(3, null, 6)]),
       JSON.stringify([behind, hardState(4, 2, 6)]),
     ]),
@@ -274,10 +274,10 @@ Deno.test("the new beginning and the term it needs are durable in one: a crash l
   await log.close();
 });
 
-Deno.test("a full disk refuses a new beginning, and takes it once there is room", async () => {
+Deno.test("WriteAheadLog: a full disk refuses a reset, and accepts it once there is space", async () => {
   const { disk, log, store } = await longLog(6);
   await writeSnapshot(store, { index: 50, term: 3, chunks: ["state"] });
-  const next = anew({ index: 50, term: 3 }, hardState(4, null, 6), entry(51, 4));
+  const next = resetBatch({ index: 50, term: 3 }, hardState(4, null, 6), entry(51, 4));
   disk.intercept = ({ kind, path }) => kind === "write" && path.endsWith(".new") ? { code: "ENOSPC" } : null;
   assertThrows(() => log.append(next), LogFullError);
   assertEquals([log.firstIndex, (await log.readEntries(1, 1 << 20)).length], [1, 6]);
@@ -294,7 +294,7 @@ Deno.test("a full disk refuses a new beginning, and takes it once there is room"
   await Promise.all([log.close(), again.close()]);
 });
 
-Deno.test("a snapshot beyond the log, or one that it contradicts behind what is committed, begins it anew at the start", async () => {
+Deno.test("WriteAheadLog: a start resets the log if the snapshot is beyond it, or contradicts its uncommitted entries", async () => {
   for (const snapshot of [{ index: 50, term: 3 }, { index: 6, term: 2 }]) {
     const disk = new MemoryDisk();
     const { log, store } = await openNode(disk, SMALL);
@@ -318,14 +318,14 @@ Deno.test("a snapshot beyond the log, or one that it contradicts behind what is 
   }
 });
 
-Deno.test("a snapshot that contradicts what is committed is not this node's, and refused", async () => {
+Deno.test("WriteAheadLog: a snapshot that contradicts committed entries is not this node's, and is refused", async () => {
   const { disk, log, store } = await longLog(6);
   await log.close();
   await writeSnapshot(store, { index: 5, term: 2, chunks: ["another's state"] });
   await assertRejects(() => openNode(disk, SMALL), LogDamagedError, "one of the two is not this node's");
 });
 
-Deno.test("a snapshot that the log agrees with changes nothing in it", async () => {
+Deno.test("WriteAheadLog: a snapshot that agrees with the log changes nothing in it", async () => {
   const { disk, log, store } = await longLog(6);
   await log.close();
   await writeSnapshot(store, { index: 6, term: 1, chunks: ["state"] });
@@ -334,17 +334,17 @@ Deno.test("a snapshot that the log agrees with changes nothing in it", async () 
   await again.close();
 });
 
-Deno.test("a new beginning that doesn't follow stops the program before anything is written", async () => {
+Deno.test("WriteAheadLog: an invalid reset is an assertion before anything is written", async () => {
   const { disk, log } = await longLog(6);
   const before = disk.operations;
   const wrong = [
-    anew({ index: 5, term: 1 }, null),
-    anew({ index: 9, term: 2 }, null),
-    anew({ index: 9, term: 0 }, null),
-    anew({ index: 9, term: 1 }, hardState(1, null, 10)),
-    anew({ index: 9, term: 1 }, null, entry(9, 1)),
-    anew({ index: 9, term: 1 }, null, entry(11, 1)),
-    anew({ index: 9, term: 2 }, hardState(2, null, 6), entry(10, 1)),
+    resetBatch({ index: 5, term: 1 }, null),
+    resetBatch({ index: 9, term: 2 }, null),
+    resetBatch({ index: 9, term: 0 }, null),
+    resetBatch({ index: 9, term: 1 }, hardState(1, null, 10)),
+    resetBatch({ index: 9, term: 1 }, null, entry(9, 1)),
+    resetBatch({ index: 9, term: 1 }, null, entry(11, 1)),
+    resetBatch({ index: 9, term: 2 }, hardState(2, null, 6), entry(10, 1)),
   ];
   for (const each of wrong) {
     assertThrows(() => log.append(each), InvariantError, "a batch follows from the log");
@@ -353,7 +353,7 @@ Deno.test("a new beginning that doesn't follow stops the program before anything
   await log.close();
 });
 
-Deno.test("configurations behind the snapshot survive, without those that were overridden", async () => {
+Deno.test("WriteAheadLog: configurations behind the snapshot are kept, except those of replaced entries", async () => {
   const disk = new MemoryDisk();
   const { log, store } = await openNode(disk, { segmentBytes: 4096 });
   const configuration = (index: number, term: number): Entry => ({
@@ -377,7 +377,7 @@ Deno.test("configurations behind the snapshot survive, without those that were o
   await third.close();
 });
 
-Deno.test("a configuration that a later leader overrode from further below does not come back, though the log is shorter since", async () => {
+Deno.test("WriteAheadLog: a configuration that a later leader replaced from further below is not recovered, though the log is shorter since", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 4096 });
   const configuration = (index: number, term: number): Entry => ({
@@ -398,7 +398,7 @@ Deno.test("a configuration that a later leader overrode from further below does 
   await third.close();
 });
 
-Deno.test("a decayed bit in a cut log: all of it comes back, or a refusal that names the place", async () => {
+Deno.test("WriteAheadLog: after a flipped bit in a compacted log all entries are recovered, or the log is refused with the position", async () => {
   const { disk, log, store } = await longLog(8);
   await writeSnapshot(store, { index: 6, term: 1, chunks: ["state"] });
   log.removeBefore(5);
@@ -424,7 +424,7 @@ Deno.test("a decayed bit in a cut log: all of it comes back, or a refusal that n
   assert(refused > 500, `${refused} refused`);
 });
 
-Deno.test("bytesSince tells about how much log lies above an index", async () => {
+Deno.test("WriteAheadLog: bytesSince returns about the bytes of the log above an index", async () => {
   const { log, store } = await longLog(10);
   const all = log.bytesSince(0);
   assert(all > 10 * 93 && all < 2_300, `${all} bytes`);
@@ -442,7 +442,7 @@ Deno.test("bytesSince tells about how much log lies above an index", async () =>
   await log.close();
 });
 
-Deno.test("a log is nearly full when its next segment can't be prepared, until it can", async () => {
+Deno.test("WriteAheadLog: a log is nearly full when its next segment can't be prepared, until it can", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 4096 });
   const settled = async (): Promise<void> => {
@@ -470,7 +470,7 @@ Deno.test("a log is nearly full when its next segment can't be prepared, until i
   await log.close();
 });
 
-Deno.test("a nearly full disk is not filled by looking for room: a small reserve is enough", async () => {
+Deno.test("WriteAheadLog: checking a nearly full disk does not fill it: a small reserve suffices", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 8_388_608 });
   const settled = async (): Promise<void> => {

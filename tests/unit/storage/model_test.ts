@@ -1,7 +1,7 @@
 /**
- * Log and snapshots against plain values: random lives with overrides, syncs, snapshots, cuts, new beginnings, full
- * disks, deaths of the process and losses of power, in segments so small that they roll all the time. What comes back
- * is what was synced, and of what was written after it only a beginning.
+ * Log and snapshots against plain values: random runs with replaced entries, syncs, snapshots, compactions, resets, full
+ * disks, killed processes and losses of power, in segments so small that they roll all the time. Recovered is
+ * all that was synced, and of later data only a beginning.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -9,7 +9,7 @@ import { LogFullError } from "../../../lib/storage/mod.ts";
 import type { PersistBatch, SnapshotStore, WriteAheadLog } from "../../../lib/storage/mod.ts";
 import type { Entry } from "../../../lib/raft/types.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
-import { anew, batch, entryText, openLog, openNode, writeSnapshot } from "../../support/storage.ts";
+import { batch, entryText, openLog, openNode, resetBatch, writeSnapshot } from "../../support/storage.ts";
 import {
   EMPTY_LOG,
   identified,
@@ -42,7 +42,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     weight: 8,
     arbitrary: fc.record({
       kind: fc.constant("append" as const),
-      // How many entries are overridden; rarely any.
+      // Number of replaced entries; rarely any.
       back: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(8)),
       count: fc.nat(4),
       bytes: fc.oneof(fc.nat(40), fc.nat(600)),
@@ -90,7 +90,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 class Life {
   #disk = new MemoryDisk();
   #opened: { readonly log: WriteAheadLog; readonly store: SnapshotStore } | null = null;
-  /** The last of the logs is what the log holds now. */
+  /** The last of the logs is the present one. */
   #possible: Possible = { logs: [EMPTY_LOG], snapshots: [null], cutTo: 0 };
   readonly #segmentBytes: number;
   #stamp = 0;
@@ -170,8 +170,8 @@ class Life {
     this.#possible = { ...this.#possible, snapshots: [{ index, term }] };
     const vote = term === hardState.term ? hardState.vote : null;
     const entries = this.#entries({ first: index + 1, term, count, bytes: 100 });
-    this.#append(anew({ index, term }, { ...hardState, term, vote }, ...entries));
-    // It is durable as soon as it is made: what was before is not possible any more.
+    this.#append(resetBatch({ index, term }, { ...hardState, term, vote }, ...entries));
+    // It is durable as soon as it is made: the earlier logs are not possible any more.
     this.#possible = { ...this.#possible, logs: this.#possible.logs.slice(-entries.length - 2) };
   }
 
@@ -221,7 +221,7 @@ class Life {
     return this.#possible.snapshots.at(-1)?.index ?? 0;
   }
 
-  /** The last entry that nothing may override. */
+  /** The last entry that no other may replace. */
   get #lowest(): number {
     return Math.max(this.#now.hardState.commitIndex, this.#now.begin.index, this.#snapshotIndex);
   }
@@ -259,7 +259,7 @@ class Life {
   }
 }
 
-Deno.test("a log is a plain array that survives: random lives with crashes, full disks, overrides and snapshots", async () => {
+Deno.test("Storage: a log is a plain array that survives random crashes, full disks, replaced entries and snapshots", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(anyStep, { maxLength: 60 }),
@@ -270,7 +270,7 @@ Deno.test("a log is a plain array that survives: random lives with crashes, full
   );
 });
 
-Deno.test("ABA: entries that are overridden and written again come back as they were written last", async () => {
+Deno.test("Storage: entries that are replaced and written again are recovered as they were written last (ABA)", async () => {
   const anyLength = fc.integer({ min: 1, max: 60 });
   await fc.assert(
     fc.asyncProperty(
@@ -281,7 +281,7 @@ Deno.test("ABA: entries that are overridden and written again come back as they 
         let model: Entry[] = [];
         for (const [round, [at, length, short]] of rounds.entries()) {
           const index = Math.min(at, model.length) + 1;
-          // The same bytes at the same index again and again, told apart by their term alone.
+          // The same bytes at the same index again and again, distinguished only by their term.
           const data = new Uint8Array(length).fill(short ? 0 : 65);
           const entry: Entry = { index, term: round + 1, kind: "command", data };
           log.append({

@@ -1,4 +1,4 @@
-/** A record's bytes: what is written is read again, and nothing else is taken for it. */
+/** A record's bytes: a written record is read again, and no other bytes are taken for one. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
@@ -84,7 +84,7 @@ function decoded(
   };
 }
 
-Deno.test("every record is read as it was written", () => {
+Deno.test("readFrame: every record is read as it was written", () => {
   fc.assert(fc.property(anyRecord, anyPlace, (record, { seed, offset, synced }) => {
     const syncedOffset = Math.floor(offset * synced);
     assertEquals(decoded(encoded(record, { seed, offset }, syncedOffset), { seed, offset }), {
@@ -94,7 +94,7 @@ Deno.test("every record is read as it was written", () => {
   }));
 });
 
-Deno.test("a record with any bit flipped, any end cut off, or at any other place is none", () => {
+Deno.test("readFrame: a record with a flipped bit, without its end, or at another position is none", () => {
   fc.assert(fc.property(anyRecord, anyPlace, fc.nat(), (record, { seed, offset }, chance) => {
     const place = { seed, offset };
     const bytes = encoded(record, place, 0);
@@ -109,18 +109,18 @@ Deno.test("a record with any bit flipped, any end cut off, or at any other place
   }));
 });
 
-Deno.test("zeros are no record", () => {
+Deno.test("readFrame: zeros are no record", () => {
   assertEquals(decoded(new Uint8Array(64), { seed: segmentSeed(1), offset: 0 }), null);
 });
 
-Deno.test("arbitrary bytes behind a right checksum are a record, or nothing, and never an exception", () => {
+Deno.test("decodeBody: arbitrary bytes with a correct checksum are a record or null, and never an exception", () => {
   fc.assert(fc.property(fc.nat(5), fc.uint8Array({ maxLength: 100 }), (code, body) => {
     const record = decodeBody(code, body);
     if (record !== null) assertEquals(recordBytes(record) >= RECORD_HEADER_BYTES, true);
   }));
 });
 
-Deno.test("an entry's bytes on the disk are these", () => {
+Deno.test("encodeRecord: the bytes of an entry on the disk are these", () => {
   const data = new TextEncoder().encode("hi");
   const bytes = encoded({ kind: "entry", entry: { index: 258, term: 2 ** 40 + 3, kind: "command", data } }, {
     seed: segmentSeed(1),

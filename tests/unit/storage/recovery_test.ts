@@ -1,6 +1,6 @@
 /**
- * What the log makes of a crash or of damage. Every test compares with what was acknowledged (synced): it comes back
- * whole, or the log is refused and says why; what was written after it may come back in part, but only its beginning.
+ * Recovery of the log after a crash or damage. Every test compares with the acknowledged (synced) data: it is recovered
+ * completely, or the log is refused with the reason; of later data only a beginning may be recovered.
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
@@ -45,7 +45,7 @@ async function contentAfter(disk: MemoryDisk): Promise<LogContent> {
   return contentOf(recovered);
 }
 
-/** A small log in which every kind of record occurs, and several segments. All of it is synced. */
+/** A small log with every kind of record, in several segments, and completely synced. */
 async function smallLog(): Promise<{ disk: MemoryDisk; log: WriteAheadLog; content: LogContent }> {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 512 });
@@ -64,7 +64,7 @@ async function smallLog(): Promise<{ disk: MemoryDisk; log: WriteAheadLog; conte
   return { disk, log, content: { hardState: hardState(2, 3, 4), entries: entries.map(entryText) } };
 }
 
-/** The batch whose crash is tried at every point, and the logs that may be found after it. */
+/** The batch for which every crash point is tried, and the possible logs after it. */
 const LAST_BATCH = batch(
   hardState(3, 2, 5),
   entry(4, 3, "over"),
@@ -73,7 +73,7 @@ const LAST_BATCH = batch(
   entry(7, 3),
 );
 
-/** A log with three acknowledged entries, and where the last batch would begin. */
+/** A log with three acknowledged entries, and the offset of the last batch. */
 async function beforeLastBatch(): Promise<
   { disk: MemoryDisk; log: WriteAheadLog; content: LogContent; end: number }
 > {
@@ -93,7 +93,7 @@ async function beforeLastBatch(): Promise<
   return { disk, log, content, end: now.bytes };
 }
 
-Deno.test("a record of a torn tail does not come alive behind what is written in the torn one's place", async () => {
+Deno.test("WriteAheadLog: a record of a torn tail is not recovered behind a later record that replaces the torn one", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [batch(hardState(1))]);
@@ -106,14 +106,14 @@ Deno.test("a record of a torn tail does not come alive behind what is written in
   });
   const { log: again, recovered } = await openLog(torn);
   assert(recovered.cut !== null && recovered.lastIndex === 0);
-  // As long as the torn record, to the byte: so the old one behind it would stand where the next is looked for.
+  // As long as the torn record, to the byte, so that the old record behind it is where the next one is expected.
   const next = batch(hardState(2), entry(1, 2, "z".repeat(200 - HARD_STATE_RECORD_BYTES)));
   again.append(next);
   const after = await contentAfter(torn.killProcess());
   assertEquals(after.entries, next.entries.map(entryText));
 });
 
-Deno.test("a crash after every byte of the last batch leaves the acknowledged log and a beginning of the batch", async () => {
+Deno.test("WriteAheadLog: a crash after any byte of the last batch leaves the acknowledged log and a beginning of the batch", async () => {
   const { disk, log, content, end } = await beforeLastBatch();
   const blank = disk.bytesOf(FIRST_SEGMENT);
   log.append(LAST_BATCH);
@@ -131,7 +131,7 @@ Deno.test("a crash after every byte of the last batch leaves the acknowledged lo
     assert(includes(beginnings, after), `crash after byte ${reached}: ${JSON.stringify(after)}`);
     found.add(JSON.stringify(after));
     if (recovered.cut !== null) assert(recovered.cut.offset <= reached && recovered.cut.bytes > 0);
-    // A shorter batch in its place stands alone: nothing of the torn one comes alive behind it.
+    // A shorter batch in its place is recovered alone: nothing of the torn one is recovered behind it.
     again.append(batch(hardState(9, null, after.hardState.commitIndex)));
     await again.sync();
     const later = await contentAfter(torn.crash(losingAll));
@@ -141,7 +141,7 @@ Deno.test("a crash after every byte of the last batch leaves the acknowledged lo
   assertEquals(found.size, beginnings.length, "every beginning was met");
 });
 
-Deno.test("of an unsynced batch any sectors may survive: never more than a beginning of it comes back", async () => {
+Deno.test("WriteAheadLog: of an unsynced batch any sectors may survive, but only a beginning of it is recovered", async () => {
   const { disk, log, content } = await beforeLastBatch();
   log.append(LAST_BATCH);
   const sectors: Unsynced[] = [];
@@ -158,7 +158,7 @@ Deno.test("of an unsynced batch any sectors may survive: never more than a begin
   }
 });
 
-Deno.test("several unsynced batches: a later one never comes back without those before it", async () => {
+Deno.test("WriteAheadLog: of several unsynced batches a later one is never recovered without the earlier ones", async () => {
   const { disk, log, content } = await beforeLastBatch();
   const batches = [5, 6, 7].map((index) => batch(null, entry(index, 2, `${index}`.repeat(500))));
   for (const each of batches) log.append(each);
@@ -171,11 +171,11 @@ Deno.test("several unsynced batches: a later one never comes back without those 
   }
 });
 
-Deno.test("a flipped bit anywhere in a synced log: all of it comes back, or a refusal that names the place", async () => {
+Deno.test("WriteAheadLog: after a flipped bit anywhere in a synced log it is recovered completely, or refused with the position", async () => {
   for (const how of ["closed", "running", "recovered"] as const) {
     const { disk: lived, log, content } = await smallLog();
     if (how === "closed") await log.close();
-    else log.leaveSyncMark(); // as the driver does once it rests
+    else log.leaveSyncMark(); // as the driver does once it is idle
     const disk = how === "recovered" ? lived.crash(losingAll) : lived;
     if (how === "recovered") await openLog(disk, { segmentBytes: 512 });
     const paths = disk.list(WAL).filter((name) => name.endsWith(".log")).map((name) => `${WAL}/${name}`);
@@ -203,18 +203,18 @@ Deno.test("a flipped bit anywhere in a synced log: all of it comes back, or a re
   }
 });
 
-Deno.test("a bad record is damage when a later record says that it was synced, wherever it stands", async () => {
+Deno.test("WriteAheadLog: an invalid record at any position is damage if a later record shows that it was synced", async () => {
   const { disk, log } = await smallLog();
   await log.close();
   const path = lastSegmentPath(disk);
   const zeroed = disk.killProcess();
   const begin = disk.bytesOf(path).findLastIndex((byte) => byte === 0x64) - 80;
   zeroed.edit(path, (bytes) => bytes.fill(0, begin, begin + 40));
-  const error = await assertRejects(() => openLog(zeroed), LogDamagedError, "no valid record stands there");
+  const error = await assertRejects(() => openLog(zeroed), LogDamagedError, "no valid record");
   assertEquals([error.file, error.index], [path, 4]);
 });
 
-Deno.test("without the mark behind it a bad last batch can't be told from a torn one: it is cut, and said so", async () => {
+Deno.test("WriteAheadLog: without a sync mark a damaged last batch can't be distinguished from a torn one: it is cut and reported", async () => {
   const { disk, log, content } = await beforeLastBatch();
   await appendSynced(log, [LAST_BATCH]);
   const crashed = disk.crash(losingAll);
@@ -226,13 +226,13 @@ Deno.test("without the mark behind it a bad last batch can't be told from a torn
   await again.close();
 });
 
-Deno.test("a missing, shortened or foreign segment is damage, and so is a log that goes on elsewhere", async () => {
+Deno.test("WriteAheadLog: a missing, shortened or renamed segment is damage, and so is a log that continues elsewhere", async () => {
   const { disk, log } = await smallLog();
   await log.close();
   const [first = "", second = "", third = ""] = disk.list(WAL);
   const cases: Record<string, (copy: MemoryDisk) => void> = {
     "segments between": (copy) => copy.remove(`${WAL}/${second}`),
-    "no valid record stands there": (copy) => copy.edit(`${WAL}/${first}`, (bytes) => bytes.slice(0, -1)),
+    "no valid record": (copy) => copy.edit(`${WAL}/${first}`, (bytes) => bytes.slice(0, -1)),
     "has no valid header": (copy) => copy.edit(`${WAL}/${third}`, () => new Uint8Array(0)),
     "the segment has no valid header": (copy) =>
       copy.rename(`${WAL}/${third}`, `${WAL}/00000000000000000099.log`),
@@ -248,7 +248,7 @@ Deno.test("a missing, shortened or foreign segment is damage, and so is a log th
   await assertRejects(() => openLog(disk), SnapshotMissingError, "the segments before it are missing");
 });
 
-Deno.test("a whole segment of another node's log is refused", async () => {
+Deno.test("WriteAheadLog: an undamaged segment of another node's log is refused", async () => {
   const { disk, log } = await smallLog();
   await log.close();
   const identity = { ...IDENTITY, nodeId: 2 };
@@ -267,7 +267,7 @@ Deno.test("a whole segment of another node's log is refused", async () => {
   );
 });
 
-/** Puts records with right checksums behind the log's end. */
+/** Writes records with valid checksums behind the log's end. */
 async function withRecords(records: readonly LogRecord[]): Promise<{ disk: MemoryDisk; end: number }> {
   const { disk, log, end } = await beforeLastBatch();
   await log.close();
@@ -283,7 +283,7 @@ async function withRecords(records: readonly LogRecord[]): Promise<{ disk: Memor
   return { disk, end };
 }
 
-Deno.test("records that are whole but can't follow each other are damage", async () => {
+Deno.test("WriteAheadLog: valid records that can't follow each other are damage", async () => {
   const cases: [string, LogRecord][] = [
     ["entry 6 does not follow entry 4", { kind: "entry", entry: entry(6, 2) }],
     ["entry 3 is committed", { kind: "entry", entry: entry(3, 2) }],
@@ -307,13 +307,13 @@ Deno.test("records that are whole but can't follow each other are damage", async
   );
 });
 
-Deno.test("a whole record behind a sync mark is damage: the next batch would have been written over the mark", async () => {
+Deno.test("WriteAheadLog: a valid record behind a sync mark is damage: the next batch would have replaced the mark", async () => {
   const { disk, end } = await withRecords([{ kind: "syncMark" }, { kind: "entry", entry: entry(5, 2) }]);
   const error = await assertRejects(() => openLog(disk), LogDamagedError, "behind a sync mark");
   assertEquals([error.offset, error.index], [end + 16, 5]);
 });
 
-Deno.test("a segment of a newer format is refused as such", async () => {
+Deno.test("WriteAheadLog: a segment of a newer format is refused as such", async () => {
   const disk = new MemoryDisk();
   disk.createDirectory("/wal");
   const header = {
@@ -348,7 +348,7 @@ Deno.test("a segment of a newer format is refused as such", async () => {
   await assertRejects(() => WriteAheadLog.open(options), NewerFormatError, "format version 2");
 });
 
-Deno.test("a value that is itself a piece of a log is data, not a record: a torn tail with it inside is cut", async () => {
+Deno.test("WriteAheadLog: a value that is itself a piece of a log is not taken for records: a torn tail with it inside is cut", async () => {
   const { disk, log, content, end } = await beforeLastBatch();
   await appendSynced(log, [batch(null, entry(5, 2, disk.bytesOf(FIRST_SEGMENT).slice(0, end)))]);
   const copies = disk.bytesOf(FIRST_SEGMENT).slice(0, end + 200);
@@ -363,7 +363,7 @@ Deno.test("a value that is itself a piece of a log is data, not a record: a torn
   await again.close();
 });
 
-Deno.test("a second crash at any step of recovery changes nothing in what the third start finds", async () => {
+Deno.test("WriteAheadLog: a second crash at any step of recovery does not change what the third start recovers", async () => {
   const { disk, log, content } = await beforeLastBatch();
   log.append(LAST_BATCH);
   const beginnings = beginningsOf(content, LAST_BATCH);
@@ -396,7 +396,7 @@ Deno.test("a second crash at any step of recovery changes nothing in what the th
   assert(steps > 20, `${steps} steps`);
 });
 
-Deno.test("what recovery hands back is durable by then, also where only the process had died", async () => {
+Deno.test("WriteAheadLog: recovered data is durable by then, also after only the process was killed", async () => {
   const { disk, log } = await beforeLastBatch();
   log.append(LAST_BATCH);
   const killed = disk.killProcess();
@@ -406,7 +406,7 @@ Deno.test("what recovery hands back is durable by then, also where only the proc
   await again.close();
 });
 
-Deno.test("what recovery hands back after a failed sync is durable, though no sync of what was written then would write it", async () => {
+Deno.test("WriteAheadLog: recovered data is durable also after a failed sync, though a new sync would not write the old pages", async () => {
   const { disk, log, content } = await beforeLastBatch();
   log.append(LAST_BATCH);
   disk.intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
@@ -423,7 +423,7 @@ Deno.test("what recovery hands back after a failed sync is durable, though no sy
   await again.close();
 });
 
-Deno.test("a crash at every step of a life with rolls, overrides and restarts keeps what was acknowledged", async () => {
+Deno.test("WriteAheadLog: a crash at any step of a run with rolls, replaced entries and restarts keeps the acknowledged data", async () => {
   let steps = 0;
   for (let stopAt = 1;; stopAt += 1) {
     const disk = new MemoryDisk();
@@ -440,11 +440,11 @@ Deno.test("a crash at every step of a life with rolls, overrides and restarts ke
   assert(steps > 100, `${steps} steps`);
 });
 
-/** A fixed course of appends and syncs, and what may be found after it at any time. */
+/** A fixed course of appends and syncs, and the possible logs after a crash at any time. */
 class Life {
   possible: readonly LogContent[] = [{ hardState: hardState(0), entries: [] }];
 
-  /** Returns whether it came to its end. */
+  /** Returns whether it was completed. */
   async run(disk: MemoryDisk): Promise<boolean> {
     const batches = [
       batch(hardState(1, 1), entry(1, 1), entry(2, 1, "a".repeat(250))),

@@ -1,4 +1,4 @@
-/** What the log makes of a lack of file descriptors: nothing of it is lost, and the same call works once there is one. */
+/** A lack of file descriptors: the log loses nothing, and the same call succeeds once there is a descriptor. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   LogFailedError,
@@ -10,7 +10,6 @@ import {
 } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import {
-  anew,
   appendSynced,
   batch,
   contentOf,
@@ -18,19 +17,20 @@ import {
   hardState,
   openLog,
   openNode,
+  resetBatch,
   WAL,
   writeSnapshot,
 } from "../../support/storage.ts";
 
 const losingAll = (): boolean => false;
 
-/** A life in small segments, with rolls, an override and a new beginning behind a snapshot. */
+/** A run in small segments, with rolls, a replaced entry and a reset behind a snapshot. */
 const LIFE: readonly PersistBatch[] = [
   batch(hardState(1, 1), entry(1, 1, "a".repeat(300))),
   batch(null, entry(2, 1, "b".repeat(300))),
   batch(hardState(2, 2, 1), entry(2, 2, "c".repeat(300))),
   batch(null, entry(3, 2, "d".repeat(300))),
-  anew({ index: 9, term: 2 }, hardState(2, 2, 9)),
+  resetBatch({ index: 9, term: 2 }, hardState(2, 2, 9)),
   batch(null, entry(10, 2, "e".repeat(300))),
   batch(hardState(2, 2, 10), entry(11, 2, "f".repeat(300))),
 ];
@@ -42,7 +42,7 @@ async function prepared(): Promise<{ disk: MemoryDisk; log: WriteAheadLog }> {
   return { disk, log };
 }
 
-/** Appends and syncs; repeats the call where a descriptor was lacking. Returns how often it was. */
+/** Appends and syncs; repeats a call that failed for lack of a descriptor, and returns the number of these failures. */
 async function live(disk: MemoryDisk, log: WriteAheadLog): Promise<number> {
   let refusals = 0;
   for (const each of LIFE) {
@@ -59,7 +59,7 @@ async function live(disk: MemoryDisk, log: WriteAheadLog): Promise<number> {
   return refusals;
 }
 
-Deno.test("a log that can open no file refuses the batch whole, at every step of its life, and takes it once it can", async () => {
+Deno.test("WriteAheadLog: without a descriptor a batch is refused entirely, at every step, and accepted once there is one", async () => {
   const whole = await prepared();
   const from = whole.disk.operations;
   await live(whole.disk, whole.log);
@@ -83,7 +83,7 @@ Deno.test("a log that can open no file refuses the batch whole, at every step of
   assert(refusals > 5, "it was refused");
 });
 
-Deno.test("entries that can't be read for want of a file descriptor are read later; removals are made up for", async () => {
+Deno.test("WriteAheadLog: entries that can't be read for lack of a descriptor are read later; removals are repeated", async () => {
   const disk = new MemoryDisk();
   const { log, store } = await openNode(disk, { segmentBytes: 512 });
   const entries = [1, 2, 3, 4].map((index) =>
@@ -102,7 +102,7 @@ Deno.test("entries that can't be read for want of a file descriptor are read lat
   await log.close();
 });
 
-Deno.test("a snapshot that can't be named for want of a file descriptor is named later, and durably", async () => {
+Deno.test("SnapshotReceiver: a snapshot that can't be renamed for lack of a descriptor is renamed later, and durably", async () => {
   const disk = new MemoryDisk();
   const { log, store } = await openNode(disk);
   await writeSnapshot(store, { index: 3, term: 1, chunks: ["state"] });
@@ -125,13 +125,13 @@ Deno.test("a snapshot that can't be named for want of a file descriptor is named
   assertEquals((await openNode(other.crash(losingAll))).snapshot, { index: 3, term: 1 });
 });
 
-Deno.test("a failed sync of the zeros of a segment that is in use already ends the log, for want of room too", async () => {
+Deno.test("WriteAheadLog: a failed sync of the zeros of a segment already in use ends the log, also when the disk is full", async () => {
   for (const code of ["EIO", "ENOSPC"]) {
     const disk = new MemoryDisk();
     const { log } = await openLog(disk, { segmentBytes: 4_096 });
     await appendSynced(log, [batch(hardState(1))]);
     const gate = Promise.withResolvers<void>();
-    // The zeros of the next segment are on their way when the log goes on in it.
+    // The zeros of the next segment are still being synced when the log continues in it.
     let failing = true;
     disk.intercept = ({ kind, path }) => {
       const fault = failing && kind === "syncData" && path.endsWith("next.new") ? { code } : null;

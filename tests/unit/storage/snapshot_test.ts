@@ -1,6 +1,6 @@
 /**
- * Snapshots: what was written is read, what is not whole is never taken for whole, and nothing that is being read
- * goes away.
+ * Snapshots: a written snapshot is read unchanged, an incomplete one is never taken for a complete one, and one that is
+ * being read is not removed.
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { crc32 } from "node:zlib";
@@ -51,7 +51,7 @@ async function oneSnapshot(): Promise<
 }
 const CONTENT = `first${"x".repeat(700)}last`;
 
-/** Receives `bytes` in pieces; all of them unless told where to stop. */
+/** Receives `bytes` in pieces: all of them, or those before `until`. */
 function receiveSome(
   store: SnapshotStore,
   { bytes, position, until = bytes.length }: {
@@ -72,7 +72,7 @@ async function drain(chunks: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of chunks) { /* only for the verification */ }
 }
 
-Deno.test("a snapshot is read as it was written, header and chunks, on a real disk too", async () => {
+Deno.test("SnapshotStore: a snapshot is read as it was written, header and chunks, on a real disk too", async () => {
   await using folder = await TemporaryFolder.make();
   const real = { disk: new DenoDisk(), directory: folder.path };
   const { disk } = await emptyStore();
@@ -100,13 +100,13 @@ Deno.test("a snapshot is read as it was written, header and chunks, on a real di
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("a snapshot without content is one", async () => {
+Deno.test("SnapshotStore: a snapshot without content is valid", async () => {
   const { store } = await emptyStore();
   await writeSnapshot(store, { ...AT_7, chunks: [] });
   assertEquals(await snapshotText(store, AT_7), "");
 });
 
-Deno.test("its bytes are those that the description of the format tells", async () => {
+Deno.test("SnapshotStore: the bytes of a snapshot are those of the description of the format", async () => {
   const { bytes } = await oneSnapshot();
   const view = new DataView(bytes.buffer);
   const bodyBytes = 28 + 16 + 18;
@@ -125,7 +125,7 @@ Deno.test("its bytes are those that the description of the format tells", async 
   assertEquals(view.getUint32(footer + 24), crc32(bytes.subarray(0, footer)));
 });
 
-Deno.test("any flipped bit, any cut and anything behind is found and named; the header is known at once", async () => {
+Deno.test("SnapshotReader: any flipped bit, cut or appended byte is found and named; a damaged header before the content is read", async () => {
   const { disk, bytes } = await oneSnapshot();
   const file = `${DIRECTORY}/${FILE_7}`;
   const damaged = [
@@ -148,7 +148,7 @@ Deno.test("any flipped bit, any cut and anything behind is found and named; the 
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("a chunk of another snapshot, or of another place, is none", async () => {
+Deno.test("SnapshotReader: a chunk of another snapshot, or of another position, is invalid", async () => {
   const { disk, store, bytes } = await oneSnapshot();
   await writeSnapshot(store, { ...AT_9, chunks: ["first", "x".repeat(700), "last"] });
   const begin = 20 + 28 + 16 + 18;
@@ -165,7 +165,7 @@ Deno.test("a chunk of another snapshot, or of another place, is none", async () 
   await assertRejects(() => snapshotText(store, AT_7), SnapshotDamagedError, "the checksum of a chunk");
 });
 
-Deno.test("a newer format is told from damage; a file under another's name is damaged", async () => {
+Deno.test("SnapshotStore: a newer format is distinguished from damage; a file under another's name is damaged", async () => {
   const { disk, bytes } = await oneSnapshot();
   const newer = bytes.slice();
   const view = new DataView(newer.buffer);
@@ -182,7 +182,7 @@ Deno.test("a newer format is told from damage; a file under another's name is da
   ]);
 });
 
-Deno.test("a block that can't be read is told as that: the file may be whole", async () => {
+Deno.test("readSnapshotStream: a block that can't be read is reported as such: the file may be undamaged", async () => {
   const { bytes } = await oneSnapshot();
   const source = {
     file: "backup",
@@ -200,7 +200,7 @@ Deno.test("a block that can't be read is told as that: the file may be whole", a
   assert(!error.message.includes("rebuild"), "no advice to throw the node away");
 });
 
-Deno.test("a copy of the file anywhere is verified as one in the store is", async () => {
+Deno.test("SnapshotReader: a copy of the file in any folder is verified like one in the store", async () => {
   const { disk } = await oneSnapshot();
   const file = `${DIRECTORY}/${FILE_7}`;
   const totals = await withSnapshotFile(
@@ -211,7 +211,7 @@ Deno.test("a copy of the file anywhere is verified as one in the store is", asyn
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("a snapshot is there only when all of it is durable: written, synced, renamed, folder synced", async () => {
+Deno.test("SnapshotWriter: a snapshot is in the store only when all of it is durable: written, synced, renamed, folder synced", async () => {
   const { disk, store } = await emptyStore();
   const steps: string[] = [];
   disk.intercept = ({ kind, path }) => {
@@ -229,7 +229,7 @@ Deno.test("a snapshot is there only when all of it is durable: written, synced, 
   assertEquals(await snapshotText(await open(after), AT_7), "content");
 });
 
-Deno.test("what was not finished is removed at the start, and nothing else", async () => {
+Deno.test("SnapshotStore: unfinished snapshots are removed at the start, and nothing else", async () => {
   const { disk, store, bytes } = await oneSnapshot();
   store.create({ ...AT_9, clusterId: "c", revision: 1, configuration: new Uint8Array(0) });
   receiveSome(store, { bytes, position: AT_7, until: 300 });
@@ -241,7 +241,7 @@ Deno.test("what was not finished is removed at the start, and nothing else", asy
   assertEquals(after.list(DIRECTORY), [FILE_7, "notes.new"]);
 });
 
-Deno.test("a snapshot that is discarded leaves nothing, also while it is flushed", async () => {
+Deno.test("SnapshotWriter: a snapshot that is discarded leaves no file, also while it is flushed", async () => {
   const { disk, store } = await emptyStore();
   const writer = store.create({ ...AT_7, clusterId: "c", revision: 1, configuration: new Uint8Array(0) });
   writer.write(new Uint8Array(10));
@@ -257,7 +257,7 @@ Deno.test("a snapshot that is discarded leaves nothing, also while it is flushed
   assertThrows(() => writer.write(new Uint8Array(1)), InvariantError, "discarded");
 });
 
-Deno.test("a disk that is full or fails ends the snapshot by name, and the one before is untouched", async () => {
+Deno.test("SnapshotWriter: a full or failing disk ends the snapshot with its reason, and the one before is kept", async () => {
   const kinds = ["open", "write", "syncData", "rename", "syncDirectory"] as const;
   for (const code of ["ENOSPC", "EIO"]) {
     for (const failing of kinds) {
@@ -276,14 +276,14 @@ Deno.test("a disk that is full or fails ends the snapshot by name, and the one b
   }
 });
 
-Deno.test("a received snapshot is installed when it was verified, byte for byte what was sent", async () => {
+Deno.test("SnapshotReceiver: a received snapshot is installed after verification, byte for byte as it was sent", async () => {
   const sender = await oneSnapshot();
   const { disk, store } = await emptyStore();
   const receiver = receiveSome(store, { bytes: sender.bytes, position: AT_7 });
   assertEquals(receiver.nextOffset, sender.bytes.length);
   const reader = await receiver.finish();
   assertThrows(() => receiver.install(), InvariantError, "only a verified snapshot");
-  assertEquals(store.list(), [], "it is nobody's yet");
+  assertEquals(store.list(), [], "it is not in the store yet");
   await drain(reader.chunks());
   assertEquals(receiver.install(), { ...AT_7, bytes: sender.bytes.length, damage: null });
   assertEquals(disk.bytesOf(`${DIRECTORY}/${FILE_7}`), sender.bytes);
@@ -294,7 +294,7 @@ Deno.test("a received snapshot is installed when it was verified, byte for byte 
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("receiving goes on where it stopped if it is the same file, and begins anew if not", async () => {
+Deno.test("SnapshotReceiver: receiving continues if it is the same file, and starts from the beginning if not", async () => {
   const { bytes } = await oneSnapshot();
   const { disk, store } = await emptyStore();
   receiveSome(store, { bytes, position: AT_7, until: 300 });
@@ -309,7 +309,7 @@ Deno.test("receiving goes on where it stopped if it is the same file, and begins
   assertEquals([disk.list(DIRECTORY), disk.openFiles], [[FILE_7], 0]);
 });
 
-Deno.test("pieces that don't continue the file are ignored, and one too many as well", async () => {
+Deno.test("SnapshotReceiver: pieces that don't continue the file are ignored, and so is one after the last", async () => {
   const { bytes } = await oneSnapshot();
   const { store } = await emptyStore();
   const receiver = store.receive({ ...AT_7, totalBytes: bytes.length });
@@ -322,7 +322,7 @@ Deno.test("pieces that don't continue the file are ignored, and one too many as 
   await drain((await receiver.finish()).chunks());
 });
 
-Deno.test("a received snapshot that is damaged, unfinished or another one is never installed", async () => {
+Deno.test("SnapshotReceiver: a received snapshot that is damaged, unfinished or another one is never installed", async () => {
   const { bytes } = await oneSnapshot();
   const cases: readonly [Uint8Array<ArrayBuffer>, { index: number; term: number }, string][] = [
     [bytes.with(200, (bytes[200] ?? 0) ^ 4), AT_7, "the checksum of a chunk"],
@@ -340,7 +340,7 @@ Deno.test("a received snapshot that is damaged, unfinished or another one is nev
   }
 });
 
-Deno.test("the newest ones are kept, and those that are being read; damaged ones don't count", async () => {
+Deno.test("SnapshotStore: the newest snapshots and those that are being read are kept; damaged ones don't count", async () => {
   const { disk, store } = await emptyStore();
   for (const index of [1, 2, 3, 4, 5]) await writeSnapshot(store, { index, term: 1, chunks: ["content"] });
   const raw = store.rawReader({ index: 1, term: 1 });
@@ -366,7 +366,7 @@ Deno.test("the newest ones are kept, and those that are being read; damaged ones
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("an old snapshot that can't be removed is tried again the next time", async () => {
+Deno.test("SnapshotStore: the removal of an old snapshot that failed is repeated the next time", async () => {
   const { disk, store } = await emptyStore();
   for (const index of [1, 2]) await writeSnapshot(store, { index, term: 1, chunks: [] });
   disk.intercept = ({ kind }) => kind === "remove" ? { code: "EIO" } : null;
@@ -377,7 +377,7 @@ Deno.test("an old snapshot that can't be removed is tried again the next time", 
   assertEquals(store.list().map(({ index }) => index), [2]);
 });
 
-Deno.test("a folder of snapshots that can't be read or synced is refused with the disk's reason", async () => {
+Deno.test("SnapshotStore: a folder of snapshots that can't be read or synced is refused with the disk's reason", async () => {
   const { disk } = await oneSnapshot();
   disk.intercept = ({ kind }) => kind === "syncDirectory" ? { code: "EIO" } : null;
   await assertRejects(() => open(disk), DataDirectoryUnusableError, "EIO");

@@ -1,4 +1,4 @@
-/** The search behind a log's last record: exact, and with work that is linear in the bytes, whatever they are. */
+/** The search behind a log's last record: it is exact, and its work is linear in the bytes for any content. */
 import { crc32 } from "node:zlib";
 import { assert, assertEquals } from "@std/assert";
 import type { DiskFile } from "../../../lib/platform/disk.ts";
@@ -26,7 +26,7 @@ function fileOf(bytes: Uint8Array): DiskFile {
   return file;
 }
 
-/** Bytes that are one header after the other, each of a record of `bodyBytes` bytes that vouches for byte `synced`. */
+/** Bytes with one header after the other, each of a record of `bodyBytes` bytes whose synced offset is `synced`. */
 function lookAlikes(bytes: number, { bodyBytes, synced }: { bodyBytes: number; synced: number }): Uint8Array {
   const all = new Uint8Array(bytes);
   const view = new DataView(all.buffer);
@@ -39,7 +39,7 @@ function lookAlikes(bytes: number, { bodyBytes, synced }: { bodyBytes: number; s
   return all;
 }
 
-Deno.test("the checksum of a span is the one that summing up its bytes gives, wherever it lies", async () => {
+Deno.test("SpanChecksums: the checksum of a span at any offset is that of its bytes", async () => {
   const random = new SeededRandom(7);
   const bytes = Uint8Array.from({ length: 20_000 }, () => random.below(256));
   const file = fileOf(bytes);
@@ -58,7 +58,7 @@ Deno.test("the checksum of a span is the one that summing up its bytes gives, wh
   file.close();
 });
 
-Deno.test("a torn batch full of look-alike headers costs work that is linear in its bytes", async () => {
+Deno.test("examineRest: a torn batch full of look-alike headers costs work that is linear in its bytes", async () => {
   for (const bodyBytes of [1_000, 700_000, 2_000_000, 16_000_000]) {
     const bytes = lookAlikes(4_000_000, { bodyBytes, synced: 200 });
     const file = fileOf(bytes);
@@ -71,7 +71,7 @@ Deno.test("a torn batch full of look-alike headers costs work that is linear in 
   }
 });
 
-Deno.test("a record that vouches is found among look-alikes, across the windows of the search and at the very end", async () => {
+Deno.test("examineRest: a record that shows a later sync is found among look-alikes, across windows of the search and at the very end", async () => {
   for (const offset of [1_048_570, 1_048_576, 2_097_130, 2_999_984]) {
     const bytes = lookAlikes(3_000_000, { bodyBytes: 900_000, synced: 200 });
     const place = { seed: SEED, offset };
@@ -84,7 +84,7 @@ Deno.test("a record that vouches is found among look-alikes, across the windows 
   }
 });
 
-Deno.test("a start reads a torn batch of look-alike headers a few times, not once for each of them", async () => {
+Deno.test("WriteAheadLog: a start reads a torn batch of look-alike headers a few times, not once for each of them", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 8_000_000 });
   await appendSynced(log, [batch(hardState(1), entry(1, 1))]);

@@ -1,4 +1,4 @@
-/** The open log: what append, sync, readEntries and close do, and what they do when the disk refuses. */
+/** The open log: append, sync, readEntries and close, and their errors when the disk fails. */
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import type { Entry } from "../../../lib/raft/types.ts";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -31,7 +31,7 @@ async function reopened(disk: MemoryDisk): Promise<Awaited<ReturnType<typeof ope
   return recovered;
 }
 
-Deno.test("a new log is empty and begins at index 1", async () => {
+Deno.test("WriteAheadLog: a new log is empty and begins at index 1", async () => {
   const disk = new MemoryDisk();
   const { log, recovered } = await openLog(disk);
   await log.close();
@@ -51,7 +51,7 @@ Deno.test("a new log is empty and begins at index 1", async () => {
   assertEquals(disk.bytesOf(FIRST_SEGMENT).length, 4096, "the segment is preallocated");
 });
 
-Deno.test("what was synced is there after a loss of power, whatever else is lost", async () => {
+Deno.test("WriteAheadLog: synced data survives any loss of power", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [
@@ -68,7 +68,7 @@ Deno.test("what was synced is there after a loss of power, whatever else is lost
   assertEquals(recovered.cut, null);
 });
 
-Deno.test("a batch is one write, and its sync one fdatasync", async () => {
+Deno.test("WriteAheadLog: a batch is one write, and its sync one fdatasync", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   const kinds: DiskOperation["kind"][] = [];
@@ -85,7 +85,7 @@ Deno.test("a batch is one write, and its sync one fdatasync", async () => {
   await log.close();
 });
 
-Deno.test("a sync covers what was appended before it and not what came during it", async () => {
+Deno.test("WriteAheadLog: a sync covers the appends before it and not those during it", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   log.append(batch(hardState(1), entry(1, 1)));
@@ -99,7 +99,7 @@ Deno.test("a sync covers what was appended before it and not what came during it
   assertEquals(contentOf(recovered).entries, [entryText(entry(1, 1))]);
 });
 
-Deno.test("an entry overrides every entry at its index and above, also in older segments", async () => {
+Deno.test("WriteAheadLog: an entry replaces every entry at its index and above, also in older segments", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 512 });
   const first = Array.from(
@@ -120,7 +120,7 @@ Deno.test("an entry overrides every entry at its index and above, also in older 
   await again.close();
 });
 
-Deno.test("segments never share a name, though truncations take the log back again and again", async () => {
+Deno.test("WriteAheadLog: segments never share a name, even after many truncations", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 512 });
   for (let term = 1; term <= 12; term += 1) {
@@ -136,7 +136,7 @@ Deno.test("segments never share a name, though truncations take the log back aga
   assertEquals(recovered.segments > 8, true);
 });
 
-Deno.test("a batch larger than a segment is taken whole, and the next goes into a new segment", async () => {
+Deno.test("WriteAheadLog: a batch larger than a segment is written entirely, and the next goes into a new segment", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 512 });
   const batches = [
@@ -151,7 +151,7 @@ Deno.test("a batch larger than a segment is taken whole, and the next goes into 
   assertEquals(disk.list(WAL), [1, 2, 4].map((number) => `${number}.log`.padStart(24, "0")));
 });
 
-Deno.test("readEntries stays within its bound, but gives at least one entry", async () => {
+Deno.test("WriteAheadLog: readEntries stays within its bound, but returns at least one entry", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [
@@ -167,7 +167,7 @@ Deno.test("readEntries stays within its bound, but gives at least one entry", as
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("readEntries gives the log of the moment of the call, while appends override and add", async () => {
+Deno.test("WriteAheadLog: readEntries returns the log of the moment of the call, while appends replace and add entries", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 512 });
   const before = Array.from({ length: 20 }, (_, at) => entry(at + 1, 1, "k".repeat(60)));
@@ -182,7 +182,7 @@ Deno.test("readEntries gives the log of the moment of the call, while appends ov
   await log.close();
 });
 
-Deno.test("readEntries refuses an entry that has decayed, and names it", async () => {
+Deno.test("WriteAheadLog: readEntries refuses an entry that was damaged since, and names it", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [batch(hardState(1), entry(1, 1), entry(2, 1, "decaying"))]);
@@ -195,12 +195,12 @@ Deno.test("readEntries refuses an entry that has decayed, and names it", async (
   await log.close();
 });
 
-Deno.test("entries are the caller's own, though more was read than any window holds", async () => {
+Deno.test("WriteAheadLog: returned entries own their bytes, though more was read than fits a buffer", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   const entries = Array.from({ length: 12 }, (_, at) => entry(at + 1, 1, new Uint8Array(150_000).fill(at)));
   await appendSynced(log, [batch(hardState(1), ...entries)]);
-  // Each is told by its index and its bytes, all alike: the difference of megabytes would be no use to a reader.
+  // Each is shown by its index and its bytes, all alike: the difference of megabytes would not help a reader.
   const marks = (read: readonly Entry[]): unknown =>
     read.map(({ index, data }) => [index, data.length, ...new Set(data)]);
   assertEquals(marks(await log.readEntries(1, 10_000_000)), marks(entries));
@@ -210,7 +210,7 @@ Deno.test("entries are the caller's own, though more was read than any window ho
   await again.close();
 });
 
-Deno.test("an entry's bytes are its own: later appends don't change what was read", async () => {
+Deno.test("WriteAheadLog: an entry that was read does not change with later appends", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [batch(hardState(1), entry(1, 1, "first"))]);
@@ -221,7 +221,7 @@ Deno.test("an entry's bytes are its own: later appends don't change what was rea
   await log.close();
 });
 
-Deno.test("a full disk refuses the batch whole, and a shorter one after it stands alone", async () => {
+Deno.test("WriteAheadLog: a full disk refuses the batch entirely, and nothing of it is recovered behind a shorter one", async () => {
   for (let writtenBytes = 0; writtenBytes <= 330; writtenBytes += 1) {
     const disk = new MemoryDisk();
     const { log } = await openLog(disk);
@@ -247,7 +247,7 @@ Deno.test("a full disk refuses the batch whole, and a shorter one after it stand
   }
 });
 
-Deno.test("a disk without room for the next segment refuses the batch, and takes it once there is room", async () => {
+Deno.test("WriteAheadLog: a disk without space for the next segment refuses the batch, and accepts it once there is space", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 2048 });
   disk.capacityBytes = 3000;
@@ -275,7 +275,7 @@ Deno.test("a disk without room for the next segment refuses the batch, and takes
   assertEquals([recovered.lastIndex, recovered.segments], [index + 1, 2]);
 });
 
-Deno.test("a failed sync is final: nothing is tried again, every later call says why", async () => {
+Deno.test("WriteAheadLog: a failed sync is final: no operation is repeated, and every later call fails with the reason", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [batch(hardState(1), entry(1, 1))]);
@@ -293,7 +293,7 @@ Deno.test("a failed sync is final: nothing is tried again, every later call says
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("a sync that failed is not tried again, though the second attempt would succeed", async () => {
+Deno.test("WriteAheadLog: a failed sync is not repeated, though the second attempt would succeed", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   log.append(batch(hardState(1), entry(1, 1)));
@@ -306,7 +306,7 @@ Deno.test("a sync that failed is not tried again, though the second attempt woul
   assertEquals(contentOf(await reopened(disk.crash(losingAll))).entries, [], "the second would have lied");
 });
 
-Deno.test("a failed write, or a failed cut after a full disk, is final", async () => {
+Deno.test("WriteAheadLog: a failed write, or a failed truncation after a full disk, is final", async () => {
   const faults: Record<string, { write: string; truncate: string | null }> = {
     "a device error": { write: "EIO", truncate: null },
     "a cut that fails": { write: "ENOSPC", truncate: "EIO" },
@@ -326,7 +326,7 @@ Deno.test("a failed write, or a failed cut after a full disk, is final", async (
   }
 });
 
-Deno.test("a log file that this process may not open says nothing of the disk", async () => {
+Deno.test("WriteAheadLog: the error for a log file without permission does not mention the disk", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await log.close();
@@ -343,7 +343,7 @@ Deno.test("a log file that this process may not open says nothing of the disk", 
   assertEquals(error.path, WAL);
 });
 
-Deno.test("the next segment is prepared in the background, so that going on in it writes only its header", async () => {
+Deno.test("WriteAheadLog: the next segment is prepared in the background, so that the first append to it only writes its header", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 4096 });
   await appendSynced(log, [batch(hardState(1), entry(1, 1, "h".repeat(2500)))]);
@@ -356,7 +356,7 @@ Deno.test("the next segment is prepared in the background, so that going on in i
   };
   log.append(batch(null, entry(2, 1, "i".repeat(2500))));
   assertEquals(kinds.slice(0, 7), [
-    // The old segment is closed off,
+    // The old segment is ended,
     ...["truncate", "syncNow"] as const,
     // the new one gets its header and then its name,
     ...["write", "syncNow", "rename", "syncDirectory"] as const,
@@ -369,7 +369,7 @@ Deno.test("the next segment is prepared in the background, so that going on in i
   assertEquals(disk.list(WAL), ["00000000000000000001.log", "00000000000000000002.log"]);
 });
 
-Deno.test("a segment may be left while its sync is under way", async () => {
+Deno.test("WriteAheadLog: a segment may be ended while its sync is in progress", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk, { segmentBytes: 512 });
   log.append(batch(hardState(1), entry(1, 1, "a".repeat(300))));
@@ -386,7 +386,7 @@ Deno.test("a segment may be left while its sync is under way", async () => {
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("a batch that doesn't follow from the log stops the program before anything is written", async () => {
+Deno.test("WriteAheadLog: a batch that doesn't follow from the log is an assertion before anything is written", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   await appendSynced(log, [batch(hardState(5, 2), entry(1, 3), entry(2, 5)), batch(hardState(5, 2, 1))]);
@@ -415,7 +415,7 @@ Deno.test("a batch that doesn't follow from the log stops the program before any
   await log.close();
 });
 
-Deno.test("an empty batch writes nothing; a sync without news and a second close do no harm", async () => {
+Deno.test("WriteAheadLog: an empty batch writes nothing; a sync without appends and a second close have no effect", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   const before = disk.operations;
@@ -428,7 +428,7 @@ Deno.test("an empty batch writes nothing; a sync without news and a second close
   assertEquals(lastSegmentPath(disk), FIRST_SEGMENT);
 });
 
-Deno.test("recovery hands back only the last entries within the bound", async () => {
+Deno.test("WriteAheadLog: recovery returns only the last entries within the bound", async () => {
   const disk = new MemoryDisk();
   const { log } = await openLog(disk);
   const entries = Array.from({ length: 10 }, (_, at) => entry(at + 1, 1, "t".repeat(67)));
