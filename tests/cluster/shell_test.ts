@@ -89,7 +89,7 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
     await terminal.type("b");
     await terminal.press("Enter");
     await terminal.waitFor(
-      /put k a\ufffdb\nerror: The line has bytes[^]*was not \n?r\n?u\n?n\.[^]*\nn\d \(leader\)>$/,
+      /put k a\ufffdb\nerror: The line has bytes[^]*was not \n?r\n?u\n?n\n?\.[^]*\nn\d \(leader\)>$/,
     );
   });
   await step(t, "shows nothing of a value that could command the terminal", async () => {
