@@ -232,7 +232,7 @@ const REFUSALS: readonly Refusal[] = [
     name: "an identity without the folder of snapshots",
     change: (disk) => disk.rename(`${PATH}/snapshots`, `${PATH}/lost`),
     error: DataDirectoryDamagedError,
-    says: ["the snapshots (snapshots/) of node 1 ", "Restore snapshots/"],
+    says: ["the snapshots (snapshots/) of node 1", "Restore snapshots/"],
   },
   {
     name: "an identity without a file of its log, though there was one",

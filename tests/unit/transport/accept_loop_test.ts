@@ -1,4 +1,4 @@
-/** Accepting: what an error of one connection, and one of the listener, cost the other connections. */
+/** The accept loop: the effect of an error of one connection, and of one of the listener, on other connections. */
 import { assertEquals } from "@std/assert";
 import { acceptConnections } from "../../../lib/transport/accept_loop.ts";
 import { NetworkError, type NetworkErrorCode } from "../../../lib/platform/errors.ts";
@@ -8,7 +8,7 @@ import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair } from "../../support/fakes/memory_network.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
-/** A listener whose accepts end at once as `outcomes` say, one after the other, and then no more. */
+/** A listener whose accepts end at once with `outcomes`, one after the other, and then never again. */
 class ScriptedListener implements Listener {
   readonly address = { host: "n1", port: 7001 };
   readonly #outcomes: (NetworkErrorCode | "connection" | Error)[];
@@ -34,13 +34,13 @@ class ScriptedListener implements Listener {
 interface Scene {
   readonly clock: ManualClock;
   readonly logger: RecordingLogger;
-  /** How many connections were handed on. */
+  /** Number of connections passed on. */
   taken(): number;
-  /** How often idle connections were to be closed. */
+  /** Number of requests to close idle connections. */
   closures(): number;
 }
 
-/** Accepts from a listener that answers as `outcomes` say, while `test` looks on. */
+/** Accepts from a listener with these outcomes while `test` runs. */
 async function accepting(
   outcomes: readonly (NetworkErrorCode | "connection" | Error)[],
   test: (scene: Scene) => Promise<void>,
@@ -65,7 +65,7 @@ async function accepting(
   assertEquals(clock.timerCount, 0);
 }
 
-Deno.test("acceptConnections: connections that are lost before they are accepted delay no other one", () =>
+Deno.test("acceptConnections: connections that are lost before they are accepted delay no others", () =>
   accepting(
     [...Array<"connectionLost">(100).fill("connectionLost"), "connection"],
     async ({ logger, taken, closures }) => {
@@ -75,7 +75,7 @@ Deno.test("acceptConnections: connections that are lost before they are accepted
     },
   ));
 
-Deno.test("acceptConnections: an error of the listener is logged, idle connections are closed, and accepting goes on", () =>
+Deno.test("acceptConnections: an error of the listener is logged, idle connections are closed, and accepting continues", () =>
   accepting(["failed", "connection", new Error("not foreseen"), "connection"], async (scene) => {
     const { clock, logger, taken, closures } = scene;
     await settle();
@@ -89,7 +89,7 @@ Deno.test("acceptConnections: an error of the listener is logged, idle connectio
     assertEquals(logger.lines.map(({ fields }) => fields["reason"]), ["failed", "not foreseen"]);
   }));
 
-Deno.test("acceptConnections: other work has its turn while connections are accepted without a pause", () => {
+Deno.test("acceptConnections: other work runs while connections are accepted without a pause", () => {
   const count = 3 * MAX_ACCEPTS_A_TURN;
   return accepting(Array<"connection">(count).fill("connection"), async ({ clock, taken }) => {
     await new Promise<void>((resolve) => clock.endOfTurn(resolve));

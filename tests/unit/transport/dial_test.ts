@@ -1,4 +1,4 @@
-/** Asking who is there: of one node as a peer, of any as a stranger. */
+/** Probes: of one node as a peer, and of any node as a caller without an id. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
@@ -23,7 +23,7 @@ const CALLER = {
   address: "n2:7002",
 } as const;
 
-/** Node 1, and what asking it needs. */
+/** Node 1, and the dependencies of a probe. */
 function scene(
   overrides: NetNodeOverrides = {},
 ): { node: NetNode; network: MemoryNetwork; options: ProbeOptions } {
@@ -33,7 +33,7 @@ function scene(
   return { node, network, options: { network, clock, signal: new AbortController().signal } };
 }
 
-Deno.test("a probe brings the welcome and closes, beside the lanes that there are", async () => {
+Deno.test("probePeer: a probe returns the welcome and closes, without replacing the caller's lanes", async () => {
   const { node, network, options } = scene();
   const welcome = await probePeer(N1, { ...options, caller: CALLER });
   assertEquals([welcome.nodeId, welcome.dataId, welcome.clusterId], [1, 101, CLUSTER_ID]);
@@ -43,19 +43,22 @@ Deno.test("a probe brings the welcome and closes, beside the lanes that there ar
   await node.listener.close();
 });
 
-Deno.test("a probe of nobody, or of somebody who won't, says why", async () => {
+Deno.test("probePeer: it rejects with the reason if nothing listens, or if the node refuses", async () => {
   const { node, options } = scene({
     authorizePeer: () => ({ kind: "refusal", code: "otherData", message: "Node 2 has lost its data." }),
   });
   const refused = await assertRejects(() => probePeer(N1, { ...options, caller: CALLER }), HandshakeError);
   assertEquals(refused.code, "otherData");
-  const nobody = { host: "n5", port: 1 };
-  const missing = await assertRejects(() => probePeer(nobody, { ...options, caller: CALLER }), NetworkError);
+  const closedAddress = { host: "n5", port: 1 };
+  const missing = await assertRejects(
+    () => probePeer(closedAddress, { ...options, caller: CALLER }),
+    NetworkError,
+  );
   assertEquals(missing.code, "refused");
   await node.listener.close();
 });
 
-Deno.test("the first node of any that answers says which cluster it is, and who its members are", async () => {
+Deno.test("probeAny: the first node that answers reports the cluster's id and its members", async () => {
   const { node, options } = scene();
   const welcome = await probeAny([{ host: "n5", port: 1 }, N1], options);
   assertEquals([welcome.clusterId, welcome.members], [CLUSTER_ID, VOTERS]);
@@ -63,7 +66,7 @@ Deno.test("the first node of any that answers says which cluster it is, and who 
   await node.listener.close();
 });
 
-Deno.test("when none answers, the error names each address and its reason", async () => {
+Deno.test("probeAny: when no node answers, the error names each address and its reason", async () => {
   const { node, options } = scene();
   await node.listener.close();
   const error = await assertRejects(() => probeAny([N1, { host: "n5", port: 1 }], options), AggregateError);
@@ -74,7 +77,7 @@ Deno.test("when none answers, the error names each address and its reason", asyn
   );
 });
 
-Deno.test("an address that says nothing is given up after a while, and the next one is asked", async () => {
+Deno.test("probeAny: an address that does not answer is given up after a timeout, and the next one is tried", async () => {
   const network = new MemoryNetwork();
   const clock = new ManualClock();
   network.isSilent = true;

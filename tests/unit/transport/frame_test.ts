@@ -1,4 +1,4 @@
-/** Frames on a connection: cut out of whatever pieces come, put into whatever pieces leave. */
+/** Frames on a connection: read and written in pieces of any sizes. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
@@ -23,7 +23,7 @@ function writerOver(connection: Connection, options: Partial<FrameWriterOptions>
   });
 }
 
-/** Reads all frames, as copies made during the call, and how the stream ended. */
+/** Reads all frames, copied during the call, and returns them with the end of the stream. */
 async function readAll(connection: Connection, limits = LIMITS): Promise<[Uint8Array[], StreamEnd]> {
   const frames: Uint8Array[] = [];
   const end = await new FrameReader(connection, limits).readFrames((payload) =>
@@ -38,7 +38,7 @@ function header(length: number): Uint8Array {
   return bytes;
 }
 
-/** A connection from which the given bytes come, then the end. */
+/** A connection that delivers the given bytes, then the end. */
 async function incoming(...pieces: readonly Uint8Array[]): Promise<Connection> {
   const [here, there] = connectionPair();
   for (const piece of pieces) await there.write(piece);
@@ -46,7 +46,7 @@ async function incoming(...pieces: readonly Uint8Array[]): Promise<Connection> {
   return here;
 }
 
-Deno.test("frames arrive whole and in order, however reads and writes are cut", async () => {
+Deno.test("FrameReader, FrameWriter: frames arrive complete and in order for any sizes of reads and writes", async () => {
   const payloads = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 });
   const size = fc.integer({ min: 1, max: 50 });
   await fc.assert(
@@ -63,7 +63,7 @@ Deno.test("frames arrive whole and in order, however reads and writes are cut", 
   );
 });
 
-Deno.test("frames sent in one turn leave in one write", async () => {
+Deno.test("FrameWriter: frames sent in one turn leave in one write", async () => {
   const writes: number[] = [];
   const connection = {
     remote: "there:1",
@@ -79,7 +79,7 @@ Deno.test("frames sent in one turn leave in one write", async () => {
   assertEquals([writes, writer.bytesOut, writer.queuedBytes], [[42, 9], 51, 0]);
 });
 
-Deno.test("while a write is under way no other begins, and what is sent meanwhile follows it", async () => {
+Deno.test("FrameWriter: there is one write at a time, and frames sent meanwhile follow in the next", async () => {
   let underWay = 0;
   const out: number[] = [];
   const connection = {
@@ -104,7 +104,7 @@ Deno.test("while a write is under way no other begins, and what is sent meanwhil
   assertEquals(out, [0, 1, 2, 3].flatMap((fill) => [0, 0, 0, 2, fill, fill]));
 });
 
-Deno.test("frames are refused while too many bytes wait, and taken again once fewer do", async () => {
+Deno.test("FrameWriter: frames are refused while too many bytes are queued, and accepted again once fewer are", async () => {
   const [here, there] = connectionPair({ capacityBytes: 1 });
   let progress = 0;
   const writer = writerOver(here, { maxQueuedBytes: 20, onProgress: () => progress += 1 });
@@ -120,7 +120,7 @@ Deno.test("frames are refused while too many bytes wait, and taken again once fe
   assertEquals(frames, [new Uint8Array(10), new Uint8Array(10), new Uint8Array(1)]);
 });
 
-Deno.test("a frame whose encoding fails leaves no byte behind", async () => {
+Deno.test("FrameWriter: a frame whose encoding fails leaves no byte in the queue", async () => {
   const [here, there] = connectionPair();
   const writer = writerOver(here);
   writer.send(raw, new Uint8Array([1]));
@@ -131,7 +131,7 @@ Deno.test("a frame whose encoding fails leaves no byte behind", async () => {
   assertEquals((await readAll(there))[0], [new Uint8Array([1]), new Uint8Array([2])]);
 });
 
-Deno.test("a write that fails is told once, and ends the taking of frames", async () => {
+Deno.test("FrameWriter: a failed write is reported once, and ends the sending of frames", async () => {
   const [here] = connectionPair();
   const failures: unknown[] = [];
   const writer = writerOver(here, { onFailed: (error) => failures.push(error) });
@@ -141,7 +141,7 @@ Deno.test("a write that fails is told once, and ends the taking of frames", asyn
   assertEquals([failures.length, writer.send(raw, new Uint8Array(1))], [1, false]);
 });
 
-Deno.test("a frame longer than allowed ends the stream before a byte of it is read", async () => {
+Deno.test("FrameReader: a frame longer than allowed ends the stream before a byte of it is read", async () => {
   const ends = [];
   for (const length of [100_001, 2 ** 31, 2 ** 32 - 1]) {
     ends.push((await readAll(await incoming(header(length))))[1]);
@@ -153,16 +153,16 @@ Deno.test("a frame longer than allowed ends the stream before a byte of it is re
   ]);
 });
 
-Deno.test("a frame of exactly the length allowed is taken", async () => {
+Deno.test("FrameReader: a frame of exactly the maximum length is accepted", async () => {
   const payload = new Uint8Array(100_000).fill(7);
   const [frames, end] = await readAll(await incoming(header(100_000), payload));
-  // By length and bytes that occur: the difference of two long frames would be no use to a reader.
+  // Compared by length and distinct bytes: the difference of two long frames would not help a reader.
   assertEquals([frames.map((frame) => [frame.length, ...new Set(frame)]), end], [[[100_000, 7]], {
     kind: "ended",
   }]);
 });
 
-Deno.test("a stream that ends inside a header or inside a frame is cut off", async () => {
+Deno.test("FrameReader: a stream that ends inside a header or inside a frame is reported as truncated", async () => {
   const ends = [
     (await readAll(await incoming(new Uint8Array(3))))[1],
     (await readAll(await incoming(header(10), new Uint8Array(9))))[1],
@@ -171,7 +171,7 @@ Deno.test("a stream that ends inside a header or inside a frame is cut off", asy
   assertEquals(ends, [{ kind: "cutOff" }, { kind: "cutOff" }, { kind: "ended" }]);
 });
 
-Deno.test("the buffer grows with the bytes that arrive, not with the length announced, and shrinks after", async () => {
+Deno.test("FrameReader: the buffer grows with the bytes that arrive, not with the announced length, and shrinks afterwards", async () => {
   const sizes: number[] = [];
   let arrived = 0;
   const [here, there] = connectionPair();
@@ -200,7 +200,7 @@ Deno.test("the buffer grows with the bytes that arrive, not with the length anno
   assertEquals([Math.max(...sizes), sizes.at(-1)], [100_004, LIMITS.bufferBytes]);
 });
 
-Deno.test("a reader that is paused hands out nothing, not even what it has read, until it is resumed", async () => {
+Deno.test("FrameReader: a paused reader returns no frame, not even one already read, until it is resumed", async () => {
   const [here, there] = connectionPair();
   const reader = new FrameReader(here, { ...LIMITS, bufferBytes: 1_000 });
   const got: number[] = [];
@@ -218,7 +218,7 @@ Deno.test("a reader that is paused hands out nothing, not even what it has read,
   assertEquals(await end, { kind: "ended" });
 });
 
-Deno.test("a reader that is stopped by a frame hands out none behind it", async () => {
+Deno.test("FrameReader: a reader that is stopped while it returns a frame returns no later one", async () => {
   const connection = await incoming(new Uint8Array([0, 0, 0, 1, 1, 0, 0, 0, 1, 2]));
   const reader = new FrameReader(connection, { ...LIMITS, bufferBytes: 1_000 });
   const got: number[] = [];

@@ -1,4 +1,4 @@
-/** The HTTP server: what it answers, over real sockets, and what each connection may cost. */
+/** The HTTP server: its answers, over real sockets, and the resources that each connection may use. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
@@ -24,15 +24,15 @@ const GET = "GET /live HTTP/1.1\r\nHost: n1:9101\r\n\r\n";
 
 /** A server on real sockets. */
 function serveReally(handler: HttpHandler, address = ANY_PORT): HttpServer {
-  const surroundings = {
+  const dependencies = {
     network: new DenoNetwork(),
     clock: new SystemClock(),
     logger: new RecordingLogger(),
   };
-  return new HttpOverNetwork(surroundings).serve(address, handler);
+  return new HttpOverNetwork(dependencies).serve(address, handler);
 }
 
-/** One end of an HTTP connection in memory, which keeps what came back. */
+/** One end of an HTTP connection in memory, which collects the answer. */
 class Caller {
   readonly connection: Connection;
   received = "";
@@ -73,7 +73,7 @@ interface Scene {
   readonly logger: RecordingLogger;
 }
 
-/** Runs a test with a server in memory, and checks that closing it leaves no timer and no connection behind. */
+/** Runs a test with a server in memory, and checks that closing it leaves no timer and no connection. */
 async function withServer(test: (scene: Scene) => Promise<void>, answers?: HttpHandler): Promise<void> {
   const network = new MemoryNetwork();
   const clock = new ManualClock();
@@ -87,7 +87,7 @@ async function withServer(test: (scene: Scene) => Promise<void>, answers?: HttpH
   assertEquals(clock.timerCount, 0);
 }
 
-/** Connects so many callers that say nothing. */
+/** Connects this many callers that send nothing. */
 async function silentCallers(network: MemoryNetwork, count: number): Promise<Caller[]> {
   const callers: Caller[] = [];
   while (callers.length < count) callers.push(await Caller.connect(network));
@@ -95,7 +95,7 @@ async function silentCallers(network: MemoryNetwork, count: number): Promise<Cal
   return callers;
 }
 
-Deno.test("a request is handed on with its path alone, and its answer comes back", async () => {
+Deno.test("HttpOverNetwork: a request is passed on with its path alone, and its answer is returned", async () => {
   const asked: HttpRequest[] = [];
   const server = serveReally((request) => {
     asked.push(request);
@@ -125,15 +125,15 @@ Deno.test("a request is handed on with its path alone, and its answer comes back
   await server.close();
 });
 
-Deno.test("a handler that throws gives 500, and says nothing of why", async () => {
+Deno.test("HttpOverNetwork: a handler that throws gives 500, without the reason", async () => {
   const server = serveReally(() => Promise.reject(new Error("inner matters")));
   const answer = await fetch(`http://127.0.0.1:${server.address.port}/`);
   assertEquals([answer.status, await answer.text()], [500, "This node could not answer.\n"]);
   await server.close();
 });
 
-Deno.test("a taken port is named", async () => {
-  const handler = (): Promise<never> => Promise.reject(new Error("nobody asks"));
+Deno.test("HttpOverNetwork: the error for a port in use names the port", async () => {
+  const handler = (): Promise<never> => Promise.reject(new Error("no request is expected"));
   const server = serveReally(handler);
   const { code, message } = assertThrows(() => serveReally(handler, server.address), NetworkError);
   assertEquals([code, message], [
@@ -144,7 +144,7 @@ Deno.test("a taken port is named", async () => {
   await server.close();
 });
 
-Deno.test("closing ends what is never answered, and more requests than it takes are told so", async () => {
+Deno.test("HttpOverNetwork: close ends unanswered requests, and requests above the bound are answered with 503", async () => {
   const { promise } = Promise.withResolvers<never>();
   const sixteen = Promise.withResolvers<void>();
   let asked = 0;
@@ -164,7 +164,7 @@ Deno.test("closing ends what is never answered, and more requests than it takes 
   await assertRejects(() => fetch(url), TypeError);
 });
 
-Deno.test("what is no request of HTTP/1.1 is answered by a status of its own, and what is odd but allowed is served", () =>
+Deno.test("HttpOverNetwork: each invalid request has its own status, and unusual but valid requests are served", () =>
   withServer(async ({ network, logger }) => {
     const head = (first: string, ...fields: string[]): string => [first, ...fields, "", ""].join("\r\n");
     const statuses: readonly [string, string][] = [
@@ -197,7 +197,7 @@ Deno.test("what is no request of HTTP/1.1 is answered by a status of its own, an
     assertEquals(logger.lines, []);
   }));
 
-Deno.test("a request that comes byte by byte is answered, and its body is not waited for", () =>
+Deno.test("HttpOverNetwork: a request that arrives byte by byte is answered without waiting for its body", () =>
   withServer(async ({ network }) => {
     const caller = await Caller.connect(network);
     for (const character of "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n") {
@@ -210,7 +210,7 @@ Deno.test("a request that comes byte by byte is answered, and its body is not wa
     assertEquals(caller.hasEnded, false, "the other end closes first");
   }));
 
-Deno.test("half a request, an answer that is not read, and a connection that is not closed end at their deadlines", () =>
+Deno.test("HttpOverNetwork: half a request, an answer that is not read, and an idle connection end at their deadlines", () =>
   withServer(async ({ network, clock }) => {
     const half = await Caller.connect(network);
     await half.send("GET /live HT");
@@ -237,7 +237,7 @@ Deno.test("half a request, an answer that is not read, and a connection that is 
     assertEquals(clock.timerCount, 0, "nothing is held for it any more");
   }));
 
-Deno.test("of more connections than there may be the oldest without a request is closed, and requests are answered", () =>
+Deno.test("HttpOverNetwork: above the bound on connections the oldest without a request is closed, and requests are answered", () =>
   withServer(async ({ network }) => {
     const half = await silentCallers(network, MAX_HTTP_CONNECTIONS);
     for (const caller of half) await caller.connection.write(new TextEncoder().encode("GET /li"));
@@ -254,7 +254,7 @@ Deno.test("of more connections than there may be the oldest without a request is
     assertEquals(left(), MAX_HTTP_CONNECTIONS);
   }));
 
-Deno.test("HttpOverNetwork: one connection more than may be answered is told so, and so is the log", () =>
+Deno.test("HttpOverNetwork: a connection above the bound is answered with 503, and logged", () =>
   withServer(async ({ network, clock, logger }) => {
     for (let number = 0; number < MAX_HTTP_CONNECTIONS; number++) {
       const deaf = await Caller.connect(network);
@@ -273,7 +273,7 @@ Deno.test("HttpOverNetwork: one connection more than may be answered is told so,
     assertEquals(next.status, "HTTP/1.1 200 OK");
   }));
 
-Deno.test("a fault of a page is logged as one, with where the request came from", () =>
+Deno.test("HttpOverNetwork: an error of a page is logged as a fault, with the address of the caller", () =>
   withServer(async ({ network, logger }) => {
     const caller = await Caller.connect(network);
     await caller.send(GET);

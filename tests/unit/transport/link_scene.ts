@@ -1,4 +1,4 @@
-/** The links of node 2 over a network in memory, and what they tell of. */
+/** The links of node 2 over a network in memory, and the events that they report. */
 import { assertEquals } from "@std/assert";
 import type { LaneChange, PeerRefusal } from "../../../lib/transport/peer.ts";
 import { Peers } from "../../../lib/transport/peers.ts";
@@ -13,14 +13,14 @@ import {
 } from "../../support/fakes/accepting_node.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
-/** The links of node 2, which know of node 1 alone. */
+/** The links of node 2, whose only other member is node 1. */
 export class LinkScene {
   readonly clock = new ManualClock();
   readonly network: MemoryNetwork;
   readonly logger = new RecordingLogger();
   readonly changes: LaneChange[] = [];
   readonly refusals: PeerRefusal[] = [];
-  readonly gone: number[] = [];
+  readonly unreachable: number[] = [];
   /** Nodes that have a connection to node 2. */
   readonly calling = new Set<number>();
   readonly links: Peers;
@@ -41,7 +41,7 @@ export class LinkScene {
       address: "n2:7002",
       members: MEMBERS.filter(({ id }) => id <= 2),
       onStateChange: (change) => void this.changes.push(change),
-      onUnreachable: (id) => void this.gone.push(id),
+      onUnreachable: (id) => void this.unreachable.push(id),
       onRefused: (refusal) => void this.refusals.push(refusal),
     });
   }
@@ -54,7 +54,7 @@ export class LinkScene {
     await until(`both lanes to node ${id} are up`, () => this.links.isConnected(id));
   }
 
-  /** Lets so much time pass, a second at a time. */
+  /** Advances the clock by this duration, a second at a time. */
   async pass(durationMs: number): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
       this.clock.advance(Math.min(1_000, durationMs - passedMs));

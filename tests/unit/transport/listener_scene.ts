@@ -10,9 +10,9 @@ import {
   until,
 } from "../../support/fakes/accepting_node.ts";
 
-/** What a client says first. */
+/** First frame of a client. */
 export const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
-/** What a node says first. */
+/** First frame of a node. */
 export const peerHello = (nodeId: number, lane = 1): (number | string | null)[] => [
   0,
   "kvraft",
@@ -26,7 +26,7 @@ export const peerHello = (nodeId: number, lane = 1): (number | string | null)[] 
   100 + nodeId,
   `n${nodeId}:${7_000 + nodeId}`,
 ];
-/** What node 1 answers. */
+/** Answer of node 1. */
 export const WELCOME = [
   1,
   1,
@@ -40,14 +40,14 @@ export const WELCOME = [
   101,
 ];
 
-/** A node that listens, and what it is made of. */
+/** A node that listens, and its dependencies. */
 export interface Scene {
   readonly node: NetNode;
   readonly network: MemoryNetwork;
   readonly clock: ManualClock;
 }
 
-/** Runs a test with node 1 listening, and checks that closing it leaves neither timer nor fault behind. */
+/** Runs a test with node 1 listening, and checks that closing it leaves neither timer nor fault. */
 export async function withNode(
   test: (scene: Scene) => Promise<void>,
   options: {
@@ -63,7 +63,7 @@ export async function withNode(
   assertEquals([clock.timerCount, node.faults, node.listener.clientCount], [0, [], 0]);
 }
 
-/** Connects, says hello as a client, and has been welcomed. */
+/** Connects, sends the hello of a client, and returns once it is welcomed. */
 export async function welcomed(network: MemoryNetwork, hello = CLIENT_HELLO): Promise<RawConnection> {
   const connection = await RawConnection.connect(network);
   await connection.send(hello);

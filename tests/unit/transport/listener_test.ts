@@ -1,4 +1,4 @@
-/** The accepting end: whom it lets in, what it hands on, and what strangers can't do to the others. */
+/** The accepting end: the connections it accepts, the messages it passes on, and its protection from misbehaving callers. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import {
@@ -16,7 +16,7 @@ import { OPENINGS } from "../../support/openings.ts";
 import { NetNode, RawConnection, until, VOTERS } from "../../support/fakes/accepting_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
-Deno.test("a client is welcomed with the cluster, the leader and the limits, and its requests come through", () =>
+Deno.test("ConnectionListener: a client is welcomed with the cluster, the leader and the limits, and its requests arrive", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     await client.send([40, 1, new Uint8Array([1, 2])]);
@@ -30,10 +30,10 @@ Deno.test("a client is welcomed with the cluster, the leader and the limits, and
     await until("the answer has come", () => client.received.length === 2);
     assertEquals(client.received[1], [70, 1, new Uint8Array([9])]);
     client.close();
-    await until("the server was told", () => node.closedClients === 1);
+    await until("the close was reported", () => node.closedClients === 1);
   }));
 
-Deno.test("a client may send requests behind its hello without waiting for the welcome", () =>
+Deno.test("ConnectionListener: a client may send requests after its hello without waiting for the welcome", () =>
   withNode(async ({ node, network }) => {
     const client = await RawConnection.connect(network);
     await client.send(CLIENT_HELLO);
@@ -41,7 +41,7 @@ Deno.test("a client may send requests behind its hello without waiting for the w
     await until("the request is there", () => node.requests.length === 1);
   }));
 
-Deno.test("who does not belong here is told why, and the connection is closed", () =>
+Deno.test("ConnectionListener: a caller of another cluster, version or protocol gets the reason, and is closed", () =>
   withNode(async ({ node, network }) => {
     const refusals: readonly [(number | string | null)[], string, string][] = [
       [
@@ -82,24 +82,24 @@ Deno.test("who does not belong here is told why, and the connection is closed", 
     },
   }));
 
-Deno.test("the server is told of each peer before it hears the first of its messages", () => {
-  const told: string[] = [];
+Deno.test("ConnectionListener: a peer's hello is reported before the first of its messages", () => {
+  const events: string[] = [];
   return withNode(async ({ network }) => {
     const peer = await RawConnection.connect(network);
     await peer.send(peerHello(2));
     await peer.send([18, 2, 1, 7]);
-    await until("the message is there", () => told.length === 2);
-    assertEquals(told, ['hello of 2, data 102, at n2:7002, lane "control"', "timeoutNow"]);
+    await until("the message is there", () => events.length === 2);
+    assertEquals(events, ['hello of 2, data 102, at n2:7002, lane "control"', "timeoutNow"]);
   }, {
     overrides: {
       onPeerHello: ({ nodeId, dataId, address, lane }) =>
-        void told.push(`hello of ${nodeId}, data ${dataId}, at ${address}, lane "${lane}"`),
-      onPeerMessage: ({ kind }) => void told.push(kind),
+        void events.push(`hello of ${nodeId}, data ${dataId}, at ${address}, lane "${lane}"`),
+      onPeerMessage: ({ kind }) => void events.push(kind),
     },
   });
 });
 
-Deno.test("whoever calls is told of the members there are at that moment", () => {
+Deno.test("ConnectionListener: the welcome has the members of that moment", () => {
   let members = VOTERS;
   return withNode(async ({ network }) => {
     await welcomed(network);
@@ -112,7 +112,7 @@ Deno.test("whoever calls is told of the members there are at that moment", () =>
   }, { overrides: { members: () => members } });
 });
 
-Deno.test("a peer that is dropped loses its connections and may call again; others keep theirs", () =>
+Deno.test("ConnectionListener: dropPeer closes the connections of that peer alone, which may call again", () =>
   withNode(async ({ node, network }) => {
     const dropped = [await welcomed(network, peerHello(2, 1)), await welcomed(network, peerHello(2, 2))];
     const other = await welcomed(network, peerHello(3));
@@ -134,7 +134,7 @@ Deno.test("ConnectionListener.dropPeer: connections with the data folder that is
     assertEquals(control.end, null);
   }));
 
-Deno.test("beyond the bound on lanes the oldest of a node that is no member makes room", () =>
+Deno.test("ConnectionListener: above the bound on lanes the oldest lane of a non-member is closed", () =>
   withNode(async ({ network }) => {
     const member = await welcomed(network, peerHello(2));
     const others: RawConnection[] = [];
@@ -148,7 +148,7 @@ Deno.test("beyond the bound on lanes the oldest of a node that is no member make
     assertEquals([others.map(({ end }) => end !== null).indexOf(false), member.end], [1, null]);
   }));
 
-Deno.test("a notice of the members takes nothing from the answers that a client has to come", () =>
+Deno.test("ConnectionListener: a notice of the members does not count as the answer to a request", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     await client.send([43, 1]);
@@ -159,7 +159,7 @@ Deno.test("a notice of the members takes nothing from the answers that a client 
     assertEquals(node.clients[0]?.requestsInFlight, 1);
   }));
 
-Deno.test("garbage, a length bomb and half a frame end their own connection and nobody else's", () =>
+Deno.test("ConnectionListener: garbage, a length bomb and half a frame end their own connection and no other", () =>
   withNode(async ({ node, network, clock }) => {
     const client = await welcomed(network);
     const garbage = await RawConnection.connect(network);
@@ -183,7 +183,7 @@ Deno.test("garbage, a length bomb and half a frame end their own connection and 
     );
   }));
 
-Deno.test("a connection that speaks another protocol is closed at once, with a line that says which and from where", () =>
+Deno.test("ConnectionListener: a connection with another protocol is closed at once, and a log line names protocol and address", () =>
   withNode(async ({ node, network }) => {
     for (const { bytes } of OPENINGS) {
       const connection = await RawConnection.connect(network);
@@ -202,14 +202,14 @@ Deno.test("a connection that speaks another protocol is closed at once, with a l
     );
   }));
 
-Deno.test("a frame over the limit closes a client's connection without being read", () =>
+Deno.test("ConnectionListener: a frame over the limit closes a client's connection without being read", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     await client.sendBytes(new Uint8Array([0x01, 0x00, 0x00, 0x01, 0x93]));
     await until("it was closed", () => client.end !== null && node.closedClients === 1);
   }));
 
-Deno.test("a kind that is not known is refused by name, and the connection lives", () =>
+Deno.test("ConnectionListener: an unknown kind is refused by name, and the connection stays open", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     await client.send([200, 17, "new"]);
@@ -220,7 +220,7 @@ Deno.test("a kind that is not known is refused by name, and the connection lives
     assertEquals(client.received[1], [76, 17, "unknownKind", message, "not-applied", null]);
   }));
 
-Deno.test("a request that can't be decoded is answered, and the connection is closed", () =>
+Deno.test("ConnectionListener: a request that can't be decoded is answered, and the connection is closed", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     await client.send([41, 17, "a key as text", 1]);
@@ -231,7 +231,7 @@ Deno.test("a request that can't be decoded is answered, and the connection is cl
     assertEquals(node.requests, []);
   }));
 
-Deno.test("clients beyond the limit are told busy, and peers still come in", () =>
+Deno.test("ConnectionListener: clients above the limit are refused as busy, and peers are still accepted", () =>
   withNode(async ({ node, network }) => {
     const [first] = [await welcomed(network), await welcomed(network)];
     const third = await RawConnection.connect(network);
@@ -245,7 +245,7 @@ Deno.test("clients beyond the limit are told busy, and peers still come in", () 
     await welcomed(network);
   }));
 
-Deno.test("a peer's messages come through with its id, and its pings are answered", () =>
+Deno.test("ConnectionListener: a peer's messages arrive with its id, and its pings are answered", () =>
   withNode(async ({ node, network }) => {
     const peer = await welcomed(network, peerHello(2));
     await peer.send([16, 2, 1, 7, 300, 41]);
@@ -260,7 +260,7 @@ Deno.test("a peer's messages come through with its id, and its pings are answere
     ]);
   }));
 
-Deno.test("a peer that speaks for another node, or to one, is cut off", () =>
+Deno.test("ConnectionListener: a peer whose message has another sender or recipient is closed", () =>
   withNode(async ({ node, network }) => {
     for (const message of [[18, 3, 1, 7], [18, 2, 3, 7]]) {
       const peer = await welcomed(network, peerHello(2));
@@ -277,7 +277,7 @@ Deno.test("a peer that speaks for another node, or to one, is cut off", () =>
     );
   }));
 
-Deno.test("a peer's frame of an unknown kind is logged once and passed over", () =>
+Deno.test("ConnectionListener: a peer's frames of an unknown kind are logged once and ignored", () =>
   withNode(async ({ node, network }) => {
     const peer = await welcomed(network, peerHello(2));
     for (let count = 0; count < 3; count++) await peer.send([39, 1, 2]);
@@ -286,7 +286,7 @@ Deno.test("a peer's frame of an unknown kind is logged once and passed over", ()
     assertEquals(node.logger.messages, ["Ignored a peer's frame of an unknown kind"]);
   }));
 
-Deno.test("a newer connection of a peer's lane replaces the one before, and leaves the other lane alone", () =>
+Deno.test("ConnectionListener: a newer connection of a peer's lane replaces the one before, but not the other lane", () =>
   withNode(async ({ network }) => {
     const old = await welcomed(network, peerHello(2, 1));
     const other = await welcomed(network, peerHello(2, 2));
@@ -295,7 +295,7 @@ Deno.test("a newer connection of a peer's lane replaces the one before, and leav
     assertEquals([other.end, fresh.end], [null, null]);
   }));
 
-Deno.test("reading pauses while too many requests wait for answers", () =>
+Deno.test("ConnectionListener: reading pauses while too many requests wait for answers", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     for (let requestId = 1; requestId <= MAX_CLIENT_REQUESTS_IN_FLIGHT + 5; requestId++) {
@@ -310,7 +310,7 @@ Deno.test("reading pauses while too many requests wait for answers", () =>
     assertEquals(connection?.requestsInFlight, MAX_CLIENT_REQUESTS_IN_FLIGHT);
   }));
 
-Deno.test("a client that does not read its answers is no longer read, then told busy, then closed", () =>
+Deno.test("ConnectionListener: a client that does not read its answers is paused, then answered busy, then closed", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     await client.send([43, 1]);
@@ -326,7 +326,7 @@ Deno.test("a client that does not read its answers is no longer read, then told 
       answers.push(connection.queuedBytes);
     }
     const short = answers.findIndex((bytes, position) => bytes - (answers[position - 1] ?? 0) < 1_000);
-    assertEquals(short, 32, "the answer after 32 of a MiB is the word busy");
+    assertEquals(short, 32, "the answer after 32 of a MiB is the error busy");
     const failed = { kind: "checksFailed", revision: 1, failedChecks: [0] } as const;
     const result = encodeResult({ ...failed, current: entry });
     const before = connection.queuedBytes;
@@ -336,11 +336,11 @@ Deno.test("a client that does not read its answers is no longer read, then told 
     while (connection.send({ kind: "writeResult", requestId: 2, result: filler })) {
       assert(connection.queuedBytes < 2 * CLIENT_QUEUE_MAX_BYTES, "the queue is bounded");
     }
-    await until("the server was told", () => node.closedClients === 1);
+    await until("the close was reported", () => node.closedClients === 1);
     assert(!connection.send({ kind: "leader", leader: 1, term: 8 }), "nothing is sent any more");
   }));
 
-Deno.test("the server can hold a client back and let it go on", () =>
+Deno.test("ClientConnection: the server can pause and resume the reading of a client", () =>
   withNode(async ({ node, network }) => {
     const client = await welcomed(network);
     node.clients[0]?.pauseReading();
@@ -351,10 +351,10 @@ Deno.test("the server can hold a client back and let it go on", () =>
     await until("the request is there", () => node.requests.length === 1);
   }));
 
-Deno.test("an answer that can't be encoded ends the connection it is for, and no other", () =>
+Deno.test("ClientConnection: an answer that can't be encoded ends its own connection, and no other", () =>
   withNode(async ({ node, network }) => {
-    const [asker, other] = [await welcomed(network), await welcomed(network)];
-    await asker.send([43, 1]);
+    const [requester, other] = [await welcomed(network), await welcomed(network)];
+    await requester.send([43, 1]);
     await until("the request is there", () => node.requests.length === 1);
     const entry = { key: new Uint8Array(1), value: new Uint8Array(MAX_FRAME_BYTES) };
     const versions = { createRevision: 1, modRevision: 1, version: 1 };
@@ -365,16 +365,16 @@ Deno.test("an answer that can't be encoded ends the connection it is for, and no
       revision: 1,
     } as const;
     assertEquals(node.clients[0]?.send(answer), false);
-    await until("it was closed", () => asker.end !== null);
+    await until("it was closed", () => requester.end !== null);
     assertEquals(node.logger.connectionFaults.map(({ reason }) => reason), [
       `Invariant violated: a frame fits into ${MAX_FRAME_BYTES} bytes`,
     ]);
     node.clients[1]?.send({ kind: "leader", leader: 3, term: 8 });
-    await until("the other is told", () => other.received.length === 2);
+    await until("the other has its notice", () => other.received.length === 2);
     node.logger.lines.length = 0;
   }));
 
-Deno.test("a fault of the server ends the connection it came from, and the log names it", async () => {
+Deno.test("ConnectionListener: an unexpected error ends the connection that caused it, and is logged", async () => {
   const network = new MemoryNetwork();
   const fault = new Error("a fault");
   const node = new NetNode({
@@ -393,7 +393,7 @@ Deno.test("a fault of the server ends the connection it came from, and the log n
   await node.listener.close();
 });
 
-Deno.test("closing lets answers that wait leave, and ends what does not take them", async () => {
+Deno.test("ConnectionListener: close flushes queued answers, and ends connections that do not take them", async () => {
   const network = new MemoryNetwork();
   const clock = new ManualClock();
   const node = new NetNode({ network, clock });

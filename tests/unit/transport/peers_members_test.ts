@@ -1,4 +1,4 @@
-/** The links of a node whose fellow members come, go and move, and who is called by nodes that are no members. */
+/** The links of a node while members are added, removed and moved, and links to callers that are no members. */
 import { assert, assertEquals } from "@std/assert";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../../../lib/protocol/limits.ts";
@@ -16,7 +16,7 @@ function third(scene: LinkScene): NetNode {
   return scene.listen(3);
 }
 
-Deno.test("a new member is linked to, and the links to the others stay as they are", async () => {
+Deno.test("Peers: a new member gets links, and the links to the others stay", async () => {
   const scene = new LinkScene();
   const nodes = [scene.listen(), third(scene)];
   await scene.connected();
@@ -28,7 +28,7 @@ Deno.test("a new member is linked to, and the links to the others stay as they a
   await scene.close(...nodes);
 });
 
-Deno.test("the links to a member who has left are closed, and what went with them is told of", async () => {
+Deno.test("Peers: the links to a removed member are closed, and this is reported", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -43,7 +43,7 @@ Deno.test("the links to a member who has left are closed, and what went with the
   await scene.close(node);
 });
 
-Deno.test("a member who has moved is linked to where it is now", async () => {
+Deno.test("Peers: a member that has moved is dialled at its new address", async () => {
   const scene = new LinkScene();
   const before = scene.listen();
   await scene.connected();
@@ -58,7 +58,7 @@ Deno.test("a member who has moved is linked to where it is now", async () => {
   await scene.close(before, after);
 });
 
-Deno.test("the same members again change nothing", async () => {
+Deno.test("Peers: an update with the same members changes nothing", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -68,7 +68,7 @@ Deno.test("the same members again change nothing", async () => {
   await scene.close(node);
 });
 
-Deno.test("a caller who is no member is sent its answers, and keeps its links when it becomes one", async () => {
+Deno.test("Peers: a caller that is no member gets its answers, and keeps its links when it becomes one", async () => {
   const scene = new LinkScene();
   const node = third(scene);
   assertEquals(scene.links.send(heartbeatTo(3), 3), false);
@@ -83,7 +83,7 @@ Deno.test("a caller who is no member is sent its answers, and keeps its links wh
   await scene.close(node);
 });
 
-Deno.test("a caller who has moved since is answered where it is now; a member only where the members say", async () => {
+Deno.test("Peers: a non-member is dialled at the address of its last call; a member only at that of the member list", async () => {
   const scene = new LinkScene();
   const node = third(scene);
   scene.links.introduce(3, "n9:7009");
@@ -96,7 +96,7 @@ Deno.test("a caller who has moved since is answered where it is now; a member on
   await scene.close(node);
 });
 
-Deno.test("a caller is forgotten once nothing has passed for a while", async () => {
+Deno.test("Peers: a caller is forgotten after some time without messages", async () => {
   const scene = new LinkScene();
   const node = third(scene);
   scene.links.update([]);
@@ -112,7 +112,7 @@ Deno.test("a caller is forgotten once nothing has passed for a while", async () 
   await scene.close(node);
 });
 
-Deno.test("a caller that is connected is not forgotten, however long it has said nothing", async () => {
+Deno.test("Peers: a connected caller is not forgotten, even after a long time without messages", async () => {
   const scene = new LinkScene();
   const node = third(scene);
   scene.links.update([]);
@@ -127,7 +127,7 @@ Deno.test("a caller that is connected is not forgotten, however long it has said
   await scene.close(node);
 });
 
-Deno.test("of too many callers the one that was idle the longest is forgotten", async () => {
+Deno.test("Peers: above the bound on callers the one that was idle the longest is forgotten", async () => {
   const scene = new LinkScene();
   scene.links.update([]);
   const node = third(scene);
@@ -143,7 +143,7 @@ Deno.test("of too many callers the one that was idle the longest is forgotten", 
   await scene.close(node);
 });
 
-Deno.test("a refusal is told of with its reason, each time", async () => {
+Deno.test("Peers: every refusal is reported with its reason", async () => {
   const scene = new LinkScene();
   const message = "Node 2 was removed from this cluster.";
   const node = scene.listen(1, { authorizePeer: () => ({ kind: "refusal", code: "removedNode", message }) });
@@ -161,7 +161,7 @@ Deno.test("a refusal is told of with its reason, each time", async () => {
   await scene.close(node);
 });
 
-Deno.test("a node says with each call which data folder is its own, and where it is dialled", async () => {
+Deno.test("Peers: the hello of a node has its data folder's id and its address", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -170,7 +170,7 @@ Deno.test("a node says with each call which data folder is its own, and where it
   await scene.close(node);
 });
 
-Deno.test("once closed, members and callers change nothing any more", async () => {
+Deno.test("Peers: after close, new members and callers change nothing", async () => {
   const scene = new LinkScene();
   scene.links.introduce(3, "n3:7003");
   await scene.close();

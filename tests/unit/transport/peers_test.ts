@@ -1,4 +1,4 @@
-/** The links of a node to the others: two lanes each, up again after every failure. */
+/** The links of a node to the others: two lanes each, which are opened again after every failure. */
 import { assert, assertEquals } from "@std/assert";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import {
@@ -32,7 +32,7 @@ const APPEND: PeerMessage = {
   entries: [{ index: 1, term: 7, kind: "command", data: new Uint8Array(2 ** 20) }],
 };
 
-Deno.test("messages go to the node they are for, each kind over its lane", async () => {
+Deno.test("Peers: messages go to their node, each kind over its lane", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   assertEquals(scene.links.send(HEARTBEAT, 1), false);
@@ -49,7 +49,7 @@ Deno.test("messages go to the node they are for, each kind over its lane", async
   await scene.close(node);
 });
 
-Deno.test("the result of a forwarded write leaves a long queue without its value, and is not dropped for it", async () => {
+Deno.test("Peers: in a long queue the result of a forwarded write is sent without its value, and not dropped", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -72,23 +72,23 @@ Deno.test("the result of a forwarded write leaves a long queue without its value
   await scene.close(node);
 });
 
-Deno.test("a node at whose address nobody listens is told of as gone, one that does not answer is not", async () => {
+Deno.test("Peers: a node is reported as unreachable if nothing listens at its address, not if it does not answer", async () => {
   const scene = new LinkScene();
-  await until("both lanes were refused", () => scene.gone.length >= 2);
-  assertEquals(new Set(scene.gone), new Set([1]));
+  await until("both lanes were refused", () => scene.unreachable.length >= 2);
+  assertEquals(new Set(scene.unreachable), new Set([1]));
   const node = scene.listen();
   await scene.pass(2_000);
   await scene.connected();
-  const before = scene.gone.length;
+  const before = scene.unreachable.length;
   for (const connection of scene.network.connections) connection.reset();
   await until("both lanes are lost", () => scene.changes.filter(({ connected }) => !connected).length === 2);
   await scene.pass(2_000);
   await scene.connected();
-  assertEquals(scene.gone.length, before, "a connection that breaks is no sign that the process is gone");
+  assertEquals(scene.unreachable.length, before, "a broken connection is no sign of a stopped process");
   await scene.close(node);
 });
 
-Deno.test("a heartbeat does not wait behind entries that the other end is slow to take", async () => {
+Deno.test("Peers: a heartbeat does not wait behind entries that the other end reads slowly", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -99,7 +99,7 @@ Deno.test("a heartbeat does not wait behind entries that the other end is slow t
   await scene.close(node);
 });
 
-Deno.test("messages are dropped once a lane has too much queued", async () => {
+Deno.test("Peers: messages are dropped once a lane has too much queued", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -110,7 +110,7 @@ Deno.test("messages are dropped once a lane has too much queued", async () => {
   await scene.close(node);
 });
 
-Deno.test("a message that can't be encoded ends its lane, which is opened anew, and nothing else", async () => {
+Deno.test("Peers: a message that can't be encoded closes its lane, which is opened again, and nothing else", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -125,7 +125,7 @@ Deno.test("a message that can't be encoded ends its lane, which is opened anew, 
   await scene.close(node);
 });
 
-Deno.test("a node that comes back is reached within the longest wait between two attempts", async () => {
+Deno.test("Peers: a restarted node is reached within the longest pause between two attempts", async () => {
   const scene = new LinkScene();
   const first = scene.listen();
   await scene.connected();
@@ -147,7 +147,7 @@ Deno.test("a node that comes back is reached within the longest wait between two
   await scene.close(second);
 });
 
-Deno.test("a node that calls is called back at once, however long the next attempt would have had to wait", async () => {
+Deno.test("Peers: a node that calls is called back at once, even if the next attempt would be later", async () => {
   const scene = new LinkScene();
   await scene.pass(30_000);
   const node = scene.listen();
@@ -158,7 +158,7 @@ Deno.test("a node that calls is called back at once, however long the next attem
   await scene.close(node);
 });
 
-Deno.test("attempts to connect come fast at first and then less and less often", async () => {
+Deno.test("Peers: attempts to connect are frequent at first and then less and less often", async () => {
   const scene = new LinkScene();
   const attempts: number[] = [];
   for (let elapsedMs = 0; elapsedMs <= 3_000; elapsedMs += 50) {
@@ -170,7 +170,7 @@ Deno.test("attempts to connect come fast at first and then less and less often",
   await scene.close();
 });
 
-Deno.test("failures to connect are logged once the others had time to start, and then once a minute, with their number", async () => {
+Deno.test("Peers: failures to connect are logged after the time of a start, and then once a minute with their number", async () => {
   const scene = new LinkScene();
   await settle();
   scene.clock.advance(PEER_START_QUIET_MS - 1);
@@ -193,7 +193,7 @@ Deno.test("failures to connect are logged once the others had time to start, and
   await scene.close();
 });
 
-Deno.test("a lane whose other end has gone silent is closed and opened anew", async () => {
+Deno.test("Peers: a lane whose other end does not answer pings is closed and opened again", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -212,7 +212,7 @@ Deno.test("a lane whose other end has gone silent is closed and opened anew", as
   await scene.close(node);
 });
 
-Deno.test("a lane whose pings are answered stays", async () => {
+Deno.test("Peers: a lane whose pings are answered stays open", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
@@ -224,7 +224,7 @@ Deno.test("a lane whose pings are answered stays", async () => {
   await scene.close(node);
 });
 
-Deno.test("a lane stays while its queue gets shorter, however long the pings wait in it", async () => {
+Deno.test("Peers: a lane stays open while its queue gets shorter, even if the pings wait in it for long", async () => {
   const scene = new LinkScene({ network: new MemoryNetwork({ capacityBytes: 8_192, writeBytes: 4_096 }) });
   const node = scene.listen();
   await scene.connected();
@@ -243,7 +243,7 @@ Deno.test("a lane stays while its queue gets shorter, however long the pings wai
   await scene.close(node);
 });
 
-Deno.test("an address that takes connections and says nothing is given up after a while, and tried again", async () => {
+Deno.test("Peers: an address that accepts connections and does not answer is given up after a timeout, and tried again", async () => {
   const scene = new LinkScene();
   scene.network.isSilent = true;
   for (let attempt = 0; attempt < 2; attempt++) {
@@ -257,7 +257,7 @@ Deno.test("an address that takes connections and says nothing is given up after 
     scene.logger.lines[0]?.fields["reason"],
     "Cannot connect to n1:7001: no answer within 2000 ms.",
   );
-  scene.clock.advance(PEER_CONNECT_TIMEOUT_MS); // the attempt that is under way
+  scene.clock.advance(PEER_CONNECT_TIMEOUT_MS); // the attempt that is in flight
   await settle();
   scene.network.isSilent = false;
   const node = scene.listen();
@@ -266,7 +266,7 @@ Deno.test("an address that takes connections and says nothing is given up after 
   await scene.close(node);
 });
 
-Deno.test("a node of another cluster is told of in the log, and tried again only now and then", async () => {
+Deno.test("Peers: a node of another cluster is logged, and tried again only rarely", async () => {
   const scene = new LinkScene({ clusterId: "another" });
   const node = scene.listen();
   await until("both lanes were refused", () => node.logger.lines.length === 2);
@@ -285,25 +285,25 @@ Deno.test("a node of another cluster is told of in the log, and tried again only
   await scene.close(node);
 });
 
-Deno.test("a node of another cluster in the place of one that was lost is told of at once", async () => {
+Deno.test("Peers: a node of another cluster at the address of a lost one is logged at once", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
   await node.listener.close();
   await until("both lanes are down", () => scene.changes.length === 4);
-  const stranger = scene.listen(1, { clusterId: "another" });
+  const otherNode = scene.listen(1, { clusterId: "another" });
   scene.clock.advance(PEER_RETRY_MAX_MS);
-  await until("both lanes were refused", () => stranger.logger.lines.length === 2);
+  await until("both lanes were refused", () => otherNode.logger.lines.length === 2);
   await settle();
   assertEquals(scene.logger.messages, [
     "Connected to a node",
     "Lost the connection to a node",
     "Cannot reach a node; trying again",
   ]);
-  await scene.close(stranger);
+  await scene.close(otherNode);
 });
 
-Deno.test("another node at a peer's address is not taken for the peer", async () => {
+Deno.test("Peers: another node at a peer's address is not taken for the peer", async () => {
   const scene = new LinkScene();
   const stray = new NetNode({
     network: scene.network,
@@ -320,7 +320,7 @@ Deno.test("another node at a peer's address is not taken for the peer", async ()
   await scene.close(stray);
 });
 
-Deno.test("closing ends attempts to connect that are under way", async () => {
+Deno.test("Peers: close ends attempts to connect that are in flight", async () => {
   const scene = new LinkScene();
   scene.network.isSilent = true;
   await settle();
@@ -328,7 +328,7 @@ Deno.test("closing ends attempts to connect that are under way", async () => {
   assertEquals(scene.logger.lines, []);
 });
 
-/** Calls `onRead` a number of steps of promises after each read of a dialling end has brought something. */
+/** Calls `onRead` a number of promise steps after each read of a dialling end has returned bytes. */
 class WatchedNetwork extends MemoryNetwork {
   readonly #steps: number;
   onRead: () => void = () => {};
@@ -344,7 +344,7 @@ class WatchedNetwork extends MemoryNetwork {
       remote: connection.remote,
       read: async (buffer) => {
         const count = await connection.read(buffer);
-        void this.#stepAndTell();
+        void this.#stepAndReport();
         return count;
       },
       write: (bytes) => connection.write(bytes),
@@ -352,13 +352,13 @@ class WatchedNetwork extends MemoryNetwork {
     };
   }
 
-  async #stepAndTell(): Promise<void> {
+  async #stepAndReport(): Promise<void> {
     for (let step = 0; step < this.#steps; step++) await Promise.resolve();
     this.onRead();
   }
 }
 
-Deno.test("closing ends a link, however far the welcome has got", async () => {
+Deno.test("Peers: close ends a link at any step of its welcome", async () => {
   for (let steps = 0; steps < 40; steps++) {
     const network = new WatchedNetwork(steps);
     const scene = new LinkScene({ network });
@@ -369,7 +369,7 @@ Deno.test("closing ends a link, however far the welcome has got", async () => {
   }
 });
 
-Deno.test("closing is not taken for a lost connection", async () => {
+Deno.test("Peers: close is not reported as a lost connection", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();

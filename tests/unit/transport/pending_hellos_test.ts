@@ -1,4 +1,4 @@
-/** Connections that have not said hello yet: which of them give way to others, and when. */
+/** Connections before their hello: which of them are closed in favour of others, and when. */
 import { assertEquals } from "@std/assert";
 import { HELLO_GRACE_MS, MAX_PENDING_HELLOS, MAX_PENDING_PEER_HELLOS } from "../../../lib/protocol/limits.ts";
 import { PendingHellos } from "../../../lib/transport/pending_hellos.ts";
@@ -8,7 +8,7 @@ import { connectionPair, type MemoryNetwork } from "../../support/fakes/memory_n
 import { RawConnection, until } from "../../support/fakes/accepting_node.ts";
 import { CLIENT_HELLO, peerHello, welcomed, withNode } from "./listener_scene.ts";
 
-/** So many connections that have said nothing. */
+/** Opens this many connections that send nothing. */
 async function silentOnes(network: MemoryNetwork, count: number): Promise<RawConnection[]> {
   const silent: RawConnection[] = [];
   while (silent.length < count) silent.push(await RawConnection.connect(network));
@@ -19,7 +19,7 @@ async function silentOnes(network: MemoryNetwork, count: number): Promise<RawCon
 const endedAmong = (connections: readonly RawConnection[]): number =>
   connections.filter(({ end }) => end !== null).length;
 
-Deno.test("a silent connection makes room for another once its hello had time to come, one that said hello never", () =>
+Deno.test("PendingHellos: a silent connection is closed for another once its hello is overdue, one after its hello never", () =>
   withNode(async ({ network, clock, node }) => {
     const client = await welcomed(network);
     const silent = await silentOnes(network, MAX_PENDING_HELLOS);
@@ -30,7 +30,7 @@ Deno.test("a silent connection makes room for another once its hello had time to
     assertEquals([endedAmong(silent), late.received], [0, []], "nothing is closed that may yet say hello");
     clock.advance(1);
     await until("the late one is welcomed", () => late.received.length === 1);
-    assertEquals(silent.map(({ end }) => end !== null).indexOf(false), 1, "only the oldest has given way");
+    assertEquals(silent.map(({ end }) => end !== null).indexOf(false), 1, "only the oldest was closed");
     assertEquals([client.end, late.end, node.listener.counts().pending], [
       null,
       null,
@@ -38,7 +38,7 @@ Deno.test("a silent connection makes room for another once its hello had time to
     ]);
   }));
 
-Deno.test("of many clients that connect at once and then say hello, none is turned away", () => {
+Deno.test("PendingHellos: of many clients that connect at once and then say hello, none is refused", () => {
   const count = MAX_PENDING_HELLOS + 300;
   return withNode(async ({ network }) => {
     const clients = await silentOnes(network, count);
@@ -48,7 +48,7 @@ Deno.test("of many clients that connect at once and then say hello, none is turn
   }, { overrides: { maxConnections: count } });
 });
 
-Deno.test("where a member has called from, silent connections from elsewhere keep none of its calls waiting", () =>
+Deno.test("PendingHellos: silent connections from other machines do not delay a member's calls", () =>
   withNode(async ({ network }) => {
     network.callerHost = "n2";
     const before = await welcomed(network, peerHello(2));
@@ -60,7 +60,7 @@ Deno.test("where a member has called from, silent connections from elsewhere kee
     assertEquals(endedAmong(silent), 0);
   }));
 
-Deno.test("silent connections from a member's machine take its share, and then give way like all others", () =>
+Deno.test("PendingHellos: silent connections from a member's machine fill its share, and then are closed like all others", () =>
   withNode(async ({ network, clock }) => {
     network.callerHost = "n2";
     await welcomed(network, peerHello(2));
@@ -70,7 +70,7 @@ Deno.test("silent connections from a member's machine take its share, and then g
     assertEquals(endedAmong(silent), 1);
   }));
 
-Deno.test("a node that closes while a connection waits for space closes that, too", () =>
+Deno.test("PendingHellos: a node that closes while a connection waits for space closes that, too", () =>
   withNode(async ({ network, node }) => {
     await silentOnes(network, MAX_PENDING_HELLOS);
     const late = await RawConnection.connect(network);
@@ -78,7 +78,7 @@ Deno.test("a node that closes while a connection waits for space closes that, to
     await until("it was closed", () => late.end !== null);
   }));
 
-Deno.test("where accepting fails, connections are closed whose hello had time to come, and no others", async () => {
+Deno.test("PendingHellos: closeSilent closes connections whose hello is overdue, and no others", async () => {
   const clock = new ManualClock();
   const pending = new PendingHellos({ clock, maxPending: 10, signal: new AbortController().signal });
   const channels: FrameChannel[] = [];

@@ -1,4 +1,4 @@
-/** Requests of clients are handled in turns: many of one connection hold up no other, nor what nodes send. */
+/** Requests of clients are handled in turns: many of one connection delay neither other clients nor messages of nodes. */
 import { assert, assertEquals } from "@std/assert";
 import { encode } from "@std/msgpack";
 import {
@@ -19,12 +19,12 @@ const UNKNOWN_KIND = 200;
 /** A ping, which only nodes answer. */
 const PING = [3];
 
-/** Frames of so many requests in a row. */
+/** Frames of this many requests in a row. */
 function requests(kind: number, count: number): Uint8Array {
   return framed([kind, 1], count);
 }
 
-/** The same frame so many times. */
+/** The same frame this many times. */
 function framed(elements: readonly number[], count: number): Uint8Array {
   const payload = encode([...elements]);
   const frame = new Uint8Array(PREFIX_BYTES + payload.length);
@@ -40,11 +40,11 @@ Deno.test("RequestTurns: beyond a turn's requests connections wait in their orde
   const turns = new RequestTurns(clock);
   for (let request = 0; request < MAX_REQUESTS_A_TURN; request++) assert(turns.take());
   assertEquals(turns.take(), false);
-  const gone: number[] = [];
+  const called: number[] = [];
   const count = MAX_REQUESTS_A_TURN / REQUESTS_A_GO + 2;
   const waiting = Array.from({ length: count }, (_, position) => (granted: number): void => {
     assertEquals(granted, REQUESTS_A_GO);
-    gone.push(position);
+    called.push(position);
   });
   for (const go of waiting) turns.wait(go);
   await settle();
@@ -52,7 +52,7 @@ Deno.test("RequestTurns: beyond a turn's requests connections wait in their orde
   const [left] = waiting;
   if (left !== undefined) turns.leave(left);
   clock.advance(0);
-  assertEquals(gone, Array.from({ length: count - 1 }, (_, position) => position + 1));
+  assertEquals(called, Array.from({ length: count - 1 }, (_, position) => position + 1));
   assertEquals(clock.timerCount, 0);
   assertEquals(turns.take(), true);
   for (const go of waiting) turns.wait(go);
@@ -60,7 +60,7 @@ Deno.test("RequestTurns: beyond a turn's requests connections wait in their orde
   assertEquals(clock.timerCount, 0);
 });
 
-Deno.test("requests without an end are handled a turn's worth at a time, and a node's ping is answered meanwhile", () =>
+Deno.test("RequestTurns: requests without an end are handled a turn's worth at a time, and a node's ping is answered meanwhile", () =>
   withNode(async ({ network, clock, node }) => {
     const client = await RawConnection.connect(network);
     const peer = await RawConnection.connect(network);
@@ -80,10 +80,10 @@ Deno.test("requests without an end are handled a turn's worth at a time, and a n
     assertEquals(client.received.length - 1, 2 * MAX_REQUESTS_A_TURN + 1);
     client.close();
     peer.close();
-    await until("the client is gone", () => node.closedClients === 1);
+    await until("the client is closed", () => node.closedClients === 1);
   }));
 
-Deno.test("the frames of a node that is no member are handled in turns, those of a member at once", () =>
+Deno.test("RequestTurns: the frames of a non-member are handled in turns, those of a member at once", () =>
   withNode(async ({ network, node }) => {
     for (const [id, count] of [[9, MAX_REQUESTS_A_TURN], [2, MAX_REQUESTS_A_TURN + 1]] as const) {
       const peer = await RawConnection.connect(network);
@@ -96,7 +96,7 @@ Deno.test("the frames of a node that is no member are handled in turns, those of
     await node.listener.close();
   }));
 
-Deno.test("a lane is closed whose other end sends pings and takes no answers to them", async () => {
+Deno.test("ConnectionListener: a lane is closed whose other end sends pings and does not read the answers", async () => {
   const network = new MemoryNetwork({ capacityBytes: 4_096 });
   const node = new NetNode({ network, clock: new ManualClock() });
   const address = MEMBERS[0]?.address;
@@ -116,7 +116,7 @@ Deno.test("a lane is closed whose other end sends pings and takes no answers to 
   await node.listener.close();
 });
 
-Deno.test("behind a client with very many requests another waits for a share of them, not for all", () =>
+Deno.test("RequestTurns: a client waits for a share of the requests of another, not for all", () =>
   withNode(async ({ network, clock, node }) => {
     const greedy = await RawConnection.connect(network);
     const modest = await RawConnection.connect(network);
@@ -134,7 +134,7 @@ Deno.test("behind a client with very many requests another waits for a share of 
     await node.listener.close();
   }));
 
-Deno.test("a connection that is closed while its requests wait for their turn is done with", () =>
+Deno.test("RequestTurns: a connection that is closed while its requests wait for their turn is dropped", () =>
   withNode(async ({ network, node, clock }) => {
     const client = await RawConnection.connect(network);
     await client.send(CLIENT_HELLO);
@@ -144,7 +144,7 @@ Deno.test("a connection that is closed while its requests wait for their turn is
     assertEquals(node.closedClients, 1);
   }));
 
-Deno.test("a client that reads nothing is held back whatever it sends, kinds that are not known as well", async () => {
+Deno.test("ConnectionListener: a client that reads nothing is paused for any frames it sends, unknown kinds too", async () => {
   const network = new MemoryNetwork({ capacityBytes: 65_536 });
   const clock = new ManualClock();
   const node = new NetNode({ network, clock });
@@ -163,7 +163,7 @@ Deno.test("a client that reads nothing is held back whatever it sends, kinds tha
     await settle();
   }
   const queuedBytes = node.clients[0]?.queuedBytes ?? 0;
-  assert(queuedBytes >= CLIENT_QUEUE_PAUSE_BYTES, `it waits for room, with ${queuedBytes} bytes`);
+  assert(queuedBytes >= CLIENT_QUEUE_PAUSE_BYTES, `it waits for space, with ${queuedBytes} bytes`);
   assert(queuedBytes < CLIENT_QUEUE_PAUSE_BYTES + 1_000, `${queuedBytes} bytes wait`);
   connection.close();
   await sending;

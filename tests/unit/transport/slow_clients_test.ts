@@ -1,4 +1,4 @@
-/** Connections whose other ends are slow: what waits for them is counted, bounded in all, and not kept for ever. */
+/** Connections with slow other ends: their waiting bytes are counted, bounded in all, and freed after a time. */
 import { assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import {
@@ -18,12 +18,12 @@ import { CLUSTER_ID, NetNode, RawConnection, until } from "../../support/fakes/a
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
-/** Of node 2, which is a member, and of node 9, which is none; each for its lane of entries. */
+/** Hello of node 2, which is a member, and of node 9, which is none; each for its bulk lane. */
 const MEMBER_HELLO = [0, "kvraft", 1, 1, 1, CLUSTER_ID, 2, 2, null, 2, "n2:7002"];
 const OTHER_HELLO = [0, "kvraft", 1, 1, 1, CLUSTER_ID, 9, 2, null, 9, "n9:7009"];
 const FRAME_BYTES = 1_000_000;
 
-/** A node and clients that have said hello; every frame to them of more than a few bytes waits. */
+/** A node and clients after their hello; every frame to them of more than a few bytes waits. */
 class Scene {
   readonly clock = new ManualClock();
   readonly network = new MemoryNetwork();
@@ -40,7 +40,7 @@ class Scene {
     for (let more = 0; more < count; more++) this.clients.push(await this.greeted(CLIENT_HELLO));
   }
 
-  /** Connects one who says this hello. */
+  /** Connects a caller with this hello. */
   async greeted(hello: ValueType): Promise<RawConnection> {
     const caller = await RawConnection.connect(this.network);
     await caller.send(hello);
@@ -48,12 +48,12 @@ class Scene {
     return caller;
   }
 
-  /** From now on nothing arrives at any client. */
+  /** From now on no bytes arrive at any client. */
   stall(): void {
     for (const connection of this.network.connections) connection.stall(true);
   }
 
-  /** Sends the beginning of a frame: `bytes` of a million. */
+  /** Sends the first `bytes` bytes of a frame of a million. */
   async beginFrame(client: RawConnection | undefined, bytes: number): Promise<void> {
     const begin = new Uint8Array(bytes);
     new DataView(begin.buffer).setUint32(0, FRAME_BYTES);
@@ -107,7 +107,7 @@ Deno.test("WaitingMemory: beyond the budget the connection with the most is clos
   assertEquals(memory.usedBytes, 0);
 });
 
-Deno.test("clients that read nothing lose their connections once all of them together hold too much", async () => {
+Deno.test("WaitingMemory: clients that read nothing are closed once all of them together hold too much", async () => {
   const scene = new Scene(5_000_000);
   await scene.connect(10);
   scene.stall();
@@ -124,7 +124,7 @@ Deno.test("clients that read nothing lose their connections once all of them tog
   await scene.close();
 });
 
-Deno.test("half a frame counts with the memory that it takes, and no longer than until it ends", async () => {
+Deno.test("WaitingMemory: half a frame counts with the memory that it takes, and only until it ends", async () => {
   const scene = new Scene(2_000_000);
   await scene.connect(3);
   assertEquals(scene.node.listener.counts().waitingBytes, 0);
@@ -134,13 +134,13 @@ Deno.test("half a frame counts with the memory that it takes, and no longer than
   await scene.beginFrame(scene.clients[1], 900_000);
   await scene.beginFrame(scene.clients[2], 600_000);
   assertEquals([scene.open, scene.node.listener.counts().overloaded], [[0, 2], 1]);
-  // Its end comes: a frame that nobody can decode, which is answered, and then nothing waits.
+  // Its end comes: an invalid frame, which is answered, and then nothing waits.
   await scene.clients[0]?.sendBytes(new Uint8Array(FRAME_BYTES + 4 - 300_000));
   await until("it is closed for its content", () => scene.clients[0]?.end !== null);
   await scene.close();
 });
 
-Deno.test("WaitingMemory: one whose bytes move is closed after those whose bytes do not, however much it holds", () => {
+Deno.test("WaitingMemory: a connection whose bytes move is closed after those whose bytes do not, even if it holds more", () => {
   const clock = new ManualClock();
   const memory = new WaitingMemory({ maxBytes: 100, clock, logger: new RecordingLogger() });
   const closed: string[] = [];
@@ -171,7 +171,7 @@ Deno.test("WaitingMemory: one whose bytes move is closed after those whose bytes
   );
 });
 
-Deno.test("half frames of many clients do not close one that is about to send more than they hold", async () => {
+Deno.test("WaitingMemory: half frames of many clients do not close one that is about to send more than they hold", async () => {
   const scene = new Scene(2_500_000);
   await scene.connect(8);
   for (const client of scene.clients.slice(0, 6)) await scene.beginFrame(client, 260_000);
@@ -184,7 +184,7 @@ Deno.test("half frames of many clients do not close one that is about to send mo
   await scene.close();
 });
 
-Deno.test("what clients hold closes no lane of a member, whatever comes over it; one of another node counts", async () => {
+Deno.test("WaitingMemory: bytes of clients never close a lane of a member, and one of another node counts like a client", async () => {
   const scene = new Scene(2_200_000);
   await scene.connect(4);
   for (const client of scene.clients) await scene.beginFrame(client, 450_000);
@@ -202,12 +202,12 @@ Deno.test("what clients hold closes no lane of a member, whatever comes over it;
   await scene.close();
 });
 
-Deno.test("a frame that does not end closes its connection; one that does, and a client held back, keep theirs", async () => {
+Deno.test("FrameDeadlines: a frame that does not end closes its connection, one that ends or whose client is paused does not", async () => {
   const scene = new Scene(100_000_000);
   await scene.connect(4);
   const [half, , busy, slow] = scene.clients;
   await scene.beginFrame(half, 20);
-  // Held back by this node, in the middle of its next frame.
+  // Paused by this node, in the middle of its next frame.
   for (let id = 1; id <= MAX_CLIENT_REQUESTS_IN_FLIGHT; id++) await busy?.send([43, id]);
   await scene.beginFrame(busy, 20);
   const status = new Uint8Array([0, 0, 0, 3, 0x92, 43, 1]);
@@ -229,7 +229,7 @@ Deno.test("a frame that does not end closes its connection; one that does, and a
   await scene.close();
 });
 
-Deno.test("requests that are held for a client that reads nothing count as well", async () => {
+Deno.test("WaitingMemory: requests that wait for a client that reads nothing count as well", async () => {
   const scene = new Scene(2 * CLIENT_QUEUE_PAUSE_BYTES);
   await scene.connect(2);
   scene.node.clients[1]?.hold(1_500_000);
@@ -239,10 +239,10 @@ Deno.test("requests that are held for a client that reads nothing count as well"
   await scene.close();
 });
 
-Deno.test("FrameDeadlines: a channel on which nothing was sent gives its buffers back, and no other does", async () => {
+Deno.test("FrameDeadlines: a channel without sends releases its buffers, and no other does", async () => {
   const clock = new ManualClock();
   const [here, there] = connectionPair();
-  /** Bytes of the buffers from which is sent. */
+  /** Bytes of the send buffers. */
   const buffers: number[] = [];
   const connection: Connection = {
     remote: here.remote,

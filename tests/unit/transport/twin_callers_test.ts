@@ -1,4 +1,4 @@
-/** Two processes that call as one node are noticed, and one that calls again and again in good order is not. */
+/** Two processes that call as one node are detected, and one that reconnects again and again is not. */
 import { assertEquals } from "@std/assert";
 import { TWIN_REPLACEMENTS, TWIN_WINDOW_MS, TwinCallers } from "../../../lib/transport/listener.ts";
 import { MAX_PEER_LANES } from "../../../lib/protocol/limits.ts";
@@ -11,7 +11,7 @@ const WARNING =
   "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy";
 const REMOTES = { older: "10.0.0.2:5000", newer: "10.0.0.9:5000" };
 
-Deno.test("connections of a node that replace open ones in quick succession are named once a minute", () => {
+Deno.test("TwinCallers: connections of a node that replace open ones in quick succession are logged once a minute", () => {
   const clock = new ManualClock();
   const logger = new RecordingLogger();
   const twins = new TwinCallers({ clock, logger });
@@ -34,7 +34,7 @@ Deno.test("connections of a node that replace open ones in quick succession are 
   assertEquals(logger.messages, [WARNING, WARNING]);
 });
 
-Deno.test("of very many nodes the latest callers are remembered", () => {
+Deno.test("TwinCallers: of very many nodes the latest callers are remembered", () => {
   const logger = new RecordingLogger();
   const twins = new TwinCallers({ clock: new ManualClock(), logger });
   twins.replaced(2, REMOTES);
@@ -45,12 +45,12 @@ Deno.test("of very many nodes the latest callers are remembered", () => {
   assertEquals(logger.messages, [WARNING]);
 });
 
-Deno.test("a listener notices lanes that replace open ones, and neither closed ones nor probes", () =>
+Deno.test("ConnectionListener: lanes that replace open ones are counted as twins, and neither closed ones nor probes", () =>
   withNode(async ({ node, network }) => {
     for (let time = 0; time <= TWIN_REPLACEMENTS; time++) {
       const caller = await welcomed(network, peerHello(2));
       caller.close();
-      await until("it is gone", () => node.listener.counts().peerLanes === 0);
+      await until("it is closed", () => node.listener.counts().peerLanes === 0);
     }
     for (let time = 0; time <= TWIN_REPLACEMENTS; time++) await welcomed(network, peerHello(2, 3));
     await settle();

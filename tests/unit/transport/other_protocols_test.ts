@@ -1,11 +1,11 @@
-/** Recognising other protocols by how a connection begins. */
+/** Recognition of other protocols by the first bytes of a connection. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { recogniseProtocol } from "../../../lib/transport/frame_reader.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { ANSWERS, OPENINGS } from "../../support/openings.ts";
 
-Deno.test("recogniseProtocol: how clients and servers of other protocols begin is told by name", () => {
+Deno.test("recogniseProtocol: it names the protocol of the first bytes of other clients and servers", () => {
   const all = [...OPENINGS, ...ANSWERS];
   assertEquals(all.map(({ bytes }) => recogniseProtocol(bytes)), all.map(({ looksLike }) => looksLike));
 });
