@@ -295,14 +295,14 @@ const HEAD_CHARACTERS = 400;
 /** Bytes of a value that are decoded for its head. */
 export const HEAD_BYTES = 4 * HEAD_CHARACTERS;
 
-/** Returns a value for the shell: whole if it is short text, else its head, escaped where necessary, and its size. */
+/** Returns a value for the shell: all of it if it is short text, else its head, escaped where necessary, and its size. */
 export function valueHead(value: Uint8Array): string {
   const text = value.length <= HEAD_BYTES ? textOfBytes(value) : null;
   const isText = text !== null && isPrintable(text);
   if (isText && text.length <= HEAD_CHARACTERS) return text;
   const escaped = isText ? text : escapeBytes(value.subarray(0, HEAD_BYTES));
-  const isWhole = value.length <= HEAD_BYTES && escaped.length <= HEAD_CHARACTERS;
-  const head = isWhole ? escaped : `${escaped.slice(0, HEAD_CHARACTERS).toWellFormed()}…`;
+  const isComplete = value.length <= HEAD_BYTES && escaped.length <= HEAD_CHARACTERS;
+  const head = isComplete ? escaped : `${escaped.slice(0, HEAD_CHARACTERS).toWellFormed()}…`;
   return `${head} (${countOf(value.length, "byte")})`;
 }
 

@@ -22,9 +22,9 @@ import {
   DataDirectoryLockedError,
   DataDirectoryUnfinishedError,
   DataDirectoryUnusableError,
-  ForeignClusterError,
-  ForeignNodeError,
   NewerFormatError,
+  OtherClusterError,
+  OtherNodeError,
   REBUILD_ADVICE,
 } from "./errors.ts";
 import {
@@ -136,7 +136,7 @@ export class DataDirectory {
   }
 
   /**
-   * Throws {@link ForeignNodeError} or {@link ForeignClusterError} when the directory belongs to another node or cluster
+   * Throws {@link OtherNodeError} or {@link OtherClusterError} when the directory belongs to another node or cluster
    * than expected; a name or id that is null is not checked. A directory without an identity passes.
    */
   requireOwner(
@@ -152,13 +152,13 @@ export class DataDirectory {
     const otherName = clusterName !== null && owner.clusterName !== clusterName;
     if (otherName || (clusterId !== null && owner.clusterId !== clusterId)) {
       const other = otherName ? JSON.stringify(clusterName) : clusterId;
-      throw new ForeignClusterError(this.path, {
+      throw new OtherClusterError(this.path, {
         reason: `it belongs to ${nameOf(owner)}, not to cluster ${other}`,
         advice: `Check --cluster and --cluster-name, or choose another --data-dir.`,
       });
     }
     if (owner.nodeId !== nodeId) {
-      throw new ForeignNodeError(this.path, {
+      throw new OtherNodeError(this.path, {
         reason: `it belongs to ${nameOf(owner)}, not to node ${nodeId}`,
         advice: `Check --node-id, or choose another --data-dir.`,
       });

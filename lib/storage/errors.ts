@@ -119,14 +119,14 @@ export class DataDirectoryLockedError extends DataDirectoryError {
 }
 
 /** The directory belongs to another node. */
-export class ForeignNodeError extends DataDirectoryError {
-  override readonly name = "ForeignNodeError";
+export class OtherNodeError extends DataDirectoryError {
+  override readonly name = "OtherNodeError";
   override readonly code = "foreignNode";
 }
 
 /** The directory belongs to another cluster. */
-export class ForeignClusterError extends DataDirectoryError {
-  override readonly name = "ForeignClusterError";
+export class OtherClusterError extends DataDirectoryError {
+  override readonly name = "OtherClusterError";
   override readonly code = "foreignCluster";
 }
 

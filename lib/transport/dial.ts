@@ -96,7 +96,7 @@ async function greet(
       if (answer.kind === "welcome") return answer;
       throw new HandshakeError(answer.code, `Cannot use the node at ${where}: ${answer.message}`);
     }
-    case "foreign":
+    case "otherProtocol":
       throw new HandshakeError(
         "notKvraft",
         `Cannot use ${where}: it answers like ${serverOf(first.looksLike)}, not like a node of kvraft.`,

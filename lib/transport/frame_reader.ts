@@ -22,7 +22,7 @@ export type StreamEnd =
   /** A frame is longer than allowed; nothing was allocated for it. */
   | { readonly kind: "frameTooLarge"; readonly bytes: number; readonly maxBytes: number }
   /** The other end speaks another protocol; detected only while single frames are read. */
-  | { readonly kind: "foreign"; readonly looksLike: string }
+  | { readonly kind: "otherProtocol"; readonly looksLike: string }
   /** The connection broke, or was closed from this side. */
   | { readonly kind: "failed"; readonly error: unknown };
 
@@ -139,7 +139,7 @@ export class FrameReader {
   async readFrame(): Promise<{ readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd> {
     while (true) {
       const looksLike = recogniseProtocol(this.#buffer.subarray(this.#start, this.#end));
-      if (looksLike !== null) return { kind: "foreign", looksLike };
+      if (looksLike !== null) return { kind: "otherProtocol", looksLike };
       const frame = this.#takeFrame();
       if (frame !== null) {
         return frame.kind === "frame" ? { kind: "frame", payload: frame.payload.slice() } : frame;
@@ -268,7 +268,7 @@ export function describeEnd(end: StreamEnd): string {
       return "the other end closed the connection in the middle of a frame";
     case "frameTooLarge":
       return `a frame of ${end.bytes} bytes is announced, and ${end.maxBytes} are allowed`;
-    case "foreign":
+    case "otherProtocol":
       return `the other end speaks another protocol (${end.looksLike})`;
     case "failed":
       return errorMessage(end.error);

@@ -292,8 +292,8 @@ export class ConnectionListener {
     if (first.kind === "frame") return first.payload;
     channel.close(describeEnd(first));
     const { remote, closeReason: reason } = channel;
-    if (first.kind === "foreign" || first.kind === "frameTooLarge") {
-      const looksLike = first.kind === "foreign" ? first.looksLike : "unknown";
+    if (first.kind === "otherProtocol" || first.kind === "frameTooLarge") {
+      const looksLike = first.kind === "otherProtocol" ? first.looksLike : "unknown";
       logger.info("Closed a connection that speaks another protocol", { remote, looksLike, reason });
     } else {
       logger.debug("A connection ended without a hello", { remote, reason });

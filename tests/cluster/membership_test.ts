@@ -122,9 +122,9 @@ Deno.test("a node that is not what the cluster knows is refused and told what to
     assertMatch(stderr, /This node belongs to cluster [0-9a-f]{16}, and the connection is meant for/);
 
     const bind = cluster.address(wiped);
-    const foreign = ["--node-id", `${wiped}`, "--bind", bind, "--cluster", cluster.membersFlag];
+    const flags = ["--node-id", `${wiped}`, "--bind", bind, "--cluster", cluster.membersFlag];
     await using folder = await TemporaryFolder.make();
-    await using process = startKvraft(["server", ...foreign, "--cluster-name", "other"], {
+    await using process = startKvraft(["server", ...flags, "--cluster-name", "other"], {
       cwd: folder.path,
     });
     await process.waitForOutput(/This node belongs to cluster/);

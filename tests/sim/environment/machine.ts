@@ -14,11 +14,11 @@ import { CONNECTION_FAULT } from "../../../lib/transport/fault.ts";
 import type { LogFields, Logger } from "../../../lib/platform/logger.ts";
 import {
   DataDirectoryDamagedError,
-  ForeignClusterError,
-  ForeignNodeError,
   LogDamagedError,
   NewerFormatError,
   NewerSnapshotError,
+  OtherClusterError,
+  OtherNodeError,
   SnapshotMissingError,
 } from "../../../lib/storage/mod.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -407,8 +407,8 @@ const REFUSALS = [
   LogDamagedError,
   DataDirectoryDamagedError,
   NewerFormatError,
-  ForeignNodeError,
-  ForeignClusterError,
+  OtherNodeError,
+  OtherClusterError,
   SnapshotMissingError,
   NewerSnapshotError,
 ];

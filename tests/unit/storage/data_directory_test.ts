@@ -14,9 +14,9 @@ import {
   DataDirectoryError,
   DataDirectoryLockedError,
   DataDirectoryUnusableError,
-  ForeignClusterError,
-  ForeignNodeError,
   NewerFormatError,
+  OtherClusterError,
+  OtherNodeError,
   readIdentity,
 } from "../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
@@ -183,7 +183,7 @@ const REFUSALS: readonly Refusal[] = [
     name: "another node's",
     change: () => {},
     identity: { ...IDENTITY, nodeId: 2 },
-    error: ForeignNodeError,
+    error: OtherNodeError,
     says: [
       "it belongs to node 1 of cluster 7f3a9c0012345678 (test), not to node 2",
       "--node-id",
@@ -194,14 +194,14 @@ const REFUSALS: readonly Refusal[] = [
     name: "another cluster's",
     change: () => {},
     identity: { ...IDENTITY, clusterId: "00112233" },
-    error: ForeignClusterError,
+    error: OtherClusterError,
     says: ["it belongs to node 1 of cluster 7f3a9c0012345678 (test), not to cluster 00112233", "--cluster"],
   },
   {
     name: "another cluster's by name",
     change: () => {},
     identity: { ...IDENTITY, clusterName: "other" },
-    error: ForeignClusterError,
+    error: OtherClusterError,
     says: ['not to cluster "other"', "--cluster-name"],
   },
   {
@@ -286,7 +286,7 @@ Deno.test("DataDirectory: every refusal names the directory, the owner if known 
     const disk = await setUp();
     change(disk);
     // A node that is not the owner of an undamaged directory is refused only after it locked it, so the file LOCK remains.
-    const isOtherOwner = error === ForeignNodeError || error === ForeignClusterError;
+    const isOtherOwner = error === OtherNodeError || error === OtherClusterError;
     if (!isOtherOwner) disk.remove(`${PATH}/LOCK`);
     const before = disk.contents();
     const thrown = await open(disk, identity).then(() => null, (reason) => reason);
