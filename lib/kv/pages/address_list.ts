@@ -1,8 +1,8 @@
-/** A stack of addresses outside the collector's reach. */
+/** A stack of addresses. */
 
 const CHUNK_ADDRESSES = 1_024;
 
-/** A stack of addresses. */
+/** A stack of addresses in typed arrays, which the garbage collector does not scan. */
 export class AddressList {
   readonly #chunks: Uint32Array[] = [];
   #length = 0;

@@ -1,22 +1,23 @@
 /**
- * An allocator of cells in a few large buffers: tree pages and the versions of keys lie in it, out of the collector's
- * reach.
+ * An allocator of cells in a few large buffers. Tree pages and the versions of keys are cells, so the garbage collector
+ * does not visit them one by one.
  *
- * A region is one ArrayBuffer of 2 MiB. It is divided into spans of 64 KiB (cells of at most 2 KiB) or 512 KiB
- * (larger cells), and all cells of a span have one size. A freed cell is reused by the next allocation of its size, so
- * a store that is overwritten does not grow and nothing needs to move; an empty span serves any size, and an empty
- * region is given back.
+ * A region is one ArrayBuffer of 2 MiB. It is divided into spans of 64 KiB (cells of at most 2 KiB) or 512 KiB (larger
+ * cells), and all cells of a span have one size, their size class. A freed cell is reused by the next allocation of its
+ * size, so a store that is overwritten does not grow. An empty span serves any size, and an empty region is released.
+ * When many cells were freed, regions may be half empty: {@link CellHeap.drain} chooses some, and the owner of their
+ * cells moves these elsewhere.
  *
- * An address counts units of 8 bytes and is never 0. The first word of a cell belongs to its owner, who writes a tag
- * other than {@link FREE_TAG} into its low byte: freeing a cell twice, or reading a freed one, is an assertion.
+ * An address counts units of 8 bytes and is never 0. The low byte of word 0 of a cell has a tag, which the owner of the
+ * cell writes; {@link FREE_TAG} marks a free cell, so that an assertion fails if a cell is freed twice.
  */
 import { assert, InvariantError } from "../../platform/assert.ts";
 
-/** In the first word of a cell that is not in use. */
+/** The tag of a cell that is not in use. */
 export const FREE_TAG = 0xff;
 /** Bytes of the largest cell. */
 export const MAX_CELL_BYTES = 32_768;
-/** Bytes of a tree page, which is a cell with a size of its own so that pages are aligned. */
+/** Bytes of a tree page. This is also the size of a class, so that pages are aligned. */
 export const PAGE_BYTES = 4_096;
 
 /** Units of 8 bytes in a region, as a power of two. */
@@ -29,24 +30,26 @@ const SPANS_PER_REGION = 1 << (REGION_SHIFT - SPAN_SHIFT);
 const SMALL_SPAN_BYTES = 8 << SPAN_SHIFT;
 /** A large span takes the place of this many small ones. */
 const LARGE_SPAN_FACTOR = 8;
-/** Cells above this lie in large spans, so that little of a span's end is wasted. */
+/** Cells above this size are in large spans, so that the rest at the end of a span is a small part of it. */
 const MAX_SMALL_CELL_BYTES = 2_048;
-/** Up to here a cell is at most 7 bytes larger than what was asked for, above at most one part in sixteen. */
+/** Up to this size a cell is at most 7 bytes larger than requested; above it, at most one part in sixteen larger. */
 const MAX_EXACT_BYTES = 512;
-/** 32 GiB: what addresses of 32 bits reach. */
+/** The regions that addresses of 32 bits can name: 32 GiB. */
 const MAX_REGIONS = 16_384;
 const NO_SPAN = -1;
-/** Regions are drained when they take this many times as much memory as the cells in use, and a little more. */
-const MAX_WASTE = 1.25;
-const SLACK_BYTES = 8_388_608;
-/** So many times as much is left to them then. */
-const DRAINED_WASTE = 1.1;
+/**
+ * Regions are drained when their bytes exceed the bytes of cells in use × FRAGMENTED_RATIO + FRAGMENTED_SLACK_BYTES.
+ */
+const FRAGMENTED_RATIO = 1.25;
+const FRAGMENTED_SLACK_BYTES = 8_388_608;
+/** So many of them are drained that the bytes of the others are about the bytes of cells in use × DRAINED_RATIO. */
+const DRAINED_RATIO = 1.1;
 
 const NO_BYTES = new Uint8Array(0);
 const NO_WORDS = new Uint32Array(0);
 const NO_FLOATS = new Float64Array(0);
 
-/** Sizes of cells in ascending order; the first place is not used, since 0 stands for a span without a size. */
+/** Size of a cell by size class, ascending. Class 0 has no cells: it marks a span without a size class. */
 const CLASS_BYTES: readonly number[] = (() => {
   const sizes = [0];
   for (let bytes = 16; bytes <= MAX_CELL_BYTES;) {
@@ -58,7 +61,7 @@ const CLASS_BYTES: readonly number[] = (() => {
   return sizes;
 })();
 
-/** By size in units of 8 bytes, rounded up: the class of the cell that holds it. */
+/** The size class for each number of units of 8 bytes, rounded up. */
 const CLASS_OF: Uint8Array = (() => {
   let sizeClass = 1;
   return Uint8Array.from({ length: MAX_CELL_BYTES / 8 + 1 }, (_, units) => {
@@ -67,59 +70,61 @@ const CLASS_OF: Uint8Array = (() => {
   });
 })();
 
-/** By class: cells in a span. */
+/** Number of cells in a span, by size class. */
 const CAPACITY: Uint16Array = Uint16Array.from(
   CLASS_BYTES,
   (bytes) => bytes === 0 ? 0 : Math.floor(spanBytesOf(bytes) / bytes),
 );
 
-/** Bytes of the cell that an allocation of `bytes` gets. */
+/** Returns the size of the cell that an allocation of `bytes` receives. */
 export function cellBytes(bytes: number): number {
   return CLASS_BYTES[CLASS_OF[(bytes + 7) >>> 3] ?? 0] ?? 0;
 }
 
-/** What a heap holds, in bytes. */
+/** The memory of a heap, in bytes. */
 export interface HeapUsage {
   /** Cells in use. */
   readonly liveBytes: number;
-  /** Spans with a cell in use, and at most one empty span a size. */
+  /** Spans with a cell in use, and at most one empty span of each size class. */
   readonly spanBytes: number;
-  /** All regions; what was never written to in them takes no memory. */
+  /** All regions. The operating system provides memory only for the parts that were written. */
   readonly regionBytes: number;
 }
 
 /**
  * The cells of one store.
  *
- * Invariants: a span of a size is in the list of that size exactly while it has a free cell and its region takes cells;
- * `used` counts its cells in use; a span without a size is empty.
+ * Invariants: a span is in the list of its size class exactly while it has a free cell and its region is not draining;
+ * `used` counts its cells in use; a span without a size class is empty.
  */
 export class CellHeap {
   /** The buffers by region, three views of each. Region 0 is empty, so that no address is 0. */
   readonly #bytes: Uint8Array[] = [NO_BYTES];
   readonly #words: Uint32Array[] = [NO_WORDS];
   readonly #floats: Float64Array[] = [NO_FLOATS];
-  /** By region: whether its spans are large, and how many have no size. */
+  /** By region: whether its spans are large, and how many of them have no size class. */
   readonly #isLarge: boolean[] = [false];
   readonly #emptySpans: number[] = [0];
-  /** By region: bytes of its cells in use, and whether it takes no more of them. */
+  /** By region: bytes of its cells in use, and whether no more cells are allocated in it. */
   readonly #usedBytes: number[] = [0];
   readonly #isDraining: boolean[] = [false];
-  /** By span. */
+  /** By span, here and below: its size class, and its number of cells in use. */
   #sizeClass = new Uint8Array(SPANS_PER_REGION);
   #used = new Uint16Array(SPANS_PER_REGION);
-  /** Cells from this position on were never used. */
+  /** The cells from this position on were never used, and are not in the list of free cells. */
   #fresh = new Uint16Array(SPANS_PER_REGION);
+  /** The first free cell; word 1 of a free cell has the address of the next one. */
   #freeCell = new Uint32Array(SPANS_PER_REGION);
+  /** The neighbours in the list of spans with a free cell of the same size class. */
   #nextSpan = new Int32Array(SPANS_PER_REGION);
   #previousSpan = new Int32Array(SPANS_PER_REGION);
-  /** By size: the first span with a free cell. */
+  /** By size class: the first span of that list. */
   readonly #firstSpan = new Int32Array(CLASS_BYTES.length).fill(NO_SPAN);
   #liveBytes = 0;
   #spanBytes = 0;
   #regions = 0;
 
-  /** What the heap holds now. */
+  /** The memory of the heap now. */
   get usage(): HeapUsage {
     return {
       liveBytes: this.#liveBytes,
@@ -128,27 +133,27 @@ export class CellHeap {
     };
   }
 
-  /** The buffer in which the cell lies, as bytes; see {@link byteBase}. */
+  /** Returns the buffer that contains the cell, as bytes; see {@link byteBase}. */
   bytesOf(address: number): Uint8Array {
     return this.#bytes[address >>> REGION_SHIFT] ?? NO_BYTES;
   }
 
-  /** The buffer in which the cell lies, as words of 4 bytes; see {@link wordBase}. */
+  /** Returns the buffer that contains the cell, as words of 4 bytes; see {@link wordBase}. */
   wordsOf(address: number): Uint32Array {
     return this.#words[address >>> REGION_SHIFT] ?? NO_WORDS;
   }
 
-  /** The buffer in which the cell lies, as floats of 8 bytes; see {@link floatBase}. */
+  /** Returns the buffer that contains the cell, as floats of 8 bytes; see {@link floatBase}. */
   floatsOf(address: number): Float64Array {
     return this.#floats[address >>> REGION_SHIFT] ?? NO_FLOATS;
   }
 
-  /** The tag that the owner of a cell wrote, or {@link FREE_TAG}. */
+  /** Returns the tag that the owner of a cell wrote, or {@link FREE_TAG}. */
   tagOf(address: number): number {
     return (this.wordsOf(address)[wordBase(address)] ?? FREE_TAG) & 0xff;
   }
 
-  /** Returns the address of a cell of at least `bytes`, 16 … {@link MAX_CELL_BYTES}. What is in it is not defined. */
+  /** Returns the address of a cell of at least `bytes`, 1 … {@link MAX_CELL_BYTES}. Its content is undefined. */
   allocate(bytes: number): number {
     assert(bytes > 0 && bytes <= MAX_CELL_BYTES, "a cell has 1 to 32768 bytes");
     const sizeClass = CLASS_OF[(bytes + 7) >>> 3] ?? 0;
@@ -175,7 +180,7 @@ export class CellHeap {
     return cell;
   }
 
-  /** Gives a cell back. */
+  /** Frees a cell. */
   free(address: number): void {
     const words = this.wordsOf(address);
     const base = wordBase(address);
@@ -196,22 +201,23 @@ export class CellHeap {
     const isDraining = this.#isDraining[region] === true;
     if (used === CAPACITY[sizeClass] && !isDraining) this.#link(span, sizeClass);
     if (used > 1) return;
-    // The only span of a size stays, so that one cell that comes and goes does not open a span each time.
+    // The last span with a free cell of its class keeps the class: a cell that is allocated and freed again and again
+    // would otherwise start a span each time.
     const isOnly = !isDraining && this.#firstSpan[sizeClass] === span && this.#nextSpan[span] === NO_SPAN;
     if (!isOnly) this.#endSpan(span, sizeClass);
   }
 
-  /** Whether regions take much more memory than the cells in use. */
-  get isWasteful(): boolean {
-    return this.#regions * REGION_BYTES > this.#liveBytes * MAX_WASTE + SLACK_BYTES;
+  /** Whether the regions are much larger than the cells in use. */
+  get isFragmented(): boolean {
+    return this.#regions * REGION_BYTES > this.#liveBytes * FRAGMENTED_RATIO + FRAGMENTED_SLACK_BYTES;
   }
 
   /**
-   * Chooses the emptiest regions, as many as the cells in use could do without: they take no more cells from then on, so
-   * that moving their cells away gives them back. Returns how many there are.
+   * Chooses the emptiest regions, as many as the cells in use do not need. No cell is allocated in them from now on,
+   * and a region is released when its last cell is freed. Returns the number of regions that are draining.
    */
   drain(): number {
-    let spare = Math.floor((this.#regions * REGION_BYTES - this.#liveBytes * DRAINED_WASTE) / REGION_BYTES);
+    let spare = Math.floor((this.#regions * REGION_BYTES - this.#liveBytes * DRAINED_RATIO) / REGION_BYTES);
     const regions = [...this.#usedBytes.keys()].filter((region) => this.#bytesIn(region) > 0);
     regions.sort((one, other) => (this.#usedBytes[one] ?? 0) - (this.#usedBytes[other] ?? 0));
     let draining = 0;
@@ -233,7 +239,7 @@ export class CellHeap {
     return draining;
   }
 
-  /** Whether a cell lies in a region that takes no more cells. */
+  /** Whether a cell is in a region that is draining. */
   isDraining(address: number): boolean {
     return this.#isDraining[address >>> REGION_SHIFT] === true;
   }
@@ -272,6 +278,7 @@ export class CellHeap {
     return this.#isLarge[address >>> REGION_SHIFT] === true ? span - span % LARGE_SPAN_FACTOR : span;
   }
 
+  /** Assigns an empty span to a size class. */
   #startSpan(sizeClass: number): number {
     const size = CLASS_BYTES[sizeClass] ?? 0;
     const isLarge = size > MAX_SMALL_CELL_BYTES;
@@ -293,6 +300,9 @@ export class CellHeap {
     return span;
   }
 
+  /**
+   * Takes the size class from an empty span. Releases its region if that is empty, unless no other has an empty span.
+   */
   #endSpan(span: number, sizeClass: number): void {
     const region = Math.floor(span / SPANS_PER_REGION);
     const isDraining = this.#isDraining[region] === true;
@@ -311,7 +321,7 @@ export class CellHeap {
   }
 
   #removeRegion(region: number): void {
-    // Without this the memory would stay until the collector's next full pass, which nothing else may call for.
+    // Releases the memory now. Otherwise it would wait for the next full garbage collection, which may not come.
     const { buffer } = this.#bytes[region] ?? NO_BYTES;
     if (buffer instanceof ArrayBuffer) buffer.transfer(0);
     this.#bytes[region] = NO_BYTES;
@@ -329,7 +339,7 @@ export class CellHeap {
   #addRegion(isLarge: boolean): number {
     const vacant = this.#bytes.findIndex((bytes, index) => index > 0 && bytes.length === 0);
     const region = vacant > 0 ? vacant : this.#bytes.length;
-    assert(region < MAX_REGIONS, "a store takes at most 32 GiB");
+    assert(region < MAX_REGIONS, "a store has at most 32 GiB");
     const buffer = new ArrayBuffer(REGION_BYTES);
     this.#bytes[region] = new Uint8Array(buffer);
     this.#words[region] = new Uint32Array(buffer);
@@ -352,8 +362,8 @@ export class CellHeap {
   }
 
   /**
-   * Adds a span to the list of its size: as the first, or behind the first if that lies lower. So lower spans fill, and
-   * higher ones become empty when fewer cells are in use than once were.
+   * Adds a span to the list of its size class: as the first, or as the second if the first has a lower number. So spans
+   * with low numbers are filled first, and those with high numbers become empty when cells are freed.
    */
   #link(span: number, sizeClass: number): void {
     const first = this.#firstSpan[sizeClass] ?? NO_SPAN;
@@ -366,6 +376,7 @@ export class CellHeap {
     else this.#nextSpan[previous] = span;
   }
 
+  /** Removes a span from the list of its size class. */
   #unlink(span: number): void {
     const next = this.#nextSpan[span] ?? NO_SPAN;
     const previous = this.#previousSpan[span] ?? NO_SPAN;
@@ -375,17 +386,17 @@ export class CellHeap {
   }
 }
 
-/** Where a cell begins in its buffer of bytes. */
+/** Returns the position of a cell in its buffer of bytes. */
 export function byteBase(address: number): number {
   return (address & UNIT_MASK) << 3;
 }
 
-/** Where a cell begins in its buffer of words. */
+/** Returns the position of a cell in its buffer of words. */
 export function wordBase(address: number): number {
   return (address & UNIT_MASK) << 1;
 }
 
-/** Where a cell begins in its buffer of floats. */
+/** Returns the position of a cell in its buffer of floats. */
 export function floatBase(address: number): number {
   return address & UNIT_MASK;
 }

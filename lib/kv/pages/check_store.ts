@@ -1,6 +1,6 @@
 /**
- * Checks a whole store: the order, heads and counts of its pages, that exactly what can be reached is in use, the links
- * of the history, and all sums of bytes. It visits everything, so it is for tests, simulations and inspection.
+ * Checks a complete store: the order, heads and counts of its pages, that the cells in use are exactly those that can
+ * be reached, the links of the history, and all sums of bytes. It reads everything, so it is for tests and simulations.
  */
 import { InvariantError } from "../../platform/assert.ts";
 import { cellBytes, PAGE_BYTES } from "./cell_heap.ts";
@@ -17,23 +17,24 @@ export function checkStore(store: PagedStore): void {
   new StoreCheck(store).run();
 }
 
-/** Bounds of the keys that a page may have, as their parent says. */
+/** Bounds of the keys in a page, from the separators of its parent. */
 interface Bounds {
   readonly lower: Uint8Array | null;
   readonly upper: Uint8Array | null;
 }
 
-/** What was found in one tree. */
+/** The pages and versions of one tree. */
 interface Tree {
   readonly kind: "put" | "tombstone";
   readonly pages: Set<number>;
   readonly versions: number[];
 }
 
+/** A check of one store. */
 class StoreCheck {
   readonly #store: PagedStore;
   readonly #pages: TreePages;
-  /** Every page and version that something leads to, each once. */
+  /** The pages and versions that can be reached. */
   readonly #usedPages = new Set<number>();
   readonly #usedVersions = new Set<number>();
 
@@ -55,7 +56,7 @@ class StoreCheck {
     this.#checkMemory();
   }
 
-  /** Walks the two trees of a store or view, and the versions before those in them. */
+  /** Checks the two trees of a store or view, and the previous versions of those in them. */
   #checkReader(reader: StoreReader): [Tree, Tree] {
     const { presentRoot, deletedRoot } = reader.structure;
     const present: Tree = { kind: "put", pages: new Set(), versions: [] };
@@ -68,13 +69,13 @@ class StoreCheck {
     return [present, deleted];
   }
 
-  /** Returns the number of entries under the page. */
+  /** Checks a page and those under it; returns the number of entries under it. */
   #walk(page: number, tree: Tree, bounds: Bounds): number {
     this.#expect(!tree.pages.has(page), `page ${page} has one parent`);
     tree.pages.add(page);
     const epoch = this.#pages.epochOf(page);
     this.#expect(
-      epoch <= this.#store.retained.marks.epoch,
+      epoch <= this.#store.retained.viewRecords.epoch,
       `page ${page} was made in an epoch that has begun`,
     );
     if (!this.#pages.isInner(page)) return this.#walkLeaf(page, tree, bounds);
@@ -263,22 +264,22 @@ class StoreCheck {
     this.#expect(present.versions.length === this.#store.size, "the store counts its keys");
   }
 
-  /** Checks what is kept for views, or was not freed yet. */
+  /** Checks the items that are retained for views or not freed yet. */
   #checkRetired(): void {
-    const { held, released } = this.#store.retained.marks;
+    const { held, released } = this.#store.retained.viewRecords;
     const { records } = this.#pages;
-    for (const mark of [...held, ...released]) {
-      for (const page of mark.pages) {
+    for (const record of [...held, ...released]) {
+      for (const page of record.pages) {
         this.#expect(
-          this.#pages.epochOf(page) <= mark.epoch,
+          this.#pages.epochOf(page) <= record.epoch,
           `page ${page} is kept for a view that can reach it`,
         );
         this.#use(this.#usedPages, "retired page", page);
       }
-      for (const version of mark.versions) {
+      for (const version of record.versions) {
         this.#expect(records.isVersion(version), `the retired version ${version} is in use`);
         this.#expect(
-          records.modRevision(version) <= mark.revision,
+          records.modRevision(version) <= record.revision,
           `key ${shown(records.key(version))}: the retired version is kept for a view that can reach it`,
         );
         this.#use(this.#usedVersions, "retired version", version);
@@ -313,7 +314,7 @@ class StoreCheck {
     }
   }
 
-  /** Checks that the cells in use are those that something leads to. */
+  /** Checks that the cells in use are those that can be reached. */
   #checkMemory(): void {
     const { heap, inner, records } = this.#pages;
     heap.check();
@@ -343,6 +344,7 @@ class StoreCheck {
     );
   }
 
+  /** Adds an address that can be reached, and checks that it was not reached before. */
   #use(used: Set<number>, what: string, address: number): void {
     this.#expect(!used.has(address), `${what} ${address} is in one place`);
     used.add(address);
@@ -362,7 +364,7 @@ function compareBytes(one: Uint8Array, other: Uint8Array): number {
   return one.length - other.length;
 }
 
-/** The start of a key for a message. */
+/** Returns the start of a key in hexadecimal, for a message. */
 function shown(key: Uint8Array): string {
   const text = [...key.subarray(0, MAX_SHOWN_BYTES)].map((byte) => byte.toString(16).padStart(2, "0")).join(
     "",

@@ -1,44 +1,49 @@
 /**
- * The events of the history in order of revision: for each put or delete the address of the version that it wrote, and
- * what keeping it costs.
+ * The events of the history in order of revision. Each put or delete has one event: the address of the version that it
+ * wrote, and the bytes that the history counts for it.
  *
- * Events are numbered from the store's beginning; the numbers are this node's own and leave it nowhere. The log lies in
- * chunks that are appended to and never written elsewhere, but for the address of a version that is moved, so a view
+ * Events are numbered in the order of writing. The numbers differ between nodes, and are neither sent nor stored. The
+ * log consists of chunks. Except for the address of a version that is moved, an event is never changed, so a view
  * shares them.
  */
 import { assert } from "../../platform/assert.ts";
 import type { Records } from "./records.ts";
 
-/** So few that their costs, with values of 1 MiB, have a sum below 2^32. */
+/** Events of a chunk: few enough that the sum of their costs is below 2^32 even if all values have 1 MiB. */
 const CHUNK_EVENTS = 2_048;
 
-/** What an event counts for beside the versions that it keeps. */
+/** Bytes that an event itself counts for. */
 export const EVENT_BYTES = 8;
 
-/** What the event of a version costs: itself, the put that it superseded, and a tombstone. */
+/**
+ * Returns the cost of a version's event in bytes: the event, the put that was superseded, and the version if a
+ * tombstone.
+ */
 export function eventCost(records: Records, address: number, previous: number): number {
   return EVENT_BYTES + (previous !== 0 && records.isPut(previous) ? records.bytes(previous) : 0) +
     (records.isPut(address) ? 0 : records.bytes(address));
 }
 
+/** A part of the log. */
 interface Chunk {
   readonly addresses: Uint32Array;
-  /** Sums of the costs of the chunk's events up to each and with it. */
+  /** For each event, the sum of the costs of the chunk's events up to and including it. */
   readonly costs: Uint32Array;
   readonly firstRevision: number;
   /** Sum of the costs of all events before the chunk. */
   readonly costBefore: number;
 }
 
-/** Events that are read: those of the store, or of a view. */
+/** The events of a store or of a view, for reading. */
 export class EventRange {
   protected readonly records: Records;
   protected readonly chunks: (Chunk | null)[];
-  /** Chunks that were dropped at the front. */
+  /** Number of chunks that were dropped at the front. */
   protected dropped: number;
+  /** The number that the next event will have. */
   protected last: number;
 
-  /** The events in these chunks up to the number `last` (excluded). */
+  /** Makes the range of the events in these chunks, up to the number `last` (excluded). */
   constructor(
     records: Records,
     { chunks, dropped, last }: { chunks: (Chunk | null)[]; dropped: number; last: number },
@@ -54,16 +59,16 @@ export class EventRange {
     return this.last;
   }
 
-  /** The version that an event wrote. */
+  /** Returns the address of an event's version. */
   address(number: number): number {
     return this.chunkOf(number)?.addresses[number % CHUNK_EVENTS] ?? 0;
   }
 
-  /** The first event from number `start` on whose revision is not below `revision`. O(log n). */
+  /** Returns the number of the first event, from `start` on, whose revision is at least `revision`. O(log n). */
   seek(revision: number, start: number): number {
     let low = Math.floor(start / CHUNK_EVENTS) - this.dropped;
     let high = this.chunks.length;
-    // The last chunk that begins below the revision: the event is in it, or the first behind it.
+    // Find the last chunk that begins below the revision: the event is in it, or is the first of the next chunk.
     while (high - low > 1) {
       const middle = (low + high) >>> 1;
       if ((this.chunks[middle]?.firstRevision ?? 0) < revision) low = middle;
@@ -71,7 +76,7 @@ export class EventRange {
     }
     let first = Math.max(start, (low + this.dropped) * CHUNK_EVENTS);
     let end = Math.min(this.last, (low + 1 + this.dropped) * CHUNK_EVENTS);
-    // Most revisions have one event: look where it would be then.
+    // Most revisions have one event. If all do, the event is at `guess`, and the search ends at once.
     const guess = first + revision - this.records.modRevision(this.addressOrZero(first));
     if (guess > first && guess < end) {
       if (this.records.modRevision(this.address(guess - 1)) < revision) first = guess;
@@ -90,9 +95,9 @@ export class EventRange {
     const chunk = this.chunkOf(number);
     const position = number % CHUNK_EVENTS;
     if (chunk !== null && position === 0) return chunk.costBefore;
-    const its = position === 0 ? this.chunkOf(number - 1) : chunk;
-    if (its === null) return 0;
-    return its.costBefore + (its.costs[(number - 1) % CHUNK_EVENTS] ?? 0);
+    const previous = position === 0 ? this.chunkOf(number - 1) : chunk;
+    if (previous === null) return 0;
+    return previous.costBefore + (previous.costs[(number - 1) % CHUNK_EVENTS] ?? 0);
   }
 
   protected chunkOf(number: number): Chunk | null {
@@ -106,7 +111,7 @@ export class EventRange {
 
 /** The events of a store. Invariant: revisions never fall from one event to the next. */
 export class EventLog extends EventRange {
-  /** A log without events. */
+  /** Makes a log without events. */
   constructor(records: Records) {
     super(records, { chunks: [], dropped: 0, last: 0 });
   }
@@ -116,7 +121,7 @@ export class EventLog extends EventRange {
     const position = this.last % CHUNK_EVENTS;
     let chunk = this.chunks[this.chunks.length - 1] ?? null;
     if (position === 0 || chunk === null) {
-      assert(position === 0, "a log without chunks begins one");
+      assert(position === 0, "a chunk begins at a multiple of its size");
       chunk = {
         addresses: new Uint32Array(CHUNK_EVENTS),
         costs: new Uint32Array(CHUNK_EVENTS),
@@ -130,13 +135,15 @@ export class EventLog extends EventRange {
     this.last++;
   }
 
-  /** The version of an event was moved. */
+  /** Changes the address of an event, whose version was moved. */
   setAddress(number: number, address: number): void {
     const chunk = this.chunkOf(number);
     if (chunk !== null) chunk.addresses[number % CHUNK_EVENTS] = address;
   }
 
-  /** Forgets the chunks with no event from this number on, except for the last, which has the sum of costs. */
+  /**
+   * Drops the chunks that have only events before this number, except for the last chunk, which has the sum of costs.
+   */
   dropBefore(number: number): void {
     while (this.chunks.length > 1 && (this.dropped + 1) * CHUNK_EVENTS <= number) {
       this.chunks.shift();
@@ -144,7 +151,7 @@ export class EventLog extends EventRange {
     }
   }
 
-  /** The events as they stand. O(events / 2048). */
+  /** Returns a view of the present events. O(events / CHUNK_EVENTS). */
   view(): EventRange {
     return new EventRange(this.records, {
       chunks: [...this.chunks],

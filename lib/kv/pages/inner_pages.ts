@@ -1,16 +1,16 @@
 /**
- * The inner pages of a tree: children in the order of their keys, with separators between them.
+ * The inner pages of a tree: their children in key order, with separators between them.
  *
  *     word 0    tag (8 bits), number of children (16 bits, shifted by 16)
  *     word 1    epoch in which the page was made
- *     word 2    where the separators' bytes begin; they grow from the end of the page downward
+ *     word 2    start of the separators' bytes, which are added from the end of the page downward
  *     word 3    bytes of separators that were removed since the page was last packed
- *     words 4…  for each child 4 words: its page; the entries under it; start (16 bits) and length (16 bits, shifted
- *               by 16) of its separator; the cell of a separator that is too long for the page, or 0
+ *     words 4…  a slot of 4 words for each child: its page; the entries under it; start (16 bits) and length (16 bits,
+ *               shifted by 16) of its separator; the cell of a separator that is too long for the page, or 0
  *
- * The separator of a child is not greater than any key under it, and greater than all keys under the child before; the
- * first child's is empty. It is the shortest such prefix of a key, so a page has some hundred children. A page owns the
- * cells of its long separators: copying the page copies them.
+ * The separator of a child is at most the least key under it, and greater than all keys under the previous child; that
+ * of the first child is empty. It is the shortest prefix of a key with this property, so a page has some hundred
+ * children. A page owns the cells of its long separators: a copy of the page has copies of them.
  */
 import { assert } from "../../platform/assert.ts";
 import { byteBase, type CellHeap, PAGE_BYTES, wordBase } from "./cell_heap.ts";
@@ -20,7 +20,10 @@ export const INNER_TAG = 4;
 /** The tag of a cell with a separator. */
 export const SEPARATOR_TAG = 5;
 
-/** A longer separator has a cell of its own, so that every page has room for some dozens of children. */
+/**
+ * Maximum separator in the page; a longer one has a cell of its own, so that every page has room for dozens of
+ * children.
+ */
 const MAX_INLINE_BYTES = 64;
 const HEADER_BYTES = 16;
 const SLOT_BYTES = 16;
@@ -40,14 +43,17 @@ export interface Child {
 
 /** The inner pages of all trees of a store. */
 export class InnerPages {
-  /** What the key of the last search has in common with the separators on its two sides; see {@link search}. */
+  /**
+   * Results of the last {@link search} besides the slot, and input of the next one on the path down: the number of
+   * bytes that the key has in common with the separators below and above it.
+   */
   lowCommon = 0;
   highCommon = 0;
   readonly #heap: CellHeap;
   readonly #maxChildren: number;
   #common = 0;
 
-  /** Inner pages in `heap` with at most `maxChildren` each, or as many as there is room for. */
+  /** Makes the collection, without pages, in `heap`. A page has at most `maxChildren`, and at most as many as fit. */
   constructor(heap: CellHeap, maxChildren: number) {
     this.#heap = heap;
     this.#maxChildren = maxChildren;
@@ -78,7 +84,7 @@ export class InnerPages {
     return copy;
   }
 
-  /** Gives a page and the cells of its separators back. */
+  /** Frees a page and the cells of its separators. */
   free(page: number): void {
     for (let slot = this.count(page) - 1; slot >= 0; slot--) this.#freeSeparator(page, slot);
     this.#heap.free(page);
@@ -138,9 +144,10 @@ export class InnerPages {
   }
 
   /**
-   * Finds the last child whose separator is not greater than `key`. `lowCommon` and `highCommon` are what the key has in
-   * common with the separators between which the page lies, and then between which the child lies: all keys under it
-   * have the lesser of both in common with `key`, so that comparing goes on from there.
+   * Returns the slot of the last child whose separator is not greater than `key`. Before the call, `lowCommon` and
+   * `highCommon` are the bytes that the key has in common with the separators on both sides of the page (0 at the root);
+   * after it, with those on both sides of the child. All keys between two separators have the smaller of both numbers
+   * in common with `key`, so comparisons begin there.
    */
   search(page: number, key: Uint8Array): number {
     const words = this.#heap.wordsOf(page);
@@ -178,7 +185,7 @@ export class InnerPages {
     return low;
   }
 
-  /** Inserts a child at a slot; false when the page has no room. The separator is copied. */
+  /** Inserts a child at a slot; returns false if it does not fit. The separator is copied. */
   insert(page: number, slot: number, { child, entries, separator }: Child): boolean {
     const isLong = separator.length > MAX_INLINE_BYTES;
     const needed = SLOT_BYTES + (isLong ? 0 : separator.length);
@@ -186,8 +193,8 @@ export class InnerPages {
     if (this.usedBytes(page) + needed > PAGE_BYTES || count >= this.#maxChildren) return false;
     const words = this.#heap.wordsOf(page);
     const base = wordBase(page);
-    const room = (words[base + 2] ?? 0) - HEADER_BYTES - count * SLOT_BYTES;
-    if (room < needed) this.#pack(page);
+    const freeBytes = (words[base + 2] ?? 0) - HEADER_BYTES - count * SLOT_BYTES;
+    if (freeBytes < needed) this.#pack(page);
     const first = slotWord(page, slot);
     words.copyWithin(first + SLOT_WORDS, first, slotWord(page, count));
     words[base] = INNER_TAG | (count + 1) << 16;
@@ -206,37 +213,37 @@ export class InnerPages {
     return true;
   }
 
-  /** Removes a child. If it is the first, the one behind it becomes the first. */
+  /** Removes a child. If it is the first, the next one becomes the first, and its separator empty. */
   remove(page: number, slot: number): void {
     const words = this.#heap.wordsOf(page);
     const base = wordBase(page);
     const count = this.count(page);
-    this.#dropSeparator(page, slot);
+    this.#clearSeparator(page, slot);
     words.copyWithin(slotWord(page, slot), slotWord(page, slot + 1), slotWord(page, count));
     words[base] = INNER_TAG | (count - 1) << 16;
-    if (slot === 0 && count > 1) this.#dropSeparator(page, 0);
+    if (slot === 0 && count > 1) this.#clearSeparator(page, 0);
   }
 
   /**
-   * Moves the children from `slot` on to the end of another page, where the first of them has `separator` if it is not
-   * the first there. The other page has room.
+   * Moves the children from `slot` on to the end of the page `to`, in which they fit. `separator` becomes the separator
+   * of the first of them, unless `to` was empty.
    */
   move(page: number, slot: number, { to, separator }: { to: number; separator: Uint8Array }): void {
     const count = this.count(page);
     for (let from = slot; from < count; from++) {
       const end = this.count(to);
-      const its = from > slot ? this.separator(page, from) : end > 0 ? separator : new Uint8Array(0);
-      const hasRoom = this.insert(to, end, {
+      const ofFirst = end > 0 ? separator : new Uint8Array(0);
+      const isInserted = this.insert(to, end, {
         child: this.child(page, from),
         entries: this.entries(page, from),
-        separator: its,
+        separator: from > slot ? this.separator(page, from) : ofFirst,
       });
-      assert(hasRoom, `inner page ${to} has room for the children of page ${page}`);
+      assert(isInserted, `the children of inner page ${page} fit in page ${to}`);
     }
     for (let last = count - 1; last >= slot; last--) this.remove(page, last);
   }
 
-  /** The slot from which on children are to move so that both pages have about as many bytes. */
+  /** Returns the slot at which to split the page into halves of about equal bytes. */
   middle(page: number): number {
     const half = this.usedBytes(page) / 2;
     const count = this.count(page);
@@ -260,7 +267,7 @@ export class InnerPages {
     return page;
   }
 
-  /** Whether a key is less than a separator with which it has its first `from` bytes in common; sets `#common`. (Inlined into searches.) */
+  /** Whether a key is less than a separator, whose first `from` bytes are equal to the key's. Sets `#common`. */
   #isLess(key: Uint8Array, from: number, bytes: Uint8Array, start: number, length: number): boolean {
     const end = key.length < length ? key.length : length;
     let position = from;
@@ -269,6 +276,7 @@ export class InnerPages {
     return position < end ? (key[position] ?? 0) < (bytes[start + position] ?? 0) : key.length < length;
   }
 
+  /** Returns the position of a child's separator. */
   #locate(page: number, slot: number): { bytes: Uint8Array; start: number; length: number } {
     const words = this.#heap.wordsOf(page);
     const word = slotWord(page, slot);
@@ -284,6 +292,7 @@ export class InnerPages {
       };
   }
 
+  /** Returns the bytes of a child's separator that are in the page: 0 if it has a cell. */
   #inlineBytes(page: number, slot: number): number {
     return this.separatorCell(page, slot) === 0
       ? (this.#heap.wordsOf(page)[slotWord(page, slot) + 2] ?? 0) >>> 16
@@ -303,7 +312,7 @@ export class InnerPages {
   }
 
   /** Makes the separator of a child empty. */
-  #dropSeparator(page: number, slot: number): void {
+  #clearSeparator(page: number, slot: number): void {
     const words = this.#heap.wordsOf(page);
     const word = slotWord(page, slot);
     const garbage = wordBase(page) + 3;
@@ -313,7 +322,7 @@ export class InnerPages {
     words[word + 3] = 0;
   }
 
-  /** Moves the separators' bytes together. */
+  /** Removes the gaps between the separators' bytes. */
   #pack(page: number): void {
     const start = byteBase(page);
     const old = this.#heap.bytesOf(page).slice(start, start + PAGE_BYTES);
@@ -333,6 +342,7 @@ export class InnerPages {
   }
 }
 
+/** Returns the position of a child's slot in the buffer of words. */
 function slotWord(page: number, slot: number): number {
   return wordBase(page) + SLOTS + slot * SLOT_WORDS;
 }

@@ -3,42 +3,45 @@
  *
  *     word 0      tag (8 bits), number of entries (16 bits, shifted by 16)
  *     word 1      epoch in which the page was made
- *     word 2      bytes that all keys of the page have in common, from their start
- *     words 4…    heads: of each key the four bytes behind the common ones, as a number
- *     words 514…  addresses
+ *     word 2      number of bytes that all keys of the page have in common, from their start
+ *     words 4…    the head of each key: the four bytes after the common ones, as a number
+ *     words 514…  the address of each version
  *
- * A search compares heads, and looks at a version only where heads are equal: once, most of the time.
+ * A search compares heads, and reads a version only where heads are equal: once in most cases.
  */
 import { byteBase, type CellHeap, PAGE_BYTES, wordBase } from "./cell_heap.ts";
 import { keyHead, type Records } from "./records.ts";
 
 /** The tag of a leaf. */
 export const LEAF_TAG = 3;
-/** Entries that a leaf can have. */
+/** Maximum number of entries of a leaf. */
 export const LEAF_CAPACITY = 510;
 
 const HEADS = 4;
 const ADDRESSES = HEADS + LEAF_CAPACITY;
-/** A page whose number of entries becomes a power of two from here on has its common bytes counted anew. */
-const MIN_ENTRIES_TO_TIGHTEN = 16;
+/** The common bytes are recomputed when the number of entries reaches a power of two, from this one on. */
+const MIN_ENTRIES_TO_RECOMPUTE = 16;
 
-/** What is inserted into a leaf, and where. */
+/** An entry to be inserted into a leaf. */
 export interface Insertion {
   readonly position: number;
   readonly address: number;
   readonly common: number;
 }
 
-/** The leaves of all trees of a store. Invariant: common bytes and heads are those of the keys, which ascend. */
+/**
+ * The leaves of all trees of a store. Invariants: keys ascend; all keys of a leaf begin with its common bytes; heads
+ * are those of the keys.
+ */
 export class LeafPages {
-  /** Whether the last search found the key. */
+  /** Result of the last {@link search} besides the position: whether it found the key. */
   found = false;
-  /** How many of the bytes that all keys of the page have in common the key of the last search has, too. */
+  /** Result of the last {@link search}: how many of the page's common bytes the key begins with. */
   common = 0;
   readonly #heap: CellHeap;
   readonly #records: Records;
 
-  /** Leaves in `heap`, of versions in `records`. */
+  /** Makes the collection, without leaves, in `heap`; `records` are the versions. */
   constructor(heap: CellHeap, records: Records) {
     this.#heap = heap;
     this.#records = records;
@@ -72,7 +75,7 @@ export class LeafPages {
     return (this.#heap.wordsOf(page)[wordBase(page)] ?? 0) >>> 16;
   }
 
-  /** Bytes that all keys have in common. */
+  /** Number of bytes that all keys have in common. */
   commonBytes(page: number): number {
     return this.#heap.wordsOf(page)[wordBase(page) + 2] ?? 0;
   }
@@ -87,14 +90,14 @@ export class LeafPages {
     return this.#heap.wordsOf(page)[wordBase(page) + HEADS + position] ?? 0;
   }
 
-  /** Puts another version of the same key in the place of the one at `position`. */
+  /** Replaces the version at `position` by another one of the same key. */
   replace(page: number, position: number, address: number): void {
     this.#heap.wordsOf(page)[wordBase(page) + ADDRESSES + position] = address;
   }
 
   /**
-   * Finds the first entry whose key is not less than `key`; sets {@link found}. The key is known to have its first
-   * `known` bytes in common with all keys of the page.
+   * Returns the position of the first entry whose key is not less than `key`; sets {@link found} and {@link common}.
+   * The first `known` bytes of `key` are known to equal those of all keys of the page.
    */
   search(page: number, key: Uint8Array, known: number): number {
     const words = this.#heap.wordsOf(page);
@@ -134,27 +137,30 @@ export class LeafPages {
     return low;
   }
 
-  /** Inserts a version where the search for its key ended, with the {@link common} of that search. The page has room. */
+  /**
+   * Inserts an entry at the position of the search for its key, with the {@link common} of that search. The page is not
+   * full.
+   */
   insert(page: number, { position, address, common }: Insertion): void {
     const words = this.#heap.wordsOf(page);
     const base = wordBase(page);
     const count = (words[base] ?? 0) >>> 16;
-    if (common < (words[base + 2] ?? 0)) this.#rebase(page, common);
+    if (common < (words[base + 2] ?? 0)) this.#setCommon(page, common);
     for (const start of [base + HEADS, base + ADDRESSES]) {
       words.copyWithin(start + position + 1, start + position, start + count);
     }
     words[base + HEADS + position] = this.#records.head(address, words[base + 2] ?? 0);
     words[base + ADDRESSES + position] = address;
     words[base] = LEAF_TAG | (count + 1) << 16;
-    if (count + 1 >= MIN_ENTRIES_TO_TIGHTEN && (count & (count + 1)) === 0) this.tighten(page);
+    if (count + 1 >= MIN_ENTRIES_TO_RECOMPUTE && (count & (count + 1)) === 0) this.recomputeCommon(page);
   }
 
-  /** Appends a version whose key is greater than all of the page. The page has room. */
+  /** Appends a version whose key is greater than all of the page. The page is not full. */
   append(page: number, address: number): void {
     const count = this.count(page);
     const common = this.commonBytes(page);
-    const its = count === 0 ? 0 : this.#records.commonPrefix(this.address(page, 0), address);
-    this.insert(page, { position: count, address, common: Math.min(common, its) });
+    const withFirst = count === 0 ? 0 : this.#records.commonPrefix(this.address(page, 0), address);
+    this.insert(page, { position: count, address, common: Math.min(common, withFirst) });
   }
 
   /** Removes the entry at `position`. */
@@ -169,7 +175,7 @@ export class LeafPages {
     if (count === 1) words[base + 2] = 0;
   }
 
-  /** Moves the entries from `position` on to the end of another leaf, and counts the common bytes of both anew. */
+  /** Moves the entries from `position` on to the end of another leaf, and recomputes the common bytes of both. */
   move(page: number, position: number, to: number): void {
     const count = this.count(page);
     const target = this.count(to);
@@ -180,22 +186,24 @@ export class LeafPages {
     words.set(from.subarray(base + ADDRESSES + position, base + ADDRESSES + count), start);
     words[wordBase(to)] = LEAF_TAG | (target + count - position) << 16;
     from[base] = LEAF_TAG | position << 16;
-    this.#rebase(to, this.#tightest(to));
-    this.tighten(page);
+    this.#setCommon(to, this.#commonOfAll(to));
+    this.recomputeCommon(page);
   }
 
-  /** Counts the common bytes of the keys anew, since longer ones make heads that differ. */
-  tighten(page: number): void {
-    const common = this.#tightest(page);
-    if (common !== this.commonBytes(page)) this.#rebase(page, common);
+  /** Recomputes the common bytes: with more of them, fewer heads are equal. */
+  recomputeCommon(page: number): void {
+    const common = this.#commonOfAll(page);
+    if (common !== this.commonBytes(page)) this.#setCommon(page, common);
   }
 
-  #tightest(page: number): number {
+  /** Returns how many bytes all keys have in common: as many as the first and the last one. */
+  #commonOfAll(page: number): number {
     const count = this.count(page);
     return count < 2 ? 0 : this.#records.commonPrefix(this.address(page, 0), this.address(page, count - 1));
   }
 
-  #rebase(page: number, common: number): void {
+  /** Sets the number of common bytes, and the heads accordingly. */
+  #setCommon(page: number, common: number): void {
     const words = this.#heap.wordsOf(page);
     const base = wordBase(page);
     const count = (words[base] ?? 0) >>> 16;

@@ -1,6 +1,5 @@
 /**
- * An ordered map from keys to versions: a B+ tree of pages that are copied before they change while a view can reach
- * them.
+ * An ordered map from keys to versions: a B+ tree. A page that a view can reach is copied before it is changed.
  */
 import { assert } from "../../platform/assert.ts";
 import { PAGE_BYTES } from "./cell_heap.ts";
@@ -8,29 +7,36 @@ import type { Child } from "./inner_pages.ts";
 import { MAX_LEVELS, type TreePages } from "./tree_pages.ts";
 import type { Views } from "./views.ts";
 
-/** A leaf with fewer entries is merged with one beside it, if both together leave some room. */
+/**
+ * A leaf below MIN_LEAF_SHARE of its capacity is merged with a neighbour if the result is at most MAX_MERGED_SHARE of
+ * it.
+ */
 const MIN_LEAF_SHARE = 0.25;
 const MAX_MERGED_SHARE = 0.8;
-/** The same for inner pages, in bytes. */
+/** The same limits for inner pages, in bytes. */
 const MIN_INNER_BYTES = PAGE_BYTES * MIN_LEAF_SHARE;
 const MAX_MERGED_BYTES = PAGE_BYTES * MAX_MERGED_SHARE;
-/** Of a page at the right end of a tree this much stays in the left half, since keys that ascend fill it no more. */
+/**
+ * Share of an inner page at the right edge of the tree that stays in the left part of a split: ascending keys are added
+ * to the right part only.
+ */
 const APPEND_SHARE = 0.9;
 
 /**
  * One tree.
  *
  * Invariants: only the root may be a leaf without entries; every inner page has a child; each inner page counts the
- * entries under its children. After {@link find} the tree knows where the key is, or would be, until it changes.
+ * entries under its children. {@link find} stores the path to the key, or to the position at which it would be
+ * inserted; the change that follows uses it.
  */
 export class PageTree {
   readonly #pages: TreePages;
   readonly #views: Views;
-  /** The pages from the root to the leaf of the last key that was found, and the slots taken there. */
+  /** The path of the last search: the pages from the root to the leaf, and the slot taken in each. */
   readonly #path = new Uint32Array(MAX_LEVELS);
   readonly #slots = new Int32Array(MAX_LEVELS);
   #depth = 0;
-  /** What the last search found; null once the tree has changed. */
+  /** Whether the last search found its key; null once the tree has changed. */
   #found: boolean | null = null;
   #common = 0;
   readonly #leafEntries: number;
@@ -45,7 +51,7 @@ export class PageTree {
     this.#root = pages.leaves.create(views.epoch);
   }
 
-  /** The root page: with it the tree as it stands can be read, until it changes or for as long as a view is held. */
+  /** The root page. A tree is read from its root: until it changes, or while a view with this root is held. */
   get root(): number {
     return this.#root;
   }
@@ -77,11 +83,11 @@ export class PageTree {
     return leaves.found ? leaves.address(page, position) : 0;
   }
 
-  /** Puts another version in the place of the one found last. */
+  /** Replaces the version that was found last. */
   replace(address: number): void {
     assert(this.#found === true, "a version is replaced where it was found");
     this.#found = null;
-    this.#own();
+    this.#copySharedPages();
     this.#pages.leaves.replace(this.#leaf, this.#slots[this.#depth] ?? 0, address);
   }
 
@@ -89,8 +95,8 @@ export class PageTree {
   insert(address: number): void {
     assert(this.#found === false, "a key is inserted where it was not found");
     this.#found = null;
-    this.#own();
-    this.#count(1);
+    this.#copySharedPages();
+    this.#addEntries(1);
     const { leaves } = this.#pages;
     const leaf = this.#leaf;
     const position = this.#slots[this.#depth] ?? 0;
@@ -103,8 +109,8 @@ export class PageTree {
   remove(): void {
     assert(this.#found === true, "a key is removed where it was found");
     this.#found = null;
-    this.#own();
-    this.#count(-1);
+    this.#copySharedPages();
+    this.#addEntries(-1);
     const { leaves } = this.#pages;
     const leaf = this.#leaf;
     leaves.remove(leaf, this.#slots[this.#depth] ?? 0);
@@ -139,8 +145,8 @@ export class PageTree {
     this.#slots[depth] = count;
     this.#depth = depth;
     this.#found = null;
-    this.#own();
-    this.#count(1);
+    this.#copySharedPages();
+    this.#addEntries(1);
     if (count < this.#leafEntries) leaves.append(this.#leaf, address);
     else this.#split(address);
   }
@@ -149,8 +155,8 @@ export class PageTree {
     return this.#path[this.#depth] ?? 0;
   }
 
-  /** Copies the pages of the path that a view can reach. */
-  #own(): void {
+  /** Copies the pages of the path that a view can reach, so that they can be changed. */
+  #copySharedPages(): void {
     for (let level = 0; level <= this.#depth; level++) {
       const page = this.#path[level] ?? 0;
       if (!this.#views.isShared(this.#pages.epochOf(page))) continue;
@@ -161,6 +167,7 @@ export class PageTree {
     }
   }
 
+  /** Replaces a page by a copy of the current epoch. */
   #copy(page: number): number {
     const { inner, leaves } = this.#pages;
     const copy = this.#pages.isInner(page)
@@ -170,8 +177,8 @@ export class PageTree {
     return copy;
   }
 
-  /** Returns a child of an inner page that the tree owns, after copying it if a view can reach it. */
-  #ownChild(parent: number, slot: number): number {
+  /** Returns a child of an inner page that may be changed: the child itself, or a copy if a view can reach it. */
+  #unsharedChild(parent: number, slot: number): number {
     const child = this.#pages.inner.child(parent, slot);
     if (!this.#views.isShared(this.#pages.epochOf(child))) return child;
     const copy = this.#copy(child);
@@ -179,7 +186,8 @@ export class PageTree {
     return copy;
   }
 
-  #count(change: number): void {
+  /** Adds `change` to the number of entries, in all pages of the path. */
+  #addEntries(change: number): void {
     const { inner } = this.#pages;
     this.#size += change;
     for (let level = 0; level < this.#depth; level++) {
@@ -189,7 +197,7 @@ export class PageTree {
     }
   }
 
-  /** Inserts a version at the position found last in a leaf that is full. */
+  /** Inserts a version at the position found last, in a leaf that is full. */
   #split(address: number): void {
     const { leaves, records, inner } = this.#pages;
     const leaf = this.#leaf;
@@ -197,13 +205,13 @@ export class PageTree {
     const right = leaves.create(this.#views.epoch);
     if (position === this.#leafEntries && this.#isRightmost(this.#depth)) {
       leaves.append(right, address);
-      leaves.tighten(leaf);
+      leaves.recomputeCommon(leaf);
     } else {
       const half = this.#leafEntries / 2;
       leaves.move(leaf, half, right);
       const target = position <= half ? leaf : right;
-      const its = leaves.search(target, records.key(address), 0);
-      leaves.insert(target, { position: its, address, common: leaves.common });
+      const targetPosition = leaves.search(target, records.key(address), 0);
+      leaves.insert(target, { position: targetPosition, address, common: leaves.common });
     }
     const last = leaves.address(leaf, leaves.count(leaf) - 1);
     const first = leaves.address(right, 0);
@@ -221,7 +229,7 @@ export class PageTree {
     return true;
   }
 
-  /** Inserts a page behind the one that the path takes at `level`; above the root, a new root is made. */
+  /** Inserts a page after the one that the path takes at `level`. A level below 0 makes a new root. */
   #insertChild(level: number, child: Child): void {
     const { inner } = this.#pages;
     if (level < 0) {
@@ -240,10 +248,10 @@ export class PageTree {
     const separator = inner.separator(page, middle).slice();
     const right = inner.createEmpty(this.#views.epoch);
     inner.move(page, middle, { to: right, separator });
-    const hasRoom = slot <= middle
+    const isInserted = slot <= middle
       ? inner.insert(page, slot, child)
       : inner.insert(right, slot - middle, child);
-    assert(hasRoom, `inner page ${page} has room after it was split`);
+    assert(isInserted, `a child fits in inner page ${page} after its split`);
     const above = level - 1;
     if (above >= 0) {
       inner.setEntries(this.#path[above] ?? 0, this.#slots[above] ?? 0, this.#pages.entriesUnder(page));
@@ -251,7 +259,7 @@ export class PageTree {
     this.#insertChild(above, { child: right, entries: this.#pages.entriesUnder(right), separator });
   }
 
-  /** Merges the page of the path at `level` with one beside it, under the same parent, if both fit into one. */
+  /** Merges the page of the path at `level` with a neighbour under the same parent, if both fit into one page. */
   #merge(level: number): void {
     const { inner, leaves } = this.#pages;
     const parent = this.#path[level - 1] ?? 0;
@@ -266,8 +274,8 @@ export class PageTree {
         : inner.count(one) + inner.count(other) <= this.#pages.limits.innerChildren &&
           inner.usedBytes(one) + inner.usedBytes(other) + separator.length <= MAX_MERGED_BYTES;
       if (!fits) continue;
-      const target = this.#ownChild(parent, left);
-      const source = this.#ownChild(parent, left + 1);
+      const target = this.#unsharedChild(parent, left);
+      const source = this.#unsharedChild(parent, left + 1);
       if (isLeaf) leaves.move(source, 0, target);
       else inner.move(source, 0, { to: target, separator });
       inner.setEntries(parent, left, this.#pages.entriesUnder(target));
@@ -277,7 +285,7 @@ export class PageTree {
     }
   }
 
-  /** Removes a child from the inner page of the path at `level`, and the page when that was its only child. */
+  /** Removes a child from the inner page of the path at `level`, and that page too when it has no other child. */
   #removeChild(level: number, slot: number): void {
     const { inner } = this.#pages;
     const page = this.#path[level] ?? 0;

@@ -1,26 +1,32 @@
 /**
- * The keys with their history: two trees (present keys; deleted keys whose deletion the history has), the versions that
- * they lead to, and the events in order of revision.
+ * The keys with their history: a tree of the present keys, a tree of the deleted keys whose deletion is in the history,
+ * the versions that they refer to, and the events in order of revision.
  *
- * A put or delete writes a version that leads to the one before it. `compact` makes older history unreachable at once;
- * what it took is freed in steps ({@link PagedStore.tidy}).
+ * A put or delete writes a version that has the address of the previous one. `compact` makes older history unreachable
+ * at once; its memory is freed in steps ({@link PagedStore.tidy}).
+ *
+ * The state machine drops all history after each transaction: a server does not read past revisions yet, only the tests
+ * do ({@link StoreReader.getAt}, {@link StoreReader.eventsFrom}).
  */
 import { assert } from "../../platform/assert.ts";
 import { eventCost, EventLog, type EventRange } from "./event_log.ts";
 import { PageTree } from "./page_tree.ts";
 import { StoreReader } from "./store_reader.ts";
 import { type PageLimits, TreePages } from "./tree_pages.ts";
-import { type HeldView, Views } from "./views.ts";
+import { type ViewRecord, Views } from "./views.ts";
 
-/** Items that each change frees, while there are any. It makes at most three: a version, its tombstone and a page. */
+/**
+ * Items to free for each change, while there are any. A change retires at most three: a version, a tombstone and a
+ * page.
+ */
 const FREED_PER_CHANGE = 4;
-/** Events that are looked at for each item that may be freed. */
+/** Maximum number of events that are read for each item to free. */
 const EVENTS_PER_ITEM = 8;
-/** Changes between two steps of moving, and keys that one step looks at. */
-const CHANGES_PER_MOVE = 32;
-const KEYS_PER_MOVE = 128;
+/** Changes between two steps that move versions out of draining regions, and keys that one step reads. */
+const CHANGES_PER_DRAIN_STEP = 32;
+const KEYS_PER_DRAIN_STEP = 128;
 
-/** A store as it stood when the view was taken. It must be released. */
+/** A view: the state of a store when the view was taken. The caller releases it. */
 export class StoreView extends StoreReader {
   override readonly revision: number;
   override readonly compactedRevision: number;
@@ -34,7 +40,7 @@ export class StoreView extends StoreReader {
   readonly #release: () => void;
   #isHeld = true;
 
-  /** A view of `store`. */
+  /** Makes a view of the given state. */
   constructor(pages: TreePages, from: {
     readonly revision: number;
     readonly compactedRevision: number;
@@ -58,30 +64,30 @@ export class StoreView extends StoreReader {
     this.#release = from.release;
   }
 
-  /** Whether it was not released yet. */
+  /** Whether the view was not released yet. */
   get isHeld(): boolean {
     return this.#isHeld;
   }
 
   protected override get events(): EventRange {
-    assert(this.#isHeld, "a view is not read after it was released");
+    assert(this.#isHeld, "a view is not read after its release");
     return this.#events;
   }
 
-  /** Ends the view: nothing may be read through it, or from addresses that it gave, any more. Once more does nothing. */
+  /** Releases the view: neither it nor the addresses that it returned may be read any more. May be called twice. */
   release(): void {
     if (!this.#isHeld) return;
     this.#isHeld = false;
     this.#release();
   }
 
-  /** Releases the view. */
+  /** Calls {@link release}. */
   [Symbol.dispose](): void {
     this.release();
   }
 }
 
-/** What a store is made of. */
+/** The parts of a store. */
 export interface StoreParts {
   readonly pages: TreePages;
   readonly views: Views;
@@ -93,13 +99,13 @@ export interface StoreParts {
   readonly events: EventLog;
   readonly revision: number;
   readonly compactedRevision: number;
-  /** Of all present keys and values. */
+  /** Bytes of all present keys and values. */
   readonly bytes: number;
-  /** Versions that were written at the revision. */
+  /** Number of versions with the newest revision. */
   readonly order: number;
 }
 
-/** Makes the parts of a store without keys. */
+/** Returns the parts of a store without keys. */
 export function emptyParts(limits?: PageLimits): StoreParts {
   const pages = new TreePages(limits);
   const views = new Views(pages);
@@ -116,19 +122,19 @@ export function emptyParts(limits?: PageLimits): StoreParts {
   };
 }
 
-/** What a store retains for its views, and has yet to free. */
+/** The parts of a store that are retained for its views or not freed yet. */
 export interface RetainedStructure {
   readonly views: readonly StoreView[];
-  readonly marks: Views;
-  /** Events before this number have freed what they superseded. */
+  readonly viewRecords: Views;
+  /** The versions that were superseded by events before this number are freed or retired. */
   readonly reclaimedEvent: number;
 }
 
 /**
- * A store. Everything that can be read is determined by the changes made; where it lies is not.
+ * A store. Its content depends only on the changes that were made; the addresses also depend on when they were made.
  *
- * Invariants, beside those of {@link StoreReader}: the revision of a change is not below the last one's, and above that
- * of every view; the event log has every version above the compacted revision, once.
+ * Invariants, besides those of {@link StoreReader}: the revision of a change is at least that of the last change, and
+ * above that of every view; the event log has each version above the compacted revision exactly once.
  */
 export class PagedStore extends StoreReader {
   readonly #views: Views;
@@ -136,24 +142,24 @@ export class PagedStore extends StoreReader {
   readonly #deleted: PageTree;
   readonly #events: EventLog;
   #revision = 0;
-  /** Versions that were written at the revision. */
+  /** Number of versions with the newest revision. */
   #order = 0;
   #compactedRevision = 0;
   #firstEvent = 0;
-  /** Events before this number have freed what they superseded. */
+  /** The versions that were superseded by events before this number are freed or retired. */
   #reclaimedEvent = 0;
   #bytes = 0;
   readonly #held = new Set<StoreView>();
-  /** The key from which on versions are moved out of regions next; null between two passes over all keys. */
-  #moveFrom: Uint8Array | null = null;
-  /** Changes since {@link tidy} was called last. */
-  #changesToTidy = 0;
-  /** What the regions took when the pass began. */
+  /** First key of the next step that moves versions out of draining regions; null between two passes over all keys. */
+  #drainFrom: Uint8Array | null = null;
+  /** Number of changes since the last {@link tidy}. */
+  #changesSinceTidy = 0;
+  /** Size of all regions when the pass began. */
   #regionBytesBefore = 0;
-  /** Changes until the next step of moving. */
-  #changesToMove = CHANGES_PER_MOVE;
+  /** Number of changes until the next step. */
+  #changesToDrainStep = CHANGES_PER_DRAIN_STEP;
 
-  /** A store with these parts, which nothing else changes from then on; without keys, by default. */
+  /** Makes a store of these parts, which nothing else changes from then on; without keys by default. */
   constructor(parts: StoreParts = emptyParts()) {
     super(parts.pages);
     this.#views = parts.views;
@@ -183,7 +189,7 @@ export class PagedStore extends StoreReader {
     return this.#bytes;
   }
 
-  /** What the store takes in memory. */
+  /** The memory of the store; large values are in each of the numbers. */
   get usage(): { readonly liveBytes: number; readonly spanBytes: number; readonly regionBytes: number } {
     const { largeBytes } = this.records;
     const { liveBytes, spanBytes, regionBytes } = this.pages.heap.usage;
@@ -194,7 +200,7 @@ export class PagedStore extends StoreReader {
     };
   }
 
-  /** Views that are held. */
+  /** Number of views that are held. */
   get viewCount(): number {
     return this.#views.held.length;
   }
@@ -235,7 +241,7 @@ export class PagedStore extends StoreReader {
     return address;
   }
 
-  /** Removes a key; whether it was there. If not, nothing changes. O(log n). */
+  /** Deletes a key; returns whether it existed. If not, nothing changes. O(log n). */
   delete(key: Uint8Array, revision: number): boolean {
     const before = this.#present.find(key);
     if (before === 0) return false;
@@ -258,8 +264,8 @@ export class PagedStore extends StoreReader {
   }
 
   /**
-   * Makes everything unreachable that only reads below `revision` and events up to it need. Without effect when it is not
-   * above the compacted revision. O(log n); memory is freed by {@link tidy}.
+   * Drops the history below `revision`: earlier revisions can no longer be read, nor the events up to `revision`. No
+   * effect if `revision` is not above the compacted one. O(log n); {@link tidy} frees the memory.
    */
   compact(revision: number): void {
     if (revision <= this.#compactedRevision) return;
@@ -269,25 +275,24 @@ export class PagedStore extends StoreReader {
   }
 
   /**
-   * Frees some of what compacting and released views left, and moves some versions together, in proportion to the changes
-   * since it was called last. Everything that was read before is invalid afterwards, so the state machine calls it
-   * before it applies an entry; nothing else frees or moves what can be read.
+   * Frees memory that compaction and released views left, and moves versions out of draining regions: an amount of work
+   * in proportion to the changes since the last call. Addresses and bytes that were read before are invalid afterwards,
+   * so the state machine calls this before it applies an entry. Changes and compactions do not.
    */
   tidy(): void {
-    if (this.#changesToTidy === 0) return;
-    this.reclaim(this.#changesToTidy * FREED_PER_CHANGE);
-    this.#changesToMove -= this.#changesToTidy;
-    this.#changesToTidy = 0;
-    if (this.#changesToMove <= 0) this.#moveTogether();
+    if (this.#changesSinceTidy === 0) return;
+    this.reclaim(this.#changesSinceTidy * FREED_PER_CHANGE);
+    this.#changesToDrainStep -= this.#changesSinceTidy;
+    this.#changesSinceTidy = 0;
+    if (this.#changesToDrainStep <= 0) this.#drainRegions();
   }
 
   /**
-   * Frees what compacting and released views left: up to `limit` items. Returns
-   * whether nothing is left to be freed.
+   * Frees up to `limit` of the items that compaction and released views left. Returns whether none remain.
    */
   reclaim(limit: number): boolean {
     let left = limit - this.#views.reclaim(limit);
-    // Most events of a store that is being filled superseded nothing.
+    // An event may free nothing: while a store is filled, most of them superseded no version.
     for (let looked = 0; left > 0 && looked < limit * EVENTS_PER_ITEM; looked++) {
       if (this.#reclaimedEvent >= this.#firstEvent) break;
       left -= this.#reclaimEvent(this.#events.address(this.#reclaimedEvent));
@@ -297,9 +302,12 @@ export class PagedStore extends StoreReader {
     return this.#reclaimedEvent >= this.#firstEvent && this.#views.released.length === 0;
   }
 
-  /** The store as it stands. O(1), but for one step a 2,048 events. The caller releases it. */
+  /**
+   * Takes a view of the present state, which the caller releases. O(1), apart from a copy of the event log's list of
+   * chunks.
+   */
   view(): StoreView {
-    const mark: HeldView = this.#views.take(this.#revision);
+    const record: ViewRecord = this.#views.take(this.#revision);
     const view = new StoreView(this.pages, {
       revision: this.#revision,
       compactedRevision: this.#compactedRevision,
@@ -311,16 +319,16 @@ export class PagedStore extends StoreReader {
       events: this.#events.view(),
       release: () => {
         this.#held.delete(view);
-        this.#views.release(mark);
+        this.#views.release(record);
       },
     });
     this.#held.add(view);
     return view;
   }
 
-  /** What {@link checkStore} walks beside the present state. */
+  /** The parts that {@link checkStore} checks besides the present state. */
   get retained(): RetainedStructure {
-    return { views: [...this.#held], marks: this.#views, reclaimedEvent: this.#reclaimedEvent };
+    return { views: [...this.#held], viewRecords: this.#views, reclaimedEvent: this.#reclaimedEvent };
   }
 
   protected override get presentRoot(): number {
@@ -339,21 +347,26 @@ export class PagedStore extends StoreReader {
     return this.#firstEvent;
   }
 
+  /** Begins a change at `revision`. */
   #begin(revision: number): void {
     assert(revision >= this.#revision, "revisions do not fall");
-    assert(revision > this.#views.newestRevision, "what a view shows does not change");
+    assert(revision > this.#views.newestRevision, "a change is above the revision of every view");
     if (revision === this.#revision) return;
     this.#revision = revision;
     this.#order = 0;
   }
 
+  /** Appends the event of a version that was written. */
   #note(address: number, previous: number): void {
     this.#events.push(address, eventCost(this.records, address, previous));
     this.#order++;
-    this.#changesToTidy++;
+    this.#changesSinceTidy++;
   }
 
-  /** Frees what an event at or below the compacted revision superseded, and itself if it deleted the key; how many. */
+  /**
+   * Retires the version that an event at or below the compacted revision superseded, and the event's own version if
+   * that is a tombstone whose key was not created again. Returns the number of retired versions.
+   */
   #reclaimEvent(address: number): number {
     const { records } = this;
     const previous = records.previous(address);
@@ -366,31 +379,32 @@ export class PagedStore extends StoreReader {
   }
 
   /**
-   * Moves versions out of regions that are to be given back, while the heap has many half-empty ones: those of some keys,
-   * so that no change takes long. A pass over all keys that gave nothing back (history and views hold what is left in the
-   * regions) lets as many changes go by before the next one.
+   * Moves the versions of the next keys out of draining regions, so that these can be released; begins a pass over all
+   * keys when the heap is fragmented. One step reads few keys, so that no change takes long. If a whole pass has
+   * released no region, because history and views hold the remaining cells, the next pass begins after as many changes
+   * as there are keys.
    */
-  #moveTogether(): void {
-    this.#changesToMove = CHANGES_PER_MOVE;
+  #drainRegions(): void {
+    this.#changesToDrainStep = CHANGES_PER_DRAIN_STEP;
     const { heap } = this.pages;
-    if (this.#moveFrom === null) {
+    if (this.#drainFrom === null) {
       const isSettled = this.#views.released.length === 0 && this.#reclaimedEvent >= this.#firstEvent;
-      if (!heap.isWasteful || !isSettled || heap.drain() === 0) return;
-      this.#moveFrom = new Uint8Array(0);
+      if (!heap.isFragmented || !isSettled || heap.drain() === 0) return;
+      this.#drainFrom = new Uint8Array(0);
       this.#regionBytesBefore = heap.usage.regionBytes;
     }
     const { records } = this;
-    const cursor = this.scan({ lower: this.#moveFrom, upper: null, reverse: false });
+    const cursor = this.scan({ lower: this.#drainFrom, upper: null, reverse: false });
     const versions: number[] = [];
     let address = cursor.next();
-    for (let looked = 0; looked < KEYS_PER_MOVE && address !== 0; looked++) {
+    for (let looked = 0; looked < KEYS_PER_DRAIN_STEP && address !== 0; looked++) {
       if (heap.isDraining(address)) versions.push(address);
       address = cursor.next();
     }
-    this.#moveFrom = address === 0 ? null : records.key(address).slice();
+    this.#drainFrom = address === 0 ? null : records.key(address).slice();
     for (const version of versions) this.#move(version);
-    const isInVain = address === 0 && heap.usage.regionBytes >= this.#regionBytesBefore;
-    if (isInVain) this.#changesToMove = Math.max(CHANGES_PER_MOVE, this.size);
+    const releasedNothing = address === 0 && heap.usage.regionBytes >= this.#regionBytesBefore;
+    if (releasedNothing) this.#changesToDrainStep = Math.max(CHANGES_PER_DRAIN_STEP, this.size);
   }
 
   /** Moves a present version to another cell. */
@@ -400,7 +414,7 @@ export class PagedStore extends StoreReader {
     const copy = records.copy(version);
     this.#present.replace(copy);
     const first = this.#events.seek(records.modRevision(version), this.#reclaimedEvent);
-    // The events of a revision may be reclaimed in part: then the first that is left has an order above 0.
+    // If some events of the revision are reclaimed already, the first remaining one has an order above 0.
     const number = first + records.order(version) - records.order(this.#events.address(first));
     if (this.#events.address(number) === version) this.#events.setAddress(number, copy);
     this.#views.retireVersion(version);

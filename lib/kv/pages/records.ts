@@ -1,37 +1,37 @@
 /**
- * The versions of keys, each in a cell of the heap: what a put or a delete wrote, immutable from then on.
+ * The versions of keys. A put or a delete writes one version, in a cell of the heap; it never changes.
  *
  *     word 0   tag (8 bits), flags (8 bits), bytes of the key (16 bits)
  *     word 1   bytes of the value
  *     float 1  createRevision
  *     float 2  modRevision
  *     word 6   version (the lower 32 bits)
- *     word 7   address of the version of the same key before it; 0 when there was none
- *     then     8 bytes for each flag, in the order of the flags; then the key, then the value
+ *     word 7   address of the previous version of the same key; 0 when there was none
+ *     then     an optional field of 8 bytes for each flag that is set, in the order of the flags; the key; the value
  *
- * Key and value lie side by side, so that finding a key and reading its value touch the same memory, and an event of
- * the history needs nothing but an address. A value too large for a cell is a buffer of its own.
+ * Key and value are adjacent, so that finding a key and reading its value access the same memory, and an event of the
+ * history needs only an address. A value that is too large for a cell has a buffer of its own.
  */
 import { assert } from "../../platform/assert.ts";
 import { byteBase, type CellHeap, floatBase, FREE_TAG, MAX_CELL_BYTES, wordBase } from "./cell_heap.ts";
 
 /** The tag of a version that has a value. */
 export const PUT_TAG = 1;
-/** The tag of a version that says that the key was deleted. */
+/** The tag of a tombstone: the version that a delete writes. */
 export const TOMBSTONE_TAG = 2;
-/** What a version counts for beside its key and value. */
+/** Bytes of a version before its optional fields, key and value. */
 export const VERSION_BYTES = 32;
 
-/** The value lies in a buffer of its own, whose number is in the field. */
+/** The value has a buffer of its own; the field has the buffer's number. */
 const LARGE_FLAG = 1;
-/** The field has what the version's number is above its lower 32 bits, in units of 2^32. */
+/** `version` exceeds 32 bits; the field has its upper part, in units of 2^32. */
 const WIDE_FLAG = 2;
-/** The field has the version's order, which is 0 where there is none. */
+/** `order` is above 0; the field has it. */
 const ORDER_FLAG = 4;
 const FIELD_BYTES = 8;
 const NO_BYTES = new Uint8Array(0);
 
-/** The numbers of a version that is to be made. */
+/** The numbers of a new version. */
 export interface VersionNumbers {
   /** As in KeyValue; 0 for a tombstone. */
   readonly createRevision: number;
@@ -39,15 +39,18 @@ export interface VersionNumbers {
   readonly modRevision: number;
   /** As in KeyValue; 0 for a tombstone. */
   readonly version: number;
-  /** How many versions of its revision were written before it. */
+  /** Its position among the versions of its revision, from 0. */
   readonly order: number;
-  /** Address of the version before this one, or 0. */
+  /** Address of the previous version of the key, or 0. */
   readonly previous: number;
 }
 
 /** The versions of one store. Invariant: each large value belongs to exactly one version. */
 export class Records {
-  /** How many bytes from its start the last compared key had in common with the other. */
+  /**
+   * Result of the last {@link compare} besides its order: the number of bytes that the two keys have in common from
+   * their start. A property, since an object for each comparison would slow searches down.
+   */
   common = 0;
   readonly #heap: CellHeap;
   readonly #large: Uint8Array[] = [];
@@ -55,7 +58,7 @@ export class Records {
   #largeBytes = 0;
   #count = 0;
 
-  /** Versions in the cells of `heap`. */
+  /** Makes the collection, without versions, in the cells of `heap`. */
   constructor(heap: CellHeap) {
     this.#heap = heap;
   }
@@ -72,7 +75,8 @@ export class Records {
 
   /**
    * Writes a put (with a value) or a tombstone (null), and returns its address. Key and value are copied, except for a
-   * value too large for a cell: that one is kept when it is most of its buffer, and must not change afterwards.
+   * value that is too large for a cell: if it is at least half of its buffer it is kept, and must not change
+   * afterwards.
    */
   create(key: Uint8Array, value: Uint8Array | null, numbers: VersionNumbers): number {
     const { createRevision, modRevision, version, order, previous } = numbers;
@@ -103,7 +107,7 @@ export class Records {
     return address;
   }
 
-  /** Writes the same version again, in another cell. */
+  /** Copies a version to another cell, and returns its address. */
   copy(address: number): number {
     return this.create(this.key(address), this.isPut(address) ? this.value(address) : null, {
       createRevision: this.createRevision(address),
@@ -114,7 +118,7 @@ export class Records {
     });
   }
 
-  /** Gives the cell of a version back. */
+  /** Frees the cell of a version, and its large value. */
   free(address: number): void {
     if (this.isLarge(address)) {
       const number = this.#fieldOf(address, LARGE_FLAG);
@@ -137,7 +141,7 @@ export class Records {
     return tag === PUT_TAG || tag === TOMBSTONE_TAG;
   }
 
-  /** Which fields the version has beside the fixed ones. */
+  /** The flags of the optional fields that the version has. */
   flags(address: number): number {
     return ((this.#heap.wordsOf(address)[wordBase(address)] ?? 0) >>> 8) & 0xff;
   }
@@ -168,22 +172,24 @@ export class Records {
     return (this.flags(address) & WIDE_FLAG) === 0 ? low : low + this.#fieldOf(address, WIDE_FLAG) * 2 ** 32;
   }
 
-  /** How many versions of its revision were written before it. */
+  /** Position of the version among those of its revision, from 0. */
   order(address: number): number {
     return (this.flags(address) & ORDER_FLAG) === 0 ? 0 : this.#fieldOf(address, ORDER_FLAG);
   }
 
-  /** Address of the version before this one, which may be gone when this one is not younger than the compacted revision. */
+  /**
+   * Address of the previous version, which may be freed already if this version is not above the compacted revision.
+   */
   previous(address: number): number {
     return this.#heap.wordsOf(address)[wordBase(address) + 7] ?? 0;
   }
 
-  /** Links a version that is being restored to the one before it. */
+  /** Sets the address of the previous version, while a snapshot is loaded. */
   setPrevious(address: number, previous: number): void {
     this.#heap.wordsOf(address)[wordBase(address) + 7] = previous;
   }
 
-  /** What a version counts for: the same on every node, whatever cell it lies in. */
+  /** Bytes that a version counts for in the cost of the history: the same number on every node. */
   bytes(address: number): number {
     return VERSION_BYTES + this.keyLength(address) + this.valueLength(address);
   }
@@ -205,7 +211,7 @@ export class Records {
     return this.#heap.bytesOf(address).subarray(start, start + this.keyLength(address));
   }
 
-  /** The key with the value behind it, unless that is large: a view of the heap. */
+  /** The key followed by the value, unless the value is large: a view of the heap. */
   keyAndValue(address: number): Uint8Array {
     const start = this.#keyBase(address);
     const valueLength = this.isLarge(address) ? 0 : this.valueLength(address);
@@ -249,7 +255,7 @@ export class Records {
     return position;
   }
 
-  /** Four bytes of a version's key from `from` on as a number, so that numbers compare as the bytes do. */
+  /** Returns four bytes of a version's key, from `from` on, as a number: heads are ordered as these bytes are. */
   head(address: number, from: number): number {
     return headAt(this.#heap.bytesOf(address), this.#keyBase(address) + from, this.keyLength(address) - from);
   }
@@ -258,7 +264,7 @@ export class Records {
     return byteBase(address) + VERSION_BYTES + fieldBytes(this.flags(address));
   }
 
-  /** Of a version that has this field. */
+  /** Returns an optional field, which the version has. */
   #fieldOf(address: number, flag: number): number {
     const float = (VERSION_BYTES + fieldBytes(this.flags(address) & (flag - 1))) / FIELD_BYTES;
     return this.#heap.floatsOf(address)[floatBase(address) + float] ?? 0;
@@ -280,7 +286,7 @@ export class Records {
   }
 }
 
-/** Four bytes of a key from `from` on as a number; zeros stand for what is missing. */
+/** Returns four bytes of a key, from `from` on, as a number; missing bytes count as 0. */
 export function keyHead(key: Uint8Array, from: number): number {
   return headAt(key, from, key.length - from);
 }

@@ -1,9 +1,12 @@
 /**
- * Makes a store of what a snapshot says: the present versions, the tombstones, and the superseded versions.
+ * Builds a store from the content of a snapshot: the present versions, the tombstones, and the superseded versions.
  *
- * The versions above the compacted revision are the events: a version's revision and its order within it say where in
- * the event log it belongs, and a superseded version names the one that superseded it. So links and events are put
- * together without a search, and everything is checked: a snapshot may come from elsewhere.
+ * Each version above the compacted revision is an event. Its revision and its order within the revision determine its
+ * position in the event log, and a superseded version has the revision and order of its successor, so links and events
+ * are built without searching a tree. All rules are checked, since a snapshot may be damaged or come from another
+ * process.
+ *
+ * The state machine has no history to load yet: its snapshots have only present versions, at the compacted revision.
  */
 import { AddressList } from "./address_list.ts";
 import { eventCost } from "./event_log.ts";
@@ -11,15 +14,15 @@ import { emptyParts, PagedStore, type StoreParts } from "./paged_store.ts";
 import type { Records } from "./records.ts";
 import type { PageLimits } from "./tree_pages.ts";
 
-/** The parts of a snapshot do not go together. */
+/** The versions of a snapshot contradict each other. */
 export class StoreLoadError extends Error {
   override readonly name = "StoreLoadError";
 }
 
-/** Where in the history a version was written. */
+/** The position of a version in the history. */
 export interface VersionPlace {
   readonly modRevision: number;
-  /** How many versions of its revision were written before it; 0 for one that has no event any more. */
+  /** Position among the versions of its revision, from 0; 0 if its event is no longer in the history. */
   readonly order: number;
 }
 
@@ -29,22 +32,22 @@ export interface PutNumbers extends VersionPlace {
   readonly version: number;
 }
 
-/** Which state is loaded. */
+/** The state to be loaded. */
 export interface LoadedState {
   readonly revision: number;
   readonly compactedRevision: number;
-  /** Tests make pages small. */
+  /** Small in tests. */
   readonly limits?: PageLimits;
 }
 
 /** The revisions that have events, in ascending order, and the number of the first event of each. */
 interface RevisionIndex {
   readonly revisions: Float64Array;
-  /** One longer: behind the last revision's the number of events. */
+  /** One element more than revisions: the last one is the number of events. */
   readonly starts: Uint32Array;
 }
 
-/** Takes in the versions of a snapshot. Their fields, one by one, are within their bounds. */
+/** Collects the versions of a snapshot, whose single fields the caller has validated. */
 export class StoreLoader {
   readonly #parts: StoreParts;
   readonly #revision: number;
@@ -53,11 +56,11 @@ export class StoreLoader {
   readonly #versions = new AddressList();
   readonly #tombstones = new AddressList();
   readonly #superseded = new AddressList();
-  /** Of each superseded version, the place of its successor. */
+  /** The position of the successor of each superseded version. */
   readonly #successors: VersionPlace[] = [];
   #bytes = 0;
 
-  /** A loader of the state at `revision` with the history above `compactedRevision`. */
+  /** Makes a loader of the state at `revision` with the history above `compactedRevision`. */
   constructor({ revision, compactedRevision, limits }: LoadedState) {
     this.#parts = emptyParts(limits);
     expect(compactedRevision <= revision, "a store is compacted up to its revision at most");
@@ -69,13 +72,13 @@ export class StoreLoader {
     return this.#parts.pages.records;
   }
 
-  /** Adds the present version of a key, which is greater than those before. */
+  /** Adds the present version of a key. Keys ascend from call to call. */
   addPresent(key: Uint8Array, value: Uint8Array, numbers: PutNumbers): void {
     this.#parts.present.append(this.#create(key, value, numbers));
     this.#bytes += key.length + value.length;
   }
 
-  /** Adds the tombstone of a key that is not present, greater than those before. */
+  /** Adds the tombstone of a key that is not present. Keys ascend from call to call. */
   addTombstone(key: Uint8Array, place: VersionPlace): void {
     expect(place.modRevision > this.#compactedRevision, "a tombstone is above the compacted revision");
     const address = this.#create(key, null, { ...place, createRevision: 0, version: 0 });
@@ -83,7 +86,7 @@ export class StoreLoader {
     this.#tombstones.push(address);
   }
 
-  /** Adds a version that another superseded: a put, or a tombstone (null, with version 0). */
+  /** Adds a version that another one superseded: a put, or a tombstone (value null, version 0). */
   addSuperseded(
     key: Uint8Array,
     value: Uint8Array | null,
@@ -93,7 +96,7 @@ export class StoreLoader {
     this.#successors.push(numbers.successor);
   }
 
-  /** Returns the store. Throws StoreLoadError when the versions are no state that a store can be in. */
+  /** Returns the store. Throws StoreLoadError for versions that contradict each other. */
   finish(): PagedStore {
     const index = this.#indexRevisions();
     const events = this.#orderEvents(index);
@@ -102,7 +105,7 @@ export class StoreLoader {
     for (const address of events) {
       const previous = records.previous(address);
       const needsOne = !records.isPut(address) || records.version(address) > 1;
-      expect(!needsOne || previous !== 0, "the version before one of the history is there");
+      expect(!needsOne || previous !== 0, "the previous version of one in the history is in the snapshot");
       this.#parts.events.push(address, eventCost(records, address, previous));
     }
     for (const tombstone of this.#tombstones) {
@@ -127,7 +130,7 @@ export class StoreLoader {
     return address;
   }
 
-  /** Finds the revisions above the compacted one that have events. */
+  /** Returns the revisions above the compacted one that have events. */
   #indexRevisions(): RevisionIndex {
     const revisions = new Float64Array(this.#versions.length);
     let position = 0;
@@ -145,10 +148,11 @@ export class StoreLoader {
     return { revisions: revisions.subarray(0, count), starts: starts.subarray(0, count + 1) };
   }
 
+  /** Returns the addresses of the events in order. */
   #orderEvents(index: RevisionIndex): Uint32Array {
     const events = new Uint32Array(this.#versions.length);
     for (const address of this.#versions) {
-      const number = numberOf(index, {
+      const number = eventNumberOf(index, {
         modRevision: this.#records.modRevision(address),
         order: this.#records.order(address),
       });
@@ -158,13 +162,13 @@ export class StoreLoader {
     return events;
   }
 
-  /** Links each version to the superseded one before it. */
+  /** Links each version to the one that it superseded. */
   #link(index: RevisionIndex, events: Uint32Array): void {
     const records = this.#records;
     let position = 0;
     for (const address of this.#superseded) {
       const place = this.#successors[position++] ?? { modRevision: 0, order: 0 };
-      const successor = events[numberOf(index, place)] ?? 0;
+      const successor = events[eventNumberOf(index, place)] ?? 0;
       expect(records.previous(successor) === 0, "a version supersedes one other");
       expect(
         records.compare(records.key(address), successor, 0) === 0,
@@ -199,9 +203,9 @@ export class StoreLoader {
   }
 }
 
-/** Returns the number of the event of the version at a place. */
-function numberOf({ revisions, starts }: RevisionIndex, { modRevision, order }: VersionPlace): number {
-  // Most revisions have an event: then the first one says where all others are.
+/** Returns the number of the event at a position in the history. */
+function eventNumberOf({ revisions, starts }: RevisionIndex, { modRevision, order }: VersionPlace): number {
+  // If every revision has an event, the revision is at `guess`, and there is no search.
   const guess = modRevision - (revisions[0] ?? 0);
   let low = revisions[guess] === modRevision ? guess : 0;
   let high = low === guess ? low + 1 : revisions.length;

@@ -1,9 +1,9 @@
 /**
- * Reading a store or a view of one: the present state, the state as of a past revision, and the events between.
+ * The reads of a store or a view: the present state, the state as of a past revision, and the events between.
  *
- * What is returned are addresses of versions (0: none), whose fields `records` reads: no object is made for a key.
- * Addresses, and the bytes of keys and values, are good until the store is tidied, which happens before an entry is
- * applied; those from a view are good until it is released. Callers that need them for longer copy them.
+ * Reads return addresses of versions (0 for none), whose fields are read with `records`, so that no object is allocated
+ * for each key. Addresses, and the bytes of keys and values, are valid until the store is tidied, which happens before
+ * an entry is applied; those of a view are valid until its release. Callers that need them for longer copy them.
  */
 import type { KeyValue } from "../command.ts";
 import { assert } from "../../platform/assert.ts";
@@ -11,9 +11,9 @@ import type { EventRange } from "./event_log.ts";
 import type { Records } from "./records.ts";
 import { type KeyRange, TreeCursor, type TreePages } from "./tree_pages.ts";
 
-/** A range and the direction in which it is walked. */
+/** A range of keys and the direction of a scan. */
 export interface Scan extends KeyRange {
-  /** From the greatest key down. */
+  /** Whether keys descend. */
   readonly reverse: boolean;
 }
 
@@ -27,12 +27,12 @@ export interface StoreStructure {
   readonly firstEvent: number;
 }
 
-/** Something that hands out versions in an order, and 0 at the end. */
+/** A cursor that returns the addresses of versions in order, and 0 at the end. */
 export interface VersionCursor {
   next(): number;
 }
 
-/** A superseded version as a snapshot has it. */
+/** A superseded version, for a snapshot. */
 export interface SupersededVersion {
   readonly address: number;
   /** The version that superseded it. */
@@ -40,20 +40,22 @@ export interface SupersededVersion {
 }
 
 /**
- * Invariants that all reading rests on: a key is in the tree of present keys or, while the history has its deletion, in
- * the tree of deleted ones; the version before one above the compacted revision is there, if it had one.
+ * A store or a view that can be read.
+ *
+ * Invariants: a key is in the tree of present keys or, while its deletion is in the history, in the tree of deleted
+ * keys; the previous version of a version above the compacted revision, if it had one, is not freed.
  */
 export abstract class StoreReader {
   protected readonly pages: TreePages;
 
-  /** Reads the trees in `pages`. */
+  /** Makes a reader of trees in `pages`. */
   constructor(pages: TreePages) {
     this.pages = pages;
   }
 
   /** Revision of the last change. */
   abstract get revision(): number;
-  /** Reads are possible as of this revision and later ones, and events are there of the revisions above it. */
+  /** The oldest revision that can be read; the events above it can be read. */
   abstract get compactedRevision(): number;
   /** Number of keys. */
   abstract get size(): number;
@@ -63,23 +65,23 @@ export abstract class StoreReader {
   /** Number of the first event above the compacted revision. */
   protected abstract get firstEvent(): number;
 
-  /** What {@link checkStore} walks. */
+  /** The parts that {@link checkStore} checks. */
   get structure(): StoreStructure {
     const { pages, presentRoot, deletedRoot, events, firstEvent } = this;
     return { pages, presentRoot, deletedRoot, events, firstEvent };
   }
 
-  /** Reads the fields of versions. */
+  /** The fields of versions. */
   get records(): Records {
     return this.pages.records;
   }
 
-  /** The present version of a key, or 0. O(log n). */
+  /** Returns the present version of a key, or 0. O(log n). */
   get(key: Uint8Array): number {
     return this.pages.find(this.presentRoot, key);
   }
 
-  /** The version of a key as of a revision, or 0. O(log n + versions of the key since). */
+  /** Returns the version of a key as of a revision, or 0. O(log n + later versions of the key). */
   getAt(key: Uint8Array, revision: number): number {
     this.#assertReadable(revision);
     const present = this.pages.find(this.presentRoot, key);
@@ -87,12 +89,12 @@ export abstract class StoreReader {
     return this.#versionAt(newest, revision);
   }
 
-  /** Present versions in the order of their keys. O(log n), then O(1) each. */
+  /** Returns a cursor over the present versions in key order. O(log n), then O(1) for each. */
   scan(scan: Scan): TreeCursor {
     return new TreeCursor(this.pages, this.presentRoot, scan);
   }
 
-  /** Versions as of a revision in the order of their keys. */
+  /** Returns a cursor over the versions as of a revision, in key order. */
   scanAt(scan: Scan, revision: number): VersionCursor {
     this.#assertReadable(revision);
     const present = this.scan(scan);
@@ -114,14 +116,16 @@ export abstract class StoreReader {
     return { next };
   }
 
-  /** Number of present keys in a range. O(log n). */
+  /** Returns the number of present keys in a range. O(log n). */
   count({ lower, upper }: KeyRange): number {
     const from = lower === null ? 0 : this.pages.rank(this.presentRoot, lower);
     const to = upper === null ? this.size : this.pages.rank(this.presentRoot, upper);
     return Math.max(0, to - from);
   }
 
-  /** Events of `revision` (above the compacted one) and later, in order: the versions that puts and deletes wrote. */
+  /**
+   * Returns a cursor over the versions that were written at `revision`, which is above the compacted one, and later.
+   */
   eventsFrom(revision: number): VersionCursor {
     assert(revision > this.compactedRevision, "events are read above the compacted revision");
     const { events } = this;
@@ -134,14 +138,14 @@ export abstract class StoreReader {
     return this.events.end - this.firstEvent;
   }
 
-  /** What the history costs: its events, superseded versions and tombstones. The same on every node. */
+  /** Cost of the history: its events, superseded versions and tombstones. The same number on every node. */
   get historyBytes(): number {
     return this.events.costBefore(this.events.end) - this.events.costBefore(this.firstEvent);
   }
 
   /**
-   * The revision to compact at so that the history costs about `bytes` at most; the compacted revision when it costs no
-   * more now. O(log n).
+   * Returns the lowest revision at which to compact so that the history costs at most about `bytes`; the compacted
+   * revision if it costs no more than that already. O(log n).
    */
   revisionToKeep(bytes: number): number {
     const { events } = this;
@@ -157,7 +161,7 @@ export abstract class StoreReader {
     return this.records.modRevision(events.address(low));
   }
 
-  /** The put or delete of the same key before this version, or 0 when the history has none. */
+  /** Returns the previous version of the same key, or 0 if the history has none. */
   previous(address: number): number {
     const { records } = this;
     if (records.modRevision(address) <= this.compactedRevision) return 0;
@@ -166,20 +170,22 @@ export abstract class StoreReader {
     return records.isPut(previous) || records.modRevision(previous) > this.compactedRevision ? previous : 0;
   }
 
-  /** How many versions of its revision were written before this one; 0 for one that has no event any more. */
+  /**
+   * Returns the position of a version among those of its revision, from 0; 0 if its event is no longer in the history.
+   */
   order(address: number): number {
     const { records } = this;
     return records.modRevision(address) > this.compactedRevision ? records.order(address) : 0;
   }
 
-  /** All versions of a key that the history has, from the newest. */
+  /** Yields the versions of a key in the history, from the newest on. */
   *versions(key: Uint8Array): Iterable<number> {
     const present = this.get(key);
-    let version = present !== 0 ? present : this.#deleted(key);
+    let version = present !== 0 ? present : this.#tombstone(key);
     for (; version !== 0; version = this.previous(version)) yield version;
   }
 
-  /** The keys that were deleted and whose deletion the history has: their tombstones in the order of the keys. */
+  /** Yields the tombstones of deleted keys whose deletion is in the history, in key order. */
   *tombstones(): Iterable<number> {
     const cursor = new TreeCursor(this.pages, this.deletedRoot, { lower: null, upper: null, reverse: false });
     for (let version = cursor.next(); version !== 0; version = cursor.next()) {
@@ -187,7 +193,7 @@ export abstract class StoreReader {
     }
   }
 
-  /** All versions that are neither present nor the newest tombstone of a key, in the order of what superseded them. */
+  /** Yields the versions in the history that others superseded, in the order of their successors. */
   *superseded(): Iterable<SupersededVersion> {
     const events = this.eventsFrom(this.compactedRevision + 1);
     for (let successor = events.next(); successor !== 0; successor = events.next()) {
@@ -196,7 +202,10 @@ export abstract class StoreReader {
     }
   }
 
-  /** A version as an object. Its bytes, where they are not given, are views of the store's, good as long as the address is. */
+  /**
+   * Returns a version as an object. Key and value, if not passed, are views of the store's bytes, valid as long as the
+   * address.
+   */
   keyValue(
     address: number,
     key: Uint8Array = this.records.key(address),
@@ -212,16 +221,18 @@ export abstract class StoreReader {
     };
   }
 
-  #deleted(key: Uint8Array): number {
+  /** Returns the tombstone of a deleted key, or 0 if its deletion is not in the history. */
+  #tombstone(key: Uint8Array): number {
     const tombstone = this.pages.find(this.deletedRoot, key);
-    const isThere = tombstone !== 0 && this.records.modRevision(tombstone) > this.compactedRevision;
-    return isThere ? tombstone : 0;
+    const isInHistory = tombstone !== 0 && this.records.modRevision(tombstone) > this.compactedRevision;
+    return isInHistory ? tombstone : 0;
   }
 
+  /** Returns the version as of a revision of the key with this newest version, or 0. */
   #versionAt(newest: number, revision: number): number {
     const { records } = this;
     let version = newest;
-    // Only versions above the revision, and so above the compacted one, are left for the ones before them.
+    // A version above the revision is above the compacted one too, so its previous version is not freed.
     while (version !== 0 && records.modRevision(version) > revision) version = records.previous(version);
     return version !== 0 && records.isPut(version) ? version : 0;
   }

@@ -1,7 +1,8 @@
 /**
- * What all trees of a store share: the heap, the versions and the pages in it, and reading a tree from its root.
+ * The parts that all trees of a store share: the heap, the versions and pages in it; and the functions that read a tree
+ * from its root.
  *
- * A root is the address of a page. A tree that is read must not change meanwhile, unless the root is that of a view.
+ * A root is the address of a page. A tree must not change while it is read, unless the root is that of a view.
  */
 import { CellHeap, PAGE_BYTES, wordBase } from "./cell_heap.ts";
 import { INNER_TAG, InnerPages } from "./inner_pages.ts";
@@ -9,13 +10,13 @@ import { LEAF_CAPACITY, LEAF_TAG, LeafPages } from "./leaf_pages.ts";
 import { assert, InvariantError } from "../../platform/assert.ts";
 import { Records } from "./records.ts";
 
-/** Levels that a tree may have: pages split in halves, so it takes more keys than a heap holds to come near. */
+/** Maximum number of levels of a tree. A heap cannot hold the keys for so many, since pages are split into halves. */
 export const MAX_LEVELS = 16;
 
-/** Versions of a leaf that a cursor reads ahead. */
-const TOUCHED_ENTRIES = 16;
+/** Versions of a leaf that a cursor prefetches together. */
+const PREFETCHED_ENTRIES = 16;
 
-/** How much a page may hold; tests make it small, so that few keys make trees of many levels. */
+/** Limits of a page. Tests use small ones, so that a few keys make a tree of many levels. */
 export interface PageLimits {
   /** Entries of a leaf, an even number of at least 4. */
   readonly leafEntries: number;
@@ -33,7 +34,7 @@ export class TreePages {
   readonly leaves = new LeafPages(this.heap, this.records);
   readonly inner: InnerPages;
 
-  /** No pages yet. */
+  /** Makes the collection, without pages. */
   constructor(limits: PageLimits = FULL_PAGES) {
     this.limits = limits;
     this.inner = new InnerPages(this.heap, limits.innerChildren);
@@ -52,7 +53,7 @@ export class TreePages {
     return this.heap.wordsOf(page)[wordBase(page) + 1] ?? 0;
   }
 
-  /** Gives a page back, without those under it. */
+  /** Frees a page, without those under it. */
   free(page: number): void {
     if (this.isInner(page)) this.inner.free(page);
     else this.heap.free(page);
@@ -65,7 +66,7 @@ export class TreePages {
       : this.leaves.count(page);
   }
 
-  /** The version under a key, or 0. */
+  /** Returns the version of a key, or 0. */
   find(root: number, key: Uint8Array): number {
     let page = root;
     this.inner.lowCommon = 0;
@@ -75,7 +76,7 @@ export class TreePages {
     return this.leaves.found ? this.leaves.address(page, position) : 0;
   }
 
-  /** How many keys of a tree are less than `key`. */
+  /** Returns the number of keys that are less than `key`. */
   rank(root: number, key: Uint8Array): number {
     let page = root;
     let rank = 0;
@@ -89,7 +90,7 @@ export class TreePages {
     return rank + this.leaves.search(page, key, Math.min(this.inner.lowCommon, this.inner.highCommon));
   }
 
-  /** The first (or last) version of a tree, or 0. */
+  /** Returns the first (or last) version of a tree, or 0. */
   outermost(root: number, side: "first" | "last"): number {
     let page = root;
     while (this.isInner(page)) {
@@ -106,7 +107,7 @@ export interface KeyRange {
   readonly upper: Uint8Array | null;
 }
 
-/** Walks over a range of a tree in either direction. The tree must not change meanwhile. */
+/** A cursor over a range of a tree, in either direction. The tree must not change while it is used. */
 export class TreeCursor {
   readonly #pages: TreePages;
   readonly #isReverse: boolean;
@@ -115,7 +116,7 @@ export class TreeCursor {
   #depth = 0;
   #left: number;
 
-  /** A cursor before the first version of the range. O(log n). */
+  /** Makes a cursor before the first version of the range. O(log n). */
   constructor(
     pages: TreePages,
     root: number,
@@ -128,7 +129,8 @@ export class TreeCursor {
     const there = end !== null ? pages.rank(root, end) : reverse ? 0 : pages.entriesUnder(root);
     this.#left = Math.max(0, reverse ? here - there : there - here);
     if (this.#left === 0) return;
-    // The position is that of the first entry not below the bound, which may be behind the last of its leaf.
+    // The position is that of the first entry at or above the bound. It may be one past the end of its leaf, and a
+    // reverse cursor begins one entry before it: step from there.
     const slot = this.#slots[this.#depth] ?? 0;
     const count = pages.leaves.count(this.#path[this.#depth] ?? 0);
     if (!reverse && slot < count) return;
@@ -146,7 +148,9 @@ export class TreeCursor {
     if (this.#left === 0) return 0;
     const leaf = this.#path[this.#depth] ?? 0;
     const slot = this.#slots[this.#depth] ?? 0;
-    if (slot % TOUCHED_ENTRIES === (this.#isReverse ? TOUCHED_ENTRIES - 1 : 0)) this.#touch(leaf, slot);
+    if (slot % PREFETCHED_ENTRIES === (this.#isReverse ? PREFETCHED_ENTRIES - 1 : 0)) {
+      this.#prefetch(leaf, slot);
+    }
     const address = this.#pages.leaves.address(leaf, slot);
     this.#left--;
     if (this.#left > 0) this.#step();
@@ -154,19 +158,21 @@ export class TreeCursor {
   }
 
   /**
-   * Reads a word of each of the next versions. These reads do not wait for each other, as those of a caller who looks at
-   * one version after another do: a walk over keys that were not written in their order takes half the time.
+   * Reads the tags of the next versions, so that their memory is in the processor's cache. These reads overlap, while a
+   * caller reads one version after another: iterating over keys that were not written in key order takes half the time.
    */
-  #touch(leaf: number, slot: number): void {
+  #prefetch(leaf: number, slot: number): void {
     const { heap, leaves } = this.#pages;
-    const first = slot - slot % TOUCHED_ENTRIES;
-    const end = Math.min(first + TOUCHED_ENTRIES, leaves.count(leaf));
+    const first = slot - slot % PREFETCHED_ENTRIES;
+    const end = Math.min(first + PREFETCHED_ENTRIES, leaves.count(leaf));
     let tags = 0;
     for (let position = first; position < end; position++) tags += heap.tagOf(leaves.address(leaf, position));
-    assert(tags > 0, "a leaf that is walked has versions");
+    assert(tags > 0, "a leaf under a cursor has versions");
   }
 
-  /** Goes to the first entry not below `bound`, or to the end at which a walk without one begins; returns its rank. */
+  /**
+   * Moves to the first entry at or above `bound`, without one to the end at which the cursor begins; returns its rank.
+   */
   #seek(root: number, bound: Uint8Array | null): number {
     const { inner, leaves } = this.#pages;
     let page = root;
@@ -192,6 +198,7 @@ export class TreeCursor {
     return rank + position;
   }
 
+  /** Moves to the next entry, which may be in another leaf. */
   #step(): void {
     const { inner, leaves } = this.#pages;
     const step = this.#isReverse ? -1 : 1;

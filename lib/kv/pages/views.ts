@@ -1,27 +1,28 @@
 /**
- * Which views are held, and what only they can reach any more.
+ * The views that are held, and the pages and versions that only they can reach.
  *
- * Taking a view begins a new epoch. A page made in the epoch of a view or before it can be reached from the view, so it
- * is copied before it is changed; a version can be reached if its revision is not above the view's. What leaves the
- * trees and the history (is "retired") while a view can reach it goes to the list of the newest such view. When that
- * view is released, each item of its list goes to the newest older view that can reach it, or is freed: the dead lists
- * of ZFS. That is done in steps ({@link Views.reclaim}), so that releasing a view takes no time.
+ * Taking a view begins a new epoch. A view can reach the pages that were made in its epoch or before, so they are
+ * copied before they are changed; it can reach the versions up to its revision. A page or version that the trees and
+ * the history no longer contain is _retired_: it is added to the list of the newest view that can reach it, or freed if
+ * there is none. When a view is released, each item of its list is passed to the newest older view that can reach it,
+ * or freed. These are the dead lists of ZFS snapshots. Lists are processed in steps ({@link Views.reclaim}), so
+ * releasing a view is fast.
  */
 import { AddressList } from "./address_list.ts";
 import { assert } from "../../platform/assert.ts";
 import type { TreePages } from "./tree_pages.ts";
 
-/** A view that is held, or was released and has a list that is not empty yet. */
-export class HeldView {
+/** The record of a view that is held, or that was released and still has items. */
+export class ViewRecord {
   /** Pages made in a later epoch are not in the view. */
   readonly epoch: number;
   /** Versions of later revisions are not in the view. */
   readonly revision: number;
-  /** What left the store after this view was taken and before the next one was. */
+  /** The retired items of which this is the newest view that can reach them. */
   readonly pages = new AddressList();
   readonly versions = new AddressList();
 
-  /** A view with empty lists. */
+  /** Makes a record without items. */
   constructor(epoch: number, revision: number) {
     this.epoch = epoch;
     this.revision = revision;
@@ -31,18 +32,18 @@ export class HeldView {
 /**
  * The views of a store.
  *
- * Invariants: held views are in ascending order of epoch, and of revision; an item is in the list of the newest view
- * that can reach it, or in that of a released view, and in one list only.
+ * Invariants: held views are in ascending order of epoch and of revision; a retired item is in exactly one list, that
+ * of the newest view that can reach it or that of a released view.
  */
 export class Views {
   readonly #pages: TreePages;
-  readonly #held: HeldView[] = [];
-  readonly #released: HeldView[] = [];
+  readonly #held: ViewRecord[] = [];
+  readonly #released: ViewRecord[] = [];
   #epoch = 1;
   #newestEpoch = 0;
   #newestRevision = -1;
 
-  /** Without views. */
+  /** Makes the collection, without views. */
   constructor(pages: TreePages) {
     this.#pages = pages;
   }
@@ -53,12 +54,12 @@ export class Views {
   }
 
   /** Views that are held, from the oldest. */
-  get held(): readonly HeldView[] {
+  get held(): readonly ViewRecord[] {
     return this.#held;
   }
 
   /** Views that were released and have items left. */
-  get released(): readonly HeldView[] {
+  get released(): readonly ViewRecord[] {
     return this.#released;
   }
 
@@ -72,10 +73,10 @@ export class Views {
     return epoch <= this.#newestEpoch;
   }
 
-  /** Begins a new epoch, so that everything there is now stays as it is until the view is released. O(1). */
-  take(revision: number): HeldView {
+  /** Takes a view and begins a new epoch: the present pages and versions are kept until the view is released. O(1). */
+  take(revision: number): ViewRecord {
     assert(revision >= this.#newestRevision, "a view is not older than the one before");
-    const view = new HeldView(this.#epoch, revision);
+    const view = new ViewRecord(this.#epoch, revision);
     this.#held.push(view);
     this.#epoch++;
     assert(this.#epoch < 2 ** 32, "epochs fit a page's header");
@@ -83,8 +84,8 @@ export class Views {
     return view;
   }
 
-  /** Ends a view. Nothing may be read through it any more. O(views). */
-  release(view: HeldView): void {
+  /** Releases a view, from which nothing may be read any more. O(views). */
+  release(view: ViewRecord): void {
     const position = this.#held.indexOf(view);
     assert(position >= 0, "a view is released once");
     this.#held.splice(position, 1);
@@ -92,19 +93,19 @@ export class Views {
     if (view.pages.length + view.versions.length > 0) this.#released.push(view);
   }
 
-  /** A page left its tree: frees it now, or when no view can reach it. */
+  /** Frees a page that its tree no longer contains, now or when no view can reach it. */
   retirePage(page: number): void {
     if (this.#pages.epochOf(page) > this.#newestEpoch) this.#pages.free(page);
     else this.#held[this.#held.length - 1]?.pages.push(page);
   }
 
-  /** A version left trees and history: frees it now, or when no view can reach it. */
+  /** Frees a version that trees and history no longer contain, now or when no view can reach it. */
   retireVersion(address: number): void {
     if (this.#pages.records.modRevision(address) > this.#newestRevision) this.#pages.records.free(address);
     else this.#held[this.#held.length - 1]?.versions.push(address);
   }
 
-  /** Handles up to `limit` items of released views, and returns how many it did. */
+  /** Frees or passes on up to `limit` items of released views; returns their number. */
   reclaim(limit: number): number {
     let done = 0;
     while (done < limit) {
@@ -120,12 +121,12 @@ export class Views {
     return done;
   }
 
-  #reclaimPage(page: number, older: HeldView | null): void {
+  #reclaimPage(page: number, older: ViewRecord | null): void {
     if (older !== null && this.#pages.epochOf(page) <= older.epoch) older.pages.push(page);
     else this.#pages.free(page);
   }
 
-  #reclaimVersion(address: number, older: HeldView | null): void {
+  #reclaimVersion(address: number, older: ViewRecord | null): void {
     const { records } = this.#pages;
     if (older !== null && records.modRevision(address) <= older.revision) older.versions.push(address);
     else records.free(address);

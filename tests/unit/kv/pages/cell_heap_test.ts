@@ -96,14 +96,14 @@ Deno.test("CellHeap: the emptiest regions are drained: they allocate no more cel
   const heap = new CellHeap();
   const cells = Array.from({ length: 80_000 }, () => allocate(heap, 300));
   const before = heap.usage.regionBytes;
-  assertEquals([heap.isWasteful, heap.drain()], [false, 0]);
+  assertEquals([heap.isFragmented, heap.drain()], [false, 0]);
   // Of the second half one cell in ten is left.
   const kept = cells.filter((cell, position) => {
     const isKept = position < 40_000 || position % 10 === 0;
     if (!isKept) heap.free(cell);
     return isKept;
   });
-  assertEquals(heap.isWasteful, true);
+  assertEquals(heap.isFragmented, true);
   const drained = heap.drain();
   assert(drained >= 4, `${drained} regions`);
   heap.check();
@@ -113,5 +113,5 @@ Deno.test("CellHeap: the emptiest regions are drained: they allocate no more cel
   }
   heap.check();
   assertEquals(heap.usage.regionBytes, before - drained * REGION_BYTES);
-  assertEquals(heap.isWasteful, false);
+  assertEquals(heap.isFragmented, false);
 });

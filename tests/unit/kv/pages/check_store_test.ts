@@ -116,7 +116,7 @@ const DAMAGES: Readonly<
   },
   "a version that was retired while it can be reached": {
     damage(store): void {
-      store.retained.marks.retireVersion(store.get(bytesOf("key 5")));
+      store.retained.viewRecords.retireVersion(store.get(bytesOf("key 5")));
     },
     says: /version \d+ is in one place/,
   },

@@ -202,7 +202,7 @@ Deno.test("PagedStore: a view keeps its state until it is released; then reading
   assertThrows(() => store.put(bytesOf("c"), bytesOf("y"), 8), InvariantError, "revisions do not fall");
   view.release();
   view.release();
-  assertThrows(() => view.eventsFrom(1), InvariantError, "not read after it was released");
+  assertThrows(() => view.eventsFrom(1), InvariantError, "not read after its release");
   assertEquals(store.viewCount, 0);
 });
 
@@ -253,7 +253,7 @@ Deno.test("StoreLoader: a snapshot whose versions are inconsistent is refused wi
       loader.addPresent(key, key, put);
       loader.addPresent(bytesOf("l"), key, put);
     }],
-    ["the version before one of the history is there", (loader): void => {
+    ["the previous version of one in the history is in the snapshot", (loader): void => {
       loader.addPresent(key, key, { ...put, version: 2, createRevision: 1 });
     }],
     ["a tombstone is above the compacted revision", (loader): void => {
