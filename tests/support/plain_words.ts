@@ -143,7 +143,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "tests/sim",
   "tests/support",
   "tests/torture",
-  "tests/unit",
 ];
 
 /** Files that contain such words for a reason: this list, its test, results of measurements, and inputs of fuzz tests. */

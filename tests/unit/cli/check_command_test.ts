@@ -63,7 +63,7 @@ Deno.test("check: failed operations, applied or not, are not a violation, and ar
 });
 
 for (const breach of BREACHES) {
-  Deno.test(`a store that breaks its promise (${breach}) is found out: exit code 1, report and page under ./data`, async () => {
+  Deno.test(`check: a store that violates linearizability (${breach}) is found out: exit code 1, report and page under ./data`, async () => {
     const { environment, code } = begin(SHORT, { breach });
     assertEquals(await code, 1, environment.stdout.text);
     assertMatch(

@@ -13,7 +13,7 @@ import {
 } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 
-Deno.test("put prints the revision, get the value's bytes and nothing else, and both end with 0", async () => {
+Deno.test("put, get: put prints the revision, get only the value's bytes, and both end with 0", async () => {
   const store = new FakeStore();
   assertEquals(await run(["put", "k", "two words"], { store }), {
     code: 0,

@@ -109,7 +109,7 @@ Deno.test("status and members: JSON answers have the documented fields", async (
   }
 });
 
-Deno.test("status ends with 3 without a leader; members, which every node knows, with 0", async () => {
+Deno.test("status, members: status ends with 3 without a leader; members, which every node knows, with 0", async () => {
   const store = new FakeStore();
   store.clusterStatus = { ...STATUS, leader: null };
   for (const [command, expected] of [["status", 3], ["members", 0]] as const) {

@@ -11,7 +11,7 @@ import { BusyError } from "../../../lib/client/errors.ts";
 
 const CALL = { bytes: 1, take: () => true } as const;
 
-/** Enters with as many calls as may be under way. */
+/** Enters with as many calls as may be in flight. */
 function full(): CallAdmission {
   const admission = new CallAdmission();
   for (let count = 0; count < MAX_IN_FLIGHT; count++) assertEquals(admission.tryEnter(CALL), true);
@@ -19,7 +19,7 @@ function full(): CallAdmission {
   return admission;
 }
 
-Deno.test("calls that gave up waiting leave all places to those that did not, in their order", () => {
+Deno.test("CallAdmission: calls that gave up waiting leave all places to the others, in their order", () => {
   fc.assert(fc.property(fc.array(fc.boolean(), { maxLength: 40 }), (givesUp) => {
     const admission = full();
     const entered: number[] = [];
@@ -37,7 +37,7 @@ Deno.test("calls that gave up waiting leave all places to those that did not, in
     });
     for (let count = 0; count < givesUp.length; count++) admission.leave(1);
     assertEquals(entered, givesUp.flatMap((gives, position) => gives ? [] : [position]));
-    // What is left over of the places is free for others.
+    // The places that are left are free for other calls.
     for (let count = entered.length; count < givesUp.length; count++) {
       assertEquals(admission.tryEnter(CALL), true);
     }
@@ -45,7 +45,7 @@ Deno.test("calls that gave up waiting leave all places to those that did not, in
   }));
 });
 
-Deno.test("as many calls may wait as ever, however many gave up before", () => {
+Deno.test("CallAdmission: calls that gave up do not reduce the number of calls that may wait", () => {
   const admission = full();
   for (let round = 1; round <= 3; round++) {
     const waiting: QueuedCall<boolean>[] = [];

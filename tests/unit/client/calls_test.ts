@@ -229,7 +229,7 @@ Deno.test("status: it asks every node directly and reports the ones without an a
   ]);
 });
 
-/** How each node is, as its cluster's status says. */
+/** State of each node in its cluster's status. */
 async function statesOf(
   cluster: FakeCluster,
   client: KvClient,
@@ -256,7 +256,7 @@ Deno.test("status: a frozen node is notAnswering and a stopped one unreachable, 
   }
 });
 
-Deno.test("status: an address whose node is not known takes no time from other nodes", async () => {
+Deno.test("status: an address whose node is not known does not delay other nodes", async () => {
   const cluster = new FakeCluster(4);
   cluster.members = cluster.members.slice(0, 3);
   cluster.node(4).isHung = true;

@@ -1,4 +1,4 @@
-/** How the client dials: in races, again and again until a deadline, and never past it. */
+/** How the client dials: in races, repeatedly until a deadline, and never past it. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, type KvClient, KvraftError, TimeoutError } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
@@ -6,7 +6,7 @@ import { DIAL_TIMEOUT_MS } from "../../../lib/client/connection.ts";
 import { HEAD_START_MS } from "../../../lib/client/dials.ts";
 import { FakeCluster } from "../../support/fakes/scripted_node.ts";
 
-/** Takes the addresses in the order in which they are given: each chance is greater than the one before. */
+/** Chooses the addresses in the order in which they are given: each random number is greater than the one before. */
 function inOrder(): () => number {
   let chance = 0;
   return () => chance = Math.min(0.999, chance + 0.001);
@@ -18,7 +18,7 @@ function connect(cluster: FakeCluster, timeoutMs: number): Promise<KvClient> {
   return connectOn(platform, { cluster: cluster.nodes.map(({ address }) => address), timeoutMs });
 }
 
-/** How long `call` takes on the cluster's clock, and how it fails. */
+/** Duration of `call` on the cluster's clock, and its error. */
 async function failureOf(
   cluster: FakeCluster,
   call: Promise<unknown>,
@@ -28,7 +28,7 @@ async function failureOf(
   return { tookMs: cluster.clock.now() - start, error };
 }
 
-Deno.test("an address that does not answer costs a call a head start, not the time of a dial", async () => {
+Deno.test("dialling: an address that does not answer delays a call by a head start, not by the time of a dial", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).isHung = true;
   for (const node of cluster.nodes) node.leader = 2;
@@ -39,7 +39,7 @@ Deno.test("an address that does not answer costs a call a head start, not the ti
   assert(tookMs >= HEAD_START_MS && tookMs < HEAD_START_MS + 50, `it took ${tookMs} ms`);
 });
 
-Deno.test("an address that refuses costs no head start", async () => {
+Deno.test("dialling: an address that refuses causes no delay", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).kill();
   cluster.node(2).kill();
@@ -48,7 +48,7 @@ Deno.test("an address that refuses costs no head start", async () => {
   assert(cluster.clock.now() - start < HEAD_START_MS);
 });
 
-Deno.test("the dials that lost their race are ended, and leave no connection", async () => {
+Deno.test("dialling: dials that lost their race are ended, and leave no connection", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).isHung = true;
   cluster.node(2).isHung = true;
@@ -59,7 +59,7 @@ Deno.test("the dials that lost their race are ended, and leave no connection", a
   assertEquals(cluster.clock.timerCount, 0);
 });
 
-Deno.test("an address that lost a race is dialled last in the next one", async () => {
+Deno.test("dialling: an address that lost a race is dialled last in the next one", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).isHung = true;
   for (const node of cluster.nodes) node.leader = 2;
@@ -72,7 +72,7 @@ Deno.test("an address that lost a race is dialled last in the next one", async (
   assert(cluster.clock.now() - start < HEAD_START_MS, "node 3 did not wait for node 1");
 });
 
-Deno.test("connecting does not wait for a leader that does not answer", async () => {
+Deno.test("connect: it does not wait for a leader that does not answer", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(1).isHung = true;
   const platform = { network: cluster.network, clock: cluster.clock, random: inOrder() };
@@ -85,7 +85,7 @@ Deno.test("connecting does not wait for a leader that does not answer", async ()
   assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: 1 });
 });
 
-Deno.test("connecting goes on until its deadline while nodes refuse, close or are busy", async () => {
+Deno.test("connect: it continues until its deadline while nodes refuse, close or are busy", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).kill();
   cluster.node(2).refusal = { kind: "refusal", code: "busy", message: "This node has its limit of clients." };
@@ -98,7 +98,7 @@ Deno.test("connecting goes on until its deadline while nodes refuse, close or ar
   assertEquals(client.connectionState(), { kind: "connected", node: 1, leader: 1 });
 });
 
-Deno.test("connecting gives up at its deadline, with what each address said last", async () => {
+Deno.test("connect: at its deadline the error has the last error of each address", async () => {
   for (const isHung of [false, true]) {
     const cluster = new FakeCluster(2);
     for (const node of cluster.nodes) {
@@ -114,7 +114,7 @@ Deno.test("connecting gives up at its deadline, with what each address said last
   }
 });
 
-Deno.test("connecting does not wait where dialling again can't help", async () => {
+Deno.test("connect: it does not wait if dialling again can't help", async () => {
   const cluster = new FakeCluster(2);
   for (const node of cluster.nodes) {
     node.refusal = { kind: "refusal", code: "versionMismatch", message: "This node speaks 2 to 3." };
@@ -123,7 +123,7 @@ Deno.test("connecting does not wait where dialling again can't help", async () =
   assertEquals([error.code, tookMs < 50], ["versionMismatch", true]);
 });
 
-Deno.test("every call ends within 50 ms of its deadline, whichever nodes do not answer", async () => {
+Deno.test("client: every call ends within 50 ms of its deadline, whichever nodes do not answer", async () => {
   const calls: readonly ((client: KvClient, timeoutMs: number) => Promise<unknown>)[] = [
     (client, timeoutMs) => client.put("k", "v", { timeoutMs }),
     (client, timeoutMs) => client.get("k", { timeoutMs }),

@@ -1,4 +1,4 @@
-/** The the client makes of what nodes tell it. */
+/** Directory: the nodes that the client knows, from the messages of nodes. */
 import { assertEquals } from "@std/assert";
 import { Directory } from "../../../lib/client/directory.ts";
 import type { Member } from "../../../lib/protocol/messages.ts";
@@ -9,7 +9,7 @@ const members: readonly Member[] = [
   { id: 3, address: "n3:1", role: "voter" },
 ];
 
-Deno.test("given addresses are dialled before learned ones, the leader first, and those that failed last", () => {
+Deno.test("Directory: given addresses are dialled before learned ones, the leader first, and those that failed last", () => {
   const directory = new Directory(["n3:1", "alias:1"]);
   directory.noteMembers(members, 10);
   directory.noteAnswer("alias:1", 1);
@@ -21,7 +21,7 @@ Deno.test("given addresses are dialled before learned ones, the leader first, an
   assertEquals(order(), ["n3:1", "alias:1", "n1:1", "n2:1"]);
 });
 
-Deno.test("a node is dialled where it has answered before its own address", () => {
+Deno.test("Directory: a node is dialled at the address where it has answered before its own address", () => {
   const directory = new Directory(["alias:1"]);
   directory.noteMembers(members, 10);
   assertEquals(directory.addressesOf(2), ["n2:1"]);
@@ -48,7 +48,7 @@ Deno.test("Directory: the report of the newest term counts, unless that leader r
   assertEquals(directory.leader, null);
 });
 
-Deno.test("an address is left alone longer with each failure, until it answers or its node is elected", () => {
+Deno.test("Directory: an address is avoided for longer with each failure, until it answers or its node is elected", () => {
   const directory = new Directory(["n1:1"]);
   directory.noteMembers(members, 10);
   const avoidedFor = (): number => {
@@ -70,7 +70,7 @@ Deno.test("an address is left alone longer with each failure, until it answers o
   assertEquals(avoidedFor(), 0);
 });
 
-Deno.test("addresses that are no longer a member's are forgotten", () => {
+Deno.test("Directory: addresses that are no longer a member's are forgotten", () => {
   const directory = new Directory(["n1:1"]);
   directory.noteMembers(members, 10);
   directory.noteAnswer("n3:1", 3);
@@ -78,7 +78,7 @@ Deno.test("addresses that are no longer a member's are forgotten", () => {
   assertEquals([directory.addresses(), directory.nodeAt("n3:1")], [["n1:1", "n2:1"], null]);
 });
 
-Deno.test("a node that is behind does not bring back members who have left", () => {
+Deno.test("Directory: an outdated node does not bring back removed members", () => {
   const directory = new Directory(["n1:1"]);
   directory.noteMembers(members.slice(1), 10);
   directory.noteMembers(members, 9);

@@ -1,4 +1,4 @@
-/** How calls end early: by their deadline, their caller, or the client's closing; and that nothing is left then. */
+/** Early ends of calls: by their deadline, their caller, or the client's close; and that nothing is left then. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   AbortError,
@@ -11,7 +11,7 @@ import {
 import { MAX_IN_FLIGHT, MAX_WAITING_CALLS } from "../../../lib/client/admission.ts";
 import { FakeCluster } from "../../support/fakes/scripted_node.ts";
 
-/** How a call failed. */
+/** The error of a call. */
 async function ending(call: Promise<unknown>): Promise<{ readonly code: string; readonly outcome: string }> {
   const { code, outcome } = await assertRejects(() => call, KvraftError);
   return { code, outcome };
@@ -22,7 +22,7 @@ function stall(cluster: FakeCluster): void {
   for (const connection of cluster.network.connections) connection.stall();
 }
 
-Deno.test("many calls share one connection, and leave in one write", async () => {
+Deno.test("client: many calls share one connection, and leave in one write", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const puts = Array.from({ length: 500 }, (_, position) => client.put(`k${position}`, "v"));
@@ -34,7 +34,7 @@ Deno.test("many calls share one connection, and leave in one write", async () =>
   assertEquals(cluster.network.connections.length, 1);
 });
 
-Deno.test("calls beyond those in flight wait their turn, and beyond those waiting are refused", async () => {
+Deno.test("client: calls beyond those in flight wait their turn, and beyond those waiting are refused", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const obey = cluster.node(1).answer;
@@ -50,7 +50,7 @@ Deno.test("calls beyond those in flight wait their turn, and beyond those waitin
   await cluster.finish(Promise.all(gets));
 });
 
-Deno.test("a call that waits for its turn leaves the queue when its caller ends it", async () => {
+Deno.test("client: a waiting call leaves the queue when its caller ends it", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = () => "silence";
@@ -66,7 +66,7 @@ Deno.test("a call that waits for its turn leaves the queue when its caller ends 
   assertEquals(cluster.node(1).writes, []);
 });
 
-Deno.test("a write that waits for its turn is sent with the bytes of the call", async () => {
+Deno.test("client: a waiting write is sent with the bytes that it had at the call", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -87,7 +87,7 @@ Deno.test("a write that waits for its turn is sent with the bytes of the call", 
   ]);
 });
 
-Deno.test("a write that its caller ends after it left is unknown, and its error carries the caller's reason", async () => {
+Deno.test("client: a write that its caller ends after it was sent is unknown, and its error carries the caller's reason", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = () => "silence";
@@ -100,7 +100,7 @@ Deno.test("a write that its caller ends after it left is unknown, and its error 
   assertEquals({ name, outcome, cause }, { name: "AbortError", outcome: "unknown", cause: "enough" });
 });
 
-Deno.test("a write whose caller had ended it before is never sent", async () => {
+Deno.test("client: a write whose caller had ended it before is never sent", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   assertEquals(await ending(client.put("k", "v", { signal: AbortSignal.abort() })), {
@@ -110,7 +110,7 @@ Deno.test("a write whose caller had ended it before is never sent", async () => 
   assertEquals(cluster.node(1).requests, []);
 });
 
-Deno.test("a read that got no answer changed nothing", async () => {
+Deno.test("client: a read without an answer has the outcome not applied", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = () => "silence";
@@ -118,7 +118,7 @@ Deno.test("a read that got no answer changed nothing", async () => {
   assertEquals(error.outcome, "not-applied");
 });
 
-Deno.test("a write that found no node to send it to until the deadline is not applied", async () => {
+Deno.test("client: a write without any node to send it to before the deadline is not applied", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).kill();
@@ -131,7 +131,7 @@ Deno.test("a write that found no node to send it to until the deadline is not ap
   assertEquals(error.outcome, "not-applied");
 });
 
-Deno.test("closing tells writes that left from writes that never did", async () => {
+Deno.test("close: writes that were sent are unknown, the others not applied", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   stall(cluster);
@@ -144,7 +144,7 @@ Deno.test("closing tells writes that left from writes that never did", async () 
   assertEquals(await second, { code: "closed", outcome: "not-applied" });
 });
 
-Deno.test("a closed client refuses calls, and closing again does nothing", async () => {
+Deno.test("close: a closed client refuses calls, and a second close does nothing", async () => {
   const cluster = new FakeCluster(1);
   const client = await cluster.connect();
   await client.close();
@@ -191,7 +191,7 @@ Deno.test("close: no timer and no connection stay open, with any calls in flight
   }
 });
 
-Deno.test("a client without calls needs no timer", async () => {
+Deno.test("client: without calls it needs no timer", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   await cluster.finish(client.put("k", "v"));

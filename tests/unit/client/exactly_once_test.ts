@@ -19,7 +19,7 @@ function refuse(
   return ({ requestId }) => ({ kind: "error", requestId, code, message: `It is ${code}.`, outcome, leader });
 }
 
-/** Answers the first requests with these in turn, and what follows with the last. */
+/** Answers the first requests with these in turn, and all later ones with the last. */
 function inTurn(
   ...answers: readonly ((request: ClientRequest) => Reply)[]
 ): (request: ClientRequest) => Reply {
@@ -36,7 +36,7 @@ function commands(node: FakeNode): Uint8Array[] {
   return node.requests.filter((request) => request.kind === "write").map(({ command }) => command);
 }
 
-Deno.test("a write whose answer is lost is sent again with the same bytes, to another node", async () => {
+Deno.test("writes: a write whose answer is lost is sent again with the same bytes, to another node", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   cluster.node(1).answer = disconnect;
@@ -46,7 +46,7 @@ Deno.test("a write whose answer is lost is sent again with the same bytes, to an
   assertEquals(commands(cluster.node(2)), commands(cluster.node(1)));
 });
 
-Deno.test("a write refused by a node that lost its leadership is sent again with the same bytes", async () => {
+Deno.test("writes: a write refused by a node that lost its leadership is sent again with the same bytes", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   cluster.node(1).answer = refuse("leadershipLost", "unknown", 2);
@@ -54,7 +54,7 @@ Deno.test("a write refused by a node that lost its leadership is sent again with
   assertEquals(commands(cluster.node(2)), commands(cluster.node(1)));
 });
 
-Deno.test("a hung node does not eat the deadline: the same stamp goes to another node", async () => {
+Deno.test("writes: a node that does not answer does not use up the deadline: the same stamp goes to another node", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   cluster.node(1).isHung = true;
@@ -64,7 +64,7 @@ Deno.test("a hung node does not eat the deadline: the same stamp goes to another
   assertEquals(commands(cluster.node(2)), commands(cluster.node(1)));
 });
 
-Deno.test("each write has the next number, and acknowledges those before it that ended", async () => {
+Deno.test("writes: each write has the next number, and acknowledges those before it that ended", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   for (let i = 0; i < 3; i++) await cluster.finish(client.put("k", "v"));
@@ -76,7 +76,7 @@ Deno.test("each write has the next number, and acknowledges those before it that
   assertEquals(new Set(stamps.map(({ sessionId }) => sessionId)).size, 1);
 });
 
-Deno.test("a write without an answer holds back what the client acknowledges", async () => {
+Deno.test("writes: a write without an answer delays the client's acknowledgement", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = inTurn(silence, (request) => applied(request, 1));
@@ -88,7 +88,7 @@ Deno.test("a write without an answer holds back what the client acknowledges", a
   await cluster.finish(first);
 });
 
-Deno.test("a write given up as unknown keeps its number, and is acknowledged by those after it", async () => {
+Deno.test("writes: an unknown write keeps its number, and is acknowledged by those after it", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = silence;
@@ -103,7 +103,7 @@ Deno.test("a write given up as unknown keeps its number, and is acknowledged by 
   assertEquals([stamp?.sequence, stamp?.acknowledgedBelow], [2, 2]);
 });
 
-Deno.test("at the deadline a write is not applied when every attempt was surely refused", async () => {
+Deno.test("writes: at the deadline a write is not applied when every attempt was surely refused", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   for (const node of cluster.nodes) node.answer = refuse("noLeader", "not-applied");
@@ -112,7 +112,7 @@ Deno.test("at the deadline a write is not applied when every attempt was surely 
   assertEquals(error.cause instanceof Error && error.cause.name, "NoLeaderError");
 });
 
-Deno.test("at the deadline a write is unknown when one attempt among many was", async () => {
+Deno.test("writes: at the deadline a write is unknown when one attempt among many was", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   const refusal = refuse("noLeader", "not-applied");
@@ -122,7 +122,7 @@ Deno.test("at the deadline a write is unknown when one attempt among many was", 
   assertEquals(error.outcome, "unknown");
 });
 
-Deno.test("a write refused for its session's age alone is sent again under a new session", async () => {
+Deno.test("writes: a write refused only for its session's age is sent again under a new session", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -138,7 +138,7 @@ Deno.test("a write refused for its session's age alone is sent again under a new
   assertEquals(node.writes.at(-1)?.stamp.sequence, 2);
 });
 
-Deno.test("a write sent under a new session has the bytes of the call, even if its caller changed them since", async () => {
+Deno.test("writes: a write sent under a new session has the bytes of the call, even if its caller changed them since", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -153,7 +153,7 @@ Deno.test("a write sent under a new session has the bytes of the call, even if i
   assertEquals(first?.mutations, second?.mutations);
 });
 
-Deno.test("writes under way together move to one new session", async () => {
+Deno.test("writes: concurrent writes move to one new session", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const obey = cluster.node(1).answer;
@@ -165,7 +165,7 @@ Deno.test("writes under way together move to one new session", async () => {
   assertEquals(stamps.slice(3).map(({ sequence }) => sequence).sort(), [1, 2, 3]);
 });
 
-Deno.test("a retry that finds its session forgotten is unknown, and is not sent under another stamp", async () => {
+Deno.test("writes: a retry that finds its session forgotten is unknown, and is not sent under another stamp", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = inTurn(disconnect, expired);
@@ -194,7 +194,7 @@ Deno.test("writes: a permanent refusal is not retried", async () => {
   }
 });
 
-Deno.test("an answer that can't be read leaves the write unknown", async () => {
+Deno.test("writes: an answer that can't be read leaves the write unknown", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = ({ requestId }) => ({

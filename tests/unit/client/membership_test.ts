@@ -1,4 +1,4 @@
-/** Changes of the members: sent once, and found out about when their answer is lost. */
+/** Changes of the members: sent once, and their outcome determined when their answer is lost. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import {
   AbortError,
@@ -16,7 +16,7 @@ import { FakeCluster, type Reply } from "../../support/fakes/scripted_node.ts";
 const ADD: MembershipChange = { kind: "add", id: 4, address: "10.0.0.4:7001", learner: false };
 const ADDED: Member = { id: 4, address: "10.0.0.4:7001", role: "learner" };
 
-/** How often each node was asked to change something. */
+/** Number of change requests to each node. */
 function changesAsked(cluster: FakeCluster): readonly number[] {
   return cluster.nodes.map(({ requests }) =>
     requests.filter(({ kind }) => kind === "changeMembership").length
@@ -38,7 +38,7 @@ async function changed(cluster: FakeCluster, client: KvClient): Promise<readonly
   return await cluster.finish(client.cluster.changeMembership(ADD));
 }
 
-Deno.test("a change goes to the leader, and gives the members that there are then", async () => {
+Deno.test("changeMembership: a change goes to the leader, and gives the members that there are then", async () => {
   const cluster = new FakeCluster(2);
   makeChanges(cluster, null);
   await using client = await cluster.connect([2]);
@@ -52,7 +52,7 @@ Deno.test("a change goes to the leader, and gives the members that there are the
   });
 });
 
-Deno.test("force is passed on, and an address is sent in its one written form", async () => {
+Deno.test("changeMembership: force is passed on, and an address is sent in its one written form", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const change = { kind: "replace", dead: 2, id: 4, address: "[0:0::1]:7001" } as const;
@@ -62,7 +62,7 @@ Deno.test("force is passed on, and an address is sent in its one written form", 
   assertEquals([request.change, request.force], [{ ...change, address: "[::1]:7001" }, true]);
 });
 
-Deno.test("a refusal is an error of its own, with what the leader said", async () => {
+Deno.test("changeMembership: a refusal is an error of its own, with what the leader said", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).answer = ({ requestId }) => ({
@@ -81,7 +81,7 @@ Deno.test("a refusal is an error of its own, with what the leader said", async (
   assertEquals([error.code, error.outcome, changesAsked(cluster)], ["membershipRefused", "not-applied", [1]]);
 });
 
-Deno.test("a node that does not lead says so, and the one that does is asked", async () => {
+Deno.test("changeMembership: a node that does not lead says so, and the one that does is asked", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect([1]);
   cluster.node(1).answer = ({ requestId }) => (
@@ -91,7 +91,7 @@ Deno.test("a node that does not lead says so, and the one that does is asked", a
   assertEquals(changesAsked(cluster), [1, 1]);
 });
 
-Deno.test("a change whose answer is lost counts as made once the members show it, and is not sent again", async () => {
+Deno.test("changeMembership: a change whose answer is lost counts as made once the members show it, and is not sent again", async () => {
   const cluster = new FakeCluster(2);
   makeChanges(cluster, "disconnect");
   await using client = await cluster.connect();
@@ -99,7 +99,7 @@ Deno.test("a change whose answer is lost counts as made once the members show it
   assertEquals(changesAsked(cluster), [1, 0]);
 });
 
-Deno.test("a change that takes effect a while after its answer was lost is waited for", async () => {
+Deno.test("changeMembership: a change that takes effect a while after its answer was lost is waited for", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(1).answer = () => "disconnect";
   await using client = await cluster.connect();
@@ -110,7 +110,7 @@ Deno.test("a change that takes effect a while after its answer was lost is waite
   assertEquals(changesAsked(cluster), [1, 0]);
 });
 
-Deno.test("a change of which nothing shows until the deadline is unknown", async () => {
+Deno.test("changeMembership: a change of which nothing shows until the deadline is unknown", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(1).answer = () => "disconnect";
   await using client = await cluster.connect();
@@ -123,7 +123,7 @@ Deno.test("a change of which nothing shows until the deadline is unknown", async
   assertInstanceOf(error.cause, ConnectionError);
 });
 
-Deno.test("a change that was under way when leadership was lost is looked for, too", async () => {
+Deno.test("changeMembership: a change that was under way when leadership was lost is looked for, too", async () => {
   const cluster = new FakeCluster(1);
   makeChanges(cluster, {
     kind: "error",
@@ -166,7 +166,7 @@ Deno.test("changeMembership: a wrong change is refused before anything is sent",
   assertEquals(cluster.node(1).requests, []);
 });
 
-Deno.test("the members show a change that was made, and none that was not", () => {
+Deno.test("changeMembership: the members show a change that was made, and none that was not", () => {
   const members: readonly Member[] = [
     { id: 1, address: "n1:1", role: "voter" },
     { id: 2, address: "n2:1", role: "leaving" },

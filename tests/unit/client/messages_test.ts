@@ -19,7 +19,7 @@ async function messageWhen(prepare: (node: FakeNode) => void): Promise<string> {
   return message;
 }
 
-/** Has a node refuse everything in a server's own words. */
+/** Makes a node refuse every request with a server's own message. */
 function refuseWith(code: ErrorCode, message: string): (node: FakeNode) => void {
   return (node) => {
     node.answer = ({ requestId }) => ({
@@ -33,7 +33,7 @@ function refuseWith(code: ErrorCode, message: string): (node: FakeNode) => void 
   };
 }
 
-Deno.test("however many errors an error tells of, it says once what could not be done", async () => {
+Deno.test("ClientError: for any number of causes the message says once which call failed", async () => {
   const messages = await Promise.all([
     messageWhen((node) => node.kill()),
     messageWhen((node) => node.answer = () => "silence"),
@@ -59,7 +59,7 @@ Deno.test("however many errors an error tells of, it says once what could not be
   ]);
 });
 
-Deno.test("calls to one address say once what could not be done, too", async () => {
+Deno.test("ClientError: for calls to one address the message says once which call failed, too", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect([1]);
   cluster.node(2).kill();
@@ -73,7 +73,7 @@ Deno.test("calls to one address say once what could not be done, too", async () 
   }
 });
 
-Deno.test("a write that was answered may have been applied, and can't be later", async () => {
+Deno.test("ClientError: an answered write may have been applied, and the message excludes a later effect", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -88,7 +88,7 @@ Deno.test("a write that was answered may have been applied, and can't be later",
   assert(message.endsWith(". It may have been applied: read before trying again."), message);
 });
 
-Deno.test("a server of another protocol at an address is named, and not dialled again", async () => {
+Deno.test("ClientError: a server of another protocol at an address is named, and not dialled again", async () => {
   const cluster = new FakeCluster(1);
   cluster.node(1).kill();
   await cluster.pass(0);
@@ -108,7 +108,7 @@ Deno.test("a server of another protocol at an address is named, and not dialled 
   await answering;
 });
 
-Deno.test("a reason is what a message says behind what could not be done, however often it says that", () => {
+Deno.test("reasonOf: it removes every repetition of “Cannot …” from the beginning of a message", () => {
   const table: readonly (readonly [string, string])[] = [
     ["Cannot connect to [::1]:7001: nothing listens there.", "nothing listens there."],
     ["Cannot a: Cannot b: Cannot c: it is so. Do that.", "it is so. Do that."],

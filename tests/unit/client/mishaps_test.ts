@@ -1,6 +1,6 @@
 /**
- * Exactly once, under any faults: the client against the real state machine, with answers lost, writes
- * delayed past their callers' patience, leaders changing and sessions forgotten, at random.
+ * Exactly-once writes under any faults: the client against the real state machine, with answers lost, writes
+ * delayed beyond their callers' deadlines, leaders changing and sessions forgotten, at random.
  */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -11,7 +11,7 @@ import { decodeCommand } from "../../../lib/protocol/command.ts";
 import { FakeCluster, type Reply, writeResult } from "../../support/fakes/scripted_node.ts";
 
 const WRITES = 24;
-/** Half the sessions that a cluster may know: a few faults make it forget the client's. */
+/** Half the sessions that a cluster may remember: a few faults make it forget the client's. */
 const MAX_SESSIONS = 2;
 
 /** The faults that a write may meet. */

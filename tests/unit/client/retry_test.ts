@@ -1,4 +1,4 @@
-/** The decisions after a failed attempt, each by itself. */
+/** The decisions after a failed attempt. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { ConnectionError } from "../../../lib/mod.ts";
@@ -70,7 +70,7 @@ Deno.test("decide: a transfer is retried only if it did certainly not begin", ()
   assertEquals(decide({ kind: "lost", node: 1, left: false, reason: "reset" }, "once").kind, "retry");
 });
 
-Deno.test("an attempt never outlasts the call, and leaves time for another while there is any", () => {
+Deno.test("attemptTimeoutMs: an attempt never outlasts the call, and leaves time for another while there is any", () => {
   fc.assert(fc.property(fc.nat(100), fc.double({ min: 1, max: 1e9, noNaN: true }), (attempt, remainingMs) => {
     const timeoutMs = attemptTimeoutMs(attempt, remainingMs);
     assert(timeoutMs > 0 && timeoutMs <= remainingMs);
@@ -79,14 +79,14 @@ Deno.test("an attempt never outlasts the call, and leaves time for another while
   assertEquals([0, 1, 2].map((attempt) => attemptTimeoutMs(attempt, 60_000)), [1_000, 2_000, 4_000]);
 });
 
-Deno.test("a node that has too much to do is asked less and less often, one that has no leader soon again", () => {
+Deno.test("pauseAfterMs: pauses grow after busy, and stay short after noLeader", () => {
   const pauses = (code: ErrorCode): readonly number[] =>
     [0, 4, 7, 8, 50].map((attempt) => pauseAfterMs(refused(code, "not-applied"), attempt, () => 0.5));
   assertEquals(pauses("busy"), [10, 160, 1_280, 2_000, 2_000]);
   assertEquals(pauses("noLeader"), [10, 160, 200, 200, 200]);
 });
 
-Deno.test("pauses grow to a bound, and differ between clients", () => {
+Deno.test("backoffMs: pauses grow to a bound, and differ between clients", () => {
   assertEquals([0, 1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, () => 0.5)), [
     10,
     20,

@@ -15,7 +15,7 @@ function kinds({ requests }: FakeNode): readonly ClientRequest["kind"][] {
   return requests.map(({ kind }) => kind);
 }
 
-Deno.test("a client given one follower's address finds the leader and sends to it", async () => {
+Deno.test("routing: a client given one follower's address finds the leader and sends to it", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect([3]);
   await cluster.finish(client.put("k", "v"));
@@ -32,7 +32,7 @@ Deno.test("routing: if the leader cannot be dialed, another node forwards reques
   assertEquals(kinds(cluster.node(2)), ["write", "get"]);
 });
 
-Deno.test("a notice of another leader moves the next request there", async () => {
+Deno.test("routing: a notice of another leader moves the next request there", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   const states: ConnectionState[] = [];
@@ -44,7 +44,7 @@ Deno.test("a notice of another leader moves the next request there", async () =>
   assertEquals(states.at(-1), { kind: "connected", node: 2, leader: 2 });
 });
 
-Deno.test("news of an older term does not move requests back", async () => {
+Deno.test("routing: a notice of an older term does not move requests back", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();
   cluster.node(1).notify(2, 5);
@@ -56,7 +56,7 @@ Deno.test("news of an older term does not move requests back", async () => {
   assertEquals(cluster.nodes.map(kinds), [[], ["write"]]);
 });
 
-Deno.test("a node that does not lead and names the leader is not asked twice", async () => {
+Deno.test("routing: a node that does not lead and names the leader is not asked twice", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect([1]);
   cluster.node(1).answer = ({ requestId }) => (
@@ -85,7 +85,7 @@ Deno.test("routing: a transfer that may have begun is not requested again", asyn
   assertEquals(cluster.nodes.flatMap(kinds), ["transferLeadership"]);
 });
 
-Deno.test("when the leader is killed, its writes go to the others at once", async () => {
+Deno.test("routing: when the leader is killed, its writes go to the others at once", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   cluster.node(1).answer = () => "silence";
@@ -98,7 +98,7 @@ Deno.test("when the leader is killed, its writes go to the others at once", asyn
   assert(cluster.clock.now() - start < 100, "no call waited for a deadline");
 });
 
-Deno.test("a client connected to two nodes that know of no leader finds the others", async () => {
+Deno.test("routing: a client connected to two nodes that know of no leader finds the others", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(3).kill();
   await using client = await cluster.connect();
@@ -116,7 +116,7 @@ Deno.test("a client connected to two nodes that know of no leader finds the othe
     });
   }
   const write = client.put("k", "v", { timeoutMs: 30_000 });
-  await cluster.pass(2_000); // long enough to have met both
+  await cluster.pass(2_000); // long enough to have reached both
   assert([1, 2].every((id) => cluster.node(id).requests.length > 0), "both were asked");
   cluster.node(3).start();
   await cluster.finish(write);
@@ -137,7 +137,7 @@ Deno.test("routing: a node's report of the leader is dropped with its connection
   assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: null });
 });
 
-Deno.test("a node that is slow keeps its connection, one that was silent for long is dialed again", async () => {
+Deno.test("routing: a slow node keeps its connection, one without answers for long is dialed again", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const node = cluster.node(1);
@@ -155,7 +155,7 @@ Deno.test("a node that is slow keeps its connection, one that was silent for lon
   assertEquals(await cluster.finish(call), null);
 });
 
-Deno.test("stale reads are answered by a node that knows of no leader", async () => {
+Deno.test("routing: stale reads are answered by a node that knows of no leader", async () => {
   const cluster = new FakeCluster(3);
   for (const node of cluster.nodes) node.leader = null;
   for (const id of [1, 3]) cluster.node(id).kill();
@@ -164,11 +164,11 @@ Deno.test("stale reads are answered by a node that knows of no leader", async ()
   assertEquals(client.connectionState(), { kind: "connected", node: 2, leader: null });
 });
 
-Deno.test("stale reads go to all nodes in turn, and what must be linearizable to the leader", async () => {
+Deno.test("routing: stale reads go to all nodes in turn, and linearizable requests to the leader", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect([2]);
   const stale = { consistency: "stale" } as const;
-  await cluster.finish(client.get("k", stale)); // meets the others
+  await cluster.finish(client.get("k", stale)); // reaches the others
   await cluster.pass(100);
   const before = cluster.nodes.map(({ requests }) => requests.length);
   for (let read = 0; read < 6; read++) await cluster.finish(client.get("k", stale));
@@ -177,7 +177,7 @@ Deno.test("stale reads go to all nodes in turn, and what must be linearizable to
   assertEquals(cluster.nodes.map(({ requests }, node) => requests.length - (before[node] ?? 0)), [4, 3, 3]);
 });
 
-Deno.test("a stale read goes on to another node when the next one is closed", async () => {
+Deno.test("routing: a stale read is sent to another node when the next one is closed", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   const stale = { consistency: "stale" } as const;
@@ -190,7 +190,7 @@ Deno.test("a stale read goes on to another node when the next one is closed", as
   assertEquals(cluster.node(3).requests.length <= 1, true);
 });
 
-Deno.test("a cluster that can't be reached is said to be so, with each address and its reason", async () => {
+Deno.test("routing: the error for an unreachable cluster has each address and its reason", async () => {
   const cluster = new FakeCluster(3);
   cluster.node(1).kill();
   cluster.node(2).isHung = true;
@@ -220,7 +220,7 @@ Deno.test("connect: a cluster of other versions is distinguished from one that i
   await assertRejects(() => cluster.connect(), VersionMismatchError, "speaks 2 to 3");
 });
 
-Deno.test("nodes of two clusters are not mixed", async () => {
+Deno.test("routing: nodes of two clusters are not mixed", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(2).clusterId = "fedcba9876543210";
   await using client = await cluster.connect([1]);
@@ -235,7 +235,7 @@ function replaceAll(cluster: FakeCluster): void {
   for (const node of cluster.nodes) node.appliedIndex = 20;
 }
 
-Deno.test("a client outlives the replacement of every node that it was given, informed by a notice", async () => {
+Deno.test("routing: with notices a client can use the cluster after the replacement of every node that it was given", async () => {
   const cluster = new FakeCluster(6);
   cluster.members = cluster.members.slice(0, 3);
   await using client = await cluster.connect([1, 2, 3]);
@@ -248,7 +248,7 @@ Deno.test("a client outlives the replacement of every node that it was given, in
   assertEquals((await cluster.finish(client.cluster.members())).map(({ id }) => id), [4, 5, 6]);
 });
 
-Deno.test("a client without a notice learns of new members when it next says hello", async () => {
+Deno.test("routing: without notices a client learns of new members in its next handshake", async () => {
   const cluster = new FakeCluster(6);
   cluster.members = cluster.members.slice(0, 3);
   await using client = await cluster.connect([1, 2, 3]);
@@ -260,7 +260,7 @@ Deno.test("a client without a notice learns of new members when it next says hel
   assertEquals([cluster.node(3), cluster.node(4)].map(kinds), [["write"], ["write"]]);
 });
 
-Deno.test("a lost cluster is reached again by the next call", async () => {
+Deno.test("routing: after all connections are lost the next call connects again", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   cluster.node(1).kill();
@@ -273,7 +273,7 @@ Deno.test("a lost cluster is reached again by the next call", async () => {
   await cluster.finish(put);
 });
 
-Deno.test("while there is a listener, a lost cluster is reached again without a call", async () => {
+Deno.test("routing: with a listener a lost cluster is connected again without a call", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const states: ConnectionState["kind"][] = [];
@@ -289,7 +289,7 @@ Deno.test("while there is a listener, a lost cluster is reached again without a 
   stop();
 });
 
-Deno.test("addresses that are none are refused before anything is dialled", async () => {
+Deno.test("connect: invalid addresses are refused before anything is dialled", async () => {
   await assertRejects(() => KvClient.connect({ cluster: [] }), Error, "empty");
   await assertRejects(() => KvClient.connect({ cluster: ["127.0.0.1"] }), Error, "127.0.0.1");
 });

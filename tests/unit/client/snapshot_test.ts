@@ -1,4 +1,4 @@
-/** Snapshots: taking them, and reading a file of one over the connection on which it was taken. */
+/** Snapshots: taking them, and reading their file over the connection on which they were taken. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SNAPSHOT_READS_IN_FLIGHT } from "../../../lib/client/snapshot_download.ts";
 import {
@@ -13,7 +13,7 @@ import {
 import { MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import { FakeCluster, type FakeNode } from "../../support/fakes/scripted_node.ts";
 
-/** A file of ten parts and a bit. */
+/** A file of ten parts and a part of one. */
 const FILE = new Uint8Array(10 * MAX_SNAPSHOT_PART_BYTES + 17).map((_, position) => position * 31 >> 8);
 
 /** One node with a file, and a client. */
@@ -35,12 +35,12 @@ async function readAll(download: SnapshotDownload): Promise<Uint8Array> {
   return file;
 }
 
-/** Where the node was asked to read. */
+/** Offsets of the reads at the node. */
 function offsets({ requests }: FakeNode): readonly number[] {
   return requests.filter((request) => request.kind === "readSnapshot").map(({ offset }) => offset);
 }
 
-Deno.test("a snapshot is taken by the leader, and nothing is kept for reading", async () => {
+Deno.test("takeSnapshot: the leader takes it, and nothing is kept for reading", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(1).snapshot = FILE;
   await using client = await cluster.connect([2]);
@@ -54,7 +54,7 @@ Deno.test("a snapshot is taken by the leader, and nothing is kept for reading", 
   assertEquals(cluster.node(1).requests, [{ kind: "takeSnapshot", requestId: 1, keep: false }]);
 });
 
-Deno.test("a snapshot is taken by the node that is named, or by none", async () => {
+Deno.test("takeSnapshot: the named node takes it, or none", async () => {
   const cluster = new FakeCluster(2);
   cluster.node(2).snapshot = FILE;
   await using client = await cluster.connect([1]);
@@ -72,7 +72,7 @@ Deno.test("a snapshot is taken by the node that is named, or by none", async () 
   await assertRejects(() => cluster.finish(client.cluster.takeSnapshot({ node: 2 })), ConnectionError);
 });
 
-Deno.test("a snapshot that takes long is waited for until the deadline, and asked for once", async () => {
+Deno.test("takeSnapshot: a slow snapshot is requested once, and waited for until the deadline", async () => {
   const { cluster, node, client } = await scene();
   node.answer = () => "silence";
   const error = await assertRejects(
@@ -102,7 +102,7 @@ Deno.test("openSnapshot: the file is complete and in order, and closed at the en
   await client.close();
 });
 
-Deno.test("no more parts are asked for than a few ahead of the reader", async () => {
+Deno.test("openSnapshot: no more parts are requested than a few ahead of the reader", async () => {
   const { cluster, node, client } = await scene();
   const download = await cluster.finish(client.cluster.openSnapshot());
   const chunks = download.chunks()[Symbol.asyncIterator]();
@@ -115,7 +115,7 @@ Deno.test("no more parts are asked for than a few ahead of the reader", async ()
   await client.close();
 });
 
-Deno.test("parts that are shorter than asked for are followed by the rest", async () => {
+Deno.test("openSnapshot: after a part that is shorter than requested, the rest is requested", async () => {
   const { cluster, node, client } = await scene();
   node.snapshot = FILE.subarray(0, 3 * MAX_SNAPSHOT_PART_BYTES / 2);
   const obey = node.answer;
@@ -129,7 +129,7 @@ Deno.test("parts that are shorter than asked for are followed by the rest", asyn
   await client.close();
 });
 
-Deno.test("a connection that is lost ends the download with an error that says so", async () => {
+Deno.test("openSnapshot: a lost connection ends the download with an error that says so", async () => {
   const { cluster, node, client } = await scene();
   const download = await cluster.finish(client.cluster.openSnapshot());
   const obey = node.answer;
@@ -143,7 +143,7 @@ Deno.test("a connection that is lost ends the download with an error that says s
   await client.close();
 });
 
-Deno.test("a node that falls silent, refuses, or gives another part ends the download by name", async () => {
+Deno.test("openSnapshot: a node that does not answer, refuses, or gives another part ends the download by name", async () => {
   const { cluster, node, client } = await scene();
   const obey = node.answer;
   const download = await cluster.finish(client.cluster.openSnapshot({ timeoutMs: 3_000 }));
@@ -174,7 +174,7 @@ Deno.test("a node that falls silent, refuses, or gives another part ends the dow
   await client.close();
 });
 
-Deno.test("a leader that does not answer keeps no snapshot of another node waiting", async () => {
+Deno.test("takeSnapshot: a leader that does not answer does not delay a snapshot of another node", async () => {
   const cluster = new FakeCluster(3);
   await using client = await cluster.connect();
   cluster.node(1).isHung = true;
@@ -183,7 +183,7 @@ Deno.test("a leader that does not answer keeps no snapshot of another node waiti
   assertEquals([nodeId, cluster.clock.now() - start < 5_000], [2, true]);
 });
 
-Deno.test("closing the client ends a download, and so does its caller's signal", async () => {
+Deno.test("openSnapshot: close of the client ends a download, and so does its caller's signal", async () => {
   const { cluster, node, client } = await scene();
   const controller = new AbortController();
   const download = await cluster.finish(client.cluster.openSnapshot({ signal: controller.signal }));

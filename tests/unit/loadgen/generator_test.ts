@@ -1,4 +1,4 @@
-/** The generator on a store whose answers come when the test's clock says so. */
+/** The generator with a store that answers when the test's clock reaches the time of each answer. */
 import { assert, assertEquals } from "@std/assert";
 import {
   Generator,
@@ -23,7 +23,7 @@ const LOAD: Load = {
   durationMs: 100,
 };
 
-/** Answers after `tookMs`, and keeps account. */
+/** Answers after `tookMs`, and counts the requests. */
 class SlowTarget implements Target {
   calls = 0;
   underWay = 0;
@@ -74,7 +74,7 @@ function begin(load: Partial<Load>, prepare: (target: SlowTarget) => void = () =
   return { clock, target, generator };
 }
 
-/** Moves time on, millisecond by millisecond, as things happen. */
+/** Advances the clock millisecond by millisecond. */
 async function pass(clock: ManualClock, durationMs: number): Promise<void> {
   for (let ms = 0; ms < durationMs; ms++) {
     clock.advance(1);
@@ -100,7 +100,7 @@ Deno.test("Generator: requests due in the warm-up are not counted, those sent be
   assertEquals([target.calls, latency.put.count + latency.get.count, elapsedMs], [5, 3, 115]);
 });
 
-Deno.test("Generator: in an open loop a latency counts from when the request was due, so a stall is in the figures", async () => {
+Deno.test("Generator: in an open loop a latency counts from when the request was due, so a stall shows in the figures", async () => {
   const { clock, target, generator } = begin(
     { clients: 1, ratePerSecond: 100, mix: { put: 1, get: 0 } },
     (slow) => {
@@ -119,24 +119,24 @@ Deno.test("Generator: in an open loop a latency counts from when the request was
   assertEquals(percentiles, [1, 4, 13, 22, 31]);
 });
 
-Deno.test("Generator: a rate beyond what the slots can carry shows as requests that were never sent", async () => {
+Deno.test("Generator: a rate beyond the capacity of the slots shows as requests that were never sent", async () => {
   const { clock, target, generator } = begin({ clients: 1, ratePerSecond: 1_000 });
   await pass(clock, 120);
   const { latency, unsent } = await generator.finished;
   assertEquals([target.calls, latency.put.count + latency.get.count, unsent], [10, 10, 90]);
 });
 
-Deno.test("Generator: failures are counted by code, not as latencies, and rest before the next request", async () => {
+Deno.test("Generator: failures are counted by code, not as latencies, and are followed by a pause", async () => {
   const { clock, target, generator } = begin({ clients: 1 }, (slow) => slow.fails = (call) => call % 2 === 0);
   await pass(clock, 130);
   const { latency, errors } = await generator.finished;
   const answered = latency.put.count + latency.get.count;
-  // A failure takes 10 ms and rests for 10, an answer takes 10: sent at 0, 20, 30, 50, 60, 80, 90.
+  // A failure takes 10 ms and pauses for 10, an answer takes 10: sent at 0, 20, 30, 50, 60, 80, 90.
   assertEquals([target.calls, [...errors], answered, generator.failures], [7, [["refused", 4]], 3, 4]);
   assertEquals(clock.timerCount, 0);
 });
 
-Deno.test("Generator: a generator that is stopped sends nothing more and waits for what is under way", async () => {
+Deno.test("Generator: a stopped generator sends nothing more and waits for requests in flight", async () => {
   for (const ratePerSecond of [null, 10]) {
     const { clock, target, generator } = begin({ durationMs: 3_600_000, ratePerSecond });
     await pass(clock, 5);

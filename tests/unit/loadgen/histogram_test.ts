@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { LatencyHistogram } from "../../../lib/loadgen/mod.ts";
 
-/** From nothing to an hour, as often short as long. */
+/** From 0 to an hour, as often short as long. */
 const timeMs = fc.double({ min: -3, max: 6.5, noNaN: true }).map((exponent) => 10 ** exponent);
 const timesMs = fc.array(timeMs, { minLength: 1, maxLength: 400 });
 const shares = [0, 0.1, 0.5, 0.9, 0.99, 0.999, 1];
@@ -56,7 +56,7 @@ Deno.test("LatencyHistogram: histograms that are merged, or sent as JSON, are th
   }));
 });
 
-Deno.test("LatencyHistogram: the bands double, leave no gap and have every time", () => {
+Deno.test("LatencyHistogram: the bands double, leave no gap and contain every time", () => {
   fc.assert(fc.property(timesMs, (times) => {
     const bands = histogramOf(times).bands();
     assertEquals(bands.reduce((sum, { count }) => sum + count, 0), times.length);
@@ -68,7 +68,7 @@ Deno.test("LatencyHistogram: the bands double, leave no gap and have every time"
   }));
 });
 
-Deno.test("LatencyHistogram: no times give zeros, and so does a histogram that was cleared", () => {
+Deno.test("LatencyHistogram: an empty histogram, also after a clear, has only zeros", () => {
   const cleared = histogramOf([1, 2]);
   cleared.clear();
   for (const histogram of [new LatencyHistogram(), cleared, LatencyHistogram.from(cleared.toJSON())]) {
@@ -78,13 +78,13 @@ Deno.test("LatencyHistogram: no times give zeros, and so does a histogram that w
   }
 });
 
-Deno.test("LatencyHistogram: a time beyond the greatest band, and one below zero, are counted at the ends", () => {
+Deno.test("LatencyHistogram: a time beyond the greatest band, and a negative one, are counted in the first and last band", () => {
   const histogram = histogramOf([1e12, -5]);
   assertEquals([histogram.count, histogram.minMs, histogram.maxMs], [2, 0, 1e12]);
   assert(histogram.percentileMs(0.5) <= 0.001);
 });
 
-Deno.test("LatencyHistogram: a document that no histogram gave is refused", () => {
+Deno.test("LatencyHistogram: an invalid document is refused", () => {
   for (const bucket of [[-1, 1], [1e6, 1], [0.5, 1], [3, 0]] as const) {
     assertThrows(
       () => LatencyHistogram.from({ buckets: [bucket], sumMs: 1, minMs: 1, maxMs: 1 }),

@@ -1,4 +1,4 @@
-/** Which keys requests are for: the samples have the distribution that they claim. */
+/** The keys of requests: the samples have the documented distribution. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { keyChooser, keyOfNumber, ZIPF_EXPONENT, zipfChooser } from "../../../lib/loadgen/mod.ts";
@@ -6,7 +6,7 @@ import { seededRandom } from "../../../lib/loadgen/mod.ts";
 
 const SAMPLES = 200_000;
 
-/** How often each key was chosen. */
+/** Number of times that each key was chosen. */
 function sample(choose: () => number, keyCount: number): readonly number[] {
   const counts = new Array<number>(keyCount).fill(0);
   for (let round = 0; round < SAMPLES; round++) {
@@ -16,7 +16,7 @@ function sample(choose: () => number, keyCount: number): readonly number[] {
   return counts;
 }
 
-/** Fails where a count is further than five standard deviations from what its probability lets expect. */
+/** Fails if a count is further than five standard deviations from its expected value. */
 function assertDistributed(counts: readonly number[], probabilities: readonly number[]): void {
   assertEquals(counts.length, probabilities.length, "no key beyond the last one");
   for (const [key, probability] of probabilities.entries()) {
@@ -28,7 +28,7 @@ function assertDistributed(counts: readonly number[], probabilities: readonly nu
 }
 
 for (const exponent of [0.5, ZIPF_EXPONENT, 1, 2]) {
-  Deno.test(`zipf with exponent ${exponent}: key k comes as often as 1 / (k + 1) ** ${exponent} says`, () => {
+  Deno.test(`keyChooser: zipf with exponent ${exponent} chooses key k in proportion to 1 / (k + 1) ** ${exponent}`, () => {
     const keyCount = 50;
     const weights = Array.from({ length: keyCount }, (_, key) => (key + 1) ** -exponent);
     const sum = weights.reduce((total, weight) => total + weight, 0);
@@ -37,12 +37,12 @@ for (const exponent of [0.5, ZIPF_EXPONENT, 1, 2]) {
   });
 }
 
-Deno.test("keyChooser: uniform: every key comes as often", () => {
+Deno.test("keyChooser: uniform chooses every key equally often", () => {
   const counts = sample(keyChooser("uniform", { keyCount: 20, random: seededRandom(6) }), 20);
   assertDistributed(counts, new Array<number>(20).fill(1 / 20));
 });
 
-Deno.test("keyChooser: of any number of keys, the one chosen is one of them, even at the ends of chance", () => {
+Deno.test("keyChooser: the chosen key is in range for any number of keys and any random number", () => {
   const chance = fc.constantFrom(0, 1 - 2 ** -53, 0.5, 2 ** -53);
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10_000_000 }), chance, fc.nat(), (keyCount, first, seed) => {
@@ -61,6 +61,6 @@ Deno.test("keyChooser: of any number of keys, the one chosen is one of them, eve
   );
 });
 
-Deno.test("keyChooser: keys are of one length, and in the order of their numbers", () => {
+Deno.test("keyChooser: keys have one length, and are in the order of their numbers", () => {
   assertEquals([keyOfNumber("p/", 7), keyOfNumber("p/", 9_999_999)], ["p/0000000007", "p/0009999999"]);
 });

@@ -1,4 +1,4 @@
-/** The side-by-side run: medians, ratios and goals, the page and the plot, and the clients made for the peers. */
+/** The side-by-side run: medians, ratios and goals, the page and the plot, and the clients for the compared stores. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { LatencyHistogram } from "../../../lib/loadgen/mod.ts";
@@ -66,7 +66,7 @@ const RESULTS: Results = {
   measurements: ROUNDS,
 };
 
-Deno.test("the median lies between the least and the greatest, with as many on either side", () => {
+Deno.test("spreadOf: the median lies between the least and the greatest, with as many on either side", () => {
   assertEquals([spreadOf([]), spreadOf([3, 1])], [null, { median: 2, least: 1, greatest: 3 }]);
   fc.assert(
     fc.property(fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 }), (values) => {
@@ -78,7 +78,7 @@ Deno.test("the median lies between the least and the greatest, with as many on e
   );
 });
 
-Deno.test("ratios are taken round by round, and goals are judged by their median", () => {
+Deno.test("ratioOf, goalStates: a ratio is computed in each round, and a goal is reached by its median", () => {
   const throughput = (one: Measurement): number => one.throughput;
   const of = { workload: "put, 64 clients", against: "etcd", own: throughput, other: throughput } as const;
   assertEquals(ratioOf(ROUNDS, of), { median: 6, least: 5, greatest: 7 });
@@ -96,7 +96,7 @@ Deno.test("ratios are taken round by round, and goals are judged by their median
   assertEquals(reached, [[null, true], [null, false]]);
 });
 
-Deno.test("what several generators measured is added up", () => {
+Deno.test("measurementOf: the measurements of several generators are added up", () => {
   const answer = (
     times: readonly number[],
     cpuShare: number,
@@ -128,7 +128,7 @@ Deno.test("what several generators measured is added up", () => {
   ]);
 });
 
-Deno.test("the page has a row for each workload and says which goals are reached", () => {
+Deno.test("page: it has a row for each workload and says which goals are reached", () => {
   const rows = [workloadNamed("put, 64 clients")];
   assertMatch(
     summary(RESULTS, rows),
@@ -140,7 +140,7 @@ Deno.test("the page has a row for each workload and says which goals are reached
   assertMatch(text, /a cpu, 2 cores, 8 GB memory, linux; one fdatasync takes 0\.200 ms/);
 });
 
-Deno.test("the plot has a point for each peer and number of clients, within its frame", () => {
+Deno.test("plot: it has a point for each store and number of clients, within its frame", () => {
   const points = ([1, 64, 1_000] as const).flatMap((count) => {
     const workload = `put, ${count} ${count === 1 ? "client" : "clients"}`;
     return [
@@ -157,7 +157,7 @@ Deno.test("the plot has a point for each peer and number of clients, within its 
   assertMatch(plot([], WORKLOADS), /<\/svg>\n$/);
 });
 
-/** A server for one connection at a time, that answers what it reads with what `answer` makes of it. */
+/** A server for one connection at a time, that answers each input with the result of `answer`. */
 function listen(answer: (bytes: Uint8Array) => readonly Uint8Array[]): { address: string } & AsyncDisposable {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serve = async (): Promise<void> => {
@@ -181,14 +181,14 @@ function listen(answer: (bytes: Uint8Array) => readonly Uint8Array[]): { address
   };
 }
 
-Deno.test("the echo's client takes answers in their order, however they are cut", async () => {
+Deno.test("echo client: it reads answers in order, for any sizes of reads", async () => {
   await using server = listen((bytes) => [bytes.subarray(0, 3), bytes.subarray(3)]);
   const target = await EchoTarget.connect(server.address, 8);
   await Promise.all([target.put("a", new Uint8Array(5)), target.get("b"), target.put("c", new Uint8Array())]);
   target.close();
 });
 
-Deno.test("antietcd's client reads answers of known length and in chunks, and tells refusals", async () => {
+Deno.test("antietcd client: it reads answers of known length and in chunks, and distinguishes refusals", async () => {
   const answers = [
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{",
     "}\r\n0\r\n\r\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 7\r\n\r\ntimeout",
@@ -214,7 +214,7 @@ function frame(type: number, flags: number, streamId: number, payload: readonly 
   return Uint8Array.of(0, 0, payload.length, type, flags, 0, 0, 0, streamId, ...payload);
 }
 
-Deno.test("etcd's client takes answers out of order, and tells success from refusal", async () => {
+Deno.test("etcd client: it reads answers in any order, and distinguishes success from refusal", async () => {
   let sent = "";
   await using server = listen((bytes) => {
     sent += new TextDecoder().decode(bytes);
@@ -242,7 +242,7 @@ Deno.test("etcd's client takes answers out of order, and tells success from refu
   assertMatch(sent, /^PRI \* HTTP\/2\.0\r\n\r\nSM\r\n\r\n[^]*etcdserverpb\.KV\/Put/);
 });
 
-Deno.test("etcd's client sends no more than the windows allow, and the rest when they are widened", async () => {
+Deno.test("etcd client: it sends no more than the windows allow, and the rest when they are widened", async () => {
   const [windowBytes, valueBytes, widening] = [65_535, 100_000, [0, 1, 0, 0]];
   let [received, isWidened] = [0, false];
   await using server = listen((bytes) => {

@@ -1,4 +1,4 @@
-/** The situations' run: rows and goals, what is kept from before, the page, the plot, and when requests fall due. */
+/** The situations' run: rows and goals, kept results, the page, the plot, and when requests are due. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { dueBy } from "../../bench/situations/open_loop_main.ts";
 import {
@@ -22,7 +22,7 @@ function results(
   return { name, date: "2026-01-01", isQuick: false, rounds: 1, loadAverage: 0.1, figures, failures };
 }
 
-Deno.test("figures of one name are one row, judged by their median or, where it is said, each", () => {
+Deno.test("rowsOf: figures of one name are one row, and reach the goal by their median or, for neverMore, each", () => {
   const figures = [
     atMost(10, "time", 3, "ms"),
     reported("memory", 5, "MB"),
@@ -33,7 +33,7 @@ Deno.test("figures of one name are one row, judged by their median or, where it 
     neverMore(0, "terms", 0, ""),
     neverMore(0, "terms", 1, ""),
     neverMore(2, "retries", 2, ""),
-    atMost(0, "terms that nobody reported", NaN, ""),
+    atMost(0, "terms without a report", NaN, ""),
   ];
   const rows = rowsOf(figures).map(({ what, spread: { median }, samples, isReached }) =>
     [what, median, samples, isReached] as const
@@ -44,11 +44,11 @@ Deno.test("figures of one name are one row, judged by their median or, where it 
     ["ratio", 0.8, 1, false],
     ["terms", 0, 3, false],
     ["retries", 2, 1, true],
-    ["terms that nobody reported", NaN, 1, false],
+    ["terms without a report", NaN, 1, false],
   ]);
 });
 
-Deno.test("what is measured anew takes the place of what was, and nothing else goes", () => {
+Deno.test("mergeResults: a new result replaces the old one of its name, and no other is removed", () => {
   const before = [
     results("c", [reported("x", 1, "")]),
     results("a", [reported("y", 1, "")]),
@@ -60,7 +60,7 @@ Deno.test("what is measured anew takes the place of what was, and nothing else g
   assertEquals(merged[2]?.figures, [reported("x", 2, "")]);
 });
 
-Deno.test("the page says what was reached, what was not, and what could not be measured", () => {
+Deno.test("situationsPage: it says which goals were reached, which were not, and which figures could not be measured", () => {
   const machine = {
     system: "linux",
     cpu: "a cpu",
@@ -78,17 +78,17 @@ Deno.test("the page says what was reached, what was not, and what could not be m
     results("stopped", [reported("rate", 5, "puts/s"), reported("rate", 7, "puts/s")], ["it did not start"]),
   ];
   const text = situationsPage({ command: "deno task bench:situations", machine, situations }, {
-    killed: "Somebody is killed.",
+    killed: "A node is killed.",
   });
   assertMatch(text, /\| killed +\| again after \| ≤ 1 000 \| 1 234 ms +\| +\| 1 +\| \*\*not reached\*\* \|/);
   assertMatch(text, /\| memory +\| ≤ 70 +\| 60 MB +\| +\| 1 +\| reached/);
   assertMatch(text, /\| rate +\| +\| 6 puts\/s +\| 5 – 7 +\| 2 /);
   assertMatch(text, /\| keys +\| 10 000 +\| 90\/s +\| 20\.5\/s/);
-  assertMatch(text, /\*\*killed\*\* .*: Somebody is killed\./);
+  assertMatch(text, /\*\*killed\*\* .*: A node is killed\./);
   assertMatch(text, /\*\*Not measured:\*\* it did not start/);
 });
 
-Deno.test("the plot of growth has a panel for what grows and a mark for the median of each place", () => {
+Deno.test("growthPlot: it has a panel for each growing quantity and a mark for the median of each point", () => {
   const figure = (panel: string, x: number, value: number): Figure => ({
     ...reported(`put, ${panel}: ${x}`, value, "puts/s"),
     point: { panel, series: "put", x },
@@ -106,6 +106,6 @@ Deno.test("the plot of growth has a panel for what grows and a mark for the medi
   assert(!svg.includes("NaN"));
 });
 
-Deno.test("requests of an open loop fall due at even intervals, the first at once", () => {
+Deno.test("dueBy: requests of an open loop are due at even intervals, the first at once", () => {
   assertEquals([0, 9.9, 10, 100].map((elapsedMs) => dueBy(elapsedMs, 100)), [1, 1, 2, 11]);
 });

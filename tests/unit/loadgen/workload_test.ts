@@ -1,4 +1,4 @@
-/** The clients of a workload: what they do, what is written down, and when they stop. */
+/** The clients of a workload: their operations, the recorded history, and when they stop. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { History, Operation } from "../../../lib/lincheck/mod.ts";
 import {
@@ -18,7 +18,7 @@ import { UnrulyStore } from "../cli/unruly_store.ts";
 
 const NONE: Mix = { put: 0, get: 0, delete: 0, compareAndSet: 0, transaction: 0, list: 0 };
 
-/** The history of so many operations. */
+/** The history of this many operations. */
 async function historyOf(options: Partial<WorkloadOptions> = {}): Promise<History> {
   const clock = new ManualClock();
   const store = new UnrulyStore({ clock, random: seededRandom(2) });
@@ -58,12 +58,12 @@ function valuesOf(operation: Operation): readonly string[] {
   return operation.kind === "put" || operation.kind === "compareAndSet" ? [operation.value] : [];
 }
 
-Deno.test("Workload: a workload stops when its history is full, with at most one operation a client beyond it", async () => {
+Deno.test("Workload: a workload stops when its history is full, with at most one more operation for each client", async () => {
   const { length } = await historyOf();
   assert(length >= 300 && length < 303, `${length}`);
 });
 
-Deno.test("Workload: every kind of the mix is made, none that is not in it, and only keys of the prefix are touched", async () => {
+Deno.test("Workload: every kind of the mix occurs, no other kind does, and only keys with the prefix are used", async () => {
   const history = await historyOf();
   assertEquals(OPERATION_KINDS.filter((kind) => !history.some((operation) => operation.kind === kind)), []);
   const names = [0, 1, 2, 3, 4].map((number) => `p/000${number}`);
@@ -72,7 +72,7 @@ Deno.test("Workload: every kind of the mix is made, none that is not in it, and 
   assertEquals([...new Set(reads.map(({ kind }) => kind))].sort(), ["get", "list"]);
 });
 
-Deno.test("Workload: no value is written twice, and each client does one thing at a time", async () => {
+Deno.test("Workload: no value is written twice, and each client has one operation at a time", async () => {
   const history = await historyOf();
   const values = history.flatMap(valuesOf);
   assertEquals(new Set(values).size, values.length);
@@ -85,7 +85,7 @@ Deno.test("Workload: no value is written twice, and each client does one thing a
   }
 });
 
-Deno.test("Workload: conditions are met sometimes, and sometimes not", async () => {
+Deno.test("Workload: some conditions are met, and some are not", async () => {
   const answers = (await historyOf({ maxOperations: 600 })).flatMap((operation) =>
     (operation.kind === "compareAndSet" || operation.kind === "transaction") &&
       operation.outcome.kind === "answered"
@@ -100,7 +100,7 @@ Deno.test("Workload: conditions are met sometimes, and sometimes not", async () 
   ]);
 });
 
-Deno.test("Workload: the same seed and the same answers make the same operations, another seed others", async () => {
+Deno.test("Workload: the same seed and the same answers give the same operations, another seed others", async () => {
   assertEquals(await historyOf({ seed: 5 }), await historyOf({ seed: 5 }));
   const kinds = (history: History): string => history.map(({ kind }) => kind).join();
   assert(kinds(await historyOf({ seed: 5 })) !== kinds(await historyOf({ seed: 6 })));
@@ -134,7 +134,7 @@ Deno.test("Workload: the figures count outcomes by kind, and find the longest ti
   assertEquals(figuresOf([], { startedAt: 10, endedAt: 90 }).longestWithoutWriteMs, null);
 });
 
-Deno.test("Workload: any bytes become a text of one character each, and come back", () => {
+Deno.test("Workload: any bytes become a text of one character each, and are converted back", () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, code) => code);
   assertEquals([textOfBytes(bytes).length, bytesOfText(textOfBytes(bytes))], [256, bytes]);
 });

@@ -10,7 +10,7 @@ import {
 } from "../../../lib/platform/address.ts";
 import { parseContacts, parseMembers } from "../../../lib/protocol/node_list.ts";
 
-Deno.test("an address is a name, an IPv4 or a bracketed IPv6 address with a port", () => {
+Deno.test("parseAddress: an address is a name, an IPv4 or a bracketed IPv6 address with a port", () => {
   const read = {
     "127.0.0.1:7001": { host: "127.0.0.1", port: 7001 },
     "Node-1.Example:1": { host: "node-1.example", port: 1 },
@@ -50,12 +50,12 @@ Deno.test("parseAddress: other text is refused with the reason and what is allow
   }
 });
 
-Deno.test("port 0 is an address to listen on, and none to dial", () => {
+Deno.test("parseAddress: port 0 is an address to listen on, and none to dial", () => {
   assertEquals(parseAddress("0.0.0.0:0", { allowPortZero: true }), { host: "0.0.0.0", port: 0 });
   assertThrows(() => parseAddress("0.0.0.0:0"), AddressError);
 });
 
-Deno.test("an address that was formatted reads as itself", () => {
+Deno.test("formatAddress: a formatted address is parsed to itself", () => {
   const address = fc.record({
     host: fc.oneof(fc.ipV4(), fc.domain()),
     port: fc.integer({ min: 1, max: 65_535 }),
@@ -66,7 +66,7 @@ Deno.test("an address that was formatted reads as itself", () => {
   assertEquals(formatAddress(parseAddress("[::1]:7001")), "[::1]:7001");
 });
 
-Deno.test("any text is an address or an AddressError", () => {
+Deno.test("parseAddress: any text is an address or an AddressError", () => {
   fc.assert(fc.property(fc.string({ unit: fc.constantFrom(..."[]:.=-_a1,ü ") }), (text) => {
     try {
       parseAddress(text);
@@ -76,7 +76,7 @@ Deno.test("any text is an address or an AddressError", () => {
   }));
 });
 
-Deno.test("an address of a member names one machine, in any notation", () => {
+Deno.test("parseMembers: an address of a member names one machine, in any notation", () => {
   const refused = ["0.0.0.0", "[::]", "[0:0::0]", "[::ffff:0.0.0.0]", "[::ffff:224.0.0.1]", "0.1.2.3"];
   refused.push("255.255.255.255", "224.0.0.1", "[ff02::1]");
   for (const host of refused) {
@@ -94,7 +94,7 @@ Deno.test("an address of a member names one machine, in any notation", () => {
   assertEquals(isMemberAddress("Node:7001"), false);
 });
 
-Deno.test("an address of megabytes is refused with its beginning", () => {
+Deno.test("parseAddress: the error for an address of megabytes quotes only its beginning", () => {
   const error = assertThrows(() => parseMemberAddress(":".repeat(16_000_000)), AddressError);
   assertEquals(
     error.message,
@@ -105,7 +105,7 @@ Deno.test("an address of megabytes is refused with its beginning", () => {
   );
 });
 
-Deno.test("members come back sorted by id", () => {
+Deno.test("parseMembers: members are sorted by id", () => {
   assertEquals(parseMembers("3=c:7001, 1=[::1]:7001,20=a:7001"), [
     { id: 1, address: { host: "::1", port: 7001 } },
     { id: 3, address: { host: "c", port: 7001 } },
@@ -113,7 +113,7 @@ Deno.test("members come back sorted by id", () => {
   ]);
 });
 
-Deno.test("a list of nodes that can't be a cluster is refused with the reason", () => {
+Deno.test("parseMembers: a list of nodes that can't be a cluster is refused with the reason", () => {
   const refused = {
     "": "it is empty",
     "a:1": "a:1 has no id. Use id=host:port",
@@ -133,7 +133,7 @@ Deno.test("a list of nodes that can't be a cluster is refused with the reason", 
   }
 });
 
-Deno.test("a client may leave the ids out, and its list keeps its order", () => {
+Deno.test("parseContacts: ids may be omitted, and the list keeps its order", () => {
   assertEquals(parseContacts(["b:1", "2=a:1"]), [
     { id: null, address: { host: "b", port: 1 } },
     { id: 2, address: { host: "a", port: 1 } },

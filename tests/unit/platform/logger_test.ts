@@ -1,4 +1,4 @@
-/** Log lines: their forms, what is left out, and how repetitions are counted. */
+/** Log lines: their formats, omitted lines, and the counting of repetitions. */
 import { assert, assertEquals } from "@std/assert";
 import { Log, type LogFormat, type LogLevel } from "../../../lib/platform/logger.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
@@ -6,7 +6,7 @@ import { ManualClock } from "../../support/fakes/manual_clock.ts";
 interface Fixture {
   readonly log: Log;
   readonly clock: ManualClock;
-  /** The lines that were written, without the time. */
+  /** The written lines, without the time. */
   lines(): string[];
 }
 
@@ -27,7 +27,7 @@ function make({ level = "debug", format = "text" }: { level?: LogLevel; format?:
   };
 }
 
-Deno.test("a text line has time, level, message and fields", () => {
+Deno.test("Log: a text line has time, level, message and fields", () => {
   const { log, lines } = make();
   log.info("leader known", { leader: 2, term: 5, alone: false, reason: null, why: 'a "b" c' });
   log.error("stopped");
@@ -37,7 +37,7 @@ Deno.test("a text line has time, level, message and fields", () => {
   ]);
 });
 
-Deno.test("a JSON line is one object, and no field hides its time, level or message", () => {
+Deno.test("Log: a JSON line is one object, and no field hides its time, level or message", () => {
   const { log, lines } = make({ format: "json" });
   log.warn("cut", { bytes: 17, level: "forged", file: "a\nb" });
   assertEquals(lines().map((line) => JSON.parse(line)), [
@@ -45,7 +45,7 @@ Deno.test("a JSON line is one object, and no field hides its time, level or mess
   ]);
 });
 
-Deno.test("lines below the level are not written", () => {
+Deno.test("Log: lines below the level are not written", () => {
   const { log, lines } = make({ level: "warn" });
   log.debug("a");
   log.info("b");
@@ -63,7 +63,7 @@ Deno.test("Log: text from outside can neither end a line nor control a terminal,
   assert(second.length < 10_000);
 });
 
-Deno.test("a repeated line is counted, and the count written once it has stopped", () => {
+Deno.test("Log: a repeated line is counted, and the count written once it has stopped", () => {
   const { log, clock, lines } = make();
   for (let times = 0; times < 42; times += 1) {
     log.warn("cannot connect", { peer: 2 });
@@ -76,7 +76,7 @@ Deno.test("a repeated line is counted, and the count written once it has stopped
   assertEquals(clock.timerCount, 0);
 });
 
-Deno.test("a repetition that goes on is reported every minute", () => {
+Deno.test("Log: a continuing repetition is reported every minute", () => {
   const { log, clock, lines } = make();
   for (let second = 0; second < 125; second += 1) {
     log.warn("cannot connect");
@@ -91,7 +91,7 @@ Deno.test("a repetition that goes on is reported every minute", () => {
   ]);
 });
 
-Deno.test("a line that comes back later is written again", () => {
+Deno.test("Log: a line that occurs again later is written again", () => {
   const { log, clock, lines } = make();
   log.info("connected");
   clock.advance(5_000);
@@ -99,7 +99,7 @@ Deno.test("a line that comes back later is written again", () => {
   assertEquals(lines(), ["INFO  connected", "INFO  connected"]);
 });
 
-Deno.test("closing the log writes the counts that are left, and leaves no timer", () => {
+Deno.test("Log: close writes the counts of omitted lines, and leaves no timer", () => {
   const { log, clock, lines } = make();
   log.info("a");
   log.info("a");
@@ -107,7 +107,7 @@ Deno.test("closing the log writes the counts that are left, and leaves no timer"
   assertEquals([lines(), clock.timerCount], [["INFO  a", "INFO  a (repeated 1 time)"], 0]);
 });
 
-Deno.test("many different lines are all written, and lose no count", () => {
+Deno.test("Log: many different lines are all written, and lose no count", () => {
   const { log, lines } = make();
   log.info("first");
   log.info("first");
@@ -147,7 +147,7 @@ Deno.test("Log: faults are distinguished by their reason, also when one machine 
   ]);
 });
 
-Deno.test("of lines with one message a hundred are written in a minute, however many machines cause them", () => {
+Deno.test("Log: of lines with one message a hundred are written in a minute, for any number of machines that cause them", () => {
   const { log, clock, lines } = make();
   const flood = (): void => {
     for (let host = 0; host < 20_000; host += 1) {
@@ -165,7 +165,7 @@ Deno.test("of lines with one message a hundred are written in a minute, however 
   assertEquals(clock.timerCount, 0);
 });
 
-Deno.test("closing the log tells how many lines were left out", () => {
+Deno.test("Log: close writes how many lines were omitted", () => {
   const { log, clock, lines } = make();
   for (let line = 0; line < 150; line += 1) log.info("other", { line });
   log[Symbol.dispose]();

@@ -1,4 +1,4 @@
-/** The real sockets, those of Deno and those of Node, the real clock, and the links over them. */
+/** Deno's and Node's real sockets, the real clock, and links over them. */
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -92,14 +92,14 @@ for (const [runtime, dialer] of DIALERS) {
   });
 }
 
-Deno.test("closing a listener twice has no effect, and ends an accept that waits", async () => {
+Deno.test("DenoNetwork: closing a listener twice has no effect, and ends a waiting accept", async () => {
   const listener = network.listen(ANY_PORT);
   const accepting = listener.accept();
   for (const closable of [listener, listener]) closable.close();
   assertEquals([await within("the accept ends", accepting), await listener.accept()], [null, null]);
 });
 
-Deno.test("a connection that is reset before it is accepted is named as lost, and the next one is accepted", async () => {
+Deno.test("DenoNetwork: a connection that is reset before it is accepted is an error of its own, and the next one is accepted", async () => {
   const listener = network.listen(ANY_PORT);
   const { host, port } = listener.address;
   const lost = connectSocket({ host, port });
@@ -114,7 +114,7 @@ Deno.test("a connection that is reset before it is accepted is named as lost, an
   for (const closable of [here, there, listener]) closable.close();
 });
 
-Deno.test("listening on a port that is in use is refused with what to do", () => {
+Deno.test("DenoNetwork: the error for a port in use has a remedy", () => {
   const listener = network.listen(ANY_PORT);
   const taken = assertThrows(() => network.listen(listener.address), NetworkError);
   assertEquals([taken.code, taken.message], [
@@ -125,7 +125,7 @@ Deno.test("listening on a port that is in use is refused with what to do", () =>
   listener.close();
 });
 
-Deno.test("the end of the turn comes once, in order, with what is added meanwhile", async () => {
+Deno.test("SystemClock: callbacks for the end of the turn run once, in order, including those added meanwhile", async () => {
   const order: string[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
   clock.endOfTurn(() => {
@@ -152,7 +152,7 @@ Deno.test("SystemClock: callbacks that add one another without end keep no timer
   isOver.value = true;
 });
 
-Deno.test("a timer that was cancelled never fires", async () => {
+Deno.test("SystemClock: a cancelled timer never fires", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = clock.after(0, () => assert(false, "it was cancelled"));
   clock.after(1, resolve);
@@ -190,7 +190,7 @@ Deno.test("dial: the error says that the other end is not a node of kvraft", asy
   listener.close();
 });
 
-Deno.test("links over real sockets carry large messages whole, and find a node that was restarted", async () => {
+Deno.test("Peers: links over real sockets carry large messages completely, and reach a restarted node again", async () => {
   const bind = ANY_PORT;
   let node = new NetNode({ network, clock, overrides: { bind } });
   const { address } = node.listener;

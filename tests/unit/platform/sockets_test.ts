@@ -1,4 +1,4 @@
-/** Names are looked up a few at a time, even if the callers have given up. */
+/** NameLookups: a bounded number of names is looked up at a time, even if the callers have given up. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { MAX_KNOWN_LOOKUPS, MAX_KNOWN_NAMES, MAX_NEW_LOOKUPS } from "../../../lib/platform/sockets.ts";
 import { NameLookups } from "../../../lib/platform/sockets.ts";
@@ -20,7 +20,7 @@ class Scene {
     return answer.promise;
   });
 
-  /** Answers what is under way, and what that lets begin, until nothing is. */
+  /** Answers all lookups in flight, and those that begin then, until there is none. */
   async answerAll(): Promise<void> {
     while (this.underWay.size > 0) {
       for (const [name, answer] of this.underWay) {
@@ -32,7 +32,7 @@ class Scene {
   }
 }
 
-Deno.test("a few names are looked up at a time, the others in their order", async () => {
+Deno.test("NameLookups: a bounded number of names is looked up at a time, the others in their order", async () => {
   const { lookups, underWay, asked } = new Scene();
   const all = names("n", MAX_NEW_LOOKUPS + 2).map((name) => lookups.resolve(name, never()));
   assertEquals([...underWay.keys()], names("n", MAX_NEW_LOOKUPS));
@@ -64,7 +64,7 @@ Deno.test("NameLookups: a caller that gives up waits no more, but its lookup cou
   assertEquals(await late, ADDRESSES);
 });
 
-Deno.test("names that had an address do not wait for those that never had one", async () => {
+Deno.test("NameLookups: names that had an address do not wait for those that never had one", async () => {
   const scene = new Scene();
   const { lookups, underWay } = scene;
   const known = names("known", MAX_KNOWN_LOOKUPS + 1);
@@ -83,7 +83,7 @@ Deno.test("names that had an address do not wait for those that never had one", 
   await scene.answerAll();
 });
 
-Deno.test("NameLookups: a name is looked up one time for all callers, and again later", async () => {
+Deno.test("NameLookups: concurrent callers share one lookup of a name, and a later one starts another", async () => {
   const scene = new Scene();
   const both = [scene.lookups.resolve("n", never()), scene.lookups.resolve("n", never())];
   await scene.answerAll();
