@@ -225,6 +225,11 @@ export class StateMachine {
     return { appliedIndex, revision, records, release, [Symbol.dispose]: release };
   }
 
+  /** Throws InvariantError unless the store's whole structure is sound. O(keys): for simulations and tests. */
+  checkStructure(): void {
+    this.#store.check();
+  }
+
   #advance(index: number): void {
     assert(index === this.#appliedIndex + 1, "entries are applied in the order of the log, each once");
     this.#appliedIndex = index;

@@ -15,6 +15,7 @@ import {
   writtenValue,
 } from "./command.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
+import { checkStore } from "./pages/check_store.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assertNever } from "../platform/assert.ts";
@@ -141,6 +142,11 @@ export class Store {
   /** Returns a view of all keys as of now; later writes do not change it. The caller releases it. O(1). */
   view(): StoreView {
     return this.#pages.view();
+  }
+
+  /** Throws InvariantError, naming page and key, unless the whole structure is sound. O(keys). */
+  check(): void {
+    checkStore(this.#pages);
   }
 
   /** Returns the bytes of a key and its value; 0 when the key does not exist. */

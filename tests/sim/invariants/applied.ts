@@ -10,6 +10,9 @@ import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "../../support/hashes.ts";
 import type { Replay } from "./replay.ts";
 
+/** Entries between two checks of the structure of a state machine's store, which visit every key. */
+const ENTRIES_PER_STRUCTURE_CHECK = 64;
+
 /** An applied transaction, under the revision that it made. */
 export interface AppliedTransaction {
   readonly index: number;
@@ -40,6 +43,7 @@ export class Applied {
 
   /** A state came out of a snapshot. */
   restored(machine: StateMachine): void {
+    machine.checkStructure();
     this.#options.check(
       this.#options.replay.isSame(machine),
       `the state of a snapshot up to ${machine.appliedIndex} is not what replay gives`,
@@ -53,6 +57,7 @@ export class Applied {
     what: { readonly command: Command | null; readonly result: CommandResult } | null,
   ): void {
     if (this.#options.replay.isOwn(machine)) return;
+    if (index % ENTRIES_PER_STRUCTURE_CHECK === 0) machine.checkStructure();
     const { revision, keyCount, sessionCount } = machine;
     let hash = hashNumbers([revision, keyCount, sessionCount]);
     if (what !== null) hash = hashBytes(encodeResult(what.result), hash);
