@@ -2,12 +2,12 @@
  * The key-value store as a deterministic state machine: the same log makes the same state on every node.
  *
  * `command.ts` defines commands and results, `validate.ts` validates them, `state_machine.ts` applies them to the keys
- * (`store.ts`, over the pages in `pages/`) once per session and sequence number
- * (`session_table.ts`), and `record.ts` defines the state's representation in snapshots and hashes. The module is pure: it
- * has no encodings, clock or randomness.
+ * (`store.ts`, which contains a paged store of `pages/`), each once per session and sequence number
+ * (`session_table.ts`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
+ * it has no encodings, clock or randomness.
  *
  * Not included:
- * - older versions of a key: reads return the current state, and a snapshot view stays consistent while it is held;
+ * - reads of older versions of a key: the paged store could keep them, but the state machine drops them (`dropHistory`);
  * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are;
  * - reads in a transaction: a failed check returns the key's current state, which is what retry loops need.
  */

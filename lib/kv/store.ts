@@ -1,6 +1,6 @@
 /**
- * The keys with their values and version numbers, as transactions and reads use them: a {@link PagedStore} whose answers
- * are owned by their reader.
+ * The keys with their values and version numbers, for transactions and reads. It contains a {@link PagedStore}, and
+ * copies what it returns from there.
  */
 import { equals } from "@std/bytes";
 import {
@@ -24,7 +24,7 @@ import { SlabCopier } from "../platform/slab.ts";
 /** The ordered map from keys to values. */
 export class Store {
   readonly #pages: PagedStore;
-  /** For values that are returned: a read that is still to be sent must not see a later write. */
+  /** Copies small values that are returned: a later write may reuse their cells before they are sent. */
   readonly #copies = new SlabCopier();
 
   /** Makes a store of these pages, which nothing else changes from then on; without keys, by default. */
@@ -99,12 +99,12 @@ export class Store {
     }
   }
 
-  /** Frees memory that earlier changes left over, in proportion to them. */
+  /** Frees memory of superseded versions; see {@link PagedStore.tidy}. */
   tidy(): void {
     this.#pages.tidy();
   }
 
-  /** Drops the history: earlier versions of keys cannot be read any more. O(log n). */
+  /** Drops the history, so that {@link tidy} frees the superseded versions. O(log n). */
   dropHistory(): void {
     this.#pages.compact(this.#pages.revision);
   }

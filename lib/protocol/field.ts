@@ -66,7 +66,7 @@ export interface VariantShape {
   readonly row: RowShape;
 }
 
-/** The answer of a field that is always written. */
+/** {@link Field.isOmitted} of a field that is always written. */
 export const NEVER_OMITTED = (): boolean => false;
 
 /** Makes a field; all of them have one hidden class, so that the calls below stay fast. */
@@ -107,7 +107,7 @@ export function boolean(): Field<boolean> {
   return field({ kind: "boolean" }, (out, value) => out.boolean(value), (input, name) => input.boolean(name));
 }
 
-/** Bytes, at most `maxBytes` of them. Whether they are owned by the reader's caller depends on the table. */
+/** Bytes, at most `maxBytes` of them. `copies` of the table decides whether they are a copy or a view of the frame. */
 export function bytes(maxBytes = Infinity): Field<Uint8Array> {
   return field(
     { kind: "bytes", maxBytes },

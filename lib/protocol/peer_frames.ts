@@ -1,6 +1,6 @@
 /**
  * The frames between nodes after the hello: every message of the core, writes passed on to the leader, pieces of
- * snapshots, and the links' own pings. docs/protocol.md gives their bytes.
+ * snapshots, and the pings of connections. docs/protocol.md gives their bytes.
  *
  * What is decoded has been checked field by field, so that the core may take it as its own kind of message: integers
  * in range, entries consecutive and with terms that never fall, configurations whose parts agree, no index beyond the
@@ -57,7 +57,7 @@ const LAST_LOG = { lastLogIndex: integer(), lastLogTerm: integer() };
 
 /** Every frame between nodes. The fields of the core's messages are explained in lib/raft/message.ts. */
 export const PEER_FRAMES = frameTable({ what: "a peer's frame", copies: true }, {
-  /** Asks the other end of a lane for a pong; handled by the links, never seen by the server. */
+  /** Asks the other end of a lane for a pong; handled in lib/transport, never passed to the server. */
   ping: frame(3, {}),
   /** The only frame that goes from the accepting to the dialling node. */
   pong: frame(4, {}),

@@ -148,9 +148,9 @@ export function frame(number: number, fields: Fields, ...rules: Rule<Values>[]):
 }
 
 /**
- * The same frame or variant, written or read by hand: an object of n properties costs about 15 ns × n more to write from
- * the table and 20 ns × n to read, which is too much on the path of a put or a get. The golden files and the comparison
- * with @std/msgpack find what differs from the table.
+ * The same frame or variant, written or read by hand: an object of n properties costs about 15 ns × n more to write
+ * from the table and 20 ns × n to read, which is too much on the path of a put or a get. The golden files and the
+ * comparison with @std/msgpack find what differs from the table.
  */
 export function byHand<L extends Layout<number, Fields>, K extends string>(
   layout: L,
@@ -203,8 +203,8 @@ export interface FrameTable<M extends { readonly kind: string }, N> {
 }
 
 /**
- * A table of frames. `what` names a frame in errors until its kind is known; `copies` says to whom the bytes in it
- * belong ({@link MessagePackReader}).
+ * A table of frames. `what` names a frame in errors until its kind is known; `copies` decides whether bytes in a decoded
+ * frame are copies or views of the payload ({@link MessagePackReader}).
  */
 export function frameTable<T extends Layouts>(
   options: { readonly what: string; readonly copies: boolean | SlabCopier },

@@ -65,11 +65,11 @@ export class RaftLog {
   #lastIndex: number;
   /** Highest index known to be committed. */
   #commitIndex: number;
-  /** Highest index handed out to be applied. */
+  /** Highest index passed to the driver to be applied. */
   #appliedIndex: number;
   /** Highest index whose present entry is known to be durable. */
   #durableIndex: number;
-  /** Highest index whose present entry was handed to storage. */
+  /** Highest index whose present entry was passed to storage. */
   #persistingIndex: number;
   /** A received snapshot that replaced the log and was not yet passed to storage. */
   #unpersistedSnapshot: SnapshotMetadata | null = null;

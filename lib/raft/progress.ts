@@ -1,8 +1,8 @@
 /**
  * A leader's record of the replication to one peer (Raft §5.3, thesis §10.2.1), with flow control.
  *
- * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; nothing above sentIndex was sent in this term,
- * a snapshot included; in "snapshot" no entries are sent before the peer has responded.
+ * Invariants: matchIndex < nextIndex; matchIndex never falls within a term; no entry or snapshot above sentIndex was
+ * sent in this term; in "snapshot" no entries are sent before the peer has responded.
  */
 import { assert } from "../platform/assert.ts";
 
@@ -55,8 +55,8 @@ export class Inflight {
 /** State of the replication to one peer. */
 export type Progress =
   /**
-   * The index up to which the logs agree is unknown: one AppendEntries at a time. After a timeout the last message may be
-   * lost, or still in flight over a slow link. Then the probe carries no entries, and only its own response, whose
+   * The index up to which the logs agree is unknown: one AppendEntries at a time. After a timeout the last message may
+   * be lost, or still in flight over a slow link. Then the probe carries no entries, and only its own response, whose
    * matchIndex is `emptyProbeIndex`, ends it; otherwise the same megabytes would be sent again and again.
    */
   | {
@@ -130,9 +130,9 @@ export function becomeProbe(peer: TrackedPeer, nextIndex: number): void {
 }
 
 /**
- * Restarts with an empty probe, as the messages in flight may be lost: after pipelining at matchIndex + 1, during a probe
- * at the same index (matchIndex may be 0 there although long logs agree). It never probes below `compactedIndex`: whether
- * the peer has that entry decides whether it needs a snapshot.
+ * Restarts with an empty probe, as the messages in flight may be lost: after pipelining at matchIndex + 1, during a
+ * probe at the same index (matchIndex may still be 0 during a probe although long logs agree). It never probes below
+ * `compactedIndex`: a peer that lacks that entry needs a snapshot.
  */
 export function restartProbe(peer: TrackedPeer, compactedIndex: number): void {
   const { kind, matchIndex } = peer.progress;

@@ -31,14 +31,17 @@ import { leaderKnownTo, type RaftStatus, statusOf } from "./status.ts";
 import { bestSuccessor, sendTimeoutNowToSuccessor, startTransfer } from "./transfer.ts";
 import type { Configuration, Entry, NodeId, SnapshotMetadata } from "./types.ts";
 
-/** The result of a proposal. `busy`: too many bytes are uncommitted. `transferring`: a leadership transfer is in progress. */
+/**
+ * The result of a proposal. `busy`: too many bytes are uncommitted. `transferring`: a leadership transfer is in
+ * progress.
+ */
 export type Proposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
   | { readonly kind: "refused"; readonly reason: "notLeader" | "busy" | "transferring" };
 
 /**
- * The result of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is joint; `notReady`:
- * this leader has not committed an entry of its term yet. Try again.
+ * The result of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is joint;
+ * `notReady`: this leader has not committed an entry of its term yet. Try again.
  */
 export type ConfigurationProposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
@@ -197,8 +200,8 @@ export class Raft {
   }
 
   /**
-   * Begins a round of heartbeats and returns its number, or null when this node does not lead. Peers that have responded
-   * have it as `confirmedRound` in {@link RaftStatus.peers}.
+   * Begins a round of heartbeats and returns its number, or null when this node does not lead. Peers that have
+   * responded have it as `confirmedRound` in {@link RaftStatus.peers}.
    */
   beginRound(): number | null {
     const { role } = this.#state;
@@ -280,8 +283,8 @@ export class Raft {
   }
 
   /**
-   * Reports that messages to `node` may be lost, because its connection broke or is new. Pipelined entries are sent again
-   * from matchIndex on. A snapshot transfer continues: the server that sends it resumes it.
+   * Reports that messages to `node` may be lost, because its connection broke or is new. Pipelined entries are sent
+   * again from matchIndex on. A snapshot transfer continues: the server that sends it resumes it.
    */
   messagesLost(node: NodeId): void {
     const { role, log } = this.#state;
@@ -408,8 +411,9 @@ export class Raft {
    * Responds to a request of an earlier term with the current term, so that its sender adopts it. Without that, a node
    * with a higher term and an older log could never rejoin a leader that ignores its vote requests.
    *
-   * When the response arrives its receiver may lead this very term, so the response must be true there: it confirms no
-   * round of heartbeats (0 is none), grants no lease, and its conflict hint is a real index of this log.
+   * When the response arrives, its receiver may lead the current term and take it for a response to its own request. So
+   * the response must be true: it confirms no round of heartbeats (round 0), grants no lease, and its conflict hint is
+   * an index of this log.
    */
   #respondToStale(message: Message): IgnoredReason | null {
     const { id: from, term } = this.#state;
@@ -459,7 +463,7 @@ export class Raft {
     return "staleTerm";
   }
 
-  /** After every input a leader checks whether it can leave a joint configuration or drop removed peers. */
+  /** Checks, after every input, whether a leader can leave a joint configuration or drop removed peers. */
   #afterInput(): void {
     const { role } = this.#state;
     if (role.kind === "leader") advanceConfiguration(this.#state, role);

@@ -17,8 +17,8 @@ import { maybeSendTimeoutNow } from "./transfer.ts";
 import type { Entry, NodeId } from "./types.ts";
 
 /**
- * Sends every peer the entries that it lacks. Only entries that were handed to this node's own disk are sent, so that the
- * proposals that arrive during a write form one batch, for the disk and for the followers alike.
+ * Sends every peer the entries that it lacks, up to those that this node has begun to write to its own disk. Proposals
+ * that arrive during a write are sent after it, so that they form one batch for the disk and for the followers alike.
  */
 export function replicate(state: RaftState, role: Leader): void {
   for (const [to, peer] of role.peers) {
@@ -40,8 +40,8 @@ export function sendEntriesRead(
   peer.isReadingEntries = false;
   const { log } = state;
   const { nextIndex } = peer.progress;
-  // The connection broke during the read. With entries, the response would not be the one that ends the probe, and
-  // nothing more would be sent for an election timeout.
+  // The connection broke during the read: an empty probe is sent next. If entries were sent in its place, their
+  // response would not end the probe, and nothing more would be sent for an election timeout.
   if (isEmptyProbe(peer.progress)) return;
   const sameLog = entries.every((entry) => log.termAt(entry.index) === entry.term);
   // The log may have been compacted during the read: without the entry before them the entries cannot be sent.
@@ -51,8 +51,8 @@ export function sendEntriesRead(
 }
 
 /**
- * Handles a response to AppendEntries. Its term is the current one: raft.ts has ignored it otherwise. Here it is decided
- * whether it still answers something, and what it changes.
+ * Handles a response to AppendEntries of the current term; raft.ts has ignored one of an earlier term. A response to no
+ * outstanding request is ignored: it is late, repeated, or was overtaken by a later one.
  */
 export function handleAppendEntriesResponse(
   state: RaftState,
@@ -72,7 +72,10 @@ export function handleAppendEntriesResponse(
   }
 }
 
-/** The follower has everything up to matchIndex on disk. A repeated or late response is still true; it changes nothing. */
+/**
+ * Handles the response that the follower has all entries up to matchIndex on disk. A late or repeated one changes
+ * nothing.
+ */
 function handleAccepted(
   state: RaftState,
   role: Leader,
@@ -94,7 +97,9 @@ function handleAccepted(
   }
   switch (progress.kind) {
     case "probe": {
-      if (matchIndex === (progress.emptyProbeIndex ?? progress.matchIndex)) startReplicating(state, peer);
+      // Only its own response ends an empty probe; another probe ends with any response at or above the known matchIndex.
+      const endsProbe = matchIndex === (progress.emptyProbeIndex ?? progress.matchIndex);
+      if (endsProbe) startReplicating(state, peer);
       else if (!isNew) return "notOutstanding";
       break;
     }
@@ -119,19 +124,22 @@ function handleAccepted(
   return null;
 }
 
-/** The follower lacks the entry before those sent: continues at the last index at which the logs may agree. */
+/**
+ * Handles the response that the follower lacks the entry before those sent: probes the last index at which the logs may
+ * agree.
+ */
 function handleRejected(
   state: RaftState,
   peer: TrackedPeer,
-  answer: { prevLogIndex: number; conflictIndex: number; conflictTerm: number },
+  rejection: { prevLogIndex: number; conflictIndex: number; conflictTerm: number },
 ): IgnoredReason | null {
   const { progress } = peer;
-  const { prevLogIndex, conflictIndex, conflictTerm } = answer;
+  const { prevLogIndex, conflictIndex, conflictTerm } = rejection;
   if (progress.kind === "snapshot") return "notOutstanding";
-  const outstanding = progress.kind === "probe"
+  const isOutstanding = progress.kind === "probe"
     ? progress.probeSent && prevLogIndex === progress.nextIndex - 1
     : prevLogIndex < progress.nextIndex;
-  if (!outstanding || prevLogIndex <= progress.matchIndex) return "notOutstanding";
+  if (!isOutstanding || prevLogIndex <= progress.matchIndex) return "notOutstanding";
   // Neither the follower's entries above conflictIndex nor this log's entries of a term above conflictTerm can match.
   const agreement = state.log.findConflictByTerm(Math.min(conflictIndex, prevLogIndex - 1), conflictTerm);
   becomeProbe(peer, agreement.index + 1);
@@ -139,8 +147,8 @@ function handleRejected(
 }
 
 /**
- * Commits the entries that a majority has on disk; this node counts as far as its own disk has them. Only entries of the
- * current term are committed by counting; older ones are committed with them (Raft §5.4.2, Figure 8).
+ * Commits the entries that a majority has on disk; this node counts as far as its own disk has them. Only entries of
+ * the current term are committed by counting; older ones are committed with them (Raft §5.4.2, Figure 8).
  */
 export function advanceCommit(state: RaftState, role: Leader): void {
   const { log } = state;
@@ -151,6 +159,7 @@ export function advanceCommit(state: RaftState, role: Leader): void {
   if (index > log.commitIndex && log.termAt(index) === state.term) log.commitTo(index);
 }
 
+/** Whether flow control allows another AppendEntries to this peer. */
 function maySend(state: RaftState, peer: TrackedPeer): boolean {
   if (peer.isReadingEntries) return false;
   const { progress } = peer;
@@ -203,6 +212,7 @@ function startReplicating(state: RaftState, peer: TrackedPeer): void {
   becomeReplicate(peer, new Inflight(state.limits.inflightMessages, state.limits.inflightBytes));
 }
 
+/** Sends AppendEntries with these entries, which begin at nextIndex, and records them as sent. */
 function sendAppend(state: RaftState, to: NodeId, peer: TrackedPeer, entries: readonly Entry[]): void {
   const { log, id: from, term } = state;
   const { progress } = peer;

@@ -111,7 +111,7 @@ export class ClientService {
 
   /** Returns the refusal of a stopping node. A retry is not called "not applied" while its first attempt is in progress. */
   #stoppingRefusal(request: ClientRequest): ErrorAnswer {
-    return request.kind === "write" && this.#options.writes.isUnderWay(request.command)
+    return request.kind === "write" && this.#options.writes.isInProgress(request.command)
       ? unknownOutcome(
         "stopping",
         "Cannot tell whether the write took effect: this node is stopping, and an earlier attempt is in progress.",

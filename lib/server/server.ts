@@ -257,7 +257,7 @@ class Server implements RunningServer {
   #showIn(monitor: Monitor): void {
     const node = this.#node;
     node.leadership.onChange(({ leader }) => {
-      if (leader !== null) monitor.metrics.leaders += 1;
+      if (leader !== null) monitor.metrics.leaderChanges += 1;
     });
     monitor.show({
       readiness: new Readiness({

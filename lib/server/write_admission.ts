@@ -65,7 +65,7 @@ export interface QuotaOptions {
   /** Maximum bytes of keys and values; null for no quota. */
   readonly quotaBytes: number | null;
   readonly stateMachine: () => StateMachine;
-  /** Whether the disk has little more space than the writes in progress need. */
+  /** Whether the disk has no space for the log's next file, and leadership is not being transferred. */
   readonly isDiskNearlyFull: () => boolean;
 }
 
@@ -74,8 +74,9 @@ export interface QuotaOptions {
  * there is space for deletes.
  *
  * The leader checks before it proposes, and the log knows nothing of it: applying an entry must not depend on a node's
- * configuration. Writes that are admitted together may exceed the quota by their own size; it bounds memory, with a margin
- * above it. Deletes are always admitted, and so are retries of applied writes: they add nothing, and must get their answer.
+ * configuration. Writes that are admitted together may exceed the quota by their own size; it bounds memory, with a
+ * margin above it. Deletes are always admitted, and so are retries of applied writes: they add nothing, and must get
+ * their answer.
  */
 export class Quota {
   readonly #options: QuotaOptions;

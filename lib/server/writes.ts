@@ -3,8 +3,8 @@
  * leader, else refused at once. A node does not queue writes that it can neither propose nor forward.
  *
  * A retry of a write that is in progress waits for the first attempt and gets its answer. The state machine would apply
- * only one of the copies, but each would be an entry of the log, written to every disk and sent to every follower: where
- * entries take longer than clients wait, copies would come faster than they are committed.
+ * only one of the copies, but each would be an entry of the log, written to every disk and sent to every follower:
+ * where entries take longer than clients wait, copies would come faster than they are committed.
  */
 import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
@@ -41,7 +41,7 @@ export class Writes {
     this.#admission = new WriteAdmission(options.clock);
   }
 
-  /** A client of this node writes: done here, or at the leader. */
+  /** Takes a write of a client of this node: proposes it here, or forwards it to the leader. */
   submit(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { driver, forwarding } = this.#options;
     const { leader, isLeader } = driver.ask((raft) => ({ leader: raft.leader, isLeader: raft.isLeader }));
@@ -60,11 +60,14 @@ export class Writes {
     this.#refuse(refusal, stamp, answer);
   }
 
-  /** Proposes a write here or refuses it: this node leads, or the node that forwarded the write believes so. */
+  /**
+   * Takes a write at the leader: proposes it, or refuses it, also when this node does not lead although the sender
+   * believes so.
+   */
   submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { replica, metrics = null } = this.#options;
-    // Before more than the stamp is decoded: refusals must cost little, or they take the time of the writes in progress.
-    // A retry of a write in progress must not be called "not applied": it waits for the first attempt.
+    // Checked before the command is decoded: refusals must cost little, or they take the time of the writes in
+    // progress. A retry of a write in progress must not be refused as "not applied": it waits for the first attempt.
     if (this.#admission.isFull(replica.waitingWrites, replica.applied.index)) {
       const stamp = peekSessionStamp(bytes);
       if (stamp !== null && this.#inFlight.join(stamp, answer)) return;
@@ -77,7 +80,7 @@ export class Writes {
   }
 
   /** Whether an earlier attempt of this write was proposed here or forwarded, and has not ended. */
-  isUnderWay(bytes: Uint8Array): boolean {
+  isInProgress(bytes: Uint8Array): boolean {
     const stamp = peekSessionStamp(bytes);
     return stamp !== null && (this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp));
   }
@@ -92,7 +95,7 @@ export class Writes {
 
   #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { driver, replica, quota, metrics = null } = this.#options;
-    // Before the quota: a write in progress was admitted, and its retry must not be called "not applied".
+    // Checked before the quota: a write in progress was admitted, and its retry must not be refused as "not applied".
     if (this.#join(command, answer)) return;
     const stamp = stampOf(command);
     const excess = quota.problemOf(command);
@@ -129,7 +132,7 @@ export class Writes {
     }
   }
 
-  /** Has a retry wait for its first attempt; false when none is in progress here. */
+  /** Makes a retry wait for its first attempt; returns false when none is in progress here. */
   #join(command: Command, answer: (answer: WriteAnswer) => void): boolean {
     const stamp = stampOf(command);
     return stamp !== null && this.#inFlight.join(stamp, answer);
@@ -178,7 +181,7 @@ export class InFlightWrites {
   /** By session, then by sequence. */
   readonly #waiting = new Map<number, Map<number, TakeAnswer[]>>();
 
-  /** Has `answer` wait for the write with this stamp; false when it is not in progress. */
+  /** Makes `answer` wait for the write with this stamp; returns false when that is not in progress. */
   join({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): boolean {
     const waiting = this.#waiting.get(sessionId)?.get(sequence);
     waiting?.push(answer);

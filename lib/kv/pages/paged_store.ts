@@ -277,7 +277,7 @@ export class PagedStore extends StoreReader {
   /**
    * Frees memory that compaction and released views left, and moves versions out of draining regions: an amount of work
    * in proportion to the changes since the last call. Addresses and bytes that were read before are invalid afterwards,
-   * so the state machine calls this before it applies an entry. Changes and compactions do not.
+   * so the state machine calls this before it applies an entry. Changes and compactions invalidate nothing.
    */
   tidy(): void {
     if (this.#changesSinceTidy === 0) return;

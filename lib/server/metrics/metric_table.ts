@@ -54,7 +54,7 @@ const NODE: readonly Metric[] = [
     unit: "leaders",
     help: "Changes of leader that the node has seen.",
     measured: "lib/server/leadership.ts",
-    read: ({ metrics }) => one(metrics.leaders),
+    read: ({ metrics }) => one(metrics.leaderChanges),
   }),
   gauge("kvraft_lease", {
     unit: "",

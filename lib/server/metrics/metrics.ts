@@ -72,7 +72,7 @@ export class Metrics {
   /** Size of the snapshot that was taken last. */
   snapshotBytes = 0;
   /** Changes of leader that this node has seen. */
-  leaders = 0;
+  leaderChanges = 0;
   readonly #clock: Clock;
   readonly #began = new Float64Array(KINDS.length);
   readonly #answered = new Float64Array(KINDS.length * OUTCOMES.length);

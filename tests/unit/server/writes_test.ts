@@ -231,7 +231,7 @@ Deno.test("a leader with too many writes under way never calls one of them not a
   bench.writes.submit(put(2), bench.answerTo("another"));
   bench.writes.submit(new Uint8Array([0x94, 0x01]), bench.answerTo("no command"));
   assertEquals(bench.answers, ["another: not-applied", "no command: not-applied"]);
-  assertEquals([put(1), put(2), put(null)].map((bytes) => bench.writes.isUnderWay(bytes)), [
+  assertEquals([put(1), put(2), put(null)].map((bytes) => bench.writes.isInProgress(bytes)), [
     true,
     false,
     false,
@@ -263,7 +263,7 @@ Deno.test("Writes: a retry of a forwarded write waits for it, even where this no
   for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
   bench.writes.submit(put(1), bench.answerTo("while busy"));
   bench.writes.submit(put(2), bench.answerTo("another"));
-  assertEquals([bench.answers, bench.writes.isUnderWay(put(1))], [["another: not-applied"], true]);
+  assertEquals([bench.answers, bench.writes.isInProgress(put(1))], [["another: not-applied"], true]);
   // A term without a known leader begins.
   bench.driver.step({
     kind: "requestVote",
@@ -283,7 +283,7 @@ Deno.test("Writes: a retry of a forwarded write waits for it, even where this no
     "while busy: unknown",
     "without a leader: unknown",
   ]);
-  assertEquals(bench.writes.isUnderWay(put(1)), false);
+  assertEquals(bench.writes.isInProgress(put(1)), false);
   await bench.log.endSync();
   await bench.log.endSync();
   await bench.driver.stop();
