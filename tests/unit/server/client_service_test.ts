@@ -31,13 +31,13 @@ import { IDENTITY } from "../../support/storage.ts";
 
 const ELECTION_TICKS = 10;
 const TICK_MS = 10;
-/** So long that more transfers can wait at a time than in any server. */
+/** So many that no server has as many waiting transfers. */
 const TRANSFER_TIMEOUT_MS = 1_000_000;
 const START = foundingState(
   foundingConfiguration([1, 2].map((id) => ({ id, address: `n${id}:7001` }))),
 );
 
-/** Node 1 of two, which leads node 2 and hears from it when the test says so. */
+/** Node 1 of two, which leads node 2 and receives its answers when the test says so. */
 class Bench {
   readonly clock = new ManualClock();
   readonly answers: string[] = [];
@@ -45,7 +45,7 @@ class Bench {
   readonly driver: Driver;
   readonly client: ClientWork;
   readonly forwarding: Forwarding;
-  /** Of the last heartbeat. */
+  /** Round of the last heartbeat. */
   #round = 0;
   readonly #leadership: LeadershipWatch;
   readonly #replica = new Replica(new StateMachine(), START.snapshot);
@@ -123,7 +123,7 @@ class Bench {
     };
   }
 
-  /** Once it leads, and node 2 has its first entry. */
+  /** Returns once node 1 leads, and node 2 has its first entry. */
   static async leading(): Promise<Bench> {
     const bench = new Bench(await openStore(new MemoryDisk()));
     const { driver } = bench;
@@ -148,7 +148,7 @@ class Bench {
     await settle();
   }
 
-  /** So many ticks pass, and node 2 answers the last heartbeat. */
+  /** Advances by this many ticks, after which node 2 answers the last heartbeat. */
   async tick(count: number): Promise<void> {
     this.clock.advance(count * TICK_MS);
     await settle();
@@ -224,7 +224,7 @@ function transfersOf(
   });
 }
 
-/** Nothing is asked of it here. */
+/** It receives no calls here. */
 function membershipOf(parts: Pick<MembershipOptions, "raft" | "driver" | "clock" | "logger">): Membership {
   return new Membership({
     ...parts,
@@ -254,7 +254,7 @@ function put(sequence: number): Uint8Array {
   });
 }
 
-Deno.test("ClientService: reads that wait for the core are bounded by their bytes, which are given back", async () => {
+Deno.test("ClientService: reads that wait for the core are bounded by their bytes, and release these at their end", async () => {
   const bench = await Bench.leading();
   const boundary = new Uint8Array(MAX_KEY_BYTES);
   // All requests share the bytes of one key: here only their sum counts.
@@ -274,7 +274,7 @@ Deno.test("ClientService: reads that wait for the core are bounded by their byte
   await bench.driver.stop();
 });
 
-Deno.test("ClientService: a stopping node calls no write not applied whose earlier attempt is under way", async () => {
+Deno.test("ClientService: a stopping node does not report a write as not applied while an earlier attempt is in flight", async () => {
   const bench = await Bench.leading();
   bench.put(1, 1);
   bench.forwarding.forward(2, { bytes: put(2), stamp: stampOf(2) }, () => {});
@@ -296,7 +296,7 @@ Deno.test("ClientService: clients may wait for a bounded number of transfers, wh
   const timersBefore = bench.clock.timerCount;
   for (let id = 1; id <= MAX_TRANSFERS; id++) {
     bench.transfer(id);
-    // The core gives it up before it takes the next.
+    // The core ends it before it accepts the next.
     await bench.tick(ELECTION_TICKS / 2);
     await bench.tick(ELECTION_TICKS / 2);
   }

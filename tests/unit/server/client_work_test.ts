@@ -40,7 +40,7 @@ Deno.test("ClientWork: reads, hashes and transfers of a closed connection are dr
   const caller = await RawConnection.connect(cluster.network, 1);
   await caller.send(CLIENT_HELLO);
   await until("it is welcomed", () => caller.received.length > 0);
-  // From here on no time passes: what waits for another turn of the event loop, or for another node, waits.
+  // From here on the clock does not move: work that waits for another turn of the event loop, or for another node, waits.
   for (const connection of others) connection.stall(true);
   const query = [NOTHING, null, null, null, false, 1_000];
   const requests: ValueType[] = [
@@ -57,7 +57,7 @@ Deno.test("ClientWork: reads, hashes and transfers of a closed connection are dr
   await settle();
   const after = await inFlight(cluster);
   assertEquals([after["list"], after["transfer"]], [0, 0]);
-  // The hash that is being computed looks at its next pause whether it is still wanted.
+  // At its next pause the hash that is being computed checks whether its connections are open.
   cluster.clock.advance(0);
   await settle();
   assertEquals((await inFlight(cluster))["stateHash"], 0);

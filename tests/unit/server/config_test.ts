@@ -33,7 +33,7 @@ function read({ flags = {}, file, mayWrite = (): boolean => true }: Given): Serv
 
 const REQUIRED = { "node-id": "1", bind: "127.0.0.1:7001", cluster: CLUSTER };
 
-/** The message of the error that `given` is refused with. */
+/** The message of the error for `given`. */
 function refusal(given: Given): string {
   return assertThrows(() => read(given), ConfigError).message;
 }
@@ -62,7 +62,7 @@ const DEFAULTS: ServerConfig = {
   snapshotLogBytes: 67_108_864,
 };
 
-Deno.test("three flags are enough, and the rest has its defaults", () => {
+Deno.test("readServerConfig: three flags suffice, and all others have defaults", () => {
   assertEquals(read({ flags: REQUIRED }), DEFAULTS);
 });
 
@@ -71,7 +71,7 @@ Deno.test("serverConfigOf: values that are not given have the defaults of the fl
   assertEquals(serverConfigOf({ nodeId, bind, members }), DEFAULTS);
 });
 
-Deno.test("docs/operations.md names every option, with the default that it has", () => {
+Deno.test("docs/operations.md: it names every option, with its default", () => {
   const page = readCheckout("docs/operations.md");
   for (const { name, fallback } of SERVER_OPTIONS) {
     assert(page.includes(`--${name}`), `docs/operations.md does not name --${name}`);
@@ -80,7 +80,7 @@ Deno.test("docs/operations.md names every option, with the default that it has",
   }
 });
 
-Deno.test("every setting can be given as a flag", () => {
+Deno.test("readServerConfig: every setting can be given as a flag", () => {
   const flags = {
     ...REQUIRED,
     "cluster-name": "orders",
@@ -119,7 +119,7 @@ Deno.test("every setting can be given as a flag", () => {
   });
 });
 
-Deno.test("HTTP is off unless asked for, and on loopback unless a host is named", () => {
+Deno.test("readServerConfig: HTTP is off without --http, and on loopback unless a host is named", () => {
   const http = (text: string): ServerConfig["http"] => read({ flags: { ...REQUIRED, http: text } }).http;
   assertEquals(http("9101"), { host: "127.0.0.1", port: 9101 });
   assertEquals(http(":9101"), { host: "127.0.0.1", port: 9101 });
@@ -136,7 +136,7 @@ Deno.test("HTTP is off unless asked for, and on loopback unless a host is named"
   );
 });
 
-Deno.test("a node of a running cluster needs no list of nodes: it joins, or its folder says", () => {
+Deno.test("readServerConfig: a node of a running cluster needs no list of nodes, but --join or its data folder", () => {
   const { cluster: _, ...flags } = REQUIRED;
   assertEquals(read({ flags }), { ...DEFAULTS, members: null });
   const join = [{ host: "n1", port: 7001 }, { host: "n2", port: 7002 }];
@@ -148,7 +148,7 @@ Deno.test("a node of a running cluster needs no list of nodes: it joins, or its 
   );
 });
 
-Deno.test("the config file takes every setting, with comments and trailing commas, and flags win", () => {
+Deno.test("readServerConfig: the config file accepts every setting, comments and trailing commas, and flags override it", () => {
   const file = `{
     // this node
     "node-id": 2, "bind": "127.0.0.1:7001", /* all of them */ "cluster": "${CLUSTER}",
@@ -164,7 +164,7 @@ Deno.test("the config file takes every setting, with comments and trailing comma
   assertEquals(read({ file, flags: { "heartbeat-ms": "60" } }), expected);
 });
 
-Deno.test("the example that each option shows is accepted", () => {
+Deno.test("readServerConfig: the example in the help of each option is accepted", () => {
   for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
     const { cluster: _, ...joining } = REQUIRED;
     read({ flags: { ...(name === "join" ? joining : REQUIRED), [name]: example } });
@@ -211,7 +211,7 @@ Deno.test("readServerConfig: the error for a wrong flag has the reason, the allo
   for (const [flags, message] of table) assertEquals(refusal({ flags: { ...REQUIRED, ...flags } }), message);
 });
 
-Deno.test("a flag that must be there is asked for", () => {
+Deno.test("readServerConfig: the error for a missing flag names it", () => {
   const { bind: _, ...flags } = REQUIRED;
   assertEquals(
     refusal({ flags }),
@@ -220,7 +220,7 @@ Deno.test("a flag that must be there is asked for", () => {
   );
 });
 
-Deno.test("addresses that can't be used are refused with the flag that has them", () => {
+Deno.test("readServerConfig: an invalid address is refused with the flag that has it", () => {
   const one = "1=127.0.0.1:7001";
   const table = [
     { bind: "localhost" },
@@ -284,7 +284,7 @@ Deno.test("readServerConfig: an error in the config file has line and column", (
   }
 });
 
-Deno.test("a config file that is nested deeply is refused before it is parsed", () => {
+Deno.test("readServerConfig: a deeply nested config file is refused before it is parsed", () => {
   const place = "--config: node.json, line 2, column 25 is nested more than 16 levels deep.";
   for (const [open, close] of [["[", "]"], [`{"a":`, "}"]] as const) {
     const file = (depth: number): string =>
@@ -295,7 +295,7 @@ Deno.test("a config file that is nested deeply is refused before it is parsed", 
   assertEquals(refusal({ file: `{ // one\n "bind": ${"[".repeat(60_000)}` }).startsWith(place), true);
 });
 
-Deno.test("a config file that can't be read is named, with the reason", () => {
+Deno.test("readServerConfig: a config file that can't be read is named, with the reason", () => {
   assertEquals(
     refusal({ flags: { ...REQUIRED, config: "other.json" } }),
     "--config: cannot read other.json: there is no such file. Allowed: a file in the working directory or below. " +
@@ -321,7 +321,7 @@ Deno.test("readServerConfig: a data directory that the program may not write is 
 
 import fc from "fast-check";
 
-Deno.test("a distance counts insertions, deletions, replacements and swaps of neighbours", () => {
+Deno.test("editDistance: it counts insertions, deletions, replacements and swaps of neighbours", () => {
   const distances = [["put", "put"], ["put", "puts"], ["put", "pt"], ["put", "get"], ["lsit", "list"], [
     "",
     "abc",
@@ -330,7 +330,7 @@ Deno.test("a distance counts insertions, deletions, replacements and swaps of ne
   assertEquals(distances, [0, 1, 1, 2, 1, 3]);
 });
 
-Deno.test("a distance is symmetric, and zero only between equals", () => {
+Deno.test("editDistance: it is symmetric, and zero only between equal words", () => {
   const word = fc.string({ unit: fc.constantFrom("a", "b", "é", "💾"), maxLength: 6 });
   fc.assert(fc.property(word, word, (a, b) => {
     assertEquals(editDistance(a, b), editDistance(b, a));
@@ -338,7 +338,7 @@ Deno.test("a distance is symmetric, and zero only between equals", () => {
   }));
 });
 
-Deno.test("the nearest name is found by a slip or by its beginning, and none is made up", () => {
+Deno.test("nearest: it finds a name by a misspelling or by its beginning, and else none", () => {
   const names = ["node-id", "bind", "cluster", "cluster-name"];
   const found = ["nodeid", "NODE-ID", "bnid", "clustr", "clust", "zzz", "b", ""].map((typed) =>
     nearest(typed, names)

@@ -17,7 +17,7 @@ function brokenListing(): Disposable {
 }
 
 for (const [consistency, code] of [["linearizable", 1], ["stale", 2]] as const) {
-  Deno.test(`a fault in a ${consistency} read ends the connection that asked, and the node goes on`, async () => {
+  Deno.test(`Server: an unexpected error in a ${consistency} read ends the connection that asked, and the node continues`, async () => {
     await using cluster = new MemoryCluster();
     await cluster.found(1);
     const client = await cluster.client(1);

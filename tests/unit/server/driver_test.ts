@@ -1,4 +1,4 @@
-/** The driver keeps the core's contract: what is promised leaves only after it is durable, and nothing else waits. */
+/** Driver: it keeps the core's contract: messages that need a durable write leave after it, and others do not wait. */
 import { assert, assertEquals } from "@std/assert";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
@@ -11,7 +11,7 @@ import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const ELECTION_TICKS = 10;
 
-/** A driver of node `id` of `voters`, with everything that it does written down. */
+/** A driver of node `id` of `voters` that records its operations. */
 class Bench {
   readonly clock = new ManualClock();
   readonly log = new FakeLog();
@@ -70,7 +70,7 @@ class Bench {
   }
 }
 
-Deno.test("a single node applies nothing before its own sync has ended", async () => {
+Deno.test("Driver: a single node applies nothing before its own sync has ended", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
   assertEquals(bench.raft.isLeader, false, "its vote for itself is not durable yet");
@@ -97,7 +97,7 @@ Deno.test("Driver: proposals during a sync become one batch", async () => {
   await bench.driver.stop();
 });
 
-Deno.test("Driver: a long replay is applied in several turns, and what arrives has its turn between them", async () => {
+Deno.test("Driver: a long replay is applied in several turns, and new events are handled between them", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
   await bench.endSync();
@@ -124,7 +124,7 @@ Deno.test("Driver: a long replay is applied in several turns, and what arrives h
   assertEquals(bench.clock.timerCount, 0);
 });
 
-Deno.test("a follower's acknowledgement leaves only after its sync", async () => {
+Deno.test("Driver: a follower's acknowledgement leaves only after its sync", async () => {
   const bench = new Bench(2, [1, 2, 3]);
   const entries: Entry[] = [{ index: 1, term: 1, kind: "noop", data: new Uint8Array(0) }];
   bench.driver.step({
@@ -145,7 +145,7 @@ Deno.test("a follower's acknowledgement leaves only after its sync", async () =>
   await bench.driver.stop();
 });
 
-Deno.test("a leader sends entries while its own sync is under way", async () => {
+Deno.test("Driver: a leader sends entries during its own sync", async () => {
   const bench = new Bench(1, [1, 2, 3]);
   await bench.tick(ELECTION_TICKS);
   bench.driver.step({ kind: "preVoteResponse", from: 2, to: 1, term: 1, granted: true });
@@ -179,7 +179,7 @@ Deno.test("Driver: a leader with a full disk steps down, and continues once ther
   await bench.driver.stop();
 });
 
-Deno.test("out of file descriptors, or a snapshot that can't be named for now: the same write is made later", async () => {
+Deno.test("Driver: after a lack of file descriptors, or a snapshot that can't be renamed yet, the same write is repeated", async () => {
   const lacking = Object.assign(new Error("too many open files"), { code: "EMFILE" });
   const reason = { reason: "too many open files", cause: lacking };
   for (
@@ -222,7 +222,7 @@ Deno.test("Driver: a received snapshot has its name before the log begins behind
   await bench.driver.stop();
 });
 
-Deno.test("a failed sync ends the node and is never tried again", async () => {
+Deno.test("Driver: a failed sync ends the node and is never repeated", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
   const error = new LogFailedError("wal", { reason: "input/output error", cause: null });
@@ -234,7 +234,7 @@ Deno.test("a failed sync ends the node and is never tried again", async () => {
   assertEquals(bench.clock.timerCount, 0);
 });
 
-Deno.test("a sync that never ends makes a leader step down", async () => {
+Deno.test("Driver: a sync that never ends makes a leader step down", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
   await bench.endSync();
@@ -243,7 +243,7 @@ Deno.test("a sync that never ends makes a leader step down", async () => {
   assertEquals(bench.raft.isLeader, false);
 });
 
-Deno.test("after a pause of an hour a follower waits for its leader as if a moment had passed", async () => {
+Deno.test("Driver: after a pause of an hour a follower waits for its leader like after a moment", async () => {
   const bench = new Bench(2, [1, 2, 3]);
   const heartbeat: Message = { kind: "heartbeat", from: 1, to: 2, term: 1, leaderCommit: 0, round: 1 };
   bench.driver.step(heartbeat);

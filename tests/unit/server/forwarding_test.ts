@@ -24,13 +24,13 @@ class Bench {
     },
   });
 
-  /** Passes a write on; `sequence` null: without a session. */
+  /** Forwards a write; `sequence` null: without a session. */
   forward(name: string, sequence: number | null = null, leader = 2): void {
     const stamp = sequence === null ? null : stampOf(sequence);
     this.forwarding.forward(leader, { bytes: COMMAND, stamp }, this.answerTo(name));
   }
 
-  /** Adds to `answers` what comes of a write, under a name. */
+  /** Adds the answer to a write to `answers`, under a name. */
   answerTo(name: string): (answer: WriteAnswer) => void {
     return (answer) => {
       this.answers.push(
@@ -51,14 +51,14 @@ Deno.test("Forwarding: the leader's answer goes to its write, and a repeated one
   assertEquals(bench.answers, ["b: result"]);
 });
 
-Deno.test("an answer from a node that was not asked is dropped", () => {
+Deno.test("Forwarding: an answer from another node than the write went to is dropped", () => {
   const bench = new Bench();
   bench.forward("a");
   bench.forwarding.answered(3, { kind: "forwardResult", forwardId: 100, body: RESULT });
   assertEquals(bench.answers, []);
 });
 
-Deno.test("without a connection nothing left, and the write is known not to have happened", () => {
+Deno.test("Forwarding: without a connection a write is not sent, and not applied", () => {
   const bench = new Bench();
   bench.connected = false;
   bench.forward("a");
@@ -74,7 +74,7 @@ Deno.test("Forwarding: a broken link leaves the outcome of its writes unknown", 
   assertEquals(bench.answers, ["a: leadershipLost, unknown"]);
 });
 
-Deno.test("silence ends in an unknown outcome, each write at its own deadline", () => {
+Deno.test("Forwarding: without an answer the outcome is unknown, each write at its own deadline", () => {
   const bench = new Bench();
   bench.forward("a");
   bench.clock.advance(30);
@@ -130,7 +130,7 @@ Deno.test("Forwarding: beyond the bound a write is refused as busy, and a retry 
   bench.forwarding.close();
 });
 
-Deno.test("Forwarding: a retry that can't be sent is not called not applied while its first attempt is under way", () => {
+Deno.test("Forwarding: a retry that can't be sent is not reported as not applied while its first attempt is in flight", () => {
   const bench = new Bench();
   bench.forward("first", 1);
   bench.connected = false;

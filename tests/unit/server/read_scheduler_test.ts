@@ -12,7 +12,7 @@ import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 const NOTHING = new Uint8Array(0);
 const QUERY = { prefix: NOTHING, start: null, end: null, after: null, limit: 1, reverse: false };
 
-/** A scheduler whose reads answer nothing but their number. */
+/** A scheduler whose reads return only their number. */
 class Scene {
   readonly clock = new ManualClock();
   /** The ends of reads, in order. */
@@ -111,7 +111,7 @@ Deno.test("ReadScheduler: connections take turns, and gets come before the lists
   assertEquals([await scene.turn(), await scene.turn()], ["12", "21"]);
 });
 
-Deno.test("ReadScheduler: a client that takes nothing has nothing built for it until it does", async () => {
+Deno.test("ReadScheduler: no answer is built for a client that does not read, until it does", async () => {
   const scene = new Scene();
   let isHeld = true;
   const queue = scene.queue(() => isHeld);

@@ -53,7 +53,7 @@ function newReplica(): { replica: Replica; answers: string[]; answer: (answer: W
   };
 }
 
-Deno.test("a write is answered with its result when its own entry is applied", () => {
+Deno.test("Replica: a write is answered with its result when its own entry is applied", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.apply([put(1, 3)]);
@@ -66,11 +66,11 @@ Deno.test("Replica: another leader's entry at the index of a write leaves its ou
   replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.apply([put(1, 4)]);
   assertEquals(answers, ["leadershipLost, unknown"]);
-  // And it is that entry which is applied, not what this node had proposed at its place.
+  // And that entry is applied, not the one that this node had proposed at its index.
   assertEquals(replica.stateMachine.get(TEXT.encode("k"))?.value, TEXT.encode("1@4"));
 });
 
-Deno.test("losing the leadership answers the writes of the lost term, not those of a new one", () => {
+Deno.test("Replica: losing the leadership answers the writes of the lost term, not those of a new one", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
   replica.awaitWrite(2, { term: 5, command: command(2, 5), answer });
@@ -80,7 +80,7 @@ Deno.test("losing the leadership answers the writes of the lost term, not those 
   assertEquals(answers, ["leadershipLost, unknown", "applied"]);
 });
 
-Deno.test("an entry that is no command is refused and does not stop the ones behind it", () => {
+Deno.test("Replica: an entry that is no command is refused and does not stop the ones behind it", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(2, { term: 1, command: command(2, 1), answer });
   replica.apply([{ index: 1, term: 1, kind: "command", data: new Uint8Array([0xc1]) }, put(2, 1)]);
@@ -89,7 +89,7 @@ Deno.test("an entry that is no command is refused and does not stop the ones beh
   assertEquals(replica.stateMachine.revision, 1);
 });
 
-Deno.test("a read waits until the index that it was given is applied", () => {
+Deno.test("Replica: a read waits until its index is applied", () => {
   const { replica } = newReplica();
   const seen: string[] = [];
   for (const readId of [1, 2, 3]) {
@@ -107,7 +107,7 @@ Deno.test("a read waits until the index that it was given is applied", () => {
   assertEquals(seen, ["3: false at 0", "1: true at 1", "2: true at 2"]);
 });
 
-Deno.test("a snapshot that takes the place of the state answers the reads that it covers, and ends the writes below it", () => {
+Deno.test("Replica: a snapshot that replaces the state answers the reads that it covers, and ends the writes below it", () => {
   const { replica, answers, answer } = newReplica();
   const reads: string[] = [];
   for (const [readId, index] of [[1, 5], [2, 7], [3, 8]] as const) {
@@ -123,7 +123,7 @@ Deno.test("a snapshot that takes the place of the state answers the reads that i
   assertEquals([reads.slice(2), answers.slice(1)], [["8: true"], ["applied"]]);
 });
 
-Deno.test("closing ends every wait", () => {
+Deno.test("Replica: close ends every waiting write and read", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 1, command: command(1, 1), answer });
   const reads: boolean[] = [];

@@ -18,12 +18,12 @@ async function members(
   return all.map(({ id, role }) => `${id} ${role}`).join(", ");
 }
 
-/** Lets time pass until the leader has written down whose data folder is whose. */
+/** Advances the clock until the leader has recorded the data folder of each node. */
 async function knowEachOther(cluster: MemoryCluster): Promise<void> {
   await cluster.pass(5_000);
 }
 
-Deno.test("a server that is stopped leaves neither timers nor open files nor a listener", async () => {
+Deno.test("Server: a stopped server leaves neither timers nor open files nor a listener", async () => {
   const cluster = new MemoryCluster();
   await cluster.found(1);
   await cluster.pass(1_000);
@@ -34,7 +34,7 @@ Deno.test("a server that is stopped leaves neither timers nor open files nor a l
   assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
 });
 
-Deno.test("a server whose data folder others can read warns of it, with the command that ends it", async () => {
+Deno.test("Server: a data folder that others can read is logged as a warning, with the command that fixes it", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   await cluster.stop(1);
@@ -47,7 +47,7 @@ Deno.test("a server whose data folder others can read warns of it, with the comm
   assertEquals(warnings(), [{ path: "/data", remedy: "chmod -R go= /data" }]);
 });
 
-Deno.test("a node joins by any node's address, is added, catches up and votes", async () => {
+Deno.test("Server: a node joins by any node's address, is added, catches up and votes", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
@@ -88,7 +88,7 @@ Deno.test("Server: a node that reaches no node to join fails with the addresses 
   assertEquals([cluster.clock.timerCount, cluster.logger.messages.length], [0, 1]);
 });
 
-Deno.test("an empty folder does not join under the id of a member", async () => {
+Deno.test("Server: an empty folder does not join under the id of a member", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   await cluster.stop(3);
@@ -129,7 +129,7 @@ Deno.test("Server: a removed node stops by itself, also the leader, and the clie
   assert(await cluster.run(again.finished) instanceof NodeRefusedError, "its folder does not bring it back");
 });
 
-Deno.test("a leader that is asked to remove itself says that it is done, and not that it can't tell", async () => {
+Deno.test("Server: a leader that removes itself answers the request as done, not as unknown", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
@@ -145,7 +145,7 @@ Deno.test("a leader that is asked to remove itself says that it is done, and not
   assertEquals(kinds().filter((kind) => ends.includes(kind)), [FRAME_KIND.membershipChanged]);
 });
 
-Deno.test("only who says the right id is added", async () => {
+Deno.test("Server: only a node that answers with the requested id is added", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   const client = await cluster.client(1);
@@ -162,7 +162,7 @@ Deno.test("only who says the right id is added", async () => {
   assertEquals(await members(cluster, client), "1 voter");
 });
 
-Deno.test("a member at whose address nothing listens is refused with the address and what to do", async () => {
+Deno.test("Server: the error for a new member at whose address nothing listens has the address and a remedy", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   const client = await cluster.client(1);
@@ -175,7 +175,7 @@ Deno.test("a member at whose address nothing listens is refused with the address
   );
 });
 
-Deno.test("a probe under way at the stop of the leader ends with it", async () => {
+Deno.test("Server: a probe in flight ends with the stop of the leader", async () => {
   const cluster = new MemoryCluster();
   await cluster.found(1);
   const client = await cluster.client(1);
@@ -190,7 +190,7 @@ Deno.test("a probe under way at the stop of the leader ends with it", async () =
   assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
 });
 
-Deno.test("a removed node that is stopped before it ends leaves no timer", async () => {
+Deno.test("Server: a removed node that is stopped before it ends leaves no timer", async () => {
   const cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
@@ -204,7 +204,7 @@ Deno.test("a removed node that is stopped before it ends leaves no timer", async
   assertEquals(cluster.clock.timerCount, 0);
 });
 
-Deno.test("a follower that was away for longer than the log reaches back gets a snapshot, and its log goes on behind it", async () => {
+Deno.test("Server: a follower that needs compacted entries gets a snapshot, and its log continues behind it", async () => {
   const snapshots = { ...SNAPSHOT_LIMITS, logRatio: 0, tailEntries: 0, tailBytes: 0 };
   await using cluster = new MemoryCluster({ snapshots });
   const changes = { segmentBytes: 4_096 };
@@ -224,7 +224,7 @@ Deno.test("a follower that was away for longer than the log reaches back gets a 
     for (const id of [1, 3]) hashes.push((await client.cluster.stateHash(`n${id}:7001`)).hash);
     return hashes[0] === hashes[1];
   });
-  // The transfer has ended with that: nothing is asked of a node that has all, and nothing is kept for it.
+  // The transfer has ended with that: a node that has all is sent no more requests, and its state is dropped.
   await cluster.pass(20_000);
   assertEquals(cluster.logger.messages.filter((line) => line.startsWith("cannot send a snapshot")), []);
   await cluster.stop(3);
@@ -254,7 +254,7 @@ Deno.test("Server: a leader whose process has stopped is replaced within an elec
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.cluster.transferLeadership(1));
   await cluster.run(client.put("key", "before"));
-  // Its log fails: it ends at once, and hands nothing over.
+  // Its log fails: it ends at once, without a transfer of leadership.
   cluster.disk(1).intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
   const begin = cluster.clock.now();
   await cluster.run(client.put("key", "after"));
@@ -264,7 +264,7 @@ Deno.test("Server: a leader whose process has stopped is replaced within an elec
 
 const ELECTION_TIMEOUT_MS = 10_000;
 
-Deno.test("a write whose entries were lost with their connection waits for the next one, not for a silence", async () => {
+Deno.test("Server: a write whose entries were lost with their connection waits for the next connection, not for a timeout", async () => {
   await using cluster = new MemoryCluster();
   const changes = { electionTimeoutMs: ELECTION_TIMEOUT_MS };
   for (const id of [1, 2]) await cluster.start(id, { founders: [1, 2], changes });

@@ -1,4 +1,4 @@
-/** The log's time goes on from leader to leader, and never ahead of real time. */
+/** SessionClock: the log's time continues from leader to leader, and is never ahead of real time. */
 import { assert, assertEquals } from "@std/assert";
 import { SESSION_LIMITS } from "../../../lib/kv/mod.ts";
 import { decodeCommand } from "../../../lib/protocol/command.ts";
@@ -23,7 +23,7 @@ interface Count {
   readonly elapsedMs: number;
 }
 
-/** Nodes that share a log of nothing but counts. A leader has to apply what is before its term until it counts itself. */
+/** Nodes that share a log of only counts. A leader has to apply the entries before its term until it counts itself. */
 class Counters {
   readonly clock = new ManualClock();
   readonly #log: Count[] = [];
@@ -67,7 +67,7 @@ class Counters {
     this.#termStart = this.#log.length;
   }
 
-  /** A node applies the log as far as it goes. */
+  /** A node applies the log as far as it has it. */
   apply(node: number): void {
     const state = this.#states[node];
     assert(state !== undefined, "the node is one of these");
@@ -93,7 +93,7 @@ function elapsedIn(bytes: Uint8Array): number {
   return command.elapsedMs;
 }
 
-Deno.test("with leadership that moves every 20 s an hour of log time is an hour, less a moment for each count", () => {
+Deno.test("SessionClock: with a new leader every 20 s an hour of log time is an hour, less a moment for each count", () => {
   const counters = new Counters(3);
   for (let second = 1; second <= HOUR_MS / 1_000; second++) {
     counters.clock.advance(1_000);
@@ -120,7 +120,7 @@ Deno.test("SessionClock: log time never runs ahead of real time, under any loss,
   }
 });
 
-Deno.test("a cluster without sessions counts nothing, and its first session begins with no more than a moment", () => {
+Deno.test("SessionClock: a cluster without sessions counts nothing, and its first session begins with no more than a moment", () => {
   const counters = new Counters(2);
   counters.sessions = 0;
   const pass = (seconds: number): void => {
@@ -137,7 +137,7 @@ Deno.test("a cluster without sessions counts nothing, and its first session begi
   counters.stop();
 });
 
-Deno.test("a time without sessions or without a leader makes no session older than an entry can say", () => {
+Deno.test("SessionClock: a time without sessions or without a leader is counted at most as one entry can", () => {
   const counters = new Counters(1);
   counters.sessions = 0;
   counters.clock.advance(HOUR_MS);
@@ -156,7 +156,7 @@ Deno.test("a time without sessions or without a leader makes no session older th
   counters.stop();
 });
 
-Deno.test("a session that is idle for its time is forgotten, though its node leads for 20 s only", async () => {
+Deno.test("SessionClock: an idle session expires in time, though each node leads for 20 s only", async () => {
   await using cluster = new MemoryCluster({ sessions: { ...SESSION_LIMITS, ttlMs: 50_000 } });
   await cluster.found(1, 2, 3);
   const client = await cluster.client(1, 2, 3);
@@ -274,7 +274,7 @@ class Bench {
   }
 }
 
-Deno.test("a leader that has applied nothing of its term counts no time; once it has, it does", async () => {
+Deno.test("SessionClock: a leader counts no time before it has applied an entry of its term", async () => {
   const bench = await Bench.on(await diskWithSession());
   bench.node.start({
     configurationChanged: () => {},

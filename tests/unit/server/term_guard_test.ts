@@ -1,4 +1,4 @@
-/** By how much the terms of others may raise a node's own. */
+/** TermGuard: bounds on how far messages of other nodes may raise a node's term. */
 import { assert, assertEquals } from "@std/assert";
 import { MAX_TERM } from "../../../lib/protocol/limits.ts";
 import { MAX_TERM_LEAP, TERM_WINDOW_MS, TermGuard } from "../../../lib/server/term_guard.ts";
@@ -15,7 +15,7 @@ Deno.test("TermGuard: a term may be as far ahead as a node that was away can be 
   assertEquals(allowed, [true, true, true, true, false, false]);
 });
 
-Deno.test("TermGuard: many small leaps within a second come to no more than one", () => {
+Deno.test("TermGuard: many small steps within a second count like one large step", () => {
   const clock = new ManualClock();
   const guard = new TermGuard(clock);
   let term = 1;
@@ -28,11 +28,11 @@ Deno.test("TermGuard: many small leaps within a second come to no more than one"
   assertEquals(guard.allows(term + MAX_TERM_LEAP, term), true);
 });
 
-Deno.test("TermGuard: a node that was in no term yet takes whichever its cluster is in", () => {
+Deno.test("TermGuard: a node without a term accepts any term of its cluster", () => {
   assertEquals(new TermGuard(new ManualClock()).allows(MAX_TERM, 0), true);
 });
 
-Deno.test("TermGuard: nodes that a faulty one has driven apart find together again, at the same rate", () => {
+Deno.test("TermGuard: nodes whose terms a faulty node has driven apart converge again, at the same rate", () => {
   const clock = new ManualClock();
   const guard = new TermGuard(clock);
   const ahead = 1 + 3 * MAX_TERM_LEAP;
@@ -43,7 +43,7 @@ Deno.test("TermGuard: nodes that a faulty one has driven apart find together aga
   assertEquals(allowed, [[false, false], [false, false], [true, true]]);
 });
 
-/** Each is a frame of node 9 to node 1 that names the term. */
+/** Each is a frame of node 9 to node 1 with this term. */
 const FRAMES: Readonly<Record<string, (term: number) => ValueType>> = {
   preVote: (term) => [10, 9, 1, term, 1, 1],
   preVoteResponse: (term) => [11, 9, 1, term, true],

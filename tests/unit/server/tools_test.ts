@@ -88,7 +88,7 @@ async function opened(disk: MemoryDisk, path: string): Promise<Awaited<ReturnTyp
   }
 }
 
-Deno.test("a restored folder has the backup's state, as the first members of a new cluster; every node's cluster is the same", async () => {
+Deno.test("restore: the folder has the backup's state, and every node that restores it becomes a member of the same new cluster", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
   const report = await tools.restore(restoreRequest());
@@ -119,7 +119,7 @@ Deno.test("a restored folder has the backup's state, as the first members of a n
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("other members, another name or another backup make another cluster", async () => {
+Deno.test("restore: other members, another name or another backup make another cluster", async () => {
   const disk = await withBackup();
   await storeState(await openStore(disk), machineAt(8), { term: 3 });
   const tools = serverTools({ disk, random });
@@ -136,14 +136,14 @@ Deno.test("other members, another name or another backup make another cluster", 
   assertEquals(new Set(ids).size, requests.length);
 });
 
-Deno.test("a damaged backup is refused before anything is made", async () => {
+Deno.test("restore: a damaged backup is refused before anything is created", async () => {
   const disk = await withBackup();
   disk.edit(BACKUP, (bytes) => bytes.subarray(0, -1));
   await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), SnapshotDamagedError);
   assertEquals([disk.stat("/new"), disk.openFiles], [null, 0]);
 });
 
-Deno.test("a file that is no snapshot is refused as that, without advice on rebuilding a node", async () => {
+Deno.test("restore: a file that is no snapshot is refused as such, without advice on rebuilding a node", async () => {
   const disk = await withBackup();
   disk.edit(BACKUP, () => new TextEncoder().encode("# README\n\nThis is no snapshot at all, but text.\n"));
   const tools = serverTools({ disk, random });
@@ -154,7 +154,7 @@ Deno.test("a file that is no snapshot is refused as that, without advice on rebu
   }
 });
 
-Deno.test("a backup whose header is not of its state is refused before anything is made, and inspected as damaged", async () => {
+Deno.test("restore: a backup whose header does not fit its state is refused before anything is created, and inspected as damaged", async () => {
   const disk = await withBackup();
   const store = await openStore(disk);
   await storeState(store, machineAt(7), { term: 4, index: 9 });
@@ -167,7 +167,7 @@ Deno.test("a backup whose header is not of its state is refused before anything 
   assertEquals([report.contents, report.damage.length], [null, 1]);
 });
 
-Deno.test("a folder as a backup, and a folder of other files as a data folder, are refused as what they are", async () => {
+Deno.test("inspect, restore: a folder as a backup, and a folder of other files as a data folder, are refused as such", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
   await assertRejects(() => tools.restore(restoreRequest({ from: "/data" })), BackupPathError, "is a folder");
@@ -183,7 +183,7 @@ Deno.test("a folder as a backup, and a folder of other files as a data folder, a
 });
 
 Deno.test({
-  name: "a backup that comes through a pipe is inspected and restored as its file is",
+  name: "inspect, restore: a backup from a pipe is treated like its file",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     await using folder = await TemporaryFolder.make();
@@ -208,7 +208,7 @@ Deno.test({
   },
 });
 
-Deno.test("a start whose log needs a snapshot that the disk can't read says that, and not to rebuild the node", async () => {
+Deno.test("recoverState: the error for an unreadable snapshot that the log needs does not advise to rebuild the node", async () => {
   const disk = await withBackup();
   await serverTools({ disk, random }).restore(restoreRequest());
   const open = disk.open.bind(disk);
@@ -278,7 +278,7 @@ Deno.test("restore: after an interruption at any point the folder is complete, o
   assert(found.whole > 0 && found.unfinished > 10, JSON.stringify(found));
 });
 
-Deno.test("a disk that fails in the middle of a restore leaves no half of a snapshot", async () => {
+Deno.test("restore: a disk that fails during it leaves no incomplete snapshot", async () => {
   const disk = await withBackup();
   disk.intercept = ({ kind, path }) => kind === "syncData" && path.endsWith(".new") ? { code: "EIO" } : null;
   await assertRejects(() => serverTools({ disk, random }).restore(restoreRequest()), Error);
@@ -287,7 +287,7 @@ Deno.test("a disk that fails in the middle of a restore leaves no half of a snap
   await serverTools({ disk, random }).restore(restoreRequest());
 });
 
-/** Recovers /data, and notes what was shown. */
+/** Recovers /data, and records the shown report. */
 async function recovered(
   disk: MemoryDisk,
   { dataDir = "/data", says = true, address = null }: {
@@ -344,21 +344,21 @@ Deno.test("recover: it shows the data that may be lost, and makes a cluster of o
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("a recovery that is not confirmed makes nothing", async () => {
+Deno.test("recover: without confirmation it changes nothing", async () => {
   const disk = await withSurvivor();
   assertEquals((await recovered(disk, { says: false })).report, null);
   assertEquals([disk.stat("/data.recovered"), disk.stat("/data.before-recovery")], [null, null]);
   assertEquals((await opened(disk, "/data")).recovered.lastIndex, 12);
 });
 
-Deno.test("a recovered node may be dialled elsewhere from then on", async () => {
+Deno.test("recover: it can change the node's address", async () => {
   const disk = await withSurvivor();
   await recovered(disk, { address: "n8:7008" });
   const { metadata } = await opened(disk, "/data");
   assertEquals(metadata.configuration.members.map(({ address }) => address), ["n8:7008"]);
 });
 
-Deno.test("a folder that can't be recovered is refused before it is touched, and a wrong path is not made one", async () => {
+Deno.test("recover: an unsuitable folder is refused before it is changed, and a wrong path is not created", async () => {
   const disk = await withSurvivor();
   await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "not the data folder");
   assertEquals(disk.stat("/dtaa"), null);
@@ -375,7 +375,7 @@ Deno.test("a folder that can't be recovered is refused before it is touched, and
   assertEquals(disk.contents(), before);
 });
 
-Deno.test("wherever the power goes in a recovery, there is the old folder or the new one, or word of how to go on", async () => {
+Deno.test("recover: after a loss of power at any point there is the old folder, the new one, or an error with the next step", async () => {
   const counting = await withSurvivor();
   const begin = counting.operations;
   await recovered(counting);
@@ -403,7 +403,7 @@ Deno.test("wherever the power goes in a recovery, there is the old folder or the
   assertEquals((await opened(after, "/data")).metadata.configuration.confState.voters, [1]);
 });
 
-Deno.test("a file is inspected: what it is of, what it holds, and where it is damaged", async () => {
+Deno.test("inspect: the report of a file has its position, content and damage", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
   const bytes = disk.bytesOf(BACKUP).length;
@@ -436,7 +436,7 @@ Deno.test("a file is inspected: what it is of, what it holds, and where it is da
   await assertRejects(() => tools.inspect("/empty"), NothingThereError, "it is empty");
 });
 
-Deno.test("a folder is inspected, with the newest configuration that it knows, and nothing changes", async () => {
+Deno.test("inspect: the report of a folder has its newest configuration, and nothing is changed", async () => {
   const disk = await withSurvivor();
   const before = disk.contents();
   const report = await serverTools({ disk, random }).inspect("/data");
@@ -459,7 +459,7 @@ Deno.test("a folder is inspected, with the newest configuration that it knows, a
   assertEquals([disk.contents(), disk.openFiles], [before, 0]);
 });
 
-Deno.test("a start passes over a snapshot that is damaged, or of another cluster, for the one before", async () => {
+Deno.test("recoverState: a start skips a snapshot that is damaged, or of another cluster, and uses the one before", async () => {
   const disk = await withSurvivor();
   const { store, log } = await openNode(disk);
   await log.close();
@@ -476,7 +476,7 @@ Deno.test("a start passes over a snapshot that is damaged, or of another cluster
   assertEquals(storedText(snapshots), ["11@3 damaged", "10@3", "8@3", "5@3"]);
 });
 
-Deno.test("a start that is ended while it reads a snapshot leaves nothing open", async () => {
+Deno.test("recoverState: a start that is stopped while it reads a snapshot leaves nothing open", async () => {
   const disk = await withSurvivor();
   const { store, log } = await openNode(disk);
   await log.close();

@@ -48,7 +48,7 @@ Deno.test("Quota: without a quota nothing is refused while the disk has space", 
   assertEquals(bench({ quotaBytes: null }).ask(put("b", 1_000_000)), "admitted");
 });
 
-Deno.test("a full store takes deletes, and writes that make it no larger", () => {
+Deno.test("Quota: a full store accepts deletes, and writes that make it no larger", () => {
   const { ask } = bench({ quotaBytes: 90 });
   const remove: Mutation = { kind: "delete", key: bytes("a") };
   const add: Mutation = { kind: "put", key: bytes("b"), value: new Uint8Array(89) };
@@ -66,7 +66,7 @@ Deno.test("a full store takes deletes, and writes that make it no larger", () =>
   );
 });
 
-Deno.test("a store that is above its quota still takes what makes it smaller", () => {
+Deno.test("Quota: a store above its quota still accepts writes that make it smaller", () => {
   const { ask } = bench({ quotaBytes: 50 });
   assertEquals([ask(put("a", 88)), ask(put("a", 90)), ask(transaction([]))], ["admitted", FULL, "admitted"]);
 });
@@ -78,7 +78,7 @@ Deno.test("Quota: writes are admitted again once there is space", () => {
   assertEquals(ask(put("b", 1)), "admitted");
 });
 
-Deno.test("a disk that is nearly full takes what does not grow, and nothing else", () => {
+Deno.test("Quota: a nearly full disk accepts writes that do not grow the store, and no others", () => {
   const { ask } = bench({ quotaBytes: null, isDiskNearlyFull: true });
   assertEquals(
     [ask(put("b", 0)), ask(put("a", 89)), ask(transaction([{ kind: "delete", key: bytes("a") }]))],

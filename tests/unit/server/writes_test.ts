@@ -73,7 +73,7 @@ class Bench {
     };
   }
 
-  /** Once it leads, and its first entry is applied. */
+  /** Returns once the node leads, and its first entry is applied. */
   static async leading(): Promise<Bench> {
     const bench = new Bench();
     bench.driver.start(bench.#events());
@@ -86,7 +86,7 @@ class Bench {
     return bench;
   }
 
-  /** Ends syncs, and lets what is applied in later turns be so, until no write waits. */
+  /** Ends syncs, and waits for the entries applied in later turns, until no write waits. */
   async drain(): Promise<void> {
     for (let sync = 0; this.replica.waitingWrites > 0 && sync < 100; sync++) {
       await this.log.endSync();
@@ -94,7 +94,7 @@ class Bench {
     }
   }
 
-  /** Adds to `answers` what comes of a write, under a name. */
+  /** Adds the answer to a write to `answers`, under a name. */
   answerTo(name: string): (answer: WriteAnswer) => void {
     return (answer) => {
       const { kind } = answer.kind === "result" ? decodeResult(answer.result) : { kind: answer.outcome };
@@ -119,7 +119,7 @@ function put(sequence: number | null): Uint8Array {
   });
 }
 
-Deno.test("the bound on a command is on its bytes, those that this version does not know included", async () => {
+Deno.test("Writes: the bound on a command counts all its bytes, also fields that this version does not know", async () => {
   const bench = await Bench.leading();
   const key = new TextEncoder().encode("k");
   const mutations = [{ kind: "put", key, value: key }] as const;
@@ -141,7 +141,7 @@ Deno.test("the bound on a command is on its bytes, those that this version does 
   assertEquals(bench.log.entries.map(({ data }) => data.length), [0, MAX_COMMAND_BYTES]);
 });
 
-Deno.test("a write sent again while it is under way, directly or passed on, is one entry and answered each time", async () => {
+Deno.test("Writes: a write sent again while it is in progress, directly or forwarded, is one entry and answered each time", async () => {
   const bench = await Bench.leading();
   bench.writes.submit(put(1), bench.answerTo("first"));
   bench.writes.submit(put(1), bench.answerTo("again"));
@@ -155,7 +155,7 @@ Deno.test("a write sent again while it is under way, directly or passed on, is o
   await bench.driver.stop();
 });
 
-Deno.test("writes with other numbers, or without a session, are entries of their own", async () => {
+Deno.test("Writes: writes with other numbers, or without a session, are separate entries", async () => {
   const bench = await Bench.leading();
   for (const sequence of [1, 2, null, null]) {
     bench.writes.submit(put(sequence), bench.answerTo(`${sequence}`));
@@ -167,7 +167,7 @@ Deno.test("writes with other numbers, or without a session, are entries of their
   await bench.driver.stop();
 });
 
-Deno.test("a write sent again after it ended is proposed again: the state machine knows the answer", async () => {
+Deno.test("Writes: a write sent again after it ended is proposed again: the state machine knows the answer", async () => {
   const bench = await Bench.leading();
   for (const name of ["first", "again"]) {
     bench.writes.submit(put(1), bench.answerTo(name));
@@ -195,7 +195,7 @@ Deno.test("Writes: when the leadership is lost, every request that waits for the
   await bench.driver.stop();
 });
 
-Deno.test("a leader with too many writes under way says busy at once, and takes writes again when they are done", async () => {
+Deno.test("Writes: a leader with too many writes in progress answers busy at once, and accepts writes again when they are done", async () => {
   const bench = await Bench.leading();
   for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
   bench.writes.submit(put(null), bench.answerTo("one too many"));
@@ -207,7 +207,7 @@ Deno.test("a leader with too many writes under way says busy at once, and takes 
   await bench.driver.stop();
 });
 
-Deno.test("a leader whose oldest write has waited for long says busy to what comes beside a thousand others", async () => {
+Deno.test("Writes: a leader whose oldest write has waited for long answers busy to all above a thousand others", async () => {
   const bench = await Bench.leading();
   for (let number = 0; number < 1_023; number++) bench.writes.submit(put(null), () => {});
   bench.clock.advance(300);
@@ -222,7 +222,7 @@ Deno.test("a leader whose oldest write has waited for long says busy to what com
   await bench.driver.stop();
 });
 
-Deno.test("a leader with too many writes under way never calls one of them not applied", async () => {
+Deno.test("Writes: a leader with too many writes in progress never reports one of them as not applied", async () => {
   const bench = await Bench.leading();
   bench.writes.submit(put(1), bench.answerTo("first"));
   for (let number = 1; number < 8_192; number++) bench.writes.submit(put(null), () => {});
@@ -242,7 +242,7 @@ Deno.test("a leader with too many writes under way never calls one of them not a
   await bench.driver.stop();
 });
 
-Deno.test("a retry waits for its first attempt also when this node has just lost the leadership", async () => {
+Deno.test("Writes: a retry waits for its first attempt also when this node has just lost the leadership", async () => {
   const bench = await Bench.leading();
   bench.writes.submit(put(1), bench.answerTo("first"));
   await settle();

@@ -54,7 +54,7 @@ function verdictOn(
   return authorizePeer(peer, configurations)?.code ?? null;
 }
 
-Deno.test("a node comes with the data folder that it is known by", () => {
+Deno.test("authorizePeer: a node is accepted with its recorded data folder", () => {
   const known = { applied: KNOWN, newest: KNOWN };
   assertEquals(verdictOn({ nodeId: 2, dataId: 102 }, known), null);
   assertEquals(verdictOn({ nodeId: 2, dataId: 7 }, known), "otherData");
@@ -62,7 +62,7 @@ Deno.test("a node comes with the data folder that it is known by", () => {
   assertEquals(verdictOn({ nodeId: 9, dataId: 7 }, known), null);
 });
 
-Deno.test("one that comes with another is put off where the log says so and it is not known to be committed", () => {
+Deno.test("authorizePeer: another data folder is refused, for now if the record is not known to be committed", () => {
   const restarted = { applied: UNKNOWN, newest: KNOWN };
   assertEquals(verdictOn({ nodeId: 2, dataId: 7 }, restarted), "busy");
   assertEquals(verdictOn({ nodeId: 2, dataId: 102 }, restarted), null);
@@ -74,7 +74,7 @@ Deno.test("authorizePeer: a removed node is refused once its removal is committe
   assertEquals(verdictOn({ nodeId: 9, dataId: 7 }, { applied: KNOWN, newest: removed }), null);
 });
 
-Deno.test("the largest configuration, with as many spent ids as may be, fits into the header of a snapshot", () => {
+Deno.test("encodeConfiguration: the largest configuration, with the most removed ids, fits into the header of a snapshot", () => {
   const first = Number.MAX_SAFE_INTEGER - MAX_REMOVED_IDS - MAX_MEMBERS;
   const host = "h123456789.".repeat(22);
   const founded = foundingConfiguration(

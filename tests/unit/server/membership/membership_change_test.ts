@@ -1,4 +1,4 @@
-/** Which changes of membership are allowed, and what they make of a configuration. */
+/** The allowed changes of membership, and the configurations that they lead to. */
 import fc from "fast-check";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { MembershipChange } from "../../../../lib/protocol/messages.ts";
@@ -28,7 +28,7 @@ function situation(
   return { configuration, isReachable: () => true, force: false, ...options };
 }
 
-/** The plan for a change, with the joiningNode that its address would have. */
+/** The plan for a change, with the node that answers at its address. */
 function plan(
   change: MembershipChange,
   configuration: Configuration,
@@ -66,7 +66,7 @@ function replace(dead: number, id: number): MembershipChange {
   return { kind: "replace", dead, id, address: addressOf(id) };
 }
 
-Deno.test("a node that is added begins as a learner that becomes a voter by itself, with its data folder on record", () => {
+Deno.test("planChange: an added node is a learner that is promoted by itself, with its data folder recorded", () => {
   assertEquals(proposed(plan(add(4), founded(1, 2, 3))), {
     confState: { voters: [1, 2, 3], learners: [4], votersOutgoing: [] },
     members: [record(1), record(2), record(3), record(4, { dataId: 104, autoPromote: true })],
@@ -85,7 +85,7 @@ Deno.test("planPromotion: a replacement takes the place of the dead voter in one
   });
 });
 
-Deno.test("a learner is not made a voter by itself while the voters that there would be have no majority up", () => {
+Deno.test("planPromotion: a learner is not promoted while less than a majority of the new voters is reachable", () => {
   const waiting = proposed(plan(add(4), founded(1, 2, 3)));
   assertMatch(
     reason(planPromotion(4, situation(waiting, { isReachable: (node) => node === 1 || node === 4 }))),
@@ -93,7 +93,7 @@ Deno.test("a learner is not made a voter by itself while the voters that there w
   );
 });
 
-Deno.test("seven voters stay seven when a replacement comes after its dead was demoted and another promoted", () => {
+Deno.test("planPromotion: seven voters stay seven if a replacement comes after its node was demoted and another promoted", () => {
   let configuration = proposed(plan(replace(3, 8), founded(1, 2, 3, 4, 5, 6, 7)));
   configuration = proposed(plan({ kind: "demote", id: 3 }, configuration));
   configuration = proposed(plan(add(9, true), configuration));
@@ -101,7 +101,7 @@ Deno.test("seven voters stay seven when a replacement comes after its dead was d
   assertMatch(reason(planPromotion(8, situation(configuration))), /at most 7 voters/);
 });
 
-Deno.test("with seven voters a replacement may be promoted by hand: they stay seven", () => {
+Deno.test("planChange: with seven voters a replacement may be promoted by an operator: they stay seven", () => {
   const waiting = proposed(plan(replace(3, 8), founded(1, 2, 3, 4, 5, 6, 7)));
   assertEquals(
     proposed(plan({ kind: "promote", id: 8 }, waiting)).confState.voters,
@@ -171,7 +171,7 @@ Deno.test("planChange: dangerous changes are refused with the reason", () => {
   assertEquals(text(forced), "1 voter, 2 voter");
 });
 
-Deno.test("a cluster that can't remember more removed nodes refuses to remove one, and does not fall over it", () => {
+Deno.test("planChange: a removal is refused if the configuration can hold no more removed ids", () => {
   const full = {
     ...founded(1, 2, 3),
     removedIds: Array.from({ length: MAX_REMOVED_IDS }, (_, position) => position + 100),
@@ -181,7 +181,7 @@ Deno.test("a cluster that can't remember more removed nodes refuses to remove on
   assertMatch(reason(planPromotion(4, situation(replacing))), /which is the maximum/);
 });
 
-Deno.test("data folders are written down where none was known, and never changed", () => {
+Deno.test("planChange: data folders are recorded if unknown, and never changed", () => {
   const known = { ...founded(1, 2, 3), members: [record(1, { dataId: 7 }), record(2), record(3)] };
   assertEquals(withDataIds(known, new Map([[1, 8], [2, 9]])).members, [
     record(1, { dataId: 7 }),
@@ -251,7 +251,7 @@ function checkStep(
   );
 }
 
-Deno.test("a plan that no node could write down, or that leads to one, is known before it is proposed", () => {
+Deno.test("planChange: a plan that exceeds the size of a configuration, or leads to one that does, is refused before it is proposed", () => {
   const current = founded(1, 2);
   const moved = { ...current, members: [record(1), record(2, { address: "0.0.0.0:7001" })] };
   assertMatch(planProblem(moved, current) ?? "", /configuration would be invalid: address must be host:port/);

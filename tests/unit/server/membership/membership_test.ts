@@ -1,4 +1,4 @@
-/** How a leader carries out changes of membership, and what it makes of them when it is interrupted. */
+/** Membership: how a leader carries out changes of membership, and their outcome when it is interrupted. */
 import { assertEquals, assertMatch } from "@std/assert";
 import type { MembershipChange } from "../../../../lib/protocol/messages.ts";
 import { CONFIGURATION_CODEC } from "../../../../lib/protocol/configuration.ts";
@@ -101,7 +101,7 @@ class Bench {
     };
   }
 
-  /** Once node 1 leads and knows it. */
+  /** Returns once node 1 leads and knows it. */
   static async leading(voters: readonly number[]): Promise<Bench> {
     const bench = new Bench(voters);
     bench.driver.start(bench.#events());
@@ -110,7 +110,7 @@ class Bench {
     return bench;
   }
 
-  /** Time passes. */
+  /** Advances the clock. */
   async pass(durationMs: number): Promise<void> {
     for (let passed = 0; passed < durationMs; passed += TICK_MS) {
       this.clock.advance(TICK_MS);
@@ -118,7 +118,7 @@ class Bench {
     }
   }
 
-  /** Asks for a change; the answer is noted when it comes. */
+  /** Requests a change, and records its answer. */
   async ask(change: MembershipChange, force = false): Promise<void> {
     void this.membership.change({ kind: "changeMembership", requestId: 1, change, force }, (answer) => {
       this.answers.push(
@@ -130,7 +130,7 @@ class Bench {
     await settle();
   }
 
-  /** The members that are committed. */
+  /** The committed members. */
   get members(): string {
     return membersOf(this.raft.committedConfiguration).map(({ id, role }) => `${id} ${role}`).join(", ");
   }
@@ -184,7 +184,7 @@ function dataIds({ members }: Configuration): readonly (number | null)[] {
   return members.map(({ dataId }) => dataId);
 }
 
-Deno.test("a node that is added is answered for once it is a learner, and becomes a voter when it has caught up", async () => {
+Deno.test("Membership: an added node is reported as done once it is a learner, and becomes a voter when it has caught up", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
   await bench.ask(add(4));
@@ -198,7 +198,7 @@ Deno.test("a node that is added is answered for once it is a learner, and become
   await bench.stop();
 });
 
-Deno.test("a change to an address that no node can be at is refused, though it came past the codec", async () => {
+Deno.test("Membership: a change to an invalid address is refused, though the codec accepted it", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   await bench.ask({ kind: "update", id: 2, address: "0.0.0.0:7001" }, true);
   assertEquals(bench.answers, [
@@ -209,7 +209,7 @@ Deno.test("a change to an address that no node can be at is refused, though it c
   await bench.stop();
 });
 
-Deno.test("a learner that can't become a voter does not keep a replacement behind it waiting", async () => {
+Deno.test("Membership: a learner that can't become a voter does not delay a replacement behind it", async () => {
   const bench = await Bench.leading([1, 2, 3, 4, 5, 6]);
   bench.up.add(8).add(9).add(10);
   await bench.ask(add(8));
@@ -232,7 +232,7 @@ Deno.test("Membership: a change of voters is answered once the final configurati
   await bench.stop();
 });
 
-Deno.test("the same change again is done, and not before it is committed", async () => {
+Deno.test("Membership: repeating a change succeeds, but not before the first is committed", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.up.clear();
   await bench.ask(add(4, true));
@@ -250,7 +250,7 @@ Deno.test("the same change again is done, and not before it is committed", async
   await bench.stop();
 });
 
-Deno.test("a change that is not committed in time, or whose leader steps down, has an unknown outcome", async () => {
+Deno.test("Membership: a change that is not committed in time, or whose leader steps down, has an unknown outcome", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.up.clear();
   await bench.ask(add(4, true));
@@ -271,7 +271,7 @@ Deno.test("Membership: a change that another leader's entry replaced is answered
   const { lastIndex, term } = bench.raft.status();
   bench.up.clear();
   await bench.ask({ kind: "remove", id: 3 }, true);
-  // One turn brings the new leader, its entries in place of the change, and that they are committed.
+  // In one turn the new leader, its entries instead of the change, and their commit arrive.
   const head = { from: 2, to: 1, term: term + 1 };
   const at = (index: number): Entry => ({ index, term: term + 1, kind: "noop", data: new Uint8Array(0) });
   bench.driver.step({
@@ -291,7 +291,7 @@ Deno.test("Membership: a change that another leader's entry replaced is answered
   await bench.stop();
 });
 
-Deno.test("a node that does not lead, or has stopped, changes nothing, also when that happens during the probe", async () => {
+Deno.test("Membership: a node that does not lead, or has stopped, changes nothing, also if that happens during the probe", async () => {
   const follower = new Bench([1, 2, 3]);
   await follower.ask(add(4));
   const leader = await Bench.leading([1, 2, 3]);
@@ -323,7 +323,7 @@ Deno.test("Membership: the data id of the node at the address is recorded, and a
   await bench.stop();
 });
 
-Deno.test("a voter whose connection broke counts as silent, however lately it was heard from", async () => {
+Deno.test("Membership: a voter with a broken connection counts as unreachable, even right after its last answer", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.disconnected.add(3);
   await bench.ask({ kind: "remove", id: 2 });
@@ -343,7 +343,7 @@ Deno.test("a voter whose connection broke counts as silent, however lately it wa
   await bench.stop();
 });
 
-Deno.test("a voter that died a moment ago, with its connection still up, does not count", async () => {
+Deno.test("Membership: a voter that does not answer counts as unreachable, even if its connection is still open", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.up.delete(3);
   await bench.ask({ kind: "remove", id: 2 });
@@ -356,7 +356,7 @@ Deno.test("a voter that died a moment ago, with its connection still up, does no
   await bench.stop();
 });
 
-Deno.test("a change that waits for voters to answer ends with the leadership", async () => {
+Deno.test("Membership: a change that waits for voters to answer ends when the leader steps down", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.up.clear();
   await bench.ask({ kind: "demote", id: 2 });
@@ -381,7 +381,7 @@ Deno.test("Membership: the risk of a forced change is in the log, and in the ans
   await bench.stop();
 });
 
-Deno.test("a member is dialled elsewhere only where it was found with its data folder, or by force", async () => {
+Deno.test("Membership: a member's address is changed only if it was found there with its data folder, or by force", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
   bench.membership.seen(2, 102);
@@ -408,7 +408,7 @@ Deno.test("a member is dialled elsewhere only where it was found with its data f
   await bench.stop();
 });
 
-Deno.test("the founders' data folders are written down once all were seen, or after a while those that were", async () => {
+Deno.test("Membership: the founders' data folders are recorded once all are known, or after a time the known ones", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
   bench.membership.seen(2, 102);
@@ -426,7 +426,7 @@ Deno.test("the founders' data folders are written down once all were seen, or af
   await patient.stop();
 });
 
-Deno.test("of very many callers the latest are remembered, and this node itself always", async () => {
+Deno.test("Membership: of very many callers the latest are remembered, and this node itself always", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.seen(2, 102);
   bench.membership.seen(1, 999);
@@ -438,7 +438,7 @@ Deno.test("of very many callers the latest are remembered, and this node itself 
   await bench.stop();
 });
 
-Deno.test("Membership: beyond sixteen changes for which other nodes are asked, one more is refused as busy", async () => {
+Deno.test("Membership: above sixteen changes that wait for other nodes, one more is refused as busy", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   let probes = 0;
   const found = Promise.withResolvers<string>();

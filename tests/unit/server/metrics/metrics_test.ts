@@ -1,4 +1,4 @@
-/** The table of metrics: what it renders is what Prometheus reads, and what docs/metrics.md says. */
+/** The table of metrics: its text is what Prometheus reads, and what docs/metrics.md says. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { DoublingHistogram, Metrics } from "../../../../lib/server/metrics/metrics.ts";
@@ -124,7 +124,7 @@ Deno.test("renderMetrics: the text is in Prometheus' format and has every metric
   );
 });
 
-Deno.test("histograms are cumulative, and end with all", () => {
+Deno.test("Metrics: the buckets of a histogram are cumulative, and the last has all", () => {
   const metrics = new Metrics(new ManualClock());
   for (const entries of [1, 1, 2, 500, 100_000]) metrics.batchEntries.record(entries);
   const parsed = parseMetrics(renderMetrics(sourcesWith(metrics)));
@@ -144,7 +144,7 @@ Deno.test("histograms are cumulative, and end with all", () => {
   assertEquals(counts, [2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 5]);
 });
 
-Deno.test("requests of one turn share one look at the clock", () => {
+Deno.test("Metrics: requests of one turn share one reading of the clock", () => {
   let looks = 0;
   class CountingClock extends ManualClock {
     override now(): number {
@@ -168,18 +168,18 @@ Deno.test("Metrics: differences of times are right after the clock has wrapped a
   assertEquals(metrics.microsSince(begin), 3_000);
 });
 
-Deno.test("every metric says where it is measured, and there is such a file", () => {
+Deno.test("Metrics: every metric names an existing file where it is measured", () => {
   const files = filesOfCheckout([".ts"]);
   assertEquals(METRICS.filter(({ measured }) => !files.includes(measured)), []);
   assertEquals(METRICS.filter(({ name, type }) => (type === "counter") !== name.endsWith("_total")), []);
 });
 
-/** The formatter breaks lines where it likes. */
+/** The formatter may break lines at any blank. */
 function unwrapped(text: string): string {
   return text.replaceAll(/\s+/g, " ");
 }
 
-Deno.test("docs/metrics.md is made from the table", () => {
+Deno.test("docs/metrics.md: it is made from the table", () => {
   const page = describeMetrics();
   const isSame = unwrapped(readCheckout("docs/metrics.md")) === unwrapped(page);
   if (!isSame && Deno.args.includes("--update")) {
@@ -188,7 +188,7 @@ Deno.test("docs/metrics.md is made from the table", () => {
   assert(isSame, "docs/metrics.md is not what the table says: deno task unit -- --update, then deno fmt");
 });
 
-Deno.test("a number counts in the first bucket that is no smaller, and in all above", () => {
+Deno.test("Metrics: a number counts in the first bucket that is no smaller, and in all above", () => {
   const histogram = new DoublingHistogram({ first: 1, last: 4 });
   for (const value of [0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 2 ** 30]) histogram.record(value);
   assertEquals(histogram.buckets, [

@@ -22,7 +22,7 @@ Deno.test("Monitor: a server without --http serves no HTTP", async () => {
   assertEquals(cluster.http.addresses, []);
 });
 
-Deno.test("a node that leads is ready, and its pages say who it is", async () => {
+Deno.test("Monitor: a node that leads is ready, and its pages have its id and role", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1], ...HTTP });
   await cluster.until(async () => (await cluster.http.ask(ADDRESS, "/ready")).status === 200);
@@ -50,7 +50,7 @@ Deno.test("a node that leads is ready, and its pages say who it is", async () =>
   assertEquals((await ask(cluster, "/keys")).status, 404);
 });
 
-Deno.test("only reading is allowed", async () => {
+Deno.test("Monitor: other methods than GET and HEAD are refused", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1], ...HTTP });
   const { status, headers } = await ask(cluster, "/live", "POST");
@@ -101,7 +101,7 @@ Deno.test("Monitor: a leader reports its lease, and none after a transfer of lea
   assertEquals(await leaseOf(), 0);
 });
 
-Deno.test("a leader tells of its followers, and a follower that lost it is not ready", async () => {
+Deno.test("Monitor: a leader reports its followers, and a follower that lost it is not ready", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1, 2, 3], ...HTTP });
   for (const id of [2, 3]) await cluster.start(id, { founders: [1, 2, 3] });
@@ -121,7 +121,7 @@ Deno.test("a leader tells of its followers, and a follower that lost it is not r
   assertEquals([status, body], [503, "noLeader: This node knows of no leader.\n"]);
 });
 
-Deno.test("a write passed on counts at the leader as passed on, at the node that was asked as a client's", async () => {
+Deno.test("Monitor: a forwarded write counts as forwarded at the leader, and as a client's at the node that received it", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1, 2, 3], ...HTTP });
   await cluster.start(2, { founders: [1, 2, 3], changes: { http: { host: "n2", port: 9101 } } });
@@ -129,7 +129,7 @@ Deno.test("a write passed on counts at the leader as passed on, at the node that
   const client = await cluster.client(1, 2, 3);
   await cluster.run(client.cluster.transferLeadership(1));
   await cluster.pass(1_000);
-  // Past the client library, which would find the leader.
+  // Not through the client library, which would send it to the leader.
   const { network, clock } = cluster;
   const { signal } = new AbortController();
   const address = parseAddress("n2:7001");
@@ -178,7 +178,7 @@ Deno.test("Monitor: a node that is no member yet is not ready", async () => {
   assertStringIncludes(body, "joining: This node is no member yet.");
 });
 
-Deno.test("a node that stops says so until the end, and leaves nothing behind", async () => {
+Deno.test("Monitor: a stopping node reports that until its end, and leaves no listener", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1, 2], ...HTTP });
   await cluster.start(2, { founders: [1, 2] });
@@ -193,7 +193,7 @@ Deno.test("a node that stops says so until the end, and leaves nothing behind", 
   assertEquals([cluster.http.addresses, cluster.clock.timerCount], [[], 0]);
 });
 
-Deno.test("a taken port is refused before anything was touched", async () => {
+Deno.test("Monitor: a port in use ends the start, and no file stays open", async () => {
   await using cluster = new MemoryCluster();
   await cluster.start(1, { founders: [1], ...HTTP });
   await assertRejects(() => cluster.start(2, { founders: [2], ...HTTP }), NetworkError, ADDRESS);

@@ -1,4 +1,4 @@
-/** When a node is of use to clients, and what it says when it is not. */
+/** Readiness: when a node can serve clients, and the reason if it can't. */
 import { assertEquals } from "@std/assert";
 import type { NodeStatus } from "../../../../lib/protocol/messages.ts";
 import { Readiness, type Unready } from "../../../../lib/server/metrics/readiness.ts";
@@ -50,14 +50,14 @@ class Scene {
   }
 }
 
-Deno.test("a node that could answer a read is ready", async () => {
+Deno.test("Readiness: a node that could answer a read is ready", async () => {
   const scene = new Scene();
   scene.read.resolve(true);
   assertEquals(await scene.reasons(), []);
   assertEquals(scene.clock.timerCount, 0);
 });
 
-Deno.test("a node without a leader is not ready, and does not try to read", async () => {
+Deno.test("Readiness: a node without a leader is not ready, and does not try to read", async () => {
   const scene = new Scene();
   scene.status = { ...STATUS, leader: null };
   assertEquals(await scene.reasons(), ["noLeader"]);
@@ -71,7 +71,7 @@ Deno.test("Readiness: a node that is no member, or whose disk is full, reports t
   assertEquals(await scene.reasons(), ["joining", "diskFull", "noLeader"]);
 });
 
-Deno.test("a read that is refused makes it behind, or leaderless if that is what it has become", async () => {
+Deno.test("Readiness: after a refused read the node is behind, or without a leader if it has lost it", async () => {
   const scene = new Scene();
   scene.read.resolve(false);
   assertEquals(await scene.reasons(), ["behind"]);
@@ -80,7 +80,7 @@ Deno.test("a read that is refused makes it behind, or leaderless if that is what
   assertEquals(await checking, ["noLeader"]);
 });
 
-Deno.test("a read that takes too long makes it behind, and all who ask meanwhile share it", async () => {
+Deno.test("Readiness: after a read that takes too long the node is behind, and concurrent requests share the read", async () => {
   const scene = new Scene();
   const first = scene.reasons();
   const second = scene.reasons();

@@ -1,4 +1,4 @@
-/** Snapshots as a client reads them: piece by piece, pinned while it does, and never more than a connection's share. */
+/** SnapshotDownloads: a client reads a snapshot piece by piece while it is pinned, and within its connection's share. */
 import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../../../lib/protocol/limits.ts";
@@ -93,7 +93,7 @@ class Bench {
 
 const FILE = `${SNAPSHOTS}/00000000000000000007-00000000000000000001.snap`;
 
-Deno.test("a client reads the file's bytes, piece by piece, to its end", async () => {
+Deno.test("SnapshotDownloads: a client reads the file's bytes, piece by piece, to its end", async () => {
   const bench = await Bench.make();
   assertEquals(await bench.take(true), "1: 7@1, revision 7");
   const bytes = bench.disk.bytesOf(FILE);
@@ -119,7 +119,7 @@ Deno.test("a client reads the file's bytes, piece by piece, to its end", async (
   );
 });
 
-Deno.test("a snapshot that is only to be taken holds nothing open", async () => {
+Deno.test("SnapshotDownloads: a snapshot that is only taken, not read, keeps no file open", async () => {
   const bench = await Bench.make();
   assertEquals([await bench.take(false), bench.open], ["1: 7@1, revision 7", [0, 0]]);
   assertEquals(
@@ -141,7 +141,7 @@ Deno.test("SnapshotDownloads: an open snapshot is kept beside newer ones, and re
   assertEquals(storedText(bench.store), ["11@1", "10@1"]);
 });
 
-Deno.test("a snapshot that is not read for a minute is closed; each piece counts", async () => {
+Deno.test("SnapshotDownloads: a snapshot that is not read for a minute is closed; each piece counts", async () => {
   const bench = await Bench.make();
   await bench.take(true);
   bench.clock.advance(59_999);
@@ -152,7 +152,7 @@ Deno.test("a snapshot that is not read for a minute is closed; each piece counts
   assertEquals(bench.open, [0, 0]);
 });
 
-Deno.test("a connection keeps four, also when it asks for five at once", async () => {
+Deno.test("SnapshotDownloads: a connection has at most four open, also when it requests five at once", async () => {
   const bench = await Bench.make();
   const answers = await Promise.all([1, 2, 3, 4, 5].map(() => bench.take(true)));
   const busy = "busy: Cannot keep another snapshot: 4 are open on this connection.";
@@ -164,7 +164,7 @@ Deno.test("a connection keeps four, also when it asks for five at once", async (
   assertEquals(bench.open, [0, 0]);
 });
 
-Deno.test("sixteen pieces are read at a time; one more is refused, and the file is closed behind the last", async () => {
+Deno.test("SnapshotDownloads: sixteen pieces are read at a time; one more is refused, and the file is closed after the last", async () => {
   const bench = await Bench.make();
   await bench.take(true);
   const reads = Array.from({ length: 17 }, (_, piece) => bench.read(1, piece));
@@ -198,7 +198,7 @@ Deno.test("SnapshotDownloads: all connections together have at most sixteen open
   assertEquals([bench.open, bench.totals], [[0, 0], { open: 0, reads: 0 }]);
 });
 
-Deno.test("all connections together have sixty-four pieces read at a time", async () => {
+Deno.test("SnapshotDownloads: all connections together have at most sixty-four pieces read at a time", async () => {
   const bench = await Bench.make();
   await bench.take(true);
   bench.totals.reads = MAX_READS_IN_ALL;

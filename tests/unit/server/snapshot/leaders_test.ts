@@ -6,7 +6,7 @@ import { SNAPSHOTS } from "../../../support/storage.ts";
 
 import { Bench, FOLLOWER, INTERVAL_MS, large, LEADER } from "../../../support/snapshot_bench.ts";
 
-Deno.test("pieces of an earlier leader don't end what is coming from a later one", async () => {
+Deno.test("SnapshotReceiving: pieces of an earlier leader do not end a transfer of a later one", async () => {
   const { bench } = await large();
   await storeState(bench.leaderStore, machineAt(30, 100_000), { term: 2 });
   bench.start(2);
@@ -22,7 +22,7 @@ Deno.test("pieces of an earlier leader don't end what is coming from a later one
 });
 
 Deno.test("SnapshotReceiving: another file for the same entry starts from the beginning, and is received completely", async () => {
-  // As of a leader of another version: the same state, written otherwise.
+  // As from a leader of another version: the same state, encoded differently.
   for (const valueBytes of [60_000, 140_000]) {
     const { bench } = await large();
     bench.start(1);
@@ -61,7 +61,7 @@ async function whereTheTermEnded(): Promise<Bench> {
   return bench;
 }
 
-Deno.test("a snapshot that was whole when the term ended is shown once the next leader sends the same, without its bytes", async () => {
+Deno.test("SnapshotReceiving: a snapshot completed at the end of a term is passed to the core once the next leader sends the same", async () => {
   const bench = await whereTheTermEnded();
   bench.start(2);
   let bytes = 0;
@@ -76,7 +76,7 @@ Deno.test("a snapshot that was whole when the term ended is shown once the next 
   await bench.close();
 });
 
-Deno.test("a snapshot that was whole when the term ended goes when another one comes, or the log has brought as much", async () => {
+Deno.test("SnapshotReceiving: a snapshot completed at the end of a term is dropped when another one arrives, or the log has overtaken it", async () => {
   const bench = await whereTheTermEnded();
   await storeState(bench.leaderStore, machineAt(30, 100_000), { term: 2 });
   bench.start(2);
@@ -89,7 +89,7 @@ Deno.test("a snapshot that was whole when the term ended goes when another one c
   await other.close();
 });
 
-Deno.test("a snapshot that is found damaged while it is sent is not sent again", async () => {
+Deno.test("SnapshotSender: a snapshot that is found damaged while it is sent is not sent again", async () => {
   const { bench } = await large();
   bench.leaderDisk.edit(`${SNAPSHOTS}/00000000000000000021-00000000000000000001.snap`, (bytes) => {
     bytes[1_000_000] = (bytes[1_000_000] ?? 0) ^ 1;
@@ -111,7 +111,7 @@ Deno.test("a snapshot that is found damaged while it is sent is not sent again",
   await bench.close();
 });
 
-Deno.test("transfers that the log has outgrown end, and the others go on", async () => {
+Deno.test("SnapshotSender: transfers that the log has overtaken end, and the others continue", async () => {
   const { bench } = await large();
   bench.start(1, 21);
   bench.sender.endBelow(21);

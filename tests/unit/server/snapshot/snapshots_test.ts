@@ -1,4 +1,4 @@
-/** When snapshots are taken, what they are of, and how much of the log goes behind them. */
+/** Snapshots: when they are taken, their content, and how much of the log is compacted behind them. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeCommand } from "../../../../lib/protocol/command.ts";
@@ -35,7 +35,7 @@ const LIMITS: SnapshotLimits = {
   sendingBytes: 1_000_000,
 };
 
-/** A log of entries of equal size, which is cut to the entry. */
+/** A log of entries of equal size, which is compacted to the entry. */
 class EvenLog implements CompactableLog {
   firstIndex = 1;
   lastIndex = 0;
@@ -70,7 +70,7 @@ class Bench {
   lowestSending: number | null = null;
   /** The compacted index of the core, where it is higher than the requested one. */
   coreBase = 0;
-  /** Up to where the core knows the log to be durable. */
+  /** The index up to which the core knows the log to be durable. */
   durableIndex = Number.MAX_SAFE_INTEGER;
   yieldToEventLoop: () => Promise<void> = noYield;
 
@@ -139,7 +139,7 @@ function put(index: number): Entry {
   return { index, term: 1, kind: "command", data };
 }
 
-Deno.test("a snapshot is taken once the log since the last one is large enough, of all that is applied, sessions too", async () => {
+Deno.test("Snapshots: one is taken once the log since the last is large enough, of all applied entries and sessions", async () => {
   const bench = await Bench.make();
   await bench.apply(9);
   assertEquals(storedText(bench.store), []);
@@ -156,7 +156,7 @@ Deno.test("a snapshot is taken once the log since the last one is large enough, 
   assertEquals(storedText(bench.store), ["20@1", "10@1"]);
 });
 
-Deno.test("a large state waits for as much log as it is large, times a ratio", async () => {
+Deno.test("Snapshots: a large state is written once the log has its size times a ratio", async () => {
   const bench = await Bench.make({ limits: { logRatio: 1 } });
   await bench.apply(10);
   const bytes = bench.store.list()[0]?.bytes ?? 0;
@@ -172,7 +172,7 @@ Deno.test("a large state waits for as much log as it is large, times a ratio", a
   assertEquals(storedText(patient.store), [`${1 + needed}@1`, "1@1"]);
 });
 
-Deno.test("nodes with equal logs take their snapshots at different entries", async () => {
+Deno.test("Snapshots: nodes with equal logs take their snapshots at different entries", async () => {
   const indexes = [];
   for (const position of [0, 1, 2]) {
     const bench = await Bench.make({ turn: { position, nodes: 3 } });
@@ -206,7 +206,7 @@ function wide(index: number): Entry {
   return { index, term: 1, kind: "command", data };
 }
 
-Deno.test("a snapshot of what there is one of already is that one", async () => {
+Deno.test("Snapshots: a request at the index of an existing snapshot returns that one", async () => {
   const bench = await Bench.make();
   await bench.apply(3);
   const first = await bench.snapshots.take();
@@ -214,7 +214,7 @@ Deno.test("a snapshot of what there is one of already is that one", async () => 
   assertEquals([first.index, first.revision, storedText(bench.store)], [3, 3, ["3@1"]]);
 });
 
-Deno.test("a node that does not know its members, or has applied nothing, takes no snapshot", async () => {
+Deno.test("Snapshots: a node that does not know its members, or has applied nothing, takes none", async () => {
   const bench = await Bench.make({ configuration: EMPTY_CONFIGURATION });
   await bench.apply(20);
   assertEquals([storedText(bench.store), bench.logger.messages], [[], []]);
@@ -223,7 +223,7 @@ Deno.test("a node that does not know its members, or has applied nothing, takes 
   await assertRejects(() => snapshots.take(), Error, "has not heard from its cluster yet");
 });
 
-Deno.test("after one that failed, the next is tried by itself ten seconds later", async () => {
+Deno.test("Snapshots: after a failed one, the next is tried by itself ten seconds later", async () => {
   const bench = await Bench.make();
   bench.disk.intercept = ({ kind, path }) =>
     kind === "syncData" && path.endsWith(".new") ? { code: "EIO" } : null;
@@ -239,7 +239,7 @@ Deno.test("after one that failed, the next is tried by itself ten seconds later"
   assertEquals(storedText(bench.store), ["14@1"]);
 });
 
-Deno.test("a stop in the middle leaves nothing, says nothing, and the next request is refused", async () => {
+Deno.test("Snapshots: a stop during one leaves no file and no log line, and the next request is refused", async () => {
   const bench = await Bench.make();
   const gate = Promise.withResolvers<void>();
   bench.yieldToEventLoop = () => gate.promise;
@@ -259,7 +259,7 @@ Deno.test("a stop in the middle leaves nothing, says nothing, and the next reque
   await assertRejects(() => bench.snapshots.take(), Error, "stopping");
 });
 
-Deno.test("the log is cut behind the snapshot before the newest, and the oldest goes", async () => {
+Deno.test("Snapshots: the log is compacted behind the snapshot before the newest, and the oldest is removed", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
   assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 10, compactedIndex: 0 }, 1]);
@@ -278,7 +278,7 @@ Deno.test("Snapshots: the log keeps the entries that the core keeps because they
   assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, compactedIndex: 10 }, 8]);
 });
 
-Deno.test("a snapshot that came from the leader while one was taken is newer: nothing is cut by the older", async () => {
+Deno.test("Snapshots: one received while an older was taken is the newest: the older compacts nothing", async () => {
   const bench = await Bench.make();
   const gate = Promise.withResolvers<void>();
   bench.yieldToEventLoop = () => gate.promise;
@@ -293,17 +293,17 @@ Deno.test("a snapshot that came from the leader while one was taken is newer: no
   assertEquals([storedText(bench.store), bench.compactions], [["500@2", "300@1"], []]);
 });
 
-Deno.test("a later snapshot that the core has taken from the leader, and that has no name yet, is no reason to cut", async () => {
+Deno.test("Snapshots: one that the core has received, and that is not renamed yet, compacts nothing", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
-  // The core's log begins behind the leader's snapshot of entry 500; on the disk there are this node's own alone.
+  // The core's log begins behind the leader's snapshot of entry 500; on the disk there are only this node's own.
   bench.coreBase = 500;
   await bench.apply(10);
   assertEquals([bench.compactions.at(-1), bench.log.firstIndex], [{ index: 20, compactedIndex: 10 }, 11]);
   assertEquals(storedText(bench.store), ["20@1", "10@1"]);
 });
 
-Deno.test("the log is kept for a snapshot that is being sent up to a bound, and then the transfer is overtaken", async () => {
+Deno.test("Snapshots: the log is kept for a snapshot that is being sent up to a bound, and then the transfer is overtaken", async () => {
   const bench = await Bench.make({ limits: { sendingBytes: 3_000 } });
   await bench.apply(10);
   bench.lowestSending = 10;
@@ -334,7 +334,7 @@ Deno.test("Snapshots: the log reaches back to two undamaged snapshots", async ()
   }]);
 });
 
-Deno.test("a snapshot that a follower found damaged is read, and another is taken in its place; a whole one stays", async () => {
+Deno.test("Snapshots: one that a follower found damaged is verified, and replaced if it is damaged", async () => {
   const bench = await Bench.make();
   await bench.apply(10);
   const [suspected] = bench.store.list();
@@ -377,7 +377,7 @@ const anyStep = fc.record({
   asks: fc.boolean(),
 });
 
-Deno.test("the log is never cut above the snapshot before the newest, one that is sent, or the tail; and no lower than that", async () => {
+Deno.test("Snapshots: the log is kept from the snapshot before the newest, a sent one, or the tail, and compacted up to there", async () => {
   await fc.assert(
     fc.asyncProperty(anyLimits, fc.array(anyStep, { maxLength: 15 }), async (limits, steps) => {
       const bench = await Bench.make({ limits });
@@ -406,7 +406,7 @@ Deno.test("the log is never cut above the snapshot before the newest, one that i
   );
 });
 
-Deno.test("the configuration of a snapshot is the newest up to its index", async () => {
+Deno.test("Snapshots: the configuration of a snapshot is the newest up to its index", async () => {
   const bench = await Bench.make();
   await bench.apply(2);
   await bench.snapshots.take();

@@ -1,4 +1,4 @@
-/** The bytes of a state: what is written comes back the same, in slices, and what no state could be is refused. */
+/** The bytes of a state: a written state is read unchanged, in slices, and invalid bytes are refused. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../../lib/kv/mod.ts";
@@ -32,7 +32,7 @@ async function machineFrom(chunks: readonly Uint8Array[], yieldToEventLoop = noY
   return restoring.finish();
 }
 
-Deno.test("every state comes back from its bytes as it was", async () => {
+Deno.test("readState: every state is read from its bytes unchanged", async () => {
   await fc.assert(
     fc.asyncProperty(anyLog, async (log) => {
       const machine = machineOf(log);
@@ -43,7 +43,7 @@ Deno.test("every state comes back from its bytes as it was", async () => {
   );
 });
 
-Deno.test("a large state is cut into chunks, others have their turn, and what they write does not show", async () => {
+Deno.test("writeState: a large state is cut into chunks, other work runs between them, and later writes are not in it", async () => {
   const machine = new StateMachine();
   const value = new Uint8Array(1_000);
   const put = (index: number): void => {
@@ -64,7 +64,7 @@ Deno.test("a large state is cut into chunks, others have their turn, and what th
   assert(pauses >= 7, `there were ${pauses} pauses in writing`);
 });
 
-Deno.test("the largest key with the largest value, behind a chunk that is all but full, is still a chunk", async () => {
+Deno.test("writeState: the largest key with the largest value, behind a chunk that is almost full, is still a chunk", async () => {
   const machine = new StateMachine();
   const put = (index: number, key: Uint8Array, valueBytes: number): void => {
     const mutations = [{ kind: "put", key, value: new Uint8Array(valueBytes) }] as const;
@@ -78,7 +78,7 @@ Deno.test("the largest key with the largest value, behind a chunk that is all bu
   assert(longest <= MAX_SNAPSHOT_CHUNK_BYTES, `a chunk of ${longest} bytes can't be written`);
 });
 
-Deno.test("bytes that no state machine wrote are refused", async () => {
+Deno.test("readState: bytes that no state machine wrote are refused", async () => {
   const record = (...fields: (number | string | Uint8Array)[]): Uint8Array => {
     const out = new MessagePackWriter();
     out.array(1);

@@ -69,7 +69,7 @@ Deno.test("StateHashes: a hash is abandoned once its connections are closed, and
   assertEquals([walks(), answers.at(-1)?.appliedIndex], [2, 300]);
 });
 
-Deno.test("StateHashes: a node that stops gives up what it computes", async () => {
+Deno.test("StateHashes: a stopping node abandons the hash that it computes", async () => {
   const { hashes, walks, ask, answers, goOn } = scene();
   for (let requester = 0; requester < 3; requester++) ask({ isClosed: false });
   hashes.stop();
@@ -97,7 +97,7 @@ Deno.test("StateHashes: a fault ends the connections that asked, and the next re
   assertEquals([answers.at(-1)?.appliedIndex, failures.length], [3, 1]);
 });
 
-/** An encoding that will do: JSON, bytes as arrays of numbers, a line each. */
+/** A simple encoding: JSON, bytes as arrays of numbers, a line each. */
 function encode(record: StateRecord): Uint8Array {
   const text = JSON.stringify(record, (_, value) => value instanceof Uint8Array ? [...value] : value);
   return new TextEncoder().encode(text + "\n");
@@ -116,7 +116,7 @@ function machineWith(keys: number): StateMachine {
 
 const noYield = (): Promise<void> => Promise.resolve();
 
-Deno.test("the hash is that of the records' bytes in their order", async () => {
+Deno.test("hashState: the hash is that of the records' bytes in their order", async () => {
   const machine = machineWith(2);
   const bytes = [...machine.snapshot().records()].map(encode);
   const digest = await crypto.subtle.digest(
@@ -129,7 +129,7 @@ Deno.test("the hash is that of the records' bytes in their order", async () => {
   );
 });
 
-Deno.test("replicas of one log have one hash, and one more write makes another", async () => {
+Deno.test("hashState: replicas of one log have one hash, and one more write makes another", async () => {
   const [a, b] = [machineWith(50), machineWith(50)];
   const hash = await hashState(a.snapshot(), { encode, yieldToEventLoop: noYield });
   assertEquals(await hashState(b.snapshot(), { encode, yieldToEventLoop: noYield }), hash);

@@ -14,7 +14,7 @@ import {
   recordsOf,
 } from "../../../support/snapshot_bench.ts";
 
-Deno.test("a snapshot travels in pieces, becomes a state, and gets its name once it is installed", async () => {
+Deno.test("SnapshotReceiving: a snapshot arrives in pieces, becomes a state, and is renamed once it is installed", async () => {
   const { bench, machine } = await large();
   bench.start();
   assertEquals(bench.chunks.map(({ offset, data }) => [offset, data.length]), [[0, 0]], "it asks first");
@@ -31,7 +31,7 @@ Deno.test("a snapshot travels in pieces, becomes a state, and gets its name once
   await bench.close();
 });
 
-Deno.test("installing may be repeated: the log behind it may have met a full disk", async () => {
+Deno.test("SnapshotReceiving: installing can be repeated, since the log behind it may have met a full disk", async () => {
   const { bench } = await large();
   bench.start();
   await bench.flow();
@@ -41,7 +41,7 @@ Deno.test("installing may be repeated: the log behind it may have met a full dis
   await bench.close();
 });
 
-Deno.test("four pieces are under way at a time, and the next one leaves for an answer", async () => {
+Deno.test("SnapshotSender: four pieces are in flight at a time, and an answer sends the next one", async () => {
   const { bench } = await large();
   bench.start();
   bench.deliverChunk();
@@ -56,7 +56,7 @@ Deno.test("four pieces are under way at a time, and the next one leaves for an a
   await bench.close();
 });
 
-Deno.test("after a broken connection the transfer goes on where it stopped", async () => {
+Deno.test("SnapshotSender: after a broken connection the transfer continues where it stopped", async () => {
   const { bench } = await large();
   bench.start();
   for (let turn = 0; turn < 3; turn++) {
@@ -73,7 +73,7 @@ Deno.test("after a broken connection the transfer goes on where it stopped", asy
   await bench.close();
 });
 
-Deno.test("a piece at another place than the next changes nothing", async () => {
+Deno.test("SnapshotReceiving: a piece at another offset than the next changes nothing", async () => {
   const { bench } = await large();
   bench.start();
   bench.deliverChunk();
@@ -116,7 +116,7 @@ Deno.test("SnapshotReceiving: another leader with the same snapshot continues it
   await bench.close();
 });
 
-Deno.test("pieces of an earlier leader change nothing once a later one's have come, though the core has not heard", async () => {
+Deno.test("SnapshotReceiving: pieces of an earlier leader change nothing after those of a later one, even before the core knows it", async () => {
   const { bench } = await large();
   await storeState(bench.leaderStore, machineAt(30, 100_000), { term: 2 });
   bench.start(2);
@@ -129,7 +129,7 @@ Deno.test("pieces of an earlier leader change nothing once a later one's have co
   await bench.close();
 });
 
-Deno.test("pieces of an earlier term than the core's are dropped; what is applied already is not received", async () => {
+Deno.test("SnapshotReceiving: pieces of an earlier term than the core's are dropped, and an applied snapshot is not received", async () => {
   const { bench } = await large();
   bench.situation = { term: 2, appliedIndex: 0 };
   bench.start(1);
@@ -153,7 +153,7 @@ Deno.test("SnapshotReceiving: a snapshot that the log has overtaken is not recei
   await bench.close();
 });
 
-Deno.test("a damaged file is not shown to the core, and is asked for again until the leader gives up", async () => {
+Deno.test("SnapshotReceiving: a damaged file is not passed to the core, and is requested again until the leader gives up", async () => {
   const { bench } = await large();
   const name = `${SNAPSHOTS}/00000000000000000021-00000000000000000001.snap`;
   bench.leaderDisk.edit(name, (bytes) => {
@@ -197,7 +197,7 @@ Deno.test("SnapshotReceiving: a snapshot that can't be read back for want of a d
   await bench.close();
 });
 
-Deno.test("a snapshot of another cluster is not shown to the core", async () => {
+Deno.test("SnapshotReceiving: a snapshot of another cluster is not passed to the core", async () => {
   const bench = await Bench.make();
   await storeState(bench.leaderStore, machineAt(5), { clusterId: "another" });
   bench.start();
@@ -211,7 +211,7 @@ Deno.test("a snapshot of another cluster is not shown to the core", async () => 
   await bench.close();
 });
 
-Deno.test("the sender waits for a slow disk: not much more than four MiB are ever to be synced at once", async () => {
+Deno.test("SnapshotSender: it waits for a slow disk: not much more than four MiB are ever to be synced at once", async () => {
   const bench = await Bench.make();
   await storeState(bench.leaderStore, machineAt(6, 1_000_000));
   const gate = Promise.withResolvers<void>();
@@ -226,7 +226,7 @@ Deno.test("the sender waits for a slow disk: not much more than four MiB are eve
   await bench.close();
 });
 
-Deno.test("a disk that fails while what came is flushed ends the receiving", async () => {
+Deno.test("SnapshotReceiving: a disk that fails while the file is flushed ends the transfer", async () => {
   const bench = await Bench.make();
   await storeState(bench.leaderStore, machineAt(6, 1_000_000));
   bench.followerDisk.intercept = ({ kind }) => kind === "syncData" ? { code: "EIO" } : null;
@@ -237,7 +237,7 @@ Deno.test("a disk that fails while what came is flushed ends the receiving", asy
   await bench.close();
 });
 
-Deno.test("a stop while the snapshot is read back ends the reading at its next pause", async () => {
+Deno.test("SnapshotReceiving: a stop while the snapshot is read back ends the reading at its next pause", async () => {
   const { bench } = await large();
   const paused = Promise.withResolvers<void>();
   let pauses = 0;
@@ -266,11 +266,11 @@ Deno.test("SnapshotSender: a transfer without answers ends after thirty interval
   await bench.close();
 });
 
-Deno.test("a follower that answers now and then is never given up, however long the whole transfer takes", async () => {
+Deno.test("SnapshotSender: a follower that answers now and then is never given up, however long the transfer takes", async () => {
   const { bench } = await large();
   bench.start();
   for (let turns = 0; bench.received.length === 0 && turns < 100; turns++) {
-    // What was sent is lost, again and again; what is asked for at last arrives, and so does one piece behind it.
+    // Pieces are lost again and again; the one that is requested at last arrives, and so does one behind it.
     for (let interval = 0; interval < 20; interval++) bench.clock.advance(INTERVAL_MS);
     bench.chunks.splice(0, bench.chunks.length - 1);
     bench.deliverChunk();
@@ -302,7 +302,7 @@ Deno.test("SnapshotSender: without a snapshot to send, the failure is reported t
   await bench.close();
 });
 
-Deno.test("a transfer of the same term goes on when the core asks again, unless it asks for a newer snapshot", async () => {
+Deno.test("SnapshotSender: a transfer of the same term continues when the core requests it again, unless it requests a newer snapshot", async () => {
   const { bench } = await large();
   bench.start(1, 21);
   assertEquals(bench.sender.lowestIndex, 21);
@@ -336,7 +336,7 @@ const anyEvent = fc.oneof(
   fc.constantFrom("loseChunk", "loseAnswer", "disconnect", "unlink", "link", "interval", "newLeader"),
 );
 
-Deno.test("over a connection that loses, breaks and comes back, the follower gets equal bytes or the leader a failure", async () => {
+Deno.test("SnapshotSender: over any faulty connection the follower gets equal bytes or the leader a failure", async () => {
   const machine = machineAt(14, 100_000);
   await fc.assert(
     fc.asyncProperty(fc.array(anyEvent, { maxLength: 60 }), async (events) => {

@@ -40,7 +40,7 @@ Deno.test("fitConnections: with hardly any, a few clients are taken and the log 
   assertEquals(fitted(RESERVED_DESCRIPTORS), [16, 16, ["error"]]);
 });
 
-Deno.test("the descriptors that are free are counted on this machine, and given back", () => {
+Deno.test("denoPlatform: the free descriptors are counted on this machine, and none stays open", () => {
   const { freeDescriptors, logger } = denoPlatform({
     logLevel: "error",
     logFormat: "text",

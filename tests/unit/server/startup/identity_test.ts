@@ -11,7 +11,7 @@ const ORIGIN = {
   join: [],
 };
 
-Deno.test("no new cluster is founded in the place of a folder whose recovery was interrupted", async () => {
+Deno.test("requireOrigin: no new cluster is founded in a folder whose recovery was interrupted", async () => {
   const disk = new MemoryDisk();
   disk.createDirectory("/data");
   await requireOrigin(ORIGIN, disk);

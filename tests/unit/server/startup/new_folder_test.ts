@@ -36,7 +36,7 @@ function folderAt(disk: MemoryDisk, path: string): NewFolder {
   };
 }
 
-Deno.test("a server starts from a folder that was made with a state, also after a loss of power", async () => {
+Deno.test("makeFolder: a server starts from a folder that was made with a state, also after a loss of power", async () => {
   const made = new MemoryDisk();
   await makeFolder(folderAt(made, "/data"));
   const disk = made.crash(() => false);
