@@ -1,6 +1,6 @@
 /**
- * Backup, restore and recovery with real processes, as an operator types them: a backup from any node under load, a
- * new cluster out of it, a cluster out of the last survivor; and the quota, which opens by itself.
+ * Backup, restore and recovery with real processes, by an operator's commands: a backup from any node under load, a
+ * new cluster from it, a cluster from the last survivor; and the quota, which admits writes again after deletes.
  */
 import {
   assert,
@@ -27,7 +27,7 @@ import { underLoad } from "../support/processes/under_load.ts";
 const BACKUP = "backup.snap";
 const AGAIN = "again.snap";
 
-/** `client snapshot save <node> > file` in the cluster's folder; gives what it says on standard error. */
+/** Runs `client snapshot save <node> > file` in the cluster's folder; returns its output on standard error. */
 async function save(cluster: TestCluster, node: number, file: string): Promise<string> {
   const command = kvraftCommand([
     "client",
@@ -46,14 +46,14 @@ async function save(cluster: TestCluster, node: number, file: string): Promise<s
   return stderr;
 }
 
-/** `server inspect` of a backup that must be whole. */
+/** Runs `server inspect` on a backup that must be undamaged. */
 async function inspectBackup(cluster: TestCluster, file: string): Promise<SnapshotFileReport> {
   const { code, stdout, stderr } = await cluster.run(["server", "inspect", file, "--output", "json"]);
   assertEquals(code, 0, stdout + stderr);
   return JSON.parse(stdout);
 }
 
-/** The hash of everything in a backup, sessions too, but for how long its log is. */
+/** Hashes everything in a backup, sessions too, except the length of its log. */
 async function hashOf(cluster: TestCluster, file: string): Promise<string> {
   const disk = new DenoDisk();
   const encode = stateRecordEncoder();
@@ -65,7 +65,7 @@ async function hashOf(cluster: TestCluster, file: string): Promise<string> {
   });
 }
 
-/** `client export`: every key and value, as lines of JSON. */
+/** Runs `client export`: returns every key and value, as lines of JSON. */
 async function exported(cluster: TestCluster): Promise<string> {
   return (await cluster.client(["export"])).stdout;
 }
@@ -74,7 +74,7 @@ async function revisionOf(client: KvClient): Promise<number> {
   return (await client.list({ limit: 1 })).revision;
 }
 
-Deno.test("a backup from any node under load is one moment of the store", async () => {
+Deno.test("backup: taken from any node under load, it is a consistent state of the store", async () => {
   await underLoad({}, async ({ cluster, progress }) => {
     await using client = await cluster.connect();
     for (const node of cluster.ids) {
@@ -82,9 +82,9 @@ Deno.test("a backup from any node under load is one moment of the store", async 
       const after = await revisionOf(client);
       const report = await inspectBackup(cluster, BACKUP);
       assertStringIncludes(said, `saved revision ${report.revision} of n${node}: `);
-      // A follower's moment may be a little earlier than the call.
+      // A follower's state may be a little older than the call.
       assert(report.revision <= after, JSON.stringify({ report, after }));
-      // Every write of these writers makes one new key.
+      // Every write of these writers creates one key.
       assertEquals(report.contents?.keys, report.revision);
       assertEquals(report.members.map(({ id, role }) => `${role} ${id}`), ["voter 1", "voter 2", "voter 3"]);
       assertEquals(report.bytes, Deno.statSync(join(cluster.folder.path, BACKUP)).size);
@@ -93,7 +93,7 @@ Deno.test("a backup from any node under load is one moment of the store", async 
   });
 });
 
-/** Writes that leave keys of many revisions behind, and some deleted. */
+/** Writes keys with many revisions, and deletes some. */
 async function fill(client: KvClient): Promise<void> {
   const numbers = Array.from({ length: 200 }, (_, number) => number);
   await Promise.all(numbers.map((number) => client.put(`key/${number}`, `first ${number}`)));
@@ -102,7 +102,7 @@ async function fill(client: KvClient): Promise<void> {
   await client.put("bytes", new Uint8Array([0, 0xff, 0xc3, 0x28]));
 }
 
-/** Starts a node of the old cluster with its folder and the address of a node of the new one: nobody minds it. */
+/** Starts a node of the old cluster with its folder and the address of a node of the new one: no node accepts it. */
 async function assertKeptOut({ restored, old, oldClusterId }: {
   readonly restored: TestCluster;
   readonly old: TestCluster;
@@ -128,7 +128,7 @@ async function assertKeptOut({ restored, old, oldClusterId }: {
   await restored.waitForEqualStates();
 }
 
-/** `server restore` for every node of a cluster that is about to start, from the backup of another. */
+/** Runs `server restore` for every node of a cluster that is about to start, with the backup of another. */
 async function restore(cluster: TestCluster, { from }: { readonly from: TestCluster }): Promise<null> {
   Deno.copyFileSync(join(from.folder.path, BACKUP), join(cluster.folder.path, BACKUP));
   for (const id of cluster.ids) {
@@ -143,7 +143,7 @@ async function restore(cluster: TestCluster, { from }: { readonly from: TestClus
   return null;
 }
 
-Deno.test("a backup becomes a new cluster of equal content, with which old nodes can't mix", async (t) => {
+Deno.test("restore: a new cluster has the content of the backup, and refuses nodes of the old cluster", async (t) => {
   await using old = await TestCluster.start();
   await using client = await old.connect();
   await fill(client);
@@ -154,7 +154,7 @@ Deno.test("a backup becomes a new cluster of equal content, with which old nodes
 
   await using restored = await TestCluster.start({ prepare: (cluster) => restore(cluster, { from: old }) });
 
-  await step(t, "its content is what it was, revisions included, on every node", async () => {
+  await step(t, "every node has the old content, revisions included", async () => {
     assertEquals(await exported(restored), before);
     await using reader = await restored.connect();
     assertEquals(await reader.list({ limit: 1_000 }), listed);
@@ -166,7 +166,7 @@ Deno.test("a backup becomes a new cluster of equal content, with which old nodes
     await restored.waitForEqualStates();
   });
 
-  await step(t, "it is another cluster: a backup of it says so", async () => {
+  await step(t, "a backup of the new cluster names the new cluster id", async () => {
     const again = await inspectBackup(restored, AGAIN);
     assertNotEquals(again.clusterId, report.clusterId);
     assertEquals(again.revision, report.revision);
@@ -176,7 +176,7 @@ Deno.test("a backup becomes a new cluster of equal content, with which old nodes
     await assertKeptOut({ restored, old, oldClusterId: report.clusterId });
   });
 
-  await step(t, "a folder that holds something is not restored into", async () => {
+  await step(t, "a folder that is not empty is not restored into", async () => {
     const args = ["--from", BACKUP, "--node-id", "1", "--cluster", restored.membersFlag];
     const { code, stderr } = await restored.run(["server", "restore", ...args]);
     assertEquals(code, 1, stderr);
@@ -184,7 +184,7 @@ Deno.test("a backup becomes a new cluster of equal content, with which old nodes
   });
 });
 
-Deno.test("standard input is inspected and restored with the permissions of the compiled form", async () => {
+Deno.test("restore: standard input is inspected and restored with the permissions of the executable", async () => {
   await using cluster = await TestCluster.start({ nodes: 1 });
   await cluster.waitForLeader();
   await save(cluster, 1, BACKUP);
@@ -202,7 +202,7 @@ Deno.test("standard input is inspected and restored with the permissions of the 
   }
 });
 
-/** What `server inspect` says of a node's folder. */
+/** Runs `server inspect` on a node's folder; returns its output. */
 async function inspectFolder(cluster: TestCluster, id: number): Promise<DataFolderReport> {
   const { code, stdout, stderr } = await cluster.run([
     "server",
@@ -214,7 +214,7 @@ async function inspectFolder(cluster: TestCluster, id: number): Promise<DataFold
   return JSON.parse(stdout);
 }
 
-Deno.test("the best survivor of three becomes a cluster of one, and grows to three again", async (t) => {
+Deno.test("recovery: the most up-to-date survivor of three becomes a cluster of one, and grows to three again", async (t) => {
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
   await fill(client);
@@ -223,7 +223,7 @@ Deno.test("the best survivor of three becomes a cluster of one, and grows to thr
   for (const id of founded) await cluster.kill(id);
 
   let survivor = 0;
-  await step(t, "the best one is that with the highest last term and index", async () => {
+  await step(t, "the most up-to-date survivor has the highest last term and index", async () => {
     const reports = await Promise.all(
       founded.map(async (id) => ({ id, ...await inspectFolder(cluster, id) })),
     );
@@ -234,7 +234,7 @@ Deno.test("the best survivor of three becomes a cluster of one, and grows to thr
     }
   });
 
-  await step(t, "it is recovered by whoever gives the word, and by nobody else", async () => {
+  await step(t, "it is recovered only with the confirmation", async () => {
     const recover = ["server", "recover", "--data-dir", `./data/node-${survivor}`];
     const asked = await cluster.run(recover);
     assertEquals(asked.code, 2, asked.stderr);
@@ -247,7 +247,7 @@ Deno.test("the best survivor of three becomes a cluster of one, and grows to thr
     assertEquals(recovered.code, 0, recovered.stderr);
   });
 
-  await step(t, "it serves alone, with everything there was", async () => {
+  await step(t, "it serves alone, with all keys", async () => {
     await cluster.startNode(survivor);
     for (const id of founded) if (id !== survivor) await cluster.discard(id);
     assertEquals(await rolesOf(cluster), [`voter ${survivor}`]);
@@ -269,7 +269,7 @@ Deno.test("the best survivor of three becomes a cluster of one, and grows to thr
   });
 });
 
-Deno.test("a quota refuses what grows, lets reads and deletes through, and opens by itself", async () => {
+Deno.test("quota: writes that grow the store are refused, reads and deletes are not, and writes resume after deletes", async () => {
   await using cluster = await TestCluster.start({ flags: ["--quota-bytes", "100000"] });
   await using client = await cluster.connect();
   const value = "v".repeat(10_000);

@@ -10,7 +10,7 @@ import { underLoad } from "../support/processes/under_load.ts";
 
 const PAUSE_MS = 5_000;
 
-Deno.test("no acknowledged write is lost, doubled or reordered by crashes and pauses", async (t) => {
+Deno.test("crashes: no acknowledged write is lost, doubled or reordered by crashes and pauses", async (t) => {
   await underLoad({}, async ({ cluster, progress }) => {
     await step(t, "a follower is killed and comes back", async () => {
       const leader = await cluster.waitForLeader();
@@ -60,7 +60,7 @@ Deno.test("no acknowledged write is lost, doubled or reordered by crashes and pa
   });
 });
 
-Deno.test("the state after a restart of all nodes has the hash that it had before", async () => {
+Deno.test("crashes: a restart of all nodes keeps the hash of the state", async () => {
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
   await client.transaction({

@@ -1,10 +1,10 @@
-/** Real processes: who leads, that all of them serve, and what a clean stop does. */
+/** Real processes: election of a leader, service by all nodes, and clean stops. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { step } from "../support/step.ts";
 import { eventually } from "../support/eventually.ts";
 
-Deno.test("three nodes elect one leader, and each of them serves every client", async (t) => {
+Deno.test("election: three nodes elect one leader, and each of them serves every client", async (t) => {
   await using cluster = await TestCluster.start();
   const leader = await cluster.waitForLeader();
 
@@ -33,7 +33,7 @@ Deno.test("three nodes elect one leader, and each of them serves every client", 
 
   await step(
     t,
-    "a leader that is told to stop hands over, exits with 0, and comes back as a follower",
+    "a leader that gets SIGTERM transfers leadership, exits with 0, and restarts as a follower",
     async () => {
       const finished = await cluster.stop(leader);
       assertEquals(
@@ -51,13 +51,13 @@ Deno.test("three nodes elect one leader, and each of them serves every client", 
     },
   );
 
-  await step(t, "all nodes, told to stop at the same time, exit with 0", async () => {
+  await step(t, "all nodes, stopped at the same time, exit with 0", async () => {
     const finished = await Promise.all(cluster.ids.map((id) => cluster.stop(id)));
     assertEquals(finished.map(({ code }) => code), [0, 0, 0], cluster.logs());
   });
 });
 
-Deno.test("a cluster of one node serves, and keeps what it was told over a kill -9", async () => {
+Deno.test("election: a single node serves, and keeps acknowledged writes over a kill -9", async () => {
   await using cluster = await TestCluster.start({ nodes: 1 });
   await using client = await cluster.connect();
   const { revision } = await client.put("alone", "yes");

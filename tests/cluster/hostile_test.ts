@@ -1,6 +1,6 @@
 /**
- * What strangers, wrong clients and wrong peers send to the port costs them their connection and nobody else
- * anything: the writers go on, and leader and term stay what they were.
+ * Invalid input to the port, from clients, peers and other programs, ends at most the connection that sent it: the
+ * writers go on, and leader and term do not change.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
@@ -13,9 +13,9 @@ import { underLoad } from "../support/processes/under_load.ts";
 import { clientHello, frame, Wire } from "../support/wire.ts";
 
 const IDLE_CONNECTIONS = 1_000;
-/** Fewer than a node lets wait for the answer to their hello. */
+/** Fewer connections than a node admits before their hello. */
 const CONNECTIONS_AT_ONCE = 100;
-const FOREIGN_CLUSTER = "0123456789abcdef";
+const OTHER_CLUSTER = "0123456789abcdef";
 
 const PUT_A_BYTE: Command = {
   kind: "transaction",
@@ -24,7 +24,7 @@ const PUT_A_BYTE: Command = {
   mutations: [{ kind: "put", key: new Uint8Array([1]), value: new Uint8Array([1]) }],
 };
 
-/** Connects and says hello as a client. */
+/** Connects and sends a client's hello. */
 async function greeted(port: number): Promise<Wire> {
   const wire = await Wire.connect(port);
   await wire.send(frame(clientHello()));
@@ -32,7 +32,7 @@ async function greeted(port: number): Promise<Wire> {
   return wire;
 }
 
-/** Says `hello`, expects a refusal that says `words`, and the end. */
+/** Sends `hello`; expects a refusal that contains `words`, and the end of the connection. */
 async function assertRefused(
   port: number,
   { hello, words }: { hello: ValueType; words: string },
@@ -44,7 +44,7 @@ async function assertRefused(
   await wire.waitForEnd();
 }
 
-/** What is done to the port, and what comes of it. */
+/** Invalid inputs and their effects. */
 const attacks: readonly { readonly name: string; readonly run: (port: number) => Promise<void> }[] = [
   {
     name: "garbage ends the connection",
@@ -71,7 +71,7 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
     },
   },
   {
-    name: "half a hello and the end of the connection is nothing to anybody",
+    name: "half a hello and the end of the connection has no effect",
     async run(port): Promise<void> {
       using wire = await Wire.connect(port);
       const hello = frame(clientHello());
@@ -79,25 +79,25 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
     },
   },
   {
-    name: "a client of another cluster is told so and refused",
+    name: "a client of another cluster is refused with the reason",
     run: (port) =>
-      assertRefused(port, { hello: clientHello({ clusterId: FOREIGN_CLUSTER }), words: "cluster" }),
+      assertRefused(port, { hello: clientHello({ clusterId: OTHER_CLUSTER }), words: "cluster" }),
   },
   {
-    name: "a peer of another cluster is told so and refused",
+    name: "a peer of another cluster is refused with the reason",
     run: (port) =>
       assertRefused(port, {
-        hello: [0, "kvraft", 1, 1, 1, FOREIGN_CLUSTER, 2, 1, null, 9, "127.0.0.1:7002"],
+        hello: [0, "kvraft", 1, 1, 1, OTHER_CLUSTER, 2, 1, null, 9, "127.0.0.1:7002"],
         words: "cluster",
       }),
   },
   {
-    name: "version 999 is told that it is not spoken here, and refused",
+    name: "protocol version 999 is refused with the reason",
     run: (port) =>
       assertRefused(port, { hello: clientHello({ minVersion: 999, maxVersion: 999 }), words: "999" }),
   },
   {
-    name: "a newer client that also speaks version 1 is welcome",
+    name: "a newer client that also supports version 1 is welcomed",
     async run(port): Promise<void> {
       using wire = await Wire.connect(port);
       await wire.send(frame(clientHello({ minVersion: 1, maxVersion: 999 })));
@@ -106,7 +106,7 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
     },
   },
   {
-    name: "a frame of an unknown kind is answered by name, and the connection lives",
+    name: "a frame of an unknown kind is answered with unknownKind, and the connection stays open",
     async run(port): Promise<void> {
       using wire = await greeted(port);
       await wire.send(frame([199, 5, "from the future"]));
@@ -127,7 +127,7 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
     },
   },
   {
-    name: "a member's address of megabytes is refused by its beginning",
+    name: "a member's address of megabytes is refused, and the message quotes only its beginning",
     async run(port): Promise<void> {
       using wire = await greeted(port);
       await wire.send(frame([FRAME_KIND.changeMembership, 8, [6, 2, "a".repeat(16_000_000)], false]));
@@ -137,7 +137,7 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
     },
   },
   {
-    name: "a member can't be moved to an address that is none",
+    name: "a member can't be moved to an address that can't be dialled",
     async run(port): Promise<void> {
       for (const address of ["0.0.0.0:7001", "[::]:7001", "255.255.255.255:7001", "localhost:0"]) {
         using wire = await greeted(port);
@@ -157,13 +157,13 @@ const attacks: readonly { readonly name: string; readonly run: (port: number) =>
   },
 ];
 
-Deno.test("whatever arrives on the port, everybody else notices nothing", async (t) => {
+Deno.test("hostile input: other clients and peers are not affected by it", async (t) => {
   await underLoad({}, async ({ cluster, progress }) => {
     const leader = await cluster.waitForLeader();
     const port = cluster.port(leader);
     const term = (await cluster.status(leader))?.term;
 
-    // Stays open, in the middle of its hello, while everything else happens.
+    // Stays open, in the middle of its hello, during all attacks.
     using silent = await Wire.connect(port);
     await silent.send(frame(clientHello()).subarray(0, 9));
     for (const { name, run } of attacks) await step(t, name, () => run(port));
@@ -189,7 +189,7 @@ Deno.test("whatever arrives on the port, everybody else notices nothing", async 
   });
 });
 
-Deno.test("seventy failing compare-and-sets on a value of 1 MB are all told what they found, over a follower, too", async () => {
+Deno.test("compare-and-set: seventy failures on a value of 1 MB all return it, through a follower too", async () => {
   await underLoad({}, async ({ cluster, progress }) => {
     const leader = await cluster.waitForLeader();
     const follower = cluster.ids.find((id) => id !== leader);
@@ -201,8 +201,8 @@ Deno.test("seventy failing compare-and-sets on a value of 1 MB are all told what
       const results = await Promise.all(
         Array.from({ length: 70 }, () => client.compareAndSet("large", { expect: null, value: "taken" })),
       );
-      const told = results.map(({ succeeded, current }) => [succeeded, current?.value.length]);
-      assertEquals(told, results.map(() => [false, value.length]), cluster.logs());
+      const found = results.map(({ succeeded, current }) => [succeeded, current?.value.length]);
+      assertEquals(found, results.map(() => [false, value.length]), cluster.logs());
     }
     await progress();
   });

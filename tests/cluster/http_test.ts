@@ -1,4 +1,4 @@
-/** Real processes: what they say of themselves over HTTP while they are written to, lose their leader, and stop. */
+/** Metrics and health of real processes over HTTP, under writes, without a leader, and after a stop. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { KvClient } from "../../lib/mod.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
@@ -13,7 +13,7 @@ const WRITERS = 10;
 
 type Metrics = ReadonlyMap<string, ParsedMetric>;
 
-/** A page of a node. */
+/** Fetches a page of a node. */
 async function page(port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
   const answer = await fetch(`http://127.0.0.1:${port}${path}`);
   return { status: answer.status, body: await answer.text() };
@@ -23,12 +23,12 @@ async function metricsOf(port: number): Promise<Metrics> {
   return parseMetrics((await page(port, "/metrics")).body);
 }
 
-/** Writes that clients asked of a node and it answered well. */
+/** Returns the number of client writes that a node answered without an error. */
 function writesOf(metrics: Metrics): number {
   return sumOf(metrics, "kvraft_requests_total", { labels: { kind: "write", outcome: "ok" } });
 }
 
-/** Writers side by side, each one key after the other. */
+/** Runs concurrent writers, each with one write in flight. */
 async function write(client: KvClient): Promise<void> {
   await Promise.all(Array.from({ length: WRITERS }, async (_, writer) => {
     for (let number = 0; number < WRITES / WRITERS; number++) {
@@ -37,7 +37,7 @@ async function write(client: KvClient): Promise<void> {
   }));
 }
 
-/** What a node tells before, again and again during, and after some work. */
+/** Scrapes a node before, repeatedly during, and after some work. */
 async function scrapedDuring(
   port: number,
   work: () => Promise<void>,
@@ -53,7 +53,7 @@ async function scrapedDuring(
   return { before, seen, after: await metricsOf(port) };
 }
 
-/** Checks that the counters of a leader have grown by what was written. */
+/** Checks that the counters of a leader have grown by the number of writes. */
 function assertAddsUp(before: Metrics, after: Metrics): void {
   const grown = (name: string, given: Parameters<typeof sumOf>[2] = {}): number =>
     sumOf(after, name, given) - sumOf(before, name, given);
@@ -70,7 +70,7 @@ function assertAddsUp(before: Metrics, after: Metrics): void {
   assert(grown("process_cpu_seconds_total") > 0 && sumOf(after, "process_resident_memory_bytes") > 1e6);
 }
 
-Deno.test("nodes tell over HTTP what they do, whether they can serve, and stop doing so when they stop", async (t) => {
+Deno.test("http: nodes serve metrics and readiness until they stop", async (t) => {
   const firstPort = freePorts(3);
   const http = (id: number): number => firstPort + id - 1;
   await using cluster = await TestCluster.start({ flagsOf: (id) => ["--http", `${http(id)}`] });
@@ -104,7 +104,7 @@ Deno.test("nodes tell over HTTP what they do, whether they can serve, and stop d
     },
   );
 
-  await step(t, "a port that is taken is refused in plain words, and nothing is created", async () => {
+  await step(t, "a port in use is refused with a clear message, and nothing is created", async () => {
     const bind = `127.0.0.1:${freePorts(1)}`;
     const args = ["--node-id", "1", "--bind", bind, "--cluster", `1=${bind}`, "--data-dir", "./data/other"];
     const finished = await runKvraft(["server", ...args, "--http", `${http(1)}`], {
@@ -132,11 +132,11 @@ Deno.test("nodes tell over HTTP what they do, whether they can serve, and stop d
     },
   );
 
-  await step(t, "a node that has stopped does not answer any more", async () => {
+  await step(t, "a stopped node does not answer", async () => {
     for (const id of cluster.ids) assertEquals((await cluster.stop(id)).code, 0, cluster.logs());
     for (const id of cluster.ids) {
-      const isGone = await page(http(id), "/live").then(() => false, () => true);
-      assert(isGone, `nobody listens for node ${id}`);
+      const isClosed = await page(http(id), "/live").then(() => false, () => true);
+      assert(isClosed, `node ${id} still answers`);
     }
   });
 });

@@ -1,4 +1,4 @@
-/** Real processes that answer reads under a lease: what a leader says that slept through its own replacement. */
+/** Real processes that answer reads under a lease, with a leader that was suspended while it was replaced. */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import type { KvClient } from "../../lib/mod.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
@@ -14,7 +14,7 @@ async function textOf(client: KvClient, key: string): Promise<string | null> {
   return entry === null ? null : new TextDecoder().decode(entry.value);
 }
 
-Deno.test("a leader that was frozen under its lease and replaced does not answer from what it knew", async () => {
+Deno.test("lease: a leader that was suspended under its lease and replaced serves no stale read", async () => {
   const firstPort = freePorts(3);
   const http = (id: number): number => firstPort + id - 1;
   await using cluster = await TestCluster.start({
@@ -31,7 +31,7 @@ Deno.test("a leader that was frozen under its lease and replaced does not answer
     await direct.put(round, "old");
     assertEquals(await textOf(direct, round), "old");
 
-    // Cut off as well: what its successors say must not be what it wakes up to.
+    // Cut off as well, so that it does not learn of its successor when it resumes.
     cluster.pause(leader);
     cluster.partition([leader]);
     const others = cluster.ids.filter((id) => id !== leader);
@@ -46,8 +46,8 @@ Deno.test("a leader that was frozen under its lease and replaced does not answer
   }
 });
 
-Deno.test("reads under leases stay linearizable while leaders are frozen, killed and moved", async () => {
-  await underLoad({ flags: LEASE, judged: true }, async ({ cluster, progress }) => {
+Deno.test("lease: reads stay linearizable while leaders are suspended, killed and replaced by transfer", async () => {
+  await underLoad({ flags: LEASE, checked: true }, async ({ cluster, progress }) => {
     for (let round = 0; round < 2; round++) {
       const frozen = await cluster.waitForLeader();
       cluster.pause(frozen);

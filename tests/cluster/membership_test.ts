@@ -1,7 +1,7 @@
 /**
- * Real processes that come and go: a cluster grows and shrinks under load, moves to new machines, and refuses what
- * would cost somebody the cluster. Afterwards the history is linearizable, every acknowledged write is there, once and
- * in order, and all replicas are equal.
+ * Membership changes of real processes: a cluster grows and shrinks under load, moves to new machines, and refuses
+ * changes that would cost its majority. Afterwards the history is linearizable, every acknowledged write is in the
+ * store, once and in order, and all replicas are equal.
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { MembershipRefusedError } from "../../lib/mod.ts";
@@ -13,13 +13,13 @@ import { step } from "../support/step.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 import { underLoad } from "../support/processes/under_load.ts";
 
-/** What nodes are started with unless told otherwise. */
+/** Default flags of the nodes. */
 const ELECTION_TIMEOUT_MS = 1_000;
-/** Far longer than two requests take that are sent one after the other, far shorter than an election timeout. */
+/** Far longer than two sequential requests take, far shorter than an election timeout. */
 const DELAY_MS = 300;
 
-Deno.test("a cluster grows from one node to five and shrinks to three under load", async (t) => {
-  await underLoad({ nodes: 1, judged: true }, async ({ cluster, progress }) => {
+Deno.test("membership: a cluster grows from one node to five and shrinks to three under load", async (t) => {
+  await underLoad({ nodes: 1, checked: true }, async ({ cluster, progress }) => {
     await step(t, "one becomes three", async () => {
       await addNode(cluster);
       await addNode(cluster);
@@ -39,7 +39,7 @@ Deno.test("a cluster grows from one node to five and shrinks to three under load
       await removeNode(cluster, follower);
       await progress();
     });
-    await step(t, "four become three: the leader leaves, when it has finished the change", async () => {
+    await step(t, "four become three: the leader leaves once it has finished the change", async () => {
       await removeNode(cluster, await cluster.waitForLeader());
       assertEquals(await rolesOf(cluster), cluster.ids.map((id) => `voter ${id}`));
       assertEquals(cluster.ids.length, 3);
@@ -48,9 +48,9 @@ Deno.test("a cluster grows from one node to five and shrinks to three under load
   });
 });
 
-Deno.test("a cluster moves to three new machines under load, and its clients move with it", async (t) => {
-  await underLoad({ judged: true }, async ({ cluster, progress }) => {
-    await step(t, "a follower that runs is replaced, says so and ends", async () => {
+Deno.test("membership: a cluster moves to three new machines under load, and its clients follow", async (t) => {
+  await underLoad({ checked: true }, async ({ cluster, progress }) => {
+    await step(t, "a running follower is replaced, logs its removal and exits", async () => {
       const leader = await cluster.waitForLeader();
       const old = cluster.ids.find((id) => id <= 3 && id !== leader);
       assert(old !== undefined);
@@ -58,17 +58,21 @@ Deno.test("a cluster moves to three new machines under load, and its clients mov
       await assertLeaves(cluster, old);
       await progress();
     });
-    await step(t, "a dead node is replaced; when it comes back it hears that, says so and ends", async () => {
-      const leader = await cluster.waitForLeader();
-      const old = cluster.ids.find((id) => id <= 3 && id !== leader);
-      assert(old !== undefined);
-      await cluster.kill(old);
-      await replaceNode(cluster, old);
-      await progress();
-      await cluster.startNode(old);
-      await assertLeaves(cluster, old);
-    });
-    await step(t, "the last of the old ones is replaced while it leads", async () => {
+    await step(
+      t,
+      "a dead node is replaced; after a restart it learns of its removal, logs it and exits",
+      async () => {
+        const leader = await cluster.waitForLeader();
+        const old = cluster.ids.find((id) => id <= 3 && id !== leader);
+        assert(old !== undefined);
+        await cluster.kill(old);
+        await replaceNode(cluster, old);
+        await progress();
+        await cluster.startNode(old);
+        await assertLeaves(cluster, old);
+      },
+    );
+    await step(t, "the last of the old nodes is replaced while it leads", async () => {
       const [old] = cluster.ids;
       assert(old !== undefined && old <= 3);
       await replaceNode(cluster, old);
@@ -80,15 +84,15 @@ Deno.test("a cluster moves to three new machines under load, and its clients mov
   });
 });
 
-/** Waits until the leader has written down which data folder is whose: the second entry of a cluster without writes. */
+/** Waits until the leader has recorded the data folder ids of the members: the second entry of a cluster without writes. */
 async function waitForDataIds(cluster: TestCluster): Promise<void> {
-  await eventually("the leader has written down whose data folder is which", async () => {
+  await eventually("the leader has recorded the data folder ids", async () => {
     const leader = await cluster.status(await cluster.waitForLeader());
     return leader !== null && leader.commitIndex >= 2 ? true : null;
   }, { explain: cluster.logs });
 }
 
-Deno.test("a node that is not what the cluster knows is refused and told what to do", async (t) => {
+Deno.test("membership: a node whose data folder is not the recorded one is refused with the remedy", async (t) => {
   await using cluster = await TestCluster.start();
   await waitForDataIds(cluster);
   const leader = await cluster.waitForLeader();
@@ -98,14 +102,14 @@ Deno.test("a node that is not what the cluster knows is refused and told what to
   await Deno.remove(cluster.dataFolder(wiped), { recursive: true });
   const others = cluster.ids.filter((id) => id !== wiped);
 
-  await step(t, "a wiped node under its old id, told to found the cluster again", async () => {
+  await step(t, "a wiped node under its old id, started to found the cluster again", async () => {
     const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(wiped)]);
     assertEquals(code, 1, stderr);
     assertStringIncludes(stderr, `member replace ${wiped} <new id> <host:port>`);
     await Deno.remove(cluster.dataFolder(wiped), { recursive: true });
   });
 
-  await step(t, "a wiped node under its old id, told to join", async () => {
+  await step(t, "a wiped node under its old id, started to join", async () => {
     const join = others.map((id) => cluster.address(id)).join(",");
     const args = ["--node-id", `${wiped}`, "--bind", cluster.address(wiped), "--join", join];
     const { code, stderr } = await cluster.run(["server", ...args]);
@@ -131,7 +135,7 @@ Deno.test("a node that is not what the cluster knows is refused and told what to
     await cluster.waitForLeader(others);
   });
 
-  await step(t, "what the refusal names: the lost node is replaced", async () => {
+  await step(t, "the remedy of the refusal works: the lost node is replaced", async () => {
     const id = await cluster.join();
     await cluster.client(["member", "replace", `${wiped}`, `${id}`, cluster.memberAddress(id)], {
       nodes: others,
@@ -142,7 +146,7 @@ Deno.test("a node that is not what the cluster knows is refused and told what to
   });
 });
 
-/** Whether the leader hears a node, or is it. */
+/** Returns whether the leader receives answers from a node, or is that node. */
 async function isHeard(cluster: TestCluster, node: number): Promise<boolean> {
   const status = await cluster.status(await cluster.waitForLeader());
   if (status === null || status.role !== "leader") throw new Error("the leader does not answer as one");
@@ -150,7 +154,7 @@ async function isHeard(cluster: TestCluster, node: number): Promise<boolean> {
   return status.id === node || (lastContactMs !== null && lastContactMs <= ELECTION_TIMEOUT_MS);
 }
 
-/** Removes a node that was never started; on a busy machine the leader may not hear all the others just then. */
+/** Removes a node that was never started; on a busy machine the leader may briefly lack answers of the others. */
 async function removeSilent(
   cluster: TestCluster,
   { id, running }: { readonly id: number; readonly running: readonly number[] },
@@ -161,11 +165,11 @@ async function removeSilent(
   await cluster.discard(id);
 }
 
-Deno.test("changes that would cost somebody the cluster are refused with the reason", async (t) => {
-  // Seven voters, of which four run: just a majority.
+Deno.test("membership: changes that would cost the cluster its majority are refused with the reason", async (t) => {
+  // Of seven voters four run: exactly a majority.
   await using cluster = await TestCluster.start({ nodes: 7, started: [1, 2, 3, 4] });
   const running = [1, 2, 3, 4];
-  // Writing down the data folders of those that run is a change of its own, beside which none is taken.
+  // Recording the data folder ids of the running nodes is a change, and only one change may be in flight.
   await waitForDataIds(cluster);
   const leader = await cluster.waitForLeader();
   const follower = leader === 1 ? 2 : 1;
@@ -182,7 +186,7 @@ Deno.test("changes that would cost somebody the cluster are refused with the rea
   await step(t, "an eighth voter", async () => {
     await refused(["add", "8", nowhere], "at most 7 voters", "--learner");
   });
-  await step(t, "an address where nobody answers", async () => {
+  await step(t, "an address where no node answers", async () => {
     await refused(["add", "8", nowhere, "--learner"], `kvraft server --node-id 8 --bind ${nowhere} --join`);
   });
   await step(t, "an address in use", async () => {
@@ -194,7 +198,7 @@ Deno.test("changes that would cost somebody the cluster are refused with the rea
     await refused(["add", "99", cluster.memberAddress(id), "--learner"], `node ${id} answers at`);
     await cluster.discard(id);
   });
-  await step(t, "removing and demoting a voter where the rest that answers is no majority", async () => {
+  await step(t, "removing and demoting a voter when the other reachable voters are no majority", async () => {
     await refused(["remove", `${follower}`], "4 must answer, and only ", "--force");
     await refused(["demote", `${follower}`], "4 must answer, and only ", "--force");
   });
@@ -202,11 +206,11 @@ Deno.test("changes that would cost somebody the cluster are refused with the rea
     await removeSilent(cluster, { id: 7, running });
     await refused(["add", "7", nowhere], "node 7 was a member before, and an id is never used again");
   });
-  await step(t, "what was refused is done by force, and comes about when another is back", async () => {
+  await step(t, "a refused change is made by force, and is committed when another node is back", async () => {
     await removeSilent(cluster, { id: 6, running });
     const down = running.find((id) => id !== leader && id !== follower);
     assert(down !== undefined);
-    // Five voters are left, of which three run then; of the four without the follower it would be two.
+    // Five voters are left, of which three run; of the four without the follower, two would run.
     await cluster.kill(down);
     await eventually("the leader does not hear the killed node any more", async () => {
       return await isHeard(cluster, down) ? null : true;
@@ -216,7 +220,7 @@ Deno.test("changes that would cost somebody the cluster are refused with the rea
   });
 });
 
-/** Removes a node by force, which can't be committed before the one that is down is back. */
+/** Removes a node by force; the change can't be committed before the stopped node is back. */
 async function removeByForce(
   cluster: TestCluster,
   { id, down }: { readonly id: number; readonly down: number },
@@ -236,7 +240,7 @@ async function removeByForce(
   await assertLeaves(cluster, id);
 }
 
-Deno.test("a second change is refused while one is under way", async () => {
+Deno.test("membership: a second change is refused while one is in flight", async () => {
   await using cluster = await TestCluster.start({ proxied: true });
   await waitForDataIds(cluster);
   await using client = await cluster.connect();
@@ -244,7 +248,7 @@ Deno.test("a second change is refused while one is under way", async () => {
   const leader = await cluster.waitForLeader();
   const [first, second] = cluster.ids.filter((id) => id !== leader);
   assert(first !== undefined && second !== undefined);
-  // The first change can't be committed before the second one is asked for; by force, it waits for no voter's answer.
+  // The first change is not committed before the second request; by force, it waits for no voter's answer.
   for (const to of [first, second]) cluster.delay({ from: leader, to, delayMs: DELAY_MS });
   const demoting = client.cluster.changeMembership({ kind: "demote", id: first }, { force: true });
   const error = await assertRejects(
@@ -259,7 +263,7 @@ Deno.test("a second change is refused while one is under way", async () => {
   );
 });
 
-Deno.test("right after a follower was killed, the other one is not removed", async () => {
+Deno.test("membership: right after a follower was killed, the other one is not removed", async () => {
   await using cluster = await TestCluster.start();
   await waitForDataIds(cluster);
   await using client = await cluster.connect();
@@ -267,7 +271,7 @@ Deno.test("right after a follower was killed, the other one is not removed", asy
   const leader = await cluster.waitForLeader();
   const [killed, other] = cluster.ids.filter((id) => id !== leader);
   assert(killed !== undefined && other !== undefined);
-  // It was heard from a heartbeat ago, far less than an election timeout.
+  // Its last answer is one heartbeat old, far less than an election timeout.
   await cluster.kill(killed);
   const error = await assertRejects(
     () => client.cluster.changeMembership({ kind: "remove", id: other }),
@@ -277,7 +281,7 @@ Deno.test("right after a follower was killed, the other one is not removed", asy
   await client.put("the cluster", "serves");
 });
 
-Deno.test("a member is not dialled at an address where another node, or none, answers", async () => {
+Deno.test("membership: an address where another node, or none, answers is refused for a member", async () => {
   await using cluster = await TestCluster.start();
   await waitForDataIds(cluster);
   await using client = await cluster.connect();
@@ -292,7 +296,7 @@ Deno.test("a member is not dialled at an address where another node, or none, an
     );
     assertMatch(error.message, new RegExp(`Start node ${id} there first\\. With --force`));
   }
-  // The same port under another name leads to the same node, also where that is the leader itself.
+  // The same port under another host name reaches the same node, also the leader itself.
   const renamed = (id: number): string => `localhost:${cluster.port(id)}`;
   await client.cluster.changeMembership({ kind: "update", id: leader, address: renamed(leader) });
   const other = await assertRejects(

@@ -25,7 +25,7 @@ function list(requestId: number, consistency: number): (number | boolean | null 
   return [FRAME_KIND.list, requestId, new Uint8Array(0), null, null, null, false, KEYS, consistency];
 }
 
-Deno.test("a thousand lists on one connection are answered while other clients are served, and the leader keeps its term", async (t) => {
+Deno.test("overload: a thousand lists on one connection are answered while other clients are served, without an election", async (t) => {
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
   for (let first = 0; first < KEYS; first += PUTS_AT_ONCE) {
@@ -71,7 +71,7 @@ async function metric(httpPort: number, name: string): Promise<number> {
   return sample.value;
 }
 
-Deno.test("clients that read nothing are held to one budget, those with most lose their connections, and others are served", async () => {
+Deno.test("overload: clients that read no answers share one budget, the largest are disconnected, and others are served", async () => {
   const firstPort = freePorts(3);
   await using cluster = await TestCluster.start({ flagsOf: (id) => ["--http", `${firstPort + id - 1}`] });
   await using client = await cluster.connect();

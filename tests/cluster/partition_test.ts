@@ -1,4 +1,4 @@
-/** Real processes whose links run through proxies: cut, one way and both, slowed, and broken in the middle of a frame. */
+/** Real processes whose links run through proxies: cut in one or both directions, slowed, or broken within a frame. */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { step } from "../support/step.ts";
@@ -8,15 +8,15 @@ import { underLoad } from "../support/processes/under_load.ts";
 /** Longer than a cluster needs to notice that it has no majority. */
 const WRITE_DEADLINE_MS = 3_000;
 
-Deno.test("no acknowledged write is lost, doubled or reordered when a node is cut off", async (t) => {
+Deno.test("partition: no acknowledged write is lost, doubled or reordered when a node is cut off", async (t) => {
   await underLoad({ proxied: true }, async ({ cluster, progress }) => {
-    await step(t, "the leader is cut off: the others go on, and it says at once that it cannot", async () => {
+    await step(t, "the leader is cut off: the others go on, and it refuses requests at once", async () => {
       const leader = await cluster.waitForLeader();
       cluster.partition([leader]);
       const others = cluster.ids.filter((id) => id !== leader);
       assertNotEquals(await cluster.waitForLeader(others), leader);
       await progress();
-      await eventually("the old leader notices that it leads nobody", async () => {
+      await eventually("the old leader notices that it has no followers", async () => {
         const status = await cluster.status(leader);
         return status !== null && status.role !== "leader" && status.leader === null ? true : null;
       }, { explain: cluster.logs });
@@ -28,7 +28,7 @@ Deno.test("no acknowledged write is lost, doubled or reordered when a node is cu
       await progress();
     });
 
-    await step(t, "a follower is cut off: nobody is deposed when it comes back", async () => {
+    await step(t, "a follower is cut off: the leader is not deposed when it returns", async () => {
       const leader = await cluster.waitForLeader();
       const [follower] = cluster.ids.filter((id) => id !== leader);
       assert(follower !== undefined);
@@ -52,26 +52,30 @@ Deno.test("no acknowledged write is lost, doubled or reordered when a node is cu
   });
 });
 
-Deno.test("no acknowledged write is lost, doubled or reordered by one-way cuts and broken connections", async (t) => {
+Deno.test("partition: no acknowledged write is lost, doubled or reordered by one-way cuts and broken connections", async (t) => {
   await underLoad({ proxied: true }, async ({ cluster, progress }) => {
-    await step(t, "a follower that hears nothing and is heard by all deposes nobody", async () => {
-      const leader = await cluster.waitForLeader();
-      const [deaf] = cluster.ids.filter((id) => id !== leader);
-      assert(deaf !== undefined);
-      const termBefore = (await cluster.status(leader))?.term;
-      for (const id of cluster.ids) cluster.cut({ from: id, to: deaf });
-      await eventually("the deaf follower has lost its leader", async () => {
-        return (await cluster.status(deaf))?.leader === null ? true : null;
-      }, { explain: cluster.logs });
-      await progress();
-      cluster.heal();
-      await cluster.waitForLeader();
-      assertEquals((await cluster.status(leader))?.term, termBefore);
-    });
+    await step(
+      t,
+      "a follower that receives nothing and whose messages arrive does not depose the leader",
+      async () => {
+        const leader = await cluster.waitForLeader();
+        const [deaf] = cluster.ids.filter((id) => id !== leader);
+        assert(deaf !== undefined);
+        const termBefore = (await cluster.status(leader))?.term;
+        for (const id of cluster.ids) cluster.cut({ from: id, to: deaf });
+        await eventually("the deaf follower has lost its leader", async () => {
+          return (await cluster.status(deaf))?.leader === null ? true : null;
+        }, { explain: cluster.logs });
+        await progress();
+        cluster.heal();
+        await cluster.waitForLeader();
+        assertEquals((await cluster.status(leader))?.term, termBefore);
+      },
+    );
 
     await step(
       t,
-      "a leader that is heard by all and hears nobody gives up, and the others go on",
+      "a leader whose messages arrive and that receives nothing steps down, and the others go on",
       async () => {
         const leader = await cluster.waitForLeader();
         for (const id of cluster.ids) cluster.cut({ from: id, to: leader });
@@ -86,7 +90,7 @@ Deno.test("no acknowledged write is lost, doubled or reordered by one-way cuts a
       },
     );
 
-    await step(t, "a slow link and connections broken in mid frame stop nothing", async () => {
+    await step(t, "a slow link and connections broken within a frame do not stop the cluster", async () => {
       const leader = await cluster.waitForLeader();
       const [first, second] = cluster.ids.filter((id) => id !== leader);
       assert(first !== undefined && second !== undefined);
@@ -101,7 +105,7 @@ Deno.test("no acknowledged write is lost, doubled or reordered by one-way cuts a
   });
 });
 
-Deno.test("without a majority nothing is acknowledged, stale reads answer, and all recovers by itself", async () => {
+Deno.test("partition: without a majority no write is acknowledged, stale reads are answered, and the cluster recovers by itself", async () => {
   await using cluster = await TestCluster.start({ proxied: true });
   await using client = await cluster.connect();
   await client.put("before", "yes");

@@ -1,6 +1,6 @@
 /**
- * A node with few file descriptors, and everything at once that programs which are no clients of its do to its ports:
- * whoever is a client notices nothing, and the log stays short.
+ * A node with few file descriptors under all kinds of connections from other programs at once: its clients are not
+ * affected, and its output stays short.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 import { clientHello, frame, Wire } from "../support/wire.ts";
 
 const HOST = "127.0.0.1";
-/** Enough for some 600 clients beside the reserve. */
+/** Enough for some 600 clients besides the reserve. */
 const DESCRIPTORS = 1_200;
 const CLIENTS_AT_ONCE = 300;
 const SILENT_CONNECTIONS = 700;
@@ -62,7 +62,7 @@ async function resetMany(port: number, count: number): Promise<void> {
   }
 }
 
-/** What a node's HTTP port answers to whether it can serve. */
+/** Fetches the readiness of a node. */
 async function readyStatus(http: number): Promise<number> {
   const answer = await fetch(`http://${HOST}:${http}/ready`);
   await answer.body?.cancel();
@@ -73,7 +73,7 @@ function countOf(text: string, pattern: RegExp): number {
   return [...text.matchAll(pattern)].length;
 }
 
-Deno.test("a node with few file descriptors serves its clients whatever comes to its ports", async (t) => {
+Deno.test("ports: a node with few file descriptors serves its clients under all kinds of other connections", async (t) => {
   await using folder = await TemporaryFolder.make();
   const bind = freePorts(2);
   const http = bind + 1;
@@ -82,7 +82,7 @@ Deno.test("a node with few file descriptors serves its clients whatever comes to
   using held = new DisposableStack();
   const hold = (wires: readonly Wire[]): readonly Wire[] => wires.map((wire) => held.use(wire));
 
-  await step(t, "it says how many clients it takes", () => {
+  await step(t, "it logs its limit of clients", () => {
     assertMatch(node.printed, /fewer clients are accepted than --max-connections allows.* configured=4096/);
     return Promise.resolve();
   });
@@ -92,7 +92,7 @@ Deno.test("a node with few file descriptors serves its clients whatever comes to
     await Promise.all(wires.map((wire) => wire.take([FRAME_KIND.welcome])));
   });
 
-  await step(t, "silent connections and half requests keep neither clients nor a scrape away", async () => {
+  await step(t, "silent connections and half requests block neither clients nor a scrape", async () => {
     const halves = hold(
       await openMany(http, HALF_REQUESTS, new TextEncoder().encode("GET /metrics HTTP/1.1\r\nHo")),
     );
@@ -125,7 +125,7 @@ Deno.test("a node with few file descriptors serves its clients whatever comes to
         await callInVain(bind, frame(clientHello({ clusterId: otherCluster(call) })));
       }
       await callInVain(bind, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
-      // One for each kind; on a machine that stood still for seconds in between, one more.
+      // One for each kind; one more on a machine that was suspended for seconds in between.
       assert(countOf(node.printed, /Refused a connection/g) <= 3, node.printed);
       await node.waitForOutput(/speaks another protocol .*looksLike=HTTP/);
     },

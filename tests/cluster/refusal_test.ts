@@ -1,4 +1,4 @@
-/** What a server refuses to start with: which exit code, which words, and that nothing was changed. */
+/** Refusals of a server to start: their exit codes, their messages, and that nothing was changed. */
 import { assert, assertEquals } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { contentOf, damage } from "../support/folder.ts";
@@ -31,7 +31,7 @@ const wrongFlags: readonly { readonly args: readonly string[]; readonly says: re
   { args: ["--node-id", "1", "--bnid", BIND, "--cluster", CLUSTER], says: ["--bnid", "--bind"] },
 ];
 
-Deno.test("wrong flags exit with 2, name the flag and what was wrong, and create nothing", async (t) => {
+Deno.test("startup: wrong flags exit with 2, name the flag and the mistake, and create nothing", async (t) => {
   await using folder = await TemporaryFolder.make();
   for (const { args, says } of wrongFlags) {
     await t.step(`server ${args.join(" ")}`, async () => {
@@ -41,7 +41,7 @@ Deno.test("wrong flags exit with 2, name the flag and what was wrong, and create
   assertEquals(await contentOf(folder.path), {});
 });
 
-Deno.test("a port in use and an address of another machine exit with 70 and are named", async () => {
+Deno.test("startup: a port in use and an address of another machine exit with 70 and are named", async () => {
   await using folder = await TemporaryFolder.make();
   const port = freePorts(1);
   using _taken = Deno.listen({ hostname: "127.0.0.1", port });
@@ -52,7 +52,7 @@ Deno.test("a port in use and an address of another machine exit with 70 and are 
   }
 });
 
-Deno.test("a data folder outside the working directory is refused in plain words", async () => {
+Deno.test("startup: a data folder outside the working directory is refused with a clear message", async () => {
   await using folder = await TemporaryFolder.make();
   await using outside = await TemporaryFolder.make();
   const args = ["server", "--node-id", "1", "--bind", BIND, "--cluster", CLUSTER, "--data-dir", outside.path];
@@ -62,7 +62,7 @@ Deno.test("a data folder outside the working directory is refused in plain words
   assertEquals(await contentOf(outside.path), {});
 });
 
-Deno.test("a data folder that is not this node's to use is refused, and stays as it is", async (t) => {
+Deno.test("startup: a data folder that this node may not use is refused, and stays unchanged", async (t) => {
   await using cluster = await TestCluster.start({ nodes: 1 });
   await using client = await cluster.connect();
   for (let number = 1; number <= 20; number++) await client.put(`key-${number}`, `value-${number}`);
@@ -92,7 +92,7 @@ Deno.test("a data folder that is not this node's to use is refused, and stays as
     assertEquals(await contentOf(data), before);
   });
 
-  await t.step("a log whose middle is damaged", async () => {
+  await t.step("a log that is damaged in the middle", async () => {
     const file = damage(`${data}/wal`, "value-7");
     const damaged = await contentOf(data);
     const args = cluster.serverArguments(1);

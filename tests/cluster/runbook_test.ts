@@ -1,6 +1,6 @@
 /**
- * The commands of docs/operations.md, typed as they stand there: every block of its sections on members and of its
- * runbook, each in the situation that it is written for. A block that no test here types fails the test.
+ * The commands of docs/operations.md, typed unchanged: every block of its sections on members and of its runbook, each
+ * in the situation that it is written for. A block that no test types fails a test.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
@@ -12,7 +12,7 @@ import { blocksOf, Site, type Typing } from "../support/processes/runbook.ts";
 const BLOCKS = blocksOf(["Members", "Runbook"]);
 const SAVE = "kvraft client --cluster $CLUSTER snapshot save > backup.snap";
 
-/** One heading: a situation, and the blocks below it, one after the other. */
+/** A heading: a situation, and the blocks below it, one after the other. */
 interface Chapter {
   readonly site: Site;
   /** Types the next block. */
@@ -20,16 +20,16 @@ interface Chapter {
 }
 
 /** The headings whose blocks are typed by a test. */
-const told: string[] = [];
+const typed: string[] = [];
 
-/** A cluster of three with a few keys, and what the chapters below these headings make of it. Nothing may be lost. */
+/** Tests the sections below these headings on a cluster of three with a few keys. No key may be lost. */
 function chapters(
   headings: readonly string[],
   tell: (chapter: (heading: string) => Chapter) => Promise<void>,
   flags: readonly string[] = [],
 ): void {
-  told.push(...headings);
-  Deno.test(`the commands under "${headings.join('", "')}" do what they say`, async () => {
+  typed.push(...headings);
+  Deno.test(`operations.md: the commands under "${headings.join('", "')}" have the described effect`, async () => {
     await using site = await Site.start(flags);
     for (const key of ["user:1", "user:2", "tmp/1"]) {
       await site.type(`kvraft client --cluster $CLUSTER put ${key} ${key}-value`);
@@ -47,7 +47,7 @@ function chapters(
   });
 }
 
-/** Whether a cluster has these voters, and every user. */
+/** Checks that a cluster has these voters, and every user. */
 async function assertServes(site: Site, voters: readonly number[], cluster = "$CLUSTER"): Promise<void> {
   const members = await site.type(`kvraft client --cluster ${cluster} members --output json`);
   const { members: found }: { members: readonly Member[] } = JSON.parse(members.stdout);
@@ -57,7 +57,7 @@ async function assertServes(site: Site, voters: readonly number[], cluster = "$C
   await site.type(`kvraft client --cluster ${cluster} put it goes-on`);
 }
 
-/** A node that was removed has said so and ended. */
+/** Waits until a removed node has logged its removal and exited. */
 async function assertLeft(site: Site, id: number): Promise<void> {
   const { code, stderr } = await site.end(id);
   assertEquals(code, 1, stderr);
@@ -175,6 +175,6 @@ chapters(["Move the cluster to new machines"], async (chapter) => {
   await assertServes(site, [4, 5, 6], "10.0.0.4:7001");
 });
 
-Deno.test("every heading with commands in docs/operations.md, on members and in the runbook, has a test", () => {
-  assertEquals(told.toSorted(), [...BLOCKS.keys()].toSorted());
+Deno.test("operations.md: every heading with commands on members and in the runbook has a test", () => {
+  assertEquals(typed.toSorted(), [...BLOCKS.keys()].toSorted());
 });

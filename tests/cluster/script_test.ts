@@ -1,4 +1,4 @@
-/** cluster.sh as its reader uses it, in a copy of the checkout, from another folder, on ports of its own. */
+/** cluster.sh in a copy of the checkout, called from another folder, on free ports. */
 import { assert, assertEquals } from "@std/assert";
 import { dirname } from "@std/path";
 import { copyCheckout } from "../support/checkout.ts";
@@ -53,7 +53,7 @@ class Copy implements AsyncDisposable {
     };
   }
 
-  /** Who leads. */
+  /** Returns the leader. */
   async leader(): Promise<number> {
     return await eventually("there is a leader", async () => {
       const { stdout } = await this.run(["client", "status", "--output", "json"]);
@@ -68,11 +68,11 @@ class Copy implements AsyncDisposable {
   }
 }
 
-Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t) => {
+Deno.test("cluster.sh: starts a cluster, survives kill -9, and cleans up", async (t) => {
   await using copy = await Copy.make();
   const run = copy.run.bind(copy);
 
-  await step(t, "start puts and gets a first key, and says what to type next", async () => {
+  await step(t, "start puts and gets a first key, and prints the next commands", async () => {
     const { stdout } = await run([]);
     assert(stdout.includes("hello, world"), stdout);
     assert(stdout.includes("./cluster.sh client"), stdout);
@@ -80,7 +80,7 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
 
   await slips(t, copy);
 
-  await step(t, "a second start is a status", async () => {
+  await step(t, "a second start prints the status", async () => {
     const { stdout } = await run(["start"]);
     assert(stdout.includes("runs already"), stdout);
   });
@@ -101,7 +101,7 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
     assert(stdout.includes("Nothing runs"), stdout);
   });
 
-  await step(t, "every write is there after kill -9 of all nodes", async () => {
+  await step(t, "every write is in the store after kill -9 of all nodes", async () => {
     await run(["start"]);
     for (const node of ["1", "2", "3"]) await run(["kill", node]);
     await run(["start"]);
@@ -109,14 +109,14 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
     assertEquals((await run(["client", "get", "after"])).stdout, "2");
   });
 
-  await step(t, "a frozen node goes on where it was, and its log can be read", async () => {
+  await step(t, "a suspended node resumes, and its log can be read", async () => {
     await run(["pause", "1"]);
     await run(["resume", "1"]);
     const { stdout } = await run(["logs", "1"]);
     assert(stdout.includes("ready to serve"), stdout);
   });
 
-  await step(t, "add makes one more voter, remove takes it away, and its id is not given again", async () => {
+  await step(t, "add starts one more voter, remove removes it, and its id is not used again", async () => {
     await run(["add"]);
     const voters = async (): Promise<unknown> => {
       const { stdout } = await run(["client", "members", "--output", "json"]);
@@ -139,7 +139,7 @@ Deno.test("cluster.sh starts, serves, survives kill -9, and cleans up", async (t
   });
 });
 
-/** What a running cluster refuses, and what it gives to a script. */
+/** Checks the refusals of a running cluster, and its output for scripts. */
 async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
   await step(t, "clean refuses while a node runs, also one whose pid file is lost", async () => {
     for (const lost of ["none", "node-2.pid"]) {
@@ -167,7 +167,7 @@ async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
   });
 }
 
-/** What is kept between commands: a lock that was left, flags for the servers. Leaves the nodes stopped. */
+/** Checks the state kept between commands: a stale lock, and flags for the servers. Leaves the nodes stopped. */
 async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
   await step(t, "a lock whose holder was killed is taken over", async () => {
     Deno.mkdirSync(`${copy.path}/.cache/cluster.lock`, { recursive: true });
@@ -176,7 +176,7 @@ async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
     await copy.run(["stop"]);
   });
 
-  await step(t, "flags behind -- go to every server, and stay for later starts", async () => {
+  await step(t, "flags after -- are passed to every server, and kept for later starts", async () => {
     const { stderr } = await copy.run(["start", "--", "--bind", "127.0.0.1:1"], { code: 2 });
     assert(stderr.includes("--bind is given to each node by cluster.sh itself"), stderr);
     const http = freePorts(3);
@@ -185,7 +185,7 @@ async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
     for (const node of [1, 2, 3]) {
       const pid = Deno.readTextFileSync(`${copy.path}/data/node-${node}.pid`).trim();
       const words = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
-      // One address can't serve all: each node has a port of its own.
+      // One address can't serve all nodes: each has its own port.
       assertEquals(words.slice(-4, -1), ["--http", `127.0.0.1:${http + node - 1}`, "--read-mode=lease"]);
     }
     await copy.run(["start", "--", "--log-level", "info"], { code: 1 });
@@ -197,7 +197,7 @@ async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
   });
 }
 
-Deno.test("of two starts at once one starts the nodes, the other one finds them running", async () => {
+Deno.test("cluster.sh: of two concurrent starts one starts the nodes, and the other finds them running", async () => {
   await using copy = await Copy.make();
   const both = await Promise.all([copy.run(["start"]), copy.run(["start"])]);
   const found = both.map(({ stdout }) => stdout.includes("The cluster runs already."));
@@ -209,7 +209,7 @@ Deno.test("of two starts at once one starts the nodes, the other one finds them 
   assertEquals(stdout, "3\n");
 });
 
-Deno.test("cluster.sh names a port that is taken, and starts nothing", async () => {
+Deno.test("cluster.sh: a port in use is named, and nothing is started", async () => {
   await using copy = await Copy.make();
   const port = copy.basePort + 1;
   using _taken = Deno.listen({ hostname: "127.0.0.1", port });
@@ -217,7 +217,7 @@ Deno.test("cluster.sh names a port that is taken, and starts nothing", async () 
   assert(stderr.includes(`127.0.0.1:${port}`) && stderr.includes("KVRAFT_BASE_PORT"), stderr);
 });
 
-Deno.test("cluster.sh says what it can do when it is asked for something else", async () => {
+Deno.test("cluster.sh: an unknown command prints the list of commands", async () => {
   await using copy = await Copy.make();
   assert((await copy.run(["client", "help", "import"])).stdout.startsWith("import "));
   await copy.run(["client", "get", "k"], { code: 1 });

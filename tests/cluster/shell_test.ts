@@ -1,4 +1,4 @@
-/** The shell in a real terminal, with a real cluster: what is typed, and what the screen shows. */
+/** The shell in a real terminal with a real cluster: tests type keys and read the screen. */
 import { assert } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { kvraftCommand } from "../support/processes/process.ts";
@@ -8,7 +8,9 @@ import { hasTmux, Terminal } from "../support/processes/terminal.ts";
 const tmuxIsHere = hasTmux();
 
 Deno.test({
-  name: `the shell in a terminal${tmuxIsHere ? "" : " (skipped: tmux is not installed)"}`,
+  name: `shell: editing, completion and output in a terminal${
+    tmuxIsHere ? "" : " (skipped: tmux is not installed)"
+  }`,
   ignore: !tmuxIsHere,
   async fn(t): Promise<void> {
     await using cluster = await TestCluster.start({ flags: ["--election-timeout-ms", "500"] });
@@ -24,12 +26,12 @@ Deno.test({
   },
 });
 
-/** What somebody sees who types. */
+/** Tests editing, completion and answers. */
 async function typing(
   t: Deno.TestContext,
   { terminal, leader }: { readonly terminal: Terminal; readonly leader: number },
 ): Promise<void> {
-  await step(t, "greets with what it reached and a prompt that names the leader", async () => {
+  await step(t, "greets with the reached cluster and a prompt that names the leader", async () => {
     await terminal.waitFor(
       new RegExp(`^Connected: 3 of 3 nodes, leader n${leader}\n[^]*\nn${leader} \\(leader\\)>$`),
     );
@@ -76,7 +78,7 @@ async function typing(
   });
 }
 
-/** Input that is long, unusual or wrong. */
+/** Tests input that is long, unusual or wrong. */
 async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
   await step(t, "takes a pasted line of 2,000 characters at once", async () => {
     await terminal.type(`put pasted ${"x".repeat(2_000)}`);
@@ -92,7 +94,7 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
       /put k a\ufffdb\nerror: The line has bytes[^]*was not \n?r\n?u\n?n\n?\.[^]*\nn\d \(leader\)>$/,
     );
   });
-  await step(t, "shows nothing of a value that could command the terminal", async () => {
+  await step(t, "escapes control characters of a value", async () => {
     await terminal.type('put evil "a\\x1b[31m\\u{202e}\\u{9b}b"');
     await terminal.press("Enter");
     await terminal.waitFor(/ok {2}revision 4 /);
@@ -117,7 +119,7 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
   });
 }
 
-/** What they see while nodes are lost. */
+/** Tests the display while nodes are lost. */
 async function losses(
   t: Deno.TestContext,
   { terminal, leader, cluster }: {
@@ -137,7 +139,7 @@ async function losses(
     await terminal.press("Enter");
     await terminal.waitFor(/put half typed\nok {2}revision 5 {2}[0-9.]+ m?s\nn\d \(leader\)>$/);
   });
-  await step(t, "says what it waits for without a majority, and cancels at Ctrl-C", async () => {
+  await step(t, "names what it waits for without a majority, and cancels at Ctrl-C", async () => {
     const [one] = others;
     assert(one !== undefined);
     await cluster.kill(one);

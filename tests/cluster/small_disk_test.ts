@@ -1,4 +1,4 @@
-/** A leader whose disk fills up: real processes, and a file system in memory where the machine lets it be mounted. */
+/** A leader whose disk fills up: real processes, and a file system in memory if the machine permits to mount it. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { StorageFullError } from "../../lib/mod.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
@@ -6,10 +6,10 @@ import { eventually } from "../support/eventually.ts";
 import { SmallDisk } from "../torture/small_disk.ts";
 
 const VALUE = "v".repeat(100_000);
-/** More than the rest of the log's file that is in use. */
+/** More than the preallocated rest of the log's current file. */
 const WRITES = 60;
 
-/** Runs `body` with a cluster whose node 1 has a disk of a few megabytes, where the machine lets one be mounted. */
+/** Runs `body` with a cluster whose node 1 has a disk of a few megabytes, if the machine permits to mount one. */
 async function onSmallDisk(
   t: Deno.TestContext,
   nodes: number,
@@ -28,15 +28,15 @@ async function onSmallDisk(
   });
   const { disk } = mounted;
   if (disk !== null) return await body({ cluster, disk });
-  await t.step(`not shown here, since no file system can be mounted: ${mounted.problem}`, () => {});
+  await t.step(`skipped, since no file system can be mounted: ${mounted.problem}`, () => {});
 }
 
-Deno.test("a leader whose disk is full hands over to a node that has room, and every write is taken", (t) =>
+Deno.test("full disk: the leader transfers leadership to a node with disk space, and every write is accepted", (t) =>
   onSmallDisk(t, 3, async ({ cluster, disk }) => {
     await using client = await cluster.connect();
     await client.put("the client", "knows the leader");
     if (await cluster.waitForLeader() !== 1) await client.cluster.transferLeadership(1);
-    await eventually("the leader has heard of the others' disks", async () => {
+    await eventually("the leader has received the others' disk state", async () => {
       const status = await cluster.status(1);
       return status?.role === "leader" && status.peers.every(({ hasDiskSpace }) => hasDiskSpace === true)
         ? true
@@ -57,7 +57,7 @@ Deno.test("a leader whose disk is full hands over to a node that has room, and e
     disk.free();
   }));
 
-Deno.test("a node whose disk is full, with no other to hand over to, still answers", (t) =>
+Deno.test("full disk: a node without a transfer target still answers", (t) =>
   onSmallDisk(t, 1, async ({ cluster, disk }) => {
     await using client = await cluster.connect();
     await client.put("key", "before");

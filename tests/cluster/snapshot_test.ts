@@ -1,6 +1,6 @@
 /**
- * Snapshots of real processes on a real disk: the log stays small, a node that was away comes back over a snapshot,
- * kill -9 may come at any moment of it, and damaged snapshots are passed over or refused, never served.
+ * Snapshots of real processes on a real disk: the log stays small, a node that lagged behind catches up with a snapshot,
+ * kill -9 is safe at any point of it, and damaged snapshots are skipped or refused, never served.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
@@ -14,7 +14,7 @@ import { killInCompactions } from "../torture/compaction.ts";
 
 const SNAPSHOT_LOG_BYTES = 65_536;
 const SMALL_LOG = ["--snapshot-log-bytes", `${SNAPSHOT_LOG_BYTES}`, "--segment-bytes", "16384"];
-/** Far above what two snapshots' worth of log, the tail and the segments at both ends come to. */
+/** Far more than the log between two snapshots, the kept tail and the segments at both ends. */
 const LOG_BOUND_BYTES = 10 * SNAPSHOT_LOG_BYTES;
 const VALUE = "v".repeat(8_192);
 const OVERWRITTEN_KEYS = 8;
@@ -24,10 +24,10 @@ const LARGE_KEYS = 48;
 const LARGE_VALUE = "x".repeat(65_536);
 /** For each 64 KiB. */
 const SLOW_LINK_MS = 60;
-/** Of the file that is received; then the receiver is killed. */
+/** Size of the partly received file at which the receiver is killed. */
 const RECEIVED_BYTES = 786_432;
 
-/** So many puts of {@link VALUE} on a few keys. */
+/** Puts {@link VALUE} so many times on a few keys. */
 async function overwrite(client: KvClient, puts: number): Promise<void> {
   for (let put = 0; put < puts; put += OVERWRITTEN_KEYS) {
     const keys = Array.from({ length: OVERWRITTEN_KEYS }, (_, key) => `over/${key}`);
@@ -35,11 +35,11 @@ async function overwrite(client: KvClient, puts: number): Promise<void> {
   }
 }
 
-Deno.test("the log on the disk stays small, however much is written", async () => {
+Deno.test("snapshots: the log on the disk stays small, however much is written", async () => {
   await using cluster = await TestCluster.start({ flags: SMALL_LOG });
   await using client = await cluster.connect();
   for (let part = 1; part <= 2; part++) {
-    // 4 MiB to each node: 64 times what calls for a snapshot.
+    // 4 MiB to each node: 64 times the size that triggers a snapshot.
     await overwrite(client, 512);
     for (const id of cluster.ids) {
       await eventually(`the log of node ${id} is small, and two snapshots are kept`, () => {
@@ -57,7 +57,7 @@ Deno.test("the log on the disk stays small, however much is written", async () =
   await cluster.waitForEqualStates();
 });
 
-Deno.test("a node for which only a snapshot helps is killed while it receives it, and catches up", async (t) => {
+Deno.test("snapshots: a node that needs one is killed while it receives it, and catches up", async (t) => {
   await underLoad({ proxied: true, flags: SMALL_LOG }, async ({ cluster, progress }) => {
     await using client = await cluster.connect();
     const leader = await cluster.waitForLeader();
@@ -65,7 +65,7 @@ Deno.test("a node for which only a snapshot helps is killed while it receives it
     assert(away !== undefined);
     const receiving = join(cluster.dataFolder(away), "snapshots", "receiving.new");
 
-    await step(t, "it is away until nobody's log reaches back to it", async () => {
+    await step(t, "it is stopped until no log contains its next entry", async () => {
       const lastIndex = (await cluster.status(away))?.lastLogIndex ?? 0;
       await cluster.kill(away);
       for (let key = 0; key < LARGE_KEYS; key++) await client.put(`large/${key}`, LARGE_VALUE);
@@ -79,7 +79,7 @@ Deno.test("a node for which only a snapshot helps is killed while it receives it
       }
     });
 
-    await step(t, "it is killed when part of the snapshot has come", async () => {
+    await step(t, "it is killed when part of the snapshot has arrived", async () => {
       for (const from of cluster.ids) {
         if (from !== away) cluster.delay({ from, to: away, delayMs: SLOW_LINK_MS });
       }
@@ -92,7 +92,7 @@ Deno.test("a node for which only a snapshot helps is killed while it receives it
       await progress();
     });
 
-    await step(t, "it starts without the part, receives all of it, and catches up", async () => {
+    await step(t, "it starts without that part, receives the complete snapshot, and catches up", async () => {
       cluster.heal();
       await cluster.startNode(away);
       const caughtUpWith = (await cluster.status(await cluster.waitForLeader()))?.commitIndex ?? 0;
@@ -108,11 +108,11 @@ Deno.test("a node for which only a snapshot helps is killed while it receives it
   });
 });
 
-Deno.test("kill -9 in the middle of snapshots and of cutting the log loses nothing", async () => {
+Deno.test("snapshots: kill -9 during snapshots and compaction loses nothing", async () => {
   await killInCompactions({ kills: KILLS, seed: 1, tell: () => {} });
 });
 
-Deno.test("a damaged snapshot is passed over, and where none is whole the node refuses", async (t) => {
+Deno.test("snapshots: a damaged one is skipped, and a node with only damaged ones refuses to start", async (t) => {
   await using cluster = await TestCluster.start({ nodes: 1, flags: SMALL_LOG });
   await using client = await cluster.connect();
   const snapshots = join(cluster.dataFolder(1), "snapshots");
@@ -127,7 +127,7 @@ Deno.test("a damaged snapshot is passed over, and where none is whole the node r
 
   await step(
     t,
-    "the newest is damaged: the one before it and the log say the same, and it is replaced",
+    "the newest is damaged: the one before it and the log give the same state, and it is replaced",
     async () => {
       const newest = filesIn(snapshots, ".snap").at(-1);
       assert(newest !== undefined);
@@ -144,17 +144,21 @@ Deno.test("a damaged snapshot is passed over, and where none is whole the node r
     },
   );
 
-  await step(t, "all are damaged: it refuses, says what to do, and changes nothing", async () => {
-    for (const file of filesIn(snapshots, ".snap")) damageMiddle(file);
-    const inspected = await cluster.run(["server", "inspect", `data/node-1`]);
-    assertEquals(inspected.code, 1, inspected.stdout);
-    assertStringIncludes(inspected.stdout, "DAMAGED: ");
-    const content = await contentOf(cluster.dataFolder(1));
-    const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(1)]);
-    assertEquals(code, 1, stderr);
-    for (const words of ["no snapshot reaches", "member replace", "docs/operations.md"]) {
-      assertStringIncludes(stderr, words);
-    }
-    assertEquals(await contentOf(cluster.dataFolder(1)), content);
-  });
+  await step(
+    t,
+    "all are damaged: the node refuses to start, names the remedy, and changes nothing",
+    async () => {
+      for (const file of filesIn(snapshots, ".snap")) damageMiddle(file);
+      const inspected = await cluster.run(["server", "inspect", `data/node-1`]);
+      assertEquals(inspected.code, 1, inspected.stdout);
+      assertStringIncludes(inspected.stdout, "DAMAGED: ");
+      const content = await contentOf(cluster.dataFolder(1));
+      const { code, stderr } = await cluster.run(["server", ...cluster.serverArguments(1)]);
+      assertEquals(code, 1, stderr);
+      for (const words of ["no snapshot reaches", "member replace", "docs/operations.md"]) {
+        assertStringIncludes(stderr, words);
+      }
+      assertEquals(await contentOf(cluster.dataFolder(1)), content);
+    },
+  );
 });

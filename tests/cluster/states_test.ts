@@ -1,4 +1,4 @@
-/** What status, members and health say of nodes that are frozen, gone, or lead no more. */
+/** Output of status, members and health about nodes that are suspended, dead, or no longer lead. */
 import { assertEquals } from "@std/assert";
 import { isDeepStrictEqual } from "node:util";
 import { TestCluster } from "../support/processes/cluster.ts";
@@ -33,12 +33,12 @@ async function awaitStates(
   }
 }
 
-/** Waits until the other nodes follow a leader; gives its id. */
+/** Waits until the other nodes follow a leader; returns its id. */
 async function newLeader(cluster: TestCluster, old: number): Promise<number> {
   return await cluster.waitForLeader(cluster.ids.filter((id) => id !== old));
 }
 
-Deno.test("frozen nodes are not answering, dead ones unreachable, and health ends with 0 only while reads work", async () => {
+Deno.test("status: suspended nodes are not answering, dead ones unreachable, and health exits with 0 only while reads work", async () => {
   await using cluster = await TestCluster.start();
   const leader = await cluster.waitForLeader();
   const [frozen = 0, other = 0] = cluster.ids.filter((id) => id !== leader);
@@ -46,7 +46,7 @@ Deno.test("frozen nodes are not answering, dead ones unreachable, and health end
   cluster.pause(frozen);
   const withLeader = { [leader]: "up", [frozen]: "notAnswering", [other]: "up" };
   await awaitStates(cluster, { expected: withLeader, code: 0 });
-  // Enough that one of them begins with the frozen node's address.
+  // Enough runs that one of them begins with the suspended node's address.
   for (let round = 0; round < 6; round++) await cluster.client(["health"]);
   await cluster.kill(leader);
   const withoutLeader = { [leader]: "unreachable", [frozen]: "notAnswering", [other]: "up" };
@@ -58,7 +58,7 @@ Deno.test("frozen nodes are not answering, dead ones unreachable, and health end
   await cluster.client(["health"]);
 });
 
-Deno.test("members says of a leader that died that its successor has not heard from it", async () => {
+Deno.test("members: a dead leader is shown as one that its successor has not heard from", async () => {
   await using cluster = await TestCluster.start();
   const old = await cluster.waitForLeader();
   await cluster.client(["put", "k", "v"]);

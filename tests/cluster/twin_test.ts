@@ -5,7 +5,7 @@ import { eventually } from "../support/eventually.ts";
 import { startKvraft } from "../support/processes/process.ts";
 import { freePorts } from "../support/temporary.ts";
 
-Deno.test("a copy of a folder that runs beside its original is named by the nodes that both call", async () => {
+Deno.test("data folder: two nodes that run from copies of one folder are reported by the nodes that both dial", async () => {
   await using cluster = await TestCluster.start();
   const leader = await cluster.waitForLeader();
   const original = cluster.ids.find((id) => id !== leader);

@@ -53,7 +53,7 @@ async function listOf(folder: string, origin: readonly string[] = []): Promise<L
   return JSON.parse(listed.stdout);
 }
 
-Deno.test("a data folder of 0.1.0 that kill -9 left serves what was in it, and goes on", async () => {
+Deno.test("compatibility: a data folder of 0.1.0 after a kill -9 serves its keys and accepts writes", async () => {
   await using folder = await folderOfEarlierNode();
   const inspected = await runKvraft(["server", "inspect", "data/node-1", "--output", "json"], {
     cwd: folder.path,
@@ -67,7 +67,7 @@ Deno.test("a data folder of 0.1.0 that kill -9 left serves what was in it, and g
   assert(again.revision > NODE_REVISION);
 });
 
-Deno.test("a backup of 0.1.0 is restored: its keys, with the revisions they had", async () => {
+Deno.test("compatibility: a backup of 0.1.0 is restored with all keys and revisions", async () => {
   await using folder = await TemporaryFolder.make();
   Deno.copyFileSync(join(CHECKOUT, FILES, "backup-0.1.0.snap"), join(folder.path, "backup.snap"));
   const members = "1=127.0.0.1:7101";

@@ -1,4 +1,4 @@
-/** A cluster of an earlier version, upgraded node by node while it serves: the earlier code is in this repository's history. */
+/** A rolling upgrade from an earlier version under load; the earlier code comes from this repository's history. */
 import { CHECKOUT } from "../support/checkout.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { underLoad } from "../support/processes/under_load.ts";
@@ -7,7 +7,7 @@ import { TemporaryFolder } from "../support/temporary.ts";
 /** The last commit of version 0.1.0. */
 const EARLIER_COMMIT = "0269e56";
 
-/** Unpacks the earlier commit into `folder`; false where the history is not there (a shallow clone, an archive). */
+/** Unpacks the earlier commit into `folder`; returns false without its history (a shallow clone, an archive). */
 function unpackEarlier(folder: string): boolean {
   const script = 'git cat-file -e "$1^{commit}" && git archive "$1" | tar -x -C "$2"';
   const { success } = new Deno.Command("bash", {
@@ -18,7 +18,7 @@ function unpackEarlier(folder: string): boolean {
   return success;
 }
 
-/** Runs `test` with the earlier checkout, or says that it can't. */
+/** Runs `test` with the earlier checkout, or prints that it is skipped. */
 async function withEarlier(test: (checkout: string) => Promise<void>): Promise<void> {
   await using earlier = await TemporaryFolder.make();
   if (unpackEarlier(earlier.path)) await test(earlier.path);
@@ -26,9 +26,9 @@ async function withEarlier(test: (checkout: string) => Promise<void>): Promise<v
   else console.log(`skipped: commit ${EARLIER_COMMIT} is not in this clone's history`);
 }
 
-Deno.test("a cluster of 0.1.0 is upgraded node by node under load, with one step back", async () => {
+Deno.test("upgrade: a cluster of 0.1.0 is upgraded node by node under load, with one downgrade in between", async () => {
   await withEarlier(async (earlier) => {
-    await underLoad({ judged: true, checkout: earlier }, async ({ cluster, progress }) => {
+    await underLoad({ checked: true, checkout: earlier }, async ({ cluster, progress }) => {
       const replace = async (id: number, checkout: string): Promise<void> => {
         await cluster.stop(id);
         await cluster.startNode(id, checkout);
@@ -42,7 +42,7 @@ Deno.test("a cluster of 0.1.0 is upgraded node by node under load, with one step
   });
 });
 
-Deno.test("nodes of 0.1.0 and of this version hold equal states", async () => {
+Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states", async () => {
   await withEarlier(async (earlier) => {
     await using cluster = await TestCluster.start({ checkout: earlier, started: [1] });
     await cluster.startNodes([2]);
@@ -51,7 +51,7 @@ Deno.test("nodes of 0.1.0 and of this version hold equal states", async () => {
     const numbers = Array.from({ length: 100 }, (_, number) => number);
     await Promise.all(numbers.map((number) => client.put(`key/${number}`, `value ${number}`)));
     await Promise.all(numbers.slice(50).map((number) => client.delete(`key/${number}`)));
-    // Of a key that is absent: it takes a revision as long as a node of 0.1.0 is a member.
+    // Deleting an absent key uses a revision as long as a node of 0.1.0 is a member.
     await client.delete("never/written");
     await cluster.waitForEqualStates();
     await cluster.client(["snapshot", "now", "3"]);

@@ -1,7 +1,7 @@
 /**
- * Runs every golden script of the consensus core and compares its text with what the core does now.
+ * Runs every golden script of the consensus core and compares its text with the actual behaviour.
  *
- * To write down a wanted change: `deno task unit -- --update`, then read the diff.
+ * To record an intended change: `deno task unit -- --update`, then read the diff.
  */
 import { assert, assertEquals } from "@std/assert";
 import { runScript } from "../support/raft/script.ts";
@@ -13,14 +13,14 @@ const names = [...Deno.readDirSync(folder)].map((file) => file.name).filter((nam
   .sort();
 
 for (const name of names) {
-  Deno.test(`the core does what golden/raft/${name} says`, () => {
+  Deno.test(`golden: the core behaves as raft/${name} describes`, () => {
     const file = new URL(name, folder);
     const expected = Deno.readTextFileSync(file);
-    assert(expected.startsWith("# "), "a script begins with a sentence that says what it shows");
+    assert(expected.startsWith("# "), "a script begins with a sentence about its purpose");
     const actual = runScript(expected);
     if (update) Deno.writeTextFileSync(file, actual);
     else assertEquals(actual.split("\n"), expected.split("\n"));
   });
 }
 
-Deno.test("there is a golden script for the core", () => assert(names.length > 0));
+Deno.test("golden: scripts for the core exist", () => assert(names.length > 0));

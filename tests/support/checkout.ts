@@ -1,11 +1,11 @@
-/** The files of this checkout, for tests that read the house itself or start programs from it. */
+/** The files of this checkout, for tests that read the sources or start programs from them. */
 import { fromFileUrl, join } from "@std/path";
 
 /** Absolute path of the checkout. */
 export const CHECKOUT = fromFileUrl(new URL("../..", import.meta.url));
 
-/** Folders that hold no part of the project. */
-const FOREIGN_FOLDERS = new Set([".git", ".cache", "data", "node_modules", "coverage"]);
+/** Folders without sources of the project. */
+const SKIPPED_FOLDERS = new Set([".git", ".cache", "data", "node_modules", "coverage"]);
 
 /** Paths of all files whose name ends in one of `endings`, relative to the checkout, sorted. */
 export function filesOfCheckout(endings: readonly string[]): readonly string[] {
@@ -13,7 +13,7 @@ export function filesOfCheckout(endings: readonly string[]): readonly string[] {
   const walk = (folder: string): void => {
     for (const entry of Deno.readDirSync(join(CHECKOUT, folder))) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (entry.isDirectory && !FOREIGN_FOLDERS.has(entry.name)) walk(path);
+      if (entry.isDirectory && !SKIPPED_FOLDERS.has(entry.name)) walk(path);
       if (entry.isFile && endings.some((ending) => entry.name.endsWith(ending))) found.push(path);
     }
   };
@@ -21,10 +21,10 @@ export function filesOfCheckout(endings: readonly string[]): readonly string[] {
   return found.sort();
 }
 
-/** What profilers, debuggers and crashes leave in the working directory; `.gitignore` has the same patterns. */
+/** Names of files that profilers, debuggers and crashes create in the working directory, as in `.gitignore`. */
 const TOOL_OUTPUT = /(^|\/)(isolate-[^/]*\.log|core(\.\d+)?|[^/]*\.(cpuprofile|heapprofile|heapsnapshot))$/;
 
-/** Whether a file is the output of a tool, which is never committed. */
+/** Returns whether a file is the output of a tool, which is never committed. */
 export function isToolOutput(path: string): boolean {
   return TOOL_OUTPUT.test(path);
 }
@@ -49,7 +49,7 @@ export function readCheckout(path: string): string {
   return Deno.readTextFileSync(join(CHECKOUT, path));
 }
 
-/** Copies the project into `target`, without data and history; with what is remembered about this machine. */
+/** Copies the project into `target`, without data and history, but with the cache of this machine. */
 export function copyCheckout(target: string): void {
   const copy = (path: string): void => {
     const to = join(target, path);
@@ -64,7 +64,7 @@ export function copyCheckout(target: string): void {
       if (entry.isFile) copy(`.cache/${entry.name}`);
     }
   } catch (error) {
-    // Without a task run before, nothing is remembered yet.
+    // There is no cache before the first task.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -1,20 +1,20 @@
 /**
- * Records a life of a disk operation by operation, and rebuilds what a loss of power before each of them may leave.
+ * Records the operations of a disk, and rebuilds the disks that a loss of power before each of them may leave.
  */
 import type { MemoryDisk, Unsynced } from "./fakes/memory_disk.ts";
 import type { SeededRandom } from "./seeded_random.ts";
 
-/** The moment before one operation of a disk's life, or after the last one. */
+/** The moment before an operation of a disk, or after the last one. */
 export interface CrashPoint<Known> {
-  /** What was about to be done, for messages. */
+  /** The next operation, for messages. */
   readonly about: string;
-  /** The disk at that moment: what was synced, and what was not. */
+  /** The disk at that moment, with synced and unsynced writes. */
   readonly image: MemoryDisk;
-  /** What the one who lived knew by then. */
+  /** State of the recorded run at that moment. */
   readonly known: Known;
 }
 
-/** Up to so many unsynced pieces every subset of them is tried; of more, samples. */
+/** Most unsynced pieces of which every subset is tried; of more, samples are. */
 const EXHAUSTIVE_PIECES = 6;
 
 /** Adds a crash point to `into` before every operation of `disk` from now on. */
@@ -48,7 +48,7 @@ export function* outcomesOf(
   }
 }
 
-/** How many pieces a crash asks about. Names of lost directories hide pieces, so it is asked with all kept. */
+/** Counts the pieces that a crash may lose. A lost directory hides pieces, so all are kept while counting. */
 function piecesOf(image: MemoryDisk): number {
   const pieces: Unsynced[] = [];
   image.crash((piece) => pieces.push(piece) > 0);

@@ -1,8 +1,8 @@
-/** Checks that what the documents tell a reader to type or open exists. */
+/** Checks that commands, files and constants in the documents exist. */
 import { dirname, join, relative } from "@std/path";
 import { CHECKOUT, filesOfCheckout, readCheckout } from "./checkout.ts";
 
-/** What `path`, a Markdown document with the text `source`, names that is not there; one sentence each. */
+/** Returns a sentence for each missing thing that `source`, the text of the Markdown document at `path`, names. */
 export function documentProblems(path: string, source: string): readonly string[] {
   const problems = [...commandProblems(source), ...linkProblems(path, source), ...limitProblems(source)];
   return problems.map((problem) => `${path} ${problem}`);

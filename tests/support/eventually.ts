@@ -3,26 +3,26 @@
  * waited for. Nothing else in the tests waits.
  */
 
-/** How long a test waits for what should take moments. Generous: a busy machine is no failure. */
+/** Default deadline. Generous, since a busy machine is no failure. */
 export const DEADLINE_MS = 30_000;
 const POLL_MS = 20;
 
-/** How to wait. */
+/** Options of a wait. */
 export interface WaitOptions {
   /** Default {@link DEADLINE_MS}. */
   readonly deadlineMs?: number;
-  /** Added to the error: the logs of whoever did not do what was waited for. */
+  /** Text added to the error: the logs of the processes that the test waited for. */
   readonly explain?: () => string;
 }
 
-/** What was waited for did not come. */
+/** Thrown at the deadline. */
 export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
 }
 
 /**
- * Tries until `attempt` gives something other than null, and gives that. An attempt that throws counts as null;
- * the last such error ends up in the error at the deadline.
+ * Repeats `attempt` until it returns something other than null, and returns that. An attempt that throws counts as null;
+ * the error at the deadline contains the last such error.
  */
 export async function eventually<T>(
   what: string,
@@ -48,7 +48,7 @@ export async function eventually<T>(
   }
 }
 
-/** Gives what `promise` gives, unless that takes longer than the deadline. */
+/** Returns the result of `promise`; throws at the deadline. */
 export async function within<T>(what: string, promise: Promise<T>, options: WaitOptions = {}): Promise<T> {
   const { deadlineMs = DEADLINE_MS, explain = (): string => "" } = options;
   const late = Promise.withResolvers<never>();

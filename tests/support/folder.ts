@@ -1,7 +1,7 @@
-/** What a folder holds, to the byte: to show that a refusal changed nothing. */
+/** The exact content of a folder, to show that a refusal changed nothing. */
 import { join } from "@std/path";
 
-/** Every file below `folder` by its path in it, with the SHA-256 of its bytes. */
+/** Returns every file below `folder` by its path in it, with the SHA-256 of its bytes. */
 export async function contentOf(folder: string): Promise<Readonly<Record<string, string>>> {
   const content: Record<string, string> = {};
   const walk = async (below: string): Promise<void> => {
@@ -16,7 +16,7 @@ export async function contentOf(folder: string): Promise<Readonly<Record<string,
   return content;
 }
 
-/** Flips one bit of the first place where the bytes of `text` stand in a file below `folder`; gives the file's name. */
+/** Flips one bit of the first occurrence of `text` in a file below `folder`; returns the file's name. */
 export function damage(folder: string, text: string): string {
   for (const entry of Deno.readDirSync(folder)) {
     const file = join(folder, entry.name);
@@ -50,13 +50,13 @@ export function damageMiddle(file: string): void {
   Deno.writeFileSync(file, bytes);
 }
 
-/** Paths of the files in `folder` whose names end so, sorted by name. */
+/** Returns the paths of the files in `folder` whose names end so, sorted by name. */
 export function filesIn(folder: string, ending: string): readonly string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.endsWith(ending)).sort()
     .map((name) => join(folder, name));
 }
 
-/** Size of a file; 0 when there is none. */
+/** Returns the size of a file; 0 when there is none. */
 export function bytesOf(file: string): number {
   try {
     return Deno.statSync(file).size;

@@ -1,4 +1,4 @@
-/** How clients of other protocols begin, as they really do; for tests of what a node makes of them. */
+/** First bytes of real clients of other protocols, for tests of a node's reaction. */
 
 /** The first bytes of a connection and what they should be recognised as. */
 export interface Opening {
@@ -25,7 +25,7 @@ export const OPENINGS: readonly Opening[] = [
   { looksLike: "SMTP or FTP", bytes: text("EHLO relay.example\r\n") },
 ];
 
-/** What servers of other protocols say first, or in answer to a hello. */
+/** First bytes that servers of other protocols send, by themselves or in answer to a hello. */
 export const ANSWERS: readonly Opening[] = [
   { looksLike: "HTTP", bytes: text("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n") },
   { looksLike: "HTTP/2 or gRPC", bytes: text("\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80") },

@@ -1,4 +1,4 @@
-/** States and snapshots for tests of the server room: small machines, the store they are kept in, and what a file holds. */
+/** State machines and snapshots for tests of lib/server. */
 import { type SessionStamp, StateMachine } from "../../lib/kv/mod.ts";
 import { encodeConfiguration } from "../../lib/protocol/configuration.ts";
 import type { Configuration } from "../../lib/raft/mod.ts";
@@ -12,10 +12,10 @@ export const THREE: Configuration = foundingConfiguration(
   [1, 2, 3].map((id) => ({ id, address: `n${id}:7001` })),
 );
 
-/** Lets nobody have a turn. */
+/** A yield that does not wait. */
 export const noYield = (): Promise<void> => Promise.resolve();
 
-/** A state with one key for each entry of its log, which has `index` entries. */
+/** Returns a state with one key for each of the `index` entries of its log. */
 export function machineAt(index: number, valueBytes = 10): StateMachine {
   const machine = new StateMachine();
   grow(machine, index, valueBytes);
@@ -33,13 +33,13 @@ export function grow(machine: StateMachine, index: number, valueBytes = 10): voi
   }
 }
 
-/** The store of a disk, whose folder is made when missing. */
+/** Opens the snapshot store of a disk; creates its folder when missing. */
 export async function openStore(disk: Disk): Promise<SnapshotStore> {
   for (const folder of ["/data", SNAPSHOTS]) if (disk.stat(folder) === null) disk.createDirectory(folder);
   return await SnapshotStore.open({ disk, directory: SNAPSHOTS });
 }
 
-/** Stores a snapshot of the machine as it is. */
+/** Stores a snapshot of the machine's current state. */
 export async function storeState(
   store: SnapshotStore,
   machine: StateMachine,
@@ -57,7 +57,7 @@ export async function storeState(
   return await writer.commit();
 }
 
-/** What there is in the store, newest first: `12@3`. */
+/** Returns the snapshots in the store, newest first: `12@3`. */
 export function storedText(store: SnapshotStore): readonly string[] {
   return store.list().map(({ index, term, damage }) =>
     `${index}@${term}${damage === null ? "" : " damaged"}`

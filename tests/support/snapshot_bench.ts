@@ -1,4 +1,4 @@
-/** A leader and a follower between which snapshots travel, for tests that hold the frames in their hands. */
+/** A leader and a follower that transfer snapshots, for tests that deliver the frames one by one. */
 import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../lib/protocol/limits.ts";
 import { assertEquals } from "@std/assert";
 import { StateMachine } from "../../lib/kv/mod.ts";
@@ -16,15 +16,15 @@ import { RecordingLogger } from "./fakes/recording_logger.ts";
 import { machineAt, noYield, openStore, storeState } from "./server_state.ts";
 import { IDENTITY, SNAPSHOTS } from "./storage.ts";
 
-/** Ids of the two. */
+/** Ids of the leader and the follower. */
 export const LEADER = 1;
 export const FOLLOWER = 2;
-/** Without an answer for so long, the leader asks. */
+/** Time without an answer after which the leader sends a probe. */
 export const INTERVAL_MS = 100;
-/** Bytes of a piece. */
+/** Bytes of a chunk. */
 export const PIECE_BYTES = 262_144;
 
-/** A leader and a follower, with the frames between them in a test's hands. */
+/** A leader and a follower; the test delivers the frames between them. */
 export class Bench {
   readonly clock = new ManualClock();
   readonly logger = new RecordingLogger();
@@ -36,12 +36,12 @@ export class Bench {
   readonly notNeeded: number[] = [];
   readonly suspected: number[] = [];
   readonly failed: number[] = [];
-  /** What the follower's core knows. */
+  /** State of the follower's core. */
   situation = { term: 1, appliedIndex: 0 };
-  /** Whether the leader's frames are taken by its link. */
+  /** Whether the leader's link accepts frames. */
   isLinked = true;
   yieldToEventLoop: () => Promise<void> = noYield;
-  /** What the leader does when the follower may have found a snapshot damaged. */
+  /** Called when the follower may have found a snapshot damaged. */
   suspect: (snapshot: StoredSnapshot) => Promise<void> = noYield;
   readonly leaderStore: SnapshotStore;
   readonly followerStore: SnapshotStore;
@@ -98,14 +98,14 @@ export class Bench {
     this.sender.start(FOLLOWER, { term, index });
   }
 
-  /** The next chunk arrives. */
+  /** Delivers the next chunk. */
   deliverChunk(): boolean {
     const chunk = this.chunks.shift();
     if (chunk !== undefined) this.receiving.chunk(LEADER, chunk);
     return chunk !== undefined;
   }
 
-  /** The next answer arrives. */
+  /** Delivers the next answer. */
   deliverAnswer(): boolean {
     const answer = this.answers.shift();
     if (answer === undefined) return false;
@@ -117,7 +117,7 @@ export class Bench {
     return true;
   }
 
-  /** Everything arrives until nothing is under way. */
+  /** Delivers all frames until none is in flight. */
   async flow(): Promise<void> {
     do {
       while (this.deliverChunk() || this.deliverAnswer());
@@ -125,7 +125,7 @@ export class Bench {
     } while (this.chunks.length > 0 || this.answers.length > 0);
   }
 
-  /** Ends both ends; nothing is left of them. */
+  /** Ends both sides; checks that no timer and no file is left. */
   async close(): Promise<void> {
     this.sender.close();
     await this.receiving.close();
@@ -139,12 +139,12 @@ export class Bench {
   }
 }
 
-/** The records of a state. */
+/** Returns the records of a state. */
 export function recordsOf(machine: StateMachine | undefined): unknown {
   return [...machine?.snapshot().records() ?? []];
 }
 
-/** A leader with a snapshot of 2.1 MB: nine pieces, two more than two windows. */
+/** Returns a leader with a snapshot of 2.1 MB: nine chunks, two more than two windows. */
 export async function large(): Promise<{ bench: Bench; machine: StateMachine }> {
   const bench = await Bench.make();
   const machine = machineAt(21, 100_000);

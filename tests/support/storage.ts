@@ -1,4 +1,4 @@
-/** Helpers for tests of the log: short ways to make entries, open logs, and say in one value what a log holds. */
+/** Helpers for tests of the log, which make entries, open logs, and return the content of a log as one value. */
 import { DataDirectory, SnapshotStore, WriteAheadLog } from "../../lib/storage/mod.ts";
 import type { EntryId } from "../../lib/raft/mod.ts";
 import type { Disk, Identity, PersistBatch, RecoveredLog } from "../../lib/storage/mod.ts";
@@ -12,14 +12,14 @@ export const IDENTITY: Identity = {
   dataId: 4711,
   founders: [{ id: 1, address: "n1:7001" }, { id: 2, address: "n2:7001" }],
 };
-/** Where they lie. */
+/** The folder of the log. */
 export const WAL = "/data/wal";
-/** Where snapshots lie. */
+/** The folder of snapshots. */
 export const SNAPSHOTS = "/data/snapshots";
 /** Path of the log's first segment. */
 export const FIRST_SEGMENT = `${WAL}/00000000000000000001.log`;
 
-/** A command entry with a text or bytes as its data. */
+/** Returns a command entry with a text or bytes as its data. */
 export function entry(index: number, term: number, data: string | Uint8Array = `${index}@${term}`): Entry {
   return {
     index,
@@ -29,12 +29,12 @@ export function entry(index: number, term: number, data: string | Uint8Array = `
   };
 }
 
-/** A hard state. */
+/** Returns a hard state. */
 export function hardState(term: number, vote: number | null = null, commitIndex = 0): HardState {
   return { term, vote, commitIndex };
 }
 
-/** A batch. */
+/** Returns a batch. */
 export function batch(state: HardState | null, ...entries: Entry[]): PersistBatch {
   return { snapshot: null, hardState: state, entries };
 }
@@ -44,23 +44,23 @@ export function resetBatch(snapshot: EntryId, state: HardState | null, ...entrie
   return { snapshot, hardState: state, entries };
 }
 
-/** What a log holds: the hard state, and each entry as text. Two logs are equal when these are. */
+/** The content of a log: the hard state, and each entry as text. Logs are equal when these are. */
 export interface LogContent {
   readonly hardState: HardState;
   readonly entries: readonly string[];
 }
 
-/** An entry as a short text. */
+/** Returns an entry as a short text. */
 export function entryText({ index, term, kind, data }: Entry): string {
   return `${index}@${term} ${kind} ${new TextDecoder("latin1").decode(data)}`;
 }
 
-/** What recovery handed back, for a log whose tail bound holds all of it. */
+/** Returns the recovered content of a log that fits into its tail bound. */
 export function contentOf(recovered: RecoveredLog): LogContent {
   return { hardState: recovered.hardState, entries: recovered.cachedEntries.map(entryText) };
 }
 
-/** What may be found of a log to which `last` was written and not synced: each beginning of it, from none to all. */
+/** Returns all possible contents of a log to which `last` was written and not synced: each prefix of it. */
 export function beginningsOf(before: LogContent, last: PersistBatch): readonly LogContent[] {
   const state = last.hardState ?? before.hardState;
   const first = last.entries[0]?.index ?? Number.POSITIVE_INFINITY;
@@ -74,12 +74,12 @@ export function beginningsOf(before: LogContent, last: PersistBatch): readonly L
   return beginnings;
 }
 
-/** Whether one of `contents` is `content`. */
+/** Returns whether one of `contents` equals `content`. */
 export function includes(contents: readonly LogContent[], content: LogContent): boolean {
   return contents.some((each) => JSON.stringify(each) === JSON.stringify(content));
 }
 
-/** What {@link openNode} may be told. */
+/** Options of {@link openNode}. */
 export interface NodeOptions {
   /** Small unless given. */
   readonly segmentBytes?: number;
@@ -87,7 +87,7 @@ export interface NodeOptions {
   readonly entryCacheBytes?: number;
 }
 
-/** Opens data directory, snapshots and log as a node does: the log is told of the newest snapshot that can be read. */
+/** Opens data directory, snapshots and log as a node does: the log gets the newest readable snapshot. */
 export async function openNode(
   disk: Disk,
   options: NodeOptions = {},
@@ -111,7 +111,7 @@ export async function openNode(
   }
 }
 
-/** The same, where only the log is of interest. */
+/** Opens a node and returns only its log. */
 export async function openLog(
   disk: Disk,
   options: NodeOptions = {},
@@ -120,7 +120,7 @@ export async function openLog(
   return { log, recovered };
 }
 
-/** The newest snapshot that is whole. */
+/** Returns the newest undamaged snapshot. */
 export async function newestReadable(store: SnapshotStore): Promise<EntryId | null> {
   for (const stored of store.list()) {
     const { index, term } = stored;
@@ -129,7 +129,7 @@ export async function newestReadable(store: SnapshotStore): Promise<EntryId | nu
   return null;
 }
 
-/** All content of a snapshot as text. */
+/** Returns all content of a snapshot as text. */
 export async function snapshotText(store: SnapshotStore, snapshot: EntryId): Promise<string> {
   const reader = await store.reader(snapshot);
   const decoder = new TextDecoder("latin1");
@@ -138,7 +138,7 @@ export async function snapshotText(store: SnapshotStore, snapshot: EntryId): Pro
   return text;
 }
 
-/** Writes a snapshot whose content are these chunks. */
+/** Writes a snapshot with these chunks as its content. */
 export async function writeSnapshot(
   store: SnapshotStore,
   { index, term, chunks }: EntryId & { readonly chunks: readonly string[] },
@@ -163,7 +163,7 @@ export async function appendSynced(log: WriteAheadLog, batches: readonly Persist
   }
 }
 
-/** The file with the highest name among the segments. */
+/** Returns the segment with the highest name. */
 export function lastSegmentPath(disk: Disk): string {
   const names = disk.list(WAL).filter((name) => name.endsWith(".log"));
   return `${WAL}/${names.at(-1) ?? ""}`;

@@ -1,6 +1,6 @@
 /**
- * A node's storage as plain values: what a log and a newest snapshot say, what a batch may leave of itself, and what a
- * start makes of a log and a snapshot that are not of one mind.
+ * A model of a node's storage with plain values: the content of log and newest snapshot, the possible remains of an
+ * unsynced batch, and the result of a start when log and snapshot disagree.
  */
 import { assert } from "@std/assert";
 import type { HardState } from "../../lib/raft/types.ts";
@@ -17,26 +17,26 @@ export interface LogModel {
   readonly texts: readonly string[];
 }
 
-/** A log before anything was written. */
+/** An empty log. */
 export const EMPTY_LOG: LogModel = {
   hardState: { term: 0, vote: null, commitIndex: 0 },
   begin: { index: 0, term: 0 },
   texts: [],
 };
 
-/** Index of the last entry. */
+/** Returns the index of the last entry. */
 export function lastIndexOf({ begin, texts }: LogModel): number {
   return begin.index + texts.length;
 }
 
-/** Term of an entry, or of the one before the first; null for others. */
+/** Returns the term of an entry, or of the one before the first; null for others. */
 export function termOf({ begin, texts }: LogModel, index: number): number | null {
   if (index === begin.index) return begin.term;
   const [, term] = /^\d+@(\d+) /.exec(texts[index - begin.index - 1] ?? "") ?? [];
   return term === undefined ? null : Number(term);
 }
 
-/** What the log may be found as when `batch` was written to it and not synced: first without, last with all of it. */
+/** Returns the possible logs after `batch` was written and not synced: the first without it, the last with all of it. */
 export function stagesOf(
   before: LogModel,
   { snapshot, hardState, entries }: PersistBatch,
@@ -55,7 +55,7 @@ export function stagesOf(
   return [...stages, { ...now, hardState: full }];
 }
 
-/** What a start makes of a log when the state machine begins from `snapshot`. */
+/** Returns the log after a start with a state machine from `snapshot`. */
 export function startedFrom(log: LogModel, snapshot: EntryId | null): LogModel {
   if (snapshot === null || termOf(log, snapshot.index) === snapshot.term) return log;
   const { term, commitIndex } = log.hardState;
@@ -63,7 +63,7 @@ export function startedFrom(log: LogModel, snapshot: EntryId | null): LogModel {
   return { hardState, begin: snapshot, texts: [] };
 }
 
-/** Why `found` is not this log, cut at most up to `cutTo`; null when it is. */
+/** Returns why `found` is not this log, compacted at most up to `cutTo`; null when it is. */
 export function whyNotLog(
   found: RecoveredLog,
   { log, cutTo }: { readonly log: LogModel; readonly cutTo: number },
@@ -93,17 +93,17 @@ export function whyNotLog(
     : "term ranges above the compacted entry";
 }
 
-/** Everything that may be found of a node's storage. */
+/** All possible states of a node's storage. */
 export interface Possible {
-  /** First what is durable, then each stage of what was written since. */
+  /** The durable log, then the log after each later write. */
   readonly logs: readonly LogModel[];
-  /** The newest whole snapshot. */
+  /** The newest complete snapshot. */
   readonly snapshots: readonly (EntryId | null)[];
   /** The highest entry that a cut may have compacted. */
   readonly cutTo: number;
 }
 
-/** The log among the possible ones that was found; throws an assertion when it is none of them. */
+/** Returns the possible log that was found; fails an assertion when it is none of them. */
 export function identified(
   { recovered, snapshot }: { readonly recovered: RecoveredLog; readonly snapshot: EntryId | null },
   { logs, snapshots, cutTo }: Possible,

@@ -1,4 +1,4 @@
-/** Folders and ports that a test has for itself. */
+/** Temporary folders and free ports of a test. */
 
 /** A folder that is removed when its `await using` block ends. */
 export class TemporaryFolder implements AsyncDisposable {
@@ -13,11 +13,11 @@ export class TemporaryFolder implements AsyncDisposable {
   }
 }
 
-/** Below the ports that systems hand out to outgoing connections, so that none of those can take one of ours. */
+/** Below the ephemeral ports, so that no outgoing connection takes one of these. */
 const FIRST_PORT = 10_000;
 const LAST_PORT = 29_999;
 
-/** The first of `count` consecutive loopback ports on which nothing listens. */
+/** Returns the first of `count` consecutive free loopback ports. */
 export function freePorts(count: number): number {
   while (true) {
     const first = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT - count));

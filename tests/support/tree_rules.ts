@@ -6,7 +6,7 @@ import type { Finding } from "./source_rules.ts";
 
 /** Most source files in a folder, its subfolders not counted. */
 const MAX_FOLDER_FILES = 20;
-/** Shorter bodies may stand twice: a name costs as much as what it names. */
+/** Shorter bodies may be repeated: a name for them costs as much as the body. */
 const MIN_BODY_CHARACTERS = 40;
 /** Shorter lists of literals are alike by chance. */
 const MIN_UNION_MEMBERS = 3;
@@ -74,7 +74,7 @@ function largeFolders(
   return found;
 }
 
-/** Returns each file that imports itself over others; type imports do not count, as they are gone at run time. */
+/** Returns each file that imports itself through others; type imports do not count, as the compiler removes them. */
 function importCycles(facts: ReadonlyMap<string, FileFacts>): readonly Finding[] {
   const found: Finding[] = [];
   const finished = new Set<string>();

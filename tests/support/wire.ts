@@ -1,6 +1,5 @@
 /**
- * The port as a stranger's program would use it: bytes and frames made with the general MessagePack library, not with
- * the house's own codec.
+ * Raw access to the port: bytes and frames encoded by the general MessagePack library, independent of kvraft's codec.
  */
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { eventually, type WaitOptions, within } from "./eventually.ts";
@@ -32,13 +31,13 @@ export function frame(content: ValueType): Uint8Array<ArrayBuffer> {
 
 /** A frame received. */
 export interface Frame {
-  /** The bytes behind the length. */
+  /** The bytes after the length. */
   readonly payload: Uint8Array;
-  /** What they say. */
+  /** The decoded elements. */
   readonly elements: readonly ValueType[];
 }
 
-/** The node closed the connection before what was waited for arrived. */
+/** Thrown when the node closes the connection before the awaited frame. */
 export class ConnectionEndedError extends Error {
   override readonly name = "ConnectionEndedError";
 }
@@ -65,7 +64,7 @@ export class Wire implements Disposable {
     try {
       for (let sent = 0; sent < bytes.length;) sent += await this.#connection.write(bytes.subarray(sent));
     } catch {
-      // The node may close before everything is sent; waitForEnd tells.
+      // The node may close before everything is sent; waitForEnd reports that.
     }
   }
 

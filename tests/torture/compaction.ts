@@ -6,7 +6,7 @@
  */
 import { TestCluster } from "../support/processes/cluster.ts";
 import { within } from "../support/eventually.ts";
-import { JudgedWorkload } from "../support/processes/judged_workload.ts";
+import { CheckedWorkload } from "../support/processes/checked_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
 /** Small, so that snapshots are taken all the time, and segments go with each. */
@@ -39,7 +39,7 @@ export async function killInCompactions({ kills, seed, tell }: CompactionOptions
 async function runRound({ kills, seed, tell }: CompactionOptions): Promise<void> {
   const random = new SeededRandom(seed);
   await using cluster = await TestCluster.start({ flags: FLAGS });
-  await using workload = await JudgedWorkload.start(cluster, seed);
+  await using workload = await CheckedWorkload.start(cluster, seed);
   await workload.progress(PROGRESS_WRITES, cluster.logs);
   for (let kill = 0; kill < kills; kill++) {
     const node = random.pick(cluster.ids);
@@ -55,7 +55,7 @@ async function runRound({ kills, seed, tell }: CompactionOptions): Promise<void>
   await cluster.waitForLeader();
   await workload.progress(PROGRESS_WRITES, cluster.logs);
   await using reader = await cluster.connect();
-  await workload.stopAndJudge(reader);
+  await workload.stopAndCheck(reader);
   await cluster.waitForEqualStates();
 }
 

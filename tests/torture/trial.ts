@@ -7,7 +7,7 @@ import type { ReadMode } from "../../lib/server/config/config.ts";
 import type { Figures } from "../../lib/loadgen/mod.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
-import { JudgedWorkload } from "../support/processes/judged_workload.ts";
+import { CheckedWorkload } from "../support/processes/checked_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { Workload as Writers } from "../support/processes/workload.ts";
 import { DISK_NODE, type Fault, Nemesis } from "./nemesis.ts";
@@ -76,7 +76,7 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
   });
   await using client = await cluster.connect();
   await using writers = Writers.start(client);
-  await using workload = await JudgedWorkload.start(cluster, seed);
+  await using workload = await CheckedWorkload.start(cluster, seed);
   try {
     const random = new SeededRandom(seed);
     const nemesis = new Nemesis({ cluster, random, disk: mounted.disk, tell });
@@ -89,7 +89,7 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
 /** The participants of a trial. */
 interface Cast {
   readonly cluster: TestCluster;
-  readonly workload: JudgedWorkload;
+  readonly workload: CheckedWorkload;
   readonly writers: Writers;
   readonly nemesis: Nemesis;
   readonly random: SeededRandom;
@@ -113,7 +113,7 @@ async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<Tria
   await writers.progress(PROGRESS_WRITES, cluster.logs);
   await workload.progress(PROGRESS_WRITES, cluster.logs);
   await using reader = await cluster.connect();
-  const figures = await workload.stopAndJudge(reader);
+  const figures = await workload.stopAndCheck(reader);
   await writers.stopAndVerify();
   await cluster.waitForEqualStates();
   return { figures, acknowledged: writers.acknowledged, struck: nemesis.struck };

@@ -24,7 +24,7 @@ export const MEMBERS = parseMembers("1=n1:7001,2=n2:7002,3=n3:7003");
 /** The id of their cluster. */
 export const CLUSTER_ID = "00112233aabbccdd";
 
-/** As a welcome names them. */
+/** The members as a welcome lists them. */
 export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
   { id, address: formatAddress(address), role: "voter" }
 ));
@@ -32,7 +32,7 @@ export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
 /** Options and handlers of a listener that a test sets itself. */
 export type NetNodeOverrides = Partial<ConnectionListenerOptions & ConnectionHandlers>;
 
-/** The accepting end of a node, which keeps what it hears. */
+/** The accepting end of a node, which records what it receives. */
 export class NetNode {
   readonly listener: ConnectionListener;
   readonly logger = new RecordingLogger();
@@ -93,7 +93,7 @@ export class NetNode {
 /** A connection that sends the bytes that a test chooses. */
 export class RawConnection {
   readonly #connection: Connection;
-  /** What came back, decoded by the library. */
+  /** The received frames, decoded by the MessagePack library. */
   readonly received: ValueType[] = [];
   /** How the connection ended; null while it is open. */
   end: StreamEnd | null = null;
@@ -137,7 +137,7 @@ export class RawConnection {
   }
 }
 
-/** Lets turns pass until `condition` holds; fails after very many. For what no timer has to bring about. */
+/** Waits for turns of the event loop until `condition` holds; fails after very many. Timers do not advance. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
   for (let turn = 0; turn < 10_000; turn++) {
     if (condition()) return;

@@ -1,6 +1,6 @@
 /**
- * A clock that stands still until a test moves it. Timers fire in the order of their times, at those times; the end
- * of the turn is the real one, so that promises settle as they do in production.
+ * A clock that advances only when a test moves it. Timers fire in the order of their times, at those times; the end of
+ * the turn is the real one, so that promises settle as they do in production.
  */
 import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../../../lib/platform/clock.ts";
@@ -17,12 +17,12 @@ export class ManualClock implements Clock {
   /** In the order in which they were set. */
   readonly #alarms = new Set<Alarm>();
 
-  /** Timers that wait. A test that ends with any has left something behind. */
+  /** Pending timers. A test that ends with any has leaked one. */
   get timerCount(): number {
     return this.#alarms.size;
   }
 
-  /** How often the end of the turn was asked for. It stands still once all has come to rest. */
+  /** Number of requests for the end of the turn. It stops growing once all tasks have settled. */
   get turnEnds(): number {
     return this.#turnEnds;
   }
@@ -42,7 +42,7 @@ export class ManualClock implements Clock {
     setImmediate(callback);
   }
 
-  /** Moves time on; every timer due fires at its own time. What they start settles in later turns: see {@link settle}. */
+  /** Advances time; every due timer fires at its own time. Work that they start settles in later turns: see {@link settle}. */
   advance(durationMs: number): void {
     const untilMs = this.#nowMs + durationMs;
     let next = this.#earliest();
@@ -56,7 +56,7 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Time moves on while nothing runs, as for a process that was stopped: afterwards every timer due fires once, late.
+   * Advances time without running timers, as for a suspended process: afterwards every due timer fires once, late.
    */
   sleep(durationMs: number): void {
     this.#nowMs += durationMs;
@@ -75,7 +75,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Lets some turns of the event loop pass: enough for a conversation of a few messages in memory to come to rest. */
+/** Waits for some turns of the event loop: enough for an exchange of a few messages in memory. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) {
     await new Promise<void>((resolve) => void setImmediate(() => resolve()));

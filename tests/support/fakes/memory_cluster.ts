@@ -15,10 +15,10 @@ import { SeededRandom } from "../seeded_random.ts";
 
 const STEP_MS = 10;
 const ELECTION_TIMEOUT_MS = 200;
-/** Time after which a test has waited in vain. */
+/** Time limit of a wait. */
 const PATIENCE_MS = 120_000;
 
-/** What servers in memory tell of their process. */
+/** Facts about the process, as servers in memory report them. */
 const NO_RESOURCES: Resources = {
   residentBytes: 0,
   heapUsedBytes: 0,
@@ -27,9 +27,9 @@ const NO_RESOURCES: Resources = {
   cpuMs: 0,
 };
 
-/** How a server is started. */
+/** Options of a server. */
 export interface StartOptions {
-  /** Nodes of the cluster that it founds; null for one that joins or knows. */
+  /** Nodes of the cluster that it founds; null for a server that joins or restarts. */
   readonly founders?: readonly number[] | null;
   /** Nodes that it asks to join. */
   readonly join?: readonly number[];
@@ -58,14 +58,14 @@ export class MemoryCluster implements AsyncDisposable {
     return { id, address: { host: `n${id}`, port: 7001 } };
   }
 
-  /** A node's disk; made when it is first asked for. Putting another in its place is losing it. */
+  /** Returns a node's disk, created on first use. Replacing it loses the old one. */
   disk(id: number): MemoryDisk {
     const disk = this.#disks.get(id) ?? new MemoryDisk();
     this.#disks.set(id, disk);
     return disk;
   }
 
-  /** The node's disk is empty again. */
+  /** Replaces the node's disk by an empty one. */
   loseDisk(id: number): void {
     this.#disks.set(id, new MemoryDisk());
   }
@@ -75,7 +75,7 @@ export class MemoryCluster implements AsyncDisposable {
     return this.run(this.begin(id, options));
   }
 
-  /** Starts a server; the test lets time pass. */
+  /** Starts a server; the test must let time pass. */
   async begin(
     id: number,
     { founders = null, join = [], signal, changes = {} }: StartOptions = {},
@@ -109,7 +109,7 @@ export class MemoryCluster implements AsyncDisposable {
     return server;
   }
 
-  /** A node's server while it runs, else null. */
+  /** Returns a node's server while it runs, else null. */
   server(id: number): RunningServer | null {
     return this.#servers.get(id) ?? null;
   }
@@ -119,7 +119,7 @@ export class MemoryCluster implements AsyncDisposable {
     for (const id of ids) await this.start(id, { founders: ids });
   }
 
-  /** A client that knows these nodes. */
+  /** Returns a client with the addresses of these nodes. */
   async client(...ids: readonly number[]): Promise<KvClient> {
     const platform = { network: this.network, clock: this.clock, random: () => this.#random.next() };
     const cluster = ids.map((id) => `${id}=n${id}:7001`);
@@ -128,7 +128,7 @@ export class MemoryCluster implements AsyncDisposable {
     return client;
   }
 
-  /** Stops a server in good order. */
+  /** Stops a server cleanly. */
   async stop(id: number): Promise<void> {
     const server = this.#servers.get(id);
     this.#servers.delete(id);
@@ -159,7 +159,7 @@ export class MemoryCluster implements AsyncDisposable {
     })());
   }
 
-  /** Lets so much time pass. */
+  /** Lets this much time pass. */
   async pass(durationMs: number): Promise<void> {
     await this.run(new Promise<void>((resolve) => this.clock.after(durationMs, resolve)));
   }

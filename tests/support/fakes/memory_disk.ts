@@ -1,11 +1,10 @@
 /**
- * A disk in memory that knows the difference between written and synced, and can crash.
+ * A disk in memory that distinguishes written from synced data, and can crash.
  *
- * The model, on purpose no kinder than real disks: until it is synced, every 512-byte sector of a write may or may not
- * survive a crash, whatever happens to the sectors before and behind it; so may every cut of a file and every new,
- * renamed or removed name. What was synced survives. After a failed sync the file looks as written, but that part of
- * it is never made durable, whatever is synced later (as Linux does it). A sector is never torn within; a test that wants so tears it
- * itself (`edit`).
+ * The model is no kinder than real disks: until it is synced, every 512-byte sector of a write may or may not survive a
+ * crash, independently of the other sectors; so may every truncation of a file and every new, renamed or removed name.
+ * Synced data survives. After a failed sync the file reads as written, but that part of it never becomes durable, even
+ * by a later sync (as on Linux). A sector is never torn; a test that needs a torn one calls `edit`.
  */
 import type { Disk, DiskFile, DiskLock, OpenMode } from "../../../lib/platform/disk.ts";
 
@@ -13,9 +12,9 @@ const SECTOR_BYTES = 512;
 
 /** One operation about to happen, for {@link MemoryDisk.intercept}. */
 export interface DiskOperation {
-  /** Its number, counted from 1 since the disk was made. Reads and look-ups are not counted: they change nothing. */
+  /** Its number, from 1 since the disk was made. Reads and look-ups are not counted: they change nothing. */
   readonly number: number;
-  /** What it is. */
+  /** The kind of operation. */
   readonly kind:
     | "open"
     | "write"
@@ -26,25 +25,25 @@ export interface DiskOperation {
     | "syncDirectory"
     | "rename"
     | "remove";
-  /** What it acts on. */
+  /** The path that it acts on. */
   readonly path: string;
 }
 
-/** What happens instead of the operation. */
+/** A fault that replaces the operation. */
 export interface DiskFault {
-  /** Its error's code; `STOPPED` for a machine that stands still from here on. */
+  /** The code of its error; `STOPPED` for a machine that halts at this operation. */
   readonly code: string;
   /** Of a write: bytes that are written nevertheless. */
   readonly writtenBytes?: number;
 }
 
-/** Something written and not yet synced, which a crash may keep or lose. */
+/** An unsynced change, which a crash may keep or lose. */
 export type Unsynced =
   | { readonly kind: "sector"; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly size: number }
   | { readonly kind: "name"; readonly path: string };
 
-/** Thrown by every operation that fails, with the operating system's `code`. */
+/** An error of a failed operation, with the operating system's `code`. */
 export class MemoryDiskError extends Error {
   override readonly name = "MemoryDiskError";
   /** As the operating system would name it. */
@@ -72,7 +71,7 @@ export class MemoryDisk implements Disk {
   syncGate: Promise<void> | null = null;
   /** While true, no file and no folder can be opened, so that a folder can't be synced either. */
   isOutOfDescriptors = false;
-  /** What others than the owner may open. */
+  /** Files that users other than the owner may open. */
   readonly exposed = new Set<string>();
   /** Bytes that all files together may have. */
   capacityBytes = Number.POSITIVE_INFINITY;
@@ -86,7 +85,7 @@ export class MemoryDisk implements Disk {
   #locks = new Set<string>();
   #stopped = false;
 
-  /** The disk after a loss of power: of what was not synced, only what `keep` says. */
+  /** Returns the disk after a loss of power: of unsynced changes, only those that `keep` selects. */
   crash(keep: (unsynced: Unsynced) => boolean): MemoryDisk {
     const after = new MemoryDisk();
     const names = new Map(this.#durableNames);
@@ -104,7 +103,7 @@ export class MemoryDisk implements Disk {
     return after;
   }
 
-  /** The disk as the next process finds it when only the process died: all is there, and still not synced. */
+  /** Returns the disk as the next process finds it when only the process died: with all changes, still unsynced. */
   killProcess(): MemoryDisk {
     const after = new MemoryDisk();
     const inodes = new Map<Inode, Inode>();
@@ -124,7 +123,7 @@ export class MemoryDisk implements Disk {
     return after;
   }
 
-  /** Changes a file's bytes behind everybody's back, as decay does: no operation, and durable at once. */
+  /** Changes a file's bytes as bit rot does: it is no operation, and durable at once. */
   edit(path: string, change: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>): void {
     const inode = this.#inode(path);
     inode.content = change(inode.content.slice());
@@ -132,12 +131,12 @@ export class MemoryDisk implements Disk {
     inode.pending = [];
   }
 
-  /** A copy of a file's bytes. */
+  /** Returns a copy of a file's bytes. */
   bytesOf(path: string): Uint8Array {
     return this.#inode(path).content.slice();
   }
 
-  /** Every file with its bytes, by path. */
+  /** Returns every file with its bytes, by path. */
   contents(): ReadonlyMap<string, string> {
     const all = [...this.#names].map(([path, node]): [string, string] => [
       path,
@@ -281,7 +280,7 @@ function applyTo(names: Map<string, Node>, { path, node, from }: NameChange): vo
   else names.set(path, node);
 }
 
-/** A file's bytes: as they are, as they are durable, and what lies between. */
+/** A file: its current bytes, its durable bytes, and the unsynced changes between them. */
 class Inode {
   content = new Uint8Array(0);
   durable = new Uint8Array(0);
@@ -315,7 +314,7 @@ class Inode {
     this.pending = this.pending.filter((change) => change.number > number);
   }
 
-  /** What a failed sync does: the changes stay to be seen, but count as written, and no later sync writes them. */
+  /** Applies a failed sync: the changes stay readable, but count as clean, so that no later sync writes them. */
   forget(number: number): void {
     this.pending = this.pending.filter((change) => change.number > number);
   }
@@ -366,10 +365,10 @@ class MemoryFile implements DiskFile {
     this.#assertOpen();
     const fault = this.#disk.refuse("write", this.#path);
     const growth = Math.max(0, offset + bytes.length - this.#inode.content.length);
-    const room = growth > this.#disk.freeBytes
+    const free = growth > this.#disk.freeBytes
       ? bytes.length - growth + Math.max(0, this.#disk.freeBytes)
       : bytes.length;
-    const taken = Math.min(bytes.length, fault === null ? bytes.length : fault.writtenBytes ?? 0, room);
+    const taken = Math.min(bytes.length, fault === null ? bytes.length : fault.writtenBytes ?? 0, free);
     if (taken > 0) this.#inode.write(bytes.subarray(0, taken), offset);
     if (fault !== null) throw new MemoryDiskError(fault.code, this.#path);
     if (taken < bytes.length) throw new MemoryDiskError("ENOSPC", this.#path);
@@ -435,7 +434,7 @@ function applied(bytes: Uint8Array<ArrayBuffer>, change: Unsynced): Uint8Array<A
   }
 }
 
-/** `bytes` with others at `offset`; in place where it fits. */
+/** Returns `bytes` with others at `offset`; writes in place where they fit. */
 function written(
   bytes: Uint8Array<ArrayBuffer>,
   others: Uint8Array,
@@ -446,7 +445,7 @@ function written(
   return grown;
 }
 
-/** `bytes` cut, or with zeros behind. A buffer that grows gets room to spare, all zeros, which the next growth takes. */
+/** Returns `bytes` truncated or extended by zeros. A grown buffer has spare capacity, all zeros, for the next growth. */
 function resized(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = bytes;
   if (size >= length && byteOffset === 0 && size <= buffer.byteLength) return new Uint8Array(buffer, 0, size);

@@ -1,4 +1,4 @@
-/** HTTP without sockets: a test asks the server at an address, and sees whether it is still there. */
+/** HTTP without sockets: a test sends requests to an address, and sees whether its server still listens. */
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import type { HttpHandler, HttpNetwork, HttpResponse, HttpServer } from "../../../lib/platform/network.ts";
@@ -8,7 +8,7 @@ import type { Address } from "../../../lib/platform/network.ts";
 export class MemoryHttp implements HttpNetwork {
   readonly #handlers = new Map<string, HttpHandler>();
 
-  /** Where somebody listens. */
+  /** Returns the addresses with a listening server. */
   get addresses(): readonly string[] {
     return [...this.#handlers.keys()].sort();
   }
@@ -28,10 +28,10 @@ export class MemoryHttp implements HttpNetwork {
     };
   }
 
-  /** Asks whoever listens at `address`. */
+  /** Sends a request to the server at `address`. */
   ask(address: string, path: string, method = "GET"): Promise<HttpResponse> {
     const handler = this.#handlers.get(address);
-    if (handler === undefined) throw new Error(`nobody listens at ${address}`);
+    if (handler === undefined) throw new Error(`no server listens at ${address}`);
     return handler({ method, path });
   }
 }

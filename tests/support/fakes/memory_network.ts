@@ -1,28 +1,28 @@
 /**
- * A network in memory. Connections are two queues of bytes; a test decides how they come in pieces, when they stall,
- * break, or are not to be had. Read buffers are filled with 0xDD behind what a read brought, and what was written is
- * copied at once, as a kernel does: whoever keeps a view of a buffer finds other bytes in it.
+ * A network in memory. Connections are two queues of bytes; a test decides how they are split, and when they stall,
+ * break, or fail to open. Read buffers are filled with 0xDD behind the received bytes, and written bytes are copied at
+ * once, as a kernel does: code that keeps a view of a buffer finds other bytes in it.
  */
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
 import type { Address, Connection, Listener, Network } from "../../../lib/platform/network.ts";
 
-/** How the connections of a network behave. */
+/** Options of the connections of a network. */
 export interface MemoryNetworkOptions {
-  /** Bytes that one read brings at most. */
+  /** Most bytes that one read returns. */
   readonly readBytes?: number;
-  /** Bytes that one write takes at most. */
+  /** Most bytes that one write accepts. */
   readonly writeBytes?: number;
-  /** Bytes that may be under way in one direction; a write then waits. */
+  /** Most bytes in flight per direction; further writes wait. */
   readonly capacityBytes?: number;
 }
 
-/** What waits in one direction, and who waits for it. */
+/** One direction of a connection: the bytes in flight, and the waiting reads and writes. */
 class Pipe {
   readonly #chunks: Uint8Array[] = [];
   #bytes = 0;
   #end: "open" | "ended" | "broken" = "open";
-  /** While true, nothing that was written arrives and nothing more is taken. */
+  /** While true, no written byte arrives and no further write is accepted. */
   #isStalled = false;
   #changed = Promise.withResolvers<void>();
   readonly #options: Required<MemoryNetworkOptions>;
@@ -60,13 +60,13 @@ class Pipe {
     return chunk.length;
   }
 
-  /** No more comes; what is under way still arrives. */
+  /** Ends the direction; bytes in flight still arrive. */
   end(): void {
     if (this.#end === "open") this.#end = "ended";
     this.#change();
   }
 
-  /** Everything under way is lost, and both ends notice. */
+  /** Drops all bytes in flight, and fails both ends. */
   break(): void {
     this.#end = "broken";
     this.#change();
@@ -114,14 +114,14 @@ export class MemoryConnection implements Connection {
     this.#outgoing.break();
   }
 
-  /** Nothing gets through any more in either direction, and nobody is told. */
+  /** Stalls both directions silently. */
   stall(isStalled = true): void {
     this.#incoming.stall(isStalled);
     this.#outgoing.stall(isStalled);
   }
 }
 
-/** Two ends of a connection. */
+/** Returns the two ends of a connection. */
 export function connectionPair(
   options: MemoryNetworkOptions = {},
   callerHost = "here",
@@ -144,13 +144,13 @@ export function connectionPair(
 export class MemoryNetwork implements Network {
   readonly #options: MemoryNetworkOptions;
   readonly #listeners = new Map<string, MemoryListener>();
-  /** Every connection that was made and not forgotten, the dialling end, oldest first. */
+  /** The dialling ends of all connections that were made and not forgotten, oldest first. */
   readonly connections: MemoryConnection[] = [];
-  /** How often somebody tried to connect. */
+  /** Number of attempts to connect. */
   attempts = 0;
   /** While true, attempts to connect neither succeed nor fail. */
   isSilent = false;
-  /** Where connections come from, as the accepting end sees it. */
+  /** Remote address of connections, as the accepting end sees it. */
   callerHost = "here";
 
   constructor(options: MemoryNetworkOptions = {}) {

@@ -1,4 +1,4 @@
-/** A logger that keeps what it is told, for tests of what an operator sees. */
+/** A logger that keeps all lines, for tests of log output. */
 import { CONNECTION_FAULT } from "../../../lib/transport/fault.ts";
 import type { LogFields, Logger } from "../../../lib/platform/logger.ts";
 
@@ -29,12 +29,12 @@ export class RecordingLogger implements Logger {
     this.lines.push({ level: "error", message, fields });
   }
 
-  /** What was logged of faults that ended a connection. */
+  /** Returns the logged faults that ended a connection. */
   get connectionFaults(): readonly LogFields[] {
     return this.lines.filter(({ message }) => message === CONNECTION_FAULT).map(({ fields }) => fields);
   }
 
-  /** The messages of all lines above debug. */
+  /** Returns the messages of all lines above debug. */
   get messages(): readonly string[] {
     return this.lines.filter(({ level }) => level !== "debug").map(({ message }) => message);
   }

@@ -1,6 +1,5 @@
 /**
- * Nodes that answer as a test tells them to, over the real frames and a network in memory: for tests of the client
- * library, which sees no difference.
+ * Nodes that answer as a test directs, with real frames over a network in memory, for tests of the client library.
  */
 import { assert } from "@std/assert";
 import { parseAddress } from "../../../lib/platform/address.ts";
@@ -23,26 +22,26 @@ import { ManualClock, settle } from "./manual_clock.ts";
 import { MemoryNetwork } from "./memory_network.ts";
 import { SeededRandom } from "../seeded_random.ts";
 
-/** What a node does with a request: says something, says nothing, or ends the connection. */
+/** A node's reaction to a request: it answers, does not answer, or ends the connection. */
 export type Reply = ServerMessage | "silence" | "disconnect";
 
-/** A write as a node got it. */
+/** A write as a node received it. */
 export type ReceivedWrite = Transaction & { readonly stamp: NonNullable<Transaction["session"]> };
 
-/** How far time is moved at once. */
+/** Step by which time advances. */
 const STEP_MS = 20;
-/** How long a test may wait, in the time of its clock. */
+/** Time limit of a wait, in the time of the test's clock. */
 const MAX_WAIT_MS = 60_000;
 const SIZES = { readBytes: 4_096, retainedBytes: 65_536, maxQueuedBytes: MAX_FRAME_BYTES };
 
-/** One node. Its public fields are the test's to set. */
+/** A node. A test sets its public fields. */
 export class FakeNode {
   readonly id: number;
   readonly address: string;
   readonly #cluster: FakeCluster;
   readonly #channels = new Set<FrameChannel>();
   #listener: Listener | null = null;
-  /** Everything it was asked, in order. */
+  /** All received requests, in order. */
   readonly requests: ClientRequest[] = [];
   leader: number | null = 1;
   term = 1;
@@ -53,11 +52,11 @@ export class FakeNode {
   snapshot: Uint8Array = new Uint8Array(0);
   /** Snapshots that it keeps for their readers. */
   keptSnapshots = 0;
-  /** Takes connections and bytes, and does nothing (as after SIGSTOP). */
+  /** While true, it accepts connections and bytes, and does nothing (as after SIGSTOP). */
   isHung = false;
-  /** Said in place of a welcome. */
+  /** Sent in place of a welcome. */
   refusal: Refusal | null = null;
-  /** What it does with a request. */
+  /** Its reaction to a request. */
   answer: (request: ClientRequest) => Reply = (request) => this.#obey(request);
 
   /** Made by {@link FakeCluster}. */
@@ -112,14 +111,14 @@ export class FakeNode {
     }
   }
 
-  /** Tells every client who leads. */
+  /** Sends every client the id of the leader. */
   notify(leader: number | null, term: number): void {
     this.leader = leader;
     this.term = term;
     for (const channel of this.#channels) channel.send(encodeServerMessage, { kind: "leader", leader, term });
   }
 
-  /** Tells every client who the members of the cluster are, as it has them. */
+  /** Sends every client its list of the cluster's members. */
   notifyMembers(): void {
     const { appliedIndex } = this;
     const { members } = this.#cluster;
@@ -133,7 +132,7 @@ export class FakeNode {
     for (const channel of this.#channels) channel.close("disconnected by the test");
   }
 
-  /** Is gone, as after kill -9. */
+  /** Closes the listener and all connections, as after kill -9. */
   kill(): void {
     this.#listener?.close();
     this.disconnect();
@@ -164,7 +163,7 @@ export class FakeNode {
     else channel.send(encodeServerMessage, reply);
   }
 
-  /** What a node does that is asked nothing out of the ordinary. */
+  /** Answers ordinary requests. */
   #obey(request: ClientRequest): Reply {
     const { requestId } = request;
     switch (request.kind) {
@@ -213,7 +212,7 @@ export class FakeNode {
     };
   }
 
-  /** Its view of itself. */
+  /** Returns its status. */
   status(): NodeStatus {
     return {
       id: this.id,
@@ -237,12 +236,12 @@ export class FakeNode {
   }
 }
 
-/** A few nodes, their network and their time. Node 1 leads until a test says otherwise. */
+/** A few nodes, their network and their clock. Node 1 leads unless a test sets another. */
 export class FakeCluster {
   readonly clock = new ManualClock();
   readonly network = new MemoryNetwork();
   readonly nodes: readonly FakeNode[];
-  /** Whom every node takes for the members: all of them, unless a test says otherwise. */
+  /** The members that every node reports: all nodes, unless a test sets others. */
   members: readonly Member[];
   readonly #random = new SeededRandom(1);
 
@@ -253,20 +252,20 @@ export class FakeCluster {
     for (const node of this.nodes) node.start();
   }
 
-  /** The node with this id. */
+  /** Returns the node with this id. */
   node(id: number): FakeNode {
     const node = this.nodes[id - 1];
     assert(node !== undefined, `there is a node ${id}`);
     return node;
   }
 
-  /** A client that is given the addresses of these nodes, or of all. */
+  /** Returns a client with the addresses of these nodes, or of all. */
   async connect(ids: readonly number[] = this.nodes.map(({ id }) => id)): Promise<KvClient> {
     const platform = { network: this.network, clock: this.clock, random: () => this.#random.next() };
     return await this.finish(connectOn(platform, { cluster: ids.map((id) => this.node(id).address) }));
   }
 
-  /** Lets so much time pass, and everything happen in it. */
+  /** Lets this much time pass, with all that happens in it. */
   async pass(durationMs: number): Promise<void> {
     await settle();
     for (let passedMs = 0; passedMs < durationMs; passedMs += STEP_MS) {
@@ -275,7 +274,7 @@ export class FakeCluster {
     }
   }
 
-  /** Lets time pass until `promise` is settled, and gives what it gives. */
+  /** Lets time pass until `promise` settles, and returns its result. */
   async finish<T>(promise: Promise<T>): Promise<T> {
     let isSettled = false;
     promise.then(() => isSettled = true, () => isSettled = true);
@@ -289,7 +288,7 @@ export class FakeCluster {
   }
 }
 
-/** The answer to a write that was carried out: every mutation a first put, or the removal of a key that was there. */
+/** Returns the answer to an applied write: every mutation is a first put, or the deletion of an existing key. */
 export function applied(request: ClientRequest, revision: number): ServerMessage {
   assert(request.kind === "write", "only a write is applied");
   const outcomes = readWrite(request.command).mutations.map((mutation): MutationOutcome => {
@@ -303,7 +302,7 @@ export function applied(request: ClientRequest, revision: number): ServerMessage
   return writeResult(request, { kind: "applied", revision, outcomes });
 }
 
-/** An answer to a write. */
+/** Returns an answer to a write. */
 export function writeResult(request: ClientRequest, result: CommandResult): ServerMessage {
   return { kind: "writeResult", requestId: request.requestId, result: encodeResult(result) };
 }

@@ -1,6 +1,6 @@
 /**
- * A cluster of real processes on loopback, with real files and real sockets, that a test can crash, freeze, cut apart,
- * and have nodes join and leave (members.ts has what an operator types for that).
+ * A cluster of real processes on loopback, with real files and real sockets. A test can crash, suspend and partition
+ * its nodes, and have nodes join and leave (members.ts has the commands for that).
  *
  * With `proxied`, the nodes reach each other through proxies (each node's advertised address is its proxy, its
  * `--bind` is not), and every direction between two nodes can be cut. Tests and clients dial the nodes themselves.
@@ -16,7 +16,7 @@ import { type Finished, type Process, READY_LINE, runKvraft, startKvraft } from 
 import { Proxy } from "./proxy.ts";
 import { freePorts, TemporaryFolder } from "../temporary.ts";
 
-/** How to make a cluster. */
+/** Options of a cluster. */
 export interface ClusterOptions {
   /** Default 3. */
   readonly nodes?: number;
@@ -31,8 +31,8 @@ export interface ClusterOptions {
   /** Which nodes to start. Default all. */
   readonly started?: readonly number[];
   /**
-   * Called before the nodes start, to lay out their data folders. What it gives is disposed of once their processes
-   * have ended.
+   * Called before the nodes start, to prepare their data folders. Its result is disposed of once their processes have
+   * ended.
    */
   readonly prepare?: (cluster: TestCluster) => Promise<AsyncDisposable | null>;
 }
@@ -42,28 +42,28 @@ interface Member {
   readonly id: number;
   readonly port: number;
   readonly proxy: Proxy | null;
-  /** Where the others dial it. */
+  /** The address at which the others dial it. */
   readonly memberAddress: string;
-  /** What its first start needs to be told of the cluster. */
+  /** The flags of its first start that describe the cluster. */
   readonly origin: readonly string[];
   /** Every process it had, the last one first; empty before the first start. */
   processes: Process[];
 }
 
 const HOST = "127.0.0.1";
-/** A node that does not answer this soon counts as unreachable; a frozen one never would. */
+/** A node that does not answer within this time counts as unreachable, as a suspended one does. */
 const PROBE_DEADLINE_MS = 1_000;
 
-/** Starts, disturbs and questions a cluster; everything is gone when its `await using` block ends. */
+/** Starts, disturbs and queries a cluster; its `await using` block ends all processes and removes all files. */
 export class TestCluster implements AsyncDisposable {
   readonly folder: TemporaryFolder;
-  /** What every node that the cluster began with is given as `--cluster`. */
+  /** The `--cluster` flag of the founding nodes. */
   readonly membersFlag: string;
   readonly #flagsOf: (id: number) => readonly string[];
   readonly #checkout: string;
   readonly #proxied: boolean;
   #members: readonly Member[];
-  /** Those that left. */
+  /** Nodes that left. */
   #former: readonly Member[] = [];
   #highestId: number;
   #prepared: AsyncDisposable | null = null;
@@ -89,7 +89,7 @@ export class TestCluster implements AsyncDisposable {
     }));
   }
 
-  /** Starts all nodes and waits until each serves. A leader may still be in the making. */
+  /** Starts all nodes and waits until each serves. The election of a leader may still be in progress. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
     const cluster = new TestCluster(await TemporaryFolder.make(), options);
     await using unlessReady = new AsyncDisposableStack();
@@ -105,27 +105,27 @@ export class TestCluster implements AsyncDisposable {
     return this.#members.map(({ id }) => id);
   }
 
-  /** Where a node listens. */
+  /** Returns the address on which a node listens. */
   address(id: number): string {
     return `${HOST}:${this.port(id)}`;
   }
 
-  /** Where the other nodes dial a node: what `member add` is told. */
+  /** Returns the advertised address of a node, as in `member add`. */
   memberAddress(id: number): string {
     return this.#member(id).memberAddress;
   }
 
-  /** The port on which a node listens. */
+  /** Returns the port on which a node listens. */
   port(id: number): number {
     return this.#member(id).port;
   }
 
-  /** A node's data folder. */
+  /** Returns a node's data folder. */
   dataFolder(id: number): string {
     return `${this.folder.path}/data/node-${id}`;
   }
 
-  /** The flags of a node. `bind`: where it listens, if not where it does. */
+  /** Returns the flags of a node. `bind` replaces its listen address. */
   serverArguments(id: number, bind = this.address(id)): readonly string[] {
     return ["--node-id", `${id}`, "--bind", bind, ...this.#member(id).origin, ...this.#flagsOf(id)];
   }
@@ -146,7 +146,7 @@ export class TestCluster implements AsyncDisposable {
     await Promise.all(ids.map((id) => this.startNode(id)));
   }
 
-  /** Starts a new node that asks to be let in, under an id never used before; it is still to be added. Gives its id. */
+  /** Starts a new node with `--join` under an id never used before; it still has to be added. Returns its id. */
   async join(): Promise<number> {
     const origin = ["--join", this.ids.map((id) => this.address(id)).join(",")];
     const id = ++this.#highestId;
@@ -158,7 +158,7 @@ export class TestCluster implements AsyncDisposable {
     return id;
   }
 
-  /** A node is none of this cluster any more: kills what runs of it. Its data stay. */
+  /** Removes a node from this cluster: kills its process and keeps its data. */
   async discard(id: number): Promise<void> {
     const member = this.#member(id);
     for (const process of member.processes) await process.kill();
@@ -187,32 +187,32 @@ export class TestCluster implements AsyncDisposable {
     return await runKvraft(args, { cwd: this.folder.path });
   }
 
-  /** kill -9. */
+  /** Kills a node's process with SIGKILL. */
   async kill(id: number): Promise<void> {
     await this.#process(id).kill();
   }
 
-  /** Whether a node's process has ended, by itself or not. */
+  /** Returns whether a node's process has ended, by itself or not. */
   hasEnded(id: number): boolean {
     return this.#process(id).hasEnded;
   }
 
-  /** Freezes a node: its sockets stay open and nothing answers. */
+  /** Suspends a node (SIGSTOP): its sockets stay open and it does not answer. */
   pause(id: number): void {
     this.#process(id).signal("SIGSTOP");
   }
 
-  /** Lets a frozen node go on. */
+  /** Resumes a suspended node. */
   resume(id: number): void {
     this.#process(id).signal("SIGCONT");
   }
 
-  /** SIGTERM; resolves when the node is gone. */
+  /** Sends SIGTERM; resolves when the process has ended. */
   async stop(id: number): Promise<Finished> {
     return await this.#process(id).stop();
   }
 
-  /** From now on nothing that `from` sends reaches `to`. */
+  /** Cuts the link from `from` to `to`, in this direction only. */
   cut({ from, to }: { from: number; to: number }): void {
     this.#proxy(to).cut(from);
   }
@@ -227,12 +227,12 @@ export class TestCluster implements AsyncDisposable {
     }
   }
 
-  /** The next thing `from` sends reaches `to` by half, and then their connection breaks. */
+  /** Delivers half of the next bytes from `from` to `to`, and then breaks their connection. */
   breakInMidFrame({ from, to }: { from: number; to: number }): void {
     this.#proxy(to).breakInMidFrame(from);
   }
 
-  /** Everything `from` sends reaches `to` later by this much. */
+  /** Delays all bytes from `from` to `to`. */
   delay({ from, to, delayMs }: { from: number; to: number; delayMs: number }): void {
     this.#proxy(to).delay(from, delayMs);
   }
@@ -242,18 +242,18 @@ export class TestCluster implements AsyncDisposable {
     for (const { id } of this.#members) this.#proxy(id).heal();
   }
 
-  /** A client of these nodes (default: of all). Use with `await using`. */
+  /** Connects a client to these nodes (default: to all). Use with `await using`. */
   async connect(ids: readonly number[] = this.ids): Promise<KvClient> {
     return await KvClient.connect({ cluster: ids.map((id) => this.address(id)), timeoutMs: DEADLINE_MS });
   }
 
-  /** What a node says of itself; null when it does not answer. */
+  /** Returns the status of a node; null when it does not answer. */
   async status(id: number): Promise<NodeStatus | null> {
     const answer = await this.#ask(id, "status");
     return answer?.kind === "statusResult" ? answer.status : null;
   }
 
-  /** Waits until a majority of the cluster, all of it among `ids`, follows one leader; gives its id. */
+  /** Waits until a majority of the cluster, all of it among `ids`, follows one leader; returns its id. */
   async waitForLeader(ids: readonly number[] = this.ids): Promise<number> {
     const majority = Math.floor(this.#members.length / 2) + 1;
     return await eventually(`a majority among ${ids} follows one leader`, async () => {
@@ -267,7 +267,7 @@ export class TestCluster implements AsyncDisposable {
     }, { explain: this.logs });
   }
 
-  /** Waits until all nodes have applied the same entries, and gives the hash of the state of each: all one. */
+  /** Waits until all nodes have applied the same entries and have equal states; returns the hash of the state. */
   async waitForEqualStates(): Promise<string> {
     return await eventually(
       "all replicas have applied the same entries and their states are equal",
@@ -291,7 +291,7 @@ export class TestCluster implements AsyncDisposable {
     );
   }
 
-  /** What every process of every node printed, for errors. */
+  /** Returns the output of every process of every node, for errors. */
   readonly logs = (): string =>
     [...this.#former, ...this.#members].map(({ id, processes }) =>
       [...processes].reverse()

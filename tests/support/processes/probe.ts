@@ -1,17 +1,17 @@
-/** Asks one node directly, over a connection of its own: what a test wants to know must not depend on the client. */
+/** A direct query of one node, over a separate connection, so that test results do not depend on the client library. */
 import { decodeServerMessage, type ServerMessage } from "../../../lib/protocol/client_frames.ts";
 import { FRAME_KIND } from "../frames/kinds.ts";
 import { DeadlineError } from "../eventually.ts";
 import { clientHello, ConnectionEndedError, frame, Wire } from "../wire.ts";
 
-/** What to ask whom. */
+/** A request and its node. */
 export interface Question {
   readonly port: number;
   readonly kind: "status" | "stateHash";
   readonly deadlineMs: number;
 }
 
-/** The node's answer; null when it does not listen or does not answer in time, as a dead or frozen one. */
+/** Returns the node's answer; null when it does not listen or answer in time, as a dead or suspended one. */
 export async function ask({ port, kind, deadlineMs }: Question): Promise<ServerMessage | null> {
   try {
     using wire = await Wire.connect(port);

@@ -1,22 +1,21 @@
 /**
- * Programs that tests start: kvraft from source with exactly the permissions of the compiled form, and anything else.
+ * Programs that tests start: kvraft from source with exactly the permissions of the executable, and other programs.
  *
- * Whatever is started is gone when its `await using` block ends, and what it printed is in the error of whoever
- * waited for it in vain.
+ * A process is killed when its `await using` block ends, and the error of a failed wait contains its output.
  */
 import { join } from "@std/path";
 import { permissionFlags } from "../../../tools/permissions.ts";
 import { CHECKOUT } from "../checkout.ts";
 import { eventually, type WaitOptions, within } from "../eventually.ts";
 
-/** What the server prints once, when it serves. */
+/** The line that the server prints once, when it serves. */
 export const READY_LINE = /ready to serve/;
 
-/** How to start a program. */
+/** Options of a process. */
 export interface StartOptions {
-  /** Working directory; what a relative path, and a permission, is relative to. */
+  /** Working directory, the base of relative paths and permissions. */
   readonly cwd: string;
-  /** For the log: `node 1`. */
+  /** Name in the log: `node 1`. */
   readonly name?: string;
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>;
@@ -26,7 +25,7 @@ export interface StartOptions {
   readonly checkout?: string;
 }
 
-/** How a program ended. */
+/** The exit of a program. */
 export interface Finished {
   readonly code: number;
   /** Null unless a signal ended it. */
@@ -35,7 +34,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** A program that runs, or did. */
+/** A program that runs, or has ended. */
 export class Process implements AsyncDisposable {
   readonly pid: number;
   /** Resolves when the program has ended and everything it printed was read. */
@@ -90,7 +89,7 @@ export class Process implements AsyncDisposable {
     if (!this.#ended) this.#child.kill(signal);
   }
 
-  /** Ends the program as a failing machine would (SIGKILL) and waits until it is gone. */
+  /** Ends the program as a failing machine would (SIGKILL) and waits until it has ended. */
   async kill(): Promise<void> {
     this.signal("SIGKILL");
     await this.finished;
@@ -117,7 +116,7 @@ export class Process implements AsyncDisposable {
       await writer.write(new TextEncoder().encode(input));
       await writer.close();
     } catch {
-      // A program need not read what it is given.
+      // A program need not read its input.
     }
   }
 
@@ -142,7 +141,7 @@ export class Process implements AsyncDisposable {
   }
 }
 
-/** The flags with which this machine finds `@std/*`, relative to a checkout. */
+/** Returns the flags with which this machine finds `@std/*`, relative to a checkout. */
 const importFlags: readonly string[] = (() => {
   const { stdout } = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-config", "tools/std_imports.ts"],
@@ -151,19 +150,19 @@ const importFlags: readonly string[] = (() => {
   return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((flag) => flag !== "");
 })();
 
-/** The program and its arguments that run `kvraft` with `args`, permitted what the compiled form is permitted. */
+/** Returns the command that runs `kvraft` with `args` and the permissions of the executable. */
 export function kvraftCommand(args: readonly string[], checkout = CHECKOUT): readonly [string, ...string[]] {
   return denoCommand("main.ts", { permissions: permissionFlags(null), args, checkout });
 }
 
-/** A script's permissions and arguments, and the checkout that it belongs to (default: this one). */
+/** A script's permissions, arguments and checkout (default: this one). */
 export interface ScriptOptions {
   readonly permissions: readonly string[];
   readonly args: readonly string[];
   readonly checkout?: string;
 }
 
-/** The program and its arguments that run a script of a checkout, its path relative to that, anywhere. */
+/** Returns the command that runs a script of a checkout from any directory; its path is relative to the checkout. */
 export function denoCommand(
   script: string,
   { permissions, args, checkout = CHECKOUT }: ScriptOptions,
@@ -186,7 +185,7 @@ export function startKvraft(args: readonly string[], options: StartOptions): Pro
   return Process.start(program, programArgs, { name: "kvraft", ...options });
 }
 
-/** Runs `kvraft` with these arguments to its end. */
+/** Runs `kvraft` with these arguments until it ends. */
 export async function runKvraft(args: readonly string[], options: StartOptions): Promise<Finished> {
   await using process = startKvraft(args, options);
   return await process.end();

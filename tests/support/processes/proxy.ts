@@ -1,13 +1,13 @@
 /**
- * A TCP proxy in front of one node, through which the others reach it. It reads who dials from the hello, so each
+ * A TCP proxy in front of one node, through which the others reach it. It reads the dialler's id from the hello, so each
  * direction between two nodes is a link of its own that can be cut, delayed or broken in the middle of a frame.
  *
- * A cut is silent, as in a real network: connections stay open and nothing passes. What was under way when the link
- * was cut arrives after it heals, as TCP's retransmissions do.
+ * A cut is silent, as in a real network: connections stay open and no bytes pass. Bytes in flight at the cut arrive
+ * after it heals, as with TCP's retransmissions.
  */
 import { decode } from "@std/msgpack";
 
-/** Who dials: a node by its id, or any client. */
+/** The dialling side: a node by its id, or any client. */
 export type Dialer = number | "client";
 
 const HOST = "127.0.0.1";
@@ -18,7 +18,7 @@ const ROLE_FIELD = 4;
 const NODE_ID_FIELD = 6;
 const PEER_ROLE = 1;
 
-/** The state of what one dialer sends to the node behind the proxy. */
+/** State of the direction from one dialler to the node behind the proxy. */
 class Link {
   delayMs = 0;
   breakNextChunk = false;
@@ -34,14 +34,14 @@ class Link {
     this.delayMs = 0;
   }
 
-  /** Resolves once something may pass. */
+  /** Resolves once bytes may pass. */
   async open(): Promise<void> {
     if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.delayMs));
     while (this.#healed !== null) await this.#healed.promise;
   }
 }
 
-/** Stands on one port and passes on to another. */
+/** Forwards connections from one port to another. */
 export class Proxy implements AsyncDisposable {
   readonly #listener: Deno.TcpListener;
   readonly #targetPort: number;
@@ -56,17 +56,17 @@ export class Proxy implements AsyncDisposable {
     this.#own(this.#acceptAll());
   }
 
-  /** From now on nothing passes from `dialer` to the node. */
+  /** Cuts the direction from `dialer` to the node. */
   cut(dialer: Dialer): void {
     this.#link(dialer).cut();
   }
 
-  /** Everything `dialer` sends arrives later by this much, until healed. */
+  /** Delays all bytes from `dialer`, until healed. */
   delay(dialer: Dialer, delayMs: number): void {
     this.#link(dialer).delayMs = delayMs;
   }
 
-  /** Of what `dialer` sends next, half arrives; then its connection breaks. */
+  /** Delivers half of the next bytes from `dialer`; then its connection breaks. */
   breakInMidFrame(dialer: Dialer): void {
     this.#link(dialer).breakNextChunk = true;
   }
@@ -90,7 +90,7 @@ export class Proxy implements AsyncDisposable {
     return link;
   }
 
-  /** Keeps a task until it ends. A broken connection is what a proxy of tests is for, and no error. */
+  /** Tracks a task until it ends. A broken connection is no error here. */
   #own(task: Promise<void>): void {
     const owned = task.catch(() => {}).finally(() => this.#tasks.delete(owned));
     this.#tasks.add(owned);
@@ -111,7 +111,7 @@ export class Proxy implements AsyncDisposable {
       const outgoing = await Deno.connect({ hostname: HOST, port: this.#targetPort });
       ends.push(outgoing);
       this.#connections.add(outgoing);
-      // Closing time may have come while this connection was being made.
+      // The proxy may have been closed while this connection was being made.
       if (this.#closed) return;
       outgoing.setNoDelay(true);
       await writeAll(outgoing, hello);
@@ -133,11 +133,11 @@ interface Passage {
   readonly from: Deno.TcpConn;
   readonly to: Deno.TcpConn;
   readonly link: Link;
-  /** Whether this is the direction that {@link Proxy.breakInMidFrame} breaks. */
+  /** Whether {@link Proxy.breakInMidFrame} breaks this direction. */
   readonly breakable: boolean;
 }
 
-/** Passes everything on until either side ends or breaks, or the link is broken. */
+/** Forwards all bytes until either side ends or breaks, or the link is broken. */
 async function pass({ from, to, link, breakable }: Passage): Promise<void> {
   const buffer = new Uint8Array(CHUNK_BYTES);
   while (true) {
@@ -153,7 +153,7 @@ async function pass({ from, to, link, breakable }: Passage): Promise<void> {
   }
 }
 
-/** The first frame, header included. */
+/** Reads the first frame, header included. */
 async function readHello(connection: Deno.TcpConn): Promise<Uint8Array> {
   const header = await readExactly(connection, HEADER_BYTES);
   const length = new DataView(header.buffer).getUint32(0);

@@ -1,9 +1,9 @@
 /**
- * The machines of docs/operations.md on one machine, and its commands as they stand there.
+ * The machines of docs/operations.md on one machine, and the commands of that document, unchanged.
  *
- * Machine N at port 7001 is a port of loopback here, the one machine aside another. `kvraft` on the path is the source
- * with the permissions of the compiled form; a command that runs a node is awaited until the node serves and goes on
- * beside, every other one to its end.
+ * Port 7001 of machine N is a port of loopback here, and so is that of the separate cluster of one. `kvraft` on the path
+ * runs the source with the permissions of the executable. A command that runs a node continues in the background once
+ * the node serves; every other command runs to its end.
  */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
@@ -17,14 +17,14 @@ export const OPERATIONS = "docs/operations.md";
 const FOUNDERS = [1, 2, 3];
 /** Machines that the document numbers, from 1 up. */
 const MACHINES = 9;
-/** Where the document has a cluster of one node, beside the others. */
+/** Address of the document's separate cluster of one node. */
 const ASIDE = "127.0.0.1:7101";
-/** What that node is called here: it is a node 1 as well. */
+/** The number of that node here, since its id is 1 as well. */
 const NODE_ASIDE = 0;
 const NODE = /^kvraft server --node-id (\d+) /;
 const RECOVERY = /^kvraft server recover /;
 
-/** The blocks of commands below each heading of the sections named, in order. A section's own come under its name. */
+/** The blocks of commands below each heading of the named sections, in order. A section's own are under its name. */
 export function blocksOf(sections: readonly string[]): ReadonlyMap<string, readonly string[]> {
   const blocks = new Map<string, string[]>();
   const pattern = /^(##|###) (.+)$|^```sh\n([^]*?)^```$/gm;
@@ -41,15 +41,15 @@ export function blocksOf(sections: readonly string[]): ReadonlyMap<string, reado
   return blocks;
 }
 
-/** How the document's commands are expected to end, and what is typed otherwise than it stands there. */
+/** Expected exit codes of the document's commands, and replacements of commands. */
 export interface Typing {
   /** Exit code of every command of the block. Default 0. */
   readonly code?: number;
-  /** What the operator of another machine types in place of it. */
+  /** The command that the operator of another machine types instead. */
   readonly edit?: (command: string) => string;
 }
 
-/** The machines, with a shell on them. Everything is gone when its `await using` block ends. */
+/** The machines, with a shell on them. The `await using` block ends all processes and removes all files. */
 export class Site implements AsyncDisposable {
   readonly #folder: TemporaryFolder;
   readonly #firstPort = freePorts(MACHINES + 1);
@@ -83,7 +83,7 @@ export class Site implements AsyncDisposable {
     return this.#folder.path;
   }
 
-  /** Types a block of commands; gives what the last one printed. */
+  /** Runs a block of commands; returns the output of the last one. */
   async type(
     block: string,
     { code = 0, edit = (command): string => command }: Typing = {},
@@ -97,13 +97,13 @@ export class Site implements AsyncDisposable {
     return last ?? { code, signal: null, stdout: "", stderr: "" };
   }
 
-  /** Starts what a command starts; it is the caller's then. */
+  /** Starts a command's process, which the caller then owns. */
   launch(command: string): Process {
     const [, ...args] = this.#onLoopback(command).split(" ");
     return startKvraft([...args, ...this.#flags], { cwd: this.path, name: command });
   }
 
-  /** kill -9 of these nodes. */
+  /** Kills these nodes with SIGKILL. */
   async kill(...ids: readonly number[]): Promise<void> {
     for (const id of ids) await this.#process(id).kill();
   }
@@ -113,23 +113,23 @@ export class Site implements AsyncDisposable {
     return await this.#process(id).end({ explain: this.logs });
   }
 
-  /** A node's data folder is lost. */
+  /** Removes a node's data folder. */
   async lose(id: number): Promise<void> {
     await Deno.remove(this.folderOf(id), { recursive: true });
   }
 
-  /** A node's data folder. */
+  /** Returns a node's data folder. */
   folderOf(id: number): string {
     return join(this.path, "data", `node-${id}`);
   }
 
-  /** `pidof kvraft` finds this node's process from now on, as if it were alone on its machine. */
+  /** Makes `pidof kvraft` return this node's process, as if it were alone on its machine. */
   standAt(id: number): void {
     const { pid } = this.#process(id);
     this.#put("pidof", `kill -0 ${pid} 2>/dev/null && echo ${pid}`);
   }
 
-  /** What every node printed, for errors. */
+  /** Returns the output of every node, for errors. */
   readonly logs = (): string =>
     [...this.#processes].map(([id, processes]) =>
       processes.map(({ printed }, run) => `--- node ${id}, process ${run + 1} ---\n${printed}`).join("")
@@ -156,7 +156,7 @@ export class Site implements AsyncDisposable {
     return finished;
   }
 
-  /** Nobody is there to be asked for the word, so it says how to give it. */
+  /** Runs a recovery: without a terminal the command refuses and prints the flag of the confirmation. */
   async #recover(command: string): Promise<Finished> {
     const { code, stderr } = await this.#shell(command);
     assertEquals(code, 2, stderr);
@@ -184,7 +184,7 @@ export class Site implements AsyncDisposable {
     return `127.0.0.1:${this.#firstPort + machine - 1}`;
   }
 
-  /** Puts a script on the path. */
+  /** Writes a script to a folder on the path. */
   #put(name: string, script: string): void {
     Deno.mkdirSync(join(this.path, "bin"), { recursive: true });
     Deno.writeTextFileSync(join(this.path, "bin", name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });

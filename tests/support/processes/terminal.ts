@@ -1,11 +1,11 @@
-/** A real terminal, by tmux: a program runs in it, keys are typed, and what the screen shows is read. */
+/** A real terminal in tmux: it runs a program, types keys, and reads the screen. */
 import { eventually } from "../eventually.ts";
 import { Process } from "./process.ts";
 
 const COLUMNS = 100;
 const ROWS = 50;
 
-/** Whether this machine has tmux. */
+/** Whether tmux is installed. */
 export function hasTmux(): boolean {
   try {
     return new Deno.Command("tmux", { args: ["-V"], stdout: "null", stderr: "null" }).outputSync().success;
@@ -14,9 +14,9 @@ export function hasTmux(): boolean {
   }
 }
 
-/** How to open a terminal. */
+/** Options of a terminal. */
 export interface TerminalOptions {
-  /** Where the program starts; the terminal keeps its socket there too. */
+  /** Working directory of the program; the terminal's socket is there too. */
   readonly cwd: string;
   /** The program and its arguments. */
   readonly command: readonly string[];
@@ -30,7 +30,7 @@ export class Terminal implements AsyncDisposable {
     this.#cwd = cwd;
   }
 
-  /** Opens a terminal of its own, which shares nothing with the tmux of whoever runs the tests. */
+  /** Opens a terminal with a separate tmux server, independent of the user's own. */
   static async open({ cwd, command }: TerminalOptions): Promise<Terminal> {
     const terminal = new Terminal(cwd);
     const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
@@ -55,7 +55,7 @@ export class Terminal implements AsyncDisposable {
     return (await this.#tmux("capture-pane", "-p")).trimEnd();
   }
 
-  /** Waits until the screen shows something; gives all that it shows then. */
+  /** Waits until the screen matches; returns its text. */
   async waitFor(pattern: RegExp): Promise<string> {
     let shown = "";
     return await eventually(`the screen shows ${pattern}`, async () => {

@@ -1,38 +1,38 @@
-/** The frame of every test that disturbs a cluster: writers run, something happens, and then nothing may be missing. */
+/** The frame of every test that disturbs a cluster under load and then checks all acknowledged writes. */
 import { type ClusterOptions, TestCluster } from "./cluster.ts";
-import { JudgedWorkload } from "./judged_workload.ts";
+import { CheckedWorkload } from "./checked_workload.ts";
 import { Workload } from "./workload.ts";
 
-/** Acknowledged writes after which a test has seen that the cluster goes on. */
+/** Acknowledged writes that show that the cluster makes progress. */
 const PROGRESS_WRITES = 200;
 const SEED = 1;
 
-/** What is disturbed, and under which load. */
+/** Options of the cluster and its load. */
 export interface SceneOptions extends ClusterOptions {
-  /** Whether more clients are at work, whose history must be linearizable. Default false. */
-  readonly judged?: boolean;
+  /** Whether additional clients run, whose history must be linearizable. Default false. */
+  readonly checked?: boolean;
 }
 
-/** What a test disturbs. */
+/** The cluster and its progress, for a test to disturb. */
 export interface Scene {
   readonly cluster: TestCluster;
-  /** Waits until the writers have been told of some hundred more writes. */
+  /** Waits until some hundred more writes are acknowledged. */
   readonly progress: () => Promise<void>;
 }
 
 /**
- * Starts a cluster with writers, has `disturb` do its worst, and then shows that every write the writers were told of
- * is there, once and in order, and that all replicas are equal. Every node must run and be reachable at the end. The
- * clients are told of the nodes that there are at the beginning, and of no others.
+ * Starts a cluster with writers, calls `disturb`, and then checks that every acknowledged write is in the store, once
+ * and in order, and that all replicas are equal. Every node must run and be reachable at the end. The clients get only
+ * the addresses of the initial nodes.
  */
 export async function underLoad(
-  { judged = false, ...options }: SceneOptions,
+  { checked = false, ...options }: SceneOptions,
   disturb: (scene: Scene) => Promise<void>,
 ): Promise<void> {
   await using cluster = await TestCluster.start(options);
   await using client = await cluster.connect();
   await using workload = Workload.start(client);
-  await using clients = judged ? await JudgedWorkload.start(cluster, SEED) : null;
+  await using clients = checked ? await CheckedWorkload.start(cluster, SEED) : null;
   const progress = async (): Promise<void> => {
     await workload.progress(PROGRESS_WRITES, cluster.logs);
     await clients?.progress(PROGRESS_WRITES, cluster.logs);
@@ -40,7 +40,7 @@ export async function underLoad(
   await progress();
   await disturb({ cluster, progress });
   await progress();
-  await clients?.stopAndJudge(client);
+  await clients?.stopAndCheck(client);
   await workload.stopAndVerify();
   await cluster.waitForEqualStates();
 }

@@ -11,16 +11,16 @@ import { eventually } from "../eventually.ts";
 
 const WRITERS = 8;
 const PAGE_ENTRIES = 1_000;
-/** Every so many writes a writer reads its last one back, linearizably. */
+/** Writes after which a writer reads its last one back, linearizably. */
 const READ_BACK_EVERY = 8;
 
-/** One writer's account. */
+/** Progress of one writer. */
 interface Account {
   readonly writer: number;
   /** The next number to write. */
   next: number;
   readonly acknowledged: number[];
-  /** Writes that ended with an error: they may have happened. */
+  /** Writes that ended with an error: their outcome is unknown. */
   readonly unknown: number[];
 }
 
@@ -64,7 +64,7 @@ export class Workload implements AsyncDisposable {
     }, { explain });
   }
 
-  /** Stops the writers; then shows that all they were told is in the store, once and in order. */
+  /** Stops the writers; then checks that all acknowledged writes are in the store, once and in order. */
   async stopAndVerify(): Promise<void> {
     await this[Symbol.asyncDispose]();
     if (this.#failure !== null) throw this.#failure;
@@ -104,7 +104,7 @@ export class Workload implements AsyncDisposable {
         { key: decoder.decode(entry.key), version: entry.version },
         { key: this.#key(writer, number), version: 1 },
       );
-      // A write whose outcome its writer was never told may come late; nothing is promised about its place.
+      // A write with an unknown outcome may be applied late, at any place in the order.
       if (unknown.includes(number)) continue;
       assert(
         entry.modRevision > lastRevision,
@@ -113,7 +113,7 @@ export class Workload implements AsyncDisposable {
       lastRevision = entry.modRevision;
       found.push(number);
     }
-    assertEquals(found, acknowledged, `what writer ${writer} was told, against what is there`);
+    assertEquals(found, acknowledged, `the acknowledged writes of writer ${writer} against the stored ones`);
   }
 
   async *#entriesOf(writer: number): AsyncGenerator<KeyValue> {

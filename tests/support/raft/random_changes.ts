@@ -1,12 +1,12 @@
-/** The changes that operators of a random cluster (random_network.ts) ask for: any change of members. */
+/** Random membership changes for random_network.ts. */
 import type { Configuration, NodeId } from "../../../lib/raft/mod.ts";
 import { configurationOf } from "./configuration.ts";
 import type { SeededRandom } from "../seeded_random.ts";
 
-/** More voters make no situations that fewer do not. */
+/** More voters would reach no new situations. */
 const MAX_VOTERS = 5;
 
-/** A configuration to ask for when `current` is there; null when chance finds none. `joining` was never a member. */
+/** Returns a configuration to propose after `current`; null when none was drawn. `joining` was never a member. */
 export function randomTarget(
   random: SeededRandom,
   current: Configuration,
@@ -49,7 +49,7 @@ export function randomTarget(
   }
 }
 
-/** Gives every node any role at once: from one voter to all, or from some voters to others. */
+/** Draws a new role for every node: from one voter to all, or from some voters to others. */
 function anything(
   random: SeededRandom,
   current: Configuration,

@@ -1,15 +1,15 @@
 /**
- * Golden scripts of the consensus core: steps a person can read, and under each what the nodes did.
+ * Golden scripts of the consensus core: readable steps, and under each the reactions of the nodes.
  *
- * A line that begins with `>` is a step, one that begins with two spaces is what it gave, every other line is prose.
- * {@link runScript} executes the steps and returns the text as it should be: when the core behaves as written, that
- * is the text it was given.
+ * A line that begins with `>` is a step, one that begins with two spaces is its output, every other line is prose.
+ * {@link runScript} executes the steps and returns the text with the actual output: equal to its input when the core
+ * behaves as written.
  *
  *     > nodes 3 election=10 heartbeat=2   nodes 1 to 3; limits may follow (appendBytes=…, entryCacheBytes=…, …)
- *     > recover 2 term=4 log=1,1,4        node 2 again, from a disk with entries of these terms (commit=…, cached=…)
+ *     > recover 2 term=4 log=1,1,4        restarts node 2 from a disk with entries of these terms (commit=…, cached=…)
  *     > timeout 1 12                      election timeouts of node 1 from its next role on, in ticks
  *     > tick 1 10                         time passes for node 1 (`all` for every node)
- *     > elect 1                           silently: all time out, node 1 first; everything is delivered
+ *     > elect 1                           all time out, node 1 first; everything is delivered, without output
  *     > propose 1 a | read 2 | transfer 1 3 (or `any`)
  *     > ready 1                           carries out one Ready: writes and syncs, sends, applies, answers
  *     > deliver 1 2                       what is in flight from 1 to 2 arrives (only one kind, if named)
@@ -20,21 +20,24 @@
  *     > arrive                            what was kept back arrives (only the last of it: `arrive last`)
  *     > cut 1 2 | heal 1 2                both ways; `cut 1>2` one way
  *     > reconnect 1 2                     node 1 learns that messages to 2 may have been lost
- *     > hold-disk 1 | release-disk 1      syncs of node 1 take until they are released
- *     > stall-disk 1                      the disk of node 1 reports that it can't take the write under way
- *     > hold-entry-reads 1 | release-entry-reads 1    entries that node 1 wants back from its disk come when released
+ *     > unreachable 2 1                   node 2 learns that no process listens at the address of node 1
+ *     > disk-space 1 no                   node 1 learns whether its disk has space (yes or no)
+ *     > transfer-from-full-disk 1         node 1 transfers leadership to a node with disk space
+ *     > hold-disk 1 | release-disk 1      syncs of node 1 wait until they are released
+ *     > stall-disk 1                      the disk of node 1 reports that it can't complete the write in flight
+ *     > hold-entry-reads 1 | release-entry-reads 1    reads of entries from node 1's disk complete when released
  *     > crash 1 | restart 1               what was not synced is lost
- *     > log 1 | peers 1 | status          what the disk of node 1 holds; what it knows of the others; how all stand
+ *     > log 1 | peers 1 | status          the log on node 1's disk; its view of the others; the state of all nodes
  *     > join 4                            a new node, which belongs to no cluster yet
- *     > configure 1 voters=1,2 learners=4 node 1 is asked for this configuration (removed=… may follow)
- *     > compact 1 upto=3                  a snapshot of all that node 1 has applied; its log up to 3 goes (or all of that)
- *     > snapshot-failed 1 4               sending a snapshot to 4 was given up
+ *     > configure 1 voters=1,2 learners=4 proposes this configuration at node 1 (removed=… may follow)
+ *     > compact 1 upto=3                  node 1 takes a snapshot at its applied index and drops its log up to 3 (default: all)
+ *     > snapshot-failed 1 4               node 1 learns that sending a snapshot to 4 has failed
  *
- * A snapshot is sent at once and arrives as installSnapshot, whole or not at all. Who belongs to the cluster is shown
- * of a node only where that is not who did at first.
+ * A snapshot is sent at once and arrives as installSnapshot, complete or not at all. A node's configuration is shown
+ * only where it differs from the initial one.
  *
- * Steps may share a line (`> ready 1; deliver 1 2`). `quietly` before them hides what they do and shows only how the
- * nodes stand afterwards.
+ * Steps may share a line (`> ready 1; deliver 1 2`). `quietly` before them replaces their output by the state of the
+ * changed nodes afterwards.
  */
 import { assert } from "@std/assert";
 import {
@@ -70,7 +73,7 @@ export function runScript(source: string): string {
   return lines.join("\n");
 }
 
-/** More moves than this without coming to rest is a loop. */
+/** More rounds than this without settling are a loop. */
 const MAX_SETTLE_MOVES = 10_000;
 
 class ScriptCluster {
@@ -86,7 +89,7 @@ class ScriptCluster {
   #said: string[] = [];
   #draws = 0;
 
-  /** Executes the steps of a line; returns what they gave. */
+  /** Executes the steps of a line; returns their output. */
   execute(step: string): readonly string[] {
     this.#said = [];
     const quietly = step.startsWith("quietly ");
@@ -193,7 +196,7 @@ class ScriptCluster {
       }
       case "transfer": {
         const target = raft.transferLeadership(argument === "any" ? null : Number(argument));
-        this.#say(target === null ? `${id} refuses to hand over` : `${id} hands over to ${target}`);
+        this.#say(target === null ? `${id} refuses to transfer` : `${id} transfers to ${target}`);
         return;
       }
       case "configure": {
@@ -211,15 +214,15 @@ class ScriptCluster {
         return;
       case "reconnect":
         return raft.messagesLost(Number(argument));
-      case "gone":
+      case "unreachable":
         return raft.reportUnreachable(Number(argument));
       case "stall-disk":
         return raft.storageStalled();
-      case "room":
+      case "disk-space":
         return raft.reportDiskSpace(argument === "yes");
-      case "transfer-to-room": {
+      case "transfer-from-full-disk": {
         const target = raft.transferFromFullDisk();
-        this.#say(target === null ? `${id} finds nobody with room` : `${id} hands over to ${target}`);
+        this.#say(target === null ? `${id} finds no node with disk space` : `${id} transfers to ${target}`);
         return;
       }
       default:
@@ -280,7 +283,7 @@ class ScriptCluster {
     }, node.cachedEntries);
   }
 
-  /** Returns the election timeout that the script asks for, and yet no number twice (read ids are drawn from them too). */
+  /** Returns the election timeout that the script sets, but no number twice (read ids are drawn from it too). */
   #random(node: ScriptNode): number {
     this.#draws++;
     const fraction = (this.#draws * 0.618) % 1;
@@ -314,7 +317,7 @@ class ScriptCluster {
     throw new Error("Cannot settle: the nodes do not come to rest");
   }
 
-  /** Carries out what a node wants done; false when there was nothing. */
+  /** Carries out the work of a node's Ready; returns false when there was none. */
   #takeReady(node: ScriptNode): boolean {
     const { id } = node;
     const ready = node.takeReady();
@@ -432,7 +435,7 @@ class ScriptCluster {
     this.#said.push(line);
   }
 
-  /** Hides what `act` says, and shows how the nodes that changed stand afterwards. */
+  /** Hides the output of `act`, and shows the state of the changed nodes afterwards. */
   #quietly(act: () => void): void {
     const before = this.#said;
     const shown = new Map([...this.#nodes.values()].map((node) => [node, node.shown]));

@@ -1,6 +1,6 @@
 /**
- * Clients that meet on a few keys while a cluster is disturbed, and the judgement afterwards: is there an order of
- * their operations that explains every answer? What `kvraft client check` does, for tests.
+ * Concurrent clients on a few keys while a cluster is disturbed, and the check afterwards that their history is
+ * linearizable, as `kvraft client check` does it.
  */
 import { check, CHECK_LIMITS, type History, type Operation } from "../../../lib/lincheck/mod.ts";
 import type { KvClient } from "../../../lib/mod.ts";
@@ -16,7 +16,7 @@ const PREFIX = "check/";
 const TIMEOUT_MS = 1_500;
 
 /** Clients at work. Use with `await using`. */
-export class JudgedWorkload implements AsyncDisposable {
+export class CheckedWorkload implements AsyncDisposable {
   readonly #workload: Workload;
   readonly #clients: AsyncDisposableStack;
 
@@ -25,8 +25,8 @@ export class JudgedWorkload implements AsyncDisposable {
     this.#clients = clients;
   }
 
-  /** Starts them, told of the nodes that `cluster` has now. The seed decides what they do, given the answers they get. */
-  static async start(cluster: TestCluster, seed: number): Promise<JudgedWorkload> {
+  /** Starts them with the current nodes of `cluster`. The seed decides their operations, given the answers they get. */
+  static async start(cluster: TestCluster, seed: number): Promise<CheckedWorkload> {
     await using owner = new AsyncDisposableStack();
     const clients = await Promise.all(Array.from({ length: CLIENTS }, () => cluster.connect()));
     for (const client of clients) owner.use(client);
@@ -39,10 +39,10 @@ export class JudgedWorkload implements AsyncDisposable {
       timeoutMs: TIMEOUT_MS,
       clock: new SystemClock(),
     });
-    return new JudgedWorkload(workload, owner.move());
+    return new CheckedWorkload(workload, owner.move());
   }
 
-  /** What they did and were told so far. */
+  /** Their operations and answers so far. */
   get history(): History {
     return this.#workload.history;
   }
@@ -56,8 +56,8 @@ export class JudgedWorkload implements AsyncDisposable {
     }, { explain });
   }
 
-  /** Stops them and looks at the keys through `reader`, once more; throws unless all of it is linearizable. */
-  async stopAndJudge(reader: KvClient): Promise<Figures> {
+  /** Stops them and reads the keys through `reader`; throws unless the history is linearizable. */
+  async stopAndCheck(reader: KvClient): Promise<Figures> {
     const workload = this.#workload;
     workload.stop();
     await workload.finished;
@@ -69,13 +69,13 @@ export class JudgedWorkload implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#workload.abort();
-    // Its failure is told by whoever waits for its end.
+    // The wait for its end reports its failure.
     await this.#workload.finished.catch(() => {});
     await this.#clients[Symbol.asyncDispose]();
   }
 }
 
-/** What the keys are in the end: a last operation, which must fit too. */
+/** Adds a read of the final keys to the history. */
 async function lookAtAll(reader: KvClient): Promise<Operation> {
   const range = { prefix: PREFIX, start: null, end: null, after: null, reverse: false };
   const calledAt = performance.now();
