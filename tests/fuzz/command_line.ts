@@ -1,4 +1,4 @@
-/** Targets that a person or a script types: the server's configuration, a command line, and lines for the shell. */
+/** Targets for typed input: the server's configuration, a command line, and lines for the shell. */
 import { assert, assertEquals } from "@std/assert";
 import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 import { ExitCode, UsageError } from "../../lib/cli/errors.ts";
@@ -13,10 +13,10 @@ import { FakeEnvironment, type FakeEnvironmentOptions } from "../unit/cli/fake_e
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const CLIENT = ["client", "--cluster", "127.0.0.1:7001"];
-/** Between the arguments of a command line. */
+/** Separator of the arguments of a command line. */
 const SEPARATOR = "\n";
 
-/** Runs `kvraft`, whose servers are not started but noted. It must end, and not over a fault of its own. */
+/** Runs `kvraft`; it records servers instead of starting them. It must end, and without an internal error. */
 async function run(
   args: readonly string[],
   options: FakeEnvironmentOptions,
@@ -58,14 +58,14 @@ async function command(input: Bytes): Promise<void> {
   await run(args, { files: { "value.bin": "a value" }, input: ["a value"] });
 }
 
-/** Splitting never loses its place, and what it refuses it refuses in words. */
+/** Checks that the positions of tokens are in order, and that refusals are usage errors. */
 function split(line: string): void {
   const { tokens, error } = tokenizePartly(line);
   let end = 0;
   for (const token of tokens) {
     assert(
       token.start >= end && token.end >= token.start && token.end <= line.length,
-      "words stand in order",
+      "tokens are in order",
     );
     end = token.end;
   }
@@ -84,7 +84,7 @@ async function script(input: Bytes): Promise<void> {
 /** The config file of a server. */
 export const CONFIG_FILE: FuzzTarget = {
   name: "config_file",
-  promise: "a configuration is refused in words, or makes sense",
+  promise: "a configuration is refused with a message, or is valid",
   tokens: texts(
     "/*",
     "//",
@@ -106,10 +106,10 @@ export const CONFIG_FILE: FuzzTarget = {
   run: configure,
 };
 
-/** The arguments of the process, one a line. */
+/** The arguments of the process, one per line. */
 export const COMMAND_LINE: FuzzTarget = {
   name: "command_line",
-  promise: "every command line ends with an exit code that says what came of it",
+  promise: "every command line ends with a documented exit code",
   tokens: texts(
     "\n--",
     "\n-",
@@ -137,7 +137,7 @@ export const COMMAND_LINE: FuzzTarget = {
 /** Lines of commands on standard input, as the shell reads them. */
 export const SHELL_LINES: FuzzTarget = {
   name: "shell_lines",
-  promise: "every line is done or refused in words, and the next one is read",
+  promise: "every line is executed or refused with a message, and the next one is read",
   tokens: texts(
     "\n",
     "\r\n",

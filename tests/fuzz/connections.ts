@@ -1,6 +1,6 @@
 /**
- * Targets on the port: a whole server over a network in memory, a stranger who sends the input, and another client,
- * who must be served all the same. Each input meets a server of its own, so that it does the same every time.
+ * Targets on the port: a complete server over a network in memory, a connection that sends the input, and another
+ * client, which must still be served. Each input gets a new server, so that runs are reproducible.
  */
 import { serverConfigOf } from "../../lib/server/config/config.ts";
 import { assert, assertEquals } from "@std/assert";
@@ -21,17 +21,17 @@ import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 
 const ELECTION_TIMEOUT_MS = 1_000;
 const CLUSTER_NAME = "fuzz";
-/** Rounds of half an election timeout in which what the input began comes to its end. */
+/** Rounds of half an election timeout in which the effects of the input settle. */
 const ROUNDS = 4;
 const HEADER_BYTES = 4;
 const LIE_CHANCE = 0.1;
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
-/** Of node 2, for its lane of entries. */
+/** The hello of node 2, for its entry lane. */
 const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null, 2, "n2:7002"];
-/** A buffer may be twice what arrived, or what the listener lets a connection keep. */
+/** A buffer may be twice as large as the received bytes, or as large as the listener's bound per connection. */
 const KEPT_BYTES = 1_048_576;
 
-/** A network that notes how large the buffers are that the listening side reads into. */
+/** A network that records the size of the buffers that the accepting side reads into. */
 class MeasuredNetwork implements Network {
   readonly #network = new MemoryNetwork();
   largestBufferBytes = 0;
@@ -65,7 +65,7 @@ class MeasuredNetwork implements Network {
   }
 }
 
-/** A server with a client that is being served. */
+/** A server with a client that it serves. */
 class Arena {
   readonly network: MeasuredNetwork;
   readonly clock: ManualClock;
@@ -90,7 +90,7 @@ class Arena {
     void server.finished.then((fault) => this.#fault = fault);
   }
 
-  /** Node 1 of a cluster of so many; alone it leads, of three it waits for the others. */
+  /** Starts node 1 of a cluster of so many; alone it leads, of three it waits for the others. */
   static async open(nodes: number): Promise<Arena> {
     const network = new MeasuredNetwork();
     const clock = new ManualClock();
@@ -121,7 +121,7 @@ class Arena {
     return arena;
   }
 
-  /** Lets time go by. */
+  /** Lets time pass. */
   async pass(rounds: number): Promise<void> {
     for (let round = 0; round < rounds; round++) {
       this.clock.advance(ELECTION_TIMEOUT_MS / 2);
@@ -129,7 +129,7 @@ class Arena {
     }
   }
 
-  /** The node lives, and the other client gets its answer; unless the input was a leader's word that it is removed. */
+  /** Checks that the node runs and answers the other client, unless the input was a leader's message that it is removed. */
   async mustServe(): Promise<void> {
     if (this.#fault instanceof NodeRefusedError) return;
     const requestId = ++this.#asked;
@@ -153,22 +153,22 @@ class Arena {
 interface Attack {
   /** Nodes of the cluster. */
   readonly nodes: number;
-  /** What the stranger says before the input; null: nothing. */
+  /** Sent before the input; null for nothing. */
   readonly hello: ValueType | null;
 }
 
 async function attack(input: Uint8Array<ArrayBuffer>, { nodes, hello }: Attack): Promise<void> {
   const arena = await Arena.open(nodes);
   await arena.mustServe();
-  const stranger = await RawConnection.connect(arena.network);
-  if (hello !== null) await stranger.send(hello);
+  const connection = await RawConnection.connect(arena.network);
+  if (hello !== null) await connection.send(hello);
   await settle();
-  // In two pieces, so that a frame may be cut anywhere.
+  // In two pieces, so that a frame may be split anywhere.
   const half = Math.floor(input.length / 2);
-  await stranger.sendBytes(input.subarray(0, half));
+  await connection.sendBytes(input.subarray(0, half));
   await settle();
-  await stranger.sendBytes(input.subarray(half)).catch(() => {
-    // The node has closed the connection over the first half.
+  await connection.sendBytes(input.subarray(half)).catch(() => {
+    // The node has closed the connection because of the first half.
   });
   await settle();
   await arena.mustServe();
@@ -177,7 +177,7 @@ async function attack(input: Uint8Array<ArrayBuffer>, { nodes, hello }: Attack):
   const limit = Math.max(KEPT_BYTES, 2 * input.length);
   const { largestBufferBytes } = arena.network;
   assert(largestBufferBytes <= limit, `${input.length} bytes made a buffer of ${largestBufferBytes}`);
-  if (input.length % 2 === 0) stranger.close();
+  if (input.length % 2 === 0) connection.close();
   await arena.close();
 }
 
@@ -197,7 +197,7 @@ const TOKENS: readonly Uint8Array[] = [
   new Array<number>(200).fill(0x91),
 ].map((bytes) => Uint8Array.from(bytes));
 
-/** Writes into each length how many bytes there are (the last frame takes what is left), and now and then a lie into one. */
+/** Corrects the length of each frame (the last frame takes the rest), and sometimes makes one wrong. */
 function reframed(input: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Array<ArrayBuffer> {
   const view = new DataView(input.buffer);
   const headers: number[] = [];
@@ -214,10 +214,10 @@ function reframed(input: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Ar
   return input;
 }
 
-/** From the first byte on: the hello and what comes behind it. */
+/** Input from the first byte on: the hello and later frames. */
 export const HANDSHAKE: FuzzTarget = {
   name: "handshake",
-  promise: "a stranger's first bytes cost nobody but itself",
+  promise: "the first bytes of a connection affect no other connection",
   tokens: [...TOKENS, ...texts("kvraft", "\0\0\0\x01\xc0")],
   repair: unrepaired,
   run: (input) => attack(input, { nodes: 1, hello: null }),
@@ -226,7 +226,7 @@ export const HANDSHAKE: FuzzTarget = {
 /** Frames of a client that was welcomed, at a leader. */
 export const CLIENT_FRAMES: FuzzTarget = {
   name: "client_frames",
-  promise: "a client's frames cost nobody but itself",
+  promise: "a client's frames affect no other connection",
   tokens: TOKENS,
   repair: reframed,
   run: (input) => attack(input, { nodes: 1, hello: CLIENT_HELLO }),

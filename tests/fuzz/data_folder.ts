@@ -1,4 +1,4 @@
-/** Targets in the data folder: whatever stands in its files, a start refuses it by name, or goes on from a log that is whole. */
+/** Targets in the data folder: for any bytes in its files, a start fails with a named error or continues a valid log. */
 import { crc32 } from "node:zlib";
 import { assert, assertEquals } from "@std/assert";
 import type { Entry } from "../../lib/raft/types.ts";
@@ -23,10 +23,10 @@ import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What parts the segments of a log in one input. */
+/** Separator of the segments of a log in one input. */
 export const SEGMENT_MARK = new TextEncoder().encode("\n=== segment ===\n");
 const CHECKSUM_BYTES = 4;
-/** Where a segment's header holds its number. */
+/** Offset of the number in a segment's header. */
 const NUMBER_AT = RECORD_HEADER_BYTES + 4;
 const TWO_TO_32 = 2 ** 32;
 const ALL_BYTES = 1 << 24;
@@ -41,7 +41,7 @@ function segmentsOf(input: Bytes): { number: number; bytes: Bytes }[] {
   return [...segments, numbered(rest, segments.length)];
 }
 
-/** A segment with the number in its header, so that names fit where nothing was changed. */
+/** A segment with the number in its header, so that names match unchanged headers. */
 function numbered(bytes: Bytes, position: number): { number: number; bytes: Bytes } {
   if (bytes.length < NUMBER_AT + 8) return { number: position + 1, bytes };
   const view = new DataView(bytes.buffer);
@@ -57,7 +57,7 @@ function indexOf(bytes: Bytes, part: Uint8Array): number {
   return -1;
 }
 
-/** Gives every record the checksum of what it says now, as far as its lengths lead. */
+/** Corrects the checksum of every record that the lengths lead to. */
 function rechecked(input: Bytes): Bytes {
   const segments = segmentsOf(input).map(({ number, bytes }) => {
     const view = new DataView(bytes.buffer);
@@ -85,7 +85,7 @@ async function openFolder(files: ReadonlyMap<string, Bytes>): Promise<MemoryDisk
   return disk;
 }
 
-/** Opens the log behind `snapshot`; null when it was refused, by name and with nothing changed. */
+/** Opens the log after `snapshot`; returns null when that failed with a named error and changed nothing. */
 async function openedOrRefused(
   disk: MemoryDisk,
   snapshot: EntryId | null,
@@ -109,7 +109,7 @@ async function openedOrRefused(
   }
 }
 
-/** A snapshot that fits the log, if it needs one: of an entry that the log knows the term of. */
+/** Returns a snapshot that matches the log, if it needs one, at an entry whose term the log has. */
 async function fittingSnapshot(disk: MemoryDisk, choice: number): Promise<EntryId | null> {
   const beyond = { index: Number.MAX_SAFE_INTEGER, term: 1 };
   const read = recover({ disk, directory: WAL, identity: IDENTITY, snapshot: beyond, entryCacheBytes: 0 });
@@ -120,7 +120,7 @@ async function fittingSnapshot(disk: MemoryDisk, choice: number): Promise<EntryI
   return index === 0 ? null : { index, term };
 }
 
-/** What a start has to go by. */
+/** Returns the recovered state that a start depends on. */
 function promisesOf({ hardState, compacted, lastIndex, termRanges, cachedEntries }: RecoveredLog): unknown {
   return { hardState, compacted, lastIndex, termRanges, cachedEntries };
 }
@@ -136,7 +136,7 @@ async function openAndGoOn(input: Bytes): Promise<void> {
   if (opened === null) return;
   const { log, recovered } = opened;
   const { hardState, compacted, lastIndex } = recovered;
-  assertEquals(recovered.cachedEntries.length, lastIndex - compacted.index, "every entry is handed back");
+  assertEquals(recovered.cachedEntries.length, lastIndex - compacted.index, "recovery returns every entry");
   if (lastIndex > compacted.index) {
     assertEquals(await log.readEntries(compacted.index + 1, ALL_BYTES), recovered.cachedEntries);
   }
@@ -146,7 +146,7 @@ async function openAndGoOn(input: Bytes): Promise<void> {
   log.append({ snapshot: null, hardState: { ...hardState, term, vote }, entries: [next] });
   await log.sync();
   const again = await openedOrRefused(disk.crash(() => false), snapshot);
-  assert(again !== null, "a log that was gone on with opens again");
+  assert(again !== null, "a continued log opens again");
   assertEquals(promisesOf(again.recovered), {
     hardState: { ...hardState, term, vote },
     compacted,
@@ -182,16 +182,16 @@ async function openOwned(input: Bytes): Promise<void> {
 /** The write-ahead log: one or more segments. */
 export const LOG_FILES: FuzzTarget = {
   name: "log_files",
-  promise: "a log is refused by name and left as it is, or is gone on with and read back whole",
+  promise: "a log is refused with a named error and not changed, or is continued and read back completely",
   tokens: [SEGMENT_MARK, ...texts("kvr", "\0\0\0\0kvr\x03", "\0\0\0\0kvr\x04\0\0\0\0\0\0\0\0")],
   repair: rechecked,
   run: openAndGoOn,
 };
 
-/** The file that says whose folder it is. */
+/** The file with the identity of the node and the cluster. */
 export const IDENTITY_FILE: FuzzTarget = {
   name: "identity_file",
-  promise: "a folder is refused by name and left as it is, or is this node's own",
+  promise: "a folder is refused with a named error and not changed, or belongs to this node",
   tokens: texts(
     '"formatVersion":',
     '"clusterId":',

@@ -1,8 +1,8 @@
 /**
- * Every door at which bytes come in that nobody vouches for, pushed with its corpus and with seeded mutations of it.
+ * Runs every decoder of untrusted bytes on its corpus and on seeded mutations of it.
  *
- * `deno test … tests/fuzz -- --seconds=600` goes on for so long, shared by the targets, from a seed of its own
- * (`--seed=S` to take another's); `--target=NAME` tries one. What fails is kept in the corpus.
+ * `deno test … tests/fuzz -- --seconds=600` runs for that time, shared by the targets, from a random seed (`--seed=S`
+ * repeats a run); `--target=NAME` runs one target. Failing inputs are written to the corpus.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SeededRandom } from "../support/seeded_random.ts";
@@ -25,7 +25,7 @@ const TARGETS: readonly FuzzTarget[] = [
   COMMAND_LINE,
   SHELL_LINES,
 ];
-/** The short form: always the same inputs, and on a slow machine fewer of them. */
+/** The short run: always the same inputs, and fewer of them on a slow machine. */
 const SHORT = { seed: 1, runs: 1_000, maxMs: 1_500 };
 
 function option(name: string): string | null {
@@ -45,12 +45,12 @@ for (const target of targets) {
   Deno.test(`${target.name}: ${target.promise}`, async () => {
     const inputs = await fuzz(target, options);
     assert(inputs > corpusOf(target).size, "something beside the corpus was tried");
-    // deno-lint-ignore no-console -- a long run says what it did and how to do it again
+    // deno-lint-ignore no-console -- a long run prints its result and its seed
     if (seconds !== null) console.log(`${target.name}: ${inputs} inputs with --seed=${options.seed}`);
   });
 }
 
-Deno.test("the same seed makes the same inputs, and none is longer than allowed", () => {
+Deno.test("mutator: the same seed makes the same inputs, and none exceeds the limit", () => {
   const corpus = [new Uint8Array(100).fill(7), new Uint8Array(0), new Uint8Array(MAX_INPUT_BYTES)];
   const make = (seed: number): Uint8Array =>
     mutated({ corpus, tokens: [Uint8Array.of(1, 2)] }, new SeededRandom(seed));
@@ -60,13 +60,13 @@ Deno.test("the same seed makes the same inputs, and none is longer than allowed"
   assert(new Set(seeds.map((seed) => make(seed).join())).size > 200, "seeds differ");
 });
 
-Deno.test("an input that breaks the promise is named, also when it does so behind the door", async () => {
+Deno.test("fuzzer: an input that breaks the promise is named, also for unhandled rejections and memory", async () => {
   const broken = { ...SHELL_LINES, run: () => Promise.reject(new Error("broken")) };
-  await assertRejects(() => fuzz(broken, SHORT), Error, "breaks the promise that every line is done");
+  await assertRejects(() => fuzz(broken, SHORT), Error, "breaks the promise that every line is executed");
   const behind: FuzzTarget = {
     ...SHELL_LINES,
     run: async () => {
-      void Promise.reject(new Error("nobody handles this"));
+      void Promise.reject(new Error("unhandled"));
       await new Promise<void>((resolve) => queueMicrotask(resolve));
     },
   };

@@ -1,6 +1,6 @@
 /**
- * Runs a target over its corpus and over mutations of it. An input that breaks the promise is kept in the corpus, so
- * that it is tried first from then on.
+ * Runs a target on its corpus and on mutations of it. An input that breaks the promise is added to the corpus, so that
+ * later runs try it first.
  */
 import { setImmediate } from "node:timers";
 import { assert } from "@std/assert";
@@ -13,11 +13,11 @@ import type { FuzzTarget } from "./target.ts";
 
 /** An input that takes longer hangs. */
 const INPUT_DEADLINE_MS = 20_000;
-/** What one input of a few kilobytes may leave in memory: garbage of the inputs before it, but no claimed length. */
+/** Bound of the memory growth by one small input: enough for garbage of earlier inputs, too little for a claimed length. */
 const MAX_GROWTH_BYTES = 192 * 1024 * 1024;
 const REPAIR_CHANCE = 0.6;
 
-/** How much to try. */
+/** Bounds of a run. */
 export interface FuzzOptions {
   readonly seed: number;
   /** Ends it after so many mutations, … */
@@ -26,14 +26,14 @@ export interface FuzzOptions {
   readonly maxMs: number;
 }
 
-/** The inputs of a target that are kept in the repository, by name. */
+/** Returns the inputs of a target in the repository, by name. */
 export function corpusOf(target: FuzzTarget): ReadonlyMap<string, Uint8Array<ArrayBuffer>> {
   const folder = folderOf(target);
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
   return new Map(names.map((name) => [name, Deno.readFileSync(join(folder, name))]));
 }
 
-/** Tries the corpus and then mutations of it; resolves to the number of inputs tried. Rejects at the first that fails. */
+/** Tries the corpus and then mutations of it; resolves to the number of inputs. Rejects at the first failure. */
 export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<number> {
   const begin = performance.now();
   const named = corpusOf(target);
@@ -43,7 +43,7 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<nu
   for (const [name, input] of named) await watch.run(target, { input, name: () => name });
   let runs = 0;
   while (runs < options.runs && performance.now() - begin < options.maxMs) {
-    // A seed for each input, so that every one of them can be made again alone.
+    // A seed for each input, so that each can be reproduced alone.
     const random = new SeededRandom(options.seed + runs * 7_919);
     const made = mutated({ corpus, tokens: target.tokens }, random);
     const input = random.chance(REPAIR_CHANCE) ? target.repair(made, random) : made;
@@ -66,7 +66,7 @@ function folderOf({ name }: FuzzTarget): string {
   return join(CHECKOUT, "tests/fuzz/corpus", name);
 }
 
-/** Runs inputs and sees what a target does behind its promise: rejections that nobody handles, and memory. */
+/** Runs inputs and detects unhandled rejections and growth of memory. */
 class Watch implements Disposable {
   readonly #rejections: unknown[] = [];
   readonly #note = (event: PromiseRejectionEvent): void => {
@@ -89,7 +89,7 @@ class Watch implements Disposable {
   ): Promise<void> {
     const before = usedBytes();
     try {
-      // A copy: the program may keep what it is given.
+      // A copy, since the program may keep its input.
       await within(`${target.name} is through with an input`, target.run(input.slice()), {
         deadlineMs: INPUT_DEADLINE_MS,
       });

@@ -1,7 +1,7 @@
 /**
  * Well-formed frames with hostile fields, of every kind, against nodes that serve another client.
  *
- * `deno task fuzz:hostile` does the same for as long as it is told: see hostile/main.ts.
+ * `deno task fuzz:hostile` does the same for a given time: see hostile/main.ts.
  */
 import { assert, assertEquals } from "@std/assert";
 import { MessagePackReader } from "../../lib/protocol/msgpack_reader.ts";
@@ -12,9 +12,9 @@ import { runAgainstProcesses } from "./hostile/processes.ts";
 import { runSimulated, scenarioOf, SCENARIOS } from "./hostile/simulated.ts";
 
 const PAYLOADS_OF_A_KIND = 40;
-/** Of a short run against real nodes. */
+/** Duration of a short run against real nodes. */
 const SHORT_SECONDS = 4;
-/** Of a short run against simulated nodes. */
+/** Duration of a short run against simulated nodes. */
 const SHORT = { hostileMs: 500 };
 /** One run of each scenario. */
 const SHORT_SEEDS = SCENARIOS.map((_, position) => position + 1);
@@ -34,7 +34,7 @@ function knowledgeOf(random: SeededRandom): Knowledge {
 }
 
 for (const kind of ALL_KINDS) {
-  Deno.test(`hostile frames of kind ${kind} are well formed, and the same seed makes the same`, () => {
+  Deno.test(`hostile frames: kind ${kind} is well formed, and the same seed makes the same frames`, () => {
     for (let seed = 0; seed < PAYLOADS_OF_A_KIND; seed++) {
       const payload = hostilePayload(kind, knowledgeOf(new SeededRandom(seed)));
       if (seed < 10) assertEquals(hostilePayload(kind, knowledgeOf(new SeededRandom(seed))), payload);
@@ -46,7 +46,7 @@ for (const kind of ALL_KINDS) {
   });
 }
 
-Deno.test("the same seed sends the same hostile frames and ends the same", async () => {
+Deno.test("hostile frames: the same seed gives the same simulated run", async () => {
   const [seed = 0] = SHORT_SEEDS;
   assertEquals(await runSimulated(seed, SHORT), await runSimulated(seed, SHORT));
 });
@@ -54,7 +54,7 @@ Deno.test("the same seed sends the same hostile frames and ends the same", async
 for (const seed of SHORT_SEEDS) {
   const { nodes, hostileMember, claims } = scenarioOf(seed);
   const who = hostileMember === null ? "clients" : `a member that claims ${claims}`;
-  Deno.test(`${who}: no frame ends one of ${nodes} simulated nodes or makes another client wait`, async () => {
+  Deno.test(`hostile ${who}: no frame ends one of ${nodes} simulated nodes or delays another client`, async () => {
     assertEquals(
       (await runSimulated(seed, SHORT)).problems,
       [],
@@ -64,7 +64,7 @@ for (const seed of SHORT_SEEDS) {
 }
 
 for (const nodes of [1, 3] as const) {
-  Deno.test(`no frame ends one of ${nodes} real nodes or moves its term`, async () => {
+  Deno.test(`hostile frames: none ends one of ${nodes} real nodes or moves its term`, async () => {
     const report = await runAgainstProcesses({ nodes, seconds: SHORT_SECONDS, seed: nodes, tell: () => {} });
     assertEquals(report.problems, []);
     assert(report.frames.size > ALL_KINDS.length / 4, "frames of many kinds were sent");

@@ -1,21 +1,21 @@
-/** Makes new inputs of old ones: the same seed makes the same inputs. */
+/** Mutation of inputs, reproducible by seed. */
 import type { SeededRandom } from "../support/seeded_random.ts";
 
-/** No input is longer; what matters about large ones are the lengths they claim. */
+/** Longest input; larger lengths are only claimed. */
 export const MAX_INPUT_BYTES = 16_384;
 const MAX_CHANGES = 6;
 const MAX_RUN_BYTES = 2_048;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What inputs are made from. */
+/** The base of new inputs. */
 export interface Material {
   /** Inputs known so far; at least one. */
   readonly corpus: readonly Bytes[];
   readonly tokens: readonly Uint8Array[];
 }
 
-/** Lengths that lie: at the limits of frames and records, of 32 bits, and around the signs. */
+/** Wrong lengths: at the limits of frames and records, of 32 bits, and around sign changes. */
 export const LYING_LENGTHS: readonly number[] = [
   0,
   1,
@@ -30,10 +30,10 @@ export const LYING_LENGTHS: readonly number[] = [
   0xffff_ffff,
 ];
 
-/** A new input: an old one with one to a few changes. */
+/** Returns an input with one to a few changes. */
 export function mutated({ corpus, tokens }: Material, random: SeededRandom): Bytes {
   let input = random.pick(corpus);
-  // One change alone goes deepest: each further one may spoil what the others need to be looked at.
+  // A single change reaches the deepest code: further ones may fail an earlier check.
   const changes = random.chance(0.5) ? 1 : 1 + random.below(MAX_CHANGES);
   for (let change = 0; change < changes; change++) {
     input = random.pick(CHANGES)(input, { corpus, tokens, random });
@@ -89,7 +89,7 @@ const CHANGES: readonly Change[] = [
   },
 ];
 
-/** Some bytes, one behind the other. */
+/** Concatenates byte arrays. */
 export function joined(...parts: readonly Uint8Array[]): Bytes {
   const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let offset = 0;

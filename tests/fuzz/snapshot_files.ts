@@ -1,4 +1,4 @@
-/** The target of snapshot files: they come from peers, from backups, and from a disk that decays. */
+/** The target of snapshot files, which come from peers, from backups, and from damaged disks. */
 import { crc32 } from "node:zlib";
 import { assertEquals } from "@std/assert";
 import {
@@ -24,7 +24,7 @@ import { type FuzzTarget, texts } from "./target.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const DIRECTORY = "/snapshots";
-/** Where a header's body has index and term. */
+/** Offsets of index and term in a header's body. */
 const INDEX_AT = SNAPSHOT_PREAMBLE_BYTES;
 const TERM_AT = SNAPSHOT_PREAMBLE_BYTES + 8;
 const CHECKSUM_AT = 16;
@@ -35,7 +35,7 @@ async function store(): Promise<{ disk: MemoryDisk; store: SnapshotStore }> {
   return { disk, store: await SnapshotStore.open({ disk, directory: DIRECTORY }) };
 }
 
-/** The index and term that a header would have, checked or not; those of no entry where there is none. */
+/** Returns the index and term in a header, valid or not; 1 and 1 when they are no safe integers. */
 function announcedBy(input: Bytes): { index: number; term: number } {
   if (input.length < TERM_AT + 8) return { index: 1, term: 1 };
   const view = new DataView(input.buffer);
@@ -44,7 +44,7 @@ function announcedBy(input: Bytes): { index: number; term: number } {
   return isPosition ? { index: index ?? 1, term: term ?? 1 } : { index: 1, term: 1 };
 }
 
-/** Gives header, chunks and footer the checksums and totals of what they say now, as far as the lengths lead. */
+/** Corrects the checksums and totals of header, chunks and footer that the lengths lead to. */
 function rechecked(input: Bytes): Bytes {
   const bodyBytes = bodyBytesOf(input);
   if (bodyBytes === null || SNAPSHOT_PREAMBLE_BYTES + bodyBytes > input.length) return input;
@@ -67,7 +67,7 @@ function rechecked(input: Bytes): Bytes {
   return joined(input.slice(0, offset), footer, input.slice(offset + FOOTER_BYTES));
 }
 
-/** Receives the file; null when it was refused by name. */
+/** Receives the file; returns null when that failed with a named error. */
 async function received(into: SnapshotStore, input: Bytes): Promise<readonly Uint8Array[] | null> {
   const receiver = into.receive({ ...announcedBy(input), totalBytes: input.length });
   receiver.write(0, input);
@@ -106,7 +106,7 @@ async function receiveAndRead(input: Bytes): Promise<void> {
 /** Files of snapshots. */
 export const SNAPSHOT_FILES: FuzzTarget = {
   name: "snapshot_files",
-  promise: "a snapshot is refused by name and leaves nothing, or is what its writer wrote",
+  promise: "a snapshot is refused with a named error and leaves no file, or has the written content",
   tokens: [
     ...texts("kvrsnap\n"),
     new Uint8Array(CHUNK_FRAME_BYTES),

@@ -1,21 +1,21 @@
-/** What is fuzzed: a door of the program through which bytes come that nobody vouches for. */
+/** A fuzz target: a decoder of untrusted bytes. */
 import type { SeededRandom } from "../support/seeded_random.ts";
 
-/** One door. */
+/** A decoder of untrusted bytes. */
 export interface FuzzTarget {
   /** Also the name of its folder in the corpus. */
   readonly name: string;
-  /** What must hold whatever the input is, as a sentence. */
+  /** Property that must hold for every input, as a sentence. */
   readonly promise: string;
-  /** Pieces that mean something at this door, for the mutator to put in. */
+  /** Pieces with a meaning to this decoder, for the mutator to insert. */
   readonly tokens: readonly Uint8Array[];
-  /** Makes a mutated input well formed again where that lets it come further (lengths, checksums). */
+  /** Corrects lengths and checksums of a mutated input, so that it reaches deeper code. */
   repair(input: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Array<ArrayBuffer>;
-  /** Pushes the input through the door. Rejects when the promise was broken. */
+  /** Decodes the input. Rejects when the promise was broken. */
   run(input: Uint8Array<ArrayBuffer>): Promise<void>;
 }
 
-/** For doors behind which every input is as well formed as another. */
+/** The `repair` of targets without lengths and checksums. */
 export function unrepaired(input: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return input;
 }

@@ -135,8 +135,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "lib/raft",
   "lib/storage",
   "lib/transport",
-  "tests/fuzz",
-  "tests/golden",
   "tests/mutants",
   "tests/sim",
   "tests/support",

@@ -1,20 +1,20 @@
-/** What frames carry in bytes of their own: commands, configurations and their parts, with hostile fields. */
+/** Values that frames carry as encoded bytes, with hostile fields: commands, configurations and their parts. */
 import { encode, type ValueType } from "@std/msgpack";
 import { MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
 import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, binary, filled, hostileSize, integer, isHostile, trailing } from "./values.ts";
 
-/** Keys that hostile clients write: few, so that what they store has an end. */
+/** Keys that hostile clients write: few, so that their data is bounded. */
 const KEYS = 16;
 const TEXT = new TextEncoder();
 
-/** A key as an honest client would have one. */
+/** Returns a valid key. */
 export function ordinaryKey(random: SeededRandom): Uint8Array {
   return TEXT.encode(`hostile/${random.below(KEYS)}`);
 }
 
-/** An encoded command. */
+/** Returns an encoded command. */
 export function command(random: SeededRandom): Uint8Array {
   const kind = random.pick(Object.values(COMMAND.numbers));
   return random.chance(0.1) ? padded(random) : COMMANDS[kind](random);
@@ -37,7 +37,7 @@ const COMMANDS: Readonly<
     encode([COMMAND.numbers.expireSessions, integer(random, 60_000), ...trailing(random)]),
 };
 
-/** A small put, with so many bytes behind it that a frame can just hold them. */
+/** Returns a small put with padding that nearly fills a frame. */
 function padded(random: SeededRandom): Uint8Array {
   const put = [MUTATION.numbers.put, ordinaryKey(random), TEXT.encode("v")];
   return encode([COMMAND.numbers.transaction, null, [], [put], filled(hostileSize(random) || 15_000_000)]);
@@ -49,7 +49,7 @@ function session(random: SeededRandom): ValueType {
   return [sessionId(random), sequence, integer(random, 0), integer(random, 1), ...trailing(random)];
 }
 
-/** One of many: sessions that are opened and left are part of what is tried. */
+/** One of many session ids, so that abandoned sessions are tried too. */
 function sessionId(random: SeededRandom): number {
   return integer(random, 1 + random.below(2 ** 31));
 }
@@ -74,7 +74,7 @@ function check(random: SeededRandom): ValueType {
   }
 }
 
-/** An encoded configuration that no node may take: too many, twice the same, removed members, hostile addresses. */
+/** Returns an encoded invalid configuration: too many members, duplicates, removed members, hostile addresses. */
 export function configuration(random: SeededRandom, members: readonly number[]): Uint8Array {
   const rows = members.map((id): ValueType => [id, "127.0.0.1:1", null, false, null]);
   switch (random.below(5)) {

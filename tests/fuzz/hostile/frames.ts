@@ -1,9 +1,9 @@
 /**
- * Frames of every kind, well formed and with hostile fields: what any program that has read docs/protocol.md can send.
+ * Frames of every kind, well formed and with hostile fields, as any program can send that implements docs/protocol.md.
  *
- * What a peer says divides in two. What it may claim by the protocol (a vote in the next term, to be the leader of it)
- * changes terms and must: a hostile peer is beyond what Raft is for. All else must change nothing and end nobody. So
- * each frame is made for a {@link Claims}, and with `none` no frame claims what would rightly move a term.
+ * A peer's messages are of two kinds. Claims that the protocol permits (a vote in the next term, leadership of it) change
+ * terms, and must: Raft does not tolerate Byzantine peers. All other messages must change nothing and end no process. So
+ * each frame is made for a {@link Claims}, and with `none` no frame contains a claim that may move a term.
  */
 import { assert } from "@std/assert";
 import { encode, type ValueType } from "@std/msgpack";
@@ -36,22 +36,22 @@ type PeerKindName = Exclude<
   keyof (typeof CLIENT_REQUESTS.numbers & typeof SERVER_MESSAGES.numbers)
 >;
 
-/** What a hostile peer claims: nothing, the next term, or to lead. */
+/** The claim of a hostile peer: none, the next term, or leadership. */
 export type Claims = "none" | "term" | "leadership";
 
-/** What a hostile program knows of the cluster that it speaks to. */
+/** A hostile program's knowledge of the cluster. */
 export interface Knowledge {
   readonly random: SeededRandom;
   readonly claims: Claims;
   readonly clusterId: string;
   /** Members, by id. */
   readonly members: readonly number[];
-  /** The member that it says it is, and where it listens. */
+  /** The member that it claims to be, and its address. */
   readonly self: number;
   readonly address: string;
-  /** The node that it speaks to. */
+  /** The node at the other end of the connection. */
   readonly to: number;
-  /** The cluster's term, and about the last index of its log. */
+  /** The cluster's term, and approximately the last index of its log. */
   readonly term: number;
   readonly lastIndex: number;
 }
@@ -68,9 +68,9 @@ class Packed {
 /** Elements of one kind, without the kind itself. */
 type Generator = (knows: Knowledge) => Elements;
 
-/** Terms that no election leads to. */
+/** Terms that no election reaches. */
 const LEAPS: readonly number[] = [2 ** 40, 2 ** 52, Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER];
-/** Requests that a client numbers so are told apart by it; a node does not care. */
+/** Request ids: a client matches answers by them, and a node only returns them. */
 const REQUEST_IDS = 2 ** 31;
 const DEEP_SHARE = 0.01;
 
@@ -86,7 +86,7 @@ export function hostilePayload(kind: FrameKindName, knows: Knowledge): Uint8Arra
   return packedArray(elements.map((element) => element instanceof Packed ? element.bytes : encode(element)));
 }
 
-/** Every kind of frame, and who sends such: kinds.ts says which numbers are whose. */
+/** Every kind of frame, by sender, as in kinds.ts. */
 export const ALL_KINDS = Object.keys(FRAME_KIND).filter((name): name is FrameKindName => name in FRAME_KIND);
 /** Kinds that come behind a client's hello. */
 export const CLIENT_KINDS = ALL_KINDS.filter((name) => FRAME_KIND[name] >= 40 && FRAME_KIND[name] < 70);
@@ -97,7 +97,7 @@ function requestId({ random }: Knowledge): number {
   return integer(random, 1 + random.below(REQUEST_IDS));
 }
 
-/** Elements of a frame of a client or to one come from the table; those between nodes are made for what a peer claims. */
+/** Elements of frames from and to clients come from the table; those between nodes depend on the peer's claim. */
 function elementsOf(kind: FrameKindName, knows: Knowledge): Elements {
   const row = (CLIENT_REQUESTS.frames.get(kind) ?? SERVER_MESSAGES.frames.get(kind))?.row;
   if (row !== undefined) return hostileRow(row, knows.random, meaningsFor(knows));
@@ -109,7 +109,7 @@ function isPeerKind(kind: FrameKindName): kind is PeerKindName {
   return kind in GENERATORS;
 }
 
-/** The fields of clients' frames by which a request does something, or is refused for its content. */
+/** The fields of clients' frames that decide whether a request has an effect. */
 function meaningsFor(knows: Knowledge): Meanings {
   return {
     requestId: () => requestId(knows),
@@ -120,14 +120,14 @@ function meaningsFor(knows: Knowledge): Meanings {
     end: binaryOrNil,
     after: binaryOrNil,
     limit: (random) => integer(random, random.pick([1, 100, 10_000])),
-    // To a node that there is, or to none in particular, leadership would rightly go.
+    // A transfer to an existing node, or without a target, would be valid.
     target: unknownId,
     change: () => changeOf(knows),
     force: () => false,
   };
 }
 
-/** A term that the peer may name for what it claims. */
+/** Returns a term that the peer may send with its claim. */
 function termOf({ random, claims, term }: Knowledge): number {
   if (random.chance(0.1)) return random.pick(LEAPS);
   if (claims !== "none" && random.chance(0.5)) return term + 1 + random.below(2);
@@ -136,12 +136,12 @@ function termOf({ random, claims, term }: Knowledge): number {
 
 function envelope(knows: Knowledge, term = termOf(knows)): readonly number[] {
   const { random, self, to } = knows;
-  // A frame that is not from the one who calls, or not to the one who is called, ends the connection: that is soon tried.
+  // A frame with another sender than the dialling node, or another receiver, ends the connection: few of those suffice.
   const isWrong = random.chance(0.02);
   return [isWrong ? integer(random, to) : self, isWrong ? integer(random, self) : to, term];
 }
 
-/** What only a leader sends is a claim to lead where the term is new. */
+/** A leader's message with a new term is a claim of leadership. */
 function leaderEnvelope(knows: Knowledge): readonly number[] {
   return envelope(knows.claims === "leadership" ? knows : { ...knows, claims: "none" });
 }
@@ -170,7 +170,7 @@ function entries(knows: Knowledge, first: number): ValueType | Packed {
   });
 }
 
-/** As many entries as one frame may bring, or one more. */
+/** Returns as many entries as one frame may contain, or one more. */
 function manyEntries(first: number, term: number): Packed {
   const count = MAX_APPEND_ENTRIES + first % 2;
   // An array of four: the index and the term in four bytes each, the kind, and no bytes.
@@ -204,7 +204,7 @@ function memberRows({ random, members }: Knowledge): ValueType {
   });
 }
 
-/** A generator for each frame between nodes: a new one has none, and this does not compile until it has. */
+/** A generator for each frame between nodes; the compiler reports a missing one. */
 const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
   hello: ({ random, clusterId, self, address }) => [
     text(random, "kvraft"),
@@ -238,7 +238,7 @@ const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
   preVote: (knows) => [...envelope(knows), index(knows), integer(knows.random, knows.term)],
   preVoteResponse: (knows) => [...envelope(knows), knows.random.chance(0.5)],
   requestVote: (knows) => {
-    // Without a transfer a vote is not asked for while a leader is alive: with one, a new term is rightly begun.
+    // Without a transfer, a vote request is ignored while a leader is alive; with one, a new term begins as it must.
     const isTransfer = knows.claims !== "none" && knows.random.chance(0.5);
     return [...envelope(knows), index(knows), integer(knows.random, knows.term), isTransfer];
   },

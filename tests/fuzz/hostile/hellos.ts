@@ -1,13 +1,13 @@
-/** The first frames of a conversation with nothing wrong in them, so that what is hostile comes behind. */
+/** Valid first frames of a connection, so that hostile frames follow them. */
 import { encode } from "@std/msgpack";
 import { ROLES } from "../../../lib/protocol/hello.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import type { Knowledge } from "./frames.ts";
 
-/** As whom a hostile program speaks. */
+/** The role that a hostile program takes. */
 export type Guise = "client" | "peer";
 
-/** The hello of a member or a client. */
+/** Returns the hello of a member or a client. */
 export function helloOf(
   { clusterId, self, address }: Knowledge,
   { guise, lane }: { readonly guise: Guise; readonly lane: number },
@@ -18,7 +18,7 @@ export function helloOf(
     : encode([...head, ROLES.peer, clusterId, self, lane, null, self, address]);
 }
 
-/** The welcome of a member. */
+/** Returns the welcome of a member. */
 export function welcomeOf({ clusterId, self, term, lastIndex, address }: Knowledge): Uint8Array {
   const limits = [4_096, 1_048_576, 16_777_216];
   const members = [[self, address, "voter"]];

@@ -1,14 +1,14 @@
 /**
  * The command of the hostile programs: `deno task fuzz:hostile`.
  *
- *     --seconds N      how long (the default: 60)
+ *     --seconds N      duration (the default: 60)
  *     --nodes 1|3      real servers on loopback: one, or three of a cluster of four (the default: 3)
  *     --simulated      simulated servers in place of real ones, seed after seed
  *     --seed S         of the hostile programs, or the first of the simulated ones (random)
  *     --seeds A..B     these simulated ones, and no others
  *     --trace          writes down everything that happens in them
  *
- * It tells every minute how things stand, and exits with 1 as soon as a node has ended, a term has changed, or another
+ * It prints its progress every minute, and exits with 1 as soon as a node has ended, a term has changed, or another
  * client was not served.
  */
 // deno-lint-ignore-file no-console -- this is a command
@@ -20,12 +20,12 @@ const DEFAULT_SECONDS = 60;
 const TELL_MS = 60_000;
 const MAX_SEED = 2 ** 31;
 
-/** What was asked for. */
+/** The options of a run. */
 interface Flags {
   readonly seconds: number;
   readonly nodes: 1 | 3;
   readonly seed: number;
-  /** First and last; null where the time decides. */
+  /** First and last seed; null when the duration decides. */
   readonly seeds: readonly [number, number] | null;
   readonly isSimulated: boolean;
   readonly isTraced: boolean;
@@ -81,7 +81,7 @@ async function simulate({ seconds, seed, seeds, isTraced }: Flags): Promise<numb
   const [first, last] = seeds ?? [seed, Number.POSITIVE_INFINITY];
   const isOver = (): boolean => seeds === null && performance.now() - begin > seconds * 1_000;
   const sums = { runs: 0, frames: 0, failed: 0, longestWaitMs: 0 };
-  let toldMs = begin;
+  let reportedMs = begin;
   for (let next = first; next <= last && !isOver(); next++) {
     const report = await runSimulated(next, { trace: isTraced ? (line): void => console.log(line) : null });
     sums.runs += 1;
@@ -92,9 +92,9 @@ async function simulate({ seconds, seed, seeds, isTraced }: Flags): Promise<numb
     }
     if (seeds !== null) tellRun(report);
     for (const problem of report.problems) console.log(`seed ${next} FAILED: ${problem}`);
-    if (performance.now() - toldMs < TELL_MS) continue;
-    toldMs = performance.now();
-    console.log(`after ${Math.round((toldMs - begin) / 1_000)} s: ${JSON.stringify(sums)}`);
+    if (performance.now() - reportedMs < TELL_MS) continue;
+    reportedMs = performance.now();
+    console.log(`after ${Math.round((reportedMs - begin) / 1_000)} s: ${JSON.stringify(sums)}`);
   }
   console.log(`simulated from seed ${first} on: ${JSON.stringify(sums)}`);
   return sums.failed > 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-/** A hostile member as the others reach it: it listens where a member should, answers hellos, and says what it likes. */
+/** The listening side of a hostile member: it listens at a member's address, answers hellos, and sends hostile frames. */
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Address, Connection, Listener, Network } from "../../../lib/platform/network.ts";
 import { ALL_KINDS, type FrameKindName, hostilePayload, type Knowledge } from "./frames.ts";
@@ -6,11 +6,11 @@ import type { SeededRandom } from "../../support/seeded_random.ts";
 import { welcomeOf } from "./hellos.ts";
 import { drain, framed, send } from "./speaker.ts";
 
-/** How long it keeps a connection at most: the others dial it again, and it begins anew. */
+/** Longest life of a connection; then the others dial again. */
 const MAX_CONNECTION_MS = 800;
 const MAX_FRAMES = 6;
 
-/** What a hostile member is made from. */
+/** Options of a hostile member. */
 export interface HostileMemberOptions {
   readonly network: Network;
   readonly clock: Clock;
@@ -20,7 +20,7 @@ export interface HostileMemberOptions {
   readonly onFrame: (kind: FrameKindName) => void;
 }
 
-/** Listens until the listener that is given back is closed. */
+/** Listens until the returned listener is closed. */
 export function listenAsMember(options: HostileMemberOptions): Listener {
   const listener = options.network.listen(options.address);
   void acceptAll(listener, options);

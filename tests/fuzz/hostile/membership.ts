@@ -1,13 +1,12 @@
 /**
- * Changes of membership that must be refused. Any client may ask for a change that makes sense, and it is done: such
- * are an operator's right and not tried here.
+ * Changes of membership that must be refused. Valid changes, which any client may request, are not tried here.
  */
 import type { ValueType } from "@std/msgpack";
 import { CHANGE } from "../../../lib/protocol/client_frames.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, integer, isHostile, trailing } from "./values.ts";
 
-/** The first of the ids that no node has: an integer at an edge may be a member's, which must not be changed. */
+/** The first unused id: an integer at an edge may be the id of a member, which must not be changed. */
 const UNKNOWN_ID = 50;
 
 /** One change. */
@@ -38,13 +37,13 @@ export function changeOf(
   }
 }
 
-/** An id that no member has. */
+/** Returns an id that no member has. */
 export function unknownId(random: SeededRandom): number {
   const id = isHostile(random) ? integer(random, UNKNOWN_ID) : UNKNOWN_ID + random.below(10);
   return id > 0 && id < UNKNOWN_ID ? UNKNOWN_ID : id;
 }
 
-/** Where nobody answers, as an address or not: a new node is asked first who it is. */
+/** Returns an address where no node answers, or invalid text: a new node is probed before it is added. */
 function anywhere(random: SeededRandom): string {
   return random.chance(0.3) ? "127.0.0.1:1" : address(random);
 }

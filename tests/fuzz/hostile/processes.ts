@@ -1,9 +1,9 @@
 /**
  * Hostile programs against real `kvraft server` processes on loopback: one alone, or three of a cluster of four whose
- * fourth member is hostile (three are its majority, so none of them can be spared, and the hostile one speaks for no
- * other).
+ * fourth member is hostile (the three are a majority, of which each is needed, and the hostile member does not
+ * impersonate another).
  *
- * Here a wait is the machine's, too: it is told, and only a call that fails counts against the nodes.
+ * The load of the machine causes waits here too, so waits are only reported; a failed call is an error of the nodes.
  */
 import { parseAddress } from "../../../lib/platform/address.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
@@ -20,19 +20,19 @@ import { Witness } from "./witness.ts";
 
 const HOSTILE_MEMBER = 4;
 const SPEAKERS = 3;
-/** How often it is seen whether this process, which makes all frames, was itself too busy to look at answers. */
+/** Interval of the check whether this process, which makes all frames, was itself too busy to handle answers. */
 const OWN_LOOK_MS = 50;
-/** How often terms are looked at, and how often it is told how things stand. */
+/** Intervals of the check of terms and of progress reports. */
 const LOOK_MS = 1_000;
 const TELL_MS = 60_000;
-/** A busy machine is slow, too: what takes longer than this was not served. */
+/** Time limit of a call, generous for a busy machine. */
 const CALL_TIMEOUT_MS = 30_000;
-/** A busy machine is no reason for an election. */
+/** Long enough that a busy machine causes no election. */
 const ELECTION_TIMEOUT_MS = 5_000;
-/** Nodes say little, since all that they print is kept. */
+/** Nodes log little, since their output is kept in memory. */
 const FLAGS = ["--election-timeout-ms", `${ELECTION_TIMEOUT_MS}`, "--log-level", "error"];
 
-/** How to run. */
+/** Options of a run. */
 export interface ProcessesOptions {
   readonly nodes: 1 | 3;
   readonly seconds: number;
@@ -41,20 +41,20 @@ export interface ProcessesOptions {
   readonly tell: (line: string) => void;
 }
 
-/** What came of a run. */
+/** The results of a run. */
 export interface ProcessesReport {
   readonly frames: ReadonlyMap<FrameKindName, number>;
   readonly nodesEnded: number;
   readonly termsChanged: number;
   readonly longestWaitMs: number;
-  /** How long this process itself was too busy at most to look at an answer: so much of a wait is its own. */
+  /** Longest time for which this process was too busy to handle an answer: that part of a wait is its own. */
   readonly ownPauseMs: number;
   readonly calls: number;
-  /** What must not be; the first counts. */
+  /** Violations; the first counts. */
   readonly problems: readonly string[];
 }
 
-/** Starts nodes, disturbs them for so long, and has them restarted at the end. */
+/** Starts nodes, disturbs them for the given time, and restarts them at the end. */
 export async function runAgainstProcesses(options: ProcessesOptions): Promise<ProcessesReport> {
   const started = options.nodes === 1 ? [1] : [1, 2, 3];
   await using cluster = await TestCluster.start({
@@ -129,18 +129,18 @@ class RealRun {
     };
   }
 
-  /** Looks at every node until the time is over or something is wrong. */
+  /** Checks every node until the time is over or a violation is found. */
   async #watch(witness: Witness): Promise<void> {
     const begin = this.#clock.now();
-    let toldMs = begin;
+    let reportedMs = begin;
     while (this.#problems.length === 0 && this.#clock.now() - begin < this.#options.seconds * 1_000) {
       await new Promise<void>((resolve) => void this.#clock.after(LOOK_MS, resolve));
       for (const id of this.#started) await this.#look(id);
       const [failure] = witness.failures;
       if (failure !== undefined) break;
-      if (this.#clock.now() - toldMs < TELL_MS) continue;
-      toldMs = this.#clock.now();
-      this.#options.tell(reportText(this.#report(witness), (toldMs - begin) / 1_000));
+      if (this.#clock.now() - reportedMs < TELL_MS) continue;
+      reportedMs = this.#clock.now();
+      this.#options.tell(reportText(this.#report(witness), (reportedMs - begin) / 1_000));
     }
     this.#hasEnded = true;
   }
@@ -167,7 +167,7 @@ class RealRun {
     this.#problems.push(`node ${id} came from term ${this.#term} to ${status.term}`);
   }
 
-  /** What a hostile frame left on disk must not keep a node from starting. */
+  /** Restarts the nodes: data from hostile frames on disk must not prevent that. */
   async #restart(): Promise<void> {
     for (const id of this.#started) await this.#cluster.kill(id);
     await this.#cluster.startNodes(this.#started);
@@ -227,7 +227,7 @@ class RealRun {
   }
 }
 
-/** A line about a run: frames by kind, and what must be 0. */
+/** Returns a line about a run: frames by kind, and counts that must be 0. */
 export function reportText(report: ProcessesReport, afterSeconds: number): string {
   const { frames, nodesEnded, termsChanged, longestWaitMs, ownPauseMs, calls } = report;
   const sum = [...frames.values()].reduce((total, count) => total + count, 0);

@@ -1,10 +1,10 @@
-/** Frames with hostile fields, made from their shapes in the table: a new frame is tried without a line here. */
+/** Frames with hostile fields, made from their shapes in the table, so that new frames are covered without changes here. */
 import type { ValueType } from "@std/msgpack";
 import type { RowShape, Shape } from "../../../lib/protocol/field.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, binary, filled, integer, isHostile, text, trailing } from "./values.ts";
 
-/** Makes the element of a field that has a meaning of its own, such as a key. */
+/** Makes the element of a field with a special meaning, such as a key. */
 export type Meaning = (random: SeededRandom) => ValueType;
 /** The meanings of fields, by their names. */
 export type Meanings = Readonly<Record<string, Meaning>>;
@@ -12,7 +12,7 @@ export type Meanings = Readonly<Record<string, Meaning>>;
 const LENGTHS: readonly number[] = [0, 17, 5_000];
 const MAX_REPEATED = 17;
 
-/** Returns the elements of a row: most as an honest program sends them, some hostile. */
+/** Returns the elements of a row: most are valid, some hostile. */
 export function hostileRow(row: RowShape, random: SeededRandom, meanings: Meanings): ValueType[] {
   return row.columns.flatMap(({ name, field: { shape } }) => {
     if (shape.kind === "group") return hostileRow(shape.row, random, meanings);

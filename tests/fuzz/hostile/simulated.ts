@@ -1,7 +1,7 @@
 /**
  * Hostile programs against simulated nodes: the production server, client and codec in virtual time, so that a seed
- * decides everything and a wait is the node's own and not the machine's. Work takes time here: the bytes of
- * connections, the entries of lists, the commands that are applied.
+ * decides everything and waits do not depend on the machine. Work takes virtual time: the bytes of connections, the
+ * entries of lists, the applied commands.
  */
 import { StateMachine } from "../../../lib/kv/mod.ts";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
@@ -19,11 +19,11 @@ import { listenAsMember } from "./member.ts";
 import { Speaker } from "./speaker.ts";
 import { Witness } from "./witness.ts";
 
-/** A client that does nothing wrong waits no longer for an answer. */
+/** Longest wait of a correct client for an answer. */
 export const MAX_WAIT_MS = 250;
-/** How long hostile programs go on in one run, in virtual time. */
+/** Duration of the hostile programs in one run, in virtual time. */
 export const HOSTILE_MS = 1_500;
-/** By then the promise is broken many times over. */
+/** Time limit of a call, many times the permitted wait. */
 const CALL_TIMEOUT_MS = 5_000;
 const START_MS = 20_000;
 const RESTART_MS = 30_000;
@@ -31,13 +31,13 @@ const RESTART_MS = 30_000;
 const MS_PER_BYTE = 4e-6;
 const MS_PER_LISTED_ENTRY = 0.002;
 const MS_PER_APPLIED_COMMAND = 0.005;
-/** Terms that honest elections may add while a hostile member claims terms. */
+/** Terms that elections of correct nodes may add while a hostile member claims terms. */
 const ELECTION_TERMS = 100;
 
-/** What a run is about. */
+/** The scenario of a run. */
 export interface Scenario {
   readonly nodes: 1 | 3;
-  /** The node that is hostile in place of the server that should run there; null: all members are as they should be. */
+  /** The member that is replaced by a hostile program; null when all members are correct. */
   readonly hostileMember: number | null;
   readonly guises: readonly Guise[];
   readonly claims: Claims;
@@ -52,15 +52,15 @@ export const SCENARIOS: readonly [Scenario, ...Scenario[]] = [
   { nodes: 3, hostileMember: 3, guises: ["peer", "client"], claims: "leadership" },
 ];
 
-/** The scenario of a seed. */
+/** Returns the scenario of a seed. */
 export function scenarioOf(seed: number): Scenario {
   return SCENARIOS[seed % SCENARIOS.length] ?? SCENARIOS[0];
 }
 
-/** What came of a run. */
+/** The results of a run. */
 export interface HostileReport {
   readonly seed: number;
-  /** What no run may come to, the first first. */
+  /** Violations, in order. */
   readonly problems: readonly string[];
   /** Frames that were sent, by kind. */
   readonly frames: ReadonlyMap<FrameKindName, number>;
@@ -112,7 +112,7 @@ class SimulatedRun {
     this.simulation = new Simulation(planFor(seed, scenario), trace, { msPerByte: MS_PER_BYTE });
   }
 
-  /** Sees the nodes' terms. */
+  /** Records the nodes' terms. */
   get observer(): Observer {
     const nothing = (): void => {};
     return {
@@ -135,12 +135,12 @@ class SimulatedRun {
 
   async run(): Promise<HostileReport> {
     const { scheduler, machines } = this.simulation;
-    for (const machine of machines) if (this.#honest.includes(machine.id)) machine.start();
+    for (const machine of machines) if (this.#correctMembers.includes(machine.id)) machine.start();
     const witness = this.#witness("witness");
     const before = await this.#prepare(witness);
     if (before !== null) {
       await this.#disturb(witness);
-      this.#judge(witness, before);
+      this.#check(witness, before);
       if (this.#problems.length === 0) await this.#restart();
     }
     return {
@@ -154,7 +154,7 @@ class SimulatedRun {
   }
 
   /** The members that run kvraft. */
-  get #honest(): readonly number[] {
+  get #correctMembers(): readonly number[] {
     return this.#members.filter((id) => id !== this.#scenario.hostileMember);
   }
 
@@ -162,7 +162,7 @@ class SimulatedRun {
     return Array.from({ length: this.#scenario.nodes }, (_, position) => position + 1);
   }
 
-  /** Resolves to the term in which the cluster serves; null when it does not come to that. */
+  /** Resolves to the term in which the cluster serves; null when it does not serve in time. */
   async #prepare(witness: Witness): Promise<number | null> {
     let isReady = false;
     this.#start("witness", (): Promise<void> => witness.prepare().then(() => void (isReady = true)));
@@ -187,14 +187,14 @@ class SimulatedRun {
     this.#isHostile = false;
   }
 
-  #judge(witness: Witness, before: number): void {
+  #check(witness: Witness, before: number): void {
     const { claims } = this.#scenario;
     const sent = [...this.#frames.values()].reduce((sum, count) => sum + count, 0);
     for (const [id, term] of this.#terms) {
       const most = claims === "none" ? before : before + 2 * sent + ELECTION_TERMS;
       if (term > most) this.#problems.push(`node ${id} came from term ${before} to ${term}`);
     }
-    for (const id of this.#honest) {
+    for (const id of this.#correctMembers) {
       if (this.simulation.machine(id).server === null) {
         this.#problems.push(`node ${id} does not run any more`);
       }
@@ -210,10 +210,10 @@ class SimulatedRun {
     }
   }
 
-  /** What a hostile frame left on disk must not keep a node from starting. */
+  /** Restarts the nodes: data from hostile frames on disk must not prevent that. */
   async #restart(): Promise<void> {
     const { scheduler } = this.simulation;
-    const machines = this.#honest.map((id) => this.simulation.machine(id));
+    const machines = this.#correctMembers.map((id) => this.simulation.machine(id));
     for (const machine of machines) machine.kill();
     for (const machine of machines) machine.recover();
     const haveStarted = (): boolean => machines.every(({ server }) => server !== null);
@@ -224,7 +224,7 @@ class SimulatedRun {
     const witness = this.#witness("successor");
     this.#start("successor", () => witness.prepare().then(() => void (isServed = true)));
     await scheduler.run(scheduler.nowMs + RESTART_MS, () => isServed || this.#isBroken);
-    if (!isServed) this.#problems.push("after a restart the cluster did not come to serve");
+    if (!isServed) this.#problems.push("after a restart the cluster did not serve");
   }
 
   get #isBroken(): boolean {
@@ -242,7 +242,7 @@ class SimulatedRun {
   #witness(name: string): Witness {
     const { platform } = this.#process(name, "10.0.1.1");
     return new Witness({
-      cluster: this.#honest.map(addressOf),
+      cluster: this.#correctMembers.map(addressOf),
       clock: platform.clock,
       callTimeoutMs: CALL_TIMEOUT_MS,
       platform,
@@ -267,7 +267,7 @@ class SimulatedRun {
       random,
       knowledge: (to) => this.#knowledge(to, random),
       addressOf: (node) => parseAddress(addressOf(node)),
-      targets: this.#honest,
+      targets: this.#correctMembers,
       guises,
       onFrame: (kind, to) => this.#sent(kind, to),
     });
@@ -283,7 +283,7 @@ class SimulatedRun {
         clock: platform.clock,
         random,
         address: parseAddress(addressOf(id)),
-        knowledge: () => this.#knowledge(random.pick(this.#honest), random),
+        knowledge: () => this.#knowledge(random.pick(this.#correctMembers), random),
         onFrame: (kind) => this.#sent(kind, null),
       });
     });
@@ -312,7 +312,7 @@ class SimulatedRun {
   }
 }
 
-/** A quick network and disk, the bounds of every server, and no faults beside those that are sent. */
+/** A fast network and disk, the bounds of every server, and no faults besides the hostile frames. */
 function planFor(seed: number, { nodes }: Scenario): Plan {
   return {
     ...planOf(1),
@@ -337,7 +337,7 @@ function planFor(seed: number, { nodes }: Scenario): Plan {
   };
 }
 
-/** Lets what nodes compute take time, as it does in a real process. */
+/** Makes the nodes' computations take virtual time, as in a real process. */
 function chargeForWork({ scheduler }: Simulation): () => void {
   const { list, apply } = StateMachine.prototype;
   StateMachine.prototype.list = function (query): ReturnType<typeof list> {

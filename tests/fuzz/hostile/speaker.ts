@@ -1,7 +1,7 @@
 /**
- * A hostile program at the other end of a connection: it says hello as a client or as a member, sends well-formed
- * frames with hostile fields, many at once or one by one, reads what comes back or nothing, and leaves in the middle
- * of a frame or waits for ever. It runs over any network and clock: simulated ones, or those of this machine.
+ * A hostile program at the other end of a connection: it sends the hello of a client or a member, then well-formed
+ * frames with hostile fields, many at once or one by one; it reads the answers or not, and closes the connection in the
+ * middle of a frame or keeps it open forever. It runs over any network and clock, simulated or real.
  */
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Address, Connection, Network } from "../../../lib/platform/network.ts";
@@ -19,30 +19,30 @@ import {
 } from "./frames.ts";
 import { type Guise, helloOf } from "./hellos.ts";
 
-/** Bytes that one conversation sends at most, so that a few of them do not take all the time there is. */
+/** Most bytes that one conversation sends, so that a few of them do not take all of the time. */
 const MAX_SENT_BYTES = 24_000_000;
 /** Frames sent again and again at once, of this size at most. */
 const MAX_REPEATED_BYTES = 2_048;
 const MAX_REPETITIONS = 1_000;
 const MAX_FRAMES = 24;
-/** How long a conversation may take: a node that does not read any more is left then. */
+/** Longest duration of a conversation, for nodes that stop reading. */
 const MAX_CONVERSATION_MS = 2_000;
-/** How long it is silent in the middle of one, or at its end. */
+/** Duration of a pause within or after a conversation. */
 const MAX_SILENCE_MS = 300;
 const READ_BYTES = 65_536;
 
-/** What a speaker is made from. */
+/** Options of a speaker. */
 export interface SpeakerOptions {
   readonly network: Network;
   readonly clock: Clock;
   readonly random: SeededRandom;
-  /** Tells what is known at this moment of the cluster, for a conversation with one of its nodes. */
+  /** Returns the current knowledge of the cluster, for a conversation with one of its nodes. */
   readonly knowledge: (to: number) => Knowledge;
   readonly addressOf: (node: number) => Address;
-  /** Nodes that it speaks to. */
+  /** Nodes that it dials. */
   readonly targets: readonly number[];
   readonly guises: readonly Guise[];
-  /** Called for each frame that was sent whole, or not. */
+  /** Called for each frame, sent completely or not. */
   readonly onFrame: (kind: FrameKindName, to: number) => void;
 }
 
@@ -54,7 +54,7 @@ export class Speaker {
     this.#options = options;
   }
 
-  /** Holds one conversation after the other while `goesOn` says so. */
+  /** Holds one conversation after the other while `goesOn` returns true. */
   async run(goesOn: () => boolean): Promise<void> {
     const { random } = this.#options;
     while (goesOn()) {
@@ -97,7 +97,7 @@ export class Speaker {
       const frame = framed(this.#payload(kind, to));
       const bytes = random.chance(0.2) ? repeated(frame, random) : frame;
       left -= bytes.length;
-      // Half a frame, and then nothing.
+      // Half a frame, without the rest.
       const isHalf = random.chance(0.05);
       if (!await send(connection, isHalf ? bytes.subarray(0, random.below(bytes.length)) : bytes)) return;
       if (isHalf) return await this.#pause(random.below(MAX_SILENCE_MS));
@@ -105,7 +105,7 @@ export class Speaker {
     }
   }
 
-  /** A payload of this kind that a frame can hold. */
+  /** Returns a payload of this kind that a frame can hold. */
   #payload(kind: FrameKindName, to: number): Uint8Array {
     const { knowledge, onFrame } = this.#options;
     onFrame(kind, to);
@@ -117,14 +117,14 @@ export class Speaker {
   }
 }
 
-/** A payload with its length before it. */
+/** Returns a payload with its length prefix. */
 export function framed(payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const head = new Uint8Array(4);
   new DataView(head.buffer).setUint32(0, payload.length);
   return joined(head, payload);
 }
 
-/** The same small frame very often; a large one once. */
+/** Repeats a small frame very often; returns a large one once. */
 function repeated(frame: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Array<ArrayBuffer> {
   if (frame.length > MAX_REPEATED_BYTES) return frame;
   const times = 1 + random.below(MAX_REPETITIONS);
@@ -133,7 +133,7 @@ function repeated(frame: Uint8Array<ArrayBuffer>, random: SeededRandom): Uint8Ar
   return bytes;
 }
 
-/** Sends all of the bytes; false when the connection ends before. */
+/** Sends all of the bytes; returns false when the connection ends before. */
 export async function send(connection: Connection, bytes: Uint8Array): Promise<boolean> {
   try {
     for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
@@ -143,7 +143,7 @@ export async function send(connection: Connection, bytes: Uint8Array): Promise<b
   }
 }
 
-/** Reads and drops what comes, until the connection ends. */
+/** Reads and drops all bytes until the connection ends. */
 export async function drain(connection: Connection): Promise<void> {
   const buffer = new Uint8Array(READ_BYTES);
   try {

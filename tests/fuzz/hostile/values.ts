@@ -1,6 +1,6 @@
 /**
- * Values of single fields as no honest program sends them: at and over every bound, and the ordinary ones beside them,
- * so that a frame is often right but for one field.
+ * Hostile values of single fields, at and over every bound, mixed with ordinary ones, so that a frame often has only one
+ * invalid field.
  */
 import type { ValueType } from "@std/msgpack";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../../lib/kv/mod.ts";
@@ -9,9 +9,9 @@ import type { SeededRandom } from "../../support/seeded_random.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Share of the fields that are hostile at all: with all of them hostile, the first one would hide the others. */
+/** Share of hostile fields: if all were hostile, the first one would hide the others. */
 const HOSTILE_SHARE = 0.25;
-/** Share of the hostile sizes that are of megabytes: they cost as much time as a thousand others. */
+/** Share of megabytes among the hostile sizes: they cost as much time as a thousand others. */
 const HUGE_SHARE = 0.04;
 /** Bytes of a field that nearly fills a frame. */
 const NEARLY_A_FRAME_BYTES = MAX_FRAME_BYTES - 1_024;
@@ -68,38 +68,38 @@ const ADDRESSES: readonly string[] = [
   "\u0000:1",
 ];
 
-/** Whether the next field is to be hostile. */
+/** Returns whether the next field is hostile. */
 export function isHostile(random: SeededRandom): boolean {
   return random.chance(HOSTILE_SHARE);
 }
 
-/** A size in bytes: seldom of megabytes. */
+/** Returns a size in bytes, seldom of megabytes. */
 export function hostileSize(random: SeededRandom): number {
   return random.pick(random.chance(HUGE_SHARE) ? HUGE_SIZES : SIZES);
 }
 
-/** An integer, `ordinary` or at an edge; the edges of what may be any number lie at 2^53, those behind it are no integers to kvraft. */
+/** Returns an integer, `ordinary` or at an edge; numbers beyond 2^53 are no integers to kvraft. */
 export function integer(random: SeededRandom, ordinary: number): number {
   return isHostile(random) ? random.pick(INTEGERS) : ordinary;
 }
 
-/** Bytes, `ordinary` or of a hostile length. */
+/** Returns bytes, `ordinary` or of a hostile length. */
 export function binary(random: SeededRandom, ordinary: Uint8Array): Uint8Array {
   return isHostile(random) ? filled(hostileSize(random)) : ordinary;
 }
 
-/** Bytes, or nil. */
+/** Returns bytes, or nil. */
 export function binaryOrNil(random: SeededRandom): ValueType {
   return random.chance(0.6) ? null : binary(random, Uint8Array.of(FILLER));
 }
 
-/** Text of any length. */
+/** Returns text of any length. */
 export function text(random: SeededRandom, ordinary: string): string {
   if (!isHostile(random)) return ordinary;
   return random.chance(0.5) ? random.pick(ADDRESSES) : "a".repeat(hostileSize(random));
 }
 
-/** An address at which nobody is to be found, in a form that must be refused, or megabytes long. */
+/** Returns an address where no node listens, one in an invalid form, or one of megabytes. */
 export function address(random: SeededRandom): string {
   if (random.chance(0.5)) return random.pick(ADDRESSES);
   const padding = "a".repeat(hostileSize(random));
@@ -111,12 +111,12 @@ export function address(random: SeededRandom): string {
   ]);
 }
 
-/** Some bytes of this length. */
+/** Returns random bytes of this length. */
 export function filled(length: number): Bytes {
   return new Uint8Array(length).fill(FILLER);
 }
 
-/** Elements behind those that are known, as a newer version might add: mostly none, seldom megabytes of them. */
+/** Returns additional elements, as a newer version might add: mostly none, seldom megabytes of them. */
 export function trailing(random: SeededRandom): ValueType[] {
   if (!random.chance(0.2)) return [];
   switch (random.below(5)) {
@@ -133,12 +133,12 @@ export function trailing(random: SeededRandom): ValueType[] {
   }
 }
 
-/** The encoded form of an array within an array, and so on, very many times: more than a stack of calls holds. */
+/** Returns an encoded array within an array, and so on, deeper than the call stack permits. */
 export function deepArray(): Bytes {
   return new Uint8Array(DEEP_LEVELS + 1).fill(0x91).with(DEEP_LEVELS, 0xc0);
 }
 
-/** The encoded form of an array of `count` elements, which are encoded in these pieces; by default one in each. */
+/** Returns an encoded array of `count` elements, which these pieces contain; by default one each. */
 export function packedArray(elements: readonly Uint8Array[], count = elements.length): Bytes {
   const packed = new Uint8Array(5 + elements.reduce((length, { length: more }) => length + more, 0));
   packed[0] = 0xdd;

@@ -1,4 +1,4 @@
-/** The client that does nothing wrong: it writes and reads all the while, and is what must not notice anything. */
+/** A correct client that writes and reads during the attack, and must not be affected by it. */
 import { KvClient, KvraftError } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
@@ -12,13 +12,13 @@ const FILL_TRANSACTIONS = 30;
 const FILL_KEYS = 100;
 const FILL_VALUE = "x".repeat(100);
 
-/** What a witness gets from its surroundings. */
+/** Dependencies of a witness. */
 export interface WitnessOptions {
   readonly cluster: readonly string[];
   readonly clock: Clock;
   /** Calls that take longer count as failed. */
   readonly callTimeoutMs: number;
-  /** Null: this process's own network and clock. */
+  /** Null for the real network and clock. */
   readonly platform:
     | { readonly network: Network; readonly clock: Clock; readonly random: () => number }
     | null;
@@ -32,16 +32,16 @@ export class Witness {
   /** The longest wait of a call so far, since the last {@link startMeasuring}. */
   longestMs = 0;
   calls = 0;
-  /** Of calls that failed, or gave what can't be. */
+  /** Messages of calls that failed or returned a wrong result. */
   readonly failures: string[] = [];
-  /** When the call under way was made; null while there is none. */
+  /** Start of the call in flight; null while there is none. */
   #calledAt: number | null = null;
 
   constructor(options: WitnessOptions) {
     this.#options = options;
   }
 
-  /** The longest wait, that of the call under way included. */
+  /** Returns the longest wait, including that of the call in flight. */
   get longestWaitMs(): number {
     const { clock } = this.#options;
     return Math.max(this.longestMs, this.#calledAt === null ? 0 : clock.now() - this.#calledAt);
@@ -64,7 +64,7 @@ export class Witness {
     }
   }
 
-  /** Writes and reads back, until `goesOn` says no. */
+  /** Writes and reads back while `goesOn` returns true. */
   async run(goesOn: () => boolean): Promise<void> {
     const client = this.#client;
     const { callTimeoutMs: timeoutMs } = this.#options;
