@@ -1,4 +1,4 @@
-/** Every mutant there is, by number. */
+/** Every mutant, by number. */
 import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";

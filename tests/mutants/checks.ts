@@ -5,11 +5,11 @@ export interface Check {
   readonly name: string;
   /** Arguments of `deno`, without the flags that every run gets (laboratory.ts). */
   readonly args: readonly string[];
-  /** A check that takes longer than this has hung, and that too is a way to notice. */
+  /** A check that takes longer has hung, which detects the mutant too. */
   readonly deadlineMs: number;
 }
 
-/** A node process, or a whole simulated cluster, may spin; nothing here needs a tenth of this on a quiet machine. */
+/** Default limit for mutants that loop; on an idle machine every check needs less than a tenth of it. */
 const TEST_DEADLINE_MS = 120_000;
 const CAMPAIGN_DEADLINE_MS = 300_000;
 /** Seeds that the simulator runs for each mutant that earlier checks did not notice. */
@@ -17,7 +17,7 @@ const SIMULATED_SEEDS = "1..60";
 /** Runs of the hostile programs: four of each scenario. */
 const HOSTILE_SEEDS = "1..20";
 
-/** The tests in a file or folder, up to the first that fails. */
+/** Returns the check that runs the tests of a file or folder, up to the first failure. */
 export function tests(name: string, ...args: readonly string[]): Check {
   return { name, args: ["test", "--fail-fast", ...args], deadlineMs: TEST_DEADLINE_MS };
 }
@@ -58,7 +58,7 @@ export const LISTENER = tests(
 );
 /** All tests of the transport. */
 export const NET = tests("net", "tests/unit/platform", "tests/unit/protocol", "tests/unit/transport");
-/** The driver, and who waits for it. */
+/** The driver and its callers. */
 export const SERVER = tests("server", "tests/unit/server");
 /** The log that a server writes. */
 export const LOG = tests("log", "tests/unit/platform/logger_test.ts");
@@ -66,7 +66,7 @@ export const LOG = tests("log", "tests/unit/platform/logger_test.ts");
 export const CLIENT = tests("client", "tests/unit/client");
 /** The command line and the shell. */
 export const CLI = tests("cli", "tests/unit/cli");
-/** All that can happen to three cores within small bounds. */
+/** All reachable states of three cores within small bounds. */
 export const MODEL: Check = {
   name: "model",
   args: ["run", "-A", "tests/model/main.ts", "--short"],
@@ -79,7 +79,7 @@ export const SIM: Check = {
   deadlineMs: CAMPAIGN_DEADLINE_MS,
 };
 
-/** Every check by name, for those who want to know what one of them finds. */
+/** Every check by name, for runs with a single check. */
 export const ALL_CHECKS: readonly Check[] = [
   GOLDEN,
   RAFT,

@@ -1,4 +1,4 @@
-/** Mutants of how the client dials, keeps its deadlines, and says how nodes are. */
+/** Mutants of the client: dialling, deadlines, and the state of nodes. */
 import { CLI, CLIENT } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 

@@ -1,11 +1,11 @@
 /**
- * Faults that hostile programs and scarce resources bring out: what the fuzz of well-formed frames and the simulator's
- * intruders must notice.
+ * Mutants that fail under hostile programs and scarce resources: the fuzz of well-formed frames and the simulator's
+ * intruders must detect them.
  */
 import { HOSTILE, NET, RAFT, RANDOM, SERVER, SIM, STORAGE } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
-/** Mutants of how nodes bear what arrives and what runs out. */
+/** Mutants of the handling of hostile input and exhausted resources. */
 export const HOSTILE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/transport/accept_loop.ts", [NET, SIM], [
     {

@@ -33,7 +33,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
       id: "M84",
       title: "recovery takes records behind a sync mark, which the reader of entries refuses",
       failure: "a node starts on a log from which it can't serve its peers",
-      from: 'stop === end ? this.#replay(found, number) : "a record stands behind a sync mark"',
+      from: 'stop === end ? this.#replay(found, number) : "a record follows a sync mark"',
       to: "this.#replay(found, number)",
     },
     {

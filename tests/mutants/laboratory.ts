@@ -1,6 +1,6 @@
 /**
- * Where mutants are tried: one copy of the checkout in a folder of its own, into which one fault after the other is
- * planted and taken out again. The checkout itself is never touched, and may change meanwhile.
+ * The environment of mutants: a copy of the checkout, into which one fault after the other is inserted and removed. The
+ * checkout itself is not changed.
  */
 import { join } from "@std/path";
 import { copyCheckout } from "../support/checkout.ts";
@@ -13,31 +13,31 @@ export type Verdict =
   | {
     readonly kind: "caught";
     readonly by: Check;
-    /** failed: it said what is wrong. hung: it did not end in its time. */
+    /** failed: it reported a failure. hung: it did not end in time. */
     readonly how: "failed" | "hung";
     /** From the first check's start to the last one's end. */
     readonly seconds: number;
   }
   | { readonly kind: "survived"; readonly seconds: number };
 
-/** The experiment itself went wrong: nothing can be said about the mutant. */
+/** Thrown when a mutant could not be tested. */
 export class LaboratoryError extends Error {
   override readonly name = "LaboratoryError";
 }
 
 type Outcome = { readonly kind: "passed" | "failed" | "hung"; readonly output: string };
 
-/** Memory of one check; a mutant that allocates without end must not take the machine with it. */
+/** Memory limit of one check, for mutants that allocate without bound. */
 const HEAP_FLAG = "--v8-flags=--max-old-space-size=1024";
 const TYPE_CHECK_DEADLINE_MS = 120_000;
-/** Of a command that should have passed, so much is shown. */
+/** Most characters shown of the output of a command that should have passed. */
 const SHOWN_CHARACTERS = 4_000;
 
 /** A copy of the checkout for experiments; removed when its `await using` block ends. */
 export class Laboratory implements AsyncDisposable {
   readonly #folder: TemporaryFolder;
   readonly #importFlags: readonly string[];
-  /** Checks that were seen to pass without any mutant. */
+  /** Checks that passed on the unchanged code. */
   readonly #sound = new Set<string>();
 
   private constructor(folder: TemporaryFolder, importFlags: readonly string[]) {
@@ -63,8 +63,8 @@ export class Laboratory implements AsyncDisposable {
   }
 
   /**
-   * Plants the mutant and runs `checks` until one notices. Throws `StaleMutantError` where it can't be planted, and
-   * {@link LaboratoryError} where it does not compile, or where the check that noticed it fails without it, too.
+   * Inserts the mutant and runs `checks` until one detects it. Throws `StaleMutantError` when it can't be inserted, and
+   * {@link LaboratoryError} when it does not compile, or when the check that detected it fails without it, too.
    */
   async try(mutant: Mutant, checks: readonly Check[]): Promise<Verdict> {
     const path = join(this.#folder.path, mutant.file);
@@ -91,14 +91,14 @@ export class Laboratory implements AsyncDisposable {
     return { kind: "survived", seconds: (performance.now() - start) / 1_000 };
   }
 
-  /** A compiler that notices says nothing about the tests. */
+  /** Throws for a mutant that does not compile: it shows nothing about the tests. */
   async #assertCompiles({ id, file }: Mutant): Promise<void> {
     const { kind, output } = await this.#deno(["check", ...this.#importFlags, file], TYPE_CHECK_DEADLINE_MS);
     if (kind === "passed") return;
     throw new LaboratoryError(`${id} does not compile; write it so that it does.\n${shown(output)}`);
   }
 
-  /** A check that fails in any case has noticed nothing. */
+  /** Throws for a check that fails on the unchanged code, too. */
   async #assertSound(check: Check): Promise<void> {
     if (this.#sound.has(check.name)) return;
     const { kind, output } = await this.#run(check);

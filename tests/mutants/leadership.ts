@@ -1,4 +1,4 @@
-/** Mutants of what a leader tells those who wait, and of whom it counts upon. */
+/** Mutants of a leader's answers to waiting requests, and of its count of reachable nodes. */
 import { GOLDEN, NET, SERVER } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 

@@ -1,13 +1,13 @@
 /**
- * The command `deno task mutants`: plants faults into a copy of the checkout and tells which check notices each.
+ * The command `deno task mutants`: inserts faults into a copy of the checkout and prints which check detects each.
  *
  *     (nothing)           every mutant
  *     --only M7,M9        these
- *     --sample N          so many, drawn by chance; `--seed S` draws the same again
- *     --by NAME           by this check alone ("sim", "random", …), to see what it finds and how soon
- *     --list              prints them, one a line, and tries none
+ *     --sample N          a random sample; `--seed S` draws the same again
+ *     --by NAME           runs only this check ("sim", "random", …), to see what it detects and how fast
+ *     --list              prints them, one per line, and tries none
  *
- * Exit code 1 when one survives (a hole in the tests), or can't be tried (an entry that the code has left behind).
+ * Exit code 1 when a mutant survives (a gap in the tests), or can't be tried (its entry does not match the code).
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
@@ -23,7 +23,7 @@ export interface Trial {
   readonly print: (line: string) => void;
 }
 
-/** Nothing can be said about the mutant. */
+/** The mutant could not be tested. */
 interface Untried {
   readonly kind: "untried";
   readonly reason: string;
@@ -84,7 +84,7 @@ export async function tryAll({ mutants, print }: Trial): Promise<number> {
   return problems.length === 0 ? 0 : 1;
 }
 
-/** A mutant that can't be tried does not keep the others from it. */
+/** Tries one mutant; an error does not end the others. */
 async function tryOne(laboratory: Laboratory, mutant: Mutant): Promise<Verdict | Untried> {
   try {
     return await laboratory.try(mutant, mutant.checks);
@@ -109,7 +109,7 @@ function named(ids: readonly string[]): readonly Mutant[] {
   });
 }
 
-/** So many of them, in their own order. */
+/** Returns a random sample, in the original order. */
 function sample(mutants: readonly Mutant[], count: number, random: SeededRandom): readonly Mutant[] {
   const left = [...mutants];
   while (left.length > Math.max(0, count)) left.splice(random.below(left.length), 1);

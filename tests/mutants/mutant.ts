@@ -1,6 +1,6 @@
 /**
- * A mutant: a small fault planted in the production code, to show that the tests would notice it. Mutants are data;
- * what is done with them is in laboratory.ts.
+ * A mutant: a small fault in the production code, to show that the tests detect it. Mutants are data; laboratory.ts tests
+ * them.
  */
 import type { Check } from "./checks.ts";
 
@@ -22,7 +22,7 @@ export interface Mutant {
   readonly checks: readonly Check[];
 }
 
-/** Returns the mutants of one file, noticed by `checks` where an entry names no others. */
+/** Returns the mutants of one file; `checks` are the default checks. */
 export function inFile(
   file: string,
   checks: readonly Check[],
@@ -31,12 +31,12 @@ export function inFile(
   return mutants.map((mutant) => ({ file, checks, ...mutant }));
 }
 
-/** A mutant that can't be planted as it is written: its entry must be brought up to date with the code. */
+/** Thrown for a mutant that can't be inserted: its entry must be updated to the code. */
 export class StaleMutantError extends Error {
   override readonly name = "StaleMutantError";
 }
 
-/** The text of the mutant's file with the fault in it. Throws {@link StaleMutantError} when the place isn't there, or isn't one. */
+/** Returns the text of the file with the fault. Throws {@link StaleMutantError} unless `from` occurs exactly once. */
 export function planted(mutant: Mutant, source: string): string {
   const { id, file, from, to } = mutant;
   const places = source.split(from).length - 1;
@@ -48,6 +48,6 @@ export function planted(mutant: Mutant, source: string): string {
         "Look up where the code it breaks has gone, and adapt the mutant in tests/mutants.",
     );
   }
-  // As a function: a replacement text would give "$" a meaning.
+  // As a function, since "$" is special in a replacement text.
   return source.replace(from, () => to);
 }

@@ -1,4 +1,4 @@
-/** Mutants that can't be planted any more show nothing, and a runner that can't tell a survivor shows less. */
+/** Tests that every mutant can be inserted, and that the runner detects survivors. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { filesOfCheckout, readCheckout } from "../support/checkout.ts";
 import { MUTANTS } from "./all.ts";
@@ -9,7 +9,7 @@ import { type Mutant, planted, StaleMutantError } from "./mutant.ts";
 
 const QUORUM = tests("quorum", "tests/unit/raft/quorum_test.ts");
 
-/** A majority that is one too few: what half a page of tests must notice. */
+/** A majority that is one too small, which the quorum tests must detect. */
 const SMALL_MAJORITY: Mutant = {
   id: "X1",
   title: "half of the nodes are a majority",
@@ -20,7 +20,7 @@ const SMALL_MAJORITY: Mutant = {
   checks: [QUORUM],
 };
 
-/** The same program in other words. */
+/** An equivalent program. */
 const HARMLESS: Mutant = {
   ...SMALL_MAJORITY,
   id: "X2",
@@ -33,7 +33,7 @@ const STALE_REASON =
   'Cannot plant X3 in lib/raft/quorum.ts: the text "no such text" occurs 0 times instead of once. ' +
   "Look up where the code it breaks has gone, and adapt the mutant in tests/mutants.";
 
-Deno.test("every mutant can be planted, and changes something", () => {
+Deno.test("mutants: every one can be inserted, and changes the code", () => {
   const unchanged = MUTANTS.filter((mutant) => {
     const source = readCheckout(mutant.file);
     return planted(mutant, source) === source;
@@ -47,7 +47,7 @@ Deno.test("mutants: there are enough, each with a unique number and a check", ()
   assertEquals(MUTANTS.filter(({ checks }) => checks.length === 0), []);
 });
 
-Deno.test("every check runs something that is there", () => {
+Deno.test("mutants: every check runs existing tests", () => {
   const named = ALL_CHECKS.flatMap(({ args }) => args.filter((arg) => arg.startsWith("tests/")));
   const files = filesOfCheckout([".ts"]);
   assertEquals(named.filter((name) => !files.some((file) => file.startsWith(name))), []);
@@ -77,7 +77,7 @@ Deno.test("mutants: an undetected mutant, or one that cannot be tried, gives exi
   assertEquals(exitCode, 1);
 });
 
-Deno.test("neither the compiler nor a check that fails anyway counts as having noticed", async () => {
+Deno.test("mutants: neither the compiler nor a check that always fails counts as a detection", async () => {
   await using laboratory = await Laboratory.make();
   const untyped = { ...SMALL_MAJORITY, to: "numbers[numbers]" };
   await assertRejects(() => laboratory.try(untyped, [QUORUM]), LaboratoryError, "X1 does not compile");

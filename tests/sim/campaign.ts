@@ -1,16 +1,16 @@
-/** Many seeds in a row, what they visited, and, for a seed that fails, the fewest faults with which it still does. */
+/** Runs many seeds, counts the visited states, and reduces the faults of a failing seed. */
 import { Coverage, type RareState } from "./coverage.ts";
 import { type Fault, planOf } from "./plan.ts";
 import { run, type RunReport } from "./run.ts";
 
-/** Runs that shrinking may take. */
+/** Most runs of one reduction. */
 const MAX_SHRINK_RUNS = 150;
 
 /** A seed that failed. */
 export interface Failure {
   readonly seed: number;
   readonly violations: readonly string[];
-  /** The faults with which it still fails, as few as were found. */
+  /** The reduced faults with which it still fails. */
   readonly kept: readonly Fault[];
 }
 
@@ -37,7 +37,7 @@ export interface CampaignOptions {
   readonly onRun: (report: RunReport) => void;
 }
 
-/** Runs seeds until they end or it is over. A failed seed is shrunk at once. */
+/** Runs the seeds, until the end of the list or of the campaign. Reduces a failed seed at once. */
 export async function campaign({ seeds, isOver, onRun }: CampaignOptions): Promise<Summary> {
   const coverage = new Coverage();
   const failures: Failure[] = [];
@@ -59,14 +59,14 @@ export async function campaign({ seeds, isOver, onRun }: CampaignOptions): Promi
   return { ...sums, failures, coverage };
 }
 
-/** The listed rare states that never occurred. */
+/** Returns the listed rare states that never occurred. */
 export function unvisited(coverage: Coverage): RareState[] {
   return coverage.entries().flatMap(([state, count]) => count === 0 ? [state] : []);
 }
 
 /**
- * Leaves faults out, first many at a time and then one by one, as long as the run still fails in the same way (delta
- * debugging). What is left need not be the least there is.
+ * Removes faults, first many at a time and then one by one, while the run still fails with the same kind of violation
+ * (delta debugging). The result need not be minimal.
  */
 async function shrink({ plan, violations: [first = ""] }: RunReport): Promise<readonly Fault[]> {
   let kept = plan.faults;
@@ -84,7 +84,7 @@ async function shrink({ plan, violations: [first = ""] }: RunReport): Promise<re
   return kept;
 }
 
-/** A violation without who and how many: two with the same sort are one finding. */
+/** Returns a violation without ids and counts: two with the same text are one finding. */
 function sortOf(violation: string): string {
   return violation.split("\n", 1)[0]?.replaceAll(/[0-9.]+/g, "#") ?? "";
 }

@@ -1,6 +1,6 @@
-/** Counts of what a run or a campaign visited: rare states that never occur are not tested. */
+/** Counts of the rare states that a run or a campaign visited; states that never occur are not tested. */
 
-/** Rare states that a campaign must have met, each with what it is. */
+/** Rare states that a campaign must visit, each with a description. */
 export const RARE_STATES = {
   elections: "a node won an election",
   splitVotes: "a candidate's term ended without a leader",
@@ -64,7 +64,7 @@ export const RARE_STATES = {
   votersDemoted: "a voter became a learner",
   nodesAdded: "an operator added a node",
   nodesReplaced: "a new node took the place of another",
-  removedLeadersSteppedDown: "a leader that was out stepped down",
+  removedLeadersSteppedDown: "a removed leader stepped down",
   removedNodesEnded: "a node learned from its own log that it was removed, and ended",
   removalsMissed: "a node that had missed its removal learned of it, and ended",
   ambushes: "a node was struck in the very moment of something rare",
@@ -86,23 +86,23 @@ export class Coverage {
     this.#onCount = onCount;
   }
 
-  /** It happened, so often. */
+  /** Counts occurrences of a state. */
   count(state: RareState, times = 1): void {
     this.#counts.set(state, this.of(state) + times);
     this.#onCount(state);
   }
 
-  /** How often it happened. */
+  /** Returns the number of occurrences. */
   of(state: RareState): number {
     return this.#counts.get(state) ?? 0;
   }
 
-  /** Every listed state with its count, in the order of the list. */
+  /** Returns every listed state with its count, in the order of the list. */
   entries(): [RareState, number][] {
     return Object.keys(RARE_STATES).filter(isRareState).map((state) => [state, this.of(state)]);
   }
 
-  /** Takes another's counts in. */
+  /** Adds the counts of another coverage. */
   add(other: Coverage): void {
     for (const [state, count] of other.#counts) this.count(state, count);
   }

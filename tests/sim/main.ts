@@ -1,7 +1,7 @@
 /**
  * The simulator's command: `deno task sim`.
  *
- *     --seconds N         runs seeds from a random one on for so long (the default: 60)
+ *     --seconds N         runs seeds from a random one on for this long (the default: 60)
  *     --seeds A..B        runs these
  *     --seed S            runs one
  *     --keep 3,7          only these of its faults (`--keep none`: none of them)

@@ -78,7 +78,7 @@ async function tryOnce(
   });
 }
 
-/** What a wish comes to with the members that there are; null when there is nothing to ask for. */
+/** Returns the change of a wish for the current members; null when there is none. */
 function changeOf(simulation: Simulation, { kind, target, chance }: Wish): MembershipChange | null {
   const { confState: { voters, learners }, members } = simulation.invariants.committedConfiguration;
   const lost = members.find(({ id }) => simulation.machine(id).isLost)?.id;
@@ -87,7 +87,7 @@ function changeOf(simulation: Simulation, { kind, target, chance }: Wish): Membe
   switch (kind) {
     case "addNode": {
       const machine = simulation.newMachine();
-      // With no machine left: an id that was used before, at whatever address.
+      // With no machine left: an id that was used before, at an arbitrary address.
       const id = machine?.id ?? target;
       return { kind: "add", id, address: addressOf(id), learner: chance < 0.3 };
     }
@@ -112,7 +112,7 @@ function changeOf(simulation: Simulation, { kind, target, chance }: Wish): Membe
   }
 }
 
-/** Whether a majority could be brought back behind the change, as far as anybody knows now. */
+/** Returns whether a majority could be restored after the change, in every configuration that may be in force. */
 function isAllowed(simulation: Simulation, change: MembershipChange): boolean {
   return simulation.invariants.configurationsInForce.every((configuration) =>
     simulation.isHealable(behind(configuration, change))

@@ -9,7 +9,7 @@ import type { ReadMode } from "../../lib/server/config/config.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
-/** Whom a fault strikes: a node, or the leader at that time. */
+/** The target of a fault: a node, or the leader at that time. */
 export type Target = number | "leader";
 
 /** The kinds of faults. */

@@ -1,5 +1,5 @@
 /**
- * One run: a seed's simulation goes through its faults, is healed, and must then come to rest with every promise kept.
+ * One run: a seed's simulation runs with its faults, is healed, and must then settle without a violation.
  */
 import { connectOn } from "../../lib/testing.ts";
 import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lincheck/mod.ts";
@@ -11,15 +11,15 @@ import { watchRejections } from "./environment/rejections.ts";
 import { breakForGood, type EndOfFault, strike } from "./strike.ts";
 import { type SimClientPlatform, Simulation, type Trace } from "./simulation.ts";
 
-/** After the faults: time for a leader and a first new write, in election timeouts. */
+/** Time limit of an election and a first write after the faults, in election timeouts. */
 const RECOVERY_TIMEOUTS = 12;
-/** And a flat share for what goes by other clocks: dials, pings, back-off. */
+/** Constant additional time for dials, pings and back-off. */
 const RECOVERY_MS = 15_000;
-/** The longest call of a client, with what it takes to notice its end. */
+/** The longest call of a client, with the time to notice its end. */
 const LAST_CALL_MS = 30_000;
-/** Until the last removed node has learned of it: it waits between two calls, and a refusal may be a while ago. */
+/** Time limit for removed nodes to learn of their removal: they wait between two calls. */
 const EXPULSION_MS = 30_000;
-/** Configurations that the search for an order may remember: few histories need as much. */
+/** Most configurations that the linearizability checker may remember: few histories need as many. */
 const MAX_CONFIGURATIONS = 200_000;
 
 /** The results of a run. */
@@ -70,7 +70,7 @@ export async function run(plan: Plan, trace: Trace | null = null): Promise<RunRe
   };
 }
 
-/** Faults and work; gives the end of the faults that last longer than the time for them. */
+/** Runs faults and clients; returns the end of faults that last longer than their time. */
 async function live(simulation: Simulation): Promise<EndOfFault> {
   const { scheduler, plan } = simulation;
   for (const machine of simulation.machines) {
@@ -104,8 +104,8 @@ async function live(simulation: Simulation): Promise<EndOfFault> {
 }
 
 /**
- * The faults end, but for a minority that stays broken: a leader, a new write, an end of every call, equal replicas of
- * all others must follow within bounds.
+ * Ends the faults, except for a minority that stays broken, and checks that within bounds a leader is elected, a new write
+ * succeeds, every call ends, and the other replicas are equal.
  */
 async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<void> {
   const { scheduler, fabric, machines, plan } = simulation;
@@ -113,8 +113,8 @@ async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<vo
   simulation.trace(() => "all faults end");
   fabric.heal();
   for (const machine of machines) machine.healAll();
-  // What keeps coming back (a link that flaps) ends by its own end only. Left alone, it would hold all votes back and
-  // deliver them in one instant, again and again: every election of two nodes could be split for good.
+  // A repeated fault (a flapping link) ends only by its own end. Otherwise it would delay all votes and deliver them in
+  // one instant, again and again: every election of two nodes could be split.
   endFaults();
   for (const breakage of plan.breakages) {
     if (breakage.kind !== "damaged") breakForGood(simulation, breakage);
@@ -149,9 +149,9 @@ async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<vo
 }
 
 /**
- * Whoever is out, and can hear it, must have been told by now, and serves nobody. One that was let in and out again
- * before it heard who the members are, or that slept until all whom it knew were replaced, has nobody to call, and
- * nobody calls it: it waits, wins nothing, and does no harm.
+ * Checks that every removed node that can reach the members has learned of its removal and has ended. A node that was
+ * added and removed before it received the members, or that was suspended until all members that it knew were replaced,
+ * has no address to dial: it waits, wins no election, and does no harm.
  */
 async function expel(simulation: Simulation): Promise<void> {
   const { scheduler, machines, invariants, broken } = simulation;
@@ -172,7 +172,7 @@ async function expel(simulation: Simulation): Promise<void> {
   );
 }
 
-/** Writes through a client that has seen nothing of what went before. */
+/** Writes through a new client. */
 async function writeLast(simulation: Simulation, platform: SimClientPlatform): Promise<void> {
   while (true) {
     try {
@@ -180,7 +180,7 @@ async function writeLast(simulation: Simulation, platform: SimClientPlatform): P
       await client.put("last", "word", { timeoutMs: 10_000 });
       return;
     } catch {
-      // The deadline of the run ends this.
+      // The deadline of the run ends this loop.
       await new Promise<void>((resolve) => void platform.clock.after(100, resolve));
     }
   }
@@ -213,14 +213,14 @@ function historyOf(simulation: Simulation): readonly Operation[] {
 }
 
 /**
- * Checks that the answers to clients fit what was applied, and that their history is linearizable for a checker that
- * knows the answers alone.
+ * Checks that the answers to clients agree with the applied entries, and that their history is linearizable for a checker
+ * that sees only the answers.
  */
 function verdictOn(simulation: Simulation): Verdict["kind"] {
   const history = historyOf(simulation);
   const applied = new AppliedHistory(simulation.invariants.transactions);
   for (const problem of orderProblems(history, applied)) simulation.violated(problem);
-  // No clock: what can be decided must not depend on how busy the machine is.
+  // No clock, so that the verdict does not depend on the load of the machine.
   const verdict = check(history, { ...CHECK_LIMITS, configurations: MAX_CONFIGURATIONS, now: () => 0 });
   if (verdict.kind === "violation") {
     simulation.violated(

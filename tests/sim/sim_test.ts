@@ -12,7 +12,7 @@ import { run } from "./run.ts";
 /** Seeds of the short campaign. */
 const SEEDS = 300;
 
-Deno.test("the same seed gives the same run: every event, every byte sent and written", async () => {
+Deno.test("simulator: the same seed gives the same events, and the same bytes sent and written", async () => {
   for (const seed of [3, 5, 17]) {
     const [first, second] = [await run(planOf(seed)), await run(planOf(seed))];
     assertEquals(first, second);
@@ -20,7 +20,7 @@ Deno.test("the same seed gives the same run: every event, every byte sent and wr
   }
 });
 
-Deno.test("another seed gives another run", async () => {
+Deno.test("simulator: another seed gives another run", async () => {
   const [first, second] = [await run(planOf(3)), await run(planOf(4))];
   assert(first.hash !== second.hash, "the hash tells runs apart");
 });
@@ -31,7 +31,7 @@ for (const { what, plan } of FAILED_ONCE) {
   });
 }
 
-Deno.test("no seed of a short campaign breaks a promise, and it visits every listed rare state", async () => {
+Deno.test("simulator: a short campaign finds no violation, and visits every listed rare state", async () => {
   const { failures, operations, undecided, seeds, coverage } = await campaign({
     seeds: Array.from({ length: SEEDS }, (_, position) => position + 1),
     isOver: () => false,

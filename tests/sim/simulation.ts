@@ -31,35 +31,35 @@ const DISK_FAULTS = {
 /** Takes lines of a trace. */
 export type Trace = (line: string) => void;
 
-/** Everything there is in a run. */
+/** The parts of a run. */
 export class Simulation {
   readonly plan: Plan;
   readonly scheduler = new Scheduler();
   readonly coverage = new Coverage();
   readonly random: SeededRandom;
   readonly fabric: Fabric;
-  /** By id, from 1 up: those that the cluster was founded with, then those that operators made. */
+  /** By id, from 1: the founding nodes, then those that operators started. */
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
   readonly invariants: Invariants;
-  /** Broken promises; the first is the one that counts. */
+  /** Violations; the first one counts. */
   readonly violations: string[] = [];
   /** Nodes that stay broken. */
   readonly broken = new Set<NodeId>();
-  /** Nodes beside the founders that operators asked to have added. */
+  /** Nodes besides the founders that operators have asked to add. */
   readonly wereMembers = new Set<NodeId>();
   /** The ambushes that wait for their rare states. */
   readonly ambushes = new Map<Ambush, RareState>();
-  /** Changes of membership that may be under way. */
+  /** Changes of membership that may be in flight. */
   changes = 0;
   /** Whether the clients begin no further calls. */
   isOver = false;
-  /** Nodes that have received a snapshot which has no name on their disk yet. */
+  /** Nodes that have received a snapshot which is not yet installed on their disk. */
   readonly #received = new Set<NodeId>();
   #operators = 0;
   readonly #trace: Trace | null;
 
-  /** `msPerByte`: what the bytes of connections cost the processes at their ends; work takes no time unless it is given. */
+  /** `msPerByte`: time of processes per byte of their connections; work takes no time by default. */
   constructor(plan: Plan, trace: Trace | null, { msPerByte = 0 }: { readonly msPerByte?: number } = {}) {
     this.plan = plan;
     this.#trace = trace;
@@ -86,12 +86,12 @@ export class Simulation {
     this.clients = Array.from({ length: plan.clients }, (_, position) => this.#client(position + 1));
   }
 
-  /** All machines there are. */
+  /** Returns all machines. */
   get machines(): readonly Machine[] {
     return this.#machines;
   }
 
-  /** Addresses of all nodes there ever were, as a client gives them. */
+  /** Returns the addresses of all past and current nodes, as for a client. */
   get cluster(): readonly string[] {
     return this.machines.map(({ id }) => addressOf(id));
   }
@@ -110,14 +110,14 @@ export class Simulation {
       .filter((id) => !this.broken.has(id) && !this.machine(id).isLost && !isApart(id)).map(addressOf);
   }
 
-  /** Whether a majority of every configuration that may decide could be brought back, were these nodes lost too. */
+  /** Returns whether a majority of every configuration in force could be restored if these nodes were lost too. */
   isHealableWithout(lost: readonly NodeId[]): boolean {
     return this.invariants.configurationsInForce.every((configuration) =>
       this.isHealable(configuration, lost)
     );
   }
 
-  /** The same of one configuration. */
+  /** Returns the same for one configuration. */
   isHealable(configuration: Configuration, lost: readonly NodeId[] = []): boolean {
     return hasMajorities(
       configuration,
@@ -130,7 +130,7 @@ export class Simulation {
     return this.invariants.committedConfiguration.members.map(({ address }) => parseAddress(address));
   }
 
-  /** A machine for a new node, which waits to be added; null when there is none left. */
+  /** Returns a running machine for a new node, not added yet; null when there is none left. */
   newMachine(): Machine | null {
     const waiting = this.machines.find(({ id, isLost }) =>
       id > this.plan.nodes && !isLost && !this.wereMembers.has(id)
@@ -150,7 +150,7 @@ export class Simulation {
     return machine;
   }
 
-  /** Notes what must not be. */
+  /** Records a violation. */
   violated(message: string): void {
     if (this.scheduler.current?.isDead === true) return;
     this.trace(() => `VIOLATION: ${message}`);
@@ -176,7 +176,7 @@ export class Simulation {
     return { process, platform: { network, clock, random: () => random.next() } };
   }
 
-  /** An operator sits down at a machine of his own. */
+  /** Starts an operator on another machine. */
   operator(work: (platform: SimClientPlatform) => Promise<void>): void {
     this.#operators += 1;
     const { process, platform } = this.clientProcess(`o${this.#operators}`, "10.0.2.2");
@@ -227,7 +227,7 @@ export class Simulation {
     });
   }
 
-  /** Notes a rare state of the process that runs: ambushes that wait for it strike. */
+  /** Records a rare state of the running process, which triggers the ambushes that wait for it. */
   #happened(state: RareState): void {
     const isOfReceiving = state === "snapshotsReceived" || state === "snapshotsInstalled";
     if (this.ambushes.size === 0 && !isOfReceiving) return;
@@ -243,7 +243,7 @@ export class Simulation {
     }
   }
 
-  /** A node ended because the cluster does not take it; says whether that is right. */
+  /** Returns whether a node that ended because the cluster refused it was refused correctly. */
   #expelled(id: NodeId): boolean {
     const { coverage, invariants } = this;
     if (this.machine(id).isWiped) {
@@ -271,7 +271,7 @@ export class Simulation {
     });
   }
 
-  /** A stream of random numbers of its own, so that one part's draws do not move another's. */
+  /** Returns a separate stream of random numbers, so that the draws of one part do not affect another. */
   #fork(): SeededRandom {
     return new SeededRandom(Math.floor(this.random.next() * 2 ** 32));
   }

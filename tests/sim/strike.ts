@@ -6,15 +6,15 @@ import type { Machine } from "./environment/machine.ts";
 import type { Breakage, BreakageKind, Fault, FaultKind } from "./plan.ts";
 import { clientHostOf, hostOf, type Simulation } from "./simulation.ts";
 
-/** A death in a disk operation comes within so many. */
+/** Most disk operations before a death in one. */
 const MAX_OPERATIONS = 30;
-/** Operations that put a received snapshot in place of the log, about. */
+/** Approximate number of operations that install a received snapshot. */
 const INSTALL_OPERATIONS = 12;
 
 /** Ends a fault. */
 export type EndOfFault = () => void;
 
-/** Returns the node that a fault strikes, once it is known who leads. */
+/** Returns the target of a fault, given the current leader. */
 interface Aim {
   readonly simulation: Simulation;
   readonly fault: Fault;
@@ -29,7 +29,7 @@ interface Aim {
 /** Lets a fault happen. */
 export function strike(simulation: Simulation, fault: Fault): EndOfFault {
   const { machines, plan } = simulation;
-  // As many as there are by now: faults strike nodes that came later, too.
+  // All current machines: faults strike nodes that were added later, too.
   const nodes = machines.length;
   const at = (position: number): number =>
     position <= nodes && nodes === plan.nodes
@@ -50,10 +50,10 @@ export function strike(simulation: Simulation, fault: Fault): EndOfFault {
   });
 }
 
-/** Breaks a node for good. */
+/** Breaks a node permanently. */
 export function breakForGood(simulation: Simulation, { node, kind }: Breakage): void {
-  // What the operators have made of the cluster may need it; or what they are about to make of it, since the cluster
-  // can't know yet that it has just gone.
+  // The current configuration may need the node, or one that is about to be committed, since the cluster has not
+  // noticed the loss yet.
   if (!mayLose(simulation, node)) return;
   simulation.trace(() => `n${node} is ${kind} for good`);
   if (kind !== "damaged") simulation.broken.add(node);
@@ -72,7 +72,7 @@ const BREAKAGES: Readonly<Record<BreakageKind, (simulation: Simulation, aim: Bre
   damaged: (simulation, { node }) => simulation.machine(node).damage(),
   flapping: (simulation, { node, others }) =>
     void flap(simulation, {
-      // Long enough that a leader loses its lead: with a quicker one writes would go on, as slowly as its links allow.
+      // Long enough that a leader steps down: with a shorter period writes would go on, slowly.
       periodMs: simulation.plan.electionTimeoutMs * 2.5,
       pairs: others.flatMap((one): Pair[] => [[one, node], [node, one]]),
     }),
@@ -191,7 +191,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
   ambush: ({ simulation, fault }) =>
     ambush(simulation, { ...fault, strike: (blow) => strike(simulation, blow) }),
   deathBeforeInstall: ({ simulation, fault }) => {
-    // What installs the snapshot is one turn: only in one of its disk operations can a death fall between its steps.
+    // A snapshot is installed in one turn: a death between its steps is possible only within a disk operation.
     const kinds = ["kill", "powerLoss", "deathInDiskOperation", "deathInDiskOperation"] as const;
     const kind = kinds[Math.floor(fault.chance * kinds.length)] ?? "kill";
     const soon = (blow: Fault): Fault => ({
@@ -207,7 +207,7 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
   wipe: ({ simulation, machine, target, fault }) => {
     if (!mayWipe(simulation, target)) return nothing;
     const isFounder = target <= simulation.plan.nodes && fault.chance < 0.5;
-    // A founder that was alone would found its cluster a second time, unnoticed.
+    // A single founder would found its cluster a second time, undetected.
     machine.wipe(isFounder && simulation.plan.nodes > 2 ? null : simulation.contacts);
     return nothing;
   },
@@ -224,14 +224,14 @@ function change({ simulation, fault, target }: Aim): EndOfFault {
   return nothing;
 }
 
-/** Whether the promise holds without a node. With a change in progress, it is unknown which nodes will be needed. */
+/** Returns whether a node may be lost. During a change it is unknown which nodes will be needed. */
 function mayLose(simulation: Simulation, node: number): boolean {
   return simulation.changes === 0 && simulation.isHealableWithout([node]);
 }
 
 /**
- * Whether a node may come back with an empty disk. Only one that is known by its data folder can be told from what it
- * was; and only one at a time, as two of them would not refuse each other.
+ * Returns whether a node may restart with an empty disk. The cluster detects that only for a node whose data folder id is
+ * recorded, and only for one node at a time, as two of them would not refuse each other.
  */
 function mayWipe(simulation: Simulation, node: number): boolean {
   const { invariants, machines } = simulation;
@@ -241,7 +241,7 @@ function mayWipe(simulation: Simulation, node: number): boolean {
     mayLose(simulation, node);
 }
 
-/** From one node to another. */
+/** Returns the link from one node to another. */
 type Pair = readonly [number, number];
 
 /** Ends what is over at once. */

@@ -35,7 +35,7 @@ type Body<O extends Operation = Operation> = O extends Operation
 /** Time that calls may take. */
 const TIMEOUTS_MS = [300, 2_000, 5_000, 20_000];
 
-/** How late a call may end: a timer's delay and a turn of the event loop. */
+/** Tolerance for the end of a call: a timer's delay and a turn of the event loop. */
 const SLACK_MS = 5;
 
 /** One client. */
@@ -210,7 +210,7 @@ export class SimClient {
     );
   }
 
-  /** A value that the key may well have now. */
+  /** Returns a value that the key probably has. */
   #lastSeen(key: string): string | null {
     for (let position = this.history.length - 1; position >= 0; position--) {
       const operation = this.history[position];
@@ -222,7 +222,7 @@ export class SimClient {
     return null;
   }
 
-  /** Makes a call and writes down how it ended. */
+  /** Makes a call and records its outcome. */
   async #record<Result>(
     call: () => Promise<Result>,
     bodyOf: (outcome: Outcome<Result>) => Body,

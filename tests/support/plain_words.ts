@@ -135,10 +135,6 @@ export const FOLDERS_TO_CLEAN: readonly string[] = [
   "lib/raft",
   "lib/storage",
   "lib/transport",
-  "tests/mutants",
-  "tests/sim",
-  "tests/support",
-  "tests/torture",
 ];
 
 /** Files that contain such words for a reason: this list, its test, results of measurements, and inputs of fuzz tests. */

@@ -1,6 +1,6 @@
 /**
- * Changes of membership in the middle of everything else. One is under way at a time; it may be refused, or its answer
- * lost, and is then asked for again until it has come about, at the latest when all is well again.
+ * Membership changes during other faults. One is in flight at a time; it may be refused, or its answer lost, and is then
+ * requested again until it is committed, at the latest after healing.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { hasComeAbout } from "../../lib/cli/commands/member.ts";
@@ -8,7 +8,7 @@ import { KvraftError, type MembershipChange } from "../../lib/mod.ts";
 import type { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 
-/** How long one attempt may take; what it has set going goes on. */
+/** Time limit of one attempt; a change that it has begun continues. */
 const ATTEMPT_MS = 3_000;
 
 /** Makes them. */
@@ -23,7 +23,7 @@ export class Changes {
     this.#tell = tell;
   }
 
-  /** Whether a change was asked for and has not come about, as far as is known. */
+  /** Whether a requested change is not known to be committed. */
   get isUnderWay(): boolean {
     return this.#underWay !== null;
   }
@@ -33,7 +33,7 @@ export class Changes {
     return this.#leaving.has(id);
   }
 
-  /** Starts one node more and has it added; gives its id. */
+  /** Starts one more node and requests its addition; returns its id. */
   async grow(): Promise<number> {
     const id = await this.#cluster.join();
     this.#tell(`node ${id} joins`);
@@ -57,12 +57,12 @@ export class Changes {
     return id;
   }
 
-  /** Asks again for the change that is under way. */
+  /** Requests the change in flight again. */
   async tryAgain(): Promise<void> {
     if (this.#underWay !== null) await this.#ask(this.#underWay);
   }
 
-  /** Everything is well: the change comes about, and who was removed says so and ends. */
+  /** Completes the change after healing: a removed node logs its removal and exits. */
   async finish(): Promise<void> {
     const cluster = this.#cluster;
     await eventually("the change of membership comes about", async () => {

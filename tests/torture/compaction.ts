@@ -1,33 +1,33 @@
 /**
- * kill -9 in the middle of taking a snapshot and cutting the log, over and over: of one node, or of all at once.
+ * kill -9 during snapshots and compaction, repeatedly: of one node, or of all at once.
  *
- * The moment is drawn in events of the file system, beginning with the snapshot's unfinished file: while it is
- * written, before and after it has its name, while older ones and segments of the log go.
+ * The moment is drawn in file system events after the snapshot's unfinished file appears: while it is written, before and
+ * after it is renamed, while older snapshots and segments of the log are removed.
  */
 import { TestCluster } from "../support/processes/cluster.ts";
 import { within } from "../support/eventually.ts";
 import { CheckedWorkload } from "../support/processes/checked_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
-/** Small, so that snapshots are taken all the time, and segments go with each. */
+/** Small, so that snapshots are frequent, and each removes segments. */
 const FLAGS = ["--snapshot-log-bytes", "8192", "--segment-bytes", "8192"];
-/** Kills of one cluster; then a new one begins, so that a history stays short enough to be checked. */
+/** Kills per cluster; then a new one begins, so that a history stays short enough to be checked. */
 const KILLS_OF_A_ROUND = 40;
-/** Events of the file system after the beginning of a snapshot among which the moment is drawn. */
+/** File system events after the beginning of a snapshot among which the moment is drawn. */
 const MAX_EVENTS = 24;
 const ALL_AT_ONCE_SHARE = 0.25;
-/** Answered writes after which a round has been seen to go on. */
+/** Answered writes that show progress after a round. */
 const PROGRESS_WRITES = 50;
 
-/** How to do it. */
+/** Options of a run. */
 export interface CompactionOptions {
   readonly kills: number;
   readonly seed: number;
-  /** Takes what happens, as sentences. */
+  /** Called with a sentence for each event. */
   readonly tell: (line: string) => void;
 }
 
-/** Kills so often. Throws when a node does not come back, a history is not linearizable, or replicas differ. */
+/** Kills this often. Throws when a node does not restart, a history is not linearizable, or replicas differ. */
 export async function killInCompactions({ kills, seed, tell }: CompactionOptions): Promise<void> {
   for (let done = 0; done < kills; done += KILLS_OF_A_ROUND) {
     const round = { kills: Math.min(KILLS_OF_A_ROUND, kills - done), seed: seed + done, tell };
@@ -59,7 +59,7 @@ async function runRound({ kills, seed, tell }: CompactionOptions): Promise<void>
   await cluster.waitForEqualStates();
 }
 
-/** Waits until a snapshot is begun in the data folder, and then for so many events of the file system in it. */
+/** Waits for the beginning of a snapshot in the data folder, and then for so many file system events in it. */
 async function waitForCompaction(dataFolder: string, events: number): Promise<void> {
   using watcher = Deno.watchFs(dataFolder);
   let left: number | null = null;

@@ -36,7 +36,7 @@ export function damageLog(dataFolder: string, random: SeededRandom): Damage | nu
   return { place: `${name}, byte ${at}`, undo: flip };
 }
 
-/** Up to where the last segment's own records say that it was synced. */
+/** Returns the synced length of the last segment, according to its own records. */
 function syncedBytes(bytes: Uint8Array<ArrayBuffer>): number {
   const view = new DataView(bytes.buffer);
   let synced = 0;

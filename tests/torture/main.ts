@@ -1,12 +1,12 @@
 /**
  * The torture's command: `deno task torture`.
  *
- *     --seconds N      how long, in trials of 45 seconds and what healing takes (the default: 60)
+ *     --seconds N      duration, in trials of 45 seconds plus the time to heal (the default: 60)
  *     --nodes 3|5      servers of each trial (the default: 3 and 5 by turns)
  *     --seed S         seed of the first trial (random); the ones after it have the next ones
  *     --compactions N  in place of trials: kill -9 in the middle of N snapshots (compaction.ts)
  *
- * Real servers from source on loopback, their links through proxies, clients at work, and an nemesis. The last line
+ * Real servers from source on loopback, their links through proxies, clients, and a nemesis. The last line
  * is a summary. A trial that fails leaves its logs and its history in data/torture, and the exit code is 1.
  */
 // deno-lint-ignore-file no-console -- this is a command

@@ -33,7 +33,7 @@ export const FAULTS = [
 /** One of {@link FAULTS}. */
 export type Fault = typeof FAULTS[number];
 
-/** Share of steps that repair something, where a majority is well and where none is. */
+/** Share of steps that repair something, with and without a healthy majority. */
 const REPAIR_SHARE = { majority: 0.35, minority: 0.7 };
 const MAX_DELAY_MS = 300;
 
@@ -43,14 +43,14 @@ export interface NemesisOptions {
   readonly random: SeededRandom;
   /** The disk of node 1; null where none could be mounted. */
   readonly disk: SmallDisk | null;
-  /** Takes what it does, as sentences. */
+  /** Called with a sentence for each action. */
   readonly tell: (line: string) => void;
 }
 
-/** How a node is. */
+/** The state of a node. */
 type NodeState = "running" | "paused" | "down";
 
-/** Something to do. */
+/** An action. */
 interface Act {
   readonly isPossible: () => boolean;
   readonly run: () => Promise<void> | void;
@@ -58,10 +58,10 @@ interface Act {
 
 /** The node with the small disk, which stays a member. */
 export const DISK_NODE = 1;
-/** Nodes more than at the beginning that there may be. */
+/** Most additional nodes. */
 const MAX_MORE_NODES = 2;
 
-/** Knows what it did, so that it can undo it. */
+/** Injects faults, and records them to undo them. */
 export class Nemesis {
   /** How often each fault struck. */
   readonly struck = new Map<Fault, number>();
@@ -86,7 +86,7 @@ export class Nemesis {
     return this.struck.size === FAULTS.length - (this.#options.disk === null ? 1 : 0);
   }
 
-  /** Does the next thing: a fault, or a repair. Throws when the cluster answers it wrongly. */
+  /** Does the next action: a fault, or a repair. Throws when the cluster reacts wrongly. */
   async step(): Promise<void> {
     const { random } = this.#options;
     const repairs = [...Object.values(this.#repairs), this.#askAgain].filter(({ isPossible }) =>
@@ -164,7 +164,7 @@ export class Nemesis {
     start: { isPossible: () => this.#in("down").length > 0, run: () => this.#start() },
   };
 
-  /** For a change of membership that is under way. In the end it must come about, which {@link heal} sees to. */
+  /** Repeats a membership change in flight. It must be committed in the end, which {@link heal} ensures. */
   readonly #askAgain: Act = {
     isPossible: () => this.#changes.isUnderWay && this.#isMajorityWell,
     run: () => this.#changes.tryAgain(),
@@ -286,7 +286,7 @@ export class Nemesis {
     assert(code === 70 && /Cannot open the data directory .*another process/.test(stderr), stderr);
   }
 
-  /** A node whose log is damaged must refuse to start; undamaged again, it is as good as ever. */
+  /** Checks that a node with a damaged log refuses to start, and starts after the damage is undone. */
   async #damage(): Promise<void> {
     const { cluster, random } = this.#options;
     if (this.#in("down").length === 0) await this.#kill();
@@ -309,7 +309,7 @@ export class Nemesis {
     this.#options.disk?.free();
   }
 
-  /** A node that ended by itself did what it must not. */
+  /** Throws for a node that ended by itself. */
   #requireAlive(): void {
     const { cluster } = this.#options;
     const dead = this.#in("running", "paused").filter((id) => cluster.hasEnded(id));

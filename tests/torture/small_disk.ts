@@ -1,7 +1,7 @@
 /** A small file system in memory under a node's data folder, that can be filled to the last byte. */
 import { join } from "@std/path";
 
-/** Far more than a node writes in one trial, and soon filled. */
+/** Far more than a node writes in one trial, and filled quickly. */
 const SIZE_BYTES = 64 * 1024 * 1024;
 const BLOCK_BYTES = 1024 * 1024;
 const FILLER = "filler";
@@ -15,7 +15,7 @@ export class SmallDisk implements AsyncDisposable {
     this.#folder = folder;
   }
 
-  /** Mounts one at `folder`; the reason as text where that is not allowed. */
+  /** Mounts one at `folder`; returns the reason as text when that is not allowed. */
   static async mount(folder: string): Promise<SmallDisk | string> {
     await Deno.mkdir(folder, { recursive: true });
     const problem = await run("mount", "-t", "tmpfs", "-o", `size=${SIZE_BYTES}`, "kvraft-torture", folder);
@@ -52,7 +52,7 @@ export class SmallDisk implements AsyncDisposable {
   }
 }
 
-/** Runs a program; null when it succeeded, else why not. */
+/** Runs a program; returns null when it succeeded, else the reason. */
 async function run(program: string, ...args: readonly string[]): Promise<string | null> {
   try {
     const { success, stderr } = await new Deno.Command(program, { args: [...args] }).output();

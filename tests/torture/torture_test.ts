@@ -1,12 +1,12 @@
 /** The short form of `deno task torture`: one trial in which every kind of fault strikes once, or as many as time allows. */
-// deno-lint-ignore-file no-console -- what happened is worth seeing when it went wrong
+// deno-lint-ignore-file no-console -- the output explains a failure
 import { assert, assertEquals } from "@std/assert";
 import { runTrial } from "./trial.ts";
 
 const TRIAL_MS = 24_000;
 const SEED = 1;
 
-Deno.test("a cluster under random faults stays linearizable, loses nothing, and is one in the end", async () => {
+Deno.test("torture: a cluster under random faults stays linearizable, loses no write, and ends with equal replicas", async () => {
   const lines: string[] = [];
   try {
     const { figures, acknowledged, struck } = await runTrial({

@@ -1,6 +1,6 @@
 /**
- * One trial: a new cluster of real processes, clients at work on it, an nemesis, and at the end the questions. Is
- * the history linearizable? Is every acknowledged write there, once and in order? Are all replicas equal?
+ * One trial: a new cluster of real processes with clients and a nemesis. At the end it checks that the history is
+ * linearizable, that every acknowledged write is in the store, once and in order, and that all replicas are equal.
  */
 import type { History } from "../../lib/lincheck/mod.ts";
 import type { ReadMode } from "../../lib/server/config/config.ts";
@@ -13,37 +13,37 @@ import { Workload as Writers } from "../support/processes/workload.ts";
 import { DISK_NODE, type Fault, Nemesis } from "./nemesis.ts";
 import { SmallDisk } from "./small_disk.ts";
 
-/** Small, so that the log of a trial has many segments, and is cut behind many snapshots. */
+/** Small, so that the log of a trial has many segments, and is compacted often. */
 const SEGMENT_BYTES = 65_536;
 const SNAPSHOT_LOG_BYTES = 65_536;
-/** Answered writes after which the healed cluster has been seen to go on. */
+/** Answered writes that show progress of the healed cluster. */
 const PROGRESS_WRITES = 50;
-/** Longest time between two things that the nemesis does. */
+/** Longest pause between two actions of the nemesis. */
 const MAX_LINGER_MS = 1_500;
 
-/** How to run one. */
+/** Options of a trial. */
 export interface TrialOptions {
   readonly nodes: number;
-  /** Decides which faults strike and what the clients do; not what comes when, which is up to real processes. */
+  /** Decides the faults and the clients' operations, but not their timing, which depends on real processes. */
   readonly seed: number;
   /** Whether to go on, given the time since the beginning and whether every kind of fault has struck. */
   readonly goesOn: (sofar: { readonly elapsedMs: number; readonly hasStruckAll: boolean }) => boolean;
-  /** Takes what happens, as sentences. */
+  /** Called with a sentence for each event. */
   readonly tell: (line: string) => void;
 }
 
 /** The result of a trial. */
 export interface TrialReport {
   readonly figures: Figures;
-  /** Numbered writes that were acknowledged, and found. */
+  /** Numbered writes that were acknowledged and found. */
   readonly acknowledged: number;
   readonly struck: ReadonlyMap<Fault, number>;
 }
 
-/** A trial in which something was not as promised. */
+/** The error of a failed trial. */
 export class TrialError extends Error {
   override readonly name = "TrialError";
-  /** The output of every process. */
+  /** Output of every process. */
   readonly logs: string;
   readonly history: History;
 
@@ -57,7 +57,7 @@ export class TrialError extends Error {
 /** Runs a trial. Throws {@link TrialError}. */
 export async function runTrial(options: TrialOptions): Promise<TrialReport> {
   const { nodes, seed, tell } = options;
-  // Two by two, since the sizes of clusters alternate.
+  // Seeds in pairs, since the sizes of clusters alternate.
   const readMode: ReadMode = Math.floor(seed / 2) % 2 === 0 ? "lease" : "read-index";
   const mounted: { disk: SmallDisk | null } = { disk: null };
   await using cluster = await TestCluster.start({

@@ -154,7 +154,7 @@ async function checkFooter(
     throw new SnapshotDamagedError({ file, offset, reason });
   }
   if ((await readAt(source, offset + FOOTER_BYTES, 1)).length > 0) {
-    const reason = "something stands behind the footer";
+    const reason = "data follows the footer";
     throw new SnapshotDamagedError({ file, offset: offset + FOOTER_BYTES, reason });
   }
 }

@@ -268,7 +268,7 @@ class Replay {
         throw this.#damage(number, stop, `no valid record stands there, though the log goes on after it`);
       }
       // Nothing is written after a mark: recovery would accept what the reader of entries refuses.
-      const reason = stop === end ? this.#replay(found, number) : "a record stands behind a sync mark";
+      const reason = stop === end ? this.#replay(found, number) : "a record follows a sync mark";
       if (reason !== null) throw this.#damage(number, stop, reason);
       synced = Math.max(synced, found.syncedOffset);
       stop = found.end;

@@ -1,7 +1,7 @@
 /** The link from one machine to another: its latency, its bandwidth, and whether it is cut. One direction each. */
 import type { SeededRandom } from "../../support/seeded_random.ts";
 
-/** A {@link Link} as it is when nothing is wrong. */
+/** The properties of a healthy {@link Link}. */
 export interface LinkSpeed {
   readonly latencyMs: number;
   readonly bytesPerMs: number;
@@ -21,22 +21,22 @@ export class Link {
     this.#random = random;
   }
 
-  /** Whether nothing gets through. */
+  /** Whether the link is cut. */
   get isCut(): boolean {
     return this.#isCut;
   }
 
-  /** Delivers nothing from now on; bytes in flight wait, as with a TCP that sends again. */
+  /** Cuts the link; bytes in flight wait, as with TCP's retransmissions. */
   cut(): void {
     this.#isCut = true;
   }
 
-  /** It is slow from now on. */
+  /** Slows the link down. */
   slow(speed: LinkSpeed): void {
     this.#speed = speed;
   }
 
-  /** It is as it was made. */
+  /** Restores the initial properties. */
   heal(): void {
     this.#isCut = false;
     this.#speed = this.#healthy;
@@ -50,7 +50,7 @@ export class Link {
     this.#waiting.add(retry);
   }
 
-  /** How long the next bytes take. */
+  /** Returns the delay of the next bytes. */
   delayMs(bytes: number): number {
     const { latencyMs, bytesPerMs } = this.#speed;
     return latencyMs * (0.5 + this.#random.next()) + bytes / bytesPerMs;

@@ -29,16 +29,16 @@ import { SimClock } from "./sim_clock.ts";
 import { type DriveFault, SimDisk, SimDrive } from "./sim_disk.ts";
 import { type Fabric, SimNetwork } from "./sim_network.ts";
 
-/** After a server ended by itself, it is started again so much later. */
+/** Delay of the restart after a server has ended by itself. */
 const RESTART_MS = 300;
 
-/** A server that was asked to stop ends within this many election timeouts of running. */
+/** Bound of a clean stop, in election timeouts during which the server can run. */
 const STOP_TIMEOUTS = 5;
 
-/** Looks in an election timeout at whether a server that was asked to stop can run: no fault lasts for less. */
+/** Checks per election timeout of whether a stopping server can run: every fault lasts longer than one interval. */
 const LOOKS_PER_TIMEOUT = 40;
 
-/** A turn of the event loop takes no longer. */
+/** Longest turn of the event loop. */
 const LAST_TURN_MS = 2;
 
 /** Options of a machine. */
@@ -52,16 +52,16 @@ export interface MachineOptions {
   readonly clockSpeed: number;
   readonly syncMs: number;
   readonly violated: (message: string) => void;
-  /** Its process is no more. */
+  /** Called when its process has ended. */
   readonly onDeath: () => void;
   readonly onDiskFault: (fault: DriveFault) => void;
-  /** It was started on a damaged folder, and refused. */
+  /** Called when a server refused to start on a damaged folder. */
   readonly onRefusal: () => void;
-  /** Its disk is empty now. */
+  /** Called when its disk was replaced by an empty one. */
   readonly onWipe: () => void;
-  /** The cluster does not take it; whether that is right. */
+  /** Called when the cluster refuses it; returns whether that is correct. */
   readonly onExpulsion: () => boolean;
-  /** It started, though its newest snapshot is damaged. */
+  /** Called when it started although its newest snapshot is damaged. */
   readonly onFallback: () => void;
   readonly trace: (line: () => string) => void;
 }
@@ -73,24 +73,24 @@ export class Machine {
   #process: Process | null = null;
   #clock: SimClock | null = null;
   #server: RunningServer | null = null;
-  /** Whether its disk failed it since it was started, so that it may end by itself. */
+  /** Whether its disk has failed since the start, so that the server may end by itself. */
   #mayEnd = false;
-  /** Faults that want it down. */
+  /** Number of faults that keep it down. */
   #downs = 0;
   #starts = 0;
-  /** A process died and its machine did not: what it had open is still to be cleared away. */
+  /** Whether the process of a running machine died, whose open resources are still to be released. */
   #leftBehind = false;
-  /** A bit of its folder flipped. */
+  /** Whether a bit of its folder was flipped. */
   #isDamaged = false;
-  /** It is to be damaged as soon as it runs. */
+  /** Whether it will be damaged as soon as it runs. */
   #isDoomed = false;
-  /** A bit of its newest snapshot flipped, and it has not been started since; what it may do then. */
+  /** The permitted result of the next start after a bit of its newest snapshot was flipped. */
   #rot: "must start" | "may refuse" | null = null;
-  /** Snapshots in which a bit flipped. */
+  /** Snapshots with a flipped bit. */
   readonly #rotten = new Set<string>();
-  /** It has an empty disk under an id that the cluster knows. */
+  /** Whether it has an empty disk under the id of a member. */
   #isWiped = false;
-  /** It refused to work on its folder, or was refused, and waits for an operator who never comes. */
+  /** Whether it refused its folder, or was refused by the cluster, and is not started again. */
   #isRetired = false;
   #config: ServerConfig;
 
@@ -99,7 +99,7 @@ export class Machine {
     this.#config = options.config;
     this.drive = new SimDrive({ random: options.random, syncMs: options.syncMs });
     this.drive.onFault = (fault): void => {
-      // A server that runs goes on without descriptors; one that starts may need them.
+      // A running server continues without descriptors; a starting one may need them.
       if (fault !== "exhausted" || this.#server === null) this.#mayEnd = true;
       options.onDiskFault(fault);
       if (fault !== "died") return;
@@ -174,16 +174,16 @@ export class Machine {
     });
   }
 
-  /** kill -9. It is started again when {@link recover} was called as often. */
+  /** Kills the server; {@link recover}, called as often, starts it again. */
   kill(): void {
     this.#downs += 1;
     this.#died("killed");
   }
 
-  /** The power goes: what was not synced may be gone. */
+  /** Cuts the power: unsynced data may be lost. */
   losePower(): void {
     this.#downs += 1;
-    // The others receive nothing: sockets vanish before the process can end them.
+    // The other ends receive nothing: the sockets disappear before the process can close them.
     this.#options.fabric.powerOff(this.host);
     this.#died("lost its power");
     this.drive.powerLost();
@@ -198,7 +198,7 @@ export class Machine {
     this.start();
   }
 
-  /** Ends everything that keeps it down, and every fault of its disk. */
+  /** Ends all faults that keep it down, and all faults of its disk. */
   healAll(): void {
     Object.assign(this.drive.trouble, { failNext: null, operationsToDeath: null });
     this.drive.speedUp();
@@ -210,9 +210,9 @@ export class Machine {
   }
 
   /**
-   * Its server is killed, a bit of its folder flips, and it is started again: all as soon as it runs on a disk with
-   * room. (A full disk takes no sync mark, and without one the last write can't be told from a torn one; so a run
-   * would ask for more than is promised.)
+   * Kills its server, flips a bit of its folder, and starts it again, as soon as it runs on a disk with free space. (A
+   * full disk has no space for a sync mark, without which the last write can't be distinguished from a torn one, so that
+   * damage to it need not be detected.)
    */
   damage(): void {
     const { scheduler, trace } = this.#options;
@@ -229,9 +229,9 @@ export class Machine {
   }
 
   /**
-   * Its server is killed, a bit of one of its snapshots flips, and it is started again: it must start, where an older
-   * snapshot and the log (which begins with `firstIndex`) are enough, and may refuse where they are not. Or it runs on:
-   * nobody has looked at the file since it was written.
+   * Kills its server, flips a bit of its newest snapshot, and starts it again: it must start if an older snapshot and the
+   * log (which begins with `firstIndex`) are enough, and may refuse otherwise. With `isRunning` the server is not killed:
+   * it does not read the file again.
    */
   rot(
     firstIndex: number,
@@ -254,8 +254,8 @@ export class Machine {
   }
 
   /**
-   * Its disk is lost, and somebody starts it again on an empty one, as it was started first or to join by `join`: what
-   * it had promised it has forgotten.
+   * Replaces its disk by an empty one, and starts it again, with its first configuration or with `join`: its votes and
+   * acknowledgements are lost.
    */
   wipe(join: ServerConfig["join"] | null): void {
     this.#died("killed");
@@ -268,35 +268,35 @@ export class Machine {
     this.start();
   }
 
-  /** Prepares a disk with which its first start is in `term`. */
+  /** Prepares a disk with which it first starts in `term`. */
   prepare(term: number): Promise<void> {
     return prepareDisk(this.drive.memory, { config: this.#options.config, term });
   }
 
-  /** Its clock is ahead by so much. */
+  /** Advances its clock by this much. */
   jumpClock(byMs: number): void {
     this.#clock?.jump(byMs);
   }
 
-  /** Takes the room on its disk away, but for some bytes. */
+  /** Fills its disk up to a few bytes. */
   fillDisk(bytes: number): void {
     this.#mayEnd = true;
     this.drive.setFreeBytes(bytes);
   }
 
-  /** No file descriptor is left on it: what is open stays open, nothing else can be opened. */
+  /** Uses up its file descriptors: open files stay open, and no other can be opened. */
   takeDescriptors(): void {
     this.drive.trouble.lacksDescriptors = true;
     this.#options.fabric.lackingDescriptors.add(this.host);
   }
 
-  /** There are descriptors again. */
+  /** Frees file descriptors again. */
   giveDescriptors(): void {
     this.drive.trouble.lacksDescriptors = false;
     this.#options.fabric.lackingDescriptors.delete(this.host);
   }
 
-  /** Stops the server in good order, and starts it again. */
+  /** Stops the server cleanly, and starts it again. */
   restartInOrder(): void {
     const process = this.#process;
     const server = this.#server;
@@ -308,9 +308,8 @@ export class Machine {
   }
 
   /**
-   * It was asked to stop, and does so in time. Only time counts in which it could run: while it stands still, or its
-   * disk does, it can do nothing, and when it goes on it has as much left to do as before. (So whether it stands still
-   * at the end of its time says nothing: it may have done so all the while until just before.)
+   * Checks that a stopping server ends in time. Only time in which it can run counts: while it is paused, or its disk is
+   * troubled, it makes no progress. (A single check at the end would not do, as it may have been paused until then.)
    */
   #mustEnd(process: Process): void {
     const { scheduler, config, violated } = this.#options;
@@ -326,11 +325,11 @@ export class Machine {
     look(canRun(), STOP_TIMEOUTS * LOOKS_PER_TIMEOUT);
   }
 
-  /** It says that it has stopped: then nothing of it may be left. */
+  /** Checks that a server which reports that it has stopped has left no timer, socket or file. */
   #stopped(process: Process): void {
     if (process.isDead) return;
     const { fabric, scheduler, violated } = this.#options;
-    // The last turn of the event loop may still be under way.
+    // The last turn of the event loop may not have ended.
     scheduler.after(LAST_TURN_MS, null, () => {
       if (process.isDead || process.isPaused) return this.#ended(process, null);
       const left = [
@@ -355,7 +354,7 @@ export class Machine {
     });
   }
 
-  /** The program ended by itself: in good order, or because of an error. */
+  /** Handles the end of the program, cleanly or by an error. */
   #ended(process: Process, error: unknown): void {
     if (process.isDead || process !== this.#process) return;
     const reason = error === null ? "stopped" : error instanceof Error ? error.message : String(error);
@@ -402,7 +401,7 @@ export class Machine {
   }
 }
 
-/** Returns whether an error is one of a server that finds damage. In its identity a flipped bit may look like another's folder. */
+/** Returns whether an error reports damage. A flipped bit in the identity may look like the folder of another node. */
 const REFUSALS = [
   LogDamagedError,
   DataDirectoryDamagedError,

@@ -1,4 +1,4 @@
-/** Disks of nodes that have seen many terms: what takes a real cluster ages is where a run begins. */
+/** Disks of nodes with a high term, so that a run can begin in a term that a real cluster reaches only after years. */
 import { clusterIdOf } from "../../../lib/server/startup/identity.ts";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";

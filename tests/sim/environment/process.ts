@@ -1,8 +1,8 @@
 /**
  * A process of the simulation: code that can be killed or stopped between any two events.
  *
- * Everything that it waits for (timers, sockets, syncs) comes back to it through {@link Process.wake} or an event of its own.
- * After its death none of that ever happens: its promises stay open, and nothing observes them.
+ * All that it waits for (timers, sockets, syncs) resumes it through {@link Process.wake} or its own events. After its
+ * death none of that happens: its promises stay pending, and nothing observes them.
  */
 import type { Scheduler } from "./scheduler.ts";
 
@@ -49,18 +49,18 @@ export class Process {
     this.#isPaused = true;
   }
 
-  /** It goes on; everything that was held back happens at once. */
+  /** Resumes it; all delayed events happen at once. */
   resume(): void {
     this.#isPaused = false;
     for (const action of this.#held.splice(0)) this.scheduler.after(0, this, action);
   }
 
-  /** Keeps something until it goes on. */
+  /** Delays an action until it resumes. */
   hold(action: () => void): void {
     this.#held.push(action);
   }
 
-  /** Until when it computes, and nothing else can happen to it. */
+  /** Time until which it computes and no other event reaches it. */
   get busyUntilMs(): number {
     return this.#busyUntilMs;
   }
@@ -70,7 +70,7 @@ export class Process {
     this.#busyUntilMs = Math.max(this.#busyUntilMs, this.scheduler.nowMs) + durationMs;
   }
 
-  /** Something that it waited for has come: its code runs, now or when it can; never when it is dead. */
+  /** Runs code of the process, now or once it can run; never when it is dead. */
   wake(action: () => void): void {
     if (this.#isDead) return;
     const { scheduler } = this;

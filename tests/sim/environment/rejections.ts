@@ -1,4 +1,4 @@
-/** Rejections that no code of a simulated process handles: in a real process each of them would be its end. */
+/** Unhandled rejections of simulated processes: each of them would end a real process. */
 import type { Simulation } from "../simulation.ts";
 
 /** Makes every unhandled rejection a violation of the simulation until it is disposed of. */

@@ -1,33 +1,32 @@
 /**
  * Virtual time: everything that happens in a simulation is an event in one queue, in one order.
  *
- * Between two events all promises that can settle do settle: the queue goes on in a fresh turn of the real event
- * loop, which begins only when no microtask is left. So the order of events is the order of the simulation, and it depends
- * on nothing but the seed.
+ * Between two events all promises that can settle do so: the next event runs in a new turn of the real event loop, which
+ * begins only when no microtask is left. So the order of events depends on nothing but the seed.
  */
 import { setImmediate } from "node:timers";
 import { crc32 } from "node:zlib";
 import type { Process } from "./process.ts";
 
-/** Something that will happen. */
+/** A future event. */
 interface Event {
   atMs: number;
   /** Events of one instant happen in the order in which they were scheduled. */
   readonly order: number;
-  /** Whose event it is: it is dropped when that process has died, and waits while it is paused. Null: the simulation's. */
+  /** Owner of the event, which is dropped when that process has died, and waits while it is paused. Null: the simulation. */
   readonly owner: Process | null;
   action: (() => void) | null;
 }
 
-/** Takes an event back. */
+/** Handle of an event. */
 export interface Scheduled {
-  /** Without effect once it happened. */
+  /** Cancels it; without effect once it has happened. */
   cancel(): void;
 }
 
 const FNV_PRIME = 0x01000193;
 
-/** The queue of everything that will happen. */
+/** The queue of all future events. */
 export class Scheduler {
   readonly #heap: Event[] = [];
   #nowMs = 0;
@@ -44,7 +43,7 @@ export class Scheduler {
     return this.#nowMs;
   }
 
-  /** Events that happened. */
+  /** Number of past events. */
   get steps(): number {
     return this.#steps;
   }
@@ -54,28 +53,28 @@ export class Scheduler {
     return this.#current;
   }
 
-  /** A number that two runs share exactly when the same things happened in both, as far as they were passed to {@link note}. */
+  /** Hash of all values passed to {@link note}, equal for equal runs. */
   get hash(): string {
     return (this.#hash >>> 0).toString(16).padStart(8, "0");
   }
 
-  /** Called with what an event throws: an exception that a process did not catch. */
+  /** Called with the error of an event: an exception that a process did not catch. */
   set onFailed(failed: (error: unknown) => void) {
     this.#failed = failed;
   }
 
-  /** Puts a number into {@link hash}. */
+  /** Adds a number to {@link hash}. */
   note(value: number): void {
     this.#hash = Math.imul(this.#hash ^ (value | 0), FNV_PRIME);
     this.#hash = Math.imul(this.#hash ^ ((value / 2 ** 32) | 0), FNV_PRIME);
   }
 
-  /** Puts bytes into {@link hash}: what is sent, what is written. */
+  /** Adds sent or written bytes to {@link hash}. */
   noteBytes(bytes: Uint8Array): void {
     this.note(crc32(bytes));
   }
 
-  /** `action` happens after `delayMs`. */
+  /** Schedules `action` after `delayMs`. */
   after(delayMs: number, owner: Process | null, action: () => void): Scheduled {
     this.#order += 1;
     const event: Event = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order, owner, action };
@@ -83,12 +82,12 @@ export class Scheduler {
     return { cancel: () => event.action = null };
   }
 
-  /** Events of a process that have yet to happen: its timers, and what its devices owe it. */
+  /** Returns the future events of a process: its timers, and completions of its devices. */
   pendingOf(process: Process): number {
     return this.#heap.filter(({ owner, action }) => owner === process && action !== null).length;
   }
 
-  /** Lets things happen until `isOver`, asked after each event; false when `untilMs` came first. */
+  /** Runs events until `isOver`, checked after each event, holds; returns false when `untilMs` came first. */
   async run(untilMs: number, isOver: () => boolean): Promise<boolean> {
     while (!isOver()) {
       const event = this.#heap[0];
@@ -100,12 +99,12 @@ export class Scheduler {
       this.#nowMs = event.atMs;
       const freeAtMs = event.owner?.busyUntilMs ?? 0;
       if (freeAtMs > event.atMs) {
-        // The same order, so that what waits for a busy process happens in the order in which it would have.
+        // The same order number, so that events that wait for a busy process keep their order.
         event.atMs = freeAtMs;
         this.#push(event);
         continue;
       }
-      // Where no process ran, no promise can have settled: half of all events are bytes in flight.
+      // Without code of a process no promise can have settled: half of all events are bytes in flight.
       if (this.#happens(event) && this.#current !== null) {
         await new Promise<void>((resolve) => void setImmediate(resolve));
       }
@@ -114,7 +113,7 @@ export class Scheduler {
     return true;
   }
 
-  /** Runs code of `process` within the present event; what it awaits goes on in events of its own. */
+  /** Runs code of `process` within the current event; after an await it continues in later events. */
   enter(process: Process, action: () => void): void {
     if (this.#current !== null && this.#current !== process) {
       this.after(0, process, action);
@@ -128,7 +127,7 @@ export class Scheduler {
     const { owner, action, atMs, order } = event;
     if (action === null || owner?.isDead === true) return false;
     if (owner?.isPaused === true) {
-      // Taken back meanwhile, it does not happen later either.
+      // An event that was cancelled meanwhile is dropped.
       owner.hold(() => event.action?.());
       return false;
     }

@@ -1,12 +1,12 @@
-/** A process's clock in virtual time: it has a speed and an offset of its own, and timers that fire a little late. */
+/** A process's clock in virtual time, with its own speed and offset, and timers that fire a little late. */
 import type { Clock, Timer } from "../../../lib/platform/clock.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Process } from "./process.ts";
 
-/** How late a timer or the end of a turn may come. */
+/** Longest delay of a timer or of the end of a turn. */
 const LATE_MS = 1;
 const TURN_MS = 0.2;
-/** More callbacks than this at the end of one turn add each other without end. */
+/** More callbacks than this at the end of one turn are an endless loop. */
 const MAX_TURN_CALLBACKS = 100_000;
 /** Characters of a callback's source that an error shows. */
 const SHOWN_SOURCE_CHARACTERS = 120;
@@ -15,7 +15,7 @@ const SHOWN_SOURCE_CHARACTERS = 120;
 export interface SimClockOptions {
   readonly process: Process;
   readonly random: SeededRandom;
-  /** Its milliseconds in one of the simulation's. */
+  /** Milliseconds of the clock per millisecond of the simulation. */
   readonly speed: number;
 }
 
@@ -38,7 +38,7 @@ export class SimClock implements Clock {
     return this.#offsetMs + this.#process.scheduler.nowMs * this.#speed;
   }
 
-  /** It is ahead by so much from now on; timers are not. */
+  /** Sets the clock forward by this much; timers keep their times. */
   jump(byMs: number): void {
     this.#offsetMs += byMs;
   }

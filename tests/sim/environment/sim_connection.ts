@@ -1,5 +1,5 @@
 /**
- * Connections in virtual time, with what a kernel does: bounded buffers, bytes that arrive in pieces, resets that
+ * Connections in virtual time, with the behaviour of a kernel: bounded buffers, bytes that arrive in pieces, resets that
  * overtake bytes in flight, and ends that never learn that the other was closed.
  */
 import { assert } from "@std/assert";
@@ -9,16 +9,16 @@ import type { Link } from "./link.ts";
 import type { Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** Bytes behind what a read brought that are overwritten: code that keeps a view of a buffer finds these. */
+/** Bytes after the received ones that are overwritten: code that keeps a view of a buffer finds these. */
 const OVERWRITTEN_BYTES = 1_024;
 
-/** How connections behave in one simulation. */
+/** Options of the connections of a simulation. */
 export interface ConnectionOptions {
   readonly scheduler: Scheduler;
   readonly random: SeededRandom;
-  /** Bytes that may be under way in one direction. */
+  /** Most bytes in flight per direction. */
   readonly capacityBytes: number;
-  /** Longest piece that a write takes, and that arrives at once. */
+  /** Longest piece that a write accepts, and that arrives at once. */
   readonly pieceBytes: number;
   /** Time of the process for a byte that it reads or writes: decoding, copying. 0 where work takes no time. */
   readonly msPerByte: number;
@@ -60,7 +60,7 @@ class Pipe {
     this.#schedule(this.#flying.length - 1, bytes);
   }
 
-  /** Tries again what could not get through. */
+  /** Retries items that the link did not deliver. */
   retry(): void {
     this.#waitsForLink = false;
     for (const [position, { item }] of this.#flying.entries()) {
@@ -106,14 +106,14 @@ export class SimConnection implements Connection {
   readonly remote: string;
   readonly #process: Process;
   readonly #options: ConnectionOptions;
-  /** Where this end's bytes go; set by {@link connectionPair}. */
+  /** The direction of this end's bytes; set by {@link connectionPair}. */
   #outgoing: Pipe | null = null;
   /** The other end's pipe, whose free capacity grows when something is read here. */
   #incoming: Pipe | null = null;
   #peer: SimConnection | null = null;
   readonly #received: Uint8Array[] = [];
   #hasEnded = false;
-  /** open; closed from this side; reset; or gone with its machine, which answers nothing. */
+  /** open; closed from this side; reset; or lost with its machine, which answers nothing. */
   #state: "open" | "closed" | "reset" | "vanished" = "open";
   #reader: Reader | null = null;
   #writer: Writer | null = null;
@@ -210,7 +210,7 @@ export class SimConnection implements Connection {
     this.#outgoing?.send("reset");
   }
 
-  /** Something arrives; false when the machine is down and the sender has to try again. */
+  /** Handles an arriving item; returns false when the machine is down and the sender has to retry. */
   #arrive(item: Item): boolean {
     if (!this.#isMachineUp()) return false;
     if (item === "reset") {
@@ -250,7 +250,7 @@ export class SimConnection implements Connection {
     return count;
   }
 
-  /** Lets the other end send as many bytes more, once it learns of it. */
+  /** Allows the other end to send as many more bytes, once it learns of it. */
   #free(bytes: number): void {
     const outgoing = this.#outgoing;
     if (outgoing === null) return;
@@ -275,7 +275,7 @@ export class SimConnection implements Connection {
     });
   }
 
-  /** Takes as much as there is room for; sometimes less, as kernels may. */
+  /** Accepts as many bytes as there is room for; sometimes fewer, as kernels may. */
   #put(bytes: Uint8Array): number {
     const outgoing = this.#outgoing;
     assert(outgoing !== null, "the ends are tied together");

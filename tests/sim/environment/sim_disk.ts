@@ -1,6 +1,6 @@
 /**
- * The disk of one machine in virtual time: tests/support/fakes/memory_disk.ts knows what a crash keeps, this knows how long
- * things take, what fails, and that a dead process writes nothing any more.
+ * The disk of one machine in virtual time: tests/support/fakes/memory_disk.ts decides what a crash keeps; this file adds
+ * durations, faults, and the death of processes, after which they write nothing.
  */
 import type { Disk, DiskFile, DiskLock, OpenMode } from "../../../lib/platform/disk.ts";
 import { MemoryDisk, MemoryDiskError } from "../../support/fakes/memory_disk.ts";
@@ -8,7 +8,7 @@ import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Process } from "./process.ts";
 import type { Scheduled } from "./scheduler.ts";
 
-/** The faults of a disk. A campaign changes it; everything null or 0 is a healthy disk. */
+/** The faults of a disk, which a campaign changes; a healthy disk has null or 0 everywhere. */
 export interface DiskTrouble {
   /** Factor on the time of each sync. */
   slowness: number;
@@ -33,7 +33,7 @@ export class SimDrive {
   };
   readonly #random: SeededRandom;
   readonly #syncMs: number;
-  /** Ends of the syncs under way. */
+  /** Completions of the syncs in flight. */
   readonly #syncs = new Map<() => void, { readonly process: Process; readonly due: Scheduled }>();
   #memory = new MemoryDisk();
   #fullBytes: number | null = null;
@@ -52,7 +52,7 @@ export class SimDrive {
     return this.#memory;
   }
 
-  /** Whether a part of its room is left. */
+  /** Whether its free space is limited. */
   get isFull(): boolean {
     return this.#fullBytes !== null;
   }
@@ -62,23 +62,23 @@ export class SimDrive {
     return this.trouble.slowness > 1 || this.isFull || this.trouble.lacksDescriptors;
   }
 
-  /** The process died, the machine did not: everything written is there, and not yet synced. */
+  /** Keeps all unsynced writes: the process died, the machine did not. */
   processDied(): void {
     this.#adopt(this.#memory.killProcess());
   }
 
-  /** Power was lost: of what was not synced, each part survives or not. */
+  /** Applies a loss of power: each unsynced part survives or not. */
   powerLost(): void {
     const keptShare = this.#random.pick([0, 0.1, 0.5, 0.9, 1]);
     this.#adopt(this.#memory.crash(() => this.#random.chance(keptShare)));
   }
 
-  /** Another disk is put in its place, with nothing on it. */
+  /** Replaces it by an empty disk. */
   replace(): void {
     this.#adopt(new MemoryDisk());
   }
 
-  /** Takes all room but `bytes`, or gives it back (null). */
+  /** Limits its free space to `bytes`, or ends the limit (null). */
   setFreeBytes(bytes: number | null): void {
     this.#fullBytes = bytes;
     const used = this.#usedBytes();
@@ -94,7 +94,7 @@ export class SimDrive {
     this.#syncs.set(finish, { process, due: process.scheduler.after(delayMs, process, finish) });
   }
 
-  /** It is as quick as usual again; syncs that are under way end. */
+  /** Ends its slowness; syncs in flight complete. */
   speedUp(): void {
     this.trouble.slowness = 1;
     for (const [finish, { process, due }] of this.#syncs) {
@@ -103,13 +103,13 @@ export class SimDrive {
     }
   }
 
-  /** Files with something in them. */
+  /** Returns the files that are not empty. */
   get files(): readonly string[] {
     return [...this.#memory.contents()].filter(([, text]) => text.length > 0 && text !== "directory")
       .map(([path]) => path);
   }
 
-  /** One bit of one of these files is not what it was; gives the place. */
+  /** Flips one bit of one of these files; returns its place. */
   flipBit(paths: readonly string[]): string {
     const path = this.#random.pick(paths);
     let place = "";
@@ -128,7 +128,7 @@ export class SimDrive {
     return used;
   }
 
-  /** Whether the process that begins an operation dies in it. */
+  /** Decides whether the process that begins an operation dies in it. */
   diesNow(): boolean {
     const { trouble } = this;
     if (trouble.operationsToDeath === null) return false;
@@ -139,7 +139,7 @@ export class SimDrive {
     return true;
   }
 
-  /** How much of a write is done by a process that dies in it. */
+  /** Returns how many bytes are written by a process that dies in a write. */
   tornBytes(length: number): number {
     return this.#random.below(length + 1);
   }
@@ -225,7 +225,7 @@ export class SimDisk implements Disk {
     if (this.#process.isDead) throw new MemoryDiskError("STOPPED", path);
   }
 
-  /** Something is about to change; the process may die just before. */
+  /** Called before each change; the process may die just before it. */
   #begin(path: string): void {
     this.#assertAlive(path);
     if (this.#drive.diesNow()) throw new MemoryDiskError("STOPPED", path);
@@ -239,7 +239,7 @@ interface FileOptions {
   readonly path: string;
 }
 
-/** How long a read of a few blocks takes. */
+/** Duration of a read of a few blocks. */
 const READ_MS = 0.1;
 
 class SimFile implements DiskFile {
@@ -278,7 +278,7 @@ class SimFile implements DiskFile {
     this.#file.truncate(size);
   }
 
-  /** What was written before the call becomes durable at the end of the wait, or at no time when the machine dies before. */
+  /** Makes all earlier writes durable at the end of the wait, or never when the machine dies before. */
   async syncData(): Promise<void> {
     this.#begin();
     const { memory, drive } = this.#options;
@@ -304,7 +304,7 @@ class SimFile implements DiskFile {
     return new Promise((resolve) => this.#onDevice(delayMs, resolve));
   }
 
-  /** The device is done after `delayMs`; the process learns of it when it runs. */
+  /** Completes after `delayMs`; the process continues when it can run. */
   #onDevice(delayMs: number, done: () => void): void {
     const { process } = this.#options;
     process.scheduler.after(delayMs, process, done);

@@ -309,7 +309,7 @@ Deno.test("WriteAheadLog: valid records that can't follow each other are damage"
 
 Deno.test("WriteAheadLog: a valid record behind a sync mark is damage: the next batch would have replaced the mark", async () => {
   const { disk, end } = await withRecords([{ kind: "syncMark" }, { kind: "entry", entry: entry(5, 2) }]);
-  const error = await assertRejects(() => openLog(disk), LogDamagedError, "behind a sync mark");
+  const error = await assertRejects(() => openLog(disk), LogDamagedError, "follows a sync mark");
   assertEquals([error.offset, error.index], [end + 16, 5]);
 });
 
