@@ -1,6 +1,6 @@
 /**
- * Real processes under load: kill -9 and SIGSTOP of followers, leaders and all. Afterwards every acknowledged write is
- * there, once and in order, and all replicas are equal.
+ * Real processes under load: kill -9 and SIGSTOP of followers, leaders and all nodes. Afterwards every acknowledged write
+ * is in the store, once and in order, and all replicas are equal.
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";

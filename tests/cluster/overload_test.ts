@@ -1,4 +1,4 @@
-/** Clients that ask for more than a node can give at once, and what they cost the node and its other clients. */
+/** Clients that request more than a node can answer at once, and their effect on the node and its other clients. */
 import { assert, assertEquals } from "@std/assert";
 import { CONSISTENCY } from "../../lib/protocol/messages.ts";
 import { FRAME_KIND } from "../support/frames/kinds.ts";
@@ -12,10 +12,10 @@ import { step } from "../support/step.ts";
 
 const KEYS = 2_500;
 const LISTS = 1_000;
-/** For all of them, on a busy machine. */
+/** Time limit for all answers, on a busy machine. */
 const PATIENCE_MS = 120_000;
 const PUTS_AT_ONCE = 100;
-/** Clients that read nothing, and what each asks for: pages of 4 MiB. */
+/** Clients that read nothing, and the pages of 4 MiB that each requests. */
 const SILENT_CLIENTS = 150;
 const LISTS_EACH = 10;
 const LARGE_KEYS = 50;
@@ -63,7 +63,7 @@ Deno.test("overload: a thousand lists on one connection are answered while other
   assertEquals((await cluster.status(leader))?.term, term, "nothing here was a reason for an election");
 });
 
-/** The one sample of a metric of a node. */
+/** Returns the only sample of a metric of a node. */
 async function metric(httpPort: number, name: string): Promise<number> {
   const answer = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
   const [sample] = parseMetrics(await answer.text()).get(name)?.samples ?? [];

@@ -1,4 +1,4 @@
-/** A copy of a node's folder that is started beside its original: the other nodes' logs say what is wrong. */
+/** A copy of a node's folder that runs together with its original: the other nodes log the cause. */
 import { assert } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,4 +1,4 @@
-/** Files that earlier versions wrote, opened by this one. README.md says how they were made. */
+/** Files of earlier versions, opened by this one. README.md describes how they were made. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { CHECKOUT, readCheckout } from "../support/checkout.ts";
@@ -37,7 +37,7 @@ async function folderOfEarlierNode(): Promise<TemporaryFolder> {
   return folder;
 }
 
-/** Starts the node in `folder`, lists all its keys, adds one, and stops it; returns the listing. */
+/** Starts the node in `folder`, lists all keys, adds one, and stops it; returns the listing. */
 async function listOf(folder: string, origin: readonly string[] = []): Promise<Listing> {
   const address = `127.0.0.1:${freePorts(1)}`;
   await using node = startKvraft(["server", "--node-id", "1", "--bind", address, ...origin], { cwd: folder });

@@ -1,4 +1,4 @@
-/** The programs in examples/, against real nodes. That of Node is tried by what node_client.mjs prints. */
+/** The programs in examples/ against real nodes. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { CHECKOUT } from "../support/checkout.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
@@ -7,7 +7,7 @@ import { installPackage, program, skip } from "./install.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 import { step } from "../support/step.ts";
 
-/** Starts an example in Deno, as its first lines say, with a cluster's addresses. */
+/** Starts an example in Deno, as described in its first lines, with a cluster's addresses. */
 function startExample(cluster: TestCluster, file: string, args: readonly string[] = []): Process {
   const addresses = cluster.ids.map((id) => cluster.address(id));
   const run = ["run", "--quiet", "--allow-net", `examples/${file}`, ...args, ...addresses];

@@ -7,7 +7,7 @@ import { Process } from "../support/processes/process.ts";
 /** npm may have to fetch Bun. */
 const DEADLINE_MS = 120_000;
 
-/** Runs a program to its end and returns what it printed; null when there is no such program. */
+/** Runs a program and returns its output; null when there is no such program. */
 export async function program(command: string, args: readonly string[], cwd: string): Promise<string | null> {
   try {
     await using process = Process.start(command, args, { cwd });
@@ -20,13 +20,13 @@ export async function program(command: string, args: readonly string[], cwd: str
   }
 }
 
-/** Tells why a runtime was not tried, where nothing of this project is the reason. */
+/** Prints why a runtime was skipped, for reasons outside this project. */
 export function skip(reason: string): void {
-  // deno-lint-ignore no-console -- the output of a test run tells what was not tried
+  // deno-lint-ignore no-console -- the output of a test run names skipped tests
   console.log(`skipped: ${reason}`);
 }
 
-/** Packs the library, and installs the package in `folder` beside a copy of `script`. False without npm. */
+/** Packs the library, and installs the package in `folder` next to a copy of `script`. Returns false without npm. */
 export async function installPackage(folder: string, script: string): Promise<boolean> {
   const tarball = `${folder}/kvraft.tgz`;
   await program(

@@ -1,6 +1,6 @@
 /**
- * Ambushes: a node is struck in the middle of what seldom happens. Chance alone would seldom find a transfer of a
- * snapshot half done, or a leader between the two entries of a change.
+ * Ambushes: faults that strike a node in a rare state. Random timing would seldom strike in the middle of a snapshot
+ * transfer, or between the two entries of a membership change.
  */
 import type { RareState } from "./coverage.ts";
 import type { Fault, FaultKind } from "./plan.ts";
@@ -63,7 +63,7 @@ function drawBlow({ plan }: Simulation, fault: Fault): Blow {
   };
 }
 
-/** Lays an ambush; its end takes it away, and ends the blow if it was dealt. */
+/** Prepares an ambush; its end removes it, and ends its fault if that has begun. */
 export function ambush(
   simulation: Simulation,
   fault: Fault & { readonly strike: (blow: Fault) => EndOfFault },
@@ -79,7 +79,7 @@ export function ambush(
       simulation.trace(() => `ambush at ${occasion}: ${kind} of n${node}`);
       coverage.count("ambushes");
       end = fault.strike({ ...fault, kind, target: node, chance: draw(13) });
-      // A chance as above, not so long that the run waits for it.
+      // A random delay as above, short enough that the run does not wait for it.
       scheduler.after(plan.electionTimeoutMs * (0.2 + 4 * draw(17)), null, stop);
     });
   };

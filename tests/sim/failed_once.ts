@@ -1,6 +1,6 @@
 /**
- * Runs that failed once, each shrunk to the faults that it took, kept for good. They are data and no seeds: what a seed
- * means changes with the generator of plans.
+ * Runs that failed once, each reduced to the necessary faults. They are stored as plans and not as seeds, since the plan
+ * of a seed changes with the generator.
  */
 import { SERVER_LIMITS } from "../../lib/server/config/server_limits.ts";
 import type { Plan } from "./plan.ts";

@@ -1,7 +1,6 @@
 /**
- * Programs that keep to the protocol's form and not to its spirit: a client that never reads, clients that fill the
- * table of sessions, and a peer whose terms leap. What they do must cost no other client an answer for good, and no
- * node its life.
+ * Programs that send valid frames with hostile intent: a client that never reads, clients that fill the table of
+ * sessions, and a peer whose terms leap. They must neither end a node nor block another client permanently.
  */
 import { parseAddress } from "../../lib/platform/address.ts";
 import { encodeClientRequest } from "../../lib/protocol/client_frames.ts";
@@ -14,17 +13,17 @@ import { MAX_SESSION_WINDOW } from "../../lib/kv/mod.ts";
 import { clusterIdOf } from "../../lib/server/startup/identity.ts";
 import { addressOf, hostOf, type Simulation } from "./simulation.ts";
 
-/** Reads that are asked for and not taken: their answers are more than a connection may queue before it is not read. */
+/** Reads whose answers the client does not read: more than a connection may queue before the node stops reading from it. */
 const UNREAD_REQUESTS = 3_000;
 /** Sessions that are opened at a time. */
 const SESSIONS = 40;
-/** By how much a term leaps: by more than elections in a hundred years. */
+/** Size of a leap of the term: more than the elections of a hundred years. */
 const LEAP = 2 ** 40;
 const ANY_BYTES = 65_536;
 
 type Write = (out: MessagePackWriter) => void;
 
-/** A client asks for very much and reads nothing, until the function given back is called. */
+/** Starts a client that requests very much and reads nothing, until the returned function is called. */
 export function unreadClient(simulation: Simulation, node: number): () => void {
   const frames = Array.from(
     { length: UNREAD_REQUESTS },
@@ -43,10 +42,10 @@ export function unreadClient(simulation: Simulation, node: number): () => void {
   });
 }
 
-/** Sessions are opened in great number, and one of them has as many writes under way as it may, and one more. */
+/** Opens a great number of sessions, one of which has one more write in flight than permitted. */
 export function floodSessions(simulation: Simulation, node: number, chance: number): () => void {
   const first = 1 + Math.floor(chance * 2 ** 40);
-  // The window first: sessions that crowd a small table push out the one that has it.
+  // The window first: further sessions would evict its session from a small table.
   const stamp = (position: number): { readonly sessionId: number; readonly sequence: number } =>
     position < SESSIONS
       ? { sessionId: first, sequence: MAX_SESSION_WINDOW + 2 - SESSIONS + position }
@@ -67,7 +66,7 @@ export function floodSessions(simulation: Simulation, node: number, chance: numb
   });
 }
 
-/** A member's connection brings frames whose terms leap. */
+/** Sends frames with leaping terms on a member's connection. */
 export function leapTerm(
   simulation: Simulation,
   { from, to }: { readonly from: number; readonly to: number },
@@ -77,7 +76,7 @@ export function leapTerm(
     { id: position + 1, address: parseAddress(addressOf(position + 1)) }
   ));
   const dataId = invariants.committedConfiguration.members.find(({ id }) => id === from)?.dataId ?? null;
-  // A made-up data folder would be written down as that member's: that is another fault than this one.
+  // A made-up data folder id would be recorded as that member's, which would be another fault.
   if (dataId === null) return () => {};
   const caller: Caller = {
     role: "peer",
@@ -88,7 +87,7 @@ export function leapTerm(
     address: addressOf(from),
   };
   const ownTerm = invariants.statusOf(to)?.term ?? 0;
-  // A node that was in no term yet, a joining one, accepts any term.
+  // A joining node, which is in no term yet, accepts any term.
   if (ownTerm === 0) return () => {};
   const term = Math.min(ownTerm + LEAP, Number.MAX_SAFE_INTEGER);
   const head = { from, to, term };
@@ -100,7 +99,7 @@ export function leapTerm(
     },
     (out) => encodePeerFrame(out, { kind: "heartbeat", ...head, leaderCommit: 0, round: 1 }),
   ];
-  // Each on a connection of its own: the first one that is refused ends its own.
+  // Each on a separate connection: a refused frame ends its connection.
   const ends = frames.map((one) =>
     converse(simulation, { node: to, host: hostOf(from), caller }, {
       frames: [one],
@@ -111,7 +110,7 @@ export function leapTerm(
   return () => ends.forEach((end) => end());
 }
 
-/** Connects, says hello and sends the frames; the function given back ends it. */
+/** Connects, sends a hello and the frames; the returned function ends it. */
 function converse(
   simulation: Simulation,
   { node, host, caller }: { readonly node: number; readonly host: string; readonly caller: Caller },
@@ -158,6 +157,6 @@ async function drain(connection: Connection): Promise<void> {
   try {
     while (await connection.read(buffer) !== null);
   } catch {
-    // It was ended from one side or the other.
+    // Either side has ended it.
   }
 }

@@ -16,7 +16,7 @@ import { faultText, planOf } from "./plan.ts";
 import { run } from "./run.ts";
 
 const DEFAULT_SECONDS = 60;
-/** Between two lines about the progress of a campaign. */
+/** Interval of the progress lines of a campaign. */
 const PROGRESS_INTERVAL_MS = 5_000;
 
 /** The command's flags, as given. */

@@ -1,10 +1,9 @@
 /**
- * The operators of a run: they move leadership, have snapshots taken, and change the membership, in the middle of
- * everything else. A refusal is an ordinary answer.
+ * The operators of a run: they transfer leadership, request snapshots, and change the membership, during the other
+ * faults. A refusal is an ordinary answer.
  *
- * They do no more than an operator may: a change after which no majority could be brought back any more is not asked
- * for. (What the cluster itself sees of that is who answers at the moment; a disk that is lost for good looks to it
- * like a node that is down.)
+ * They request no change after which no majority could be restored. (The cluster itself can't check that: it sees only
+ * which nodes answer, and can't distinguish a lost disk from a stopped node.)
  */
 import { type KvClient, KvraftError, type MembershipChange } from "../../lib/mod.ts";
 import { connectOn } from "../../lib/testing.ts";
@@ -12,12 +11,12 @@ import type { Configuration, NodeId } from "../../lib/raft/mod.ts";
 import type { FaultKind } from "./plan.ts";
 import { addressOf, type SimClientPlatform, type Simulation } from "./simulation.ts";
 
-/** How often an operator tries a change that is refused, and how long he waits in between. */
+/** Attempts of a refused change, and the pause between them. */
 const ATTEMPTS = 4;
 const PAUSE_MS = 1_500;
 const TIMEOUT_MS = 8_000;
 
-/** Moves leadership, once. */
+/** Transfers leadership, once. */
 export function transferLeadership(simulation: Simulation, target: NodeId): void {
   simulation.operator(async (platform) => {
     await withClient(simulation, platform, async (client) => {
@@ -27,7 +26,7 @@ export function transferLeadership(simulation: Simulation, target: NodeId): void
   });
 }
 
-/** Has some node take a snapshot, and reads it as for a backup. */
+/** Makes a node take a snapshot, and reads it as for a backup. */
 export function takeSnapshot(simulation: Simulation, node: NodeId): void {
   simulation.operator(async (platform) => {
     await withClient(simulation, platform, async (client) => {
@@ -65,7 +64,7 @@ export function changeMembership(simulation: Simulation, wish: Wish): void {
   });
 }
 
-/** Whether it is settled, one way or the other. */
+/** Returns whether the change was committed or finally refused. */
 async function tryOnce(
   simulation: Simulation,
   platform: SimClientPlatform,
@@ -139,7 +138,7 @@ function behind(configuration: Configuration, change: MembershipChange): Configu
   return { ...configuration, confState: { voters: after(), votersOutgoing: [], learners: [] } };
 }
 
-/** Whether it is done; errors are ordinary, and so is an outcome that is not known. */
+/** Returns whether it succeeded; errors and unknown outcomes are ordinary. */
 async function withClient(
   simulation: Simulation,
   platform: SimClientPlatform,

@@ -1,9 +1,9 @@
 /**
  * The plan of a run, drawn from its seed before anything happens: the cluster, its environment, and the faults.
  *
- * Faults are data. Each stands for itself, so that a run can be repeated with some of them left out; that is how a
- * failure is shrunk. Each seed draws from a random subset of the kinds (swarm testing): faults that are always there
- * together hide what only a few of them bring about.
+ * Faults are data and independent of each other, so that a run can be repeated without some of them to reduce a failure.
+ * Each seed draws from a random subset of the kinds (swarm testing): if all faults always occurred together, they would
+ * hide failures that only a few of them cause.
  */
 import type { ReadMode } from "../../lib/server/config/config.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
@@ -16,18 +16,18 @@ export type Target = number | "leader";
 export type FaultKind =
   /** kill -9 of a node, and its restart. */
   | "kill"
-  /** A machine loses its power, and comes back. */
+  /** A machine loses its power, and restarts. */
   | "powerLoss"
   /** All machines lose their power at once. */
   | "powerLossOfAll"
   /** A process dies within one of its next disk operations. */
   | "deathInDiskOperation"
-  /** A server is stopped in good order and started again. */
+  /** A server is stopped cleanly and started again. */
   | "orderlyRestart"
   /** A process is paused. */
   | "pause"
   | "pauseOfAll"
-  /** A machine's clock is suddenly ahead, as after it slept. */
+  /** A machine's clock jumps ahead, as after a suspension. */
   | "clockJump"
   /** The nodes are cut into two groups. */
   | "partition"
@@ -37,9 +37,9 @@ export type FaultKind =
   | "muteness"
   /** One link between two nodes is cut, in one direction. */
   | "oneWayCut"
-  /** Two nodes lose sight of each other, and see the others. */
+  /** Two nodes are cut off from each other, but not from the others. */
   | "partialCut"
-  /** As partialCut, on and off. */
+  /** As partialCut, repeatedly. */
   | "flapping"
   | "slowLink"
   /** All connections between two nodes break, at once. */
@@ -51,25 +51,25 @@ export type FaultKind =
   | "fullDisk"
   | "failingWrite"
   | "failingSync"
-  /** A machine has no file descriptor left: nothing is opened, no connection is taken. */
+  /** A machine has no file descriptor left: it opens no file and accepts no connection. */
   | "noDescriptors"
-  /** A client asks for much and reads nothing. */
+  /** A client requests much and reads nothing. */
   | "unreadClient"
-  /** Sessions are opened in great number, with many writes of one under way. */
+  /** A great number of sessions is opened, one with many writes in flight. */
   | "sessionFlood"
-  /** A member's connection brings terms that no election leads to. */
+  /** A member's connection carries terms that no election reaches. */
   | "termLeap"
-  /** An operator moves leadership. */
+  /** An operator transfers leadership. */
   | "transfer"
-  /** An operator has a node take a snapshot. */
+  /** An operator makes a node take a snapshot. */
   | "takeSnapshot"
   /** A bit of a snapshot flips while its node is down. */
   | "rottenSnapshot"
-  /** A node is struck in the moment in which something rare happens to it (see ambush.ts). */
+  /** A fault strikes a node in a rare state (see ambush.ts). */
   | "ambush"
-  /** A node dies when it has received a snapshot whole and its file has no name yet. */
+  /** A node dies after it has received a complete snapshot and before it installs it. */
   | "deathBeforeInstall"
-  /** A node's disk is lost, and it is started again under its old id with an empty one. */
+  /** A node's disk is lost, and it restarts under its old id with an empty one. */
   | "wipe"
   /** An operator changes the membership. */
   | "addNode"
@@ -136,21 +136,21 @@ export interface Fault {
   readonly chance: number;
 }
 
-/** How a node is broken for good, while the others are healed. */
+/** Permanent faults of a node, while the others are healed. */
 export type BreakageKind =
   /** Its process has ended. */
   | "dead"
-  /** Its process is paused; its machine goes on to take what is sent to it. */
+  /** Its process is paused; its machine still accepts connections and data. */
   | "paused"
   /** It receives nothing, and all others receive its messages: it campaigns again and again. */
   | "deaf"
-  /** It receives everything, and no other node receives its messages. */
+  /** It receives all messages, and no other node receives its messages. */
   | "mute"
-  /** It sees one other node only. */
+  /** It reaches only one other node. */
   | "cornered"
-  /** Its links come and go. */
+  /** Its links fail and recover repeatedly. */
   | "flapping"
-  /** A bit of its data folder flips. It finds out when it starts and refuses, or the bit does not matter. */
+  /** A bit of its data folder flips. It detects that at its start and refuses, or the bit has no effect. */
   | "damaged";
 
 const BREAKAGES: readonly BreakageKind[] = [
@@ -168,19 +168,19 @@ const BREAKAGES: readonly BreakageKind[] = [
 export interface Breakage {
   readonly node: number;
   readonly kind: BreakageKind;
-  /** When a folder is damaged; all else begins when the other faults end. */
+  /** Time of the damage of a folder; the other permanent faults begin when the temporary ones end. */
   readonly atMs: number;
 }
 
-/** Everything that a seed decides beforehand. */
+/** All decisions of a seed that are drawn before the run. */
 export interface Plan {
   readonly seed: number;
-  /** Nodes that the cluster begins with. */
+  /** Number of founding nodes. */
   readonly nodes: number;
-  /** Machines that operators may make new nodes of. */
+  /** Spare machines for new nodes. */
   readonly spares: number;
   readonly clients: number;
-  /** Calls that a client has under way at a time. */
+  /** Calls that a client has in flight at a time. */
   readonly callsPerClient: number;
   readonly keys: number;
   readonly maxValueBytes: number;
@@ -190,7 +190,7 @@ export interface Plan {
   readonly readMode: ReadMode;
   /** Time between a client's calls. */
   readonly thinkMs: number;
-  /** How long faults may begin and clients go on. */
+  /** Time in which faults begin and clients make calls. */
   readonly chaosMs: number;
   /** Speeds of the nodes' clocks, by node from 1. */
   readonly clockSpeeds: readonly number[];
@@ -199,19 +199,19 @@ export interface Plan {
   readonly capacityBytes: number;
   readonly pieceBytes: number;
   readonly syncMs: number;
-  /** Of every node. What takes gigabytes or an hour with the usual ones happens in a run with these. */
+  /** Limits of every node, so small that a run reaches states that usually take gigabytes or an hour. */
   readonly limits: ServerLimits;
   readonly faults: readonly Fault[];
   /** Every node's term before its first start. */
   readonly firstTerm: number;
-  /** A minority that is broken when all other faults end, and stays so. */
+  /** A minority with permanent faults. */
   readonly breakages: readonly Breakage[];
 }
 
-/** Calls of all clients of a run, about: more of them only repeat what the others did. */
+/** Approximate number of calls of all clients of a run; more would reach no new states. */
 const MAX_OPERATIONS = 500;
 
-/** The plan of a seed. */
+/** Returns the plan of a seed. */
 export function planOf(seed: number): Plan {
   const random = new SeededRandom(seed * 2_654_435_761);
   const nodes = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
@@ -237,9 +237,9 @@ export function planOf(seed: number): Plan {
     clockSpeeds: Array.from({ length: nodes }, () => 1 + drift * (2 * random.next() - 1)),
     latencyMs: random.pick([0.1, 1, 10, 40]),
     bytesPerMs: random.pick([1_000, 100_000]),
-    // A kernel's buffers hold more than a round trip brings: less would be a network that can't carry the load.
+    // A kernel's buffers hold more than a round trip carries: with less the network could not carry the load.
     capacityBytes: Math.max(random.pick([4_096, 65_536, 1_000_000]), 20 * maxValueBytes),
-    // Tiny pieces of large values would be all that the run does.
+    // Otherwise the run would consist of tiny pieces of large values.
     pieceBytes: Math.max(random.pick([7, 100, 1_460, 65_536]), maxValueBytes / 20),
     syncMs: random.pick([0.1, 2, 10]),
     limits: drawLimits(random, maxValueBytes),
@@ -251,7 +251,7 @@ export function planOf(seed: number): Plan {
   return plan.readMode === "lease" ? withTrustedClocks(plan) : plan;
 }
 
-/** A lease is safe as long as clocks differ in speed by no more than a tenth, and none is suddenly ahead. */
+/** A lease is safe as long as clocks differ in speed by no more than a tenth, and none jumps ahead. */
 function withTrustedClocks(plan: Plan): Plan {
   const clockSpeeds = plan.clockSpeeds.map((speed) => Math.min(1.04, Math.max(0.96, speed)));
   return { ...plan, clockSpeeds, faults: plan.faults.filter(({ kind }) => kind !== "clockJump") };
@@ -274,21 +274,21 @@ function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
       maxSessions: random.pick([sessions.maxSessions, sessions.maxSessions, 2, 4]),
       maxAnswersBytes: random.pick([sessions.maxAnswersBytes, sessions.maxAnswersBytes, 1_000]),
     },
-    // An entry of a small write is some hundred bytes: every 5 entries, every 20, or when it has grown.
+    // An entry of a small write is some hundred bytes: a snapshot every 5 entries, every 20, or seldom.
     snapshots: {
       logBytes: random.pick([snapshots.logBytes, 500, 500, 2_000, 2_000, 10_000]),
       logRatio: random.pick([0, 0, 0.5, 1]),
       tailEntries: random.pick([snapshots.tailEntries, 0, 0, 5, 50]),
       tailBytes: random.pick([snapshots.tailBytes, 0, 1_000]),
-      // So little that slow transfers are overtaken: a few snapshots' worth of log.
+      // Only the log of a few snapshots, so that compaction overtakes slow transfers.
       sendingBytes: 10_000,
     },
-    // Many pieces, but not thousands.
+    // Many chunks, but not thousands.
     snapshotChunkBytes: Math.max(random.pick([SERVER_LIMITS.snapshotChunkBytes, 50, 200]), maxValueBytes),
   };
 }
 
-/** An ambush waits for its moment. */
+/** Draws an ambush. */
 const AMBUSH_TIMES = 5;
 
 function drawFaults(
@@ -320,7 +320,7 @@ function drawFaults(
   return faults;
 }
 
-/** At most a minority; often none. */
+/** Draws the permanent faults: of at most a minority, often of none. */
 function drawBreakages(
   random: SeededRandom,
   { nodes, chaosMs }: { readonly nodes: number; readonly chaosMs: number },
@@ -335,7 +335,7 @@ function drawBreakages(
   }));
 }
 
-/** A fault as a line of a trace. */
+/** Returns a fault as a line of a trace. */
 export function faultText({ id, kind, atMs, durationMs, target, other }: Fault): string {
   return `fault ${id}: ${kind} of ${target} (${other}) at ${Math.round(atMs)} ms for ${
     Math.round(durationMs)

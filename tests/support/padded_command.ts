@@ -1,4 +1,4 @@
-/** Commands with an element at their end that this version does not know, as a newer one may send. */
+/** Commands with an unknown last element, as a newer version may send. */
 import { decode, encode } from "@std/msgpack";
 import { encodeCommand } from "../../lib/protocol/command.ts";
 import type { Command } from "../../lib/kv/mod.ts";
@@ -6,10 +6,10 @@ import type { Command } from "../../lib/kv/mod.ts";
 /** Bytes of the head of a long byte string. */
 const HEAD_BYTES = 5;
 
-/** Elements of a transaction that are known; the last, `returnCurrent`, may be left away. */
+/** Number of known elements of a transaction; the last, `returnCurrent`, is optional. */
 const TRANSACTION_ELEMENTS = 5;
 
-/** The command, padded by an unknown element to exactly so many bytes. */
+/** Returns the command, padded by an unknown element to exactly this many bytes. */
 export function paddedCommand(command: Command, bytes: number): Uint8Array {
   const elements = decode(encodeCommand(command));
   if (!Array.isArray(elements)) throw new TypeError("a command is an array");

@@ -1,4 +1,4 @@
-/** Reads Prometheus' text format back, and refuses what Prometheus would. */
+/** A parser of Prometheus' text format, as strict as Prometheus. */
 
 /** One metric with its samples. */
 export interface ParsedMetric {
@@ -10,7 +10,7 @@ export interface ParsedMetric {
 
 /** One line. */
 export interface ParsedSample {
-  /** With `_bucket`, `_sum` or `_count` where it is part of a histogram. */
+  /** With `_bucket`, `_sum` or `_count` for a part of a histogram. */
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -20,7 +20,7 @@ const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\+Inf|-?[0-9.]+(?:e[+-]?[0-9]+)?)$/;
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/y;
 
-/** Every metric of a page, by name; throws for anything that is not of the format. */
+/** Returns every metric of a page, by name; throws for invalid lines. */
 export function parseMetrics(text: string): ReadonlyMap<string, ParsedMetric> {
   if (!text.endsWith("\n")) throw new Error("the last line is not ended");
   const metrics = new Map<string, ParsedMetric>();
@@ -48,7 +48,7 @@ export function parseMetrics(text: string): ReadonlyMap<string, ParsedMetric> {
   return metrics;
 }
 
-/** The sum of a metric's samples that have these labels (of a histogram: of those whose name ends so). */
+/** Sums a metric's samples that have these labels (of a histogram: those whose name ends so). */
 export function sumOf(
   metrics: ReadonlyMap<string, ParsedMetric>,
   name: string,

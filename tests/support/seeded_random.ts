@@ -1,4 +1,4 @@
-/** Randomness of tests: the same seed gives the same numbers, so that a run that failed can be run again. */
+/** Random numbers for tests: the same seed gives the same numbers, so that a failed run can be repeated. */
 import { assert } from "@std/assert";
 
 /** A stream of pseudo-random numbers (mulberry32). */

@@ -3,7 +3,7 @@
  * and first shows that each of them can fail. Rules over the whole tree are in tree_rules.ts.
  */
 
-/** A rule that was broken, where, and what to do about it. */
+/** A violation of a rule, with its place and the remedy. */
 export interface Finding {
   /** Path from the root of the checkout. */
   readonly path: string;
@@ -16,7 +16,7 @@ export interface Finding {
 const MAX_FILE_LINES = 500;
 const MAX_FUNCTION_LINES = 70;
 
-/** Folders that a folder may import, and folders of which it may use the types alone (`import type`). */
+/** Folders that a folder may import, and folders of which it may import only types (`import type`). */
 interface AllowedImports {
   readonly whole: readonly string[];
   readonly types: readonly string[];
@@ -25,7 +25,7 @@ interface AllowedImports {
 /** Files that all folders may import: the version. */
 const COMMON_FILES = ["deno.json"];
 
-/** Allowed imports by folder (ARCHITECTURE.md), beside the common files, their own folder and lib/platform. */
+/** Allowed imports by folder (ARCHITECTURE.md), besides the common files, the own folder and lib/platform. */
 const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   platform: { whole: [], types: [] },
   raft: { whole: [], types: ["kv"] },
@@ -62,7 +62,7 @@ const PURE_FOLDERS: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only tests may use. */
 const TEST_PACKAGES = ["fast-check", "@std/assert"];
 
-/** Globals that reach out of a pure function. `Math.random` is caught apart from these. */
+/** Globals that a pure function may not use. `Math.random` is checked separately. */
 const IMPURE_GLOBALS = new Set([
   "Deno",
   "Date",
@@ -118,7 +118,7 @@ export function checkFile(path: string, source: string): readonly Finding[] {
   return findings;
 }
 
-/** Returns the folder of a file: the one under lib/, or the path itself for a file that is in none. */
+/** Returns the folder of a file: the one under lib/, or the path itself for a file directly in lib/. */
 function folderOf(path: string): string {
   return /^lib\/([^/]+)\//.exec(path)?.[1] ?? path;
 }
@@ -166,7 +166,7 @@ function importProblem(
   if (targetFolder === folder || COMMON_FILES.includes(target) || allowed.whole.includes(targetFolder)) {
     return null;
   }
-  // Of the platform the pure folders use what needs no machine.
+  // Pure folders may use only the parts of the platform that do no I/O.
   const isPure = folder in PURE_FOLDERS;
   if (targetFolder === "platform" && (!isPure || typeOnly || PURE_PLATFORM.includes(target))) return null;
   if (!allowed.types.includes(targetFolder)) {
@@ -213,7 +213,7 @@ function purityRules(folder: string, report: Report): Deno.lint.LintVisitor {
   };
 }
 
-/** Whether an identifier only names a member (`entry.process`, `{ process: 1 }`), so that it is no global. */
+/** Returns whether an identifier is a member name (`entry.process`, `{ process: 1 }`) and so no global. */
 function isPropertyName(node: Deno.lint.Identifier): boolean {
   const parent = node.parent;
   switch (parent.type) {
@@ -265,7 +265,7 @@ function testRules(path: string, report: Report): Deno.lint.LintVisitor {
   };
 }
 
-/** `setTimeout`, `Deno.test.only`: the dotted name that a call uses, or "" when it is no plain name. */
+/** Returns the dotted name of a call, such as `setTimeout` or `Deno.test.only`, or "" when it is no plain name. */
 function calledName(node: Deno.lint.CallExpression): string {
   const dotted = (expression: Deno.lint.Node): string => {
     if (expression.type === "Identifier") return expression.name;

@@ -1,5 +1,5 @@
 /**
- * Rules over the whole tree of sources: sizes of folders, cycles of imports, and things that are written twice.
+ * Rules over the whole tree of sources: sizes of folders, cycles of imports, and duplicated code.
  * `tests/tidy_test.ts` runs them over the checkout and first shows that each of them can fail.
  */
 import type { Finding } from "./source_rules.ts";
@@ -8,7 +8,7 @@ import type { Finding } from "./source_rules.ts";
 const MAX_FOLDER_FILES = 20;
 /** Shorter bodies may be repeated: a name for them costs as much as the body. */
 const MIN_BODY_CHARACTERS = 40;
-/** Shorter lists of literals are alike by chance. */
+/** Shorter lists of literals may be equal by chance. */
 const MIN_UNION_MEMBERS = 3;
 
 /** The parts of a file that rules over the tree compare. */
@@ -20,7 +20,7 @@ interface FileFacts {
   readonly unions: { readonly members: string; readonly offset: number }[];
 }
 
-/** Returns what breaks a rule in these sources, by path. `largerFolders` may have the number of files given. */
+/** Returns the violations in these sources. `largerFolders` may have the given number of files. */
 export function treeFindings(
   sources: ReadonlyMap<string, string>,
   largerFolders: Readonly<Record<string, number>> = {},

@@ -1,6 +1,6 @@
 /**
- * The network of a simulation: machines, the links between them, listeners and connections. Each process sees it
- * through a {@link SimNetwork} of its own.
+ * The network of a simulation: machines, the links between them, listeners and connections. Each process uses its own
+ * {@link SimNetwork}.
  */
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
@@ -54,7 +54,7 @@ export class Fabric {
     return !this.#down.has(host);
   }
 
-  /** A machine loses its power, and its sockets with it. */
+  /** Cuts a machine's power, which drops its sockets. */
   powerOff(host: string): void {
     this.#down.add(host);
     for (const connection of [...this.#connections]) {
@@ -65,7 +65,7 @@ export class Fabric {
     }
   }
 
-  /** A machine has power again; what the others sent meanwhile reaches it now, and is answered with resets. */
+  /** Restores a machine's power; packets sent to it meanwhile arrive now, and are answered with resets. */
   powerOn(host: string): void {
     if (!this.#down.delete(host)) return;
     for (const [name, link] of this.#links) {
@@ -101,7 +101,7 @@ export class Fabric {
       },
       lacksDescriptors: () => this.lackingDescriptors.has(process.host),
     });
-    // A process that dies within a disk operation runs on a little, to no effect.
+    // A process that dies within a disk operation runs a little longer, without effect.
     if (process.isDead) return listener;
     this.#listeners.set(name, listener);
     process.atDeath.push(() => listener.kill());
@@ -113,7 +113,7 @@ export class Fabric {
     return this.#listeners.get(formatAddress(address)) ?? null;
   }
 
-  /** A new connection from `process` to the process that listens: first the near end, then the far one. */
+  /** Returns a new connection from `process` to the listening process: first the near end, then the far one. */
   connect(process: Process, listener: SimListener): [SimConnection, SimConnection] {
     this.#nextPort += 1;
     const near = this.#end(process, formatAddress(listener.address));
@@ -229,14 +229,14 @@ export class SimNetwork implements Network {
   }
 }
 
-/** One attempt to connect: a packet there, an answer back, each sent again while the way is cut. */
+/** An attempt to connect: a packet and its answer, each sent again while the link is cut. */
 class Dial {
   readonly #fabric: Fabric;
   readonly #process: Process;
   readonly #address: Address;
   readonly #settle = Promise.withResolvers<Connection>();
   readonly #release: () => void;
-  /** This end of a connection that the other machine has taken and of which no answer came back yet. */
+  /** This end of a connection that the other machine has accepted, before its answer has arrived. */
   #near: SimConnection | null = null;
   #isOver = false;
 

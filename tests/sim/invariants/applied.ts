@@ -1,4 +1,4 @@
-/** Checks what was applied: the same on all nodes, each write once, and the same with snapshots as without. */
+/** Checks of applied entries: all nodes apply the same, each write once, and snapshots give the same state as replay. */
 import {
   type Command,
   type CommandResult,
@@ -41,7 +41,7 @@ export class Applied {
     this.#options = options;
   }
 
-  /** A state came out of a snapshot. */
+  /** Called when a state was read from a snapshot. */
   restored(machine: StateMachine): void {
     machine.checkStructure();
     this.#options.check(
@@ -50,7 +50,7 @@ export class Applied {
     );
   }
 
-  /** A state machine applied an entry. */
+  /** Called when a state machine applied an entry. */
   applied(
     machine: StateMachine,
     index: number,

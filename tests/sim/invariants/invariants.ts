@@ -1,4 +1,4 @@
-/** All promises that the simulator checks: those of the core, and what state machines applied. */
+/** All invariants of the simulator: those of the core, and those of applied entries. */
 import type { Command, CommandResult, StateMachine } from "../../../lib/kv/mod.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import type { RecoveredLog } from "../../../lib/storage/mod.ts";

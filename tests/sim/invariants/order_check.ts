@@ -1,9 +1,9 @@
 /**
- * Linearizability, decided with the help of what the simulator knows: the one order in which transactions were
- * applied. Each answer then fits one stretch of revisions, and the history is linearizable exactly when every
- * operation finds its place no earlier than all that ended before it began.
+ * A check of linearizability that uses the order in which transactions were applied, which the simulator knows. Each
+ * answer is possible in one range of revisions, and the history is linearizable exactly when every operation can be
+ * placed in its range after all operations that ended before it began.
  *
- * lib/lincheck checks histories without such knowledge; this is quicker, and says which operation is wrong.
+ * lib/lincheck checks histories without that order; this check is faster, and names the violating operation.
  */
 import type { Entry, Operation } from "../../../lib/lincheck/history.ts";
 import { inRange } from "../../../lib/lincheck/history.ts";
@@ -16,7 +16,7 @@ interface KeyState {
   readonly entry: Entry | null;
 }
 
-/** A stretch of revisions, both ends included. */
+/** A range of revisions, both ends included. */
 interface Stretch {
   readonly from: number;
   readonly to: number;
@@ -93,7 +93,7 @@ export function orderProblems(operations: readonly Operation[], applied: Applied
     { operation, at: operation.calledAt, isCall: true },
     { operation, at: operation.returnedAt ?? Number.POSITIVE_INFINITY, isCall: false },
   ]);
-  // What ends in the instant in which another begins is not before it.
+  // An operation that ends in the instant in which another begins is not before it.
   instants.sort((a, b) => a.at === b.at ? Number(b.isCall) - Number(a.isCall) : a.at - b.at);
   let floor = 0;
   for (const { operation, isCall } of instants) {
@@ -121,7 +121,7 @@ function leastPlace(stretches: readonly Stretch[], floor: number): number | null
   return null;
 }
 
-/** Checks that a write was not applied whose client learned for certain that it was not. */
+/** Checks that no write was applied whose client learned that it was not. */
 function notAppliedProblems(operation: Operation, applied: AppliedHistory): string[] {
   const puts = operation.kind === "put" || operation.kind === "compareAndSet"
     ? [{ key: operation.key, value: operation.value }]
@@ -147,7 +147,7 @@ function isAppliedWrite(operation: Operation): boolean {
   }
 }
 
-/** Where in the order of revisions an answered operation can stand. */
+/** Returns the range of revisions in which an answered operation can be placed. */
 function placesOf(operation: Operation, applied: AppliedHistory): readonly Stretch[] {
   if (operation.outcome.kind !== "answered") return [];
   switch (operation.kind) {
@@ -203,7 +203,7 @@ function at(revision: number): Stretch {
   return { from: revision, to: revision };
 }
 
-/** The one place of a write: the revision whose transaction did just this. */
+/** Returns the revision whose transaction did this write. */
 function wrote(
   applied: AppliedHistory,
   revision: number | null,

@@ -1,6 +1,6 @@
 /**
- * Wraps the public methods of the production code for the time of a run, so that an observer sees what goes in and comes
- * out. The wraps change nothing, and no production file has to know of them. There is one simulation at a time in a program.
+ * Wraps public methods of the production code during a run, so that an observer sees their inputs and outputs. The
+ * wrappers change no behaviour, and production code has no hooks for them. A program runs one simulation at a time.
  */
 import {
   type RecoveredLog,
@@ -15,13 +15,13 @@ import { InFlightWrites } from "../../../lib/server/writes.ts";
 import { SnapshotExchange } from "../../../lib/server/snapshot/exchange.ts";
 import { type CoreObserver, observeCore } from "../../support/raft/core_probes.ts";
 
-/** Takes what is seen. */
+/** Observer of the production code. */
 export interface Observer extends CoreObserver {
   /** A node has read its log back. */
   recovered(node: number, recovered: RecoveredLog): void;
-  /** A state came out of a snapshot. */
+  /** A state was read from a snapshot. */
   restored(machine: StateMachine): void;
-  /** A state machine applied the entry at `index`; null: it changes nothing. */
+  /** A state machine applied the entry at `index`; null for an entry that changes nothing. */
   applied(
     machine: StateMachine,
     index: number,
@@ -29,7 +29,7 @@ export interface Observer extends CoreObserver {
   ): void;
 }
 
-/** Lets `observer` see everything until the function given back is called. */
+/** Installs `observer` until the returned function is called. */
 export function observe(observer: Observer): () => void {
   const undo = [
     observeCore(observer),
@@ -111,7 +111,7 @@ function wrapInFlightWrites(observer: Observer): () => void {
 /** Snapshots between nodes. */
 function wrapExchange(observer: Observer): () => void {
   const { start, chunk, progressed, install, restore } = SnapshotExchange.prototype;
-  /** Transfers of which nothing was heard yet. */
+  /** Transfers without an answer yet. */
   const fresh = new WeakMap<SnapshotExchange, Set<NodeId>>();
   SnapshotExchange.prototype.start = function (request): void {
     start.call(this, request);

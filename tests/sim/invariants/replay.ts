@@ -1,17 +1,17 @@
 /**
- * The state by replay alone: every committed entry, applied once, in order, to a state machine that never saw a
- * snapshot. What comes out of one must be the same to the byte.
+ * The state by replay alone: every committed entry, applied once, in order, to a state machine that never reads a
+ * snapshot. The state from a snapshot must be equal to it in every byte.
  */
 import { crc32 } from "node:zlib";
 import { type Command, StateMachine, type StateMachineOptions, type StateView } from "../../../lib/kv/mod.ts";
 import { stateRecordEncoder } from "../../../lib/server/snapshot/state_codec.ts";
 
-/** Replays what was applied, and remembers the state after each entry. */
+/** Replays applied entries, and keeps the state after each. */
 export class Replay {
-  /** Sessions that a state machine of this simulation holds at most. */
+  /** Most sessions of a state machine in this simulation. */
   readonly maxSessions: number;
   readonly #machine: StateMachine;
-  /** Copy-on-write, so that each costs next to nothing; the state after entry i is at position i. */
+  /** Copy-on-write states, which cost little; the state after entry i is at position i. */
   readonly #views: StateView[];
   readonly #hashes = new Map<number, number>();
 
@@ -21,19 +21,19 @@ export class Replay {
     this.#views = [this.#machine.snapshot()];
   }
 
-  /** Whether this is the machine that replays, which belongs to no node. */
+  /** Returns whether this is the replaying state machine, which belongs to no node. */
   isOwn(machine: StateMachine): boolean {
     return machine === this.#machine;
   }
 
-  /** The next entry; undefined for one that is no command. */
+  /** Applies the next entry; undefined for one that is no command. */
   apply(index: number, command: Command | null | undefined): void {
     if (command === undefined) this.#machine.applyNoop(index);
     else this.#machine.apply(index, command);
     this.#views.push(this.#machine.snapshot());
   }
 
-  /** Whether a state that came out of a snapshot is what replay gives; true before the first entry. */
+  /** Returns whether a state from a snapshot is equal to the replayed one; true before the first entry. */
   isSame(machine: StateMachine): boolean {
     const { appliedIndex } = machine;
     const view = this.#views[appliedIndex];

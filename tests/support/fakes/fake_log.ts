@@ -1,14 +1,14 @@
-/** A log without a disk, for tests of the driver and of what is above it. */
+/** A log without a disk, for tests of the driver and its users. */
 import type { Entry } from "../../../lib/raft/mod.ts";
 import type { LogStore } from "../../../lib/server/driver.ts";
 import { LogFullError, type PersistBatch } from "../../../lib/storage/mod.ts";
 import { settle } from "./manual_clock.ts";
 
-/** A log whose syncs end when the test says so; with `holdsSyncs` false, at once. */
+/** A log whose syncs end when the test ends them; with `holdsSyncs` false, at once. */
 export class FakeLog implements LogStore {
   readonly batches: PersistBatch[] = [];
   readonly syncs: PromiseWithResolvers<void>[] = [];
-  /** Called with each batch that is taken. */
+  /** Called with each appended batch. */
   onAppend: (batch: PersistBatch) => void = () => {};
   full = false;
   /** The error of `append` and `readEntries` while it is not null. */

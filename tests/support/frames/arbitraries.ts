@@ -7,7 +7,7 @@ const MAX_LIST_LENGTH = 20;
 /** Arbitrary values of one shape, whose integers go up to `maxInteger`. */
 export type Maker = (maxInteger: number) => fc.Arbitrary<unknown>;
 
-/** Arbitraries that a shape alone does not give, by the name of the frame or of the custom field. */
+/** Arbitraries that do not follow from a shape, by the name of the frame or of the custom field. */
 export type Makers = Readonly<Record<string, Maker>>;
 
 /** Returns arbitrary values of a shape; rules over several fields hold. */
@@ -62,7 +62,7 @@ function objectOf(
     .filter((value) => row.rules.every((rule) => rule(value) === null));
 }
 
-/** Integers near the places where their encoding changes, and any others. */
+/** Integers near the limits of their encodings, and any others. */
 export function integer(range: { readonly min?: number; readonly max: number }): fc.Arbitrary<number> {
   const { min = 0, max } = range;
   const edges = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]
@@ -70,7 +70,7 @@ export function integer(range: { readonly min?: number; readonly max: number }):
   return fc.oneof(fc.constantFrom(...edges, min), fc.integer({ min, max }));
 }
 
-/** Bytes of the lengths at which their encoding changes, and any others. */
+/** Bytes of lengths at the limits of their encodings, and any others. */
 export function binary(): fc.Arbitrary<Uint8Array> {
   return fc.oneof(
     { weight: 20, arbitrary: fc.uint8Array({ maxLength: 40 }) },
@@ -81,7 +81,7 @@ export function binary(): fc.Arbitrary<Uint8Array> {
   );
 }
 
-/** An object with the usual prototype, as the decoders make it: it compares equal to theirs. */
+/** An object with the usual prototype, so that it is equal to the decoder's. */
 export function record<const T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
   return fc.record(model, { noNullPrototype: true });
 }
@@ -91,10 +91,10 @@ export function nullable<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> 
   return fc.option(arbitrary, { nil: null });
 }
 
-/** An IPv4 address that names one machine. */
+/** An IPv4 address of a single machine. */
 const unicast = fc.ipV4().filter((text) => Number.parseInt(text, 10) > 0 && Number.parseInt(text, 10) < 224);
 
-/** An address in its one written form. */
+/** An address in its canonical form. */
 export function address(): fc.Arbitrary<string> {
   const host = fc.oneof(fc.constantFrom("localhost", "node1.example", "[::1]", "[2001:db8::5]"), unicast);
   return fc.tuple(host, fc.integer({ min: 1, max: 65_535 })).map(([name, port]) => `${name}:${port}`);

@@ -1,4 +1,4 @@
-/** One value of each kind of a shape, for the golden files, and which kinds some values have. */
+/** Samples of each kind of a shape for the golden files, and the kinds in given values. */
 import { assert } from "@std/assert";
 import type { RowShape, Shape, Values } from "../../../lib/protocol/field.ts";
 
@@ -11,7 +11,7 @@ export interface Sample {
 /**
  * Returns a sample of each kind of a union, and of each kind of a union in one of its fields: `get`,
  * `changeMembership_add`, `changeMembership_remove`. `custom` has the values of custom fields. The integers of an object
- * count up; where that breaks a rule of it, its golden file is written by hand.
+ * count up; if that violates a rule of the object, its golden file is written by hand.
  */
 export function samplesOf(shape: Shape, custom: Values = {}): readonly Sample[] {
   return samples(shape, { name: "value", position: 0 }, custom);
@@ -105,7 +105,7 @@ export function kindsOf(value: unknown, name = "frame"): readonly string[] {
 
 const WIDTH = 108;
 
-/** Writes a value for a person: bytes as text where they are printable, an object on one line where it fits. */
+/** Returns a readable form of a value: printable bytes as text, an object on one line where it fits. */
 export function describe(value: unknown, indent = ""): string {
   if (value instanceof Uint8Array) {
     const text = new TextDecoder().decode(value);

@@ -1,4 +1,4 @@
-/** A client's connection to a real node that sends frames as they are, and counts what comes back without keeping it. */
+/** A client's connection to a real node that sends given frames, and counts the answers without keeping them. */
 import { type ValueType } from "@std/msgpack";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { FrameReader } from "../../../lib/transport/frame_reader.ts";
@@ -6,10 +6,10 @@ import type { Connection } from "../../../lib/platform/network.ts";
 import { clientHello, frame } from "../wire.ts";
 
 const HOST = "127.0.0.1";
-/** Where in a frame its kind is, behind the head of the array. */
+/** Offset of the kind in a frame, after the head of the array. */
 const KIND_OFFSET = 1;
 
-/** One connection, which has said hello. Until {@link read} it reads nothing at all. */
+/** A connection after its hello. It reads nothing until {@link read}. */
 export class CountingClient implements Disposable {
   readonly #connection: Connection;
   readonly #counts = new Map<number, number>();
@@ -19,7 +19,7 @@ export class CountingClient implements Disposable {
     this.#connection = connection;
   }
 
-  /** Connects and says hello. */
+  /** Connects and sends a hello. */
   static async connect(port: number): Promise<CountingClient> {
     const address = { host: HOST, port };
     const client = new CountingClient(await new DenoNetwork().connect(address, new AbortController().signal));
@@ -27,7 +27,7 @@ export class CountingClient implements Disposable {
     return client;
   }
 
-  /** Sends frames in one go. */
+  /** Sends frames in one write. */
   async send(...frames: readonly ValueType[]): Promise<void> {
     const parts = frames.map(frame);
     const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
@@ -44,7 +44,7 @@ export class CountingClient implements Disposable {
     for (let sent = 0; sent < bytes.length;) sent += await this.#connection.write(bytes.subarray(sent));
   }
 
-  /** Begins to read; what comes is counted. */
+  /** Begins to read and count frames. */
   read(): void {
     const reader = new FrameReader(this.#connection, {
       bufferBytes: 65_536,
@@ -57,7 +57,7 @@ export class CountingClient implements Disposable {
     }).then(() => this.#isEnded = true);
   }
 
-  /** How many frames of a kind have come. */
+  /** Returns the number of received frames of a kind. */
   count(kind: number): number {
     return this.#counts.get(kind) ?? 0;
   }

@@ -23,7 +23,7 @@ export interface CommitsOptions {
 /** Checks committed entries. */
 export class Commits {
   readonly #options: CommitsOptions;
-  /** The configuration that committed an entry, by index, from when its leader knew until it is checked. */
+  /** The configuration that committed an entry, by index, until the commit is checked. */
   readonly #decided = new Map<number, Configuration>();
   #leaderCommit = 0;
 
@@ -47,14 +47,14 @@ export class Commits {
     const newest = configurations.newestIn(this.terms);
     const all = new Set([newest.configuration]);
     for (const { durable: { terms } } of nodes.values()) {
-      // A log with another entry in its place loses what follows.
+      // A conflicting entry removes all later ones from a log.
       if (newest.index > 0 && terms[newest.index - 1] !== newest.term) continue;
       for (const one of configurations.laterIn(terms, newest.index)) all.add(one);
     }
     return [...all];
   }
 
-  /** Notes the commit index of a leader, and the configuration that decided it. */
+  /** Records the commit index of a leader, and the configuration that decided it. */
   leaderKnows(commitIndex: number, decided: Configuration): void {
     this.#leaderCommit = Math.max(this.#leaderCommit, commitIndex);
     for (let index = this.terms.length + 1; index <= commitIndex; index++) {
@@ -62,7 +62,7 @@ export class Commits {
     }
   }
 
-  /** Checks the entry `index` that a node takes for committed. */
+  /** Checks the entry `index`, which a node regards as committed. */
   check({ handed }: NodePicture, { id, role, term }: RaftStatus, index: number): void {
     const { committed, nodes, count, check } = this.#options;
     const own = handed.terms[index - 1];
@@ -87,7 +87,7 @@ export class Commits {
     this.checkDurability(index);
   }
 
-  /** Checks of the committed entries from `from` on that no election can be won without them. */
+  /** Checks that no election can be won without the committed entries from `from` on. */
   checkDurability(from: number): void {
     const { deciding, terms } = this;
     for (let index = from; index <= terms.length; index++) {
@@ -109,7 +109,7 @@ export class Commits {
     }
   }
 
-  /** Tells of each node whether it has the committed entry `index` on its disk. */
+  /** Returns for each node whether it has the committed entry `index` on its disk. */
   #holdersOf(index: number): (node: NodeId) => boolean {
     return (node) => this.#options.nodes.get(node)?.durable.terms[index - 1] === this.terms[index - 1];
   }

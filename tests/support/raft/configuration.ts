@@ -1,11 +1,10 @@
 /**
- * Configurations as tests write them, and as the entries of their nodes hold them:
- * `voters=1,2,3 learners=4 outgoing=1,2 removed=5`, where what is empty is left out.
+ * The text form of configurations in tests: `voters=1,2,3 learners=4 outgoing=1,2 removed=5`, without empty lists.
  */
 import type { Configuration, ConfigurationCodec, NodeId } from "../../../lib/raft/mod.ts";
 import { members } from "../../../lib/raft/quorum.ts";
 
-/** Nodes by what they are; a list left out is empty. */
+/** Nodes by role; an omitted list is empty. */
 export interface ConfigurationParts {
   readonly voters: readonly NodeId[];
   readonly learners?: readonly NodeId[];
@@ -13,7 +12,7 @@ export interface ConfigurationParts {
   readonly removed?: readonly NodeId[];
 }
 
-/** A configuration of these nodes; node n has the address `node-n:1`. */
+/** Returns a configuration of these nodes; node n has the address `node-n:1`. */
 export function configurationOf(parts: ConfigurationParts): Configuration {
   const ascending = (ids: readonly NodeId[] = []): NodeId[] => [...ids].sort((a, b) => a - b);
   const confState = {
@@ -30,7 +29,7 @@ export function configurationOf(parts: ConfigurationParts): Configuration {
   };
 }
 
-/** How a configuration is written. */
+/** Returns the text form of a configuration. */
 export function configurationText({ confState, removedIds }: Configuration): string {
   const { voters, learners, votersOutgoing } = confState;
   const lists = { voters, learners, outgoing: votersOutgoing, removed: removedIds };
@@ -38,7 +37,7 @@ export function configurationText({ confState, removedIds }: Configuration): str
     .join(" ");
 }
 
-/** Reads what {@link configurationText} wrote. */
+/** Parses the text form. */
 export function parseConfiguration(text: string): Configuration {
   const lists = new Map(
     text.split(" ").map((part): [string, NodeId[]] => {

@@ -1,8 +1,8 @@
 /**
  * The configurations in all logs of a run, and the rule that one decides at a time.
  *
- * The terms of a log's entries name its configuration, because index and term name an entry, also where a snapshot
- * replaced it. The configuration that the core uses is compared with that.
+ * The terms of a log's entries identify its configuration, because index and term identify an entry, even if a snapshot
+ * replaced it. The check compares the core's configuration with that.
  */
 import type {
   Configuration,
@@ -49,7 +49,7 @@ export class ConfigurationHistory {
     this.#founding = { index: 0, term: 0, configuration: options.founding };
   }
 
-  /** Notes an entry that was written. */
+  /** Records a written entry. */
   note({ kind, index, term, data }: Entry): void {
     const key = `${index}@${term}`;
     if (kind !== "configuration" || this.#placed.has(key)) return;
@@ -70,14 +70,14 @@ export class ConfigurationHistory {
     return this.#founding;
   }
 
-  /** Returns those behind `from` in a log with these terms, oldest first. */
+  /** Returns those after `from` in a log with these terms, oldest first. */
   laterIn(terms: readonly number[], from: number): readonly Configuration[] {
     return this.#indexes.filter((index) => index > from).flatMap((index) =>
       this.#placed.get(`${index}@${terms[index - 1]}`)?.configuration ?? []
     );
   }
 
-  /** Checks that a snapshot stands for committed entries, and has the configuration of its index. */
+  /** Checks that a snapshot replaces committed entries, and has the configuration of its index. */
   checkSnapshot(id: NodeId, { index, term, configuration }: SnapshotMetadata): void {
     const { committed, check } = this.#options;
     check(
@@ -95,7 +95,7 @@ export class ConfigurationHistory {
     );
   }
 
-  /** Checks that the core uses the newest configuration of its log, and that a leader adds none that decides apart. */
+  /** Checks that the core uses the newest configuration of its log, and that a leader's next one shares a majority with it. */
   checkWrite(terms: readonly number[], status: RaftStatus, { entries }: Persist): void {
     const { id, term, configuration } = status;
     const newest = this.newestIn(terms);
@@ -124,8 +124,8 @@ export class ConfigurationHistory {
     const wrong = wrongSuccessor(from, to);
     check(wrong === null, `leader ${id} goes ${change}: ${wrong}`);
     check(before.index <= committed.length, `leader ${id} goes ${change}, and the first is not committed`);
-    // Its own knowledge counts: while it was paused, others may have gone on in a later term. A joint configuration has one
-    // successor only, so a leader that knows it to be committed may append that.
+    // The leader's own knowledge counts: while it was paused, others may have continued in a later term. A joint
+    // configuration has only one successor, so a leader that knows it to be committed may append that.
     check(
       from.votersOutgoing.length > 0 || committed[commitIndex - 1] === term,
       `leader ${id} goes ${change} before it has committed in its term ${term}`,

@@ -1,4 +1,4 @@
-/** A node of the bare core in tests: the production core and a disk in memory. Its test decides when something happens. */
+/** A node of the bare core in tests: the production core and a disk in memory. The test decides when something happens. */
 import { assert } from "@std/assert";
 import {
   type Entry,
@@ -28,7 +28,7 @@ export class CoreNode {
     this.disk = disk;
   }
 
-  /** Starts a process with what is on the disk, of which it has the payloads of the last `cachedEntries` in memory. */
+  /** Starts a process from the disk, with the payloads of the last `cachedEntries` in memory. */
   start(
     config: Omit<RaftConfig, "id" | "configurationCodec" | "recovered">,
     cachedEntries?: number,
@@ -38,7 +38,7 @@ export class CoreNode {
     return this.raft;
   }
 
-  /** Ends the process; the write in progress is lost but for its first `keptRecords` records. */
+  /** Ends the process; only the first `keptRecords` records of the write in progress are kept. */
   crash(keptRecords = 0): void {
     this.raft = null;
     this.entryReads.length = 0;
@@ -54,14 +54,14 @@ export class CoreNode {
     return ready;
   }
 
-  /** Returns the snapshots that a Ready asks for, each as one message that arrives whole or not at all. */
+  /** Returns the snapshots that a Ready requests, each as one message that arrives completely or not at all. */
   snapshotMessages({ snapshots }: Ready): readonly Message[] {
     const { id: from, disk: { snapshot } } = this;
     const term = this.raft?.term ?? 0;
     return snapshots.map(({ to }) => ({ kind: "installSnapshot", from, to, term, snapshot }));
   }
 
-  /** Ends the write in progress, and returns it: its messages may leave now. */
+  /** Ends the write in progress, and returns it: its messages may be sent now. */
   endWrite(): Persist {
     const persist = this.disk.complete();
     this.raft?.persisted(persist.lastIndex, persist.lastTerm);

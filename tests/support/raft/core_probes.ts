@@ -1,6 +1,6 @@
 /**
- * Wraps the public methods of the core, so that an observer sees what goes in and comes out. The wraps change nothing, and
- * no production file has to know of them. One observer at a time in a program.
+ * Wraps the public methods of the core, so that an observer sees their inputs and outputs. The wrappers change no
+ * behaviour, and production code has no hooks for them. A program has one observer at a time.
  */
 import {
   type Configuration,
@@ -13,11 +13,11 @@ import {
 } from "../../../lib/raft/mod.ts";
 import type { RareState } from "../../sim/coverage.ts";
 
-/** Takes what is seen of the core. */
+/** Observer of the core. */
 export interface CoreObserver {
-  /** A node stepped a message; `ignored` is the reason why it took no notice, if so. */
+  /** A node stepped a message; `ignored` is the reason if it ignored the message. */
   stepped(message: Message, ignored: string | null): void;
-  /** A node leads, or led, and had an input that this configuration decided; it may have won with it. */
+  /** A node that leads, or led, handled an input that this configuration decided; it may have won the election with it. */
   led(
     status: RaftStatus,
     decided: Configuration,
@@ -25,19 +25,19 @@ export interface CoreObserver {
   ): void;
   /** A node accepted a read. */
   readAccepted(status: RaftStatus, readId: number): void;
-  /** A leader was asked for a read, and answers it under its lease. */
+  /** A leader answers a requested read under its lease. */
   readUnderLease(status: RaftStatus): void;
   /** A node has taken a snapshot. */
   compacted(node: NodeId, snapshot: SnapshotMetadata): void;
-  /** A node gave out work, or had none, and has this status now. */
+  /** A node returned a Ready, or had none, and has this status now. */
   tookReady(status: RaftStatus, ready: Ready | null): void;
-  /** A write that ends in (index, term) is durable. */
+  /** A write whose last entry is (index, term) is durable. */
   persisted(node: number, index: number, term: number): void;
   /** One of the listed rare states occurred. */
   noticed(state: RareState): void;
 }
 
-/** Lets `observer` see all cores until the function that it returns is called. */
+/** Installs `observer` for all cores until the returned function is called. */
 export function observeCore(observer: CoreObserver): () => void {
   const undo = [wrapInputs(observer), wrapRequests(observer)];
   return () => undo.forEach((one) => one());
@@ -45,12 +45,12 @@ export function observeCore(observer: CoreObserver): () => void {
 
 function wrapInputs(observer: CoreObserver): () => void {
   const { step, takeReady, persisted, tick, compact } = Raft.prototype;
-  /** Runs an input of the core; the configuration that decides it is known before only. */
+  /** Runs an input of the core; the configuration that decides it must be read before. */
   const input = <Result>(raft: Raft, act: () => Result, seen: (result: Result) => void): Result => {
     const { isLeader, configuration, term } = raft;
     const result = act();
     seen(result);
-    // A leader that is removed commits that, and steps down, in one input.
+    // A removed leader commits its removal, and steps down, in one input.
     if (raft.isLeader || isLeader) {
       const hasWon = raft.isLeader && (!isLeader || raft.term !== term);
       observer.led(raft.status(), configuration, { hasWon, holdsLease: () => raft.holdsLease });
@@ -89,7 +89,7 @@ function wrapInputs(observer: CoreObserver): () => void {
   return () => void Object.assign(Raft.prototype, { step, takeReady, persisted, tick, compact });
 }
 
-/** Wraps what the core is asked for, and may refuse. */
+/** Wraps requests, which the core may refuse. */
 function wrapRequests(observer: CoreObserver): () => void {
   const { propose, readIndex, storageStalled, messagesLost } = Raft.prototype;
   const ledUnderLease = new WeakSet<Raft>();

@@ -1,6 +1,6 @@
 /**
- * A disk for one node of the bare core in tests: what was synced stays, and a crash keeps of the write under way as
- * many records as the test says (the hard state is the first of them, then a snapshot, as `Persist` asks).
+ * A disk for one node of the bare core in tests: synced data is kept, and a crash keeps as many records of the write in
+ * flight as the test chooses (the hard state is the first of them, then a snapshot, as `Persist` requires).
  */
 import { assert } from "@std/assert";
 import { entryBytes } from "../../../lib/raft/log.ts";
@@ -17,7 +17,7 @@ import type { Configuration, RecoveredState, SnapshotMetadata, TermRange } from 
 
 /** The first content of a disk. */
 export interface DiskContent {
-  /** Of the cluster that the node was founded with; none at first for a node that is to be added. */
+  /** The founding configuration of the cluster; none at first for a node that will be added. */
   readonly founding?: Configuration;
   readonly hardState?: HardState;
   /** The entry before the first; none by default. */
@@ -85,7 +85,7 @@ export class RaftDisk {
     this.#underWay = persist;
   }
 
-  /** Ends the write under way: all of it is durable now. Returns it. */
+  /** Completes the write in flight, which is durable now. Returns it. */
   complete(): Persist {
     const persist = this.#underWay;
     assert(persist !== null, "only a write under way can end");
@@ -94,16 +94,16 @@ export class RaftDisk {
     return persist;
   }
 
-  /** Loses the write under way but for its first `keptRecords` records. */
+  /** Drops the write in flight except for its first `keptRecords` records. */
   crash(keptRecords = 0): void {
     if (this.#underWay !== null) this.#keepRecords(this.#underWay, keptRecords);
     this.#underWay = null;
-    // A snapshot may be newer than what the log had on disk: then the log begins after it (as storage does when it opens).
+    // A snapshot may be newer than the log on disk: then the log begins after it, as storage does when it opens.
     const { index, term } = this.#snapshot;
     if (this.#termAt(index) !== term) this.#reset({ index, term });
   }
 
-  /** A snapshot was taken, and is durable. */
+  /** Adds a durable snapshot. */
   keepSnapshot(snapshot: SnapshotMetadata): void {
     if (snapshot.index > this.#snapshot.index) this.#snapshot = snapshot;
   }
@@ -137,7 +137,7 @@ export class RaftDisk {
     };
   }
 
-  /** Returns the entries that a read asks for; none when they were removed. */
+  /** Returns the entries that a read requests; none when they were removed. */
   read(entryRead: EntryRead): readonly Entry[] {
     if (entryRead.firstIndex <= this.#compacted.index) return [];
     const read: Entry[] = [];

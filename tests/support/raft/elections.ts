@@ -20,7 +20,7 @@ export class Elections {
     this.#count = count;
   }
 
-  /** Notes a message: the vote in it, if it grants one. */
+  /** Records the vote in a message, if it grants one. */
   sent(message: Message): void {
     if (message.kind !== "requestVoteResponse" || !message.granted) return;
     const { from, to, term } = message;
@@ -30,7 +30,7 @@ export class Elections {
     this.#check(given === to, `the vote of ${key} went to ${given} and to ${to}`);
   }
 
-  /** Whether a node sent its vote of a term to this candidate. */
+  /** Returns whether a node sent its vote of a term to this candidate. */
   hasVoted(
     voter: NodeId,
     { term, candidate }: { readonly term: number; readonly candidate: NodeId },
@@ -38,7 +38,7 @@ export class Elections {
     return this.#votes.get(`${voter} in term ${term}`) === candidate;
   }
 
-  /** Notes that a node is a candidate. */
+  /** Records that a node is a candidate. */
   campaigned(term: number): void {
     if ([...this.#campaigns].some((one) => one < term && !this.#leaders.has(one))) {
       this.#count("splitVotes");
@@ -47,7 +47,7 @@ export class Elections {
     this.#campaigns.add(term);
   }
 
-  /** Notes that a node leads; returns whether it begins to, and must have all committed entries. */
+  /** Records that a node leads; returns whether it has just begun to, and must have all committed entries. */
   leads({ id, term }: RaftStatus): boolean {
     const known = this.#leaders.get(term);
     if (known === id) return false;
@@ -55,7 +55,7 @@ export class Elections {
     this.#leaders.set(term, id);
     this.#count("elections");
     if (term > 2 ** 32) this.#count("hugeTerms");
-    // A late vote may still elect the leader of a term that is over; what later terms committed it need not have.
+    // A late vote may still elect the leader of a past term, which need not have the entries committed in later terms.
     return Math.max(...this.#leaders.keys()) === term;
   }
 }

@@ -1,18 +1,18 @@
 /**
- * The promises of the core, checked after every step of every node (Raft Figure 3, thesis §4 and §6.4). The simulator and
- * the random network of cores are checked by this one class; the model shares its predicates (promises.ts).
+ * The invariants of the core, checked after every step of every node (Raft Figure 3, thesis §4 and §6.4). The simulator
+ * and the random network of cores use this class; the model shares its predicates (promises.ts).
  *
- * The observer keeps its own picture of each node: the log as the node handed it to its disk, the log as far as its
- * disk confirmed it, and, of the whole cluster, what was ever committed. Each promise is one comparison of these:
+ * The observer records for each node the log that the node passed to its disk and the log that its disk has confirmed,
+ * and for the cluster all committed entries. Each invariant is a comparison of these:
  * - a term has one leader, elected by majorities of its configuration, and no node votes twice in a term, restarts included;
- * - two logs that agree on an entry's index and term agree on everything before it;
- * - what a message claims of its sender is on the sender's disk;
+ * - two logs that agree on an entry's index and term agree on all entries before it;
+ * - the state that a message claims is on its sender's disk;
  * - an entry is committed once majorities of the deciding configuration have it on disk, and stays on so many disks that no
  *   configuration that may decide elects a node without it; a new leader has all committed entries;
  * - one configuration decides at a time (configuration_history.ts);
- * - a snapshot holds what was committed, with the configuration of its index, and takes no node back;
+ * - a snapshot contains the committed entries, with the configuration of its index, and reduces no node's commit index;
  * - all nodes apply the same entries in the same order; term, vote and commit index never go back;
- * - a read is answered at no index below what was committed when it came in, and under a lease by one node alone.
+ * - a read is answered at no index below the commit index of its request, and under a lease by only one node.
  */
 import { assert } from "@std/assert";
 import type {
@@ -39,7 +39,7 @@ import { messageText } from "./text.ts";
 
 /** Dependencies of the invariants. */
 export interface RaftInvariantsOptions {
-  /** The configuration that the cluster begins with. */
+  /** The founding configuration. */
   readonly founding: Configuration;
   /** The codec of the nodes' configuration entries. */
   readonly codec: ConfigurationCodec;
@@ -47,11 +47,11 @@ export interface RaftInvariantsOptions {
   readonly trace: (line: () => string) => void;
   /** Counts rare states. */
   readonly count?: (state: RareState, times?: number) => void;
-  /** Whether the code that runs belongs to a process that lives: a dying one runs on a little, to no effect. */
+  /** Whether the running code belongs to a live process: a dying one runs a little longer, without effect. */
   readonly isLive?: () => boolean;
 }
 
-/** Watches one cluster. */
+/** Observes one cluster. */
 export class RaftInvariants implements CoreObserver {
   protected readonly isLive: () => boolean;
   protected readonly count: (state: RareState, times?: number) => void;
@@ -92,12 +92,12 @@ export class RaftInvariants implements CoreObserver {
     return this.#commits.terms.length;
   }
 
-  /** Returns the status of a node when it was seen last; null before its first turn. */
+  /** Returns the last observed status of a node; null before its first turn. */
   statusOf(node: number): RaftStatus | null {
     return this.#nodes.get(node)?.status ?? null;
   }
 
-  /** The leader of the highest term, by the nodes that run. */
+  /** Returns the leader of the highest term among the running nodes. */
   get leader(): number | null {
     let best: RaftStatus | null = null;
     for (const { status } of this.#nodes.values()) {
@@ -111,14 +111,14 @@ export class RaftInvariants implements CoreObserver {
     return this.#configurations.newestIn(this.#commits.terms).configuration;
   }
 
-  /** Whether no other member in a node's configuration is a member any more. A node with an empty disk may have none. */
+  /** Returns whether all other members in a node's configuration were removed. A node with an empty disk may have none. */
   knowsNoMember(id: NodeId): boolean {
     const { members: present } = this.committedConfiguration;
     const known = this.#nodes.get(id)?.known;
     return known?.every((one) => one.id === id || !present.some((member) => member.id === one.id)) ?? false;
   }
 
-  /** Every configuration that may come to decide without another change: the committed one, and the newest in each log. */
+  /** Returns every configuration that may decide without another change: the committed one, and the newest in each log. */
   get configurationsInForce(): readonly Configuration[] {
     const all = new Set([this.committedConfiguration]);
     for (const { handed, durable } of this.#nodes.values()) {
@@ -130,12 +130,12 @@ export class RaftInvariants implements CoreObserver {
     return [...all];
   }
 
-  /** The configurations of which a majority that is to work must be one. */
+  /** Returns the configurations in each of which a working set of nodes needs a majority. */
   get deciding(): readonly Configuration[] {
     return this.#commits.deciding;
   }
 
-  /** Whether every voter has it on its disk which data folder is this node's. */
+  /** Returns whether every voter has recorded this node's data folder id on disk. */
   isKnownByData(node: NodeId): boolean {
     const { confState: { voters, votersOutgoing } } = this.committedConfiguration;
     return [...voters, ...votersOutgoing].every((voter) => {
@@ -144,23 +144,23 @@ export class RaftInvariants implements CoreObserver {
     });
   }
 
-  /** Whether a node's own disk says that it was removed. */
+  /** Returns whether a node has its removal on its own disk. */
   knowsOfRemoval(node: NodeId): boolean {
     const { terms } = this.#node(node).durable;
     return this.#configurations.newestIn(terms).configuration.removedIds.includes(node);
   }
 
-  /** A node's disk is empty now. */
+  /** Called when a node's disk was emptied. */
   wiped(node: NodeId): void {
     this.#node(node).isAmnesiac = true;
   }
 
-  /** A node's process has ended. */
+  /** Called when a node's process has ended. */
   died(node: number): void {
     this.#node(node).processEnded();
   }
 
-  /** A node starts with what it found on its disk. */
+  /** Called when a node starts, with the recovered state. */
   recovered(id: number, recovered: Recovered): void {
     if (!this.isLive()) return;
     const node = this.#node(id);
@@ -316,12 +316,12 @@ export class RaftInvariants implements CoreObserver {
     if (this.isLive()) this.count(state);
   }
 
-  /** Reports a broken promise. */
+  /** Reports a violation. */
   protected check(holds: boolean, message: string): void {
     if (!holds) this.#violated(message);
   }
 
-  /** Checks that what was durable is still there after a start, except what the write under way overrode. */
+  /** Checks that a start recovers all durable state, except what the write in flight overwrote. */
   #checkKept(
     id: NodeId,
     before: readonly number[],
@@ -331,7 +331,7 @@ export class RaftInvariants implements CoreObserver {
     const rewritten = underWay?.entries[0]?.index ?? Number.POSITIVE_INFINITY;
     for (const [position, term] of before.entries()) {
       if (position + 1 >= rewritten) break;
-      // A snapshot took the place of a log that did not agree with it.
+      // A snapshot replaced a conflicting log.
       const isReplaced = (underWay?.snapshot ?? null) !== null || position < compactedIndex;
       if (isReplaced && this.#commits.terms[position] !== term) break;
       this.check(
@@ -382,7 +382,7 @@ export class RaftInvariants implements CoreObserver {
     node.underWay = persist;
   }
 
-  /** Log matching: an entry's term and index name it, and with it all before it. */
+  /** Checks Log Matching: an entry's term and index identify it and all entries before it. */
   #checkEntry(entry: Entry, previousTerm: number): void {
     const key = `${entry.index}@${entry.term}`;
     const hash = hashBytes(entry.data, hashNumbers([previousTerm, entry.kind.length]));
@@ -392,7 +392,7 @@ export class RaftInvariants implements CoreObserver {
     else this.check(known === hash, `there are two entries ${key}, or two different ones before them`);
   }
 
-  /** Checks what messages claim of their senders, and that a vote goes to one node. */
+  /** Checks the claims of messages, and that a vote goes to one node. */
   #checkClaims(messages: readonly Message[]): void {
     for (const message of messages) {
       const { hardState, terms } = this.#node(message.from).durable;
@@ -402,7 +402,7 @@ export class RaftInvariants implements CoreObserver {
     }
   }
 
-  /** Checks that an entry that is acknowledged to a leader is the leader's. */
+  /** Checks that an acknowledged entry is equal to the leader's. */
   #checkAcknowledged({ from, to, term }: Message, matchIndex: number): void {
     const { durable: { hardState, terms } } = this.#node(from);
     const { status, handed } = this.#node(to);
@@ -442,7 +442,7 @@ export class RaftInvariants implements CoreObserver {
     if (status.role === "leader" && this.#elections.leads(status)) this.#commits.checkComplete(node, status);
   }
 
-  /** Checks that entries are given out in order, that they are the committed ones, and that a snapshot leads forward. */
+  /** Checks that entries to apply come in order and are committed, and that a snapshot advances the applied index. */
   #applies(node: NodePicture, id: NodeId, { restore, committed }: Ready): void {
     if (restore !== null) {
       this.check(
@@ -461,8 +461,8 @@ export class RaftInvariants implements CoreObserver {
   }
 
   /**
-   * A follower may commit what it holds in memory while an older write is under way; the picture shows what was handed
-   * to the disk, so such commits are checked once it shows them.
+   * A follower may commit entries in memory while an older write is in flight. The picture contains only entries passed to
+   * the disk, so such commits are checked later.
    */
   #checkCommits(node: NodePicture, status: RaftStatus, persist: Persist | null): void {
     const isComplete = persist !== null || node.underWay === null || status.role === "leader";
@@ -475,7 +475,7 @@ export class RaftInvariants implements CoreObserver {
     this.#checkSnapshots(node, status.id);
   }
 
-  /** Checks the snapshots of commits that were checked; the others wait until they are. */
+  /** Checks the snapshots whose commits were checked; the others wait. */
   #checkSnapshots(node: NodePicture, id: NodeId): void {
     const isDue = ({ index }: SnapshotMetadata): boolean => index <= node.checkedIndex;
     for (const snapshot of node.takenSnapshots.filter(isDue)) {
@@ -493,7 +493,7 @@ export class RaftInvariants implements CoreObserver {
   }
 }
 
-/** The first index at which a write may change what was on the disk. */
+/** Returns the first index at which a write may change the disk. */
 function rewrittenFrom({ entries, snapshot }: Persist): number {
   return snapshot === null ? entries[0]?.index ?? Number.POSITIVE_INFINITY : 1;
 }

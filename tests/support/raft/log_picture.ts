@@ -14,13 +14,13 @@ export type Recovered = Pick<
   "hardState" | "compacted" | "termRanges" | "lastIndex" | "cachedEntries"
 >;
 
-/** The part of a log that was seen. */
+/** The observed part of a log. */
 export class LogPicture {
   hardState: HardState = { term: 0, vote: null, commitIndex: 0 };
   /** The entry at index i is at position i − 1. */
   readonly terms: number[] = [];
 
-  /** Adds a write. A snapshot in it stands for the entries that were committed. */
+  /** Adds a write. A snapshot in it replaces committed entries. */
   take(
     { hardState, snapshot, entries }: Pick<Persist, "hardState" | "snapshot" | "entries">,
     committed: readonly number[],
@@ -33,7 +33,7 @@ export class LogPicture {
     for (const entry of entries) this.terms.push(entry.term);
   }
 
-  /** Becomes what a start found on the disk. */
+  /** Replaces the picture by the recovered log. */
   takeRecovered(
     { hardState, compacted, termRanges, lastIndex }: Recovered,
     committed: readonly number[],
@@ -52,31 +52,31 @@ export class LogPicture {
   }
 }
 
-/** A node as it was seen. */
+/** An observed node. */
 export class NodePicture {
-  /** The log as it was handed to the disk. */
+  /** The log that was passed to the disk. */
   readonly handed = new LogPicture();
-  /** The log as the disk confirmed it. */
+  /** The log that the disk has confirmed. */
   readonly durable = new LogPicture();
-  /** Handed to the disk, not confirmed. */
+  /** Writes passed to the disk and not confirmed. */
   underWay: Persist | null = null;
   /** Commits up to this index were checked. */
   checkedIndex = 0;
-  /** Snapshots that it took of commits that were not checked yet. */
+  /** Its snapshots of commits that were not checked yet. */
   takenSnapshots: SnapshotMetadata[] = [];
-  /** Its disk was emptied: no other node may accept its messages. The pictures stay as they were. */
+  /** Whether its disk was emptied: no other node may accept its messages. The pictures are kept. */
   isAmnesiac = false;
   status: RaftStatus | null = null;
   /** The members of its configuration; null before its first turn. */
   known: Configuration["members"] | null = null;
-  /** The last entry that it gave out to be applied; null before the first in this process. */
+  /** The last entry that it returned to be applied; null before the first in this process. */
   appliedIndex: number | null = null;
-  /** Accepted reads, with the index that was committed when they came in. */
+  /** Accepted reads, with the commit index at their request. */
   readonly reads = new Map<number, number>();
-  /** Of a node that leads, or led: whether it answers reads under a lease now. */
+  /** Whether a node that leads, or led, answers reads under a lease now. */
   holdsLease: () => boolean = () => false;
 
-  /** Forgets what belongs to a process: it has ended, or another begins. */
+  /** Resets the state of a process that has ended or is about to begin. */
   processEnded(): void {
     this.status = null;
     this.known = null;

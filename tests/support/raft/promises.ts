@@ -1,10 +1,10 @@
 /**
- * The promises of the consensus core as predicates (Raft Figure 3, thesis §4 and §6.4). Each returns what is wrong as a
+ * The invariants of the consensus core as predicates (Raft Figure 3, thesis §4 and §6.4). Each returns a violation as a
  * sentence, or null. The stateful {@link RaftInvariants} and the exhaustive model (tests/model) both use them.
  */
 import type { Configuration, ConfState, HardState, Message, NodeId } from "../../../lib/raft/mod.ts";
 
-/** Whether a majority of the voters has a property, and in a joint configuration a majority of the outgoing ones too. */
+/** Returns whether a majority of the voters has a property, in a joint configuration also of the outgoing voters. */
 export function hasMajorities({ confState }: Configuration, holds: (node: NodeId) => boolean): boolean {
   const { voters, votersOutgoing } = confState;
   return [voters, votersOutgoing].every((half) =>
@@ -13,16 +13,16 @@ export function hasMajorities({ confState }: Configuration, holds: (node: NodeId
 }
 
 /**
- * Whether no election can be won without a node that has a property: such nodes are a majority of the voters, or of the
- * outgoing voters. (One half of a joint configuration is enough, because an election needs both. What the final
- * configuration commits while only the leader's log has it is held by no more nodes than that.)
+ * Returns whether no election can be won without a node that has a property: such nodes are a majority of the voters, or
+ * of the outgoing voters. (One half of a joint configuration is enough, because an election needs both. Entries that the
+ * final configuration commits while only the leader has it may be on no more nodes than that.)
  */
 export function blocksElections({ confState }: Configuration, holds: (node: NodeId) => boolean): boolean {
   const { voters, votersOutgoing } = confState;
   return [voters, votersOutgoing].some((half) => half.filter(holds).length > half.length / 2);
 }
 
-/** Checks that a term never falls and that a vote is never taken back within a term. */
+/** Checks that a term never decreases and that a vote never changes within a term. */
 export function regression(
   before: Pick<HardState, "term" | "vote">,
   after: Pick<HardState, "term" | "vote">,
@@ -37,7 +37,7 @@ export function unfulfilledClaim(
   message: Message,
   durable: { readonly hardState: HardState; readonly lastIndex: number },
 ): string | null {
-  // A pre-vote asks for the next term, and a read asks a leader that has it: they claim nothing.
+  // A pre-vote names the next term, and a read request names the leader's: they claim nothing.
   if (message.kind === "preVote" || message.kind === "readIndex") return null;
   if (message.kind === "preVoteResponse" && message.granted) return null;
   const { hardState: { term, vote }, lastIndex } = durable;
@@ -45,7 +45,7 @@ export function unfulfilledClaim(
   if (term < message.term) {
     return `node ${from} sends ${message.kind} of term ${message.term}, on disk is ${term}`;
   }
-  // Once the sender is in a later term, a later leader may have rewritten what it acknowledged (Raft §5.4.3).
+  // Once the sender is in a later term, a later leader may have overwritten acknowledged entries (Raft §5.4.3).
   if (term > message.term) return null;
   if (message.kind === "requestVote" && vote !== from) {
     return `node ${from} campaigns in term ${term} without its own vote on disk`;
@@ -63,7 +63,7 @@ export function unfulfilledClaim(
 }
 
 /**
- * Checks one configuration that follows another: any majorities of the two must meet, so voters change only into a joint
+ * Checks a configuration and its successor: any majorities of the two must intersect, so voters change only into a joint
  * configuration, and out of it.
  */
 export function wrongSuccessor(before: ConfState, after: ConfState): string | null {

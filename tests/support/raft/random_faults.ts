@@ -1,7 +1,7 @@
-/** Faults of a run of the random network of cores (random_network.ts): each seed turns some off, so that the others meet. */
+/** Faults of random_network.ts: each seed disables some of them, so that the others combine. */
 import type { SeededRandom } from "../seeded_random.ts";
 
-/** Which faults a run has (swarm testing). */
+/** The enabled faults of a run (swarm testing). */
 export interface RaftFaults {
   readonly loss: number;
   readonly repetition: number;

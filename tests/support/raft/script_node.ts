@@ -12,7 +12,7 @@ export class ScriptNode extends CoreNode {
   cachedEntries = Number.MAX_SAFE_INTEGER;
   diskHeld = false;
   entryReadsHeld = false;
-  /** Its status as it was shown last. */
+  /** Its last shown status. */
   shown = "";
 
   constructor(
@@ -39,14 +39,14 @@ export function contentOf(given: ReadonlyMap<string, string>): DiskContent {
   return { hardState, entries };
 }
 
-/** `1 2` or `1>2` as one-way links. */
+/** Parses `1 2` or `1>2` into one-way links. */
 export function links(args: readonly string[]): string[] {
   const [first, second] = args;
   if (first === undefined) return [];
   return second === undefined ? [first] : [`${first}>${second}`, `${second}>${first}`];
 }
 
-/** `name=value` words. */
+/** Parses `name=value` arguments. */
 export function assignments(words: readonly string[]): [string, string][] {
   return words.map((word) => {
     const [name = "", value = ""] = word.split("=");

@@ -13,12 +13,12 @@ import {
 import { configurationOf, TEXT_CODEC } from "./configuration.ts";
 import { RaftDisk } from "./disk.ts";
 
-/** Of node 1; the shortest election timeout, which is the one it draws. */
+/** The shortest election timeout of node 1, which is the one it draws. */
 export const ELECTION_TICKS = 10;
 /** The cluster that node 1 was founded with. */
 export const FOUNDING = configurationOf({ voters: [1, 2, 3] });
 
-/** A command. */
+/** Returns a command entry. */
 export function entry(index: number, term: number, payload = ""): Entry {
   return { index, term, kind: "command", data: new TextEncoder().encode(payload) };
 }
@@ -37,7 +37,7 @@ export function config(changes: Partial<RaftConfig> = {}): RaftConfig {
   };
 }
 
-/** Node 1 with a log of these terms, in the last of them, and these payloads in memory. */
+/** Returns node 1 with a log of these terms, in the last of them, and these payloads in memory. */
 export function nodeWith(terms: readonly number[], changes: Partial<RaftConfig> = {}): Raft {
   const entries = terms.map((term, position) => entry(position + 1, term));
   const hardState = { term: terms.at(-1) ?? 0, vote: null, commitIndex: 0 };
@@ -45,7 +45,7 @@ export function nodeWith(terms: readonly number[], changes: Partial<RaftConfig> 
   return new Raft(config({ recovered: disk.recovered(), ...changes }));
 }
 
-/** Carries out what the node wants done, syncs at once; returns what it sent. */
+/** Carries out the node's Ready with an immediate sync; returns the sent messages. */
 export function work(raft: Raft): Message[] {
   const sent: Message[] = [];
   for (let ready = raft.takeReady(); ready !== null; ready = raft.takeReady()) {
@@ -57,7 +57,7 @@ export function work(raft: Raft): Message[] {
   return sent;
 }
 
-/** Time passes. */
+/** Ticks node 1. */
 export function tick(raft: Raft, times: number): void {
   for (let count = 0; count < times; count++) raft.tick();
 }
@@ -74,20 +74,20 @@ export function elect(raft: Raft): Raft {
   return raft;
 }
 
-/** AppendEntries of node 2, which leads term 1. */
+/** Returns AppendEntries of node 2, which leads term 1. */
 export function append(changes: Partial<AppendEntries>): AppendEntries {
   const place = { term: 1, prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 0, entries: [] };
   return { kind: "appendEntries", from: 2, to: 1, ...place, ...changes };
 }
 
-/** Node `from` acknowledges everything up to `matchIndex`, and the leader does what follows. Returns what it sent. */
+/** Steps an acknowledgement of node `from` up to `matchIndex`; returns the messages that the leader sends then. */
 export function acknowledge(raft: Raft, from: NodeId, matchIndex: number): Message[] {
   const result = { kind: "accepted", matchIndex } as const;
   raft.step({ kind: "appendEntriesResponse", from, to: 1, term: raft.term, result });
   return work(raft);
 }
 
-/** Node `from` answers a round of heartbeats; its lease is for `promisedMs`, by default none. */
+/** Steps node `from`'s answer to a round of heartbeats; its lease is for `promisedMs`, by default none. */
 export function answerHeartbeat(
   raft: Raft,
   from: NodeId,

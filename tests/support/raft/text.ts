@@ -1,4 +1,4 @@
-/** How the nouns of the core look in golden scripts and traces: one short stable line each. */
+/** Text forms of the core's types in golden scripts and traces: one short stable line each. */
 import { assertNever } from "../../../lib/platform/assert.ts";
 import type {
   Entry,
@@ -11,7 +11,7 @@ import type {
 } from "../../../lib/raft/mod.ts";
 import { configurationText } from "./configuration.ts";
 
-/** How parts of a message are written; by default read ids as numbers, and entries with their payloads. */
+/** Text forms of parts of a message; by default read ids as numbers, and entries with their payloads. */
 export interface MessageTextOptions {
   readonly nameRead?: (node: NodeId, readId: number) => string;
   readonly entriesText?: (entries: readonly Entry[]) => string;
@@ -42,7 +42,7 @@ export function snapshotText({ index, term, configuration }: SnapshotMetadata): 
   return `${index}@${term} (${configurationText(configuration)})`;
 }
 
-/** `2 replicate match=5`: what a leader knows of another node. */
+/** `2 replicate match=5`: a leader's progress of another node. */
 export function peerText({ id, kind, matchIndex, isActive }: PeerView): string {
   return `${id} ${kind} match=${matchIndex}${isActive ? "" : " silent"}`;
 }
@@ -101,7 +101,7 @@ function fieldsText(
   }
 }
 
-/** `term=2 vote=1 commit=3 entries=[4@2 a]`: what a write holds. */
+/** `term=2 vote=1 commit=3 entries=[4@2 a]`: the content of a write. */
 export function persistText(persist: Persist): string {
   const parts: string[] = [];
   const { hardState, snapshot, entries } = persist;
@@ -113,7 +113,7 @@ export function persistText(persist: Persist): string {
   return parts.join(" ");
 }
 
-/** `follower term=2 vote=none leader=1 commit=3 last=4`, and where the log begins if that is not at 1. */
+/** `follower term=2 vote=none leader=1 commit=3 last=4`, and the beginning of the log unless it is 1. */
 export function statusText(status: RaftStatus): string {
   const { role, term, vote, leader, commitIndex, firstIndex, lastIndex } = status;
   const who = `vote=${vote ?? "none"} leader=${leader ?? "none"}`;
