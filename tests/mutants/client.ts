@@ -45,7 +45,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M265",
-      title: "finding out whose an address is may take the whole time of a status",
+      title: "the probe of an address may take the whole deadline of a status",
       failure: "one frozen address makes every node look down",
       from: "context.within(context.remainingMs / 2).waitFor(",
       to: "context.waitFor(",

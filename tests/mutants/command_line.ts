@@ -6,7 +6,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/cli/server_tools.ts", [CLI], [
     {
       id: "M355",
-      title: "what the system refuses to read ends a tool as damage does",
+      title: "an unreadable file ends a tool with the exit code of damage",
       failure: "a script that checks backups throws one away that another user owns",
       from: "if (isSystemErrorCode(error.code)) return",
       to: "if (false) return",
@@ -31,7 +31,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/config/config_file.ts", [SERVER], [
     {
       id: "M271",
-      title: "a config file may be nested as deeply as it likes",
+      title: "the nesting of a config file has no limit",
       failure: "the parser overflows the stack, and the server ends with a fault of kvraft's own",
       from: "if (depth <= MAX_DEPTH) continue;",
       to: "if (depth <= 100_000 * MAX_DEPTH) continue;",

@@ -29,7 +29,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M215",
       title: "every node that claims to lead the term is followed",
-      failure: "a member that says so takes a cluster's followers from its leader",
+      failure: "a member that claims leadership takes over the followers",
       from: "if (role.leader !== null && role.leader !== message.from) return false;",
       to: "if (role.leader !== null && role.leader < 0) return false;",
     },
@@ -126,7 +126,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M364",
       title: "any number of bytes of reads waits for the core",
-      failure: "a leader whose followers are silent gathers reads until its memory ends",
+      failure: "a leader whose followers are silent queues reads until its memory is used up",
       from: "if (this.#askedBytes + bytes > MAX_ASKED_BYTES) {",
       to: "if (this.#askedBytes + bytes > Infinity) {",
     },
@@ -157,7 +157,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/server.ts", [SERVER], [
     {
       id: "M368",
-      title: "a data folder that others can read is no reason for a warning",
+      title: "a data folder that others can read causes no warning",
       failure: "folders of older versions stay readable by every user of the machine",
       from: "if (!directory.isPrivate) {",
       to: 'if (directory.path === "") {',
@@ -176,7 +176,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     {
       id: "M219",
       title: "any number of transfers of leadership waits for its end",
-      failure: "what clients wait for has no bound but the core's",
+      failure: "the requests of clients are bounded only by the core",
       from: "if (this.#waiting.size >= MAX_TRANSFERS) {",
       to: "if (this.#waiting.size >= Infinity) {",
     },

@@ -6,7 +6,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/follower.ts", [RAFT, FUZZ], [
     {
       id: "M80",
-      title: "a heartbeat that commits what is not in the log is believed",
+      title: "a heartbeat with a commit index beyond the log is accepted",
       failure: "one frame of a confused peer ends the node",
       from: 'if (message.leaderCommit > log.lastIndex) return "commitBeyondLog";',
       to: "",
@@ -22,7 +22,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/cli/tokenize.ts", [CLI, FUZZ], [
     {
       id: "M83",
-      title: "an escape may name a character that there is not",
+      title: "an escape may name a character that does not exist",
       failure: "a line with it ends the shell with a fault of kvraft's own",
       from: " && isScalar(Number.parseInt(scalar[1], 16))",
       to: "",
@@ -38,7 +38,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M85",
-      title: "recovery does not ask whether an entry can follow those before it",
+      title: "recovery does not check whether an entry may follow the earlier ones",
       failure: "damage is reported as a fault of the program, without the place and without advice",
       from: "if (reason !== null) return reason;\n        this.#state.setEntry(",
       to: "this.#state.setEntry(",
@@ -47,7 +47,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/writes.ts", [SERVER], [
     {
       id: "M203",
-      title: "the size of a command is what is known of it",
+      title: "the size of a command counts only its known elements",
       failure: "one padded write ends the leader that sends it on, and every later one",
       from: "if (bytes.length > MAX_COMMAND_BYTES) return tooLong(bytes.length);",
       to: "if (bytes.length > MAX_COMMAND_BYTES * 4) return tooLong(bytes.length);",
@@ -65,7 +65,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/term_guard.ts", [SERVER], [
     {
       id: "M205",
-      title: "any term that another names is believed",
+      title: "every term of another node is accepted",
       failure: "one frame exhausts the terms of a cluster",
       from: "if (term <= this.#highestTerm) return true;",
       to: "if (term <= this.#highestTerm || term > 0) return true;",
@@ -93,7 +93,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
     {
       id: "M208",
       title: "the store's clock runs beyond its end",
-      failure: "the leader's next word of time ends every node, at each start",
+      failure: "the leader's next time entry ends every node, at each start",
       from: "MAX_LOG_TIME_MS - this.#logTimeMs",
       to: "MAX_LOG_TIME_MS",
     },

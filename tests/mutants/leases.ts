@@ -35,7 +35,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     {
       id: "M181",
       title: "a voter that starts again votes at once",
-      failure: "what it has promised and forgotten was counted on",
+      failure: "the leader relied on a lease that the voter has forgotten",
       from: "const mayHaveGranted = hardState.term > 0;",
       to: "const mayHaveGranted = false;",
     },
@@ -43,7 +43,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/transfer.ts", CHECKS, [
     {
       id: "M182",
-      title: "a leader keeps its lease when it tells another node to campaign",
+      title: "a leader keeps its lease when it sends TimeoutNow",
       failure: "such an election heeds no promise: stale reads beside the new leader's writes",
       from: "role.lease?.revoke();",
       to: "",
@@ -76,7 +76,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     {
       id: "M186",
       title: "a read under a lease is answered before this leader has committed in its term",
-      failure: "what the last leader acknowledged is missing in the answer",
+      failure: "the answer lacks a write that the last leader acknowledged",
       from: 'if (role.kind !== "leader" || !canServeReads(state, role)) return { kind: "refused" };',
       to: 'if (role.kind !== "leader") return { kind: "refused" };',
     },

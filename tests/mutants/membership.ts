@@ -40,13 +40,13 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M124",
       title: "entries are dropped with a snapshot that the disk was not given yet",
-      failure: "the write of what is left has a gap, and the node stops",
+      failure: "the write of the other entries has a gap, and the node stops",
       from: "const index = Math.min(compactedIndex, this.#durableIndex);",
       to: "const index = compactedIndex;",
     },
     {
       id: "M125",
-      title: "what a received snapshot discards still counts as durable",
+      title: "entries that a received snapshot discards still count as durable",
       failure: "torn by a crash, the hard state calls entries committed that never were",
       from: "this.#durableIndex = Math.min(this.#durableIndex, this.#commitIndex);",
       to: "",
@@ -91,14 +91,14 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M123",
       title: "entries from before the base of the log are not skipped",
-      failure: "a late message makes the follower refuse what it has",
+      failure: "a late message makes the follower reject entries that it has",
       from: "entries.slice(Math.max(0, compactedIndex - prevLogIndex));",
       to: "entries.slice(Math.min(0, compactedIndex - prevLogIndex));",
     },
     {
       id: "M129",
       title: "entries read back before a snapshot came are applied after it",
-      failure: "the state machine goes back, and applies what it holds already",
+      failure: "the state machine reverts, and applies entries again",
       from: "      state.committedEntriesRead = [];\n",
       to: "",
     },

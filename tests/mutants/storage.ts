@@ -92,7 +92,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     {
       id: "M238",
       title: "an unfinished restore is not marked before its snapshot has a name",
-      failure: "the next start begins an empty node in the place of what was to be restored",
+      failure: "the next start begins an empty node instead of the restored one",
       from: "if (isMarked) throw await unfinished(options);",
       to: "",
       checks: [SERVER],
@@ -130,7 +130,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M53",
-      title: "a sync covers what was appended while it was under way",
+      title: "a sync covers records that were appended during it",
       failure: "records vouch for others that a crash may take: the node refuses to start",
       from: "segment.synced = Math.max(segment.synced, end);",
       to: "segment.synced = segment.end;",
@@ -189,21 +189,21 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/storage/wal/active_segment.ts", CHECKS, [
     {
       id: "M20",
-      title: "a torn tail stays in the file behind what is written next",
+      title: "a torn tail stays in the file after the next records",
       failure: "records of before the crash come alive again after the next one",
       from: "if (last.cut !== null) file.truncate(end);",
       to: "",
     },
     {
       id: "M52",
-      title: "what a failed sync left in memory is not written again after a restart",
+      title: "records that a failed sync left in memory are not written again after a restart",
       failure: "the next loss of power takes what recovery handed back as durable",
       from: "await rewrite(file, synced, end);",
       to: "",
     },
     {
       id: "M58",
-      title: "recovery does not sync what it hands back",
+      title: "recovery does not sync the entries that it returns",
       failure: "the node builds on entries that the next loss of power takes",
       from: "preallocate(file, options.segmentBytes);\n    file.syncNow();",
       to: "preallocate(file, options.segmentBytes);",
@@ -212,7 +212,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/storage/wal/batch.ts", CHECKS, [
     {
       id: "M23",
-      title: "the term and vote of a batch stand behind its entries",
+      title: "the term and vote of a batch are written after its entries",
       failure: "a torn batch leaves entries of a term that the node never entered",
       from: "const early = hardState === null ? null :",
       to: "const early = hardState === null || entries.length > 0 ? null :",
@@ -253,7 +253,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M107",
-      title: "what overrode entries before the log's beginning is damage",
+      title: "an entry that overrode others before the log's beginning counts as damage",
       failure: "a node whose log was cut at such a place refuses to start",
       from: "this.#reachesBack ? 1 : this.firstIndex",
       to: "this.firstIndex",
@@ -287,7 +287,7 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M103",
-      title: "an unfinished snapshot is taken for a whole one",
+      title: "an unfinished snapshot is taken for a complete one",
       failure: "a node starts from a part of the state without an error",
       from: "if (bytes === null) throw",
       to: "if (frame.length === 0) return { chunks, contentBytes, checksum };\n    if (bytes === null) throw",

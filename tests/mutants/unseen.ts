@@ -12,7 +12,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M290",
       title: "an entry that overrides others gets no known place of its own",
-      failure: "reading the log back meets what was overridden, takes it for damage, and the node ends",
+      failure: "reading the log back finds overridden entries, takes them for damage, and the node ends",
       from: "overrides || near === undefined ||",
       to: "near === undefined ||",
     },
@@ -90,7 +90,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M299",
       title: "a damaged snapshot counts as one of those that are kept",
-      failure: "the last whole one is removed",
+      failure: "the last undamaged one is removed",
       from: "else if (snapshot.damage === null) kept += 1;",
       to: "else kept += 1;",
     },
@@ -106,7 +106,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M301",
       title: "a file of another size is taken for the same snapshot (a leader of another version sends it)",
-      failure: "it never becomes whole",
+      failure: "it is never completed",
       from: "announced.term === snapshotTerm &&\n        announced.totalBytes === totalBytes;",
       to: "announced.term === snapshotTerm;",
     },
@@ -257,7 +257,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/raft/transfer.ts", CORE, [
     {
       id: "M316",
-      title: "leadership is handed to a node that is dead when it has most of the log",
+      title: "leadership is transferred to a dead node when it has most of the log",
       failure: "nothing is written for an election timeout",
       from: "peer.recentlyActive && state.confState.voters.includes(node)",
       to: "state.confState.voters.includes(node)",
@@ -275,8 +275,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/client/pool.ts", [CLIENT, SIM], [
     {
       id: "M318",
-      title: "what a node said of the leader counts after its connection has ended",
-      failure: "a client goes on preferring a leader that is none",
+      title: "a node's report of the leader counts after its connection has ended",
+      failure: "a client continues to prefer a former leader",
       from: "this.#directory.forgetView(node);",
       to: "",
     },
@@ -291,8 +291,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M328",
-      title: "after asking other nodes it is not looked again whether the change is possible now",
-      failure: "what another change left unsettled is answered as done",
+      title: "after the probes of other nodes the change is not checked again",
+      failure: "the unfinished result of another change is answered as done",
       from: "if (laterReason !== null) return answer(laterReason);",
       to: "",
     },
@@ -326,7 +326,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
     {
       id: "M323",
       title: "the core gets no report that the bulk lane broke",
-      failure: "what was under way is sent again only after an election timeout",
+      failure: "the lost entries are sent again only after an election timeout",
       from: "this.#driver.messagesLost(node);\n    if (!connected)",
       to: "if (!connected)",
     },
