@@ -234,6 +234,7 @@ export class CellHeap {
         if (used < (CAPACITY[sizeClass] ?? 0)) this.#unlink(span);
         if (used === 0) this.#endSpan(span, sizeClass);
       }
+      // Releases a region that had no span with a size class; any other empty one was released with its last span.
       if (this.#emptySpans[region] === spansIn(this.#isLarge[region] === true)) this.#removeRegion(region);
     }
     return draining;
