@@ -19,7 +19,7 @@ interface Scene {
   readonly code: Promise<number>;
 }
 
-/** Starts the command against a store that behaves so. */
+/** Starts the command against a store with this behaviour. */
 function begin(args: readonly string[], behaviour: Behaviour, options: FakeEnvironmentOptions = {}): Scene {
   const environment = new FakeEnvironment(options);
   const store = new UnrulyStore({ clock: environment.clock, random: seededRandom(3), ...behaviour });
@@ -50,7 +50,7 @@ Deno.test("check: a correct store is linearizable; the command ends with 0 and r
 
 Deno.test("check: failed operations, applied or not, are not a violation, and are counted", async () => {
   const { environment, code } = begin([...SHORT, "--output", "json"], { failing: 0.2 });
-  // Where every client waits after a failure, nothing but this moves the clock on.
+  // Every client waits after a failure, so the test has to advance the clock.
   const exitCode = await eventually("the command ends", async () => {
     environment.clock.advance(10);
     return await Promise.race([code, settle().then(() => null)]);

@@ -83,7 +83,7 @@ Deno.test("list: each line has a key and its value, escaped; standard error says
   });
 });
 
-Deno.test("list: on a terminal it is a table, and no value can command the terminal", async () => {
+Deno.test("list: on a terminal it is a table, and no value can control the terminal", async () => {
   const store = await filled();
   assertEquals(
     (await run(["list"], { store, terminal: true })).out,

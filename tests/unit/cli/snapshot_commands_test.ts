@@ -124,7 +124,7 @@ Deno.test("snapshot save: it writes nothing to a terminal, and says what to type
   ]);
 });
 
-Deno.test("snapshot save: an incomplete backup ends with 3 and is called useless", async () => {
+Deno.test("snapshot save: an incomplete backup ends with 3 and is reported as unusable", async () => {
   const lost = withFile();
   lost.snapshotChunks = () => breakingOff(FILE.slice(0, 1), new ConnectionError("The node stopped."));
   const short = withFile(...FILE.slice(0, 1));

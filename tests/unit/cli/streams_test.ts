@@ -69,7 +69,7 @@ Deno.test("client: a byte order mark before the first line is skipped, and kept 
   );
 });
 
-Deno.test("client: no error text can command a terminal, start a new line or hide a part of it", async () => {
+Deno.test("client: no error text can control a terminal, start a new line or hide a part of it", async () => {
   const store = new FakeStore();
   store.before = () => Promise.reject(new NoLeaderError("n1: \x1b[2J\u009b1m\u202e\nkvraft: done\u200b."));
   const shown = "kvraft: n1: \\x1b[2J\\xc2\\x9b1m\\xe2\\x80\\xae\\nkvraft: done\\xe2\\x80\\x8b.\n";
@@ -80,7 +80,7 @@ Deno.test("client: no error text can command a terminal, start a new line or hid
   assertEquals(isPrintable(err), true);
 });
 
-Deno.test("client: JSON on a terminal is the same document, and cannot command it", async () => {
+Deno.test("client: JSON on a terminal is the same document, and cannot control it", async () => {
   const store = new FakeStore();
   const key = "k\u009b31m\u202e\u2066\u200b";
   await store.put(key, key);

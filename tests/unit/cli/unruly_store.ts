@@ -1,6 +1,6 @@
 /**
- * A store in memory that takes its time, answers late or never what came of a write, and, where a test wants that,
- * breaks a promise now and then. Time is a clock that each call moves on.
+ * A store in memory that takes time to answer, answers late or never, and, if a test wants that,
+ * violates linearizability now and then. Each call advances the clock.
  */
 import { setImmediate } from "node:timers";
 import { NoLeaderError, TimeoutError } from "../../../lib/client/errors.ts";
@@ -10,7 +10,7 @@ import type { Random } from "../../../lib/platform/clock.ts";
 import type { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 
-/** The promises that the store can break. */
+/** The violations that the store can cause. */
 export const BREACHES = ["lostWrite", "staleRead", "doubledWrite"] as const;
 /** One of {@link BREACHES}. */
 export type Breach = typeof BREACHES[number];
@@ -25,7 +25,7 @@ export interface UnrulyOptions {
   readonly failing?: number;
 }
 
-/** One call in so many breaks the promise. */
+/** One call in this many is a violation. */
 const BREACH_EVERY = 20;
 const CALL_MS = 2;
 
@@ -83,7 +83,7 @@ export class UnrulyStore extends FakeStore {
     return this.#options.breach === breach && (this.#calls += 1) % BREACH_EVERY === 0;
   }
 
-  /** Some of the others' calls come first, and time passes. */
+  /** Some calls of other clients come first, and time passes. */
   async #pass(): Promise<void> {
     const turns = 1 + Math.floor(this.#options.random() * 3);
     for (let turn = 0; turn < turns; turn++) {

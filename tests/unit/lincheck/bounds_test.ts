@@ -15,7 +15,7 @@ function windowsOf(history: History): readonly (readonly [from: number, until: n
   );
 }
 
-Deno.test("bounds: a write that replaced a value comes after the call of a read that still saw it, and so do all later writes", () => {
+Deno.test("bounds: a write that replaced a value comes after the call of a read that still returned it, and so do all later writes", () => {
   const windows = windowsOf([
     put([1, 0, 1], "k=a", 1),
     put([1, 2, 20], "k=b", 2),
@@ -25,7 +25,7 @@ Deno.test("bounds: a write that replaced a value comes after the call of a read 
   assertEquals(windows, [[0, 1], [10, 20], [10, 30], [10, 12]]);
 });
 
-Deno.test("bounds: a key that was not there had been deleted by then, and was created only afterwards", () => {
+Deno.test("bounds: an absent key had been deleted by then, and was created only afterwards", () => {
   const absent: History = [
     put([1, 0, 1], "k=a", 1),
     remove([1, 2, 20], "k", { deleted: true, revision: 2 }),
@@ -37,7 +37,7 @@ Deno.test("bounds: a key that was not there had been deleted by then, and was cr
   assertEquals(windowsOf(unsure).slice(0, 4), [[0, 1], [2, 20], [3, 30], [10, 12]]);
 });
 
-Deno.test("bounds: where a key was absent twice, a read that may be of either time bounds only the writes around both", () => {
+Deno.test("bounds: if a key was absent twice, a read that may be of either time bounds only the writes around both", () => {
   const windows = windowsOf([
     put([1, 0, 50], "k=a", 1),
     remove([2, 1, 50], "k", { deleted: true, revision: 2 }),
@@ -47,7 +47,7 @@ Deno.test("bounds: where a key was absent twice, a read that may be of either ti
   assertEquals(windows, [[0, 50], [1, 50], [10, 50], [10, 12]]);
 });
 
-Deno.test("bounds: a stale read bounds nothing: the search finds it, and can tell what is wrong with it", () => {
+Deno.test("bounds: a stale read bounds nothing: the search finds it, and reports the violation", () => {
   const windows = windowsOf([
     put([1, 0, 1], "k=a", 1),
     put([1, 2, 3], "k=b", 2),

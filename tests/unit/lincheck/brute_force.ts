@@ -1,8 +1,8 @@
 /**
- * Linearizability by its definition: tries every order of the operations, every choice of what unanswered writes did,
- * and every revision that a write can have had. Good for a handful of operations.
+ * Linearizability by its definition: tries every order of the operations, every effect of unanswered writes,
+ * and every revision that a write can have had. Suitable for a handful of operations.
  *
- * It shares no code with the checker; a store is written here a second time, as plainly as possible.
+ * It shares no code with the checker; the store is implemented a second time, as simply as possible.
  */
 import type { Check, Entry, History, KeyRange, Mutation, Operation } from "../../../lib/lincheck/mod.ts";
 
@@ -18,7 +18,7 @@ interface StoreState {
   readonly revision: number;
 }
 
-/** Whether some order explains the history. */
+/** Returns whether some order explains the history. */
 export function isLinearizable(history: History): boolean {
   const steps = history.filter(({ kind, outcome }) =>
     outcome.kind === "answered" || (outcome.kind === "unknown" && kind !== "get" && kind !== "list")
@@ -76,7 +76,7 @@ function storesAfter(operation: Operation, store: StoreState, highest: number): 
   return stores;
 }
 
-/** The answer to a conditional write, beside its success. */
+/** The answer to a conditional write, besides its success. */
 interface Answer {
   readonly failedChecks: readonly number[] | null;
   readonly showsCurrent: boolean;
@@ -93,7 +93,7 @@ function answerOf(operation: Operation): Answer {
   return { ...nothing, showsCurrent: true, current: operation.outcome.result.current };
 }
 
-/** An answer given at a revision: others may have written to other keys meanwhile. */
+/** An answer at a revision: other clients may have written to other keys meanwhile. */
 function passed({ outcome }: Operation, store: StoreState): readonly StoreState[] {
   const result = outcome.kind === "answered" ? outcome.result : null;
   if (result === null || !("revision" in result) || result.revision === null) return [store];

@@ -1,4 +1,4 @@
-/** The checker on histories whose verdict a person can see, and on small random ones against the definition. */
+/** The checker on histories whose verdict is obvious, and on small random ones against the definition. */
 import { assert, assertEquals } from "@std/assert";
 import type { History, Operation } from "../../../lib/lincheck/mod.ts";
 import { check } from "../../../lib/lincheck/mod.ts";
@@ -99,7 +99,7 @@ for (const [name, history] of Object.entries(BAD)) {
   });
 }
 
-/** The same history with one answer of a read changed to what another read saw, or to nothing. */
+/** The same history with one answer of a read changed to that of another read, or to absent. */
 function spoiled(history: History, random: SeededRandom): History {
   const reads = history.filter((operation) =>
     operation.kind === "get" && operation.outcome.kind === "answered"
@@ -139,7 +139,7 @@ Deno.test("check: the verdict on small random histories is that of the definitio
   assertEquals(counts.undecided, 0);
 });
 
-Deno.test("check: a bound that is passed makes the verdict undecided, not a guess", () => {
+Deno.test("check: above a bound the verdict is undecided, not a guess", () => {
   const random = new SeededRandom(7);
   const history = simulate({
     random: () => random.next(),

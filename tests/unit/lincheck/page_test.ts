@@ -1,5 +1,5 @@
 /**
- * The page of a violation says what is wrong and lets nothing of a history become markup.
+ * The page of a violation shows the violation and escapes all texts of a history.
  *
  * To write down a wanted change of the golden page: `deno task unit -- --update`, then read the diff.
  */
@@ -36,7 +36,7 @@ function pageOf(history: History): string {
   return violationPage(history, verdict);
 }
 
-/** The page's elements and texts, one a line: what a reader gets, without the style sheet and the drawing's numbers. */
+/** The page's elements and texts, one a line: the readable part, without the style sheet and the drawing's numbers. */
 function outline(page: string): string {
   return page
     .replace(/<style>[^]*?<\/style>/, "")
@@ -62,7 +62,7 @@ Deno.test("violationPage: the page of a stale read is the one that was approved"
   assertEquals(actual, await Deno.readTextFile(GOLDEN));
 });
 
-Deno.test("violationPage: first come the answer, the state that it does not fit, and the write that had replaced it", () => {
+Deno.test("violationPage: first come the answer, the state that contradicts it, and the write that had replaced it", () => {
   const page = pageOf(STALE_READ);
   const words = wordsOf(page);
   for (
@@ -90,7 +90,7 @@ Deno.test("violationPage: the page of revisions against time names both operatio
   assert(words.includes('client 2: put b = "1" returned revision 1 (2 to 3 ms)'), words);
 });
 
-Deno.test("violationPage: a write that fits, and whose answer does not, says what it would have left", () => {
+Deno.test("violationPage: of a write whose answer contradicts the state, it shows the state that the write would have left", () => {
   const outcome = answered({ succeeded: true, current: entry("b", [1, 2, 3]), revision: 2 });
   const words = wordsOf(pageOf([
     put([1, 0, 1], "k=a", 1),
@@ -110,7 +110,7 @@ Deno.test("violationPage: a write that fits, and whose answer does not, says wha
   assert(words.includes(sentence), words);
 });
 
-Deno.test("violationPage: of a list the page tells the keys that it is about, and counts the others", () => {
+Deno.test("violationPage: of a list it shows the keys concerned, and counts the others", () => {
   const entries = ["a", "b", "k"].map((key) => listed(key, entry("1")));
   const words = wordsOf(pageOf([
     ...["a", "b", "k"].map((key) => put([1, 0, 1], `${key}=1`, UNKNOWN)),
@@ -144,13 +144,13 @@ Deno.test("violationPage: keys, values and ranges of a history are escaped", () 
   assertEquals(tags.filter((tag) => tag === undefined || !known.includes(tag)), []);
 });
 
-Deno.test("violationPage: the page asks for nothing from elsewhere", () => {
+Deno.test("violationPage: the page loads nothing from elsewhere", () => {
   const page = pageOf(STALE_READ);
   assertEquals(page.match(/https?:|url\(|@import|<link|<img|<script|\bsrc=|\bhref=/g), null);
   assert(page.includes("default-src 'none'"), "a policy says so to the browser");
 });
 
-Deno.test("violationPage: a page of a long history shows what matters and counts the rest", () => {
+Deno.test("violationPage: a page of a long history shows the relevant operations and counts the rest", () => {
   const writes = Array.from({ length: 3_000 }, (_, i) => put([i % 7, 2 * i, 2 * i + 1], `k=${i}`, i + 1));
   const page = pageOf([...writes, get([9, 7_000, 7_001], "k", entry("5", [1, 6, 6]))]);
   const shown = [...page.matchAll(/<g class="bar/g)].length;

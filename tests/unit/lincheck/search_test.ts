@@ -1,4 +1,4 @@
-/** The search is exact on every kind of small history, and gets through long ones. */
+/** The search is exact on every kind of small history, and completes long ones. */
 import { assert, assertEquals } from "@std/assert";
 import { check, type History, type Operation, replay, type Verdict } from "../../../lib/lincheck/mod.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
@@ -125,7 +125,7 @@ Deno.test("check: 100,000 operations of 32 clients on 100 keys, some without an 
   assertEquals(longVerdict({}).kind, "linearizable");
 });
 
-Deno.test("check: so are they without any revision, and with transactions and listings among them", () => {
+Deno.test("check: 100,000 operations without any revision, with transactions and listings among them, are found linearizable", () => {
   assertEquals(longVerdict({ forgotten: 1, unknown: 0.001 }).kind, "linearizable");
   assertEquals(longVerdict({ wide: 0.05, operations: 30_000 }).kind, "linearizable");
 });
@@ -154,7 +154,7 @@ function firstLongLived(history: History): [string, ReturnType<typeof entry>] {
   return ["", entry("")];
 }
 
-Deno.test("check: a revision that another key's write has passed makes a read stale, though its key alone allows it", () => {
+Deno.test("check: a read is stale if another key's write has a later revision, though its own key alone allows it", () => {
   const history: History = [
     put([1, 0, 1], "k=a", 5),
     put([1, 2, 50], "k=b", 10),
@@ -178,7 +178,7 @@ Deno.test("check: a revision that another key's write has passed makes a read st
   );
 });
 
-Deno.test("check: a write whose revision no answer showed finds none between two that follow one another", () => {
+Deno.test("check: a write whose revision no answer showed can't be between two writes with consecutive revisions", () => {
   const gone = (revision: number): History => [
     put([1, 0, 1], "k=a", 5),
     remove([9, 0, 1], "k", UNKNOWN),
@@ -192,7 +192,7 @@ Deno.test("check: a write whose revision no answer showed finds none between two
   assertEquals([verdictOf(gone(6)).kind, isLinearizable(gone(6))], ["violation", false]);
 });
 
-Deno.test("check: a write that was seen before the first revision was made finds none below it, and that is the end of it", () => {
+Deno.test("check: a write that was seen before the first revision was made has no possible revision: a violation", () => {
   const seen = (called: number): History => [
     get([2, 3, 5], "k", entry("a")),
     put([1, 2, 15], "k=a", null),
@@ -203,7 +203,7 @@ Deno.test("check: a write that was seen before the first revision was made finds
   assertEquals([verdictOf(second).kind, isLinearizable(second)], ["linearizable", true]);
 });
 
-Deno.test("check: a violation tells what was possible, what does not fit, and an order of all that came before", () => {
+Deno.test("check: a violation has the possible states, the operation that contradicts them, and an order of all before it", () => {
   const verdict = verdictOf([
     put([1, 0, 1], "k=a", 1),
     put([1, 2, 6], "k=b", 2),
@@ -253,7 +253,7 @@ Deno.test("check: half of a transaction of unknown outcome is not enough to expl
   assertEquals([verdictOf(page).kind, isLinearizable(page)], ["linearizable", true]);
 });
 
-Deno.test("check: bounds are kept: memory and time end a search that would not end", () => {
+Deno.test("check: the bounds on memory and time end an endless search", () => {
   const random = new SeededRandom(3);
   const hard = simulate({
     ...LONG,

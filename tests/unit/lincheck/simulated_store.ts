@@ -1,5 +1,5 @@
 /**
- * Histories as a store makes them that is linearizable by construction: every operation takes effect at one instant
+ * Histories of a store that is linearizable by construction: every operation takes effect at one instant
  * between its call and its return, and those without an answer at some later one, or never.
  */
 import type { Random } from "../../../lib/platform/clock.ts";
@@ -32,7 +32,7 @@ export interface Workload {
 
 /** How long an answer takes at most, in milliseconds. */
 const MAX_LATENCY_MS = 20;
-/** How long after its call an unanswered write may still happen. */
+/** Time after its call within which an unanswered write may still take effect. */
 const MAX_DELAY_MS = 400;
 /** Keys on which a transaction or listing works. */
 const WIDTH = 3;
@@ -64,7 +64,7 @@ export function simulate(workload: Workload): History {
   return history.toSorted((a, b) => a.calledAt - b.calledAt);
 }
 
-/** The name of a key; names stand in the order of their numbers. */
+/** The name of a key; names are in the order of their numbers. */
 export function keyName(number: number): string {
   return `key/${String(number).padStart(4, "0")}`;
 }
@@ -126,7 +126,7 @@ class SimulatedStore {
     this.#workload = workload;
   }
 
-  /** Does what was planned, and tells it as its client saw it. */
+  /** Performs the planned operation, and records it as its client saw it. */
   perform({ request, client, calledAt, returnedAt, effectAt, fate }: Plan): Operation {
     const operation = this.#take(request, { client, calledAt, returnedAt, happens: effectAt !== null });
     switch (fate) {

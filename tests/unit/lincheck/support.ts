@@ -20,12 +20,12 @@ export function verdictOf(history: History): Verdict {
   return check(history, LIMITS);
 }
 
-/** When an operation was called and returned, in milliseconds, and by whom. */
+/** When an operation was called and returned, in milliseconds, and by which client. */
 export type Span = readonly [client: number, calledAt: number, returnedAt: number | null];
 
 /** An unknown outcome. */
 export const UNKNOWN: Outcome<never> = { kind: "unknown" };
-/** It certainly did not happen. */
+/** The outcome of an operation that was certainly not applied. */
 export const NOT_APPLIED: Outcome<never> = { kind: "notApplied" };
 
 /** The store answered so. */
@@ -80,7 +80,7 @@ export function listed(key: string, seen: Entry): ListedEntry {
   return { key, ...seen };
 }
 
-/** Everything, and what differs from that. */
+/** A listing of everything, with these differences. */
 export function range(differences: Partial<KeyRange> = {}): KeyRange {
   return { prefix: "", start: null, end: null, after: null, reverse: false, ...differences };
 }

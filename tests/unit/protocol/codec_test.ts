@@ -51,7 +51,7 @@ function testValues<T>(format: Format<T>): void {
   });
 
   Deno.test(`${format.name}: a decoded frame does not change when its buffer is reused`, () => {
-    if (format.name === "commands" || format.name === "results") return; // theirs are views, by contract
+    if (format.name === "commands" || format.name === "results") return; // their values are views, by contract
     for (const value of goldenSamples(format).values()) {
       const buffer = format.encode(value);
       const decoded = format.decode(buffer);

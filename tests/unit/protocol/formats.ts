@@ -55,7 +55,7 @@ export interface Format<T> {
   readonly name: string;
   readonly encode: (value: T) => Uint8Array;
   readonly decode: (bytes: Uint8Array) => T;
-  /** Its union in the table; null where it is none. */
+  /** The union in the table; null if it is none. */
   readonly shape: Shape | null;
   /** Beginning of the names of its golden files, before the kind. */
   readonly prefix: string;
@@ -266,7 +266,7 @@ function configuration(maxInteger: number): fc.Arbitrary<Configuration> {
   return fc.tuple(ids, parts).map(([some, seeds]) => assemble(some, seeds));
 }
 
-/** As many members as there are seeds for, the first a voter; the ids that are left are those of removed nodes. */
+/** As many members as there are seeds, the first a voter; the remaining ids are those of removed nodes. */
 function assemble(
   ids: readonly number[],
   seeds: readonly { readonly part: Part; readonly details: Omit<MemberRecord, "id"> }[],
