@@ -1,16 +1,15 @@
 /**
  * The data directory: founded once, owned by one node of one cluster, used by one process at a time.
  *
- *     <data-dir>/LOCK        held while a process works here
- *     <data-dir>/identity    whose it is (identity.ts)
- *     <data-dir>/wal/        the write-ahead log (wal.ts)
- *     <data-dir>/snapshots/  snapshots (snapshot_store.ts)
- *     <data-dir>/unfinished  there while a restore or a recovery makes the directory; says how to go on
+ *     <data-dir>/LOCK        locked while a process uses the directory
+ *     <data-dir>/identity    the owner (identity.ts)
+ *     <data-dir>/wal/        the write-ahead log (wal/wal.ts)
+ *     <data-dir>/snapshots/  snapshots (snapshot/store.ts)
+ *     <data-dir>/unfinished  exists while a restore or a recovery creates the directory; has the advice to continue it
  *
- * The identity is written last when a directory is founded, so where it is, all the rest was there and durable; a
- * log without it, or it without the log's folder, is nothing that a crash leaves behind. Whoever restores a backup
- * founds the directory at the very end, and marks it as unfinished before anything else: a node does not start from
- * half of it, nor begins an empty log in its place.
+ * The identity is written last when a directory is founded, after all the rest is durable, so a crash never leaves a
+ * log without an identity, or an identity without the log's folder. A restore marks the directory as unfinished first
+ * and founds it last: a node does not start from a part of the state, nor does it begin an empty log there.
  */
 import { errorMessage } from "../platform/errors.ts";
 import { dirname } from "@std/path";
@@ -38,15 +37,15 @@ import { hasLostLog, isNotBegun, markNotBegun } from "./wal/segment.ts";
 
 /** Options for opening a data directory. */
 export interface DataDirectoryOptions {
-  /** Where it lies. */
+  /** The disk with the directory. */
   readonly disk: Disk;
   /** The directory; it and its parents are created when missing. */
   readonly path: string;
 }
 
-/** Options for making a data directory. */
+/** Options for creating a data directory with a state. */
 export interface MakingOptions extends DataDirectoryOptions {
-  /** Which command finishes it when it is interrupted, as a sentence. */
+  /** The command that continues it after an interruption, as a sentence. */
   readonly advice: string;
   /** Whether an attempt that was interrupted after the identity was written is started again. */
   readonly restartsInterrupted: boolean;
@@ -74,7 +73,7 @@ export class DataDirectory {
 
   /**
    * Opens the directory, and creates the missing parts of one without an identity.
-   * Throws a {@link DataDirectoryError} when it is in use, damaged or out of reach; nothing was changed then.
+   * Throws a {@link DataDirectoryError}, without any change, when it is in use, damaged or not accessible.
    */
   static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
     return await orUnusable(options.path, async () => {
@@ -84,8 +83,8 @@ export class DataDirectory {
   }
 
   /**
-   * Opens a directory that is to be made with a state, and marks it as unfinished, durably, until {@link finish}; what
-   * an interrupted attempt left in it goes. Throws as {@link open} does.
+   * Opens a directory to create it with a state, and marks it as unfinished, durably, until {@link finish}. Removes the
+   * files of an interrupted attempt. Throws like {@link open}.
    */
   static async make(options: MakingOptions): Promise<DataDirectory> {
     return await orUnusable(options.path, async () => {
@@ -94,7 +93,7 @@ export class DataDirectory {
     });
   }
 
-  /** Whether an interrupted {@link make} left this directory: it has never been a node's. */
+  /** Whether an interrupted {@link make} left this directory, so that no node has used it. */
   static isLeftover({ disk, path }: DataDirectoryOptions): boolean {
     if (disk.stat(path) !== "directory") return false;
     const names = disk.list(path);
@@ -106,24 +105,24 @@ export class DataDirectory {
     return this.#identity;
   }
 
-  /** Whether only the user who owns it can read it. One that an older kvraft made can be read by others, too. */
+  /** Whether only the user who owns it can read it. Older versions created directories that others could read. */
   get isPrivate(): boolean {
     return this.#disk.isPrivate(this.path);
   }
 
-  /** Where the write-ahead log lies. */
+  /** Path of the write-ahead log's folder. */
   get walDirectory(): string {
     return walDirectory(this.path);
   }
 
-  /** Where snapshots lie. */
+  /** Path of the snapshots' folder. */
   get snapshotDirectory(): string {
     return snapshotDirectory(this.path);
   }
 
   /**
    * Writes the identity of a directory that has none: durably, with everything in it so far.
-   * Throws {@link DataDirectoryUnusableError}; then it has no identity still, or has it at the next start.
+   * Throws {@link DataDirectoryUnusableError}; then the next start finds either no identity or this one.
    */
   found(identity: Identity): void {
     assert(this.#identity === null, "a data directory is founded once");
@@ -170,7 +169,7 @@ export class DataDirectory {
     removeMark(disk, path);
   }
 
-  /** Says that all of a directory that was being made is there. Throws {@link DataDirectoryUnusableError}. */
+  /** Removes the mark of an unfinished directory, durably. Throws {@link DataDirectoryUnusableError}. */
   finish(): void {
     assert(this.#identity !== null, "a directory is founded before it is finished");
     try {
@@ -180,7 +179,7 @@ export class DataDirectory {
     }
   }
 
-  /** Lets other processes use the directory. */
+  /** Unlocks the directory. */
   close(): void {
     this.#lock.release();
   }
@@ -213,8 +212,8 @@ async function openDirectory(
   making: MakingOptions | null,
 ): Promise<{ lock: DiskLock; identity: Identity | null }> {
   const { disk, path } = options;
-  // Asked before the lock, since locking creates a file and a refusal changes nothing; and again under the lock,
-  // since until then another process may have founded the directory.
+  // Checked before the lock, since locking creates a file and a refusal changes nothing; and again under the lock,
+  // since another process may have founded the directory meanwhile.
   const before = disk.stat(path) === null ? null : await readOwner(options, making);
   createDirectories(disk, path);
   const lock = disk.lock(`${path}/LOCK`);
@@ -229,7 +228,7 @@ async function openDirectory(
     const identity = await readOwner(options, making);
     if (identity === null && making !== null) beginMaking(making);
     if (identity === null) createSubdirectories(disk, path);
-    // It was finished, all but for the mark.
+    // Only the mark had not been removed.
     else removeMark(disk, path);
     // The subdirectories are durable before the identity, and so is an identity whose writer ended before its last sync.
     disk.syncDirectory(path);
@@ -260,7 +259,7 @@ function createDirectories(disk: Disk, path: string): void {
   try {
     disk.createDirectory(path);
   } catch (error) {
-    // Nodes that are started side by side create the folder above theirs at the same moment.
+    // Nodes that start concurrently may create a common parent folder at the same moment.
     if (disk.stat(path) !== "directory") throw error;
   }
 }
@@ -274,13 +273,13 @@ function syncAncestors(disk: Disk, path: string): void {
     try {
       disk.syncDirectory(ancestor);
     } catch {
-      // Where this process may not look it has not created anything.
+      // This process has created nothing in a folder that it must not read.
       return;
     }
   }
 }
 
-/** Marks a directory as unfinished, durably, and then removes what an interrupted attempt left in it. */
+/** Marks a directory as unfinished, durably, and then removes the files of an interrupted attempt. */
 function beginMaking({ disk, path, advice }: MakingOptions): void {
   const mark = disk.open(`${path}/${UNFINISHED}`, "create");
   try {
@@ -352,12 +351,12 @@ async function readOwner(
   }
   const owner = await readIdentityFile(disk, path);
   const wal = walDirectory(path);
-  // An empty log would be begun in its place, and the node would vote again on what it has forgotten.
+  // With an empty log in its place the node could vote a second time in a term.
   if (disk.stat(wal) === null || hasLostLog(disk, wal)) {
     throw missing(path, {
       subdirectory: wal,
       reason:
-        `the log (wal/) of node ${owner.nodeId} is gone, and with it what this node has promised its peers`,
+        `the log (wal/) of node ${owner.nodeId} is missing, and with it the node's votes and acknowledged entries`,
     });
   }
   const snapshots = snapshotDirectory(path);
@@ -365,7 +364,7 @@ async function readOwner(
     throw missing(path, {
       subdirectory: snapshots,
       reason:
-        `the snapshots (snapshots/) of node ${owner.nodeId} are gone, and with them what its log began from`,
+        `the snapshots (snapshots/) of node ${owner.nodeId} are missing, and with them the state before its log`,
     });
   }
   return owner;
@@ -380,7 +379,7 @@ async function unfinished({ disk, path }: DataDirectoryOptions): Promise<DataDir
     const advice = new TextDecoder().decode(bytes.subarray(0, length)).replaceAll("\0", "");
     return new DataDirectoryUnfinishedError(path, {
       reason: "a restore or a recovery of it was interrupted, and it has only a part of the state",
-      advice: advice === "" ? "Run the same `kvraft server restore …` or `recover …` once more." : advice,
+      advice: advice === "" ? "Run the same `kvraft server restore …` or `recover …` again." : advice,
     });
   } finally {
     file.close();

@@ -1,11 +1,12 @@
-/** The errors of storage. Every message says what could not be done, why, and what to do. */
+/** The errors of storage. Every message has the failed operation, the reason, and advice. */
 import { InvariantError } from "../platform/assert.ts";
 import { isDiskFull, isForbidden, isOutOfDescriptors } from "../platform/disk.ts";
 import { errorMessage } from "../platform/errors.ts";
 
 /**
- * How a node that lost its log comes back: as another. An emptied node no longer has what it acknowledged, so its vote
- * would be amnesia; the new one learns everything before it counts, and the lost one is removed in the same change.
+ * Advice for a node that lost its log: it is replaced by a node with a new id. With an empty log the old node could vote
+ * twice in a term, and lacks entries that it acknowledged. The new one receives the state before it becomes a voter, and
+ * the lost one is removed in the same change.
  */
 export const REBUILD_ADVICE =
   "To rebuild this node from its peers: start a new node with an empty data directory and a new id " +
@@ -42,7 +43,7 @@ export class OutOfDescriptorsError extends Error {
   }
 }
 
-/** The disk failed in a way after which what it holds is not known (a failed sync above all): this log is of no more use. */
+/** The disk failed in a way that leaves its content unknown, such as a failed sync: the log cannot be used any more. */
 export class LogFailedError extends Error {
   override readonly name = "LogFailedError";
   /** Stable name of this error. */
@@ -57,7 +58,7 @@ export class LogFailedError extends Error {
   }
 }
 
-/** Where and how the log is damaged. */
+/** Position and reason of a log's damage. */
 export interface LogDamage {
   /** The segment's path. */
   readonly file: string;
@@ -69,7 +70,7 @@ export interface LogDamage {
   readonly reason: string;
 }
 
-/** The log's content is not what was written. Nothing was changed on the disk. */
+/** The log's content differs from the written bytes. Nothing was changed on the disk. */
 export class LogDamagedError extends Error {
   override readonly name = "LogDamagedError";
   /** Stable name of this error. */
@@ -97,7 +98,7 @@ export const FORBIDDEN_ADVICE =
   "Nothing is wrong with the disk: give this process the right to read and write every file there (`chown -R`, " +
   "`chmod -R u+rwX`), and start the node again.";
 
-/** Why a data directory is not opened. Nothing was changed in it. */
+/** The base of the errors for which a data directory is not opened. Nothing was changed in it. */
 export abstract class DataDirectoryError extends Error {
   /** Stable name of this error. */
   abstract readonly code: string;
@@ -112,7 +113,7 @@ export abstract class DataDirectoryError extends Error {
   }
 }
 
-/** Another process works in this directory. */
+/** Another process uses this directory. */
 export class DataDirectoryLockedError extends DataDirectoryError {
   override readonly name = "DataDirectoryLockedError";
   override readonly code = "dataDirectoryLocked";
@@ -154,7 +155,7 @@ export class DataDirectoryUnusableError extends DataDirectoryError {
   override readonly code = "dataDirectoryUnusable";
 }
 
-/** The log's beginning was removed when a snapshot had it, and that snapshot is not to be had. Nothing was changed. */
+/** The snapshot that has the entries before the log's first one is missing. Nothing was changed. */
 export class SnapshotMissingError extends Error {
   override readonly name = "SnapshotMissingError";
   /** Stable name of this error. */
@@ -188,13 +189,13 @@ export class LogMissingError extends Error {
   constructor(directory: string, options: { readonly snapshotIndex: number }) {
     super(
       `Cannot open the log in ${directory}: it holds no segment, though a snapshot of entry ${options.snapshotIndex} ` +
-        "shows that this node had a log. With it is gone what this node has promised its peers. Put wal/ back if " +
+        "shows that this node had a log. Its votes and acknowledged entries are lost with it. Put wal/ back if " +
         `you can. ${REBUILD_ADVICE}`,
     );
   }
 }
 
-/** Where and how a snapshot is damaged. */
+/** Position and reason of a snapshot's damage. */
 export interface SnapshotDamage {
   /** The snapshot's path. */
   readonly file: string;
@@ -206,7 +207,7 @@ export interface SnapshotDamage {
   readonly cause?: unknown;
 }
 
-/** A snapshot holds not what was written. Nothing was changed on the disk. */
+/** A snapshot's content differs from the written bytes. Nothing was changed on the disk. */
 export class SnapshotDamagedError extends Error {
   override readonly name: string = "SnapshotDamagedError";
   /** Stable name of this error. */
@@ -230,7 +231,7 @@ export class SnapshotDamagedError extends Error {
   }
 }
 
-/** A file does not begin like a snapshot: it is another file. Says nothing of rebuilding a node. */
+/** A file does not begin like a snapshot: it is another file. The message has no advice to rebuild a node. */
 export class NotASnapshotError extends SnapshotDamagedError {
   override readonly name = "NotASnapshotError";
 
@@ -242,7 +243,7 @@ export class NotASnapshotError extends SnapshotDamagedError {
   }
 }
 
-/** The bytes of a snapshot could not be had. Whether they are what was written is not known: this is no damage. */
+/** A snapshot could not be read. Whether it is damaged is unknown. */
 export class SnapshotUnreadableError extends Error {
   override readonly name = "SnapshotUnreadableError";
   /** Stable name of this error. */
@@ -275,14 +276,14 @@ export class NewerSnapshotError extends Error {
   }
 }
 
-/** A snapshot can't be written or received. Those there were are untouched, and the log is still whole. */
+/** A snapshot cannot be written or received. Existing snapshots and the log are unchanged. */
 export class SnapshotWriteError extends Error {
   override readonly name = "SnapshotWriteError";
   /** Stable name of this error. */
   readonly code = "snapshotWriteFailed";
   /** Whether the disk was full, which may be temporary. */
   readonly isFull: boolean;
-  /** Whether no file descriptor was left, which may come back. */
+  /** Whether no file descriptor was left, which may be temporary. */
   readonly isOutOfDescriptors: boolean;
 
   constructor(file: string, options: { readonly reason: string; readonly cause: unknown }) {
@@ -308,8 +309,8 @@ export class SnapshotWriteError extends Error {
 export type Shortage = "diskFull" | "outOfDescriptors";
 
 /**
- * What an operation lacked that may come back, so that the very same call is to be repeated later; null for every
- * other error. A failed sync is never among them.
+ * Returns the temporary shortage that an error reports, so that the same call may be repeated later; null for every other
+ * error. A failed sync is never repeated.
  */
 export function shortageOf(error: unknown): Shortage | null {
   if (error instanceof LogFullError) return "diskFull";
@@ -323,7 +324,7 @@ export function openingError(directory: string, error: unknown): Error {
   return isForbidden(error) ? forbidden(directory, error) : storageError(directory, error);
 }
 
-/** A file that this process has no permission for is not a fault of the disk. */
+/** Returns the error for a file that this process has no permission for, which is no failure of the disk. */
 function forbidden(directory: string, error: unknown): DataDirectoryUnusableError {
   return new DataDirectoryUnusableError(directory, {
     reason: errorMessage(error),

@@ -1,5 +1,5 @@
 /**
- * Whose data directory it is. The file `identity` says so in JSON, so that an operator can read it:
+ * The owner of a data directory. The file `identity` has it as JSON, so that an operator can read it:
  * `{"formatVersion":1,"clusterId":"7f3a…","clusterName":"kvraft","nodeId":2,"dataId":…,"founders":[…],"checksum":…}`.
  */
 import { crc32 } from "node:zlib";
@@ -8,7 +8,7 @@ import { crc32 } from "node:zlib";
 export interface Founder {
   /** The node. */
   readonly id: number;
-  /** host:port at which the others were to dial it then. */
+  /** host:port at which the others dialled it then. */
   readonly address: string;
 }
 
@@ -16,7 +16,7 @@ export interface Founder {
 export interface Identity {
   /** The cluster (16 hex characters). */
   readonly clusterId: string;
-  /** The cluster as its people call it. */
+  /** The cluster's name, chosen by its operators. */
   readonly clusterName: string;
   /** The node within the cluster. */
   readonly nodeId: number;
@@ -29,7 +29,7 @@ export interface Identity {
 /** The owner of a log, as its files state it. */
 export type LogOwner = Pick<Identity, "clusterId" | "nodeId">;
 
-/** Version of everything in the data directory. It grows when an older kvraft could not read the directory any more. */
+/** Version of all formats in the data directory. It is increased when older versions cannot read the directory any more. */
 export const FORMAT_VERSION = 1;
 
 /** Maximum bytes of an identity file. To detect a longer one, read at least one byte more. */
@@ -64,7 +64,7 @@ function checksumOf({ clusterId, clusterName, nodeId, dataId, founders }: Identi
   return crc32(JSON.stringify([FORMAT_VERSION, clusterId, clusterName, nodeId, dataId, ...addresses]));
 }
 
-/** Reads the content of an identity file. Fields it does not know are ignored; a newer version is found before anything else is asked of it. */
+/** Decodes an identity file. Unknown fields are ignored; the version is checked before any other field. */
 export function decodeIdentity(bytes: Uint8Array): DecodedIdentity {
   if (bytes.length > MAX_IDENTITY_BYTES) return { kind: "damaged", reason: "it is too long" };
   let value: unknown;

@@ -1,6 +1,7 @@
 /**
- * What is in a data directory, for people: read only, without a lock. Beside a running process it is a picture of a
- * moment; if that process interferes (it removed a segment, or a batch is half written), it reads again.
+ * The inspection of a data directory for operators: read only, without a lock. While a process uses the directory the
+ * report may be out of date; if the process interferes (it removed a segment, or a batch is partly written), the
+ * inspection reads again.
  */
 import { errorCode, errorMessage } from "../platform/errors.ts";
 import type { EntryId, HardState } from "../raft/types.ts";
@@ -76,7 +77,7 @@ export interface DataDirectoryReport {
   readonly path: string;
   /** Its identity; null without one, or when that cannot be read. */
   readonly identity: Identity | null;
-  /** Why it would not be opened as it is, as a sentence; null when it would. */
+  /** The reason for which a start would refuse it, as a sentence; null when it would not. */
   readonly refusal: string | null;
   readonly segments: readonly SegmentReport[];
   /** Null when a start would refuse it. */
@@ -85,10 +86,10 @@ export interface DataDirectoryReport {
   readonly snapshots: readonly SnapshotReport[];
 }
 
-/** Looks so many times before it believes in damage that a running process may have caused by being at work. */
+/** Number of attempts before damage is reported, since a running process may cause its appearance. */
 const LOOKS = 3;
 
-/** Reports what is in a data directory. Changes nothing. Throws what the disk throws. */
+/** Reports the content of a data directory. Changes nothing. Throws the disk's errors. */
 export async function inspectDataDirectory(
   options: { readonly disk: Disk; readonly path: string },
 ): Promise<DataDirectoryReport> {
@@ -141,7 +142,7 @@ function logReport(recovery: Recovery): LogReport {
   return { hardState, compacted, lastIndex, lastTerm, cut, isReset: mustReset, configurations };
 }
 
-/** The error with which a start would fail, as a sentence. */
+/** Returns the error with which a start would fail, as a sentence. */
 async function orRefusal<T>(
   action: () => Promise<T>,
 ): Promise<{ value: T | null; refusal: string | null; error: unknown }> {

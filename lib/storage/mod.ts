@@ -1,40 +1,38 @@
 /**
- * Storage: what a node must find again after a crash.
+ * Storage: the state that survives a crash of a node.
  *
- * It holds the data directory (one owner, one process at a time) and in it the write-ahead log with the hard state in
- * the same stream. Everything goes through the `Disk` interface, so that a simulator can lose, tear and damage what
- * was written; `DenoDisk` is the real one.
+ * It has the data directory (one owner, one process at a time) and in it the write-ahead log, whose stream of records
+ * includes the hard state. All access goes through the `Disk` interface (lib/platform), so that a simulator can lose,
+ * tear and damage written bytes.
  *
- *     disk.ts, deno_disk.ts      files and directories, as the rest of this module uses them
- *     data_directory.ts          set-up, lock, identity
- *     record.ts                  a record's bytes
- *     segment.ts                 segment files and their preparation
- *     active_segment.ts          the segment that is written to
- *     batch.ts                   what one append writes, and in which order
- *     log_state.ts               what the log says so far; the one place where an entry overrides others
- *     recovery.ts, torn_tail.ts  reading the log back; torn or damaged
- *     kept_entries.ts            what of it is kept
- *     log_reader.ts              entries for peers that are far behind
- *     removal.ts                 segments that go
- *     wal.ts                     the open log
- *     snapshot_format.ts         a snapshot's bytes
- *     snapshot_reader.ts         reading and verifying them, wherever they are
- *     snapshot_file.ts           how a snapshot file comes to have its name
- *     snapshot_writer.ts, snapshot_receiver.ts   of this node's state; from a peer
- *     snapshot_store.ts          the snapshots of a data directory
- *     inspection.ts              what is in a data directory, without changing anything
+ *     data_directory.ts        set-up, lock, identity
+ *     identity.ts              the identity file
+ *     inspection.ts            the content of a data directory, read only
+ *     wal/record.ts            encoding of a record
+ *     wal/segment.ts           segment files: names, preparation, removal
+ *     wal/active_segment.ts    the segment that is written to
+ *     wal/batch.ts             the records of one append, and their order
+ *     wal/log_state.ts         the content of the log without data; the only code by which an entry overrides others
+ *     wal/recovery.ts          reading the log back
+ *     wal/torn_tail.ts, wal/span_checksums.ts   distinguishing a torn tail from damage
+ *     wal/reader.ts            reading records, for recovery and for peers that are far behind
+ *     wal/wal.ts               the open log
+ *     snapshot/format.ts       encoding of a snapshot
+ *     snapshot/reader.ts       reading and verifying one from any source
+ *     snapshot/writer.ts, snapshot/receiver.ts   writing one of this node's state; receiving one from a peer
+ *     snapshot/store.ts        the snapshots of a data directory
  *
  * Two rules connect a snapshot and the log. A snapshot is durable before the log is compacted or reset to it; and the
- * caller that opens the log passes the snapshot from which the state machine begins, so that the two are compared. A node
- * restored from a backup gets its log so: open it without a snapshot, append `{ snapshot, hardState, entries: [] }`
- * with the snapshot's index and term, sync; the directory is founded last.
+ * caller that opens the log passes the snapshot from which the state machine begins, so that the two are compared. A
+ * restore of a backup creates a node's log in these steps: open it without a snapshot, append
+ * `{ snapshot, hardState, entries: [] }` with the snapshot's index and term, sync; found the directory last.
  *
- * What it leaves out, and why:
+ * Outside its scope:
  *
- * - What a snapshot's content and configuration mean. That is for lib/kv and lib/protocol; here they are bytes.
- * - Repair. A damaged log is refused whole: which entries were acknowledged is known to the peers, not to this file.
- * - Protection against a disk that loses what it reported synced, as long as nothing is left to tell by: if the whole
- *   last batch and the sync mark behind it are gone, the log simply ends before them.
+ * - The meaning of a snapshot's content and configuration. lib/kv and lib/protocol decode them; here they are bytes.
+ * - Repair. A damaged log is refused: only the peers know which entries were acknowledged.
+ * - Full protection against a disk that loses synced bytes: if the complete last batch and the sync mark after it are
+ *   lost, the log ends before them without a trace.
  */
 export {
   type Disk,

@@ -2,8 +2,8 @@
  * A client's connection at the server, with flow control for a client that sends requests faster than it reads answers.
  *
  * Reading pauses while MAX_CLIENT_REQUESTS_IN_FLIGHT requests wait for answers, while CLIENT_QUEUE_PAUSE_BYTES of
- * answers wait to leave, or while the server wishes it. Beyond CLIENT_QUEUE_BUSY_BYTES what was read is answered
- * `busy`; beyond CLIENT_QUEUE_MAX_BYTES the connection is closed.
+ * answers are queued, or while the server has paused it. Beyond CLIENT_QUEUE_BUSY_BYTES the results of reads are
+ * replaced by `busy`; beyond CLIENT_QUEUE_MAX_BYTES the connection is closed.
  */
 import {
   type ClientRequest,
@@ -24,17 +24,17 @@ import {
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
 } from "../protocol/limits.ts";
 
-/** What the server does with a client's connection. */
+/** The server's handlers of the events of a client's connection. */
 export interface ClientHandlers {
-  /** A request came in; it gets exactly one answer, now or later, through {@link ClientConnection.send}. */
+  /** Handles a request; it gets exactly one answer, now or later, through {@link ClientConnection.send}. */
   readonly onRequest: (request: ClientRequest) => void;
-  /** Fewer than CLIENT_QUEUE_PAUSE_BYTES wait to leave, and some have left: more answers may be made. */
+  /** Called when bytes were sent and fewer than CLIENT_QUEUE_PAUSE_BYTES are queued: more answers may be made. */
   readonly onWritable: () => void;
-  /** The connection is gone: nothing comes in or goes out any more. Called once. */
+  /** Called once when the connection is closed: nothing is received or sent any more. */
   readonly onClose: () => void;
 }
 
-/** One client. */
+/** The connection of one client. */
 export class ClientConnection {
   /** The other end, for logs. */
   readonly remote: string;
@@ -43,7 +43,7 @@ export class ClientConnection {
   #isPausedByServer = false;
   #onWritable = (): void => {};
 
-  /** Made by the listener once the client has said hello. */
+  /** Called by the listener after the client's hello. */
   constructor(channel: FrameChannel) {
     this.remote = channel.remote;
     this.#channel = channel;
@@ -58,22 +58,25 @@ export class ClientConnection {
     return this.#unanswered;
   }
 
-  /** Whether it was closed from this side. */
+  /** Whether this node has closed it. */
   get isClosed(): boolean {
     return this.#channel.closeReason !== null;
   }
 
-  /** Bytes that wait to leave. */
+  /** Queued bytes of answers. */
   get queuedBytes(): number {
     return this.#channel.queuedBytes;
   }
 
-  /** Whether so many bytes wait to leave that nothing should be read for this client until fewer do. */
+  /** Whether so many bytes are queued that nothing should be read for this client until fewer are. */
   get isBacklogged(): boolean {
     return this.queuedBytes >= CLIENT_QUEUE_PAUSE_BYTES;
   }
 
-  /** Queues a message for the end of the turn; false when the connection is closed (or is now, for not reading). */
+  /**
+   * Queues a message for the end of the turn. Returns false when the connection is closed, or is closed by this call
+   * because the client does not read.
+   */
   send(message: ServerMessage): boolean {
     if (message.kind !== "leader" && message.kind !== "members") this.#unanswered -= 1;
     const isSent = this.#send(this.#orBusy(message));
@@ -86,29 +89,29 @@ export class ClientConnection {
     this.#channel.fail(error);
   }
 
-  /** So many bytes of requests are held, whose answers the client does not take. */
+  /** Sets the bytes of requests that are held because the client does not read their answers. */
   hold(bytes: number): void {
     this.#channel.hold(bytes);
   }
 
-  /** Hands over no further requests until {@link resumeReading}. */
+  /** Delivers no further requests until {@link resumeReading}. */
   pauseReading(): void {
     this.#isPausedByServer = true;
     this.#updateReading();
   }
 
-  /** Goes on after {@link pauseReading}. */
+  /** Continues after {@link pauseReading}. */
   resumeReading(): void {
     this.#isPausedByServer = false;
     this.#updateReading();
   }
 
-  /** Closes once what waits is out, or after a while. */
+  /** Closes once the queued answers are sent, or after CLOSE_FLUSH_TIMEOUT_MS. */
   close(reason: string): Promise<void> {
     return this.#channel.finish(reason, CLOSE_FLUSH_TIMEOUT_MS);
   }
 
-  /** Hands requests to `onRequest` until the connection ends; resolves to why. Rejects with what `onRequest` throws. */
+  /** Calls `onRequest` with each request until the connection ends; resolves to the reason. Rejects with an error that `onRequest` throws. */
   serve({ onRequest, onWritable }: Pick<ClientHandlers, "onRequest" | "onWritable">): Promise<string> {
     this.#onWritable = onWritable;
     return this.#channel.readFrames((payload) => {
@@ -120,7 +123,7 @@ export class ClientConnection {
     });
   }
 
-  /** The request in a frame; null when there is none that this version knows, which the client has then been told. */
+  /** Returns the request in a frame; null, with an error sent to the client, if this version does not know it. */
   #decode(payload: Uint8Array): ClientRequest | null {
     try {
       return decodeClientRequest(payload);
@@ -139,8 +142,8 @@ export class ClientConnection {
   }
 
   /**
-   * Replaces what was read by a short refusal when too much waits to leave: the client may ask again. The result of a
-   * write goes out all the same, but without the value that it may include, which the client may ask for again.
+   * Replaces the result of a read by a short refusal when too many bytes are queued: the client may repeat the read. The
+   * result of a write is always sent, but without the value that it may include, which the client may read.
    */
   #orBusy(message: ServerMessage): ServerMessage {
     if (message.kind === "writeResult" && this.queuedBytes >= CLIENT_QUEUE_BUSY_BYTES) {

@@ -25,15 +25,15 @@ export interface FrameChannelOptions {
   readonly clock: Clock;
   readonly sizes: ChannelSizes;
   /**
-   * A frame could not be encoded (it is too large, say): the channel has been closed for it, and {@link
-   * FrameChannel.send} gives false. Without it the error is thrown to whoever sends, and the channel lives.
+   * Called when a frame could not be encoded, for example because it is too large: the channel was closed, and {@link
+   * FrameChannel.send} returns false. Without this handler `send` throws the error, and the channel stays open.
    */
   readonly onFault?: ((error: unknown) => void) | null;
-  /** Counts what waits on it, and may close it for that; null counts nothing. */
+  /** Counts the channel's waiting bytes, and may close the channel because of them; null counts nothing. */
   readonly memory?: WaitingMemory | null;
 }
 
-/** Frames both ways over one connection, which it owns. Until {@link allow}, only frames as long as a hello come in. */
+/** Frames in both directions over one connection, which it owns. Until {@link allow}, only frames as long as a hello are received. */
 export class FrameChannel {
   /** The other end, for logs. */
   readonly remote: string;
@@ -49,11 +49,11 @@ export class FrameChannel {
   /** Sent bytes and received frames at the last report to #share. */
   #reportedBytesOut = 0;
   #reportedFrames = 0;
-  /** What had been sent at the last {@link check}. */
+  /** Bytes sent at the last {@link check}. */
   #bytesAtCheck = 0;
   #onProgress: () => void = () => {};
 
-  /** Takes the connection over. */
+  /** Becomes the owner of the connection. */
   constructor(connection: Connection, { clock, sizes, onFault = null, memory = null }: FrameChannelOptions) {
     this.#onFault = onFault;
     this.remote = connection.remote;
@@ -78,22 +78,22 @@ export class FrameChannel {
     if (this.#share !== null) this.#reader.onHeld(() => this.#account());
   }
 
-  /** Why it was closed from this side; null while it was not. */
+  /** The reason for which this node closed it; null if it did not. */
   get closeReason(): string | null {
     return this.#closeReason;
   }
 
-  /** Whether frames still go out: it is neither closed nor about to be. */
+  /** Whether frames are still sent: it is neither closed nor closing. */
   get isOpen(): boolean {
     return this.#closeReason === null && this.#finishing === null;
   }
 
-  /** Bytes that wait to leave. */
+  /** Queued bytes. */
   get queuedBytes(): number {
     return this.#writer.queuedBytes;
   }
 
-  /** Bytes that have left. */
+  /** Sent bytes. */
   get bytesOut(): number {
     return this.#writer.bytesOut;
   }
@@ -103,12 +103,12 @@ export class FrameChannel {
     return this.#writer.bytesWritten;
   }
 
-  /** Calls `listener` whenever fewer bytes wait to leave than before. */
+  /** Calls `listener` whenever queued bytes were sent. */
   onProgress(listener: () => void): void {
     this.#onProgress = listener;
   }
 
-  /** Changes how long frames may be that come in. */
+  /** Changes the limits on received frames. */
   allow(limits: FrameLimits): void {
     this.#reader.allow(limits);
   }
@@ -124,7 +124,7 @@ export class FrameChannel {
     this.#writer.countIn(traffic);
   }
 
-  /** Queues a frame for the end of the turn; false when it is not taken. Throws only without `onFault`. */
+  /** Queues a frame for the end of the turn; returns false if it is refused. Throws only without `onFault`. */
   send<T>(encode: EncodePayload<T>, message: T): boolean {
     try {
       const isTaken = this.#writer.send(encode, message);
@@ -132,7 +132,7 @@ export class FrameChannel {
       return isTaken;
     } catch (error) {
       if (this.#onFault === null) throw error;
-      // What one connection asked for must not end the node in whose turn the answer is written.
+      // An answer that cannot be encoded must end its connection, not the node.
       this.fail(error);
       return false;
     }
@@ -176,7 +176,7 @@ export class FrameChannel {
     this.#reader.pause();
   }
 
-  /** Goes on after {@link pauseReading}. */
+  /** Continues after {@link pauseReading}. */
   resumeReading(): void {
     this.#reader.resume();
   }
@@ -209,7 +209,7 @@ export class FrameChannel {
     this.#share.set(queuedBytes + heldBytes + this.#heldBytes, hasMoved);
   }
 
-  /** Takes no further frames in either direction, and closes once those that wait are out, or after `timeoutMs`. */
+  /** Accepts no further frames in either direction, and closes once the queued ones are sent, or after `timeoutMs`. */
   finish(reason: string, timeoutMs: number): Promise<void> {
     this.#finishing ??= this.#finishNow(reason, timeoutMs);
     return this.#finishing;

@@ -13,7 +13,7 @@ import type { RequestTurns } from "./request_turns.ts";
 /** Bytes of the length before each frame. */
 export const FRAME_HEADER_BYTES = 4;
 
-/** How a stream of frames ended. */
+/** The end of a stream of frames. */
 export type StreamEnd =
   /** The other end closed it between two frames. */
   | { readonly kind: "ended" }
@@ -23,10 +23,10 @@ export type StreamEnd =
   | { readonly kind: "frameTooLarge"; readonly bytes: number; readonly maxBytes: number }
   /** The other end speaks another protocol; detected only while single frames are read. */
   | { readonly kind: "otherProtocol"; readonly looksLike: string }
-  /** The connection broke, or was closed from this side. */
+  /** The connection broke, or this node closed it. */
   | { readonly kind: "failed"; readonly error: unknown };
 
-/** How long frames may be. */
+/** Limits on the sizes of frames. */
 export interface FrameLimits {
   /** Longest accepted payload. */
   readonly maxFrameBytes: number;
@@ -65,7 +65,7 @@ export class FrameReader {
   #heldBytes = 0;
   #onHeld: () => void = () => {};
 
-  /** Reads nothing yet. */
+  /** Does not begin to read. */
   constructor(connection: Connection, options: FrameReaderOptions) {
     this.#connection = connection;
     this.#bufferBytes = options.bufferBytes;
@@ -73,22 +73,22 @@ export class FrameReader {
     this.#buffer = new Uint8Array(options.bufferBytes);
   }
 
-  /** Changes how long frames may be, from the next one on. */
+  /** Changes the limits, from the next frame on. */
   allow(limits: FrameLimits): void {
     this.#limits = limits;
   }
 
-  /** Adds to `traffic` what is read from now on. */
+  /** Counts the bytes read from now on in `traffic`. */
   countIn(traffic: Traffic): void {
     this.#traffic = traffic;
   }
 
-  /** Hands frames out only in such turns from now on. */
+  /** Delivers frames only in these turns from now on. */
   shareTurns(turns: RequestTurns): void {
     this.#turns = turns;
   }
 
-  /** Bytes of memory that a frame takes of which only a part has come; 0 between frames. */
+  /** Bytes of memory held by a partly received frame; 0 between frames. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -117,7 +117,7 @@ export class FrameReader {
     if (!this.#stopped) this.#pause ??= withResolvers();
   }
 
-  /** Goes on after {@link pause}. */
+  /** Continues after {@link pause}. */
   resume(): void {
     this.#pause?.resolve();
     this.#pause = null;
@@ -133,8 +133,8 @@ export class FrameReader {
   }
 
   /**
-   * Reads one frame; its payload is a copy. For a conversation that goes step by step, such as the hello: what speaks
-   * another protocol is recognised by its first bytes.
+   * Reads one frame; its payload is a copy. Used where each frame answers the one before, such as the hello: another
+   * protocol is recognised by its first bytes.
    */
   async readFrame(): Promise<{ readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd> {
     while (true) {
@@ -150,8 +150,8 @@ export class FrameReader {
   }
 
   /**
-   * Reads frames and hands each to `onFrame` until the stream ends; resolves to how. The payload is a view that is
-   * valid only during the call. Rejects only with what `onFrame` throws.
+   * Reads frames and calls `onFrame` with each until the stream ends; resolves to that end. The payload is a view that
+   * is valid only during the call. Rejects only with an error that `onFrame` throws.
    */
   async readFrames(onFrame: (payload: Uint8Array) => void): Promise<StreamEnd> {
     while (true) {
@@ -185,7 +185,7 @@ export class FrameReader {
     this.#endWait = null;
   }
 
-  /** The next frame that is complete, as a view of the buffer; null when more must be read first. */
+  /** Returns the next complete frame as a view of the buffer; null when more bytes must be read first. */
   #takeFrame(): { readonly kind: "frame"; readonly payload: Uint8Array } | StreamEnd | null {
     const length = this.#payloadLength();
     if (length === null) return null;
@@ -198,7 +198,7 @@ export class FrameReader {
     return { kind: "frame", payload: this.#buffer.subarray(begin, begin + length) };
   }
 
-  /** The length that the next frame announces; null while its header is incomplete. */
+  /** Returns the length that the next frame announces; null while its header is incomplete. */
   #payloadLength(): number | null {
     if (this.#end - this.#start < FRAME_HEADER_BYTES) return null;
     return this.#byteAt(0) * 2 ** 24 + this.#byteAt(1) * 2 ** 16 + this.#byteAt(2) * 2 ** 8 + this.#byteAt(3);
@@ -208,7 +208,7 @@ export class FrameReader {
     return this.#buffer[this.#start + offset] ?? 0;
   }
 
-  /** Reads once; null when that brought something, else how the stream ended. */
+  /** Reads once; resolves to null if bytes arrived, else to the end of the stream. */
   async #fill(): Promise<StreamEnd | null> {
     this.#reserve();
     this.#noteHeld();
@@ -232,8 +232,8 @@ export class FrameReader {
   }
 
   /**
-   * Leaves free space behind #end. The buffer grows only when it is full of bytes that did arrive, so that a length
-   * that is a lie costs its sender as much as the reader.
+   * Makes free space after #end. The buffer grows only when it is full of received bytes, so that a false length costs
+   * its sender as many bytes as the reader.
    */
   #reserve(): void {
     const bufferBytes = this.#bufferBytes;
@@ -259,7 +259,7 @@ export class FrameReader {
   }
 }
 
-/** How a stream ended, as the second half of a sentence. */
+/** Returns the end of a stream as the second half of a sentence. */
 export function describeEnd(end: StreamEnd): string {
   switch (end.kind) {
     case "ended":

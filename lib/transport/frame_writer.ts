@@ -1,8 +1,8 @@
 /**
- * Sends frames on a connection: what is sent in one turn of the event loop leaves in one write.
+ * Sends frames on a connection: the frames of one turn of the event loop are sent in one write.
  *
- * Two buffers take turns: one is being written while the other gathers. There is one write at a time and each goes
- * on where the last one stopped, so frames never interleave. What waits is bounded in bytes.
+ * There are two buffers: one is written while the other collects frames. There is one write at a time and each
+ * continues where the last one ended, so frames never interleave. The queued bytes are bounded.
  */
 import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -15,13 +15,13 @@ import { withResolvers } from "../platform/promise.ts";
 /** Options of a {@link FrameWriter}. */
 export interface FrameWriterOptions {
   readonly clock: Clock;
-  /** Once this many bytes wait, frames are refused until fewer do. The bound in memory is one frame more. */
+  /** Number of queued bytes from which on frames are refused. The bound in memory is one frame more. */
   readonly maxQueuedBytes: number;
-  /** A buffer that grew beyond this is given back once its bytes are out. */
+  /** Size beyond which a buffer is freed once its bytes are sent. */
   readonly retainedBytes: number;
-  /** Some bytes have left; fewer wait than before. */
+  /** Called when queued bytes were sent. */
   readonly onProgress: () => void;
-  /** A write failed: nothing more can be sent. Called once. */
+  /** Called once when a write failed: nothing more can be sent. */
   readonly onFailed: (error: unknown) => void;
 }
 
@@ -34,28 +34,28 @@ export class FrameWriter {
   readonly #options: FrameWriterOptions;
   #gathering = new MessagePackWriter();
   #leaving = new MessagePackWriter();
-  /** Bytes of #leaving that are not out yet. */
+  /** Bytes of #leaving that are not sent yet. */
   #leavingBytes = 0;
   #bytesOut = 0;
   #bytesWritten = 0;
   #isBusy = false;
   #traffic: Traffic | null = null;
-  /** finishing: takes nothing more, and writes what it has. stopped: does neither. */
+  /** finishing: refuses frames, and sends the queued ones. stopped: does neither. */
   #state: "open" | "finishing" | "stopped" = "open";
   readonly #drained = withResolvers<void>();
 
-  /** Sends nothing yet. */
+  /** Sends nothing. */
   constructor(connection: Connection, options: FrameWriterOptions) {
     this.#connection = connection;
     this.#options = options;
   }
 
-  /** Bytes that wait to leave. */
+  /** Queued bytes. */
   get queuedBytes(): number {
     return this.#gathering.length + this.#leavingBytes;
   }
 
-  /** Bytes that have left since the connection began. */
+  /** Bytes sent since the connection began. */
   get bytesOut(): number {
     return this.#bytesOut;
   }
@@ -65,12 +65,12 @@ export class FrameWriter {
     return this.#bytesWritten;
   }
 
-  /** Adds to `traffic` what is written from now on. */
+  /** Counts the bytes written from now on in `traffic`. */
   countIn(traffic: Traffic): void {
     this.#traffic = traffic;
   }
 
-  /** Queues a frame for the end of the turn; false if it is refused, because too much waits or the writer is stopped. */
+  /** Queues a frame for the end of the turn; returns false if too many bytes are queued or the writer is stopped. */
   send<T>(encode: EncodePayload<T>, message: T): boolean {
     if (this.#state !== "open" || this.queuedBytes >= this.#options.maxQueuedBytes) return false;
     const header = this.#gathering.reserveUint32();
@@ -109,7 +109,7 @@ export class FrameWriter {
     this.#state = "stopped";
   }
 
-  /** Writes until nothing waits. Never rejects: a failure goes to `onFailed`. */
+  /** Writes until nothing is queued. Never rejects: a failure is passed to `onFailed`. */
   async #writeAll(): Promise<void> {
     try {
       while (this.#gathering.length > 0 && this.#state !== "stopped") await this.#writeGathered();

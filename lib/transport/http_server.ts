@@ -1,10 +1,10 @@
 /**
- * HTTP/1.1 over any {@link Network}, for the few short pages of a node: one request a connection, nothing of a body is
- * read, and every connection has deadlines.
+ * HTTP/1.1 over any {@link Network}, for the few short pages of a node: one request a connection, bodies are not
+ * interpreted, and every connection has deadlines.
  *
- * It does without the servers that Deno has, since a node must outlive everything that happens on this port: when no
- * file descriptor is left, `Deno.serve` ends the process by an unhandled rejection and the server of node:http never
- * accepts again (Deno 2.9.6). `Deno.serve` also bounds neither connections nor the time that a request takes to come.
+ * It does not use Deno's servers, since no event on this port may end a node: when no file descriptor is left,
+ * `Deno.serve` ends the process by an unhandled rejection and the server of node:http never accepts again (Deno 2.9.6).
+ * `Deno.serve` also bounds neither the connections nor the time within which a request must arrive.
  */
 import { formatAddress } from "../platform/address.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -76,7 +76,7 @@ export interface HttpServerOptions {
 export class HttpOverNetwork implements HttpNetwork {
   readonly #options: HttpServerOptions;
 
-  /** Opens nothing yet. */
+  /** Opens no socket. */
   constructor(options: HttpServerOptions) {
     this.#options = options;
   }
@@ -102,10 +102,10 @@ class Server implements HttpServer {
   readonly #stop = new AbortController();
   readonly #accepting: Promise<void>;
   readonly #open = new Set<Connection>();
-  /** Those of the open connections to which no answer is due, oldest first: they give way to others. */
+  /** The open connections to which no answer is due, oldest first: they are closed when others need their place. */
   readonly #idle = new Set<Connection>();
   readonly #serving = new Set<Promise<void>>();
-  /** Ends each request that is under way with another answer. */
+  /** One function per request in flight, which ends it with another answer. */
   readonly #underWay = new Set<(answer: HttpResponse) => void>();
   #closing: Promise<void> | null = null;
 
@@ -166,7 +166,7 @@ class Server implements HttpServer {
     this.#serving.add(serving);
   }
 
-  /** Answers are due on all connections: the new one is told so. No other is accepted meanwhile, which bounds these. */
+  /** Answers `busy`, since answers are due on all connections. No connection is accepted meanwhile, which bounds refusals. */
   async #refuse(connection: Connection): Promise<void> {
     this.#options.logger.info("Refused an HTTP connection", {
       remote: connection.remote,
@@ -201,7 +201,7 @@ class Server implements HttpServer {
     await this.#within(HTTP_LINGER_MS, connection, () => discard(connection));
   }
 
-  /** Does something with a connection, which is closed if it takes too long; a pending read or write ends then. */
+  /** Runs `action`, and closes the connection after `timeoutMs`, which ends a pending read or write. */
   async #within<T>(timeoutMs: number, connection: Connection, action: () => Promise<T>): Promise<T> {
     const timer = this.#options.clock.after(timeoutMs, () => connection.close());
     try {
@@ -225,7 +225,7 @@ class Server implements HttpServer {
   }
 }
 
-/** Reads up to the empty line behind the head; null when the connection ends before. */
+/** Reads up to the empty line after the head; resolves to null when the connection ends before. */
 async function readHead(connection: Connection): Promise<string | "tooLong" | null> {
   const buffer = new Uint8Array(READ_BYTES);
   let head = "";
@@ -240,7 +240,7 @@ async function readHead(connection: Connection): Promise<string | "tooLong" | nu
   return "tooLong";
 }
 
-/** Resolves to whether all bytes were taken. */
+/** Writes all bytes; resolves to false if the connection closed before that. */
 async function writeAll(connection: Connection, bytes: Uint8Array): Promise<boolean> {
   try {
     for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
@@ -293,8 +293,8 @@ const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?$/;
 
 /**
- * Reads a head, which is everything before the empty line; returns what to answer where it is no request that can be
- * served. Nothing but method and path is used; the rest is only checked for what RFC 9112 demands.
+ * Parses a head, which is everything before the empty line; returns an error response if the request cannot be served.
+ * Only method and path are used; the rest is checked as RFC 9112 demands.
  */
 export function parseRequestHead(head: string): HttpRequest | HttpResponse {
   const [requestLine = "", ...fieldLines] = head.split("\r\n");
@@ -321,7 +321,7 @@ export function parseRequestHead(head: string): HttpRequest | HttpResponse {
 function pathOf(target: string): string | null {
   if (target.startsWith("/")) return target.split(/[?#]/, 1)[0] ?? target;
   if (target === "*") return target; // OPTIONS *
-  // What a proxy is asked for.
+  // The absolute form, which is sent to proxies.
   const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null;
   return url?.pathname ?? null;
 }

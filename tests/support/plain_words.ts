@@ -129,12 +129,6 @@ const EXCEPTIONS: readonly Exception[] = [
  */
 export const FOLDERS_TO_CLEAN: readonly string[] = [
   "docs",
-  "lib/cli",
-  "lib/client",
-  "lib/kv",
-  "lib/raft",
-  "lib/storage",
-  "lib/transport",
 ];
 
 /** Files that contain such words for a reason: this list, its test, results of measurements, and inputs of fuzz tests. */

@@ -1,5 +1,5 @@
 /**
- * A snapshot's bytes, in a data directory and in a backup alike.
+ * Encoding of a snapshot, in data directories and in backups.
  *
  *     header   8 "kvrsnap" and a line feed
  *              4 format version
@@ -11,14 +11,14 @@
  *              … content
  *     …
  *     footer   4 checksum of the rest of the footer
- *              4 zero, which no chunk has there
+ *              4 zero, which distinguishes it from a chunk
  *              8 number of chunks
  *              8 bytes of all content
  *              4 checksum of every byte of the file before the footer
  *
- * The file ends behind the footer. Integers are big-endian and unsigned, checksums the CRC-32 of IEEE 802.3. Those of
- * chunks and footer are seeded with the header's and with where they stand, so that a chunk of another snapshot, or
- * of this one at another place, is none. What the content means, and the configuration, is outside this module.
+ * The file ends after the footer. Integers are big-endian and unsigned, checksums the CRC-32 of IEEE 802.3. Those of
+ * chunks and footer are seeded with the header's and with their offsets, so that a chunk of another snapshot, or of this
+ * one at another offset, is invalid. This module does not interpret the content and the configuration.
  */
 import { crc32 } from "node:zlib";
 import { assert } from "../../platform/assert.ts";
@@ -26,9 +26,9 @@ import { getInteger, putInteger } from "../wal/record.ts";
 
 /** Version of the format. */
 export const SNAPSHOT_FORMAT_VERSION = 1;
-/** Most bytes of one chunk's content. */
+/** Maximum bytes of one chunk's content. */
 export const MAX_SNAPSHOT_CHUNK_BYTES = 2 * 1024 * 1024;
-/** Most bytes of a configuration in a header. */
+/** Maximum bytes of a configuration in a header. */
 export const MAX_SNAPSHOT_CONFIGURATION_BYTES = 256 * 1024;
 /** Bytes of a header before its body. */
 export const SNAPSHOT_PREAMBLE_BYTES = 20;
@@ -59,7 +59,7 @@ export interface SnapshotHeader {
   readonly configuration: Uint8Array;
 }
 
-/** A header as bytes, and by what the rest of the file is checked. */
+/** An encoded header, and the seed of the checksums after it. */
 export interface EncodedSnapshotHeader {
   readonly bytes: Uint8Array;
   /** Seed of all checksums after it. */
@@ -89,7 +89,7 @@ export function encodeSnapshotHeader(header: Omit<SnapshotHeader, "formatVersion
   return { bytes, seed };
 }
 
-/** Bytes of the body that a preamble announces, or null when it is no preamble. */
+/** Returns the bytes of the body that a preamble announces, or null when it is no preamble. */
 export function bodyBytesOf(preamble: Uint8Array): number | null {
   if (preamble.length < SNAPSHOT_PREAMBLE_BYTES) return null;
   if (!MAGIC.every((byte, at) => preamble[at] === byte)) return null;
@@ -103,7 +103,7 @@ export type DecodedSnapshotHeader =
   | { readonly kind: "newerFormat"; readonly formatVersion: number }
   | { readonly kind: "damaged"; readonly reason: string };
 
-/** Reads a whole header: preamble and body. The configuration is a copy. */
+/** Decodes a header, preamble and body. The configuration is a copy. */
 export function decodeSnapshotHeader(bytes: Uint8Array): DecodedSnapshotHeader {
   const view = viewOf(bytes);
   const seed = view.getUint32(16);
@@ -125,7 +125,7 @@ export function decodeSnapshotHeader(bytes: Uint8Array): DecodedSnapshotHeader {
   return { kind: "header", header, seed };
 }
 
-/** The text that these bytes are, and that gives these bytes again; null when there is none. */
+/** Returns the text that these bytes encode; null when they are not its only UTF-8 encoding. */
 function textOf(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -134,7 +134,7 @@ function textOf(bytes: Uint8Array): string | null {
   }
 }
 
-/** A chunk's frame, for content that will stand behind it at `offset + CHUNK_FRAME_BYTES`. */
+/** Returns a chunk's frame, for content at `offset + CHUNK_FRAME_BYTES`. */
 export function encodeChunkFrame(content: Uint8Array, place: { seed: number; offset: number }): Uint8Array {
   assert(content.length >= 1 && content.length <= MAX_SNAPSHOT_CHUNK_BYTES, "a chunk is in bounds");
   const frame = new Uint8Array(CHUNK_FRAME_BYTES);
@@ -144,14 +144,14 @@ export function encodeChunkFrame(content: Uint8Array, place: { seed: number; off
   return frame;
 }
 
-/** Bytes of content that a frame announces: 0 for the footer, null when neither can be meant. */
+/** Returns the bytes of content that a frame announces: 0 for the footer, null when it is neither a chunk nor a footer. */
 export function contentBytesOf(frame: Uint8Array): number | null {
   if (frame.length < CHUNK_FRAME_BYTES) return null;
   const bytes = viewOf(frame).getUint32(4);
   return bytes <= MAX_SNAPSHOT_CHUNK_BYTES ? bytes : null;
 }
 
-/** Whether a frame and its content are what was written at this place. */
+/** Returns whether the checksum of a chunk at this offset is right. */
 export function chunkHolds(
   frame: Uint8Array,
   content: Uint8Array,
@@ -181,7 +181,7 @@ export function encodeFooter(totals: SnapshotTotals, place: { seed: number; offs
   return bytes;
 }
 
-/** Reads the footer at its place; null when it is none. */
+/** Decodes the footer at this offset; null when it is none. */
 export function decodeFooter(
   bytes: Uint8Array,
   place: { seed: number; offset: number },
@@ -199,7 +199,7 @@ function headerChecksum(bytes: Uint8Array): number {
   return crc32(bytes.subarray(SNAPSHOT_PREAMBLE_BYTES), crc32(bytes.subarray(0, 16)));
 }
 
-/** Snapshots may be larger than 4 GiB, so both halves of the offset count. */
+/** Includes both halves of the offset, since snapshots may be larger than 4 GiB. */
 function seedAt({ seed, offset }: { seed: number; offset: number }): number {
   return (seed ^ (offset % TWO_TO_32) ^ Math.floor(offset / TWO_TO_32)) >>> 0;
 }

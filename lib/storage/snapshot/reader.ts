@@ -1,6 +1,6 @@
 /**
- * Reads a snapshot, from whatever holds its bytes: a file of the data directory, a backup, a file just received. What
- * is handed out was verified; only behind the last chunk is it known that the snapshot is whole.
+ * Reads a snapshot from any source of bytes: a file of the data directory, a backup, a file just received. Each returned
+ * chunk was verified; only after the last one is the snapshot known to be complete.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { crc32 } from "node:zlib";
@@ -26,11 +26,11 @@ import {
   type SnapshotTotals,
 } from "./format.ts";
 
-/** Bytes that can be read anywhere. */
+/** A source of bytes with random access. */
 export interface SnapshotSource {
-  /** How messages name it. */
+  /** Its name in messages. */
   readonly file: string;
-  /** How many there are; infinite where only their end tells. */
+  /** Number of bytes; infinite if it is known only at their end. */
   readonly bytes: number;
   /** Reads from `offset` on into `into`; resolves to the number of bytes, fewer than asked only at the end. */
   read(into: Uint8Array, offset: number): Promise<number>;
@@ -41,8 +41,8 @@ export interface SnapshotStream {
   /** Its verified header. */
   readonly header: SnapshotHeader;
   /**
-   * Its chunks in order, each verified and the caller's own. It ends when the footer, too, was verified: what came
-   * before is to be used only then. Throws {@link SnapshotDamagedError}.
+   * Yields the chunks in order, each verified and owned by the caller. It ends once the footer was verified, too: only
+   * then may the chunks be used. Throws {@link SnapshotDamagedError}.
    */
   chunks(): AsyncGenerator<Uint8Array, SnapshotTotals>;
   /** Reads all of it and keeps none. Throws {@link SnapshotDamagedError}. */
@@ -110,7 +110,7 @@ async function* readChunks(
   const { file } = source;
   let offset = header.length;
   let [chunks, contentBytes, checksum] = [0, 0, crc32(header)];
-  // One read for each chunk: its content, and the frame of what is behind it.
+  // One read for each chunk: its content, and the frame of the next one or of the footer.
   let frame = await readAt(source, offset, CHUNK_FRAME_BYTES);
   for (;;) {
     const bytes = contentBytesOf(frame);
@@ -145,7 +145,7 @@ async function checkFooter(
   const { file } = source;
   const footer = decodeFooter(await readAt(source, offset, FOOTER_BYTES), { seed, offset });
   if (footer === null) {
-    throw new SnapshotDamagedError({ file, offset, reason: "the footer is not whole" });
+    throw new SnapshotDamagedError({ file, offset, reason: "the footer is incomplete" });
   }
   const { chunks, contentBytes, checksum } = totals;
   if (footer.chunks !== chunks || footer.contentBytes !== contentBytes || footer.checksum !== checksum) {
@@ -162,10 +162,10 @@ async function checkFooter(
 function whyNoFrame(frame: Uint8Array): string {
   return frame.length < CHUNK_FRAME_BYTES
     ? "the file ends without a footer: it was never finished, or was cut"
-    : "neither a chunk nor the footer stands there";
+    : "there is neither a chunk nor the footer";
 }
 
-/** Up to `bytes` bytes from `offset` on. Throws {@link SnapshotUnreadableError} where they can't be had. */
+/** Reads up to `bytes` bytes from `offset` on. Throws {@link SnapshotUnreadableError} when the disk fails. */
 async function readAt(source: SnapshotSource, offset: number, bytes: number): Promise<Uint8Array> {
   const wanted = Math.max(0, Math.min(bytes, source.bytes - offset));
   const into = new Uint8Array(wanted);

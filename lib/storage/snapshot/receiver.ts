@@ -22,7 +22,7 @@ export class SnapshotReceiver<Stored> {
   readonly #ended: (installed: boolean) => Stored | null;
   #isVerified = false;
 
-  /** Made by the store. `open` reads the file; `ended` is called once it is installed or discarded. */
+  /** Called by the store. `open` reads the file; `ended` is called once it is installed or discarded. */
   constructor(
     file: UnfinishedSnapshot,
     options: {
@@ -77,7 +77,7 @@ export class SnapshotReceiver<Stored> {
     });
   }
 
-  /** Renames the file to its final name, durably, after the reader from `finish` came to its end. */
+  /** Renames the file to its final name, durably, after the reader from `finish` has read to the end. */
   install(): Stored {
     assert(this.#isVerified, "only a verified snapshot is installed");
     const { index, term } = this.announced;
@@ -87,7 +87,7 @@ export class SnapshotReceiver<Stored> {
     return stored;
   }
 
-  /** Gives it up and removes what there is of it; also after a failure, and without effect after `install`. */
+  /** Removes the incomplete file; may be called after a failure, and has no effect after `install`. */
   discard(): void {
     this.#file.discard();
     this.#ended(false);

@@ -1,6 +1,6 @@
 /**
- * The snapshots of a data directory: `snapshots/<index>-<term>.snap`, each whole and durable since it has its name
- * (snapshot_file.ts), verified whenever it is read (snapshot_reader.ts).
+ * The snapshots of a data directory: `snapshots/<index>-<term>.snap`, each complete and durable before it gets its name
+ * (writer.ts), verified whenever it is read (reader.ts).
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { assert } from "../../platform/assert.ts";
@@ -27,33 +27,33 @@ import type { SnapshotHeader } from "./format.ts";
 import { readSnapshotStream, withSnapshotFile } from "./reader.ts";
 import { type AnnouncedSnapshot, SnapshotReceiver } from "./receiver.ts";
 
-/** A snapshot that has its name. */
+/** A snapshot with its final name. */
 export interface StoredSnapshot extends SnapshotPosition {
   /** Size of its file. */
   readonly bytes: number;
   /**
-   * Why it does not count: what was found wrong with it so far, or that the disk could not read it; null when nothing
-   * was. At first only the header is looked at.
+   * The reason for which it is not used: damage found so far, or an error of the disk; null without one. At first only
+   * the header is checked.
    */
   readonly damage: string | null;
 }
 
-/** Reads one snapshot, once, from its beginning. Its owner closes it, unless `chunks` came to an end. */
+/** Reads one snapshot, once, from its beginning. Its owner closes it, unless `chunks` has ended. */
 export interface SnapshotReader extends Disposable {
   /** Its verified header. */
   readonly header: SnapshotHeader;
   /** Size of its file. */
   readonly bytes: number;
   /**
-   * The chunks, each verified and the caller's own. Behind the last it is known that the snapshot is whole; whoever
-   * builds something of them uses it only then. Throws {@link SnapshotDamagedError}. To be called once.
+   * Yields the chunks, each verified and owned by the caller. Only after the last one is the snapshot known to be
+   * complete, and may a state built from the chunks be used. Throws {@link SnapshotDamagedError}. Called at most once.
    */
   chunks(): AsyncIterable<Uint8Array>;
   /** Closes it; may be called again without effect. */
   close(): void;
 }
 
-/** Reads the bytes of a snapshot's file, for those who hand them on. The file stays while it is open. */
+/** Reads the bytes of a snapshot's file, to send them. The file is not removed while it is open. */
 export interface RawSnapshotReader extends Disposable {
   /** Size of the file. */
   readonly bytes: number;
@@ -63,13 +63,13 @@ export interface RawSnapshotReader extends Disposable {
   close(): void;
 }
 
-/** The snapshots in one folder. One owner calls it. */
+/** The snapshots in one folder. It has one owner. */
 export class SnapshotStore {
   readonly #disk: Disk;
   readonly #directory: string;
   /** By file name. */
   readonly #stored = new Map<string, StoredSnapshot>();
-  /** How many readers each file has. */
+  /** Number of readers of each file. */
   readonly #pins = new Map<string, number>();
   #receiver: SnapshotReceiver<StoredSnapshot> | null = null;
 
@@ -79,8 +79,8 @@ export class SnapshotStore {
   }
 
   /**
-   * Opens the folder, which exists: removes what was never finished, and reads the headers of the rest.
-   * Throws {@link DataDirectoryUnusableError} when the disk refuses.
+   * Opens the folder, which exists: removes unfinished files, and reads the headers of the rest.
+   * Throws {@link DataDirectoryUnusableError} when the disk fails.
    */
   static async open(options: { readonly disk: Disk; readonly directory: string }): Promise<SnapshotStore> {
     const store = new SnapshotStore(options);
@@ -108,12 +108,12 @@ export class SnapshotStore {
     disk.syncDirectory(directory);
   }
 
-  /** The snapshots there are, newest first, damaged ones too. */
+  /** All snapshots, newest first, damaged ones included. */
   list(): readonly StoredSnapshot[] {
     return [...this.#stored.values()].sort((a, b) => b.index - a.index || b.term - a.term);
   }
 
-  /** Begins a snapshot; one at a time. It takes the place of one of the same index and term. Throws `SnapshotWriteError`. */
+  /** Begins a snapshot; one at a time. It replaces one of the same index and term. Throws `SnapshotWriteError`. */
   create(header: Omit<SnapshotHeader, "formatVersion">): SnapshotWriter<StoredSnapshot> {
     const { index, term } = header;
     const name = unfinishedName({ index, term });
@@ -130,8 +130,8 @@ export class SnapshotStore {
   }
 
   /**
-   * Takes in a file that a peer sends. The very same file goes on where it stopped, if this process had begun it;
-   * another one that was under way is given up. Throws `SnapshotWriteError`.
+   * Begins to receive a file from a peer. The same file continues where it stopped, if this process began it; another
+   * unfinished one is discarded. Throws `SnapshotWriteError`.
    */
   receive({ index, term, totalBytes }: AnnouncedSnapshot): SnapshotReceiver<StoredSnapshot> {
     const announced = { index, term, totalBytes };
@@ -154,19 +154,19 @@ export class SnapshotStore {
     return receiver;
   }
 
-  /** Opens a snapshot for reading; it stays while the reader is open. Throws {@link SnapshotDamagedError} or {@link NewerSnapshotError}. */
+  /** Opens a snapshot for reading; it is not removed while the reader is open. Throws {@link SnapshotDamagedError} or {@link NewerSnapshotError}. */
   reader(snapshot: SnapshotPosition): Promise<SnapshotReader> {
     return this.#read(snapshotName(snapshot), () => {});
   }
 
-  /** Opens a snapshot's file for handing on; it stays while the reader is open. Throws what the disk throws. */
+  /** Opens a snapshot's file to send it; it is not removed while the reader is open. Throws the disk's errors. */
   rawReader(snapshot: SnapshotPosition): RawSnapshotReader {
     return this.#pin(snapshotName(snapshot));
   }
 
   /**
-   * Removes all that are older than the newest `keep` without known damage, but not those that are being read. What
-   * can't be removed now is tried again the next time.
+   * Removes all snapshots older than the newest `keep` without known damage, except those that are being read. A removal
+   * that fails is retried by the next call.
    */
   removeOld(keep: number): void {
     assert(keep >= 1, "the newest snapshot is kept");
@@ -178,7 +178,7 @@ export class SnapshotStore {
     }
   }
 
-  /** The folder is not synced: one that comes back after a crash does no harm, and goes the next time. */
+  /** Removes a file without a sync of the folder: one that reappears after a crash is harmless, and removed later. */
   #remove(name: string): void {
     try {
       this.#disk.remove(`${this.#directory}/${name}`);
@@ -265,7 +265,7 @@ export class SnapshotStore {
   }
 }
 
-/** Looks at a snapshot's header. Changes nothing. */
+/** Checks a snapshot's header. Changes nothing. */
 export async function examineSnapshot(
   { disk, directory, position }: {
     readonly disk: Disk;
@@ -288,7 +288,7 @@ export async function examineSnapshot(
   });
 }
 
-/** Why the snapshot that was being read does not count, damaged or not to be read; null when an error is about something else. */
+/** Returns the reason for which the snapshot being read is not used, damage or a failed read; null for unrelated errors. */
 export function damageOf(error: unknown): string | null {
   if (error instanceof SnapshotUnreadableError) return `it could not be read (${error.reason})`;
   if (error instanceof SnapshotDamagedError) return `byte ${error.offset}: ${error.reason}`;

@@ -1,6 +1,6 @@
 /**
  * Writes snapshot files: to a temporary name, sync, rename, sync of the directory, in this order. A crash before the rename
- * leaves an unfinished file, which the next start removes; a crash after it leaves a whole snapshot or, until the
+ * leaves an unfinished file, which the next start removes; a crash after it leaves a complete snapshot or, until the
  * directory is synced, none.
  */
 import { assert } from "../../platform/assert.ts";
@@ -22,7 +22,7 @@ export class SnapshotWriter<Stored> {
   #chunks = 0;
   #contentBytes = 0;
 
-  /** Made by the store. `installed` is called once the snapshot has its final name. */
+  /** Called by the store. `installed` is called once the snapshot has its final name. */
   constructor(
     file: UnfinishedSnapshot,
     options: {

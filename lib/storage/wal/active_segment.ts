@@ -7,30 +7,30 @@ import { type SegmentHeader, segmentSeed } from "./record.ts";
 import { type LastSegment, type Recovery, RECOVERY_WINDOW_BYTES } from "./recovery.ts";
 import { type ActiveSegment, NextSegment, preallocate, segmentName } from "./segment.ts";
 
-/** Where segments lie, and how they are made. */
+/** Options of new segments. */
 export interface SegmentOptions {
   readonly disk: Disk;
   /** The log's directory. */
   readonly directory: string;
-  /** Whose log it is. */
+  /** Owner of the log. */
   readonly identity: LogOwner;
-  /** Size that each is preallocated to. */
+  /** Size to which each segment is preallocated. */
   readonly segmentBytes: number;
 }
 
-/** What a new segment follows. */
+/** The log that a new segment continues. */
 export interface SegmentPlace {
-  /** The log so far. It has the new segment when all went well. */
+  /** The log so far; the new segment is added to it. */
   readonly state: LogState;
   /** The segment before, or null for the very first. */
   readonly previous: SegmentHeader["previous"];
-  /** What was prepared of it, or null. */
+  /** The prepared segment, or null. */
   readonly next: NextSegment | null;
-  /** How the log begins anew in it, or null when it goes on. */
+  /** The beginning to which the log is reset in it, or null when the log continues. */
   readonly beginning: LogBeginning | null;
 }
 
-/** The log's next segment, on disk under its name; the name is not durable yet. Throws what the disk throws. */
+/** Creates the log's next segment under its name, which is not durable yet. Throws the disk's errors. */
 export function createSegment(options: SegmentOptions, place: SegmentPlace): ActiveSegment {
   const { disk, directory, identity, segmentBytes } = options;
   const { state, previous, beginning } = place;
@@ -57,7 +57,7 @@ export function createSegment(options: SegmentOptions, place: SegmentPlace): Act
   }
 }
 
-/** The segment with which a log that was read back goes on, and the segments that are of no more use then, oldest first. */
+/** Opens the segment with which a recovered log continues; also returns the segments that are obsolete then, oldest first. */
 export async function firstSegment(
   options: SegmentOptions & { readonly snapshot: EntryId | null },
   recovery: Recovery,
@@ -77,7 +77,7 @@ export async function firstSegment(
   return { segment: createSegment(options, { state, previous, next: null, beginning }), left };
 }
 
-/** Opens the last segment to go on in it: cuts what is torn, and makes all the rest durable. */
+/** Opens the last segment to continue it: cuts the torn tail, and makes all the rest durable. */
 async function reopenSegment(options: SegmentOptions, last: LastSegment): Promise<ActiveSegment> {
   const { number, begin, end, synced } = last;
   const file = options.disk.open(`${options.directory}/${segmentName(number)}`, "write");
@@ -94,8 +94,8 @@ async function reopenSegment(options: SegmentOptions, last: LastSegment): Promis
 }
 
 /**
- * Writes a part of a file once more as it is. If the process before this one ended over a failed sync, the operating
- * system may hold these bytes in memory and take them for written; only bytes written anew are synced for certain.
+ * Writes a part of a file again, unchanged. If the previous process ended after a failed sync, the operating system may
+ * have these bytes in memory and consider them written; only rewritten bytes are certainly synced.
  */
 async function rewrite(file: DiskFile, from: number, to: number): Promise<void> {
   for (let offset = from; offset < to; offset += RECOVERY_WINDOW_BYTES) {
@@ -105,7 +105,7 @@ async function rewrite(file: DiskFile, from: number, to: number): Promise<void> 
   }
 }
 
-/** The beginning of a log behind `snapshot`. A snapshot of a later term than the node's has made that its term, with no vote given. */
+/** Returns the beginning of a log after `snapshot`. A snapshot of a later term than the node's sets the term, without a vote. */
 function beginningBehind(snapshot: EntryId, { hardState }: LogState): LogBeginning {
   const { term, commitIndex } = hardState;
   const isLater = snapshot.term > term;

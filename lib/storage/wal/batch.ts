@@ -1,9 +1,8 @@
 /**
- * One batch of the log: what must become durable together, and the order of its bytes.
+ * One batch of the log: records that become durable together, and their order.
  *
- * A crash may keep the first records of a batch and lose the rest, so every beginning of it must be a log that could
- * have been: the term and vote stand before the entries of that term, and the commit index reaches over the batch's
- * own entries only after they have been said.
+ * A crash may keep the first records of a batch and lose the rest, so every prefix of it must be a valid log: the term
+ * and vote are written before the entries of that term, and a commit index that includes entries of the batch after them.
  */
 import { assert } from "../../platform/assert.ts";
 import type { Entry, EntryId, HardState } from "../../raft/types.ts";
@@ -23,7 +22,7 @@ export interface PersistBatch {
    * follow from `index + 1`. The snapshot's file must be durable before, and must reach at least up to what is committed.
    */
   readonly snapshot: EntryId | null;
-  /** The new hard state, or null when it is as before. */
+  /** The new hard state, or null when it is unchanged. */
   readonly hardState: HardState | null;
   /** Entries, consecutive. The first overrides every entry of the log at its index and above. */
   readonly entries: readonly Entry[];
@@ -33,17 +32,17 @@ export interface PersistBatch {
 export interface BatchPlan {
   /** The start of a log that is reset, in a segment whose header states it, hard state included; null when it continues. */
   readonly beginning: LogBeginning | null;
-  /** The new hard state as far as it can be said before the entries and was not said in a header; or null. */
+  /** The new hard state with a commit index below the batch's entries, if no header has it; or null. */
   readonly before: HardState | null;
   /** The entries. */
   readonly entries: readonly Entry[];
-  /** The new hard state in full, when its commit index lies among the batch's entries; else null. */
+  /** The complete new hard state, if its commit index is one of the batch's entries; else null. */
   readonly after: HardState | null;
   /** Bytes of all records. */
   readonly bytes: number;
 }
 
-/** Lays out a batch. A batch that doesn't follow from `state` is a fault of the caller, and stops it. */
+/** Returns the records of a batch. Throws if the batch does not follow from `state`, which is a fault of the caller. */
 export function planBatch(batch: PersistBatch, state: LogState): BatchPlan {
   const { hardState, entries } = batch;
   const reason = whyNotBatch(batch, state);
@@ -144,15 +143,15 @@ function whyNotEntries(
 }
 
 const INITIAL_BYTES = 64 * 1024;
-/** A larger buffer is not kept for the next batch. */
+/** Maximum size of a buffer that is kept for the next batch. */
 const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 
-/** Encodes batches, one after the other, in one buffer that is used again and again. */
+/** Encodes batches, one after the other, in one reused buffer. */
 export class BatchEncoder {
   #bytes = new Uint8Array(INITIAL_BYTES);
   #view = new DataView(this.#bytes.buffer);
 
-  /** The batch's bytes for this place in the log. They are valid until the next call. */
+  /** Returns the batch's bytes for this position in the log. They are valid until the next call. */
   encode(plan: BatchPlan, place: { seed: number; offset: number; syncedOffset: number }): Uint8Array {
     this.#reserve(plan.bytes);
     let position = 0;

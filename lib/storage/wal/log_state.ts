@@ -1,22 +1,22 @@
 /**
- * What the log says so far: the hard state, which terms its entries have, and where they stand. Recovery builds it
- * from the records it reads, an open log keeps it up with the records it writes, by the same rules.
+ * The content of the log without data: the hard state, and the terms and positions of its entries. Recovery builds it from
+ * the records it reads, an open log updates it with the records it writes, by the same rules.
  *
- * Invariants: entries are consecutive from `base.index + 1` up; terms never fall along the log and never exceed the
- * hard state's; what is committed is never overridden; the hard state never goes back.
+ * Invariants: entries are consecutive from `base.index + 1` up; terms never decrease along the log and never exceed the
+ * hard state's; a committed entry is never overridden; term and commit index of the hard state never decrease.
  *
- * Segments are removed from the front when a snapshot holds their entries. What is left is read back on its own, from
- * its first segment's header on: that says which entry comes first, and the term of the one before. But that segment
- * may also hold what overrode entries of those before it. Say that segment 1 had entries 1 to 100 and segment 2 says
- * that it begins with 101; its records are entries 101 to 110, and then, of a later leader, 90 and up. While segment 1
- * is there, the log is 1 to 89 of it and 90 up of segment 2. Without it the log is 90 up, and of what term entry 89
- * was nobody knows any more: so entry 90 is the base then, whose term is known, and the log begins with 91. A base
- * found so lies lower than the header says, never higher, and that is all that {@link LogState.cutBefore} needs.
+ * Segments are removed from the front when a snapshot has their entries. Recovery reads the rest from its first segment's
+ * header on, which has the index of the first entry and the term of the one before. But that segment may also have
+ * entries that overrode those of earlier segments. For example, segment 1 has entries 1 to 100, and the header of segment
+ * 2 says that it begins with 101; its records are entries 101 to 110, and then, of a later leader, 90 and up. While
+ * segment 1 exists, the log is 1 to 89 of it and 90 up of segment 2. Without it the log is 90 up, and the term of entry 89
+ * is unknown: so entry 90, whose term is known, becomes the base, and the log begins with 91. Such a base is lower than
+ * the header says, never higher, which is sufficient for {@link LogState.cutBefore}.
  */
 import { assert } from "../../platform/assert.ts";
 import type { Entry, EntryId, HardState, TermRange } from "../../raft/types.ts";
 
-/** Entries are found by reading on from a known place at most this many bytes before them. */
+/** Maximum distance of an entry from the checkpoint from which it is searched. */
 const CHECKPOINT_SPACING_BYTES = 64 * 1024;
 
 /** The hard state of a node that has never run. */
@@ -34,31 +34,30 @@ export interface LogPosition {
 }
 
 /**
- * A known place of an entry. From there up to the next checkpoint's index the entries stand one behind the other in
- * one segment, with nothing but hard states between them: an entry that begins a segment or overrides others always
- * gets a checkpoint.
+ * A known position of an entry. From there up to the next checkpoint's index the entries are consecutive in one segment,
+ * with only hard states between them: an entry that begins a segment or overrides others always gets a checkpoint.
  */
 export interface Checkpoint extends LogPosition {
   /** Index of the entry at this position. */
   readonly index: number;
 }
 
-/** A segment, as far as cutting the log needs to know. */
+/** The properties of a segment by which the log is cut. */
 interface Span {
   readonly number: number;
-  /** Index after the last entry before it, when it was begun. */
+  /** Index after the last entry before it, at the time of its creation. */
   readonly firstIndex: number;
-  /** Where its records end. */
+  /** Offset at which its records end. */
   end: number;
 }
 
-/** How a log begins. */
+/** The beginning of a log. */
 export interface LogBeginning {
   /** The entry before its first. */
   readonly compacted: EntryId;
   /** The hard state at its beginning. */
   readonly hardState: HardState;
-  /** Whether its first segments were removed, so that what is left may override entries that are not there. */
+  /** Whether its first segments were removed, so that the rest may override entries that do not exist any more. */
   readonly isCut: boolean;
 }
 
@@ -84,7 +83,7 @@ export class LogState {
     return { index, term };
   }
 
-  /** Index of the first entry there is, or would be. */
+  /** Index of the first entry, or of the entry that would be the first. */
   get firstIndex(): number {
     return this.#compacted.index + 1;
   }
@@ -100,8 +99,8 @@ export class LogState {
   }
 
   /**
-   * Known places by index. Later entries are added to this very array; when entries are overridden or cut a new array
-   * takes its place, so that a reader under way keeps the log as it was when it began.
+   * Known positions by index. Later entries are added to this array; when entries are overridden or cut, a new array
+   * replaces it, so that a read in progress uses the log as it was at its beginning.
    */
   get checkpoints(): readonly Checkpoint[] {
     return this.#checkpoints;
@@ -117,14 +116,14 @@ export class LogState {
     return this.#spans.reduce((bytes, { end }) => bytes + end, 0);
   }
 
-  /** Term of the entry at `index`, the base included; null where the log doesn't say. */
+  /** Returns the term of the entry at `index`, the base included; null where it is unknown. */
   termAt(index: number): number | null {
     if (index < this.#compacted.index || index > this.#lastIndex) return null;
     if (index === this.#compacted.index) return this.#compacted.term;
     return this.#termRanges.findLast((run) => run.firstIndex <= index)?.term ?? null;
   }
 
-  /** About how many bytes of records stand from the entry above `index` on. */
+  /** Returns about how many bytes of records there are from the entry above `index` on. */
   bytesSince(index: number): number {
     if (index >= this.#lastIndex) return 0;
     const place = this.#checkpoints[Math.max(0, lastCheckpointUpTo(this.#checkpoints, index + 1))];
@@ -137,7 +136,7 @@ export class LogState {
     return bytes;
   }
 
-  /** Why `next` can't follow the hard state there is, or null when it can. */
+  /** Returns the reason for which `next` cannot follow the present hard state, or null when it can. */
   whyNotHardState(next: HardState): string | null {
     const { term, vote, commitIndex } = this.#hardState;
     if (next.term < term) return `the term would fall from ${term} to ${next.term}`;
@@ -153,7 +152,7 @@ export class LogState {
     return null;
   }
 
-  /** Why `entry` can't be the next one written, in the term of `hardState`, or null when it can. */
+  /** Returns the reason for which `entry` cannot be the next one written, in the term of `hardState`, or null when it can. */
   whyNotEntry(entry: Entry, hardState: HardState = this.#hardState): string | null {
     const { index, term } = entry;
     const lowest = this.#reachesBack ? 1 : this.firstIndex;
@@ -193,7 +192,7 @@ export class LogState {
     }
   }
 
-  /** Makes it a log that begins so, without any entry or segment yet. */
+  /** Resets it to a log with this beginning, without any entry or segment. */
   reset({ compacted, hardState, isCut }: LogBeginning): void {
     this.#hardState = hardState;
     this.#compacted = compacted;
@@ -204,19 +203,19 @@ export class LogState {
     this.#reachesBack = isCut;
   }
 
-  /** Takes note of a segment that was begun behind all entries there are; its records begin at `begin`. */
+  /** Records a segment that was begun after all present entries; its records begin at `begin`. */
   addSegment(number: number, begin: number): void {
     this.#spans.push({ number, firstIndex: this.#lastIndex + 1, end: begin });
   }
 
-  /** Takes note of where the last segment's records end. */
+  /** Records the end of the last segment's records. */
   setEnd(end: number): void {
     const span = this.#spans.at(-1);
     assert(span !== undefined, "records stand in a segment");
     span.end = end;
   }
 
-  /** To be called when all that is on the disk was read: nothing reaches back any more. */
+  /** Completes recovery: called after all records were read, so that none overrides earlier entries any more. */
   endRecovery(): void {
     this.#reachesBack = false;
     if (this.#compacted.term !== null) return;
@@ -227,9 +226,9 @@ export class LogState {
   }
 
   /**
-   * Forgets the segments that are not needed for the entries from `index` on and for the term of the one before;
-   * never the last. Returns their numbers, oldest first. Goes by the headers alone: what overrides entries in the last
-   * segment may not be durable yet.
+   * Drops the segments that are not needed for the entries from `index` on and for the term of the one before; never the
+   * last. Returns their numbers, oldest first. Uses the headers alone: entries in the last segment that override others
+   * may not be durable yet.
    */
   cutBefore(index: number): readonly number[] {
     const first = this.#spans.findLastIndex(({ firstIndex }) => firstIndex <= index);
@@ -244,7 +243,7 @@ export class LogState {
     return removed;
   }
 
-  /** Makes `base`, which lies within the log, the entry before the first. */
+  /** Makes `base`, an entry of the log, the entry before the first. */
   #compactTo(compacted: EntryId): void {
     const next = compacted.index + 1;
     const runs = this.#termRanges;
@@ -266,7 +265,7 @@ export class LogState {
   }
 }
 
-/** Position of the last checkpoint at or below `index`, or -1. There are tens of thousands in a large log. */
+/** Returns the position of the last checkpoint at or below `index`, or -1. A large log has tens of thousands. */
 function lastCheckpointUpTo(checkpoints: readonly Checkpoint[], index: number): number {
   let [low, high] = [0, checkpoints.length];
   while (low < high) {

@@ -91,7 +91,7 @@ async function* entriesFrom(
     const expected = record?.kind === "hardState" ||
       (record?.kind === "entry" && record.entry.index === index);
     if (found === null || record === null || !expected) {
-      const reason = `a valid record stood there when it was last read or written`;
+      const reason = `there was a valid record when it was last read or written`;
       throw new LogDamagedError({ file: segment.path, offset, index, reason });
     }
     offset = found.end;

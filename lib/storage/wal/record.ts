@@ -2,7 +2,7 @@
  * Encoding of the write-ahead log's records in a segment file.
  *
  *     offset  bytes  field
- *          0      4  checksum of everything after it, seeded with where the record stands
+ *          0      4  checksum of everything after it, seeded with the record's position
  *          4      3  "kvr", by which a search through damaged bytes finds candidates
  *          7      1  kind: 1 segment header, 2 hard state, 3 entry, 4 sync mark
  *          8      4  bytes of the body
@@ -10,7 +10,7 @@
  *         16      …  body
  *
  *     segment header  format version 4, number 8, first index 8, previous number 8 (0: none), previous end 4,
- *                     term 8, vote 8 (0: none), commit index 8, node id 8, previous term 8, begins anew 1 (0 or 1),
+ *                     term 8, vote 8 (0: none), commit index 8, node id 8, previous term 8, is reset 1 (0 or 1),
  *                     cluster id …
  *     hard state      term 8, vote 8 (0: none), commit index 8
  *     entry           index 8, term 8, kind 1 (1 no-op, 2 command, 3 configuration), data …
@@ -18,8 +18,8 @@
  *
  * Integers are big-endian and unsigned. The checksum is the CRC-32 of IEEE 802.3 rather than the CRC32C of other
  * logs: it finds the same errors, and `node:zlib` computes it at 6 GB/s and more, four times what the best CRC32C
- * available to JavaScript reaches. Its seed makes a record valid only at its own offset of its own segment: a
- * record that a client stored as a value, a block that the disk put elsewhere, is none.
+ * available to JavaScript reaches. Its seed makes a record valid only at its own offset of its own segment: the bytes of
+ * a record in a client's value, or in a block that the disk wrote to another place, are invalid.
  */
 import { assert, assertNever } from "../../platform/assert.ts";
 import type { Entry, EntryKind, HardState } from "../../raft/types.ts";
@@ -28,7 +28,7 @@ import { crc32 } from "node:zlib";
 
 /** Bytes before a record's body. */
 export const RECORD_HEADER_BYTES = 16;
-/** Most bytes of data an entry may have: no frame can carry more. */
+/** Maximum bytes of an entry's data: no frame can have more. */
 export const MAX_ENTRY_DATA_BYTES = 16 * 1024 * 1024;
 /** Bytes of a hard state record. */
 export const HARD_STATE_RECORD_BYTES = RECORD_HEADER_BYTES + 24;
@@ -48,7 +48,7 @@ const TWO_TO_32 = 2 ** 32;
 /** The bytes "kvr" in every record's header. */
 export const MAGIC: readonly number[] = [0x6b, 0x76, 0x72];
 const MAGIC_NUMBER = 0x6b7672;
-/** Where they stand in the header. */
+/** Their offset in the header. */
 export const MAGIC_AT = 4;
 
 /** The first record of a segment. */
@@ -59,7 +59,7 @@ export interface SegmentHeader {
   readonly number: number;
   /** Index after the last entry before this segment. */
   readonly firstIndex: number;
-  /** Term of the entry before that; 0 when there is none. With it the log can go on from here alone. */
+  /** Term of the entry before that; 0 when there is none. With it the log can be recovered from this segment alone. */
   readonly previousTerm: number;
   /** Whether the log was reset to a snapshot here: the segments before this one are obsolete. */
   readonly isReset: boolean;
@@ -93,19 +93,19 @@ export interface RecordPlace {
   readonly offset: number;
 }
 
-/** The part of the checksum's seed that a segment's records have in common. */
+/** Returns the part of the checksum's seed that a segment's records have in common. */
 export function segmentSeed(number: number): number {
   const bytes = new Uint8Array(8);
   putInteger(new DataView(bytes.buffer), 0, number);
   return crc32(bytes);
 }
 
-/** Bytes of an entry's record. */
+/** Returns the bytes of an entry's record. */
 export function entryRecordBytes(entry: Entry): number {
   return RECORD_HEADER_BYTES + ENTRY_FIXED_BYTES + entry.data.length;
 }
 
-/** Bytes of a whole record of any kind. */
+/** Returns the bytes of a record of any kind, header included. */
 export function recordBytes(record: LogRecord): number {
   switch (record.kind) {
     case "segmentHeader":
@@ -123,7 +123,7 @@ export function recordBytes(record: LogRecord): number {
 }
 
 /**
- * Writes a record into `bytes` at `position`, for the place in the file where it will stand.
+ * Writes a record into `bytes` at `position`, encoded for its place in the file.
  * Returns the position after it. `bytes` must have room for it.
  */
 export function encodeRecord(
@@ -143,7 +143,7 @@ export function encodeRecord(
   return end;
 }
 
-/** A record's header, as read. Only {@link checksumHolds} makes it trustworthy. */
+/** A decoded header of a record. It is valid only if {@link checksumHolds}. */
 export interface RecordFrame {
   /** The code of its kind. */
   readonly code: number;
@@ -153,7 +153,7 @@ export interface RecordFrame {
   readonly syncedOffset: number;
 }
 
-/** Reads the header at `position`, or null where none can be. */
+/** Decodes the header at `position`; returns null if there is none. */
 export function readFrame(view: DataView, position: number, offset: number): RecordFrame | null {
   if (view.getUint32(position + MAGIC_AT) >>> 8 !== MAGIC_NUMBER) return null;
   const bodyBytes = view.getUint32(position + LENGTH_AT);
@@ -162,7 +162,7 @@ export function readFrame(view: DataView, position: number, offset: number): Rec
   return { code: view.getUint8(position + KIND_AT), bodyBytes, syncedOffset };
 }
 
-/** Whether `record` (header and body) is what was written at this place. */
+/** Returns whether the checksum of `record` (header and body) is right for this place. */
 export function checksumHolds(
   record: Uint8Array,
   view: DataView,
@@ -173,8 +173,8 @@ export function checksumHolds(
 }
 
 /**
- * Reads a record's body, or returns null when it is not one that this version writes (its checksum being right, a
- * program wrote it so). An entry's data is a view of `body`: copy it to keep it.
+ * Decodes a record's body; returns null when it is not one that this version writes (if its checksum is right, another
+ * version wrote it). An entry's data is a view of `body`: copy it to keep it.
  */
 export function decodeBody(code: number, body: Uint8Array): LogRecord | null {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
@@ -200,7 +200,7 @@ export function decodeBody(code: number, body: Uint8Array): LogRecord | null {
   }
 }
 
-/** The value with which the checksum of a record at this place begins. */
+/** Returns the initial value of the checksum of a record at this place. */
 export function checksumSeed({ seed, offset }: RecordPlace): number {
   return (seed ^ offset) >>> 0;
 }

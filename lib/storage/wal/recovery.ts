@@ -1,17 +1,17 @@
 /**
- * Reads a log back: every record of every segment in order, in bounded memory, changing nothing.
+ * Reads a log back: every record of every segment in order, in bounded memory, without any change on the disk.
  *
- * What a crash can do to a log is lose or tear what was not yet synced, and that is always at the end of the last
- * segment: a tail to be cut. Anything else is damage, and refused: acknowledged entries are never dropped. The two are
- * told apart by `syncedOffset`: each record says up to where everything was durable when it was written, so a bad
- * place is damage when any record after it vouches for it, and a torn tail when none does. The very last batch has
- * none after it; for its sake the log leaves a sync mark behind it once nothing more is to be written (wal.ts). Damage
- * to it is taken for a torn tail only if the power failed before that mark, too, was on the disk.
+ * A crash can lose or tear only bytes that were not synced, which are always at the end of the last segment: a torn tail,
+ * which is cut. Anything else is damage, and refused: acknowledged entries are never dropped. The two are distinguished
+ * by `syncedOffset`: each record has the offset before which everything was durable when it was written, so an invalid
+ * record is damage if the `syncedOffset` of any record after it is beyond it, and a torn tail otherwise. No record follows
+ * the last batch; therefore the log writes a sync mark after it once it is durable and no other follows (wal.ts). Damage
+ * to the last batch is taken for a torn tail only if the power failed before that mark, too, was on the disk.
  *
- * A log begins with the last segment that says it begins anew; those before it are dead, whatever they hold. Without
- * such a one it begins with the first segment there is. If that is not its very first, a snapshot must reach up to
- * where it begins (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts behind what it
- * knows committed, came from a leader just before a crash: the log then has to begin anew behind it.
+ * A log begins with the last segment at which it was reset; the segments before that one are obsolete. Without a reset it
+ * begins with the first segment that exists. If earlier ones were removed, a snapshot must reach up to its first entry
+ * (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts after its commit index, was received
+ * from a leader just before a crash: the log then has to be reset to it.
  */
 import { assertNever } from "../../platform/assert.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
@@ -28,7 +28,7 @@ import { examineRest } from "./torn_tail.ts";
 
 /** Bytes read at a time. */
 export const RECOVERY_WINDOW_BYTES = 1024 * 1024;
-/** Enough for a segment's header. */
+/** Bytes read at a time for a segment's header, which fits. */
 const HEADER_WINDOW_BYTES = 4096;
 
 /** The torn tail that was cut from the end of the log: written, not known to be synced, and incomplete. */
@@ -41,13 +41,13 @@ export interface CutTail {
   readonly bytes: number;
 }
 
-/** Where the log goes on. */
+/** The segment in which the log continues. */
 export interface LastSegment {
   /** Number of the last segment. */
   readonly number: number;
-  /** Where its header ends. */
+  /** Offset at which its header ends. */
   readonly begin: number;
-  /** Where its records end. */
+  /** Offset at which its records end. */
   readonly end: number;
   /** The durable offset in its last record. */
   readonly synced: number;
@@ -55,13 +55,13 @@ export interface LastSegment {
   readonly cut: CutTail | null;
 }
 
-/** A log as it was found. */
+/** A recovered log. */
 export interface Recovery {
-  /** What it says. */
+  /** Its content without data. */
   readonly state: LogState;
   /** Its last entries, as many as fit the bound. */
   readonly cachedEntries: readonly Entry[];
-  /** Its configuration entries behind the snapshot. */
+  /** Its configuration entries after the snapshot. */
   readonly configurations: readonly RecoveredConfiguration[];
   /** Its last segment, or null when there is none yet. */
   readonly last: LastSegment | null;
@@ -80,12 +80,12 @@ export interface RecoveryOptions {
   readonly identity: LogOwner;
   /** The newest valid snapshot, or null. */
   readonly snapshot: EntryId | null;
-  /** Most bytes of entries handed back. */
+  /** Maximum bytes of returned entries. */
   readonly entryCacheBytes: number;
 }
 
 /**
- * Reads the log; changes nothing in any case. Throws {@link LogDamagedError}, {@link NewerFormatError},
+ * Reads the log; never changes it. Throws {@link LogDamagedError}, {@link NewerFormatError},
  * {@link SnapshotMissingError} or {@link LogMissingError}.
  */
 export async function recover(options: RecoveryOptions): Promise<Recovery> {
@@ -130,7 +130,7 @@ class Replay {
   /** Position of the last segment at which the log was reset; 0 without one. */
   async #firstAlive(numbers: readonly number[]): Promise<number> {
     for (let position = numbers.length - 1; position > 0; position -= 1) {
-      // One that can't be read is refused when its turn comes, and then with the right index.
+      // An unreadable segment is refused later, when its records are read, and then with the right index.
       const header = await this.#headerOf(numbers[position] ?? 1);
       if (header?.isReset === true) return position;
     }
@@ -200,14 +200,14 @@ class Replay {
     return found.end;
   }
 
-  /** Lets the log begin with this header; returns why it can't, or null. */
+  /** Begins the log with this header; returns the reason if that is impossible, else null. */
   #begin(header: SegmentHeader): string | null {
     const { firstIndex, previousTerm, previous, hardState, isReset } = header;
     if (previous === null && !isReset) {
       this.#state.reset({ compacted: NOTHING_COMPACTED, hardState: INITIAL_HARD_STATE, isCut: false });
       return whyNotNext(header, { previous: null, state: this.#state });
     }
-    if (previous === null) return "it begins anew behind nothing";
+    if (previous === null) return "it is the log's first and says that the log was reset";
     const compacted = { index: firstIndex - 1, term: previousTerm };
     const reason = whyNotBeginning({ compacted, hardState, isCut: !isReset });
     if (reason !== null) return reason;
@@ -216,15 +216,15 @@ class Replay {
   }
 
   /**
-   * Where segment `number` ends according to the header of the segment after it, before which it was wholly synced.
-   * Null when that header doesn't say: it is refused when its turn comes, and then with the right index.
+   * Returns the end of segment `number` according to the header of the segment after it, before which it was completely
+   * synced. Null when that header has no end of it: that segment is refused later, and then with the right index.
    */
   async #statedEnd(number: number, next: number): Promise<number | null> {
     const previous = (await this.#headerOf(next))?.previous ?? null;
     return previous?.number === number ? previous.end : null;
   }
 
-  /** A segment's header, or null when it has no valid one. */
+  /** Opens a segment and returns its header, or null when it has no valid one. */
   async #headerOf(number: number): Promise<SegmentHeader | null> {
     const file = this.#options.disk.open(this.#path(number), "read");
     try {
@@ -236,7 +236,7 @@ class Replay {
     }
   }
 
-  /** The segment's header, or null when it has no valid one. */
+  /** Reads the segment's header; resolves to null when it has no valid one. */
   async #header(
     scanner: RecordScanner,
     number: number,
@@ -265,7 +265,7 @@ class Replay {
       const found = scanner.recordInWindow(stop) ?? await scanner.recordAt(stop);
       if (found === null && stated === null) break;
       if (found === null || (stated !== null && found.end > stated)) {
-        throw this.#damage(number, stop, `no valid record stands there, though the log goes on after it`);
+        throw this.#damage(number, stop, `there is no valid record, though the log goes on after it`);
       }
       // Nothing is written after a mark: recovery would accept what the reader of entries refuses.
       const reason = stop === end ? this.#replay(found, number) : "a record follows a sync mark";
@@ -278,13 +278,13 @@ class Replay {
     return { end, synced, stop };
   }
 
-  /** Takes in one record; returns why it can't be part of this log, or null. */
+  /** Replays one record; returns the reason for which it cannot be part of this log, or null. */
   #replay(found: ScannedRecord, segment: number): string | null {
     const { record, offset } = found;
     if (record === null) return "the record there is of a kind unknown to this version";
     switch (record.kind) {
       case "segmentHeader":
-        return "a segment header stands inside a segment";
+        return "there is a segment header inside the segment";
       case "syncMark":
         return null;
       case "hardState": {
@@ -316,7 +316,7 @@ class Replay {
       const { offset, syncedOffset } = rest.vouchedBy;
       const witness =
         `the record at byte ${offset} says that everything before byte ${syncedOffset} was synced`;
-      throw this.#damage(number, stop, `no valid record stands there, though ${witness}`);
+      throw this.#damage(number, stop, `there is no valid record, though ${witness}`);
     }
     return rest.end > stop ? { file: this.#path(number), offset: end, bytes: rest.end - end } : null;
   }
@@ -335,7 +335,7 @@ class Replay {
   }
 }
 
-/** Numbers of all segments, ascending. Throws {@link LogDamagedError} where a file is named as no segment is. */
+/** Returns the numbers of all segments, ascending. Throws {@link LogDamagedError} if a file has another name. */
 export function segmentNumbers({ disk, directory }: { disk: Disk; directory: string }): readonly number[] {
   const names = disk.list(directory).filter((name) => name.endsWith(".log"));
   return names.map((name) => {
@@ -353,7 +353,7 @@ function whyNotItsOwn(header: SegmentHeader, number: number, owner: LogOwner): s
   return `it belongs to node ${nodeId} of cluster ${shortened(clusterId)}`;
 }
 
-/** Why a segment can't be the first of what is left of a log, or null when it can. */
+/** Returns the reason for which a segment cannot be the first of a cut log, or null when it can. */
 function whyNotBeginning({ compacted, hardState }: LogBeginning): string | null {
   if (compacted.term > hardState.term) {
     return `entry ${compacted.index} before it has a term above the node's`;
@@ -367,7 +367,7 @@ function whyNotBeginning({ compacted, hardState }: LogBeginning): string | null 
   }`;
 }
 
-/** Why a segment's header doesn't fit the log before it, or null when it does. */
+/** Returns the reason for which a segment's header does not follow the log before it, or null when it does. */
 function whyNotNext(
   header: SegmentHeader,
   { previous, state }: { previous: LastSegment | null; state: LogState },

@@ -1,12 +1,11 @@
 /**
- * Segment files: their names, and how a new one comes to be.
+ * Segment files: their names, preparation and removal.
  *
- * A segment is named by its number in 20 digits. The number is the index of the first entry it may hold, or one more
- * than the number before it where a truncation has taken the log back below that: so names never repeat and their
- * order is the order of writing.
+ * A segment is named by its number in 20 digits. The number is the index of the first entry it may have, or one more than
+ * the number before it if entries were overridden since: so names never repeat, and their order is the order of writing.
  *
- * A new segment is filled with zeros under another name, gets its header, is synced, and only then gets its name. A
- * crash therefore never leaves a segment without its header: where that is missing, the file was damaged.
+ * A new segment is filled with zeros under a temporary name, gets its header, is synced, and is then renamed. A crash
+ * therefore never leaves a segment without its header: if the header is missing, the file was damaged.
  */
 import { type Disk, type DiskFile, isDiskFull, isOutOfDescriptors } from "../../platform/disk.ts";
 import { FORMAT_VERSION } from "../identity.ts";
@@ -15,40 +14,40 @@ import { encodeRecord, type LogRecord, recordBytes, type SegmentHeader, segmentS
 const NAME_DIGITS = 20;
 /** The segment being prepared. */
 const NEXT_NAME = "next.new";
-/** There from the making of the folder until the first segment has its name: without both, a log was lost. */
+/** Mark that exists from the creation of the folder until the first segment has its name: without both, a log was lost. */
 const NOT_BEGUN_NAME = "not-begun";
 const ZEROS = new Uint8Array(256 * 1024);
 
-/** The file name of a segment. */
+/** Returns the file name of a segment. */
 export function segmentName(number: number): string {
   return `${String(number).padStart(NAME_DIGITS, "0")}.log`;
 }
 
-/** The number in a segment's file name, or null when no segment has that name. */
+/** Returns the number in a segment's file name, or null when it is not the name of a segment. */
 export function segmentNumber(name: string): number | null {
   const number = Number(name.slice(0, NAME_DIGITS));
   return Number.isSafeInteger(number) && number >= 1 && segmentName(number) === name ? number : null;
 }
 
-/** Marks the folder of a log, which is empty, as one that never held a segment: durably. */
+/** Marks the empty folder of a log, durably, as one that has never had a segment. */
 export function markNotBegun(disk: Disk, directory: string): void {
   disk.open(`${directory}/${NOT_BEGUN_NAME}`, "create").close();
   disk.syncDirectory(directory);
 }
 
-/** Takes the mark away, durably, once a segment has its name, durably. */
+/** Removes the mark, durably, once the name of a segment is durable. */
 export function unmarkNotBegun(disk: Disk, directory: string): void {
   if (disk.stat(`${directory}/${NOT_BEGUN_NAME}`) === null) return;
   disk.remove(`${directory}/${NOT_BEGUN_NAME}`);
   disk.syncDirectory(directory);
 }
 
-/** Whether there is nothing in the folder of a log but the mark that it never held a segment. */
+/** Returns whether the folder of a log has nothing but the mark that it has never had a segment. */
 export function isNotBegun(disk: Disk, directory: string): boolean {
   return disk.list(directory).every((name) => name === NOT_BEGUN_NAME);
 }
 
-/** Whether the folder of a log held segments and holds none any more. */
+/** Returns whether the folder of a log had segments and has none any more. */
 export function hasLostLog(disk: Disk, directory: string): boolean {
   const names = disk.list(directory);
   return !names.some((name) => name === NOT_BEGUN_NAME || segmentNumber(name) !== null);
@@ -64,23 +63,23 @@ export interface ActiveSegment {
   readonly file: DiskFile;
   /** Offset of its first record after the header. */
   readonly begin: number;
-  /** Where the next record goes. */
+  /** Offset of the next record. */
   end: number;
   /** Everything before this offset is durable. */
   synced: number;
-  /** Where a sync mark was written last; null before that. */
+  /** Offset at which a sync mark was written last; null before that. */
   markedAt: number | null;
 }
 
 /**
- * The next segment, prepared ahead of need: writing a whole segment of zeros takes a while, and must be over when the
- * log arrives there. Zeros written beforehand let later syncs go without the file's metadata, which halves their time.
+ * The next segment, prepared before it is needed, since writing a segment of zeros takes time. Later syncs of a file that
+ * has its full size do not write its metadata, which halves their time.
  */
 export class NextSegment {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #bytes: number;
-  /** Used for the zeros alone, so that a sync of them may still be under way when the segment is already in use. */
+  /** Used for the zeros alone, so that a sync of them may still be in progress when the segment is already in use. */
   readonly #file: DiskFile;
   #zeroed = 0;
   #finished = false;
@@ -88,7 +87,7 @@ export class NextSegment {
   #isSyncing = false;
   #background: Promise<void> | null = null;
 
-  /** Begins a segment of `bytes` bytes in `directory`. Throws what the disk throws. */
+  /** Begins a segment of `bytes` bytes in `directory`. Throws the disk's errors. */
   constructor(options: { disk: Disk; directory: string; bytes: number }) {
     this.#disk = options.disk;
     this.#directory = options.directory;
@@ -96,14 +95,14 @@ export class NextSegment {
     this.#file = options.disk.open(`${options.directory}/${NEXT_NAME}`, "create");
   }
 
-  /** Whether it has its name, so that what it holds counts. */
+  /** Whether it has its name, so that its records are part of the log. */
   get isInUse(): boolean {
     return this.#isInUse;
   }
 
   /**
-   * Fills the segment bit by bit while other things go on. Then `prepared` is called, or `failed` if the disk refuses
-   * to take zeros or to sync them.
+   * Fills the segment in the background, piece by piece. Then calls `prepared`, or `failed` if the disk fails to write or
+   * to sync the zeros.
    */
   prepare(failed: (error: unknown, step: "write" | "sync") => void, prepared: () => void): void {
     const refused = (error: unknown): void => failed(error, this.#isSyncing ? "sync" : "write");
@@ -113,7 +112,7 @@ export class NextSegment {
     });
   }
 
-  /** Completes the segment and gives it its name. When it throws, the segment is not there, and the caller discards it. */
+  /** Completes the segment and renames it. When it throws, the segment does not exist, and the caller discards it. */
   complete(header: Omit<SegmentHeader, "formatVersion">): ActiveSegment {
     while (this.#zeroed < this.#bytes) this.#fillOnce();
     const record: LogRecord = { kind: "segmentHeader", header: { ...header, formatVersion: FORMAT_VERSION } };
@@ -179,7 +178,7 @@ export class NextSegment {
   }
 }
 
-/** Removes a segment that was being prepared when the process ended. It never held anything. */
+/** Removes a segment that was being prepared when the process ended. It has no records. */
 export function removeUnfinishedSegment(disk: Disk, directory: string): void {
   const path = `${directory}/${NEXT_NAME}`;
   if (disk.stat(path) !== null) disk.remove(path);

@@ -1,6 +1,6 @@
 /**
  * Compares checksums of any spans of a file at a cost that does not depend on the spans' lengths, for a search that
- * meets many places at which a long record may begin.
+ * finds many offsets at which a long record may begin.
  *
  * CRC-32 is linear: with P(x) the checksum of everything before x, the checksum of the span from a to b that begins
  * with the value s is P(b) ^ shift(P(a) ^ s, b - a), where shift appends as many zeros as the span has bytes. So the
@@ -19,14 +19,14 @@ const ONE = 0x80000000;
 /** x^(8 · 2^i) modulo the polynomial, for each i: what appending 2^i zero bytes multiplies with. */
 const SHIFTS: readonly number[] = shifts();
 
-/** What checking spans needs. */
+/** Options of {@link SpanChecksums}. */
 export interface SpanChecksumsOptions {
   readonly file: DiskFile;
-  /** Longest span that is asked for: memory is for two of them. */
+  /** Maximum length of a span: memory is for two of them. */
   readonly maxSpanBytes: number;
 }
 
-/** Checksums of spans of one file, asked for in the order in which they begin. */
+/** Checksums of spans of one file, requested in the order of their beginnings. */
 export class SpanChecksums {
   readonly #file: DiskFile;
   readonly #fileBytes: number;
@@ -48,7 +48,7 @@ export class SpanChecksums {
     return this.#workBytes;
   }
 
-  /** Whether the bytes from `from` to `to`, checksummed with the initial value `seed`, give `checksum`. */
+  /** Resolves to whether the bytes from `from` to `to` have this checksum with the initial value `seed`. */
   async holds(
     { from, to, seed, checksum }: { from: number; to: number; seed: number; checksum: number },
   ): Promise<boolean> {
@@ -61,7 +61,7 @@ export class SpanChecksums {
     return (behind ^ shifted(before ^ seed, to - from)) >>> 0 === checksum;
   }
 
-  /** Moves the window: it begins at `start` then, and the next spans lie in it until they begin as far behind as the longest is long. */
+  /** Moves the window to `start`; spans that begin within `maxSpanBytes` after it are in the window. */
   async #load(start: number): Promise<void> {
     const bytes = Math.min(2 * this.#maxSpanBytes, this.#fileBytes - start);
     if (this.#window.length !== bytes) this.#window = new Uint8Array(bytes);
@@ -83,7 +83,7 @@ export class SpanChecksums {
   }
 }
 
-/** The checksum `value` once `bytes` zeros are appended. */
+/** Returns the checksum `value` after `bytes` appended zeros. */
 function shifted(value: number, bytes: number): number {
   let result = value;
   for (let [rest, power] = [bytes, 0]; rest > 0; rest = Math.floor(rest / 2), power += 1) {
@@ -92,7 +92,7 @@ function shifted(value: number, bytes: number): number {
   return result;
 }
 
-/** a · b modulo the polynomial. */
+/** Returns a · b modulo the polynomial. */
 function product(a: number, b: number): number {
   let [sum, factor] = [0, b];
   for (let bit = ONE; bit !== 0; bit >>>= 1) {

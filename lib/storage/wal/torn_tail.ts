@@ -1,8 +1,8 @@
 /**
  * Examines the bytes after the last valid record: whether they are zeros, a torn tail, or proof that the log is damaged.
  *
- * The work is linear in the bytes looked through, whatever they are: a client may have stored a value of many
- * look-alikes of record headers, each of which tells of a long body.
+ * The work is linear in the bytes searched, for every content: a client may have stored a value that resembles many
+ * record headers, each of which announces a long body.
  */
 import type { DiskFile } from "../../platform/disk.ts";
 import { checksumSeed, MAGIC, MAGIC_AT, MAX_RECORD_BYTES, readFrame, RECORD_HEADER_BYTES } from "./record.ts";
@@ -14,7 +14,7 @@ const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
 /** The content after the valid records. */
 export interface Rest {
-  /** Where it ends, the zeros of preallocation not counted; `from` when there is nothing else. */
+  /** Offset at which it ends, without the zeros of preallocation; `from` when there is nothing else. */
   readonly end: number;
   /** A valid record that says that `from` was durable when it was written, or null. */
   readonly vouchedBy: { readonly offset: number; readonly syncedOffset: number } | null;
@@ -25,16 +25,16 @@ export interface Rest {
 /**
  * Examines the file, a segment with this seed, from `from` on, where there is no valid record.
  *
- * Every offset is tried, since a damaged header no longer says where the next record begins. Valid records that
- * don't vouch for `from` prove nothing: of several sectors written and not yet synced, a crash may keep the later and
- * lose the earlier.
+ * Every offset is tried, since a damaged header no longer has the offset of the next record. Valid records whose
+ * `syncedOffset` is not beyond `from` prove nothing: of several sectors that were not synced, a crash may keep the later
+ * and lose the earlier.
  */
 export async function examineRest(
   { file, seed, from }: { file: DiskFile; seed: number; from: number },
 ): Promise<Rest> {
   const fileBytes = file.size();
   const checksums = new SpanChecksums({ file, maxSpanBytes: MAX_RECORD_BYTES });
-  // Whole words, by which it is compared with zero.
+  // A multiple of the words that are compared with zero.
   const words = Math.ceil(Math.min(SEARCH_WINDOW_BYTES, fileBytes - from) / WORD_BYTES);
   const window = new Uint8Array(words * WORD_BYTES);
   const view = new DataView(window.buffer);
@@ -67,7 +67,7 @@ export async function examineRest(
   return { end, vouchedBy: null, workBytes: readBytes + checksums.workBytes };
 }
 
-/** Bytes up to the last that is not zero. */
+/** Returns the number of bytes up to the last that is not zero. */
 function usedBytes(bytes: Uint8Array<ArrayBuffer>): number {
   const words = new Int32Array(bytes.buffer);
   let used = words.length;
@@ -77,7 +77,7 @@ function usedBytes(bytes: Uint8Array<ArrayBuffer>): number {
   return end;
 }
 
-/** Where a header would begin whose magic bytes stand in `bytes`. */
+/** Yields the positions in `bytes` at which a header with the magic bytes may begin. */
 function* headerPositions(bytes: Uint8Array): Generator<number> {
   const [first = 0] = MAGIC;
   for (let at = bytes.indexOf(first, MAGIC_AT); at !== -1; at = bytes.indexOf(first, at + 1)) {

@@ -48,7 +48,7 @@ export const TIGHT_RESERVE_BYTES = 1024 * 1024;
 
 /** Options for opening a log. */
 export interface WriteAheadLogOptions {
-  /** Where it lies. */
+  /** The disk with the log. */
   readonly disk: Disk;
   /** The log's directory, which exists and is locked by this process (data_directory.ts). */
   readonly directory: string;
@@ -196,8 +196,8 @@ export class WriteAheadLog {
 
   /**
    * Reads consecutive entries from `firstIndex` on, at least one, of together at most `maxBytes` bytes in the log.
-   * They are the entries of the moment of the call. Checksums are verified; rejects with `LogDamagedError` where
-   * one doesn't hold, with {@link OutOfDescriptorsError} where the call may be repeated.
+   * They are the entries at the time of the call. Checksums are verified; rejects with `LogDamagedError` if one is wrong,
+   * with {@link OutOfDescriptorsError} if the call may be repeated.
    */
   async readEntries(firstIndex: number, maxBytes: number): Promise<readonly Entry[]> {
     this.#assertUsable();
@@ -429,8 +429,8 @@ export class WriteAheadLog {
 
   #nextFailed(next: NextSegment, { error, step }: { error: unknown; step: "write" | "sync" }): void {
     if (this.#next !== next) {
-      // Once it is in use, what such a sync has lost may be records, whatever the reason: going on without would call
-      // them durable. Zeros that were refused were written when the segment was completed.
+      // Once it is in use, a failed sync may have lost records, which must not be reported as durable. Zeros that could
+      // not be written were written when the segment was completed.
       if (next.isInUse && step === "sync" && !this.#closed) this.#fail(error);
       return;
     }
