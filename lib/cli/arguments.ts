@@ -112,7 +112,10 @@ function textsOf(value: unknown): string[] {
 
 function unknownOption(arg: string, specs: readonly OptionSpec[]): UsageError {
   const [name] = partsOf(arg);
-  const near = nearest(name, specs.map((candidate) => candidate.name));
+  const chooser = specs.find((candidate) => choicesOf(candidate).includes(name));
+  const near = chooser === undefined
+    ? nearest(name, specs.map((candidate) => candidate.name))
+    : `${chooser.name} ${name}`;
   const hint = near === null ? "See --help for all options." : `Did you mean --${near}?`;
   const dash = arg.startsWith("--") ? "" : " To pass text that begins with a dash, put -- before it.";
   return new UsageError(`There is no option ${arg.split("=", 1)[0]}. ${hint}${dash}`);

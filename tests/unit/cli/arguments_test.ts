@@ -7,6 +7,7 @@ import { UsageError } from "../../../lib/cli/errors.ts";
 const SPECS: readonly OptionSpec[] = [
   { name: "limit", placeholder: "<n>", help: "" },
   { name: "raw", placeholder: null, help: "" },
+  { name: "output", placeholder: "text|json", help: "" },
 ];
 
 function parse(...args: readonly string[]): unknown {
@@ -72,6 +73,11 @@ Deno.test("parseArguments: an unknown, repeated or incomplete option is refused 
       "There is no option --toString",
     ],
   );
+});
+
+Deno.test("parseArguments: a value that is typed as an option is refused with its option", () => {
+  const { message } = assertThrows(() => parse("get", "k", "--json"), UsageError);
+  assertEquals(message, "There is no option --json. Did you mean --output json?");
 });
 
 Deno.test("parseArguments: every argument is returned unchanged or refused by name", () => {
