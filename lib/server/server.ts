@@ -1,4 +1,4 @@
-/** A server: opens the data folder, the log, the listener, the links and the node, and closes them again. */
+/** A server: opens the data directory, the log, the listener, the connections to other nodes, and the node, and closes them again. */
 import { errorMessage } from "../platform/errors.ts";
 import { assert } from "../platform/assert.ts";
 import type { NodeAddress } from "../protocol/node_list.ts";
@@ -150,14 +150,14 @@ interface Opened extends ServerPlatform {
 }
 
 /**
- * A node with its sockets. The constructor makes the parts from the bottom up (listener, links, node); {@link start}
+ * A node with its sockets. The constructor makes the parts from the bottom up (listener, peers, node); {@link start}
  * then connects their events, which run upward.
  */
 class Server implements RunningServer {
   readonly clusterId: string;
   readonly #config: ServerConfig;
   readonly #opened: Opened;
-  readonly #links: Peers;
+  readonly #peers: Peers;
   readonly #probe: MemberProbe;
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
@@ -172,7 +172,7 @@ class Server implements RunningServer {
     const { nodeId: self, bind } = config;
     const { listener, monitor, network, clock, identity: { clusterId, dataId } } = opened;
     this.clusterId = clusterId;
-    this.#links = new Peers({
+    this.#peers = new Peers({
       ...opened,
       self,
       clusterId,
@@ -190,7 +190,7 @@ class Server implements RunningServer {
       clusterId,
       dataId,
       metrics: monitor?.metrics ?? null,
-      peers: this.#links,
+      peers: this.#peers,
       probe: (change, configuration) => probe.find(change, configuration),
     });
   }
@@ -199,7 +199,7 @@ class Server implements RunningServer {
   start(): void {
     const { listener, monitor } = this.#opened;
     const node = this.#node;
-    this.#links.start({
+    this.#peers.start({
       address: this.#probe.ownAddress(node.configuration),
       members: this.#linkedAddresses(),
       onStateChange: ({ id, lane, connected }) => {
@@ -246,7 +246,7 @@ class Server implements RunningServer {
         authorizePeer(caller, { applied: node.appliedConfiguration, newest: node.configuration }),
       onPeerHello: ({ nodeId, dataId, address }) => {
         node.membership.seen(nodeId, dataId);
-        this.#links.introduce(nodeId, address);
+        this.#peers.introduce(nodeId, address);
       },
       onPeerMessage: (message, from) => node.receive(from, message),
       onClient: (client) => this.#serve(client),
@@ -270,7 +270,7 @@ class Server implements RunningServer {
         clusterId: this.clusterId,
         status: node.status(),
         condition: node.condition(),
-        links: this.#links.views(),
+        links: this.#peers.views(),
         connections: this.#opened.listener.counts(),
       }),
     });
@@ -302,7 +302,7 @@ class Server implements RunningServer {
   }
 
   #configurationChanged(): void {
-    this.#links.update(this.#linkedAddresses());
+    this.#peers.update(this.#linkedAddresses());
     const { appliedConfiguration, committedConfiguration } = this.#node;
     for (const id of appliedConfiguration.removedIds) this.#opened.listener.dropPeer(id);
     // A peer that connected when its data folder was not known has to connect again and name it.
@@ -341,7 +341,7 @@ class Server implements RunningServer {
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();
       await listener.close();
-      await this.#links.close();
+      await this.#peers.close();
       await start.log.close();
     } finally {
       directory.close();

@@ -16,7 +16,7 @@ import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { type ReceivedSnapshot, SnapshotReceiving } from "./receiver.ts";
 import { SnapshotSender, type TransferStatus } from "./sender.ts";
 
-/** The links to other nodes. */
+/** The connections to other nodes. */
 export interface PeerSender {
   /** Queues a message for a node; false when it was dropped. */
   send(message: PeerMessage, to: NodeId): boolean;
