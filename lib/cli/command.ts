@@ -374,22 +374,7 @@ export async function readValue(
     : bytesOf(argument.text, invocation);
 }
 
-/** The part of {@link KvClient} that commands use. */
-export interface StoreClient extends
-  Pick<
-    KvClient,
-    | "put"
-    | "get"
-    | "delete"
-    | "list"
-    | "compareAndSet"
-    | "transaction"
-    | "connectionState"
-    | "onStateChange"
-    | "close"
-  > {
-  readonly cluster: Pick<
-    ClusterClient,
-    "status" | "members" | "transferLeadership" | "changeMembership" | "takeSnapshot" | "openSnapshot"
-  >;
+/** The public methods of {@link KvClient}, which tests implement without a cluster. */
+export interface StoreClient extends Omit<KvClient, "cluster" | typeof Symbol.asyncDispose> {
+  readonly cluster: Omit<ClusterClient, never>;
 }

@@ -14,7 +14,7 @@
  * 2. `deno task check` then names the places that must handle it: lib/server/client_service.ts and the tests' node in
  *    tests/support/fakes/scripted_node.ts.
  * 3. A method of the client (lib/client) and a command (lib/cli).
- * 4. `deno task unit tests/unit/protocol/golden_test.ts -- --update` writes the bytes of a sample of each; docs/protocol.md
+ * 4. `deno task golden` writes the bytes of a sample of each; docs/protocol.md
  *    shows them, as tests/unit/protocol/protocol_page_test.ts demands.
  *
  * How to add a field: at the end of its frame only, as `trailing(field, whenMissing)`, since older nodes do not send it.

@@ -1,7 +1,7 @@
 /**
  * Runs every golden script of the consensus core and compares its text with the actual behaviour.
  *
- * To record an intended change: `deno task unit -- --update`, then read the diff.
+ * To record an intended change: `deno task golden`, then read the diff.
  */
 import { assert, assertEquals } from "@std/assert";
 import { runScript } from "../support/raft/script.ts";

@@ -6,7 +6,7 @@
  *     --short            the scenarios of `deno task test`
  *
  * It prints one line for each scenario and a sum. It prints a violation as a golden script of minimal length and exits with
- * 1. Copy the script to tests/golden/raft: `deno task unit -- --update` adds the result of each step.
+ * 1. Copy the script to tests/golden/raft: `deno task golden` adds the result of each step.
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";

@@ -37,7 +37,7 @@ export function describeMetrics(): string {
 
 A node that was started with \`--http host:port\` gives these under \`/metrics\`, in the text format of Prometheus.
 Made from the table in \`lib/server/metrics/metric_table.ts\`; after a change there,
-\`deno task unit -- --update\` and \`deno fmt\` write this page again.
+\`deno task golden\` writes this page again.
 
 Counters begin at 0 when the process starts. Buckets of histograms double. No metric has a key or a value in it.
 

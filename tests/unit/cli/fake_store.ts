@@ -12,6 +12,7 @@ import type {
   PutResult,
   SnapshotDownload,
   SnapshotInfo,
+  StateHash,
   TransactionCheck,
   TransactionRequest,
   TransactionResult,
@@ -192,6 +193,10 @@ export class FakeStore implements StoreClient {
       chunks: this.snapshotChunks,
       [Symbol.asyncDispose]: () => Promise.resolve(void (this.openSnapshots -= 1)),
     };
+  }
+
+  stateHash(): Promise<StateHash> {
+    return Promise.resolve({ appliedIndex: 12, revision: this.revision, hash: "ab" });
   }
 
   transferLeadership(target: number | null): Promise<number> {

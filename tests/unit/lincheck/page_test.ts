@@ -1,7 +1,7 @@
 /**
  * The page of a violation shows the violation and escapes all texts of a history.
  *
- * To write down a wanted change of the golden page: `deno task unit -- --update`, then read the diff.
+ * To write down a wanted change of the golden page: `deno task golden`, then read the diff.
  */
 import { assert, assertEquals } from "@std/assert";
 import { type History, violationPage } from "../../../lib/lincheck/mod.ts";

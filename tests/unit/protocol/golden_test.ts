@@ -2,7 +2,7 @@
  * The bytes of one message of each kind, in `tests/golden/wire`, and their values, in `tests/golden/wire.txt`: a format
  * that other programs use must not change unnoticed.
  *
- * To add the files of a new frame, or to accept a change: `deno task unit tests/unit/protocol/golden_test.ts -- --update`, then
+ * To add the files of a new frame, or to accept a change: `deno task golden`, then
  * read the diff.
  */
 import { assertEquals } from "@std/assert";

@@ -9,6 +9,7 @@ import { SeededRandom } from "../../support/seeded_random.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { Node } from "../../../lib/server/node.ts";
 import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
+import { serverConfigOf } from "../../../lib/server/config/config.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../lib/server/config/server_limits.ts";
 import { DataDirectory } from "../../../lib/storage/mod.ts";
 import type { MemoryDisk } from "../../support/fakes/memory_disk.ts";
@@ -202,13 +203,11 @@ class Bench {
     options: Pick<ConstructorParameters<typeof Node>[0], "start" | "clusterId" | "dataId">,
   ) {
     this.node = new Node({
+      ...serverConfigOf({ nodeId: 1, bind: { host: "n1", port: 7001 } }),
       ...options,
       id: 1,
       electionTimeoutMs: 200,
       heartbeatMs: HEARTBEAT_MS,
-      readMode: "read-index",
-      maxValueBytes: 1_000,
-      quotaBytes: null,
       limits: SERVER_LIMITS,
       clock: this.clock,
       random: () => 0.5,

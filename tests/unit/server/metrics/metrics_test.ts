@@ -185,7 +185,7 @@ Deno.test("docs/metrics.md: it is made from the table", () => {
   if (!isSame && Deno.args.includes("--update")) {
     return Deno.writeTextFileSync(join(CHECKOUT, "docs/metrics.md"), page);
   }
-  assert(isSame, "docs/metrics.md is not what the table says: deno task unit -- --update, then deno fmt");
+  assert(isSame, "docs/metrics.md is not what the table says: deno task golden writes it");
 });
 
 Deno.test("Metrics: a number counts in the first bucket that is no smaller, and in all above", () => {
