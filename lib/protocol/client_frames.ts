@@ -6,7 +6,7 @@
  * owns its bytes; whether keys and values keep the store's limits is checked by the server, which can refuse them
  * without closing the connection.
  *
- * How to add a request:
+ * How to add a request (CONTRIBUTING.md has all files):
  *
  * 1. Here: a line in REQUESTS with a number that was never used and the kind of its answer, and the answer in
  *    SERVER_MESSAGES. Their types, encoders and decoders follow, and so do the metrics of the request and the values of
