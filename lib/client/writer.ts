@@ -212,6 +212,7 @@ function readAnswer(
       break;
     case "sessionRegistered":
     case "sessionsExpired":
+    case "featureLevelRaised":
       throw new InternalError(
         `Cannot ${action}: the answer is not one to a write. ${MAY_HAVE_BEEN_APPLIED}`,
         {

@@ -112,8 +112,19 @@ export interface ExpireSessions {
   readonly elapsedMs: number;
 }
 
+/**
+ * Raises the feature level of the state (feature_level.ts). Proposed by the leader once every member knows the level; a
+ * level that is not above the present one changes nothing.
+ */
+export interface RaiseFeatureLevel {
+  /** Discriminates the command. */
+  readonly kind: "raiseFeatureLevel";
+  /** The level from the next entry on. */
+  readonly level: number;
+}
+
 /** The data of a log entry of kind `command`. */
-export type Command = Transaction | RegisterSession | ExpireSessions;
+export type Command = Transaction | RegisterSession | ExpireSessions | RaiseFeatureLevel;
 
 /** A key with its value and its version numbers, as of one revision. */
 export interface KeyValue {
@@ -145,7 +156,10 @@ export type RefusalReason =
 
 /** The result of applying one command. */
 export type CommandResult =
-  /** The checks held and the mutations are in the store at `revision`. */
+  /**
+   * The checks held and the mutations are in the store at `revision`. Where they changed nothing (deletes of absent keys),
+   * that is the revision of the last change; at feature level 1 it is a revision of their own.
+   */
   | { readonly kind: "applied"; readonly revision: number; readonly outcomes: readonly MutationOutcome[] }
   /**
    * Nothing changed. `failedChecks` are positions; `current` is the current state of the first failed check's key, or null
@@ -160,6 +174,8 @@ export type CommandResult =
   }
   | { readonly kind: "sessionRegistered" }
   | { readonly kind: "sessionsExpired"; readonly expired: number }
+  /** The level after the entry. */
+  | { readonly kind: "featureLevelRaised"; readonly level: number }
   | { readonly kind: "refused"; readonly reason: RefusalReason };
 
 /** The range of a listing, in unsigned byte order. */

@@ -12,6 +12,12 @@
  * - reads in a transaction: a failed check returns the key's current state, which is what retry loops need.
  */
 export * from "./command.ts";
+export {
+  EMPTY_CHANGE_LEVEL,
+  FEATURE_LEVEL,
+  FIRST_FEATURE_LEVEL,
+  NewerFeatureLevelError,
+} from "./feature_level.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
 export type { TransactionResult } from "./record.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";

@@ -19,6 +19,10 @@ export type HeaderRecord = readonly [
   logTimeMs: number,
   /** An unknown session whose `openedAt` is below this index may have been forgotten. */
   forgottenIndex: number,
+  /** The feature level, from 2 on; at level 1 the record ends before it, as version 0.1.0 writes it. */
+  featureLevel?: number,
+  /** The revision up to which there is no history; with the feature level. */
+  compactedRevision?: number,
 ];
 
 /** One key. */

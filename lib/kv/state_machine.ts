@@ -11,11 +11,18 @@ import type {
   ListPage,
   ListQuery,
   Mutation,
+  MutationOutcome,
   RefusalReason,
   SessionStamp,
   Transaction,
 } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
+import {
+  EMPTY_CHANGE_LEVEL,
+  FEATURE_LEVEL,
+  FIRST_FEATURE_LEVEL,
+  NewerFeatureLevelError,
+} from "./feature_level.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
 import { StoreLoader } from "./pages/store_loader.ts";
@@ -37,6 +44,8 @@ export interface StateView extends Disposable {
   readonly appliedIndex: number;
   /** The store's revision. */
   readonly revision: number;
+  /** The feature level. */
+  readonly featureLevel: number;
   /**
    * Returns the state in canonical order: equal logs give equal records. May be iterated repeatedly and in slices. The bytes
    * in records are the store's own: they are good until the release, and must not be changed.
@@ -58,7 +67,8 @@ export interface Restoring {
  * The keys and sessions after applying the log up to `appliedIndex`.
  *
  * Invariants: entries are applied one by one in the order of the log; `revision` is incremented by each transaction whose
- * checks hold and by nothing else, so it never exceeds `appliedIndex`.
+ * checks hold (from feature level 2 on: and that changes something) and by nothing else, so it never exceeds
+ * `appliedIndex`; `featureLevel` never falls.
  *
  * The store keeps the bytes of large values, so a command must not be changed afterwards (log entries are immutable), and
  * results may contain them: callers must not change them.
@@ -82,6 +92,7 @@ export class StateMachine {
   readonly #sessions: SessionTable;
   #appliedIndex = 0;
   #revision = 0;
+  #featureLevel = FIRST_FEATURE_LEVEL;
 
   /** Makes an empty state, before the first entry. */
   constructor(options: StateMachineOptions = {}) {
@@ -112,6 +123,7 @@ export class StateMachine {
         switch (record[0]) {
           case "header":
             [, machine.#appliedIndex, machine.#revision] = record;
+            machine.#featureLevel = record[5] ?? FIRST_FEATURE_LEVEL;
             loader = new StoreLoader({ revision: machine.#revision, compactedRevision: machine.#revision });
             sessionRecords.push(record);
             break;
@@ -143,9 +155,14 @@ export class StateMachine {
     return this.#appliedIndex;
   }
 
-  /** Number of transactions applied so far. */
+  /** Number of transactions applied so far; from feature level 2 on only those that changed something count. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Which meaning commands have; see feature_level.ts. */
+  get featureLevel(): number {
+    return this.#featureLevel;
   }
 
   /** Number of keys. */
@@ -178,7 +195,11 @@ export class StateMachine {
     return this.#sessions.size;
   }
 
-  /** Applies the command of the next entry; null for bytes that are not a command. O(operations × log n). */
+  /**
+   * Applies the command of the next entry; null for bytes that are not a command. O(operations × log n).
+   *
+   * @throws {NewerFeatureLevelError} for a feature level that this version does not know: the node cannot continue
+   */
   apply(index: number, command: Command | null): CommandResult {
     this.#advance(index);
     const revisionBefore = this.#revision;
@@ -209,11 +230,13 @@ export class StateMachine {
   snapshot(): StateView {
     const appliedIndex = this.#appliedIndex;
     const revision = this.#revision;
+    const featureLevel = this.#featureLevel;
     const { logTimeMs, forgottenIndex } = this.#sessions;
     const keys = this.#store.view();
     const sessions = this.#sessions.view();
     function* records(): Iterable<StateRecord> {
-      yield ["header", appliedIndex, revision, logTimeMs, forgottenIndex];
+      const header = ["header", appliedIndex, revision, logTimeMs, forgottenIndex] as const;
+      yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, revision];
       const cursor = keys.scan({ lower: null, upper: null, reverse: false });
       for (let address = cursor.next(); address !== 0; address = cursor.next()) {
         const { key, value, createRevision, modRevision, version } = keys.keyValue(address);
@@ -222,7 +245,7 @@ export class StateMachine {
       for (const session of sessions) yield* session.records();
     }
     const release = (): void => keys.release();
-    return { appliedIndex, revision, records, release, [Symbol.dispose]: release };
+    return { appliedIndex, revision, featureLevel, records, release, [Symbol.dispose]: release };
   }
 
   /** Throws InvariantError unless the store's whole structure is sound. O(keys): for simulations and tests. */
@@ -248,9 +271,18 @@ export class StateMachine {
         const expired = this.#sessions.expire(command.elapsedMs);
         return expired === null ? refused("invalidCommand") : { kind: "sessionsExpired", expired };
       }
+      case "raiseFeatureLevel":
+        return this.#raiseFeatureLevel(command.level);
       default:
         return assertNever(command);
     }
+  }
+
+  #raiseFeatureLevel(level: number): CommandResult {
+    if (!Number.isSafeInteger(level) || level < FIRST_FEATURE_LEVEL) return refused("invalidCommand");
+    if (level > FEATURE_LEVEL) throw new NewerFeatureLevelError(`entry ${this.#appliedIndex}`, level);
+    this.#featureLevel = Math.max(this.#featureLevel, level);
+    return { kind: "featureLevelRaised", level: this.#featureLevel };
   }
 
   #executeOnce(transaction: Transaction): CommandResult {
@@ -280,11 +312,18 @@ export class StateMachine {
       const failedChecks = failed.map(({ position }) => position);
       return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
     }
-    this.#revision++;
-    const outcomes = mutations.map((mutation) => this.#store.apply(mutation, this.#revision));
+    const revision = this.#revision + 1;
+    const outcomes = mutations.map((mutation) => this.#store.apply(mutation, revision));
+    const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);
+    if (!isEmpty) this.#revision = revision;
     this.#store.dropHistory();
     return { kind: "applied", revision: this.#revision, outcomes };
   }
+}
+
+/** Whether a mutation left the store as it was: a delete of an absent key. */
+function changesNothing(outcome: MutationOutcome): boolean {
+  return outcome.kind === "delete" && !outcome.deleted;
 }
 
 function refused(reason: RefusalReason): CommandResult {

@@ -62,6 +62,8 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
       return validateRegistration(command);
     case "expireSessions":
       return invalid("Cannot expire sessions: only the leader advances the store's clock.");
+    case "raiseFeatureLevel":
+      return invalid("Cannot raise the feature level: only the leader does.");
     default:
       return assertNever(command);
   }

@@ -110,7 +110,8 @@ function demandOf(operation: Operation, keys: readonly string[]): Demand | null 
       return writeDemand(outcome, (result) => ({
         ...NOTHING,
         before: result === null ? [] : [{ kind: "exists", key, exists: result.deleted }],
-        changes: [{ key, value: null }],
+        // A delete of an absent key may share the revision of the last change (from feature level 2 on).
+        changes: result?.deleted === false ? [] : [{ key, value: null }],
         revision: result?.revision ?? null,
       }));
     }

@@ -85,6 +85,13 @@ class Store {
     const { checks, mutations } = transactionOf(operation);
     const failedChecks = checks.flatMap((check, position) => this.#holds(check) ? [] : [position]);
     if (failedChecks.length > 0) return this.#refuse(operation, failedChecks);
+    if (
+      operation.kind === "delete" && operation.outcome.kind === "answered" &&
+      !operation.outcome.result.deleted
+    ) {
+      if (this.#keys.has(operation.key)) return "it returned wrongly whether the key existed";
+      return this.#passes(operation.outcome.result.revision);
+    }
     if (revision === null || revision <= this.#revision) return "it has no revision above the one before it";
     const why = this.#contradiction(operation, revision);
     if (why !== null) return why;

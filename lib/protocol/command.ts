@@ -119,6 +119,7 @@ export const COMMAND = variants("command", {
   ),
   registerSession: frame(2, { sessionId: integer(1), openedAt: integer() }),
   expireSessions: frame(3, { elapsedMs: integer() }),
+  raiseFeatureLevel: frame(4, { level: integer(1) }),
 });
 
 /** The outcome of a mutation. */
@@ -141,14 +142,14 @@ const OUTCOMES = list(OUTCOME, MAX_TRANSACTION_OPERATIONS);
 
 /** The result of a command. */
 export const RESULT = variants("result", {
-  applied: byHand(frame(1, { revision: integer(1), outcomes: OUTCOMES }), {
+  applied: byHand(frame(1, { revision: integer(), outcomes: OUTCOMES }), {
     write: (out, { revision, outcomes }) => {
       out.integer(revision);
       OUTCOMES.write(out, outcomes);
     },
     read: (input) => ({
       kind: "applied",
-      revision: input.integer("revision", 1),
+      revision: input.integer("revision"),
       outcomes: OUTCOMES.read(input, "outcomes"),
     }),
   }),
@@ -159,6 +160,7 @@ export const RESULT = variants("result", {
   }),
   sessionRegistered: frame(3, {}),
   sessionsExpired: frame(4, { expired: integer() }),
+  featureLevelRaised: frame(6, { level: integer(1) }),
   refused: frame(5, {
     reason: oneOf<RefusalReason>({ sessionExpired: true, answerForgotten: true, invalidCommand: true }),
   }),

@@ -2,17 +2,18 @@
  * The first frame in each direction: the role and the versions of the end that dials; then a welcome or a refusal. The
  * hello is written by hand, since its first fields decide how the others are read.
  *
- *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address]
+ *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address, featureLevel]
  *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address, role]…],
- *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId]
+ *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId, featureLevel]
  *     [2, code, message]
  */
+import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { isMemberAddress } from "../platform/address.ts";
 import { shortened } from "../platform/errors.ts";
 import type { NodeId } from "../raft/types.ts";
 import { MEMBERS } from "./client_frames.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
-import { formatted, integer, nullable, numbered, sentence, text } from "./field.ts";
+import { formatted, integer, nullable, numbered, sentence, text, trailing } from "./field.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { frame, frameTable, type MessageOf, record } from "./schema.ts";
@@ -52,6 +53,8 @@ export interface PeerCaller {
   readonly dataId: number;
   /** Where others dial the caller: `host:port`. */
   readonly address: string;
+  /** The highest feature level of the state that the caller knows; version 0.1.0 does not send it and knows 1. */
+  readonly featureLevel: number;
 }
 
 /** A client that opens a connection. */
@@ -100,6 +103,8 @@ export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies:
     }),
     /** Identifies the node's data folder. */
     dataId: integer(),
+    /** The highest feature level of the state that the node knows. */
+    featureLevel: trailing(integer(1), FIRST_FEATURE_LEVEL),
   }),
   /** The node does not take the connection and closes it after this frame. `code` is a {@link RefusalCode}. */
   refusal: frame(2, { code: text(), message: sentence() }),
@@ -118,10 +123,17 @@ export interface Refusal {
   readonly message: string;
 }
 
+/** Returns why a node is not used that does not know the cluster's feature level: a sentence's end, and what to do. */
+export function olderVersion(node: NodeId, known: number, level: number): string {
+  return `node ${node} runs a version of kvraft that knows feature level ${known}, and the cluster is at level ${level}: ` +
+    `it would apply writes differently. Upgrade node ${node}.`;
+}
+
 /** Writes a hello that offers this program's versions. */
 export function encodeHello(out: MessagePackWriter, caller: Caller): void {
   const peer = caller.role === "peer" ? caller : null;
-  out.array(11);
+  // A client's hello ends where that of version 0.1.0 did.
+  out.array(peer === null ? 11 : 12);
   out.integer(HELLO_NUMBER);
   out.string(MAGIC);
   out.integer(MIN_PROTOCOL_VERSION);
@@ -133,6 +145,7 @@ export function encodeHello(out: MessagePackWriter, caller: Caller): void {
   out.nil(); // credentials: none are asked for yet
   out.integerOrNil(peer?.dataId ?? null);
   nullable(ADDRESS).write(out, peer?.address ?? null);
+  if (peer !== null) out.integer(peer.featureLevel);
 }
 
 /** Reads a hello and picks the version. Throws DecodeError when it is none. */
@@ -189,5 +202,6 @@ function readCaller(input: MessagePackReader): Caller {
     lane,
     dataId: input.integer("dataId"),
     address: ADDRESS.read(input, "address"),
+    featureLevel: input.isAtEnd ? FIRST_FEATURE_LEVEL : input.integer("featureLevel", 1),
   };
 }

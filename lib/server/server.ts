@@ -178,10 +178,12 @@ class Server implements RunningServer {
       clusterId,
       dataId,
       isCalling: (id) => listener.hasPeer(id),
+      featureLevel: () => this.#node.featureLevel,
       traffic: monitor?.metrics.peerTraffic ?? null,
     });
     const listening = { host: bind.host, port: listener.address.port };
-    const probe = new MemberProbe({ network, clock, self, clusterId, dataId, listening });
+    const featureLevel = (): number => this.#node.featureLevel;
+    const probe = new MemberProbe({ network, clock, self, clusterId, dataId, listening, featureLevel });
     this.#probe = probe;
     this.#node = new Node({
       ...opened,
@@ -243,10 +245,14 @@ class Server implements RunningServer {
         return { leader, term, appliedIndex };
       },
       authorizePeer: (caller) =>
-        authorizePeer(caller, { applied: node.appliedConfiguration, newest: node.configuration }),
-      onPeerHello: ({ nodeId, dataId, address }) => {
-        node.membership.seen(nodeId, dataId);
-        this.#peers.introduce(nodeId, address);
+        authorizePeer(caller, {
+          applied: node.appliedConfiguration,
+          newest: node.configuration,
+          featureLevel: node.featureLevel,
+        }),
+      onPeerHello: (caller) => {
+        node.membership.seen(caller.nodeId, caller);
+        this.#peers.introduce(caller.nodeId, caller.address);
       },
       onPeerMessage: (message, from) => node.receive(from, message),
       onClient: (client) => this.#serve(client),
@@ -305,6 +311,8 @@ class Server implements RunningServer {
     this.#peers.update(this.#linkedAddresses());
     const { appliedConfiguration, committedConfiguration } = this.#node;
     for (const id of appliedConfiguration.removedIds) this.#opened.listener.dropPeer(id);
+    this.#opened.listener.dropPeersBelow(this.#node.featureLevel);
+    this.#peers.dropBelowFeatureLevel();
     // A peer that connected when its data folder was not known has to connect again and name it.
     for (const { id, dataId } of this.#node.configuration.members) {
       if (dataId !== null) this.#opened.listener.dropPeer(id, { keptDataId: dataId });

@@ -9,6 +9,7 @@
  *
  * An error while a connection is served ends that connection and nothing else (fault.ts).
  */
+import { FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { MAX_KEY_BYTES } from "../kv/command.ts";
 import { hostOf } from "../platform/address.ts";
 import { assert } from "../platform/assert.ts";
@@ -128,6 +129,8 @@ interface AcceptedLane {
   readonly nodeId: NodeId;
   /** Data directory id in its hello. */
   readonly dataId: number;
+  /** Highest feature level that the node knows. */
+  readonly featureLevel: number;
   readonly channel: FrameChannel;
 }
 
@@ -212,6 +215,13 @@ export class ConnectionListener {
   dropPeer(id: NodeId, { keptDataId = null }: { readonly keptDataId?: number | null } = {}): void {
     for (const { nodeId, dataId, channel } of [...this.#peers.values()]) {
       if (nodeId === id && dataId !== keptDataId) channel.close("this node closed the connections of a node");
+    }
+  }
+
+  /** Closes the connections of nodes that do not know a feature level; they are authorized again when they return. */
+  dropPeersBelow(level: number): void {
+    for (const { featureLevel, channel } of [...this.#peers.values()]) {
+      if (featureLevel < level) channel.close("the node does not know the cluster's feature level");
     }
   }
 
@@ -363,6 +373,7 @@ export class ConnectionListener {
       members: members(),
       limits: { maxKeyBytes: MAX_KEY_BYTES, maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
       dataId,
+      featureLevel: FEATURE_LEVEL,
     });
   }
 
@@ -389,7 +400,8 @@ export class ConnectionListener {
     older?.close("the peer has opened a newer connection");
     this.#peers.delete(key);
     if (this.#peers.size >= MAX_PEER_LANES) this.#closeOldestNonMember();
-    const accepted = { nodeId: peer.nodeId, dataId: peer.dataId, channel };
+    const { nodeId, dataId, featureLevel } = peer;
+    const accepted = { nodeId, dataId, featureLevel, channel };
     this.#peers.set(key, accepted);
     const { self, logger } = this.#options;
     const { members, onPeerMessage, onPeerHello } = this.#handlers;

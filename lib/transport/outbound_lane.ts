@@ -10,7 +10,6 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import { errorMessage, NetworkError, shortened } from "../platform/errors.ts";
-import type { NodeId } from "../raft/types.ts";
 import { formatAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
@@ -19,7 +18,8 @@ import { withoutCurrent } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./dial.ts";
-import type { PeerCaller } from "../protocol/hello.ts";
+import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
+import { olderVersion, type PeerCaller, type Welcome } from "../protocol/hello.ts";
 import {
   PEER_CONNECT_TIMEOUT_MS,
   PEER_PING_INTERVAL_MS,
@@ -63,6 +63,8 @@ export interface OutboundLaneOptions {
   /** The caller of its hello. */
   readonly caller: PeerCaller;
   readonly peer: NodeAddress;
+  /** Returns the feature level of the cluster's state: a node that does not know it is not used. */
+  readonly featureLevel: () => number;
   /** Counts the bytes after the hello; null for no counting. */
   readonly traffic: Traffic | null;
   /** Not called after {@link OutboundLane.close}. */
@@ -78,6 +80,8 @@ export class OutboundLane {
   readonly #running: Promise<void>;
   /** The open connection, or null. */
   #channel: FrameChannel | null = null;
+  /** The highest feature level that the node at the other end of the open connection knows. */
+  #peerFeatureLevel = FIRST_FEATURE_LEVEL;
   #pings: Pings | null = null;
   #failures = 0;
   /** Ends the wait for the next attempt; null while not waiting. */
@@ -104,6 +108,13 @@ export class OutboundLane {
     if (this.#channel === null) return false;
     const isLean = this.#channel.queuedBytes >= PEER_QUEUE_OMIT_BYTES;
     return this.#channel.send(encodePeerFrame, isLean ? lean(message) : message);
+  }
+
+  /** Closes the connection to a node that does not know the cluster's feature level. */
+  dropBelowFeatureLevel(): void {
+    if (this.#peerFeatureLevel < this.#options.featureLevel()) {
+      this.#channel?.close("the node does not know the cluster's feature level");
+    }
   }
 
   /** Starts the next attempt now, as the peer is known to run. */
@@ -169,16 +180,17 @@ export class OutboundLane {
       onFault,
     });
     try {
-      this.#checkIdentity(welcome);
+      this.#checkWelcome(welcome);
     } catch (error) {
       channel.close("it is not the expected node");
       throw error;
     }
+    this.#peerFeatureLevel = welcome.featureLevel;
     return channel;
   }
 
-  #checkIdentity(welcome: { readonly nodeId: NodeId; readonly clusterId: string }): void {
-    const { peer, caller: { clusterId } } = this.#options;
+  #checkWelcome(welcome: Welcome): void {
+    const { peer, caller: { clusterId }, featureLevel } = this.#options;
     const where = formatAddress(peer.address);
     if (welcome.clusterId !== clusterId) {
       throw new HandshakeError(
@@ -194,6 +206,12 @@ export class OutboundLane {
         "wrongNode",
         `Cannot use the node at ${where} as node ${peer.id}: it is node ${welcome.nodeId}. ` +
           "Check --node-id, and the addresses of the cluster's members.",
+      );
+    }
+    if (welcome.featureLevel < featureLevel()) {
+      throw new HandshakeError(
+        "versionMismatch",
+        `Cannot use the node at ${where}: ${olderVersion(peer.id, welcome.featureLevel, featureLevel())}`,
       );
     }
   }

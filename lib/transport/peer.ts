@@ -1,4 +1,5 @@
 /** Both lanes to one node, and their log lines: one when they are connected, one when they fail. */
+import { FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { assertNever } from "../platform/assert.ts";
 import type { NodeId } from "../raft/types.ts";
 import { formatAddress } from "../platform/address.ts";
@@ -47,6 +48,8 @@ export interface PeerOptions {
   readonly address: string;
   /** Counts the bytes of all lanes after their hello; null for no counting. */
   readonly traffic?: Traffic | null;
+  /** Returns the feature level of the cluster's state, as this node has applied it. */
+  readonly featureLevel: () => number;
   /** Called when a lane was connected or lost, with the messages queued on it. */
   readonly onStateChange: (change: LaneChange) => void;
   /** Called for each attempt at which a node's machine refused the connection: its process has ended. */
@@ -102,6 +105,12 @@ export class Peer {
     this.#lanes.bulk.retryNow();
   }
 
+  /** Closes the lanes if the node does not know the cluster's feature level. */
+  dropBelowFeatureLevel(): void {
+    this.#lanes.control.dropBelowFeatureLevel();
+    this.#lanes.bulk.dropBelowFeatureLevel();
+  }
+
   /** Closes both lanes without events; resolves once that is done. */
   async close(): Promise<void> {
     await Promise.all([this.#lanes.control.close(), this.#lanes.bulk.close()]);
@@ -118,12 +127,31 @@ export class Peer {
 
   #open(lane: LastingLane): OutboundLane {
     const { network, clock, random, self, clusterId, dataId, address, traffic = null } = this.#options;
-    const caller: PeerCaller = { role: "peer", clusterId, nodeId: self, lane, dataId, address };
+    const caller: PeerCaller = {
+      role: "peer",
+      clusterId,
+      nodeId: self,
+      lane,
+      dataId,
+      address,
+      featureLevel: FEATURE_LEVEL,
+    };
     const onEvent = (event: LaneEvent): void => this.#onEvent(lane, event);
     const onFault = (error: unknown): void => {
       logConnectionFault(this.#options.logger, error, { ...this.#fields(), lane });
     };
-    return new OutboundLane({ network, clock, random, caller, peer: this.#peer, traffic, onEvent, onFault });
+    const { featureLevel } = this.#options;
+    return new OutboundLane({
+      network,
+      clock,
+      random,
+      caller,
+      peer: this.#peer,
+      featureLevel,
+      traffic,
+      onEvent,
+      onFault,
+    });
   }
 
   #onEvent(lane: LastingLane, event: LaneEvent): void {

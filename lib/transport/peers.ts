@@ -129,6 +129,12 @@ export class Peers {
     return transient.peer.send(message);
   }
 
+  /** Closes the lanes to nodes that do not know the cluster's feature level. */
+  dropBelowFeatureLevel(): void {
+    for (const peer of this.#members.values()) peer.dropBelowFeatureLevel();
+    for (const { peer } of this.#transientPeers.values()) peer.dropBelowFeatureLevel();
+  }
+
   /** Whether both lanes to a node are connected. */
   isConnected(id: NodeId): boolean {
     return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.isConnected ?? false;

@@ -1,4 +1,6 @@
 /** A rolling upgrade from an earlier version under load; the earlier code comes from this repository's history. */
+import { assert, assertEquals } from "@std/assert";
+import { eventually } from "../support/eventually.ts";
 import { CHECKOUT } from "../support/checkout.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { underLoad } from "../support/processes/under_load.ts";
@@ -6,6 +8,9 @@ import { TemporaryFolder } from "../support/temporary.ts";
 
 /** The last commit of version 0.1.0. */
 const EARLIER_COMMIT = "0269e56";
+/** Log lines of a leader that raises the level, and of a node that refuses an earlier version. */
+const LEVEL_RAISED = "all nodes know a higher feature level";
+const REFUSED = "knows feature level 1, and the cluster is at level 2";
 
 /** Unpacks the earlier commit into `folder`; returns false without its history (a shallow clone, an archive). */
 function unpackEarlier(folder: string): boolean {
@@ -36,13 +41,27 @@ Deno.test("upgrade: a cluster of 0.1.0 is upgraded node by node under load, with
       };
       await replace(1, CHECKOUT);
       await replace(1, earlier);
-      for (const id of cluster.ids) await replace(id, CHECKOUT);
+      for (const id of cluster.ids) {
+        assert(
+          !cluster.logs().includes(LEVEL_RAISED),
+          "the feature level rises after the last node was replaced",
+        );
+        await replace(id, CHECKOUT);
+      }
       await cluster.waitForLeader();
+      await eventually("the feature level rises", () => cluster.logs().includes(LEVEL_RAISED) || null);
     });
   });
 });
 
-Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states", async () => {
+/** Whether a delete of an absent key takes a revision of its own: at feature level 1, and not from level 2 on. */
+async function emptyDeleteTakesRevision(cluster: TestCluster): Promise<boolean> {
+  await using client = await cluster.connect();
+  const { revision } = await client.put("feature-level", "");
+  return (await client.delete("never/written")).revision > revision;
+}
+
+Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the feature level waits for the last", async () => {
   await withEarlier(async (earlier) => {
     await using cluster = await TestCluster.start({ checkout: earlier, started: [1] });
     await cluster.startNodes([2]);
@@ -51,12 +70,29 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states", async
     const numbers = Array.from({ length: 100 }, (_, number) => number);
     await Promise.all(numbers.map((number) => client.put(`key/${number}`, `value ${number}`)));
     await Promise.all(numbers.slice(50).map((number) => client.delete(`key/${number}`)));
-    // Deleting an absent key uses a revision as long as a node of 0.1.0 is a member.
-    await client.delete("never/written");
+    assertEquals(await emptyDeleteTakesRevision(cluster), true);
     await cluster.waitForEqualStates();
     await cluster.client(["snapshot", "now", "3"]);
     await cluster.kill(3);
     await cluster.startNode(3, earlier);
+    await cluster.waitForEqualStates();
+    for (const id of cluster.ids) {
+      assertEquals(await emptyDeleteTakesRevision(cluster), true);
+      await cluster.kill(id);
+      await cluster.startNode(id, CHECKOUT);
+      await cluster.waitForLeader();
+    }
+    await eventually(
+      "the feature level rises",
+      async () => !(await emptyDeleteTakesRevision(cluster)) || null,
+    );
+    await cluster.waitForEqualStates();
+    // The version before would apply the log differently from now on.
+    await cluster.kill(3);
+    await cluster.startNode(3, earlier);
+    await eventually("the earlier version is refused", () => cluster.logs().includes(REFUSED) || null);
+    await cluster.kill(3);
+    await cluster.startNode(3, CHECKOUT);
     await cluster.waitForEqualStates();
   });
 });

@@ -2,6 +2,7 @@
  * Programs that send valid frames with hostile intent: a client that never reads, clients that fill the table of
  * sessions, and a peer whose terms leap. They must neither end a node nor block another client permanently.
  */
+import { FEATURE_LEVEL } from "../../lib/kv/feature_level.ts";
 import { parseAddress } from "../../lib/platform/address.ts";
 import { encodeClientRequest } from "../../lib/protocol/client_frames.ts";
 import { encodeCommand } from "../../lib/protocol/command.ts";
@@ -85,6 +86,7 @@ export function leapTerm(
     lane: "probe",
     dataId,
     address: addressOf(from),
+    featureLevel: FEATURE_LEVEL,
   };
   const ownTerm = invariants.statusOf(to)?.term ?? 0;
   // A joining node, which is in no term yet, accepts any term.

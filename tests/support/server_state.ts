@@ -3,7 +3,7 @@ import { type SessionStamp, StateMachine } from "../../lib/kv/mod.ts";
 import { encodeConfiguration } from "../../lib/protocol/configuration.ts";
 import type { Configuration } from "../../lib/raft/mod.ts";
 import { foundingConfiguration } from "../../lib/server/membership/members.ts";
-import { writeState } from "../../lib/server/snapshot/state_codec.ts";
+import { formatVersionOf, writeState } from "../../lib/server/snapshot/state_codec.ts";
 import { type Disk, SnapshotStore, type StoredSnapshot } from "../../lib/storage/mod.ts";
 import { IDENTITY, SNAPSHOTS } from "./storage.ts";
 
@@ -50,8 +50,16 @@ export async function storeState(
     readonly index?: number;
   } = {},
 ): Promise<StoredSnapshot> {
-  const { revision } = machine;
-  const header = { clusterId, index, term, revision, configuration: encodeConfiguration(configuration) };
+  const { revision, featureLevel } = machine;
+  const formatVersion = formatVersionOf(featureLevel);
+  const header = {
+    formatVersion,
+    clusterId,
+    index,
+    term,
+    revision,
+    configuration: encodeConfiguration(configuration),
+  };
   const writer = store.create(header);
   await writeState(machine.snapshot(), { write: (chunk) => writer.write(chunk), yieldToEventLoop: noYield });
   return await writer.commit();

@@ -145,6 +145,7 @@ export async function writeSnapshot(
 ): Promise<void> {
   const configuration = new TextEncoder().encode(`configuration at ${index}`);
   const writer = store.create({
+    formatVersion: 1,
     clusterId: IDENTITY.clusterId,
     index,
     term,

@@ -3,7 +3,8 @@ import { errorMessage, shortened } from "../../platform/errors.ts";
 import { formatAddress, isDialable, parseAddress } from "../../platform/address.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Address, Network } from "../../platform/network.ts";
-import type { Welcome } from "../../protocol/hello.ts";
+import { FEATURE_LEVEL } from "../../kv/mod.ts";
+import { olderVersion, type Welcome } from "../../protocol/hello.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
 import { probeAny, probePeer } from "../../transport/dial.ts";
 import type { AddressedChange } from "./membership.ts";
@@ -18,6 +19,8 @@ export interface MemberProbeOptions {
   readonly dataId: number;
   /** Where this node listens, with the real port. */
   readonly listening: Address;
+  /** Returns the feature level of the state that this node has applied. */
+  readonly featureLevel: () => number;
 }
 
 /** Connects to the nodes that changes of membership name. */
@@ -51,8 +54,13 @@ export class MemberProbe {
     const { id, address } = change;
     const ownAddress = this.ownAddress(configuration);
     try {
-      const { clusterId, nodeId, dataId } = await this.#welcomeOf(change, ownAddress);
-      if (clusterId === this.#options.clusterId && nodeId === id) return { id, address, dataId };
+      const welcome = await this.#welcomeOf(change, ownAddress);
+      const { clusterId, nodeId, dataId } = welcome;
+      if (clusterId === this.#options.clusterId && nodeId === id) {
+        const level = this.#options.featureLevel();
+        if (welcome.featureLevel >= level) return { id, address, dataId };
+        return olderVersion(id, welcome.featureLevel, level).replace(/\.$/, "");
+      }
       const found = clusterId === this.#options.clusterId
         ? `node ${nodeId}`
         : `a node of cluster ${shortened(clusterId)}`;
@@ -72,7 +80,14 @@ export class MemberProbe {
     const { network, clock, self, clusterId, dataId } = this.#options;
     const options = { network, clock, signal: this.#closing.signal };
     if (id === self) return probeAny([parseAddress(address)], options);
-    const caller = { role: "peer", clusterId, nodeId: self, dataId, address: ownAddress } as const;
+    const caller = {
+      role: "peer",
+      clusterId,
+      nodeId: self,
+      dataId,
+      address: ownAddress,
+      featureLevel: FEATURE_LEVEL,
+    } as const;
     return probePeer(parseAddress(address), { ...options, caller });
   }
 }

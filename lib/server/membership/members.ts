@@ -3,7 +3,7 @@ import { parseAddress } from "../../platform/address.ts";
 import type { NodeAddress } from "../../protocol/node_list.ts";
 import type { Member, MemberRole } from "../../protocol/messages.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
-import type { PeerCaller, Refusal } from "../../protocol/hello.ts";
+import { olderVersion, type PeerCaller, type Refusal } from "../../protocol/hello.ts";
 
 /** Returns all members with their roles, sorted by id. */
 export function membersOf({ confState, members }: Configuration): readonly Member[] {
@@ -38,6 +38,8 @@ export interface MembershipView {
   readonly applied: Configuration;
   /** The newest configuration in its log, committed or not. */
   readonly newest: Configuration;
+  /** The feature level of the state that it has applied. */
+  readonly featureLevel: number;
 }
 
 /**
@@ -48,8 +50,8 @@ export interface MembershipView {
  * restart: it is refused for now, with `busy`.
  */
 export function authorizePeer(
-  { nodeId, dataId }: PeerCaller,
-  { applied, newest }: MembershipView,
+  { nodeId, dataId, featureLevel: known }: PeerCaller,
+  { applied, newest, featureLevel }: MembershipView,
 ): Refusal | null {
   if (applied.removedIds.includes(nodeId)) {
     return {
@@ -73,6 +75,9 @@ export function authorizePeer(
         "entries that the node acknowledged before. Bring its own folder back; or, where that is lost, start a new node with an id that " +
         `was never used and --join, and have it take its place: member replace ${nodeId} <new id> <host:port>.`,
     };
+  }
+  if (known < featureLevel) {
+    return { kind: "refusal", code: "versionMismatch", message: olderVersion(nodeId, known, featureLevel) };
   }
   if (!isOther(newest)) return null;
   return {

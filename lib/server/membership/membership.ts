@@ -1,6 +1,7 @@
 /**
  * Carries out changes of membership at the leader: those that a client requests, and those that the leader makes by
- * itself. It promotes a learner that has caught up (thesis §4.2.1), and records the data folders of the first members.
+ * itself. It promotes a learner that has caught up (thesis §4.2.1), records the data folders of the first members, and
+ * raises the feature level once all members know it.
  *
  * The data id of each member is part of the replicated configuration. So a node that returns with its old id and an empty
  * folder, without its vote and the entries that it acknowledged, is distinguished from the original member.
@@ -14,6 +15,9 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Configuration, Entry, NodeId, PeerView, Raft } from "../../raft/mod.ts";
 import { type ErrorAnswer, notApplied, unknownOutcome } from "../reply.ts";
 import type { Driver } from "../driver.ts";
+import { FEATURE_LEVEL } from "../../kv/mod.ts";
+import { encodeCommand } from "../../protocol/command.ts";
+import type { PeerCaller } from "../../protocol/hello.ts";
 import { membersOf } from "./members.ts";
 import {
   type JoiningNode,
@@ -62,6 +66,8 @@ export interface MembershipOptions {
   readonly timeoutMs: number;
   /** Whether messages can be sent to a node. A broken connection shows a stopped process sooner than the last contact. */
   readonly isConnected: (node: NodeId) => boolean;
+  /** Returns the feature level of the state that this node has applied. */
+  readonly featureLevel: () => number;
   /** Resolves to the node at the address of a change; to the reason, without a full stop, if it is not the one that is named. */
   readonly probe: (change: AddressedChange, configuration: Configuration) => Promise<JoiningNode | string>;
 }
@@ -104,6 +110,10 @@ export class Membership {
   readonly #rounds = new Set<WaitingRound>();
   /** Data ids of the nodes that have called, by node. */
   readonly #seenDataIds = new Map<NodeId, number>();
+  /** The highest feature levels that the same nodes know. */
+  readonly #knownLevels = new Map<NodeId, number>();
+  /** The term in which this node proposed to raise the feature level. */
+  #raisedInTerm = 0;
   #timer: Timer | null = null;
   #impatience = 0;
   /** Number of changes for which other nodes are being asked. */
@@ -113,6 +123,7 @@ export class Membership {
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#seenDataIds.set(options.self, options.dataId);
+    this.#knownLevels.set(options.self, FEATURE_LEVEL);
   }
 
   /** Begins to reconcile the members periodically, as the leader, until {@link leadershipLost}. */
@@ -132,14 +143,17 @@ export class Membership {
     this.leadershipLost();
   }
 
-  /** Notes the data id with which a node has called. */
-  seen(node: NodeId, dataId: number): void {
+  /** Notes the data id with which a node has called, and the highest feature level that it knows. */
+  seen(node: NodeId, { dataId, featureLevel }: Pick<PeerCaller, "dataId" | "featureLevel">): void {
     if (node === this.#options.self) return;
     this.#seenDataIds.delete(node);
     this.#seenDataIds.set(node, dataId);
+    this.#knownLevels.set(node, featureLevel);
     if (this.#seenDataIds.size <= MAX_SEEN) return;
     const oldest = [...this.#seenDataIds.keys()].find((known) => known !== this.#options.self);
-    if (oldest !== undefined) this.#seenDataIds.delete(oldest);
+    if (oldest === undefined) return;
+    this.#seenDataIds.delete(oldest);
+    this.#knownLevels.delete(oldest);
   }
 
   /** Carries out a requested change; `answer` is called once, when it is finished or refused. Never rejects. */
@@ -343,6 +357,7 @@ export class Membership {
       this.#impatience = 0;
       return;
     }
+    this.#considerFeatureLevel(configuration);
     const promotion = this.#promotion(configuration);
     const next = promotion?.configuration ?? this.#withSeenDataIds(configuration);
     if (next === null) return;
@@ -354,6 +369,22 @@ export class Membership {
     if (proposed.kind === "accepted" && promotion !== null) {
       logger.info("a learner has caught up and becomes a voter", { node: promotion.node });
     }
+  }
+
+  /**
+   * Proposes to raise the feature level once every member is connected and knows a higher one: from the entry on, a node
+   * that does not know the level would apply the log differently.
+   */
+  #considerFeatureLevel({ members }: Configuration): void {
+    const { raft, driver, logger, self, isConnected, featureLevel } = this.#options;
+    if (featureLevel() >= FEATURE_LEVEL || this.#raisedInTerm === raft.term) return;
+    const isKnown = ({ id }: { readonly id: NodeId }): boolean =>
+      (this.#knownLevels.get(id) ?? 0) >= FEATURE_LEVEL && (id === self || isConnected(id));
+    if (!members.every(isKnown)) return;
+    const command = encodeCommand({ kind: "raiseFeatureLevel", level: FEATURE_LEVEL });
+    if (driver.ask((raft) => raft.propose(command)).kind !== "accepted") return;
+    this.#raisedInTerm = raft.term;
+    logger.info("all nodes know a higher feature level, which the cluster takes", { level: FEATURE_LEVEL });
   }
 
   /** Returns a learner that has caught up and may become a voter, with the configuration after that; null if none may. */

@@ -23,7 +23,7 @@ import {
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Replica } from "../replica.ts";
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
-import { writeState } from "./state_codec.ts";
+import { formatVersionOf, writeState } from "./state_codec.ts";
 
 /** Number of snapshots that are kept. */
 export const KEPT_SNAPSHOTS = 2;
@@ -227,6 +227,7 @@ export class Snapshots {
     if (same !== undefined) return { ...same, revision: view.revision };
     const begin = clock.now();
     const writer = store.create({
+      formatVersion: formatVersionOf(view.featureLevel),
       clusterId,
       index: metadata.index,
       term,

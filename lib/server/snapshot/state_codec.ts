@@ -3,7 +3,8 @@
  * the chunks of records of a snapshot file.
  *
  *     chunk   [record…]                                       one MessagePack array
- *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex]
+ *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex, featureLevel, compactedRevision]
+ *                                                             at feature level 1 without the last two
  *             ["key", key, value, createRevision, modRevision, version]
  *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
  *             ["answer", sessionId, sequence, result]         result: an encoded command result
@@ -12,6 +13,7 @@
  */
 import { assertNever } from "../../platform/assert.ts";
 import {
+  FIRST_FEATURE_LEVEL,
   type Restoring,
   StateMachine,
   type StateMachineOptions,
@@ -108,7 +110,7 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
     case "header":
     case "session": {
       const [, ...numbers] = record;
-      for (const number of numbers) out.integer(number);
+      for (const number of numbers) if (number !== undefined) out.integer(number);
       break;
     }
     case "key": {
@@ -167,8 +169,19 @@ export async function readSnapshotState(
   return { metadata: { index, term, configuration }, stateMachine };
 }
 
-/** Throws DecodeError unless a state has the index and revision in the header of its snapshot. */
-export function requireHeader(state: StateMachine, { index, revision }: SnapshotHeader): void {
+/** Returns the version of the snapshot format for states of a feature level. */
+export function formatVersionOf(featureLevel: number): number {
+  return featureLevel === FIRST_FEATURE_LEVEL ? 1 : 2;
+}
+
+/** Throws DecodeError unless a state has the index, revision and format version in the header of its snapshot. */
+export function requireHeader(state: StateMachine, { index, revision, formatVersion }: SnapshotHeader): void {
+  if (formatVersionOf(state.featureLevel) !== formatVersion) {
+    throw new DecodeError(
+      `Cannot use the snapshot at ${index}: its state is of feature level ${state.featureLevel}, which format version ` +
+        `${formatVersion} does not have.`,
+    );
+  }
   if (state.appliedIndex === index && state.revision === revision) return;
   throw new DecodeError(
     `Cannot use the snapshot at ${index}: its state is of index ${state.appliedIndex} and revision ` +

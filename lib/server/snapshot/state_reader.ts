@@ -5,10 +5,13 @@
  */
 import { shortened } from "../../platform/errors.ts";
 import {
+  FEATURE_LEVEL,
+  FIRST_FEATURE_LEVEL,
   MAX_KEY_BYTES,
   MAX_LOG_TIME_MS,
   MAX_SESSION_WINDOW,
   MAX_VALUE_BYTES,
+  NewerFeatureLevelError,
   type StateRecord,
 } from "../../kv/mod.ts";
 import { decodeResult } from "../../protocol/command.ts";
@@ -57,7 +60,14 @@ export class StateRecordReader {
     this.#revision = upTo(input, "revision", this.#appliedIndex);
     this.#logTimeMs = upTo(input, "logTimeMs", MAX_LOG_TIME_MS);
     const forgottenIndex = upTo(input, "forgottenIndex", this.#appliedIndex);
-    return ["header", this.#appliedIndex, this.#revision, this.#logTimeMs, forgottenIndex];
+    const header = ["header", this.#appliedIndex, this.#revision, this.#logTimeMs, forgottenIndex] as const;
+    if (input.isAtEnd) return header;
+    const featureLevel = input.integer("featureLevel", FIRST_FEATURE_LEVEL + 1);
+    if (featureLevel > FEATURE_LEVEL) {
+      throw new NewerFeatureLevelError(`the state at ${this.#appliedIndex}`, featureLevel);
+    }
+    const compactedRevision = upTo(input, "compactedRevision", this.#revision, this.#revision);
+    return [...header, featureLevel, compactedRevision];
   }
 
   #readKey(input: MessagePackReader): StateRecord {

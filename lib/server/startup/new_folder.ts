@@ -30,6 +30,8 @@ export interface NewFolder {
   readonly index: number;
   readonly term: number;
   readonly revision: number;
+  /** Version of the snapshot format, which fits the state's feature level. */
+  readonly formatVersion: number;
   readonly configuration: Configuration;
   /** A sentence with the command that finishes an interrupted folder. */
   readonly advice: string;
@@ -44,7 +46,19 @@ export interface NewFolder {
 
 /** Makes the folder, durably. Rejects with {@link FolderInUseError} where the path is in use, and with errors of lib/storage. */
 export async function makeFolder(folder: NewFolder): Promise<void> {
-  const { disk, path, identity, index, term, revision, configuration, random, advice, isNamedLater } = folder;
+  const {
+    disk,
+    path,
+    identity,
+    index,
+    term,
+    revision,
+    formatVersion,
+    configuration,
+    random,
+    advice,
+    isNamedLater,
+  } = folder;
   requireOwnNames(disk, path);
   const directory = await DataDirectory.make({ disk, path, advice, restartsInterrupted: isNamedLater });
   try {
@@ -56,6 +70,7 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
     }
     const store = await SnapshotStore.open({ disk, directory: directory.snapshotDirectory });
     const writer = store.create({
+      formatVersion,
       clusterId: identity.clusterId,
       index,
       term,

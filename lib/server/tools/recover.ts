@@ -16,7 +16,7 @@ import { FolderInUseError, makeFolder } from "../startup/new_folder.ts";
 import { recoverState } from "../startup/recovered_state.ts";
 import { Replica } from "../replica.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../config/server_limits.ts";
-import { writeState } from "../snapshot/state_codec.ts";
+import { formatVersionOf, writeState } from "../snapshot/state_codec.ts";
 import type { RecoverReport, RecoverRequest, RecoveryStakes } from "./tools_port.ts";
 
 /** Bytes of log per read. */
@@ -176,6 +176,7 @@ async function rebuildDataDirectory(
     index: lastIndex,
     term: lastTerm,
     revision: view.revision,
+    formatVersion: formatVersionOf(view.featureLevel),
     configuration: singleVoterConfiguration(replica.applied.configuration, founders),
     advice:
       `Run \`kvraft server recover --data-dir ${dataDir}\` again: it starts from the beginning. Or remove this directory.`,

@@ -48,6 +48,7 @@ export async function restore(
       index,
       term,
       revision,
+      formatVersion: header.formatVersion,
       configuration: foundingConfiguration(founders),
       advice:
         "Run the same `kvraft server restore …` again: it starts from the beginning. Or remove this directory.",

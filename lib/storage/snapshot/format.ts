@@ -24,8 +24,8 @@ import { crc32 } from "node:zlib";
 import { assert } from "../../platform/assert.ts";
 import { getInteger, putInteger } from "../wal/record.ts";
 
-/** Version of the format. */
-export const SNAPSHOT_FORMAT_VERSION = 1;
+/** The newest version of the format that this kvraft knows; what the content means depends on it. */
+export const SNAPSHOT_FORMAT_VERSION = 2;
 /** Maximum bytes of one chunk's content. */
 export const MAX_SNAPSHOT_CHUNK_BYTES = 2 * 1024 * 1024;
 /** Maximum bytes of a configuration in a header. */
@@ -66,17 +66,21 @@ export interface EncodedSnapshotHeader {
   readonly seed: number;
 }
 
-/** Encodes a header in the version that this kvraft writes. */
-export function encodeSnapshotHeader(header: Omit<SnapshotHeader, "formatVersion">): EncodedSnapshotHeader {
+/** Encodes a header. */
+export function encodeSnapshotHeader(header: SnapshotHeader): EncodedSnapshotHeader {
   const clusterId = new TextEncoder().encode(header.clusterId);
   const { configuration } = header;
   assert(clusterId.length <= MAX_CLUSTER_ID_BYTES, "a cluster's id is short");
+  assert(
+    header.formatVersion >= 1 && header.formatVersion <= SNAPSHOT_FORMAT_VERSION,
+    "a snapshot is written in a version that is known",
+  );
   assert(configuration.length <= MAX_SNAPSHOT_CONFIGURATION_BYTES, "a configuration is in bounds");
   const bodyBytes = BODY_FIXED_BYTES + clusterId.length + configuration.length;
   const bytes = new Uint8Array(SNAPSHOT_PREAMBLE_BYTES + bodyBytes);
   const view = new DataView(bytes.buffer);
   bytes.set(MAGIC);
-  view.setUint32(8, SNAPSHOT_FORMAT_VERSION);
+  view.setUint32(8, header.formatVersion);
   view.setUint32(12, bodyBytes);
   putInteger(view, SNAPSHOT_PREAMBLE_BYTES, header.index);
   putInteger(view, SNAPSHOT_PREAMBLE_BYTES + 8, header.term);

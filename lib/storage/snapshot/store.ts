@@ -114,7 +114,7 @@ export class SnapshotStore {
   }
 
   /** Begins a snapshot; one at a time. It replaces one of the same index and term. Throws `SnapshotWriteError`. */
-  create(header: Omit<SnapshotHeader, "formatVersion">): SnapshotWriter<StoredSnapshot> {
+  create(header: SnapshotHeader): SnapshotWriter<StoredSnapshot> {
     const { index, term } = header;
     const name = unfinishedName({ index, term });
     const file = new UnfinishedSnapshot({ disk: this.#disk, directory: this.#directory, name });

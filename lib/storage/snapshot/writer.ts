@@ -26,7 +26,7 @@ export class SnapshotWriter<Stored> {
   constructor(
     file: UnfinishedSnapshot,
     options: {
-      readonly header: Omit<SnapshotHeader, "formatVersion">;
+      readonly header: SnapshotHeader;
       readonly installed: () => Stored;
     },
   ) {

@@ -97,6 +97,8 @@ export class Applied {
       return;
     }
     if (key !== null) this.#applications.set(key, result.revision);
+    const isEmpty = result.outcomes.every((outcome) => outcome.kind === "delete" && !outcome.deleted);
+    if (isEmpty && result.revision === this.transactions.length) return;
     this.#options.check(
       result.revision === this.transactions.length + 1,
       `revision ${result.revision} follows ${this.transactions.length}`,

@@ -136,8 +136,9 @@ function isAppliedWrite(operation: Operation): boolean {
   if (operation.outcome.kind !== "answered") return false;
   switch (operation.kind) {
     case "put":
-    case "delete":
       return true;
+    case "delete":
+      return operation.outcome.result.deleted;
     case "compareAndSet":
     case "transaction":
       return operation.outcome.result.succeeded;
@@ -160,6 +161,10 @@ function placesOf(operation: Operation, applied: AppliedHistory): readonly Stret
     case "delete": {
       const { revision, deleted } = operation.outcome.result;
       const existed = revision !== null && applied.entryAt(operation.key, revision - 1) !== null;
+      if (!deleted) {
+        const isAbsent = revision !== null && applied.entryAt(operation.key, revision) === null;
+        return isAbsent ? [at(revision)] : [];
+      }
       return existed === deleted ? wrote(applied, revision, { puts: [], deletes: [operation.key] }) : [];
     }
     case "compareAndSet": {

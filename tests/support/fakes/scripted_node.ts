@@ -1,6 +1,7 @@
 /**
  * Nodes that answer as a test directs, with real frames over a network in memory, for tests of the client library.
  */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assert } from "@std/assert";
 import { parseAddress } from "../../../lib/platform/address.ts";
 import {
@@ -151,6 +152,7 @@ export class FakeNode {
       members: this.#cluster.members,
       limits: { maxKeyBytes: 4_096, maxValueBytes: this.maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
       dataId: this.id,
+      featureLevel: FEATURE_LEVEL,
     });
   }
 

@@ -76,6 +76,7 @@ export class NaiveMachine {
   #revision = 0;
   #timeMs = 0;
   #forgottenIndex = 0;
+  #featureLevel = 1;
 
   constructor(limits: NaiveLimits) {
     this.#limits = limits;
@@ -96,6 +97,9 @@ export class NaiveMachine {
       }
       case "expireSessions":
         return this.#expire(command.elapsedMs);
+      case "raiseFeatureLevel":
+        this.#featureLevel = Math.max(this.#featureLevel, command.level);
+        return { kind: "featureLevelRaised", level: this.#featureLevel };
     }
   }
 
@@ -107,7 +111,7 @@ export class NaiveMachine {
   /** The whole state. */
   records(): readonly StateRecord[] {
     return [
-      ["header", this.#index, this.#revision, this.#timeMs, this.#forgottenIndex],
+      this.#header(),
       ...this.#keys.map((
         k,
       ): StateRecord => ["key", k.key, k.value, k.createRevision, k.modRevision, k.version]),
@@ -129,6 +133,11 @@ export class NaiveMachine {
         ]),
       ]),
     ];
+  }
+
+  #header(): StateRecord {
+    const header = ["header", this.#index, this.#revision, this.#timeMs, this.#forgottenIndex] as const;
+    return this.#featureLevel === 1 ? header : [...header, this.#featureLevel, this.#revision];
   }
 
   #once(command: Transaction): CommandResult {
@@ -238,7 +247,9 @@ export class NaiveMachine {
         current: returnCurrent === true ? this.#find(failed.key) : "omitted",
       };
     }
-    const revision = ++this.#revision;
+    const isNoop = mutations.every(({ kind, key }) => kind === "delete" && this.#find(key) === null);
+    if (this.#featureLevel === 1 || !isNoop) this.#revision++;
+    const revision = this.#revision;
     const outcomes = mutations.map((mutation): MutationOutcome => {
       const before = this.#find(mutation.key);
       this.#keys = this.#keys.filter((entry) => entry !== before);

@@ -70,6 +70,10 @@ const anyElapsedMs = fc.oneof(
 );
 
 const anyCommand: fc.Arbitrary<Command | null> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("raiseFeatureLevel"), level: fc.constantFrom(1, 2) }),
+  },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("expireSessions"), elapsedMs: anyElapsedMs }) },
   {
     weight: 2,

@@ -64,6 +64,8 @@ function storesAfter(operation: Operation, store: StoreState, highest: number): 
   if (answer.failedChecks !== null && answer.failedChecks.length > 0) return [];
   if (result !== null && "deleted" in result) {
     if (result.deleted !== mutations.some(({ key }) => store.keys.has(key))) return [];
+    // It may have taken a revision of its own, or have the one of the last change.
+    if (!result.deleted) return passed(operation, store);
   }
   const stores: StoreState[] = [];
   for (let revision = store.revision + 1; revision <= highest; revision++) {

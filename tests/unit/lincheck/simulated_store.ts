@@ -160,7 +160,9 @@ class SimulatedStore {
       case "delete": {
         const { key } = request;
         const deleted = this.#keys.has(key);
-        const result = { deleted, revision: this.#write([{ kind: "delete", key }], happens) };
+        // A delete of an absent key takes a revision at feature level 1, and none later.
+        const mutations: Mutation[] = deleted || this.#chance(0.5) ? [{ kind: "delete", key }] : [];
+        const result = { deleted, revision: this.#write(mutations, happens) };
         return { ...recorded, kind: "delete", key, outcome: { kind: "answered", result } };
       }
       case "compareAndSet": {

@@ -1,4 +1,5 @@
 /** Deno's and Node's real sockets, the real clock, and links over them. */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -204,6 +205,7 @@ Deno.test("Peers: links over real sockets carry large messages completely, and r
     clusterId: CLUSTER_ID,
     dataId: 102,
     isCalling: () => false,
+    featureLevel: () => FEATURE_LEVEL,
   });
   links.start({
     members: parseMembers(`1=127.0.0.1:${address.port},2=127.0.0.1:1`),

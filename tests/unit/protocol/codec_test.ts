@@ -1,5 +1,5 @@
 /** All formats: every sample, arbitrary values, and damaged or arbitrary bytes. */
-import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
 import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_frames.ts";
@@ -7,7 +7,7 @@ import { decodeCommand } from "../../../lib/protocol/command.ts";
 import { DecodeError, HandshakeError, UnknownKindError } from "../../../lib/protocol/errors.ts";
 import { decodeHello, decodeHelloAnswer } from "../../../lib/protocol/hello.ts";
 import { decodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
-import { forEachFormat, type Format, goldenSamples, OtherVersionsError } from "./formats.ts";
+import { forEachFormat, type Format, goldenBytes, goldenSamples, OtherVersionsError } from "./formats.ts";
 
 const MAX_UINT32 = 2 ** 32 - 1;
 const RUNS = 200;
@@ -99,6 +99,19 @@ function testDamage<T>(format: Format<T>): void {
     }
   });
 }
+
+Deno.test("a hello and a welcome of version 0.1.0, which say nothing of a feature level, know the first one", () => {
+  // The last byte is the level, and the first the number of elements.
+  const shortened = (name: string): Uint8Array => {
+    const bytes = goldenBytes(name).slice(0, -1);
+    bytes[0] = (bytes[0] ?? 0) - 1;
+    return bytes;
+  };
+  const hello = decodeHello(shortened("hello_peer"));
+  const answer = decodeHelloAnswer(shortened("welcome"));
+  assert(hello.kind === "hello" && hello.caller.role === "peer" && answer.kind === "welcome");
+  assertEquals([hello.caller.featureLevel, answer.featureLevel], [1, 1]);
+});
 
 Deno.test("all formats: an array that claims more elements than there are bytes is refused before allocation", () => {
   const bomb = new Uint8Array([0xdd, 0xff, 0xff, 0xff, 0xff, 14]);

@@ -243,6 +243,7 @@ function caller(maxInteger: number): fc.Arbitrary<Caller> {
       lane: fc.constantFrom("control", "bulk", "probe"),
       dataId: integer({ max: maxInteger }),
       address: address(),
+      featureLevel: integer({ min: 1, max: maxInteger }),
     }),
   );
 }

@@ -1,4 +1,5 @@
 /** ClientService: the requests of clients that wait are bounded, and a stopping node reports the outcome of each. */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
 import { MAX_KEY_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
@@ -235,6 +236,7 @@ function membershipOf(parts: Pick<MembershipOptions, "raft" | "driver" | "clock"
     roundTimeoutMs: 100,
     timeoutMs: 100,
     isConnected: () => true,
+    featureLevel: () => FEATURE_LEVEL,
     probe: () => Promise.resolve("no test probes"),
   });
 }

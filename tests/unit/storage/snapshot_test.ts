@@ -169,12 +169,12 @@ Deno.test("SnapshotStore: a newer format is distinguished from damage; a file un
   const { disk, bytes } = await oneSnapshot();
   const newer = bytes.slice();
   const view = new DataView(newer.buffer);
-  view.setUint32(8, 2);
+  view.setUint32(8, 3);
   view.setUint32(16, crc32(newer.subarray(20, 82), crc32(newer.subarray(0, 16))));
   disk.edit(`${DIRECTORY}/${FILE_7}`, () => newer);
   const store = await open(disk);
-  await assertRejects(() => store.reader(AT_7), NewerSnapshotError, "format version 2");
-  assertStringIncludes(store.list()[0]?.damage ?? "", "format version 2");
+  await assertRejects(() => store.reader(AT_7), NewerSnapshotError, "format version 3");
+  assertStringIncludes(store.list()[0]?.damage ?? "", "format version 3");
   disk.edit(`${DIRECTORY}/${FILE_7}`, () => bytes);
   disk.rename(`${DIRECTORY}/${FILE_7}`, `${DIRECTORY}/${FILE_9}`);
   assertEquals((await open(disk)).list(), [
@@ -231,7 +231,7 @@ Deno.test("SnapshotWriter: a snapshot is in the store only when all of it is dur
 
 Deno.test("SnapshotStore: unfinished snapshots are removed at the start, and nothing else", async () => {
   const { disk, store, bytes } = await oneSnapshot();
-  store.create({ ...AT_9, clusterId: "c", revision: 1, configuration: new Uint8Array(0) });
+  store.create({ formatVersion: 1, ...AT_9, clusterId: "c", revision: 1, configuration: new Uint8Array(0) });
   receiveSome(store, { bytes, position: AT_7, until: 300 });
   disk.open(`${DIRECTORY}/notes.new`, "create").close();
   const names = [FILE_7, `${FILE_9}.new`, "notes.new", "receiving.new"];
@@ -243,7 +243,13 @@ Deno.test("SnapshotStore: unfinished snapshots are removed at the start, and not
 
 Deno.test("SnapshotWriter: a snapshot that is discarded leaves no file, also while it is flushed", async () => {
   const { disk, store } = await emptyStore();
-  const writer = store.create({ ...AT_7, clusterId: "c", revision: 1, configuration: new Uint8Array(0) });
+  const writer = store.create({
+    formatVersion: 1,
+    ...AT_7,
+    clusterId: "c",
+    revision: 1,
+    configuration: new Uint8Array(0),
+  });
   writer.write(new Uint8Array(10));
   const gate = Promise.withResolvers<void>();
   disk.syncGate = gate.promise;

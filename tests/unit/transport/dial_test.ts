@@ -1,4 +1,5 @@
 /** Probes: of one node as a peer, and of any node as a caller without an id. */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assertEquals, assertRejects } from "@std/assert";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
@@ -21,6 +22,7 @@ const CALLER = {
   nodeId: 2,
   dataId: 102,
   address: "n2:7002",
+  featureLevel: FEATURE_LEVEL,
 } as const;
 
 /** Node 1, and the dependencies of a probe. */

@@ -1,4 +1,5 @@
 /** The links of node 2 over a network in memory, and the events that they report. */
+import { FIRST_FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assertEquals } from "@std/assert";
 import type { LaneChange, PeerRefusal } from "../../../lib/transport/peer.ts";
 import { Peers } from "../../../lib/transport/peers.ts";
@@ -23,6 +24,8 @@ export class LinkScene {
   readonly unreachable: number[] = [];
   /** Nodes that have a connection to node 2. */
   readonly calling = new Set<number>();
+  /** The cluster's, as node 2 has applied it. */
+  featureLevel = FIRST_FEATURE_LEVEL;
   readonly links: Peers;
 
   constructor(options: { readonly clusterId?: string; readonly network?: MemoryNetwork } = {}) {
@@ -36,6 +39,7 @@ export class LinkScene {
       clusterId: options.clusterId ?? CLUSTER_ID,
       dataId: 102,
       isCalling: (id) => this.calling.has(id),
+      featureLevel: () => this.featureLevel,
     });
     this.links.start({
       address: "n2:7002",

@@ -1,4 +1,5 @@
 /** Node 1 listening on a network in memory, and connections to it. */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../support/fakes/memory_network.ts";
@@ -38,6 +39,7 @@ export const WELCOME = [
   [[1, "n1:7001", "voter"], [2, "n2:7002", "voter"], [3, "n3:7003", "voter"]],
   [4_096, 1_000, 16_777_216],
   101,
+  FEATURE_LEVEL,
 ];
 
 /** A node that listens, and its dependencies. */

@@ -1,4 +1,5 @@
 /** The accepting end: the connections it accepts, the messages it passes on, and its protection from misbehaving callers. */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import {
@@ -132,6 +133,15 @@ Deno.test("ConnectionListener.dropPeer: connections with the data folder that is
     node.listener.dropPeer(2, { keptDataId: 102 });
     await until("the other folder's lane is closed", () => bulk.end !== null);
     assertEquals(control.end, null);
+  }));
+
+Deno.test("connections of nodes that do not know a feature level are closed, and no others", () =>
+  withNode(async ({ node, network }) => {
+    const earlier = await welcomed(network, peerHello(2));
+    const present = await welcomed(network, [...peerHello(3), FEATURE_LEVEL]);
+    node.listener.dropPeersBelow(FEATURE_LEVEL);
+    await until("the earlier version's lane is closed", () => earlier.end !== null);
+    assertEquals([present.end, node.listener.hasPeer(2)], [null, false]);
   }));
 
 Deno.test("ConnectionListener: above the bound on lanes the oldest lane of a non-member is closed", () =>

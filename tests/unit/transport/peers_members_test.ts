@@ -1,4 +1,5 @@
 /** The links of a node while members are added, removed and moved, and links to callers that are no members. */
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assert, assertEquals } from "@std/assert";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../../../lib/protocol/limits.ts";
@@ -143,6 +144,29 @@ Deno.test("Peers: above the bound on callers the one that was idle the longest i
   await scene.close(node);
 });
 
+Deno.test("a node that does not know the cluster's feature level is not used, also when the level rises later", async () => {
+  const scene = new LinkScene();
+  const node = scene.listen();
+  await scene.connected();
+  scene.featureLevel = FEATURE_LEVEL;
+  scene.links.dropBelowFeatureLevel();
+  assertEquals(scene.links.isConnected(1), true, "the node knows it");
+  scene.featureLevel = FEATURE_LEVEL + 1;
+  scene.links.dropBelowFeatureLevel();
+  await until("both lanes are closed", () => scene.changes.length === 4);
+  await scene.pass(1_000);
+  await until("both lanes are refused", () => scene.refusals.length >= 2);
+  assertEquals(scene.refusals[0], {
+    id: 1,
+    code: "versionMismatch",
+    message:
+      "Cannot use the node at n1:7001: node 1 runs a version of kvraft that knows feature level 2, and the " +
+      "cluster is at level 3: it would apply writes differently. Upgrade node 1.",
+  });
+  assertEquals(scene.links.isConnected(1), false);
+  await scene.close(node);
+});
+
 Deno.test("Peers: every refusal is reported with its reason", async () => {
   const scene = new LinkScene();
   const message = "Node 2 was removed from this cluster.";
@@ -165,7 +189,14 @@ Deno.test("Peers: the hello of a node has its data folder's id and its address",
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();
-  const caller = { role: "peer", clusterId: "00112233aabbccdd", nodeId: 2, dataId: 102, address: "n2:7002" };
+  const caller = {
+    role: "peer",
+    clusterId: "00112233aabbccdd",
+    nodeId: 2,
+    dataId: 102,
+    address: "n2:7002",
+    featureLevel: FEATURE_LEVEL,
+  };
   assertEquals(node.callers, [{ ...caller, lane: "control" }, { ...caller, lane: "bulk" }]);
   await scene.close(node);
 });

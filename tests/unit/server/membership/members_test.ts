@@ -1,4 +1,5 @@
 /** The members of a configuration as clients and links see them. */
+import { FEATURE_LEVEL } from "../../../../lib/kv/feature_level.ts";
 import { assert, assertEquals } from "@std/assert";
 import type { Configuration } from "../../../../lib/raft/mod.ts";
 import {
@@ -47,12 +48,26 @@ const KNOWN: Configuration = {
 };
 
 function verdictOn(
-  caller: { readonly nodeId: number; readonly dataId: number },
+  caller: { readonly nodeId: number; readonly dataId: number; readonly featureLevel?: number },
   configurations: { readonly applied: Configuration; readonly newest: Configuration },
 ): string | null {
-  const peer = { role: "peer", clusterId: "c", lane: "bulk", address: "h:2", ...caller } as const;
-  return authorizePeer(peer, configurations)?.code ?? null;
+  const peer = {
+    role: "peer",
+    clusterId: "c",
+    lane: "bulk",
+    address: "h:2",
+    featureLevel: FEATURE_LEVEL,
+    ...caller,
+  } as const;
+  return authorizePeer(peer, { ...configurations, featureLevel: FEATURE_LEVEL })?.code ?? null;
 }
+
+Deno.test("authorizePeer: a node that does not know the cluster's feature level is refused", () => {
+  const known = { applied: KNOWN, newest: KNOWN };
+  const lower = { nodeId: 2, dataId: 102, featureLevel: FEATURE_LEVEL - 1 };
+  assertEquals(verdictOn(lower, known), "versionMismatch");
+  assertEquals(verdictOn({ ...lower, featureLevel: FEATURE_LEVEL + 1 }, known), null);
+});
 
 Deno.test("authorizePeer: a node is accepted with its recorded data folder", () => {
   const known = { applied: KNOWN, newest: KNOWN };

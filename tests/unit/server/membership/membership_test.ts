@@ -1,4 +1,5 @@
 /** Membership: how a leader carries out changes of membership, and their outcome when it is interrupted. */
+import { FEATURE_LEVEL } from "../../../../lib/kv/feature_level.ts";
 import { assertEquals, assertMatch } from "@std/assert";
 import type { MembershipChange } from "../../../../lib/protocol/messages.ts";
 import { CONFIGURATION_CODEC } from "../../../../lib/protocol/configuration.ts";
@@ -38,6 +39,8 @@ class Bench {
   /** The nodes that answer the leader. */
   readonly up: Set<number>;
   readonly #logs = new Map<number, number>();
+  /** Returns the level of the state. */
+  featureLevel = (): number => FEATURE_LEVEL;
   /** The result of a probe. */
   probe: MembershipOptions["probe"] = ({ id, address }) => Promise.resolve({ id, address, dataId: 100 + id });
   /** Nodes whose connections broke. */
@@ -78,6 +81,7 @@ class Bench {
       roundTimeoutMs: ELECTION_TICKS * TICK_MS,
       timeoutMs: TIMEOUT_MS,
       isConnected: (id) => !this.disconnected.has(id),
+      featureLevel: () => this.featureLevel(),
       probe: (change, configuration) => this.probe(change, configuration),
     });
   }
@@ -384,8 +388,8 @@ Deno.test("Membership: the risk of a forced change is in the log, and in the ans
 Deno.test("Membership: a member's address is changed only if it was found there with its data folder, or by force", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
-  bench.membership.seen(2, 102);
-  bench.membership.seen(3, 103);
+  bench.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });
+  bench.membership.seen(3, { dataId: 103, featureLevel: FEATURE_LEVEL });
   await bench.pass(10 * INTERVAL_MS);
   const update: MembershipChange = { kind: "update", id: 2, address: "n9:7001" };
   bench.probe = () => Promise.resolve("node 3 answers at n9:7001");
@@ -411,15 +415,15 @@ Deno.test("Membership: a member's address is changed only if it was found there 
 Deno.test("Membership: the founders' data folders are recorded once all are known, or after a time the known ones", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
-  bench.membership.seen(2, 102);
+  bench.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });
   await bench.pass(10 * INTERVAL_MS);
   assertEquals(dataIds(bench.raft.configuration), [null, null, null]);
-  bench.membership.seen(3, 103);
+  bench.membership.seen(3, { dataId: 103, featureLevel: FEATURE_LEVEL });
   await bench.pass(2 * INTERVAL_MS);
   assertEquals(dataIds(bench.raft.committedConfiguration), [101, 102, 103]);
   const patient = await Bench.leading([1, 2, 3]);
   patient.membership.start();
-  patient.membership.seen(2, 102);
+  patient.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });
   await patient.pass(52 * INTERVAL_MS);
   assertEquals(dataIds(patient.raft.committedConfiguration), [101, 102, null]);
   await bench.stop();
@@ -428,10 +432,12 @@ Deno.test("Membership: the founders' data folders are recorded once all are know
 
 Deno.test("Membership: of very many callers the latest are remembered, and this node itself always", async () => {
   const bench = await Bench.leading([1, 2, 3]);
-  bench.membership.seen(2, 102);
-  bench.membership.seen(1, 999);
-  for (let caller = 100; caller < 200; caller++) bench.membership.seen(caller, caller);
-  bench.membership.seen(3, 103);
+  bench.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });
+  bench.membership.seen(1, { dataId: 999, featureLevel: FEATURE_LEVEL });
+  for (let caller = 100; caller < 200; caller++) {
+    bench.membership.seen(caller, { dataId: caller, featureLevel: FEATURE_LEVEL });
+  }
+  bench.membership.seen(3, { dataId: 103, featureLevel: FEATURE_LEVEL });
   bench.membership.start();
   await bench.pass(52 * INTERVAL_MS);
   assertEquals(dataIds(bench.raft.committedConfiguration), [101, null, 103]);
@@ -460,4 +466,27 @@ Deno.test("Membership: above sixteen changes that wait for other nodes, one more
   assertEquals(probes, 17);
   bench.membership.stop();
   await bench.driver.stop();
+});
+
+Deno.test("the feature level is raised once, when every member is connected and knows the higher one", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.featureLevel = (): number => bench.replica.stateMachine.featureLevel;
+  bench.membership.start();
+  const levelAfter = async (): Promise<number> => {
+    await bench.pass(3 * INTERVAL_MS);
+    return bench.featureLevel();
+  };
+  bench.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });
+  assertEquals(await levelAfter(), 1, "node 3 has not said what it knows");
+  bench.membership.seen(3, { dataId: 103, featureLevel: FEATURE_LEVEL - 1 });
+  assertEquals(await levelAfter(), 1, "node 3 does not know the level");
+  bench.disconnected.add(3);
+  bench.membership.seen(3, { dataId: 103, featureLevel: FEATURE_LEVEL });
+  assertEquals(await levelAfter(), 1, "node 3 may return with another version");
+  bench.disconnected.delete(3);
+  assertEquals(await levelAfter(), FEATURE_LEVEL);
+  const { lastIndex } = bench.raft.status();
+  await bench.pass(5 * INTERVAL_MS);
+  assertEquals(bench.raft.status().lastIndex, lastIndex, "it is proposed once");
+  await bench.stop();
 });

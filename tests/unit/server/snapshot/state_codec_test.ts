@@ -1,7 +1,13 @@
 /** The bytes of a state: a written state is read unchanged, in slices, and invalid bytes are refused. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES, StateMachine } from "../../../../lib/kv/mod.ts";
+import {
+  FEATURE_LEVEL,
+  MAX_KEY_BYTES,
+  MAX_VALUE_BYTES,
+  NewerFeatureLevelError,
+  StateMachine,
+} from "../../../../lib/kv/mod.ts";
 import { encodeResult } from "../../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../../lib/protocol/errors.ts";
 import { MessagePackWriter } from "../../../../lib/protocol/msgpack_writer.ts";
@@ -103,6 +109,8 @@ Deno.test("readState: bytes that no state machine wrote are refused", async () =
     ["revision must not be above 9", record("header", 9, 10, 0, 0)],
     ["logTimeMs must not be above", record("header", 9, 7, top, 0)],
     ["forgottenIndex must not be above 9", record("header", 9, 7, 0, 10)],
+    ["featureLevel must be an integer from 2", record("header", 9, 7, 0, 0, 1, 7)],
+    ["compactedRevision must not be above 7", record("header", 9, 7, 0, 0, 2, 8)],
     ['"lease" is not known', header, record("lease", 1)],
     ["key has an impossible length", header, record("key", new Uint8Array(0), key, 1, 1, 1)],
     [
@@ -135,4 +143,17 @@ Deno.test("readState: bytes that no state machine wrote are refused", async () =
     const error = await assertRejects(() => machineFrom(chunks), DecodeError);
     assert(error.message.includes(reason), `${reason}: ${error.message}`);
   }
+});
+
+Deno.test("a state of a feature level that is not known is of a newer version, and not damaged", async () => {
+  const out = new MessagePackWriter();
+  out.array(1);
+  out.array(7);
+  out.string("header");
+  for (const field of [9, 7, 0, 0, FEATURE_LEVEL + 1, 7]) out.integer(field);
+  await assertRejects(
+    () => machineFrom([out.copy()]),
+    NewerFeatureLevelError,
+    "Cannot apply the state at 9: it was written at feature level 3",
+  );
 });

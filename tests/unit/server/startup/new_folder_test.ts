@@ -28,6 +28,7 @@ function folderAt(disk: MemoryDisk, path: string): NewFolder {
     index: INDEX,
     term: TERM,
     revision: view.revision,
+    formatVersion: 1,
     configuration: foundingConfiguration(FOUNDERS),
     advice: "Do it again.",
     isNamedLater: false,

@@ -1,0 +1,28 @@
+/**
+ * The feature level: which meaning the commands of the log have. It is part of the state and only rises, so all nodes
+ * apply an entry alike, of whichever version they are.
+ *
+ * Level 1 is the meaning of version 0.1.0. At level 2 a transaction that changes nothing does not advance the revision,
+ * and snapshots are written in format version 2. The leader raises the level once every member of the cluster has said
+ * that it knows the higher one.
+ */
+
+/** The level of a new cluster, and of states that say nothing about it. */
+export const FIRST_FEATURE_LEVEL = 1;
+/** The highest level that this version of kvraft knows. */
+export const FEATURE_LEVEL = 2;
+/** From this level on, a transaction that changes nothing leaves the revision as it is. */
+export const EMPTY_CHANGE_LEVEL = 2;
+
+/** The state has, or an entry raises it to, a level that this version of kvraft does not know. */
+export class NewerFeatureLevelError extends Error {
+  override readonly name = "NewerFeatureLevelError";
+
+  /** `what` names the snapshot or entry. */
+  constructor(what: string, level: number) {
+    super(
+      `Cannot apply ${what}: it was written at feature level ${level} by a newer version of kvraft, and this one knows ` +
+        `levels up to ${FEATURE_LEVEL}. Upgrade this node.`,
+    );
+  }
+}
