@@ -53,8 +53,8 @@ Deno.test("hostile frames: the same seed gives the same simulated run", async ()
 
 for (const seed of SHORT_SEEDS) {
   const { nodes, hostileMember, claims } = scenarioOf(seed);
-  const who = hostileMember === null ? "clients" : `a member that claims ${claims}`;
-  Deno.test(`hostile ${who}: no frame ends one of ${nodes} simulated nodes or delays another client`, async () => {
+  const who = hostileMember === null ? "clients" : `a member (claims: ${claims})`;
+  Deno.test(`hostile frames of ${who}: none ends one of ${nodes} simulated nodes or delays another client`, async () => {
     assertEquals(
       (await runSimulated(seed, SHORT)).problems,
       [],
