@@ -213,6 +213,7 @@ function readAnswer(
     case "sessionRegistered":
     case "sessionsExpired":
     case "featureLevelRaised":
+    case "compacted":
       throw new InternalError(
         `Cannot ${action}: the answer is not one to a write. ${MAY_HAVE_BEEN_APPLIED}`,
         {

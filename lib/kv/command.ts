@@ -123,8 +123,16 @@ export interface RaiseFeatureLevel {
   readonly level: number;
 }
 
+/** Drops the history up to a revision, from feature level 2 on. Proposed by the leader. */
+export interface Compact {
+  /** Discriminates the command. */
+  readonly kind: "compact";
+  /** Reads are possible as of this revision and later ones; one that is not above the compacted revision changes nothing. */
+  readonly revision: number;
+}
+
 /** The data of a log entry of kind `command`. */
-export type Command = Transaction | RegisterSession | ExpireSessions | RaiseFeatureLevel;
+export type Command = Transaction | RegisterSession | ExpireSessions | RaiseFeatureLevel | Compact;
 
 /** A key with its value and its version numbers, as of one revision. */
 export interface KeyValue {
@@ -176,6 +184,8 @@ export type CommandResult =
   | { readonly kind: "sessionsExpired"; readonly expired: number }
   /** The level after the entry. */
   | { readonly kind: "featureLevelRaised"; readonly level: number }
+  /** The compacted revision after the entry. */
+  | { readonly kind: "compacted"; readonly revision: number }
   | { readonly kind: "refused"; readonly reason: RefusalReason };
 
 /** The range of a listing, in unsigned byte order. */

@@ -2,8 +2,8 @@
  * The feature level: which meaning the commands of the log have. It is part of the state and only rises, so all nodes
  * apply an entry alike, of whichever version they are.
  *
- * Level 1 is the meaning of version 0.1.0. At level 2 a transaction that changes nothing does not advance the revision,
- * and snapshots are written in format version 2. The leader raises the level once every member of the cluster has said
+ * Level 1 is the meaning of version 0.1.0. At level 2 the history of keys is kept, a transaction that changes nothing does
+ * not advance the revision, and snapshots are written in format version 2. The leader raises the level once every member of the cluster has said
  * that it knows the higher one.
  */
 
@@ -13,6 +13,8 @@ export const FIRST_FEATURE_LEVEL = 1;
 export const FEATURE_LEVEL = 2;
 /** From this level on, a transaction that changes nothing leaves the revision as it is. */
 export const EMPTY_CHANGE_LEVEL = 2;
+/** From this level on, earlier versions of keys are kept until they are compacted. */
+export const HISTORY_LEVEL = 2;
 
 /** The state has, or an entry raises it to, a level that this version of kvraft does not know. */
 export class NewerFeatureLevelError extends Error {

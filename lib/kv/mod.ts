@@ -16,10 +16,12 @@ export {
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
+  HISTORY_LEVEL,
   NewerFeatureLevelError,
 } from "./feature_level.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
 export type { TransactionResult } from "./record.ts";
+export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";
 export { type Restoring, StateMachine, type StateMachineOptions, type StateView } from "./state_machine.ts";
 export { keepsStoreLimits, validateCommand, validateKey, validateListQuery } from "./validate.ts";

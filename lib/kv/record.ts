@@ -1,7 +1,8 @@
 /**
  * The state as a sequence of records, the content of snapshots and the input of state hashes.
  *
- * Equal logs give equal records in the same order: the header, the keys in byte order, the sessions by id, each followed
+ * Equal logs give equal records in the same order: the header, the keys in byte order, the history (deleted keys in byte
+ * order, then superseded versions in the order of the changes that superseded them), the sessions by id, each followed
  * by its remembered answers by sequence. A record is an array that may be extended at its end; a field is never removed or
  * given another meaning.
  */
@@ -33,6 +34,31 @@ export type KeyRecord = readonly [
   createRevision: number,
   modRevision: number,
   version: number,
+  /** How many changes of its revision came before it, above 0 and where the history has the change. */
+  order?: number,
+];
+
+/** A key that was deleted, while the history has the deletion. */
+export type TombstoneRecord = readonly [
+  kind: "tombstone",
+  key: Uint8Array,
+  modRevision: number,
+  order: number,
+];
+
+/** A version that the history has, and that another one superseded. */
+export type VersionRecord = readonly [
+  kind: "version",
+  key: Uint8Array,
+  /** Null for a deletion. */
+  value: Uint8Array | null,
+  createRevision: number,
+  modRevision: number,
+  version: number,
+  order: number,
+  /** Revision of the version that superseded it, and its order there. */
+  successorRevision: number,
+  successorOrder: number,
 ];
 
 /** One session. */
@@ -59,4 +85,10 @@ export type AnswerRecord = readonly [
 ];
 
 /** One record of the state. */
-export type StateRecord = HeaderRecord | KeyRecord | SessionRecord | AnswerRecord;
+export type StateRecord =
+  | HeaderRecord
+  | KeyRecord
+  | TombstoneRecord
+  | VersionRecord
+  | SessionRecord
+  | AnswerRecord;

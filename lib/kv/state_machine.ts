@@ -21,10 +21,12 @@ import {
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
+  HISTORY_LEVEL,
   NewerFeatureLevelError,
 } from "./feature_level.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
+import type { StoreView } from "./pages/paged_store.ts";
 import { StoreLoader } from "./pages/store_loader.ts";
 import { Store } from "./store.ts";
 
@@ -124,13 +126,34 @@ export class StateMachine {
           case "header":
             [, machine.#appliedIndex, machine.#revision] = record;
             machine.#featureLevel = record[5] ?? FIRST_FEATURE_LEVEL;
-            loader = new StoreLoader({ revision: machine.#revision, compactedRevision: machine.#revision });
+            loader = new StoreLoader({
+              revision: machine.#revision,
+              compactedRevision: record[6] ?? machine.#revision,
+            });
             sessionRecords.push(record);
             break;
           case "key": {
             assert(loader !== null, "the header is the first record");
-            const [, key, value, createRevision, modRevision, version] = record;
-            loader.addPresent(key, value, { createRevision, modRevision, version, order: 0 });
+            const [, key, value, createRevision, modRevision, version, order = 0] = record;
+            loader.addPresent(key, value, { createRevision, modRevision, version, order });
+            break;
+          }
+          case "tombstone": {
+            assert(loader !== null, "the header is the first record");
+            const [, key, modRevision, order] = record;
+            loader.addTombstone(key, { modRevision, order });
+            break;
+          }
+          case "version": {
+            assert(loader !== null, "the header is the first record");
+            const [, key, value, createRevision, modRevision, version, order, ...successor] = record;
+            loader.addSuperseded(key, value, {
+              createRevision,
+              modRevision,
+              version,
+              order,
+              successor: { modRevision: successor[0], order: successor[1] },
+            });
             break;
           }
           case "session":
@@ -163,6 +186,21 @@ export class StateMachine {
   /** Which meaning commands have; see feature_level.ts. */
   get featureLevel(): number {
     return this.#featureLevel;
+  }
+
+  /** The history is there above this revision; at feature level 1 there is none. */
+  get compactedRevision(): number {
+    return this.#featureLevel < HISTORY_LEVEL ? this.#revision : this.#store.compactedRevision;
+  }
+
+  /** Bytes that the history takes; the same on every node. */
+  get historyBytes(): number {
+    return this.#store.historyBytes;
+  }
+
+  /** Returns the revision to compact at so that the history takes about `bytes` at most. */
+  revisionToKeep(bytes: number): number {
+    return this.#store.revisionToKeep(bytes);
   }
 
   /** Number of keys. */
@@ -236,12 +274,15 @@ export class StateMachine {
     const sessions = this.#sessions.view();
     function* records(): Iterable<StateRecord> {
       const header = ["header", appliedIndex, revision, logTimeMs, forgottenIndex] as const;
-      yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, revision];
+      yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, keys.compactedRevision];
       const cursor = keys.scan({ lower: null, upper: null, reverse: false });
       for (let address = cursor.next(); address !== 0; address = cursor.next()) {
         const { key, value, createRevision, modRevision, version } = keys.keyValue(address);
-        yield ["key", key, value, createRevision, modRevision, version];
+        const order = keys.order(address);
+        const record = ["key", key, value, createRevision, modRevision, version] as const;
+        yield order === 0 ? record : [...record, order];
       }
+      if (featureLevel >= HISTORY_LEVEL) yield* historyRecords(keys);
       for (const session of sessions) yield* session.records();
     }
     const release = (): void => keys.release();
@@ -273,6 +314,8 @@ export class StateMachine {
       }
       case "raiseFeatureLevel":
         return this.#raiseFeatureLevel(command.level);
+      case "compact":
+        return this.#compact(command.revision);
       default:
         return assertNever(command);
     }
@@ -281,8 +324,18 @@ export class StateMachine {
   #raiseFeatureLevel(level: number): CommandResult {
     if (!Number.isSafeInteger(level) || level < FIRST_FEATURE_LEVEL) return refused("invalidCommand");
     if (level > FEATURE_LEVEL) throw new NewerFeatureLevelError(`entry ${this.#appliedIndex}`, level);
+    if (this.#featureLevel < HISTORY_LEVEL && level >= HISTORY_LEVEL) {
+      this.#store.beginHistory(this.#revision);
+    }
     this.#featureLevel = Math.max(this.#featureLevel, level);
     return { kind: "featureLevelRaised", level: this.#featureLevel };
+  }
+
+  #compact(revision: number): CommandResult {
+    const isValid = Number.isSafeInteger(revision) && revision >= 0 && revision <= this.#revision;
+    if (!isValid || this.#featureLevel < HISTORY_LEVEL) return refused("invalidCommand");
+    this.#store.compact(revision);
+    return { kind: "compacted", revision: this.#store.compactedRevision };
   }
 
   #executeOnce(transaction: Transaction): CommandResult {
@@ -316,8 +369,29 @@ export class StateMachine {
     const outcomes = mutations.map((mutation) => this.#store.apply(mutation, revision));
     const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);
     if (!isEmpty) this.#revision = revision;
-    this.#store.dropHistory();
+    if (this.#featureLevel < HISTORY_LEVEL) this.#store.dropHistory();
     return { kind: "applied", revision: this.#revision, outcomes };
+  }
+}
+
+/** Returns the history of a view: deleted keys, then superseded versions. */
+function* historyRecords(keys: StoreView): Iterable<StateRecord> {
+  const { records } = keys;
+  for (const address of keys.tombstones()) {
+    yield ["tombstone", records.key(address), records.modRevision(address), keys.order(address)];
+  }
+  for (const { address, successor } of keys.superseded()) {
+    yield [
+      "version",
+      records.key(address),
+      records.isPut(address) ? records.value(address) : null,
+      records.createRevision(address),
+      records.modRevision(address),
+      records.version(address),
+      keys.order(address),
+      records.modRevision(successor),
+      keys.order(successor),
+    ];
   }
 }
 

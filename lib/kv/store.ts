@@ -109,6 +109,32 @@ export class Store {
     this.#pages.compact(this.#pages.revision);
   }
 
+  /** Begins the history at `revision`, which is not below that of the last change. */
+  beginHistory(revision: number): void {
+    this.#pages.advance(revision);
+    this.#pages.compact(revision);
+  }
+
+  /** Drops the history up to `revision`, which is not above that of the last change. O(log n). */
+  compact(revision: number): void {
+    this.#pages.compact(revision);
+  }
+
+  /** Reads are possible as of this revision and later ones. */
+  get compactedRevision(): number {
+    return this.#pages.compactedRevision;
+  }
+
+  /** Bytes that the history takes; the same on every node. */
+  get historyBytes(): number {
+    return this.#pages.historyBytes;
+  }
+
+  /** Returns the revision to compact at so that the history takes about `bytes` at most. O(log n). */
+  revisionToKeep(bytes: number): number {
+    return this.#pages.revisionToKeep(bytes);
+  }
+
   /** Returns one page of a range as of `revision`. O(log n + page). */
   list(query: ListQuery, revision: number): ListPage {
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);

@@ -64,6 +64,8 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
       return invalid("Cannot expire sessions: only the leader advances the store's clock.");
     case "raiseFeatureLevel":
       return invalid("Cannot raise the feature level: only the leader does.");
+    case "compact":
+      return invalid("Cannot compact the history: only the leader does.");
     default:
       return assertNever(command);
   }

@@ -120,6 +120,7 @@ export const COMMAND = variants("command", {
   registerSession: frame(2, { sessionId: integer(1), openedAt: integer() }),
   expireSessions: frame(3, { elapsedMs: integer() }),
   raiseFeatureLevel: frame(4, { level: integer(1) }),
+  compact: frame(5, { revision: integer() }),
 });
 
 /** The outcome of a mutation. */
@@ -161,6 +162,7 @@ export const RESULT = variants("result", {
   sessionRegistered: frame(3, {}),
   sessionsExpired: frame(4, { expired: integer() }),
   featureLevelRaised: frame(6, { level: integer(1) }),
+  compacted: frame(7, { revision: integer() }),
   refused: frame(5, {
     reason: oneOf<RefusalReason>({ sessionExpired: true, answerForgotten: true, invalidCommand: true }),
   }),

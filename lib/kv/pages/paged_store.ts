@@ -205,6 +205,11 @@ export class PagedStore extends StoreReader {
     return this.#views.held.length;
   }
 
+  /** Raises the revision to one at which nothing has changed. */
+  advance(revision: number): void {
+    if (revision > this.#revision) this.#begin(revision);
+  }
+
   /**
    * Sets a key's value and returns the address of the new version. The value is copied unless it is large; a large one
    * must not change afterwards. O(log n).

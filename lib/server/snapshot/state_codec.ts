@@ -5,7 +5,11 @@
  *     chunk   [record…]                                       one MessagePack array
  *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex, featureLevel, compactedRevision]
  *                                                             at feature level 1 without the last two
- *             ["key", key, value, createRevision, modRevision, version]
+ *             ["key", key, value, createRevision, modRevision, version, order]
+ *                                                             without the order where it is 0
+ *             ["tombstone", key, modRevision, order]          from feature level 2 on
+ *             ["version", key, value | nil, createRevision, modRevision, version, order, successorRevision, successorOrder]
+ *                                                             from feature level 2 on
  *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
  *             ["answer", sessionId, sequence, result]         result: an encoded command result
  *
@@ -19,6 +23,7 @@ import {
   type StateMachineOptions,
   type StateRecord,
   type StateView,
+  StoreLoadError,
 } from "../../kv/mod.ts";
 import { encodeResult } from "../../protocol/command.ts";
 import { MessagePackReader } from "../../protocol/msgpack_reader.ts";
@@ -81,25 +86,37 @@ export async function writeState(
   await endChunk();
 }
 
-/** Restores the records of chunks, which must not change afterwards, and yields in between. Rejects with DecodeError. */
+/** Returns the state of chunks, which must not change afterwards; yields in between. Rejects with DecodeError. */
 export async function readState(
   chunks: AsyncIterable<Uint8Array>,
   { restoring, yieldToEventLoop }: {
     readonly restoring: Restoring;
     readonly yieldToEventLoop: YieldToEventLoop;
   },
-): Promise<void> {
+): Promise<StateMachine> {
   const budget = new SliceBudget(yieldToEventLoop);
   const reader = new StateRecordReader();
   for await (const chunk of chunks) {
     const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: false });
     const records = input.open("the chunk");
     for (let position = 0; position < records; position++) {
-      restoring.add(reader.read(input));
+      const record = reader.read(input);
+      consistent(() => restoring.add(record));
       if (budget.spend(Math.ceil(chunk.length / records))) await budget.yield();
     }
     input.close();
     input.end();
+  }
+  return consistent(() => restoring.finish());
+}
+
+/** Makes a DecodeError of records that are no state together. */
+function consistent<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof StoreLoadError) throw new DecodeError(error.message);
+    throw error;
   }
 }
 
@@ -117,6 +134,20 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
       const [, key, value, ...numbers] = record;
       out.binary(key);
       out.binary(value);
+      for (const number of numbers) if (number !== undefined) out.integer(number);
+      break;
+    }
+    case "tombstone": {
+      const [, key, ...numbers] = record;
+      out.binary(key);
+      for (const number of numbers) out.integer(number);
+      break;
+    }
+    case "version": {
+      const [, key, value, ...numbers] = record;
+      out.binary(key);
+      if (value === null) out.nil();
+      else out.binary(value);
       for (const number of numbers) out.integer(number);
       break;
     }
@@ -163,8 +194,7 @@ export async function readSnapshotState(
   }
   const configuration = decodeConfiguration(header.configuration);
   const restoring = StateMachine.restoring(stateMachineOptions);
-  await readState(reader.chunks(), { restoring, yieldToEventLoop });
-  const stateMachine = restoring.finish();
+  const stateMachine = await readState(reader.chunks(), { restoring, yieldToEventLoop });
   requireHeader(stateMachine, header);
   return { metadata: { index, term, configuration }, stateMachine };
 }

@@ -7,6 +7,7 @@ import { shortened } from "../../platform/errors.ts";
 import {
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
+  HISTORY_LEVEL,
   MAX_KEY_BYTES,
   MAX_LOG_TIME_MS,
   MAX_SESSION_WINDOW,
@@ -22,9 +23,12 @@ import type { MessagePackReader } from "../../protocol/msgpack_reader.ts";
 export class StateRecordReader {
   #appliedIndex = 0;
   #revision = 0;
+  #compactedRevision = 0;
+  #featureLevel = FIRST_FEATURE_LEVEL;
   #logTimeMs = 0;
   #hasHeader = false;
   #lastKey: Uint8Array | null = null;
+  #lastTombstone: Uint8Array | null = null;
   #lastSession: { readonly sessionId: number; readonly acknowledgedBelow: number } | null = null;
   #lastSequence = 0;
 
@@ -45,6 +49,10 @@ export class StateRecordReader {
         return this.#readHeader(input);
       case "key":
         return this.#readKey(input);
+      case "tombstone":
+        return this.#readTombstone(input);
+      case "version":
+        return this.#readVersion(input);
       case "session":
         return this.#readSession(input);
       case "answer":
@@ -66,26 +74,62 @@ export class StateRecordReader {
     if (featureLevel > FEATURE_LEVEL) {
       throw new NewerFeatureLevelError(`the state at ${this.#appliedIndex}`, featureLevel);
     }
-    const compactedRevision = upTo(input, "compactedRevision", this.#revision, this.#revision);
-    return [...header, featureLevel, compactedRevision];
+    this.#compactedRevision = upTo(input, "compactedRevision", this.#revision);
+    this.#featureLevel = featureLevel;
+    return [...header, featureLevel, this.#compactedRevision];
   }
 
   #readKey(input: MessagePackReader): StateRecord {
-    const key = input.binary("key");
-    if (key.length < 1 || key.length > MAX_KEY_BYTES) throw input.error("key", "has an impossible length");
-    if (this.#lastKey !== null && !isAfter(key, this.#lastKey)) {
-      throw input.error("key", "must be greater than the one before");
-    }
+    const key = readKeyAfter(input, this.#lastKey);
     this.#lastKey = key;
-    const value = input.binary("value");
-    if (value.length > MAX_VALUE_BYTES) throw input.error("value", "has an impossible length");
+    const value = readValue(input);
     const createRevision = input.integer("createRevision", 1);
     const modRevision = upTo(input, "modRevision", this.#revision, createRevision);
     const version = upTo(input, "version", MAX_SNAPSHOT_INDEX, 1);
     if (version === 1 && createRevision !== modRevision) {
       throw input.error("version", "must be above 1 for a key that was changed");
     }
-    return ["key", key, value, createRevision, modRevision, version];
+    const record = ["key", key, value, createRevision, modRevision, version] as const;
+    return input.isAtEnd ? record : [...record, upTo(input, "order", MAX_SNAPSHOT_INDEX, 1)];
+  }
+
+  #readTombstone(input: MessagePackReader): StateRecord {
+    this.#requireHistory(input);
+    const key = readKeyAfter(input, this.#lastTombstone);
+    this.#lastTombstone = key;
+    const modRevision = upTo(input, "modRevision", this.#revision, this.#compactedRevision + 1);
+    return ["tombstone", key, modRevision, upTo(input, "order", MAX_SNAPSHOT_INDEX)];
+  }
+
+  /** Reads a superseded version. How versions go together is checked when the store is loaded. */
+  #readVersion(input: MessagePackReader): StateRecord {
+    this.#requireHistory(input);
+    const key = readKeyAfter(input, null);
+    const value = input.nil() ? null : readValue(input);
+    const least = value === null ? 0 : 1;
+    const createRevision = upTo(input, "createRevision", value === null ? 0 : this.#revision, least);
+    const modRevision = upTo(input, "modRevision", this.#revision, Math.max(1, createRevision));
+    const version = upTo(input, "version", value === null ? 0 : MAX_SNAPSHOT_INDEX, least);
+    const order = upTo(input, "order", MAX_SNAPSHOT_INDEX);
+    const successorRevision = upTo(input, "successorRevision", this.#revision, this.#compactedRevision + 1);
+    const successorOrder = upTo(input, "successorOrder", MAX_SNAPSHOT_INDEX);
+    return [
+      "version",
+      key,
+      value,
+      createRevision,
+      modRevision,
+      version,
+      order,
+      successorRevision,
+      successorOrder,
+    ];
+  }
+
+  #requireHistory(input: MessagePackReader): void {
+    if (this.#featureLevel < HISTORY_LEVEL) {
+      throw input.error("a record's kind", "must not be of the history at feature level 1");
+    }
   }
 
   #readSession(input: MessagePackReader): StateRecord {
@@ -122,6 +166,22 @@ export class StateRecordReader {
 function upTo(input: MessagePackReader, field: string, maximum: number, minimum = 0): number {
   const value = input.integer(field, minimum);
   if (value > maximum) throw input.error(field, `must not be above ${maximum}`);
+  return value;
+}
+
+/** Reads a key that is greater than the one before. */
+function readKeyAfter(input: MessagePackReader, before: Uint8Array | null): Uint8Array {
+  const key = input.binary("key");
+  if (key.length < 1 || key.length > MAX_KEY_BYTES) throw input.error("key", "has an impossible length");
+  if (before !== null && !isAfter(key, before)) {
+    throw input.error("key", "must be greater than the one before");
+  }
+  return key;
+}
+
+function readValue(input: MessagePackReader): Uint8Array {
+  const value = input.binary("value");
+  if (value.length > MAX_VALUE_BYTES) throw input.error("value", "has an impossible length");
   return value;
 }
 

@@ -58,8 +58,7 @@ export async function withStateFile<T>(
     const { header, chunks } = await readSnapshotStream(source);
     const load = async (): Promise<StateMachine> => {
       const restoring = StateMachine.restoring();
-      await readState(chunks(), { restoring, yieldToEventLoop: () => Promise.resolve() });
-      const machine = restoring.finish();
+      const machine = await readState(chunks(), { restoring, yieldToEventLoop: () => Promise.resolve() });
       requireHeader(machine, header);
       return machine;
     };

@@ -35,6 +35,8 @@ const COMMANDS: Readonly<
     encode([COMMAND.numbers.registerSession, sessionId(random), integer(random, 1), ...trailing(random)]),
   [COMMAND.numbers.expireSessions]: (random) =>
     encode([COMMAND.numbers.expireSessions, integer(random, 60_000), ...trailing(random)]),
+  [COMMAND.numbers.compact]: (random) =>
+    encode([COMMAND.numbers.compact, integer(random, 10), ...trailing(random)]),
   [COMMAND.numbers.raiseFeatureLevel]: (random) =>
     encode([COMMAND.numbers.raiseFeatureLevel, integer(random, 2), ...trailing(random)]),
 };

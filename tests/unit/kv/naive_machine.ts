@@ -32,6 +32,18 @@ interface NaiveSession {
   answers: { readonly sequence: number; readonly answer: TransactionResult }[];
 }
 
+/** A put or an effective delete. */
+interface NaiveChange {
+  readonly key: Uint8Array;
+  /** Null for a deletion. */
+  readonly value: Uint8Array | null;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  /** Changes of its revision before it. */
+  readonly order: number;
+}
+
 /** Limits of the sessions, all named. */
 export interface NaiveLimits {
   readonly sessionTtlMs: number;
@@ -77,6 +89,9 @@ export class NaiveMachine {
   #timeMs = 0;
   #forgottenIndex = 0;
   #featureLevel = 1;
+  #compactedRevision = 0;
+  /** Every change of every key, from the first. */
+  readonly #changes: NaiveChange[] = [];
 
   constructor(limits: NaiveLimits) {
     this.#limits = limits;
@@ -98,8 +113,16 @@ export class NaiveMachine {
       case "expireSessions":
         return this.#expire(command.elapsedMs);
       case "raiseFeatureLevel":
+        if (this.#featureLevel === 1 && command.level > 1) this.#compactedRevision = this.#revision;
         this.#featureLevel = Math.max(this.#featureLevel, command.level);
         return { kind: "featureLevelRaised", level: this.#featureLevel };
+      case "compact": {
+        const { revision } = command;
+        const isValid = Number.isSafeInteger(revision) && revision >= 0 && revision <= this.#revision;
+        if (!isValid || this.#featureLevel === 1) return { kind: "refused", reason: "invalidCommand" };
+        this.#compactedRevision = Math.max(this.#compactedRevision, revision);
+        return { kind: "compacted", revision: this.#compactedRevision };
+      }
     }
   }
 
@@ -112,9 +135,8 @@ export class NaiveMachine {
   records(): readonly StateRecord[] {
     return [
       this.#header(),
-      ...this.#keys.map((
-        k,
-      ): StateRecord => ["key", k.key, k.value, k.createRevision, k.modRevision, k.version]),
+      ...this.#keys.map((entry) => this.#keyRecord(entry)),
+      ...this.#history(),
       ...this.#sessions.toSorted((a, b) => a.sessionId - b.sessionId).flatMap((s): readonly StateRecord[] => [
         [
           "session",
@@ -137,7 +159,52 @@ export class NaiveMachine {
 
   #header(): StateRecord {
     const header = ["header", this.#index, this.#revision, this.#timeMs, this.#forgottenIndex] as const;
-    return this.#featureLevel === 1 ? header : [...header, this.#featureLevel, this.#revision];
+    return this.#featureLevel === 1 ? header : [...header, this.#featureLevel, this.#compactedRevision];
+  }
+
+  /** The position of a change in its revision, where the history has it. */
+  #order(change: NaiveChange): number {
+    return this.#featureLevel > 1 && change.modRevision > this.#compactedRevision ? change.order : 0;
+  }
+
+  #keyRecord({ key, value, createRevision, modRevision, version }: KeyValue): StateRecord {
+    const change = this.#changes.findLast((other) => compareBytes(other.key, key) === 0);
+    const order = change === undefined ? 0 : this.#order(change);
+    const record = ["key", key, value, createRevision, modRevision, version] as const;
+    return order === 0 ? record : [...record, order];
+  }
+
+  /** The last deletions of absent keys, then what was superseded in the order of what superseded it. */
+  #history(): readonly StateRecord[] {
+    if (this.#featureLevel === 1) return [];
+    const isKept = ({ modRevision }: NaiveChange): boolean => modRevision > this.#compactedRevision;
+    const nextOf = (change: NaiveChange, position: number): NaiveChange | undefined =>
+      this.#changes.slice(position + 1).find(({ key }) => compareBytes(key, change.key) === 0);
+    const tombstones = this.#changes
+      .filter((change, position) =>
+        change.value === null && isKept(change) && nextOf(change, position) === undefined
+      )
+      .toSorted((a, b) => compareBytes(a.key, b.key))
+      .map((change): StateRecord => ["tombstone", change.key, change.modRevision, change.order]);
+    const superseded = this.#changes.flatMap((change, position) => {
+      const next = nextOf(change, position);
+      const isThere = next !== undefined && isKept(next) && (change.value !== null || isKept(change));
+      return isThere ? [{ change, next }] : [];
+    }).toSorted((a, b) => this.#changes.indexOf(a.next) - this.#changes.indexOf(b.next));
+    return [
+      ...tombstones,
+      ...superseded.map(({ change, next }): StateRecord => [
+        "version",
+        change.key,
+        change.value,
+        change.createRevision,
+        change.modRevision,
+        change.version,
+        this.#order(change),
+        next.modRevision,
+        next.order,
+      ]),
+    ];
   }
 
   #once(command: Transaction): CommandResult {
@@ -253,11 +320,18 @@ export class NaiveMachine {
     const outcomes = mutations.map((mutation): MutationOutcome => {
       const before = this.#find(mutation.key);
       this.#keys = this.#keys.filter((entry) => entry !== before);
-      if (mutation.kind === "delete") return { kind: "delete", deleted: before !== null };
+      const order = this.#changes.filter(({ modRevision }) => modRevision === revision).length;
+      if (mutation.kind === "delete") {
+        const { key } = mutation;
+        const none = { value: null, createRevision: 0, version: 0 };
+        if (before !== null) this.#changes.push({ ...none, key, modRevision: revision, order });
+        return { kind: "delete", deleted: before !== null };
+      }
       const createRevision = before === null ? revision : before.createRevision;
       const version = before === null ? 1 : before.version + 1;
       const { key, value } = mutation;
       this.#keys.push({ key, value, createRevision, modRevision: revision, version });
+      this.#changes.push({ key, value, createRevision, modRevision: revision, version, order });
       this.#keys.sort((a, b) => compareBytes(a.key, b.key));
       return { kind: "put", createRevision, version };
     });

@@ -71,6 +71,10 @@ const anyElapsedMs = fc.oneof(
 
 const anyCommand: fc.Arbitrary<Command | null> = fc.oneof(
   {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("compact"), revision: fc.constantFrom(0, 1, 2, 4, 7, 1.5) }),
+  },
+  {
     weight: 2,
     arbitrary: fc.record({ kind: fc.constant("raiseFeatureLevel"), level: fc.constantFrom(1, 2) }),
   },

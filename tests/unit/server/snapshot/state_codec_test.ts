@@ -34,8 +34,7 @@ async function chunksOf(machine: StateMachine, yieldToEventLoop = noYield): Prom
 
 async function machineFrom(chunks: readonly Uint8Array[], yieldToEventLoop = noYield): Promise<StateMachine> {
   const restoring = StateMachine.restoring(tightLimits);
-  await readState(ReadableStream.from(chunks), { restoring, yieldToEventLoop });
-  return restoring.finish();
+  return await readState(ReadableStream.from(chunks), { restoring, yieldToEventLoop });
 }
 
 Deno.test("readState: every state is read from its bytes unchanged", async () => {
