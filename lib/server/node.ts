@@ -16,6 +16,7 @@ import { ConfirmedReads, Replica } from "./replica.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
 import { Driver, type DriverEvents } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
+import { HistoryBound, leaderProposals } from "./history_bound.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { LeadershipTransfers } from "./leadership_transfer.ts";
 import { membersOf } from "./membership/members.ts";
@@ -115,6 +116,7 @@ export class Node {
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
   readonly #sessionClock: SessionClock;
+  readonly #historyBound: HistoryBound;
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   readonly #diskSpace: DiskSpaceMonitor;
@@ -173,7 +175,14 @@ export class Node {
       yieldToEventLoop,
       status: () => this.status(),
     });
-    this.#sessionClock = this.#makeSessionClock();
+    const proposals = leaderProposals({ raft, driver, replica });
+    const applied = (): { logTimeMs: number; sessions: number } => {
+      const { logTimeMs, sessionCount: sessions } = replica.stateMachine;
+      return { logTimeMs, sessions };
+    };
+    this.#sessionClock = new SessionClock({ clock, applied, ...proposals });
+    const { limits: { historyBytes: bytes } } = options;
+    this.#historyBound = new HistoryBound({ stateMachine: () => replica.stateMachine, bytes, ...proposals });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === this.#options.id ? term : null);
       if (leader === this.#options.id) return this.membership.start();
@@ -363,6 +372,7 @@ export class Node {
         this.#replica.apply(entries);
         this.membership.entriesApplied(entries);
         this.#sessionClock.noteApplied();
+        this.#historyBound.noteApplied();
         this.#snapshots.consider();
       },
       read: (read) => this.#replica.confirmRead(read),
@@ -395,21 +405,6 @@ export class Node {
         }),
       metrics,
       yieldToEventLoop: () => new Promise((resolve) => clock.after(SNAPSHOT_REST_MS, resolve)),
-    });
-  }
-
-  #makeSessionClock(): SessionClock {
-    return new SessionClock({
-      clock: this.#options.clock,
-      applied: () => {
-        const { logTimeMs, sessionCount } = this.#replica.stateMachine;
-        return { logTimeMs, sessions: sessionCount };
-      },
-      leadingTerm: () => {
-        const { isLeader, term } = this.#raft;
-        return isLeader && this.#replica.applied.term === term ? term : null;
-      },
-      propose: (command) => this.#driver.ask((raft) => raft.propose(command)).kind === "accepted",
     });
   }
 

@@ -283,6 +283,7 @@ function drawLimits(random: SeededRandom, maxValueBytes: number): ServerLimits {
       // Only the log of a few snapshots, so that compaction overtakes slow transfers.
       sendingBytes: 10_000,
     },
+    historyBytes: random.pick([SERVER_LIMITS.historyBytes, 0, 500, 5_000]),
     // Many chunks, but not thousands.
     snapshotChunkBytes: Math.max(random.pick([SERVER_LIMITS.snapshotChunkBytes, 50, 200]), maxValueBytes),
   };

@@ -10,6 +10,8 @@ export interface ServerLimits {
   /** The same on every node of a cluster, or replicas diverge. */
   readonly sessions: SessionLimits;
   readonly snapshots: SnapshotLimits;
+  /** Bytes that the history of keys may take before the leader compacts it. */
+  readonly historyBytes: number;
   /** Maximum bytes that wait for slow connections. Default MAX_WAITING_BYTES. */
   readonly waitingBytes?: number;
   /** Bytes of a snapshot in one message to another node. */
@@ -21,6 +23,7 @@ export const SERVER_LIMITS: ServerLimits = {
   raft: DEFAULT_LIMITS,
   sessions: SESSION_LIMITS,
   snapshots: SNAPSHOT_LIMITS,
+  historyBytes: 67_108_864,
   snapshotChunkBytes: MAX_SNAPSHOT_CHUNK_DATA_BYTES,
 };
 
