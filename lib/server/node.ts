@@ -102,6 +102,9 @@ export interface NodeCondition {
   readonly waitingWrites: number;
   /** Whether this node answers linearizable reads under a lease now. */
   readonly holdsLease: boolean;
+  /** Bytes of earlier versions of keys, and the revision from which on they are kept. */
+  readonly historyBytes: number;
+  readonly compactedRevision: number;
 }
 
 /** A running node. */
@@ -335,12 +338,15 @@ export class Node {
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
     const { log } = this.#options.start;
+    const { historyBytes, compactedRevision } = this.#replica.stateMachine;
     return {
       isDiskFull: this.#driver.isDiskFull,
       isDiskNearlyFull: log.isNearlyFull,
       logBytes: log.bytesSince(0),
       waitingWrites: this.#replica.waitingWrites,
       holdsLease: this.#raft.holdsLease,
+      historyBytes,
+      compactedRevision,
     };
   }
 

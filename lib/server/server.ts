@@ -363,8 +363,8 @@ class Server implements RunningServer {
  * Returns the limits with the values of the configuration. The tail of the log that is kept for followers is never larger
  * than the size that causes a snapshot, so that a small log stays small.
  */
-function withConfig(limits: ServerLimits, { snapshotLogBytes }: ServerConfig): ServerLimits {
+function withConfig(limits: ServerLimits, { historyBytes, snapshotLogBytes }: ServerConfig): ServerLimits {
   const { snapshots } = limits;
   const tailBytes = Math.min(snapshots.tailBytes, snapshotLogBytes);
-  return { ...limits, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
+  return { ...limits, historyBytes, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
 }

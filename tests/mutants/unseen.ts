@@ -330,12 +330,21 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       from: "this.#driver.messagesLost(node);\n    if (!connected)",
       to: "if (!connected)",
     },
+  ]),
+  ...inFile("lib/server/history_bound.ts", [SERVER, SIM], [
     {
       id: "M324",
       title: "a new leader counts time before it has applied its predecessor's count",
       failure: "the log's time runs ahead, and sessions expire early",
-      from: "return isLeader && this.#replica.applied.term === term ? term : null;",
-      to: "return isLeader ? term : null;",
+      from: "raft.isLeader && replica.applied.term === raft.term ? raft.term : null",
+      to: "raft.isLeader ? raft.term : null",
+    },
+    {
+      id: "M371",
+      title: "the history is compacted within its bound",
+      failure: "earlier versions are lost within the bound",
+      from: "if (machine.historyBytes <= bytes) return;",
+      to: "",
     },
   ]),
   ...inFile("lib/server/replica.ts", [SERVER, SIM], [

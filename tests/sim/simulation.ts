@@ -202,6 +202,7 @@ export class Simulation {
       segmentBytes: plan.segmentBytes,
       maxConnections: 64,
       join: isFounder ? [] : this.contacts,
+      historyBytes: plan.limits.historyBytes,
       snapshotLogBytes: plan.limits.snapshots.logBytes,
     });
     return new Machine({

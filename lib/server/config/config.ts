@@ -193,6 +193,15 @@ const OPTIONS = {
     fallback: "0",
     example: "2147483648",
   })),
+  /** Bytes that earlier versions of keys may take before the leader compacts them. */
+  historyBytes: integerOption({
+    name: "history-bytes",
+    placeholder: "<bytes>",
+    help: "earlier versions of keys that are kept; the leader's value applies",
+    range: { min: 0, max: Number.MAX_SAFE_INTEGER },
+    fallback: "67108864",
+    example: "16777216",
+  }),
   /** Bytes of log after which a snapshot is taken. */
   snapshotLogBytes: integerOption({
     name: "snapshot-log-bytes",

@@ -324,6 +324,18 @@ const STORE: readonly Metric[] = [
     measured: "lib/kv/state_machine.ts",
     read: ({ status }) => one(status.revision),
   }),
+  gauge("kvraft_history_bytes", {
+    unit: "bytes",
+    help: "Bytes of earlier versions of keys; --history-bytes bounds them.",
+    measured: "lib/kv/pages/store_reader.ts",
+    read: ({ condition }) => one(condition.historyBytes),
+  }),
+  gauge("kvraft_compacted_revision", {
+    unit: "writes",
+    help: "The revision from which on earlier versions of keys are kept.",
+    measured: "lib/kv/pages/paged_store.ts",
+    read: ({ condition }) => one(condition.compactedRevision),
+  }),
   gauge("kvraft_snapshot_index", {
     unit: "log index",
     help: "Index of the newest snapshot; 0 before the first.",

@@ -59,6 +59,7 @@ const DEFAULTS: ServerConfig = {
   segmentBytes: 67_108_864,
   maxConnections: 4096,
   quotaBytes: null,
+  historyBytes: 67_108_864,
   snapshotLogBytes: 67_108_864,
 };
 
@@ -95,6 +96,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "segment-bytes": "4096",
     "max-connections": "16",
     "quota-bytes": "1000000",
+    "history-bytes": "0",
     "snapshot-log-bytes": "8192",
   };
   assertEquals(
@@ -115,6 +117,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     segmentBytes: 4096,
     maxConnections: 16,
     quotaBytes: 1_000_000,
+    historyBytes: 0,
     snapshotLogBytes: 8_192,
   });
 });
@@ -247,7 +250,8 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, snapshot-log-bytes";
+  "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, history-bytes, " +
+  "snapshot-log-bytes";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {
   const table = [

@@ -70,6 +70,8 @@ function sourcesWith(metrics: Metrics): MetricSources {
       logBytes: 4_096,
       waitingWrites: 3,
       holdsLease: true,
+      historyBytes: 700,
+      compactedRevision: 60,
     },
     metrics,
     connections: CONNECTIONS,

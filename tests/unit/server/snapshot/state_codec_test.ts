@@ -83,24 +83,36 @@ Deno.test("writeState: the largest key with the largest value, behind a chunk th
   assert(longest <= MAX_SNAPSHOT_CHUNK_BYTES, `a chunk of ${longest} bytes can't be written`);
 });
 
+/** A chunk with one record. */
+function record(...fields: (number | string | Uint8Array)[]): Uint8Array {
+  const out = new MessagePackWriter();
+  out.array(1);
+  out.array(fields.length);
+  for (const field of fields) {
+    if (typeof field === "number") out.integer(field);
+    else if (typeof field === "string") out.string(field);
+    else out.binary(field);
+  }
+  return out.copy();
+}
+
+/** Chunks that must be refused, behind a part of the reason. */
+type Refused = readonly [reason: string, ...chunks: Uint8Array[]];
+
+async function assertAllRefused(cases: readonly Refused[]): Promise<void> {
+  for (const [reason, ...chunks] of cases) {
+    const error = await assertRejects(() => machineFrom(chunks), DecodeError);
+    assert(error.message.includes(reason), `${reason}: ${error.message}`);
+  }
+}
+
 Deno.test("readState: bytes that no state machine wrote are refused", async () => {
-  const record = (...fields: (number | string | Uint8Array)[]): Uint8Array => {
-    const out = new MessagePackWriter();
-    out.array(1);
-    out.array(fields.length);
-    for (const field of fields) {
-      if (typeof field === "number") out.integer(field);
-      else if (typeof field === "string") out.string(field);
-      else out.binary(field);
-    }
-    return out.copy();
-  };
   const key = new Uint8Array([1]);
   const top = Number.MAX_SAFE_INTEGER;
   const header = record("header", 9, 7, 1_000, 3);
   const session = record("session", 4, 5, 6, 9, 1_000, 2);
   const answer = encodeResult({ kind: "applied", revision: 1, outcomes: [] });
-  const wrong: [string, ...Uint8Array[]][] = [
+  await assertAllRefused([
     ["is cut off", (await chunksOf(machineOf([null])))[0]?.subarray(0, -1) ?? key],
     ["must be the header in the first record", record("key", key, key, 1, 1, 1)],
     ["must be the header in the first record, and only there", header, header],
@@ -137,11 +149,44 @@ Deno.test("readState: bytes that no state machine wrote are refused", async () =
       record("answer", 4, 2, answer),
       record("answer", 4, 2, answer),
     ],
-  ];
-  for (const [reason, ...chunks] of wrong) {
-    const error = await assertRejects(() => machineFrom(chunks), DecodeError);
-    assert(error.message.includes(reason), `${reason}: ${error.message}`);
-  }
+  ]);
+});
+
+Deno.test("readState: a history that no state machine wrote is refused", async () => {
+  const key = new Uint8Array([1]);
+  // Feature level 2, with the history above revision 5.
+  const withHistory = record("header", 9, 7, 1_000, 3, 2, 5);
+  await assertAllRefused([
+    [
+      "must not be of the history at feature level 1",
+      record("header", 9, 7, 1_000, 3),
+      record("tombstone", key, 7, 0),
+    ],
+    ["modRevision must be an integer from 6", withHistory, record("tombstone", key, 5, 0)],
+    [
+      "key must be greater",
+      withHistory,
+      record("tombstone", key, 6, 0),
+      record("tombstone", key, 7, 0),
+    ],
+    [
+      "successorRevision must be an integer from 6",
+      withHistory,
+      record("version", key, key, 1, 1, 1, 0, 5, 0),
+    ],
+    [
+      "the previous version of one in the history is in the snapshot",
+      withHistory,
+      record("tombstone", key, 7, 0),
+    ],
+    ["the versions of a revision are numbered from 0", withHistory, record("key", key, key, 7, 7, 1, 3)],
+    [
+      "a version supersedes one of the same key",
+      withHistory,
+      record("key", key, key, 1, 6, 2),
+      record("version", new Uint8Array([2]), key, 1, 1, 1, 0, 6, 0),
+    ],
+  ]);
 });
 
 Deno.test("a state of a feature level that is not known is of a newer version, and not damaged", async () => {
