@@ -2,9 +2,9 @@
  * The feature level: which meaning the commands of the log have. It is part of the state and only rises, so all nodes
  * apply an entry alike, of whichever version they are.
  *
- * Level 1 is the meaning of version 0.1.0. At level 2 the history of keys is kept, a transaction that changes nothing does
- * not advance the revision, and snapshots are written in format version 2. The leader raises the level once every member of the cluster has said
- * that it knows the higher one.
+ * Level 1 is the meaning of version 0.1.0. At level 2 the history of keys is kept, a transaction that changes nothing
+ * does not advance the revision, and snapshots are written in format version 2. The leader raises the level once every
+ * member of the cluster has said that it knows the higher one.
  */
 
 /** The level of a new cluster, and of states that say nothing about it. */

@@ -7,7 +7,7 @@
  * it has no encodings, clock or randomness.
  *
  * Not included:
- * - reads of older versions of a key: the paged store could keep them, but the state machine drops them (`dropHistory`);
+ * - reads of older versions of a key: the history is kept from feature level 2 on, and no request reads it yet;
  * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are;
  * - reads in a transaction: a failed check returns the key's current state, which is what retry loops need.
  */
