@@ -13,7 +13,11 @@ import { underLoad } from "../support/processes/under_load.ts";
 import { killInCompactions } from "../torture/compaction.ts";
 
 const SNAPSHOT_LOG_BYTES = 65_536;
-const SMALL_LOG = ["--snapshot-log-bytes", `${SNAPSHOT_LOG_BYTES}`, "--segment-bytes", "16384"];
+/** The history is small, too: the log may become as large as the last snapshot, which has the history in it. */
+const SMALL_LOG = [
+  ...["--snapshot-log-bytes", `${SNAPSHOT_LOG_BYTES}`, "--segment-bytes", "16384"],
+  ...["--history-bytes", "16384"],
+];
 /** Far more than the log between two snapshots, the kept tail and the segments at both ends. */
 const LOG_BOUND_BYTES = 10 * SNAPSHOT_LOG_BYTES;
 const VALUE = "v".repeat(8_192);

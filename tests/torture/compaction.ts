@@ -10,7 +10,7 @@ import { CheckedWorkload } from "../support/processes/checked_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
 /** Small, so that snapshots are frequent, and each removes segments. */
-const FLAGS = ["--snapshot-log-bytes", "8192", "--segment-bytes", "8192"];
+const FLAGS = ["--snapshot-log-bytes", "8192", "--segment-bytes", "8192", "--history-bytes", "8192"];
 /** Kills per cluster; then a new one begins, so that a history stays short enough to be checked. */
 const KILLS_OF_A_ROUND = 40;
 /** File system events after the beginning of a snapshot among which the moment is drawn. */
