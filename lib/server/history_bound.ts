@@ -4,34 +4,10 @@
  */
 import type { StateMachine } from "../kv/mod.ts";
 import { encodeCommand } from "../protocol/command.ts";
-import type { Raft } from "../raft/mod.ts";
-import type { Driver } from "./driver.ts";
-import type { Replica } from "./replica.ts";
+import type { LeaderProposals } from "./leader_proposals.ts";
 
 /** Part of the bound that is kept when the history is compacted, so that compactions are rare. */
 const KEPT_PART = 7 / 8;
-
-/** How a leader proposes commands of its own. */
-export interface LeaderProposals {
-  /** Returns the term that this node leads, once it has applied an entry of it and so all earlier entries; else null. */
-  readonly leadingTerm: () => number | null;
-  /** Proposes an entry; returns whether it was accepted. */
-  readonly propose: (command: Uint8Array) => boolean;
-}
-
-/** Returns the proposals of a node. */
-export function leaderProposals(
-  { raft, driver, replica }: {
-    readonly raft: Raft;
-    readonly driver: Driver;
-    readonly replica: Replica;
-  },
-): LeaderProposals {
-  return {
-    leadingTerm: () => raft.isLeader && replica.applied.term === raft.term ? raft.term : null,
-    propose: (command) => driver.ask((raft) => raft.propose(command)).kind === "accepted",
-  };
-}
 
 /** The dependencies of the bound. */
 export interface HistoryBoundOptions extends LeaderProposals {

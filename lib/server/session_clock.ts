@@ -12,6 +12,7 @@ import { assert } from "../platform/assert.ts";
 import { MAX_ELAPSED_MS } from "../kv/mod.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { encodeCommand } from "../protocol/command.ts";
+import type { LeaderProposals } from "./leader_proposals.ts";
 
 /** Interval between checks whether a count is due: a leader that leads for longer than this counts. */
 const CHECK_MS = 5_000;
@@ -20,14 +21,10 @@ const MIN_COUNT_MS = MAX_ELAPSED_MS - 2 * CHECK_MS;
 assert(MIN_COUNT_MS > 0, "a count that is a check late fits an entry");
 
 /** The dependencies of a session clock. */
-export interface SessionClockOptions {
+export interface SessionClockOptions extends LeaderProposals {
   readonly clock: Clock;
   /** Returns the log's time and the number of sessions, as this node has applied them. */
   readonly applied: () => { readonly logTimeMs: number; readonly sessions: number };
-  /** Returns the term that this node leads, once it has applied an entry of it and so all earlier entries; else null. */
-  readonly leadingTerm: () => number | null;
-  /** Proposes an entry; returns whether it was accepted. */
-  readonly propose: (command: Uint8Array) => boolean;
 }
 
 /** Proposes `expireSessions` while this node leads. */

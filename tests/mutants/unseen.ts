@@ -331,7 +331,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "if (!connected)",
     },
   ]),
-  ...inFile("lib/server/history_bound.ts", [SERVER, SIM], [
+  ...inFile("lib/server/leader_proposals.ts", [SERVER, SIM], [
     {
       id: "M324",
       title: "a new leader counts time before it has applied its predecessor's count",
@@ -339,6 +339,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       from: "raft.isLeader && replica.applied.term === raft.term ? raft.term : null",
       to: "raft.isLeader ? raft.term : null",
     },
+  ]),
+  ...inFile("lib/server/history_bound.ts", [SERVER, SIM], [
     {
       id: "M371",
       title: "the history is compacted within its bound",

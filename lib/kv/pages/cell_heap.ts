@@ -180,6 +180,14 @@ export class CellHeap {
     return cell;
   }
 
+  /** Returns the address of a new page with the content of another one. */
+  copyPage(page: number): number {
+    const copy = this.allocate(PAGE_BYTES);
+    const start = byteBase(page);
+    this.bytesOf(copy).set(this.bytesOf(page).subarray(start, start + PAGE_BYTES), byteBase(copy));
+    return copy;
+  }
+
   /** Frees a cell. */
   free(address: number): void {
     const words = this.wordsOf(address);

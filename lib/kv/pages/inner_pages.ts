@@ -68,12 +68,7 @@ export class InnerPages {
 
   /** Makes a page with the same children. */
   copy(page: number, epoch: number): number {
-    const copy = this.#heap.allocate(PAGE_BYTES);
-    const start = byteBase(page);
-    this.#heap.bytesOf(copy).set(
-      this.#heap.bytesOf(page).subarray(start, start + PAGE_BYTES),
-      byteBase(copy),
-    );
+    const copy = this.#heap.copyPage(page);
     const words = this.#heap.wordsOf(copy);
     words[wordBase(copy) + 1] = epoch;
     const count = this.count(copy);

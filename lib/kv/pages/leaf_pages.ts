@@ -9,7 +9,7 @@
  *
  * A search compares heads, and reads a version only where heads are equal: once in most cases.
  */
-import { byteBase, type CellHeap, PAGE_BYTES, wordBase } from "./cell_heap.ts";
+import { type CellHeap, PAGE_BYTES, wordBase } from "./cell_heap.ts";
 import { keyHead, type Records } from "./records.ts";
 
 /** The tag of a leaf. */
@@ -60,12 +60,7 @@ export class LeafPages {
 
   /** Makes a leaf with the same entries. */
   copy(page: number, epoch: number): number {
-    const copy = this.#heap.allocate(PAGE_BYTES);
-    const start = byteBase(page);
-    this.#heap.bytesOf(copy).set(
-      this.#heap.bytesOf(page).subarray(start, start + PAGE_BYTES),
-      byteBase(copy),
-    );
+    const copy = this.#heap.copyPage(page);
     this.#heap.wordsOf(copy)[wordBase(copy) + 1] = epoch;
     return copy;
   }
