@@ -54,6 +54,13 @@ misused() {
   exit 2
 }
 
+# Refuses arguments beyond the first `most`: `stop 2` must not stop every node.
+at_most() { # most, command, arguments of the command
+  local most=$1 name=$2
+  shift 2
+  [ $# -le "$most" ] || misused "$name takes $([ "$most" -eq 0 ] && echo 'no argument' || echo 'one node'), not '$*'."
+}
+
 # --- one command at a time -----------------------------------------------------------------------------------
 
 # A directory, because mkdir succeeds for exactly one process on every system; it contains the pid of the owner.
@@ -343,10 +350,11 @@ flags_for() { # node
   node_flags=()
   for flag in ${server_flags[@]+"${server_flags[@]}"}; do
     case $is_http$flag in
-      yes*:*[0-9] | --http=*:*[0-9])
-        host=${flag%:*}
-        port=${flag##*:}
-        case $port in *[!0-9]*) ;; *) flag=$host:$((10#$port + $1 - 1)) ;; esac
+      yes*[0-9] | --http=*[0-9])
+        # host:port, :port or port: what is before the digits stays.
+        port=${flag##*[!0-9]}
+        host=${flag%"$port"}
+        flag=$host$((10#$port + $1 - 1))
         ;;
     esac
     if [ "$flag" = --http ]; then is_http=yes; else is_http=; fi
@@ -665,6 +673,10 @@ clean() {
 
 command=${1:-start}
 [ $# -eq 0 ] || shift
+case $command in
+  status | add | stop | demo | clean) at_most 0 "$command" "$@" ;;
+  remove | restart | kill | pause | resume) at_most 1 "$command" "$@" ;;
+esac
 case $command in
   start) start "$@" ;;
   client)

@@ -6,6 +6,7 @@
  * `node:` modules only: an npm user has neither this repository's import map nor JSR.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
+import { dirname, resolve } from "node:path";
 
 /** Exports of the package, by the names in deno.json. */
 const EXPORTS = [".", "./testing"];
@@ -90,9 +91,25 @@ async function pack(output: string | null): Promise<void> {
   }
 }
 
+/** Returns the file to write, which is relative to the directory where the task was called; null without an option. */
+function outputOf(args: readonly string[]): string | null {
+  if (args.length === 0) return null;
+  const [, file = ""] = /^--output=(.+)$/.exec(args[0] ?? "") ?? [];
+  if (args.length > 1 || file === "" || file.endsWith("/")) {
+    throw new PackError(`Cannot pack with ${args.join(" ")}: the only option is --output=<file.tgz>.`);
+  }
+  const path = resolve(Deno.env.get("INIT_CWD") ?? Deno.cwd(), file);
+  const folder = dirname(path);
+  try {
+    if (Deno.statSync(folder).isDirectory) return path;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  throw new PackError(`Cannot pack into ${path}: there is no directory ${folder}.`);
+}
+
 try {
-  const [option = null] = Deno.args;
-  await pack(option === null ? null : option.replace(/^--output=/, ""));
+  await pack(outputOf(Deno.args));
 } catch (error) {
   if (!(error instanceof PackError)) throw error;
   console.error(error.message);

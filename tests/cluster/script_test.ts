@@ -141,6 +141,13 @@ Deno.test("cluster.sh: starts a cluster, survives kill -9, and cleans up", async
 
 /** Checks the refusals of a running cluster, and its output for scripts. */
 async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
+  await step(t, "surplus arguments are refused", async () => {
+    for (const surplus of [["stop", "2"], ["kill", "1", "2"], ["clean", "4"]]) {
+      const { stderr } = await copy.run(surplus, { code: 2 });
+      assert(stderr.includes(`${surplus[0]} takes `), stderr);
+    }
+  });
+
   await step(t, "clean refuses while a node runs, also one whose pid file is lost", async () => {
     for (const lost of ["none", "node-2.pid"]) {
       if (lost !== "none") Deno.removeSync(`${copy.path}/data/${lost}`);
@@ -189,6 +196,12 @@ async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
       assertEquals(words.slice(-4, -1), ["--http", `127.0.0.1:${http + node - 1}`, "--read-mode=lease"]);
     }
     await copy.run(["start", "--", "--log-level", "info"], { code: 1 });
+    await copy.run(["stop"]);
+    await copy.run(["start", "--", `--http=${http}`]);
+    for (const node of [1, 2, 3]) {
+      const pid = Deno.readTextFileSync(`${copy.path}/data/node-${node}.pid`).trim();
+      assert(Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes(`--http=${http + node - 1}\0`));
+    }
     await copy.run(["stop"]);
     await copy.run(["start", "--"]);
     const pid = Deno.readTextFileSync(`${copy.path}/data/node-1.pid`).trim();

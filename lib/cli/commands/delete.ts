@@ -16,7 +16,7 @@ export const DELETE = defineCommand({
   arguments: [KEY],
   options: KEY_BYTES_OPTIONS,
   summary: "remove a key",
-  details: ["Ends with 1 when the key did not exist; that takes a revision, too."],
+  details: ["Ends with 1 when the key did not exist."],
   example: ["delete greeting", "ok  revision 13"],
   async run(invocation, context): Promise<Answer> {
     const client = await context.client();

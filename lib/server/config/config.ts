@@ -385,7 +385,7 @@ function integerOption(
     ...option,
     numeric: true,
     allowed: max === Number.MAX_SAFE_INTEGER
-      ? `an integer from ${min} up`
+      ? `an integer from ${min} to 2^53 - 1`
       : `an integer from ${min} to ${max}`,
     read(text): { value: number } | { reason: string } {
       const value = Number(text);
