@@ -23,6 +23,7 @@ import {
   withThousands,
 } from "./text.ts";
 import { shortened } from "../platform/errors.ts";
+import type { StructureFigures } from "../kv/mod.ts";
 import type { Member } from "../protocol/messages.ts";
 import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config/config.ts";
 import type {
@@ -33,6 +34,7 @@ import type {
   RestoreRequest,
   ServerTools,
   SnapshotFileReport,
+  StateFigures,
 } from "../server/tools/tools_port.ts";
 
 /** Longest line in which the cluster id is typed. */
@@ -64,16 +66,22 @@ const DATA_DIR: OptionSpec = {
   help: "the folder (./data/node-<n>)",
 };
 
+const DEEP: OptionSpec = {
+  name: "deep",
+  placeholder: null,
+  help: "also load the state into memory, with the committed log, and check its complete structure",
+};
+
 const INSPECT: Tool = {
   name: "inspect",
   usage: "<path>",
-  options: [OUTPUT, HELP],
+  options: [DEEP, OUTPUT, HELP],
   summary: "say what is in a backup or in the data folder of a stopped node",
   details: [
     "Changes nothing. Exit codes: 0 all of it can be read; 1 something is damaged, or it is neither; 2 usage,",
     "or it could not be read, which is no damage.",
   ],
-  examples: ["kvraft server inspect backup.snap", "kvraft server inspect ./data/node-1"],
+  examples: ["kvraft server inspect backup.snap", "kvraft server inspect --deep ./data/node-1"],
   async run(parsed, { environment, tools }): Promise<ExitCode> {
     const [path, extra] = parsed.positionals.map(({ text }) => text);
     if (path === undefined || extra !== undefined) {
@@ -81,7 +89,7 @@ const INSPECT: Tool = {
         "inspect takes one path, of a backup or a data folder. Example: kvraft server inspect data/node-1",
       );
     }
-    const report = await tools.inspect(path);
+    const report = await tools.inspect(path, { isDeep: parsed.options.has("deep") });
     const isJson = outputOf(parsed.options) === "json";
     await environment.stdout.write(isJson ? `${jsonText(report)}\n` : inspectText(report));
     return report.damage.length === 0 ? ExitCode.done : ExitCode.no;
@@ -126,7 +134,9 @@ const RESTORE: Tool = {
     const request = { from, nodeId, members, dataDir, clusterName };
     const report = await tools.restore(request);
     await environment.stdout.write(
-      `Restored ${dataDir} for node ${nodeId} of the new cluster ${report.clusterId}: ${report.keys} keys, ` +
+      `Restored ${dataDir} for node ${nodeId} of the new cluster ${report.clusterId}: ${
+        countOf(report.keys, "key")
+      }, ` +
         `revision ${report.revision}.\n${nextAfterRestore(request)}`,
     );
     return ExitCode.done;
@@ -341,7 +351,7 @@ function writableFolder(path: string, environment: Environment): string {
   );
 }
 
-/** Returns the contents of a backup or data folder as a table, followed by the damage that was found. */
+/** Returns the content of a backup or data folder as a table, followed by the damage that was found. */
 function inspectText(report: InspectReport): string {
   const rows = report.kind === "snapshot" ? snapshotRows(report) : folderRows(report);
   const verdict = report.damage.length === 0
@@ -351,12 +361,8 @@ function inspectText(report: InspectReport): string {
 }
 
 function snapshotRows(report: SnapshotFileReport): string[][] {
-  const { path, formatVersion, clusterId, index, term, revision, bytes, contents, members } = report;
-  const contentRows = contents === null ? [] : [
-    ["keys", `${withThousands(contents.keys)}, ${sizeText(contents.keyBytes)}`],
-    ["values", sizeText(contents.valueBytes)],
-    ["sessions", withThousands(contents.sessions)],
-  ];
+  const { path, formatVersion, clusterId, index, term, revision, bytes, contents, structure, members } =
+    report;
   return [
     ["snapshot", path],
     ["format", `version ${formatVersion}`],
@@ -364,13 +370,35 @@ function snapshotRows(report: SnapshotFileReport): string[][] {
     ["revision", `${revision}`],
     ["log", `up to index ${index}, term ${term}`],
     ["size", sizeText(bytes)],
-    ...contentRows,
+    ...(contents === null ? [] : stateRows(contents, structure)),
     ["members", membersText(members)],
   ];
 }
 
+/** Returns the rows on a loaded state. `structure`: null when it was not checked, or is damaged. */
+function stateRows(state: StateFigures, structure: StructureFigures | null): string[][] {
+  const { keys, keyBytes, valueBytes, sessions, historyBytes } = state;
+  return [
+    ["keys", `${withThousands(keys)}, ${sizeText(keyBytes)}`],
+    ["values", sizeText(valueBytes)],
+    ["history", `${historyText(state)}, ${sizeText(historyBytes)}`],
+    ["sessions", withThousands(sessions)],
+    ...(structure === null ? [] : [["structure", structureText(structure)]]),
+  ];
+}
+
+function historyText(
+  { featureLevel, compactedRevision }: Pick<StateFigures, "featureLevel" | "compactedRevision">,
+): string {
+  return `feature level ${featureLevel}, compacted at revision ${compactedRevision}`;
+}
+
+function structureText({ pages, versions, events }: StructureFigures): string {
+  return `sound: ${countOf(pages, "page")}, ${countOf(versions, "version")}, ${countOf(events, "event")}`;
+}
+
 function folderRows(report: DataFolderReport): string[][] {
-  const { path, identity, term, vote, commitIndex, log, snapshots, members, removedIds } = report;
+  const { path, identity, term, vote, commitIndex, log, snapshots, state, members, removedIds } = report;
   const owner = identity === null
     ? [["owner", "none yet"]]
     : [["owner", `node ${identity.nodeId}`], ["cluster", `${identity.clusterId} (${identity.clusterName})`], [
@@ -379,8 +407,13 @@ function folderRows(report: DataFolderReport): string[][] {
     ]];
   const kept = snapshots.map((snapshot) => [
     "snapshot",
-    `index ${snapshot.index}, term ${snapshot.term}, ${sizeText(snapshot.bytes)}`,
+    `index ${snapshot.index}, term ${snapshot.term}, ${sizeText(snapshot.bytes)}` +
+    (snapshot.state === null ? "" : `; revision ${snapshot.state.revision}, ${historyText(snapshot.state)}`),
   ]);
+  const loaded = state === null ? [] : [
+    ["state", `at index ${state.index}, revision ${state.revision}`],
+    ...stateRows(state, state.structure),
+  ];
   return [
     ["data folder", path],
     ...owner,
@@ -391,6 +424,7 @@ function folderRows(report: DataFolderReport): string[][] {
       `${countOf(log.segments, "file")}, ${sizeText(log.bytes)}`,
     ],
     ...(kept.length === 0 ? [["snapshot", "none"]] : kept),
+    ...loaded,
     ["members", membersText(members)],
     ...(removedIds.length === 0 ? [] : [["removed", removedIds.map((id) => `n${id}`).join(", ")]]),
   ];

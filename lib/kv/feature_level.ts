@@ -19,6 +19,8 @@ export const HISTORY_LEVEL = 2;
 /** The state has, or an entry raises it to, a level that this version of kvraft does not know. */
 export class NewerFeatureLevelError extends Error {
   override readonly name = "NewerFeatureLevelError";
+  /** Stable name of this error. */
+  readonly code = "newerFeatureLevel";
 
   /** `what` names the snapshot or entry. */
   constructor(what: string, level: number) {

@@ -21,6 +21,7 @@ export {
 } from "./feature_level.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
 export type { TransactionResult } from "./record.ts";
+export type { StructureFigures } from "./pages/check_store.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";
 export { type Restoring, StateMachine, type StateMachineOptions, type StateView } from "./state_machine.ts";

@@ -27,6 +27,7 @@ import {
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
 import type { StoreView } from "./pages/paged_store.ts";
+import type { StructureFigures } from "./pages/check_store.ts";
 import { StoreLoader } from "./pages/store_loader.ts";
 import { Store } from "./store.ts";
 
@@ -289,9 +290,9 @@ export class StateMachine {
     return { appliedIndex, revision, featureLevel, records, release, [Symbol.dispose]: release };
   }
 
-  /** Throws InvariantError unless the store's whole structure is sound. O(keys): for simulations and tests. */
-  checkStructure(): void {
-    this.#store.check();
+  /** Throws InvariantError unless the store's whole structure is sound; returns its size. O(keys). */
+  checkStructure(): StructureFigures {
+    return this.#store.check();
   }
 
   #advance(index: number): void {

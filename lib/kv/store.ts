@@ -15,7 +15,7 @@ import {
   writtenValue,
 } from "./command.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
-import { checkStore } from "./pages/check_store.ts";
+import { checkStore, type StructureFigures } from "./pages/check_store.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assertNever } from "../platform/assert.ts";
@@ -171,8 +171,8 @@ export class Store {
   }
 
   /** Throws InvariantError, naming page and key, unless the whole structure is sound. O(keys). */
-  check(): void {
-    checkStore(this.#pages);
+  check(): StructureFigures {
+    return checkStore(this.#pages);
   }
 
   /** Returns the bytes of a key and its value; 0 when the key does not exist. */

@@ -276,6 +276,7 @@ class Server implements RunningServer {
         clusterId: this.clusterId,
         status: node.status(),
         condition: node.condition(),
+        featureLevel: node.featureLevel,
         links: this.#peers.views(),
         connections: this.#opened.listener.counts(),
       }),

@@ -16,6 +16,7 @@ import {
   type Recovery,
   RECOVERY_WINDOW_BYTES,
 } from "./wal/recovery.ts";
+import type { Checkpoint } from "./wal/log_state.ts";
 import { segmentSeed } from "./wal/record.ts";
 import { RecordScanner } from "./wal/reader.ts";
 import { segmentName, segmentNumber } from "./wal/segment.ts";
@@ -56,6 +57,8 @@ export interface LogReport {
   readonly isReset: boolean;
   /** Configuration entries behind the newest valid snapshot. */
   readonly configurations: readonly RecoveredConfiguration[];
+  /** Where its entries are, for {@link readEntries}. */
+  readonly checkpoints: readonly Checkpoint[];
 }
 
 /** A snapshot file, all of which was read. */
@@ -136,10 +139,10 @@ async function look(
 
 function logReport(recovery: Recovery): LogReport {
   const { state, last, mustReset, configurations } = recovery;
-  const { hardState, compacted, lastIndex } = state;
+  const { hardState, compacted, lastIndex, checkpoints } = state;
   const lastTerm = state.termAt(lastIndex) ?? 0;
   const cut = last?.cut ?? null;
-  return { hardState, compacted, lastIndex, lastTerm, cut, isReset: mustReset, configurations };
+  return { hardState, compacted, lastIndex, lastTerm, cut, isReset: mustReset, configurations, checkpoints };
 }
 
 /** Returns the error with which a start would fail, as a sentence. */

@@ -67,6 +67,7 @@ export { SnapshotStore } from "./snapshot/store.ts";
 export type { RawSnapshotReader, SnapshotReader, StoredSnapshot } from "./snapshot/store.ts";
 export type { SnapshotWriter } from "./snapshot/writer.ts";
 export type { AnnouncedSnapshot, SnapshotReceiver } from "./snapshot/receiver.ts";
+export { readEntries } from "./wal/reader.ts";
 export { inspectDataDirectory } from "./inspection.ts";
 export type { DataDirectoryReport, LogReport, SegmentReport, SnapshotReport } from "./inspection.ts";
 export * from "./errors.ts";

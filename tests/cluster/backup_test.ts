@@ -202,11 +202,12 @@ Deno.test("restore: standard input is inspected and restored with the permission
   }
 });
 
-/** Runs `server inspect` on a node's folder; returns its output. */
+/** Runs `server inspect --deep` on a node's folder; returns its output. */
 async function inspectFolder(cluster: TestCluster, id: number): Promise<DataFolderReport> {
   const { code, stdout, stderr } = await cluster.run([
     "server",
     "inspect",
+    "--deep",
     `data/node-${id}`,
     "--output=json",
   ]);
@@ -229,6 +230,7 @@ Deno.test("recovery: the most up-to-date survivor of three becomes a cluster of 
     );
     reports.sort((a, b) => b.log.lastTerm - a.log.lastTerm || b.log.lastIndex - a.log.lastIndex);
     survivor = reports[0]?.id ?? 0;
+    for (const { state } of reports) assert(state !== null && state.keys > 0 && state.structure !== null);
     for (const id of founded) {
       if (id !== survivor) await Deno.remove(cluster.dataFolder(id), { recursive: true });
     }

@@ -145,6 +145,7 @@ chapters(["The log is damaged"], async (chapter) => {
   await using refused = site.launch("kvraft server --node-id 2 --bind 10.0.0.2:7001");
   assertEquals((await refused.end()).code, 1);
   assertStringIncludes((await next({ code: 1 })).stdout, "DAMAGED: ");
+  assertStringIncludes((await next({ code: 1 })).stdout, "DAMAGED: ");
   await assertServes(site, [1, 2, 3]);
 });
 

@@ -1,6 +1,7 @@
 /**
  * Checks a complete store: the order, heads and counts of its pages, that the cells in use are exactly those that can
- * be reached, the links of the history, and all sums of bytes. It reads everything, so it is for tests and simulations.
+ * be reached, the links of the history, and all sums of bytes. It reads everything, so it is for tests, simulations and
+ * the inspection of a stopped node.
  */
 import { InvariantError } from "../../platform/assert.ts";
 import { cellBytes, PAGE_BYTES } from "./cell_heap.ts";
@@ -12,9 +13,19 @@ import type { TreePages } from "./tree_pages.ts";
 
 const MAX_SHOWN_BYTES = 24;
 
+/** The size of a checked structure. */
+export interface StructureFigures {
+  /** Pages of the trees, of the views too. */
+  readonly pages: number;
+  /** Versions of keys: the present ones, and those that the history or a view has. */
+  readonly versions: number;
+  /** Events of the history. */
+  readonly events: number;
+}
+
 /** Throws InvariantError, naming page or event and key, unless all invariants of the store and its views hold. */
-export function checkStore(store: PagedStore): void {
-  new StoreCheck(store).run();
+export function checkStore(store: PagedStore): StructureFigures {
+  return new StoreCheck(store).run();
 }
 
 /** Bounds of the keys in a page, from the separators of its parent. */
@@ -43,7 +54,7 @@ class StoreCheck {
     this.#pages = store.structure.pages;
   }
 
-  run(): void {
+  run(): StructureFigures {
     const [present, deleted] = this.#checkReader(this.#store);
     for (const page of [...present.pages, ...deleted.pages]) this.#use(this.#usedPages, "page", page);
     for (const version of [...present.versions, ...deleted.versions]) {
@@ -54,6 +65,12 @@ class StoreCheck {
     this.#checkRetired();
     this.#checkViews();
     this.#checkMemory();
+    const { events, firstEvent } = this.#store.structure;
+    return {
+      pages: this.#usedPages.size,
+      versions: this.#usedVersions.size,
+      events: events.end - firstEvent,
+    };
   }
 
   /** Checks the two trees of a store or view, and the previous versions of those in them. */

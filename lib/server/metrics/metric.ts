@@ -22,6 +22,7 @@ export interface MetricSources {
   readonly clusterId: string;
   readonly status: NodeStatus;
   readonly condition: NodeCondition;
+  readonly featureLevel: number;
   readonly metrics: Metrics;
   readonly connections: ConnectionCounts;
   readonly links: readonly PeerConnectionView[];

@@ -5,11 +5,9 @@
  * only reads, and no page contains a key or a value.
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
-import type { NodeStatus } from "../../protocol/messages.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { type DoublingHistogram, Metrics } from "./metrics.ts";
 import type { MetricSources, Resources } from "./metric.ts";
@@ -130,31 +128,39 @@ function linesOf(reasons: readonly Unready[]): string {
   return reasons.map(({ reason, message }) => `${reason}: ${message}\n`).join("");
 }
 
-/** Returns the values of `client status` and `client members`, as this node sees them. */
+/** Returns the values of `client status` and `client members`, and the history, as this node sees them. */
 function statusDocument(
-  { clusterId, status, links }: {
-    readonly clusterId: string;
-    readonly status: NodeStatus;
-    readonly links: readonly PeerConnectionView[];
-  },
+  { clusterId, status, condition, featureLevel, links }: Pick<
+    MetricSources,
+    "clusterId" | "status" | "condition" | "featureLevel" | "links"
+  >,
 ): unknown {
   const { members, peers, ...node } = status;
+  const { historyBytes, compactedRevision } = condition;
   return {
     cluster: clusterId,
     ...node,
+    featureLevel,
+    historyBytes,
+    compactedRevision,
     members: members.map((member) => {
       const link = links.find(({ id }) => id === member.id);
       const peer = peers.find(({ id }) => id === member.id);
       return {
         ...member,
         connected: member.id === node.id || (link?.isConnected ?? false),
-        roundTripMs: link?.roundTripMs ?? null,
+        roundTripMs: toMicroseconds(link?.roundTripMs ?? null),
         matchIndex: peer?.matchIndex ?? null,
         lag: peer === undefined ? null : Math.max(0, node.lastLogIndex - peer.matchIndex),
         lastContactMs: peer?.lastContactMs ?? null,
       };
     }),
   };
+}
+
+/** Rounds a duration to microseconds: more digits of it have no meaning. */
+function toMicroseconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 1_000) / 1_000;
 }
 
 function page(nodeId: NodeId): string {

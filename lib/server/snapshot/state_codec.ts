@@ -18,6 +18,7 @@
 import { assertNever } from "../../platform/assert.ts";
 import {
   FIRST_FEATURE_LEVEL,
+  type HeaderRecord,
   type Restoring,
   StateMachine,
   type StateMachineOptions,
@@ -110,6 +111,17 @@ export async function readState(
   return consistent(() => restoring.finish());
 }
 
+/** Returns the first record of a state, which has its own numbers; reads no more of it. Rejects with DecodeError. */
+export async function readStateHeader(chunks: AsyncIterable<Uint8Array>): Promise<HeaderRecord> {
+  for await (const chunk of chunks) {
+    const input = new MessagePackReader(chunk, { what: "a chunk of a snapshot", copies: false });
+    if (input.open("the chunk") === 0) break;
+    const record = new StateRecordReader().read(input);
+    if (record[0] === "header") return record;
+  }
+  throw new DecodeError("Cannot use the snapshot: its state has no header.");
+}
+
 /** Makes a DecodeError of records that are no state together. */
 function consistent<T>(act: () => T): T {
   try {
@@ -180,7 +192,7 @@ export interface SnapshotStateOptions {
 
 /** Reads a whole snapshot. Rejects with SnapshotDamagedError, and with DecodeError for undamaged but invalid content. */
 export async function readSnapshotState(
-  reader: SnapshotReader,
+  reader: Pick<SnapshotReader, "header" | "chunks">,
   { clusterId, stateMachineOptions, yieldToEventLoop }: SnapshotStateOptions,
 ): Promise<LoadedSnapshot> {
   const { header } = reader;

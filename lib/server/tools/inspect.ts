@@ -1,5 +1,5 @@
 /** Inspects a snapshot file or a data folder, and reports its content. Changes nothing. */
-import type { StateMachine } from "../../kv/mod.ts";
+import { FIRST_FEATURE_LEVEL } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
 import type { Configuration } from "../../raft/mod.ts";
@@ -8,11 +8,21 @@ import {
   type Disk,
   FORMAT_VERSION,
   inspectDataDirectory,
+  readSnapshotStream,
   SnapshotDamagedError,
+  type SnapshotReport,
+  withSnapshotFile,
 } from "../../storage/mod.ts";
 import { foundingConfiguration, membersOf } from "../membership/members.ts";
+import { readStateHeader } from "../snapshot/state_codec.ts";
 import { type StateFile, withStateFile } from "../startup/state_file.ts";
-import type { DataFolderReport, InspectReport, SnapshotFileReport, StateFigures } from "./tools_port.ts";
+import { checkStructure, figuresOf, loadFolderState } from "./loaded_state.ts";
+import type {
+  DataFolderReport,
+  FolderSnapshotReport,
+  InspectReport,
+  SnapshotFileReport,
+} from "./tools_port.ts";
 
 /** There is nothing to inspect. */
 export class NothingThereError extends Error {
@@ -21,15 +31,23 @@ export class NothingThereError extends Error {
   readonly code = "nothingThere";
 }
 
+/** Options of {@link inspect}. */
+export interface InspectOptions {
+  readonly disk: Disk;
+  /** Whether the state is loaded and its structure checked. */
+  readonly isDeep: boolean;
+}
+
 /** Inspects the file or folder at `path`. */
-export async function inspect(path: string, { disk }: { readonly disk: Disk }): Promise<InspectReport> {
+export async function inspect(path: string, options: InspectOptions): Promise<InspectReport> {
+  const { disk } = options;
   switch (disk.stat(path)) {
     case "file":
     case "stream":
-      return await inspectFile(path, disk);
+      return await inspectFile(path, options);
     case "directory":
       requireDataFolder(path, disk);
-      return folderReport(await inspectDataDirectory({ disk, path }));
+      return await inspectFolder(path, options);
     case null:
       throw new NothingThereError(
         `Cannot inspect ${path}: there is nothing. Name a backup or a data folder, such as ./data/node-1.`,
@@ -53,40 +71,70 @@ function requireDataFolder(path: string, disk: Disk): void {
 }
 
 /** Inspects a snapshot. Damage after the header is part of the report; without a header nothing can be reported. */
-async function inspectFile(path: string, disk: Disk): Promise<SnapshotFileReport> {
+async function inspectFile(path: string, { disk, isDeep }: InspectOptions): Promise<SnapshotFileReport> {
   return await withStateFile({ disk, path }, async (file) => {
     const { formatVersion, clusterId, index, term, revision } = file.header;
-    const { contents, damage } = await figuresOf(file);
+    const { contents, structure, damage } = await contentsOf(file, { isDeep });
     const members = membersOf(file.configuration);
     const head = { kind: "snapshot", path, formatVersion, clusterId, index, term, revision } as const;
-    return { ...head, bytes: file.bytes, contents, members, damage };
+    return { ...head, bytes: file.bytes, contents, structure, members, damage };
   });
 }
 
-async function figuresOf(
+async function contentsOf(
   file: StateFile,
-): Promise<{ readonly contents: StateFigures | null; readonly damage: readonly string[] }> {
+  { isDeep }: { readonly isDeep: boolean },
+): Promise<Pick<SnapshotFileReport, "contents" | "structure" | "damage">> {
   try {
-    return { contents: countsOf(await file.load()), damage: [] };
+    const state = await file.load();
+    const { state: structure, damage } = isDeep ? checkStructure(state) : { state: null, damage: [] };
+    return { contents: figuresOf(state), structure, damage };
   } catch (error) {
-    if (!(error instanceof SnapshotDamagedError || error instanceof DecodeError)) throw error;
-    return { contents: null, damage: [error.message] };
+    if (!isDamage(error)) throw error;
+    return { contents: null, structure: null, damage: [error.message] };
   }
 }
 
-function countsOf(state: StateMachine): StateFigures {
-  let keyBytes = 0;
-  using view = state.snapshot();
-  for (const record of view.records()) if (record[0] === "key") keyBytes += record[1].length;
-  const { keyCount: keys, sessionCount: sessions, stateBytes } = state;
-  return { keys, sessions, keyBytes, valueBytes: stateBytes - keyBytes };
+function isDamage(error: unknown): error is SnapshotDamagedError | DecodeError {
+  return error instanceof SnapshotDamagedError || error instanceof DecodeError;
 }
 
-function folderReport(report: DataDirectoryReport): DataFolderReport {
-  const { path, identity, refusal, segments, log, snapshots } = report;
-  const damage = [...snapshots.map((snapshot) => snapshot.damage), ...segments.map((one) => one.damage)]
+async function inspectFolder(path: string, { disk, isDeep }: InspectOptions): Promise<DataFolderReport> {
+  const report = await inspectDataDirectory({ disk, path });
+  const snapshots = [];
+  for (const snapshot of report.snapshots) snapshots.push(await snapshotReport(snapshot, disk));
+  const { state, damage } = isDeep ? await loadFolderState(report, disk) : { state: null, damage: [] };
+  return folderReport(report, { snapshots, state, damage });
+}
+
+async function snapshotReport(
+  { index, term, bytes, file, damage }: SnapshotReport,
+  disk: Disk,
+): Promise<FolderSnapshotReport> {
+  if (damage !== null) return { index, term, bytes, state: null };
+  const state = await withSnapshotFile({ disk, file }, async (source) => {
+    try {
+      const { chunks } = await readSnapshotStream(source);
+      const [, , revision, , , featureLevel = FIRST_FEATURE_LEVEL, compactedRevision = revision] =
+        await readStateHeader(chunks());
+      return { revision, compactedRevision, featureLevel };
+    } catch (error) {
+      if (isDamage(error)) return null;
+      throw error;
+    }
+  });
+  return { index, term, bytes, state };
+}
+
+function folderReport(
+  report: DataDirectoryReport,
+  { snapshots, state, damage: found }: Pick<DataFolderReport, "snapshots" | "state" | "damage">,
+): DataFolderReport {
+  const { path, identity, refusal, segments, log } = report;
+  const damage = [...report.snapshots.map((one) => one.damage), ...segments.map((one) => one.damage)]
     .filter((sentence) => sentence !== null);
   if (refusal !== null && !damage.includes(refusal)) damage.unshift(refusal);
+  damage.push(...found);
   const configuration = newestConfiguration(report);
   return {
     kind: "dataFolder",
@@ -102,7 +150,8 @@ function folderReport(report: DataDirectoryReport): DataFolderReport {
       segments: segments.length,
       bytes: segments.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
     },
-    snapshots: snapshots.map(({ index, term, bytes }) => ({ index, term, bytes })),
+    snapshots,
+    state,
     members: membersOf(configuration),
     removedIds: configuration.removedIds,
     damage,

@@ -17,7 +17,7 @@ import { withStateFile } from "../startup/state_file.ts";
 /** Returns the tools on a disk. */
 export function serverTools(platform: { readonly disk: Disk; readonly random: Random }): ServerTools {
   return {
-    inspect: (path) => inspect(path, platform),
+    inspect: (path, { isDeep = false } = {}) => inspect(path, { disk: platform.disk, isDeep }),
     restore: (request) => restore(request, platform),
     recover: (request) => recover(request, platform),
   };

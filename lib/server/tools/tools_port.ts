@@ -1,14 +1,16 @@
 /** The interface between the command line and the tools for data folders of stopped servers. */
 import type { NodeAddress } from "../../protocol/node_list.ts";
+import type { StructureFigures } from "../../kv/mod.ts";
 import type { Member } from "../../protocol/messages.ts";
 
 /** Inspects files and folders of stopped servers, and makes new ones. */
 export interface ServerTools {
   /**
    * Reads a snapshot file or a data folder and changes nothing. Damage is part of the report; rejects with a named error for
-   * a path that is neither, cannot be read, or is in use by a running server.
+   * a path that is neither, or cannot be read. A deep inspection also loads the state, of a folder with the committed
+   * entries of its log, and checks its complete structure.
    */
-  inspect(path: string): Promise<InspectReport>;
+  inspect(path: string, options?: { readonly isDeep?: boolean }): Promise<InspectReport>;
   /**
    * Makes a data folder for one node of a new cluster out of a snapshot file. The same file and members give the same
    * cluster id on every machine. Refuses a folder that is not empty.
@@ -38,6 +40,8 @@ export interface SnapshotFileReport {
   readonly bytes: number;
   /** Its content; null when damage prevented reading it. */
   readonly contents: StateFigures | null;
+  /** Its checked structure; null unless the inspection was deep and found it sound. */
+  readonly structure: StructureFigures | null;
   readonly members: readonly Member[];
   /** Sentences, each with the offset; none when every checksum is right. */
   readonly damage: readonly string[];
@@ -50,6 +54,33 @@ export interface StateFigures {
   /** Bytes of keys and values. */
   readonly keyBytes: number;
   readonly valueBytes: number;
+  /** Bytes of the history. */
+  readonly historyBytes: number;
+  /** The history is there above this revision. */
+  readonly compactedRevision: number;
+  readonly featureLevel: number;
+}
+
+/** The state that a deep inspection of a data folder loaded. */
+export interface LoadedStateReport extends StateFigures {
+  /** Index of the last entry in it. */
+  readonly index: number;
+  readonly revision: number;
+  /** Its checked structure; null when an invariant is damaged. */
+  readonly structure: StructureFigures | null;
+}
+
+/** A snapshot in a data folder. */
+export interface FolderSnapshotReport {
+  readonly index: number;
+  readonly term: number;
+  readonly bytes: number;
+  /** The numbers in the header of its state; null when it is damaged. */
+  readonly state: {
+    readonly revision: number;
+    readonly compactedRevision: number;
+    readonly featureLevel: number;
+  } | null;
 }
 
 /** A data folder. */
@@ -77,7 +108,9 @@ export interface DataFolderReport {
     readonly bytes: number;
   };
   /** Newest first. */
-  readonly snapshots: readonly { readonly index: number; readonly term: number; readonly bytes: number }[];
+  readonly snapshots: readonly FolderSnapshotReport[];
+  /** The state after the newest snapshot and the committed entries; null unless the inspection was deep and loaded it. */
+  readonly state: LoadedStateReport | null;
   /** The members of the newest configuration in it. */
   readonly members: readonly Member[];
   /** Ids that cannot be used again. */

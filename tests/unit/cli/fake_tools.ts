@@ -29,13 +29,16 @@ export const STAKES: RecoveryStakes = {
 export class FakeTools implements ServerTools {
   /** By path. */
   readonly reports = new Map<string, InspectReport>();
+  /** Paths of deep inspections. */
+  readonly deepPaths: string[] = [];
   readonly restored: RestoreRequest[] = [];
   /** Confirmed recoveries. */
   readonly recovered: Pick<RecoverRequest, "dataDir" | "nodeId" | "address">[] = [];
   /** The error of the next call. */
   failure: Error | null = null;
 
-  inspect(path: string): Promise<InspectReport> {
+  inspect(path: string, { isDeep = false }: { readonly isDeep?: boolean } = {}): Promise<InspectReport> {
+    if (isDeep) this.deepPaths.push(path);
     const report = this.reports.get(path);
     if (report !== undefined) return Promise.resolve(report);
     return Promise.reject(

@@ -18,7 +18,16 @@ const SNAPSHOT: InspectReport = {
   term: 5,
   revision: 1_200,
   bytes: 27_000_000,
-  contents: { keys: 100_000, sessions: 3, keyBytes: 1_300_000, valueBytes: 25_600_000 },
+  contents: {
+    keys: 100_000,
+    sessions: 3,
+    keyBytes: 1_300_000,
+    valueBytes: 25_600_000,
+    historyBytes: 3_200_000,
+    compactedRevision: 900,
+    featureLevel: 2,
+  },
+  structure: null,
   members: [{ id: 1, address: "10.0.0.1:7001", role: "voter" }, {
     id: 4,
     address: "10.0.0.4:7001",
@@ -35,10 +44,32 @@ const FOLDER: InspectReport = {
   vote: 2,
   commitIndex: 10,
   log: { firstIndex: 3, lastIndex: 12, lastTerm: 5, segments: 1, bytes: 4_096 },
-  snapshots: [{ index: 8, term: 4, bytes: 900 }],
+  snapshots: [
+    { index: 8, term: 4, bytes: 900, state: { revision: 6, compactedRevision: 2, featureLevel: 2 } },
+    { index: 5, term: 4, bytes: 800, state: null },
+  ],
+  state: null,
   members: STAKES.members,
   removedIds: [7],
   damage: ["wal/3.log, offset 120: the checksum of entry 9 does not fit."],
+};
+
+const CHECKED_FOLDER: InspectReport = {
+  ...FOLDER,
+  path: "data/node-2",
+  state: {
+    index: 10,
+    revision: 9,
+    keys: 4,
+    sessions: 1,
+    keyBytes: 20,
+    valueBytes: 40,
+    historyBytes: 120,
+    compactedRevision: 2,
+    featureLevel: 2,
+    structure: { pages: 2, versions: 9, events: 7 },
+  },
+  damage: [],
 };
 
 interface Ended {
@@ -51,7 +82,7 @@ interface Ended {
 async function run(args: readonly string[], options: FakeEnvironmentOptions = {}): Promise<Ended> {
   const environment = new FakeEnvironment(options);
   const tools = new FakeTools();
-  for (const report of [SNAPSHOT, FOLDER]) tools.reports.set(report.path, report);
+  for (const report of [SNAPSHOT, FOLDER, CHECKED_FOLDER]) tools.reports.set(report.path, report);
   const start: StartServer = () => Promise.reject(new Error("no server is started"));
   const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
   const code = await runKvraft(["server", ...args], { environment, connect, start, tools });
@@ -71,6 +102,7 @@ Deno.test("inspect: it shows the contents of a backup", async () => {
       "size      27.0 MB\n",
       "keys      100 000, 1.3 MB\n",
       "values    25.6 MB\n",
+      "history   feature level 2, compacted at revision 900, 3.2 MB\n",
       "sessions  3\n",
       "members   1=10.0.0.1:7001, 4=10.0.0.4:7001 (learner)\n",
       "no damage: everything can be read\n",
@@ -89,11 +121,28 @@ Deno.test("inspect: it shows the contents of a data folder, and ends with 1 for 
       "format       version 1\n",
       "term         5, vote for n2\n",
       "log          index 3 to 12, last term 5, committed to 10 at least; 1 file, 4.1 kB\n",
-      "snapshot     index 8, term 4, 900 B\n",
+      "snapshot     index 8, term 4, 900 B; revision 6, feature level 2, compacted at revision 2\n",
+      "snapshot     index 5, term 4, 800 B\n",
       "members      1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001\n",
       "removed      n7\n",
       "DAMAGED: wal/3.log, offset 120: the checksum of entry 9 does not fit.\n",
     ].join(""),
+  ]);
+});
+
+Deno.test("inspect: --deep shows the loaded state and its checked structure", async () => {
+  const { code, out, tools } = await run(["inspect", "--deep", "data/node-2"]);
+  assertEquals([code, tools.deepPaths], [0, ["data/node-2"]]);
+  const rows = out.split("\n");
+  assertEquals(rows.slice(rows.findIndex((row) => row.startsWith("state")), -2), [
+    "state        at index 10, revision 9",
+    "keys         4, 20 B",
+    "values       40 B",
+    "history      feature level 2, compacted at revision 2, 120 B",
+    "sessions     1",
+    "structure    sound: 2 pages, 9 versions, 7 events",
+    "members      1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001",
+    "removed      n7",
   ]);
 });
 

@@ -403,39 +403,6 @@ Deno.test("recover: after a loss of power at any point there is the old folder, 
   assertEquals((await opened(after, "/data")).metadata.configuration.confState.voters, [1]);
 });
 
-Deno.test("inspect: the report of a file has its position, content and damage", async () => {
-  const disk = await withBackup();
-  const tools = serverTools({ disk, random });
-  const bytes = disk.bytesOf(BACKUP).length;
-  const before = disk.operations;
-  const report = await tools.inspect(BACKUP);
-  assertEquals(report, {
-    kind: "snapshot",
-    path: BACKUP,
-    formatVersion: 1,
-    clusterId: IDENTITY.clusterId,
-    index: 7,
-    term: 3,
-    revision: 7,
-    bytes,
-    contents: { keys: 7, sessions: 0, keyBytes: 35, valueBytes: 70 },
-    members: [1, 2, 3].map((id) => ({ id, address: `n${id}:7001`, role: "voter" as const })),
-    damage: [],
-  });
-  disk.edit(BACKUP, (bytes) => bytes.subarray(0, -1));
-  const damaged = await tools.inspect(BACKUP);
-  assert(damaged.kind === "snapshot");
-  assertEquals([damaged.contents, damaged.damage.length, disk.operations, disk.openFiles], [
-    null,
-    1,
-    before,
-    0,
-  ]);
-  await assertRejects(() => tools.inspect("/nowhere"), NothingThereError, "there is nothing");
-  disk.createDirectory("/empty");
-  await assertRejects(() => tools.inspect("/empty"), NothingThereError, "it is empty");
-});
-
 Deno.test("inspect: the report of a folder has its newest configuration, and nothing is changed", async () => {
   const disk = await withSurvivor();
   const before = disk.contents();
@@ -452,6 +419,7 @@ Deno.test("inspect: the report of a folder has its newest configuration, and not
     commitIndex: 11,
     log: { firstIndex: 1, lastIndex: 12, lastTerm: 3, segments: 1 },
     snapshots: [],
+    state: null,
     members: [1, 2, 3].map((id) => ({ id, address: `n${id}:7001`, role: "voter" as const })),
     removedIds: [9],
     damage: [],

@@ -55,7 +55,10 @@ Deno.test("inspectDataDirectory: it reports owner, log and snapshots, also while
     ],
   );
   assert(report.segments.every(({ bytes, usedBytes }) => usedBytes > 105 && bytes >= usedBytes));
-  assertEquals(report.log, {
+  assert(report.log !== null);
+  const { checkpoints, ...logReport } = report.log;
+  assertEquals(checkpoints.map(({ index }) => index), [5, 7, 9]);
+  assertEquals(logReport, {
     hardState: hardState(2, 1, 7),
     compacted: { index: 4, term: 2 },
     lastIndex: 9,

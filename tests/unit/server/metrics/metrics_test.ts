@@ -9,6 +9,10 @@ import { CHECKOUT, filesOfCheckout, readCheckout } from "../../../support/checko
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 
+const LINKS = [
+  { id: 2, isConnected: true, roundTripMs: 0.25 },
+  { id: 3, isConnected: false, roundTripMs: null },
+];
 const CONNECTIONS = {
   clients: 4,
   peerLanes: 2,
@@ -73,12 +77,10 @@ function sourcesWith(metrics: Metrics): MetricSources {
       historyBytes: 700,
       compactedRevision: 60,
     },
+    featureLevel: 2,
     metrics,
     connections: CONNECTIONS,
-    links: [
-      { id: 2, isConnected: true, roundTripMs: 0.25 },
-      { id: 3, isConnected: false, roundTripMs: null },
-    ],
+    links: LINKS,
     resources: {
       residentBytes: 5e7,
       heapUsedBytes: 1e7,

@@ -43,6 +43,8 @@ Deno.test("Monitor: a node that leads is ready, and its pages have its id and ro
     lag: null,
     lastContactMs: null,
   }]]);
+  assert("historyBytes" in status && "compactedRevision" in status && "featureLevel" in status);
+  assertEquals([status.historyBytes, status.compactedRevision, status.featureLevel], [0, 0, 1]);
   const page = await ask(cluster, "/");
   for (const path of ["/metrics", "/status", "/ready", "/live"]) {
     assertStringIncludes(page.body, `href="${path}"`);
