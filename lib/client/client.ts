@@ -1,9 +1,18 @@
 /** The entry point of the client library: {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
+import { checkFunction, checkObject } from "./argument_checks.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
 import { InternalError } from "./errors.ts";
-import { encodeCursor, isExpected, toBytes, toKey, toListQuery, type WriteRequest } from "./input.ts";
+import {
+  encodeCursor,
+  isExpected,
+  toBytes,
+  toConsistency,
+  toKey,
+  toListQuery,
+  type WriteRequest,
+} from "./input.ts";
 import { MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 import type {
   Bytes,
@@ -125,7 +134,7 @@ export class KvClient implements AsyncDisposable {
     const request = {
       kind: "get",
       key: toKey(key),
-      consistency: options.consistency ?? "linearizable",
+      consistency: toConsistency(options),
     } as const;
     const context = this.#core.context(options);
     const { message } = await this.#core.call(request, { kind: "read", action: "get a key", context });
@@ -178,7 +187,7 @@ export class KvClient implements AsyncDisposable {
    */
   async list(options: ListOptions = {}): Promise<ListResult> {
     const query = toListQuery(options);
-    const request = { kind: "list", query, consistency: options.consistency ?? "linearizable" } as const;
+    const request = { kind: "list", query, consistency: toConsistency(options) } as const;
     const context = this.#core.context(options);
     const { message } = await this.#core.call(request, { kind: "read", action: "list keys", context });
     const { entries, more, revision } = message.page;
@@ -206,9 +215,10 @@ export class KvClient implements AsyncDisposable {
    */
   async compareAndSet(
     key: Bytes,
-    { expect, value, ...options }: CompareAndSetRequest & CallOptions,
+    change: CompareAndSetRequest & CallOptions,
   ): Promise<CompareAndSetResult> {
     const action = "compare and set a key";
+    const { expect, value, ...options } = checkObject(change, "a compare-and-set");
     const put = { key: toBytes(key, "key"), value: toBytes(value, "value") };
     const expected = expect === null ? null : toBytes(expect, "expected value");
     const request: WriteRequest = {
@@ -254,8 +264,9 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   async transaction(
-    { checks, mutations, ...options }: TransactionRequest & CallOptions,
+    transaction: TransactionRequest & CallOptions,
   ): Promise<TransactionResult> {
+    const { checks, mutations, ...options } = checkObject(transaction, "a transaction");
     const request: TransactionRequest = checks === undefined ? { mutations } : { checks, mutations };
     return await this.#core.write(request, { action: "apply a transaction", options }, (result) => {
       const { revision } = result;
@@ -297,7 +308,7 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   onStateChange(listener: (state: ConnectionState) => void): () => void {
-    return this.#core.pool.onStateChange(listener);
+    return this.#core.pool.onStateChange(checkFunction(listener, "a listener"));
   }
 
   /**

@@ -6,6 +6,7 @@ import type { CallContext } from "./call_context.ts";
 import { type CallRunner, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
 import { KvraftError, TimeoutError } from "./errors.ts";
+import { checkBoolean, checkObject } from "./argument_checks.ts";
 import { throwIfNoNodeId, toAddresses, toMembershipChange, toTimeoutMs } from "./input.ts";
 import type { ConnectionPool } from "./pool.ts";
 import { backoffMs, reasonWithin } from "./retry.ts";
@@ -59,8 +60,9 @@ export class ClusterClient {
    * ```
    */
   async status(options: CallOptions = {}): Promise<ClusterStatus> {
+    const { timeoutMs: givenMs = this.#core.timeoutMs } = checkObject(options, "the options of a call");
     const { pool, runner } = this.#core;
-    const timeoutMs = Math.min(toTimeoutMs(options.timeoutMs ?? this.#core.timeoutMs), STATUS_TIMEOUT_MS);
+    const timeoutMs = Math.min(toTimeoutMs(givenMs), STATUS_TIMEOUT_MS);
     const context = this.#core.context({ ...options, timeoutMs });
     const status = await gatherStatus({ pool, runner, context });
     const stopped = context.stopped;
@@ -137,12 +139,13 @@ export class ClusterClient {
    */
   async changeMembership(
     change: MembershipChange,
-    { force = false, ...options }: MembershipOptions = {},
+    options: MembershipOptions = {},
   ): Promise<readonly Member[]> {
+    const { force = false } = checkObject(options, "the options of a call");
     const checked = toMembershipChange(change);
     const members = await changeMembership(this.#core, {
       change: checked,
-      force,
+      force: checkBoolean(force, "force"),
       context: this.#core.context(options),
     });
     return members.toSorted((a, b) => a.id - b.id);

@@ -3,6 +3,7 @@ import type { Clock, Random } from "../platform/clock.ts";
 import type { Dialer } from "../platform/network.ts";
 import { SystemClock, systemDialer } from "../platform/system.ts";
 import { CallContext } from "./call_context.ts";
+import { checkObject, checkSignal } from "./argument_checks.ts";
 import { type Answered, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind } from "../protocol/client_frames.ts";
 import type { RequestOf } from "./connection.ts";
@@ -65,12 +66,16 @@ export class ClientCore {
     options: ConnectOptions,
     platform: ClientPlatform = { network: systemDialer(), clock: new SystemClock(), random: Math.random },
   ): Promise<ClientCore> {
-    const timeoutMs = toTimeoutMs(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const pool = new ConnectionPool({ platform, addresses: toAddresses(options.cluster) });
-    const signal = options.signal ?? null;
+    const { cluster, timeoutMs: givenMs = DEFAULT_TIMEOUT_MS } = checkObject(
+      options,
+      "the options of connect",
+    );
+    const timeoutMs = toTimeoutMs(givenMs);
+    const signal = checkSignal(options.signal ?? null);
+    const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster) });
     const context = new CallContext({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
     try {
-      await reachCluster(pool, { context, random: platform.random, cluster: options.cluster });
+      await reachCluster(pool, { context, random: platform.random, cluster });
       // Any node forwards requests: this does not wait for a leader that does not answer its dial at once.
       await context.within(HEAD_START_MS).waitFor(pool.reachLeader());
     } catch (error) {
@@ -81,11 +86,14 @@ export class ClientCore {
   }
 
   /** Applies a transaction once; resolves to what `read` returns for its result. Rejects with a KvraftError. */
-  write<T>(
-    request: WriteRequest,
-    { action, options, context = this.context(options) }: WriteNotes,
-    read: (result: WriteResult) => T,
-  ): Promise<T> {
+  write<T>(request: WriteRequest, notes: WriteNotes, read: (result: WriteResult) => T): Promise<T> {
+    const { action, options } = notes;
+    let context: CallContext;
+    try {
+      context = notes.context ?? this.context(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     return this.#writer.write({ action, request, context }, read);
   }
 
@@ -102,11 +110,12 @@ export class ClientCore {
   }
 
   /** Returns the limits of a call that begins now. */
-  context({ timeoutMs = this.timeoutMs, signal }: CallOptions): CallContext {
+  context(options: CallOptions): CallContext {
+    const { timeoutMs = this.timeoutMs, signal = null } = checkObject(options, "the options of a call");
     return new CallContext({
       clock: this.clock,
       timeoutMs: toTimeoutMs(timeoutMs),
-      signal: signal ?? null,
+      signal: checkSignal(signal),
       closing: this.pool.closing,
     });
   }

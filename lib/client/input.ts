@@ -15,12 +15,22 @@ import { type CommandProblem, validateCommand, validateKey, validateListQuery } 
 import { AddressError, formatAddress } from "../platform/address.ts";
 import { assertNever } from "../platform/assert.ts";
 import { shortened } from "../platform/errors.ts";
-import type { MembershipChange } from "../protocol/messages.ts";
+import type { Consistency, MembershipChange } from "../protocol/messages.ts";
 import { parseContacts } from "../protocol/node_list.ts";
+import {
+  checkBoolean,
+  checkChoice,
+  checkList,
+  checkNumber,
+  checkObject,
+  checkText,
+  describeValue,
+} from "./argument_checks.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {
   Bytes,
   ListOptions,
+  ReadOptions,
   TransactionCheck,
   TransactionMutation,
   TransactionRequest,
@@ -36,6 +46,7 @@ const REVERSE = 1;
 const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
+const CONSISTENCIES: readonly Consistency[] = ["linearizable", "stale"];
 
 /** A transaction that has no stamp yet. */
 export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations" | "returnCurrent">;
@@ -76,8 +87,10 @@ export function toKey(key: Bytes): Uint8Array {
  * node with another setting, or a malicious one, could make this client refuse every value.
  */
 export function toTransaction(request: WriteRequest): UnstampedTransaction {
-  const checks = request.checks === undefined ? NO_CHECKS : request.checks.map(toCheck);
-  const mutations = request.mutations.map(toMutation);
+  const checks = request.checks === undefined
+    ? NO_CHECKS
+    : checkList(request.checks, "the checks of a transaction").map(toCheck);
+  const mutations = checkList(request.mutations, "the mutations of a transaction").map(toMutation);
   const limits = { maxValueBytes: MAX_VALUE_BYTES };
   throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, limits));
   return request.returnCurrent === undefined
@@ -101,9 +114,15 @@ export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
   return bytes;
 }
 
+/** Returns the consistency of a read. */
+export function toConsistency(options: ReadOptions): Consistency {
+  const { consistency = "linearizable" } = checkObject(options, "the options of a read");
+  return checkChoice(consistency, CONSISTENCIES, "the consistency");
+}
+
 /** Returns the query of one page of a listing. */
 export function toListQuery(options: ListOptions): ListQuery {
-  const reverse = options.reverse ?? false;
+  const reverse = checkBoolean(checkObject(options, "the options of a listing").reverse ?? false, "reverse");
   const query: ListQuery = {
     prefix: options.prefix === undefined ? NO_BYTES : toBytes(options.prefix, "prefix"),
     start: options.start === undefined ? null : toBytes(options.start, "start"),
@@ -112,7 +131,7 @@ export function toListQuery(options: ListOptions): ListQuery {
       ? null
       : decodeCursor(options.cursor, { reverse }),
     reverse,
-    limit: options.limit ?? DEFAULT_LIST_LIMIT,
+    limit: checkNumber(options.limit ?? DEFAULT_LIST_LIMIT, "limit"),
   };
   throwProblem(validateListQuery(query));
   return query;
@@ -120,9 +139,9 @@ export function toListQuery(options: ListOptions): ListQuery {
 
 /** Returns a checked timeout. */
 export function toTimeoutMs(timeoutMs: number): number {
-  if (!(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS)) {
+  if (typeof timeoutMs !== "number" || !(timeoutMs >= 1 && timeoutMs <= MAX_TIMEOUT_MS)) {
     throw new InvalidRequestError(
-      `Cannot wait for ${timeoutMs} ms: timeoutMs is a number from 1 to ${MAX_TIMEOUT_MS}.`,
+      `Cannot wait for ${describeValue(timeoutMs)} ms: timeoutMs is a number from 1 to ${MAX_TIMEOUT_MS}.`,
     );
   }
   return timeoutMs;
@@ -130,9 +149,11 @@ export function toTimeoutMs(timeoutMs: number): number {
 
 /** Returns a checked change of the members, with its address in canonical form. */
 export function toMembershipChange(change: MembershipChange): MembershipChange {
-  throwIfNoNodeId(change.id);
+  throwIfNoNodeId(checkObject(change, "a change of the members").id);
   switch (change.kind) {
     case "add":
+      checkBoolean(change.learner, "learner");
+      return { ...change, address: toMemberAddress(change.address) };
     case "update":
       return { ...change, address: toMemberAddress(change.address) };
     case "replace":
@@ -143,12 +164,13 @@ export function toMembershipChange(change: MembershipChange): MembershipChange {
     case "demote":
       return change;
     default:
-      return assertNever(change);
+      throw unknownKind(change, "a change of the members");
   }
 }
 
 /** Returns checked addresses in canonical form. */
 export function toAddresses(cluster: readonly string[]): string[] {
+  for (const address of checkList(cluster, "the cluster's addresses")) checkText(address, "an address");
   try {
     return parseContacts(cluster).map(({ address }) => formatAddress(address));
   } catch (error) {
@@ -157,39 +179,50 @@ export function toAddresses(cluster: readonly string[]): string[] {
   }
 }
 
-function toMemberAddress(text: string): string {
+function toMemberAddress(address: string): string {
+  const text = checkText(address, "a member's address");
   if (text.includes("=")) {
     throw new InvalidRequestError(
       `Cannot use "${shortened(text)}" as a member's address: name host:port only.`,
     );
   }
-  const [address = text] = toAddresses([text]);
-  return address;
+  const [canonical = text] = toAddresses([text]);
+  return canonical;
 }
 
 /** Throws for a number that cannot be the id of a node. */
 export function throwIfNoNodeId(id: number): void {
   if (Number.isSafeInteger(id) && id >= 1) return;
-  throw new InvalidRequestError(`Cannot use ${id} as a node's id: ids are integers from 1 up.`);
+  throw new InvalidRequestError(
+    `Cannot use ${describeValue(id)} as a node's id: ids are integers from 1 up.`,
+  );
 }
 
 function toCheck(check: TransactionCheck): Check {
-  const key = toView(check.key, "key");
-  if ("modRevision" in check) return { kind: "modRevision", key, modRevision: check.modRevision };
-  if ("exists" in check) return { kind: "exists", key, exists: check.exists };
+  const key = toView(checkObject(check, "a check").key, "key");
+  if ("modRevision" in check) {
+    return { kind: "modRevision", key, modRevision: checkNumber(check.modRevision, "modRevision") };
+  }
+  if ("exists" in check) return { kind: "exists", key, exists: checkBoolean(check.exists, "exists") };
   return { kind: "value", key, value: toView(check.value, "value") };
 }
 
 function toMutation(mutation: TransactionMutation): Mutation {
-  const key = toView(mutation.key, "key");
+  const key = toView(checkObject(mutation, "a mutation").key, "key");
   switch (mutation.kind) {
     case "put":
       return { kind: "put", key, value: toView(mutation.value, "value") };
     case "delete":
       return { kind: "delete", key };
     default:
-      return assertNever(mutation);
+      throw unknownKind(mutation, "a mutation");
   }
+}
+
+/** Returns the error for an object whose `kind` is none of its union's, so that no case was left for it. */
+export function unknownKind(value: never, what: string): InvalidRequestError {
+  const { kind } = value as { readonly kind: unknown };
+  return new InvalidRequestError(`Cannot use ${what} of kind ${describeValue(kind)}: there is no such kind.`);
 }
 
 function throwProblem(problem: CommandProblem | null): void {
@@ -223,7 +256,7 @@ export function encodeCursor(key: Uint8Array, direction: { readonly reverse: boo
 
 /** Returns the key in a cursor. Throws {@link InvalidRequestError} for other text and for the other direction. */
 export function decodeCursor(cursor: string, direction: { readonly reverse: boolean }): Uint8Array {
-  const bytes = parseBase64Url(cursor);
+  const bytes = parseBase64Url(checkText(cursor, "a cursor"));
   const way = bytes === null ? undefined : bytes[0];
   if (bytes === null || bytes.length < 2 || (way !== FORWARD && way !== REVERSE)) {
     throw new InvalidRequestError(

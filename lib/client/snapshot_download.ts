@@ -5,6 +5,7 @@
 import { errorMessage } from "../platform/errors.ts";
 import { assertNever } from "../platform/assert.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../protocol/limits.ts";
+import { checkObject } from "./argument_checks.ts";
 import { type Answered, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
 import { ConnectionError, InternalError, InvalidRequestError, KvraftError, TimeoutError } from "./errors.ts";
@@ -21,8 +22,9 @@ const ACTION = "read a snapshot";
 /** Takes a snapshot on the named node only, or on the leader if none is named. */
 export async function takeSnapshot(
   core: ClientCore,
-  { keep, options: { node, ...options } }: { readonly keep: boolean; readonly options: SnapshotOptions },
+  { keep, options }: { readonly keep: boolean; readonly options: SnapshotOptions },
 ): Promise<Answered<"takeSnapshot">> {
+  const { node } = checkObject(options, "the options of a call");
   const note = { kind: "longRead", action: "take a snapshot", context: core.context(options) } as const;
   const request = { kind: "takeSnapshot", keep } as const;
   if (node === undefined) return await core.call(request, note);
