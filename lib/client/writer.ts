@@ -210,6 +210,8 @@ function readAnswer(
       return result;
     case "refused":
       break;
+    case "executed":
+    case "transactionFailed":
     case "sessionRegistered":
     case "sessionsExpired":
     case "featureLevelRaised":
@@ -223,7 +225,8 @@ function readAnswer(
     default:
       assertNever(result);
   }
-  switch (result.reason) {
+  const { reason } = result;
+  switch (reason) {
     case "sessionExpired":
       if (outcome === "not-applied") return "sessionExpired";
       throw new SessionExpiredError(
@@ -243,7 +246,7 @@ function readAnswer(
         { outcome: "unknown" },
       );
     default:
-      return assertNever(result.reason);
+      return assertNever(reason);
   }
 }
 

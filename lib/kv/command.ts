@@ -1,20 +1,22 @@
 /**
  * The commands and queries of the store, their results, and their limits.
  *
- * There is one kind of write, the transaction: checks and mutations, applied atomically. Put, delete and compare-and-set
- * are short forms of it. Each of these types is written to logs and snapshots as an array that may be extended at its end;
- * a field is never removed or given another meaning.
+ * There is one kind of write, the transaction, which is applied atomically. Its full form is in branching_command.ts:
+ * conditions, and operations for both cases. The short form, {@link Transaction}, has checks and mutations; put, delete
+ * and compare-and-set are written with it. Each of these types is written to logs and snapshots as an array that may be
+ * extended at its end; a field is never removed or given another meaning.
  *
  * A new kind of mutation is added here ({@link Mutation}, {@link MutationOutcome}, {@link writtenValue}), in `store.ts`,
  * and in the codec, the client and the checker, where the compiler reports each place.
  */
 import { assertNever } from "../platform/assert.ts";
+import type { BranchingTransaction, OperationOutcome, TransactionFailure } from "./branching_command.ts";
 
 /** Bytes of a key: 1 up to this many. */
 export const MAX_KEY_BYTES = 4_096;
 /** Bytes of a value: 0 up to this many unless configured lower. */
 export const MAX_VALUE_BYTES = 1_048_576;
-/** Checks plus mutations in one transaction. */
+/** Checks plus mutations in one transaction, or conditions plus operations, those of nested transactions included. */
 export const MAX_TRANSACTION_OPERATIONS = 128;
 /**
  * Bound on `sequence − acknowledgedBelow` of a session's writes. It bounds the answers that the store remembers for one
@@ -132,7 +134,13 @@ export interface Compact {
 }
 
 /** The data of a log entry of kind `command`. */
-export type Command = Transaction | RegisterSession | ExpireSessions | RaiseFeatureLevel | Compact;
+export type Command =
+  | Transaction
+  | BranchingTransaction
+  | RegisterSession
+  | ExpireSessions
+  | RaiseFeatureLevel
+  | Compact;
 
 /** A key with its value and its version numbers, as of one revision. */
 export interface KeyValue {
@@ -179,6 +187,28 @@ export type CommandResult =
     readonly revision: number;
     readonly failedChecks: readonly number[];
     readonly current: KeyValue | null | "omitted";
+  }
+  /**
+   * A branch of a {@link BranchingTransaction} was executed: `then` if `succeeded`, else `else`. `revision` is that of the
+   * last change, its own if it changed something. The outcomes are omitted in the answer to a retry where they have more
+   * than MAX_REMEMBERED_BYTES of entries, and where the client reads its answers too slowly.
+   */
+  | {
+    readonly kind: "executed";
+    readonly revision: number;
+    readonly succeeded: boolean;
+    readonly outcomes: readonly OperationOutcome[] | "omitted";
+  }
+  /** An operation of a {@link BranchingTransaction} could not be executed: nothing changed. */
+  | {
+    readonly kind: "transactionFailed";
+    readonly revision: number;
+    readonly reason: TransactionFailure;
+    /**
+     * The position of the operation in its transaction, counting those of `then` before those of `else`; before it the
+     * positions of the transactions that contain it, outermost first. For a condition those of its transaction alone.
+     */
+    readonly position: readonly number[];
   }
   | { readonly kind: "sessionRegistered" }
   | { readonly kind: "sessionsExpired"; readonly expired: number }

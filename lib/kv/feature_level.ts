@@ -3,8 +3,8 @@
  * apply an entry alike, of whichever version they are.
  *
  * Level 1 is the meaning of version 0.1.0. At level 2 the history of keys is kept, a transaction that changes nothing
- * does not advance the revision, and snapshots are written in format version 2. The leader raises the level once every
- * member of the cluster has said that it knows the higher one.
+ * does not advance the revision, transactions may have branches, and snapshots are written in format version 2. The
+ * leader raises the level once every member of the cluster has said that it knows the higher one.
  */
 
 /** The level of a new cluster, and of states that say nothing about it. */
@@ -13,6 +13,8 @@ export const FIRST_FEATURE_LEVEL = 1;
 export const FEATURE_LEVEL = 2;
 /** From this level on, a transaction that changes nothing leaves the revision as it is. */
 export const EMPTY_CHANGE_LEVEL = 2;
+/** From this level on, transactions may have branches (branching_command.ts). */
+export const BRANCHING_LEVEL = 2;
 /** From this level on, earlier versions of keys are kept until they are compacted. */
 export const HISTORY_LEVEL = 2;
 

@@ -11,8 +11,10 @@
  * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are;
  * - reads in a transaction: a failed check returns the key's current state, which is what retry loops need.
  */
+export * from "./branching_command.ts";
 export * from "./command.ts";
 export {
+  BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,

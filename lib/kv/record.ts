@@ -9,7 +9,10 @@
 import type { CommandResult } from "./command.ts";
 
 /** The result of a transaction, which a session remembers as the answer. */
-export type TransactionResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
+export type TransactionResult = Extract<
+  CommandResult,
+  { readonly kind: "applied" | "checksFailed" | "executed" | "transactionFailed" }
+>;
 
 /** The store's own numbers. It is the first record and occurs once. */
 export type HeaderRecord = readonly [

@@ -1,9 +1,11 @@
 /**
  * A client session: its applied writes and their answers (thesis §6.3).
  */
+import { MAX_REMEMBERED_BYTES } from "./branching_command.ts";
 import type { SessionStamp } from "./command.ts";
 import { MAX_SESSION_WINDOW } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
+import { copyOutcomes, countOutcomes, entryBytes } from "./outcomes.ts";
 import type { AnswerRecord, SessionRecord, TransactionResult } from "./record.ts";
 
 /** Bytes that an answer counts for, and that each of its outcomes or failed checks counts for. */
@@ -75,7 +77,7 @@ export class Session {
     const copy = new Session(this.origin, generation);
     copy.touch(this.#lastActiveIndex, this.#lastActiveMs);
     copy.#acknowledgedBelow = this.#acknowledgedBelow;
-    for (const [sequence, answer] of this.#answers) copy.remember(sequence, answer);
+    for (const [sequence, answer] of this.#answers) copy.#add(sequence, answer);
     return copy;
   }
 
@@ -128,8 +130,8 @@ export class Session {
   }
 
   /**
-   * Remembers the answer to a write that was applied for the first time, without the value that it may include: the memory
-   * of an answer must not depend on the stored values.
+   * Remembers the answer to a write that was applied for the first time, without the values that it may include, except
+   * few bytes of a branching transaction: the memory of an answer must not depend on the stored values.
    */
   remember(sequence: number, answer: TransactionResult): void {
     assert(!this.#answers.has(sequence), "a session's write is applied once");
@@ -137,7 +139,11 @@ export class Session {
       sequence >= this.#acknowledgedBelow && sequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW,
       "a remembered answer is in the session's window",
     );
-    this.#answers.set(sequence, answer.kind === "applied" ? answer : { ...answer, current: "omitted" });
+    this.#add(sequence, withoutLargeValues(answer));
+  }
+
+  #add(sequence: number, answer: TransactionResult): void {
+    this.#answers.set(sequence, answer);
     this.#answersBytes += answerBytes(answer);
   }
 
@@ -158,6 +164,27 @@ export class Session {
   }
 }
 
+/** Returns an answer as a session remembers it. */
+function withoutLargeValues(answer: TransactionResult): TransactionResult {
+  switch (answer.kind) {
+    case "applied":
+    case "transactionFailed":
+      return answer;
+    case "checksFailed":
+      return { ...answer, current: "omitted" };
+    case "executed": {
+      const { outcomes } = answer;
+      if (outcomes === "omitted") return answer;
+      return {
+        ...answer,
+        outcomes: entryBytes(outcomes) > MAX_REMEMBERED_BYTES ? "omitted" : copyOutcomes(outcomes),
+      };
+    }
+    default:
+      return assertNever(answer);
+  }
+}
+
 /** Returns the bytes that an answer counts for: the same number on every node, not its real memory. */
 function answerBytes(answer: TransactionResult): number {
   switch (answer.kind) {
@@ -165,6 +192,13 @@ function answerBytes(answer: TransactionResult): number {
       return ANSWER_BYTES + answer.outcomes.length * OUTCOME_BYTES;
     case "checksFailed":
       return ANSWER_BYTES + answer.failedChecks.length * OUTCOME_BYTES;
+    case "executed": {
+      const { outcomes } = answer;
+      if (outcomes === "omitted") return ANSWER_BYTES;
+      return ANSWER_BYTES + countOutcomes(outcomes) * OUTCOME_BYTES + entryBytes(outcomes);
+    }
+    case "transactionFailed":
+      return ANSWER_BYTES + answer.position.length * OUTCOME_BYTES;
     default:
       return assertNever(answer);
   }

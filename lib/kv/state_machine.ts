@@ -305,6 +305,8 @@ export class StateMachine {
     switch (command.kind) {
       case "transaction":
         return this.#executeOnce(command);
+      case "branchingTransaction":
+        return refused("invalidCommand");
       case "registerSession": {
         const reason = this.#sessions.register(command, this.#appliedIndex);
         return reason === null ? { kind: "sessionRegistered" } : refused(reason);

@@ -58,6 +58,8 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
   switch (command.kind) {
     case "transaction":
       return validateTransaction(command, limits);
+    case "branchingTransaction":
+      return invalid("Cannot apply a transaction with branches: this version does not execute them yet.");
     case "registerSession":
       return validateRegistration(command);
     case "expireSessions":

@@ -22,7 +22,6 @@
  */
 import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { SlabCopier } from "../platform/slab.ts";
-import { KEY_VALUE } from "./command.ts";
 import { DecodeError } from "./errors.ts";
 import {
   boolean,
@@ -39,6 +38,7 @@ import {
   text,
   trailing,
 } from "./field.ts";
+import { KEY_VALUE } from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import {
   CONSISTENCY,

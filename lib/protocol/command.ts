@@ -6,49 +6,32 @@
  * store (lib/kv). The same bytes must decode alike on every replica, so nothing here depends on configuration.
  */
 import { SlabCopier } from "../platform/slab.ts";
+import type { TransactionFailure } from "../kv/branching_command.ts";
 import {
   type Command,
   type CommandResult,
-  type KeyValue,
   MAX_TRANSACTION_OPERATIONS,
   type RefusalReason,
   type SessionStamp,
 } from "../kv/command.ts";
+import { BRANCHES, OPERATION_OUTCOMES, POSITION } from "./branching_command.ts";
 import { DecodeError } from "./errors.ts";
-import { boolean, bytes, type Field, integer, list, nullable, omittable, oneOf, presence } from "./field.ts";
+import {
+  boolean,
+  bytes,
+  type Field,
+  integer,
+  list,
+  nullable,
+  omittable,
+  oneOf,
+  orNil,
+  presence,
+} from "./field.ts";
+import { KEY_VALUE } from "./key_value.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import { MessagePackWriter } from "./msgpack_writer.ts";
 import { byHand, frame, recordByHand, variants } from "./schema.ts";
-
-/** A key with its value and its three numbers. */
-export const KEY_VALUE: Field<KeyValue> = recordByHand(
-  "entry",
-  {
-    key: bytes(),
-    value: bytes(),
-    createRevision: integer(1),
-    modRevision: integer(1),
-    version: integer(1),
-  },
-  {
-    write: (out, { key, value, createRevision, modRevision, version }) => {
-      out.binary(key);
-      out.binary(value);
-      out.integer(createRevision);
-      out.integer(modRevision);
-      out.integer(version);
-    },
-    read: (input) => ({
-      key: input.binary("key"),
-      value: input.binary("value"),
-      createRevision: input.integer("createRevision", 1),
-      modRevision: input.integer("modRevision", 1),
-      version: input.integer("version", 1),
-    }),
-  },
-  ({ createRevision, modRevision }) =>
-    createRevision > modRevision ? "createRevision must not be above modRevision" : null,
-);
 
 const SESSION: Field<SessionStamp | null> = nullable(recordByHand("session", {
   sessionId: integer(1),
@@ -121,6 +104,7 @@ export const COMMAND = variants("command", {
   expireSessions: frame(3, { elapsedMs: integer() }),
   raiseFeatureLevel: frame(4, { level: integer(1) }),
   compact: frame(5, { revision: integer() }),
+  branchingTransaction: frame(6, { session: SESSION, ...BRANCHES }),
 });
 
 /** The outcome of a mutation. */
@@ -163,6 +147,23 @@ export const RESULT = variants("result", {
   sessionsExpired: frame(4, { expired: integer() }),
   featureLevelRaised: frame(6, { level: integer(1) }),
   compacted: frame(7, { revision: integer() }),
+  executed: frame(8, {
+    revision: integer(),
+    succeeded: boolean(),
+    outcomes: orNil(OPERATION_OUTCOMES, "omitted"),
+  }),
+  transactionFailed: frame(9, {
+    revision: integer(),
+    reason: oneOf<TransactionFailure>({
+      tooManyKeys: true,
+      resultTooLarge: true,
+      notANumber: true,
+      keyNotFound: true,
+      compacted: true,
+      futureRevision: true,
+    }),
+    position: POSITION,
+  }),
   refused: frame(5, {
     reason: oneOf<RefusalReason>({ sessionExpired: true, answerForgotten: true, invalidCommand: true }),
   }),
@@ -213,7 +214,10 @@ export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
   try {
     const input = new MessagePackReader(bytes, { what: "a command", copies: false });
     input.open("the command");
-    return input.integer("kind") === COMMAND.numbers.transaction ? SESSION.read(input, "session") : null;
+    const kind = input.integer("kind");
+    const { transaction, branchingTransaction } = COMMAND.numbers;
+    const isStamped = kind === transaction || kind === branchingTransaction;
+    return isStamped ? SESSION.read(input, "session") : null;
   } catch (error) {
     if (error instanceof DecodeError) return null;
     throw error;
@@ -229,13 +233,14 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
 }
 
 /**
- * Returns the same result without the value that it may include, as bytes that the caller owns or those that were given.
+ * Returns the same result without the values that it may include, as bytes that the caller owns or those that were given.
  * Bytes that are no result stay as they are: their reader refuses them.
  */
-export function withoutCurrent(bytes: Uint8Array): Uint8Array {
+export function withoutValues(bytes: Uint8Array): Uint8Array {
   try {
     const result = decodeResult(bytes);
-    return result.kind === "checksFailed" ? encodeResult({ ...result, current: "omitted" }) : bytes;
+    if (result.kind === "checksFailed") return encodeResult({ ...result, current: "omitted" });
+    return result.kind === "executed" ? encodeResult({ ...result, outcomes: "omitted" }) : bytes;
   } catch (error) {
     if (error instanceof DecodeError) return bytes;
     throw error;

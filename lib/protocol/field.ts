@@ -41,10 +41,15 @@ export type Shape =
   | { readonly kind: "text"; readonly format: TextFormat }
   | { readonly kind: "numbered"; readonly numbers: Readonly<Record<string, number>> }
   | { readonly kind: "oneOf"; readonly names: readonly string[] }
-  | { readonly kind: "nullable"; readonly of: Shape }
+  /** `whenNil` stands for nil. */
+  | { readonly kind: "nullable"; readonly of: Shape; readonly whenNil: unknown }
+  /** One value, or null as an array without elements. */
+  | { readonly kind: "atMostOne"; readonly of: Shape }
   /** `whenMissing` may stand in place of a value. */
   | { readonly kind: "omittable"; readonly of: Shape; readonly whenMissing: unknown }
   | { readonly kind: "list"; readonly of: Shape; readonly maxLength: number }
+  /** A list whose values may contain such lists. */
+  | { readonly kind: "nestedList"; readonly of: () => Shape; readonly bounds: NestedListBounds }
   /** An object; a group has no array of its own. */
   | { readonly kind: "record" | "group"; readonly row: RowShape }
   | { readonly kind: "variants"; readonly variants: ReadonlyMap<string, VariantShape> }
@@ -207,10 +212,34 @@ export function oneOf<K extends string>(
 
 /** A value, or nil for null. */
 export function nullable<T>(of: Field<T>): Field<T | null> {
+  return orNil(of, null);
+}
+
+/** A value, or nil for `whenNil`. Unlike after an {@link omittable} field, other fields may follow. */
+export function orNil<T, const M>(of: Field<T>, whenNil: M): Field<T | M>;
+export function orNil<T>(of: Field<T>, whenNil: T): Field<T> {
+  return field(
+    { kind: "nullable", of: of.shape, whenNil },
+    (out, value) => value === whenNil ? out.nil() : of.write(out, value),
+    (input, name) => input.nil() ? whenNil : of.read(input, name),
+  );
+}
+
+/** An array of one value, or of none for null: the value may be {@link orNil} around it. */
+export function atMostOne<T>(of: Field<T>): Field<T | null> {
   return field<T | null>(
-    { kind: "nullable", of: of.shape },
-    (out, value) => value === null ? out.nil() : of.write(out, value),
-    (input, name) => input.nil() ? null : of.read(input, name),
+    { kind: "atMostOne", of: of.shape },
+    (out, value) => {
+      out.array(value === null ? 0 : 1);
+      if (value !== null) of.write(out, value);
+    },
+    (input, name) => {
+      const length = input.open(name);
+      if (length > 1) throw input.error(name, "must not have more than one element");
+      const value = length === 0 ? null : of.read(input, name);
+      input.close();
+      return value;
+    },
   );
 }
 
@@ -228,6 +257,37 @@ export function list<T>(of: Field<T>, maxLength = Infinity): Field<readonly T[]>
       const values: T[] = [];
       for (let position = 0; position < length; position++) values.push(of.read(input, name));
       input.close();
+      return values;
+    },
+  );
+}
+
+/** Bounds of lists whose values may contain such lists. */
+export interface NestedListBounds {
+  /** Levels of lists within each other, the outermost included. */
+  readonly maxLevels: number;
+  /** Values of all nested lists that one reader reads. */
+  readonly maxElements: number;
+}
+
+/**
+ * An array of values that may contain such arrays themselves; `of` returns their field, which is made from this one. The
+ * reader counts levels and values, so that neither a deep nesting nor many values of many lists are read.
+ */
+export function nestedList<T>(of: () => Field<T>, bounds: NestedListBounds): Field<readonly T[]> {
+  return field<readonly T[]>(
+    { kind: "nestedList", of: () => of().shape, bounds },
+    (out, values) => {
+      const element = of();
+      out.array(values.length);
+      for (const value of values) element.write(out, value);
+    },
+    (input, name) => {
+      const element = of();
+      const length = input.openNested(name, bounds);
+      const values: T[] = [];
+      for (let position = 0; position < length; position++) values.push(element.read(input, name));
+      input.closeNested();
       return values;
     },
   );

@@ -8,6 +8,7 @@
  * frame is sent.
  */
 import { assert } from "../platform/assert.ts";
+import { MAX_TRANSACTION_KEYS, MAX_TRANSACTION_RESULT_BYTES } from "../kv/branching_command.ts";
 import {
   LIST_PAGE_BYTES,
   MAX_COMMAND_BYTES,
@@ -177,10 +178,12 @@ export const MAX_PEER_ENTRY_BYTES = MAX_FRAME_BYTES - ENVELOPE_BYTES - ENTRY_ENV
 /** Bytes of a configuration in a frame from another node: 16 members and 16,384 removed ids are less than 160 KiB. */
 export const MAX_CONFIGURATION_BYTES = 256 * 1024;
 /**
- * Bytes of an encoded result: a key-value and the outcome of each operation. A longer one is refused as undecodable, by
- * the node that forwarded the write and by the client.
+ * Bytes of an encoded result: the keys and values of a transaction's operations, which may each return one entry besides
+ * those of ranges, and the outcome of each operation. A longer one is refused as undecodable, by the node that forwarded
+ * the write and by the client.
  */
-export const MAX_RESULT_BYTES = ENVELOPE_BYTES + KEY_VALUE_ENVELOPE_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES +
+export const MAX_RESULT_BYTES = ENVELOPE_BYTES + MAX_TRANSACTION_RESULT_BYTES +
+  (MAX_TRANSACTION_KEYS + MAX_TRANSACTION_OPERATIONS) * KEY_VALUE_ENVELOPE_BYTES +
   MAX_TRANSACTION_OPERATIONS * OUTCOME_BYTES;
 
 const LARGEST: Readonly<Record<string, number>> = {
@@ -196,4 +199,8 @@ const LARGEST: Readonly<Record<string, number>> = {
 for (const [what, bytes] of Object.entries(LARGEST)) {
   assert(bytes + ENVELOPE_BYTES <= MAX_FRAME_BYTES, `${what} fits into a frame`);
 }
+assert(
+  MAX_KEY_BYTES + MAX_VALUE_BYTES <= MAX_TRANSACTION_RESULT_BYTES,
+  "the value that a failed check returns fits into a result",
+);
 assert(ENTRY_ENVELOPE_BYTES <= ENTRY_SHARE_BYTES, "the core counts at least what an entry takes in a frame");

@@ -3,11 +3,12 @@
  *
  * Every read names its field. A value that is missing, of another type, or out of range is a DecodeError that names the
  * message and the field. A length is compared with the bytes that are left before anything is allocated, and nothing
- * recurses: a wrong length or a deep nesting costs its sender more than the reader.
+ * recurses without a bound: a wrong length or a deep nesting costs its sender more than the reader.
  */
 import { assert } from "../platform/assert.ts";
 import type { SlabCopier } from "../platform/slab.ts";
 import { DecodeError } from "./errors.ts";
+import type { NestedListBounds } from "./field.ts";
 
 const NIL = 0xc0;
 const FALSE = 0xc2;
@@ -28,6 +29,9 @@ export class MessagePackReader {
   #left = 1;
   /** The same of the arrays around it, outermost first. */
   readonly #outer: number[] = [];
+  /** Open nested lists, and elements of all nested lists that were opened. */
+  #nestedLevels = 0;
+  #nestedElements = 0;
 
   /**
    * `what` names the message in errors. `copies` decides whether {@link binary} returns copies that the caller owns
@@ -75,6 +79,26 @@ export class MessagePackReader {
     const left = this.#outer.pop();
     assert(left !== undefined, "an array is closed once for each time that one was opened");
     this.#left = left;
+  }
+
+  /** Enters an array of a kind that may contain itself; see nestedList in field.ts. */
+  openNested(field: string, { maxLevels, maxElements }: NestedListBounds): number {
+    if (this.#nestedLevels >= maxLevels) {
+      throw this.error(field, `must not be nested in more than ${maxLevels} levels`);
+    }
+    const count = this.open(field);
+    this.#nestedLevels += 1;
+    this.#nestedElements += count;
+    if (this.#nestedElements > maxElements) {
+      throw this.error(field, `must not have more than ${maxElements} elements, nested ones included`);
+    }
+    return count;
+  }
+
+  /** Leaves such an array. */
+  closeNested(): void {
+    this.close();
+    this.#nestedLevels -= 1;
   }
 
   /** Checks that nothing follows the value. */

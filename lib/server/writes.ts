@@ -154,7 +154,7 @@ export class Writes {
 }
 
 function stampOf(command: Command): SessionStamp | null {
-  return command.kind === "transaction" ? command.session : null;
+  return command.kind === "transaction" || command.kind === "branchingTransaction" ? command.session : null;
 }
 
 function tooLong(bytes: number): ErrorAnswer {

@@ -14,7 +14,7 @@ import {
   type ServerMessage,
 } from "../protocol/client_frames.ts";
 import type { ErrorCode } from "../protocol/messages.ts";
-import { withoutCurrent } from "../protocol/command.ts";
+import { withoutValues } from "../protocol/command.ts";
 import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import {
@@ -147,7 +147,7 @@ export class ClientConnection {
    */
   #orBusy(message: ServerMessage): ServerMessage {
     if (message.kind === "writeResult" && this.queuedBytes >= CLIENT_QUEUE_BUSY_BYTES) {
-      return { ...message, result: withoutCurrent(message.result) };
+      return { ...message, result: withoutValues(message.result) };
     }
     const wasRead = message.kind === "getResult" || message.kind === "listResult" ||
       message.kind === "snapshotPart";

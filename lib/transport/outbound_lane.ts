@@ -14,7 +14,7 @@ import { formatAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
-import { withoutCurrent } from "../protocol/command.ts";
+import { withoutValues } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./dial.ts";
@@ -327,5 +327,5 @@ class Pings {
 /** Returns the message without its optional value: a dropped result would leave the outcome of a write unknown. */
 function lean(message: PeerMessage): PeerMessage {
   if (message.kind !== "forwardResult" || message.body.kind !== "result") return message;
-  return { ...message, body: { kind: "result", result: withoutCurrent(message.body.result) } };
+  return { ...message, body: { kind: "result", result: withoutValues(message.body.result) } };
 }

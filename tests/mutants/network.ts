@@ -184,7 +184,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       title: "the result of a write keeps its value on a connection that is not read",
       failure:
         "a client with many failed compare-and-sets is closed, and the outcome of its writes is unknown",
-      from: "result: withoutCurrent(message.result)",
+      from: "result: withoutValues(message.result)",
       to: "result: message.result",
     },
   ]),

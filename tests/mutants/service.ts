@@ -146,8 +146,8 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       id: "M280",
       title: "a session remembers the value that an answer included",
       failure: "a few failed compare-and-sets of large values have every client's session forgotten",
-      from: 'answer.kind === "applied" ? answer : { ...answer, current: "omitted" }',
-      to: "answer",
+      from: 'return { ...answer, current: "omitted" };',
+      to: "return answer;",
     },
   ]),
   ...inFile("lib/kv/session_table.ts", [KV, SIM], [

@@ -5,6 +5,7 @@
  */
 import { shortened } from "../../platform/errors.ts";
 import {
+  BRANCHING_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
@@ -155,10 +156,15 @@ export class StateRecordReader {
     this.#lastSequence = sequence;
     // Copied: an answer may be kept for long, and must not keep the chunk in memory.
     const answer = decodeResult(input.binary("answer").slice());
-    if (answer.kind !== "applied" && answer.kind !== "checksFailed") {
-      throw input.error("answer", "must be the result of a transaction");
+    switch (answer.kind) {
+      case "applied":
+      case "checksFailed":
+        return ["answer", sessionId, sequence, answer];
+      case "executed":
+      case "transactionFailed":
+        if (this.#featureLevel >= BRANCHING_LEVEL) return ["answer", sessionId, sequence, answer];
     }
-    return ["answer", sessionId, sequence, answer];
+    throw input.error("answer", "must be the result of a transaction");
   }
 }
 

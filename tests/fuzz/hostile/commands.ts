@@ -1,8 +1,10 @@
 /** Values that frames carry as encoded bytes, with hostile fields: commands, configurations and their parts. */
 import { encode, type ValueType } from "@std/msgpack";
 import { MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
+import { BRANCHES } from "../../../lib/protocol/branching_command.ts";
 import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
+import { hostileElement, type Meanings } from "./shapes.ts";
 import { address, binary, filled, hostileSize, integer, isHostile, trailing } from "./values.ts";
 
 /** Keys that hostile clients write: few, so that their data is bounded. */
@@ -20,6 +22,16 @@ export function command(random: SeededRandom): Uint8Array {
   return random.chance(0.1) ? padded(random) : COMMANDS[kind](random);
 }
 
+/** The fields of operations that decide whether one has an effect; ranges are among the keys of hostile clients. */
+const OPERATION_MEANINGS: Meanings = {
+  key: (random) => binary(random, ordinaryKey(random)),
+  start: (random) => binary(random, ordinaryKey(random)),
+  end: (random) => binary(random, TEXT.encode("hostile0")),
+  value: (random) => random.chance(0.1) ? null : binary(random, TEXT.encode("value")),
+  operand: (random) => binary(random, new Uint8Array(8)),
+  limit: (random) => integer(random, random.pick([1, 100, 10_000])),
+};
+
 const COMMANDS: Readonly<
   Record<(typeof COMMAND.numbers)[keyof typeof COMMAND.numbers], (random: SeededRandom) => Uint8Array>
 > = {
@@ -30,6 +42,12 @@ const COMMANDS: Readonly<
     const mutations = Array.from({ length: operations }, (_, position) => mutation(random, position));
     const checks = Array.from({ length: random.below(3) }, () => check(random));
     return encode([COMMAND.numbers.transaction, session(random), checks, mutations, ...trailing(random)]);
+  },
+  [COMMAND.numbers.branchingTransaction]: (random) => {
+    const branches = Object.values(BRANCHES).map(({ shape }) =>
+      hostileElement(shape, random, OPERATION_MEANINGS)
+    );
+    return encode([COMMAND.numbers.branchingTransaction, session(random), ...branches, ...trailing(random)]);
   },
   [COMMAND.numbers.registerSession]: (random) =>
     encode([COMMAND.numbers.registerSession, sessionId(random), integer(random, 1), ...trailing(random)]),

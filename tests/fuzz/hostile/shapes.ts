@@ -11,16 +11,29 @@ export type Meanings = Readonly<Record<string, Meaning>>;
 
 const LENGTHS: readonly number[] = [0, 17, 5_000];
 const MAX_REPEATED = 17;
+/** Levels of nested lists at which further ones are empty: above the number that is allowed. */
+const MAX_NESTED_LEVELS = 6;
 
-/** Returns the elements of a row: most are valid, some hostile. */
-export function hostileRow(row: RowShape, random: SeededRandom, meanings: Meanings): ValueType[] {
+/** Returns the elements of a row: most are valid, some hostile. It is within so many nested lists. */
+export function hostileRow(
+  row: RowShape,
+  random: SeededRandom,
+  meanings: Meanings,
+  levels = 0,
+): ValueType[] {
   return row.columns.flatMap(({ name, field: { shape } }) => {
-    if (shape.kind === "group") return hostileRow(shape.row, random, meanings);
-    return [meanings[name]?.(random) ?? hostileElement(shape, random, meanings)];
+    if (shape.kind === "group") return hostileRow(shape.row, random, meanings, levels);
+    return [meanings[name]?.(random) ?? hostileElement(shape, random, meanings, levels)];
   });
 }
 
-function hostileElement(shape: Shape, random: SeededRandom, meanings: Meanings): ValueType {
+/** Returns a value of a shape, valid or hostile. */
+export function hostileElement(
+  shape: Shape,
+  random: SeededRandom,
+  meanings: Meanings,
+  levels = 0,
+): ValueType {
   switch (shape.kind) {
     case "integer":
       return integer(random, shape.minimum + random.below(4));
@@ -37,18 +50,24 @@ function hostileElement(shape: Shape, random: SeededRandom, meanings: Meanings):
       return text(random, random.pick(shape.names));
     case "nullable":
     case "omittable":
-      return random.chance(0.3) ? null : hostileElement(shape.of, random, meanings);
+      return random.chance(0.3) ? null : hostileElement(shape.of, random, meanings, levels);
+    case "atMostOne":
+      return random.chance(0.3) ? [] : [hostileElement(shape.of, random, meanings, levels)];
+    case "nestedList": {
+      const length = levels >= MAX_NESTED_LEVELS ? 0 : random.below(4);
+      return Array.from({ length }, () => hostileElement(shape.of(), random, meanings, levels + 1));
+    }
     case "list": {
       const length = isHostile(random) ? random.pick(LENGTHS) : 1 + random.below(3);
-      const element = hostileElement(shape.of, random, meanings);
+      const element = hostileElement(shape.of, random, meanings, levels);
       // Thousands of large ones would fit no frame.
       return Array.from({ length }, (_, position) => position < MAX_REPEATED ? element : 1);
     }
     case "record":
-      return [...hostileRow(shape.row, random, meanings), ...trailing(random)];
+      return [...hostileRow(shape.row, random, meanings, levels), ...trailing(random)];
     case "variants": {
       const { number, row } = random.pick([...shape.variants.values()]);
-      return [integer(random, number), ...hostileRow(row, random, meanings), ...trailing(random)];
+      return [integer(random, number), ...hostileRow(row, random, meanings, levels), ...trailing(random)];
     }
     case "group":
     case "custom":

@@ -3,6 +3,8 @@ import fc from "fast-check";
 import type { RowShape, Shape, TextFormat, Values } from "../../../lib/protocol/field.ts";
 
 const MAX_LIST_LENGTH = 20;
+/** Values of a nested list by its level: three such lists in each value have fewer than 128 in all. */
+const NESTED_LIST_LENGTHS: readonly number[] = [3, 2, 1, 0];
 
 /** Arbitrary values of one shape, whose integers go up to `maxInteger`. */
 export type Maker = (maxInteger: number) => fc.Arbitrary<unknown>;
@@ -12,7 +14,17 @@ export type Makers = Readonly<Record<string, Maker>>;
 
 /** Returns arbitrary values of a shape; rules over several fields hold. */
 export function arbitraryOf(shape: Shape, maxInteger: number, makers: Makers = {}): fc.Arbitrary<unknown> {
-  const inner = (of: Shape): fc.Arbitrary<unknown> => arbitraryOf(of, maxInteger, makers);
+  return arbitrary(shape, 0, { maxInteger, makers });
+}
+
+/** Returns the same of a shape within so many nested lists. */
+function arbitrary(
+  shape: Shape,
+  levels: number,
+  options: { readonly maxInteger: number; readonly makers: Makers },
+): fc.Arbitrary<unknown> {
+  const { maxInteger, makers } = options;
+  const inner = (of: Shape): fc.Arbitrary<unknown> => arbitrary(of, levels, options);
   switch (shape.kind) {
     case "integer":
       return integer({ min: shape.minimum, max: Math.min(maxInteger, shape.maximum) });
@@ -29,11 +41,19 @@ export function arbitraryOf(shape: Shape, maxInteger: number, makers: Makers = {
     case "oneOf":
       return fc.constantFrom(...shape.names);
     case "nullable":
+      return fc.option(inner(shape.of), { nil: shape.whenNil });
+    case "atMostOne":
       return nullable(inner(shape.of));
     case "omittable":
       return fc.oneof(inner(shape.of), fc.constant(shape.whenMissing));
     case "list":
       return fc.array(inner(shape.of), { maxLength: Math.min(shape.maxLength, MAX_LIST_LENGTH) });
+    case "nestedList": {
+      const maxLength = NESTED_LIST_LENGTHS[levels] ?? 0;
+      return maxLength === 0
+        ? fc.constant([])
+        : fc.array(arbitrary(shape.of(), levels + 1, options), { maxLength });
+    }
     case "record":
     case "group":
       return objectOf(shape.row, {}, inner);

@@ -14,13 +14,14 @@ export interface Sample {
  * count up; if that violates a rule of the object, its golden file is written by hand.
  */
 export function samplesOf(shape: Shape, custom: Values = {}): readonly Sample[] {
-  return samples(shape, { name: "value", position: 0 }, custom);
+  return samples(shape, { name: "value", position: 0, levels: 0 }, custom);
 }
 
-/** The place of a value in its object. */
+/** The place of a value in its object, and the number of nested lists around it. */
 interface Place {
   readonly name: string;
   readonly position: number;
+  readonly levels: number;
 }
 
 function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] {
@@ -41,15 +42,21 @@ function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] 
       return only(shape.names[0]);
     case "nullable":
     case "omittable":
+    case "atMostOne":
       return samples(shape.of, place, custom).slice(0, 1);
     case "list":
       return only(samples(shape.of, place, custom).map(({ value }) => value));
+    case "nestedList":
+      // The outermost list has a value of each kind, one within it is empty.
+      return place.levels > 0
+        ? only([])
+        : only(samples(shape.of(), { ...place, levels: 1 }, custom).map(({ value }) => value));
     case "record":
     case "group":
-      return objects(shape.row, custom);
+      return objects(shape.row, place.levels, custom);
     case "variants":
       return [...shape.variants].flatMap(([kind, { row }]) =>
-        objects(row, custom).map(({ name, value }) => ({
+        objects(row, place.levels, custom).map(({ name, value }) => ({
           name: name === "" ? kind : `${kind}_${name}`,
           value: { kind, ...value },
         }))
@@ -63,11 +70,12 @@ function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] 
 /** An object for each sample of the one field that has several. */
 function objects(
   row: RowShape,
+  levels: number,
   custom: Values,
 ): readonly { readonly name: string; readonly value: Values }[] {
   const columns = row.columns.map(({ name, field }, position) => ({
     name,
-    cases: samples(field.shape, { name, position }, custom),
+    cases: samples(field.shape, { name, position, levels }, custom),
   }));
   const first = Object.fromEntries(columns.map(({ name, cases }) => [name, cases[0]?.value]));
   const several = columns.find(({ cases }) => cases.length > 1);
@@ -75,21 +83,26 @@ function objects(
   return several.cases.map(({ name, value }) => ({ name, value: { ...first, [several.name]: value } }));
 }
 
-/** Returns the kinds of all unions in a shape, as `union.kind`; the shape's own union is called `name`. */
-export function kindsIn(shape: Shape, name = "frame"): readonly string[] {
+/**
+ * Returns the kinds of all unions in a shape, as `union.kind`; the shape's own union is called `name`. Lists nested in
+ * others have the same kinds as these.
+ */
+export function kindsIn(shape: Shape, name = "frame", levels = 0): readonly string[] {
+  const inRow = (row: RowShape): readonly string[] =>
+    row.columns.flatMap((column) => kindsIn(column.field.shape, column.name, levels));
   switch (shape.kind) {
     case "nullable":
     case "omittable":
+    case "atMostOne":
     case "list":
-      return kindsIn(shape.of, name);
+      return kindsIn(shape.of, name, levels);
+    case "nestedList":
+      return levels > 0 ? [] : kindsIn(shape.of(), name, 1);
     case "record":
     case "group":
-      return shape.row.columns.flatMap((column) => kindsIn(column.field.shape, column.name));
+      return inRow(shape.row);
     case "variants":
-      return [...shape.variants].flatMap(([kind, { row }]) => [
-        `${name}.${kind}`,
-        ...row.columns.flatMap((column) => kindsIn(column.field.shape, column.name)),
-      ]);
+      return [...shape.variants].flatMap(([kind, { row }]) => [`${name}.${kind}`, ...inRow(row)]);
     default:
       return [];
   }

@@ -104,6 +104,8 @@ export class NaiveMachine {
     switch (command.kind) {
       case "transaction":
         return this.#once(command);
+      case "branchingTransaction":
+        return { kind: "refused", reason: "invalidCommand" };
       case "registerSession": {
         const session = this.#enter({ ...command, sequence: 1, acknowledgedBelow: 1 });
         return typeof session === "string"
@@ -220,7 +222,7 @@ export class NaiveMachine {
     const answer = this.#execute(command);
     session.answers.push({
       sequence,
-      answer: answer.kind === "applied" ? answer : { ...answer, current: "omitted" },
+      answer: answer.kind === "checksFailed" ? { ...answer, current: "omitted" } : answer,
     });
     this.#forgetOverflow();
     return answer;
@@ -265,12 +267,12 @@ export class NaiveMachine {
   }
 
   #forgetOverflow(): void {
+    const outcomesOf = (answer: TransactionResult): number => {
+      if (answer.kind === "applied") return answer.outcomes.length;
+      return answer.kind === "checksFailed" ? answer.failedChecks.length : 0;
+    };
     const bytes = ({ answers }: NaiveSession): number =>
-      answers.reduce(
-        (sum, { answer }) =>
-          sum + 64 + 32 * (answer.kind === "applied" ? answer.outcomes : answer.failedChecks).length,
-        0,
-      );
+      answers.reduce((sum, { answer }) => sum + 64 + 32 * outcomesOf(answer), 0);
     const total = (): number => this.#sessions.reduce((sum, session) => sum + bytes(session), 0);
     while (this.#sessions.length > this.#limits.maxSessions) {
       this.#forget(this.#sessions.reduce((a, b) => a.lastActiveIndex < b.lastActiveIndex ? a : b));

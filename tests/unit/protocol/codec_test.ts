@@ -233,6 +233,37 @@ Deno.test("decodeCommand: more operations than a transaction may have are refuse
   );
 });
 
+Deno.test("decodeCommand: transactions within each other are refused beyond 4 levels, however deep they are", () => {
+  // 91 94 07 90: a list of one operation, a transaction without conditions.
+  const nested = (levels: number): Uint8Array =>
+    new Uint8Array([
+      ...[0x95, 6, 0xc0, 0x90],
+      ...Array.from({ length: levels - 1 }, () => [0x91, 0x94, 7, 0x90]).flat(),
+      ...Array<number>(levels + 1).fill(0x90),
+    ]);
+  assertEquals(decodeCommand(nested(4)).kind, "branchingTransaction");
+  for (const levels of [5, 6, 100_000]) {
+    assertThrows(
+      () => decodeCommand(nested(levels)),
+      DecodeError,
+      "must not be nested in more than 4 levels",
+    );
+  }
+});
+
+Deno.test("decodeCommand: conditions and operations of all nested transactions together are at most 128", () => {
+  const condition = [2, [1, new Uint8Array(1)], 1, 0];
+  const remove = [2, [1, new Uint8Array(1)], false];
+  const command = (count: number): Uint8Array =>
+    encode([6, null, [condition], [[7, Array(63).fill(condition), [], Array(count).fill(remove)]], [remove]]);
+  assertEquals(decodeCommand(command(62)).kind, "branchingTransaction");
+  assertThrows(
+    () => decodeCommand(command(63)),
+    DecodeError,
+    "must not have more than 128 elements, nested ones included",
+  );
+});
+
 /** Decodes bytes; an error must be one of the protocol's. */
 function decodesOrNames<T>(format: Format<T>, bytes: Uint8Array): void {
   try {
