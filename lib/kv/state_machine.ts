@@ -290,6 +290,11 @@ export class StateMachine {
     return { appliedIndex, revision, featureLevel, records, release, [Symbol.dispose]: release };
   }
 
+  /** Returns a view of the keys with their history, for simulations and tests. The caller releases it. O(1). */
+  viewKeys(): StoreView {
+    return this.#store.view();
+  }
+
   /** Throws InvariantError unless the store's whole structure is sound; returns its size. O(keys). */
   checkStructure(): StructureFigures {
     return this.#store.check();

@@ -1,17 +1,25 @@
-/** Checks of applied entries: all nodes apply the same, each write once, and snapshots give the same state as replay. */
+/**
+ * Checks of applied entries: all nodes apply the same, each write once, snapshots give the same state as replay, and every
+ * node's history has the states of past revisions.
+ */
 import {
   type Command,
   type CommandResult,
   MAX_SESSION_WINDOW,
   type StateMachine,
+  writtenValue,
 } from "../../../lib/kv/mod.ts";
 import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "../../support/hashes.ts";
+import { PastStates } from "./past_states.ts";
 import type { Replay } from "./replay.ts";
 
 /** Entries between two checks of the structure of a state machine's store, which visit every key. */
 const ENTRIES_PER_STRUCTURE_CHECK = 64;
+/** Entries between two checks of a node's history, and between two that are made where an entry compacted it. */
+const ENTRIES_PER_HISTORY_CHECK = 32;
+const ENTRIES_PER_COMPACTION_CHECK = 4;
 
 /** An applied transaction, under the revision that it made. */
 export interface AppliedTransaction {
@@ -36,6 +44,7 @@ export class Applied {
   /** By revision, from 1. */
   readonly transactions: AppliedTransaction[] = [];
   readonly #applications = new Map<string, number>();
+  readonly #pastStates = new PastStates();
 
   constructor(options: AppliedOptions) {
     this.#options = options;
@@ -48,6 +57,8 @@ export class Applied {
       this.#options.replay.isSame(machine),
       `the state of a snapshot up to ${machine.appliedIndex} is not what replay gives`,
     );
+    if (machine.historyBytes > 0) this.#options.coverage.count("historiesRestored");
+    this.#checkHistory(machine);
   }
 
   /** Called when a state machine applied an entry. */
@@ -58,12 +69,13 @@ export class Applied {
   ): void {
     if (this.#options.replay.isOwn(machine)) return;
     if (index % ENTRIES_PER_STRUCTURE_CHECK === 0) machine.checkStructure();
-    const { revision, keyCount, sessionCount } = machine;
-    let hash = hashNumbers([revision, keyCount, sessionCount]);
+    const { revision, keyCount, sessionCount, compactedRevision, historyBytes } = machine;
+    let hash = hashNumbers([revision, keyCount, sessionCount, compactedRevision, historyBytes]);
     if (what !== null) hash = hashBytes(encodeResult(what.result), hash);
     const known = this.#results[index - 1];
     if (known !== undefined) {
       this.#options.check(known === hash, `the state after entry ${index} is not the same on all nodes`);
+      this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
       return;
     }
     this.#options.check(
@@ -74,9 +86,30 @@ export class Applied {
     this.#options.replay.apply(index, what?.command);
     if (what !== null) this.#noteApplication(index, what.command, what.result);
     if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
+    this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
+  }
+
+  /** Checks a node's history after some entries; more often after compactions. */
+  #checkHistorySometimes(
+    machine: StateMachine,
+    { index, result }: { readonly index: number; readonly result: CommandResult | null },
+  ): void {
+    const interval = result?.kind === "compacted" ? ENTRIES_PER_COMPACTION_CHECK : ENTRIES_PER_HISTORY_CHECK;
+    if (index % interval === 0) this.#checkHistory(machine);
+  }
+
+  #checkHistory(machine: StateMachine): void {
+    using view = machine.viewKeys();
+    if (view.compactedRevision < view.revision) this.#options.coverage.count("pastReads");
+    const difference = this.#pastStates.difference(view);
+    this.#options.check(
+      difference === null,
+      `the history after entry ${machine.appliedIndex} is wrong: ${difference}`,
+    );
   }
 
   #noteApplication(index: number, command: Command | null, result: CommandResult): void {
+    if (result.kind === "compacted") this.#options.coverage.count("compactions");
     if (result.kind === "sessionsExpired") this.#options.coverage.count("sessionsExpired", result.expired);
     if (result.kind === "refused" && result.reason === "sessionExpired") {
       this.#options.coverage.count("sessionsExpired");
@@ -104,5 +137,10 @@ export class Applied {
       `revision ${result.revision} follows ${this.transactions.length}`,
     );
     this.transactions.push({ index, revision: result.revision, command, result });
+    const changes = command.mutations.map((mutation) => ({
+      key: mutation.key,
+      value: writtenValue(mutation),
+    }));
+    this.#pastStates.note(result.revision, changes);
   }
 }
