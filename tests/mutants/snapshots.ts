@@ -1,6 +1,10 @@
 /** Mutants of snapshots and of the acceptance of nodes, which the simulator must detect. */
-import { SERVER, SIM } from "./checks.ts";
+import { SERVER, SIM, tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
+
+const HISTORY_CRASHES = tests("history", "tests/unit/server/snapshot/history_crash_test.ts");
+const INSPECTION = tests("inspection", "tests/unit/server/inspect_test.ts");
+const STORE_MEMORY = tests("memory", "tests/unit/kv/pages/store_memory_test.ts");
 
 /** Mutants of snapshots and membership as the server has them. */
 export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
@@ -67,6 +71,47 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
       failure: "chunks of two leaders restart each other's transfers, and none completes",
       from: "chunk.term < Math.max(term, this.#current?.term ?? 0)",
       to: "chunk.term < term",
+    },
+  ]),
+  ...inFile("lib/server/tools/loaded_state.ts", [INSPECTION], [
+    {
+      id: "M440",
+      title: "a deep inspection applies entries that are not known to be committed",
+      failure: "it shows a state that the cluster never had",
+      from: "hardState: { commitIndex: lastIndex }",
+      to: "lastIndex",
+    },
+    {
+      id: "M441",
+      title: "a deep inspection reports a structure that is not sound as undamaged",
+      failure: "the exit code says that all is well",
+      from: "return { state: null, damage: [damage] };",
+      to: "return { state: null, damage: [damage].slice(1) };",
+    },
+  ]),
+  ...inFile("lib/kv/state_machine.ts", [HISTORY_CRASHES], [
+    {
+      id: "M442",
+      title: "a snapshot says that no history was compacted",
+      failure: "a restarted node has a history with holes in it",
+      from: "featureLevel, keys.compactedRevision]",
+      to: "featureLevel, 0 * keys.compactedRevision]",
+    },
+    {
+      id: "M443",
+      title: "a snapshot has the versions of deleted keys without their deletion",
+      failure: "a restarted node cannot use its snapshot",
+      from: "for (const address of keys.tombstones()) {",
+      to: "for (const address of [...keys.tombstones()].slice(1)) {",
+    },
+  ]),
+  ...inFile("lib/kv/pages/paged_store.ts", [STORE_MEMORY], [
+    {
+      id: "M444",
+      title: "what only a released view could reach is never freed",
+      failure: "the memory of a node grows with every snapshot",
+      from: "let left = limit - this.#views.reclaim(limit);",
+      to: "let left = limit;",
     },
   ]),
 ];
