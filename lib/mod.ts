@@ -18,7 +18,7 @@ export { KvClient } from "./client/client.ts";
 export type { ClusterClient } from "./client/cluster.ts";
 export * from "./client/errors.ts";
 export type * from "./client/types.ts";
-export type { KeyValue } from "./kv/command.ts";
+export type { KeyValue, KeyVersion } from "./kv/command.ts";
 export type {
   DiskState,
   Member,

@@ -18,7 +18,7 @@ import { unescape } from "./tokenize.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
 import { DEFAULT_TIMEOUT_MS } from "../client/core.ts";
-import type { CallOptions, ReadOptions } from "../client/types.ts";
+import type { CallOptions, ConsistencyOptions, ReadOptions } from "../client/types.ts";
 import { shortened } from "../platform/errors.ts";
 
 /** A positional argument of a command. */
@@ -241,13 +241,19 @@ export const COMMON_OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** Options of commands that read. */
-export const READ_OPTIONS: readonly OptionSpec[] = [
+export const CONSISTENCY_OPTIONS: readonly OptionSpec[] = [
   {
     name: "consistency",
     placeholder: "linearizable|stale",
     help: "stale: what the node that is asked has, even without a leader",
   },
   { name: "stale", placeholder: null, help: "short for --consistency stale" },
+];
+
+/** Options of commands that read the present state, or a past one. */
+export const READ_OPTIONS: readonly OptionSpec[] = [
+  { name: "revision", placeholder: "<n>", help: "as of this revision, while the history has it" },
+  ...CONSISTENCY_OPTIONS,
 ];
 
 /** Switches on escapes in keys and values among the arguments. */
@@ -317,7 +323,10 @@ export function callOptions(invocation: Invocation, context: CommandContext): Ca
 }
 
 /** Returns the same options, with the consistency, for a read. Throws {@link UsageError}. */
-export function readOptions(invocation: Invocation, context: CommandContext): ReadOptions {
+export function consistencyOptions(
+  invocation: Invocation,
+  context: CommandContext,
+): ConsistencyOptions {
   const { options } = invocation;
   const given = choiceOption(options, "consistency", ["linearizable", "stale"]);
   if (given === "linearizable" && options.has("stale")) {
@@ -325,6 +334,14 @@ export function readOptions(invocation: Invocation, context: CommandContext): Re
   }
   const consistency = given ?? (options.has("stale") ? "stale" : "linearizable");
   return { ...callOptions(invocation, context), consistency };
+}
+
+/** Returns the same options, with the revision, for a read of the present state or a past one. Throws {@link UsageError}. */
+export function readOptions(invocation: Invocation, context: CommandContext): ReadOptions {
+  const text = invocation.options.get("revision");
+  const range = { name: "--revision", min: 0, max: Number.MAX_SAFE_INTEGER };
+  const revision = text === undefined ? {} : { revision: integerOfText(text, range) };
+  return { ...consistencyOptions(invocation, context), ...revision };
 }
 
 /** Returns the bytes of the argument `key`, or those of `--key-base64`. Throws {@link UsageError}. */

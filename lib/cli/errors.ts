@@ -15,7 +15,7 @@ export const ExitCode = {
    * cannot fix (the node was removed, or its folder is damaged, missing or another node's).
    */
   no: 1,
-  /** Wrong usage; nothing was done. */
+  /** Wrong usage, or a revision that the history does not have; nothing was done. */
   usage: 2,
   /** The cluster could not be reached, or has no leader; nothing happened. */
   unavailable: 3,
@@ -139,6 +139,8 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "keyTooLarge":
     case "valueTooLarge":
     case "invalidRequest":
+    case "compacted":
+    case "futureRevision":
       return ExitCode.usage;
     case "membershipRefused":
       return ExitCode.no;

@@ -16,6 +16,7 @@ import { DELETE } from "./commands/delete.ts";
 import { EXPORT } from "./commands/export.ts";
 import { GET } from "./commands/get.ts";
 import { HEALTH } from "./commands/health.ts";
+import { COMPACT, HISTORY } from "./commands/history.ts";
 import { IMPORT } from "./commands/import.ts";
 import { LIST } from "./commands/list.ts";
 import { MEMBER_COMMANDS } from "./commands/member.ts";
@@ -71,6 +72,8 @@ export const COMMANDS: readonly Command[] = [
   DELETE,
   LIST,
   CAS,
+  HISTORY,
+  COMPACT,
   STATUS,
   MEMBERS,
   HEALTH,

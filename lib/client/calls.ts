@@ -127,7 +127,7 @@ export class CallRunner {
 
   /** Returns the connection of the first attempt: to any node in turn for a stale read, else to the leader. */
   #firstRoute(request: RequestOf<RequestKind>): NodeConnection | null {
-    const isStale = (request.kind === "get" || request.kind === "list") && request.consistency === "stale";
+    const isStale = "consistency" in request && request.consistency === "stale";
     return isStale ? this.#pool.routeToAny() : this.#pool.route(null);
   }
 
@@ -232,11 +232,15 @@ export class CallRunner {
     }
   }
 
-  #refusal({ code, message, outcome, leader }: ErrorResponse, node: NodeId): AttemptFailure {
+  #refusal(
+    { code, message, outcome, leader, compactedRevision }: ErrorResponse,
+    node: NodeId,
+  ): AttemptFailure {
     if (code === "noLeader" || code === "notLeader" || code === "leadershipLost") {
       this.#pool.noteLeader(node, leader);
     }
-    return { kind: "refused", node, code, message, outcome };
+    const failure = { kind: "refused", node, code, message, outcome } as const;
+    return compactedRevision === undefined ? failure : { ...failure, compactedRevision };
   }
 }
 

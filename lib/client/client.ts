@@ -4,24 +4,29 @@ import { checkFunction, checkObject } from "./argument_checks.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
 import { InternalError } from "./errors.ts";
+import { compact, readHistory, readPage } from "./history.ts";
 import {
   encodeCursor,
   isExpected,
   toBytes,
   toConsistency,
   toKey,
-  toListQuery,
+  toListRequest,
+  toRevision,
   type WriteRequest,
 } from "./input.ts";
 import { MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 import type {
   Bytes,
   CallOptions,
+  CompactResult,
   CompareAndSetRequest,
   CompareAndSetResult,
   ConnectionState,
   ConnectOptions,
   DeleteResult,
+  HistoryOptions,
+  HistoryResult,
   ListOptions,
   ListResult,
   PutResult,
@@ -118,6 +123,8 @@ export class KvClient implements AsyncDisposable {
    * Reads a key; resolves to null when it does not exist. Linearizable by default. A stale read is answered by any node,
    * even one that is cut off from the others; the nodes are asked in turn.
    *
+   * @throws {CompactedError} for a `revision` that the history does not have any more
+   * @throws {FutureRevisionError} for a `revision` above the present one
    * @throws {KvraftError} one of its classes; a read changes nothing
    *
    * @example
@@ -131,13 +138,12 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   async get(key: Bytes, options: ReadOptions = {}): Promise<KeyValue | null> {
-    const request = {
-      kind: "get",
-      key: toKey(key),
-      consistency: toConsistency(options),
-    } as const;
-    const context = this.#core.context(options);
-    const { message } = await this.#core.call(request, { kind: "read", action: "get a key", context });
+    const read = { key: toKey(key), consistency: toConsistency(options) } as const;
+    const revision = toRevision(options.revision);
+    const note = { kind: "read", action: "get a key", context: this.#core.context(options) } as const;
+    const { message } = revision === null
+      ? await this.#core.call({ kind: "get", ...read }, note)
+      : await this.#core.call({ kind: "getAt", ...read, revision }, note);
     return message.entry;
   }
 
@@ -167,8 +173,11 @@ export class KvClient implements AsyncDisposable {
 
   /**
    * Reads one page of the keys in a range, in byte order. Each page is of one revision, and linearizable by default; a
-   * key that changes between two pages is listed as it is when its page is read.
+   * key that changes between two pages is listed as it is when its page is read. With a `revision` all pages are of that
+   * one.
    *
+   * @throws {CompactedError} for a `revision` that the history does not have any more, also in the middle of a listing
+   * @throws {FutureRevisionError} for a `revision` above the present one
    * @throws {KvraftError} one of its classes; a read changes nothing
    *
    * @example Every key that begins with "user/"
@@ -186,13 +195,52 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   async list(options: ListOptions = {}): Promise<ListResult> {
-    const query = toListQuery(options);
-    const request = { kind: "list", query, consistency: toConsistency(options) } as const;
-    const context = this.#core.context(options);
-    const { message } = await this.#core.call(request, { kind: "read", action: "list keys", context });
-    const { entries, more, revision } = message.page;
-    const last = entries.at(-1);
-    return { entries, cursor: more && last !== undefined ? encodeCursor(last.key, query) : null, revision };
+    const request = toListRequest(options);
+    const { entries, more, revision, after } = await readPage(this.#core, request, options);
+    const last = after ?? entries.at(-1)?.key;
+    const cursorOf = { reverse: request.query.reverse, revision: request.revision };
+    return { entries, cursor: more && last !== undefined ? encodeCursor(last, cursorOf) : null, revision };
+  }
+
+  /**
+   * Reads one page of the versions of a key that the history has, the newest first. Linearizable by default.
+   *
+   * @throws {CompactedError} for a page of which the history has nothing any more
+   * @throws {KvraftError} one of its classes; a read changes nothing
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function values(client: KvClient): Promise<(string | null)[]> {
+   *   const { versions } = await client.history("greeting", { limit: 10 });
+   *   return versions.map(({ value }) => value === null ? null : new TextDecoder().decode(value));
+   * }
+   * ```
+   */
+  history(key: Bytes, options: HistoryOptions = {}): Promise<HistoryResult> {
+    return readHistory(this.#core, key, options);
+  }
+
+  /**
+   * Drops the history below a revision: reads as of earlier ones end with {@link CompactedError} from then on. Does nothing
+   * if the history was compacted that far before.
+   *
+   * @throws {FutureRevisionError} for a revision above the present one
+   * @throws {KvraftError} one of its classes; `outcome` says whether the history may have been compacted
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function forgetPast(client: KvClient): Promise<number> {
+   *   const { revision } = await client.list({ limit: 1 });
+   *   return (await client.compact(revision)).compactedRevision;
+   * }
+   * ```
+   */
+  compact(revision: number, options: CallOptions = {}): Promise<CompactResult> {
+    return compact(this.#core, revision, options);
   }
 
   /**

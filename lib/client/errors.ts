@@ -14,6 +14,8 @@ export type KvraftErrorCode =
   | "invalidRequest"
   | "storageFull"
   | "membershipRefused"
+  | "compacted"
+  | "futureRevision"
   | "versionMismatch"
   | "authentication"
   | "busy"
@@ -128,6 +130,30 @@ export class MembershipRefusedError extends KvraftError {
   override readonly name = "MembershipRefusedError";
   /** The stable code of this error. */
   override readonly code = "membershipRefused";
+}
+
+/** The revision to read is below the compacted one: the history is not kept that far back. */
+export class CompactedError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "CompactedError";
+  /** The stable code of this error. */
+  override readonly code = "compacted";
+  /** Reads are possible as of this revision and later ones, until the next compaction. */
+  readonly compactedRevision: number;
+
+  /** `compactedRevision` is the one that the node named. */
+  constructor(message: string, options: KvraftErrorOptions & { readonly compactedRevision: number }) {
+    super(message, options);
+    this.compactedRevision = options.compactedRevision;
+  }
+}
+
+/** The revision to read, or to compact at, is above the present one: no write has made it yet. */
+export class FutureRevisionError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "FutureRevisionError";
+  /** The stable code of this error. */
+  override readonly code = "futureRevision";
 }
 
 /** The node and this client share no version of the protocol, or the node does not know this kind of request. */

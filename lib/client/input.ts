@@ -4,6 +4,7 @@
  */
 import {
   type Check,
+  type HistoryQuery,
   type KeyValue,
   type ListQuery,
   MAX_VALUE_BYTES,
@@ -11,7 +12,14 @@ import {
   type Transaction,
   writtenValue,
 } from "../kv/command.ts";
-import { type CommandProblem, validateCommand, validateKey, validateListQuery } from "../kv/validate.ts";
+import {
+  type CommandProblem,
+  validateCommand,
+  validateHistoryQuery,
+  validateKey,
+  validateListQuery,
+  validateRevision,
+} from "../kv/validate.ts";
 import { AddressError, formatAddress } from "../platform/address.ts";
 import { assertNever } from "../platform/assert.ts";
 import { shortened } from "../platform/errors.ts";
@@ -29,8 +37,9 @@ import {
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {
   Bytes,
+  ConsistencyOptions,
+  HistoryOptions,
   ListOptions,
-  ReadOptions,
   TransactionCheck,
   TransactionMutation,
   TransactionRequest,
@@ -40,9 +49,10 @@ import type {
 const DEFAULT_LIST_LIMIT = 100;
 /** The longest time that a call may take, which is the longest that a timer can measure. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
-/** The first byte of a cursor. */
-const FORWARD = 0;
-const REVERSE = 1;
+/** The bits of the first byte of a cursor: its direction, and whether 8 bytes with the revision follow. */
+const REVERSE_BIT = 1;
+const REVISION_BIT = 2;
+const REVISION_BYTES = 8;
 const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
@@ -115,26 +125,53 @@ export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
 }
 
 /** Returns the consistency of a read. */
-export function toConsistency(options: ReadOptions): Consistency {
+export function toConsistency(options: ConsistencyOptions): Consistency {
   const { consistency = "linearizable" } = checkObject(options, "the options of a read");
   return checkChoice(consistency, CONSISTENCIES, "the consistency");
 }
 
-/** Returns the query of one page of a listing. */
-export function toListQuery(options: ListOptions): ListQuery {
+/** A page of a listing; `revision` is null for the present state. */
+export interface ListRequest {
+  readonly query: ListQuery;
+  readonly revision: number | null;
+}
+
+/** Returns the request of one page of a listing. */
+export function toListRequest(options: ListOptions): ListRequest {
   const reverse = checkBoolean(checkObject(options, "the options of a listing").reverse ?? false, "reverse");
+  const given = toRevision(options.revision);
+  const cursor = options.cursor === undefined || options.cursor === null
+    ? null
+    : decodeCursor(options.cursor, { reverse, revision: given });
   const query: ListQuery = {
     prefix: options.prefix === undefined ? NO_BYTES : toBytes(options.prefix, "prefix"),
     start: options.start === undefined ? null : toBytes(options.start, "start"),
     end: options.end === undefined ? null : toBytes(options.end, "end"),
-    after: options.cursor === undefined || options.cursor === null
-      ? null
-      : decodeCursor(options.cursor, { reverse }),
+    after: cursor === null ? null : cursor.key,
     reverse,
     limit: checkNumber(options.limit ?? DEFAULT_LIST_LIMIT, "limit"),
   };
   throwProblem(validateListQuery(query));
+  return { query, revision: cursor === null ? given : cursor.revision };
+}
+
+/** Returns the query of one page of a key's history. */
+export function toHistoryQuery(key: Bytes, options: HistoryOptions): HistoryQuery {
+  const { limit, before } = checkObject(options, "the options of a history");
+  const query = {
+    key: toBytes(key, "key"),
+    limit: checkNumber(limit ?? DEFAULT_LIST_LIMIT, "limit"),
+    before: before === undefined || before === null ? null : checkNumber(before, "before"),
+  };
+  throwProblem(validateHistoryQuery(query));
   return query;
+}
+
+/** Returns a checked revision; null where none is given. */
+export function toRevision(revision: number | undefined): number | null {
+  if (revision === undefined) return null;
+  throwProblem(validateRevision(checkNumber(revision, "revision")));
+  return revision;
 }
 
 /** Returns a checked timeout. */
@@ -242,31 +279,57 @@ function problemError({ kind, message }: CommandProblem): KvraftError {
   }
 }
 
+/** The listing that a cursor belongs to; `revision` is null for the present state. */
+interface CursorOf {
+  readonly reverse: boolean;
+  readonly revision: number | null;
+}
+
 /**
  * Returns the cursor behind `key`: where the next page begins, as text that a program passes back unread. It names the
- * last key that was given and the direction, and no state of a node, so it stays valid forever and at any node.
+ * last key that was given, the direction and the revision, and no state of a node, so it is valid at any node; without a
+ * revision forever.
  */
-export function encodeCursor(key: Uint8Array, direction: { readonly reverse: boolean }): string {
-  const bytes = new Uint8Array(1 + key.length);
-  bytes[0] = direction.reverse ? REVERSE : FORWARD;
-  bytes.set(key, 1);
+export function encodeCursor(key: Uint8Array, { reverse, revision }: CursorOf): string {
+  const keyStart = revision === null ? 1 : 1 + REVISION_BYTES;
+  const bytes = new Uint8Array(keyStart + key.length);
+  bytes[0] = (reverse ? REVERSE_BIT : 0) | (revision === null ? 0 : REVISION_BIT);
+  if (revision !== null) new DataView(bytes.buffer).setBigUint64(1, BigInt(revision));
+  bytes.set(key, keyStart);
   const base64 = btoa(String.fromCharCode(...bytes));
   return base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Returns the key in a cursor. Throws {@link InvalidRequestError} for other text and for the other direction. */
-export function decodeCursor(cursor: string, direction: { readonly reverse: boolean }): Uint8Array {
-  const bytes = parseBase64Url(checkText(cursor, "a cursor"));
-  const way = bytes === null ? undefined : bytes[0];
-  if (bytes === null || bytes.length < 2 || (way !== FORWARD && way !== REVERSE)) {
+/**
+ * Returns the key and the revision in a cursor. Throws {@link InvalidRequestError} for other text, for the other direction,
+ * and for another revision than the given one.
+ */
+export function decodeCursor(
+  cursor: string,
+  { reverse, revision: given }: CursorOf,
+): { readonly key: Uint8Array; readonly revision: number | null } {
+  const bytes = parseBase64Url(checkText(cursor, "a cursor")) ?? NO_BYTES;
+  const flags = bytes[0] ?? 0;
+  const keyStart = (flags & REVISION_BIT) === 0 ? 1 : 1 + REVISION_BYTES;
+  const revision = keyStart === 1 || bytes.length < keyStart
+    ? null
+    : Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(1));
+  const isSafe = revision === null || Number.isSafeInteger(revision);
+  if (bytes.length <= keyStart || flags > (REVERSE_BIT | REVISION_BIT) || !isSafe) {
     throw new InvalidRequestError(
       "Cannot list: the cursor is not one that a listing gave. Pass it as it came.",
     );
   }
-  if ((way === REVERSE) !== direction.reverse) {
+  if (((flags & REVERSE_BIT) !== 0) !== reverse) {
     throw new InvalidRequestError("Cannot list: the cursor comes from a listing in the other direction.");
   }
-  return bytes.subarray(1);
+  if (given !== null && given !== revision) {
+    const origin = revision === null ? "of the present" : `at revision ${revision}`;
+    throw new InvalidRequestError(
+      `Cannot list at revision ${given}: the cursor comes from a listing ${origin}.`,
+    );
+  }
+  return { key: bytes.subarray(keyStart), revision };
 }
 
 /** Decodes base64url without padding; null for other text. Node 20 has no `Uint8Array.fromBase64`. */

@@ -12,7 +12,9 @@ import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import {
   BusyError,
+  CompactedError,
   ConnectionError,
+  FutureRevisionError,
   InternalError,
   InvalidRequestError,
   KeyTooLargeError,
@@ -70,6 +72,8 @@ export type AttemptFailure =
     readonly code: ErrorCode;
     readonly message: string;
     readonly outcome: Outcome;
+    /** With the code "compacted", of a node that names it. */
+    readonly compactedRevision?: number;
   }
   /** The connection ended first. `left`: whether the request's bytes may have been sent. */
   | { readonly kind: "lost"; readonly node: NodeId; readonly left: boolean; readonly reason: string }
@@ -137,6 +141,8 @@ function decideOnCode(code: ErrorCode, node: NodeId): Decision {
     case "invalidRequest":
     case "storageFull":
     case "membershipRefused":
+    case "compacted":
+    case "futureRevision":
     case "unknownKind":
     case "internal":
       return { kind: "giveUp" };
@@ -150,7 +156,9 @@ export function toError(failure: AttemptFailure, action: string, outcome: Outcom
   const message = `Cannot ${action}: ${describeFailure(failure)} ${describeOutcome(outcome)}`;
   switch (failure.kind) {
     case "refused":
-      return refusalError(failure.code, message, { outcome });
+      return failure.code === "compacted"
+        ? new CompactedError(message, { outcome, compactedRevision: failure.compactedRevision ?? 0 })
+        : refusalError(failure.code, message, { outcome });
     case "lost":
     case "silent":
       return new ConnectionError(message, { outcome });
@@ -165,7 +173,9 @@ export function toError(failure: AttemptFailure, action: string, outcome: Outcom
 export function describeFailure(failure: AttemptFailure): string {
   switch (failure.kind) {
     case "refused":
-      return `node ${failure.node} answered: ${reasonOf(failure.message)}`;
+      return failure.code === "unknownKind"
+        ? `node ${failure.node} runs an older version of kvraft, which does not know this request. Upgrade the node.`
+        : `node ${failure.node} answered: ${reasonOf(failure.message)}`;
     case "lost":
       return `the connection to node ${failure.node} was lost: ${reasonWithin(failure.reason)}.`;
     case "silent":
@@ -192,7 +202,11 @@ export function describeOutcome(outcome: Outcome): string {
 /** The meaning of an unknown outcome where an answer came: the write is not in flight any more. */
 export const MAY_HAVE_BEEN_APPLIED = "It may have been applied: read before trying again.";
 
-function refusalError(code: ErrorCode, message: string, options: KvraftErrorOptions): KvraftError {
+function refusalError(
+  code: Exclude<ErrorCode, "compacted">,
+  message: string,
+  options: KvraftErrorOptions,
+): KvraftError {
   switch (code) {
     case "noLeader":
       return new NoLeaderError(message, options);
@@ -213,6 +227,8 @@ function refusalError(code: ErrorCode, message: string, options: KvraftErrorOpti
       return new StorageFullError(message, options);
     case "membershipRefused":
       return new MembershipRefusedError(message, options);
+    case "futureRevision":
+      return new FutureRevisionError(message, options);
     case "unknownKind":
       return new VersionMismatchError(message, options);
     case "internal":

@@ -1,5 +1,5 @@
 /** Arguments and results of {@link KvClient}. */
-import type { KeyValue } from "../kv/command.ts";
+import type { KeyValue, KeyVersion } from "../kv/command.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 
 export type { NodeId } from "../raft/types.ts";
@@ -41,8 +41,8 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-/** Options of a read. */
-export interface ReadOptions extends CallOptions {
+/** How current a read is. */
+export interface ConsistencyOptions extends CallOptions {
   /**
    * "linearizable": no older than any write acknowledged before the read began. "stale": the state of any node, even
    * without a leader; the nodes are asked in turn, so an answer may be older than the one before it.
@@ -50,6 +50,17 @@ export interface ReadOptions extends CallOptions {
    * @default "linearizable"
    */
   readonly consistency?: "linearizable" | "stale";
+}
+
+/** Options of a read. */
+export interface ReadOptions extends ConsistencyOptions {
+  /**
+   * Reads the store as it was as of this revision, while the history has it. A stale read is answered by any node that
+   * has reached the revision.
+   *
+   * @default the present revision
+   */
+  readonly revision?: number;
 }
 
 /** Options of {@link KvClient.list}: the keys to list. */
@@ -85,11 +96,27 @@ export interface ListOptions extends ReadOptions {
    */
   readonly limit?: number;
   /**
-   * The `cursor` of the page before; null for the first page.
+   * The `cursor` of the page before; null for the first page. That of a page at a `revision` continues at the same one.
    *
    * @default null
    */
   readonly cursor?: string | null;
+}
+
+/** Options of {@link KvClient.history}. */
+export interface HistoryOptions extends ConsistencyOptions {
+  /**
+   * The most versions of a page. It may be exceeded by versions of one revision.
+   *
+   * @default 100
+   */
+  readonly limit?: number;
+  /**
+   * Only versions of revisions below this one: the `before` of the page before; null for the first page.
+   *
+   * @default null
+   */
+  readonly before?: number | null;
 }
 
 /** A condition of a transaction. */
@@ -143,8 +170,29 @@ export interface ListResult {
   readonly entries: readonly KeyValue[];
   /** The cursor for the next page; null when this is the last one. */
   readonly cursor: string | null;
+  /** The revision as of which the page was read. */
+  readonly revision: number;
+}
+
+/** The result of {@link KvClient.history}: one page of the versions of a key. */
+export interface HistoryResult {
+  /**
+   * The newest first. The oldest one that is kept may be of a revision below `compactedRevision`: it is the one that the
+   * key had there.
+   */
+  readonly versions: readonly KeyVersion[];
+  /** The `before` of the next page; null when this is the last one. */
+  readonly before: number | null;
+  /** The history is kept from this revision on. */
+  readonly compactedRevision: number;
   /** The store's revision when the page was read. */
   readonly revision: number;
+}
+
+/** The result of {@link KvClient.compact}. */
+export interface CompactResult {
+  /** The history is kept from this revision on. It is above the requested one if the store was compacted further before. */
+  readonly compactedRevision: number;
 }
 
 /** The result of {@link KvClient.compareAndSet}. */

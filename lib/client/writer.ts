@@ -216,12 +216,7 @@ function readAnswer(
     case "sessionsExpired":
     case "featureLevelRaised":
     case "compacted":
-      throw new InternalError(
-        `Cannot ${action}: the answer is not one to a write. ${MAY_HAVE_BEEN_APPLIED}`,
-        {
-          outcome: "unknown",
-        },
-      );
+      throw notToAWrite(action);
     default:
       assertNever(result);
   }
@@ -239,6 +234,8 @@ function readAnswer(
           "Update its nodes, or use a client of their version.",
         { outcome },
       );
+    case "futureRevision":
+      throw notToAWrite(action);
     case "answerForgotten":
       // The client acknowledges no number before its write has ended, so this is a fault of one side or the other.
       throw new InternalError(
@@ -250,7 +247,14 @@ function readAnswer(
   }
 }
 
-function readResult(bytes: Uint8Array, action: string): CommandResult {
+function notToAWrite(action: string): InternalError {
+  return new InternalError(`Cannot ${action}: the answer is not one to a write. ${MAY_HAVE_BEEN_APPLIED}`, {
+    outcome: "unknown",
+  });
+}
+
+/** Decodes the result of a command; `action` is what the command does, for the error. */
+export function readResult(bytes: Uint8Array, action: string): CommandResult {
   try {
     return decodeResult(bytes);
   } catch (cause) {

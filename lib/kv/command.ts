@@ -31,8 +31,13 @@ export const MAX_LOG_TIME_MS = 2 ** 52;
 export const MAX_COMMAND_BYTES = 8_388_608;
 /** Entries that one page of a listing may have. */
 export const MAX_LIST_ENTRIES = 10_000;
-/** Bytes of keys and values after which a page of a listing ends (it holds at least one entry). */
+/** Bytes of keys and values after which a page of a listing or of a key's history ends (it holds at least one entry). */
 export const LIST_PAGE_BYTES = 4_194_304;
+/**
+ * Versions that a listing at a past revision looks at for one page, about 5 ms of work: the page ends then, even without
+ * an entry.
+ */
+export const LIST_PAGE_VERSIONS = 65_536;
 
 /** A condition that must hold before a transaction applies. */
 export type Check =
@@ -125,11 +130,17 @@ export interface RaiseFeatureLevel {
   readonly level: number;
 }
 
-/** Drops the history up to a revision, from feature level 2 on. Proposed by the leader. */
+/**
+ * Drops the history below a revision, from feature level 2 on. Proposed by clients, and by the leader when the history
+ * exceeds its bounds. It has no session: applying it again changes nothing.
+ */
 export interface Compact {
   /** Discriminates the command. */
   readonly kind: "compact";
-  /** Reads are possible as of this revision and later ones; one that is not above the compacted revision changes nothing. */
+  /**
+   * Reads are possible as of this revision and later ones. One that is not above the compacted revision changes nothing,
+   * one above the present revision is refused.
+   */
   readonly revision: number;
 }
 
@@ -167,6 +178,8 @@ export type RefusalReason =
   | "sessionExpired"
   /** The client had already acknowledged the answer to this sequence number. */
   | "answerForgotten"
+  /** The revision to compact at is above the present one. */
+  | "futureRevision"
   /** The entry's bytes are not a command of this version. */
   | "invalidCommand";
 
@@ -238,8 +251,47 @@ export interface ListQuery {
 export interface ListPage {
   /** In the direction of the listing. */
   readonly entries: readonly KeyValue[];
-  /** Whether the range has entries after the last one. */
+  /** Whether the range may have entries after those of the page. */
   readonly more: boolean;
-  /** The store's revision as of which the page was read. */
+  /** The revision as of which the page was read. */
+  readonly revision: number;
+  /** Where the next page continues, if that is not after the last entry: {@link LIST_PAGE_VERSIONS} ended the page. */
+  readonly after: Uint8Array | null;
+}
+
+/** The part of a key's history that is read. */
+export interface HistoryQuery {
+  /** 1 … MAX_KEY_BYTES bytes. */
+  readonly key: Uint8Array;
+  /** 1 … MAX_LIST_ENTRIES. */
+  readonly limit: number;
+  /** Only versions of revisions below this one; null for all. */
+  readonly before: number | null;
+}
+
+/** A version of a key: what one put or delete wrote. */
+export interface KeyVersion {
+  /** Revision of the write that created the key; 0 for a deletion. */
+  readonly createRevision: number;
+  /** Revision of this version. */
+  readonly modRevision: number;
+  /** Puts since the key's creation; 0 for a deletion. */
+  readonly version: number;
+  /** Null for a deletion. */
+  readonly value: Uint8Array | null;
+}
+
+/** One page of the history of a key. */
+export interface HistoryPage {
+  /**
+   * The newest first. The oldest one may be of a revision below the compacted one: it is the one that reads at the
+   * compacted revision return. The versions of one revision are in one page, which may exceed the limit by them.
+   */
+  readonly versions: readonly KeyVersion[];
+  /** Whether the history has versions of lower revisions. */
+  readonly more: boolean;
+  /** The history is kept from this revision on. */
+  readonly compactedRevision: number;
+  /** The present revision. */
   readonly revision: number;
 }

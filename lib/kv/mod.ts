@@ -7,7 +7,6 @@
  * it has no encodings, clock or randomness.
  *
  * Not included:
- * - reads of older versions of a key: the history is kept from feature level 2 on, and no request reads it yet;
  * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are;
  * - reads in a transaction: a failed check returns the key's current state, which is what retry loops need.
  */
@@ -26,6 +25,19 @@ export type { TransactionResult } from "./record.ts";
 export type { StructureFigures } from "./pages/check_store.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";
-export { type Restoring, StateMachine, type StateMachineOptions, type StateView } from "./state_machine.ts";
-export { keepsStoreLimits, validateCommand, validateKey, validateListQuery } from "./validate.ts";
+export {
+  type Readability,
+  type Restoring,
+  StateMachine,
+  type StateMachineOptions,
+  type StateView,
+} from "./state_machine.ts";
+export {
+  keepsStoreLimits,
+  validateCommand,
+  validateHistoryQuery,
+  validateKey,
+  validateListQuery,
+  validateRevision,
+} from "./validate.ts";
 export type { CommandLimits, CommandProblem } from "./validate.ts";

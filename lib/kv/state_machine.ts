@@ -7,6 +7,8 @@
 import type {
   Command,
   CommandResult,
+  HistoryPage,
+  HistoryQuery,
   KeyValue,
   ListPage,
   ListQuery,
@@ -29,7 +31,7 @@ import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
 import { StoreLoader } from "./pages/store_loader.ts";
-import { Store } from "./store.ts";
+import { type Past, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
 export interface StateMachineOptions {
@@ -57,6 +59,12 @@ export interface StateView extends Disposable {
   /** Ends the view, whose records must not be read any more. */
   release(): void;
 }
+
+/**
+ * Whether the state as of a revision can be read: it is above the present revision (`futureRevision`), below the
+ * compacted one, or the state has no history, since its feature level is too low.
+ */
+export type Readability = "readable" | "futureRevision" | "compacted" | "noHistory";
 
 /** A state machine that is being restored, record by record in the order of a view. */
 export interface Restoring {
@@ -265,6 +273,31 @@ export class StateMachine {
     return this.#store.list(query, this.#revision);
   }
 
+  /**
+   * Returns whether the state as of a revision can be read ({@link getAt}, {@link listAt}, and {@link history} before the
+   * next one).
+   */
+  readability(revision: number): Readability {
+    if (this.#featureLevel < HISTORY_LEVEL) return "noHistory";
+    if (revision > this.#revision) return "futureRevision";
+    return revision < this.#store.compactedRevision ? "compacted" : "readable";
+  }
+
+  /** Returns the state of a key as of a readable revision, or null. The result's `key` is the array passed in. */
+  getAt(key: Uint8Array, revision: number): Past<KeyValue | null> {
+    return this.#store.getAt(key, revision);
+  }
+
+  /** Returns one page of a range as of a readable revision. */
+  listAt(query: ListQuery, revision: number): Past<ListPage> {
+    return this.#store.listAt(query, revision);
+  }
+
+  /** Returns one page of the history of a key. */
+  history(query: HistoryQuery): Past<HistoryPage> {
+    return this.#store.history(query);
+  }
+
   /** Returns a view of the current state; later changes are copy-on-write. The caller releases it. O(1) in the keys. */
   snapshot(): StateView {
     const appliedIndex = this.#appliedIndex;
@@ -340,8 +373,9 @@ export class StateMachine {
   }
 
   #compact(revision: number): CommandResult {
-    const isValid = Number.isSafeInteger(revision) && revision >= 0 && revision <= this.#revision;
+    const isValid = Number.isSafeInteger(revision) && revision >= 0;
     if (!isValid || this.#featureLevel < HISTORY_LEVEL) return refused("invalidCommand");
+    if (revision > this.#revision) return refused("futureRevision");
     this.#store.compact(revision);
     return { kind: "compacted", revision: this.#store.compactedRevision };
   }

@@ -5,8 +5,12 @@
 import { equals } from "@std/bytes";
 import {
   type Check,
+  type HistoryPage,
+  type HistoryQuery,
   type KeyValue,
+  type KeyVersion,
   LIST_PAGE_BYTES,
+  LIST_PAGE_VERSIONS,
   type ListPage,
   type ListQuery,
   MAX_LIST_ENTRIES,
@@ -20,6 +24,13 @@ import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assertNever } from "../platform/assert.ts";
 import { SlabCopier } from "../platform/slab.ts";
+
+/** The result of a read of the past. */
+export interface Past<T> {
+  readonly result: T;
+  /** Number of versions that were read for it: a measure of its time. */
+  readonly looked: number;
+}
 
 /** The ordered map from keys to values. */
 export class Store {
@@ -150,19 +161,73 @@ export class Store {
       pageBytes += keyLength + valueLength;
       copiedBytes += records.isLarge(address) ? keyLength : keyLength + valueLength;
     }
-    // One buffer for all: a buffer for each entry would take many times longer than filling it.
-    const buffer = new Uint8Array(copiedBytes);
-    let end = 0;
-    const entries = found.map((address) => {
-      const start = end;
-      const copied = records.keyAndValue(address);
-      buffer.set(copied, start);
-      end += copied.length;
-      const keyEnd = start + records.keyLength(address);
-      const value = records.isLarge(address) ? records.value(address) : buffer.subarray(keyEnd, end);
-      return this.#pages.keyValue(address, buffer.subarray(start, keyEnd), value);
-    });
-    return { entries, more: cursor.left > 0, revision };
+    const entries = this.#entries(found, copiedBytes);
+    return { entries, more: cursor.left > 0, revision, after: null };
+  }
+
+  /** Returns the state of a key as of a revision, or null. */
+  getAt(key: Uint8Array, revision: number): Past<KeyValue | null> {
+    const versions = this.#pages.pastVersions();
+    const address = this.#pages.getAt(key, revision, versions);
+    const result = address === 0 ? null : this.#pages.keyValue(address, key, this.#ownedValue(address));
+    return { result, looked: versions.looked };
+  }
+
+  /**
+   * Returns one page of a range as of a past revision. It ends early, even without entries, when it has read
+   * {@link LIST_PAGE_VERSIONS} versions: of keys that were changed often since, were created later, or were deleted
+   * before.
+   */
+  listAt(query: ListQuery, revision: number): Past<ListPage> {
+    const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
+    const { records } = this.#pages;
+    const cursor = this.#pages.scanAt(scanOf(query), revision);
+    const found: number[] = [];
+    let pageBytes = 0;
+    let copiedBytes = 0;
+    // The last version read is not in the page if that is full: it shows that there is more.
+    let address = cursor.next(LIST_PAGE_VERSIONS);
+    while (address !== 0 && found.length < limit && pageBytes < LIST_PAGE_BYTES) {
+      const [keyLength, valueLength] = [records.keyLength(address), records.valueLength(address)];
+      found.push(address);
+      pageBytes += keyLength + valueLength;
+      copiedBytes += records.isLarge(address) ? keyLength : keyLength + valueLength;
+      address = cursor.next(LIST_PAGE_VERSIONS);
+    }
+    const entries = this.#entries(found, copiedBytes);
+    const isUnfinished = address === 0 && !cursor.isAtEnd;
+    const after = isUnfinished ? records.key(cursor.last).slice() : null;
+    return {
+      result: { entries, more: address !== 0 || isUnfinished, revision, after },
+      looked: cursor.looked,
+    };
+  }
+
+  /** Returns one page of the history of a key. */
+  history({ key, limit, before }: HistoryQuery): Past<HistoryPage> {
+    const { records, revision, compactedRevision } = this.#pages;
+    const past = this.#pages.pastVersions();
+    const versions: KeyVersion[] = [];
+    let address = this.#pages.newestUpTo(key, before === null ? revision : before - 1, past);
+    // A deletion that is not in the history is not shown, as that of a key that was never there.
+    if (address !== 0 && !this.#pages.isInHistory(address)) address = 0;
+    let pageBytes = 0;
+    let lastRevision = 0;
+    for (; address !== 0; address = this.#pages.previous(address)) {
+      const modRevision = records.modRevision(address);
+      const isFull = versions.length >= Math.min(limit, MAX_LIST_ENTRIES) || pageBytes >= LIST_PAGE_BYTES;
+      if (isFull && modRevision !== lastRevision) break;
+      lastRevision = modRevision;
+      pageBytes += records.valueLength(address);
+      versions.push({
+        createRevision: records.createRevision(address),
+        modRevision,
+        version: records.version(address),
+        value: records.isPut(address) ? this.#ownedValue(address) : null,
+      });
+    }
+    const result = { versions, more: address !== 0, compactedRevision, revision };
+    return { result, looked: past.looked + versions.length };
   }
 
   /** Returns a view of all keys as of now; later writes do not change it. The caller releases it. O(1). */
@@ -179,6 +244,23 @@ export class Store {
   #bytesOf(key: Uint8Array): number {
     const address = this.#pages.get(key);
     return address === 0 ? 0 : key.length + this.#pages.records.valueLength(address);
+  }
+
+  /** Returns versions as objects that own their keys and small values, which have `copiedBytes` in all. */
+  #entries(found: readonly number[], copiedBytes: number): KeyValue[] {
+    const { records } = this.#pages;
+    // One buffer for all: a buffer for each entry would take many times longer than filling it.
+    const buffer = new Uint8Array(copiedBytes);
+    let end = 0;
+    return found.map((address) => {
+      const start = end;
+      const copied = records.keyAndValue(address);
+      buffer.set(copied, start);
+      end += copied.length;
+      const keyEnd = start + records.keyLength(address);
+      const value = records.isLarge(address) ? records.value(address) : buffer.subarray(keyEnd, end);
+      return this.#pages.keyValue(address, buffer.subarray(start, keyEnd), value);
+    });
   }
 
   #ownedValue(address: number): Uint8Array {

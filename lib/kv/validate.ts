@@ -8,6 +8,7 @@
 import {
   type Check,
   type Command,
+  type HistoryQuery,
   type ListQuery,
   MAX_COMMAND_BYTES,
   MAX_KEY_BYTES,
@@ -67,7 +68,7 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
     case "raiseFeatureLevel":
       return invalid("Cannot raise the feature level: only the leader does.");
     case "compact":
-      return invalid("Cannot compact the history: only the leader does.");
+      return validateRevision(command.revision);
     default:
       return assertNever(command);
   }
@@ -91,14 +92,30 @@ export function validateKey(key: Uint8Array): CommandProblem | null {
 
 /** Returns the problem of a listing, or null when it is valid. */
 export function validateListQuery(query: ListQuery): CommandProblem | null {
-  const { limit } = query;
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIST_ENTRIES) {
-    return invalid(
-      `Cannot list ${limit} entries a page: the limit is an integer from 1 to ${MAX_LIST_ENTRIES}.`,
-    );
-  }
   const bounds = [query.prefix, query.start, query.end, query.after];
-  return firstProblem(bounds, (bound) => bound === null ? null : validateKeyLength(bound));
+  return validateLimit(query.limit) ??
+    firstProblem(bounds, (bound) => bound === null ? null : validateKeyLength(bound));
+}
+
+/** Returns the problem of a read of a key's history, or null when it is valid. */
+export function validateHistoryQuery({ key, limit, before }: HistoryQuery): CommandProblem | null {
+  const problem = validateKey(key) ?? validateLimit(limit);
+  if (problem !== null || before === null) return problem;
+  if (before === 0) return invalid("Cannot read the history before revision 0: no version is older.");
+  return validateRevision(before);
+}
+
+/** Returns the problem of a revision that a client sends, or null when it is valid. */
+export function validateRevision(revision: number): CommandProblem | null {
+  if (Number.isSafeInteger(revision) && revision >= 0) return null;
+  return invalid(`Cannot use ${revision} as a revision: revisions are integers from 0 up.`);
+}
+
+function validateLimit(limit: number): CommandProblem | null {
+  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= MAX_LIST_ENTRIES) return null;
+  return invalid(
+    `Cannot list ${limit} entries a page: the limit is an integer from 1 to ${MAX_LIST_ENTRIES}.`,
+  );
 }
 
 function validateTransaction(transaction: Transaction, limits: CommandLimits): CommandProblem | null {

@@ -33,12 +33,13 @@ import {
   list,
   nullable,
   numbered,
+  omittable,
   oneOf,
   sentence,
   text,
   trailing,
 } from "./field.ts";
-import { KEY_VALUE } from "./key_value.ts";
+import { KEY_VALUE, KEY_VERSION } from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import {
   CONSISTENCY,
@@ -138,6 +139,14 @@ function request<N extends number, A extends ServerMessage["kind"], F extends Fi
 
 const CONSISTENCY_NUMBER = numbered(CONSISTENCY);
 const ENTRY = copiedOnce(nullable(KEY_VALUE));
+const LIST_QUERY = group({
+  prefix: bytes(),
+  start: nullable(bytes()),
+  end: nullable(bytes()),
+  after: nullable(bytes()),
+  reverse: boolean(),
+  limit: integer(),
+});
 
 const REQUESTS = {
   /** A write. `command`: an encoded transaction or registerSession; these very bytes become the log entry's data. */
@@ -158,17 +167,7 @@ const REQUESTS = {
     }),
   }),
   /** Reads one page of a range. */
-  list: request(42, "listResult", {
-    query: group({
-      prefix: bytes(),
-      start: nullable(bytes()),
-      end: nullable(bytes()),
-      after: nullable(bytes()),
-      reverse: boolean(),
-      limit: integer(),
-    }),
-    consistency: CONSISTENCY_NUMBER,
-  }),
+  list: request(42, "listResult", { query: LIST_QUERY, consistency: CONSISTENCY_NUMBER }),
   /** Asks this node for its status. */
   status: request(43, "statusResult", {}),
   /** Asks this node for the hash of its state, to compare replicas. */
@@ -189,6 +188,19 @@ const REQUESTS = {
   readSnapshot: request(48, "snapshotPart", { snapshotId: integer(), offset: integer() }),
   /** Drops the file of a snapshot. */
   closeSnapshot: request(49, "snapshotClosed", { snapshotId: integer() }),
+  /** Reads one key as of a revision. A request of its own, since older nodes would ignore a revision in `get`. */
+  getAt: request(50, "getResult", { key: bytes(), revision: integer(), consistency: CONSISTENCY_NUMBER }),
+  /** Reads one page of a range as of a revision. */
+  listAt: request(51, "listResult", {
+    query: LIST_QUERY,
+    consistency: CONSISTENCY_NUMBER,
+    revision: integer(),
+  }),
+  /** Reads the versions of one key, from the newest one below the revision `before` on. */
+  keyHistory: request(52, "keyHistoryResult", {
+    query: group({ key: bytes(), limit: integer(), before: nullable(integer()) }),
+    consistency: CONSISTENCY_NUMBER,
+  }),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -222,7 +234,12 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   }),
   listResult: frame(72, {
     requestId: integer(1),
-    page: group({ entries: list(KEY_VALUE), more: boolean(), revision: integer() }),
+    page: group({
+      entries: list(KEY_VALUE),
+      more: boolean(),
+      revision: integer(),
+      after: trailing(nullable(bytes()), null),
+    }),
   }),
   statusResult: frame(73, { requestId: integer(1), status: STATUS }),
   /** `hash`: SHA-256 of the canonical bytes of the state, in hexadecimal. */
@@ -236,9 +253,14 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   transferLeadershipResult: frame(75, { requestId: integer(1), leader: integer(1) }),
   /**
    * A request that was not done. `requestId` is 0 when it could not be read; `leader` is the node that leads, as far as
-   * this node knows.
+   * this node knows; `compactedRevision` is there with the code "compacted".
    */
-  error: frame(76, { requestId: integer(), ...REFUSAL, leader: nullable(integer(1)) }),
+  error: frame(76, {
+    requestId: integer(),
+    ...REFUSAL,
+    leader: nullable(integer(1)),
+    compactedRevision: omittable(integer(), undefined),
+  }),
   /** Sent unasked to every client when this node learns of another leader. */
   leader: frame(77, { leader: nullable(integer(1)), term: integer() }),
   /** The members after the change. */
@@ -267,6 +289,15 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
    * lists, the one with the higher `appliedIndex` is the newer.
    */
   members: frame(82, { appliedIndex: integer(), members: MEMBERS }),
+  keyHistoryResult: frame(83, {
+    requestId: integer(1),
+    page: group({
+      versions: list(KEY_VERSION),
+      more: boolean(),
+      compactedRevision: integer(),
+      revision: integer(),
+    }),
+  }),
 });
 
 /** Any request of a client. */

@@ -165,7 +165,12 @@ export const RESULT = variants("result", {
     position: POSITION,
   }),
   refused: frame(5, {
-    reason: oneOf<RefusalReason>({ sessionExpired: true, answerForgotten: true, invalidCommand: true }),
+    reason: oneOf<RefusalReason>({
+      sessionExpired: true,
+      answerForgotten: true,
+      invalidCommand: true,
+      futureRevision: true,
+    }),
   }),
 });
 

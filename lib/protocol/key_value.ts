@@ -1,7 +1,7 @@
-/** The bytes of a key with its value and its numbers: in the answers to reads and in the results of transactions. */
-import type { KeyValue } from "../kv/command.ts";
-import { bytes, type Field, integer } from "./field.ts";
-import { recordByHand } from "./schema.ts";
+/** The bytes of a key with its value and its numbers, and of its versions: in the answers to reads and in results. */
+import type { KeyValue, KeyVersion } from "../kv/command.ts";
+import { bytes, type Field, integer, nullable } from "./field.ts";
+import { record, recordByHand } from "./schema.ts";
 
 /** A key with its value and its three numbers. */
 export const KEY_VALUE: Field<KeyValue> = recordByHand(
@@ -32,3 +32,16 @@ export const KEY_VALUE: Field<KeyValue> = recordByHand(
   ({ createRevision, modRevision }) =>
     createRevision > modRevision ? "createRevision must not be above modRevision" : null,
 );
+
+/** A version of a key. */
+export const KEY_VERSION: Field<KeyVersion> = record("version", {
+  createRevision: integer(),
+  modRevision: integer(1),
+  version: integer(),
+  value: nullable(bytes()),
+}, ({ createRevision, version, value }) => {
+  const isDeletion = value === null;
+  return isDeletion === (createRevision === 0) && isDeletion === (version === 0)
+    ? null
+    : "createRevision and version must be 0 for a deletion, and above 0 for a put";
+});

@@ -127,6 +127,10 @@ export const ERROR_CODES = [
   "storageFull",
   /** The membership may not be changed so, or not now; the message says why. */
   "membershipRefused",
+  /** The revision to read is below the compacted one, which the error names. */
+  "compacted",
+  /** The revision to read, or to compact at, is above the present one. */
+  "futureRevision",
   /** A frame of a kind that this node does not know. */
   "unknownKind",
   /** This node is stopping. */

@@ -1,11 +1,20 @@
 /** Serves clients: every request gets one reply, at once or when its write, read or change is finished. */
 import { assertNever } from "../platform/assert.ts";
-import { type CommandProblem, validateKey, validateListQuery } from "../kv/mod.ts";
+import {
+  type CommandProblem,
+  type ListPage,
+  type StateMachine,
+  validateHistoryQuery,
+  validateKey,
+  validateListQuery,
+} from "../kv/mod.ts";
 import type { ClientRequest, ServerMessage } from "../protocol/client_frames.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
+  futureRevision,
+  noHistory,
   notApplied,
   Reply,
   type ReplyOptions,
@@ -17,7 +26,14 @@ import type { Membership } from "./membership/membership.ts";
 import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 import type { LeadershipTransfers, TransferClient } from "./leadership_transfer.ts";
 import type { Replica } from "./replica.ts";
-import { type Read, type ReadQueue, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
+import {
+  type Read,
+  type ReadQueue,
+  type ReadRequest,
+  ReadScheduler,
+  type ReadSize,
+  requestBytes,
+} from "./read_scheduler.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { Writes } from "./writes.ts";
 import type { SnapshotDownloads } from "./snapshot/downloads.ts";
@@ -80,9 +96,13 @@ export class ClientService {
           reply.send({ kind: "writeResult", requestId, result: answer.result });
         });
       case "get":
+      case "getAt":
         return this.#read({ request, reply }, client, validateKey(request.key));
       case "list":
+      case "listAt":
         return this.#read({ request, reply }, client, validateListQuery(request.query));
+      case "keyHistory":
+        return this.#read({ request, reply }, client, validateHistoryQuery(request.query));
       case "status":
         return reply.send({ kind: "statusResult", requestId, status: status() });
       case "stateHash":
@@ -123,8 +143,13 @@ export class ClientService {
   #read(read: Read, client: ClientWork, problem: CommandProblem | null): void {
     const { request, reply } = read;
     if (problem !== null) return reply.refuse(notApplied(problem.kind, problem.message));
-    if (request.consistency === "stale") return client.reads.add(read);
     const { driver, replica } = this.#options;
+    const isStale = request.consistency === "stale";
+    // A stale read of a revision that this node has not reached waits for it as a linearizable read does: the pages of a
+    // listing are read from several nodes.
+    if (isStale && (pastRevision(request) ?? 0) <= replica.stateMachine.revision) {
+      return client.reads.add(read);
+    }
     const bytes = requestBytes(read);
     if (this.#askedBytes + bytes > MAX_ASKED_BYTES) {
       return reply.refuse(notApplied("busy", "Cannot read: too many reads wait. Try again later."));
@@ -145,29 +170,98 @@ export class ClientService {
       return this.#answerFromState(read);
     } catch (error) {
       read.reply.fail(error);
-      return { entries: 0, bytes: 0 };
+      return NOTHING_READ;
     }
   }
 
   #answerFromState({ request, reply }: Read): ReadSize {
     const { requestId } = request;
     const { stateMachine } = this.#options.replica;
+    const refusal = pastRefusal(request, stateMachine);
+    if (refusal !== null) {
+      reply.refuse(refusal);
+      return NOTHING_READ;
+    }
     switch (request.kind) {
       case "get": {
         const entry = stateMachine.get(request.key);
         const { revision } = stateMachine;
         reply.send({ kind: "getResult", requestId, entry, revision });
-        return { entries: 0, bytes: entry?.value.length ?? 0 };
+        return { entries: 0, bytes: entry?.value.length ?? 0, looked: 0 };
+      }
+      case "getAt": {
+        const { revision } = request;
+        const { result: entry, looked } = stateMachine.getAt(request.key, revision);
+        reply.send({ kind: "getResult", requestId, entry, revision });
+        return { entries: 0, bytes: entry?.value.length ?? 0, looked };
       }
       case "list": {
         const page = stateMachine.list(request.query);
         reply.send({ kind: "listResult", requestId, page });
-        const bytes = page.entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
-        return { entries: page.entries.length, bytes };
+        return { entries: page.entries.length, bytes: bytesOf(page), looked: 0 };
+      }
+      case "listAt": {
+        const { result: page, looked } = stateMachine.listAt(request.query, request.revision);
+        reply.send({ kind: "listResult", requestId, page });
+        return { entries: page.entries.length, bytes: bytesOf(page), looked };
+      }
+      case "keyHistory": {
+        const { result: page, looked } = stateMachine.history(request.query);
+        reply.send({ kind: "keyHistoryResult", requestId, page });
+        const bytes = page.versions.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
+        return { entries: page.versions.length, bytes, looked };
       }
       default:
         return assertNever(request);
     }
+  }
+}
+
+const NOTHING_READ: ReadSize = { entries: 0, bytes: 0, looked: 0 };
+
+function bytesOf({ entries }: ListPage): number {
+  return entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+}
+
+/** Returns the revision as of which a read is; null for one of the present. */
+function pastRevision(request: ReadRequest): number | null {
+  switch (request.kind) {
+    case "get":
+    case "list":
+      return null;
+    case "getAt":
+    case "listAt":
+      return request.revision;
+    case "keyHistory":
+      return request.query.before === null ? null : request.query.before - 1;
+    default:
+      return assertNever(request);
+  }
+}
+
+/** Returns why the state cannot answer a read of the past, or null. */
+function pastRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
+  if (request.kind === "get" || request.kind === "list") return null;
+  const { revision: present, compactedRevision } = stateMachine;
+  const revision = pastRevision(request) ?? present;
+  const readability = stateMachine.readability(revision);
+  switch (readability) {
+    case "readable":
+      return null;
+    case "noHistory":
+      return noHistory();
+    case "futureRevision":
+      return futureRevision(revision, present);
+    case "compacted":
+      return {
+        ...notApplied(
+          "compacted",
+          `Cannot read as of revision ${revision}: the history is kept from revision ${compactedRevision} on.`,
+        ),
+        compactedRevision,
+      };
+    default:
+      return assertNever(readability);
   }
 }
 

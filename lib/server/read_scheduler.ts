@@ -2,12 +2,13 @@
  * Answers reads in turns of the event loop, so that a client that reads much delays no other.
  *
  * A turn has a budget of READ_TURN_BYTES. The reads beyond it wait, those of each connection in their order, until a timer
- * fires, before which everything that arrived is handled. Waiting gets are answered before lists, the connections take
- * turns, and at least one list is answered a turn, so a get waits for one page at most.
+ * fires, before which everything that arrived is handled. Waiting gets are answered before pages (of listings and
+ * histories), the connections take turns, and at least one page is answered a turn, so a get waits for one page at most.
  *
  * Reads also wait while the client does not receive answers (`isHeld`), before anything is built for them. A read that is
  * answered later than it was confirmed is still linearizable: the state only advances.
  */
+import { assertNever } from "../platform/assert.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { RequestFrame } from "../protocol/client_frames.ts";
 import type { Reply } from "./reply.ts";
@@ -17,17 +18,23 @@ export const READ_TURN_BYTES = 4_194_304;
 /** Cost of a read besides the bytes of its answer, and of each entry of a page, as an equivalent in bytes copied. */
 const READ_BYTES = 1_024;
 const ENTRY_BYTES = 512;
+/** Cost of each version that a read of the past looks at. */
+const VERSION_BYTES = 64;
+
+/** The request of a read: of one key, or of a page. */
+export type ReadRequest = RequestFrame<"get" | "getAt" | "list" | "listAt" | "keyHistory">;
 
 /** A read with its reply. */
 export interface Read {
-  readonly request: RequestFrame<"get"> | RequestFrame<"list">;
+  readonly request: ReadRequest;
   readonly reply: Reply;
 }
 
-/** The size of an answer. */
+/** The size of an answer, and the number of versions that were looked at for it besides those in it. */
 export interface ReadSize {
   readonly entries: number;
   readonly bytes: number;
+  readonly looked: number;
 }
 
 /** The dependencies of the scheduler. */
@@ -44,7 +51,7 @@ export interface ReadSchedulerOptions {
 /** The reads of all connections of a node. */
 export class ReadScheduler {
   readonly #options: ReadSchedulerOptions;
-  /** Queues whose next read is a get, and those whose next read is a list; the one that waits longest is first. */
+  /** Queues whose next read is a get, and those whose next read is a page; the one that waits longest is first. */
   readonly #gets = new Set<ReadQueue>();
   readonly #lists = new Set<ReadQueue>();
   readonly #queues = new Set<ReadQueue>();
@@ -66,15 +73,15 @@ export class ReadScheduler {
 
   /** Whether a read may be answered in this turn, before the waiting ones. */
   mayAnswer({ request }: Read): boolean {
-    const waiting = request.kind === "get" ? this.#gets : this.#lists;
+    const waiting = isGet(request) ? this.#gets : this.#lists;
     return this.#leftBytes > 0 && waiting.size === 0;
   }
 
   /** Answers a read now. */
   answer(read: Read): void {
     if (this.#isStopped) return this.#options.refused(read);
-    const { entries, bytes } = this.#options.answer(read);
-    this.#leftBytes -= READ_BYTES + entries * ENTRY_BYTES + bytes;
+    const { entries, bytes, looked } = this.#options.answer(read);
+    this.#leftBytes -= READ_BYTES + entries * ENTRY_BYTES + looked * VERSION_BYTES + bytes;
     if (this.#isTurnOpen) return;
     this.#isTurnOpen = true;
     this.#options.clock.endOfTurn(this.#endTurn);
@@ -85,7 +92,7 @@ export class ReadScheduler {
     if (this.#isStopped) { for (const read of queue.takeAll()) this.#options.refused(read); }
     const next = queue.next;
     if (next === null) return;
-    (next.request.kind === "get" ? this.#gets : this.#lists).add(queue);
+    (isGet(next.request) ? this.#gets : this.#lists).add(queue);
     this.#timer ??= this.#options.clock.after(0, this.#serveWaiting);
   }
 
@@ -221,9 +228,25 @@ export class ReadQueue {
 
 /** Returns the memory that a waiting read takes: its keys and a fixed amount. */
 export function requestBytes({ request }: Read): number {
-  if (request.kind === "get") return READ_BYTES + request.key.length;
-  const { prefix, start, end, after } = request.query;
-  return READ_BYTES + prefix.length + (start?.length ?? 0) + (end?.length ?? 0) + (after?.length ?? 0);
+  switch (request.kind) {
+    case "get":
+    case "getAt":
+      return READ_BYTES + request.key.length;
+    case "keyHistory":
+      return READ_BYTES + request.query.key.length;
+    case "list":
+    case "listAt": {
+      const { prefix, start, end, after } = request.query;
+      return READ_BYTES + prefix.length + (start?.length ?? 0) + (end?.length ?? 0) + (after?.length ?? 0);
+    }
+    default:
+      return assertNever(request);
+  }
+}
+
+/** Whether a read is of one key, and so is answered before those of pages. */
+function isGet({ kind }: ReadRequest): boolean {
+  return kind === "get" || kind === "getAt";
 }
 
 function first(queues: Set<ReadQueue>): ReadQueue | null {

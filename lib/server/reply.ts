@@ -14,6 +14,8 @@ export interface ErrorAnswer {
   /** A sentence for a person. */
   readonly message: string;
   readonly outcome: Outcome;
+  /** With the code "compacted": reads are possible as of this revision and later ones. */
+  readonly compactedRevision?: number;
 }
 
 /** The end of a write: its encoded result, valid during the call that passes it, or the reason why there is none. */
@@ -27,6 +29,22 @@ export function notApplied(code: ErrorCode, message: string): ErrorAnswer {
 /** Returns the refusal of a request that may have taken effect, or may do so later. */
 export function unknownOutcome(code: ErrorCode, message: string): ErrorAnswer {
   return { kind: "error", code, message, outcome: "unknown" };
+}
+
+/** Returns the refusal of a read or compaction of the history while older nodes know of none. */
+export function noHistory(): ErrorAnswer {
+  return notApplied(
+    "invalidRequest",
+    "Cannot use the history: every node of the cluster must run kvraft 0.2 or later.",
+  );
+}
+
+/** Returns the refusal of a revision that no write has made yet. */
+export function futureRevision(revision: number, present: number): ErrorAnswer {
+  return notApplied(
+    "futureRevision",
+    `Cannot use revision ${revision}: it is above the present one, ${present}.`,
+  );
 }
 
 /** The connection that a reply goes to. */
@@ -67,10 +85,11 @@ export class Reply {
   }
 
   /** Sends a refusal. */
-  refuse({ code, message, outcome }: ErrorAnswer): void {
+  refuse({ code, message, outcome, compactedRevision }: ErrorAnswer): void {
     const { requestId } = this.#request;
     const { leader } = this.#options.leadership.current;
-    this.send({ kind: "error", requestId, code, message, outcome, leader });
+    const answer = { kind: "error", requestId, code, message, outcome, leader } as const;
+    this.send(compactedRevision === undefined ? answer : { ...answer, compactedRevision });
   }
 
   /** Counts the request as unanswered: its connection is closed. */

@@ -6,10 +6,16 @@
  * only one of the copies, but each would be an entry of the log, written to every disk and sent to every follower:
  * where entries take longer than clients wait, copies would come faster than they are committed.
  */
-import { type Command, MAX_COMMAND_BYTES, type SessionStamp, validateCommand } from "../kv/mod.ts";
+import {
+  type Command,
+  HISTORY_LEVEL,
+  MAX_COMMAND_BYTES,
+  type SessionStamp,
+  validateCommand,
+} from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
-import { type ErrorAnswer, notApplied, type WriteAnswer } from "./reply.ts";
+import { type ErrorAnswer, futureRevision, noHistory, notApplied, type WriteAnswer } from "./reply.ts";
 import { type Quota, WriteAdmission } from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
@@ -98,6 +104,8 @@ export class Writes {
     // Checked before the quota: a write in progress was admitted, and its retry must not be refused as "not applied".
     if (this.#join(command, answer)) return;
     const stamp = stampOf(command);
+    const refusal = this.#compactionRefusal(command);
+    if (refusal !== null) return answer(refusal);
     const excess = quota.problemOf(command);
     if (excess !== null) {
       if (metrics !== null) metrics.proposals.storageFull += 1;
@@ -130,6 +138,19 @@ export class Writes {
           answer,
         );
     }
+  }
+
+  /**
+   * Returns why this leader refuses a compaction; null for one that it proposes and for other commands. A new leader that
+   * has not applied all earlier entries leaves the decision to the state machine.
+   */
+  #compactionRefusal(command: Command): ErrorAnswer | null {
+    if (command.kind !== "compact") return null;
+    const { driver, replica } = this.#options;
+    if (driver.ask((raft) => raft.term) !== replica.applied.term) return null;
+    const { featureLevel, revision } = replica.stateMachine;
+    if (featureLevel < HISTORY_LEVEL) return noHistory();
+    return command.revision > revision ? futureRevision(command.revision, revision) : null;
   }
 
   /** Makes a retry wait for its first attempt; returns false when none is in progress here. */

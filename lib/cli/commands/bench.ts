@@ -19,11 +19,11 @@ import { choiceOption, integerOption, type OptionSpec, weightsOfText } from "../
 import {
   type Answer,
   type CommandContext,
+  CONSISTENCY_OPTIONS,
+  consistencyOptions,
   defineCommand,
   durationOfText,
   type Invocation,
-  READ_OPTIONS,
-  readOptions,
   type StoreClient,
 } from "../command.ts";
 import { UsageError } from "../errors.ts";
@@ -57,7 +57,7 @@ const BENCH_OPTIONS: readonly OptionSpec[] = [
     placeholder: "<n>",
     help: "requests per second, independent of the answers; latency counts from when each was due",
   },
-  ...READ_OPTIONS,
+  ...CONSISTENCY_OPTIONS,
   { name: "prefix", placeholder: "<prefix>", help: "of the keys, which must be unused (bench/<random>/)" },
   { name: "keep", placeholder: null, help: "leave the keys where they are" },
 ];
@@ -75,7 +75,10 @@ function benchPlanOf(invocation: Invocation, context: CommandContext): BenchPlan
     max: MAX_CLIENTS,
   });
   requireFit({ clients, inFlight, connections, fewest });
-  const { consistency = "linearizable", timeoutMs = DEFAULT_TIMEOUT_MS } = readOptions(invocation, context);
+  const { consistency = "linearizable", timeoutMs = DEFAULT_TIMEOUT_MS } = consistencyOptions(
+    invocation,
+    context,
+  );
   return {
     load: {
       clients,

@@ -33,9 +33,9 @@ import {
 } from "../text.ts";
 
 /** The limit of a node (MAX_LIST_ENTRIES of lib/kv). */
-const MAX_LIMIT = 10_000;
+export const MAX_LIMIT = 10_000;
 /** Narrowest column for values in a table. */
-const MIN_VALUE_COLUMNS = 16;
+export const MIN_VALUE_COLUMNS = 16;
 /** Widest column for keys in a table. */
 const MAX_KEY_COLUMNS = 40;
 
@@ -61,7 +61,13 @@ export const LIST = defineCommand({
   async run(invocation, context): Promise<Answer> {
     const options = { ...readOptions(invocation, context), ...rangeOf(invocation) };
     const client = await context.client();
-    return listAnswer(await client.list(options), nextPageOf(invocation));
+    return listAnswer(await client.list(options), (lastKey) => {
+      const option = { name: "after", bytes: lastKey };
+      const begins = ["after", "cursor", invocation.options.has("reverse") ? "end" : "start"];
+      const prefix = invocation.args.get("prefix");
+      const argument = prefix === undefined ? null : bytesOf(prefix.text, invocation);
+      return nextPageLine(invocation, { option, begins, argument });
+    });
   },
 });
 
@@ -99,14 +105,14 @@ function listTable(entries: readonly KeyValue[], view: View): string {
   const rows = entries.map(({ value }, position) => [
     keys[position] ?? "",
     revisions[position] ?? "",
-    fitValue(value, valueColumns),
+    valueCell(value, valueColumns),
   ]);
   const [header = "", ...lines] = table([["key", "revision", "value"], ...rows]);
   return [dim(header, view), ...lines].map((line) => `${line}\n`).join("");
 }
 
 /** Returns a value for a cell: its head, with its size if that is not all of it. */
-function fitValue(value: Uint8Array, columns: number): string {
+export function valueCell(value: Uint8Array, columns: number): string {
   const text = escapeBytes(value.subarray(0, HEAD_BYTES));
   if (value.length <= HEAD_BYTES && columnsOf(text) <= columns) return text;
   const size = ` (${countOf(value.length, "byte")})`;
@@ -146,35 +152,42 @@ function rangeOf(invocation: Invocation): ListOptions {
   return range;
 }
 
+/** The line for the page after another one. */
+interface NextPage {
+  /** Where the page begins. */
+  readonly option: Part;
+  /** The options that `option` replaces, and so are left out. */
+  readonly begins: readonly string[];
+  /** The argument; null for none. */
+  readonly argument: Uint8Array | null;
+}
+
 /**
- * Returns a function from the last key of a page to the command line for the keys after it. The line means the same in
- * the client's shell and, behind `kvraft client`, in a POSIX shell.
+ * Returns the command line for the next page of what an invocation reads. The line means the same in the client's shell
+ * and, behind `kvraft client`, in a POSIX shell.
  */
-function nextPageOf(invocation: Invocation): (lastKey: Uint8Array) => string {
-  const prefix = invocation.args.get("prefix");
-  const begins = ["after", "cursor", invocation.options.has("reverse") ? "end" : "start", "escapes"];
-  const given = OPTIONS.flatMap(({ name, placeholder }): readonly Part[] => {
+export function nextPageLine(
+  invocation: Invocation,
+  { option, begins, argument }: NextPage,
+): string {
+  const given = invocation.command.options.flatMap(({ name, placeholder }): readonly Part[] => {
     const value = invocation.options.get(name);
-    if (value === undefined || begins.includes(name)) return [];
+    if (value === undefined || begins.includes(name) || name === "escapes") return [];
     return [{ name, bytes: placeholder === null ? null : bytesOf(value, invocation) }];
   });
-  return (lastKey) => {
-    const options = [...given, { name: "after", bytes: lastKey }];
-    const prefixBytes = prefix === undefined ? null : bytesOf(prefix.text, invocation);
-    const isEscaped = [prefixBytes, ...options.map(({ bytes }) => bytes)]
-      .some((bytes) => bytes !== null && !isArgument(bytes));
-    const wordOf = (bytes: Uint8Array): string =>
-      isEscaped ? escapeArgument(bytes) : textOfBytes(bytes) ?? "";
-    const prefixWord = prefixBytes === null ? null : wordOf(prefixBytes);
-    const isDashed = prefixWord?.startsWith("-") === true;
-    return [
-      "list",
-      ...(prefixWord === null || isDashed ? [] : [shellWord(prefixWord)]),
-      ...options.map(({ name, bytes }) => optionWords(name, bytes === null ? null : wordOf(bytes))),
-      ...(isEscaped ? ["--escapes"] : []),
-      ...(prefixWord !== null && isDashed ? ["--", shellWord(prefixWord)] : []),
-    ].join(" ");
-  };
+  const options = [...given, option];
+  const isEscaped = [argument, ...options.map(({ bytes }) => bytes)]
+    .some((bytes) => bytes !== null && !isArgument(bytes));
+  const wordOf = (bytes: Uint8Array): string => isEscaped ? escapeArgument(bytes) : textOfBytes(bytes) ?? "";
+  const argumentWord = argument === null ? null : wordOf(argument);
+  const isDashed = argumentWord?.startsWith("-") === true;
+  return [
+    invocation.command.name,
+    ...(argumentWord === null || isDashed ? [] : [shellWord(argumentWord)]),
+    ...options.map(({ name, bytes }) => optionWords(name, bytes === null ? null : wordOf(bytes))),
+    ...(isEscaped ? ["--escapes"] : []),
+    ...(argumentWord !== null && isDashed ? ["--", shellWord(argumentWord)] : []),
+  ].join(" ");
 }
 
 /** An option as it was given; a switch has no bytes. */

@@ -4,9 +4,6 @@
  *
  * A put or delete writes a version that has the address of the previous one. `compact` makes older history unreachable
  * at once; its memory is freed in steps ({@link PagedStore.tidy}).
- *
- * The state machine drops all history after each transaction: a server does not read past revisions yet, only the tests
- * do ({@link StoreReader.getAt}, {@link StoreReader.eventsFrom}).
  */
 import { assert } from "../../platform/assert.ts";
 import { eventCost, EventLog, type EventRange } from "./event_log.ts";

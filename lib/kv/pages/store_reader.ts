@@ -8,6 +8,7 @@
 import type { KeyValue } from "../command.ts";
 import { assert } from "../../platform/assert.ts";
 import type { EventRange } from "./event_log.ts";
+import { PastCursor, PastVersions } from "./past_versions.ts";
 import type { Records } from "./records.ts";
 import { type KeyRange, TreeCursor, type TreePages } from "./tree_pages.ts";
 
@@ -81,12 +82,22 @@ export abstract class StoreReader {
     return this.pages.find(this.presentRoot, key);
   }
 
-  /** Returns the version of a key as of a revision, or 0. O(log n + later versions of the key). */
-  getAt(key: Uint8Array, revision: number): number {
+  /** Returns the version of a key as of a revision, or 0. `versions` counts the work; {@link pastVersions} makes it. */
+  getAt(key: Uint8Array, revision: number, versions = this.pastVersions()): number {
+    const version = this.newestUpTo(key, revision, versions);
+    return version !== 0 && this.records.isPut(version) ? version : 0;
+  }
+
+  /** Returns the last version of a key up to a revision, which may be a tombstone, or 0. */
+  newestUpTo(key: Uint8Array, revision: number, versions = this.pastVersions()): number {
     this.#assertReadable(revision);
-    const present = this.pages.find(this.presentRoot, key);
-    const newest = present !== 0 ? present : this.pages.find(this.deletedRoot, key);
-    return this.#versionAt(newest, revision);
+    const present = this.get(key);
+    return versions.upTo(present !== 0 ? present : this.#tombstone(key), revision);
+  }
+
+  /** Returns searches in the history. */
+  pastVersions(): PastVersions {
+    return new PastVersions(this.records, this.events, this.firstEvent);
   }
 
   /** Returns a cursor over the present versions in key order. O(log n), then O(1) for each. */
@@ -95,25 +106,16 @@ export abstract class StoreReader {
   }
 
   /** Returns a cursor over the versions as of a revision, in key order. */
-  scanAt(scan: Scan, revision: number): VersionCursor {
+  scanAt(scan: Scan, revision: number): PastCursor {
     this.#assertReadable(revision);
-    const present = this.scan(scan);
-    if (revision === this.revision) return present;
-    const deleted = new TreeCursor(this.pages, this.deletedRoot, scan);
-    let [one, other] = [present.next(), deleted.next()];
-    const direction = scan.reverse ? -1 : 1;
-    const next = (): number => {
-      while (one !== 0 || other !== 0) {
-        const isOne = other === 0 ||
-          (one !== 0 && this.records.compare(this.records.key(one), other, 0) * direction < 0);
-        const version = this.#versionAt(isOne ? one : other, revision);
-        if (isOne) one = present.next();
-        else other = deleted.next();
-        if (version !== 0) return version;
-      }
-      return 0;
-    };
-    return { next };
+    // As of the present revision no deleted key is there.
+    const isPresent = revision === this.revision;
+    return new PastCursor(this.records, this.pastVersions(), {
+      revision,
+      present: this.scan(scan),
+      deleted: isPresent ? null : new TreeCursor(this.pages, this.deletedRoot, scan),
+      reverse: scan.reverse,
+    });
   }
 
   /** Returns the number of present keys in a range. O(log n). */
@@ -166,8 +168,12 @@ export abstract class StoreReader {
     const { records } = this;
     if (records.modRevision(address) <= this.compactedRevision) return 0;
     const previous = records.previous(address);
-    if (previous === 0) return 0;
-    return records.isPut(previous) || records.modRevision(previous) > this.compactedRevision ? previous : 0;
+    return previous !== 0 && this.isInHistory(previous) ? previous : 0;
+  }
+
+  /** Whether a version is a put, or a deletion above the compacted revision. */
+  isInHistory(address: number): boolean {
+    return this.records.isPut(address) || this.records.modRevision(address) > this.compactedRevision;
   }
 
   /**
@@ -224,17 +230,7 @@ export abstract class StoreReader {
   /** Returns the tombstone of a deleted key, or 0 if its deletion is not in the history. */
   #tombstone(key: Uint8Array): number {
     const tombstone = this.pages.find(this.deletedRoot, key);
-    const isInHistory = tombstone !== 0 && this.records.modRevision(tombstone) > this.compactedRevision;
-    return isInHistory ? tombstone : 0;
-  }
-
-  /** Returns the version as of a revision of the key with this newest version, or 0. */
-  #versionAt(newest: number, revision: number): number {
-    const { records } = this;
-    let version = newest;
-    // A version above the revision is above the compacted one too, so its previous version is not freed.
-    while (version !== 0 && records.modRevision(version) > revision) version = records.previous(version);
-    return version !== 0 && records.isPut(version) ? version : 0;
+    return tombstone !== 0 && this.isInHistory(tombstone) ? tombstone : 0;
   }
 
   #assertReadable(revision: number): void {

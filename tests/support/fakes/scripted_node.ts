@@ -174,7 +174,21 @@ export class FakeNode {
       case "get":
         return { kind: "getResult", requestId, entry: null, revision: 1 };
       case "list":
-        return { kind: "listResult", requestId, page: { entries: [], more: false, revision: 1 } };
+        return {
+          kind: "listResult",
+          requestId,
+          page: { entries: [], more: false, revision: 1, after: null },
+        };
+      case "getAt":
+        return { kind: "getResult", requestId, entry: null, revision: request.revision };
+      case "listAt": {
+        const page = { entries: [], more: false, revision: request.revision, after: null };
+        return { kind: "listResult", requestId, page };
+      }
+      case "keyHistory": {
+        const page = { versions: [], more: false, compactedRevision: 0, revision: 1 };
+        return { kind: "keyHistoryResult", requestId, page };
+      }
       case "status":
         return { kind: "statusResult", requestId, status: this.status() };
       case "stateHash":

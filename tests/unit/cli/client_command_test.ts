@@ -184,10 +184,10 @@ Deno.test("client: wrong usage ends with 2 before anything is sent, and says wha
     ],
     [
       ["get", "a", "b"],
-      "get takes 1 argument, not 2. Usage: get <key> [--raw] [--consistency linearizable|stale] [--stale]. " +
-      "Text with spaces goes in quotes.",
+      "get takes 1 argument, not 2. Usage: get <key> [--raw] [--revision <n>] [--consistency linearizable|stale] " +
+      "[--stale]. Text with spaces goes in quotes.",
     ],
-    [["put", "k", "v", "--limit", "1"], "put has no option --limit; list has. See help put."],
+    [["put", "k", "v", "--limit", "1"], "put has no option --limit; list and history have. See help put."],
     [["list", "--limt", "1"], "There is no option --limt. Did you mean --limit?"],
     [
       ["list", "--limit"],

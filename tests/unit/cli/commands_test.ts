@@ -94,6 +94,22 @@ Deno.test("parseCommand: a command of two words is found by both, and help by as
   );
 });
 
+Deno.test("complete: Tab offers the commands of the history, their keys and options, and no revisions", async () => {
+  const keys = (): Promise<Uint8Array[]> => Promise.resolve([new TextEncoder().encode("user:1")]);
+  const sources = { keys, nodes: () => Promise.resolve([]) };
+  const table: readonly (readonly [string, readonly string[]])[] = [
+    ["hist", ["history "]],
+    ["history u", ["user:1 "]],
+    ["history user:1 --be", ["--before "]],
+    ["history user:1 --before ", []],
+    ["get user:1 --rev", ["--revision "]],
+    ["list --revision ", []],
+    ["com", ["compact "]],
+    ["compact ", []],
+  ];
+  for (const [line, words] of table) assertEquals((await complete(line, sources)).words, [...words], line);
+});
+
 Deno.test("complete: Tab offers commands, options, node ids, and keys quoted as they must be typed", async () => {
   const keys = ["user:1", "user:2", "two words", "käse", '"q"'].map((key) => new TextEncoder().encode(key));
   const source = (prefix: Uint8Array): Promise<Uint8Array[]> =>
@@ -117,6 +133,7 @@ Deno.test("complete: Tab offers commands, options, node ids, and keys quoted as 
     ["list --li", ["--limit "]],
     ["get user:1 --", [
       "--raw",
+      "--revision",
       "--consistency",
       "--stale",
       "--key-base64",

@@ -4,12 +4,16 @@ import type {
   Bytes,
   CallOptions,
   ClusterStatus,
+  CompactResult,
   CompareAndSetResult,
   ConnectionState,
   DeleteResult,
+  HistoryOptions,
+  HistoryResult,
   ListOptions,
   ListResult,
   PutResult,
+  ReadOptions,
   SnapshotDownload,
   SnapshotInfo,
   StateHash,
@@ -17,7 +21,8 @@ import type {
   TransactionRequest,
   TransactionResult,
 } from "../../../lib/client/types.ts";
-import type { KeyValue } from "../../../lib/kv/command.ts";
+import { CompactedError } from "../../../lib/client/errors.ts";
+import type { KeyValue, KeyVersion } from "../../../lib/kv/command.ts";
 import type { Member, MembershipChange, PeerStatus } from "../../../lib/protocol/messages.ts";
 
 /** A node that is well, as `status` shows it. */
@@ -72,7 +77,10 @@ export class FakeStore implements StoreClient {
   /** The calls on the cluster are methods of this class, too. */
   readonly cluster: StoreClient["cluster"] = this;
   readonly entries = new Map<string, KeyValue>();
+  /** Every version of every key, the oldest first. */
+  readonly past: { readonly key: string; readonly version: KeyVersion }[] = [];
   revision = 0;
+  compactedRevision = 0;
   state: ConnectionState = { kind: "connected", node: 2, leader: 2 };
   clusterStatus: ClusterStatus = STATUS;
   memberList: readonly Member[] = [
@@ -111,28 +119,48 @@ export class FakeStore implements StoreClient {
     return { revision: this.revision };
   }
 
-  async get(key: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<KeyValue | null> {
+  async get(key: Bytes, options: ReadOptions = {}): Promise<KeyValue | null> {
     await this.#call("get", options);
-    return this.entries.get(id(key)) ?? null;
+    return this.#entriesAt(options.revision).get(id(key)) ?? null;
   }
 
   async delete(key: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<DeleteResult> {
     await this.#call("delete", options);
     this.revision += 1;
-    return { deleted: this.entries.delete(id(key)), revision: this.revision };
+    return { deleted: this.#delete(key), revision: this.revision };
   }
 
   async list(options: ListOptions = {}): Promise<ListResult> {
     await this.#call("list", options);
     const { prefix = "", start = "", end = null, reverse = false, limit = 100, cursor = null } = options;
-    const keys = [...this.entries.keys()].filter((key) =>
+    const all = this.#entriesAt(options.revision);
+    const keys = [...all.keys()].filter((key) =>
       key.startsWith(id(prefix)) && key >= id(start) && (end === null || key < id(end)) &&
       (cursor === null || (reverse ? key < cursor : key > cursor))
     ).sort();
     if (reverse) keys.reverse();
-    const entries = keys.flatMap((key) => this.entries.get(key) ?? []).slice(0, limit);
+    const entries = keys.flatMap((key) => all.get(key) ?? []).slice(0, limit);
     const next = keys[limit - 1] ?? null;
-    return { entries, cursor: keys.length > limit ? next : null, revision: this.revision };
+    const { revision = this.revision } = options;
+    return { entries, cursor: keys.length > limit ? next : null, revision };
+  }
+
+  async history(key: Bytes, options: HistoryOptions = {}): Promise<HistoryResult> {
+    await this.#call("history", options);
+    const { limit = 100, before = null } = options;
+    const found = this.past.filter((change) =>
+      change.key === id(key) && (before === null || change.version.modRevision < before)
+    ).map(({ version }) => version).toReversed();
+    const versions = found.slice(0, limit);
+    const { compactedRevision, revision } = this;
+    const next = found.length > limit ? versions.at(-1)?.modRevision ?? null : null;
+    return { versions, before: next, compactedRevision, revision };
+  }
+
+  async compact(revision: number, options: CallOptions = {}): Promise<CompactResult> {
+    await this.#call("compact", options);
+    this.compactedRevision = Math.max(this.compactedRevision, revision);
+    return { compactedRevision: this.compactedRevision };
   }
 
   async compareAndSet(
@@ -157,7 +185,7 @@ export class FakeStore implements StoreClient {
     if (failedChecks.length > 0) return { succeeded: false, failedChecks, revision: this.revision };
     this.revision += 1;
     for (const mutation of mutations) {
-      if (mutation.kind === "delete") this.entries.delete(id(mutation.key));
+      if (mutation.kind === "delete") this.#delete(mutation.key);
       else this.#put(mutation.key, mutation.value);
     }
     return { succeeded: true, failedChecks, revision: this.revision };
@@ -230,6 +258,29 @@ export class FakeStore implements StoreClient {
     return entry !== undefined && id(entry.value) === id(check.value);
   }
 
+  /** Returns the entries as of a revision, or the present ones. */
+  #entriesAt(revision: number | undefined): ReadonlyMap<string, KeyValue> {
+    if (revision === undefined) return this.entries;
+    const { compactedRevision } = this;
+    if (revision < compactedRevision) {
+      throw new CompactedError("Cannot read as of that revision: it is compacted.", { compactedRevision });
+    }
+    const entries = new Map<string, KeyValue>();
+    for (const { key, version: { value, ...numbers } } of this.past) {
+      if (numbers.modRevision > revision) continue;
+      if (value === null) entries.delete(key);
+      else entries.set(key, { key: Uint8Array.from(key, (byte) => byte.charCodeAt(0)), value, ...numbers });
+    }
+    return entries;
+  }
+
+  #delete(key: Bytes): boolean {
+    const deleted = this.entries.delete(id(key));
+    const version = { createRevision: 0, modRevision: this.revision, version: 0, value: null };
+    if (deleted) this.past.push({ key: id(key), version });
+    return deleted;
+  }
+
   #set(key: Bytes, value: Bytes): KeyValue {
     this.revision += 1;
     return this.#put(key, value);
@@ -245,6 +296,8 @@ export class FakeStore implements StoreClient {
       version: (old?.version ?? 0) + 1,
     };
     this.entries.set(id(key), entry);
+    const { key: _, ...version } = entry;
+    this.past.push({ key: id(key), version });
     return entry;
   }
 }

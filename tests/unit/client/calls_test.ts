@@ -167,7 +167,7 @@ Deno.test("transaction: it sends every kind of check and mutation, and names the
 Deno.test("list: it continues behind the last key of the page before, in the same direction only", async () => {
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
-  const page = { entries: [entry("a", 1), entry("b", 2)], more: true, revision: 3 };
+  const page = { entries: [entry("a", 1), entry("b", 2)], more: true, revision: 3, after: null };
   cluster.node(1).answer = ({ requestId }) => ({ kind: "listResult", requestId, page });
   const first = await cluster.finish(client.list({ limit: 2 }));
   assertEquals({ ...first, cursor: null }, { entries: page.entries, cursor: null, revision: 3 });

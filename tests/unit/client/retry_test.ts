@@ -31,6 +31,8 @@ Deno.test("decide: each refusal leads to the decision in the table", () => {
     invalidRequest: giveUp,
     membershipRefused: giveUp,
     storageFull: giveUp,
+    compacted: giveUp,
+    futureRevision: giveUp,
     unknownKind: giveUp,
     internal: giveUp,
   };
@@ -45,6 +47,8 @@ Deno.test("decide: each refusal leads to the decision in the table", () => {
     "invalidRequest",
     "membershipRefused",
     "storageFull",
+    "compacted",
+    "futureRevision",
     "unknownKind",
     "internal",
   ];

@@ -7,6 +7,7 @@ import type {
   Command,
   CommandResult,
   KeyValue,
+  KeyVersion,
   ListPage,
   ListQuery,
   MutationOutcome,
@@ -76,7 +77,7 @@ export function naiveList(sorted: readonly KeyValue[], query: ListQuery, revisio
     entries.push(entry);
     bytes += entry.key.length + entry.value.length;
   }
-  return { entries, more: entries.length < found.length, revision };
+  return { entries, more: entries.length < found.length, revision, after: null };
 }
 
 /** Same interface as the real state machine. */
@@ -120,8 +121,9 @@ export class NaiveMachine {
         return { kind: "featureLevelRaised", level: this.#featureLevel };
       case "compact": {
         const { revision } = command;
-        const isValid = Number.isSafeInteger(revision) && revision >= 0 && revision <= this.#revision;
+        const isValid = Number.isSafeInteger(revision) && revision >= 0;
         if (!isValid || this.#featureLevel === 1) return { kind: "refused", reason: "invalidCommand" };
+        if (revision > this.#revision) return { kind: "refused", reason: "futureRevision" };
         this.#compactedRevision = Math.max(this.#compactedRevision, revision);
         return { kind: "compacted", revision: this.#compactedRevision };
       }
@@ -131,6 +133,32 @@ export class NaiveMachine {
   /** One page. */
   list(query: ListQuery): ListPage {
     return naiveList(this.#keys, query, this.#revision);
+  }
+
+  /** All keys as of a revision, in order. */
+  keysAt(revision: number): readonly KeyValue[] {
+    const newest = new Map<string, NaiveChange>();
+    for (const change of this.#changes) {
+      if (change.modRevision <= revision) newest.set(String(change.key), change);
+    }
+    return [...newest.values()]
+      .flatMap(({ key, value, createRevision, modRevision, version }) =>
+        value === null ? [] : [{ key, value, createRevision, modRevision, version }]
+      )
+      .sort((a, b) => compareBytes(a.key, b.key));
+  }
+
+  /** The versions of a key in the history, the newest first. */
+  versions(key: Uint8Array): readonly KeyVersion[] {
+    const changes = this.#changes.filter((change) => compareBytes(change.key, key) === 0);
+    const base = changes.findLastIndex(({ modRevision }) => modRevision <= this.#compactedRevision);
+    const kept = changes.slice(base < 0 || changes[base]?.value === null ? base + 1 : base);
+    return kept.toReversed().map(({ createRevision, modRevision, version, value }) => ({
+      createRevision,
+      modRevision,
+      version,
+      value,
+    }));
   }
 
   /** The whole state. */

@@ -77,9 +77,13 @@ export function forEachFormat(visit: FormatVisitor): void {
   visit(
     ofTable("client requests", CLIENT_REQUESTS, { encode: encodeClientRequest, decode: decodeClientRequest }),
   );
-  visit(
-    ofTable("server messages", SERVER_MESSAGES, { encode: encodeServerMessage, decode: decodeServerMessage }),
-  );
+  visit({
+    ...ofTable("server messages", SERVER_MESSAGES, {
+      encode: encodeServerMessage,
+      decode: decodeServerMessage,
+    }),
+    isShort: (message) => message.kind === "error" && message.compactedRevision === undefined,
+  });
   visit(ofTable("answers to hellos", HELLO_ANSWERS, {
     encode: (out, answer) =>
       answer.kind === "welcome" ? encodeWelcome(out, answer) : encodeRefusal(out, answer),

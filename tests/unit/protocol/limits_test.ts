@@ -97,7 +97,12 @@ Deno.test("encodeServerMessage: the largest page of a listing fits a frame with 
   });
   const small = Math.floor((LIST_PAGE_BYTES - 1) / (MAX_LIST_ENTRIES - 1));
   const entries = Array.from({ length: MAX_LIST_ENTRIES - 1 }, () => entry(1, small - 1));
-  const page = { entries: [...entries, entry(MAX_KEY_BYTES, MAX_VALUE_BYTES)], more: true, revision: top };
+  const page = {
+    entries: [...entries, entry(MAX_KEY_BYTES, MAX_VALUE_BYTES)],
+    more: true,
+    revision: top,
+    after: null,
+  };
   const out = new MessagePackWriter();
   encodeServerMessage(out, { kind: "listResult", requestId: top, page });
   assertEquals(out.length <= MAX_FRAME_BYTES, true);

@@ -19,7 +19,7 @@ class Scene {
   readonly log: string[] = [];
   readonly scheduler: ReadScheduler;
   /** The size of each answer. */
-  size: ReadSize = { entries: 0, bytes: 0 };
+  size: ReadSize = { entries: 0, bytes: 0, looked: 0 };
 
   /** The bytes that each queue reports. */
   readonly held: number[] = [];
@@ -76,7 +76,7 @@ Deno.test("ReadScheduler: small reads are answered at once, many in one turn", (
 
 Deno.test("ReadScheduler: pages are answered one a turn, in their order", async () => {
   const scene = new Scene();
-  scene.size = { entries: 10, bytes: READ_TURN_BYTES };
+  scene.size = { entries: 10, bytes: READ_TURN_BYTES, looked: 0 };
   const queue = scene.queue();
   for (let id = 1; id <= 4; id++) scene.list(queue, id);
   assertEquals(scene.taken(), "1");
@@ -86,7 +86,7 @@ Deno.test("ReadScheduler: pages are answered one a turn, in their order", async 
 
 Deno.test("ReadScheduler: a page counts by its entries, too", async () => {
   const scene = new Scene();
-  scene.size = { entries: 10_000, bytes: 10_000 };
+  scene.size = { entries: 10_000, bytes: 10_000, looked: 0 };
   const queue = scene.queue();
   scene.list(queue, 1);
   scene.list(queue, 2);
@@ -95,7 +95,7 @@ Deno.test("ReadScheduler: a page counts by its entries, too", async () => {
 
 Deno.test("ReadScheduler: connections take turns, and gets come before the lists of others", async () => {
   const scene = new Scene();
-  scene.size = { entries: 0, bytes: READ_TURN_BYTES };
+  scene.size = { entries: 0, bytes: READ_TURN_BYTES, looked: 0 };
   const [a, b, c] = [1, 2, 3].map(() => scene.queue()) as [
     ReadQueue,
     ReadQueue,
@@ -126,7 +126,7 @@ Deno.test("ReadScheduler: no answer is built for a client that does not read, un
 
 Deno.test("ReadScheduler: a client that stops taking answers leaves the turns to the others", async () => {
   const scene = new Scene();
-  scene.size = { entries: 0, bytes: READ_TURN_BYTES };
+  scene.size = { entries: 0, bytes: READ_TURN_BYTES, looked: 0 };
   let isHeld = false;
   const slow = scene.queue(() => isHeld);
   const other = scene.queue();
@@ -140,7 +140,7 @@ Deno.test("ReadScheduler: a client that stops taking answers leaves the turns to
 
 Deno.test("ReadScheduler: the reads of a closed connection are dropped; at a stop they are refused", async () => {
   const scene = new Scene();
-  scene.size = { entries: 0, bytes: READ_TURN_BYTES };
+  scene.size = { entries: 0, bytes: READ_TURN_BYTES, looked: 0 };
   const [gone, held, late] = [false, true, false].map((isHeld) => scene.queue(() => isHeld)) as [
     ReadQueue,
     ReadQueue,

@@ -1,0 +1,96 @@
+/** The calls on the history: the versions of a key, pages of a listing at a past revision, and compaction. */
+import type { ListPage } from "../kv/command.ts";
+import { assertNever } from "../platform/assert.ts";
+import { encodeCommand } from "../protocol/command.ts";
+import type { ClientCore } from "./core.ts";
+import { FutureRevisionError, InternalError, VersionMismatchError } from "./errors.ts";
+import { type ListRequest, toConsistency, toHistoryQuery, toRevision } from "./input.ts";
+import { describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
+import { readResult } from "./writer.ts";
+import type {
+  Bytes,
+  CallOptions,
+  CompactResult,
+  ConsistencyOptions,
+  HistoryOptions,
+  HistoryResult,
+} from "./types.ts";
+
+/** Returns one page of the versions of a key. */
+export async function readHistory(
+  core: ClientCore,
+  key: Bytes,
+  options: HistoryOptions,
+): Promise<HistoryResult> {
+  const query = toHistoryQuery(key, options);
+  const request = {
+    kind: "keyHistory",
+    query,
+    consistency: toConsistency(options),
+  } as const;
+  const action = "read the history of a key";
+  const { message } = await core.call(request, { kind: "read", action, context: core.context(options) });
+  const { versions, more, compactedRevision, revision } = message.page;
+  const oldest = versions.at(-1);
+  const before = more && oldest !== undefined ? oldest.modRevision : null;
+  return { versions, before, compactedRevision, revision };
+}
+
+/** Returns one page of a listing; of the present state if the request has no revision. */
+export async function readPage(
+  core: ClientCore,
+  { query, revision }: ListRequest,
+  options: ConsistencyOptions,
+): Promise<ListPage> {
+  const note = { kind: "read", action: "list keys", context: core.context(options) } as const;
+  const consistency = toConsistency(options);
+  if (revision === null) {
+    const { message } = await core.call({ kind: "list", query, consistency }, note);
+    return message.page;
+  }
+  let { after } = query;
+  for (;;) {
+    const request = { kind: "listAt", query: { ...query, after }, consistency, revision } as const;
+    const { message: { page } } = await core.call(request, note);
+    // A node ends a page when it has looked at many versions, even without an entry.
+    if (page.entries.length > 0 || page.after === null) return page;
+    after = page.after;
+  }
+}
+
+/** Compacts the history at a revision. A retry changes nothing more, so it needs no session. */
+export async function compact(
+  core: ClientCore,
+  revision: number,
+  options: CallOptions,
+): Promise<CompactResult> {
+  const action = `compact the history at revision ${revision}`;
+  const command = encodeCommand({ kind: "compact", revision: toRevision(revision) ?? 0 });
+  const notes = { kind: "write", action, context: core.context(options) } as const;
+  const { message, outcome } = await core.call({ kind: "write", command }, notes);
+  const result = readResult(message.result, action);
+  if (result.kind === "compacted") return { compactedRevision: result.revision };
+  const reason = result.kind === "refused" ? result.reason : null;
+  switch (reason) {
+    case "futureRevision":
+      throw new FutureRevisionError(
+        `Cannot ${action}: it is above the present one. ${describeOutcome(outcome)}`,
+        { outcome },
+      );
+    case "invalidCommand":
+      throw new VersionMismatchError(
+        `Cannot ${action}: every node of the cluster must run kvraft 0.2 or later. ${
+          describeOutcome(outcome)
+        }`,
+        { outcome },
+      );
+    case "sessionExpired":
+    case "answerForgotten":
+    case null:
+      throw new InternalError(`Cannot ${action}: the answer is not one to it. ${MAY_HAVE_BEEN_APPLIED}`, {
+        outcome: "unknown",
+      });
+    default:
+      return assertNever(reason);
+  }
+}
