@@ -8,8 +8,8 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
       id: "M220",
       title: "any number of reads is answered in one turn",
       failure: "a thousand lists on one connection stop a leader for seconds, and another is elected",
-      from: "this.#leftBytes -= READ_BYTES + entries * ENTRY_BYTES + bytes;",
-      to: "this.#leftBytes -= 0 * (entries + bytes);",
+      from: "this.#leftBytes -= READ_BYTES + entries * ENTRY_BYTES + looked * VERSION_BYTES + bytes;",
+      to: "this.#leftBytes -= 0 * (entries + looked + bytes);",
     },
     {
       id: "M221",

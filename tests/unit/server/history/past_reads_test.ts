@@ -1,10 +1,15 @@
 /** Whole servers: reads at past revisions on every node, compaction, and refusals. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CompactedError, FutureRevisionError, InvalidRequestError, type KvClient } from "../../../lib/mod.ts";
-import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshot/snapshots.ts";
-import { FRAME_KIND } from "../../support/frames/kinds.ts";
-import { RawConnection } from "../../support/fakes/accepting_node.ts";
-import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import {
+  CompactedError,
+  FutureRevisionError,
+  InvalidRequestError,
+  type KvClient,
+} from "../../../../lib/mod.ts";
+import { SNAPSHOT_LIMITS } from "../../../../lib/server/snapshot/snapshots.ts";
+import { FRAME_KIND } from "../../../support/frames/kinds.ts";
+import { RawConnection } from "../../../support/fakes/accepting_node.ts";
+import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
 
 /** Calls in the time of a cluster, with values as text. */
 class Reader {

@@ -1,8 +1,8 @@
 /** The bound of the history: when the leader proposes to compact, and what every node then has. */
 import { assert, assertEquals } from "@std/assert";
-import { StateMachine } from "../../../lib/kv/mod.ts";
-import { decodeCommand } from "../../../lib/protocol/command.ts";
-import { HistoryBound } from "../../../lib/server/history_bound.ts";
+import { StateMachine } from "../../../../lib/kv/mod.ts";
+import { decodeCommand } from "../../../../lib/protocol/command.ts";
+import { HistoryBound } from "../../../../lib/server/history_bound.ts";
 
 const BOUND = 2_000;
 
