@@ -159,8 +159,15 @@ export class FrameReader {
       if (this.#stopped) return { kind: "failed", error: new Error("closed from this side") };
       const frame = this.#takeFrame();
       if (frame === null) {
-        const end = await this.#fill();
-        if (end !== null) return end;
+        // Not #fill(): every read of a connection passes here, and an async function more costs two promises.
+        let count: number | null;
+        try {
+          count = await this.#read();
+        } catch (error) {
+          return { kind: "failed", error };
+        }
+        if (count === null) return this.#ended();
+        this.#received(count);
       } else if (frame.kind !== "frame") {
         return frame;
       } else {
@@ -210,18 +217,32 @@ export class FrameReader {
 
   /** Reads once; resolves to null if bytes arrived, else to the end of the stream. */
   async #fill(): Promise<StreamEnd | null> {
-    this.#reserve();
-    this.#noteHeld();
-    this.#granted = 0;
     try {
-      const count = await this.#connection.read(this.#buffer.subarray(this.#end));
-      if (count === null) return { kind: this.#start === this.#end ? "ended" : "cutOff" };
-      this.#end += count;
-      if (this.#traffic !== null) this.#traffic.bytesIn += count;
+      const count = await this.#read();
+      if (count === null) return this.#ended();
+      this.#received(count);
       return null;
     } catch (error) {
       return { kind: "failed", error };
     }
+  }
+
+  /** Begins a read behind the bytes that were not delivered yet. */
+  #read(): Promise<number | null> {
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    this.#reserve();
+    this.#noteHeld();
+    this.#granted = 0;
+    return this.#connection.read(this.#end === 0 ? this.#buffer : this.#buffer.subarray(this.#end));
+  }
+
+  #received(count: number): void {
+    this.#end += count;
+    if (this.#traffic !== null) this.#traffic.bytesIn += count;
+  }
+
+  #ended(): StreamEnd {
+    return { kind: this.#start === this.#end ? "ended" : "cutOff" };
   }
 
   #noteHeld(): void {
