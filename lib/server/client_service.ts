@@ -154,7 +154,7 @@ export class ClientService {
     if (this.#askedBytes + bytes > MAX_ASKED_BYTES) {
       return reply.refuse(notApplied("busy", "Cannot read: too many reads wait. Try again later."));
     }
-    const asked = driver.ask((raft) => raft.readIndex());
+    const asked = driver.readIndex();
     if (asked.kind === "refused") return reply.refuse(notReadable());
     this.#askedBytes += bytes;
     replica.awaitRead(asked.readId, (ready) => {

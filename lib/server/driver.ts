@@ -20,7 +20,9 @@ import type {
   Message,
   NodeId,
   Persist,
+  Proposed,
   Raft,
+  ReadRequested,
   ReadState,
   Ready,
   SnapshotMetadata,
@@ -116,6 +118,8 @@ export class Driver {
   #persisting = false;
   /** Whether a durable batch has no sync marker yet. */
   #isMarkerDue = false;
+  /** The read that reads share until the core's outputs are taken; null before the first. */
+  #sharedRead: ReadRequested | null = null;
   /** Settles when the write in progress has ended, for a clean stop. */
   #writing: Promise<void> = Promise.resolve();
 
@@ -162,6 +166,34 @@ export class Driver {
     } finally {
       this.#schedule();
     }
+  }
+
+  /** The leader that the core knows, or null. */
+  get leader(): NodeId | null {
+    return this.#raft.leader;
+  }
+
+  /** Whether this node leads. */
+  get isLeader(): boolean {
+    return this.#raft.isLeader;
+  }
+
+  /** Proposes a command. */
+  propose(command: Uint8Array): Proposed {
+    return this.ask((raft) => raft.propose(command));
+  }
+
+  /**
+   * Requests a read index. Reads that arrive until the core's outputs are taken share one, and so one answer of the core:
+   * the messages that confirm it are sent after all of them arrived. Not under a lease, which is checked when the core
+   * takes the read: a later read must not be answered by an earlier check.
+   */
+  readIndex(): ReadRequested {
+    if (this.#raft.holdsLease) return this.ask((raft) => raft.readIndex());
+    if (this.#sharedRead !== null) return this.#sharedRead;
+    const requested = this.ask((raft) => raft.readIndex());
+    if (requested.kind === "accepted") this.#sharedRead = requested;
+    return requested;
   }
 
   /** Reports to the core that messages to `node` may have been lost. */
@@ -224,6 +256,7 @@ export class Driver {
     let entries = 0;
     let bytes = 0;
     while (entries < ENTRIES_PER_TURN && bytes < BYTES_PER_TURN) {
+      this.#sharedRead = null;
       const ready = this.#raft.takeReady();
       if (ready === null) return this.#rest();
       entries += ready.committed.length;

@@ -354,7 +354,7 @@ export class Node {
   /** Resolves to true once this node could answer a linearizable read, to false when it cannot. */
   whenReadable(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const asked = this.#driver.ask((raft) => raft.readIndex());
+    const asked = this.#driver.readIndex();
     if (asked.kind === "refused") resolve(false);
     else this.#replica.awaitRead(asked.readId, resolve);
     return promise;

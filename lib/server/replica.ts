@@ -21,12 +21,12 @@ import type { Clock, Timer } from "../platform/clock.ts";
 export const MAX_CURRENT_BYTES_A_BATCH = 1_048_576;
 
 /** An accepted proposal of this node that is not applied yet. */
-interface WaitingWrite {
+export interface WaitingWrite {
   readonly term: number;
   /** The decoded command, so that it is not decoded again when its entry is applied. */
   readonly command: Command;
   /** Takes the answer; the bytes of a result are valid during the call only. */
-  readonly answer: (answer: WriteAnswer) => void;
+  answer(answer: WriteAnswer): void;
 }
 
 /** The state machine with the requests that wait for it. */
@@ -34,8 +34,8 @@ export class Replica {
   #stateMachine: StateMachine;
   #applied: SnapshotMetadata;
   readonly #writes = new Map<number, WaitingWrite>();
-  /** Reads that wait for their read index, by id. */
-  readonly #unconfirmed = new Map<number, (ready: boolean) => void>();
+  /** Reads that wait for their read index, by its id, which reads of one batch share. */
+  readonly #unconfirmed = new Map<number, ((ready: boolean) => void)[]>();
   /** Reads that wait for their read index to be applied; null where there are none. */
   readonly #confirmed: ConfirmedReads | null;
 
@@ -76,8 +76,9 @@ export class Replica {
 
   /** Adds a read that the core accepted. `answer` is called once, with whether this node's state may answer it. */
   awaitRead(readId: number, answer: (ready: boolean) => void): void {
-    assert(!this.#unconfirmed.has(readId), "read ids are not reused");
-    this.#unconfirmed.set(readId, answer);
+    const sharing = this.#unconfirmed.get(readId);
+    if (sharing === undefined) this.#unconfirmed.set(readId, [answer]);
+    else sharing.push(answer);
   }
 
   /** Replaces the state by that of a snapshot. Waiting writes up to its index have an unknown outcome. */
@@ -86,10 +87,10 @@ export class Replica {
     assert(snapshot.index > this.#applied.index, "a snapshot never moves the state backward");
     this.#stateMachine = stateMachine;
     this.#applied = snapshot;
-    for (const [index, { answer }] of this.#writes) {
+    for (const [index, write] of this.#writes) {
       if (index > snapshot.index) continue;
       this.#writes.delete(index);
-      answer(lostLeadership());
+      write.answer(lostLeadership());
     }
     this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
@@ -114,28 +115,30 @@ export class Replica {
 
   /** Takes the decision of the core about a read. */
   confirmRead(read: ReadState): void {
-    const answer = this.#unconfirmed.get(read.readId);
-    if (answer === undefined) return;
+    const answers = this.#unconfirmed.get(read.readId);
+    if (answers === undefined) return;
     this.#unconfirmed.delete(read.readId);
-    if (read.index === null) return answer(false);
-    if (read.index <= this.stateMachine.appliedIndex) return answer(true);
-    if (this.#confirmed === null) return answer(false);
-    this.#confirmed.add(read.index, answer);
+    const { index } = read;
+    const isApplied = index !== null && index <= this.stateMachine.appliedIndex;
+    for (const answer of answers) {
+      if (index === null || isApplied || this.#confirmed === null) answer(isApplied);
+      else this.#confirmed.add(index, answer);
+    }
   }
 
   /** Answers waiting writes of other terms than `leadingTerm` with an unknown outcome: another leader may commit them. */
   abandonWrites(leadingTerm: number | null): void {
-    for (const [index, { term, answer }] of this.#writes) {
-      if (term === leadingTerm) continue;
+    for (const [index, write] of this.#writes) {
+      if (write.term === leadingTerm) continue;
       this.#writes.delete(index);
-      answer(lostLeadership());
+      write.answer(lostLeadership());
     }
   }
 
   /** Ends every wait: the node stops. */
   close(): void {
     this.abandonWrites(null);
-    for (const answer of this.#unconfirmed.values()) answer(false);
+    for (const answers of this.#unconfirmed.values()) for (const answer of answers) answer(false);
     this.#unconfirmed.clear();
     this.#confirmed?.close();
   }

@@ -21,7 +21,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { Metrics } from "./metrics/metrics.ts";
-import type { Replica } from "./replica.ts";
+import type { Replica, WaitingWrite } from "./replica.ts";
 import { assert } from "../platform/assert.ts";
 
 /** The parts of a node that a write passes. */
@@ -50,11 +50,11 @@ export class Writes {
   /** Takes a write of a client of this node: proposes it here, or forwards it to the leader. */
   submit(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
     const { driver, forwarding } = this.#options;
-    const { leader, isLeader } = driver.ask((raft) => ({ leader: raft.leader, isLeader: raft.isLeader }));
-    if (isLeader) return this.submitHere(bytes, answer);
+    if (driver.isLeader) return this.submitHere(bytes, answer);
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     const stamp = stampOf(command);
+    const { leader } = driver;
     if (this.#join(command, answer)) return;
     if (leader !== null) return forwarding.forward(leader, { bytes, stamp }, answer);
     const refusal = driver.isDiskFull
@@ -111,16 +111,15 @@ export class Writes {
       if (metrics !== null) metrics.proposals.storageFull += 1;
       return this.#refuse(excess, stamp, answer);
     }
-    const proposed = driver.ask((raft) => raft.propose(bytes));
+    const proposed = driver.propose(bytes);
     if (metrics !== null) metrics.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
       this.#admission.proposed(index, replica.applied.index);
-      return replica.awaitWrite(index, {
-        term,
-        command,
-        answer: stamp === null ? answer : this.#inFlight.open(stamp, answer),
-      });
+      const write = stamp === null
+        ? { term, command, answer }
+        : this.#inFlight.open(stamp, { term, command, answer });
+      return replica.awaitWrite(index, write);
     }
     switch (proposed.reason) {
       case "notLeader":
@@ -192,44 +191,98 @@ function busy(): ErrorAnswer {
 /** Takes the answer of a write; called exactly once. */
 type TakeAnswer = (answer: WriteAnswer) => void;
 
+/** A write that was proposed and has not ended, in the list of the writes of its session. */
+class InFlightWrite implements WaitingWrite {
+  readonly term: number;
+  readonly command: Command;
+  readonly stamp: SessionStamp;
+  /** The writes of the session with the next lower and the next higher sequence. */
+  below: InFlightWrite | null = null;
+  above: InFlightWrite | null = null;
+  readonly #owner: InFlightWrites;
+  readonly #answer: TakeAnswer;
+  #retries: TakeAnswer[] | null = null;
+
+  constructor(owner: InFlightWrites, stamp: SessionStamp, { term, command, answer }: WaitingWrite) {
+    this.#owner = owner;
+    this.stamp = stamp;
+    this.term = term;
+    this.command = command;
+    this.#answer = answer;
+  }
+
+  /** Makes a retry wait. */
+  join(answer: TakeAnswer): void {
+    this.#retries ??= [];
+    this.#retries.push(answer);
+  }
+
+  /** Answers the write and its retries. */
+  answer(end: WriteAnswer): void {
+    this.#owner.close(this);
+    this.#answer(end);
+    for (const answer of this.#retries ?? []) answer(end);
+  }
+}
+
 /**
  * The writes that this node has proposed and that have not ended, by their stamps.
  *
- * It holds one function for each request that waits. The bounds on requests of clients and of other nodes
- * (MAX_CLIENT_REQUESTS_IN_FLIGHT, MAX_FORWARDS) bound it.
+ * It has one object for each write, and one function for each retry that waits. The bounds on requests of clients and of
+ * other nodes (MAX_CLIENT_REQUESTS_IN_FLIGHT, MAX_FORWARDS) bound it.
  */
 export class InFlightWrites {
-  /** By session, then by sequence. */
-  readonly #waiting = new Map<number, Map<number, TakeAnswer[]>>();
+  /**
+   * For each session, its write with the highest sequence; the others follow in a list. A client numbers its writes in
+   * ascending order, so one comparison shows that a write is new, and no map is made for each session.
+   */
+  readonly #highest = new Map<number, InFlightWrite>();
 
   /** Makes `answer` wait for the write with this stamp; returns false when that is not in progress. */
-  join({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): boolean {
-    const waiting = this.#waiting.get(sessionId)?.get(sequence);
-    waiting?.push(answer);
-    return waiting !== undefined;
+  join(stamp: SessionStamp, answer: TakeAnswer): boolean {
+    const write = this.#find(stamp);
+    write?.join(answer);
+    return write !== null;
   }
 
   /** Whether the write with this stamp is in progress. */
-  has({ sessionId, sequence }: SessionStamp): boolean {
-    return this.#waiting.get(sessionId)?.has(sequence) === true;
+  has(stamp: SessionStamp): boolean {
+    return this.#find(stamp) !== null;
   }
 
   /** Number of sessions that have a write in progress. */
   get sessions(): number {
-    return this.#waiting.size;
+    return this.#highest.size;
   }
 
-  /** Adds a proposed write; returns the function that answers it, for `answer` and for all that {@link join} it. */
-  open({ sessionId, sequence }: SessionStamp, answer: TakeAnswer): TakeAnswer {
-    const ofSession = this.#waiting.get(sessionId) ?? new Map<number, TakeAnswer[]>();
-    assert(!ofSession.has(sequence), "a write in progress is not proposed again");
-    const waiting = [answer];
-    ofSession.set(sequence, waiting);
-    this.#waiting.set(sessionId, ofSession);
-    return (end) => {
-      ofSession.delete(sequence);
-      if (ofSession.size === 0) this.#waiting.delete(sessionId);
-      for (const take of waiting) take(end);
-    };
+  /** Adds a proposed write; returns the write that answers it and all that {@link join} it. */
+  open(stamp: SessionStamp, write: WaitingWrite): WaitingWrite {
+    const { sessionId, sequence } = stamp;
+    const opened = new InFlightWrite(this, stamp, write);
+    let below = this.#highest.get(sessionId) ?? null;
+    while (below !== null && below.stamp.sequence > sequence) {
+      opened.above = below;
+      below = below.below;
+    }
+    assert(below?.stamp.sequence !== sequence, "a write in progress is not proposed again");
+    opened.below = below;
+    if (below !== null) below.above = opened;
+    if (opened.above === null) this.#highest.set(sessionId, opened);
+    else opened.above.below = opened;
+    return opened;
+  }
+
+  /** Removes a write that ends. */
+  close({ stamp: { sessionId }, below, above }: InFlightWrite): void {
+    if (below !== null) below.above = above;
+    if (above !== null) above.below = below;
+    else if (below !== null) this.#highest.set(sessionId, below);
+    else this.#highest.delete(sessionId);
+  }
+
+  #find({ sessionId, sequence }: SessionStamp): InFlightWrite | null {
+    let write = this.#highest.get(sessionId) ?? null;
+    while (write !== null && write.stamp.sequence > sequence) write = write.below;
+    return write?.stamp.sequence === sequence ? write : null;
   }
 }

@@ -39,9 +39,9 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M245",
-      title: "an empty map is kept for every session that ever wrote at this node",
+      title: "the last write is kept for every session that ever wrote at this node",
       failure: "the leader's memory grows with every client that comes, and is never given back",
-      from: "      if (ofSession.size === 0) this.#waiting.delete(sessionId);\n",
+      from: "    else this.#highest.delete(sessionId);\n",
       to: "",
     },
   ]),

@@ -40,6 +40,22 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
       to: "const mayHaveGranted = false;",
     },
   ]),
+  ...inFile("lib/server/driver.ts", [SERVER], [
+    {
+      id: "M601",
+      title: "reads share an answer that was given under a lease",
+      failure: "a read that arrives after the lease has ended is answered from an old state",
+      from: "if (this.#raft.holdsLease) return",
+      to: "if (false) return",
+    },
+    {
+      id: "M602",
+      title: "reads share a read index that the core has answered already",
+      failure: "a read does not see a write that was acknowledged before it began",
+      from: "      this.#sharedRead = null;\n",
+      to: "",
+    },
+  ]),
   ...inFile("lib/raft/transfer.ts", CHECKS, [
     {
       id: "M182",

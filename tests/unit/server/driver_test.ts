@@ -3,7 +3,14 @@ import { assert, assertEquals } from "@std/assert";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
-import { DEFAULT_LIMITS, type Entry, foundingState, type Message, Raft } from "../../../lib/raft/mod.ts";
+import {
+  DEFAULT_LIMITS,
+  type Entry,
+  foundingState,
+  type Message,
+  Raft,
+  type RaftConfig,
+} from "../../../lib/raft/mod.ts";
 import { LogFailedError, OutOfDescriptorsError, SnapshotWriteError } from "../../../lib/storage/mod.ts";
 import { FakeLog } from "../../support/fakes/fake_log.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
@@ -24,7 +31,7 @@ class Bench {
   readonly driver: Driver;
   readonly raft: Raft;
 
-  constructor(id: number, voters: number[]) {
+  constructor(id: number, voters: number[], lease: RaftConfig["lease"] = null) {
     this.raft = new Raft({
       id,
       configurationCodec: CONFIGURATION_CODEC,
@@ -35,6 +42,7 @@ class Bench {
       recovered: foundingState(
         foundingConfiguration(voters.map((voter) => ({ id: voter, address: `n${voter}:7001` }))),
       ),
+      lease,
     });
     const events: DriverEvents = {
       send: (message) => void this.sent.push(message),
@@ -94,6 +102,30 @@ Deno.test("Driver: proposals during a sync become one batch", async () => {
   assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2, 3, 4]);
   await bench.endSync();
   assertEquals(bench.applied.map(({ index }) => index), [1, 2, 3, 4]);
+  await bench.driver.stop();
+});
+
+Deno.test("Driver: reads that arrive before the outputs are taken share a read index, and later ones do not", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  await bench.endSync();
+  const first = bench.driver.readIndex();
+  assertEquals(first.kind, "accepted");
+  assertEquals(bench.driver.readIndex(), first);
+  await settle();
+  assert(bench.driver.readIndex() !== first, "the first read is confirmed: a later one needs its own");
+  await bench.driver.stop();
+});
+
+Deno.test("Driver: reads under a lease share nothing", async () => {
+  const bench = new Bench(1, [1], { durationMs: 100, now: () => 0 });
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  await bench.endSync();
+  assertEquals(bench.raft.holdsLease, true);
+  const [one, other] = [bench.driver.readIndex(), bench.driver.readIndex()];
+  assert(one.kind === "accepted" && other.kind === "accepted" && one.readId !== other.readId);
   await bench.driver.stop();
 });
 

@@ -19,7 +19,7 @@ Deno.test("InFlightWrites: after any sequence of calls, the sessions are those t
     let asked = 0;
     let answered = 0;
     for (let step = 0; step < 300; step++) {
-      const [sessionId, sequence] = [1 + random.below(8), 1 + random.below(3)];
+      const [sessionId, sequence] = [1 + random.below(8), 1 + random.below(5)];
       const name = `${sessionId}/${sequence}`;
       const known = underWay.get(name);
       assertEquals(open.has(stamp(sessionId, sequence)), known !== undefined);
@@ -31,8 +31,12 @@ Deno.test("InFlightWrites: after any sequence of calls, the sessions are those t
         const joined = open.join(stamp(sessionId, sequence), () => answered += 1);
         assertEquals(joined, known !== undefined);
         if (!joined) {
-          const end = open.open(stamp(sessionId, sequence), () => answered += 1);
-          underWay.set(name, { sessionId, end: () => end(END) });
+          const write = open.open(stamp(sessionId, sequence), {
+            term: 1,
+            command: { kind: "expireSessions", elapsedMs: 0 },
+            answer: () => void (answered += 1),
+          });
+          underWay.set(name, { sessionId, end: () => write.answer(END) });
         }
       }
       const sessions = new Set([...underWay.values()].map((write) => write.sessionId));

@@ -107,6 +107,19 @@ Deno.test("Replica: a read waits until its index is applied", () => {
   assertEquals(seen, ["3: false at 0", "1: true at 1", "2: true at 2"]);
 });
 
+Deno.test("Replica: reads that share a read index are all answered", () => {
+  const { replica } = newReplica();
+  const seen: string[] = [];
+  for (const [read, readId] of [["a", 1], ["b", 1], ["c", 2], ["d", 2]] as const) {
+    replica.awaitRead(readId, (ready) => void seen.push(`${read}: ${ready}`));
+  }
+  replica.confirmRead({ readId: 2, index: null });
+  replica.confirmRead({ readId: 1, index: 1 });
+  assertEquals(seen, ["c: false", "d: false"]);
+  replica.apply([put(1, 1)]);
+  assertEquals(seen, ["c: false", "d: false", "a: true", "b: true"]);
+});
+
 Deno.test("Replica: a snapshot that replaces the state answers the reads that it covers, and ends the writes below it", () => {
   const { replica, answers, answer } = newReplica();
   const reads: string[] = [];
