@@ -56,6 +56,7 @@ export interface NodeOptions {
   readonly readMode: ReadMode;
   readonly maxValueBytes: number;
   readonly quotaBytes: number | null;
+  readonly historySeconds: number | null;
   readonly limits: ServerLimits;
   readonly start: StartingPoint;
   readonly clock: Clock;
@@ -180,13 +181,9 @@ export class Node {
       status: () => this.status(),
     });
     const proposals = leaderProposals({ raft, driver, replica });
-    const applied = (): { logTimeMs: number; sessions: number } => {
-      const { logTimeMs, sessionCount: sessions } = replica.stateMachine;
-      return { logTimeMs, sessions };
-    };
-    this.#sessionClock = new SessionClock({ clock, applied, ...proposals });
-    const { limits: { historyBytes: bytes } } = options;
-    this.#historyBound = new HistoryBound({ stateMachine: () => replica.stateMachine, bytes, ...proposals });
+    this.#sessionClock = new SessionClock({ clock, applied: () => replica.stateMachine, ...proposals });
+    const { limits: { historyBytes: bytes }, historySeconds: seconds } = options;
+    this.#historyBound = new HistoryBound({ clock, replica, bytes, seconds, ...proposals });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === this.#options.id ? term : null);
       if (leader === this.#options.id) return this.membership.start();
@@ -219,6 +216,7 @@ export class Node {
   start(events: NodeEvents): void {
     this.#driver.start(this.#driverEvents(events));
     this.#sessionClock.start();
+    this.#historyBound.start();
     this.#diskSpace.start();
   }
 
@@ -244,6 +242,7 @@ export class Node {
     this.clients.stop();
     this.membership.stop();
     this.#sessionClock.stop();
+    this.#historyBound.stop();
     this.#diskSpace.stop();
     this.#forwarding.close();
     this.#replica.close();

@@ -24,7 +24,7 @@ assert(MIN_COUNT_MS > 0, "a count that is a check late fits an entry");
 export interface SessionClockOptions extends LeaderProposals {
   readonly clock: Clock;
   /** Returns the log's time and the number of sessions, as this node has applied them. */
-  readonly applied: () => { readonly logTimeMs: number; readonly sessions: number };
+  readonly applied: () => { readonly logTimeMs: number; readonly sessionCount: number };
 }
 
 /** Proposes `expireSessions` while this node leads. */
@@ -70,7 +70,7 @@ export class SessionClock {
   #count(): void {
     const { clock, applied, leadingTerm, propose } = this.#options;
     const now = clock.now();
-    if (applied().sessions === 0) this.#countedAt = now;
+    if (applied().sessionCount === 0) this.#countedAt = now;
     const term = leadingTerm();
     if (term === null || this.#proposed?.term === term) return;
     const elapsedMs = Math.min(MAX_ELAPSED_MS, Math.floor(now - this.#countedAt));

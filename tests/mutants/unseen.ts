@@ -391,7 +391,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       id: "M332",
       title: "time in which there were no sessions is counted",
       failure: "a session opened after an idle time expires early",
-      from: "if (applied().sessions === 0) this.#countedAt = now;",
+      from: "if (applied().sessionCount === 0) this.#countedAt = now;",
       to: "",
     },
   ]),

@@ -47,6 +47,9 @@ interface TypedOption<T> extends ServerOption {
 /** Minimum number of heartbeats in an election timeout: one that is lost must not cause an election. */
 const HEARTBEATS_PER_ELECTION_TIMEOUT = 3;
 
+/** A year: longer timers than a sixteenth of it overflow. */
+const MAX_HISTORY_SECONDS = 31_536_000;
+
 /** All options, in the order of the help. A new option is a new entry here. */
 const OPTIONS = {
   /** Which of `members` this server is. */
@@ -202,6 +205,15 @@ const OPTIONS = {
     fallback: "67108864",
     example: "16777216",
   }),
+  /** Seconds after which the leader compacts earlier versions of keys; null for no bound of time. */
+  historySeconds: nullForZero(integerOption({
+    name: "history-seconds",
+    placeholder: "<s>",
+    help: "time after which earlier versions of keys are dropped (0: no bound of time)",
+    range: { min: 0, max: MAX_HISTORY_SECONDS },
+    fallback: "0",
+    example: "86400",
+  })),
   /** Bytes of log after which a snapshot is taken. */
   snapshotLogBytes: integerOption({
     name: "snapshot-log-bytes",

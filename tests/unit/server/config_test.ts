@@ -60,6 +60,7 @@ const DEFAULTS: ServerConfig = {
   maxConnections: 4096,
   quotaBytes: null,
   historyBytes: 67_108_864,
+  historySeconds: null,
   snapshotLogBytes: 67_108_864,
 };
 
@@ -97,6 +98,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "max-connections": "16",
     "quota-bytes": "1000000",
     "history-bytes": "0",
+    "history-seconds": "3600",
     "snapshot-log-bytes": "8192",
   };
   assertEquals(
@@ -118,6 +120,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     maxConnections: 16,
     quotaBytes: 1_000_000,
     historyBytes: 0,
+    historySeconds: 3_600,
     snapshotLogBytes: 8_192,
   });
 });
@@ -253,7 +256,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, history-bytes, " +
+  "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, history-bytes, history-seconds, " +
   "snapshot-log-bytes";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {

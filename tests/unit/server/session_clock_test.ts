@@ -41,7 +41,7 @@ class Counters {
       const state = { applied: 0, logTimeMs: 0 };
       const sessionClock = new SessionClock({
         clock: this.clock,
-        applied: () => ({ logTimeMs: state.logTimeMs, sessions: this.sessions }),
+        applied: () => ({ logTimeMs: state.logTimeMs, sessionCount: this.sessions }),
         leadingTerm: () => node === this.#leader && state.applied >= this.#termStart ? this.#term : null,
         propose: (command) => {
           this.#log.push({ term: this.#term, elapsedMs: elapsedIn(command) });

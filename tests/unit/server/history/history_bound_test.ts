@@ -3,27 +3,45 @@ import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { decodeCommand } from "../../../../lib/protocol/command.ts";
 import { HistoryBound } from "../../../../lib/server/history_bound.ts";
+import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 
 const BOUND = 2_000;
 
 /** A state machine whose puts are followed by the bound; entries that it proposes are applied when asked. */
 class Bench {
   readonly machine = new StateMachine();
+  readonly clock = new ManualClock();
   readonly proposed: Uint8Array[] = [];
+  readonly bound: HistoryBound;
   term: number | null = 1;
   accepts = true;
-  readonly bound = new HistoryBound({
-    stateMachine: () => this.machine,
-    bytes: BOUND,
-    leadingTerm: () => this.term,
-    propose: (command) => {
-      if (this.accepts) this.proposed.push(command);
-      return this.accepts;
-    },
-  });
 
-  constructor({ level = 2 } = {}) {
+  constructor(
+    { level = 2, seconds = null }: {
+      readonly level?: number;
+      readonly seconds?: number | null;
+    } = {},
+  ) {
     this.machine.apply(1, { kind: "raiseFeatureLevel", level });
+    this.bound = new HistoryBound({
+      clock: this.clock,
+      replica: { stateMachine: this.machine },
+      bytes: BOUND,
+      seconds,
+      leadingTerm: () => this.term,
+      propose: (command) => {
+        if (this.accepts) this.proposed.push(command);
+        return this.accepts;
+      },
+    });
+    this.bound.start();
+  }
+
+  /** Advances time by this many seconds; returns the compacted revision after what is proposed by then. */
+  pass(seconds: number): number {
+    this.clock.advance(seconds * 1_000);
+    while (this.proposed.length > 0) this.applyProposed();
+    return this.machine.compactedRevision;
   }
 
   put(times: number): void {
@@ -76,4 +94,46 @@ Deno.test("HistoryBound: at feature level 1 there is no history", () => {
   const bench = new Bench({ level: 1 });
   bench.put(50);
   assertEquals([bench.proposed.length, bench.machine.historyBytes], [0, 0]);
+});
+
+Deno.test("HistoryBound: the history of the last seconds is kept, and older history is dropped soon after", () => {
+  const bench = new Bench({ seconds: 160 });
+  bench.put(1);
+  assertEquals(bench.pass(100), 0);
+  bench.put(1);
+  assertEquals(bench.pass(69), 0, "revision 1 was the present one 160 seconds ago, and is not dropped");
+  assertEquals(bench.pass(11), 1);
+  assertEquals(bench.pass(80), 1);
+  assertEquals(bench.pass(20), 2);
+  assertEquals([bench.pass(1_000), bench.proposed.length], [2, 0]);
+  bench.bound.stop();
+  assertEquals(bench.clock.timerCount, 0);
+});
+
+Deno.test("HistoryBound: a new leader counts the seconds from the beginning, and drops nothing too early", () => {
+  const bench = new Bench({ seconds: 160 });
+  bench.put(2);
+  assertEquals(bench.pass(150), 0);
+  bench.term = null;
+  bench.pass(20);
+  bench.term = 2;
+  bench.put(1);
+  assertEquals(bench.pass(160), 0);
+  assertEquals(bench.pass(20), 3);
+});
+
+Deno.test("HistoryBound: both bounds apply, and none of time by default", () => {
+  const bench = new Bench({ seconds: 160 });
+  bench.put(50);
+  const byBytes = bench.pass(0);
+  assert(byBytes > 0 && bench.machine.historyBytes <= BOUND);
+  assertEquals(bench.pass(180), 50);
+  assertEquals(new Bench().clock.timerCount, 0);
+});
+
+Deno.test("HistoryBound: a history that is within its seconds is not proposed to be dropped twice", () => {
+  const bench = new Bench({ seconds: 16 });
+  bench.put(3);
+  bench.clock.advance(60_000);
+  assertEquals(bench.proposed.length, 1, "one is under way");
 });
