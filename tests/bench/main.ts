@@ -15,6 +15,7 @@ import type { Assignment, GeneratorAnswer } from "./generator_main.ts";
 import { machineOf } from "./machine.ts";
 import { type Measurement, measurementOf } from "./measurements.ts";
 import { page, type Results, summary } from "./page.ts";
+import { clientv3Command } from "./peers/clientv3.ts";
 import { type Peer, PEERS, type RunningPeer } from "./peers/peers.ts";
 import { plot } from "./plot.ts";
 import { say } from "./say.ts";
@@ -97,11 +98,11 @@ function planOf(args: readonly string[]): Plan | null {
 }
 
 /** Runs one generator until it exits. */
-async function generate(assignment: Assignment): Promise<GeneratorAnswer> {
-  const [program, ...args] = denoCommand("tests/bench/generator_main.ts", {
-    permissions: ["--allow-all"],
-    args: [JSON.stringify(assignment)],
-  });
+async function generate(assignment: Assignment, usesClientv3: boolean): Promise<GeneratorAnswer> {
+  const text = JSON.stringify(assignment);
+  const [program, ...args] = usesClientv3
+    ? await clientv3Command(text)
+    : denoCommand("tests/bench/generator_main.ts", { permissions: ["--allow-all"], args: [text] });
   const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
   if (success) return JSON.parse(new TextDecoder().decode(stdout));
   throw new Error(`The generator for ${assignment.peer} failed:\n${new TextDecoder().decode(stderr)}`);
@@ -130,7 +131,11 @@ async function measure(
     loadsKeys,
   };
   const cpuBefore = running.cpuMs();
-  const answers = await Promise.all(sharesOf(assignment, plan.generators).map(generate));
+  const answers = await Promise.all(
+    sharesOf(assignment, plan.generators).map((share) =>
+      generate(share, peer === "etcd" && workload.usesClientv3)
+    ),
+  );
   const cpuMs = running.cpuMs().map((after, node) => after - (cpuBefore[node] ?? 0));
   return measurementOf(answers, {
     round,

@@ -20,6 +20,8 @@ export interface Workload {
   readonly name: string;
   /** Connections that the clients share. */
   readonly connections: number;
+  /** Whether etcd is used through clientv3, its Go client, as programs use it, instead of the client of this benchmark. */
+  readonly usesClientv3: boolean;
   readonly load: Omit<Load, "warmupMs" | "durationMs" | "ratePerSecond">;
   readonly goals: readonly Goal[];
   /** Whether `--quick` runs it. */
@@ -53,11 +55,35 @@ function clients(
   return {
     name: `${what}, ${count} ${count === 1 ? "client" : "clients"}`,
     connections: count,
+    usesClientv3: false,
     load: { ...BASE, clients: count, ...load },
     goals: [],
     isMain: false,
     isPlotted: false,
     ...rest,
+  };
+}
+
+/** Callers that share client libraries: what programs do. */
+function callers(
+  count: number,
+  what: string,
+  { sharedClients, ratio, load }: {
+    readonly sharedClients: number;
+    /** The goal, times etcd. */
+    readonly ratio: number;
+    readonly load?: Partial<Workload["load"]>;
+  },
+): Workload {
+  const who = `${count} ${count === 1 ? "caller" : "callers"} of ${sharedClients}`;
+  return {
+    name: `${what}, ${who} ${sharedClients === 1 ? "client" : "clients"}`,
+    connections: sharedClients,
+    usesClientv3: true,
+    load: { ...BASE, clients: count, ...load },
+    goals: [atLeast("etcd", ratio)],
+    isMain: true,
+    isPlotted: false,
   };
 }
 
@@ -74,6 +100,10 @@ export const WARM_UP_SECONDS = 8;
 
 /** All workloads, in the order in which they run and are shown. */
 export const WORKLOADS: readonly Workload[] = [
+  callers(64, "put", { sharedClients: 1, ratio: 5 }),
+  callers(64, "get", { sharedClients: 1, ratio: 6, load: { mix: GETS } }),
+  callers(64, "put", { sharedClients: 8, ratio: 4 }),
+  callers(1, "put", { sharedClients: 1, ratio: 2 }),
   clients(1, "put", {
     goals: [atLeast("etcd", 2.5), { kind: "p50WithinSyncs", syncs: 3 }],
     isMain: true,
