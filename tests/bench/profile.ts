@@ -13,6 +13,7 @@ import { SystemClock } from "../../lib/platform/system.ts";
 import { pause } from "../../lib/platform/promise.ts";
 import { kvraftCommand, Process, READY_LINE } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
+import { Inspector } from "./inspector.ts";
 
 /** Rows of the table. */
 const ROWS = 40;
@@ -31,43 +32,6 @@ interface Profile {
   readonly nodes: readonly ProfileNode[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
-}
-
-/** The inspector of one node. */
-class Inspector {
-  readonly #socket: WebSocket;
-  readonly #waiting = new Map<number, (result: unknown) => void>();
-  #lastId = 0;
-
-  private constructor(socket: WebSocket) {
-    this.#socket = socket;
-    socket.onmessage = ({ data }): void => {
-      const message: unknown = JSON.parse(String(data));
-      if (typeof message !== "object" || message === null || !("id" in message)) return;
-      this.#waiting.get(Number(message.id))?.("result" in message ? message.result : null);
-    };
-  }
-
-  static async connect(url: string): Promise<Inspector> {
-    const socket = new WebSocket(url);
-    const opened = Promise.withResolvers<void>();
-    socket.onopen = (): void => opened.resolve();
-    socket.onerror = (): void => opened.reject(new Error(`Cannot reach the inspector at ${url}`));
-    await opened.promise;
-    return new Inspector(socket);
-  }
-
-  call(method: string): Promise<unknown> {
-    const id = ++this.#lastId;
-    const { promise, resolve } = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, resolve);
-    this.#socket.send(JSON.stringify({ id, method }));
-    return promise;
-  }
-
-  close(): void {
-    this.#socket.close();
-  }
 }
 
 async function main(args: string[]): Promise<void> {
@@ -101,7 +65,6 @@ async function main(args: string[]): Promise<void> {
   await client.put("warm", "up");
   const { leader } = await client.cluster.status();
   const profiled = values.node === "leader" ? leader ?? 1 : (leader ?? 1) % 3 + 1;
-  const url = await inspectorUrl(first + 2 + profiled);
   const load = [
     "client",
     "--cluster",
@@ -124,21 +87,13 @@ async function main(args: string[]): Promise<void> {
   );
   const clock = { clock: new SystemClock(), signal: new AbortController().signal };
   await pause(WARMUP_MS, clock);
-  const inspector = await Inspector.connect(url);
+  using inspector = await Inspector.open(`127.0.0.1:${first + 2 + profiled}`);
   await inspector.call("Profiler.enable");
   await inspector.call("Profiler.start");
   await pause(seconds * 1_000, clock);
   const result = await inspector.call("Profiler.stop");
-  inspector.close();
   console.log((await generator.end()).stdout);
   console.log(tablesOf(profileOf(result)));
-}
-
-/** Returns the WebSocket address of the inspector on a port. */
-async function inspectorUrl(port: number): Promise<string> {
-  const targets: unknown = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
-  const [target] = Array.isArray(targets) ? targets : [];
-  return String(target?.webSocketDebuggerUrl);
 }
 
 function profileOf(result: unknown): Profile {

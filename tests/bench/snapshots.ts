@@ -36,15 +36,16 @@ async function main(args: string[]): Promise<void> {
     valueBytes: Number(values["value-size"]),
     seconds: Number(values.seconds),
   };
-  await using bench = await Bench.start(size);
-  console.log(JSON.stringify(await bench.run(), null, 2));
+  console.log(JSON.stringify(await measureSnapshots(size), null, 2));
 }
 
 /** The options of a run. */
-interface Size {
+export interface SnapshotRun {
   readonly keys: number;
   readonly valueBytes: number;
   readonly seconds: number;
+  /** Absolute path of the checkout whose servers run. Default this one. */
+  readonly checkout?: string;
 }
 
 /** Observations of a stream of writes. */
@@ -54,26 +55,46 @@ interface Stream {
   readonly longestGapMs: number;
 }
 
+/** The measurements of a run. */
+export interface SnapshotFigures {
+  readonly loadMs: number;
+  readonly before: Stream;
+  readonly during: Stream;
+  readonly throughputRatio: number;
+  readonly snapshotMs: number;
+  readonly snapshotBytes: number;
+  /** The time until a node that starts from the snapshot serves. */
+  readonly startMs: number;
+  readonly emptyNode: Stream & { readonly caughtUpMs: number };
+  readonly peakMiB: Readonly<Record<string, number>>;
+}
+
+/** Starts three nodes, measures, and stops them. */
+export async function measureSnapshots(run: SnapshotRun): Promise<SnapshotFigures> {
+  await using bench = await Bench.start(run);
+  return await bench.run();
+}
+
 /** Three nodes and the measurements of them. */
 class Bench implements AsyncDisposable {
-  readonly #size: Size;
+  readonly #size: SnapshotRun;
   readonly #folder: TemporaryFolder;
   readonly #firstPort = freePorts(4);
   readonly #nodes = new Map<number, Process>();
 
-  private constructor(size: Size, folder: TemporaryFolder) {
+  private constructor(size: SnapshotRun, folder: TemporaryFolder) {
     this.#size = size;
     this.#folder = folder;
   }
 
-  static async start(size: Size): Promise<Bench> {
+  static async start(size: SnapshotRun): Promise<Bench> {
     const bench = new Bench(size, await TemporaryFolder.make());
     await Promise.all([1, 2, 3].map((id) => bench.#startNode(id)));
     return bench;
   }
 
   /** Measures everything. */
-  async run(): Promise<unknown> {
+  async run(): Promise<SnapshotFigures> {
     await using client = await this.#connect([1, 2, 3]);
     const loadMs = await timeOf(() => this.#load(client));
     const before = await this.#stream(
@@ -94,7 +115,6 @@ class Bench implements AsyncDisposable {
     const emptyNode = await this.#catchUp(client);
     const peaks = [...this.#nodes].map(([id, { pid }]) => [`n${id}`, peakMiBOf(pid)]);
     return {
-      ...this.#size,
       loadMs,
       before,
       during,
@@ -121,7 +141,11 @@ class Bench implements AsyncDisposable {
     const origin = id <= 3 ? ["--cluster", members] : ["--join", this.#address(1)];
     const flags = ["--node-id", `${id}`, "--bind", this.#address(id), ...origin];
     const never = ["--snapshot-log-bytes", String(2 ** 40)];
-    const node = startKvraft(["server", ...flags, ...never], { cwd: this.#folder.path, name: `node ${id}` });
+    const node = startKvraft(["server", ...flags, ...never], {
+      cwd: this.#folder.path,
+      name: `node ${id}`,
+      ...(this.#size.checkout === undefined ? {} : { checkout: this.#size.checkout }),
+    });
     this.#nodes.set(id, node);
     await node.waitForOutput(READY_LINE, { deadlineMs: PATIENCE_MS });
   }
@@ -187,7 +211,7 @@ class Bench implements AsyncDisposable {
   }
 
   /** Joins an empty node while clients write; returns the time until it votes, once it has caught up. */
-  async #catchUp(client: KvClient): Promise<unknown> {
+  async #catchUp(client: KvClient): Promise<SnapshotFigures["emptyNode"]> {
     await this.#startNode(4);
     let caughtUpMs = 0;
     const during = await this.#stream(client, async () => {

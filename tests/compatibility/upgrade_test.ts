@@ -2,26 +2,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { eventually } from "../support/eventually.ts";
 import { CHECKOUT } from "../support/checkout.ts";
+import { EARLIER_COMMIT, unpackEarlier } from "../support/earlier.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { underLoad } from "../support/processes/under_load.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 
-/** The last commit of version 0.1.0. */
-const EARLIER_COMMIT = "0269e56";
 /** Log lines of a leader that raises the level, and of a node that refuses an earlier version. */
 const LEVEL_RAISED = "all nodes know a higher feature level";
 const REFUSED = "knows feature level 1, and the cluster is at level 2";
-
-/** Unpacks the earlier commit into `folder`; returns false without its history (a shallow clone, an archive). */
-function unpackEarlier(folder: string): boolean {
-  const script = 'git cat-file -e "$1^{commit}" && git archive "$1" | tar -x -C "$2"';
-  const { success } = new Deno.Command("bash", {
-    args: ["-c", `set -o pipefail; ${script}`, "bash", EARLIER_COMMIT, folder],
-    cwd: CHECKOUT,
-    stderr: "null",
-  }).outputSync();
-  return success;
-}
 
 /** Runs `test` with the earlier checkout, or prints that it is skipped. */
 async function withEarlier(test: (checkout: string) => Promise<void>): Promise<void> {

@@ -8,6 +8,7 @@ import { denoCommand, Process } from "../../support/processes/process.ts";
 import type { Assignment, GeneratorAnswer } from "../generator_main.ts";
 import { type Measurement, measurementOf } from "../measurements.ts";
 import { sharesOf } from "../shares.ts";
+import type { PeerName } from "../workloads.ts";
 import type { Figure } from "./figures.ts";
 import { Nodes, type NodesOptions, PATIENCE_MS } from "./nodes.ts";
 
@@ -16,8 +17,8 @@ const PUTS = { put: 1, get: 0 } as const;
 export const GETS = { put: 0, get: 1 } as const;
 const SHORT_SHARE = 0.2;
 
-/** A closed loop; by default 64 clients, each with one put of 256 bytes in flight, 1000 keys. */
-export interface Work extends Partial<Omit<Load, "ratePerSecond" | "durationMs" | "warmupMs">> {
+/** Load; by default a closed loop of 64 clients, each with one put of 256 bytes in flight, 1000 keys. */
+export interface Work extends Partial<Omit<Load, "durationMs">> {
   readonly seconds: number;
   readonly prefix?: string;
   /** Whether every key is written before. */
@@ -28,11 +29,21 @@ export interface Work extends Partial<Omit<Load, "ratePerSecond" | "durationMs" 
   readonly direct?: { readonly consistency: Consistency; readonly nodes: "leader" | "all" };
 }
 
+/** Nodes to put load on: {@link Nodes}, or those of another store. */
+export interface LoadedNodes {
+  /** Default kvraft. */
+  readonly peer?: PeerName;
+  /** The addresses of all nodes, the leader's first. */
+  addresses(): Promise<readonly string[]>;
+}
+
 /** The options of a run. */
 export interface LabOptions {
   readonly isQuick: boolean;
   /** Seconds for which a follower is suspended. */
   readonly stoppedSeconds: number;
+  /** How much faster than in reality the load of an hour is put. */
+  readonly speedUp: number;
   readonly say: (text: string) => void;
 }
 
@@ -50,13 +61,15 @@ export interface Situation {
 export class Lab implements AsyncDisposable {
   readonly isQuick: boolean;
   readonly stoppedSeconds: number;
+  readonly speedUp: number;
   readonly say: (text: string) => void;
   readonly #owned = new Set<AsyncDisposable>();
   readonly #end = new AbortController();
 
-  constructor({ isQuick, stoppedSeconds, say }: LabOptions) {
+  constructor({ isQuick, stoppedSeconds, speedUp, say }: LabOptions) {
     this.isQuick = isQuick;
     this.stoppedSeconds = stoppedSeconds;
+    this.speedUp = speedUp;
     this.say = say;
   }
 
@@ -91,12 +104,13 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Loads a cluster from other processes, and returns the results. */
-  async load(nodes: Nodes, work: Work): Promise<Measurement> {
+  async load(nodes: LoadedNodes, work: Work): Promise<Measurement> {
     const { seconds, prefix = "bench/", loadsKeys = false, direct, clients = 64, generators = 1, ...load } =
       work;
     const addresses = await nodes.addresses();
+    const { peer = "kvraft" } = nodes;
     const assignment: Assignment = {
-      peer: "kvraft",
+      peer,
       addresses: direct?.nodes === "leader" ? addresses.slice(0, 1) : addresses,
       connections: clients,
       load: {
@@ -106,9 +120,9 @@ export class Lab implements AsyncDisposable {
         valueBytes: 256,
         keyCount: 1_000,
         distribution: "uniform",
-        ...load,
         ratePerSecond: null,
         warmupMs: seconds * 1_000 * SHORT_SHARE,
+        ...load,
         durationMs: seconds * 1_000,
       },
       prefix,
@@ -120,7 +134,7 @@ export class Lab implements AsyncDisposable {
         this.runScript("tests/bench/generator_main.ts", share)
       ),
     );
-    return measurementOf(answers, { round: 1, workload: "", peer: "kvraft", residentBytes: [], cpuMs: [] });
+    return measurementOf(answers, { round: 1, workload: "", peer, residentBytes: [], cpuMs: [] });
   }
 
   /** Runs a script of this checkout with an assignment as JSON, and returns its output, parsed as JSON. */

@@ -13,28 +13,38 @@ import { machineOf } from "../machine.ts";
 import { markdownTable } from "../page.ts";
 import { say } from "../say.ts";
 import { type Figure, mergeResults, rowsOf, type SituationResults } from "./figures.ts";
+import { besideEarlier } from "./beside_earlier.ts";
 import { followerStopped } from "./follower_stopped.ts";
 import { growth } from "./growth.ts";
 import { growthPlot } from "./growth_plot.ts";
 import { httpCost } from "./http_cost.ts";
+import { hourOfLoad } from "./hour_of_load.ts";
 import { idle } from "./idle.ts";
 import { Lab, type Situation } from "./lab.ts";
 import { leaderKilled } from "./leader_killed.ts";
 import { manyConnections } from "./many_connections.ts";
 import { manyKeys } from "./many_keys.ts";
+import { memory } from "./memory.ts";
 import { mixedSizes } from "./mixed_sizes.ts";
 import { overload } from "./overload.ts";
 import { cellsOf, type Situations, situationsPage } from "./page.ts";
+import { pauses } from "./pauses.ts";
 import { readsSpread } from "./reads_spread.ts";
 import { readsUnderLease } from "./reads_under_lease.ts";
 import { startUp } from "./start_up.ts";
+import { tenMillionKeys } from "./ten_million_keys.ts";
 
 const SITUATIONS: readonly Situation[] = [
   leaderKilled,
   idle,
   overload,
   followerStopped,
+  memory,
+  hourOfLoad,
+  pauses,
   manyKeys,
+  tenMillionKeys,
+  besideEarlier,
   mixedSizes,
   readsSpread,
   readsUnderLease,
@@ -53,6 +63,11 @@ const OPTIONS: readonly OptionSpec[] = [
     placeholder: "<n>",
     help: "how long a follower is suspended (30; the goal: 600)",
   },
+  {
+    name: "speed-up",
+    placeholder: "<n>",
+    help: "how much faster the load of an hour is put (10; 1 takes the hour)",
+  },
   { name: "output", placeholder: "<folder>", help: "where everything is written (docs/benchmarks)" },
   { name: "help", placeholder: null, help: "explain, and do nothing" },
 ];
@@ -63,6 +78,7 @@ interface Plan {
   /** Null for the default of each situation. */
   readonly rounds: number | null;
   readonly stoppedSeconds: number;
+  readonly speedUp: number;
   readonly situations: readonly Situation[];
   readonly output: string;
   readonly command: string;
@@ -87,6 +103,7 @@ function planOf(args: readonly string[]): Plan | null {
     isQuick,
     rounds: integer("rounds", 100) ?? (isQuick ? 1 : null),
     stoppedSeconds: integer("stopped-seconds", 3_600) ?? (isQuick ? 5 : 30),
+    speedUp: integer("speed-up", 100) ?? 10,
     situations,
     output: options.get("output") ?? join(CHECKOUT, "docs", "benchmarks"),
     command: ["deno task bench:situations", ...args].join(" "),
@@ -101,7 +118,7 @@ async function measure(situation: Situation, plan: Plan, end: AbortSignal): Prom
   const failures: string[] = [];
   for (let round = 1; round <= rounds && !end.aborted; round++) {
     say(`${situation.name}, round ${round} of ${rounds}`);
-    await using lab = new Lab({ isQuick: plan.isQuick, stoppedSeconds: plan.stoppedSeconds, say });
+    await using lab = new Lab({ ...plan, say });
     const clear = (): void => void lab[Symbol.asyncDispose]();
     end.addEventListener("abort", clear);
     try {

@@ -5,8 +5,9 @@ import type { NodeStatus } from "../../../lib/protocol/messages.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
 import { ask } from "../../support/processes/probe.ts";
-import { type Process, READY_LINE, startKvraft } from "../../support/processes/process.ts";
+import { kvraftCommand, Process, READY_LINE } from "../../support/processes/process.ts";
 import { freePorts } from "../../support/temporary.ts";
+import { Inspector, type ScriptMemory } from "../inspector.ts";
 import { cpuMsOf, residentBytesOf } from "../processes.ts";
 
 const HOST = "127.0.0.1";
@@ -23,6 +24,10 @@ export interface NodesOptions {
   readonly flags?: readonly string[];
   /** Whether each serves metrics over HTTP. Default false. */
   readonly http?: boolean;
+  /** Whether each has an inspector, for {@link Nodes.memory}. Default false. */
+  readonly inspects?: boolean;
+  /** Absolute path of the checkout whose kvraft runs. Default this one. */
+  readonly checkout?: string;
 }
 
 /** A cluster; disposing of it ends its processes and removes its folder. */
@@ -33,17 +38,21 @@ export class Nodes implements AsyncDisposable {
   readonly #firstPort: number;
   readonly #flags: readonly string[];
   readonly #http: boolean;
+  readonly #inspects: boolean;
+  readonly #checkout: string | undefined;
   readonly #processes = new Map<number, Process>();
   #isDisposed = false;
 
-  private constructor({ count = 3, flags = [], http = false }: NodesOptions) {
+  private constructor({ count = 3, flags = [], http = false, inspects = false, checkout }: NodesOptions) {
     const parent = join(CHECKOUT, ".cache", "bench");
     Deno.mkdirSync(parent, { recursive: true });
     this.ids = Array.from({ length: count }, (_, position) => position + 1);
     this.#folder = Deno.makeTempDirSync({ dir: parent, prefix: "situation-" });
-    this.#firstPort = freePorts(2 * count);
+    this.#firstPort = freePorts(3 * count);
     this.#flags = flags;
     this.#http = http;
+    this.#inspects = inspects;
+    this.#checkout = checkout;
   }
 
   /** Starts all and waits until they have a leader. */
@@ -63,7 +72,10 @@ export class Nodes implements AsyncDisposable {
     const http = this.#http ? ["--http", this.httpAddress(id)] : [];
     const flags = ["--node-id", `${id}`, "--bind", this.address(id), "--cluster", cluster];
     const startedAt = performance.now();
-    const process = startKvraft(["server", ...flags, ...http, ...this.#flags], {
+    const [program, ...args] = kvraftCommand(["server", ...flags, ...http, ...this.#flags], this.#checkout);
+    const inspect = this.#inspects ? [`--inspect=${this.#inspectorAddress(id)}`] : [];
+    // The first argument is Deno's command, "run".
+    const process = Process.start(program, [...args.slice(0, 1), ...inspect, ...args.slice(1)], {
       cwd: this.#folder,
       name: `node ${id}`,
     });
@@ -96,6 +108,12 @@ export class Nodes implements AsyncDisposable {
   /** Returns the resident memory of one. */
   residentBytes(id: number): number {
     return residentBytesOf(this.#process(id).pid);
+  }
+
+  /** Returns the memory that JavaScript uses in one, after a garbage collection. */
+  async memory(id: number): Promise<ScriptMemory> {
+    using inspector = await Inspector.open(this.#inspectorAddress(id));
+    return await inspector.memory();
   }
 
   /** Returns the CPU time of one since it was started. */
@@ -167,6 +185,10 @@ export class Nodes implements AsyncDisposable {
     this.#isDisposed = true;
     for (const process of this.#processes.values()) await process[Symbol.asyncDispose]();
     await Deno.remove(this.#folder, { recursive: true });
+  }
+
+  #inspectorAddress(id: number): string {
+    return `${HOST}:${this.#firstPort + 2 * this.ids.length + id - 1}`;
   }
 
   /** Waits as `eventually` does, but ends at once when the cluster is disposed of. */
