@@ -270,6 +270,8 @@ port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 program=()
 program_name=
+# As in deno.json.
+v8_flags=--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50
 
 compiled_is_current() {
   [ -x kvraft ] && [ -z "$(find main.ts lib deno.json -newer kvraft | head -n 1)" ]
@@ -307,7 +309,7 @@ choose_program() {
   fi
   find_deno
   # shellcheck disable=SC2206 # flags separated by spaces
-  program=("$deno" run -q -P=kvraft --no-prompt $flags main.ts)
+  program=("$deno" run -q -P=kvraft --no-prompt "$v8_flags" $flags main.ts)
   program_name='the source, with the permissions of the compiled form'
   if [ "${1:-}" = build ]; then
     # Downloads the packages once, before three nodes do so at the same time.

@@ -7,7 +7,8 @@ import { assert, assertEquals } from "@std/assert";
 import { checkFile, type Finding } from "./support/source_rules.ts";
 import { treeFindings } from "./support/tree_rules.ts";
 import { documentProblems } from "./support/documents.ts";
-import { filesOfCheckout, isToolOutput, readCheckout, trackedFiles } from "./support/checkout.ts";
+import { CHECKOUT, filesOfCheckout, isToolOutput, readCheckout, trackedFiles } from "./support/checkout.ts";
+import { v8Flags } from "../tools/v8_flags.ts";
 import { hitsBelow, isToClean, textOfHit, wordHits } from "./support/plain_words.ts";
 
 function sentences(findings: readonly Finding[]): readonly string[] {
@@ -199,4 +200,10 @@ for (const { source, found } of brokenWords) {
 Deno.test("plain words: a file's name is read too, and normal uses of a word are no hit", () => {
   assertEquals(wordHits("lib/raft/stranger.ts", "").map(({ line }) => line), [0]);
   assertEquals(wordHits("lib/raft/a.ts", "// There is room for a way to hear from a node."), []);
+});
+
+Deno.test("V8's flags: cluster.sh starts servers with those of deno.json", () => {
+  const [flags = ""] = v8Flags(CHECKOUT);
+  assert(flags.includes("--max-semi-space-size"), "the task server bounds the young generation");
+  assert(readCheckout("cluster.sh").includes(`v8_flags=${flags}\n`), "cluster.sh has the same flags");
 });

@@ -7,6 +7,7 @@
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
 import { permissionFlags } from "./permissions.ts";
+import { v8Flags } from "./v8_flags.ts";
 
 const BASE_BINARY_SITE = "https://dl.deno.land/";
 /** A site that does not answer must not delay the first start of a cluster for long. */
@@ -55,6 +56,7 @@ async function compile(importMapFlags: readonly string[]): Promise<number> {
       "--quiet",
       "--exclude-unused-npm",
       ...permissionFlags(Deno.env.get("KVRAFT_DATA_DIR") ?? null),
+      ...v8Flags("."),
       ...importMapFlags,
       "--output=kvraft",
       "main.ts",

@@ -13,26 +13,26 @@ import { machineOf } from "../machine.ts";
 import { markdownTable } from "../page.ts";
 import { say } from "../say.ts";
 import { type Figure, mergeResults, rowsOf, type SituationResults } from "./figures.ts";
-import { besideEarlier } from "./beside_earlier.ts";
+import { besideEarlier } from "./store/beside_earlier.ts";
 import { followerStopped } from "./follower_stopped.ts";
 import { growth } from "./growth.ts";
 import { growthPlot } from "./growth_plot.ts";
 import { httpCost } from "./http_cost.ts";
-import { hourOfLoad } from "./hour_of_load.ts";
+import { hourOfLoad } from "./store/hour_of_load.ts";
 import { idle } from "./idle.ts";
 import { Lab, type Situation } from "./lab.ts";
 import { leaderKilled } from "./leader_killed.ts";
 import { manyConnections } from "./many_connections.ts";
-import { manyKeys } from "./many_keys.ts";
-import { memory } from "./memory.ts";
+import { manyKeys } from "./store/many_keys.ts";
+import { memory } from "./store/memory.ts";
 import { mixedSizes } from "./mixed_sizes.ts";
 import { overload } from "./overload.ts";
 import { cellsOf, type Situations, situationsPage } from "./page.ts";
-import { pauses } from "./pauses.ts";
+import { pauses } from "./store/pauses.ts";
 import { readsSpread } from "./reads_spread.ts";
 import { readsUnderLease } from "./reads_under_lease.ts";
 import { startUp } from "./start_up.ts";
-import { tenMillionKeys } from "./ten_million_keys.ts";
+import { tenMillionKeys } from "./store/ten_million_keys.ts";
 
 const SITUATIONS: readonly Situation[] = [
   leaderKilled,

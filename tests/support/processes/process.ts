@@ -5,6 +5,7 @@
  */
 import { join } from "@std/path";
 import { permissionFlags } from "../../../tools/permissions.ts";
+import { v8Flags } from "../../../tools/v8_flags.ts";
 import { CHECKOUT } from "../checkout.ts";
 import { eventually, type WaitOptions, within } from "../eventually.ts";
 
@@ -150,9 +151,10 @@ const importFlags: readonly string[] = (() => {
   return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((flag) => flag !== "");
 })();
 
-/** Returns the command that runs `kvraft` with `args` and the permissions of the executable. */
+/** Returns the command that runs `kvraft` with `args`, and the permissions and the flags of V8 of the executable. */
 export function kvraftCommand(args: readonly string[], checkout = CHECKOUT): readonly [string, ...string[]] {
-  return denoCommand("main.ts", { permissions: permissionFlags(null), args, checkout });
+  const permissions = [...permissionFlags(null), ...v8Flags(checkout)];
+  return denoCommand("main.ts", { permissions, args, checkout });
 }
 
 /** A script's permissions, arguments and checkout (default: this one). */

@@ -1,6 +1,6 @@
 /** A store with a million keys beside one with ten thousand. */
-import { atLeast, type Figure, reported } from "./figures.ts";
-import { GETS, type Situation, type Work } from "./lab.ts";
+import { atLeast, type Figure, reported } from "../figures.ts";
+import { GETS, type Situation, type Work } from "../lab.ts";
 
 const KEYS = 1_000_000;
 const QUICK_KEYS = 100_000;

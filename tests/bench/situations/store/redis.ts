@@ -1,9 +1,9 @@
 /** A Redis server without a log or snapshots, filled through its command line client. */
-import { keyOfNumber } from "../../../lib/loadgen/mod.ts";
-import { eventually } from "../../support/eventually.ts";
-import { Process } from "../../support/processes/process.ts";
-import { freePorts, TemporaryFolder } from "../../support/temporary.ts";
-import { residentBytesOf } from "../processes.ts";
+import { keyOfNumber } from "../../../../lib/loadgen/mod.ts";
+import { eventually } from "../../../support/eventually.ts";
+import { Process } from "../../../support/processes/process.ts";
+import { freePorts, TemporaryFolder } from "../../../support/temporary.ts";
+import { residentBytesOf } from "../../processes.ts";
 
 const COMMANDS_PER_WRITE = 1_000;
 const PREFIX = "bench/";

@@ -1,6 +1,6 @@
 /** Ten million small keys on three nodes of one machine. */
-import { atLeast, atMost, type Figure, reported } from "./figures.ts";
-import type { Situation } from "./lab.ts";
+import { atLeast, atMost, type Figure, reported } from "../figures.ts";
+import type { Situation } from "../lab.ts";
 
 const KEYS = 10_000_000;
 const QUICK_KEYS = 100_000;

@@ -1,10 +1,10 @@
 /** Memory of a million keys, beside etcd and Redis. */
 import { join } from "@std/path";
-import { CHECKOUT } from "../../support/checkout.ts";
-import { type Peer, PEERS } from "../peers/peers.ts";
-import { atMost, type Figure, reported } from "./figures.ts";
+import { CHECKOUT } from "../../../support/checkout.ts";
+import { type Peer, PEERS } from "../../peers/peers.ts";
+import { atMost, type Figure, reported } from "../figures.ts";
 import { Redis } from "./redis.ts";
-import type { Lab, LoadedNodes, Situation } from "./lab.ts";
+import type { Lab, LoadedNodes, Situation } from "../lab.ts";
 
 const KEYS = 1_000_000;
 const QUICK_KEYS = 50_000;
@@ -16,7 +16,7 @@ const PARTS = 12;
 const IN_FLIGHT = 16;
 const PART_SECONDS = 4;
 /** Garbage is collected and pages are given back when a store is idle. */
-const SETTLE_SECONDS = 15;
+const SETTLE_SECONDS = 30;
 const GOAL_OF_ETCD = 0.65;
 const GOAL_OF_REDIS = 1.2;
 const GOAL_HEAP_MB = 20;

@@ -1,8 +1,8 @@
 /** Throughput beside the code of version 0.1.0. */
-import { EARLIER_COMMIT, unpackEarlier } from "../../support/earlier.ts";
-import { TemporaryFolder } from "../../support/temporary.ts";
-import { atLeast, type Figure, reported } from "./figures.ts";
-import { GETS, type Situation, type Work } from "./lab.ts";
+import { EARLIER_COMMIT, unpackEarlier } from "../../../support/earlier.ts";
+import { TemporaryFolder } from "../../../support/temporary.ts";
+import { atLeast, type Figure, reported } from "../figures.ts";
+import { GETS, type Situation, type Work } from "../lab.ts";
 
 const KEYS = 10_000;
 const SECONDS = 5;

@@ -1,0 +1,22 @@
+/**
+ * The flags of V8 with which `kvraft` runs: those of the task `server` of deno.json.
+ *
+ * V8 sizes its heap for the memory of the machine. A node has few objects that live long and makes many that die soon, so
+ * by default most of its heap is garbage that waits for collection. These flags bound that: a smaller young generation,
+ * and a major collection before the heap is twice as large as what survived the last one.
+ */
+
+/**
+ * Returns the flag for Deno's command line in a list; an empty list if the task has none.
+ *
+ * @param checkout the folder of deno.json
+ */
+export function v8Flags(checkout: string): readonly string[] {
+  const config: { readonly tasks: Readonly<Record<string, { readonly command: string } | string>> } = JSON
+    .parse(
+      Deno.readTextFileSync(`${checkout}/deno.json`),
+    );
+  const { server } = config.tasks;
+  const command = typeof server === "object" ? server.command : server ?? "";
+  return command.match(/--v8-flags=\S+/) ?? [];
+}
