@@ -39,7 +39,7 @@ export const DEFAULT_LIMITS: RaftLimits = {
   inflightMessages: 128,
   inflightBytes: 8_388_608,
   uncommittedBytes: 67_108_864,
-  entryCacheBytes: 33_554_432,
+  entryCacheBytes: 8_388_608,
   applyBytes: 524_288,
   pendingReads: 65_536,
 };

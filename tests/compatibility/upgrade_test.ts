@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { eventually } from "../support/eventually.ts";
 import { CHECKOUT } from "../support/checkout.ts";
-import { EARLIER_COMMIT, unpackEarlier } from "../support/earlier.ts";
+import { EARLIER_COMMIT, unpackEarlier } from "../support/processes/earlier.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { underLoad } from "../support/processes/under_load.ts";
 import { TemporaryFolder } from "../support/temporary.ts";

@@ -1,5 +1,5 @@
 /** Throughput beside the code of version 0.1.0. */
-import { EARLIER_COMMIT, unpackEarlier } from "../../../support/earlier.ts";
+import { EARLIER_COMMIT, unpackEarlier } from "../../../support/processes/earlier.ts";
 import { TemporaryFolder } from "../../../support/temporary.ts";
 import { atLeast, type Figure, reported } from "../figures.ts";
 import { GETS, type Situation, type Work } from "../lab.ts";

@@ -1,5 +1,5 @@
 /** Pauses while a snapshot is taken or sent, and the start from one, beside version 0.1.0. */
-import { EARLIER_COMMIT, unpackEarlier } from "../../../support/earlier.ts";
+import { EARLIER_COMMIT, unpackEarlier } from "../../../support/processes/earlier.ts";
 import { TemporaryFolder } from "../../../support/temporary.ts";
 import { measureSnapshots, type SnapshotFigures } from "../../snapshots.ts";
 import { atMost, type Figure, reported } from "../figures.ts";

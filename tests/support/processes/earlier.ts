@@ -1,5 +1,5 @@
 /** The code of an earlier version, from this repository's history. */
-import { CHECKOUT } from "./checkout.ts";
+import { CHECKOUT } from "../checkout.ts";
 
 /** The last commit of version 0.1.0. */
 export const EARLIER_COMMIT = "0269e56";
