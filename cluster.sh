@@ -5,7 +5,17 @@
 # there. Commands that start, stop or remove something hold a lock, so that two of them run one after the other.
 # Written for bash 3.2 (macOS) and later.
 set -eu
-cd -P -- "$(dirname -- "$0")" >/dev/null
+# File names in the arguments of `client` are relative to the folder of the caller.
+caller=$PWD
+script=$0
+while [ -L "$script" ]; do
+  link=$(readlink "$script")
+  case $link in
+    /*) script=$link ;;
+    *) script=$(dirname -- "$script")/$link ;;
+  esac
+done
+cd -P -- "$(dirname -- "$script")" >/dev/null
 
 READY_LINE='ready to serve'
 START_DEADLINE_S=30
@@ -63,13 +73,21 @@ at_most() { # most, command, arguments of the command
 
 # --- one command at a time -----------------------------------------------------------------------------------
 
-# A directory, because mkdir succeeds for exactly one process on every system; it contains the pid of the owner.
+# A directory, because mkdir succeeds for exactly one process on every system; it contains pid and name of the owner.
 lock=.cache/cluster.lock
 holds_lock=
+adding= # the node that `add` has started and not yet asked the cluster to take
 
 release_lock() {
   if [ -n "$holds_lock" ]; then rm -rf "$lock"; fi
   holds_lock=
+}
+
+# Runs when the script ends for any reason: a node that is no member yet does not stay behind.
+clean_up() {
+  trap '' INT TERM
+  if [ -n "$adding" ]; then forget_added || :; fi
+  release_lock
 }
 
 # Prints the command line of process $1, or nothing if there is no such process.
@@ -83,10 +101,10 @@ command_line() {
 
 # Prints the pid of the script that holds the lock; fails if there is none, or it no longer runs.
 lock_holder() {
-  local pid=
-  read -r pid 2>/dev/null <"$lock/pid" || return 1
+  local pid= name=
+  read -r pid name 2>/dev/null <"$lock/pid" || return 1
   case $(command_line "$pid") in
-    *cluster.sh*) printf '%s' "$pid" ;;
+    *"${name:-cluster.sh}"*) printf '%s' "$pid" ;;
     *) return 1 ;;
   esac
 }
@@ -99,7 +117,7 @@ take_over_lock() {
     rmdir "$lock/takeover"
     return 1
   fi
-  echo $$ >"$lock/pid"
+  echo "$$ ${0##*/}" >"$lock/pid"
   rmdir "$lock/takeover"
 }
 
@@ -107,10 +125,12 @@ take_over_lock() {
 take_lock() {
   local holder deadline=$((SECONDS + LOCK_DEADLINE_S)) silent_since=$SECONDS said=
   mkdir -p .cache
-  trap release_lock EXIT
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   while :; do
     if mkdir "$lock" 2>/dev/null; then
-      echo $$ >"$lock/pid"
+      echo "$$ ${0##*/}" >"$lock/pid"
       holds_lock=yes
       return
     fi
@@ -320,11 +340,27 @@ choose_program() {
 
 run_client() { "${program[@]}" client --cluster "$(members)" "$@"; }
 
+# Becomes the client, in the folder of the caller. There it may read, and write ./data, as the compiled form may.
+become_client() {
+  local here=$PWD
+  choose_program
+  if [ "${program[0]}" = ./kvraft ]; then
+    program=("$here/kvraft")
+  else
+    # shellcheck disable=SC2206 # flags separated by spaces
+    program=("$deno" run -q -P=kvraft --config "$here/deno.json" --allow-read=. --allow-write=./data --no-prompt
+      ${flags/=tools/=$here/tools} "$here/main.ts")
+  fi
+  cd -- "$caller" 2>/dev/null || :
+  exec "${program[@]}" client "$@"
+}
+
 # --- flags for every server ----------------------------------------------------------------------------------
 
 server_flags=()
+has_new_flags= # whether they were given now, and are stored once the nodes have started with them
 
-# Reads the flags from data/flags, one per line.
+# Reads the stored flags from data/flags, one per line.
 read_flags() {
   local flag
   server_flags=()
@@ -381,7 +417,6 @@ launch() {
   fi
   touch "$log"
   log_from[n]=$(wc -c <"$log")
-  read_flags
   flags_for "$n"
   # Starts the node in its own process group, so that Ctrl-C on this script does not end it.
   set -m
@@ -397,6 +432,16 @@ launch() {
 
 log_since_launch() { tail -c +$((log_from[$1] + 1)) "data/node-$1.log"; }
 
+# Prints what a user needs to know about the flags of a node that did not start.
+note_on_flags() {
+  if [ -n "$has_new_flags" ]; then
+    printf '%s' " The flags after -- were not stored."
+  elif [ ${#server_flags[@]} -gt 0 ]; then
+    printf '%s' " It was started with flags that an earlier start stored: ${server_flags[*]}." \
+      " To remove them: ./cluster.sh start $(node_count) --"
+  fi
+}
+
 # Waits until node $1 logs that it is ready. Its pid is known, but its command line may still be that of this script.
 wait_until_ready() {
   local n=$1 pid deadline=$((SECONDS + START_DEADLINE_S))
@@ -405,7 +450,7 @@ wait_until_ready() {
     if ! kill -0 "$pid" 2>/dev/null; then
       log_since_launch "$n" | tail -n 20 >&2
       rm -f "data/node-$n.pid"
-      fail "Node $n did not start; the end of its log is above (data/node-$n.log)."
+      fail "Node $n did not start; the end of its log is above (data/node-$n.log).$(note_on_flags)"
     fi
     [ "$SECONDS" -lt "$deadline" ] || fail "Node $n is not ready after $START_DEADLINE_S s; see data/node-$n.log."
     sleep $POLL_S
@@ -439,20 +484,21 @@ start_node() {
     fail "Cannot start node $1: another program listens on $(address "$1"). Stop it, or use other ports:" \
       "KVRAFT_BASE_PORT=$((base_port + 1000)) ./cluster.sh"
   fi
+  read_flags
   launch "$1"
 }
 
 # --- commands ------------------------------------------------------------------------------------------------
 
 start() {
-  local wanted= n fresh= has_flags=
+  local wanted= n fresh=
   if [ $# -gt 0 ] && [ "$1" != -- ]; then
     wanted=$1
     shift
   fi
   if [ $# -gt 0 ]; then
     [ "$1" = -- ] || misused "Put flags for the servers after --: ./cluster.sh start 3 -- $*"
-    has_flags=yes
+    has_new_flags=yes
     shift
     check_flags "$@"
   fi
@@ -465,7 +511,7 @@ start() {
       "remove, or remove it first (./cluster.sh clean)."
   fi
   if [ -n "$(running_nodes)" ]; then
-    if [ -n "$has_flags" ]; then
+    if [ -n "$has_new_flags" ]; then
       fail "The cluster runs already, and servers take flags only when they start: ./cluster.sh stop, then start."
     fi
     say "The cluster runs already."
@@ -486,7 +532,7 @@ start() {
   choose_program build
   mkdir -p data
   remember_cluster
-  if [ -n "$has_flags" ]; then remember_flags "$@"; fi
+  if [ -n "$has_new_flags" ]; then server_flags=("$@"); else read_flags; fi
   if [ "$(node_count)" -eq 1 ]; then
     say "Starting one node: $program_name."
   else
@@ -495,6 +541,7 @@ start() {
   say "Data and logs go to ./data."
   for n in $(node_ids); do launch "$n"; done
   for n in $(node_ids); do wait_until_ready "$n"; done
+  if [ -n "$has_new_flags" ]; then remember_flags "$@"; fi
   say
   if [ -n "$fresh" ]; then
     shown put greeting 'hello, world'
@@ -550,8 +597,22 @@ status() {
   run_client status
 }
 
-# Starts the next node and makes it a member. If the cluster refuses, the node is removed again; if only the wait ended
-# (exit code 4), it stays, because the change continues.
+# Stops the node that was to be added, and removes it with its data: the cluster does not know it.
+forget_added() {
+  local n=$adding pid= deadline=$((SECONDS + STOP_DEADLINE_S))
+  adding=
+  # Its command line may still be that of this script. A signal that arrives before that script has started is lost.
+  if read -r pid 2>/dev/null <"data/node-$n.pid"; then
+    while kill -TERM "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep $POLL_S; done
+  fi
+  stop_nodes "$n"
+  rm -rf "data/node-$n" "data/node-$n.log"
+  nodes=$((n - 1))
+  remember_cluster
+}
+
+# Starts the next node and makes it a member. If the cluster refuses, or this script ends before it was asked, the node is
+# removed again; if only the wait ended (Ctrl-C, --timeout-ms), it stays, because the change continues.
 add() {
   local n=$((nodes + 1)) list code=0
   require_cluster
@@ -559,26 +620,31 @@ add() {
   [ $((base_port + n - 1)) -le 65535 ] || fail "There is no port left for node $n."
   list=$(members)
   choose_program build
+  # Before it runs: `stop` and `status` know it even if this script is killed.
+  nodes=$n
+  adding=$n
+  remember_cluster
   start_node "$n"
   wait_until_ready "$n"
-  nodes=$n
-  remember_cluster
   say "Node $n serves on $(address "$n") ($program_name). Making it a member …"
+  adding=
   "${program[@]}" client --cluster "$list" member add "$n" "$(address "$n")" || code=$?
   case $code in
-    0 | 4) return "$code" ;;
+    1 | 2 | 3) adding=$n ;; # nothing was changed: the node is removed when this script ends
   esac
-  stop_nodes "$n"
-  rm -rf "data/node-$n" "data/node-$n.log"
-  nodes=$((n - 1))
-  remember_cluster
   return "$code"
 }
 
 remove_node() {
+  local members_now
   require_node "$@"
   choose_program
-  run_client member remove "$1" || return $?
+  members_now=$(run_client members --output json) || return $?
+  # An `add` that was killed may have left a node that is no member.
+  case $members_now in
+    *"\"id\":$1,"*) run_client member remove "$1" || return $? ;;
+    *) say "Node $1 is no member of the cluster." ;;
+  esac
   stop_nodes "$1" # a running node stops once it learns of its removal; a paused one does not
   removed="${removed:+$removed }$1"
   remember_cluster
@@ -684,15 +750,11 @@ case $command in
   client)
     if [ "$nodes" -eq 0 ]; then
       case " $* " in
-        ' help '* | *' --help '*)
-          choose_program
-          exec "${program[@]}" client "$@"
-          ;;
+        ' help '* | *' --help '*) become_client "$@" ;;
       esac
     fi
     require_cluster
-    choose_program
-    exec "${program[@]}" client --cluster "$(members)" "$@"
+    become_client --cluster "$(members)" "$@"
     ;;
   status) status ;;
   add) add ;;

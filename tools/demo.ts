@@ -2,7 +2,7 @@
  * `./cluster.sh demo`: kills and restarts the leader while clients write, and then checks every write.
  *
  * Each write has its own key: an acknowledged write whose key is missing was lost, and a key of version 2 was written
- * twice. Argument: the nodes of the cluster.
+ * twice. The keys are removed in the end, also after Ctrl-C. Argument: the nodes of the cluster.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
 import { KvClient } from "../lib/mod.ts";
@@ -12,6 +12,13 @@ const WRITERS = 8;
 const PHASE_MS = 4_000;
 const CALL_DEADLINE_MS = 30_000;
 const KEYS_OF_ONE_TRANSACTION = 100;
+/** The exit code after SIGINT, as shells have it. */
+const EXIT_INTERRUPTED = 130;
+
+/** The demo was interrupted (Ctrl-C). */
+class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+}
 
 /** The results of the writers. */
 class Tally {
@@ -43,9 +50,27 @@ async function write(client: KvClient, prefix: string, tally: Tally, stopped: Ab
   }
 }
 
-/** Waits while the writers run. */
-function phase(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, PHASE_MS));
+/** Waits while the writers run. Rejects with {@link InterruptedError} as soon as the demo is interrupted. */
+function phase(interrupted: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (interrupted.aborted) return reject(interrupted.reason);
+    const timer = setTimeout(resolve, PHASE_MS);
+    interrupted.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(interrupted.reason);
+    });
+  });
+}
+
+/** Returns a signal that Ctrl-C aborts; a second Ctrl-C ends the process at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  Deno.addSignalListener("SIGINT", () => {
+    if (controller.signal.aborted) Deno.exit(EXIT_INTERRUPTED);
+    console.log("\nInterrupted: removing the keys of the demo … (Ctrl-C again leaves them)");
+    controller.abort(new InterruptedError("The demo was interrupted."));
+  });
+  return controller.signal;
 }
 
 async function clusterScript(...args: readonly string[]): Promise<void> {
@@ -84,28 +109,56 @@ function withThousands(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
-async function main(cluster: readonly string[]): Promise<boolean> {
+/** Kills the leader and restarts it, with time between for the writers. `down`: called with the node that does not run. */
+async function killAndRestartLeader(
+  client: KvClient,
+  { tally, interrupted, down }: {
+    readonly tally: Tally;
+    readonly interrupted: AbortSignal;
+    readonly down: (node: number | null) => void;
+  },
+): Promise<void> {
+  await phase(interrupted);
+  const leader = await leaderOf(client);
+  console.log(`Node ${leader} leads, ${withThousands(tally.acknowledged.length)} writes so far. Killing it.`);
+  down(leader);
+  await clusterScript("kill", String(leader));
+  await phase(interrupted);
+  console.log(`Node ${await leaderOf(client)} leads now. Restarting node ${leader}.`);
+  await clusterScript("restart", String(leader));
+  down(null);
+  await phase(interrupted);
+}
+
+/** Runs the demo; returns its exit code. */
+async function main(cluster: readonly string[]): Promise<number> {
+  const interrupted = interruption();
   await using client = await KvClient.connect({ cluster, timeoutMs: CALL_DEADLINE_MS });
   const run = `demo/${crypto.randomUUID()}`;
   const tally = new Tally();
   const stop = new AbortController();
+  let downNode: number | null = null;
   console.log(`${WRITERS} writers, each with one write in flight …`);
   const writers = Array.from(
     { length: WRITERS },
     (_, writer) => write(client, `${run}/writer-${writer + 1}`, tally, stop.signal),
   );
-  await phase();
-  const leader = await leaderOf(client);
-  console.log(`Node ${leader} leads, ${withThousands(tally.acknowledged.length)} writes so far. Killing it.`);
-  await clusterScript("kill", String(leader));
-  await phase();
-  console.log(`Node ${await leaderOf(client)} leads now. Restarting node ${leader}.`);
-  await clusterScript("restart", String(leader));
-  await phase();
-  stop.abort();
-  await Promise.all(writers);
-
+  try {
+    await killAndRestartLeader(client, { tally, interrupted, down: (node) => downNode = node });
+  } catch (error) {
+    // An interruption also ends a ./cluster.sh that runs at that moment.
+    if (!interrupted.aborted) throw error;
+  } finally {
+    stop.abort();
+    await Promise.all(writers);
+  }
   const versions = await versionsUnder(client, `${run}/`);
+  await removeAll(client, [...versions.keys()]);
+  if (interrupted.aborted) {
+    console.log(`Removed ${withThousands(versions.size)} keys.`);
+    if (downNode !== null) console.log(`Node ${downNode} may be down: ./cluster.sh restart ${downNode}`);
+    return EXIT_INTERRUPTED;
+  }
   const lost = tally.acknowledged.filter((key) => !versions.has(key));
   const duplicated = [...versions.values()].filter((version) => version > 1);
   const failed = tally.failed.length === 0 ? "" : `${tally.failed.length} failed, `;
@@ -113,8 +166,7 @@ async function main(cluster: readonly string[]): Promise<boolean> {
     `\n${withThousands(tally.acknowledged.length)} writes acknowledged, ${failed}${lost.length} lost, ` +
       `${duplicated.length} duplicated, longest pause ${Math.round(tally.longestPauseMs)} ms`,
   );
-  await removeAll(client, [...versions.keys()]);
-  return lost.length === 0 && duplicated.length === 0;
+  return lost.length === 0 && duplicated.length === 0 ? 0 : 1;
 }
 
-Deno.exit(await main((Deno.args[0] ?? "").split(",")) ? 0 : 1);
+Deno.exit(await main((Deno.args[0] ?? "").split(",")));

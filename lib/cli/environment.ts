@@ -1,5 +1,5 @@
 /** The interface to the process, and its implementation by Deno. Tests have an implementation of their own. */
-import { errorMessage } from "../platform/errors.ts";
+import { errorMessage, wrongPathReason } from "../platform/errors.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
@@ -196,9 +196,9 @@ function writeFile(path: string, text: string): void {
   }
 }
 
-/** Returns the reason that the operating system gave, without its number: `No space left on device`. */
+/** Returns the reason that the operating system gave, without number and call: `No space left on device`. */
 function systemReason(error: unknown): string {
-  return errorMessage(error).replace(/ \(os error \d+\)$/, "");
+  return errorMessage(error).replace(/ \(os error \d+\).*$/, "");
 }
 
 function fileErrorMessage(error: unknown): string {
@@ -208,7 +208,7 @@ function fileErrorMessage(error: unknown): string {
       "or copy the file there";
   }
   if (error instanceof Deno.errors.PermissionDenied) return "its owner does not permit it";
-  return systemReason(error);
+  return wrongPathReason(error) ?? systemReason(error);
 }
 
 function onSignals(signals: readonly Deno.Signal[], handler: () => void): () => void {

@@ -22,7 +22,7 @@ import {
   textOfBytes,
   withThousands,
 } from "./text.ts";
-import { shortened } from "../platform/errors.ts";
+import { shortened, wrongPathReason } from "../platform/errors.ts";
 import type { StructureFigures } from "../kv/mod.ts";
 import type { Member } from "../protocol/messages.ts";
 import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config/config.ts";
@@ -223,7 +223,7 @@ function failureOfTool(error: unknown): Failure | null {
   if (error instanceof OutputError) return failureOf(error);
   if (error instanceof Deno.errors.NotCapable) return failureOf(outsideOfPermissions(error.message));
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
-  if (isSystemErrorCode(error.code)) return cannotRead(error.message, error.code);
+  if (isSystemErrorCode(error.code)) return cannotRead(error, error.code);
   const exitCode = error instanceof UsageError ? ExitCode.usage : ExitCode.no;
   return { code: error.code, message: error.message, exitCode };
 }
@@ -237,10 +237,12 @@ function isSystemErrorCode(code: string): boolean {
  * Returns the report of a file that could not be read. It is distinct from damage, so that a script does not discard a
  * good backup.
  */
-function cannotRead(error: string, code: string): Failure {
-  const path = / '([^']*)'$/.exec(error)?.[1] ?? "the path";
-  const reason = error.replace(/^E[A-Z0-9]+: /, "").replace(/, \w+ '[^']*'$/, "");
-  const advice = code === "ENOENT"
+function cannotRead(error: Error, code: string): Failure {
+  const { message } = error;
+  const path = / '([^']*)'$/.exec(message)?.[1] ?? "the path";
+  const wrongPath = wrongPathReason(error);
+  const reason = wrongPath ?? message.replace(/^E[A-Z0-9]+: /, "").replace(/, \w+ '[^']*'$/, "");
+  const advice = code === "ENOENT" || wrongPath !== null
     ? "Check the path"
     : code === "EACCES" || code === "EPERM"
     ? "Give this process the right to read it (`chown -R`, `chmod -R u+rwX`)"

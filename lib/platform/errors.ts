@@ -52,3 +52,19 @@ export function errorMessage(error: unknown): string {
 export function errorCode(error: unknown): string | null {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
 }
+
+/** Returns the reason for which a path cannot be used, as part of a sentence; null where the error has another cause. */
+export function wrongPathReason(error: unknown): string | null {
+  switch (errorCode(error)) {
+    case "EISDIR":
+      return "it is a folder, not a file";
+    case "ENOTDIR":
+      return "a part of the path is a file, not a folder";
+    case "ELOOP":
+      return "its symbolic links lead in a circle";
+    case "ENAMETOOLONG":
+      return "it, or a part of it, is longer than a name may be";
+    default:
+      return null;
+  }
+}

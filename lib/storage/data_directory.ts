@@ -11,7 +11,7 @@
  * log without an identity, or an identity without the log's folder. A restore marks the directory as unfinished first
  * and founds it last: a node does not start from a part of the state, nor does it begin an empty log there.
  */
-import { errorMessage } from "../platform/errors.ts";
+import { errorMessage, wrongPathReason } from "../platform/errors.ts";
 import { dirname } from "@std/path";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Disk, DiskLock } from "../platform/disk.ts";
@@ -200,9 +200,12 @@ async function orUnusable<T>(path: string, action: () => Promise<T>): Promise<T>
 }
 
 function unusable(path: string, error: unknown): DataDirectoryUnusableError {
+  const wrongPath = wrongPathReason(error);
   return new DataDirectoryUnusableError(path, {
-    reason: errorMessage(error),
-    advice: `Check that this process may read and write it. ${CHOOSE_ANOTHER}`,
+    reason: wrongPath ?? errorMessage(error),
+    advice: `Check that ${
+      wrongPath === null ? "this process may read and write it" : "it is the folder that you mean"
+    }. ${CHOOSE_ANOTHER}`,
     cause: error,
   });
 }

@@ -45,6 +45,18 @@ class Copy implements AsyncDisposable {
     return await process.end({ deadlineMs: SCRIPT_DEADLINE_MS });
   }
 
+  /** Runs a command as the foreground of a terminal, and presses Ctrl-C once `isDue` succeeds, which gets its output. */
+  async interrupted(command: string, isDue: string): Promise<Finished> {
+    return await this.shell(`
+      set -m
+      ./cluster.sh ${command} > interrupted 2>&1 &
+      until ${isDue} interrupted; do sleep 0.02; done
+      kill -INT -- -$!
+      wait $!
+      echo $?
+      cat interrupted`);
+  }
+
   get #env(): Record<string, string> {
     return {
       KVRAFT_BASE_PORT: `${this.basePort}`,
@@ -172,6 +184,12 @@ async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
     const full = await copy.shell("./cluster.sh client put k v > /dev/full");
     assert(full.code === 5 && full.stderr.includes("The command was carried out: revision "), full.stderr);
   });
+
+  await step(t, "a demo that is interrupted removes its keys", async () => {
+    const { stdout } = await copy.interrupted("demo", "grep -qs 'writers, each'");
+    assert(/^130\n.*Interrupted: removing the keys.*Removed \d+ keys\./s.test(stdout), stdout);
+    assertEquals((await copy.run(["client", "list", "demo/"])).stdout, "");
+  });
 }
 
 /** Checks the state kept between commands: a stale lock, and flags for the servers. Leaves the nodes stopped. */
@@ -209,6 +227,54 @@ async function locksAndFlags(t: Deno.TestContext, copy: Copy): Promise<void> {
     await copy.run(["stop"]);
   });
 }
+
+Deno.test("cluster.sh: wrong flags, an interrupted add and another working folder leave nothing wrong behind", async (t) => {
+  await using copy = await Copy.make();
+  const run = copy.run.bind(copy);
+  const flagsFile = `${copy.path}/data/flags`;
+
+  await step(t, "flags with which no node starts are not stored", async () => {
+    const { stderr } = await run(["start", "1", "--", "--no-such-flag"], { code: 1 });
+    assert(stderr.includes("There is no option --no-such-flag"), stderr);
+    assert(stderr.includes("The flags after -- were not stored."), stderr);
+    await run(["start"]);
+  });
+
+  await step(t, "the client reads files of the caller's folder, also through a symbolic link", async () => {
+    const { code, stdout } = await copy.shell(
+      'mkdir other && printf mine > other/x && printf wrong > x && ln -s "$PWD/cluster.sh" other/kv && cd other && ' +
+        "./kv client put k --file x > /dev/null && ./kv client get k",
+    );
+    assertEquals([code, stdout], [0, "mine"]);
+  });
+
+  await step(t, "an add that is interrupted before the cluster was asked leaves no node", async () => {
+    const { stdout } = await copy.interrupted("add", "[ -s data/node-2.pid ] && test -e");
+    assert(stdout.startsWith("130\n"), stdout);
+    const { stdout: left } = await copy.shell(
+      'ls -d data/node-2*; ps -A -o args= | grep -F "$PWD/data/node-2" | grep -vc grep',
+    );
+    assertEquals(left, "0\n");
+    assert((await run(["add"])).stdout.includes("n2 votes now"));
+  });
+
+  await step(t, "a node that never became a member is removed", async () => {
+    const { stdout } = await copy.shell(
+      "sed -i 's/^2 /3 /' data/cluster && ./cluster.sh remove 3 && ./cluster.sh status",
+    );
+    assert(stdout.includes("Node 3 is no member of the cluster.") && !stdout.includes("n3 "), stdout);
+    await run(["stop"]);
+  });
+
+  await step(t, "a start that fails with stored flags says how to remove them", async () => {
+    Deno.writeTextFileSync(flagsFile, "--no-such-flag\n");
+    const { stderr } = await run(["start"], { code: 1 });
+    assert(stderr.includes("--no-such-flag. To remove them: ./cluster.sh start 2 --"), stderr);
+    // Node 2 may not have ended yet.
+    await copy.shell("until ./cluster.sh status | grep -q 'Nothing runs'; do sleep 0.1; done");
+    await run(["start", "2", "--"]);
+  });
+});
 
 Deno.test("cluster.sh: of two concurrent starts one starts the nodes, and the other finds them running", async () => {
   await using copy = await Copy.make();

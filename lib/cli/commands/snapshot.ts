@@ -147,9 +147,12 @@ function incomplete(
   },
 ): HalfwayError {
   const reason = reasonWithin(errorMessage(cause));
+  // A write that failed may have written a part of its chunk.
+  const has = code === "output"
+    ? `is not complete, which takes ${bytes} bytes,`
+    : `has ${written} of ${bytes} bytes`;
   return new HalfwayError(
-    `Cannot save the snapshot: ${reason}. The output has ${written} of ${bytes} bytes and is useless: remove it, and ` +
-      "save again.",
+    `Cannot save the snapshot: ${reason}. The output ${has} and is useless: remove it, and save again.`,
     { code, exitCode: code === "output" ? ExitCode.output : ExitCode.unavailable, cause },
   );
 }

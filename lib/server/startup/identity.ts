@@ -5,7 +5,7 @@
  * After the first start the folder names the cluster of its node, and the replicated configuration names the members:
  * `--cluster` and `--join` take effect only once.
  */
-import { errorMessage, shortened } from "../../platform/errors.ts";
+import { errorMessage, shortened, wrongPathReason } from "../../platform/errors.ts";
 import { formatAddress } from "../../platform/address.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
 import type { Clock, Random } from "../../platform/clock.ts";
@@ -69,6 +69,7 @@ export async function requireOrigin(
 ): Promise<void> {
   // Between its two renames a recovery leaves no folder of this name: no new one must be made in its place.
   const { fresh } = neighboursOf(dataDir);
+  requireFolderPath(dataDir, disk);
   if (disk.stat(dataDir) === null && disk.stat(fresh) !== null) {
     throw new ConfigError(
       `--data-dir: a recovery of ${dataDir} was interrupted, and its result is ${fresh}. Run \`mv ${fresh} ${dataDir}\`.`,
@@ -79,6 +80,22 @@ export async function requireOrigin(
     `--cluster is missing: ${dataDir} is empty, and nothing says what node ${nodeId} is to belong to. Allowed: ` +
       "--cluster with all nodes for a new cluster, or --join with any node of a running one. Example: --cluster " +
       "1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003",
+  );
+}
+
+/** Refuses a path at which there cannot be a folder. */
+function requireFolderPath(path: string, disk: Disk): void {
+  let reason: string | null;
+  try {
+    reason = disk.stat(path) === "file" ? "it is a file, not a folder" : null;
+  } catch (error) {
+    reason = wrongPathReason(error);
+    if (reason === null) throw error;
+  }
+  if (reason === null) return;
+  throw new ConfigError(
+    `--data-dir: cannot use ${path}: ${reason}. Allowed: a folder, which the first start creates. Example: ` +
+      "--data-dir ./data/node-1",
   );
 }
 

@@ -2,7 +2,9 @@
 import { assertRejects } from "@std/assert";
 import { ConfigError } from "../../../../lib/server/config/config_file.ts";
 import { neighboursOf, requireOrigin } from "../../../../lib/server/startup/identity.ts";
+import { DenoDisk } from "../../../../lib/storage/mod.ts";
 import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
+import { TemporaryFolder } from "../../../support/temporary.ts";
 
 const ORIGIN = {
   nodeId: 1,
@@ -17,6 +19,27 @@ Deno.test("requireOrigin: no new cluster is founded in a folder whose recovery w
   await requireOrigin(ORIGIN, disk);
   disk.createDirectory(neighboursOf(ORIGIN.dataDir).fresh);
   await assertRejects(() => requireOrigin(ORIGIN, disk), ConfigError, "recovery");
+});
+
+Deno.test({
+  name:
+    "requireOrigin: a data folder that is a file, below a file, or behind a circle of links is a wrong flag",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const [file, circle] = [`${folder.path}/file`, `${folder.path}/circle`];
+    await Deno.writeTextFile(file, "");
+    await Deno.symlink("circle", circle);
+    const table = [
+      [file, "it is a file, not a folder"],
+      [`${file}/node-1`, "a part of the path is a file, not a folder"],
+      [circle, "its symbolic links lead in a circle"],
+    ] as const;
+    for (const [dataDir, reason] of table) {
+      const refused = `--data-dir: cannot use ${dataDir}: ${reason}.`;
+      await assertRejects(() => requireOrigin({ ...ORIGIN, dataDir }, new DenoDisk()), ConfigError, refused);
+    }
+  },
 });
 
 Deno.test("requireOrigin: an empty folder needs --cluster or --join", async () => {
