@@ -155,13 +155,14 @@ class Bounds {
     }
   }
 
-  /** Keys of which a write without a place may have removed them at any time. */
+  /** Keys of which a write without a place, or one that does not show its deletions, may have removed them. */
   #keysOfUnplacedDeletions(): ReadonlySet<string> {
     const { steps, isPlaced } = this.#options;
     return new Set(
-      steps.flatMap(({ changes }, position) =>
-        isPlaced(position) ? [] : changes.filter(({ value }) => value === null).map(({ key }) => key)
-      ),
+      steps.flatMap(({ changes, program }, position) => [
+        ...(isPlaced(position) ? [] : changes.filter(({ value }) => value === null).map(({ key }) => key)),
+        ...(program?.mayDelete ?? []),
+      ]),
     );
   }
 

@@ -169,6 +169,7 @@ function misfitOf(obstacle: Obstacle, indexOf: (position: number) => number): Mi
     case "noneExists":
     case "passed":
     case "tooSoon":
+    case "transaction":
       return obstacle;
     case "order": {
       const { revision, step } = obstacle.first;

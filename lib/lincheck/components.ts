@@ -9,6 +9,7 @@ import type { Place } from "./bounds.ts";
 import type { History } from "./history.ts";
 import type { Condition, KeyState, Step } from "./model.ts";
 import type { RevisionOrder } from "./revisions.ts";
+import { keysNamedInBranches } from "./transactions/program.ts";
 import { keysOf, type Steps } from "./steps.ts";
 
 /** The part of an operation that concerns one component, and when it may take effect. */
@@ -87,7 +88,9 @@ export class Partition {
 export function finestPartition({ steps }: Steps, order: RevisionOrder): Partition {
   const partition = new Partition();
   for (const [position, step] of steps.entries()) {
-    if (!step.optional && order.revisionOf(position) === null) partition.unite(keysOf(step));
+    const isCertain = !step.optional && order.revisionOf(position) === null;
+    // What a transaction with branches does to one key depends on the others.
+    if (isCertain || step.program !== null) partition.unite(keysOf(step));
   }
   return partition;
 }
@@ -137,6 +140,11 @@ export function operationsOf(component: Component, history: History): readonly n
   for (const [index, operation] of history.entries()) {
     if ("key" in operation && keys.has(operation.key)) shown.add(index);
     if (operation.kind === "transaction" && operation.mutations.some(({ key }) => keys.has(key))) {
+      shown.add(index);
+    }
+    if (
+      operation.kind === "branchingTransaction" && keysNamedInBranches(operation).some((key) => keys.has(key))
+    ) {
       shown.add(index);
     }
   }
@@ -238,8 +246,9 @@ function withTwins(
     const { before, changes } = step.step;
     const visible = changes.map((
       { key, value },
-    ) => [key, value === null || observed.has(valueName(key, value)) ? value : 0]);
-    const effect = JSON.stringify([step.isPart, before, visible, step.candidates]);
+    ) => [key, value === null || observed.has(key) || observed.has(valueName(key, value)) ? value : 0]);
+    const transaction = step.step.program?.transaction ?? null;
+    const effect = JSON.stringify([step.isPart, before, visible, transaction, step.candidates]);
     const twin = last.get(effect) ?? null;
     last.set(effect, index);
     return { ...step, twin };
@@ -248,11 +257,13 @@ function withTwins(
 
 /**
  * The values, with their keys, that distinguish a write that no answer showed from another one: those that a check
- * compares with, and those that were shown without their revision.
+ * compares with, and those that were shown without their revision. A key by itself stands for all of its values: a
+ * transaction with branches may work with any of them.
  */
 function observedValues(steps: readonly ComponentStep[]): ReadonlySet<string> {
   const observed = new Set<string>();
   for (const { step } of steps) {
+    for (const key of step.program?.keys ?? []) observed.add(key);
     for (const condition of [...step.before, ...step.after]) {
       const { key, kind } = condition;
       if (kind === "value") observed.add(valueName(key, condition.value));
@@ -292,6 +303,8 @@ export type Obstacle =
   | { readonly kind: "passed"; readonly revision: number }
   /** The placed steps made more revisions than the store can have had by then. */
   | { readonly kind: "tooSoon"; readonly greatest: number }
+  /** The transaction would have done something else than it was answered. */
+  | { readonly kind: "transaction"; readonly why: string }
   /** It could come next, and leads nowhere. */
   | { readonly kind: "none" };
 

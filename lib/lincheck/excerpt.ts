@@ -5,6 +5,7 @@
 import { assertNever } from "../platform/assert.ts";
 import { type Entry, type History, type Mutation, type Operation, valueAfter } from "./history.ts";
 import { changed, type KeyState, UNSEEN_REVISION } from "./model.ts";
+import { programOf } from "./transactions/program.ts";
 import type { Turn } from "./store.ts";
 import { type Cause, keyOfMisfit, type Violation } from "./verdict.ts";
 
@@ -181,6 +182,9 @@ function entriesSeenBy(
     case "list":
       return operation.outcome.result.entries.filter(({ key }) => keys.includes(key))
         .map((entry) => [entry.key, entry] as const);
+    case "branchingTransaction":
+      return programOf(operation, []).program.seen.filter(({ key }) => keys.includes(key))
+        .map(({ key, entry }) => [key, entry] as const);
     case "put":
     case "delete":
     case "transaction":
@@ -212,6 +216,12 @@ function mutationsOf(operation: Operation): readonly Mutation[] {
       return [{ kind: "put", key: operation.key, value: operation.value }];
     case "transaction":
       return operation.mutations;
+    case "branchingTransaction":
+      return programOf(operation, []).program.mayPut.map(({ key, value }) => ({
+        kind: "put",
+        key,
+        value: value ?? "",
+      }));
     case "get":
     case "list":
       return [];

@@ -5,6 +5,7 @@
  * What a recorder does not know of an answer is null, and null constrains nothing.
  */
 import { assertNever } from "../platform/assert.ts";
+import type { Branches, BranchesResult } from "./transactions/transaction.ts";
 
 /** The outcome of an operation, as its client learned it. */
 export type Outcome<Result> =
@@ -118,7 +119,13 @@ export interface Recorded {
 export type Operation =
   & Recorded
   & (
-    | { readonly kind: "get"; readonly key: string; readonly outcome: Outcome<Entry | null> }
+    | {
+      readonly kind: "get";
+      readonly key: string;
+      /** Present where the key was read as of this past revision. */
+      readonly revision?: number;
+      readonly outcome: Outcome<Entry | null>;
+    }
     | {
       readonly kind: "put";
       readonly key: string;
@@ -142,15 +149,31 @@ export type Operation =
       readonly outcome: Outcome<TransactionResult>;
     }
     | {
+      readonly kind: "branchingTransaction";
+      readonly transaction: Branches;
+      readonly outcome: Outcome<BranchesResult>;
+    }
+    | {
       readonly kind: "list";
       readonly range: KeyRange;
       readonly limit: number;
+      /** As for a get. */
+      readonly revision?: number;
       readonly outcome: Outcome<ListResult>;
     }
   );
 
 /** All that was recorded; the store was without any of these keys when it began. The order does not matter. */
 export type History = readonly Operation[];
+
+/**
+ * The time from which on an operation may take effect: its call. A read as of a past revision shows a state that the store
+ * may have had at any time before, so that only its return bounds it.
+ */
+export function earliestEffectOf(operation: Operation): number {
+  const isPast = (operation.kind === "get" || operation.kind === "list") && operation.revision !== undefined;
+  return isPast ? Number.NEGATIVE_INFINITY : operation.calledAt;
+}
 
 /** Whether a key lies in a range. */
 export function inRange(key: string, { prefix, start, end, after, reverse }: KeyRange): boolean {

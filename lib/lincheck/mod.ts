@@ -10,6 +10,7 @@
  * @module
  */
 export * from "./history.ts";
+export * from "./transactions/transaction.ts";
 export { check, CHECK_LIMITS } from "./checker.ts";
 export type { CheckLimits } from "./search_memory.ts";
 export type { Condition, KeyState } from "./model.ts";

@@ -6,6 +6,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Entry, Operation } from "./history.ts";
+import type { BranchCondition, Branches, BranchesResult } from "./transactions/transaction.ts";
 
 /**
  * The revision of a write that no answer ever mentioned, as kept in a key's state. It is some number, but none that
@@ -44,6 +45,25 @@ export interface Change {
   readonly value: string | null;
 }
 
+/** A transaction with branches, which is executed on the state before it. */
+export interface Program {
+  readonly transaction: Branches;
+  /** Null where its outcome is unknown. */
+  readonly result: BranchesResult | null;
+  /** Every key of the history that it may read or change, in byte order; at least one. */
+  readonly keys: readonly string[];
+  /** Its conditions and those of nested transactions. */
+  readonly conditions: readonly BranchCondition[];
+  /** The entries that its answer shows, its own ones too. */
+  readonly seen: readonly { readonly key: string; readonly entry: Entry }[];
+  /** The revisions at which the keys that it put were created, its own too. */
+  readonly created: readonly { readonly key: string; readonly revision: number }[];
+  /** The puts that it made, or may have made; a null value is not known. */
+  readonly mayPut: readonly { readonly key: string; readonly value: string | null }[];
+  /** Keys that it may have deleted, where its answer does not say which. */
+  readonly mayDelete: readonly string[];
+}
+
 /** One operation as the specification sees it, or the part of it that concerns some of its keys. */
 export interface Step {
   /** Position of the operation in the history. */
@@ -54,6 +74,8 @@ export interface Step {
   readonly after: readonly Condition[];
   /** One of these keys exists. Empty: nothing of the kind was said. */
   readonly someExist: readonly string[];
+  /** Decides instead of conditions and changes, if it is there; `changes` are then those that the answer shows. */
+  readonly program: Program | null;
   /** Whether it takes a revision when it takes effect; its part on some keys may have no changes and still do so. */
   readonly writes: boolean;
   /** The revision that the write made, or at which the answer was given; null where it is not known. */
@@ -101,6 +123,7 @@ export function matches(entry: Entry | null, state: KeyState | null): boolean {
     agrees(entry.modRevision, state.modRevision) && agrees(entry.version, state.version);
 }
 
-function agrees(seen: number | null, actual: number): boolean {
+/** Whether a number that was seen may be this one; null: it was not recorded. */
+export function agrees(seen: number | null, actual: number | null): boolean {
   return seen === null || seen === actual;
 }

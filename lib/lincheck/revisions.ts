@@ -12,7 +12,9 @@
  * before. Where a history has no revisions, nothing here constrains anything.
  */
 import { type BoundedPlace, boundPlaces, getOrMake, partitionPoint, type Place } from "./bounds.ts";
-import type { Step } from "./model.ts";
+import type { Entry } from "./history.ts";
+import type { Program, Step } from "./model.ts";
+import { hasKey } from "./transactions/transaction.ts";
 
 /** Two operations whose revisions say the opposite of their times, or both say the same. */
 export interface RevisionClash {
@@ -132,19 +134,33 @@ export class RevisionOrder {
   }
 
   #note(step: Step, position: number): void {
+    if (step.program !== null) this.#noteProgram(step.program, position);
     for (const condition of [...step.before, ...step.after]) {
       if (condition.kind === "entry" && condition.entry !== null) {
-        const { value, createRevision, modRevision } = condition.entry;
-        this.#see(modRevision, { key: condition.key, value, step: position });
-        if (createRevision !== modRevision) {
-          this.#see(createRevision, { key: condition.key, value: null, step: position });
-        }
+        this.#seeEntry(condition.key, { entry: condition.entry, step: position });
       } else if (condition.kind === "modRevision" && condition.modRevision > 0) {
         const { key, modRevision } = condition;
         if (condition.holds && !step.optional) this.#see(modRevision, { key, value: null, step: position });
         else getOrMake(this.#guesses, modRevision, () => new Set<string>()).add(key);
       }
     }
+  }
+
+  #noteProgram({ seen, created, conditions, keys }: Program, position: number): void {
+    for (const { key, revision } of created) this.#see(revision, { key, value: null, step: position });
+    for (const { key, entry } of seen) this.#seeEntry(key, { entry, step: position });
+    for (const condition of conditions) {
+      if (condition.kind !== "modRevision" && condition.kind !== "createRevision") continue;
+      if (condition.number === 0) continue;
+      const guessed = getOrMake(this.#guesses, condition.number, () => new Set<string>());
+      for (const key of keys) if (hasKey(condition.keys, key)) guessed.add(key);
+    }
+  }
+
+  #seeEntry(key: string, { entry, step }: { readonly entry: Entry; readonly step: number }): void {
+    const { value, createRevision, modRevision } = entry;
+    this.#see(modRevision, { key, value, step });
+    if (createRevision !== modRevision) this.#see(createRevision, { key, value: null, step });
   }
 
   #see(revision: number | null, sighting: Sighting): void {
@@ -157,11 +173,10 @@ export class RevisionOrder {
    */
   #attribute(unnamed: ReadonlySet<number>): ReadonlySet<number> {
     const writersOf = new Map<string, number[]>();
-    for (const [position, { writes, changes }] of this.#steps.entries()) {
-      if (!writes || this.#revisions[position] !== null) continue;
-      for (const { key, value } of changes) {
-        if (value !== null) getOrMake(writersOf, key, () => []).push(position);
-      }
+    for (const [position, step] of this.#steps.entries()) {
+      if (!step.writes || this.#revisions[position] !== null) continue;
+      const keys = new Set(putsOf(step).map(({ key }) => key));
+      for (const key of keys) getOrMake(writersOf, key, () => []).push(position);
     }
     const suspects = new Map<number, Set<number>>();
     for (const revision of unnamed) suspects.set(revision, this.#suspectsOf(revision, writersOf));
@@ -194,8 +209,8 @@ export class RevisionOrder {
       const step = this.#steps[writer];
       return step !== undefined && step.calledAt <= firstSeen &&
         sightings.every(({ key, value }) =>
-          step.changes.some((change) =>
-            change.key === key && change.value !== null && (value === null || change.value === value)
+          putsOf(step).some((put) =>
+            put.key === key && (value === null || put.value === null || put.value === value)
           )
         );
     }));
@@ -264,6 +279,11 @@ export class RevisionOrder {
   #returnOf(step: number): number {
     return this.#steps[step]?.returnedAt ?? Infinity;
   }
+}
+
+/** Returns the puts of a step, or those that it may have made; a null value is not known. */
+function putsOf({ program, changes }: Step): Program["mayPut"] {
+  return program?.mayPut ?? changes.filter(({ value }) => value !== null);
 }
 
 function windowOf({ from, fromBy, until, untilBy, step }: BoundedPlace): Window {

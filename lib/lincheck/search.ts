@@ -14,61 +14,34 @@ import { assert } from "../platform/assert.ts";
 import {
   type Budget,
   clearBit,
+  type Cursor,
+  type Frame,
   hasBit,
   Memory,
+  type Move,
   type SearchConfiguration,
   setBit,
   StateTable,
   textOf,
   WORD_BITS,
 } from "./search_memory.ts";
-import type {
-  Component,
-  ComponentStep,
-  FinalState,
-  Obstacle,
-  Placement,
-  SearchResult,
-} from "./components.ts";
-import { changed, type Condition, holds, type KeyState, type Step, UNSEEN_REVISION } from "./model.ts";
+import type { Component, ComponentStep, FinalState, Obstacle, SearchResult } from "./components.ts";
+import {
+  changed,
+  type Condition,
+  holds,
+  type KeyState,
+  type Program,
+  type Step,
+  UNSEEN_REVISION,
+} from "./model.ts";
+import { contradictionOf } from "./transactions/program.ts";
 import type { RevisionOrder } from "./revisions.ts";
+import { execute } from "./transactions/transaction.ts";
 
 /** Final states that a violation names. */
 const MAX_STATES = 16;
 const HEAD = 0;
-
-/** Where in a configuration's alternatives the search is. */
-interface Cursor {
-  /** An event of the list; the first return in it once the required steps were all tried. */
-  readonly event: number;
-  readonly optional: number;
-  /** Which of the revisions that the step may have. */
-  readonly option: number;
-}
-
-/** A placed step, and what to go back to. */
-interface Frame extends Cursor {
-  readonly step: ComponentStep;
-  readonly isRequired: boolean;
-  /** Nothing else needs to be tried in its place. */
-  readonly forced: boolean;
-  readonly placement: Placement;
-  readonly state: number;
-  readonly floor: number;
-  readonly open: number;
-  readonly place: number;
-  readonly first: number;
-  readonly end: number;
-}
-
-/** The result of placing a step. */
-interface Move {
-  readonly state: number;
-  readonly floor: number;
-  readonly open: number;
-  readonly place: number;
-  readonly placement: Placement;
-}
 
 /** A condition that does not hold, and the key as it is instead. */
 interface Mismatch {
@@ -240,7 +213,8 @@ class Search {
       return false;
     }
     if ((this.#leftOfGroup.get(group) ?? 0) === 0) return false;
-    return !this.#isFocused || step.changes.some(({ key }) => blocked.keys.has(key));
+    const changed = step.program?.keys ?? step.changes.map(({ key }) => key);
+    return !this.#isFocused || changed.some((key) => blocked.keys.has(key));
   }
 
   /** Places a step if the specification allows it and the configuration that it gives is new. */
@@ -303,19 +277,33 @@ class Search {
       return null;
     }
     const state = this.#stateAfter(step, move.placement.isUnseen ? UNSEEN_REVISION : move.floor);
+    if (typeof state === "string") return null;
     if (this.#findMismatch(step.after, state) !== null) return null;
     const passed = Math.max(move.floor, reached);
     const open = passed < this.#open || !this.#hasUnnumbered ? this.#open : this.#order.nextOpen(passed);
     return { ...move, state, open };
   }
 
-  #stateAfter({ changes }: Step, revision: number): number {
+  /** Returns the state after a step; a text that says why there is none if its program contradicts its answer. */
+  #stateAfter({ changes, program }: Step, revision: number): number | string {
+    if (program !== null) return this.#stateAfterProgram(program, revision);
     let state = this.#state;
     for (const change of changes) {
       const key = changed(change, this.#keyIn(this.#state, change.key), revision);
       state = this.#states.with(state, this.#slotOf(change.key), key);
     }
     return state;
+  }
+
+  #stateAfterProgram(program: Program, revision: number): number | string {
+    const before = { keys: program.keys, get: (key: string) => this.#keyIn(this.#state, key) };
+    const execution = execute(program.transaction, before, revision);
+    const why = contradictionOf(program, execution);
+    if (why !== null || execution.kind === "failed") return why ?? this.#state;
+    return execution.changes.reduce(
+      (state, { key, state: after }) => this.#states.with(state, this.#slotOf(key), after),
+      this.#state,
+    );
   }
 
   #findMismatch(conditions: readonly Condition[], state: number): Mismatch | null {
@@ -436,7 +424,9 @@ class Search {
     if (step.someExist.length > 0 && step.someExist.every((key) => this.#keyIn(this.#state, key) === null)) {
       return { kind: "noneExists", keys: step.someExist };
     }
-    const after = this.#findMismatch(step.after, this.#stateAfter(step, revision ?? UNSEEN_REVISION));
+    const state = this.#stateAfter(step, revision ?? UNSEEN_REVISION);
+    if (typeof state === "string") return { kind: "transaction", why: state };
+    const after = this.#findMismatch(step.after, state);
     return after === null ? { kind: "none" } : { kind: "result", ...after };
   }
 

@@ -1,7 +1,8 @@
 /**
  * The configurations that a search has met, and need not enter again (Lowe's memoisation, with one thing added: of two
- * that differ only in what is left to choose from, the one that leaves less is not entered either).
+ * that differ only in what is left to choose from, the one that leaves less is not entered either), and its stack.
  */
+import type { ComponentStep, Placement } from "./components.ts";
 import type { KeyState } from "./model.ts";
 import { assert } from "../platform/assert.ts";
 
@@ -185,4 +186,37 @@ export class Budget {
     if (this.#steps++ % STEPS_PER_LOOK === 0) this.#isLate ||= this.#limits.now() > this.#deadline;
     return this.#isLate ? "time" : null;
   }
+}
+
+/** Where in a configuration's alternatives the search is. */
+export interface Cursor {
+  /** An event of the list; the first return in it once the required steps were all tried. */
+  readonly event: number;
+  readonly optional: number;
+  /** Which of the revisions that the step may have. */
+  readonly option: number;
+}
+
+/** A placed step, and what to go back to. */
+export interface Frame extends Cursor {
+  readonly step: ComponentStep;
+  readonly isRequired: boolean;
+  /** Nothing else needs to be tried in its place. */
+  readonly forced: boolean;
+  readonly placement: Placement;
+  readonly state: number;
+  readonly floor: number;
+  readonly open: number;
+  readonly place: number;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** The result of placing a step. */
+export interface Move {
+  readonly state: number;
+  readonly floor: number;
+  readonly open: number;
+  readonly place: number;
+  readonly placement: Placement;
 }

@@ -5,6 +5,7 @@
 import { assert, assertNever } from "../platform/assert.ts";
 import {
   type Check,
+  earliestEffectOf,
   type History,
   inRange,
   type ListResult,
@@ -14,6 +15,7 @@ import {
   valueAfter,
 } from "./history.ts";
 import type { Change, Condition, Step } from "./model.ts";
+import { keysNamedInBranches, programOf } from "./transactions/program.ts";
 
 /** A history as steps, in the order of their calls, and all keys that occur in it in byte order. */
 export interface Steps {
@@ -22,14 +24,24 @@ export interface Steps {
 }
 
 /** The demands of an operation; the rest of a step is the same for every kind. */
-type Demand = Pick<Step, "before" | "changes" | "after" | "someExist" | "revision">;
+type Demand =
+  & Pick<Step, "before" | "changes" | "after" | "someExist" | "program" | "revision">
+  & Partial<Pick<Step, "writes">>;
 
-const NOTHING: Demand = { before: [], changes: [], after: [], someExist: [], revision: null };
+const NOTHING: Demand = {
+  before: [],
+  changes: [],
+  after: [],
+  someExist: [],
+  program: null,
+  revision: null,
+};
 
 /** The steps of a history. A record that no recorder could make (returned before its call) is an assertion. */
 export function stepsOf(history: History): Steps {
   const keys = [...new Set(history.flatMap(keysNamedBy))].sort(byteOrder);
   const steps: Step[] = [];
+  const begin = history.reduce((least, { calledAt }) => Math.min(least, calledAt), Infinity);
   for (const [index, operation] of history.entries()) {
     const { calledAt, returnedAt, outcome } = operation;
     assert(Number.isFinite(calledAt), "an operation has a time of call");
@@ -39,12 +51,12 @@ export function stepsOf(history: History): Steps {
     if (demand === null) continue;
     const optional = outcome.kind === "unknown";
     steps.push({
+      writes: demand.changes.length > 0,
       ...demand,
       index,
       operation,
-      writes: demand.changes.length > 0,
       optional,
-      calledAt,
+      calledAt: Math.max(earliestEffectOf(operation), begin),
       returnedAt: optional || returnedAt === null ? Infinity : returnedAt,
     });
   }
@@ -54,6 +66,7 @@ export function stepsOf(history: History): Steps {
 
 /** Returns every key that a step has, each once, in no particular order. */
 export function keysOf(step: Step): readonly string[] {
+  if (step.program !== null) return step.program.keys;
   const first = step.before[0]?.key ?? step.changes[0]?.key;
   const single = first !== undefined && step.someExist.length === 0 &&
     step.before.every(({ key }) => key === first) && step.changes.every(({ key }) => key === first);
@@ -80,6 +93,8 @@ function keysNamedBy(operation: Operation): readonly string[] {
       return [operation.key];
     case "transaction":
       return [...operation.checks, ...operation.mutations].map(({ key }) => key);
+    case "branchingTransaction":
+      return keysNamedInBranches(operation);
     case "list":
       return operation.outcome.kind === "answered"
         ? operation.outcome.result.entries.map(({ key }) => key)
@@ -96,6 +111,7 @@ function demandOf(operation: Operation, keys: readonly string[]): Demand | null 
       return readDemand(operation.outcome, (entry) => ({
         ...NOTHING,
         before: [{ kind: "entry", key: operation.key, entry }],
+        revision: operation.revision ?? null,
       }));
     case "put": {
       const { key, value, outcome } = operation;
@@ -119,6 +135,8 @@ function demandOf(operation: Operation, keys: readonly string[]): Demand | null 
       return compareAndSetDemand(operation);
     case "transaction":
       return transactionDemand(operation);
+    case "branchingTransaction":
+      return branchesDemand(operation, keys);
     case "list":
       return readDemand(operation.outcome, (result) => listDemand(operation, { result, keys }));
     default:
@@ -133,7 +151,7 @@ function readDemand<Result>(outcome: Outcome<Result>, demand: (result: Result) =
 /** `demand` gets null when the outcome of the write is unknown. */
 function writeDemand<Result>(
   outcome: Outcome<Result>,
-  demand: (result: Result | null) => Demand,
+  demand: (result: Result | null) => Demand | null,
 ): Demand | null {
   switch (outcome.kind) {
     case "answered":
@@ -186,6 +204,19 @@ function transactionDemand(
   });
 }
 
+function branchesDemand(
+  operation: Extract<Operation, { readonly kind: "branchingTransaction" }>,
+  keys: readonly string[],
+): Demand | null {
+  return writeDemand(operation.outcome, (result) => {
+    const { program, changes, writes, why } = programOf(operation, keys);
+    const revision = result?.revision ?? null;
+    if (result === null && !writes) return null;
+    if (why === null) return { ...NOTHING, program, changes, writes, revision };
+    return { ...NOTHING, before: [{ kind: "never", key: program.keys[0] ?? "", why }], revision };
+  });
+}
+
 function changeOf(mutation: Mutation): Change {
   return { key: mutation.key, value: valueAfter(mutation) };
 }
@@ -209,7 +240,7 @@ function listDemand(
   { result, keys }: { readonly result: ListResult; readonly keys: readonly string[] },
 ): Demand {
   const { range } = operation;
-  const { revision } = result;
+  const revision = operation.revision ?? result.revision;
   const last = result.entries.at(-1);
   const isShown = (key: string): boolean =>
     !result.more || last === undefined || (range.reverse ? key >= last.key : key <= last.key);

@@ -5,6 +5,7 @@
 import { assertNever } from "../platform/assert.ts";
 import {
   type Check,
+  earliestEffectOf,
   type Entry,
   type History,
   inRange,
@@ -14,6 +15,8 @@ import {
   valueAfter,
 } from "./history.ts";
 import { type KeyState, matches } from "./model.ts";
+import { contradictionOf } from "./transactions/program.ts";
+import { execute } from "./transactions/transaction.ts";
 
 /** An operation's turn in an order; `revision` is the one it made, or null if it made none. */
 export interface Turn {
@@ -34,7 +37,7 @@ export function replay(history: History, order: readonly Turn[]): ReplayFailure 
   let earliestReturn = Infinity;
   for (const { operation: index } of order.toReversed()) {
     const operation = history[index];
-    if (operation === undefined || earliestReturn < operation.calledAt) {
+    if (operation === undefined || earliestReturn < earliestEffectOf(operation)) {
       return { operation: index, why: "it is placed before one that returned before it was called" };
     }
     if (operation.outcome.kind === "answered") {
@@ -54,7 +57,7 @@ export function replay(history: History, order: readonly Turn[]): ReplayFailure 
   return placed.size === order.length ? null : { operation: -1, why: "an operation has two turns" };
 }
 
-type Write = Exclude<Operation, { readonly kind: "get" | "list" }>;
+type Write = Exclude<Operation, { readonly kind: "get" | "list" | "branchingTransaction" }>;
 
 /** Keys and a revision. */
 class Store {
@@ -68,9 +71,12 @@ class Store {
     switch (kind) {
       case "get":
         if (operation.outcome.kind !== "answered") return "it was not answered";
-        return this.#shows(operation.key, operation.outcome.result);
+        return this.#shows(operation.key, operation.outcome.result) ??
+          this.#passes(operation.revision ?? null);
       case "list":
         return this.#list(operation);
+      case "branchingTransaction":
+        return this.#execute(operation, revision);
       case "put":
       case "delete":
       case "compareAndSet":
@@ -99,6 +105,33 @@ class Store {
     for (const mutation of mutations) this.#mutate(mutation, revision);
     if (operation.kind !== "compareAndSet" || operation.outcome.kind !== "answered") return null;
     return this.#shows(operation.key, operation.outcome.result.current);
+  }
+
+  #execute(
+    { transaction, outcome }: Extract<Operation, { readonly kind: "branchingTransaction" }>,
+    revision: number | null,
+  ): string | null {
+    const result = outcome.kind === "answered" ? outcome.result : null;
+    const before = {
+      keys: [...this.#keys.keys()].sort(),
+      get: (key: string) => this.#keys.get(key) ?? null,
+    };
+    const execution = execute(transaction, before, revision ?? 0);
+    const why = contradictionOf({ result }, execution);
+    if (why !== null) return why;
+    if (execution.kind === "failed" || execution.changes.length === 0) {
+      return this.#passes(result?.revision ?? null);
+    }
+    if (revision === null || revision <= this.#revision) return "it has no revision above the one before it";
+    if (result !== null && result.revision !== null && result.revision !== revision) {
+      return "it returned another revision";
+    }
+    this.#revision = revision;
+    for (const { key, state } of execution.changes) {
+      if (state === null) this.#keys.delete(key);
+      else this.#keys.set(key, state);
+    }
+    return null;
   }
 
   /** Whether a write whose checks fail returned that they do. */
@@ -146,9 +179,11 @@ class Store {
     });
   }
 
-  #list({ range, limit, outcome }: Extract<Operation, { readonly kind: "list" }>): string | null {
+  #list(operation: Extract<Operation, { readonly kind: "list" }>): string | null {
+    const { range, limit, outcome } = operation;
     if (outcome.kind !== "answered") return "it was not answered";
-    const { entries, more, revision } = outcome.result;
+    const { entries, more } = outcome.result;
+    const revision = operation.revision ?? outcome.result.revision;
     const all = this.#keysIn(range);
     if (entries.length > limit || (more && entries.length === 0)) return "its page has the wrong length";
     if (entries.some(({ key }, i) => key !== all[i])) return "it shows other keys";

@@ -17,6 +17,8 @@ export type Misfit =
   | { readonly kind: "passed"; readonly revision: number }
   /** The writes before it need a greater revision than the store can have reached when it returned. */
   | { readonly kind: "tooSoon"; readonly greatest: number }
+  /** It would have done something else than it was answered. */
+  | { readonly kind: "transaction"; readonly why: string }
   /** It fits, and nothing that follows does. */
   | { readonly kind: "later" };
 

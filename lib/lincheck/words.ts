@@ -9,6 +9,16 @@ import {
   valueAfter,
 } from "./history.ts";
 import { type Condition, type KeyState, UNSEEN_REVISION } from "./model.ts";
+import { operationsOf } from "./transactions/program.ts";
+import type {
+  BranchCondition,
+  Branches,
+  BranchesResult,
+  BranchOperation,
+  BranchOutcome,
+  Comparison,
+  KeySet,
+} from "./transactions/transaction.ts";
 import type { Misfit } from "./verdict.ts";
 
 /** Characters of a key or value that are shown; the rest is counted. */
@@ -20,6 +30,7 @@ const SHORT_NAMES: Readonly<Record<Operation["kind"], string>> = {
   delete: "del",
   compareAndSet: "cas",
   transaction: "txn",
+  branchingTransaction: "txn",
   list: "list",
 };
 
@@ -43,8 +54,9 @@ export function quoted(value: string): string {
 export function requestText(operation: Operation): string {
   switch (operation.kind) {
     case "get":
+      return `get ${shown(operation.key)}${asOfText(operation.revision)}`;
     case "delete":
-      return `${operation.kind} ${shown(operation.key)}`;
+      return `delete ${shown(operation.key)}`;
     case "put":
       return `put ${shown(operation.key)} = ${quoted(operation.value)}`;
     case "compareAndSet": {
@@ -58,8 +70,10 @@ export function requestText(operation: Operation): string {
         ? `transaction: ${then}`
         : `transaction: if ${checks.join(" and ")}: ${then}`;
     }
+    case "branchingTransaction":
+      return `transaction: ${branchesText(operation.transaction)}`;
     case "list":
-      return `list ${rangeText(operation.range)}`;
+      return `list ${rangeText(operation.range)}${asOfText(operation.revision)}`;
     default:
       return assertNever(operation);
   }
@@ -130,6 +144,8 @@ export function misfitText(misfit: Misfit, nameOf: (operation: number) => string
       return `A greater revision than its own, ${misfit.revision}, was reached before.`;
     case "tooSoon":
       return `The store had at most revision ${misfit.greatest} when it returned; the writes before it need a greater one.`;
+    case "transaction":
+      return `It would have done something else than it returned: ${misfit.why}.`;
     case "later":
       return "It fits here, but then nothing that follows does.";
     default:
@@ -181,6 +197,8 @@ function resultText(operation: Operation, keys: readonly string[]): string {
       const failed = `failed: checks ${failedChecks.map((position) => position + 1).join(", ")}`;
       return `${succeeded ? "done" : failed}; ${revisionText(revision)}`;
     }
+    case "branchingTransaction":
+      return branchesResultText(operation.outcome.result);
     case "list": {
       const { entries, more, revision } = operation.outcome.result;
       const listed = entries.filter(({ key }) => keys.includes(key));
@@ -212,6 +230,12 @@ function subjectOf(operation: Operation, keys: readonly string[]): string {
         const value = after === null ? "delete" : shown(after);
         return keys.length > 1 ? `${shown(mutation.key)}=${value}` : value;
       }).join(" ");
+    case "branchingTransaction": {
+      const own = operationsOf(operation.transaction).filter((each) =>
+        "key" in each ? keys.includes(each.key) : each.kind !== "transaction"
+      );
+      return own.map(operationText).join("; ");
+    }
     case "get":
     case "delete":
     case "list":
@@ -251,6 +275,11 @@ function shortResult(operation: Operation): string {
     case "transaction": {
       const { succeeded, revision } = operation.outcome.result;
       return atRevision(succeeded ? "" : "→ no", revision);
+    }
+    case "branchingTransaction": {
+      const { result } = operation.outcome;
+      const answer = result.kind === "failed" ? "→ failed" : result.succeeded ? "" : "→ else";
+      return atRevision(answer, result.revision);
     }
     case "list": {
       const { entries, revision } = operation.outcome.result;
@@ -300,4 +329,78 @@ function rangeText({ prefix, start, end, after, reverse }: KeyRange): string {
     after === null ? null : `behind ${shown(after)}`,
     reverse ? "downwards" : null,
   ].filter((part) => part !== null).join(" ");
+}
+
+function asOfText(revision: number | undefined): string {
+  return revision === undefined ? "" : ` at revision ${revision}`;
+}
+
+const COMPARISON_SIGNS: Readonly<Record<Comparison, string>> = {
+  equal: "=",
+  notEqual: "≠",
+  less: "<",
+  greater: ">",
+};
+
+function branchesText({ conditions, then, else: otherwise }: Branches): string {
+  const parts = [
+    conditions.length === 0 ? "" : `if ${conditions.map(branchConditionText).join(" and ")}`,
+    then.length === 0 ? "" : then.map(operationText).join("; "),
+    otherwise.length === 0 ? "" : `else ${otherwise.map(operationText).join("; ")}`,
+  ];
+  return parts.filter((part) => part !== "").join(": ");
+}
+
+function branchConditionText(condition: BranchCondition): string {
+  const sign = COMPARISON_SIGNS[condition.comparison];
+  const other = condition.kind === "value" ? quoted(condition.value) : String(condition.number);
+  return `${condition.kind} of ${keySetText(condition.keys)} ${sign} ${other}`;
+}
+
+function operationText(operation: BranchOperation): string {
+  switch (operation.kind) {
+    case "put": {
+      const value = operation.value === null ? "its value" : quoted(operation.value);
+      return `put ${shown(operation.key)} = ${value}`;
+    }
+    case "delete":
+    case "get":
+      return `${operation.kind} ${keySetText(operation.keys)}`;
+    case "sum":
+    case "min":
+    case "max":
+      return `${operation.kind} ${shown(operation.key)}`;
+    case "transaction":
+      return `(${branchesText(operation)})`;
+    default:
+      return assertNever(operation);
+  }
+}
+
+function keySetText(keys: KeySet): string {
+  if (keys.kind === "key") return shown(keys.key);
+  return `${shown(keys.start)}…${keys.end === null ? "" : shown(keys.end)}`;
+}
+
+function branchesResultText(result: BranchesResult): string {
+  if (result.kind === "failed") return `failed: ${result.reason}; ${revisionText(result.revision)}`;
+  const branch = result.succeeded ? "conditions held" : "conditions did not hold";
+  return [branch, ...result.outcomes.map(outcomeText), revisionText(result.revision)].join("; ");
+}
+
+function outcomeText(outcome: BranchOutcome): string {
+  switch (outcome.kind) {
+    case "put":
+      return `put, version ${outcome.version ?? "not recorded"}`;
+    case "delete":
+      return `${outcome.deleted} deleted`;
+    case "get":
+      return outcome.entries.length === 0
+        ? "no keys"
+        : outcome.entries.map((entry) => `${shown(entry.key)} = ${entryText(entry)}`).join(", ");
+    case "transaction":
+      return `(${[outcome.succeeded ? "then" : "else", ...outcome.outcomes.map(outcomeText)].join("; ")})`;
+    default:
+      return assertNever(outcome);
+  }
 }

@@ -4,6 +4,7 @@ import type { CallOptions, TransactionCheck, TransactionMutation } from "../clie
 import type { KeyValue } from "../kv/command.ts";
 import type { Check, Entry, Mutation, Operation } from "../lincheck/mod.ts";
 import { assertNever } from "../platform/assert.ts";
+import type { OperationKind } from "./requests.ts";
 
 /** The part of {@link KvClient} that a workload calls. */
 export type WorkloadClient = Pick<
@@ -11,13 +12,16 @@ export type WorkloadClient = Pick<
   "put" | "get" | "delete" | "list" | "compareAndSet" | "transaction"
 >;
 
-type Without<O, Names extends string> = O extends Operation ? Omit<O, Names> : never;
+type Without<O, Names extends string> = O extends Performed ? Omit<O, Names> : never;
+
+/** The operations of a workload. */
+type Performed = Extract<Operation, { readonly kind: OperationKind }>;
 
 /** An operation that is still to be made. */
-export type Request = Without<Operation, "client" | "calledAt" | "returnedAt" | "outcome">;
+export type Request = Without<Performed, "client" | "calledAt" | "returnedAt" | "outcome">;
 
 /** An operation that ended, without who made it and when. */
-export type Ended = Without<Operation, "client" | "calledAt" | "returnedAt">;
+export type Ended = Without<Performed, "client" | "calledAt" | "returnedAt">;
 
 /** Has `client` do it; rejects as the client does. */
 export async function perform(

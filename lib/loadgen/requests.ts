@@ -51,6 +51,7 @@ export class SeenKeys {
         for (const { key, ...entry } of operation.outcome.result.entries) this.#entries.set(key, entry);
         return;
       case "transaction":
+      case "branchingTransaction":
         return;
       default:
         assertNever(operation);
@@ -185,7 +186,7 @@ function keyName(prefix: string, number: number): string {
 }
 
 /** The kinds of operations of a client. */
-export type OperationKind = Operation["kind"];
+export type OperationKind = Exclude<Operation["kind"], "branchingTransaction">;
 
 /** Every kind, in the order in which they are shown. */
 export const OPERATION_KINDS = [
@@ -204,6 +205,6 @@ export type Mix = Readonly<Record<OperationKind, number>>;
 export const DEFAULT_MIX: Mix = { put: 30, get: 35, delete: 8, compareAndSet: 12, transaction: 8, list: 7 };
 
 /** Whether the kind changes the store, and so can be of unknown outcome. */
-export function isWrite(kind: OperationKind): boolean {
+export function isWrite(kind: Operation["kind"]): boolean {
   return kind !== "get" && kind !== "list";
 }

@@ -4,7 +4,7 @@
 import { connectOn } from "../../lib/testing.ts";
 import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lincheck/mod.ts";
 import type { Coverage } from "./coverage.ts";
-import { AppliedHistory, orderProblems } from "./invariants/order_check.ts";
+import { orderProblems } from "./invariants/order_check.ts";
 import { type Fault, faultText, type Plan } from "./plan.ts";
 import { observe } from "./invariants/probes.ts";
 import { watchRejections } from "./environment/rejections.ts";
@@ -218,8 +218,7 @@ function historyOf(simulation: Simulation): readonly Operation[] {
  */
 function verdictOn(simulation: Simulation): Verdict["kind"] {
   const history = historyOf(simulation);
-  const applied = new AppliedHistory(simulation.invariants.transactions);
-  for (const problem of orderProblems(history, applied)) simulation.violated(problem);
+  for (const problem of orderProblems(history, simulation.invariants.history)) simulation.violated(problem);
   // No clock, so that the verdict does not depend on the load of the machine.
   const verdict = check(history, { ...CHECK_LIMITS, configurations: MAX_CONFIGURATIONS, now: () => 0 });
   if (verdict.kind === "violation") {

@@ -3,7 +3,8 @@
  * stop, and records its calls and their answers.
  */
 import { type KvClient, KvraftError } from "../../lib/mod.ts";
-import { textOf } from "./invariants/order_check.ts";
+import { textOf } from "./invariants/history_forms.ts";
+import { assertNever } from "../../lib/platform/assert.ts";
 import { connectOn } from "../../lib/testing.ts";
 import type { KeyValue } from "../../lib/kv/mod.ts";
 import type { Clock, Random } from "../../lib/platform/clock.ts";
@@ -265,8 +266,12 @@ function callText(body: Body): string {
       return `${body.kind} ${body.key}`;
     case "transaction":
       return `transaction ${body.mutations.map(({ kind, key }) => `${kind} ${key}`).join(", ")}`;
+    case "branchingTransaction":
+      return `transaction ${JSON.stringify(body.transaction)}`;
     case "list":
       return "list";
+    default:
+      return assertNever(body);
   }
 }
 

@@ -251,6 +251,8 @@ function targetOf(operation: Operation): string {
       return `cas of ${escaped(operation.key)}`;
     case "transaction":
       return `transaction on ${operation.mutations.map(({ key }) => escaped(key)).join(", ")}`;
+    case "branchingTransaction":
+      return "transaction with branches";
     case "list":
       return "list";
     default:

@@ -15,6 +15,8 @@ const BASE: Omit<Workload, "random"> = {
   unknown: 0.01,
   forgotten: 0,
   wide: 0,
+  branching: 0,
+  past: 0,
 };
 
 /** The variations; "wide" operations are transactions and listings, which order the keys relative to each other. */

@@ -3,15 +3,21 @@
  * node's history has the states of past revisions.
  */
 import {
+  type BranchingTransaction,
   type Command,
   type CommandResult,
   MAX_SESSION_WINDOW,
   type StateMachine,
-  writtenValue,
+  type Transaction,
 } from "../../../lib/kv/mod.ts";
+import { bytesOfText } from "../../../lib/loadgen/mod.ts";
+import { execute, type StateChange } from "../../../lib/lincheck/mod.ts";
+import { contradictionOf } from "../../../lib/lincheck/transactions/program.ts";
 import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "../../support/hashes.ts";
+import { AppliedHistory } from "./applied_history.ts";
+import { branchesOf, branchesResultOf } from "./history_forms.ts";
 import { PastStates } from "./past_states.ts";
 import type { Replay } from "./replay.ts";
 
@@ -20,14 +26,6 @@ const ENTRIES_PER_STRUCTURE_CHECK = 64;
 /** Entries between two checks of a node's history, and between two that are made where an entry compacted it. */
 const ENTRIES_PER_HISTORY_CHECK = 32;
 const ENTRIES_PER_COMPACTION_CHECK = 4;
-
-/** An applied transaction, under the revision that it made. */
-export interface AppliedTransaction {
-  readonly index: number;
-  readonly revision: number;
-  readonly command: Extract<Command, { kind: "transaction" }>;
-  readonly result: Extract<CommandResult, { kind: "applied" }>;
-}
 
 /** Dependencies of the checks. */
 export interface AppliedOptions {
@@ -41,10 +39,11 @@ export class Applied {
   readonly #options: AppliedOptions;
   /** Hashes of the results, by index. */
   readonly #results: number[] = [];
-  /** By revision, from 1. */
-  readonly transactions: AppliedTransaction[] = [];
+  readonly history = new AppliedHistory();
   readonly #applications = new Map<string, number>();
   readonly #pastStates = new PastStates();
+  /** Reads are possible as of this revision and later ones; a transaction does not change it. */
+  #compactedRevision = 0;
 
   constructor(options: AppliedOptions) {
     this.#options = options;
@@ -84,6 +83,7 @@ export class Applied {
     );
     this.#results.push(hash);
     this.#options.replay.apply(index, what?.command);
+    this.#compactedRevision = compactedRevision;
     if (what !== null) this.#noteApplication(index, what.command, what.result);
     if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
     this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
@@ -114,33 +114,56 @@ export class Applied {
     if (result.kind === "refused" && result.reason === "sessionExpired") {
       this.#options.coverage.count("sessionsExpired");
     }
-    if (command?.kind !== "transaction" || result.kind !== "applied") return;
+    if (command?.kind !== "transaction" && command?.kind !== "branchingTransaction") return;
+    if (result.kind === "refused" || result.kind === "checksFailed") return;
+    if ("revision" in result) this.#noteTransaction(index, command, result);
+  }
+
+  #noteTransaction(
+    index: number,
+    command: Transaction | BranchingTransaction,
+    result: Extract<CommandResult, { revision: number }>,
+  ): void {
+    const { check, coverage } = this.#options;
     const { session } = command;
     if (session !== null && session.sequence - session.acknowledgedBelow === MAX_SESSION_WINDOW - 1) {
-      this.#options.coverage.count("fullWindows");
+      coverage.count("fullWindows");
     }
     const key = session === null ? null : `${session.sessionId}/${session.sequence}`;
     const before = key === null ? undefined : this.#applications.get(key);
     if (before !== undefined) {
-      this.#options.check(
+      check(
         before === result.revision,
         `the write ${key} was applied twice: revisions ${before} and ${result.revision}`,
       );
-      this.#options.coverage.count("duplicatesAbsorbed");
+      coverage.count("duplicatesAbsorbed");
       return;
     }
     if (key !== null) this.#applications.set(key, result.revision);
-    const isEmpty = result.outcomes.every((outcome) => outcome.kind === "delete" && !outcome.deleted);
-    if (isEmpty && result.revision === this.transactions.length) return;
-    this.#options.check(
-      result.revision === this.transactions.length + 1,
-      `revision ${result.revision} follows ${this.transactions.length}`,
+    const { lastRevision } = this.history;
+    const changes = this.#changesOf(command, result);
+    if (changes.length === 0 && result.revision === lastRevision) return;
+    check(result.revision === lastRevision + 1, `revision ${result.revision} follows ${lastRevision}`);
+    this.history.add({ index, revision: result.revision, command, changes });
+    this.#pastStates.note(
+      result.revision,
+      changes.map(({ key, state }) => ({
+        key: bytesOfText(key),
+        value: state === null ? null : bytesOfText(state.value),
+      })),
     );
-    this.transactions.push({ index, revision: result.revision, command, result });
-    const changes = command.mutations.map((mutation) => ({
-      key: mutation.key,
-      value: writtenValue(mutation),
-    }));
-    this.#pastStates.note(result.revision, changes);
+  }
+
+  /** Executes a transaction on the noted state, checks its result, and returns what it changed. */
+  #changesOf(command: Transaction | BranchingTransaction, result: CommandResult): readonly StateChange[] {
+    const { lastRevision } = this.history;
+    const state = this.history.stateAt(lastRevision, this.#compactedRevision);
+    const execution = execute(branchesOf(command), state, lastRevision + 1);
+    if (command.kind === "branchingTransaction") {
+      const answered = branchesResultOf(result);
+      const why = answered === null ? null : contradictionOf({ result: answered }, execution);
+      this.#options.check(why === null, `a transaction had a wrong result: ${why}`);
+    }
+    return execution.kind === "failed" ? [] : execution.changes;
   }
 }

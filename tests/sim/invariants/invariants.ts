@@ -4,7 +4,8 @@ import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import type { RecoveredLog } from "../../../lib/storage/mod.ts";
 import { RaftInvariants, type RaftInvariantsOptions } from "../../support/raft/invariants.ts";
 import type { Coverage } from "../coverage.ts";
-import { Applied, type AppliedTransaction } from "./applied.ts";
+import { Applied } from "./applied.ts";
+import type { AppliedHistory } from "./applied_history.ts";
 import type { Observer } from "./probes.ts";
 import type { Replay } from "./replay.ts";
 
@@ -24,9 +25,9 @@ export class Invariants extends RaftInvariants implements Observer {
     this.#applied = new Applied({ replay, coverage, check });
   }
 
-  /** The applied transactions, by revision, from 1. */
-  get transactions(): readonly AppliedTransaction[] {
-    return this.#applied.transactions;
+  /** The applied transactions and the states that they made. */
+  get history(): AppliedHistory {
+    return this.#applied.history;
   }
 
   override recovered(id: number, recovered: RecoveredLog): void {

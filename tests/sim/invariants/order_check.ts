@@ -5,85 +5,12 @@
  *
  * lib/lincheck checks histories without that order; this check is faster, and names the violating operation.
  */
-import type { Entry, Operation } from "../../../lib/lincheck/history.ts";
-import { inRange } from "../../../lib/lincheck/history.ts";
-import type { AppliedTransaction } from "./applied.ts";
-
-/** One state of one key. */
-interface KeyState {
-  /** First revision with this state. */
-  readonly from: number;
-  readonly entry: Entry | null;
-}
-
-/** A range of revisions, both ends included. */
-interface Stretch {
-  readonly from: number;
-  readonly to: number;
-}
-
-/** The applied transactions, by revision. */
-export class AppliedHistory {
-  readonly #transactions: readonly AppliedTransaction[];
-  readonly #keys = new Map<string, KeyState[]>();
-
-  constructor(transactions: readonly AppliedTransaction[]) {
-    this.#transactions = transactions;
-    for (const { revision, command, result } of transactions) {
-      for (const [position, mutation] of command.mutations.entries()) {
-        const outcome = result.outcomes[position];
-        const entry = mutation.kind === "put" && outcome?.kind === "put"
-          ? {
-            value: textOf(mutation.value),
-            createRevision: outcome.createRevision,
-            modRevision: revision,
-            version: outcome.version,
-          }
-          : null;
-        const key = textOf(mutation.key);
-        const states = this.#keys.get(key) ?? [{ from: 0, entry: null }];
-        states.push({ from: revision, entry });
-        this.#keys.set(key, states);
-      }
-    }
-  }
-
-  /** The newest revision. */
-  get lastRevision(): number {
-    return this.#transactions.length;
-  }
-
-  /** The transaction that made a revision. */
-  at(revision: number): AppliedTransaction | null {
-    return this.#transactions[revision - 1] ?? null;
-  }
-
-  /** Returns a key at a revision. */
-  entryAt(key: string, revision: number): Entry | null {
-    return this.#keys.get(key)?.findLast(({ from }) => from <= revision)?.entry ?? null;
-  }
-
-  /** The keys, sorted. */
-  get keys(): readonly string[] {
-    return [...this.#keys.keys()].sort();
-  }
-
-  /** Returns when a key had this state. */
-  stretchesOf(key: string, entry: Entry | null): Stretch[] {
-    const states = this.#keys.get(key) ?? [{ from: 0, entry: null }];
-    const stretches: Stretch[] = [];
-    for (const [position, state] of states.entries()) {
-      const to = (states[position + 1]?.from ?? this.lastRevision + 1) - 1;
-      if (isSame(state.entry, entry)) stretches.push({ from: state.from, to });
-    }
-    return stretches;
-  }
-
-  /** Whether some transaction put this value under this key. */
-  wasPut(key: string, value: string): boolean {
-    return this.#keys.get(key)?.some(({ entry }) => entry?.value === value) ?? false;
-  }
-}
+import { assertNever } from "../../../lib/platform/assert.ts";
+import { inRange, type Operation } from "../../../lib/lincheck/history.ts";
+import { execute } from "../../../lib/lincheck/mod.ts";
+import { contradictionOf, operationsOf } from "../../../lib/lincheck/transactions/program.ts";
+import { type AppliedHistory, isSameEntry, type Stretch } from "./applied_history.ts";
+import { branchesOf, textOf } from "./history_forms.ts";
 
 /** Returns what is wrong with a history as sentences; none when it is linearizable. */
 export function orderProblems(operations: readonly Operation[], applied: AppliedHistory): string[] {
@@ -104,7 +31,9 @@ export function orderProblems(operations: readonly Operation[], applied: Applied
     if (operation.outcome.kind === "notApplied") problems.push(...notAppliedProblems(operation, applied));
     if (operation.outcome.kind !== "answered") continue;
     const stretches = placesOf(operation, applied);
-    const place = leastPlace(stretches, isAppliedWrite(operation) ? floor + 1 : floor);
+    // A read as of a past revision may be of one before those that were seen.
+    const least = isPastRead(operation) ? 0 : isAppliedWrite(operation) ? floor + 1 : floor;
+    const place = leastPlace(stretches, least);
     if (place !== null) places.set(operation, place);
     else {
       const where = stretches.map(({ from, to }) => `${from}..${to}`).join(" or ") || "no revision at all";
@@ -127,9 +56,17 @@ function notAppliedProblems(operation: Operation, applied: AppliedHistory): stri
     ? [{ key: operation.key, value: operation.value }]
     : operation.kind === "transaction"
     ? operation.mutations.flatMap((mutation) => mutation.kind === "put" ? [mutation] : [])
+    : operation.kind === "branchingTransaction"
+    ? operationsOf(operation.transaction).flatMap((each) =>
+      each.kind === "put" && each.value !== null ? [{ key: each.key, value: each.value }] : []
+    )
     : [];
   return puts.filter(({ key, value }) => applied.wasPut(key, value))
     .map(() => `${operationText(operation)} was applied, and its client learned that it was not`);
+}
+
+function isPastRead(operation: Operation): boolean {
+  return (operation.kind === "get" || operation.kind === "list") && operation.revision !== undefined;
 }
 
 function isAppliedWrite(operation: Operation): boolean {
@@ -144,7 +81,11 @@ function isAppliedWrite(operation: Operation): boolean {
       return operation.outcome.result.succeeded;
     case "get":
     case "list":
+    // Its place is exact, and another transaction's outcome may have the same revision if nothing was changed.
+    case "branchingTransaction":
       return false;
+    default:
+      return assertNever(operation);
   }
 }
 
@@ -152,8 +93,12 @@ function isAppliedWrite(operation: Operation): boolean {
 function placesOf(operation: Operation, applied: AppliedHistory): readonly Stretch[] {
   if (operation.outcome.kind !== "answered") return [];
   switch (operation.kind) {
-    case "get":
-      return applied.stretchesOf(operation.key, operation.outcome.result);
+    case "get": {
+      const { key, revision, outcome: { result } } = operation;
+      if (revision === undefined) return applied.stretchesOf(key, result);
+      const isRight = revision <= applied.lastRevision && isSameEntry(applied.entryAt(key, revision), result);
+      return isRight ? [at(revision)] : [];
+    }
     case "put": {
       const { revision } = operation.outcome.result;
       return wrote(applied, revision, { puts: [[operation.key, operation.value]], deletes: [] });
@@ -173,7 +118,7 @@ function placesOf(operation: Operation, applied: AppliedHistory): readonly Stret
       if (revision === null) return [];
       const before = applied.entryAt(key, succeeded ? revision - 1 : revision)?.value ?? null;
       if ((before === expect) !== succeeded) return [];
-      if (!isSame(applied.entryAt(key, revision), current)) return [];
+      if (!isSameEntry(applied.entryAt(key, revision), current)) return [];
       return succeeded ? wrote(applied, revision, { puts: [[key, value]], deletes: [] }) : [at(revision)];
     }
     case "transaction": {
@@ -186,8 +131,11 @@ function placesOf(operation: Operation, applied: AppliedHistory): readonly Stret
       const deletes = operation.mutations.flatMap((one) => one.kind === "delete" ? [one.key] : []);
       return wrote(applied, revision, { puts, deletes });
     }
+    case "branchingTransaction":
+      return placesOfBranches(operation, applied);
     case "list": {
-      const { revision, entries, more } = operation.outcome.result;
+      const { entries, more } = operation.outcome.result;
+      const revision = operation.revision ?? operation.outcome.result.revision;
       if (revision === null) return [];
       const { range, limit } = operation;
       const keys = applied.keys.filter((key) =>
@@ -197,11 +145,28 @@ function placesOf(operation: Operation, applied: AppliedHistory): readonly Stret
       const isRight = more === (entries.length < keys.length) &&
         entries.length === Math.min(limit, keys.length) &&
         entries.every((entry, position) =>
-          entry.key === keys[position] && isSame(applied.entryAt(entry.key, revision), entry)
+          entry.key === keys[position] && isSameEntry(applied.entryAt(entry.key, revision), entry)
         );
       return isRight ? [at(revision)] : [];
     }
+    default:
+      return assertNever(operation);
   }
+}
+
+/** Executes a transaction before its revision, where it made that, and at it, where it changed nothing. */
+function placesOfBranches(
+  { transaction, outcome }: Extract<Operation, { kind: "branchingTransaction" }>,
+  applied: AppliedHistory,
+): readonly Stretch[] {
+  if (outcome.kind !== "answered" || outcome.result.revision === null) return [];
+  const { result, result: { revision } } = outcome;
+  const made = applied.at(revision);
+  const isMade = made?.command.kind === "branchingTransaction" &&
+    JSON.stringify(branchesOf(made.command)) === JSON.stringify(transaction);
+  const before = execute(transaction, applied.stateAt(revision - (isMade ? 1 : 0)), revision);
+  const changes = before.kind === "executed" && before.changes.length > 0;
+  return changes === isMade && contradictionOf({ result }, before) === null ? [at(revision)] : [];
 }
 
 function at(revision: number): Stretch {
@@ -215,7 +180,7 @@ function wrote(
   what: { readonly puts: readonly (readonly [string, string])[]; readonly deletes: readonly string[] },
 ): readonly Stretch[] {
   const transaction = revision === null ? null : applied.at(revision);
-  if (transaction === null || revision === null) return [];
+  if (transaction?.command.kind !== "transaction" || revision === null) return [];
   const { mutations } = transaction.command;
   const isIt = mutations.length === what.puts.length + what.deletes.length &&
     mutations.every((mutation) =>
@@ -226,21 +191,10 @@ function wrote(
   return isIt ? [at(revision)] : [];
 }
 
-function isSame(a: Entry | null, b: Entry | null): boolean {
-  if (a === null || b === null) return a === b;
-  return a.value === b.value && a.createRevision === b.createRevision && a.modRevision === b.modRevision &&
-    a.version === b.version;
-}
-
 function operationText(operation: Operation): string {
   const { client, calledAt, returnedAt, outcome } = operation;
   const what = "key" in operation ? `${operation.kind} ${operation.key}` : operation.kind;
   const answer = outcome.kind === "answered" ? JSON.stringify(outcome.result).slice(0, 160) : outcome.kind;
   const end = returnedAt === null ? "" : returnedAt.toFixed(2);
   return `c${client} ${what} (${calledAt.toFixed(2)}..${end}): ${answer}`;
-}
-
-/** Returns bytes as histories write them: one character each. */
-export function textOf(bytes: Uint8Array): string {
-  return new TextDecoder("latin1").decode(bytes);
 }

@@ -4,7 +4,20 @@
  *
  * It shares no code with the checker; the store is implemented a second time, as simply as possible.
  */
-import type { Check, Entry, History, KeyRange, Mutation, Operation } from "../../../lib/lincheck/mod.ts";
+import type {
+  BranchCondition,
+  Branches,
+  BranchOperation,
+  BranchOutcome,
+  Check,
+  Entry,
+  History,
+  KeyRange,
+  KeySet,
+  ListedEntry,
+  Mutation,
+  Operation,
+} from "../../../lib/lincheck/mod.ts";
 
 interface Key {
   readonly value: string;
@@ -16,6 +29,8 @@ interface Key {
 interface StoreState {
   readonly keys: ReadonlyMap<string, Key>;
   readonly revision: number;
+  /** The states before it, newest first. */
+  readonly past: readonly Pick<StoreState, "keys" | "revision">[];
 }
 
 /** Returns whether some order explains the history. */
@@ -28,7 +43,7 @@ export function isLinearizable(history: History): boolean {
   const search = (left: readonly Operation[], store: StoreState): boolean => {
     if (left.every(({ outcome }) => outcome.kind === "unknown")) return true;
     const name = `${left.map((operation) => steps.indexOf(operation)).join()} ${store.revision} ${
-      JSON.stringify([...store.keys].sort())
+      JSON.stringify([store, ...store.past].map(({ keys, revision }) => [revision, ...[...keys].sort()]))
     }`;
     if (dead.has(name)) return false;
     for (const operation of left) {
@@ -42,13 +57,18 @@ export function isLinearizable(history: History): boolean {
     dead.add(name);
     return false;
   };
-  return search(steps, { keys: new Map(), revision: 0 });
+  return search(steps, { keys: new Map(), revision: 0, past: [] });
 }
 
 /** Returns every state that an operation with this answer can have left behind. */
 function storesAfter(operation: Operation, store: StoreState, highest: number): readonly StoreState[] {
   const { kind } = operation;
-  if (kind === "get" || kind === "list") return isRightRead(operation, store) ? passed(operation, store) : [];
+  if (kind === "get" || kind === "list") {
+    const { revision = null } = operation;
+    if (revision !== null) return storesAfterPastRead(operation, { store, revision });
+    return isRightRead(operation, store) ? passed(operation, store) : [];
+  }
+  if (kind === "branchingTransaction") return storesAfterBranches(operation, store, highest);
   const [checks, mutations] = partsOf(operation);
   const failed = checks.flatMap((check, i) => holds(check, store) ? [] : [i]);
   const { outcome } = operation;
@@ -70,12 +90,169 @@ function storesAfter(operation: Operation, store: StoreState, highest: number): 
   const stores: StoreState[] = [];
   for (let revision = store.revision + 1; revision <= highest; revision++) {
     if (result !== null && result.revision !== null && result.revision !== revision) continue;
-    const next = mutated(store, mutations, revision);
-    if (!answer.showsCurrent || isShown(answer.current, next.keys.get(checks[0]?.key ?? ""))) {
-      stores.push(next);
+    const after = mutated(store, mutations, revision);
+    if (!answer.showsCurrent || isShown(answer.current, after.keys.get(checks[0]?.key ?? ""))) {
+      stores.push(after);
     }
   }
   return stores;
+}
+
+function storesAfterPastRead(
+  operation: Operation,
+  { store, revision }: { readonly store: StoreState; readonly revision: number },
+): readonly StoreState[] {
+  const then = [store, ...store.past].find((state) => state.revision <= revision);
+  if (then === undefined || !isRightRead(operation, { ...then, past: [] })) return [];
+  return [store.revision >= revision ? store : next(store, store.keys, revision)];
+}
+
+function storesAfterBranches(
+  operation: Extract<Operation, { readonly kind: "branchingTransaction" }>,
+  store: StoreState,
+  highest: number,
+): readonly StoreState[] {
+  const result = operation.outcome.kind === "answered" ? operation.outcome.result : null;
+  const stores: StoreState[] = [];
+  for (let revision = store.revision + 1; revision <= highest; revision++) {
+    const keys = new Map(store.keys);
+    const run = runBranches(operation.transaction, { before: store.keys, keys, revision });
+    if (run.kind === "failed") {
+      const isFailure = result === null || (result.kind === "failed" && isLike(
+        [run.reason, run.position],
+        [result.reason, result.position],
+      ));
+      return isFailure ? passed(operation, store) : [];
+    }
+    const seen = result === null
+      ? null
+      : result.kind === "executed"
+      ? [result.succeeded, result.outcomes]
+      : [];
+    const isSeen = seen === null || isLike(seen, [run.succeeded, run.outcomes]);
+    if (!run.hasChanged) return isSeen ? passed(operation, store) : [];
+    if (!isSeen || (result !== null && result.revision !== null && result.revision !== revision)) continue;
+    stores.push(next(store, keys, revision));
+  }
+  return stores;
+}
+
+interface BranchRun {
+  readonly before: ReadonlyMap<string, Key>;
+  readonly keys: Map<string, Key>;
+  readonly revision: number;
+}
+
+type RunOutcome = Extract<BranchOutcome, { readonly kind: "transaction" }> & { readonly hasChanged: boolean };
+
+interface RunFailure {
+  readonly kind: "failed";
+  readonly reason: "keyNotFound" | "notANumber";
+  readonly position: readonly number[];
+}
+
+function runBranches(branches: Branches, run: BranchRun): RunOutcome | RunFailure {
+  const succeeded = branches.conditions.every((condition) => isMet(condition, run.before));
+  const outcomes: BranchOutcome[] = [];
+  let hasChanged = false;
+  const all = [...branches.then, ...branches.else];
+  for (const operation of succeeded ? branches.then : branches.else) {
+    const outcome = runOne(operation, run);
+    if (outcome.kind === "failed") {
+      return { ...outcome, position: [all.indexOf(operation), ...outcome.position] };
+    }
+    hasChanged ||= outcome.kind === "put" || (outcome.kind === "delete" && outcome.deleted > 0) ||
+      ("hasChanged" in outcome && outcome.hasChanged);
+    outcomes.push(outcome);
+  }
+  return { kind: "transaction", succeeded, outcomes, hasChanged };
+}
+
+function runOne(
+  operation: BranchOperation,
+  run: BranchRun,
+): BranchOutcome | RunOutcome | RunFailure {
+  const { keys, revision } = run;
+  if (operation.kind === "transaction") return runBranches(operation, run);
+  if (operation.kind === "delete") {
+    const found = entriesIn(operation.keys, keys);
+    for (const { key } of found) keys.delete(key);
+    return { kind: "delete", deleted: found.length, previous: operation.returnPrevious ? found : [] };
+  }
+  if (operation.kind === "get") {
+    const found = entriesIn(operation.keys, keys);
+    const count = found.length;
+    if (operation.reverse) found.reverse();
+    return { kind: "get", entries: found.slice(0, operation.limit), more: count > operation.limit, count };
+  }
+  const before = keys.get(operation.key);
+  let value: string;
+  if (operation.kind === "put") {
+    if (operation.value === null && before === undefined) {
+      return { kind: "failed", reason: "keyNotFound", position: [] };
+    }
+    value = operation.value ?? before?.value ?? "";
+  } else {
+    const [old, operand] = [before?.value ?? operation.operand, operation.operand];
+    if (old.length !== 8 || operand.length !== 8) {
+      return { kind: "failed", reason: "notANumber", position: [] };
+    }
+    const [a, b] = [bigOf(old), bigOf(operand)];
+    const sum = operation.kind === "sum" ? a + b : operation.kind === "min" ? (a < b ? a : b) : a > b ? a : b;
+    value = before === undefined ? operand : textOf(BigInt.asUintN(64, sum));
+  }
+  const createRevision = before?.createRevision ?? revision;
+  const version = (before?.version ?? 0) + 1;
+  keys.set(operation.key, { value, createRevision, modRevision: revision, version });
+  const previous = operation.kind === "put" && operation.returnPrevious
+    ? before === undefined ? null : { key: operation.key, ...before }
+    : "omitted";
+  return { kind: "put", createRevision, version, previous };
+}
+
+function entriesIn(set: KeySet, keys: ReadonlyMap<string, Key>): (ListedEntry & Key)[] {
+  return [...keys].filter(([key]) => isIn(set, key)).sort(([a], [b]) => a < b ? -1 : 1)
+    .map(([key, state]) => ({ key, ...state }));
+}
+
+function isIn(set: KeySet, key: string): boolean {
+  return set.kind === "key" ? set.key === key : set.start <= key && (set.end === null || key < set.end);
+}
+
+function isMet(condition: BranchCondition, keys: ReadonlyMap<string, Key>): boolean {
+  const states: (Key | null)[] = entriesIn(condition.keys, keys);
+  if (states.length === 0) states.push(null);
+  return states.every((state) => {
+    if (condition.kind === "value" && state === null) return false;
+    const [actual, wanted] = condition.kind === "value"
+      ? [state?.value ?? "", condition.value]
+      : [state?.[condition.kind] ?? 0, condition.number];
+    const order = actual === wanted ? "equal" : actual < wanted ? "less" : "greater";
+    return condition.comparison === "notEqual" ? order !== "equal" : condition.comparison === order;
+  });
+}
+
+function bigOf(text: string): bigint {
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  return new DataView(bytes.buffer).getBigUint64(0, true);
+}
+
+function textOf(number: bigint): string {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, number, true);
+  return String.fromCharCode(...bytes);
+}
+
+/** Whether an answer, or a part of it, is this; null numbers of an entry were not recorded. */
+function isLike(seen: unknown, actual: unknown, name = ""): boolean {
+  if (seen === null && ["createRevision", "modRevision", "version"].includes(name)) return true;
+  if (typeof seen !== "object" || typeof actual !== "object" || seen === null || actual === null) {
+    return seen === actual;
+  }
+  const names = Object.keys(seen);
+  const others = Object.entries(actual).filter(([each]) => each !== "hasChanged");
+  return names.length === others.length &&
+    others.every(([each, part]) => each in seen && isLike(Reflect.get(seen, each), part, each));
 }
 
 /** The answer to a conditional write, besides its success. */
@@ -99,7 +276,7 @@ function answerOf(operation: Operation): Answer {
 function passed({ outcome }: Operation, store: StoreState): readonly StoreState[] {
   const result = outcome.kind === "answered" ? outcome.result : null;
   if (result === null || !("revision" in result) || result.revision === null) return [store];
-  return result.revision < store.revision ? [] : [{ ...store, revision: result.revision }];
+  return result.revision < store.revision ? [] : [next(store, store.keys, result.revision)];
 }
 
 function isRightRead(operation: Operation, { keys }: StoreState): boolean {
@@ -147,6 +324,7 @@ function partsOf(operation: Operation): [readonly Check[], readonly Mutation[]] 
       return [operation.checks, operation.mutations];
     case "get":
     case "list":
+    case "branchingTransaction":
       return [[], []];
   }
 }
@@ -180,14 +358,22 @@ function mutated(store: StoreState, mutations: readonly Mutation[], revision: nu
       },
     );
   }
-  return { keys, revision };
+  return next(store, keys, revision);
+}
+
+function next(store: StoreState, keys: ReadonlyMap<string, Key>, revision: number): StoreState {
+  return {
+    keys,
+    revision,
+    past: [store, ...store.past].map((state) => ({ keys: state.keys, revision: state.revision })),
+  };
 }
 
 /** Every number that occurs anywhere in answers and checks. */
 function numbersIn(value: unknown): readonly number[] {
   const found: number[] = [];
   JSON.stringify(value, (name, part) => {
-    if (["revision", "modRevision", "createRevision"].includes(name) && typeof part === "number") {
+    if (["revision", "modRevision", "createRevision", "number"].includes(name) && typeof part === "number") {
       found.push(part);
     }
     return part;

@@ -129,6 +129,8 @@ Deno.test("check: the verdict on small random histories is that of the definitio
       unknown: 0.15,
       forgotten: 0.3,
       wide: 0.2,
+      branching: 0,
+      past: 0,
     });
     const history = random.chance(0.5) ? linearizable : spoiled(linearizable, random);
     const { kind } = verdictOf(history);
@@ -150,6 +152,8 @@ Deno.test("check: above a bound the verdict is undecided, not a guess", () => {
     unknown: 0.1,
     forgotten: 0.5,
     wide: 0.1,
+    branching: 0,
+    past: 0,
   });
   assertEquals(verdictOf(history).kind, "linearizable");
   assertEquals(check(history, { ...LIMITS, configurations: 3 }).kind, "undecided");

@@ -1,6 +1,13 @@
 /** The search is exact on every kind of small history, and completes long ones. */
 import { assert, assertEquals } from "@std/assert";
-import { check, type History, type Operation, replay, type Verdict } from "../../../lib/lincheck/mod.ts";
+import {
+  type BranchOutcome,
+  check,
+  type History,
+  type Operation,
+  replay,
+  type Verdict,
+} from "../../../lib/lincheck/mod.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { isLinearizable } from "./brute_force.ts";
 import { simulate, type Workload } from "./simulated_store.ts";
@@ -29,6 +36,8 @@ function smallWorkload(random: SeededRandom): Workload {
     unknown: random.pick([0, 0.3, 0.6]),
     forgotten: random.pick([0, 0, 0.3, 1]),
     wide: random.pick([0, 0.4, 1]),
+    branching: random.pick([0, 0, 0.3, 0.7]),
+    past: random.pick([0, 0, 0.5]),
   };
 }
 
@@ -74,6 +83,15 @@ function damagedOperation(
         outcome: { kind, result: { ...result, failedChecks: [], revision: number } },
       };
     }
+    case "branchingTransaction": {
+      const { result } = operation.outcome;
+      const change = result.kind === "failed"
+        ? { revision: number }
+        : random.pick([{ succeeded: !result.succeeded }, { revision: number }, {
+          outcomes: damagedOutcomes(result.outcomes, random),
+        }]);
+      return { ...operation, returnedAt, outcome: { kind, result: { ...result, ...change } } };
+    }
     case "list": {
       const { result } = operation.outcome;
       const change = random.pick([{ more: !result.more }, { entries: result.entries.slice(1) }, {
@@ -82,6 +100,25 @@ function damagedOperation(
       return { ...operation, returnedAt, outcome: { kind, result: { ...result, ...change } } };
     }
   }
+}
+
+function damagedOutcomes(outcomes: readonly BranchOutcome[], random: SeededRandom): readonly BranchOutcome[] {
+  const target = random.below(outcomes.length + 1);
+  return outcomes.flatMap((outcome, position): readonly BranchOutcome[] => {
+    if (position !== target) return [outcome];
+    switch (outcome.kind) {
+      case "put":
+        return [{ ...outcome, version: (outcome.version ?? 0) + 1 }];
+      case "delete":
+        return [{ ...outcome, deleted: outcome.deleted + random.pick([-1, 1]) }];
+      case "get":
+        return [{ ...outcome, entries: outcome.entries.slice(1), count: Math.max(0, outcome.count - 1) }];
+      case "transaction":
+        return random.chance(0.5)
+          ? []
+          : [{ ...outcome, outcomes: damagedOutcomes(outcome.outcomes, random) }];
+    }
+  });
 }
 
 Deno.test("check: on every kind of small history the verdict is the definition's, and its order replays", () => {
@@ -108,6 +145,8 @@ const LONG: Workload = {
   unknown: 0.01,
   forgotten: 0,
   wide: 0,
+  branching: 0,
+  past: 0,
 };
 
 /** Generous, so that a busy machine does not change a verdict. */

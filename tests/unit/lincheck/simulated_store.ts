@@ -4,8 +4,11 @@
  */
 import type { Random } from "../../../lib/platform/clock.ts";
 import {
+  type Branches,
+  type BranchOutcome,
   type Check,
   type Entry,
+  execute,
   type History,
   inRange,
   type KeyRange,
@@ -28,6 +31,9 @@ export interface Workload {
   readonly forgotten: number;
   /** Share of operations on several keys. */
   readonly wide: number;
+  /** Share of transactions with branches, and of reads that are as of a past revision. */
+  readonly branching: number;
+  readonly past: number;
 }
 
 /** How long an answer takes at most, in milliseconds. */
@@ -43,6 +49,7 @@ type Request =
   | { readonly kind: "delete"; readonly key: string }
   | { readonly kind: "compareAndSet"; readonly key: string; readonly value: string }
   | { readonly kind: "transaction"; readonly keys: readonly string[]; readonly value: string }
+  | { readonly kind: "branchingTransaction"; readonly transaction: Branches }
   | { readonly kind: "list"; readonly range: KeyRange; readonly limit: number };
 
 /** A request, when it takes effect (null: never), and what its client learns. */
@@ -92,10 +99,14 @@ function plansOf(workload: Workload): readonly Plan[] {
   });
 }
 
-function requestOf({ random, keys, values, wide }: Workload, number: number): Request {
+function requestOf(workload: Workload, number: number): Request {
+  const { random, keys, values, wide, branching } = workload;
   const key = keyName(Math.floor(random() * keys));
   const value = values === null ? `v${number}` : `v${Math.floor(random() * values)}`;
   const chance = random();
+  if (random() < branching) {
+    return { kind: "branchingTransaction", transaction: randomBranches(workload, value) };
+  }
   if (random() < wide) {
     const start = Math.floor(random() * keys);
     if (chance < 0.5) {
@@ -120,6 +131,8 @@ function requestOf({ random, keys, values, wide }: Workload, number: number): Re
 class SimulatedStore {
   readonly #workload: Workload;
   readonly #keys = new Map<string, KeyState>();
+  /** The keys after each revision. */
+  readonly #past: ReadonlyMap<string, KeyState>[] = [new Map()];
   #revision = 0;
 
   constructor(workload: Workload) {
@@ -150,7 +163,10 @@ class SimulatedStore {
     switch (request.kind) {
       case "get": {
         const { key } = request;
-        return { ...recorded, kind: "get", key, outcome: { kind: "answered", result: this.#entry(key) } };
+        const revision = this.#pastRevision();
+        const keys = revision === null ? this.#keys : this.#past[revision] ?? this.#keys;
+        const outcome = { kind: "answered", result: this.#entry(key, keys) } as const;
+        return { ...recorded, kind: "get", key, ...(revision === null ? {} : { revision }), outcome };
       }
       case "put": {
         const { key, value } = request;
@@ -183,18 +199,35 @@ class SimulatedStore {
       }
       case "transaction":
         return this.#transaction(request, { happens, ...recorded });
-      case "list": {
-        const { range, limit } = request;
-        const keys = [...this.#keys.keys()].filter((key) => inRange(key, range)).sort();
-        if (range.reverse) keys.reverse();
-        const entries = keys.slice(0, limit).flatMap((key) => {
-          const entry = this.#entry(key);
-          return entry === null ? [] : [{ key, ...entry }];
-        });
-        const result = { entries, more: keys.length > limit, revision: this.#seen(this.#revision) };
-        return { ...recorded, kind: "list", range, limit, outcome: { kind: "answered", result } };
-      }
+      case "branchingTransaction":
+        return this.#branches(request, { happens, ...recorded });
+      case "list":
+        return this.#list(request, recorded);
     }
+  }
+
+  #list(
+    { range, limit }: Extract<Request, { readonly kind: "list" }>,
+    recorded: Pick<Operation, "client" | "calledAt" | "returnedAt">,
+  ): Operation {
+    const past = this.#pastRevision();
+    const state = past === null ? this.#keys : this.#past[past] ?? this.#keys;
+    const keys = [...state.keys()].filter((key) => inRange(key, range)).sort();
+    if (range.reverse) keys.reverse();
+    const entries = keys.slice(0, limit).flatMap((key) => {
+      const entry = this.#entry(key, state);
+      return entry === null ? [] : [{ key, ...entry }];
+    });
+    const result = { entries, more: keys.length > limit, revision: this.#seen(past ?? this.#revision) };
+    const outcome = { kind: "answered", result } as const;
+    return {
+      ...recorded,
+      kind: "list",
+      range,
+      limit,
+      ...(past === null ? {} : { revision: past }),
+      outcome,
+    };
   }
 
   #transaction(
@@ -221,6 +254,59 @@ class SimulatedStore {
     return { ...recorded, kind: "transaction", checks, mutations, outcome: { kind: "answered", result } };
   }
 
+  #branches(
+    { transaction }: Extract<Request, { readonly kind: "branchingTransaction" }>,
+    { happens, ...recorded }: {
+      readonly client: number;
+      readonly calledAt: number;
+      readonly returnedAt: number;
+      readonly happens: boolean;
+    },
+  ): Operation {
+    const before = { keys: [...this.#keys.keys()].sort(), get: (key: string) => this.#keys.get(key) ?? null };
+    const execution = execute(transaction, before, this.#revision + 1);
+    const operation = { ...recorded, kind: "branchingTransaction", transaction } as const;
+    if (execution.kind === "failed") {
+      const { reason, position } = execution;
+      const result = { kind: "failed", reason, position, revision: this.#seen(this.#revision) } as const;
+      return { ...operation, outcome: { kind: "answered", result } };
+    }
+    if (happens && execution.changes.length > 0) {
+      this.#revision++;
+      for (const { key, state } of execution.changes) {
+        if (state === null) this.#keys.delete(key);
+        else this.#keys.set(key, state);
+      }
+      this.#past.push(new Map(this.#keys));
+    }
+    const { succeeded } = execution;
+    const outcomes = execution.outcomes.map((outcome) => this.#seenOutcome(outcome));
+    const result = { kind: "executed", succeeded, outcomes, revision: this.#seen(this.#revision) } as const;
+    return { ...operation, outcome: { kind: "answered", result } };
+  }
+
+  /** Returns an outcome as the recorder kept it. */
+  #seenOutcome(outcome: BranchOutcome): BranchOutcome {
+    if (outcome.kind === "transaction") {
+      return { ...outcome, outcomes: outcome.outcomes.map((each) => this.#seenOutcome(each)) };
+    }
+    if (outcome.kind === "put") {
+      return { ...outcome, createRevision: this.#seen(outcome.createRevision ?? 0) };
+    }
+    if (outcome.kind !== "get") return outcome;
+    const entries = outcome.entries.map((entry) => ({
+      ...entry,
+      modRevision: this.#seen(entry.modRevision ?? 0),
+    }));
+    return { ...outcome, entries };
+  }
+
+  /** Returns the past revision that the next read is of, or null: it reads the present. */
+  #pastRevision(): number | null {
+    if (!this.#chance(this.#workload.past)) return null;
+    return Math.floor(this.#workload.random() * (this.#revision + 1));
+  }
+
   #holds(check: Check): boolean {
     const state = this.#keys.get(check.key);
     if (check.kind === "modRevision") return (state?.modRevision ?? 0) === check.modRevision;
@@ -244,11 +330,12 @@ class SimulatedStore {
         });
       }
     }
+    if (mutations.length > 0) this.#past.push(new Map(this.#keys));
     return this.#seen(this.#revision);
   }
 
-  #entry(key: string): Entry | null {
-    const state = this.#keys.get(key);
+  #entry(key: string, keys: ReadonlyMap<string, KeyState> = this.#keys): Entry | null {
+    const state = keys.get(key);
     if (state === undefined) return null;
     return {
       value: state.value,
@@ -265,4 +352,71 @@ class SimulatedStore {
   #chance(share: number): boolean {
     return this.#workload.random() < share;
   }
+}
+
+/** Returns a transaction that meets what may be in the store: nested at times, on keys and ranges. */
+function randomBranches(workload: Workload, value: string, depth = 0): Branches {
+  const { random } = workload;
+  const some = <T>(most: number, make: () => T): readonly T[] =>
+    Array.from({ length: Math.floor(random() * (most + 1)) }, make);
+  const operations = (): Branches["then"] => some(2, () => randomOperation(workload, value, depth));
+  return { conditions: some(2, () => randomCondition(workload)), then: operations(), else: operations() };
+}
+
+function randomCondition({ random, keys }: Workload): Branches["conditions"][number] {
+  const comparison = random() < 0.5 ? "equal" : "notEqual";
+  const ordered = pick(random, ["equal", "notEqual", "less", "greater"] as const);
+  const named = randomKeys({ random, keys });
+  const number = Math.floor(random() * 4);
+  switch (pick(random, ["value", "version", "createRevision", "modRevision"] as const)) {
+    case "value":
+      return { kind: "value", keys: named, comparison: ordered, value: `v${number}` };
+    case "version":
+      return { kind: "version", keys: named, comparison: ordered, number };
+    case "createRevision":
+      return { kind: "createRevision", keys: named, comparison, number };
+    case "modRevision":
+      return { kind: "modRevision", keys: named, comparison, number };
+  }
+}
+
+function randomOperation(workload: Workload, value: string, depth: number): Branches["then"][number] {
+  const { random, keys } = workload;
+  const key = keyName(Math.floor(random() * keys));
+  const returnPrevious = random() < 0.5;
+  const kind = pick(random, ["put", "put", "delete", "get", "get", "sum", "transaction"] as const);
+  switch (kind) {
+    case "put": {
+      const number = String.fromCharCode(1).padEnd(8, String.fromCharCode(0));
+      return { kind, key, value: pick(random, [value, value, number, null]), returnPrevious };
+    }
+    case "delete":
+      return { kind, keys: randomKeys(workload), returnPrevious };
+    case "get":
+      return {
+        kind,
+        keys: randomKeys(workload),
+        limit: pick(random, [1, 100]),
+        reverse: random() < 0.3,
+        revision: null,
+      };
+    case "sum":
+      return { kind: pick(random, ["sum", "min", "max"] as const), key, operand: "\x02\0\0\0\0\0\0\0" };
+    case "transaction":
+      return depth > 1
+        ? { kind: "get", keys: { kind: "key", key }, limit: 1, reverse: false, revision: null }
+        : { kind, ...randomBranches(workload, `${value}n`, depth + 1) };
+  }
+}
+
+function randomKeys(
+  { random, keys }: Pick<Workload, "random" | "keys">,
+): Branches["conditions"][number]["keys"] {
+  const start = Math.floor(random() * keys);
+  if (random() < 0.6) return { kind: "key", key: keyName(start) };
+  return { kind: "range", start: keyName(start), end: random() < 0.3 ? null : keyName(start + 2) };
+}
+
+function pick<T>(random: Random, items: readonly [T, ...T[]]): T {
+  return items[Math.floor(random() * items.length)] ?? items[0];
 }

@@ -1,6 +1,7 @@
 /** The clients of a workload: their operations, the recorded history, and when they stop. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { History, Operation } from "../../../lib/lincheck/mod.ts";
+import { keysNamedInBranches } from "../../../lib/lincheck/transactions/program.ts";
 import {
   bytesOfText,
   DEFAULT_MIX,
@@ -46,6 +47,8 @@ function keysOf(operation: Operation): readonly string[] {
         : [];
     case "transaction":
       return [...operation.checks, ...operation.mutations].map(({ key }) => key);
+    case "branchingTransaction":
+      return keysNamedInBranches(operation);
     default:
       return [operation.key];
   }
