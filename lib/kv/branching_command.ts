@@ -10,8 +10,14 @@ import type { KeyValue, SessionStamp } from "./command.ts";
 
 /** Levels of transactions within each other, the outermost included. */
 export const MAX_TRANSACTION_LEVELS = 4;
-/** Keys that the ranges of one transaction may read or delete in all, those of its conditions included. */
+/**
+ * Keys that the ranges of one transaction may read or delete in all. A condition and a delete count all keys of their
+ * range, a get those that it returns; a get at a past revision counts the keys of its range that exist now, and those
+ * whose deletion is in the history.
+ */
 export const MAX_TRANSACTION_KEYS = 10_000;
+/** Later versions that the gets of one transaction at past revisions may go back over in all: about 20 ms of work. */
+export const MAX_TRANSACTION_VERSIONS = 262_144;
 /** Bytes of keys and values in the result of one transaction. */
 export const MAX_TRANSACTION_RESULT_BYTES = 4_194_304;
 /** Bytes of entries (see outcomes.ts) up to which a session remembers the outcomes of a transaction. */
@@ -114,7 +120,7 @@ export type OperationOutcome =
 
 /** Reason for which a transaction fails when it is executed. */
 export type TransactionFailure =
-  /** Its ranges have more than MAX_TRANSACTION_KEYS keys. */
+  /** Its ranges have more than MAX_TRANSACTION_KEYS keys, or it reads past MAX_TRANSACTION_VERSIONS later versions. */
   | "tooManyKeys"
   /** Its result has more than MAX_TRANSACTION_RESULT_BYTES of keys and values. */
   | "resultTooLarge"

@@ -1,17 +1,18 @@
 /**
  * The key-value store as a deterministic state machine: the same log makes the same state on every node.
  *
- * `command.ts` defines commands and results, `validate.ts` validates them, `state_machine.ts` applies them to the keys
- * (`store.ts`, which contains a paged store of `pages/`), each once per session and sequence number
+ * `command.ts` defines commands and results (`branching_command.ts` the full form of transactions), `validate.ts`
+ * validates them, `state_machine.ts` applies them to the keys (`store.ts`, which contains a paged store of `pages/`; the
+ * full form is planned first, in `transaction_plan.ts`), each once per session and sequence number
  * (`session_table.ts`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
  * it has no encodings, clock or randomness.
  *
  * Not included:
- * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are;
- * - reads in a transaction: a failed check returns the key's current state, which is what retry loops need.
+ * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are.
  */
 export * from "./branching_command.ts";
 export * from "./command.ts";
+export { entryBytes } from "./outcomes.ts";
 export {
   BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,
@@ -41,3 +42,4 @@ export {
   validateRevision,
 } from "./validate.ts";
 export type { CommandLimits, CommandProblem } from "./validate.ts";
+export { sizeOfBranches } from "./validate_branches.ts";

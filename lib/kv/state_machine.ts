@@ -4,6 +4,7 @@
  * Only the log determines its state: no clock, randomness, configuration or hash map order. Applying never throws because
  * of a command's content: every node refuses an invalid command alike.
  */
+import type { Branches, BranchingTransaction } from "./branching_command.ts";
 import type {
   Command,
   CommandResult,
@@ -20,6 +21,7 @@ import type {
 } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import {
+  BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
@@ -227,6 +229,12 @@ export class StateMachine {
     return this.#store.growth(mutations);
   }
 
+  /** Returns the change of {@link stateBytes} if a transaction was executed now. Costs as much as executing it. */
+  growthOfBranches(branches: Branches): number {
+    const plan = this.#store.plan(branches, this.#revision + 1);
+    return plan.kind === "failed" ? 0 : this.#store.growth(plan.changes);
+  }
+
   /** Whether a write with this stamp was applied, so that a retry would be answered without applying it. */
   isAnswered(stamp: SessionStamp): boolean {
     return this.#sessions.isAnswered(stamp);
@@ -342,9 +350,8 @@ export class StateMachine {
   #execute(command: Command): CommandResult {
     switch (command.kind) {
       case "transaction":
-        return this.#executeOnce(command);
       case "branchingTransaction":
-        return refused("invalidCommand");
+        return this.#executeOnce(command);
       case "registerSession": {
         const reason = this.#sessions.register(command, this.#appliedIndex);
         return reason === null ? { kind: "sessionRegistered" } : refused(reason);
@@ -380,9 +387,11 @@ export class StateMachine {
     return { kind: "compacted", revision: this.#store.compactedRevision };
   }
 
-  #executeOnce(transaction: Transaction): CommandResult {
+  #executeOnce(transaction: Transaction | BranchingTransaction): CommandResult {
+    const isBranching = transaction.kind === "branchingTransaction";
+    if (isBranching && this.#featureLevel < BRANCHING_LEVEL) return refused("invalidCommand");
     const stamp = transaction.session;
-    if (stamp === null) return this.#executeTransaction(transaction);
+    if (stamp === null) return this.#executeNow(transaction);
     const admission = this.#sessions.admit(stamp, this.#appliedIndex);
     switch (admission.kind) {
       case "refused":
@@ -390,13 +399,40 @@ export class StateMachine {
       case "answered":
         return admission.answer;
       case "execute": {
-        const result = this.#executeTransaction(transaction);
+        const result = this.#executeNow(transaction);
         this.#sessions.remember(admission.session, stamp.sequence, result);
         return result;
       }
       default:
         return assertNever(admission);
     }
+  }
+
+  #executeNow(transaction: Transaction | BranchingTransaction): TransactionResult {
+    switch (transaction.kind) {
+      case "transaction":
+        return this.#executeTransaction(transaction);
+      case "branchingTransaction":
+        return this.#executeBranches(transaction);
+      default:
+        return assertNever(transaction);
+    }
+  }
+
+  /** Makes the changes of a transaction that can be executed, all in one revision. */
+  #executeBranches(transaction: BranchingTransaction): TransactionResult {
+    const revision = this.#revision + 1;
+    const plan = this.#store.plan(transaction, revision);
+    if (plan.kind === "failed") {
+      const { reason, position } = plan;
+      return { kind: "transactionFailed", revision: this.#revision, reason, position };
+    }
+    const { succeeded, outcomes, changes } = plan;
+    for (const change of changes) {
+      assert(!changesNothing(this.#store.apply(change, revision)), "a transaction deletes keys that exist");
+    }
+    if (changes.length > 0) this.#revision = revision;
+    return { kind: "executed", revision: this.#revision, succeeded, outcomes };
   }
 
   #executeTransaction({ checks, mutations, returnCurrent }: Transaction): TransactionResult {

@@ -3,6 +3,7 @@
  * copies what it returns from there.
  */
 import { equals } from "@std/bytes";
+import type { Branches } from "./branching_command.ts";
 import {
   type Check,
   type HistoryPage,
@@ -18,11 +19,13 @@ import {
   type MutationOutcome,
   writtenValue,
 } from "./command.ts";
+import type { Version } from "./overlay.ts";
+import { type PlanFailure, planTransaction, type TransactionPlan } from "./transaction_plan.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
-import { assertNever } from "../platform/assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import { SlabCopier } from "../platform/slab.ts";
 
 /** The result of a read of the past. */
@@ -108,6 +111,11 @@ export class Store {
       default:
         return assertNever(mutation);
     }
+  }
+
+  /** Plans a transaction whose changes would be made in `revision`. */
+  plan(branches: Branches, revision: number): TransactionPlan | PlanFailure {
+    return planTransaction(branches, { pages: this.#pages, entries: this.#ownedEntries }, revision);
   }
 
   /** Frees memory of superseded versions; see {@link PagedStore.tidy}. */
@@ -262,6 +270,21 @@ export class Store {
       return this.#pages.keyValue(address, buffer.subarray(start, keyEnd), value);
     });
   }
+
+  /** Returns versions that a transaction has read as entries that do not change when the store does. */
+  readonly #ownedEntries = (versions: readonly Version[]): readonly KeyValue[] => {
+    const { records } = this.#pages;
+    const stored = versions.filter((version) => typeof version === "number");
+    const copiedBytes = stored.reduce((sum, address) => sum + records.keyAndValue(address).length, 0);
+    const owned = this.#entries(stored, copiedBytes);
+    let position = 0;
+    return versions.map((version) => {
+      if (typeof version !== "number") return version;
+      const entry = owned[position++];
+      assert(entry !== undefined, "every stored version has an entry");
+      return entry;
+    });
+  };
 
   #ownedValue(address: number): Uint8Array {
     const { records } = this.#pages;

@@ -11,32 +11,31 @@ import {
   type HistoryQuery,
   type ListQuery,
   MAX_COMMAND_BYTES,
-  MAX_KEY_BYTES,
   MAX_LIST_ENTRIES,
   MAX_TRANSACTION_OPERATIONS,
   MAX_VALUE_BYTES,
   type Mutation,
   type RegisterSession,
+  type SessionStamp,
   type Transaction,
   writtenValue,
 } from "./command.ts";
 import { assertNever } from "../platform/assert.ts";
+import type { BranchingTransaction } from "./branching_command.ts";
 import { keyText } from "./keys.ts";
+import {
+  type CommandLimits,
+  type CommandProblem,
+  firstProblem,
+  invalid,
+  validateKey,
+  validateKeyLength,
+  validateValueLength,
+} from "./problems.ts";
+import { sizeOfBranches, validateBranches } from "./validate_branches.ts";
 import { stampProblem } from "./session.ts";
 
-/** A problem of a request. */
-export interface CommandProblem {
-  /** The error code for the client. */
-  readonly kind: "keyTooLarge" | "valueTooLarge" | "invalidRequest";
-  /** The error message. */
-  readonly message: string;
-}
-
-/** Limits that a server may configure. */
-export interface CommandLimits {
-  /** Maximum bytes of a written value; at most MAX_VALUE_BYTES. */
-  readonly maxValueBytes: number;
-}
+export { type CommandLimits, type CommandProblem, validateKey } from "./problems.ts";
 
 /** Maximum encoded bytes of a command's own fields, and of each operation's fields besides key and value. */
 const COMMAND_OVERHEAD_BYTES = 64;
@@ -60,7 +59,7 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
     case "transaction":
       return validateTransaction(command, limits);
     case "branchingTransaction":
-      return invalid("Cannot apply a transaction with branches: this version does not execute them yet.");
+      return validateBranchingTransaction(command, limits);
     case "registerSession":
       return validateRegistration(command);
     case "expireSessions":
@@ -80,14 +79,19 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
  * must decide alike, so this rule never changes.
  */
 export function keepsStoreLimits(command: Command): boolean {
-  return command.kind !== "transaction" ||
-    validateTransaction(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
-}
-
-/** Returns the problem of a key, or null when it is valid. */
-export function validateKey(key: Uint8Array): CommandProblem | null {
-  if (key.length === 0) return invalid("Cannot use an empty key: give at least one byte.");
-  return validateKeyLength(key);
+  switch (command.kind) {
+    case "transaction":
+      return validateTransaction(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
+    case "branchingTransaction":
+      return validateBranchingTransaction(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
+    case "registerSession":
+    case "expireSessions":
+    case "raiseFeatureLevel":
+    case "compact":
+      return true;
+    default:
+      return assertNever(command);
+  }
 }
 
 /** Returns the problem of a listing, or null when it is valid. */
@@ -136,15 +140,32 @@ function validateTransaction(transaction: Transaction, limits: CommandLimits): C
   if (mutations.length > 1 && new Set(mutations.map(({ key }) => keyText(key))).size < mutations.length) {
     return invalid("Cannot change a key twice in one transaction: keep one of the mutations.");
   }
-  const bytes = encodedBytesBound(transaction);
-  if (bytes > MAX_COMMAND_BYTES) {
-    return invalid(
-      `Cannot apply a transaction of about ${bytes} bytes: ` +
-        `at most ${MAX_COMMAND_BYTES} are allowed. Split it into smaller ones.`,
-    );
-  }
-  const wrongStamp = session === null ? null : stampProblem(session);
-  return wrongStamp === null ? null : invalid(`Cannot apply a write with this session stamp: ${wrongStamp}.`);
+  return validateSize(encodedBytesBound(transaction)) ?? validateStamp(session);
+}
+
+function validateBranchingTransaction(
+  transaction: BranchingTransaction,
+  limits: CommandLimits,
+): CommandProblem | null {
+  const problem = validateBranches(transaction, limits);
+  if (problem !== null) return problem;
+  const { bytes, parts } = sizeOfBranches(transaction);
+  return validateSize(COMMAND_OVERHEAD_BYTES + parts * OPERATION_OVERHEAD_BYTES + bytes) ??
+    validateStamp(transaction.session);
+}
+
+/** Returns the problem of a transaction that is encoded as `bytes` at most. */
+function validateSize(bytes: number): CommandProblem | null {
+  if (bytes <= MAX_COMMAND_BYTES) return null;
+  return invalid(
+    `Cannot apply a transaction of about ${bytes} bytes: ` +
+      `at most ${MAX_COMMAND_BYTES} are allowed. Split it into smaller ones.`,
+  );
+}
+
+function validateStamp(session: SessionStamp | null): CommandProblem | null {
+  const problem = session === null ? null : stampProblem(session);
+  return problem === null ? null : invalid(`Cannot apply a write with this session stamp: ${problem}.`);
 }
 
 function validateRegistration({ sessionId, openedAt }: RegisterSession): CommandProblem | null {
@@ -176,18 +197,6 @@ function validateMutation(mutation: Mutation, limits: CommandLimits): CommandPro
     (value === null ? null : validateValueLength(value, limits.maxValueBytes));
 }
 
-function validateKeyLength(key: Uint8Array): CommandProblem | null {
-  if (key.length <= MAX_KEY_BYTES) return null;
-  const message = `Cannot use a key of ${key.length} bytes: at most ${MAX_KEY_BYTES} are allowed.`;
-  return { kind: "keyTooLarge", message };
-}
-
-function validateValueLength(value: Uint8Array, maxValueBytes: number): CommandProblem | null {
-  if (value.length <= maxValueBytes) return null;
-  const message = `Cannot use a value of ${value.length} bytes: at most ${maxValueBytes} are allowed.`;
-  return { kind: "valueTooLarge", message };
-}
-
 /** Returns an upper bound on the bytes of the encoded transaction. */
 function encodedBytesBound({ checks, mutations }: Transaction): number {
   let bytes = COMMAND_OVERHEAD_BYTES;
@@ -198,19 +207,4 @@ function encodedBytesBound({ checks, mutations }: Transaction): number {
     bytes += OPERATION_OVERHEAD_BYTES + mutation.key.length + (writtenValue(mutation)?.length ?? 0);
   }
   return bytes;
-}
-
-function firstProblem<T>(
-  items: readonly T[],
-  validate: (item: T) => CommandProblem | null,
-): CommandProblem | null {
-  for (const item of items) {
-    const problem = validate(item);
-    if (problem !== null) return problem;
-  }
-  return null;
-}
-
-function invalid(message: string): CommandProblem {
-  return { kind: "invalidRequest", message };
 }

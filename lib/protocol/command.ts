@@ -6,7 +6,7 @@
  * store (lib/kv). The same bytes must decode alike on every replica, so nothing here depends on configuration.
  */
 import { SlabCopier } from "../platform/slab.ts";
-import type { TransactionFailure } from "../kv/branching_command.ts";
+import { MAX_REMEMBERED_BYTES, type TransactionFailure } from "../kv/branching_command.ts";
 import {
   type Command,
   type CommandResult,
@@ -14,6 +14,7 @@ import {
   type RefusalReason,
   type SessionStamp,
 } from "../kv/command.ts";
+import { entryBytes } from "../kv/outcomes.ts";
 import { BRANCHES, OPERATION_OUTCOMES, POSITION } from "./branching_command.ts";
 import { DecodeError } from "./errors.ts";
 import {
@@ -238,14 +239,17 @@ export function decodeResult(bytes: Uint8Array): CommandResult {
 }
 
 /**
- * Returns the same result without the values that it may include, as bytes that the caller owns or those that were given.
+ * Returns the same result without the values that it may include (of outcomes: if there are more than MAX_REMEMBERED_BYTES
+ * of entries), as bytes that the caller owns or those that were given.
  * Bytes that are no result stay as they are: their reader refuses them.
  */
 export function withoutValues(bytes: Uint8Array): Uint8Array {
   try {
     const result = decodeResult(bytes);
     if (result.kind === "checksFailed") return encodeResult({ ...result, current: "omitted" });
-    return result.kind === "executed" ? encodeResult({ ...result, outcomes: "omitted" }) : bytes;
+    if (result.kind !== "executed" || result.outcomes === "omitted") return bytes;
+    const isShort = entryBytes(result.outcomes) <= MAX_REMEMBERED_BYTES;
+    return isShort ? bytes : encodeResult({ ...result, outcomes: "omitted" });
   } catch (error) {
     if (error instanceof DecodeError) return bytes;
     throw error;

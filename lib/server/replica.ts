@@ -6,7 +6,14 @@
  * answered from a state that has applied its read index.
  */
 import { assert } from "../platform/assert.ts";
-import { type Command, type CommandResult, keepsStoreLimits, StateMachine } from "../kv/mod.ts";
+import {
+  type Command,
+  type CommandResult,
+  entryBytes,
+  keepsStoreLimits,
+  MAX_REMEMBERED_BYTES,
+  StateMachine,
+} from "../kv/mod.ts";
 import { decodeCommand, encodeResultInPlace } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import { decodeConfiguration } from "../protocol/configuration.ts";
@@ -19,6 +26,11 @@ import type { Clock, Timer } from "../platform/clock.ts";
  * the rest of the batch. Answers beyond that omit the value; a client that needs it reads the key.
  */
 export const MAX_CURRENT_BYTES_A_BATCH = 1_048_576;
+/**
+ * Maximum bytes of entries that transactions with branches return while one batch of entries is applied, about four of
+ * the largest results. Answers beyond that omit the outcomes, unless a session would remember them.
+ */
+export const MAX_OUTCOME_BYTES_A_BATCH = 16_777_216;
 
 /** An accepted proposal of this node that is not applied yet. */
 export interface WaitingWrite {
@@ -97,7 +109,7 @@ export class Replica {
 
   /** Applies committed entries and answers the writes that waited for them. */
   apply(entries: readonly Entry[]): void {
-    const currents = new CurrentValues();
+    const values = new ReturnedValues();
     for (const entry of entries) {
       const waiting = this.#writes.get(entry.index);
       const result = this.#applyEntry(entry, waiting?.term === entry.term ? waiting.command : null);
@@ -105,7 +117,7 @@ export class Replica {
       if (waiting === undefined) continue;
       this.#writes.delete(entry.index);
       if (waiting.term === entry.term && result !== null) {
-        waiting.answer({ kind: "result", result: encodeResultInPlace(currents.bounded(result)) });
+        waiting.answer({ kind: "result", result: encodeResultInPlace(values.bounded(result)) });
       } else {
         waiting.answer(lostLeadership());
       }
@@ -163,17 +175,28 @@ export class Replica {
   }
 }
 
-/** The current values that the failed checks of one batch return. */
-class CurrentValues {
-  #leftBytes = MAX_CURRENT_BYTES_A_BATCH;
+/** The values that the results of one batch return. */
+class ReturnedValues {
+  #leftCurrentBytes = MAX_CURRENT_BYTES_A_BATCH;
+  #leftOutcomeBytes = MAX_OUTCOME_BYTES_A_BATCH;
 
-  /** Returns the result, without its value once the batch has returned too many bytes. */
+  /** Returns the result, without its values once the batch has returned too many bytes. */
   bounded(result: CommandResult): CommandResult {
+    if (result.kind === "executed") return this.#boundedOutcomes(result);
     if (result.kind !== "checksFailed" || result.current === null || result.current === "omitted") {
       return result;
     }
-    if (this.#leftBytes <= 0) return { ...result, current: "omitted" };
-    this.#leftBytes -= result.current.key.length + result.current.value.length;
+    if (this.#leftCurrentBytes <= 0) return { ...result, current: "omitted" };
+    this.#leftCurrentBytes -= result.current.key.length + result.current.value.length;
+    return result;
+  }
+
+  #boundedOutcomes(result: Extract<CommandResult, { readonly kind: "executed" }>): CommandResult {
+    if (result.outcomes === "omitted") return result;
+    const bytes = entryBytes(result.outcomes);
+    if (bytes <= MAX_REMEMBERED_BYTES) return result;
+    if (this.#leftOutcomeBytes <= 0) return { ...result, outcomes: "omitted" };
+    this.#leftOutcomeBytes -= bytes;
     return result;
   }
 }

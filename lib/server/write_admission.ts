@@ -3,7 +3,14 @@
  * the state exceed its quota, or when the disk is nearly full ({@link Quota}).
  */
 import type { Clock } from "../platform/clock.ts";
-import { type Command, type StateMachine, type Transaction, writtenValue } from "../kv/mod.ts";
+import {
+  type BranchingTransaction,
+  type Command,
+  sizeOfBranches,
+  type StateMachine,
+  type Transaction,
+  writtenValue,
+} from "../kv/mod.ts";
 import { type ErrorAnswer, notApplied } from "./reply.ts";
 
 /** Maximum number of waiting writes: a bound on memory. */
@@ -87,17 +94,17 @@ export class Quota {
 
   /** Returns why a command is refused, or null. Cheap while the state is far below the quota. */
   problemOf(command: Command): ErrorAnswer | null {
-    if (command.kind !== "transaction") return null;
+    if (command.kind !== "transaction" && command.kind !== "branchingTransaction") return null;
     const excess = this.#excessOf(command);
     const { session } = command;
     const isDone = excess !== null && session !== null && this.#options.stateMachine().isAnswered(session);
     return isDone ? null : excess;
   }
 
-  #excessOf(transaction: Transaction): ErrorAnswer | null {
+  #excessOf(transaction: Transaction | BranchingTransaction): ErrorAnswer | null {
     const { quotaBytes, stateMachine, isDiskNearlyFull } = this.#options;
     const state = stateMachine();
-    if (isDiskNearlyFull() && state.growth(transaction.mutations) > 0) {
+    if (isDiskNearlyFull() && growthOf(transaction, state) > 0) {
       return notApplied(
         "storageFull",
         "Cannot write: the disk of the leader is nearly full. Free disk space or delete keys; writes are then accepted again.",
@@ -105,7 +112,7 @@ export class Quota {
     }
     // A bound that ignores replaced values is cheaper, and enough while the state is far below the quota.
     if (quotaBytes === null || state.stateBytes + sizeOf(transaction) <= quotaBytes) return null;
-    const growth = state.growth(transaction.mutations);
+    const growth = growthOf(transaction, state);
     if (growth <= 0 || state.stateBytes + growth <= quotaBytes) return null;
     return notApplied(
       "storageFull",
@@ -115,10 +122,18 @@ export class Quota {
   }
 }
 
-/** Returns the bytes of the keys and values that a command puts. */
-function sizeOf({ mutations }: Transaction): number {
+/** Returns the change of the state's bytes if a transaction was applied now. */
+function growthOf(transaction: Transaction | BranchingTransaction, state: StateMachine): number {
+  return transaction.kind === "transaction"
+    ? state.growth(transaction.mutations)
+    : state.growthOfBranches(transaction);
+}
+
+/** Returns the bytes of the keys and values that a command puts; of both branches, whichever is executed. */
+function sizeOf(transaction: Transaction | BranchingTransaction): number {
+  if (transaction.kind === "branchingTransaction") return sizeOfBranches(transaction).bytes;
   let bytes = 0;
-  for (const mutation of mutations) {
+  for (const mutation of transaction.mutations) {
     const value = writtenValue(mutation);
     if (value !== null) bytes += mutation.key.length + value.length;
   }

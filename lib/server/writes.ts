@@ -7,6 +7,7 @@
  * where entries take longer than clients wait, copies would come faster than they are committed.
  */
 import {
+  BRANCHING_LEVEL,
   type Command,
   HISTORY_LEVEL,
   MAX_COMMAND_BYTES,
@@ -104,8 +105,8 @@ export class Writes {
     // Checked before the quota: a write in progress was admitted, and its retry must not be refused as "not applied".
     if (this.#join(command, answer)) return;
     const stamp = stampOf(command);
-    const refusal = this.#compactionRefusal(command);
-    if (refusal !== null) return answer(refusal);
+    const refusal = this.#stateRefusal(command);
+    if (refusal !== null) return this.#refuse(refusal, stamp, answer);
     const excess = quota.problemOf(command);
     if (excess !== null) {
       if (metrics !== null) metrics.proposals.storageFull += 1;
@@ -140,16 +141,22 @@ export class Writes {
   }
 
   /**
-   * Returns why this leader refuses a compaction; null for one that it proposes and for other commands. A new leader that
-   * has not applied all earlier entries leaves the decision to the state machine.
+   * Returns why this leader refuses a command in its present state; null for one that it proposes. A new leader that has
+   * not applied all earlier entries leaves the decision to the state machine.
    */
-  #compactionRefusal(command: Command): ErrorAnswer | null {
-    if (command.kind !== "compact") return null;
+  #stateRefusal(command: Command): ErrorAnswer | null {
+    if (command.kind !== "compact" && command.kind !== "branchingTransaction") return null;
     const { driver, replica } = this.#options;
     if (driver.ask((raft) => raft.term) !== replica.applied.term) return null;
     const { featureLevel, revision } = replica.stateMachine;
-    if (featureLevel < HISTORY_LEVEL) return noHistory();
-    return command.revision > revision ? futureRevision(command.revision, revision) : null;
+    if (command.kind === "compact") {
+      if (featureLevel < HISTORY_LEVEL) return noHistory();
+      return command.revision > revision ? futureRevision(command.revision, revision) : null;
+    }
+    return featureLevel >= BRANCHING_LEVEL ? null : notApplied(
+      "invalidRequest",
+      "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
+    );
   }
 
   /** Makes a retry wait for its first attempt; returns false when none is in progress here. */

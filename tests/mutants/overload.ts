@@ -81,7 +81,7 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
       id: "M342",
       title: "every failed check of a batch gives back the value that it found",
       failure: "seventy of them on a value of a megabyte stop a leader until another is elected",
-      from: 'if (this.#leftBytes <= 0) return { ...result, current: "omitted" };',
+      from: 'if (this.#leftCurrentBytes <= 0) return { ...result, current: "omitted" };',
       to: "",
     },
   ]),

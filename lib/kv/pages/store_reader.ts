@@ -92,7 +92,7 @@ export abstract class StoreReader {
   newestUpTo(key: Uint8Array, revision: number, versions = this.pastVersions()): number {
     this.#assertReadable(revision);
     const present = this.get(key);
-    return versions.upTo(present !== 0 ? present : this.#tombstone(key), revision);
+    return versions.upTo(present !== 0 ? present : this.tombstone(key), revision);
   }
 
   /** Returns searches in the history. */
@@ -184,16 +184,22 @@ export abstract class StoreReader {
     return records.modRevision(address) > this.compactedRevision ? records.order(address) : 0;
   }
 
+  /** Returns the tombstone of a deleted key, or 0 if its deletion is not in the history. */
+  tombstone(key: Uint8Array): number {
+    const tombstone = this.pages.find(this.deletedRoot, key);
+    return tombstone !== 0 && this.isInHistory(tombstone) ? tombstone : 0;
+  }
+
   /** Yields the versions of a key in the history, from the newest on. */
   *versions(key: Uint8Array): Iterable<number> {
     const present = this.get(key);
-    let version = present !== 0 ? present : this.#tombstone(key);
+    let version = present !== 0 ? present : this.tombstone(key);
     for (; version !== 0; version = this.previous(version)) yield version;
   }
 
-  /** Yields the tombstones of deleted keys whose deletion is in the history, in key order. */
-  *tombstones(): Iterable<number> {
-    const cursor = new TreeCursor(this.pages, this.deletedRoot, { lower: null, upper: null, reverse: false });
+  /** Yields the tombstones of deleted keys whose deletion is in the history, in key order; of all by default. */
+  *tombstones(scan: Scan = { lower: null, upper: null, reverse: false }): Iterable<number> {
+    const cursor = new TreeCursor(this.pages, this.deletedRoot, scan);
     for (let version = cursor.next(); version !== 0; version = cursor.next()) {
       if (this.records.modRevision(version) > this.compactedRevision) yield version;
     }
@@ -225,12 +231,6 @@ export abstract class StoreReader {
       modRevision: records.modRevision(address),
       version: records.version(address),
     };
-  }
-
-  /** Returns the tombstone of a deleted key, or 0 if its deletion is not in the history. */
-  #tombstone(key: Uint8Array): number {
-    const tombstone = this.pages.find(this.deletedRoot, key);
-    return tombstone !== 0 && this.isInHistory(tombstone) ? tombstone : 0;
   }
 
   #assertReadable(revision: number): void {

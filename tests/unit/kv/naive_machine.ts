@@ -21,7 +21,10 @@ import {
   MAX_LIST_ENTRIES,
   MAX_SESSION_WINDOW,
 } from "../../../lib/kv/command.ts";
+import type { BranchingTransaction, OperationOutcome } from "../../../lib/kv/branching_command.ts";
 import type { StateRecord, TransactionResult } from "../../../lib/kv/record.ts";
+import { executeNaively } from "./naive_branches.ts";
+import { compareBytes } from "./naive_bytes.ts";
 
 interface NaiveSession {
   readonly sessionId: number;
@@ -50,15 +53,6 @@ export interface NaiveLimits {
   readonly sessionTtlMs: number;
   readonly maxSessions: number;
   readonly maxAnswersBytes: number;
-}
-
-/** Unsigned byte order; a prefix comes before the keys that begin with it. */
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const difference = (a[i] ?? 0) - (b[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
 }
 
 /** All keys of a query's range, in its direction, and a page of them. */
@@ -106,7 +100,7 @@ export class NaiveMachine {
       case "transaction":
         return this.#once(command);
       case "branchingTransaction":
-        return { kind: "refused", reason: "invalidCommand" };
+        return this.#featureLevel === 1 ? { kind: "refused", reason: "invalidCommand" } : this.#once(command);
       case "registerSession": {
         const session = this.#enter({ ...command, sequence: 1, acknowledgedBelow: 1 });
         return typeof session === "string"
@@ -237,21 +231,20 @@ export class NaiveMachine {
     ];
   }
 
-  #once(command: Transaction): CommandResult {
-    if (command.session === null) return this.#execute(command);
+  #once(command: Transaction | BranchingTransaction): CommandResult {
+    const execute = (): TransactionResult =>
+      command.kind === "transaction" ? this.#execute(command) : this.#executeBranches(command);
+    if (command.session === null) return execute();
     const { sequence, acknowledgedBelow } = command.session;
     const session = this.#enter(command.session);
     if (typeof session === "string") return { kind: "refused", reason: session };
     session.acknowledgedBelow = Math.max(session.acknowledgedBelow, acknowledgedBelow);
     session.answers = session.answers.filter((kept) => kept.sequence >= session.acknowledgedBelow);
     if (sequence < session.acknowledgedBelow) return { kind: "refused", reason: "answerForgotten" };
-    const remembered = session.answers.find((kept) => kept.sequence === sequence);
-    if (remembered !== undefined) return remembered.answer;
-    const answer = this.#execute(command);
-    session.answers.push({
-      sequence,
-      answer: answer.kind === "checksFailed" ? { ...answer, current: "omitted" } : answer,
-    });
+    const known = session.answers.find((kept) => kept.sequence === sequence);
+    if (known !== undefined) return known.answer;
+    const answer = execute();
+    session.answers.push({ sequence, answer: remembered(answer) });
     this.#forgetOverflow();
     return answer;
   }
@@ -295,12 +288,8 @@ export class NaiveMachine {
   }
 
   #forgetOverflow(): void {
-    const outcomesOf = (answer: TransactionResult): number => {
-      if (answer.kind === "applied") return answer.outcomes.length;
-      return answer.kind === "checksFailed" ? answer.failedChecks.length : 0;
-    };
     const bytes = ({ answers }: NaiveSession): number =>
-      answers.reduce((sum, { answer }) => sum + 64 + 32 * outcomesOf(answer), 0);
+      answers.reduce((sum, { answer }) => sum + answerBytes(answer), 0);
     const total = (): number => this.#sessions.reduce((sum, session) => sum + bytes(session), 0);
     while (this.#sessions.length > this.#limits.maxSessions) {
       this.#forget(this.#sessions.reduce((a, b) => a.lastActiveIndex < b.lastActiveIndex ? a : b));
@@ -348,23 +337,95 @@ export class NaiveMachine {
     if (this.#featureLevel === 1 || !isNoop) this.#revision++;
     const revision = this.#revision;
     const outcomes = mutations.map((mutation): MutationOutcome => {
-      const before = this.#find(mutation.key);
-      this.#keys = this.#keys.filter((entry) => entry !== before);
-      const order = this.#changes.filter(({ modRevision }) => modRevision === revision).length;
-      if (mutation.kind === "delete") {
-        const { key } = mutation;
-        const none = { value: null, createRevision: 0, version: 0 };
-        if (before !== null) this.#changes.push({ ...none, key, modRevision: revision, order });
-        return { kind: "delete", deleted: before !== null };
-      }
-      const createRevision = before === null ? revision : before.createRevision;
-      const version = before === null ? 1 : before.version + 1;
-      const { key, value } = mutation;
-      this.#keys.push({ key, value, createRevision, modRevision: revision, version });
-      this.#changes.push({ key, value, createRevision, modRevision: revision, version, order });
-      this.#keys.sort((a, b) => compareBytes(a.key, b.key));
-      return { kind: "put", createRevision, version };
+      const existed = this.#find(mutation.key) !== null;
+      const after = this.#change(mutation.key, mutation.kind === "put" ? mutation.value : null, revision);
+      if (after === null) return { kind: "delete", deleted: existed };
+      return { kind: "put", createRevision: after.createRevision, version: after.version };
     });
     return { kind: "applied", revision, outcomes };
+  }
+
+  #executeBranches(command: BranchingTransaction): TransactionResult {
+    const execution = executeNaively(command, {
+      keys: this.#keys,
+      revision: this.#revision,
+      compactedRevision: this.#compactedRevision,
+      at: (revision) => this.#keysAt(revision),
+    });
+    if ("reason" in execution) {
+      return { kind: "transactionFailed", revision: this.#revision, ...execution };
+    }
+    const { succeeded, outcomes, changes } = execution;
+    if (changes.length > 0) this.#revision++;
+    for (const { key, value } of changes) this.#change(key, value, this.#revision);
+    return { kind: "executed", revision: this.#revision, succeeded, outcomes };
+  }
+
+  #keysAt(revision: number): readonly KeyValue[] {
+    const changes = this.#changes.filter(({ modRevision }) => modRevision <= revision);
+    return changes.flatMap(({ order: _order, value, ...change }, position) => {
+      const isLast = !changes.slice(position + 1).some(({ key }) => compareBytes(key, change.key) === 0);
+      return isLast && value !== null ? [{ ...change, value }] : [];
+    });
+  }
+
+  /** Puts a value or deletes a key (null), and returns its new state. */
+  #change(key: Uint8Array, value: Uint8Array | null, revision: number): KeyValue | null {
+    const before = this.#find(key);
+    this.#keys = this.#keys.filter((entry) => entry !== before);
+    const order = this.#changes.filter(({ modRevision }) => modRevision === revision).length;
+    if (value === null) {
+      const none = { value: null, createRevision: 0, version: 0 };
+      if (before !== null) this.#changes.push({ ...none, key, modRevision: revision, order });
+      return null;
+    }
+    const createRevision = before === null ? revision : before.createRevision;
+    const version = before === null ? 1 : before.version + 1;
+    const after = { key, value, createRevision, modRevision: revision, version };
+    this.#keys.push(after);
+    this.#changes.push({ ...after, order });
+    this.#keys.sort((a, b) => compareBytes(a.key, b.key));
+    return after;
+  }
+}
+
+/** The outcomes and entries of all levels. */
+function partsOf(outcomes: readonly OperationOutcome[]): { outcomes: number; entries: readonly KeyValue[] } {
+  const nested = outcomes.map((outcome) => outcome.kind === "transaction" ? partsOf(outcome.outcomes) : null);
+  const own = outcomes.flatMap((outcome): readonly KeyValue[] => {
+    if (outcome.kind === "get") return outcome.entries;
+    if (outcome.kind === "delete") return outcome.previous;
+    const { previous } = outcome.kind === "put" ? outcome : { previous: null };
+    return previous === null || previous === "omitted" ? [] : [previous];
+  });
+  return {
+    outcomes: outcomes.length + nested.reduce((sum, parts) => sum + (parts?.outcomes ?? 0), 0),
+    entries: [...own, ...nested.flatMap((parts) => parts?.entries ?? [])],
+  };
+}
+
+function entryBytes(outcomes: readonly OperationOutcome[]): number {
+  return partsOf(outcomes).entries.reduce((sum, { key, value }) => sum + 32 + key.length + value.length, 0);
+}
+
+/** An answer as a session keeps it. */
+function remembered(answer: TransactionResult): TransactionResult {
+  if (answer.kind === "checksFailed") return { ...answer, current: "omitted" };
+  if (answer.kind !== "executed" || answer.outcomes === "omitted") return answer;
+  return entryBytes(answer.outcomes) > 4_096 ? { ...answer, outcomes: "omitted" } : answer;
+}
+
+function answerBytes(answer: TransactionResult): number {
+  switch (answer.kind) {
+    case "applied":
+      return 64 + 32 * answer.outcomes.length;
+    case "checksFailed":
+      return 64 + 32 * answer.failedChecks.length;
+    case "executed":
+      return answer.outcomes === "omitted"
+        ? 64
+        : 64 + 32 * partsOf(answer.outcomes).outcomes + entryBytes(answer.outcomes);
+    case "transactionFailed":
+      return 64 + 32 * answer.position.length;
   }
 }

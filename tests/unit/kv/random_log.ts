@@ -3,8 +3,10 @@
  * long after they were answered; time passes; stamps occur that no client of ours would make.
  */
 import fc from "fast-check";
-import type { Check, Command, Mutation, SessionStamp } from "../../../lib/kv/command.ts";
+import type { BranchingTransaction } from "../../../lib/kv/branching_command.ts";
+import type { Check, Command, Mutation, SessionStamp, Transaction } from "../../../lib/kv/command.ts";
 import { MAX_ELAPSED_MS, MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
+import { anyBranches } from "./any_branches.ts";
 import { bytes } from "./support.ts";
 
 /** The next step of a run; {@link logOf} turns it into an entry. */
@@ -21,10 +23,7 @@ type Step =
   | { readonly kind: "other"; readonly command: Command | null };
 
 /** A transaction without its stamp. */
-interface Work {
-  readonly checks: readonly Check[];
-  readonly mutations: readonly Mutation[];
-}
+type Work = Omit<Transaction, "session"> | Omit<BranchingTransaction, "session">;
 
 /** Few keys, so that writes collide; among them some that test ordering, prefixes and property names. */
 export const anyKey: fc.Arbitrary<Uint8Array> = fc.oneof(
@@ -47,13 +46,23 @@ const anyMutation: fc.Arbitrary<Mutation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("delete"), key: anyKey }) },
 );
 
-const anyWork: fc.Arbitrary<Work> = fc.record({
-  checks: fc.oneof(
-    { weight: 2, arbitrary: fc.constant([]) },
-    { weight: 1, arbitrary: fc.array(anyCheck, { maxLength: 2 }) },
-  ),
-  mutations: fc.array(anyMutation, { minLength: 1, maxLength: 3 }),
-});
+const anyWork: fc.Arbitrary<Work> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("transaction"),
+      checks: fc.oneof(
+        { weight: 2, arbitrary: fc.constant([]) },
+        { weight: 1, arbitrary: fc.array(anyCheck, { maxLength: 2 }) },
+      ),
+      mutations: fc.array(anyMutation, { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: anyBranches.map((branches) => ({ kind: "branchingTransaction" as const, ...branches })),
+  },
+);
 
 const oddNumber = fc.constantFrom(0, 1, 2, 3, 5, 8, 1.5, -1, NaN, MAX_SESSION_WINDOW, 2 ** 53 - 1, 2 ** 53);
 
@@ -138,7 +147,7 @@ function logOf(steps: readonly Step[]): readonly (Command | null)[] {
     switch (step.kind) {
       case "write": {
         const session = sessionOf(step.client);
-        log.push({ kind: "transaction", session, ...step.work });
+        log.push({ session, ...step.work });
         sessions[step.client] = { ...session, sequence: session.sequence + 1 };
         break;
       }

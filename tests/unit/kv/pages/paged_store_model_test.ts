@@ -7,7 +7,12 @@ import type { PageLimits } from "../../../../lib/kv/pages/tree_pages.ts";
 import { assertShows, bytesOf, eventsOf, reloaded, SMALL_PAGES, StoreModel } from "./store_model.ts";
 
 type Action =
-  | { readonly kind: "change"; readonly keys: readonly string[]; readonly value: string | null }
+  /** Changes of one revision: each puts (a value) or deletes (null) one of the keys, which may have several of them. */
+  | {
+    readonly kind: "change";
+    readonly keys: readonly string[];
+    readonly changes: readonly { readonly key: number; readonly value: string | null }[];
+  }
   | { readonly kind: "compact"; readonly share: number }
   | { readonly kind: "view" | "reload" }
   | { readonly kind: "release"; readonly view: number }
@@ -32,7 +37,13 @@ const anyAction: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("change" as const),
       keys: fc.uniqueArray(anyKey, { minLength: 1, maxLength: 6 }),
-      value: fc.oneof({ weight: 2, arbitrary: anyValue }, { weight: 1, arbitrary: fc.constant(null) }),
+      changes: fc.array(
+        fc.record({
+          key: fc.nat(5),
+          value: fc.oneof({ weight: 2, arbitrary: anyValue }, { weight: 1, arbitrary: fc.constant(null) }),
+        }),
+        { minLength: 1, maxLength: 8 },
+      ),
     }),
   },
   {
@@ -65,7 +76,9 @@ class Pair {
       case "change": {
         const revision = this.model.revision + 1;
         this.store.tidy();
-        for (const key of action.keys) this.#change(key, action.value, revision);
+        for (const { key, value } of action.changes) {
+          this.#change(action.keys[key % action.keys.length] ?? "", value, revision);
+        }
         break;
       }
       case "compact": {
