@@ -52,6 +52,21 @@ const SHORTAGES: Readonly<Record<Shortage, { readonly begun: string; readonly ov
   },
 };
 
+/**
+ * Log lines for messages that no leader sends unless a member has lost entries that it acknowledged. Such a message is
+ * ignored, and does not end this node: the sender may be at fault.
+ */
+const LOSSES: Partial<Readonly<Record<IgnoredReason, string>>> = {
+  conflictsWithCommitted:
+    "The leader's log contradicts entries that this node knows to be committed: another member has lost entries that it " +
+    "acknowledged. This node takes no entries from this leader. Compare the last terms and indexes of all members " +
+    '(`kvraft server inspect`), and see docs/operations.md, "The log is damaged"',
+  commitBeyondLog:
+    "The leader counts entries as acknowledged by this node that its log does not have: the log was shortened while this " +
+    "node was down. This node takes no part until another one leads, and must be replaced " +
+    '(`kvraft client … member replace`); see docs/operations.md, "The log is damaged"',
+};
+
 /** The log as the driver uses it; {@link WriteAheadLog} of lib/storage is one. */
 export interface LogStore {
   /**
@@ -377,10 +392,11 @@ export class Driver {
 
   #noteIgnored(message: Message, ignored: IgnoredReason | null): void {
     if (ignored === null) return;
-    this.#options.logger.debug("message ignored", {
-      kind: message.kind,
-      from: message.from,
-      reason: ignored,
-    });
+    const { kind, from, term } = message;
+    const { logger } = this.#options;
+    const loss = LOSSES[ignored];
+    if (loss === undefined) return logger.debug("message ignored", { kind, from, reason: ignored });
+    const { lastIndex, commitIndex } = this.#raft.status();
+    logger.error(loss, { from, term, lastIndex, commitIndex });
   }
 }

@@ -14,6 +14,7 @@
  *     wal/batch.ts             the records of one append, and their order
  *     wal/log_state.ts         the content of the log without data; the only code by which an entry overrides others
  *     wal/recovery.ts          reading the log back
+ *     wal/log_end.ts           the end of the log at its last clean stop
  *     wal/torn_tail.ts, wal/span_checksums.ts   distinguishing a torn tail from damage
  *     wal/reader.ts            reading records, for recovery and for peers that are far behind
  *     wal/wal.ts               the open log
@@ -32,7 +33,7 @@
  * - The meaning of a snapshot's content and configuration. lib/kv and lib/protocol decode them; here they are bytes.
  * - Repair. A damaged log is refused: only the peers know which entries were acknowledged.
  * - Full protection against a disk that loses synced bytes: if the complete last batch and the sync mark after it are
- *   lost, the log ends before them without a trace.
+ *   lost in a crash, the log ends before them without a trace.
  */
 export {
   type Disk,

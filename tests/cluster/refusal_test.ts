@@ -100,3 +100,22 @@ Deno.test("startup: a data folder that this node may not use is refused, and sta
     assertEquals(await contentOf(data), damaged);
   });
 });
+
+Deno.test("startup: a log that was shortened after a clean stop is refused, and stays unchanged", async () => {
+  await using cluster = await TestCluster.start({ nodes: 1 });
+  await using client = await cluster.connect();
+  for (let number = 1; number <= 20; number++) await client.put(`key-${number}`, `value-${number}`);
+  assertEquals((await cluster.stop(1)).code, 0);
+  const data = cluster.dataFolder(1);
+  const file = `${data}/wal/00000000000000000001.log`;
+  const bytes = await Deno.readFile(file);
+  await Deno.truncate(file, bytes.findLastIndex((byte) => byte !== 0) - 200);
+  const before = await contentOf(data);
+  const args = ["server", ...cluster.serverArguments(1)];
+  const finished = await runKvraft(args, { cwd: cluster.folder.path });
+  assertRefused(finished, {
+    code: 1,
+    says: ["node-1/wal/0", "byte", "a file was shortened or removed since", "peers"],
+  });
+  assertEquals(await contentOf(data), before);
+});

@@ -1,8 +1,10 @@
 /** Mutants of the data directory and the write-ahead log. */
-import { BACKUP, FUZZ, NET, RECORDING, SERVER, SIM, STORAGE } from "./checks.ts";
+import { BACKUP, FUZZ, NET, RECORDING, SERVER, SIM, STORAGE, tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 const CHECKS = [RECORDING, STORAGE, SIM];
+const LOG_END = tests("log end", "tests/unit/storage/log_end_test.ts");
+const LOSSES = tests("driver", "tests/unit/server/driver_test.ts");
 
 export const STORAGE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/platform/deno_disk.ts", CHECKS, [
@@ -344,6 +346,40 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       failure: "after a restart members decide that were never agreed upon",
       from: "this.#kept.filter((each) => each.index < index)",
       to: "this.#kept.filter((each) => each.index !== index)",
+    },
+  ]),
+  ...inFile("lib/storage/wal/recovery.ts", [LOG_END], [
+    {
+      id: "M445",
+      title: "a log is accepted if its last segment exists, however short",
+      failure: "a node starts without entries and a vote that it acknowledged",
+      from: "if (number === stopped.segment && end >= stopped.offset) return;",
+      to: "if (number === stopped.segment && end >= 0) return;",
+    },
+    {
+      id: "M446",
+      title: "a log is accepted if its newest segments were removed",
+      failure: "the same",
+      from: "if (stopped === null || number > stopped.segment) return;",
+      to: "if (stopped === null || number !== stopped.segment) return;",
+    },
+  ]),
+  ...inFile("lib/storage/wal/wal.ts", [LOG_END], [
+    {
+      id: "M447",
+      title: "a clean stop does not write down where the log ends",
+      failure: "a log that is shortened while the node is down is not noticed",
+      from: "      this.#writeEnd();\n",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/driver.ts", [LOSSES], [
+    {
+      id: "M448",
+      title: "a message that proves a loss of acknowledged entries is a debug line",
+      failure: "a node stays behind without a reason that an operator sees",
+      from: "if (loss === undefined)",
+      to: "if (loss === undefined || kind !== null)",
     },
   ]),
 ];

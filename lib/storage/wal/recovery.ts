@@ -12,6 +12,8 @@
  * begins with the first segment that exists. If earlier ones were removed, a snapshot must reach up to its first entry
  * (log_state.ts). A snapshot that reaches beyond its end, or that the log contradicts after its commit index, was received
  * from a leader just before a crash: the log then has to be reset to it.
+ *
+ * A log that ends before its end at the last clean stop (log_end.ts) was shortened from outside, and is refused.
  */
 import { assertNever } from "../../platform/assert.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
@@ -21,6 +23,7 @@ import type { Entry, EntryId } from "../../raft/types.ts";
 import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
 import { FORMAT_VERSION, type LogOwner } from "../identity.ts";
 import { INITIAL_HARD_STATE, type LogBeginning, LogState, NOTHING_COMPACTED } from "./log_state.ts";
+import { readLogEnd } from "./log_end.ts";
 import { entryRecordBytes, type SegmentHeader, segmentSeed } from "./record.ts";
 import { RecordScanner, type ScannedRecord } from "./reader.ts";
 import { segmentName, segmentNumber } from "./segment.ts";
@@ -116,6 +119,7 @@ class Replay {
     for (const [position, number] of alive.entries()) {
       previous = await this.#segment({ number, next: alive[position + 1] ?? null, previous });
     }
+    await this.#requireEnd(previous);
     this.#state.endRecovery();
     return {
       state: this.#state,
@@ -125,6 +129,22 @@ class Replay {
       dead: numbers.slice(0, first),
       mustReset: this.#mustReset(previous?.number ?? 1),
     };
+  }
+
+  /** Refuses a log that ends before its end at the last clean stop. */
+  async #requireEnd(last: LastSegment | null): Promise<void> {
+    const stopped = await readLogEnd(this.#options);
+    const { number, end } = last ?? { number: 0, end: 0 };
+    if (stopped === null || number > stopped.segment) return;
+    if (number === stopped.segment && end >= stopped.offset) return;
+    throw this.#damage(
+      number === 0 ? stopped.segment : number,
+      end,
+      `the log ends there, and everything up to byte ${stopped.offset} of ${
+        segmentName(stopped.segment)
+      } was durable ` +
+        "when the node was last stopped: a file was shortened or removed since",
+    );
   }
 
   /** Position of the last segment at which the log was reset; 0 without one. */

@@ -20,6 +20,7 @@ import {
 import { LogFailedError, openingError, storageError } from "../errors.ts";
 import type { LogOwner } from "../identity.ts";
 import { type CutTail, recover, type RecoveredConfiguration, type Recovery } from "./recovery.ts";
+import { writeLogEnd } from "./log_end.ts";
 import { readEntries } from "./reader.ts";
 import type { LogBeginning, LogState } from "./log_state.ts";
 import { encodeRecord, SYNC_MARK_BYTES } from "./record.ts";
@@ -260,6 +261,7 @@ export class WriteAheadLog {
       this.#markEnd();
       // A second sync, for the sync mark.
       if (this.#failure === null) await this.#segment.file.syncData();
+      this.#writeEnd();
     } finally {
       for (const file of [...this.#left, this.#segment.file]) file.close();
       await this.#next?.stop();
@@ -333,6 +335,17 @@ export class WriteAheadLog {
     } catch (error) {
       // On a full disk there is no mark. A part of it does no harm: it is written over, or cut as torn.
       if (!isDiskFull(error)) this.#fail(error);
+    }
+  }
+
+  /** Writes down where the log ends, so that the next start notices a shorter one. The log is complete without it. */
+  #writeEnd(): void {
+    const { number: segment, end: offset, synced } = this.#segment;
+    if (this.#failure !== null || synced !== offset) return;
+    try {
+      writeLogEnd(this.#options, { segment, offset });
+    } catch {
+      // On a full or failing disk an earlier end stays, which is right too.
     }
   }
 

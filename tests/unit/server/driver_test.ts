@@ -105,6 +105,28 @@ Deno.test("Driver: proposals during a sync become one batch", async () => {
   await bench.driver.stop();
 });
 
+Deno.test("Driver: a message that proves a loss of acknowledged entries is logged as an error, and the node continues", async () => {
+  const bench = new Bench(1, [1, 2, 3]);
+  const noop: Entry = { index: 1, term: 1, kind: "noop", data: new Uint8Array(0) };
+  const lead = { from: 2, to: 1, term: 1 } as const;
+  const append = { kind: "appendEntries", prevLogIndex: 0, prevLogTerm: 0, leaderCommit: 1 } as const;
+  bench.driver.step({ ...lead, ...append, entries: [noop] });
+  await settle();
+  await bench.endSync();
+  const beyond = { kind: "heartbeat", leaderCommit: 7, round: 1 } as const;
+  bench.driver.step({ ...lead, ...beyond });
+  bench.driver.step({ ...lead, ...append, from: 3, term: 2, entries: [{ ...noop, term: 2 }] });
+  await settle();
+  const errors = bench.logger.lines.filter(({ level }) => level === "error");
+  assertEquals(errors.map(({ message, fields }) => [message.slice(0, 40), fields]), [
+    ["The leader counts entries as acknowledge", { from: 2, term: 1, lastIndex: 1, commitIndex: 1 }],
+    ["The leader's log contradicts entries tha", { from: 3, term: 2, lastIndex: 1, commitIndex: 1 }],
+  ]);
+  assertEquals([bench.failures, bench.applied.length], [[], 1]);
+  await bench.endSync();
+  await bench.driver.stop();
+});
+
 Deno.test("Driver: reads that arrive before the outputs are taken share a read index, and later ones do not", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
