@@ -34,7 +34,7 @@ export async function perform(
       return { ...request, outcome: { kind: "answered", result: { revision } } };
     }
     case "get": {
-      const entry = await client.get(bytesOfText(request.key), options);
+      const entry = await client.get(bytesOfText(request.key), { ...pastOf(request), ...options });
       return { ...request, outcome: { kind: "answered", result: entryOf(entry) } };
     }
     case "delete": {
@@ -85,11 +85,16 @@ async function performList(client: WorkloadClient, { request, options }: Call<"l
     ...(end === null ? {} : { end: bytesOfText(end) }),
     reverse,
     limit: request.limit,
+    ...pastOf(request),
     ...options,
   });
   const listed = entries.map((entry) => ({ key: textOfBytes(entry.key), ...shown(entry) }));
   const result = { entries: listed, more: cursor !== null, revision };
   return { ...request, outcome: { kind: "answered", result } };
+}
+
+function pastOf({ revision }: { readonly revision?: number }): { readonly revision?: number } {
+  return revision === undefined ? {} : { revision };
 }
 
 function mutationOf(mutation: Mutation): TransactionMutation {

@@ -17,20 +17,43 @@ export const MAX_PREFIX_BYTES = 1_024;
 const MAX_TRANSACTION_KEYS = 3;
 /** Page sizes of lists: one that hardly ever suffices, one that sometimes does, one that shows much. */
 const LIST_LIMITS = [1, 4, 64];
+/** Share of the reads that are as of a past revision. */
+const PAST_SHARE = 0.1;
 const KEY_DIGITS = 4;
 
-/** The keys of a workload as its clients last saw them. */
+/** The keys of a workload as its clients last saw them, and the past revisions that can be read. */
 export class SeenKeys {
   readonly #entries = new Map<string, Entry | null>();
+  /** The greatest revision that an answer showed. */
+  #revision = 0;
+  /** The least revision to read: the first one that was seen, or the compacted one; null before the first. */
+  #oldestRevision: number | null = null;
 
   /** The key as it was last seen; null when it did not exist, or was never seen. */
   get(key: string): Entry | null {
     return this.#entries.get(key) ?? null;
   }
 
+  /** Returns a revision that can be read, chosen by a number from 0 to below 1; null for none. */
+  pastRevision(share: number): number | null {
+    if (this.#oldestRevision === null || this.#oldestRevision > this.#revision) return null;
+    return this.#oldestRevision + Math.floor(share * (this.#revision - this.#oldestRevision + 1));
+  }
+
+  /** Takes note that revisions below this one cannot be read. */
+  noteCompacted(revision: number): void {
+    this.#oldestRevision = Math.max(revision, this.#oldestRevision ?? 0);
+  }
+
   /** Takes note of what an answer showed. */
   note(operation: Operation): void {
     if (operation.outcome.kind !== "answered") return;
+    const { result } = operation.outcome;
+    if (result !== null && "revision" in result && result.revision !== null) {
+      this.#revision = Math.max(this.#revision, result.revision);
+      this.#oldestRevision ??= result.revision;
+    }
+    if ((operation.kind === "get" || operation.kind === "list") && operation.revision !== undefined) return;
     switch (operation.kind) {
       case "get":
         this.#entries.set(operation.key, operation.outcome.result);
@@ -98,6 +121,7 @@ export class RequestSource {
       case "put":
         return { kind, key, value: this.#value() };
       case "get":
+        return { kind, key, ...this.#past() };
       case "delete":
         return { kind, key };
       case "compareAndSet":
@@ -105,7 +129,7 @@ export class RequestSource {
       case "transaction":
         return this.#transaction();
       case "list":
-        return { kind, range: this.#range(), limit: this.#pick(LIST_LIMITS) };
+        return { kind, range: this.#range(), limit: this.#pick(LIST_LIMITS), ...this.#past() };
       default:
         return assertNever(kind);
     }
@@ -160,6 +184,13 @@ export class RequestSource {
     const [start, end] = [this.#bound(), this.#bound()];
     const isEmpty = start !== null && end !== null && start >= end;
     return { prefix, start: isEmpty ? null : start, end, after: null, reverse: this.#chance(0.3) };
+  }
+
+  /** The revision of a read of the past, at times. */
+  #past(): { readonly revision?: number } {
+    if (!this.#chance(PAST_SHARE)) return {};
+    const revision = this.#options.seen.pastRevision(this.#options.random());
+    return revision === null ? {} : { revision };
   }
 
   #bound(): string | null {

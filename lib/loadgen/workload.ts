@@ -1,6 +1,6 @@
 /** Clients that go on after every error, and the history of their operations and answers. */
 import type { History, Operation } from "../lincheck/mod.ts";
-import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
+import { CompactedError, KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
 import { isWrite, type Mix, type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
@@ -141,6 +141,11 @@ export class Workload {
       return true;
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
+      if (error instanceof CompactedError) {
+        // The revision was chosen before, and nothing of the store's state is known from it.
+        this.#seen.noteCompacted(error.compactedRevision);
+        return true;
+      }
       this.#errors.set(error.code, (this.#errors.get(error.code) ?? 0) + 1);
       const kind = isWrite(request.kind) && error.outcome === "unknown" ? "unknown" : "notApplied";
       this.#record({ ...request, outcome: { kind }, client: number, calledAt, returnedAt: clock.now() });

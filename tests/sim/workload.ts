@@ -2,7 +2,7 @@
  * The clients of a run: each makes calls through the production client library, some at a time, until it is asked to
  * stop, and records its calls and their answers.
  */
-import { type KvClient, KvraftError } from "../../lib/mod.ts";
+import { CompactedError, FutureRevisionError, type KvClient, KvraftError } from "../../lib/mod.ts";
 import { textOf } from "./invariants/history_forms.ts";
 import { assertNever } from "../../lib/platform/assert.ts";
 import { connectOn } from "../../lib/testing.ts";
@@ -36,6 +36,9 @@ type Body<O extends Operation = Operation> = O extends Operation
 /** Time that calls may take. */
 const TIMEOUTS_MS = [300, 2_000, 5_000, 20_000];
 
+/** Most reads of the past are of one of so many revisions before the newest one. */
+const RECENT_REVISIONS = 10;
+
 /** Tolerance for the end of a call: a timer's delay and a turn of the event loop. */
 const SLACK_MS = 5;
 
@@ -48,6 +51,8 @@ export class SimClient {
   #calls = 0;
   #ended = 0;
   #running = 0;
+  /** The greatest revision that an answer showed. */
+  #lastRevision = 0;
 
   constructor(options: SimClientOptions) {
     this.#options = options;
@@ -110,7 +115,8 @@ export class SimClient {
     else if (kind < 60) await this.#get(client, timeoutMs);
     else if (kind < 70) await this.#delete(client, timeoutMs);
     else if (kind < 85) await this.#compareAndSet(client, timeoutMs);
-    else if (kind < 93) await this.#list(client, timeoutMs);
+    else if (kind < 92) await this.#list(client, timeoutMs);
+    else if (kind < 93) await this.#compact(client, timeoutMs);
     else await this.#transaction(client, timeoutMs);
     const tookMs = this.#options.platform.clock.now() - calledAt;
     if (tookMs > timeoutMs + SLACK_MS) {
@@ -142,14 +148,34 @@ export class SimClient {
   }
 
   async #get(client: KvClient, timeoutMs: number): Promise<void> {
-    const key = this.#key();
+    const [key, past] = [this.#key(), this.#past()];
     await this.#record(
       async () => {
-        const entry = await client.get(key, { timeoutMs });
+        const entry = await client.get(key, { ...past, timeoutMs });
         return entry === null ? null : entryOf(entry);
       },
-      (outcome) => ({ kind: "get", key, outcome }),
+      (outcome) => ({ kind: "get", key, ...past, outcome }),
     );
+  }
+
+  /** Returns the past revision of a read, at times: one that this client has seen. */
+  #past(): { readonly revision?: number } {
+    const { random, coverage } = this.#options;
+    if (!random.chance(0.2)) return {};
+    coverage.count("pastRequests");
+    const span = random.chance(0.7) ? Math.min(RECENT_REVISIONS, this.#lastRevision) : this.#lastRevision;
+    return { revision: this.#lastRevision - random.below(span + 1) };
+  }
+
+  /** Compacts the history at a revision that this client has seen. */
+  async #compact(client: KvClient, timeoutMs: number): Promise<void> {
+    const { random, coverage } = this.#options;
+    try {
+      await client.compact(random.below(this.#lastRevision + 1), { timeoutMs });
+      coverage.count("compactionsByHand");
+    } catch (error) {
+      this.#noteError(error);
+    }
   }
 
   async #delete(client: KvClient, timeoutMs: number): Promise<void> {
@@ -180,18 +206,20 @@ export class SimClient {
     const { random } = this.#options;
     const range = { prefix: "k", start: null, end: null, after: null, reverse: random.chance(0.3) };
     const limit = random.pick([2, 100]);
+    const past = this.#past();
     await this.#record(
       async () => {
         const { entries, cursor, revision } = await client.list({
           prefix: range.prefix,
           reverse: range.reverse,
           limit,
+          ...past,
           timeoutMs,
         });
         const listed = entries.map((entry) => ({ key: textOf(entry.key), ...entryOf(entry) }));
         return { entries: listed, more: cursor !== null, revision };
       },
-      (outcome) => ({ kind: "list", range, limit, outcome }),
+      (outcome) => ({ kind: "list", range, limit, ...past, outcome }),
     );
   }
 
@@ -239,20 +267,37 @@ export class SimClient {
     trace(() => `c${number} calls ${callText(bodyOf({ kind: "unknown" }))}`);
     try {
       const result = await call();
+      this.#noteRevision(result);
       write({ kind: "answered", result }, scheduler.nowMs);
       trace(() =>
         `c${number} got ${JSON.stringify(result).slice(0, 120)} for ${callText(bodyOf({ kind: "unknown" }))}`
       );
     } catch (error) {
-      if (!(error instanceof KvraftError)) throw error;
+      const { outcome } = this.#noteError(error);
       const isWrite = bodyOf({ kind: "unknown" }).kind !== "get" &&
         bodyOf({ kind: "unknown" }).kind !== "list";
-      const kind = isWrite && error.outcome === "unknown" ? "unknown" : "notApplied";
+      const kind = isWrite && outcome === "unknown" ? "unknown" : "notApplied";
       coverage.count(kind === "unknown" ? "unknownOutcomes" : "notAppliedOutcomes");
       write({ kind }, scheduler.nowMs);
-      trace(() => `c${number} failed (${error.code}, ${error.outcome}): ${error.message}`);
     }
     scheduler.note(scheduler.nowMs);
+  }
+
+  #noteRevision(result: unknown): void {
+    if (typeof result !== "object" || result === null || !("revision" in result)) return;
+    if (typeof result.revision === "number") {
+      this.#lastRevision = Math.max(this.#lastRevision, result.revision);
+    }
+  }
+
+  /** Returns a call's error. No revision that this client has seen may be one of the future. */
+  #noteError(error: unknown): KvraftError {
+    if (!(error instanceof KvraftError)) throw error;
+    const { number, coverage, trace, violated } = this.#options;
+    trace(() => `c${number} failed (${error.code}, ${error.outcome}): ${error.message}`);
+    if (error instanceof FutureRevisionError) violated(`c${number}: ${error.message}`);
+    if (error instanceof CompactedError) coverage.count("pastCompacted");
+    return error;
   }
 }
 
