@@ -194,7 +194,8 @@ class Server implements HttpServer {
     this.#idle.delete(connection);
     const request = head === "tooLong" ? HEAD_TOO_LONG : parseRequestHead(head);
     const answer = "status" in request ? request : await this.#answer(request, connection);
-    const bytes = encodeResponse(answer, { withBody: !("method" in request) || request.method !== "HEAD" });
+    // A refused HEAD has no body either: its sender does not read one (RFC 9110 §9.3.2).
+    const bytes = encodeResponse(answer, { withBody: !head.startsWith("HEAD ") });
     const isSent = await this.#within(HTTP_ANSWER_TIMEOUT_MS, connection, () => writeAll(connection, bytes));
     if (!isSent || this.#stop.signal.aborted) return;
     this.#idle.add(connection);

@@ -49,7 +49,7 @@ export class FakeTools implements ServerTools {
   restore(request: RestoreRequest): Promise<RestoreReport> {
     if (this.failure !== null) return Promise.reject(this.failure);
     this.restored.push(request);
-    return Promise.resolve({ clusterId: "9c41", revision: 7, keys: 3 });
+    return Promise.resolve({ clusterId: "9c41", revision: 7, keys: 20_019 });
   }
 
   async recover({ confirm, ...request }: RecoverRequest): Promise<RecoverReport | null> {

@@ -172,7 +172,7 @@ Deno.test("restore: it makes the folder of one node, and says how to start it an
     clusterName: "orders",
   }]);
   assertEquals(out.split("\n"), [
-    "Restored ./data/node-2 for node 2 of the new cluster 9c41: 3 keys, revision 7.",
+    "Restored ./data/node-2 for node 2 of the new cluster 9c41: 20 019 keys, revision 7.",
     "Next, start it:",
     `  kvraft server --node-id 2 --bind 10.0.0.2:7001 --cluster ${CLUSTER} --data-dir ./data/node-2 --cluster-name orders`,
     "Do the same, with the same backup.snap, for node 1; a majority of them serves.",

@@ -197,6 +197,16 @@ Deno.test("HttpOverNetwork: each invalid request has its own status, and unusual
     assertEquals(logger.lines, []);
   }));
 
+Deno.test("HttpOverNetwork: the answer to HEAD has no body, even if the request is refused", () =>
+  withServer(async ({ network }) => {
+    for (const [fields, status] of [["Host: a\r\n", "200 OK"], ["", "400 Bad Request"]] as const) {
+      const caller = await Caller.connect(network);
+      await caller.send(`HEAD /live HTTP/1.1\r\n${fields}\r\n`);
+      assertEquals([caller.status, caller.received.split("\r\n\r\n")[1]], [`HTTP/1.1 ${status}`, ""]);
+      caller.connection.close();
+    }
+  }));
+
 Deno.test("HttpOverNetwork: a request that arrives byte by byte is answered without waiting for its body", () =>
   withServer(async ({ network }) => {
     const caller = await Caller.connect(network);
