@@ -1,6 +1,7 @@
 /**
  * The client library of kvraft, a linearizable key-value store. It runs in Deno, Node and Bun; a program begins with
- * {@link KvClient.connect}.
+ * {@link KvClient.connect}. Several keys are read and changed in one step by {@link KvClient.transaction}; docs/transactions.md
+ * in the repository describes transactions.
  *
  * @example
  * ```ts
@@ -16,7 +17,9 @@
  */
 export { KvClient } from "./client/client.ts";
 export type { ClusterClient } from "./client/cluster.ts";
+export { counterBytes, counterValue } from "./client/transaction/counter.ts";
 export * from "./client/errors.ts";
+export type * from "./client/transaction/types.ts";
 export type * from "./client/types.ts";
 export type { KeyValue, KeyVersion } from "./kv/command.ts";
 export type {

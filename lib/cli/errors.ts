@@ -11,7 +11,7 @@ export const ExitCode = {
   /** Done. */
   done: 0,
   /**
-   * The answer is no: key not found, compare failed, membership change refused. For a server: an error that a restart
+   * The answer is no: key not found, compare failed, conditions did not hold, transaction or membership change refused. For a server: an error that a restart
    * cannot fix (the node was removed, or its folder is damaged, missing or another node's).
    */
   no: 1,
@@ -21,7 +21,10 @@ export const ExitCode = {
   unavailable: 3,
   /** A write whose outcome is not known. */
   unknown: 4,
-  /** The command was carried out, but standard output did not take the answer; standard error has the outcome. */
+  /**
+   * The command was carried out, but its answer could not be had or written: standard output did not take it, or the
+   * results of a transaction are no longer remembered. Standard error has the outcome.
+   */
   output: 5,
   /** A fault in kvraft. For a server: any other error, which may be absent after a restart (EX_SOFTWARE). */
   internal: 70,
@@ -100,8 +103,7 @@ export function failureOf(error: unknown): Failure {
     return { code: error.code, message: error.message, exitCode: error.exitCode };
   }
   if (error instanceof KvraftError) {
-    const exitCode = error.outcome === "unknown" ? ExitCode.unknown : exitCodeOfNothingHappened(error.code);
-    return { code: error.code, message: error.message, exitCode };
+    return { code: error.code, message: error.message, exitCode: exitCodeOf(error) };
   }
   const message = errorMessage(error);
   return { code: "internal", message: `A fault in kvraft: ${message}`, exitCode: ExitCode.internal };
@@ -134,6 +136,19 @@ export function exitCodeOfServer(error: unknown): ExitCode {
   return PERMANENT_ERRORS.has(code) ? ExitCode.no : ExitCode.internal;
 }
 
+function exitCodeOf({ outcome, code }: KvraftError): ExitCode {
+  switch (outcome) {
+    case "unknown":
+      return ExitCode.unknown;
+    case "applied":
+      return ExitCode.output;
+    case "not-applied":
+      return exitCodeOfNothingHappened(code);
+    default:
+      return assertNever(outcome);
+  }
+}
+
 function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
   switch (code) {
     case "keyTooLarge":
@@ -143,7 +158,10 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "futureRevision":
       return ExitCode.usage;
     case "membershipRefused":
+    case "transactionFailed":
       return ExitCode.no;
+    case "answerOmitted":
+      return ExitCode.output;
     case "notLeader":
     case "noLeader":
     case "timeout":

@@ -4,6 +4,9 @@
  */
 import { shortened } from "../platform/errors.ts";
 import { InvalidRequestError } from "./errors.ts";
+import type { Bytes } from "./types.ts";
+
+const TEXT = new TextEncoder();
 
 /** Returns `value` if it is an object and no array. `what` names it: "the options of a call". */
 export function checkObject<T extends object>(value: T, what: string): T {
@@ -36,6 +39,17 @@ export function checkNumber(value: number, what: string): number {
   throw new InvalidRequestError(`Cannot use ${describeValue(value)} as ${what}: pass a number.`);
 }
 
+/** Returns `value` if it is an integer from `min` up that a number holds exactly. */
+export function checkInteger(
+  value: number,
+  { what, min }: { readonly what: string; readonly min: number },
+): number {
+  if (Number.isSafeInteger(value) && value >= min) return value;
+  throw new InvalidRequestError(
+    `Cannot use ${describeValue(value)} as ${what}: pass an integer from ${min} up.`,
+  );
+}
+
 /** Returns `value` if it is text. */
 export function checkText(value: string, what: string): string {
   if (typeof value === "string") return value;
@@ -54,6 +68,31 @@ export function checkSignal(value: AbortSignal | null): AbortSignal | null {
       typeof value.addEventListener === "function";
   if (isSignal) return value;
   throw new InvalidRequestError(`Cannot use ${describeValue(value)} as a signal: pass an AbortSignal.`);
+}
+
+/** Returns the bytes of a key or value as a copy that the client owns. */
+export function toBytes(value: Bytes, what: string): Uint8Array {
+  return value instanceof Uint8Array ? value.slice() : toView(value, what);
+}
+
+/** Returns the bytes of a key or value without a copy: they may be the caller's, and are used before it continues. */
+export function toView(value: Bytes, what: string): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  if (typeof value !== "string") {
+    throw new InvalidRequestError(`Cannot take this ${what}: it is neither text nor a Uint8Array.`);
+  }
+  if (!value.isWellFormed()) {
+    throw new InvalidRequestError(
+      `Cannot take this ${what}: it is not well-formed Unicode. Pass its bytes instead.`,
+    );
+  }
+  return TEXT.encode(value);
+}
+
+/** Returns the error for an object whose `kind` is none of its union's, so that no case was left for it. */
+export function unknownKind(value: never, what: string): InvalidRequestError {
+  const { kind } = value as { readonly kind: unknown };
+  return new InvalidRequestError(`Cannot use ${what} of kind ${describeValue(kind)}: there is no such kind.`);
 }
 
 /** Returns a value for a message: text in quotes and shortened, numbers as they are, of others the type. */

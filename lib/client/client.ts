@@ -1,21 +1,28 @@
 /** The entry point of the client library: {@link KvClient}. */
 import type { KeyValue } from "../kv/command.ts";
-import { checkFunction, checkObject } from "./argument_checks.ts";
+import { checkFunction, checkObject, toBytes } from "./argument_checks.ts";
+import { toBranches, toBranchingResult } from "./transaction/branching.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
-import { InternalError } from "./errors.ts";
+import { InternalError, InvalidRequestError } from "./errors.ts";
 import { compact, readHistory, readPage } from "./history.ts";
 import {
   encodeCursor,
   isExpected,
-  toBytes,
+  type ShortRequest,
   toConsistency,
   toKey,
   toListRequest,
   toRevision,
-  type WriteRequest,
 } from "./input.ts";
 import { MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
+import type {
+  BranchingRequest,
+  BranchingResult,
+  TransactionOperation,
+  UnconditionalRequest,
+  UnconditionalResult,
+} from "./transaction/types.ts";
 import type {
   Bytes,
   CallOptions,
@@ -60,6 +67,7 @@ export let clientOn: (core: ClientCore) => KvClient;
  *   await client.get("greeting", { consistency: "stale" });
  *   await client.compareAndSet("greeting", { expect: "hello", value: "good day" });
  *   await client.list({ prefix: "user/", limit: 100 }); // { entries, cursor, revision }
+ *   await client.transaction({ then: [{ kind: "sum", key: "visits", operand: 1 }] }); // { succeeded, results, revision }
  *   await client.delete("greeting"); // { deleted, revision }
  * }
  * ```
@@ -115,8 +123,8 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
-    const request: TransactionRequest = { mutations: [{ kind: "put", key, value }] };
-    return this.#core.write(request, { action: "put a key", options }, revisionOf);
+    const request: ShortRequest = { mutations: [{ kind: "put", key, value }] };
+    return this.#core.write(request, { action: "put a key", options }, putResult);
   }
 
   /**
@@ -163,7 +171,7 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   delete(key: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
-    const request: TransactionRequest = { mutations: [{ kind: "delete", key }] };
+    const request: ShortRequest = { mutations: [{ kind: "delete", key }] };
     return this.#core.write(request, { action: "delete a key", options }, (result) => {
       const [outcome] = result.kind === "applied" ? result.outcomes : [];
       if (outcome?.kind !== "delete") throw wrongAnswer("delete a key");
@@ -269,7 +277,7 @@ export class KvClient implements AsyncDisposable {
     const { expect, value, ...options } = checkObject(change, "a compare-and-set");
     const put = { key: toBytes(key, "key"), value: toBytes(value, "value") };
     const expected = expect === null ? null : toBytes(expect, "expected value");
-    const request: WriteRequest = {
+    const request: ShortRequest = {
       checks: [expected === null ? { key: put.key, exists: false } : { key: put.key, value: expected }],
       mutations: [{ kind: "put", ...put }],
       returnCurrent: true,
@@ -285,6 +293,7 @@ export class KvClient implements AsyncDisposable {
         const current = { ...put, createRevision, modRevision: revision, version };
         return { succeeded: true, current, revision };
       }
+      if (result.kind !== "checksFailed") throw wrongAnswer(action);
       if (result.current !== "omitted") return { succeeded: false, current: result.current, revision };
       const get = { kind: "get", key: put.key, consistency: "linearizable" } as const;
       const { message } = await this.#core.call(get, { kind: "read", action, context });
@@ -294,11 +303,33 @@ export class KvClient implements AsyncDisposable {
   }
 
   /**
-   * Applies all mutations if all checks hold, else none. A transaction may change a key once.
+   * Executes `then` if all checks hold, and `else` if not, in one step. Each operation sees what those before it did; all
+   * changes have one revision. The results have the types of the operations, by position.
    *
+   * With `mutations` in place of the branches it is the short form: all mutations are applied if all checks hold, else
+   * none. They may change a key once. Nodes before version 0.2.0 take only this form.
+   *
+   * @throws {TransactionFailedError} when an operation is not defined for the data that it meets; nothing was changed
+   * @throws {AnswerOmittedError} when the transaction was executed, and its results are no longer remembered
    * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
    *
-   * @example
+   * @example Count a sale, if the article exists
+   * ```ts
+   * import { counterValue, type KvClient } from "@kvraft/kvraft";
+   *
+   * export async function sell(client: KvClient): Promise<bigint | null> {
+   *   const { succeeded, results } = await client.transaction({
+   *     checks: [{ key: "article/1", exists: true }],
+   *     then: [{ kind: "sum", key: "sold/1", operand: 1 }, { kind: "get", key: "sold/1" }],
+   *     else: [{ kind: "get", prefix: "article/", limit: 10 }],
+   *   });
+   *   if (!succeeded) return null; // results[0].entries has ten others
+   *   const { entry } = results[1];
+   *   return entry === null ? null : counterValue(entry.value);
+   * }
+   * ```
+   *
+   * @example The short form
    * ```ts
    * import type { KvClient } from "@kvraft/kvraft";
    *
@@ -311,15 +342,41 @@ export class KvClient implements AsyncDisposable {
    * }
    * ```
    */
+  transaction(request: TransactionRequest & CallOptions): Promise<TransactionResult>;
+  transaction<const Then extends readonly TransactionOperation[]>(
+    request: UnconditionalRequest<Then> & CallOptions,
+  ): Promise<UnconditionalResult<Then>>;
+  transaction<
+    const Then extends readonly TransactionOperation[] = readonly [],
+    const Else extends readonly TransactionOperation[] = readonly [],
+  >(request: BranchingRequest<Then, Else> & CallOptions): Promise<BranchingResult<Then, Else>>;
   async transaction(
-    transaction: TransactionRequest & CallOptions,
-  ): Promise<TransactionResult> {
-    const { checks, mutations, ...options } = checkObject(transaction, "a transaction");
-    const request: TransactionRequest = checks === undefined ? { mutations } : { checks, mutations };
-    return await this.#core.write(request, { action: "apply a transaction", options }, (result) => {
-      const { revision } = result;
-      if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
-      return { succeeded: false, failedChecks: result.failedChecks, revision };
+    request: (TransactionRequest | BranchingRequest) & CallOptions,
+  ): Promise<TransactionResult | BranchingResult> {
+    const action = "apply a transaction";
+    checkObject(request, "a transaction");
+    const hasBranches = request.then !== undefined || request.else !== undefined;
+    if (hasBranches === (request.mutations !== undefined)) {
+      throw new InvalidRequestError(
+        "Cannot apply a transaction: it needs either mutations, or then and else.",
+      );
+    }
+    if (request.mutations !== undefined) {
+      const { checks, mutations, ...options } = request;
+      const short = checks === undefined ? { mutations } : { checks, mutations };
+      return await this.#core.write(short, { action, options }, (result) => {
+        const { revision } = result;
+        if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
+        if (result.kind !== "checksFailed") throw wrongAnswer(action);
+        return { succeeded: false, failedChecks: result.failedChecks, revision };
+      });
+    }
+    const { checks = [], then = [], else: otherwise = [], ...options } = request;
+    const branches = toBranches({ checks, then, else: otherwise });
+    return await this.#core.write({ branches }, { action, options }, (result) => {
+      const answered = toBranchingResult(branches, result);
+      if (answered === null) throw wrongAnswer(action);
+      return answered;
     });
   }
 
@@ -396,7 +453,8 @@ export class KvClient implements AsyncDisposable {
   }
 }
 
-function revisionOf({ revision }: WriteResult): PutResult {
+function putResult({ kind, revision }: WriteResult): PutResult {
+  if (kind !== "applied") throw wrongAnswer("put a key");
   return { revision };
 }
 

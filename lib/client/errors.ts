@@ -2,6 +2,7 @@
  * The errors of the client library. Each class has a stable `code`, and each error says whether the call may have
  * changed something: after `outcome: "unknown"` a program reads before it writes again.
  */
+import type { TransactionFailure } from "../kv/branching_command.ts";
 import type { Outcome } from "../protocol/messages.ts";
 
 /** The values of {@link KvraftError.code}. They are stable: scripts depend on them. */
@@ -21,9 +22,17 @@ export type KvraftErrorCode =
   | "busy"
   | "unavailable"
   | "sessionExpired"
+  | "transactionFailed"
+  | "answerOmitted"
   | "aborted"
   | "closed"
   | "internal";
+
+/**
+ * Whether a call has changed something. "not-applied": it changed nothing and never will. "unknown": it may have been
+ * applied, or may yet be. "applied": it was carried out, but its answer cannot be given ({@link AnswerOmittedError}).
+ */
+export type CallOutcome = Outcome | "applied";
 
 /** Options of the constructor of an error. */
 export interface KvraftErrorOptions extends ErrorOptions {
@@ -32,7 +41,7 @@ export interface KvraftErrorOptions extends ErrorOptions {
    *
    * @default "not-applied"
    */
-  readonly outcome?: Outcome;
+  readonly outcome?: CallOutcome;
 }
 
 /**
@@ -57,9 +66,10 @@ export abstract class KvraftError extends Error {
   abstract readonly code: KvraftErrorCode;
   /**
    * "not-applied": the call changed nothing and never will. "unknown": it may have been applied, or may yet be.
-   * A read changes nothing, so it is always "not-applied".
+   * "applied": it was carried out; only {@link AnswerOmittedError} has it. A read changes nothing, so it is always
+   * "not-applied".
    */
-  readonly outcome: Outcome;
+  readonly outcome: CallOutcome;
 
   /** `message` says what could not be done, why, and what to do. */
   constructor(message: string, options: KvraftErrorOptions = {}) {
@@ -194,6 +204,60 @@ export class SessionExpiredError extends KvraftError {
   override readonly name = "SessionExpiredError";
   /** The stable code of this error. */
   override readonly code = "sessionExpired";
+}
+
+/** The reason of a {@link TransactionFailedError}. */
+export type TransactionFailureReason = TransactionFailure;
+
+/** A transaction with branches met data for which one of its operations is not defined. It changed nothing. */
+export class TransactionFailedError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "TransactionFailedError";
+  /** The stable code of this error. */
+  override readonly code = "transactionFailed";
+  /**
+   * "tooManyKeys": its ranges have more than 10,000 keys. "resultTooLarge": its result has more than 4 MiB.
+   * "notANumber": the value of a counter is not of 8 bytes. "keyNotFound": the key whose value a put was to keep does not
+   * exist. "compacted", "futureRevision": a get names a revision below the compacted one, or above the present one.
+   */
+  readonly reason: TransactionFailureReason;
+  /** The operation that failed, such as `then[1]` or `then[0].else[2]`; `checks` for the checks of a transaction. */
+  readonly position: string;
+  /** The store's revision at that time. */
+  readonly revision: number;
+
+  /** `message` says which operation failed, why, and what to do. */
+  constructor(
+    message: string,
+    { reason, position, revision }: Pick<TransactionFailedError, "reason" | "position" | "revision">,
+  ) {
+    super(message);
+    this.reason = reason;
+    this.position = position;
+    this.revision = revision;
+  }
+}
+
+/**
+ * A transaction with branches was executed, but the answer has no results: a retry got it, and the store remembers the
+ * results of a transaction only up to 4 KiB. Its outcome is "applied".
+ */
+export class AnswerOmittedError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "AnswerOmittedError";
+  /** The stable code of this error. */
+  override readonly code = "answerOmitted";
+  /** Whether all checks held, so that `then` ran. */
+  readonly succeeded: boolean;
+  /** The store's revision after the transaction. */
+  readonly revision: number;
+
+  /** `message` says that the transaction was executed, and what to do. */
+  constructor(message: string, { succeeded, revision }: Pick<AnswerOmittedError, "succeeded" | "revision">) {
+    super(message, { outcome: "applied" });
+    this.succeeded = succeeded;
+    this.revision = revision;
+  }
 }
 
 /** The caller's `signal` ended the call. Its name is the platform's `AbortError`; `cause` is the signal's reason. */

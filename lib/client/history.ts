@@ -4,7 +4,7 @@ import { assertNever } from "../platform/assert.ts";
 import { encodeCommand } from "../protocol/command.ts";
 import type { ClientCore } from "./core.ts";
 import { FutureRevisionError, InternalError, VersionMismatchError } from "./errors.ts";
-import { type ListRequest, toConsistency, toHistoryQuery, toRevision } from "./input.ts";
+import { checkRevision, type ListRequest, toConsistency, toHistoryQuery } from "./input.ts";
 import { describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 import { readResult } from "./writer.ts";
 import type {
@@ -64,8 +64,8 @@ export async function compact(
   revision: number,
   options: CallOptions,
 ): Promise<CompactResult> {
+  const command = encodeCommand({ kind: "compact", revision: checkRevision(revision) });
   const action = `compact the history at revision ${revision}`;
-  const command = encodeCommand({ kind: "compact", revision: toRevision(revision) ?? 0 });
   const notes = { kind: "write", action, context: core.context(options) } as const;
   const { message, outcome } = await core.call({ kind: "write", command }, notes);
   const result = readResult(message.result, action);

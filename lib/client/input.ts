@@ -2,6 +2,7 @@
  * Converts the arguments of calls to requests: encodes text and checks every argument before anything is sent. Also the
  * cursors of listings.
  */
+import type { Branches, BranchingTransaction } from "../kv/branching_command.ts";
 import {
   type Check,
   type HistoryQuery,
@@ -20,6 +21,7 @@ import {
   validateListQuery,
   validateRevision,
 } from "../kv/validate.ts";
+import { sizeOfBranches } from "../kv/validate_branches.ts";
 import { AddressError, formatAddress } from "../platform/address.ts";
 import { assertNever } from "../platform/assert.ts";
 import { shortened } from "../platform/errors.ts";
@@ -33,6 +35,9 @@ import {
   checkObject,
   checkText,
   describeValue,
+  toBytes,
+  toView,
+  unknownKind,
 } from "./argument_checks.ts";
 import { InvalidRequestError, KeyTooLargeError, type KvraftError, ValueTooLargeError } from "./errors.ts";
 import type {
@@ -53,35 +58,18 @@ const MAX_TIMEOUT_MS = 2_147_483_647;
 const REVERSE_BIT = 1;
 const REVISION_BIT = 2;
 const REVISION_BYTES = 8;
-const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
 const CONSISTENCIES: readonly Consistency[] = ["linearizable", "stale"];
 
 /** A transaction that has no stamp yet. */
-export type UnstampedTransaction = Pick<Transaction, "checks" | "mutations" | "returnCurrent">;
+export type UnstampedTransaction = Omit<Transaction, "session"> | Omit<BranchingTransaction, "session">;
+
+/** A transaction in the short form, as a call of this client makes it. */
+export type ShortRequest = Omit<TransactionRequest, "then" | "else"> & Pick<Transaction, "returnCurrent">;
 
 /** A transaction as a call of this client makes it. */
-export type WriteRequest = TransactionRequest & Pick<Transaction, "returnCurrent">;
-
-/** Returns the bytes of a key or value as a copy that the client owns. */
-export function toBytes(value: Bytes, what: string): Uint8Array {
-  return value instanceof Uint8Array ? value.slice() : toView(value, what);
-}
-
-/** Returns the bytes of a key or value without a copy: they may be the caller's, and are used before it continues. */
-function toView(value: Bytes, what: string): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  if (typeof value !== "string") {
-    throw new InvalidRequestError(`Cannot take this ${what}: it is neither text nor a Uint8Array.`);
-  }
-  if (!value.isWellFormed()) {
-    throw new InvalidRequestError(
-      `Cannot take this ${what}: it is not well-formed Unicode. Pass its bytes instead.`,
-    );
-  }
-  return TEXT.encode(value);
-}
+export type WriteRequest = ShortRequest | { readonly branches: Branches; readonly mutations?: never };
 
 /** Returns the bytes of a key to be read. Throws {@link KvraftError} for an invalid key. */
 export function toKey(key: Bytes): Uint8Array {
@@ -97,6 +85,7 @@ export function toKey(key: Bytes): Uint8Array {
  * node with another setting, or a malicious one, could make this client refuse every value.
  */
 export function toTransaction(request: WriteRequest): UnstampedTransaction {
+  if (request.mutations === undefined) return toBranchingTransaction(request.branches);
   const checks = request.checks === undefined
     ? NO_CHECKS
     : checkList(request.checks, "the checks of a transaction").map(toCheck);
@@ -104,8 +93,14 @@ export function toTransaction(request: WriteRequest): UnstampedTransaction {
   const limits = { maxValueBytes: MAX_VALUE_BYTES };
   throwProblem(validateCommand({ kind: "transaction", session: null, checks, mutations }, limits));
   return request.returnCurrent === undefined
-    ? { checks, mutations }
-    : { checks, mutations, returnCurrent: true };
+    ? { kind: "transaction", checks, mutations }
+    : { kind: "transaction", checks, mutations, returnCurrent: true };
+}
+
+function toBranchingTransaction(branches: Branches): UnstampedTransaction {
+  const transaction = { kind: "branchingTransaction", session: null, ...branches } as const;
+  throwProblem(validateCommand(transaction, { maxValueBytes: MAX_VALUE_BYTES }));
+  return transaction;
 }
 
 /** Returns whether a key has the expected value; null expects that the key does not exist. */
@@ -115,7 +110,9 @@ export function isExpected(expect: Bytes | null, entry: KeyValue | null): boolea
 }
 
 /** Returns the bytes of keys and values in a transaction. */
-export function bytesOf({ checks, mutations }: UnstampedTransaction): number {
+export function bytesOf(transaction: UnstampedTransaction): number {
+  if (transaction.kind === "branchingTransaction") return sizeOfBranches(transaction).bytes;
+  const { checks, mutations } = transaction;
   let bytes = 0;
   for (const check of checks) bytes += check.key.length + (check.kind === "value" ? check.value.length : 0);
   for (const mutation of mutations) {
@@ -169,7 +166,11 @@ export function toHistoryQuery(key: Bytes, options: HistoryOptions): HistoryQuer
 
 /** Returns a checked revision; null where none is given. */
 export function toRevision(revision: number | undefined): number | null {
-  if (revision === undefined) return null;
+  return revision === undefined ? null : checkRevision(revision);
+}
+
+/** Returns a checked revision. */
+export function checkRevision(revision: number): number {
   throwProblem(validateRevision(checkNumber(revision, "revision")));
   return revision;
 }
@@ -254,12 +255,6 @@ function toMutation(mutation: TransactionMutation): Mutation {
     default:
       throw unknownKind(mutation, "a mutation");
   }
-}
-
-/** Returns the error for an object whose `kind` is none of its union's, so that no case was left for it. */
-export function unknownKind(value: never, what: string): InvalidRequestError {
-  const { kind } = value as { readonly kind: unknown };
-  return new InvalidRequestError(`Cannot use ${what} of kind ${describeValue(kind)}: there is no such kind.`);
 }
 
 function throwProblem(problem: CommandProblem | null): void {

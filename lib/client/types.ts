@@ -140,6 +140,10 @@ export interface TransactionRequest {
   readonly checks?: readonly TransactionCheck[];
   /** At least one; no key twice. */
   readonly mutations: readonly TransactionMutation[];
+  /** A transaction with branches has these in place of mutations. */
+  readonly then?: never;
+  /** As `then`. */
+  readonly else?: never;
 }
 
 /** Arguments of {@link KvClient.compareAndSet}. */

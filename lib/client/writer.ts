@@ -16,8 +16,11 @@ import { InternalError, SessionExpiredError, VersionMismatchError } from "./erro
 import { bytesOf, toTransaction, type UnstampedTransaction, type WriteRequest } from "./input.ts";
 import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 
-/** The result of a write in the store. */
-export type WriteResult = Extract<CommandResult, { readonly kind: "applied" | "checksFailed" }>;
+/** The result of a write in the store: of the short form "applied" or "checksFailed", of the other one the others. */
+export type WriteResult = Extract<
+  CommandResult,
+  { readonly kind: "applied" | "checksFailed" | "executed" | "transactionFailed" }
+>;
 
 /** One write. */
 export interface Write {
@@ -181,6 +184,7 @@ function encodeWrite(
 }
 
 function encodeTransaction(transaction: UnstampedTransaction, session: SessionStamp | null): Uint8Array {
+  if (transaction.kind === "branchingTransaction") return encodeCommand({ ...transaction, session });
   const { checks, mutations, returnCurrent } = transaction;
   const command = { kind: "transaction", session, checks, mutations } as const;
   return encodeCommand(returnCurrent === undefined ? command : { ...command, returnCurrent });
@@ -194,7 +198,10 @@ function own(transaction: UnstampedTransaction): UnstampedTransaction {
 /** Returns the transaction in a command; its keys and values are views of `command`. */
 function transactionIn(command: Uint8Array): UnstampedTransaction {
   const transaction = decodeCommand(command);
-  assert(transaction.kind === "transaction", "a write is a transaction");
+  assert(
+    transaction.kind === "transaction" || transaction.kind === "branchingTransaction",
+    "a write is a transaction",
+  );
   return transaction;
 }
 
@@ -207,11 +214,11 @@ function readAnswer(
   switch (result.kind) {
     case "applied":
     case "checksFailed":
+    case "executed":
+    case "transactionFailed":
       return result;
     case "refused":
       break;
-    case "executed":
-    case "transactionFailed":
     case "sessionRegistered":
     case "sessionsExpired":
     case "featureLevelRaised":

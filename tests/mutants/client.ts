@@ -35,6 +35,36 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "context.waitFor(",
     },
   ]),
+  ...inFile("lib/client/transaction/branching.ts", [CLIENT], [
+    {
+      id: "M455",
+      title: "outcomes of another number of operations are taken",
+      failure: "a confused node's answer gives results to the wrong operations",
+      from: "if (operations.length !== outcomes.length) return null;",
+      to: "",
+    },
+    {
+      id: "M456",
+      title: "an answer without results reads as one of no operations",
+      failure: "a program that retried believes that it has read nothing, or that nothing ran",
+      from: 'if (outcomes === "omitted") throw answerOmitted(answer);',
+      to: 'if (outcomes === "omitted") return { succeeded, results: [], revision };',
+    },
+    {
+      id: "M457",
+      title: "the position of a failed operation of else is counted from the beginning of then",
+      failure: "the error names an operation that does not exist",
+      from: "isThen ? index : index - inner.then.length",
+      to: "index",
+    },
+    {
+      id: "M458",
+      title: "of two targets of a check one is taken",
+      failure: "a check with exists and value does not check the value",
+      from: "if (given.length !== 1) {",
+      to: "if (given.length < 1) {",
+    },
+  ]),
   ...inFile("lib/client/cluster.ts", [CLIENT], [
     {
       id: "M264",

@@ -16,6 +16,7 @@ import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
 import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
+import type { Operation, OperationOutcome } from "../../../lib/kv/branching_command.ts";
 import type { CommandResult, MutationOutcome, Transaction } from "../../../lib/kv/command.ts";
 import type { KvClient } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
@@ -304,9 +305,20 @@ export class FakeCluster {
   }
 }
 
-/** Returns the answer to an applied write: every mutation is a first put, or the deletion of an existing key. */
+/**
+ * Returns the answer to an applied write: every mutation is a first put, or the deletion of an existing key. A
+ * transaction with branches executes its `then`, in a store without keys.
+ */
 export function applied(request: ClientRequest, revision: number): ServerMessage {
   assert(request.kind === "write", "only a write is applied");
+  const command = decodeCommand(request.command);
+  if (command.kind === "compact") {
+    return writeResult(request, { kind: "compacted", revision: command.revision });
+  }
+  if (command.kind === "branchingTransaction") {
+    const outcomes = outcomesOf(command.then, revision);
+    return writeResult(request, { kind: "executed", revision, succeeded: true, outcomes });
+  }
   const outcomes = readWrite(request.command).mutations.map((mutation): MutationOutcome => {
     switch (mutation.kind) {
       case "put":
@@ -316,6 +328,26 @@ export function applied(request: ClientRequest, revision: number): ServerMessage
     }
   });
   return writeResult(request, { kind: "applied", revision, outcomes });
+}
+
+function outcomesOf(operations: readonly Operation[], revision: number): readonly OperationOutcome[] {
+  return operations.map((operation): OperationOutcome => {
+    switch (operation.kind) {
+      case "put":
+      case "sum":
+      case "min":
+      case "max": {
+        const previous = operation.kind === "put" && operation.returnPrevious ? null : "omitted";
+        return { kind: "put", createRevision: revision, version: 1, previous };
+      }
+      case "delete":
+        return { kind: "delete", deleted: 0, previous: [] };
+      case "get":
+        return { kind: "get", entries: [], more: false, count: 0 };
+      case "transaction":
+        return { kind: "transaction", succeeded: true, outcomes: outcomesOf(operation.then, revision) };
+    }
+  });
 }
 
 /** Returns an answer to a write. */

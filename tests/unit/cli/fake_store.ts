@@ -22,6 +22,13 @@ import type {
   TransactionResult,
 } from "../../../lib/client/types.ts";
 import { CompactedError } from "../../../lib/client/errors.ts";
+import type {
+  BranchingRequest,
+  BranchingResult,
+  TransactionOperation,
+  UnconditionalRequest,
+  UnconditionalResult,
+} from "../../../lib/client/transaction/types.ts";
 import type { KeyValue, KeyVersion } from "../../../lib/kv/command.ts";
 import type { Member, MembershipChange, PeerStatus } from "../../../lib/protocol/messages.ts";
 
@@ -98,6 +105,10 @@ export class FakeStore implements StoreClient {
   openSnapshots = 0;
   /** Awaited by each call on keys; it can delay or fail the call. */
   before: (options: { readonly signal?: AbortSignal }) => Promise<void> = () => Promise.resolve();
+  /** Transactions with branches that were requested, in order. */
+  readonly transactions: unknown[] = [];
+  /** The result of every transaction with branches. */
+  branchingResult: BranchingResult = { succeeded: true, results: [], revision: 0 };
   /** Options of every call, in order. */
   readonly calls: unknown[] = [];
   closed = 0;
@@ -177,9 +188,23 @@ export class FakeStore implements StoreClient {
     return { succeeded: true, current: this.#set(key, change.value), revision: this.revision };
   }
 
+  transaction(request: TransactionRequest & CallOptions): Promise<TransactionResult>;
+  transaction<Then extends readonly TransactionOperation[]>(
+    request: UnconditionalRequest<Then> & CallOptions,
+  ): Promise<UnconditionalResult<Then>>;
+  transaction<Then extends readonly TransactionOperation[], Else extends readonly TransactionOperation[]>(
+    request: BranchingRequest<Then, Else> & CallOptions,
+  ): Promise<BranchingResult<Then, Else>>;
   async transaction(
-    { checks = [], mutations, ...options }: TransactionRequest & CallOptions,
-  ): Promise<TransactionResult> {
+    request: (TransactionRequest | BranchingRequest) & CallOptions,
+  ): Promise<TransactionResult | BranchingResult> {
+    if (request.mutations === undefined) {
+      const { checks, then, else: otherwise, ...options } = request;
+      await this.#call("transaction", options);
+      this.transactions.push({ checks, then, else: otherwise });
+      return this.branchingResult;
+    }
+    const { checks = [], mutations, ...options } = request;
     await this.#call("transaction", options);
     const failedChecks = checks.flatMap((check, position) => this.#holds(check) ? [] : [position]);
     if (failedChecks.length > 0) return { succeeded: false, failedChecks, revision: this.revision };
