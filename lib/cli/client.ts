@@ -17,10 +17,9 @@ import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, Usag
 import { clientHelp } from "./help.ts";
 import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
-import { COMMANDS, parseCommand, type ParsedLine, QUIT } from "./registry.ts";
+import { COMMANDS, parseCommand, parseLine, QUIT } from "./registry.ts";
 import { runShell } from "./shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
-import { tokenize } from "./tokenize.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { InvalidRequestError } from "../client/errors.ts";
 
@@ -159,9 +158,9 @@ class Client {
   }
 
   async #runLine(line: string): Promise<ExitCode | "quit"> {
-    const words = tokenize(line).map(({ word }) => word);
-    if (words.length === 0) return ExitCode.done;
-    const { invocation, options }: ParsedLine = parseCommand(words);
+    const parsed = parseLine(line);
+    if (parsed === null) return ExitCode.done;
+    const { invocation, options } = parsed;
     this.#output = outputOf(options) ?? this.#output;
     if (invocation === null) {
       throw new UsageError("There is no command, only options. help lists the commands.");

@@ -31,6 +31,23 @@ export interface ArgumentSpec {
   readonly replacedBy?: string;
 }
 
+/** Text in a grammar of its own, as it was typed. */
+export type CommandText =
+  /** Text from the character `start` of `text` on; messages name the place in `text`. */
+  | { readonly kind: "text"; readonly text: string; readonly start: number }
+  /** The arguments of a process, each of them one word. */
+  | { readonly kind: "words"; readonly words: readonly string[] };
+
+/** The text that a command takes in place of arguments. The command's options come before it. */
+export interface TextSpec {
+  /** The placeholder in usage lines. */
+  readonly usage: string;
+  /** An option that replaces the text. */
+  readonly replacedBy: string;
+  /** Returns the words that can follow an unfinished text, and placeholders such as `<key>`. */
+  expectedAfter(text: CommandText): readonly string[];
+}
+
 /** A command. */
 export interface Command {
   /** One word, or two (`member add`), of which the first one names a group. */
@@ -45,6 +62,8 @@ export interface Command {
    */
   readonly isLong: boolean;
   readonly arguments: readonly ArgumentSpec[];
+  /** The text that it takes in place of arguments; null for most commands. */
+  readonly text: TextSpec | null;
   /** Its own options, beside those that every command takes. */
   readonly options: readonly OptionSpec[];
   /** A few words on its effect. */
@@ -61,6 +80,8 @@ export interface Invocation {
   readonly command: Command;
   /** By the argument's name. */
   readonly args: ReadonlyMap<string, Positional>;
+  /** The text of a command that takes one; null without it, as with the option that replaces it. */
+  readonly text: CommandText | null;
   readonly options: ReadonlyMap<string, string>;
 }
 
@@ -126,7 +147,8 @@ export interface Answer {
 export function defineCommand(
   spec: Pick<Command, "name" | "summary" | "example" | "run"> & Partial<Command>,
 ): Command {
-  return { aliases: [], otherNames: [], isLong: false, arguments: [], options: [], details: [], ...spec };
+  const nothing = { aliases: [], otherNames: [], arguments: [], text: null, options: [], details: [] };
+  return { isLong: false, ...nothing, ...spec };
 }
 
 /** Returns an answer; the properties that `spec` leaves out are those of a command that reads and succeeds. */
@@ -173,11 +195,16 @@ export function argumentUsage(spec: ArgumentSpec): string {
   return spec.required ? `<${spec.name}>` : `[${spec.name}]`;
 }
 
+/** Returns `put <key> <value>`. */
+export function argumentsUsage(command: Command): string {
+  const text = command.text === null ? [] : [command.text.usage];
+  return [command.name, ...command.arguments.map(argumentUsage), ...text].join(" ");
+}
+
 /** Returns `put <key> <value> [--file <path>]`. */
 export function commandUsage(command: Command): string {
   return [
-    command.name,
-    ...command.arguments.map(argumentUsage),
+    argumentsUsage(command),
     ...command.options.filter(({ isSeldom }) => isSeldom !== true).map((option) =>
       `[${optionUsage(option)}]`
     ),
@@ -206,7 +233,24 @@ export function bindArguments(command: Command, parsed: ParsedArguments): Invoca
     const positional = parsed.positionals[position];
     if (positional !== undefined) args.set(name, positional);
   }
-  return { command, args, options: parsed.options };
+  return { command, args, text: null, options: parsed.options };
+}
+
+/** Combines a command with its text. Throws {@link UsageError} without one, and for a text and the option instead of it. */
+export function bindText(
+  { command, text: spec }: { readonly command: Command; readonly text: TextSpec },
+  { text, options }: Pick<Invocation, "text" | "options">,
+): Invocation {
+  const isReplaced = options.has(spec.replacedBy);
+  if (text !== null && isReplaced) {
+    throw new UsageError(`${command.name} takes ${spec.usage} or --${spec.replacedBy}. Give one of them.`);
+  }
+  if (text === null && !isReplaced) {
+    throw new UsageError(
+      `${command.name} needs ${spec.usage}. Usage: ${commandUsage(command)}. Example: ${command.example[0]}`,
+    );
+  }
+  return { command, args: new Map(), text, options };
 }
 
 function countOf(count: number): string {

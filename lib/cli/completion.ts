@@ -1,9 +1,9 @@
 /** Completions by the Tab key and the grey hint of missing arguments, for a line that is being typed. */
 import { choicesOf, type OptionSpec, optionUsage } from "./arguments.ts";
-import { argumentUsage, type Command, COMMON_OPTIONS, wantedArguments } from "./command.ts";
-import { COMMAND_NAMES, findCommand, secondWords } from "./registry.ts";
+import { argumentUsage, type Command, COMMON_OPTIONS, type TextSpec, wantedArguments } from "./command.ts";
+import { COMMAND_NAMES, findCommand, secondWords, wordsBeforeText } from "./registry.ts";
 import { bytesOfWord, escapeBytes, wordAsTyped } from "./text.ts";
-import { type Token, tokenizePartly } from "./tokenize.ts";
+import { type Token, tokenizePartly, tokenizeStatements } from "./tokenize.ts";
 
 /** Completions of `typed`, the end of the line. Each word begins with `typed`. */
 export interface Completions {
@@ -38,6 +38,8 @@ export async function complete(line: string, sources: CompletionSources): Promis
   if (found.kind === "group") return offer(words.length === 1 ? secondWords(found.commands) : []);
   const { command, wordCount } = found;
   const rest = words.slice(wordCount);
+  const text = textIn(line, before, { command, end: line.length - typed.length });
+  if (text !== null) return await completeText(text, sources);
   const { given, options, awaited, isLiteral } = sortOut(rest, command);
   if (awaited !== null) return offer(await valuesOf(awaited, { current, typed, sources }));
   if (typed.startsWith("-") && !isLiteral) return offer(optionWords(typed, command));
@@ -45,6 +47,47 @@ export async function complete(line: string, sources: CompletionSources): Promis
   const argument = wantedArguments(command, options)[given];
   if (argument?.completion === "node") return offer(await nodeWords(typed, sources));
   return offer(argument?.completion === "key" ? await keyWords({ current, typed, sources }) : []);
+}
+
+/** The text of a command in a line, from the character `start` on. */
+interface TypedText extends Pick<TextSpec, "expectedAfter"> {
+  readonly text: string;
+  readonly start: number;
+}
+
+/**
+ * Returns the text of a command that takes one, from the words of a line; null for other commands and where an option of
+ * the command, or its value, is typed at `end`.
+ */
+function textIn(line: string, tokens: readonly Token[], { command, end }: TextPlace): TypedText | null {
+  const begin = wordsBeforeText(tokens.map(({ word }) => word));
+  if (command.text === null || begin === null || begin > tokens.length) return null;
+  if (begin === tokens.length && line.slice(end).startsWith("-")) return null;
+  return { expectedAfter: command.text.expectedAfter, text: line, start: tokens[begin]?.start ?? end };
+}
+
+/** A command, and where the word under the cursor begins. */
+interface TextPlace {
+  readonly command: Command;
+  readonly end: number;
+}
+
+/** Returns the completions of the end of a text: keywords and, where a key is expected, keys. */
+async function completeText(
+  { text, start, expectedAfter }: TypedText,
+  sources: CompletionSources,
+): Promise<Completions> {
+  const last = tokenizeStatements(text, start).tokens.at(-1);
+  const current = last === undefined || last.isSeparator || last.end < text.length ? null : last;
+  const typed = current === null ? "" : text.slice(current.start);
+  const before = text.slice(0, text.length - typed.length);
+  const expected = expectedAfter({ kind: "text", text: before, start });
+  const keys = expected.includes("<key>") ? await keyWords({ current, typed, sources }) : [];
+  const words = [...expected.filter((word) => !/^<[a-z]+>$/.test(word)), ...keys]
+    .map((word) => word === ";" || word.startsWith(`"`) ? word : word.replaceAll(";", "\\;"))
+    .filter((word) => word.startsWith(typed));
+  const [only] = words;
+  return { words: words.length === 1 && only !== undefined ? [`${only} `] : words, typed };
 }
 
 /** The word under the cursor, and the sources for its completions. */
@@ -102,6 +145,8 @@ export function argumentHint(line: string): string {
   }
   const { command, wordCount } = found;
   const rest = words.slice(wordCount);
+  const text = textIn(line, tokens, { command, end: line.length });
+  if (text !== null) return behind(line, text.expectedAfter({ kind: "text", ...text }).join("|"));
   const { given, options, awaited } = sortOut(rest, command);
   if (awaited !== null) return "";
   const missing = wantedArguments(command, options).slice(given).map(argumentUsage);

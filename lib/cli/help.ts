@@ -1,7 +1,7 @@
 /** Help pages, made from the tables of commands and options. */
 import { SERVER_OPTIONS } from "../server/config/config.ts";
 import { type OptionSpec, optionUsage } from "./arguments.ts";
-import { argumentUsage, type Command, commandUsage } from "./command.ts";
+import { argumentsUsage, type Command, commandUsage } from "./command.ts";
 
 /** The text of `kvraft --help`. */
 export const MAIN_HELP = `kvraft: a linearizable key-value store of 1 to 7 nodes
@@ -82,10 +82,10 @@ a key also as --key-base64, a value also as - or --file.
 With commands from standard input every line is run, also after one that failed, and the exit code is the
 highest of all. A line that begins with # is a comment.
 
-Exit codes: 0 done; 1 the answer is no (key not found, compare failed, change refused); 2 usage, also a revision that
-the history does not have; 3 the cluster could not be reached or has no leader, and nothing happened; 4 a write or
-change whose outcome is not known; 5 done, but standard output did not take the answer (standard error has the
-outcome); 70 a fault in kvraft.
+Exit codes: 0 done; 1 the answer is no (key not found, compare failed, conditions of a transaction did not hold,
+change refused); 2 usage, also a revision that the history does not have; 3 the cluster could not be reached or has no
+leader, and nothing happened; 4 a write or change whose outcome is not known; 5 done, but standard output did not take
+the answer, or the results of a transaction are no longer known (standard error has the outcome); 70 a fault in kvraft.
 
 Examples:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
@@ -97,7 +97,7 @@ Examples:
 /** Returns the text of `help`: all commands. */
 export function helpOfCommands(commands: readonly Command[]): string {
   const rows = commands.map((command): [string, string] => [
-    [command.name, ...command.arguments.map(argumentUsage)].join(" "),
+    argumentsUsage(command),
     command.summary,
   ]);
   const [first] = commands;

@@ -101,7 +101,7 @@ function bad(reason: string): ReadLine {
 }
 
 /** Returns the bytes of a field in either of its two forms, or the reason why it has none. */
-function bytesOfField(name: string, fields: ReadonlyMap<string, unknown>): Uint8Array | string {
+export function bytesOfField(name: string, fields: ReadonlyMap<string, unknown>): Uint8Array | string {
   const text = fields.get(name);
   const base64 = fields.get(`${name}Base64`);
   if (text !== undefined && base64 !== undefined) return `it has both ${name} and ${name}Base64`;

@@ -5,7 +5,7 @@
  * standard input, or `shell.ts`. `registry.ts` lists the client's commands, one file each in `commands/`; help,
  * completion and parsing are derived from that list. `environment.ts` is the interface to the process.
  *
- * Not implemented: `watch`, `txn`, `lease` and `lock`, whose names are reserved.
+ * Not implemented: `watch`, `lease` and `lock`, whose names are reserved.
  *
  * @module
  */

@@ -3,7 +3,9 @@ import {
   type Answer,
   answer,
   bindArguments,
+  bindText,
   type Command,
+  type CommandText,
   COMMON_OPTIONS,
   defineCommand,
   type Invocation,
@@ -25,9 +27,11 @@ import { PUT } from "./commands/put.ts";
 import { SNAPSHOT_COMMANDS } from "./commands/snapshot.ts";
 import { STATUS } from "./commands/status.ts";
 import { TRANSFER_LEADER } from "./commands/transfer_leader.ts";
+import { TXN } from "./commands/txn.ts";
 import { UsageError } from "./errors.ts";
 import { helpOfCommand, helpOfCommands } from "./help.ts";
 import { enumeration } from "./text.ts";
+import { tokenizePartly } from "./tokenize.ts";
 import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
 
@@ -72,6 +76,7 @@ export const COMMANDS: readonly Command[] = [
   DELETE,
   LIST,
   CAS,
+  TXN,
   HISTORY,
   COMPACT,
   STATUS,
@@ -153,10 +158,62 @@ export interface ParsedLine {
 }
 
 /**
+ * Returns the number of words before the text of a command that takes one: its name, and options before and after it.
+ * Null if the words name another command, or none; more than there are words if the value of an option is missing.
+ */
+export function wordsBeforeText(words: readonly string[], extra: readonly OptionSpec[] = []): number | null {
+  let command: Command | null = null;
+  let next = 0;
+  for (;; next += 1) {
+    const word = words[next];
+    if (command === null && (word === undefined || word === "--")) return null;
+    const specs = [...COMMON_OPTIONS, ...extra, ...command?.options ?? []];
+    const option = specs.find(({ name }) => word === `--${name}` || word?.startsWith(`--${name}=`) === true);
+    if (option !== undefined) {
+      if (option.placeholder !== null && word === `--${option.name}`) next += 1;
+    } else if (command === null) {
+      command = COMMANDS.find(({ name, text }) => name === word && text !== null) ?? null;
+      if (command === null) return null;
+    } else {
+      return word === "--" ? next + 1 : next;
+    }
+  }
+}
+
+/**
  * Parses a command with its arguments and options, which can come in any order. `extra`: options that are allowed
  * besides {@link COMMON_OPTIONS} and those of the command. Throws {@link UsageError}.
  */
 export function parseCommand(words: readonly string[], extra: readonly OptionSpec[] = []): ParsedLine {
+  const end = wordsBeforeText(words, extra);
+  if (end === null) return parseWords(words, { text: null, extra });
+  const [first, ...others] = words.slice(end);
+  if (first === undefined) return parseWords(words.slice(0, end), { text: null, extra });
+  const text: CommandText = others.length === 0
+    ? { kind: "text", text: first, start: 0 }
+    : { kind: "words", words: [first, ...others] };
+  return parseWords(words.slice(0, end), { text, extra });
+}
+
+/** Parses a line as it was typed; null if it is empty or a comment. Throws {@link UsageError}. */
+export function parseLine(line: string): ParsedLine | null {
+  const { tokens, error } = tokenizePartly(line);
+  const words = tokens.map(({ word }) => word);
+  const end = wordsBeforeText(words);
+  if (end === null) {
+    if (error !== null) throw error;
+    return words.length === 0 ? null : parseWords(words, { text: null, extra: [] });
+  }
+  const start = tokens[end]?.start;
+  const text: CommandText | null = start === undefined ? null : { kind: "text", text: line, start };
+  return parseWords(words.slice(0, end), { text, extra: [] });
+}
+
+/** Parses a command's name with arguments and options; its text, if it takes one, is given apart. */
+function parseWords(
+  words: readonly string[],
+  { text, extra }: { readonly text: CommandText | null; readonly extra: readonly OptionSpec[] },
+): ParsedLine {
   const everywhere = [...COMMON_OPTIONS, ...extra];
   const specs = new Map(
     [...everywhere, ...COMMANDS.flatMap(({ options }) => options)].map((spec) => [spec.name, spec]),
@@ -177,6 +234,10 @@ export function parseCommand(words: readonly string[], extra: readonly OptionSpe
     return { invocation: bindArguments(HELP, { positionals: named, options }), options };
   }
   if (found === null) return { invocation: null, options };
+  if (found.command.text !== null) {
+    const { command } = found;
+    return { invocation: bindText({ command, text: found.command.text }, { text, options }), options };
+  }
   const positionals = parsed.positionals.slice(found.wordCount);
   return { invocation: bindArguments(found.command, { positionals, options }), options };
 }

@@ -19,9 +19,8 @@ import type { Environment } from "./environment.ts";
 import { type Failure, failureOf, UsageError } from "./errors.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { LineEditor } from "./line_editor.ts";
-import { parseCommand, QUIT } from "./registry.ts";
+import { parseLine, QUIT } from "./registry.ts";
 import { dim, escapeUnprintable, fit } from "./text.ts";
-import { tokenize } from "./tokenize.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { AbortError } from "../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../client/types.ts";
@@ -178,9 +177,9 @@ class Shell implements Disposable {
     let format = this.#options.output;
     try {
       if (problem !== null) throw new UsageError(problem);
-      const words = tokenize(line).map(({ word }) => word);
-      if (words.length === 0) return true;
-      const { invocation, options } = parseCommand(words);
+      const parsed = parseLine(line);
+      if (parsed === null) return true;
+      const { invocation, options } = parsed;
       format = outputOf(options) ?? format;
       if (invocation === null) {
         throw new UsageError("There is no command, only options. help lists the commands.");

@@ -4,6 +4,9 @@
  * Blanks separate words. 'Single quotes' keep everything unchanged; "double quotes" and bare words read `\n`, `\t`,
  * `\r`, `\0`, `\xHH` (any byte), `\u{H…}` (any character), and a backslash before any other character that is not a
  * letter or digit means that character. A `#` at the beginning of a line makes it a comment.
+ *
+ * A text of statements ({@link tokenizeStatements}) may have several lines; a newline and an unquoted `;` separate
+ * statements.
  */
 import { UsageError } from "./errors.ts";
 import { bytesOfWord, wordOfBytes } from "./text.ts";
@@ -18,6 +21,14 @@ export interface Token {
   readonly end: number;
   /** Whether a quote or a blank ended it, which is rarely so for the word under the cursor. */
   readonly complete: boolean;
+  /** Whether it is the `;` or the newline between two statements. */
+  readonly isSeparator: boolean;
+}
+
+/** The tokens of an unfinished line; `error` says what is wrong with the rest, or is null. */
+export interface TokenizedPart {
+  readonly tokens: readonly Token[];
+  readonly error: LineError | null;
 }
 
 /** A line that cannot be split into words. */
@@ -25,6 +36,9 @@ export class LineError extends UsageError {}
 
 const NAMED: Readonly<Record<string, number>> = { n: 0x0a, t: 0x09, r: 0x0d, "0": 0x00 };
 const BLANK = /[ \t]/;
+const SEPARATOR = /[;\n]/;
+/** Matches no character: a line of the shell is one statement. */
+const NO_SEPARATOR = /(?!)/;
 const utf8 = new TextEncoder();
 
 /** Splits `line`. Throws {@link LineError} for an open quote or an unknown escape. */
@@ -39,39 +53,69 @@ export function unescape(word: string): Uint8Array {
   return new WordReader(word, 0).readEscaped();
 }
 
-/** Splits an unfinished line as far as possible; `error` says what is wrong with the rest, or is null. */
-export function tokenizePartly(
-  line: string,
-): { readonly tokens: readonly Token[]; readonly error: LineError | null } {
+/** Splits an unfinished line as far as possible. */
+export function tokenizePartly(line: string): TokenizedPart {
+  return /^[ \t]*#/.test(line) ? { tokens: [], error: null } : split(line, 0, NO_SEPARATOR);
+}
+
+/** Splits statements as far as possible, from the character `start` of `text` on; positions count from its beginning. */
+export function tokenizeStatements(text: string, start = 0): TokenizedPart {
+  return split(text, start, SEPARATOR);
+}
+
+/** Returns a position for a message: `column 5`, or `line 2, column 5` in a text of several lines. */
+export function placeIn(text: string, position: number): string {
+  if (!text.includes("\n")) return `column ${position + 1}`;
+  const before = text.slice(0, position).split("\n");
+  return `line ${before.length}, column ${(before.at(-1) ?? "").length + 1}`;
+}
+
+function split(text: string, start: number, separator: RegExp): TokenizedPart {
   const tokens: Token[] = [];
-  if (/^[ \t]*#/.test(line)) return { tokens, error: null };
-  let position = 0;
-  while (position < line.length) {
-    if (BLANK.test(line.charAt(position))) {
+  let position = start;
+  while (position < text.length) {
+    const character = text.charAt(position);
+    if (BLANK.test(character)) {
       position += 1;
-      continue;
+    } else if (separator.test(character)) {
+      tokens.push({ word: character, start: position, end: position + 1, complete: true, isSeparator: true });
+      position += 1;
+    } else if (separator === SEPARATOR && isCommentAt(text, position)) {
+      const end = text.indexOf("\n", position);
+      position = end === -1 ? text.length : end;
+    } else {
+      const reader = new WordReader(text, position, separator);
+      try {
+        tokens.push(reader.read());
+      } catch (error) {
+        if (!(error instanceof LineError)) throw error;
+        tokens.push(reader.token(false));
+        return { tokens, error };
+      }
+      position = reader.position;
     }
-    const reader = new WordReader(line, position);
-    try {
-      tokens.push(reader.read());
-    } catch (error) {
-      if (!(error instanceof LineError)) throw error;
-      tokens.push(reader.token(false));
-      return { tokens, error };
-    }
-    position = reader.position;
   }
   return { tokens, error: null };
+}
+
+/** Returns whether the `#` at this position is the first character of its line, after blanks. */
+function isCommentAt(text: string, position: number): boolean {
+  if (text.charAt(position) !== "#") return false;
+  let before = position - 1;
+  while (before >= 0 && BLANK.test(text.charAt(before))) before -= 1;
+  return before < 0 || text.charAt(before) === "\n";
 }
 
 class WordReader {
   position: number;
   readonly #line: string;
   readonly #start: number;
+  readonly #separator: RegExp;
   readonly #bytes: number[] = [];
 
-  constructor(line: string, start: number) {
+  constructor(line: string, start: number, separator: RegExp = NO_SEPARATOR) {
     this.#line = line;
+    this.#separator = separator;
     this.#start = start;
     this.position = start;
   }
@@ -79,7 +123,7 @@ class WordReader {
   read(): Token {
     while (this.position < this.#line.length) {
       const character = this.#character();
-      if (BLANK.test(character)) return this.token(true);
+      if (BLANK.test(character) || this.#separator.test(character)) return this.token(true);
       if (character === "'" || character === `"`) this.#readQuoted(character);
       else this.#readCharacter(character);
     }
@@ -98,6 +142,7 @@ class WordReader {
       start: this.#start,
       end: this.position,
       complete,
+      isSeparator: false,
     };
   }
 
@@ -106,7 +151,7 @@ class WordReader {
     this.position += 1;
     for (;;) {
       if (this.position >= this.#line.length) {
-        throw new LineError(`The quote ${quote} at column ${opened + 1} is not closed.`);
+        throw new LineError(`The quote ${quote} at ${placeIn(this.#line, opened)} is not closed.`);
       }
       const character = this.#character();
       if (character === quote) break;
@@ -147,7 +192,9 @@ class WordReader {
       this.#take(this.#character());
     } else {
       throw new LineError(
-        `The escape at column ${this.position + 1} means nothing. Use \\n, \\t, \\r, \\0, \\xHH, \\u{H…}, ` +
+        `The escape at ${
+          placeIn(this.#line, this.position)
+        } means nothing. Use \\n, \\t, \\r, \\0, \\xHH, \\u{H…}, ` +
           `\\\\ for a backslash, or 'single quotes' for text without escapes.`,
       );
     }

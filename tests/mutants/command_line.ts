@@ -46,6 +46,47 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: 'arg === "\\ufffd"',
     },
   ]),
+  ...inFile("lib/cli/txn/grammar.ts", [CLI], [
+    {
+      id: "M450",
+      title: "an option in place of a value is taken as the value",
+      failure: "put k --previous, with the value forgotten, writes --previous",
+      from: "(isMarked && !isLiteral)",
+      to: "(isMarked && isLiteral && !isLiteral)",
+    },
+    {
+      id: "M451",
+      title: "what follows a complete transaction is ignored",
+      failure: "a mistyped word drops the operations after it, and the rest is applied",
+      from: "if (!this.isAtEnd) throw this.#unexpected();",
+      to: "",
+    },
+    {
+      id: "M452",
+      title: "absent is read as exists",
+      failure: "a lock that is held is taken again",
+      from: "exists: false };",
+      to: "exists: true };",
+    },
+  ]),
+  ...inFile("lib/cli/txn/json.ts", [CLI], [
+    {
+      id: "M453",
+      title: "an unknown field of a transaction is ignored",
+      failure: "a mistyped check does not guard the write",
+      from: "if (unknown === undefined) return;",
+      to: "return;",
+    },
+  ]),
+  ...inFile("lib/cli/commands/txn.ts", [CLI], [
+    {
+      id: "M454",
+      title: "txn ends with 0 when its conditions did not hold",
+      failure: "a script goes on as if it had the lock",
+      from: "exitCode: succeeded ? ExitCode.done : ExitCode.no,",
+      to: "exitCode: ExitCode.done,",
+    },
+  ]),
   ...inFile("lib/cli/errors.ts", [CLI], [
     {
       id: "M274",

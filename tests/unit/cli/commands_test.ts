@@ -20,7 +20,7 @@ Deno.test("help: it names every option and every command, and no others", () => 
   for (const { name } of SERVER_OPTIONS) assert(serverHelp("").includes(`--${name} <`), name);
   const help = clientHelp([], COMMANDS);
   for (const { name } of COMMANDS) assertMatch(help, new RegExp(`^  ${name}\\b`, "m"));
-  for (const name of ["watch", "txn", "lease", "lock"]) {
+  for (const name of ["watch", "lease", "lock"]) {
     assert(!COMMAND_NAMES.includes(name), `${name} does not work yet`);
   }
 });
@@ -71,6 +71,13 @@ Deno.test("argumentHint: it shows the arguments that are still missing", () => {
     ["member add 4 ", "<host:port>"],
     ["snapshot ", "now|save"],
     ["help ", "[command] [word]"],
+    ["txn", " if|put|touch|delete|get|sum|min|max"],
+    ["txn --output json put ", "<key>"],
+    ["txn put k", " <value>"],
+    ["txn put k v ; sum ", "<key>"],
+    ["txn if value k ", "--prefix|--end|--from-key|=|!=|<|>"],
+    ["txn if exists k then get k", " --prefix|--end|--from-key|--limit|--reverse|--revision|;|else"],
+    ["txn put k v extra", ""],
   ];
   assertEquals(table.map(([line]) => argumentHint(line)), table.map(([, hint]) => hint));
 });
@@ -110,12 +117,35 @@ Deno.test("complete: Tab offers the commands of the history, their keys and opti
   for (const [line, words] of table) assertEquals((await complete(line, sources)).words, [...words], line);
 });
 
-Deno.test("complete: Tab offers commands, options, node ids, and keys quoted as they must be typed", async () => {
+/** Completions from a store with some keys, and nodes 1 to 3. */
+async function offered(line: string): Promise<readonly string[]> {
   const keys = ["user:1", "user:2", "two words", "käse", '"q"'].map((key) => new TextEncoder().encode(key));
   const source = (prefix: Uint8Array): Promise<Uint8Array[]> =>
     Promise.resolve(keys.filter((key) => prefix.every((byte, position) => key[position] === byte)));
-  const sources = { keys: source, nodes: () => Promise.resolve([1, 2, 3]) };
-  const offered = async (line: string): Promise<readonly string[]> => (await complete(line, sources)).words;
+  return (await complete(line, { keys: source, nodes: () => Promise.resolve([1, 2, 3]) })).words;
+}
+
+Deno.test("complete: in the text of txn Tab offers its words where they can be, and keys", async () => {
+  const table: readonly (readonly [string, readonly string[]])[] = [
+    ["txn ", ["if", "put", "touch", "delete", "get", "sum", "min", "max"]],
+    ["txn --out", ["--output "]],
+    ["txn --output j", ["json "]],
+    ["txn --output json g", ["get "]],
+    ["txn get u", ["user:1", "user:2"]],
+    ["txn get 'a' ; delete user:1", ["user:1 "]],
+    ["txn put user:1 ", []],
+    ["txn get k --l", ["--limit "]],
+    ["txn get k --limit ", []],
+    ["txn get k --end u", ["user:1", "user:2"]],
+    ["txn if version k ", ["--prefix", "--end", "--from-key", "=", "!=", "<", ">"]],
+    ["txn if exists k t", ["then "]],
+    ["txn if exists k then get k ; e", ["else "]],
+    ["txn put k v v ", []],
+  ];
+  for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});
+
+Deno.test("complete: Tab offers commands, options, node ids, and keys quoted as they must be typed", async () => {
   const table: readonly (readonly [string, readonly string[]])[] = [
     ["", COMMAND_NAMES],
     ["g", ["get "]],
@@ -203,5 +233,5 @@ Deno.test("parseCommand: an option of another command is answered with the comma
     "get has no option --clients; bench and check have. See help get.",
   );
   assertEquals(refusal("get", "k", "--absent"), "get has no option --absent; cas has. See help get.");
-  assertEquals(refusal("--file", "f"), "--file is an option of put and cas; name the command.");
+  assertEquals(refusal("--file", "f"), "--file is an option of put, cas and txn; name the command.");
 });
