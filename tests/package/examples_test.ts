@@ -38,6 +38,10 @@ Deno.test("examples: every program does what examples/README.md says", async (t)
   await step(t, "every key of the bulk load is there", async () => {
     assertMatch(await outputOf(startExample(cluster, "bulk_load.ts")), /^10000 keys are there/);
   });
+  await step(t, "no piece is sold twice, and the counter of sales is exact", async () => {
+    const sold = await outputOf(startExample(cluster, "stock.ts"));
+    assertEquals(sold, "7 of 10 buyers got a piece; the counter is 7, 7 are recorded.\n");
+  });
   await step(t, "a candidate leads once the leader has been killed, and not before", async () => {
     await using alice = startExample(cluster, "leader_election.ts", ["alice"]);
     await alice.waitForOutput(/alice leads\n/);
