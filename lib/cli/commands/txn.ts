@@ -1,5 +1,5 @@
 /** The command `txn`: a transaction with branches, in the grammar of `txn/grammar.ts` or as JSON. */
-import { counterValue } from "../../client/transaction/counter.ts";
+import { COUNTER_BYTES, counterValue } from "../../client/transaction/counter.ts";
 import type {
   Branches,
   BranchingResult,
@@ -25,7 +25,7 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { readValueFile, readValueFrom } from "../input.ts";
 import { countOf, escapeBytes, textOfBytes, valueHead, wordAsTyped } from "../text.ts";
 import { expectedAfter, parseTransaction } from "../txn/grammar.ts";
-import { isJson, resultDocuments, transactionOfJson } from "../txn/json.ts";
+import { isJson, likelyCounter, resultDocuments, transactionOfJson } from "../txn/json.ts";
 
 type Results = readonly OperationResult<TransactionOperation>[];
 
@@ -136,7 +136,9 @@ function linesOfOperation(
       const name = operation.kind === "put" && operation.keepValue === true ? "touch" : result.kind;
       const line = `${name} ${keysText(operation)}: version ${result.version}`;
       if (result.kind !== "put" || result.previous === undefined) return [line];
-      const before = result.previous === null ? "did not exist" : `was ${valueHead(result.previous.value)}`;
+      const before = result.previous === null
+        ? "did not exist"
+        : `was ${shownValue(result.previous, counters)}`;
       return [`${line}, ${before}`];
     }
     case "delete": {
@@ -167,7 +169,9 @@ function linesOfOperation(
 
 /** Returns the value of an entry; of a counter that the transaction has changed, its number. */
 function shownValue({ key, value }: KeyValue, counters: ReadonlySet<string>): string {
-  return counters.has(nameOf(key)) && value.length === 8 ? String(counterValue(value)) : valueHead(value);
+  if (value.length === COUNTER_BYTES && counters.has(nameOf(key))) return `${counterValue(value)}`;
+  const counter = likelyCounter(value);
+  return counter === null ? valueHead(value) : `${valueHead(value)}, as a counter ${counter}`;
 }
 
 function keysText(operation: TransactionOperation): string {

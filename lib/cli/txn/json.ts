@@ -3,6 +3,7 @@
  * not UTF-8 are in `keyBase64`, `valueBase64`, `prefixBase64`, `startBase64` and `endBase64`, and operands of counters
  * that are not safe integers are decimal text.
  */
+import { COUNTER_BYTES, counterValue } from "../../client/transaction/counter.ts";
 import {
   type Branches,
   COMPARISON_SIGNS,
@@ -12,10 +13,12 @@ import {
   type TransactionCondition,
   type TransactionOperation,
 } from "../../client/transaction/types.ts";
+import type { KeyValue } from "../../kv/command.ts";
 import { assertNever } from "../../platform/assert.ts";
 import { errorMessage, shortened } from "../../platform/errors.ts";
 import { UsageError } from "../errors.ts";
 import { bytesOfField, entryDocument } from "../json.ts";
+import { isPrintable, textOfBytes } from "../text.ts";
 
 /** Levels of transactions within each other, so that hostile input cannot exhaust the stack; a cluster takes fewer. */
 const MAX_LEVELS = 16;
@@ -194,6 +197,20 @@ function wrong(path: string, reason: string): UsageError {
   );
 }
 
+/** Returns the number that a value may be as a counter: of 8 bytes that are not printable text; null for other values. */
+export function likelyCounter(value: Uint8Array): bigint | null {
+  if (value.length !== COUNTER_BYTES) return null;
+  const text = textOfBytes(value);
+  return text !== null && isPrintable(text) ? null : counterValue(value);
+}
+
+/** Returns the document of an entry; of one that may be a counter with its number. */
+function resultEntry(entry: KeyValue): unknown {
+  const counter = likelyCounter(entry.value);
+  const document = entryDocument(entry);
+  return counter === null ? document : { ...Object(document), counter: `${counter}` };
+}
+
 /** Returns the document of the results of a branch. */
 export function resultDocuments(
   results: readonly OperationResult<TransactionOperation>[],
@@ -202,7 +219,9 @@ export function resultDocuments(
     switch (result.kind) {
       case "put": {
         const { previous, ...numbers } = result;
-        return previous === undefined ? numbers : { ...numbers, previous: entryDocument(previous) };
+        return previous === undefined
+          ? numbers
+          : { ...numbers, previous: previous === null ? null : resultEntry(previous) };
       }
       case "sum":
       case "min":
@@ -210,11 +229,11 @@ export function resultDocuments(
         return result;
       case "delete": {
         const { kind, deleted, previous } = result;
-        return { kind, deleted, ...(previous !== undefined && { previous: previous.map(entryDocument) }) };
+        return { kind, deleted, ...(previous !== undefined && { previous: previous.map(resultEntry) }) };
       }
       case "get": {
         const { kind, entries, more, count } = result;
-        return { kind, entries: entries.map(entryDocument), more, count };
+        return { kind, entries: entries.map(resultEntry), more, count };
       }
       case "transaction":
         return { kind: result.kind, succeeded: result.succeeded, results: resultDocuments(result.results) };

@@ -5,7 +5,7 @@
 import { InvalidRequestError } from "../errors.ts";
 
 /** Bytes of a counter. */
-const COUNTER_BYTES = 8;
+export const COUNTER_BYTES = 8;
 /** The greatest counter. */
 export const MAX_COUNTER = 2n ** 64n - 1n;
 /** The least operand of a sum; a negative one subtracts. */

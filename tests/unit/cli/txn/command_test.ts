@@ -89,11 +89,12 @@ Deno.test("txn: each result is shown on a line, with entries below it, and what 
       },
       { kind: "get", entries: [], more: false, count: 0, entry: null },
       { kind: "get", entries: [entry("l\n", "one")], more: true, count: 3 },
+      { kind: "get", entries: [entry("m", counterBytes(7))], more: false, count: 1, entry: null },
     ],
   });
   const text =
     "put a 1 --previous; put b 2 --previous; touch c; delete u: --prefix --previous; sum n 1; get n; get x; " +
-    "get l --end m --limit 1";
+    "get l --end m --limit 1; get m";
   const { code, out } = await run(["txn", text], { store });
   assertEquals(code, 0);
   assertEquals(out.split("\n"), [
@@ -109,6 +110,7 @@ Deno.test("txn: each result is shown on a line, with entries below it, and what 
     "get x: (not found)",
     "get l --end m: 1 of 3 keys",
     "  l\\n: one",
+    "get m: \\x07\\x00\\x00\\x00\\x00\\x00\\x00\\x00 (8 bytes), as a counter 7",
     "",
   ]);
 });
@@ -146,7 +148,7 @@ Deno.test("txn: --output json gives branch, revision and one document for each o
     results: [
       { kind: "put", createRevision: 3, version: 2, previous: null },
       { kind: "delete", deleted: 1, previous: [entry("a", "1")] },
-      { kind: "get", entries: [], more: false, count: 0, entry: null },
+      { kind: "get", entries: [entry("n", counterBytes(255))], more: false, count: 1, entry: null },
       { kind: "transaction", succeeded: true, results: [{ kind: "sum", createRevision: 6, version: 1 }] },
     ],
   });
@@ -162,7 +164,19 @@ Deno.test("txn: --output json gives branch, revision and one document for each o
         deleted: 1,
         previous: [{ key: "a", value: "1", createRevision: 3, modRevision: 5, version: 2 }],
       },
-      { kind: "get", entries: [], more: false, count: 0 },
+      {
+        kind: "get",
+        entries: [{
+          key: "n",
+          valueBase64: "/wAAAAAAAAA=",
+          createRevision: 3,
+          modRevision: 5,
+          version: 2,
+          counter: "255",
+        }],
+        more: false,
+        count: 1,
+      },
       { kind: "transaction", succeeded: true, results: [{ kind: "sum", createRevision: 6, version: 1 }] },
     ],
   });
