@@ -343,9 +343,11 @@ export class KvClient implements AsyncDisposable {
    * ```
    */
   transaction(request: TransactionRequest & CallOptions): Promise<TransactionResult>;
+  /** Executes operations without checks, in one step. */
   transaction<const Then extends readonly TransactionOperation[]>(
     request: UnconditionalRequest<Then> & CallOptions,
   ): Promise<UnconditionalResult<Then>>;
+  /** Executes one of two lists of operations, in one step: `then` if all checks hold, and `else` if not. */
   transaction<
     const Then extends readonly TransactionOperation[] = readonly [],
     const Else extends readonly TransactionOperation[] = readonly [],

@@ -190,7 +190,8 @@ export interface WriteOutcome<Kind extends "put" | "sum" | "min" | "max"> {
 }
 
 /** The previous entry of a put that asked for it; null if the key did not exist. */
-interface PreviousEntry {
+export interface PreviousEntry {
+  /** The entry. */
   readonly previous: KeyValue | null;
 }
 
@@ -203,7 +204,8 @@ export interface DeleteOutcome {
 }
 
 /** The removed entries of a delete that asked for them, in the order of their keys. */
-interface PreviousEntries {
+export interface PreviousEntries {
+  /** The entries. */
   readonly previous: readonly KeyValue[];
 }
 
@@ -220,7 +222,8 @@ export interface GetOutcome {
 }
 
 /** The entry of a get of one key; null if it does not exist. */
-interface SingleEntry {
+export interface SingleEntry {
+  /** The entry. */
   readonly entry: KeyValue | null;
 }
 
@@ -244,7 +247,7 @@ export type OperationResults<List extends readonly TransactionOperation[]> = {
 };
 
 /** `Extra` where the operation asked for it by `returnPrevious: true`; perhaps, where that is not known. */
-type IfPrevious<Asked, Extra> = Asked extends { readonly returnPrevious: infer Flag }
+export type IfPrevious<Asked, Extra> = Asked extends { readonly returnPrevious: infer Flag }
   ? [Flag] extends [true] ? Extra : [Flag] extends [false] ? unknown : Partial<Extra>
   : Asked extends { readonly returnPrevious?: boolean }
     ? "returnPrevious" extends keyof Asked ? Partial<Extra> : unknown
@@ -261,7 +264,7 @@ export type OperationResult<One extends TransactionOperation> = One extends { re
   : never;
 
 /** The list of operations of a branch; the empty one where there is none. */
-type ListOf<Branch> = Branch extends readonly TransactionOperation[] ? Branch : readonly [];
+export type ListOf<Branch> = Branch extends readonly TransactionOperation[] ? Branch : readonly [];
 
 /** The result of {@link KvClient.transaction} with branches. */
 export type BranchingResult<
@@ -270,7 +273,7 @@ export type BranchingResult<
 > = BranchResults<Then, Else> & RevisionAfter;
 
 /** The store's revision after a transaction. */
-interface RevisionAfter {
+export interface RevisionAfter {
   /** The store's revision: that of the transaction, if it changed something. */
   readonly revision: number;
 }
