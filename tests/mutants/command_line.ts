@@ -75,7 +75,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       title: "an unknown field of a transaction is ignored",
       failure: "a mistyped check does not guard the write",
       from: "if (unknown === undefined) return;",
-      to: "return;",
+      to: 'if (unknown === undefined || unknown !== "") return;',
     },
   ]),
   ...inFile("lib/cli/commands/txn.ts", [CLI], [

@@ -283,7 +283,7 @@ Deno.test("transaction: outcomes of other operations, or too few, are a wrong an
   const put = { kind: "put", createRevision: 1, version: 1, previous: "omitted" } as const;
   const table: readonly CommandResult[] = [
     executed([]),
-    executed([get, get, get]),
+    executed([get, { ...put, previous: null }, get]),
     executed([put, get]),
     executed([get, put], false),
     executed([{ ...get, entries: [ENTRY, ENTRY] }, { ...put, previous: null }]),
