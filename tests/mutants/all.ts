@@ -11,7 +11,7 @@ import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
 import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
-import { SNAPSHOT_MUTANTS } from "./snapshots.ts";
+import { HISTORY_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 
@@ -28,6 +28,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SERVICE_MUTANTS,
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,
+  ...HISTORY_MUTANTS,
   ...HOSTILE_MUTANTS,
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,

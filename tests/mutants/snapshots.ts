@@ -1,5 +1,5 @@
-/** Mutants of snapshots and of the acceptance of nodes, which the simulator must detect. */
-import { SERVER, SIM, tests } from "./checks.ts";
+/** Mutants of snapshots, of the acceptance of nodes, and of reads of the past with their bounds. */
+import { CLIENT, KV, SERVER, SIM, tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 const HISTORY_CRASHES = tests("history", "tests/unit/server/snapshot/history_crash_test.ts");
@@ -112,6 +112,110 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
       failure: "the memory of a node grows with every snapshot",
       from: "let left = limit - this.#views.reclaim(limit);",
       to: "let left = limit;",
+    },
+  ]),
+];
+
+/** Mutants of the reads of the past, and of the bounds and the compaction of the history. */
+export const HISTORY_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/kv/pages/past_versions.ts", [KV], [
+    {
+      id: "M620",
+      title: "a read at a revision sees the write of the next one",
+      failure: "a reader of the past gets a value that was written later",
+      from: "if (version === 0 || this.#records.modRevision(version) <= revision) return version;",
+      to: "if (version === 0 || this.#records.modRevision(version) <= revision + 1) return version;",
+    },
+    {
+      id: "M621",
+      title: "a read of a key that changes often returns the first version above the revision",
+      failure: "a reader of the past gets a value that was written later",
+      from: "if (records.compare(key, changed, 0) === 0) return records.previous(changed);",
+      to: "if (records.compare(key, changed, 0) === 0) return changed;",
+    },
+  ]),
+  ...inFile("lib/kv/pages/store_reader.ts", [KV, SERVER], [
+    {
+      id: "M622",
+      title: "a listing at a revision does not read the keys that were deleted since",
+      failure: "keys that existed at the revision are missing",
+      from: "const isPresent = revision === this.revision;",
+      to: "const isPresent = revision <= this.revision;",
+    },
+  ]),
+  ...inFile("lib/kv/state_machine.ts", [KV, SERVER], [
+    {
+      id: "M623",
+      title: "a revision below the compacted one is read",
+      failure: "a reader gets the remains of a state, or memory that was freed",
+      from: 'return revision < this.#store.compactedRevision ? "compacted" : "readable";',
+      to: 'return revision < 0 ? "compacted" : "readable";',
+    },
+    {
+      id: "M624",
+      title: "the entry of a compaction above the present revision is applied",
+      failure: "a client can stop every node with one entry",
+      from: 'if (revision > this.#revision) return refused("futureRevision");',
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/writes.ts", [SERVER], [
+    {
+      id: "M625",
+      title: "a leader proposes a compaction above the present revision",
+      failure: "an entry of the log for nothing, and no refusal by name",
+      from: "return command.revision > revision ? futureRevision(command.revision, revision) : null;",
+      to: "return command.revision < 0 ? futureRevision(command.revision, revision) : null;",
+    },
+  ]),
+  ...inFile("lib/kv/store.ts", [KV], [
+    {
+      id: "M626",
+      title: "a page that ends because of the versions it has read says that it is the last one",
+      failure: "the rest of the range is missing from the listing",
+      from: "more: address !== 0 || isUnfinished",
+      to: "more: address !== 0",
+    },
+    {
+      id: "M627",
+      title: "a page of a key's history ends between two versions of one revision",
+      failure: "the next page begins below that revision, and versions are missing",
+      from: "if (isFull && modRevision !== lastRevision) break;",
+      to: "if (isFull && modRevision !== 0) break;",
+    },
+  ]),
+  ...inFile("lib/server/client_service.ts", [SERVER], [
+    {
+      id: "M628",
+      title: "a node answers a stale read of a revision that it has not reached",
+      failure: "the pages of a listing fail at the nodes that lag a little",
+      from: "if (isStale && (pastRevision(request) ?? 0) <= replica.stateMachine.revision)",
+      to: "if (isStale)",
+    },
+  ]),
+  ...inFile("lib/server/history_bound.ts", [SERVER], [
+    {
+      id: "M629",
+      title: "the history is compacted at a revision that was noted just now",
+      failure: "versions are dropped before --history-seconds have passed",
+      from: "this.#notes.findLastIndex(({ atMs }) => atMs <= now - boundMs);",
+      to: "this.#notes.findLastIndex(({ atMs }) => atMs <= now || boundMs < 0);",
+    },
+    {
+      id: "M630",
+      title: "a leader goes on with the notes of an earlier term",
+      failure: "what was written before another leader's term counts as older than it is known to be",
+      from: "if (term !== this.#notedTerm) this.#notes = [];",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/client/input.ts", [CLIENT], [
+    {
+      id: "M631",
+      title: "the second page of a listing at a revision is of the present",
+      failure: "a listing has keys of two moments",
+      from: "revision: cursor === null ? given : cursor.revision };",
+      to: "revision: given };",
     },
   ]),
 ];

@@ -310,3 +310,18 @@ Deno.test("ClientService: clients may wait for a bounded number of transfers, wh
   assertEquals(bench.clock.timerCount, timersBefore);
   await bench.driver.stop();
 });
+
+Deno.test("ClientService: a stale read is answered at once, and at a revision that the node has not reached it waits for it", async () => {
+  const bench = await Bench.leading();
+  const get = (requestId: number, revision: number): void =>
+    bench.service.handle(
+      { kind: "getAt", requestId, key: new TextEncoder().encode("k"), revision, consistency: "stale" },
+      bench.client,
+    );
+  get(1, 0);
+  get(2, 1);
+  assertEquals(bench.answers, ["1: invalidRequest, not-applied"]);
+  await bench.depose();
+  assertEquals(bench.answers[1], "2: noLeader, not-applied");
+  await bench.driver.stop();
+});

@@ -73,8 +73,8 @@ class Bench {
     };
   }
 
-  /** Returns once the node leads, and its first entry is applied. */
-  static async leading(): Promise<Bench> {
+  /** Returns once the node is elected, and has applied nothing. */
+  static async elected(): Promise<Bench> {
     const bench = new Bench();
     bench.driver.start(bench.#events());
     for (let tick = 0; tick < ELECTION_TICKS; tick++) {
@@ -82,6 +82,12 @@ class Bench {
       await settle();
     }
     await bench.log.endSync();
+    return bench;
+  }
+
+  /** Returns once the node leads, and its first entry is applied. */
+  static async leading(): Promise<Bench> {
+    const bench = await Bench.elected();
     await bench.log.endSync();
     return bench;
   }
@@ -286,5 +292,43 @@ Deno.test("Writes: a retry of a forwarded write waits for it, even where this no
   assertEquals(bench.writes.isInProgress(put(1)), false);
   await bench.log.endSync();
   await bench.log.endSync();
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: a leader refuses to compact at feature level 1, and above the present revision", async () => {
+  const bench = await Bench.leading();
+  const refusals: unknown[] = [];
+  const compact = (revision: number): void =>
+    bench.writes.submitHere(encodeCommand({ kind: "compact", revision }), (answer) => {
+      refusals.push(answer.kind === "error" ? [answer.code, answer.message, answer.outcome] : answer.kind);
+    });
+  compact(0);
+  bench.driver.ask((raft) => raft.propose(encodeCommand({ kind: "raiseFeatureLevel", level: 2 })));
+  await bench.log.endSync();
+  await bench.log.endSync();
+  assertEquals(bench.replica.stateMachine.featureLevel, 2);
+  compact(1);
+  assertEquals(refusals, [
+    [
+      "invalidRequest",
+      "Cannot use the history: every node of the cluster must run kvraft 0.2 or later.",
+      "not-applied",
+    ],
+    ["futureRevision", "Cannot use revision 1: it is above the present one, 0.", "not-applied"],
+  ]);
+  bench.writes.submitHere(put(null), bench.answerTo("put"));
+  await bench.drain();
+  compact(1);
+  await bench.drain();
+  assertEquals([refusals[2], bench.replica.stateMachine.compactedRevision], ["result", 1]);
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: a new leader that has not applied all entries leaves a compaction to the state machine", async () => {
+  const bench = await Bench.elected();
+  bench.writes.submitHere(encodeCommand({ kind: "compact", revision: 1 }), bench.answerTo("compact"));
+  assertEquals(bench.answers, []);
+  await bench.drain();
+  assertEquals(bench.answers, ["compact: refused"]);
   await bench.driver.stop();
 });
