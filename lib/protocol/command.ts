@@ -30,7 +30,7 @@ import {
   presence,
 } from "./field.ts";
 import { KEY_VALUE } from "./key_value.ts";
-import { MessagePackReader } from "./msgpack_reader.ts";
+import { MessagePackReader, type ReaderOptions } from "./msgpack_reader.ts";
 import { MessagePackWriter } from "./msgpack_writer.ts";
 import { byHand, frame, recordByHand, variants } from "./schema.ts";
 
@@ -175,6 +175,8 @@ export const RESULT = variants("result", {
   }),
 });
 
+const COMMAND_OPTIONS: ReaderOptions = { what: "a command", copies: false };
+const COMMAND_READER = new MessagePackReader(new Uint8Array(0), COMMAND_OPTIONS);
 /** The buffer in which every value is encoded before it is copied out. */
 const SCRATCH = new MessagePackWriter();
 /** Commands in one slab live about as long as each other: until they are answered. */
@@ -209,10 +211,14 @@ export function encodeResultInPlace(result: CommandResult): Uint8Array {
  * Decodes a command; throws DecodeError. Its keys and values are views of `bytes`, which the caller must own.
  */
 export function decodeCommand(bytes: Uint8Array): Command {
-  const input = new MessagePackReader(bytes, { what: "a command", copies: false });
-  const command = COMMAND.read(input, "command");
-  input.end();
-  return command;
+  COMMAND_READER.restart(bytes, COMMAND_OPTIONS);
+  try {
+    const command = COMMAND.read(COMMAND_READER, "command");
+    COMMAND_READER.end();
+    return command;
+  } finally {
+    COMMAND_READER.release();
+  }
 }
 
 /** Returns the session stamp of a command without decoding the rest; null where it has none or the bytes are no command. */

@@ -10,6 +10,7 @@ import type { SlabCopier } from "../platform/slab.ts";
 import { DecodeError } from "./errors.ts";
 import type { NestedListBounds } from "./field.ts";
 
+const NO_BYTES = new Uint8Array(0);
 const NIL = 0xc0;
 const FALSE = 0xc2;
 const TRUE = 0xc3;
@@ -19,6 +20,17 @@ const EIGHT_BYTES = new DataView(new ArrayBuffer(8));
 const MAX_SHORT_TEXT_BYTES = 12;
 const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** How the bytes of a message are read. */
+export interface ReaderOptions {
+  /** Names the message in errors. */
+  readonly what: string;
+  /**
+   * Whether {@link MessagePackReader.binary} returns copies that the caller owns (true), copies in slabs, for many that
+   * are kept about equally long, or views of the bytes (false).
+   */
+  readonly copies: boolean | SlabCopier;
+}
+
 /** A cursor over the bytes of one MessagePack value. */
 export class MessagePackReader {
   #bytes: Uint8Array;
@@ -27,23 +39,38 @@ export class MessagePackReader {
   #copies: boolean | SlabCopier;
   /** Unread values of the open array; outside of any array 1, the one value of the bytes. */
   #left = 1;
-  /** The same of the arrays around it, outermost first. */
+  /** The same of the arrays around it, outermost first, as many as #depth. */
   readonly #outer: number[] = [];
+  #depth = 0;
   /** Open nested lists, and elements of all nested lists that were opened. */
   #nestedLevels = 0;
   #nestedElements = 0;
 
-  /**
-   * `what` names the message in errors. `copies` decides whether {@link binary} returns copies that the caller owns
-   * (true), copies in slabs, for many that are kept about equally long, or views of `bytes` (false).
-   */
-  constructor(
-    bytes: Uint8Array,
-    options: { readonly what: string; readonly copies: boolean | SlabCopier },
-  ) {
+  /** Makes a reader of these bytes. */
+  constructor(bytes: Uint8Array, options: ReaderOptions) {
     this.#bytes = bytes;
     this.#what = options.what;
     this.#copies = options.copies;
+  }
+
+  /**
+   * Begins to read other bytes, as a new reader would. Where messages are many, one reader reads them all: a new one for
+   * each was a tenth of what a node allocates for a put.
+   */
+  restart(bytes: Uint8Array, options: ReaderOptions): void {
+    this.#bytes = bytes;
+    this.#what = options.what;
+    this.#copies = options.copies;
+    this.#position = 0;
+    this.#left = 1;
+    this.#depth = 0;
+    this.#nestedLevels = 0;
+    this.#nestedElements = 0;
+  }
+
+  /** Drops the bytes, which a reader that waits for the next message would keep in memory. */
+  release(): void {
+    this.#bytes = NO_BYTES;
   }
 
   /** Sets the name of the message in errors, once its kind is known. */
@@ -68,7 +95,7 @@ export class MessagePackReader {
   /** Enters an array and returns how many elements it has: never more than there are bytes left. */
   open(field: string): number {
     const count = this.#arrayCount(this.#type(field), { field, otherwise: "must be an array" });
-    this.#outer.push(this.#left);
+    this.#outer[this.#depth++] = this.#left;
     this.#left = count;
     return count;
   }
@@ -76,9 +103,8 @@ export class MessagePackReader {
   /** Leaves the array and skips its unread elements: a newer version may have added some at its end. */
   close(): void {
     this.#skip(this.#left);
-    const left = this.#outer.pop();
-    assert(left !== undefined, "an array is closed once for each time that one was opened");
-    this.#left = left;
+    assert(this.#depth > 0, "an array is closed once for each time that one was opened");
+    this.#left = this.#outer[--this.#depth] ?? 0;
   }
 
   /** Enters an array of a kind that may contain itself; see nestedList in field.ts. */
@@ -103,7 +129,7 @@ export class MessagePackReader {
 
   /** Checks that nothing follows the value. */
   end(): void {
-    assert(this.#outer.length === 0, "every array that was opened was closed");
+    assert(this.#depth === 0, "every array that was opened was closed");
     if (this.#position < this.#bytes.length) throw this.error("its end", "must be where the bytes end");
   }
 

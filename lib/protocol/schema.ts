@@ -16,7 +16,6 @@
  * the end of "Cannot decode get: …", or null.
  */
 import { assert } from "../platform/assert.ts";
-import type { SlabCopier } from "../platform/slab.ts";
 import { UnknownKindError } from "./errors.ts";
 import {
   type Column,
@@ -27,7 +26,7 @@ import {
   type Values,
   type VariantShape,
 } from "./field.ts";
-import { MessagePackReader } from "./msgpack_reader.ts";
+import { MessagePackReader, type ReaderOptions } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 
 /** The fields of an array, in their order. */
@@ -207,30 +206,35 @@ export interface FrameTable<M extends { readonly kind: string }, N> {
  * frame are copies or views of the payload ({@link MessagePackReader}).
  */
 export function frameTable<T extends Layouts>(
-  options: { readonly what: string; readonly copies: boolean | SlabCopier },
+  options: ReaderOptions,
   layouts: T,
 ): FrameTable<UnionOf<T>, NumbersOf<T>>;
 export function frameTable(
-  options: { readonly what: string; readonly copies: boolean | SlabCopier },
+  options: ReaderOptions,
   layouts: Layouts,
 ): FrameTable<Kinded, Values> {
   const rows = new NumberedRows(layouts, "");
+  const input = new MessagePackReader(new Uint8Array(0), options);
   return {
     kinds: [...rows.byName.keys()],
     frames: rows.byName,
     numbers: rows.numbers,
     encode: (out, message) => rows.write(out, message),
     decode: (payload) => {
-      const input = new MessagePackReader(payload, options);
-      input.open("the frame");
-      const number = input.integer("kind");
-      const row = rows.byNumber.get(number);
-      if (row === undefined) throw new UnknownKindError(options.what, number);
-      input.setWhat(row.name);
-      const message = row.read(input);
-      input.close();
-      input.end();
-      return message;
+      input.restart(payload, options);
+      try {
+        input.open("the frame");
+        const number = input.integer("kind");
+        const row = rows.byNumber.get(number);
+        if (row === undefined) throw new UnknownKindError(options.what, number);
+        input.setWhat(row.name);
+        const message = row.read(input);
+        input.close();
+        input.end();
+        return message;
+      } finally {
+        input.release();
+      }
     },
   };
 }
