@@ -8,11 +8,12 @@ import { assert } from "../../platform/assert.ts";
 import type { Entry, EntryId, HardState } from "../../raft/types.ts";
 import { type LogBeginning, type LogPosition, LogState } from "./log_state.ts";
 import {
-  encodeRecord,
   entryRecordBytes,
   HARD_STATE_RECORD_BYTES,
-  type LogRecord,
   MAX_ENTRY_DATA_BYTES,
+  type RecordBuffer,
+  writeEntry,
+  writeRecord,
 } from "./record.ts";
 
 /** Data that becomes durable together: a hard state, or entries, or both; or a log that is reset to a snapshot. */
@@ -62,21 +63,20 @@ export function planBatch(batch: PersistBatch, state: LogState): BatchPlan {
 
 /** Records in `state` a batch that was written at `position`. */
 export function noteBatch(plan: BatchPlan, state: LogState, position: LogPosition): void {
-  const { segment } = position;
-  let { offset } = position;
+  const next = { ...position };
   if (plan.before !== null) {
     state.setHardState(plan.before);
-    offset += HARD_STATE_RECORD_BYTES;
+    next.offset += HARD_STATE_RECORD_BYTES;
   }
   for (const entry of plan.entries) {
-    state.setEntry(entry, { segment, offset });
-    offset += entryRecordBytes(entry);
+    state.setEntry(entry, next);
+    next.offset += entryRecordBytes(entry);
   }
   if (plan.after !== null) {
     state.setHardState(plan.after);
-    offset += HARD_STATE_RECORD_BYTES;
+    next.offset += HARD_STATE_RECORD_BYTES;
   }
-  state.setEnd(offset);
+  state.setEnd(next.offset);
 }
 
 function beforeEntries(hardState: HardState, entries: readonly Entry[]): HardState {
@@ -148,35 +148,37 @@ const MAX_KEPT_BYTES = 8 * 1024 * 1024;
 
 /** Encodes batches, one after the other, in one reused buffer. */
 export class BatchEncoder {
-  #bytes = new Uint8Array(INITIAL_BYTES);
-  #view = new DataView(this.#bytes.buffer);
+  readonly #buffer: RecordBuffer;
+
+  /** Makes an encoder with a buffer for batches of usual size. */
+  constructor() {
+    const bytes = new Uint8Array(INITIAL_BYTES);
+    const view = new DataView(bytes.buffer);
+    this.#buffer = { bytes, view, position: 0, offset: 0, seed: 0, syncedOffset: 0 };
+  }
 
   /** Returns the batch's bytes for this position in the log. They are valid until the next call. */
   encode(plan: BatchPlan, place: { seed: number; offset: number; syncedOffset: number }): Uint8Array {
     this.#reserve(plan.bytes);
-    let position = 0;
-    const put = (record: LogRecord): void => {
-      position = encodeRecord(record, {
-        bytes: this.#bytes,
-        view: this.#view,
-        position,
-        place: { seed: place.seed, offset: place.offset + position },
-        syncedOffset: place.syncedOffset,
-      });
-    };
-    if (plan.before !== null) put({ kind: "hardState", hardState: plan.before });
-    for (const entry of plan.entries) put({ kind: "entry", entry });
-    if (plan.after !== null) put({ kind: "hardState", hardState: plan.after });
-    assert(position === plan.bytes, "a batch is as long as it was planned");
-    return this.#bytes.subarray(0, position);
+    const to = this.#buffer;
+    to.position = 0;
+    to.seed = place.seed;
+    to.offset = place.offset;
+    to.syncedOffset = place.syncedOffset;
+    if (plan.before !== null) writeRecord({ kind: "hardState", hardState: plan.before }, to);
+    for (const entry of plan.entries) writeEntry(entry, to);
+    if (plan.after !== null) writeRecord({ kind: "hardState", hardState: plan.after }, to);
+    assert(to.position === plan.bytes, "a batch is as long as it was planned");
+    return to.bytes.subarray(0, to.position);
   }
 
   #reserve(bytes: number): void {
-    const oversized = this.#bytes.length > MAX_KEPT_BYTES && bytes <= MAX_KEPT_BYTES;
-    if (bytes <= this.#bytes.length && !oversized) return;
+    const { length } = this.#buffer.bytes;
+    const isOversized = length > MAX_KEPT_BYTES && bytes <= MAX_KEPT_BYTES;
+    if (bytes <= length && !isOversized) return;
     let next = INITIAL_BYTES;
     while (next < bytes) next *= 2;
-    this.#bytes = new Uint8Array(next);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#buffer.bytes = new Uint8Array(next);
+    this.#buffer.view = new DataView(this.#buffer.bytes.buffer);
   }
 }

@@ -120,7 +120,12 @@ export class LogState {
   termAt(index: number): number | null {
     if (index < this.#compacted.index || index > this.#lastIndex) return null;
     if (index === this.#compacted.index) return this.#compacted.term;
-    return this.#termRanges.findLast((run) => run.firstIndex <= index)?.term ?? null;
+    // A loop, not findLast: this is asked for every entry, and nearly always the last range has it.
+    for (let last = this.#termRanges.length - 1; last >= 0; last--) {
+      const range = this.#termRanges[last];
+      if (range !== undefined && range.firstIndex <= index) return range.term;
+    }
+    return null;
   }
 
   /** Returns about how many bytes of records there are from the entry above `index` on. */
@@ -175,7 +180,7 @@ export class LogState {
     this.#hardState = next;
   }
 
-  /** Records an entry that was written at `position`, which overwrites every entry at its index and above. */
+  /** Records an entry that was written at `position` (not kept), which overwrites every entry at its index and above. */
   setEntry(entry: Entry, position: LogPosition): void {
     assert(this.whyNotEntry(entry) === null, "an entry follows those before it");
     const { index, term } = entry;

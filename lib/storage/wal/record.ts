@@ -122,25 +122,65 @@ export function recordBytes(record: LogRecord): number {
   }
 }
 
+/** A buffer into which records are written one after the other, as they stand in a segment's file. */
+export interface RecordBuffer {
+  bytes: Uint8Array;
+  view: DataView;
+  /** Position of the next record in the buffer. */
+  position: number;
+  /** Its position in the file. */
+  offset: number;
+  /** From {@link segmentSeed}. */
+  seed: number;
+  /** Everything of the segment before it is durable. */
+  syncedOffset: number;
+}
+
 /**
  * Writes a record into `bytes` at `position`, encoded for its place in the file.
  * Returns the position after it. `bytes` must have room for it.
  */
 export function encodeRecord(
   record: LogRecord,
-  into: { bytes: Uint8Array; view: DataView; position: number; place: RecordPlace; syncedOffset: number },
+  { place, ...into }: Omit<RecordBuffer, "seed" | "offset"> & { readonly place: RecordPlace },
 ): number {
-  const { bytes, view, position, place, syncedOffset } = into;
-  assert(syncedOffset <= place.offset, "nothing is known synced beyond the record that says so");
-  const end = position + recordBytes(record);
-  assert(place.offset + RECORD_HEADER_BYTES < TWO_TO_32, "a segment's offsets fit 32 bits");
-  bytes.set(MAGIC, position + MAGIC_AT);
-  view.setUint8(position + KIND_AT, RECORD_CODES[record.kind]);
-  view.setUint32(position + LENGTH_AT, end - position - RECORD_HEADER_BYTES);
-  view.setUint32(position + SYNCED_OFFSET_AT, syncedOffset);
+  const to = { ...into, ...place };
+  writeRecord(record, to);
+  return to.position;
+}
+
+/** Writes a record into a buffer, which must have room for it. */
+export function writeRecord(record: LogRecord, to: RecordBuffer): void {
+  if (record.kind === "entry") return writeEntry(record.entry, to);
+  const bodyBytes = recordBytes(record) - RECORD_HEADER_BYTES;
+  const { bytes, view, position } = to;
   encodeBody(record, { bytes, view, position: position + RECORD_HEADER_BYTES });
-  view.setUint32(position, checksum(bytes.subarray(position + MAGIC_AT, end), place));
-  return end;
+  complete(RECORD_CODES[record.kind], bodyBytes, to);
+}
+
+/** Writes the record of an entry. It makes no objects besides the view for the checksum: entries are most of a log. */
+export function writeEntry({ index, term, kind, data }: Entry, to: RecordBuffer): void {
+  const { bytes, view } = to;
+  const body = to.position + RECORD_HEADER_BYTES;
+  putInteger(view, body, index);
+  putInteger(view, body + 8, term);
+  view.setUint8(body + 16, ENTRY_CODES[kind]);
+  bytes.set(data, body + ENTRY_FIXED_BYTES);
+  complete(RECORD_CODES.entry, ENTRY_FIXED_BYTES + data.length, to);
+}
+
+/** Writes the header of a record whose body is written, and moves on to the next one. */
+function complete(code: number, bodyBytes: number, to: RecordBuffer): void {
+  const { bytes, view, position, offset, syncedOffset } = to;
+  assert(syncedOffset <= offset, "nothing is known synced beyond the record that says so");
+  assert(offset + RECORD_HEADER_BYTES < TWO_TO_32, "a segment's offsets fit 32 bits");
+  const end = position + RECORD_HEADER_BYTES + bodyBytes;
+  view.setUint32(position + MAGIC_AT, MAGIC_NUMBER << 8 | code);
+  view.setUint32(position + LENGTH_AT, bodyBytes);
+  view.setUint32(position + SYNCED_OFFSET_AT, syncedOffset);
+  view.setUint32(position, crc32(bytes.subarray(position + MAGIC_AT, end), checksumSeed(to)));
+  to.position = end;
+  to.offset = offset + end - position;
 }
 
 /** A decoded header of a record. It is valid only if {@link checksumHolds}. */
@@ -209,7 +249,10 @@ function checksum(bytes: Uint8Array, place: RecordPlace): number {
   return crc32(bytes, checksumSeed(place));
 }
 
-function encodeBody(record: LogRecord, into: { bytes: Uint8Array; view: DataView; position: number }): void {
+function encodeBody(
+  record: Exclude<LogRecord, { readonly kind: "entry" }>,
+  into: { bytes: Uint8Array; view: DataView; position: number },
+): void {
   const { bytes, view, position } = into;
   switch (record.kind) {
     case "segmentHeader": {
@@ -228,12 +271,6 @@ function encodeBody(record: LogRecord, into: { bytes: Uint8Array; view: DataView
     }
     case "hardState":
       putHardState(view, position, record.hardState);
-      return;
-    case "entry":
-      putInteger(view, position, record.entry.index);
-      putInteger(view, position + 8, record.entry.term);
-      view.setUint8(position + 16, ENTRY_CODES[record.entry.kind]);
-      bytes.set(record.entry.data, position + ENTRY_FIXED_BYTES);
       return;
     case "syncMark":
       return;
