@@ -5,12 +5,9 @@ import { MAX_REMEMBERED_BYTES } from "./branching_command.ts";
 import type { SessionStamp } from "./command.ts";
 import { MAX_SESSION_WINDOW } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import { copyOutcomes, countOutcomes, entryBytes } from "./outcomes.ts";
+import { copyOutcomes, entryBytes } from "./outcomes.ts";
 import type { AnswerRecord, SessionRecord, TransactionResult } from "./record.ts";
-
-/** Bytes that an answer counts for, and that each of its outcomes or failed checks counts for. */
-const ANSWER_BYTES = 64;
-const OUTCOME_BYTES = 32;
+import { RememberedAnswers } from "./remembered_answers.ts";
 
 /** The identity of a session, and the index at which it was opened. */
 export interface SessionOrigin {
@@ -54,9 +51,7 @@ export class Session {
   readonly origin: SessionOrigin;
   /** Generation of the session table that may change this object; see there. */
   readonly generation: number;
-  /** By sequence. Its iteration order is not used, since a restored map has another. */
-  readonly #answers = new Map<number, TransactionResult>();
-  #answersBytes = 0;
+  #answers = new RememberedAnswers();
   #acknowledgedBelow = 1;
   #lastActiveIndex: number;
   #lastActiveMs = 0;
@@ -77,7 +72,7 @@ export class Session {
     const copy = new Session(this.origin, generation);
     copy.touch(this.#lastActiveIndex, this.#lastActiveMs);
     copy.#acknowledgedBelow = this.#acknowledgedBelow;
-    for (const [sequence, answer] of this.#answers) copy.#add(sequence, answer);
+    copy.#answers = this.#answers.copy();
     return copy;
   }
 
@@ -98,7 +93,7 @@ export class Session {
 
   /** Bytes that the remembered answers count for. */
   get answersBytes(): number {
-    return this.#answersBytes;
+    return this.#answers.bytes;
   }
 
   /** Records activity by the entry at `index`. */
@@ -115,18 +110,14 @@ export class Session {
   acknowledge(below: number): void {
     const end = Math.min(below, this.#acknowledgedBelow + MAX_SESSION_WINDOW);
     for (let sequence = this.#acknowledgedBelow; sequence < end && this.#answers.size > 0; sequence++) {
-      const answer = this.#answers.get(sequence);
-      if (answer === undefined) continue;
       this.#answers.delete(sequence);
-      this.#answersBytes -= answerBytes(answer);
     }
     this.#acknowledgedBelow = Math.max(this.#acknowledgedBelow, below);
-    assert(this.#answersBytes >= 0, "a forgotten answer counts for as many bytes as when it was remembered");
   }
 
   /** Returns the answer to the write with this number, or null when it was not applied. */
   answerTo(sequence: number): TransactionResult | null {
-    return this.#answers.get(sequence) ?? null;
+    return this.#answers.get(sequence);
   }
 
   /**
@@ -139,12 +130,7 @@ export class Session {
       sequence >= this.#acknowledgedBelow && sequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW,
       "a remembered answer is in the session's window",
     );
-    this.#add(sequence, withoutLargeValues(answer));
-  }
-
-  #add(sequence: number, answer: TransactionResult): void {
-    this.#answers.set(sequence, answer);
-    this.#answersBytes += answerBytes(answer);
+    this.#answers.add(sequence, withoutLargeValues(answer));
   }
 
   /** Returns the records of the session and its answers, in canonical order. */
@@ -159,8 +145,10 @@ export class Session {
       this.#lastActiveMs,
       this.#acknowledgedBelow,
     ];
-    const answers = [...this.#answers].sort(([a], [b]) => a - b);
-    for (const [sequence, answer] of answers) yield ["answer", sessionId, sequence, answer];
+    for (const sequence of this.#answers.sequences()) {
+      const answer = this.answerTo(sequence);
+      if (answer !== null) yield ["answer", sessionId, sequence, answer];
+    }
   }
 }
 
@@ -180,25 +168,6 @@ function withoutLargeValues(answer: TransactionResult): TransactionResult {
         outcomes: entryBytes(outcomes) > MAX_REMEMBERED_BYTES ? "omitted" : copyOutcomes(outcomes),
       };
     }
-    default:
-      return assertNever(answer);
-  }
-}
-
-/** Returns the bytes that an answer counts for: the same number on every node, not its real memory. */
-function answerBytes(answer: TransactionResult): number {
-  switch (answer.kind) {
-    case "applied":
-      return ANSWER_BYTES + answer.outcomes.length * OUTCOME_BYTES;
-    case "checksFailed":
-      return ANSWER_BYTES + answer.failedChecks.length * OUTCOME_BYTES;
-    case "executed": {
-      const { outcomes } = answer;
-      if (outcomes === "omitted") return ANSWER_BYTES;
-      return ANSWER_BYTES + countOutcomes(outcomes) * OUTCOME_BYTES + entryBytes(outcomes);
-    }
-    case "transactionFailed":
-      return ANSWER_BYTES + answer.position.length * OUTCOME_BYTES;
     default:
       return assertNever(answer);
   }

@@ -1,0 +1,146 @@
+/**
+ * The answers that a session remembers, by the sequences of their writes.
+ *
+ * The answer to a single put, by far the most frequent one, is four numbers in a table. As three objects and an entry of
+ * a map it lived just long enough for the garbage collector to copy it twice: that was a quarter of what survived its
+ * frequent collections on every node.
+ */
+import { assert, assertNever } from "../platform/assert.ts";
+import { countOutcomes, entryBytes } from "./outcomes.ts";
+import type { TransactionResult } from "./record.ts";
+
+/** Bytes that an answer counts for, and that each of its outcomes or failed checks counts for. */
+const ANSWER_BYTES = 64;
+const OUTCOME_BYTES = 32;
+
+/** Numbers of a slot: the sequence (0 when it is free), revision, createRevision and version. */
+const SLOT_NUMBERS = 4;
+/** Slots of a table, powers of two. A client may choose its sequences so that they need more: those are in a map. */
+const MIN_SLOTS = 4;
+const MAX_SLOTS = 128;
+
+/** The answers of one session. */
+export class RememberedAnswers {
+  /** The answers to single puts; the slot of a sequence is given by its lowest bits. */
+  #table = new Float64Array(MIN_SLOTS * SLOT_NUMBERS);
+  #inTable = 0;
+  /** All other answers. Its iteration order is not used, since a restored map has another. */
+  readonly #others = new Map<number, TransactionResult>();
+  #bytes = 0;
+
+  /** Number of answers. */
+  get size(): number {
+    return this.#inTable + this.#others.size;
+  }
+
+  /** Bytes that the answers count for: the same number on every node, not their real memory. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the answer to the write with this sequence is remembered. */
+  has(sequence: number): boolean {
+    return this.#table[this.#slotOf(sequence)] === sequence || this.#others.has(sequence);
+  }
+
+  /** Returns the answer to the write with this sequence, or null. */
+  get(sequence: number): TransactionResult | null {
+    const slot = this.#slotOf(sequence);
+    if (this.#table[slot] !== sequence) return this.#others.get(sequence) ?? null;
+    const [revision = 0, createRevision = 0, version = 0] = this.#table.subarray(slot + 1);
+    return { kind: "applied", revision, outcomes: [{ kind: "put", createRevision, version }] };
+  }
+
+  /** Adds the answer to a write of which none is remembered. */
+  add(sequence: number, answer: TransactionResult): void {
+    this.#bytes += answerBytes(answer);
+    if (!this.#addToTable(sequence, answer)) this.#others.set(sequence, answer);
+  }
+
+  /** Forgets the answer to the write with this sequence, if there is one. */
+  delete(sequence: number): void {
+    const slot = this.#slotOf(sequence);
+    if (this.#table[slot] === sequence) {
+      this.#table[slot] = 0;
+      this.#inTable -= 1;
+      this.#bytes -= ANSWER_BYTES + OUTCOME_BYTES;
+    } else {
+      const answer = this.#others.get(sequence);
+      if (answer === undefined) return;
+      this.#others.delete(sequence);
+      this.#bytes -= answerBytes(answer);
+    }
+    assert(this.#bytes >= 0, "a forgotten answer counts for as many bytes as when it was remembered");
+  }
+
+  /** Returns the sequences of all answers in ascending order. */
+  sequences(): readonly number[] {
+    const sequences = [...this.#others.keys()];
+    for (let slot = 0; slot < this.#table.length; slot += SLOT_NUMBERS) {
+      const sequence = this.#table[slot] ?? 0;
+      if (sequence !== 0) sequences.push(sequence);
+    }
+    return sequences.sort((a, b) => a - b);
+  }
+
+  /** Returns a copy that changes independently. */
+  copy(): RememberedAnswers {
+    const copy = new RememberedAnswers();
+    copy.#table = this.#table.slice();
+    copy.#inTable = this.#inTable;
+    for (const [sequence, answer] of this.#others) copy.#others.set(sequence, answer);
+    copy.#bytes = this.#bytes;
+    return copy;
+  }
+
+  /** Adds the answer to the table if it is that of a single put and there is a slot for it. */
+  #addToTable(sequence: number, answer: TransactionResult): boolean {
+    if (answer.kind !== "applied" || answer.outcomes.length !== 1) return false;
+    const [outcome] = answer.outcomes;
+    if (outcome === undefined || outcome.kind !== "put") return false;
+    while (this.#table[this.#slotOf(sequence)] !== 0) if (!this.#grow()) return false;
+    const slot = this.#slotOf(sequence);
+    this.#table[slot] = sequence;
+    this.#table[slot + 1] = answer.revision;
+    this.#table[slot + 2] = outcome.createRevision;
+    this.#table[slot + 3] = outcome.version;
+    this.#inTable += 1;
+    return true;
+  }
+
+  /** Doubles the table. Sequences that had different slots have different ones in the larger table. */
+  #grow(): boolean {
+    const table = this.#table;
+    if (table.length === MAX_SLOTS * SLOT_NUMBERS) return false;
+    this.#table = new Float64Array(table.length * 2);
+    for (let slot = 0; slot < table.length; slot += SLOT_NUMBERS) {
+      const sequence = table[slot] ?? 0;
+      if (sequence !== 0) this.#table.set(table.subarray(slot, slot + SLOT_NUMBERS), this.#slotOf(sequence));
+    }
+    return true;
+  }
+
+  /** Returns the position of a sequence's slot in the table. */
+  #slotOf(sequence: number): number {
+    return (sequence & (this.#table.length / SLOT_NUMBERS - 1)) * SLOT_NUMBERS;
+  }
+}
+
+/** Returns the bytes that an answer counts for. */
+function answerBytes(answer: TransactionResult): number {
+  switch (answer.kind) {
+    case "applied":
+      return ANSWER_BYTES + answer.outcomes.length * OUTCOME_BYTES;
+    case "checksFailed":
+      return ANSWER_BYTES + answer.failedChecks.length * OUTCOME_BYTES;
+    case "executed": {
+      const { outcomes } = answer;
+      if (outcomes === "omitted") return ANSWER_BYTES;
+      return ANSWER_BYTES + countOutcomes(outcomes) * OUTCOME_BYTES + entryBytes(outcomes);
+    }
+    case "transactionFailed":
+      return ANSWER_BYTES + answer.position.length * OUTCOME_BYTES;
+    default:
+      return assertNever(answer);
+  }
+}
