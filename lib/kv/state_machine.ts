@@ -435,7 +435,20 @@ export class StateMachine {
     return { kind: "executed", revision: this.#revision, succeeded, outcomes };
   }
 
-  #executeTransaction({ checks, mutations, returnCurrent }: Transaction): TransactionResult {
+  #executeTransaction(transaction: Transaction): TransactionResult {
+    const failure = transaction.checks.length === 0 ? null : this.#checksFailed(transaction);
+    if (failure !== null) return failure;
+    const { mutations } = transaction;
+    const revision = this.#revision + 1;
+    const outcomes = mutations.map((mutation) => this.#store.apply(mutation, revision));
+    const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);
+    if (!isEmpty) this.#revision = revision;
+    if (this.#featureLevel < HISTORY_LEVEL) this.#store.dropHistory();
+    return { kind: "applied", revision: this.#revision, outcomes };
+  }
+
+  /** Evaluates the checks; returns the result if one does not hold, else null. */
+  #checksFailed({ checks, returnCurrent }: Transaction): TransactionResult | null {
     const failed = checks.flatMap((check, position) => this.#store.holds(check) ? [] : [{ check, position }]);
     const [first] = failed;
     if (first !== undefined) {
@@ -443,12 +456,7 @@ export class StateMachine {
       const failedChecks = failed.map(({ position }) => position);
       return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
     }
-    const revision = this.#revision + 1;
-    const outcomes = mutations.map((mutation) => this.#store.apply(mutation, revision));
-    const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);
-    if (!isEmpty) this.#revision = revision;
-    if (this.#featureLevel < HISTORY_LEVEL) this.#store.dropHistory();
-    return { kind: "applied", revision: this.#revision, outcomes };
+    return null;
   }
 }
 

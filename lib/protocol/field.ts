@@ -254,8 +254,9 @@ export function list<T>(of: Field<T>, maxLength = Infinity): Field<readonly T[]>
     (input, name) => {
       const length = input.open(name);
       if (length > maxLength) throw input.error(name, `must not have more than ${maxLength} elements`);
-      const values: T[] = [];
-      for (let position = 0; position < length; position++) values.push(of.read(input, name));
+      // A list of one is made with its length: one that grows from nothing reserves room for seventeen.
+      const values: T[] = length === 1 ? [of.read(input, name)] : [];
+      while (values.length < length) values.push(of.read(input, name));
       input.close();
       return values;
     },

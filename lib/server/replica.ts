@@ -44,7 +44,9 @@ export interface WaitingWrite {
 /** The state machine with the requests that wait for it. */
 export class Replica {
   #stateMachine: StateMachine;
-  #applied: SnapshotMetadata;
+  /** Term of the last applied entry, and the newest configuration up to it. */
+  #appliedTerm: number;
+  #configuration: Configuration;
   readonly #writes = new Map<number, WaitingWrite>();
   /** Reads that wait for their read index, by its id, which reads of one batch share. */
   readonly #unconfirmed = new Map<number, ((ready: boolean) => void)[]>();
@@ -59,7 +61,8 @@ export class Replica {
   ) {
     assert(stateMachine.appliedIndex === applied.index, "a state has the index of its snapshot");
     this.#stateMachine = stateMachine;
-    this.#applied = applied;
+    this.#appliedTerm = applied.term;
+    this.#configuration = applied.configuration;
     this.#confirmed = confirmed;
   }
 
@@ -70,7 +73,13 @@ export class Replica {
 
   /** The last applied entry with the newest configuration up to it: the metadata of a snapshot taken now. */
   get applied(): SnapshotMetadata {
-    return this.#applied;
+    const { appliedIndex: index } = this.#stateMachine;
+    return { index, term: this.#appliedTerm, configuration: this.#configuration };
+  }
+
+  /** Index of the last applied entry. */
+  get appliedIndex(): number {
+    return this.#stateMachine.appliedIndex;
   }
 
   /** Number of waiting writes. */
@@ -96,9 +105,10 @@ export class Replica {
   /** Replaces the state by that of a snapshot. Waiting writes up to its index have an unknown outcome. */
   restore(stateMachine: StateMachine, snapshot: SnapshotMetadata): void {
     assert(stateMachine.appliedIndex === snapshot.index, "a state has the index of its snapshot");
-    assert(snapshot.index > this.#applied.index, "a snapshot never moves the state backward");
+    assert(snapshot.index > this.appliedIndex, "a snapshot never moves the state backward");
     this.#stateMachine = stateMachine;
-    this.#applied = snapshot;
+    this.#appliedTerm = snapshot.term;
+    this.#configuration = snapshot.configuration;
     for (const [index, write] of this.#writes) {
       if (index > snapshot.index) continue;
       this.#writes.delete(index);
@@ -167,11 +177,9 @@ export class Replica {
     }
   }
 
-  #noteApplied({ index, term, kind, data }: Entry): void {
-    const configuration: Configuration = kind === "configuration"
-      ? decodeConfiguration(data)
-      : this.#applied.configuration;
-    this.#applied = { index, term, configuration };
+  #noteApplied({ term, kind, data }: Entry): void {
+    this.#appliedTerm = term;
+    if (kind === "configuration") this.#configuration = decodeConfiguration(data);
   }
 }
 

@@ -75,7 +75,7 @@ export class Writes {
     const { replica, metrics = null } = this.#options;
     // Checked before the command is decoded: refusals must cost little, or they take the time of the writes in
     // progress. A retry of a write in progress must not be refused as "not applied": it waits for the first attempt.
-    if (this.#admission.isFull(replica.waitingWrites, replica.applied.index)) {
+    if (this.#admission.isFull(replica.waitingWrites, replica.appliedIndex)) {
       const stamp = peekSessionStamp(bytes);
       if (stamp !== null && this.#inFlight.join(stamp, answer)) return;
       if (metrics !== null) metrics.proposals.busy += 1;
@@ -116,7 +116,7 @@ export class Writes {
     if (metrics !== null) metrics.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
-      this.#admission.proposed(index, replica.applied.index);
+      this.#admission.proposed(index, replica.appliedIndex);
       const write = stamp === null
         ? { term, command, answer }
         : this.#inFlight.open(stamp, { term, command, answer });
