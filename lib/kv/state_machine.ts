@@ -271,12 +271,15 @@ export class StateMachine {
     this.#advance(index);
   }
 
-  /** Returns the current state of a key, or null. The result's `key` is the array passed in. O(log n). */
+  /**
+   * Returns the current state of a key, or null. The result's `key` is the array passed in; its value may be a view of the
+   * state's own bytes, which is valid until the next entry is applied. O(log n).
+   */
   get(key: Uint8Array): KeyValue | null {
-    return this.#store.get(key);
+    return this.#store.getInPlace(key);
   }
 
-  /** Returns one page of a range as of the current revision. O(log n + page). */
+  /** Returns one page of a range as of the current revision; its bytes are valid as long. O(log n + page). */
   list(query: ListQuery): ListPage {
     return this.#store.list(query, this.#revision);
   }

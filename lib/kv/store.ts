@@ -78,6 +78,12 @@ export class Store {
     return this.#pages.keyValue(address, key, this.#ownedValue(address));
   }
 
+  /** Returns the same, with a view of the store's own bytes as value, which is valid until the store is tidied. */
+  getInPlace(key: Uint8Array): KeyValue | null {
+    const address = this.#pages.get(key);
+    return address === 0 ? null : this.#pages.keyValue(address, key);
+  }
+
   /** Whether a check holds now. O(log n). */
   holds(check: Check): boolean {
     const address = this.#pages.get(check.key);
@@ -154,22 +160,21 @@ export class Store {
     return this.#pages.revisionToKeep(bytes);
   }
 
-  /** Returns one page of a range as of `revision`. O(log n + page). */
+  /**
+   * Returns one page of a range as of `revision`, with views of the store's own bytes, which are valid until the store is
+   * tidied. O(log n + page).
+   */
   list(query: ListQuery, revision: number): ListPage {
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
     const { records } = this.#pages;
     const cursor = this.#pages.scan(scanOf(query));
-    const found: number[] = [];
+    const entries: KeyValue[] = [];
     let pageBytes = 0;
-    let copiedBytes = 0;
-    while (cursor.left > 0 && found.length < limit && pageBytes < LIST_PAGE_BYTES) {
+    while (cursor.left > 0 && entries.length < limit && pageBytes < LIST_PAGE_BYTES) {
       const address = cursor.next();
-      const [keyLength, valueLength] = [records.keyLength(address), records.valueLength(address)];
-      found.push(address);
-      pageBytes += keyLength + valueLength;
-      copiedBytes += records.isLarge(address) ? keyLength : keyLength + valueLength;
+      entries.push(this.#pages.keyValue(address));
+      pageBytes += records.keyLength(address) + records.valueLength(address);
     }
-    const entries = this.#entries(found, copiedBytes);
     return { entries, more: cursor.left > 0, revision, after: null };
   }
 

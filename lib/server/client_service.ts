@@ -184,6 +184,7 @@ export class ClientService {
     }
     switch (request.kind) {
       case "get": {
+        // The bytes of this entry, and of the page below, are the state's own: the answer is encoded when it is sent.
         const entry = stateMachine.get(request.key);
         const { revision } = stateMachine;
         reply.send({ kind: "getResult", requestId, entry, revision });
