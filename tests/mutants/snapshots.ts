@@ -60,8 +60,8 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
       id: "M153",
       title: "a snapshot says who was a member when the node started, not when it was taken",
       failure: "a node that is restored from it goes by a configuration that is over",
-      from: 'const configuration: Configuration = kind === "configuration"',
-      to: 'const configuration: Configuration = kind === "configuration" && data.length === 0',
+      from: 'if (kind === "configuration") this.#configuration',
+      to: 'if (kind === "configuration" && data.length === 0) this.#configuration',
     },
   ]),
   ...inFile("lib/server/snapshot/receiver.ts", [SERVER, SIM], [

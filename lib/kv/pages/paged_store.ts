@@ -149,6 +149,8 @@ export class PagedStore extends StoreReader {
   readonly #held = new Set<StoreView>();
   /** First key of the next step that moves versions out of draining regions; null between two passes over all keys. */
   #drainFrom: Uint8Array | null = null;
+  /** The numbers of the version that {@link put} writes: one object, since versions are written more often than anything. */
+  readonly #numbers = { createRevision: 0, modRevision: 0, version: 0, order: 0, previous: 0 };
   /** Number of changes since the last {@link tidy}. */
   #changesSinceTidy = 0;
   /** Size of all regions when the pass began. */
@@ -216,13 +218,13 @@ export class PagedStore extends StoreReader {
     const { records } = this;
     const before = this.#present.find(key);
     if (before !== 0) {
-      const address = records.create(key, value, {
-        createRevision: records.createRevision(before),
-        modRevision: revision,
-        version: records.version(before) + 1,
-        order: this.#order,
-        previous: before,
-      });
+      const numbers = this.#numbers;
+      numbers.createRevision = records.createRevision(before);
+      numbers.modRevision = revision;
+      numbers.version = records.version(before) + 1;
+      numbers.order = this.#order;
+      numbers.previous = before;
+      const address = records.create(key, value, numbers);
       this.#bytes += value.length - records.valueLength(before);
       this.#present.replace(address);
       this.#note(address, before);

@@ -1,10 +1,10 @@
-/** RememberedAnswers: it behaves as a map from sequences to answers, whatever its table has room for. */
+/** RememberedAnswers: it behaves as a map from sequences to answers, whether they fit into its table or not. */
 import { assertEquals } from "@std/assert";
 import type { TransactionResult } from "../../../lib/kv/record.ts";
 import { RememberedAnswers } from "../../../lib/kv/remembered_answers.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 
-/** More than the table's slots, so that sequences share them. */
+/** More than the slots of the table, so that some sequences have the same slot. */
 const SEQUENCES = 600;
 
 function anyAnswer(random: SeededRandom): TransactionResult {
