@@ -39,7 +39,10 @@ const FLUSH_BYTES = 262_144;
 export interface SnapshotLimits {
   /** Minimum bytes of log since the last snapshot. */
   readonly logBytes: number;
-  /** Minimum size of the log since the last snapshot, as a multiple of the size of that snapshot. */
+  /**
+   * Minimum size of the log since the last snapshot, as a multiple of the size of that snapshot, in which its history
+   * counts twice.
+   */
   readonly logRatio: number;
   /** Entries kept for followers that are a little behind, unless they have more than {@link tailBytes}. */
   readonly tailEntries: number;
@@ -130,6 +133,8 @@ export class Snapshots {
   #notBefore = 0;
   #stopped = false;
   #verifying = false;
+  /** Bytes of history in the last snapshot that this node took; 0 before the first. */
+  #historyBytes = 0;
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
@@ -210,7 +215,10 @@ export class Snapshots {
     const { position, nodes } = turn();
     // Nodes with equal logs would all reach a limit with the same entry, so each has its own.
     const patience = 1 + position / (2 * nodes);
-    const dueBytes = Math.max(limits.logBytes, (newest?.bytes ?? 0) * limits.logRatio) * patience;
+    // Every snapshot repeats the whole history. Without a longer log before the next one, writing it again would cost a
+    // node that overwrites few keys as much as writing its log.
+    const repeatedBytes = ((newest?.bytes ?? 0) + this.#historyBytes) * limits.logRatio;
+    const dueBytes = Math.max(limits.logBytes, repeatedBytes) * patience;
     return log.bytesSince(newest?.index ?? 0) >= dueBytes;
   }
 
@@ -221,6 +229,7 @@ export class Snapshots {
       throw new SnapshotRefusedError("noLeader", "this node has not heard from its cluster yet.");
     }
     using view = replica.stateMachine.snapshot();
+    const { historyBytes } = replica.stateMachine;
     const { term, configuration } = replica.applied;
     const metadata: SnapshotMetadata = { index: view.appliedIndex, term, configuration };
     const same = store.list().find(({ index, damage }) => index === metadata.index && damage === null);
@@ -243,6 +252,7 @@ export class Snapshots {
       if (metrics !== null) metrics.snapshots.failed += 1;
       throw error;
     }
+    this.#historyBytes = historyBytes;
     const tookMs = Math.round(clock.now() - begin);
     metrics?.snapshotTaken(stored.bytes, tookMs);
     this.#cut(metadata);

@@ -172,6 +172,22 @@ Deno.test("Snapshots: a large state is written once the log has its size times a
   assertEquals(storedText(patient.store), [`${1 + needed}@1`, "1@1"]);
 });
 
+Deno.test("Snapshots: the history in the last snapshot counts twice", async () => {
+  const bench = await Bench.make({ limits: { logRatio: 1 } });
+  const data = encodeCommand({ kind: "raiseFeatureLevel", level: 2 });
+  bench.log.lastIndex++;
+  bench.replica.apply([{ index: 1, term: 1, kind: "command", data }]);
+  await bench.apply(99);
+  const { historyBytes } = bench.replica.stateMachine;
+  assert(historyBytes > 1_000, `${historyBytes}`);
+  const { index, bytes } = await bench.snapshots.take();
+  const needed = Math.ceil((bytes + historyBytes) / ENTRY_BYTES);
+  await bench.apply(needed - 1);
+  assertEquals(bench.snapshots.newestIndex, index);
+  await bench.apply(1);
+  assertEquals(bench.snapshots.newestIndex, index + needed);
+});
+
 Deno.test("Snapshots: nodes with equal logs take their snapshots at different entries", async () => {
   const indexes = [];
   for (const position of [0, 1, 2]) {
