@@ -441,9 +441,8 @@ export class StateMachine {
   #executeTransaction(transaction: Transaction): TransactionResult {
     const failure = transaction.checks.length === 0 ? null : this.#checksFailed(transaction);
     if (failure !== null) return failure;
-    const { mutations } = transaction;
     const revision = this.#revision + 1;
-    const outcomes = mutations.map((mutation) => this.#store.apply(mutation, revision));
+    const outcomes = this.#store.applyAll(transaction.mutations, revision);
     const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);
     if (!isEmpty) this.#revision = revision;
     if (this.#featureLevel < HISTORY_LEVEL) this.#store.dropHistory();

@@ -119,6 +119,19 @@ export class Store {
     }
   }
 
+  /** Applies mutations in order, all as of `revision`. */
+  applyAll(mutations: readonly Mutation[], revision: number): readonly MutationOutcome[] {
+    const [first] = mutations;
+    // Nearly every transaction has one: no function is made for it.
+    return first !== undefined && mutations.length === 1
+      ? [this.apply(first, revision)]
+      : this.#applyMany(mutations, revision);
+  }
+
+  #applyMany(mutations: readonly Mutation[], revision: number): readonly MutationOutcome[] {
+    return mutations.map((mutation) => this.apply(mutation, revision));
+  }
+
   /** Plans a transaction whose changes would be made in `revision`. */
   plan(branches: Branches, revision: number): TransactionPlan | PlanFailure {
     return planTransaction(branches, { pages: this.#pages, entries: this.#ownedEntries }, revision);

@@ -134,9 +134,15 @@ function validateTransaction(transaction: Transaction, limits: CommandLimits): C
         `at most ${MAX_TRANSACTION_OPERATIONS} checks and mutations are allowed.`,
     );
   }
-  const problem = firstProblem(checks, validateCheck) ??
-    firstProblem(mutations, (mutation) => validateMutation(mutation, limits));
-  if (problem !== null) return problem;
+  // Loops without a function for each write: every node validates every write.
+  for (const check of checks) {
+    const problem = validateCheck(check);
+    if (problem !== null) return problem;
+  }
+  for (const mutation of mutations) {
+    const problem = validateMutation(mutation, limits);
+    if (problem !== null) return problem;
+  }
   if (mutations.length > 1 && new Set(mutations.map(({ key }) => keyText(key))).size < mutations.length) {
     return invalid("Cannot change a key twice in one transaction: keep one of the mutations.");
   }
