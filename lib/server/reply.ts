@@ -43,7 +43,7 @@ export function noHistory(): ErrorAnswer {
 export function futureRevision(revision: number, present: number): ErrorAnswer {
   return notApplied(
     "futureRevision",
-    `Cannot use revision ${revision}: it is above the present one, ${present}.`,
+    `Cannot use revision ${revision}: revision ${revision} is above the present one, ${present}.`,
   );
 }
 

@@ -314,7 +314,7 @@ Deno.test("Writes: a leader refuses to compact at feature level 1, and above the
       "Cannot use the history: every node of the cluster must run kvraft 0.2 or later.",
       "not-applied",
     ],
-    ["futureRevision", "Cannot use revision 1: it is above the present one, 0.", "not-applied"],
+    ["futureRevision", "Cannot use revision 1: revision 1 is above the present one, 0.", "not-applied"],
   ]);
   bench.writes.submitHere(put(null), bench.answerTo("put"));
   await bench.drain();

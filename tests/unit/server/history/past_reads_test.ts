@@ -113,7 +113,7 @@ Deno.test("Server: revisions that are compacted or not made yet are refused by n
   await assertRejects(
     () => one.run(one.client.compact(second + 1)),
     FutureRevisionError,
-    `it is above the present one, ${second}`,
+    `${second + 1} is above the present one, ${second}`,
   );
   assertEquals(await one.run(one.client.compact(second)), { compactedRevision: second });
   assertEquals(await one.run(one.client.compact(first)), { compactedRevision: second });
