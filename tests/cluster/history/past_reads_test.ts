@@ -3,13 +3,13 @@
  * restarts, and on a learner that was fed by a snapshot, until it is compacted.
  */
 import { assert, assertEquals } from "@std/assert";
-import type { KvClient } from "../../lib/mod.ts";
-import { parseAddress } from "../../lib/platform/address.ts";
-import { SystemClock, systemDialer } from "../../lib/platform/system.ts";
-import { eventually } from "../support/eventually.ts";
-import { readPast } from "../support/processes/past_reader.ts";
-import { TestCluster } from "../support/processes/cluster.ts";
-import { step } from "../support/step.ts";
+import type { KvClient } from "../../../lib/mod.ts";
+import { parseAddress } from "../../../lib/platform/address.ts";
+import { SystemClock, systemDialer } from "../../../lib/platform/system.ts";
+import { eventually } from "../../support/eventually.ts";
+import { readPast } from "../../support/processes/past_reader.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
+import { step } from "../../support/step.ts";
 
 /** Small, so that a node that joins needs a snapshot. */
 const FLAGS = ["--snapshot-log-bytes", "65536", "--segment-bytes", "16384"];
