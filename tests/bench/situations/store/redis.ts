@@ -13,6 +13,7 @@ export class Redis implements AsyncDisposable {
   readonly #port: number;
   readonly #process: Process;
   readonly #folder: TemporaryFolder;
+  #isDisposed = false;
 
   private constructor(port: number, { process, folder }: { process: Process; folder: TemporaryFolder }) {
     this.#port = port;
@@ -58,6 +59,8 @@ export class Redis implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
     await this.#process[Symbol.asyncDispose]();
     await this.#folder[Symbol.asyncDispose]();
   }
