@@ -23,7 +23,10 @@ export function situationsPage(
     "",
     `Three nodes from source, with the permissions of the compiled executable, on one machine (${machine.cpu}, ${machine.cores} ` +
     `cores, ${Math.round(machine.memoryBytes / 1e9)} GB memory, ${machine.system}; one fdatasync takes ` +
-    `${number(machine.syncMs)} ms), which they share with the generator. Last run: \`${command}\`. ` +
+    `${
+      number(machine.syncMs)
+    } ms), which they share with the generator. Last run: \`${command}\`; to repeat one situation: ` +
+    "`deno task bench:situations --only <name>`. " +
     "[README.md](README.md) has the comparison with other stores.",
     "",
     "Unless noted, a goal applies to the median of all measurements of a figure; the smallest and the largest are in the " +
