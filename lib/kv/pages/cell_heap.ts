@@ -40,10 +40,20 @@ const NO_SPAN = -1;
 /**
  * Regions are drained when their bytes exceed the bytes of cells in use × FRAGMENTED_RATIO + FRAGMENTED_SLACK_BYTES.
  */
-const FRAGMENTED_RATIO = 1.25;
+const FRAGMENTED_RATIO = 1.125;
 const FRAGMENTED_SLACK_BYTES = 8_388_608;
 /** So many of them are drained that the bytes of the others are about the bytes of cells in use × DRAINED_RATIO. */
-const DRAINED_RATIO = 1.1;
+const DRAINED_RATIO = 1.05;
+
+/**
+ * The buffer of a region is longer than any that was released by this much. The C library maps blocks above a threshold
+ * directly, and returns them to the operating system when they are freed; but it then raises the threshold to their
+ * size, up to 32 MiB. The next region of that size would be in its own heap, which keeps freed blocks. What is added is
+ * never written, so it takes no memory.
+ */
+const BUFFER_STEP_BYTES = 8_192;
+/** Buffers above 32 MiB are always mapped. */
+const MAX_BUFFER_BYTES = 33_554_432 + BUFFER_STEP_BYTES;
 
 const NO_BYTES = new Uint8Array(0);
 const NO_WORDS = new Uint32Array(0);
@@ -123,6 +133,8 @@ export class CellHeap {
   #liveBytes = 0;
   #spanBytes = 0;
   #regions = 0;
+  /** Length of the next region's buffer. */
+  #bufferBytes = REGION_BYTES;
 
   /** The memory of the heap now. */
   get usage(): HeapUsage {
@@ -332,6 +344,8 @@ export class CellHeap {
   #removeRegion(region: number): void {
     // Releases the memory now. Otherwise it would wait for the next full garbage collection, which may not come.
     const { buffer } = this.#bytes[region] ?? NO_BYTES;
+    const longer = Math.min(buffer.byteLength + BUFFER_STEP_BYTES, MAX_BUFFER_BYTES);
+    this.#bufferBytes = Math.max(this.#bufferBytes, longer);
     if (buffer instanceof ArrayBuffer) buffer.transfer(0);
     this.#bytes[region] = NO_BYTES;
     this.#words[region] = NO_WORDS;
@@ -349,10 +363,10 @@ export class CellHeap {
     const vacant = this.#bytes.findIndex((bytes, index) => index > 0 && bytes.length === 0);
     const region = vacant > 0 ? vacant : this.#bytes.length;
     assert(region < MAX_REGIONS, "a store has at most 32 GiB");
-    const buffer = new ArrayBuffer(REGION_BYTES);
-    this.#bytes[region] = new Uint8Array(buffer);
-    this.#words[region] = new Uint32Array(buffer);
-    this.#floats[region] = new Float64Array(buffer);
+    const buffer = new ArrayBuffer(this.#bufferBytes);
+    this.#bytes[region] = new Uint8Array(buffer, 0, REGION_BYTES);
+    this.#words[region] = new Uint32Array(buffer, 0, REGION_BYTES / Uint32Array.BYTES_PER_ELEMENT);
+    this.#floats[region] = new Float64Array(buffer, 0, REGION_BYTES / Float64Array.BYTES_PER_ELEMENT);
     this.#isLarge[region] = isLarge;
     this.#emptySpans[region] = spansIn(isLarge);
     this.#usedBytes[region] = 0;

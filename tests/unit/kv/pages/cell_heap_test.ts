@@ -79,6 +79,22 @@ Deno.test("CellHeap: regions without cells are released, except one", () => {
   heap.check();
 });
 
+Deno.test("CellHeap: a region's buffer is longer than every released one, so that the C library maps it directly", () => {
+  const heap = new CellHeap();
+  const longestOf = (cells: readonly number[]): number =>
+    Math.max(...cells.map((cell) => heap.bytesOf(cell).buffer.byteLength));
+  for (let round = 0; round < 3; round++) {
+    const cells = Array.from({ length: 40_000 }, () => allocate(heap, 300));
+    const longest = longestOf(cells);
+    for (const cell of cells) heap.free(cell);
+    const again = Array.from({ length: 40_000 }, () => allocate(heap, 300));
+    // The region that was not released has its earlier buffer.
+    const shorter = again.filter((cell) => heap.bytesOf(cell).buffer.byteLength <= longest);
+    assertEquals(new Set(shorter.map((cell) => heap.bytesOf(cell).buffer)).size, 1);
+    for (const cell of again) heap.free(cell);
+  }
+});
+
 Deno.test("CellHeap: a cell is freed once, and a freed one has the free tag", () => {
   const heap = new CellHeap();
   const cell = allocate(heap, 100);
